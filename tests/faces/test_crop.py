@@ -84,3 +84,14 @@ def test_a_square_that_is_laid_out_in_part_holds_the_same_face_at_the_same_place
     (in_part,) = crop_faces(rgb, [box], margin, 48)
     assert (whole != in_part).any()
     assert np.abs(whole.astype(int) - in_part).mean() < 1
+
+
+def test_a_box_says_its_corners_and_cuts_what_is_inside_the_image():
+    """Oracle: by hand, in an image of 50 x 30 pixels."""
+    box, image = Box(-5, 10, 20, 40), np.arange(30 * 50).reshape(30, 50)
+    left, top, width, height = box
+    assert (left, top, width, height) == (-5, 10, 20, 40)
+    assert box.xyxy == (-5, 10, 15, 50)
+    assert box.clipped(50, 30) == Box(0, 10, 15, 20)
+    assert np.array_equal(box.crop(image), image[10:30, 0:15])
+    assert Box(90, 90, 5, 5).crop(image).tolist() == [[image[29, 49]]]

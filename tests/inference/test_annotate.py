@@ -111,7 +111,7 @@ def test_words_stay_inside_the_image_wherever_the_face_is(tmp_path):
     for box in (Box(-30, -30, 50, 50), Box(180, 80, 60, 60), Box(0, 0, 200, 100), Box(190, -20, 30, 30)):
         path = tmp_path / "photo.png"
         Image.new("RGB", (200, 100), "grey").save(path)
-        _, written = annotated(tmp_path, path, [box.inside(200, 100)])
+        _, written = annotated(tmp_path, path, [box.clipped(200, 100)])
         drawn = np.asarray(Image.open(written).convert("L"))
         assert (drawn < 40).sum() > 300
         assert (drawn > 200).sum() > 30

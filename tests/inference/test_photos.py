@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mien.errors import DataError
+from mien.errors import DataError, ModelError
 from mien.faces.crop import crop
 from mien.faces.face import Box, Face, Margin
+from mien.inference.drawing import draw_predictions
 from mien.inference.predictor import load
 from mien.preprocess import grey_square
 from support import raises
@@ -59,13 +60,78 @@ def test_each_face_is_read_as_its_crop_is(classifier, use):
         assert prediction.source == "image 1"
 
 
-def test_faces_outside_the_limits_are_left_out(classifier, monkeypatch):
-    monkeypatch.setattr("mien.inference.predictor.find_detector", lambda: Fixed(*BOXES))
-    assert [prediction.box for prediction in classifier.predict(SCENE, min_size=60)] == [BOXES[0]]
-    assert [prediction.box for prediction in classifier.predict(SCENE, max_faces=1)] == [BOXES[0]]
-    assert len(classifier.predict([SCENE, SCENE], min_score=1)[1]) == 2
+def test_faces_outside_the_limits_are_left_out(classifier):
+    given = {"detector": Fixed(*BOXES)}
+    assert [prediction.box for prediction in classifier.predict(SCENE, min_size=60, **given)] == [BOXES[0]]
+    assert [prediction.box for prediction in classifier.predict(SCENE, max_faces=1, **given)] == [BOXES[0]]
+    assert len(classifier.predict([SCENE, SCENE], min_score=1, **given)[1]) == 2
     with raises(DataError, "min-score-range"):
-        classifier.predict(SCENE, min_score=1.5)
+        classifier.predict(SCENE, min_score=1.5, **given)
+
+
+def test_a_detector_can_be_named(classifier, monkeypatch, astronaut):
+    monkeypatch.setenv("MIEN_DETECTOR", "haar")
+    named = [next(classifier.stream([astronaut], detector=name)).detector for name in (None, "network")]
+    assert named == ["Haar cascade", "TinyFace + MTCNN"]
+    with raises(ModelError, "detector-unreadable", "none.onnx"):
+        classifier.predict(astronaut, detector="none.onnx")
+
+
+def test_images_that_cannot_be_read_keep_their_place(classifier):
+    told = []
+    found = classifier.predict(
+        [SCENE, b"no", SCENE],
+        detector=Fixed(BOXES[0]),
+        on_error=lambda source, error: told.append((source, error.code)),
+    )
+    assert [len(each) for each in found] == [1, 0, 1]
+    assert told == [("image 2", "image-format")]
+
+
+def test_arrays_of_opencv_are_in_another_order(classifier):
+    """Oracle: the same image in RGB; the crop of a red face is darker in blue."""
+    red = np.zeros((120, 200, 3), dtype=np.uint8)
+    red[..., 0] = 200
+    given = {"detector": Fixed(BOXES[0])}
+    (rgb,), (bgr,), (wrong,) = (
+        classifier.predict(image, bgr=bgr, **given)
+        for image, bgr in ((red, False), (red[..., ::-1], True), (red[..., ::-1], False))
+    )
+    assert rgb == bgr
+    assert np.array_equal(rgb.crop, bgr.crop)
+    assert wrong.crop.mean() < rgb.crop.mean()
+
+
+def test_predictions_compare_and_can_be_keys(classifier):
+    first, second = classifier.predict(SCENE, detector=Fixed(*BOXES))
+    again, _ = classifier.predict(SCENE, detector=Fixed(*BOXES))
+    assert first == again
+    assert first is not again
+    assert len({first, again, second}) == 2
+    assert first != second
+    assert first != replace(first, detection_score=0.5)
+    assert first != "happy"
+
+
+def test_a_photo_is_drawn_as_its_annotated_copy_is(classifier):
+    """Oracle: draw_predictions."""
+    (photo,) = classifier.stream([SCENE], detector=Fixed(*BOXES))
+    expected = Image.fromarray(SCENE)
+    draw_predictions(expected, photo.predictions)
+    assert np.array_equal(np.asarray(photo.draw()), np.asarray(expected))
+    assert np.array_equal(photo.rgb, SCENE)
+    (crop_of_face,) = classifier.stream([SCENE], crops=True)
+    with raises(DataError, "photo-missing"):
+        crop_of_face.draw()
+
+
+def test_landmarks_are_in_the_answer(classifier):
+    points = {"right_eye": (30.26, 40.0), "nose": (50.0, 60.0)}
+    fixed = Fixed(BOXES[0])
+    fixed.faces = [Face(BOXES[0], 1.0, points)]
+    (prediction,) = classifier.predict(SCENE, detector=fixed)
+    assert prediction.landmarks == points
+    assert prediction.to_dict()["landmarks"] == {"right_eye": [30.3, 40.0], "nose": [50.0, 60.0]}
 
 
 def test_the_answer_has_the_shape_of_the_question(classifier, use, tmp_path):

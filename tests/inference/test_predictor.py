@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mien.errors import DataError, ModelError
+from mien.errors import DataError, MienWarning, ModelError
 from mien.evaluation.temperature import softmax
 from mien.inference.image_files import image_files
 from mien.inference.onnx_classifier import BATCH
@@ -91,6 +91,20 @@ def test_grey_with_transparency_as_an_array_is_no_stack_of_narrow_images(classif
     with raises(DataError, "image-shape") as caught:
         classifier.predict_crops(np.zeros((140, 130, 2), dtype=np.uint8))
     assert "(140, 130, 2)" in str(caught.value)
+
+
+@pytest.mark.parametrize("shape", [(5, 2304), (1, 2304), (400, 40)])
+def test_flattened_faces_are_no_face_crop(classifier, shape):
+    with raises(DataError, "image-flat"):
+        classifier.predict_crops(np.zeros(shape, dtype=np.uint8))
+
+
+def test_an_array_with_its_channels_first_is_read_with_a_warning(classifier):
+    with pytest.warns(MienWarning, match="3 grey images") as caught:
+        assert len(classifier.predict_crops(np.zeros((3, 48, 48), dtype=np.uint8))) == 3
+    assert caught[0].message.code == "channels-first"
+    with raises(DataError, "image-shape"):
+        classifier.predict(np.zeros((3, 512, 512), dtype=np.uint8))
 
 
 def test_a_folder_is_read_in_order(classifier, face_folder):

@@ -118,7 +118,7 @@ def extract_faces(
     height, width = rgb.shape[:2]
     extracted = []
     for face in faces:
-        box = face.box.inside(width, height)
+        box = face.box.clipped(width, height)
         cut = rgb[box.top : box.top + box.height, box.left : box.left + box.width]
         area = _region(face, width, height)
         extracted.append({"face": cut / 255.0, "facial_area": area, "confidence": _confidence(face.score)})

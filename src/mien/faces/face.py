@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Protocol
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -13,14 +14,34 @@ from mien.errors import DataError
 
 @dataclass(frozen=True)
 class Box:
-    """A rectangle in pixels of the upright image. A detector's may extend beyond the image; :meth:`inside` cuts it."""
+    """A rectangle in pixels of the upright image. A detector's may extend beyond the image; :meth:`clipped` cuts it.
+
+    >>> box = Box(10, 20, 30, 40)
+    >>> left, top, width, height = box
+    >>> box.xyxy, box.clipped(25, 100)
+    ((10, 20, 40, 60), Box(left=10, top=20, width=15, height=40))
+    """
 
     left: int
     top: int
     width: int
     height: int
 
-    def inside(self, width: int, height: int) -> Box:
+    def __iter__(self) -> Iterator[int]:
+        """Left, top, width, height."""
+        return iter((self.left, self.top, self.width, self.height))
+
+    @property
+    def xyxy(self) -> tuple[int, int, int, int]:
+        """Left, top, right and bottom; the last two are just outside, as slices and Pillow's ``crop`` have them."""
+        return self.left, self.top, self.left + self.width, self.top + self.height
+
+    def crop(self, image: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """The part of an image (H, W) or (H, W, C) inside the box: a view, at least one pixel."""
+        left, top, right, bottom = self.clipped(image.shape[1], image.shape[0]).xyxy
+        return image[top:bottom, left:right]
+
+    def clipped(self, width: int, height: int) -> Box:
         """The part inside an image, at least one pixel: what every answer has."""
         left, top = min(max(self.left, 0), width - 1), min(max(self.top, 0), height - 1)
         right, bottom = min(self.left + self.width, width), min(self.top + self.height, height)
@@ -45,11 +66,11 @@ class Face:
 
     box: Box
     score: float
-    landmarks: dict[str, tuple[float, float]]
+    landmarks: dict[str, tuple[float, float]] = field(hash=False)
 
-    def inside(self, width: int, height: int) -> Face:
+    def clipped(self, width: int, height: int) -> Face:
         """The same face with the part of its box that is inside an image."""
-        return replace(self, box=self.box.inside(width, height))
+        return replace(self, box=self.box.clipped(width, height))
 
 
 @dataclass(frozen=True)

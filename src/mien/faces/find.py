@@ -39,23 +39,26 @@ class Choice:
     why: str
 
 
-def find_detector() -> Detector:
+def find_detector(wanted: str | None = None) -> Detector:
     """The detector in use: that of ``MIEN_DETECTOR``, else YuNet if it is installed, else mien's own, else the cascade.
 
     mien's own is missing only in a checkout where ``make web`` was not run.
 
+    Args:
+        wanted: instead of the variable: ``"network"``, ``"haar"`` or the path of a YuNet file.
+
     Raises:
-        ModelError: ``MIEN_DETECTOR`` names no detector, or a detector's file is damaged.
+        ModelError: the variable or argument names no detector, or a detector's file is damaged.
     """
-    choice = choose()
+    choice = choose(wanted)
     if choice.kind == NETWORK:
         return _network()
     return _haar() if choice.kind == HAAR else _yunet(choice.files[0])
 
 
-def choose() -> Choice:
-    """The detector in use, its files, and why. Raises :class:`ModelError`."""
-    wanted, own = os.environ.get(VARIABLE, ""), network_files()
+def choose(wanted: str | None = None) -> Choice:
+    """The detector in use, its files, and why; ``wanted`` as in :func:`find_detector`. Raises :class:`ModelError`."""
+    wanted, own = wanted or os.environ.get(VARIABLE, ""), network_files()
     if wanted:
         files = {HAAR: (), NETWORK: own}.get(wanted, (Path(wanted),))
         return Choice(wanted if wanted in {HAAR, NETWORK} else "yunet", files, f"{VARIABLE} is {wanted}")
@@ -83,7 +86,7 @@ def detect(image: ImageSource) -> list[Face]:
     """
     rgb = upright_rgb(open_image_source(image))
     height, width = rgb.shape[:2]
-    return [face.inside(width, height) for face in find_detector().detect(rgb)]
+    return [face.clipped(width, height) for face in find_detector().detect(rgb)]
 
 
 def limit_opencv_threads(threads: int) -> None:

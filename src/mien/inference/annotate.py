@@ -8,12 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from mien.errors import DataError
 from mien.files import whole_file
 from mien.images import open_image_header
-from mien.inference.drawing import draw_predictions
+from mien.inference.drawing import draw_photo
 from mien.inference.prediction import Prediction
 
 
@@ -80,8 +79,7 @@ class Annotator:
             kind = "JPEG" if original.format == "MPO" else original.format or "PNG"
             # A profile of another colour space (CMYK, grey) would be wrong for RGB.
             profile = original.info.get("icc_profile") if original.mode in {"RGB", "RGBA", "P"} else None
-        image = Image.fromarray(rgb)
-        draw_predictions(image, predictions)
+        image = draw_photo(rgb, predictions)
         options = {"quality": 95} if kind in {"JPEG", "WEBP"} else {}
         if profile and kind in {"JPEG", "PNG", "WEBP", "TIFF"}:
             options["icc_profile"] = profile

@@ -99,6 +99,15 @@ def draw_predictions(image: Image, predictions: Sequence[LabelledBox], numbers: 
         label.draw(draw, place, prediction)
 
 
+def draw_photo(rgb: npt.NDArray[np.uint8], predictions: Sequence[LabelledBox]) -> Image:
+    """An RGB image of an upright photo, uint8 (H, W, 3), with :func:`draw_predictions`."""
+    from PIL import Image
+
+    image = Image.fromarray(rgb)
+    draw_predictions(image, predictions)
+    return image
+
+
 def draw_face(crop: npt.NDArray[np.uint8], probabilities: Mapping[str, float], top: str) -> Image:
     """Draw a face crop, uint8 (S, S[, 3]), enlarged, beside a bar for each class. Returns an RGB image."""
     from PIL import Image, ImageDraw

@@ -103,7 +103,7 @@ class FaceReader:
         faces = self.detect(rgb) if faces is None else faces
         crops = self.crop(rgb, [face.box for face in faces])
         height, width = rgb.shape[:2]
-        inside = [face.inside(width, height) for face in faces]
+        inside = [face.clipped(width, height) for face in faces]
         return self.predictions(self.classify_found(crops), crops, inside, source=source)
 
     def detect(self, rgb: npt.NDArray[np.uint8]) -> list[Face]:
@@ -151,7 +151,7 @@ class FaceReader:
         """
         detected: Sequence[Face | None] = [None] * len(crops) if faces is None else faces
         return [
-            self.prediction(source, row, crop, box=face.box, detection_score=face.score)
+            self.prediction(source, row, crop, box=face.box, detection_score=face.score, landmarks=face.landmarks)
             if face is not None
             else self.prediction(source, row, crop)
             for row, crop, face in zip(probabilities, crops, detected, strict=True)
@@ -165,6 +165,7 @@ class FaceReader:
         *,
         box: Box | None = None,
         detection_score: float | None = None,
+        landmarks: dict[str, tuple[float, float]] | None = None,
     ) -> Prediction:
         """One prediction of merged probabilities float64 (G,)."""
         return Prediction(
@@ -175,6 +176,7 @@ class FaceReader:
             box=box,
             crop=crop,
             detection_score=detection_score,
+            landmarks=landmarks or {},
             output=self.classifier.output.name,
             perceived=self.perceived,
             unsure_below=AGREEMENT if self.classifier.output.rule is None else self.classifier.output.rule.unsure_below,

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from mien.errors import DataError
 from mien.faces.face import Box, Face
-from mien.inference.drawing import draw_face, share_text
+from mien.inference.drawing import draw_face, draw_photo, share_text
 from mien.labels import NO_EXPRESSION, NOT_A_FACE, NOT_A_FACE_CLASS, UNSURE, positive_class
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def answer_of(prediction: Mapping[str, Any]) -> str:
     return UNSURE if prediction.get("unsure") else str(prediction["top"])
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Prediction:
     """The expression that a model predicts for one face. It says nothing about what the person feels.
 
@@ -62,6 +62,7 @@ class Prediction:
         output: name of the model's output that answered; None for a model without named outputs.
         perceived: whether votes taught the output, so that it may be unsure or say that this is not a face.
         unsure_below: probability of the top expression below which it is unsure.
+        landmarks: as :attr:`mien.faces.Face.landmarks`; empty without a detection.
     """
 
     source: str
@@ -69,11 +70,25 @@ class Prediction:
     probability_vector: npt.NDArray[np.float64]
     threshold: float | None = None
     box: Box | None = None
-    crop: npt.NDArray[np.uint8] | None = field(default=None, compare=False)
+    crop: npt.NDArray[np.uint8] | None = None
     detection_score: float | None = None
     output: str | None = None
     perceived: bool = False
     unsure_below: float = AGREEMENT
+    landmarks: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether all but the crop is equal, probabilities to the bit."""
+        return self._compared == other._compared if isinstance(other, Prediction) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._compared)
+
+    @property
+    def _compared(self) -> tuple[Any, ...]:
+        vector = self.probability_vector.tobytes()
+        own = (self.source, self.classes, vector, self.threshold, self.box, self.detection_score, self.unsure_below)
+        return *own, self.output, self.perceived, tuple(self.landmarks.items())
 
     def __repr__(self) -> str:
         place = "" if self.box is None else f" at {self.box}"
@@ -160,11 +175,13 @@ class Prediction:
         return stream.getvalue()
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready: source, what :attr:`fields` names, probabilities; box and detection_score of a detected face."""
+        """JSON-ready: source, what :attr:`fields` names, probabilities; of a detected face box, score and landmarks."""
+        landmarks = {name: [round(x, 1), round(y, 1)] for name, (x, y) in self.landmarks.items()}
         return {
             "source": self.source,
             **({} if self.box is None else {"box": self.box.to_dict()}),
             **({} if self.detection_score is None else {"detection_score": self.detection_score}),
+            **({"landmarks": landmarks} if landmarks else {}),
             **{name: getattr(self, name) for name in self.fields},
             "probabilities": self.probabilities,
         }
@@ -191,6 +208,16 @@ class Photo:
     faces: list[Face]
     predictions: list[Prediction]
     rgb: npt.NDArray[np.uint8] | None = field(default=None, compare=False, repr=False)
+
+    def draw(self) -> Image:
+        """A copy of the photo, an RGB image, with the box and the answer of each face drawn in.
+
+        Raises:
+            DataError: a face crop (``photo-missing``): :meth:`Prediction.show` draws that.
+        """
+        if self.rgb is None:
+            raise DataError(f"{self.source} is a face crop; draw it with .predictions[0].show().", code="photo-missing")
+        return draw_photo(self.rgb, self.predictions)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready: source, image (width and height), detector, and faces as :meth:`Prediction.to_dict`.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar, overload
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 import numpy as np
 import numpy.typing as npt
 
-from mien.errors import DataError
+from mien.errors import DataError, MienWarning
 from mien.faces.face import limited
 from mien.faces.find import find_detector
 from mien.images import open_image_source
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from mien.images import ImageSource
 
 T = TypeVar("T")
+
+FLAT, MAX_SIDES = 48 * 48, 8
+"""A grey array this wide, or with a side so many times the other, is no face crop."""
 
 
 class Predictor(OnnxClassifier):
@@ -48,6 +52,9 @@ class Predictor(OnnxClassifier):
         min_score: float | None = None,
         min_size: int | None = None,
         max_faces: int | None = None,
+        detector: Detector | str | None = None,
+        on_error: Callable[[str, DataError], None] | None = None,
+        bgr: bool = False,
     ) -> list[Prediction]: ...
     @overload
     def predict(
@@ -59,6 +66,9 @@ class Predictor(OnnxClassifier):
         min_score: float | None = None,
         min_size: int | None = None,
         max_faces: int | None = None,
+        detector: Detector | str | None = None,
+        on_error: Callable[[str, DataError], None] | None = None,
+        bgr: bool = False,
     ) -> list[list[Prediction]]: ...
 
     def predict(
@@ -70,6 +80,9 @@ class Predictor(OnnxClassifier):
         min_score: float | None = None,
         min_size: int | None = None,
         max_faces: int | None = None,
+        detector: Detector | str | None = None,
+        on_error: Callable[[str, DataError], None] | None = None,
+        bgr: bool = False,
     ) -> list[Prediction] | list[list[Prediction]]:
         """Detect and classify the faces in one image, or in several.
 
@@ -81,6 +94,11 @@ class Predictor(OnnxClassifier):
             min_score: the least score of a face by the detector, 0..1; None leaves it to the detector.
             min_size: the least longer side of a face, in pixels.
             max_faces: the largest faces of an image are kept, at most so many.
+            detector: detects the faces: ``"network"``, ``"haar"``, the path of a YuNet file, or your own; None is the
+                detector in use, see :func:`mien.faces.find_detector`.
+            on_error: called with the name and the error of each image that cannot be read, which then has no
+                predictions; by default the error is raised.
+            bgr: arrays are BGR or BGRA, as OpenCV reads images; by default RGB.
 
         Returns:
             A :class:`Prediction` for each face, the largest first; empty without a face. For a list a list of these.
@@ -92,10 +110,25 @@ class Predictor(OnnxClassifier):
         """
         several = isinstance(image, list | tuple)
         limits = (min_score, min_size, max_faces)
-        detector = None if limits == (None, None, None) else limited(find_detector(), *limits)
+        if isinstance(detector, str) or (detector is None and limits != (None, None, None)):
+            detector = find_detector(detector)
         images = image if isinstance(image, list | tuple) else [image]
-        photos = self.stream(images, classes=classes, threshold=threshold, detector=detector)
-        found = [photo.predictions for photo in photos]
+        found: list[list[Prediction]] = []
+
+        def skip(source: str, error: DataError) -> None:
+            assert on_error is not None
+            on_error(source, error)
+            found.append([])
+
+        for photo in self.stream(
+            images,
+            classes=classes,
+            threshold=threshold,
+            detector=None if detector is None else limited(detector, *limits),
+            on_error=skip if on_error is not None else None,
+            bgr=bgr,
+        ):
+            found.append(photo.predictions)
         return found if several else found[0]
 
     def predict_crops(
@@ -130,6 +163,10 @@ class Predictor(OnnxClassifier):
             each = image_files(images)
         elif isinstance(images, list | tuple) or (isinstance(images, np.ndarray) and _is_stack(images)):
             each = images
+            if isinstance(images, np.ndarray):
+                _warn_of_channels_first(images)
+        elif isinstance(images, np.ndarray):
+            _check_not_flat(images)
         photos = self.stream(each, crops=True, classes=classes, threshold=threshold)
         return [photo.predictions[0] for photo in photos]
 
@@ -140,8 +177,9 @@ class Predictor(OnnxClassifier):
         crops: bool = False,
         classes: str | None = None,
         threshold: float | None = None,
-        detector: Detector | None = None,
+        detector: Detector | str | None = None,
         on_error: Callable[[str, DataError], None] | None = None,
+        bgr: bool = False,
     ) -> Iterator[Photo]:
         """Detect and classify the faces of images, in order, at bounded memory: a photo or a batch of crops at a time.
 
@@ -150,16 +188,19 @@ class Predictor(OnnxClassifier):
             crops: each image is a face crop, as in :meth:`predict_crops`, and has one prediction.
             classes: as in :meth:`predict`.
             threshold: as in :meth:`predict`.
-            detector: detects the faces; :func:`mien.faces.find_detector` chooses one by default.
+            detector: as in :meth:`predict`.
             on_error: called with the name and the error of each image that cannot be read, which is then skipped.
+            bgr: as in :meth:`predict`.
 
         Raises:
             DataError: an image that cannot be read, where there is no ``on_error``; a scheme or threshold that does
                 not suit the model.
             ModelError: the face detector cannot be used.
         """
+        if isinstance(detector, str):
+            detector = find_detector(detector)
         reader = FaceReader(self, detector, classes=classes, threshold=threshold)
-        return read_images(reader, images, crops=crops, on_error=on_error)
+        return read_images(reader, map(_rgb, images) if bgr else images, crops=crops, on_error=on_error)
 
 
 def read_images(
@@ -184,7 +225,7 @@ def read_images(
         faces = reader.detect(rgb)
         predictions = reader.read(rgb, faces, source=source)
         height, width = rgb.shape[:2]
-        inside = [face.inside(width, height) for face in faces]
+        inside = [face.clipped(width, height) for face in faces]
         return Photo(source, width, height, reader.detector.name, inside, predictions, rgb)
 
     for _, photo in _open_each(images, read, on_error):
@@ -237,6 +278,36 @@ def _open_each(
         if on_error is None:
             raise error from None
         on_error(source, error)
+
+
+def _rgb(image: ImageSource) -> ImageSource:
+    """An array in RGB(A) that was in BGR(A); anything else as it is."""
+    if isinstance(image, np.ndarray) and image.ndim == 3 and image.shape[2] in {3, 4}:
+        return np.ascontiguousarray(image[:, :, [2, 1, 0, 3][: image.shape[2]]])
+    return image
+
+
+def _warn_of_channels_first(stack: npt.NDArray[Any]) -> None:
+    """A stack of three images may be one in colour, as torch has it."""
+    if stack.ndim == 3 and stack.shape[0] == 3:
+        warnings.warn(
+            MienWarning(
+                f"an array of shape {stack.shape} was read as 3 grey images. If it is one in colour, give "
+                "np.moveaxis(array, 0, 2); if it is not, a list of arrays.",
+                code="channels-first",
+            ),
+            stacklevel=3,
+        )
+
+
+def _check_not_flat(array: npt.NDArray[Any]) -> None:
+    """Refuse rows of flattened faces, which are one long image too."""
+    if array.ndim == 2 and (array.shape[1] == FLAT or max(array.shape) > MAX_SIDES * min(array.shape)):
+        raise DataError(
+            f"An array of shape {array.shape} is no face crop. Give rows of flattened faces as "
+            "array.reshape(-1, 48, 48).",
+            code="image-flat",
+        )
 
 
 def _is_stack(array: npt.NDArray[Any]) -> bool:

@@ -96,7 +96,7 @@ def detect_faces(
             code="too-many-faces",
         )
     hint = crop_as_photo("this square image", option=_OPTION) if may_be_crop(*image.size, len(faces)) else None
-    inside = [face.inside(*image.size) for face in kept]
+    inside = [face.clipped(*image.size) for face in kept]
     cut = reader.crop(rgb, [face.box for face in kept])
     return DetectedFaces(*image.size, cut, inside, len(faces), hint, rgb if keep else None)
 

@@ -244,7 +244,7 @@ class Tracker:
         for (number, box), crop, row in zip(tracked, crops, self._reader.classify_found(crops), strict=True):
             state = self._states[number]
             smoothed = state.smoother.add(seconds, row)
-            inside = box.inside(rgb.shape[1], rgb.shape[0])
+            inside = box.clipped(rgb.shape[1], rgb.shape[0])
             raw, prediction = (self.prediction(values, crop, inside, state.score) for values in (row, smoothed))
             faces.append(TrackedFace(number, prediction, raw, None if found is None else number in found))
         return faces
