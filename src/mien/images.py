@@ -36,6 +36,7 @@ IMAGE_SUFFIXES: tuple[str, ...] = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".g
 UNREAD_SUFFIXES: tuple[str, ...] = (".heic", ".heif", ".avif", ".jxl")
 """Names of photos in formats that are not opened, in lower case."""
 
+_TABLES = (".csv", ".npy", ".npz", ".parquet")
 _VIDEOS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm")
 
 _ORIENTATION = 0x0112
@@ -148,6 +149,8 @@ def _decoding(name: str) -> Iterator[None]:
         raise DataError(f"{name} cannot be read: permission denied.", code="file-permission") from None
     except UnidentifiedImageError:
         hint = f" For a video use: mien video {name}" if name.lower().endswith(_VIDEOS) else ""
+        if name.lower().endswith(_TABLES):
+            hint = " Predict the faces of a table from Python: mien.load().predict_crops(images), uint8 (N, 48, 48)."
         hint = " Convert it to JPEG first." if name.lower().endswith(UNREAD_SUFFIXES) else hint
         raise DataError(
             f"{name} is not an image in a supported format (PNG, JPEG, WebP, BMP, GIF, TIFF, PPM).{hint}",

@@ -87,3 +87,15 @@ def test_by_a_column(mien, tmp_path, tiny_run, face_folder):
     refused(split, "by-split", "'validation'")
     unnamed = mien("evaluate", tiny_run.path, "--data", face_folder, "--by", "source")
     refused(unnamed, "column-missing", "'source'")
+
+
+def test_a_class_that_the_model_lacks_is_left_out_by_a_scheme(mien, tmp_path, tiny_run, face_folder):
+    """Contempt, as in CK+ and AffectNet. Oracle: the data without it."""
+    expected = json.loads(mien("evaluate", tiny_run.path, "--data", face_folder, "--classes", "seven", "--json").out)
+    data = tmp_path / "data"
+    shutil.copytree(face_folder, data)
+    for split in data.iterdir():
+        shutil.copytree(split / "happy", split / "contempt")
+    refused(mien("evaluate", tiny_run.path, "--data", data), "class-unknown", "--classes seven")
+    said = mien("evaluate", tiny_run.path, "--data", data, "--classes", "seven", "--json")
+    assert json.loads(said.out)["headline"] == expected["headline"]

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from mien.api.inputs import Data, Model, data_name, read, run_of
 from mien.api.report import ReportInputs, write_report
+from mien.data.dataset import Dataset
 from mien.data.read import ReadResult
 from mien.errors import DataError, MienWarning, Notice
 from mien.evaluation.calibration import reliability
@@ -25,7 +26,7 @@ from mien.evaluation.vote_metrics import VoteEvaluation
 from mien.hub import is_fetched
 from mien.inference.find_model import SHIPPED, find_run
 from mien.inference.predictor import Predictor, load
-from mien.labels import parse_scheme
+from mien.labels import LabelScheme, parse_scheme
 from mien.page.blocks import Column, Table
 from mien.page.charts.curves import precision_recall_chart, reliability_chart, roc_chart
 from mien.page.charts.overview import confusion_chart
@@ -237,12 +238,12 @@ def evaluate_read(
         options: what to measure.
         use: what the ledger says of the data, where the test split is used.
     """
-    members = [(model, result.faces) for model, result in zip(models, results, strict=True)]
+    members = [(m, _without_dropped(m, each.faces, options)) for m, each in zip(models, results, strict=True)]
     predictions = predict_with_models(members, options)
     if options.split == "test":
         # Noted before metrics are computed: whatever fails later, the split has been used.
         _note_test_use(models, results[0], predictions.with_scheme(options.scheme), options, use)
-    split = MeasuredSplit.resolve(predictions, results[0].faces, members, uncleaned=results[0].uncleaned)
+    split = MeasuredSplit.resolve(predictions, members[0][1], members, uncleaned=results[0].uncleaned)
     return _measure(
         split,
         options,
@@ -251,6 +252,19 @@ def evaluate_read(
         run=run_of(models[0]) if len(models) == 1 else None,
         name=" + ".join(each.manifest.full_name for each in models),
         temperature_note=temperatures_description(members, options.split),
+    )
+
+
+def _without_dropped(model: Predictor, faces: Dataset, options: EvaluateOptions) -> Dataset:
+    """The faces but those of classes that the model lacks and the scheme drops, such as contempt with ``seven``."""
+    if options.scheme is None:
+        return faces
+    merged = {name for group in options.scheme.groups.values() for name in group}
+    kept = [name for name in faces.classes if name in model.classes or name in merged]
+    return (
+        faces
+        if len(kept) == len(faces.classes)
+        else faces.with_scheme(LabelScheme(",".join(kept), {name: (name,) for name in kept}))
     )
 
 

@@ -41,7 +41,8 @@ def with_model_classes(predictor: Predictor, faces: Dataset) -> Dataset:
     if unknown:
         raise DataError(
             f"The data has the class '{unknown[0]}', which the model '{predictor.manifest.full_name}' does not have. "
-            f"Classes of the model: {', '.join(predictor.classes)}. Rename classes with {arg('class_map')}.",
+            f"Classes of the model: {', '.join(predictor.classes)}. Rename it with "
+            f"{arg('class_map')}, or evaluate without it: {arg('classes', 'seven')}.",
             code="class-unknown",
         )
     return faces.with_classes(predictor.classes)
