@@ -1,0 +1,33 @@
+"""A page with Gradio: a photo in, its faces with their answers out, and the shares of the largest.
+
+pip install mien gradio
+python gradio_app.py
+"""
+
+import gradio as gr
+import numpy as np
+
+import mien
+
+model = mien.load("default-int8")
+
+
+def read(photo: np.ndarray) -> tuple[tuple[np.ndarray, list], dict[str, float]]:
+    faces = model.predict(photo)
+    boxes = []
+    for face in faces:
+        left, top = face.box.left, face.box.top
+        boxes.append(((left, top, left + face.box.width, top + face.box.height), face.text))
+    return (photo, boxes), faces[0].probabilities if faces else {}
+
+
+page = gr.Interface(
+    read,
+    gr.Image(label="photo"),
+    [gr.AnnotatedImage(label="faces"), gr.Label(num_top_classes=3, label="the largest face")],
+    title="Faces as people would label them",
+    flagging_mode="never",  # keeps no photo
+)
+
+if __name__ == "__main__":
+    page.launch()
