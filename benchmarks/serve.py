@@ -1,10 +1,9 @@
-"""Throughput and latency of the service with many clients, with and without micro-batches, and under overload.
+"""Throughput and latency of the service with many clients, with one worker and with two, and under overload.
 
-    python benchmarks/serve.py [--turns 4] [--seconds 3]                  throughput, latency, overload
-    python benchmarks/serve.py --latency [--turns 4] [--seconds 3]        default-int8 with one worker and with two
+    python benchmarks/serve.py [--turns 4] [--seconds 3]                  crops and photos, default-int8
     python benchmarks/serve.py --memory 100000                            memory over this many requests
 
-Both servers run throughout and take turns, so that a drift of the machine affects both alike. One process plays all
+The servers run throughout and take turns, so that a drift of the machine affects all alike. One process plays all
 clients: it writes prepared bytes and reads answers. Its processor time is printed, because the servers lack it. Crops
 are drawn faces of 48 x 48 as PNG; the photo is scikit-image's astronaut.
 """
@@ -28,21 +27,6 @@ import numpy as np
 from PIL import Image
 
 from mien.data.synthetic import synthetic_faces
-
-SERVER = """
-import sys
-import mien.serve.prediction_service as service
-from mien.serve.prediction_service import MicroBatcher
-
-class OneByOne(MicroBatcher):
-    def put(self, crops, result):
-        self._run([(crops, result)])
-
-if sys.argv[1] == "one by one":
-    service.MicroBatcher = OneByOne
-sys.argv = ["mien", "serve", "--port", "0", *sys.argv[2:]]
-import mien.__main__
-"""
 
 PROCESSOR = "process_cpu_seconds_total"
 
@@ -80,9 +64,9 @@ class Load:
 
 
 @contextmanager
-def server(kind: str, *options: str) -> Iterator[tuple[int, int]]:
+def server(*options: str) -> Iterator[tuple[int, int]]:
     """Run a server process; yields its port and process id."""
-    command = [sys.executable, "-c", SERVER, kind, *options]
+    command = [sys.executable, "-m", "mien", "serve", "--port", "0", *options]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     try:
@@ -164,49 +148,31 @@ def photo_jpeg() -> bytes:
 
 
 def compare(turns: int, seconds: float) -> None:
-    kinds = ("micro-batches", "one by one")
     crop, photo = request_bytes(crop_png(), "crops=true"), request_bytes(photo_jpeg(), "")
     with ExitStack() as stack:
-        ports = {kind: stack.enter_context(server(kind))[0] for kind in kinds}
-        for what, request, clients in (("crops", crop, 32), ("crops", crop, 1), ("photos", photo, 8)):
-            loads = {kind: Load() for kind in kinds}
-            for port in ports.values():
-                turn(port, request, clients, 0.5)
-            for number in range(turns):
-                for kind in kinds if number % 2 else reversed(kinds):
-                    loads[kind].add(turn(ports[kind], request, clients, seconds))
-            for kind in kinds:
-                print(f"{what:7} {clients:3} clients  {kind:14} {loads[kind].words()}", flush=True)
-        faces, runs = (metric(ports["micro-batches"], f"mien_batch_faces_{part}") for part in ("sum", "count"))
-        print(f"faces in one run of the network, all of the above: {faces / runs:.2f}")
-    with server("micro-batches", "--max-requests", "8") as (port, _):
-        print(f"overload, crops, 64 clients, 8 at a time: {turn(port, crop, 64, seconds).words()}")
-        print(f"overload, photos, 64 clients, 8 at a time: {turn(port, photo, 64, seconds).words()}")
-
-
-def latency(turns: int, seconds: float) -> None:
-    """The latency that is promised is that of crops, 32 clients, ``default-int8``. The servers take turns."""
-    crop = request_bytes(crop_png(), "crops=true")
-    with ExitStack() as stack:
         ports = {
-            workers: stack.enter_context(server("micro-batches", "--model", "default-int8", "--workers", str(workers)))[
-                0
-            ]
+            workers: stack.enter_context(server("--model", "default-int8", "--workers", str(workers)))[0]
             for workers in (1, 2)
         }
-        loads = {workers: Load() for workers in ports}
-        for port in ports.values():
-            turn(port, crop, 32, 1.0)
-        for _ in range(turns):
-            for workers, port in ports.items():
-                loads[workers].add(turn(port, crop, 32, seconds))
-        for workers, load in loads.items():
-            print(f"default-int8, crops, 32 clients, --workers {workers}: {load.words()}", flush=True)
+        for what, request, clients in (
+            ("crops", crop, 32),
+            ("crops", crop, 1),
+            ("photos", photo, 2),
+            ("photos", photo, 32),
+        ):
+            loads = {workers: Load() for workers in ports}
+            for port in ports.values():
+                turn(port, request, clients, 1.0)
+            for _ in range(turns):
+                for workers, port in ports.items():
+                    loads[workers].add(turn(port, request, clients, seconds))
+            for workers, load in loads.items():
+                print(f"{what:7} {clients:3} clients  --workers {workers}: {load.words()}", flush=True)
 
 
 def memory(requests: int) -> None:
     crop = request_bytes(crop_png(), "crops=true")
-    with server("micro-batches") as (port, _):
+    with server() as (port, _):
         for done in range(0, requests, requests // 10):
             print(f"{done:9,} requests: {metric(port, 'process_resident_memory_bytes') / 1e6:.1f} MB", flush=True)
             load = turn(port, crop, 32, most=requests // 10)
@@ -218,12 +184,9 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--turns", type=int, default=4)
     parser.add_argument("--seconds", type=float, default=3.0)
-    parser.add_argument("--latency", action="store_true")
     parser.add_argument("--memory", type=int, metavar="REQUESTS")
     wanted = parser.parse_args()
-    if wanted.latency:
-        latency(wanted.turns, wanted.seconds)
-    elif wanted.memory is None:
+    if wanted.memory is None:
         compare(wanted.turns, wanted.seconds)
     else:
         memory(wanted.memory)

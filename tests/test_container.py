@@ -76,17 +76,18 @@ def test_the_steps_of_the_container_leave_a_service_that_works(tmp_path, astrona
     command = [word for word in words["ENTRYPOINT"] if word not in {"--host", "0.0.0.0"}]
     command[command.index("8000")] = "0"
     env = {**last.env, "MIEN_CACHE": str(tmp_path / "cache")}
-    started = subprocess.Popen([*command, *words["CMD"]], cwd=tmp_path, env=env, stderr=subprocess.PIPE, text=True)
-    try:
-        address = re.search(r"http://\S+?:\d+", started.stderr.readline())[0]
-        with httpx.Client(base_url=address, timeout=600, trust_env=False) as client:
-            assert "<script" in client.get("/").text
-            answer = client.post("/v1/predict", content=astronaut_jpeg, headers={"content-type": "image/jpeg"}).json()
-        assert answer["detector"] == "TinyFace + MTCNN"
-        assert [face["answer"] for face in answer["faces"]] == ["happy"]
-    finally:
-        started.terminate()
-        started.wait()
+    command += words["CMD"]
+    with subprocess.Popen(command, cwd=tmp_path, env=env, stderr=subprocess.PIPE, text=True) as started:
+        try:
+            address = re.search(r"http://\S+?:\d+", started.stderr.readline())[0]
+            with httpx.Client(base_url=address, timeout=600, trust_env=False) as client:
+                assert "<script" in client.get("/").text
+                headers = {"content-type": "image/jpeg"}
+                answer = client.post("/v1/predict", content=astronaut_jpeg, headers=headers).json()
+            assert answer["detector"] == "TinyFace + MTCNN"
+            assert [face["answer"] for face in answer["faces"]] == ["happy"]
+        finally:
+            started.terminate()
 
 
 @pytest.fixture

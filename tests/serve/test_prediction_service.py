@@ -1,21 +1,19 @@
-"""Limits of time and concurrency, with a detector that waits; batches of faces, with a function on each face."""
+"""Limits of time and concurrency, with a detector that waits."""
 
 import asyncio
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import numpy as np
 import pytest
 
-from mien.data.synthetic import synthetic_faces
 from mien.faces.haar import HaarDetector
 from mien.inference.face_reader import FaceReader
 from mien.inference.predictor import load
 from mien.serve.api_errors import ApiError
 from mien.serve.limits import Limits
 from mien.serve.metrics import ServiceMetrics
-from mien.serve.prediction_service import MAX_BATCH_FACES, Admission, MicroBatcher, PredictionService, PredictQuery
+from mien.serve.prediction_service import Admission, PredictionService, PredictQuery
 from mien.serve.schemas import PredictParameters
 from support import raises
 
@@ -194,124 +192,6 @@ def test_a_request_chooses_the_output(voted_run, face):
     assert (found[None].output, found["fer2013"].unsure) == ("perceived", None)
     with raises(ApiError, "bad-parameter"):
         service.query(PredictParameters(output="feeling"))
-
-
-def test_faces_that_arrive_while_the_network_runs_share_one_run(encode):
-    """The first run is held until all others are decoded. The oracle of each answer is the model on that face alone."""
-    classifier, metrics = load(threads=1), ServiceMetrics()
-    alone, go_on = classifier.probabilities, threading.Event()
-
-    def held(crops):
-        go_on.wait()
-        return alone(crops)
-
-    classifier.probabilities = held
-    service = PredictionService(classifier, HaarDetector(), Limits(work_seconds=3600), 1, metrics)
-    faces = synthetic_faces(11, seed=4).images[:11]
-
-    async def main():
-        query = service.query(PredictParameters(crops=True))
-        answers = [asyncio.ensure_future(service.predict([encode(each)], query)) for each in faces]
-        await until(lambda: len(service._batchers[classifier.output.name]._pending) == 10)
-        go_on.set()
-        return await asyncio.gather(*answers)
-
-    answers = asyncio.run(main())
-    service.stop()
-    for (image,), pixels in zip(answers, faces, strict=True):
-        found = image.predictions[0].probability_vector
-        np.testing.assert_allclose(found, alone(pixels[np.newaxis])[0], atol=1e-6)
-    count, total = (metrics.registry.get_sample_value(f"mien_batch_faces_{part}") for part in ("count", "sum"))
-    assert (count, total) == (2, 11)
-
-
-def classify(crops):
-    """Each face's mean and deviation."""
-    return np.array([[face.mean(), face.std()] for face in crops]).reshape(-1, 2)
-
-
-def classify_all(batcher, requests, threads):
-    """Put every request from its own task through a pool, as the service does; their results in order."""
-
-    async def main():
-        loop = asyncio.get_running_loop()
-        items = [(crops, loop.create_future()) for crops in requests]
-        with ThreadPoolExecutor(threads) as pool:
-            for item in items:
-                pool.submit(batcher.put, *item)
-            return await asyncio.gather(*(result for _, result in items), return_exceptions=True)
-
-    return asyncio.run(main())
-
-
-@pytest.mark.parametrize("runs", [1, 3])
-def test_every_request_gets_its_own_faces_back(runs):
-    random = np.random.default_rng(0)
-    requests = [random.integers(0, 256, (random.integers(0, 9), 6, 6), dtype=np.uint8) for _ in range(500)]
-    sizes, free = [], threading.Semaphore(runs)
-
-    def counted_classify(crops):
-        assert free.acquire(blocking=False), "more runs at a time than allowed"
-        result = classify(crops)
-        free.release()
-        return result
-
-    results = classify_all(MicroBatcher(counted_classify, runs, sizes.append), requests, threads=8)
-    for crops, result in zip(requests, results, strict=True):
-        np.testing.assert_array_equal(result, classify(crops))
-    assert sum(sizes) == sum(len(each) for each in requests)
-    assert max(sizes) < MAX_BATCH_FACES + 9
-
-
-def test_an_image_without_a_face_counts_as_no_run():
-    sizes = []
-    (result,) = classify_all(MicroBatcher(classify, 1, sizes.append), [np.zeros((0, 6, 6), np.uint8)], threads=1)
-    assert result.shape == (0, 2)
-    assert sizes == []
-
-
-def test_a_client_that_went_away_leaves_the_batch_to_the_others():
-    begun, go_on, sizes = threading.Event(), threading.Event(), []
-
-    def blocked_classify(crops):
-        begun.set()
-        go_on.wait()
-        return classify(crops)
-
-    async def main():
-        loop = asyncio.get_running_loop()
-        batcher = MicroBatcher(blocked_classify, 1, sizes.append)
-        items = [(np.full((1, 2, 2), number, np.uint8), loop.create_future()) for number in range(11)]
-        first = loop.run_in_executor(None, batcher.put, *items[0])
-        begun.wait()
-        for item in items[1:]:
-            batcher.put(*item)  # returns at once, although the only run is blocked
-        items[5][1].cancel()  # its client closed the connection
-        go_on.set()
-        await first
-        answers = await asyncio.gather(*(result for _, result in items), return_exceptions=True)
-        assert isinstance(answers.pop(5), asyncio.CancelledError)
-        assert [answer[0, 0] for answer in answers] == [0, 1, 2, 3, 4, 6, 7, 8, 9, 10]
-
-    asyncio.run(main())
-    assert sizes == [1, 10]
-
-
-def test_the_error_of_a_run_reaches_the_requests_of_that_run_only():
-    calls = []
-
-    def classify_twice(crops):
-        calls.append(1)
-        if len(calls) == 1:
-            raise ValueError("broken")
-        return classify(crops)
-
-    batcher = MicroBatcher(classify_twice, 1, lambda faces: None)
-    face = np.zeros((1, 2, 2), np.uint8)
-    (failed,) = classify_all(batcher, [face], threads=1)
-    assert isinstance(failed, ValueError)
-    (fine,) = classify_all(batcher, [face], threads=1)
-    np.testing.assert_array_equal(fine, [[0, 0]])
 
 
 def test_a_request_waits_for_measured_work_and_no_longer():

@@ -42,9 +42,6 @@ class ServiceMetrics:
             multiprocess_mode="livesum",
         )
         self.faces: Counter = Counter("mien_faces", "Faces classified.", registry=registry)
-        self.batch_faces: Histogram = Histogram(
-            "mien_batch_faces", "Faces in one run of the network.", registry=registry, buckets=(1, 2, 4, 8, 16, 32, 64)
-        )
 
     def page(self) -> bytes:
         """All counters in Prometheus's text format. Those of several workers are added up."""

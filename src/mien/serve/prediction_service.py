@@ -1,11 +1,4 @@
-"""The work of the service: image files in, predictions out, off the event loop and within the limits.
-
-Images are decoded and searched for faces in a pool of threads. Faces of concurrent requests go through the network
-together, since one run costs less than several: a thread that has face crops runs the network itself if no other thread
-does. Otherwise it leaves its crops to that thread, whose next run takes all crops that were left. So an idle service
-answers at once, and a busy one works in batches. Waiting some milliseconds for more faces, as is often done, was
-measured and gained nothing.
-"""
+"""The work of the service: image files in, predictions out, off the event loop and within the limits."""
 
 from __future__ import annotations
 
@@ -13,24 +6,20 @@ import asyncio
 import io
 import logging
 import math
-import threading
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeAlias
 
-import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from mien.errors import DataError, ModelError
 from mien.faces.crop_or_photo import MAX_SEARCHED
 from mien.faces.face import Detector, limited
 from mien.inference.drawing import draw_predictions
-from mien.inference.face_reader import FaceReader, mean_of_mirrored, with_mirrored
+from mien.inference.face_reader import FaceReader
 from mien.inference.onnx_classifier import OnnxClassifier
 from mien.inference.prediction import Prediction
 from mien.serve.api_errors import ApiError, internal_error
@@ -41,74 +30,6 @@ from mien.serve.schemas import PredictParameters
 from mien.video.tracker import Tracker
 
 _LOG = logging.getLogger("uvicorn.error")
-
-Crops: TypeAlias = npt.NDArray[np.uint8]
-Probabilities: TypeAlias = npt.NDArray[np.float64]
-Pending: TypeAlias = tuple[Crops, asyncio.Future[Probabilities]]
-
-MAX_BATCH_FACES = 64
-"""A run with this many faces takes no further image. It exceeds this by the faces of its last image at most."""
-
-
-class MicroBatcher:
-    """Classifies the faces of several requests in one run of the network.
-
-    Args:
-        classify: face crops uint8 (N, S, S[, 3]) -> probabilities float64 (N, C). Called in several threads at a time.
-        runs: how many runs may go on at a time.
-        observe: called with the number of faces of each run.
-    """
-
-    def __init__(self, classify: Callable[[Crops], Probabilities], runs: int, observe: Callable[[int], None]) -> None:
-        self._classify, self._free_runs, self._observe = classify, runs, observe
-        self._pending: deque[Pending] = deque()
-        self._lock = threading.Lock()
-
-    def put(self, crops: Crops, result: asyncio.Future[Probabilities]) -> None:
-        """Classify crops uint8 (N, S, S[, 3]), N from 0 up, in this thread or in one that is classifying already.
-
-        Their probabilities become the result of the future, in the thread of its event loop.
-        """
-        with self._lock:
-            self._pending.append((crops, result))
-            if not self._free_runs:
-                return
-            self._free_runs -= 1
-        while batch := self._next_batch():
-            self._run(batch)
-
-    def _next_batch(self) -> list[Pending]:
-        """The batch of the next run; an empty one ends this thread's turn."""
-        with self._lock:
-            batch: list[Pending] = []
-            faces = 0
-            while self._pending and faces < MAX_BATCH_FACES:
-                batch.append(self._pending.popleft())
-                faces += len(batch[-1][0])
-            self._free_runs += not batch
-            return batch
-
-    def _run(self, batch: list[Pending]) -> None:
-        outcome: list[Probabilities] | Exception
-        try:
-            crops = np.concatenate([each for each, _ in batch])
-            if len(crops):
-                self._observe(len(crops))
-            outcome = np.split(self._classify(crops), np.cumsum([len(each) for each, _ in batch])[:-1])
-        except Exception as error:  # noqa: BLE001 - every request of the batch must get the error
-            outcome = error
-        # One wake-up of the event loop for the whole batch.
-        batch[0][1].get_loop().call_soon_threadsafe(_deliver, batch, outcome)
-
-
-def _deliver(batch: list[Pending], outcome: list[Probabilities] | Exception) -> None:
-    for index, (_, result) in enumerate(batch):
-        if result.done():  # its time ran out, or its client closed the connection
-            continue
-        if isinstance(outcome, Exception):
-            result.set_exception(outcome)
-        else:
-            result.set_result(outcome[index])
 
 
 @dataclass(frozen=True)
@@ -211,16 +132,9 @@ class PredictionService:
     ) -> None:
         self._classifier, self._detector = classifier, detector
         self._limits, self._metrics = limits, metrics
-        # One more than may be working: while all others run the network, it decodes the images of their next run.
+        # One more than there are cores for: it decodes while the others run networks.
         self.pool: ThreadPoolExecutor = ThreadPoolExecutor(threads + 1, thread_name_prefix="images")
         self._admission = Admission(limits, threads + 1)
-        # One for each output: requests for different ones do not share a run.
-        self._batchers = {
-            output.name: MicroBatcher(
-                classifier.with_output(output.name).probabilities, threads, metrics.batch_faces.observe
-            )
-            for output in classifier.manifest.outputs_to_choose
-        }
 
     def stop(self) -> None:
         """Finish the images that are being processed, and begin no more."""
@@ -291,12 +205,11 @@ class PredictionService:
     async def _predict_image(
         self, file: bytes, query: PredictQuery, number: int, turns: asyncio.Semaphore, deadline: float
     ) -> PredictedImage | ApiError:
-        task = _ImageTask(file, query, number, asyncio.get_running_loop().create_future())
-        work: Future[None] | None = None
+        work: Future[PredictedImage] | None = None
         try:
             async with asyncio.timeout_at(deadline), turns:
-                work = self.pool.submit(self._detect, task)
-                given = await task.result
+                work = self.pool.submit(self._work, file, query, number)
+                image = await asyncio.wrap_future(work)
         except TimeoutError:
             if work is not None and work.cancel():
                 return ApiError("The service did not get to this image in time. Try again.", code="busy")
@@ -309,47 +222,23 @@ class PredictionService:
         except Exception:  # noqa: BLE001 - it belongs to this image, not to the others
             _LOG.exception("image %d of a request failed", number)
             return internal_error()
-        probabilities = given if query.crops else mean_of_mirrored(given)
-        self._metrics.faces.inc(len(probabilities))
-        detected = task.detected
-        assert detected is not None  # it is set before the result is
-        merged = query.reader.merge(probabilities)
+        self._metrics.faces.inc(len(image.predictions))
+        return image
+
+    def _work(self, file: bytes, query: PredictQuery, number: int) -> PredictedImage:
+        began, reader = time.perf_counter(), query.reader
+        detected = detect_faces(
+            file,
+            reader,
+            self._limits,
+            crops=query.crops,
+            max_faces=query.max_faces,
+            look=number <= MAX_SEARCHED,
+            keep=query.draw,
+        )
+        classify = reader.classify if query.crops else reader.classify_found
+        probabilities = classify(detected.crops)
+        self._admission.measured(query.crops, time.perf_counter() - began)
         source = f"image {number}"
-        return PredictedImage(detected, query.reader.predictions(merged, detected.crops, detected.faces, source=source))
-
-    def _detect(self, task: _ImageTask) -> None:
-        began = time.perf_counter()
-        try:
-            query = task.query
-            task.detected = detect_faces(
-                task.file,
-                query.reader,
-                self._limits,
-                crops=query.crops,
-                max_faces=query.max_faces,
-                look=task.number <= MAX_SEARCHED,
-                keep=query.draw,
-            )
-            task.file = b""
-            crops = task.detected.crops
-            batcher = self._batchers[query.reader.classifier.output.name]
-            batcher.put(crops if query.crops else with_mirrored(crops), task.result)
-        except Exception as error:  # noqa: BLE001 - it belongs to the request, not to this thread
-            task.result.get_loop().call_soon_threadsafe(task.fail, error)
-        else:
-            self._admission.measured(query.crops, time.perf_counter() - began)
-
-
-@dataclass
-class _ImageTask:
-    """One image on its way through the threads."""
-
-    file: bytes
-    query: PredictQuery
-    number: int
-    result: asyncio.Future[Probabilities]
-    detected: DetectedFaces | None = None
-
-    def fail(self, error: Exception) -> None:
-        if not self.result.done():
-            self.result.set_exception(error)
+        predictions = reader.predictions(probabilities, detected.crops, detected.faces, source=source)
+        return PredictedImage(detected, predictions)
