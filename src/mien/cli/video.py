@@ -111,10 +111,10 @@ def _track(track: TrackSummary, classes: tuple[str, ...], answers: tuple[str, ..
         "track": track.number,
         "first_seconds": track.first_seconds,
         "last_seconds": track.last_seconds,
-        "frames": track.frames,
+        "frames": len(track.frames),
         "detection_score": track.detection_score,
         "answer": track.answer,
-        "frames_in_doubt": track.frames_in_doubt,
+        "frames_in_doubt": sum(track.doubts),
         "frames_by_answer": {name: track.frames_by_answer[name] for name in answers},
         "probabilities": dict(zip(classes, track.mean.tolist(), strict=True)),
     }

@@ -132,7 +132,7 @@ def timeline_html(
 
 def longest_tracks(timeline: Timeline) -> list[TrackSummary]:
     """The tracks that are shown: those of most frames, at most :data:`MOST_SHOWN`, by number."""
-    longest = sorted(timeline.tracks.values(), key=lambda track: (-track.frames, track.number))[:MOST_SHOWN]
+    longest = sorted(timeline.tracks.values(), key=lambda track: (-len(track.frames), track.number))[:MOST_SHOWN]
     return sorted(longest, key=lambda track: track.number)
 
 
@@ -152,8 +152,8 @@ def tracks_table(tracks: Sequence[TrackSummary]) -> Table:
             track.number,
             clock(track.first_seconds),
             clock(track.last_seconds),
-            track.frames,
-            track.frames_in_doubt / track.frames,
+            len(track.frames),
+            sum(track.doubts) / len(track.frames),
             ", ".join(f"{name} {share_text(share)}" for name, share in answer_shares(track)),
             track.detection_score,
         )
@@ -164,7 +164,7 @@ def tracks_table(tracks: Sequence[TrackSummary]) -> Table:
 
 def answer_shares(track: TrackSummary) -> list[tuple[str, float]]:
     """Each answer with its share of a track's frames, the most frequent first; answers below 0.5% are left out."""
-    shares = ((name, count / track.frames) for name, count in track.frames_by_answer.most_common())
+    shares = ((name, count / len(track.frames)) for name, count in track.frames_by_answer.most_common())
     return [(name, share) for name, share in shares if share >= 0.005]
 
 
