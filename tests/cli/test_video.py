@@ -92,32 +92,6 @@ def test_json_sums_up(mien, tmp_path, smiling):
         assert Path(path).stat().st_size > 0
 
 
-def test_classes_merge_and_smoothing_can_be_left_out(mien, tmp_path, smiling):
-    answer = mien("video", smiling, "--out", tmp_path, "--classes", "binary", "--half-life", 0, "--no-annotate")
-    assert answer.code == 0, answer.err
-    assert {file.name for file in tmp_path.iterdir()} == NAMES - {"annotated.mp4"}
-    for row in rows_of(tmp_path / "faces.csv"):
-        assert row["top"] == "positive"
-        assert (row["negative"], row["positive"]) == (row["raw_negative"], row["raw_positive"])
-
-
-def test_what_people_would_say_about_a_video(mien, tmp_path, smiling, voted_run):
-    """Oracle: the answer of each frame, counted in the table."""
-    said = json.loads(mien("video", smiling, "--out", tmp_path, "--model", voted_run.path, "--json").out)
-    rows = rows_of(tmp_path / "faces.csv")
-    assert list(rows[0])[8:14] == ["output", "answer", "top", "confidence", "unsure", "not_a_face"]
-    (track,) = said["tracks"]
-    counts = track["frames_by_answer"]
-    assert list(counts)[-2:] == ["unsure", "not a face"]
-    assert "unknown" not in counts
-    assert counts["unsure"] == sum(row["unsure"] == "true" for row in rows) > 0
-    assert sum(counts.values()) == len(rows)
-    plain = mien("video", smiling, "--out", tmp_path, "--model", voted_run.path, "--output", "fer2013", "--overwrite")
-    assert plain.code == 0, plain.err
-    assert list(rows_of(tmp_path / "faces.csv")[0])[8:12] == ["output", "answer", "top", "confidence"]
-    assert "unsure" not in rows_of(tmp_path / "faces.csv")[0]
-
-
 def test_no_face_is_no_fault(mien, tmp_path, encode_video):
     noise = np.random.default_rng(0).integers(0, 256, (4, 33, 47, 3), dtype=np.uint8)
     clip = encode_video(tmp_path / "noise.mkv", list(noise), codec="ffv1")
@@ -160,23 +134,6 @@ def test_the_video_itself_is_never_replaced(mien, tmp_path, smiling):
     assert clip.read_bytes() == smiling.read_bytes()
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "code"),
-    [
-        ("notes.txt", b"not a video\n" * 99, "video-format"),
-        ("empty.mp4", b"", "video-format"),
-        ("missing.mp4", None, "file-missing"),
-    ],
-)
-def test_bad_input_is_one_line(mien, tmp_path, name, content, code):
-    if content is not None:
-        (tmp_path / name).write_bytes(content)
-    answer = mien("video", tmp_path / name, "--out", tmp_path / "out")
-    refused(answer, code, tmp_path / name)
-    assert len(answer.err.splitlines()) == 1
-    assert not (tmp_path / "out").exists()
-
-
 def test_a_cut_off_video_is_read_and_said(mien, tmp_path, encode_video):
     noise = np.random.default_rng(0).integers(0, 256, (30, 48, 64, 3), dtype=np.uint8)
     clip = encode_video(tmp_path / "clip.mp4", list(noise), index_first=True)
@@ -197,22 +154,6 @@ def test_without_the_extra_nothing_is_begun(mien, tmp_path, smiling, monkeypatch
             answer = mien("video", smiling, "--out", tmp_path / "out")
         refused(answer, "missing-extra", package, "pip install 'mien[video]'")
         assert not (tmp_path / "out").exists()
-
-
-def test_a_full_disk_leaves_nothing(mien, tmp_path, smiling, monkeypatch):
-    """The disk is full at the tenth frame."""
-
-    def full(self, rgb, pts):
-        if self.frames == 9:
-            raise OSError(28, "No space left on device")
-        self.frames += 1
-
-    monkeypatch.setattr("mien.video.writer.VideoWriter.add", full)
-    monkeypatch.setenv("MIEN_DETECTOR", "haar")
-    answer = mien("video", smiling, "--out", tmp_path / "out")
-    refused(answer, "file-unwritable")
-    assert len(answer.err.splitlines()) == 1
-    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one process")

@@ -1,7 +1,5 @@
 """``mien webcam``: the service on this machine, and the browser at its page. The page is tried in web/tests."""
 
-import socket
-import sys
 import threading
 import urllib.request
 import webbrowser
@@ -67,16 +65,3 @@ def test_a_page_that_is_not_built_is_one_line(mien, tmp_path, monkeypatch):
     monkeypatch.setattr(built_page, "STATIC", tmp_path / "static")
     monkeypatch.setattr(webbrowser, "open", lambda address: pytest.fail("opened"))
     refused(mien("webcam"), "page-not-built", tmp_path / "static")
-
-
-def test_a_port_in_use_is_one_line(mien, page, monkeypatch):
-    monkeypatch.setattr(webbrowser, "open", lambda address: pytest.fail("opened"))
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        refused(mien("webcam", "--port", taken.getsockname()[1]), "port-unavailable", taken.getsockname()[1])
-
-
-def test_without_the_extra_it_is_named(mien, monkeypatch):
-    for name in [name for name in sys.modules if name.partition(".")[0] == "fastapi" or name == "mien.serve.app"]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "fastapi", None)
-    refused(mien("webcam"), "missing-extra", "pip install 'mien[serve]'")

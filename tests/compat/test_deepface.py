@@ -5,7 +5,6 @@ import pytest
 
 import mien
 from mien.compat import deepface
-from mien.compat.images import to_rgb
 from mien.errors import DataError
 from mien.faces.face import Box, Face, Margin
 from support import raises, warned
@@ -94,20 +93,6 @@ def test_the_region_is_inside_the_image_and_eyes_outside_are_none(monkeypatch):
     assert face["face_confidence"] == 0.99
 
 
-@pytest.mark.parametrize(("score", "confidence"), [(1.0, 1.0), (37.4, 0.37), (100.0, 1.0), (250.0, 1.0)])
-def test_windows_of_the_haar_cascade_become_a_share(monkeypatch, score, confidence):
-    monkeypatch.setattr("mien.inference.face_reader.find_detector", Landmarks)
-    monkeypatch.setattr(Landmarks, "score", score)
-    (face,) = deepface.analyze(np.zeros((60, 100, 3), dtype=np.uint8), EMOTION)
-    assert face["face_confidence"] == confidence
-
-
-@pytest.mark.parametrize("actions", [["gender"], (), ["emotion", "mood"]])
-def test_actions_without_emotion_and_unknown_ones_are_refused(bgr, actions):
-    with raises(DataError, "deepface-actions"):
-        deepface.analyze(bgr, actions=actions)
-
-
 @pytest.mark.parametrize("actions", [None, ["age", "gender", "race", "emotion"]])
 def test_other_actions_are_left_out_with_a_warning(bgr, actions):
     """The calls of deepface's README: all four actions, and the default ones."""
@@ -133,15 +118,6 @@ def test_faces_are_cut_out_as_deepface_gives_them(bgr, astronaut):
     assert (whole["face"].shape, whole["confidence"]) == ((60, 100, 3), 0.0)
 
 
-def test_what_is_not_heeded_says_so_and_what_cannot_be_is_refused(bgr):
-    with warned("arguments-ignored", "detector_backend", "Haar cascade"):
-        deepface.analyze(bgr, EMOTION, detector_backend="retinaface")
-    with warned("arguments-ignored", "expand_percentage"):
-        deepface.analyze(bgr, EMOTION, expand_percentage=5)
-    with raises(DataError, "deepface-anti-spoofing"):
-        deepface.analyze(bgr, EMOTION, anti_spoofing=True)
-
-
 @pytest.mark.parametrize(
     ("image", "given", "code"),
     [
@@ -159,12 +135,3 @@ def test_every_error_is_a_value_error_as_in_deepface(image, given, code):
     with raises(DataError, code) as caught:
         deepface.analyze(image, **{"actions": EMOTION, **given})
     assert isinstance(caught.value, ValueError)
-
-
-def test_transparency_comes_after_opencv_s_order(bgr):
-    """Oracle: the image in BGR. Where nothing is seen, white."""
-    bgra = np.dstack([bgr, np.full(bgr.shape[:2], 255, dtype=np.uint8)])
-    assert deepface.analyze(bgra, EMOTION) == deepface.analyze(bgr, EMOTION)
-    blue = np.zeros((2, 2, 4), dtype=np.uint8)
-    blue[0] = (255, 0, 0, 255)
-    assert to_rgb(blue).tolist() == [[[0, 0, 255]] * 2, [[255, 255, 255]] * 2]

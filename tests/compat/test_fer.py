@@ -60,11 +60,6 @@ def test_paths_data_uris_and_grey_arrays_are_taken(bgr, astronaut, tmp_path):
         assert FER().detect_emotions(stream) == expected
 
 
-def test_small_faces_are_left_out(bgr):
-    assert len(FER(min_face_size=50).detect_emotions(bgr)) == 1
-    assert FER(min_face_size=120).detect_emotions(bgr) == []
-
-
 @pytest.mark.parametrize("box", [Box(10, 10, 80, 40), Box(10, 10, 40, 80)])
 def test_a_face_is_as_small_as_its_shorter_side(monkeypatch, bgr, box):
     class Fixed:
@@ -85,22 +80,6 @@ def test_ignored_arguments_cause_a_warning_and_defaults_none():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         FER(mtcnn=False)
-
-
-@pytest.mark.parametrize(
-    ("image", "code"),
-    [
-        ("https://example.org/x.jpg", "image-address"),
-        ("nowhere.jpg", "file-missing"),
-        ("data:image/png;base64,?", "image-base64"),
-        ("data:image/png;base64,ü", "image-base64"),
-        (None, "image-type"),
-        (np.zeros((3, 4, 5, 6), dtype=np.uint8), "image-shape"),
-    ],
-)
-def test_what_is_no_image_is_one_line(image, code):
-    with raises(DataError, code):
-        FER().detect_emotions(image)
 
 
 def test_the_script_of_fers_readme_runs_on_a_video(encode_video, astronaut, bgr, tmp_path):

@@ -32,10 +32,6 @@ def test_health_and_documentation_need_no_token(guarded):
     assert "HTTPBearer" in guarded.ask("GET", "/openapi.json").text
 
 
-def test_the_token_is_not_documented(guarded, token):
-    assert token not in guarded.ask("GET", "/openapi.json").text
-
-
 def test_a_token_file_has_priority_over_the_variable(tmp_path, monkeypatch):
     monkeypatch.delenv(VARIABLE, raising=False)
     assert find_token(None) is None

@@ -106,33 +106,11 @@ def test_head_is_get_without_a_body(built, address):
     assert dict(head.headers) | {"vary": ""} == dict(whole.headers) | {"vary": ""}
 
 
-def test_a_file_beside_the_page_has_an_address_of_its_own(built):
-    icon = built("GET", "/icon.svg")
-    assert (icon.text, icon.headers["cache-control"]) == ("<svg/>", "no-cache")
-    assert built("POST", "/icon.svg").status_code == 405
-
-
-def test_a_range_is_sent(built):
-    response = built("GET", "/", headers={"range": "bytes=1-3"})
-    assert (response.status_code, response.text) == (206, "h1>")
-
-
 @pytest.mark.parametrize("address", ["/assets/../index.html", "/assets/%2e%2e/%2e%2e/etc/passwd", "/assets/", "/../x"])
 def test_nothing_beside_it_is_served(built, address):
     response = built("GET", address)
     assert response.status_code in {404, 200}
     assert response.status_code == 404 or response.text == "<h1>page</h1>"
-
-
-def test_a_wrong_method_at_a_known_address_is_405(built):
-    response = built("GET", "/v1/predict")
-    assert (response.status_code, response.headers["allow"]) == (405, "POST")
-
-
-def test_an_address_that_is_none_has_the_shape_of_all_errors(built):
-    for address in ("/nothing", "/assets/nothing.js", "/model-9.onnx"):
-        answer = built("GET", address)
-        assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not-found")
 
 
 def test_without_the_page_it_says_how_to_make_it(start, monkeypatch, tmp_path):

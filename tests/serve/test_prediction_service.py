@@ -8,16 +8,13 @@ import numpy as np
 import pytest
 
 from mien.faces.haar import HaarDetector
-from mien.inference.face_reader import FaceReader
 from mien.inference.predictor import load
 from mien.serve.api_errors import ApiError
 from mien.serve.limits import Limits
 from mien.serve.metrics import ServiceMetrics
-from mien.serve.prediction_service import Admission, PredictionService, PredictQuery
+from mien.serve.prediction_service import Admission, PredictionService
 from mien.serve.schemas import PredictParameters
 from support import raises
-
-QUERY = PredictQuery(FaceReader(load("fast-int8", threads=1)))
 
 
 class Slow(HaarDetector):
@@ -91,19 +88,6 @@ def test_an_image_that_takes_too_long_is_given_up_and_one_that_waits_is_busy(slo
     asyncio.run(main())
 
 
-def test_images_that_a_batch_has_no_time_for_have_an_error_in_their_place(slow, face, expire):
-    service, detector = slow
-
-    async def main():
-        answer = asyncio.ensure_future(service.predict([face] * 4, service.query(PredictParameters())))
-        await until(lambda: len(detector.widths) == 2)
-        expire()
-        assert codes(await answer) == ["too-much-work"] * 4
-
-    asyncio.run(main())
-    assert len(detector.widths) == 2
-
-
 def test_a_stopped_service_begins_no_further_image(slow, face):
     """Oracle: how many the detector was shown; two are under way, and one has to wait."""
     service, detector = slow
@@ -143,17 +127,6 @@ def test_a_batch_lets_other_requests_have_their_turn(slow, encode):
     asyncio.run(main())
     # Third in the queue; on a busy machine the thread that took it may be overtaken before it gets to the detector.
     assert 2 <= detector.widths.index(48) < 10
-
-
-def test_slots_are_counted_and_given_back(slow):
-    service, _ = slow
-    with service.slot(QUERY), service.slot(QUERY):
-        with pytest.raises(KeyError), service.slot(QUERY):
-            raise KeyError
-        with service.slot(QUERY), raises(ApiError, "busy"), service.slot(QUERY):
-            pass
-    with service.slot(QUERY), service.slot(QUERY), service.slot(QUERY):
-        pass
 
 
 def test_a_defect_reaches_its_image_and_no_other(slow, face, monkeypatch):

@@ -88,12 +88,6 @@ def test_the_peak_between_pixels_is_the_parabolas(peak):
     assert _peak(values, round(peak)) == pytest.approx(peak, abs=1e-12)
 
 
-def test_at_the_edge_and_on_the_flat_the_peak_is_the_pixel():
-    assert _peak(np.array([3.0, 2.0, 0.0]), 0) == 0
-    assert _peak(np.array([0.0, 2.0, 3.0]), 2) == 2
-    assert _peak(np.ones(4), 2) == 2
-
-
 @pytest.mark.parametrize("size", [(1, 1), (1, 50), (3, 2)])
 def test_images_and_boxes_of_hardly_a_pixel_do_no_harm(size):
     image = np.full(size, 7, dtype=np.uint8)

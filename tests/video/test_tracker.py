@@ -131,13 +131,6 @@ def test_a_face_hidden_for_some_frames_keeps_its_number(play):
     assert [frame.number for frame in frames if not frame.faces] == list(range(6, 15))
 
 
-def test_a_face_the_detector_overlooks_is_still_followed(play):
-    frames, _ = play(30, moving, seen_of=lambda number: moving(number) if number == 0 else [])
-    assert [len(frame.faces) for frame in frames] == [1] * 30
-    (last,) = frames[-1].faces
-    assert abs(last.prediction.box.left - moving(29)[0].left) <= 4
-
-
 @pytest.mark.parametrize(("frame_seconds", "detect_every", "looks"), [(0.2, 2, 4), (0.2, 5, 2), (1.2, 0.33, 40)])
 def test_a_face_keeps_its_number_however_seldom_it_is_looked_for(play, frame_seconds, detect_every, looks):
     """Detections more than a second apart, by wish or because the frames are."""
@@ -145,50 +138,6 @@ def test_a_face_keeps_its_number_however_seldom_it_is_looked_for(play, frame_sec
     assert len(detector.asked) == looks
     assert {face.track for frame in frames for face in frame.faces} == {1}
     assert [len(frame.faces) for frame in frames] == [1] * 40
-
-
-def test_twenty_faces(play):
-    def boxes_of(number):
-        return [Box(62 * (at % 5) + number, 60 * (at // 5), SIZE, SIZE) for at in range(20)]
-
-    frames, _ = play(12, boxes_of)
-    for frame in frames:
-        assert [face.track for face in frame.faces] == list(range(1, 21))
-        by_track = sorted(boxes_of(frame.number), key=lambda box: boxes_of(frame.number).index(box))
-        for face, box in zip(frame.faces, by_track, strict=True):
-            assert abs(face.prediction.box.left - box.left) <= 3
-
-
-def test_no_face_at_all(play):
-    frames, detector = play(20, lambda number: [])
-    assert [frame.faces for frame in frames] == [[]] * 20
-    assert detector.asked == [0, 10]
-
-
-def test_schemes_and_thresholds_hold(play, classifier):
-    frames, _ = play(3, moving, classes="binary", threshold=0.0)
-    assert [frame.faces[0].prediction.top for frame in frames] == ["positive"] * 3
-    assert frames[0].faces[0].raw.probability_vector.sum() == pytest.approx(1)
-
-
-def test_merged_scores_are_sums_over_the_models_classes(play, classifier):
-    """Oracle: sums by hand of what the classifier says of each square."""
-
-    def two(number):
-        return [Box(20 + number, 80, SIZE, SIZE), Box(200, 120 + number, SIZE, SIZE)]
-
-    def seen(number):
-        whole, right = two(number)
-        return [whole, Box(right.left - 10, right.top - 10, SIZE + 30, SIZE + 30)]
-
-    frames, _ = play(3, two, seen_of=seen, classes="cheer=happy+surprise,gloom=angry+fear+sad")
-    for frame in frames:
-        assert len(frame.faces) == 2
-        for face in frame.faces:
-            (row,) = FaceReader(classifier).classify_found(face.prediction.crop[np.newaxis])
-            shares = dict(zip(classifier.classes, row, strict=True))
-            cheer, gloom = shares["happy"] + shares["surprise"], shares["angry"] + shares["fear"] + shares["sad"]
-            assert face.raw.probability_vector == pytest.approx(np.array([cheer, gloom]) / (cheer + gloom), abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -293,12 +242,6 @@ def test_the_real_detector_and_model_read_a_real_face_that_moves(tmp_path, encod
         assert face.track == 1
         assert face.prediction.top == "happy"
         assert abs(face.prediction.box.left - (178 - 100 + 9 * frame.number)) < 12
-
-
-def test_noise_holds_no_face(tmp_path, encode_video):
-    noise = np.random.default_rng(0).integers(0, 256, (3, 120, 160, 3), dtype=np.uint8)
-    path = encode_video(tmp_path / "clip.mp4", list(noise))
-    assert [frame.faces for frame in mien.track(path)] == [[], [], []]
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files are listed on Linux only")

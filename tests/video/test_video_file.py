@@ -53,13 +53,6 @@ def test_all_frames_come_in_order_at_their_times(tmp_path, encode_video):
     assert (video.damaged, video.missing_seconds) == (0, 0)
 
 
-def test_variable_frame_rates_keep_their_times(tmp_path, encode_video):
-    seconds = [0, 0.03, 0.5, 0.51, 2.0, 2.25]
-    path = encode_video(tmp_path / "clip.mp4", numbered(6), seconds=seconds)
-    with VideoFile(path) as video:
-        assert [frame.seconds for frame in video.frames()] == pytest.approx(seconds, abs=1e-3)
-
-
 def test_time_begins_with_the_file(tmp_path, encode_video):
     """A recording that was cut out of a longer one begins at its own five seconds."""
     path = encode_video(tmp_path / "clip.mkv", numbered(3), seconds=[5.0, 5.1, 5.3])
@@ -143,9 +136,3 @@ def test_a_gif_is_a_video(tmp_path):
     first, *others = [Image.fromarray(frame) for frame in numbered(4)]
     first.save(tmp_path / "clip.gif", save_all=True, append_images=others, duration=100)
     assert len(greys(tmp_path / "clip.gif")) == 4
-
-
-def test_frames_of_one_pixel_are_read(tmp_path, encode_video):
-    path = encode_video(tmp_path / "clip.mkv", [np.full((1, 1, 3), 200, dtype=np.uint8)] * 3, codec="ffv1")
-    with VideoFile(path) as video:
-        assert [frame.rgb.shape for frame in video.frames()] == [(1, 1, 3)] * 3
