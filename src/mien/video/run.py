@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
-from itertools import groupby
 from pathlib import Path
-from tempfile import TemporaryFile
-from typing import Any, TextIO
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from mien.errors import DataError, Notice, RunError, needs_extra
@@ -24,8 +23,8 @@ from mien.page.rendering import import_page_packages
 from mien.page.wording import counted
 from mien.progress import track
 from mien.video.page import timeline_html
-from mien.video.timeline import Timeline
-from mien.video.tracker import Tracker, VideoFrame, in_background, track_file
+from mien.video.timeline import BEFORE_VECTORS, Timeline
+from mien.video.tracker import Tracker, in_background, track_file
 from mien.video.video_file import DecodedFrame, VideoFile
 from mien.video.writer import VideoWriter
 
@@ -87,17 +86,13 @@ def write_video(
     frames = track(track_file(video, predictor), video.expected_frames, f"predicting {video.path.name}", "frames")
     with video, _folder(out), ExitStack() as stack:
         parts = {what: stack.enter_context(whole_file(path)) for what, path in paths.items()}
-        # Which tracks are faces is known at the end.
-        rows = stack.enter_context(TemporaryFile("w+", encoding="utf-8", newline=""))
-        table = csv.writer(rows, lineterminator="\n")
-        table.writerow(csv_columns(predictor.classes, predictor.fields))
         for frame in frames:
             timeline.add(frame)
-            table.writerows(csv_rows(frame))
+        # Which tracks are faces is known at the end.
         no_faces = timeline.drop_what_is_no_face()
-        write_table(parts["table"], rows, no_faces)
+        write_table(parts["table"], timeline, predictor)
         if annotate:
-            write_annotated(parts["annotated"], video.path, parts["table"], predictor)
+            write_annotated(parts["annotated"], video.path, timeline, predictor)
         notes = list(_notes(video, len(no_faces)))
         parts["timeline"].write_text(_page(timeline, video, notes, metadata), encoding="utf-8")
     if not annotate:
@@ -156,58 +151,36 @@ def _folder(out: Path) -> Iterator[None]:
         raise
 
 
-_BEFORE_BOX = ("frame", "seconds", "track")
-_PLACE = (*_BEFORE_BOX, *FACE_COLUMNS[1:], SCORE_COLUMN)
-
-
 def csv_columns(classes: tuple[str, ...], fields: tuple[str, ...] = FIELDS) -> tuple[str, ...]:
     """Column names of the table: smoothed probabilities, then those of each frame alone (``raw_``)."""
-    return (*_PLACE, *fields, *classes, *(f"raw_{name}" for name in classes))
+    place = ("frame", "seconds", "track", *FACE_COLUMNS[1:], SCORE_COLUMN)
+    return (*place, *fields, *classes, *(f"raw_{name}" for name in classes))
 
 
-def csv_rows(frame: VideoFrame) -> Iterator[list[Any]]:
-    """The rows of a frame, in the order of :func:`csv_columns`."""
-    for face in frame.faces:
-        prediction, box = face.prediction, face.prediction.box
-        assert box is not None
-        said = (getattr(prediction, name) for name in (SCORE_COLUMN, *prediction.fields))
-        numbers = (*prediction.probability_vector, *face.raw.probability_vector)
-        probabilities = (f"{number:.6f}" for number in numbers)
-        sides = (box.left, box.top, box.width, box.height)
-        yield [frame.number, f"{frame.seconds:.6f}", face.track, *sides, *map(csv_cell, said), *probabilities]
-
-
-def write_table(table: Path, rows: TextIO, no_faces: Collection[int]) -> None:
-    """Write the table of all rows but those of some tracks."""
-    numbers = {str(number) for number in no_faces}
-    rows.seek(0)
+def write_table(table: Path, timeline: Timeline, predictor: Tracker) -> None:
+    """Write a row for each frame and face, in the order of :func:`csv_columns`."""
     with table.open("w", encoding="utf-8", newline="") as stream:
-        # The third column is the track; no cell before it has a comma.
-        stream.writelines(row for row in rows if row.split(",", 3)[2] not in numbers)
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(csv_columns(predictor.classes, predictor.fields))
+        for frame, faces in timeline.by_frame():
+            for track, row in faces:
+                prediction = _prediction(row, predictor)
+                box = prediction.box
+                assert box is not None
+                said = (getattr(prediction, name) for name in (SCORE_COLUMN, *prediction.fields))
+                place = (frame, f"{timeline.starts_seconds[frame]:.6f}", track, *box.to_dict().values())
+                writer.writerow([*place, *map(csv_cell, said), *(f"{each:.6f}" for each in row[BEFORE_VECTORS:])])
 
 
-def read_table(table: Path, predictor: Tracker) -> Iterator[tuple[int, dict[int, Prediction]]]:
-    """The smoothed predictions in a table by track, for each frame that has a face: its number and they, in order.
-
-    Args:
-        table: as it was written with the rows of this predictor.
-        predictor: made them.
-    """
-    left, first = len(_BEFORE_BOX), len(_PLACE) + len(predictor.fields)
-    with table.open(encoding="utf-8", newline="") as stream:
-        rows = csv.reader(stream)
-        next(rows)
-        for number, of_frame in groupby(rows, key=lambda row: int(row[0])):
-            faces = {}
-            for row in of_frame:
-                vector = np.array(row[first : first + len(predictor.classes)], dtype=np.float64)
-                box = Box(*map(int, row[left : left + 4]))
-                faces[int(row[2])] = predictor.prediction(vector, None, box)
-            yield number, faces
+def _prediction(row: npt.NDArray[np.float32], predictor: Tracker) -> Prediction:
+    """The smoothed prediction in a row of :attr:`mien.video.timeline.TrackSummary.rows`."""
+    *sides, score = row[:BEFORE_VECTORS].tolist()
+    vector = row[BEFORE_VECTORS:][: len(predictor.classes)].astype(np.float64)
+    return predictor.prediction(vector, None, Box(*map(int, sides)), None if math.isnan(score) else score)
 
 
-def write_annotated(path: Path, source: Path, table: Path, predictor: Tracker) -> None:
-    """Copy a video with the boxes and predictions of its table, without its sound.
+def write_annotated(path: Path, source: Path, timeline: Timeline, predictor: Tracker) -> None:
+    """Copy a video with the boxes and predictions of its faces, without its sound.
 
     Whether a track is a face is known at the end of a video only, and its frames do not fit into memory: so it is
     decoded a second time.
@@ -215,25 +188,27 @@ def write_annotated(path: Path, source: Path, table: Path, predictor: Tracker) -
     Args:
         path: the copy, an MP4.
         source: the video.
-        table: its rows, without tracks that are no face.
-        predictor: made them.
+        timeline: its faces, without tracks that are no face.
+        predictor: followed them.
 
     Raises:
         DataError: the video cannot be decoded.
         RunError: the copy cannot be written (``video-unwritable``).
     """
-    faces = read_table(table, predictor)
+    faces = timeline.by_frame()
 
     def annotated(frames: Iterable[DecodedFrame]) -> Iterator[DecodedFrame]:
-        number, drawn = next(faces, (-1, {}))
+        number, drawn = next(faces, (-1, []))
         for frame in frames:
             if frame.number != number:
                 yield frame
                 continue
             image = Image.fromarray(frame.rgb)
-            draw_predictions(image, list(drawn.values()), list(drawn))
+            # Without their scores: a label is read while it moves.
+            found = [replace(_prediction(row, predictor), detection_score=None) for _, row in drawn]
+            draw_predictions(image, found, [track for track, _ in drawn])
             yield replace(frame, rgb=np.asarray(image, dtype=np.uint8))
-            number, drawn = next(faces, (-1, {}))
+            number, drawn = next(faces, (-1, []))
 
     # Three threads: one decodes, one draws, this one encodes.
     with (

@@ -1,11 +1,13 @@
-"""The summary of a whole video: each track's predictions over time. A face takes 200 bytes a frame."""
+"""The summary of a whole video: each track's predictions over time. A face takes about 250 bytes a frame."""
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +19,9 @@ from mien.video.tracker import VideoFrame
 WEAK = 0.45
 """Scores in this lower part of a detector's range are weak. On docs/lab-notebook.md's photographs three of six false
 boxes have one with an answer in doubt, and three of 236 faces."""
+
+BEFORE_VECTORS = 5
+"""Columns of :attr:`TrackSummary.rows` before the probabilities."""
 
 MAX_STEPS = 240
 """Time steps of a video at most: as many as are distinguishable on a page."""
@@ -44,13 +49,12 @@ class TrackSummary:
         number: the track's number.
         crop: its largest face crop, uint8 (S, S[, 3]).
         frames: numbers of the frames in which it is visible, rising.
-        vectors: its smoothed probabilities in each of them, float64 (C,).
+        rows: of each of them float32 (5 + 2 C): left, top, width and height of the box, the detector's score (NaN where
+            it has none), the smoothed probabilities, those of the frame alone.
         doubts: whether the answer of each is unsure, or, of a model without votes, below one half.
         frames_by_answer: number of frames with each answer; see :attr:`mien.inference.prediction.Prediction.answer`.
         found: in how many of the detections that ran while it was visible the detector found it.
         missed: in how many it did not.
-        scores: the detector's score in each frame; between detections that of the last one counts. Empty where it has
-            none.
         first_seconds: time of its first frame.
         last_seconds: time of its last frame.
         largest_px: area of the box of ``crop``, in pixels.
@@ -61,23 +65,29 @@ class TrackSummary:
     first_seconds: float
     last_seconds: float
     frames: list[int] = field(default_factory=list)
-    vectors: list[npt.NDArray[np.float64]] = field(default_factory=list)
+    rows: list[npt.NDArray[np.float32]] = field(default_factory=list)
     doubts: list[bool] = field(default_factory=list)
-    scores: list[float] = field(default_factory=list)
     frames_by_answer: Counter[str] = field(default_factory=Counter)
     found: int = 0
     missed: int = 0
     largest_px: int = 0
 
     @property
+    def smoothed(self) -> npt.NDArray[np.float64]:
+        """The smoothed probabilities of N frames, float64 (N, C)."""
+        rows = np.array(self.rows, dtype=np.float64)
+        return rows[:, BEFORE_VECTORS : (BEFORE_VECTORS + rows.shape[1]) // 2]
+
+    @property
     def mean(self) -> npt.NDArray[np.float64]:
         """Mean of its smoothed probabilities, float64 (C,)."""
-        return np.mean(self.vectors, axis=0)
+        return np.asarray(self.smoothed.mean(axis=0))
 
     @property
     def detection_score(self) -> float | None:
-        """Mean of the detector's scores over its frames."""
-        return float(np.mean(self.scores)) if self.scores else None
+        """Mean of the detector's scores over its frames; between detections that of the last one counts."""
+        score = float(np.mean([row[BEFORE_VECTORS - 1] for row in self.rows], dtype=np.float64))
+        return None if math.isnan(score) else score
 
     @property
     def answer(self) -> str:
@@ -142,9 +152,11 @@ class Timeline:
             assert crop is not None
             track = self.tracks.setdefault(face.track, TrackSummary(face.track, crop, frame.seconds, frame.seconds))
             track.frames.append(self.frames)
-            track.vectors.append(prediction.probability_vector)
+            score = math.nan if prediction.detection_score is None else prediction.detection_score
+            place = (box.left, box.top, box.width, box.height, score)
+            vectors = (prediction.probability_vector, face.raw.probability_vector)
+            track.rows.append(np.concatenate([place, *vectors]).astype(np.float32))
             track.doubts.append(prediction.in_doubt)
-            track.scores += [] if prediction.detection_score is None else [prediction.detection_score]
             track.last_seconds = frame.seconds
             track.frames_by_answer[prediction.answer] += 1
             track.found += face.detected is True
@@ -160,13 +172,23 @@ class Timeline:
             del self.tracks[number]
         return dropped
 
+    def by_frame(self) -> Iterator[tuple[int, list[tuple[int, npt.NDArray[np.float32]]]]]:
+        """The number of each frame that has a face, and the track and row of each, sorted by track."""
+        faces = (
+            ((frame, track.number, row) for frame, row in zip(track.frames, track.rows, strict=True))
+            for track in self.tracks.values()
+        )
+        merged = heapq.merge(*faces, key=lambda face: face[:2])
+        for frame, of_frame in groupby(merged, key=lambda face: face[0]):
+            yield frame, [(number, row) for _, number, row in of_frame]
+
     def runs(self, number: int) -> list[Run]:
         """The intervals in which a track is visible without a break, in at most :data:`MAX_STEPS` steps in all."""
         track, length = self.tracks[number], -(-self.frames // MAX_STEPS)
         edges = np.array([*self.starts_seconds[::length], self.end_seconds])
         seen, step, counts = np.unique(np.array(track.frames) // length, return_inverse=True, return_counts=True)
         means = np.zeros((len(seen), len(self.classes)))
-        np.add.at(means, step, np.array(track.vectors) / counts[step, np.newaxis])
+        np.add.at(means, step, track.smoothed / counts[step, np.newaxis])
         in_doubt = 2 * np.bincount(step, track.doubts) > counts
         parts = np.split(np.arange(len(seen)), np.flatnonzero(np.diff(seen) > 1) + 1)
         return [Run(edges[seen[part[0]] : seen[part[-1]] + 2], means[part], in_doubt[part]) for part in parts]
