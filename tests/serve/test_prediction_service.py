@@ -182,7 +182,7 @@ def test_a_request_waits_for_measured_work_and_no_longer():
     assert (admission.requests, admission.wait_seconds) == (0, 0.0)
     with admission.slot(False) as count:
         count(64)
-        admission.measured(False, 12.0)
+        admission.measured(False, 7.0)
         assert admission.wait_seconds == 64 * 3.0 / 2
     crops = Admission(Limits(max_requests=2), threads=1)
     with crops.slot(True), crops.slot(True), raises(ApiError, "busy") as caught, crops.slot(True):
