@@ -84,7 +84,8 @@ _DOCS = """<!doctype html>
 <script src="/docs/start.js"></script></body></html>
 """
 _START = """SwaggerUIBundle({
-  url: "/openapi.json", dom_id: "#swagger-ui", deepLinking: true, tryItOutEnabled: true, persistAuthorization: false,
+  url: "/openapi.json", dom_id: "#swagger-ui", deepLinking: true, tryItOutEnabled: true,
+  defaultModelsExpandDepth: 0,
 });
 """
 

@@ -139,7 +139,7 @@ class Timeline:
 
     @property
     def end_seconds(self) -> float:
-        """End of the last frame, which is shown as long as the one before it."""
+        """End of the last frame, which is shown as long as the previous one."""
         last, *before = self.starts_seconds[:-3:-1] or [0.0]
         return last + (last - before[0] if before else self._frame_seconds)
 

@@ -174,7 +174,7 @@ class Tracker:
             seconds = time.monotonic() - self._began
         if not seconds >= self._seconds:
             raise DataError(
-                f"The frame is of {seconds:g} s, the one before of {self._seconds:g} s. Give frames in the order of "
+                f"The frame is of {seconds:g} s, the previous one of {self._seconds:g} s. Give frames in the order of "
                 "their times.",
                 code="seconds-order",
             )
