@@ -1,6 +1,7 @@
 """mien predict on photos: every face found, read, drawn and kept."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -256,3 +257,14 @@ def test_ray_counts_images_as_the_local_engine_does(mien, photos, tiny_run, tmp_
     assert local == "Haar cascade: 3 faces in 3 images, 1 without a face; 1 skipped"
     answer = mien(*words, *options, "--engine", "ray", "--out", out)
     assert (answer.code, answer.out) == (0, f"{out}: 3 faces in 3 images; 1 skipped, listed in {out / 'unreadable'}\n")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows allows no such names")
+def test_a_file_name_does_not_steer_the_terminal(mien, tmp_path, face_folder):
+    image = next((face_folder / "test" / "happy").iterdir())
+    odd = tmp_path / "a\x1b[31m\nb.png"
+    odd.write_bytes(image.read_bytes())
+    answer = mien("predict", "--crops", odd, "--model", "fast-int8")
+    assert answer.code == 0
+    assert "a\\x1b[31m\\x0ab.png" in answer.out
+    assert "\x1b" not in answer.out

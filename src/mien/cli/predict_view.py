@@ -57,15 +57,17 @@ def show_answers(answers: Iterable[Mapping[str, Any]], crops: bool) -> None:
     for answer in answers:
         if "error" in answer:
             continue
+        # A file's name may hold a line break, or an ESC that would steer the terminal.
+        name = "".join(each if each.isprintable() else f"\\x{ord(each):02x}" for each in answer["source"])
         if crops:
-            table.add_row(answer["source"], *_cells(answer))
+            table.add_row(name, *_cells(answer))
             continue
         for number, face in enumerate(answer["faces"], start=1):
             box = face["box"]
             place = f"{box['width']} x {box['height']} at {box['left']}, {box['top']}"
-            table.add_row(answer["source"], str(number), place, _score(face), *_cells(face))
+            table.add_row(name, str(number), place, _score(face), *_cells(face))
         if not answer["faces"]:
-            table.add_row(answer["source"], "", "no face")
+            table.add_row(name, "", "no face")
     # Paths of files are long, and programs that read a pipe need them whole.
     show(table, pipe_width=200)
 
