@@ -13,12 +13,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from PIL import Image
-
 from mien.errors import DataError, ModelError
 from mien.faces.crop_or_photo import MAX_SEARCHED
 from mien.faces.face import Detector, limited
-from mien.inference.drawing import draw_predictions
+from mien.inference.drawing import draw_photo
 from mien.inference.face_reader import FaceReader
 from mien.inference.onnx_classifier import OnnxClassifier
 from mien.inference.prediction import Prediction
@@ -183,9 +181,8 @@ class PredictionService:
 
         def drawn() -> bytes:
             assert image.detected.rgb is not None
-            photo, stream = Image.fromarray(image.detected.rgb), io.BytesIO()
-            draw_predictions(photo, image.predictions)
-            photo.save(stream, "JPEG", quality=90)
+            stream = io.BytesIO()
+            draw_photo(image.detected.rgb, image.predictions).save(stream, "JPEG", quality=90)
             return stream.getvalue()
 
         return await asyncio.get_running_loop().run_in_executor(self.pool, drawn)
