@@ -171,6 +171,11 @@ class TuningRecipe(StrictModel):
     layer_decay: float = Field(
         default=1.0, gt=0, le=1, description="what each block's rate is of that of the block above it; 1 is one rate"
     )
+    fit_head: bool = Field(
+        default=False,
+        description="fit the head alone, by cross-validated logistic regression on features of images without "
+        "augmentation; the optimiser is not used",
+    )
 
 
 class Recipe(StrictModel):
@@ -233,6 +238,12 @@ class Recipe(StrictModel):
         if outputs and len(named) != 1:
             raise ValueError(f"one output needs target = 'label', no more and no fewer; found {len(named)}")
         return {name: outputs[name] for name in (*named, *sorted(set(outputs) - set(named)))}
+
+    @model_validator(mode="after")
+    def _a_fitted_head_takes_one_epoch(self) -> Recipe:
+        if self.tuning.fit_head and (self.epochs > 1 or self.outputs or self.ema_decay or self.recalibrate_bn):
+            raise ValueError("tuning.fit_head needs epochs = 1, without outputs, ema_decay and recalibrate_bn")
+        return self
 
     @model_validator(mode="after")
     def _early_sizes_grow(self) -> Recipe:

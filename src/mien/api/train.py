@@ -279,5 +279,7 @@ def find_job(
             "Settings belong to a recipe by name or file; change this one with recipe.model_copy(update=...).",
             code="settings-of-a-value",
         )
+    if recipe.tuning.fit_head and init_from is None:
+        init_from = "default"
     start = None if init_from is None else find_trained(init_from)
     return TrainingJob(recipe if start is None else tuned(recipe, start.read_recipe(), changes), start, device)

@@ -38,7 +38,7 @@ def check_run(
     """
     found = [*check_answers(evaluation), *check_history(history, best_epoch, evaluation.largest_share)]
     steps = plan.steps_per_epoch * best_epoch
-    if not plan.recipe.recalibrate_bn:
+    if not (plan.recipe.recalibrate_bn or plan.recipe.tuning.fit_head):
         found += _check_norms(plan, run, steps, suspicious=bool(found))
     return tuple(found)
 

@@ -78,6 +78,11 @@ class TrainingResult:
         return Predictor(RunFolder(self.run).model)
 
     @property
+    def cross_validated(self) -> dict[str, str]:
+        """The cross-validated accuracy of a head, in words under its name; empty for other trainings."""
+        return _cross_validated(RunFolder(self.run))
+
+    @property
     def was_stopped(self) -> bool:
         """Whether Ctrl-C or the callback ended the training before its end: it can be resumed."""
         return self.reason in STOPPED
@@ -90,7 +95,8 @@ class TrainingResult:
             f"{percent(found.high)}]; balanced {balanced}; largest class {percent(self.evaluation.largest_share)}; "
             f"epoch {self.best_epoch} of {len(self.history)} kept ({self.reason}); {self.run}"
         )
-        return "\n".join([line, *(each.line for each in self.notices)])
+        lines = [line, *(f"{name}: {words}" for name, words in self.cross_validated.items())]
+        return "\n".join([*lines, *(each.line for each in self.notices)])
 
     def plot_history(self, metric: str = "accuracy") -> Chart:
         """A metric over the epochs, of train and validation where both are known; ``"learning_rate"``, too.
@@ -159,11 +165,20 @@ def run_recipe(
             "initial weights": run.read_environment().get("started_from") or "random",
             "epoch kept": kept_epoch_text(outcome.best_epoch, len(outcome.history), plan.recipe.stopping),
             "training time": f"{outcome.history[-1]['seconds']:.0f} s",
+            **_cross_validated(run),
             **environment,
         }
         result = finish_run(run, plan.dataset, run_metadata, outcome, init_from)
         notices = check_run(plan, run, outcome.history, outcome.best_epoch, result.evaluation)
         return replace(result, notices=notices)
+
+
+def _cross_validated(run: RunFolder) -> dict[str, str]:
+    found = run.read_environment().get("cross_validation")
+    if found is None:
+        return {}
+    words = f"{percent(found['accuracy'])} of {found['images']:,} train images in {found['folds']} folds"
+    return {"cross-validated accuracy": words}
 
 
 def finish_run(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -21,6 +21,7 @@ from mien.training.batches import epoch_seed
 from mien.training.callback import Callback, HistoryLine, interruptible
 from mien.training.device import sum_dtype, threads
 from mien.training.distributed import any_process, leave, part_of_batch, share_state, sum_of_processes
+from mien.training.head import fit_head
 from mien.training.optim import freeze, plateau_factor, rate_factor, set_rate
 from mien.training.outputs import epoch_targets, output_facts, to_tensors
 from mien.training.plan import TrainingPlan
@@ -125,6 +126,8 @@ def train(
                     break
                 state.history.append(line)
                 epoch = len(state.history)
+                if state.cross_validation is not None:
+                    facts["cross_validation"] = asdict(state.cross_validation)
                 if writes and epoch == 1:
                     run.create(plan.recipe, {**(environment or {}), **facts, **_hardware(state)})
                 if writes:
@@ -150,7 +153,7 @@ def _hardware(state: TrainingState) -> dict[str, Any]:
 def _finished_epoch(state: TrainingState, callback: Callback, should_stop: Callable[[], bool]) -> HistoryLine | None:
     """Train and validate one epoch; its line of the history. None where it was stopped before its last step."""
     epoch, began = len(state.history) + 1, time.perf_counter()
-    line = _train_epoch(state, epoch, callback, should_stop)
+    line = fit_head(state) if state.recipe.tuning.fit_head else _train_epoch(state, epoch, callback, should_stop)
     if line is None:
         return None
     line |= {"epoch": epoch, **validate(state)}

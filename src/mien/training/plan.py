@@ -134,6 +134,8 @@ def recipe_warnings(recipe: Recipe, *, from_run: bool = False, train_faces: int 
                 f"start from trained ones with --from RUN or a pretrained backbone.",
                 code="weights-random-frozen",
             )
+    if recipe.tuning.fit_head:
+        return
     if frozen >= recipe.epochs:
         yield Notice(
             f"tuning.frozen_epochs = {frozen} lasts for the whole run of {recipe.epochs}: only the head learns. "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -52,6 +53,7 @@ class TrainingState:
         vote_distributions: float64 (N, V) of ``images``, where an output is trained on votes.
         distillation: what teachers predict for ``images``, where there are teachers.
         history: of the finished epochs.
+        cross_validation: of a head that was fitted; see :mod:`mien.training.head`.
     """
 
     plan: TrainingPlan
@@ -68,6 +70,7 @@ class TrainingState:
     vote_distributions: npt.NDArray[np.float64] | None = None
     distillation: Distillation | None = None
     history: list[HistoryLine] = field(default_factory=list)
+    cross_validation: Any = None
 
     @property
     def recipe(self) -> Recipe:

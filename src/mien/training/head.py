@@ -1,0 +1,135 @@
+"""A linear head on the frozen features of a trained network: logistic regression, in seconds, for few images.
+
+Kornblith, Shlens & Le, Do Better ImageNet Models Transfer Better?, CVPR 2019, section 3: L-BFGS with an L2 penalty that
+is chosen among a few, here by cross-validation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from mien.data.dataset import Dataset
+from mien.data.splits import group_identical
+from mien.preprocess import normalise
+from mien.progress import slices, track
+from mien.training.augment import channels_first
+from mien.training.callback import HistoryLine
+from mien.training.state import TrainingState
+
+FOLDS = 5
+PENALTIES = (1.0, 0.1, 0.01, 0.001, 0.0001)
+_CROSS_VALIDATED = 5000
+"""The penalty is chosen on at most so many images."""
+_BATCH = 256
+
+
+@dataclass(frozen=True)
+class CrossValidation:
+    """How well heads answer images of train that they were not fitted on.
+
+    Attributes:
+        accuracy: 0..1. The penalty was chosen on the same folds, so it flatters a little.
+        images: how many were answered.
+        folds: into how many parts they were dealt; identical images share one.
+        penalty: weight of the mean square of the head's weights in the loss.
+    """
+
+    accuracy: float
+    images: int
+    folds: int
+    penalty: float
+
+
+def fit_head(state: TrainingState) -> HistoryLine:
+    """Fit the head to the train split, plain and mirrored; all else stays. Sets ``state.cross_validation``.
+
+    Returns:
+        The history's columns about train: on plain images.
+    """
+    plain, mirrored = _features(state)
+    mean, scale = plain.mean(0), plain.std(0).clamp_min(1e-6)
+    plain, mirrored = (plain - mean) / scale, (mirrored - mean) / scale
+    penalty = _choose_penalty(state, plain, mirrored)
+    weight, bias = _fit(state, torch.cat([plain, mirrored]), state.labels.repeat(2), penalty)
+    logits = plain @ weight.T + bias
+    loss = float(state.loss(logits.float(), state.labels))
+    with torch.no_grad():
+        state.network.head.weight.copy_(weight / scale)
+        state.network.head.bias.copy_(bias - weight @ (mean / scale))
+    accuracy = float((logits.argmax(1) == state.labels).double().mean())
+    return {"learning_rate": 0.0, "train_loss": loss, "train_accuracy": accuracy}
+
+
+def _features(state: TrainingState) -> tuple[Tensor, Tensor]:
+    """Features of all train images as they are served, and of their mirror images: float64 (N, D) each."""
+    spec, network = state.recipe.input, state.network.eval()
+    start = (spec.size_px - spec.crop_px) // 2
+    window = slice(start, start + spec.crop_px)
+    found: tuple[list[Tensor], list[Tensor]] = ([], [])
+    parts = slices(len(state.images), _BATCH)
+    with torch.inference_mode():
+        for part in track(parts, len(parts), "computing features", "batches"):
+            pixels = state.images[part, window, window].to(state.fabric.device)
+            images = normalise(channels_first(pixels).to(torch.float32), spec)
+            for each, shown in zip(found, (images, images.flip(3)), strict=True):
+                each.append(network.features(shown.contiguous(memory_format=torch.channels_last)).double())
+    first, second = (torch.cat(each).clone() for each in found)
+    return first, second
+
+
+def _choose_penalty(state: TrainingState, plain: Tensor, mirrored: Tensor) -> float:
+    """The penalty of the smallest cross-validated loss; the largest where there is too little to deal into folds."""
+    faces = state.plan.balanced_train()
+    chosen = np.sort(np.random.default_rng(0).permutation(len(faces))[:_CROSS_VALIDATED])
+    counts = np.bincount(faces.labels[chosen])
+    folds = min(FOLDS, int(counts[counts > 0].min()))
+    if folds < 2:
+        return PENALTIES[0]
+    places = torch.from_numpy(chosen)
+    fold_of = torch.from_numpy(deal(faces.subset(chosen), folds))
+    labels = state.labels[places]
+    plain, mirrored = plain[places], mirrored[places]
+    best = (float("inf"), 0.0, PENALTIES[0])
+    for penalty in track(PENALTIES, len(PENALTIES), "cross-validating", "penalties"):
+        logits = torch.zeros(len(labels), len(state.plan.classes), dtype=plain.dtype, device=plain.device)
+        for fold in range(folds):
+            kept, held = fold_of != fold, fold_of == fold
+            weight, bias = _fit(state, torch.cat([plain[kept], mirrored[kept]]), labels[kept].repeat(2), penalty)
+            logits[held] = plain[held] @ weight.T + bias
+        loss = float(torch.nn.functional.cross_entropy(logits, labels))
+        accuracy = float((logits.argmax(1) == labels).double().mean())
+        best = min(best, (loss, accuracy, penalty), key=lambda each: each[0])
+    state.cross_validation = CrossValidation(best[1], len(labels), folds, best[2])
+    return best[2]
+
+
+def deal(faces: Dataset, folds: int) -> npt.NDArray[np.int64]:
+    """Deal faces into folds, int64 (N,): each class evenly, faces of a group or with identical images together."""
+    groups = group_identical(faces.images) if faces.groups is None else faces.groups
+    found = np.empty(len(faces), dtype=np.int64)
+    for label in np.unique(faces.labels):
+        own = np.flatnonzero(faces.labels == label)
+        distinct, group_of = np.unique(groups[own], return_inverse=True)
+        found[own] = (np.random.default_rng(int(label)).permutation(len(distinct)) % folds)[group_of]
+    return found
+
+
+def _fit(state: TrainingState, features: Tensor, labels: Tensor, penalty: float) -> tuple[Tensor, Tensor]:
+    """Weight (C, D) and bias (C,) that minimise the run's loss plus the penalty, by L-BFGS."""
+    weight = features.new_zeros(len(state.plan.classes), features.shape[1]).requires_grad_()
+    bias = features.new_zeros(len(state.plan.classes)).requires_grad_()
+    optimizer = torch.optim.LBFGS([weight, bias], max_iter=100, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = state.loss(features @ weight.T + bias, labels) + penalty * weight.square().sum() / 2
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    optimizer.step(closure)  # type: ignore[no-untyped-call]
+    return weight.detach(), bias.detach()

@@ -1,0 +1,72 @@
+"""A linear head on frozen features. Oracles: scikit-learn's, and the weights of the run it starts from."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+
+from mien.data.dataset import Dataset
+from mien.errors import RecipeError
+from mien.recipe_file import load_recipe
+from mien.run_folder import RunFolder
+from mien.training import checkpoint, head
+from mien.training.plan import plan_training
+from mien.training.state import prepare
+from support import raises
+
+
+@pytest.fixture
+def tones(faces):
+    """Dark, middle and bright faces: any features tell them apart. Each image is there twice."""
+    tone = np.arange(60) % 3
+    images = (np.asarray(faces.images[:60]) // 3 + (tone * 80).astype(np.uint8)[:, None, None]).astype(np.uint8)
+    return Dataset.from_arrays(np.repeat(images, 2, axis=0), np.repeat(tone, 2), ("dark", "middle", "bright"))
+
+
+def test_a_fit_is_scikit_learns(tones, tiny_run):
+    """Its C is 1 / (N penalty): it sums the losses that are averaged here."""
+    trained = tiny_run.read_recipe()
+    recipe = load_recipe("head").model_copy(update={"model": trained.model, "input": trained.input})
+    state = prepare(plan_training(recipe, tones), tiny_run, device="cpu")
+    plain, _ = head._features(state)
+    plain = (plain - plain.mean(0)) / plain.std(0)
+    labels = state.labels
+    for penalty in (0.1, 0.001):
+        ours = head._fit(state, plain, labels, penalty)
+        theirs = LogisticRegression(C=1 / (penalty * len(labels)), tol=1e-8, max_iter=5000)
+        theirs.fit(plain.numpy(), labels.numpy())
+        expected = theirs.predict_proba(plain.numpy())
+        assert (plain @ ours[0].T + ours[1]).softmax(1).numpy() == pytest.approx(expected, abs=2e-3)
+
+
+def test_folds_keep_copies_together_and_classes_even(tones):
+    folds = head.deal(tones, 5)
+    assert np.array_equal(folds[::2], folds[1::2])
+    counts = np.array([np.bincount(folds[tones.labels == label], minlength=5) for label in range(3)])
+    assert np.all(counts == 8)
+
+
+def test_a_head_of_other_classes_leaves_the_network_as_it_was(tmp_path, tones, tiny_run):
+    from mien import load, train
+
+    run = RunFolder(tmp_path / "run")
+    result = train("head", tones, init_from=tiny_run.path, out=run.path, verbose=0)
+    ours, theirs = (checkpoint.load(each.best)[0] for each in (run, tiny_run))
+    assert {name for name in theirs if not torch.equal(ours[name], theirs[name])} == {"head.bias", "head.weight"}
+    validated = run.read_environment()["cross_validation"]
+    assert validated["accuracy"] > 0.9
+    assert (validated["images"], validated["folds"]) == (int((tones.split == "train").sum()), 5)
+    assert result.evaluation.accuracy.value > 0.9
+    assert f"{validated['accuracy']:.1%}" in str(result)
+    assert load(run.path).classes == ("dark", "middle", "bright")
+
+
+def test_without_from_it_takes_the_default_model_and_says_what_does_not_go_together():
+    from mien.api.train import find_job
+
+    job = find_job("head", ["seed=3"], None)
+    assert job.init_from is not None
+    assert job.init_from.path.name == "default"
+    assert job.recipe.model == job.init_from.read_recipe().model
+    with raises(RecipeError, "recipe-value", "epochs = 1"):
+        find_job("head", ["epochs=2"], None)
