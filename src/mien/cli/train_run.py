@@ -157,8 +157,8 @@ def _show(result: TrainingResult) -> None:
     notice(f"Written to {result.run}: model.onnx (the model){page}, weights, metrics and predictions.")
     if not result.report:
         notice("No report.html was written: it needs pip install 'mien[report]'.")
-    for name, words in result.cross_validated.items():
-        notice(f"{name.capitalize()}: {words}. The penalty was chosen on the same folds, so it flatters a little.")
+    for name, validated in result.cross_validated.items():
+        notice(f"{name.capitalize()}: {validated}. The penalty was chosen on the same folds, so it flatters a little.")
     for each in result.notices:
         notice(each.line)
     notice(f"Outputs of model.onnx and torch differ by at most {result.parity.largest_difference:.1g}.")
