@@ -91,19 +91,8 @@ def test_how_answers_came_about_is_said(mien, scored, folders, tmp_path):
         noted(told, note_codes(told.err)[words.index(each)], each)
         assert content["notes"] == each
         assert each in page
-    in_use = replace(scored[0], temperature=0.5)
-    write_predictions(weak / "predictions_validation.npz", in_use)
+    write_predictions(weak / "predictions_validation.npz", replace(scored[0], temperature=0.5))
     assert "temperature" not in mien("compare", weak, strong).err, "both as the models answer in use"
-    measured = mien("evaluate", "--predictions", strong / "predictions_validation.npz", "--out", tmp_path / "measured")
-    assert "temperature 0.75" in measured.out
-    page = (tmp_path / "measured" / "report.html").read_text(encoding="utf-8")
-    assert "at temperature 0.75" in page
-    for words in (("compare", weak, strong), ("report", strong)):
-        refused(mien(*words, "--out", tmp_path / "measured"), "out-is-evaluation")
-    assert (tmp_path / "measured" / "report.html").read_text(encoding="utf-8") == page
-    reported = mien("report", strong, "--out", tmp_path / "reported")
-    assert reported.code == 0, reported.err
-    assert "at temperature 0.75" in (tmp_path / "reported" / "report.html").read_text(encoding="utf-8")
     refused(mien("compare", strong / "predictions_validation.npz", weak), "folder-is-a-file", "--predictions")
 
 
@@ -163,27 +152,9 @@ def test_models_of_two_sizes_are_compared_on_the_same_faces(mien, tiny_run, larg
     page = (tmp_path / "compared" / "report.html").read_text(encoding="utf-8")
     assert 'id="shows-faces"' in page
     assert "faces-without-data" not in page_codes(page)
-    for arguments in (
-        ("--predictions", folders[1] / "predictions_validation.npz"),
-        (folders[1], "--model", large_run.path),
-    ):
-        out = tmp_path / f"page {len(arguments)}"
-        reported = mien("report", *arguments, "--data", face_folder, "--out", out, "--no-explain", "--no-features")
-        assert reported.code == 0, reported.err
-    measured = [
-        mien("robustness", run.path, "--data", face_folder, "--limit", 9, *more, "--json")
-        for run, more in (
-            (tiny_run, ("--out", tmp_path / "base")),
-            (large_run, ("--baseline", tmp_path / "base", "--out", large_run.path)),
-        )
-    ]
-    assert [each.code for each in measured] == [0, 0], measured[1].err
-    out = tmp_path / "all"
-    reported = mien("report", large_run.path, "--data", face_folder, "--no-explain", "--no-features", "--out", out)
+    options = ("--data", face_folder, "--out", tmp_path / "page", "--no-explain", "--no-features")
+    reported = mien("report", folders[1], "--model", large_run.path, *options)
     assert reported.code == 0, reported.err
-    page = (out / "report.html").read_text(encoding="utf-8")
-    assert f"{tiny_run.path} ({tmp_path / 'base'})" in page.partition('id="robustness"')[2]
-    assert "baseline-not-given" not in page_codes(page)
 
 
 def test_both_scores_without_rows_that_copies_spoil(mien, scored, faces, tmp_path):

@@ -94,10 +94,10 @@ def test_without_data_there_is_no_face_and_the_page_says_so(mien, tiny_run, tmp_
     assert not any(file.exists() for file in stale)
     assert own.exists()
     assert "data:image" not in page
-    assert page_codes(page) == [
+    assert set(page_codes(page)) >= {
         *("conditions-without-data", "robustness-not-measured", "new-predictions-without-data-or-model"),
-        *("history-unknown", "class-balance-unknown"),
-    ]
+        *("history-unknown", "class-balance-unknown", "copies-unknown"),
+    }
 
 
 def test_the_predictions_file_says_which_model_and_data_made_it(mien, tiny_run, parquet, tmp_path):
@@ -131,14 +131,6 @@ def test_the_predictions_file_says_which_model_and_data_made_it(mien, tiny_run, 
     assert "recorded-data-missing" in note_codes(told)
     assert "data:image" not in without
     assert kept_epoch(without) == read_manifest(tiny_run.model).epoch, "the model is still there, and with it its run"
-
-
-def test_a_model_file_finds_the_run_around_it(tiny_run, tmp_path):
-    from mien.inference.find_model import find_run_of_model
-
-    assert find_run_of_model(tiny_run.model) == find_run_of_model(tiny_run.path) == tiny_run
-    lone = shutil.copy(tiny_run.model, tmp_path)
-    assert find_run_of_model(lone) is None
 
 
 def test_a_run_and_its_data_give_the_whole_report_by_themselves(mien, tiny_run, parquet, tmp_path):
@@ -181,9 +173,7 @@ def test_bad_scores_are_one_line_and_leave_nothing(mien, tiny_run, parquet, tmp_
     holed = scores.probabilities.copy()
     holed[3, 0] = np.nan
     refused(attempt(probabilities=holed), "probability-not-finite")
-    refused(attempt(probabilities=scores.probabilities * 0.9), "probability-sum")
     refused(attempt(classes=np.array(list("abcdefg"))), "classes-differ", "--map")
-    refused(attempt(sample_ids=scores.sample_ids + 1), "samples-differ")
     refused(attempt(labels=(scores.labels + 1) % 7), "labels-differ")
     refused(attempt(split=np.array("mine"), sample_ids=scores.sample_ids + 10_000), "samples-differ")
     foreign = written_scores(tmp_path / "f.npz", source, data_fingerprint=np.array("sha256:0"))
@@ -193,7 +183,6 @@ def test_bad_scores_are_one_line_and_leave_nothing(mien, tiny_run, parquet, tmp_
     refused(mien("report", tiny_run.path, "--out", tiny_run.path), "out-is-run")
     refused(mien("report", "--predictions", source, "--split", "test", "--out", tmp_path / "out"), "options", "--split")
     refused(mien("report", "--predictions", source, "--map", "a=b", "--out", tmp_path / "out"), "options", "--map")
-    refused(mien("report", "--predictions", source, "--skip-bad", "--out", tmp_path / "out"), "options", "--skip-bad")
     refused(mien("report", tmp_path / "none", "--out", tmp_path / "out"), "predictions-missing")
     missing = mien("report", tiny_run.path, "--split", "test", "--out", tmp_path / "out")
     refused(missing, "predictions-missing", "predictions_test.npz", "--data PATH", "--split", "--out DIR")

@@ -10,10 +10,8 @@ from scipy.cluster import hierarchy
 from scipy.spatial.distance import squareform
 from sklearn import metrics as sk
 
-from mien.errors import DataError
 from mien.evaluation import error_analysis as merging
 from mien.labels import LabelScheme, parse_scheme
-from support import raises
 
 
 def random_case(seed: int, rows: int = 300, classes: int = 5):
@@ -130,11 +128,3 @@ def test_two_classes_an_absent_one_and_one_row():
     one = merging.merged_schemes(np.array([1]), np.full((1, 4), 0.25))
     assert [len(scheme.groups) for scheme in one.schemes] == [2, 3, 4]
     json.dumps([two.to_dict(), one.to_dict()], allow_nan=False)
-
-
-def test_bad_groups_are_refused():
-    for groups in (((0,),), ((0, 1), (1,)), ((0, 1, 2),)):
-        with raises(DataError, "groups-not-a-partition"):
-            merging.merge_predictions(np.array([0]), np.array([[0.5, 0.5]]), groups)
-    with raises(DataError, "groups-range"):
-        merging.average_linkage(1 - np.eye(3)).groups(4)

@@ -10,7 +10,7 @@ from sklearn import metrics as sk
 
 from mien.errors import DataError
 from mien.evaluation import metrics
-from mien.evaluation.estimates import break_down, evaluate_predictions
+from mien.evaluation.estimates import break_down, evaluate_predictions, evaluate_subsets
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import Estimate
 from support import raises
@@ -165,10 +165,11 @@ def test_break_down_refuses_what_does_not_group():
     scores = make_scores(rows=300)
     with raises(DataError, "too-many-groups"):
         break_down(scores, np.arange(300))
-    with raises(DataError, "column-shape"):
-        break_down(scores, np.zeros(299))
-    with raises(DataError, "column-shape"):
-        break_down(scores, np.zeros((300, 10)))
+
+
+def test_an_empty_subset_has_no_accuracy():
+    (none,) = evaluate_subsets(make_scores(12), {"none": np.zeros(12, bool)}, 5)
+    assert (none.value, none.count, math.isnan(none.accuracy.value)) == ("none", 0, True)
 
 
 def test_no_resamples_are_refused():

@@ -78,20 +78,16 @@ def test_narrow_types_are_taken(tmp_path):
     ("changes", "code", "found"),
     [
         ({"labels": None}, "array-missing", "Missing: labels; found: sample_ids, probabilities"),
-        ({"labels": None, "split": None}, "array-missing", "Missing: labels, split"),
         ({"sample_ids": np.array([7.0, 3, 9])}, "sample-ids-type", "float64 (3,)"),
         ({"sample_ids": np.array([7, 3])}, "probabilities-shape", "(2, 2)"),
         ({"sample_ids": np.array([7, 3, 7])}, "sample-id-repeated", "7 occurs 2 times"),
         ({"labels": np.array([0, 1])}, "labels-shape", "2 for 3"),
         ({"labels": np.array([[0], [1], [1]])}, "labels-type", "(3, 1)"),
         ({"labels": np.array([0, 2, 1])}, "label-range", "sample 3 (entry 1) has 2"),
-        ({"labels": np.array([0, 1, -1])}, "label-range", "sample 9 (entry 2) has -1"),
         ({"probabilities": np.array([[1, 0]] * 3)}, "probabilities-shape", "int64 (3, 2)"),
-        ({"probabilities": np.full((3, 3), 1 / 3)}, "probabilities-shape", "float64 (3, 3)"),
         ({"probabilities": changed((1, 0), np.nan)}, "probability-not-finite", "sample 3 (entry 1) has [nan, 0.5]"),
         ({"probabilities": changed(1, [np.inf, -np.inf])}, "probability-not-finite", "sample 3 (entry 1)"),
         ({"probabilities": changed(2, [-0.5, 1.5])}, "probability-range", "sample 9 (entry 2) has [-0.5, 1.5]"),
-        ({"probabilities": changed(2, [-0.5, 1.5])}, "probability-range", "1 of 3"),
         ({"probabilities": changed(1, [0.5, 0.498])}, "probability-sum", "sample 3 (entry 1)"),
         ({"classes": np.array(["sad", "sad"])}, "class-names", "'sad', 'sad'"),
         ({"classes": np.array([1, 2])}, "classes-type", "int64"),
@@ -102,12 +98,6 @@ def test_narrow_types_are_taken(tmp_path):
         ({"data_fingerprint": np.array(5)}, "data-fingerprint-type", "int64 ()"),
         ({"temperature": np.array("warm")}, "temperature-type", "<U4 ()"),
         ({"temperature": np.array(0.0)}, "temperature-range", "found 0.0"),
-        ({"temperature": np.array(np.nan)}, "temperature-range", "found nan"),
-        (
-            {"sample_ids": np.zeros(0, int), "labels": np.zeros(0, int), "probabilities": np.zeros((0, 2))},
-            "no-samples",
-            "",
-        ),
     ],
 )
 def test_each_broken_rule_is_one_clear_line(tmp_path, changes, code, found):
@@ -130,36 +120,22 @@ def test_sums_within_the_tolerance_pass(tmp_path):
     read_predictions(save(tmp_path, probabilities=changed(1, [0.5, 0.4995])))
 
 
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 not really", b"\x93NUMPY", b"hello"])
-def test_a_damaged_file_is_named(tmp_path, content):
-    path = tmp_path / "predictions_test.npz"
-    path.write_bytes(content)
-    with raises(DataError, "predictions-unreadable"):
-        read_predictions(path)
-
-
-def test_a_truncated_file_is_named(tmp_path):
-    path = save(tmp_path)
-    path.write_bytes(path.read_bytes()[:-40])
-    with raises(DataError, "predictions-unreadable"):
-        read_predictions(path)
-
-
-def test_a_flipped_byte_inside_an_array_is_named(tmp_path):
-    path = save(tmp_path)
-    content = bytearray(path.read_bytes())
-    content[66] ^= 0xFF
-    path.write_bytes(content)
-    with raises(DataError, "predictions-unreadable"):
-        read_predictions(path)
-
-
-def test_a_missing_file_and_a_bare_array_are_named(tmp_path):
-    with raises(DataError, "predictions-missing"):
-        read_predictions(tmp_path / "none.npz")
+def test_what_is_no_such_file_is_named(tmp_path):
+    """Damaged in five ways, a photo, a single array, and none."""
+    path, good = tmp_path / "predictions_test.npz", save(tmp_path).read_bytes()
+    flipped = bytearray(good)
+    flipped[66] ^= 0xFF
+    contents = (b"", b"PK\x03\x04 not really", b"hello", good[:-40], bytes(flipped), b"\xff\xd8\xff\xe0 no archive")
+    for content in contents:
+        path.write_bytes(content)
+        with raises(DataError, "predictions-unreadable", path) as caught:
+            read_predictions(path)
+        assert "pickle" not in str(caught.value)
     np.save(tmp_path / "one.npy", np.zeros(3))
     with raises(DataError, "predictions-unreadable"):
         read_predictions(tmp_path / "one.npy")
+    with raises(DataError, "predictions-missing"):
+        read_predictions(tmp_path / "none.npz")
 
 
 def test_the_snippet_in_the_docs_writes_a_file_that_reads(tmp_path, monkeypatch):
@@ -226,10 +202,3 @@ def test_a_subset_keeps_rows_together():
     assert (some.probabilities == scores.probabilities[[5, 2]]).all()
     with raises(DataError, "no-samples"):
         scores.subset(scores.sample_ids < 0)
-
-
-def test_a_picture_is_no_scores_file(tmp_path):
-    (tmp_path / "photo.jpg").write_bytes(b"\xff\xd8\xff\xe0 no archive")
-    with raises(DataError, "predictions-unreadable", tmp_path / "photo.jpg", ".npz") as caught:
-        read_predictions(tmp_path / "photo.jpg")
-    assert "pickle" not in str(caught.value)

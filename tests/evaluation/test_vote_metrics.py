@@ -107,13 +107,6 @@ def test_calibration_by_hand():
     assert found.reliability.accuracy[full] == pytest.approx([0.6, 0.8])
 
 
-def test_perfect_distributions_cost_the_entropy_of_votes(predictions):
-    votes = replace(predictions.votes, probabilities=predictions.votes.distributions)
-    found = evaluate_votes(replace(predictions, votes=votes), resamples=5).distribution
-    assert found.cross_entropy.value == pytest.approx(found.vote_entropy)
-    assert (found.jensen_shannon.value, found.calibration_error.value) == (0, 0)
-
-
 def test_samples_without_votes_are_left_out():
     """Oracle: the same predictions without those samples."""
     predictions = _random(120)

@@ -1,9 +1,7 @@
 import numpy as np
 import pytest
 
-from mien.errors import DataError
 from mien.explanation.faithfulness import area, bootstrap_mean, measure_faithfulness, pixel_ranks, removal_curves
-from support import raises
 
 
 @pytest.fixture
@@ -80,14 +78,3 @@ def test_only_the_crop_counts(lit, spot):
     maps[:, :2] = 99
     result = measure_faithfulness(spot, lit, maps, crop_px=12, steps=9)
     assert result.deletion[1] == pytest.approx(result.deletion[-1], abs=1e-9)
-
-
-def test_what_does_not_fit_is_one_line(lit, spot):
-    with raises(DataError, "no-faces"):
-        measure_faithfulness(spot, lit[:0], true_maps(lit[:0]))
-    with raises(DataError, "maps-shape"):
-        measure_faithfulness(spot, lit, true_maps(lit)[:, :4])
-    with raises(DataError, "map-not-finite"):
-        measure_faithfulness(spot, lit, np.full(lit.shape, np.nan, np.float32))
-    with raises(DataError, "targets-shape"):
-        measure_faithfulness(spot, lit, true_maps(lit), np.array([0]))

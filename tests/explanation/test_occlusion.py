@@ -1,9 +1,7 @@
 import numpy as np
 import pytest
 
-from mien.errors import DataError
 from mien.explanation.occlusion import occlusion, patch_masks
-from support import raises
 
 
 def one_pixel(images):
@@ -54,12 +52,3 @@ def test_the_patch_is_of_the_mean_grey_inside_the_crop(squares):
     fill = np.rint(bordered[:, 2:14, 2:14].mean(axis=(1, 2)))
     assert (fill < 80).all()
     assert maps[:, 5, 9] == pytest.approx(1 - fill / 255, abs=1e-6)
-
-
-def test_what_does_not_fit_is_one_line(squares):
-    with raises(DataError, "patch-size"):
-        occlusion(one_pixel, squares, patch_px=3, stride_px=4)
-    with raises(DataError, "patch-size"):
-        occlusion(one_pixel, squares, patch_px=17)
-    with raises(DataError, "targets-shape"):
-        occlusion(one_pixel, squares, np.array([0, 1]))

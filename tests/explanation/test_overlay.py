@@ -1,8 +1,6 @@
 import numpy as np
 
-from mien.errors import DataError
 from mien.explanation.overlay import colour, overlay
-from support import raises
 
 
 def test_the_colours_are_magmas():
@@ -33,8 +31,3 @@ def test_a_single_pixel_does_not_hide_the_others():
     assert (overlay(face, outlier) == overlay(face, even)).all()
     halves = np.where(np.arange(25) < 12, 0.5, 1.0) * even
     assert not (overlay(face, halves)[:, 0] == overlay(face, halves)[:, -1]).all()
-
-
-def test_what_does_not_fit_is_one_line():
-    with raises(DataError, "maps-shape"):
-        overlay(np.zeros((2, 2), np.uint8), np.zeros((3, 3)))

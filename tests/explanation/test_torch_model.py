@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mien.artifact import read_manifest, replace_manifest
-from mien.errors import DataError, RunError
+from mien.errors import RunError
 from mien.explanation.gradient.torch_model import load_torch_model, run_order
 from mien.inference.predictor import load
 from mien.models.network import Network
@@ -52,8 +52,3 @@ def test_modules_in_the_order_in_which_they_run(tiny_model):
     assert names[0] == "stem.0"
     assert names[-1] == "head"
     assert not any(module._forward_hooks for module in tiny_model.network.modules())
-
-
-def test_as_many_classes_as_faces(tiny_model, faces):
-    with raises(DataError, "targets-shape"):
-        next(tiny_model.batches(np.asarray(faces.images[:2]), np.array([1])))

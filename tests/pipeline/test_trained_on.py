@@ -111,7 +111,7 @@ def test_the_command_notes_it_and_writes_it(mien, tiny_run, faces, otherwise, tm
     assert json.loads(answer.out)["trained_on"] == count
     written = json.loads((out / "metrics.json").read_text())
     assert written["trained_on"] == count
-    assert page_codes((out / "report.html").read_text()) == ["trained-on"]
+    assert "trained-on" in page_codes((out / "report.html").read_text())
     report = mien("report", out, "--data", tmp_path / "other.parquet", "--model", tiny_run.path, "--no-explain")
     assert report.code == 0, report.err
     assert "trained-on" in page_codes((out / "report-validation" / "report.html").read_text())

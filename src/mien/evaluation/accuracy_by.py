@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from mien.errors import DataError
 from mien.evaluation.calibration import equal_mass_bins
 from mien.evaluation.intervals import proportion_among
 from mien.evaluation.metrics import Floats
@@ -52,7 +50,7 @@ class AccuracyBy(JsonResult):
 def accuracy_by(
     values: npt.NDArray[Any],
     correct: npt.NDArray[np.bool_],
-    bins: int | Sequence[float] = 5,
+    bins: int = 5,
     groups: Groups | None = None,
 ) -> AccuracyBy:
     """Accuracy in each bin of a value.
@@ -61,19 +59,12 @@ def accuracy_by(
         values: float or integers (N,), one per sample.
         correct: bool (N,), whether the sample was predicted correctly.
         bins: the number of bins, which hold equally many samples; equal values share a bin, and with few distinct
-            values each has its own. Or ascending cuts, each of which starts a bin.
+            values each has its own.
         groups: int64 (N,), samples of one number, such as those of a person, are drawn together, and count in the
             intervals as in :func:`mien.evaluation.intervals.proportion_among`; None: every sample by itself.
 
-    Raises:
-        DataError: ``values`` is not (N,), ``bins`` is less than 1 or not ascending.
     """
     numbers = np.asarray(values, dtype=np.float64)
-    if numbers.shape != np.shape(correct) or numbers.ndim != 1:
-        raise DataError(
-            f"accuracy_by needs one value for each of {len(correct)} samples; found {numbers.shape}.",
-            code="values-shape",
-        )
     known = np.isfinite(numbers)
     numbers, hits = numbers[known], np.asarray(correct, dtype=np.bool_)[known]
     groups = None if groups is None else groups[known]
@@ -87,15 +78,6 @@ def accuracy_by(
     return AccuracyBy(tuple(parts), int((~known).sum()))
 
 
-def _bin_numbers(values: Floats, bins: int | Sequence[float]) -> npt.NDArray[np.int64]:
-    if isinstance(bins, int):
-        if bins < 1:
-            raise DataError(f"accuracy_by needs at least 1 bin; found {bins}.", code="bins-range")
-        distinct, value_of = np.unique(values, return_inverse=True)
-        return value_of.astype(np.int64) if len(distinct) <= bins else equal_mass_bins(values, bins)
-    cuts = np.asarray(bins, dtype=np.float64)
-    if not (np.diff(cuts) > 0).all():
-        raise DataError(
-            f"Cuts between bins must ascend; found {', '.join(f'{cut:g}' for cut in cuts)}.", code="bins-not-ascending"
-        )
-    return np.searchsorted(cuts, values, side="right").astype(np.int64)
+def _bin_numbers(values: Floats, bins: int) -> npt.NDArray[np.int64]:
+    distinct, value_of = np.unique(values, return_inverse=True)
+    return value_of.astype(np.int64) if len(distinct) <= bins else equal_mass_bins(values, bins)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mien.errors import DataError, needs_extra
+from mien.errors import needs_extra
 from mien.evaluation import metrics
 from mien.evaluation.intervals import (
     bootstrap_means,
@@ -100,15 +100,7 @@ def pair_examples(labels: Labels, probabilities: Floats, first: int, second: int
         first: index of a class.
         second: index of another.
         count: the most samples of each kind.
-
-    Raises:
-        DataError: the classes are the same, or one is not 0..C-1.
     """
-    class_count = probabilities.shape[1]
-    if first == second or not {first, second} <= set(range(class_count)):
-        raise DataError(
-            f"A pair is two different classes of 0..{class_count - 1}; found {first} and {second}.", code="pair-range"
-        )
     return PairExamples(
         _confident_wrong(labels, probabilities, first, second, count),
         _confident_wrong(labels, probabilities, second, first, count),
@@ -183,16 +175,8 @@ class Dendrogram(JsonResult):
     order: npt.NDArray[np.int64]
 
     def groups(self, count: int) -> ClassGroups:
-        """The groups that are left when only ``count`` of them are.
-
-        Raises:
-            DataError: ``count`` is not 1..C.
-        """
+        """The groups that are left when only ``count`` of them are, 1..C."""
         class_count = len(self.order)
-        if not 1 <= count <= class_count:
-            raise DataError(
-                f"{class_count} classes make 1 to {class_count} groups; found {count}.", code="groups-range"
-            )
         clusters: dict[int, tuple[int, ...]] = {index: (index,) for index in range(class_count)}
         for index, merge in enumerate(self.merges[: class_count - count]):
             clusters[class_count + index] = clusters.pop(int(merge[0])) + clusters.pop(int(merge[1]))
@@ -234,15 +218,8 @@ def merge_predictions(labels: Labels, probabilities: Floats, groups: ClassGroups
 
     Returns:
         int64 (N,) in 0..G-1 and float64 (N, G).
-
-    Raises:
-        DataError: a class is in no group, or in two.
     """
     class_count = probabilities.shape[1]
-    if sorted(member for group in groups for member in group) != list(range(class_count)):
-        raise DataError(
-            f"Groups must hold each class of 0..{class_count - 1} once; found {groups}.", code="groups-not-a-partition"
-        )
     group_of = np.zeros(class_count, dtype=np.int64)
     membership = np.zeros((class_count, len(groups)))
     for index, group in enumerate(groups):

@@ -106,14 +106,8 @@ def break_down(
         seed: seed of the resampling.
 
     Raises:
-        DataError: ``values`` does not have one value per sample; as :func:`group_values`; ``resamples`` is less than 1.
+        DataError: as :func:`group_values`.
     """
-    values = np.asarray(values)
-    if values.shape != (len(predictions),):
-        raise DataError(
-            f"A column to group by needs one value for each of {len(predictions)} samples; found {values.shape}.",
-            code="column-shape",
-        )
     distinct, group_of = group_values(values)
     return evaluate_subsets(
         predictions, {str(value): group_of == index for index, value in enumerate(distinct)}, resamples, seed
@@ -135,18 +129,10 @@ def evaluate_subsets(
         The metrics of each subset, in their order; NaN for an empty subset.
 
     Raises:
-        DataError: a mask is not bool (N,), or ``resamples`` is less than 1.
+        DataError: ``resamples`` is less than 1.
     """
     check_resamples(resamples)
-    parts = []
-    for name, mask in kept.items():
-        if mask.shape != (len(predictions),) or mask.dtype != np.bool_:
-            raise DataError(
-                f"The mask '{name}' must be bool ({len(predictions)},); found {mask.dtype} {mask.shape}.",
-                code="mask-shape",
-            )
-        parts.append(_subset_metrics(name, predictions, mask, resamples, seed))
-    return parts
+    return [_subset_metrics(name, predictions, mask, resamples, seed) for name, mask in kept.items()]
 
 
 def _subset_metrics(

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.errors import DataError
 from mien.evaluation.metrics import Floats, divide
 from mien.preprocess import grey_stack
 from mien.progress import slices
@@ -26,21 +25,7 @@ def vote_entropy(votes: npt.NDArray[Any]) -> Floats:
 
     Returns:
         float64 (N,), 0..log2 K; NaN for a sample without votes.
-
-    Raises:
-        DataError: another shape, or a number below 0 or NaN.
     """
-    votes = np.asarray(votes)
-    if votes.ndim != 2 or votes.dtype.kind not in "iuf":
-        raise DataError(
-            f"Votes must be numbers (N, K), one column per answer; found {votes.dtype} {votes.shape}.",
-            code="votes-shape",
-        )
-    wrong = np.flatnonzero(~(np.isfinite(votes) & (votes >= 0)).all(axis=1))
-    if len(wrong):
-        raise DataError(
-            f"Votes must be at least 0; entry {wrong[0]} has {votes[wrong[0]].tolist()}.", code="votes-range"
-        )
     fractions = divide(votes, votes.sum(axis=1, keepdims=True))
     logarithms = np.log2(fractions, out=np.zeros_like(fractions), where=fractions > 0)
     # abs: the entropy of one answer is 0, and its negative would print as -0.
@@ -48,20 +33,12 @@ def vote_entropy(votes: npt.NDArray[Any]) -> Floats:
 
 
 def brightness(images: npt.NDArray[np.uint8]) -> Floats:
-    """Mean pixel of each image; colour counts as luma. uint8 (N, H, W[, 3]) -> float64 (N,), 0..255.
-
-    Raises:
-        DataError: images of another type or shape.
-    """
+    """Mean pixel of each image; colour counts as luma. uint8 (N, H, W[, 3]) -> float64 (N,), 0..255."""
     return _in_chunks(images, lambda chunk: chunk.mean(axis=(1, 2), dtype=np.float64))
 
 
 def contrast(images: npt.NDArray[np.uint8]) -> Floats:
-    """Standard deviation of each image's pixels (RMS contrast). uint8 (N, H, W[, 3]) -> float64 (N,), 0..127.5.
-
-    Raises:
-        DataError: images of another type or shape.
-    """
+    """Standard deviation of each image's pixels (RMS contrast). uint8 (N, H, W[, 3]) -> float64 (N,), 0..127.5."""
     return _in_chunks(images, lambda chunk: chunk.std(axis=(1, 2), dtype=np.float64))
 
 
@@ -70,9 +47,6 @@ def sharpness(images: npt.NDArray[np.uint8]) -> Floats:
 
     The sum of the four neighbours minus four times the pixel, mirrored at the border (Pech-Pacheco et al., ICPR
     2000). Contrast raises it too: compare faces of one size and like contrast.
-
-    Raises:
-        DataError: images of another type or shape.
     """
     return _in_chunks(images, lambda chunk: _laplacian(chunk).var(axis=(1, 2), dtype=np.float64))
 
@@ -85,10 +59,6 @@ def _laplacian(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.int16]:
 
 
 def _in_chunks(images: npt.NDArray[np.uint8], measure: Callable[[npt.NDArray[np.uint8]], Floats]) -> Floats:
-    if images.dtype != np.uint8 or images.shape[3:] not in {(), (3,)} or images.ndim < 3 or 0 in images.shape[1:]:
-        raise DataError(
-            f"Images must be uint8 (N, H, W[, 3]); found {images.dtype} {images.shape}.", code="images-shape"
-        )
     at_once = max(1, _CHUNK_PIXELS // (images.shape[1] * images.shape[2]))
     parts = [measure(grey_stack(np.asarray(images[part]))) for part in slices(len(images), at_once)]
     return np.concatenate(parts) if parts else np.zeros(0)

@@ -26,88 +26,30 @@ _MOST_BYTES = 1_000_000_000
 """Bytes of a file's arrays once unpacked: a million samples of a hundred classes. Packed zeros take a thousandth."""
 
 
-def check_unpacked_size(archive: np.lib.npyio.NpzFile) -> None:
-    """Refuse an open ``.npz`` whose arrays would fill the memory. Raises :class:`DataError`."""
-    assert archive.zip is not None  # it is, until the file is closed
-    unpacked = sum(entry.file_size for entry in archive.zip.infolist())
-    if unpacked > _MOST_BYTES:
-        raise DataError(
-            f"Its arrays would take {unpacked:,} bytes; the limit is {_MOST_BYTES:,}.", code="predictions-too-large"
-        )
+def _typed(name: str, given: Any, kinds: str, dimensions: int, what: str) -> npt.NDArray[Any]:
+    """An array of some kinds of dtype and some number of dimensions. Raises :class:`DataError`."""
+    values: npt.NDArray[Any] = np.asarray(given)
+    if values.dtype.kind not in kinds or values.ndim != dimensions:
+        code = f"{name.replace('_', '-')}-type"
+        raise DataError(f"'{name}' must be {what}; found {values.dtype} {values.shape}.", code=code)
+    return values
 
 
-def integers(name: str, values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    """Integers of any width as int64 (N,). Raises :class:`DataError`."""
-    values = np.asarray(values)
-    if values.dtype.kind not in "iu" or values.ndim != 1:
-        raise DataError(
-            f"'{name}' must be integers of shape (N,); found {values.dtype} {values.shape}.",
-            code=f"{name.replace('_', '-')}-type",
-        )
-    return values.astype(np.int64)
+def _integers(name: str, values: Any) -> npt.NDArray[np.int64]:
+    return _typed(name, values, "iu", 1, "integers of shape (N,)").astype(np.int64)
 
 
-def strings(name: str, array: npt.NDArray[Any]) -> tuple[str, ...]:
-    """Strings (C,) as a tuple. Raises :class:`DataError`."""
-    if array.dtype.kind != "U" or array.ndim != 1:
-        raise DataError(
-            f"'{name}' must be strings of shape (C,); found {array.dtype} {array.shape}.",
-            code=f"{name.replace('_', '-')}-type",
-        )
-    return tuple(array.tolist())
+def _strings(name: str, values: Any) -> tuple[str, ...]:
+    return tuple(_typed(name, values, "U", 1, "strings of shape (C,)").tolist())
 
 
-def string(name: str, array: npt.NDArray[Any]) -> str:
-    """A single string. Raises :class:`DataError`."""
-    if array.dtype.kind != "U" or array.ndim != 0:
-        raise DataError(
-            f"'{name}' must be a single string; found {array.dtype} {array.shape}.",
-            code=f"{name.replace('_', '-')}-type",
-        )
-    return str(array)
+def _string(name: str, values: Any) -> str:
+    return str(_typed(name, values, "U", 0, "a single string"))
 
 
-def number(name: str, array: npt.NDArray[Any]) -> float:
-    """A single number. Raises :class:`DataError`."""
-    if array.dtype.kind not in "iuf" or array.ndim != 0:
-        raise DataError(f"'{name}' must be a single number; found {array.dtype} {array.shape}.", code=f"{name}-type")
-    return float(array)
-
-
-def check_names(classes: tuple[str, ...], split: str) -> None:
-    """Refuse fewer than two classes, repeated or empty names, and an empty split."""
-    if len(classes) < 2:
-        raise DataError(f"'classes' must name at least two classes; found {len(classes)}.", code="too-few-classes")
-    for name in classes:
-        if not name or classes.count(name) > 1:
-            raise DataError(
-                f"'classes' must be unique, non-empty names; found {', '.join(map(repr, classes))}.",
-                code="class-names",
-            )
-    if not split:
-        raise DataError("'split' must name the split of the samples, e.g. 'test'; it is empty.", code="split-empty")
-
-
-def check_ids(sample_ids: npt.NDArray[np.int64]) -> None:
-    """Refuse repeated ids, int64 (N,)."""
-    ids, counts = np.unique(sample_ids, return_counts=True)
-    if len(ids) < len(sample_ids):
-        repeated = ids[counts > 1]
-        raise DataError(
-            f"'sample_ids' must be unique; {repeated[0]} occurs {counts.max()} times.", code="sample-id-repeated"
-        )
-
-
-def check_labels(sample_ids: npt.NDArray[np.int64], labels: npt.NDArray[np.int64], class_count: int) -> None:
-    """Refuse labels, int64 (N,), outside 0..class_count-1."""
-    wrong = np.flatnonzero((labels < 0) | (labels >= class_count))
-    if len(wrong):
-        first = wrong[0]
-        raise DataError(
-            f"'labels' must be 0..{class_count - 1} for {class_count} classes; sample {sample_ids[first]} "
-            f"(entry {first}) has {labels[first]}. Entries out of range: {len(wrong)}.",
-            code="label-range",
-        )
+def _check_length(name: str, values: npt.NDArray[Any], count: int, code: str) -> None:
+    if len(values) != count:
+        raise DataError(f"'{name}' needs one entry per sample; found {len(values)} for {count} samples.", code=code)
 
 
 def check_probabilities(
@@ -179,11 +121,7 @@ class VotePredictions:
                 f"'vote_classes' must be two unique names or more; found {', '.join(self.classes)}.",
                 code="vote-classes",
             )
-        if len(self.counts) != len(sample_ids):
-            raise DataError(
-                f"'vote_counts' needs one row per sample; found {len(self.counts)} for {len(sample_ids)} samples.",
-                code="vote-counts-shape",
-            )
+        _check_length("vote_counts", self.counts, len(sample_ids), "vote-counts-shape")
         usable = np.isfinite(self.counts).all(axis=1) & (self.counts >= 0).all(axis=1)
         if not usable.all():
             first = int(np.argmin(usable))
@@ -311,49 +249,52 @@ class Predictions:
     data_options: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        sample_ids = integers("sample_ids", self.sample_ids)
-        labels = integers("labels", self.labels)
-        check_names(self.classes, self.split)
+        sample_ids, labels = _integers("sample_ids", self.sample_ids), _integers("labels", self.labels)
+        count, class_count = len(sample_ids), len(self.classes)
+        if class_count < 2:
+            raise DataError(f"'classes' must name at least two classes; found {class_count}.", code="too-few-classes")
+        if len({*self.classes, ""}) <= class_count:
+            words = f"'classes' must be unique, non-empty names; found {', '.join(map(repr, self.classes))}."
+            raise DataError(words, code="class-names")
+        if not self.split:
+            raise DataError("'split' must name the split of the samples, e.g. 'test'; it is empty.", code="split-empty")
         probabilities = np.asarray(self.probabilities)
-        shape = (len(sample_ids), len(self.classes))
-        if probabilities.dtype.kind != "f" or probabilities.shape != shape:
+        if probabilities.dtype.kind != "f" or probabilities.shape != (count, class_count):
             raise DataError(
-                f"'probabilities' must be floats of shape {shape}: one row per sample, one column per class; "
-                f"found {probabilities.dtype} {probabilities.shape}.",
+                f"'probabilities' must be floats of shape {(count, class_count)}: one row per sample, one column per "
+                f"class; found {probabilities.dtype} {probabilities.shape}.",
                 code="probabilities-shape",
             )
-        if len(labels) != len(sample_ids):
-            raise DataError(
-                f"'labels' needs one entry per sample; found {len(labels)} for {len(sample_ids)} samples.",
-                code="labels-shape",
-            )
-        if not len(sample_ids):
+        _check_length("labels", labels, count, "labels-shape")
+        if not count:
             raise DataError("There are no samples; predictions need at least one face.", code="no-samples")
-        probabilities = probabilities.astype(np.float64)
         if self.temperature is not None and not 0 < self.temperature < math.inf:
+            words = f"'temperature' must be a positive number; found {self.temperature}."
+            raise DataError(words, code="temperature-range")
+        ids, repeats = np.unique(sample_ids, return_counts=True)
+        if len(ids) < count:
+            words = f"'sample_ids' must be unique; {ids[repeats > 1][0]} occurs {repeats.max()} times."
+            raise DataError(words, code="sample-id-repeated")
+        wrong = np.flatnonzero((labels < 0) | (labels >= class_count))
+        if len(wrong):
             raise DataError(
-                f"'temperature' must be a positive number; found {self.temperature}.", code="temperature-range"
+                f"'labels' must be 0..{class_count - 1} for {class_count} classes; sample {sample_ids[wrong[0]]} "
+                f"(entry {wrong[0]}) has {labels[wrong[0]]}. Entries out of range: {len(wrong)}.",
+                code="label-range",
             )
-        check_ids(sample_ids)
-        check_labels(sample_ids, labels, len(self.classes))
+        probabilities = probabilities.astype(np.float64)
         check_probabilities(sample_ids, probabilities)
         if self.votes is not None:
             self.votes.check(sample_ids)
-        if self.answers is not None and self.answers.said.shape != sample_ids.shape:
-            raise DataError(f"'answers' needs one entry per sample, {len(sample_ids)}.", code="answers-type")
-        # The dataclass is frozen; only the constructor converts the types.
-        object.__setattr__(self, "sample_ids", sample_ids)
-        object.__setattr__(self, "labels", labels)
-        object.__setattr__(self, "probabilities", probabilities)
-        object.__setattr__(self, "classes", tuple(self.classes))
-        if self.groups is not None:
-            groups = integers("groups", self.groups)
-            if len(groups) != len(sample_ids):
-                raise DataError(
-                    f"'groups' needs one entry per sample; found {len(groups)} for {len(sample_ids)} samples.",
-                    code="groups-shape",
-                )
-            object.__setattr__(self, "groups", groups)
+        if self.answers is not None:
+            _check_length("answers", self.answers.said, count, "answers-type")
+        groups = None if self.groups is None else _integers("groups", self.groups)
+        if groups is not None:
+            _check_length("groups", groups, count, "groups-shape")
+        converted = {"sample_ids": sample_ids, "labels": labels, "probabilities": probabilities, "groups": groups}
+        for name, value in {**converted, "classes": tuple(self.classes)}.items():
+            # The dataclass is frozen; only the constructor converts the types.
+            object.__setattr__(self, name, value)
 
     def __len__(self) -> int:
         return len(self.sample_ids)
@@ -462,18 +403,20 @@ def read_predictions(path: str | os.PathLike[str]) -> Predictions:
     path = Path(path)
     try:
         arrays = _read_arrays(path)
-        texts = {name: string(name, arrays[name]) for name in ("split", "data_fingerprint", "note") if name in arrays}
+        texts = {name: _string(name, arrays[name]) for name in ("split", "data_fingerprint", "note") if name in arrays}
         return Predictions(
             sample_ids=arrays["sample_ids"],
             labels=arrays["labels"],
             probabilities=arrays["probabilities"],
-            classes=strings("classes", arrays["classes"]),
-            temperature=number("temperature", arrays["temperature"]) if "temperature" in arrays else None,
+            classes=_strings("classes", arrays["classes"]),
+            temperature=float(_typed("temperature", arrays["temperature"], "iuf", 0, "a single number"))
+            if "temperature" in arrays
+            else None,
             votes=_votes(arrays),
             groups=arrays.get("groups"),
             answers=_answers(arrays),
-            models=strings("models", arrays["models"]) if "models" in arrays else (),
-            data_options=strings("data_options", arrays["data_options"]) if "data_options" in arrays else (),
+            models=_strings("models", arrays["models"]) if "models" in arrays else (),
+            data_options=_strings("data_options", arrays["data_options"]) if "data_options" in arrays else (),
             **texts,
         )
     except DataError as error:
@@ -488,7 +431,11 @@ def _read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
             # A .npy file comes back as a bare array.
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise DataError("This is a single array; expected an .npz with several.", code="predictions-unreadable")
-            check_unpacked_size(archive)
+            assert archive.zip is not None  # it is, until the file is closed
+            unpacked = sum(entry.file_size for entry in archive.zip.infolist())
+            if unpacked > _MOST_BYTES:
+                words = f"Its arrays would take {unpacked:,} bytes; the limit is {_MOST_BYTES:,}."
+                raise DataError(words, code="predictions-too-large")
             stored = {name: name for name in archive.files}
             for former, name in _FORMER_NAMES.items():
                 if former in stored:
@@ -517,7 +464,7 @@ def _answers(arrays: dict[str, npt.NDArray[Any]]) -> Answers | None:
         return None
     if "answer_confidence" not in arrays:
         raise DataError("'answers' needs 'answer_confidence', the probability of each.", code="array-missing")
-    output = string("answer_output", arrays["answer_output"]) if "answer_output" in arrays else ""
+    output = _string("answer_output", arrays["answer_output"]) if "answer_output" in arrays else ""
     return Answers(arrays["answers"], arrays["answer_confidence"], output)
 
 
@@ -528,7 +475,7 @@ def _votes(arrays: dict[str, npt.NDArray[Any]]) -> VotePredictions | None:
         raise DataError("'vote_counts' needs 'vote_classes', the name of each column.", code="array-missing")
     return VotePredictions(
         arrays["vote_counts"],
-        strings("vote_classes", arrays["vote_classes"]),
+        _strings("vote_classes", arrays["vote_classes"]),
         arrays.get("vote_probabilities"),
-        string("vote_output", arrays["vote_output"]) if "vote_output" in arrays else "",
+        _string("vote_output", arrays["vote_output"]) if "vote_output" in arrays else "",
     )

@@ -19,7 +19,6 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from mien.errors import DataError
 from mien.evaluation.corruptions import gaussian_blur
 from mien.evaluation.intervals import bootstrap_mean
 from mien.evaluation.results import Estimate, JsonResult
@@ -80,11 +79,7 @@ def measure_faithfulness(
         crop_px: side of the central square that the model sees; the order is over its pixels. None says all.
         steps: K, into how many equal parts the pixels are cut.
         seed: of the random places, of ties in the maps and of the resampling.
-
-    Raises:
-        DataError: no faces, shapes that do not fit together, or maps that are not finite.
     """
-    _check(images, maps, targets)
     side = images.shape[1]
     window = _window(side, crop_px)
     chosen = predict(images).argmax(axis=1) if targets is None else targets
@@ -171,22 +166,6 @@ def _window(side: int, crop_px: int | None) -> npt.NDArray[np.bool_]:
     window = np.zeros((side, side), dtype=np.bool_)
     window[start : start + crop, start : start + crop] = True
     return window
-
-
-def _check(images: npt.NDArray[np.uint8], maps: npt.NDArray[np.float32], targets: npt.NDArray[np.int64] | None) -> None:
-    if not len(images):
-        raise DataError("Faithfulness needs at least one face.", code="no-faces")
-    if images.shape[3:] not in {(), (3,)} or maps.ndim != 3 or maps.shape != images.shape[:3]:
-        raise DataError(
-            f"Faces must be (N, S, S[, 3]) and maps (N, S, S); found {images.shape} and {maps.shape}.",
-            code="maps-shape",
-        )
-    if targets is not None and len(targets) != len(images):
-        raise DataError(
-            f"{len(images)} faces but {len(targets)} classes; give one for each face.", code="targets-shape"
-        )
-    if not np.isfinite(maps).all():
-        raise DataError("A map has values that are not finite.", code="map-not-finite")
 
 
 LEAST_FACES = 20

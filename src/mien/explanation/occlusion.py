@@ -7,8 +7,6 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from mien.errors import DataError
-
 Predict = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float64]]
 """Faces uint8 (N, S, S[, 3]) -> probabilities float (N, C), e.g. ``Predictor.probabilities``."""
 
@@ -37,23 +35,11 @@ def occlusion(
 
     Returns:
         float32 (N, S, S) in -1..1: the drop of the class's probability; 0 outside the crop.
-
-    Raises:
-        DataError: a patch, stride or crop that does not fit, or a number of targets that is not N.
     """
     side = images.shape[1]
     crop = side if crop_px is None else crop_px
     patch_px = max(crop // 6, 1) if patch_px is None else patch_px
     stride_px = max(patch_px // 2, 1) if stride_px is None else stride_px
-    if not 1 <= stride_px <= patch_px <= crop <= side:
-        raise DataError(
-            f"Occlusion needs 1 <= stride <= patch <= crop <= face; found {stride_px}, {patch_px}, {crop}, {side} px.",
-            code="patch-size",
-        )
-    if targets is not None and len(targets) != len(images):
-        raise DataError(
-            f"{len(images)} faces but {len(targets)} classes to explain; give one for each face.", code="targets-shape"
-        )
     maps = np.zeros(images.shape[:3], dtype=np.float32)
     if not len(images):
         return maps

@@ -10,8 +10,6 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from mien.errors import DataError
-
 # Matplotlib's magma (Smith & van der Walt, CC0), every 16th of its colours: perceptually even, for the colour-blind
 # too. Between them linearly, which is off by 3 of 255 at most.
 _MAGMA_HEX = """
@@ -46,15 +44,7 @@ def overlay(
 
     Returns:
         RGB uint8 (S * k, S * k, 3).
-
-    Raises:
-        DataError: shapes that differ, or ``enlarge`` below 1.
     """
-    if face.shape[2:] not in {(), (3,)} or face.shape[:2] != face_map.shape or enlarge < 1:
-        raise DataError(
-            f"A face must be (S, S[, 3]) and its map (S, S); found {face.shape} and {face_map.shape}.",
-            code="maps-shape",
-        )
     share = np.clip(face_map.astype(np.float64) / (full_scale(face_map) or 1.0), 0.0, 1.0)
     return painted(face, share, strength).repeat(enlarge, axis=0).repeat(enlarge, axis=1)
 
@@ -98,9 +88,6 @@ def map_picture(
     Returns:
         An RGB image. Each face is a whole multiple of S pixels wide, at least :data:`FACE_PX`, and
         :data:`MARGIN_PX` from the left border and from each other.
-
-    Raises:
-        DataError: as :func:`mien.explanation.overlay.overlay`.
     """
     enlarge = -(-FACE_PX // len(face))
     side = enlarge * len(face)

@@ -67,6 +67,7 @@ def show_attention(context: ReportContext, explainer: MapExplainer, notice: Noti
     assert context.faces is not None
     images = np.asarray(context.faces.images)
     verdicts, curves = _evidence(images, explainer)
+    failed = {row[0] for row in verdicts.rows if row[1] == "fails"}
     blocks: list[Block] = [
         Text(
             "The maps show which pixels support the predicted class. A map can mislead: the table shows which methods "
@@ -86,7 +87,7 @@ def show_attention(context: ReportContext, explainer: MapExplainer, notice: Noti
         *curves,
         _gallery(context, images, explainer),
     ]
-    blocks += _averages(context, images, explainer)
+    blocks += _averages(context, images, explainer, failed)
     return Section("attention", "Attention maps", tuple(blocks))
 
 
@@ -151,13 +152,21 @@ def _gallery(context: ReportContext, images: npt.NDArray[np.uint8], explainer: M
         sure = percent(float(context.confidence[at]), 0)
         title = f"{true}, correct, {sure}" if true == predicted else f"{true}, predicted {predicted}, {sure}"
         cards = [FaceTile(data_address(faces[index]), "the face")]
-        cards += [FaceTile(data_address(overlay(faces[index], each[index], 2)), name) for name, each in maps.items()]
+        for name, each in maps.items():
+            # A map may hold nothing that speaks for the class.
+            caption = name if each[index].max() > 0 else f"{name}: no pixel favours it"
+            cards.append(FaceTile(data_address(overlay(faces[index], each[index], 2)), caption))
         parts.append(FaceRow(title, tuple(cards)))
     return FaceGrid("The most confident correct and wrong prediction of each class", tuple(parts), stacked=True)
 
 
-def _averages(context: ReportContext, images: npt.NDArray[np.uint8], explainer: MapExplainer) -> list[Block]:
-    method = next(name for name in AVERAGED_FACES if name in explainer.methods)
+def _averages(
+    context: ReportContext, images: npt.NDArray[np.uint8], explainer: MapExplainer, failed: set[str]
+) -> list[Block]:
+    """Mean maps by the first method that did not fail its checks."""
+    method = next((name for name in AVERAGED_FACES if name in explainer.methods and name not in failed), None)
+    if method is None:
+        return [Text(Notice("No mean maps: each method failed its checks on this model.", code="maps-not-averaged"))]
     most = max(AVERAGED_FACES[method] // (2 * len(context.classes)), 1)
     chosen: list[int] = []
     for index in range(len(context.classes)):
@@ -168,15 +177,16 @@ def _averages(context: ReportContext, images: npt.NDArray[np.uint8], explainer: 
     starts = range(0, len(at), BATCH)
     batches = track(starts, total=len(starts), what="averaging maps", unit="batches")
     maps = np.concatenate([explainer.maps(method, images[at[first : first + BATCH]]) for first in batches])
-    averages = average_maps(maps, context.predictions.labels[at], context.predicted[at], context.classes)
     cards: dict[str, list[FaceTile]] = {"correct": [], "wrong": []}
-    for each in averages:
-        means = {"correct": (each.right, each.right_count), "wrong": (each.wrong, each.wrong_count)}
+    labels, correct = context.predictions.labels[at], context.correct[at]
+    for index, name in enumerate(context.classes):
+        chosen_of = {kind: (labels == index) & (correct == (kind == "correct")) for kind in cards}
+        means = {kind: mean_map(maps[inside]) for kind, inside in chosen_of.items()}
         # One scale for both of a class, so that they compare by eye.
-        largest = max((float(mean.max()) for mean, _ in means.values() if mean is not None), default=0.0)
-        for kind, (mean, count) in means.items():
-            if mean is not None:
-                cards[kind].append(FaceTile(data_address(_coloured(mean, largest)), f"{each.name} ({count})"))
+        largest = max(float(mean.max()) for mean in means.values())
+        for kind, mean in means.items():
+            caption = f"{name} ({int(chosen_of[kind].sum())})"
+            cards[kind].append(FaceTile(data_address(_coloured(mean, largest)), caption))
     parts = tuple(FaceRow(kind, tuple(made)) for kind, made in cards.items() if made)
     return [
         FaceGrid(
@@ -305,61 +315,11 @@ def faithfulness_chart(
     return make_chart(kind, draw, height_inches=3.2)
 
 
-@dataclass(frozen=True, eq=False)
-class ClassMaps:
-    """Mean maps of one true class.
+def mean_map(maps: Maps) -> Maps:
+    """The mean of maps (N, S, S), each divided by its largest absolute value; zeros without any.
 
-    Attributes:
-        name: the class.
-        right, wrong: float32 (S, S), mean over the faces that were predicted as the class, and over those that were
-            not; None where there is no such face.
-        right_count, wrong_count: how many faces each is of.
+    Gradients differ by orders of magnitude between faces: undivided, the mean would be of the few largest.
     """
-
-    name: str
-    right: npt.NDArray[np.float32] | None
-    wrong: npt.NDArray[np.float32] | None
-    right_count: int
-    wrong_count: int
-
-
-def average_maps(
-    maps: npt.NDArray[np.float32],
-    labels: npt.NDArray[np.int64],
-    predictions: npt.NDArray[np.int64],
-    classes: tuple[str, ...],
-) -> list[ClassMaps]:
-    """Mean map of each true class over right and over wrong faces.
-
-    Each map is first divided by its largest absolute value: gradients differ by orders of magnitude between faces,
-    and the mean would be of the few largest.
-
-    Args:
-        maps: float (N, S, S).
-        labels: int64 (N,), true classes.
-        predictions: int64 (N,), predicted classes.
-        classes: C names.
-
-    Returns:
-        C entries, in the order of the classes.
-
-    Raises:
-        DataError: numbers of maps, labels and predictions that differ.
-    """
-    if not len(maps) == len(labels) == len(predictions):
-        raise DataError(
-            f"{len(maps)} maps, {len(labels)} labels and {len(predictions)} predictions do not match.",
-            code="maps-shape",
-        )
     largest = np.abs(maps).max(axis=(1, 2), keepdims=True, initial=0)
     scaled = np.divide(maps, largest, out=np.zeros(maps.shape, dtype=np.float32), where=largest > 0)
-
-    def mean_over(chosen: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32] | None:
-        return scaled[chosen].mean(axis=0) if chosen.any() else None
-
-    averages = []
-    for index, name in enumerate(classes):
-        right = (labels == index) & (predictions == index)
-        wrong = (labels == index) & (predictions != index)
-        averages.append(ClassMaps(name, mean_over(right), mean_over(wrong), int(right.sum()), int(wrong.sum())))
-    return averages
+    return scaled.mean(axis=0) if len(maps) else np.zeros(maps.shape[1:], dtype=np.float32)

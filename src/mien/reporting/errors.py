@@ -24,7 +24,7 @@ from mien.evaluation.error_analysis import (
 )
 from mien.evaluation.intervals import proportion_among
 from mien.labels import LabelScheme, parse_scheme
-from mien.page.blocks import Block, CaptionedChart, Column, FaceGrid, FaceRow, FaceTile, Section, Table, Text
+from mien.page.blocks import Block, CaptionedChart, ChartRow, Column, FaceGrid, FaceRow, FaceTile, Section, Table, Text
 from mien.page.charts.error_analysis import dendrogram_chart, merging_chart, pairs_chart
 from mien.page.rendering import data_address
 from mien.page.wording import counted, percent
@@ -134,15 +134,20 @@ def merging_section(context: ReportContext) -> Section | None:
                 "Accuracy if two classes were one and their probabilities were added, without training again. Merging "
                 "the most confused classes gains most."
             ),
-            CaptionedChart(
-                merging_chart(pairs[:PAIRS_IN_CHART], context.classes), "Gain in accuracy with its 95% interval."
+            ChartRow(
+                (
+                    CaptionedChart(
+                        merging_chart(pairs[:PAIRS_IN_CHART], context.classes),
+                        "Gain in accuracy from merging two classes, with its 95% interval.",
+                    ),
+                    CaptionedChart(
+                        dendrogram_chart(merging.dendrogram, context.classes),
+                        "The tree joins the most confused classes first: distance is 1 minus their mean rate of "
+                        "confusion. A cut at any height gives a label scheme.",
+                    ),
+                )
             ),
             Table("merged-pairs", columns, named, shown=6),
-            Text("The tree joins the most confused classes first. A cut at any height gives a label scheme."),
-            CaptionedChart(
-                dendrogram_chart(merging.dendrogram, context.classes),
-                "Distance of two classes: 1 minus their mean rate of confusion with each other.",
-            ),
             Table("schemes", scheme_columns, schemes),
             Text(
                 f"{_how_to_train(scheme_of(merging.schemes[0].groups, context.classes))}The schemes are measured on "

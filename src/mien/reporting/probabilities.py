@@ -8,7 +8,6 @@ import numpy as np
 
 from mien.evaluation.calibration import (
     Calibration,
-    CoverageCurve,
     accuracy_against_coverage,
     calibrate,
 )
@@ -60,9 +59,6 @@ def curves_section(context: ReportContext) -> Section:
     return Section("curves", "ROC and precision-recall curves", tuple(blocks))
 
 
-COVERAGES: tuple[float, ...] = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
-
-
 def calibration_section(context: ReportContext) -> Section:
     """Whether the probabilities match the accuracy. Everything is fitted on other folds than it is measured on."""
     predictions = context.predictions
@@ -88,12 +84,13 @@ def calibration_section(context: ReportContext) -> Section:
                     "dotted line the model is overconfident.",
                 ),
                 CaptionedChart(
-                    coverage_chart(curve), "Accuracy if the model abstains on the faces with the lowest confidence."
+                    coverage_chart(curve),
+                    f"Accuracy if the model abstains on the faces with the lowest confidence. Area under risk: "
+                    f"{decimal(curve.risk_area)}; at best {decimal(curve.best_risk_area)}.",
                 ),
             )
         ),
         _abstaining(context),
-        _coverage_table(curve),
     ]
     return Section("calibration", "Calibration", tuple(blocks))
 
@@ -129,19 +126,6 @@ def _temperature_words(context: ReportContext, calibration: Calibration, fitted:
         f"other four ({of_folds}). {together}",
         soft=True,
     )
-
-
-def _coverage_table(curve: CoverageCurve) -> Table:
-    rows = []
-    for wanted in COVERAGES:
-        index = int(np.abs(curve.coverage - wanted).argmin())
-        rows.append((float(curve.coverage[index]), float(curve.accuracy[index]), float(curve.thresholds[index])))
-    columns = (Column("coverage", "percent"), Column("accuracy", "percent"), Column("confidence threshold"))
-    caption = (
-        f"Area under the risk-coverage curve: {decimal(curve.risk_area)}. The best ranking of the same errors would "
-        f"give {decimal(curve.best_risk_area)}."
-    )
-    return Table("coverage", columns, list(dict.fromkeys(rows)), caption)
 
 
 def _abstaining(context: ReportContext) -> Slider:

@@ -21,6 +21,7 @@ from mien.reporting.conditions import conditions_section, robustness_section
 from mien.reporting.context import ReportContext, Skipped
 from mien.reporting.errors import cell_faces, merging_section, pairs_section, worst_section
 from mien.reporting.features import features_section
+from mien.reporting.in_words import next_section, summary_section
 from mien.reporting.probabilities import calibration_section, curves_section
 
 SectionOf: TypeAlias = Callable[[ReportContext], Section | Skipped | None]
@@ -50,10 +51,20 @@ def _votes(context: ReportContext) -> Section | None:
     return None if context.evaluation.votes is None else votes_section(context.evaluation.votes)
 
 
-SUMMARY: tuple[SectionOf, ...] = (_answers, _metrics, _confusion, _threshold, _votes, _training)
+SUMMARY: tuple[SectionOf, ...] = (
+    summary_section,
+    _answers,
+    _metrics,
+    _confusion,
+    _threshold,
+    _votes,
+    _training,
+    next_section,
+)
 """The sections of the page that training and evaluation write: what was measured, and nothing that takes time."""
 
 SECTIONS: tuple[SectionOf, ...] = (
+    summary_section,
     _answers,
     _metrics,
     _confusion,
@@ -69,6 +80,7 @@ SECTIONS: tuple[SectionOf, ...] = (
     robustness_section,
     attention_section,
     features_section,
+    next_section,
 )
 """The report's sections in order. One that does not apply is None; one that lacks something says so as Skipped."""
 

@@ -35,9 +35,6 @@ def gradcam(
 
     Returns:
         float32 (N, size_px, size_px), 0 or more; 0 outside the central crop that the network sees.
-
-    Raises:
-        DataError: images of another shape, or a number of targets that is not N.
     """
     method = LayerGradCam(model.network, last_maps(model))
     side = model.spec.crop_px

@@ -29,9 +29,6 @@ def gradient(model: TorchModel, images: Images, targets: Targets | None = None, 
 
     Returns:
         float32 (N, size_px, size_px), 0 or more; 0 outside the central crop that the network sees.
-
-    Raises:
-        DataError: images of another shape, or a number of targets that is not N.
     """
 
     def map_of(inputs: Tensor, chosen: Tensor) -> Tensor:

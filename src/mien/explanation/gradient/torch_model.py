@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from mien.artifact import read_manifest
-from mien.errors import DataError
 from mien.models.network import Network
 from mien.preprocess import InputSpec, to_input
 from mien.progress import slices
@@ -61,15 +60,7 @@ class TorchModel:
             images: uint8 (N, size_px, size_px[, 3]).
             targets: int64 (N,), the class to explain of each face; None explains the predicted one.
             size: n, of all batches but the last.
-
-        Raises:
-            DataError: images of another shape, or a number of targets that is not N.
         """
-        if targets is not None and len(targets) != len(images):
-            raise DataError(
-                f"{len(images)} faces but {len(targets)} classes to explain; give one for each face.",
-                code="targets-shape",
-            )
         chosen = self.predict(images).argmax(axis=1) if targets is None else targets
         for part in slices(len(images), size):
             inputs = torch.from_numpy(to_input(images[part], self.spec))
@@ -85,7 +76,7 @@ class TorchModel:
         """Maps of all faces, a batch at a time, laid on the stored faces: float32 (N, size_px, size_px), 0 outside.
 
         Args:
-            images: as in :meth:`batches`; so are ``targets`` and ``size``, and what is raised.
+            images: as in :meth:`batches`; so are ``targets`` and ``size``.
             targets: the classes to explain.
             map_of: a batch of :meth:`batches` -> maps (n, crop_px, crop_px).
             size: n.

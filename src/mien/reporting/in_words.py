@@ -1,0 +1,140 @@
+"""The report in five sentences, and what to do next; both from what the other sections measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from mien.errors import Notice
+from mien.evaluation.error_analysis import confused_pairs
+from mien.page.blocks import Section, Text
+from mien.page.wording import decimal, percent, samples_text
+from mien.reporting.context import ReportContext
+
+COLLAPSED_FROM = 0.95
+"""Share of one class among the predictions from which a network has collapsed."""
+
+SURE_WITHIN = 0.03
+"""Largest difference of mean confidence and accuracy of a model that is as sure as it is right."""
+
+WEAK_BELOW = 0.7
+"""A class whose recall is below this part of the best one's is weak."""
+
+FEW_SAMPLES = 500
+
+
+def summary_section(context: ReportContext) -> Section:
+    """Best and worst class, the most frequent confusion, how sure, copies, collapse: a sentence each."""
+    return Section("summary", "In short", tuple(Text(each) for each in _sentences(context)))
+
+
+def next_section(context: ReportContext) -> Section:
+    """What to do next, by what was measured."""
+    return Section("next", "What to do next", tuple(Text(each) for each in _advice(context)))
+
+
+def _sentences(context: ReportContext) -> Iterator[str]:
+    evaluation = context.evaluation
+    present = [each for each in evaluation.per_class if each.support]
+    best, worst = (choose(present, key=lambda each: each.recall) for choose in (max, min))
+    yield (
+        f"Best class: {best.name}, of which {percent(best.recall)} are recognised. Worst: {worst.name}, "
+        f"{percent(worst.recall)}."
+        if len(present) > 1
+        else f"All samples are of one class, {best.name}; {percent(best.recall)} are recognised."
+    )
+    pairs = confused_pairs(evaluation.confusion, ordered=True)
+    if pairs:
+        true, said = (context.classes[at] for at in (pairs[0].first, pairs[0].second))
+        yield (
+            f"Most frequent mistake: {true} predicted as {said}, {pairs[0].count:,} of "
+            f"{samples_text(pairs[0].support)} ({percent(pairs[0].rate.value)})."
+        )
+    else:
+        yield "There is no mistake."
+    yield _sureness(context)
+    leaked = _leaked(context)
+    if leaked is None:
+        yield Notice(
+            "Whether samples are copies of training images is unknown without the data.", code="copies-unknown"
+        )
+    else:
+        without = evaluation.subsets[1].accuracy.value
+        rest = f"; without them accuracy is {percent(without)}" if leaked else ""
+        yield f"{samples_text(leaked)} of {evaluation.samples:,} leaked: a copy is in an earlier split{rest}."
+    yield _collapse(context)
+
+
+def _gap(context: ReportContext) -> float:
+    """Mean confidence minus accuracy."""
+    return float(context.confidence.mean() - context.correct.mean())
+
+
+def _sureness(context: ReportContext) -> str:
+    gap = _gap(context)
+    words = (
+        f"mean confidence is {percent(float(context.confidence.mean()))}, accuracy "
+        f"{percent(float(context.correct.mean()))} (calibration error "
+        f"{decimal(context.evaluation.calibration_error.value)})."
+    )
+    if gap > SURE_WITHIN:
+        return Notice(f"It is overconfident: {words}", code="overconfident")
+    if gap < -SURE_WITHIN:
+        return Notice(f"It is underconfident: {words}", code="underconfident")
+    return f"It is about as sure as it is right: {words}"
+
+
+def _leaked(context: ReportContext) -> int | None:
+    """How many samples have a copy in an earlier split; None if that is unknown."""
+    subsets = context.evaluation.subsets
+    return subsets[0].count - subsets[1].count if len(subsets) > 1 else None
+
+
+def _collapse(context: ReportContext) -> str:
+    said = np.bincount(context.predicted, minlength=len(context.classes)) / len(context.predicted)
+    counts = context.evaluation.confusion.sum(axis=1)
+    largest, share = context.classes[int(counts.argmax())], float(counts.max() / counts.sum())
+    top = int(said.argmax())
+    if said[top] > COLLAPSED_FROM and share < COLLAPSED_FROM:
+        words = f"The network has collapsed: {percent(float(said[top]))} of its predictions are {context.classes[top]}."
+        return Notice(words, code="collapsed")
+    if context.evaluation.accuracy.low <= share:
+        words = f"It is not clearly better than always answering {largest}, which is right for {percent(share)}."
+        return Notice(words, code="no-better-than-largest-class")
+    return f"Always answering {largest}, the largest class, would be right for {percent(share)}."
+
+
+def _advice(context: ReportContext) -> Iterator[str]:
+    evaluation = context.evaluation
+    if isinstance(_collapse(context), Notice):
+        yield (
+            "Train more steps, or with another learning rate (mien train RECIPE --find-lr). If the run was short, "
+            "recompute the statistics of its batch norms: --set recalibrate_bn=true. Check the class weights."
+        )
+    if leaked := _leaked(context):
+        yield (
+            f"Take the {leaked:,} copies out of train: mien audit PATH --out audit, then mien train RECIPE --data PATH "
+            f"--clean audit/clean.toml."
+        )
+    present = [each for each in evaluation.per_class if each.support]
+    best = max(each.recall for each in present)
+    weak = [each.name for each in present if each.recall < WEAK_BELOW * best]
+    if weak:
+        yield (
+            f"Weak: {', '.join(weak)}. Look at their worst mistakes first: labels may be wrong. Add images of them, or "
+            f"weigh classes (--set class_weights=balanced)."
+        )
+    if _gap(context) > SURE_WITHIN:
+        yield "Do not take its confidence at its word: use the temperature of the model file, as mien predict does."
+    if context.faces is None:
+        yield "Give --data PATH: then the report counts copies and shows the faces behind each mistake."
+    elif isinstance(context.robustness, Notice) and not context.is_test:
+        yield "Measure it on corrupted images: mien robustness MODEL --data PATH --out RUN."
+    if evaluation.samples < FEW_SAMPLES:
+        reach = (evaluation.accuracy.high - evaluation.accuracy.low) / 2
+        yield (
+            f"{samples_text(evaluation.samples)} leave ±{100 * reach:.1f} points: measure on more before you compare "
+            f"models."
+        )
+    yield "Another seed changes a model by about a point. Compare recipes over several: mien study."
