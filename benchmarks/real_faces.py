@@ -1,0 +1,171 @@
+"""How right mien and its peers are on photographs of real faces, each with its own detector and crop.
+
+    python benchmarks/real_faces.py FOLDER [MODEL ...] [--peer fer=PYTHON] [--peer human=NODE_FOLDER] [--limit N]
+
+FOLDER/labels.csv has ``path,label``. Of each photograph the largest face counts; no face and "unsure" are wrong.
+A peer of Python (fer, deepface, emotiefflib, feat) is given as an interpreter that has it installed; one of Node
+(human, face-api) as a folder where ``npm install @vladmandic/human @vladmandic/face-api @tensorflow/tfjs
+@tensorflow/tfjs-backend-wasm`` was run. Times are of detection and classification, after a first photograph.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from mien.images import open_image
+from mien.inference.predictor import load
+from mien.preprocess import upright_rgb
+
+RECALLED = ("neutral", "happy", "surprise", "sad", "angry")
+"""Over which classes recall is averaged; of the two others of FER2013 these photographs have few, or doubtful ones."""
+
+# Each sets ``read``: the path of a PNG file -> the answer for its largest face, or None.
+PYTHON = {
+    "fer": """
+import cv2
+from fer.fer import FER
+tool = FER()
+def read(path):
+    faces = tool.detect_emotions(cv2.imread(path))
+    if not faces:
+        return None
+    emotions = max(faces, key=lambda face: face["box"][2] * face["box"][3])["emotions"]
+    return max(emotions, key=emotions.get)
+""",
+    "deepface": """
+from deepface import DeepFace
+def read(path):
+    try:
+        faces = DeepFace.analyze(path, actions=["emotion"], silent=True)
+    except ValueError:
+        return None
+    return max(faces, key=lambda face: face["region"]["w"] * face["region"]["h"])["dominant_emotion"]
+""",
+    "emotiefflib": """
+import cv2
+from emotiefflib.facial_analysis import EmotiEffLibRecognizer
+from facenet_pytorch import MTCNN
+tool, detector = EmotiEffLibRecognizer(engine="onnx", model_name="enet_b2_8", device="cpu"), MTCNN(keep_all=True)
+def read(path):
+    rgb = cv2.cvtColor(cv2.imread(path), cv2.COLOR_BGR2RGB)
+    boxes, _ = detector.detect(rgb)
+    if boxes is None:
+        return None
+    left, top, right, bottom = max(boxes, key=lambda box: (box[2] - box[0]) * (box[3] - box[1])).clip(0).astype(int)
+    return tool.predict_emotions(rgb[top:bottom, left:right], logits=False)[0][0]
+""",
+    "feat": """
+from feat import Detector
+tool = Detector(device="cpu")
+def read(path):
+    faces = tool.detect(path, data_type="image", progress_bar=False)
+    faces = faces.assign(area=faces.FaceRectWidth * faces.FaceRectHeight).sort_values("area").dropna(subset=["area"])
+    return faces.emotions.iloc[-1].idxmax() if len(faces) else None
+""",
+}
+_PYTHON_LOOP = """
+import json, sys, time
+for number, path in enumerate(map(str.strip, sys.stdin)):
+    if not number:
+        read(path)
+    began = time.perf_counter()
+    answer = read(path)
+    print("@" + json.dumps([answer, time.perf_counter() - began]), flush=True)
+"""
+NODE = ("human", "face-api")
+WORDS = {
+    "anger": "angry",
+    "sadness": "sad",
+    "happiness": "happy",
+    "surprised": "surprise",
+    "fearful": "fear",
+    "disgusted": "disgust",
+}
+
+Answer = tuple[str | None, float]
+"""What a tool says of a photograph, None where it found no face; seconds."""
+
+
+def of_mien(model: str, files: list[Path]) -> Iterator[Answer]:
+    """The answers of a model of mien."""
+    predictor = load(model)
+    for number, file in enumerate([files[0], *files]):
+        rgb = upright_rgb(open_image(file))
+        began = time.perf_counter()
+        found = predictor.predict(rgb)
+        if number:
+            yield (found[0].answer if found else None), time.perf_counter() - began
+
+
+def of_peer(name: str, where: str, files: list[Path], folder: Path) -> Iterator[Answer]:
+    """The answers of another tool, in a process of its own."""
+    is_node = name in NODE
+    given = [folder / f"{number}.{'raw' if is_node else 'png'}" for number in range(len(files))]
+    for file, path in zip(files, given, strict=True):
+        image = open_image(file).convert("RGB")
+        if is_node:
+            path.write_bytes(np.array(image.size[::-1], "<u4").tobytes() + np.asarray(image).tobytes())
+        else:
+            image.save(path)
+    if is_node:
+        command = ["node", str(Path(__file__).with_name("node_peer.js")), name, str(Path(where).absolute())]
+    else:
+        command = [where, "-c", PYTHON[name] + _PYTHON_LOOP]
+    done = subprocess.run(command, input="\n".join(map(str, given)), stdout=subprocess.PIPE, text=True, check=True)
+    lines = [line for line in done.stdout.splitlines() if line.startswith("@")]
+    assert len(lines) == len(files), f"{name} did not answer for each photograph"
+    for line in lines:
+        answer, seconds = json.loads(line[1:])
+        yield answer, seconds
+
+
+def row(name: str, answers: list[Answer], truth: list[str]) -> str:
+    """A line of the table."""
+    said = np.array([WORDS.get((answer or "").lower(), (answer or "").lower()) for answer, _ in answers])
+    labels = np.array(truth)
+    right = said == labels
+    recall = np.mean([right[labels == each].mean() for each in RECALLED if (labels == each).any()])
+    milliseconds = 1000 * np.median([seconds for _, seconds in answers])
+    return (
+        f"| {name} | {np.mean(said != ''):.1%} | {right.mean():.1%} | {recall:.1%} | {np.mean(said == 'unsure'):.1%} | "
+        f"{milliseconds:.0f} ms |"
+    )
+
+
+def main() -> None:
+    """Read the command line, measure, print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("models", nargs="*", default=["default", "best", "fast"])
+    parser.add_argument("--peer", action="append", default=[], metavar="NAME=WHERE")
+    parser.add_argument("--limit", type=int, help="so many photographs, drawn at random")
+    wanted = parser.parse_args()
+    with (wanted.folder / "labels.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    if wanted.limit:
+        rows = [rows[at] for at in np.random.default_rng(0).permutation(len(rows))[: wanted.limit]]
+    files, truth = [wanted.folder / each["path"] for each in rows], [each["label"] for each in rows]
+    print(f"| {len(files)} photographs | faces found | right | mean recall of five | unsure | a photograph |")
+    print("|---|---|---|---|---|---|")
+    for model in wanted.models:
+        print(row(f"mien, `{model}`", list(of_mien(model, files)), truth), flush=True)
+    for peer in wanted.peer:
+        name, _, where = peer.partition("=")
+        if name not in {*PYTHON, *NODE}:
+            sys.exit(f"no peer {name}; there are {', '.join([*PYTHON, *NODE])}")
+        with tempfile.TemporaryDirectory() as folder:
+            print(row(name, list(of_peer(name, where, files, Path(folder))), truth), flush=True)
+
+
+if __name__ == "__main__":
+    main()
