@@ -46,6 +46,39 @@ def page(made, **changes):
     return timeline_html(made, **{**words, **changes})
 
 
+def test_the_annotated_video_is_played_where_there_is_one():
+    assert "<video" not in page(timeline(2))
+    text = page(timeline(2), player="annotated.mp4")
+    assert re.findall(r"<video[^>]*src=\"([^\"]*)\"", text) == ["annotated.mp4"]
+    # Where time is in each chart, for the script that jumps to it.
+    assert [box.split()[:2] for box in re.findall(r'data-box="([^"]*)"', text)] == [["0", "4"]] * 3
+
+
+def test_the_colours_are_explained_once():
+    made = timeline(2)
+    names = [tracks_plot(made, [1, 2]).svg.count(">disgust<"), expressions_plot(made, 1).svg.count(">disgust<")]
+    assert names == [1, 0]
+
+
+def test_it_speaks_of_the_video_not_of_data():
+    text = page(timeline(1))
+    assert 'id="of-this-data"' not in text
+    assert " video." in re.search('<span id="shows-faces">(.*?)</span>', text)[1]
+
+
+def test_its_captions_hold_in_light_and_dark_mode():
+    captions = re.findall("<figcaption>(.*?)</figcaption>", page(timeline(1)), re.DOTALL)
+    assert len(captions) == 2
+    assert not re.search(r"\b(pale|light|bright|dark)", " ".join(captions))
+
+
+def test_names_from_outside_are_escaped():
+    text = page(timeline(1, classes=("<b>a</b>", "b")), title="<script>x</script>.mp4", notes=["<i>note</i>"])
+    assert "<script>x" not in text
+    assert "<i>" not in text
+    assert "<b>" not in text
+
+
 def test_no_face_is_said():
     text = page(timeline(0))
     assert page_codes(text) == ["no-face"]
@@ -66,8 +99,8 @@ def test_a_crowd_shows_its_longest_and_names_the_file_of_all(monkeypatch):
 def test_the_table_counts():
     rows = tracks_table(longest_tracks(timeline(2))).rows
     assert rows == [
-        (1, "0.0 s", "3.9 s", 40, 0.0, "disgust 100%", 0.25),
-        (2, "0.1 s", "3.9 s", 39, 0.0, "fear 100%", 0.5),
+        (1, "0.0 s", "3.9 s", 40, 0.0, "disgust 100%"),
+        (2, "0.1 s", "3.9 s", 39, 0.0, "fear 100%"),
     ]
 
 

@@ -45,6 +45,24 @@ def test_a_track_is_summed_up():
     assert (timeline.frames, timeline.end_seconds) == (3, 1.5)
 
 
+def test_the_face_that_is_shown_is_whole_and_sure_before_it_is_large():
+    """Oracle: by hand. In order: cut off by the border, blurred, the best, small, and followed without a detector."""
+    timeline = Timeline(CLASSES, frame_seconds=0.04)
+    looks = [
+        (Box(-5, 0, 60, 60), 0.9, True),
+        (Box(20, 20, 50, 50), 0.5, True),
+        (Box(20, 20, 40, 40), 0.9, True),
+        (Box(20, 20, 30, 30), 0.99, True),
+        (Box(20, 20, 50, 50), 0.99, None),
+    ]
+    for number, (box, score, detected) in enumerate(looks):
+        square = np.full((8, 8), number, dtype=np.uint8)
+        one = Prediction("clip", CLASSES, np.array([0.2, 0.7, 0.1]), None, box, square, score)
+        face = TrackedFace(1, one, one, detected)
+        timeline.add(VideoFrame(number, number / 10, np.zeros((80, 80, 3), dtype=np.uint8), [face]))
+        assert timeline.tracks[1].crop[0, 0] == min(number, 2)
+
+
 def test_doubt_is_counted_and_what_is_no_face_is_dropped():
     """Oracle: by hand. Track 1 is found twice of three times, track 2 once; track 3 is no face to the model."""
     classes, timeline = ("sad", "happy", "not-a-face"), Timeline(("sad", "happy", "not-a-face"), 0.04)

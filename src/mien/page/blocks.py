@@ -235,6 +235,14 @@ class ChartRow:
 
 
 @dataclass(frozen=True)
+class Player:
+    """A video beside the page, by its file name. A click on a chart of time, or on a time in a table, jumps there."""
+
+    file: str
+    kind: ClassVar[str] = "player"
+
+
+@dataclass(frozen=True)
 class FaceTile:
     """An image of a face. It is in the page only, never in a file.
 
@@ -317,7 +325,9 @@ class Slider:
         ]
 
 
-Block: TypeAlias = Text | MetricCards | Table | CaptionedChart | ChartRow | FaceRow | FaceGrid | CellFaces | Slider
+Block: TypeAlias = (
+    Text | MetricCards | Table | CaptionedChart | ChartRow | FaceRow | FaceGrid | CellFaces | Slider | Player
+)
 
 
 @dataclass(frozen=True)
@@ -328,11 +338,13 @@ class Section:
         key: its anchor in the page; unique within a page.
         title: its heading.
         blocks: its content, in order.
+        beside: its two blocks, faces and a chart, stand side by side on a wide screen.
     """
 
     key: str
     title: str
     blocks: tuple[Block, ...] = field(default=())
+    beside: bool = False
 
     def tables(self) -> Iterator[Table]:
         """All tables."""

@@ -10,7 +10,7 @@ import numpy as np
 from mien.colours import colour_of
 from mien.errors import Notice, needs_extra
 from mien.inference.drawing import share_text
-from mien.page.blocks import Block, CaptionedChart, Column, FaceRow, FaceTile, Section, Table, Text
+from mien.page.blocks import Block, CaptionedChart, Column, FaceRow, FaceTile, Player, Section, Table, Text
 from mien.page.charts.svg import Chart, legend_above, legend_inches, make_chart, shorten
 from mien.page.page import Page
 from mien.page.rendering import data_address
@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-_LEGEND_COLUMNS = 4
+_LEGEND_COLUMNS = 5
+_WIDTH_INCHES = 7.9
+"""Of charts of time, which take the page's whole width, and are scrolled on a phone."""
+
 _FAINT = 0.3
 
 
@@ -43,12 +46,18 @@ def tracks_plot(timeline: Timeline, numbers: Sequence[int]) -> Chart:
         axes.set_ylim(len(numbers) - 0.5, -0.5)
         axes.tick_params(axis="y", length=0)
         _finish(axes, timeline)
+        legend_above(axes, _LEGEND_COLUMNS, handlelength=1.0, handletextpad=0.4)
 
-    return make_chart("tracks", draw, height_inches=0.85 + 0.22 * len(numbers) + _legend_inches(timeline))
+    legend = legend_inches([shorten(name) for name in timeline.classes], _LEGEND_COLUMNS)
+    height = 0.85 + 0.22 * len(numbers) + legend
+    return make_chart("tracks", draw, height_inches=height, width_inches=_WIDTH_INCHES)
 
 
 def expressions_plot(timeline: Timeline, number: int) -> Chart:
-    """The probability of each class over time in one face, stacked to 100%; empty where it is not seen."""
+    """The probability of each class over time in one face, stacked to 100%, in the colours of :func:`tracks_plot`.
+
+    It is empty where the face is not seen.
+    """
 
     def draw(axes: Axes) -> None:
         for edges, shares, _ in timeline.runs(number):
@@ -63,11 +72,11 @@ def expressions_plot(timeline: Timeline, number: int) -> Chart:
         axes.set_ylabel("probability, %")
         _finish(axes, timeline)
 
-    return make_chart(f"face-{number}", draw, height_inches=1.9 + _legend_inches(timeline))
+    return make_chart(f"face-{number}", draw, height_inches=1.6, width_inches=_WIDTH_INCHES)
 
 
 def _finish(axes: Axes, timeline: Timeline) -> None:
-    """Give time its axis, as long as the video, and each class its colour."""
+    """Give time its axis, as long as the video, and each class its name and colour."""
     with needs_extra("report", "The timeline"):
         from matplotlib.ticker import FuncFormatter, MaxNLocator
 
@@ -81,11 +90,6 @@ def _finish(axes: Axes, timeline: Timeline) -> None:
         axes.set_xlabel("seconds")
     for index, name in enumerate(timeline.classes):
         axes.plot([], [], "s", color=colour_of(name, index), label=shorten(name))
-    legend_above(axes, _LEGEND_COLUMNS, handlelength=1.0, handletextpad=0.4)
-
-
-def _legend_inches(timeline: Timeline) -> float:
-    return legend_inches([shorten(name) for name in timeline.classes], _LEGEND_COLUMNS)
 
 
 def clock(seconds: float) -> str:
@@ -108,9 +112,16 @@ MOST_SHOWN = 20
 
 
 def timeline_html(
-    timeline: Timeline, *, title: str, lead: str, notes: Sequence[Notice], table_name: str, metadata: Mapping[str, str]
+    timeline: Timeline,
+    *,
+    title: str,
+    lead: str,
+    notes: Sequence[Notice],
+    table_name: str,
+    metadata: Mapping[str, str],
+    player: str = "",
 ) -> str:
-    """The page: everything is in it, nothing is from elsewhere.
+    """The page: everything but the annotated video is in it, nothing is from elsewhere.
 
     Args:
         timeline: of the whole video.
@@ -119,12 +130,13 @@ def timeline_html(
         notes: what else is to be known, such as damage, a sentence each.
         table_name: the file that has every frame and track.
         metadata: what else a reader needs, such as model and command.
+        player: the annotated video's file beside the page, or nothing.
 
     Raises:
         MissingExtraError: matplotlib or jinja2 is not installed.
     """
     shown = longest_tracks(timeline)
-    sections = [_overview(timeline, shown, table_name), *(_face_section(timeline, track) for track in shown)]
+    sections = [_overview(timeline, shown, table_name, player), *(_face_section(timeline, track) for track in shown)]
     return Page(
         title, lead, sections, metadata=metadata, notices=notes, subject="video", classes=timeline.classes
     ).html()
@@ -145,7 +157,6 @@ def tracks_table(tracks: Sequence[TrackSummary]) -> Table:
         Column("frames", "count"),
         Column("in doubt", "percent"),
         Column("expressions", "text"),
-        Column("detector's score", "decimal"),
     )
     rows = [
         (
@@ -155,7 +166,6 @@ def tracks_table(tracks: Sequence[TrackSummary]) -> Table:
             len(track.frames),
             sum(track.doubts) / len(track.frames),
             ", ".join(f"{name} {share_text(share)}" for name, share in answer_shares(track)),
-            track.detection_score,
         )
         for track in tracks
     ]
@@ -168,17 +178,20 @@ def answer_shares(track: TrackSummary) -> list[tuple[str, float]]:
     return [(name, share) for name, share in shares if share >= 0.005]
 
 
-def _overview(timeline: Timeline, shown: Sequence[TrackSummary], table_name: str) -> Section:
+def _overview(timeline: Timeline, shown: Sequence[TrackSummary], table_name: str, player: str) -> Section:
     blocks: list[Block]
     if not shown:
         blocks = [Text(Notice("No face was found in this video.", code="no-face"))]
     else:
         caption = (
             "Each line is a face. Its colour is the likeliest expression, faint where most answers are in doubt. It is "
-            "empty where the face is not seen."
+            "empty where the face is not seen. All charts of this page have these colours."
         )
+        if player:
+            caption += " A click on a chart, or on a time of the table, jumps to it in the video."
         blocks = [
-            CaptionedChart(tracks_plot(timeline, [track.number for track in shown]), caption),
+            *([Player(player)] if player else []),
+            CaptionedChart(tracks_plot(timeline, [track.number for track in shown]), caption, scrolls=True),
             tracks_table(shown),
         ]
     fewer = len(timeline.tracks) - len(shown)
@@ -199,6 +212,7 @@ def _face_section(timeline: Timeline, track: TrackSummary) -> Section:
         name,
         (
             FaceRow("", (FaceTile(data_address(track.crop), words, detail),)),
-            CaptionedChart(expressions_plot(timeline, track.number), caption),
+            CaptionedChart(expressions_plot(timeline, track.number), caption, scrolls=True),
         ),
+        beside=True,
     )

@@ -93,15 +93,15 @@ def write_video(
         write_table(parts["table"], timeline, predictor)
         if annotate:
             write_annotated(parts["annotated"], video.path, timeline, predictor)
-        notes = list(_notes(video, len(no_faces)))
-        parts["timeline"].write_text(_page(timeline, video, notes, metadata), encoding="utf-8")
+        notes = list(_notes(video, no_faces))
+        parts["timeline"].write_text(_page(timeline, video, notes, metadata, annotate), encoding="utf-8")
     if not annotate:
         # An earlier video's file would be mistaken for this one's.
         (out / ANNOTATED).unlink(missing_ok=True)
     return VideoResult(timeline, paths, notes)
 
 
-def _notes(video: VideoFile, no_faces: int) -> Iterator[Notice]:
+def _notes(video: VideoFile, no_faces: Sequence[int]) -> Iterator[Notice]:
     if video.damaged:
         yield Notice(
             f"{counted(video.damaged, 'frame')} of {video.path} could not be decoded completely.",
@@ -115,17 +115,21 @@ def _notes(video: VideoFile, no_faces: int) -> Iterator[Notice]:
         )
     if no_faces:
         yield Notice(
-            f"{counted(no_faces, 'track')} left out as no face: rarely detected again, or taken for none by the model.",
+            f"{counted(len(no_faces), 'track')} left out as no face, rarely detected again or taken for none by the "
+            f"model: number {', '.join(map(str, no_faces))}.",
             code="tracks-excluded",
         )
 
 
-def _page(timeline: Timeline, video: VideoFile, notes: Sequence[Notice], metadata: Mapping[str, str]) -> str:
+def _page(
+    timeline: Timeline, video: VideoFile, notes: Sequence[Notice], metadata: Mapping[str, str], annotated: bool
+) -> str:
     lead = (
         f"{counted(timeline.frames, 'frame')} of {video.width} x {video.height} pixels "
         f"in {timeline.end_seconds:.1f} s, {counted(len(timeline.tracks), 'face')}."
     )
-    return timeline_html(timeline, title=video.path.name, lead=lead, notes=notes, table_name=TABLE, metadata=metadata)
+    words = {"title": video.path.name, "lead": lead, "table_name": TABLE, "player": ANNOTATED if annotated else ""}
+    return timeline_html(timeline, notes=notes, metadata=metadata, **words)
 
 
 def _check(out: Path, video: VideoFile, paths: Mapping[str, Path], overwrite: bool) -> None:

@@ -47,7 +47,8 @@ class TrackSummary:
 
     Attributes:
         number: the track's number.
-        crop: its largest face crop, uint8 (S, S[, 3]).
+        crop: its best face crop, uint8 (S, S[, 3]): of a frame in which a detector found it, wholly inside it, with a
+            high score, and large; as far as there is such a one.
         frames: numbers of the frames in which it is visible, rising.
         rows: of each of them float32 (5 + 2 C): left, top, width and height of the box, the detector's score (NaN where
             it has none), the smoothed probabilities, those of the frame alone.
@@ -57,7 +58,7 @@ class TrackSummary:
         missed: in how many it did not.
         first_seconds: time of its first frame.
         last_seconds: time of its last frame.
-        largest_px: area of the box of ``crop``, in pixels.
+        crop_quality: of ``crop``: whether it was found, is inside the frame, and its side in pixels times its score.
     """
 
     number: int
@@ -70,7 +71,7 @@ class TrackSummary:
     frames_by_answer: Counter[str] = field(default_factory=Counter)
     found: int = 0
     missed: int = 0
-    largest_px: int = 0
+    crop_quality: tuple[bool, bool, float] = (False, False, 0.0)
 
     @property
     def smoothed(self) -> npt.NDArray[np.float64]:
@@ -161,8 +162,12 @@ class Timeline:
             track.frames_by_answer[prediction.answer] += 1
             track.found += face.detected is True
             track.missed += face.detected is False
-            if box.width * box.height > track.largest_px:
-                track.largest_px, track.crop = box.width * box.height, crop
+            height, width = frame.rgb.shape[:2]
+            inside = min(box.left, box.top) >= 0 and box.left + box.width <= width and box.top + box.height <= height
+            side = max(box.width, box.height)
+            quality = (face.detected is True, inside, side * (prediction.detection_score or 1.0))
+            if quality > track.crop_quality:
+                track.crop_quality, track.crop = quality, crop
         self.starts_seconds.append(frame.seconds)
 
     def drop_what_is_no_face(self) -> list[int]:

@@ -129,6 +129,44 @@ for (const slider of all(".slider")) {
   slider.hidden = false;
 }
 
+// A video beside the page: a click on a chart of time, or on a time in the table, jumps there, and charts show where it is.
+const player = document.querySelector(".player video");
+if (player) {
+  // Where it is out of sight, a player that was used follows the reader.
+  new IntersectionObserver(([{ isIntersecting, target }]) => {
+    if (!isIntersecting) target.style.minHeight = `${target.offsetHeight}px`;
+    player.classList.toggle("away", !isIntersecting && player.currentTime > 0);
+  }).observe(player.parentElement);
+  const jump = (seconds) => {
+    player.currentTime = Math.max(0, Math.min(seconds, player.duration || seconds));
+    player.play();
+    const { top, bottom } = player.parentElement.getBoundingClientRect();
+    player.classList.toggle("away", bottom < 0 || top > innerHeight);
+  };
+  const marks = all("figure svg").flatMap((svg) => {
+    const axes = svg.querySelector("[data-box]");
+    if (!axes) return [];
+    const [start, end, left, right] = axes.dataset.box.split(" ").map(Number);
+    const place = placing(axes);
+    const line = svgElement(svg, "line", { y1: place.top, y2: place.bottom });
+    svg.style.cursor = "pointer";
+    svg.onclick = ({ clientX, clientY }) => {
+      const { x } = new DOMPoint(clientX, clientY).matrixTransform(svg.getScreenCTM().inverse());
+      jump(start + ((x - left) / (right - left)) * (end - start));
+    };
+    return [(seconds) => ["x1", "x2"].forEach((side) => line.setAttribute(side, place.x(seconds)))];
+  });
+  player.ontimeupdate = () => marks.forEach((move) => move(player.currentTime));
+  for (const cell of all("table.data td")) {
+    const parts = /^(?:(\d+):)?(?:(\d+):)?([\d.]+)(?: s)?$/.exec(cell.textContent.trim());
+    if (!parts || !/ s$|:/.test(parts[0])) continue;
+    const seconds = parts.slice(1).reduce((sum, part) => (part === undefined ? sum : 60 * sum + Number(part)), 0);
+    const button = Object.assign(document.createElement("button"), { type: "button", className: "time", textContent: cell.textContent.trim() });
+    button.onclick = () => jump(seconds);
+    cell.replaceChildren(button);
+  }
+}
+
 // The contents say which section is on the screen.
 const links = new Map(all("nav a").map((link) => [link.hash.slice(1), link]));
 const seen = new IntersectionObserver(
