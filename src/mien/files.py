@@ -79,60 +79,22 @@ def folder_gone(folder: Path) -> RunError:
 def _temporary_file(path: Path) -> Iterator[Path]:
     """An empty file beside ``path``, removed when the block fails.
 
-    It has the same name every time, and a lock while it is written: what a killed process left is taken over, and
-    what another process is writing is not. Where it cannot be locked (Windows does not rename open files) the name
-    is random.
+    Its name is random and short: what a killed process leaves is in nobody's way, and the longest name has room.
     """
-    temporary = path.with_name(f".{path.name}.part")
-    descriptor = _open_locked(temporary)
-    if descriptor is None:
-        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-        # An ordinary file, unlike tempfile's, which only their owner can read.
-        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666))
+    temporary = path.with_name(f".{secrets.token_hex(6)}.part")
+    # An ordinary file, unlike tempfile's, which only their owner can read.
+    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666))
     try:
         yield temporary
     except BaseException:
         with suppress(OSError):
             temporary.unlink()
         raise
-    finally:
-        if descriptor is not None:
-            os.close(descriptor)
-
-
-def _open_locked(path: Path) -> int | None:
-    """Make a file, or take over a file that no process has locked. None where it cannot be locked."""
-    if sys.platform == "win32":
-        return None
-    import fcntl
-
-    try:
-        descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o666)
-    except OSError as error:
-        if error.errno == errno.ELOOP or path.exists():  # a link, or another user's file
-            return None
-        raise
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            # A file system without locks, such as Lustre's default: what was just made there would stay.
-            if error.errno in {errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP} and not os.fstat(descriptor).st_size:
-                path.unlink()
-            raise
-        # Between open and lock, its former owner may have renamed it.
-        if os.path.samestat(os.fstat(descriptor), path.lstat()):
-            os.ftruncate(descriptor, 0)
-            return descriptor
-    except OSError:
-        pass
-    os.close(descriptor)
-    return None
 
 
 def _is_beside(file: Path, path: Path) -> bool:
     """Whether a file is ``path``, its temporary file or a folder that holds it."""
-    temporary = file.name.startswith(f".{path.name}.") and file.name.endswith(".part")
+    temporary = file.name.startswith(".") and file.name.endswith(".part")
     return file in {path, *path.parents} or (file.parent == path.parent and temporary)
 
 
