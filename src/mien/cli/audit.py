@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -30,16 +30,6 @@ from mien.recipe import Recipe
 from mien.recipe_file import load_recipe
 
 _FOLDS = "folds"
-
-
-@dataclass(frozen=True)
-class _Options:
-    """Where to write, and how labels are judged: by a recipe, by predictions, or not at all."""
-
-    source: Source
-    out: Path
-    recipe: Recipe | None
-    predictions: Predictions | None
 
 
 def audit(
@@ -82,9 +72,10 @@ def audit(
     changes = plain.changes()
     if changes and recipe is None:
         raise DataError("--epochs, --batch-size, --lr and --seed need --recipe RECIPE.", code="options")
-    data_options.at(path).check()
+    source = data_options.at(path)
+    source.check()
     check_out(out, path)
-    list_file, clean = out / "clean.toml", data_options.clean
+    list_file, clean = out / "clean.toml", source.clean
     if list_file.exists() and not overwrite and (clean is None or list_file.resolve() != clean.resolve()):
         raise RunError(
             f"{list_file} already exists and may hold a review. Choose another folder with --out, or replace it with "
@@ -92,13 +83,32 @@ def audit(
             code="file-exists",
         )
     _check_extras(recipe is not None, predictions is not None)
-    options = _Options(
-        data_options.at(path),
-        out,
-        None if recipe is None else load_recipe(recipe, changes),
-        None if predictions is None else read_predictions(predictions),
+    judge = None if recipe is None else load_recipe(recipe, changes)
+    given = None if predictions is None else read_predictions(predictions)
+    # The list to apply is read now: the audit may write its own list to the same file.
+    applied = None if clean is None else read_clean(clean)
+    result = source.read()
+    check_audit(result.faces, given)
+    to_train = None if judge is None else _check_training(source, judge, result.faces)
+    copies = find_copies(result.faces)
+    if judge is not None and to_train is not None:
+        given = _predict_out_of_fold(source, judge, to_train, copies, out / _FOLDS)
+    findings = audit_faces(result.faces, copies, given)
+    listed = _join(Clean(result.faces.fingerprint, findings.changes), applied, source)
+    _write(AuditResult(replace(findings, changes=listed.changes), result, str(source.path), listed), source, out, json)
+
+
+def _write(audited: AuditResult, source: Source, out: Path, json: bool) -> None:
+    page = audited.write(out, metadata=page_metadata(source.environment()), overwrite=True)
+    list_file = out / "clean.toml"
+    if json:
+        show_json({"page": str(page), "list": str(list_file), **audited.to_dict()})
+        return
+    show(audit_tables(audited.findings))
+    notice(
+        f"\npage:  {page} ({page.stat().st_size / 1e6:.1f} MB). It shows faces of the data: check its licence "
+        f"before you share it.\nlist:  {list_file}. Review it, then give it to any command as --clean."
     )
-    _run(options, json)
 
 
 def _check_extras(trains: bool, judges: bool) -> None:
@@ -116,32 +126,6 @@ def _check_extras(trains: bool, judges: bool) -> None:
             import mien.training.loop  # noqa: F401
 
 
-def _run(options: _Options, json: bool) -> None:
-    source, out = options.source, options.out
-    # The list to apply is read now: the audit may write its own list to the same file.
-    applied = None if source.clean is None else read_clean(source.clean)
-    result = source.read()
-    check_audit(result.faces, options.predictions)
-    to_train = None if options.recipe is None else _check_training(options, options.recipe, result.faces)
-    copies = find_copies(result.faces)
-    given = options.predictions
-    if options.recipe is not None and to_train is not None:
-        given = _predict_out_of_fold(options, options.recipe, to_train, copies)
-    findings = audit_faces(result.faces, copies, given)
-    listed = _join(Clean(result.faces.fingerprint, findings.changes), applied, source)
-    audited = AuditResult(replace(findings, changes=listed.changes), result, str(source.path), listed)
-    page = audited.write(out, metadata=page_metadata(source.environment()), overwrite=True)
-    list_file = out / "clean.toml"
-    if json:
-        show_json({"page": str(page), "list": str(list_file), **audited.to_dict()})
-        return
-    show(audit_tables(audited.findings))
-    notice(
-        f"\npage:  {page} ({page.stat().st_size / 1e6:.1f} MB). It shows faces of the data: check its licence "
-        f"before you share it.\nlist:  {list_file}. Review it, then give it to any command as --clean."
-    )
-
-
 def _join(found: Clean, applied: Clean | None, source: Source) -> Clean:
     """The list to write. It is for the data as it lies on disk, so what was applied is in it too."""
     if applied is None:
@@ -154,30 +138,30 @@ def _join(found: Clean, applied: Clean | None, source: Source) -> Clean:
     return join_changes(applied, found.changes)
 
 
-def _check_training(options: _Options, recipe: Recipe, faces: Dataset) -> Dataset:
+def _check_training(source: Source, recipe: Recipe, faces: Dataset) -> Dataset:
     """The data at the recipe's input size, once it is sure that the recipe can be trained on it."""
     from mien.runs.folds import check_audited
     from mien.training.plan import recipe_warnings
 
     form = recipe.input.stored_as
-    to_train = faces if form == (FINGERPRINT_PX, 1) else options.source.read(*form, again=True).faces
+    to_train = faces if form == (FINGERPRINT_PX, 1) else source.read(*form, again=True).faces
     check_audited(recipe, to_train)
     for warning in recipe_warnings(recipe, train_faces=int(to_train.counts("train").sum())):
         notice(warning.line)
     return to_train
 
 
-def _predict_out_of_fold(options: _Options, recipe: Recipe, faces: Dataset, copies: Copies) -> Predictions:
+def _predict_out_of_fold(source: Source, recipe: Recipe, faces: Dataset, copies: Copies, folder: Path) -> Predictions:
     """Predictions of five models, each on the samples it was not trained on. Exits with 130 where it was stopped."""
     from mien.runs.folds import audit_folds, predict_folds
 
     predictions = predict_folds(
         recipe,
         audit_folds(faces, kept_together(faces, copies)),
-        options.out / _FOLDS,
+        folder,
         callback=TrainProgress(),
         notify=notice,
-        environment=options.source.environment(),
+        environment=source.environment(),
     )
     if predictions is None:
         notice("Stopped. Run the same command to resume.")
