@@ -1,30 +1,17 @@
 import json
 import pickle
-import warnings
 from copy import deepcopy
 
 import pytest
 
 from mien.errors import (
-    DataError,
-    MienError,
-    MienWarning,
     MissingExtraError,
-    ModelError,
     Notice,
-    RecipeError,
-    RunError,
-    TrainingError,
     nearest,
     needs_extra,
     without_password,
 )
-from support import raises, warned
-
-
-def test_all_errors_share_one_root():
-    for kind in (DataError, RecipeError, ModelError, RunError, TrainingError, MissingExtraError):
-        assert issubclass(kind, MienError)
+from support import raises
 
 
 def test_a_missing_package_names_its_extra():
@@ -53,11 +40,6 @@ def test_a_notice_is_its_sentence_and_keeps_its_code():
     assert notice.line == "note: nine samples. [validation-small]"
     for again in (pickle.loads(pickle.dumps(notice)), deepcopy(notice)):
         assert (again, again.code) == (notice, notice.code)
-
-
-def test_a_warning_has_a_code():
-    with warned("arguments-ignored", "speed"):
-        warnings.warn(MienWarning("speed is ignored.", code="arguments-ignored"), stacklevel=1)
 
 
 def test_passwords_of_addresses_are_not_shown():

@@ -68,15 +68,6 @@ def test_the_manifest_names_its_models(tmp_path, tiny_run, faces):
     assert members[0]["recipe"] == first.recipe
 
 
-def test_an_ensemble_may_be_part_of_another(tmp_path, tiny_run, faces):
-    files = [tiny_run.model, *(altered(tiny_run.model, tmp_path / f"{n}.onnx", scale=2 * n) for n in (-1, 2))]
-    ensemble(files[:2], faces, tmp_path / "two.onnx")
-    ensemble([tmp_path / "two.onnx", files[2]], faces, tmp_path / "three.onnx")
-    images = faces.images[:20]
-    expected = mean([tmp_path / "two.onnx", files[2]], images, None, faces.classes)
-    assert softmax(logits(tmp_path / "three.onnx", images, "logits"), axis=1) == pytest.approx(expected, abs=1e-5)
-
-
 def test_classes_that_mean_something_else_are_refused(tmp_path, tiny_run):
     def merged(file, scheme, scale):
         recipe = read_manifest(tiny_run.model).recipe | {"classes": scheme}

@@ -76,14 +76,6 @@ def test_train_evaluate_export_info_predict(mien, tmp_path, recipe_file, face_fo
     assert measured == json.loads(shown.out) | {"created": measured["created"]}
 
 
-def test_a_folder_of_ones_own_may_be_called_as_a_model_that_comes_with_mien(mien, tmp_path, tiny_run, monkeypatch):
-    shutil.copytree(tiny_run.path, tmp_path / "fast")
-    monkeypatch.chdir(tmp_path)
-    exported = mien("export", "./fast", "--out", "x.onnx")
-    assert exported.code == 0, exported.err
-    assert json.loads(mien("info", "x.onnx", "--json").out)["name"] == "tiny"
-
-
 def test_an_export_replaces_neither_what_it_is_made_from_nor_what_else_a_run_holds(
     mien, tmp_path, tiny_run, face_folder
 ):

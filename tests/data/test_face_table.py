@@ -2,10 +2,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from mien.data.face_table import ClassNames, index_classes, read_header, relabel
+from mien.data.face_table import ClassNames, read_header
 from mien.errors import DataError
 from support import raises
 
@@ -27,14 +26,6 @@ def test_an_entry_of_the_map_that_never_occurred_is_refused() -> None:
     names.name("contempt")
     with raises(DataError, "map-unused", "'contemt'", "'contempt'"):
         names.check_map("own")
-
-
-def test_classes_are_ordered_and_labels_follow() -> None:
-    labels, classes = index_classes(["zeal", "happy", "angry", "happy"])
-    assert classes == ("angry", "happy", "zeal")
-    assert labels.tolist() == [2, 1, 0, 1]
-    moved, wanted = relabel(labels, classes, ("happy", "sad", "zeal", "angry"))
-    assert np.array(wanted)[moved].tolist() == ["zeal", "happy", "angry", "happy"]
 
 
 @pytest.mark.parametrize(

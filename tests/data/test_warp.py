@@ -17,11 +17,6 @@ def images():
     return np.random.default_rng(0).integers(0, 256, (5, 12, 12), dtype=np.uint8)
 
 
-def test_no_change_changes_nothing(images):
-    assert (warp(images, warps(5)) == images).all()
-    assert warp(images[:0], warps(0)).shape == (0, 12, 12)
-
-
 def test_mirrors_turns_and_shifts(images):
     assert (warp(images, warps(5, mirrored=True)) == images[:, :, ::-1]).all()
     assert (warp(images, warps(5, degrees=90.0)) == np.rot90(images, axes=(1, 2))).all()

@@ -86,32 +86,6 @@ def test_means_over_a_map_are_poolings_that_stay_in_8_bits(tiny_run, inputs):
         assert (made_by[node.input[0]], taken_by[node.output[0]]) == ("DequantizeLinear", "QuantizeLinear")
 
 
-@pytest.mark.parametrize(
-    ("axes", "keepdims", "turn"),
-    [
-        ([1, 2], 1, {"perm": [0, 2, 3, 1]}),
-        ([2, 3], 0, {"perm": [0, 2, 3, 1]}),
-        ([1], 0, {"perm": [0, 2, 3, 1]}),
-        ([1, 2], 0, {"perm": [0, 3, 2, 1]}),
-        ([1, 2], 0, {}),
-        ([1, 2], 0, None),
-    ],
-)
-def test_other_means_stay_as_they_are(axes, keepdims, turn):
-    """Over other axes, of a map turned otherwise (by default: to its reverse), or of one that was not turned."""
-    helper, floats = onnx.helper, onnx.TensorProto.FLOAT
-    turned = helper.make_node("Relu" if turn is None else "Transpose", ["images"], ["turned"], **(turn or {}))
-    graph = helper.make_graph(
-        [turned, helper.make_node("ReduceMean", ["turned", "axes"], ["logits"], keepdims=keepdims)],
-        "means",
-        [helper.make_tensor_value_info("images", floats, [2, 3, 4, 5])],
-        [helper.make_tensor_value_info("logits", floats, None)],
-        [onnx.numpy_helper.from_array(np.array(axes), "axes")],
-    )
-    content = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)]).SerializeToString()
-    assert onnx.load_model_from_string(_with_pooled_means(content)).graph.node == graph.node
-
-
 def test_a_range_leaves_out_the_outermost_activations():
     """Oracle: all activations but one lie in 0..1, so that a step of 8 bits is about 1 / 255, not 1000 / 255."""
     helper, floats = onnx.helper, onnx.TensorProto.FLOAT

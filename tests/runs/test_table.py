@@ -12,11 +12,10 @@ import numpy as np
 import pytest
 
 from mien.errors import StudyError
-from mien.evaluation.named_metrics import METRICS
 from mien.evaluation.predictions import VotePredictions, write_predictions
 from mien.evaluation.results import Estimate
 from mien.evaluation.seed_variance import RepeatedDifference, Spread, holm
-from mien.runs.page import duration, metric_name, metric_text, spread_text, study_tables, write_study
+from mien.runs.page import duration, metric_text, spread_text, study_tables, write_study
 from mien.runs.table import _adjusted, tabulate, write_table
 from support import note_codes, page_codes, raises
 
@@ -194,12 +193,6 @@ def test_the_terminal_shows_every_figure(table):
     for figure in (figure.replace("%", "").strip() for figure in figures):
         assert figure in words or f"({figure}" in words, figure
     assert "…" not in caught.get()
-
-
-def test_every_figure_has_a_name():
-    assert all(metric_name(each) for each in METRICS)
-    assert metric_name("recall.disgust") == "recall of disgust"
-    assert metric_name("f1.happy") == "F1 of happy"
 
 
 def test_a_spread_shows_its_deviation_only_where_there_is_one():

@@ -333,15 +333,9 @@ class ParquetFile:
     def _values(self, column: str) -> list[Any]:
         return [value for batch in self._batches(column) for value in batch]
 
-    def _array(self, column: str, *, as_numbers: bool = False) -> npt.NDArray[Any] | None:
-        """The column as :func:`_to_array` gives it; ``as_numbers`` takes decimals and empty columns for floats too."""
-        import pyarrow as pa
-
+    def _array(self, column: str) -> npt.NDArray[Any] | None:
         with _damage_as_one_line(self.path):
-            values = self.parquet.read(columns=[column]).column(0)
-            if as_numbers and (pa.types.is_decimal(values.type) or pa.types.is_null(values.type)):
-                values = values.cast(pa.float64())
-            return _to_array(values)
+            return _to_array(self.parquet.read(columns=[column]).column(0))
 
     def class_names(self, names: ClassNames, literal: bool) -> list[str]:
         """The class of each row: named by the schema, by itself (text), or by Kaggle's numbering."""
@@ -398,7 +392,7 @@ class ParquetFile:
         for name in self.headers:
             if name in taken:
                 continue
-            values = self._array(name, as_numbers=name in votes)
+            values = self._array(name)
             if values is None and name == FERPLUS_COLUMN:
                 values = ferplus_votes(self._values(name), self.name)
             if values is None and name in votes:
