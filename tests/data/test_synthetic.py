@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -119,20 +117,6 @@ def test_too_few_faces_are_a_data_error(count: int) -> None:
         synthetic_faces(count)
     with raises(DataError, "count-too-small", 7, count):
         draw_labels(count, 0)
-
-
-@pytest.mark.parametrize(
-    ("labels", "code", "named"),
-    [
-        (np.array([0, 7]), "label-range", "0..7"),
-        (np.array([-1, 3]), "label-range", "-1..3"),
-        (np.array([[0, 1]]), "label-type", "(1, 2)"),
-        (np.array([0.0, 1.0]), "label-type", "float64"),
-    ],
-)
-def test_unusable_labels_are_a_data_error(labels: npt.NDArray[Any], code: str, named: str) -> None:
-    with raises(DataError, code, named):
-        render_faces(labels, 0)
 
 
 def drawn_as(expression: str) -> npt.NDArray[np.float64]:

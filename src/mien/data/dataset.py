@@ -120,23 +120,10 @@ class Dataset:
 
     def __post_init__(self) -> None:
         count = len(self.images)
-        if self.images.dtype != np.uint8 or self.images.ndim not in {3, 4}:
-            raise DataError(
-                f"Images must be uint8 (N, H, W[, 3]); found {self.images.dtype} {self.images.shape}.",
-                code="image-array",
-            )
         named = {"labels": self.labels, "split": self.split, "source": self.source, "rows": self.rows}
         for name, values in (*named.items(), *self.columns.items()):
             if len(values) != count:
                 raise DataError(f"{count} images but {len(values)} entries in '{name}'.", code="length")
-        if count and not (int(self.labels.min()) >= 0 and int(self.labels.max()) < len(self.classes)):
-            raise DataError(
-                f"Labels must be 0..{len(self.classes) - 1} for the classes {', '.join(self.classes)}.",
-                code="label-range",
-            )
-
-        if self.group_column and self.group_column not in self.columns:
-            raise DataError(f"The data has no column '{self.group_column}' to group by.", code="column-missing")
         object.__setattr__(self, "vote_classes", usable_vote_classes(self.columns, self.vote_classes))
 
     @property

@@ -70,23 +70,13 @@ def render_faces(
         uint8 (N, S, S), grey, 0 black .. 255 white; RGB (N, S, S, 3).
 
     Raises:
-        DataError: labels that are not integers 0..6 in one dimension, a negative seed, another size or number of
-            channels.
+        DataError: a negative seed, another size or number of channels.
     """
     if not SMALLEST_PX <= size_px <= LARGEST_PX or channels not in {1, 3}:
         raise DataError(
             f"Drawn faces have {SMALLEST_PX}..{LARGEST_PX} px and 1 or 3 channels; found {size_px} px, "
             f"channels={channels}.",
             code="image-size",
-        )
-    labels = np.asarray(labels)
-    if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
-        raise DataError(
-            f"Labels must be integers of shape (N,); found {labels.dtype} {labels.shape}.", code="label-type"
-        )
-    if len(labels) and (labels.min() < 0 or labels.max() >= len(EXPRESSIONS)):
-        raise DataError(
-            f"Labels must be 0..{len(EXPRESSIONS) - 1}; found {labels.min()}..{labels.max()}.", code="label-range"
         )
     images = np.empty((len(labels), *face_shape(size_px, channels)), dtype=np.uint8)
     first = 0
