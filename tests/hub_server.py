@@ -1,8 +1,7 @@
-"""A local stand-in of the Hugging Face hub's HTTP interface: what huggingface_hub needs to read and write."""
+"""A local stand-in of the Hugging Face hub's HTTP interface: what huggingface_hub needs to read."""
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import re
@@ -25,14 +24,12 @@ class Hub:
         url: where it listens.
         repositories: files by kind and ``OWNER/NAME``, then by name.
         gated: repositories that need the owner's consent.
-        token: the only one that may write, into ``me/...``.
         asked: method and path of each request, without its query.
     """
 
     url: str = ""
     repositories: dict[tuple[str, str], dict[str, bytes]] = field(default_factory=dict)
     gated: set[str] = field(default_factory=set)
-    token: str = "hf_right"
     asked: list[tuple[str, str]] = field(default_factory=list)
 
     def commit_of(self, key: tuple[str, str]) -> str:
@@ -106,44 +103,6 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_HEAD(self) -> None:
         self.do_GET()
-
-    def do_POST(self) -> None:
-        path = self._path()
-        body = self.rfile.read(int(self.headers["Content-Length"] or 0))
-        if path == "/api/validate-yaml":
-            self._answer(200, {"errors": [], "warnings": []})
-            return
-        if self.headers["Authorization"] != f"Bearer {self.hub.token}":
-            self._answer(401, {"error": "Invalid username or password."})
-        elif path == "/api/repos/create":
-            asked = json.loads(body)
-            name = f"{asked['organization']}/{asked['name']}"
-            if asked["organization"] != "me":
-                self._answer(403, {"error": "You don't have the rights to create a model under this namespace"})
-                return
-            known = ("model", name) in self.hub.repositories
-            self.hub.repositories.setdefault(("model", name), {})
-            self._answer(409 if known else 200, {"url": f"{self.hub.url}/{name}"})
-        elif (found := _API.fullmatch(path)) and not found["repo"].startswith("me/"):
-            self._answer(403, {"error": "You don't have the rights to write there"})
-        elif found:
-            self._write(("model", found["repo"]), str(found["rest"]), body)
-        else:
-            self._answer(404)
-
-    def _write(self, key: tuple[str, str], rest: str, body: bytes) -> None:
-        if rest.startswith("/preupload/"):
-            names = [each["path"] for each in json.loads(body)["files"]]
-            self._answer(
-                200, {"files": [{"path": each, "uploadMode": "regular", "shouldIgnore": False} for each in names]}
-            )
-            return
-        for line in map(json.loads, body.splitlines()):
-            if line["key"] == "file":
-                self.hub.repositories[key][line["value"]["path"]] = base64.b64decode(line["value"]["content"])
-        commit = self.hub.commit_of(key)
-        url = f"{self.hub.url}/{key[1]}/commit/{commit}"
-        self._answer(200, {"commitUrl": url, "commitOid": commit, "success": True})
 
 
 def _digest(content: bytes) -> str:

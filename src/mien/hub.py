@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -31,13 +31,12 @@ MODEL_FILES: tuple[str, ...] = (
     "metrics.json",
     "robustness.json",
 )
-"""What a model's repository is asked for, and what ``mien push`` sends beside the card: nothing of the data."""
+"""What a model's repository is asked for."""
 
 # A path that became a pathlib.Path has one slash of the two, or backslashes.
 _ADDRESS = re.compile(
     r"hf:/{1,2}(?:datasets/)?(?P<repository>[\w.-]+/[\w.-]+)(?:@(?P<revision>[^/@]+))?(?:/(?P<file>[^@]+))?"
 )
-_REPOSITORY = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 
 
 @dataclass(frozen=True)
@@ -85,12 +84,6 @@ def parse_address(name: str | os.PathLike[str]) -> HubAddress:
     return HubAddress(found["repository"], None if revision is None else unquote(revision), found["file"])
 
 
-def check_repository(name: str) -> None:
-    """Refuse a repository that is not written ``OWNER/NAME``. Raises :class:`DataError` (``hub-address``)."""
-    if not _REPOSITORY.fullmatch(name) or ".." in name:
-        raise DataError(f"A repository is written OWNER/NAME; found {name}.", code="hub-address")
-
-
 def is_fetched(folder: Path) -> bool:
     """Whether a folder is one that :func:`fetch` returns for a repository: a cache, in which nothing is written."""
     return folder.parent.name == "snapshots" and folder.parent.parent.name.startswith(("models--", "datasets--"))
@@ -131,44 +124,8 @@ def fetched(name: str | os.PathLike[str], kind: Kind) -> Path:
     return fetch(parse_address(name), kind) if is_hub_address(name) else Path(name)
 
 
-def push_files(files: Mapping[str, Path | bytes], repository: str, *, private: bool, message: str) -> str:
-    """Put files into a model's repository, all in one commit. The repository is made where it is missing.
-
-    Args:
-        files: what they are called there, and their content or where it is.
-        repository: ``OWNER/NAME``.
-        private: a repository that is made is seen by its owner alone.
-        message: of the commit.
-
-    Returns:
-        The address of the repository, for a browser.
-
-    Raises:
-        ModelError: not logged in (``hub-login``), an account that may not write there (``hub-denied``), or no
-            connection (``hub-offline``).
-        MissingExtraError: huggingface_hub is not installed.
-    """
-    with needs_extra("hub", "mien push"):
-        import huggingface_hub
-    if huggingface_hub.get_token() is None:
-        raise ModelError(
-            "Not logged in to the Hugging Face hub. Log in with `hf auth login`, or put a token with the right to "
-            "write into the environment variable HF_TOKEN.",
-            code="hub-login",
-        )
-    with _plain_errors(f"hf://{repository}", "model", writes=True), busy(f"sending to {repository}"):
-        api = huggingface_hub.HfApi()
-        url = api.create_repo(repository, private=private, exist_ok=True)
-        operations = [
-            huggingface_hub.CommitOperationAdd(name, content if isinstance(content, bytes) else str(content))
-            for name, content in files.items()
-        ]
-        api.create_commit(repository, operations, commit_message=message)
-    return str(url)
-
-
 @contextmanager
-def _plain_errors(address: str, kind: Kind, *, writes: bool = False) -> Iterator[None]:
+def _plain_errors(address: str, kind: Kind) -> Iterator[None]:
     """Turn what huggingface_hub raises into one line."""
     from huggingface_hub import errors
     from huggingface_hub.utils.tqdm import disable_progress_bars
@@ -182,13 +139,9 @@ def _plain_errors(address: str, kind: Kind, *, writes: bool = False) -> Iterator
         raise
     except Exception as error:  # noqa: BLE001 - the hub's and its transport's errors share no base class below Exception
         status = getattr(getattr(error, "response", None), "status_code", None)
-        if isinstance(error, errors.GatedRepoError) or (status in {401, 403} and writes):
+        if isinstance(error, errors.GatedRepoError):
             code = "hub-denied"
-            words = (
-                "your token may not write there. Give OWNER/NAME of your own, and a token with the right to write"
-                if writes
-                else f"its owner has to grant access. Ask for it on {_page(address, kind)}, then `hf auth login`"
-            )
+            words = f"its owner has to grant access. Ask for it on {_page(address, kind)}, then `hf auth login`"
         elif isinstance(error, errors.RepositoryNotFoundError) or status == 401:
             code = "hub-not-found"
             words = f"there is no such {kind} repository, or it is private. For a private one: `hf auth login`"
@@ -197,8 +150,7 @@ def _plain_errors(address: str, kind: Kind, *, writes: bool = False) -> Iterator
         elif status is not None and status < 500:
             code, words = "hub-refused", f"the hub refused ({status})"
         else:
-            here = "" if writes else ", and it is not in the cache"
-            code, words = "hub-offline", f"there is no connection to the Hugging Face hub{here}"
+            code, words = "hub-offline", "there is no connection to the Hugging Face hub, and it is not in the cache"
         raise _error(kind)(f"{address}: {sentence(words)}", code=code) from None
 
 

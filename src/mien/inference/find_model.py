@@ -52,7 +52,7 @@ def _fetched_run(name: str | os.PathLike[str]) -> RunFolder:
     run = RunFolder(fetch(address, "model"))
     if address.file is None and not run.model.is_file():
         raise ModelError(
-            f"{address} holds no model.onnx: it is no model that `mien push` put there. Name the file to use, "
+            f"{address} holds no model.onnx: it holds no model of mien. Name the file to use, "
             f"{address}/FILE.onnx, if it is one of mien.",
             code="hub-not-mien",
         )
