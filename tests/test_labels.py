@@ -101,17 +101,6 @@ def test_merging_adds_and_rescales():
     assert SCHEMES["binary"].merge_probabilities(row, EXPRESSIONS)[0] == pytest.approx([1 / 3, 2 / 3])
 
 
-def test_the_schemes_are_those_of_study_b():
-    """Oracle: docs of the studies, class by class."""
-    groups = {name: {new: set(old) for new, old in scheme.groups.items()} for name, scheme in SCHEMES.items()}
-    assert set(groups["six"]) == set(EXPRESSIONS) - {"disgust"}
-    assert set(groups["five"]) == set(EXPRESSIONS) - {"disgust", "neutral"}
-    assert set(groups["three"]) == {"happy", "neutral", "sad"}
-    assert groups["binary"] == {"positive": {"happy", "surprise"}, "negative": {"angry", "fear", "sad"}}
-    assert groups["binary-with-disgust"]["negative"] == {"angry", "fear", "sad", "disgust"}
-    assert groups["binary-with-disgust"]["positive"] == {"happy", "surprise"}
-
-
 def test_a_threshold_is_about_the_positive_class_or_the_second():
     assert positive_class(SCHEMES["binary"].classes) == 1
     assert positive_class(("positive", "negative")) == 0

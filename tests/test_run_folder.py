@@ -99,17 +99,6 @@ def test_damaged_small_files_are_one_line(run):
         run.read_recipe()
 
 
-def test_what_a_kill_in_the_first_moment_leaves_does_not_block_a_new_run(run):
-    """A kill inside the very first writes: a half-written file."""
-    run.path.mkdir()
-    (run.path / ".recipe.toml.x1.part").write_text("half")
-    assert not run.is_run
-    with run.alone():
-        run.check_free()
-        run.create(Recipe(), {"data": "d"})
-    assert sorted(file.name for file in run.path.iterdir()) == ["environment.json", "recipe.toml"]
-
-
 @pytest.mark.parametrize("metric", ["accuracy", "loss", "macro_auc"])
 def test_the_best_epoch_is_the_first_of_the_best_and_never_an_undefined_one(metric):
     recipe = Recipe.model_validate({"stopping": {"metric": metric}})

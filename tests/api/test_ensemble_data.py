@@ -11,7 +11,6 @@ from ensemble_support import altered, best_temperature, mean
 from mien.api.ensemble import ensemble
 from mien.artifact import read_manifest
 from mien.inference.predictor import load
-from mien.labels import parse_scheme
 from mien.pipeline.split_predictions import vote_temperature_for_use
 
 
@@ -111,17 +110,3 @@ def test_a_list_of_changes_stays_in_the_manifest(tmp_path, tiny_run, faces):
     result = ensemble(files, cleaned, tmp_path / "both.onnx")
     assert result.manifest.cleaned_from == (cleaned.fingerprint_without_test, faces.fingerprint_without_test)
     assert package.evaluate(tmp_path / "both.onnx", faces).predictions.temperature == 1
-
-
-def test_of_two_classes_the_threshold_is_that_of_the_file(tmp_path, tiny_run, faces):
-    """Oracle: ``mien evaluate`` of the written file."""
-    two = faces.with_scheme(parse_scheme("angry=angry,disgust=disgust"))
-    files = []
-    for at, scale in enumerate((1.0, 3.0)):
-        files.append(altered(tiny_run.model, tmp_path / f"{at}.onnx", scale=scale, keep=2))
-    result = ensemble(files, two, tmp_path / "both.onnx")
-    expected = package.evaluate(tmp_path / "both.onnx", two)
-    assert result.manifest.temperature != 1
-    assert result.evaluation.threshold is not None
-    assert result.evaluation.to_dict() == expected.to_dict()
-    assert result.evaluation.threshold.in_use

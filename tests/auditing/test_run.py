@@ -155,16 +155,6 @@ def test_without_votes_what_needs_them_is_left_out_and_named(data, copies):
     assert found.not_checked[0].code == "votes-not-used"
 
 
-def test_a_column_without_a_vote_is_as_good_as_none_and_so_it_says(data, copies):
-    said = set()
-    for votes in (np.zeros((len(data), 10), dtype=np.int64), np.ones((len(data), 8), dtype=np.int64)):
-        found = audit_faces(replace(data, columns={"ferplus_votes": votes}), copies, resamples=5)
-        assert found.not_checked[0].code == "votes-not-used"
-        said.add(found.not_checked[0])
-        assert found.ceilings == {}
-    assert len(said) == 2, "an empty column and one of another form are told apart"
-
-
 def test_votes_of_other_people_are_evidence_too(data, copies):
     """Oracle: an audit of FER+'s ten columns. These columns lack the class not-a-face, so its findings are missing."""
     own = replace(

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mien.checks.vote_evidence import read_votes, vote_description
+from mien.checks.vote_evidence import read_votes
 from mien.errors import DataError
 from mien.labels import FERPLUS_CLASSES
 from support import raises
@@ -52,18 +52,6 @@ def test_a_class_that_no_answer_names_is_unknown(faces):
 def test_impossible_votes_are_one_line(bad, faces):
     with raises(DataError, "votes-negative", f"row {faces.rows[1]} ({faces.source[1]})", "3 of 5"):
         read_votes(with_votes(faces, [HAPPY, bad, HAPPY, bad, bad]))
-
-
-def test_votes_of_other_answers_are_evidence_too(faces):
-    """By hand: three of four say the label; nobody could say "no face"; a total of five is odd among fours."""
-    counts = np.array([[3, 1, 0], [0, 4, 0], [1, 4, 0]])
-    own = replace(faces.subset(np.arange(3)), columns={"votes": counts}, vote_classes=("happy", "sad", "bored"))
-    votes = read_votes(own)
-    assert votes.for_label(np.full(3, own.classes.index("happy")), 7).tolist() == [0.75, 0, 0.2]
-    assert votes.not_a_face is None
-    assert votes.class_of_answer[2] == -1
-    assert "1 sample sum to 5, not 4" in votes.notes[0]
-    assert vote_description(counts[0], votes.answers) == "happy 3, sad 1"
 
 
 def test_without_usable_votes_there_are_none(faces):

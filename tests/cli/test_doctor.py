@@ -34,14 +34,6 @@ def test_what_is_missing_is_named_with_its_extra(mien, monkeypatch):
     assert extras["serve"] == {"name": "serve", "found": "works", "advice": ""}
 
 
-def test_the_table_names_models_and_detector(mien):
-    answer = mien("doctor")
-    assert answer.code == 0, answer.err
-    for expected in ("model default", "face detector", "CPUExecutionProvider", "extra train"):
-        assert expected in answer.out
-    assert "Azure" not in answer.out
-
-
 def test_a_folder_of_drawn_faces_is_the_data_set_that_was_drawn(mien, tmp_path):
     """Oracle: the faces drawn in memory."""
     folder = tmp_path / "new" / "faces"

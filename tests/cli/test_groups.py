@@ -1,7 +1,6 @@
 """Oracles: the functions behind the commands, given the people of the data's column as groups."""
 
 import json
-import re
 from dataclasses import replace
 
 import numpy as np
@@ -64,15 +63,3 @@ def test_the_report_draws_the_groups_of_the_data(mien, pair, table, tmp_path):
     assert len(areas) >= len(found.per_class) == 7
     for line, curve in zip(areas, found.per_class, strict=False):
         assert line["AUC"] == pytest.approx(curve.area.to_dict(), abs=1e-9)
-
-
-def test_robustness_draws_the_groups_of_the_data(mien, tiny_run, people, table):
-    arguments = ("robustness", tiny_run.path, "--data", table, "--limit", 30, "--json")
-    alone, grouped = (json.loads(mien(*arguments, *more).out) for more in ((), ("--group", "person")))
-    assert "groups" not in alone
-    assert 10 < grouped["groups"] <= 30
-    assert grouped["mean_accuracy"]["value"] == alone["mean_accuracy"]["value"]
-    assert grouped["mean_accuracy"] != alone["mean_accuracy"]
-    shown = [mien(*arguments[:-1], *more).out for more in ((), ("--group", "person"))]
-    assert "draw" not in shown[0]
-    assert re.search(rf"\b30 samples; .* {grouped['groups']} groups\n", shown[1])

@@ -10,7 +10,7 @@ from typer import Typer
 from typer.testing import CliRunner
 
 from mien.cli.options import CleanOption, DataOption, MapOption, SkipBadOption, VotesOption
-from mien.cli.source import Source, SourceVotesOptions
+from mien.cli.source import Source
 from mien.errors import DataError
 from support import raises
 
@@ -38,20 +38,6 @@ def test_its_words_point_another_command_at_the_same(source):
 
     assert CliRunner().invoke(app, source.options()).exit_code == 0
     assert read == [source]
-
-
-def test_options_of_reading_need_something_to_read(tmp_path):
-    assert SourceVotesOptions().at_any(None) is None
-    assert SourceVotesOptions("a=b", True).at_any(tmp_path) == Source(tmp_path, "a=b", True)
-    for options, word in (
-        ({"class_map": "a=b"}, "--map"),
-        ({"skip_bad": True}, "--skip-bad"),
-        ({"clean": tmp_path}, "--clean"),
-        ({"votes": tmp_path}, "--votes"),
-        ({"group": "person"}, "--group"),
-    ):
-        with raises(DataError, "options", word):
-            SourceVotesOptions(**options).at_any(None)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 from mien.data.parquet import write_parquet
 from mien.data.read import read_data
 from mien.evaluation.ferplus import jensen_shannon_divergence, majority, majority_predictions
-from mien.evaluation.predictions import read_predictions, write_predictions
+from mien.evaluation.predictions import read_predictions
 from mien.inference.predictor import load
 from mien.inference.tta import augmented_views
 from mien.labels import FERPLUS_CLASSES
@@ -142,29 +142,6 @@ def test_a_votes_file_gives_what_the_column_gives(mien, folder):
     (row,) = [line.split() for line in shown.splitlines() if line.startswith("majority is the label")]
     assert row[row.index("images") + 1 :][:4] == ["of", "train", "+", "validation"]
     assert "not-a-face" in shown
-
-
-def test_a_report_has_the_votes(mien, folder, tmp_path):
-    """Those of the predictions; those of --votes, where the predictions are of before files had any."""
-    options = ("--no-explain", "--no-features", "--out", tmp_path / "report")
-    assert mien("report", folder / "run", *options).code == 0
-    assert "ferplus-majority" in "".join(each.name for each in (tmp_path / "report" / "tables").iterdir())
-    plain = replace(read_predictions(folder / "run" / "predictions_validation.npz"), votes=None)
-    write_predictions(tmp_path / "old.npz", plain)
-    given = ("--data", folder / "faces.parquet", "--votes", folder / "fer2013new.csv")
-    answer = mien("report", "--predictions", tmp_path / "old.npz", *given, "--out", tmp_path / "old")
-    assert answer.code == 0, answer.err
-    rows = json.loads((tmp_path / "old" / "tables" / "ferplus-majority.json").read_text())
-    assert {row["output"] for row in rows} == {"label (baseline)"}
-
-
-def test_training_says_which_epoch_it_keeps_and_why(mien, folder, tmp_path):
-    given = ("--data", folder / "faces.parquet", "--votes", folder / "fer2013new.csv", "--out", tmp_path / "run")
-    answer = mien("train", folder / "two.toml", *given, "--epochs", 1)
-    assert answer.code == 0, answer.err
-    assert "epoch 1, the last of 1" in answer.err
-    assert "best" not in answer.err
-    assert "perceived" in answer.out
 
 
 def test_images_without_votes_are_left_out_and_counted(mien, folder, tmp_path, faces, votes):

@@ -110,16 +110,6 @@ def test_a_kill_before_the_rename_leaves_nothing_that_counts(table: Path, cache_
     assert not left.exists()
 
 
-def test_two_processes_at_once_both_succeed(table: Path, cache_in_tmp: Path) -> None:
-    script = "import sys; from mien.data.read import read_data; print(read_data(sys.argv[1]).fingerprint)"
-    command = [sys.executable, "-c", script, str(table)]
-    started = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
-    answers = [process.communicate() for process in started]
-    assert {out.strip() for out, _ in answers} == {read_data(table).fingerprint}
-    assert [error for _, error in answers] == ["", ""]
-    assert len(list((cache_in_tmp / "faces").iterdir())) == 1
-
-
 def test_a_cache_that_cannot_be_written_warns_once_and_reading_goes_on(
     table: Path, cache_in_tmp: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

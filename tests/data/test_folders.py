@@ -70,18 +70,6 @@ def test_three_split_folders_are_taken_as_they_are(tree, validation: str) -> Non
     assert result.faces.counts("test").tolist() == [0, 20]
 
 
-def test_no_split_folders_means_a_cut_and_no_test(tree) -> None:
-    result = read_data(tree(*many("0_angry", "3_happy")))
-    assert result.faces.classes == ("angry", "happy")
-    assert result.split_origin.endswith("there is no test split")
-    assert result.faces.counts("validation").tolist() == [3, 3]
-
-
-def test_a_lone_test_folder_stays_as_it_is(tree) -> None:
-    result = read_data(tree(*many("test/sad", "test/fear")))
-    assert set(result.faces.split) == {"test"}
-
-
 def test_a_tree_inside_another_folder_is_found(tree, tmp_path: Path) -> None:
     tree(*many("archive/train/sad", "archive/train/fear", "archive/test/sad"))
     assert read_data(tmp_path / "faces").faces.source[0] == "archive/test/sad/000.png"
@@ -158,11 +146,6 @@ def test_a_table_of_missing_images_beside_class_folders_names_the_folders(tree, 
 def test_images_without_class_folders_are_refused(tree) -> None:
     with raises(DataError, "data-unknown", "2 images"):
         read_data(tree("a.png", "b.png"))
-
-
-def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
-    with raises(DataError, "data-unknown", tmp_path):
-        read_data(tmp_path)
 
 
 def test_class_folders_without_images_are_refused(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from PIL import Image
 from mien.data import decode, image_store
 from mien.data.decode import decode_images
 from mien.data.face_table import ReadOptions
-from mien.data.image_store import ImageWriter, convert, expect_random, is_mapped, take
+from mien.data.image_store import ImageWriter, expect_random, is_mapped, take
 from mien.data.parquet import write_parquet
 from mien.data.read import read_data
 from mien.data.synthetic import synthetic_faces
@@ -73,13 +73,6 @@ def test_taken_images_are_those_that_numpy_takes(images, chosen, stays):
     assert np.array_equal(taken, images[chosen])
     assert np.shares_memory(taken, source) == stays
     assert is_mapped(taken) == (len(taken) > 8)
-
-
-@pytest.mark.usefixtures("large")
-def test_converted_images_are_mapped_too(images):
-    half = convert(mapped(images), lambda block: block[:, ::2, ::2], (24, 24))
-    assert np.array_equal(half, images[:, ::2, ::2])
-    assert is_mapped(half)
 
 
 @pytest.mark.usefixtures("large")

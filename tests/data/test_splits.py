@@ -88,21 +88,6 @@ def test_every_class_with_two_groups_is_on_both_sides(noise, seed: int) -> None:
     assert not set(group_of[validation]) & set(group_of[~validation])
 
 
-def test_a_picture_of_two_labels_counts_for_the_rarer_class(noise) -> None:
-    """So the rare class has a second picture, and one of its own goes to validation."""
-    images, labels = noise(9)[[*range(8), 7, 8]], np.array([0] * 8 + [1, 1])
-    for rare, seed in ((labels, 0), (labels, 1), (1 - labels, 0)):
-        chosen = cut_validation(images, rare, seed=seed)
-        assert chosen[[7, 8, 9]].tolist() == [False, False, True]
-
-
-def test_one_huge_group_does_not_fill_the_validation_split(noise) -> None:
-    images = np.concatenate([np.zeros((100, 8, 8), np.uint8), noise(100, side=8)])
-    validation = cut_validation(images, np.zeros(200, np.int64))
-    assert not validation[:100].any()
-    assert validation[100:].sum() == 30
-
-
 def test_settling_cuts_only_where_validation_is_missing(noise) -> None:
     images, labels = noise(100, side=8), np.arange(100) % 2
 

@@ -1,19 +1,15 @@
 import shutil
 from pathlib import Path
 
-import numpy as np
 import onnx
-import pytest
 import torch
 
 from mien.artifact import read_manifest
 from mien.errors import ModelError, RunError
 from mien.exporting import to_onnx as export
-from mien.exporting.to_onnx import export_run, measure_parity
-from mien.inference.predictor import Predictor
+from mien.exporting.to_onnx import export_run
 from mien.manifest import OutputManifest
 from mien.models.registry import build_model
-from mien.preprocess import to_input
 from mien.recipe import ModelRecipe
 from mien.run_folder import RunFolder
 from mien.training import checkpoint
@@ -119,35 +115,3 @@ def test_a_run_without_a_finished_epoch_is_one_line(tmp_path, tiny_recipe):
     run.create(tiny_recipe, {})
     with raises(RunError, "checkpoint-missing"):
         export_run(run)
-
-
-def test_the_largest_difference_is_that_of_the_worst_face(tmp_path, tiny_run, monkeypatch):
-    """Oracle: both answers by hand, to a network that is sure of one class for one face and of another for the rest."""
-    network, _ = checkpoint.load_best(tiny_run)
-    picture = np.zeros((export.PARITY_FACES, 48, 48), dtype=np.uint8)
-    picture[3] = 255
-    monkeypatch.setattr(export, "render_faces", lambda labels, seed, channels: picture)
-    size = network.stem[0].weight.shape
-    export_run(tiny_run, tmp_path / "model.onnx")
-    with torch.no_grad():
-        network.stem[0].weight.copy_(100 * torch.randn(size, generator=torch.Generator().manual_seed(0)))
-    answers = []
-    for each in (picture[0], picture[3]):
-        inputs = torch.from_numpy(to_input(each[None], tiny_run.read_recipe().input))
-        with torch.inference_mode():
-            ours = network(inputs).double().softmax(1).numpy()
-        answers.append(
-            np.abs(ours - Predictor(tmp_path / "model.onnx").probabilities(each[None], temperature=1.0)).max()
-        )
-    parity = measure_parity(network, tmp_path / "model.onnx")
-    assert parity.largest_difference == pytest.approx(max(answers), rel=1e-4)
-    assert abs(answers[0] - answers[1]) > 0.01
-
-
-def test_parity_is_measured_on_faces_of_the_models_own_size(tiny_run):
-    """The shares of 256 rendered faces are not all alike: the comparison sees the network at work."""
-    from mien.data.synthetic import draw_labels, render_faces
-    from mien.inference.predictor import load
-
-    shares = load(tiny_run.path).probabilities(render_faces(draw_labels(256, seed=0), seed=0))
-    assert np.ptp(shares, axis=0).max() > 100 * export.LARGEST_DIFFERENCE
