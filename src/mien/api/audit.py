@@ -16,7 +16,7 @@ from mien.auditing.run import audit_faces, find_copies
 from mien.data.clean import Clean, write_clean
 from mien.data.dataset import FINGERPRINT_PX
 from mien.data.read import ReadResult
-from mien.errors import RunError
+from mien.errors import RunError, arg
 from mien.evaluation.predictions import Predictions
 from mien.files import write_text
 from mien.page.terminal import as_html, as_text
@@ -52,18 +52,14 @@ class AuditResult:
             RunError: there is a ``clean.toml`` already, which may hold a review.
         """
         folder = Path(folder)
-        list_file = folder / "clean.toml"
-        if list_file.exists() and not overwrite:
-            raise RunError(
-                f"{list_file} already exists and may hold a review. Choose another folder, or give overwrite=True.",
-                code="file-exists",
-            )
+        if not overwrite:
+            check_list_free(folder)
         found = {"fingerprint of the data": self.data.fingerprint, "splits": self.data.split_origin}
         written = write_audit(
             folder, self.findings, title=f"Audit of {Path(self.name).name}", metadata={**found, **(metadata or {})}
         )
         write_text(folder / "audit.json", dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n")
-        write_clean(list_file, self.changes)
+        write_clean(folder / "clean.toml", self.changes)
         return written.page
 
     def to_dict(self) -> dict[str, Any]:
@@ -76,6 +72,17 @@ class AuditResult:
 
     def _repr_html_(self) -> str:
         return as_html(audit_tables(self.findings))
+
+
+def check_list_free(folder: Path, applied: Path | None = None) -> None:
+    """Raise :class:`RunError` where a folder holds a ``clean.toml`` other than the one that is applied."""
+    list_file = folder / "clean.toml"
+    if list_file.exists() and (applied is None or list_file.resolve() != applied.resolve()):
+        raise RunError(
+            f"{list_file} already exists and may hold a review. Choose another folder with {arg('out')}, or replace it "
+            f"with {arg('overwrite', True)}.",
+            code="file-exists",
+        )
 
 
 def audit(data: Data, predictions: Predictions | None = None) -> AuditResult:

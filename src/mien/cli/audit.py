@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mien.api.audit import AuditResult
+from mien.api.audit import AuditResult, check_list_free
 from mien.auditing.registry import audit_tables
 from mien.auditing.run import Copies, audit_faces, check_audit, find_copies, kept_together
 from mien.cli.options import (
@@ -22,7 +22,7 @@ from mien.cli.output import check_out, notice, page_metadata, show, show_json
 from mien.cli.source import Source, SourceVotesOptions
 from mien.data.clean import Clean, join_changes, read_clean, settled
 from mien.data.dataset import FINGERPRINT_PX, Dataset
-from mien.errors import DataError, RunError, needs_extra
+from mien.errors import DataError, needs_extra
 from mien.evaluation.predictions import Predictions, read_predictions
 from mien.page.rendering import import_page_packages
 from mien.pipeline.training_view import TrainProgress
@@ -75,13 +75,9 @@ def audit(
     source = data_options.at(path)
     source.check()
     check_out(out, path)
-    list_file, clean = out / "clean.toml", source.clean
-    if list_file.exists() and not overwrite and (clean is None or list_file.resolve() != clean.resolve()):
-        raise RunError(
-            f"{list_file} already exists and may hold a review. Choose another folder with --out, or replace it with "
-            f"--overwrite.",
-            code="file-exists",
-        )
+    clean = source.clean
+    if not overwrite:
+        check_list_free(out, clean)
     _check_extras(recipe is not None, predictions is not None)
     judge = None if recipe is None else load_recipe(recipe, changes)
     given = None if predictions is None else read_predictions(predictions)

@@ -18,7 +18,6 @@ DATA_HELP = (
 MODEL_HELP = (
     "A run folder, a .onnx file, hf://OWNER/NAME, or a built-in model: default, fast, best, or one of them with -int8."
 )
-TRAINED_HELP = "A run folder, hf://OWNER/NAME, or a built-in model: default, fast, best."
 
 
 class Device(StrEnum):

@@ -88,19 +88,8 @@ def execute(
     results = context.results / run.folder_name
     kept = read_run(results) if (results / RECORD).is_file() else None
     if kept is None or not kept.is_complete(run.corrupted):
-        history = folder.read_history()
-        record = _record(
-            run,
-            failed,
-            epochs=len(history),
-            best_epoch=best_epoch(history, run.recipe) if history else 0,
-            seconds=history[-1]["seconds"] if history else 0.0,
-            parameters=0 if failed else read_manifest(folder.model).parameters,
-            environment=folder.read_environment() if folder.is_run else None,
-        )
-        kept = keep_result(
-            context.results, run.folder_name, record, folder, {} if failed else _predictions(run, faces, folder)
-        )
+        predictions = {} if failed else _predictions(run, faces, folder)
+        kept = keep_result(context.results, run.folder_name, _record(run, failed, folder), folder, predictions)
     # It serves --resume alone, and is the largest file by far; without it the folder counts as finished.
     folder.last.unlink(missing_ok=True)
     return kept
@@ -111,8 +100,9 @@ def without_parent(run: PlannedRun, known: Mapping[str, CompletedRun], context: 
     parent = None if run.parent is None else known.get(run.parent.key)
     if run.parent is None or parent is None or not parent.record.failed:
         return None
+    folder = folder_of(run, context.out)
     failed = f"It starts from {run.parent.variant}, seed {run.parent.recipe.seed}, which could not be trained."
-    return keep_result(context.results, run.folder_name, _record(run, failed), folder_of(run, context.out), {})
+    return keep_result(context.results, run.folder_name, _record(run, failed, folder), folder, {})
 
 
 def _predictions(run: PlannedRun, faces: Dataset, folder: RunFolder) -> dict[bool, Predictions]:
@@ -130,17 +120,9 @@ def _corrupted(run: PlannedRun, faces: Dataset, folder: RunFolder) -> Prediction
     return replace(found, data_fingerprint=run.data_fingerprint, note="each image corrupted (corrupt_mixed, seed 0)")
 
 
-def _record(
-    run: PlannedRun,
-    failed: str,
-    *,
-    epochs: int = 0,
-    best_epoch: int = 0,
-    seconds: float = 0.0,
-    parameters: int = 0,
-    environment: Mapping[str, Any] | None = None,
-) -> RunRecord:
-    environment = environment or {}
+def _record(run: PlannedRun, failed: str, folder: RunFolder) -> RunRecord:
+    history = folder.read_history()
+    environment = folder.read_environment() if folder.is_run else {}
     return RunRecord(
         key=run.key,
         variant=run.variant,
@@ -149,11 +131,11 @@ def _record(
         data_fingerprint=run.data_fingerprint,
         started_from=run.start_digest if run.parent is None else run.parent.key,
         train_faces=run.train_faces,
-        epochs=epochs,
-        best_epoch=best_epoch,
-        seconds=seconds,
+        epochs=len(history),
+        best_epoch=best_epoch(history, run.recipe) if history else 0,
+        seconds=history[-1]["seconds"] if history else 0.0,
         threads=threads(),
-        parameters=parameters,
+        parameters=0 if failed else read_manifest(folder.model).parameters,
         failed=failed,
         cleaned=run.cleaned,
         cleaned_fingerprint=run.cleaned_fingerprint,
