@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -19,7 +17,7 @@ from mien.data.image_store import ImageWriter
 from mien.errors import DataError, arg
 from mien.images import open_image
 from mien.preprocess import face_shape, face_square, upright_rgb
-from mien.processes import available_cores
+from mien.processes import available_cores, ordered_map
 from mien.progress import track
 
 if TYPE_CHECKING:
@@ -152,18 +150,9 @@ def _on_all_cores(
     if not pixels or sum(pixels) < len(pixels) * _SMALL_PIXELS:
         yield from map(work, remaining)
         return
-    cores = available_cores()
-    pool = ThreadPoolExecutor(cores)
-    try:
-        ahead: deque[Future[list[tuple[str, _Opened | DataError]]]] = deque()
-        while block := list(islice(remaining, _BLOCK)):
-            ahead.append(pool.submit(lambda block: [work(item) for item in block], block))
-            if len(ahead) > 2 * cores:
-                yield from ahead.popleft().result()
-        while ahead:
-            yield from ahead.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
+    blocks = iter(lambda: list(islice(remaining, _BLOCK)), [])
+    for block in ordered_map(lambda block: [work(item) for item in block], blocks, available_cores()):
+        yield from block
 
 
 def _is_grey(mode: str) -> bool:

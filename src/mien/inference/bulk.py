@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from mien.errors import DataError, arg, without_password
 from mien.faces.face import Detector, LimitedDetector
@@ -19,6 +17,7 @@ from mien.inference.find_model import find_model
 from mien.inference.image_files import is_address
 from mien.inference.onnx_classifier import BATCH
 from mien.inference.predictor import read_images
+from mien.processes import ordered_map
 from mien.version import __version__
 
 
@@ -68,34 +67,6 @@ def predict_files(
     chunks = iter(lambda: list(islice(stream, BATCH if crops else 1)), [])
     for results in ordered_map(predict, chunks, workers):
         yield from results
-
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
-
-
-def ordered_map(work: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
-    """``map(work, items)`` in ``workers`` threads.
-
-    Threads and not processes: decoding, OpenCV and onnxruntime release Python's lock (predicting photos holds it for 3%
-    of the time, by ``py-spy record --gil``), and all threads share one model. At most two items a worker are taken
-    ahead. An error in ``work`` or ``items`` ends the iteration and cancels the items that have not started.
-    """
-    if workers == 1:
-        yield from map(work, items)
-        return
-    waiting: deque[Future[Result]] = deque()
-    with ThreadPoolExecutor(workers) as pool:
-        try:
-            for item in items:
-                waiting.append(pool.submit(work, item))
-                if len(waiting) > 2 * workers:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
 
 
 def settings_of(

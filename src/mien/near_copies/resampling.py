@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from mien.processes import available_cores
+from mien.processes import available_cores, ordered_map
 from mien.progress import slices, track
 
 Floats32 = npt.NDArray[np.float32]
@@ -51,5 +50,5 @@ def in_chunks(work: Callable[[slice], Array], count: int, what: str) -> Array:
     Threads and not processes: numpy's products release Python's lock. The result does not depend on their number.
     """
     parts = slices(count, CHUNK)
-    with ThreadPoolExecutor(min(available_cores(), len(parts))) as pool:
-        return np.concatenate(list(track(pool.map(work, parts), len(parts), what, "chunks")))  # type: ignore[return-value]
+    results = ordered_map(work, parts, min(available_cores(), len(parts)))
+    return np.concatenate(list(track(results, len(parts), what, "chunks")))  # type: ignore[return-value]

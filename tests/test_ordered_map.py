@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from mien.inference.bulk import ordered_map
+from mien.processes import ordered_map
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5])
