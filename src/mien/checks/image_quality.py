@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import numpy.typing as npt
 
-from mien.near_copies.resampling import Floats32
-from mien.progress import slices
+from mien.near_copies.resampling import Floats32, in_chunks
 
 Floats = npt.NDArray[np.float64]
 Images = npt.NDArray[np.uint8]
@@ -25,7 +24,6 @@ LITTLE_DETAIL_BELOW = 0.006
 FRAME_FROM = 25.0
 """Of :func:`frame_step`, grey levels."""
 
-_CHUNK = 1000
 _LEVELS = 256
 
 
@@ -112,5 +110,4 @@ def _from_every_side(images: Floats32) -> Iterator[Floats32]:
 
 
 def _by_chunk(images: Images, measure: Callable[[Images], Floats]) -> Floats:
-    parts = [measure(np.asarray(images[part])) for part in slices(len(images), _CHUNK)]
-    return np.concatenate(parts) if parts else np.zeros(0)
+    return in_chunks(lambda part: measure(np.asarray(images[part])), len(images), "measuring images")
