@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections.abc import Sequence
 from json import dumps
 from pathlib import Path
@@ -15,7 +13,7 @@ from mien.api.train import find_job
 from mien.cli.output import check_out, notice, show, show_json
 from mien.cli.train_run import TrainOptions
 from mien.data.splits import near_copy_groups
-from mien.errors import DataError, RunError, needs_extra, without_password
+from mien.errors import DataError, RunError, needs_extra
 from mien.evaluation.results import BreakDown
 from mien.files import write_text
 from mien.page.terminal import break_down_text, evaluation_text
@@ -70,7 +68,7 @@ def train_folds_and_show(options: TrainOptions, changes: Sequence[str], count: i
         return
     _show(measured)
     notice(f"Written to {out}: predictions_out-of-fold.npz, metrics.json, and a run folder for each fold.")
-    notice(f"Next: {without_password(_command_for_one_model(sys.argv[1:]))}")
+    notice("Next: the same command without --folds and --out trains one model.")
 
 
 def _check_folder(out: Path, *, resume: bool) -> None:
@@ -96,19 +94,3 @@ def _show(measured: CrossValidation) -> None:
         f"\nAccuracy of the folds: mean {accuracy['mean']:.1%}, standard deviation "
         f"{accuracy['standard_deviation']:.1%}."
     )
-
-
-def _command_for_one_model(words: Sequence[str]) -> str:
-    """The command that trains one model on the same data: without --folds, and without the folder of the folds.
-
-    >>> _command_for_one_model(["train", "quick", "--folds=3", "--data", "my faces", "--out", "folds", "--resume"])
-    "mien train quick --data 'my faces'"
-    """
-    kept: list[str] = []
-    rest = iter(words)
-    for word in rest:
-        if word in {"--folds", "--out"}:
-            next(rest, None)
-        elif word != "--resume" and not word.startswith(("--folds=", "--out=")):
-            kept.append(word)
-    return shlex.join(["mien", *kept])
