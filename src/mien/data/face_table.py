@@ -297,3 +297,15 @@ def read_header(path: Path) -> Header:
             code="csv-columns",
         )
     return Header(names, delimiter, label, pixels, image, find_column(names, SPLIT_HEADERS))
+
+
+def other_columns(header: Header) -> dict[str, int]:
+    """The columns beside image, label and split that come along, by name. Raises :class:`DataError`: a name twice."""
+    positions: dict[str, int] = {}
+    for position, name in enumerate(map(str.strip, header.names)):
+        if position in {header.label, header.pixels, header.path, header.split} or not name:
+            continue
+        if free_name(name) in positions:
+            raise DataError(f"The column '{name}' is there twice. Rename or remove one.", code="column-twice")
+        positions[free_name(name)] = position
+    return positions

@@ -19,13 +19,14 @@ from mien.data.face_table import (
     Header,
     ReadOptions,
     index_classes,
+    other_columns,
     parse_column,
     read_header,
     split_of,
 )
 from mien.data.image_store import ImageWriter
 from mien.data.splits import OFFICIAL_ORIGIN, is_official
-from mien.data.votes import gather_votes, vote_columns
+from mien.data.votes import gather_votes
 from mien.errors import DataError
 from mien.preprocess import grey_square
 from mien.progress import track
@@ -52,7 +53,7 @@ def read_kaggle_csv(path: Path, options: ReadOptions) -> FaceTable:
     sides = [size_px for size_px, _ in options.forms]
     writers = [ImageWriter(count, (side, side)) for side in sides]
     parser = _RowParser(header, ClassNames(options.class_map))
-    kept = _kept_columns(header, options.group)
+    kept = other_columns(header)
     texts: list[list[str]] = []
     names: list[str] = []
     splits: list[str] = []
@@ -87,9 +88,7 @@ def read_kaggle_csv(path: Path, options: ReadOptions) -> FaceTable:
     parser.classes.check_map(path.name)
     labels, classes = index_classes(names)
     values = {name: [row[at] for row in texts] for at, name in enumerate(kept)}
-    columns, vote_classes = gather_votes(
-        {name: np.array(own) if name == options.group else parse_column(own) for name, own in values.items()}, source
-    )
+    columns, vote_classes = gather_votes({name: parse_column(own) for name, own in values.items()}, source)
     return FaceTable(
         images=[writer.finish() for writer in writers],
         labels=labels,
@@ -194,21 +193,6 @@ def _written_otherwise(text: bytes, where: str) -> npt.NDArray[np.int64]:
             f"{where}: {_PIXELS}; found {fraction:g}. If white is 1, multiply by 255 and round.", code="pixel-type"
         )
     return np.clip(values, -1, 256).astype(np.int64)
-
-
-def _kept_columns(header: Header, group: str | None) -> dict[str, int]:
-    """The positions of the columns of votes and of groups; a table of pixels has no others that are kept."""
-    kept: dict[str, int] = {}
-    names = [each.strip() for each in header.names]
-    votes = vote_columns(names)
-    for position, name in enumerate(names):
-        taken = position in {header.label, header.pixels, header.split}
-        if taken or not (name in votes or name == group):
-            continue
-        if name in kept:
-            raise DataError(f"The column '{name}' is there twice. Rename or remove one.", code="column-twice")
-        kept[name] = position
-    return kept
 
 
 def _count_lines(path: Path) -> int:

@@ -6,10 +6,8 @@ import csv
 import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from mien.data.decode import decode_images
 from mien.data.face_table import (
@@ -17,8 +15,8 @@ from mien.data.face_table import (
     FaceTable,
     Header,
     ReadOptions,
-    free_name,
     index_classes,
+    other_columns,
     parse_column,
     read_header,
     split_of,
@@ -64,7 +62,10 @@ def read_path_csv(path: Path, options: ReadOptions) -> FaceTable:
             f"move the table to another place.",
             code="image-missing",
         )
-    columns, vote_classes = gather_votes(_other_columns(header, rows), [where for where, _ in items])
+    columns, vote_classes = gather_votes(
+        {name: parse_column([fields[at].strip() for _, fields in rows]) for name, at in other_columns(header).items()},
+        [where for where, _ in items],
+    )
     decoded = decode_images(items, len(items), options, f"reading the images of {path.name}")
     kept = decoded.kept
     labels, classes = index_classes([names[index] for index in kept])
@@ -122,16 +123,3 @@ def _image_path(path: Path, header: Header, fields: Sequence[str]) -> Path:
         forms = (Path(unicodedata.normalize(form, str(image))) for form in ("NFC", "NFD"))
         return next((each for each in forms if each.exists()), image)
     return image
-
-
-def _other_columns(header: Header, rows: Sequence[tuple[int, list[str]]]) -> dict[str, npt.NDArray[Any]]:
-    taken = {header.label, header.path, header.split}
-    columns: dict[str, npt.NDArray[Any]] = {}
-    for position, name in enumerate(header.names):
-        if position not in taken and name.strip():
-            if free_name(name.strip()) in columns:
-                raise DataError(
-                    f"The column '{name.strip()}' is there twice. Rename or remove one.", code="column-twice"
-                )
-            columns[free_name(name.strip())] = parse_column([fields[position].strip() for _, fields in rows])
-    return columns
