@@ -15,6 +15,13 @@ export interface DetectedFace {
 /** Share of the smaller of two boxes: with more in common they are of one face, however unlike their sizes. */
 const NESTED = 0.7;
 
+/** The part of a box inside an image, at least one pixel; as Python's Box.clipped. */
+export function clipped({ left, top, width, height }: Box, imageWidth: number, imageHeight: number): Box {
+  const [x, y] = [Math.min(Math.max(left, 0), imageWidth - 1), Math.min(Math.max(top, 0), imageHeight - 1)];
+  const [right, bottom] = [Math.min(left + width, imageWidth), Math.min(top + height, imageHeight)];
+  return { left: x, top: y, width: Math.max(right - x, 1), height: Math.max(bottom - y, 1) };
+}
+
 /** Intersection over union, 0..1. */
 export function iou(one: Box, other: Box): number {
   const common = shared(one, other);

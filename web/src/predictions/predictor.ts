@@ -1,6 +1,6 @@
 /** From an image to the probabilities of its faces: detect, crop, classify. */
 
-import type { Box, DetectedFace } from "../faces/box";
+import { type Box, clipped, type DetectedFace } from "../faces/box";
 import { brightened } from "../faces/brightness";
 import { cut, squareAround } from "../faces/crop";
 import { Detector } from "../faces/detector";
@@ -107,7 +107,9 @@ export class Predictor {
     return faces.map(({ box, score }, index) => {
       // As Python's FaceReader: a face in a photograph is classified as it is and mirrored.
       const probabilities = meanOf(rows[index]!, rows[crops.length + index]!);
-      return { box, score, crop: crops[index]!, probabilities };
+      // The gallery knows a box that the user drew by its identity.
+      const inside = score === null ? box : clipped(box, image.width, image.height);
+      return { box: inside, score, crop: crops[index]!, probabilities };
     });
   }
 }

@@ -1,4 +1,4 @@
-import type { Box } from "../faces/box";
+import { type Box, clipped } from "../faces/box";
 
 export interface ShownBox {
   /** The face's number: its button stays the same while the face is shown. */
@@ -22,7 +22,7 @@ export function showBoxes(layer: HTMLElement, boxes: ShownBox[], width: number, 
   const [across, down] = [layer.clientWidth / width, layer.clientHeight / height];
   const shown = boxes.map(({ box, caption, label, colour, chosen, choose, number }, index) => {
     const button = buttons[index]!;
-    const inside = withinImage(mirror ? { ...box, left: width - box.left - box.width } : box, width, height);
+    const inside = clipped(mirror ? { ...box, left: width - box.left - box.width } : box, width, height);
     button.style.left = `${(100 * inside.left) / width}%`;
     button.style.top = `${(100 * inside.top) / height}%`;
     button.style.width = `${(100 * inside.width) / width}%`;
@@ -89,12 +89,6 @@ function isInside(one: Box, other: Box): boolean {
 function isOver(one: Box, other: Box): boolean {
   const across = one.left < other.left + other.width && other.left < one.left + one.width;
   return across && one.top < other.top + other.height && other.top < one.top + one.height;
-}
-
-/** The part of a box that is in the image. */
-function withinImage({ left, top, width, height }: Box, imageWidth: number, imageHeight: number): Box {
-  const [x, y] = [Math.max(left, 0), Math.max(top, 0)];
-  return { left: x, top: y, width: Math.min(left + width, imageWidth) - x, height: Math.min(top + height, imageHeight) - y };
 }
 
 /** The button of each box. A removed button passes the focus to the first, or to the layer until there is a box. */

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 
 import { decodeBoxes } from "../../src/faces/anchors";
-import { iou, mergeAgreeing, suppressOverlaps } from "../../src/faces/box";
+import { clipped, iou, mergeAgreeing, suppressOverlaps } from "../../src/faces/box";
 import { brightened } from "../../src/faces/brightness";
 import { Look, regionsAround } from "../../src/faces/look";
 import { vectors } from "../vectors";
@@ -23,6 +23,11 @@ test("a crop of a dark image is stretched until the image's brightest pixels are
 test("IoU is intersection over union", () => {
   expect(iou(box(0, 0, 10), box(5, 0, 10))).toBeCloseTo(50 / 150, 12);
   expect(iou(box(0, 0, 10), box(10, 0, 10))).toBe(0);
+});
+
+test("a box is clipped to the image, and keeps a pixel", () => {
+  expect(clipped({ left: -5, top: 10, width: 20, height: 40 }, 50, 30)).toEqual({ left: 0, top: 10, width: 15, height: 20 });
+  expect(clipped(box(90, 90, 5), 50, 30)).toEqual({ left: 49, top: 29, width: 1, height: 1 });
 });
 
 test("the box with the best score of each face stays, and the largest comes first", () => {
