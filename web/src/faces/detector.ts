@@ -14,16 +14,16 @@ const NMS_IOU = 0.3;
 /** How a still image is looked at. All as in mien.faces.network. */
 const FIRST_PX = 320;
 const CLOSER = [
-  { side: 640, restHint: 0.005 },
-  { side: 1280, restHint: 0.01 },
+  { side: 640, hint: 0.005 },
+  { side: 1280, hint: 0.006 },
 ];
 const TILTED = { side: 416, degrees: [30, -30] };
 const LARGEST_PX = 1280;
-const SURE = 0.8;
+const MIN_STEP = 1.25;
+const SURE = 0.6;
 const LARGE = 0.15;
-const CLOSER_HINT = 0.005;
 const SEEN = 0.5;
-const TILTED_HINT = 0.01;
+const TILTED_HINT = 0.02;
 const KNOWN = 0.9;
 
 /** Of a face that fills the image. As in mien.faces.network. */
@@ -79,13 +79,12 @@ export class Detector {
     const isLarge = ({ width, height }: Box) => Math.sqrt(width * height) >= LARGE * longer;
     const large = boxesFrom(first.faces, SURE).filter(isLarge);
     const looks = [first];
-    for (const { side, restHint } of CLOSER) {
+    for (const { side, hint } of CLOSER) {
       const before = looks.at(-1)!;
-      if (before.side >= copySide(copy, LARGEST_PX)) break;
+      if (MIN_STEP * before.side >= copySide(copy, LARGEST_PX)) break;
       const seen = [...large, ...boxesFrom(before.faces, SEEN)];
-      const hinted = () => before.areas(before.smallest, large.length ? restHint : CLOSER_HINT, seen);
-      const isWhole = before === first && !large.length;
-      looks.push(await this.proposer.look(copy, copySide(copy, side), isWhole ? undefined : hinted()));
+      const areas = before === first && !large.length ? undefined : before.areas(before.smallest, hint, seen);
+      looks.push(await this.proposer.look(copy, copySide(copy, side), areas));
     }
     const proposals = looks.map(({ faces }) => faces);
     const known = [...large, ...boxesFrom(mergeAgreeing(proposals, AGREEING_IOU), KNOWN)];
