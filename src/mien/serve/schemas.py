@@ -58,9 +58,7 @@ class PredictParameters(BaseModel):
 
 
 class BoxResponse(BaseModel):
-    """Where a face is, in pixels of the upright image. Parts of it may lie outside."""
-
-    model_config: ClassVar[ConfigDict] = ConfigDict(from_attributes=True)
+    """Where a face is, in pixels of the upright image."""
 
     left: int
     top: int
@@ -71,12 +69,14 @@ class BoxResponse(BaseModel):
 class FaceResponse(BaseModel):
     """The expression that the model predicts for one face. It says nothing about what the person feels."""
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(from_attributes=True)
-
     source: str = Field(description="'image 3': the third file")
     box: BoxResponse | None = Field(default=None, description="missing with crops")
     detection_score: float | None = Field(
         default=None, description="the detector's own score, not calibrated; missing with crops"
+    )
+    landmarks: dict[str, tuple[float, float]] | None = Field(
+        default=None,
+        description="eyes, nose and corners of the mouth, x and y in pixels; missing with crops and the Haar cascade",
     )
     output: str | None = Field(default=None, description="the output that answered; missing if it has no name")
     answer: str = Field(description="what people would say: an expression, 'unsure' or 'not a face'; else as `top`")
@@ -118,7 +118,7 @@ class ImageResponse(BaseModel):
         hint = detected.hint
         return cls(
             image=ImageSize(width=detected.width, height=detected.height),
-            faces=[FaceResponse.model_validate(each) for each in predictions],
+            faces=[FaceResponse.model_validate(each.to_dict()) for each in predictions],
             faces_found=detected.found,
             hint=None if hint is None else f"{hint[0].upper()}{hint[1:]}",
             hint_code=None if hint is None else hint.code,
