@@ -34,7 +34,7 @@ from mien.data.synthetic import render_faces
 from mien.evaluation.estimates import evaluate_predictions
 from mien.evaluation.ferplus import majority_accuracy
 from mien.evaluation.predictions import Predictions
-from mien.evaluation.robustness import RobustnessReport, fingerprint_of_samples, measure_robustness, write_robustness
+from mien.evaluation.robustness import RobustnessReport, measure_robustness, write_robustness
 from mien.evaluation.temperature import cross_fit_temperature
 from mien.files import file_sha256, write_text
 from mien.inference.predictor import Predictor
@@ -71,10 +71,7 @@ def make(run: RunFolder, name: str, faces: Dataset, folder: RunFolder, made_by: 
         write_evaluation(Path(elsewhere), scores, evaluation, title=name, metadata={}, class_counts={})
         shutil.copy(Path(elsewhere) / "metrics.json", folder.path / "metrics.json")
     data_print = faces.fingerprint_for_predictions("validation")
-    rows = fingerprint_of_samples(data_print, validation.rows, validation.labels, validation.classes)
-    measured = measure_robustness(
-        model.probabilities, np.asarray(validation.images), validation.labels, samples_fingerprint=rows
-    )
+    measured = measure_robustness(model.probabilities, np.asarray(validation.images), validation.labels)
     data = "FER2013, PublicTest as validation"
     write_robustness(folder.path, RobustnessReport(name, data, "validation", measured, data_fingerprint=data_print))
     drawn = render_faces(np.arange(FACES), seed=SEED)

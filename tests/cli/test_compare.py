@@ -1,4 +1,4 @@
-"""Oracles: mien.evaluation.paired_tests on the same scores; the page as it stands on disk."""
+"""Oracles: mien.evaluation.paired_tests on the same predictions; the page as it stands on disk."""
 
 import json
 import re
@@ -29,8 +29,8 @@ def scored(faces):
 
 @pytest.fixture
 def folders(scored, tmp_path):
-    for name, scores in zip(("weak", "strong", "third"), scored, strict=True):
-        write_predictions(tmp_path / name / "predictions_validation.npz", scores)
+    for name, predictions in zip(("weak", "strong", "third"), scored, strict=True):
+        write_predictions(tmp_path / name / "predictions_validation.npz", predictions)
     return tmp_path / "weak", tmp_path / "strong", tmp_path / "third"
 
 
@@ -138,16 +138,16 @@ def large_run(tiny_recipe, face_folder, tmp_path):
 
 
 def test_models_of_two_sizes_are_compared_on_the_same_faces(mien, tiny_run, large_run, face_folder, tmp_path):
-    """Oracle: the comparison of what both wrote; the model that made the scores sees its own size in its report."""
+    """Oracle: the comparison of what both wrote; the model sees its own size."""
     for name, run in (("small", tiny_run), ("large", large_run)):
         evaluated = mien("evaluate", run.path, "--data", face_folder, "--out", tmp_path / name)
         assert evaluated.code == 0, evaluated.err
     folders = [tmp_path / "small", tmp_path / "large"]
-    scores = [read_predictions(folder / "predictions_validation.npz") for folder in folders]
-    assert scores[0].data_fingerprint == scores[1].data_fingerprint
+    predictions = [read_predictions(folder / "predictions_validation.npz") for folder in folders]
+    assert predictions[0].data_fingerprint == predictions[1].data_fingerprint
     compared = mien("compare", *folders, "--data", face_folder, "--out", tmp_path / "compared", "--json")
     assert compared.code == 0, compared.err
-    expected = compare_predictions(*scores, names=tuple(map(str, folders))).to_dict()
+    expected = compare_predictions(*predictions, names=tuple(map(str, folders))).to_dict()
     assert {name: json.loads(compared.out)[0][name] for name in expected} == expected
     page = (tmp_path / "compared" / "report.html").read_text(encoding="utf-8")
     assert 'id="shows-faces"' in page
@@ -176,16 +176,16 @@ def test_both_scores_without_rows_that_copies_spoil(mien, scored, faces, tmp_pat
         'kind = "leak", reason = "r", source = "s"}]\n'
     )
     files = []
-    for name, scores in zip(("weak", "strong"), scored[:2], strict=True):
-        write_predictions(tmp_path / f"{name}.npz", replace(scores, data_fingerprint=""))
+    for name, predictions in zip(("weak", "strong"), scored[:2], strict=True):
+        write_predictions(tmp_path / f"{name}.npz", replace(predictions, data_fingerprint=""))
         files += ["--predictions", tmp_path / f"{name}.npz"]
     given = ("--data", tmp_path / "leaky.parquet", "--clean", clean, "--out", tmp_path / "out")
     answer = mien("compare", *files, *given, "--json")
     assert answer.code == 0, answer.err
     subsets = json.loads(answer.out)[0]["subsets"]
     count = len(scored[0])
-    for side, scores in zip(("first", "second"), scored, strict=False):
-        right = scores.probabilities.argmax(axis=1) == scores.labels
+    for side, predictions in zip(("first", "second"), scored, strict=False):
+        right = predictions.probabilities.argmax(axis=1) == predictions.labels
         kept = [np.ones(count, dtype=bool), np.arange(count) >= 2, np.arange(count) != 1]
         assert [part[side]["count"] for part in subsets] == [count, count - 2, count - 1]
         assert [part[side]["accuracy"]["value"] for part in subsets] == pytest.approx([right[k].mean() for k in kept])

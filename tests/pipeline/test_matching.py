@@ -36,8 +36,8 @@ def test_faces_come_in_the_order_of_the_scores(faces, scored):
 def test_of_two_schemes_with_the_same_classes_the_one_that_fits_the_rows_is_taken(name, faces, scored):
     merged = faces.with_scheme(SCHEMES[name])
     part = merged.of_split("validation")
-    scores = scored(part.labels, merged.classes, part.rows)
-    assert faces_of_predictions(faces, scores).rows.tolist() == merged.rows.tolist()
+    predictions = scored(part.labels, merged.classes, part.rows)
+    assert faces_of_predictions(faces, predictions).rows.tolist() == merged.rows.tolist()
     with raises(DataError, "samples-differ" if name == "binary-with-disgust" else "labels-differ"):
         faces_of_predictions(faces, scored(1 - part.labels, merged.classes, part.rows))
 
@@ -57,9 +57,9 @@ def test_a_model_that_did_not_make_the_scores_is_refused(faces, tiny_run):
     assert check_model(model, replace(part, split=np.full(40, "test")), made(3.0)) is None, "it may not be asked"
     changed = made(1.0)
     changed.probabilities[7] = np.roll(changed.probabilities[7], 1)
-    for scores in (changed, made(3.0)):
+    for predictions in (changed, made(3.0)):
         with raises(DataError, "model-did-not-predict"):
-            check_model(model, part, scores)
+            check_model(model, part, predictions)
     # Predictions of one view, and of several.
     assert check_model(model, part, replace(made(1.0), note="at temperature 1")) == 1.0
     over_views = replace(made(5.0), note="the mean over 10 views of each face, at temperature 1")
@@ -77,13 +77,13 @@ def test_scores_know_their_data_at_every_size(faces, scored, tmp_path):
     usual, large = read_data(tree).faces, read_data(tree, size_px=64).faces
     assert large.images.shape[1:] == (64, 64)
     part = large.of_split("validation")
-    scores = scored(part.labels, large.classes, part.rows, fingerprint=large.fingerprint)
+    predictions = scored(part.labels, large.classes, part.rows, fingerprint=large.fingerprint)
     for data in (usual, large):
-        check_fingerprint(data, scores)
-        assert match_faces(faces_of_predictions(data, scores), scores).rows.tolist() == part.rows.tolist()
+        check_fingerprint(data, predictions)
+        assert match_faces(faces_of_predictions(data, predictions), predictions).rows.tolist() == part.rows.tolist()
     # As versions before made it of the faces at the model's own size.
-    earlier = replace(scores, data_fingerprint=replace(large).fingerprint)
-    assert earlier.data_fingerprint != scores.data_fingerprint
+    earlier = replace(predictions, data_fingerprint=replace(large).fingerprint)
+    assert earlier.data_fingerprint != predictions.data_fingerprint
     check_fingerprint(large, earlier)
     with raises(DataError, "data-differs"):
         check_fingerprint(usual, earlier)
@@ -94,14 +94,14 @@ def test_scores_of_the_test_split_want_the_data_that_has_it(faces, scored):
     faces = replace(faces, rows=faces.rows + 1000)
     without = faces.subset(np.flatnonzero(faces.split != "test"))
     part = without.of_split("validation")
-    scores = scored(part.labels, without.classes, part.rows, fingerprint=without.fingerprint)
-    check_fingerprint(faces, scores)
+    predictions = scored(part.labels, without.classes, part.rows, fingerprint=without.fingerprint)
+    check_fingerprint(faces, predictions)
     for split, found in (("test", faces.fingerprint), ("validation", faces.fingerprint_without_test)):
         with raises(DataError, "data-differs") as caught:
-            check_fingerprint(faces, replace(scores, split=split, data_fingerprint="sha256:other"))
+            check_fingerprint(faces, replace(predictions, split=split, data_fingerprint="sha256:other"))
         assert f"found {found[:19]}" in str(caught.value)
     with raises(DataError, "data-differs"):
-        check_fingerprint(faces, replace(scores, split="test"))
+        check_fingerprint(faces, replace(predictions, split="test"))
 
 
 def test_a_robustness_file_of_another_model_or_split_is_left_out(faces, scored, tiny_run, tmp_path):
@@ -111,18 +111,18 @@ def test_a_robustness_file_of_another_model_or_split_is_left_out(faces, scored, 
     result = RobustnessResult(("blur", "noise"), shares, one, one, 7, 0)
     folder = tmp_path / "measured"
     write_robustness(folder, RobustnessReport(str(tiny_run.path), "faces.parquet", "validation", result))
-    scores = scored([0, 1, 2, 3, 4, 5, 6], faces.classes)
+    predictions = scored([0, 1, 2, 3, 4, 5, 6], faces.classes)
     for name in (str(tiny_run.model), str(tiny_run.path), None):
-        found = find_robustness([tmp_path, folder / "robustness.json"], scores, name)
+        found = find_robustness([tmp_path, folder / "robustness.json"], predictions, name)
         assert (found.model, found.data, found.split) == (str(tiny_run.path), "faces.parquet", "validation")
         for value in (tiny_run.path, "7 ", "validation", "faces.parquet"):
             assert str(value) in found.description
-    for other, name in ((replace(scores, split="train"), None), (scores, "runs/other")):
+    for other, name in ((replace(predictions, split="train"), None), (predictions, "runs/other")):
         refused = find_robustness([folder], other, name)
         assert refused.code == "robustness-other"
         assert str(folder / "robustness.json") in refused
-    assert find_robustness([tmp_path / "none"], scores, None).code == "robustness-not-measured"
-    assert find_robustness([tmp_path], replace(scores, split="test"), None).code == "robustness-of-test"
+    assert find_robustness([tmp_path / "none"], predictions, None).code == "robustness-not-measured"
+    assert find_robustness([tmp_path], replace(predictions, split="test"), None).code == "robustness-of-test"
 
 
 def test_a_robustness_file_of_other_data_or_of_a_model_since_replaced_is_left_out(faces, scored, tmp_path):
@@ -132,11 +132,11 @@ def test_a_robustness_file_of_other_data_or_of_a_model_since_replaced_is_left_ou
     def measured(clean, fingerprint, count=7):
         one = Estimate(clean, 0.0, 1.0)
         result = RobustnessResult(("blur", "noise"), shares, one, one, count, 0)
-        write_robustness(tmp_path, RobustnessReport("m", "d", "validation", result, None, fingerprint))
-        return getattr(find_robustness([tmp_path], scores, None), "code", "shown")
+        write_robustness(tmp_path, RobustnessReport("m", "d", "validation", result, fingerprint))
+        return getattr(find_robustness([tmp_path], predictions, None), "code", "shown")
 
     labels = np.arange(7)
-    scores = Predictions(labels, labels, np.eye(7), faces.classes, "validation", "sha256:one")
+    predictions = Predictions(labels, labels, np.eye(7), faces.classes, "validation", "sha256:one")
     assert measured(1.0, "sha256:one") == "shown"
     assert measured(1.0, "") == "shown", "an older mien did not write it"
     assert measured(1.0, "sha256:two") == "robustness-other"

@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 
 from mien.api.inputs import Data, Model, data_name, read
 from mien.errors import DataError
-from mien.evaluation.robustness import (
-    RobustnessReport,
-    check_baseline,
-    fingerprint_of_samples,
-    measure_robustness,
-    read_robustness,
-    relative_to,
-)
+from mien.evaluation.robustness import RobustnessReport, measure_robustness
 from mien.inference.predictor import Predictor, load
 from mien.pipeline.split_predictions import with_model_classes
 
@@ -25,7 +16,6 @@ def robustness(
     data: Data,
     split: str = "validation",
     *,
-    baseline: str | os.PathLike[str] | None = None,
     limit: int | None = None,
     seed: int = 0,
 ) -> RobustnessReport:
@@ -35,18 +25,16 @@ def robustness(
         model: a loaded model, a run folder, a ``.onnx`` file, or a name of :func:`list_models`.
         data: labelled faces.
         split: validation or train; only :func:`evaluate` uses the test split.
-        baseline: the ``robustness.json`` of another model, or its folder, for the mean corruption error.
         limit: use at most so many randomly chosen samples.
         seed: of the corruptions and of ``limit``.
 
     Raises:
-        DataError: the test split; no such split; a baseline that was measured otherwise.
+        DataError: the test split; no such split.
     """
     if split == "test":
         raise DataError(
             "Robustness is measured on validation or train. Only mien evaluate uses the test split.", code="split-test"
         )
-    other = read_robustness(baseline) if baseline is not None else None
     predictor = (model if isinstance(model, Predictor) else load(model)).for_labels()
     result = read(data, *predictor.manifest.input.stored_as)
     faces = with_model_classes(predictor, result.faces).of_split(split)
@@ -54,18 +42,12 @@ def robustness(
         chosen = np.random.default_rng(seed).choice(len(faces), limit, replace=False)
         faces = faces.subset(np.sort(chosen))
     fingerprint = result.faces.fingerprint_for_predictions(split)
-    samples_fingerprint = fingerprint_of_samples(fingerprint, faces.rows, faces.labels, faces.classes)
-    if other is not None:
-        # Before minutes are spent on what could not be compared.
-        check_baseline(other, str(baseline), samples_fingerprint, seed)
     measured = measure_robustness(
         predictor.probabilities,
         faces.images,
         faces.labels,
         seed=seed,
-        samples_fingerprint=samples_fingerprint,
         groups=faces.groups,
     )
-    relative = relative_to(other, measured, str(baseline)) if other is not None else None
     name = predictor.manifest.full_name if isinstance(model, Predictor) else str(model)
-    return RobustnessReport(name, data_name(data), split, measured, relative, fingerprint)
+    return RobustnessReport(name, data_name(data), split, measured, fingerprint)

@@ -27,13 +27,6 @@ def robustness(
     split: Annotated[
         str, typer.Option("--split", help="validation or train. Only mien evaluate uses test.", metavar="SPLIT")
     ] = "validation",
-    baseline: Annotated[
-        Path | None,
-        typer.Option(
-            help="The robustness.json of another model, or its folder, for the mean corruption error.",
-            metavar="PATH",
-        ),
-    ] = None,
     out: Annotated[Path | None, typer.Option(help="Write robustness.json to this folder.", metavar="DIR")] = None,
     limit: Annotated[
         int | None, typer.Option(min=1, help="Use at most N randomly chosen samples.", metavar="N")
@@ -51,7 +44,7 @@ def robustness(
     if out is not None and out.is_file():
         raise RunError(f"{out} is a file; --out must name a folder.", code="out-is-file")
     check_overwrite(out, [NAME], overwrite)
-    result = measure(model, source, split, baseline=baseline, limit=limit, seed=seed)
+    result = measure(model, source, split, limit=limit, seed=seed)
     if out is not None:
         notice(f"written: {write_robustness(out, result)}")
     if json:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,7 +15,7 @@ import numpy.typing as npt
 from mien.errors import DataError
 from mien.evaluation.corruptions import CORRUPTIONS, STRENGTHS, corrupt_in_parts
 from mien.evaluation.intervals import bootstrap_mean
-from mien.evaluation.results import Estimate, json_ready
+from mien.evaluation.results import Estimate
 from mien.files import write_text
 from mien.progress import track
 from mien.sample_groups import Groups
@@ -36,7 +34,6 @@ class RobustnessResult:
         mean_accuracy: mean over all corruptions and strengths, with an interval over faces or groups.
         faces: number of faces.
         seed: of the corruptions.
-        samples_fingerprint: of :func:`fingerprint_of_samples`, by which results are comparable; ``""`` if unknown.
         groups: number of groups that the intervals draw; None where they draw faces.
     """
 
@@ -46,7 +43,6 @@ class RobustnessResult:
     mean_accuracy: Estimate
     faces: int
     seed: int
-    samples_fingerprint: str = ""
     groups: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -54,7 +50,6 @@ class RobustnessResult:
         return {
             "faces": self.faces,
             "seed": self.seed,
-            "samples_fingerprint": self.samples_fingerprint,
             "clean_accuracy": self.clean_accuracy.to_dict(),
             "mean_accuracy": self.mean_accuracy.to_dict(),
             **({} if self.groups is None else {"groups": self.groups}),
@@ -71,7 +66,6 @@ class RobustnessResult:
             mean_accuracy=Estimate(**content["mean_accuracy"]),
             faces=int(content["faces"]),
             seed=int(content["seed"]),
-            samples_fingerprint=str(content.get("samples_fingerprint", content.get("rows_fingerprint", ""))),
             groups=content.get("groups"),
         )
         if (
@@ -82,23 +76,6 @@ class RobustnessResult:
         return result
 
 
-@dataclass(frozen=True)
-class CorruptionErrors:
-    """Errors relative to a baseline's, 1 where both err as often.
-
-    Attributes:
-        of: each corruption's error, summed over strengths, divided by the baseline's.
-        mean: their mean, Hendrycks & Dietterich's mCE (which they print times 100).
-    """
-
-    of: dict[str, float]
-    mean: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
-        return {"mean": self.mean, "of": self.of}
-
-
 def measure_robustness(
     predict: Predict,
     images: npt.NDArray[np.uint8],
@@ -106,7 +83,6 @@ def measure_robustness(
     *,
     corruptions: Sequence[str] = tuple(CORRUPTIONS),
     seed: int = 0,
-    samples_fingerprint: str = "",
     groups: Groups | None = None,
 ) -> RobustnessResult:
     """Measure a model under every corruption at every strength: 5 K + 1 passes over the faces.
@@ -117,7 +93,6 @@ def measure_robustness(
         labels: int64 (N,), 0..C-1.
         corruptions: K names of :data:`mien.evaluation.corruptions.CORRUPTIONS`.
         seed: of the corruptions and of the resampling.
-        samples_fingerprint: of :func:`fingerprint_of_samples`.
         groups: int64 (N,), faces of one number, such as those of a person, are drawn together; None: each by itself.
 
     Raises:
@@ -142,45 +117,11 @@ def measure_robustness(
         mean_accuracy=bootstrap_mean(right.mean(axis=(0, 1)), seed=seed, groups=groups),
         faces=len(images),
         seed=seed,
-        samples_fingerprint=samples_fingerprint,
         groups=None if groups is None else len(np.unique(groups)),
     )
 
 
-def fingerprint_of_samples(
-    data_fingerprint: str, sample_ids: npt.NDArray[np.int64], labels: npt.NDArray[np.int64], classes: Sequence[str]
-) -> str:
-    """SHA-256 of which faces of which data, and under which classes, as ``"sha256:..."``; not of their pixels.
-
-    Args:
-        data_fingerprint: ``Dataset.fingerprint_for_predictions`` of the data.
-        sample_ids: int64 (N,), ``Dataset.rows``.
-        labels: int64 (N,), true classes, 0..C-1.
-        classes: C names; in which order does not matter.
-    """
-    lines = [f"{each} {classes[label]}" for each, label in zip(sample_ids.tolist(), labels.tolist(), strict=True)]
-    content = "\n".join([data_fingerprint, *sorted(classes), *lines])
-    return f"sha256:{hashlib.sha256(content.encode()).hexdigest()}"
-
-
 NAME = "robustness.json"
-
-
-@dataclass(frozen=True)
-class RelativeRobustness:
-    """Errors relative to a baseline's.
-
-    Attributes:
-        baseline: the baseline's file.
-        model: the baseline's model, as ``mien robustness`` was told; ``""`` where unknown.
-        clean_accuracy: of the baseline, on the faces as they are; NaN where unknown.
-        errors: of the result, relative to the baseline's.
-    """
-
-    baseline: str
-    model: str
-    clean_accuracy: float
-    errors: CorruptionErrors
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,7 +131,6 @@ class RobustnessReport:
     Attributes:
         model, data, split: what was measured, as ``mien robustness`` was told.
         result: what was found.
-        relative: against a baseline; None without.
         data_fingerprint: of the data as it was read; ``""`` where unknown.
     """
 
@@ -198,32 +138,24 @@ class RobustnessReport:
     data: str
     split: str
     result: RobustnessResult
-    relative: RelativeRobustness | None = None
     data_fingerprint: str = ""
 
     def __str__(self) -> str:
         """Accuracy in percent under each corruption at each strength, as a table of text."""
-        result, relative = self.result, self.relative
+        result = self.result
         clean, corrupted = (
             f"{each.value:.1%} ({each.low:.1%} to {each.high:.1%})"
             for each in (result.clean_accuracy, result.mean_accuracy)
         )
         groups = "" if result.groups is None else f"; intervals draw {result.groups:,} groups"
-        headers = [f"{strength}" for strength in STRENGTHS] + ["mean"]
+        heads = [*map(str, STRENGTHS), "mean"]
         lines = [
             f"Clean accuracy {clean}, corrupted {corrupted}, on {result.faces:,} samples{groups}",
             "",
-            f"{'accuracy % at strength':24}" + "".join(f"{each:>7}" for each in headers)
-            + ("" if relative is None else "  error / baseline's"),
-        ]  # fmt: skip
+            f"{'accuracy % at strength':24}" + "".join(f"{each:>7}" for each in heads),
+        ]
         for name, accuracies in zip(result.corruptions, result.accuracy, strict=True):
-            cells = "".join(f"{100 * each:7.1f}" for each in (*accuracies, accuracies.mean()))
-            lines.append(f"{name:24}{cells}" + ("" if relative is None else f"{relative.errors.of[name]:20.3f}"))
-        if relative is not None:
-            lines += [
-                "",
-                f"Mean corruption error relative to the baseline: {relative.errors.mean:.3f} (1 is equally robust)",
-            ]
+            lines.append(f"{name:24}" + "".join(f"{100 * each:7.1f}" for each in (*accuracies, accuracies.mean())))
         return "\n".join(lines)
 
     @property
@@ -233,64 +165,13 @@ class RobustnessReport:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready; :func:`read_robustness` reads it again."""
-        content = {
+        return {
             "model": self.model,
             "data": self.data,
             "data_fingerprint": self.data_fingerprint,
             "split": self.split,
             **self.result.to_dict(),
         }
-        if self.relative is not None:
-            content["relative_to"] = {
-                "baseline": self.relative.baseline,
-                "model": self.relative.model,
-                "clean_accuracy": json_ready(self.relative.clean_accuracy),
-                **self.relative.errors.to_dict(),
-            }
-        return content
-
-
-def check_baseline(baseline: RobustnessReport, file: str, samples_fingerprint: str, seed: int) -> None:
-    """Refuse a baseline for what is about to be measured under every corruption.
-
-    Args:
-        baseline: its measurement.
-        file: where it was read, for the message.
-        samples_fingerprint: of :func:`fingerprint_of_samples`.
-        seed: of the corruptions.
-
-    Raises:
-        DataError: other faces, another seed, other corruptions, or a corruption under which the baseline never errs.
-    """
-    found = baseline.result
-    if (samples_fingerprint, seed) != (found.samples_fingerprint, found.seed):
-        raise DataError(
-            f"{file}: the baseline was measured on other faces or with another seed ({found.faces} faces, seed "
-            f"{found.seed}); measure both on the same.",
-            code="baseline-faces-differ",
-        )
-    if found.corruptions != tuple(CORRUPTIONS):
-        raise DataError(
-            f"{file}: the baseline was measured under other corruptions; measure it again.",
-            code="baseline-corruptions-differ",
-        )
-    for name, accuracies in zip(found.corruptions, found.accuracy, strict=True):
-        if (accuracies == 1).all():
-            raise DataError(
-                f"{file}: the baseline makes no error under {name}, so relative errors are undefined.",
-                code="baseline-without-errors",
-            )
-
-
-def relative_to(baseline: RobustnessReport, result: RobustnessResult, file: str) -> RelativeRobustness:
-    """Errors relative to those of a baseline of :func:`check_baseline`: Hendrycks & Dietterich, ICLR 2019, section 4.2.
-
-    For a corruption c, CE_c = sum over strengths of the errors / the same sum of the baseline; mCE is their mean.
-    """
-    errors, of_baseline = ((1 - each.accuracy).sum(axis=1) for each in (result, baseline.result))
-    ratios = errors / of_baseline
-    relative = CorruptionErrors(dict(zip(result.corruptions, ratios.tolist(), strict=True)), float(ratios.mean()))
-    return RelativeRobustness(file, baseline.model, baseline.result.clean_accuracy.value, relative)
 
 
 def write_robustness(folder: Path, measurement: RobustnessReport) -> Path:
@@ -306,8 +187,7 @@ def read_robustness(path: str | os.PathLike[str]) -> RobustnessReport:
         content = json.loads(path.read_text(encoding="utf-8"))
         result = RobustnessResult.from_dict(content)
         model, data, split = (str(content.get(name, "unknown")) for name in ("model", "data", "split"))
-        relative = _relative(content["relative_to"]) if content.get("relative_to") else None
-        return RobustnessReport(model, data, split, result, relative, str(content.get("data_fingerprint", "")))
+        return RobustnessReport(model, data, split, result, str(content.get("data_fingerprint", "")))
     except FileNotFoundError:
         raise DataError(
             f"{path} does not exist. Make it with: mien robustness ... --out DIR", code="robustness-missing"
@@ -316,11 +196,3 @@ def read_robustness(path: str | os.PathLike[str]) -> RobustnessReport:
         raise DataError(f"{path} cannot be read: {error.strerror}.", code="file-unreadable") from None
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise DataError(f"{path} is not a {NAME}. Make it with mien robustness.", code="robustness-invalid") from None
-
-
-def _relative(content: Any) -> RelativeRobustness:
-    errors = CorruptionErrors(dict(content["of"]), float(content["mean"]))
-    clean = content.get("clean_accuracy")
-    return RelativeRobustness(
-        content["baseline"], content.get("model", ""), math.nan if clean is None else clean, errors
-    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -11,15 +10,14 @@ from mien.errors import Notice
 from mien.evaluation.accuracy_by import AccuracyBy, accuracy_by
 from mien.evaluation.corruptions import STRENGTHS
 from mien.evaluation.image_statistics import brightness, contrast, sharpness, vote_entropy
-from mien.evaluation.robustness import RelativeRobustness, RobustnessReport
+from mien.evaluation.robustness import RobustnessReport
 from mien.page.blocks import Block, CaptionedChart, ChartRow, Column, Section, Table, Text
 from mien.page.charts.error_analysis import (
     accuracy_by_chart,
-    corruption_errors_chart,
     robustness_chart,
     robustness_curves_chart,
 )
-from mien.page.wording import decimal, interval_text, percent
+from mien.page.wording import interval_text, percent
 from mien.reporting.context import ReportContext, Skipped
 
 
@@ -73,13 +71,13 @@ def robustness_section(context: ReportContext) -> Section | Skipped:
 
 
 def show_robustness(measurement: RobustnessReport, grouped: bool = False) -> Section:
-    """Accuracy under every corruption at every strength, and errors relative to a baseline if there is one.
+    """Accuracy under every corruption at every strength.
 
     Args:
         measurement: what is shown.
         grouped: whether the samples have groups, which the intervals of the measurement should have drawn.
     """
-    result, relative = measurement.result, measurement.relative
+    result = measurement.result
     clean, mean = result.clean_accuracy, result.mean_accuracy
     words = (
         f"Accuracy on {result.faces:,} clean faces: {percent(clean.value)} ({interval_text('accuracy', clean)}). Mean "
@@ -104,19 +102,11 @@ def show_robustness(measurement: RobustnessReport, grouped: bool = False) -> Sec
         ),
         _table(measurement),
     ]
-    if relative is not None:
-        blocks += _relative_blocks(relative, clean.value)
-    else:
-        advice = (
-            "No baseline was given. mien robustness --baseline gives the mean corruption error relative to another "
-            "model."
-        )
-        blocks.append(Text(Notice(advice, code="baseline-not-given"), soft=True))
     return Section("robustness", "Robustness", tuple(blocks))
 
 
 def _table(measurement: RobustnessReport) -> Table:
-    result, relative = measurement.result, measurement.relative
+    result = measurement.result
     columns = [
         Column("corruption", "text"), *(Column(f"strength {each}", "percent") for each in STRENGTHS),
         Column("mean", "percent"),
@@ -125,35 +115,4 @@ def _table(measurement: RobustnessReport) -> Table:
         (name, *accuracies.tolist(), float(accuracies.mean()))
         for name, accuracies in zip(result.corruptions, result.accuracy, strict=True)
     ]
-    if relative is not None:
-        columns.append(Column("error / baseline"))
-        rows = [(*row, relative.errors.of[row[0]]) for row in rows]
     return Table("robustness", tuple(columns), rows, shown=0)
-
-
-def _relative_blocks(relative: RelativeRobustness, clean: float) -> list[Block]:
-    """The mean corruption error, and what it is relative to."""
-    baseline = f"the model {relative.model} ({relative.baseline})" if relative.model else relative.baseline
-    on_clean = (
-        ""
-        if math.isnan(relative.clean_accuracy)
-        else f" On clean faces its accuracy is {percent(relative.clean_accuracy)}; this model: {percent(clean)}."
-    )
-    ratio = relative.errors.mean
-    sense = "fewer errors than" if ratio < 1 else "more errors than" if ratio > 1 else "as many errors as"
-    return [
-        Text(
-            f"Mean corruption error relative to a baseline: {decimal(ratio)}, {sense} the baseline. The baseline is "
-            f"{baseline}, measured on the same faces.{on_clean}"
-        ),
-        CaptionedChart(
-            corruption_errors_chart(relative.errors),
-            "Errors under each corruption, summed over its strengths, in % of the errors of the baseline. Left of the "
-            "line the model makes fewer errors.",
-        ),
-        Text(
-            "Their mean is the mCE of ImageNet-C (Hendrycks & Dietterich 2019), which multiplies it by 100. A model "
-            "that is better on clean faces also has a lower mCE.",
-            soft=True,
-        ),
-    ]

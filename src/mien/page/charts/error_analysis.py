@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,7 @@ from mien.evaluation.accuracy_by import AccuracyBy
 from mien.evaluation.corruptions import STRENGTHS
 from mien.evaluation.error_analysis import ConfusedPair, Dendrogram, MergedPair
 from mien.evaluation.results import Estimate
-from mien.evaluation.robustness import CorruptionErrors, RobustnessResult
+from mien.evaluation.robustness import RobustnessResult
 from mien.page.charts.curves import PANEL_COLUMNS
 from mien.page.charts.svg import COLOURS, INK, Chart, make_chart, make_panels, readable_on, shorten
 
@@ -132,14 +131,6 @@ def robustness_curves_chart(result: RobustnessResult) -> Chart:
     return make_panels("robustness-curves", panels, columns=PANEL_COLUMNS, height_inches=0.5 + 1.05 * rows)
 
 
-def corruption_errors_chart(errors: CorruptionErrors) -> Chart:
-    """Errors under each corruption in % of the errors of the baseline, the smallest first."""
-    ordered = sorted(errors.of.items(), key=lambda each: each[1])
-    estimates = [Estimate(ratio, math.nan, math.nan) for _, ratio in ordered]
-    names = [f"{name}  {100 * ratio:.0f}" for name, ratio in ordered]
-    return _bars("corruption-errors", names, estimates, None, "errors, % of the baseline", COLOURS[5], line=100.0)
-
-
 def _half(name: str) -> str:
     """One of two names on a line."""
     return shorten(name, 14)
@@ -152,9 +143,8 @@ def _bars(
     notes: Sequence[str] | None,
     label: str,
     colour: str,
-    line: float | None = None,
 ) -> Chart:
-    """Bars from 0 to each estimate in percent with its interval, a note at its end, and a dotted reference line."""
+    """Bars from 0 to each estimate in percent with its interval, and a note at its end."""
 
     def draw(axes: Axes) -> None:
         at = np.arange(len(labels))
@@ -164,8 +154,6 @@ def _bars(
             ends = [100 * np.nanmax([each.high, each.value]) for each in estimates]
             for height, end, note in zip(at, ends, notes, strict=True):
                 axes.annotate(note, (end, height), (4, 0), textcoords="offset points", va="center", fontsize=7)
-        if line is not None:
-            axes.axvline(line, color=INK, linewidth=0.9, linestyle=":")
         axes.set_yticks(at, labels)
         axes.tick_params(axis="y", length=0)
         axes.margins(x=0.1)
