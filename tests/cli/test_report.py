@@ -1,4 +1,4 @@
-"""Oracles: the page as a parser reads it; the files beside it against metrics.json and the scores."""
+"""Oracles: the page as a parser reads it; the files beside it against metrics.json and the predictions."""
 
 import csv
 import json
@@ -58,8 +58,8 @@ def test_a_run_with_its_data_becomes_a_page_and_its_files(mien, tiny_run, parque
     assert [line["class"] for line in lines[:-2]] == [each["name"] for each in measured]
     assert [float(line["recall"]) for line in lines[:-2]] == [each["recall"] for each in measured]
     table = json.loads((tmp_path / "out" / "tables" / "confused-pairs.json").read_text())
-    scores = read_predictions(tiny_run.predictions("validation"))
-    assert sum(line["samples"] for line in table) == (scores.probabilities.argmax(1) != scores.labels).sum()
+    predictions = read_predictions(tiny_run.predictions("validation"))
+    assert sum(line["samples"] for line in table) == (predictions.probabilities.argmax(1) != predictions.labels).sum()
 
 
 def test_a_run_brings_the_data_that_it_was_trained_on(mien, tiny_run, parquet, tmp_path):
@@ -164,18 +164,18 @@ def test_scores_of_anybody_with_the_data(mien, tiny_run, parquet, tmp_path):
 
 def test_bad_scores_are_one_line_and_leave_nothing(mien, tiny_run, parquet, tmp_path):
     source = tiny_run.predictions("validation")
-    scores = read_predictions(source)
+    predictions = read_predictions(source)
 
     def attempt(**changes):
         file = written_scores(tmp_path / "bad.npz", source, data_fingerprint=np.array(""), **changes)
         return mien("report", "--predictions", file, "--data", parquet, "--out", tmp_path / "out")
 
-    holed = scores.probabilities.copy()
+    holed = predictions.probabilities.copy()
     holed[3, 0] = np.nan
     refused(attempt(probabilities=holed), "probability-not-finite")
     refused(attempt(classes=np.array(list("abcdefg"))), "classes-differ", "--map")
-    refused(attempt(labels=(scores.labels + 1) % 7), "labels-differ")
-    refused(attempt(split=np.array("mine"), sample_ids=scores.sample_ids + 10_000), "samples-differ")
+    refused(attempt(labels=(predictions.labels + 1) % 7), "labels-differ")
+    refused(attempt(split=np.array("mine"), sample_ids=predictions.sample_ids + 10_000), "samples-differ")
     foreign = written_scores(tmp_path / "f.npz", source, data_fingerprint=np.array("sha256:0"))
     of_foreign = mien("report", "--predictions", foreign, "--data", parquet, "--out", tmp_path / "out")
     refused(of_foreign, "data-differs", "sha256:0")

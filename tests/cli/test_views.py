@@ -34,12 +34,12 @@ def test_views_and_models_are_averaged_and_the_answer_says_so(mien, tmp_path, ti
     assert answer.code == 0, answer.err
     chosen = load_dataset(face_folder).of_split("validation")
     each = [mean_over_views(load(run.path).probabilities, chosen.images, 2) for run in (tiny_run, other)]
-    scores = read_predictions(out / "predictions_validation.npz")
-    assert scores.sample_ids.tolist() == chosen.rows.tolist()
-    assert scores.probabilities == pytest.approx(np.mean(each, axis=0), abs=1e-6)
+    predictions = read_predictions(out / "predictions_validation.npz")
+    assert predictions.sample_ids.tolist() == chosen.rows.tolist()
+    assert predictions.probabilities == pytest.approx(np.mean(each, axis=0), abs=1e-6)
     assert np.abs(each[0] - each[1]).max() > 0.01
     said = "the mean of 2 models (tiny, other), the mean over 2 views of each face"
-    assert scores.note == json.loads(answer.out)["note"] == said
+    assert predictions.note == json.loads(answer.out)["note"] == said
     assert said in (out / "report.html").read_text()
     shown = mien("evaluate", "--predictions", out / "predictions_validation.npz")
     assert f"Predictions are {said}." in " ".join(shown.out.split())

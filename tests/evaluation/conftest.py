@@ -1,4 +1,4 @@
-"""What tests of figures share: scores of made-up runs."""
+"""What tests of figures share: predictions of made-up runs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CLASSES = ("angry", "fear", "happy", "sad", "surprise")
 
 @pytest.fixture
 def make_predictions() -> Callable[..., Predictions]:
-    """Makes scores of a run: labels do not depend on the seed; what is said about them does."""
+    """Makes predictions of a run: labels do not depend on the seed; what is said about them does."""
 
     def make(seed: int, rows: int = 200, right: float = 0.7) -> Predictions:
         labels = np.random.default_rng(99).integers(0, len(CLASSES), rows)

@@ -9,14 +9,14 @@ from mien.evaluation.predictions import Predictions, read_predictions, write_pre
 from support import raises
 
 
-def scores(seed, rows=(9, 4, 7), classes=("a", "b", "c"), fingerprint="sha256:x"):
+def predictions(seed, rows=(9, 4, 7), classes=("a", "b", "c"), fingerprint="sha256:x"):
     shares = np.random.default_rng(seed).dirichlet(np.ones(3), 3)
     return Predictions(np.array(rows), np.array([0, 1, 2]), shares, classes, "validation", fingerprint)
 
 
 def test_the_mean_goes_by_row_and_class_name_in_the_order_of_the_first():
     """Oracle: three rows put together by hand."""
-    first, second = scores(0), scores(1)
+    first, second = predictions(0), predictions(1)
     turned = Predictions(
         np.array([4, 7, 9]),
         np.array([1, 0, 2]),  # b, c, a in the other order of classes
@@ -40,28 +40,17 @@ def test_the_mean_goes_by_row_and_class_name_in_the_order_of_the_first():
 
 def test_what_does_not_belong_together_is_refused():
     for other, code in (
-        (scores(1, rows=(9, 4, 8)), "samples-differ"),
-        (scores(1, classes=("a", "b", "d")), "classes-differ"),
-        (scores(1, fingerprint="sha256:y"), "data-differs"),
+        (predictions(1, rows=(9, 4, 8)), "samples-differ"),
+        (predictions(1, classes=("a", "b", "d")), "classes-differ"),
+        (predictions(1, fingerprint="sha256:y"), "data-differs"),
     ):
         with raises(DataError, code):
-            average_predictions([scores(0), other])
-
-
-def test_a_note_travels_with_the_scores_and_its_absence_changes_no_byte(tmp_path):
-    plain, noted = scores(0), scores(0)
-    object.__setattr__(noted, "note", "the mean of 2 models")
-    for name, each in (("plain", plain), ("noted", noted)):
-        write_predictions(tmp_path / f"{name}.npz", each)
-    assert read_predictions(tmp_path / "noted.npz").note == "the mean of 2 models"
-    assert read_predictions(tmp_path / "plain.npz").note == ""
-    with np.load(tmp_path / "plain.npz") as arrays:
-        assert "note" not in arrays.files
+            average_predictions([predictions(0), other])
 
 
 def test_float16_keeps_three_digits(tmp_path):
-    write_predictions(tmp_path / "half.npz", scores(0), np.float16)
+    write_predictions(tmp_path / "half.npz", predictions(0), np.float16)
     read = read_predictions(tmp_path / "half.npz")
-    assert read.probabilities == pytest.approx(scores(0).probabilities, abs=5e-4)
+    assert read.probabilities == pytest.approx(predictions(0).probabilities, abs=5e-4)
     with np.load(tmp_path / "half.npz") as arrays:
         assert arrays["probabilities"].dtype == np.float16

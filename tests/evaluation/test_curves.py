@@ -1,20 +1,16 @@
-"""Oracles: scikit-learn and torchmetrics to 1e-9, and the former on what each resample drew; evaluate_predictions."""
+"""Oracles: scikit-learn to 1e-9, also on what each resample drew; evaluate_predictions."""
 
 import json
 
 import numpy as np
 import pytest
-import torch
-import torchmetrics.classification as tm
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from mien.errors import DataError
 from mien.evaluation import curves
 from mien.evaluation.estimates import evaluate_predictions
 from mien.evaluation.predictions import Predictions
-from support import raises
 
 
 def random_case(seed: int, rows: int = 300, classes: int = 4, decimals: int | None = None):
@@ -60,29 +56,6 @@ def test_areas_are_scikit_learns_and_thinning_does_not_move_them(decimals):
     np.testing.assert_allclose([each.average_precision.value for each in pieces], averages, rtol=1e-9)
     assert [each.prevalence for each in pieces] == pytest.approx(np.bincount(labels) / 2000)
     assert max(len(each.recall) for each in pieces) <= 200
-
-
-@pytest.mark.parametrize("decimals", [None, 0])
-@pytest.mark.parametrize("classes", [2, 5])
-def test_areas_are_those_of_torchmetrics(decimals, classes):
-    """It divides whole numbers, which torch turns into its default type: float64 here, or the areas were float32."""
-    labels, probabilities = random_case(2, classes=classes, decimals=decimals)
-    answers, truth = torch.tensor(probabilities), torch.tensor(labels)
-    torch.set_default_dtype(torch.float64)
-    try:
-        areas = tm.MulticlassAUROC(classes, average=None)(answers, truth)
-        macro = tm.MulticlassAUROC(classes, average="macro")(answers, truth)
-        one_hot = truth[:, None] == torch.arange(classes)
-        micro = tm.BinaryAUROC()(answers.flatten(), one_hot.flatten().long())
-        precisions = tm.MulticlassAveragePrecision(classes, average=None)(answers, truth)
-    finally:
-        torch.set_default_dtype(torch.float32)
-    found = curves.roc_curves(labels, probabilities, resamples=2)
-    np.testing.assert_allclose([each.area.value for each in found.per_class], areas, atol=1e-9)
-    assert found.macro.area.value == pytest.approx(float(macro), abs=1e-9)
-    assert found.micro.area.value == pytest.approx(float(micro), abs=1e-9)
-    pieces = curves.precision_recall_curves(labels, probabilities, resamples=2)
-    np.testing.assert_allclose([each.average_precision.value for each in pieces], precisions, atol=1e-9)
 
 
 def test_bands_are_percentiles_of_scikit_learn_on_the_drawn_rows():
@@ -134,8 +107,8 @@ def test_average_precision_interval_is_scikit_learns_on_the_drawn_rows():
 
 def test_the_macro_area_is_the_headline_of_the_evaluation():
     labels, probabilities = random_case(4, rows=80)
-    scores = Predictions(np.arange(80), labels, probabilities, tuple("abcd"), "test", "")
-    expected = evaluate_predictions(scores, resamples=50, seed=2).macro_auc
+    predictions = Predictions(np.arange(80), labels, probabilities, tuple("abcd"), "test", "")
+    expected = evaluate_predictions(predictions, resamples=50, seed=2).macro_auc
     found = curves.roc_curves(labels, probabilities, resamples=50, seed=2).macro.area
     assert (found.value, found.low, found.high) == pytest.approx(
         (expected.value, expected.low, expected.high), abs=1e-9
@@ -170,9 +143,3 @@ def test_thinning_keeps_the_ends_and_the_order(points, most):
     assert len(chosen) <= max(most, 1)
     assert (chosen[0], chosen[-1]) == (0, len(across) - 1)
     assert (np.diff(chosen) > 0).all()
-
-
-def test_no_resamples_are_refused():
-    for function in (curves.roc_curves, curves.precision_recall_curves):
-        with raises(DataError, "resamples-range"):
-            function(np.array([0, 1]), np.full((2, 2), 0.5), resamples=0)

@@ -24,7 +24,7 @@ GROUPS = np.arange(COUNT).repeat(3)
 LABELS = np.arange(COUNT) % 3
 
 
-def scores(seed=0, classes=3):
+def predictions(seed=0, classes=3):
     logits = 2 * np.random.default_rng(seed).normal(size=(COUNT, classes))
     logits[np.arange(COUNT), LABELS % classes] += 1.5
     raised = np.exp(logits)
@@ -58,29 +58,29 @@ def same(found, expected):
 
 
 def test_calibration():
-    alone = calibrate(LABELS, scores(), resamples=50)
-    found = calibrate(thrice(LABELS), thrice(scores()), GROUPS, resamples=50)
+    alone = calibrate(LABELS, predictions(), resamples=50)
+    found = calibrate(thrice(LABELS), thrice(predictions()), GROUPS, resamples=50)
     same(found.to_dict(), alone.to_dict())
-    flattering = calibrate(thrice(LABELS), thrice(scores()), copies=GROUPS, resamples=50)
+    flattering = calibrate(thrice(LABELS), thrice(predictions()), copies=GROUPS, resamples=50)
     np.testing.assert_allclose(flattering.calibrated, found.calibrated)
     assert width(flattering.after.brier) < 0.75 * width(found.after.brier)
 
 
 def test_curves():
     same(
-        roc_curves(thrice(LABELS), thrice(scores()), 50, groups=GROUPS).to_dict(),
-        roc_curves(LABELS, scores(), 50).to_dict(),
+        roc_curves(thrice(LABELS), thrice(predictions()), 50, groups=GROUPS).to_dict(),
+        roc_curves(LABELS, predictions(), 50).to_dict(),
     )
     for found, alone in zip(
-        precision_recall_curves(thrice(LABELS), thrice(scores()), 50, groups=GROUPS),
-        precision_recall_curves(LABELS, scores(), 50),
+        precision_recall_curves(thrice(LABELS), thrice(predictions()), 50, groups=GROUPS),
+        precision_recall_curves(LABELS, predictions(), 50),
         strict=True,
     ):
         same(found.to_dict(), alone.to_dict())
 
 
 def test_the_curve_of_a_threshold():
-    labels, probabilities = LABELS % 2, scores(classes=2)
+    labels, probabilities = LABELS % 2, predictions(classes=2)
     alone = Predictions(np.arange(COUNT), labels, probabilities, ("no", "yes"), "test", "")
     many = Predictions(np.arange(3 * COUNT), thrice(labels), thrice(probabilities), ("no", "yes"), "test", "")
     grouped = Predictions(many.sample_ids, many.labels, many.probabilities, many.classes, "test", "", groups=GROUPS)
@@ -90,7 +90,7 @@ def test_the_curve_of_a_threshold():
 
 
 def test_accuracy_by_a_value():
-    values, correct = scores()[:, 0], scores().argmax(axis=1) == LABELS
+    values, correct = predictions()[:, 0], predictions().argmax(axis=1) == LABELS
     values[7] = np.nan
     order = np.random.default_rng(4).permutation(3 * COUNT)
     found = accuracy_by(thrice(values)[order], thrice(correct)[order], groups=GROUPS[order])
@@ -98,15 +98,15 @@ def test_accuracy_by_a_value():
 
 
 def test_merged_classes():
-    found = merged_pairs(thrice(LABELS), thrice(scores()), 200, groups=GROUPS)
-    for one, other in zip(found, merged_pairs(LABELS, scores(), 200, groups=np.arange(COUNT)), strict=True):
+    found = merged_pairs(thrice(LABELS), thrice(predictions()), 200, groups=GROUPS)
+    for one, other in zip(found, merged_pairs(LABELS, predictions(), 200, groups=np.arange(COUNT)), strict=True):
         same(one.to_dict(), other.to_dict())
-    for one, other in zip(found, merged_pairs(LABELS, scores(), 2000), strict=True):
+    for one, other in zip(found, merged_pairs(LABELS, predictions(), 2000), strict=True):
         same(one.accuracy.to_dict(), other.accuracy.to_dict())
         assert width(one.gain) == pytest.approx(width(other.gain), rel=0.2)
     same(
-        merged_schemes(thrice(LABELS), thrice(scores()), GROUPS).to_dict(),
-        merged_schemes(LABELS, scores()).to_dict(),
+        merged_schemes(thrice(LABELS), thrice(predictions()), GROUPS).to_dict(),
+        merged_schemes(LABELS, predictions()).to_dict(),
     )
 
 
@@ -132,7 +132,7 @@ def test_two_models():
         ids, labels = np.arange(times * COUNT), LABELS.repeat(times)
         pairs.append(
             [
-                Predictions(ids, labels, scores(seed).repeat(times, 0), tuple("abc"), "test", "", groups=groups)
+                Predictions(ids, labels, predictions(seed).repeat(times, 0), tuple("abc"), "test", "", groups=groups)
                 for seed in (0, 1)
             ]
         )

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from mien.errors import DataError
-from mien.evaluation.estimates import evaluate_predictions
 from mien.evaluation.intervals import (
     bootstrap_means,
     check_resamples,
@@ -68,29 +67,6 @@ def test_percentiles_leave_undefined_resamples_out():
 def test_no_resamples_are_refused():
     with raises(DataError, "resamples-range"):
         check_resamples(0)
-
-
-def test_samples_repeated_within_a_group_add_nothing_to_what_is_known():
-    """Oracle: each sample three times, in a group of its own, has the interval of the samples themselves."""
-    labels, probabilities = np.arange(60) % 3, np.random.default_rng(2).dirichlet(np.ones(3), 60)
-    alone = Predictions(np.arange(60), labels, probabilities, ("a", "b", "c"), "test", "")
-    thrice = Predictions(
-        np.arange(180),
-        labels.repeat(3),
-        probabilities.repeat(3, 0),
-        alone.classes,
-        "test",
-        "",
-        groups=np.arange(180) // 3,
-    )
-    one, other = (evaluate_predictions(each, 200) for each in (alone, thrice))
-    for name, estimate in one.headline.items():
-        assert other.headline[name].low == pytest.approx(estimate.low), name
-        assert other.headline[name].high == pytest.approx(estimate.high), name
-    assert (one.groups, other.groups) == (None, 60)
-    assert "groups" in other.to_dict()["intervals"]["method"]
-    ungrouped = evaluate_predictions(replace(thrice, groups=None), 200).accuracy
-    assert ungrouped.high - ungrouped.low < 0.75 * (other.accuracy.high - other.accuracy.low), "it flatters"
 
 
 def test_groups_are_kept_in_the_file_and_by_subsets(tmp_path):

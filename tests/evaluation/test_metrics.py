@@ -1,9 +1,7 @@
-"""Oracles: scikit-learn and torchmetrics to 1e-9, closed forms, and rows repeated instead of weighted."""
+"""Oracles: scikit-learn to 1e-9, closed forms, and rows repeated instead of weighted."""
 
 import numpy as np
 import pytest
-import torch
-import torchmetrics.classification as tm
 from sklearn import metrics as sk
 
 from mien.evaluation import metrics
@@ -129,67 +127,3 @@ def test_figures_of_many_confusion_matrices_at_once():
     matrices = np.random.default_rng(19).integers(0, 9, size=(6, 4, 4))
     for function in (metrics.accuracy, metrics.precision, metrics.recall, metrics.f1):
         np.testing.assert_array_equal(function(matrices), [function(each) for each in matrices])
-
-
-def by_torchmetrics(metric, labels, answers):
-    """What a metric of torchmetrics says, its counts kept as float64: as whole numbers they would become float32."""
-    return metric.set_dtype(torch.float64)(torch.tensor(answers), torch.tensor(labels)).double().numpy()
-
-
-@pytest.fixture
-def _double():
-    """Float64 is what torch makes of whole numbers that are divided; the areas of torchmetrics are made so."""
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
-
-
-@pytest.mark.parametrize(
-    ("name", "average"), [("macro", metrics.macro_average), ("weighted", metrics.weighted_average)]
-)
-@pytest.mark.parametrize("classes", [2, 5])
-def test_confusion_based_figures_match_torchmetrics(classes, name, average):
-    labels, probabilities, _ = random_case(23, classes=classes)
-    predictions = probabilities.argmax(axis=1)
-    confusion = metrics.confusion_matrix(labels, predictions, classes)
-    rows = metrics.support(confusion)
-    counts = by_torchmetrics(tm.MulticlassConfusionMatrix(classes), labels, predictions)
-    np.testing.assert_array_equal(confusion, counts)
-    micro = by_torchmetrics(tm.MulticlassAccuracy(classes, average="micro"), labels, predictions)
-    assert metrics.accuracy(confusion) == pytest.approx(micro, abs=1e-9)
-    for figure, metric in (
-        (metrics.precision, tm.MulticlassPrecision),
-        (metrics.recall, tm.MulticlassRecall),
-        (metrics.f1, tm.MulticlassF1Score),
-    ):
-        each = by_torchmetrics(metric(classes, average=None), labels, predictions)
-        np.testing.assert_allclose(figure(confusion), each, atol=1e-9)
-        mean = by_torchmetrics(metric(classes, average=name), labels, predictions)
-        assert average(figure(confusion), rows) == pytest.approx(mean, abs=1e-9)
-
-
-@pytest.mark.parametrize("decimals", [None, 1])
-@pytest.mark.usefixtures("_double")
-def test_roc_auc_matches_torchmetrics(decimals):
-    labels, probabilities, _ = random_case(29, decimals=decimals)
-    expected = by_torchmetrics(tm.MulticlassAUROC(5, average=None), labels, probabilities)
-    np.testing.assert_allclose(metrics.roc_auc(labels, probabilities), expected, atol=1e-9)
-
-
-def test_calibration_error_matches_torchmetrics():
-    """Torchmetrics turns confidences into float32 whatever it is given, hence 1e-6; and an edge of a bin belongs to
-    the bin above it there, to the one below here, so there is no confidence on an edge.
-    """
-    labels, probabilities, _ = random_case(31)
-    expected = by_torchmetrics(tm.MulticlassCalibrationError(5, n_bins=15, norm="l1"), labels, probabilities)
-    assert metrics.calibration_error(labels, probabilities) == pytest.approx(expected, abs=1e-6)
-
-
-def test_calibration_error_matches_the_formula_of_torchmetrics_in_float64():
-    """What torchmetrics computes behind that conversion, given float64."""
-    from torchmetrics.functional.classification.calibration_error import _ce_compute
-
-    labels, probabilities, _ = random_case(31)
-    hits = torch.tensor(probabilities.argmax(axis=1) == labels).double()
-    expected = float(_ce_compute(torch.tensor(probabilities.max(axis=1)), hits, 15))
-    assert metrics.calibration_error(labels, probabilities) == pytest.approx(expected, abs=1e-9)

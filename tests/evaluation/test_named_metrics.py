@@ -19,9 +19,9 @@ BY_LABEL = tuple(name for name in METRICS if name not in VOTE_METRICS)
 OF_CLASSES = ("recall.fear", "precision.sad", "f1.happy")
 
 
-def oracle(scores, rows):
+def oracle(predictions, rows):
     """Of BY_LABEL and OF_CLASSES, by name. The calibration error's own oracle is in test_metrics.py."""
-    labels, probabilities = scores.labels[rows], scores.probabilities[rows]
+    labels, probabilities = predictions.labels[rows], predictions.probabilities[rows]
     precision, recall, f1, _ = sk.precision_recall_fscore_support(labels, probabilities.argmax(1))
     return {
         "accuracy": sk.accuracy_score(labels, probabilities.argmax(1)),
@@ -39,11 +39,11 @@ def oracle(scores, rows):
 
 @pytest.mark.parametrize("most", [1, 4])
 def test_figures_under_weights_are_those_of_rows_that_stand_as_often(make_predictions, most):
-    scores, names = make_predictions(1), (*BY_LABEL, *OF_CLASSES)
+    predictions, names = make_predictions(1), (*BY_LABEL, *OF_CLASSES)
     weights = np.ones(200) if most == 1 else np.random.default_rng(3).integers(0, most, 200).astype(np.float64)
     assert (most == 1) == weights.all()
-    found = dict(zip(names, WeightedMetrics(scores, names).under(weights), strict=True))
-    assert found == pytest.approx(oracle(scores, np.repeat(np.arange(200), weights.astype(int))), abs=1e-12)
+    found = dict(zip(names, WeightedMetrics(predictions, names).under(weights), strict=True))
+    assert found == pytest.approx(oracle(predictions, np.repeat(np.arange(200), weights.astype(int))), abs=1e-12)
 
 
 def test_figures_under_many_weights_are_those_under_each(make_predictions):
@@ -55,8 +55,8 @@ def test_figures_under_many_weights_are_those_under_each(make_predictions):
 
 
 def test_a_figure_of_a_class_without_rows_is_undefined(make_predictions):
-    scores = make_predictions(1)
-    rare = scores.subset(scores.labels != 0)
+    predictions = make_predictions(1)
+    rare = predictions.subset(predictions.labels != 0)
     recall, area, disgust = WeightedMetrics(rare, ["recall.angry", "macro_auc", "recall.disgust"]).under(
         np.ones(len(rare))
     )
@@ -104,13 +104,13 @@ def voted(counts, labels, probabilities, of_votes=None):
 def test_metrics_of_votes_count_what_the_majority_says():
     """Oracle: counted by hand, with FER+'s rules: single votes are noise, a majority is more than half."""
     sad, happy = [0.9, 0.1], [0.1, 0.9]
-    scores = voted(
+    predictions = voted(
         counts=[[9, 1, 0, 0], [9, 1, 0, 0], [0, 10, 0, 0], [0, 0, 10, 0], [5, 5, 0, 0], [0, 0, 0, 10]],
         # The second is no happy face by its label; the last three are not counted, or no class of the label's.
         labels=[1, 0, 0, 0, 1, 0],
         probabilities=[happy, happy, happy, sad, happy, sad],
     )
-    measured = WeightedMetrics(scores, VOTE_METRICS)
+    measured = WeightedMetrics(predictions, VOTE_METRICS)
     # Counted: 0, 1, 2, 5. Right: 0 and 1. Confirmed labels: 0 and 2, of which 0 is right.
     assert measured.under(np.ones(6)).tolist() == [2 / 4, 1 / 2]
     assert measured.under(np.array([1.0, 0, 3, 7, 7, 0])).tolist() == [1 / 4, 1 / 4]
@@ -121,8 +121,8 @@ def test_an_output_that_learned_from_votes_answers_for_the_majority(make_predict
     """Oracle: mien.evaluation.ferplus.majority_accuracy, which has its own."""
     generator = np.random.default_rng(5)
     counts, answers = generator.integers(0, 10, (80, 4)) + 1, generator.dirichlet(np.ones(4), 80)
-    scores = voted(counts, generator.integers(0, 2, 80), generator.dirichlet(np.ones(2), 80), answers)
-    (found,) = WeightedMetrics(scores, ["majority_accuracy"]).under(np.ones(80))
+    predictions = voted(counts, generator.integers(0, 2, 80), generator.dirichlet(np.ones(2), 80), answers)
+    (found,) = WeightedMetrics(predictions, ["majority_accuracy"]).under(np.ones(80))
     assert found == pytest.approx(majority_accuracy(counts, answers, SEEN))
     assert np.isnan(WeightedMetrics(make_predictions(1), VOTE_METRICS).under(np.ones(200))).all()
 

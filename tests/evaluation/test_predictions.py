@@ -36,25 +36,27 @@ def changed(entry, value):
 
 
 def test_what_is_written_is_read(tmp_path):
-    scores = Predictions(GOOD["sample_ids"], GOOD["labels"], GOOD["probabilities"], ("sad", "fröhlich 喜"), "test", "")
-    write_predictions(tmp_path / "new" / "scores.npz", scores)
+    predictions = Predictions(
+        GOOD["sample_ids"], GOOD["labels"], GOOD["probabilities"], ("sad", "fröhlich 喜"), "test", ""
+    )
+    write_predictions(tmp_path / "new" / "scores.npz", predictions)
     found = read_predictions(tmp_path / "new" / "scores.npz")
     for name in ("sample_ids", "labels", "probabilities"):
-        np.testing.assert_array_equal(getattr(found, name), getattr(scores, name))
-        assert getattr(found, name).dtype == getattr(scores, name).dtype
+        np.testing.assert_array_equal(getattr(found, name), getattr(predictions, name))
+        assert getattr(found, name).dtype == getattr(predictions, name).dtype
     assert (found.classes, found.split, found.data_fingerprint) == (("sad", "fröhlich 喜"), "test", "")
     assert len(found) == 3
     assert (found.note, found.temperature) == ("", None)
-    write_predictions(tmp_path / "warm.npz", replace(scores, note="ten views", temperature=0.875))
+    write_predictions(tmp_path / "warm.npz", replace(predictions, note="ten views", temperature=0.875))
     warm = read_predictions(tmp_path / "warm.npz")
     assert (warm.note, warm.temperature) == ("ten views", 0.875)
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["scores.npz"]
 
 
 def test_the_same_scores_are_the_same_bytes(tmp_path):
-    scores = read_predictions(save(tmp_path))
-    write_predictions(tmp_path / "a.npz", scores)
-    write_predictions(tmp_path / "b.npz", scores)
+    predictions = read_predictions(save(tmp_path))
+    write_predictions(tmp_path / "a.npz", predictions)
+    write_predictions(tmp_path / "b.npz", predictions)
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
 
 
@@ -65,13 +67,13 @@ def test_narrow_types_are_taken(tmp_path):
         labels=np.array([0, 1, 1], dtype=np.uint8),
         probabilities=GOOD["probabilities"].astype(np.float16),
     )
-    scores = read_predictions(path)
-    assert (scores.sample_ids.dtype, scores.labels.dtype, scores.probabilities.dtype) == (
+    predictions = read_predictions(path)
+    assert (predictions.sample_ids.dtype, predictions.labels.dtype, predictions.probabilities.dtype) == (
         np.int64,
         np.int64,
         np.float64,
     )
-    np.testing.assert_array_equal(scores.probabilities, GOOD["probabilities"])
+    np.testing.assert_array_equal(predictions.probabilities, GOOD["probabilities"])
 
 
 @pytest.mark.parametrize(
@@ -150,9 +152,9 @@ def test_the_snippet_in_the_docs_writes_a_file_that_reads(tmp_path, monkeypatch)
 
     known = {"my_model": my_model, "images": np.zeros((20, 48, 48)), "labels": np.arange(20) % 7}
     exec(snippets[0], known)
-    scores = read_predictions("predictions_test.npz")
-    assert (len(scores), scores.split, scores.classes[3]) == (20, "test", "happy")
-    np.testing.assert_allclose(scores.probabilities.sum(axis=1), 1, atol=1e-6)
+    predictions = read_predictions("predictions_test.npz")
+    assert (len(predictions), predictions.split, predictions.classes[3]) == (20, "test", "happy")
+    np.testing.assert_allclose(predictions.probabilities.sum(axis=1), 1, atol=1e-6)
 
 
 def seven_classes(rows=60):
@@ -165,11 +167,11 @@ def seven_classes(rows=60):
 
 def test_merged_scores_are_sums_of_the_kept_rows_rescaled():
     """Oracle: row by row, in plain Python."""
-    scores = seven_classes()
-    merged = scores.with_scheme(parse_scheme("positive=happy+surprise,negative=angry+fear+sad"))
+    predictions = seven_classes()
+    merged = predictions.with_scheme(parse_scheme("positive=happy+surprise,negative=angry+fear+sad"))
     assert merged.classes == ("positive", "negative")
     expected = []
-    for row, label, shares in zip(scores.sample_ids, scores.labels, scores.probabilities, strict=True):
+    for row, label, shares in zip(predictions.sample_ids, predictions.labels, predictions.probabilities, strict=True):
         named = dict(zip(EXPRESSIONS, shares, strict=True))
         positive = named["happy"] + named["surprise"]
         negative = named["angry"] + named["fear"] + named["sad"]
@@ -177,28 +179,28 @@ def test_merged_scores_are_sums_of_the_kept_rows_rescaled():
         if name not in {"disgust", "neutral"}:
             truth = 0 if name in {"happy", "surprise"} else 1
             expected.append((row, truth, positive / (positive + negative), negative / (positive + negative)))
-    assert 0 < len(expected) < len(scores)
+    assert 0 < len(expected) < len(predictions)
     assert merged.sample_ids.tolist() == [row for row, *_ in expected]
     assert merged.labels.tolist() == [label for _, label, *_ in expected]
     assert merged.probabilities == pytest.approx(np.array([shares for _, _, *shares in expected]))
     assert (merged.split, merged.data_fingerprint) == ("test", "sha256:0")
-    assert scores.with_scheme(None) is scores
+    assert predictions.with_scheme(None) is predictions
 
 
 def test_a_merge_of_a_class_that_the_model_lacks_or_that_leaves_no_row_is_one_line():
-    scores = seven_classes()
-    five = scores.with_scheme(parse_scheme("five"))
+    predictions = seven_classes()
+    five = predictions.with_scheme(parse_scheme("five"))
     with raises(DataError, "scheme-class-missing"):
         five.with_scheme(parse_scheme("binary-with-disgust"))
     with raises(DataError, "scheme-drops-all"):
-        scores.subset(scores.labels == 1).with_scheme(parse_scheme("five"))
+        predictions.subset(predictions.labels == 1).with_scheme(parse_scheme("five"))
 
 
 def test_a_subset_keeps_rows_together():
-    scores = seven_classes()
-    some = scores.subset(np.array([5, 2]))
+    predictions = seven_classes()
+    some = predictions.subset(np.array([5, 2]))
     assert some.sample_ids.tolist() == [15, 6]
-    assert some.labels.tolist() == scores.labels[[5, 2]].tolist()
-    assert (some.probabilities == scores.probabilities[[5, 2]]).all()
+    assert some.labels.tolist() == predictions.labels[[5, 2]].tolist()
+    assert (some.probabilities == predictions.probabilities[[5, 2]]).all()
     with raises(DataError, "no-samples"):
-        scores.subset(scores.sample_ids < 0)
+        predictions.subset(predictions.sample_ids < 0)

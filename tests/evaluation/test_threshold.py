@@ -27,10 +27,10 @@ def two_classes(seed=0, rows=300, classes=("negative", "positive"), split="valid
 @pytest.mark.parametrize("threshold", [0.0, 0.3, 0.5, 0.77, 1.0])
 @pytest.mark.parametrize("classes", [("negative", "positive"), ("positive", "negative"), ("sad", "happy")])
 def test_figures_at_a_threshold_are_scikit_learns(threshold, classes):
-    scores = two_classes(classes=classes)
+    predictions = two_classes(classes=classes)
     positive = 0 if classes[0] == "positive" else 1
-    truth, called = scores.labels == positive, scores.probabilities[:, positive] >= threshold
-    found = operating_point(scores, threshold)
+    truth, called = predictions.labels == positive, predictions.probabilities[:, positive] >= threshold
+    found = operating_point(predictions, threshold)
     assert found.accuracy == pytest.approx(sk.accuracy_score(truth, called))
     assert found.precision == pytest.approx(sk.precision_score(truth, called, zero_division=0))
     assert found.true_positive_rate == pytest.approx(sk.recall_score(truth, called))
@@ -42,27 +42,27 @@ def test_figures_at_a_threshold_are_scikit_learns(threshold, classes):
 @settings(max_examples=60)
 @given(st.integers(0, 10_000), st.integers(2, 60), st.integers(1, 3))
 def test_no_threshold_has_a_greater_youden_than_the_best_one(seed, rows, digits):
-    scores = two_classes(seed, rows, digits=digits)
-    best = best_threshold(scores)
-    if len(set(scores.labels)) < 2:
+    predictions = two_classes(seed, rows, digits=digits)
+    best = best_threshold(predictions)
+    if len(set(predictions.labels)) < 2:
         assert np.isnan(best)
         return
-    tried = np.unique(np.concatenate([scores.probabilities[:, 1], np.linspace(0, 1, 101)]))
-    greatest = max(operating_point(scores, float(each)).youden for each in tried)
-    assert operating_point(scores, best).youden == pytest.approx(greatest)
-    away = min(np.abs(scores.probabilities[:, 1] - best))
+    tried = np.unique(np.concatenate([predictions.probabilities[:, 1], np.linspace(0, 1, 101)]))
+    greatest = max(operating_point(predictions, float(each)).youden for each in tried)
+    assert operating_point(predictions, best).youden == pytest.approx(greatest)
+    away = min(np.abs(predictions.probabilities[:, 1] - best))
     assert away > 0 or best == 0, "between two rows, so that rounding changes nothing"
 
 
 def test_both_points_lie_on_the_curve_and_the_area_is_scikit_learns():
-    scores = two_classes(digits=6)
-    found = measure_threshold(scores, 0.4, scores, resamples=20)
-    false, true, _ = sk.roc_curve(scores.labels, scores.probabilities[:, 1], drop_intermediate=False)
+    predictions = two_classes(digits=6)
+    found = measure_threshold(predictions, 0.4, predictions, resamples=20)
+    false, true, _ = sk.roc_curve(predictions.labels, predictions.probabilities[:, 1], drop_intermediate=False)
     corners = set(zip(false.round(9), true.round(9), strict=True))
     for point in (found.chosen, found.best):
         assert (round(point.false_positive_rate, 9), round(point.true_positive_rate, 9)) in corners
     assert found.best.youden == pytest.approx((true - false).max())
-    assert found.roc.area.value == pytest.approx(sk.roc_auc_score(scores.labels, scores.probabilities[:, 1]))
+    assert found.roc.area.value == pytest.approx(sk.roc_auc_score(predictions.labels, predictions.probabilities[:, 1]))
     assert (found.positive, found.split) == ("positive", "validation")
     content = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     assert content["best"]["youden"] == pytest.approx(found.best.youden)
@@ -78,8 +78,8 @@ def test_the_best_threshold_is_validations_and_is_measured_on_the_rows_at_hand()
 
 
 def test_rows_of_one_class_have_a_point_and_no_curve():
-    scores = two_classes()
-    alone = scores.subset(scores.labels == 1)
+    predictions = two_classes()
+    alone = predictions.subset(predictions.labels == 1)
     found = measure_threshold(alone, 0.5, alone, resamples=5)
     assert found.best is None
     assert np.isnan(found.chosen.false_positive_rate)
@@ -88,9 +88,9 @@ def test_rows_of_one_class_have_a_point_and_no_curve():
 
 
 def test_a_threshold_needs_two_classes_and_a_probability():
-    scores = two_classes()
+    predictions = two_classes()
     with raises(DataError, "threshold-range"):
-        measure_threshold(scores, 1.5, None)
+        measure_threshold(predictions, 1.5, None)
     three = Predictions(np.arange(3), np.arange(3), np.eye(3), ("a", "b", "c"), "test", "")
     with raises(DataError, "threshold-classes"):
         measure_threshold(three, 0.5, None)

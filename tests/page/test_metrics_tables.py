@@ -63,18 +63,20 @@ def test_no_line_is_cut_or_wrapped_at_80_columns(count):
 
 
 def test_names_are_no_markup():
-    scores = perfect_scores(("[red]a[/red]", "[/b]"))
-    text = shown(evaluation_text(evaluate_predictions(scores, resamples=5)))
+    predictions = perfect_scores(("[red]a[/red]", "[/b]"))
+    text = shown(evaluation_text(evaluate_predictions(predictions, resamples=5)))
     assert "[red]a[/red]" in text
-    parts = tuple(break_down(scores, np.array(["[i]x", "y"] * 35), resamples=5))
+    parts = tuple(break_down(predictions, np.array(["[i]x", "y"] * 35), resamples=5))
     text = shown(break_down_text(BreakDown("[u]column", parts)))
     assert "By [u]column" in text
     assert "[i]x" in text
 
 
 def test_break_down_shows_each_value():
-    scores = perfect_scores(("a", "b"))
-    parts = break_down(scores, np.array(["copy of a training row, by its pixels"] * 20 + ["none"] * 50), resamples=5)
+    predictions = perfect_scores(("a", "b"))
+    parts = break_down(
+        predictions, np.array(["copy of a training row, by its pixels"] * 20 + ["none"] * 50), resamples=5
+    )
     text = shown(break_down_text(BreakDown("duplicate", tuple(parts))))
     assert re.search(r"none +50 +100\.0% +100\.0–100\.0% +1\.000 +1\.000–1\.000", text)
     assert max(map(len, text.splitlines())) <= 80
@@ -83,19 +85,19 @@ def test_break_down_shows_each_value():
 def test_a_threshold_and_the_best_one_are_shown():
     """Oracle: four rows, counted by hand."""
     shares = np.array([0.1, 0.35, 0.4, 0.8])
-    scores = Predictions(
+    predictions = Predictions(
         np.arange(4), np.array([0, 1, 0, 1]), np.stack([1 - shares, shares], 1), ("sad", "happy"), "validation", ""
     )
-    text = shown(threshold_text(measure_threshold(scores, 0.5, scores, resamples=5)))
+    text = shown(threshold_text(measure_threshold(predictions, 0.5, predictions, resamples=5)))
     assert "happy" in text.partition("given")[0]
     assert re.search(r"given +0\.500 +75\.0% +1\.000 +0\.500 +0\.000 +0\.667 +0\.500", text)
     assert re.search(r"best +0\.600 +75\.0% +1\.000 +0\.500 +0\.000 +0\.667 +0\.500", text)
-    assert threshold_words(measure_threshold(scores, 0.5, scores, resamples=5)).code == "threshold-optimistic"
-    assert "temperature" not in text, "nobody knows at which one these scores were made"
-    found = replace(measure_threshold(scores, 0.5, scores, resamples=5), in_use=True)
+    assert threshold_words(measure_threshold(predictions, 0.5, predictions, resamples=5)).code == "threshold-optimistic"
+    assert "temperature" not in text, "nobody knows at which one these predictions were made"
+    found = replace(measure_threshold(predictions, 0.5, predictions, resamples=5), in_use=True)
     assert "temperature" in shown(threshold_text(found))
     assert max(map(len, text.splitlines())) <= 80
-    alone = measure_threshold(scores.subset(shares > 0.5), 0.5, None, resamples=5)
+    alone = measure_threshold(predictions.subset(shares > 0.5), 0.5, None, resamples=5)
     assert threshold_words(alone).code == "threshold-none-best"
-    for each in (measure_threshold(scores, 0.5, scores, resamples=5), found, alone):
+    for each in (measure_threshold(predictions, 0.5, predictions, resamples=5), found, alone):
         assert threshold_words(each) in " ".join(shown(threshold_text(each)).split())

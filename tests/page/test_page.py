@@ -29,8 +29,8 @@ def test_names_are_text_and_nothing_is_loaded_from_elsewhere(faces, tmp_path):
     chosen = faces.of_split("validation")
     names = (NASTY, *faces.classes[1:])
     probabilities = np.random.default_rng(0).dirichlet(np.ones(7), len(chosen))
-    scores = Predictions(chosen.rows, chosen.labels, probabilities, names, "validation", "")
-    page = write_report(tmp_path, scores, title=f"{NASTY}.npz", metadata={"model": NASTY}).page
+    predictions = Predictions(chosen.rows, chosen.labels, probabilities, names, "validation", "")
+    page = write_report(tmp_path, predictions, title=f"{NASTY}.npz", metadata={"model": NASTY}).page
     reader = Reader()
     reader.feed(page.read_text(encoding="utf-8"))
     assert reader.text.count(NASTY) > 3, "title, metadata and tables show it as it is"
@@ -42,9 +42,9 @@ def test_names_are_text_and_nothing_is_loaded_from_elsewhere(faces, tmp_path):
 def test_a_percent_sign_stays_with_its_number_and_a_command_as_it_is(faces, tmp_path):
     chosen = faces.of_split("validation")
     probabilities = np.random.default_rng(0).dirichlet(np.ones(7), len(chosen))
-    scores = Predictions(chosen.rows, chosen.labels, probabilities, faces.classes, "validation", "")
+    predictions = Predictions(chosen.rows, chosen.labels, probabilities, faces.classes, "validation", "")
     command = "mien report 'my %s' --out x"
-    page = write_report(tmp_path, scores, metadata={"command": command}).page
+    page = write_report(tmp_path, predictions, metadata={"command": command}).page
     reader = Reader()
     reader.feed(page.read_text(encoding="utf-8"))
     assert command in reader.text

@@ -52,8 +52,8 @@ def test_names_of_55_letters_leave_room_for_every_figure(count, faces, tmp_path)
     names = LONG[:count]
     labels = np.arange(10 * count) % count
     probabilities = np.random.default_rng(0).dirichlet(np.ones(count), len(labels))
-    scores = Predictions(np.arange(len(labels)), labels, probabilities, names, "validation", "")
-    written = write_report(tmp_path, scores, resamples=10)
+    predictions = Predictions(np.arange(len(labels)), labels, probabilities, names, "validation", "")
+    written = write_report(tmp_path, predictions, resamples=10)
     assert all(len(name) >= 55 for name in names)
     assert (tmp_path / "tables" / "classification-report.csv").read_text().count(names[1]) == 1
     page = written.page.read_text(encoding="utf-8")

@@ -101,37 +101,39 @@ def test_a_run_that_cannot_begin_leaves_no_folder(tmp_path, faces, tiny_recipe):
 
 def test_the_manifest_carries_what_was_measured(tiny_run):
     measured = json.loads((tiny_run.path / "metrics.json").read_text())["headline"]
-    scores = read_manifest(tiny_run.model).scores
-    assert scores == {f"validation_{name}": figure["value"] for name, figure in measured.items()}
+    predictions = read_manifest(tiny_run.model).scores
+    assert predictions == {f"validation_{name}": figure["value"] for name, figure in measured.items()}
 
 
 def test_the_artifact_scores_as_training_saw_it(tiny_run):
     """The history's best epoch, measured by torch, and the exported file agree on validation."""
     history = tiny_run.read_history()
     best = history[read_manifest(tiny_run.model).epoch - 1]
-    scores = read_manifest(tiny_run.model).scores
+    predictions = read_manifest(tiny_run.model).scores
     for name in ("validation_accuracy", "validation_macro_f1", "validation_macro_auc"):
-        assert scores[name] == pytest.approx(best[name]), name
+        assert predictions[name] == pytest.approx(best[name]), name
     assert best["validation_macro_f1"] != pytest.approx(best["validation_macro_auc"])
-    assert scores["validation_log_loss"] == pytest.approx(best["validation_loss"], abs=1e-5)
+    assert predictions["validation_log_loss"] == pytest.approx(best["validation_loss"], abs=1e-5)
 
 
 def test_scores_are_of_the_validation_split_alone(tiny_run, faces):
-    scores = read_predictions(tiny_run.predictions("validation"))
-    assert scores.sample_ids.tolist() == faces.of_split("validation").rows.tolist()
+    predictions = read_predictions(tiny_run.predictions("validation"))
+    assert predictions.sample_ids.tolist() == faces.of_split("validation").rows.tolist()
 
 
 def test_the_temperature_of_validation_is_in_the_artifact_and_not_in_its_scores(tiny_run, faces):
     from mien.evaluation.temperature import apply_temperature, fit_temperature
     from mien.inference.predictor import Predictor
 
-    scores = read_predictions(tiny_run.predictions("validation"))
+    predictions = read_predictions(tiny_run.predictions("validation"))
     model = Predictor(tiny_run.model)
-    temperature = fit_temperature(scores.labels, scores.probabilities)
+    temperature = fit_temperature(predictions.labels, predictions.probabilities)
     assert model.manifest.temperature == temperature != 1
     images = faces.of_split("validation").images
-    assert np.allclose(model.probabilities(images, 1.0), scores.probabilities, atol=1e-12)
-    assert np.allclose(model.probabilities(images), apply_temperature(scores.probabilities, temperature), atol=1e-12)
+    assert np.allclose(model.probabilities(images, 1.0), predictions.probabilities, atol=1e-12)
+    assert np.allclose(
+        model.probabilities(images), apply_temperature(predictions.probabilities, temperature), atol=1e-12
+    )
 
 
 def test_a_perfect_validation_stores_no_temperature():
@@ -155,9 +157,9 @@ def test_figures_that_are_undefined_do_not_spoil_the_artifact(tmp_path, faces, t
     lame = Dataset(faces.images, labels, ("a", "b"), faces.split, faces.source, faces.rows)
     run = RunFolder(tmp_path / "run")
     run_recipe(plan_training(tiny_recipe, lame), run)
-    scores = load(run.path).manifest.scores
-    assert "validation_accuracy" in scores
-    assert "validation_macro_auc" not in scores
+    predictions = load(run.path).manifest.scores
+    assert "validation_accuracy" in predictions
+    assert "validation_macro_auc" not in predictions
 
 
 def test_a_finished_run_is_measured_again_and_not_trained(tiny_run, tiny_recipe, faces, tmp_path):

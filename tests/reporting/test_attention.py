@@ -26,8 +26,8 @@ def section_of(faces, count, explainer):
     """The section on so many faces."""
     chosen = faces.subset(np.arange(count))
     labels = (np.arange(count) % 2).astype(np.int64)
-    scores = Predictions(chosen.rows, labels, spot(chosen.images), ("dark", "light"), "validation", "")
-    return show_attention(ReportContext(scores, evaluate_predictions(scores, 10), chosen), explainer)
+    predictions = Predictions(chosen.rows, labels, spot(chosen.images), ("dark", "light"), "validation", "")
+    return show_attention(ReportContext(predictions, evaluate_predictions(predictions, 10), chosen), explainer)
 
 
 def checks(faces, count, explainer):
@@ -94,8 +94,10 @@ def test_averages_are_of_as_many_faces_as_the_page_says(faces, monkeypatch):
     monkeypatch.setattr(attention, "AVERAGED_FACES", {"gradcam": 9, "gradient": 9, "occlusion": 64})
     chosen = faces.subset(np.arange(60))
     labels = (np.arange(60) % 2).astype(np.int64)
-    scores = Predictions(chosen.rows, labels, spot(chosen.images), ("dark", "light"), "validation", "")
-    section = show_attention(ReportContext(scores, evaluate_predictions(scores, 10), chosen), MapExplainer(spot, 48))
+    predictions = Predictions(chosen.rows, labels, spot(chosen.images), ("dark", "light"), "validation", "")
+    section = show_attention(
+        ReportContext(predictions, evaluate_predictions(predictions, 10), chosen), MapExplainer(spot, 48)
+    )
     block = section.blocks[-1]
     assert re.findall(r"\d+", block.title) == ["16", "16"]
     counted = {(part.title, face.caption) for part in block.rows for face in part.faces}

@@ -13,8 +13,10 @@ from mien.reporting.probabilities import curves_section
 @pytest.mark.parametrize(("labels", "drawn"), [([0, 1, 1, 0], True), ([1, 1, 1], False), ([1], False)])
 def test_without_a_rest_there_is_no_empty_figure(labels, drawn):
     probabilities = np.random.default_rng(0).dirichlet(np.ones(3), len(labels))
-    scores = Predictions(np.arange(len(labels)), np.array(labels), probabilities, ("a", "b", "c"), "validation", "")
-    section = curves_section(ReportContext(scores, evaluate_predictions(scores, 10), resamples=10))
+    predictions = Predictions(
+        np.arange(len(labels)), np.array(labels), probabilities, ("a", "b", "c"), "validation", ""
+    )
+    section = curves_section(ReportContext(predictions, evaluate_predictions(predictions, 10), resamples=10))
     names = {chart.name for chart in section.charts()}
     assert names == {"roc-averages", "precision-recall"} | ({"roc-classes"} if drawn else set())
     said = any(block.kind == "text" and "no ROC curves" in block.words for block in section.blocks)
@@ -22,7 +24,9 @@ def test_without_a_rest_there_is_no_empty_figure(labels, drawn):
 
 
 def test_a_class_may_be_called_as_a_column_is():
-    scores = Predictions(np.arange(4), np.arange(4) % 2, np.full((4, 2), 0.5), ("true class", "b"), "validation", "")
-    tables = confusion_section(evaluate_predictions(scores, 10)).tables()
+    predictions = Predictions(
+        np.arange(4), np.arange(4) % 2, np.full((4, 2), 0.5), ("true class", "b"), "validation", ""
+    )
+    tables = confusion_section(evaluate_predictions(predictions, 10)).tables()
     counts = next(table for table in tables if table.name == "confusion-counts")
     assert [column.name for column in counts.columns][1:] == ["true class", "b"]

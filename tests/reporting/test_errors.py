@@ -23,10 +23,10 @@ CLASSES = ("angry", "happy", "sad")
 def context_of(faces, votes):
     """Rows 0 and 1 are read rightly, 2 and 3 are angry faces read as sad, 4 is a happy one read as angry."""
     labels, read = np.array([0, 1, 0, 0, 1]), np.array([0, 1, 2, 2, 0])
-    scores = Predictions(np.arange(5), labels, 0.1 + 0.7 * np.eye(3)[read], CLASSES, "validation", "")
+    predictions = Predictions(np.arange(5), labels, 0.1 + 0.7 * np.eye(3)[read], CLASSES, "validation", "")
     columns = {} if votes is None else {"ferplus_votes": np.array(votes)}
     chosen = replace(faces.subset(np.arange(5)), classes=CLASSES, labels=labels, columns=columns)
-    return ReportContext(scores, evaluate_predictions(scores, 10), chosen)
+    return ReportContext(predictions, evaluate_predictions(predictions, 10), chosen)
 
 
 @pytest.mark.parametrize("votes", [None, [1, 2, 3, 4, 5], [[1, 2]] * 5, [["a"] * 10] * 5])
@@ -47,8 +47,8 @@ def test_copies_of_a_picture_are_shown_once(faces):
     images = np.array(faces.images[:14])
     images[1:8] = images[0]
     chosen = replace(faces.subset(np.arange(14)), classes=CLASSES, labels=labels, images=images)
-    scores = Predictions(np.arange(14), labels, probabilities, CLASSES, "validation", "")
-    section = pairs_section(ReportContext(scores, evaluate_predictions(scores, 10), chosen))
+    predictions = Predictions(np.arange(14), labels, probabilities, CLASSES, "validation", "")
+    section = pairs_section(ReportContext(predictions, evaluate_predictions(predictions, 10), chosen))
     (block,) = [block for block in section.blocks if isinstance(block, FaceGrid)]
     shown = {part.title: part.faces for part in block.rows}
     assert len(shown["angry, predicted sad"]) == 5
@@ -58,8 +58,8 @@ def test_copies_of_a_picture_are_shown_once(faces):
 
 def test_where_all_is_right_nothing_is_merged(faces):
     labels = np.array([0, 1, 2, 1])
-    scores = Predictions(np.arange(4), labels, 0.1 + 0.7 * np.eye(3)[labels], CLASSES, "validation", "")
-    section = merging_section(ReportContext(scores, evaluate_predictions(scores, 10)))
+    predictions = Predictions(np.arange(4), labels, 0.1 + 0.7 * np.eye(3)[labels], CLASSES, "validation", "")
+    section = merging_section(ReportContext(predictions, evaluate_predictions(predictions, 10)))
     assert not list(section.charts())
     assert not list(section.tables())
     assert block_codes(section) == ["no-mistakes"]
@@ -79,10 +79,10 @@ def test_where_all_is_right_nothing_is_merged(faces):
 def test_the_change_that_trains_with_a_scheme_can_be_given_as_it_stands(classes, readable):
     """Oracle: a shell's words, and what ``parse_scheme`` reads of them."""
     labels, read = np.array([0, 1, 0, 0, 1]), np.array([0, 1, 2, 2, 0])
-    scores = Predictions(np.arange(5), labels, 0.1 + 0.7 * np.eye(3)[read], classes, "validation", "")
+    predictions = Predictions(np.arange(5), labels, 0.1 + 0.7 * np.eye(3)[read], classes, "validation", "")
     texts = [
         each.words
-        for each in merging_section(ReportContext(scores, evaluate_predictions(scores, 10))).blocks
+        for each in merging_section(ReportContext(predictions, evaluate_predictions(predictions, 10))).blocks
         if each.kind == "text"
     ]
     (last,) = [words for words in texts if "slightly optimistic" in words]

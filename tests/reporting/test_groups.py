@@ -23,8 +23,8 @@ def tables(folder, times):
     faces = Dataset.from_arrays(
         images, labels, classes=CLASSES, split=np.full(len(labels), "validation"), groups=np.arange(60).repeat(times)
     )
-    scores = Predictions(faces.rows, labels, chances, CLASSES, "validation", "")
-    write_report(folder, scores, title="people", faces=faces, resamples=50)
+    predictions = Predictions(faces.rows, labels, chances, CLASSES, "validation", "")
+    write_report(folder, predictions, title="people", faces=faces, resamples=50)
     return {name: json.loads((folder / "tables" / f"{name}.json").read_text(encoding="utf-8")) for name in TABLES}
 
 

@@ -21,8 +21,8 @@ from support import block_codes
 @pytest.fixture
 def context(faces, scored):
     part = faces.of_split("validation")
-    scores = scored(part.labels, faces.classes, part.rows)
-    return ReportContext(scores, evaluate_predictions(scores, 10), part)
+    predictions = scored(part.labels, faces.classes, part.rows)
+    return ReportContext(predictions, evaluate_predictions(predictions, 10), part)
 
 
 def test_without_the_extra_or_the_run_occlusion_is_left_and_the_reason_is_said(tiny_run, context, monkeypatch):
@@ -102,12 +102,14 @@ def test_a_method_that_the_network_does_not_allow_is_named(tiny_run, context, mo
 
     monkeypatch.setattr(gradcam, "last_maps", refuse)
     few = context.faces.subset(np.arange(3))
-    scores = Predictions(few.rows, few.labels, context.predictions.probabilities[:3], few.classes, "validation", "")
+    predictions = Predictions(
+        few.rows, few.labels, context.predictions.probabilities[:3], few.classes, "validation", ""
+    )
     explainer, reason = build_explainer(load(tiny_run.path), tiny_run, context.faces.images)
     assert "gradcam" not in explainer.methods
     assert len(explainer.methods) == 4
     assert reason.code == "methods-unsupported"
     assert "gradcam" in reason
-    section = show_attention(ReportContext(scores, evaluate_predictions(scores, 10), few), explainer, reason)
+    section = show_attention(ReportContext(predictions, evaluate_predictions(predictions, 10), few), explainer, reason)
     assert block_codes(section) == ["methods-unsupported"]
     assert "(gradient)" in section.blocks[-1].title

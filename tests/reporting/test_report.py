@@ -18,15 +18,15 @@ def test_a_named_scheme_leads_from_the_data_to_the_scores(faces, tmp_path, score
     """Study B's two classes: neutral and disgust are dropped; the fingerprint is that of the data as it was read."""
     merged = faces.with_scheme(SCHEMES["binary"])
     part = merged.of_split("validation")
-    scores = scored(part.labels, merged.classes, part.rows, fingerprint=faces.fingerprint)
-    assert np.array_equal(match_faces(faces_of_predictions(faces, scores), scores).images, part.images)
-    write_report(tmp_path, scores, title="two classes", faces=faces)
+    predictions = scored(part.labels, merged.classes, part.rows, fingerprint=faces.fingerprint)
+    assert np.array_equal(match_faces(faces_of_predictions(faces, predictions), predictions).images, part.images)
+    write_report(tmp_path, predictions, title="two classes", faces=faces)
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "data:image/png" in page
     assert 'id="worst"' in page
     assert 'id="merging"' not in page
     with raises(DataError, "data-differs", "sha256:"):
-        write_report(tmp_path / "no", scores, title="other data", faces=part)
+        write_report(tmp_path / "no", predictions, title="other data", faces=part)
     assert not (tmp_path / "no").exists()
 
 
@@ -45,8 +45,8 @@ def test_a_split_that_lacks_something_is_reported(labels, faces, tmp_path, score
 
 
 def test_a_row_that_is_right_for_certain(faces, tmp_path):
-    scores = Predictions(np.arange(2), np.array([3, 4]), np.eye(7)[[3, 4]], faces.classes, "mine", "")
-    write_report(tmp_path, scores, title="right")
+    predictions = Predictions(np.arange(2), np.array([3, 4]), np.eye(7)[[3, 4]], faces.classes, "mine", "")
+    write_report(tmp_path, predictions, title="right")
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert page_codes(page).count("no-mistakes") == 3, "pairs, worst mistakes and merging"
 
@@ -55,7 +55,7 @@ def test_rows_of_the_test_split_are_known_by_their_faces_whatever_the_scores_cal
     """The model's answers to test faces under another name: it is shown none of them again."""
     model = load(tiny_run.path)
     part = faces.of_split("test")
-    scores = Predictions(part.rows, part.labels, model.probabilities(part.images), faces.classes, "mine", "")
+    predictions = Predictions(part.rows, part.labels, model.probabilities(part.images), faces.classes, "mine", "")
 
     class Silent:
         classes, manifest = model.classes, model.manifest
@@ -63,14 +63,14 @@ def test_rows_of_the_test_split_are_known_by_their_faces_whatever_the_scores_cal
         def probabilities(self, images, temperature=None):
             raise AssertionError("asked")
 
-    page = write_report(tmp_path / "out", scores, faces=faces, model=Silent()).page
+    page = write_report(tmp_path / "out", predictions, faces=faces, model=Silent()).page
     assert "new-predictions-of-test" in page_codes(page.read_text(encoding="utf-8"))
 
 
 def test_what_is_not_here_is_not_here_for_the_reason_that_is_given(faces, tiny_run, tmp_path, monkeypatch):
     model = load(tiny_run.path)
     part = faces.of_split("validation")
-    scores = Predictions(part.rows, part.labels, model.probabilities(part.images), faces.classes, "validation", "")
+    predictions = Predictions(part.rows, part.labels, model.probabilities(part.images), faces.classes, "validation", "")
 
     def codes(name, given, **more):
         written = write_report(tmp_path / name, given, **more)
@@ -81,12 +81,12 @@ def test_what_is_not_here_is_not_here_for_the_reason_that_is_given(faces, tiny_r
         return page_codes(notices)
 
     no_data, unmeasured = "conditions-without-data", "robustness-not-measured"
-    assert codes("neither", scores) == [no_data, unmeasured, "new-predictions-without-data-or-model"]
-    assert codes("no-data", scores, model=model) == [no_data, unmeasured, "new-predictions-without-data"]
-    assert codes("no-model", scores, faces=faces) == [unmeasured, "new-predictions-without-model"]
-    left_out = codes("left-out", scores, faces=faces, model=model, explain=False, features=False)
+    assert codes("neither", predictions) == [no_data, unmeasured, "new-predictions-without-data-or-model"]
+    assert codes("no-data", predictions, model=model) == [no_data, unmeasured, "new-predictions-without-data"]
+    assert codes("no-model", predictions, faces=faces) == [unmeasured, "new-predictions-without-model"]
+    left_out = codes("left-out", predictions, faces=faces, model=model, explain=False, features=False)
     assert left_out == [unmeasured, "attention-not-wanted", "features-not-wanted"]
-    of_test = codes("test", replace(scores, split="test"), model=model)
+    of_test = codes("test", replace(predictions, split="test"), model=model)
     assert of_test == [no_data, "robustness-of-test", "new-predictions-of-test"]
 
 
