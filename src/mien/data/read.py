@@ -22,7 +22,7 @@ from mien.data.splits import settle_splits
 from mien.data.votes import with_votes
 from mien.errors import DataError, Notice
 
-READER_VERSION = 13
+READER_VERSION = 14
 """Counts up when the same files would be read differently: older cache entries are then not found."""
 
 
