@@ -118,7 +118,7 @@ def missing_file(name: str | os.PathLike[str]) -> DataError:
     # Path() removes the second slash of an address.
     address = re.sub(r"^(\w\w+):/+", r"\1://", os.fspath(name))
     if address.startswith("file://"):
-        return DataError(f"{address} is an address; give the path, {address[7:]}.", code="image-address")
+        return DataError(f"{address} is an address; give the path, /{address[7:]}.", code="image-address")
     if "://" in address:
         return DataError(f"{address} is a web address; mien works offline. Download it first.", code="image-address")
     return DataError(f"{os.fspath(name) or 'The empty path'} does not exist.", code="file-missing")
