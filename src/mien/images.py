@@ -30,13 +30,19 @@ MAXIMUM_PIXELS = 100_000_000
 FORMATS: tuple[str, ...] = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 """Formats that are opened. Pillow knows more; it passes some of them (EPS) to other programs."""
 
-IMAGE_SUFFIXES: tuple[str, ...] = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".pgm", ".ppm")
+IMAGE_SUFFIXES: tuple[str, ...] = (
+    *(".png", ".jpg", ".jpeg", ".jfif", ".jpe", ".mpo", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".pgm", ".ppm"),
+)
 """Names of image files, in lower case."""
 
-UNREAD_SUFFIXES: tuple[str, ...] = (".heic", ".heif", ".avif", ".jxl")
+UNREAD_SUFFIXES: tuple[str, ...] = (".heic", ".heif", ".avif", ".jxl", ".jp2")
 """Names of photos in formats that are not opened, in lower case."""
 
 _TABLES = (".csv", ".npy", ".npz", ".parquet")
+_SYSTEM_FOLDERS = (
+    *("__macosx", "@eadir", "@recycle", "#recycle", "#snapshot"),
+    *("$recycle.bin", "system volume information", "lost+found"),
+)
 _VIDEOS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm")
 
 _ORIENTATION = 0x0112
@@ -56,6 +62,11 @@ _METADATA = ("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif")
 
 _PILLOW_IGNORED = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
 _FILTERS = threading.Lock()
+
+
+def is_system_folder(name: str) -> bool:
+    """Whether a folder is hidden, or one in which a NAS, Windows or macOS keeps thumbnails and what was deleted."""
+    return name.startswith(".") or name.lower() in _SYSTEM_FOLDERS
 
 
 def open_image(source: str | os.PathLike[str] | bytes) -> Image:

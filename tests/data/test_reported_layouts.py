@@ -8,6 +8,7 @@ from PIL import Image
 
 from mien.data.read import read_data
 from mien.errors import DataError
+from mien.inference.image_files import walk_images
 from mien.labels import parse_map
 from support import raises
 
@@ -48,6 +49,16 @@ def test_folders_inside_a_class_and_classes_of_one_s_own_are_read(tmp_path):
     assert read_data(tmp_path / "people").faces.classes == ("happy", "sad")
     write(tmp_path / "own", "bored", "contest", "tested positive", count=3)
     assert read_data(tmp_path / "own").faces.classes == ("bored", "contest", "tested positive")
+
+
+def test_folders_of_a_nas_hold_no_samples(tmp_path):
+    """Its thumbnails and what was deleted, beside the classes and within one."""
+    write(tmp_path, "happy", "sad", "happy/@eaDir/0.png", "@eaDir", "#recycle/angry", "$RECYCLE.BIN")
+    faces = read_data(tmp_path).faces
+    assert (faces.classes, len(faces)) == (("happy", "sad"), 8)
+    assert len(list(walk_images(tmp_path))) == 8
+    Image.fromarray(NOISE.integers(0, 256, (48, 48), dtype=np.uint8)).save(tmp_path / "sad" / "b.jfif", "JPEG")
+    assert len(list(walk_images(tmp_path))) == len(read_data(tmp_path).faces) == 9
 
 
 def test_an_accent_is_one_however_it_is_written(tmp_path):

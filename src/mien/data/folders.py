@@ -17,7 +17,7 @@ from mien.data.face_table import ClassNames, FaceTable, ReadOptions, index_class
 from mien.data.splits import OFFICIAL_ORIGIN, canonical_split, is_official
 from mien.errors import DataError, Notice, arg
 from mien.files import plain
-from mien.images import IMAGE_SUFFIXES
+from mien.images import IMAGE_SUFFIXES, is_system_folder
 from mien.labels import EXPRESSIONS, canonical_class
 
 # msambare/fer2013 calls its files Training_3908.jpg, PublicTest_4.jpg, PrivateTest_77.jpg.
@@ -217,9 +217,9 @@ def _descend(folder: Path) -> Path:
 
 
 def subfolders(folder: Path) -> list[Path]:
-    """Folders directly below, by name, without hidden ones and what archives of macOS leave."""
+    """Folders directly below, by name, without those of the system."""
     with os.scandir(folder) as entries:
-        names = [entry.name for entry in entries if entry.is_dir() and not entry.name.startswith((".", "__MACOSX"))]
+        names = [entry.name for entry in entries if entry.is_dir() and not is_system_folder(entry.name)]
     return [folder / name for name in sorted(names)]
 
 
@@ -232,7 +232,7 @@ def _files(folder: str | os.PathLike[str]) -> list[os.DirEntry[str]]:
         if entry.name.startswith(".") or entry.name in _SYSTEM_FILES:
             continue
         if entry.is_dir():
-            files += _files(entry.path)
+            files += [] if is_system_folder(entry.name) else _files(entry.path)
         else:
             files.append(entry)
     return files

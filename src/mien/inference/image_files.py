@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.errors import DataError, needs_extra, without_password
-from mien.images import IMAGE_SUFFIXES, UNREAD_SUFFIXES, missing_file, open_image
+from mien.images import IMAGE_SUFFIXES, UNREAD_SUFFIXES, is_system_folder, missing_file, open_image
 from mien.preprocess import InputSpec, face_square
 
 
@@ -62,6 +62,8 @@ def walk_images(folder: str | os.PathLike[str]) -> Iterator[Path]:
                     continue
                 # A link could lead back to this folder.
                 if entry.is_dir(follow_symlinks=False):
+                    if is_system_folder(entry.name):
+                        continue
                     folders.add(entry.name)
                 elif not (entry.name.lower().endswith(IMAGE_SUFFIXES) and entry.is_file()):
                     continue
