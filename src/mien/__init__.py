@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from mien.api.catalog import list_models as list_models
     from mien.api.catalog import list_recipes as list_recipes
     from mien.api.compare import compare as compare
-    from mien.api.distill import distill as distill
     from mien.api.ensemble import ensemble as ensemble
     from mien.api.evaluate import evaluate as evaluate
     from mien.api.evaluate import evaluate_file as evaluate_file
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from mien.api.study import study as study
     from mien.api.sweep import sweep as sweep
     from mien.api.to_pandas import to_pandas as to_pandas
+    from mien.api.train import distill as distill
     from mien.api.train import train as train
     from mien.data.dataset import Dataset as Dataset
     from mien.data.read import load_dataset as load_dataset
@@ -59,7 +59,6 @@ _NAMES = {
     "mien.api.audit": ("audit",),
     "mien.api.catalog": ("list_models", "list_recipes"),
     "mien.api.compare": ("compare",),
-    "mien.api.distill": ("distill",),
     "mien.api.ensemble": ("ensemble",),
     "mien.api.evaluate": ("evaluate", "evaluate_file"),
     "mien.api.explain": ("explain",),
@@ -71,7 +70,7 @@ _NAMES = {
     "mien.api.study": ("study",),
     "mien.api.sweep": ("sweep",),
     "mien.api.to_pandas": ("to_pandas",),
-    "mien.api.train": ("train",),
+    "mien.api.train": ("distill", "train"),
     "mien.data.dataset": ("Dataset",),
     "mien.data.read": ("load_dataset",),
     "mien.errors": (

@@ -23,7 +23,6 @@ _MOST = 1e30
 """Of settings that torch computes with in fp32, which ends at 3e38."""
 _DIGESTED_AS = (
     ("", "recalibrate_bn", "renew_statistics"),
-    ("", "consistency_loss", "consistency"),
     ("", "progressive_resizing", "early_sizes"),
     ("augment", "translate", "shift"),
     ("augment", "random_erasing", "erasing"),
@@ -33,10 +32,21 @@ _DIGESTED_AS = (
 """Table, name and first name of keys that were renamed: kept results and model files know recipes by their digests."""
 
 
+_REMOVED = {"consistency_loss": 0.0, "sam_rho": 0.0}
+"""Keys that recipes had, with the value that changed nothing: kept runs have them all."""
+
+
 class StrictModel(BaseModel):
     """A value of a TOML file: an unknown key is an error, infinity and NaN are, and it does not change."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_removed_keys(cls, content: Any) -> Any:
+        if not isinstance(content, dict):
+            return content
+        return {name: value for name, value in content.items() if name not in _REMOVED or value != _REMOVED[name]}
 
 
 class ModelRecipe(BaseModel):
@@ -71,7 +81,6 @@ class OptimRecipe(StrictModel):
     epsilon: float = Field(default=1e-8, gt=0, description="adam, adamw, rmsprop: keeps divisions finite")
     weight_decay: float = Field(default=0.0, ge=0, le=_MOST)
     clip_norm: float = Field(default=0.0, ge=0, description="largest gradient norm; 0 is no limit")
-    sam_rho: float = Field(default=0.0, ge=0, description="sharpness-aware minimisation: 0 is off, 0.05 the paper's")
 
 
 class ScheduleRecipe(StrictModel):
@@ -198,11 +207,6 @@ class Recipe(StrictModel):
     recalibrate_bn: bool = Field(
         default=False,
         description="batch norms are validated and kept with statistics of 4,096 train faces as they are served",
-    )
-    consistency_loss: float = Field(
-        default=0.0,
-        ge=0,
-        description="weight of the disagreement between the answers to a face and to its mirror image; 0 is off",
     )
     progressive_resizing: tuple[tuple[Probability, int], ...] = Field(
         default=(),

@@ -4,8 +4,7 @@ import weakref
 import torch
 
 from mien.errors import TrainingError
-from mien.training.device import check_device, make_fabric, sum_dtype
-from mien.training.distributed import keep_for_ever
+from mien.training.device import check_device, keep_for_ever, make_fabric, sum_dtype
 from support import raises
 
 

@@ -19,7 +19,7 @@ from mien.training.callback import Callback
 from mien.training.device import make_fabric
 from mien.training.distillation import Distillation, make_distillation, soft_labels, stored_targets
 from mien.training.loop import train
-from mien.training.outputs import make_outputs
+from mien.training.losses import make_outputs
 from mien.training.plan import plan_training
 from mien.training.state import prepare
 from mien.training.teacher import Teacher

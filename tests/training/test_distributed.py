@@ -17,7 +17,7 @@ from mien.evaluation.predictions import read_predictions
 from mien.recipe_file import parse_recipe
 from mien.run_folder import RunFolder
 from mien.training import state
-from mien.training.distributed import part_of_process, synchronise_batch_norms
+from mien.training.device import part_of_process, synchronise_batch_norms
 from mien.training.plan import plan_training
 from support import raises
 

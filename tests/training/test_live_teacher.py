@@ -14,10 +14,10 @@ from mien.run_folder import RunFolder
 from mien.training import checkpoint
 from mien.training.device import make_fabric
 from mien.training.distillation import make_distillation
-from mien.training.outputs import make_outputs
+from mien.training.loop import recipe_batches
+from mien.training.losses import make_outputs
 from mien.training.plan import plan_training
 from mien.training.state import prepare
-from mien.training.step import recipe_batches
 from mien.training.teacher import Teacher
 from support import raises
 from training_support import OUTPUTS, batch, changed

@@ -11,7 +11,7 @@ from mien.data.dataset import Dataset
 from mien.errors import DataError, RecipeError, RunError, TrainingError
 from mien.models.registry import complete
 from mien.run_folder import RunFolder
-from mien.training import checkpoint, loop, step
+from mien.training import checkpoint, loop
 from mien.training.loop import train
 from mien.training.plan import plan_training
 from mien.training.state import prepare
@@ -120,7 +120,7 @@ def test_a_plateau_cuts_the_rate(faces, tiny_recipe):
 def test_the_last_epochs_mix_nothing(faces, tiny_recipe):
     recipe = changed(tiny_recipe, epochs=20, augment={"mixup": 0.2, "mixup_off_epochs": 0.15})
     state = prepare(plan_training(recipe, faces))
-    mixed = [next(step.recipe_batches(state, epoch)).partner is not None for epoch in range(1, 21)]
+    mixed = [next(loop.recipe_batches(state, epoch)).partner is not None for epoch in range(1, 21)]
     assert mixed == [True] * 17 + [False] * 3
 
 

@@ -3,12 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from scipy.stats import entropy
 from torch.nn import functional
 
 from mien.errors import DataError
 from mien.recipe_file import parse_recipe
-from mien.training.losses import Loss, balanced_weights, consistency_loss, effective_weights, make_loss
+from mien.training.losses import Loss, balanced_weights, effective_weights, make_loss
 from support import raises
 
 COUNTS = np.array([3995, 436, 4097, 7215, 4830, 3171, 4965])
@@ -51,26 +50,6 @@ def test_a_gamma_near_0_is_torchs_cross_entropy_and_0_is_exactly_it(batch, smoot
     expected = functional.cross_entropy(*batch, weight=weights, label_smoothing=smoothing)
     assert Loss(weights, smoothing, 1e-9)(*batch).item() == pytest.approx(expected.item(), rel=1e-5)
     assert torch.equal(Loss(weights, smoothing)(*batch), expected)
-
-
-@pytest.mark.parametrize("temperature", [1.0, 3.0])
-def test_disagreement_is_the_divergence_from_what_both_say_together(batch, temperature):
-    """Oracle: scipy's relative entropy, row by row, in float64."""
-    first, second = batch[0], batch[0].flip(1)
-    p, q = ((logits.double() / temperature).softmax(1).numpy() for logits in (first, second))
-    together = (p + q) / 2
-    expected = temperature**2 * (entropy(together, p, axis=1) + entropy(together, q, axis=1)).mean() / 2
-    assert consistency_loss(first, second, temperature).item() == pytest.approx(expected, rel=1e-5)
-    assert consistency_loss(first, first).item() == pytest.approx(0.0, abs=1e-6)
-
-
-def test_each_answer_is_pulled_towards_the_other(batch):
-    """The slope of KL(m || softmax(z)) where m stands still is softmax(z) - m: here half of p - q, either way."""
-    first, second = (logits.clone().requires_grad_() for logits in (batch[0], batch[0].flip(1)))
-    consistency_loss(first, second).backward()
-    apart = (first.softmax(1) - second.softmax(1)).detach() / 4 / len(first)
-    assert torch.allclose(first.grad, apart, atol=1e-7)
-    assert torch.allclose(second.grad, -apart, atol=1e-7)
 
 
 def test_focal_loss_has_a_finite_slope_where_the_network_is_quite_sure():

@@ -10,8 +10,8 @@ from mien.api.find_lr import find_lr
 from mien.errors import DataError, RecipeError, TrainingError
 from mien.recipe import Recipe
 from mien.training.batches import epoch_batches, epoch_seed
-from mien.training.lr_finder import SMOOTHING, range_test, steepest
 from mien.training.plan import plan_training
+from mien.training.probe import SMOOTHING, range_test, steepest
 from mien.training.state import prepare
 from support import raises, refused
 

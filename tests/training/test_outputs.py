@@ -23,7 +23,7 @@ from mien.run_history import best_by_metric
 from mien.training import checkpoint
 from mien.training.callback import Callback
 from mien.training.loop import train
-from mien.training.outputs import make_outputs, output_facts
+from mien.training.losses import make_outputs, output_facts
 from mien.training.plan import plan_training
 from mien.training.state import load_init_weights
 from support import raises

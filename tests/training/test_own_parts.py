@@ -16,11 +16,9 @@ from mien.recipe_file import load_recipe
 from mien.run_folder import RunFolder
 from mien.training import checkpoint
 from mien.training.callback import Callback
-from mien.training.loop import train
-from mien.training.parts import Parts
-from mien.training.plan import plan_training
+from mien.training.loop import recipe_batches, train
+from mien.training.plan import Parts, plan_training
 from mien.training.state import prepare
-from mien.training.step import recipe_batches
 from support import raises, refused
 from training_support import changed, same_weights
 

@@ -5,7 +5,7 @@ from mien.models.registry import build_model
 from mien.run_folder import RunFolder
 from mien.training import checkpoint
 from mien.training.loop import train
-from mien.training.outputs import make_outputs
+from mien.training.losses import make_outputs
 from mien.training.plan import plan_training
 from mien.training.state import load_init_weights
 

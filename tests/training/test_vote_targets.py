@@ -11,11 +11,11 @@ from mien.errors import DataError
 from mien.preprocess import to_input
 from mien.recipe_file import parse_recipe
 from mien.run_folder import RunFolder
-from mien.training import checkpoint, step
+from mien.training import checkpoint, loop
 from mien.training.batches import Batch
 from mien.training.distillation import Distillation, stored_targets
 from mien.training.loop import train
-from mien.training.outputs import epoch_targets, majority_targets, make_outputs, sampled_targets
+from mien.training.losses import epoch_targets, majority_targets, make_outputs, sampled_targets
 from mien.training.plan import plan_training
 from mien.training.state import prepare
 from support import raises
@@ -58,7 +58,7 @@ def test_the_loss_is_the_weighted_sum(recipe, voted_faces, target, taught):
     inputs = torch.randn(6, 1, 44, 44, generator=torch.Generator().manual_seed(0))
     (votes,) = (torch.from_numpy(each) for each in epoch_targets(state.plan.outputs, state.vote_distributions, 0, 1))
     state.network.eval()
-    label_logits, loss = step.forward_loss(state, Batch(inputs, chosen, partner, share, 0), [votes])
+    label_logits, loss = loop.forward_loss(state, Batch(inputs, chosen, partner, share, 0), [votes])
     logits = state.network(inputs).float()
     assert torch.allclose(label_logits, logits[:, :7])
     expected = torch.zeros(())
@@ -90,7 +90,7 @@ def test_faces_without_votes_teach_the_label_alone(tmp_path, recipe, voted_faces
     chosen = torch.nonzero(~known).ravel()[:6]
     inputs = torch.randn(6, 1, 44, 44, generator=torch.Generator().manual_seed(0))
     state.network.eval()
-    logits, loss = step.forward_loss(state, Batch(inputs, chosen, None, 1.0, 0), [votes])
+    logits, loss = loop.forward_loss(state, Batch(inputs, chosen, None, 1.0, 0), [votes])
     label = functional.cross_entropy(logits, state.labels[chosen], label_smoothing=0.1)
     assert loss.item() == pytest.approx(2 * label.item(), rel=1e-5)
     train(plan_training(recipe, some), RunFolder(tmp_path / "run"))

@@ -96,6 +96,6 @@ def search_lr(job: TrainingJob, data: Data) -> LrSearch:
     """:func:`find_lr` of a checked job."""
     plan = job.plan(data)
     with needs_extra("train", "Training"):
-        from mien.training.lr_finder import range_test, steepest
+        from mien.training.probe import range_test, steepest
     rates, losses = range_test(plan, init_from=job.init_from, device=job.device, steps=STEPS)
     return LrSearch(steepest(rates, losses), rates, losses)

@@ -28,9 +28,8 @@ from mien.training.teacher import Teacher
 if TYPE_CHECKING:
     from mien.models.own import OwnModule
     from mien.pipeline.training_run import TrainingResult
-    from mien.training.parts import Augmentation, LossFunction, OptimizerMaker, Parts
-    from mien.training.plan import TrainingPlan
-    from mien.training.throughput import TrainingEstimate
+    from mien.training.plan import Augmentation, LossFunction, OptimizerMaker, Parts, TrainingPlan
+    from mien.training.probe import TrainingEstimate
 
 
 def train(
@@ -51,6 +50,8 @@ def train(
     loss: LossFunction | None = None,
     augment: Augmentation | None = None,
     optimizer: OptimizerMaker | None = None,
+    teachers: Sequence[str | os.PathLike[str]] = (),
+    tta: int = 10,
     device: str = "auto",
     verbose: int = 1,
 ) -> TrainingResult:
@@ -77,6 +78,9 @@ def train(
             except mixup and cutmix. With torch's random numbers a resumed run repeats it.
         optimizer: a list of parameters -> a ``torch.optim.Optimizer``; in place of the recipe's. The recipe's schedule
             multiplies its learning rates.
+        teachers: models, as :func:`mien.load` takes them, or predictions files of the train split; what they predict is
+            learnt beside the labels. See :func:`distill`.
+        tta: views per face whose mean a teacher predicts: 1, 2 or 10.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         verbose: 0 prints nothing; 1 a line an epoch, in a notebook as a live table.
 
@@ -85,7 +89,7 @@ def train(
 
     Raises:
         MissingExtraError: torch is not installed; the message names the command that installs it.
-        MienError: a recipe, data or folder that cannot be used.
+        MienError: a recipe, data or folder that cannot be used; a teacher of other classes or data.
     """
     check_callback(callback)
     changes = settings_of(settings, epochs=epochs, batch_size=batch_size, lr=lr, seed=seed, classes=classes)
@@ -99,12 +103,35 @@ def train(
             )
         name, file, weights = source_of(network)
         changes = [("model.name", name), ("model.file", file), *changes]
-    job = find_training(recipe, changes, out=out, init_from=init_from, resume=resume, device=device)
+    job = find_training(
+        recipe, changes, out=out, init_from=init_from, teachers=teachers, tta=tta, resume=resume, device=device
+    )
     if any(each is not None for each in (loss, augment, optimizer, weights)):
         with needs_extra("train", "Training"):
-            from mien.training.parts import Parts
+            from mien.training.plan import Parts
         job = replace(job, parts=Parts(loss, augment, optimizer, weights))
     return job.result(data, callback, verbose)
+
+
+def distill(
+    recipe: str | os.PathLike[str] | Recipe, data: Data, teachers: Sequence[str | os.PathLike[str]], **options: Any
+) -> TrainingResult:
+    """Train a classifier on the labels and on the predictions of teachers: :func:`mien.train` with ``teachers``.
+
+    The predictions for the train split are computed once for each teacher, and kept in the cache. With the setting
+    ``distill.live`` the teachers run on every batch instead.
+
+    Args:
+        recipe: as in :func:`mien.train`; its table ``[distill]`` sets how much the teachers count.
+        data: as in :func:`mien.train`.
+        teachers: at least one. With ``distill.live`` run folders or built-in models with the recipe's input.
+        options: all others of :func:`mien.train`, such as ``tta``, ``out`` and ``settings``.
+
+    Raises:
+        DataError: a teacher of other classes or other data, or without some of the faces.
+        MienError: as :func:`mien.train`.
+    """
+    return train(recipe, data, teachers=teachers, **options)
 
 
 def settings_of(settings: Mapping[str, Any] | None, *, lr: float | None = None, **plain: Any) -> list[Change]:
@@ -166,8 +193,7 @@ class TrainingJob:
             self.run.check_free(or_resume=True)
         with needs_extra("train", "Training"):
             from mien.training.device import check_device
-            from mien.training.resume import check_resumable
-            from mien.training.state import check_network, file_digest
+            from mien.training.state import check_network, check_resumable, file_digest
         check_device(self.device)
         if self.init_from is not None:
             file_digest(self.init_from.best)  # refuses where the weights are missing
@@ -220,9 +246,9 @@ class TrainingJob:
         return replace(self, teachers=with_soft_labels(self.teachers, faces, read_at, self.tta))
 
     def estimate(self, plan: TrainingPlan) -> TrainingEstimate:
-        """What the training will take. Raises as :func:`mien.training.throughput.estimate_training`."""
+        """What the training will take. Raises as :func:`mien.training.probe.estimate_training`."""
         with needs_extra("train", "Training"):
-            from mien.training.throughput import estimate_training
+            from mien.training.probe import estimate_training
         return estimate_training(plan, self.init_from, self.device)
 
     def start(self, plan: TrainingPlan, callback: Callback | None, metadata: Mapping[str, Any]) -> TrainingResult:

@@ -6,20 +6,15 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-import numpy as np
-from rich import box
 from rich.table import Table
 
-from mien.api.find_lr import STEPS, LrSearch, search_lr
+from mien.api.find_lr import STEPS, search_lr
 from mien.api.train import find_job
 from mien.cli.output import notice, show, show_json
 from mien.cli.train_run import TrainOptions, find_options, warn
 from mien.errors import DataError, MissingExtraError
 from mien.pipeline.training_view import duration_text
 from mien.processes import process_count
-
-_ROWS = 20
-_BAR = 40
 
 
 def estimate_and_show(options: TrainOptions, changes: Sequence[str], *, json: bool) -> None:
@@ -54,7 +49,7 @@ def estimate_and_show(options: TrainOptions, changes: Sequence[str], *, json: bo
 
 
 def find_lr_and_show(options: TrainOptions, changes: Sequence[str], *, json: bool) -> None:
-    """Run the range test, and print its suggestion and its curve.
+    """Run the range test, print its suggestion, and draw its curve.
 
     Raises:
         MienError: as :func:`mien.api.find_lr.find_lr`; options that belong to a run that is written.
@@ -73,7 +68,6 @@ def find_lr_and_show(options: TrainOptions, changes: Sequence[str], *, json: boo
     if json:
         show_json({"recipe": recipe.name, "lr": recipe.optim.lr, "chart": drawn or None, **found.to_dict()})
         return
-    show(curve_table(found))
     show(
         f"Suggested learning rate: {found.suggestion:.2g}, where the loss falls fastest. It is lowest at "
         f"{found.highest:.2g}; stay below that. The recipe has {recipe.optim.lr:g}."
@@ -86,17 +80,3 @@ def _refuse(why: str, options: Mapping[str, object]) -> None:
     for option, is_given in {**options, "torchrun": process_count() > 1}.items():
         if is_given:
             raise DataError(f"{why}. Leave out {option}.", code="options")
-
-
-def curve_table(found: LrSearch) -> Table:
-    """The curve in 20 rows or so: learning rate, loss, and a bar as long as the loss."""
-    table = Table("learning rate", "loss", "", box=box.SIMPLE_HEAD, show_edge=False)
-    marked = int(np.abs(np.log(found.rates / found.suggestion)).argmin())
-    rows = sorted({*range(0, len(found.rates), max(len(found.rates) // _ROWS, 1)), marked})
-    # The loss explodes at the end; a bar as long as that would hide where it falls.
-    lowest, highest = found.losses.min(), 1.5 * found.losses[0]
-    for row in rows:
-        length = round(_BAR * min((found.losses[row] - lowest) / max(highest - lowest, 1e-12), 1.0))
-        mark = "  <- suggested" if row == marked else ""
-        table.add_row(f"{found.rates[row]:.2g}", f"{found.losses[row]:.4f}", "█" * length + mark)
-    return table

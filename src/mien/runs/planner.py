@@ -16,7 +16,7 @@ from mien.recipe import Recipe
 from mien.runs.plan import DataForm, FacesByForm, PlannedRun, StudyPlan
 from mien.runs.spec import Study, Variant
 from mien.runs.table import merged
-from mien.training.outputs import count_logits, output_facts
+from mien.training.losses import count_logits, output_facts
 from mien.training.plan import plan_training
 from mien.training.state import check_network, check_weights, file_digest
 

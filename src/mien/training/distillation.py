@@ -22,7 +22,7 @@ from mien.recipe import Recipe
 from mien.run_folder import RunFolder
 from mien.training import checkpoint
 from mien.training.batches import Batch
-from mien.training.outputs import Output
+from mien.training.losses import Output
 from mien.training.teacher import Teacher
 
 LEAST_AGREEMENT = 0.9

@@ -8,26 +8,25 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from mien.errors import StoppedError, TrainingError
 from mien.run_folder import RunFolder
 from mien.run_history import best_by_metric, best_epoch
-from mien.training.batches import epoch_seed
+from mien.training.augment import without_degradation
+from mien.training.batches import Batch, degraded, epoch_batches, epoch_seed
 from mien.training.callback import Callback, HistoryLine, interruptible
-from mien.training.device import sum_dtype, threads
-from mien.training.distributed import any_process, leave, part_of_batch, share_state, sum_of_processes
+from mien.training.device import any_process, leave, part_of_batch, share_state, sum_dtype, sum_of_processes, threads
 from mien.training.head import fit_head
+from mien.training.losses import distribution_loss, epoch_targets, output_facts, split_logits, to_tensors
 from mien.training.optim import freeze, plateau_factor, rate_factor, set_rate
-from mien.training.outputs import epoch_targets, output_facts, to_tensors
 from mien.training.plan import TrainingPlan
-from mien.training.resume import restore, save_epoch
-from mien.training.state import TrainingState, file_digest, prepare
-from mien.training.step import forward_loss, recipe_batches, take_step
+from mien.training.state import TrainingState, file_digest, prepare, restore, save_epoch
 from mien.training.teacher import Teacher
 from mien.training.validation import validate
 
@@ -195,7 +194,7 @@ def _train_epoch(
         if shown.index % _read_every(device) == 0:
             value = float(sum_of_processes(fabric, share * loss.detach())) / fabric.world_size
             _check_loss(state, epoch, step + 1, value)
-        take_step(state, shown, share, loss, targets)
+        take_step(state, share, loss)
         state.average.update(step)
         total_loss += loss.detach().to(precise) * len(labels)
         correct += (logits.argmax(1) == labels).sum()
@@ -238,3 +237,72 @@ def _reason_to_end(state: TrainingState) -> str | None:
     if done and patience and done - max(best_by_metric(state.history, state.recipe), frozen) >= patience:
         return f"no better {state.recipe.stopping.metric} for {patience} epochs"
     return None
+
+
+def recipe_batches(state: TrainingState, epoch: int) -> Iterator[Batch]:
+    """The batches of one epoch, counted from 1, as the recipe shows them."""
+    recipe = state.recipe
+    mixing = epoch <= round(recipe.epochs * (1 - recipe.augment.mixup_off_epochs))
+    steps = state.plan.steps_per_epoch
+
+    def side_px(index: int) -> int:
+        return recipe.side_px(((epoch - 1) * steps + index) / (steps * recipe.epochs))
+
+    is_live = state.distillation is not None and recipe.distill.live
+    augmented = state.plan.parts.recipe_shown(recipe)
+    shown = without_degradation(augmented) if is_live else augmented
+    batches = epoch_batches(
+        state.images, state.labels, shown, seed=recipe.seed, epoch=epoch, mixing=mixing, side_px=side_px
+    )
+    batches = batches if shown == augmented else degraded(batches, recipe, epoch)
+    return batches if state.plan.parts.augment is None else state.plan.parts.augmented(batches, recipe.input)
+
+
+def forward_loss(state: TrainingState, batch: Batch, vote_targets: Sequence[Tensor] = ()) -> tuple[Tensor, Tensor]:
+    """Logits of the label output, and the loss of all outputs, ready for the way back.
+
+    ``vote_targets`` are those of :func:`mien.training.losses.epoch_targets`, on the device.
+    """
+    distillation = state.distillation
+    predicted = [None] * len(state.plan.outputs) if distillation is None else distillation.targets(batch)
+    logits = split_logits(state.model(batch.images).float(), state.plan.outputs)
+    return logits[0], _loss_of(state, batch, logits, predicted, vote_targets)
+
+
+def _loss_of(
+    state: TrainingState,
+    batch: Batch,
+    logits: Sequence[Tensor],
+    predicted: Sequence[Tensor | None],
+    vote_targets: Sequence[Tensor],
+) -> Tensor:
+    """The weighted sum of the outputs' losses: first that of labels, then those of votes.
+
+    ``predicted`` is what teachers predict for each output; None for one that they do not have.
+    """
+    loss = state.loss(logits[0], state.labels[batch.chosen])
+    if batch.partner is not None:
+        loss = batch.lam * loss + (1 - batch.lam) * state.loss(logits[0], state.labels[batch.partner])
+    if state.distillation is not None and predicted[0] is not None:
+        loss = state.distillation.loss(loss, logits[0], predicted[0])
+    if state.plan.outputs[0].weight != 1:
+        loss = state.plan.outputs[0].weight * loss
+    others = zip(state.plan.outputs[1:], logits[1:], predicted[1:], vote_targets, strict=True)
+    for output, own, taught, votes in others:
+        mixed = votes[batch.chosen]
+        if batch.partner is not None:
+            mixed = batch.lam * mixed + (1 - batch.lam) * votes[batch.partner]
+        if state.distillation is not None and taught is not None:
+            mixed = state.distillation.mixed_votes(taught, mixed)
+        loss = loss + output.weight * distribution_loss(own, mixed)
+    return loss
+
+
+def take_step(state: TrainingState, share: float, loss: Tensor) -> None:
+    """Change the weights by the loss of :func:`forward_loss`; ``share`` as :func:`part_of_batch` gives it."""
+    recipe, fabric = state.recipe, state.fabric
+    fabric.backward(share * loss)
+    if recipe.optim.clip_norm:
+        fabric.clip_gradients(state.model, state.optimizer, max_norm=recipe.optim.clip_norm, error_if_nonfinite=False)
+    state.optimizer.step()
+    state.optimizer.zero_grad()

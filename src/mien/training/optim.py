@@ -1,13 +1,11 @@
-"""How weights change: optimiser, schedule, the rates of layers that are fine-tuned, sharpness-aware minimisation."""
+"""How weights change: optimiser, schedule, the rates of layers that are fine-tuned."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import Any
 
-import torch
 from torch import nn, optim
 
 from mien.models.network import Network
@@ -139,32 +137,3 @@ def freeze(network: Network, optimizer: optim.Optimizer, frozen: bool) -> None:
         for module in network.modules():
             if isinstance(module, nn.modules.batchnorm._NormBase):
                 module.eval()
-
-
-@contextmanager
-def sam_perturbation(network: nn.Module, rho: float) -> Iterator[None]:
-    """Inside the block the weights lie ``rho`` up the slope that they have, and gradients start from zero.
-
-    Sharpness-aware minimisation (Foret et al., ICLR 2021, equation 2): a step follows the slope at w + rho * g / |g|.
-    Batch norms keep their running statistics, which are of the weights outside. Afterwards the weights are back, bit
-    for bit, and the gradients are those found inside.
-    """
-    sloped = [parameter for parameter in network.parameters() if parameter.grad is not None]
-    norms: list[Any] = [module for module in network.modules() if getattr(module, "track_running_stats", False)]
-    with torch.no_grad():
-        own = [parameter.clone() for parameter in sloped]
-        slopes = [parameter.grad for parameter in sloped if parameter.grad is not None]
-        length = nn.utils.get_total_norm(slopes)
-        for parameter, slope in zip(sloped, slopes, strict=True):
-            parameter.add_(slope * (rho / (length + 1e-12)))
-            parameter.grad = None
-    for norm in norms:
-        norm.track_running_stats = False
-    try:
-        yield
-    finally:
-        for norm in norms:
-            norm.track_running_stats = True
-        with torch.no_grad():
-            for parameter, value in zip(sloped, own, strict=True):
-                parameter.copy_(value)

@@ -18,7 +18,7 @@ from mien.progress import slices
 from mien.training.augment import channels_first
 from mien.training.average import recalibrate_bn
 from mien.training.callback import HistoryLine
-from mien.training.distributed import part_of_process, sum_of_processes
+from mien.training.device import part_of_process, sum_of_processes
 from mien.training.plan import TrainingPlan
 from mien.training.state import TrainingState
 

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from mien.models.registry import build_model
-from mien.training import throughput
+from mien.training import probe
 from mien.training.plan import plan_training
 from support import refused
 from training_support import changed
@@ -15,10 +15,10 @@ from training_support import changed
 def test_the_time_is_that_of_all_steps_and_validations(faces, tiny_recipe, monkeypatch):
     plan = plan_training(changed(tiny_recipe, progressive_resizing=((0.25, 28),)), faces)
     # A clock that ticks a second each time it is read; steps of 28 px take 2 s, those of 44 px 4 s.
-    monkeypatch.setattr(throughput, "_step_seconds", lambda state, side: {28: 2.0, 44: 4.0}[side])
+    monkeypatch.setattr(probe, "_step_seconds", lambda state, side: {28: 2.0, 44: 4.0}[side])
     ticks = iter(range(1000))
     monkeypatch.setattr(time, "perf_counter", lambda: float(next(ticks)))
-    found = throughput.estimate_training(plan)
+    found = probe.estimate_training(plan)
     assert (found.epochs, found.steps_per_epoch) == (2, plan.steps_per_epoch)
     assert found.seconds == pytest.approx(2 * (plan.steps_per_epoch * (0.25 * 2 + 0.75 * 4) + 1))
     network = build_model(plan.recipe.model, 7, 44)
@@ -27,10 +27,10 @@ def test_the_time_is_that_of_all_steps_and_validations(faces, tiny_recipe, monke
 
 def test_steps_are_timed_after_a_warm_up(faces, tiny_recipe, monkeypatch):
     """Oracle: by hand: read at the start, after each step until more than 3 s have gone, and at the end."""
-    state = throughput.prepare(plan_training(tiny_recipe, faces))
+    state = probe.prepare(plan_training(tiny_recipe, faces))
     ticks = iter(range(1000))
     monkeypatch.setattr(time, "perf_counter", lambda: float(next(ticks)))
-    assert throughput._step_seconds(state, 44) == 5 / 4
+    assert probe._step_seconds(state, 44) == 5 / 4
 
 
 def test_a_dry_run_writes_nothing_and_refuses_what_belongs_to_a_run(
@@ -38,7 +38,7 @@ def test_a_dry_run_writes_nothing_and_refuses_what_belongs_to_a_run(
 ):
     recipe_file = tmp_path / "tiny.toml"
     recipe_file.write_text(tiny_recipe_text)
-    monkeypatch.setattr(throughput, "_TIMED_SECONDS", 0.0)
+    monkeypatch.setattr(probe, "_TIMED_SECONDS", 0.0)
     monkeypatch.chdir(tmp_path)
     before = sorted(tmp_path.iterdir())
     words = ("train", recipe_file, "--data", face_folder, "--dry-run")
