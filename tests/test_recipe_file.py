@@ -153,3 +153,13 @@ def test_another_network_does_not_inherit_the_settings_of_the_one_before():
     assert before
     assert load_recipe("teacher-vgg", ["model.name=vgg16"]).model.settings == before
     assert load_recipe("quick", ["model.name=mien", "model.dropout=0.3"]).model.settings["dropout"] == 0.3
+
+
+def test_a_recipe_of_before_names_keys_that_are_gone(tiny_recipe_text):
+    """Kept runs write every key with its value. One that changed something cannot be done any more."""
+    plain = parse_recipe(tiny_recipe_text, "tiny")
+    text = "consistency_loss = {loss}\n" + tiny_recipe_text.replace("[optim]", "[optim]\nsam_rho = {rho}")
+    assert parse_recipe(text.format(loss="0.0", rho="0.0"), "tiny") == plain
+    for loss, rho in (("1.0", "0.0"), ("0.0", "0.05")):
+        with raises(RecipeError, "recipe-unknown-key"):
+            parse_recipe(text.format(loss=loss, rho=rho), "tiny")

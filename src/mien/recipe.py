@@ -32,21 +32,10 @@ _DIGESTED_AS = (
 """Table, name and first name of keys that were renamed: kept results and model files know recipes by their digests."""
 
 
-_REMOVED = {"consistency_loss": 0.0, "sam_rho": 0.0}
-"""Keys that recipes had, with the value that changed nothing: kept runs have them all."""
-
-
 class StrictModel(BaseModel):
     """A value of a TOML file: an unknown key is an error, infinity and NaN are, and it does not change."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_removed_keys(cls, content: Any) -> Any:
-        if not isinstance(content, dict):
-            return content
-        return {name: value for name, value in content.items() if name not in _REMOVED or value != _REMOVED[name]}
 
 
 class ModelRecipe(BaseModel):

@@ -57,10 +57,18 @@ def check_recipe(content: Mapping[str, Any], origin: str, changes: Sequence[Chan
             f"Changes of a recipe are a list; found one text. Write [{changes!r}].", code="recipe-changes"
         )
     settings = [_parsed(change) if isinstance(change, str) else change for change in changes]
-    changed = _without_other_model(dict(content), settings)
+    changed = _without_other_model(_without_removed(content), settings)
     for key, value in settings:
         changed = _with(changed, key.split("."), value, key)
     return _KIND.check(Recipe, changed, origin)
+
+
+def _without_removed(content: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe without keys that are gone, where they have the value that changed nothing: kept runs name them all."""
+    found = {name: value for name, value in content.items() if (name, value) != ("consistency_loss", 0)}
+    if isinstance(optim := found.get("optim"), Mapping):
+        found["optim"] = {name: value for name, value in optim.items() if (name, value) != ("sam_rho", 0)}
+    return found
 
 
 def _without_other_model(content: dict[str, Any], settings: Sequence[tuple[str, Any]]) -> dict[str, Any]:
