@@ -5,7 +5,7 @@ import pytest
 import mien
 from mien.artifact import read_manifest
 from mien.recipe import Recipe
-from mien.recipe_file import load_recipe, parse_recipe
+from mien.recipe_file import check_recipe, load_recipe, parse_recipe
 
 
 def test_early_sizes_give_way_to_the_full_crop():
