@@ -1,7 +1,5 @@
 """Oracle: torch.optim.swa_utils.update_bn, which torch has for the same end."""
 
-import contextlib
-
 import numpy as np
 import pytest
 import torch
@@ -13,7 +11,6 @@ from mien.recipe import ModelRecipe
 from mien.run_folder import RunFolder
 from mien.training import average, checkpoint
 from mien.training.average import enough_of, recalibrate_bn
-from mien.training.callback import Callback
 from mien.training.loop import train
 from mien.training.plan import plan_training
 from mien.training.state import prepare
@@ -124,22 +121,3 @@ def test_what_is_learnt_is_the_same_with_and_without(tmp_path, faces, tiny_recip
         weights.append({name: value for name, value in tensors.items() if "running" not in name})
     assert weights[0].keys() == weights[1].keys()
     assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
-
-
-@pytest.mark.parametrize("decay", [0.0, 0.9])
-def test_a_run_that_was_stopped_ends_with_the_same_bits(tmp_path, faces, tiny_recipe, decay):
-    recipe = changed(tiny_recipe, epochs=3, recalibrate_bn=True, ema_decay=decay)
-    whole, parts = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "parts")
-    train(plan_training(recipe, faces), whole)
-
-    class StopsAfterOne(Callback):
-        def on_step_end(self, epoch, images, loss):
-            if epoch == 2:
-                raise KeyboardInterrupt
-
-    with contextlib.suppress(KeyboardInterrupt):
-        train(plan_training(recipe, faces), parts, callback=StopsAfterOne())
-    assert len(checkpoint.load(parts.last)[1]["history"]) == 1
-    train(plan_training(recipe, faces), parts, resume=True)
-    for name, value in checkpoint.load(whole.last)[0].items():
-        assert torch.equal(value, checkpoint.load(parts.last)[0][name]), name

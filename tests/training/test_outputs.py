@@ -21,7 +21,6 @@ from mien.recipe_file import dump_recipe, parse_recipe
 from mien.run_folder import RunFolder
 from mien.run_history import best_by_metric
 from mien.training import checkpoint
-from mien.training.callback import Callback
 from mien.training.loop import train
 from mien.training.losses import make_outputs, output_facts
 from mien.training.plan import plan_training
@@ -128,24 +127,6 @@ def test_history_measures_the_votes(run, voted):
     assert kept["validation_majority_accuracy"] == pytest.approx(accuracy, abs=1e-6)
     right = (logits[:, :7].argmax(1).numpy() == validation.labels).mean()
     assert kept["validation_accuracy"] == pytest.approx(right, abs=1e-6)
-
-
-@pytest.mark.parametrize("target", ["votes", "sampled", "majority"])
-def test_a_resumed_run_ends_with_the_same_weights(tmp_path, recipe, voted, target):
-    recipe = changed(recipe, outputs={"perceived": {"target": target, "weight": 1.0}}, epochs=2)
-    whole, parts = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "parts")
-    train(plan_training(recipe, voted), whole)
-
-    class StopAfterOne(Callback):
-        def on_step_end(self, epoch, images, loss):
-            if epoch == 2:
-                raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        train(plan_training(recipe, voted), parts, callback=StopAfterOne())
-    train(plan_training(recipe, voted), parts, resume=True)
-    ours, theirs = (checkpoint.load(each.last)[0] for each in (whole, parts))
-    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
 def test_a_run_does_not_go_on_with_other_votes(tmp_path, recipe, voted):
