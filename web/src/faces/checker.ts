@@ -45,6 +45,13 @@ export class Checker {
     });
   }
 
+  /** As `check`, of faces that were checked in a frame before and stay where they are: the second step would say the same. */
+  async follow(image: Drawable, faces: DetectedFace[]): Promise<DetectedFace[]> {
+    const squares = faces.map(({ box }) => squareOf(box));
+    const rows = await this.#run(image, squares);
+    return rows.map((row, index) => ({ box: regressed(squares[index]!, row), score: scoreOf(faces[index]!.score, row) }));
+  }
+
   async #run(image: Drawable, squares: Square[]): Promise<Float32Array[]> {
     const rows: Float32Array[] = [];
     for (let start = 0; start < squares.length; start += BATCH) {

@@ -134,8 +134,10 @@ export class Detector {
       looks.push((await this.proposer.look(copy, copySide(copy, FRAME_PX))).faces);
       this.#nextLook = seconds + LOOK_EVERY_SECONDS;
     }
-    if (seconds >= this.#nextSmallFaces) {
-      const side = SMALL_FACES_PX[this.#smallFacesLooks++ % SMALL_FACES_PX.length]!;
+    // A camera's frame is not enlarged: that takes half a second on a slow machine, in which nothing moves.
+    const sides = SMALL_FACES_PX.filter((side) => !this.#isLive || side <= Math.max(frame.width, frame.height));
+    if (seconds >= this.#nextSmallFaces && sides.length) {
+      const side = sides[this.#smallFacesLooks++ % sides.length]!;
       const start = performance.now();
       looks.push((await this.proposer.look(copy, copySide(copy, side))).faces);
       const taken = (performance.now() - start) / 1000;
@@ -143,7 +145,8 @@ export class Detector {
       this.#nextSmallFaces = seconds + Math.max(SMALL_FACES_EVERY.seconds, pause);
     }
     const before = inPixelsOf(copy, frame, known.map((box) => ({ box, score: KNOWN_SCORE })));
-    return inPixelsOf(frame, copy, await this.#checked(copy, looks, MAX_PROPOSALS.frame, before));
+    if (looks.length) return inPixelsOf(frame, copy, await this.#checked(copy, looks, MAX_PROPOSALS.frame, before));
+    return inPixelsOf(frame, copy, this.#suppressed(await this.checker.follow(copy, before)));
   }
 
   #copyOf(image: DecodedImage): Drawable {
@@ -157,6 +160,10 @@ export class Detector {
       proposals.some((each) => each.score >= score && iou(each.box, box) > AGREEING_IOU);
     const others = known.filter((face) => !isProposed(face)).slice(0, most);
     const faces = await this.checker.check(image, [...proposals, ...others]);
+    return this.#suppressed(faces);
+  }
+
+  #suppressed(faces: DetectedFace[]): DetectedFace[] {
     return suppressOverlaps(faces, NMS_IOU).filter(({ score }) => score >= this.minScore);
   }
 }

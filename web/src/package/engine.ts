@@ -50,7 +50,7 @@ export class Mien {
     return new Mien(predictor, chosen);
   }
 
-  /** The faces of a picture, the largest first. Boxes are in its pixels and may reach beyond its border. */
+  /** The faces of a picture, the largest first. Boxes are in its pixels. */
   async predict(picture: Picture): Promise<Face[]> {
     const faces = await this.predictor.predictImage(this.#read(picture), []);
     return faces.map((face) => this.#face(face));

@@ -23,6 +23,9 @@ export interface PredictedFace {
 }
 
 export class Predictor {
+  #isLive = false;
+  #frames = 0;
+
   private constructor(
     private classifier: Classifier,
     private readonly detector: Detector,
@@ -74,12 +77,17 @@ export class Predictor {
 
   /** Before the first frame of a camera, which is live, or of a video file. */
   startVideo(isLive: boolean): void {
+    this.#isLive = isLive;
     this.detector.startVideo(isLive);
   }
 
   /** The faces of a video's next frame, the largest first. `known` are the boxes of those in the frames before. */
   async predictFrame(frame: DecodedImage, known: Box[], seconds: number): Promise<PredictedFace[]> {
-    return this.#predictBoxes(frame, await this.detector.detectInFrame(frame, known, seconds));
+    const faces = await this.detector.detectInFrame(frame, known, seconds);
+    if (!this.#isLive) return this.#predictBoxes(frame, faces);
+    // One view a frame, in turn: the tracker averages them over time, at half the cost.
+    this.#frames += 1;
+    return this.#predictBoxes(frame, faces, [this.#frames % 2 ? "plain" : "mirrored"]);
   }
 
   /** A face at a place that the user chose. */
@@ -100,19 +108,22 @@ export class Predictor {
     return this.classifier.probabilities(crops);
   }
 
-  async #predictBoxes(image: DecodedImage, faces: { box: Box; score: number | null }[]): Promise<PredictedFace[]> {
+  /** As Python's FaceReader: a face in a photograph is classified as it is and mirrored. */
+  async #predictBoxes(image: DecodedImage, faces: { box: Box; score: number | null }[], views: View[] = ["plain", "mirrored"]): Promise<PredictedFace[]> {
     const side = this.manifest.input.size_px;
     const crops = faces.map(({ box }) => toFaceCrop(brightened(cut(image.pixels, squareAround(box)), image), side));
-    const rows = await this.probabilities([...crops, ...crops.map((crop) => mirrored(crop, side))]);
+    const seen = views.flatMap((view) => (view === "plain" ? crops : crops.map((crop) => mirrored(crop, side))));
+    const rows = await this.probabilities(seen);
     return faces.map(({ box, score }, index) => {
-      // As Python's FaceReader: a face in a photograph is classified as it is and mirrored.
-      const probabilities = meanOf(rows[index]!, rows[crops.length + index]!);
+      const probabilities = meanOf(rows[index]!, rows.at(index - crops.length)!);
       // The gallery knows a box that the user drew by its identity.
       const inside = score === null ? box : clipped(box, image.width, image.height);
       return { box: inside, score, crop: crops[index]!, probabilities };
     });
   }
 }
+
+type View = "plain" | "mirrored";
 
 /** The mirror image of a face crop of side * side values. */
 function mirrored(crop: Uint8Array, side: number): Uint8Array {

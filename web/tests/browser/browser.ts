@@ -42,7 +42,7 @@ const FAKE_CAMERA = "--use-fake-device-for-media-stream";
 const ALLOWED = "--use-fake-ui-for-media-stream";
 
 /** The camera that the browser has. */
-export type Camera = "astronaut" | "denied" | "absent";
+export type Camera = "astronaut" | "eight" | "denied" | "absent";
 
 export const folder = mkdtempSync(path.join(tmpdir(), "mien-web-"));
 
@@ -90,13 +90,14 @@ export interface VotesImage {
 export async function launch(camera: Camera): Promise<Browser> {
   const flags: Record<Camera, string[]> = {
     astronaut: [FAKE_CAMERA, ALLOWED],
+    eight: [FAKE_CAMERA, ALLOWED],
     denied: [FAKE_CAMERA],
     absent: [ALLOWED],
   };
   const args = [...QUIET, ...flags[camera]];
-  if (camera === "astronaut") {
-    const video = path.join(folder, "camera.y4m");
-    if (!existsSync(video)) python("make_camera.py", video);
+  if (camera === "astronaut" || camera === "eight") {
+    const video = path.join(folder, `${camera}.y4m`);
+    if (!existsSync(video)) python("make_camera.py", video, ...(camera === "eight" ? [camera] : []));
     args.push(`--use-file-for-fake-video-capture=${video}`);
   }
   return chromium.launch({ executablePath: CHROMIUM, headless: true, args });
