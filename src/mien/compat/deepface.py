@@ -19,9 +19,6 @@ from mien.inference.face_reader import FaceReader
 
 _MISSING_ACTIONS = frozenset({"age", "gender", "race"})
 
-FULL_CONFIDENCE_WINDOWS = 100.0
-"""The Haar cascade's score is a number of windows, no probability: ``face_confidence`` is it over this, at most 1."""
-
 
 class UnusableError(DataError, ValueError):
     """Something that is not an image, or an unsupported argument; a ValueError too, as all of deepface's errors."""
@@ -58,8 +55,8 @@ def analyze(
     Returns:
         A dict for each face, the largest first: ``emotion`` (percent of each name), ``dominant_emotion``, ``region``
         (``x``, ``y``, ``w``, ``h`` inside the image, ``left_eye`` and ``right_eye`` as (x, y) or None; left is the
-        person's own) and ``face_confidence``: the detector's score, 0..1, 0 without a detection; for the Haar
-        cascade see :data:`FULL_CONFIDENCE_WINDOWS`. For several images a list of such lists.
+        person's own) and ``face_confidence``: the detector's score, at most 1, 0 without a detection. For several
+        images a list of such lists.
 
     Raises:
         FaceNotDetected: no face, with ``enforce_detection``.
@@ -179,4 +176,4 @@ def _region(face: Face, width: int, height: int) -> dict[str, Any]:
 
 
 def _confidence(score: float) -> float:
-    return round(score if score <= 1 else min(score / FULL_CONFIDENCE_WINDOWS, 1.0), 2)
+    return round(min(score, 1.0), 2)

@@ -46,18 +46,11 @@ def to_rgb(image: Any) -> npt.NDArray[np.uint8]:
         if image.ndim == 3 and image.shape[2] in _FROM_OPENCV:
             image = image[:, :, _FROM_OPENCV[image.shape[2]]]
         return upright_rgb(image)
-    if isinstance(image, str) and image.startswith(("http://", "https://")):
-        raise DataError(
-            f"{image} is a web address; mien works offline. Download the image and give its path.",
-            code="image-address",
-        )
     if isinstance(image, str) and image.startswith("data:image/"):
         try:
             image = base64.b64decode(image.partition(",")[2], validate=True)
         except ValueError as error:
             raise DataError(f"The image's base64 text is damaged ({error}).", code="image-base64") from None
-    elif hasattr(image, "read"):
-        image = image.read()
     return upright_rgb(open_image_source(image))
 
 
