@@ -92,16 +92,6 @@ def test_json_sums_up(mien, tmp_path, smiling):
         assert Path(path).stat().st_size > 0
 
 
-def test_no_face_is_no_fault(mien, tmp_path, encode_video):
-    noise = np.random.default_rng(0).integers(0, 256, (4, 33, 47, 3), dtype=np.uint8)
-    clip = encode_video(tmp_path / "noise.mkv", list(noise), codec="ffv1")
-    answer = mien("video", clip, "--out", tmp_path / "out")
-    assert answer.code == 0
-    assert "no face in 4 frames" in answer.out
-    assert rows_of(tmp_path / "out" / "faces.csv") == []
-    assert [frame.shape for frame in frames_of(tmp_path / "out" / "annotated.mp4")] == [(34, 48, 3)] * 4
-
-
 def test_what_is_there_is_not_replaced_unasked(mien, tmp_path, smiling):
     (tmp_path / "faces.csv").write_text("mine")
     answer = mien("video", smiling, "--out", tmp_path)
@@ -132,19 +122,6 @@ def test_the_video_itself_is_never_replaced(mien, tmp_path, smiling):
     for options in ([], ["--overwrite"], ["--overwrite", "--no-annotate"]):
         refused(mien("video", clip, "--out", tmp_path, *options), "output-is-input", clip)
     assert clip.read_bytes() == smiling.read_bytes()
-
-
-def test_a_cut_off_video_is_read_and_said(mien, tmp_path, encode_video):
-    noise = np.random.default_rng(0).integers(0, 256, (30, 48, 64, 3), dtype=np.uint8)
-    clip = encode_video(tmp_path / "clip.mp4", list(noise), index_first=True)
-    clip.write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
-    answer = mien("video", clip, "--out", tmp_path / "out", "--json")
-    assert answer.code == 0
-    said = json.loads(answer.out)
-    left = len(frames_of(tmp_path / "out" / "annotated.mp4"))
-    assert said["video"]["frames"] == left < 30
-    assert f"{30 - left} frames" in answer.err
-    assert f"about {30 - left} frames" in (tmp_path / "out" / "timeline.html").read_text()
 
 
 def test_without_the_extra_nothing_is_begun(mien, tmp_path, smiling, monkeypatch):

@@ -61,21 +61,6 @@ def test_without_a_face_it_raises_a_value_error_that_is_one_line(tmp_path):
     assert isinstance(caught.value, deepface.FaceNotDetected)
 
 
-@pytest.mark.parametrize("how", [{"enforce_detection": False}, {"detector_backend": "skip"}])
-def test_or_the_whole_image_is_read_as_one(how, faces):
-    """Oracle: the image read as a crop. deepface leaves the last row and column out of the region."""
-    drawn = np.asarray(faces.images[0])[8:40]
-    (face,) = deepface.analyze(np.repeat(drawn[:, :, np.newaxis], 3, axis=2), EMOTION, **how)
-    if "detector_backend" in how:
-        square = np.pad(drawn, ((8, 8), (0, 0)), mode="edge")
-        given = mien.load().predict_crops(square)[0].probabilities
-        whole = sum(given[name] for name in NAMES)
-        assert face["emotion"] == pytest.approx({name: 100 * given[name] / whole for name in NAMES}, abs=1e-6)
-    if face["face_confidence"] == 0:
-        assert face["region"] == {"x": 0, "y": 0, "w": 47, "h": 31, "left_eye": None, "right_eye": None}
-    assert "detector_backend" not in how or face["face_confidence"] == 0
-
-
 class Landmarks:
     name = "fixed"
     margin, score_range = Margin(1.0, 0.0), (0.0, 1.0)

@@ -42,12 +42,6 @@ def test_the_answer_is_mien_s_in_fer_s_shape(bgr, astronaut):
     assert FER().top_emotion(bgr) == ("happy", face["emotions"]["happy"])
 
 
-def test_no_face_is_an_empty_list_and_two_nones():
-    blank = np.zeros((100, 100, 3), dtype=np.uint8)
-    assert FER().detect_emotions(blank) == []
-    assert FER().top_emotion(blank) == (None, None)
-
-
 def test_paths_data_uris_and_grey_arrays_are_taken(bgr, astronaut, tmp_path):
     path = tmp_path / "photo.png"
     Image.fromarray(astronaut).save(path)

@@ -150,16 +150,6 @@ def test_thirty_two_clients_each_get_their_own_answer(service, encode):
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
-def test_a_request_over_the_limit_is_busy(start, face):
-    """Even one is more than none, however fast the machine."""
-    service = start(limits=Limits(max_requests=0))
-    for address in ("/v1/predict", "/v1/batch"):
-        answer = service.ask("POST", address, files={"file": face})
-        assert service.refusal(answer, 429) == "busy"
-        assert answer.headers["retry-after"] == "1"
-    assert service.ask("GET", "/healthz").status_code == 200
-
-
 def test_the_model_has_its_manifest_and_digest(service):
     file = find_model("default")
     answer = service.ask("GET", "/v1/model").json()

@@ -122,15 +122,6 @@ def test_a_face_that_leaves_is_looked_for_at_once_and_not_read(play):
     assert [len(frame.faces) for frame in frames] == [1] * 5 + [0] * 15
 
 
-def test_a_face_hidden_for_some_frames_keeps_its_number(play):
-    def boxes_of(number):
-        return [] if 6 <= number < 14 else [Box(100, 80, SIZE, SIZE)]
-
-    frames, _ = play(40, boxes_of, detect_every_seconds=0.1)
-    assert {face.track for frame in frames for face in frame.faces} == {1}
-    assert [frame.number for frame in frames if not frame.faces] == list(range(6, 15))
-
-
 @pytest.mark.parametrize(("frame_seconds", "detect_every", "looks"), [(0.2, 2, 4), (0.2, 5, 2), (1.2, 0.33, 40)])
 def test_a_face_keeps_its_number_however_seldom_it_is_looked_for(play, frame_seconds, detect_every, looks):
     """Detections more than a second apart, by wish or because the frames are."""

@@ -102,12 +102,6 @@ def test_a_face_that_hides_another_does_not_become_two():
     assert tracker.detected(0.4, [at(60), at(0)]) == [2, 1]
 
 
-def test_a_box_joins_the_track_that_it_overlaps_most():
-    tracker = BoxTracker()
-    tracker.detected(0, [at(0), at(40)])
-    assert tracker.detected(0.1, [at(30)]) == [2]
-
-
 @given(
     st.lists(st.floats(0.001, 2.0), min_size=1, max_size=12),
     st.floats(0.05, 1.0),
