@@ -1,7 +1,5 @@
 """Oracle: a model that goes by one spot alone; what the check of randomisation says, given."""
 
-import re
-
 import numpy as np
 import pytest
 
@@ -11,9 +9,8 @@ from mien.evaluation.results import Estimate
 from mien.explanation.faithfulness import RandomizationTest
 from mien.page.blocks import Table
 from mien.reporting import attention
-from mien.reporting.attention import MapExplainer, mean_map, show_attention
+from mien.reporting.attention import MapExplainer, show_attention
 from mien.reporting.context import ReportContext
-from support import block_codes
 
 
 def spot(images):
@@ -61,14 +58,6 @@ def test_few_faces_are_undecided(faces):
     assert checks(faces, 19, MapExplainer(spot, 48))["verdict"] == "undecided"
 
 
-def test_mean_maps_of_a_class_share_a_scale(monkeypatch):
-    """By hand: the wrong faces' mean is half the right ones', and is drawn at half."""
-    monkeypatch.setattr(attention, "colour", lambda share: 200 * share)
-    mean = np.array([[0.8, 0.4], [-0.5, 0.0]], dtype=np.float32)
-    assert attention._coloured(mean, 0.8)[::2, ::2].tolist() == [[200, 100], [0, 0]]
-    assert attention._coloured(mean / 2, 0.8)[::2, ::2].tolist() == [[100, 50], [0, 0]]
-
-
 def test_curves_are_drawn_against_moved_and_against_random_maps(faces, monkeypatch):
     """Oracle: what was measured. Of the first 40 faces the surest region is one spot: random maps remove it late."""
     drawn = {}
@@ -87,39 +76,3 @@ def test_curves_are_drawn_against_moved_and_against_random_maps(faces, monkeypat
         assert random.faces == found.faces == 32
         assert random.deletion_area.value > found.deletion_area.value
         assert random.deletion[0] == found.deletion[0], "the same faces of the same classes"
-
-
-def test_averages_are_of_as_many_faces_as_the_page_says(faces, monkeypatch):
-    """Two classes, right and wrong: 64 faces in all are 16 of each kind."""
-    monkeypatch.setattr(attention, "AVERAGED_FACES", {"gradcam": 9, "gradient": 9, "occlusion": 64})
-    chosen = faces.subset(np.arange(60))
-    labels = (np.arange(60) % 2).astype(np.int64)
-    predictions = Predictions(chosen.rows, labels, spot(chosen.images), ("dark", "light"), "validation", "")
-    section = show_attention(
-        ReportContext(predictions, evaluate_predictions(predictions, 10), chosen), MapExplainer(spot, 48)
-    )
-    block = section.blocks[-1]
-    assert re.findall(r"\d+", block.title) == ["16", "16"]
-    counted = {(part.title, face.caption) for part in block.rows for face in part.faces}
-    right = spot(chosen.images).argmax(axis=1) == labels
-    expected = {
-        (kind, f"{name} ({min(16, int((mine & (labels == index)).sum()))})")
-        for index, name in enumerate(("dark", "light"))
-        for kind, mine in (("correct", right), ("wrong", ~right))
-    }
-    assert counted == expected
-
-
-def test_each_map_of_a_mean_weighs_the_same():
-    maps = np.array([[[2.0, 0.0]], [[0.0, 40.0]], [[0.0, 0.0]]], dtype=np.float32)
-    assert mean_map(maps[:2]).tolist() == [[0.5, 0.5]]
-    assert mean_map(maps[2:]).tolist() == mean_map(maps[:0]).tolist() == [[0.0, 0.0]]
-
-
-def test_a_method_that_failed_is_not_averaged(faces):
-    def randomize(name, images, maps):
-        return RandomizationTest(len(images), Estimate(0.9, 0.8, 1.0))
-
-    section = section_of(faces, 40, MapExplainer(spot, 48, None, randomize))
-    assert block_codes(section) == ["maps-not-averaged"]
-    assert block_codes(section_of(faces, 40, MapExplainer(spot, 48))) == []

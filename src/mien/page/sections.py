@@ -33,6 +33,7 @@ from mien.page.wording import (
     UNDEFINED,
     decimal,
     interval_text,
+    percent,
     samples_text,
     threshold_lines,
     threshold_values,
@@ -114,9 +115,18 @@ def answers_section(answer: AnswerEvaluation) -> Section:
 
 
 def metrics_table(evaluation: Evaluation) -> Table:
-    """Headline metrics with intervals, as a table that a notebook shows."""
-    rows = [(name.replace("_", " "), estimate) for name, estimate in evaluation.headline.items()]
-    return Table("metrics", (Column("metric", "text"), Column("value")), rows)
+    """Headline metrics with intervals."""
+    columns = (Column("metric", "text"), Column("value", "number"), Column("95% interval", "number"))
+    rows = [
+        (HEADLINES[key].name, value_text(key, estimate.value), interval_text(key, estimate))
+        for key, estimate in evaluation.headline.items()
+    ]
+    largest = evaluation.classes[int(evaluation.confusion.sum(axis=1).argmax())]
+    rows[1:1] = [
+        ("Balanced accuracy", percent(evaluation.macro.recall), ""),
+        (f"Always '{largest}'", percent(evaluation.largest_share), ""),
+    ]
+    return Table("metrics", columns, rows)
 
 
 def classification_report(evaluation: Evaluation) -> Table:

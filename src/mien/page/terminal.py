@@ -25,10 +25,11 @@ from mien.page.sections import (
     distribution_table,
     majority_table,
     majority_words,
+    metrics_table,
     subsets_table,
     threshold_table,
 )
-from mien.page.wording import HEADLINES, interval_text, percent, samples_text, threshold_words, value_text
+from mien.page.wording import samples_text, threshold_words
 
 _LEAST_NUMBER = 7
 """Minimum width of a column whose head may wrap: its numbers may not."""
@@ -75,7 +76,9 @@ def evaluation_text(evaluation: Evaluation) -> RenderableType:
     """
     classes = rich_table(classification_report(evaluation))
     classes.rows[len(evaluation.classes) - 1].end_section = True
-    parts = [] if evaluation.answer is None else [_answers(evaluation.answer)]
+    answer = evaluation.answer
+    # An answer that is the most probable class has the metrics that follow.
+    parts = [_answers(answer)] if answer is not None and answer.output else []
     parts += [_headline(evaluation), titled("Per class", classes), _confusion(evaluation)]
     if evaluation.subsets:
         parts.append(titled("Without copies", rich_table(subsets_table(evaluation.subsets))))
@@ -117,17 +120,7 @@ def threshold_text(result: ThresholdResult) -> RenderableType:
 
 
 def _headline(evaluation: Evaluation) -> RenderableType:
-    columns = (Column("metric", "text"), Column("value", "number"), Column("95% interval", "number"))
-    rows = [
-        (HEADLINES[key].name, value_text(key, estimate.value), interval_text(key, estimate))
-        for key, estimate in evaluation.headline.items()
-    ]
-    largest = evaluation.classes[int(evaluation.confusion.sum(axis=1).argmax())]
-    rows[1:1] = [
-        ("Balanced accuracy", percent(evaluation.macro.recall), ""),
-        (f"Always '{largest}'", percent(evaluation.largest_share), ""),
-    ]
-    table = rich_table(Table("headline", columns, rows))
+    table = rich_table(metrics_table(evaluation))
     table.columns[1].style = "bold"
     return titled(f"{evaluation.split}: {samples_text(evaluation.samples)}", table)
 

@@ -1,4 +1,4 @@
-"""Attention maps: maps by several methods, checks of the methods, and averages over correct and wrong faces."""
+"""Attention maps: maps by several methods, and checks of the methods."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from mien.explanation.faithfulness import (
     measure_faithfulness,
 )
 from mien.explanation.methods import METHODS, explain
-from mien.explanation.overlay import colour, overlay
+from mien.explanation.overlay import overlay
 from mien.inference.predictor import Predictor
 from mien.page.blocks import Block, CaptionedChart, ChartRow, Column, FaceGrid, FaceRow, FaceTile, Section, Table, Text
 from mien.page.charts.curves import line_style
@@ -38,11 +38,6 @@ if TYPE_CHECKING:
 JUDGED_FACES = 32
 """Enough for intervals, few enough that a report takes less than a minute."""
 
-AVERAGED_FACES: dict[str, int] = {"gradcam": 1400, "gradient": 1400, "occlusion": 224}
-"""Over all classes, correct and wrong: as many as take seconds by the method."""
-
-BATCH = 64
-
 
 def attention_section(context: ReportContext) -> Section | Skipped:
     """Build an explainer of the model and show its maps; needs the faces and a model."""
@@ -57,7 +52,7 @@ def attention_section(context: ReportContext) -> Section | Skipped:
 
 
 def show_attention(context: ReportContext, explainer: MapExplainer, notice: Notice | None = None) -> Section:
-    """Which methods are faithful, faces with their maps, and mean maps of each class; needs the faces.
+    """Which methods are faithful, and faces with their maps; needs the faces.
 
     Args:
         context: with the faces.
@@ -67,7 +62,6 @@ def show_attention(context: ReportContext, explainer: MapExplainer, notice: Noti
     assert context.faces is not None
     images = np.asarray(context.faces.images)
     verdicts, curves = _evidence(images, explainer)
-    failed = {row[0] for row in verdicts.rows if row[1] == "fails"}
     blocks: list[Block] = [
         Text(
             "The maps show which pixels support the predicted class. A map can mislead: the table shows which methods "
@@ -87,7 +81,6 @@ def show_attention(context: ReportContext, explainer: MapExplainer, notice: Noti
         *curves,
         _gallery(context, images, explainer),
     ]
-    blocks += _averages(context, images, explainer, failed)
     return Section("attention", "Attention maps", tuple(blocks))
 
 
@@ -158,50 +151,6 @@ def _gallery(context: ReportContext, images: npt.NDArray[np.uint8], explainer: M
             cards.append(FaceTile(data_address(overlay(faces[index], each[index], 2)), caption))
         parts.append(FaceRow(title, tuple(cards)))
     return FaceGrid("The most confident correct and wrong prediction of each class", tuple(parts), stacked=True)
-
-
-def _averages(
-    context: ReportContext, images: npt.NDArray[np.uint8], explainer: MapExplainer, failed: set[str]
-) -> list[Block]:
-    """Mean maps by the first method that did not fail its checks."""
-    method = next((name for name in AVERAGED_FACES if name in explainer.methods and name not in failed), None)
-    if method is None:
-        return [Text(Notice("No mean maps: each method failed its checks on this model.", code="maps-not-averaged"))]
-    most = max(AVERAGED_FACES[method] // (2 * len(context.classes)), 1)
-    chosen: list[int] = []
-    for index in range(len(context.classes)):
-        for is_correct in (True, False):
-            mine = np.flatnonzero((context.predictions.labels == index) & (context.correct == is_correct))
-            chosen += [int(mine[each]) for each in draw_sorted(len(mine), most)]
-    at = np.array(sorted(chosen), dtype=np.int64)
-    starts = range(0, len(at), BATCH)
-    batches = track(starts, total=len(starts), what="averaging maps", unit="batches")
-    maps = np.concatenate([explainer.maps(method, images[at[first : first + BATCH]]) for first in batches])
-    cards: dict[str, list[FaceTile]] = {"correct": [], "wrong": []}
-    labels, correct = context.predictions.labels[at], context.correct[at]
-    for index, name in enumerate(context.classes):
-        chosen_of = {kind: (labels == index) & (correct == (kind == "correct")) for kind in cards}
-        means = {kind: mean_map(maps[inside]) for kind, inside in chosen_of.items()}
-        # One scale for both of a class, so that they compare by eye.
-        largest = max(float(mean.max()) for mean in means.values())
-        for kind, mean in means.items():
-            caption = f"{name} ({int(chosen_of[kind].sum())})"
-            cards[kind].append(FaceTile(data_address(_coloured(mean, largest)), caption))
-    parts = tuple(FaceRow(kind, tuple(made)) for kind, made in cards.items() if made)
-    return [
-        FaceGrid(
-            f"Mean map ({method}) of each true class, with the number of faces. At most {most:,} correct and "
-            f"{most:,} wrong faces of a class are drawn at random; both share one scale.",
-            parts,
-            stacked=True,
-        )
-    ]
-
-
-def _coloured(mean: Maps, largest: float) -> npt.NDArray[np.uint8]:
-    positive = np.maximum(mean, 0)
-    scaled = positive / largest if largest > 0 else positive
-    return np.rint(colour(scaled)).astype(np.uint8).repeat(2, axis=0).repeat(2, axis=1)
 
 
 CHECKED_FACES = 4
@@ -313,13 +262,3 @@ def faithfulness_chart(
         legend_above(axes, 3)
 
     return make_chart(kind, draw, height_inches=3.2)
-
-
-def mean_map(maps: Maps) -> Maps:
-    """The mean of maps (N, S, S), each divided by its largest absolute value; zeros without any.
-
-    Gradients differ by orders of magnitude between faces: undivided, the mean would be of the few largest.
-    """
-    largest = np.abs(maps).max(axis=(1, 2), keepdims=True, initial=0)
-    scaled = np.divide(maps, largest, out=np.zeros(maps.shape, dtype=np.float32), where=largest > 0)
-    return scaled.mean(axis=0) if len(maps) else np.zeros(maps.shape[1:], dtype=np.float32)

@@ -32,7 +32,9 @@ def _metrics(context: ReportContext) -> Section:
 
 
 def _answers(context: ReportContext) -> Section | None:
-    return None if context.evaluation.answer is None else answers_section(context.evaluation.answer)
+    answer = context.evaluation.answer
+    # An answer that is the most probable class has the metrics of the next section.
+    return answers_section(answer) if answer is not None and answer.output else None
 
 
 def _confusion(context: ReportContext) -> Section:
