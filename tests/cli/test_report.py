@@ -153,15 +153,6 @@ def test_a_run_and_its_data_give_the_whole_report_by_themselves(mien, tiny_run, 
     assert json.loads((tmp_path / "out" / "tables" / "nearest-training-faces.json").read_text())
 
 
-def test_scores_of_anybody_with_the_data(mien, tiny_run, parquet, tmp_path):
-    file = written_scores(tmp_path / "other.npz", tiny_run.predictions("validation"), data_fingerprint=np.array(""))
-    answer = mien("report", "--predictions", file, "--data", parquet, "--out", tmp_path / "out")
-    assert answer.code == 0, answer.err
-    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
-    assert "data:image/png" in page
-    assert "other: validation" in page
-
-
 def test_bad_scores_are_one_line_and_leave_nothing(mien, tiny_run, parquet, tmp_path):
     source = tiny_run.predictions("validation")
     predictions = read_predictions(source)

@@ -7,10 +7,8 @@ from PIL import Image
 from scipy import ndimage
 
 from mien.data.synthetic import draw_labels, render_faces
-from mien.errors import DataError
 from mien.evaluation import corruptions
 from mien.evaluation.corruptions import CORRUPTIONS, STRENGTHS, corrupt, corrupt_mixed, gaussian_blur
-from support import raises
 
 
 @pytest.fixture(scope="module")
@@ -142,12 +140,3 @@ def test_what_is_covered_lies_where_it_should():
         assert np.flatnonzero(changed)[[0, -1]].tolist() == rows
     places = corrupt(np.repeat(lit, 30, axis=0), "cover-anywhere", 1) != lit
     assert len(np.unique(places, axis=0)) > 20
-
-
-def test_what_does_not_fit_is_one_line(images):
-    with raises(DataError, "corruption-unknown"):
-        corrupt(images, "blurr", 1)
-    with raises(DataError, "strength-range"):
-        corrupt(images, "blur", 6)
-    with raises(DataError, "images-shape"):
-        corrupt(images[0], "blur", 1)

@@ -71,14 +71,6 @@ def test_the_seed_is_that_of_the_corruptions():
     assert not np.array_equal(accuracies[0][1], accuracies[1][1])
 
 
-def test_what_does_not_fit_is_one_line(squares):
-    images, labels = squares
-    with raises(DataError, "robustness-input"):
-        measure_robustness(by_brightness, images[:0], labels[:0])
-    with raises(DataError, "robustness-input"):
-        measure_robustness(by_brightness, images, labels[1:])
-
-
 @pytest.fixture
 def kept():
     shares = np.array([[0.9, 0.8, 0.7, 0.6, 0.5], [0.5] * 5])

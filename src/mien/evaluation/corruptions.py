@@ -18,7 +18,6 @@ import numpy.typing as npt
 from PIL import Image
 
 from mien.data.warp import sample_bilinear
-from mien.errors import DataError, nearest
 from mien.progress import slices
 
 Images = npt.NDArray[np.uint8]
@@ -55,25 +54,9 @@ def corrupt_in_parts(images: Images, name: str, strength: int, seed: int = 0) ->
         strength: 1..5.
         seed: 0 or more. Face i depends on the seed, its place i and itself.
 
-    Returns:
+    Yields:
         Part after part in order, uint8 (n, S, S[, 3]).
-
-    Raises:
-        DataError: no such corruption or strength, or images of another shape.
     """
-    if name not in CORRUPTIONS:
-        raise DataError(f"There is no corruption '{name}'." + nearest(name, CORRUPTIONS), code="corruption-unknown")
-    if strength not in STRENGTHS:
-        raise DataError(f"A strength must be 1..5; found {strength}.", code="strength-range")
-    square = images.ndim >= 3 and images.shape[1] == images.shape[2] and images.shape[3:] in {(), (3,)}
-    if images.dtype != np.uint8 or not square:
-        raise DataError(
-            f"Faces must be uint8 (N, S, S[, 3]); found {images.dtype} {images.shape}.", code="images-shape"
-        )
-    return _corrupt_parts(images, name, strength, seed)
-
-
-def _corrupt_parts(images: Images, name: str, strength: int, seed: int) -> Iterator[Images]:
     corruption = CORRUPTIONS[name]
     generator = np.random.default_rng([seed, zlib.crc32(name.encode())])
     # Each corruption draws its numbers face by face in order, so chunks change nothing but the memory.
@@ -96,9 +79,6 @@ def corrupt_mixed(images: Images, seed: int = 0) -> Images:
 
     Returns:
         uint8, of the same shape.
-
-    Raises:
-        DataError: as :func:`corrupt`.
     """
     kinds = [(name, strength) for name in MIXED for strength in STRENGTHS]
     drawn = np.random.default_rng(seed).integers(len(kinds), size=len(images))

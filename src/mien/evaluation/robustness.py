@@ -95,15 +95,7 @@ def measure_robustness(
         seed: of the corruptions and of the resampling.
         groups: int64 (N,), faces of one number, such as those of a person, are drawn together; None: each by itself.
 
-    Raises:
-        DataError: no faces, no corruption, a name that is none, or shapes that do not fit together.
     """
-    if not len(images) or not corruptions or len(images) != len(labels):
-        raise DataError(
-            f"Robustness needs labelled faces and a corruption; found {len(images)} faces, "
-            f"{len(labels)} labels, {len(corruptions)} corruptions.",
-            code="robustness-input",
-        )
     clean = predict(images).argmax(axis=1) == labels
     right = np.empty((len(corruptions), len(STRENGTHS), len(images)), dtype=np.bool_)
     cells = [(index, name, strength) for index, name in enumerate(corruptions) for strength in STRENGTHS]
