@@ -2,7 +2,7 @@ import type { InputSpec } from "../preprocess/input";
 import { fetchFile } from "./download";
 import { besidePage } from "./runtime";
 
-/** What the page uses of a model's file; see mien.serve.page_manifest. */
+/** What the page uses of a model's manifest; see mien.manifest. */
 export interface Manifest {
   name: string;
   classes: string[];
@@ -11,8 +11,6 @@ export interface Manifest {
   temperature: number;
   /** Of the first output. */
   scores: Record<string, number>;
-  /** Of other outputs, by name: how often they say what most annotators said. Only what was measured is there. */
-  majority_accuracy?: Record<string, number>;
   /** By name, the first with the classes and the temperature above; empty or missing where there is one without a name. */
   outputs?: Record<string, { classes: string[]; temperature: number; target: string }>;
   /** How shares of people become the answer that is shown by default; as mien.manifest.AnswerRule. */

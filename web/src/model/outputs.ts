@@ -31,17 +31,16 @@ export interface Output {
   target: string;
   /** Whether votes taught it. Without a rule, a probability is the share of people who are expected to choose the class. */
   byVotes: boolean;
-  /** How often it is right on the validation images, by their label or by the majority of their annotators. */
-  accuracy: { by: "label" | "majority"; share: number } | null;
+  /** How often it is right on the validation images; null where that was not measured by their label. */
+  accuracy: number | null;
 }
 
 /** Probabilities of one face: a row for each output, by its name, in the order of its classes. */
 export type Probabilities = Record<string, number[]>;
 
 /** The outputs in the manifest's order, as mien.artifact.Manifest.logits_of names their logits. */
-export function outputsOf({ outputs = {}, classes, temperature, scores, majority_accuracy = {}, answer }: Manifest): Output[] {
-  const accuracy = (by: "label" | "majority", share?: number) => (share === undefined ? null : { by, share });
-  const byLabel = accuracy("label", scores["validation_accuracy"]);
+export function outputsOf({ outputs = {}, classes, temperature, scores, answer }: Manifest): Output[] {
+  const accuracy = scores["validation_accuracy"] ?? null;
   const named = Object.entries(outputs).map(([name, output], index) => ({
     name,
     logits: index === 0 ? "logits" : `logits_${name}`,
@@ -50,10 +49,10 @@ export function outputsOf({ outputs = {}, classes, temperature, scores, majority
     temperature: index === 0 ? temperature : output.temperature,
     target: output.target,
     byVotes: output.target !== "label",
-    accuracy: index === 0 ? byLabel : accuracy("majority", majority_accuracy[name]),
+    accuracy: index === 0 ? accuracy : null,
   }));
   if (!named.length) {
-    return [{ name: "", logits: "logits", classes, given: classes, temperature, target: "label", byVotes: false, accuracy: byLabel }];
+    return [{ name: "", logits: "logits", classes, given: classes, temperature, target: "label", byVotes: false, accuracy }];
   }
   const votes = answer && named.find(({ name }) => name === answer.output);
   if (!votes) return named;

@@ -184,9 +184,8 @@ export class Page {
   #modelText(): string {
     const { name, precision } = this.manifest;
     const { accuracy } = this.settings.output;
-    if (!accuracy) return translate("model_unmeasured", { name, precision });
-    const key = accuracy.by === "majority" ? "model_by_majority" : "model";
-    return translate(key, { name, precision, accuracy: percent(accuracy.share, 1) });
+    if (accuracy === null) return translate("model_unmeasured", { name, precision });
+    return translate("model", { name, precision, accuracy: percent(accuracy, 1) });
   }
 
   #showMap(): void {
