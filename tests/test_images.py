@@ -1,7 +1,9 @@
 """Oracles: Pillow's own turning; the same picture without what is wrong with it."""
 
+import base64
 import io
 import struct
+import sys
 import warnings
 
 import numpy as np
@@ -38,6 +40,42 @@ def test_formats_that_pillow_hands_to_other_programs_are_not_read(tmp_path):
     file.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EOF\n")
     with raises(DataError, "image-format"):
         open_image(file)
+
+
+def test_avif_is_read_upright():
+    image = Image.new("RGB", (40, 20), (200, 30, 30))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    opened = open_image(encoded(image, "AVIF", exif=exif))
+    assert opened.size == (20, 40)
+    assert np.abs(np.asarray(opened).astype(int) - (200, 30, 30)).max() < 12
+
+
+HEIC = base64.b64decode(
+    "AAAAHGZ0eXBoZWljAAAAAG1pZjFoZWljbWlhZgAAAX1tZXRhAAAAAAAAACFoZGxyAAAAAAAAAABwaWN0AAAAAAAAAAAAAAAAAAAAACJpbG9jAA"
+    "AAAERAAAEAAQAAAAABoQABAAAAAAAAAFkAAAAjaWluZgAAAAAAAQAAABVpbmZlAgAAAAABAABodmMxAAAAAA5waXRtAAAAAAABAAAA/WlwcnAA"
+    "AADdaXBjbwAAAHZodmNDAQNwAAAAkAAAAAAAHvAA/P34+AAADwNgAAEAGEABDAH//wNwAAADAJAAAAMAAAMAHroCQGEAAQAqQgEBA3AAAAMAkA"
+    "AAAwAAAwAeoCCBBZbq5Ka5uAhoMCAAAAMDIAAAAwAhYgABAAZEAcFzwIkAAAATY29scm5jbHgAAQANAAaAAAAAFGlzcGUAAAAAAAAAQAAAAEAA"
+    "AAAoY2xhcAAAADAAAAABAAAAIAAAAAH////wAAAAAv///+AAAAACAAAAEHBpeGkAAAAAAwgICAAAABhpcG1hAAAAAAAAAAEAAQWBAgMFhAAAAG"
+    "FtZGF0AAAAVSgBrwng40ialv/1r//8bnkPGizG75/3r7d5Ft/7y6Q24GQNOKU3evi6ABJByLurDVvL5PBQQyi+8rxP7/fOykUwEreIQOyuJrs9"
+    "hhMJdnEA65kHm3A="
+)
+"""48 x 32 pixels, red on the left and blue on the right, drawn for this test and encoded by libheif 1.23."""
+
+
+def test_heic_is_read_where_its_package_is(monkeypatch, tmp_path):
+    file = tmp_path / "IMG_1.jpg"  # the content counts, not the name
+    file.write_bytes(HEIC)
+    monkeypatch.setitem(sys.modules, "pi_heif", None)
+    with raises(DataError, "image-heic", "mien[heic]"):
+        open_image(file)
+    monkeypatch.undo()
+    pytest.importorskip("pi_heif")
+    for source in (file, HEIC):
+        rgb = np.asarray(open_image(source).convert("RGB")).astype(int)
+        assert rgb.shape == (32, 48, 3)
+        assert np.abs(rgb[4, 4] - (200, 40, 40)).max() < 12
+        assert np.abs(rgb[4, 40] - (40, 40, 200)).max() < 12
 
 
 def test_an_animation_gives_its_first_frame():

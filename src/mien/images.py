@@ -10,6 +10,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -27,16 +28,25 @@ if TYPE_CHECKING:
 MAXIMUM_PIXELS = 100_000_000
 """A larger image is refused before it is decoded: a small file can unpack to more memory than there is."""
 
-FORMATS: tuple[str, ...] = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
-"""Formats that are opened. Pillow knows more; it passes some of them (EPS) to other programs."""
+FORMATS: tuple[str, ...] = ("PNG", "JPEG", "WEBP", "AVIF", "BMP", "GIF", "TIFF", "PPM")
+"""Formats that are opened. Pillow knows more; it passes some of them (EPS) to other programs. HEIC takes pi-heif."""
+
+_HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
+"""Bytes 8 to 12 of an HEIC file, after ``ftyp``."""
+
+_HEIC = (".heic", ".heif")
+_HAS_HEIC = find_spec("pi_heif") is not None
 
 IMAGE_SUFFIXES: tuple[str, ...] = (
-    *(".png", ".jpg", ".jpeg", ".jfif", ".jpe", ".mpo", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".pgm", ".ppm"),
+    *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff"),
+    *(".pgm", ".ppm", *(_HEIC if _HAS_HEIC else ())),
 )
 """Names of image files, in lower case."""
 
-UNREAD_SUFFIXES: tuple[str, ...] = (".heic", ".heif", ".avif", ".jxl", ".jp2")
+UNREAD_SUFFIXES: tuple[str, ...] = (*(() if _HAS_HEIC else _HEIC), ".jxl", ".jp2", ".dng", ".cr2", ".nef", ".arw")
 """Names of photos in formats that are not opened, in lower case."""
+
+UNREAD_ADVICE: str = "convert them to JPEG first" + ("" if _HAS_HEIC else "; for HEIC: pip install 'mien[heic]'")
 
 _TABLES = (".csv", ".npy", ".npz", ".parquet")
 _SYSTEM_FOLDERS = (
@@ -100,8 +110,23 @@ def open_image_header(source: str | os.PathLike[str] | bytes) -> Iterator[Image]
         with opened as file:
             if not (file.peek(1) if isinstance(file, _File) else source):
                 raise DataError(f"{_name(source)} is empty: it has 0 bytes.", code="image-empty")
-            with Image.open(file, formats=FORMATS) as image:
+            head = file.peek(12) if isinstance(file, _File) else file.getvalue()
+            with Image.open(file, formats=_formats_of(head[:12], _name(source))) as image:
                 yield image
+
+
+def _formats_of(head: bytes, name: str) -> tuple[str, ...]:
+    """The formats to try, by the first 12 bytes of a file; HEIC where its package is installed."""
+    if head[4:8] != b"ftyp" or head[8:12] not in _HEIC_BRANDS:
+        return FORMATS
+    try:
+        from pi_heif import register_heif_opener
+    except ImportError:
+        raise DataError(
+            f"{name} is an HEIC photo. Convert it to JPEG first, or run: pip install 'mien[heic]'", code="image-heic"
+        ) from None
+    register_heif_opener()
+    return (*FORMATS, "HEIF")
 
 
 class _File(io.BufferedReader):
@@ -164,7 +189,7 @@ def _decoding(name: str) -> Iterator[None]:
             hint = " Predict the faces of a table from Python: mien.load().predict_crops(images), uint8 (N, 48, 48)."
         hint = " Convert it to JPEG first." if name.lower().endswith(UNREAD_SUFFIXES) else hint
         raise DataError(
-            f"{name} is not an image in a supported format (PNG, JPEG, WebP, BMP, GIF, TIFF, PPM).{hint}",
+            f"{name} is not an image in a supported format (PNG, JPEG, WebP, AVIF, BMP, GIF, TIFF, PPM).{hint}",
             code="image-format",
         ) from None
     except Image.DecompressionBombError:

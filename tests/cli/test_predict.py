@@ -222,7 +222,8 @@ def test_json_lists_what_was_skipped_and_why(mien, photos, tiny_run, tmp_path):
 
 def test_photos_of_formats_that_are_not_read_are_counted(mien, photos, tiny_run, tmp_path):
     (tmp_path / "inner").mkdir()
-    for name in ("IMG_1.HEIC", "inner/IMG_2.heic", "inner/.hidden.heic"):
+    for name in ("IMG_1.JXL", "inner/IMG_2.jxl", "inner/.hidden.jxl", "@eaDir/a.jxl"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"")
     refused(mien("predict", "--model", tiny_run.path, tmp_path), "folder-without-images", " 2 ")
     (tmp_path / "c.jpg").write_bytes((photos / "c.jpg").read_bytes())

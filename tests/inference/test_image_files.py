@@ -28,6 +28,14 @@ def test_the_walk_is_the_sorted_list_of_all_images_that_are_not_hidden(tmp_path)
     assert len(expected) == 7
 
 
+def test_thumbnails_and_deleted_files_of_systems_do_not_count(tmp_path):
+    names = ("a.jfif", "@eaDir/a.jpg/SYNOPHOTO_THUMB_M.jpg", "#recycle/b.jpg", "$RECYCLE.BIN/c.jpg", "__MACOSX/._a.jpg")
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    assert image_files(tmp_path) == [tmp_path / "a.jfif"]
+
+
 def test_a_folder_without_images_is_refused(tmp_path):
     (tmp_path / "text.txt").write_text("")
     with raises(DataError, "folder-without-images"):

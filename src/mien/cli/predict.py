@@ -28,7 +28,7 @@ from mien.cli.output import notice, show_json
 from mien.cli.predict_view import Tally, show_answers
 from mien.errors import DataError, Notice, without_password
 from mien.faces.find import limit_opencv_threads
-from mien.images import missing_file
+from mien.images import UNREAD_ADVICE, missing_file
 from mien.inference.annotate import Annotator
 from mien.inference.bulk import predict_files, settings_of
 from mien.inference.face_reader import FaceReader
@@ -233,7 +233,7 @@ def _files(images: list[Path]) -> Iterator[Path]:
 def _count(images: list[Path], skip_bad: bool) -> int:
     """The number of files. Raises :class:`DataError` for a folder without images, and for a missing file.
 
-    Photos of formats that are not read are named: HEIC, which phones write, would be missed in silence.
+    Photos of formats that are not read are named: they would be missed in silence.
     """
     total = 0
     for path in dict.fromkeys(images):
@@ -241,7 +241,7 @@ def _count(images: list[Path], skip_bad: bool) -> int:
         if not inside:
             raise no_images(path)
         if path.is_dir() and (unread := count_unread(path)):
-            text = f"{path}: {unread:,} of other formats, such as HEIC, left out; convert them to JPEG first"
+            text = f"{path}: {unread:,} of other formats left out; {UNREAD_ADVICE}"
             notice(Notice(text, code="images-left-out").line)
         if not skip_bad and not os.path.lexists(path):
             raise missing_file(path)

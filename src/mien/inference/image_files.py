@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.errors import DataError, needs_extra, without_password
-from mien.images import IMAGE_SUFFIXES, UNREAD_SUFFIXES, is_system_folder, missing_file, open_image
+from mien.images import IMAGE_SUFFIXES, UNREAD_ADVICE, UNREAD_SUFFIXES, is_system_folder, missing_file, open_image
 from mien.preprocess import InputSpec, face_square
 
 
@@ -82,15 +82,18 @@ def walk_images(folder: str | os.PathLike[str]) -> Iterator[Path]:
 
 def count_unread(folder: str | os.PathLike[str]) -> int:
     """How many photos below a folder have a format that mien does not read, by suffix; hidden ones do not count."""
-    names = (name for _, _, files in os.walk(folder) for name in files)
-    return sum(name.lower().endswith(UNREAD_SUFFIXES) and not name.startswith(".") for name in names)
+    count = 0
+    for _, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not is_system_folder(name)]
+        count += sum(name.lower().endswith(UNREAD_SUFFIXES) and not name.startswith(".") for name in files)
+    return count
 
 
 def no_images(folder: str | os.PathLike[str]) -> DataError:
     """The error for a folder without images."""
     suffixes = ", ".join(sorted(IMAGE_SUFFIXES))
     unread = count_unread(folder)
-    hint = f" It has {unread:,} of other formats, such as HEIC: convert them to JPEG first." if unread else ""
+    hint = f" It has {unread:,} of other formats: {UNREAD_ADVICE}." if unread else ""
     return DataError(f"{os.fspath(folder)} contains no images ({suffixes}).{hint}", code="folder-without-images")
 
 
