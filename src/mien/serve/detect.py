@@ -124,7 +124,9 @@ def check_image(data: bytes, limits: Limits) -> int:
         raise ApiError(f"The image has over {limits.max_pixels:,} pixels. Shrink it.", code="image-pixels") from None
     except UnidentifiedImageError:
         found = "a TIFF, which the service does not read" if data.startswith(_TIFF) else "not an image it can read"
-        raise ApiError(f"The file is {found}. Send PNG, JPEG, WebP, BMP, GIF or PPM.", code="image-format") from None
+        raise ApiError(
+            f"The file is {found}. Send PNG, JPEG, WebP, AVIF, BMP, GIF or PPM.", code="image-format"
+        ) from None
     except MemoryError:
         raise
     except Exception:  # noqa: BLE001 - Pillow raises anything for damaged files
