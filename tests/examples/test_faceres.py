@@ -1,0 +1,80 @@
+"""The example that starts from faceres-deep. Oracle: the folded network, computed from the file's arrays."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+import mien
+from mien.data.synthetic import render_faces, synthetic_faces
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "faceres.py"
+
+
+@pytest.fixture(scope="module")
+def faceres():
+    spec = importlib.util.spec_from_file_location("faceres", EXAMPLE)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def weights(faceres, tmp_path_factory):
+    """Random weights in the shape of the package's files."""
+    rng = np.random.default_rng(0)
+    named = {"conv1/convolution/merged_input": (3, 3, 3, 32), "conv1_bn/batchnorm_1/sub": (32,)}
+    channels = 32
+    for number, width in enumerate(faceres.WIDTHS, start=1):
+        named[f"conv_dw_{number}/depthwise_kernel"] = (3, 3, channels, 1)
+        named[f"conv_dw_{number}_bn/batchnorm_1/mul"] = named[f"conv_dw_{number}_bn/batchnorm_1/sub"] = (channels,)
+        named[f"conv_pw_{number}/convolution/merged_input"] = (1, 1, channels, width)
+        named[f"conv_pw_{number}_bn/batchnorm_1/sub"] = (width,)
+        channels = width
+    arrays = {
+        name: (rng.normal(0, np.sqrt(2 / max(np.prod(shape[:3]) if len(shape) > 1 else 20, 1)), shape)).astype("<f4")
+        for name, shape in named.items()
+    }
+    file = tmp_path_factory.mktemp("weights") / "faceres-deep.json"
+    entries = [{"name": name, "shape": list(array.shape)} for name, array in arrays.items()]
+    file.write_text(json.dumps({"weightsManifest": [{"weights": entries}]}))
+    file.with_suffix(".bin").write_bytes(b"".join(array.tobytes() for array in arrays.values()))
+    return file
+
+
+def test_the_network_computes_what_the_folded_one_does(faceres, weights):
+    network = faceres.FaceRes(7).eval()
+    network.load(weights)
+    images = (torch.from_numpy(render_faces(np.arange(10) % 7, seed=5)).float().unsqueeze(1) / 255 - 0.508) / 0.255
+    x = network.prepared(images)
+    for (convolution, _), (kernel, bias) in zip(network.layers, faceres.read_folded(weights), strict=False):
+        stride, groups = convolution.stride[0], convolution.groups
+        padded = functional.pad(x, (0, 1, 0, 1)) if stride == 2 else x
+        padding = 1 if kernel.shape[2] == 3 and stride == 1 else 0
+        x = functional.relu6(functional.conv2d(padded, kernel, bias, stride, padding, groups=groups))
+    with torch.no_grad():
+        expected = network.head(x.mean(dim=(2, 3)))
+        assert network(images).numpy() == pytest.approx(expected.numpy(), abs=1e-4)
+    assert float(expected.std()) > 1e-2
+
+
+def test_files_of_another_network_are_refused(faceres, weights, tmp_path):
+    other = tmp_path / "other.json"
+    other.write_text(weights.read_text())
+    with pytest.raises(ValueError, match="faceres-deep"):
+        faceres.FaceRes(7).load(other)
+    with pytest.raises(ValueError, match="faceres-deep"):
+        faceres.FaceRes(7).load(tmp_path / "missing.json")
+
+
+def test_mien_trains_it(faceres, weights, tmp_path):
+    network = faceres.FaceRes(7, layers=11)
+    network.load(weights)
+    data = synthetic_faces(64, seed=0)
+    settings = {"batch_size": 16, "model.input_px": 96}
+    mien.train("tune", data, network=network, epochs=1, settings=settings, out=tmp_path / "run", verbose=0)
+    assert mien.load(tmp_path / "run").predict_crops(np.asarray(data.images)[:1])[0].top in data.classes
