@@ -10,7 +10,9 @@ import numpy.typing as npt
 from mien.faces.face import Box, Margin
 from mien.preprocess import face_shape, face_square
 
-WHITE_PERCENTILE = 99.5
+WHITE_SHARE = 0.995
+"""The brightest pixels are the rest."""
+
 DARK_BELOW = 128
 """A photo whose brightest pixels are darker than this is dark."""
 
@@ -27,7 +29,9 @@ def brightened(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     On 117 photographs with a tenth of their light, mien's detector then finds 88.9% of the faces, and 5.0% without
     (docs/lab-notebook.md).
     """
-    white = max(float(np.percentile(rgb[::STEP, ::STEP], WHITE_PERCENTILE)), BLACK_BELOW)
+    # A percentile by counting: NumPy's own loads modules for it, which the first prediction would wait for.
+    below = np.cumsum(np.bincount(rgb[::STEP, ::STEP].ravel(), minlength=256))
+    white = max(int(np.searchsorted(below, WHITE_SHARE * below[-1])), BLACK_BELOW)
     if white >= DARK_BELOW:
         return rgb
     stretched = np.arange(256) * (255 / white)
