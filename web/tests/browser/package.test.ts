@@ -12,7 +12,7 @@ const WEB = path.join(ROOT, "web");
 const SITE = path.join(folder, "app");
 
 /** The app: the packed package and onnxruntime-web, found by an import map as a browser does it without a bundler. */
-const APP = `<!doctype html><title>app</title><p>An app.</p><script type="importmap">{"imports": {
+const APP = `<!doctype html><title>app</title><link rel="icon" href="data:,"><p>An app.</p><script type="importmap">{"imports": {
   "mien-web": "./package/dist/mien.js", "onnxruntime-web/wasm": "./ort/ort.wasm.bundle.min.mjs"
 }}</script><script type="module">
 import { Mien } from "mien-web";
