@@ -77,5 +77,5 @@ def test_advice_goes_by_what_was_found():
     for said in ("recalibrate_bn", "angry, sad"):
         assert said in bad
         assert said not in good
-    assert "--data PATH" in good
+    assert "mien report" in good
     assert not any(isinstance(each, Notice) for each in words(next_section(context_of(LABELS, READ))))

@@ -161,11 +161,11 @@ def _units(evaluation: Evaluation) -> str:
 def metrics_section(evaluation: Evaluation) -> Section:
     """Headline metrics, what to know of them, metrics of each class, and metrics without copies if there are any."""
     notice = evaluation.trained_on_notice
+    meanings = [headline.meaning for headline in HEADLINES.values()]
+    meanings[1:1] = ["mean recall over classes", "accuracy of always answering the largest class"]
     cards = tuple(
-        Metric(
-            HEADLINES[key].name, value_text(key, estimate.value), interval_text(key, estimate), HEADLINES[key].meaning
-        )
-        for key, estimate in evaluation.headline.items()
+        Metric(name, value, interval or UNDEFINED, meaning)
+        for (name, value, interval), meaning in zip(metrics_table(evaluation).rows, meanings, strict=True)
     )
     blocks: list[Block] = [
         MetricCards(cards),

@@ -128,7 +128,7 @@ def _advice(context: ReportContext) -> Iterator[str]:
     if _gap(context) > SURE_WITHIN:
         yield "Do not take its confidence at its word: use the temperature of the model file, as mien predict does."
     if context.faces is None:
-        yield "Give --data PATH: then the report counts copies and shows the faces behind each mistake."
+        yield "See the faces behind each mistake: mien report RUN --data PATH."
     elif isinstance(context.robustness, Notice) and not context.is_test:
         yield "Measure it on corrupted images: mien robustness MODEL --data PATH --out RUN."
     if evaluation.samples < FEW_SAMPLES:
