@@ -93,7 +93,7 @@ def _export_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _quick_children() -> Iterator[None]:
-    """Commands that tests start do not import torchmetrics, a quarter of a start, and export a graph once, too."""
+    """Commands that tests start export a graph once, too."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(Path(__file__).parent / "for_children"), prepend=os.pathsep)
         yield
