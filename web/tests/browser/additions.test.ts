@@ -213,9 +213,10 @@ test("each face is listed with a picture of it and can be chosen there; the list
       return [canvas.width, canvas.height, new Set(data).size > 100];
     }),
   );
-  // The astronaut's face has more than 96 pixels, those of the crowd fewer.
+  // The astronaut's face has more than 96 pixels, most of the crowd fewer.
   expect(shown[0]).toEqual([96, 96, true]);
-  expect(shown.slice(1).filter(([width, , isDrawn]) => width === 96 || !isDrawn)).toEqual([]);
+  expect(shown.filter(([width]) => Number(width) < 96).length).toBeGreaterThan(10);
+  expect(shown.filter(([, , isDrawn]) => !isDrawn)).toEqual([]);
   await page.click("#clear-images");
   expect([await page.isVisible("#gallery"), await page.isVisible("#invitation")]).toEqual([false, true]);
   expect(await page.textContent("#answer")).toBe(says("no_prediction"));
