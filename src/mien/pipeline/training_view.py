@@ -54,7 +54,8 @@ class TrainProgress(Callback):
         self._seconds_before = training.history[-1]["seconds"] if training.history else 0.0
         self._loss = 0.0
         self._display: Any = None
-        if bars_are_shown() and not _in_notebook():
+        # A head that is fitted has no steps, and bars of its own.
+        if bars_are_shown() and not _in_notebook() and not training.recipe.tuning.fit_head:
             self._bar = _bar()
             steps = training.plan.steps_per_epoch
             epochs = training.recipe.epochs
