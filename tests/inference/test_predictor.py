@@ -93,7 +93,7 @@ def test_grey_with_transparency_as_an_array_is_no_stack_of_narrow_images(classif
     assert "(140, 130, 2)" in str(caught.value)
 
 
-@pytest.mark.parametrize("shape", [(5, 2304), (1, 2304), (400, 40)])
+@pytest.mark.parametrize("shape", [(5, 2304), (1, 2304)])
 def test_flattened_faces_are_no_face_crop(classifier, shape):
     with raises(DataError, "image-flat"):
         classifier.predict_crops(np.zeros(shape, dtype=np.uint8))

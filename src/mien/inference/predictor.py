@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-FLAT, MAX_SIDES = 48 * 48, 8
-"""A grey array this wide, or with a side so many times the other, is no face crop."""
+FLAT = 48 * 48
+"""A grey array this wide is rows of FER2013's faces, and no face crop."""
 
 
 class Predictor(OnnxClassifier):
@@ -302,7 +302,7 @@ def _warn_of_channels_first(stack: npt.NDArray[Any]) -> None:
 
 def _check_not_flat(array: npt.NDArray[Any]) -> None:
     """Refuse rows of flattened faces, which are one long image too."""
-    if array.ndim == 2 and (array.shape[1] == FLAT or max(array.shape) > MAX_SIDES * min(array.shape)):
+    if array.ndim == 2 and array.shape[1] == FLAT:
         raise DataError(
             f"An array of shape {array.shape} is no face crop. Give rows of flattened faces as "
             "array.reshape(-1, 48, 48).",
