@@ -81,6 +81,21 @@ def test_a_stream_that_ended_leaves_its_place(start, jpegs):
     assert answer["frame"] == 0
 
 
+def test_no_client_may_ask_for_more_faces_than_the_limit(start, astronaut, encode):
+    service = start(limits=Limits(max_faces=1))
+    with service.client.websocket_connect(f"{ADDRESS}?max_faces=2") as socket:
+        socket.send_bytes(encode(np.hstack([astronaut[:256]] * 2), "JPEG", quality=90))
+        assert len(socket.receive_json()["faces"]) == 1
+
+
+def test_a_client_without_the_token_takes_no_place(start, jpegs, token):
+    service = start(limits=Limits(max_streams=1), token=token)
+    with service.client.websocket_connect(ADDRESS), service.client.websocket_connect(ADDRESS) as second:
+        second.send_json({"token": token})
+        second.send_bytes(jpegs[0])
+        assert second.receive_json()["frame"] == 0
+
+
 def test_frames_that_come_faster_than_they_are_answered_are_skipped(service, jpegs):
     with service.client.websocket_connect(ADDRESS) as socket:
         for jpeg in [*jpegs] * 5:
@@ -92,7 +107,7 @@ def test_frames_that_come_faster_than_they_are_answered_are_skipped(service, jpe
     assert [answer["frame"] for answer in answers] == sorted({answer["frame"] for answer in answers})
 
 
-@pytest.mark.parametrize("query", ["threshold=2", "crop=true", "classes=nonsense"])
+@pytest.mark.parametrize("query", ["threshold=2", "crop=true", "classes=nonsense", "crops=true", "draw=true"])
 def test_an_impossible_query_is_refused(service, query):
     with service.client.websocket_connect(f"{ADDRESS}?{query}") as socket:
         assert socket.receive_json()["error"]["code"] == "bad-parameter"
@@ -107,7 +122,7 @@ def test_a_stream_asks_for_the_token(guarded, token, jpegs):
         socket.send_json({"token": token})
         socket.send_bytes(jpegs[0])
         assert socket.receive_json()["frame"] == 0
-    for first in ('{"token": "wrong"}', "[]", "{"):
+    for first in ('{"token": "wrong"}', "[]", "{", "[" * 100_000):
         with guarded.client.websocket_connect(ADDRESS) as socket:
             socket.send_text(first)
             assert socket.receive_json()["error"]["code"] == "unauthorised"

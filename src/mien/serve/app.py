@@ -182,22 +182,23 @@ def _add_stream(app: FastAPI, service: PredictionService, limits: Limits, token:
         """Frames in, JPEG; the faces of each out, with their numbers over time."""
         nonlocal streams
         await socket.accept()
-        if streams >= limits.max_streams:
-            await refuse(socket, ApiError(f"{limits.max_streams} streams are under way, the limit.", code="busy"))
-            return
-        streams += 1
         try:
+            # First: a client without the token takes no place.
             await check_token(socket, token, limits.stream_idle_seconds)
-            tracker = service.tracker(PredictParameters.model_validate(dict(socket.query_params)))
-            await Stream(socket, tracker, limits, service.pool).run()
+            if streams >= limits.max_streams:
+                raise ApiError(f"{limits.max_streams} streams are under way, the limit.", code="busy")
+            streams += 1
+            try:
+                tracker = service.tracker(PredictParameters.model_validate(dict(socket.query_params)))
+                await Stream(socket, tracker, limits, service.pool).run()
+            finally:
+                streams -= 1
         except ValidationError as error:
             await refuse(socket, invalid_parameter(error.errors()[0]))
         except ApiError as error:
             await refuse(socket, error)
         except WebSocketDisconnect:
             pass
-        finally:
-            streams -= 1
 
 
 def _add_metadata(router: APIRouter, model: ModelResponse, metrics: ServiceMetrics) -> None:

@@ -122,7 +122,7 @@ class PredictionService:
         detector: detects faces.
         limits: of the work on a request.
         threads: images that are decoded and searched for faces at a time.
-        metrics: counts faces, batches and requests.
+        metrics: counts faces, and requests under way.
     """
 
     def __init__(
@@ -171,9 +171,11 @@ class PredictionService:
 
     def tracker(self, parameters: PredictParameters) -> Tracker:
         """A tracker for one stream. Raises :class:`ApiError`."""
-        query = self.query(parameters)
-        reader = query.reader
-        detector = limited(reader.detector, max_faces=parameters.max_faces or self._limits.max_faces)
+        if parameters.crops or parameters.draw:
+            raise ApiError("A stream takes neither 'crops' nor 'draw'; leave them out.", code="bad-parameter")
+        reader = self.query(parameters).reader
+        most = min(parameters.max_faces or self._limits.max_faces, self._limits.max_faces)
+        detector = limited(reader.detector, max_faces=most)
         return Tracker(reader.classifier, detector=detector, classes=parameters.classes, threshold=parameters.threshold)
 
     async def draw(self, image: PredictedImage) -> bytes:

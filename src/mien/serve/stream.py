@@ -143,7 +143,7 @@ async def check_token(socket: WebSocket, token: str | None, seconds: float) -> N
     """
     if token is None or is_token(socket.headers.get("authorization", "").removeprefix("Bearer "), token):
         return
-    with suppress(TimeoutError, ValueError, KeyError, TypeError):
+    with suppress(TimeoutError, ValueError, KeyError, TypeError, RecursionError):
         async with asyncio.timeout(seconds):
             if is_token(str(json.loads(await socket.receive_text())["token"]), token):
                 return
