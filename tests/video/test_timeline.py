@@ -49,7 +49,7 @@ def test_the_face_that_is_shown_is_whole_and_sure_before_it_is_large():
     """Oracle: by hand. In order: cut off by the border, blurred, the best, small, and followed without a detector."""
     timeline = Timeline(CLASSES, frame_seconds=0.04)
     looks = [
-        (Box(-5, 0, 60, 60), 0.9, True),
+        (Box(0, 5, 55, 60), 0.9, True),
         (Box(20, 20, 50, 50), 0.5, True),
         (Box(20, 20, 40, 40), 0.9, True),
         (Box(20, 20, 30, 30), 0.99, True),

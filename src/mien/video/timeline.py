@@ -163,7 +163,8 @@ class Timeline:
             track.found += face.detected is True
             track.missed += face.detected is False
             height, width = frame.rgb.shape[:2]
-            inside = min(box.left, box.top) >= 0 and box.left + box.width <= width and box.top + box.height <= height
+            # What reaches the border is likely cut off there: boxes end at it.
+            inside = min(box.left, box.top) > 0 and box.left + box.width < width and box.top + box.height < height
             side = max(box.width, box.height)
             quality = (face.detected is True, inside, side * (prediction.detection_score or 1.0))
             if quality > track.crop_quality:
