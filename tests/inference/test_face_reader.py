@@ -6,7 +6,7 @@ import pytest
 from mien.errors import DataError
 from mien.faces.crop import crop_faces
 from mien.faces.face import Box, Face, Margin
-from mien.inference.face_reader import FaceReader, mean_of_mirrored, with_mirrored
+from mien.inference.face_reader import FaceReader
 from mien.inference.predictor import load
 
 RGB = np.random.default_rng(1).integers(0, 256, (120, 200, 3), dtype=np.uint8)
@@ -68,18 +68,6 @@ def test_known_faces_are_not_detected_again(predictor):
     (prediction,) = FaceReader(predictor, Blind()).read(RGB, FACES[1:])
     assert prediction.box == FACES[1].box
     assert FaceReader(predictor, Blind()).read(RGB, []) == []
-
-
-def test_crops_of_several_images_share_one_run(predictor):
-    """Oracle: each image read alone."""
-    readers = [FaceReader(predictor, Fixed(), classes=name) for name in (None, "binary")]
-    crops = readers[0].crop(RGB, [face.box for face in FACES])
-    together = predictor.probabilities(np.concatenate([with_mirrored(crops), with_mirrored(crops)]))
-    for reader, probabilities in zip(readers, np.split(together, 2), strict=True):
-        predictions = reader.predictions(reader.merge(mean_of_mirrored(probabilities)), crops, FACES)
-        for one, alone in zip(predictions, reader.read(RGB), strict=True):
-            assert one.probabilities == pytest.approx(alone.probabilities, abs=1e-6)
-            assert one.classes == reader.classes
 
 
 def test_crops_without_a_detection_have_no_box(predictor):

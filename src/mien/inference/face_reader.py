@@ -7,7 +7,7 @@ detecting it. On 844 photographs it raised the right answers of ``default`` from
 (release/choose_answer.py). A face crop is classified once, as ``mien evaluate`` measures it.
 
 Command line, Python, service, video and the compatibility modules all take it. Video skips ``detect`` for boxes that
-it tracks; the service puts the crops of several requests into one run of the network.
+it tracks.
 """
 
 from __future__ import annotations
@@ -125,7 +125,8 @@ class FaceReader:
 
     def classify_found(self, crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
         """As :meth:`classify`, of faces out of a photograph: the mean over each crop and its mirror image."""
-        return self.merge(mean_of_mirrored(self.classifier.probabilities(with_mirrored(crops))))
+        rows = self.classifier.probabilities(np.concatenate([crops, crops[:, :, ::-1]]))
+        return self.merge((rows[: len(crops)] + rows[len(crops) :]) / 2)
 
     def merge(self, probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Merge the model's probabilities (N, C) into those of :attr:`classes` (N, G), by the label scheme if any."""
@@ -181,14 +182,3 @@ class FaceReader:
             perceived=self.perceived,
             unsure_below=AGREEMENT if self.classifier.output.rule is None else self.classifier.output.rule.unsure_below,
         )
-
-
-def with_mirrored(crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Face crops, then the mirror image of each: (N, S, S[, 3]) -> (2N, S, S[, 3]). See :func:`mean_of_mirrored`."""
-    return np.concatenate([crops, crops[:, :, ::-1]])
-
-
-def mean_of_mirrored(probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """The mean of what :func:`with_mirrored` made two of: float64 (2N, C) -> (N, C)."""
-    half = len(probabilities) // 2
-    return (probabilities[:half] + probabilities[half:]) / 2
