@@ -52,8 +52,9 @@ async function newestFirst(request) {
   }
 }
 
+/** Answers of a service beside the page are not its files: those say no-store. */
 async function keep(request, response) {
-  if (response.ok) {
+  if (response.ok && !response.headers.get("Cache-Control")?.includes("no-store")) {
     const store = await caches.open(STORE);
     await store.put(request, response.clone()).catch(() => {});
   }
