@@ -150,6 +150,13 @@ def _squared(pixels: npt.NDArray[np.uint8], size_px: int) -> npt.NDArray[np.uint
     return pixels
 
 
+def from_opencv(image: Any) -> Any:
+    """An array in OpenCV's order, BGR or BGRA, as RGB or RGBA; grey arrays and what is no array as they are."""
+    if isinstance(image, np.ndarray) and image.ndim == 3 and image.shape[2] in {3, 4}:
+        return image[:, :, [2, 1, 0, 3][: image.shape[2]]]
+    return image
+
+
 def upright_rgb(image: Image | npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
     """Convert a whole image to RGB for face detection. Returns uint8 (H, W, 3), 0..255.
 

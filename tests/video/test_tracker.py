@@ -181,12 +181,14 @@ def test_a_tracker_takes_frames_of_any_source(classifier, astronaut):
 def test_a_stream_of_the_network_is_followed_until_it_ends(classifier, astronaut):
     """A camera's MJPEG over HTTP. Oracle: the face's place; frames may be left out, and times rise."""
     with camera_at([scene(astronaut, 3, moving(3))] * 40) as address:
-        frames = list(mien.track(address, classifier, detector=Told(lambda number: moving(3))))
+        frames = list(
+            mien.track(address.replace("//", "//me:secret@"), classifier, detector=Told(lambda number: moving(3)))
+        )
     assert 1 <= len(frames) <= 40
     assert [frame.number for frame in frames] == list(range(len(frames)))
     assert frames[0].seconds == 0
     (face,) = frames[-1].faces
-    assert (face.track, face.prediction.source) == (1, address)
+    assert (face.track, face.prediction.source) == (1, address.replace("//", "//me:***@"))
     assert abs(face.prediction.box.left - moving(3)[0].left) <= 3
     changed = np.asarray(frames[-1].draw()).astype(int) - frames[-1].rgb
     assert np.abs(changed)[face.prediction.box.top :, face.prediction.box.left :].max() > 50

@@ -16,10 +16,7 @@ from mien.images import open_image_source
 from mien.inference.face_reader import FaceReader
 from mien.inference.predictor import Predictor, load
 from mien.labels import EXPRESSIONS
-from mien.preprocess import upright_rgb
-
-_FROM_OPENCV = {3: [2, 1, 0], 4: [2, 1, 0, 3]}
-"""BGR to RGB and BGRA to RGBA, by the number of channels."""
+from mien.preprocess import from_opencv, upright_rgb
 
 
 @cache
@@ -43,9 +40,7 @@ def to_rgb(image: Any) -> npt.NDArray[np.uint8]:
         DataError: something else; a web address (``image-address``), since mien works offline.
     """
     if isinstance(image, np.ndarray):
-        if image.ndim == 3 and image.shape[2] in _FROM_OPENCV:
-            image = image[:, :, _FROM_OPENCV[image.shape[2]]]
-        return upright_rgb(image)
+        return upright_rgb(from_opencv(image))
     if isinstance(image, str) and image.startswith("data:image/"):
         try:
             image = base64.b64decode(image.partition(",")[2], validate=True)

@@ -20,7 +20,7 @@ from mien.inference.find_model import find_model
 from mien.inference.image_files import image_files
 from mien.inference.onnx_classifier import BATCH, OnnxClassifier
 from mien.inference.prediction import Photo, Prediction
-from mien.preprocess import face_square, upright_rgb
+from mien.preprocess import face_square, from_opencv, upright_rgb
 
 if TYPE_CHECKING:
     from mien.faces.face import Detector
@@ -200,7 +200,7 @@ class Predictor(OnnxClassifier):
         if isinstance(detector, str):
             detector = find_detector(detector)
         reader = FaceReader(self, detector, classes=classes, threshold=threshold)
-        return read_images(reader, map(_rgb, images) if bgr else images, crops=crops, on_error=on_error)
+        return read_images(reader, map(from_opencv, images) if bgr else images, crops=crops, on_error=on_error)
 
 
 def read_images(
@@ -278,13 +278,6 @@ def _open_each(
         if on_error is None:
             raise error from None
         on_error(source, error)
-
-
-def _rgb(image: ImageSource) -> ImageSource:
-    """An array in RGB(A) that was in BGR(A); anything else as it is."""
-    if isinstance(image, np.ndarray) and image.ndim == 3 and image.shape[2] in {3, 4}:
-        return np.ascontiguousarray(image[:, :, [2, 1, 0, 3][: image.shape[2]]])
-    return image
 
 
 def _warn_of_channels_first(stack: npt.NDArray[Any]) -> None:

@@ -83,10 +83,10 @@ def write_video(
     if not annotate:
         del paths["annotated"]
     timeline = Timeline(predictor.classes, float(1 / video.frame_rate), predictor.score_range)
-    frames = track(track_file(video, predictor), video.expected_frames, f"predicting {video.path.name}", "frames")
-    with video, _folder(out), ExitStack() as stack:
+    # The frames are closed before the video: a thread decodes ahead.
+    with video, closing(track_file(video, predictor)) as frames, _folder(out), ExitStack() as stack:
         parts = {what: stack.enter_context(whole_file(path)) for what, path in paths.items()}
-        for frame in frames:
+        for frame in track(frames, video.expected_frames, f"predicting {video.path.name}", "frames"):
             timeline.add(frame)
         # Which tracks are faces is known at the end.
         no_faces = timeline.drop_what_is_no_face()

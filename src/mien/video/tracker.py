@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from mien.errors import DataError
+from mien.errors import DataError, without_password
 from mien.faces.face import Box, Detector, Face
 from mien.images import open_image_source
 from mien.inference.drawing import draw_predictions
@@ -31,7 +31,7 @@ from mien.inference.face_reader import FaceReader
 from mien.inference.onnx_classifier import OnnxClassifier
 from mien.inference.prediction import Prediction
 from mien.inference.predictor import Predictor, load
-from mien.preprocess import upright_rgb
+from mien.preprocess import from_opencv, upright_rgb
 from mien.video.camera import live_frames
 from mien.video.template_matching import TemplateMatcher
 from mien.video.tracking import HALF_LIFE_SECONDS, BoxTracker, Smoother
@@ -160,7 +160,7 @@ class Tracker:
         Args:
             frame: an array uint8 (H, W, 3) RGB, 0..255, upright; or a PIL image.
             seconds: the frame's time, not before that of the last one; None takes the clock.
-            bgr: the channels are in OpenCV's order.
+            bgr: an array's channels are in OpenCV's order.
 
         Returns:
             The faces in it, sorted by track; empty without a face.
@@ -178,8 +178,7 @@ class Tracker:
                 "their times.",
                 code="seconds-order",
             )
-        rgb = upright_rgb(open_image_source(frame))
-        rgb = np.ascontiguousarray(rgb[:, :, ::-1]) if bgr else rgb
+        rgb = upright_rgb(open_image_source(from_opencv(frame) if bgr else frame))
         return self.follow(seconds, rgb, self.detect(rgb) if self.is_key(seconds) else None)
 
     def is_key(self, seconds: float) -> bool:
@@ -290,7 +289,7 @@ def track(
     tracker = Tracker(
         model,
         detector=detector,
-        source=name,
+        source=without_password(name),
         classes=classes,
         threshold=threshold,
         half_life_seconds=half_life_seconds,
@@ -306,7 +305,7 @@ def _track_live(frames: Iterable[tuple[float, npt.NDArray[np.uint8]]], tracker: 
         yield VideoFrame(number, seconds, rgb, tracker.update(rgb, seconds))
 
 
-def track_file(video: VideoFile, tracker: Tracker) -> Iterator[VideoFrame]:
+def track_file(video: VideoFile, tracker: Tracker) -> Generator[VideoFrame, None, None]:
     """All frames of a video with their faces, at bounded memory. Closes the video at the end.
 
     Two further threads decode and detect ahead; what comes out is the same as without them.

@@ -5,7 +5,7 @@ import { Checker, reframed } from "./checker";
 import { copySide, Proposer } from "./proposer";
 
 /** The lowest score of a face, unless the user chooses a higher one. As in mien.faces.network. */
-export const MIN_SCORE = 0.45;
+const MIN_SCORE = 0.45;
 
 /** As in mien.faces.network. */
 const AGREEING_IOU = 0.4;

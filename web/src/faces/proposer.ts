@@ -9,7 +9,7 @@ import { type Area, Look } from "./look";
 
 /** As in mien.faces.network. */
 const MIN_PROPOSAL = 0.06;
-export const MAX_ENLARGED = 2;
+const MAX_ENLARGED = 2;
 
 /**
  * Proposes faces in copies of an image, with the network that scripts/make_detector.py wrote. Boxes are in pixels of the
