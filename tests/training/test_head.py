@@ -1,12 +1,14 @@
 """A linear head on frozen features. Oracles: scikit-learn's, and the weights of the run it starts from."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
 from mien.data.dataset import Dataset
-from mien.errors import RecipeError
+from mien.errors import RecipeError, TrainingError
 from mien.recipe_file import load_recipe
 from mien.run_folder import RunFolder
 from mien.training import checkpoint, head
@@ -39,11 +41,29 @@ def test_a_fit_is_scikit_learns(tones, tiny_run):
         assert (plain @ ours[0].T + ours[1]).softmax(1).numpy() == pytest.approx(expected, abs=2e-3)
 
 
-def test_folds_keep_copies_together_and_classes_even(tones):
-    folds = head.deal(tones, 5)
-    assert np.array_equal(folds[::2], folds[1::2])
-    counts = np.array([np.bincount(folds[tones.labels == label], minlength=5) for label in range(3)])
-    assert np.all(counts == 8)
+def test_classes_are_weighted_and_a_class_of_one_group_is_not_cross_validated(tones, tiny_run):
+    """With weights N / (K n_c) all classes count alike: oracle, scikit-learn's ``class_weight="balanced"``."""
+    trained = tiny_run.read_recipe()
+    recipe = load_recipe("head").model_copy(update={"model": trained.model, "input": trained.input})
+    recipe = recipe.model_copy(update={"class_weights": "balanced"})
+    uneven = tones.subset(np.flatnonzero((tones.labels != 2) | (np.arange(120) < 60)))
+    state = prepare(plan_training(recipe, replace(uneven, columns={"group": uneven.labels}, group_column="group")))
+    features = torch.randn(len(state.labels), 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    weight, bias = head._fit(state, features, state.labels, 0.01)
+    theirs = LogisticRegression(C=1 / (0.01 * len(state.labels)), class_weight="balanced", tol=1e-8, max_iter=5000)
+    expected = theirs.fit(features.numpy(), state.labels.numpy()).predict_proba(features.numpy())
+    assert (features @ weight.T + bias).softmax(1).numpy() == pytest.approx(expected, abs=2e-3)
+    assert head._choose_penalty(state, features, features) == head.PENALTIES[0]
+    assert state.cross_validation is None
+
+
+def test_what_a_fitted_head_has_no_use_for_is_refused(tones, tiny_run):
+    from mien import find_lr, train
+
+    with raises(RecipeError, "fit-head"):
+        train("head", tones, init_from=tiny_run.path, augment=lambda images: images, verbose=0)
+    with raises(TrainingError, "no-steps"):
+        find_lr("head", tones, init_from=tiny_run.path)
 
 
 def test_a_head_of_other_classes_leaves_the_network_as_it_was(tmp_path, tones, tiny_run):

@@ -185,10 +185,17 @@ class TrainingJob:
 
         Raises:
             RunError: the folder holds something that is not to be resumed, or cannot be; ``init_from`` has no weights.
-            RecipeError: the network does not exist, or is too deep for its images.
+            RecipeError: the network does not exist, or is too deep for its images; a head is fitted, and something is
+                given that this leaves out (``fit-head``).
             TrainingError: the device does not exist.
             MissingExtraError: torch is not installed.
         """
+        if self.recipe.tuning.fit_head and (self.teachers or self.parts is not None):
+            raise RecipeError(
+                "tuning.fit_head fits the head to labels by a method of its own: leave out teachers, loss, augment and "
+                "optimizer.",
+                code="fit-head",
+            )
         if self.run is not None and not self.resumes and is_main_process():
             self.run.check_free(or_resume=True)
         with needs_extra("train", "Training"):
@@ -216,9 +223,7 @@ class TrainingJob:
         with needs_extra("train", "Training"):
             from mien.training.plan import plan_training
         faces = read(data, *self.recipe.input.stored_as).faces
-        return (
-            plan_training(self.recipe, faces) if self.parts is None else plan_training(self.recipe, faces, self.parts)
-        )
+        return plan_training(self.recipe, faces, self.parts)
 
     def result(self, data: Data, callback: Callback | None, verbose: int) -> TrainingResult:
         """Check, read, train, export and evaluate. Raises as :func:`train`."""

@@ -27,12 +27,12 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.data.dataset import Dataset
-from mien.data.splits import check_class_groups, count_by_group, cut_groups
+from mien.data.splits import check_class_groups, cut_groups, deal_groups
 from mien.errors import DataError, RecipeError, RunError, arg
 from mien.evaluation.estimates import evaluate_predictions, evaluate_subsets
 from mien.evaluation.predictions import Predictions, read_predictions, write_predictions
 from mien.evaluation.results import Evaluation, SubsetMetrics
-from mien.evaluation.temperature import FOLD_SEED, FOLDS, assign_folds
+from mien.evaluation.temperature import FOLDS, assign_folds
 from mien.inference.onnx_classifier import BATCH
 from mien.inference.predictor import Predictor
 from mien.labels import parse_scheme
@@ -119,38 +119,6 @@ def stratified_folds(faces: Dataset, groups: npt.NDArray[np.int64], count: int) 
     fold_of[predicted] = deal_groups(own, labels, count)
     cut = partial(cut_groups, share=1 / VALIDATION_FOLDS)
     return FoldPlan(faces, groups, fold_of, predicted, cut)
-
-
-def deal_groups(groups: npt.NDArray[np.int64], labels: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
-    """Deal groups into folds so that each class is spread evenly over them, as scikit-learn's StratifiedGroupKFold.
-
-    Groups with the most uneven classes go first, each into the fold that keeps the shares of the classes most even.
-
-    Args:
-        groups: int64 (N,).
-        labels: int64 (N,).
-        count: 2..number of groups.
-
-    Returns:
-        int64 (N,), 0..count-1; every fold has a group.
-    """
-    _, number, counts = count_by_group(groups, labels)
-    counts = counts[:, counts.sum(axis=0) > 0]
-    shares = counts / counts.sum(axis=0)
-    shuffled = np.random.default_rng(FOLD_SEED).permutation(len(counts))
-    order = shuffled[np.argsort(-counts[shuffled].std(axis=1), kind="stable")]
-    held, sizes = np.zeros((count, shares.shape[1])), np.zeros(count)
-    fold_of = np.zeros(len(counts), dtype=np.int64)
-    for done, group in enumerate(order):
-        # One fold's line at a time is raised by the group's shares: (candidate, fold, class).
-        raised = held + np.eye(count)[:, :, np.newaxis] * shares[group]
-        uneven = np.round(raised.std(axis=1).mean(axis=1), 12)
-        uneven[(sizes > 0) & (len(order) - done <= (sizes == 0).sum())] = np.inf  # an empty fold must get one
-        fold = int(np.lexsort((sizes, uneven))[0])
-        fold_of[group] = fold
-        held[fold] += shares[group]
-        sizes[fold] += counts[group].sum()
-    return np.asarray(fold_of[number])
 
 
 def predict_folds(

@@ -9,16 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mien.data.dataset import Dataset
-from mien.data.splits import group_identical
+from mien.data.splits import count_by_group, deal_groups, group_identical
 from mien.preprocess import normalise
 from mien.progress import slices, track
 from mien.training.augment import channels_first
 from mien.training.callback import HistoryLine
+from mien.training.device import sum_dtype
 from mien.training.state import TrainingState
 
 FOLDS = 5
@@ -35,7 +34,7 @@ class CrossValidation:
     Attributes:
         accuracy: 0..1. The penalty was chosen on the same folds, so it flatters a little.
         images: how many were answered.
-        folds: into how many parts they were dealt; identical images share one.
+        folds: into how many parts they were dealt; identical images, or those of a group, share one.
         penalty: weight of the mean square of the head's weights in the loss.
     """
 
@@ -61,23 +60,24 @@ def fit_head(state: TrainingState) -> HistoryLine:
     with torch.no_grad():
         state.network.head.weight.copy_(weight / scale)
         state.network.head.bias.copy_(bias - weight @ (mean / scale))
-    accuracy = float((logits.argmax(1) == state.labels).double().mean())
+    accuracy = int((logits.argmax(1) == state.labels).sum()) / len(state.labels)
     return {"learning_rate": 0.0, "train_loss": loss, "train_accuracy": accuracy}
 
 
 def _features(state: TrainingState) -> tuple[Tensor, Tensor]:
-    """Features of all train images as they are served, and of their mirror images: float64 (N, D) each."""
+    """Features of all train images as they are served, and of their mirror images: (N, D) each, of ``sum_dtype``."""
     spec, network = state.recipe.input, state.network.eval()
     start = (spec.size_px - spec.crop_px) // 2
     window = slice(start, start + spec.crop_px)
     found: tuple[list[Tensor], list[Tensor]] = ([], [])
+    precise = sum_dtype(state.fabric.device)
     parts = slices(len(state.images), _BATCH)
     with torch.inference_mode():
         for part in track(parts, len(parts), "computing features", "batches"):
             pixels = state.images[part, window, window].to(state.fabric.device)
             images = normalise(channels_first(pixels).to(torch.float32), spec)
             for each, shown in zip(found, (images, images.flip(3)), strict=True):
-                each.append(network.features(shown.contiguous(memory_format=torch.channels_last)).double())
+                each.append(network.features(shown.contiguous(memory_format=torch.channels_last)).to(precise))
     first, second = (torch.cat(each).clone() for each in found)
     return first, second
 
@@ -85,13 +85,14 @@ def _features(state: TrainingState) -> tuple[Tensor, Tensor]:
 def _choose_penalty(state: TrainingState, plain: Tensor, mirrored: Tensor) -> float:
     """The penalty of the smallest cross-validated loss; the largest where there is too little to deal into folds."""
     faces = state.plan.balanced_train()
-    chosen = np.sort(np.random.default_rng(0).permutation(len(faces))[:_CROSS_VALIDATED])
-    counts = np.bincount(faces.labels[chosen])
-    folds = min(FOLDS, int(counts[counts > 0].min()))
+    faces = faces.subset(chosen := np.sort(np.random.default_rng(0).permutation(len(faces))[:_CROSS_VALIDATED]))
+    groups = group_identical(faces.images) if faces.groups is None else faces.groups
+    groups_of_class = (count_by_group(groups, faces.labels)[2] > 0).sum(axis=0)
+    folds = min(FOLDS, int(groups_of_class[groups_of_class > 0].min()))
     if folds < 2:
         return PENALTIES[0]
     places = torch.from_numpy(chosen)
-    fold_of = torch.from_numpy(deal(faces.subset(chosen), folds))
+    fold_of = torch.from_numpy(deal_groups(groups, faces.labels, folds))
     labels = state.labels[places]
     plain, mirrored = plain[places], mirrored[places]
     best = (float("inf"), 0.0, PENALTIES[0])
@@ -102,21 +103,10 @@ def _choose_penalty(state: TrainingState, plain: Tensor, mirrored: Tensor) -> fl
             weight, bias = _fit(state, torch.cat([plain[kept], mirrored[kept]]), labels[kept].repeat(2), penalty)
             logits[held] = plain[held] @ weight.T + bias
         loss = float(torch.nn.functional.cross_entropy(logits, labels))
-        accuracy = float((logits.argmax(1) == labels).double().mean())
+        accuracy = int((logits.argmax(1) == labels).sum()) / len(labels)
         best = min(best, (loss, accuracy, penalty), key=lambda each: each[0])
     state.cross_validation = CrossValidation(best[1], len(labels), folds, best[2])
     return best[2]
-
-
-def deal(faces: Dataset, folds: int) -> npt.NDArray[np.int64]:
-    """Deal faces into folds, int64 (N,): each class evenly, faces of a group or with identical images together."""
-    groups = group_identical(faces.images) if faces.groups is None else faces.groups
-    found = np.empty(len(faces), dtype=np.int64)
-    for label in np.unique(faces.labels):
-        own = np.flatnonzero(faces.labels == label)
-        distinct, group_of = np.unique(groups[own], return_inverse=True)
-        found[own] = (np.random.default_rng(int(label)).permutation(len(distinct)) % folds)[group_of]
-    return found
 
 
 def _fit(state: TrainingState, features: Tensor, labels: Tensor, penalty: float) -> tuple[Tensor, Tensor]:

@@ -111,8 +111,8 @@ def train(
         run.check_free()
     share_state(state)
     reason = None
-    callback.on_train_begin(state)
     try:
+        callback.on_train_begin(state)
         with interruptible() as interrupted:
 
             def should_stop() -> bool:

@@ -178,9 +178,8 @@ class Loss:
         if self.shift is not None:
             logits = logits + self.shift
         if self.focal_gamma == 0:
-            return functional.cross_entropy(
-                logits, labels, weight=self.class_weights, label_smoothing=self.label_smoothing
-            )
+            weight = None if self.class_weights is None else self.class_weights.to(logits.dtype)
+            return functional.cross_entropy(logits, labels, weight=weight, label_smoothing=self.label_smoothing)
         class_count = logits.shape[1]
         log_probabilities = logits.log_softmax(1)
         targets = functional.one_hot(labels, class_count).to(logits.dtype)

@@ -78,10 +78,8 @@ class Parts:
         Raises:
             TrainingError: it returns another shape, or what is not finite (``augment-output``).
         """
+        assert self.augment is not None
         for batch in batches:
-            if self.augment is None:
-                yield batch
-                continue
             images = self.augment(denormalise(batch.images, spec) / 255)
             right = isinstance(images, Tensor) and images.shape == batch.images.shape and images.is_floating_point()
             if not right or not bool(torch.isfinite(images).all()):

@@ -68,9 +68,10 @@ def estimate_training(plan: TrainingPlan, init_from: RunFolder | None = None, de
     """Time a few steps at each image side that the recipe has, and a part of a validation. Nothing is written.
 
     Raises:
+        TrainingError: the recipe fits a head (``no-steps``).
         MienError: as :func:`mien.training.state.prepare`.
     """
-    state = prepare(plan, init_from, device=device)
+    state = _prepare(plan, init_from, device)
     recipe = plan.recipe
     thousand = [recipe.side_px((step + 0.5) / 1000) for step in range(1000)]
     seconds_a_step = sum(thousand.count(side) / 1000 * _step_seconds(state, side) for side in set(thousand))
@@ -88,6 +89,15 @@ def estimate_training(plan: TrainingPlan, init_from: RunFolder | None = None, de
         memory_bytes=_most_memory(state.fabric.device),
         device=str(state.fabric.device),
     )
+
+
+def _prepare(plan: TrainingPlan, init_from: RunFolder | None, device: str) -> TrainingState:
+    if plan.recipe.tuning.fit_head:
+        raise TrainingError(
+            "A head that is fitted takes no steps to try (tuning.fit_head).", "Train it: that takes seconds.",
+            code="no-steps",
+        )  # fmt: skip
+    return prepare(plan, init_from, device=device)
 
 
 def endless_batches(state: TrainingState) -> Iterator[tuple[Batch, list[torch.Tensor]]]:
@@ -162,10 +172,11 @@ def range_test(
         Rates and smoothed losses, float64 (N,) each; N is at most ``steps``.
 
     Raises:
+        TrainingError: the recipe fits a head (``no-steps``).
         MienError: as :func:`mien.training.state.prepare`.
         StoppedError: Ctrl-C (``stopped-early``).
     """
-    state = prepare(plan, init_from, device=device)
+    state = _prepare(plan, init_from, device)
     rates = np.geomspace(lowest, highest, steps)
     losses: list[float] = []
     mean = 0.0
