@@ -115,10 +115,10 @@ def extract_faces(
     height, width = rgb.shape[:2]
     extracted = []
     for face in faces:
-        box = face.box.clipped(width, height)
-        cut = rgb[box.top : box.top + box.height, box.left : box.left + box.width]
         area = _region(face, width, height)
-        extracted.append({"face": cut / 255.0, "facial_area": area, "confidence": _confidence(face.score)})
+        extracted.append(
+            {"face": face.box.crop(rgb) / 255.0, "facial_area": area, "confidence": _confidence(face.score)}
+        )
     return extracted
 
 

@@ -63,7 +63,6 @@ def measure_faithfulness(
     predict: Predict,
     images: npt.NDArray[np.uint8],
     maps: npt.NDArray[np.float32],
-    targets: npt.NDArray[np.int64] | None = None,
     *,
     crop_px: int | None = None,
     steps: int = 24,
@@ -74,15 +73,14 @@ def measure_faithfulness(
     Args:
         predict: faces uint8 (n, S, S[, 3]) -> probabilities (n, C).
         images: uint8 (N, S, S[, 3]).
-        maps: float (N, S, S), larger is more important.
-        targets: int64 (N,), the explained classes; None takes the predicted ones.
+        maps: float (N, S, S) of the predicted classes, larger is more important.
         crop_px: side of the central square that the model sees; the order is over its pixels. None says all.
         steps: K, into how many equal parts the pixels are cut.
         seed: of the random places, of ties in the maps and of the resampling.
     """
     side = images.shape[1]
     window = _window(side, crop_px)
-    chosen = predict(images).argmax(axis=1) if targets is None else targets
+    chosen = predict(images).argmax(axis=1)
     blurred = gaussian_blur(images, BLUR_PX * side / 48)
     generator = np.random.default_rng(seed)
 

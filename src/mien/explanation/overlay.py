@@ -28,8 +28,12 @@ def colour(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     return np.stack([np.interp(values, stops, channel) for channel in _MAGMA.T], axis=-1)
 
 
+STRENGTH = 0.6
+"""How much of the face the colour covers where a map is largest, 0..1."""
+
+
 def overlay(
-    face: npt.NDArray[np.uint8], face_map: npt.NDArray[np.floating[Any]], enlarge: int = 4, strength: float = 0.6
+    face: npt.NDArray[np.uint8], face_map: npt.NDArray[np.floating[Any]], enlarge: int = 4
 ) -> npt.NDArray[np.uint8]:
     """Colour a face by a map. Where the map is 0 or below, the face is as it is.
 
@@ -40,20 +44,17 @@ def overlay(
         face: uint8 (S, S), in colour (S, S, 3).
         face_map: float (S, S). What spoke against the class (below 0) is not shown.
         enlarge: k, how many pixels a side each pixel becomes; none is made up between them.
-        strength: how much of the face the colour covers where the map is largest, 0..1.
 
     Returns:
         RGB uint8 (S * k, S * k, 3).
     """
     share = np.clip(face_map.astype(np.float64) / (full_scale(face_map) or 1.0), 0.0, 1.0)
-    return painted(face, share, strength).repeat(enlarge, axis=0).repeat(enlarge, axis=1)
+    return painted(face, share).repeat(enlarge, axis=0).repeat(enlarge, axis=1)
 
 
-def painted(
-    face: npt.NDArray[np.uint8], share: npt.NDArray[np.float64], strength: float = 0.6
-) -> npt.NDArray[np.uint8]:
+def painted(face: npt.NDArray[np.uint8], share: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
     """Colour pixels uint8 (H, W[, 3]) by a share (H, W), 0..1, of the last colour: RGB uint8 (H, W, 3)."""
-    cover = strength * share[:, :, None]
+    cover = STRENGTH * share[:, :, None]
     # The lowest colours of magma are black, which would read as a dark face: begin where it has turned violet.
     pixels_below = face[:, :, None] if face.ndim == 2 else face
     blend = (1 - cover) * pixels_below + cover * colour(0.35 + 0.65 * share)

@@ -19,6 +19,7 @@ from mien.artifact import attach_manifest, open_model, read_manifest
 from mien.data.synthetic import draw_labels, render_faces
 from mien.errors import ModelError
 from mien.files import whole_file
+from mien.labels import EXPRESSIONS
 from mien.manifest import Manifest, OutputManifest
 from mien.models.fuse import fuse_for_inference
 from mien.models.network import Network
@@ -92,13 +93,13 @@ def export_run(run: RunFolder, out: Path | None = None) -> Parity:
     return parity
 
 
-def check_export(recipe: Recipe, classes: int = 7) -> None:
+def check_export(recipe: Recipe) -> None:
     """Export a user's network with its first weights: what fails is better known before the training.
 
     Raises:
         ModelError: ``export-failed``.
     """
-    network = build_model(recipe.model, classes, *recipe.input.seen_as).eval()
+    network = build_model(recipe.model, len(EXPRESSIONS), *recipe.input.seen_as).eval()
     _to_onnx(network, recipe.input.crop_px, channels=recipe.input.channels)
 
 

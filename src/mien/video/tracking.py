@@ -54,9 +54,8 @@ class BoxTracker:
         tracks: by number: visible ones, and lost ones that may still return.
     """
 
-    def __init__(self, min_iou: float = MIN_IOU, patience_seconds: float = PATIENCE_SECONDS) -> None:
+    def __init__(self) -> None:
         self.tracks: dict[int, Track] = {}
-        self._min_iou, self._patience_seconds = min_iou, patience_seconds
         self._last_number = 0
 
     @property
@@ -89,7 +88,7 @@ class BoxTracker:
     def _missed(self, track: Track, seconds: float, boxes: Sequence[Box]) -> Track | None:
         """A track without a box; None if its patience has ended."""
         missed = seconds if track.missed_seconds is None else track.missed_seconds
-        if seconds - missed > self._patience_seconds:
+        if seconds - missed > PATIENCE_SECONDS:
             return None
         hidden = bool((iou(_sides([track.box])[0], _sides(boxes)) > SAME_FACE_IOU).any())
         return replace(track, missed_seconds=missed, lost=track.lost or hidden)
@@ -104,7 +103,7 @@ class BoxTracker:
         matched: dict[int, int] = {}
         # Best overlap first; in a tie the oldest track, so that the result does not depend on the order of a dict.
         for shared, minus_number, index in sorted(pairs, reverse=True):
-            if shared >= self._min_iou and index not in matched and -minus_number not in matched.values():
+            if shared >= MIN_IOU and index not in matched and -minus_number not in matched.values():
                 matched[index] = -minus_number
         for index in range(len(boxes)):
             if index not in matched:

@@ -26,18 +26,18 @@ def check_randomization(
     name: str,
     model: TorchModel,
     images: npt.NDArray[np.uint8],
-    targets: npt.NDArray[np.int64] | None = None,
     *,
     maps: npt.NDArray[np.float32] | None = None,
     seed: int = 0,
 ) -> RandomizationTest:
     """Compare a method's maps of a network with those of the same network with shuffled weights.
 
+    Both are of the classes that the network predicts as it is.
+
     Args:
         name: a method of :data:`mien.explanation.methods.METHODS`.
         model: the network; it is left as it was.
         images: uint8 (N, size_px, size_px[, 3]).
-        targets: int64 (N,), the explained classes; None takes those that the network predicts, before.
         maps: float (N, size_px, size_px), the method's maps of the network as it is, where they are at hand.
         seed: of the randomisation, of the method and of the resampling.
 
@@ -46,7 +46,7 @@ def check_randomization(
     """
     if not len(images):
         raise DataError("The check of randomised weights needs at least one face.", code="no-faces")
-    chosen = model.predict(images).argmax(axis=1) if targets is None else targets
+    chosen = model.predict(images).argmax(axis=1)
     start = (model.spec.size_px - model.spec.crop_px) // 2
     window = slice(start, start + model.spec.crop_px)
     before = explain(name, images, chosen, model=model, seed=seed) if maps is None else maps
