@@ -13,6 +13,7 @@ from PIL import Image, ImageOps
 from mien import images as pictures
 from mien.errors import DataError
 from mien.images import open_image, open_image_source
+from mien.inference.annotate import Annotator
 from mien.preprocess import grey_square, upright_rgb
 from support import raises
 
@@ -76,6 +77,10 @@ def test_heic_is_read_where_its_package_is(monkeypatch, tmp_path):
         assert rgb.shape == (32, 48, 3)
         assert np.abs(rgb[4, 4] - (200, 40, 40)).max() < 12
         assert np.abs(rgb[4, 40] - (40, 40, 200)).max() < 12
+    photo = file.rename(tmp_path / "photo.HEIC")
+    copy = Annotator(tmp_path / "out", [photo]).write(str(photo), upright_rgb(open_image(photo)), [])
+    with Image.open(copy) as image:
+        assert (copy.name, image.format, image.size) == ("photo.HEIC.jpg", "JPEG", (48, 32))
 
 
 def test_an_animation_gives_its_first_frame():

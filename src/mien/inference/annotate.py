@@ -76,14 +76,15 @@ class Annotator:
         """
         with open_image_header(source) as original:
             # Cameras append more images to a JPEG (MPO); the first one is annotated and saved as JPEG.
-            kind = "JPEG" if original.format == "MPO" else original.format or "PNG"
+            # HEIC is read and not written.
+            kind = "JPEG" if original.format in {"MPO", "HEIF"} else original.format or "PNG"
             # A profile of another colour space (CMYK, grey) would be wrong for RGB.
             profile = original.info.get("icc_profile") if original.mode in {"RGB", "RGBA", "P"} else None
         image = draw_photo(rgb, predictions)
         options = {"quality": 95} if kind in {"JPEG", "WEBP"} else {}
         if profile and kind in {"JPEG", "PNG", "WEBP", "TIFF"}:
             options["icc_profile"] = profile
-        target = self.path_of(source)
+        target = self.path_of(f"{source}.jpg" if source.lower().endswith((".heic", ".heif")) else source)
         if target.exists() and target.samefile(source):
             raise DataError(
                 f"{source} would be overwritten by its annotated copy. Choose another folder with --annotate.",
