@@ -38,7 +38,7 @@ docs/lab-notebook.md: with less, faces are lost."""
 
 LARGEST_PX = CLOSER[-1][0]
 MIN_STEP = 1.25
-"""A small image is looked at in no copy that is hardly larger than the one before."""
+"""A small image is looked at in no copy that is hardly larger than the previous one."""
 
 TILTED_PX, TILTS = 416, (30, -30)
 """Longer side, and degrees of rotation, of the copies in which tilted faces are proposed."""
