@@ -72,7 +72,7 @@ class Landmarks:
 
 
 def test_the_region_is_inside_the_image_and_eyes_outside_are_none(monkeypatch):
-    monkeypatch.setattr("mien.inference.face_reader.find_detector", Landmarks)
+    monkeypatch.setattr("mien.inference.face_reader.find_detector", lambda wanted: Landmarks())
     (face,) = deepface.analyze(np.zeros((60, 100, 3), dtype=np.uint8), EMOTION)
     assert face["region"] == {"x": 0, "y": 0, "w": 99, "h": 30, "left_eye": None, "right_eye": (10, 20)}
     assert face["face_confidence"] == 0.99

@@ -62,7 +62,7 @@ def test_a_face_is_as_small_as_its_shorter_side(monkeypatch, bgr, box):
         def detect(self, rgb):
             return [Face(box, 1.0, {})]
 
-    monkeypatch.setattr("mien.inference.face_reader.find_detector", Fixed)
+    monkeypatch.setattr("mien.inference.face_reader.find_detector", lambda wanted: Fixed())
     (face,) = FER(min_face_size=40).detect_emotions(bgr)
     assert face["box"] == [box.left, box.top, box.width, box.height]
     assert FER(min_face_size=41).detect_emotions(bgr) == []

@@ -78,7 +78,7 @@ def test_crops_without_a_detection_have_no_box(predictor):
 
 
 def test_no_detector_is_loaded_for_face_crops(predictor, monkeypatch):
-    monkeypatch.setattr("mien.inference.face_reader.find_detector", lambda: 1 / 0)
+    monkeypatch.setattr("mien.inference.face_reader.find_detector", lambda wanted: 1 / 0)
     reader = FaceReader(predictor)
     assert reader.classify(np.zeros((1, 48, 48), np.uint8)).shape == (1, 7)
 

@@ -1,11 +1,13 @@
 """Faces found and read in whole images."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+import mien
 from mien.errors import DataError, ModelError
 from mien.faces.crop import crop
 from mien.faces.face import Box, Face, Margin
@@ -36,7 +38,7 @@ def classifier(tiny_run):
 @pytest.fixture
 def use(monkeypatch):
     def choose(*boxes):
-        monkeypatch.setattr("mien.inference.face_reader.find_detector", lambda: Fixed(*boxes))
+        monkeypatch.setattr("mien.inference.face_reader.find_detector", lambda wanted: Fixed(*boxes))
 
     return choose
 
@@ -73,8 +75,9 @@ def test_a_detector_can_be_named(classifier, monkeypatch, astronaut):
     monkeypatch.setenv("MIEN_DETECTOR", "haar")
     named = [next(classifier.stream([astronaut], detector=name)).detector for name in (None, "network")]
     assert named == ["Haar cascade", "TinyFace + MTCNN"]
-    with raises(ModelError, "detector-unreadable", "none.onnx"):
-        classifier.predict(astronaut, detector="none.onnx")
+    for use in (classifier.predict, lambda image, **given: mien.Tracker(classifier, **given).update(image)):
+        with raises(ModelError, "detector-unreadable", "none.onnx"):
+            use(astronaut, detector=Path("none.onnx"))
 
 
 def test_images_that_cannot_be_read_keep_their_place(classifier):

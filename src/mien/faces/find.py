@@ -39,18 +39,21 @@ class Choice:
     why: str
 
 
-def find_detector(wanted: str | None = None) -> Detector:
+def find_detector(wanted: Detector | str | os.PathLike[str] | None = None) -> Detector:
     """The detector in use: that of ``MIEN_DETECTOR``, else YuNet if it is installed, else mien's own, else the cascade.
 
     mien's own is missing only in a checkout where ``make web`` was not run.
 
     Args:
-        wanted: instead of the variable: ``"network"``, ``"haar"`` or the path of a YuNet file.
+        wanted: instead of the variable: ``"network"``, ``"haar"`` or the path of a YuNet file; or a detector, which is
+            returned as it is.
 
     Raises:
         ModelError: the variable or argument names no detector, or a detector's file is damaged.
     """
-    choice = choose(wanted)
+    if wanted is not None and not isinstance(wanted, str | os.PathLike):
+        return wanted
+    choice = choose(None if wanted is None else os.fspath(wanted))
     if choice.kind == NETWORK:
         return _network()
     return _haar() if choice.kind == HAAR else _yunet(choice.files[0])

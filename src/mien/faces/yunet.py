@@ -55,7 +55,7 @@ class YuNetDetector:
             self._content = np.frombuffer(path.read_bytes(), dtype=np.uint8)
         except OSError as error:
             raise ModelError(
-                f"The face detector {path} cannot be read: {error.strerror or error}. Correct MIEN_DETECTOR, or run: "
+                f"The face detector {path} cannot be read: {error.strerror or error}. Correct the path, or run: "
                 f"mien detectors install yunet",
                 code="detector-unreadable",
             ) from None

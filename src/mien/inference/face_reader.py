@@ -12,6 +12,7 @@ it tracks.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from functools import cached_property
 
@@ -31,7 +32,7 @@ class FaceReader:
 
     Args:
         classifier: the model; a :class:`mien.Predictor` is one.
-        detector: detects the faces; :func:`mien.faces.find_detector` chooses one at the first detection by default.
+        detector: detects the faces, or its name; :func:`mien.faces.find_detector` finds it at the first detection.
         classes: a label scheme that merges the model's classes, such as ``"binary"`` or
             ``"good=happy+surprise,bad=sad"``. None keeps the model's classes.
         threshold: probability from which the positive one of two classes is predicted, 0..1. None predicts the class
@@ -51,7 +52,7 @@ class FaceReader:
     def __init__(
         self,
         classifier: OnnxClassifier,
-        detector: Detector | None = None,
+        detector: Detector | str | os.PathLike[str] | None = None,
         *,
         classes: str | None = None,
         threshold: float | None = None,
@@ -81,7 +82,7 @@ class FaceReader:
     @cached_property
     def detector(self) -> Detector:
         """The detector in use. Raises :class:`mien.errors.ModelError` where it cannot be loaded."""
-        return find_detector() if self._given_detector is None else self._given_detector
+        return find_detector(self._given_detector)
 
     def read(
         self, rgb: npt.NDArray[np.uint8], faces: Sequence[Face] | None = None, *, source: str = "image"

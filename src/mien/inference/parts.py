@@ -25,7 +25,7 @@ from mien.cluster import start_ray
 from mien.errors import DataError, MienError, RunError, needs_extra
 from mien.faces.face import limited
 from mien.faces.find import find_detector
-from mien.files import lock_file, whole_file, write_text
+from mien.files import lock_file, plain, whole_file, write_text
 from mien.inference.bulk import predict_files
 from mien.inference.face_reader import FaceReader
 from mien.inference.image_files import local_copies, walk_sources
@@ -245,14 +245,10 @@ def _write_status(file: Path, results: Sequence[Mapping[str, Any]], names: Seque
     from pyarrow import parquet
 
     schema = pa.schema([(name, getattr(pa, _STATUS[name])()) for name in names])
-    rows = [{name: _text(each[name]) for name in names} for each in results]
+    texts = [{name: each[name] for name in names} for each in results]
+    rows = [{name: plain(each) if isinstance(each, str) else each for name, each in row.items()} for row in texts]
     with whole_file(file) as temporary:
         parquet.write_table(pa.Table.from_pylist(rows, schema), temporary)
-
-
-def _text(value: Any) -> Any:
-    """Bytes of a name that are no UTF-8 are backslash escapes, as in every table of results."""
-    return value.encode(errors="backslashreplace").decode() if isinstance(value, str) else value
 
 
 _FAILED = "failed"

@@ -52,7 +52,7 @@ class Predictor(OnnxClassifier):
         min_score: float | None = None,
         min_size: int | None = None,
         max_faces: int | None = None,
-        detector: Detector | str | None = None,
+        detector: Detector | str | os.PathLike[str] | None = None,
         on_error: Callable[[str, DataError], None] | None = None,
         bgr: bool = False,
     ) -> list[Prediction]: ...
@@ -66,7 +66,7 @@ class Predictor(OnnxClassifier):
         min_score: float | None = None,
         min_size: int | None = None,
         max_faces: int | None = None,
-        detector: Detector | str | None = None,
+        detector: Detector | str | os.PathLike[str] | None = None,
         on_error: Callable[[str, DataError], None] | None = None,
         bgr: bool = False,
     ) -> list[list[Prediction]]: ...
@@ -80,7 +80,7 @@ class Predictor(OnnxClassifier):
         min_score: float | None = None,
         min_size: int | None = None,
         max_faces: int | None = None,
-        detector: Detector | str | None = None,
+        detector: Detector | str | os.PathLike[str] | None = None,
         on_error: Callable[[str, DataError], None] | None = None,
         bgr: bool = False,
     ) -> list[Prediction] | list[list[Prediction]]:
@@ -109,9 +109,8 @@ class Predictor(OnnxClassifier):
             ModelError: the face detector cannot be used; see :func:`mien.faces.find_detector`.
         """
         several = isinstance(image, list | tuple)
-        limits = (min_score, min_size, max_faces)
-        if isinstance(detector, str) or (detector is None and limits != (None, None, None)):
-            detector = find_detector(detector)
+        if (limits := (min_score, min_size, max_faces)) != (None, None, None):
+            detector = limited(find_detector(detector), *limits)
         images = image if isinstance(image, list | tuple) else [image]
         found: list[list[Prediction]] = []
 
@@ -124,7 +123,7 @@ class Predictor(OnnxClassifier):
             images,
             classes=classes,
             threshold=threshold,
-            detector=None if detector is None else limited(detector, *limits),
+            detector=detector,
             on_error=skip if on_error is not None else None,
             bgr=bgr,
         ):
@@ -177,7 +176,7 @@ class Predictor(OnnxClassifier):
         crops: bool = False,
         classes: str | None = None,
         threshold: float | None = None,
-        detector: Detector | str | None = None,
+        detector: Detector | str | os.PathLike[str] | None = None,
         on_error: Callable[[str, DataError], None] | None = None,
         bgr: bool = False,
     ) -> Iterator[Photo]:
@@ -197,8 +196,6 @@ class Predictor(OnnxClassifier):
                 not suit the model.
             ModelError: the face detector cannot be used.
         """
-        if isinstance(detector, str):
-            detector = find_detector(detector)
         reader = FaceReader(self, detector, classes=classes, threshold=threshold)
         return read_images(reader, map(from_opencv, images) if bgr else images, crops=crops, on_error=on_error)
 

@@ -104,7 +104,7 @@ class Tracker:
 
     Args:
         model: a model that is loaded, or what :func:`mien.load` takes. ``"fast"`` takes half the time of a face.
-        detector: detects the faces; :func:`mien.faces.find_detector` chooses one by default.
+        detector: as in :meth:`mien.Predictor.predict`.
         source: name of the file or camera; each prediction's ``source``.
         classes: as in :meth:`mien.Predictor.predict`.
         threshold: as there.
@@ -127,7 +127,7 @@ class Tracker:
         self,
         model: OnnxClassifier | str | os.PathLike[str] = "default",
         *,
-        detector: Detector | None = None,
+        detector: Detector | str | os.PathLike[str] | None = None,
         source: str = "camera",
         classes: str | None = None,
         threshold: float | None = None,
@@ -257,7 +257,7 @@ def track(
     threshold: float | None = None,
     half_life_seconds: float = HALF_LIFE_SECONDS,
     detect_every_seconds: float = DETECT_EVERY_SECONDS,
-    detector: Detector | None = None,
+    detector: Detector | str | os.PathLike[str] | None = None,
 ) -> Iterator[VideoFrame]:
     """Follow and classify the faces of a video file, a camera or a network stream, a frame at a time.
 
