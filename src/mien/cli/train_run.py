@@ -147,7 +147,6 @@ def warn(job: TrainingJob, plan: TrainingPlan) -> None:
 
 def _show(result: TrainingResult) -> None:
     show(evaluation_text(result.evaluation))
-    assert result.best_epoch is not None
     kept = kept_epoch_text(result.best_epoch, len(result.history), result.recipe.stopping)
     notice(
         f"Training ended after {result.history[-1]['seconds']:.0f} s: {result.reason}. "

@@ -192,7 +192,7 @@ def _written_otherwise(text: bytes, where: str) -> npt.NDArray[np.int64]:
         raise DataError(
             f"{where}: {_PIXELS}; found {fraction:g}. If white is 1, multiply by 255 and round.", code="pixel-type"
         )
-    return np.clip(values, -1, 256).astype(np.int64)
+    return np.clip(values, -1e9, 1e9).astype(np.int64)
 
 
 def _count_lines(path: Path) -> int:

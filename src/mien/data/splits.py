@@ -211,9 +211,7 @@ def cut_groups(
     return np.asarray(chosen[number])
 
 
-def cut_nearest_groups(
-    groups: npt.NDArray[Any], labels: npt.NDArray[np.int64], seed: int = CUT_SEED
-) -> npt.NDArray[np.bool_]:
+def cut_nearest_groups(groups: npt.NDArray[Any], labels: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
     """As :func:`cut_groups`, but with the samples in number nearest to :data:`VALIDATION_SHARE`.
 
     With a few large groups, one group more that brings a rare class is many samples too many. So groups change sides,
@@ -222,7 +220,7 @@ def cut_nearest_groups(
     """
     names, number, counts = count_by_group(groups, labels)
     chosen = np.zeros(len(names), dtype=np.bool_)
-    chosen[number[cut_groups(groups, labels, seed=seed)]] = True
+    chosen[number[cut_groups(groups, labels)]] = True
     total = counts.sum(axis=0)
     wanted = VALIDATION_SHARE * len(labels)
     while True:

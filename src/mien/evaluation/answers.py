@@ -61,7 +61,7 @@ class AnswerEvaluation(JsonResult):
     per_class: tuple[ClassAnswers, ...]
 
 
-def evaluate_answers(predictions: Predictions, resamples: int = 1000, seed: int = 0) -> AnswerEvaluation:
+def evaluate_answers(predictions: Predictions, resamples: int = 1000) -> AnswerEvaluation:
     """Measure the answers of predictions, or their most probable classes where they have none.
 
     The truth of an output that votes taught is the majority of the annotators, where any sample has one: samples
@@ -95,7 +95,7 @@ def evaluate_answers(predictions: Predictions, resamples: int = 1000, seed: int 
         return np.stack([answered, 1 - answered - doubtful, doubtful, balanced, error], axis=1)
 
     values = metrics_of(columns.mean(axis=0, keepdims=True))[0]
-    drawn = metrics_of(bootstrap_means(columns, resamples, seed, predictions.groups))
+    drawn = metrics_of(bootstrap_means(columns, resamples, groups=predictions.groups))
     answered, wrong, doubtful, balanced, error = (
         percentile_interval(float(value), of) for value, of in zip(values, drawn.T, strict=True)
     )

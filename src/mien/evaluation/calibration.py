@@ -21,7 +21,7 @@ from mien.evaluation.metrics import (
     sample_losses,
 )
 from mien.evaluation.results import Estimate, JsonResult, fields_to_dict
-from mien.evaluation.temperature import FOLDS, cross_fit_temperature, fit_temperature
+from mien.evaluation.temperature import cross_fit_temperature, fit_temperature
 from mien.sample_groups import Groups, join_groups
 
 Bins = npt.NDArray[np.int64]
@@ -123,7 +123,6 @@ def equal_mass_bins(values: Floats, bins: int = CALIBRATION_BINS) -> Bins:
 def reliability(
     confidence: Floats,
     correct: npt.NDArray[np.bool_],
-    bins: int = CALIBRATION_BINS,
     groups: Groups | None = None,
 ) -> Reliability:
     """Bin samples by confidence and compare it with how many are right.
@@ -131,10 +130,10 @@ def reliability(
     Args:
         confidence: float (N,), 0..1. For one class instead of the top label: its column of the probabilities.
         correct: bool (N,). For one class: ``labels == index``.
-        bins: number of bins.
         groups: int64 (N,), as in :func:`mien.evaluation.intervals.proportion_among`.
     """
-    number = equal_width_bins(confidence, bins)
+    bins = CALIBRATION_BINS
+    number = equal_width_bins(confidence)
     count = np.bincount(number, minlength=bins)
     edges = np.linspace(0.0, 1.0, bins + 1)
     mean = divide(np.bincount(number, weights=confidence, minlength=bins), count)
@@ -143,13 +142,13 @@ def reliability(
     return Reliability(edges[:-1].copy(), edges[1:].copy(), count, mean, value, low, high)
 
 
-def adaptive_calibration_error(labels: Labels, probabilities: Floats, bins: int = CALIBRATION_BINS) -> float:
+def adaptive_calibration_error(labels: Labels, probabilities: Floats) -> float:
     """Expected calibration error of the top label over bins of equal mass, in 0..1.
 
     Equal widths put most samples of a sure classifier into the last bin; equal masses do not: Nguyen & O'Connor,
     EMNLP 2015. int64 (N,), float (N, C).
     """
-    columns = _gap_columns(labels, probabilities, equal_mass_bins, bins)
+    columns = _gap_columns(labels, probabilities, equal_mass_bins)
     return float(np.abs(columns.mean(axis=0)).sum())
 
 
@@ -165,7 +164,6 @@ def calibrate(
     labels: Labels,
     probabilities: Floats,
     groups: Groups | None = None,
-    folds: int = FOLDS,
     resamples: int = 1000,
     seed: int = 0,
     *,
@@ -178,16 +176,15 @@ def calibrate(
         probabilities: float (N, C).
         groups: int64 (N,), samples of one number, such as those of a person, share a fold and are drawn together; None:
             every sample by itself.
-        folds: number of folds.
         resamples: number of bootstrap resamples; the temperatures are not refitted in each.
         seed: seed of the resampling.
         copies: int64 (N,), samples of one number, such as identical images, share a fold, and are drawn by themselves.
 
     Raises:
-        DataError: fewer than 2 folds or 1 resample.
+        DataError: fewer than 1 resample.
     """
     check_resamples(resamples)
-    fit = cross_fit_temperature(labels, probabilities, join_groups(len(labels), groups, copies), folds)
+    fit = cross_fit_temperature(labels, probabilities, join_groups(len(labels), groups, copies))
     return Calibration(
         _metrics_of(labels, probabilities, resamples, seed, groups),
         _metrics_of(labels, fit.probabilities, resamples, seed, groups),
@@ -238,8 +235,8 @@ def _metrics_of(
         return CalibrationMetrics(unknown, unknown, unknown, unknown, reliability(nothing, nothing.astype(np.bool_)))
     # Each metric is a mean over samples, or a sum of absolute means: one product of matrices resamples them all.
     means = np.stack([sample_losses(labels, probabilities), _sample_briers(labels, probabilities)], axis=1)
-    widths = _gap_columns(labels, probabilities, equal_width_bins, CALIBRATION_BINS)
-    masses = _gap_columns(labels, probabilities, equal_mass_bins, CALIBRATION_BINS)
+    widths = _gap_columns(labels, probabilities, equal_width_bins)
+    masses = _gap_columns(labels, probabilities, equal_mass_bins)
     columns = np.concatenate([means, widths, masses], axis=1)
 
     def metrics_under(averages: Floats) -> Floats:
@@ -258,11 +255,11 @@ def _metrics_of(
     return CalibrationMetrics(log_loss, brier, error, adaptive, diagram)
 
 
-def _gap_columns(labels: Labels, probabilities: Floats, numbers: Callable[[Floats, int], Bins], bins: int) -> Floats:
+def _gap_columns(labels: Labels, probabilities: Floats, numbers: Callable[[Floats, int], Bins]) -> Floats:
     """Hit minus confidence of each sample, in the column of its bin: float64 (N, bins), elsewhere 0."""
-    columns = np.zeros((len(labels), bins))
+    columns = np.zeros((len(labels), CALIBRATION_BINS))
     _, gaps = confidence_gaps(labels, probabilities)
-    columns[np.arange(len(labels)), numbers(probabilities.max(axis=1), bins)] = gaps
+    columns[np.arange(len(labels)), numbers(probabilities.max(axis=1), CALIBRATION_BINS)] = gaps
     return columns
 
 

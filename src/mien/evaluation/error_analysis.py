@@ -232,7 +232,6 @@ def merged_pairs(
     labels: Labels,
     probabilities: Floats,
     resamples: int = 1000,
-    seed: int = 0,
     groups: Groups | None = None,
 ) -> tuple[MergedPair, ...]:
     """Accuracy with each pair of classes merged, the greatest first.
@@ -241,7 +240,6 @@ def merged_pairs(
         labels: int64 (N,), 0..C-1; N at least 1.
         probabilities: float (N, C).
         resamples: number of bootstrap resamples behind the gains' intervals.
-        seed: seed of the resampling.
         groups: int64 (N,), samples of one number, such as those of a person, are drawn together; None: every sample by
             itself.
 
@@ -249,7 +247,7 @@ def merged_pairs(
         DataError: ``resamples`` is less than 1.
     """
     check_resamples(resamples)
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(0)
     count, class_count = probabilities.shape
     before = probabilities.argmax(axis=1) == labels
     pairs = []
@@ -266,7 +264,7 @@ def merged_pairs(
                 drawn = generator.multinomial(count, np.bincount(1 + change, minlength=3) / count, size=resamples)
                 gains = (drawn[:, 2] - drawn[:, 0]) / count
             else:
-                gains = bootstrap_means(change[:, np.newaxis], resamples, seed, groups)[:, 0]
+                gains = bootstrap_means(change[:, np.newaxis], resamples, groups=groups)[:, 0]
             gain = percentile_interval(change.sum() / count, gains)
             pairs.append(MergedPair(first, second, proportion_among(after, groups=groups), gain))
     return tuple(sorted(pairs, key=lambda pair: (-pair.accuracy.value, pair.first, pair.second)))

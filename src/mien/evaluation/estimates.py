@@ -94,24 +94,20 @@ def group_values(values: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArra
     return distinct, group_of
 
 
-def break_down(
-    predictions: Predictions, values: npt.NDArray[Any], resamples: int = 1000, seed: int = 0
-) -> list[SubsetMetrics]:
+def break_down(predictions: Predictions, values: npt.NDArray[Any], resamples: int = 1000) -> list[SubsetMetrics]:
     """Accuracy and macro-F1 for each value of a column, ordered by value.
 
     Args:
         predictions: N samples.
         values: (N,) strings, integers, floats or booleans, in the order of ``predictions``.
         resamples: bootstrap resamples, as in :func:`evaluate_predictions`; each group is resampled by itself.
-        seed: seed of the resampling.
 
     Raises:
         DataError: as :func:`group_values`.
     """
     distinct, group_of = group_values(values)
-    return evaluate_subsets(
-        predictions, {str(value): group_of == index for index, value in enumerate(distinct)}, resamples, seed
-    )
+    kept = {str(value): group_of == index for index, value in enumerate(distinct)}
+    return evaluate_subsets(predictions, kept, resamples)
 
 
 def evaluate_subsets(

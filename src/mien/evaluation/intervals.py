@@ -76,7 +76,7 @@ def percentile_interval(value: float, of_resamples: Floats) -> Estimate:
     return Estimate(float(value), float(low), float(high))
 
 
-def bootstrap_means(columns: Floats, resamples: int, seed: int, groups: Groups | None = None) -> Floats:
+def bootstrap_means(columns: Floats, resamples: int, seed: int = 0, groups: Groups | None = None) -> Floats:
     """Mean of each column in each resample of the lines. float (N, K) -> float64 (resamples, K).
 
     ``groups`` are those of :func:`resampled_weights`. A resample of whole groups may have more or fewer lines.

@@ -119,6 +119,11 @@ class Evaluation:
         }
 
     @property
+    def largest_class(self) -> str:
+        """The class with most samples."""
+        return self.classes[int(self.confusion.sum(axis=1).argmax())]
+
+    @property
     def largest_share(self) -> float:
         """Share of the largest class, 0..1: the accuracy of always answering it."""
         return float(self.confusion.sum(axis=1).max() / self.samples)

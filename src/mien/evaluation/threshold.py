@@ -74,7 +74,7 @@ class ThresholdResult:
 
 
 def measure_threshold(
-    predictions: Predictions, threshold: float, validation: Predictions | None, resamples: int = 1000, seed: int = 0
+    predictions: Predictions, threshold: float, validation: Predictions | None, resamples: int = 1000
 ) -> ThresholdResult:
     """Measure a threshold, and the best threshold on validation, on ``predictions``.
 
@@ -83,7 +83,6 @@ def measure_threshold(
         threshold: 0..1.
         validation: the same model's predictions for validation, at the same temperature; None without validation.
         resamples: bootstrap resamples behind the curve's band and area.
-        seed: seed of the resampling.
 
     Raises:
         DataError: not two classes, or a threshold outside 0..1.
@@ -91,14 +90,13 @@ def measure_threshold(
     check_threshold(threshold, predictions.classes)
     best = math.nan if validation is None else best_threshold(validation)
     positive = positive_class(predictions.classes)
+    curves = roc_curves(predictions.labels, predictions.probabilities, resamples, groups=predictions.groups)
     return ThresholdResult(
         positive=predictions.classes[positive],
         split=predictions.split,
         chosen=operating_point(predictions, threshold),
         best=None if math.isnan(best) else operating_point(predictions, best),
-        roc=roc_curves(predictions.labels, predictions.probabilities, resamples, seed, predictions.groups).per_class[
-            positive
-        ],
+        roc=curves.per_class[positive],
     )
 
 

@@ -97,7 +97,6 @@ def evaluate_votes(
     predictions: Predictions,
     kept: Mapping[str, npt.NDArray[np.bool_]] | None = None,
     resamples: int = 1000,
-    seed: int = 0,
 ) -> VoteEvaluation | None:
     """Measure predictions by the votes that they carry; None where nothing can be measured by them.
 
@@ -105,10 +104,9 @@ def evaluate_votes(
         predictions: N samples.
         kept: for each subset by name, bool (N,), such as those of :func:`mien.pipeline.measured_split.subset_masks`.
         resamples: bootstrap resamples behind each interval.
-        seed: seed of the resampling.
 
     Raises:
-        DataError: a mask is not bool (N,), or ``resamples`` is less than 1.
+        DataError: ``resamples`` is less than 1.
     """
     votes = predictions.votes
     if votes is None or not votes.known.any():
@@ -117,11 +115,11 @@ def evaluate_votes(
     measured = []
     masks = {name: mask[counted] for name, mask in (kept or {}).items()}
     for name, found in majority_predictions_by_output(predictions).items():
-        subsets = evaluate_subsets(found, masks, resamples, seed)
-        measured.append(MajorityMetrics(name, evaluate_predictions(found, resamples, seed), subsets))
+        subsets = evaluate_subsets(found, masks, resamples)
+        measured.append(MajorityMetrics(name, evaluate_predictions(found, resamples), subsets))
     distribution, voted = None, predictions.subset(votes.known)
     if voted.votes is not None and votes.probabilities is not None:
-        distribution = _distribution_metrics(voted.votes, resamples, seed, voted.groups)
+        distribution = _distribution_metrics(voted.votes, resamples, voted.groups)
     if not measured and distribution is None:
         return None
     without = len(predictions) - len(voted)
@@ -150,7 +148,6 @@ def vote_ceiling(
     *,
     panels: int = 400,
     resamples: int = 1000,
-    seed: int = 0,
 ) -> VoteCeiling | None:
     """Estimate how well anybody can predict the majority of annotators, by drawing votes again.
 
@@ -165,7 +162,6 @@ def vote_ceiling(
         groups: int64 (N,), samples of one number are drawn together in the intervals; None: every sample by itself.
         panels: drawn for each sample; at least 2.
         resamples: bootstrap resamples behind each interval.
-        seed: of panels and resamples.
 
     Returns:
         None where no sample is left.
@@ -177,7 +173,7 @@ def vote_ceiling(
     counts, groups = counts[usable], None if groups is None else groups[usable]
     sizes, shares = counts.sum(axis=1).astype(np.int64), vote_probabilities(counts)
     expressions = np.array([name not in NO_EXPRESSION for name in classes])
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(0)
     # How often each class is the answer: of two sets of panels, since a panel always agrees with itself.
     first, second = (
         np.mean([_answers(generator.multinomial(sizes, shares), expressions) for _ in range(panels // 2)], axis=0)
@@ -186,7 +182,7 @@ def vote_ceiling(
     agree = (first * second).sum(axis=1)
     known = (_answers(shares, expressions) * (first + second) / 2).sum(axis=1)
     return VoteCeiling(
-        len(counts), bootstrap_mean(agree, resamples, seed, groups), bootstrap_mean(known, resamples, seed, groups)
+        len(counts), bootstrap_mean(agree, resamples, groups=groups), bootstrap_mean(known, resamples, groups=groups)
     )
 
 
@@ -241,7 +237,7 @@ def _over(expressions: Sequence[str], probabilities: Floats, classes: Sequence[s
 
 
 def _distribution_metrics(
-    votes: VotePredictions, resamples: int, seed: int, groups: npt.NDArray[np.int64] | None
+    votes: VotePredictions, resamples: int, groups: npt.NDArray[np.int64] | None
 ) -> DistributionMetrics:
     assert votes.probabilities is not None
     truth, predicted = votes.distributions, votes.probabilities
@@ -250,11 +246,11 @@ def _distribution_metrics(
     bins = equal_width_bins(confidence)
     gaps = np.zeros((len(truth), CALIBRATION_BINS))
     gaps[np.arange(len(truth)), bins] = fraction - confidence
-    drawn = np.abs(bootstrap_means(gaps, resamples, seed, groups)).sum(axis=1)
+    drawn = np.abs(bootstrap_means(gaps, resamples, groups=groups)).sum(axis=1)
     return DistributionMetrics(
-        cross_entropy=bootstrap_mean(sample_cross_entropies(truth, predicted), resamples, seed, groups),
+        cross_entropy=bootstrap_mean(sample_cross_entropies(truth, predicted), resamples, groups=groups),
         vote_entropy=float(sample_cross_entropies(truth, truth).mean()),
-        jensen_shannon=bootstrap_mean(jensen_shannon_divergence(truth, predicted), resamples, seed, groups),
+        jensen_shannon=bootstrap_mean(jensen_shannon_divergence(truth, predicted), resamples, groups=groups),
         calibration_error=percentile_interval(float(np.abs(gaps.mean(axis=0)).sum()), drawn),
         reliability=_vote_reliability(bins, confidence, fraction),
     )

@@ -159,7 +159,9 @@ def check_sizes(
         try:
             with torch.inference_mode():
                 shape(torch.zeros(1, channels, size_px, size_px, device=device))
-        except RuntimeError:
+        except Exception as error:
+            if not (recipe.file or isinstance(error, RuntimeError)):  # what a user's network raises is theirs
+                raise
             larger = "larger images (input.crop_px)" if size_px == own_px else "larger progressive_resizing"
             raise RecipeError(
                 f"Images of {size_px} px are too small for the model {recipe.name} with these settings: nothing is "

@@ -152,7 +152,7 @@ class Table:
         """All rows as a data frame; an estimate has three columns. Raises MissingExtraError without pandas."""
         with needs_extra("pandas", "A data frame"):
             import pandas as pd
-        return pd.read_csv(io.BytesIO(self.to_csv()))
+        return pd.read_csv(io.BytesIO(self.to_csv()), keep_default_na=False, na_values=[""])
 
     def to_markdown(self) -> str:
         """As GitHub's Markdown, with numbers as the page shows them; an interval in brackets."""

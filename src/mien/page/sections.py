@@ -121,10 +121,9 @@ def metrics_table(evaluation: Evaluation) -> Table:
         (HEADLINES[key].name, value_text(key, estimate.value), interval_text(key, estimate))
         for key, estimate in evaluation.headline.items()
     ]
-    largest = evaluation.classes[int(evaluation.confusion.sum(axis=1).argmax())]
     rows[1:1] = [
         ("Balanced accuracy", percent(evaluation.macro.recall), ""),
-        (f"Always '{largest}'", percent(evaluation.largest_share), ""),
+        (f"Always '{evaluation.largest_class}'", percent(evaluation.largest_share), ""),
     ]
     return Table("metrics", columns, rows)
 

@@ -46,7 +46,7 @@ def check_run(
 def check_answers(evaluation: Evaluation) -> Iterator[Notice]:
     """Whether a model answers one class alone, or no better than one that does."""
     answers = evaluation.confusion.sum(axis=0)
-    top, largest = int(answers.argmax()), int(evaluation.confusion.sum(axis=1).argmax())
+    top = int(answers.argmax())
     accuracy, share = evaluation.accuracy.value, evaluation.largest_share
     if answers[top] > ONE_ANSWER * evaluation.samples:
         yield Notice(
@@ -57,7 +57,7 @@ def check_answers(evaluation: Evaluation) -> Iterator[Notice]:
         )
     if accuracy <= share:
         yield Notice(
-            f"an accuracy of {accuracy:.1%} is no better than always answering '{evaluation.classes[largest]}', "
+            f"an accuracy of {accuracy:.1%} is no better than always answering '{evaluation.largest_class}', "
             f"{share:.1%}. Balanced accuracy is {evaluation.macro.recall:.1%}; guessing has "
             f"{1 / np.count_nonzero(evaluation.confusion.sum(axis=1)):.1%}.",
             code="no-better-than-one-class",

@@ -228,21 +228,18 @@ def check_members(members: Sequence[Member]) -> None:
         with_model_classes(predictor, faces)
 
 
-def predict_ensemble(
-    members: Sequence[Member], split: str, tta: int = 1, temperature: float | None = None
-) -> Predictions:
+def predict_ensemble(members: Sequence[Member], split: str, tta: int = 1) -> Predictions:
     """The mean of the models' probabilities for each face of a split, each with its own temperature.
 
     Args:
         members: at least one, all with the same data.
         split: train, validation or test.
         tta: how many views of each face each model averages.
-        temperature: as in :func:`predict_split`.
 
     Raises:
         DataError: as :func:`predict_split`; models with different classes.
     """
-    first, *others = (predict_split(predictor, faces, split, tta, temperature) for predictor, faces in members)
+    first, *others = (predict_split(predictor, faces, split, tta) for predictor, faces in members)
     if not others:
         return first
     # Faces of another size have another fingerprint; samples and labels are still compared.

@@ -50,7 +50,7 @@ class TrainingResult:
         run: the run folder.
         recipe: with every setting of its model.
         history: one entry an epoch: loss and metrics by name.
-        best_epoch: the epoch whose weights the model has, from 1; None where no training made them.
+        best_epoch: the epoch whose weights the model has, from 1.
         reason: why the training ended: ``all epochs done``, ``interrupted`` by Ctrl-C, ``stopped`` by its callback, ...
         parity: how closely the exported file agrees with torch.
         predictions: for the validation split.
@@ -63,7 +63,7 @@ class TrainingResult:
     run: Path
     recipe: Recipe
     history: Sequence[Mapping[str, Any]]
-    best_epoch: int | None
+    best_epoch: int
     reason: str
     parity: Parity
     predictions: Predictions
@@ -185,7 +185,7 @@ def finish_run(
     run: RunFolder,
     faces: Dataset,
     metadata: Mapping[str, Any],
-    outcome: Outcome | None = None,
+    outcome: Outcome,
     start: RunFolder | None = None,
 ) -> TrainingResult:
     """Export a run's best weights, evaluate the exported model on validation, and write the run folder.
@@ -194,7 +194,7 @@ def finish_run(
         run: a run folder with best weights.
         faces: under the data's own classes.
         metadata: for the report.
-        outcome: of its training; None where no training made the weights.
+        outcome: of its training.
         start: the run whose weights were the initial weights.
 
     Raises:
@@ -209,15 +209,13 @@ def finish_run(
     evaluation = split.evaluate()
     manifest = predictor.manifest.model_copy(update={"scores": headline_values(evaluation)})
     replace_manifest(run.model, manifest)
-    history = () if outcome is None else outcome.history
-    best_epoch = None if outcome is None else outcome.best_epoch
     report = write_evaluation(
         run.path,
         predictions,
         evaluation,
         title=f"{recipe.name}: validation",
-        history=history,
-        best_epoch=best_epoch,
+        history=outcome.history,
+        best_epoch=outcome.best_epoch,
         class_counts=split.class_counts,
         metadata={
             "recipe": f"{recipe.name} ({recipe.digest[:19]}), seed {recipe.seed}",
@@ -230,9 +228,9 @@ def finish_run(
     return TrainingResult(
         run=run.path,
         recipe=recipe,
-        history=history,
-        best_epoch=best_epoch,
-        reason="" if outcome is None else outcome.reason,
+        history=outcome.history,
+        best_epoch=outcome.best_epoch,
+        reason=outcome.reason,
         parity=parity,
         predictions=predictions,
         evaluation=evaluation,

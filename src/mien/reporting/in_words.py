@@ -93,8 +93,7 @@ def _leaked(context: ReportContext) -> int | None:
 
 def _collapse(context: ReportContext) -> str:
     said = np.bincount(context.predicted, minlength=len(context.classes)) / len(context.predicted)
-    counts = context.evaluation.confusion.sum(axis=1)
-    largest, share = context.classes[int(counts.argmax())], float(counts.max() / counts.sum())
+    largest, share = context.evaluation.largest_class, context.evaluation.largest_share
     top = int(said.argmax())
     if said[top] > COLLAPSED_FROM and share < COLLAPSED_FROM:
         words = f"The network has collapsed: {percent(float(said[top]))} of its predictions are {context.classes[top]}."

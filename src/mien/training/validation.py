@@ -22,10 +22,10 @@ from mien.training.device import part_of_process, sum_of_processes
 from mien.training.plan import TrainingPlan
 from mien.training.state import TrainingState
 
+_BATCH = 512
 
-def predict_probabilities(
-    model: nn.Module, fabric: Fabric, plan: TrainingPlan, batch_size: int = 512
-) -> list[npt.NDArray[np.float64]]:
+
+def predict_probabilities(model: nn.Module, fabric: Fabric, plan: TrainingPlan) -> list[npt.NDArray[np.float64]]:
     """Probabilities of every class of each output for the validation split, by the torch model in evaluation mode.
 
     Returns:
@@ -39,8 +39,8 @@ def predict_probabilities(
     parts: list[list[npt.NDArray[np.float64]]] = []
     part = part_of_process(len(images), fabric)
     with torch.inference_mode():
-        for first in range(part.start, part.stop, batch_size):
-            pixels = torch.from_numpy(np.array(images[first : min(first + batch_size, part.stop), window, window]))
+        for first in range(part.start, part.stop, _BATCH):
+            pixels = torch.from_numpy(np.array(images[first : min(first + _BATCH, part.stop), window, window]))
             batch = normalise(channels_first(fabric.to_device(pixels)).to(torch.float32), recipe.input)
             logits = model(batch.contiguous(memory_format=torch.channels_last)).float().cpu().double()
             parts.append([each.softmax(1).numpy() for each in logits.split(sizes, dim=1)])

@@ -106,9 +106,9 @@ class Chart:
         """A whole SVG file: dark letters on white."""
         return self._text.replace(INK, _PAPER_INK).encode("utf-8")
 
-    def png_file(self, dots_per_inch: int = 200) -> bytes:
+    def png_file(self) -> bytes:
         """A PNG file: dark letters on white."""
-        return self._file("png", dpi=dots_per_inch, metadata={"Software": None})
+        return self._file("png", dpi=200, metadata={"Software": None})
 
     def pdf_file(self) -> bytes:
         """A PDF file, as LaTeX takes it: dark letters on white."""
