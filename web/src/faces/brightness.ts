@@ -1,4 +1,4 @@
-import type { DecodedImage, Drawable, GreyImage } from "../preprocess/image";
+import type { DecodedImage, Drawable, RgbaImage } from "../preprocess/image";
 
 /** As in mien.faces.crop. */
 const WHITE_SHARE = 0.995;
@@ -15,32 +15,39 @@ export function workingCopy(image: DecodedImage, side: number, canvas: Offscreen
   const context = canvas.getContext("2d", { willReadFrequently: true, colorSpace: "srgb" })!;
   context.imageSmoothingQuality = "high";
   context.drawImage(image.source, 0, 0, width!, height!);
-  const white = whiteOf(image);
+  const white = whiteOf(image.pixels);
   if (white !== null) {
     const copy = context.getImageData(0, 0, width!, height!);
-    for (let at = 0; at < copy.data.length; at += 4) {
-      for (let channel = at; channel < at + 3; channel += 1) copy.data[channel] = Math.floor((copy.data[channel]! * 255) / white);
-    }
+    stretch(copy.data, white);
     context.putImageData(copy, 0, 0);
   }
   return { source: canvas, width: width!, height: height! };
 }
 
-/** A grey face crop out of an image, brightened as the image is where faces are detected in it. */
-export function brightened(crop: GreyImage, image: DecodedImage): GreyImage {
+/** A dark image stretched until its brightest pixels are white; any other as it is. */
+export function brightened(image: RgbaImage): RgbaImage {
   const white = whiteOf(image);
-  if (white === null) return crop;
-  return { ...crop, data: crop.data.map((value) => Math.min(Math.floor((value * 255) / white), 255)) };
+  if (white === null) return image;
+  const data = Uint8ClampedArray.from(image.data);
+  stretch(data, white);
+  return { ...image, data };
+}
+
+/** In place. What would be over 255 is 255: the array clamps. */
+function stretch(data: Uint8ClampedArray, white: number): void {
+  for (let at = 0; at < data.length; at += 4) {
+    for (let channel = at; channel < at + 3; channel += 1) data[channel] = Math.floor(data[channel]! * (255 / white));
+  }
 }
 
 /** What is to become white in a dark image; null for any other. */
-function whiteOf(image: DecodedImage): number | null {
+function whiteOf(image: RgbaImage): number | null {
   const white = Math.max(whiteLevel(image), BLACK_BELOW);
   return white < DARK_BELOW ? white : null;
 }
 
 /** The value that 99.5% of a sample of the pixels' values do not exceed. */
-function whiteLevel({ pixels: { data, width, height } }: DecodedImage): number {
+function whiteLevel({ data, width, height }: RgbaImage): number {
   const counts = new Uint32Array(256);
   let total = 0;
   for (let row = 0; row < height; row += STEP) {

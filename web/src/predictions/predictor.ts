@@ -110,8 +110,10 @@ export class Predictor {
 
   /** As Python's FaceReader: a face in a photograph is classified as it is and mirrored. */
   async #predictBoxes(image: DecodedImage, faces: { box: Box; score: number | null }[], views: View[] = ["plain", "mirrored"]): Promise<PredictedFace[]> {
+    if (!faces.length) return [];
     const side = this.manifest.input.size_px;
-    const crops = faces.map(({ box }) => toFaceCrop(brightened(cut(image.pixels, squareAround(box)), image), side));
+    const pixels = brightened(image.pixels);
+    const crops = faces.map(({ box }) => toFaceCrop(cut(pixels, squareAround(box)), side));
     const seen = views.flatMap((view) => (view === "plain" ? crops : crops.map((crop) => mirrored(crop, side))));
     const rows = await this.probabilities(seen);
     return faces.map(({ box, score }, index) => {

@@ -9,15 +9,16 @@ import { vectors } from "../vectors";
 
 const box = (left: number, top: number, side: number) => ({ left, top, width: side, height: side });
 
-test("a crop of a dark image is stretched until the image's brightest pixels are white, and no other crop", () => {
-  const image = (level: number) => {
+test("a dark image is stretched until its brightest pixels are white, each colour by itself; no other image is", () => {
+  const stretched = (level: number) => {
     const data = new Uint8Array(40 * 40 * 4).fill(level);
-    return { source: null as never, width: 40, height: 40, pixels: { width: 40, height: 40, data } };
+    // The second pixel is not in the sample.
+    data.set([10, 90, 1, 255], 4);
+    return [...brightened({ width: 40, height: 40, data }).data.slice(4, 8)];
   };
-  const crop = { width: 2, height: 1, data: Uint8Array.of(10, 90) };
-  expect([...brightened(crop, image(50)).data]).toEqual([51, 255]);
-  expect([...brightened(crop, image(2)).data]).toEqual([255, 255]);
-  expect([...brightened(crop, image(200)).data]).toEqual([10, 90]);
+  expect(stretched(50)).toEqual([51, 255, 5, 255]);
+  expect(stretched(2)).toEqual([255, 255, 31, 255]);
+  expect(stretched(200)).toEqual([10, 90, 1, 255]);
 });
 
 test("IoU is intersection over union", () => {
