@@ -14,11 +14,7 @@ model = mien.load("default-int8")
 
 def read(photo: np.ndarray) -> tuple[tuple[np.ndarray, list], dict[str, float]]:
     faces = model.predict(photo)
-    boxes = []
-    for face in faces:
-        left, top = face.box.left, face.box.top
-        boxes.append(((left, top, left + face.box.width, top + face.box.height), face.text))
-    return (photo, boxes), faces[0].probabilities if faces else {}
+    return (photo, [(face.box.xyxy, face.text) for face in faces]), faces[0].probabilities if faces else {}
 
 
 page = gr.Interface(

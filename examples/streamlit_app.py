@@ -4,6 +4,7 @@ pip install 'mien[pandas]' streamlit
 streamlit run streamlit_app.py
 """
 
+import pandas as pd
 import streamlit as st
 
 import mien
@@ -19,8 +20,8 @@ files = st.file_uploader("Photos", accept_multiple_files=True)
 found = []
 for file in files:
     try:
-        found.append(load().predict(file))
+        found.append(mien.to_pandas(load().predict(file)).assign(source=file.name))
     except mien.DataError as error:
         st.error(f"{file.name}: {error}")
 if found:
-    st.dataframe(mien.to_pandas(found))
+    st.dataframe(pd.concat(found))

@@ -58,9 +58,9 @@ def test_streamlit(jpeg, monkeypatch):
     import streamlit
 
     files = [io.BytesIO(jpeg), io.BytesIO(b"no image")]
-    files[1].name = "bad.txt"
+    files[0].name, files[1].name = "photo.jpg", "bad.txt"
     monkeypatch.setattr(streamlit, "file_uploader", lambda *words, **named: files)
     page = testing.AppTest.from_file(str(EXAMPLES / "streamlit_app.py"), default_timeout=300).run()
     assert not page.exception
-    assert page.dataframe[0].value["answer"].tolist() == ["happy"]
+    assert page.dataframe[0].value[["source", "answer"]].to_numpy().tolist() == [["photo.jpg", "happy"]]
     assert "bad.txt" in page.error[0].value

@@ -55,7 +55,7 @@ def _rows(each: object) -> Iterator[dict[str, Any]]:
 
 
 def _row(prediction: Prediction) -> dict[str, Any]:
-    box = {} if prediction.box is None else dict(zip(FACE_COLUMNS[1:], prediction.box.to_dict().values(), strict=True))
+    box = {} if prediction.box is None else dict(zip(FACE_COLUMNS[1:], prediction.box, strict=True))
     score = {} if prediction.detection_score is None else {SCORE_COLUMN: prediction.detection_score}
     fields = {name: getattr(prediction, name) for name in prediction.fields}
     return {"source": prediction.source, **box, **score, **fields, **prediction.probabilities}

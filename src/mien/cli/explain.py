@@ -18,7 +18,6 @@ from mien.cli.output import check_out, notice, show, show_json
 from mien.errors import DataError
 from mien.explanation.methods import METHODS
 from mien.explanation.overlay import map_picture
-from mien.faces.face import Box
 from mien.files import check_replaceable, whole_file, write_bytes
 from mien.inference.drawing import share_text
 from mien.inference.find_model import is_shipped
@@ -165,18 +164,13 @@ def _write_maps(path: Path, maps: Maps) -> None:
             stream,
             images=np.stack([each.crop for each in predictions if each.crop is not None]),
             source=np.array([each.source for each in predictions], dtype=np.str_),
-            boxes=np.array([_sides(each.box) for each in predictions], dtype=np.int64),
+            boxes=np.array([[*each.box] if each.box else [0] * 4 for each in predictions], dtype=np.int64),
             targets=np.array([classes.index(each.target) for each in explanations], dtype=np.int64),
             probabilities=np.stack([each.probability_vector for each in predictions]),
             classes=np.array(classes, dtype=np.str_),
             methods=np.array(list(maps), dtype=np.str_),
             maps=np.stack([[each.map for each in by_face] for by_face in maps.values()]),
         )
-
-
-def _sides(box: Box | None) -> tuple[int, int, int, int]:
-    """Left, top, width and height; zeros of a face crop."""
-    return (0, 0, 0, 0) if box is None else (box.left, box.top, box.width, box.height)
 
 
 def _show_table(rows: list[dict[str, Any]]) -> None:

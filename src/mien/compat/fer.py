@@ -49,7 +49,7 @@ class FER:
         faces = [face for face in detected if min(face.box.width, face.box.height) >= self._min_face_px]
         return [
             {
-                "box": [] if prediction.box is None else list(prediction.box.to_dict().values()),
+                "box": [] if prediction.box is None else list(prediction.box),
                 "emotions": {name: round(value, 2) for name, value in prediction.probabilities.items()},
             }
             for prediction in self._reader.read(rgb, faces)

@@ -27,12 +27,12 @@ from mien.serve.limits import Limits
 FIELD = "file"
 """The only field of the form."""
 
-IMAGES: tuple[str, ...] = ("image/png", "image/jpeg", "image/webp", "image/bmp", "image/gif", "image/x-portable-anymap")
+IMAGES = "image/png, image/jpeg, image/webp, image/avif, image/bmp, image/gif, image/x-portable-anymap"
 
 
 def form_document(limits: Limits, many: bool = False) -> dict[str, Any]:
     """What the OpenAPI document says of the body of a request: one image, or ``many``."""
-    file: dict[str, Any] = {"type": "string", "format": "binary", "description": f"an image: {', '.join(IMAGES)}"}
+    file: dict[str, Any] = {"type": "string", "format": "binary", "description": f"an image: {IMAGES}"}
     files = {"type": "array", "items": file, "minItems": 1, "maxItems": limits.max_files}
 
     def schema(name: str, content: dict[str, Any]) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def form_document(limits: Limits, many: bool = False) -> dict[str, Any]:
 
     text: dict[str, Any] = {"type": "string", "contentEncoding": "base64", "description": "an image, or a data: URI"}
     texts = {"type": "array", "items": text, "minItems": 1, "maxItems": limits.max_files}
-    encoding = {FIELD: {"contentType": ", ".join(IMAGES)}}
+    encoding = {FIELD: {"contentType": IMAGES}}
     content = {
         "multipart/form-data": {"schema": schema(FIELD, files if many else file), "encoding": encoding},
         "application/json": {"schema": schema("images", texts) if many else schema("image", text)},

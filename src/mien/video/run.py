@@ -172,7 +172,7 @@ def write_table(table: Path, timeline: Timeline, predictor: Tracker) -> None:
                 box = prediction.box
                 assert box is not None
                 said = (getattr(prediction, name) for name in (SCORE_COLUMN, *prediction.fields))
-                place = (frame, f"{timeline.starts_seconds[frame]:.6f}", track, *box.to_dict().values())
+                place = (frame, f"{timeline.starts_seconds[frame]:.6f}", track, *box)
                 writer.writerow([*place, *map(csv_cell, said), *(f"{each:.6f}" for each in row[BEFORE_VECTORS:])])
 
 

@@ -154,7 +154,7 @@ class Timeline:
             track = self.tracks.setdefault(face.track, TrackSummary(face.track, crop, frame.seconds, frame.seconds))
             track.frames.append(self.frames)
             score = math.nan if prediction.detection_score is None else prediction.detection_score
-            place = (box.left, box.top, box.width, box.height, score)
+            place = (*box, score)
             vectors = (prediction.probability_vector, face.raw.probability_vector)
             track.rows.append(np.concatenate([place, *vectors]).astype(np.float32))
             track.doubts.append(prediction.in_doubt)

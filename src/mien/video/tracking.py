@@ -114,7 +114,7 @@ class BoxTracker:
 
 def _sides(boxes: Sequence[Box]) -> npt.NDArray[np.float64]:
     """Left, top, width and height of N boxes: float64 (N, 4)."""
-    return np.array([list(box.to_dict().values()) for box in boxes], dtype=np.float64).reshape(-1, 4)
+    return np.array([[*box] for box in boxes], dtype=np.float64).reshape(-1, 4)
 
 
 class Smoother:

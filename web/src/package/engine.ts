@@ -86,8 +86,9 @@ export class Mien {
 }
 
 function sizeOf(picture: Picture): { width: number; height: number } {
-  if (picture instanceof HTMLImageElement) return { width: picture.naturalWidth, height: picture.naturalHeight };
-  if (picture instanceof HTMLVideoElement) return { width: picture.videoWidth, height: picture.videoHeight };
-  if (picture instanceof VideoFrame) return { width: picture.displayWidth, height: picture.displayHeight };
+  // Not by their classes: a worker has no elements, and not every browser has VideoFrame.
+  if ("naturalWidth" in picture) return { width: picture.naturalWidth, height: picture.naturalHeight };
+  if ("videoWidth" in picture) return { width: picture.videoWidth, height: picture.videoHeight };
+  if ("displayWidth" in picture) return { width: picture.displayWidth, height: picture.displayHeight };
   return picture;
 }
