@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 import mien as package
 from mien.errors import DataError
 from support import raises
@@ -14,6 +16,9 @@ def test_the_result_is_what_the_command_prints(mien, tiny_run, face_folder, tmp_
     assert json.loads(mien(*arguments, "--json", "--out", tmp_path).out) == result.to_dict()
 
 
-def test_the_test_split_is_refused(tiny_run, face_folder):
-    with raises(DataError, "split-test"):
-        package.robustness(tiny_run.path, face_folder, "test")
+@pytest.mark.parametrize(
+    ("wrong", "code"), [({"split": "test"}, "split-test"), ({"limit": 0}, "limit-range"), ({"seed": -1}, "seed-range")]
+)
+def test_what_cannot_be_measured_is_refused(tiny_run, face_folder, wrong, code):
+    with raises(DataError, code):
+        package.robustness(tiny_run.path, face_folder, **wrong)

@@ -154,7 +154,7 @@ class EvaluationResult:
         return reliability_chart(reliability(confidence, correct, groups=self.predictions.groups), None)
 
     def write_report(self, folder: str | os.PathLike[str]) -> Path:
-        """Write ``report.html`` with charts and tables, ``metrics.json`` and the predictions file into a folder.
+        """Write ``report.html``, and its charts and tables as files, into a folder; the path of the page.
 
         Raises:
             MissingExtraError: the extra ``report`` is not installed.

@@ -8,6 +8,7 @@ from typing import Protocol, TypeAlias, runtime_checkable
 
 from mien.data.dataset import Dataset
 from mien.data.read import ReadResult, read_data
+from mien.errors import DataError
 from mien.inference.find_model import find_run_of_model
 from mien.inference.predictor import Predictor
 from mien.run_folder import RunFolder
@@ -58,3 +59,9 @@ def data_name(data: Data) -> str:
 def run_of(model: Model) -> RunFolder | None:
     """The run folder that a model is in; None for a lone model file."""
     return find_run_of_model(model.path if isinstance(model, Predictor) else model)
+
+
+def check_seed(seed: int) -> None:
+    """Refuse a negative seed. Raises :class:`DataError` (``seed-range``)."""
+    if seed < 0:
+        raise DataError(f"A seed must be 0 or more; found {seed}.", code="seed-range")

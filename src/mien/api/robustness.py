@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mien.api.inputs import Data, Model, data_name, read
+from mien.api.inputs import Data, Model, check_seed, data_name, read
 from mien.errors import DataError
 from mien.evaluation.robustness import RobustnessReport, measure_robustness
 from mien.inference.predictor import Predictor, load
@@ -29,8 +29,11 @@ def robustness(
         seed: of the corruptions and of ``limit``.
 
     Raises:
-        DataError: the test split; no such split.
+        DataError: the test split; no such split; a limit below 1 (``limit-range``), a seed below 0.
     """
+    check_seed(seed)
+    if limit is not None and limit < 1:
+        raise DataError(f"limit must be 1 or more; found {limit}.", code="limit-range")
     if split == "test":
         raise DataError(
             "Robustness is measured on validation or train. Only mien evaluate uses the test split.", code="split-test"

@@ -6,7 +6,7 @@ import os
 
 import numpy as np
 
-from mien.api.inputs import Data, read
+from mien.api.inputs import Data, check_seed, read
 from mien.data.dataset import FINGERPRINT_PX
 from mien.errors import DataError, needs_extra
 from mien.page.charts.overview import face_sheet
@@ -37,9 +37,10 @@ def show(
         seed: another seed, other faces and changes.
 
     Raises:
-        DataError: no such split; no faces (``no-faces``).
+        DataError: no such split; no faces (``no-faces``); a seed below 0.
         MissingExtraError: matplotlib is not installed.
     """
+    check_seed(seed)
     given = recipe if recipe is None or isinstance(recipe, Recipe) else load_recipe(str(recipe))
     form = (FINGERPRINT_PX, 1) if given is None else given.input.stored_as
     faces = read(data, *form).faces

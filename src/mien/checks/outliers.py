@@ -38,13 +38,11 @@ class Outliers:
     """How unusual each image is; float (N,) each.
 
     Attributes:
-        strangeness: squared Mahalanobis distance of its local spectra from the mean, in their main directions.
         likeness: correlation with the average image, -1..1, at the best shift and zoom.
         turned_by: how much better the average fits when it is turned, in steps of 45 degrees.
         score: the rarer an image is by these views and any others given, the higher.
     """
 
-    strangeness: npt.NDArray[np.float64]
     likeness: Floats32
     turned_by: Floats32
     score: npt.NDArray[np.float64]
@@ -64,10 +62,9 @@ def find_outliers(images: npt.NDArray[np.uint8], further: Sequence[npt.NDArray[n
         MissingExtraError: scipy is not installed.
     """
     upright, turned = _fits(images)
-    strangeness = _strangeness(images)
-    views = (strangeness, -upright, *further)
+    views = (_strangeness(images), -upright, *further)
     score = -np.sum([np.log(rarity(np.asarray(view, dtype=np.float64))) for view in views], axis=0)
-    return Outliers(strangeness, upright, turned - upright, score)
+    return Outliers(upright, turned - upright, score)
 
 
 def rarity(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -77,6 +74,7 @@ def rarity(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def _strangeness(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+    """Squared Mahalanobis distance of local spectra from the mean, in their main directions."""
     chosen = np.sort(np.random.default_rng(0).permutation(len(images))[:_SAMPLE])
     sample = np.concatenate([spectra(images[chosen[part]]) for part in slices(len(chosen), CHUNK)]).astype(np.float64)
     mean = sample.mean(axis=0)

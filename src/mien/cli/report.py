@@ -58,7 +58,7 @@ def report(
 
     Some sections need the data, the model, or a robustness.json that mien robustness wrote to DIR or OUT. Without
     --data and --model, it uses those that the predictions file names, if they still exist. Every chart is also written
-    as SVG and PNG, every table as CSV and JSON. Faces are shown only on the page.
+    as SVG and PNG, every table as CSV, JSON and LaTeX. Faces are shown only on the page.
     """
     place = folder or predictions
     if place is None or (folder is not None and predictions is not None):

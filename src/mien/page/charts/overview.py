@@ -79,7 +79,8 @@ def _no_metric(metric: str, histories: Sequence[Sequence[Mapping[str, Any]]]) ->
         for start in ("", "train_", "validation_")
     }
     return DataError(
-        f"The history has no '{metric}'." + nearest(metric, sorted(keys - {"epoch"})), code="metric-unknown"
+        f"The history has no '{metric}'." + (nearest(metric, keys - {"epoch"}) if keys else " No run has a history."),
+        code="metric-unknown",
     )
 
 
