@@ -86,18 +86,12 @@ def explain(
         float32 (N, S, S), finite; 0 outside the central crop.
 
     Raises:
-        DataError: no such method, nothing to apply it to, or images of another shape.
+        DataError: no such method.
         MissingExtraError: torch or captum is not installed.
     """
     method = find_method(name)
     if method.needs_torch:
-        if model is None:
-            raise DataError(f"The method {name} needs the network with its weights.", code="method-needs-network")
         return method.load()(model, images, targets, seed=seed)
     if predict is None:
-        if model is None:
-            raise DataError(
-                f"The method {name} needs a function from images to probabilities.", code="method-needs-function"
-            )
         predict, crop_px = model.predict, model.spec.crop_px
     return method.load()(predict, images, targets, crop_px=crop_px)
