@@ -218,10 +218,11 @@ def camera_at(frames):
         server.shutdown()
 
 
-@pytest.mark.parametrize("source", [97, "rtsp://127.0.0.1:9/x"])
-def test_a_camera_that_is_not_there_is_a_line(classifier, source):
+@pytest.mark.parametrize("source", [97, -1, 1 << 40, "rtsp://127.0.0.1:9/x"])
+def test_a_camera_that_is_not_there_is_a_line(classifier, source, capfd):
     with raises(DataError, "camera-missing", str(source)):
         mien.track(source, classifier, detector=Told(moving))
+    assert capfd.readouterr() == ("", "")
 
 
 def test_the_real_detector_and_model_read_a_real_face_that_moves(tmp_path, encode_video, astronaut):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
 import time
@@ -24,16 +25,18 @@ def live_frames(source: int | str) -> Iterator[tuple[float, npt.NDArray[np.uint8
     Raises:
         DataError: it cannot be opened (``camera-missing``).
     """
-    capture = _open(source)
-    return _newest(capture)
+    return _newest(_open(source))
 
 
 def _open(source: int | str) -> Any:
     import cv2
 
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # its own lines about what cannot be opened
+    # OpenCV's own lines about what cannot be opened, and FFmpeg's.
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     if isinstance(source, int):
-        capture = cv2.VideoCapture(source)
+        # With a number below 0 OpenCV ends the process.
+        capture = cv2.VideoCapture(source) if 0 <= source < 1 << 31 else cv2.VideoCapture()
     else:
         limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, OPEN_MILLISECONDS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, OPEN_MILLISECONDS]
         capture = cv2.VideoCapture(source, cv2.CAP_FFMPEG, limits)
