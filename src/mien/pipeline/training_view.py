@@ -93,7 +93,7 @@ class TrainProgress(Callback):
             self._bar.stop()
             self._bar = None
         if reason == "interrupted" and self._training.history and not is_quiet():
-            self._print("Interrupted. The best model so far is exported and measured; Ctrl-C again stops at once.")
+            self._print("Interrupted. The finished epochs are kept; Ctrl-C again stops at once.")
 
     def _row(self, metrics: HistoryLine, is_best: bool) -> tuple[str, ...]:
         history, epochs = self._training.history, self._training.recipe.epochs
