@@ -90,10 +90,13 @@ def test_no_client_may_ask_for_more_faces_than_the_limit(start, astronaut, encod
 
 def test_a_client_without_the_token_takes_no_place(start, jpegs, token):
     service = start(limits=Limits(max_streams=1), token=token)
-    with service.client.websocket_connect(ADDRESS), service.client.websocket_connect(ADDRESS) as second:
-        second.send_json({"token": token})
-        second.send_bytes(jpegs[0])
-        assert second.receive_json()["frame"] == 0
+    header = {"authorization": f"Bearer {token}"}
+    with service.client.websocket_connect(ADDRESS):
+        with service.client.websocket_connect(ADDRESS) as second:
+            assert second.receive_json()["error"]["code"] == "busy"
+        with service.client.websocket_connect(ADDRESS, headers=header) as third:
+            third.send_bytes(jpegs[0])
+            assert third.receive_json()["frame"] == 0
 
 
 def test_frames_that_come_faster_than_they_are_answered_are_skipped(service, jpegs):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,7 +33,7 @@ from mien.serve.schemas import (
     PredictParameters,
     PredictResponse,
 )
-from mien.serve.stream import Stream, check_token, refuse
+from mien.serve.stream import Stream, receive_token, refuse, sends_token
 from mien.serve.upload import form_document, receive_files
 from mien.version import __version__
 
@@ -175,24 +176,30 @@ def _add_predictions(router: APIRouter, service: PredictionService, model: Model
 
 
 def _add_stream(app: FastAPI, service: PredictionService, limits: Limits, token: str | None) -> None:
-    streams = 0
+    taken = Counter[str]()
+
+    @contextmanager
+    def place(what: str) -> Iterator[None]:
+        if taken[what] >= limits.max_streams:
+            raise ApiError(f"{limits.max_streams} {what} are under way, the limit.", code="busy")
+        taken[what] += 1
+        try:
+            yield
+        finally:
+            taken[what] -= 1
 
     @app.websocket("/v1/stream")
     async def stream(socket: WebSocket) -> None:
         """Frames in, JPEG; the faces of each out, with their numbers over time."""
-        nonlocal streams
         await socket.accept()
         try:
-            # First: a client without the token takes no place.
-            await check_token(socket, token, limits.stream_idle_seconds)
-            if streams >= limits.max_streams:
-                raise ApiError(f"{limits.max_streams} streams are under way, the limit.", code="busy")
-            streams += 1
-            try:
+            # A client without the token takes no stream's place.
+            if token is not None and not sends_token(socket, token):
+                with place("logins"):
+                    await receive_token(socket, token, limits.idle_seconds)
+            with place("streams"):
                 tracker = service.tracker(PredictParameters.model_validate(dict(socket.query_params)))
                 await Stream(socket, tracker, limits, service.pool).run()
-            finally:
-                streams -= 1
         except ValidationError as error:
             await refuse(socket, invalid_parameter(error.errors()[0]))
         except ApiError as error:

@@ -47,7 +47,7 @@ class Limits:
 
     # Streams (stream.py).
     max_streams: int = 4
-    """Streams at a time [busy]."""
+    """Streams at a time, and clients that have yet to send the token [busy]."""
     stream_frames_a_second: int = 60
     """Frames of a stream in a second, over two seconds [too-many-frames]. Slower work skips frames."""
     stream_idle_seconds: float = 30.0
@@ -59,4 +59,4 @@ class Limits:
     head_bytes: int = 16_384
     """Bytes of the head of a request; a longer one gets uvicorn's plain 400."""
     idle_seconds: int = 5
-    """Time after which a connection without a request is closed."""
+    """Time after which a connection without a request, or without the first message of a stream, is closed."""

@@ -134,7 +134,6 @@ def _config(app: Callable[..., Any], limits: Limits, **named: Any) -> uvicorn.Co
         http="h11",
         ws="websockets-sansio",
         ws_max_size=limits.max_bytes,
-        ws_max_queue=4,
         # A JPEG does not compress further.
         ws_per_message_deflate=False,
         lifespan="on",

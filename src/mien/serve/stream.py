@@ -135,14 +135,17 @@ async def refuse(socket: WebSocket, error: ApiError) -> None:
             await socket.close(CLOSE_CODES.get(error.code, 1008), error.code)
 
 
-async def check_token(socket: WebSocket, token: str | None, seconds: float) -> None:
-    """Require the token: in the header Authorization, or, from a browser, in a first message ``{"token": "..."}``.
+def sends_token(socket: WebSocket, token: str) -> bool:
+    """Whether the header Authorization holds the token."""
+    return is_token(socket.headers.get("authorization", "").removeprefix("Bearer "), token)
+
+
+async def receive_token(socket: WebSocket, token: str, seconds: float) -> None:
+    """Require the token in a first message ``{"token": "..."}``: a browser cannot send the header.
 
     Raises:
         ApiError: another one, or none in time (``unauthorised``).
     """
-    if token is None or is_token(socket.headers.get("authorization", "").removeprefix("Bearer "), token):
-        return
     with suppress(TimeoutError, ValueError, KeyError, TypeError, RecursionError):
         async with asyncio.timeout(seconds):
             if is_token(str(json.loads(await socket.receive_text())["token"]), token):

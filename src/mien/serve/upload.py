@@ -171,8 +171,8 @@ class _Form(MultiPartParser):
 
 
 def _too_many_files(limit: int) -> ApiError:
-    hint = " Send several to /v1/batch." if limit == 1 else ""
-    return ApiError(f"At most {limit} files in one request to this address.{hint}", code="too-many-files")
+    words = f"At most {limit} files in one request." if limit > 1 else "Send one file here, and several to /v1/batch."
+    return ApiError(words, code="too-many-files")
 
 
 def _malformed_form() -> ApiError:
