@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from mien import train as train_and_export
 from mien.errors import RecipeError, RunError, TrainingError
-from mien.models.registry import build_model, completed
+from mien.models.registry import build_model, complete, completed
 from mien.recipe import ModelRecipe
 from mien.recipe_file import load_recipe
 from mien.run_folder import RunFolder
@@ -38,9 +38,9 @@ class MyNet(nn.Module):
 
 
 class WithoutLinear(nn.Module):
-    def __init__(self, num_classes):
+    def __init__(self, num_classes, stride=(4,)):
         super().__init__()
-        self.conv = nn.Conv2d(1, num_classes, 3, 4)
+        self.conv = nn.Conv2d(1, num_classes, 3, stride + (4,))
 
     def forward(self, images):
         return F.relu(self.conv(images)).mean((2, 3))
@@ -130,11 +130,15 @@ def test_a_file_that_cannot_be_used_is_one_line(
 
 
 def test_a_network_answers_as_the_users_module_does(tmp_path, mine):
-    """Oracle: the class itself, with the same random numbers. One without a last linear layer keeps its logits."""
+    """Oracle: the class itself, with the same random numbers. One without a last linear layer keeps its logits.
+
+    A setting that is a tuple in the class is a list in the recipe that the run stores.
+    """
     names = {}
     exec(MINE, names)
     for name, takes in (("MyNet", {"classes": 7}), ("WithoutLinear", {"num_classes": 7})):
         recipe = ModelRecipe.model_validate({"name": name, "file": str(tmp_path / "mine.py")})
+        recipe = ModelRecipe.model_validate_json(complete(recipe).model_dump_json())
         torch.manual_seed(3)
         network = build_model(recipe, 7, 44).eval()
         torch.manual_seed(3)

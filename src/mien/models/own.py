@@ -102,6 +102,10 @@ def build_own(recipe: ModelRecipe, classes: int, size_px: int, channels: int) ->
     _check_settings(recipe, settings, known)
     filled = {"classes": classes, "num_classes": classes, "size_px": size_px, "channels": channels}
     arguments = {name: value for name, value in filled.items() if name in known} | settings
+    for name, value in settings.items():
+        # TOML has no tuples: what a run stores of one comes back as a list.
+        if isinstance(value, list) and name in known and isinstance(known[name].default, tuple):
+            arguments[name] = tuple(value)
     images = torch.zeros(2, channels, size_px, size_px)
     calls: list[tuple[str, Tensor]] = []
     try:
