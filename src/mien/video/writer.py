@@ -38,10 +38,6 @@ class VideoWriter:
         path: path of the MP4.
         video: source of the frames.
 
-    Attributes:
-        encoder: name of FFmpeg's encoder.
-        frames: number of frames so far.
-
     Raises:
         RunError: the encoder failed, or the file cannot be written (``video-unwritable``).
     """
@@ -49,16 +45,14 @@ class VideoWriter:
     def __init__(self, path: Path, video: VideoFile) -> None:
         import av
 
-        self.frames: int = 0
-        self.encoder: str
         self._video, self._pts = video, -1
-        self.encoder, options = next(each for each in ENCODERS if each[0] in av.codecs_available)
+        encoder, options = next(each for each in ENCODERS if each[0] in av.codecs_available)
         self._time_base = video.time_base
-        if self.encoder == "mpeg4" and video.time_base.denominator > _MAX_MPEG4_DENOMINATOR:
+        if encoder == "mpeg4" and video.time_base.denominator > _MAX_MPEG4_DENOMINATOR:
             self._time_base = Fraction(1, 60_000)
         with _errors(video):
             self._container = av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"})
-            stream: Any = self._container.add_stream(self.encoder, rate=video.frame_rate, options=options)
+            stream: Any = self._container.add_stream(encoder, rate=video.frame_rate, options=options)
             stream.width, stream.height = video.width + video.width % 2, video.height + video.height % 2
             stream.pix_fmt = "yuv420p"
             stream.codec_context.time_base = self._time_base
@@ -97,7 +91,6 @@ class VideoWriter:
         frame.pts, frame.time_base = self._pts, self._time_base
         with _errors(self._video):
             self._container.mux(self._stream.encode(frame))
-        self.frames += 1
 
 
 @contextmanager
