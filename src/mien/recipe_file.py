@@ -45,9 +45,9 @@ def load_recipe(name: str, changes: Sequence[Change] = ()) -> Recipe:
     return check_recipe(content, name, changes)
 
 
-def parse_recipe(text: str, origin: str, changes: Sequence[Change] = ()) -> Recipe:
+def parse_recipe(text: str, origin: str) -> Recipe:
     """Check a recipe's TOML text. ``origin`` is named in errors. Raises :class:`RecipeError`."""
-    return check_recipe(_KIND.parse(text, origin), origin, changes)
+    return check_recipe(_KIND.parse(text, origin), origin)
 
 
 def check_recipe(content: Mapping[str, Any], origin: str, changes: Sequence[Change] = ()) -> Recipe:

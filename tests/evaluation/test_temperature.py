@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from scipy import optimize
 from scipy.special import softmax
 
-from mien.errors import DataError
 from mien.evaluation import metrics
 from mien.evaluation.temperature import (
     GREATEST_TEMPERATURE,
@@ -17,7 +16,6 @@ from mien.evaluation.temperature import (
     cross_fit_temperature,
     fit_temperature,
 )
-from support import raises
 
 
 def sampled_case(seed: int, rows: int = 600, classes: int = 4, sharpness: float = 2.0):
@@ -124,5 +122,3 @@ def test_every_fold_gets_the_temperature_of_the_others():
 def test_one_group_has_nothing_to_fit_on():
     fit = cross_fit_temperature(np.array([0, 1]), np.full((2, 2), 0.5), np.array([4, 4]))
     assert np.isnan(fit.probabilities).all()
-    with raises(DataError, "folds-range"):
-        assign_folds(np.arange(3), 1)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mien.errors import DataError
 from mien.evaluation.metrics import SMALLEST_PROBABILITY, Floats, Labels
 
 FOLDS = 5
@@ -46,12 +45,7 @@ def assign_folds(groups: npt.NDArray[np.int64], folds: int = FOLDS) -> npt.NDArr
 
     Returns:
         int64 (N,), 0..F-1, each fold with the same number of groups, give or take one.
-
-    Raises:
-        DataError: fewer than 2 folds.
     """
-    if folds < 2:
-        raise DataError(f"Cross-fitting needs at least 2 folds; found {folds}.", code="folds-range")
     distinct, group_of_row = np.unique(groups, return_inverse=True)
     dealt = np.random.default_rng(FOLD_SEED).permutation(len(distinct)) % folds
     return dealt[group_of_row].astype(np.int64)
@@ -118,20 +112,16 @@ def apply_temperature(probabilities: Floats, temperature: float | Floats) -> Flo
 
 
 def cross_fit_temperature(
-    labels: Labels, probabilities: Floats, groups: npt.NDArray[np.int64] | None = None, folds: int = FOLDS
+    labels: Labels, probabilities: Floats, groups: npt.NDArray[np.int64] | None = None
 ) -> CrossFit:
-    """Rescale every sample by the temperature fitted on the folds that it is not in.
+    """Rescale every sample by the temperature fitted on those of :data:`FOLDS` folds that it is not in.
 
     Args:
         labels: int64 (N,), 0..C-1.
         probabilities: float (N, C).
         groups: int64 (N,), as in :func:`assign_folds`; None: every sample by itself.
-        folds: number of folds.
-
-    Raises:
-        DataError: fewer than 2 folds.
     """
-    fold_of_row = assign_folds(np.arange(len(labels)) if groups is None else groups, folds)
+    fold_of_row = assign_folds(np.arange(len(labels)) if groups is None else groups)
     temperatures = np.array(
         [
             fit_temperature(labels[fold_of_row != fold], probabilities[fold_of_row != fold])
