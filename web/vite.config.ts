@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 
 import { defineConfig, type Plugin } from "vite";
 
-/** onnxruntime's code names its uncompressed wasm, so Vite adds it. The page never asks for it: see model/runtime.ts. */
+/** onnxruntime's code names its uncompressed wasm, so Vite adds it. The page never asks for it: see model/load_runtime.ts. */
 function withoutPlainWasm(): Plugin {
   return {
     name: "without-plain-wasm",
