@@ -14,11 +14,11 @@ PICTURES, TABLES = "image/svg+xml", "text/html"
 SHOWN = {
     "study_a": {
         PICTURES: {"data", "faces", "augmentation", "curves", "confusion", "roc", "saliency"},
-        TABLES: {"answer", "repeats", "report", "copies"},
+        TABLES: {"training", "question", "answer", "repeats", "report", "copies"},
     },
     "study_b": {
         PICTURES: {"data", "augmentation", "curves", "confusion", "roc", "threshold", "saliency"},
-        TABLES: {"report", "balance", "rows", "schemes", "merging", "fair", "groups"},
+        TABLES: {"training", "report", "balance", "rows", "schemes", "merging", "fair", "groups"},
     },
 }
 """Which cells draw, and which show a table."""

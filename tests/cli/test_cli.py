@@ -184,11 +184,10 @@ def test_bad_images_and_data_are_one_line(mien, tmp_path, tiny_run, faces):
     refused(mien("export", "fast"), "run-shipped")
 
 
-@pytest.mark.parametrize("command", ["audit", "demo", "study", "sweep"])
+@pytest.mark.parametrize("command", ["audit", "demo", "study"])
 def test_what_a_page_needs_is_missed_before_the_work(mien, tmp_path, face_folder, monkeypatch, command):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     words = {"audit": [face_folder], "demo": [], "study": ["study-a", "--data", face_folder]}
-    words["sweep"] = ["quick", "--data", face_folder]
     out = tmp_path / "out"
     refused(mien(command, *words[command], "--out", out), "missing-extra", "matplotlib")
     assert not out.exists()

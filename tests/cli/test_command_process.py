@@ -60,7 +60,7 @@ def test_ctrl_c_leaves_a_finished_run_and_resume_goes_on(mien, tmp_path, recipe_
         time.sleep(0.05)
     child.send_signal(signal.SIGINT)
     _, err = child.communicate()
-    assert child.returncode == 0, err
+    assert child.returncode == 130, err
     assert ": interrupted." in err
     assert f"--out {run.path} --set epochs=500 --resume" in err
     assert run.model.is_file()
@@ -79,7 +79,7 @@ def test_ctrl_c_leaves_a_finished_run_and_resume_goes_on(mien, tmp_path, recipe_
     resumed = mien(*command[3:], "--set", "epochs=500", "--resume")
     ended.set()
     presses.join()
-    assert resumed.code == 0, resumed.err
+    assert resumed.code == 130, resumed.err
     assert epochs + 2 <= len(run.read_history()) < 500
 
 
