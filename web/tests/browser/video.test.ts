@@ -109,7 +109,7 @@ describe("with a camera", () => {
     await page.click("#explain");
     await page.waitForSelector("#map:not([hidden])");
     await page.click("#play");
-    expect(await page.textContent("#play")).toBe("Pause");
+    await expect.poll(() => page.textContent("#play")).toBe("Pause");
     await expect.poll(numbers).toEqual(["2"]);
     expect(await page.isVisible("#map")).toBe(false);
     await page.setInputFiles("#video-file", { name: "odd.mp4", mimeType: "video/mp4", buffer: Buffer.from("odd") });
