@@ -154,7 +154,7 @@ def check_audit(faces: Dataset, predictions: Predictions | None) -> None:
     if predictions.split == "train":
         raise DataError(
             "Predictions on the train split come from a model that was trained on these labels, so they cannot check "
-            "them. Give predictions on other samples, or --recipe NAME.",
+            "them. Give predictions on other samples, or a recipe.",
             code="predictions-of-train",
         )
     if predictions.split == "test" or bool(
@@ -269,8 +269,8 @@ def _not_checked(faces: Dataset, votes: Votes | None, review: LabelReview | None
         )
     if review is None:
         yield Notice(
-            "Labels not reviewed: no predictions were given. --recipe quick makes out-of-fold predictions (hours on "
-            "FER2013); --predictions FILE uses existing ones.",
+            "Labels not reviewed: no predictions were given. A recipe, such as quick, makes out-of-fold predictions "
+            "(hours on FER2013); a predictions file is used as it is.",
             code="labels-not-reviewed",
         )
     if review is not None and not _of_one_model(review.predictions):

@@ -129,6 +129,10 @@ class Table:
         names = [column.name for column in self.columns]
         assert len(set(names)) == len(names), f"table {self.name} has duplicate column names: {names}"
 
+    def __str__(self) -> str:
+        names = ", ".join(column.name for column in self.columns)
+        return f"{self.name}: {len(self.rows):,} rows of {names}; .save(path) and .to_pandas() have them all"
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write all rows into a ``.csv``, ``.json``, ``.md`` (Markdown) or ``.tex`` (LaTeX) file, whole or not at all.
 

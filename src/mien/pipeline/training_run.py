@@ -12,7 +12,7 @@ from typing import Any
 
 from mien.artifact import replace_manifest
 from mien.data.dataset import Dataset
-from mien.errors import Notice
+from mien.errors import Notice, as_arguments
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import Evaluation
 from mien.exporting.to_onnx import Parity, export_run, manifest_of_weights
@@ -96,7 +96,7 @@ class TrainingResult:
             f"epoch {self.best_epoch} of {len(self.history)} kept ({self.reason}); {self.run}"
         )
         lines = [line, *(f"{name}: {words}" for name, words in self.cross_validated.items())]
-        return "\n".join([*lines, *(each.line for each in self.notices)])
+        return "\n".join([*lines, *(as_arguments(each.line) for each in self.notices)])
 
     def plot_history(self, metric: str = "accuracy") -> Chart:
         """A metric over the epochs, of train and validation where both are known; ``"learning_rate"``, too.
