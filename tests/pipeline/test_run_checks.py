@@ -7,9 +7,11 @@ import pytest
 import torch
 
 from mien.data.dataset import Dataset
+from mien.errors import as_arguments
+from mien.evaluation.error_analysis import check_answers
 from mien.evaluation.estimates import evaluate_predictions
 from mien.evaluation.predictions import Predictions
-from mien.pipeline.run_checks import check_answers, check_history, check_run
+from mien.pipeline.run_checks import check_history, check_run
 from mien.run_folder import RunFolder
 from mien.training import checkpoint
 from mien.training.loop import train
@@ -118,4 +120,6 @@ def test_a_training_that_learns_nothing_is_said_on_the_command_line_and_in_pytho
     assert f"{result.evaluation.accuracy.value:.1%}" in shown[0]
     assert f"{result.evaluation.largest_share:.1%}" in shown[0]
     assert f"of {len(result.history)} kept" in shown[0]
-    assert shown[1:] == [each.line for each in result.notices]
+    # Arguments are written as Python writes them: no marks of a sentence for both doors are left.
+    assert shown[1:] == [as_arguments(each.line) for each in result.notices]
+    assert not {"‹", "›"} & set(str(result))

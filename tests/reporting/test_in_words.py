@@ -52,10 +52,10 @@ def test_five_sentences_say_what_was_measured():
 @pytest.mark.parametrize(
     ("labels", "read", "sure", "codes"),
     [
-        (LABELS, [1] * 120, 0.4, ["overconfident", "copies-unknown", "collapsed"]),
+        (LABELS, [1] * 120, 0.4, ["overconfident", "copies-unknown", "one-answer"]),
         (LABELS, LABELS, 0.6, ["underconfident", "copies-unknown"]),
-        (LABELS, LABELS[40:] + LABELS[:40], 0.4, ["overconfident", "copies-unknown", "no-better-than-largest-class"]),
-        ([1] * 9, [1] * 9, 0.99, ["copies-unknown", "no-better-than-largest-class"]),
+        (LABELS, LABELS[40:] + LABELS[:40], 0.4, ["overconfident", "copies-unknown", "no-better-than-one-class"]),
+        ([1] * 9, [1] * 9, 0.99, ["copies-unknown", "no-better-than-one-class"]),
     ],
     ids=["collapsed", "all right", "all wrong", "one class"],
 )

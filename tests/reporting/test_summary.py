@@ -82,8 +82,8 @@ def written(tmp_path, **changes) -> str:
 
 
 def codes(text: str) -> list[str]:
-    """Of what is unknown; the one prediction of the page is of a collapsed network, without data."""
-    return [each for each in page_codes(text) if each not in {"copies-unknown", "collapsed"}]
+    """Of what is unknown; the page is without data."""
+    return [each for each in page_codes(text) if each not in {"copies-unknown"}]
 
 
 def test_the_page_says_what_it_is_of(tmp_path):

@@ -6,13 +6,13 @@ samples looks too good: choose it on validation.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from mien.errors import needs_extra
+from mien.errors import Notice, arg, needs_extra
 from mien.evaluation import metrics
 from mien.evaluation.intervals import (
     bootstrap_means,
@@ -22,9 +22,12 @@ from mien.evaluation.intervals import (
     proportion_among,
 )
 from mien.evaluation.metrics import Floats, Labels
-from mien.evaluation.results import Estimate, JsonResult
+from mien.evaluation.results import Estimate, Evaluation, JsonResult
 from mien.labels import LabelScheme
 from mien.sample_groups import Groups
+
+ONE_ANSWER = 0.95
+"""Share of the answers from which one class counts as the only one."""
 
 Indices = npt.NDArray[np.int64]
 
@@ -334,3 +337,24 @@ def scheme_of(groups: ClassGroups, classes: Sequence[str]) -> LabelScheme:
     """
     named = {"+".join(classes[index] for index in group): tuple(classes[index] for index in group) for group in groups}
     return LabelScheme(",".join(f"{name}={name}" for name in named), named)
+
+
+def check_answers(evaluation: Evaluation) -> Iterator[Notice]:
+    """Whether a model answers one class alone, or no better than one that does."""
+    answers = evaluation.confusion.sum(axis=0)
+    top = int(answers.argmax())
+    accuracy, share = evaluation.accuracy.value, evaluation.largest_share
+    if answers[top] > ONE_ANSWER * evaluation.samples and share < ONE_ANSWER:
+        yield Notice(
+            f"{answers[top] / evaluation.samples:.0%} of all answers are '{evaluation.classes[top]}': the network does "
+            f"not tell the classes apart. Train for more epochs, without class weights, or with a learning rate that "
+            f"{arg('find_lr')} suggests.",
+            code="one-answer",
+        )
+    if accuracy <= share:
+        yield Notice(
+            f"an accuracy of {accuracy:.1%} is no better than always answering '{evaluation.largest_class}', "
+            f"{share:.1%}. Balanced accuracy is {evaluation.macro.recall:.1%}; guessing has "
+            f"{1 / np.count_nonzero(evaluation.confusion.sum(axis=1)):.1%}.",
+            code="no-better-than-one-class",
+        )

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from mien.errors import Notice, arg
+from mien.evaluation.error_analysis import check_answers
 from mien.evaluation.results import Evaluation
 from mien.run_folder import RunFolder
 from mien.training import checkpoint
@@ -14,8 +15,6 @@ from mien.training.average import batch_norms, enough_of
 from mien.training.plan import TrainingPlan
 from mien.training.validation import accuracies_by_norms
 
-ONE_ANSWER = 0.95
-"""Share of the answers from which one class counts as the only one."""
 STALE = 0.05
 """Share of a batch norm's statistics that may be left from before the first step."""
 NORMS_MATTER = 0.03
@@ -41,27 +40,6 @@ def check_run(
     if not (plan.recipe.recalibrate_bn or plan.recipe.tuning.fit_head):
         found += _check_norms(plan, run, steps, suspicious=bool(found))
     return tuple(found)
-
-
-def check_answers(evaluation: Evaluation) -> Iterator[Notice]:
-    """Whether a model answers one class alone, or no better than one that does."""
-    answers = evaluation.confusion.sum(axis=0)
-    top = int(answers.argmax())
-    accuracy, share = evaluation.accuracy.value, evaluation.largest_share
-    if answers[top] > ONE_ANSWER * evaluation.samples:
-        yield Notice(
-            f"{answers[top] / evaluation.samples:.0%} of all answers are '{evaluation.classes[top]}': the network does "
-            f"not tell the classes apart. Train for more epochs, without class weights, or with a learning rate that "
-            f"{arg('find_lr')} suggests.",
-            code="one-answer",
-        )
-    if accuracy <= share:
-        yield Notice(
-            f"an accuracy of {accuracy:.1%} is no better than always answering '{evaluation.largest_class}', "
-            f"{share:.1%}. Balanced accuracy is {evaluation.macro.recall:.1%}; guessing has "
-            f"{1 / np.count_nonzero(evaluation.confusion.sum(axis=1)):.1%}.",
-            code="no-better-than-one-class",
-        )
 
 
 def check_history(history: Sequence[Mapping[str, float]], best_epoch: int, largest_share: float) -> Iterator[Notice]:

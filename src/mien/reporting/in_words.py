@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
-
-from mien.errors import Notice
-from mien.evaluation.error_analysis import confused_pairs
+from mien.errors import Notice, as_options
+from mien.evaluation.error_analysis import check_answers, confused_pairs
 from mien.page.blocks import Section, Text
 from mien.page.wording import decimal, percent, samples_text
 from mien.reporting.context import ReportContext
-
-COLLAPSED_FROM = 0.95
-"""Share of one class among the predictions from which a network has collapsed."""
 
 SURE_WITHIN = 0.03
 """Largest difference of mean confidence and accuracy of a model that is as sure as it is right."""
@@ -92,15 +87,10 @@ def _leaked(context: ReportContext) -> int | None:
 
 
 def _collapse(context: ReportContext) -> str:
-    said = np.bincount(context.predicted, minlength=len(context.classes)) / len(context.predicted)
+    """As after a training, where there is something to say."""
+    for found in check_answers(context.evaluation):
+        return Notice(as_options(found[0].upper() + found[1:]), code=found.code)
     largest, share = context.evaluation.largest_class, context.evaluation.largest_share
-    top = int(said.argmax())
-    if said[top] > COLLAPSED_FROM and share < COLLAPSED_FROM:
-        words = f"The network has collapsed: {percent(float(said[top]))} of its predictions are {context.classes[top]}."
-        return Notice(words, code="collapsed")
-    if context.evaluation.accuracy.low <= share:
-        words = f"It is not clearly better than always answering {largest}, which is right for {percent(share)}."
-        return Notice(words, code="no-better-than-largest-class")
     return f"Always answering {largest}, the largest class, would be right for {percent(share)}."
 
 

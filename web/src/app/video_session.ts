@@ -82,7 +82,7 @@ export class VideoSession {
     try {
       await video.run((predictions) => this.stage.shown === shown && this.#showFrame(video, predictions));
       if (!video.clip || this.stage.shown !== shown) return;
-      // Whoever stopped it earlier has done this already, and may have started something else.
+      // Stopped before its end, this was done already, and something else may run.
       if (video.frames >= video.clip.count) this.stage.stop();
       this.#playAgain(video, video.clip);
     } catch (error) {
