@@ -18,7 +18,7 @@ test: .venv/.dev $(if $(shell command -v npm),web)  ## all tests that need neith
 
 test-fast: .venv/.dev  ## the tests that a change of one file needs first, in under 90 seconds
 	$(THREADS) $(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not network" $(FAST_TESTS)
-FAST_TESTS := tests/data tests/evaluation tests/checks tests/faces tests/page tests/test_*recipe*.py tests/test_files.py tests/test_errors.py \
+FAST_TESTS := tests/data tests/evaluation tests/checks tests/faces tests/page tests/base/test_*recipe*.py tests/base/test_files.py tests/base/test_errors.py \
 	tests/test_docs.py --ignore tests/evaluation/test_seed_variance.py
 
 test-again: .venv/.dev  ## what failed last, one test at a time
@@ -39,7 +39,7 @@ fuzz: .venv/.dev  ## ten minutes of mutated files
 # What needs the core only, on other Pythons: uv takes one that is installed (pyenv shows its own only when named), or
 # brings it.
 PYTHONS ?= 3.12 3.13
-CORE_TESTS := tests/test_preprocess.py tests/test_labels.py tests/test_files.py tests/test_images.py tests/test_errors.py \
+CORE_TESTS := tests/base/test_preprocess.py tests/base/test_labels.py tests/base/test_files.py tests/base/test_images.py tests/base/test_errors.py \
 	tests/faces tests/inference
 test-pythons: .venv/.dev  ## the core's tests on other Pythons, without any extra
 	set -e; export PYENV_VERSION="$$(pyenv versions --bare 2> /dev/null | paste -sd : -)"; for version in $(PYTHONS); do \

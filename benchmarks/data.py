@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from mien.labels import EXPRESSIONS
+from mien.base.labels import EXPRESSIONS
 
 ROWS, SIDE_PX = 35_887, 48
 USAGES = ("Training",) * 8 + ("PublicTest", "PrivateTest")

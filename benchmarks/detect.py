@@ -19,10 +19,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from mien.base.files import write_text
+from mien.base.images import open_image
+from mien.base.preprocess import upright_rgb
 from mien.faces.find import HAAR, NETWORK, find_detector
-from mien.files import write_text
-from mien.images import open_image
-from mien.preprocess import upright_rgb
 
 CORES = 2
 

@@ -23,13 +23,13 @@ import numpy as np
 from PIL import Image
 
 import mien
+from mien.base.errors import MienError
+from mien.base.images import open_image
+from mien.base.recipe import load_recipe
 from mien.data.read import load_dataset
 from mien.data.synthetic import synthetic_faces
-from mien.errors import MienError
 from mien.evaluation.predictions import Predictions, read_predictions, write_predictions
-from mien.images import open_image
 from mien.inference.find_model import find_run
-from mien.recipe_file import load_recipe
 
 SECONDS, MEMORY = 30, 4 * 1024**3
 TOKENS = (b"[" * 5000, b"9" * 5000, b"0x" + b"f" * 6000, b"nan", b"1e999", b"-1", b"\xff\xfe", b"\0", b'"', b"\r\n")

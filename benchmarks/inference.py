@@ -34,13 +34,13 @@ import numpy as np
 import torch
 
 from mien.api.export import quantize
-from mien.artifact import open_model
+from mien.base.files import write_text
+from mien.base.labels import EXPRESSIONS
+from mien.base.model_file import open_model
+from mien.base.preprocess import to_input
 from mien.data.dataset import Dataset
 from mien.data.read import load_dataset
-from mien.files import write_text
 from mien.inference.find_model import find_model, find_run_of_model
-from mien.labels import EXPRESSIONS
-from mien.preprocess import to_input
 from mien.training import checkpoint
 
 FER = "fer==25.10.3"

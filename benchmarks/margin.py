@@ -23,15 +23,15 @@ from PIL import Image
 from skimage import data
 
 import mien
+from mien.base.files import write_text
+from mien.base.preprocess import grey_square
+from mien.base.progress import track
 from mien.data.read import load_dataset
 from mien.evaluation.intervals import proportion
 from mien.faces.crop import crop
 from mien.faces.face import Box, Detector, Margin
 from mien.faces.find import find_detector
-from mien.files import write_text
 from mien.inference.find_model import find_model
-from mien.preprocess import grey_square
-from mien.progress import track
 
 ENLARGED_PX = 288
 """Boxes are whole pixels: at 48 px one would be 2% of the face."""

@@ -22,9 +22,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mien.images import open_image
+from mien.base.images import open_image
+from mien.base.preprocess import upright_rgb
 from mien.inference.predictor import load
-from mien.preprocess import upright_rgb
 
 RECALLED = ("neutral", "happy", "surprise", "sad", "angry")
 """Over which classes recall is averaged; of the two others of FER2013 these photographs have few, or doubtful ones."""

@@ -25,13 +25,12 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
 import plain_pytorch
 
+from mien.base.recipe import Recipe, load_recipe
+from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
 from mien.data.read import load_dataset
 from mien.models.registry import build_model
 from mien.pipeline.training_run import run_recipe
-from mien.recipe import Recipe
-from mien.recipe_file import load_recipe
-from mien.run_folder import RunFolder
 from mien.training.callback import Callback
 from mien.training.loop import train
 from mien.training.plan import plan_training

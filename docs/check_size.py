@@ -15,8 +15,8 @@ from mien.cli.commands import COMMANDS
 ROOT = Path(__file__).parents[1]
 
 LIMITS = {
-    "lines of src/mien": 43_750,
-    "files of src/mien": 280,
+    "lines of src/mien": 43_650,
+    "files of src/mien": 276,
     "lines of tests": 31_550,
     "lines of scripts (docs, release, benchmarks, web/scripts)": 3_500,
     "words of docs, without cli.md": 43_500,

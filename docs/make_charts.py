@@ -19,8 +19,8 @@ import kept
 from kept import Model, Study
 from make_tables import pairs, speed_points, timed
 
+from mien.base.files import write_bytes
 from mien.evaluation.calibration import Reliability
-from mien.files import write_bytes
 from mien.inference.find_model import SHIPPED, find_run
 from mien.page.charts.curves import vote_reliability_chart
 from mien.page.charts.error_analysis import robustness_curves_chart

@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import kept
 from kept import Model
 
-from mien.files import write_text
+from mien.base.files import write_text
 from mien.page.wording import p_text
 from mien.runs.page import in_percent, metric_name, metric_text, spread_text
 

@@ -2,7 +2,7 @@
 
     python release/choose_answer.py fast default best --data fer2013.parquet --photos FOLDER
 
-The rule (mien.manifest.AnswerRule) has the prior of the train split's votes, how much of it is taken out, and a
+The rule (mien.base.model_file.AnswerRule) has the prior of the train split's votes, how much of it is taken out, and a
 probability below which the answer is "unsure". The last two are chosen on two sets together: the validation split's
 FER+ majority, and photographs (FOLDER/labels.csv: path,label), the largest face of each. Of all pairs that leave 4 to
 10% of the photographs unsure, and cost at most 1.2 points of accuracy by the majority, the one with the highest mean
@@ -23,18 +23,17 @@ import numpy as np
 import numpy.typing as npt
 from model_card import PAGE, page
 
-from mien.artifact import read_manifest, replace_manifest
+from mien.base.files import file_sha256, write_text
+from mien.base.images import open_image
+from mien.base.model_file import AnswerRule, ModelOutput, answer_output, read_manifest, replace_manifest
+from mien.base.preprocess import upright_rgb
 from mien.data.dataset import Dataset
 from mien.data.read import load_dataset
 from mien.data.synthetic import render_faces
 from mien.data.votes import check_votes, vote_probabilities
 from mien.evaluation.ferplus import majority
-from mien.files import file_sha256, write_text
-from mien.images import open_image
 from mien.inference.face_reader import FaceReader
 from mien.inference.predictor import Predictor
-from mien.manifest import AnswerRule, ModelOutput, answer_output
-from mien.preprocess import upright_rgb
 
 SHIPPED = Path(__file__).parents[1] / "src" / "mien" / "shipped"
 OUTPUT = "perceived"

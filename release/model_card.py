@@ -11,9 +11,9 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from mien.artifact import read_manifest
+from mien.base.files import write_text
+from mien.base.model_file import read_manifest
 from mien.evaluation.corruptions import CORRUPTIONS
-from mien.files import write_text
 from mien.inference.find_model import SHIPPED, find_run
 
 ROOT = Path(__file__).parents[1]

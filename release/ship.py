@@ -25,7 +25,9 @@ import numpy as np
 from model_card import PAGE, page
 
 from mien.api.export import quantize
-from mien.artifact import read_manifest, replace_manifest
+from mien.base.files import file_sha256, write_text
+from mien.base.model_file import read_manifest, replace_manifest
+from mien.base.run_folder import RunFolder
 from mien.checks.copies import leaked
 from mien.data.dataset import Dataset
 from mien.data.read import load_dataset
@@ -36,12 +38,10 @@ from mien.evaluation.ferplus import majority_accuracy
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.robustness import RobustnessReport, measure_robustness, write_robustness
 from mien.evaluation.temperature import cross_fit_temperature
-from mien.files import file_sha256, write_text
 from mien.inference.predictor import Predictor
 from mien.pipeline.evaluation_files import write_evaluation
 from mien.pipeline.measured_split import MeasuredSplit
 from mien.pipeline.split_predictions import predict_split, with_model_classes
-from mien.run_folder import RunFolder
 from mien.training import checkpoint
 
 SHIPPED = Path(__file__).parents[1] / "src" / "mien" / "shipped"

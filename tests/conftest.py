@@ -15,15 +15,14 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
+from mien.base.errors import MissingExtraError
+from mien.base.labels import FERPLUS_CLASSES
+from mien.base.recipe import Recipe, parse_recipe
+from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
 from mien.data.read import read_data
 from mien.data.synthetic import synthetic_faces
-from mien.errors import MissingExtraError
 from mien.evaluation.predictions import Predictions
-from mien.labels import FERPLUS_CLASSES
-from mien.recipe import Recipe
-from mien.recipe_file import parse_recipe
-from mien.run_folder import RunFolder
 from video_support import write_video
 
 # How fast examples are drawn says how busy the machine is, not whether the code is right.
@@ -241,8 +240,8 @@ def mien(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> 
     """Run the command line in this process: ``mien("info", path)``."""
 
     def run(*arguments: object) -> Answer:
+        from mien.base.progress import set_quiet
         from mien.cli.main import main
-        from mien.progress import set_quiet
 
         set_quiet(False)
         monkeypatch.setattr(sys, "argv", ["mien", *map(str, arguments)])

@@ -6,8 +6,8 @@ import onnxruntime
 from scipy.optimize import minimize_scalar
 from scipy.special import softmax
 
-from mien.artifact import attach_manifest, read_manifest
-from mien.preprocess import to_input
+from mien.base.model_file import attach_manifest, read_manifest
+from mien.base.preprocess import to_input
 
 
 def altered(model, file, *, scale=1.0, shift=0, head="head", keep=None, **changes):

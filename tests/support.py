@@ -12,8 +12,8 @@ import pytest
 
 from mien.api import report as api
 from mien.api.inputs import read
+from mien.base.errors import MienError, MienWarning, Notice
 from mien.data.dataset import Dataset
-from mien.errors import MienError, MienWarning, Notice
 from mien.evaluation.predictions import Predictions
 from mien.page.page import WrittenPage
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mien.labels import FERPLUS_CLASSES
-from mien.manifest import AnswerRule
+from mien.base.labels import FERPLUS_CLASSES
+from mien.base.model_file import AnswerRule
 
 RELEASE = Path(__file__).parents[1] / "release"
 

@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mien.base.errors import DataError, RecipeError, RunError, StudyError
+from mien.base.images import open_image
+from mien.base.recipe import load_recipe
 from mien.data.clean import read_clean
 from mien.data.read import load_dataset
-from mien.errors import DataError, RecipeError, RunError, StudyError
 from mien.evaluation.estimates import evaluate_predictions
 from mien.evaluation.predictions import read_predictions
 from mien.evaluation.robustness import read_robustness
-from mien.images import open_image
 from mien.inference.resumable_output import ResumableOutput
 from mien.pipeline.evaluation_files import write_evaluation
-from mien.recipe_file import load_recipe
 from mien.runs.spec import load_study
 from support import raises
 

@@ -13,10 +13,9 @@ import pytest
 from onnx import TensorProto, helper
 
 import mien
-from mien.artifact import attach_manifest, open_model
-from mien.errors import ModelError
-from mien.manifest import Manifest
-from mien.preprocess import InputSpec
+from mien.base.errors import ModelError
+from mien.base.model_file import Manifest, attach_manifest, open_model
+from mien.base.preprocess import InputSpec
 from support import raises, refused
 
 

@@ -100,7 +100,7 @@ assert face.top == "happy", face
 
 def test_the_first_reading_waits_for_nothing_that_it_does_not_need():
     """No reading of a crop needs these; imported at the top of a file they would delay the first one."""
-    unneeded = ("cv2", "http.client", "urllib.request", "mien.recipe", "tomllib", "torch")
+    unneeded = ("cv2", "http.client", "urllib.request", "mien.base.recipe", "tomllib", "torch")
     code = f"""
 import numpy as np, mien, sys
 mien.load().predict_crops(np.zeros((48, 48), np.uint8))

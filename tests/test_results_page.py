@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mien.base.recipe import Recipe
 from mien.evaluation.named_metrics import resample
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.seed_variance import compare_repeats
 from mien.inference.find_model import SHIPPED, find_run
-from mien.recipe import Recipe
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

@@ -11,8 +11,8 @@ from sklearn.model_selection import cross_val_score
 from sklearn.utils.estimator_checks import check_estimator
 
 import mien
-from mien.errors import DataError, RecipeError
-from mien.recipe_file import dump_recipe
+from mien.base.errors import DataError, RecipeError
+from mien.base.recipe import dump_recipe
 from mien.sklearn import ExpressionClassifier, PixelError
 from support import raises
 

@@ -34,22 +34,22 @@ if TYPE_CHECKING:
     from mien.api.to_pandas import to_pandas as to_pandas
     from mien.api.train import distill as distill
     from mien.api.train import train as train
+    from mien.base.errors import DataError as DataError
+    from mien.base.errors import MienError as MienError
+    from mien.base.errors import MienWarning as MienWarning
+    from mien.base.errors import MissingExtraError as MissingExtraError
+    from mien.base.errors import ModelError as ModelError
+    from mien.base.errors import RecipeError as RecipeError
+    from mien.base.errors import RunError as RunError
+    from mien.base.errors import StudyError as StudyError
+    from mien.base.errors import TrainingError as TrainingError
+    from mien.base.recipe import Recipe as Recipe
+    from mien.base.recipe import load_recipe as load_recipe
     from mien.data.dataset import Dataset as Dataset
     from mien.data.read import load_dataset as load_dataset
-    from mien.errors import DataError as DataError
-    from mien.errors import MienError as MienError
-    from mien.errors import MienWarning as MienWarning
-    from mien.errors import MissingExtraError as MissingExtraError
-    from mien.errors import ModelError as ModelError
-    from mien.errors import RecipeError as RecipeError
-    from mien.errors import RunError as RunError
-    from mien.errors import StudyError as StudyError
-    from mien.errors import TrainingError as TrainingError
     from mien.inference.prediction import Prediction as Prediction
     from mien.inference.predictor import Predictor as Predictor
     from mien.inference.predictor import load as load
-    from mien.recipe import Recipe as Recipe
-    from mien.recipe_file import load_recipe as load_recipe
     from mien.training.callback import Callback as Callback
     from mien.video.tracker import Tracker as Tracker
     from mien.video.tracker import track as track
@@ -73,14 +73,13 @@ _NAMES = {
     "mien.api.train": ("distill", "train"),
     "mien.data.dataset": ("Dataset",),
     "mien.data.read": ("load_dataset",),
-    "mien.errors": (
+    "mien.base.errors": (
         *("DataError", "MienError", "MienWarning", "MissingExtraError", "ModelError", "RecipeError"),
         *("RunError", "StudyError", "TrainingError"),
     ),
     "mien.inference.prediction": ("Prediction",),
     "mien.inference.predictor": ("Predictor", "load"),
-    "mien.recipe": ("Recipe",),
-    "mien.recipe_file": ("load_recipe",),
+    "mien.base.recipe": ("Recipe", "load_recipe"),
     "mien.training.callback": ("Callback",),
     "mien.video.tracker": ("Tracker", "track"),
 }

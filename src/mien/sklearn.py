@@ -15,14 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.api.train import TrainingJob
+from mien.base.errors import DataError, RecipeError, needs_extra
+from mien.base.files import write_bytes
+from mien.base.preprocess import face_square
+from mien.base.recipe import Recipe, load_recipe
+from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
-from mien.errors import DataError, RecipeError, needs_extra
-from mien.files import write_bytes
 from mien.inference.onnx_classifier import OnnxClassifier
-from mien.preprocess import face_square
-from mien.recipe import Recipe
-from mien.recipe_file import load_recipe
-from mien.run_folder import RunFolder
 
 with needs_extra("report", "mien.sklearn"):
     from sklearn.base import BaseEstimator, ClassifierMixin

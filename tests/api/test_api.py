@@ -12,9 +12,9 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 import mien as package
+from mien.base.errors import DataError, ModelError, RecipeError, RunError, TrainingError
 from mien.data.clean import read_clean
 from mien.data.parquet import write_parquet
-from mien.errors import DataError, ModelError, RecipeError, RunError, TrainingError
 from mien.evaluation.predictions import read_predictions
 from support import page_codes, raises, refused
 

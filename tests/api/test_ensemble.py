@@ -11,9 +11,9 @@ from scipy.special import softmax
 from ensemble_support import altered, logits, mean
 from mien.api import ensemble as module
 from mien.api.ensemble import ensemble, open_members
-from mien.artifact import read_manifest
+from mien.base.errors import ModelError
+from mien.base.model_file import read_manifest
 from mien.data.dataset import Dataset
-from mien.errors import ModelError
 from mien.inference.predictor import load
 from support import raises
 

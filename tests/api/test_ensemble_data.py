@@ -9,7 +9,7 @@ import pytest
 import mien as package
 from ensemble_support import altered, best_temperature, mean
 from mien.api.ensemble import ensemble
-from mien.artifact import read_manifest
+from mien.base.model_file import read_manifest
 from mien.inference.predictor import load
 from mien.pipeline.split_predictions import vote_temperature_for_use
 

@@ -7,8 +7,8 @@ import pytest
 
 import mien as package
 from mien.api.export import quantize
-from mien.artifact import read_manifest
-from mien.errors import DataError
+from mien.base.errors import DataError
+from mien.base.model_file import read_manifest
 from mien.evaluation import metrics
 from mien.inference.predictor import load
 from support import raises, refused

@@ -5,7 +5,7 @@ import json
 import pytest
 
 import mien as package
-from mien.errors import DataError
+from mien.base.errors import DataError
 from support import raises
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 import mien as package
-from mien.errors import RecipeError, StudyError
+from mien.base.errors import RecipeError, StudyError
 from support import raises
 
 

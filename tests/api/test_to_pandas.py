@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import mien
-from mien.errors import DataError
+from mien.base.errors import DataError
 from mien.faces.face import Box
 from mien.inference.prediction import Photo, Prediction
 from mien.video.tracker import TrackedFace, VideoFrame

@@ -8,9 +8,9 @@ from sklearn.metrics import roc_auc_score
 
 from mien.auditing.registry import CHECKS, audit_values
 from mien.auditing.run import audit_faces, check_audit, find_copies
+from mien.base.errors import DataError
 from mien.data.clean import Clean, apply_clean
 from mien.data.dataset import Dataset
-from mien.errors import DataError
 from mien.evaluation.estimates import evaluate_predictions
 from mien.evaluation.predictions import Predictions
 from mien.page.blocks import Table

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from mien.base.errors import DataError
 from mien.checks.label_errors import NEIGHBOURS, neighbour_labels, rank_label_issues
-from mien.errors import DataError
 from support import raises
 
 CLASSES = 4

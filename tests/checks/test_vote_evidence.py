@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from mien.base.errors import DataError
+from mien.base.labels import FERPLUS_CLASSES
 from mien.checks.vote_evidence import read_votes
-from mien.errors import DataError
-from mien.labels import FERPLUS_CLASSES
 from support import raises
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mien.base.recipe import dump_recipe
 from mien.data.parquet import write_parquet
-from mien.recipe_file import dump_recipe
 
 
 @pytest.fixture

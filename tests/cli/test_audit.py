@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 import numpy as np
 from PIL import Image
 
-from mien.artifact import read_manifest
+from mien.base.model_file import read_manifest
 from mien.data.clean import read_clean
 from mien.data.parquet import write_parquet
 from mien.data.read import load_dataset
@@ -87,7 +87,7 @@ def test_scores_and_a_table_for_a_terminal(mien, face_parquet, tiny_run, tmp_pat
 
 
 def test_a_recipe_judges_every_row_but_those_of_test(mien, face_parquet, faces, tiny_recipe, tmp_path, monkeypatch):
-    from mien.recipe_file import dump_recipe
+    from mien.base.recipe import dump_recipe
     from mien.runs import folds
 
     monkeypatch.setattr(folds, "FOLDS", 2)
@@ -102,7 +102,7 @@ def test_a_recipe_judges_every_row_but_those_of_test(mien, face_parquet, faces, 
 
 
 def test_a_recipe_of_another_size_judges_too(mien, face_folder, faces, tiny_recipe, tmp_path, monkeypatch):
-    from mien.recipe_file import dump_recipe
+    from mien.base.recipe import dump_recipe
     from mien.runs import folds
 
     monkeypatch.setattr(folds, "FOLDS", 2)
@@ -118,8 +118,8 @@ def test_a_recipe_of_another_size_judges_too(mien, face_folder, faces, tiny_reci
 def test_what_cannot_be_judged_is_said_before_copies_are_looked_for(
     mien, face_parquet, faces, tiny_run, tiny_recipe, tmp_path, monkeypatch
 ):
+    from mien.base.recipe import dump_recipe
     from mien.cli import audit as command
-    from mien.recipe_file import dump_recipe
 
     def not_yet(*arguments):
         raise AssertionError("copies are looked for already")

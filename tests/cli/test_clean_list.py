@@ -8,7 +8,7 @@ from hashlib import sha256
 
 import numpy as np
 
-from mien.artifact import read_manifest
+from mien.base.model_file import read_manifest
 from mien.data.clean import Change, Clean, write_clean
 from mien.data.parquet import write_parquet
 from mien.data.read import load_dataset

@@ -10,7 +10,7 @@ import time
 import pytest
 from PIL import Image
 
-from mien.run_folder import RunFolder
+from mien.base.run_folder import RunFolder
 
 
 @pytest.mark.parametrize(

@@ -124,9 +124,9 @@ def test_other_rows_are_refused_and_nothing_is_written(mien, scored, folders, tm
 @pytest.fixture
 def large_run(tiny_recipe, face_folder, tmp_path):
     """A run that sees 64 px where the tiny one sees 48."""
+    from mien.base.run_folder import RunFolder
     from mien.data.read import read_data
     from mien.pipeline.training_run import run_recipe
-    from mien.run_folder import RunFolder
     from mien.training.plan import plan_training
 
     recipe = tiny_recipe.model_copy(

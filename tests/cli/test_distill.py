@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 import mien as package
-from mien.artifact import read_manifest, replace_manifest
+from mien.base.model_file import read_manifest, replace_manifest
+from mien.base.run_folder import RunFolder
 from mien.data.parquet import write_parquet
 from mien.data.read import load_dataset
 from mien.evaluation.predictions import read_predictions
 from mien.inference.predictor import load
 from mien.inference.tta import mean_over_views
-from mien.run_folder import RunFolder
 from support import refused
 
 

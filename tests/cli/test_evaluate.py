@@ -3,7 +3,7 @@
 import json
 import shutil
 
-from mien.run_folder import RunFolder
+from mien.base.run_folder import RunFolder
 from support import refused
 
 

@@ -4,7 +4,7 @@ import json
 import re
 import shutil
 
-from mien.labels import EXPRESSIONS
+from mien.base.labels import EXPRESSIONS
 from support import noted, refused
 
 

@@ -8,9 +8,9 @@ import re
 import numpy as np
 import pytest
 
+from mien.base.labels import SCHEMES
 from mien.data.parquet import write_parquet
 from mien.evaluation.predictions import read_predictions
-from mien.labels import SCHEMES
 from support import noted, refused
 
 OWN = "positive=happy+surprise,negative=angry+fear+sad"

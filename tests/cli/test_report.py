@@ -8,7 +8,7 @@ import shutil
 import numpy as np
 import pytest
 
-from mien.artifact import read_manifest
+from mien.base.model_file import read_manifest
 from mien.data.parquet import write_parquet
 from mien.data.read import read_data
 from mien.evaluation.predictions import read_predictions

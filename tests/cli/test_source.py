@@ -9,9 +9,9 @@ import pytest
 from typer import Typer
 from typer.testing import CliRunner
 
+from mien.base.errors import DataError
 from mien.cli.options import CleanOption, DataOption, MapOption, SkipBadOption, VotesOption
 from mien.cli.source import Source
-from mien.errors import DataError
 from support import raises
 
 

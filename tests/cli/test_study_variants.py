@@ -7,13 +7,13 @@ import json
 import numpy as np
 import pytest
 
+from mien.base.errors import RecipeError, StudyError
+from mien.base.files import file_sha256
+from mien.base.run_folder import RunFolder
 from mien.data.clean import Change, Clean, write_clean
 from mien.data.read import load_dataset
-from mien.errors import RecipeError, StudyError
 from mien.evaluation.predictions import read_predictions
-from mien.files import file_sha256
 from mien.inference.find_model import find_run
-from mien.run_folder import RunFolder
 from mien.runs.plan import DataForm
 from mien.runs.planner import make_plan
 from mien.runs.spec import parse_study

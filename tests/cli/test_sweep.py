@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from mien.recipe_file import dump_recipe
+from mien.base.recipe import dump_recipe
 from support import refused
 
 

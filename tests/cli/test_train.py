@@ -6,9 +6,9 @@ import shutil
 
 import pytest
 
+from mien.base.run_folder import RunFolder
 from mien.data.parquet import write_parquet
 from mien.data.read import load_dataset
-from mien.run_folder import RunFolder
 from mien.training import loop
 from support import note_codes, noted, refused
 

@@ -6,12 +6,12 @@ import shutil
 import numpy as np
 import pytest
 
-from mien.artifact import replace_manifest
+from mien.base.model_file import replace_manifest
+from mien.base.run_folder import RunFolder
 from mien.data.read import load_dataset
 from mien.evaluation.predictions import read_predictions
 from mien.inference.predictor import load
 from mien.inference.tta import mean_over_views
-from mien.run_folder import RunFolder
 from support import refused
 
 

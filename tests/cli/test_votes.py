@@ -8,17 +8,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from mien.base.labels import FERPLUS_CLASSES
+from mien.base.recipe import parse_recipe
+from mien.base.run_folder import RunFolder
 from mien.data.parquet import write_parquet
 from mien.data.read import read_data
 from mien.evaluation.ferplus import jensen_shannon_divergence, majority, majority_predictions
 from mien.evaluation.predictions import read_predictions
 from mien.inference.predictor import load
 from mien.inference.tta import augmented_views
-from mien.labels import FERPLUS_CLASSES
 from mien.pipeline.split_predictions import predict_split, votes_of
 from mien.pipeline.training_run import run_recipe
-from mien.recipe_file import parse_recipe
-from mien.run_folder import RunFolder
 from mien.training.plan import plan_training
 from support import refused
 

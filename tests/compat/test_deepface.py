@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import mien
+from mien.base.errors import DataError
 from mien.compat import deepface
-from mien.errors import DataError
 from mien.faces.face import Box, Face, Margin
 from support import raises, warned
 

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 import mien
+from mien.base.errors import DataError
 from mien.compat.fer import FER, Video
-from mien.errors import DataError
 from mien.faces.face import Box, Face, Margin
 from support import raises, warned
 

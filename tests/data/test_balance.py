@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mien.base.errors import DataError
+from mien.base.recipe import BalanceRecipe
 from mien.data.balance import balance, balanced_counts, balanced_order
 from mien.data.dataset import Dataset
-from mien.errors import DataError
-from mien.recipe import BalanceRecipe
 from support import raises
 
 COUNTS = [10, 2, 9, 20]

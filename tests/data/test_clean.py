@@ -8,9 +8,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from mien.base.errors import DataError
+from mien.base.files import plain
 from mien.data.clean import Change, Clean, apply_clean, check_made_for, join_changes, read_clean, settled, write_clean
-from mien.errors import DataError
-from mien.files import plain
 from support import raises
 
 TO = 'to = "sad", '

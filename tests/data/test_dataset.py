@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from mien.base.errors import DataError, MienWarning
+from mien.base.preprocess import grey_square
 from mien.data.dataset import Dataset
 from mien.data.splits import cut_validation
-from mien.errors import DataError, MienWarning
-from mien.preprocess import grey_square
 from support import raises
 
 GREY = np.random.default_rng(0).integers(0, 256, (40, 60, 50), dtype=np.uint8)

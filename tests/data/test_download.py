@@ -6,8 +6,8 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
+from mien.base.errors import DataError, MissingExtraError
 from mien.data.download import download
-from mien.errors import DataError, MissingExtraError
 from support import raises
 
 

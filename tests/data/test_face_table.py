@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from mien.base.errors import DataError
 from mien.data.face_table import ClassNames, read_header
-from mien.errors import DataError
 from support import raises
 
 

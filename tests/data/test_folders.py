@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mien.base.errors import DataError
+from mien.base.images import open_image
+from mien.base.preprocess import grey_square
 from mien.data.read import read_data
-from mien.errors import DataError
-from mien.images import open_image
-from mien.preprocess import grey_square
 from support import raises
 
 

@@ -12,6 +12,10 @@ import pytest
 import torch
 from PIL import Image
 
+from mien.base.errors import DataError
+from mien.base.files import file_sha256
+from mien.base.recipe import BalanceRecipe
+from mien.base.run_folder import RunFolder
 from mien.data import decode, image_store
 from mien.data.decode import decode_images
 from mien.data.face_table import ReadOptions
@@ -19,10 +23,6 @@ from mien.data.image_store import ImageWriter, expect_random, is_mapped, take
 from mien.data.parquet import write_parquet
 from mien.data.read import read_data
 from mien.data.synthetic import synthetic_faces
-from mien.errors import DataError
-from mien.files import file_sha256
-from mien.recipe import BalanceRecipe
-from mien.run_folder import RunFolder
 from mien.training.batches import image_tensor
 from mien.training.loop import train
 from mien.training.plan import plan_training

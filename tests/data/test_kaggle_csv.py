@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mien.base.errors import DataError
+from mien.base.labels import EXPRESSIONS
 from mien.data.dataset import Dataset
 from mien.data.read import read_data
-from mien.errors import DataError
-from mien.labels import EXPRESSIONS
 from support import raises
 
 USAGE = {"train": "Training", "validation": "PublicTest", "test": "PrivateTest"}
@@ -131,7 +131,7 @@ def test_pixels_and_labels_as_pandas_and_numpy_write_them(table, form, before, b
 
 
 def test_other_squares_are_read_and_resized_by_the_one_pixel_path(tmp_path: Path, noise, write_csv, as_pixels) -> None:
-    from mien.preprocess import grey_square
+    from mien.base.preprocess import grey_square
 
     images = noise(6, side=64)
     rows = [(row % 2, as_pixels(image), "train") for row, image in enumerate(images)]

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mien.base.errors import DataError, MissingExtraError
 from mien.data.dataset import Dataset
 from mien.data.parquet import write_parquet
 from mien.data.read import load_dataset, read_data
-from mien.errors import DataError, MissingExtraError
 from support import raises
 
 pa = pytest.importorskip("pyarrow")

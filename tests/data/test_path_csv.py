@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mien.base.errors import DataError
 from mien.data.read import read_data
-from mien.errors import DataError
 from support import raises
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mien.base.errors import DataError
+from mien.base.images import open_image
 from mien.data.read import load_dataset, read_data
-from mien.errors import DataError
-from mien.images import open_image
 from support import raises
 
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mien.base.errors import DataError
+from mien.base.labels import parse_map
 from mien.data.read import read_data
-from mien.errors import DataError
 from mien.inference.image_files import walk_images
-from mien.labels import parse_map
 from support import raises
 
 NOISE = np.random.default_rng(0)

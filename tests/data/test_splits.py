@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from mien.base.errors import DataError
 from mien.data.dataset import Dataset
 from mien.data.splits import (
     CUT_ORIGIN,
@@ -15,7 +16,6 @@ from mien.data.splits import (
     is_official,
     settle_splits,
 )
-from mien.errors import DataError
 from support import raises
 
 

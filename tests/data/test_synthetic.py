@@ -4,6 +4,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from mien.base.errors import DataError
+from mien.base.labels import EXPRESSIONS
 from mien.data.synthetic import (
     EXPRESSION_PROPORTIONS,
     draw_labels,
@@ -11,8 +13,6 @@ from mien.data.synthetic import (
     render_faces,
     synthetic_faces,
 )
-from mien.errors import DataError
-from mien.labels import EXPRESSIONS
 from support import raises
 
 FER2013_TRAINING_COUNTS = [3995, 436, 4097, 7215, 4830, 3171, 4965]

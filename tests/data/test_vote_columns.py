@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mien.base.errors import DataError
 from mien.data.dataset import Dataset
 from mien.data.parquet import write_parquet
 from mien.data.read import read_data
 from mien.data.synthetic import synthetic_faces
-from mien.errors import DataError
 from support import raises
 
 FERPLUS = np.random.default_rng(0).integers(1, 5, (60, 10))

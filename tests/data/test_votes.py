@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mien.base.errors import DataError
+from mien.base.labels import FERPLUS_CLASSES
+from mien.base.recipe import BalanceRecipe
 from mien.data.balance import balance
 from mien.data.dataset import Dataset
 from mien.data.parquet import write_parquet
 from mien.data.read import read_data
 from mien.data.synthetic import synthetic_faces
 from mien.data.votes import check_votes, vote_probabilities, votes_fingerprint, with_votes
-from mien.errors import DataError
-from mien.labels import FERPLUS_CLASSES
-from mien.recipe import BalanceRecipe
 from support import raises
 
 HEADER = "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score
 
+from mien.base.errors import DataError
 from mien.data.synthetic import render_faces
-from mien.errors import DataError
 from mien.evaluation.answers import evaluate_answers
 from mien.evaluation.predictions import Answers, VotePredictions, read_predictions, write_predictions
 from mien.inference.predictor import load

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mien.errors import DataError
+from mien.base.errors import DataError
 from mien.evaluation.paired_tests import average_predictions
 from mien.evaluation.predictions import Predictions, read_predictions, write_predictions
 from support import raises

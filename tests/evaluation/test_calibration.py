@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.special import softmax
 from sklearn import metrics as sk
 
-from mien.errors import DataError
+from mien.base.errors import DataError
 from mien.evaluation import calibration, metrics
 from mien.evaluation.temperature import cross_fit_temperature
 from support import raises

@@ -10,8 +10,8 @@ from scipy.cluster import hierarchy
 from scipy.spatial.distance import squareform
 from sklearn import metrics as sk
 
+from mien.base.labels import LabelScheme, parse_scheme
 from mien.evaluation import error_analysis as merging
-from mien.labels import LabelScheme, parse_scheme
 
 
 def random_case(seed: int, rows: int = 300, classes: int = 5):

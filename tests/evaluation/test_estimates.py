@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 from sklearn import metrics as sk
 
-from mien.errors import DataError
+from mien.base.errors import DataError
 from mien.evaluation import metrics
 from mien.evaluation.estimates import break_down, evaluate_predictions, evaluate_subsets
 from mien.evaluation.predictions import Predictions

@@ -5,6 +5,7 @@ import pytest
 from scipy.spatial.distance import jensenshannon
 from scipy.stats import entropy
 
+from mien.base.labels import FERPLUS_CLASSES
 from mien.evaluation.ferplus import (
     distribution_cross_entropy,
     jensen_shannon_divergence,
@@ -12,7 +13,6 @@ from mien.evaluation.ferplus import (
     majority_accuracy,
     majority_predictions,
 )
-from mien.labels import FERPLUS_CLASSES
 
 
 def row(**votes: int) -> list[int]:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from mien.errors import DataError
+from mien.base.errors import DataError
 from mien.evaluation.intervals import (
     bootstrap_means,
     check_resamples,

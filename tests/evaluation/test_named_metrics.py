@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from mien.errors import DataError
+from mien.base.errors import DataError
 from mien.evaluation import metrics
 from mien.evaluation.ferplus import majority_accuracy
 from mien.evaluation.named_metrics import METRICS, VOTE_METRICS, WeightedMetrics, resample

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn import metrics as sk
 
-from mien.errors import DataError
+from mien.base.errors import DataError
 from mien.evaluation.paired_tests import (
     bootstrap_p_value,
     match_samples,

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mien.errors import DataError
+from mien.base.errors import DataError
+from mien.base.labels import EXPRESSIONS, parse_scheme
 from mien.evaluation.predictions import Predictions, read_predictions, write_predictions
-from mien.labels import EXPRESSIONS, parse_scheme
 from support import raises
 
 GOOD = {

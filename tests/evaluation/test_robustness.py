@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from mien.errors import DataError
+from mien.base.errors import DataError
 from mien.evaluation.corruptions import STRENGTHS, corrupt
 from mien.evaluation.results import Estimate
 from mien.evaluation.robustness import (

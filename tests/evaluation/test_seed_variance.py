@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 from sklearn import metrics as sk
 
-from mien.errors import DataError
+from mien.base.errors import DataError
 from mien.evaluation.named_metrics import Resampled, resample
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.seed_variance import aligned, compare_repeats, holm, spread

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from mien.errors import DataError
+from mien.base.errors import DataError
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.threshold import best_threshold, measure_threshold, operating_point
 from support import raises

@@ -10,8 +10,9 @@ from scipy.spatial.distance import jensenshannon
 from scipy.stats import entropy
 from sklearn.metrics import accuracy_score, f1_score
 
+from mien.base.errors import DataError
+from mien.base.labels import EXPRESSIONS, FERPLUS_CLASSES, parse_scheme
 from mien.data.synthetic import synthetic_faces
-from mien.errors import DataError
 from mien.evaluation.paired_tests import average_predictions
 from mien.evaluation.predictions import Predictions, VotePredictions, read_predictions, write_predictions
 from mien.evaluation.vote_metrics import (
@@ -21,7 +22,6 @@ from mien.evaluation.vote_metrics import (
     summarise_votes,
     vote_ceiling,
 )
-from mien.labels import EXPRESSIONS, FERPLUS_CLASSES, parse_scheme
 from support import raises
 
 HAPPY, SAD, CONTEMPT, UNKNOWN = (FERPLUS_CLASSES.index(name) for name in ("happy", "sad", "contempt", "unknown"))

@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import nn
 
+from mien.base.preprocess import InputSpec
 from mien.explanation.gradient.torch_model import TorchModel, load_torch_model
 from mien.models.network import Network
-from mien.preprocess import InputSpec
 
 SIDE, CROP = 16, 12
 

@@ -4,12 +4,12 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from mien.errors import DataError
+from mien.base.errors import DataError
+from mien.base.preprocess import InputSpec, to_input
+from mien.base.recipe import ModelRecipe
 from mien.explanation.gradient.gradcam import gradcam, last_maps
 from mien.explanation.gradient.torch_model import TorchModel, run_order
 from mien.models.registry import MODELS, build_model
-from mien.preprocess import InputSpec, to_input
-from mien.recipe import ModelRecipe
 from support import raises
 
 

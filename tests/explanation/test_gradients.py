@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from mien.base.preprocess import to_input
 from mien.explanation.gradient.gradients import blank_faces, gradient, integrated_gradients, smoothgrad
-from mien.preprocess import to_input
 
 INSIDE = np.s_[:, 2:14, 2:14]
 

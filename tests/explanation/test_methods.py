@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mien.errors import DataError
+from mien.base.errors import DataError
 from mien.explanation.methods import METHODS, explain
 from support import raises
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy import stats
 
-from mien.errors import DataError
+from mien.base.errors import DataError
 from mien.evaluation.results import Estimate
 from mien.explanation.faithfulness import judge
 from mien.explanation.gradient.randomization import check_randomization, randomized, spearman

@@ -3,12 +3,12 @@ import shutil
 import numpy as np
 import pytest
 
-from mien.artifact import read_manifest, replace_manifest
-from mien.errors import RunError
+from mien.base.errors import RunError
+from mien.base.model_file import read_manifest, replace_manifest
+from mien.base.run_folder import RunFolder
 from mien.explanation.gradient.torch_model import load_torch_model, run_order
 from mien.inference.predictor import load
 from mien.models.network import Network
-from mien.run_folder import RunFolder
 from mien.training.checkpoint import load_best, load_network
 from support import raises
 

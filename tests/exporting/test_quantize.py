@@ -5,10 +5,10 @@ import onnx
 import onnxruntime
 import pytest
 
-from mien.artifact import open_model
-from mien.errors import ModelError
+from mien.base.errors import ModelError
+from mien.base.model_file import open_model
+from mien.base.preprocess import to_input
 from mien.exporting.quantize import _with_pooled_means, to_fp16, to_int8
-from mien.preprocess import to_input
 from support import raises
 
 

@@ -4,14 +4,13 @@ from pathlib import Path
 import onnx
 import torch
 
-from mien.artifact import read_manifest
-from mien.errors import ModelError, RunError
+from mien.base.errors import ModelError, RunError
+from mien.base.model_file import OutputManifest, read_manifest
+from mien.base.recipe import ModelRecipe
+from mien.base.run_folder import RunFolder
 from mien.exporting import to_onnx as export
 from mien.exporting.to_onnx import export_run
-from mien.manifest import OutputManifest
 from mien.models.registry import build_model
-from mien.recipe import ModelRecipe
-from mien.run_folder import RunFolder
 from mien.training import checkpoint
 from support import raises
 

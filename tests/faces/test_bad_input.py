@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mien.errors import DataError, ModelError
+from mien.base.errors import DataError, ModelError
+from mien.base.images import MAXIMUM_PIXELS, open_image
 from mien.faces.find import find_detector
 from mien.faces.network import NetworkDetector, network_files
-from mien.images import MAXIMUM_PIXELS, open_image
 from support import raises, refused
 
 built = pytest.mark.skipif(not all(file.is_file() for file in network_files()), reason="not built: make web")

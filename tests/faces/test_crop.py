@@ -3,10 +3,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mien.base.preprocess import grey_square
 from mien.faces import crop as crop_module
 from mien.faces.crop import crop, crop_faces
 from mien.faces.face import Box, Margin
-from mien.preprocess import grey_square
 
 SIDES = st.integers(1, 30)
 

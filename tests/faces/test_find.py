@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 import mien
-from mien.errors import DataError, ModelError
+from mien.base.errors import DataError, ModelError
 from mien.faces.crop import crop_faces
 from mien.faces.face import Box, Face, Margin
 from mien.faces.find import VARIABLE, choose, find_detector

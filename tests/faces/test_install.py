@@ -7,7 +7,7 @@ import urllib.error
 
 import pytest
 
-from mien.errors import DataError, RunError
+from mien.base.errors import DataError, RunError
 from mien.faces import yunet
 from mien.faces.yunet import cached_yunet, install_yunet, yunet_path
 from support import noted, raises, refused

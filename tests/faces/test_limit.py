@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mien.errors import DataError
+from mien.base.errors import DataError
 from mien.faces.face import Box, Face, LimitedDetector, Margin, limited
 from support import raises
 

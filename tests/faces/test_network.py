@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mien.errors import ModelError
+from mien.base.errors import ModelError
 from mien.faces.boxes import iou, merge_agreeing, suppress_overlaps
 from mien.faces.crop import brightened
 from mien.faces.network import NetworkDetector, network_files

@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from mien.errors import ModelError
+from mien.base.errors import ModelError
 from mien.faces.face import Box
 from mien.faces.find import VARIABLE, find_detector
 from mien.faces.yunet import LANDMARKS, YuNetDetector

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mien.errors import DataError
+from mien.base.errors import DataError
+from mien.base.images import open_image
+from mien.base.preprocess import upright_rgb
 from mien.faces.face import Box
-from mien.images import open_image
 from mien.inference.annotate import Annotator
 from mien.inference.prediction import Prediction
-from mien.preprocess import upright_rgb
 from support import raises
 
 SCORES = np.array([0.125, 0.875])

@@ -9,18 +9,17 @@ import pytest
 from PIL import Image
 
 import mien
-from mien.artifact import open_model, read_manifest, replace_manifest
+from mien.base.errors import ModelError
+from mien.base.labels import EXPRESSIONS, FERPLUS_CLASSES
+from mien.base.model_file import AnswerRule, ModelOutput, answer_output, open_model, read_manifest, replace_manifest
+from mien.base.preprocess import to_input
 from mien.compat import images as compat_images
 from mien.compat.fer import FER
-from mien.errors import ModelError
 from mien.faces.face import Box
 from mien.inference.drawing import draw_predictions
 from mien.inference.face_reader import FaceReader
 from mien.inference.prediction import Prediction
-from mien.labels import EXPRESSIONS, FERPLUS_CLASSES
-from mien.manifest import AnswerRule, ModelOutput, answer_output
 from mien.pipeline.split_predictions import votes_of
-from mien.preprocess import to_input
 from support import raises, refused
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mien.errors import DataError
+from mien.base.errors import DataError
+from mien.base.preprocess import grey_square
 from mien.inference.predictor import load
-from mien.preprocess import grey_square
 from support import raises
 
 

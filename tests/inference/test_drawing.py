@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from mien.colours import class_colours
+from mien.base.labels import class_colours
 from mien.faces.face import Box
 from mien.inference.drawing import draw_face, draw_predictions, place_labels
 from mien.inference.prediction import Prediction

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mien.errors import DataError
+from mien.base.errors import DataError
 from mien.faces.crop import crop_faces
 from mien.faces.face import Box, Face, Margin
 from mien.inference.face_reader import FaceReader

@@ -1,8 +1,8 @@
 import os
 import tracemalloc
 
-from mien.errors import DataError
-from mien.images import IMAGE_SUFFIXES
+from mien.base.errors import DataError
+from mien.base.images import IMAGE_SUFFIXES
 from mien.inference.image_files import image_files, walk_images
 from support import raises
 

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mien.base.errors import DataError, RunError
 from mien.data.synthetic import synthetic_faces
-from mien.errors import DataError, RunError
 from mien.inference import parts as module
 from mien.inference.bulk import predict_files
 from mien.inference.face_reader import FaceReader

@@ -8,12 +8,12 @@ import pytest
 from PIL import Image
 
 import mien
-from mien.errors import DataError, ModelError
+from mien.base.errors import DataError, ModelError
+from mien.base.preprocess import grey_square
 from mien.faces.crop import crop
 from mien.faces.face import Box, Face, Margin
 from mien.inference.drawing import draw_predictions
 from mien.inference.predictor import load
-from mien.preprocess import grey_square
 from support import raises
 
 

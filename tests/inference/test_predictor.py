@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mien.errors import DataError, MienWarning, ModelError
+from mien.base.errors import DataError, MienWarning, ModelError
 from mien.evaluation.temperature import softmax
 from mien.inference.image_files import image_files
 from mien.inference.onnx_classifier import BATCH
@@ -64,7 +64,7 @@ def test_features_are_what_the_head_turns_into_probabilities(classifier, faces, 
 
 def test_the_temperature_of_the_manifest_is_applied(tiny_run, faces, tmp_path, classifier):
     """Oracle: p(T) is proportional to p ** (1 / T)."""
-    from mien.artifact import replace_manifest
+    from mien.base.model_file import replace_manifest
 
     file = tmp_path / "warm.onnx"
     file.write_bytes(tiny_run.model.read_bytes())

@@ -8,7 +8,7 @@ import onnxruntime
 import pytest
 
 import mien
-from mien.errors import ModelError
+from mien.base.errors import ModelError
 from mien.inference.find_model import find_model
 from mien.inference.onnx_classifier import CPU, OnnxClassifier, check_provider, find_provider
 from support import raises, refused

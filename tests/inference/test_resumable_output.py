@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mien.errors import RunError
+from mien.base.errors import RunError
 from mien.inference.resumable_output import ResumableOutput
 from support import raises
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import mien
-from mien.artifact import read_manifest
+from mien.base.model_file import read_manifest
 from mien.data.splits import near_copy_groups
 from mien.data.synthetic import render_faces
 from mien.evaluation.metrics import calibration_error
@@ -133,7 +133,7 @@ def test_a_shipped_models_int8_form_is_named_after_it(tmp_path, monkeypatch, tin
     """In a package of two models, of which one comes in int8."""
     import shutil
 
-    from mien.errors import ModelError
+    from mien.base.errors import ModelError
     from mien.inference import find_model as locate
 
     for name in ("default", "fast"):
@@ -165,7 +165,7 @@ def test_a_shipped_models_int8_form_is_named_after_it(tmp_path, monkeypatch, tin
 
 def test_a_model_without_weights_to_train_from_says_so(tmp_path, monkeypatch, tiny_run):
     """As a wheel holds `best`."""
-    from mien.errors import ModelError
+    from mien.base.errors import ModelError
     from mien.inference import find_model as locate
 
     shutil.copytree(tiny_run.path, tmp_path / "shipped" / "best")

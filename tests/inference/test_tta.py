@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from mien.errors import DataError
+from mien.base.errors import DataError
+from mien.base.preprocess import InputSpec, to_input
 from mien.inference.predictor import load
 from mien.inference.tta import VIEWS, augmented_views, mean_over_views
-from mien.preprocess import InputSpec, to_input
 from support import raises
 
 

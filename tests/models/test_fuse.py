@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
+from mien.base.recipe import ModelRecipe
 from mien.models.fuse import Pairs, fuse_for_inference
 from mien.models.registry import build_model
-from mien.recipe import ModelRecipe
 
 
 def trained(**settings):

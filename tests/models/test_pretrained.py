@@ -8,10 +8,10 @@ import pytest
 import safetensors.torch
 import torch
 
-from mien.errors import MissingExtraError, ModelError, RecipeError
+from mien.base.errors import MissingExtraError, ModelError, RecipeError
+from mien.base.recipe import ModelRecipe
 from mien.models import pretrained
 from mien.models.registry import build_model
-from mien.recipe import ModelRecipe
 from support import raises
 
 # timm's own miniatures of its families, each made for 160 px.
@@ -203,9 +203,9 @@ def test_without_timm_or_a_torchvision_that_fits_the_line_says_what_to_install(m
 
 def test_a_run_begins_with_the_file_notes_it_and_needs_it_no_more(timm, tmp_path, faces, tiny_recipe, weights):
     """Oracle: a frozen epoch leaves the file's weights in the run, bit for bit, first layer folded."""
-    from mien.artifact import read_manifest
+    from mien.base.model_file import read_manifest
+    from mien.base.run_folder import RunFolder
     from mien.exporting.to_onnx import export_run
-    from mien.run_folder import RunFolder
     from mien.training import checkpoint
     from mien.training.loop import train
     from mien.training.plan import plan_training

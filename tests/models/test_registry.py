@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from mien.errors import RecipeError
+from mien.base.errors import RecipeError
+from mien.base.recipe import ModelRecipe
 from mien.models.registry import MODELS, build_model, check_sizes, complete, model_settings, starts_from_scratch
-from mien.recipe import ModelRecipe
 from support import raises
 
 # The big families at a fraction of their width: the same code in a tenth of the time.

@@ -1,8 +1,8 @@
 import torch
 from torch import nn
 
+from mien.base.recipe import ModelRecipe
 from mien.models.registry import build_model
-from mien.recipe import ModelRecipe
 
 
 def study_b():

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from mien.errors import DataError
+from mien.base.errors import DataError
 from mien.evaluation.results import Estimate
 from mien.page.blocks import Column, Table
 from support import raises

@@ -8,7 +8,7 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 from PIL import Image
 
-from mien.errors import DataError
+from mien.base.errors import DataError
 from mien.page.charts.overview import face_sheet
 from support import raises
 

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from mien.base.labels import EXPRESSIONS
 from mien.evaluation.estimates import break_down, evaluate_predictions
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import BreakDown
 from mien.evaluation.threshold import measure_threshold
-from mien.labels import EXPRESSIONS
 from mien.page.terminal import break_down_text, evaluation_text, threshold_text
 from mien.page.wording import threshold_words
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mien.errors import DataError, MissingExtraError
+from mien.base.errors import DataError, MissingExtraError
 from mien.page.charts.overview import class_chart, confusion_chart, runs_chart, training_chart
 from mien.page.charts.svg import COLOURS, INK, MOST_POINTS, make_chart, readable_on
 from support import raises

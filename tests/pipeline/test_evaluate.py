@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 import mien as package
+from mien.base.errors import DataError
+from mien.base.files import whole_file
+from mien.base.labels import parse_scheme
 from mien.data.read import ReadResult
-from mien.errors import DataError
 from mien.evaluation.estimates import evaluate_predictions
 from mien.evaluation.predictions import read_predictions
-from mien.files import whole_file
 from mien.inference.predictor import load
-from mien.labels import parse_scheme
 from mien.pipeline import evaluate as evaluate
 from mien.pipeline.evaluate import (
     EvaluateOptions,

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mien.base.errors import DataError
+from mien.base.labels import SCHEMES
 from mien.data.read import read_data
-from mien.errors import DataError
 from mien.evaluation.corruptions import STRENGTHS
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import Estimate
 from mien.evaluation.robustness import RobustnessReport, RobustnessResult, write_robustness
 from mien.inference.predictor import load
-from mien.labels import SCHEMES
 from mien.pipeline.find_files import find_robustness
 from mien.pipeline.measured_split import check_fingerprint, check_model, faces_of_predictions, match_faces
 from support import raises

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from mien.base.errors import as_arguments
+from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
-from mien.errors import as_arguments
 from mien.evaluation.error_analysis import check_answers
 from mien.evaluation.estimates import evaluate_predictions
 from mien.evaluation.predictions import Predictions
 from mien.pipeline.run_checks import check_history, check_run
-from mien.run_folder import RunFolder
 from mien.training import checkpoint
 from mien.training.loop import train
 from mien.training.plan import plan_training

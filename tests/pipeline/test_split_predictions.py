@@ -4,10 +4,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mien.artifact import replace_manifest
+from mien.base.errors import DataError
+from mien.base.model_file import replace_manifest
 from mien.data.clean import Change, Clean, apply_clean
 from mien.data.dataset import Dataset
-from mien.errors import DataError
 from mien.evaluation.estimates import evaluate_predictions
 from mien.evaluation.predictions import read_predictions
 from mien.inference.predictor import load
@@ -128,7 +128,7 @@ def test_classes_go_by_name_not_by_number(classifier, faces):
 
 
 def test_data_with_fewer_classes_is_fine_and_with_others_is_not(classifier, faces):
-    from mien.labels import SCHEMES
+    from mien.base.labels import SCHEMES
 
     few = faces.with_scheme(SCHEMES["three"])
     assert predict_split(classifier, few, "test").classes == faces.classes
@@ -175,7 +175,7 @@ def test_the_folder_of_an_evaluation(classifier, faces, tmp_path, monkeypatch):
 
 def test_a_threshold_is_held_against_the_model_as_it_is_in_use(tiny_run, faces, tmp_path):
     """Oracle: the warm model asked by hand, then merged; the temperature moves some face across the threshold."""
-    from mien.labels import SCHEMES
+    from mien.base.labels import SCHEMES
 
     copy = tmp_path / "model.onnx"
     copy.write_bytes(tiny_run.model.read_bytes())
@@ -198,7 +198,7 @@ def test_a_threshold_is_held_against_the_model_as_it_is_in_use(tiny_run, faces, 
 
 
 def test_a_merge_says_which_rows_it_left_out(classifier, faces):
-    from mien.labels import SCHEMES
+    from mien.base.labels import SCHEMES
 
     answers = predict_split(classifier, faces, "train")
     counts = dict(zip(faces.classes, faces.counts("train"), strict=True))

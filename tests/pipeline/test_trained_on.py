@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 import mien as package
+from mien.base.errors import RunError
+from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
 from mien.data.parquet import write_parquet
-from mien.errors import RunError
 from mien.inference.predictor import load
 from mien.pipeline.measured_split import subset_masks
 from mien.pipeline.trained_on import image_digests, read_trained_on, write_trained_on
-from mien.run_folder import RunFolder
 from support import note_codes, page_codes, raises, warned
 
 

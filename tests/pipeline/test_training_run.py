@@ -7,14 +7,14 @@ import pytest
 from scipy import optimize
 from scipy.special import log_softmax
 
-from mien.artifact import read_manifest
-from mien.errors import DataError, RunError
+from mien.base.errors import DataError, RunError
+from mien.base.model_file import read_manifest
+from mien.base.run_folder import RunFolder
 from mien.evaluation.predictions import read_predictions
 from mien.exporting import to_onnx as export
 from mien.inference.predictor import load
 from mien.pipeline.split_predictions import vote_temperature_for_use
 from mien.pipeline.training_run import finish_run, run_recipe
-from mien.run_folder import RunFolder
 from mien.training import checkpoint
 from mien.training.callback import Callback
 from mien.training.loop import Outcome
@@ -149,10 +149,10 @@ def test_a_perfect_validation_stores_no_temperature():
 
 def test_figures_that_are_undefined_do_not_spoil_the_artifact(tmp_path, faces, tiny_recipe):
     """Validation holds one class of two: its AUC is undefined, the model is fine."""
+    from mien.base.run_folder import RunFolder
     from mien.data.dataset import Dataset
     from mien.inference.predictor import load
     from mien.pipeline.training_run import run_recipe
-    from mien.run_folder import RunFolder
 
     labels = np.where(faces.split == "validation", 0, np.arange(len(faces)) % 2)
     lame = Dataset(faces.images, labels, ("a", "b"), faces.split, faces.source, faces.rows)

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from IPython.core.displaypub import CapturingDisplayPublisher
 from IPython.core.interactiveshell import InteractiveShell
 
-from mien import progress
 from mien.api.train import train as train_and_export
+from mien.base import progress
+from mien.base.run_folder import RunFolder
 from mien.pipeline.training_view import HEADER, TrainProgress
-from mien.run_folder import RunFolder
 from mien.training.loop import train
 from mien.training.plan import plan_training
 from training_support import Recorder, changed

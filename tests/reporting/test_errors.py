@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from mien.base.labels import parse_scheme
 from mien.evaluation.estimates import evaluate_predictions
 from mien.evaluation.predictions import Predictions
-from mien.labels import parse_scheme
 from mien.page.blocks import FaceGrid
 from mien.reporting.conditions import conditions_section
 from mien.reporting.context import ReportContext

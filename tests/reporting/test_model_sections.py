@@ -7,14 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mien.errors import DataError
+from mien.base.errors import DataError
+from mien.base.run_folder import RunFolder
 from mien.evaluation.estimates import evaluate_predictions
 from mien.evaluation.predictions import Predictions
 from mien.inference.predictor import load
 from mien.reporting.attention import build_explainer
 from mien.reporting.context import ReportContext
 from mien.reporting.features import extract_features, features_section, show_features
-from mien.run_folder import RunFolder
 from support import block_codes
 
 
@@ -70,7 +70,7 @@ def test_features_are_the_models_of_rows_and_training(tiny_run, context, faces):
 
 
 def test_a_model_without_features_has_none_and_the_report_goes_on(tiny_run, context, faces, monkeypatch):
-    from mien.errors import ModelError
+    from mien.base.errors import ModelError
 
     def refuse(self, images):
         raise ModelError("This model file gives no features.", code="features-missing")

@@ -6,10 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mien.errors import DataError
+from mien.base.errors import DataError
+from mien.base.labels import SCHEMES
 from mien.evaluation.predictions import Predictions
 from mien.inference.predictor import load
-from mien.labels import SCHEMES
 from mien.pipeline.measured_split import faces_of_predictions, match_faces
 from support import page_codes, raises, write_report
 

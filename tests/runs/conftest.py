@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mien.base.recipe import dump_recipe
 from mien.data.dataset import Dataset
-from mien.recipe_file import dump_recipe
 from mien.runs.plan import DataForm, PlannedRun, StudyCallback, StudyPlan
 from mien.runs.spec import Study, parse_study
 from mien.runs.store import CompletedRun, read_completed

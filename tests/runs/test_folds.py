@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedGroupKFold
 
+from mien.base.errors import DataError, RecipeError, RunError
+from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
 from mien.data.splits import deal_groups
-from mien.errors import DataError, RecipeError, RunError
 from mien.evaluation.predictions import read_predictions
 from mien.inference.predictor import Predictor
-from mien.run_folder import RunFolder
 from mien.runs import folds
 from mien.runs.folds import SPLIT, audit_folds, check_audited, predict_folds, stratified_folds
 from mien.training.callback import Callback

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from mien.errors import DataError, ModelError, RecipeError, StudyError
+from mien.base.errors import DataError, ModelError, RecipeError, StudyError
 from mien.runs import planner
 from mien.runs.plan import DataForm, folder_of, pending
 from mien.runs.planner import make_plan

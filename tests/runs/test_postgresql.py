@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from mien.base.errors import RunError
+from mien.base.run_folder import RunFolder
 from mien.data.synthetic import synthetic_faces
-from mien.errors import RunError
-from mien.run_folder import RunFolder
 from mien.runs.space import load_space
 from mien.runs.sweep import search
 from mien.training.callback import Callback

@@ -13,11 +13,11 @@ from shutil import copytree
 import numpy as np
 import pytest
 
+from mien.base.run_folder import RunFolder
 from mien.evaluation.corruptions import corrupt_mixed
 from mien.inference.predictor import Predictor
 from mien.pipeline.split_predictions import with_model_classes
 from mien.pipeline.training_run import run_recipe
-from mien.run_folder import RunFolder
 from mien.runs import scheduler
 from mien.runs.execute import StudyContext
 from mien.runs.plan import DataForm, folder_of, pending
@@ -134,7 +134,7 @@ import sys
 import time
 from pathlib import Path
 from mien.data.synthetic import synthetic_faces
-from mien.errors import StudyError
+from mien.base.errors import StudyError
 from mien.runs.execute import StudyContext
 from mien.runs.plan import DataForm, StudyCallback
 from mien.runs.planner import make_plan

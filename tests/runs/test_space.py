@@ -3,8 +3,8 @@
 import optuna
 import pytest
 
-from mien.errors import RecipeError
-from mien.recipe_file import dump_recipe, load_recipe
+from mien.base.errors import RecipeError
+from mien.base.recipe import dump_recipe, load_recipe
 from mien.runs.space import _KIND, load_space, parse_space
 from support import raises
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 
-from mien.errors import StudyError
+from mien.base.errors import StudyError
 from mien.runs.store import predictions_of, read_completed
 from support import raises
 

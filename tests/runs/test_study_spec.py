@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mien.errors import RecipeError, StudyError
+from mien.base.errors import RecipeError, StudyError
 from mien.runs.spec import load_study, parse_study, study_names
 from support import raises
 

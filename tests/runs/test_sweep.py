@@ -10,11 +10,10 @@ from dataclasses import replace
 import optuna
 import pytest
 
+from mien.base.errors import DataError, MissingExtraError, RecipeError, RunError
+from mien.base.recipe import load_recipe
+from mien.base.run_folder import RunFolder, best_epoch
 from mien.data.dataset import Dataset
-from mien.errors import DataError, MissingExtraError, RecipeError, RunError
-from mien.recipe_file import load_recipe
-from mien.run_folder import RunFolder
-from mien.run_history import best_epoch
 from mien.runs.space import load_space
 from mien.runs.sweep import search
 from mien.training.loop import train

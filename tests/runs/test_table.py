@@ -11,7 +11,7 @@ import shutil
 import numpy as np
 import pytest
 
-from mien.errors import StudyError
+from mien.base.errors import StudyError
 from mien.evaluation.predictions import VotePredictions, write_predictions
 from mien.evaluation.results import Estimate
 from mien.evaluation.seed_variance import RepeatedDifference, Spread, holm

@@ -12,7 +12,7 @@ from contextlib import closing
 import optuna
 import pytest
 
-from mien.run_folder import RunFolder
+from mien.base.run_folder import RunFolder
 from mien.runs.space import load_space
 from mien.runs.sweep import search
 from mien.training.callback import Callback

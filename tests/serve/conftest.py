@@ -15,10 +15,10 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
+from mien.base.labels import EXPRESSIONS
 from mien.data.synthetic import render_faces
 from mien.faces.haar import HaarDetector
 from mien.inference.find_model import find_model
-from mien.labels import EXPRESSIONS
 from mien.serve.app import create_app
 from mien.serve.limits import Limits
 

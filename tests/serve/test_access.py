@@ -2,7 +2,7 @@
 
 import pytest
 
-from mien.errors import ServeError
+from mien.base.errors import ServeError
 from mien.serve.access import VARIABLE, find_token
 from support import raises, refused
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 import mien
-from mien.artifact import read_manifest
+from mien.base.model_file import read_manifest
 from mien.data.synthetic import synthetic_faces
 from mien.faces.haar import HaarDetector
 from mien.inference.find_model import find_model

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from mien.artifact import read_manifest
-from mien.errors import ModelError, RunError
+from mien.base.errors import ModelError, RunError
+from mien.base.model_file import read_manifest
 from mien.inference.find_model import find_model
 from mien.serve import built_page
 from support import raises

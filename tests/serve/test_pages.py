@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from mien.artifact import read_manifest
+from mien.base.model_file import read_manifest
 from mien.inference.find_model import find_model
 from mien.serve import built_page
 

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mien.errors import ServeError
+from mien.base.errors import ServeError
 from mien.serve.server import FairLoop, address, is_local, open_port
 from support import raises
 

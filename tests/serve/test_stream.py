@@ -7,8 +7,8 @@ import pytest
 from starlette.websockets import WebSocketDisconnect
 
 import mien
+from mien.base.images import open_image
 from mien.faces.haar import HaarDetector
-from mien.images import open_image
 from mien.serve.limits import Limits
 
 ADDRESS = "ws://127.0.0.1/v1/stream"

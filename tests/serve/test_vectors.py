@@ -31,8 +31,8 @@ def test_the_vectors_of_the_page_are_fresh():
 
 
 def _crop_of(file: str, size_px: int) -> str:
-    from mien.images import open_image
-    from mien.preprocess import grey_square
+    from mien.base.images import open_image
+    from mien.base.preprocess import grey_square
 
     return base64.b64encode(grey_square(open_image(base64.b64decode(file)), size_px).tobytes()).decode()
 

@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from mien.preprocess import InputSpec, to_input
-from mien.recipe import AugmentRecipe, Recipe
+from mien.base.preprocess import InputSpec, to_input
+from mien.base.recipe import AugmentRecipe, Recipe
 from mien.training.augment import alternate, as_shown, augment, mix
 
 SPEC = InputSpec(size_px=48, crop_px=44, mean=0.5, std=0.25)
@@ -26,7 +26,7 @@ def images():
 
 
 def test_without_any_change_training_sees_what_serving_sees(images):
-    """Oracle: mien.preprocess.to_input, the path of serving."""
+    """Oracle: mien.base.preprocess.to_input, the path of serving."""
     batch = augment(images, AugmentRecipe(), SPEC, seeded())
     assert batch.numpy() == pytest.approx(to_input(images.numpy(), SPEC), abs=1e-6)
 

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from mien.errors import DataError
+from mien.base.errors import DataError
+from mien.base.preprocess import InputSpec, to_input
+from mien.base.recipe import ModelRecipe
+from mien.base.run_folder import RunFolder
 from mien.models.registry import build_model
-from mien.preprocess import InputSpec, to_input
-from mien.recipe import ModelRecipe
-from mien.run_folder import RunFolder
 from mien.training import average, checkpoint
 from mien.training.average import enough_of, recalibrate_bn
 from mien.training.loop import train

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from mien.recipe_file import parse_recipe
+from mien.base.recipe import parse_recipe
 from mien.training.batches import count_steps, epoch_batches
 
 

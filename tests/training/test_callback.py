@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from mien.run_folder import RunFolder
+from mien.base.run_folder import RunFolder
 from mien.training.callback import Callback, Callbacks, interruptible
 from mien.training.loop import train
 from mien.training.plan import plan_training

@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn, optim
 
-from mien.errors import RunError
+from mien.base.errors import RunError
 from mien.training import checkpoint
 from support import raises
 

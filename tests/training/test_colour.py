@@ -12,10 +12,13 @@ import torch
 from PIL import Image
 
 import mien
-from mien.artifact import read_manifest
+from mien.base.errors import DataError, ModelError, RunError
+from mien.base.model_file import read_manifest
+from mien.base.preprocess import InputSpec, face_square, grey_square, grey_stack, in_pixels, normalise, to_input
+from mien.base.recipe import AugmentRecipe, ModelRecipe, Recipe, parse_recipe, tuned
+from mien.base.run_folder import RunFolder
 from mien.data.read import load_dataset
 from mien.data.synthetic import synthetic_faces, write_class_folders
-from mien.errors import DataError, ModelError, RunError
 from mien.evaluation.corruptions import CORRUPTIONS, corrupt
 from mien.explanation.gradient.torch_model import load_torch_model
 from mien.explanation.methods import METHODS, explain
@@ -24,10 +27,6 @@ from mien.exporting.to_onnx import export_run
 from mien.inference.predictor import load
 from mien.inference.tta import mean_over_views
 from mien.models.registry import MODELS, build_model
-from mien.preprocess import InputSpec, face_square, grey_square, grey_stack, in_pixels, normalise, to_input
-from mien.recipe import AugmentRecipe, ModelRecipe, Recipe
-from mien.recipe_file import parse_recipe, tuned
-from mien.run_folder import RunFolder
 from mien.serve.built_page import page_files, page_model_file
 from mien.training.augment import as_shown, augment
 from mien.training.loop import train

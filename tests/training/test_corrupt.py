@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from mien.recipe import AugmentRecipe, Recipe
+from mien.base.recipe import AugmentRecipe, Recipe
 from mien.training.augment import augment, blur_matrices, corrupt, resolution_matrices
 from mien.training.batches import epoch_batches
 

@@ -3,7 +3,7 @@ import weakref
 
 import torch
 
-from mien.errors import TrainingError
+from mien.base.errors import TrainingError
 from mien.training.device import check_device, keep_for_ever, make_fabric, sum_dtype
 from support import raises
 

@@ -7,13 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from mien.artifact import read_manifest
-from mien.errors import DataError, RunError
+from mien.base.errors import DataError, RunError
+from mien.base.model_file import read_manifest
+from mien.base.recipe import Recipe, parse_recipe
+from mien.base.run_folder import RunFolder
 from mien.evaluation.predictions import Predictions, write_predictions
 from mien.exporting.to_onnx import export_run
-from mien.recipe import Recipe
-from mien.recipe_file import parse_recipe
-from mien.run_folder import RunFolder
 from mien.training import checkpoint
 from mien.training.callback import Callback
 from mien.training.device import make_fabric
@@ -151,7 +150,7 @@ def test_predictions_of_other_data_or_classes_are_refused(faces):
 
 def test_a_teacher_of_all_classes_may_teach_fewer(tmp_path, faces):
     """Oracle: the sums made by hand, of the rows that are left."""
-    from mien.labels import parse_scheme
+    from mien.base.labels import parse_scheme
 
     predictions = drawn(faces)
     scheme = "glad=happy+surprise,low=sad+angry"

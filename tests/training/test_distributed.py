@@ -11,11 +11,11 @@ import pytest
 import torch
 from torch import distributed, nn
 
+from mien.base.errors import TrainingError
+from mien.base.recipe import parse_recipe
+from mien.base.run_folder import RunFolder
 from mien.data.parquet import write_parquet
-from mien.errors import TrainingError
 from mien.evaluation.predictions import read_predictions
-from mien.recipe_file import parse_recipe
-from mien.run_folder import RunFolder
 from mien.training import state
 from mien.training.device import part_of_process, synchronise_batch_norms
 from mien.training.plan import plan_training

@@ -7,10 +7,10 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
+from mien.base.errors import RecipeError, TrainingError
+from mien.base.recipe import load_recipe
+from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
-from mien.errors import RecipeError, TrainingError
-from mien.recipe_file import load_recipe
-from mien.run_folder import RunFolder
 from mien.training import checkpoint, head
 from mien.training.plan import plan_training
 from mien.training.state import prepare

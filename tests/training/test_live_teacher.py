@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from mien.errors import DataError, RecipeError
+from mien.base.errors import DataError, RecipeError
+from mien.base.preprocess import to_input
+from mien.base.recipe import parse_recipe
+from mien.base.run_folder import RunFolder
 from mien.inference.predictor import load
-from mien.preprocess import to_input
-from mien.recipe_file import parse_recipe
-from mien.run_folder import RunFolder
 from mien.training import checkpoint
 from mien.training.device import make_fabric
 from mien.training.distillation import make_distillation

@@ -7,10 +7,10 @@ import pytest
 import torch
 from sklearn import metrics as sk
 
+from mien.base.errors import DataError, RecipeError, RunError, TrainingError
+from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
-from mien.errors import DataError, RecipeError, RunError, TrainingError
 from mien.models.registry import complete
-from mien.run_folder import RunFolder
 from mien.training import checkpoint, loop
 from mien.training.loop import train
 from mien.training.plan import plan_training

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from mien.errors import DataError
-from mien.recipe_file import parse_recipe
+from mien.base.errors import DataError
+from mien.base.recipe import parse_recipe
 from mien.training.losses import Loss, balanced_weights, effective_weights, make_loss
 from support import raises
 

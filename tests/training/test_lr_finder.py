@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from mien.api.find_lr import find_lr
-from mien.errors import DataError, RecipeError, TrainingError
-from mien.recipe import Recipe
+from mien.base.errors import DataError, RecipeError, TrainingError
+from mien.base.recipe import Recipe
 from mien.training.batches import epoch_batches, epoch_seed
 from mien.training.plan import plan_training
 from mien.training.probe import SMOOTHING, range_test, steepest

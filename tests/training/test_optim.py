@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn, optim
 
+from mien.base.recipe import ModelRecipe, OptimRecipe, ScheduleRecipe
 from mien.models.registry import build_model
-from mien.recipe import ModelRecipe, OptimRecipe, ScheduleRecipe
 from mien.training.optim import build_optimizer, plateau_factor, rate_factor
 
 

@@ -7,19 +7,17 @@ import numpy as np
 import pytest
 import torch
 
-from mien.artifact import open_model, read_manifest, replace_manifest
-from mien.errors import DataError, RunError
+from mien.base.errors import DataError, RunError
+from mien.base.labels import FERPLUS_CLASSES, parse_scheme
+from mien.base.model_file import open_model, read_manifest, replace_manifest
+from mien.base.preprocess import to_input
+from mien.base.recipe import Recipe, dump_recipe, parse_recipe
+from mien.base.run_folder import RunFolder, best_by_metric
 from mien.evaluation.ferplus import distribution_cross_entropy, majority_accuracy
 from mien.exporting.to_onnx import export_run
 from mien.inference.predictor import load
-from mien.labels import FERPLUS_CLASSES, parse_scheme
 from mien.models.registry import build_model
 from mien.pipeline.split_predictions import predict_split
-from mien.preprocess import to_input
-from mien.recipe import Recipe
-from mien.recipe_file import dump_recipe, parse_recipe
-from mien.run_folder import RunFolder
-from mien.run_history import best_by_metric
 from mien.training import checkpoint
 from mien.training.loop import train
 from mien.training.losses import make_outputs, output_facts
@@ -100,7 +98,7 @@ def test_without_outputs_nothing_changes(tiny_recipe, voted, faces):
     ],
 )
 def test_impossible_outputs_are_refused(text, code, value):
-    from mien.errors import RecipeError
+    from mien.base.errors import RecipeError
 
     with raises(RecipeError, code, value):
         parse_recipe(text, "bad")

@@ -9,11 +9,10 @@ from torch import nn
 from torch.nn import functional
 
 from mien import train as train_and_export
-from mien.errors import RecipeError, RunError, TrainingError
+from mien.base.errors import RecipeError, RunError, TrainingError
+from mien.base.recipe import ModelRecipe, load_recipe
+from mien.base.run_folder import RunFolder
 from mien.models.registry import build_model, complete, completed
-from mien.recipe import ModelRecipe
-from mien.recipe_file import load_recipe
-from mien.run_folder import RunFolder
 from mien.training import checkpoint
 from mien.training.callback import Callback
 from mien.training.loop import recipe_batches, train

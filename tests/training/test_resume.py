@@ -10,10 +10,10 @@ import pytest
 import torch
 from lightning_fabric.plugins.precision import MixedPrecision
 
-from mien.errors import RunError
-from mien.files import write_text
-from mien.recipe_file import dump_recipe
-from mien.run_folder import RunFolder
+from mien.base.errors import RunError
+from mien.base.files import write_text
+from mien.base.recipe import dump_recipe
+from mien.base.run_folder import RunFolder
 from mien.training import checkpoint, device
 from mien.training.loop import train
 from mien.training.plan import plan_training
@@ -25,8 +25,8 @@ import sys
 import torch
 from pathlib import Path
 from mien.data.synthetic import synthetic_faces
-from mien.recipe_file import load_recipe
-from mien.run_folder import RunFolder
+from mien.base.recipe import load_recipe
+from mien.base.run_folder import RunFolder
 from mien.training.callback import Callback
 from mien.training.loop import train
 from mien.training.plan import plan_training

@@ -3,9 +3,9 @@
 import math
 import shutil
 
-from mien.errors import RunError, TrainingError
+from mien.base.errors import RunError, TrainingError
+from mien.base.run_folder import RunFolder
 from mien.pipeline import training_run
-from mien.run_folder import RunFolder
 from mien.training import loop
 from mien.training.callback import Callback
 from mien.training.loop import train

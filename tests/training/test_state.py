@@ -1,8 +1,8 @@
 import torch
 
-from mien.labels import parse_scheme
+from mien.base.labels import parse_scheme
+from mien.base.run_folder import RunFolder
 from mien.models.registry import build_model
-from mien.run_folder import RunFolder
 from mien.training import checkpoint
 from mien.training.loop import train
 from mien.training.losses import make_outputs

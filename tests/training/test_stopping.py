@@ -6,8 +6,8 @@ import signal
 
 import torch
 
-from mien.errors import RunError, TrainingError
-from mien.run_folder import RunFolder
+from mien.base.errors import RunError, TrainingError
+from mien.base.run_folder import RunFolder
 from mien.training import checkpoint, loop
 from mien.training.callback import Callback
 from mien.training.loop import train

@@ -8,8 +8,8 @@ import time
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from mien.errors import RunError
-from mien.run_folder import RunFolder
+from mien.base.errors import RunError
+from mien.base.run_folder import RunFolder
 from mien.training.callback import Callback, Callbacks
 from mien.training.loggers import MLflow, TensorBoard, WeightsAndBiases
 from mien.training.loop import train

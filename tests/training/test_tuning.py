@@ -3,11 +3,10 @@ import pytest
 import torch
 from torch import nn
 
-from mien.errors import RecipeError
+from mien.base.errors import RecipeError
+from mien.base.recipe import ModelRecipe, Recipe, load_recipe, tuned
+from mien.base.run_folder import RunFolder
 from mien.models.registry import MODELS, build_model
-from mien.recipe import ModelRecipe, Recipe
-from mien.recipe_file import load_recipe, tuned
-from mien.run_folder import RunFolder
 from mien.training import checkpoint, loop
 from mien.training.callback import Callback
 from mien.training.loop import train

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch.nn import functional
 
-from mien.errors import DataError
-from mien.preprocess import to_input
-from mien.recipe_file import parse_recipe
-from mien.run_folder import RunFolder
+from mien.base.errors import DataError
+from mien.base.preprocess import to_input
+from mien.base.recipe import parse_recipe
+from mien.base.run_folder import RunFolder
 from mien.training import checkpoint, loop
 from mien.training.batches import Batch
 from mien.training.distillation import Distillation, stored_targets

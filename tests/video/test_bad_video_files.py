@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mien.errors import DataError, MissingExtraError
+from mien.base.errors import DataError, MissingExtraError
 from mien.video import video_file as video_module
 from mien.video.video_file import VideoFile
 from support import raises

@@ -5,10 +5,9 @@ import re
 import numpy as np
 import pytest
 
-from mien.colours import colour_of
+from mien.base.labels import EXPRESSIONS, colour_of
 from mien.faces.face import Box
 from mien.inference.prediction import Prediction
-from mien.labels import EXPRESSIONS
 from mien.video import page as timeline_page
 from mien.video.page import clock, expressions_plot, longest_tracks, timeline_html, tracks_plot, tracks_table
 from mien.video.timeline import Timeline

@@ -7,7 +7,7 @@ import threading
 import numpy as np
 import pytest
 
-from mien.errors import DataError
+from mien.base.errors import DataError
 from mien.faces.face import Box, Face, Margin
 from mien.inference.predictor import load
 from mien.video.run import write_video

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 import mien
-from mien.errors import DataError
+from mien.base.errors import DataError
 from mien.faces.crop import crop_faces
 from mien.faces.face import Box, Face, Margin
 from mien.inference.face_reader import FaceReader

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mien.errors import RunError
+from mien.base.errors import RunError
 from mien.video import writer as writer_module
 from mien.video.video_file import VideoFile
 from mien.video.writer import VideoWriter

@@ -9,8 +9,8 @@ from dataclasses import asdict
 
 import numpy as np
 
+from mien.base.images import open_image
 from mien.faces.network import NetworkDetector
-from mien.images import open_image
 
 faces = NetworkDetector().detect(np.asarray(open_image(sys.argv[1]).convert("RGB")))
 sys.stdout.write(json.dumps([{"box": asdict(face.box), "score": face.score} for face in faces]))

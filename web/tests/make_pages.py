@@ -12,6 +12,7 @@ from mien.api.compare import compare_named
 from mien.api.inputs import read
 from mien.auditing.registry import write_audit
 from mien.auditing.run import audit_faces, find_copies
+from mien.base.labels import EXPRESSIONS
 from mien.data.dataset import Dataset
 from mien.data.synthetic import render_faces
 from mien.evaluation.predictions import Predictions
@@ -19,7 +20,6 @@ from mien.evaluation.results import Estimate
 from mien.evaluation.seed_variance import RepeatedDifference, Spread
 from mien.faces.face import Box
 from mien.inference.prediction import Prediction
-from mien.labels import EXPRESSIONS
 from mien.reporting.comparison import comparison_page
 from mien.runs.page import write_study
 from mien.runs.spec import ComparisonSpec, Study, Variant

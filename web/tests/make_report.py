@@ -10,10 +10,10 @@ import numpy as np
 
 from mien.api.inputs import read
 from mien.api.report import ReportInputs, write_report
+from mien.base.labels import EXPRESSIONS
 from mien.data.dataset import Dataset
 from mien.data.synthetic import render_faces
 from mien.evaluation.predictions import Predictions
-from mien.labels import EXPRESSIONS
 
 labels = np.arange(140) % len(EXPRESSIONS)
 faces = Dataset.from_arrays(render_faces(labels, seed=0), labels, EXPRESSIONS, split=["validation"] * len(labels))

@@ -18,12 +18,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from mien.base.images import open_image
+from mien.base.preprocess import grey_square
 from mien.data.synthetic import render_faces
 from mien.faces.boxes import regions_around
-from mien.images import open_image
 from mien.inference.find_model import find_model
 from mien.inference.predictor import Predictor
-from mien.preprocess import grey_square
 
 MODEL = "fast-int8"
 """The model that ``make web`` puts into the page."""

@@ -20,14 +20,14 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from mien.artifact import open_model
+from mien.base.labels import FERPLUS_CLASSES
+from mien.base.model_file import open_model
+from mien.base.preprocess import to_input
+from mien.base.recipe import parse_recipe
+from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
 from mien.data.synthetic import render_faces, synthetic_faces
 from mien.exporting.to_onnx import export_run
-from mien.labels import FERPLUS_CLASSES
-from mien.preprocess import to_input
-from mien.recipe_file import parse_recipe
-from mien.run_folder import RunFolder
 from mien.serve.built_page import MODEL, page_files
 from mien.training.loop import train
 from mien.training.plan import plan_training

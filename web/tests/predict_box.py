@@ -12,11 +12,11 @@ import sys
 
 import numpy as np
 
-from mien.images import open_image
+from mien.base.images import open_image
+from mien.base.preprocess import grey_square
 from mien.inference.face_reader import FaceReader
 from mien.inference.find_model import find_model
 from mien.inference.predictor import Predictor
-from mien.preprocess import grey_square
 
 MODEL = "fast-int8"
 

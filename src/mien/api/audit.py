@@ -13,12 +13,12 @@ from mien.api.inputs import Data, data_name, read
 from mien.auditing.findings import AuditFindings
 from mien.auditing.registry import audit_tables, audit_values, write_audit
 from mien.auditing.run import audit_faces, find_copies
+from mien.base.errors import RunError, arg
+from mien.base.files import write_text
 from mien.data.clean import Clean, write_clean
 from mien.data.dataset import FINGERPRINT_PX
 from mien.data.read import ReadResult
-from mien.errors import RunError, arg
 from mien.evaluation.predictions import Predictions
-from mien.files import write_text
 from mien.page.terminal import as_html, as_text
 
 

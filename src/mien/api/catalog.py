@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from mien.artifact import read_manifest
+from mien.base.model_file import INT8, Manifest, read_manifest
+from mien.base.recipe import recipe_names
 from mien.inference.find_model import SHIPPED, find_model
-from mien.manifest import INT8, Manifest
-from mien.recipe_file import recipe_names
 
 
 @dataclass(frozen=True)

@@ -12,14 +12,14 @@ import numpy as np
 
 from mien.api.evaluate import EvaluationResult, evaluate
 from mien.api.inputs import Data, Model, read
+from mien.base.errors import DataError, Notice
+from mien.base.run_folder import RunFolder
 from mien.data.dataset import FINGERPRINT_PX
 from mien.data.read import ReadResult
-from mien.errors import DataError, Notice
 from mien.evaluation.paired_tests import shared_samples
 from mien.evaluation.predictions import Predictions
 from mien.pipeline.measured_split import MeasuredSplit
 from mien.reporting.comparison import Comparison, compare_predictions
-from mien.run_folder import RunFolder
 
 
 def compare(

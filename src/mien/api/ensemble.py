@@ -14,18 +14,18 @@ import numpy.typing as npt
 
 from mien.api.export import check_model_file, check_onnx
 from mien.api.inputs import Data, read
-from mien.artifact import attach_manifest, graph_sha256
+from mien.base.errors import ModelError, Notice, RunError, arg
+from mien.base.files import plain, whole_file
+from mien.base.model_file import Manifest, attach_manifest, graph_sha256
+from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
 from mien.data.read import ReadResult
-from mien.errors import ModelError, Notice, RunError, arg
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import Evaluation
 from mien.exporting.ensemble import check_alike, ensemble_manifest, merge_graphs
-from mien.files import plain, whole_file
 from mien.inference.find_model import find_model
 from mien.inference.onnx_classifier import BATCH
 from mien.inference.predictor import Predictor
-from mien.manifest import Manifest
 from mien.pipeline.evaluate import measure_split_threshold
 from mien.pipeline.evaluation_files import headline_values
 from mien.pipeline.measured_split import MeasuredSplit
@@ -36,7 +36,6 @@ from mien.pipeline.split_predictions import (
     unfitted_notice,
     with_model_classes,
 )
-from mien.run_folder import RunFolder
 
 LARGEST_DIFFERENCE = 1e-4
 """Of a probability from the mean of the models' own."""

@@ -14,19 +14,20 @@ import numpy.typing as npt
 
 from mien.api.inputs import Data, Model, data_name, read, run_of
 from mien.api.report import ReportInputs, write_report
+from mien.base.errors import DataError, MienWarning, Notice
+from mien.base.hub import is_fetched
+from mien.base.labels import LabelScheme, parse_scheme
+from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
 from mien.data.read import ReadResult
-from mien.errors import DataError, MienWarning, Notice
 from mien.evaluation.calibration import reliability
 from mien.evaluation.curves import precision_recall_curves, roc_curves
 from mien.evaluation.error_analysis import worst_mistakes
 from mien.evaluation.predictions import Predictions, read_predictions
 from mien.evaluation.results import Estimate, Evaluation
 from mien.evaluation.vote_metrics import VoteEvaluation
-from mien.hub import is_fetched
 from mien.inference.find_model import SHIPPED, find_run
 from mien.inference.predictor import Predictor, load
-from mien.labels import LabelScheme, parse_scheme
 from mien.page.blocks import Column, Table
 from mien.page.charts.curves import precision_recall_chart, reliability_chart, roc_chart
 from mien.page.charts.overview import confusion_chart
@@ -43,7 +44,6 @@ from mien.pipeline.evaluate import (
 )
 from mien.pipeline.measured_split import MeasuredSplit
 from mien.pipeline.split_predictions import other_votes_notice, temperatures_description
-from mien.run_folder import RunFolder
 
 
 @dataclass(frozen=True, eq=False)

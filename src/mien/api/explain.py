@@ -12,13 +12,13 @@ import numpy.typing as npt
 from PIL import Image
 
 from mien.api.inputs import Model, run_of
-from mien.errors import DataError, ModelError, nearest, needs_extra
+from mien.base.errors import DataError, ModelError, nearest, needs_extra
+from mien.base.progress import slices, track
 from mien.explanation.methods import explain as make_maps
 from mien.explanation.methods import find_method
 from mien.explanation.overlay import overlay
 from mien.inference.prediction import Prediction
 from mien.inference.predictor import Predictor, load
-from mien.progress import slices, track
 
 if TYPE_CHECKING:
     from mien.explanation.gradient.torch_model import TorchModel

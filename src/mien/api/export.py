@@ -11,20 +11,20 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.api.inputs import Data, read
-from mien.artifact import attach_manifest, read_manifest
+from mien.base.errors import DataError, RunError, arg, needs_extra
+from mien.base.files import whole_file
+from mien.base.hub import is_hub_address
+from mien.base.model_file import attach_manifest, read_manifest
+from mien.base.preprocess import to_input
+from mien.base.progress import busy
+from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
-from mien.errors import DataError, RunError, arg, needs_extra
 from mien.evaluation.estimates import evaluate_predictions
 from mien.exporting.quantize import to_fp16, to_int8
-from mien.files import whole_file
-from mien.hub import is_hub_address
 from mien.inference.find_model import find_model, find_trained, is_shipped
 from mien.inference.predictor import Predictor
 from mien.pipeline.evaluation_files import headline_values
 from mien.pipeline.split_predictions import predict_split, with_model_classes
-from mien.preprocess import to_input
-from mien.progress import busy
-from mien.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from mien.exporting.to_onnx import Parity

@@ -12,10 +12,10 @@ import numpy.typing as npt
 
 from mien.api.inputs import Data
 from mien.api.train import TrainingJob, find_job, settings_of
-from mien.errors import needs_extra
+from mien.base.errors import needs_extra
+from mien.base.recipe import Recipe
 from mien.page.charts.overview import rate_chart
 from mien.page.charts.svg import Chart
-from mien.recipe import Recipe
 
 STEPS = 100
 """Steps of a range test."""

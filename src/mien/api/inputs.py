@@ -6,12 +6,12 @@ import os
 from pathlib import Path
 from typing import Protocol, TypeAlias, runtime_checkable
 
+from mien.base.errors import DataError
+from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
 from mien.data.read import ReadResult, read_data
-from mien.errors import DataError
 from mien.inference.find_model import find_run_of_model
 from mien.inference.predictor import Predictor
-from mien.run_folder import RunFolder
 
 
 @runtime_checkable

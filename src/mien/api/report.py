@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Literal
 
 from mien.api.inputs import Data, Model, read
+from mien.base.errors import DataError
+from mien.base.run_folder import RunFolder
 from mien.data.dataset import FINGERPRINT_PX
 from mien.data.read import ReadResult
-from mien.errors import DataError
 from mien.evaluation.predictions import Predictions, read_predictions
 from mien.inference.find_model import find_run, find_run_of_model
 from mien.inference.predictor import Predictor, load
@@ -20,7 +21,6 @@ from mien.pipeline.find_files import find_predictions, find_robustness
 from mien.pipeline.measured_split import MeasuredSplit, check_model, holds_test
 from mien.reporting.context import ReportContext
 from mien.reporting.report_page import report_page
-from mien.run_folder import RunFolder
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mien.api.inputs import Data, Model, check_seed, data_name, read
-from mien.errors import DataError
+from mien.base.errors import DataError
 from mien.evaluation.robustness import RobustnessReport, measure_robustness
 from mien.inference.predictor import Predictor, load
 from mien.pipeline.split_predictions import with_model_classes

@@ -7,12 +7,11 @@ import os
 import numpy as np
 
 from mien.api.inputs import Data, check_seed, read
+from mien.base.errors import DataError, needs_extra
+from mien.base.recipe import Recipe, load_recipe
 from mien.data.dataset import FINGERPRINT_PX
-from mien.errors import DataError, needs_extra
 from mien.page.charts.overview import face_sheet
 from mien.page.charts.svg import Chart, shorten
-from mien.recipe import Recipe
-from mien.recipe_file import load_recipe
 
 LONGEST_CAPTION = 12
 """Letters of a class name that fit below a face."""

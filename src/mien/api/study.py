@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from mien.api.inputs import Data, data_name, read
+from mien.base.errors import MienError, Notice, StudyError, arg, needs_extra
+from mien.base.progress import busy
 from mien.data.clean import apply_clean, check_made_for, read_clean
 from mien.data.dataset import Dataset
-from mien.errors import MienError, Notice, StudyError, arg, needs_extra
 from mien.page.rendering import import_page_packages
-from mien.progress import busy
 from mien.runs.page import write_study
 from mien.runs.plan import DataForm, FacesByForm, PlannedRun, StudyCallback, StudyPlan, pending
 from mien.runs.spec import Study, load_study

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mien.api.inputs import Data, data_name, read
-from mien.errors import RunError, arg, needs_extra
+from mien.base.errors import RunError, arg, needs_extra
 from mien.runs.space import Space, load_space
 from mien.runs.sweep_result import SweepResult
 

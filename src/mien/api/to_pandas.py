@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from mien.errors import DataError, needs_extra
+from mien.base.errors import DataError, needs_extra
 from mien.inference.output_files import FACE_COLUMNS, SCORE_COLUMN
 from mien.inference.prediction import Photo, Prediction
 from mien.video.tracker import VideoFrame

@@ -10,18 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mien.api.inputs import Data, data_name, read
+from mien.base.errors import RecipeError, TrainingError, as_arguments, needs_extra
+from mien.base.preprocess import InputSpec
+from mien.base.processes import is_main_process
+from mien.base.progress import busy, is_quiet
+from mien.base.recipe import Change, Recipe, load_recipe, tuned
+from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
-from mien.errors import RecipeError, TrainingError, as_arguments, needs_extra
 from mien.inference.find_model import find_trained
 from mien.inference.tta import check_tta
 from mien.pipeline.soft_labels import find_teachers, with_soft_labels
 from mien.pipeline.training_view import TrainProgress
-from mien.preprocess import InputSpec
-from mien.processes import is_main_process
-from mien.progress import busy, is_quiet
-from mien.recipe import Recipe
-from mien.recipe_file import Change, load_recipe, tuned
-from mien.run_folder import RunFolder
 from mien.training.callback import Callback, Callbacks
 from mien.training.teacher import Teacher
 
@@ -141,7 +140,7 @@ def settings_of(settings: Mapping[str, Any] | None, *, lr: float | None = None, 
 
 
 def check_callback(callback: object) -> None:
-    """Refuse what cannot follow a run, before anything is written. Raises :class:`mien.errors.TrainingError`."""
+    """Refuse what cannot follow a run, before anything is written. Raises :class:`mien.base.errors.TrainingError`."""
     if callback is None or isinstance(callback, Callback):
         return
     found = f"the class {callback.__name__}" if isinstance(callback, type) else type(callback).__name__

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from mien.base.errors import Notice
 from mien.checks.copies import CopyCounts
 from mien.checks.label_errors import LabelIssues
 from mien.checks.outliers import Outliers
 from mien.checks.vote_evidence import Votes
 from mien.data.clean import Change
 from mien.data.dataset import Dataset
-from mien.errors import Notice
 from mien.evaluation.intervals import proportion_among
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import Estimate, SubsetMetrics

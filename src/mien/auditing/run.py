@@ -11,6 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.auditing.findings import AuditFindings, LabelReview, QualityIssue
+from mien.base.errors import DataError, Notice, needs_extra
+from mien.base.preprocess import grey_stack
+from mien.base.progress import busy
+from mien.base.sample_groups import join_groups
 from mien.checks.copies import count_copies, in_conflict, leaked
 from mien.checks.image_quality import (
     FEW_TONES_BELOW,
@@ -29,7 +33,6 @@ from mien.data.clean import BLANK_BELOW
 from mien.data.dataset import SPLITS, Dataset
 from mien.data.image_store import convert
 from mien.data.splits import group_identical
-from mien.errors import DataError, Notice, needs_extra
 from mien.evaluation.estimates import evaluate_subsets
 from mien.evaluation.image_statistics import brightness, contrast, sharpness
 from mien.evaluation.intervals import proportion_among
@@ -37,9 +40,6 @@ from mien.evaluation.predictions import Predictions
 from mien.evaluation.vote_metrics import VoteCeiling, vote_ceiling
 from mien.near_copies.finder import NearCopies, find_near_copies
 from mien.pipeline.measured_split import ALL_SAMPLES, check_fingerprint, match_faces
-from mien.preprocess import grey_stack
-from mien.progress import busy
-from mien.sample_groups import join_groups
 
 
 @dataclass(frozen=True, eq=False)

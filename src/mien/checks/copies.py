@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from mien.base.sample_groups import Groups
 from mien.data.dataset import SPLITS
-from mien.sample_groups import Groups
 
 Mask = npt.NDArray[np.bool_]
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mien.errors import DataError, needs_extra
+from mien.base.errors import DataError, needs_extra
 
 Floats = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]

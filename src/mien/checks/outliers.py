@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mien.errors import needs_extra
+from mien.base.errors import needs_extra
+from mien.base.progress import slices
 from mien.near_copies.descriptor import spectra
 from mien.near_copies.resampling import CHUNK, Floats32, in_chunks
-from mien.progress import slices
 
 TURNED_FROM = 0.25
 """By how much a turned average must fit better than the upright one. Looked at on FER2013: docs/audit.md."""

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mien.base.sample_groups import Groups
 from mien.checks.copies import Mask, in_conflict
 from mien.data.clean import Change, Kind
 from mien.data.dataset import Dataset
-from mien.sample_groups import Groups
 
 OUTVOTED_BY = 2 / 3
 """Fraction of the copies of an image that must agree to outvote the others; and there must be three at least."""

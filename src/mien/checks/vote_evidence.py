@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mien.base.errors import Notice
+from mien.base.labels import NOT_A_FACE_CLASS
 from mien.data.dataset import Dataset
 from mien.data.votes import checked_counts
-from mien.errors import Notice
-from mien.labels import NOT_A_FACE_CLASS
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,6 +11,8 @@ import typer
 from mien.api.audit import AuditResult, check_list_free
 from mien.auditing.registry import audit_tables
 from mien.auditing.run import Copies, audit_faces, check_audit, find_copies, kept_together
+from mien.base.errors import DataError, needs_extra
+from mien.base.recipe import Recipe, load_recipe
 from mien.cli.options import (
     DataArgument,
     JsonOption,
@@ -22,12 +24,9 @@ from mien.cli.output import check_out, notice, page_metadata, show, show_json
 from mien.cli.source import Source, SourceVotesOptions
 from mien.data.clean import Clean, join_changes, read_clean, settled
 from mien.data.dataset import FINGERPRINT_PX, Dataset
-from mien.errors import DataError, needs_extra
 from mien.evaluation.predictions import Predictions, read_predictions
 from mien.page.rendering import import_page_packages
 from mien.pipeline.training_view import TrainProgress
-from mien.recipe import Recipe
-from mien.recipe_file import load_recipe
 
 _FOLDS = "folds"
 

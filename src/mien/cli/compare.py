@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from mien.api.compare import compare_named, keep_shared_samples
+from mien.base.errors import DataError, Notice
 from mien.cli.options import (
     JsonOption,
     OptionalDataOption,
@@ -16,7 +17,6 @@ from mien.cli.options import (
 )
 from mien.cli.output import check_page_out, notice, page_metadata, show, show_json
 from mien.cli.source import SourceOptions, environment_of
-from mien.errors import DataError, Notice
 from mien.evaluation.predictions import read_predictions
 from mien.page.sections import subsets_table
 from mien.page.terminal import rich_table, titled

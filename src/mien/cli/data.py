@@ -10,6 +10,8 @@ import typer
 from rich.table import Table
 
 from mien.api.show import show as draw_sheet
+from mien.base.errors import DataError, needs_extra
+from mien.base.files import check_replaceable
 from mien.cli.commands import new_group
 from mien.cli.option_groups import with_option_groups
 from mien.cli.options import (
@@ -25,9 +27,7 @@ from mien.data.download import download as fetch
 from mien.data.parquet import write_parquet
 from mien.data.read import ReadResult, dataset_info, group_info
 from mien.data.synthetic import synthetic_faces, write_class_folders
-from mien.errors import DataError, needs_extra
 from mien.evaluation.vote_metrics import VoteSummary, summarise_votes
-from mien.files import check_replaceable
 from mien.page.charts.svg import check_chart_name
 
 app: typer.Typer = new_group("Inspect, convert and download data sets.")

@@ -12,11 +12,14 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from mien.base.errors import needs_extra
+from mien.base.progress import is_terminal
+from mien.base.recipe import load_recipe
+from mien.base.run_folder import RunFolder
 from mien.cli.options import JsonOption, QuietOption
 from mien.cli.output import environment, notice, page_metadata, show, show_json
 from mien.data.dataset import Dataset
 from mien.data.synthetic import synthetic_faces
-from mien.errors import needs_extra
 from mien.evaluation.results import Evaluation
 from mien.inference.drawing import share_text
 from mien.inference.predictor import Predictor, load
@@ -26,9 +29,6 @@ from mien.pipeline.evaluation_files import write_evaluation
 from mien.pipeline.measured_split import MeasuredSplit
 from mien.pipeline.split_predictions import predict_split, temperature_description
 from mien.pipeline.training_view import TrainProgress
-from mien.progress import is_terminal
-from mien.recipe_file import load_recipe
-from mien.run_folder import RunFolder
 
 FACES = 10_000
 SHOWN: tuple[str, ...] = ("happy", "surprise", "angry")

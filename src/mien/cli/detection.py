@@ -10,14 +10,14 @@ from typing import Annotated, Any
 
 import typer
 
+from mien.base.errors import MienError
+from mien.base.images import open_image, open_image_header
+from mien.base.preprocess import upright_rgb
 from mien.cli.output import notice
-from mien.errors import MienError
 from mien.faces.crop_or_photo import MAX_SEARCHED, crop_as_photo, may_be_crop, may_be_photo, photo_as_crop
 from mien.faces.face import Detector, limited
 from mien.faces.find import HAAR, NETWORK, VARIABLE, choose, find_detector
-from mien.images import open_image, open_image_header
 from mien.page.wording import counted
-from mien.preprocess import upright_rgb
 
 MinScoreOption = Annotated[
     float | None,

@@ -7,10 +7,10 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from mien.base.errors import DataError, nearest
 from mien.cli.commands import new_group
 from mien.cli.options import JsonOption, QuietOption
 from mien.cli.output import notice, show, show_json
-from mien.errors import DataError, nearest
 from mien.faces.find import choose, find_detector
 from mien.faces.haar import HaarDetector
 from mien.faces.network import NetworkDetector

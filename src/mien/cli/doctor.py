@@ -11,9 +11,9 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from packaging.requirements import Requirement
 from rich.table import Table
 
+from mien.base.errors import MienError
 from mien.cli.options import JsonOption, QuietOption
 from mien.cli.output import show, show_json
-from mien.errors import MienError
 from mien.faces.find import choose, find_detector
 from mien.inference.find_model import SHIPPED
 from mien.inference.predictor import load

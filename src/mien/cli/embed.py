@@ -9,18 +9,18 @@ import numpy as np
 import numpy.typing as npt
 import typer
 
+from mien.base.errors import DataError, RunError
+from mien.base.files import whole_file
+from mien.base.preprocess import InputSpec
+from mien.base.progress import slices, track
 from mien.cli.options import JsonOption, ModelOption, QuietOption
 from mien.cli.output import notice, show_json
 from mien.cli.source import Source, SourceOptions
 from mien.data.folders import holds_class_folders, is_image_name
 from mien.data.shapes import describe_source
-from mien.errors import DataError, RunError
-from mien.files import whole_file
 from mien.inference.image_files import image_files, read_crop
 from mien.inference.onnx_classifier import BATCH
 from mien.inference.predictor import load
-from mien.preprocess import InputSpec
-from mien.progress import slices, track
 
 
 def embed(

@@ -10,6 +10,9 @@ from typing import Annotated
 import typer
 
 from mien.api.evaluate import EvaluationResult, evaluate_file, evaluate_read, run_with_ledger
+from mien.base.errors import DataError
+from mien.base.labels import parse_scheme
+from mien.base.run_folder import RunFolder
 from mien.cli.options import (
     MODEL_HELP,
     TTA_HELP,
@@ -23,14 +26,11 @@ from mien.cli.options import (
 )
 from mien.cli.output import check_out, check_overwrite, notice, page_metadata, show, show_json
 from mien.cli.source import Source, SourceVotesOptions, absolute
-from mien.errors import DataError
 from mien.inference.predictor import Predictor, load
 from mien.inference.tta import check_tta
-from mien.labels import parse_scheme
 from mien.page.terminal import evaluation_text
 from mien.pipeline.evaluate import EvaluateOptions, check_options
 from mien.pipeline.evaluation_files import write_evaluation
-from mien.run_folder import RunFolder
 
 
 def evaluate(

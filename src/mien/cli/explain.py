@@ -12,21 +12,21 @@ from rich.table import Table
 from rich.text import Text
 
 from mien.api.explain import Explainer, Explanation
+from mien.base.errors import DataError
+from mien.base.files import check_replaceable, whole_file, write_bytes
+from mien.base.progress import track
+from mien.base.run_folder import RunFolder
 from mien.cli.detection import DetectionOptions, note_photos_as_crops
 from mien.cli.options import CropsOption, JsonOption, ModelArgument, OutputOption, OverwriteOption, QuietOption
 from mien.cli.output import check_out, notice, show, show_json
-from mien.errors import DataError
 from mien.explanation.methods import METHODS
 from mien.explanation.overlay import map_picture
-from mien.files import check_replaceable, whole_file, write_bytes
 from mien.inference.drawing import share_text
 from mien.inference.find_model import is_shipped
 from mien.inference.image_files import image_files
 from mien.inference.prediction import Prediction
 from mien.inference.predictor import Predictor
 from mien.page.wording import counted
-from mien.progress import track
-from mien.run_folder import RunFolder
 
 Found = tuple[int | None, Prediction]
 """The number of a face in its photo, from 1, as in `mien predict` (None for a face crop), and its prediction."""

@@ -9,11 +9,11 @@ from typing import Annotated
 import typer
 
 from mien.api import export as api
-from mien.artifact import read_manifest
+from mien.base.errors import DataError
+from mien.base.model_file import read_manifest
 from mien.cli.options import DATA_HELP, JsonOption, QuietOption
 from mien.cli.output import notice, show_json
 from mien.cli.source import SourceOptions
-from mien.errors import DataError
 
 
 class Precision(StrEnum):

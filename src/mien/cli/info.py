@@ -7,12 +7,11 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from mien.artifact import read_manifest
+from mien.base.model_file import Manifest, read_manifest
+from mien.base.recipe import dump_recipe, load_recipe, recipe_names
 from mien.cli.options import JsonOption, ModelArgument, QuietOption
 from mien.cli.output import show, show_json
 from mien.inference.find_model import find_model
-from mien.manifest import Manifest
-from mien.recipe_file import dump_recipe, load_recipe, recipe_names
 
 
 def info(

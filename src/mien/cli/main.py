@@ -9,9 +9,9 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from mien.base.errors import MienError, StoppedError, as_options
+from mien.base.processes import process_count
 from mien.cli.commands import CommandGroup
-from mien.errors import MienError, StoppedError, as_options
-from mien.processes import process_count
 from mien.version import __version__
 
 app: typer.Typer = typer.Typer(

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from mien.progress import set_quiet
+from mien.base.progress import set_quiet
 
 DATA_HELP = (
     "Labelled images: fer2013.csv, a CSV of path,label, a folder of class folders, a parquet file, or hf://OWNER/NAME."

@@ -12,10 +12,10 @@ from typing import Any
 
 from rich.console import Console, RenderableType
 
-from mien.errors import DataError, Notice, RunError, as_options, without_password
-from mien.files import check_replaceable
-from mien.progress import is_quiet, is_terminal
-from mien.run_folder import RunFolder
+from mien.base.errors import DataError, Notice, RunError, as_options, without_password
+from mien.base.files import check_replaceable
+from mien.base.progress import is_quiet, is_terminal
+from mien.base.run_folder import RunFolder
 from mien.version import __version__
 
 
@@ -26,7 +26,7 @@ def show(renderable: RenderableType, pipe_width: int = 120) -> None:
 
 
 def notice(words: str, code: str = "") -> None:
-    """Print something beside the result on stderr, unless ``--quiet``; with a code as :class:`mien.errors.Notice`."""
+    """Print something beside the result on stderr, unless ``--quiet``; with a code as :class:`Notice`."""
     if not is_quiet():
         sys.stderr.write(as_options(Notice(words, code=code).line if code else words) + "\n")
 

@@ -11,6 +11,9 @@ from typing import Annotated, Any
 
 import typer
 
+from mien.base.errors import DataError, Notice, without_password
+from mien.base.images import UNREAD_ADVICE, missing_file
+from mien.base.progress import track
 from mien.cli.detection import DetectionOptions, ImagesWithoutFaces, note_photos_as_crops
 from mien.cli.options import (
     ClassesOption,
@@ -26,9 +29,7 @@ from mien.cli.options import (
 )
 from mien.cli.output import notice, show_json
 from mien.cli.predict_view import Tally, show_answers
-from mien.errors import DataError, Notice, without_password
 from mien.faces.find import limit_opencv_threads
-from mien.images import UNREAD_ADVICE, missing_file
 from mien.inference.annotate import Annotator
 from mien.inference.bulk import predict_files, settings_of
 from mien.inference.face_reader import FaceReader
@@ -38,7 +39,6 @@ from mien.inference.parts import PartsJob, finished_counts, open_parts, pending_
 from mien.inference.predictor import load
 from mien.inference.resumable_output import ResumableOutput
 from mien.page.wording import counted
-from mien.progress import track
 
 Answers = Iterator[dict[str, Any]]
 """As :mod:`mien.inference.resumable_output` describes them."""

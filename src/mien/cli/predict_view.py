@@ -8,11 +8,11 @@ from typing import Any
 
 from rich.table import Table
 
+from mien.base.labels import NOT_A_FACE, UNSURE
 from mien.cli.output import show
 from mien.faces.face import Detector
 from mien.inference.drawing import share_text
 from mien.inference.prediction import answer_of
-from mien.labels import NOT_A_FACE, UNSURE
 from mien.page.wording import counted
 
 

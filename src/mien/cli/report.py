@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from mien.api.report import ReportInputs, write_report
+from mien.base.errors import DataError, MienError
 from mien.cli.options import (
     JsonOption,
     OptionalDataOption,
@@ -18,7 +19,6 @@ from mien.cli.options import (
 )
 from mien.cli.output import check_page_out, notice, page_metadata, show_json
 from mien.cli.source import Source, SourceVotesOptions, environment_of
-from mien.errors import DataError, MienError
 from mien.inference.find_model import find_run_of_model
 from mien.inference.predictor import load
 

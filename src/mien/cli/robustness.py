@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from mien.api.robustness import robustness as measure
+from mien.base.errors import RunError
 from mien.cli.options import (
     DataOption,
     JsonOption,
@@ -17,7 +18,6 @@ from mien.cli.options import (
 )
 from mien.cli.output import check_overwrite, notice, show_json
 from mien.cli.source import SourceOptions
-from mien.errors import RunError
 from mien.evaluation.robustness import NAME, write_robustness
 
 

@@ -8,14 +8,14 @@ from typing import Annotated, Any
 
 import typer
 
+from mien.base.errors import needs_extra
+from mien.base.processes import available_cores
+from mien.base.progress import set_quiet
 from mien.cli.detection import DetectionOptions
 from mien.cli.options import ModelOption, ProviderOption, QuietOption
 from mien.cli.output import notice
-from mien.errors import needs_extra
 from mien.faces.find import limit_opencv_threads
 from mien.inference.find_model import find_model
-from mien.processes import available_cores
-from mien.progress import set_quiet
 from mien.serve.limits import Limits
 
 _DEFAULT = Limits()

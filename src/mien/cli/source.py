@@ -7,6 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from mien.base.errors import DataError
+from mien.base.files import file_sha256
+from mien.base.labels import parse_map
 from mien.cli.options import CleanOption, DataOption, GroupOption, MapOption, SkipBadOption, VotesOption
 from mien.cli.output import environment, notice
 from mien.data.clean import Clean, apply_clean, check_made_for, read_clean
@@ -14,10 +17,7 @@ from mien.data.dataset import FINGERPRINT_PX
 from mien.data.read import ReadResult, read_data
 from mien.data.shapes import describe_source
 from mien.data.votes import read_ferplus
-from mien.errors import DataError
-from mien.files import file_sha256
 from mien.inference.predictor import Predictor
-from mien.labels import parse_map
 
 
 @dataclass(frozen=True)

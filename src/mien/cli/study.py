@@ -15,6 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from mien.api.study import StudyJob, prepare_study
+from mien.base.errors import StudyError
+from mien.base.progress import bars_are_shown
 from mien.cli.options import (
     BatchSizeOption,
     Engine,
@@ -28,8 +30,6 @@ from mien.cli.options import (
 )
 from mien.cli.output import check_out, notice, show, show_json
 from mien.cli.source import SourceVotesOptions
-from mien.errors import StudyError
-from mien.progress import bars_are_shown
 from mien.runs.page import duration, study_tables
 from mien.runs.plan import PlannedRun, StudyCallback
 from mien.runs.spec import load_study, study_names

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from mien.base.errors import DataError
 from mien.cli.options import ClassesOption, DryRunOption, FindLrOption, FoldsOption, JsonOption, QuietOption
 from mien.cli.train_folds import train_folds_and_show
 from mien.cli.train_run import TrainOptions, train_and_show
 from mien.cli.train_trial import estimate_and_show, find_lr_and_show
-from mien.errors import DataError
 
 
 def train(

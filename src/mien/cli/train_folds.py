@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 import typer
 
 from mien.api.train import find_job
+from mien.base.errors import DataError, RunError, needs_extra
+from mien.base.files import write_text
+from mien.base.processes import process_count
+from mien.base.run_folder import RunFolder
 from mien.cli.output import check_out, notice, show, show_json
 from mien.cli.train_run import TrainOptions
 from mien.data.splits import near_copy_groups
-from mien.errors import DataError, RunError, needs_extra
 from mien.evaluation.results import BreakDown
-from mien.files import write_text
 from mien.page.terminal import break_down_text, evaluation_text
 from mien.pipeline.training_view import TrainProgress
-from mien.processes import process_count
-from mien.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from mien.runs.folds import CrossValidation

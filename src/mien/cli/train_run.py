@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from mien.api.train import TrainingJob, find_training
+from mien.base.processes import is_main_process
 from mien.cli.options import (
     Device,
     DeviceOption,
@@ -27,7 +28,6 @@ from mien.cli.source import Source
 from mien.page.terminal import evaluation_text
 from mien.page.wording import counted, kept_epoch_text
 from mien.pipeline.training_view import TrainProgress
-from mien.processes import is_main_process
 from mien.training.callback import Callbacks
 from mien.training.loggers import check_logger, make_logger
 

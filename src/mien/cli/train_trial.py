@@ -10,11 +10,11 @@ from rich.table import Table
 
 from mien.api.find_lr import STEPS, search_lr
 from mien.api.train import find_job
+from mien.base.errors import DataError, MissingExtraError
+from mien.base.processes import process_count
 from mien.cli.output import notice, show, show_json
 from mien.cli.train_run import TrainOptions, find_options, warn
-from mien.errors import DataError, MissingExtraError
 from mien.pipeline.training_view import duration_text
-from mien.processes import process_count
 
 
 def estimate_and_show(options: TrainOptions, changes: Sequence[str], *, json: bool) -> None:

@@ -7,8 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from mien.errors import sentence
-from mien.value_rules import rule_of
+from mien.base.errors import rule_of, sentence
 
 
 def usage_text(error: Any) -> str:

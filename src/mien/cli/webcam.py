@@ -8,12 +8,12 @@ from typing import Annotated
 
 import typer
 
+from mien.base.errors import needs_extra
+from mien.base.processes import available_cores
 from mien.cli.options import ModelOption, QuietOption
 from mien.cli.output import notice
-from mien.errors import needs_extra
 from mien.faces.find import find_detector
 from mien.inference.find_model import find_model
-from mien.processes import available_cores
 from mien.serve.built_page import PAGE_MODEL, built_page
 from mien.serve.limits import Limits
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mien.base.errors import DataError, MienWarning
 from mien.compat.images import SEVEN, default_predictor, to_rgb, warn_ignored
-from mien.errors import DataError, MienWarning
 from mien.faces.face import Box, Face
 from mien.inference.face_reader import FaceReader
 

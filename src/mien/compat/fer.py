@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mien.base.errors import needs_extra
 from mien.compat.images import SEVEN, default_predictor, to_rgb, warn_ignored
-from mien.errors import needs_extra
 from mien.inference.face_reader import FaceReader
 from mien.video.video_file import VideoFile
 

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.errors import DataError, MienWarning
-from mien.images import open_image_source
+from mien.base.errors import DataError, MienWarning
+from mien.base.images import open_image_source
+from mien.base.labels import EXPRESSIONS
+from mien.base.preprocess import from_opencv, upright_rgb
 from mien.inference.face_reader import FaceReader
 from mien.inference.predictor import Predictor, load
-from mien.labels import EXPRESSIONS
-from mien.preprocess import from_opencv, upright_rgb
 
 
 @cache

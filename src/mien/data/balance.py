@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mien.base.errors import DataError, arg
+from mien.base.recipe import BalanceRecipe
 from mien.data.dataset import Dataset
 from mien.data.image_store import join
 from mien.data.votes import FERPLUS_COLUMN, vote_probabilities
 from mien.data.warp import Warps, warp
-from mien.errors import DataError, arg
-from mien.recipe import BalanceRecipe
 
 WARP_DEGREES, WARP_SCALE, WARP_SHIFT = 15.0, 0.1, 0.08
 """How far a warped copy is turned, scaled and shifted (as a share of the side) at most, either way."""

@@ -25,8 +25,8 @@ from typing import Any
 
 import numpy as np
 
+from mien.base.files import cache_folder
 from mien.data.dataset import Dataset
-from mien.files import cache_folder
 
 KEPT_ENTRIES = 20
 """The most recently used entries stay, the others go."""

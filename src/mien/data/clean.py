@@ -20,12 +20,11 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError
 
+from mien.base.errors import DataError, arg, fault_text, nearest
+from mien.base.files import write_text
+from mien.base.spec_file import dump_toml, parse_toml
 from mien.data.dataset import Dataset
 from mien.data.splits import group_identical
-from mien.errors import DataError, arg, nearest
-from mien.files import write_text
-from mien.spec_file import dump_toml, parse_toml
-from mien.value_rules import fault_text
 from mien.version import __version__
 
 DOUBT = "doubt"
@@ -93,7 +92,7 @@ class Clean:
 
 
 def write_clean(path: str | os.PathLike[str], clean: Clean) -> None:
-    """Write the list as TOML, whole or not at all. Raises :class:`mien.errors.RunError`."""
+    """Write the list as TOML, whole or not at all. Raises :class:`mien.base.errors.RunError`."""
     lines = [
         _HEAD.format(version=__version__, name=Path(path).name),
         dump_toml({"version": _VERSION, "data_fingerprint": clean.data_fingerprint}).strip(),

@@ -12,6 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mien.base.errors import DataError, MienWarning, nearest
+from mien.base.labels import LabelScheme, order_classes
+from mien.base.preprocess import face_square
+from mien.base.progress import slices
 from mien.data.decode import only_grey
 from mien.data.face_table import FINGERPRINT_PX as FINGERPRINT_PX
 from mien.data.face_table import ClassNames, check_form
@@ -19,10 +23,6 @@ from mien.data.groups import GROUP_COLUMN, check_groups
 from mien.data.image_store import take
 from mien.data.splits import canonical_split, settle_splits
 from mien.data.votes import FERPLUS_COLUMN, usable_vote_classes
-from mien.errors import DataError, MienWarning, nearest
-from mien.labels import LabelScheme, order_classes
-from mien.preprocess import face_square
-from mien.progress import slices
 
 SPLITS = ("train", "validation", "test")
 """FER2013's Training, PublicTest and PrivateTest are ``train``, ``validation`` and ``test``."""

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from mien.base.errors import DataError, arg
+from mien.base.images import open_image
+from mien.base.preprocess import face_shape, face_square, upright_rgb
+from mien.base.processes import available_cores, ordered_map
+from mien.base.progress import track
 from mien.data.face_table import ReadOptions
 from mien.data.image_store import ImageWriter
-from mien.errors import DataError, arg
-from mien.images import open_image
-from mien.preprocess import face_shape, face_square, upright_rgb
-from mien.processes import available_cores, ordered_map
-from mien.progress import track
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mien.errors import DataError, nearest, needs_extra
+from mien.base.errors import DataError, nearest, needs_extra
 
 DATASETS = {"fer2013": "msambare/fer2013", "fer2013-csv": "deadskull7/fer2013"}
 """Kaggle's handles, class folders and the CSV, by the name that ``mien data download`` takes."""

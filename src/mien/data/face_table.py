@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mien.base.errors import DataError, Notice, arg, nearest
+from mien.base.labels import EXPRESSIONS, canonical_class, composed, order_classes
 from mien.data.splits import canonical_split
-from mien.errors import DataError, Notice, arg, nearest
-from mien.labels import EXPRESSIONS, canonical_class, composed, order_classes
 
 LABEL_HEADERS = ("label", "emotion", "class", "expression")
 SPLIT_HEADERS = ("split", "usage", "set")

@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from mien.base.errors import DataError, Notice, arg
+from mien.base.files import plain
+from mien.base.images import IMAGE_SUFFIXES, is_system_folder
+from mien.base.labels import EXPRESSIONS, canonical_class
 from mien.data.decode import decode_images
 from mien.data.face_table import ClassNames, FaceTable, ReadOptions, index_classes
 from mien.data.splits import OFFICIAL_ORIGIN, canonical_split, is_official
-from mien.errors import DataError, Notice, arg
-from mien.files import plain
-from mien.images import IMAGE_SUFFIXES, is_system_folder
-from mien.labels import EXPRESSIONS, canonical_class
 
 # msambare/fer2013 calls its files Training_3908.jpg, PublicTest_4.jpg, PrivateTest_77.jpg.
 _OFFICIAL_NAME = re.compile(r"(Training|PublicTest|PrivateTest)_\d+\.")

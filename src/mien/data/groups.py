@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.errors import DataError, arg, nearest
-from mien.labels import composed
+from mien.base.errors import DataError, arg, nearest
+from mien.base.labels import composed
 
 GROUP_COLUMN = "group"
 """The column that holds what a pattern found, or the groups of arrays."""

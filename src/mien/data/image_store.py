@@ -18,9 +18,9 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.errors import DataError
-from mien.files import cache_folder
-from mien.progress import slices
+from mien.base.errors import DataError
+from mien.base.files import cache_folder
+from mien.base.progress import slices
 
 LARGE_BYTES = 1 << 28
 """From here on images go into a mapped file. FER2013 has a third of that."""

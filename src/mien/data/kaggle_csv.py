@@ -12,6 +12,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from mien.base.errors import DataError
+from mien.base.preprocess import grey_square
+from mien.base.progress import track
 from mien.data.decode import only_grey
 from mien.data.face_table import (
     ClassNames,
@@ -27,9 +30,6 @@ from mien.data.face_table import (
 from mien.data.image_store import ImageWriter
 from mien.data.splits import OFFICIAL_ORIGIN, is_official
 from mien.data.votes import gather_votes
-from mien.errors import DataError
-from mien.preprocess import grey_square
-from mien.progress import track
 
 _DAMAGED = "The file is damaged; download it again."
 _PIXELS = "pixels must be whole numbers, 0..255, with spaces between them"

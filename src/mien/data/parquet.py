@@ -16,6 +16,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from mien.base.errors import DataError, arg, needs_extra
+from mien.base.files import whole_file
+from mien.base.progress import track
 from mien.data.dataset import Dataset
 from mien.data.decode import decode_images
 from mien.data.face_table import (
@@ -33,9 +36,6 @@ from mien.data.face_table import (
 )
 from mien.data.splits import OFFICIAL_ORIGIN, canonical_split, is_official
 from mien.data.votes import FERPLUS_COLUMN, ferplus_votes, gather_votes, vote_columns
-from mien.errors import DataError, arg, needs_extra
-from mien.files import whole_file
-from mien.progress import track
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mien.base.errors import DataError
 from mien.data.decode import decode_images
 from mien.data.face_table import (
     ClassNames,
@@ -24,7 +25,6 @@ from mien.data.face_table import (
 from mien.data.folders import holds_class_folders
 from mien.data.splits import OFFICIAL_ORIGIN, is_official
 from mien.data.votes import gather_votes
-from mien.errors import DataError
 
 
 def referenced_files(path: Path) -> Iterator[Path]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from mien.base.errors import DataError, Notice
 from mien.data import cache as face_cache
 from mien.data.dataset import SPLITS, Dataset
 from mien.data.face_table import FaceTable, ReadOptions, check_form
@@ -20,7 +21,6 @@ from mien.data.image_store import is_mapped
 from mien.data.shapes import DataShape, detect_shape, unreadable
 from mien.data.splits import settle_splits
 from mien.data.votes import with_votes
-from mien.errors import DataError, Notice
 
 READER_VERSION = 14
 """Counts up when the same files would be read differently: older cache entries are then not found."""
@@ -98,7 +98,7 @@ def read_data(
             or an address on the Hugging Face hub, ``hf://OWNER/NAME[@REVISION][/FILE]``.
         size_px: side of the squares, 8..1024 pixels.
         channels: 1 makes them grey, 3 RGB, which the images must be.
-        class_map: names as they stand in the data -> names to use; see :func:`mien.labels.parse_map`.
+        class_map: names as they stand in the data -> names to use; see :func:`mien.base.labels.parse_map`.
         skip_bad: leave out and list images that cannot be decoded, instead of raising.
         cache: look in the user's cache folder first, and keep what was read there.
         votes: FER+'s ``fer2013new.csv``, whose votes are added to FER2013; see :func:`mien.data.votes.with_votes`.

@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from mien.base.errors import DataError
+from mien.base.hub import fetched
 from mien.data.face_table import FaceTable, ReadOptions, read_header
 from mien.data.folders import holds_class_folders, is_image_name, read_folders, subfolders, tree_state
 from mien.data.kaggle_csv import read_kaggle_csv
 from mien.data.parquet import named_images, parquet_files, read_parquet
 from mien.data.path_csv import read_path_csv, referenced_files
-from mien.errors import DataError
-from mien.hub import fetched
 
 _ARCHIVES = (".zip", ".gz", ".tgz", ".tar", ".7z", ".rar", ".bz2", ".xz")
 _CSV_SUFFIXES = (".csv", ".tsv", ".txt")

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mien.base.errors import DataError, RunError, arg
+from mien.base.files import cache_folder, whole_file
+from mien.base.preprocess import grey_square
 from mien.data.image_store import convert, take
-from mien.errors import DataError, RunError, arg
-from mien.files import cache_folder, whole_file
 from mien.near_copies.finder import find_near_copies
-from mien.preprocess import grey_square
 
 VALIDATION_SHARE = 0.15
 CUT_SEED = 0

@@ -21,12 +21,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from mien.base.errors import DataError
+from mien.base.labels import EXPRESSIONS
+from mien.base.preprocess import face_shape
+from mien.base.progress import track
 from mien.data.dataset import SPLITS, Dataset
 from mien.data.synthetic_drawing import NOISE_BANK, SIZE_PX, draw_faces, draw_traits
-from mien.errors import DataError
-from mien.labels import EXPRESSIONS
-from mien.preprocess import face_shape
-from mien.progress import track
 
 _FER2013_TRAINING_COUNTS = (3995, 436, 4097, 7215, 4830, 3171, 4965)
 EXPRESSION_PROPORTIONS: tuple[float, ...] = tuple(n / sum(_FER2013_TRAINING_COUNTS) for n in _FER2013_TRAINING_COUNTS)
@@ -61,7 +61,7 @@ def render_faces(
     """Draw one face for each label.
 
     Args:
-        labels: int (N,), 0..6 in the order of :data:`mien.labels.EXPRESSIONS`.
+        labels: int (N,), 0..6 in the order of :data:`mien.base.labels.EXPRESSIONS`.
         seed: 0 or more. Face i depends on the seed, i, ``labels[i]``, the size and the channels alone.
         size_px: S, 16..448.
         channels: 1 draws in grey, 3 in colour.
@@ -102,7 +102,7 @@ def draw_labels(count: int, seed: int) -> npt.NDArray[np.int64]:
         seed: 0 or more; decides the order only.
 
     Returns:
-        int64 (count,), 0..6 in the order of :data:`mien.labels.EXPRESSIONS`.
+        int64 (count,), 0..6 in the order of :data:`mien.base.labels.EXPRESSIONS`.
 
     Raises:
         DataError: ``count`` is below 7 or ``seed`` negative.

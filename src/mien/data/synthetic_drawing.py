@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.labels import EXPRESSIONS
+from mien.base.labels import EXPRESSIONS
 
 SIZE_PX = 48
 NOISE_BANK = 1 << 18

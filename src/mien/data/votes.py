@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from mien.base.errors import DataError, arg
+from mien.base.labels import FERPLUS_CLASSES, canonical_class
 from mien.data.splits import canonical_split
-from mien.errors import DataError, arg
-from mien.labels import FERPLUS_CLASSES, canonical_class
 
 if TYPE_CHECKING:
     from mien.data.dataset import Dataset

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mien.progress import track
+from mien.base.progress import track
 
 _CHUNK = 256
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mien.base.sample_groups import Groups
 from mien.evaluation.calibration import equal_mass_bins
 from mien.evaluation.intervals import proportion_among
 from mien.evaluation.metrics import Floats
 from mien.evaluation.results import Estimate, JsonResult
-from mien.sample_groups import Groups
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from mien.base.labels import UNSURE
 from mien.evaluation.ferplus import majority
 from mien.evaluation.intervals import bootstrap_means, percentile_interval, proportion_among
 from mien.evaluation.metrics import CALIBRATION_BINS, Floats, divide, equal_width_bins
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import Estimate, JsonResult
-from mien.labels import UNSURE
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mien.base.sample_groups import Groups, join_groups
 from mien.evaluation.intervals import bootstrap_means, check_resamples, percentile_interval, proportion_among
 from mien.evaluation.metrics import (
     CALIBRATION_BINS,
@@ -22,7 +23,6 @@ from mien.evaluation.metrics import (
 )
 from mien.evaluation.results import Estimate, JsonResult, fields_to_dict
 from mien.evaluation.temperature import cross_fit_temperature, fit_temperature
-from mien.sample_groups import Groups, join_groups
 
 Bins = npt.NDArray[np.int64]
 

@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from mien.base.progress import slices
 from mien.data.warp import sample_bilinear
-from mien.progress import slices
 
 Images = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.floating[Any]]

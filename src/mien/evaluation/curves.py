@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from mien.base.sample_groups import Groups
 from mien.evaluation.intervals import check_resamples, percentile_interval, resampled_weight_chunks
 from mien.evaluation.metrics import Floats, Labels, divide
 from mien.evaluation.results import LEVEL, Estimate, JsonResult
-from mien.sample_groups import Groups
 
 MOST_POINTS = 200
 """Points of a curve that is to be drawn: more cannot be seen, and swell a page."""

@@ -1,7 +1,7 @@
 """Error analysis: which classes are confused with which, example samples, and what merging classes changes.
 
-Merged probabilities are sums, as in :class:`mien.labels.LabelScheme`. A scheme that is chosen and measured on the same
-samples looks too good: choose it on validation.
+Merged probabilities are sums, as in :class:`mien.base.labels.LabelScheme`. A scheme that is chosen and measured on the
+same samples looks too good: choose it on validation.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mien.errors import Notice, arg, needs_extra
+from mien.base.errors import Notice, arg, needs_extra
+from mien.base.labels import LabelScheme
+from mien.base.sample_groups import Groups
 from mien.evaluation import metrics
 from mien.evaluation.intervals import (
     bootstrap_means,
@@ -23,8 +25,6 @@ from mien.evaluation.intervals import (
 )
 from mien.evaluation.metrics import Floats, Labels
 from mien.evaluation.results import Estimate, Evaluation, JsonResult
-from mien.labels import LabelScheme
-from mien.sample_groups import Groups
 
 ONE_ANSWER = 0.95
 """Share of the answers from which one class counts as the only one."""
@@ -332,8 +332,8 @@ def merged_schemes(labels: Labels, probabilities: Floats, groups: Groups | None 
 def scheme_of(groups: ClassGroups, classes: Sequence[str]) -> LabelScheme:
     """A label scheme with these groups, each named by its classes, e.g. ``"angry+sad"``.
 
-    Its own name is the text that :func:`mien.labels.parse_scheme` reads, so that one can train with it; not where a
-    class's name holds one of its signs.
+    Its own name is the text that :func:`mien.base.labels.parse_scheme` reads, so that one can train with it; not where
+    a class's name holds one of its signs.
     """
     named = {"+".join(classes[index] for index in group): tuple(classes[index] for index in group) for group in groups}
     return LabelScheme(",".join(f"{name}={name}" for name in named), named)

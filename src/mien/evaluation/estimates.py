@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.errors import DataError
+from mien.base.errors import DataError
 from mien.evaluation import metrics
 from mien.evaluation.intervals import check_resamples, percentile_interval
 from mien.evaluation.named_metrics import resample

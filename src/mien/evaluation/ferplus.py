@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.labels import NO_EXPRESSION
+from mien.base.labels import NO_EXPRESSION
 
 Floats = npt.NDArray[np.float64]
 
@@ -32,7 +32,7 @@ def majority(votes: npt.NDArray[Any], classes: Sequence[str]) -> npt.NDArray[np.
     Args:
         votes: (N, V), the number of votes for each class, at least 0. A row with a fraction, or with a sum of 1, holds
             shares of annotators (or one vote): step 1 drops nothing of it.
-        classes: V class names; see :data:`mien.labels.NO_EXPRESSION`.
+        classes: V class names; see :data:`mien.base.labels.NO_EXPRESSION`.
 
     Returns:
         int64 (N,): index of the majority class, -1 where the protocol leaves the image out, and without votes.

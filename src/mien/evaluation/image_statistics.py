@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mien.base.preprocess import grey_stack
+from mien.base.progress import slices
 from mien.evaluation.metrics import Floats, divide
-from mien.preprocess import grey_stack
-from mien.progress import slices
 
 _CHUNK_PIXELS = 1_000_000
 """Pixels in hand at a time: the images may be a memory map larger than memory."""

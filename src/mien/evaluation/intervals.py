@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.errors import DataError
+from mien.base.errors import DataError
+from mien.base.sample_groups import Groups
 from mien.evaluation.metrics import Floats, divide
 from mien.evaluation.results import LEVEL, Estimate
-from mien.sample_groups import Groups
 
 _CHUNK_CELLS = 2_000_000
 """Weights held at a time: 16 MB."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mien.errors import DataError, nearest
+from mien.base.errors import DataError, nearest
 from mien.evaluation import metrics
 from mien.evaluation.ferplus import majority, majority_predictions
 from mien.evaluation.intervals import check_resamples, resampled_weight_chunks

@@ -10,11 +10,11 @@ from functools import reduce
 import numpy as np
 import numpy.typing as npt
 
-from mien.errors import DataError, arg
+from mien.base.errors import DataError, arg
+from mien.base.sample_groups import Groups
 from mien.evaluation.metrics import Floats
 from mien.evaluation.predictions import Predictions, VotePredictions
 from mien.evaluation.results import Estimate, JsonResult
-from mien.sample_groups import Groups
 
 EXACT_BELOW = 25
 """With fewer discordant samples (groups) McNemar's test is exact; from here on it uses the chi-square approximation."""

@@ -14,10 +14,10 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
+from mien.base.errors import DataError
+from mien.base.files import whole_file
+from mien.base.labels import LabelScheme
 from mien.data.votes import vote_probabilities
-from mien.errors import DataError
-from mien.files import whole_file
-from mien.labels import LabelScheme
 
 SUM_TOLERANCE = 1e-3
 """Largest distance of a sample's probability sum from 1. float16 needs this much."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.errors import Notice
+from mien.base.errors import Notice
 
 if TYPE_CHECKING:
     from mien.evaluation.answers import AnswerEvaluation

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.errors import DataError
+from mien.base.errors import DataError
+from mien.base.files import write_text
+from mien.base.progress import track
+from mien.base.sample_groups import Groups
 from mien.evaluation.corruptions import CORRUPTIONS, STRENGTHS, corrupt_in_parts
 from mien.evaluation.intervals import bootstrap_mean
 from mien.evaluation.results import Estimate
-from mien.files import write_text
-from mien.progress import track
-from mien.sample_groups import Groups
 
 Predict = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float64]]
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mien.errors import DataError, needs_extra
+from mien.base.errors import DataError, needs_extra
 from mien.evaluation.intervals import percentile_interval
 from mien.evaluation.metrics import Floats
 from mien.evaluation.named_metrics import Resampled

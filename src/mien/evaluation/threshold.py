@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from mien.base.labels import check_threshold, positive_class
 from mien.evaluation import metrics
 from mien.evaluation.curves import RocCurve, roc_curves, roc_points
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import fields_to_dict
-from mien.labels import check_threshold, positive_class
 
 DEFAULT_THRESHOLD = 0.5
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mien.base.labels import NO_EXPRESSION
 from mien.data.dataset import Dataset
 from mien.data.votes import FERPLUS_COLUMN, check_votes, vote_probabilities
 from mien.evaluation.calibration import Reliability
@@ -26,7 +27,6 @@ from mien.evaluation.intervals import bootstrap_mean, bootstrap_means, percentil
 from mien.evaluation.metrics import CALIBRATION_BINS, divide, equal_width_bins
 from mien.evaluation.predictions import Predictions, VotePredictions
 from mien.evaluation.results import Estimate, Evaluation, JsonResult, SubsetMetrics
-from mien.labels import NO_EXPRESSION
 
 BASELINE = "label (baseline)"
 """Name of the output that learned from labels, where it is measured by votes."""

@@ -19,11 +19,11 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from mien.base.progress import slices
 from mien.evaluation.corruptions import gaussian_blur
 from mien.evaluation.intervals import bootstrap_mean
 from mien.evaluation.results import Estimate, JsonResult
 from mien.explanation.occlusion import Predict
-from mien.progress import slices
 
 Floats = npt.NDArray[np.float64]
 _BATCH_FACES = 16

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.errors import DataError, nearest, needs_extra
+from mien.base.errors import DataError, nearest, needs_extra
 from mien.explanation.occlusion import Predict
 
 
@@ -55,7 +55,7 @@ METHODS: dict[str, Method] = {
 
 
 def find_method(name: str) -> Method:
-    """The method of a name. Raises :class:`mien.errors.DataError`."""
+    """The method of a name. Raises :class:`mien.base.errors.DataError`."""
     if name not in METHODS:
         raise DataError(f"There is no method '{name}'." + nearest(name, METHODS), code="method-unknown")
     return METHODS[name]

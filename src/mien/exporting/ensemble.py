@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from mien.errors import ModelError
-from mien.labels import parse_scheme
-from mien.manifest import INT8, Manifest, ModelOutput
+from mien.base.errors import ModelError
+from mien.base.labels import parse_scheme
+from mien.base.model_file import INT8, Manifest, ModelOutput
 from mien.version import __version__
 
 LEAST_PROBABILITY = 1e-30

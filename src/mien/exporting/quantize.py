@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.artifact import stay_offline
-from mien.errors import ModelError
-from mien.progress import slices
+from mien.base.errors import ModelError
+from mien.base.model_file import stay_offline
+from mien.base.progress import slices
 
 BATCH = 64
 

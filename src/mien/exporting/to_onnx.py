@@ -15,19 +15,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mien.artifact import attach_manifest, open_model, read_manifest
+from mien.base.errors import ModelError
+from mien.base.files import whole_file
+from mien.base.labels import EXPRESSIONS
+from mien.base.model_file import Manifest, OutputManifest, attach_manifest, open_model, read_manifest
+from mien.base.preprocess import face_square, to_input
+from mien.base.recipe import Recipe
+from mien.base.run_folder import RunFolder
 from mien.data.synthetic import draw_labels, render_faces
-from mien.errors import ModelError
-from mien.files import whole_file
-from mien.labels import EXPRESSIONS
-from mien.manifest import Manifest, OutputManifest
 from mien.models.fuse import fuse_for_inference
 from mien.models.network import Network
 from mien.models.own import OwnNetwork
 from mien.models.registry import build_model
-from mien.preprocess import face_square, to_input
-from mien.recipe import Recipe
-from mien.run_folder import RunFolder
 from mien.training import checkpoint
 from mien.version import __version__
 

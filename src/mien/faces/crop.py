@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from mien.base.preprocess import face_shape, face_square
 from mien.faces.face import Box, Margin
-from mien.preprocess import face_shape, face_square
 
 WHITE_SHARE = 0.995
 """The brightest pixels are the rest."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mien.errors import Notice
+from mien.base.errors import Notice
 from mien.faces.crop import CROP_PX
 from mien.faces.face import Face
 

@@ -8,15 +8,15 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mien.base.images import open_image_source
+from mien.base.preprocess import upright_rgb
 from mien.faces.face import Detector, Face
 from mien.faces.haar import HaarDetector
 from mien.faces.network import NetworkDetector, network_files
 from mien.faces.yunet import YuNetDetector, cached_yunet
-from mien.images import open_image_source
-from mien.preprocess import upright_rgb
 
 if TYPE_CHECKING:
-    from mien.images import ImageSource
+    from mien.base.images import ImageSource
 
 VARIABLE = "MIEN_DETECTOR"
 """Environment variable: the path of a YuNet file, :data:`NETWORK` or :data:`HAAR`."""

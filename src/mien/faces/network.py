@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.artifact import stay_offline
-from mien.errors import ModelError
+from mien.base.errors import ModelError
+from mien.base.model_file import stay_offline
 from mien.faces.boxes import Boxes, Region, merge_agreeing, regions_around, suppress_overlaps
 from mien.faces.crop import brightened
 from mien.faces.face import Box, Face, Margin, largest_first

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.errors import DataError, ModelError
+from mien.base.errors import DataError, ModelError
+from mien.base.files import cache_folder, write_bytes
+from mien.base.progress import track
 from mien.faces.face import Box, Face, Margin, largest_first
-from mien.files import cache_folder, write_bytes
-from mien.progress import track
 
 MIN_SCORE = 0.6
 """Measured (docs/lab-notebook.md): OpenCV's default, 0.9, misses many faces; 0.6 adds few false ones."""

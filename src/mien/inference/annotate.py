@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mien.errors import DataError
-from mien.files import whole_file
-from mien.images import open_image_header
+from mien.base.errors import DataError
+from mien.base.files import whole_file
+from mien.base.images import open_image_header
 from mien.inference.drawing import draw_photo
 from mien.inference.prediction import Prediction
 

@@ -8,7 +8,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from mien.errors import DataError, arg, without_password
+from mien.base.errors import DataError, arg, without_password
+from mien.base.processes import ordered_map
 from mien.faces.face import Detector, LimitedDetector
 from mien.faces.find import choose
 from mien.inference.annotate import Annotator
@@ -17,7 +18,6 @@ from mien.inference.find_model import find_model
 from mien.inference.image_files import is_address
 from mien.inference.onnx_classifier import BATCH
 from mien.inference.predictor import read_images
-from mien.processes import ordered_map
 from mien.version import __version__
 
 

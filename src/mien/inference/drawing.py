@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from mien.colours import class_colours
+from mien.base.labels import class_colours
 from mien.faces.face import Box
 
 if TYPE_CHECKING:

@@ -19,12 +19,12 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from mien.base.labels import check_threshold, parse_scheme
 from mien.faces.crop import brightened, crop_faces
 from mien.faces.face import Box, Detector, Face
 from mien.faces.find import find_detector
 from mien.inference.onnx_classifier import OnnxClassifier
 from mien.inference.prediction import AGREEMENT, Prediction, possible_answers, prediction_fields
-from mien.labels import check_threshold, parse_scheme
 
 
 class FaceReader:
@@ -36,7 +36,7 @@ class FaceReader:
         classes: a label scheme that merges the model's classes, such as ``"binary"`` or
             ``"good=happy+surprise,bad=sad"``. None keeps the model's classes.
         threshold: probability from which the positive one of two classes is predicted, 0..1. None predicts the class
-            of highest probability. See :func:`mien.labels.positive_class`.
+            of highest probability. See :func:`mien.base.labels.positive_class`.
 
     Attributes:
         classifier: as given.
@@ -81,7 +81,7 @@ class FaceReader:
 
     @cached_property
     def detector(self) -> Detector:
-        """The detector in use. Raises :class:`mien.errors.ModelError` where it cannot be loaded."""
+        """The detector in use. Raises :class:`mien.base.errors.ModelError` where it cannot be loaded."""
         return find_detector(self._given_detector)
 
     def read(
@@ -90,7 +90,7 @@ class FaceReader:
         """Predict the expression of each face in an image.
 
         Args:
-            rgb: the upright image, uint8 (H, W, 3), as :func:`mien.preprocess.upright_rgb` makes it.
+            rgb: the upright image, uint8 (H, W, 3), as :func:`mien.base.preprocess.upright_rgb` makes it.
             faces: faces that are known already; detected by default.
             source: name of the image, for :attr:`Prediction.source`.
 

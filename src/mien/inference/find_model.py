@@ -8,11 +8,11 @@ from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
 
-from mien.errors import ModelError
-from mien.hub import fetch, is_hub_address, parse_address
-from mien.images import IMAGE_SUFFIXES
-from mien.manifest import INT8
-from mien.run_folder import RunFolder
+from mien.base.errors import ModelError
+from mien.base.hub import fetch, is_hub_address, parse_address
+from mien.base.images import IMAGE_SUFFIXES
+from mien.base.model_file import INT8
+from mien.base.run_folder import RunFolder
 
 SHIPPED: tuple[str, ...] = ("default", "fast", "best")
 """Models that come with the package, each a run folder in ``mien/shipped``."""
@@ -36,7 +36,7 @@ def find_run(name: str | os.PathLike[str]) -> RunFolder:
     """The run folder of a shipped model's name, or of a path; no file is opened. An address on the hub is fetched.
 
     Raises:
-        MienError: as :func:`mien.hub.fetch`.
+        MienError: as :func:`mien.base.hub.fetch`.
         ModelError: a repository without a model of mien (``hub-not-mien``).
     """
     shipped = is_shipped(name)

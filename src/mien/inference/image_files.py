@@ -17,16 +17,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.errors import DataError, needs_extra, without_password
-from mien.images import IMAGE_SUFFIXES, UNREAD_ADVICE, UNREAD_SUFFIXES, is_system_folder, missing_file, open_image
-from mien.preprocess import InputSpec, face_square
+from mien.base.errors import DataError, needs_extra, without_password
+from mien.base.images import IMAGE_SUFFIXES, UNREAD_ADVICE, UNREAD_SUFFIXES, is_system_folder, missing_file, open_image
+from mien.base.preprocess import InputSpec, face_square
 
 
 def read_crop(file: Path, spec: InputSpec) -> npt.NDArray[np.uint8]:
-    """Read an image file that is a face crop: its :func:`mien.preprocess.face_square` for a model's input, uint8.
+    """Read an image file that is a face crop: its :func:`mien.base.preprocess.face_square` for a model's input, uint8.
 
     Raises:
-        DataError: as :func:`mien.images.open_image`, or pixels that cannot be used; it names the file.
+        DataError: as :func:`mien.base.images.open_image`, or pixels that cannot be used; it names the file.
     """
     image = open_image(file)
     try:

@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from mien.artifact import open_model, stay_offline
-from mien.errors import ModelError
+from mien.base.errors import ModelError
+from mien.base.model_file import Manifest, ModelOutput, open_model, stay_offline
+from mien.base.preprocess import to_input
+from mien.base.progress import slices
 from mien.evaluation.temperature import softmax
-from mien.manifest import Manifest, ModelOutput
-from mien.preprocess import to_input
-from mien.progress import slices
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -38,7 +37,7 @@ class OnnxClassifier:
     Args:
         path: a ``.onnx`` file that mien exported.
         threads: how many threads a prediction may use; None leaves it to onnxruntime.
-        output: name of the output that answers; see :meth:`mien.manifest.Manifest.output`.
+        output: name of the output that answers; see :meth:`mien.base.model_file.Manifest.output`.
         provider: which device computes; see :func:`find_provider`. On another than the CPU a
             fixed input must give the CPU's probabilities.
 

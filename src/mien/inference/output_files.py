@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
-from mien.files import whole_file
+from mien.base.files import whole_file
 
 Results = Iterable[Mapping[str, Any]]
 
@@ -68,7 +68,7 @@ def csv_cell(value: Any) -> Any:
 def write_results(
     out: Path, results: Results, classes: tuple[str, ...], crops: bool, fields: tuple[str, ...] = FIELDS
 ) -> None:
-    """Write results in the format of the file's suffix. Raises :class:`mien.errors.RunError`."""
+    """Write results in the format of the file's suffix. Raises :class:`mien.base.errors.RunError`."""
     with whole_file(out) as temporary:
         WRITERS[out.suffix.lower()](temporary, results, classes, crops, fields)
 

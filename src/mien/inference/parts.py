@@ -21,11 +21,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from mien.cluster import start_ray
-from mien.errors import DataError, MienError, RunError, needs_extra
+from mien.base.errors import DataError, MienError, RunError, needs_extra
+from mien.base.files import lock_file, plain, whole_file, write_text
+from mien.base.processes import start_ray
 from mien.faces.face import limited
 from mien.faces.find import find_detector
-from mien.files import lock_file, plain, whole_file, write_text
 from mien.inference.bulk import predict_files
 from mien.inference.face_reader import FaceReader
 from mien.inference.image_files import local_copies, walk_sources

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.errors import DataError
+from mien.base.errors import DataError
+from mien.base.labels import NO_EXPRESSION, NOT_A_FACE, NOT_A_FACE_CLASS, UNSURE, positive_class
 from mien.faces.face import Box, Face
 from mien.inference.drawing import draw_face, draw_photo, share_text
-from mien.labels import NO_EXPRESSION, NOT_A_FACE, NOT_A_FACE_CLASS, UNSURE, positive_class
 
 if TYPE_CHECKING:
     from PIL.Image import Image

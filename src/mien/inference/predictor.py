@@ -11,20 +11,20 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 import numpy as np
 import numpy.typing as npt
 
-from mien.errors import DataError, MienWarning
+from mien.base.errors import DataError, MienWarning
+from mien.base.images import open_image_source
+from mien.base.preprocess import face_square, from_opencv, upright_rgb
 from mien.faces.face import limited
 from mien.faces.find import find_detector
-from mien.images import open_image_source
 from mien.inference.face_reader import FaceReader
 from mien.inference.find_model import find_model
 from mien.inference.image_files import image_files
 from mien.inference.onnx_classifier import BATCH, OnnxClassifier
 from mien.inference.prediction import Photo, Prediction
-from mien.preprocess import face_square, from_opencv, upright_rgb
 
 if TYPE_CHECKING:
+    from mien.base.images import ImageSource
     from mien.faces.face import Detector
-    from mien.images import ImageSource
 
 T = TypeVar("T")
 

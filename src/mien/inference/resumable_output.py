@@ -20,8 +20,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
 
-from mien.errors import RunError, needs_extra
-from mien.files import lock_file
+from mien.base.errors import RunError, needs_extra
+from mien.base.files import lock_file
 from mien.inference.output_files import FIELDS, WRITERS, json_line, write_results
 
 _SETTINGS = "begun_with"

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import numpy.typing as npt
 
-from mien.errors import DataError
+from mien.base.errors import DataError
+from mien.base.progress import slices
 from mien.inference.onnx_classifier import BATCH
-from mien.progress import slices
 
 VIEWS: tuple[int, ...] = (1, 2, 10)
 """The crop alone; with its mirror image; centre and four corners, each mirrored too (Krizhevsky et al. 2012, 4.1)."""

@@ -17,10 +17,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mien.errors import RecipeError, nearest
-from mien.files import cache_folder, file_sha256, write_text
+from mien.base.errors import RecipeError, nearest
+from mien.base.files import cache_folder, file_sha256, write_text
+from mien.base.recipe import ModelRecipe
 from mien.models.network import Network
-from mien.recipe import ModelRecipe
 
 OwnModule = type[nn.Module] | nn.Module
 """A class or an instance."""

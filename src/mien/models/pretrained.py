@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mien.errors import MissingExtraError, ModelError, RecipeError, needs_extra
+from mien.base.errors import MissingExtraError, ModelError, RecipeError, needs_extra
+from mien.base.progress import busy
 from mien.models.network import Network
-from mien.progress import busy
 
 
 class TimmNetwork(Network):

@@ -11,7 +11,8 @@ from typing import Annotated, Any
 import torch
 from pydantic import ConfigDict, Field, ValidationError, validate_call
 
-from mien.errors import RecipeError, nearest
+from mien.base.errors import RecipeError, nearest, place, rule_of, value_text
+from mien.base.recipe import ModelRecipe, Recipe
 from mien.models.mien import MienNet
 from mien.models.network import Network
 from mien.models.own import build_own, completed_own
@@ -19,8 +20,6 @@ from mien.models.pretrained import TimmNetwork
 from mien.models.resnet import ResNet
 from mien.models.seed_cnn import StudyA, StudyB
 from mien.models.vgg import VGG
-from mien.recipe import ModelRecipe, Recipe
-from mien.value_rules import place, rule_of, value_text
 
 Dropout = Annotated[float, Field(ge=0, lt=1)]
 Width = Annotated[int, Field(ge=1, le=4096)]

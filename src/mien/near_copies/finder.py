@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from mien.base.progress import slices, track
+from mien.base.sample_groups import connected_components
 from mien.near_copies.alignment import aligned_correlation
 from mien.near_copies.descriptor import Descriptor, fit_descriptor
 from mien.near_copies.resampling import Floats32
-from mien.progress import slices, track
-from mien.sample_groups import connected_components
 
 LEAST_CORRELATION = 0.91
 """From here on two images count as copies. How it was chosen: docs/audit.md."""

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from mien.processes import available_cores, ordered_map
-from mien.progress import slices, track
+from mien.base.processes import available_cores, ordered_map
+from mien.base.progress import slices, track
 
 Floats32 = npt.NDArray[np.float32]
 

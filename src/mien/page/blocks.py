@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import numpy as np
 
-from mien.errors import DataError, needs_extra
+from mien.base.errors import DataError, needs_extra
+from mien.base.files import write_bytes
 from mien.evaluation.results import Estimate, json_ready
-from mien.files import write_bytes
 from mien.page.charts.svg import Chart
 from mien.page.rendering import render
 from mien.page.wording import FORMATTERS, UNDEFINED, Format

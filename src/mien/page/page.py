@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from mien.colours import class_colours
-from mien.errors import Notice, RunError, arg
-from mien.files import write_bytes, write_text
+from mien.base.errors import Notice, RunError, arg
+from mien.base.files import write_bytes, write_text
+from mien.base.labels import class_colours
 from mien.page.blocks import CellFaces, FaceGrid, FaceRow, Section
 from mien.page.rendering import render
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from mien.errors import needs_extra
+from mien.base.errors import needs_extra
 
 LARGEST_PX = 96
 """Larger faces are scaled down: a page shows hundreds."""

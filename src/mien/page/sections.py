@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from mien.errors import DataError, Notice
+from mien.base.errors import DataError, Notice
+from mien.base.labels import FERPLUS_CLASSES, NO_EXPRESSION
 from mien.evaluation.answers import AnswerEvaluation
 from mien.evaluation.results import Estimate, Evaluation, SubsetMetrics
 from mien.evaluation.threshold import ThresholdResult
 from mien.evaluation.vote_metrics import DistributionMetrics, VoteEvaluation
-from mien.labels import FERPLUS_CLASSES, NO_EXPRESSION
 from mien.page.blocks import (
     Block,
     CaptionedChart,

@@ -6,13 +6,13 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
-from mien.errors import Notice
+from mien.base.errors import Notice
 
 # Half of what `mien predict` would import of mien.
 if TYPE_CHECKING:
+    from mien.base.recipe import StoppingRecipe
     from mien.evaluation.results import Estimate
     from mien.evaluation.threshold import OperatingPoint, ThresholdResult
-    from mien.recipe import StoppingRecipe
 
 Format: TypeAlias = Literal["text", "count", "percent", "points", "decimal", "signed", "p", "number"]
 UNDEFINED = "–"

@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
+from mien.base.errors import DataError, arg, nearest
+from mien.base.labels import LabelScheme, check_threshold
 from mien.data.dataset import Dataset
-from mien.errors import DataError, arg, nearest
 from mien.evaluation.estimates import break_down, group_values
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import BreakDown
 from mien.evaluation.temperature import apply_temperature
 from mien.evaluation.threshold import DEFAULT_THRESHOLD, ThresholdResult, measure_threshold
 from mien.inference.predictor import Predictor
-from mien.labels import LabelScheme, check_threshold
 from mien.pipeline.measured_split import MeasuredSplit
 from mien.pipeline.split_predictions import (
     Member,

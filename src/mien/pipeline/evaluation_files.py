@@ -9,13 +9,13 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
-from mien.errors import MissingExtraError
+from mien.base.errors import MissingExtraError
+from mien.base.files import plain, whole_file
+from mien.base.run_folder import RunFolder
 from mien.evaluation.predictions import Predictions, save_predictions
 from mien.evaluation.results import Evaluation
-from mien.files import plain, whole_file
 from mien.reporting.context import ReportContext
 from mien.reporting.report_page import SUMMARY, report_page
-from mien.run_folder import RunFolder
 
 
 def headline_values(evaluation: Evaluation) -> dict[str, float]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from mien.base.errors import DataError, Notice, arg, nearest
 from mien.data.dataset import SPLITS
-from mien.errors import DataError, Notice, arg, nearest
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.robustness import NAME, RobustnessReport, read_robustness
 from mien.inference.find_model import find_run, find_run_of_model, is_shipped

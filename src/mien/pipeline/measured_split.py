@@ -9,17 +9,17 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from mien.base.errors import DataError, arg
+from mien.base.labels import SCHEMES, LabelScheme
 from mien.checks.copies import in_conflict, leaked
 from mien.data.dataset import SPLITS, Dataset
 from mien.data.splits import group_identical, near_copy_groups
-from mien.errors import DataError, arg
 from mien.evaluation.answers import evaluate_answers
 from mien.evaluation.estimates import evaluate_predictions, evaluate_subsets
 from mien.evaluation.predictions import LARGEST_DIFFERENCE, Predictions
 from mien.evaluation.results import Evaluation, SubsetMetrics
 from mien.evaluation.vote_metrics import evaluate_votes
 from mien.inference.predictor import Predictor
-from mien.labels import SCHEMES, LabelScheme
 from mien.pipeline.split_predictions import Member, votes_of, with_model_classes
 from mien.pipeline.trained_on import digests_of, image_digests
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from mien.errors import Notice, arg
+from mien.base.errors import Notice, arg
+from mien.base.run_folder import RunFolder
 from mien.evaluation.error_analysis import check_answers
 from mien.evaluation.results import Evaluation
-from mien.run_folder import RunFolder
 from mien.training import checkpoint
 from mien.training.average import batch_norms, enough_of
 from mien.training.plan import TrainingPlan

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
+from mien.base.errors import DataError
+from mien.base.files import cache_folder, file_sha256
+from mien.base.preprocess import InputSpec
 from mien.data.dataset import Dataset
-from mien.errors import DataError
 from mien.evaluation.predictions import write_predictions
-from mien.files import cache_folder, file_sha256
 from mien.inference.find_model import find_model, find_trained
 from mien.inference.predictor import Predictor
 from mien.pipeline.split_predictions import predict_split
-from mien.preprocess import InputSpec
 from mien.training.teacher import Teacher
 
 

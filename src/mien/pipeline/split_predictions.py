@@ -9,9 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mien.base.errors import DataError, Notice, arg
+from mien.base.labels import NO_EXPRESSION, NOT_A_FACE, NOT_A_FACE_CLASS, UNSURE, parse_scheme
+from mien.base.model_file import ModelOutput
+from mien.base.progress import slices, track
 from mien.data.dataset import Dataset
 from mien.data.votes import check_votes, vote_probabilities
-from mien.errors import DataError, Notice, arg
 from mien.evaluation.paired_tests import average_predictions
 from mien.evaluation.predictions import Answers, Predictions, VotePredictions
 from mien.evaluation.temperature import GREATEST_TEMPERATURE, LEAST_TEMPERATURE, apply_temperature, fit_temperature
@@ -19,9 +22,6 @@ from mien.inference.onnx_classifier import BATCH
 from mien.inference.prediction import AGREEMENT
 from mien.inference.predictor import Predictor
 from mien.inference.tta import mean_over_views, tta_description
-from mien.labels import NO_EXPRESSION, NOT_A_FACE, NOT_A_FACE_CLASS, UNSURE, parse_scheme
-from mien.manifest import ModelOutput
-from mien.progress import slices, track
 
 Member = tuple[Predictor, Dataset]
 """A model, and the data at its input size."""
@@ -126,7 +126,7 @@ def answers_of(output: ModelOutput, probabilities: npt.NDArray[np.float64]) -> A
 def votes_of(predictor: Predictor | None, faces: Dataset) -> VotePredictions | None:
     """The votes of faces in the order of the classes of the model's output that learned from votes, if there is one.
 
-    Of several such outputs it is :attr:`mien.manifest.Manifest.measured_output`. None
+    Of several such outputs it is :attr:`mien.base.model_file.Manifest.measured_output`. None
     where no face has votes. For a model that learned from labels alone, and without a model, None too where they are
     unusable. Where people could choose a class that the output does not have, too, without ``output``.
 

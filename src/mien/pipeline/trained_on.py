@@ -11,12 +11,12 @@ import hashlib
 import numpy as np
 import numpy.typing as npt
 
+from mien.base.errors import RunError
+from mien.base.files import whole_file
+from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
-from mien.errors import RunError
-from mien.files import whole_file
 from mien.inference.find_model import find_run_of_model
 from mien.inference.predictor import Predictor
-from mien.run_folder import RunFolder
 
 
 def image_digests(images: npt.NDArray[np.uint8], places: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:

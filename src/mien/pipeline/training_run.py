@@ -10,9 +10,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mien.artifact import replace_manifest
+from mien.base.errors import Notice, as_arguments
+from mien.base.model_file import replace_manifest
+from mien.base.processes import is_main_process
+from mien.base.progress import busy
+from mien.base.recipe import Recipe
+from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
-from mien.errors import Notice, as_arguments
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import Evaluation
 from mien.exporting.to_onnx import Parity, export_run, manifest_of_weights
@@ -31,10 +35,6 @@ from mien.pipeline.split_predictions import (
     with_model_classes,
 )
 from mien.pipeline.trained_on import write_trained_on
-from mien.processes import is_main_process
-from mien.progress import busy
-from mien.recipe import Recipe
-from mien.run_folder import RunFolder
 from mien.training import checkpoint
 from mien.training.callback import Callback
 from mien.training.loop import STOPPED, Outcome, train

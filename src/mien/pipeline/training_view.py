@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from mien.errors import MissingExtraError
+from mien.base.errors import MissingExtraError
+from mien.base.progress import bars_are_shown, is_quiet
 from mien.page.blocks import Column, Table
 from mien.page.charts.overview import training_chart
-from mien.progress import bars_are_shown, is_quiet
 from mien.training.callback import Callback, HistoryLine
 
 if TYPE_CHECKING:

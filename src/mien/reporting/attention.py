@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from mien.errors import DataError, MienError, MissingExtraError, Notice, needs_extra
+from mien.base.errors import DataError, MienError, MissingExtraError, Notice, needs_extra
+from mien.base.progress import track
+from mien.base.run_folder import RunFolder
 from mien.evaluation.predictions import LARGEST_DIFFERENCE
 from mien.explanation.faithfulness import (
     LARGEST_CORRELATION,
@@ -28,9 +30,7 @@ from mien.page.charts.curves import line_style
 from mien.page.charts.svg import INK, Chart, legend_above, make_chart
 from mien.page.rendering import data_address
 from mien.page.wording import percent
-from mien.progress import track
 from mien.reporting.context import ReportContext, Skipped, draw_sorted
-from mien.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

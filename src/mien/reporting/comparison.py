@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mien.base.errors import Notice
 from mien.data.dataset import Dataset
-from mien.errors import Notice
 from mien.evaluation.intervals import percentile_interval
 from mien.evaluation.metrics import confusion_matrix
 from mien.evaluation.named_metrics import groups_of, resample

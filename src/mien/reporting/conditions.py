@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mien.errors import Notice
+from mien.base.errors import Notice
 from mien.evaluation.accuracy_by import AccuracyBy, accuracy_by
 from mien.evaluation.corruptions import STRENGTHS
 from mien.evaluation.image_statistics import brightness, contrast, sharpness, vote_entropy

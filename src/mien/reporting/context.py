@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mien.base.errors import Notice
+from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
 from mien.data.splits import group_identical
-from mien.errors import Notice
 from mien.evaluation.error_analysis import Indices
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import Evaluation
 from mien.evaluation.robustness import NAME as ROBUSTNESS_NAME
 from mien.evaluation.robustness import RobustnessReport
 from mien.inference.predictor import Predictor
-from mien.run_folder import RunFolder
 
 NOT_MEASURED: Notice = Notice(
     f"Robustness section skipped: there is no {ROBUSTNESS_NAME} in the run folder or beside the report. Make it, in "

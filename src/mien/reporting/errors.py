@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from mien.base.errors import DataError, Notice
+from mien.base.labels import LabelScheme, parse_scheme
 from mien.checks.vote_evidence import vote_description
-from mien.errors import DataError, Notice
 from mien.evaluation.error_analysis import (
     ClassGroups,
     ConfusedPair,
@@ -23,7 +24,6 @@ from mien.evaluation.error_analysis import (
     worst_mistakes,
 )
 from mien.evaluation.intervals import proportion_among
-from mien.labels import LabelScheme, parse_scheme
 from mien.page.blocks import Block, CaptionedChart, ChartRow, Column, FaceGrid, FaceRow, FaceTile, Section, Table, Text
 from mien.page.charts.error_analysis import dendrogram_chart, merging_chart, pairs_chart
 from mien.page.rendering import data_address

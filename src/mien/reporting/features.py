@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.colours import class_colours
+from mien.base.errors import ModelError, Notice, needs_extra
+from mien.base.labels import class_colours
+from mien.base.progress import track
 from mien.data.dataset import Dataset
-from mien.errors import ModelError, Notice, needs_extra
 from mien.evaluation.error_analysis import Indices, worst_mistakes
 from mien.inference.predictor import Predictor
 from mien.page.blocks import Block, CaptionedChart, ChartRow, Column, FaceRow, FaceTile, Section, Table, Text
 from mien.page.charts.svg import COLOURS, Chart, legend_above, make_chart, shorten
 from mien.page.rendering import data_address
-from mien.progress import track
 from mien.reporting.context import ReportContext, Skipped, draw_sorted
 from mien.reporting.errors import WORST, mistake_tile
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mien.errors import Notice, as_options
+from mien.base.errors import Notice, as_options
 from mien.evaluation.error_analysis import check_answers, confused_pairs
 from mien.page.blocks import Section, Text
 from mien.page.wording import decimal, percent, samples_text

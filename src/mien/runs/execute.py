@@ -8,16 +8,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mien.artifact import read_manifest
+from mien.base.errors import StoppedError, TrainingError
+from mien.base.model_file import read_manifest
+from mien.base.run_folder import RunFolder, best_epoch
 from mien.data.dataset import Dataset
-from mien.errors import StoppedError, TrainingError
 from mien.evaluation.corruptions import corrupt_mixed
 from mien.evaluation.predictions import Predictions, read_predictions
 from mien.inference.predictor import Predictor
 from mien.pipeline.split_predictions import predict_split
 from mien.pipeline.training_run import run_recipe
-from mien.run_folder import RunFolder
-from mien.run_history import best_epoch
 from mien.runs.plan import FacesByForm, PlannedRun, folder_of
 from mien.runs.store import RECORD, CompletedRun, RunRecord, keep_result, read_run
 from mien.training.callback import Callback, HistoryLine

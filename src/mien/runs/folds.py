@@ -26,22 +26,22 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mien.base.errors import DataError, RecipeError, RunError, arg
+from mien.base.labels import parse_scheme
+from mien.base.progress import slices, track
+from mien.base.recipe import Recipe
+from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
 from mien.data.splits import check_class_groups, cut_groups, deal_groups
-from mien.errors import DataError, RecipeError, RunError, arg
 from mien.evaluation.estimates import evaluate_predictions, evaluate_subsets
 from mien.evaluation.predictions import Predictions, read_predictions, write_predictions
 from mien.evaluation.results import Evaluation, SubsetMetrics
 from mien.evaluation.temperature import FOLDS, assign_folds
 from mien.inference.onnx_classifier import BATCH
 from mien.inference.predictor import Predictor
-from mien.labels import parse_scheme
 from mien.models.registry import completed, starts_from_scratch
 from mien.pipeline.split_predictions import with_model_classes
 from mien.pipeline.training_run import run_recipe
-from mien.progress import slices, track
-from mien.recipe import Recipe
-from mien.run_folder import RunFolder
 from mien.training.callback import Callback
 from mien.training.plan import plan_training
 from mien.training.state import check_network, file_digest

@@ -11,7 +11,8 @@ import numpy as np
 from rich.console import Group, RenderableType
 from rich.text import Text as RichText
 
-from mien.errors import Notice
+from mien.base.errors import Notice
+from mien.base.run_folder import RunFolder
 from mien.evaluation.named_metrics import VOTE_METRICS
 from mien.evaluation.seed_variance import Spread
 from mien.page.blocks import Block, CaptionedChart, Column, Section, Table, Text
@@ -20,7 +21,6 @@ from mien.page.page import Page, WrittenPage
 from mien.page.sections import learning_curves
 from mien.page.terminal import rich_table, titled
 from mien.page.wording import UNDEFINED, decimal, p_text, percent, samples_text
-from mien.run_folder import RunFolder
 from mien.runs.table import StudyTable, VariantComparison, VariantRow
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
+from mien.base.recipe import Recipe
+from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
-from mien.recipe import Recipe
-from mien.run_folder import RunFolder
 from mien.runs.store import CompletedRun
 
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mien.errors import DataError, MissingExtraError, ModelError, RecipeError, StudyError, arg, nearest
+from mien.base.errors import DataError, MissingExtraError, ModelError, RecipeError, StudyError, arg, nearest
+from mien.base.recipe import Recipe
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.seed_variance import aligned
 from mien.inference.find_model import find_trained
 from mien.models.registry import completed
-from mien.recipe import Recipe
 from mien.runs.plan import DataForm, FacesByForm, PlannedRun, StudyPlan
 from mien.runs.spec import Study, Variant
 from mien.runs.table import merged

@@ -19,11 +19,10 @@ from tempfile import TemporaryDirectory
 from threading import Thread
 from typing import Any, Protocol, Self
 
-from mien.cluster import start_ray
+from mien.base.errors import MienError, StudyError
+from mien.base.processes import available_cores, start_ray
+from mien.base.progress import set_quiet
 from mien.data.cache import read_entry, write_entry
-from mien.errors import MienError, StudyError
-from mien.processes import available_cores
-from mien.progress import set_quiet
 from mien.runs.execute import StudyContext, execute, without_parent
 from mien.runs.plan import DataForm, PlannedRun, StudyCallback, folder_of
 from mien.runs.store import CompletedRun
@@ -79,7 +78,7 @@ def run_all(
         Whether all ended; False after Ctrl-C.
 
     Raises:
-        MienError: as :func:`mien.pipeline.training_run.run_recipe`, except :class:`mien.errors.TrainingError`.
+        MienError: as :func:`mien.pipeline.training_run.run_recipe`, except :class:`mien.base.errors.TrainingError`.
         StudyError: a process of the study was killed (``study-process-killed``).
     """
     known, waiting, stopped = dict(completed), list(runs), False

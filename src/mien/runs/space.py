@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, model_validator
 
-from mien.errors import RecipeError
-from mien.recipe import Recipe, StrictModel
-from mien.recipe_file import check_recipe, load_recipe
-from mien.spec_file import SpecKind, is_path
+from mien.base.errors import RecipeError
+from mien.base.recipe import Recipe, StrictModel, check_recipe, load_recipe
+from mien.base.spec_file import SpecKind, is_path
 
 if TYPE_CHECKING:
     import optuna

@@ -8,15 +8,14 @@ from typing import Annotated, Any
 
 from pydantic import Field, field_validator, model_validator
 
+from mien.base.errors import DataError, RecipeError, StudyError, arg, nearest
+from mien.base.labels import parse_scheme
+from mien.base.recipe import Change, Recipe, StrictModel, load_recipe, tuned
+from mien.base.run_folder import RunFolder
+from mien.base.spec_file import SpecKind, is_path
 from mien.data.clean import Kind
-from mien.errors import DataError, RecipeError, StudyError, arg, nearest
 from mien.evaluation.named_metrics import check_metric
 from mien.inference.find_model import find_run, is_shipped
-from mien.labels import parse_scheme
-from mien.recipe import Recipe, StrictModel
-from mien.recipe_file import Change, load_recipe, tuned
-from mien.run_folder import RunFolder
-from mien.spec_file import SpecKind, is_path
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
@@ -200,7 +199,7 @@ class Study(StrictModel):
         Args:
             variant: one that is trained.
             seed: which run.
-            changes: ``key=value`` on top of what the variant sets, as in :func:`mien.recipe_file.load_recipe`;
+            changes: ``key=value`` on top of what the variant sets, as in :func:`mien.base.recipe.load_recipe`;
                 ``variant:key=value`` changes one variant only.
 
         Raises:

@@ -16,11 +16,11 @@ from typing import ClassVar
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from mien.errors import DataError, StudyError
+from mien.base.errors import DataError, StudyError
+from mien.base.files import write_text
+from mien.base.recipe import dump_recipe
+from mien.base.run_folder import RunFolder
 from mien.evaluation.predictions import Predictions, read_predictions, write_predictions
-from mien.files import write_text
-from mien.recipe_file import dump_recipe
-from mien.run_folder import RunFolder
 
 RECORD = "run.json"
 PREDICTIONS: dict[bool, str] = {False: "predictions_validation.npz", True: "predictions_corrupted.npz"}

@@ -27,14 +27,13 @@ from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
+from mien.base.errors import RecipeError, RunError, StoppedError, TrainingError, arg, needs_extra, without_password
+from mien.base.labels import parse_scheme
+from mien.base.progress import busy
+from mien.base.recipe import Recipe
+from mien.base.run_folder import RunFolder, best_epoch
 from mien.data.dataset import Dataset
 from mien.data.votes import votes_fingerprint
-from mien.errors import RecipeError, RunError, StoppedError, TrainingError, arg, needs_extra, without_password
-from mien.labels import parse_scheme
-from mien.progress import busy
-from mien.recipe import Recipe
-from mien.run_folder import RunFolder
-from mien.run_history import best_epoch
 from mien.runs.space import Space
 from mien.runs.sweep_result import SweepResult, TrialResult, own_values, write_small_files
 from mien.training.callback import Callback, Callbacks, HistoryLine, interruptible

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mien.files import write_bytes, write_text
+from mien.base.files import write_bytes, write_text
+from mien.base.recipe import dump_recipe
 from mien.page.blocks import Column, Table
-from mien.recipe_file import dump_recipe
 from mien.runs.space import Space
 
 
@@ -96,7 +96,7 @@ class SweepResult:
 
 
 def write_small_files(out: Path, space: Space, trials: Sequence[TrialResult]) -> None:
-    """Write trials.csv and best.toml. Raises :class:`mien.errors.RunError`."""
+    """Write trials.csv and best.toml. Raises :class:`mien.base.errors.RunError`."""
     write_bytes(out / "trials.csv", trials_table(trials, tuple(space.ranges)).to_csv())
     best = best_trial(trials)
     if best is not None:

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mien.errors import DataError, StudyError
+from mien.base.errors import DataError, StudyError
+from mien.base.files import write_text
+from mien.base.labels import parse_scheme
+from mien.base.progress import track
 from mien.evaluation.named_metrics import VOTE_METRICS, Resampled, resample
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import fields_to_dict, json_ready
 from mien.evaluation.seed_variance import RepeatedDifference, Spread, aligned, compare_repeats, holm, spread
-from mien.files import write_text
-from mien.labels import parse_scheme
-from mien.progress import track
 from mien.runs.plan import PlannedRun, StudyPlan
 from mien.runs.spec import ComparisonSpec, Study, Variant
 from mien.runs.store import CompletedRun, predictions_of

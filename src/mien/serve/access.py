@@ -19,7 +19,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from mien.errors import ServeError
+from mien.base.errors import ServeError
 from mien.serve.api_errors import ApiError
 
 VARIABLE = "MIEN_TOKEN"

@@ -12,8 +12,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
-from mien.errors import MienError
-from mien.value_rules import rule_of
+from mien.base.errors import MienError, rule_of
 
 CODES: dict[str, tuple[int, str]] = {
     "malformed-form": (400, "the body is incomplete, or not what its content type says"),
@@ -40,8 +39,8 @@ CODES: dict[str, tuple[int, str]] = {
     "busy": (429, "more requests than the service can answer soon; retry after Retry-After seconds"),
     "internal": (500, "a defect of the service"),
 }
-"""Error code -> HTTP status, and what it means. The codes are those of :class:`mien.errors.MienError`: an image
-that :mod:`mien.images` would refuse as ``image-damaged`` is refused with the same code over HTTP."""
+"""Error code -> HTTP status, and what it means. The codes are those of :class:`mien.base.errors.MienError`: an image
+that :mod:`mien.base.images` would refuse as ``image-damaged`` is refused with the same code over HTTP."""
 
 
 class ErrorDetail(BaseModel):

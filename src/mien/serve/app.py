@@ -15,8 +15,8 @@ from fastapi.middleware.gzip import GZipMiddleware
 from fastapi.responses import Response
 from pydantic import ValidationError
 
+from mien.base.files import file_sha256
 from mien.faces.face import Detector
-from mien.files import file_sha256
 from mien.inference.onnx_classifier import OnnxClassifier
 from mien.serve.access import CheckOrigin, check_host_names, page_origins, require_token
 from mien.serve.api_errors import ApiError, add_error_handlers, error_responses, invalid_parameter

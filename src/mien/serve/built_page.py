@@ -6,12 +6,11 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from mien.artifact import read_manifest
-from mien.errors import ModelError, RunError
-from mien.files import write_bytes
+from mien.base.errors import ModelError, RunError
+from mien.base.files import write_bytes
+from mien.base.model_file import INT8, read_manifest
+from mien.base.run_folder import RunFolder
 from mien.inference.find_model import SHIPPED, find_model
-from mien.manifest import INT8
-from mien.run_folder import RunFolder
 
 STATIC: Path = Path(__file__).parent / "static"
 """What ``make web`` builds from web/. In a checkout where it was not built, the folder is missing."""

@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
-from mien.errors import DataError, Notice
+from mien.base.errors import DataError, Notice
+from mien.base.images import FORMATS, ignore_pillow_warnings, open_image
+from mien.base.preprocess import face_square, upright_rgb
 from mien.faces.crop_or_photo import crop_as_photo, may_be_crop, may_be_photo, photo_as_crop
 from mien.faces.face import Face
-from mien.images import FORMATS, ignore_pillow_warnings, open_image
 from mien.inference.face_reader import FaceReader
-from mien.preprocess import face_square, upright_rgb
 from mien.serve.api_errors import ApiError
 from mien.serve.limits import Limits
 

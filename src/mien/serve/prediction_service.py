@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from mien.errors import DataError, ModelError
+from mien.base.errors import DataError, ModelError
 from mien.faces.crop_or_photo import MAX_SEARCHED
 from mien.faces.face import Detector, limited
 from mien.inference.drawing import draw_photo

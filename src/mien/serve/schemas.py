@@ -7,8 +7,8 @@ from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from mien.base.model_file import Manifest
 from mien.inference.prediction import Prediction
-from mien.manifest import Manifest
 from mien.serve.api_errors import ErrorResponse
 from mien.serve.detect import DetectedFaces
 

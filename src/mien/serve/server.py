@@ -21,7 +21,7 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.supervisors import Multiprocess
 
-from mien.errors import ServeError
+from mien.base.errors import ServeError
 from mien.serve.limits import Limits
 from mien.serve.metrics import FOLDER_VARIABLE
 

@@ -17,9 +17,9 @@ from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
-from mien.errors import DataError
-from mien.images import open_image
-from mien.preprocess import upright_rgb
+from mien.base.errors import DataError
+from mien.base.images import open_image
+from mien.base.preprocess import upright_rgb
 from mien.serve.access import is_token
 from mien.serve.api_errors import ApiError
 from mien.serve.detect import check_image

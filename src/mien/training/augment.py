@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mien.preprocess import InputSpec, in_pixels, normalise
-from mien.recipe import AugmentRecipe, Recipe
+from mien.base.preprocess import InputSpec, in_pixels, normalise
+from mien.base.recipe import AugmentRecipe, Recipe
 
 REFERENCE_PX = 48
 """Lengths in pixels are those of a face of this side."""

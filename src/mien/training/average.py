@@ -17,9 +17,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mien.errors import DataError
+from mien.base.errors import DataError
+from mien.base.preprocess import InputSpec, to_input
 from mien.models.network import Network
-from mien.preprocess import InputSpec, to_input
 
 BATCH = 256
 ENOUGH = 4096

@@ -11,10 +11,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from mien.base.preprocess import denormalise, normalise
+from mien.base.recipe import AugmentRecipe, Recipe
 from mien.data.balance import balanced_order
 from mien.data.image_store import expect_random, is_mapped
-from mien.preprocess import denormalise, normalise
-from mien.recipe import AugmentRecipe, Recipe
 from mien.training.augment import alternate, augment, degrade, mix
 
 

@@ -12,18 +12,18 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from mien.errors import RunError
-from mien.files import write_bytes
+from mien.base.errors import RunError
+from mien.base.files import write_bytes
+from mien.base.run_folder import RunFolder
 from mien.models.network import Network
 from mien.models.registry import build_model
-from mien.run_folder import RunFolder
 
 # One entry of metadata alone: safetensors writes several in any order, and equal checkpoints are to be equal files.
 _FACTS = "mien.facts"
 
 
 def save(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
-    """Write tensors and JSON-ready facts. Raises :class:`mien.errors.RunError` when the disk refuses."""
+    """Write tensors and JSON-ready facts. Raises :class:`mien.base.errors.RunError` when the disk refuses."""
     # safetensors wants each tensor dense in row-major order; training keeps convolutions channels-last.
     dense = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     write_bytes(path, safetensors.torch.save(dense, metadata={_FACTS: json.dumps(facts)}))

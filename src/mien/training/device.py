@@ -21,9 +21,9 @@ from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor, distributed
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mien.errors import TrainingError, arg, nearest
+from mien.base.errors import TrainingError, arg, nearest
+from mien.base.processes import process_count
 from mien.models.network import Network
-from mien.processes import process_count
 from mien.training import checkpoint
 from mien.training.average import batch_norms
 from mien.training.batches import Batch

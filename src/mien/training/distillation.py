@@ -13,13 +13,13 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mien.base.errors import DataError, RecipeError
+from mien.base.labels import parse_scheme
+from mien.base.recipe import Recipe
+from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
-from mien.errors import DataError, RecipeError
 from mien.evaluation.predictions import Predictions, read_predictions
 from mien.evaluation.temperature import apply_temperature
-from mien.labels import parse_scheme
-from mien.recipe import Recipe
-from mien.run_folder import RunFolder
 from mien.training import checkpoint
 from mien.training.batches import Batch
 from mien.training.losses import Output

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mien.base.preprocess import normalise
+from mien.base.progress import slices, track
 from mien.data.splits import count_by_group, deal_groups, group_identical
-from mien.preprocess import normalise
-from mien.progress import slices, track
 from mien.training.augment import channels_first
 from mien.training.callback import HistoryLine
 from mien.training.device import sum_dtype

@@ -11,9 +11,9 @@ from abc import ABC, abstractmethod
 from importlib import import_module
 from typing import Any
 
-from mien.errors import RunError, nearest, needs_extra
-from mien.recipe import Recipe
-from mien.run_folder import RunFolder
+from mien.base.errors import RunError, nearest, needs_extra
+from mien.base.recipe import Recipe
+from mien.base.run_folder import RunFolder
 from mien.training.callback import Callback, HistoryLine
 
 _LONGEST = 500

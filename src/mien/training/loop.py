@@ -15,9 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mien.errors import StoppedError, TrainingError
-from mien.run_folder import RunFolder
-from mien.run_history import best_by_metric, best_epoch
+from mien.base.errors import StoppedError, TrainingError
+from mien.base.run_folder import RunFolder, best_by_metric, best_epoch
 from mien.training.augment import without_degradation
 from mien.training.batches import Batch, degraded, epoch_batches, epoch_seed
 from mien.training.callback import Callback, HistoryLine, interruptible

@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from mien.base.errors import DataError
+from mien.base.recipe import Recipe
 from mien.data.dataset import Dataset
 from mien.data.votes import check_votes, vote_probabilities, votes_fingerprint
-from mien.errors import DataError
 from mien.evaluation.metrics import Floats
-from mien.recipe import Recipe
 
 DEFAULT_NAME = "label"
 """Name of the only output of a recipe without outputs."""
@@ -32,7 +32,7 @@ class Output:
 
     Attributes:
         name: from the recipe.
-        target: what teaches it: label, votes, majority or sampled; see :class:`mien.recipe.OutputRecipe`.
+        target: what teaches it: label, votes, majority or sampled; see :class:`mien.base.recipe.OutputRecipe`.
         weight: of its loss in the sum.
         classes: its class names, in the order of its logits.
     """

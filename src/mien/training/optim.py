@@ -8,8 +8,8 @@ from typing import Any
 
 from torch import nn, optim
 
+from mien.base.recipe import OptimRecipe, ScheduleRecipe
 from mien.models.network import Network
-from mien.recipe import OptimRecipe, ScheduleRecipe
 
 
 def build_optimizer(

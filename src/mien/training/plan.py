@@ -11,13 +11,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from mien.base.errors import DataError, Notice, TrainingError
+from mien.base.labels import parse_scheme
+from mien.base.preprocess import InputSpec, denormalise, normalise
+from mien.base.recipe import AugmentRecipe, Recipe
 from mien.data.balance import balance, balanced_counts, check_counts
 from mien.data.dataset import Dataset
-from mien.errors import DataError, Notice, TrainingError
-from mien.labels import parse_scheme
 from mien.models.registry import completed, starts_from_scratch
-from mien.preprocess import InputSpec, denormalise, normalise
-from mien.recipe import AugmentRecipe, Recipe
 from mien.training.batches import Batch, count_steps
 from mien.training.losses import Loss, Output, make_loss, make_outputs
 

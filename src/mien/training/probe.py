@@ -20,9 +20,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from mien.errors import StoppedError, TrainingError
-from mien.progress import track
-from mien.run_folder import RunFolder
+from mien.base.errors import StoppedError, TrainingError
+from mien.base.progress import track
+from mien.base.run_folder import RunFolder
 from mien.training.batches import Batch, epoch_seed
 from mien.training.callback import interruptible
 from mien.training.loop import forward_loss, recipe_batches, take_step

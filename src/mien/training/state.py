@@ -13,15 +13,14 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from mien.errors import RunError, TrainingError, arg
-from mien.files import file_sha256, write_text
+from mien.base.errors import RunError, TrainingError, arg
+from mien.base.files import file_sha256, write_text
+from mien.base.preprocess import InputSpec
+from mien.base.recipe import Recipe
+from mien.base.run_folder import RunFolder, best_epoch, history_to_csv
 from mien.models.network import Network
 from mien.models.own import OwnNetwork
 from mien.models.registry import build_model, check_sizes, completed
-from mien.preprocess import InputSpec
-from mien.recipe import Recipe
-from mien.run_folder import RunFolder
-from mien.run_history import best_epoch, history_to_csv
 from mien.training import checkpoint
 from mien.training.average import WeightAverage, enough_of
 from mien.training.batches import image_tensor

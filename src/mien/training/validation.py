@@ -8,13 +8,13 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
+from mien.base.model_file import answering
+from mien.base.preprocess import normalise, to_input
+from mien.base.progress import slices
 from mien.data.votes import check_votes, vote_probabilities
 from mien.evaluation import metrics
 from mien.evaluation.ferplus import distribution_cross_entropy, majority_accuracy
-from mien.manifest import answering
 from mien.models.network import Network
-from mien.preprocess import normalise, to_input
-from mien.progress import slices
 from mien.training.augment import channels_first
 from mien.training.average import recalibrate_bn
 from mien.training.callback import HistoryLine

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.errors import DataError, without_password
+from mien.base.errors import DataError, without_password
 
 OPEN_MILLISECONDS = 10_000
 """How long a stream may take to open, and later to send a frame."""

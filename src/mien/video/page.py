@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mien.colours import colour_of
-from mien.errors import Notice, needs_extra
+from mien.base.errors import Notice, needs_extra
+from mien.base.labels import colour_of
 from mien.inference.drawing import share_text
 from mien.page.blocks import Block, CaptionedChart, Column, FaceRow, FaceTile, Player, Section, Table, Text
 from mien.page.charts.svg import Chart, legend_above, legend_inches, make_chart, shorten

@@ -13,15 +13,15 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from mien.errors import DataError, Notice, RunError, needs_extra
+from mien.base.errors import DataError, Notice, RunError, needs_extra
+from mien.base.files import check_replaceable, whole_file
+from mien.base.progress import track
 from mien.faces.face import Box
-from mien.files import check_replaceable, whole_file
 from mien.inference.drawing import draw_predictions
 from mien.inference.output_files import FACE_COLUMNS, FIELDS, SCORE_COLUMN, csv_cell
 from mien.inference.prediction import Prediction
 from mien.page.rendering import import_page_packages
 from mien.page.wording import counted
-from mien.progress import track
 from mien.video.page import timeline_html
 from mien.video.timeline import BEFORE_VECTORS, Timeline
 from mien.video.tracker import Tracker, in_background, track_file

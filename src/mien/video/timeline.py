@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from mien.labels import NOT_A_FACE
+from mien.base.labels import NOT_A_FACE
 from mien.video.tracker import VideoFrame
 
 WEAK = 0.45

@@ -23,15 +23,15 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from mien.errors import DataError, without_password
+from mien.base.errors import DataError, without_password
+from mien.base.images import open_image_source
+from mien.base.preprocess import from_opencv, upright_rgb
 from mien.faces.face import Box, Detector, Face
-from mien.images import open_image_source
 from mien.inference.drawing import draw_predictions
 from mien.inference.face_reader import FaceReader
 from mien.inference.onnx_classifier import OnnxClassifier
 from mien.inference.prediction import Prediction
 from mien.inference.predictor import Predictor, load
-from mien.preprocess import from_opencv, upright_rgb
 from mien.video.camera import live_frames
 from mien.video.template_matching import TemplateMatcher
 from mien.video.tracking import HALF_LIFE_SECONDS, BoxTracker, Smoother

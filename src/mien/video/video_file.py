@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.errors import DataError, needs_extra
-from mien.images import IMAGE_SUFFIXES, missing_file
+from mien.base.errors import DataError, needs_extra
+from mien.base.images import IMAGE_SUFFIXES, missing_file
 
 if TYPE_CHECKING:
     from av import VideoFrame

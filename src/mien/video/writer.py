@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.errors import RunError
+from mien.base.errors import RunError
 from mien.video.video_file import VideoFile
 
 ENCODERS: tuple[tuple[str, dict[str, str]], ...] = (

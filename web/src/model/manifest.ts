@@ -2,7 +2,7 @@ import type { InputSpec } from "../preprocess/input";
 import { fetchFile } from "./download";
 import { besidePage } from "./runtime";
 
-/** What the page uses of a model's manifest; see mien.manifest. */
+/** What the page uses of a model's manifest; see mien.base.model_file. */
 export interface Manifest {
   name: string;
   classes: string[];
@@ -13,7 +13,7 @@ export interface Manifest {
   scores: Record<string, number>;
   /** By name, the first with the classes and the temperature above; empty or missing where there is one without a name. */
   outputs?: Record<string, { classes: string[]; temperature: number; target: string }>;
-  /** How shares of people become the answer that is shown by default; as mien.manifest.AnswerRule. */
+  /** How shares of people become the answer that is shown by default; as mien.base.model_file.AnswerRule. */
   answer?: { output: string; prior: number[]; strength: number; unsure_below: number } | null;
 }
 

@@ -3,7 +3,7 @@
 import type { Manifest } from "./manifest";
 import { softmax } from "./softmax";
 
-/** Answers of annotators that are no expression, as in mien.labels. */
+/** Answers of annotators that are no expression, as in mien.base.labels. */
 export const NOT_A_FACE = "not-a-face";
 export const NO_EXPRESSION = ["unknown", NOT_A_FACE];
 
@@ -38,7 +38,7 @@ export interface Output {
 /** Probabilities of one face: a row for each output, by its name, in the order of its classes. */
 export type Probabilities = Record<string, number[]>;
 
-/** The outputs in the manifest's order, as mien.artifact.Manifest.logits_of names their logits. */
+/** The outputs in the manifest's order, as mien.base.model_file.Manifest.logits_of names their logits. */
 export function outputsOf({ outputs = {}, classes, temperature, scores, answer }: Manifest): Output[] {
   const accuracy = scores["validation_accuracy"] ?? null;
   const named = Object.entries(outputs).map(([name, output], index) => ({
@@ -61,7 +61,7 @@ export function outputsOf({ outputs = {}, classes, temperature, scores, answer }
   return [{ ...votes, name: ANSWER, classes: shown, rule, accuracy: null }, ...named];
 }
 
-/** Probabilities of an output's classes from rows of its logits, as mien.manifest.ModelOutput.shown. */
+/** Probabilities of an output's classes from rows of its logits, as mien.base.model_file.ModelOutput.shown. */
 export function probabilitiesOf({ given, classes, temperature, rule }: Omit<Output, "name">, logits: Float32Array): number[][] {
   const rows = softmax(logits, given.length, temperature);
   if (!rule) return rows;
@@ -78,7 +78,7 @@ export function probabilitiesOf({ given, classes, temperature, rule }: Omit<Outp
   });
 }
 
-/** The output that answers unless the user chooses, as mien.manifest.Manifest.output says. */
+/** The output that answers unless the user chooses, as mien.base.model_file.Manifest.output says. */
 export function defaultOutput(outputs: Output[]): Output {
   if (outputs[0]!.rule) return outputs[0]!;
   const by = (wanted: string) => outputs.find(({ target }) => target === wanted);

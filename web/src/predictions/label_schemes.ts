@@ -1,6 +1,6 @@
 import type { Output } from "../model/outputs";
 
-/** The label schemes of mien.labels: which classes of the model make up each class that is shown. */
+/** The label schemes of mien.base.labels: which classes of the model make up each class that is shown. */
 
 export interface LabelScheme {
   name: "all" | "five" | "binary";

@@ -2,7 +2,7 @@ import { type GreyImage, roundHalfEven } from "./image";
 import { resize } from "./resize";
 
 /**
- * The grey face crop that a model gets, as mien.preprocess makes it: resized until the longer side fits, then padded
+ * The grey face crop that a model gets, as mien.base.preprocess makes it: resized until the longer side fits, then padded
  * with its border pixels. Returns side * side values.
  */
 export function toFaceCrop(image: GreyImage, side: number): Uint8Array {

@@ -1,4 +1,4 @@
-/** The model's input; see mien.preprocess.InputSpec. */
+/** The model's input; see mien.base.preprocess.InputSpec. */
 export interface InputSpec {
   size_px: number;
   crop_px: number;
@@ -7,7 +7,7 @@ export interface InputSpec {
 }
 
 /**
- * The network's input from face crops, as mien.preprocess.to_input computes it: the central crop_px of each as
+ * The network's input from face crops, as mien.base.preprocess.to_input computes it: the central crop_px of each as
  * (pixel / 255 - mean) / std. Returns crops.length * crop_px * crop_px values.
  */
 export function toInput(crops: Uint8Array[], spec: InputSpec): Float32Array {

@@ -2,7 +2,7 @@ import { PageError } from "../errors";
 import type { DecodedImage } from "../preprocess/image";
 import { swapsSides, uprightTransform, webpOrientation } from "./orientation";
 
-/** As mien.images.MAXIMUM_PIXELS: a larger image needs more memory than a page has. */
+/** As mien.base.images.MAXIMUM_PIXELS: a larger image needs more memory than a page has. */
 const MAX_PIXELS = 100_000_000;
 
 /** Decode an image file: upright, on a white background; of an animation the first frame. Raises PageError. */

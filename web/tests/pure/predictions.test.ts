@@ -1,4 +1,4 @@
-// Oracle: sums by hand, and the label schemes of mien.labels, which test_labels.py checks.
+// Oracle: sums by hand, and the label schemes of mien.base.labels, which test_labels.py checks.
 import { describe, expect, test } from "vitest";
 
 import { softmax } from "../../src/model/softmax";

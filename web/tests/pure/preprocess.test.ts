@@ -1,4 +1,4 @@
-// Oracle: Pillow and mien.preprocess, through vectors.json; values by hand.
+// Oracle: Pillow and mien.base.preprocess, through vectors.json; values by hand.
 import { describe, expect, test } from "vitest";
 
 import { cut, squareAround } from "../../src/faces/crop";

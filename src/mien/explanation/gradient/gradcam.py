@@ -8,7 +8,7 @@ from captum.attr import LayerGradCam
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mien.errors import DataError
+from mien.base.errors import DataError
 from mien.explanation.gradient.torch_model import TorchModel, run_order
 
 LEAST_PLACES = 4

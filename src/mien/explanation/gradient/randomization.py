@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from mien.errors import DataError
+from mien.base.errors import DataError
 from mien.evaluation.intervals import bootstrap_mean
 from mien.explanation.faithfulness import Floats, RandomizationTest
 from mien.explanation.gradient.torch_model import TorchModel, run_order

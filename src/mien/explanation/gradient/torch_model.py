@@ -10,11 +10,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from mien.artifact import read_manifest
+from mien.base.model_file import read_manifest
+from mien.base.preprocess import InputSpec, to_input
+from mien.base.progress import slices
+from mien.base.run_folder import RunFolder
 from mien.models.network import Network
-from mien.preprocess import InputSpec, to_input
-from mien.progress import slices
-from mien.run_folder import RunFolder
 from mien.training.checkpoint import load_network
 
 BATCH = 64

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from mien.colours import colour_of
+from mien.base.labels import colour_of
 from mien.evaluation.calibration import CoverageCurve, Reliability
 from mien.evaluation.curves import GRID, PrecisionRecallCurve, RocCurve, RocCurves
 from mien.evaluation.threshold import ThresholdResult

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.errors import DataError, nearest, needs_extra
+from mien.base.errors import DataError, nearest, needs_extra
 from mien.page.charts.svg import COLOURS, INK, WIDTH_INCHES, Chart, legend_above, make_chart, readable_on, shorten
 
 if TYPE_CHECKING:

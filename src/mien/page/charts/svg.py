@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mien.errors import DataError, needs_extra
-from mien.files import write_bytes
+from mien.base.errors import DataError, needs_extra
+from mien.base.files import write_bytes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,0 +1,347 @@
+"""Everything mien raises on purpose.
+
+    MienError
+    ├── DataError          images, labels or tables that cannot be read or used
+    ├── RecipeError        a recipe with an unknown key, an impossible value, a name that does not exist
+    ├── StudyError         a study that does not hang together, or whose results are damaged
+    ├── ModelError         a model file that is missing, damaged, foreign or from a newer mien
+    ├── RunError           a run folder that exists already, is incomplete, or cannot be written
+    ├── TrainingError      training that cannot go on (a loss that is not a number)
+    │   └── StoppedError   training that was stopped before there was anything to keep
+    ├── ServeError         a service that cannot start: a port in use, a token that cannot be read
+    └── MissingExtraError  an optional part of mien that is not installed
+
+A :class:`Notice` is what a person should know beside a result; a :class:`MienWarning` is one that Python code causes.
+
+A message says what was expected, what was found, where, and what to do. Arguments in it are written by :func:`arg`, and
+each door words them its own way: ``--out`` on the command line, ``out=...`` in Python. The command line prints it as
+one line and exits with 2, and a notice as a line that begins with ``note:``. A code names the kind of mistake or
+notice and never changes; programs and tests go by it, not by the sentence.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Self
+
+_ARGUMENT = re.compile(r"‹(\w+)(?:=([^›]*))?›")
+_OPTIONS = {"class_map": "--map", "init_from": "--from", "settings": "--set"}
+_OF_LOADING = ("class_map", "group", "skip_bad", "votes")
+"""Arguments of mien.load_dataset, which other functions do not have."""
+
+
+def arg(name: str, value: object = None) -> str:
+    """An argument within a message, by its name in Python; ``value``: what to give it, True for a flag."""
+    return f"‹{name}›" if value is None else f"‹{name}={value}›"
+
+
+def as_options(message: str) -> str:
+    """A message for the command line.
+
+    >>> as_options(f"Choose another {arg('out')}, or {arg('resume', True)}; try {arg('settings', 'seed=1')}.")
+    'Choose another --out, or --resume; try --set seed=1.'
+    """
+
+    def option(found: re.Match[str]) -> str:
+        name, value = found.groups()
+        word = _OPTIONS.get(name, f"--{name.replace('_', '-')}")
+        return word if value in {None, "True"} else f"{word} '{value}'" if name == "class_map" else f"{word} {value}"
+
+    return _ARGUMENT.sub(option, message)
+
+
+def as_arguments(message: str) -> str:
+    """A message for Python.
+
+    >>> as_arguments(f"Choose another {arg('out')}, or {arg('resume', True)}; try {arg('settings', 'seed=1')}.")
+    'Choose another out, or resume=True; try settings={"seed": 1}.'
+    >>> as_arguments(f"Leave them out with {arg('skip_bad', True)}.")
+    'Leave them out with mien.load_dataset(..., skip_bad=True).'
+    """
+
+    def argument(found: re.Match[str]) -> str:
+        name, value = found.groups()
+        if value is None:
+            return name
+        if name == "settings" and "=" not in value:
+            return f'settings["{value}"]'
+        if name in {"settings", "class_map"}:
+            key, _, new = value.rpartition("=")
+            is_text = name == "class_map" or not re.fullmatch(r"True|False|[\d.e+-]+", new)
+            value = f'{{"{key}": "{new}"}}' if is_text else f'{{"{key}": {new}}}'
+        return f"mien.load_dataset(..., {name}={value})" if name in _OF_LOADING else f"{name}={value}"
+
+    return _ARGUMENT.sub(argument, message)
+
+
+class MienError(Exception):
+    """Root of all errors that mien raises on purpose.
+
+    Args:
+        message: what was expected, what was found, where, and what to do.
+        code: what kind of mistake it is, in words joined by hyphens: ``split-missing``. Stable between versions.
+
+    Attributes:
+        code: as given, or the class's own, such as ``data`` for :class:`DataError`.
+
+    >>> DataError("fer2013.csv line 812: pixel 300 is outside 0..255.", code="pixel-range").code
+    'pixel-range'
+    """
+
+    code: str = "error"
+
+    def __init__(self, message: str, *, code: str | None = None) -> None:
+        # One line, whatever a file name or a cell of a table holds.
+        super().__init__(" ".join(message.splitlines()))
+        if code is not None:
+            self.code = code
+
+    def __str__(self) -> str:
+        return as_arguments(str(self.args[0]))
+
+    def __format__(self, spec: str) -> str:
+        # Within the message of another error arguments stay as they are, for the door that it comes to.
+        return format(str(self.args[0]), spec)
+
+
+class DataError(MienError):
+    """Images, labels or tables that cannot be read or used."""
+
+    code: str = "data"
+
+
+class RecipeError(MienError):
+    """A recipe with an unknown key, an impossible value, or a name that does not exist."""
+
+    code: str = "recipe"
+
+
+class StudyError(MienError):
+    """A study that does not hang together, or whose stored results are damaged."""
+
+    code: str = "study"
+
+
+class ModelError(MienError):
+    """A model file that is missing, damaged, foreign, or written by a newer mien."""
+
+    code: str = "model"
+
+
+class RunError(MienError):
+    """A run folder that exists already, is incomplete, or cannot be written."""
+
+    code: str = "run"
+
+
+class TrainingError(MienError):
+    """Training that cannot go on.
+
+    Attributes:
+        reason: what happened, without the advice that follows it for a run that was started alone.
+    """
+
+    code: str = "training"
+
+    def __init__(self, reason: str, advice: str = "", *, code: str | None = None) -> None:
+        super().__init__(f"{reason} {advice}".rstrip(), code=code)
+        self.reason: str = reason
+
+
+class StoppedError(TrainingError):
+    """Training that was stopped before there was anything to keep."""
+
+    code: str = "stopped"
+
+
+class ServeError(MienError):
+    """A service that cannot start."""
+
+    code: str = "serve"
+
+
+class MissingExtraError(MienError):
+    """An optional part of mien that is not installed."""
+
+    code: str = "missing-extra"
+
+
+class Notice(str):
+    """A sentence that a person should know beside a result, with a code as errors have.
+
+    >>> Notice("validation has only 9 samples.", code="validation-small").line
+    'note: validation has only 9 samples. [validation-small]'
+    """
+
+    code: str
+
+    def __new__(cls, words: str, *, code: str) -> Self:
+        """``words``: the sentence."""
+        notice = super().__new__(cls, words)
+        notice.code = code
+        return notice
+
+    def __getnewargs_ex__(self) -> tuple[tuple[str], dict[str, str]]:
+        """What copies and pickles are made of."""
+        return (str(self),), {"code": self.code}
+
+    @property
+    def line(self) -> str:
+        """As terminals show it."""
+        return f"note: {self} [{self.code}]"
+
+
+class MienWarning(UserWarning):
+    """What :mod:`warnings` is given: an argument without effect, a metric that flatters. The code is as an error's."""
+
+    def __init__(self, message: str, *, code: str = "warning") -> None:
+        super().__init__(message)
+        self.code: str = code
+
+
+@contextmanager
+def needs_extra(extra: str, purpose: str) -> Iterator[None]:
+    """Turn a failed import inside the block into one line that names the extra to install.
+
+    Args:
+        extra: name of the extra in pyproject.toml, e.g. ``"train"``.
+        purpose: what the import is for, as the subject of a sentence, e.g. ``"Training"``.
+
+    Raises:
+        MissingExtraError: a package is not installed. A missing module of mien's own is a bug and passes through.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package in {"", "mien"}:
+            raise
+        raise MissingExtraError(
+            f"{purpose} needs the package {package}, which is not installed. "
+            f"Install it with: pip install 'mien[{extra}]'"
+        ) from None
+
+
+def without_password(text: str) -> str:
+    """A text whose addresses (``postgresql://user:password@host``, ``s3://bucket?secret_key=S``) may be shown and kept.
+
+    A key of S3 may hold slashes; what begins as a port does is no key.
+    """
+    text = re.sub(r"(\w://[^\s:/@]*):(?:[^\s/]*|(?!\d+/)[^\s@?]*)@", r"\1:***@", text)
+    return re.sub(r"(?i)([?&][\w.-]*(?:secret|password|token|key|sig)[\w.-]*=)[^\s&]+", r"\1***", text)
+
+
+def sentence(words: str) -> str:
+    """Words that were put together from others, with one mark at their end.
+
+    >>> sentence("there is none"), sentence("there is none. Did you mean 'x'?")
+    ('there is none.', "there is none. Did you mean 'x'?")
+    """
+    return words if words.endswith((".", "?")) else f"{words}."
+
+
+def nearest(name: object, known: Iterable[str], table: str = "") -> str:
+    """Say what ``name`` may have been meant to be, with the table before it that all of them are in.
+
+    Returns ``" Did you mean 'x'?"`` where something close is known, otherwise the list of what is known.
+
+    >>> nearest("learning_rte", ["learning_rate", "momentum"])
+    " Did you mean 'learning_rate'?"
+    >>> nearest("LR", ["lr", "name"], "optim.")
+    " Did you mean 'optim.lr'?"
+    >>> nearest("rate", ["lr", "name"], "optim.")
+    ' Known: optim.lr, optim.name.'
+    """
+    known = sorted(known)
+    lowered = {each.lower(): each for each in known}
+    close = difflib.get_close_matches(str(name).lower(), lowered, n=1)
+    if close:
+        return f" Did you mean '{table}{lowered[close[0]]}'?"
+    return f" Known: {', '.join(table + each for each in known)}."
+
+
+_KINDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "decimal": "a number",
+    "finite_number": "a number",
+    "bool": "true or false",
+    "string": "text",
+    "tuple": "a list",
+    "list": "a list",
+    "dict": "a table of keys and values",
+    "model": "a table of keys and values",
+    "dataclass": "a table of keys and values",
+    "date": "a date",
+}
+"""Pydantic's kinds of faults without their endings: ``int_type``, ``int_parsing``, ``int_from_float``."""
+_LIMITS = {"ge": "{} or more", "gt": "greater than {}", "le": "at most {}", "lt": "less than {}"}
+_LIMIT_FAULTS = {"greater_than_equal": "ge", "greater_than": "gt", "less_than_equal": "le", "less_than": "lt"}
+_FOLDER_NAME = "^[A-Za-z0-9]"
+
+
+def rule_of(fault: Mapping[str, Any], constraints: Iterable[object] = ()) -> str:
+    """What the value of one of pydantic's faults must be.
+
+    Args:
+        fault: an entry of ``ValidationError.errors()``.
+        constraints: the ``metadata`` of the field, whose limits are all said. Without them, only the broken one.
+
+    >>> rule_of({"type": "int_parsing", "msg": ""})
+    'must be a whole number'
+    >>> rule_of({"type": "less_than", "msg": "", "ctx": {"lt": 1.0}})
+    'must be less than 1'
+    """
+    kind, context = str(fault["type"]), fault.get("ctx", {})
+    if kind == "value_error":
+        reason = str(context["error"])
+        return f"{reason[:1].lower()}{reason[1:]}"
+    broken = _LIMIT_FAULTS.get(kind)
+    given = {name: getattr(each, name) for each in constraints for name in _LIMITS if hasattr(each, name)}
+    limits = given or ({broken: context[broken]} if broken else {})
+    words = " and ".join(_LIMITS[name].format(_number(limit)) for name, limit in limits.items())
+    if broken:
+        return f"must be {words}"
+    if kind in {"too_short", "too_long"}:
+        least = kind == "too_short"
+        limit = context["min_length" if least else "max_length"]
+        return f"must have {limit} {'value' if limit == 1 else 'values'} or {'more' if least else 'fewer'}"
+    if kind in {"literal_error", "enum"}:
+        return f"must be {context['expected']}"
+    if kind == "string_pattern_mismatch":
+        if context["pattern"].startswith(_FOLDER_NAME):
+            return "must begin with a letter or digit, and have only letters, digits, spaces and . _ - in it"
+        return "must begin with a small letter, and have only small letters, digits and _ in it, 31 at most"
+    name = _KINDS.get(kind) or _KINDS.get(kind.partition("_")[0])
+    if name is None:
+        return f"is not possible: {fault['msg'][:1].lower()}{fault['msg'][1:]}"
+    return f"must be {name}" + (f", {words}" if words else "")
+
+
+def place(location: Iterable[int | str]) -> str:
+    """Where in a file a value is: ``("outputs", "a", 0)`` -> ``"outputs.a[0]"``."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).removeprefix(".")
+
+
+def fault_text(fault: Mapping[str, Any]) -> str:
+    """What is wrong in a file: ``"has drop.0.row = 'a'; it must be a whole number"``."""
+    where = place(fault["loc"])
+    if fault["type"] == "extra_forbidden":
+        return f"has an unknown key '{where}'"
+    if fault["type"] == "missing":
+        return f"has no '{where}'"
+    return f"has {where} = {value_text(fault['input'])}; it {rule_of(fault)}"
+
+
+def value_text(value: Any) -> str:
+    """A value as TOML has it, near enough for a message; at most 60 characters."""
+    text = str(value).lower() if isinstance(value, bool) else repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _number(limit: Any) -> str:
+    """1.0 -> ``"1"``, 2147483648 as it is."""
+    return f"{limit:g}" if isinstance(limit, float) else str(limit)

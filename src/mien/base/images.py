@@ -1,0 +1,265 @@
+"""Open images: files, bytes, PIL images or arrays; upright and within a limit of pixels."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import re
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.base.errors import DataError, MienError
+
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+    from PIL.Image import Image
+
+    ImageSource: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO | npt.NDArray[Any] | Image
+
+MAXIMUM_PIXELS = 100_000_000
+"""A larger image is refused before it is decoded: a small file can unpack to more memory than there is."""
+
+FORMATS: tuple[str, ...] = ("PNG", "JPEG", "WEBP", "AVIF", "BMP", "GIF", "TIFF", "PPM")
+"""Formats that are opened. Pillow knows more; it passes some of them (EPS) to other programs. HEIC takes pi-heif."""
+
+_HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
+"""Bytes 8 to 12 of an HEIC file, after ``ftyp``."""
+
+_HEIC = (".heic", ".heif")
+_HAS_HEIC = find_spec("pi_heif") is not None
+
+IMAGE_SUFFIXES: tuple[str, ...] = (
+    *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff"),
+    *(".pgm", ".ppm", *(_HEIC if _HAS_HEIC else ())),
+)
+"""Names of image files, in lower case."""
+
+UNREAD_SUFFIXES: tuple[str, ...] = (*(() if _HAS_HEIC else _HEIC), ".jxl", ".jp2", ".dng", ".cr2", ".nef", ".arw")
+"""Names of photos in formats that are not opened, in lower case."""
+
+UNREAD_ADVICE: str = "convert them to JPEG first" + ("" if _HAS_HEIC else "; for HEIC: pip install 'mien[heic]'")
+
+_TABLES = (".csv", ".npy", ".npz", ".parquet")
+_SYSTEM_FOLDERS = (
+    *("__macosx", "@eadir", "@recycle", "#recycle", "#snapshot"),
+    *("$recycle.bin", "system volume information", "lost+found"),
+)
+_VIDEOS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm")
+
+_ORIENTATION = 0x0112
+_TRANSPOSE = {
+    2: "FLIP_LEFT_RIGHT",
+    3: "ROTATE_180",
+    4: "FLIP_TOP_BOTTOM",
+    5: "TRANSPOSE",
+    6: "ROTATE_270",
+    7: "TRANSVERSE",
+    8: "ROTATE_90",
+}
+"""The Pillow transpose that puts an image upright, by its EXIF orientation."""
+
+_METADATA = ("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif")
+"""Keys of ``Image.info`` in which Pillow finds an orientation."""
+
+_PILLOW_IGNORED = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
+_FILTERS = threading.Lock()
+
+
+def is_system_folder(name: str) -> bool:
+    """Whether a folder is hidden, or one in which a NAS, Windows or macOS keeps thumbnails and what was deleted."""
+    return name.startswith(".") or name.lower() in _SYSTEM_FOLDERS
+
+
+def open_image(source: str | os.PathLike[str] | bytes) -> Image:
+    """Open and decode an image, upright (EXIF orientation applied). The first frame of an animation.
+
+    Args:
+        source: a path, or the bytes of an image file.
+
+    Raises:
+        DataError: missing, empty, not an image, damaged, cut off, or over :data:`MAXIMUM_PIXELS`.
+    """
+    with open_image_header(source) as image:
+        return _upright(image, _name(source))
+
+
+@contextmanager
+def open_image_header(source: str | os.PathLike[str] | bytes) -> Iterator[Image]:
+    """Open an image and read its header only. Any error within the block, such as of decoding, becomes a DataError.
+
+    Args:
+        source: a path, or the bytes of an image file.
+
+    Raises:
+        DataError: missing, empty, not an image, or damaged.
+    """
+    from PIL import Image
+
+    ignore_pillow_warnings()
+    with _decoding(_name(source)):
+        opened = io.BytesIO(source) if isinstance(source, bytes) else _File(io.FileIO(source))
+        with opened as file:
+            if not (file.peek(1) if isinstance(file, _File) else source):
+                raise DataError(f"{_name(source)} is empty: it has 0 bytes.", code="image-empty")
+            head = file.peek(12) if isinstance(file, _File) else file.getvalue()
+            with Image.open(file, formats=_formats_of(head[:12], _name(source))) as image:
+                yield image
+
+
+def _formats_of(head: bytes, name: str) -> tuple[str, ...]:
+    """The formats to try, by the first 12 bytes of a file; HEIC where its package is installed."""
+    if head[4:8] != b"ftyp" or head[8:12] not in _HEIC_BRANDS:
+        return FORMATS
+    try:
+        from pi_heif import register_heif_opener
+    except ImportError:
+        raise DataError(
+            f"{name} is an HEIC photo. Convert it to JPEG first, or run: pip install 'mien[heic]'", code="image-heic"
+        ) from None
+    register_heif_opener()
+    return (*FORMATS, "HEIF")
+
+
+class _File(io.BufferedReader):
+    """A file that is never asked for more than it holds: for a damaged length, Python would allocate gigabytes."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size > io.DEFAULT_BUFFER_SIZE:
+            size = max(min(size, os.fstat(self.fileno()).st_size - self.tell()), 0)
+        return super().read(size)
+
+
+def ignore_pillow_warnings() -> None:
+    """Silence Pillow's warnings about odd metadata, which does not affect the pixels, and about large images.
+
+    The filter stays. Restoring filters after each image (``warnings.catch_warnings``) would swap those of the whole
+    process, and several threads would lose the program's own. The filter is moved to the front again if others precede.
+    """
+    with _FILTERS:
+        if warnings.filters[:1] != [_PILLOW_IGNORED]:
+            warnings.filterwarnings("ignore", module=r"PIL\.")
+
+
+def missing_file(name: str | os.PathLike[str]) -> DataError:
+    """The error for a file that does not exist (``file-missing``), or a web address (``image-address``)."""
+    # Path() removes the second slash of an address.
+    address = re.sub(r"^(\w\w+):/+", r"\1://", os.fspath(name))
+    if address.startswith("file://"):
+        return DataError(f"{address} is an address; give the path, /{address[7:]}.", code="image-address")
+    if "://" in address:
+        return DataError(f"{address} is a web address; mien works offline. Download it first.", code="image-address")
+    return DataError(f"{os.fspath(name) or 'The empty path'} does not exist.", code="file-missing")
+
+
+def _name(source: str | os.PathLike[str] | bytes) -> str:
+    if isinstance(source, bytes):
+        return "the image"
+    name = os.fspath(source)
+    # A base64 string that is taken for a path is not repeated whole in the error.
+    return name if len(name) <= 300 else f"{name[:40]}...{name[-40:]}"
+
+
+@contextmanager
+def _decoding(name: str) -> Iterator[None]:
+    """Turn any error that Pillow raises within the block into a DataError about ``name``."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        yield
+    except (MienError, MemoryError):
+        raise
+    except FileNotFoundError:
+        raise missing_file(name) from None
+    except IsADirectoryError:
+        raise DataError(f"{name} is a folder; expected an image file.", code="image-folder") from None
+    except PermissionError:
+        raise DataError(f"{name} cannot be read: permission denied.", code="file-permission") from None
+    except UnidentifiedImageError:
+        hint = f" For a video use: mien video {name}" if name.lower().endswith(_VIDEOS) else ""
+        if name.lower().endswith(_TABLES):
+            hint = " Predict the faces of a table from Python: mien.load().predict_crops(images), uint8 (N, 48, 48)."
+        hint = " Convert it to JPEG first." if name.lower().endswith(UNREAD_SUFFIXES) else hint
+        raise DataError(
+            f"{name} is not an image in a supported format (PNG, JPEG, WebP, AVIF, BMP, GIF, TIFF, PPM).{hint}",
+            code="image-format",
+        ) from None
+    except Image.DecompressionBombError:
+        # Pillow's own limit is twice as high as ours and is checked first.
+        raise _too_large(name) from None
+    except Exception as error:  # noqa: BLE001 - struct.error, TypeError, AttributeError: damaged files raise anything
+        if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+            raise DataError(
+                f"{name} is too long for a path; of a base64 string give the bytes.", code="file-missing"
+            ) from None
+        reason = str(error) or type(error).__name__
+        raise DataError(f"{name} is damaged and cannot be decoded ({reason}).", code="image-damaged") from None
+
+
+def _too_large(name: str, pixels: str = "too many") -> DataError:
+    return DataError(
+        f"{name} has {pixels} pixels; the limit is {MAXIMUM_PIXELS:,}. Shrink it first.", code="image-pixels"
+    )
+
+
+def _upright(image: Image, name: str) -> Image:
+    """Decode within the limit of pixels, and apply EXIF orientation. Damaged metadata is ignored."""
+    from PIL import Image
+
+    width, height = image.size
+    if width * height > MAXIMUM_PIXELS:
+        raise _too_large(name, f"{width} x {height}")
+    image.load()
+    try:
+        turn = image.getexif().get(_ORIENTATION)
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 - damaged metadata raises anything
+        turn = None
+    # Not ImageOps.exif_transpose: it rewrites the metadata and fails if any of it is damaged.
+    if turn not in _TRANSPOSE:
+        # A copy, because the caller closes the file.
+        return image.copy()
+    upright = image.transpose(Image.Transpose[_TRANSPOSE[turn]])
+    # Without the metadata that would turn it again.
+    for key in _METADATA:
+        upright.info.pop(key, None)
+    return upright
+
+
+def open_image_source(source: ImageSource) -> Image | npt.NDArray[np.generic]:
+    """Open anything that users may pass as an image, for :mod:`mien.base.preprocess`.
+
+    Args:
+        source: a path, the bytes or an open binary file of an image, which is opened; a PIL image, which is put
+            upright; or an array, which is returned as it is.
+
+    Raises:
+        DataError: something else (``image-type``), or as :func:`open_image`.
+    """
+    if isinstance(source, str | os.PathLike | bytes):
+        return open_image(source)
+    if isinstance(source, np.ndarray):
+        return source
+    other: Any = source
+    if hasattr(other, "getbands"):
+        # It may not be decoded yet: Image.open reads the header alone.
+        ignore_pillow_warnings()
+        with _decoding("the image"):
+            return _upright(other, "the image")
+    content = other.read() if hasattr(other, "read") else None
+    if isinstance(content, bytes):
+        return open_image(content)
+    raise DataError(
+        f"an object of type {type(source).__name__} is not an image; give a path, bytes, an open binary file, a PIL "
+        "image or a uint8 array.",
+        code="image-type",
+    )

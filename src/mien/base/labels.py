@@ -1,0 +1,250 @@
+"""Expressions, the names people give them, and label schemes that merge or drop classes."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.base.errors import DataError, arg, nearest
+
+EXPRESSIONS: tuple[str, ...] = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+"""The seven expressions in Kaggle's numbering of FER2013: ``EXPRESSIONS[3] == "happy"``."""
+
+NOT_A_FACE_CLASS = "not-a-face"
+"""The answer of who sees no face, and the class that a model trained on such votes predicts then."""
+
+NO_EXPRESSION: tuple[str, ...] = ("unknown", NOT_A_FACE_CLASS)
+"""Answers of annotators that are no expression."""
+
+UNSURE, NOT_A_FACE = "unsure", "not a face"
+"""Answers of a model that are no expression."""
+
+FERPLUS_CLASSES: tuple[str, ...] = (
+    *("neutral", "happy", "surprise", "sad", "angry", "disgust", "fear", "contempt"),
+    *("unknown", NOT_A_FACE_CLASS),
+)
+"""What FER+'s ten annotators could choose, in the order of its file: eight expressions, and two other answers."""
+
+_SYNONYMS: dict[str, tuple[str, ...]] = {
+    "angry": ("anger", "ang", "an", "mad"),
+    "disgust": ("disgusted", "dis", "di"),
+    "fear": ("fearful", "afraid", "scared", "fea", "fe"),
+    "happy": ("happiness", "joy", "hap", "ha"),
+    "sad": ("sadness", "sa"),
+    "surprise": ("surprised", "sur", "su", "suprise", "astonished"),
+    "neutral": ("neutrality", "neu", "ne"),
+    "contempt": (),
+    "unknown": (),
+    NOT_A_FACE_CLASS: ("not_a_face", "not a face", "notface", "nf"),
+}
+_CANONICAL = {word: name for name, words in _SYNONYMS.items() for word in (name, *words)}
+
+
+def composed(text: str) -> str:
+    """Text in Unicode's composed form, NFC: what looks the same is the same."""
+    return unicodedata.normalize("NFC", text)
+
+
+def canonical_class(name: str) -> str:
+    """Return mien's name of a class: ``"Happiness"`` -> ``"happy"``; an unknown name comes back stripped.
+
+    Case, surrounding space and a leading number such as ``"3_happy"`` or ``"03-Happy"`` do not matter, nor whether an
+    accent is a character of its own, as macOS writes file names.
+    """
+    word = composed(name.strip())
+    return _CANONICAL.get(word.lower().lstrip("0123456789").lstrip("_-. "), word)
+
+
+def order_classes(names: set[str]) -> tuple[str, ...]:
+    """Order class names: the known expressions in Kaggle's order, then all others by name."""
+    known = [name for name in EXPRESSIONS if name in names]
+    return (*known, *sorted(names - set(known)))
+
+
+def parse_map(text: str) -> dict[str, str]:
+    """Parse ``"contempt=disgust,0=angry"``: names in the data -> names to use.
+
+    Raises:
+        DataError: a part is not ``name=name`` or a name on the left occurs twice.
+    """
+    mapping: dict[str, str] = {}
+    for part in text.split(","):
+        found, equals, wanted = (piece.strip() for piece in part.partition("="))
+        if not (found and equals and wanted):
+            raise DataError(
+                f"{arg('class_map')} '{part.strip()}' is not of the form name=name, e.g. 'joy=happy,0=angry'.",
+                code="map-syntax",
+            )
+        if found in mapping:
+            raise DataError(f"{arg('class_map')} gives '{found}' twice.", code="map-repeated")
+        mapping[found] = wanted
+    return mapping
+
+
+@dataclass(frozen=True)
+class LabelScheme:
+    """New classes, each made of one or more classes of the data; classes named nowhere are dropped.
+
+    ``groups`` maps each new class, in order, to the classes it merges, e.g.
+    ``{"positive": ("happy", "surprise"), "negative": ("angry", "fear", "sad")}``.
+    """
+
+    name: str
+    groups: Mapping[str, tuple[str, ...]]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the new classes, in order."""
+        return tuple(self.groups)
+
+    def mapping(self, classes: Sequence[str], owner: str = "the data") -> npt.NDArray[np.int64]:
+        """For each class of the data, the index of its new class, or -1 where it is dropped. Shape (C,).
+
+        Raises:
+            DataError: the scheme names a class that ``classes``, which are those of ``owner``, do not have.
+        """
+        for wanted in (name for group in self.groups.values() for name in group):
+            if wanted not in classes:
+                raise DataError(
+                    f"The label scheme '{self.name}' uses the class '{wanted}', which {owner} does not have."
+                    + nearest(wanted, classes),
+                    code="scheme-class-missing",
+                )
+        index_of = {old: new for new, group in enumerate(self.groups.values()) for old in group}
+        return np.array([index_of.get(name, -1) for name in classes], dtype=np.int64)
+
+    def merge_labels(self, labels: npt.NDArray[np.int64], classes: Sequence[str]) -> npt.NDArray[np.int64]:
+        """New label of every sample, -1 if its class is dropped. (N,) int64 -> (N,) int64."""
+        return self.mapping(classes)[labels]
+
+    def merge_probabilities(self, probabilities: npt.NDArray[Any], classes: Sequence[str]) -> npt.NDArray[np.float64]:
+        """Probabilities of the new classes: sums over each group, rescaled to sum to 1.
+
+        (N, C) in [0, 1] -> (N, G) float64. A sample whose kept classes all have probability 0 becomes uniform.
+        """
+        mapping = self.mapping(classes)
+        merged = np.zeros((len(probabilities), len(self.groups)), dtype=np.float64)
+        for old, new in enumerate(mapping):
+            if new >= 0:
+                merged[:, new] += probabilities[:, old]
+        total = merged.sum(axis=1, keepdims=True)
+        uniform = np.full_like(merged, 1.0 / merged.shape[1])
+        return np.asarray(np.divide(merged, total, out=uniform, where=total > 0))
+
+
+def positive_class(classes: Sequence[str]) -> int:
+    """The index of the positive class: the class named ``positive``, otherwise the second. 0 or 1.
+
+    >>> positive_class(["positive", "negative"]), positive_class(["sad", "happy"])
+    (0, 1)
+
+    Raises:
+        DataError: there are not two classes.
+    """
+    if len(classes) != 2:
+        raise DataError(
+            f"A threshold needs exactly two classes; found {len(classes)}: {', '.join(classes)}.",
+            code="threshold-classes",
+        )
+    return list(classes).index("positive") if "positive" in classes else 1
+
+
+def check_threshold(threshold: float, classes: Sequence[str]) -> None:
+    """Check that a threshold is in 0..1, and that there are two classes. Raises :class:`DataError`."""
+    positive_class(classes)
+    if not 0 <= threshold <= 1:
+        raise DataError(f"A threshold is a probability, 0..1; found {threshold:g}.", code="threshold-range")
+
+
+def _keep(name: str, *classes: str) -> LabelScheme:
+    return LabelScheme(name, {each: (each,) for each in classes})
+
+
+_POSITIVE = ("happy", "surprise")
+_NEGATIVE = ("angry", "fear", "sad")
+
+SCHEMES: dict[str, LabelScheme] = {
+    scheme.name: scheme
+    for scheme in (
+        _keep("seven", *EXPRESSIONS),
+        _keep("six", "angry", "fear", "happy", "sad", "surprise", "neutral"),
+        _keep("five", "angry", "fear", "happy", "sad", "surprise"),
+        _keep("three", "happy", "sad", "neutral"),
+        LabelScheme("binary", {"negative": _NEGATIVE, "positive": _POSITIVE}),
+        LabelScheme("binary-with-disgust", {"negative": ("disgust", *_NEGATIVE), "positive": _POSITIVE}),
+    )
+}
+"""Study B's schemes by name. ``six`` drops disgust, ``five`` neutral too; both binary ones drop neutral."""
+
+
+def parse_scheme(text: str) -> LabelScheme | None:
+    """Parse a scheme: ``"all"`` (None: classes stay), a name of :data:`SCHEMES`, or a custom scheme.
+
+    A custom scheme is written ``"positive=happy+surprise,negative=angry+fear+sad"``.
+
+    Raises:
+        DataError: an unknown name, a malformed group, a class in two groups, or fewer than two groups.
+    """
+    if text == "all":
+        return None
+    if "=" not in text:
+        if text not in SCHEMES:
+            raise DataError(
+                f"There is no label scheme '{text}'." + nearest(text, ["all", *SCHEMES]), code="scheme-unknown"
+            )
+        return SCHEMES[text]
+    groups: dict[str, tuple[str, ...]] = {}
+    seen: set[str] = set()
+    for part in text.split(","):
+        new, equals, members = (composed(piece.strip()) for piece in part.partition("="))
+        names = tuple(canonical_class(member) for member in members.split("+"))
+        if not (new and equals and all(names)):
+            raise DataError(
+                f"'{part.strip()}' is not of the form new=old+old, e.g. 'positive=happy+surprise'.",
+                code="scheme-syntax",
+            )
+        if new in groups:
+            raise DataError(f"The label scheme '{text}' defines '{new}' twice.", code="scheme-repeated")
+        for name in names:
+            if name in seen:
+                raise DataError(f"The label scheme '{text}' uses the class '{name}' twice.", code="scheme-repeated")
+            seen.add(name)
+        groups[new] = names
+    if len(groups) < 2:
+        raise DataError(
+            f"The label scheme '{text}' leaves one class; a classifier needs at least two.", code="too-few-classes"
+        )
+    return LabelScheme(text, groups)
+
+
+_EXPRESSIONS = {
+    "angry": "#c4543a",
+    "disgust": "#7f8c3b",
+    "fear": "#7c5aa8",
+    "happy": "#dfa426",
+    "sad": "#3f74ad",
+    "surprise": "#d07aa4",
+    "neutral": "#8b939b",
+    "contempt": "#4f8f8b",
+    "unknown": "#a8906c",
+    "not-a-face": "#825c5c",
+    "positive": "#dfa426",
+    "negative": "#3f74ad",
+}
+
+_OTHERS = ("#28666e", "#b5703c", "#5a6fb0", "#9a5b7d", "#5f8f5a", "#a08a3c")
+
+
+def colour_of(name: str, index: int) -> str:
+    """The colour of the class at ``index`` of its model; classes that are no known expression take turns."""
+    return _EXPRESSIONS.get(name, _OTHERS[index % len(_OTHERS)])
+
+
+def class_colours(classes: Sequence[str]) -> dict[str, str]:
+    """The colour of each class by name."""
+    return {name: colour_of(name, index) for index, name in enumerate(classes)}

@@ -1,0 +1,460 @@
+"""What a model file says of its model: classes, input, outputs, recipe, metrics."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from mien.base.errors import ModelError, nearest
+from mien.base.files import write_bytes
+from mien.base.labels import NO_EXPRESSION, NOT_A_FACE_CLASS
+from mien.base.preprocess import InputSpec
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+SCHEMA_VERSION = 4
+"""2 has named outputs, 3 images in colour, 4 a rule for the answer. A model is written as the lowest version that can
+say what it is, for older mien too."""
+
+ANSWER = "answer"
+"""Name of the output that a rule makes of the votes' output; no output of a graph has this name."""
+
+INT8 = "-int8"
+"""After a model's name: its int8 form."""
+
+LEAST_TEMPERATURE, GREATEST_TEMPERATURE = 1e-3, 1e3
+"""What a manifest may say; a fit ends at 0.05 and 20."""
+
+MANIFEST_KEY = "mien.manifest"
+"""Under this name a model file carries its manifest in its metadata."""
+
+_OUTPUT_NAME = re.compile("[a-z][a-z0-9_]{0,30}")
+
+
+_ANSWERS_FIRST = ("votes", "sampled", "majority", "label")
+
+
+def answering(targets: Sequence[str]) -> int:
+    """Which of a model's outputs answers unless one is named, by what taught each of them.
+
+    The first that learned the whole distribution of votes, else the first of one vote, else of their majority, else
+    that of the label. ``web/src/model/outputs.ts`` has the same rule.
+
+    >>> answering(["label", "majority", "votes"]), answering(["label"])
+    (2, 0)
+    """
+    return min(range(len(targets)), key=lambda at: _ANSWERS_FIRST.index(targets[at]))
+
+
+class OutputManifest(BaseModel):
+    """One of a model's outputs."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
+
+    classes: tuple[str, ...] = Field(min_length=2)
+    temperature: float = Field(default=1.0, ge=LEAST_TEMPERATURE, le=GREATEST_TEMPERATURE)
+    target: Literal["label", "votes", "majority", "sampled"] = Field(description="what it learned from")
+
+    @field_validator("classes")
+    @classmethod
+    def _classes_differ(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
+        return _all_different(classes)
+
+
+class AnswerRule(BaseModel):
+    """How shares of people become the answer that is shown by default; see :meth:`ModelOutput.shown`."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
+
+    output: str = Field(description="the output of votes that it starts from")
+    prior: tuple[float, ...] = Field(description="mean share of each of its classes in training")
+    strength: float = Field(ge=0.0, le=1.0, description="how much of the prior is taken out: 0 nothing, 1 all of it")
+    unsure_below: float = Field(ge=0.0, lt=1.0, description="below this probability the answer is 'unsure'")
+
+    @field_validator("prior")
+    @classmethod
+    def _all_positive(cls, prior: tuple[float, ...]) -> tuple[float, ...]:
+        if not all(0 < share <= 1 for share in prior):
+            raise ValueError("a prior is not a number over 0, up to 1")
+        return prior
+
+
+@dataclass(frozen=True)
+class ModelOutput:
+    """One of a model's outputs in use.
+
+    Attributes:
+        name: None for the only output of a model without named outputs.
+        logits: the graph's output with its logits.
+        classes: of its probabilities; of its logits too, in this order, unless it has a rule.
+        target: what taught it: label, votes, majority or sampled (:class:`mien.base.recipe.OutputRecipe`).
+        rule: what makes it of another output's probabilities; None where they are its own.
+        given: the classes of that output, in the order of the logits.
+    """
+
+    name: str | None
+    logits: str
+    classes: tuple[str, ...]
+    temperature: float
+    target: str
+    rule: AnswerRule | None = None
+    given: tuple[str, ...] = ()
+
+    @property
+    def perceived(self) -> bool:
+        """Whether votes taught it. Without a rule, its probabilities are shares of people."""
+        return self.target != "label"
+
+    def shown(self, probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """The probabilities of :attr:`classes` from those that the logits say.
+
+        With a rule, the shares of the expressions are divided by ``prior ** strength`` and rescaled to their sum; that
+        is the correction of Saerens et al. 2002 for classes that are less rare than in training, in part. "unknown" is
+        left out then. The share of not-a-face stays beside that of all expressions. ``web/src/model/outputs.ts`` does
+        the same.
+
+        Args:
+            probabilities: float64 (N, classes of the logits), rows sum to 1.
+
+        Returns:
+            float64 (N, C), rows sum to 1; without a rule the same array.
+        """
+        if self.rule is None:
+            return probabilities
+        expressions = np.array([name not in NO_EXPRESSION for name in self.given])
+        # What a softmax rounds to 0 would leave nothing to rescale.
+        shares = probabilities + 1e-12
+        weighted = shares[:, expressions] / np.array(self.rule.prior)[expressions] ** self.rule.strength
+        before = shares[:, expressions].sum(axis=1, keepdims=True)
+        shares[:, expressions] = weighted * before / weighted.sum(axis=1, keepdims=True)
+        kept = shares[:, [self.given.index(name) for name in self.classes]]
+        return np.asarray(kept / kept.sum(axis=1, keepdims=True))
+
+
+def answer_output(rule: AnswerRule, source: ModelOutput) -> ModelOutput:
+    """The output that a rule makes of an output of votes: its expressions, and not-a-face where it has that."""
+    shown = tuple(name for name in source.classes if name not in NO_EXPRESSION or name == NOT_A_FACE_CLASS)
+    return replace(source, name=ANSWER, classes=shown, rule=rule, given=source.classes)
+
+
+def _all_different(classes: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(classes)) < len(classes):
+        raise ValueError("a class is named twice")
+    return classes
+
+
+class Manifest(BaseModel):
+    """What a model is, where it comes from, and what was measured of it."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
+
+    schema_version: int = 1
+    name: str
+    classes: tuple[str, ...] = Field(min_length=2)
+    input: InputSpec
+    parameters: int = Field(description="trainable parameters")
+    precision: Literal["fp32", "fp16", "int8"] = Field(
+        default="fp32", description="fp16: weights are stored so, and computed with in fp32"
+    )
+    recipe: dict[str, Any] = Field(description="the whole recipe that it was trained by")
+    recipe_digest: str
+    data_fingerprint: str = Field(description="of the faces it was trained and validated on")
+    cleaned_from: tuple[str, ...] = Field(
+        default=(),
+        description="likewise of the data as it was before a list of changes; empty where none was applied. Of an "
+        "ensemble whose models were trained on other data: of the data that its temperature was fitted on, and of that "
+        "before a list of changes",
+    )
+    taught_by: tuple[str, ...] = Field(default=(), description="SHA-256 of what its teachers said, or of themselves")
+    epoch: int = Field(description="the epoch whose weights these are")
+    scores: dict[str, float] = Field(default_factory=dict, description="e.g. validation_accuracy, a share")
+    temperature: float = Field(
+        default=1.0,
+        ge=LEAST_TEMPERATURE,
+        le=GREATEST_TEMPERATURE,
+        description="logits are divided by it before the softmax",
+    )
+    outputs: dict[str, OutputManifest] = Field(
+        default_factory=dict,
+        description="outputs by name, the first with the classes above; a model without named outputs has one",
+    )
+    answer: AnswerRule | None = Field(default=None, description="makes the answer of an output's probabilities")
+    licence: str = "MIT"
+    mien_version: str
+    created: str = Field(description="UTC, ISO 8601")
+
+    @field_validator("classes")
+    @classmethod
+    def _classes_differ(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
+        return _all_different(classes)
+
+    @model_validator(mode="after")
+    def _first_output_has_these_classes(self) -> Manifest:
+        first = next(iter(self.outputs.values()), None)
+        if first is not None and first.classes != self.classes:
+            raise ValueError("the first output has other classes than the model")
+        if any(not _OUTPUT_NAME.fullmatch(name) for name in self.outputs):
+            raise ValueError("the name of an output is not lower-case letters, digits and _")
+        if any((output.target == "label") != (output is first) for output in self.outputs.values()):
+            raise ValueError("the first output, and no other one, must be that of the label")
+        return self
+
+    @model_validator(mode="after")
+    def _rule_fits(self) -> Manifest:
+        if ANSWER in self.outputs:
+            raise ValueError(f"an output is named {ANSWER}")
+        if self.answer is not None:
+            source = self.outputs.get(self.answer.output)
+            if source is None or source.target == "label":
+                raise ValueError(f"the answer's rule is for '{self.answer.output}', which is no output of votes")
+            if len(self.answer.prior) != len(source.classes):
+                raise ValueError(
+                    f"the answer's prior has {len(self.answer.prior)} numbers for {len(source.classes)} classes"
+                )
+        return self
+
+    @property
+    def outputs_to_choose(self) -> tuple[ModelOutput, ...]:
+        """What a user can choose among: the answer first, where there is a rule, then :attr:`all_outputs`."""
+        if self.answer is None:
+            return self.all_outputs
+        source = next(each for each in self.all_outputs if each.name == self.answer.output)
+        answer = answer_output(self.answer, source)
+        return (answer, *self.all_outputs)
+
+    @property
+    def measured_output(self) -> ModelOutput:
+        """The output of the graph that people's votes are compared with, or the label; see :func:`answering`."""
+        outputs = self.all_outputs
+        return outputs[answering([each.target for each in outputs])]
+
+    @property
+    def all_outputs(self) -> tuple[ModelOutput, ...]:
+        """All outputs of the graph, that of the label first. Its logits are ``logits``, as in every model file."""
+        if not self.outputs:
+            return (ModelOutput(None, "logits", self.classes, self.temperature, "label"),)
+        first, *others = self.outputs
+        found = [(name, f"logits_{name}", self.outputs[name]) for name in others]
+        return (
+            ModelOutput(first, "logits", self.classes, self.temperature, "label"),
+            *(ModelOutput(name, logits, it.classes, it.temperature, it.target) for name, logits, it in found),
+        )
+
+    def output(self, name: str | None = None) -> ModelOutput:
+        """The output that answers.
+
+        Args:
+            name: None is the answer where there is a rule; else what taught each output decides: :func:`answering`.
+
+        Raises:
+            ModelError: the model has no such output (``output-unknown``).
+        """
+        outputs = self.outputs_to_choose
+        if name is None:
+            return outputs[0] if self.answer else self.measured_output
+        if name not in (names := [each.name for each in outputs if each.name is not None]):
+            known = nearest(name, names) if names else " It has one, which needs no name."
+            raise ModelError(
+                f"The model '{self.full_name}' has no output '{name}'." + known,
+                code="output-unknown",
+            )
+        return next(each for each in outputs if each.name == name)
+
+    def written(self) -> str:
+        """The manifest as JSON. The first output has the model's own temperature, which may have been replaced."""
+        colour = self.input.channels == 3
+        left_out: dict[str, Any] = {} if colour else {"input": {"channels"}}
+        if self.answer is None:
+            left_out["answer"] = True
+        if not self.outputs:
+            former = self.model_copy(update={"schema_version": 3 if colour else 1})
+            return former.model_dump_json(exclude={**left_out, "outputs": True, "answer": True})
+        name, first = next(iter(self.outputs.items()))
+        outputs = {**self.outputs, name: first.model_copy(update={"temperature": self.temperature})}
+        whole = self.model_copy(update={"schema_version": 4 if self.answer else 3 if colour else 2, "outputs": outputs})
+        return whole.model_dump_json(exclude=left_out)
+
+    @property
+    def full_name(self) -> str:
+        """The name, which all forms of a model share, with :data:`INT8` after that of the int8 form."""
+        return f"{self.name}{INT8}" if self.precision == "int8" else self.name
+
+
+def parse_manifest(metadata: Mapping[str, str], path: Path) -> Manifest:
+    """The manifest in the metadata of a model file. Raises :class:`ModelError`; ``path`` is for its message."""
+    if MANIFEST_KEY not in metadata:
+        raise ModelError(
+            f"{path} is an ONNX model without mien's manifest, so its classes and preprocessing are not known. "
+            f"Score it with your own code and hand mien its scores (docs/predictions.md).",
+            code="manifest-missing",
+        )
+    try:
+        content = json.loads(metadata[MANIFEST_KEY], object_pairs_hook=_unique)
+        version = content["schema_version"]
+        newer = version > SCHEMA_VERSION
+    except (ValueError, TypeError, KeyError, RecursionError):
+        raise _damaged(path) from None
+    if newer:
+        raise ModelError(
+            f"{path} was written by a newer mien (manifest schema {version}; this one reads up to {SCHEMA_VERSION}). "
+            f"Upgrade with: pip install -U mien",
+            code="model-newer",
+        )
+    try:
+        return Manifest.model_validate(content)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        at = f" at '{'.'.join(str(part) for part in fault['loc'])}'" if fault["loc"] else ""
+        raise _damaged(path, at + (f" ({fault['ctx']['error']})" if fault["type"] == "value_error" else "")) from None
+
+
+def _damaged(path: Path, where: str = "") -> ModelError:
+    return ModelError(f"{path}: its manifest is damaged{where}. Export the model again.", code="manifest-damaged")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object whose keys differ. Raises ValueError: two outputs of one name would silently become one."""
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        raise ValueError("a name occurs twice")
+    return content
+
+
+def stay_offline() -> None:
+    """Keep onnxruntime from reporting to its maker. To be called before it is imported.
+
+    From 1.29 on it would write an identifier of the machine into the user's cache and send what sessions do. Its own
+    ``disable_telemetry_events`` comes too late: importing it is enough. Who sets the variable decides otherwise.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+
+def read_manifest(path: str | Path) -> Manifest:
+    """Read the manifest of a model file. Raises :class:`ModelError`, as :func:`open_model`."""
+    return open_model(path)[1]
+
+
+def open_model(
+    path: str | Path, threads: int | None = None, provider: str = "CPUExecutionProvider"
+) -> tuple[InferenceSession, Manifest]:
+    """Open a model file, of which nothing outside the file is read. Its graph is a program: open those you trust.
+
+    Args:
+        path: the ``.onnx`` file.
+        threads: how many threads a prediction may use; None leaves it to onnxruntime.
+        provider: ONNX Runtime's name of the device's provider; the CPU computes what it cannot.
+
+    Returns:
+        The session and the manifest.
+
+    Raises:
+        ModelError: missing, damaged, not mien's, or of a newer schema.
+    """
+    stay_offline()
+    import onnxruntime
+
+    path = Path(path)
+    content = _read(path)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    if not _has_int8_dot_product():
+        # What an x86 CPU has in its place can overflow. The exact way takes twice as long, on a CPU that has it too.
+        options.add_session_config_entry("session.x64quantprecision", "1")
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    try:
+        options.add_session_config_entry("session.load_model_format", "ONNX")
+        # Weights in other files are looked for where none can be, and not in the working folder.
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
+        # The fallback would print to stdout.
+        session = onnxruntime.InferenceSession(
+            content, options, providers=list(dict.fromkeys([provider, "CPUExecutionProvider"])), enable_fallback=0
+        )
+    except Exception as error:  # noqa: BLE001 - onnxruntime's exceptions share no base class below Exception
+        # Its first line holds the reason; further lines are C++ locations.
+        reason = str(error).splitlines()[0][:160]
+        raise ModelError(
+            f"{path} is not an ONNX model that can be read, or the file is damaged ({reason}).",
+            code="model-damaged",
+        ) from None
+    try:
+        manifest = parse_manifest(session.get_modelmeta().custom_metadata_map, path)
+        _check_graph(session, manifest, path)
+    except UnicodeDecodeError:
+        raise ModelError(
+            f"{path} holds a name that is not UTF-8. Export the model again.", code="model-damaged"
+        ) from None
+    return session, manifest
+
+
+def _read(path: Path) -> bytes:
+    if not path.is_file():
+        raise ModelError(
+            f"{path} does not exist." if not path.exists() else f"{path} is a folder without a model.",
+            code="model-missing",
+        )
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror or error}.", code="model-unreadable") from None
+
+
+def _check_graph(session: InferenceSession, manifest: Manifest, path: Path) -> None:
+    """Raise :class:`ModelError` unless the graph has the input and outputs of its manifest."""
+    crop_px = manifest.input.crop_px
+    sizes = {"images": [manifest.input.channels, crop_px, crop_px]} | {
+        each.logits: [len(each.classes)] for each in manifest.all_outputs
+    }
+    expected = {name: ("tensor(float)", size) for name, size in sizes.items()}
+    inputs = {each.name: (each.type, each.shape[1:]) for each in session.get_inputs()}
+    outputs = {each.name: (each.type, each.shape[1:]) for each in session.get_outputs()}
+    wrong = [name for name in expected | inputs if (inputs | outputs).get(name) != expected.get(name)]
+    if wrong:
+        raise ModelError(
+            f"{path}: its graph does not fit its manifest ({', '.join(wrong)}). Export the model again.",
+            code="graph-mismatch",
+        )
+
+
+def _has_int8_dot_product() -> bool:
+    """Whether NumPy found AVX-512 VNNI, part of Ice Lake's set; a CPU with AVX-VNNI alone goes unrecognised."""
+    found = np.show_config(mode="dicts").get("SIMD Extensions", {}).get("found", [])
+    return any(name.startswith(("AVX512_ICL", "AVX512_SPR", "AVX512_VNNI")) for name in found)
+
+
+def attach_manifest(graph: bytes, manifest: Manifest) -> bytes:
+    """Put a manifest into a serialised ONNX graph, replacing the one it has. Needs the extra ``train``."""
+    import onnx
+
+    model = onnx.load_model_from_string(graph)
+    kept = [entry for entry in model.metadata_props if entry.key != MANIFEST_KEY]
+    del model.metadata_props[:]
+    model.metadata_props.extend(kept)
+    model.metadata_props.add(key=MANIFEST_KEY, value=manifest.written())
+    content: bytes = model.SerializeToString()
+    return content
+
+
+def graph_sha256(model: bytes) -> str:
+    """SHA-256 of a model without its metadata, 64 hex digits: another manifest leaves it. Needs the extra ``train``."""
+    import onnx
+
+    content = onnx.load_model_from_string(model)
+    del content.metadata_props[:]
+    return hashlib.sha256(content.SerializeToString(deterministic=True)).hexdigest()
+
+
+def replace_manifest(path: Path, manifest: Manifest) -> None:
+    """Give a model file another manifest, whole or not at all. Needs the extra ``train``."""
+    write_bytes(path, attach_manifest(path.read_bytes(), manifest))

@@ -1,0 +1,91 @@
+"""Progress of anything that takes over two seconds: rate and time left, on a terminal only."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from mien.base.processes import is_main_process
+
+T = TypeVar("T")
+_quiet = False
+
+
+def set_quiet(quiet: bool) -> None:
+    """Switch all progress bars off (``--quiet``) or on again."""
+    global _quiet
+    _quiet = quiet
+
+
+def is_quiet() -> bool:
+    """Whether ``--quiet`` was given, or another process speaks for this one."""
+    return _quiet or not is_main_process()
+
+
+def is_terminal(stream: object) -> bool:
+    """Whether a stream is a terminal. Programs without a console have None, others objects without ``isatty``."""
+    isatty = getattr(stream, "isatty", None)
+    return isatty is not None and bool(isatty())
+
+
+def bars_are_shown() -> bool:
+    """Whether a bar would reach a person: stderr is a terminal and ``--quiet`` was not given."""
+    return is_terminal(sys.stderr) and not is_quiet()
+
+
+@contextmanager
+def busy(what: str) -> Iterator[None]:
+    """Show that work of unknown length goes on."""
+    if not bars_are_shown():
+        yield
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(what):
+        yield
+
+
+def slices(count: int, size: int) -> list[slice]:
+    """Cut ``count`` items into slices of ``size``, the last one shorter: what loops over batches and chunks go by.
+
+    >>> slices(5, 2)
+    [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
+    """
+    return [slice(first, min(first + size, count)) for first in range(0, count, size)]
+
+
+def track(items: Iterable[T], total: int | None, what: str, unit: str) -> Iterator[T]:
+    """Yield ``items`` and show how many of ``total`` have passed, how many a second, and the time left.
+
+    Args:
+        items: what is worked through.
+        total: how many there are, or None where that is not known.
+        what: the work in a few words, e.g. ``"reading fer2013.csv"``.
+        unit: what one item is, plural, e.g. ``"rows"``.
+    """
+    if not bars_are_shown():
+        yield from items
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(what, total=total, rate="")
+        shown = time.monotonic()
+        for done, item in enumerate(items, start=1):
+            yield item
+            # An update costs as much as parsing half a row: ten a second are enough for the eye.
+            if done == total or time.monotonic() - shown > 0.1:
+                speed = progress.tasks[0].speed
+                progress.update(task, completed=done, rate="" if speed is None else f"{speed:,.0f} {unit}/s")
+                shown = time.monotonic()

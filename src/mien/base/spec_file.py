@@ -1,0 +1,206 @@
+"""TOML specs: how recipes, search spaces and studies are found, parsed, checked and written.
+
+A spec is named (a file in the package) or a path. Every error is one line that names the file and the key, and suggests
+the nearest name that exists.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+from mien.base.errors import MienError, nearest, place, rule_of, sentence, value_text
+from mien.base.files import plain
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def is_path(name: str) -> bool:
+    """Whether the name of a spec is the path of a file, not the name of one that comes with mien."""
+    return name.endswith(".toml") or "/" in name
+
+
+@dataclass(frozen=True)
+class SpecKind:
+    """A kind of TOML spec.
+
+    Attributes:
+        noun: its name in messages, such as ``"search space"``; error codes begin with its last word:
+            ``space-unknown-key``.
+        plural: folder in the package that holds the named ones.
+        error: the class of all its errors.
+    """
+
+    noun: str
+    plural: str
+    error: type[MienError]
+
+    def names(self) -> list[str]:
+        """Names of the specs that come with mien, sorted."""
+        folder = resources.files("mien") / self.plural
+        return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+
+    def read(self, name: str) -> str:
+        """The text of a spec.
+
+        Args:
+            name: one of :meth:`names`, or a path (see :func:`is_path`).
+
+        Raises:
+            MienError: ``NOUN-unknown`` (no such name) or ``NOUN-unreadable`` (no such file, or not UTF-8).
+        """
+        if not is_path(name):
+            if name not in self.names():
+                file = Path(f"{name}.toml")
+                hint = f" Did you mean the file {file}?" if file.is_file() else nearest(name, self.names())
+                raise self._error(f"There is no {self.noun} '{name}'.{hint}", "unknown")
+            return (resources.files("mien") / self.plural / f"{name}.toml").read_text(encoding="utf-8")
+        try:
+            return Path(name).read_text(encoding="utf-8-sig")
+        except FileNotFoundError:
+            known = Path(name).stem in self.names()
+            hint = f" Did you mean '{Path(name).stem}', which comes with mien?" if known else ""
+            raise self._error(f"There is no {self.noun} file {name}.{hint}", "unreadable") from None
+        except IsADirectoryError:
+            raise self._error(f"{name} is a folder; a {self.noun} is a .toml file.", "unreadable") from None
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+            raise self._error(f"The {self.noun} {name} cannot be read: {reason}.", "unreadable") from None
+
+    def parse(self, text: str, origin: str) -> dict[str, Any]:
+        """The content of TOML text; ``origin`` is named in errors. Raises ``NOUN-not-toml``."""
+        try:
+            return parse_toml(text)
+        except ValueError as error:
+            raise self._error(f"The {self.noun} {origin} is not valid TOML: {error}.", "not-toml") from None
+
+    def check(self, model: type[M], content: Mapping[str, Any], origin: str) -> M:
+        """The typed value of parsed content.
+
+        Raises:
+            MienError: ``NOUN-unknown-key``, ``NOUN-missing-key`` or ``NOUN-value``.
+        """
+        try:
+            # As JSON: strict types, but a list may be a tuple. TOML's dates become text, and fail there.
+            text = json.dumps(content, default=str)
+        except (ValueError, RecursionError):
+            # TOML's hexadecimal numbers may have any length; Python writes no more than 4300 digits.
+            raise self._error(
+                f"The {self.noun} {origin} has a number of too many digits, or brackets nested too deep.", "value"
+            ) from None
+        try:
+            return model.model_validate_json(text, strict=True)
+        except ValidationError as error:
+            raise self._explained(error, model, origin) from None
+
+    def _explained(self, error: ValidationError, model: type[BaseModel], origin: str) -> MienError:
+        """One line for the first fault. A misspelt key is also a missing one: the misspelling says more."""
+        faults = error.errors()
+        fault = next((each for each in faults if each["type"] == "extra_forbidden"), faults[0])
+        where, what = place(fault["loc"]), f"The {self.noun} {origin}"
+        if fault["type"] == "extra_forbidden":
+            return self._error(
+                f"{what} has an unknown key '{where}'." + _nearest_key(model, fault["loc"]), "unknown-key"
+            )
+        if fault["type"] == "missing":
+            # A list of a fixed length: what is missing is its next value.
+            *path, last = fault["loc"]
+            lacks = f"too few values in '{place(path)}'" if isinstance(last, int) else f"no '{where}'"
+            return self._error(f"{what} has {lacks}.", "missing-key")
+        field = _field(model, fault["loc"])
+        rule = rule_of(fault, field.metadata if field else ())
+        if not where:
+            return self._error(sentence(f"{what} is not possible: {rule}"), "value")
+        if fault["type"] == "value_error":
+            if isinstance(fault["input"], Mapping):
+                return self._error(sentence(f"{what}: [{where}] is not possible: {rule}"), "value")
+            return self._error(sentence(f"{what} has {where} = {value_text(fault['input'])}: {rule}"), "value")
+        if fault["loc"][-1] == "[key]":
+            return self._error(f"{what} has {place(fault['loc'][:-1])}: this name {rule}.", "value")
+        return self._error(f"{what} has {where} = {value_text(fault['input'])}; it {rule}.", "value")
+
+    def _error(self, message: str, fault: str) -> MienError:
+        return self.error(message, code=f"{self.noun.split()[-1]}-{fault}")
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """The content of TOML text. Raises ValueError (``tomllib.TOMLDecodeError`` is one), also for too deep brackets."""
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        raise
+    except ValueError:  # Python's own words are about a setting of Python
+        raise ValueError("a number has too many digits") from None
+    except RecursionError:
+        raise ValueError("brackets are nested too deep") from None
+
+
+def dump_toml(content: Mapping[str, Any]) -> str:
+    """Write values, and tables of values, as TOML; a list stays on one line, as in ``[[0.4, 28], [0.7, 36]]``."""
+    lines = [f"{_key(key)} = {_inline(value)}" for key, value in content.items() if not isinstance(value, Mapping)]
+    for key, table in content.items():
+        if isinstance(table, Mapping):
+            lines += ["", f"[{_key(key)}]", *(f"{_key(inner)} = {_inline(value)}" for inner, value in table.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch("[A-Za-z0-9_-]+", name) else _inline(name)
+
+
+def _inline(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_key(key)} = {_inline(each)}" for key, each in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_inline(each) for each in value) + "]"
+    # TOML is UTF-8: bytes of file names that are not are escaped. JSON's scalars are TOML's, except for one character.
+    value = plain(value) if isinstance(value, str) else value
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _nearest_key(model: type[BaseModel], location: tuple[int | str, ...]) -> str:
+    """Suggest the key meant by the last part of ``location``; the same key of another table is found too."""
+    *path, last = location
+    siblings = model
+    for part in path:
+        info = _fields(siblings).get(str(part)) if isinstance(part, str) else None
+        siblings = next(_models(info.annotation), siblings) if info else siblings
+    table = f"{place(path)}." if path else ""
+    known = _fields(siblings)
+    if last not in known:
+        for name, info in _fields(model).items():
+            if any(last in _fields(each) for each in _models(info.annotation)):
+                return f" Did you mean '{name}.{last}'?"
+    return nearest(str(last), known, table)
+
+
+def _field(model: type[BaseModel], location: tuple[int | str, ...]) -> FieldInfo | None:
+    """The field at ``location``; None inside a list, whose values have rules of their own."""
+    found: FieldInfo | None = None
+    models: list[type[BaseModel]] = [model]
+    for part in location:
+        found = next((_fields(each)[str(part)] for each in models if part in _fields(each)), None)
+        models = list(_models(found.annotation)) if found else models
+    return found
+
+
+def _fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    """Fields by the names that they have in the file."""
+    return {info.alias or name: info for name, info in model.model_fields.items()}
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The models in a field's type: itself, or those of a list, a table or an optional value."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _models(inner)

@@ -1,0 +1,51 @@
+import json
+import pickle
+from copy import deepcopy
+
+import pytest
+
+from mien.base.errors import (
+    MissingExtraError,
+    Notice,
+    nearest,
+    needs_extra,
+    without_password,
+)
+from support import raises
+
+
+def test_a_missing_package_names_its_extra():
+    with (
+        raises(MissingExtraError, "missing-extra", "Flying", "wings_of_wax", "'mien[train]'"),
+        needs_extra("train", "Flying"),
+    ):
+        import wings_of_wax  # noqa: F401
+
+
+def test_a_missing_module_of_our_own_is_a_bug_and_shows_as_one():
+    with pytest.raises(ModuleNotFoundError), needs_extra("train", "Flying"):
+        import mien.no_such_room  # noqa: F401
+
+
+def test_nearest_suggests_or_lists():
+    assert nearest("anger", ["angry", "happy"]) == " Did you mean 'angry'?"
+    assert nearest("xyz", ["b", "a"]) == " Known: a, b."
+
+
+def test_a_notice_is_its_sentence_and_keeps_its_code():
+    """Oracle: the same text as str; copies and pickles as Python makes them."""
+    notice = Notice("nine samples.", code="validation-small")
+    assert notice == "nine samples."
+    assert json.dumps(notice) == '"nine samples."'
+    assert notice.line == "note: nine samples. [validation-small]"
+    for again in (pickle.loads(pickle.dumps(notice)), deepcopy(notice)):
+        assert (again, again.code) == (notice, notice.code)
+
+
+def test_passwords_of_addresses_are_not_shown():
+    shown = without_password("mien sweep x --storage postgresql+psycopg://ann:s:3@cret@host:5/db --out sqlite:///a.db")
+    assert shown == "mien sweep x --storage postgresql+psycopg://ann:***@host:5/db --out sqlite:///a.db"
+    assert without_password("s3://KEY:SEC/RET@bucket/a@1 failed") == "s3://KEY:***@bucket/a@1 failed"
+    shown = without_password("abfs://one@host/p?client_id=a&client_secret=B%2F&sv=1 and http://127.0.0.1:9/a@b")
+    assert shown == "abfs://one@host/p?client_id=a&client_secret=***&sv=1 and http://127.0.0.1:9/a@b"
+    assert without_password("hf://OWNER/NAME@main s3://bucket/a:b@c") == "hf://OWNER/NAME@main s3://bucket/a:b@c"

@@ -1,0 +1,164 @@
+import errno
+import os
+import resource
+import stat
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import mien
+from mien.base.errors import RunError
+from mien.base.files import check_replaceable, file_sha256, lock_file, never_made, whole_file, write_bytes, write_text
+from support import raises
+
+
+def test_writes_and_replaces(tmp_path):
+    file = tmp_path / "new" / "newer" / "a.txt"
+    write_text(file, "one")
+    write_text(file, "zwei ä")
+    assert file.read_text(encoding="utf-8") == "zwei ä"
+    assert os.listdir(file.parent) == ["a.txt"]
+
+
+def test_a_folder_that_may_not_be_made_again_is_gone_for_good(tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    with never_made(folder):
+        write_text(folder / "a", "one")
+        folder.rename(tmp_path / "moved")
+        with raises(RunError, "run-gone"):
+            write_text(folder / "b", "two")
+        assert os.listdir(tmp_path) == ["moved"]
+    write_text(folder / "b", "two")
+    assert os.listdir(folder) == ["b"]
+
+
+def test_the_longest_name_has_room_and_a_longer_one_is_said_as_it_was_given(tmp_path):
+    write_bytes(tmp_path / ("n" * 255), b"x")
+    with raises(RunError, "file-unwritable", "n" * 256):
+        write_bytes(tmp_path / ("n" * 256), b"x")
+    assert [file.name for file in tmp_path.iterdir()] == ["n" * 255]
+
+
+def test_a_killed_writer_leaves_the_former_content(tmp_path):
+    write_text(tmp_path / "a", "before")
+    code = "import os, sys; from mien.base.files import whole_file\nwith whole_file(sys.argv[1]) as t:\n"
+    code += "    t.write_bytes(b'half'); os.kill(os.getpid(), 9)"
+    assert subprocess.run([sys.executable, "-c", code, tmp_path / "a"], check=False).returncode == -9
+    assert (tmp_path / "a").read_text() == "before"
+    with whole_file(tmp_path / "a") as first:
+        first.write_text("first")
+        write_text(tmp_path / "a", "second")
+    assert (tmp_path / "a").read_text() == "first"
+
+
+def test_a_written_file_is_readable_by_others_as_the_umask_says(tmp_path):
+    former = os.umask(0o022)
+    try:
+        write_text(tmp_path / "a", "x")
+        with whole_file(tmp_path / "b"):
+            write_text(tmp_path / "b", "by another name")
+            assert stat.S_IMODE((tmp_path / "b").stat().st_mode) == 0o644
+    finally:
+        os.umask(former)
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o644
+
+
+def test_a_block_that_fails_leaves_the_former_content_and_no_litter(tmp_path):
+    file = tmp_path / "a"
+    write_text(file, "good")
+    with pytest.raises(ZeroDivisionError), whole_file(file) as temporary:
+        temporary.write_text("half")
+        1 / 0  # noqa: B018
+    assert file.read_text() == "good"
+    assert os.listdir(tmp_path) == ["a"]
+
+
+def test_a_full_disk_keeps_the_last_good_file(tmp_path):
+    """A file-size limit makes the very write fail that a full disk would."""
+    file = tmp_path / "a"
+    write_bytes(file, b"good")
+    former = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, former[1]))
+    try:
+        with raises(RunError, "file-unwritable", os.strerror(errno.EFBIG), "space") as caught:
+            write_bytes(file, b"x" * 5000)
+        assert "Errno" not in str(caught.value)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, former)
+    assert file.read_bytes() == b"good"
+    assert os.listdir(tmp_path) == ["a"]
+
+
+def test_a_folder_in_the_way_is_one_line(tmp_path):
+    (tmp_path / "a").mkdir()
+    with raises(RunError, "file-unwritable", "another folder"):
+        write_text(tmp_path / "a", "x")
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="the folder in which nobody may make one is Linux's /proc")
+def test_folders_that_cannot_be_made_are_one_line():
+    with raises(RunError, "file-unwritable"):
+        write_text("/proc/mien/a/c.txt", "x")
+
+
+def test_a_file_is_kept_from_other_processes_until_it_is_closed(tmp_path):
+    (tmp_path / "a").write_bytes(b"x")
+    ask = "import sys; from mien.base.files import lock_file; print(lock_file(open(sys.argv[1], 'a+b')))"
+
+    def other():
+        return subprocess.run(
+            [sys.executable, "-c", ask, tmp_path / "a"], capture_output=True, text=True
+        ).stdout.strip()
+
+    with (tmp_path / "a").open("a+b") as stream:
+        assert lock_file(stream)
+        assert other() == "False"
+        stream.write(b"y")
+    assert other() == "True"
+    assert (tmp_path / "a").read_bytes() == b"xy"
+
+
+def test_what_is_there_is_replaced_only_where_that_is_said(tmp_path):
+    old, new = tmp_path / "old.txt", tmp_path / "new.txt"
+    old.write_text("mine")
+    check_replaceable([new], overwrite=False)
+    check_replaceable([new, old], overwrite=True)
+    with raises(RunError, "file-exists"):
+        check_replaceable([new, old], overwrite=False)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such call")
+def test_a_rename_is_followed_by_an_fsync_of_its_folder(tmp_path, monkeypatch):
+    """Oracle: the calls to the system in their order: without the last one a power cut can undo the rename."""
+    calls = []
+    fsync, replace = os.fsync, Path.replace
+    monkeypatch.setattr(os, "fsync", lambda fd: (calls.append(stat.S_ISDIR(os.fstat(fd).st_mode)), fsync(fd)))
+    monkeypatch.setattr(Path, "replace", lambda self, to: (calls.append("renamed"), replace(self, to)))
+    write_bytes(tmp_path / "a", b"x")
+    assert calls == [False, "renamed", True]
+
+
+def test_the_sha256_of_a_file(tmp_path):
+    """Oracle: the digest of "abc" in FIPS 180-2."""
+    (tmp_path / "a").write_bytes(b"abc")
+    assert file_sha256(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_a_user_without_name_and_home_has_no_cache(monkeypatch, tiny_run, face_folder):
+    """As of `docker run --user` without HOME. Oracle: the same data set and prediction."""
+
+    def fail(*others, **named):
+        raise RuntimeError("could not determine the home directory")
+
+    expected = mien.load_dataset(face_folder).fingerprint
+    monkeypatch.delenv("MIEN_CACHE", raising=False)
+    monkeypatch.setattr("mien.base.files.user_cache_dir", fail)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", mien.MienWarning)
+        assert mien.load_dataset(face_folder).fingerprint == expected
+    assert len(mien.load("fast-int8").predict(np.zeros((60, 60, 3), dtype=np.uint8))) == 0

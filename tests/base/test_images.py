@@ -1,0 +1,234 @@
+"""Oracles: Pillow's own turning; the same picture without what is wrong with it."""
+
+import base64
+import io
+import struct
+import sys
+import warnings
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from mien.base import images as pictures
+from mien.base.errors import DataError
+from mien.base.images import open_image, open_image_source
+from mien.base.preprocess import grey_square, upright_rgb
+from mien.inference.annotate import Annotator
+from support import raises
+
+
+def encoded(image, kind="PNG", **options):
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def face():
+    return np.random.default_rng(0).integers(0, 256, (48, 48), dtype=np.uint8)
+
+
+def test_exif_orientation_is_honoured(face):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned by 90 degrees
+    turned = grey_square(open_image(encoded(Image.fromarray(face), exif=exif)), 48)
+    assert np.array_equal(turned, np.rot90(face, -1))
+
+
+def test_formats_that_pillow_hands_to_other_programs_are_not_read(tmp_path):
+    file = tmp_path / "x.png"
+    file.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EOF\n")
+    with raises(DataError, "image-format"):
+        open_image(file)
+
+
+def test_avif_is_read_upright():
+    image = Image.new("RGB", (40, 20), (200, 30, 30))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    opened = open_image(encoded(image, "AVIF", exif=exif))
+    assert opened.size == (20, 40)
+    assert np.abs(np.asarray(opened).astype(int) - (200, 30, 30)).max() < 12
+
+
+HEIC = base64.b64decode(
+    "AAAAHGZ0eXBoZWljAAAAAG1pZjFoZWljbWlhZgAAAX1tZXRhAAAAAAAAACFoZGxyAAAAAAAAAABwaWN0AAAAAAAAAAAAAAAAAAAAACJpbG9jAA"
+    "AAAERAAAEAAQAAAAABoQABAAAAAAAAAFkAAAAjaWluZgAAAAAAAQAAABVpbmZlAgAAAAABAABodmMxAAAAAA5waXRtAAAAAAABAAAA/WlwcnAA"
+    "AADdaXBjbwAAAHZodmNDAQNwAAAAkAAAAAAAHvAA/P34+AAADwNgAAEAGEABDAH//wNwAAADAJAAAAMAAAMAHroCQGEAAQAqQgEBA3AAAAMAkA"
+    "AAAwAAAwAeoCCBBZbq5Ka5uAhoMCAAAAMDIAAAAwAhYgABAAZEAcFzwIkAAAATY29scm5jbHgAAQANAAaAAAAAFGlzcGUAAAAAAAAAQAAAAEAA"
+    "AAAoY2xhcAAAADAAAAABAAAAIAAAAAH////wAAAAAv///+AAAAACAAAAEHBpeGkAAAAAAwgICAAAABhpcG1hAAAAAAAAAAEAAQWBAgMFhAAAAG"
+    "FtZGF0AAAAVSgBrwng40ialv/1r//8bnkPGizG75/3r7d5Ft/7y6Q24GQNOKU3evi6ABJByLurDVvL5PBQQyi+8rxP7/fOykUwEreIQOyuJrs9"
+    "hhMJdnEA65kHm3A="
+)
+"""48 x 32 pixels, red on the left and blue on the right, drawn for this test and encoded by libheif 1.23."""
+
+
+def test_heic_is_read_where_its_package_is(monkeypatch, tmp_path):
+    file = tmp_path / "IMG_1.jpg"  # the content counts, not the name
+    file.write_bytes(HEIC)
+    monkeypatch.setitem(sys.modules, "pi_heif", None)
+    with raises(DataError, "image-heic", "mien[heic]"):
+        open_image(file)
+    monkeypatch.undo()
+    pytest.importorskip("pi_heif")
+    for source in (file, HEIC):
+        rgb = np.asarray(open_image(source).convert("RGB")).astype(int)
+        assert rgb.shape == (32, 48, 3)
+        assert np.abs(rgb[4, 4] - (200, 40, 40)).max() < 12
+        assert np.abs(rgb[4, 40] - (40, 40, 200)).max() < 12
+    photo = file.rename(tmp_path / "photo.HEIC")
+    copy = Annotator(tmp_path / "out", [photo]).write(str(photo), upright_rgb(open_image(photo)), [])
+    with Image.open(copy) as image:
+        assert (copy.name, image.format, image.size) == ("photo.HEIC.jpg", "JPEG", (48, 32))
+
+
+def test_an_animation_gives_its_first_frame():
+    frames = [Image.new("L", (10, 10), shade) for shade in (30, 200)]
+    animation = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    assert (grey_square(open_image(animation), 10) == 30).all()
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [(b"", "image-empty"), (b"hello", "image-format"), ("cut", "image-damaged")],
+)
+def test_files_that_are_no_image_are_named(tmp_path, content, code, face):
+    if content == "cut":
+        whole = encoded(Image.fromarray(face), "JPEG")
+        content = whole[: len(whole) // 2]
+    file = tmp_path / "x.jpg"
+    file.write_bytes(content)
+    with raises(DataError, code) as caught:
+        open_image(file)
+    assert "x.jpg" in str(caught.value)
+    with raises(DataError, code):
+        open_image(content)
+
+
+def odd_exif(tag, kind):
+    """EXIF that turns the picture and holds one tag as another type than it should have."""
+    entries = struct.pack("<HHLL", 0x0112, 3, 1, 6) + struct.pack("<HHL", tag, kind, 1) + b"\0\0\x80\x3f"
+    return b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<H", 2) + entries + bytes(4)
+
+
+def rational_offset():
+    """A TIFF that says where its pixels are as a fraction."""
+    content = bytearray(encoded(Image.new("RGB", (16, 12)), "TIFF"))
+    (directory,) = struct.unpack("<L", content[4:8])
+    strip_offsets, rational = 273, 5
+    for entry in range(directory + 2, len(content) - 12, 12):
+        if struct.unpack("<H", content[entry : entry + 2])[0] == strip_offsets:
+            content[entry + 2 : entry + 12] = struct.pack("<HLL", rational, 1, 8)
+            return bytes(content)
+    raise AssertionError
+
+
+ODD = {
+    "TypeError": rational_offset(),
+    "OSError": encoded(Image.fromarray(np.arange(4800, dtype=np.uint8).reshape(60, 80)), "JPEG")[:700],
+}
+"""Damaged files by what Pillow raises of them."""
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_whatever_pillow_raises_of_a_damaged_file_is_one_line(name):
+    with raises(DataError, "image-damaged"):
+        open_image(ODD[name])
+    with Image.open(io.BytesIO(ODD[name])) as opened, raises(DataError, "image-damaged"):
+        open_image_source(opened)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize(
+    ("exif", "is_turned"),
+    [
+        (odd_exif(0x0100, 2), True),
+        (odd_exif(0x010F, 11), True),
+        (odd_exif(0x8769, 4), True),
+        (b"Exif\0\0garbage garbage", False),
+        (b"Exif\0\0II*\0\xff\xff\xff\x7f", False),
+        (b"Exif\0\0II", False),
+    ],
+)
+def test_damaged_metadata_costs_no_image(face, kind, exif, is_turned):
+    """Oracle: the same file without metadata, turned by hand where its orientation can be read."""
+    content = encoded(Image.fromarray(face[:, :30]), kind, exif=exif)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow remarks on them when they are looked at here
+        plain = np.asarray(Image.open(io.BytesIO(encoded(Image.fromarray(face[:, :30]), kind))).convert("L"))
+    expected = np.rot90(plain, -1) if is_turned else plain
+    np.testing.assert_array_equal(np.asarray(open_image(content).convert("L")), expected)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_orientation_is_put_upright(face, orientation, kind):
+    """Oracle: Pillow's own."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = encoded(Image.fromarray(face[:, :30]), kind, exif=exif)
+    expected = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(content))))
+    opened = open_image(content)
+    np.testing.assert_array_equal(np.asarray(opened), expected)
+    # Given on as a picture, it is not turned again.
+    np.testing.assert_array_equal(np.asarray(open_image_source(opened)), expected)
+
+
+def test_no_memory_is_not_called_damage(face, monkeypatch):
+    def full(image):
+        raise MemoryError
+
+    monkeypatch.setattr(Image.Image, "getexif", full)
+    with pytest.raises(MemoryError):
+        open_image(encoded(Image.fromarray(face)))
+
+
+def test_pillows_remarks_are_silent_and_the_programs_own_warnings_are_not(face, monkeypatch):
+    """While a picture is open, as in another thread. Also where a program has put its own filters first since."""
+    cut_exif = b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<HHHLL", 1, 0x010E, 2, 400, 9000) + bytes(4)
+    content = encoded(Image.fromarray(face), "JPEG", exif=cut_exif)
+    with pytest.warns(UserWarning, match="EXIF|Tag data"):
+        Image.open(io.BytesIO(content)).getexif()
+    copy = Image.Image.copy
+
+    def warning(image):
+        warnings.warn("the program's own", stacklevel=1)
+        return copy(image)
+
+    monkeypatch.setattr(Image.Image, "copy", warning)
+    for _ in range(2):
+        with warnings.catch_warnings(record=True) as heard:
+            warnings.simplefilter("always")
+            open_image(content)
+        assert [str(each.message) for each in heard] == ["the program's own"]
+
+
+def test_missing_folder_and_too_large(tmp_path, monkeypatch, face):
+    with raises(DataError, "file-missing"):
+        open_image(tmp_path / "none.png")
+    with raises(DataError, "image-folder"):
+        open_image(tmp_path)
+    monkeypatch.setattr(pictures, "MAXIMUM_PIXELS", 48 * 48 - 1)
+    with raises(DataError, "image-pixels"):
+        open_image(encoded(Image.fromarray(face)))
+
+
+def test_an_image_that_was_opened_elsewhere_is_put_upright(face):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    content = encoded(Image.fromarray(face), exif=exif)
+    opened = Image.open(io.BytesIO(content))
+    assert np.array_equal(upright_rgb(open_image_source(opened))[:, :, 0], np.rot90(face, -1))
+
+
+def test_an_open_file_is_read_and_a_string_of_base64_is_one_line(tmp_path, face):
+    file = tmp_path / "face.png"
+    Image.fromarray(face).save(file)
+    with file.open("rb") as stream:
+        np.testing.assert_array_equal(np.asarray(open_image_source(stream)), face)
+    with raises(DataError, "image-type"), (tmp_path / "text").open("w+") as stream:
+        open_image_source(stream)
+    with raises(DataError, "file-missing") as caught:
+        open_image_source("/9j/" + "A" * 5000)
+    assert len(str(caught.value)) < 200

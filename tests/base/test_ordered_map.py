@@ -1,0 +1,56 @@
+import threading
+import time
+
+import pytest
+
+from mien.base.processes import ordered_map
+
+
+@pytest.mark.parametrize("workers", [1, 2, 5])
+def test_answers_come_in_the_items_order(workers):
+    def work(item):
+        time.sleep(0.002 * (item % 3))
+        return item * item
+
+    assert list(ordered_map(work, iter(range(40)), workers)) == [item * item for item in range(40)]
+    assert list(ordered_map(work, (), workers)) == []
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_items_are_taken_a_bounded_number_ahead(workers):
+    taken = 0
+
+    def endless():
+        nonlocal taken
+        while True:
+            taken += 1
+            yield taken
+
+    answers = ordered_map(lambda item: item, endless(), workers)
+    for index in range(1, 30):
+        assert next(answers) == index
+        assert taken <= index + 2 * workers
+    answers.close()
+
+
+def test_workers_work_at_the_same_time():
+    """Each of three waits for the other two: one after another they would wait for ever."""
+    barrier = threading.Barrier(3, timeout=600)
+    assert len(list(ordered_map(lambda _: barrier.wait(), range(3), 3))) == 3
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_an_error_comes_where_its_item_stands_and_ends_it(workers):
+    begun = []
+
+    def work(item):
+        begun.append(item)
+        if item == 5:
+            raise ValueError("five")
+        return item
+
+    answers = ordered_map(work, iter(range(1000)), workers)
+    assert [next(answers) for _ in range(5)] == list(range(5))
+    with pytest.raises(ValueError, match="five"):
+        next(answers)
+    assert len(begun) <= 6 + 3 * workers

@@ -1,0 +1,164 @@
+import tomllib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mien.base.errors import RecipeError
+from mien.base.recipe import Recipe, dump_recipe, load_recipe, parse_recipe, recipe_names
+from support import raises
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_shipped_recipe_loads_says_what_it_is_for_and_survives_a_round_trip(name):
+    recipe = load_recipe(name)
+    assert recipe.name == name
+    assert recipe.description
+    assert parse_recipe(dump_recipe(recipe), "again") == recipe
+
+
+def test_a_dumped_recipe_names_every_key():
+    content = tomllib.loads(dump_recipe(Recipe()))
+    assert set(content) == set(Recipe.model_fields)
+    assert content["optim"]["betas"] == [0.9, 0.999]
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "found"),
+    [
+        ("epoch = 3", "recipe-unknown-key", "'epochs'"),
+        ("[optim]\nlearning_rte = 1", "recipe-unknown-key", "'optim.learning_rte'"),
+        ("lr = 0.1", "recipe-unknown-key", "'optim.lr'"),
+        ("[augment]\nlr = 0.1", "recipe-unknown-key", "'optim.lr'"),
+        ("[optim]\nlr = 0", "recipe-value", "optim.lr = 0"),
+        ("[optim]\nlr = nan", "recipe-value", "optim.lr = nan"),
+        ("[optim]\nlr = 1e39", "recipe-value", "optim.lr = 1e+39"),
+        ("[optim]\nweight_decay = 1e39", "recipe-value", "optim.weight_decay = 1e+39"),
+        ("[augment]\nmixup = 1e39", "recipe-value", "augment.mixup = 1e+39"),
+        ("[augment]\ncutmix = 1e39", "recipe-value", "augment.cutmix = 1e+39"),
+        ("batch_size = 1000000000000", "recipe-value", "batch_size = 1000000000000"),
+        ("[optim]\nlr = 'fast'", "recipe-value", "optim.lr = 'fast'"),
+        ("[optim]\nname = 'lion'", "recipe-value", "optim.name = 'lion'"),
+        ("epochs = 0", "recipe-value", "epochs = 0"),
+        ("classes = 'sevn'", "recipe-value", "'seven'"),
+        ("[input]\ncrop_px = 99", "recipe-value", "crop_px 99"),
+        ("[augment]\nflip = 3", "recipe-value", "augment.flip = 3"),
+        ("epochs = ", "recipe-not-toml", ""),
+        ("epochs = " + "9" * 5000, "recipe-not-toml", "too many digits"),
+        ("epochs = " + "[" * 5000, "recipe-not-toml", "brackets are nested too deep"),
+        ("epochs = '3'", "recipe-value", "epochs = '3'"),
+        ("seed = true", "recipe-value", "seed = true"),
+        ("epochs = 2.5", "recipe-value", "epochs = 2.5"),
+        ("name = '../x'", "recipe-value", "name = '../x'"),
+        ("epochs = 1979-05-27", "recipe-value", "epochs = '1979-05-27'"),
+        ("[input]\nstd = inf", "recipe-value", "input.std"),
+        ("[tuning]\nlayer_decay = 0", "recipe-value", "tuning.layer_decay = 0"),
+        ("[tuning]\nfrozen_epochs = -1", "recipe-value", "tuning.frozen_epochs = -1"),
+        ("[balance]\nsampling = 'smote'", "recipe-value", "balance.sampling = 'smote'"),
+        ("[balance]\nfocal_gamma = -1", "recipe-value", "balance.focal_gamma = -1"),
+        ("[balance]\neffective_beta = 1", "recipe-value", "balance.effective_beta = 1"),
+        (
+            "class_weights = 'balanced'\n[balance]\nsampling = 'batches'",
+            "recipe-value",
+            "balance.sampling = 'batches' and class_weights = 'balanced'",
+        ),
+        (
+            "class_weights = 'effective'\n[balance]\nlogit_adjustment = 1",
+            "recipe-value",
+            "class_weights = 'effective' and balance.logit_adjustment = 1",
+        ),
+        (
+            "[balance]\nsampling = 'undersample'\nlogit_adjustment = 1",
+            "recipe-value",
+            "balance.sampling = 'undersample' and balance.logit_adjustment = 1",
+        ),
+        ("[balance]\nsampling = 'undersample'\nshare = 0.5", "recipe-value", "balance.share = 0.5"),
+        ("[balance]\nshare = 0.5", "recipe-value", "balance.share = 0.5"),
+    ],
+)
+def test_a_bad_recipe_is_one_line_that_names_the_key(text, code, found):
+    with raises(RecipeError, code) as caught:
+        parse_recipe(text, "mine.toml")
+    assert found.lower() in str(caught.value).lower()
+    assert "mine.toml" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_set_changes_keys_with_toml_values_or_words():
+    changes = ["optim.lr=0.01", "optim.name=adam", "augment.flip = true", "model.widths=[8, 16]", "seed=3"]
+    recipe = load_recipe("demo", changes)
+    assert (recipe.optim.lr, recipe.optim.name, recipe.augment.flip, recipe.seed) == (0.01, "adam", True, 3)
+    assert recipe.model.settings["widths"] == [8, 16]
+
+
+def test_a_change_is_text_or_a_key_with_its_value():
+    assert load_recipe("demo", [("optim.lr", 0.01), ("epochs", 3)]) == load_recipe(
+        "demo", ["optim.lr=0.01", "epochs=3"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ("optim.lr", "set-form"),
+        ("=3", "set-form"),
+        ("epochs.lr=1", "set-form"),
+        ("optim.rate=1", "unknown-key"),
+        ("optim.lr=-1", "value"),
+        ("progressive_resizing=[[0.5, 99]]", "value"),
+        ("epochs=" + "9" * 5000, "set-value"),
+        ("epochs=" + "[" * 5000, "set-value"),
+        ("progressive_resizing=[[0.5, 20], [0.2, 30]]", "value"),
+    ],
+)
+def test_a_bad_set_is_an_error(change, code):
+    with raises(RecipeError, f"recipe-{code}"):
+        load_recipe("demo", [change])
+
+
+def test_changes_must_be_a_list():
+    with raises(RecipeError, "recipe-changes") as caught:
+        load_recipe("demo", "optim.lr=0.01")
+    assert "['optim.lr=0.01']" in str(caught.value)
+
+
+def test_a_file_of_windows_notepad_is_read(tmp_path):
+    (tmp_path / "mine.toml").write_text("epochs = 3\n", encoding="utf-8-sig")
+    assert load_recipe(str(tmp_path / "mine.toml")).epochs == 3
+
+
+def test_unknown_names_and_files(tmp_path):
+    with raises(RecipeError, "recipe-unknown") as caught:
+        load_recipe("dmo")
+    assert "'demo'" in str(caught.value)
+    with raises(RecipeError, "recipe-unreadable"):
+        load_recipe(str(tmp_path / "none.toml"))
+    (tmp_path / "bad.toml").write_bytes(b"\xff\xfe")
+    with raises(RecipeError, "recipe-unreadable"):
+        load_recipe(str(tmp_path / "bad.toml"))
+
+
+@given(st.text())
+def test_any_text_survives_a_round_trip(text):
+    recipe = Recipe(description=text)
+    assert parse_recipe(dump_recipe(recipe), "x").description == text
+
+
+def test_another_network_does_not_inherit_the_settings_of_the_one_before():
+    """A user who sets model.name alone must not hear of settings that came from the recipe."""
+    assert load_recipe("quick", ["model.name=timm"]).model.settings == {}
+    assert load_recipe("quick", ["model.width=8", "model.name=resnet18"]).model.settings == {"width": 8}
+    before = load_recipe("teacher-vgg").model.settings
+    assert before
+    assert load_recipe("teacher-vgg", ["model.name=vgg16"]).model.settings == before
+    assert load_recipe("quick", ["model.name=mien", "model.dropout=0.3"]).model.settings["dropout"] == 0.3
+
+
+def test_a_recipe_of_before_names_keys_that_are_gone(tiny_recipe_text):
+    """Kept runs write every key with its value. One that changed something cannot be done any more."""
+    plain = parse_recipe(tiny_recipe_text, "tiny")
+    text = "consistency_loss = {loss}\n" + tiny_recipe_text.replace("[optim]", "[optim]\nsam_rho = {rho}")
+    assert parse_recipe(text.format(loss="0.0", rho="0.0"), "tiny") == plain
+    for loss, rho in (("1.0", "0.0"), ("0.0", "0.05")):
+        with raises(RecipeError, "recipe-unknown-key"):
+            parse_recipe(text.format(loss=loss, rho=rho), "tiny")

@@ -1,0 +1,106 @@
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from mien.base.errors import RecipeError, RunError
+from mien.base.recipe import Recipe
+from mien.base.run_folder import HISTORY_COLUMNS, RunFolder, best_epoch, history_to_csv
+from support import raises
+
+
+@pytest.fixture
+def run(tmp_path):
+    return RunFolder(tmp_path / "run")
+
+
+def test_create_then_read(run):
+    recipe = Recipe(name="x", epochs=3)
+    run.create(recipe, {"data": "d"})
+    assert run.is_run
+    assert run.read_recipe() == recipe
+    assert run.read_environment() == {"data": "d"}
+
+
+def test_a_folder_that_holds_anything_is_not_overwritten(run):
+    run.path.mkdir()
+    run.check_free()
+    (run.path / "thesis.txt").write_text("years of work")
+    with raises(RunError, "folder-exists"):
+        run.check_free()
+    assert [file.name for file in run.path.iterdir()] == ["thesis.txt"]
+
+
+def test_a_run_is_not_overwritten_but_gone_on_with(run):
+    run.create(Recipe(), {})
+    with raises(RunError, "run-exists") as caught:
+        run.check_free(or_resume=True)
+    assert "resume=True" in str(caught.value)
+
+
+def test_what_may_not_be_read_is_not_called_damaged(run, monkeypatch):
+    run.create(Recipe(), {})
+    (run.path / "history.csv").write_text(history_to_csv([]))
+
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(Path, "read_text", refuse)
+    for read in (run.read_environment, run.read_history):
+        with raises(RunError, "file-unreadable"):
+            read()
+
+
+def test_what_is_no_run_says_so(run):
+    with raises(RunError, "run-missing"):
+        run.read_recipe()
+    run.path.mkdir()
+    with raises(RunError, "not-a-run"):
+        run.read_recipe()
+
+
+def test_history_round_trip(run):
+    run.path.mkdir()
+    line = {name: float(number) for number, name in enumerate(HISTORY_COLUMNS)}
+    (run.path / "history.csv").write_text(history_to_csv([line, line]))
+    assert run.read_history() == [line, line]
+    (run.path / "history.csv").write_text("epoch\nx\n")
+    with raises(RunError, "run-damaged"):
+        run.read_history()
+
+
+def test_the_ledger_counts_every_use_of_the_test_split(run):
+    run.path.mkdir()
+    assert run.test_uses() == 0
+    run.note_test_use({"accuracy": 0.5})
+    run.note_test_use({"accuracy": 0.6})
+    lines = (run.path / "test_ledger.jsonl").read_text().splitlines()
+    assert [json.loads(line)["accuracy"] for line in lines] == [0.5, 0.6]
+    assert all("time" in json.loads(line) for line in lines)
+    assert run.test_uses() == 2
+    with (run.path / "test_ledger.jsonl").open("ab") as stream:
+        stream.write(b"\xff\n")
+    assert run.test_uses() == 3
+
+
+def test_damaged_small_files_are_one_line(run):
+    run.path.mkdir()
+    with raises(RunError, "run-damaged"):
+        run.read_environment()
+    for text in ("{", "[]", "null", "3", "[" * 200_000):
+        (run.path / "environment.json").write_text(text)
+        with raises(RunError, "run-damaged"):
+            run.read_environment()
+    (run.path / "recipe.toml").write_bytes(b"\xff")
+    with raises(RecipeError, "recipe-unreadable"):
+        run.read_recipe()
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "loss", "macro_auc"])
+def test_the_best_epoch_is_the_first_of_the_best_and_never_an_undefined_one(metric):
+    recipe = Recipe.model_validate({"stopping": {"metric": metric}})
+    better, worse = (0.1, 0.5) if metric == "loss" else (0.5, 0.1)
+    values = [math.nan, worse, better, better, math.nan]
+    assert best_epoch([{f"validation_{metric}": value} for value in values], recipe) == 3
