@@ -4,7 +4,7 @@
     python examples/faceres.py package/models/faceres-deep.json my_faces/ --out runs/faceres
 
 Its authors trained it on VGGFace2, a research set that was withdrawn: what is made with it should say so. On FER2013 it
-brought nothing (docs/lab-notebook.md, "Ten minutes of a GPU"): try ``mien train tune --from default`` first.
+brought nothing (docs/lab-notebook.md, "Teachers on a GPU"): try ``mien train tune --from default`` first.
 
 MobileNet-v1: Howard et al. 2017. The file's batch norms are folded into its convolutions, and a network without them
 hardly trains. :meth:`FaceRes.load` puts them back without changing what the network computes.
