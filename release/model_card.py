@@ -33,7 +33,9 @@ def page() -> str:
         "models": _side_by_side("", facts),
         "metrics": _side_by_side("metric", {name: _metrics(name, card) for name, card in cards.items()}),
         "classes": _side_by_side("precision, recall", {name: _classes(name) for name in cards}),
-        "commands": "\n\n".join(f"`{name}`:\n\n{_code(card['made_by'][len(shared) :])}" for name, card in cards.items()),
+        "commands": "\n\n".join(
+            f"`{name}`:\n\n{_code(card['made_by'][len(shared) :])}" for name, card in cards.items()
+        ),
     }
     words = WORDS.read_text(encoding="utf-8")
     for name, content in parts.items():
