@@ -1,10 +1,10 @@
-"""How long detectors take for a photo, in one run: `python benchmarks/detect.py FOLDER --detector YUNET.onnx ...`.
+"""How long detectors take for a photo, in one run: `python benchmarks/detect.py FOLDER --yunet FILE.onnx`.
 
 The folder's photos whose longer side has 640 pixels or more (--side) are shrunk to it; smaller ones are left out. They
 are decoded before; what is measured is `detect`, in this process on two cores, however many there are. The detectors
-(mien's own and the Haar cascade, and those given: as MIEN_DETECTOR) take turns photo by photo, and each one's best of
---turns counts, since a shared machine disturbs all. A ratio is the median over the photos of mien's own time by the
-other's. On busy cores the processor's time says more than the clock.
+(mien's own, the Haar cascade, and OpenCV's YuNet with a file of its model zoo) take turns photo by photo, and each
+one's best of --turns counts, since a shared machine disturbs all. A ratio is the median over the photos of mien's own
+time by the other's. On busy cores the processor's time says more than the clock.
 """
 
 from __future__ import annotations
@@ -38,10 +38,22 @@ def photos(folder: Path, side: int) -> list[np.ndarray]:
     return found
 
 
+class YuNet:
+    """OpenCV's FaceDetectorYN at score 0.6."""
+
+    def __init__(self, file: Path) -> None:
+        self._network = cv2.FaceDetectorYN.create(str(file), "", (64, 64), 0.6)
+
+    def detect(self, rgb: np.ndarray) -> list[np.ndarray]:
+        self._network.setInputSize(rgb.shape[1::-1])
+        found = self._network.detect(np.ascontiguousarray(rgb[:, :, ::-1]))[1]
+        return [] if found is None else list(found)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--detector", action="append", default=[], help="as MIEN_DETECTOR; can be repeated")
+    parser.add_argument("--yunet", type=Path, metavar="FILE")
     parser.add_argument("--side", type=int, default=640)
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--keep", type=Path, metavar="FILE", help="write the times into this JSON file")
@@ -52,7 +64,9 @@ def main() -> None:
     images = photos(given.folder, given.side)
     if not images:
         sys.exit(f"No photo in {given.folder} has a longer side of {given.side} pixels or more.")
-    detectors = {each.name: each for each in map(find_detector, (NETWORK, HAAR, *given.detector))}
+    detectors = {each.name: each for each in map(find_detector, (NETWORK, HAAR))}
+    if given.yunet:
+        detectors["YuNet"] = YuNet(given.yunet)
     loads = [os.getloadavg()[0]]
     # Of the clock and of the processor.
     best = {name: np.full((2, len(images)), np.inf) for name in detectors}

@@ -4,9 +4,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mien.cli import detection
-from mien.cli.detection import ImagesWithoutFaces
-from mien.faces.find import NETWORK, Choice
 from support import note_codes, noted
 
 pytestmark = pytest.mark.usefixtures("haar")
@@ -35,20 +32,6 @@ def test_a_crop_without_a_found_face_is_noticed_once(mien, tiny_run, tmp_path):
     assert note_codes(mien("predict", tmp_path, "--crops", "--model", tiny_run.path).err) == []
 
 
-@pytest.mark.parametrize(("kind", "codes"), [(NETWORK, ["no-face-detected"]), ("yunet", [])])
-def test_photos_without_a_face_are_told_of_a_detector_that_finds_more(capfd, monkeypatch, kind, codes):
-    """Oracle: by hand. One image has a face, one could not be read; where the better detector is in use, nothing."""
-    monkeypatch.setattr(detection, "choose", lambda: Choice(kind, (), "by hand"))
-    notes = ImagesWithoutFaces()
-    notes.add({"source": "a", "image": {"width": 48, "height": 60}, "faces": []})
-    notes.add({"source": "b", "image": {"width": 48, "height": 48}, "faces": [{}]})
-    notes.add({"source": "c", "error": "damaged"})
-    notes.note()
-    said = capfd.readouterr().err
-    assert note_codes(said) == codes
-    assert not codes or "1 image" in said
-
-
 @pytest.fixture
 def astronaut_box():
     """Her face with hair, as a crop that is loose."""
@@ -58,7 +41,7 @@ def astronaut_box():
 def test_a_detector_that_cannot_be_used_does_not_stop_crops(mien, tiny_run, astronaut, tmp_path, monkeypatch):
     """Crops need no detector; only the note does."""
     Image.fromarray(astronaut).save(tmp_path / "photo.png")
-    monkeypatch.setenv("MIEN_DETECTOR", str(tmp_path / "missing.onnx"))
+    monkeypatch.setenv("MIEN_DETECTOR", "missing")
     said = mien("predict", tmp_path / "photo.png", "--crops", "--model", tiny_run.path)
     assert said.code == 0, said.err
     assert note_codes(said.err) == []

@@ -12,14 +12,14 @@ import pytest
 from mien.cli.commands import COMMANDS
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, "data info", "data convert", "detectors install", "web build"])
+@pytest.mark.parametrize("command", [*COMMANDS, "data info", "data convert", "web build"])
 def test_every_command_explains_itself(mien, command):
     answer = mien(*command.split(), "--help")
     assert answer.code == 0
     assert "Usage: mien" in answer.out
 
 
-@pytest.mark.parametrize("group", ["", "data", "web", "detectors"])
+@pytest.mark.parametrize("group", ["", "data", "web"])
 def test_no_command_of_a_list_is_cut_in_80_columns(mien, monkeypatch, group):
     """Typer cuts a docstring that is too long and ends it with three dots; a short help that is too long it wraps."""
     monkeypatch.setenv("COLUMNS", "80")

@@ -164,8 +164,8 @@ def test_options_that_do_not_go_together_are_one_line(
 
 
 def test_a_detector_that_is_not_there_is_one_line(mien, photos, tiny_run, monkeypatch):
-    monkeypatch.setenv("MIEN_DETECTOR", "/nowhere/yunet.onnx")
-    refused(mien("predict", "--model", tiny_run.path, photos), "detector-unreadable", "/nowhere/yunet.onnx")
+    monkeypatch.setenv("MIEN_DETECTOR", "yunet")
+    refused(mien("predict", "--model", tiny_run.path, photos), "detector-unknown", "yunet")
 
 
 def test_crops_keep_their_order_around_one_that_cannot_be_read(mien, face_folder, tiny_run, tmp_path):

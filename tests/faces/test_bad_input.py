@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mien.base.errors import DataError, ModelError
+from mien.base.errors import DataError
 from mien.base.images import MAXIMUM_PIXELS, open_image
-from mien.faces.find import find_detector
 from mien.faces.network import NetworkDetector, network_files
 from support import raises, refused
 
@@ -56,16 +55,3 @@ def test_most_of_500_faces_are_found(astronaut):
     cells = {((2 * box.left + box.width) // 100, (2 * box.top + box.height) // 120) for box in found}
     assert len(found) == len(cells), "one box a face"
     assert len(cells) > 370
-
-
-@pytest.mark.parametrize("content", [b"", b"no network at all", b"\x08\x07\x12\x04mien" * 50])
-def test_a_detector_file_that_is_none_is_one_line(mien, astronaut, tmp_path, monkeypatch, content):
-    path, photo = tmp_path / "detector.onnx", tmp_path / "photo.png"
-    path.write_bytes(content)
-    Image.fromarray(astronaut).save(photo)
-    monkeypatch.setenv("MIEN_DETECTOR", str(path))
-    with raises(ModelError, "detector-format"):
-        find_detector()
-    refused(mien("predict", photo), "detector-format", "detector.onnx")
-    monkeypatch.setenv("MIEN_DETECTOR", str(tmp_path / "nowhere.onnx"))
-    refused(mien("predict", photo), "detector-unreadable", "nowhere.onnx")

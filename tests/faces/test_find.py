@@ -10,60 +10,38 @@ import mien
 from mien.base.errors import DataError, ModelError
 from mien.faces.crop import crop_faces
 from mien.faces.face import Box, Face, Margin
-from mien.faces.find import VARIABLE, choose, find_detector
+from mien.faces.find import VARIABLE, find_detector, is_built
 from mien.faces.haar import HaarDetector
-from mien.faces.yunet import yunet_path
 from support import raises
 
 
 @pytest.fixture(autouse=True)
-def _nothing_installed(monkeypatch, tmp_path):
+def _no_variable(monkeypatch):
     monkeypatch.delenv(VARIABLE, raising=False)
-    monkeypatch.setenv("MIEN_CACHE", str(tmp_path))
 
 
-def test_without_any_network_the_cascade_is_used(monkeypatch, tmp_path):
-    monkeypatch.setattr("mien.faces.find.network_files", lambda: (tmp_path / "missing.onnx",))
-    assert isinstance(find_detector(), HaarDetector)
-    assert find_detector() is find_detector()
-    assert "make web" in choose().why
-
-
-def test_what_is_built_here_is_used(monkeypatch, tmp_path):
-    """Oracle: the files that `choose` names. A wheel has them; a checkout after `make web`."""
-    built = tmp_path / "built.onnx"
-    built.write_bytes(b"")
-    monkeypatch.setattr("mien.faces.find.network_files", lambda: (built,))
-    assert (choose().kind, choose().files) == ("network", (built,))
+@pytest.mark.parametrize("built", [True, False])
+def test_without_the_built_networks_the_cascade_is_used(monkeypatch, tmp_path, built):
+    """Oracle: which of the two files are there. A wheel has them; a checkout after `make detector`."""
+    files = (tmp_path / "a.onnx", tmp_path / "b.onnx")
+    for file in files[: 1 + built]:
+        file.write_bytes(b"")
+    monkeypatch.setattr("mien.faces.find.network_files", lambda: files)
+    monkeypatch.setattr("mien.faces.find._load", lambda name: name)
+    assert (is_built(), find_detector()) == (built, "network" if built else "haar")
 
 
 def test_the_cascade_can_be_asked_for_by_name(monkeypatch):
-    yunet_path().parent.mkdir(parents=True)
-    yunet_path().write_bytes(b"damaged")
+    assert isinstance(find_detector("haar"), HaarDetector)
     monkeypatch.setenv(VARIABLE, "haar")
     assert isinstance(find_detector(), HaarDetector)
+    assert find_detector() is find_detector()
 
 
-def test_a_damaged_installed_file_is_one_line_not_another_detector():
-    yunet_path().parent.mkdir(parents=True)
-    yunet_path().write_bytes(b"damaged")
-    with raises(ModelError, "detector-damaged"):
+def test_a_variable_that_names_no_detector_is_one_line(monkeypatch):
+    monkeypatch.setenv(VARIABLE, "yunet.onnx")
+    with raises(ModelError, "detector-unknown", "yunet.onnx"):
         find_detector()
-
-
-@pytest.mark.parametrize(
-    ("content", "code"),
-    [(None, "detector-unreadable"), (b"", "detector-format"), (b"no network at all", "detector-format")],
-)
-def test_a_variable_that_names_no_detector_is_one_line(monkeypatch, tmp_path, content, code, capfd):
-    path = tmp_path / "detector.onnx"
-    if content is not None:
-        path.write_bytes(content)
-    monkeypatch.setenv(VARIABLE, str(path))
-    with raises(ModelError, code) as caught:
-        find_detector()
-    assert str(path) in str(caught.value)
-    assert capfd.readouterr() == ("", "")
 
 
 def test_every_kind_of_image_holds_the_same_face(astronaut, tmp_path):

@@ -33,7 +33,6 @@ COMMANDS: dict[str, Command] = {
     "video": Command("Use", "Classify the faces of a video over time."),
     "webcam": Command("Use", "Classify your webcam's images in the browser."),
     "serve": Command("Use", "Serve a model over HTTP."),
-    "detectors": Command("Use", "Show the face detectors, or install a better one.", has_commands=True),
     "evaluate": Command("Measure", "Evaluate models or predictions on one split."),
     "report": Command("Measure", "Write a full report on a model's predictions."),
     "compare": Command("Measure", "Compare models on the same samples."),

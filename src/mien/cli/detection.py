@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -16,7 +17,7 @@ from mien.base.preprocess import upright_rgb
 from mien.cli.output import notice
 from mien.faces.crop_or_photo import MAX_SEARCHED, crop_as_photo, may_be_crop, may_be_photo, photo_as_crop
 from mien.faces.face import Detector, limited
-from mien.faces.find import HAAR, NETWORK, VARIABLE, choose, find_detector
+from mien.faces.find import VARIABLE, find_detector, is_built
 from mien.page.wording import counted
 
 MinScoreOption = Annotated[
@@ -24,7 +25,7 @@ MinScoreOption = Annotated[
     typer.Option(
         "--min-score",
         help="Leave out faces with a detector score below S, from 0 to 1. The default is the detector's own: 0.45 for "
-        "mien's, 0.6 for YuNet. The Haar cascade's scores are whole numbers from 6.",
+        "mien's. The Haar cascade's scores are whole numbers from 6.",
         metavar="S",
     ),
 ]
@@ -57,11 +58,11 @@ class DetectionOptions:
             DataError: as :class:`mien.faces.face.LimitedDetector`.
             ModelError: as :func:`mien.faces.find_detector`.
         """
-        detector, choice = find_detector(), choose()
-        if choice.kind == HAAR and not choice.why.startswith(VARIABLE):
+        detector = find_detector()
+        if not (is_built() or os.environ.get(VARIABLE)):
             notice(
-                f"the {detector.name} misses many faces; it is in use because {choice.why}. "
-                f"Install a better one with: mien detectors install yunet",
+                f"the {detector.name} misses many faces; it is in use because mien's own was not built. In a checkout "
+                "with Node 20.19+: make detector",
                 "detector-weak",
             )
         lowest = detector.score_range[0]
@@ -97,31 +98,21 @@ def note_photos_as_crops(files: Iterable[Path]) -> None:
 
 
 class ImagesWithoutFaces:
-    """Counts images in which no face was detected, and says once what may be the reason."""
+    """Counts images that may be face crops, since no face was detected in them, and says so once."""
 
     def __init__(self) -> None:
-        self._crops = self._photos = 0
+        self._crops = 0
         self._first = ""
 
     def add(self, answer: Mapping[str, Any]) -> None:
         """Count one answer of `mien predict`."""
         image = answer.get("image")
-        if image is None or answer["faces"]:
-            return
-        if may_be_crop(image["width"], image["height"], 0):
+        if image is not None and may_be_crop(image["width"], image["height"], len(answer["faces"])):
             self._crops += 1
             self._first = self._first or answer["source"]
-        else:
-            self._photos += 1
 
     def note(self) -> None:
-        """Print the note, if there is a reason for one."""
+        """Print the note, if there is one such image."""
         if self._crops:
             names = f"{counted(self._crops, 'square image')}, such as {self._first}"
             notice(crop_as_photo(names, option="--crops").line)
-        if self._photos and choose().kind == NETWORK:
-            notice(
-                f"no face was found in {counted(self._photos, 'image')}. Another detector finds more from the side "
-                "and in crowds: mien detectors install yunet",
-                "no-face-detected",
-            )

@@ -14,7 +14,7 @@ from rich.table import Table
 from mien.base.errors import MienError
 from mien.cli.options import JsonOption, QuietOption
 from mien.cli.output import show, show_json
-from mien.faces.find import choose, find_detector
+from mien.faces.find import find_detector, is_built
 from mien.inference.find_model import SHIPPED
 from mien.inference.predictor import load
 from mien.serve.built_page import STATIC
@@ -135,7 +135,11 @@ def _models() -> list[Check]:
 
 
 def _detector() -> Check:
-    return Check("face detector", f"{find_detector().name}: {choose().why}")
+    name = find_detector().name
+    if is_built():
+        return Check("face detector", name)
+    advice = "make detector, in a checkout with Node 20.19 or newer"
+    return Check("face detector", f"{name}; mien's own is not built", advice)
 
 
 def _page() -> Check:

@@ -3,75 +3,46 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mien.base.errors import ModelError
 from mien.base.images import open_image_source
 from mien.base.preprocess import upright_rgb
 from mien.faces.face import Detector, Face
 from mien.faces.haar import HaarDetector
 from mien.faces.network import NetworkDetector, network_files
-from mien.faces.yunet import YuNetDetector, cached_yunet
 
 if TYPE_CHECKING:
     from mien.base.images import ImageSource
 
 VARIABLE = "MIEN_DETECTOR"
-"""Environment variable: the path of a YuNet file, :data:`NETWORK` or :data:`HAAR`."""
+"""Environment variable: :data:`NETWORK` or :data:`HAAR`."""
 
 NETWORK, HAAR = "network", "haar"
 
 
-@dataclass(frozen=True)
-class Choice:
-    """The detector in use.
-
-    Attributes:
-        kind: ``"yunet"``, :data:`NETWORK` or :data:`HAAR`.
-        files: the files that it reads; none for the cascade.
-        why: why it is in use.
-    """
-
-    kind: str
-    files: tuple[Path, ...]
-    why: str
-
-
-def find_detector(wanted: Detector | str | os.PathLike[str] | None = None) -> Detector:
-    """The detector in use: that of ``MIEN_DETECTOR``, else YuNet if it is installed, else mien's own, else the cascade.
-
-    mien's own is missing only in a checkout where ``make web`` was not run.
+def find_detector(wanted: Detector | str | None = None) -> Detector:
+    """The detector in use: that of ``MIEN_DETECTOR``, else mien's own where it was built, else the cascade.
 
     Args:
-        wanted: instead of the variable: ``"network"``, ``"haar"`` or the path of a YuNet file; or a detector, which is
-            returned as it is.
+        wanted: instead of the variable: ``"network"`` or ``"haar"``; or a detector, which is returned as it is.
 
     Raises:
-        ModelError: the variable or argument names no detector, or a detector's file is damaged.
+        ModelError: the variable or argument names no detector (``detector-unknown``), or a file of mien's own is
+            missing or damaged (``detector-damaged``).
     """
     if wanted is not None and not isinstance(wanted, str | os.PathLike):
         return wanted
-    choice = choose(None if wanted is None else os.fspath(wanted))
-    if choice.kind == NETWORK:
-        return _network()
-    return _haar() if choice.kind == HAAR else _yunet(choice.files[0])
+    name = os.fspath(wanted or os.environ.get(VARIABLE) or (NETWORK if is_built() else HAAR))
+    if name not in {NETWORK, HAAR}:
+        raise ModelError(f"There is no face detector '{name}'. Choose {NETWORK} or {HAAR}.", code="detector-unknown")
+    return _load(name)
 
 
-def choose(wanted: str | None = None) -> Choice:
-    """The detector in use, its files, and why; ``wanted`` as in :func:`find_detector`. Raises :class:`ModelError`."""
-    wanted, own = wanted or os.environ.get(VARIABLE, ""), network_files()
-    if wanted:
-        files = {HAAR: (), NETWORK: own}.get(wanted, (Path(wanted),))
-        return Choice(wanted if wanted in {HAAR, NETWORK} else "yunet", files, f"{VARIABLE} is {wanted}")
-    installed = cached_yunet()
-    if installed is not None:
-        return Choice("yunet", (installed,), f"it is installed at {installed}")
-    if all(file.is_file() for file in own):
-        return Choice(NETWORK, own, "it comes with mien, and YuNet is not installed")
-    why = "mien's own was not built (it takes Node 20.19+; in a checkout: make web), and YuNet is not installed"
-    return Choice(HAAR, (), why)
+def is_built() -> bool:
+    """Whether mien's own detector is there: always, but for a checkout in which ``make detector`` was not run."""
+    return all(file.is_file() for file in network_files())
 
 
 def detect(image: ImageSource) -> list[Face]:
@@ -100,15 +71,5 @@ def limit_opencv_threads(threads: int) -> None:
 
 
 @cache
-def _haar() -> Detector:
-    return HaarDetector()
-
-
-@cache
-def _network() -> Detector:
-    return NetworkDetector()
-
-
-@cache
-def _yunet(path: Path) -> Detector:
-    return YuNetDetector(path)
+def _load(name: str) -> Detector:
+    return NetworkDetector() if name == NETWORK else HaarDetector()

@@ -22,7 +22,6 @@ from mien.base.model_file import stay_offline
 from mien.faces.boxes import Boxes, Region, merge_agreeing, regions_around, suppress_overlaps
 from mien.faces.crop import brightened
 from mien.faces.face import Box, Face, Margin, largest_first
-from mien.faces.yunet import LANDMARKS
 
 Pixels = npt.NDArray[np.uint8]
 Area = tuple[float, float, float, float]
@@ -91,6 +90,8 @@ medians over matched boxes of the development photographs."""
 
 CHECK_PX = 48
 BATCH = 64
+
+LANDMARKS: tuple[str, ...] = ("right_eye", "left_eye", "nose", "right_mouth_corner", "left_mouth_corner")
 
 
 def network_files(folder: Path = FOLDER) -> tuple[Path, ...]:

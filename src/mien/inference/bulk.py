@@ -11,7 +11,6 @@ from typing import Any
 from mien.base.errors import DataError, arg, without_password
 from mien.base.processes import ordered_map
 from mien.faces.face import Detector, LimitedDetector
-from mien.faces.find import choose
 from mien.inference.annotate import Annotator
 from mien.inference.face_reader import FaceReader
 from mien.inference.find_model import find_model
@@ -84,7 +83,6 @@ def settings_of(
         "working folder": None if absolute else str(Path.cwd()),
         "model": _digest(find_model(model)),
         "detector": None if crops else reader.detector.name,
-        "detector's files": [] if crops else [_digest(file) for file in choose().files],
         "faces": None if crops else _limits(reader.detector),
         "crops": crops,
         "output": reader.classifier.output.name,

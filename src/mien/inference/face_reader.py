@@ -12,7 +12,6 @@ it tracks.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from functools import cached_property
 
@@ -52,7 +51,7 @@ class FaceReader:
     def __init__(
         self,
         classifier: OnnxClassifier,
-        detector: Detector | str | os.PathLike[str] | None = None,
+        detector: Detector | str | None = None,
         *,
         classes: str | None = None,
         threshold: float | None = None,

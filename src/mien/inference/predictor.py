@@ -52,7 +52,7 @@ class Predictor(OnnxClassifier):
         min_score: float | None = None,
         min_size: int | None = None,
         max_faces: int | None = None,
-        detector: Detector | str | os.PathLike[str] | None = None,
+        detector: Detector | str | None = None,
         on_error: Callable[[str, DataError], None] | None = None,
         bgr: bool = False,
     ) -> list[Prediction]: ...
@@ -66,7 +66,7 @@ class Predictor(OnnxClassifier):
         min_score: float | None = None,
         min_size: int | None = None,
         max_faces: int | None = None,
-        detector: Detector | str | os.PathLike[str] | None = None,
+        detector: Detector | str | None = None,
         on_error: Callable[[str, DataError], None] | None = None,
         bgr: bool = False,
     ) -> list[list[Prediction]]: ...
@@ -80,7 +80,7 @@ class Predictor(OnnxClassifier):
         min_score: float | None = None,
         min_size: int | None = None,
         max_faces: int | None = None,
-        detector: Detector | str | os.PathLike[str] | None = None,
+        detector: Detector | str | None = None,
         on_error: Callable[[str, DataError], None] | None = None,
         bgr: bool = False,
     ) -> list[Prediction] | list[list[Prediction]]:
@@ -94,8 +94,8 @@ class Predictor(OnnxClassifier):
             min_score: the least score of a face by the detector, 0..1; None leaves it to the detector.
             min_size: the least longer side of a face, in pixels.
             max_faces: the largest faces of an image are kept, at most so many.
-            detector: detects the faces: ``"network"``, ``"haar"``, the path of a YuNet file, or your own; None is the
-                detector in use, see :func:`mien.faces.find_detector`.
+            detector: detects the faces: ``"network"``, ``"haar"`` or your own; None is the detector in use, see
+                :func:`mien.faces.find_detector`.
             on_error: called with the name and the error of each image that cannot be read, which then has no
                 predictions; by default the error is raised.
             bgr: arrays are BGR or BGRA, as OpenCV reads images; by default RGB.
@@ -176,7 +176,7 @@ class Predictor(OnnxClassifier):
         crops: bool = False,
         classes: str | None = None,
         threshold: float | None = None,
-        detector: Detector | str | os.PathLike[str] | None = None,
+        detector: Detector | str | None = None,
         on_error: Callable[[str, DataError], None] | None = None,
         bgr: bool = False,
     ) -> Iterator[Photo]:

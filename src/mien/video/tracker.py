@@ -127,7 +127,7 @@ class Tracker:
         self,
         model: OnnxClassifier | str | os.PathLike[str] = "default",
         *,
-        detector: Detector | str | os.PathLike[str] | None = None,
+        detector: Detector | str | None = None,
         source: str = "camera",
         classes: str | None = None,
         threshold: float | None = None,
@@ -257,7 +257,7 @@ def track(
     threshold: float | None = None,
     half_life_seconds: float = HALF_LIFE_SECONDS,
     detect_every_seconds: float = DETECT_EVERY_SECONDS,
-    detector: Detector | str | os.PathLike[str] | None = None,
+    detector: Detector | str | None = None,
 ) -> Iterator[VideoFrame]:
     """Follow and classify the faces of a video file, a camera or a network stream, a frame at a time.
 
