@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from mien.base.errors import RunError
-from mien.video import writer as writer_module
 from mien.video.video_file import VideoFile
 from mien.video.writer import VideoWriter
 from support import raises
@@ -62,16 +61,6 @@ def test_odd_sizes_grow_by_their_last_pixels(tmp_path, encode_video, height, wid
     assert (stream.width, stream.height) == (width + width % 2, height + height % 2)
     assert len(written) == 3
     assert written[1][1].mean() == pytest.approx(99, abs=4)
-
-
-def test_without_x264_it_is_mpeg4(tmp_path, encode_video, monkeypatch):
-    monkeypatch.setattr(writer_module, "ENCODERS", writer_module.ENCODERS[1:])
-    seconds = [0, 0.03, 0.5, 0.51, 2.0, 2.25]
-    encode_video(tmp_path / "in.mp4", shades(6), seconds=seconds)
-    copied(tmp_path / "in.mp4", tmp_path / "out.mp4")
-    stream, written = decoded(tmp_path / "out.mp4")
-    assert stream.codec_context.name == "mpeg4"
-    assert [time for time, _ in written] == pytest.approx(seconds, abs=1e-3)
 
 
 def test_what_the_encoder_refuses_is_said_in_a_line(tmp_path, encode_video):

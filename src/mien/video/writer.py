@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -15,15 +14,8 @@ import numpy.typing as npt
 from mien.base.errors import RunError
 from mien.video.video_file import VideoFile
 
-ENCODERS: tuple[tuple[str, dict[str, str]], ...] = (
-    # Half the work of `veryfast` at 2.5 times its size; few frames are buffered in memory.
-    ("libx264", {"preset": "superfast", "crf": "21", "rc-lookahead": "10"}),
-    # For an FFmpeg without x264; players support it too.
-    ("mpeg4", {"qscale": "3"}),
-)
-
-_MAX_MPEG4_DENOMINATOR = 65_535
-"""MPEG-4 part 2 divides a second into at most this many units."""
+_OPTIONS = {"preset": "superfast", "crf": "21", "rc-lookahead": "10"}
+"""Of x264: half the work of `veryfast` at 2.5 times its size; few frames are buffered in memory."""
 
 _BT601 = 6
 """Colour matrix of the conversion to YUV, by its number in ISO/IEC 23091-2; without it players guess by the size."""
@@ -45,17 +37,13 @@ class VideoWriter:
     def __init__(self, path: Path, video: VideoFile) -> None:
         import av
 
-        self._video, self._pts = video, -1
-        encoder, options = next(each for each in ENCODERS if each[0] in av.codecs_available)
-        self._time_base = video.time_base
-        if encoder == "mpeg4" and video.time_base.denominator > _MAX_MPEG4_DENOMINATOR:
-            self._time_base = Fraction(1, 60_000)
+        self._video = video
         with _errors(video):
             self._container = av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"})
-            stream: Any = self._container.add_stream(encoder, rate=video.frame_rate, options=options)
+            stream: Any = self._container.add_stream("libx264", rate=video.frame_rate, options=_OPTIONS)
             stream.width, stream.height = video.width + video.width % 2, video.height + video.height % 2
             stream.pix_fmt = "yuv420p"
-            stream.codec_context.time_base = self._time_base
+            stream.codec_context.time_base = video.time_base
             stream.codec_context.colorspace = _BT601
             self._stream = stream
 
@@ -87,8 +75,7 @@ class VideoWriter:
         # OpenCV's conversion, also to BT.601, costs 1.4 ms of 18 a frame less than FFmpeg's (8%).
         yuv = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2YUV_I420), dtype=np.uint8)
         frame = av.VideoFrame.from_ndarray(yuv, format="yuv420p")
-        self._pts = max(round(pts * self._video.time_base / self._time_base), self._pts + 1)
-        frame.pts, frame.time_base = self._pts, self._time_base
+        frame.pts, frame.time_base = pts, self._video.time_base
         with _errors(self._video):
             self._container.mux(self._stream.encode(frame))
 
@@ -100,9 +87,10 @@ def _errors(video: VideoFile) -> Iterator[None]:
 
     try:
         yield
-    except av.FFmpegError as error:
+    except (av.FFmpegError, ValueError) as error:  # ValueError: an FFmpeg without x264
+        reason = getattr(error, "strerror", None) or error
         raise RunError(
-            f"The annotated video, {video.width} x {video.height} pixels, could not be written: "
-            f"{error.strerror or error}. Free some disk space or choose another folder; --no-annotate leaves it out.",
+            f"The annotated video, {video.width} x {video.height} pixels, could not be written: {reason}. "
+            "Free some disk space or choose another folder; --no-annotate leaves it out.",
             code="video-unwritable",
         ) from None
