@@ -132,18 +132,6 @@ def test_the_colour_says_the_expression_and_dashes_the_doubt():
     assert pixels_of(no_face, (150, 150, 155)) > 500
 
 
-def test_the_detectors_score_is_written_where_all_scores_fit(words):
-    """By hand: beside one face is room for it; above two that reach down to the border is too little."""
-    scores = np.array([0.25, 0.75])
-    wide = [Prediction("x", ("sad", "happy"), scores, None, Box(x, 60, 80, 80), None, 0.875) for x in (10, 130)]
-    drawn(wide[:1])
-    assert words == ["happy 75%, score 0.875"]
-    words.clear()
-    near = [Prediction("x", ("sad", "happy"), scores, None, Box(x, 25, 119, 155), None, 0.875) for x in (0, 120)]
-    drawn(near)
-    assert words == ["1 happy 75%", "2 happy 75%"]
-
-
 def test_in_a_crowd_lines_and_labels_leave_the_faces_free():
     """Oracle: the middle halves of 400 small faces in a large image, pixel by pixel."""
     boxes = [Box(70 * column + 18, 70 * row + 18, 34, 42) for row in range(20) for column in range(20)]

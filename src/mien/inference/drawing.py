@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -14,13 +14,12 @@ from mien.base.labels import class_colours
 from mien.faces.face import Box
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
     from PIL.Image import Image
     from PIL.ImageDraw import ImageDraw
     from PIL.ImageFont import FreeTypeFont
     from PIL.ImageFont import ImageFont as BitmapFont
 
+    from mien.inference.prediction import Prediction
 
 _INK, _PAPER = (255, 255, 255), (20, 20, 24)
 """White on nearly black, and lines of both: one of them is visible on any background."""
@@ -30,48 +29,12 @@ _GREY = (150, 150, 155)
 _MIN_TEXT_PX = 7
 
 
-class LabelledBox(Protocol):
-    """A box and its label, to be drawn into an image."""
-
-    @property
-    def box(self) -> Box | None:
-        """Position, in pixels of the image."""
-
-    @property
-    def text(self) -> str:
-        """The prediction in a few words."""
-
-    @property
-    def answer(self) -> str:
-        """The prediction in a word."""
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """The model's classes; their order gives a class that is no known expression its colour."""
-
-    @property
-    def detection_score(self) -> float | None:
-        """The detector's score, said where there is room; None says none."""
-
-    @property
-    def in_doubt(self) -> bool:
-        """Whether its box is dashed."""
-
-    @property
-    def unsure(self) -> bool | None:
-        """Whether it is drawn without colour, because people would disagree."""
-
-    @property
-    def not_a_face(self) -> bool | None:
-        """Whether it is drawn in grey, because people would see no face."""
-
-
-def draw_predictions(image: Image, predictions: Sequence[LabelledBox], numbers: Sequence[int] | None = None) -> None:
+def draw_predictions(image: Image, predictions: Sequence[Prediction], numbers: Sequence[int] | None = None) -> None:
     """Draw the box and label of each prediction into an upright RGB image, numbered if there are several.
 
     A box has the colour of its class. It is dashed where the prediction is in doubt: unsure, or a confidence below one
     half. Labels are as large as image and box allow, stay inside the image, and cover neither faces nor one another
-    where there is room; where there is little, they become shorter. Where all fit, they say the detector's scores too.
+    where there is room; where there is little, they become shorter.
 
     Args:
         image: is changed in place.
@@ -87,19 +50,17 @@ def draw_predictions(image: Image, predictions: Sequence[LabelledBox], numbers: 
     numbered = numbers is not None or len(predictions) > 1
     names = [f"{number} " if numbered else "" for number in numbers or range(1, len(predictions) + 1)]
     boxes = [_box_of(each) for each in predictions]
-    for scored, small in ((True, False), (False, False), (False, True)):
+    for small in (False, True):
         pairs = zip(predictions, names, strict=True)
-        labels = [_Label(draw, image.size, each, number, scored=scored, small=small) for each, number in pairs]
+        labels = [_Label(draw, image.size, each, number, small=small) for each, number in pairs]
         places = place_labels(image.size, boxes, [label.sizes for label in labels])
-        if scored and not any(place.form for place in places) and not any(label.is_cut for label in labels):
-            break
-        if not scored and not any(place.covered_px for place in places):
+        if not any(place.covered_px for place in places):
             break
     for label, prediction, place in zip(labels, predictions, places, strict=True):
         label.draw(draw, place, prediction)
 
 
-def draw_photo(rgb: npt.NDArray[np.uint8], predictions: Sequence[LabelledBox]) -> Image:
+def draw_photo(rgb: npt.NDArray[np.uint8], predictions: Sequence[Prediction]) -> Image:
     """An RGB image of an upright photo, uint8 (H, W, 3), with :func:`draw_predictions`."""
     from PIL import Image
 
@@ -132,10 +93,10 @@ class _Label:
     """The forms of a label, from the longest to the number alone, in the size of text that image and box allow."""
 
     def __init__(
-        self, draw: ImageDraw, size: tuple[int, int], labelled: LabelledBox, number: str, *, scored: bool, small: bool
+        self, draw: ImageDraw, size: tuple[int, int], labelled: Prediction, number: str, *, small: bool
     ) -> None:
         width, height = size
-        full, score = number + labelled.text, labelled.detection_score
+        full = number + labelled.text
         box_px = _box_of(labelled).width
         # The cap keeps the label of a face that fills the image from covering it.
         large_px = min(max(box_px / 7, max(size) / 70), max(size) / 25)
@@ -144,9 +105,6 @@ class _Label:
         while self.text_px > _MIN_TEXT_PX and draw.textlength(full, font=_font(self.text_px)) + self.text_px > width:
             self.text_px -= 1
         self.font = _font(self.text_px)
-        if scored and score is not None:
-            full = f"{full}, score {score:.3g}"
-        self.is_cut = draw.textlength(full, font=self.font) > width - self.text_px
         forms = dict.fromkeys((full, number + labelled.answer, number.strip() or full))
         self.forms = [_shortened(draw, form, self.font, width - self.text_px) for form in forms]
         self.sizes = [
@@ -154,7 +112,7 @@ class _Label:
             for form in self.forms
         ]
 
-    def draw(self, draw: ImageDraw, place: Place, labelled: LabelledBox) -> None:
+    def draw(self, draw: ImageDraw, place: Place, labelled: Prediction) -> None:
         """Draw one form: its text on nearly black, and a bar in the colour of the box at its left."""
         left, top, right, bottom = _corners(place.box)
         bar = max(self.text_px // 3, 1)
@@ -165,7 +123,7 @@ class _Label:
         draw.text(middle, self.forms[place.form], font=self.font, fill=ink, anchor="mm")
 
 
-def _box_of(labelled: LabelledBox) -> Box:
+def _box_of(labelled: Prediction) -> Box:
     assert labelled.box is not None
     return labelled.box
 
@@ -175,14 +133,14 @@ def _corners(box: Box) -> tuple[int, int, int, int]:
     return box.left, box.top, box.left + box.width - 1, box.top + box.height - 1
 
 
-def _colour(labelled: LabelledBox) -> str | tuple[int, int, int]:
+def _colour(labelled: Prediction) -> str | tuple[int, int, int]:
     """The colour of the predicted class; white and grey of what has none."""
     if labelled.not_a_face:
         return _GREY
     return _INK if labelled.unsure else class_colours(labelled.classes)[labelled.answer]
 
 
-def _draw_box(draw: ImageDraw, size: tuple[int, int], labelled: LabelledBox) -> None:
+def _draw_box(draw: ImageDraw, size: tuple[int, int], labelled: Prediction) -> None:
     """Draw three lines, from outside: nearly black, in colour, white. The colour is dashed where there is doubt."""
     box = _box_of(labelled)
     line_px = max(1, round(min(*size, 10 * box.width, 10 * box.height) / 300))
