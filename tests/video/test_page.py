@@ -29,7 +29,7 @@ def timeline(tracks, count=40, classes=EXPRESSIONS, rate=10.0):
                 scores = np.full(size, 0.4 / (size - 1))
                 scores[track % size] = 0.6
                 prediction = Prediction("clip", classes, scores, None, Box(0, 0, 20, 20), square, track / 4)
-                faces.append(TrackedFace(track, prediction, prediction))
+                faces.append(TrackedFace(track, prediction))
         made.add(VideoFrame(number, number / rate, np.zeros((2, 2, 3), dtype=np.uint8), faces))
     return made
 
@@ -119,7 +119,7 @@ def test_bars_in_doubt_are_faint():
         scores = np.full(size, (0.6 if number < 10 else 0.2) / (size - 1))
         scores[3] = 1 - scores[1] * (size - 1)
         one = Prediction("clip", EXPRESSIONS, scores, None, Box(0, 0, 20, 20), square, perceived=True)
-        face = TrackedFace(1, one, one)
+        face = TrackedFace(1, one)
         made.add(VideoFrame(number, number / 10, np.zeros((2, 2, 3), dtype=np.uint8), [face]))
     bars = tracks_plot(made, [1])._figure.axes[0].patches
     assert [(bar.get_x(), bar.get_width()) for bar in bars] == [pytest.approx((0, 1)), pytest.approx((1, 2))]

@@ -75,8 +75,6 @@ def test_the_table_says_what_was_predicted(tmp_path, clip):
         assert (row["answer"], row["detection_score"]) == (face.answer, "0.900000")
         found = [float(row[name]) for name in face.classes]
         assert found == pytest.approx(face.probability_vector.tolist(), abs=1e-6)
-        raw = [float(row[f"raw_{name}"]) for name in face.classes]
-        assert raw == pytest.approx(frame.faces[0].raw.probability_vector.tolist(), abs=1e-6)
 
 
 def test_a_pipe_is_refused_where_it_would_be_read_twice(tmp_path, clip):

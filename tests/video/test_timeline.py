@@ -17,7 +17,7 @@ def frame(number, seconds, faces):
     for track, (scores, side) in faces.items():
         square = np.full((8, 8), side % 256, dtype=np.uint8)
         prediction = Prediction("clip", CLASSES, np.array(scores), None, Box(0, 0, side, side), square)
-        tracked.append(TrackedFace(track, prediction, prediction))
+        tracked.append(TrackedFace(track, prediction))
     return VideoFrame(number, seconds, np.zeros((2, 2, 3), dtype=np.uint8), tracked)
 
 
@@ -58,7 +58,7 @@ def test_the_face_that_is_shown_is_whole_and_sure_before_it_is_large():
     for number, (box, score, detected) in enumerate(looks):
         square = np.full((8, 8), number, dtype=np.uint8)
         one = Prediction("clip", CLASSES, np.array([0.2, 0.7, 0.1]), None, box, square, score)
-        face = TrackedFace(1, one, one, detected)
+        face = TrackedFace(1, one, detected)
         timeline.add(VideoFrame(number, number / 10, np.zeros((80, 80, 3), dtype=np.uint8), [face]))
         assert timeline.tracks[1].crop[0, 0] == min(number, 2)
 
@@ -74,7 +74,7 @@ def test_doubt_is_counted_and_what_is_no_face_is_dropped():
         for track, rows in scores.items():
             row = np.array(rows[number % 2])
             read = Prediction("clip", classes, row, None, Box(0, 0, 9, 9), square, perceived=True)
-            faces.append(TrackedFace(track, read, read, found[track][number]))
+            faces.append(TrackedFace(track, read, found[track][number]))
         timeline.add(VideoFrame(number, number * 0.04, np.zeros((2, 2, 3), dtype=np.uint8), faces))
     assert [sum(track.doubts) for track in timeline.tracks.values()] == [1, 0, 0]
     assert timeline.drop_what_is_no_face() == [2, 3]
@@ -93,7 +93,7 @@ def test_a_weak_score_needs_a_sure_answer():
     tracks = {1: (0.66, (unsure, unsure, sad)), 2: (0.66, (unsure, sad, sad)), 3: (0.68, (unsure, unsure, unsure))}
     for number in range(3):
         each = [(track, read(rows[number], score=score)) for track, (score, rows) in tracks.items()]
-        faces = [TrackedFace(track, one, one, True) for track, one in each]
+        faces = [TrackedFace(track, one, True) for track, one in each]
         timeline.add(VideoFrame(number, number * 0.04, np.zeros((2, 2, 3), dtype=np.uint8), faces))
     assert timeline.drop_what_is_no_face() == [1]
 
@@ -103,7 +103,7 @@ def test_steps_mostly_in_doubt_say_so():
     timeline = Timeline(CLASSES, 0.04)
     rows = [[0.4, 0.3, 0.3]] * 3 * MAX_STEPS + [[0.8, 0.1, 0.1]] * MAX_STEPS
     for number, row in enumerate(rows):
-        faces = [TrackedFace(1, read(row), read(row))]
+        faces = [TrackedFace(1, read(row))]
         timeline.add(VideoFrame(number, float(number), np.zeros((2, 2, 3), dtype=np.uint8), faces))
     (run,) = timeline.runs(1)
     assert run.in_doubt.tolist() == [True] * (3 * MAX_STEPS // 4) + [False] * (MAX_STEPS // 4)

@@ -18,7 +18,7 @@ from mien.faces.face import Box, Face, Margin
 from mien.inference.face_reader import FaceReader
 from mien.inference.predictor import load
 from mien.video.tracker import DETECT_EVERY_SECONDS
-from mien.video.tracking import HALF_LIFE_SECONDS, Smoother
+from mien.video.tracking import HALF_LIFE_SECONDS, Track
 from support import raises
 
 pytest.importorskip("av")
@@ -99,20 +99,17 @@ def test_detection_goes_by_time_not_by_frames(play):
 
 
 def test_each_prediction_is_that_of_its_crop_and_is_smoothed_in_time(play, classifier):
-    """Oracles: the classifier on the square cut out here, and the smoother on its own."""
+    """Oracles: the classifier on the square cut out here, and the smoothing on its own."""
     frames, detector = play(12, moving, seconds=[0.03 * n + 0.02 * (n % 2) for n in range(12)])
-    smoother = Smoother(HALF_LIFE_SECONDS)
+    track = Track(1, Box(0, 0, 1, 1))
     for frame in frames:
         (face,) = frame.faces
         squares = crop_faces(frame.rgb, [face.prediction.box], detector.margin, 48)
         (scores,) = FaceReader(classifier).classify_found(squares)
         assert np.array_equal(face.prediction.crop, squares[0])
-        assert face.raw.probability_vector == pytest.approx(scores, abs=1e-6)
-        assert face.prediction.probability_vector == pytest.approx(smoother.add(frame.seconds, scores), abs=1e-6)
-        assert face.raw.box == face.prediction.box
-    assert frames[5].faces[0].prediction.probability_vector != pytest.approx(
-        frames[5].faces[0].raw.probability_vector, abs=1e-9
-    )
+        expected = track.smoothed(frame.seconds, scores, HALF_LIFE_SECONDS)
+        assert face.prediction.probability_vector == pytest.approx(expected, abs=1e-6)
+    assert expected != pytest.approx(scores, abs=1e-9)
 
 
 def test_a_face_that_leaves_is_looked_for_at_once_and_not_read(play):

@@ -82,7 +82,7 @@ def video(
     for each in result.notes:
         notice(each.line)
     if json:
-        show_json(_content(opened, result, detector.name, reader.answers))
+        show_json(_content(opened, result, detector.name, reader.reader.answers))
         return
     _show_table(result, detector.name)
     typer.echo("\n".join(str(path) for path in result.files.values()))

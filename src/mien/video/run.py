@@ -18,7 +18,7 @@ from mien.base.files import check_replaceable, whole_file
 from mien.base.progress import track
 from mien.faces.face import Box
 from mien.inference.drawing import draw_predictions
-from mien.inference.output_files import FACE_COLUMNS, FIELDS, SCORE_COLUMN, csv_cell
+from mien.inference.output_files import FACE_COLUMNS, SCORE_COLUMN, csv_cell
 from mien.inference.prediction import Prediction
 from mien.page.rendering import import_page_packages
 from mien.page.wording import counted
@@ -82,7 +82,8 @@ def write_video(
         import_page_packages()
     if not annotate:
         del paths["annotated"]
-    timeline = Timeline(predictor.classes, float(1 / video.frame_rate), predictor.score_range)
+    reader = predictor.reader
+    timeline = Timeline(reader.classes, float(1 / video.frame_rate), reader.detector.score_range)
     # The frames are closed before the video: a thread decodes ahead.
     with video, closing(track_file(video, predictor)) as frames, _folder(out), ExitStack() as stack:
         parts = {what: stack.enter_context(whole_file(path)) for what, path in paths.items()}
@@ -155,32 +156,29 @@ def _folder(out: Path) -> Iterator[None]:
         raise
 
 
-def csv_columns(classes: tuple[str, ...], fields: tuple[str, ...] = FIELDS) -> tuple[str, ...]:
-    """Column names of the table: smoothed probabilities, then those of each frame alone (``raw_``)."""
-    place = ("frame", "seconds", "track", *FACE_COLUMNS[1:], SCORE_COLUMN)
-    return (*place, *fields, *classes, *(f"raw_{name}" for name in classes))
-
-
 def write_table(table: Path, timeline: Timeline, predictor: Tracker) -> None:
-    """Write a row for each frame and face, in the order of :func:`csv_columns`."""
+    """Write a row for each frame and face; its probabilities are smoothed."""
+    reader = predictor.reader
     with table.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(csv_columns(predictor.classes, predictor.fields))
+        place = ("frame", "seconds", "track", *FACE_COLUMNS[1:], SCORE_COLUMN)
+        writer.writerow((*place, *reader.fields, *reader.classes))
         for frame, faces in timeline.by_frame():
             for track, row in faces:
                 prediction = _prediction(row, predictor)
                 box = prediction.box
                 assert box is not None
                 said = (getattr(prediction, name) for name in (SCORE_COLUMN, *prediction.fields))
-                place = (frame, f"{timeline.starts_seconds[frame]:.6f}", track, *box)
-                writer.writerow([*place, *map(csv_cell, said), *(f"{each:.6f}" for each in row[BEFORE_VECTORS:])])
+                values = (frame, timeline.starts_seconds[frame], track, *box, *said, *row[BEFORE_VECTORS:].tolist())
+                writer.writerow([csv_cell(value) for value in values])
 
 
 def _prediction(row: npt.NDArray[np.float32], predictor: Tracker) -> Prediction:
     """The smoothed prediction in a row of :attr:`mien.video.timeline.TrackSummary.rows`."""
     *sides, score = row[:BEFORE_VECTORS].tolist()
-    vector = row[BEFORE_VECTORS:][: len(predictor.classes)].astype(np.float64)
-    return predictor.prediction(vector, None, Box(*map(int, sides)), None if math.isnan(score) else score)
+    vector, box = row[BEFORE_VECTORS:].astype(np.float64), Box(*map(int, sides))
+    score = None if math.isnan(score) else score
+    return predictor.reader.prediction(predictor.source, vector, None, box=box, detection_score=score)
 
 
 def write_annotated(path: Path, source: Path, timeline: Timeline, predictor: Tracker) -> None:
@@ -208,9 +206,7 @@ def write_annotated(path: Path, source: Path, timeline: Timeline, predictor: Tra
                 yield frame
                 continue
             image = Image.fromarray(frame.rgb)
-            # Without their scores: a label is read while it moves.
-            found = [replace(_prediction(row, predictor), detection_score=None) for _, row in drawn]
-            draw_predictions(image, found, [track for track, _ in drawn])
+            draw_predictions(image, [_prediction(row, predictor) for _, row in drawn], [track for track, _ in drawn])
             yield replace(frame, rgb=np.asarray(image, dtype=np.uint8))
             number, drawn = next(faces, (-1, []))
 

@@ -1,4 +1,4 @@
-"""The summary of a whole video: each track's predictions over time. A face takes about 250 bytes a frame."""
+"""The summary of a whole video: each track's predictions over time. A face takes about 200 bytes a frame."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ class TrackSummary:
         crop: its best face crop, uint8 (S, S[, 3]): of a frame in which a detector found it, wholly inside it, with a
             high score, and large; as far as there is such a one.
         frames: numbers of the frames in which it is visible, rising.
-        rows: of each of them float32 (5 + 2 C): left, top, width and height of the box, the detector's score (NaN where
-            it has none), the smoothed probabilities, those of the frame alone.
+        rows: of each of them float32 (5 + C): left, top, width and height of the box, the detector's score (NaN where
+            it has none), the smoothed probabilities.
         doubts: whether the answer of each is unsure, or, of a model without votes, below one half.
         frames_by_answer: number of frames with each answer; see :attr:`mien.inference.prediction.Prediction.answer`.
         found: in how many of the detections that ran while it was visible the detector found it.
@@ -76,8 +76,7 @@ class TrackSummary:
     @property
     def smoothed(self) -> npt.NDArray[np.float64]:
         """The smoothed probabilities of N frames, float64 (N, C)."""
-        rows = np.array(self.rows, dtype=np.float64)
-        return rows[:, BEFORE_VECTORS : (BEFORE_VECTORS + rows.shape[1]) // 2]
+        return np.array(self.rows, dtype=np.float64)[:, BEFORE_VECTORS:]
 
     @property
     def mean(self) -> npt.NDArray[np.float64]:
@@ -154,9 +153,7 @@ class Timeline:
             track = self.tracks.setdefault(face.track, TrackSummary(face.track, crop, frame.seconds, frame.seconds))
             track.frames.append(self.frames)
             score = math.nan if prediction.detection_score is None else prediction.detection_score
-            place = (*box, score)
-            vectors = (prediction.probability_vector, face.raw.probability_vector)
-            track.rows.append(np.concatenate([place, *vectors]).astype(np.float32))
+            track.rows.append(np.array([*box, score, *prediction.probability_vector], dtype=np.float32))
             track.doubts.append(prediction.in_doubt)
             track.last_seconds = frame.seconds
             track.frames_by_answer[prediction.answer] += 1

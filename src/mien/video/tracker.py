@@ -26,7 +26,7 @@ from PIL import Image
 from mien.base.errors import DataError, without_password
 from mien.base.images import open_image_source
 from mien.base.preprocess import from_opencv, upright_rgb
-from mien.faces.face import Box, Detector, Face
+from mien.faces.face import Detector, Face
 from mien.inference.drawing import draw_predictions
 from mien.inference.face_reader import FaceReader
 from mien.inference.onnx_classifier import OnnxClassifier
@@ -34,7 +34,7 @@ from mien.inference.prediction import Prediction
 from mien.inference.predictor import Predictor, load
 from mien.video.camera import live_frames
 from mien.video.template_matching import TemplateMatcher
-from mien.video.tracking import HALF_LIFE_SECONDS, BoxTracker, Smoother
+from mien.video.tracking import HALF_LIFE_SECONDS, BoxTracker, Track
 from mien.video.video_file import DecodedFrame, VideoFile
 
 T = TypeVar("T")
@@ -55,13 +55,11 @@ class TrackedFace:
         track: the face's number over time, from 1.
         prediction: smoothed over time, with the box and face crop of this frame, and the detector's score at its last
             detection.
-        raw: the prediction of this frame alone.
         detected: whether the detector found it in this frame; None if the face was only tracked.
     """
 
     track: int
     prediction: Prediction
-    raw: Prediction
     detected: bool | None = None
 
 
@@ -88,15 +86,6 @@ class VideoFrame:
         return image
 
 
-@dataclass(frozen=True)
-class _TrackState:
-    """What is known of a track between frames."""
-
-    matcher: TemplateMatcher
-    smoother: Smoother
-    score: float
-
-
 class Tracker:
     """Follows the faces of consecutive frames: numbers that stay, answers smoothed over time.
 
@@ -113,10 +102,8 @@ class Tracker:
             lost causes a detection at once.
 
     Attributes:
-        classes: class names of its predictions.
-        fields: as :attr:`mien.Prediction.fields`.
-        answers: all that it may answer.
-        score_range: the lowest and the highest score of its detector.
+        reader: detects, crops and classifies: what is common to all of its predictions.
+        source: as given.
 
     Raises:
         DataError: a scheme or threshold that does not suit the model; a time below 0 (``seconds-range``).
@@ -141,14 +128,10 @@ class Tracker:
                 )
         # One thread: faces are few, and onnxruntime's further threads would spin while frames are decoded and drawn.
         predictor = model if isinstance(model, OnnxClassifier) else load(model, threads=1)
-        self._reader, self._source = FaceReader(predictor, detector, classes=classes, threshold=threshold), source
-        self.classes: tuple[str, ...] = self._reader.classes
-        self.fields: tuple[str, ...] = self._reader.fields
-        self.answers: tuple[str, ...] = self._reader.answers
-        self.score_range: tuple[float, float] = self._reader.detector.score_range
+        self.reader: FaceReader = FaceReader(predictor, detector, classes=classes, threshold=threshold)
+        self.source: str = source
         self._half_life_seconds, self._detect_every_seconds = half_life_seconds, detect_every_seconds
         self._boxes = BoxTracker()
-        self._states: dict[int, _TrackState] = {}
         self._key_seconds = self._seconds = -float("inf")
         self._began: float | None = None
 
@@ -191,7 +174,7 @@ class Tracker:
 
     def detect(self, rgb: npt.NDArray[np.uint8]) -> list[Face]:
         """The faces of a key frame, uint8 (H, W, 3), the largest first. Safe beside :meth:`follow` in a thread."""
-        return self._reader.detect(rgb)
+        return self.reader.detect(rgb)
 
     def follow(self, seconds: float, rgb: npt.NDArray[np.uint8], found: list[Face] | None) -> list[TrackedFace]:
         """As :meth:`update` with what was detected in the frame; None where it is no key frame."""
@@ -202,51 +185,35 @@ class Tracker:
         # Also where faces were detected: a face that the detector missed keeps its tracked position.
         if self._track(grey) and found is None:
             found = self.detect(rgb)
-        detected = None if found is None else self._join(seconds, grey, found)
-        seen = sorted(self._boxes.visible, key=lambda track: track.number)
-        return self._classify(seconds, rgb, [(track.number, track.box) for track in seen], detected)
-
-    def prediction(
-        self,
-        probabilities: npt.NDArray[np.float64],
-        crop: npt.NDArray[np.uint8] | None,
-        box: Box,
-        detection_score: float | None = None,
-    ) -> Prediction:
-        """One prediction of probabilities of :attr:`classes`, float64 (C,), of a face in this box."""
-        return self._reader.prediction(self._source, probabilities, crop, box=box, detection_score=detection_score)
+        joined = None if found is None else self._join(seconds, grey, found)
+        tracks = self._boxes.visible
+        crops = self.reader.crop(rgb, [track.box for track in tracks])
+        faces = []
+        for track, crop, row in zip(tracks, crops, self.reader.classify_found(crops), strict=True):
+            smoothed = track.smoothed(seconds, row, self._half_life_seconds)
+            inside = track.box.clipped(rgb.shape[1], rgb.shape[0])
+            prediction = self.reader.prediction(self.source, smoothed, crop, box=inside, detection_score=track.score)
+            faces.append(TrackedFace(track.number, prediction, None if joined is None else track in joined))
+        return faces
 
     def _track(self, grey: npt.NDArray[np.uint8]) -> bool:
         """Track all faces; returns whether one was lost."""
         lost = False
         for track in self._boxes.visible:
-            box = self._states[track.number].matcher.follow(grey)
-            self._boxes.followed(track.number, box)
-            lost = lost or box is None
+            assert track.matcher is not None
+            box = track.matcher.follow(grey)
+            if box is None:
+                track.lost = lost = True
+            else:
+                track.box = box
         return lost
 
-    def _join(self, seconds: float, grey: npt.NDArray[np.uint8], faces: list[Face]) -> set[int]:
-        """Join detected faces to tracks; returns the tracks' numbers."""
-        numbers = self._boxes.detected(seconds, [face.box for face in faces])
-        for number, face in zip(numbers, faces, strict=True):
-            before = self._states.get(number)
-            smoother = Smoother(self._half_life_seconds) if before is None else before.smoother
-            self._states[number] = _TrackState(TemplateMatcher(grey, face.box), smoother, face.score)
-        self._states = {number: each for number, each in self._states.items() if number in self._boxes.tracks}
-        return set(numbers)
-
-    def _classify(
-        self, seconds: float, rgb: npt.NDArray[np.uint8], tracked: list[tuple[int, Box]], found: set[int] | None
-    ) -> list[TrackedFace]:
-        crops = self._reader.crop(rgb, [box for _, box in tracked])
-        faces = []
-        for (number, box), crop, row in zip(tracked, crops, self._reader.classify_found(crops), strict=True):
-            state = self._states[number]
-            smoothed = state.smoother.add(seconds, row)
-            inside = box.clipped(rgb.shape[1], rgb.shape[0])
-            raw, prediction = (self.prediction(values, crop, inside, state.score) for values in (row, smoothed))
-            faces.append(TrackedFace(number, prediction, raw, None if found is None else number in found))
-        return faces
+    def _join(self, seconds: float, grey: npt.NDArray[np.uint8], faces: list[Face]) -> list[Track]:
+        """Join detected faces to tracks; returns the track of each."""
+        tracks = self._boxes.detected(seconds, [face.box for face in faces])
+        for track, face in zip(tracks, faces, strict=True):
+            track.matcher, track.score = TemplateMatcher(grey, face.box), face.score
+        return tracks
 
 
 def track(
