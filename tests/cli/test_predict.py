@@ -257,7 +257,7 @@ def test_ray_counts_images_as_the_local_engine_does(mien, photos, tiny_run, tmp_
     local = mien(*words, "--skip-bad").out.splitlines()[-1]
     assert local == "Haar cascade: 3 faces in 3 images, 1 without a face; 1 skipped"
     answer = mien(*words, *options, "--engine", "ray", "--out", out)
-    assert (answer.code, answer.out) == (0, f"{out}: 3 faces in 3 images; 1 skipped, listed in {out / 'unreadable'}\n")
+    assert (answer.code, answer.out) == (0, f"{out}: 3 faces in 3 images; 1 skipped, listed in {out / 'images'}\n")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows allows no such names")

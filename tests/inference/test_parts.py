@@ -23,10 +23,9 @@ from mien.inference.bulk import predict_files
 from mien.inference.face_reader import FaceReader
 from mien.inference.image_files import image_files, walk_sources
 from mien.inference.parts import (
-    PartCounts,
     PartsJob,
     PartWorker,
-    finished_counts,
+    count_finished,
     open_parts,
     part_file,
     pending_parts,
@@ -65,13 +64,16 @@ def rows(folder, table):
 def write_all(job):
     worker = PartWorker(job)
     with open_parts(job, {"a": 1}) as count:
-        return count, [worker.write(part) for part in pending_parts(job.folder, count)]
+        pending = pending_parts(job.folder, count)
+        for part in pending:
+            worker.write(part)
+        return count, pending
 
 
 def test_parts_hold_a_row_a_face_and_a_row_an_image(job, crops):
     """Oracle: the plain loop over the same files."""
     count, written = write_all(job)
-    assert (count, [each.images for each in written]) == (3, [8, 8, 5])
+    assert (count, written) == (3, [0, 1, 2])
     expected = list(predict_files(FaceReader(load("fast", threads=1)), image_files(crops), crops=True, skip_bad=True))
     good = [each for each in expected if "error" not in each]
     found = rows(job.folder, "faces")
@@ -83,14 +85,10 @@ def test_parts_hold_a_row_a_face_and_a_row_an_image(job, crops):
     statuses = rows(job.folder, "images")
     assert Counter(row["status"] for row in statuses) == {"ok": 20, "error": 1}
     assert len({row["source"] for row in statuses}) == 21
-    (bad,) = rows(job.folder, "unreadable")
-    assert bad["source"] == "crops/b/99.png"
-    assert bad["error"] == statuses[-1]["error"]
-    assert "99.png" in bad["error"]
-    totals = finished_counts(job.folder, count)
-    assert sum(each.images for each in totals) == 21
-    assert sum(each.faces for each in totals) == 20
-    assert PartCounts(2, 5, 4, 1) in totals
+    bad = statuses[-1]
+    assert (bad["source"], bad["status"], bad["faces"]) == ("crops/b/99.png", "error", 0)
+    assert bad["error"].startswith("crops/b/99.png ")
+    assert count_finished(job.folder) == (21, 20, 1)
 
 
 def test_photos_have_their_size_and_all_their_faces(tmp_path, astronaut):
@@ -127,7 +125,7 @@ def test_a_restart_computes_what_is_missing_and_nothing_else(job, crops, monkeyp
     # An image that comes later belongs to no part: the list was made once.
     shutil.copy(crops / "a" / "01.png", crops / "a" / "00.png")
     count, written = write_all(job)
-    assert (count, [each.part for each in written]) == (3, [1])
+    assert (count, written) == (3, [1])
     assert whole == {
         file.name + table: (job.folder / table / file.name).read_bytes()
         for table in ("faces", "images")
@@ -167,9 +165,6 @@ def test_sources_are_named_as_given_and_each_once(crops, tmp_path):
     assert list(walk_sources(["crops/b/00.png", "crops/a"], tmp_path))[:2] == ["crops/b/00.png", "crops/a/01.png"]
     assert len(list(walk_sources(["crops", "crops"], tmp_path))) == 21
     for sources, code in (
-        (["crops", "crops/a"], "sources-overlap"),
-        (["s3://KEY:SECRET@bucket/a?region=eu-west-1", "s3://bucket/a/b?region=eu-west-1"], "sources-overlap"),
-        ([f"file://{tmp_path}/crops", f"file://{tmp_path}/crops/a"], "sources-overlap"),
         (["none"], "file-missing"),
         (["s3x://bucket/a"], "source-unreadable"),
     ):

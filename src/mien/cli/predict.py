@@ -35,7 +35,7 @@ from mien.inference.bulk import predict_files, settings_of
 from mien.inference.face_reader import FaceReader
 from mien.inference.image_files import count_unread, is_address, no_images, walk_images
 from mien.inference.output_files import write_csv
-from mien.inference.parts import PartsJob, finished_counts, open_parts, pending_parts, write_parts
+from mien.inference.parts import PartsJob, count_finished, open_parts, pending_parts, write_parts
 from mien.inference.predictor import load
 from mien.inference.resumable_output import ResumableOutput
 from mien.page.wording import counted
@@ -96,8 +96,7 @@ def predict(
         bool,
         typer.Option(
             "--skip-bad",
-            help="Skip images that cannot be read, and list them. With --engine ray they always are, into "
-            "unreadable/ in the folder of --out.",
+            help="Skip images that cannot be read, and list them. With --engine ray they always are.",
         ),
     ] = False,
     quiet: QuietOption = False,
@@ -266,9 +265,8 @@ def _predict_parts(job: PartsJob, detection: DetectionOptions, workers: int | No
         except KeyboardInterrupt:
             notice("Stopped. Finished parts are kept; run the same command to resume.")
             raise
-        totals = finished_counts(job.folder, count)
-    images, faces, bad = (sum(getattr(each, name) for each in totals) for name in ("images", "faces", "unreadable"))
-    rest = f"; {bad:,} skipped, listed in {job.folder / 'unreadable'}" if bad else ""
+        images, faces, bad = count_finished(job.folder)
+    rest = f"; {bad:,} skipped, listed in {job.folder / 'images'}" if bad else ""
     # As without --engine ray: skipped images are not counted among the others.
     typer.echo(f"{job.folder}: {counted(faces, 'face')} in {counted(images - bad, 'image')}{rest}")
     if images and bad == images:

@@ -8,9 +8,9 @@ Addresses are read by pyarrow's file systems: ``s3://``, ``gs://``, ``abfs://``,
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path, PurePath, PurePosixPath
+from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -110,10 +110,8 @@ def walk_sources(sources: Sequence[str], base: Path) -> Iterator[str]:
         base: what relative paths are relative to.
 
     Raises:
-        DataError: a source is missing, has no image or lies within another (``sources-overlap``), or an address cannot
-            be read (``source-unreadable``).
+        DataError: a source is missing or has no image, or an address cannot be read (``source-unreadable``).
     """
-    _check_apart(list(dict.fromkeys(sources)), base)
     for source in dict.fromkeys(sources):
         found = 0
         for name in _walk(source, base):
@@ -121,27 +119,6 @@ def walk_sources(sources: Sequence[str], base: Path) -> Iterator[str]:
             yield name
         if not found:
             raise no_images(source)
-
-
-def _check_apart(sources: Sequence[str], base: Path) -> None:
-    """Refuse a source that lies within another: its images would have two rows."""
-    places = [_place(source, base) for source in sources]
-    for inner, place in zip(sources, places, strict=True):
-        for outer, folder in zip(sources, places, strict=True):
-            if inner is not outer and place.is_relative_to(folder):
-                inner, outer = without_password(inner), without_password(outer)
-                raise DataError(f"{inner} lies in {outer}, which is given too. Leave one out.", code="sources-overlap")
-
-
-def _place(source: str, base: Path) -> PurePath:
-    """Where a source is. Of an address, its file system's own path, without keys and options: so rows name images."""
-    if not is_address(source):
-        return (base / source).resolve()
-    return _path(source.partition("://")[0], _open_system(source)[1])
-
-
-def _path(scheme: str, path: str) -> PurePosixPath:
-    return PurePosixPath(f"{scheme}:", path.lstrip("/"))
 
 
 def _walk(source: str, base: Path) -> Iterator[str]:
@@ -214,12 +191,10 @@ def local_copies(names: Sequence[str], sources: Sequence[str], base: Path) -> It
         yield found
 
 
-def _copy(name: str, sources: Iterable[str], copy: Path) -> None:
+def _copy(name: str, sources: Sequence[str], copy: Path) -> None:
     scheme, _, path = name.partition("://")
-    for source in filter(is_address, sources):
-        if _path(scheme, path).is_relative_to(_place(source, Path())):
-            break
-    system = _open_system(source)[0]
+    of_scheme = [_open_system(source) for source in sources if source.startswith(f"{scheme}://")]
+    system = next(system for system, folder in of_scheme if PurePosixPath(path).is_relative_to(folder))
     with _one_line(name), system.open_input_stream(path) as stream, copy.open("wb") as file:
         while block := stream.read(1 << 20):
             file.write(block)

@@ -3,11 +3,10 @@
     DIR/settings.json                  what decides the answers
     DIR/list.parquet                   the names of the images; a row group is a part
     DIR/faces/part-00000.parquet       a row for each face
-    DIR/unreadable/part-00000.parquet  a row for each image that cannot be read, if there is one
     DIR/images/part-00000.parquet      a row for each image; written last: where it is, the part is done
 
 A part that is computed twice, because a worker was killed, writes the same rows into the same files. Images
-and predictions never pass through Ray: a worker is given the number of a part and returns how many rows it wrote.
+and predictions never pass through Ray: a worker is given the number of a part, and says when it is written.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -36,6 +35,15 @@ CROPS_PER_PART, PHOTOS_PER_PART = 4096, 256
 """Images of a part: some seconds of work, which is what a killed worker loses."""
 _AT_ONCE = 256
 """Images of an address that lie on this disk at the same time."""
+
+_IMAGE_COLUMNS = {
+    "source": "string",
+    "status": "string",
+    "width": "int32",
+    "height": "int32",
+    "faces": "int32",
+    "error": "string",
+}
 
 
 @dataclass(frozen=True)
@@ -69,16 +77,6 @@ class PartsJob:
     classes: str | None = None
     threshold: float | None = None
     provider: str | None = None
-
-
-@dataclass(frozen=True)
-class PartCounts:
-    """What a part came to."""
-
-    part: int
-    images: int
-    faces: int
-    unreadable: int
 
 
 @contextmanager
@@ -135,7 +133,7 @@ def _write_list(file: Path, names: Iterable[str], crops: bool) -> None:
 
 
 def part_file(folder: Path, table: str, part: int) -> Path:
-    """The file of a part in ``images``, ``faces`` or ``unreadable``."""
+    """The file of a part in ``images`` or ``faces``."""
     return folder / table / f"part-{part:05}.parquet"
 
 
@@ -144,22 +142,21 @@ def pending_parts(folder: Path, count: int) -> list[int]:
     return [part for part in range(count) if not part_file(folder, "images", part).is_file()]
 
 
-def finished_counts(folder: Path, count: int) -> list[PartCounts]:
-    """What the finished parts came to, by the files themselves."""
-    from pyarrow.parquet import ParquetFile, read_metadata
+def count_finished(folder: Path) -> tuple[int, int, int]:
+    """How many images, faces and unreadable images the finished parts hold, by the files themselves."""
+    from pyarrow.parquet import read_table
 
-    found = []
-    for part in set(range(count)) - set(pending_parts(folder, count)):
-        with ParquetFile(part_file(folder, "images", part)) as images:
-            faces = sum(sum(batch["faces"].to_pylist()) for batch in images.iter_batches(columns=["faces"]))
-            bad = part_file(folder, "unreadable", part)
-            unreadable = read_metadata(bad).num_rows if bad.is_file() else 0
-            found.append(PartCounts(part, images.metadata.num_rows, faces, unreadable))
-    return found
+    images = faces = unreadable = 0
+    for file in (folder / "images").glob("part-*.parquet"):
+        table = read_table(file, columns=["status", "faces"])
+        images += table.num_rows
+        faces += sum(table["faces"].to_pylist())
+        unreadable += table["status"].to_pylist().count("error")
+    return images, faces, unreadable
 
 
 class PartWorker:
-    """Predicts parts, one after another; loads the model once.
+    """Writes parts, one after another; loads the model once. Ray Data starts one in each worker process.
 
     Raises:
         MienError: as :func:`mien.load` and :class:`mien.inference.face_reader.FaceReader`.
@@ -172,26 +169,26 @@ class PartWorker:
         detector = None if job.crops else limited(find_detector(), *limits)
         self._reader = FaceReader(predictor, detector, classes=job.classes, threshold=job.threshold)
 
-    def write(self, part: int) -> PartCounts:
+    def __call__(self, row: dict[str, Any]) -> dict[str, str]:
+        """Write the part that Ray names. An error is a value, because Ray would wrap it into its traceback."""
+        try:
+            self.write(int(row["id"]))
+        except MienError as error:
+            return {"failed": str(error), "code": error.code}
+        return {"failed": "", "code": ""}
+
+    def write(self, part: int) -> None:
         """Predict the images of a part and write its files.
 
         Raises:
             RunError: the file system refused.
         """
         results = list(self._results(self._names(part)))
-        good = [each for each in results if "error" not in each]
-        bad = [each for each in results if "error" in each]
-        folder, reader = self.job.folder, self._reader
-        for table in ("faces", "images", *(("unreadable",) if bad else ())):
-            (folder / table).mkdir(exist_ok=True)
+        job, reader = self.job, self._reader
         # An image without a face has a row of its own in a single table; here it has one in `images`.
-        with_faces = good if self.job.crops else [each for each in good if each["faces"]]
-        write_results(part_file(folder, "faces", part), with_faces, reader.classes, self.job.crops, reader.fields)
-        if bad:
-            _write_status(part_file(folder, "unreadable", part), bad, ("source", "error"))
-        statuses = [_status(each) for each in results]
-        _write_status(part_file(folder, "images", part), statuses, tuple(_STATUS))
-        return PartCounts(part, len(results), sum(each["faces"] for each in statuses), len(bad))
+        with_faces = [each for each in results if "error" not in each and (job.crops or each["faces"])]
+        write_results(part_file(job.folder, "faces", part), with_faces, reader.classes, job.crops, reader.fields)
+        _write_images(part_file(job.folder, "images", part), results)
 
     def _names(self, part: int) -> list[str]:
         from pyarrow.parquet import ParquetFile
@@ -217,63 +214,25 @@ class PartWorker:
                     yield result
 
 
-_STATUS = {
-    "source": "string",
-    "status": "string",
-    "width": "int32",
-    "height": "int32",
-    "faces": "int32",
-    "error": "string",
-}
-
-
-def _status(result: Mapping[str, Any]) -> dict[str, Any]:
-    bad = "error" in result
-    image = result.get("image", {})
-    return {
-        "source": result["source"],
-        "status": "error" if bad else "ok",
-        "width": image.get("width"),
-        "height": image.get("height"),
-        "faces": 0 if bad else len(result["faces"]) if "faces" in result else 1,
-        "error": result.get("error"),
-    }
-
-
-def _write_status(file: Path, results: Sequence[Mapping[str, Any]], names: Sequence[str]) -> None:
+def _write_images(file: Path, results: Sequence[Mapping[str, Any]]) -> None:
     import pyarrow as pa
     from pyarrow import parquet
 
-    schema = pa.schema([(name, getattr(pa, _STATUS[name])()) for name in names])
-    texts = [{name: each[name] for name in names} for each in results]
-    rows = [{name: plain(each) if isinstance(each, str) else each for name, each in row.items()} for row in texts]
+    rows = []
+    for result in results:
+        row = {"source": plain(result["source"]), "status": "ok", **result.get("image", {})}
+        if "error" in result:
+            row |= {"status": "error", "faces": 0, "error": plain(result["error"])}
+        else:
+            row["faces"] = len(result["faces"]) if "faces" in result else 1
+        rows.append(row)
+    schema = pa.schema([(name, getattr(pa, kind)()) for name, kind in _IMAGE_COLUMNS.items()])
     with whole_file(file) as temporary:
         parquet.write_table(pa.Table.from_pylist(rows, schema), temporary)
 
 
-_FAILED = "failed"
-
-
-def _worker_class(job: PartsJob) -> type:
-    """What Ray Data starts in each worker process. The job is a part of it: a worker that starts again finds it."""
-
-    class Worker:
-        def __init__(self) -> None:
-            self._worker = PartWorker(job)
-
-        def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-            part = int(row["id"])
-            try:
-                return {**asdict(self._worker.write(part)), _FAILED: "", "code": ""}
-            except MienError as error:
-                # A value, because Ray would wrap it into its traceback.
-                return {**asdict(PartCounts(part, 0, 0, 0)), _FAILED: str(error), "code": error.code}
-
-    return Worker
-
-
-def write_parts(job: PartsJob, parts: Sequence[int], workers: int | None = None) -> Iterator[PartCounts]:
-    """Compute parts in worker processes, each on one core, and yield what each came to as it ends.
+def write_parts(job: PartsJob, parts: Sequence[int], workers: int | None = None) -> Iterator[None]:
+    """Write parts in worker processes, each on one core; yields as each ends.
 
     Args:
         job: what to do.
@@ -295,13 +254,11 @@ def write_parts(job: PartsJob, parts: Sequence[int], workers: int | None = None)
     size = min(workers or int(ray.cluster_resources().get("CPU", 1)), len(parts))
     try:
         rows = ray.data.from_items([{"id": part} for part in parts], override_num_blocks=len(parts)).map(
-            _worker_class(job),
-            compute=ActorPoolStrategy(size=size),
-            num_cpus=1,
+            PartWorker, fn_constructor_args=(job,), compute=ActorPoolStrategy(size=size), num_cpus=1
         )
         for row in rows.iter_rows():
-            if row[_FAILED]:
-                raise RunError(row[_FAILED], code=row["code"])
-            yield PartCounts(row["part"], row["images"], row["faces"], row["unreadable"])
+            if row["failed"]:
+                raise RunError(row["failed"], code=row["code"])
+            yield
     finally:
         ray.shutdown()
