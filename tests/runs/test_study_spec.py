@@ -50,6 +50,12 @@ def test_a_study_gives_the_recipe_of_every_run():
     assert (tuned.classes, tuned.seed) == ("five", 1)
 
 
+def test_part_of_a_study_is_still_compared():
+    study = load_study("study-a").restricted(["adam", "sgd-0.1"])
+    assert [each.variants for each in study.comparisons] == [("adam", "sgd-0.1")]
+    assert not load_study("study-a").restricted(["sgd-0.01", "sgd-0.1"]).comparisons
+
+
 @pytest.mark.parametrize(
     ("old", "new", "code", "found"),
     [

@@ -172,7 +172,11 @@ class Study(StrictModel):
             for each in self.variants
             if each.name in seeds
         )
-        comparisons = tuple(each for each in self.comparisons if set(each.variants) <= set(seeds))
+        comparisons = tuple(
+            each.model_copy(update={"variants": tuple(name for name in each.variants if name in seeds)})
+            for each in self.comparisons
+            if each.baseline in seeds and len(seeds.keys() & each.variants) > 1
+        )
         return self.model_copy(update={"variants": variants, "comparisons": comparisons})
 
     def variant(self, name: str) -> Variant:
