@@ -164,5 +164,5 @@ def _show(result: TrainingResult) -> None:
     if result.was_stopped:
         words = [word for word in sys.argv[1:] if word != "--resume"]
         notice(f"Resume with: {shlex.join(['mien', *words, '--resume'])}")
-    else:
+    elif not result.notices:
         notice(f"Next: {shlex.join(['mien', 'predict', 'photo.jpg', '--model', str(result.run)])}")
