@@ -41,7 +41,7 @@ def find_detector(wanted: Detector | str | None = None) -> Detector:
 
 
 def is_built() -> bool:
-    """Whether mien's own detector is there: always, but for a checkout in which ``make detector`` was not run."""
+    """Whether mien's own detector is there: always, except in a checkout where ``make detector`` was not run."""
     return all(file.is_file() for file in network_files())
 
 
