@@ -49,7 +49,6 @@ COMMANDS: dict[str, Command] = {
     "doctor": Command("More", "Show what is installed, used and missing."),
     "info": Command("More", "Show the metadata of a model, or recipes."),
     "export": Command("More", "Export a run to ONNX, in fp32, fp16 or int8."),
-    "embed": Command("More", "Write the feature vectors of faces."),
     "web": Command("More", "Build the browser page.", has_commands=True),
 }
 

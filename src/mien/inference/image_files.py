@@ -14,25 +14,8 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from mien.base.errors import DataError, needs_extra, without_password
-from mien.base.images import IMAGE_SUFFIXES, UNREAD_ADVICE, UNREAD_SUFFIXES, is_system_folder, missing_file, open_image
-from mien.base.preprocess import InputSpec, face_square
-
-
-def read_crop(file: Path, spec: InputSpec) -> npt.NDArray[np.uint8]:
-    """Read an image file that is a face crop: its :func:`mien.base.preprocess.face_square` for a model's input, uint8.
-
-    Raises:
-        DataError: as :func:`mien.base.images.open_image`, or pixels that cannot be used; it names the file.
-    """
-    image = open_image(file)
-    try:
-        return face_square(image, spec.size_px, spec.channels)
-    except DataError as error:
-        raise DataError(f"{file}: {error}", code=error.code) from None
+from mien.base.images import IMAGE_SUFFIXES, UNREAD_ADVICE, UNREAD_SUFFIXES, is_system_folder, missing_file
 
 
 def image_files(folder: str | os.PathLike[str]) -> list[Path]:
