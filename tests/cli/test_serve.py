@@ -35,9 +35,6 @@ def test_a_port_in_use_is_one_line(mien):
         (("--host", "192.0.2.1"), "port-unavailable", "192.0.2.1"),
         (("--port", "70000"), "usage", "65535"),
         (("--threads", "0"), "usage", "threads"),
-        (("--body-seconds", "inf"), "usage", "3600"),
-        (("--body-seconds", "nan"), "usage", "--body-seconds"),
-        (("--work-seconds", "1e999"), "usage", "3600"),
     ],
 )
 def test_what_cannot_start_is_one_line(mien, arguments, code, value):

@@ -123,6 +123,12 @@ def test_the_video_itself_is_never_replaced(mien, tmp_path, smiling):
     assert clip.read_bytes() == smiling.read_bytes()
 
 
+def test_the_password_of_a_camera_is_not_shown(mien):
+    answer = mien("video", "rtsp://ann:s3cret@127.0.0.1:9/front")
+    refused(answer, "video-live", "ann:***@127.0.0.1:9/front")
+    assert "s3cret" not in answer.err
+
+
 def test_without_the_extra_nothing_is_begun(mien, tmp_path, smiling, monkeypatch):
     for package in ("av", "jinja2", "matplotlib"):
         with monkeypatch.context() as patch:

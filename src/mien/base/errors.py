@@ -230,7 +230,8 @@ def without_password(text: str) -> str:
 
     A key of S3 may hold slashes; what begins as a port does is no key.
     """
-    text = re.sub(r"(\w://[^\s:/@]*):(?:[^\s/]*|(?!\d+/)[^\s@?]*)@", r"\1:***@", text)
+    # A path has one slash where the address had two.
+    text = re.sub(r"(\w://?[^\s:/@]*):(?:[^\s/]*|(?!\d+/)[^\s@?]*)@", r"\1:***@", text)
     return re.sub(r"(?i)([?&][\w.-]*(?:secret|password|token|key|sig)[\w.-]*=)[^\s&]+", r"\1***", text)
 
 

@@ -56,12 +56,6 @@ def serve(
     max_requests: Annotated[
         int, typer.Option(help="Requests at the same time. Further ones get status 429.", min=1, metavar="N")
     ] = _DEFAULT.max_requests,
-    body_seconds: Annotated[
-        float, typer.Option(help="Longest time to receive a request.", min=0.1, max=3600, metavar="SECONDS")
-    ] = _DEFAULT.body_seconds,
-    work_seconds: Annotated[
-        float, typer.Option(help="Longest time to answer a request.", min=0.1, max=3600, metavar="SECONDS")
-    ] = _DEFAULT.work_seconds,
     allow_host: Annotated[
         list[str] | None,
         typer.Option(
@@ -70,8 +64,6 @@ def serve(
             metavar="NAME",
         ),
     ] = None,
-    *,
-    detection: DetectionOptions,
     quiet: QuietOption = False,
 ) -> None:
     """Serve a model over HTTP: POST an image to /v1/predict. On Ctrl-C or SIGTERM, open requests are finished.
@@ -83,19 +75,12 @@ def serve(
         from mien.serve.access import VARIABLE, find_token
         from mien.serve.server import address, is_local, open_port, run, run_workers
 
-    limits = Limits(
-        max_bytes=max_bytes,
-        max_pixels=max_pixels,
-        max_requests=max_requests,
-        body_seconds=body_seconds,
-        work_seconds=work_seconds,
-    )
+    limits = Limits(max_bytes=max_bytes, max_pixels=max_pixels, max_requests=max_requests)
     token = find_token(token_file)
     threads = threads or max(available_cores() // workers, 1)
     make_app = partial(
         _make_app,
         find_model(model),
-        detection,
         threads=threads,
         limits=limits,
         token=token,
@@ -117,11 +102,11 @@ def serve(
         run_workers(partial(make_app, in_worker=True), listener, limits, workers)
 
 
-def _make_app(model: Path, detection: DetectionOptions, *, threads: int, in_worker: bool = False, **named: Any) -> Any:
+def _make_app(model: Path, *, threads: int, in_worker: bool = False, **named: Any) -> Any:
     """The service. Workers print no notices, because the first process did, and share the cores."""
     from mien.serve.app import create_app
 
     if in_worker:
         set_quiet(True)
         limit_opencv_threads(threads)
-    return create_app(model, detection.detector(), threads=threads, **named)
+    return create_app(model, DetectionOptions().detector(), threads=threads, **named)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from difflib import get_close_matches
 from typing import Any
 
 from pydantic import ValidationError
@@ -20,9 +21,11 @@ def usage_text(error: Any) -> str:
         if fault["type"] == "value_error":
             return sentence(f"{name}: {rule}")
         return sentence(f"{name} {fault['input']}: the value {rule}")
-    if likely := sorted(set(getattr(error, "possibilities", None) or ()) - {"--help"}):
+    # typer compares with the dashes, which all names have.
+    known = {name.lstrip("-"): name for name in getattr(error, "possibilities", None) or ()}
+    if likely := [known[name] for name in get_close_matches(getattr(error, "option_name", "").lstrip("-"), known)]:
         return f"There is no option {error.option_name}. Did you mean {' or '.join(likely)}?"
     message = " ".join(error.format_message().split())
-    message = re.sub(r"^No such option: (.+?)\.?$", r"There is no option \1.", message)
+    message = re.sub(r"^No such option: (\S+?)\.?( .*)?$", r"There is no option \1.", message)
     message = re.sub(r"^Got unexpected extra arguments?(?:\(s\))? \((.+)\)\.?$", r"Unexpected argument: \1.", message)
     return sentence(message)

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from mien.cli.detection import DetectionOptions
 from mien.cli.options import (
@@ -17,10 +16,10 @@ from mien.cli.options import (
     OverwriteOption,
     ProviderOption,
     QuietOption,
-    ThresholdOption,
 )
-from mien.cli.output import environment, notice, page_metadata, show, show_json
+from mien.cli.output import environment, notice, show, show_json
 from mien.inference.predictor import load
+from mien.page.terminal import rich_table
 from mien.page.wording import counted
 from mien.video.page import longest_tracks, tracks_table
 from mien.video.run import VideoResult, write_video
@@ -39,11 +38,6 @@ def video(
     model: ModelOption = "fast",
     output: OutputOption = None,
     classes: ClassesOption = None,
-    threshold: ThresholdOption = None,
-    half_life: Annotated[
-        float,
-        typer.Option(help="Half-life of the smoothing over time; 0 is off.", min=0, metavar="SECONDS"),
-    ] = HALF_LIFE_SECONDS,
     detect_every: Annotated[float, typer.Option(help=DETECT_HELP, min=0, metavar="SECONDS")] = DETECT_EVERY_SECONDS,
     annotate: Annotated[
         bool, typer.Option("--annotate/--no-annotate", help="Write annotated.mp4, with boxes and predictions.")
@@ -64,8 +58,6 @@ def video(
         detector=detector,
         source=str(file),
         classes=classes,
-        threshold=threshold,
-        half_life_seconds=half_life,
         detect_every_seconds=detect_every,
     )
     metadata = {
@@ -73,8 +65,8 @@ def video(
         "model": model,
         **({} if predictor.output.name is None else {"output": predictor.output.name}),
         "detector": f"{detector.name}, every {detect_every:g} s",
-        "half-life of the smoothing": f"{half_life:g} s",
-        **{name: fact for name, fact in page_metadata(environment(file)).items() if name != "data"},
+        "half-life of the smoothing": f"{HALF_LIFE_SECONDS:g} s",
+        **{name: fact for name, fact in environment(file).items() if name != "data"},
     }
     # Not beside the video, which may be on a camera's card.
     folder = Path(f"{file.stem}-mien") if out is None else out
@@ -123,13 +115,8 @@ def _track(track: TrackSummary, classes: tuple[str, ...], answers: tuple[str, ..
 def _show_table(result: VideoResult, detector: str) -> None:
     timeline = result.timeline
     shown = tracks_table(longest_tracks(timeline))
-    table = Table(box=None, pad_edge=False)
-    for column in shown.columns:
-        table.add_column(column.name, justify="left" if column.format == "text" else "right")
-    for row in shown.rows:
-        table.add_row(*(column.show(value) for column, value in zip(shown.columns, row, strict=True)))
     if shown.rows:
-        show(table)
+        show(rich_table(shown))
     fewer = len(timeline.tracks) - len(shown.rows)
     more = f", the {len(shown.rows)} longest above" if fewer else ""
     faces = counted(len(timeline.tracks), "face") if timeline.tracks else "no face"

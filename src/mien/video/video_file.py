@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.base.errors import DataError, needs_extra
+from mien.base.errors import DataError, needs_extra, without_password
 from mien.base.images import IMAGE_SUFFIXES, missing_file
 
 if TYPE_CHECKING:
@@ -228,8 +228,8 @@ def _open(path: Path) -> Any:
     if not path.exists():
         if re.fullmatch(r"[0-9]+|(rtsps?|rtmp|https?|udp):/.*", str(path)):
             raise DataError(
-                f"{path} is a camera or a stream, which has no end. mien webcam shows a camera in the browser; in "
-                "Python, mien.track follows both.",
+                f"{without_password(str(path))} is a camera or a stream, which has no end. mien webcam shows a camera "
+                "in the browser; in Python, mien.track follows both.",
                 code="video-live",
             )
         raise missing_file(path)
