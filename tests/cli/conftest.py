@@ -53,8 +53,9 @@ def flawed_folder(tmp_path_factory, face_folder):
     return root
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def face_parquet(tmp_path_factory, faces):
+    """The very data of ``tiny_run``, with its fingerprint."""
     path = tmp_path_factory.mktemp("data") / "faces.parquet"
     write_parquet(faces, path)
     return path

@@ -151,7 +151,6 @@ def test_mistakes_are_one_line_and_leave_nothing(mien, face_parquet, faces, tiny
     scores = tiny_run.predictions("validation")
     refused(mien("audit", tmp_path / "none", "--out", out), "data-missing")
     refused(mien("audit", face_parquet, "--predictions", scores, "--recipe", "quick", "--out", out), "options")
-    refused(mien("audit", face_parquet, "--epochs", 1, "--out", out), "options", "--epochs")
     refused(mien("audit", face_parquet, "--predictions", tmp_path / "none.npz", "--out", out), "predictions-missing")
     refused(mien("audit", face_parquet, "--clean", tmp_path / "none.toml", "--out", out), "clean-missing")
     refused(mien("audit", face_parquet, "--recipe", "quik", "--out", out), "recipe-unknown", "'quik'")
@@ -180,7 +179,7 @@ def test_a_list_that_may_be_reviewed_is_not_written_over(mien, face_parquet, tmp
 
 
 def test_nothing_is_written_into_the_data(mien, faces, tiny_run, tmp_path, monkeypatch):
-    """Flat class folders: a folder of pictures beside them is one class more for whoever reads them next."""
+    """Flat class folders: a folder of images beside them is one class more for whoever reads them next."""
     own = tmp_path / "own"
     for number, name in enumerate(("happy", "sad") * 6):
         (own / name).mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ from mien.data.clean import Change, Clean, write_clean
 from mien.data.parquet import write_parquet
 from mien.data.read import load_dataset
 from mien.evaluation.predictions import Predictions, write_predictions
-from support import noted, refused
+from support import refused
 
 
 def test_a_clean_list_and_a_model_that_saw_what_it_drops(mien, faces, tiny_run, tmp_path):
@@ -129,7 +129,6 @@ def test_a_reviewed_label_stands_against_a_model_that_doubts_it(mien, faces, fac
     given = ("--predictions", tmp_path / "s.npz", "--clean", first, "--out", tmp_path / "out", "--json")
     answer = mien("audit", face_parquet, *given)
     assert answer.code == 0, answer.err
-    noted(answer, "changes-kept", first)
     second = tomllib.loads((tmp_path / "out" / "clean.toml").read_text())["relabel"]
     of_row = {line["row"]: (line["label"], line["to"], line["kind"]) for line in second}
     assert [of_row[row] for row in judged.rows[turned].tolist()] == [("happy", "sad", "conflict")] * 3

@@ -16,22 +16,14 @@ from support import noted, refused
 OWN = "positive=happy+surprise,negative=angry+fear+sad"
 
 
-@pytest.fixture(scope="module")
-def face_file(tmp_path_factory, faces):
-    """The very data of ``tiny_run``, with its fingerprint."""
-    file = tmp_path_factory.mktemp("data") / "faces.parquet"
-    write_parquet(faces, file)
-    return file
-
-
-def test_merged_first_and_merged_after_meet_on_the_same_rows(mien, tmp_path, tiny_run, recipe_file, face_file):
+def test_merged_first_and_merged_after_meet_on_the_same_rows(mien, tmp_path, tiny_run, recipe_file, face_parquet):
     """The story of Study B's 6b and 7: the second model knows disgust as negative, the first has no such rows."""
     first = tmp_path / "first"
-    trained = mien("train", recipe_file, "--data", face_file, "--out", first, "--classes", "binary-with-disgust")
+    trained = mien("train", recipe_file, "--data", face_parquet, "--out", first, "--classes", "binary-with-disgust")
     assert trained.code == 0, trained.err
     assert 'classes = "binary-with-disgust"' in (first / "recipe.toml").read_text()
 
-    after = mien("evaluate", tiny_run.path, "--data", face_file, "--classes", "binary", "--out", tmp_path / "after")
+    after = mien("evaluate", tiny_run.path, "--data", face_parquet, "--classes", "binary", "--out", tmp_path / "after")
     assert after.code == 0, after.err
     noted(after, "classes-merged", "'binary'", "disgust")
     merged, plain = (
@@ -49,7 +41,7 @@ def test_merged_first_and_merged_after_meet_on_the_same_rows(mien, tmp_path, tin
     assert json.loads(compared.out)[0]["samples"] == len(merged)
     gone = int((plain.labels == 1).sum())
     noted(compared, "samples-excluded", f"0 of {len(merged)}", folders[0], f"{gone} of {len(merged) + gone}", first)
-    page = mien("compare", *folders, "--shared-only", "--data", face_file, "--out", tmp_path / "page")
+    page = mien("compare", *folders, "--shared-only", "--data", face_parquet, "--out", tmp_path / "page")
     assert page.code == 0, page.err
     text = (tmp_path / "page" / "report.html").read_text(encoding="utf-8")
     (shared,) = re.findall(r'<tr><th scope="row">samples</th><td>(.*?)</td></tr>', text)
@@ -57,8 +49,8 @@ def test_merged_first_and_merged_after_meet_on_the_same_rows(mien, tmp_path, tin
         assert value in shared
 
 
-def test_two_classes_have_a_threshold_with_its_curve(mien, tmp_path, tiny_run, face_file):
-    arguments = ("evaluate", tiny_run.path, "--data", face_file, "--classes", OWN)
+def test_two_classes_have_a_threshold_with_its_curve(mien, tmp_path, tiny_run, face_parquet):
+    arguments = ("evaluate", tiny_run.path, "--data", face_parquet, "--classes", OWN)
     shown = mien(*arguments)
     lines = re.findall(r"^ *(given|best) +(\d\.\d{3}) +\d", shown.out, re.MULTILINE)
     plain = json.loads(mien(*arguments, "--json").out)

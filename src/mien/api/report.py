@@ -74,9 +74,7 @@ class ReportInputs:
         if model is None and not is_file and RunFolder(path).model.is_file():
             model = path
         if model is None:
-            return cls(
-                predictions, f"{name}: {predictions.split}", file, model_name=", ".join(predictions.models) or None
-            )
+            return cls(predictions, f"{name}: {predictions.split}", file)
         where = model.path if isinstance(model, Predictor) else model
         predictor = (model if isinstance(model, Predictor) else load(model)).for_labels()
         if not is_file and find_run(where).path.resolve() == path.resolve():

@@ -17,12 +17,11 @@ from mien.cli.options import (
     DataArgument,
     JsonOption,
     OverwriteOption,
-    PlainSettings,
     QuietOption,
 )
-from mien.cli.output import check_out, notice, page_metadata, show, show_json
+from mien.cli.output import check_out, notice, show, show_json
 from mien.cli.source import Source, SourceVotesOptions
-from mien.data.clean import Clean, join_changes, read_clean, settled
+from mien.data.clean import Clean, join_changes, read_clean
 from mien.data.dataset import FINGERPRINT_PX, Dataset
 from mien.evaluation.predictions import Predictions, read_predictions
 from mien.page.rendering import import_page_packages
@@ -55,7 +54,6 @@ def audit(
         ),
     ] = None,
     *,
-    plain: PlainSettings,
     data_options: SourceVotesOptions,
     overwrite: OverwriteOption = False,
     json: JsonOption = False,
@@ -68,17 +66,14 @@ def audit(
     """
     if recipe is not None and predictions is not None:
         raise DataError("Give either --recipe or --predictions FILE.", code="options")
-    changes = plain.changes()
-    if changes and recipe is None:
-        raise DataError("--epochs, --batch-size, --lr and --seed need --recipe RECIPE.", code="options")
     source = data_options.at(path)
     source.check()
     check_out(out, path)
-    clean = source.clean
+    clean = source.how.clean
     if not overwrite:
         check_list_free(out, clean)
-    _check_extras(recipe is not None, predictions is not None)
-    judge = None if recipe is None else load_recipe(recipe, changes)
+    _check_extras(trains=recipe is not None)
+    judge = None if recipe is None else load_recipe(recipe)
     given = None if predictions is None else read_predictions(predictions)
     # The list to apply is read now: the audit may write its own list to the same file.
     applied = None if clean is None else read_clean(clean)
@@ -89,12 +84,15 @@ def audit(
     if judge is not None and to_train is not None:
         given = _predict_out_of_fold(source, judge, to_train, copies, out / _FOLDS)
     findings = audit_faces(result.faces, copies, given)
-    listed = _join(Clean(result.faces.fingerprint, findings.changes), applied, source)
+    listed = Clean(result.faces.fingerprint, findings.changes)
+    if applied is not None:
+        # The list is for the data as it lies on disk, so what was applied is in it too.
+        listed = join_changes(applied, findings.changes)
     _write(AuditResult(replace(findings, changes=listed.changes), result, str(source.path), listed), source, out, json)
 
 
 def _write(audited: AuditResult, source: Source, out: Path, json: bool) -> None:
-    page = audited.write(out, metadata=page_metadata(source.environment()), overwrite=True)
+    page = audited.write(out, metadata=source.environment(), overwrite=True)
     list_file = out / "clean.toml"
     if json:
         show_json({"page": str(page), "list": str(list_file), **audited.to_dict()})
@@ -106,31 +104,17 @@ def _write(audited: AuditResult, source: Source, out: Path, json: bool) -> None:
     )
 
 
-def _check_extras(trains: bool, judges: bool) -> None:
+def _check_extras(*, trains: bool) -> None:
     """Name a missing package now, not after minutes."""
     with needs_extra("audit", "The audit"):
         import_page_packages()
+        import cleanlab  # noqa: F401
         import scipy  # noqa: F401
         import sklearn  # noqa: F401
         import threadpoolctl  # noqa: F401
-
-        if trains or judges:
-            import cleanlab  # noqa: F401
     if trains:
         with needs_extra("train", "Training"):
             import mien.training.loop  # noqa: F401
-
-
-def _join(found: Clean, applied: Clean | None, source: Source) -> Clean:
-    """The list to write. It is for the data as it lies on disk, so what was applied is in it too."""
-    if applied is None:
-        return found
-    if kept := len(settled(applied, found.changes)):
-        notice(
-            f"the model doubts {kept:,} samples that {source.clean} decides about; they stay as decided.",
-            "changes-kept",
-        )
-    return join_changes(applied, found.changes)
 
 
 def _check_training(source: Source, recipe: Recipe, faces: Dataset) -> Dataset:

@@ -15,7 +15,7 @@ from mien.cli.options import (
     QuietOption,
     SplitOfPredictionsOption,
 )
-from mien.cli.output import check_page_out, notice, page_metadata, show, show_json
+from mien.cli.output import check_out, notice, show, show_json
 from mien.cli.source import SourceOptions, environment_of
 from mien.evaluation.predictions import read_predictions
 from mien.page.sections import subsets_table
@@ -59,7 +59,7 @@ def compare(
     if split is not None and not folders:
         raise DataError("--split chooses among the predictions of DIR; --predictions FILE has one.", code="options")
     source = data_options.at_any(data)
-    check_page_out(out, data)
+    check_out(out, data, for_page=True)
     files = [(str(folder), find_predictions(folder, split)) for folder in folders or ()]
     files += [(str(file), file) for file in predictions or ()]
     named = [(name, read_predictions(file)) for name, file in files]
@@ -76,7 +76,7 @@ def compare(
     for words in notes:
         notice(words.line)
     if out is not None:
-        metadata |= page_metadata(environment_of(source))
+        metadata |= environment_of(source)
         notice(f"report: {comparison_page(comparisons, metadata).write(out).page}")
     if json:
         show_json([each.to_dict() for each in comparisons])

@@ -9,14 +9,14 @@ import typer
 from rich.table import Table
 
 from mien.api import ensemble as api
-from mien.cli.options import JsonOption, ModelsArgument, QuietOption
+from mien.cli.options import MODEL_HELP, JsonOption, QuietOption
 from mien.cli.output import notice, show, show_json
 from mien.cli.source import Source
 from mien.page.terminal import evaluation_text
 
 
 def ensemble(
-    models: ModelsArgument,
+    models: Annotated[list[str], typer.Argument(help=MODEL_HELP, metavar="MODEL")],
     source: Source,
     out: Annotated[Path, typer.Option(help="The .onnx file to write. An existing one is replaced.", metavar="FILE")],
     json: JsonOption = False,

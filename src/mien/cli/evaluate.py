@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -24,9 +24,9 @@ from mien.cli.options import (
     QuietOption,
     ThresholdOption,
 )
-from mien.cli.output import check_out, check_overwrite, notice, page_metadata, show, show_json
-from mien.cli.source import Source, SourceVotesOptions, absolute
-from mien.inference.predictor import Predictor, load
+from mien.cli.output import check_out, check_overwrite, notice, show, show_json
+from mien.cli.source import Source, SourceVotesOptions
+from mien.inference.predictor import load
 from mien.inference.tta import check_tta
 from mien.page.terminal import evaluation_text
 from mien.pipeline.evaluate import EvaluateOptions, check_options
@@ -79,18 +79,15 @@ def evaluate(
     scheme = parse_scheme("all" if classes is None else classes)
     options = EvaluateOptions(split or "validation", by, tta, scheme, threshold)
     if predictions is not None:
-        _check_alone(
-            {
-                "MODEL": models,
-                "--data": data,
-                "--split": split,
-                "--by": by,
-                "--tta": tta != 1,
-                "--provider": provider,
-                "--map, --skip-bad, --clean, --votes or --group": data_options != SourceVotesOptions(),
-            }
+        given = {"MODEL": models, "--data": data, "--split": split, "--by": by, "--tta": tta != 1}
+        _check_alone({**given, "--provider": provider, "options of --data": data_options != SourceVotesOptions()})
+        result = replace(evaluate_file(predictions, classes=classes, threshold=threshold), name=predictions.stem)
+        _check_free(out, result.predictions.split, overwrite)
+        notice(
+            "a predictions file does not say which samples are duplicates of training samples. "
+            "mien report --data PATH does.",
+            "copies-unknown",
         )
-        result = _evaluate_file(predictions, classes, threshold, out, overwrite)
         metadata = {"predictions": str(predictions)}
     elif not models or data is None:
         raise DataError("mien evaluate needs MODEL and --data PATH, or --predictions FILE alone.", code="options")
@@ -98,7 +95,7 @@ def evaluate(
         source = data_options.at(data)
         _check_free(out, options.split, overwrite)
         result = _evaluate_models(models, source, options, provider)
-        metadata = {"model": ", ".join(models), **page_metadata(source.environment())}
+        metadata = {"model": ", ".join(models), **source.environment()}
     for each in result.notices:
         notice(each.line)
     if result.merged:
@@ -120,19 +117,6 @@ def _check_alone(given: Mapping[str, object]) -> None:
             f"{' and '.join(name for name, value in given.items() if value)}.",
             code="options",
         )
-
-
-def _evaluate_file(
-    predictions: Path, classes: str | None, threshold: float | None, out: Path | None, overwrite: bool
-) -> EvaluationResult:
-    result = evaluate_file(predictions, classes=classes, threshold=threshold)
-    _check_free(out, result.predictions.split, overwrite)
-    notice(
-        "a predictions file does not say which samples are duplicates of training samples. "
-        "mien report --data PATH does.",
-        "copies-unknown",
-    )
-    return replace(result, name=predictions.stem)
 
 
 def _show(result: EvaluationResult) -> None:
@@ -158,19 +142,18 @@ def _evaluate_models(
     results = source.read_for(predictors)
     notice(f"{source.path}: splits: {results[0].split_origin}")
     result = evaluate_read(predictors, results, options, {"data": str(source.path), **source.metadata()})
-    if options.split == "test":
-        _show_test_uses(predictors)
-    predictions = replace(
-        result.predictions, models=tuple(map(absolute, models)), data_options=tuple(source.absolute().options())
-    )
-    return replace(result, predictions=predictions)
+    for run in map(run_with_ledger, predictors if options.split == "test" else ()):
+        if run is not None:
+            notice(f"The test split has now been used {run.test_uses()} time(s) with this model ({run.path}).")
+        else:
+            notice("The test split was used. This model has no run folder of yours, so no ledger was kept.")
+    return result
 
 
 def _write(out: Path, result: EvaluationResult, metadata: Mapping[str, str]) -> Path | None:
     """Write the evaluation and its page; where the page is, if it could be made."""
-    about = {
-        "probabilities": result.temperature_note, "classes": result.merged, "averaging": result.predictions.note
-    }  # fmt: skip
+    note = result.predictions.note
+    about = {"probabilities": result.temperature_note, "classes": result.merged, "averaging": note}
     return write_evaluation(
         out,
         result.predictions,
@@ -181,11 +164,3 @@ def _write(out: Path, result: EvaluationResult, metadata: Mapping[str, str]) -> 
         history=[] if result.run is None else result.run.read_history(),
         best_epoch=None if result.run is None or result.model is None else result.model.manifest.epoch,
     )
-
-
-def _show_test_uses(predictors: Sequence[Predictor]) -> None:
-    for run in map(run_with_ledger, predictors):
-        if run is not None:
-            notice(f"The test split has now been used {run.test_uses()} time(s) with this model ({run.path}).")
-        else:
-            notice("The test split was used. This model has no run folder of yours, so no ledger was kept.")

@@ -43,41 +43,12 @@ def _set_quiet(quiet: bool) -> bool:
 
 # What a command is about.
 ModelArgument = Annotated[str, typer.Argument(help=MODEL_HELP, metavar="MODEL")]
-ModelsArgument = Annotated[list[str], typer.Argument(help=MODEL_HELP, metavar="MODEL")]
-RecipeArgument = Annotated[
-    str, typer.Argument(help="The name of a recipe (see `mien info --recipes`), or a .toml file.", metavar="RECIPE")
-]
 DataArgument = Annotated[Path, typer.Argument(help=DATA_HELP, metavar="PATH")]
 
 # What a command reads.
 ModelOption = Annotated[str, typer.Option("--model", help=MODEL_HELP, metavar="MODEL")]
-OptionalModelOption = Annotated[str | None, typer.Option("--model", help=MODEL_HELP, metavar="MODEL")]
 DataOption = Annotated[Path, typer.Option("--data", help=DATA_HELP, metavar="PATH")]
 OptionalDataOption = Annotated[Path | None, typer.Option("--data", help=DATA_HELP, metavar="PATH")]
-MapOption = Annotated[
-    str | None, typer.Option("--map", help="Rename classes of the data: 'joy=happy,0=angry'.", metavar="A=B,...")
-]
-SkipBadOption = Annotated[bool, typer.Option("--skip-bad", help="Skip images that cannot be read, and list them.")]
-CleanOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--clean", help="Drop and relabel samples as listed in this clean.toml from `mien audit`.", metavar="FILE"
-    ),
-]
-VotesOption = Annotated[
-    Path | None,
-    typer.Option("--votes", help="The file fer2013new.csv of FER+. Its votes are added to FER2013.", metavar="FILE"),
-]
-GroupOption = Annotated[
-    str | None,
-    typer.Option(
-        "--group",
-        help="Group the samples, for example by person or video. Splits and folds never divide a group. COLUMN is a "
-        "column of the data; with class folders, folder1 is the folder inside the class folder. Or give a regular "
-        "expression for file names: '(p[0-9]+)_' groups by the part in parentheses.",
-        metavar="COLUMN",
-    ),
-]
 SplitOfPredictionsOption = Annotated[
     str | None,
     typer.Option("--split", help="Which predictions of DIR to use. The default is validation.", metavar="SPLIT"),
@@ -131,65 +102,7 @@ EngineOption = Annotated[
 ]
 
 # How training is changed.
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="Change a key of the recipe: optim.lr=0.01. Can be repeated.", metavar="KEY=VALUE"),
-]
-EpochsOption = Annotated[
-    int | None, typer.Option("--epochs", min=1, help="Train for N epochs. Sets epochs of the recipe.", metavar="N")
-]
-BatchSizeOption = Annotated[
-    int | None,
-    typer.Option(
-        "--batch-size", min=1, help="Number of images in a batch. Sets batch_size of the recipe.", metavar="N"
-    ),
-]
-LrOption = Annotated[
-    float | None, typer.Option("--lr", help="Peak learning rate. Sets optim.lr of the recipe.", metavar="X")
-]
-SeedOption = Annotated[int | None, typer.Option("--seed", help="Random seed. Sets seed of the recipe.", metavar="N")]
 DeviceOption = Annotated[Device, typer.Option("--device", help="Where to train. auto uses a GPU if there is one.")]
-RunOutOption = Annotated[
-    Path | None, typer.Option("--out", help="The run folder to create. The default is runs/RECIPE.", metavar="DIR")
-]
-ResumeOption = Annotated[
-    bool,
-    typer.Option(
-        "--resume", help="Resume the run in the folder of --out. If there is none, a note says so and a new run starts."
-    ),
-]
-FromOption = Annotated[
-    str | None,
-    typer.Option(
-        "--from",
-        help="Fine-tune: start with the weights, network and input size of this run or built-in model.",
-        metavar="RUN",
-    ),
-]
-FoldsOption = Annotated[
-    int | None,
-    typer.Option(
-        "--folds",
-        min=2,
-        help="Cross-validate: train K models, each on all folds except one. Groups (--group), or else near-copies, "
-        "stay in one fold. K is at most the number of groups.",
-        metavar="K",
-    ),
-]
-FindLrOption = Annotated[
-    bool,
-    typer.Option(
-        "--find-lr", help="Train for 100 steps with a rising learning rate, print the curve, and suggest a rate."
-    ),
-]
-DryRunOption = Annotated[
-    bool,
-    typer.Option("--dry-run", help="Time a few steps; print steps, parameters, memory and time. Train nothing."),
-]
-LogOption = Annotated[
-    str | None,
-    typer.Option("--log", help="Also log each epoch to tensorboard, wandb or mlflow.", metavar="LOGGER"),
-]
 
 # How results are written.
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace files that already exist.")]
@@ -199,32 +112,37 @@ QuietOption = Annotated[
 ]
 
 
-def recipe_changes(
-    changes: Sequence[str] | None,
-    epochs: int | None = None,
-    batch_size: int | None = None,
-    lr: float | None = None,
-    seed: int | None = None,
-    classes: str | None = None,
-) -> list[str]:
-    """The changes of ``--set`` and, after them, those of the plain options, as ``"key=value"``.
-
-    >>> recipe_changes(["optim.momentum=0.8"], epochs=5, lr=0.01)
-    ['optim.momentum=0.8', 'epochs=5', 'optim.lr=0.01']
-    """
-    plain = {"epochs": epochs, "batch_size": batch_size, "optim.lr": lr, "seed": seed, "classes": classes}
-    return [*(changes or ()), *(f"{key}={value}" for key, value in plain.items() if value is not None)]
-
-
 @dataclass(frozen=True)
 class PlainSettings:
     """The keys of a recipe that have options of their own."""
 
-    epochs: EpochsOption = None
-    batch_size: BatchSizeOption = None
-    lr: LrOption = None
-    seed: SeedOption = None
+    epochs: Annotated[
+        int | None, typer.Option("--epochs", min=1, help="Train for N epochs. Sets epochs of the recipe.", metavar="N")
+    ] = None
+    batch_size: Annotated[
+        int | None,
+        typer.Option(
+            "--batch-size", min=1, help="Number of images in a batch. Sets batch_size of the recipe.", metavar="N"
+        ),
+    ] = None
+    lr: Annotated[
+        float | None, typer.Option("--lr", help="Peak learning rate. Sets optim.lr of the recipe.", metavar="X")
+    ] = None
+    seed: Annotated[int | None, typer.Option("--seed", help="Random seed. Sets seed of the recipe.", metavar="N")] = (
+        None
+    )
 
     def changes(self, before: Sequence[str] | None = None, classes: str | None = None) -> list[str]:
-        """As :func:`recipe_changes`, after those of ``before``."""
-        return recipe_changes(before, self.epochs, self.batch_size, self.lr, self.seed, classes)
+        """The changes of ``--set`` and, after them, those of the plain options, as ``"key=value"``.
+
+        >>> PlainSettings(epochs=5, lr=0.01).changes(["optim.momentum=0.8"])
+        ['optim.momentum=0.8', 'epochs=5', 'optim.lr=0.01']
+        """
+        plain = {
+            "epochs": self.epochs,
+            "batch_size": self.batch_size,
+            "optim.lr": self.lr,
+            "seed": self.seed,
+            "classes": classes,
+        }
+        return [*(before or ()), *(f"{key}={value}" for key, value in plain.items() if value is not None)]

@@ -4,31 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Annotated, Self
+from typing import Annotated
 
 import typer
-from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
-from rich.text import Text
 
 from mien.api.study import StudyJob, prepare_study
 from mien.base.errors import StudyError
 from mien.base.progress import bars_are_shown
-from mien.cli.options import (
-    BatchSizeOption,
-    Engine,
-    EngineOption,
-    EpochsOption,
-    JsonOption,
-    LrOption,
-    OptionalDataOption,
-    QuietOption,
-    recipe_changes,
-)
-from mien.cli.output import check_out, notice, show, show_json
+from mien.cli.options import Engine, EngineOption, JsonOption, OptionalDataOption, QuietOption
+from mien.cli.output import check_out, notice, show, show_json, show_rows
 from mien.cli.source import SourceVotesOptions
 from mien.runs.page import duration, study_tables
 from mien.runs.plan import PlannedRun, StudyCallback
@@ -85,9 +71,6 @@ def study(
     only_finished: Annotated[
         bool, typer.Option("--finished", help="Train nothing. Write table and page of the finished runs.")
     ] = False,
-    epochs: EpochsOption = None,
-    batch_size: BatchSizeOption = None,
-    lr: LrOption = None,
     *,
     data_options: SourceVotesOptions,
     json: JsonOption = False,
@@ -100,14 +83,13 @@ def study(
     if name == "list":
         _show_studies(json)
         return
-    if only_finished and dry_run:
-        raise StudyError("--finished trains nothing; leave out --dry-run.", code="options")
     wanted = load_study(name)
     wanted.restricted(only or ())  # a wrong name is refused before torch is loaded, which takes seconds
-    source = data_options.at(_given(data, name))
+    if data is None:
+        raise StudyError(f"A study needs data: mien study {name} --data PATH.", code="options")
+    source = data_options.at(data)
     source.check()
-    changes = recipe_changes(changes, epochs, batch_size, lr)
-    folder = out or Path("studies") / wanted.changed(recipe, changes).name
+    folder = out or Path("studies") / wanted.changed(recipe, changes or ()).name
     check_out(folder, data)
     job = prepare_study(
         wanted,
@@ -116,8 +98,8 @@ def study(
         results=results,
         only=only or (),
         recipe=recipe,
-        changes=changes,
-        clean=source.clean,
+        changes=changes or (),
+        clean=source.how.clean,
         jobs=jobs,
         engine=engine,
         finished=only_finished,
@@ -128,7 +110,8 @@ def study(
     if dry_run:
         _show_what_would_run(job, json)
         return
-    with StudyProgress(job.to_do) as progress:
+    progress = StudyProgress(job.to_do)
+    with progress.bar:
         table = job.run(progress)
     if table.page is not None:
         show_json(table.to_dict()) if json else show(study_tables(table))
@@ -138,20 +121,18 @@ def study(
         raise typer.Exit(130)
 
 
-def _given(data: Path | None, name: str) -> Path:
-    if data is None:
-        raise StudyError(f"A study needs data: mien study {name} --data PATH.", code="options")
-    return data
-
-
 class StudyProgress(StudyCallback):
-    """Shows runs done, what is running, time left."""
+    """Shows runs done, what is running, time left.
+
+    Attributes:
+        bar: the display, a context manager.
+    """
 
     def __init__(self, runs: Sequence[PlannedRun]) -> None:
         self._epochs: dict[str, int] = {}
         self._running: dict[str, str] = {}
         self._ended = 0
-        self._progress = Progress(
+        self.bar: Progress = Progress(
             TextColumn("{task.fields[ended]}/{task.fields[runs]} runs"),
             BarColumn(bar_width=24),
             TimeRemainingColumn(compact=True),
@@ -161,16 +142,7 @@ class StudyProgress(StudyCallback):
             # Epochs take minutes: the speed is the mean of the last hour.
             speed_estimate_period=3600,
         )
-        self._task = self._progress.add_task("", total=sum(run.recipe.epochs for run in runs), ended=0, runs=len(runs))
-
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._progress.stop()
+        self._task = self.bar.add_task("", total=sum(run.recipe.epochs for run in runs), ended=0, runs=len(runs))
 
     def on_epochs(self, run: PlannedRun, done: int) -> None:
         """See :class:`mien.runs.plan.StudyCallback`."""
@@ -191,42 +163,21 @@ class StudyProgress(StudyCallback):
     def _update(self) -> None:
         running = "; ".join(self._running.values())
         done = sum(self._epochs.values())
-        self._progress.update(self._task, completed=done, ended=self._ended, description=running)
+        self.bar.update(self._task, completed=done, ended=self._ended, description=running)
 
 
 def _show_studies(json: bool) -> None:
-    studies = [load_study(each) for each in study_names()]
-    counts = [sum(len(each.seeds_of(variant)) for variant in each.variants if not variant.after) for each in studies]
-    if json:
-        show_json(
-            [
-                {"name": each.name, "title": each.title, "question": each.question, "variants": len(each.variants),
-                 "runs": count}
-                for each, count in zip(studies, counts, strict=True)
-            ]
-        )  # fmt: skip
-        return
-    table = _plain_table(["study", "runs", "question"], right=["runs"])
-    for each, count in zip(studies, counts, strict=True):
-        table.add_row(each.name, str(count), Text(each.question or each.title))
-    show(table)
+    rows = []
+    for each in map(load_study, study_names()):
+        runs = sum(len(each.seeds_of(variant)) for variant in each.variants if not variant.after)
+        rows.append({"name": each.name, "runs": runs, "question": each.question or each.title})
+    show_rows(rows, json)
 
 
 def _show_what_would_run(job: StudyJob, json: bool) -> None:
+    rows = [{"variant": run.variant, "seed": run.recipe.seed, "epochs": run.recipe.epochs} for run in job.to_do]
     if json:
-        runs = [{"variant": run.variant, "seed": run.recipe.seed} for run in job.to_do]
-        show_json({"runs": len(job.plan.runs), "to_do": runs})
+        show_json({"runs": len(job.plan.runs), "to_do": rows})
         return
-    table = _plain_table(["variant", "seed", "epochs"], right=["seed", "epochs"])
-    for run in job.to_do:
-        table.add_row(run.variant, str(run.recipe.seed), str(run.recipe.epochs))
-    if job.to_do:
-        show(table)
+    show_rows(rows)
     typer.echo(f"{len(job.to_do)} of {len(job.plan.runs)} runs to do.")
-
-
-def _plain_table(headers: Sequence[str], right: Sequence[str]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False)
-    for header in headers:
-        table.add_column(header, justify="right" if header in right else "left")
-    return table

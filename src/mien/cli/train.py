@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import typer
+
 from mien.base.errors import DataError
-from mien.cli.options import ClassesOption, DryRunOption, FindLrOption, FoldsOption, JsonOption, QuietOption
+from mien.cli.options import ClassesOption, JsonOption, QuietOption
 from mien.cli.train_folds import train_folds_and_show
 from mien.cli.train_run import TrainOptions, train_and_show
 from mien.cli.train_trial import estimate_and_show, find_lr_and_show
@@ -12,9 +16,26 @@ from mien.cli.train_trial import estimate_and_show, find_lr_and_show
 def train(
     options: TrainOptions,
     classes: ClassesOption = None,
-    folds: FoldsOption = None,
-    find_lr: FindLrOption = False,
-    dry_run: DryRunOption = False,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            "--folds",
+            min=2,
+            help="Cross-validate: train K models, each on all folds except one. Groups (--group), or else near-copies, "
+            "stay in one fold. K is at most the number of groups.",
+            metavar="K",
+        ),
+    ] = None,
+    find_lr: Annotated[
+        bool,
+        typer.Option(
+            "--find-lr", help="Train for 100 steps with a rising learning rate, print the curve, and suggest a rate."
+        ),
+    ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Time a few steps; print steps, parameters, memory and time. Train nothing."),
+    ] = False,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:

@@ -6,7 +6,8 @@ import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,13 +16,7 @@ from mien.base.processes import is_main_process
 from mien.cli.options import (
     Device,
     DeviceOption,
-    FromOption,
-    LogOption,
     PlainSettings,
-    RecipeArgument,
-    ResumeOption,
-    RunOutOption,
-    SetOption,
 )
 from mien.cli.output import notice, show, show_json
 from mien.cli.source import Source
@@ -43,15 +38,38 @@ _FEW = 50
 class TrainOptions:
     """The options of ``mien train`` and ``mien distill``; each is explained in cli/options.py."""
 
-    recipe: RecipeArgument
+    recipe: Annotated[
+        str, typer.Argument(help="The name of a recipe (see `mien info --recipes`), or a .toml file.", metavar="RECIPE")
+    ]
     source: Source
     plain: PlainSettings
-    out: RunOutOption = None
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The run folder to create. The default is runs/RECIPE.", metavar="DIR")
+    ] = None
     device: DeviceOption = Device.AUTO
-    set_keys: SetOption = None
-    resume: ResumeOption = False
-    init_from: FromOption = None
-    log: LogOption = None
+    set_keys: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Change a key of the recipe: optim.lr=0.01. Can be repeated.", metavar="KEY=VALUE"),
+    ] = None
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Resume the run in the folder of --out. If there is none, a note says so and a new run starts.",
+        ),
+    ] = False
+    init_from: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            help="Fine-tune: start with the weights, network and input size of this run or built-in model.",
+            metavar="RUN",
+        ),
+    ] = None
+    log: Annotated[
+        str | None,
+        typer.Option("--log", help="Also log each epoch to tensorboard, wandb or mlflow.", metavar="LOGGER"),
+    ] = None
 
 
 def train_and_show(
@@ -152,15 +170,12 @@ def _show(result: TrainingResult) -> None:
         f"Training ended after {result.history[-1]['seconds']:.0f} s: {result.reason}. "
         f"The model has the weights of epoch {kept}."
     )
-    page = ", report.html (the page of these metrics)" if result.report else ""
-    notice(f"Written to {result.run}: model.onnx (the model){page}, weights, metrics and predictions.")
-    if not result.report:
-        notice("No report.html was written: it needs pip install 'mien[report]'.")
+    page = "report.html (the page of these metrics)" if result.report else "no report.html (pip install 'mien[report]')"
+    notice(f"Written to {result.run}: model.onnx (the model), {page}, weights, metrics and predictions.")
     for name, validated in result.cross_validated.items():
         notice(f"{name.capitalize()}: {validated}. The penalty was chosen on the same folds, so it flatters a little.")
     for each in result.notices:
         notice(each.line)
-    notice(f"Outputs of model.onnx and torch differ by at most {result.parity.largest_difference:.1g}.")
     if result.was_stopped:
         words = [word for word in sys.argv[1:] if word != "--resume"]
         notice(f"Resume with: {shlex.join(['mien', *words, '--resume'])}")

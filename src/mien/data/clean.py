@@ -153,23 +153,19 @@ def check_made_for(clean: Clean, faces: Dataset, path: str | os.PathLike[str]) -
 def join_changes(first: Clean, further: Sequence[Change]) -> Clean:
     """One list that does to the data what ``first`` does, and then ``further``, which was made for what that left.
 
-    What ``first`` says of a row was reviewed: a model's doubt about it is left out; see :func:`settled`.
+    What ``first`` says of a row was reviewed: a model's doubt about it is left out.
     """
     changes = {each.row: each for each in first.changes}
-    left_out = {each.row for each in settled(first, further)}
-    for change in (each for each in further if each.row not in left_out):
+    reviewed = set(changes)
+    for change in further:
+        if change.kind == DOUBT and change.row in reviewed:
+            continue
         before = changes.pop(change.row, None)
         if before is None:
             changes[change.row] = change
         elif change.to != before.label:  # otherwise the row is back where it was
             changes[change.row] = change.model_copy(update={"label": before.label})
     return Clean(first.data_fingerprint, tuple(changes[row] for row in sorted(changes)))
-
-
-def settled(first: Clean, further: Sequence[Change]) -> list[Change]:
-    """Those of ``further`` that are a model's opinion of a row that ``first`` decides about."""
-    decided = {each.row for each in first.changes}
-    return [each for each in further if each.kind == DOUBT and each.row in decided]
 
 
 def apply_clean(faces: Dataset, clean: Clean, usual: Dataset | None = None) -> Dataset:

@@ -198,7 +198,7 @@ LARGEST_DIFFERENCE = 1e-3
 
 _ARRAYS = ("sample_ids", "labels", "probabilities", "classes", "split", "data_fingerprint")
 _OPTIONAL = (
-    *("models", "data_options", "note", "temperature", "groups"),
+    *("note", "temperature", "groups"),
     *("vote_counts", "vote_classes", "vote_probabilities", "vote_output"),
     *("answers", "answer_confidence", "answer_output"),
 )
@@ -226,9 +226,6 @@ class Predictions:
         groups: int64 (N,), samples that share a number belong together, such as those of a person: the bootstrap
             draws whole groups. None: every sample by itself.
         answers: what users get; None where that is the most probable class.
-        models: names or paths of the models that made the predictions; empty if unknown.
-        data_options: the options of a command that lead to the data, such as ``("--data", "/data/fer2013.csv")``; empty
-            if unknown.
 
     Raises:
         DataError: an array breaks one of these rules, or there is no sample.
@@ -245,8 +242,6 @@ class Predictions:
     votes: VotePredictions | None = None
     groups: npt.NDArray[np.int64] | None = None
     answers: Answers | None = None
-    models: tuple[str, ...] = ()
-    data_options: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         sample_ids, labels = _integers("sample_ids", self.sample_ids), _integers("labels", self.labels)
@@ -377,9 +372,6 @@ def save_predictions(
     if predictions.answers is not None:
         more |= {"answers": predictions.answers.said, "answer_output": np.array(predictions.answers.output)}
         more["answer_confidence"] = predictions.answers.confidence.astype(precision)
-    for name, texts in (("models", predictions.models), ("data_options", predictions.data_options)):
-        if texts:
-            more[name] = np.array(texts, dtype=np.str_)
     # A stream: numpy adds ".npz" to names that end otherwise, such as the temporary one. There is no allow_pickle
     # here: numpy 1.26 would store an array of that name. No array below is of dtype object.
     np.savez_compressed(
@@ -415,8 +407,6 @@ def read_predictions(path: str | os.PathLike[str]) -> Predictions:
             votes=_votes(arrays),
             groups=arrays.get("groups"),
             answers=_answers(arrays),
-            models=_strings("models", arrays["models"]) if "models" in arrays else (),
-            data_options=_strings("data_options", arrays["data_options"]) if "data_options" in arrays else (),
             **texts,
         )
     except DataError as error:
