@@ -21,7 +21,10 @@ def test_no_command_shows_help_and_a_wrong_one_is_one_line(mien):
     assert "Usage: mien" in mien().out
     refused(mien("trian"), "usage")
     refused(mien("train", "quick"), "usage", "--data", "--help")
-    refused(mien("evaluate", "--modl", "x"), "usage", "--modl")
+    refused(mien("predict", "x", "--modl", "x"), "usage", "--modl", "Did you mean --model?")
+    unlike = mien("predict", "x", "--nope")
+    refused(unlike, "usage", "--nope")
+    assert "Did you mean" not in unlike.err
     assert mien("--version").out.startswith("mien 0.")
 
 

@@ -13,8 +13,8 @@ def test_a_photo_given_as_a_crop_is_noticed_and_a_crop_is_not(mien, tiny_run, as
     photo, crop = tmp_path / "photo.png", tmp_path / "crop.png"
     Image.fromarray(astronaut).save(photo)
     Image.fromarray(astronaut).crop(astronaut_box).resize((400, 400)).save(crop)
-    for command in (("predict", "--model", tiny_run.path), ("explain", tiny_run.path, "--out", tmp_path / "maps")):
-        noticed = mien(command[0], *command[1:], photo, "--crops")
+    for command in (("predict",), ("explain", "--out", tmp_path / "maps")):
+        noticed = mien(*command, photo, "--crops", "--model", tiny_run.path)
         assert noticed.code == 0, noticed.err
         assert note_codes(noticed.err) == ["photo-as-crop"]
         noted(noticed, "photo-as-crop", "photo.png")

@@ -22,16 +22,13 @@ def test_what_is_missing_is_named_with_its_extra(mien, monkeypatch):
     monkeypatch.setattr(doctor, "version", version)
     answer = mien("doctor", "--json")
     assert answer.code == 0, answer.err
-    extras = {each["name"]: each for each in json.loads(answer.out)["extras"]}
-    assert extras["report"]["advice"] == "pip install 'mien[report]'"
-    assert "matplotlib" in extras["report"]["found"]
-    assert "onnx" in extras["train"]["found"]
-    assert "0.1" in extras["train"]["found"]
+    found = {each["name"]: each for each in json.loads(answer.out)}
+    assert found["extra report"]["to_add_it"] == "pip install 'mien[report]'"
+    assert "matplotlib" in found["extra report"]["found"]
+    assert "onnx>=1.17 (found 0.1)" in found["extra train"]["found"]
     # search asks for mien[train,report]: both faults are its own.
-    assert {"matplotlib", "onnx>=1.17"} <= set(
-        extras["search"]["found"].replace(" (found 0.1)", "").split(": ")[1].split(", ")
-    )
-    assert extras["serve"] == {"name": "serve", "found": "works", "advice": ""}
+    assert {"matplotlib", "onnx>=1.17 (found 0.1)"} <= set(found["extra search"]["found"].split(": ")[1].split(", "))
+    assert found["extra serve"] == {"name": "extra serve", "found": "works", "to_add_it": ""}
 
 
 def test_a_folder_of_drawn_faces_is_the_data_set_that_was_drawn(mien, tmp_path):

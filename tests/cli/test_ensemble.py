@@ -28,7 +28,7 @@ def test_the_command(mien, tmp_path, tiny_run, face_folder):
     assert note_codes(evaluated.err) == []
     face = next((face_folder / "test" / "happy").iterdir())
     assert mien("predict", face, "--crops", "--model", out).code == 0
-    assert mien("explain", out, face, "--crops", "--out", tmp_path / "maps").code == 0
+    assert mien("explain", face, "--model", out, "--crops", "--out", tmp_path / "maps").code == 0
 
 
 @pytest.mark.parametrize(

@@ -14,16 +14,18 @@ def files(face_folder):
     return sorted((face_folder / "test" / "happy").iterdir())[:2]
 
 
-def test_every_method_gives_a_picture_beside_the_face_and_its_maps(mien, tiny_run, files, tmp_path):
-    answer = mien("explain", tiny_run.path, *files, "--crops", "--method", "all", "--out", tmp_path / "out", "--json")
+def test_every_method_gives_a_png_beside_the_face_and_its_maps(mien, tiny_run, files, tmp_path):
+    answer = mien(
+        "explain", *files, "--model", tiny_run.path, "--crops", "--method", "all", "--out", tmp_path / "out", "--json"
+    )
     assert answer.code == 0, answer.err
     rows = json.loads(answer.out)
     assert [row["source"] for row in rows] == [str(file) for file in files]
     assert list(rows[0]["files"]) == list(METHODS)
     face = np.asarray(Image.open(files[0]))
-    picture = np.asarray(Image.open(rows[0]["files"]["occlusion"]))
+    png = np.asarray(Image.open(rows[0]["files"]["occlusion"]))
     below, side = MARGIN_PX + 2 * LINE_PX + MARGIN_PX // 2, 6 * 48
-    assert (picture[below : below + side : 6, MARGIN_PX : MARGIN_PX + side : 6, 0] == face).all()
+    assert (png[below : below + side : 6, MARGIN_PX : MARGIN_PX + side : 6, 0] == face).all()
     with np.load(tmp_path / "out" / "maps.npz", allow_pickle=False) as stored:
         assert stored["maps"].shape == (len(METHODS), 2, 48, 48)
         assert stored["maps"].dtype == np.float32
@@ -41,7 +43,7 @@ def test_faces_of_a_photo_are_found_as_predict_finds_them(mien, tiny_run, astron
     photo, blank = tmp_path / "two.png", tmp_path / "blank.png"
     Image.fromarray(np.concatenate([astronaut[:300], astronaut[:300]], axis=1)).save(photo)
     Image.new("RGB", (300, 200), (90, 120, 150)).save(blank)
-    answer = mien("explain", tiny_run.path, photo, blank, "--out", tmp_path / "out", "--json")
+    answer = mien("explain", photo, blank, "--model", tiny_run.path, "--out", tmp_path / "out", "--json")
     assert answer.code == 0, answer.err
     assert "blank.png" in answer.err
     rows = json.loads(answer.out)
@@ -52,35 +54,24 @@ def test_faces_of_a_photo_are_found_as_predict_finds_them(mien, tiny_run, astron
     assert len({row["files"]["occlusion"] for row in rows}) == 2
     with np.load(tmp_path / "out" / "maps.npz", allow_pickle=False) as stored:
         assert stored["boxes"].tolist() == [list(row["box"].values()) for row in rows]
-    refused(mien("explain", tiny_run.path, blank, "--out", tmp_path / "none"), "no-face", "blank.png", "--crops")
+    refused(
+        mien("explain", blank, "--model", tiny_run.path, "--out", tmp_path / "none"), "no-face", "blank.png", "--crops"
+    )
     assert not (tmp_path / "none").exists()
 
 
 @pytest.mark.parametrize("output", [(), ("--output", "fer2013")])
 def test_the_answer_that_predict_gives_is_explained(mien, files, tmp_path, output):
     """Oracle: `mien predict` with the same model and output."""
-    answer = mien("explain", "fast", files[0], "--crops", "--out", tmp_path / "out", "--json", *output)
+    answer = mien("explain", files[0], "--model", "fast", "--crops", "--out", tmp_path / "out", "--json", *output)
     assert answer.code == 0, answer.err
     (face,) = json.loads(mien("predict", files[0], "--model", "fast", "--crops", "--json", *output).out)
     (row,) = json.loads(answer.out)
     assert (row["class"], row["probability"]) == (face["top"], face["probabilities"][face["top"]])
 
 
-def test_without_a_model_the_default_one_is_explained(mien, files, tmp_path):
-    """Oracle: the same with the model named."""
-    rows = []
-    for model in ((), ("default",)):
-        answer = mien("explain", *model, files[0], "--crops", "--out", tmp_path / f"out{len(model)}", "--json")
-        assert answer.code == 0, answer.err
-        (row,) = json.loads(answer.out)
-        del row["files"]
-        rows.append(row)
-    assert rows[0] == rows[1]
-    refused(mien("explain", "fast", "--out", tmp_path / "out"), "images-missing")
-
-
 def test_gradients_explain_the_output_of_labels_alone(mien, files, tmp_path):
-    given = ("explain", "fast", files[0], "--crops", "--method", "gradcam", "--out", tmp_path / "out")
+    given = ("explain", files[0], "--model", "fast", "--crops", "--method", "gradcam", "--out", tmp_path / "out")
     refused(mien(*given, "--output", "perceived"), "output-gradients", "perceived", "fer2013")
     assert not (tmp_path / "out").exists()
     answer = mien(*given)
@@ -92,12 +83,12 @@ def test_gradients_explain_the_output_of_labels_alone(mien, files, tmp_path):
 def test_a_model_file_alone_is_enough_for_occlusion(mien, tiny_run, files, tmp_path):
     model = tmp_path / "m.onnx"
     model.write_bytes(tiny_run.model.read_bytes())
-    answer = mien("explain", model, files[0], "--crops", "--out", tmp_path / "out", "--class", "sad")
+    answer = mien("explain", files[0], "--model", model, "--crops", "--out", tmp_path / "out", "--class", "sad")
     assert answer.code == 0, answer.err
     assert "sad" in answer.out
     assert sorted(each.name for each in (tmp_path / "out").iterdir()) == [f"{files[0].stem}_occlusion.png", "maps.npz"]
     refused(
-        mien("explain", model, files[0], "--out", tmp_path / "other", "--method", "gradcam"),
+        mien("explain", files[0], "--model", model, "--out", tmp_path / "other", "--method", "gradcam"),
         "weights-missing",
         "occlusion",
         "gradcam",
@@ -107,7 +98,7 @@ def test_a_model_file_alone_is_enough_for_occlusion(mien, tiny_run, files, tmp_p
 
 def test_mistakes_are_one_line_and_leave_nothing(mien, tiny_run, files, tmp_path):
     def attempt(*extra, images=files, out=tmp_path / "out"):
-        return mien("explain", tiny_run.path, *images, "--crops", "--out", out, *extra)
+        return mien("explain", *images, "--model", tiny_run.path, "--crops", "--out", out, *extra)
 
     refused(attempt("--method", "grad-cam"), "method-unknown", "'gradcam'")
     refused(attempt("--class", "hapy"), "class-unknown", "'happy'")
@@ -124,7 +115,7 @@ def test_mistakes_are_one_line_and_leave_nothing(mien, tiny_run, files, tmp_path
 
 
 def test_earlier_maps_are_replaced_only_where_that_is_said(mien, tiny_run, files, tmp_path):
-    words = ("explain", tiny_run.path, files[0], "--crops", "--out", tmp_path / "out")
+    words = ("explain", files[0], "--model", tiny_run.path, "--crops", "--out", tmp_path / "out")
     assert mien(*words).code == 0
     maps = tmp_path / "out" / "maps.npz"
     before = maps.read_bytes()
@@ -134,7 +125,7 @@ def test_earlier_maps_are_replaced_only_where_that_is_said(mien, tiny_run, files
     assert maps.read_bytes() == before
     assert mien(*words, "--class", "sad", "--overwrite").code == 0
     assert maps.read_bytes() != before
-    # Pictures are written before maps.npz: a command that was stopped leaves them alone.
+    # PNGs are written before maps.npz: a command that was stopped leaves them alone.
     maps.unlink()
     refused(mien(*words), "file-exists")
     assert not maps.exists()

@@ -87,7 +87,7 @@ def test_annotated_images_beside_a_bad_one(mien, photos, tiny_run, tmp_path):
 
 
 def awkward(folder, astronaut):
-    """Pictures of every awkward kind, each with one face unless its name says otherwise."""
+    """Images of every awkward kind, each with one face unless its name says otherwise."""
     head = Image.fromarray(astronaut[20:276, 100:356])
     head.convert("CMYK").save(folder / "cmyk.jpg", quality=95)
     head.convert("RGBA").save(folder / "alpha.png")
@@ -131,13 +131,12 @@ def test_what_cannot_be_read_is_one_line_and_can_be_left_out(mien, photos, tiny_
     assert answer.out.endswith("Haar cascade: 1 face in 1 image; 1 skipped\n")
 
 
-@pytest.mark.parametrize("command", [("predict",), ("predict", "--crops"), ("explain",), ("embed",)])
+@pytest.mark.parametrize("command", [("predict",), ("predict", "--crops"), ("explain",)])
 def test_pixels_that_cannot_be_used_are_said_with_their_file(mien, tiny_run, tmp_path, command):
     bad = tmp_path / "fractions.tiff"
     Image.fromarray(np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)).save(bad)
-    out = () if command[0] == "predict" else ("--out", tmp_path / "out.npz")
-    words = (*command, tiny_run.path, bad) if command[0] == "explain" else (*command, bad, "--model", tiny_run.path)
-    refused(mien(*words, *out), "image-range", bad)
+    out = () if command[0] == "predict" else ("--out", tmp_path / "out")
+    refused(mien(*command, bad, "--model", tiny_run.path, *out), "image-range", bad)
 
 
 @pytest.mark.parametrize(
@@ -209,8 +208,8 @@ def test_an_address_is_no_file(mien, tiny_run):
 
 
 def test_json_lists_what_was_skipped_and_why(mien, photos, tiny_run, tmp_path):
-    """A program that counts its pictures finds each of them."""
-    (tmp_path / "bad.jpg").write_bytes(b"no picture")
+    """A program that counts its images finds each of them."""
+    (tmp_path / "bad.jpg").write_bytes(b"no image")
     words = ("predict", "--model", tiny_run.path, photos / "c.jpg", tmp_path / "bad.jpg", "--skip-bad")
     first, second = json.loads(mien(*words, "--json").out)
     assert first["faces"]
@@ -233,7 +232,7 @@ def test_photos_of_formats_that_are_not_read_are_counted(mien, photos, tiny_run,
 
 
 def test_options_that_do_not_go_with_ray_are_refused(mien, photos, tmp_path):
-    for options in ((), ("--out", "x.parquet"), ("--out", "x", "--json"), ("--out", "x", "--csv")):
+    for options in ((), ("--out", "x.parquet"), ("--out", "x", "--json"), ("--annotate", "x", "--out", "x")):
         refused(mien("predict", photos, "--engine", "ray", *options), "options", "--engine ray")
     refused(mien("predict", tmp_path / "no", "--crops", "--engine", "ray", "--out", tmp_path / "o"), "file-missing")
 

@@ -51,7 +51,7 @@ def test_going_on_with_other_settings_is_refused(mien, photos, tiny_run, tmp_pat
 
 
 def stopped(mien, tiny_run, photos, tmp_path):
-    """A command that stopped after one picture, at one that cannot be read."""
+    """A command that stopped after one image, at one that cannot be read."""
     (tmp_path / "z.jpg").write_bytes(b"damaged")
     command = ("predict", "--model", tiny_run.path, "--out", tmp_path / "out.jsonl", photos / "c.jpg")
     assert mien(*command, tmp_path / "z.jpg").code == 2

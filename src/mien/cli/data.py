@@ -7,20 +7,14 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from mien.api.show import show as draw_sheet
 from mien.base.errors import DataError, needs_extra
 from mien.base.files import check_replaceable
 from mien.cli.commands import new_group
 from mien.cli.option_groups import with_option_groups
-from mien.cli.options import (
-    DataArgument,
-    JsonOption,
-    OverwriteOption,
-    QuietOption,
-)
-from mien.cli.output import notice, show, show_json
+from mien.cli.options import DataArgument, JsonOption, OverwriteOption, QuietOption
+from mien.cli.output import notice, show_facts, show_json
 from mien.cli.source import SourceVotesOptions
 from mien.data.dataset import FINGERPRINT_PX
 from mien.data.download import download as fetch
@@ -65,52 +59,41 @@ def info(
 def _show_summary(result: ReadResult) -> None:
     faces = result.faces
     height, width = faces.images.shape[1:3]
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_row("format", result.shape)
-    if result.files in {"", f"{width} x {height} px, grey"}:
-        table.add_row("images", f"{len(faces):,}, grey {width} x {height}")
-    else:
-        table.add_row("images", f"{len(faces):,}")
-        table.add_row("files", result.files)
-        table.add_row("read here as", f"grey {width} x {height} px; training reads them as the recipe says")
-    table.add_row("splits", result.split_origin)
+    facts = {"format": result.shape, "images": f"{len(faces):,}, grey {width} x {height}"}
+    if result.files not in {"", f"{width} x {height} px, grey"}:
+        facts |= {"images": f"{len(faces):,}", "files": result.files}
+        facts["read here as"] = f"grey {width} x {height} px; training reads them as the recipe says"
+    facts["splits"] = result.split_origin
     if (groups := group_info(faces)) is not None:
         sizes = f"{groups['smallest']:,} to {groups['largest']:,} images each"
-        table.add_row("groups", f"{groups['count']:,} of '{groups['column']}', {sizes}")
-    table.add_row("columns", ", ".join(sorted(faces.columns)) or "only the label")
-    table.add_row("fingerprint", result.fingerprint)
+        facts["groups"] = f"{groups['count']:,} of '{groups['column']}', {sizes}"
+    facts["columns"] = ", ".join(sorted(faces.columns)) or "only the label"
+    facts["fingerprint"] = result.fingerprint
     if faces.fingerprint_without_test != result.fingerprint:
-        table.add_row("without test", faces.fingerprint_without_test)
-    show(table)
+        facts["without test"] = faces.fingerprint_without_test
+    show_facts(facts)
 
 
 def _show_counts(result: ReadResult) -> None:
-    classes = result.faces.classes
     for split, counts in result.faces.counts_by_split().items():
-        table = Table(
-            title=f"{split}: {sum(counts):,}", title_justify="left", box=None, show_header=False, pad_edge=False
-        )
-        for name, count in zip(classes, counts, strict=True):
-            bar = "█" * round(40 * count / max(*counts, 1))
-            table.add_row(name, f"{count:,}", f"{count / max(sum(counts), 1):.1%}", bar)
-        show(table)
+        total, largest = max(sum(counts), 1), max(*counts, 1)
+        bars = [f"{count:6,}  {count / total:6.1%}  {'█' * round(40 * count / largest)}" for count in counts]
+        show_facts(dict(zip(result.faces.classes, bars, strict=True)), title=f"{split}: {sum(counts):,}")
 
 
 def _show_votes(summary: VoteSummary, splits: Iterable[str]) -> None:
     agreement = "–" if summary.agreement is None else f"{summary.agreement:.1%}"
-    table = Table(title="votes", title_justify="left", box=None, show_header=False, pad_edge=False)
-    table.add_row("images with votes", f"{summary.images:,} of {summary.faces:,}")
-    table.add_row("votes per image", f"{summary.votes_per_image:.1f}")
-    table.add_row("mean entropy", f"{summary.entropy_bits:.2f} bits")
-    table.add_row(
-        "majority is the label", f"{agreement} of {summary.comparable:,} images of {' + '.join(splits)} with a majority"
+    show_facts(
+        {
+            "images with votes": f"{summary.images:,} of {summary.faces:,}",
+            "votes per image": f"{summary.votes_per_image:.1f}",
+            "mean entropy": f"{summary.entropy_bits:.2f} bits",
+            "majority is the label": f"{agreement} of {summary.comparable:,} images of {' + '.join(splits)} with a "
+            f"majority",
+            "share of the votes": ", ".join(f"{name} {each:.1%}" for name, each in summary.fractions.items()),
+        },
+        title="votes",
     )
-    show(table)
-    largest = max(summary.fractions.values())
-    shares = Table(title="share of the votes", title_justify="left", box=None, show_header=False, pad_edge=False)
-    for name, fraction in summary.fractions.items():
-        shares.add_row(name, f"{fraction:.1%}", "█" * round(40 * fraction / largest))
-    show(shares)
 
 
 @app.command("show", short_help="Draw a sheet of faces of each class.")
@@ -125,7 +108,6 @@ def show_faces(
     count: Annotated[int, typer.Option(min=1, max=50, help="Faces of each class.", metavar="N")] = 8,
     *,
     data_options: SourceVotesOptions,
-    seed: Annotated[int, typer.Option(min=0, help="Another seed, other faces.", metavar="N")] = 0,
     overwrite: OverwriteOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -135,7 +117,7 @@ def show_faces(
     """
     check_replaceable([out], overwrite)
     check_chart_name(out)
-    draw_sheet(data_options.at(path), recipe, split=split, faces_per_class=count, seed=seed).save(out)
+    draw_sheet(data_options.at(path), recipe, split=split, faces_per_class=count).save(out)
     notice(f"{out}: faces of the data; check its licence before you share them.")
 
 
@@ -157,8 +139,7 @@ def convert(
 
     if out.suffix.lower() != ".parquet":
         raise DataError(f"--out must name a .parquet file; found {out}.", code="out-suffix")
-    if out.exists() and not overwrite:
-        raise DataError(f"{out} already exists. Choose another name, or use --overwrite.", code="file-exists")
+    check_replaceable([out], overwrite)
     result = data_options.at(path).read(size_px, 3 if colour else 1)
     write_parquet(result.faces, out, overwrite=overwrite, split_origin=result.split_origin)
     # Images of another size do not have, at the usual one, the pixels that they were made from.

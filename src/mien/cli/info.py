@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from mien.base.model_file import Manifest, read_manifest
 from mien.base.recipe import dump_recipe, load_recipe, recipe_names
 from mien.cli.options import JsonOption, ModelArgument, QuietOption
-from mien.cli.output import show, show_json
+from mien.cli.output import show_facts, show_json, show_rows
 from mien.inference.find_model import find_model
 
 
@@ -34,20 +33,13 @@ def info(
         else:
             typer.echo(dump_recipe(chosen), nl=False)
     elif recipes:
-        _show_recipes(json=json)
+        known = [load_recipe(name) for name in recipe_names()]
+        show_rows(
+            [{"name": r.name, "model": r.model.name, "epochs": r.epochs, "description": r.description} for r in known],
+            json,
+        )
     else:
         _show_model(model, json=json)
-
-
-def _show_recipes(*, json: bool) -> None:
-    known = {name: load_recipe(name) for name in recipe_names()}
-    if json:
-        show_json({name: each.description for name, each in known.items()})
-        return
-    table = Table("recipe", "model", "epochs", "description", box=None, pad_edge=False)
-    for name, each in known.items():
-        table.add_row(name, each.model.name, str(each.epochs), each.description)
-    show(table)
 
 
 def _show_model(model: str, *, json: bool) -> None:
@@ -59,7 +51,7 @@ def _show_model(model: str, *, json: bool) -> None:
     # Of a stranger's model the recipe may hold anything.
     settings = manifest.recipe.get("model")
     network = settings.get("name", "?") if isinstance(settings, dict) else "?"
-    rows = {
+    facts = {
         "file": f"{file} ({file.stat().st_size / 1e6:.2f} MB)",
         "name": manifest.full_name,
         **_outputs(manifest),
@@ -75,11 +67,7 @@ def _show_model(model: str, *, json: bool) -> None:
         "licence": manifest.licence,
         "created": f"{manifest.created} by mien {manifest.mien_version}",
     }
-    table = Table("", "", box=None, show_header=False, pad_edge=False)
-    table.columns[1].overflow = "fold"
-    for name, value in rows.items():
-        table.add_row(name, value)
-    show(table)
+    show_facts(facts)
 
 
 def _outputs(manifest: Manifest) -> dict[str, str]:

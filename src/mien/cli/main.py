@@ -49,7 +49,6 @@ def _root(
 
 def main() -> None:
     """Run the command line. A user's mistake ends with exit code 2 and one line on stderr, with its code."""
-    _open_missing_streams()
     for stream in (sys.stdout, sys.stderr):
         # A file name that is no text, or a terminal that knows no block characters, must not end a command.
         if isinstance(stream, io.TextIOWrapper):
@@ -71,39 +70,20 @@ def main() -> None:
         # Whatever read our output has ended (`mien ... | head`); that is no error. Python would complain at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
-    except (MemoryError, RuntimeError, ImportError, OSError) as error:
+    except (MemoryError, RuntimeError, OSError) as error:
         _fail_of_system(error)
     if code == _STOPPED:
         _fail("Stopped.", "stopped", _STOPPED)
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _open_missing_streams() -> None:
-    """Give a program without a console (a service, a daemon, ``2>&-``) streams that lead nowhere.
-
-    Their numbers are taken too: the next file that is opened would get them, and what C libraries say about errors.
-    """
-    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
-        if getattr(sys, name) is None:
-            try:
-                os.fstat(number)
-            except OSError:
-                os.open(os.devnull, os.O_RDWR)
-            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115 - as long as the process
-
-
 def _fail_of_system(error: Exception) -> NoReturn:
-    """End with one line where the machine refused: memory, a library, the file system. Raises all other errors."""
+    """End with one line where the machine refused: memory, the file system. Raises all other errors."""
     if isinstance(error, MemoryError):
         _fail(_NO_MEMORY, "memory")
     # What torch raises on a CPU, and on a GPU; it may not be installed.
     if "DefaultCPUAllocator" in str(error) or type(error).__name__ == "OutOfMemoryError":
         _fail(f"{_NO_MEMORY} Training needs less with a smaller batch size or network.", "memory")
-    # What a library raises that finds no memory for its code, or may not be executed there.
-    if isinstance(error, ImportError) and "failed to map segment" in str(error):
-        _fail(
-            f"A library cannot be loaded ({error}). Check free memory, and whether its folder is executable.", "library"
-        )
     if isinstance(error, OSError):
         _fail(f"{error.filename or 'The file system'}: {error.strerror or error}", "file-system")
     if isinstance(error, RuntimeError) and process_count() > 1:

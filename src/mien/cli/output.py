@@ -6,11 +6,12 @@ import json
 import platform
 import shlex
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console, RenderableType
+from rich.table import Table
 
 from mien.base.errors import DataError, Notice, RunError, as_options, without_password
 from mien.base.files import check_replaceable
@@ -36,15 +37,37 @@ def show_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
-def check_out(out: Path | None, data: Path | None = None) -> None:
+def show_rows(rows: Sequence[Mapping[str, Any]], as_json: bool = False, pipe_width: int = 120) -> None:
+    """Print rows of the same keys: a table with the keys at its head, or JSON."""
+    if as_json:
+        show_json(rows)
+    elif rows:
+        table = Table(*(key.replace("_", " ") for key in rows[0]), box=None, pad_edge=False)
+        for row in rows:
+            table.add_row(*(str(value) if not isinstance(value, bool) else "yes" * value for value in row.values()))
+        show(table, pipe_width)
+
+
+def show_facts(facts: Mapping[str, str], title: str = "") -> None:
+    """Print names and values in two columns, under a title."""
+    table = Table(title=title or None, title_justify="left", box=None, show_header=False, pad_edge=False)
+    table.add_column()
+    table.add_column(overflow="fold")
+    for fact in facts.items():
+        table.add_row(*fact)
+    show(table)
+
+
+def check_out(out: Path | None, data: Path | None = None, *, for_page: bool = False) -> None:
     """Refuse an ``--out`` that is a file, a run folder or a part of the data, before anything is computed.
 
     Args:
         out: the folder to write; None passes.
         data: given where images are written. A later read of that folder would take them for samples.
+        for_page: a report is written, which would replace the page of an evaluation.
 
     Raises:
-        RunError: ``out-is-run``, ``out-is-file``, ``out-in-data``.
+        RunError: ``out-is-run``, ``out-is-file``, ``out-in-data``, ``out-is-evaluation``.
     """
     if out is None:
         return
@@ -58,16 +81,7 @@ def check_out(out: Path | None, data: Path | None = None) -> None:
             f"folder for --out.",
             code="out-in-data",
         )
-
-
-def check_page_out(out: Path | None, data: Path | None = None) -> None:
-    """:func:`check_out`, and refuse the folder of an evaluation, whose own page would be replaced.
-
-    Raises:
-        RunError: as :func:`check_out`; ``out-is-evaluation``.
-    """
-    check_out(out, data)
-    if out is not None and (out / "metrics.json").is_file():
+    if for_page and (out / "metrics.json").is_file():
         raise RunError(
             f"{out} holds an evaluation with its own page. Choose another folder for --out.", code="out-is-evaluation"
         )
@@ -86,13 +100,8 @@ def check_overwrite(out: Path | None, names: Iterable[str], overwrite: bool) -> 
         raise DataError("--overwrite needs --out.", code="options")
 
 
-def page_metadata(metadata: Mapping[str, Any]) -> dict[str, str]:
-    """The metadata of :func:`environment` as text for a page."""
-    return {name: str(fact) for name, fact in metadata.items()}
-
-
-def environment(data: Path | str, extra: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Metadata of this machine and command, for environment.json."""
+def environment(data: Path | str, extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Metadata of this machine and command, for environment.json and pages."""
     return {
         "data": str(data),
         "command": without_password(shlex.join(["mien", *sys.argv[1:]])),

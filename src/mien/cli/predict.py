@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +14,7 @@ import typer
 from mien.base.errors import DataError, Notice, without_password
 from mien.base.images import UNREAD_ADVICE, missing_file
 from mien.base.progress import track
-from mien.cli.detection import DetectionOptions, ImagesWithoutFaces, note_photos_as_crops
+from mien.cli.detection import DetectionOptions, note_photos_as_crops
 from mien.cli.options import (
     ClassesOption,
     CropsOption,
@@ -34,7 +34,7 @@ from mien.inference.annotate import Annotator
 from mien.inference.bulk import predict_files, settings_of
 from mien.inference.face_reader import FaceReader
 from mien.inference.image_files import count_unread, is_address, no_images, walk_images
-from mien.inference.output_files import write_csv
+from mien.inference.output_files import WRITERS, write_csv
 from mien.inference.parts import PartsJob, count_finished, open_parts, pending_parts, write_parts
 from mien.inference.predictor import load
 from mien.inference.resumable_output import ResumableOutput
@@ -42,20 +42,6 @@ from mien.page.wording import counted
 
 Answers = Iterator[dict[str, Any]]
 """As :mod:`mien.inference.resumable_output` describes them."""
-
-
-@dataclass(frozen=True, eq=False)
-class _Job:
-    """Images to predict, found and checked: files and folders, how many there are, and how they are predicted."""
-
-    images: list[Path]
-    total: int
-    model: str
-    reader: FaceReader
-    crops: bool
-    annotator: Annotator | None
-    skip_bad: bool
-    workers: int
 
 
 def predict(
@@ -105,120 +91,126 @@ def predict(
 
     With --engine ray, images are files, folders, or addresses such as s3://bucket/folder.
     """
-    _check_options(images, detection, crops=crops, annotates=annotate is not None)
-    if engine == Engine.RAY:
-        folder = _check_parts_options(out, annotate=annotate is not None, json=json, csv=as_csv)
-        limits = (detection.min_score, detection.min_size, detection.max_faces)
-        sources = tuple(name if is_address(name) else str(Path(name)) for name in images)
-        parts = PartsJob(folder, sources, Path.cwd(), model, crops, *limits, output, classes, threshold, provider)
-        _predict_parts(parts, detection, workers)
-        return
-    paths = _local_paths(images)
-    workers = workers or 1
-    if json and as_csv:
-        raise DataError("Give either --json or --csv.", code="options")
-    if out is not None and (json or as_csv):
-        raise DataError("The suffix of --out decides the format; leave out --json and --csv.", code="options")
+    given = {"--annotate": annotate is not None, "--json": json, "--csv": as_csv}
+    _check_options(images, out, detection, given, crops=crops, ray=engine == Engine.RAY)
     detector = None if crops else detection.detector()
-    annotator = None if annotate is None else Annotator(annotate, paths)
-    predictor = load(model, threads=None if workers == 1 else 1, output=output, provider=provider)
+    threads = None if engine == Engine.LOCAL and workers in {None, 1} else 1
+    predictor = load(model, threads=threads, output=output, provider=provider)
     # Whatever can be refused is refused here, before anything is read or written.
     reader = FaceReader(predictor, detector, classes=classes, threshold=threshold)
-    job = _Job(paths, _count(paths, skip_bad), model, reader, crops, annotator, skip_bad, workers)
+    if engine == Engine.RAY and out is not None:
+        limits = (detection.min_score, detection.min_size, detection.max_faces)
+        sources = tuple(name if is_address(name) else str(Path(name)) for name in images)
+        job = PartsJob(out, sources, Path.cwd(), model, crops, *limits, output, classes, threshold, provider)
+        _predict_parts(job, reader, workers)
+        return
+    paths = [Path(name) for name in images]
+    annotator = None if annotate is None else Annotator(annotate, paths)
+    total = _count(paths, skip_bad)
+    settings = settings_of([str(path) for path in paths], model, reader, crops=crops, annotator=annotator)
+    if crops:
+        note_photos_as_crops(_files(paths))
+    answers = partial(
+        _predict, total, reader, crops=crops, annotator=annotator, skip_bad=skip_bad, workers=workers or 1
+    )
     tally = Tally(detector)
     if out is not None:
-        _write(out, job, tally)
-        return
-    answers = _collect(job, tally)
-    if json:
-        show_json(answers)
-    elif as_csv:
-        write_csv(sys.stdout, answers, reader.classes, crops, reader.fields)
+        with ResumableOutput(out, settings, reader.classes, reader.fields) as journal:
+            _write(journal, paths, total, answers, tally)
     else:
-        show_answers(answers, crops)
-        if not crops:
-            typer.echo(tally)
+        found = _collect(answers(_files(paths)), tally)
+        if json:
+            show_json(found)
+        elif as_csv:
+            write_csv(sys.stdout, found, reader.classes, crops, reader.fields)
+        else:
+            show_answers(found)
+            if not crops:
+                typer.echo(tally)
+    tally.note()
+    if annotator is not None:
+        notice(f"annotated images: {annotator.folder}")
 
 
-def _check_options(images: list[str], detection: DetectionOptions, *, crops: bool, annotates: bool) -> None:
-    if crops and detection != DetectionOptions():
-        text = "--min-score, --min-size and --max-faces limit the faces found in photos; leave out --crops."
-        raise DataError(text, code="options")
-    if crops and annotates:
-        raise DataError("--annotate draws boxes into photos; leave out --crops.", code="options")
-    for name in images:
-        if name.startswith(("http://", "https://")):
-            raise missing_file(name)
-
-
-def _local_paths(images: list[str]) -> list[Path]:
-    """Raises :class:`DataError` for an address, which Ray's workers alone read (``options``)."""
-    for name in images:
-        if is_address(name):
-            text = f"{without_password(name)} is an address. To read it, give --engine ray and --out DIR."
+def _check_options(
+    images: list[str], out: Path | None, detection: DetectionOptions, given: dict[str, bool], *, crops: bool, ray: bool
+) -> None:
+    """Refuse what does not go together. Raises :class:`DataError`."""
+    address = next(filter(is_address, images), "")
+    if address.startswith(("http://", "https://")):
+        raise missing_file(address)
+    prints = given["--json"] or given["--csv"]
+    named = " and ".join(name for name, is_given in given.items() if is_given)
+    for is_wrong, text in (
+        (
+            crops and detection != DetectionOptions(),
+            "--min-score, --min-size and --max-faces limit the faces found in photos; leave out --crops.",
+        ),
+        (crops and given["--annotate"], "--annotate draws boxes into photos; leave out --crops."),
+        (given["--json"] and given["--csv"], "Give either --json or --csv."),
+        (ray and named, f"--engine ray writes tables into the folder --out; leave out {named}."),
+        (
+            ray and (out is None or out.suffix.lower() in WRITERS),
+            "--engine ray writes into a folder; give --out DIR.",
+        ),
+        (prints and out is not None, "The suffix of --out decides the format; leave out --json and --csv."),
+        (
+            address and not ray,
+            f"{without_password(address)} is an address. To read it, give --engine ray and --out DIR.",
+        ),
+    ):
+        if is_wrong:
             raise DataError(text, code="options")
-    return [Path(name) for name in images]
 
 
-def _collect(job: _Job, tally: Tally) -> list[dict[str, Any]]:
+def _collect(answers: Answers, tally: Tally) -> list[dict[str, Any]]:
     """All answers, before any is printed: a bad image late in the list leaves nothing half-written.
 
     Raises:
         DataError: an image that cannot be read, without ``--skip-bad``; no image could be read.
     """
-    answers = []
-    for answer in _predict(job, _files(job.images), job.total):
+    found = []
+    for answer in answers:
         tally.add(answer)
-        answers.append(answer)
+        found.append(answer)
     if tally.nothing_predicted:
-        raise DataError(f"None of {job.total:,} images could be read.", code="no-images")
-    _report_annotated(job)
-    return answers
+        raise DataError(f"None of {len(found):,} images could be read.", code="no-images")
+    return found
 
 
-def _write(out: Path, job: _Job, tally: Tally) -> None:
+def _write(
+    journal: ResumableOutput,
+    images: list[Path],
+    total: int,
+    answers: Callable[[Iterable[Path]], Answers],
+    tally: Tally,
+) -> None:
     """Write the answers to a file that a killed command can resume."""
-    settings = settings_of(
-        [str(path) for path in job.images], job.model, job.reader, crops=job.crops, annotator=job.annotator
-    )
-    with ResumableOutput(out, settings, job.reader.classes, job.reader.fields) as journal:
-        if journal.found:
-            notice(f"{journal.found:,} of {job.total:,} images are done already; resuming.")
-        left = (file for file in _files(job.images) if str(file) not in journal)
-        try:
-            for answer in _predict(job, left, max(job.total - journal.found, 0)):
-                journal.add(answer)
-        except KeyboardInterrupt:
-            notice("Stopped. Finished images are kept; run the same command to resume.")
-            raise
-        journal.finish((str(file) for file in _files(job.images)), tally.add)
-    typer.echo(f"{out}: {tally}" + (f"; {journal.found:,} done before" if journal.found else ""))
+    if journal.found:
+        notice(f"{journal.found:,} of {total:,} images are done already; resuming.")
+    try:
+        for answer in answers(file for file in _files(images) if str(file) not in journal):
+            journal.add(answer)
+    except KeyboardInterrupt:
+        notice("Stopped. Finished images are kept; run the same command to resume.")
+        raise
+    journal.finish((str(file) for file in _files(images)), tally.add)
+    typer.echo(f"{journal.out}: {tally}" + (f"; {journal.found:,} done before" if journal.found else ""))
     if tally.nothing_predicted:
-        raise DataError(f"None of {job.total:,} images could be read; {out} lists the reasons.", code="no-images")
-    _report_annotated(job)
+        raise DataError(f"None of {total:,} images could be read; {journal.out} lists the reasons.", code="no-images")
 
 
-def _report_annotated(job: _Job) -> None:
-    if job.annotator is not None:
-        notice(f"annotated images: {job.annotator.folder}")
-
-
-def _predict(job: _Job, files: Iterable[Path], total: int) -> Answers:
+def _predict(
+    total: int, reader: FaceReader, files: Iterable[Path], *, crops: bool, workers: int, **how: Any
+) -> Answers:
     """The answers for files, with progress; skipped files are listed."""
-    if job.workers > 1:
+    if workers > 1:
         limit_opencv_threads(1)  # each worker is a thread
-    if job.crops:
-        note_photos_as_crops(_files(job.images))
-    without_faces = ImagesWithoutFaces()
-    stream = predict_files(
-        job.reader, files, crops=job.crops, annotator=job.annotator, skip_bad=job.skip_bad, workers=job.workers
-    )
-    for answer in track(stream, total, "predicting", "faces" if job.crops else "images"):
+    stream = predict_files(reader, files, crops=crops, workers=workers, **how)
+    for answer in track(stream, total, "predicting", "faces" if crops else "images"):
         if "error" in answer:
             notice(f"skipped: {answer['error']}")
-        without_faces.add(answer)
         yield answer
-    without_faces.note()
 
 
 def _files(images: list[Path]) -> Iterator[Path]:
@@ -248,11 +240,8 @@ def _count(images: list[Path], skip_bad: bool) -> int:
     return total
 
 
-def _predict_parts(job: PartsJob, detection: DetectionOptions, workers: int | None) -> None:
+def _predict_parts(job: PartsJob, reader: FaceReader, workers: int | None) -> None:
     """Predict what is pending of a job, and say what all of it came to. What workers would refuse is refused before."""
-    detector = None if job.crops else detection.detector()
-    predictor = load(job.model, threads=1, output=job.output, provider=job.provider)
-    reader = FaceReader(predictor, detector, classes=job.classes, threshold=job.threshold)
     settings = settings_of(job.sources, job.model, reader, crops=job.crops)
     with open_parts(job, settings) as count:
         pending = pending_parts(job.folder, count)
@@ -271,16 +260,3 @@ def _predict_parts(job: PartsJob, detection: DetectionOptions, workers: int | No
     typer.echo(f"{job.folder}: {counted(faces, 'face')} in {counted(images - bad, 'image')}{rest}")
     if images and bad == images:
         raise DataError(f"None of {images:,} images could be read; {job.folder} lists the reasons.", code="no-images")
-
-
-def _check_parts_options(out: Path | None, **refused: bool) -> Path:
-    """The folder of ``--out``, or a :class:`DataError` for what does not go with ``--engine ray`` (``options``)."""
-    for name, is_given in refused.items():
-        if is_given:
-            option = "--" + name.replace("_", "-")
-            raise DataError(f"--engine ray writes tables into the folder --out; leave out {option}.", code="options")
-    if out is None:
-        raise DataError("--engine ray writes into a folder; give --out DIR.", code="options")
-    if out.suffix.lower() in {".jsonl", ".csv", ".parquet"}:
-        raise DataError(f"--engine ray writes into a folder; {out} names a file. Give --out DIR.", code="options")
-    return out

@@ -6,10 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from rich.table import Table
-
 from mien.base.labels import NOT_A_FACE, UNSURE
-from mien.cli.output import show
+from mien.cli.output import notice, show_rows
+from mien.faces.crop_or_photo import crop_as_photo, may_be_crop
 from mien.faces.face import Detector
 from mien.inference.drawing import share_text
 from mien.inference.prediction import answer_of
@@ -23,6 +22,9 @@ class Tally:
         self._detector = detector
         self._images = self._faces = self._without = self._bad = 0
         self._said: Counter[str] = Counter()
+        # Of the images without a face, those that look like face crops.
+        self._crops = 0
+        self._first_crop = ""
 
     def add(self, answer: Mapping[str, Any]) -> None:
         """Count one answer."""
@@ -32,13 +34,22 @@ class Tally:
         found = answer["faces"] if self._detector is not None else [answer]
         self._images += 1
         self._faces += len(found)
-        self._without += not found
         self._said.update(answer_of(each) for each in found)
+        self._without += not found
+        if not found and may_be_crop(answer["image"]["width"], answer["image"]["height"], 0):
+            self._crops += 1
+            self._first_crop = self._first_crop or answer["source"]
 
     @property
     def nothing_predicted(self) -> bool:
         """Whether all images were skipped."""
         return self._bad > 0 and not self._images
+
+    def note(self) -> None:
+        """Print what may be the reason where no face was detected in an image."""
+        if self._crops:
+            names = f"{counted(self._crops, 'square image')}, such as {self._first_crop}"
+            notice(crop_as_photo(names, option="--crops").line)
 
     def __str__(self) -> str:
         said = "".join(f"; {self._said[each]:,} {each}" for each in (UNSURE, NOT_A_FACE) if self._said[each])
@@ -50,37 +61,35 @@ class Tally:
         return f"{self._detector.name}: {faces} in {counted(self._images, 'image')}{without}{rest}"
 
 
-def show_answers(answers: Iterable[Mapping[str, Any]], crops: bool) -> None:
+def show_answers(answers: Iterable[Mapping[str, Any]]) -> None:
     """Print a table: a line for each face, and one for each image without a face."""
-    head = ("image",) if crops else ("image", "face", "box", "score")
-    table = Table(*head, "expression", "probability", "others", box=None, pad_edge=False)
+    rows: list[dict[str, Any]] = []
     for answer in answers:
         if "error" in answer:
             continue
         # A file's name may hold a line break, or an ESC that would steer the terminal.
         name = "".join(each if each.isprintable() else f"\\x{ord(each):02x}" for each in answer["source"])
-        if crops:
-            table.add_row(name, *_cells(answer))
+        if "faces" not in answer:
+            rows.append({"image": name, **_said(answer)})
             continue
         for number, face in enumerate(answer["faces"], start=1):
-            box = face["box"]
-            place = f"{box['width']} x {box['height']} at {box['left']}, {box['top']}"
-            table.add_row(name, str(number), place, _score(face), *_cells(face))
+            box = "{width} x {height} at {left}, {top}".format(**face["box"])
+            score = f"{face['detection_score']:.3g}" if "detection_score" in face else ""
+            rows.append({"image": name, "face": number, "box": box, "score": score, **_said(face)})
         if not answer["faces"]:
-            table.add_row(name, "", "no face")
+            rows.append(dict.fromkeys(_COLUMNS, "") | {"image": name, "box": "no face"})
     # Paths of files are long, and programs that read a pipe need them whole.
-    show(table, pipe_width=200)
+    show_rows(rows, pipe_width=200)
 
 
-def _score(face: Mapping[str, Any]) -> str:
-    """The detector's own score."""
-    return f"{face['detection_score']:.3g}" if "detection_score" in face else ""
+_COLUMNS = ("image", "face", "box", "score", "expression", "probability", "others")
 
 
-def _cells(prediction: Mapping[str, Any]) -> tuple[str, str, str]:
+def _said(prediction: Mapping[str, Any]) -> dict[str, str]:
     said, top = answer_of(prediction), prediction["top"]
     ranked = sorted(prediction["probabilities"].items(), key=lambda item: (item[0] != top, -item[1]))
     # Who is unsure has no answer that a probability could belong to: all classes are others.
     first = 0 if said == UNSURE else 1
     others = ", ".join(f"{name} {share_text(probability)}" for name, probability in ranked[first : first + 2])
-    return said, share_text(prediction["confidence"]) if first else "", others
+    probability = share_text(prediction["confidence"]) if first else ""
+    return {"expression": said, "probability": probability, "others": others}

@@ -6,13 +6,11 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from rich.table import Table
-
 from mien.api.find_lr import STEPS, search_lr
 from mien.api.train import find_job
 from mien.base.errors import DataError, MissingExtraError
 from mien.base.processes import process_count
-from mien.cli.output import notice, show, show_json
+from mien.cli.output import notice, show, show_facts, show_json
 from mien.cli.train_run import TrainOptions, find_options, warn
 from mien.pipeline.training_view import duration_text
 
@@ -32,19 +30,15 @@ def estimate_and_show(options: TrainOptions, changes: Sequence[str], *, json: bo
         show_json({"recipe": job.recipe.name, "run": str(job.out.path), **found.to_dict()})
         return
     memory = "not known" if found.memory_bytes is None else f"{found.memory_bytes / 1e9:.1f} GB"
-    table = Table(show_header=False, box=None, pad_edge=False)
-    for name, value in (
-        ("recipe", f"{job.recipe.name}, network {plan.recipe.model.name} of {found.parameters:,} parameters"),
-        (
-            "data",
-            f"{plan.train_count:,} of train, {len(plan.validation):,} of validation; {len(plan.classes)} classes",
-        ),
-        ("steps", f"{found.epochs * found.steps_per_epoch:,}: {found.epochs} epochs of {found.steps_per_epoch:,}"),
-        ("memory", f"{memory} at most, on {found.device}"),
-        ("time", f"{duration_text(found.seconds)} (h:mm:ss or m:ss), by a few steps timed here just now"),
-    ):
-        table.add_row(name, value)
-    show(table)
+    show_facts(
+        {
+            "recipe": f"{job.recipe.name}, network {plan.recipe.model.name} of {found.parameters:,} parameters",
+            "data": f"{plan.train_count:,} train, {len(plan.validation):,} validation, {len(plan.classes)} classes",
+            "steps": f"{found.epochs * found.steps_per_epoch:,}: {found.epochs} epochs of {found.steps_per_epoch:,}",
+            "memory": f"{memory} at most, on {found.device}",
+            "time": f"{duration_text(found.seconds)} (h:mm:ss or m:ss), by a few steps timed here just now",
+        }
+    )
     notice(f"Nothing is written. Without --dry-run the run goes to {job.out.path}.")
 
 
