@@ -22,7 +22,7 @@ from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
 from mien.data.read import read_data
 from mien.data.synthetic import synthetic_faces
-from mien.evaluation.predictions import Predictions
+from support import make_predictions
 from video_support import write_video
 
 # How fast examples are drawn says how busy the machine is, not whether the code is right.
@@ -256,13 +256,5 @@ def mien(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> 
 
 @pytest.fixture
 def scored():
-    """Scores of some skill for labels under classes: ``scored(labels, classes, rows, split, fingerprint)``."""
-
-    def make(labels, classes, rows=None, split="validation", fingerprint="", seed=0):
-        logits = np.random.default_rng(seed).normal(size=(len(labels), len(classes)))
-        logits[np.arange(len(labels)), labels] += 1.5
-        probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-        rows = np.arange(len(labels)) if rows is None else rows
-        return Predictions(rows, np.asarray(labels), probabilities, tuple(classes), split, fingerprint)
-
-    return make
+    """As :func:`support.make_predictions`."""
+    return make_predictions

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from mien.api import report as api
@@ -16,6 +17,8 @@ from mien.base.errors import MienError, MienWarning, Notice
 from mien.data.dataset import Dataset
 from mien.evaluation.predictions import Predictions
 from mien.page.page import WrittenPage
+
+FERPLUS_HEADER = "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
 
 
 @contextmanager
@@ -70,6 +73,30 @@ def warned(code: str, *values: object) -> Iterator[None]:
     assert found.code == code
     for value in values:
         assert str(value) in str(found), found
+
+
+def make_predictions(
+    labels: Any, classes: Any, rows: Any = None, split: str = "validation", fingerprint: str = "", seed: int = 0,
+    skill: float = 1.5,
+) -> Predictions:  # fmt: skip
+    """Predictions of some skill for labels under classes: it is added to the logits of noise."""
+    logits = np.random.default_rng(seed).normal(size=(len(labels), len(classes)))
+    logits[np.arange(len(labels)), labels] += skill
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    rows = np.arange(len(labels)) if rows is None else rows
+    return Predictions(rows, np.asarray(labels), probabilities, tuple(classes), split, fingerprint)
+
+
+def write_fer2013(folder: Path, faces: Dataset) -> None:
+    """Drawn faces in the shape of Kaggle's fer2013.csv, and their votes in that of FER+'s fer2013new.csv."""
+    usages = {"train": "Training", "validation": "PublicTest", "test": "PrivateTest"}
+    rows, votes = ["emotion,pixels,Usage"], [FERPLUS_HEADER]
+    for index, image in enumerate(np.asarray(faces.images)):
+        usage = usages[str(faces.split[index])]
+        rows.append(f"{faces.labels[index]},{' '.join(map(str, image.ravel()))},{usage}")
+        votes.append(f"{usage},fer{index:07}.png," + ",".join(map(str, faces.columns["ferplus_votes"][index])))
+    (folder / "fer2013.csv").write_text("\n".join(rows) + "\n")
+    (folder / "fer2013new.csv").write_text("\n".join(votes) + "\n")
 
 
 def write_report(out: Path, predictions: Predictions, *, faces: Dataset | None = None, **more: Any) -> WrittenPage:

@@ -1,7 +1,6 @@
 """The commands that pages and messages show exist, with these options. Oracle: the command line's own parser."""
 
 import ast
-import difflib
 import re
 import shlex
 from collections.abc import Iterator
@@ -22,7 +21,6 @@ _BLOCK = re.compile(r"^ *```(\w*)\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 _LINE = re.compile(r"\s*(?:\$ )?(?:time |nice )?(?:torchrun .*? -m )?(mien .*)")
 _IN_A_SENTENCE = re.compile(r"\bmien [a-z][a-z-]+(?: (?:--?[a-z][\w-]*|[A-Z]{2,}(?:\.\w+)?))+")
 _AFTER_A_COLON = re.compile(r"(?<=: )mien [a-z][a-z-]+(?: [^ ;,()]+)*?(?=[.;,)]?(?: [A-Z][a-z]|\n|$))")
-_NAME = re.compile(r"\bmien ([a-z][a-z-]+)")
 VALUE = "VALUE"
 """Follows a command in a sentence, which may end with an option alone: "what `mien train --folds` does"."""
 _END = re.compile(r"[|&;>]+")
@@ -53,11 +51,6 @@ def said(code: str) -> Iterator[str]:
             text = "".join(texts)
             yield from (f"{line} {VALUE}" for line in _AFTER_A_COLON.findall(text))
             yield from (f"{line} {VALUE}" for line in _IN_A_SENTENCE.findall(_AFTER_A_COLON.sub("", text)))
-            yield from (f"mien {name}" for name in _NAME.findall(text) if is_meant_as_a_command(name))
-
-
-def is_meant_as_a_command(name: str) -> bool:
-    return bool(difflib.get_close_matches(name, COMMANDS, n=1, cutoff=0.8))
 
 
 def words_of(line: str) -> list[str]:

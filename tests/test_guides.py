@@ -15,7 +15,8 @@ from PIL import Image
 
 import mien
 from mien.inference.find_model import find_model
-from test_tutorials import DETECTOR, ROOT, blocks, in_python, write_fer2013
+from support import write_fer2013
+from test_tutorials import DETECTOR, ROOT, blocks, in_python
 
 pytest.importorskip("torch", reason="the guides train")
 

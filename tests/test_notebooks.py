@@ -7,6 +7,8 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+from support import write_fer2013
+
 FOLDER = Path(__file__).parents[1] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 SILENT = {"install", "settings"}
@@ -78,12 +80,8 @@ def test_it_runs_from_top_to_bottom_on_drawn_faces(path, execute):
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_kaggles_file_is_taken_where_it_lies_beside(path, execute, work, faces):
-    usage = {"train": "Training", "validation": "PublicTest", "test": "PrivateTest"}
-    lines = ["emotion,pixels,Usage"]
-    for label, image, split in zip(faces.labels, faces.images, faces.split, strict=True):
-        lines.append(f"{label},{' '.join(map(str, image.ravel()))},{usage[split]}")
-    (work / "fer2013.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+def test_kaggles_file_is_taken_where_it_lies_beside(path, execute, work, voted_faces):
+    write_fer2013(work, voted_faces)
     notebook = read(path)
     ids = [cell.id for cell in notebook.cells]
     notebook.cells = notebook.cells[: ids.index("model-words")]

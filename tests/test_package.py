@@ -71,12 +71,12 @@ def test_everything_outside_training_imports_on_the_core_install():
     assert done.returncode == 0, done.stderr
 
 
-def test_reading_faces_works_on_the_core_install(tiny_run, face_folder):
+def test_face_crops_are_classified_on_the_core_install(tiny_run, face_folder):
     code = f"""
 import mien
 model = mien.load({str(tiny_run.path)!r})
-readings = model.predict_crops({str(face_folder / "test")!r})
-assert len(readings) > 7 and readings[0].top in model.classes, readings
+predictions = model.predict_crops({str(face_folder / "test")!r})
+assert len(predictions) > 7 and predictions[0].top in model.classes, predictions
 import sys
 assert not {{"cv2", "torch"}} & set(sys.modules)
 """
@@ -98,8 +98,8 @@ assert face.top == "happy", face
     assert done.returncode == 0, done.stderr
 
 
-def test_the_first_reading_waits_for_nothing_that_it_does_not_need():
-    """No reading of a crop needs these; imported at the top of a file they would delay the first one."""
+def test_the_first_prediction_waits_for_nothing_that_it_does_not_need():
+    """No prediction of a crop needs these; imported at the top of a file they would delay the first one."""
     unneeded = ("cv2", "http.client", "urllib.request", "mien.base.recipe", "tomllib", "torch")
     code = f"""
 import numpy as np, mien, sys
@@ -117,15 +117,8 @@ def test_training_on_the_core_install_names_the_extra():
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_importing_mien_loads_nothing_heavy():
-    done = run_python(
-        "import mien, sys; print([n for n in ('numpy', 'onnxruntime', 'pydantic', 'rich') if n in sys.modules])"
-    )
-    assert done.stdout.strip() == "[]"
-
-
-def test_the_command_line_starts_without_heavy_imports():
-    done = run_python(
-        "import mien.cli.main, sys; print([n for n in ('numpy', 'onnxruntime', 'pydantic') if n in sys.modules])"
-    )
+@pytest.mark.parametrize("name", ["mien", "mien.cli.main"])
+def test_a_door_opens_without_heavy_imports(name):
+    heavy = ("numpy", "onnxruntime", "pydantic", *(["rich"] if name == "mien" else []))
+    done = run_python(f"import {name}, sys; print([name for name in {heavy!r} if name in sys.modules])")
     assert done.stdout.strip() == "[]"

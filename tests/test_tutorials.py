@@ -11,11 +11,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 
-from mien.data.dataset import Dataset
+from support import write_fer2013
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
@@ -26,7 +25,6 @@ PAGES = [
         for page in ("own-folder", "python", "audit", "fine-tune", "fer2013-python", "many-images", "deploy")
     ),
 ]
-FERPLUS_HEADER = "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
 DETECTOR = ROOT / "src" / "mien" / "faces" / "networks" / "check.onnx"
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
 
@@ -68,18 +66,6 @@ def in_python(code: str, names: dict[str, object]) -> str:
     with contextlib.redirect_stdout(printed):
         exec(compile(code, "tutorial", "exec"), names)
     return printed.getvalue()
-
-
-def write_fer2013(folder: Path, faces: Dataset) -> None:
-    """Drawn faces in the shape of Kaggle's fer2013.csv, and their votes in that of FER+'s fer2013new.csv."""
-    usages = {"train": "Training", "validation": "PublicTest", "test": "PrivateTest"}
-    rows, votes = ["emotion,pixels,Usage"], [FERPLUS_HEADER]
-    for index, image in enumerate(np.asarray(faces.images)):
-        usage = usages[str(faces.split[index])]
-        rows.append(f"{faces.labels[index]},{' '.join(map(str, image.ravel()))},{usage}")
-        votes.append(f"{usage},fer{index:07}.png," + ",".join(map(str, faces.columns["ferplus_votes"][index])))
-    (folder / "fer2013.csv").write_text("\n".join(rows) + "\n")
-    (folder / "fer2013new.csv").write_text("\n".join(votes) + "\n")
 
 
 @pytest.mark.parametrize("page", PAGES)

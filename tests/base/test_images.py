@@ -1,4 +1,4 @@
-"""Oracles: Pillow's own turning; the same picture without what is wrong with it."""
+"""Oracles: Pillow's own turning; the same image without what is wrong with it."""
 
 import base64
 import io
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from mien.base import images as pictures
+from mien.base import images
 from mien.base.errors import DataError
 from mien.base.images import open_image, open_image_source
 from mien.base.preprocess import grey_square, upright_rgb
@@ -27,13 +27,6 @@ def encoded(image, kind="PNG", **options):
 @pytest.fixture
 def face():
     return np.random.default_rng(0).integers(0, 256, (48, 48), dtype=np.uint8)
-
-
-def test_exif_orientation_is_honoured(face):
-    exif = Image.Exif()
-    exif[0x0112] = 6  # the camera was turned by 90 degrees
-    turned = grey_square(open_image(encoded(Image.fromarray(face), exif=exif)), 48)
-    assert np.array_equal(turned, np.rot90(face, -1))
 
 
 def test_formats_that_pillow_hands_to_other_programs_are_not_read(tmp_path):
@@ -99,15 +92,14 @@ def test_files_that_are_no_image_are_named(tmp_path, content, code, face):
         content = whole[: len(whole) // 2]
     file = tmp_path / "x.jpg"
     file.write_bytes(content)
-    with raises(DataError, code) as caught:
+    with raises(DataError, code, "x.jpg"):
         open_image(file)
-    assert "x.jpg" in str(caught.value)
     with raises(DataError, code):
         open_image(content)
 
 
 def odd_exif(tag, kind):
-    """EXIF that turns the picture and holds one tag as another type than it should have."""
+    """EXIF that turns the image and holds one tag as another type than it should have."""
     entries = struct.pack("<HHLL", 0x0112, 3, 1, 6) + struct.pack("<HHL", tag, kind, 1) + b"\0\0\x80\x3f"
     return b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<H", 2) + entries + bytes(4)
 
@@ -171,8 +163,9 @@ def test_every_orientation_is_put_upright(face, orientation, kind):
     expected = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(content))))
     opened = open_image(content)
     np.testing.assert_array_equal(np.asarray(opened), expected)
-    # Given on as a picture, it is not turned again.
-    np.testing.assert_array_equal(np.asarray(open_image_source(opened)), expected)
+    # Given on as an image, it is not turned again; one that was opened elsewhere is.
+    for image in (opened, Image.open(io.BytesIO(content))):
+        np.testing.assert_array_equal(np.asarray(open_image_source(image)), expected)
 
 
 def test_no_memory_is_not_called_damage(face, monkeypatch):
@@ -185,7 +178,7 @@ def test_no_memory_is_not_called_damage(face, monkeypatch):
 
 
 def test_pillows_remarks_are_silent_and_the_programs_own_warnings_are_not(face, monkeypatch):
-    """While a picture is open, as in another thread. Also where a program has put its own filters first since."""
+    """While an image is open, as in another thread. Also where a program has put its own filters first since."""
     cut_exif = b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<HHHLL", 1, 0x010E, 2, 400, 9000) + bytes(4)
     content = encoded(Image.fromarray(face), "JPEG", exif=cut_exif)
     with pytest.warns(UserWarning, match="EXIF|Tag data"):
@@ -209,17 +202,9 @@ def test_missing_folder_and_too_large(tmp_path, monkeypatch, face):
         open_image(tmp_path / "none.png")
     with raises(DataError, "image-folder"):
         open_image(tmp_path)
-    monkeypatch.setattr(pictures, "MAXIMUM_PIXELS", 48 * 48 - 1)
+    monkeypatch.setattr(images, "MAXIMUM_PIXELS", 48 * 48 - 1)
     with raises(DataError, "image-pixels"):
         open_image(encoded(Image.fromarray(face)))
-
-
-def test_an_image_that_was_opened_elsewhere_is_put_upright(face):
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    content = encoded(Image.fromarray(face), exif=exif)
-    opened = Image.open(io.BytesIO(content))
-    assert np.array_equal(upright_rgb(open_image_source(opened))[:, :, 0], np.rot90(face, -1))
 
 
 def test_an_open_file_is_read_and_a_string_of_base64_is_one_line(tmp_path, face):

@@ -78,9 +78,8 @@ def test_ones_own_scheme():
     ],
 )
 def test_a_bad_scheme_is_one_line(text, code, values):
-    with raises(DataError, code) as caught:
+    with raises(DataError, code, values):
         parse_scheme(text)
-    assert values in str(caught.value)
 
 
 def test_a_scheme_whose_class_the_data_lacks():

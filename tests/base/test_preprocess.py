@@ -1,4 +1,4 @@
-"""Oracles: published formulas; the same picture in another form."""
+"""Oracles: published formulas; the same image in another form."""
 
 import io
 
@@ -87,7 +87,7 @@ def test_16_bit_grey_is_scaled_to_8():
 
 
 def test_fractions_are_not_taken_for_black():
-    """A float picture of 0 to 1, as many programs save it, would have two values left."""
+    """A float image of 0 to 1, as many programs save it, would have two values left."""
     with raises(DataError, "image-range"):
         grey_square(Image.fromarray(np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)), 8)
     whole = Image.fromarray(np.linspace(0, 255, 64, dtype=np.float32).reshape(8, 8))
@@ -140,21 +140,22 @@ def test_faces_of_another_size_are_refused(face):
         to_input(face[None], InputSpec(size_px=40, crop_px=40))
 
 
-PICTURES = {
-    "grey": Image.fromarray(np.arange(240, dtype=np.uint8).reshape(12, 20)),
-    "colour": Image.fromarray(np.arange(240, dtype=np.uint8).reshape(8, 10, 3)),
-    "alpha": Image.fromarray(np.arange(240, dtype=np.uint8).reshape(6, 10, 4), "RGBA"),
+RAMP = np.arange(240, dtype=np.uint8)
+IMAGES = {
+    "grey": Image.fromarray(RAMP.reshape(12, 20)),
+    "colour": Image.fromarray(RAMP.reshape(8, 10, 3)),
+    "alpha": Image.fromarray(RAMP.reshape(6, 10, 4), "RGBA"),
     "16-bit": Image.fromarray((np.arange(240) * 273).astype(np.uint16).reshape(12, 20)),
-    "palette": Image.fromarray(np.arange(240, dtype=np.uint8).reshape(8, 10, 3)).quantize(16),
-    "CMYK": Image.fromarray(np.arange(240, dtype=np.uint8).reshape(8, 10, 3)).convert("CMYK"),
-    "two colours": Image.fromarray(np.arange(240, dtype=np.uint8).reshape(12, 20)).convert("1"),
+    "palette": Image.fromarray(RAMP.reshape(8, 10, 3)).quantize(16),
+    "CMYK": Image.fromarray(RAMP.reshape(8, 10, 3)).convert("CMYK"),
+    "two colours": Image.fromarray(RAMP.reshape(12, 20)).convert("1"),
 }
 
 
-@pytest.mark.parametrize("name", PICTURES)
+@pytest.mark.parametrize("name", IMAGES)
 def test_a_whole_image_is_the_same_to_a_model_as_its_three_channels(name):
-    """Oracle: grey_square of the picture itself."""
-    image = PICTURES[name]
+    """Oracle: grey_square of the image itself."""
+    image = IMAGES[name]
     rgb = upright_rgb(image)
     assert (rgb.shape, rgb.dtype) == ((image.height, image.width, 3), np.uint8)
     assert np.array_equal(grey_square(rgb, 16), grey_square(image, 16))

@@ -1,32 +1,30 @@
 import sys
 
+import pytest
+
 from mien.base import progress
 
 
-def test_nothing_is_shown_where_no_person_looks(capfd):
+def count():
     assert list(progress.track(range(3), total=3, what="counting", unit="numbers")) == [0, 1, 2]
-    assert capfd.readouterr() == ("", "")
 
 
-def test_a_terminal_sees_the_count(monkeypatch, capfd):
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+@pytest.mark.parametrize(
+    ("is_terminal", "quiet", "shown"), [(False, False, False), (True, False, True), (True, True, False)]
+)
+def test_a_bar_is_shown_where_a_person_looks_and_did_not_ask_for_quiet(monkeypatch, capfd, is_terminal, quiet, shown):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: is_terminal)
     monkeypatch.setenv("FORCE_COLOR", "1")
-    assert list(progress.track(range(3), total=3, what="counting", unit="numbers")) == [0, 1, 2]
-    assert "counting" in capfd.readouterr().err
-
-
-def test_quiet_means_quiet(monkeypatch, capfd):
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    progress.set_quiet(True)
+    progress.set_quiet(quiet)
     try:
-        assert list(progress.track(range(3), total=3, what="counting", unit="numbers")) == [0, 1, 2]
+        count()
     finally:
         progress.set_quiet(False)
-    assert capfd.readouterr().err == ""
+    assert ("counting" in capfd.readouterr().err) == shown
 
 
 def test_a_program_without_stderr_sees_nothing(monkeypatch):
     """As under pythonw, or with a writer of one's own in its place."""
     for stream in (None, object()):
         monkeypatch.setattr(sys, "stderr", stream)
-        assert list(progress.track(range(3), total=3, what="counting", unit="numbers")) == [0, 1, 2]
+        count()

@@ -8,13 +8,17 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from mien.base.model_file import read_manifest
+from mien.base.recipe import dump_recipe
+from mien.cli import audit as command
 from mien.data.clean import read_clean
 from mien.data.parquet import write_parquet
 from mien.data.read import load_dataset
 from mien.evaluation.predictions import Predictions, write_predictions
+from mien.runs import folds
 from support import refused
 
 
@@ -75,7 +79,7 @@ def test_ones_own_folders_and_the_list_that_comes_of_them(mien, flawed_folder, t
     assert json.loads(again.out)["identical"]["groups"] == 0
 
 
-def test_scores_and_a_table_for_a_terminal(mien, face_parquet, tiny_run, tmp_path):
+def test_predictions_and_a_table_for_a_terminal(mien, face_parquet, tiny_run, tmp_path):
     answer = mien("audit", face_parquet, "--predictions", tiny_run.predictions("validation"), "--out", tmp_path / "out")
     assert answer.code == 0, answer.err
     for words in ("Copies", "Image quality", "Class balance", "without leaked samples (identical or near)"):
@@ -86,41 +90,26 @@ def test_scores_and_a_table_for_a_terminal(mien, face_parquet, tiny_run, tmp_pat
     assert (tmp_path / "out" / "tables" / "doubtful-labels.csv").is_file()
 
 
-def test_a_recipe_judges_every_row_but_those_of_test(mien, face_parquet, faces, tiny_recipe, tmp_path, monkeypatch):
-    from mien.base.recipe import dump_recipe
-    from mien.runs import folds
-
+@pytest.mark.parametrize("size", [{}, {"size_px": 32, "crop_px": 28}])
+def test_a_recipe_judges_every_sample_but_those_of_test(
+    mien, face_parquet, face_folder, faces, tiny_recipe, tmp_path, monkeypatch, size
+):
+    """Also one whose images have another size than the audit's own."""
     monkeypatch.setattr(folds, "FOLDS", 2)
     recipe = tmp_path / "tiny.toml"
-    recipe.write_text(dump_recipe(tiny_recipe.model_copy(update={"epochs": 1})))
-    answer = mien("audit", face_parquet, "--recipe", recipe, "--out", tmp_path / "out", "--json")
-    assert answer.code == 0, answer.err
-    content = json.loads(answer.out)
-    assert content["labels"]["samples"] == int((faces.split != "test").sum())
-    assert "fold 2 of 2" in answer.err
-    assert (tmp_path / "out" / "folds" / "predictions_out-of-fold.npz").is_file()
-
-
-def test_a_recipe_of_another_size_judges_too(mien, face_folder, faces, tiny_recipe, tmp_path, monkeypatch):
-    from mien.base.recipe import dump_recipe
-    from mien.runs import folds
-
-    monkeypatch.setattr(folds, "FOLDS", 2)
-    recipe = tmp_path / "small.toml"
-    smaller = tiny_recipe.input.model_copy(update={"size_px": 32, "crop_px": 28})
-    recipe.write_text(dump_recipe(tiny_recipe.model_copy(update={"epochs": 1, "input": smaller})))
-    answer = mien("audit", face_folder, "--recipe", recipe, "--out", tmp_path / "out", "--json")
+    form = tiny_recipe.input.model_copy(update=size)
+    recipe.write_text(dump_recipe(tiny_recipe.model_copy(update={"epochs": 1, "input": form})))
+    data = face_folder if size else face_parquet
+    answer = mien("audit", data, "--recipe", recipe, "--out", tmp_path / "out", "--json")
     assert answer.code == 0, answer.err
     assert json.loads(answer.out)["labels"]["samples"] == int((faces.split != "test").sum())
-    assert read_manifest(tmp_path / "out" / "folds" / "fold-1" / "model.onnx").input.size_px == 32
+    assert "fold 2 of 2" in answer.err
+    assert read_manifest(tmp_path / "out" / "folds" / "fold-1" / "model.onnx").input.size_px == form.size_px
 
 
 def test_what_cannot_be_judged_is_said_before_copies_are_looked_for(
     mien, face_parquet, faces, tiny_run, tiny_recipe, tmp_path, monkeypatch
 ):
-    from mien.base.recipe import dump_recipe
-    from mien.cli import audit as command
-
     def not_yet(*arguments):
         raise AssertionError("copies are looked for already")
 
@@ -148,20 +137,13 @@ def test_what_cannot_be_judged_is_said_before_copies_are_looked_for(
 
 def test_mistakes_are_one_line_and_leave_nothing(mien, face_parquet, faces, tiny_run, tmp_path):
     out = tmp_path / "out"
-    scores = tiny_run.predictions("validation")
+    predictions = tiny_run.predictions("validation")
     refused(mien("audit", tmp_path / "none", "--out", out), "data-missing")
-    refused(mien("audit", face_parquet, "--predictions", scores, "--recipe", "quick", "--out", out), "options")
+    refused(mien("audit", face_parquet, "--predictions", predictions, "--recipe", "quick", "--out", out), "options")
     refused(mien("audit", face_parquet, "--predictions", tmp_path / "none.npz", "--out", out), "predictions-missing")
     refused(mien("audit", face_parquet, "--clean", tmp_path / "none.toml", "--out", out), "clean-missing")
     refused(mien("audit", face_parquet, "--recipe", "quik", "--out", out), "recipe-unknown", "'quik'")
     refused(mien("audit", face_parquet, "--out", tiny_run.path), "out-is-run")
-    other = Predictions(np.arange(4), np.array([0, 1, 0, 1]), np.full((4, 2), 0.5), ("a", "b"), "mine", "")
-    write_predictions(tmp_path / "other.npz", other)
-    refused(mien("audit", face_parquet, "--predictions", tmp_path / "other.npz", "--out", out), "classes-differ")
-    votes = np.zeros((len(faces), 10), dtype=np.int64)
-    votes[5, 2] = -3
-    write_parquet(replace(faces, columns={"ferplus_votes": votes}), tmp_path / "votes.parquet")
-    refused(mien("audit", tmp_path / "votes.parquet", "--out", out), "votes-negative", "5", "0")
     single = tmp_path / "single" / "happy"
     single.mkdir(parents=True)
     Image.fromarray(np.asarray(faces.images[0])).save(single / "a.png")
@@ -187,14 +169,14 @@ def test_nothing_is_written_into_the_data(mien, faces, tiny_run, tmp_path, monke
     before = load_dataset(own).fingerprint
     (tmp_path / "link").symlink_to(own)
     monkeypatch.chdir(own)
-    scores = ("--predictions", tiny_run.predictions("validation"))
+    predictions = ("--predictions", tiny_run.predictions("validation"))
     for arguments in (
         ("audit", "."),
         ("audit", own),
         ("audit", own, "--out", own),
         ("audit", own, "--out", tmp_path / "link" / "deep" / "audit"),
-        ("report", *scores, "--data", own, "--out", "report"),
-        ("compare", *scores, *scores, "--data", own, "--out", "compared"),
+        ("report", *predictions, "--data", own, "--out", "report"),
+        ("compare", *predictions, *predictions, "--data", own, "--out", "compared"),
         ("study", "transfer", "--data", own),
         ("study", "transfer", "--data", own, "--out", own / "study"),
     ):

@@ -12,8 +12,8 @@ from mien.base.model_file import read_manifest
 from mien.data.clean import Change, Clean, write_clean
 from mien.data.parquet import write_parquet
 from mien.data.read import load_dataset
-from mien.evaluation.predictions import Predictions, write_predictions
-from support import refused
+from mien.evaluation.predictions import write_predictions
+from support import make_predictions, refused
 
 
 def test_a_clean_list_and_a_model_that_saw_what_it_drops(mien, faces, tiny_run, tmp_path):
@@ -75,7 +75,7 @@ def test_a_model_trained_on_cleaned_data_is_measured_without_its_temperature_on_
     assert "without the model's temperature, which was fitted on these samples" in " ".join(measured.out.split())
 
 
-def test_the_ledger_names_the_list_that_a_test_score_was_made_under(mien, tiny_run, face_parquet, tmp_path):
+def test_the_ledger_names_the_list_that_a_test_metric_was_made_under(mien, tiny_run, face_parquet, tmp_path):
     run, clean = tmp_path / "run", tmp_path / "out" / "clean.toml"
     shutil.copytree(tiny_run.path, run)
     assert mien("audit", face_parquet, "--out", tmp_path / "out", "-q").code == 0
@@ -111,14 +111,10 @@ def test_a_reviewed_label_stands_against_a_model_that_doubts_it(mien, faces, fac
     judged = faces.subset(faces.split != "test")
     sad, happy = (faces.classes.index(name) for name in ("sad", "happy"))
     turned = np.flatnonzero((judged.split == "train") & (judged.labels == happy))[:3]
-    logits = np.random.default_rng(0).normal(size=(len(judged), 7))
-    logits[np.arange(len(judged)), judged.labels] += 6
+    right = make_predictions(judged.labels, faces.classes, judged.rows, "out-of-fold", skill=6)
     labels = judged.labels.copy()
     labels[turned] = sad
-    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    write_predictions(
-        tmp_path / "s.npz", Predictions(judged.rows, labels, probabilities, faces.classes, "out-of-fold", "")
-    )
+    write_predictions(tmp_path / "s.npz", replace(right, labels=labels))
     lines = [
         f'{{row = {row}, split = "train", label = "happy", to = "sad", kind = "conflict", reason = "r", source = "s"}}'
         for row in judged.rows[turned]

@@ -53,12 +53,10 @@ def test_train_evaluate_export_info_predict(mien, tmp_path, recipe_file, face_fo
     assert exported.err == ""
     shown = mien("info", tmp_path / "x.onnx", "--json")
     assert json.loads(shown.out)["scores"]["validation_accuracy"] == content["headline"]["accuracy"]["value"]
-    assert "angry, disgust" in mien("info", run).out
-    assert "computed without the temperature" in mien("info", run).out
-    assert [re.search(r"^precision +(\S+)", mien("info", each).out, re.M)[1] for each in (run, "fast-int8")] == [
-        "fp32",
-        "int8",
-    ]
+    infos = [mien("info", each).out for each in (run, "fast-int8")]
+    for words in ("angry, disgust", "computed without the temperature", "tiny, sha256:"):
+        assert words in infos[0]
+    assert [re.search(r"^precision +(\S+)", each, re.M)[1] for each in infos] == ["fp32", "int8"]
 
     read = mien("predict", "--model", tmp_path / "x.onnx", "--crops", face_folder / "test" / "happy", "--csv")
     rows = list(csv.DictReader(io.StringIO(read.out)))
@@ -99,17 +97,9 @@ def test_an_export_replaces_neither_what_it_is_made_from_nor_what_else_a_run_hol
     refused(mien(*words), "precision", run)
 
 
-def test_the_shipped_model_is_called_as_users_call_it(mien, tiny_run):
-    lines = dict(line.split(maxsplit=1) for line in mien("info", "default").out.splitlines() if " " in line)
-    assert lines["name"].strip() == "default"
-    assert lines["recipe"].startswith("pruned-votes, sha256:")
-    assert "tiny, sha256:" in mien("info", tiny_run.path).out
-
-
 def test_odd_file_names_are_shown_as_they_are(mien, tmp_path, tiny_run, faces):
-    for name in ("face[left].png", "a[/b].png", "two\nlines.png"):
-        file = tmp_path / name.replace("/", "_")
-        Image.fromarray(np.asarray(faces.images[0])).save(file)
+    for name in ("face[left].png", "two\nlines.png"):
+        Image.fromarray(np.asarray(faces.images[0])).save(tmp_path / name)
     answer = mien("predict", "--model", tiny_run.path, "--crops", tmp_path)
     assert answer.code == 0
     assert "face[left].png" in answer.out
@@ -119,13 +109,6 @@ def test_odd_file_names_are_shown_as_they_are(mien, tmp_path, tiny_run, faces):
         "image-format",
         "two lines.png",
     )
-
-
-def test_csv_is_printed_whole_or_not_at_all(mien, tmp_path, tiny_run, face_folder):
-    bad = tmp_path / "z.png"
-    bad.write_bytes(b"x")
-    answer = mien("predict", "--model", tiny_run.path, "--crops", face_folder / "test", bad, "--csv")
-    refused(answer, "image-format", "z.png", "--skip-bad")
 
 
 def test_data_info_tells_what_the_files_are_before_they_are_made_grey(mien, tmp_path):
@@ -162,12 +145,9 @@ def test_recipes_are_listed_and_printed(mien, tmp_path):
 
 
 def test_bad_images_and_data_are_one_line(mien, tmp_path, tiny_run, faces):
-    for name in ("happy", "sad"):
-        (tmp_path / "d" / name).mkdir(parents=True)
-        for index in range(4):
-            Image.fromarray(np.asarray(faces.images[index + 4 * (name == "sad")])).save(
-                tmp_path / "d" / name / f"{index}.png"
-            )
+    for index, name in enumerate(("happy", "sad") * 4):
+        (tmp_path / "d" / name).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.asarray(faces.images[index])).save(tmp_path / "d" / name / f"{index}.png")
     bad = tmp_path / "d" / "sad" / "9.jpg"
     bad.write_bytes(b"\xff\xd8\xff\xe0 no more")
     refused(mien("data", "info", tmp_path / "d"), "image-unreadable", "9.jpg")

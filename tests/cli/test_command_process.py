@@ -17,6 +17,7 @@ WRONG = (
     (("ensemble", "default", "fast", "--data", "nowhere", "--out", "r.onnx"), "nowhere"),
     (("train", "quick", "--data", "faces.csv", "--clean", "nowhere"), "nowhere"),
     (("train", "quick", "--data", "faces.csv", "--map", "nowhere"), "nowhere"),
+    (("train", "quick", "--data", "faces.csv", "--votes", "nowhere"), "nowhere"),
     (("train", "quick", "--data", "n" * 300), "nnnnn"),
     (("study", "study-b", "--data", "nowhere"), "nowhere"),
     (("sweep", "quick", "--data", "nowhere"), "nowhere"),

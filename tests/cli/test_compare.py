@@ -3,38 +3,37 @@
 import json
 import re
 from dataclasses import replace
+from hashlib import sha256
 
 import numpy as np
 import pytest
 
-from mien.evaluation.predictions import Predictions, read_predictions, write_predictions
+from mien.base.run_folder import RunFolder
+from mien.data.parquet import write_parquet
+from mien.data.read import load_dataset, read_data
+from mien.evaluation.predictions import read_predictions, write_predictions
+from mien.pipeline.training_run import run_recipe
 from mien.reporting.comparison import compare_predictions
-from support import note_codes, noted, page_codes, refused
+from mien.training.plan import plan_training
+from support import make_predictions, note_codes, noted, page_codes, refused
 
 
 @pytest.fixture(scope="module")
-def scored(faces):
-    """Three classifiers of the rendered validation faces, none of them trained: skill is added to noise."""
+def three(faces):
+    """Three classifiers of the rendered validation faces, none of them trained."""
     chosen = faces.of_split("validation")
-    made = []
-    for seed, skill in enumerate((1.0, 2.0, 1.0)):
-        logits = np.random.default_rng(seed).normal(size=(len(chosen), 7))
-        logits[np.arange(len(chosen)), chosen.labels] += skill
-        probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-        made.append(
-            Predictions(chosen.rows, chosen.labels, probabilities, faces.classes, "validation", faces.fingerprint)
-        )
-    return made
+    of_data = (chosen.labels, faces.classes, chosen.rows, "validation", faces.fingerprint)
+    return [make_predictions(*of_data, seed=seed, skill=skill) for seed, skill in enumerate((1.0, 2.0, 1.0))]
 
 
 @pytest.fixture
-def folders(scored, tmp_path):
-    for name, predictions in zip(("weak", "strong", "third"), scored, strict=True):
+def folders(three, tmp_path):
+    for name, predictions in zip(("weak", "strong", "third"), three, strict=True):
         write_predictions(tmp_path / name / "predictions_validation.npz", predictions)
     return tmp_path / "weak", tmp_path / "strong", tmp_path / "third"
 
 
-def test_the_numbers_are_those_of_the_comparison(mien, scored, folders):
+def test_the_metrics_are_those_of_the_comparison(mien, three, folders):
     weak, strong, third = folders
     answer = mien("compare", weak, strong, "--predictions", third / "predictions_validation.npz", "--json")
     assert answer.code == 0, answer.err
@@ -43,18 +42,15 @@ def test_the_numbers_are_those_of_the_comparison(mien, scored, folders):
         (str(weak), str(strong)),
         (str(weak), str(third / "predictions_validation.npz")),
     ]
-    expected = compare_predictions(scored[0], scored[1], names=(str(weak), str(strong))).to_dict()
+    expected = compare_predictions(three[0], three[1], names=(str(weak), str(strong))).to_dict()
     assert {name: content[0][name] for name in expected} == expected
 
 
-def test_the_table_and_the_page(mien, scored, folders, faces, tmp_path):
-    from mien.data.parquet import write_parquet
-
+def test_the_table_and_the_page(mien, three, folders, faces, face_parquet, tmp_path):
     weak, strong, _ = folders
-    write_parquet(faces, tmp_path / "faces.parquet")
-    answer = mien("compare", weak, strong, "--data", tmp_path / "faces.parquet", "--out", tmp_path / "out")
+    answer = mien("compare", weak, strong, "--data", face_parquet, "--out", tmp_path / "out")
     assert answer.code == 0, answer.err
-    found = compare_predictions(scored[0], scored[1])
+    found = compare_predictions(three[0], three[1])
     assert re.search(rf"\bonly strong: {found.mcnemar.only_second}\b", answer.out)
     table = json.loads((tmp_path / "out" / "tables" / "comparison-differences.json").read_text())
     assert len(table) == 3 + len(faces.classes)
@@ -71,14 +67,14 @@ def test_the_table_and_the_page(mien, scored, folders, faces, tmp_path):
     assert sorted(line["sample"] for line in rows) == sorted([*found.only_first.tolist(), *found.only_second.tolist()])
 
 
-def test_how_answers_came_about_is_said(mien, scored, folders, tmp_path):
+def test_how_answers_came_about_is_said(mien, three, folders, tmp_path):
     weak, strong, third = folders
-    write_predictions(weak / "predictions_validation.npz", replace(scored[0], temperature=1.0))
+    write_predictions(weak / "predictions_validation.npz", replace(three[0], temperature=1.0))
     same = mien("compare", weak, strong, "--json")
     assert ("note" in same.err, "notes" in json.loads(same.out)[0]) == (False, False)
-    write_predictions(strong / "predictions_validation.npz", replace(scored[1], temperature=0.75))
+    write_predictions(strong / "predictions_validation.npz", replace(three[1], temperature=0.75))
     write_predictions(
-        third / "predictions_validation.npz", replace(scored[2], note="the mean over 10 views of each face")
+        third / "predictions_validation.npz", replace(three[2], note="the mean over 10 views of each face")
     )
     told = mien("compare", weak, strong, third, "--out", tmp_path / "out", "--json")
     words = (
@@ -91,20 +87,14 @@ def test_how_answers_came_about_is_said(mien, scored, folders, tmp_path):
         noted(told, note_codes(told.err)[words.index(each)], each)
         assert content["notes"] == each
         assert each in page
-    write_predictions(weak / "predictions_validation.npz", replace(scored[0], temperature=0.5))
+    write_predictions(weak / "predictions_validation.npz", replace(three[0], temperature=0.5))
     assert "temperature" not in mien("compare", weak, strong).err, "both as the models answer in use"
     refused(mien("compare", strong / "predictions_validation.npz", weak), "folder-is-a-file", "--predictions")
 
 
-def test_other_rows_are_refused_and_nothing_is_written(mien, scored, folders, tmp_path):
+def test_other_rows_are_refused_and_nothing_is_written(mien, three, folders, tmp_path):
     weak, strong, _ = folders
-    fewer = replace(
-        scored[0],
-        sample_ids=scored[0].sample_ids[1:],
-        labels=scored[0].labels[1:],
-        probabilities=scored[0].probabilities[1:],
-    )
-    write_predictions(tmp_path / "fewer.npz", fewer)
+    write_predictions(tmp_path / "fewer.npz", three[0].subset(np.arange(1, len(three[0]))))
     refused(mien("compare", weak, "--predictions", tmp_path / "fewer.npz", "--out", tmp_path / "out"), "samples-differ")
     refused(mien("compare", weak, "--out", tmp_path / "out"), "too-few-models")
     refused(mien("compare", "--out", tmp_path / "out"), "too-few-models")
@@ -124,11 +114,6 @@ def test_other_rows_are_refused_and_nothing_is_written(mien, scored, folders, tm
 @pytest.fixture
 def large_run(tiny_recipe, face_folder, tmp_path):
     """A run that sees 64 px where the tiny one sees 48."""
-    from mien.base.run_folder import RunFolder
-    from mien.data.read import read_data
-    from mien.pipeline.training_run import run_recipe
-    from mien.training.plan import plan_training
-
     recipe = tiny_recipe.model_copy(
         update={"epochs": 1, "input": tiny_recipe.input.model_copy(update={"size_px": 64, "crop_px": 60})}
     )
@@ -157,13 +142,8 @@ def test_models_of_two_sizes_are_compared_on_the_same_faces(mien, tiny_run, larg
     assert reported.code == 0, reported.err
 
 
-def test_both_scores_without_rows_that_copies_spoil(mien, scored, faces, tmp_path):
+def test_both_metrics_without_samples_that_copies_spoil(mien, three, faces, tmp_path):
     """Of two validation rows a copy is in train; the list drops one of these, which the models may have learnt."""
-    from hashlib import sha256
-
-    from mien.data.parquet import write_parquet
-    from mien.data.read import load_dataset
-
     train, validation = (np.flatnonzero(faces.split == split)[:2] for split in ("train", "validation"))
     images, labels = np.asarray(faces.images).copy(), faces.labels.copy()
     images[train], labels[train[0]] = images[validation], labels[validation[0]]
@@ -176,15 +156,15 @@ def test_both_scores_without_rows_that_copies_spoil(mien, scored, faces, tmp_pat
         'kind = "leak", reason = "r", source = "s"}]\n'
     )
     files = []
-    for name, predictions in zip(("weak", "strong"), scored[:2], strict=True):
+    for name, predictions in zip(("weak", "strong"), three[:2], strict=True):
         write_predictions(tmp_path / f"{name}.npz", replace(predictions, data_fingerprint=""))
         files += ["--predictions", tmp_path / f"{name}.npz"]
     given = ("--data", tmp_path / "leaky.parquet", "--clean", clean, "--out", tmp_path / "out")
     answer = mien("compare", *files, *given, "--json")
     assert answer.code == 0, answer.err
     subsets = json.loads(answer.out)[0]["subsets"]
-    count = len(scored[0])
-    for side, predictions in zip(("first", "second"), scored, strict=False):
+    count = len(three[0])
+    for side, predictions in zip(("first", "second"), three, strict=False):
         right = predictions.probabilities.argmax(axis=1) == predictions.labels
         kept = [np.ones(count, dtype=bool), np.arange(count) >= 2, np.arange(count) != 1]
         assert [part[side]["count"] for part in subsets] == [count, count - 2, count - 1]

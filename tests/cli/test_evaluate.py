@@ -52,7 +52,7 @@ def test_a_machine_without_the_memory_says_so_in_a_line(mien, tiny_run, face_fol
     refused(mien("evaluate", tiny_run.path, "--data", face_folder), "memory")
 
 
-def test_anybodys_scores_are_measured(mien, tmp_path, tiny_run):
+def test_anybodys_predictions_are_measured(mien, tmp_path, tiny_run, face_folder):
     answer = mien("evaluate", "--predictions", tiny_run.predictions("validation"), "--json", "--out", tmp_path / "out")
     assert json.loads(answer.out)["headline"] == json.loads((tiny_run.path / "metrics.json").read_text())["headline"]
     assert (tmp_path / "out" / "report.html").is_file()
@@ -64,6 +64,8 @@ def test_anybodys_scores_are_measured(mien, tmp_path, tiny_run):
     assert (tmp_path / "out" / "metrics.json").read_bytes() != before["metrics.json"]
     refused(mien(*words[:-2], "--overwrite"), "options", "--overwrite", "--out")
     refused(mien("evaluate", "--predictions", tiny_run.predictions("validation"), tiny_run.path), "options")
+    refused(mien("evaluate", "--predictions", tiny_run.predictions("validation"), "--tta", 2), "options", "--tta")
+    refused(mien("evaluate", tiny_run.path, "--data", face_folder, "--tta", 5), "tta-views", "1, 2 or 10", "5")
     refused(mien("evaluate", tiny_run.path), "options", "--data")
     refused(mien("evaluate", "--predictions", tmp_path / "none.npz"), "predictions-missing", "none.npz")
     refused(mien("evaluate", "--predictions", tiny_run.predictions("validation"), "--map", "a=b"), "options")

@@ -8,9 +8,9 @@ import pytest
 
 from mien.data.parquet import write_parquet
 from mien.evaluation.curves import roc_curves
-from mien.evaluation.predictions import Predictions, write_predictions
+from mien.evaluation.predictions import write_predictions
 from mien.reporting.comparison import compare_predictions
-from support import refused
+from support import make_predictions, refused
 
 
 @pytest.fixture(scope="module")
@@ -31,13 +31,11 @@ def table(people, tmp_path):
 def pair(people, tmp_path):
     """Two classifiers of the validation faces, and their files; the files know nothing of people."""
     chosen, made = people.of_split("validation"), []
-    for name, skill in (("weak", 1.0), ("strong", 2.0)):
-        logits = np.random.default_rng(len(name)).normal(size=(len(chosen), 7))
-        logits[np.arange(len(chosen)), chosen.labels] += skill
-        chances = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-        scores = Predictions(chosen.rows, chosen.labels, chances, people.classes, "validation", people.fingerprint)
-        write_predictions(tmp_path / name / "predictions_validation.npz", scores)
-        made.append(replace(scores, groups=chosen.groups))
+    for seed, (name, skill) in enumerate((("weak", 1.0), ("strong", 2.0))):
+        of_data = (chosen.labels, people.classes, chosen.rows, "validation", people.fingerprint)
+        predictions = make_predictions(*of_data, seed=seed, skill=skill)
+        write_predictions(tmp_path / name / "predictions_validation.npz", predictions)
+        made.append(replace(predictions, groups=chosen.groups))
     return made
 
 

@@ -69,8 +69,8 @@ def test_two_classes_have_a_threshold_with_its_curve(mien, tmp_path, tiny_run, f
     assert tested["threshold"]["split"] == "train"
     assert tested["threshold"]["best"]["threshold"] == pytest.approx(found["threshold"]["best"]["threshold"])
 
-    scored = mien("evaluate", "--predictions", tiny_run.predictions("validation"), "--classes", OWN, "--json")
-    assert json.loads(scored.out)["headline"] == plain["headline"]
+    measured = mien("evaluate", "--predictions", tiny_run.predictions("validation"), "--classes", OWN, "--json")
+    assert json.loads(measured.out)["headline"] == plain["headline"]
 
 
 def test_predict_merges_and_parts(mien, tiny_run, face_folder):
@@ -96,8 +96,8 @@ def test_bad_merges_are_one_line_and_write_nothing(mien, tmp_path, tiny_run, rec
     refused(mien(*evaluate, "--classes", "good=happy+awe,bad=sad"), "scheme-class-missing", "'awe'")
     refused(mien(*evaluate, "--threshold", "0.4"), "threshold-classes", "7")
     refused(mien(*evaluate, "--classes", "binary", "--threshold", "1.5"), "threshold-range", "1.5")
-    scores = tiny_run.predictions("validation")
-    refused(mien("evaluate", "--predictions", scores, "--threshold", "0.5", "--out", out), "threshold-classes", "7")
+    file = ("--predictions", tiny_run.predictions("validation"))
+    refused(mien("evaluate", *file, "--threshold", "0.5", "--out", out), "threshold-classes", "7")
     predict = ("predict", "--model", tiny_run.path, "--crops", face_folder / "test" / "happy")
     refused(mien(*predict, "--classes", "a=awe,b=sad"), "scheme-class-missing", "'awe'")
     refused(mien(*predict, "--threshold", "0.4"), "threshold-classes", "7")

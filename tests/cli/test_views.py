@@ -12,7 +12,6 @@ from mien.data.read import load_dataset
 from mien.evaluation.predictions import read_predictions
 from mien.inference.predictor import load
 from mien.inference.tta import mean_over_views
-from support import refused
 
 
 @pytest.fixture
@@ -53,11 +52,6 @@ def test_the_ledger_of_every_model_is_kept(mien, tiny_run, tmp_path, other, face
     for each in (run, other):
         assert each.test_uses() == 1
         assert "the mean of 2 models" in (each.path / "test_ledger.jsonl").read_text()
-
-
-def test_mistakes(mien, tiny_run, face_folder):
-    refused(mien("evaluate", tiny_run.path, "--data", face_folder, "--tta", 5), "tta-views", "1, 2 or 10", "5")
-    refused(mien("evaluate", "--predictions", tiny_run.predictions("validation"), "--tta", 2), "options", "--tta")
 
 
 def test_a_model_and_its_int8_form_are_told_apart(mien, tmp_path, face_folder):

@@ -9,60 +9,36 @@ import numpy as np
 import pytest
 
 from mien.base.labels import FERPLUS_CLASSES
-from mien.base.recipe import parse_recipe
-from mien.base.run_folder import RunFolder
 from mien.data.parquet import write_parquet
-from mien.data.read import read_data
 from mien.evaluation.ferplus import jensen_shannon_divergence, majority, majority_predictions
 from mien.evaluation.predictions import read_predictions
 from mien.inference.predictor import load
 from mien.inference.tta import augmented_views
 from mien.pipeline.split_predictions import predict_split, votes_of
-from mien.pipeline.training_run import run_recipe
-from mien.training.plan import plan_training
-from support import refused
-
-HEADER = "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
-USAGE = {"train": "Training", "validation": "PublicTest", "test": "PrivateTest"}
-OUTPUTS = '\n[outputs.perceived]\ntarget = "votes"\n\n[outputs.fer2013]\ntarget = "label"\n'
+from support import refused, write_fer2013
 
 
 @pytest.fixture(scope="module")
-def votes(faces):
-    """Most for the label; now and then contempt, or nothing clear."""
-    generator = np.random.default_rng(0)
-    counts = generator.integers(0, 3, (len(faces), 10))
-    named = [FERPLUS_CLASSES.index(faces.classes[label]) for label in faces.labels]
-    counts[np.arange(len(faces)), named] += generator.choice([0, 12], len(faces), p=[0.2, 0.8])
-    counts[counts.sum(axis=1) == 0, 0] = 3
-    return counts
+def votes(voted_faces):
+    return voted_faces.columns["ferplus_votes"]
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory, faces, votes, tiny_recipe_text):
-    """``faces.parquet`` without votes, ``voted.parquet`` with, ``fer2013new.csv``, ``two.toml``, and the run of it."""
+def folder(tmp_path_factory, voted_faces):
+    """``voted.parquet``, the data of ``voted_run``, and the same as ``fer2013.csv`` and ``fer2013new.csv``."""
     root = tmp_path_factory.mktemp("votes")
-    write_parquet(faces, root / "faces.parquet")
-    voted = replace(faces, columns={"ferplus_votes": votes})
-    write_parquet(voted, root / "voted.parquet")
-    write_votes(root / "fer2013new.csv", faces, votes)
-    (root / "two.toml").write_text(tiny_recipe_text + "\n[stopping]\nkeep = 'last'\n" + OUTPUTS)
-    recipe = parse_recipe((root / "two.toml").read_text(), "two")
-    run_recipe(plan_training(recipe, read_data(root / "voted.parquet").faces), RunFolder(root / "run"))
+    write_parquet(voted_faces, root / "voted.parquet")
+    write_fer2013(root, voted_faces)
     return root
 
 
-def write_votes(path, faces, counts):
-    lines = [
-        f"{USAGE[split]},fer{row:07}.png,{','.join(map(str, line))}"
-        for split, row, line in zip(faces.split, faces.rows, counts.tolist(), strict=True)
-    ]
-    path.write_text("\n".join([HEADER, *lines]) + "\n")
+def written(path, faces, **changes):
+    write_parquet(replace(faces, **changes), path)
     return path
 
 
-def test_evaluate_measures_votes(mien, folder, tmp_path, votes, faces):
-    answer = mien("evaluate", folder / "run", "--data", folder / "voted.parquet", "--out", tmp_path / "out", "--json")
+def test_evaluate_measures_votes(mien, voted_run, folder, tmp_path, votes, faces):
+    answer = mien("evaluate", voted_run.path, "--data", folder / "voted.parquet", "--out", tmp_path / "out", "--json")
     assert answer.code == 0, answer.err
     found = json.loads(answer.out)["votes"]
     assert json.loads((tmp_path / "out" / "metrics.json").read_text())["votes"] == found
@@ -81,76 +57,72 @@ def test_evaluate_measures_votes(mien, folder, tmp_path, votes, faces):
     distance = jensen_shannon_divergence(stored.distributions, stored.probabilities).mean()
     assert found["distribution"]["jensen_shannon"]["value"] == pytest.approx(distance)
     page = (tmp_path / "out" / "report.html").read_text()
-    assert 'id="votes"' in page
     assert f"{distance:.3f}" in page.partition('id="votes"')[2]
 
 
-def test_one_pass_gives_what_two_would(folder, faces, votes):
+def test_one_pass_gives_what_two_would(voted_run, faces, voted_faces):
     """Oracle: the label's own probabilities, and the graph's other output, view by view."""
-    model = load(folder / "run", threads=1).for_labels()
-    voted = replace(faces, columns={"ferplus_votes": votes})
-    two = predict_split(model, voted, "test", tta=2)
+    model = load(voted_run.path, threads=1).for_labels()
+    two = predict_split(model, voted_faces, "test", tta=2)
     alone = predict_split(model, faces, "test", tta=2)
     assert two.probabilities == pytest.approx(alone.probabilities, abs=1e-6)
     assert alone.votes is None
-    images = np.asarray(voted.of_split("test").images)
+    images = np.asarray(voted_faces.of_split("test").images)
     divisor = model.manifest.outputs["perceived"].temperature
     both = [model.output_probabilities(view, {"perceived": divisor}) for view in augmented_views(images, 2)]
     assert two.votes.probabilities == pytest.approx(np.mean(both, axis=0), abs=1e-6)
     assert model.output_probabilities(images[:0], {"fer2013": 1.0, "perceived": 1.0}).shape == (0, 17)
 
 
-def test_votes_are_put_in_the_order_of_the_output(folder, faces, votes):
-    model = load(folder / "run", threads=1)
-    voted = replace(faces, columns={"ferplus_votes": votes})
+def test_votes_are_put_in_the_order_of_the_output(voted_run, faces, voted_faces, votes):
+    model = load(voted_run.path, threads=1)
     few = replace(faces, columns={"votes": votes[:, [3, 0]]}, vote_classes=(FERPLUS_CLASSES[3], FERPLUS_CLASSES[0]))
     found = votes_of(model, few)
     assert (found.classes, found.output) == ((FERPLUS_CLASSES[0], FERPLUS_CLASSES[3]), "perceived")
     assert np.array_equal(found.counts, votes[:, [0, 3]])
-    whole, part = (predict_split(model.for_labels(), each, "test").votes.probabilities for each in (voted, few))
+    whole, part = (predict_split(model.for_labels(), each, "test").votes.probabilities for each in (voted_faces, few))
     assert part == pytest.approx(whole[:, [0, 3]] / whole[:, [0, 3]].sum(axis=1, keepdims=True))
     turned = replace(faces, columns={"votes": votes[:, ::-1]}, vote_classes=FERPLUS_CLASSES[::-1])
     assert np.array_equal(votes_of(model, turned).counts, votes)
 
 
-def test_votes_for_other_classes_measure_the_label_alone(mien, folder, tiny_run, tmp_path, faces, votes):
+def test_votes_for_other_classes_measure_the_label_alone(
+    mien, voted_run, folder, face_parquet, tiny_run, tmp_path, faces, votes
+):
     """Oracle: accuracy of the label is that of the same data without votes; a notice says what is missing."""
     wider = np.concatenate([votes[:, :9], np.zeros((len(votes), 1), dtype=votes.dtype)], axis=1)
-    other = replace(faces, columns={"votes": wider}, vote_classes=(*FERPLUS_CLASSES[:9], "bored"))
-    write_parquet(other, tmp_path / "other.parquet")
-    answer = mien("evaluate", folder / "run", "--data", tmp_path / "other.parquet", "--json")
-    assert answer.code == 0, answer.err
-    assert "votes-classes-differ" in answer.err
-    found, alone = (
-        json.loads(each)
-        for each in (answer.out, mien("evaluate", folder / "run", "--data", folder / "faces.parquet", "--json").out)
-    )
+    classes = (*FERPLUS_CLASSES[:9], "bored")
+    other = written(tmp_path / "other.parquet", faces, columns={"votes": wider}, vote_classes=classes)
+    measured, plain = (mien("evaluate", voted_run.path, "--data", data, "--json") for data in (other, face_parquet))
+    assert "votes-classes-differ" in measured.err
+    found, alone = json.loads(measured.out), json.loads(plain.out)
     assert found["headline"] == alone["headline"]
     assert [each["output"] for each in found["votes"]["majority"]] == ["label (baseline)"]
-    assert "votes-classes-differ" not in mien("evaluate", folder / "run", "--data", folder / "voted.parquet").err
-    several = mien("evaluate", tiny_run.path, folder / "run", "--data", tmp_path / "other.parquet")
+    assert "votes-classes-differ" not in mien("evaluate", voted_run.path, "--data", folder / "voted.parquet").err
+    several = mien("evaluate", tiny_run.path, voted_run.path, "--data", other)
     assert "votes-classes-differ" in several.err, "of any of several models"
 
 
 def test_a_votes_file_gives_what_the_column_gives(mien, folder):
     column = mien("data", "info", folder / "voted.parquet", "--json")
-    file = mien("data", "info", folder / "faces.parquet", "--votes", folder / "fer2013new.csv", "--json")
+    given = ("data", "info", folder / "fer2013.csv")
+    file = mien(*given, "--votes", folder / "fer2013new.csv", "--json")
     assert json.loads(column.out)["votes"] == json.loads(file.out)["votes"]
     assert json.loads(column.out)["votes"]["images"] == 400
-    assert json.loads(mien("data", "info", folder / "faces.parquet", "--json").out)["votes"] is None
+    assert json.loads(mien(*given, "--json").out)["votes"] is None
     shown = mien("data", "info", folder / "voted.parquet").out
     (row,) = [line.split() for line in shown.splitlines() if line.startswith("majority is the label")]
     assert row[row.index("images") + 1 :][:4] == ["of", "train", "+", "validation"]
     assert "not-a-face" in shown
 
 
-def test_images_without_votes_are_left_out_and_counted(mien, folder, tmp_path, faces, votes):
+def test_images_without_votes_are_left_out_and_counted(mien, voted_run, tmp_path, faces, votes):
     """Oracle: the distances of the other images' rows of the predictions file, computed here."""
     asked = np.arange(len(faces)) % 4 > 0
     some = np.where(asked[:, None], votes, 0)
-    write_parquet(replace(faces, columns={"ferplus_votes": some}), tmp_path / "some.parquet")
-    given = ("--data", tmp_path / "some.parquet", "--out", tmp_path / "out", "--json")
-    answer = mien("evaluate", folder / "run", *given)
+    data = written(tmp_path / "some.parquet", faces, columns={"ferplus_votes": some})
+    evaluate = ("evaluate", voted_run.path, "--data", data)
+    answer = mien(*evaluate, "--out", tmp_path / "out", "--json")
     assert answer.code == 0, answer.err
     found = json.loads(answer.out)["votes"]
     predictions = read_predictions(tmp_path / "out" / "predictions_validation.npz")
@@ -161,18 +133,15 @@ def test_images_without_votes_are_left_out_and_counted(mien, folder, tmp_path, f
     shares = shares / shares.sum(axis=1, keepdims=True)
     distance = jensen_shannon_divergence(shares, predictions.votes.probabilities[known]).mean()
     assert found["distribution"]["jensen_shannon"]["value"] == pytest.approx(distance)
-    shown = mien("evaluate", folder / "run", *given[:2]).out
-    assert f"{(~known).sum():,} samples" in shown
-    none = replace(faces, columns={"ferplus_votes": np.zeros_like(votes)})
-    write_parquet(none, tmp_path / "none.parquet")
-    answer = mien("evaluate", folder / "run", "--data", tmp_path / "none.parquet", "--json")
-    assert answer.code == 0, answer.err
+    assert f"{(~known).sum():,} samples" in mien(*evaluate).out
+    none = written(tmp_path / "none.parquet", faces, columns={"ferplus_votes": np.zeros_like(votes)})
+    answer = mien("evaluate", voted_run.path, "--data", none, "--json")
     assert "votes" not in json.loads(answer.out)
 
 
-def test_an_output_that_nothing_teaches_is_refused(mien, folder, tmp_path):
-    given = ("--data", folder / "faces.parquet", "--out", tmp_path / "out")
-    refused(mien("train", folder / "two.toml", *given), "votes-missing")
+def test_an_output_that_nothing_teaches_is_refused(mien, voted_run, folder, face_parquet, tmp_path):
+    train = ("train", voted_run.path / "recipe.toml", "--data", face_parquet)
+    refused(mien(*train, "--out", tmp_path / "out"), "votes-missing")
     assert not (tmp_path / "out").exists()
-    predictions = folder / "run" / "predictions_validation.npz"
-    refused(mien("evaluate", "--predictions", predictions, "--votes", folder / "fer2013new.csv"), "options", "--votes")
+    predictions = voted_run.predictions("validation")
+    refused(mien("evaluate", "--predictions", predictions, "--votes", folder / "fer2013new.csv"), "options", "--data")
