@@ -170,11 +170,8 @@ def _describe(result: ReadResult) -> None:
 
 def _describe_changes(cleaned: ReadResult, changes: Clean, path: Path) -> None:
     assert cleaned.uncleaned is not None
-    dropped = {
-        split: gone
-        for split, counts in cleaned.uncleaned.counts_by_split().items()
-        if (gone := sum(counts) - int((cleaned.faces.split == split).sum()))
-    }
+    before, after = cleaned.uncleaned.counts_by_split(), cleaned.faces.counts_by_split()
+    dropped = {split: sum(counts) - sum(after.get(split, ())) for split, counts in before.items()}
+    parts = ", ".join(f"{count:,} of {split}" for split, count in dropped.items() if count) or "no samples"
     relabelled = sum(each.to is not None for each in changes.changes)
-    parts = ", ".join(f"{count:,} of {split}" for split, count in dropped.items()) or "no samples"
     notice(f"{path}: dropped {parts}; relabelled {relabelled:,}.")

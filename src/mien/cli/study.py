@@ -122,7 +122,7 @@ def study(
 
 
 class StudyProgress(StudyCallback):
-    """Shows runs done, what is running, time left.
+    """A line for each run that ends, and below them a bar over all epochs, which names what runs.
 
     Attributes:
         bar: the display, a context manager.
@@ -130,10 +130,7 @@ class StudyProgress(StudyCallback):
 
     def __init__(self, runs: Sequence[PlannedRun]) -> None:
         self._epochs: dict[str, int] = {}
-        self._running: dict[str, str] = {}
-        self._ended = 0
         self.bar: Progress = Progress(
-            TextColumn("{task.fields[ended]}/{task.fields[runs]} runs"),
             BarColumn(bar_width=24),
             TimeRemainingColumn(compact=True),
             TextColumn("{task.description}"),
@@ -142,28 +139,20 @@ class StudyProgress(StudyCallback):
             # Epochs take minutes: the speed is the mean of the last hour.
             speed_estimate_period=3600,
         )
-        self._task = self.bar.add_task("", total=sum(run.recipe.epochs for run in runs), ended=0, runs=len(runs))
+        self._task = self.bar.add_task("", total=sum(run.recipe.epochs for run in runs))
 
     def on_epochs(self, run: PlannedRun, done: int) -> None:
         """See :class:`mien.runs.plan.StudyCallback`."""
         self._epochs[run.key] = done
-        self._running[run.key] = f"{run.variant}, seed {run.recipe.seed}: epoch {done}/{run.recipe.epochs}"
-        self._update()
+        words = f"{run.variant}, seed {run.recipe.seed}: epoch {done}/{run.recipe.epochs}"
+        self.bar.update(self._task, completed=sum(self._epochs.values()), description=words)
 
     def on_run_end(self, run: PlannedRun, completed: CompletedRun) -> None:
         """See :class:`mien.runs.plan.StudyCallback`."""
-        self._epochs[run.key] = run.recipe.epochs
-        self._running.pop(run.key, None)
-        self._ended += 1
-        self._update()
+        self.on_epochs(run, run.recipe.epochs)
         record = completed.record
         how = record.failed or f"epoch kept {record.best_epoch} of {record.epochs}, {duration(record.seconds)}"
         notice(f"{run.variant}, seed {run.recipe.seed}: {how}")
-
-    def _update(self) -> None:
-        running = "; ".join(self._running.values())
-        done = sum(self._epochs.values())
-        self.bar.update(self._task, completed=done, ended=self._ended, description=running)
 
 
 def _show_studies(json: bool) -> None:

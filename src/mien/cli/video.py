@@ -25,7 +25,6 @@ from mien.video.page import longest_tracks, tracks_table
 from mien.video.run import VideoResult, write_video
 from mien.video.timeline import TrackSummary
 from mien.video.tracker import DETECT_EVERY_SECONDS, Tracker
-from mien.video.tracking import HALF_LIFE_SECONDS
 from mien.video.video_file import VideoFile
 
 OUT_HELP = "Folder for annotated.mp4, faces.csv and timeline.html. The default for talk.mp4 is ./talk-mien."
@@ -65,7 +64,6 @@ def video(
         "model": model,
         **({} if predictor.output.name is None else {"output": predictor.output.name}),
         "detector": f"{detector.name}, every {detect_every:g} s",
-        "half-life of the smoothing": f"{HALF_LIFE_SECONDS:g} s",
         **{name: fact for name, fact in environment(file).items() if name != "data"},
     }
     # Not beside the video, which may be on a camera's card.
