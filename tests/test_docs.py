@@ -1,10 +1,15 @@
 """Documents that are made from code, or hold code, stay true."""
 
+import ast
+import doctest
 import importlib.util
 import re
+from importlib import import_module
 from pathlib import Path
 
 import pytest
+
+import mien
 
 ROOT = Path(__file__).parents[1]
 
@@ -29,3 +34,36 @@ def test_every_room_is_in_the_architecture():
         if room.name.startswith(("_", "py.typed")):
             continue
         assert f"`{room.name}" in text, room.name
+
+
+SOURCE = Path(mien.__file__).parent
+MODULES = [
+    ".".join(("mien", *path.relative_to(SOURCE).with_suffix("").parts))
+    for path in sorted(SOURCE.rglob("*.py"))
+    if ">>> " in path.read_text(encoding="utf-8")
+]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_print_what_they_say(name):
+    found = doctest.testmod(import_module(name))
+    assert found.attempted
+    assert not found.failed
+
+
+FOLDERS = ("benchmarks", "release", "docs")
+FILES = sorted(file for folder in FOLDERS for file in (ROOT / folder).glob("*.py"))
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: f"{file.parent.name}/{file.name}")
+def test_what_a_script_imports_of_mien_is_there(file):
+    """They are run by hand, so nothing else would say that a name is gone."""
+    gone = [
+        f"{node.module}.{each.name}"
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "mien"
+        for each in node.names
+        if not hasattr(importlib.import_module(str(node.module)), each.name)
+        and importlib.util.find_spec(f"{node.module}.{each.name}") is None
+    ]
+    assert gone == []
