@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -16,22 +15,14 @@ from mien.cli.output import notice, show_json
 from mien.cli.source import SourceOptions
 
 
-class Precision(StrEnum):
-    """How weights are stored."""
-
-    FP32 = "fp32"
-    FP16 = "fp16"
-    INT8 = "int8"
-
-
 def export(
     run: Annotated[Path, typer.Argument(help="The run folder.", metavar="RUN")],
     precision: Annotated[
-        Precision,
+        Literal["fp32", "fp16", "int8"],
         typer.Option(
             help="fp16 stores weights in half precision. int8 also computes in 8 bits: a quarter of the size, faster.",
         ),
-    ] = Precision.FP32,
+    ] = "fp32",
     out: Annotated[
         Path | None,
         typer.Option(
@@ -53,10 +44,10 @@ def export(
     fp16 and int8 are made from the fp32 file and compared with it on the validation split.
     """
     source = data_options.at_any(data)
-    if precision is Precision.FP32 and source is not None:
+    if precision == "fp32" and source is not None:
         raise DataError("--data needs --precision fp16 or int8; fp32 reads no data.", code="options")
-    made = api.export(run, out, precision=precision.value, data=source)
-    if precision is Precision.FP32 and not read_manifest(made.file).scores:
+    made = api.export(run, out, precision=precision, data=source)
+    if precision == "fp32" and not read_manifest(made.file).scores:
         notice(
             f"{made.file} has neither metrics nor a temperature, because the run has no evaluated model.onnx of these "
             f"weights. Evaluate it with mien train --resume.",

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -18,22 +17,6 @@ DATA_HELP = (
 MODEL_HELP = (
     "A run folder, a .onnx file, hf://OWNER/NAME, or a built-in model: default, fast, best, or one of them with -int8."
 )
-
-
-class Device(StrEnum):
-    """Where to train."""
-
-    AUTO = "auto"
-    CPU = "cpu"
-    CUDA = "cuda"
-    MPS = "mps"
-
-
-class Engine(StrEnum):
-    """What runs work side by side."""
-
-    LOCAL = "local"
-    RAY = "ray"
 
 
 def _set_quiet(quiet: bool) -> bool:
@@ -95,14 +78,17 @@ ProviderOption = Annotated[
 TTA_HELP = "Test-time augmentation: average over 1, 2 (with the mirror image) or 10 (with corner crops) views."
 
 EngineOption = Annotated[
-    Engine,
+    Literal["local", "ray"],
     typer.Option(
         "--engine", help="local: in this process. ray: with Ray, on this machine or on the cluster at RAY_ADDRESS."
     ),
 ]
 
 # How training is changed.
-DeviceOption = Annotated[Device, typer.Option("--device", help="Where to train. auto uses a GPU if there is one.")]
+DeviceOption = Annotated[
+    Literal["auto", "cpu", "cuda", "mps"],
+    typer.Option("--device", help="Where to train. auto uses a GPU if there is one."),
+]
 
 # How results are written.
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace files that already exist.")]

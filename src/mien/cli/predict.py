@@ -18,7 +18,6 @@ from mien.cli.detection import DetectionOptions, note_photos_as_crops
 from mien.cli.options import (
     ClassesOption,
     CropsOption,
-    Engine,
     EngineOption,
     JsonOption,
     ModelOption,
@@ -70,7 +69,7 @@ def predict(
             metavar="N",
         ),
     ] = None,
-    engine: EngineOption = Engine.LOCAL,
+    engine: EngineOption = "local",
     output: OutputOption = None,
     classes: ClassesOption = None,
     threshold: ThresholdOption = None,
@@ -92,13 +91,13 @@ def predict(
     With --engine ray, images are files, folders, or addresses such as s3://bucket/folder.
     """
     given = {"--annotate": annotate is not None, "--json": json, "--csv": as_csv}
-    _check_options(images, out, detection, given, crops=crops, ray=engine == Engine.RAY)
+    _check_options(images, out, detection, given, crops=crops, ray=engine == "ray")
     detector = None if crops else detection.detector()
-    threads = None if engine == Engine.LOCAL and workers in {None, 1} else 1
+    threads = None if engine == "local" and workers in {None, 1} else 1
     predictor = load(model, threads=threads, output=output, provider=provider)
     # Whatever can be refused is refused here, before anything is read or written.
     reader = FaceReader(predictor, detector, classes=classes, threshold=threshold)
-    if engine == Engine.RAY and out is not None:
+    if engine == "ray" and out is not None:
         limits = (detection.min_score, detection.min_size, detection.max_faces)
         sources = tuple(name if is_address(name) else str(Path(name)) for name in images)
         job = PartsJob(out, sources, Path.cwd(), model, crops, *limits, output, classes, threshold, provider)

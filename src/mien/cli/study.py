@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from mien.api.study import StudyJob, prepare_study
 from mien.base.errors import StudyError
 from mien.base.progress import bars_are_shown
-from mien.cli.options import Engine, EngineOption, JsonOption, OptionalDataOption, QuietOption
+from mien.cli.options import EngineOption, JsonOption, OptionalDataOption, QuietOption
 from mien.cli.output import check_out, notice, show, show_json, show_rows
 from mien.cli.source import SourceVotesOptions
 from mien.runs.page import duration, study_tables
@@ -66,7 +66,7 @@ def study(
             metavar="N",
         ),
     ] = None,
-    engine: EngineOption = Engine.LOCAL,
+    engine: EngineOption = "local",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would run.")] = False,
     only_finished: Annotated[
         bool, typer.Option("--finished", help="Train nothing. Write table and page of the finished runs.")

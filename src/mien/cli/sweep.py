@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from mien.api.sweep import run_sweep
-from mien.cli.options import Device, DeviceOption, JsonOption, PlainSettings, QuietOption
+from mien.cli.options import DeviceOption, JsonOption, PlainSettings, QuietOption
 from mien.cli.output import check_out, notice, show, show_json
 from mien.cli.source import Source
 from mien.page.terminal import rich_table
@@ -24,7 +24,7 @@ def sweep(
     ],
     source: Source,
     plain: PlainSettings,
-    device: DeviceOption = Device.AUTO,
+    device: DeviceOption = "auto",
     out: Annotated[
         Path | None, typer.Option(help="Folder of the sweep. The default is sweeps/SPACE.", metavar="DIR")
     ] = None,

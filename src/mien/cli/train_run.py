@@ -14,7 +14,6 @@ import typer
 from mien.api.train import TrainingJob, find_training
 from mien.base.processes import is_main_process
 from mien.cli.options import (
-    Device,
     DeviceOption,
     PlainSettings,
 )
@@ -46,7 +45,7 @@ class TrainOptions:
     out: Annotated[
         Path | None, typer.Option("--out", help="The run folder to create. The default is runs/RECIPE.", metavar="DIR")
     ] = None
-    device: DeviceOption = Device.AUTO
+    device: DeviceOption = "auto"
     set_keys: Annotated[
         list[str] | None,
         typer.Option("--set", help="Change a key of the recipe: optim.lr=0.01. Can be repeated.", metavar="KEY=VALUE"),
