@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
 
-_API = re.compile(r"/api/(?P<kind>model|dataset)s/(?P<repo>[^/]+/[^/]+)(?P<rest>/.*)?")
+_API = re.compile(r"/api/(?P<kind>model|dataset)s/(?P<repo>[^/]+/[^/]+)(?:/(?P<what>\w+)/(?P<revision>[^/]+).*)?")
 _FILE = re.compile(r"/(?P<kind>datasets/)?(?P<repo>[^/]+/[^/]+)/resolve/(?P<revision>[^/]+)/(?P<file>.+)")
 
 
@@ -32,10 +32,38 @@ class Hub:
     gated: set[str] = field(default_factory=set)
     asked: list[tuple[str, str]] = field(default_factory=list)
 
-    def commit_of(self, key: tuple[str, str]) -> str:
-        """40 hexadecimal digits that change with the content."""
-        content = sorted(self.repositories[key].items())
-        return hashlib.sha1(repr((key, content)).encode()).hexdigest()
+    def answer(self, path: str) -> tuple[int, Any, dict[str, str]]:
+        """Status, body and headers."""
+        found = _API.fullmatch(path) or _FILE.fullmatch(path)
+        if found is None:
+            return 404, b"", {}
+        kind = found["kind"] or "model"
+        key = (kind.removesuffix("s/"), found["repo"])
+        if found["repo"] in self.gated:
+            return 403, {"error": "gated"}, {"X-Error-Code": "GatedRepo"}
+        if key not in self.repositories:
+            # As the hub does: without a login it does not tell what is private from what is not there.
+            return 401, {"error": "Repository not found"}, {"X-Error-Code": "RepoNotFound"}
+        files = self.repositories[key]
+        commit = _digest(repr((key, sorted(files.items()))).encode())
+        if (found["revision"] or "main") not in {"main", commit}:
+            return 404, {"error": "Invalid rev id"}, {"X-Error-Code": "RevisionNotFound"}
+        if found.re is _API:
+            if found["what"] == "tree":
+                listed = [
+                    {"type": "file", "path": name, "size": len(content), "oid": _digest(content)}
+                    for name, content in files.items()
+                ]
+                return 200, listed, {}
+            return 200, {"id": found["repo"], "sha": commit, "siblings": []}, {}
+        content = files.get(found["file"])
+        if content is None:
+            return 404, b"", {"X-Error-Code": "EntryNotFound"}
+        return 200, content, {"ETag": f'"{_digest(content)}"', "X-Repo-Commit": commit}
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha1(content).hexdigest()
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -45,76 +73,27 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, *arguments: Any) -> None:
         """Say nothing."""
 
-    def _answer(self, status: int, content: Any = b"", **headers: str) -> None:
+    def do_GET(self) -> None:
+        path = self.path.partition("?")[0]
+        self.hub.asked.append((self.command, path))
+        status, content, headers = self.hub.answer(path)
         body = content if isinstance(content, bytes) else json.dumps(content).encode()
         self.send_response(status)
         for name, value in {"Content-Length": str(len(body)), **headers}.items():
-            self.send_header(name.replace("_", "-"), value)
+            self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
 
-    def _path(self) -> str:
-        path = self.path.partition("?")[0]
-        self.hub.asked.append((self.command, path))
-        return path
-
-    def _key(self, kind: str, repository: str, revision: str) -> tuple[str, str] | None:
-        """The repository, if it may be read; otherwise the refusal is answered."""
-        key = (kind, repository)
-        if repository in self.hub.gated:
-            self._answer(403, {"error": "gated"}, X_Error_Code="GatedRepo")
-        elif key not in self.hub.repositories:
-            # As the hub does: without a login it does not tell what is private from what is not there.
-            self._answer(401, {"error": "Repository not found"}, X_Error_Code="RepoNotFound")
-        elif revision not in {"main", self.hub.commit_of(key)}:
-            self._answer(404, {"error": "Invalid rev id"}, X_Error_Code="RevisionNotFound")
-        else:
-            return key
-        return None
-
-    def do_GET(self) -> None:
-        path = self._path()
-        if found := _API.fullmatch(path):
-            rest = found["rest"] or "/revision/main"
-            revision = rest.split("/")[2]
-            key = self._key(found["kind"], found["repo"], revision)
-            if key is None:
-                return
-            if rest.startswith("/tree/"):
-                files = self.hub.repositories[key].items()
-                self._answer(
-                    200,
-                    [{"type": "file", "path": name, "size": len(each), "oid": _digest(each)} for name, each in files],
-                )
-            else:
-                self._answer(200, {"id": found["repo"], "sha": self.hub.commit_of(key), "siblings": []})
-        elif found := _FILE.fullmatch(path):
-            key = self._key("dataset" if found["kind"] else "model", found["repo"], found["revision"])
-            if key is None:
-                return
-            content = self.hub.repositories[key].get(found["file"])
-            if content is None:
-                self._answer(404, b"", X_Error_Code="EntryNotFound")
-            else:
-                self._answer(200, content, ETag=f'"{_digest(content)}"', X_Repo_Commit=self.hub.commit_of(key))
-        else:
-            self._answer(404)
-
     def do_HEAD(self) -> None:
         self.do_GET()
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha1(content).hexdigest()
 
 
 @contextmanager
 def serve_hub() -> Iterator[Hub]:
     """A stand-in on a free port of this machine, until the block ends."""
     hub = Hub()
-    handler = type("Handler", (_Handler,), {"hub": hub})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": hub}))
     hub.url = f"http://127.0.0.1:{server.server_port}"
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()

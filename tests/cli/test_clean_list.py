@@ -7,6 +7,7 @@ from dataclasses import replace
 from hashlib import sha256
 
 import numpy as np
+import pytest
 
 from mien.base.model_file import read_manifest
 from mien.data.clean import Change, Clean, write_clean
@@ -16,13 +17,19 @@ from mien.evaluation.predictions import write_predictions
 from support import make_predictions, refused
 
 
-def test_a_clean_list_and_a_model_that_saw_what_it_drops(mien, faces, tiny_run, tmp_path):
-    """The model learnt from the data as it was: its leaked row is counted, though the list takes the train copy out."""
+@pytest.fixture
+def leaky(faces, tmp_path):
+    """The first face of validation is the first of train; in ``leaky.parquet``."""
     train, validation = (np.flatnonzero(faces.split == split)[0] for split in ("train", "validation"))
     images = np.asarray(faces.images).copy()
     images[validation] = images[train]
-    leaky = replace(faces, images=images, labels=faces.labels)
-    write_parquet(leaky, tmp_path / "leaky.parquet")
+    made = replace(faces, images=images)
+    write_parquet(made, tmp_path / "leaky.parquet")
+    return made
+
+
+def test_a_clean_list_and_a_model_that_saw_what_it_drops(mien, leaky, faces, tiny_run, tmp_path):
+    """The model learnt from the data as it was: its leaked row is counted, though the list takes the train copy out."""
     assert mien("audit", tmp_path / "leaky.parquet", "--out", tmp_path / "out", "-q").code == 0
     arguments = ("evaluate", tiny_run.path, "--data", tmp_path / "leaky.parquet", "--json")
     plain = json.loads(mien(*arguments).out)["subsets"]
@@ -55,20 +62,14 @@ def test_a_faulty_line_is_told_with_the_name_of_its_list(mien, faces, tmp_path):
 
 
 def test_a_model_trained_on_cleaned_data_is_measured_without_its_temperature_on_the_data_as_it_was(
-    mien, faces, tiny_recipe_text, tmp_path
+    mien, leaky, recipe_file, tmp_path
 ):
     """What it was fitted on is there. Oracle: the data's fingerprint."""
-    train, validation = (np.flatnonzero(faces.split == split)[0] for split in ("train", "validation"))
-    images = np.asarray(faces.images).copy()
-    images[validation] = images[train]
     data, clean, run = tmp_path / "leaky.parquet", tmp_path / "out" / "clean.toml", tmp_path / "run"
-    write_parquet(replace(faces, images=images), data)
-    recipe_file = tmp_path / "tiny.toml"
-    recipe_file.write_text(tiny_recipe_text)
     assert mien("audit", data, "--out", tmp_path / "out", "-q").code == 0
     trained = mien("train", recipe_file, "--data", data, "--clean", clean, "--out", run, "--set", "epochs=1")
     assert trained.code == 0, trained.err
-    learnt = replace(faces, images=images).fingerprint_without_test
+    learnt = leaky.fingerprint_without_test
     assert read_manifest(run / "model.onnx").cleaned_from == (learnt,)
     assert learnt in mien("info", run).out.replace("\n", "").replace(" ", "")
     measured = mien("evaluate", run, "--data", data)

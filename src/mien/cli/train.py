@@ -6,7 +6,9 @@ from typing import Annotated
 
 import typer
 
+from mien.api.find_lr import STEPS
 from mien.base.errors import DataError
+from mien.base.processes import process_count
 from mien.cli.options import ClassesOption, JsonOption, QuietOption
 from mien.cli.train_folds import train_folds_and_show
 from mien.cli.train_run import TrainOptions, train_and_show
@@ -49,10 +51,20 @@ def train(
     if find_lr + dry_run + (folds is not None) > 1:
         raise DataError("Give only one of --find-lr, --dry-run and --folds.", code="options")
     if dry_run:
+        _refuse("--dry-run times a few steps and writes nothing", options, "resume", "log")
         estimate_and_show(options, changes, json=json)
     elif find_lr:
+        _refuse(f"--find-lr trains for {STEPS} steps and writes no run", options, "out", "resume", "log")
         find_lr_and_show(options, changes, json=json)
     elif folds is None:
         train_and_show(options, changes, json=json)
     else:
+        _refuse("--folds trains several runs, one after another", options, "log")
         train_folds_and_show(options, changes, folds, json=json)
+
+
+def _refuse(why: str, options: TrainOptions, *names: str) -> None:
+    given = {f"--{name}": getattr(options, name) for name in names} | {"torchrun": process_count() > 1}
+    for name, is_given in given.items():
+        if is_given:
+            raise DataError(f"{why}. Leave out {name}.", code="options")

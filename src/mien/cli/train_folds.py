@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from mien.api.train import find_job
-from mien.base.errors import DataError, RunError, needs_extra
+from mien.base.errors import RunError, needs_extra
 from mien.base.files import write_text
-from mien.base.processes import process_count
 from mien.base.run_folder import RunFolder
 from mien.cli.output import check_out, notice, show, show_json
 from mien.cli.train_run import TrainOptions
@@ -31,9 +30,6 @@ def train_folds_and_show(options: TrainOptions, changes: Sequence[str], count: i
     Raises:
         MienError: as :func:`mien.runs.folds.predict_folds`; nothing is written then.
     """
-    for option, is_given in (("--log", options.log), ("torchrun", process_count() > 1)):
-        if is_given:
-            raise DataError(f"--folds trains several runs, one after another, without {option}.", code="options")
     job = find_job(options.recipe, changes, options.init_from, options.device)
     recipe = job.recipe
     out = options.out or Path("runs") / f"{recipe.name}-folds{count}"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from mien.api.find_lr import STEPS, search_lr
+from mien.api.find_lr import search_lr
 from mien.api.train import find_job
-from mien.base.errors import DataError, MissingExtraError
-from mien.base.processes import process_count
+from mien.base.errors import MissingExtraError
 from mien.cli.output import notice, show, show_facts, show_json
 from mien.cli.train_run import TrainOptions, find_options, warn
 from mien.pipeline.training_view import duration_text
@@ -19,9 +18,8 @@ def estimate_and_show(options: TrainOptions, changes: Sequence[str], *, json: bo
     """Time a few steps of a training, and say what all of it will take.
 
     Raises:
-        MienError: as :func:`mien.api.train.train`; options that belong to a run that is written.
+        MienError: as :func:`mien.api.train.train`;
     """
-    _refuse("--dry-run times a few steps and writes nothing", {"--resume": options.resume, "--log": options.log})
     job = find_options(options, changes)
     plan = job.plan(options.source)
     warn(job, plan)
@@ -46,10 +44,8 @@ def find_lr_and_show(options: TrainOptions, changes: Sequence[str], *, json: boo
     """Run the range test, print its suggestion, and draw its curve.
 
     Raises:
-        MienError: as :func:`mien.api.find_lr.find_lr`; options that belong to a run that is written.
+        MienError: as :func:`mien.api.find_lr.find_lr`;
     """
-    refused = {"--out": options.out, "--resume": options.resume, "--log": options.log}
-    _refuse(f"--find-lr trains for {STEPS} steps and writes no run", refused)
     job = find_job(options.recipe, changes, options.init_from, options.device)
     options.source.check()
     job.check()
@@ -68,9 +64,3 @@ def find_lr_and_show(options: TrainOptions, changes: Sequence[str], *, json: boo
     )
     notice(f"Train with it: --lr {found.suggestion:.2g}. It holds for this recipe, batch size and data.")
     notice(f"Chart: {drawn}" if drawn else "No chart was drawn: it needs pip install 'mien[report]'.")
-
-
-def _refuse(why: str, options: Mapping[str, object]) -> None:
-    for option, is_given in {**options, "torchrun": process_count() > 1}.items():
-        if is_given:
-            raise DataError(f"{why}. Leave out {option}.", code="options")
