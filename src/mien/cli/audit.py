@@ -13,12 +13,7 @@ from mien.auditing.registry import audit_tables
 from mien.auditing.run import Copies, audit_faces, check_audit, find_copies, kept_together
 from mien.base.errors import DataError, needs_extra
 from mien.base.recipe import Recipe, load_recipe
-from mien.cli.options import (
-    DataArgument,
-    JsonOption,
-    OverwriteOption,
-    QuietOption,
-)
+from mien.cli.options import DataArgument, JsonOption, OverwriteOption, QuietOption
 from mien.cli.output import check_out, notice, show, show_json
 from mien.cli.source import Source, SourceVotesOptions
 from mien.data.clean import Clean, join_changes, read_clean

@@ -9,12 +9,7 @@ import typer
 
 from mien.api.compare import compare_named, keep_shared_samples
 from mien.base.errors import DataError, Notice
-from mien.cli.options import (
-    JsonOption,
-    OptionalDataOption,
-    QuietOption,
-    SplitOfPredictionsOption,
-)
+from mien.cli.options import JsonOption, OptionalDataOption, QuietOption, SplitOfPredictionsOption
 from mien.cli.output import check_out, notice, show, show_json
 from mien.cli.source import SourceOptions, environment_of
 from mien.evaluation.predictions import read_predictions

@@ -9,13 +9,7 @@ import typer
 
 from mien.api.robustness import robustness as measure
 from mien.base.errors import RunError
-from mien.cli.options import (
-    DataOption,
-    JsonOption,
-    ModelArgument,
-    OverwriteOption,
-    QuietOption,
-)
+from mien.cli.options import DataOption, JsonOption, ModelArgument, OverwriteOption, QuietOption
 from mien.cli.output import check_overwrite, notice, show_json
 from mien.cli.source import SourceOptions
 from mien.evaluation.robustness import NAME, write_robustness

@@ -13,10 +13,7 @@ import typer
 
 from mien.api.train import TrainingJob, find_training
 from mien.base.processes import is_main_process
-from mien.cli.options import (
-    DeviceOption,
-    PlainSettings,
-)
+from mien.cli.options import DeviceOption, PlainSettings
 from mien.cli.output import notice, show, show_json
 from mien.cli.source import Source
 from mien.page.terminal import evaluation_text
@@ -35,7 +32,7 @@ _FEW = 50
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """The options of ``mien train`` and ``mien distill``; each is explained in cli/options.py."""
+    """The options of ``mien train`` and ``mien distill``."""
 
     recipe: Annotated[
         str, typer.Argument(help="The name of a recipe (see `mien info --recipes`), or a .toml file.", metavar="RECIPE")
