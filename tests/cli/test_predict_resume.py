@@ -33,37 +33,20 @@ def test_a_bad_image_stops_it_and_the_same_command_goes_on(mien, photos, tiny_ru
     assert (tmp_path / "out.jsonl").read_bytes() == (whole / "out.jsonl").read_bytes()
 
 
-@pytest.mark.parametrize(
-    ("other", "said"),
-    [
-        (("--model", "default"), "model sha256:"),
-        (("--classes", "binary"), "binary"),
-        (("--crops",), "Haar cascade"),
-    ],
-)
-def test_going_on_with_other_settings_is_refused(mien, photos, tiny_run, tmp_path, other, said):
+def test_going_on_with_other_settings_or_images_is_refused(mien, photos, tiny_run, tmp_path):
     (tmp_path / "z.jpg").write_bytes(b"damaged")
-    command = ("predict", photos / "c.jpg", tmp_path / "z.jpg", "--out", tmp_path / "out.csv")
-    assert mien(*command, "--model", tiny_run.path).code == 2
-    refused(
-        mien(*command, *(() if "--model" in other else ("--model", tiny_run.path)), *other), "journal-settings", said
-    )
-
-
-def stopped(mien, tiny_run, photos, tmp_path):
-    """A command that stopped after one image, at one that cannot be read."""
-    (tmp_path / "z.jpg").write_bytes(b"damaged")
-    command = ("predict", "--model", tiny_run.path, "--out", tmp_path / "out.jsonl", photos / "c.jpg")
+    command = ("predict", "--model", tiny_run.path, "--out", tmp_path / "out.csv", photos / "c.jpg")
     assert mien(*command, tmp_path / "z.jpg").code == 2
-    return command
-
-
-def test_going_on_with_other_images_is_refused(mien, photos, tiny_run, tmp_path, monkeypatch):
-    command = stopped(mien, tiny_run, photos, tmp_path)
-    before = (tmp_path / "out.jsonl.part").read_bytes()
-    refused(mien(*command, photos / "a.png"), "journal-settings", photos / "a.png")
-    refused(mien(*command), "journal-settings", tmp_path / "z.jpg")
-    assert (tmp_path / "out.jsonl.part").read_bytes() == before
+    before = (tmp_path / "out.csv.part").read_bytes()
+    for other, said in (
+        ((tmp_path / "z.jpg", "--model", "default"), "model sha256:"),
+        ((tmp_path / "z.jpg", "--classes", "binary"), "binary"),
+        ((tmp_path / "z.jpg", "--crops"), "Haar cascade"),
+        ((photos / "a.png",), photos / "a.png"),
+        ((), tmp_path / "z.jpg"),
+    ):
+        refused(mien(*command, *other), "journal-settings", said)
+    assert (tmp_path / "out.csv.part").read_bytes() == before
 
 
 def test_an_image_that_was_mended_is_read_and_the_whole_journal_counted(mien, photos, tiny_run, tmp_path):
@@ -89,24 +72,19 @@ def test_an_image_that_was_mended_is_read_and_the_whole_journal_counted(mien, ph
 
 
 @pytest.mark.parametrize(
-    ("wrong_input", "code"),
+    ("wrong", "code"),
     [
-        ("folder without images", "folder-without-images"),
-        ("missing file", "file-missing"),
-        ("threshold", "threshold-classes"),
-        ("classes", "too-few-classes"),
+        (("empty",), "folder-without-images"),
+        (("nowhere.jpg",), "file-missing"),
+        (("--threshold", "0.5"), "threshold-classes"),
+        (("--classes", "nothing=at all"), "too-few-classes"),
     ],
 )
-def test_a_refused_command_leaves_nothing_behind(mien, photos, tiny_run, tmp_path, wrong_input, code):
-    (empty := tmp_path / "empty").mkdir()
-    wrong = {
-        "folder without images": (photos, empty),
-        "missing file": (photos, tmp_path / "nowhere.jpg"),
-        "threshold": (photos, "--threshold", "0.5"),
-        "classes": (photos, "--classes", "nothing=at all"),
-    }[wrong_input]
-    refused(mien("predict", "--model", tiny_run.path, *wrong, "--out", tmp_path / "new" / "out.csv"), code)
-    assert list(tmp_path.iterdir()) == [empty]
+def test_a_refused_command_leaves_nothing_behind(mien, photos, tiny_run, tmp_path, monkeypatch, wrong, code):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    refused(mien("predict", "--model", tiny_run.path, photos, *wrong, "--out", "new/out.csv"), code)
+    assert list(tmp_path.iterdir()) == [tmp_path / "empty"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
