@@ -28,10 +28,9 @@ change between versions. Ctrl-C ends with exit code 130; `mien train` saves its 
 
 def commands() -> Iterator[str]:
     """All commands and their own commands, in the order of ``mien --help``."""
-    for name, command in COMMANDS.items():
+    for name in COMMANDS:
         yield name
-        if command.has_commands:
-            yield from (f"{name} {each}" for each in load_command(name).commands)
+        yield from (f"{name} {each}" for each in getattr(load_command(name), "commands", ()))
 
 
 def page() -> str:

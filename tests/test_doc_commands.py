@@ -69,7 +69,7 @@ def check(line: str) -> None:
     if name not in COMMANDS:
         raise ValueError(f"no command {name}")
     command = load_command(name)
-    if COMMANDS[name].has_commands:
+    if hasattr(command, "commands"):
         if not words or words[0].startswith("-") or words == [VALUE]:
             return
         if words[0] not in command.commands:

@@ -55,7 +55,7 @@ def test_a_shell_completes_commands_and_options(words, completed):
 def test_the_body_of_every_command_is_short():
     """Under 40 lines: a command reads its options, and functions do the work."""
     for name, command in COMMANDS.items():
-        module = importlib.import_module(f"mien.cli.{name.replace('-', '_')}")
+        module = importlib.import_module(f"mien.cli.{name}")
         for node in ast.walk(ast.parse(inspect.getsource(module))):
             if isinstance(node, ast.FunctionDef):
                 body = node.body[1:] if ast.get_docstring(node) else node.body

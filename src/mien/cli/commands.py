@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -12,22 +11,14 @@ from typer.core import TyperCommand, TyperGroup
 from mien.cli.option_groups import with_option_groups
 
 
-@dataclass(frozen=True)
-class Command:
-    """One line of the table.
-
-    Attributes:
-        group: the heading of ``mien --help`` that lists the command.
-        help: one sentence, short enough for 80 columns.
-        has_commands: whether the module holds a ``typer.Typer`` named ``app`` in place of a function.
-    """
+class Command(NamedTuple):
+    """The heading of ``mien --help`` that lists a command, and one sentence, short enough for 80 columns."""
 
     group: str
     help: str
-    has_commands: bool = False
 
 
-# The module is mien.cli.NAME, with an underscore for each hyphen; its function has the same name.
+# The module is mien.cli.NAME; it holds a function of that name, or `app` with commands of its own.
 COMMANDS: dict[str, Command] = {
     "predict": Command("Use", "Detect faces in images and classify their expressions."),
     "video": Command("Use", "Classify the faces of a video over time."),
@@ -44,25 +35,25 @@ COMMANDS: dict[str, Command] = {
     "ensemble": Command("Train", "Make one model file that averages several models."),
     "sweep": Command("Train", "Search for better hyperparameters."),
     "study": Command("Train", "Compare recipes over several seeds."),
-    "data": Command("Data", "Inspect, convert and download data sets.", has_commands=True),
+    "data": Command("Data", "Inspect, convert and download data sets."),
     "demo": Command("More", "Run the whole workflow on synthetic faces."),
     "doctor": Command("More", "Show what is installed, used and missing."),
     "info": Command("More", "Show the metadata of a model, or recipes."),
     "export": Command("More", "Export a run to ONNX, in fp32, fp16 or int8."),
-    "web": Command("More", "Build the browser page.", has_commands=True),
+    "web": Command("More", "Build the browser page."),
 }
 
 
 def load_command(name: str) -> Any:
     """Import the module of one command of the table, and make typer's command of it."""
-    module = import_module(f"mien.cli.{name.replace('-', '_')}")
-    if COMMANDS[name].has_commands:
+    module = import_module(f"mien.cli.{name}")
+    if hasattr(module, "app"):
         group: Any = typer.main.get_command(module.app)
         for command in group.commands.values():
             _without_types(command)
         return group
     single = typer.Typer(add_completion=False, rich_markup_mode=None)
-    single.command(name)(with_option_groups(getattr(module, name.replace("-", "_"))))
+    single.command(name)(with_option_groups(getattr(module, name)))
     return _without_types(typer.main.get_command(single))
 
 
