@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from mien.api import ensemble as api
 from mien.cli.options import MODEL_HELP, JsonOption, QuietOption
-from mien.cli.output import notice, show, show_json
+from mien.cli.output import notice, show, show_facts, show_json
 from mien.cli.source import Source
 from mien.page.terminal import evaluation_text
 
@@ -35,8 +34,6 @@ def ensemble(
         show_json(made.to_dict())
         return
     show(evaluation_text(made.evaluation))
-    alone = Table(title="Accuracy of each model alone", title_justify="left", box=None, show_header=False)
-    for name, accuracy in zip(models, made.accuracies, strict=True):
-        alone.add_row(name, f"{accuracy:.1%}")
-    show(alone)
+    alone = {name: f"{accuracy:.1%}" for name, accuracy in zip(models, made.accuracies, strict=True)}
+    show_facts(alone, title="Accuracy of each model alone")
     notice(f"Written: {made.description}")
