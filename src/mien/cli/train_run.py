@@ -20,7 +20,7 @@ from mien.page.terminal import evaluation_text
 from mien.page.wording import counted, kept_epoch_text
 from mien.pipeline.training_view import TrainProgress
 from mien.training.callback import Callbacks
-from mien.training.loggers import check_logger, make_logger
+from mien.training.loggers import Logger, check_logger
 
 if TYPE_CHECKING:
     from mien.pipeline.training_run import TrainingResult
@@ -100,7 +100,7 @@ def train_and_show(
         "teachers": ", ".join(str(each.file) for each in job.teachers),
     }
     job = job.with_soft_labels(options.source, plan.dataset)
-    logger = make_logger(options.log, job.out) if options.log is not None and is_main_process() else None
+    logger = Logger(options.log, job.out) if options.log is not None and is_main_process() else None
     callback = Callbacks(TrainProgress(), logger)
     metadata = options.source.environment({name: value for name, value in origins.items() if value})
     result = job.start(plan, callback, metadata)
