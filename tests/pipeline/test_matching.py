@@ -140,5 +140,3 @@ def test_a_robustness_file_of_other_data_or_of_a_model_since_replaced_is_left_ou
     assert measured(1.0, "sha256:one") == "shown"
     assert measured(1.0, "") == "shown", "an older mien did not write it"
     assert measured(1.0, "sha256:two") == "robustness-other"
-    assert measured(0.5, "sha256:one") == "robustness-other"
-    assert measured(0.5, "sha256:one", count=4) == "shown", "of some rows only (--limit)"

@@ -36,13 +36,11 @@ class Entry:
         build: ``(classes, size_px, channels, **settings) -> Network``; its keyword arguments are the recipe's settings.
         source: the paper or study it comes from.
         smallest_px: the smallest input side that it works on.
-        any_size: the same weights work on every side from ``smallest_px`` on (no dense layer on flattened pixels).
     """
 
     build: Callable[..., Network]
     source: str
     smallest_px: int
-    any_size: bool = True
 
 
 def _mien(
@@ -116,8 +114,8 @@ _RESNET = "He et al., CVPR 2016, with a 3x3 stem"
 
 MODELS: dict[str, Entry] = {
     "mien": Entry(_mien, "mien's own, with squeeze-and-excite of Hu et al., CVPR 2018", 16),
-    "study-a": Entry(_study_a, "Study A's description: a plain CNN; its exact layers are not published", 16, False),
-    "study-b": Entry(_study_b, "Study B, exactly", 36, False),
+    "study-a": Entry(_study_a, "Study A's description: a plain CNN; its exact layers are not published", 16),
+    "study-b": Entry(_study_b, "Study B, exactly", 36),
     "vgg11": Entry(_vgg(11), _VGG, 32),
     "vgg13": Entry(_vgg(13), _VGG, 32),
     "vgg16": Entry(_vgg(16), _VGG, 32),
@@ -125,9 +123,6 @@ MODELS: dict[str, Entry] = {
     "resnet34": Entry(_resnet(34), _RESNET, 8),
     "timm": Entry(_timm, "a backbone of timm (Wightman 2019), pretrained by others; each has its own licence", 32),
 }
-
-
-_OWN = Entry(build_own, "a user's file", 1)
 
 
 def check_sizes(
@@ -138,19 +133,6 @@ def check_sizes(
     Raises:
         RecipeError: it works on one side only or needs larger ones; or its poolings leave nothing of such a face.
     """
-    entry, early_px = MODELS.get("" if recipe.file else recipe.name, _OWN), tuple(early_px)
-    for size_px in early_px:
-        if not entry.any_size:
-            raise RecipeError(
-                f"The model {recipe.name} works on one size only; progressive_resizing is not for it.",
-                code="one-size-model",
-            )
-        if size_px < entry.smallest_px:
-            raise RecipeError(
-                f"The model {recipe.name} needs images of {entry.smallest_px} px or more; "
-                f"progressive_resizing has {size_px}.",
-                code="image-too-small",
-            )
     # A copy that has shapes alone: what it sees takes neither time nor memory. A user's network may make tensors.
     device = "cpu" if recipe.file else "meta"
     shape = copy.deepcopy(network).to(device).eval()
@@ -161,10 +143,10 @@ def check_sizes(
         except Exception as error:
             if not (recipe.file or isinstance(error, RuntimeError)):  # what a user's network raises is theirs
                 raise
-            larger = "larger images (input.crop_px)" if size_px == own_px else "larger progressive_resizing"
+            larger = "larger images (input.crop_px)" if size_px == own_px else "larger progressive_resizing, or none"
             raise RecipeError(
-                f"Images of {size_px} px are too small for the model {recipe.name} with these settings: nothing is "
-                f"left of them. Give it fewer stages, or {larger}.",
+                f"The model {recipe.name} with these settings does not work on images of {size_px} px. Give it fewer "
+                f"stages, or {larger}.",
                 code="image-too-small",
             ) from None
 

@@ -23,7 +23,6 @@ from mien.pipeline.split_predictions import (
     check_members,
     fitted_on,
     predict_ensemble,
-    predict_split,
     votes_of,
     with_model_classes,
 )
@@ -94,41 +93,18 @@ def measure_split_threshold(
     Raises:
         DataError: a threshold without two classes, or outside 0..1.
     """
-    merged = split.predictions.with_scheme(scheme)
+    predictions, in_use = split.predictions, bool(split.members) and not split.predictions.note
+    if in_use and fitted_on(*split.members[0], predictions.split):
+        # The one case in which `predict_split` left it out.
+        temperature = split.members[0][0].manifest.temperature
+        probabilities = apply_temperature(predictions.probabilities, temperature)
+        predictions = replace(predictions, probabilities=probabilities, temperature=temperature)
+    merged = predictions.with_scheme(scheme)
     if threshold is None and len(merged.classes) != 2:
         return None
     threshold = DEFAULT_THRESHOLD if threshold is None else threshold
-    if split.members and not split.predictions.note:
-        return measure_model_threshold(*split.members[0], split.predictions, scheme, threshold)
-    return measure_threshold(merged, threshold, merged if merged.split == "validation" else None)
-
-
-def measure_model_threshold(
-    predictor: Predictor, faces: Dataset, predictions: Predictions, scheme: LabelScheme | None, threshold: float
-) -> ThresholdResult:
-    """Measure a threshold between two classes, and the best one on validation, as ``mien predict`` applies it.
-
-    Args:
-        predictor: the model.
-        faces: all of the data, as it was read. Validation is predicted if there is one.
-        predictions: of :func:`~mien.pipeline.split_predictions.predict_split`, not merged.
-        scheme: merges the model's classes into two; None if it has only two.
-        threshold: 0..1.
-
-    Raises:
-        DataError: not two classes, or a threshold outside 0..1.
-    """
-    validation = None
-    if predictions.split == "validation":
-        validation = predictions
-    elif (faces.split == "validation").any():
-        validation = predict_split(predictor, faces, "validation")
-    used, used_validation = (
-        None if each is None else _at_model_temperature(predictor, faces, each).with_scheme(scheme)
-        for each in (predictions, validation)
-    )
-    assert used is not None
-    return replace(measure_threshold(used, threshold, used_validation), in_use=True)
+    found = measure_threshold(merged, threshold, merged if merged.split == "validation" else None)
+    return replace(found, in_use=in_use)
 
 
 def merging_description(predictions: Predictions, merged: Predictions, scheme: LabelScheme | None) -> str:
@@ -143,15 +119,6 @@ def merging_description(predictions: Predictions, merged: Predictions, scheme: L
         f"merged after the prediction by '{scheme.name}': {len(merged):,} of {len(predictions):,} samples"
         f"{dropped_words}"
     )
-
-
-def _at_model_temperature(predictor: Predictor, faces: Dataset, predictions: Predictions) -> Predictions:
-    """With the model's temperature, also where ``predict_split`` left it out."""
-    if not fitted_on(predictor, faces, predictions.split):
-        return predictions
-    temperature = predictor.manifest.temperature
-    probabilities = apply_temperature(predictions.probabilities, temperature)
-    return replace(predictions, probabilities=probabilities, temperature=temperature)
 
 
 def break_down_by(split: MeasuredSplit, column: str) -> BreakDown:

@@ -75,19 +75,11 @@ def find_robustness(
         measured = read_robustness(file)
         prints = {measured.data_fingerprint, predictions.data_fingerprint} - {""}
         other_model = model_name is not None and _place(measured.model) != _place(model_name)
-        if measured.split != predictions.split or len(prints) > 1 or other_model or _retrained(measured, predictions):
+        if measured.split != predictions.split or len(prints) > 1 or other_model:
             words = f"{file} skipped: it covers {measured.description}, not the data or the model of this report."
             return Notice(words, code="robustness-other")
         return measured
     return NOT_MEASURED
-
-
-def _retrained(measured: RobustnessReport, predictions: Predictions) -> bool:
-    """Whether all samples were measured, and by another model: a run folder keeps its place when it is trained on."""
-    accuracy = float((predictions.probabilities.argmax(axis=1) == predictions.labels).mean())
-    # Probabilities kept as float16 may turn a tie.
-    other = abs(measured.result.clean_accuracy.value - accuracy) > 2 / len(predictions)
-    return measured.result.faces == len(predictions) and other
 
 
 def _place(model: str) -> Path:

@@ -130,12 +130,6 @@ def check_model(model: Predictor, chosen: Dataset, predictions: Predictions) -> 
         for temperature in (1.0, model.manifest.temperature)
     }
     temperature, gap = min(gaps.items(), key=lambda each: float(each[1].max()))
-    if gap.max() > LARGEST_DIFFERENCE and predictions.note:
-        raise DataError(
-            f"The predictions are {predictions.note}; without test-time augmentation the model "
-            f"'{model.manifest.full_name}' gives other ones. Report without a model: mien report --predictions FILE",
-            code="model-did-not-predict",
-        )
     if gap.max() > LARGEST_DIFFERENCE:
         raise DataError(
             f"The model '{model.manifest.full_name}' did not make the predictions: of {len(some)} samples that were "
