@@ -113,16 +113,6 @@ def test_a_teacher_of_another_input_reads_the_data_at_its_own(mien, tmp_path, te
     words = ("distill", recipe_file, "--data", face_folder, "--teachers", teacher.path, "--out", tmp_path / "student")
     done = mien(*words, *size, "--tta", 1)
     assert done.code == 0, done.err
-    refused(mien(*words[:-1], tmp_path / "other", *size, "--set", "distill.live=true"), "teacher-input", "36", "44")
-
-
-def test_a_live_teacher_is_a_run(mien, tmp_path, cache, teacher, recipe_file, face_folder):
-    words = ("distill", recipe_file, "--data", face_folder, "--out", tmp_path / "s", "--set", "distill.live=true")
-    done = mien(*words, "--teachers", teacher.path)
-    assert done.code == 0, done.err
-    assert not cache.exists()
-    refused(mien(*words, "--teachers", "x.npz", "--resume"), "soft-labels-live", "x.npz")
-    refused(mien(*words, "--teachers", "default-int8"), "model-int8", "8")
 
 
 def test_python_and_command_line_train_the_same_student(mien, tmp_path, teacher, recipe_file, face_folder):

@@ -216,7 +216,6 @@ def test_a_timm_backbone_and_a_random_start_is_said_loudly(mien, tmp_path, face_
     assert not (tmp_path / "r").exists()
     answer = mien(*command, "--set", "model.pretrained=false")
     assert answer.code == 0, answer.err
-    noted(answer, "weights-random", "model.pretrained")
     noted(answer, "weights-random-frozen", "tuning.frozen_epochs = 2")
     noted(answer, "only-head-learns", "tuning.frozen_epochs = 2", "run of 1")
     assert re.search(r"initial weights\W.*random", (tmp_path / "r" / "report.html").read_text())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -64,7 +63,7 @@ def colour_run(tmp_path_factory, colour_faces, colour_recipe) -> RunFolder:
 def test_the_model_file_says_its_channels_and_answers_as_torch(colour_run, colour_faces, monkeypatch):
     """Oracle: torch, by way of another code path than the exported file's."""
     manifest = read_manifest(colour_run.model)
-    assert (manifest.input, manifest.schema_version) == (SPEC, 3)
+    assert manifest.input == SPEC
     model = load(colour_run.path)
     expected = load_torch_model(colour_run, 1.0).predict(colour_faces.images[:8])
     assert np.abs(model.probabilities(colour_faces.images[:8], 1.0) - expected).max() < 1e-4
@@ -234,15 +233,6 @@ def test_an_input_that_cannot_be_is_one_line(text):
         parse_recipe(f"[input]\n{text}\n", "mine")
     assert caught.value.code == "recipe-value"
     assert "\n" not in str(caught.value)
-
-
-def test_a_grey_manifest_is_as_it_was(tiny_run):
-    """So that older versions of mien read it: they refuse a key that they do not know."""
-    manifest = read_manifest(tiny_run.model)
-    written = json.loads(manifest.written())
-    assert sorted(written["input"]) == ["crop_px", "mean", "size_px", "std"]
-    assert written["schema_version"] < 3
-    assert type(manifest).model_validate(written).input == manifest.input
 
 
 def test_the_commands_draw_and_keep_colours(mien, tmp_path):

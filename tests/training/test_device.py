@@ -11,13 +11,6 @@ from support import raises
 def test_precisions():
     assert make_fabric("fp32")._precision.precision == "32-true"
     assert make_fabric("bf16")._precision.precision == "bf16-mixed"
-    assert make_fabric("fp16")._precision.precision == "16-mixed"
-
-
-def test_an_apple_gpu_does_not_train_in_fp16(monkeypatch):
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
-    with raises(TrainingError, "precision-device", "fp32"):
-        make_fabric("fp16", "mps")
 
 
 def test_a_device_is_what_was_asked_for_or_refused(monkeypatch):

@@ -105,17 +105,6 @@ def test_two_processes_train_as_one(folder, mien):
     assert mien("train", *command(folder, "two", "--epochs", "1", "--resume")).code == 0, "by one process"
 
 
-def test_two_processes_learn_from_a_live_teacher_as_one(folder, mien, tiny_run):
-    """Oracle: one process. The teacher sees each process's part of the images before they are blurred."""
-    live = ("--teachers", tiny_run.path, "--set", "distill.live=true", "--set", "augment.blur=0.5", "--epochs", "1")
-    assert mien("distill", *command(folder, "one-live", *live)).code == 0
-    ended = in_two_processes("distill", *command(folder, "two-live", *live))
-    assert ended.returncode == 0, ended.stderr
-    (first,), (second,) = (RunFolder(folder / name).read_history() for name in ("one-live", "two-live"))
-    for name in ("train_loss", "validation_loss"):
-        assert second[name] == pytest.approx(first[name], abs=1e-4)
-
-
 def test_more_processes_than_images_in_a_batch_are_refused(faces, tiny_recipe_text, monkeypatch):
     recipe = parse_recipe(tiny_recipe_text, "tiny")
     monkeypatch.setattr(state, "make_fabric", lambda *_, **__: Fabric(0, recipe.batch_size + 1))

@@ -27,61 +27,42 @@ from support import raises
 from training_support import OUTPUTS, changed
 
 
-@pytest.fixture(scope="module")
-def voted(faces):
-    """Rendered faces with drawn votes: most for the label."""
-    generator = np.random.default_rng(0)
-    votes = generator.integers(0, 2, (len(faces), 10))
-    named = [FERPLUS_CLASSES.index(faces.classes[label]) for label in faces.labels]
-    votes[np.arange(len(faces)), named] += 6
-    return replace(faces, columns={"ferplus_votes": votes})
-
-
 @pytest.fixture
 def recipe(tiny_recipe_text):
     return parse_recipe(tiny_recipe_text + OUTPUTS, "votes")
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory, voted, tiny_recipe_text):
-    """A finished and exported run with two outputs."""
-    run = RunFolder(tmp_path_factory.mktemp("runs") / "votes")
-    train(plan_training(parse_recipe(tiny_recipe_text + OUTPUTS, "votes"), voted), run)
-    export_run(run)
-    return run
-
-
-def test_history_and_evaluation_measure_the_output_that_answers(tmp_path, tiny_recipe_text, voted):
+def test_history_and_evaluation_measure_the_output_that_answers(tmp_path, tiny_recipe_text, voted_faces):
     """Oracle: of two outputs the one of the whole distribution, by its own logits, though the other's name is first."""
     text = '[outputs.fer2013]\n[outputs.a]\ntarget = "majority"\n[outputs.b]\ntarget = "votes"\n'
     recipe = changed(parse_recipe(tiny_recipe_text + text, "several"), epochs=1)
     run = RunFolder(tmp_path / "run")
-    train(plan_training(recipe, voted), run)
+    train(plan_training(recipe, voted_faces), run)
     export_run(run)
     model = load(run.path)
     assert list(model.manifest.outputs) == ["fer2013", "a", "b"]
     assert model.output.name == "b"
-    found = predict_split(model.for_labels(), voted, "validation").votes
+    found = predict_split(model.for_labels(), voted_faces, "validation").votes
     assert found.output == "b"
-    own = model.with_output("b").probabilities(np.asarray(voted.of_split("validation").images), 1.0)
-    other = model.with_output("a").probabilities(np.asarray(voted.of_split("validation").images), 1.0)
+    own = model.with_output("b").probabilities(np.asarray(voted_faces.of_split("validation").images), 1.0)
+    other = model.with_output("a").probabilities(np.asarray(voted_faces.of_split("validation").images), 1.0)
     (line,) = run.read_history()
     shares = found.distributions
     assert line["validation_votes_loss"] == pytest.approx(distribution_cross_entropy(shares, own), rel=1e-3)
     assert line["validation_votes_loss"] != pytest.approx(distribution_cross_entropy(shares, other), rel=1e-3)
 
 
-def test_the_label_output_comes_first_and_the_rest_by_name(recipe, voted):
+def test_the_label_output_comes_first_and_the_rest_by_name(recipe, voted_faces):
     assert list(recipe.outputs) == ["fer2013", "perceived"]
-    outputs = make_outputs(recipe, voted)
-    assert [output.classes for output in outputs] == [voted.classes, FERPLUS_CLASSES]
+    outputs = make_outputs(recipe, voted_faces)
+    assert [output.classes for output in outputs] == [voted_faces.classes, FERPLUS_CLASSES]
     assert parse_recipe(dump_recipe(recipe), "again") == recipe
 
 
-def test_without_outputs_nothing_changes(tiny_recipe, voted, faces):
-    (only,) = make_outputs(tiny_recipe, voted)
+def test_without_outputs_nothing_changes(tiny_recipe, voted_faces, faces):
+    (only,) = make_outputs(tiny_recipe, voted_faces)
     assert (only.target, only.weight, only.classes) == ("label", 1.0, faces.classes)
-    assert output_facts(tiny_recipe, (only,), voted) == {}
+    assert output_facts(tiny_recipe, (only,), voted_faces) == {}
     nothing = f"sha256:{hashlib.sha256(b'{}').hexdigest()}"
     assert Recipe().digest == nothing, "the digest of a recipe of defaults, before recipes had outputs and after"
 
@@ -110,14 +91,14 @@ def test_an_output_without_a_teacher_is_refused_before_anything_is_written(tmp_p
     assert not (tmp_path / "run").exists()
 
 
-def test_history_measures_the_votes(run, voted):
+def test_history_measures_the_votes(voted_run, voted_faces):
     """Oracle: the kept network asked again, its softmax over the last ten logits."""
-    history = run.read_history()
-    kept = history[checkpoint.load(run.best)[1]["epoch"] - 1]
-    network, _ = checkpoint.load_best(run)
-    validation = voted.of_split("validation")
+    history = voted_run.read_history()
+    kept = history[checkpoint.load(voted_run.best)[1]["epoch"] - 1]
+    network, _ = checkpoint.load_best(voted_run)
+    validation = voted_faces.of_split("validation")
     with torch.inference_mode():
-        logits = network(torch.from_numpy(to_input(np.asarray(validation.images), run.read_recipe().input)))
+        logits = network(torch.from_numpy(to_input(np.asarray(validation.images), voted_run.read_recipe().input)))
     shares = validation.votes / validation.votes.sum(axis=1, keepdims=True)
     probabilities = logits[:, 7:].double().softmax(1).numpy()
     assert kept["validation_votes_loss"] == pytest.approx(distribution_cross_entropy(shares, probabilities), rel=1e-4)
@@ -127,45 +108,45 @@ def test_history_measures_the_votes(run, voted):
     assert kept["validation_accuracy"] == pytest.approx(right, abs=1e-6)
 
 
-def test_a_run_does_not_go_on_with_other_votes(tmp_path, recipe, voted):
+def test_a_run_does_not_go_on_with_other_votes(tmp_path, recipe, voted_faces):
     run = RunFolder(tmp_path / "run")
-    train(plan_training(changed(recipe, epochs=1), voted), run)
-    other = replace(voted, columns={"ferplus_votes": voted.votes + 1})
+    train(plan_training(changed(recipe, epochs=1), voted_faces), run)
+    other = replace(voted_faces, columns={"ferplus_votes": voted_faces.votes + 1})
     with raises(RunError, "run-other-votes"):
         train(plan_training(changed(recipe, epochs=1), other), run, resume=True)
 
 
-def test_fine_tuning_fills_rows_by_output_and_class(recipe, voted, tiny_run, run):
+def test_fine_tuning_fills_rows_by_output_and_class(recipe, voted_faces, tiny_run, voted_run):
     """From one output: its rows are the label output's, the rest stays fresh. From two: each its own, in any order."""
-    outputs = make_outputs(recipe, voted)
+    outputs = make_outputs(recipe, voted_faces)
     trained = checkpoint.load(tiny_run.best)[0]["head.weight"]
     network = build_model(recipe.model, 17, 44)
     fresh = network.head.weight.clone()
     load_init_weights(network, outputs, tiny_run, recipe.input)
     assert torch.equal(network.head.weight[:7], trained)
     assert torch.equal(network.head.weight[7:], fresh[7:])
-    both = checkpoint.load(run.best)[0]["head.weight"]
+    both = checkpoint.load(voted_run.best)[0]["head.weight"]
     turned = (outputs[0], replace(outputs[1], classes=outputs[1].classes[::-1]))
-    load_init_weights(network, turned, run, recipe.input)
+    load_init_weights(network, turned, voted_run, recipe.input)
     assert torch.equal(network.head.weight, torch.cat([both[:7], both[7:].flip(0)]))
     other = (outputs[0], replace(outputs[1], name="other"))
     network = build_model(recipe.model, 17, 44)
     fresh = network.head.weight.clone()
-    load_init_weights(network, other, run, recipe.input)
+    load_init_weights(network, other, voted_run, recipe.input)
     assert torch.equal(network.head.weight[7:], fresh[7:])
 
 
-def test_the_label_scheme_merges_the_label_output_alone(recipe, voted):
-    few = voted.with_scheme(parse_scheme("happy=happy,glum=sad+angry"))
+def test_the_label_scheme_merges_the_label_output_alone(recipe, voted_faces):
+    few = voted_faces.with_scheme(parse_scheme("happy=happy,glum=sad+angry"))
     outputs = make_outputs(recipe, few)
     assert [output.classes for output in outputs] == [("happy", "glum"), FERPLUS_CLASSES]
 
 
-def test_keep_last_exports_the_last_epoch(tmp_path, recipe, voted):
+def test_keep_last_exports_the_last_epoch(tmp_path, recipe, voted_faces):
     """Its weights are the average that was validated last, though an earlier epoch was better."""
     recipe = changed(recipe, epochs=5, stopping={"keep": "last"}, optim={"lr": 0.8})
     run = RunFolder(tmp_path / "run")
-    outcome = train(plan_training(recipe, voted), run)
+    outcome = train(plan_training(recipe, voted_faces), run)
     assert outcome.best_epoch == 5
     assert checkpoint.load(run.best)[1]["epoch"] == 5
     assert best_by_metric(outcome.history, recipe) <= 5
@@ -174,27 +155,26 @@ def test_keep_last_exports_the_last_epoch(tmp_path, recipe, voted):
     assert all(torch.equal(kept[name], value) for name, value in average.items())
 
 
-def test_the_file_has_both_outputs_and_agrees_with_torch(run, voted):
-    session, manifest = open_model(run.model)
+def test_the_file_has_both_outputs_and_agrees_with_torch(voted_run, voted_faces):
+    session, manifest = open_model(voted_run.model)
     assert list(manifest.outputs) == ["fer2013", "perceived"]
     assert manifest.outputs["perceived"].classes == FERPLUS_CLASSES
-    assert manifest.schema_version == 2
-    images = to_input(np.asarray(voted.images[:16]), manifest.input)
+    images = to_input(np.asarray(voted_faces.images[:16]), manifest.input)
     logits, perceived = session.run(["logits", "logits_perceived"], {"images": images})
-    network, _ = checkpoint.load_best(run)
+    network, _ = checkpoint.load_best(voted_run)
     with torch.inference_mode():
         expected = network(torch.from_numpy(images)).numpy()
     assert np.allclose(logits, expected[:, :7], atol=1e-4)
     assert np.allclose(perceived, expected[:, 7:], atol=1e-4)
-    only_label = checkpoint.load_network(run)
+    only_label = checkpoint.load_network(voted_run)
     with torch.inference_mode():
         assert np.allclose(only_label(torch.from_numpy(images)).numpy(), expected[:, :7], atol=1e-6)
 
 
-def test_a_replaced_temperature_is_that_of_the_first_output(run, tmp_path):
+def test_a_replaced_temperature_is_that_of_the_first_output(voted_run, tmp_path):
     path = tmp_path / "model.onnx"
-    path.write_bytes(run.model.read_bytes())
+    path.write_bytes(voted_run.model.read_bytes())
     replace_manifest(path, read_manifest(path).model_copy(update={"temperature": 1.7}))
-    outputs = read_manifest(path).outputs
+    outputs, before = (read_manifest(each).outputs for each in (path, voted_run.model))
     assert outputs["fer2013"].temperature == 1.7
-    assert outputs["perceived"].temperature == 1.0
+    assert outputs["perceived"].temperature == before["perceived"].temperature

@@ -4,6 +4,7 @@ import os
 import resource
 import signal
 
+import pytest
 import torch
 
 from mien.base.errors import RunError, TrainingError
@@ -58,14 +59,14 @@ def test_ctrl_c_in_the_first_epoch_says_that_there_is_nothing_to_keep(tmp_path, 
         )
 
 
-def test_early_stopping_waits_for_its_patience(tmp_path, faces, tiny_recipe):
+@pytest.mark.parametrize("frozen", [0, 4])
+def test_early_stopping_waits_for_its_patience_once_all_layers_learn(tmp_path, faces, tiny_recipe, frozen):
     """A rate of almost 0 changes nothing, so the first epoch stays the best."""
-    recipe = changed(
-        tiny_recipe, epochs=30, ema_decay=0.0, optim={"lr": 1e-12}, stopping={"metric": "macro_f1", "patience": 3}
-    )
+    stopping, tuning = {"metric": "macro_f1", "patience": 3}, {"frozen_epochs": frozen}
+    recipe = changed(tiny_recipe, epochs=30, ema_decay=0.0, optim={"lr": 1e-12}, stopping=stopping, tuning=tuning)
     outcome = train(plan_training(recipe, faces), RunFolder(tmp_path / "run"))
     assert outcome.reason == "no better macro_f1 for 3 epochs"
-    assert len(outcome.history) == outcome.best_epoch + 3
+    assert len(outcome.history) == max(outcome.best_epoch, frozen) + 3
 
 
 def test_a_loss_that_is_not_a_number_stops_names_the_step_and_keeps_the_best(tmp_path, faces, tiny_recipe):

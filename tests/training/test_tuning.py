@@ -1,9 +1,7 @@
-import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from mien.base.errors import RecipeError
 from mien.base.recipe import ModelRecipe, Recipe, load_recipe, tuned
 from mien.base.run_folder import RunFolder
 from mien.models.registry import MODELS, build_model
@@ -13,7 +11,6 @@ from mien.training.loop import train
 from mien.training.optim import blocks, build_optimizer, freeze, lr_scales, rate_factor
 from mien.training.plan import plan_training, recipe_warnings
 from mien.training.state import prepare
-from support import raises
 from training_support import changed
 
 
@@ -144,48 +141,6 @@ def test_after_frozen_epochs_all_but_the_head_is_what_it_was_bit_for_bit(tmp_pat
             assert not torch.equal(value, start[key]), key
 
 
-@pytest.mark.parametrize("name", ["sgd", "adam"])
-@pytest.mark.parametrize("epoch", [2, 3, 4])
-def test_a_run_cut_before_at_and_after_the_thaw_ends_bit_identical(tmp_path, faces, tiny_recipe, tiny_run, name, epoch):
-    """Two frozen epochs: cut in the last of them, in the first after it, and in the second after it."""
-    recipe = changed(
-        tiny_recipe,
-        epochs=5,
-        optim={"name": name, "lr": 1e-3},
-        tuning={"frozen_epochs": 2, "layer_decay": 0.7},
-    )
-
-    class Cut(Callback):
-        def on_step_end(self, now, images, loss):
-            if now == epoch:
-                raise ConnectionResetError
-
-    whole, cut = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "cut")
-    train(plan_training(recipe, faces), whole, init_from=tiny_run)
-    with pytest.raises(ConnectionResetError):
-        train(plan_training(recipe, faces), cut, init_from=tiny_run, callback=Cut())
-    assert len(checkpoint.load(cut.last)[1]["history"]) == epoch - 1
-    train(plan_training(recipe, faces), cut, resume=True, init_from=tiny_run)
-    for file in ("best", "last"):
-        ours, theirs = checkpoint.load(getattr(whole, file))[0], checkpoint.load(getattr(cut, file))[0]
-        assert ours.keys() == theirs.keys()
-        assert all(torch.equal(ours[key], theirs[key]) for key in ours)
-
-
-def test_patience_waits_for_the_thaw(tmp_path, faces, tiny_recipe):
-    """A rate of almost 0 makes the first epoch the best of all."""
-    recipe = changed(
-        tiny_recipe,
-        epochs=30,
-        ema_decay=0.0,
-        optim={"lr": 1e-12},
-        stopping={"metric": "macro_f1", "patience": 2},
-        tuning={"frozen_epochs": 4},
-    )
-    outcome = train(plan_training(recipe, faces), RunFolder(tmp_path / "run"))
-    assert len(outcome.history) == max(outcome.best_epoch, 4) + 2
-
-
 def test_seven_classes_then_five_then_two_without_any_network(tmp_path, faces, tiny_recipe, tiny_run):
     """Each run begins with the former one's weights; heads by class name. Oracle: the start of a run of no steps."""
     recipe = load_recipe("tune", ["epochs=1", "tuning.frozen_epochs=1", "batch_size=32"])
@@ -209,34 +164,22 @@ def test_seven_classes_then_five_then_two_without_any_network(tmp_path, faces, t
         start = run
 
 
-def test_doubts_are_spoken_where_nothing_but_the_head_will_learn():
-    for epochs, spoken in ((1, True), (2, True), (3, False)):
-        found = recipe_warnings(load_recipe("tune", [f"epochs={epochs}"]), from_run=True)
-        assert [doubt.code for doubt in found] == ["only-head-learns"] * spoken
-
-
-def test_doubts_are_spoken_where_there_is_less_to_learn_than_one_batch():
-    (doubt,) = recipe_warnings(Recipe(batch_size=64), train_faces=63)
-    assert doubt.code == "batch-too-large"
-    assert "63 faces" in doubt
-
-
-def test_few_steps_are_counted_and_a_smaller_batch_is_advised():
-    """Oracle: 640 faces are ten steps of 64 an epoch."""
-    (few,) = recipe_warnings(Recipe(batch_size=64, epochs=9), train_faces=640)
-    assert few.code == "few-steps"
-    assert " 90 " in few
-    for recipe in (Recipe(batch_size=64, epochs=10), Recipe(batch_size=16, epochs=1)):
-        assert list(recipe_warnings(recipe, train_faces=640)) == []
-
-
-def test_doubts_are_spoken_where_the_start_is_random():
-    assert list(recipe_warnings(Recipe())) == []
-    assert next(recipe_warnings(load_recipe("tune"))).code == "weights-random-frozen"
-    of_timm = load_recipe("tune", ["model.name=timm"])
-    assert list(recipe_warnings(of_timm)) == []
-    random = [each.code for each in recipe_warnings(load_recipe("tune", ["model.name=timm", "model.pretrained=false"]))]
-    assert random == ["weights-random", "weights-random-frozen"]
-    with raises(RecipeError, "model-unknown", "'nonsense'"):
-        list(recipe_warnings(load_recipe("tune", ["model.name=nonsense"])))
-    assert np.isclose(load_recipe("tune").tuning.layer_decay, 0.7)
+@pytest.mark.parametrize(
+    ("recipe", "faces", "from_run", "code", "value"),
+    [
+        (load_recipe("tune", ["epochs=2"]), None, True, "only-head-learns", "2"),
+        (load_recipe("tune", ["epochs=3"]), None, True, None, ""),
+        (Recipe(batch_size=64), 63, False, "batch-too-large", "63 faces"),
+        # 640 faces are ten steps of 64 an epoch.
+        (Recipe(batch_size=64, epochs=9), 640, False, "few-steps", " 90 "),
+        (Recipe(batch_size=64, epochs=10), 640, False, None, ""),
+        (Recipe(batch_size=16, epochs=1), 640, False, None, ""),
+        (load_recipe("tune"), None, False, "weights-random-frozen", "--from"),
+        (load_recipe("tune", ["model.name=timm"]), None, False, None, ""),
+        (load_recipe("tune", ["model.name=timm", "model.pretrained=false"]), None, False, "weights-random-frozen", ""),
+    ],
+)
+def test_what_one_should_know_before_training_is_said(recipe, faces, from_run, code, value):
+    found = list(recipe_warnings(recipe, from_run=from_run, train_faces=faces))
+    assert [each.code for each in found] == [code] * (code is not None)
+    assert value in "".join(found)

@@ -13,7 +13,7 @@ from mien.base.recipe import parse_recipe
 from mien.base.run_folder import RunFolder
 from mien.training import checkpoint, loop
 from mien.training.batches import Batch
-from mien.training.distillation import Distillation, stored_targets
+from mien.training.distillation import Distillation
 from mien.training.loop import train
 from mien.training.losses import epoch_targets, majority_targets, make_outputs, sampled_targets
 from mien.training.plan import plan_training
@@ -52,8 +52,7 @@ def test_the_loss_is_the_weighted_sum(recipe, voted_faces, target, taught):
     drawn = torch.randn(len(state.labels), 17, generator=torch.Generator().manual_seed(1))
     answers, predicted = drawn[:, :7].softmax(1), drawn[:, 7:].softmax(1)
     if taught:
-        targets = stored_targets([answers, predicted if "votes" in taught else None])
-        state.distillation = Distillation(0.9, 2.0, targets)
+        state.distillation = Distillation(0.9, 2.0, [answers, predicted if "votes" in taught else None])
     chosen, partner, share = torch.arange(6), torch.tensor([5, 4, 3, 2, 1, 0]), 0.3
     inputs = torch.randn(6, 1, 44, 44, generator=torch.Generator().manual_seed(0))
     (votes,) = (torch.from_numpy(each) for each in epoch_targets(state.plan.outputs, state.vote_distributions, 0, 1))
@@ -111,7 +110,7 @@ def test_faces_without_votes_teach_the_label_alone(tmp_path, recipe, voted_faces
 def test_teachers_stand_in_where_there_are_no_votes():
     """By hand: a face with votes has a tenth of them; of a mix with one without, that part is the teachers' alone."""
     votes, predicted = torch.tensor([[1.0, 0.0], [0.0, 0.0]]), torch.tensor([[0.5, 0.5], [0.25, 0.75]])
-    distillation = Distillation(0.9, 2.0, stored_targets([None, predicted]))
+    distillation = Distillation(0.9, 2.0, [None, predicted])
     both = torch.arange(2)
     plain = batch(torch.zeros(2))
     alone = distillation.mixed_votes(distillation.targets(plain)[1], votes)

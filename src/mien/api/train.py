@@ -117,13 +117,12 @@ def distill(
 ) -> TrainingResult:
     """Train a classifier on the labels and on the predictions of teachers: :func:`mien.train` with ``teachers``.
 
-    The predictions for the train split are computed once for each teacher, and kept in the cache. With the setting
-    ``distill.live`` the teachers run on every batch instead.
+    The predictions for the train split are computed once for each teacher, and kept in the cache.
 
     Args:
         recipe: as in :func:`mien.train`; its table ``[distill]`` sets how much the teachers count.
         data: as in :func:`mien.train`.
-        teachers: at least one. With ``distill.live`` run folders or built-in models with the recipe's input.
+        teachers: at least one.
         options: all others of :func:`mien.train`, such as ``tta``, ``out`` and ``settings``.
 
     Raises:
@@ -235,13 +234,11 @@ class TrainingJob:
         return result
 
     def with_soft_labels(self, data: Data, faces: Dataset) -> TrainingJob:
-        """The job with the predictions of its teachers, unless these run live; ``faces`` are at the recipe's size.
+        """The job with the predictions of its teachers; ``faces`` are at the recipe's size.
 
         Raises:
             MienError: as :func:`mien.pipeline.soft_labels.with_soft_labels`.
         """
-        if self.recipe.distill.live:
-            return self
         own = self.recipe.input.stored_as
 
         def read_at(spec: InputSpec) -> Dataset:
@@ -286,8 +283,7 @@ def find_training(
     job = find_job(recipe, changes, init_from, device)
     run = RunFolder(Path(out) if out is not None else Path("runs") / job.recipe.name)
     check_tta(tta)
-    found = find_teachers(teachers, job.recipe.distill.live)
-    return replace(job, run=run, teachers=found, tta=tta, resumes=resume and run.is_run)
+    return replace(job, run=run, teachers=find_teachers(teachers), tta=tta, resumes=resume and run.is_run)
 
 
 def find_job(

@@ -139,9 +139,6 @@ class DistillRecipe(StrictModel):
     alpha: float = Field(
         default=0.9, gt=0, le=1, description="the teachers' share of the loss; the rest is that of labels and votes"
     )
-    live: bool = Field(
-        default=False, description="run the teachers on each batch as augmented, before blur, noise and light changes"
-    )
 
 
 class StoppingRecipe(StrictModel):
@@ -192,7 +189,7 @@ class Recipe(StrictModel):
     classes: str = Field(default="all", description="label scheme: all, seven, six, five, three, binary, or a=b+c,...")
     epochs: int = Field(default=40, ge=1)
     batch_size: int = Field(default=128, ge=2, le=1_000_000)
-    precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
     label_smoothing: Fraction = 0.0
     class_weights: Literal["none", "balanced", "effective"] = Field(
         default="none",
@@ -357,11 +354,18 @@ def check_recipe(content: Mapping[str, Any], origin: str, changes: Sequence[Chan
     return _KIND.check(Recipe, changed, origin)
 
 
+_REMOVED = (("", "consistency_loss", 0), ("optim", "sam_rho", 0), ("distill", "live", False))
+"""Table, name and value of keys that are gone: with this value they changed nothing, and kept runs name them all."""
+
+
 def _without_removed(content: Mapping[str, Any]) -> dict[str, Any]:
-    """A recipe without keys that are gone, where they have the value that changed nothing: kept runs name them all."""
-    found = {name: value for name, value in content.items() if (name, value) != ("consistency_loss", 0)}
-    if isinstance(optim := found.get("optim"), Mapping):
-        found["optim"] = {name: value for name, value in optim.items() if (name, value) != ("sam_rho", 0)}
+    """A recipe without :data:`_REMOVED`."""
+    found = dict(content)
+    for table, name, value in _REMOVED:
+        values = found.get(table) if table else found
+        if isinstance(values, Mapping) and values.get(name) == value:
+            kept = {key: each for key, each in values.items() if key != name}
+            found = {**found, table: kept} if table else kept
     return found
 
 

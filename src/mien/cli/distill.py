@@ -10,8 +10,8 @@ from mien.cli.options import TTA_HELP, JsonOption, QuietOption
 from mien.cli.train_run import TrainOptions, train_and_show
 
 TEACHERS_HELP = (
-    "A model (as for --model), or a predictions file of the train split. With --set distill.live=true: a run. "
-    "Can be repeated; the teachers' predictions are averaged."
+    "A model (as for --model), or a predictions file of the train split. Can be repeated; the teachers' predictions "
+    "are averaged."
 )
 
 

@@ -16,41 +16,28 @@ from mien.base.files import cache_folder, file_sha256
 from mien.base.preprocess import InputSpec
 from mien.data.dataset import Dataset
 from mien.evaluation.predictions import write_predictions
-from mien.inference.find_model import find_model, find_trained
+from mien.inference.find_model import find_model
 from mien.inference.predictor import Predictor
 from mien.pipeline.split_predictions import predict_split
 from mien.training.teacher import Teacher
 
 
-def find_teachers(names: Sequence[str | os.PathLike[str]], live: bool) -> list[Teacher]:
-    """The teachers that a user names, before any data is read.
-
-    Args:
-        names: models, or predictions files of the train split.
-        live: the networks run in training, so that each must be a run with weights.
+def find_teachers(names: Sequence[str | os.PathLike[str]]) -> list[Teacher]:
+    """The teachers that a user names, models or predictions files of the train split, before any data is read.
 
     Raises:
-        DataError: no such file, or a file where a network is needed.
+        DataError: no such file.
         ModelError, RunError: no such model or run.
     """
     found = []
     for name in names:
         path = Path(name)
-        if path.suffix == ".npz":
-            if live:
-                raise DataError(
-                    f"distill.live needs the networks of teachers; {name} holds predictions. Name the run itself.",
-                    code="soft-labels-live",
-                )
-            if not path.is_file():
-                raise DataError(f"There is no file {name}. A model can be a teacher, too.", code="soft-labels-missing")
-            found.append(Teacher(path, path))
-        elif live:
-            run = find_trained(name)
-            run.read_recipe()
-            found.append(Teacher(run.best))
-        else:
+        if path.suffix != ".npz":
             found.append(Teacher(find_model(name)))
+        elif path.is_file():
+            found.append(Teacher(path, path))
+        else:
+            raise DataError(f"There is no file {name}. A model can be a teacher, too.", code="soft-labels-missing")
     return found
 
 
@@ -63,7 +50,7 @@ def with_soft_labels(
     was interrupted repeats the last teacher only.
 
     Args:
-        teachers: of :func:`find_teachers`, not live.
+        teachers: of :func:`find_teachers`.
         faces: the student's data, by which the cache is searched.
         read: gives the same data at a teacher's input size.
         views: views per face (test-time augmentation).

@@ -57,18 +57,6 @@ def augment(
             pixels = torch.where(mirrored.view(-1, 1, 1, 1), pixels.flip(3), pixels)
         if side_px != spec.crop_px:
             pixels = functional.interpolate(pixels, size=side_px, mode="bilinear", antialias=True, align_corners=False)
-    batch = normalise(degrade(pixels, recipe, generator), spec)
-    if recipe.random_erasing:
-        batch = _erase(batch, recipe.random_erasing, generator)
-    return batch
-
-
-DEGRADATIONS = ("brightness", "contrast", "blur", "noise", "low_resolution")
-"""Keys of what light, lens and sensor do to an image; the face stays where it is."""
-
-
-def degrade(pixels: Tensor, recipe: AugmentRecipe, generator: torch.Generator) -> Tensor:
-    """Change brightness and contrast, blur and add noise: float32 (N, channels, S, S), 0..255, to the same."""
     if recipe.brightness or recipe.contrast:
         gain = _uniform(pixels, generator, 1 - recipe.contrast, 1 + recipe.contrast)
         offset = 255 * _uniform(pixels, generator, -recipe.brightness, recipe.brightness)
@@ -76,7 +64,10 @@ def degrade(pixels: Tensor, recipe: AugmentRecipe, generator: torch.Generator) -
         pixels = ((pixels - centre) * gain + centre + offset).clamp_(0, 255)
     if recipe.blur or recipe.noise or recipe.low_resolution:
         pixels = corrupt(pixels, recipe, generator)
-    return pixels
+    batch = normalise(pixels, spec)
+    if recipe.random_erasing:
+        batch = _erase(batch, recipe.random_erasing, generator)
+    return batch
 
 
 def corrupt(pixels: Tensor, recipe: AugmentRecipe, generator: torch.Generator) -> Tensor:
@@ -143,12 +134,6 @@ def resolution_matrices(side: int) -> Tensor:
 def _both_ways(pixels: Tensor, matrices: Tensor) -> Tensor:
     """One linear filter an image, on its rows and its columns: (N, C, S, S), (N, S, S) -> (N, C, S, S)."""
     return matrices.unsqueeze(1) @ pixels @ matrices.transpose(1, 2).unsqueeze(1)
-
-
-def without_degradation(recipe: Recipe) -> Recipe:
-    """The recipe with :data:`DEGRADATIONS` off."""
-    augment = recipe.augment.model_copy(update=dict.fromkeys(DEGRADATIONS, 0.0))
-    return recipe.model_copy(update={"augment": augment})
 
 
 def channels_first(images: Tensor) -> Tensor:

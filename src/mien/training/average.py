@@ -81,7 +81,7 @@ def enough_of(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 def batch_norms(network: nn.Module) -> list[_BatchNorm]:
     """Its layers that keep statistics of what they saw."""
-    return [module for module in network.modules() if isinstance(module, _BatchNorm)]
+    return [each for each in network.modules() if isinstance(each, _BatchNorm) and each.track_running_stats]
 
 
 @torch.no_grad()
@@ -112,7 +112,8 @@ def recalibrate_bn(
         raise DataError(
             f"Statistics of batch norms need two train faces or more; found {len(order)}.", code="too-few-images"
         )
-    before = [(norm.momentum, _batches(norm)) for norm in norms]
+    # The tensors themselves are counted on while it measures.
+    before = [(norm.momentum, norm.state_dict()["num_batches_tracked"].clone()) for norm in norms]
     device = next(network.parameters()).device
     try:
         for norm in norms:
@@ -127,11 +128,5 @@ def recalibrate_bn(
     finally:
         for norm, (momentum, batches) in zip(norms, before, strict=True):
             norm.momentum = momentum
-            if norm.num_batches_tracked is not None:
-                norm.num_batches_tracked.fill_(batches)
+            norm.state_dict()["num_batches_tracked"].copy_(batches)
         network.eval()
-
-
-def _batches(norm: _BatchNorm) -> int:
-    """So many it has seen; 0 where it does not count them."""
-    return 0 if norm.num_batches_tracked is None else int(norm.num_batches_tracked)

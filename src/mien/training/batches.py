@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,11 +11,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mien.base.preprocess import denormalise, normalise
 from mien.base.recipe import AugmentRecipe, Recipe
 from mien.data.balance import balanced_order
 from mien.data.image_store import expect_random, is_mapped
-from mien.training.augment import alternate, augment, degrade, mix
+from mien.training.augment import alternate, augment, mix
 
 
 def image_tensor(images: npt.NDArray[np.uint8], device: torch.device) -> Tensor:
@@ -43,7 +42,6 @@ class Batch:
         partner: int64 (B,), which of the faces each is mixed with; None where none is.
         lam: the weight of each image itself in its mix, 0..1; its partner has 1 - lam.
         index: which step of the epoch, from 0.
-        clear: as ``images``, before :func:`degraded` changed them; None where it did not.
     """
 
     images: Tensor
@@ -51,12 +49,16 @@ class Batch:
     partner: Tensor | None
     lam: float
     index: int
-    clear: Tensor | None = None
 
     def part(self, places: slice) -> Batch:
         """Some of these faces."""
-        partner, clear = (None if each is None else each[places] for each in (self.partner, self.clear))
-        return replace(self, images=self.images[places], chosen=self.chosen[places], partner=partner, clear=clear)
+        partner = None if self.partner is None else self.partner[places]
+        return replace(self, images=self.images[places], chosen=self.chosen[places], partner=partner)
+
+    def mixed(self, values: Tensor) -> Tensor:
+        """Of values of all faces (N, C) those of the batch (B, C), mixed as its faces are."""
+        own = values[self.chosen]
+        return own if self.partner is None else self.lam * own + (1 - self.lam) * values[self.partner]
 
 
 def count_steps(faces: int, batch_size: int) -> int:
@@ -111,20 +113,6 @@ def epoch_batches(
             partner = chosen[places]
         images_shown = batch.contiguous(memory_format=torch.channels_last)
         yield Batch(images_shown, chosen, partner, lam, index)
-
-
-def degraded(batches: Iterable[Batch], recipe: Recipe, epoch: int) -> Iterator[Batch]:
-    """An epoch's batches with their finished images degraded, by random numbers of their own.
-
-    Teachers see the clear ones, so that a student learns to predict of a bad image what they predict of the good one.
-    """
-    generator = None
-    for batch in batches:
-        if generator is None:
-            generator = torch.Generator(batch.images.device).manual_seed(epoch_seed(recipe.seed, epoch) + 2)
-        pixels = degrade(denormalise(batch.images, recipe.input), recipe.augment, generator)
-        images = normalise(pixels, recipe.input).contiguous(memory_format=torch.channels_last)
-        yield replace(batch, images=images, clear=batch.images)
 
 
 def _is_mixed(recipe: AugmentRecipe, host: torch.Generator) -> bool:

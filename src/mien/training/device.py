@@ -21,7 +21,7 @@ from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor, distributed
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mien.base.errors import TrainingError, arg, nearest
+from mien.base.errors import TrainingError, nearest
 from mien.base.processes import process_count
 from mien.models.network import Network
 from mien.training import checkpoint
@@ -63,31 +63,23 @@ def default_device() -> str:
 
 
 def make_fabric(
-    precision: Literal["auto", "bf16", "fp16", "fp32"], device: str = "auto", *, may_leave_out: bool = False
+    precision: Literal["auto", "bf16", "fp32"], device: str = "auto", *, may_leave_out: bool = False
 ) -> Fabric:
     """One device of :data:`DEVICES`, or under ``torchrun`` one for each process.
 
     Args:
-        precision: ``auto`` is bf16 by autocast where the device computes in it. fp16 is by autocast too, with a loss
-            that is scaled so that small gradients do not vanish (Micikevicius et al., ICLR 2018).
+        precision: ``auto`` is bf16 by autocast where the device computes in it, else fp32.
         device: see :func:`check_device`.
         may_leave_out: whether some weights may be without a gradient in a step of several processes.
 
     Raises:
-        TrainingError: the device does not exist, or does not train in the precision.
+        TrainingError: the device does not exist.
     """
     check_device(device)
     on_gpu = device in {"auto", "cuda"} and torch.cuda.is_available()
     accelerator = "cuda" if on_gpu else "mps" if device == "mps" else "cpu"
     if precision == "auto":
         precision = "bf16" if accelerator != "mps" and _computes_bf16(on_gpu) else "fp32"
-    if precision == "fp16" and accelerator == "mps":
-        raise TrainingError(
-            f"Training in fp16 is not for an Apple GPU. Train there in fp32 ({arg('settings', 'precision=fp32')}).",
-            code="precision-device",
-        )
-    # By name Fabric would take bf16 for fp16 on a CPU.
-    mixed: Literal["bf16-mixed", "16-mixed"] = "bf16-mixed" if precision == "bf16" else "16-mixed"
     count = process_count()
     here = int(os.environ["LOCAL_WORLD_SIZE"]) if count > 1 else 1
     # Fabric advertises itself through the log.
@@ -108,7 +100,7 @@ def make_fabric(
                 broadcast_buffers=False,
                 find_unused_parameters=may_leave_out,
             ),
-            plugins=Precision() if precision == "fp32" else MixedPrecision(mixed, accelerator),
+            plugins=Precision() if precision == "fp32" else MixedPrecision("bf16-mixed", accelerator),
         )
 
 
@@ -157,26 +149,18 @@ def sum_of_processes(fabric: Fabric, value: Tensor) -> Tensor:
 
 
 def share_state(state: TrainingState) -> None:
-    """Give all processes the first one's weights, average, optimizer state, loss scale and history."""
+    """Give all processes the first one's weights, average, optimizer state and history."""
     if state.fabric.world_size == 1:
         return
-    precision = state.fabric.strategy.precision
     optimizer = checkpoint.optimizer_tensors(state.optimizer)
-    content = (
-        state.network.state_dict(),
-        state.average.tensors,
-        optimizer,
-        precision.state_dict(),
-        state.history,
-    )
+    content = (state.network.state_dict(), state.average.tensors, optimizer, state.history)
     # Between processes of one run, which trust each other; no file is unpickled.
-    weights, average, optimizer, scaler, history = state.fabric.broadcast(content)
+    weights, average, optimizer, history = state.fabric.broadcast(content)
     if state.fabric.global_rank:
         state.network.load_state_dict(weights)
         state.average.restore(average)
         if optimizer:
             checkpoint.restore_optimizer(state.optimizer, optimizer)
-        precision.load_state_dict(scaler)
         state.history = history
 
 

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from mien.base.errors import DataError, RecipeError
+from mien.base.errors import DataError
 from mien.base.labels import parse_scheme
 from mien.base.recipe import Recipe
-from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
 from mien.evaluation.predictions import Predictions, read_predictions
 from mien.evaluation.temperature import apply_temperature
-from mien.training import checkpoint
 from mien.training.batches import Batch
 from mien.training.losses import Output
 from mien.training.teacher import Teacher
@@ -28,10 +25,6 @@ from mien.training.teacher import Teacher
 LEAST_AGREEMENT = 0.9
 """Below this share of equal labels, rows of the same numbers are other faces: of strange data about a quarter would be
 equal, and a review changes fewer labels."""
-
-Targets = Callable[[Batch], list[Tensor | None]]
-"""What teachers predict of a batch: for each output of the student float32 (B, classes), for that of the label softened
-by the temperature T: p^(1/T), rescaled. None for an output that no teacher has."""
 
 
 @dataclass(frozen=True)
@@ -41,12 +34,17 @@ class Distillation:
     Attributes:
         alpha: weight of the teachers, above 0 and up to 1; the rest is that of labels and votes.
         temperature: T, at least greater than 0.
-        targets: the teachers' predictions.
+        predictions: what teachers predict of each face, for each output of the student float32 (N, classes); for that
+            of the label softened by T: p^(1/T), rescaled. None for an output that no teacher has.
     """
 
     alpha: float
     temperature: float
-    targets: Targets
+    predictions: Sequence[Tensor | None]
+
+    def targets(self, batch: Batch) -> list[Tensor | None]:
+        """The predictions of a batch, mixed where its faces are, as labels are."""
+        return [None if each is None else batch.mixed(each) for each in self.predictions]
 
     def loss(self, hard: Tensor, logits: Tensor, targets: Tensor) -> Tensor:
         """``alpha * T^2 * KL(targets || softmax(logits / T)) + (1 - alpha) * hard``.
@@ -66,27 +64,22 @@ class Distillation:
 
 
 def make_distillation(
-    recipe: Recipe, outputs: Sequence[Output], teachers: Sequence[Teacher], faces: Dataset, fabric: Fabric
+    recipe: Recipe, outputs: Sequence[Output], teachers: Sequence[Teacher], faces: Dataset, device: torch.device
 ) -> Distillation:
     """What a recipe makes of teachers. A teacher teaches the label, and each other output that it has by that name.
 
     Args:
         recipe: the student's.
         outputs: the student's.
-        teachers: with predictions of the train split; with ``distill.live`` the weights of runs.
+        teachers: with predictions of the train split.
         faces: what an epoch shows, under the student's classes, in its order. A face that balancing repeated or changed
             has the soft label of its row.
-        fabric: where networks run.
+        device: of the student.
 
     Raises:
         DataError: soft labels of other classes or other data, or a face without one.
-        RecipeError: a live teacher with another input than the student's, or whose student begins with smaller faces.
-        RunError: a live teacher without a finished epoch.
     """
     alpha, temperature = recipe.distill.alpha, recipe.distill.temperature
-    if recipe.distill.live:
-        networks = [_load_teacher(RunFolder(each.file.parent), recipe, outputs, fabric) for each in teachers]
-        return Distillation(alpha, temperature, live_targets(networks, temperature, fabric))
     files = [each.predictions for each in teachers if each.predictions is not None]
     known = [(path, read_predictions(path)) for path in files]
     labels = [(path, _under_scheme(each, recipe, faces.classes)) for path, each in known]
@@ -94,48 +87,8 @@ def make_distillation(
     for output in outputs[1:]:
         votes = [(path, each) for path, each in known if each.votes is not None and each.votes.output == output.name]
         stored.append(_soft_votes(votes, faces, output) if votes else None)
-    tensors = [None if each is None else fabric.to_device(torch.from_numpy(each.astype(np.float32))) for each in stored]
-    return Distillation(alpha, temperature, stored_targets(tensors))
-
-
-def stored_targets(predictions: Sequence[Tensor | None]) -> Targets:
-    """Of predictions for each face, for each output float32 (N, C). Mixed where faces are, as labels are."""
-
-    def targets(batch: Batch) -> list[Tensor | None]:
-        found: list[Tensor | None] = []
-        for each in predictions:
-            own = None if each is None else each[batch.chosen]
-            if own is not None and each is not None and batch.partner is not None:
-                own = batch.lam * own + (1 - batch.lam) * each[batch.partner]
-            found.append(own)
-        return found
-
-    return targets
-
-
-LiveTeacher = tuple[nn.Module, Sequence[Tensor | None]]
-"""A network in evaluation mode, and for each output of the student the network's logits of its classes, int64 (C,)."""
-
-
-def live_targets(teachers: Sequence[LiveTeacher], temperature: float, fabric: Fabric) -> Targets:
-    """Of networks that run on every batch, in the student's precision: on its images before they were degraded."""
-
-    def targets(batch: Batch) -> list[Tensor | None]:
-        images = batch.images if batch.clear is None else batch.clear
-        with torch.no_grad(), fabric.autocast():
-            logits = [network(images).float() for network, _ in teachers]
-        found: list[Tensor | None] = []
-        for output in range(len(teachers[0][1])):
-            divisor = temperature if output == 0 else 1.0
-            parts = [
-                (own[:, columns[output]] / divisor).softmax(1)
-                for own, (_, columns) in zip(logits, teachers, strict=True)
-                if columns[output] is not None
-            ]
-            found.append(torch.stack(parts).mean(0) if parts else None)
-        return found
-
-    return targets
+    tensors = [None if each is None else torch.from_numpy(each.astype(np.float32)).to(device) for each in stored]
+    return Distillation(alpha, temperature, tensors)
 
 
 def soft_labels(
@@ -211,34 +164,3 @@ def _columns(name: str, known: Sequence[str], wanted: Sequence[str]) -> list[int
             code="teacher-classes",
         )
     return [known.index(each) for each in wanted]
-
-
-def _load_teacher(run: RunFolder, recipe: Recipe, outputs: Sequence[Output], fabric: Fabric) -> LiveTeacher:
-    network, facts = checkpoint.load_best(run)
-    spec = run.read_recipe().input
-    if spec != recipe.input:
-        raise RecipeError(
-            f"distill.live shows teacher and student the same images, but {run.path} takes {spec}, and the recipe "
-            f"{recipe.input}. Give both the same [input], or leave out distill.live.",
-            code="teacher-input",
-        )
-    if recipe.progressive_resizing:
-        raise RecipeError(
-            "distill.live cannot be used with progressive_resizing: the faces would be too small for a teacher.",
-            code="teacher-live-sizes",
-        )
-    rows = checkpoint.head_rows(facts)
-    columns: list[Tensor | None] = []
-    for output in outputs:
-        key = "" if output.target == "label" else output.name
-        places = [place for place, (name, _) in enumerate(rows) if name == key]
-        if not places:
-            columns.append(None)
-            continue
-        order = _columns(str(run.path), [rows[place][1] for place in places], output.classes)
-        columns.append(fabric.to_device(torch.tensor([places[each] for each in order])))
-    for parameter in network.parameters():
-        parameter.requires_grad_(False)
-    # Not set up by fabric: nothing of it is trained, and several processes refuse such a module.
-    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return network.to(fabric.device).eval(), columns

@@ -14,15 +14,15 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from mien.base.errors import StoppedError, TrainingError
 from mien.base.run_folder import RunFolder, best_by_metric, best_epoch
-from mien.training.augment import without_degradation
-from mien.training.batches import Batch, degraded, epoch_batches, epoch_seed
+from mien.training.batches import Batch, epoch_batches, epoch_seed
 from mien.training.callback import Callback, HistoryLine, interruptible
 from mien.training.device import any_process, leave, part_of_batch, share_state, sum_dtype, sum_of_processes, threads
 from mien.training.head import fit_head
-from mien.training.losses import distribution_loss, epoch_targets, output_facts, split_logits, to_tensors
+from mien.training.losses import epoch_targets, output_facts, split_logits, to_tensors
 from mien.training.optim import freeze, plateau_factor, rate_factor, set_rate
 from mien.training.plan import TrainingPlan
 from mien.training.state import TrainingState, file_digest, prepare, restore, save_epoch
@@ -247,13 +247,15 @@ def recipe_batches(state: TrainingState, epoch: int) -> Iterator[Batch]:
     def side_px(index: int) -> int:
         return recipe.side_px(((epoch - 1) * steps + index) / (steps * recipe.epochs))
 
-    is_live = state.distillation is not None and recipe.distill.live
-    augmented = state.plan.parts.recipe_shown(recipe)
-    shown = without_degradation(augmented) if is_live else augmented
     batches = epoch_batches(
-        state.images, state.labels, shown, seed=recipe.seed, epoch=epoch, mixing=mixing, side_px=side_px
+        state.images,
+        state.labels,
+        state.plan.parts.recipe_shown(recipe),
+        seed=recipe.seed,
+        epoch=epoch,
+        mixing=mixing,
+        side_px=side_px,
     )
-    batches = batches if shown == augmented else degraded(batches, recipe, epoch)
     return batches if state.plan.parts.augment is None else state.plan.parts.augmented(batches, recipe.input)
 
 
@@ -262,39 +264,23 @@ def forward_loss(state: TrainingState, batch: Batch, vote_targets: Sequence[Tens
 
     ``vote_targets`` are those of :func:`mien.training.losses.epoch_targets`, on the device.
     """
-    distillation = state.distillation
-    predicted = [None] * len(state.plan.outputs) if distillation is None else distillation.targets(batch)
-    logits = split_logits(state.model(batch.images).float(), state.plan.outputs)
-    return logits[0], _loss_of(state, batch, logits, predicted, vote_targets)
-
-
-def _loss_of(
-    state: TrainingState,
-    batch: Batch,
-    logits: Sequence[Tensor],
-    predicted: Sequence[Tensor | None],
-    vote_targets: Sequence[Tensor],
-) -> Tensor:
-    """The weighted sum of the outputs' losses: first that of labels, then those of votes.
-
-    ``predicted`` is what teachers predict for each output; None for one that they do not have.
-    """
+    outputs, distillation = state.plan.outputs, state.distillation
+    taught = [None] * len(outputs) if distillation is None else distillation.targets(batch)
+    logits = split_logits(state.model(batch.images).float(), outputs)
     loss = state.loss(logits[0], state.labels[batch.chosen])
     if batch.partner is not None:
         loss = batch.lam * loss + (1 - batch.lam) * state.loss(logits[0], state.labels[batch.partner])
-    if state.distillation is not None and predicted[0] is not None:
-        loss = state.distillation.loss(loss, logits[0], predicted[0])
-    if state.plan.outputs[0].weight != 1:
-        loss = state.plan.outputs[0].weight * loss
-    others = zip(state.plan.outputs[1:], logits[1:], predicted[1:], vote_targets, strict=True)
-    for output, own, taught, votes in others:
-        mixed = votes[batch.chosen]
-        if batch.partner is not None:
-            mixed = batch.lam * mixed + (1 - batch.lam) * votes[batch.partner]
-        if state.distillation is not None and taught is not None:
-            mixed = state.distillation.mixed_votes(taught, mixed)
-        loss = loss + output.weight * distribution_loss(own, mixed)
-    return loss
+    if distillation is not None and taught[0] is not None:
+        loss = distillation.loss(loss, logits[0], taught[0])
+    if outputs[0].weight != 1:
+        loss = outputs[0].weight * loss
+    for output, own, predicted, votes in zip(outputs[1:], logits[1:], taught[1:], vote_targets, strict=True):
+        target = batch.mixed(votes)
+        if distillation is not None and predicted is not None:
+            target = distillation.mixed_votes(predicted, target)
+        # Of a face without votes the target is all zeros: it teaches nothing.
+        loss = loss + output.weight * functional.cross_entropy(own, target)
+    return logits[0], loss
 
 
 def take_step(state: TrainingState, share: float, loss: Tensor) -> None:

@@ -144,11 +144,6 @@ def sampled_targets(distributions: npt.NDArray[np.float64], seed: int, epoch: in
     return np.asarray(np.eye(distributions.shape[1] + 1)[chosen, :-1])
 
 
-def distribution_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """Mean cross-entropy between target distributions and the softmax of logits, both float32 (N, V); 0 of zeros."""
-    return functional.cross_entropy(logits, targets)
-
-
 def to_tensors(targets: Sequence[npt.NDArray[np.float32]], device: torch.device) -> list[Tensor]:
     """Arrays as tensors on a device."""
     return [torch.from_numpy(each).to(device) for each in targets]

@@ -222,18 +222,12 @@ def recipe_warnings(recipe: Recipe, *, from_run: bool = False, train_faces: int 
         RecipeError: there is no such model.
     """
     frozen = recipe.tuning.frozen_epochs
-    if starts_from_scratch(recipe.model) and not from_run:
-        if "pretrained" in recipe.model.settings:
-            yield Notice(
-                "model.pretrained is false: the backbone begins with RANDOM weights, nothing is transferred.",
-                code="weights-random",
-            )
-        if frozen:
-            yield Notice(
-                f"tuning.frozen_epochs = {frozen} keeps RANDOM weights frozen: "
-                f"start from trained ones with --from RUN or a pretrained backbone.",
-                code="weights-random-frozen",
-            )
+    if frozen and not from_run and starts_from_scratch(recipe.model):
+        yield Notice(
+            f"tuning.frozen_epochs = {frozen} keeps RANDOM weights frozen: "
+            f"start from trained ones with --from RUN or a pretrained backbone.",
+            code="weights-random-frozen",
+        )
     if recipe.tuning.fit_head:
         return
     if frozen >= recipe.epochs:

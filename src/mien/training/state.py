@@ -123,7 +123,7 @@ def prepare(
 
     Raises:
         DataError: teachers of other data or classes.
-        RecipeError: a network too deep for its faces, or teachers that cannot be asked live.
+        RecipeError: a network too deep for its faces.
         RunError: ``init_from`` has no checkpoint, or holds another network.
         ModelError: pretrained weights are missing, damaged or another network's, or cannot be downloaded.
         TrainingError: the device does not exist; a batch has fewer images than there are processes.
@@ -174,7 +174,9 @@ def prepare(
         loss=plan.loss.to(fabric.device) if plan.parts.loss is None else plan.parts.label_loss,
         init_checkpoint=init_checkpoint,
         vote_distributions=vote_distributions(plan.outputs, train_faces),
-        distillation=make_distillation(recipe, plan.outputs, teachers, train_faces, fabric) if teachers else None,
+        distillation=make_distillation(recipe, plan.outputs, teachers, train_faces, fabric.device)
+        if teachers
+        else None,
     )
 
 
@@ -226,9 +228,7 @@ def save_epoch(state: TrainingState, run: RunFolder, facts: dict[str, Any]) -> N
         | checkpoint.pack("average", state.average.tensors)
         | checkpoint.pack("optimizer", checkpoint.optimizer_tensors(state.optimizer))
     )
-    scaler = state.fabric.strategy.precision.state_dict()
-    scaled = {"loss_scaler": scaler} if scaler else {}
-    checkpoint.save(run.last, tensors, {**facts, **scaled, "history": state.history})
+    checkpoint.save(run.last, tensors, {**facts, "history": state.history})
     _save_best(state, run, facts)
 
 
@@ -255,9 +255,11 @@ def check_resumable(run: RunFolder, recipe: Recipe) -> None:
             f"{arg('out')}.",
             code="model-file-changed",
         )
-    _check(
-        completed(run.read_recipe()).digest == completed(recipe).digest, run, "by another recipe", "recipe", "its own"
-    )
+    if completed(run.read_recipe()).digest != completed(recipe).digest:
+        raise RunError(
+            f"{run.path} was trained by another recipe. Resume with {run.recipe_file}, or choose another {arg('out')}.",
+            code="run-other-recipe",
+        )
 
 
 def restore(state: TrainingState, run: RunFolder, facts: dict[str, Any]) -> dict[str, Any]:
@@ -284,13 +286,12 @@ def restore(state: TrainingState, run: RunFolder, facts: dict[str, Any]) -> dict
             f"{run.last} is not a checkpoint that can be resumed. Train again into another folder.",
             code="checkpoint-damaged",
         )
-    own_data = state.plan.dataset.matches_training_data(kept["data_fingerprint"])
-    _check(own_data, run, "on other data", "data", "its own")
-    _check(kept.get("votes_fingerprint") == facts.get("votes_fingerprint"), run, "on other votes", "votes", "its own")
-    parts = kept.get("not_of_the_recipe", {}) == facts.get("not_of_the_recipe", {})
-    _check(parts, run, f"with {kept.get('not_of_the_recipe') or 'nothing'} beside the recipe", "parts", "the same")
-    same_teachers = kept.get("taught_by", []) == facts["taught_by"]
-    _check(same_teachers, run, "with other teachers", "teachers", "those, in their order")
+    if not state.plan.dataset.matches_training_data(kept["data_fingerprint"]):
+        raise _trained_with_other("data", run)
+    for what, name in (("votes", "votes_fingerprint"), ("parts", "not_of_the_recipe"), ("teachers", "taught_by")):
+        own, given = (each.get(name) or "none" for each in (kept, facts))
+        if own != given:
+            raise _trained_with_other(what, run, f" ({own})")
     started_from = kept.get("started_from")
     if state.init_checkpoint is not None and started_from != facts["started_from"]:
         raise RunError(
@@ -303,17 +304,14 @@ def restore(state: TrainingState, run: RunFolder, facts: dict[str, Any]) -> dict
     checkpoint.load_matching(state.network, checkpoint.unpack("model", tensors), run.last)
     state.average.restore(checkpoint.unpack("average", tensors))
     checkpoint.restore_optimizer(state.optimizer, checkpoint.unpack("optimizer", tensors))
-    if "loss_scaler" in kept:
-        state.fabric.strategy.precision.load_state_dict(kept["loss_scaler"])
     state.history = kept["history"]
     # A process may have been killed after it wrote the checkpoint.
     _save_best(state, run, facts)
     return facts
 
 
-def _check(is_same: bool, run: RunFolder, how: str, what: str, with_what: str) -> None:
-    if not is_same:
-        raise RunError(
-            f"{run.path} was trained {how}; resume it with {with_what}, or choose another {arg('out')}.",
-            code=f"run-other-{what}",
-        )
+def _trained_with_other(what: str, run: RunFolder, own: str = "") -> RunError:
+    return RunError(
+        f"{run.path} was trained with other {what}{own}; resume it with those, or choose another {arg('out')}.",
+        code=f"run-other-{what}",
+    )

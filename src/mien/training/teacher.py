@@ -11,9 +11,8 @@ class Teacher:
     """Whose predictions a student learns from.
 
     Attributes:
-        file: what the run records by its SHA-256: a predictions file, a model file, or the weights of a network that
-            runs live.
-        predictions: a predictions file of the train split; None for a network that runs live, and before it is made.
+        file: what the run records by its SHA-256: a model file, or a predictions file.
+        predictions: a predictions file of the train split; None before it is made.
     """
 
     file: Path
