@@ -46,6 +46,7 @@ def test_every_family_has_last_maps(name):
     assert not isinstance(layer, nn.Conv2d), "after norm and activation"
     shapes = [shape for _, module, shape in run_order(model) if module is layer]
     assert shapes[-1][2] >= 4, "and before pooling leaves too few places"
-    maps = gradcam(model, np.random.default_rng(0).integers(0, 256, (2, 48, 48), dtype=np.uint8))
+    images = np.random.default_rng(0).integers(0, 256, (2, 48, 48), dtype=np.uint8)
+    maps = gradcam(model, images, np.array([0, 3]))
     assert maps.shape == (2, 48, 48)
     assert np.isfinite(maps).all()

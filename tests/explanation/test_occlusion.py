@@ -3,6 +3,9 @@ import pytest
 
 from mien.explanation.occlusion import occlusion, patch_masks
 
+SEEN = np.zeros(5, dtype=np.int64)
+"""The class that a bright pixel speaks for."""
+
 
 def one_pixel(images):
     """A model that sees the pixel (5, 9) and nothing else."""
@@ -13,7 +16,7 @@ def one_pixel(images):
 def test_a_model_of_one_pixel_is_found(squares):
     """By hand: every patch that covers the pixel makes the same drop, every other none."""
     squares[:, 5, 9] = 255
-    maps = occlusion(one_pixel, squares, patch_px=3, stride_px=1)
+    maps = occlusion(one_pixel, squares, SEEN, patch_px=3, stride_px=1)
     fill = np.rint(squares.mean(axis=(1, 2)))
     assert maps[:, 5, 9] == pytest.approx(1 - fill / 255, abs=1e-6)
     # A pixel two to the right shares one of its three columns of positions with the seen one.
@@ -25,7 +28,7 @@ def test_a_model_of_one_pixel_is_found(squares):
 def test_the_explained_class_may_be_given(squares):
     squares[:, 5, 9] = 255
     for_the_other = occlusion(one_pixel, squares, np.ones(5, dtype=np.int64), patch_px=3, stride_px=1)
-    assert for_the_other == pytest.approx(-occlusion(one_pixel, squares, patch_px=3, stride_px=1))
+    assert for_the_other == pytest.approx(-occlusion(one_pixel, squares, SEEN, patch_px=3, stride_px=1))
 
 
 def test_patches_stay_in_the_crop_and_reach_its_edge():
@@ -37,10 +40,10 @@ def test_patches_stay_in_the_crop_and_reach_its_edge():
 
 
 def test_nothing_outside_the_crop(squares, spot):
-    maps = occlusion(spot, squares, patch_px=4, stride_px=2, crop_px=12)
+    maps = occlusion(spot, squares, SEEN, patch_px=4, stride_px=2, crop_px=12)
     assert not maps[:, :2].any()
     assert maps[:, 6:10, 6:10].any()
-    assert occlusion(one_pixel, squares[:0]).shape == (0, 16, 16)
+    assert occlusion(one_pixel, squares[:0], SEEN[:0]).shape == (0, 16, 16)
 
 
 def test_the_patch_is_of_the_mean_grey_inside_the_crop(squares):
@@ -48,7 +51,7 @@ def test_the_patch_is_of_the_mean_grey_inside_the_crop(squares):
     bordered = np.full_like(squares, 255)
     bordered[:, 2:14, 2:14] = squares[:, 2:14, 2:14] // 2
     bordered[:, 5, 9] = 255
-    maps = occlusion(one_pixel, bordered, patch_px=3, stride_px=1, crop_px=12)
+    maps = occlusion(one_pixel, bordered, SEEN, patch_px=3, stride_px=1, crop_px=12)
     fill = np.rint(bordered[:, 2:14, 2:14].mean(axis=(1, 2)))
     assert (fill < 80).all()
     assert maps[:, 5, 9] == pytest.approx(1 - fill / 255, abs=1e-6)

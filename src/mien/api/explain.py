@@ -59,7 +59,6 @@ class Explainer:
         model: as in :func:`explain`.
         methods: names of ``mien.explanation.methods.METHODS``.
         target: as in :func:`explain`.
-        seed: as in :func:`explain`.
         output: which of the model's outputs to explain, by name; None takes the one that `load` takes, but that which
             learned labels where a method works by gradients: the network's weights for torch give no other.
 
@@ -79,7 +78,6 @@ class Explainer:
         model: Model,
         methods: Sequence[str],
         target: str | None = None,
-        seed: int = 0,
         output: str | None = None,
     ) -> None:
         gradient = [name for name in methods if find_method(name).needs_torch]
@@ -92,7 +90,7 @@ class Explainer:
             )
         self.quantized: bool = bool(gradient) and self.predictor.manifest.precision == "int8"
         self._network = self._load_network(model, gradient[0]) if gradient else None
-        self._target, self._seed = target, seed
+        self._target = target
         classes = self.predictor.classes
         if target is not None and target not in classes:
             raise DataError(f"The model has no class '{target}'." + nearest(target, classes), code="class-unknown")
@@ -124,7 +122,6 @@ class Explainer:
                     predict=self.predictor.probabilities,
                     model=self._network,
                     crop_px=self.predictor.manifest.input.crop_px,
-                    seed=self._seed,
                 )
             )
         return [Explanation(*each) for each in zip(predictions, chosen, maps, strict=True)]
@@ -137,7 +134,6 @@ def explain(
     *,
     crops: bool = False,
     target: str | None = None,
-    seed: int = 0,
 ) -> list[Explanation]:
     """Map which pixels spoke for an expression, for each face in some images.
 
@@ -149,10 +145,8 @@ def explain(
         images: one image or several, as :meth:`mien.Predictor.predict` takes them, or face crops as
             :meth:`mien.Predictor.predict_crops` does.
         crops: each image is a face crop; no face is detected.
-        method: a name of ``mien.explanation.methods.METHODS``: occlusion, gradient, smoothgrad,
-            integrated-gradients, gradcam.
+        method: a name of ``mien.explanation.methods.METHODS``: occlusion, gradient, gradcam.
         target: the class to explain; the predicted one by default.
-        seed: of methods that draw random numbers.
 
     Returns:
         One for each face, image by image, the largest face first; none for images without a face.
@@ -161,7 +155,7 @@ def explain(
         DataError: no such method or class.
         ModelError: a method by gradients for a model without its weights for torch.
     """
-    explainer = Explainer(model, [method], target, seed)
+    explainer = Explainer(model, [method], target)
     predictor = explainer.predictor
     if crops:
         return explainer.explain(predictor.predict_crops(images), method)

@@ -38,8 +38,8 @@ def explain(
     method: Annotated[
         list[str],
         typer.Option(
-            help="occlusion, which works with any model; gradient, smoothgrad, integrated-gradients or gradcam, which "
-            "need a run folder and mien[explain]; or all. Can be repeated.",
+            help="occlusion, which works with any model; gradient or gradcam, which need a run folder and "
+            "mien[explain]; or all. Can be repeated.",
             metavar="NAME",
         ),
     ] = ["occlusion"],  # noqa: B006 - typer makes a fresh list of it

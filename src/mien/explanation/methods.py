@@ -47,8 +47,6 @@ class Method:
 
 METHODS: dict[str, Method] = {
     "gradient": Method("gradient.gradients:gradient", True, "Simonyan et al. 2014; Study B"),
-    "smoothgrad": Method("gradient.gradients:smoothgrad", True, "Smilkov et al. 2017"),
-    "integrated-gradients": Method("gradient.gradients:integrated_gradients", True, "Sundararajan et al. 2017"),
     "gradcam": Method("gradient.gradcam:gradcam", True, "Selvaraju et al. 2017"),
     "occlusion": Method("occlusion:occlusion", False, "Zeiler & Fergus 2014"),
 }
@@ -69,7 +67,6 @@ def explain(
     predict: Predict | None = None,
     model: Any = None,
     crop_px: int | None = None,
-    seed: int = 0,
 ) -> npt.NDArray[np.float32]:
     """Compute saliency maps by a method of :data:`METHODS`; larger values favour the class more.
 
@@ -77,10 +74,9 @@ def explain(
         name: the method.
         images: uint8 (N, S, S[, 3]).
         targets: int64 (N,), the class to explain of each face; None explains the predicted one.
-        predict: images -> probabilities, for the methods without torch; ``model.predict`` by default.
+        predict: images -> probabilities; ``model.predict`` by default.
         model: a :class:`mien.explanation.gradient.torch_model.TorchModel`, for the methods with torch.
         crop_px: side of the central square that ``predict``'s model sees; the model's own by default.
-        seed: of the methods that draw random numbers.
 
     Returns:
         float32 (N, S, S), finite; 0 outside the central crop.
@@ -90,8 +86,10 @@ def explain(
         MissingExtraError: torch or captum is not installed.
     """
     method = find_method(name)
-    if method.needs_torch:
-        return method.load()(model, images, targets, seed=seed)
     if predict is None:
         predict, crop_px = model.predict, model.spec.crop_px
+    if targets is None:
+        targets = predict(images).argmax(axis=1)
+    if method.needs_torch:
+        return method.load()(model, images, targets)
     return method.load()(predict, images, targets, crop_px=crop_px)

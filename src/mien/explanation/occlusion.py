@@ -14,7 +14,7 @@ Predict = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float64]]
 def occlusion(
     predict: Predict,
     images: npt.NDArray[np.uint8],
-    targets: npt.NDArray[np.int64] | None = None,
+    targets: npt.NDArray[np.int64],
     *,
     patch_px: int | None = None,
     stride_px: int | None = None,
@@ -27,7 +27,7 @@ def occlusion(
     Args:
         predict: the model.
         images: uint8 (N, S, S[, 3]).
-        targets: int64 (N,), the class to explain of each face; None explains the predicted one.
+        targets: int64 (N,), the class to explain of each face.
         patch_px: side of the patch; a sixth of the crop by default, which is 8 px of FER2013's 48, about an eye.
         stride_px: from one position to the next; at most ``patch_px``, so that every pixel is covered; half of it
             by default.
@@ -44,12 +44,11 @@ def occlusion(
     if not len(images):
         return maps
     whole = predict(images)
-    chosen = whole.argmax(axis=1) if targets is None else targets
     patches = patch_masks(side, patch_px, stride_px, crop)
     times_covered = np.maximum(patches.sum(axis=0), 1)
     covered = patches if images.ndim == 3 else patches[..., None]
     start = (side - crop) // 2
-    for index, (face, target) in enumerate(zip(images, chosen, strict=True)):
+    for index, (face, target) in enumerate(zip(images, targets, strict=True)):
         fill = np.rint(face[start : start + crop, start : start + crop].mean(axis=(0, 1))).astype(np.uint8)
         drops = whole[index, target] - predict(np.where(covered, fill, face))[:, target]
         maps[index] = np.tensordot(drops, patches, axes=1) / times_covered

@@ -16,11 +16,7 @@ LEAST_PLACES = 4
 
 
 def gradcam(
-    model: TorchModel,
-    images: npt.NDArray[np.uint8],
-    targets: npt.NDArray[np.int64] | None = None,
-    *,
-    seed: int = 0,
+    model: TorchModel, images: npt.NDArray[np.uint8], targets: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.float32]:
     """Grad-CAM on the last maps: ReLU(sum over channels k of the mean gradient of the logit by A_k, times A_k).
 
@@ -30,8 +26,7 @@ def gradcam(
     Args:
         model: the network.
         images: uint8 (N, size_px, size_px[, 3]).
-        targets: int64 (N,), the class to explain of each face; None explains the predicted one.
-        seed: not used; every method takes one.
+        targets: int64 (N,), the class to explain of each face.
 
     Returns:
         float32 (N, size_px, size_px), 0 or more; 0 outside the central crop that the network sees.

@@ -39,7 +39,7 @@ def check_randomization(
         model: the network; it is left as it was.
         images: uint8 (N, size_px, size_px[, 3]).
         maps: float (N, size_px, size_px), the method's maps of the network as it is, where they are at hand.
-        seed: of the randomisation, of the method and of the resampling.
+        seed: of the randomisation and of the resampling.
 
     Raises:
         DataError: no faces, no such method.
@@ -49,8 +49,8 @@ def check_randomization(
     chosen = model.predict(images).argmax(axis=1)
     start = (model.spec.size_px - model.spec.crop_px) // 2
     window = slice(start, start + model.spec.crop_px)
-    before = explain(name, images, chosen, model=model, seed=seed) if maps is None else maps
-    after = explain(name, images, chosen, model=randomized(model, seed), seed=seed)
+    before = explain(name, images, chosen, model=model) if maps is None else maps
+    after = explain(name, images, chosen, model=randomized(model, seed))
     alike = spearman(before[:, window, window], after[:, window, window])
     return RandomizationTest(len(images), bootstrap_mean(alike, seed=seed))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,43 +51,27 @@ class TorchModel:
             ]
         return np.concatenate(parts) if parts else np.empty((0, self.network.head.out_features))
 
-    def batches(
-        self, images: npt.NDArray[np.uint8], targets: npt.NDArray[np.int64] | None, size: int = BATCH
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield inputs that gradients can be taken of, (n, channels, crop_px, crop_px), and explained classes (n,).
-
-        Args:
-            images: uint8 (N, size_px, size_px[, 3]).
-            targets: int64 (N,), the class to explain of each face; None explains the predicted one.
-            size: n, of all batches but the last.
-        """
-        chosen = self.predict(images).argmax(axis=1) if targets is None else targets
-        for part in slices(len(images), size):
-            inputs = torch.from_numpy(to_input(images[part], self.spec))
-            yield inputs.requires_grad_(), torch.from_numpy(np.array(chosen[part], dtype=np.int64))
-
     def maps(
         self,
         images: npt.NDArray[np.uint8],
-        targets: npt.NDArray[np.int64] | None,
+        targets: npt.NDArray[np.int64],
         map_of: Callable[[Tensor, Tensor], Tensor],
-        size: int = BATCH,
     ) -> npt.NDArray[np.float32]:
         """Maps of all faces, a batch at a time, laid on the stored faces: float32 (N, size_px, size_px), 0 outside.
 
         Args:
-            images: as in :meth:`batches`; so are ``targets`` and ``size``.
-            targets: the classes to explain.
-            map_of: a batch of :meth:`batches` -> maps (n, crop_px, crop_px).
-            size: n.
+            images: uint8 (N, size_px, size_px[, 3]).
+            targets: int64 (N,), the class to explain of each face.
+            map_of: inputs that gradients can be taken of, (n, channels, crop_px, crop_px), and their classes (n,) ->
+                maps (n, crop_px, crop_px).
         """
-        maps = [map_of(inputs, chosen) for inputs, chosen in self.batches(images, targets, size)]
-        count = sum(len(part) for part in maps)
-        placed = np.zeros((count, self.spec.size_px, self.spec.size_px), dtype=np.float32)
-        if maps:
-            start = (self.spec.size_px - self.spec.crop_px) // 2
-            window = slice(start, start + self.spec.crop_px)
-            placed[:, window, window] = torch.cat(maps).detach().float().numpy()
+        placed = np.zeros((len(images), self.spec.size_px, self.spec.size_px), dtype=np.float32)
+        start = (self.spec.size_px - self.spec.crop_px) // 2
+        window = slice(start, start + self.spec.crop_px)
+        for part in slices(len(images), BATCH):
+            inputs = torch.from_numpy(to_input(images[part], self.spec)).requires_grad_()
+            chosen = torch.from_numpy(np.array(targets[part], dtype=np.int64))
+            placed[part, window, window] = map_of(inputs, chosen).detach().float().numpy()
         return placed
 
 
