@@ -12,7 +12,7 @@ import pytest
 
 import mien
 from mien.base.errors import RunError
-from mien.base.files import check_replaceable, file_sha256, lock_file, never_made, whole_file, write_bytes, write_text
+from mien.base.files import check_replaceable, file_sha256, lock_file, whole_file, write_bytes, write_text
 from support import raises
 
 
@@ -22,19 +22,6 @@ def test_writes_and_replaces(tmp_path):
     write_text(file, "zwei ä")
     assert file.read_text(encoding="utf-8") == "zwei ä"
     assert os.listdir(file.parent) == ["a.txt"]
-
-
-def test_a_folder_that_may_not_be_made_again_is_gone_for_good(tmp_path):
-    folder = tmp_path / "run"
-    folder.mkdir()
-    with never_made(folder):
-        write_text(folder / "a", "one")
-        folder.rename(tmp_path / "moved")
-        with raises(RunError, "run-gone"):
-            write_text(folder / "b", "two")
-        assert os.listdir(tmp_path) == ["moved"]
-    write_text(folder / "b", "two")
-    assert os.listdir(folder) == ["b"]
 
 
 def test_the_longest_name_has_room_and_a_longer_one_is_said_as_it_was_given(tmp_path):

@@ -1,6 +1,5 @@
 import json
 import math
-from pathlib import Path
 
 import pytest
 
@@ -37,20 +36,6 @@ def test_a_run_is_not_overwritten_but_gone_on_with(run):
     with raises(RunError, "run-exists") as caught:
         run.check_free(or_resume=True)
     assert "resume=True" in str(caught.value)
-
-
-def test_what_may_not_be_read_is_not_called_damaged(run, monkeypatch):
-    run.create(Recipe(), {})
-    (run.path / "history.csv").write_text(history_to_csv([]))
-
-    def refuse(*_, **__):
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(Path, "open", refuse)
-    monkeypatch.setattr(Path, "read_text", refuse)
-    for read in (run.read_environment, run.read_history):
-        with raises(RunError, "file-unreadable"):
-            read()
 
 
 def test_what_is_no_run_says_so(run):

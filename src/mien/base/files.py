@@ -17,17 +17,6 @@ from platformdirs import user_cache_dir
 from mien.base.errors import RunError, arg
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_never_made: set[Path] = set()
-
-
-@contextmanager
-def never_made(folder: Path) -> Iterator[None]:
-    """Within the block, :func:`whole_file` does not make this folder: where it is gone, it was moved or removed."""
-    _never_made.add(folder)
-    try:
-        yield
-    finally:
-        _never_made.discard(folder)
 
 
 @contextmanager
@@ -38,14 +27,11 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     complete new one. Missing parent folders are made.
 
     Raises:
-        RunError: the file system refused (disk full, no permission, a file-size limit), or the folder is gone within
-            a block of :func:`never_made`.
+        RunError: the file system refused (disk full, no permission, a file-size limit).
     """
     path = Path(path)
     try:
-        kept = next((folder for folder in path.parents if folder in _never_made), None)
-        if kept is None or (kept != path.parent and kept.is_dir()):
-            path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         with _temporary_file(path) as temporary:
             yield temporary
             with temporary.open("rb+") as stream:
@@ -57,22 +43,11 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         of_others = error.filename is not None and not _is_beside(Path(str(error.filename)), path)
         if of_others:
             raise
-        if kept is not None and not kept.is_dir():
-            raise folder_gone(kept) from None
         reason = error.strerror or str(error)
         mend = "Free some space, then run the command again" if error.errno in _NO_SPACE else "Choose another folder"
         raise RunError(
             f"{path} could not be written: {reason}. Its former content is unchanged. {mend}.", code="file-unwritable"
         ) from error
-
-
-def folder_gone(folder: Path) -> RunError:
-    """The error for a run folder that is no longer where it was."""
-    return RunError(
-        f"{folder} was moved or removed meanwhile. Nothing more was written. If it was moved, continue with "
-        f"{arg('out', 'NEW')} {arg('resume', True)}.",
-        code="run-gone",
-    )
 
 
 @contextmanager

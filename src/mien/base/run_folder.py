@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from mien.base.errors import RunError, arg
-from mien.base.files import lock_file, never_made, write_bytes, write_text
+from mien.base.files import lock_file, write_bytes, write_text
 
 if TYPE_CHECKING:
     from mien.base.recipe import Recipe
@@ -174,8 +174,7 @@ class RunFolder:
             for part in self.path.glob(".*.part"):
                 part.unlink(missing_ok=True)
             try:
-                with never_made(self.path):
-                    yield
+                yield
             finally:
                 # While it is held; Windows lets it lie.
                 with suppress(OSError):
@@ -207,16 +206,16 @@ class RunFolder:
         return load_recipe(str(self.recipe_file))
 
     def read_environment(self) -> dict[str, Any]:
-        """Read environment.json. Raises :class:`RunError` where it is missing or damaged, or may not be read."""
+        """Read environment.json. Raises :class:`RunError` where it is missing, unreadable or damaged."""
         file = self.path / "environment.json"
         try:
             content = json.loads(file.read_text(encoding="utf-8"))
-        except PermissionError as error:
-            raise RunError(f"{file} cannot be read: {error.strerror}.", code="file-unreadable") from None
         except (OSError, ValueError, RecursionError):
             content = None
         if not isinstance(content, dict):
-            raise RunError(f"{file} is missing or damaged. Train again into another folder.", code="run-damaged")
+            raise RunError(
+                f"{file} is missing, unreadable or damaged. Train again into another folder.", code="run-damaged"
+            )
         return content
 
     def read_history(self) -> list[dict[str, float]]:
@@ -227,10 +226,8 @@ class RunFolder:
         try:
             with file.open(newline="", encoding="utf-8") as stream:
                 return [{name: float(value) for name, value in line.items()} for line in csv.DictReader(stream)]
-        except OSError as error:
-            raise RunError(f"{file} cannot be read: {error.strerror or error}.", code="file-unreadable") from None
-        except (ValueError, TypeError, csv.Error):
-            raise RunError(f"{file} is damaged: a value in it is not a number.", code="run-damaged") from None
+        except (OSError, ValueError, TypeError, csv.Error):
+            raise RunError(f"{file} is unreadable, or a value in it is not a number.", code="run-damaged") from None
 
     def note_test_use(self, facts: dict[str, Any]) -> None:
         """Append a line to the ledger of the uses of the test split.
