@@ -11,10 +11,10 @@ import torch
 from PIL import Image
 
 import mien
-from mien.base.errors import DataError, ModelError, RunError
+from mien.base.errors import DataError, ModelError
 from mien.base.model_file import read_manifest
 from mien.base.preprocess import InputSpec, face_square, grey_square, grey_stack, in_pixels, normalise, to_input
-from mien.base.recipe import AugmentRecipe, ModelRecipe, Recipe, parse_recipe, tuned
+from mien.base.recipe import AugmentRecipe, ModelRecipe, Recipe, parse_recipe
 from mien.base.run_folder import RunFolder
 from mien.data.read import load_dataset
 from mien.data.synthetic import synthetic_faces, write_class_folders
@@ -30,7 +30,6 @@ from mien.serve.built_page import page_files, page_model_file
 from mien.training.augment import as_shown, augment
 from mien.training.loop import train
 from mien.training.plan import plan_training
-from mien.training.state import prepare
 from support import raises
 
 SIDE, CROP = 56, 52
@@ -110,21 +109,6 @@ def test_every_network_sees_colour(name):
     network = build_model(ModelRecipe.model_validate({"name": name, **settings}), 5, 64, 3).eval()
     image = torch.rand(1, 3, 64, 64)
     assert not torch.equal(network(image), network(image.flip(1))), "channels are told apart"
-
-
-def test_another_size_goes_on_from_trained_weights_where_the_network_allows_it(tmp_path, colour_run, tiny_recipe):
-    recipe = tuned(tiny_recipe, colour_run.read_recipe(), ["input.size_px=72", ("input.crop_px", 64)])
-    assert recipe.input == SPEC.model_copy(update={"size_px": 72, "crop_px": 64})
-    faces = synthetic_faces(70, 1, 72, 3)
-    state = prepare(plan_training(recipe, faces), colour_run, device="cpu")
-    trained = load_torch_model(colour_run).network.state_dict()
-    assert torch.equal(state.network.state_dict()["stem.0.weight"], trained["stem.0.weight"])
-    plain = parse_recipe('name = "plain"\nepochs = 1\nbatch_size = 32\n[model]\nname = "study-a"\n', "plain")
-    run = RunFolder(tmp_path / "plain")
-    train(plan_training(plain, synthetic_faces(70, 1)), run, device="cpu")
-    other = tuned(plain, plain, ["input.size_px=72", "input.crop_px=64"])
-    with raises(RunError, "one-size-model", "48", "64"):
-        prepare(plan_training(other, synthetic_faces(70, 1, 72)), run, device="cpu")
 
 
 def test_colours_are_augmented_like_three_grey_images():

@@ -392,7 +392,7 @@ def _family(model_name: str) -> str:
 
 
 def tuned(recipe: Recipe, trained: Recipe, changes: Sequence[Change] = ()) -> Recipe:
-    """A recipe for fine-tuning: ``recipe`` with the network and input of ``trained``, whose size may be changed.
+    """A recipe for fine-tuning: ``recipe`` with the network and input of ``trained``.
 
     Args:
         recipe: how to train; of its model only ``dropout`` counts, which has no weights.
@@ -402,21 +402,18 @@ def tuned(recipe: Recipe, trained: Recipe, changes: Sequence[Change] = ()) -> Re
     Raises:
         RecipeError: a change that the trained weights do not allow, or a combination that is impossible.
     """
-    model, sizes = trained.model.model_dump(), []
+    model = trained.model.model_dump()
     for change in changes:
         key = change.partition("=")[0].strip() if isinstance(change, str) else change[0]
         if key == "model.dropout" and "dropout" in model:
             model["dropout"] = recipe.model.settings["dropout"]
-        elif key in {"input.size_px", "input.crop_px"}:
-            sizes.append(change)
         elif key.startswith(("model", "input")):
             raise RecipeError(
-                f"{arg('settings', key)}: fine-tuning keeps the network and input of the run it starts from, except "
-                f"input.size_px and input.crop_px.",
+                f"{arg('settings', key)}: fine-tuning keeps the network and input of the run it starts from.",
                 code="recipe-set-fixed",
             )
     content = {**recipe.model_dump(mode="json"), "model": model, "input": trained.input.model_dump(mode="json")}
-    return check_recipe(content, f"for tuning {trained.name}", sizes)
+    return check_recipe(content, f"for tuning {trained.name}")
 
 
 def dump_recipe(recipe: Recipe) -> str:

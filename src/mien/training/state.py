@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from mien.base.errors import RunError, TrainingError, arg
 from mien.base.files import file_sha256, write_text
-from mien.base.preprocess import InputSpec
 from mien.base.recipe import Recipe
 from mien.base.run_folder import RunFolder, best_epoch, history_to_csv
 from mien.models.network import Network
@@ -146,7 +145,7 @@ def prepare(
         if init_from is None:
             init_checkpoint = network.load_pretrained()
         else:
-            load_init_weights(network, plan.outputs, init_from, recipe.input)
+            load_init_weights(network, plan.outputs, init_from)
         if plan.parts.weights is not None:
             assert isinstance(network, OwnNetwork)
             network.load_instance(plan.parts.weights)
@@ -189,13 +188,13 @@ def file_digest(path: Path) -> str:
     return f"sha256:{file_sha256(path)}"
 
 
-def load_init_weights(network: Network, outputs: Sequence[Output], init_from: RunFolder, spec: InputSpec) -> None:
+def load_init_weights(network: Network, outputs: Sequence[Output], init_from: RunFolder) -> None:
     """Load a trained run's weights for fine-tuning. Rows of the head go by output and class; new ones start fresh.
 
     The label outputs of both match, whatever their names; all others match by name.
 
     Raises:
-        RunError: the run has no checkpoint, its network is another, or its weights are for its own image size alone.
+        RunError: the run has no checkpoint, or its network is another.
     """
     tensors, facts = checkpoint.load(init_from.best)
     own = network.state_dict()
@@ -211,13 +210,6 @@ def load_init_weights(network: Network, outputs: Sequence[Output], init_from: Ru
             if key in known and trained.shape[1:] == fresh.shape[1:]:
                 fresh[row] = trained[known.index(key)]
         tensors[name] = fresh
-    trained_px = init_from.read_recipe().input.crop_px
-    if trained_px != spec.crop_px and any(own[name].shape != tensors[name].shape for name in own.keys() & tensors):
-        raise RunError(
-            f"The network of {init_from.path} has layers for images of {trained_px} px alone; the recipe has "
-            f"{spec.crop_px}. Leave input.crop_px at {trained_px}, or start from a network that works on any size.",
-            code="one-size-model",
-        )
     checkpoint.load_matching(network, tensors, init_from.best)
 
 
