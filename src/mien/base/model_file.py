@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 SCHEMA_VERSION = 4
-"""2 has named outputs, 3 images in colour, 4 a rule for the answer. A model is written as the lowest version that can
-say what it is, for older mien too."""
+"""2 has named outputs, 3 images in colour, 4 a rule for the answer. Models are written as the newest."""
 
 ANSWER = "answer"
 """Name of the output that a rule makes of the votes' output; no output of a graph has this name."""
@@ -273,17 +272,10 @@ class Manifest(BaseModel):
 
     def written(self) -> str:
         """The manifest as JSON. The first output has the model's own temperature, which may have been replaced."""
-        colour = self.input.channels == 3
-        left_out: dict[str, Any] = {} if colour else {"input": {"channels"}}
-        if self.answer is None:
-            left_out["answer"] = True
-        if not self.outputs:
-            former = self.model_copy(update={"schema_version": 3 if colour else 1})
-            return former.model_dump_json(exclude={**left_out, "outputs": True, "answer": True})
-        name, first = next(iter(self.outputs.items()))
-        outputs = {**self.outputs, name: first.model_copy(update={"temperature": self.temperature})}
-        whole = self.model_copy(update={"schema_version": 4 if self.answer else 3 if colour else 2, "outputs": outputs})
-        return whole.model_dump_json(exclude=left_out)
+        outputs = dict(self.outputs)
+        for name, first in list(outputs.items())[:1]:
+            outputs[name] = first.model_copy(update={"temperature": self.temperature})
+        return self.model_copy(update={"schema_version": SCHEMA_VERSION, "outputs": outputs}).model_dump_json()
 
     @property
     def full_name(self) -> str:
