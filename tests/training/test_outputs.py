@@ -122,17 +122,17 @@ def test_fine_tuning_fills_rows_by_output_and_class(recipe, voted_faces, tiny_ru
     trained = checkpoint.load(tiny_run.best)[0]["head.weight"]
     network = build_model(recipe.model, 17, 44)
     fresh = network.head.weight.clone()
-    load_init_weights(network, outputs, tiny_run, recipe.input)
+    load_init_weights(network, outputs, tiny_run)
     assert torch.equal(network.head.weight[:7], trained)
     assert torch.equal(network.head.weight[7:], fresh[7:])
     both = checkpoint.load(voted_run.best)[0]["head.weight"]
     turned = (outputs[0], replace(outputs[1], classes=outputs[1].classes[::-1]))
-    load_init_weights(network, turned, voted_run, recipe.input)
+    load_init_weights(network, turned, voted_run)
     assert torch.equal(network.head.weight, torch.cat([both[:7], both[7:].flip(0)]))
     other = (outputs[0], replace(outputs[1], name="other"))
     network = build_model(recipe.model, 17, 44)
     fresh = network.head.weight.clone()
-    load_init_weights(network, other, voted_run, recipe.input)
+    load_init_weights(network, other, voted_run)
     assert torch.equal(network.head.weight[7:], fresh[7:])
 
 

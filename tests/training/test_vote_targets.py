@@ -21,6 +21,8 @@ from mien.training.state import prepare
 from support import raises
 from training_support import OUTPUTS, batch, changed
 
+CPU = torch.device("cpu")
+
 
 @pytest.fixture
 def recipe(tiny_recipe_text):
@@ -36,8 +38,8 @@ def test_targets_of_an_epoch(recipe, voted_faces):
     assert np.abs(drawn.mean(axis=0) - shares).max() < 0.03
     assert (drawn[:, 0, 2] == 0).all()
     assert np.array_equal(sampled_targets(shares, 3, 5), sampled_targets(shares, 3, 5))
-    (targets,) = epoch_targets(make_outputs(recipe, voted_faces), shares, 0, 1)
-    assert np.array_equal(targets, shares.astype(np.float32))
+    (targets,) = epoch_targets(make_outputs(recipe, voted_faces), shares, 0, 1, CPU)
+    assert np.array_equal(targets.numpy(), shares.astype(np.float32))
 
 
 @pytest.mark.parametrize(
@@ -55,7 +57,7 @@ def test_the_loss_is_the_weighted_sum(recipe, voted_faces, target, taught):
         state.distillation = Distillation(0.9, 2.0, [answers, predicted if "votes" in taught else None])
     chosen, partner, share = torch.arange(6), torch.tensor([5, 4, 3, 2, 1, 0]), 0.3
     inputs = torch.randn(6, 1, 44, 44, generator=torch.Generator().manual_seed(0))
-    (votes,) = (torch.from_numpy(each) for each in epoch_targets(state.plan.outputs, state.vote_distributions, 0, 1))
+    (votes,) = epoch_targets(state.plan.outputs, state.vote_distributions, 0, 1, CPU)
     state.network.eval()
     label_logits, loss = loop.forward_loss(state, Batch(inputs, chosen, partner, share, 0), [votes])
     logits = state.network(inputs).float()
@@ -82,7 +84,7 @@ def test_faces_without_votes_teach_the_label_alone(tmp_path, recipe, voted_faces
     some = replace(voted_faces, columns={"ferplus_votes": np.where(asked[:, None], voted_faces.votes, 0)})
     recipe = changed(recipe, outputs={"perceived": {"target": target, "weight": 0.5}}, epochs=1)
     state = prepare(plan_training(recipe, some))
-    (votes,) = (torch.from_numpy(each) for each in epoch_targets(state.plan.outputs, state.vote_distributions, 0, 1))
+    (votes,) = epoch_targets(state.plan.outputs, state.vote_distributions, 0, 1, CPU)
     known = torch.from_numpy(state.vote_distributions.sum(axis=1) > 0)
     assert torch.equal(votes.sum(1) > 0.5, known)
     assert votes[~known].abs().sum() == 0

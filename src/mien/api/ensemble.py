@@ -31,9 +31,7 @@ from mien.pipeline.evaluation_files import headline_values
 from mien.pipeline.measured_split import MeasuredSplit
 from mien.pipeline.split_predictions import (
     fitted_temperatures,
-    other_votes_notice,
     predict_split,
-    unfitted_notice,
     with_model_classes,
 )
 
@@ -181,8 +179,7 @@ def _write(members: Sequence[Predictor], data: ReadResult, out: Path) -> Exporte
         if data.faces.matches_training_data(manifest.data_fingerprint):
             manifest = manifest.model_copy(update={"scores": headline_values(evaluation)})
         temporary.write_bytes(attach_manifest(graph, manifest))
-    other_votes = other_votes_notice([fitted], predictions)
-    notices = [each for each in (evaluation.trained_on_notice, other_votes) if each is not None]
+    notices = [] if evaluation.trained_on_notice is None else [evaluation.trained_on_notice]
     if too_few:
         notices.append(
             Notice(
@@ -191,8 +188,6 @@ def _write(members: Sequence[Predictor], data: ReadResult, out: Path) -> Exporte
                 code="temperature-not-fitted",
             )
         )
-    elif other_votes is None and (unfitted := unfitted_notice(manifest.measured_output, unseen)) is not None:
-        notices.append(unfitted)
     return ExportedEnsemble(out, manifest, accuracies, difference, evaluation, notices)
 
 

@@ -43,7 +43,7 @@ from mien.pipeline.evaluate import (
     predict_with_models,
 )
 from mien.pipeline.measured_split import MeasuredSplit
-from mien.pipeline.split_predictions import other_votes_notice, temperatures_description
+from mien.pipeline.split_predictions import temperatures_description
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +60,7 @@ class EvaluationResult:
         class_counts: faces of each class in each split of the data; empty for a predictions file.
         merged: in words, what merging classes did; empty if nothing was merged.
         temperature_note: in words, how the models' temperatures were used; empty if unknown.
-        notices: what to know: a model was trained on samples of the split, or could not be measured by the votes.
+        notices: what to know: a model was trained on samples of the split.
     """
 
     evaluation: Evaluation = field(repr=False)
@@ -275,14 +275,12 @@ def _measure(split: MeasuredSplit, options: EvaluateOptions, **about: Any) -> Ev
         threshold=measure_split_threshold(split, options.scheme, options.threshold),
         by=None if options.by is None else break_down_by(merged, options.by),
     )
-    models = [model for model, _ in split.members]
-    notices = (evaluation.trained_on_notice, other_votes_notice(models, split.predictions))
     return EvaluationResult(
         evaluation,
         merged.predictions,
         class_counts=merged.class_counts,
         merged=merging_description(split.predictions, merged.predictions, options.scheme),
-        notices=[each for each in notices if each is not None],
+        notices=[] if evaluation.trained_on_notice is None else [evaluation.trained_on_notice],
         **about,
     )
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.base.errors import DataError, Notice, arg
+from mien.base.errors import DataError, arg
 from mien.base.labels import NO_EXPRESSION, NOT_A_FACE, NOT_A_FACE_CLASS, UNSURE, parse_scheme
 from mien.base.model_file import ModelOutput
 from mien.base.progress import slices, track
@@ -163,22 +163,6 @@ def _of_choices(
     return np.asarray(np.divide(kept, totals, out=even, where=totals > 0))
 
 
-def other_votes_notice(predictors: Sequence[Predictor], predictions: Predictions) -> Notice | None:
-    """What to know where votes are for a class that a model's output for votes does not have."""
-    if predictions.votes is None:
-        return None
-    for predictor in predictors:
-        output = predictor.manifest.measured_output
-        unknown = [name for name in predictions.votes.classes if name not in output.classes]
-        if output.perceived and unknown:
-            return Notice(
-                f"The data has votes for {', '.join(unknown)}, and the output '{output.name}' of "
-                f"{predictor.manifest.full_name} knows only {', '.join(output.classes)}. It is not measured by votes.",
-                code="votes-classes-differ",
-            )
-    return None
-
-
 def _divisors(
     predictor: Predictor, by_votes: str, answering: ModelOutput, temperature: float, *, fitted: bool
 ) -> dict[str, float]:
@@ -308,18 +292,6 @@ def fitted_temperatures(predictor: Predictor, faces: Dataset, predictions: Predi
             temperature = vote_temperature_for_use(predictor.with_output(each.name), faces)
             outputs[each.name] = outputs[each.name].model_copy(update={"temperature": temperature})
     return {"temperature": temperature_for_use(predictions), "outputs": outputs}
-
-
-def unfitted_notice(output: ModelOutput, faces: Dataset) -> Notice | None:
-    """What to know where the temperature of an output taught by votes could not be fitted on validation; else None."""
-    fitting = faces.votes if set(faces.vote_classes) == set(output.classes) else None
-    if not output.perceived or (fitting is not None and fitting[faces.split == "validation"].any()):
-        return None
-    return Notice(
-        f"validation has no votes for the classes of the output '{output.name}', so that its temperature is 1: its "
-        f"shares of people are not calibrated. Give data that has votes, or --votes FILE.",
-        code="temperature-not-fitted",
-    )
 
 
 def _within_bounds(fitted: float) -> float:

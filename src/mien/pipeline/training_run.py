@@ -253,5 +253,6 @@ def export_calibrated(run: RunFolder, faces: Dataset) -> tuple[Parity, Predictor
     predictor = Predictor(run.model).for_labels()
     predictions = predict_split(predictor, faces, "validation")
     update = fitted_temperatures(predictor, faces, predictions)
-    replace_manifest(run.model, predictor.manifest.model_copy(update=update))
-    return parity, Predictor(run.model).for_labels(), predictions
+    calibrated = predictor.with_manifest(predictor.manifest.model_copy(update=update))
+    replace_manifest(run.model, calibrated.manifest)
+    return parity, calibrated, predictions

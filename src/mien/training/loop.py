@@ -22,7 +22,7 @@ from mien.training.batches import Batch, epoch_batches, epoch_seed
 from mien.training.callback import Callback, HistoryLine, interruptible
 from mien.training.device import any_process, leave, part_of_batch, share_state, sum_dtype, sum_of_processes, threads
 from mien.training.head import fit_head
-from mien.training.losses import epoch_targets, output_facts, split_logits, to_tensors
+from mien.training.losses import epoch_targets, output_facts
 from mien.training.optim import freeze, plateau_factor, rate_factor, set_rate
 from mien.training.plan import TrainingPlan
 from mien.training.state import TrainingState, file_digest, prepare, restore, save_epoch
@@ -180,7 +180,7 @@ def _train_epoch(
     value, seen, rate = 0.0, 0, 0.0
     state.model.train()
     freeze(state.network, state.optimizer, epoch <= recipe.tuning.frozen_epochs)
-    targets = to_tensors(epoch_targets(state.plan.outputs, state.vote_distributions, recipe.seed, epoch), device)
+    targets = epoch_targets(state.plan.outputs, state.vote_distributions, recipe.seed, epoch, device)
     for batch in recipe_batches(state, epoch):
         if should_stop():
             return None
@@ -266,7 +266,7 @@ def forward_loss(state: TrainingState, batch: Batch, vote_targets: Sequence[Tens
     """
     outputs, distillation = state.plan.outputs, state.distillation
     taught = [None] * len(outputs) if distillation is None else distillation.targets(batch)
-    logits = split_logits(state.model(batch.images).float(), outputs)
+    logits = state.model(batch.images).float().split([len(output.classes) for output in outputs], dim=1)
     loss = state.loss(logits[0], state.labels[batch.chosen])
     if batch.partner is not None:
         loss = batch.lam * loss + (1 - batch.lam) * state.loss(logits[0], state.labels[batch.partner])

@@ -73,11 +73,6 @@ def count_logits(outputs: Sequence[Output]) -> int:
     return sum(len(output.classes) for output in outputs)
 
 
-def split_logits(logits: Tensor, outputs: Sequence[Output]) -> list[Tensor]:
-    """Logits (N, all classes) -> one (N, classes) for each output."""
-    return list(torch.split(logits, [len(output.classes) for output in outputs], dim=1))
-
-
 def output_facts(recipe: Recipe, outputs: Sequence[Output], faces: Dataset) -> dict[str, Any]:
     """What checkpoint and environment record of named outputs, JSON-ready; nothing without them."""
     if not recipe.outputs:
@@ -99,8 +94,12 @@ def vote_distributions(outputs: Sequence[Output], faces: Dataset) -> npt.NDArray
 
 
 def epoch_targets(
-    outputs: Sequence[Output], distributions: npt.NDArray[np.float64] | None, seed: int, epoch: int
-) -> list[npt.NDArray[np.float32]]:
+    outputs: Sequence[Output],
+    distributions: npt.NDArray[np.float64] | None,
+    seed: int,
+    epoch: int,
+    device: torch.device,
+) -> list[Tensor]:
     """What the outputs that learn from votes are taught in one epoch.
 
     Args:
@@ -108,6 +107,7 @@ def epoch_targets(
         distributions: float64 (N, V), of the votes of each face.
         seed: of the run.
         epoch: from 1; sampled votes differ from epoch to epoch.
+        device: of the result.
 
     Returns:
         For each output after the first a float32 (N, V) distribution; zeros for a face without votes.
@@ -121,7 +121,7 @@ def epoch_targets(
             found = sampled_targets(distributions, seed, epoch)
         else:
             found = distributions
-        targets.append(found.astype(np.float32))
+        targets.append(torch.from_numpy(found.astype(np.float32)).to(device))
     return targets
 
 
@@ -142,11 +142,6 @@ def sampled_targets(distributions: npt.NDArray[np.float64], seed: int, epoch: in
     chosen = (cumulative <= drawn * cumulative[:, -1:]).sum(axis=1)
     # One class more for rows without votes, whose sums never exceed the draw.
     return np.asarray(np.eye(distributions.shape[1] + 1)[chosen, :-1])
-
-
-def to_tensors(targets: Sequence[npt.NDArray[np.float32]], device: torch.device) -> list[Tensor]:
-    """Arrays as tensors on a device."""
-    return [torch.from_numpy(each).to(device) for each in targets]
 
 
 @dataclass(frozen=True)

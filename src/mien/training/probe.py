@@ -26,7 +26,7 @@ from mien.base.run_folder import RunFolder
 from mien.training.batches import Batch, epoch_seed
 from mien.training.callback import interruptible
 from mien.training.loop import forward_loss, recipe_batches, take_step
-from mien.training.losses import epoch_targets, to_tensors
+from mien.training.losses import epoch_targets
 from mien.training.optim import freeze, set_rate
 from mien.training.plan import TrainingPlan
 from mien.training.state import TrainingState, prepare
@@ -106,10 +106,10 @@ def endless_batches(state: TrainingState) -> Iterator[tuple[Batch, list[torch.Te
         torch.manual_seed(epoch_seed(state.recipe.seed, epoch))
         state.model.train()
         freeze(state.network, state.optimizer, epoch <= state.recipe.tuning.frozen_epochs)
-        targets = epoch_targets(state.plan.outputs, state.vote_distributions, state.recipe.seed, epoch)
-        on_device = to_tensors(targets, state.fabric.device)
+        outputs, seed, device = state.plan.outputs, state.recipe.seed, state.fabric.device
+        targets = epoch_targets(outputs, state.vote_distributions, seed, epoch, device)
         for batch in recipe_batches(state, epoch):
-            yield batch, on_device
+            yield batch, targets
 
 
 def _step_seconds(state: TrainingState, side_px: int) -> float:
