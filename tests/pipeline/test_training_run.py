@@ -10,10 +10,12 @@ from scipy.special import log_softmax
 from mien.base.errors import DataError, RunError
 from mien.base.model_file import read_manifest
 from mien.base.run_folder import RunFolder
-from mien.evaluation.predictions import read_predictions
+from mien.data.dataset import Dataset
+from mien.evaluation.predictions import Predictions, read_predictions
+from mien.evaluation.temperature import apply_temperature, fit_temperature
 from mien.exporting import to_onnx as export
-from mien.inference.predictor import load
-from mien.pipeline.split_predictions import vote_temperature_for_use
+from mien.inference.predictor import Predictor, load
+from mien.pipeline.split_predictions import temperature_for_use, vote_temperature_for_use
 from mien.pipeline.training_run import finish_run, run_recipe
 from mien.training import checkpoint
 from mien.training.callback import Callback
@@ -100,79 +102,58 @@ def test_a_run_that_cannot_begin_leaves_no_folder(tmp_path, faces, tiny_recipe):
     assert not list(tmp_path.iterdir())
 
 
-def test_the_manifest_carries_what_was_measured(tiny_run):
-    measured = json.loads((tiny_run.path / "metrics.json").read_text())["headline"]
-    predictions = read_manifest(tiny_run.model).scores
-    assert predictions == {f"validation_{name}": figure["value"] for name, figure in measured.items()}
-
-
-def test_the_artifact_scores_as_training_saw_it(tiny_run):
-    """The history's best epoch, measured by torch, and the exported file agree on validation."""
-    history = tiny_run.read_history()
-    best = history[read_manifest(tiny_run.model).epoch - 1]
-    predictions = read_manifest(tiny_run.model).scores
+def test_the_artifact_scores_as_training_saw_it(tiny_run, faces):
+    """The history's best epoch, measured by torch, and the exported file agree on the validation split alone."""
+    best = tiny_run.read_history()[read_manifest(tiny_run.model).epoch - 1]
+    scores = read_manifest(tiny_run.model).scores
     for name in ("validation_accuracy", "validation_macro_f1", "validation_macro_auc"):
-        assert predictions[name] == pytest.approx(best[name]), name
+        assert scores[name] == pytest.approx(best[name]), name
     assert best["validation_macro_f1"] != pytest.approx(best["validation_macro_auc"])
-    assert predictions["validation_log_loss"] == pytest.approx(best["validation_loss"], abs=1e-5)
-
-
-def test_scores_are_of_the_validation_split_alone(tiny_run, faces):
+    assert scores["validation_log_loss"] == pytest.approx(best["validation_loss"], abs=1e-5)
+    measured = json.loads((tiny_run.path / "metrics.json").read_text())["headline"]
+    assert scores == {f"validation_{name}": figure["value"] for name, figure in measured.items()}
     predictions = read_predictions(tiny_run.predictions("validation"))
     assert predictions.sample_ids.tolist() == faces.of_split("validation").rows.tolist()
 
 
 def test_the_temperature_of_validation_is_in_the_artifact_and_not_in_its_scores(tiny_run, faces):
-    from mien.evaluation.temperature import apply_temperature, fit_temperature
-    from mien.inference.predictor import Predictor
-
     predictions = read_predictions(tiny_run.predictions("validation"))
-    model = Predictor(tiny_run.model)
-    temperature = fit_temperature(predictions.labels, predictions.probabilities)
+    model, stored = Predictor(tiny_run.model), predictions.probabilities
+    temperature = fit_temperature(predictions.labels, stored)
     assert model.manifest.temperature == temperature != 1
     images = faces.of_split("validation").images
-    assert np.allclose(model.probabilities(images, 1.0), predictions.probabilities, atol=1e-12)
-    assert np.allclose(
-        model.probabilities(images), apply_temperature(predictions.probabilities, temperature), atol=1e-12
-    )
+    assert np.allclose(model.probabilities(images, 1.0), stored, atol=1e-12)
+    assert np.allclose(model.probabilities(images), apply_temperature(stored, temperature), atol=1e-12)
 
 
 def test_a_perfect_validation_stores_no_temperature():
-    from mien.evaluation.predictions import Predictions
-    from mien.pipeline.split_predictions import temperature_for_use
-
-    probabilities = np.array([[0.8, 0.2], [0.3, 0.7]])
-    assert (
-        temperature_for_use(Predictions(np.arange(2), np.arange(2), probabilities, ("a", "b"), "validation", "")) == 1.0
-    )
+    perfect = np.array([[0.8, 0.2], [0.3, 0.7]])
+    assert temperature_for_use(Predictions(np.arange(2), np.arange(2), perfect, ("a", "b"), "validation", "")) == 1.0
 
 
 def test_figures_that_are_undefined_do_not_spoil_the_artifact(tmp_path, faces, tiny_recipe):
     """Validation holds one class of two: its AUC is undefined, the model is fine."""
-    from mien.base.run_folder import RunFolder
-    from mien.data.dataset import Dataset
-    from mien.inference.predictor import load
-    from mien.pipeline.training_run import run_recipe
-
     labels = np.where(faces.split == "validation", 0, np.arange(len(faces)) % 2)
     lame = Dataset(faces.images, labels, ("a", "b"), faces.split, faces.source, faces.rows)
     run = RunFolder(tmp_path / "run")
     run_recipe(plan_training(tiny_recipe, lame), run)
-    predictions = load(run.path).manifest.scores
-    assert "validation_accuracy" in predictions
-    assert "validation_macro_auc" not in predictions
+    scores = load(run.path).manifest.scores
+    assert "validation_accuracy" in scores
+    assert "validation_macro_auc" not in scores
 
 
-def test_a_finished_run_is_measured_again_and_not_trained(tiny_run, tiny_recipe, faces, tmp_path):
-    """Oracle: the files of the first time."""
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_finished_run_is_measured_again_and_not_trained(tiny_run, tiny_recipe, faces, tmp_path, damaged):
+    """Oracle: the files of the first time. A damaged model is exported again."""
     run = RunFolder(tmp_path / "run")
     shutil.copytree(tiny_run.path, run.path)
+    if damaged:
+        run.model.write_bytes(b"cut off")
     result = run_recipe(plan_training(tiny_recipe, faces), run, resume=True)
     first = read_predictions(tiny_run.predictions("validation"))
     assert result.run == run.path
     assert np.array_equal(result.predictions.probabilities, first.probabilities)
-    kept = json.loads((tiny_run.path / "metrics.json").read_text())
-    assert result.evaluation.to_dict() == kept
+    assert result.evaluation.to_dict() == json.loads((tiny_run.path / "metrics.json").read_text())
     assert (run.path / "history.csv").read_bytes() == (tiny_run.path / "history.csv").read_bytes()
 
 
@@ -191,28 +172,3 @@ def test_what_was_made_of_a_model_goes_with_it(tiny_run, tiny_recipe, faces, tmp
     assert set(finish.removed) == {file.name for file in derived}
     assert not any(file.exists() for file in derived)
     assert run.model.is_file()
-
-
-def test_a_damaged_model_is_exported_again(tiny_run, tiny_recipe, faces, tmp_path):
-    run = RunFolder(tmp_path / "run")
-    shutil.copytree(tiny_run.path, run.path)
-    run.model.write_bytes(b"cut off")
-    run_recipe(plan_training(tiny_recipe, faces), run, resume=True)
-    assert read_manifest(run.model).scores == read_manifest(tiny_run.model).scores
-
-
-def test_the_device_reaches_the_training_loop(monkeypatch, tmp_path, tiny_recipe, faces):
-    """Oracle: a loop that notes what it is given."""
-    given = {}
-
-    class StopError(Exception):
-        pass
-
-    def train(plan, run, **options):
-        given.update(options)
-        raise StopError
-
-    monkeypatch.setattr("mien.pipeline.training_run.train", train)
-    with pytest.raises(StopError):
-        run_recipe(plan_training(tiny_recipe, faces), RunFolder(tmp_path / "run"), device="cpu")
-    assert given["device"] == "cpu"

@@ -3,11 +3,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from scipy import stats
+from scipy.ndimage import gaussian_filter
 
 from mien.base.preprocess import InputSpec, to_input
 from mien.base.recipe import AugmentRecipe, Recipe
-from mien.training.augment import alternate, as_shown, augment, mix
+from mien.training.augment import alternate, as_shown, augment, blur_matrices, corrupt, mix, resolution_matrices
+from mien.training.batches import epoch_batches
 
 SPEC = InputSpec(size_px=48, crop_px=44, mean=0.5, std=0.25)
 WHOLE = InputSpec(size_px=48, crop_px=48, mean=0.0, std=1.0)
@@ -53,21 +56,14 @@ def test_a_smaller_side_shows_the_same_crop_smaller(images):
 
 
 def test_mirrored_images_are_mirrored_and_the_others_not(images):
+    """Oracle: torch's flip of the same draws without mirroring: turned, scaled, moved, and then mirrored."""
     mirrored = torch.tensor([True, False] * 4)
-    plain = augment(images, AugmentRecipe(), WHOLE, seeded())
-    for recipe in (AugmentRecipe(), AugmentRecipe(translate=1e-9)):
+    for recipe in (AugmentRecipe(), AugmentRecipe(rotation_degrees=20, scale=0.1, translate=0.1)):
+        plain = augment(images, recipe, WHOLE, seeded())
         batch = augment(images, recipe, WHOLE, seeded(), mirrored=mirrored)
         assert torch.allclose(batch[mirrored], plain[mirrored].flip(3), atol=1e-2)
         assert torch.allclose(batch[~mirrored], plain[~mirrored], atol=1e-2)
-
-
-def test_a_mirrored_image_is_the_mirror_image_of_what_is_shown_otherwise(images):
-    """Oracle: torch's flip of the same draws without mirroring: turned, scaled, moved, and then mirrored."""
-    recipe = AugmentRecipe(rotation_degrees=20, scale=0.1, translate=0.1)
-    plain = augment(images, recipe, WHOLE, seeded())
-    mirrored = augment(images, recipe, WHOLE, seeded(), mirrored=torch.ones(8, dtype=torch.bool))
-    assert torch.allclose(mirrored, plain.flip(3), atol=1e-3)
-    assert not torch.allclose(mirrored, plain, atol=0.1)
+        assert not torch.allclose(batch[mirrored], plain[mirrored], atol=0.1)
 
 
 def test_beyond_the_border_its_pixels_repeat():
@@ -216,3 +212,75 @@ def test_both_mixes_take_turns():
         mixed, partner, _ = mix(batch, recipe, seeded(seed), seeded(seed))
         kinds.add(bool(((mixed == batch) | (mixed == batch[partner])).all()))
     assert kinds == {True, False}
+
+
+def noise_of(count, side=48, seed=0):
+    return torch.randint(0, 256, (count, 1, side, side), generator=seeded(seed)).float()
+
+
+def corrupted(images, seed=0, **keys):
+    return corrupt(images, AugmentRecipe(**keys), seeded(seed))
+
+
+def test_blur_is_scipys_gaussian():
+    """Away from the border, where both see the same pixels."""
+    image = noise_of(1)[0, 0]
+    (matrix,) = blur_matrices(torch.tensor([1.3]), 48)
+    ours = (matrix @ image @ matrix.T).numpy()
+    theirs = gaussian_filter(image.numpy(), 1.3, truncate=12)
+    assert np.abs(ours - theirs)[10:-10, 10:-10].max() < 0.05
+
+
+def test_low_resolution_is_pillows_box_and_bilinear():
+    image = noise_of(1)[0, 0].numpy()
+    matrices = resolution_matrices(48)
+    assert len(matrices) == 36, "12 to 47 pixels"
+    small = Image.fromarray(image).resize((24, 24), Image.Resampling.BOX)
+    theirs = np.asarray(small.resize((48, 48), Image.Resampling.BILINEAR))
+    matrix = matrices[24 - 12].numpy()
+    assert np.abs(matrix @ image @ matrix.T - theirs).max() < 0.05
+
+
+@pytest.mark.parametrize("key", ["blur", "noise", "low_resolution"])
+def test_the_fraction_of_images_is_changed(key):
+    images = noise_of(1000)
+    changed = (corrupted(images, **{key: 0.3}) != images).flatten(1).any(1)
+    assert changed.float().mean().item() == pytest.approx(0.3, abs=0.05)
+    assert (corrupted(images, **{key: 1.0}) != images).flatten(1).any(1).float().mean() > 0.99
+
+
+def test_a_grey_image_stays_grey_and_pixels_in_range():
+    grey = torch.full((50, 1, 44, 44), 90.0)
+    assert torch.allclose(corrupted(grey, blur=1.0, low_resolution=1.0), grey, atol=1e-3)
+    noisy = corrupted(noise_of(50), noise=1.0)
+    assert noisy.min() >= 0
+    assert noisy.max() <= 255
+
+
+def test_everything_follows_from_the_generator_and_nothing_is_drawn_when_off(tiny_recipe):
+    images = noise_of(20)
+    keys = {"blur": 0.5, "noise": 0.5, "low_resolution": 0.5}
+    assert torch.equal(corrupted(images, **keys), corrupted(images, **keys))
+    assert not torch.equal(corrupted(images, **keys), corrupted(images, seed=1, **keys))
+    first, second = seeded(), seeded()
+    pixels = images[:, 0].to(torch.uint8)
+    plain = AugmentRecipe(translate=0.1)
+    augment(pixels, plain, tiny_recipe.input, first)
+    augment(pixels, plain.model_copy(update={"blur": 0.0}), tiny_recipe.input, second)
+    assert torch.equal(first.get_state(), second.get_state())
+
+
+def test_a_share_of_batches_is_mixed():
+    images, labels = torch.zeros(4000, 48, 48, dtype=torch.uint8), torch.zeros(4000, dtype=torch.int64)
+    tables = {"mixup": 1.0, "mixup_probability": 0.5}
+
+    def mixed(epoch, **keys):
+        recipe = Recipe(batch_size=8, augment=AugmentRecipe(**{**tables, **keys}))
+        batches = epoch_batches(images, labels, recipe, seed=0, epoch=epoch, mixing=True)
+        return [batch.partner is not None for batch in batches]
+
+    assert np.mean(mixed(1)) == pytest.approx(0.5, abs=0.1)
+    assert mixed(1) == mixed(1)
+    assert mixed(1) != mixed(2)
+    assert all(mixed(1, mixup_probability=1.0))
+    assert not any(mixed(1, mixup_probability=0.0))

@@ -1,8 +1,120 @@
+"""The weights that are kept, and their batch norms. Oracle: torch.optim.swa_utils.update_bn, which torch has for it."""
+
+from contextlib import nullcontext
+
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from mien.training.average import WeightAverage
+from mien.base.errors import DataError
+from mien.base.preprocess import InputSpec, to_input
+from mien.base.recipe import ModelRecipe
+from mien.base.run_folder import RunFolder
+from mien.models.registry import build_model
+from mien.training import average, checkpoint
+from mien.training.average import WeightAverage, enough_of, recalibrate_bn
+from mien.training.loop import train
+from mien.training.plan import plan_training
+from mien.training.state import prepare
+from support import raises
+from training_support import changed
+
+
+def test_statistics_leave_the_network_as_it_was_otherwise(tiny_run, faces):
+    network, _ = checkpoint.load_best(tiny_run)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    momenta = [module.momentum for module in network.modules() if hasattr(module, "momentum")]
+    recalibrate_bn(network, np.asarray(faces.images), tiny_run.read_recipe().input)
+    assert momenta == [module.momentum for module in network.modules() if hasattr(module, "momentum")]
+    assert not any(module.training for module in network.modules())
+    for name, value in network.state_dict().items():
+        assert torch.equal(before[name], value) != ("running" in name), name
+
+
+def test_statistics_are_the_means_over_batches(tiny_run, faces):
+    """Oracle: torch.optim.swa_utils.update_bn, with batches of the same faces."""
+    spec, images = tiny_run.read_recipe().input, np.asarray(faces.images)
+    ours, theirs = (checkpoint.load_best(tiny_run)[0] for _ in range(2))
+    recalibrate_bn(ours, images, spec)
+    inputs = torch.from_numpy(to_input(images[np.random.default_rng(0).permutation(len(images))], spec))
+    torch.optim.swa_utils.update_bn(inputs.tensor_split(-(-len(inputs) // average.BATCH)), theirs)
+    for name, value in theirs.state_dict().items():
+        if "running" in name:
+            assert torch.allclose(value, ours.state_dict()[name], atol=1e-5), name
+
+
+def test_faces_that_leave_one_over_are_no_batch_of_one():
+    """257 of them: Study B's network norms vectors, of which one alone has no variance."""
+    images = np.random.default_rng(0).integers(0, 256, (257, 48, 48), dtype=np.uint8)
+    network = build_model(ModelRecipe(name="study-b"), 7, 48)
+    means = network.state_dict()["dense.3.running_mean"]
+    before = means.clone()
+    recalibrate_bn(network, images, InputSpec())
+    assert not torch.equal(means, before)
+
+
+def test_enough_faces_are_some_of_them_each_once_and_always_the_same(monkeypatch):
+    images = np.arange(50, dtype=np.uint8).reshape(50, 1, 1)
+    assert np.array_equal(enough_of(images), images)
+    monkeypatch.setattr(average, "ENOUGH", 20)
+    chosen = enough_of(images).ravel().tolist()
+    assert len(set(chosen)) == 20
+    assert chosen == enough_of(images).ravel().tolist()
+    assert chosen != list(range(20)), "the first ones may be of one class"
+
+
+def test_training_keeps_no_more_faces_for_statistics_than_it_looks_at(monkeypatch, faces, tiny_recipe):
+    monkeypatch.setattr(average, "ENOUGH", 20)
+    kept = prepare(plan_training(changed(tiny_recipe, recalibrate_bn=True), faces)).recalibration_images
+    assert np.array_equal(kept, enough_of(np.asarray(faces.of_split("train").images)))
+    assert len(kept) == 20
+    assert prepare(plan_training(tiny_recipe, faces)).recalibration_images is None
+
+
+@pytest.mark.parametrize("name", ["study-a", "study-b"])
+def test_a_network_without_norms_and_one_of_a_single_face_are_left_alone(name):
+    network = build_model(ModelRecipe(name=name), 7, 48)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    has_norms = name == "study-b"
+    with raises(DataError, "too-few-images", "found 1") if has_norms else nullcontext():
+        recalibrate_bn(network, np.zeros((1, 48, 48), dtype=np.uint8), InputSpec())
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+def test_a_run_keeps_weights_with_statistics_of_the_faces_as_served(tmp_path, faces, tiny_recipe):
+    """By update_bn on the train faces, for the averaged weights and for a run without an average."""
+    train_faces = faces.of_split("train")
+    for decay in (0.0, 0.9):
+        # Faces are served as the data has them, however training balances them.
+        balance = {"sampling": "mixup"}
+        recipe = changed(tiny_recipe, epochs=2, recalibrate_bn=True, ema_decay=decay, balance=balance)
+        run = RunFolder(tmp_path / str(decay))
+        train(plan_training(recipe, faces), run)
+        network, _ = checkpoint.load_best(run)
+        kept = {name: value.clone() for name, value in network.state_dict().items()}
+        order = np.random.default_rng(0).permutation(len(train_faces))
+        inputs = torch.from_numpy(to_input(np.asarray(train_faces.images)[order], recipe.input))
+        torch.optim.swa_utils.update_bn(inputs.tensor_split(-(-len(inputs) // 256)), network)
+        for name, value in network.state_dict().items():
+            if "running" in name:
+                assert torch.allclose(value, kept[name], rtol=1e-4, atol=1e-5), (decay, name)
+
+
+@pytest.mark.parametrize("frozen", [0, 2])
+@pytest.mark.parametrize("decay", [0.0, 0.9])
+def test_what_is_learnt_is_the_same_with_and_without(tmp_path, faces, tiny_recipe, tiny_run, decay, frozen):
+    """Training itself norms by its own batches, so that weights and their average come out alike to the bit."""
+    weights = []
+    tuning = {"frozen_epochs": frozen}
+    for renewed in (False, True):
+        run = RunFolder(tmp_path / str(renewed))
+        recipe = changed(tiny_recipe, epochs=3, recalibrate_bn=renewed, ema_decay=decay, tuning=tuning)
+        train(plan_training(recipe, faces), run, init_from=tiny_run)
+        tensors = checkpoint.load(run.last)[0]
+        weights.append({name: value for name, value in tensors.items() if "running" not in name})
+    assert weights[0].keys() == weights[1].keys()
+    assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
 
 
 def network():

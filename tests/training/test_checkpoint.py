@@ -69,13 +69,6 @@ def test_prefixes():
     assert list(checkpoint.unpack("model", packed)) == ["a.b"]
 
 
-@pytest.mark.parametrize("content", [b"", b"\x80\x04pickle", b"\x08\x00\x00\x00\x00\x00\x00\x00{}      "])
-def test_what_is_no_checkpoint_is_one_line(tmp_path, content):
-    (tmp_path / "c").write_bytes(content)
-    with raises(RunError, "checkpoint-damaged"):
-        checkpoint.load(tmp_path / "c")
-
-
 @pytest.mark.parametrize(
     "facts",
     [
@@ -89,14 +82,15 @@ def test_a_checkpoint_without_its_facts_is_one_line(tmp_path, facts):
         checkpoint.load(tmp_path / "c")
 
 
-def test_a_missing_checkpoint_says_so(tmp_path):
+@pytest.mark.parametrize("content", [b"", b"\x80\x04pickle", b"\x08\x00\x00\x00\x00\x00\x00\x00{}      "])
+def test_what_is_no_checkpoint_is_one_line(tmp_path, content):
+    """A folder may not be read: it is not called missing."""
     with raises(RunError, "checkpoint-missing"):
         checkpoint.load(tmp_path / "c")
-
-
-def test_a_checkpoint_that_may_not_be_read_is_not_called_missing(tmp_path):
-    (tmp_path / "c").mkdir()
     with raises(RunError, "checkpoint-unreadable", "Is a directory"):
+        checkpoint.load(tmp_path)
+    (tmp_path / "c").write_bytes(content)
+    with raises(RunError, "checkpoint-damaged"):
         checkpoint.load(tmp_path / "c")
 
 

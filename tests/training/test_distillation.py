@@ -74,13 +74,11 @@ def test_soft_labels_go_by_row_and_by_class_name(faces):
     """The same answers, rows shuffled and classes reversed, of a student that has only every third row."""
     predictions = drawn(faces)
     order = np.random.default_rng(3).permutation(len(predictions))
-    turned = Predictions(
-        predictions.sample_ids[order],
-        (6 - predictions.labels)[order],
-        predictions.probabilities[order][:, ::-1],
-        predictions.classes[::-1],
-        "train",
-        "",
+    turned = replace(
+        predictions.subset(order),
+        labels=(6 - predictions.labels)[order],
+        probabilities=predictions.probabilities[order][:, ::-1],
+        classes=predictions.classes[::-1],
     )
     chosen = faces.of_split("train").subset(np.arange(0, len(predictions), 3))
     expected = predictions.probabilities[::3]
@@ -90,14 +88,7 @@ def test_soft_labels_go_by_row_and_by_class_name(faces):
 def test_teachers_are_averaged_softened_and_may_know_a_part_each(faces):
     train_faces = faces.of_split("train")
     first, second = drawn(faces, 0), drawn(faces, 1)
-    half = Predictions(
-        second.sample_ids[:50],
-        second.labels[:50],
-        second.probabilities[:50],
-        second.classes,
-        "train",
-        second.data_fingerprint,
-    )
+    half = second.subset(np.arange(len(second)) < 50)
     found = soft_labels([("a", first), ("b", half)], train_faces, 2.0)
     roots = [np.sqrt(each.probabilities) for each in (first, second)]
     roots = [each / each.sum(axis=1, keepdims=True) for each in roots]
@@ -114,27 +105,16 @@ def test_predictions_of_other_data_or_classes_are_refused(faces):
     with raises(DataError, "teacher-other-data") as caught:
         soft_labels([("soft.npz", other)], train_faces, 3.0)
     assert re.search(r"soft\.npz .* \d+%", str(caught.value))
-    few = Predictions(
-        predictions.sample_ids,
-        predictions.labels // 4,
-        predictions.probabilities[:, :2] + 0.5 * predictions.probabilities[:, 2:].sum(axis=1, keepdims=True),
-        ("a", "b"),
-        "train",
-        "",
-    )
+    rest = 0.5 * predictions.probabilities[:, 2:].sum(axis=1, keepdims=True)
+    two = {"labels": predictions.labels // 4, "probabilities": predictions.probabilities[:, :2] + rest}
+    few = replace(predictions, classes=("a", "b"), **two)
     with raises(DataError, "teacher-classes") as caught:
         soft_labels([("x", few)], train_faces, 3.0)
     for words in ("classes a, b;", " angry"):
         assert words in str(caught.value)
     # A few rows that were relabelled since are the same faces.
-    relabelled = Predictions(
-        predictions.sample_ids,
-        np.where(np.arange(len(predictions)) % 20 == 0, (predictions.labels + 1) % 7, predictions.labels),
-        predictions.probabilities,
-        predictions.classes,
-        "train",
-        "",
-    )
+    few = np.arange(len(predictions)) % 20 == 0
+    relabelled = replace(predictions, labels=np.where(few, (predictions.labels + 1) % 7, predictions.labels))
     assert len(soft_labels([("x", relabelled)], train_faces, 3.0)) == len(train_faces)
 
 

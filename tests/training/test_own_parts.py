@@ -178,10 +178,7 @@ def test_own_loss_and_optimiser_that_are_the_recipes_train_alike(tmp_path, faces
     ours, theirs = (checkpoint.load(run.best)[0] for run in (own, plain))
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
     recorded = own.read_environment()["not_of_the_recipe"]
-    assert {name: each.rpartition(".")[2] for name, each in recorded.items()} == {
-        "loss": "smoothed",
-        "optimizer": "plain_sgd",
-    }
+    assert [each.rpartition(".")[2] for each in recorded.values()] == ["smoothed", "plain_sgd"]
     with raises(RunError, "run-other-parts", "smoothed"):
         train(plan_training(recipe, faces), own, resume=True)
     cut, longer = RunFolder(tmp_path / "cut"), plan_training(changed(recipe, epochs=3), faces, parts)
@@ -217,11 +214,7 @@ def test_own_augmentation_sees_pixels_and_takes_the_place_of_the_recipes(faces, 
 @pytest.mark.parametrize(
     ("parts", "code", "value"),
     [
-        (
-            {"loss": lambda logits, labels: logits.mean(1)},
-            "loss-not-scalar",
-            "(32,)",
-        ),
+        ({"loss": lambda logits, labels: logits.mean(1)}, "loss-not-scalar", "(32,)"),
         ({"loss": lambda logits, labels: 1.0}, "loss-not-scalar", "float"),
         ({"augment": lambda images: images[:, :, 1:]}, "augment-output", "(32, 1, 43, 44)"),
         ({"augment": lambda images: images / 0}, "augment-output", "finite"),

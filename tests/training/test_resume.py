@@ -127,27 +127,28 @@ def test_a_run_that_exists_is_not_overwritten_and_resume_wants_the_same_recipe_a
     assert train(plan_training(tiny_recipe, without_test), run, resume=True).reason == "all epochs done"
 
 
-@pytest.mark.parametrize("moment", ["before last", "after last"])
-def test_the_best_weights_change_with_the_history_that_says_so(tmp_path, faces, tiny_recipe, monkeypatch, moment):
-    """Killed as its second epoch, the best, is written. Oracle: a run that was not killed."""
+@pytest.mark.parametrize(("epoch", "moment"), [(1, "before last"), (2, "before last"), (2, "after last")])
+def test_a_run_killed_as_an_epoch_is_written_ends_bit_identical(
+    tmp_path, faces, tiny_recipe, monkeypatch, epoch, moment
+):
+    """Oracle: a run that was not killed. Its second epoch is the best: weights change with the history that says so."""
     recipe = changed(tiny_recipe, stopping={"metric": "loss"})
     run, alone = RunFolder(tmp_path / "run"), RunFolder(tmp_path / "alone")
     assert train(plan_training(recipe, faces), alone).best_epoch == 2
     save = checkpoint.save
 
     def save_or_die(path, tensors, facts):
-        is_second_last = path == run.last and len(facts["history"]) == 2
-        if is_second_last and moment == "before last":
-            raise ConnectionResetError
-        save(path, tensors, facts)
-        if is_second_last:
+        dies = path == run.last and len(facts["history"]) == epoch
+        if not dies or moment == "after last":
+            save(path, tensors, facts)
+        if dies:
             raise ConnectionResetError
 
-    with monkeypatch.context() as patched:
+    with monkeypatch.context() as patched, pytest.raises(ConnectionResetError):
         patched.setattr(checkpoint, "save", save_or_die)
-        with pytest.raises(ConnectionResetError):
-            train(plan_training(recipe, faces), run)
-    assert checkpoint.load(run.best)[1]["epoch"] == 1
+        train(plan_training(recipe, faces), run)
+    assert run.is_run
+    assert not run.best.is_file() if epoch == 1 else checkpoint.load(run.best)[1]["epoch"] == 1
     assert train(plan_training(recipe, faces), run, resume=True).best_epoch == 2
     assert same_weights(run, alone)
 
@@ -173,22 +174,6 @@ def test_a_run_broken_off_before_its_first_epoch_leaves_nothing(tmp_path, faces,
     assert not run.exists
     train(plan_training(tiny_recipe, faces), whole)
     train(plan_training(tiny_recipe, faces), run)
-    assert same_weights(whole, run)
-
-
-def test_a_run_killed_as_its_first_epoch_is_written_begins_again(tmp_path, faces, tiny_recipe, monkeypatch):
-    """Oracle: a run that was not killed."""
-    whole, run = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "run")
-    train(plan_training(tiny_recipe, faces), whole)
-
-    def die(*_):
-        raise ConnectionResetError
-
-    with monkeypatch.context() as patched, pytest.raises(ConnectionResetError):
-        patched.setattr(checkpoint, "save", die)
-        train(plan_training(tiny_recipe, faces), run)
-    assert run.is_run
-    train(plan_training(tiny_recipe, faces), run, resume=True)
     assert same_weights(whole, run)
 
 
