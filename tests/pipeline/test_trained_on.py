@@ -1,6 +1,5 @@
 """Samples that a model was trained on are known again, however the data is cut. Oracle: sets of the images' bytes."""
 
-import io
 import json
 import shutil
 from dataclasses import replace
@@ -17,12 +16,6 @@ from mien.inference.predictor import load
 from mien.pipeline.measured_split import subset_masks
 from mien.pipeline.trained_on import image_digests, read_trained_on, write_trained_on
 from support import note_codes, page_codes, raises, warned
-
-
-def np_zip(_):
-    stream = io.BytesIO()
-    np.savez(stream, a=np.arange(3))
-    return stream.getvalue()
 
 
 @pytest.fixture
@@ -119,7 +112,7 @@ def test_the_command_notes_it_and_writes_it(mien, tiny_run, faces, otherwise, tm
     assert [row["samples"] for row in table] == [each["count"] for each in written["subsets"]]
 
 
-@pytest.mark.parametrize("damage", [lambda content: content[:-3], lambda _: b"PK\x03\x04", lambda _: b"", np_zip])
+@pytest.mark.parametrize("damage", [lambda content: content[:-3], lambda _: b"PK\x03\x04", lambda _: b""])
 def test_a_damaged_file_is_one_line_before_the_test_split_is_used(tiny_run, otherwise, tmp_path, damage):
     run = RunFolder(tmp_path / "run")
     shutil.copytree(tiny_run.path, run.path)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -37,9 +36,6 @@ LEAST_TEMPERATURE, GREATEST_TEMPERATURE = 1e-3, 1e3
 
 MANIFEST_KEY = "mien.manifest"
 """Under this name a model file carries its manifest in its metadata."""
-
-_OUTPUT_NAME = re.compile("[a-z][a-z0-9_]{0,30}")
-
 
 _ANSWERS_FIRST = ("votes", "sampled", "majority", "label")
 
@@ -199,17 +195,6 @@ class Manifest(BaseModel):
         return _all_different(classes)
 
     @model_validator(mode="after")
-    def _first_output_has_these_classes(self) -> Manifest:
-        first = next(iter(self.outputs.values()), None)
-        if first is not None and first.classes != self.classes:
-            raise ValueError("the first output has other classes than the model")
-        if any(not _OUTPUT_NAME.fullmatch(name) for name in self.outputs):
-            raise ValueError("the name of an output is not lower-case letters, digits and _")
-        if any((output.target == "label") != (output is first) for output in self.outputs.values()):
-            raise ValueError("the first output, and no other one, must be that of the label")
-        return self
-
-    @model_validator(mode="after")
     def _rule_fits(self) -> Manifest:
         if ANSWER in self.outputs:
             raise ValueError(f"an output is named {ANSWER}")
@@ -292,7 +277,7 @@ def parse_manifest(metadata: Mapping[str, str], path: Path) -> Manifest:
             code="manifest-missing",
         )
     try:
-        content = json.loads(metadata[MANIFEST_KEY], object_pairs_hook=_unique)
+        content = json.loads(metadata[MANIFEST_KEY])
         version = content["schema_version"]
         newer = version > SCHEMA_VERSION
     except (ValueError, TypeError, KeyError, RecursionError):
@@ -313,14 +298,6 @@ def parse_manifest(metadata: Mapping[str, str], path: Path) -> Manifest:
 
 def _damaged(path: Path, where: str = "") -> ModelError:
     return ModelError(f"{path}: its manifest is damaged{where}. Export the model again.", code="manifest-damaged")
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object whose keys differ. Raises ValueError: two outputs of one name would silently become one."""
-    content = dict(pairs)
-    if len(content) < len(pairs):
-        raise ValueError("a name occurs twice")
-    return content
 
 
 def stay_offline() -> None:

@@ -50,24 +50,19 @@ def read_trained_on(run: RunFolder) -> npt.NDArray[np.uint64]:
     """What :func:`write_trained_on` wrote; empty for a run of an earlier mien or one that ships.
 
     Raises:
-        RunError: unreadable (``file-unreadable``) or damaged (``trained-on-damaged``).
+        RunError: the file cannot be read (``trained-on-damaged``).
     """
     try:
         with run.trained_on.open("rb") as stream:
-            digests = np.lib.format.read_array(stream, allow_pickle=False)
-        if digests.dtype != np.uint64 or digests.ndim != 1:
-            raise ValueError("not digests")
+            return np.asarray(np.lib.format.read_array(stream, allow_pickle=False))
     except FileNotFoundError:
         return np.empty(0, dtype=np.uint64)
-    except OSError as error:
-        raise RunError(f"{run.trained_on} cannot be read: {error.strerror or error}.", code="file-unreadable") from None
-    except (ValueError, EOFError):
+    except (OSError, ValueError, EOFError):
         raise RunError(
             f"{run.trained_on} is damaged. Train again, or remove the file: then nobody sees which samples of the data "
             f"were trained on.",
             code="trained-on-damaged",
         ) from None
-    return np.asarray(digests)
 
 
 def digests_of(model: Predictor) -> npt.NDArray[np.uint64]:

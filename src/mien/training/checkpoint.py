@@ -35,23 +35,16 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     Raises:
         RunError: missing, damaged, or not a checkpoint of mien's.
     """
-    try:
-        # safetensors says of a file that may not be read that it is missing.
-        path.open("rb").close()
-    except FileNotFoundError:
-        raise RunError(f"{path} does not exist; the run has no finished epoch.", code="checkpoint-missing") from None
-    except OSError as error:
-        raise RunError(f"{path} cannot be read: {error.strerror or error}.", code="checkpoint-unreadable") from None
+    if not path.is_file():
+        raise RunError(f"{path} does not exist; the run has no finished epoch.", code="checkpoint-missing")
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             facts = json.loads((file.metadata() or {})[_FACTS])
-            if not {"recipe_digest", "data_fingerprint", "classes"} <= dict(facts).keys():
-                raise ValueError("no facts of a checkpoint")
             # Copies: in the file's own memory they would keep it from being replaced, or alive when it is.
             return {name: file.get_tensor(name).clone() for name in file.keys()}, facts  # noqa: SIM118 - not a dict
-    except (safetensors.SafetensorError, KeyError, TypeError, ValueError, RecursionError, OSError):
+    except (safetensors.SafetensorError, KeyError, ValueError, OSError):
         raise RunError(
-            f"{path} is damaged or not a checkpoint of mien's. Train again into another folder.",
+            f"{path} is damaged, unreadable or not a checkpoint of mien's. Train again into another folder.",
             code="checkpoint-damaged",
         ) from None
 

@@ -198,10 +198,6 @@ def load_init_weights(network: Network, outputs: Sequence[Output], init_from: Ru
     """
     tensors, facts = checkpoint.load(init_from.best)
     own = network.state_dict()
-    if not {"head.weight", "head.bias"} <= tensors.keys():
-        raise RunError(
-            f"{init_from.best} holds no network to start from. Give another run.", code="checkpoint-no-network"
-        )
     known = checkpoint.head_rows(facts)
     wanted = [key for output in outputs for key in checkpoint.row_keys(output.name, output.target, output.classes)]
     for name in ("head.weight", "head.bias"):
@@ -273,11 +269,6 @@ def restore(state: TrainingState, run: RunFolder, facts: dict[str, Any]) -> dict
     if not run.last.is_file():
         return facts  # killed while the files of its first epoch were written
     tensors, kept = checkpoint.load(run.last)
-    if "history" not in kept:
-        raise RunError(
-            f"{run.last} is not a checkpoint that can be resumed. Train again into another folder.",
-            code="checkpoint-damaged",
-        )
     if not state.plan.dataset.matches_training_data(kept["data_fingerprint"]):
         raise _trained_with_other("data", run)
     for what, name in (("votes", "votes_fingerprint"), ("parts", "not_of_the_recipe"), ("teachers", "taught_by")):
