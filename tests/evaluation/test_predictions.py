@@ -60,6 +60,15 @@ def test_the_same_scores_are_the_same_bytes(tmp_path):
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
 
 
+def test_float16_keeps_three_digits(tmp_path):
+    shares = np.random.default_rng(0).dirichlet(np.ones(3), 3)
+    written = Predictions(np.array([9, 4, 7]), np.array([0, 1, 2]), shares, ("a", "b", "c"), "validation", "")
+    write_predictions(tmp_path / "half.npz", written, np.float16)
+    assert read_predictions(tmp_path / "half.npz").probabilities == pytest.approx(shares, abs=5e-4)
+    with np.load(tmp_path / "half.npz") as arrays:
+        assert arrays["probabilities"].dtype == np.float16
+
+
 def test_narrow_types_are_taken(tmp_path):
     path = save(
         tmp_path,

@@ -13,7 +13,6 @@ from sklearn.metrics import accuracy_score, f1_score
 from mien.base.errors import DataError
 from mien.base.labels import EXPRESSIONS, FERPLUS_CLASSES, parse_scheme
 from mien.data.synthetic import synthetic_faces
-from mien.evaluation.paired_tests import average_predictions
 from mien.evaluation.predictions import Predictions, VotePredictions, read_predictions, write_predictions
 from mien.evaluation.vote_metrics import (
     BASELINE,
@@ -169,18 +168,6 @@ def test_bad_votes_in_a_file_are_refused(tmp_path, predictions, changes, code):
     np.savez(tmp_path / "nameless.npz", **arrays)
     with raises(DataError, "array-missing"):
         read_predictions(tmp_path / "nameless.npz")
-
-
-def test_models_are_averaged_with_their_votes(predictions):
-    """Oracle: the mean of two arrays, whatever order the second model's samples have."""
-    order = np.array([3, 1, 4, 0, 2])
-    flat = replace(predictions, votes=replace(predictions.votes, probabilities=np.full((5, 10), 0.1)))
-    mean = average_predictions([predictions, flat.subset(order)]).votes
-    assert mean.probabilities == pytest.approx((predictions.votes.probabilities + 0.1) / 2)
-    assert np.array_equal(mean.counts, predictions.votes.counts)
-    alone = replace(predictions, votes=replace(predictions.votes, probabilities=None, output=""))
-    assert average_predictions([predictions, alone]).votes.probabilities is None
-    assert average_predictions([replace(predictions, votes=None)]).votes is None
 
 
 def test_a_summary_by_hand():

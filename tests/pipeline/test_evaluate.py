@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -21,7 +20,7 @@ from mien.pipeline import evaluate as evaluate
 from mien.pipeline.evaluate import (
     EvaluateOptions,
     check_options,
-    predict_with_models,
+    predict_to_evaluate,
 )
 from mien.pipeline.split_predictions import predict_split
 from support import raises
@@ -77,15 +76,15 @@ def test_predictions_alone_have_a_threshold_where_they_have_two_classes(tiny_run
     ],
 )
 def test_what_the_data_has_not_is_said_before_a_face_is_read(predictor, result, monkeypatch, options, code, values):
-    monkeypatch.setattr(evaluate, "predict_ensemble", lambda *_: pytest.fail("faces were read"))
+    monkeypatch.setattr(evaluate, "predict_split", lambda *_: pytest.fail("faces were read"))
     with raises(DataError, code) as caught:
-        predict_with_models([(predictor, result.faces)], options)
+        predict_to_evaluate(predictor, result.faces, options)
     assert values in str(caught.value)
 
 
 def test_a_split_that_there_is_not_is_refused(predictor, result):
     with raises(DataError, "split-unknown", "holdout"):
-        predict_with_models([(predictor, result.faces)], EvaluateOptions("holdout"))
+        predict_to_evaluate(predictor, result.faces, EvaluateOptions("holdout"))
 
 
 def test_classes_that_the_model_has_not_are_refused(predictor):
@@ -97,16 +96,11 @@ def test_classes_that_the_model_has_not_are_refused(predictor):
 
 
 def test_what_would_be_opened_for_nothing_stays_closed(predictor, result, monkeypatch):
-    """A scheme that leaves no face of the split; a second model of other classes."""
-    monkeypatch.setattr(evaluate, "predict_ensemble", lambda *_: pytest.fail("faces were read"))
+    """A scheme that leaves no face of the split."""
+    monkeypatch.setattr(evaluate, "predict_split", lambda *_: pytest.fail("faces were read"))
     neutral = result.faces.subset((result.faces.split != "test") | (result.faces.labels == 6))
     with raises(DataError, "scheme-empty", "test"):
-        predict_with_models([(predictor, neutral)], EvaluateOptions("test", scheme=parse_scheme("binary")))
-    other = copy.copy(predictor)
-    other.manifest = predictor.manifest.model_copy(update={"classes": ("a", "b"), "name": "pair"})
-    other.output = other.manifest.output()
-    with raises(DataError, "ensemble-classes-differ"):
-        predict_with_models([(predictor, result.faces), (other, result.faces)], EvaluateOptions("test"))
+        predict_to_evaluate(predictor, neutral, EvaluateOptions("test", scheme=parse_scheme("binary")))
 
 
 def test_two_who_write_one_evaluation_share_no_half_written_file(tiny_run, tmp_path, monkeypatch):

@@ -59,20 +59,6 @@ def test_other_splits_of_the_same_data_are_counted_and_left_out(tiny_run, faces,
     assert counts(result)["without leaked samples"] == (masks["without leaked samples"] & ~trained).sum()
 
 
-def test_two_models_have_seen_what_either_has(tiny_run, faces, otherwise, tmp_path):
-    """The second was trained on the other cut: together they know train of both."""
-    run = RunFolder(tmp_path / "run")
-    shutil.copytree(tiny_run.path, run.path)
-    write_trained_on(run, otherwise)
-    both = np.zeros(len(otherwise.of_split("validation")), dtype=bool)
-    for data in (faces, otherwise):
-        both |= seen(data, otherwise, "validation")[0]
-    with warned("trained-on"):
-        result = package.evaluate([tiny_run.path, run.path], otherwise)
-    masks = subset_masks(otherwise, result.predictions)
-    assert counts(result)["without leaked samples"] == (masks["without leaked samples"] & ~both).sum()
-
-
 def test_what_a_label_scheme_drops_was_not_trained_on(tiny_recipe, faces, tmp_path):
     """A disgusted face of train is a sad one of validation, too. Six classes have no disgust."""
     images, labels = np.array(faces.images), faces.labels

@@ -40,10 +40,10 @@ from mien.pipeline.evaluate import (
     check_options,
     measure_split_threshold,
     merging_description,
-    predict_with_models,
+    predict_to_evaluate,
 )
 from mien.pipeline.measured_split import MeasuredSplit
-from mien.pipeline.split_predictions import temperatures_description
+from mien.pipeline.split_predictions import temperature_description
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,13 +53,13 @@ class EvaluationResult:
     Attributes:
         evaluation: all metrics, as values.
         predictions: probabilities of every class for every sample, with labels and sample ids.
-        model: the model, the first of several; None where a predictions file was measured.
+        model: the model; None where a predictions file was measured.
         data: the data set as it was read; None likewise.
-        run: the run folder of a single model.
-        name: the name of the model, or of all, joined by `` + ``; empty where a predictions file was measured.
+        run: the run folder of the model.
+        name: the name of the model; empty where a predictions file was measured.
         class_counts: faces of each class in each split of the data; empty for a predictions file.
         merged: in words, what merging classes did; empty if nothing was merged.
-        temperature_note: in words, how the models' temperatures were used; empty if unknown.
+        temperature_note: in words, how the model's temperature was used; empty if unknown.
         notices: what to know: a model was trained on samples of the split.
     """
 
@@ -189,7 +189,7 @@ class EvaluationResult:
 
 
 def evaluate(
-    model: Model | Sequence[Model],
+    model: Model,
     data: Data,
     split: Literal["train", "validation", "test"] = "validation",
     *,
@@ -198,12 +198,12 @@ def evaluate(
     threshold: float | None = None,
     by: str | None = None,
 ) -> EvaluationResult:
-    """Measure a model on one split of labelled faces; of several models their mean probabilities.
+    """Measure a model on one split of labelled faces.
 
     Each use of the test split is written into the ledger of the model's run folder.
 
     Args:
-        model: a loaded model, a run folder, a ``.onnx`` file, or a name of :func:`list_models`; or several.
+        model: a loaded model, a run folder, a ``.onnx`` file, or a name of :func:`list_models`.
         data: labelled faces.
         split: which of them.
         tta: mean over 1, 2 (mirrored) or 10 (corners, too) views of each face.
@@ -215,43 +215,46 @@ def evaluate(
         DataError: no such split, column or scheme; faces without labels that the model knows.
     """
     options = EvaluateOptions(split, by, tta, parse_scheme(classes or "all"), threshold)
-    models = list(model) if isinstance(model, Sequence) and not isinstance(model, str) else [model]
-    loaded = [(each if isinstance(each, Predictor) else load(each)).for_labels() for each in models]
-    if not loaded:
-        raise DataError("Give at least one model.", code="model-missing")
-    check_options(options, loaded[0])
-    results = [read(data, *each.manifest.input.stored_as) for each in loaded]
-    result = evaluate_read(loaded, results, options, {"data": data_name(data)})
+    predictor = (model if isinstance(model, Predictor) else load(model)).for_labels()
+    check_options(options, predictor)
+    read_data = read(data, *predictor.manifest.input.stored_as)
+    result = evaluate_read(predictor, read_data, options, {"data": data_name(data)})
     for each in result.notices:
         warnings.warn(MienWarning(str(each), code=each.code), stacklevel=3)
     return result
 
 
 def evaluate_read(
-    models: Sequence[Predictor], results: Sequence[ReadResult], options: EvaluateOptions, use: Mapping[str, Any]
+    model: Predictor, data: ReadResult, options: EvaluateOptions, use: Mapping[str, Any]
 ) -> EvaluationResult:
-    """:func:`evaluate`, once models are loaded and data is read.
+    """:func:`evaluate`, once the model is loaded and data is read.
 
     Args:
-        models: at least one; checked by :func:`mien.pipeline.evaluate.check_options`.
-        results: the data, read at the size of each model.
+        model: checked by :func:`mien.pipeline.evaluate.check_options`.
+        data: read at the size of the model.
         options: what to measure.
         use: what the ledger says of the data, where the test split is used.
     """
-    members = [(m, _without_dropped(m, each.faces, options)) for m, each in zip(models, results, strict=True)]
-    predictions = predict_with_models(members, options)
-    if options.split == "test":
+    faces = _without_dropped(model, data.faces, options)
+    predictions = predict_to_evaluate(model, faces, options)
+    run = run_with_ledger(model)
+    if options.split == "test" and run is not None:
         # Noted before metrics are computed: whatever fails later, the split has been used.
-        _note_test_use(models, results[0], predictions.with_scheme(options.scheme), options, use)
-    split = MeasuredSplit.resolve(predictions, members[0][1], members, uncleaned=results[0].uncleaned)
+        merged = predictions.with_scheme(options.scheme)
+        facts = {"data_fingerprint": data.fingerprint, **use}
+        facts["accuracy"] = float((merged.probabilities.argmax(1) == merged.labels).mean())
+        facts |= {"note": merged.note} if merged.note else {}
+        facts |= {"classes": options.scheme.name} if options.scheme is not None else {}
+        run.note_test_use(facts)
+    split = MeasuredSplit.resolve(predictions, faces, [(model, faces)], uncleaned=data.uncleaned)
     return _measure(
         split,
         options,
-        model=models[0],
-        data=results[0],
-        run=run_of(models[0]) if len(models) == 1 else None,
-        name=" + ".join(each.manifest.full_name for each in models),
-        temperature_note=temperatures_description(members, options.split),
+        model=model,
+        data=data,
+        run=run_of(model),
+        name=model.manifest.full_name,
+        temperature_note=temperature_description(model, faces, options.split),
     )
 
 
@@ -303,19 +306,3 @@ def evaluate_file(
         EvaluateOptions(predictions.split, scheme=parse_scheme(classes or "all"), threshold=threshold),
         temperature_note=f"at temperature {predictions.temperature:.3g}" if known else "",
     )
-
-
-def _note_test_use(
-    models: Sequence[Predictor],
-    result: ReadResult,
-    predictions: Predictions,
-    options: EvaluateOptions,
-    use: Mapping[str, Any],
-) -> None:
-    facts = {"data_fingerprint": result.fingerprint, **use}
-    facts["accuracy"] = float((predictions.probabilities.argmax(1) == predictions.labels).mean())
-    facts |= {"note": predictions.note} if predictions.note else {}
-    facts |= {"classes": options.scheme.name} if options.scheme is not None else {}
-    for run in map(run_with_ledger, models):
-        if run is not None:
-            run.note_test_use(facts)

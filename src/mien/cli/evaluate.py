@@ -1,4 +1,4 @@
-"""``mien evaluate``: models on labelled images, or predictions of any model. Works without torch."""
+"""``mien evaluate``: a model on labelled images, or predictions of any model. Works without torch."""
 
 from __future__ import annotations
 
@@ -34,10 +34,7 @@ from mien.pipeline.evaluation_files import write_evaluation
 
 
 def evaluate(
-    models: Annotated[
-        list[str] | None,
-        typer.Argument(help=f"{MODEL_HELP} With several models, their probabilities are averaged.", metavar="MODEL"),
-    ] = None,
+    model: Annotated[str | None, typer.Argument(help=MODEL_HELP, metavar="MODEL")] = None,
     data: OptionalDataOption = None,
     split: Annotated[
         str | None,
@@ -68,7 +65,7 @@ def evaluate(
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Evaluate models on one split of labelled images, or evaluate the predictions of any model.
+    """Evaluate a model on one split of labelled images, or evaluate the predictions of any model.
 
     With --classes, probabilities are summed over merged classes, and samples of dropped classes are left out. Only this
     command uses the test split, and the model's run folder records each use.
@@ -79,7 +76,7 @@ def evaluate(
     scheme = parse_scheme("all" if classes is None else classes)
     options = EvaluateOptions(split or "validation", by, tta, scheme, threshold)
     if predictions is not None:
-        given = {"MODEL": models, "--data": data, "--split": split, "--by": by, "--tta": tta != 1}
+        given = {"MODEL": model, "--data": data, "--split": split, "--by": by, "--tta": tta != 1}
         _check_alone({**given, "--provider": provider, "options of --data": data_options != SourceVotesOptions()})
         result = replace(evaluate_file(predictions, classes=classes, threshold=threshold), name=predictions.stem)
         _check_free(out, result.predictions.split, overwrite)
@@ -89,13 +86,13 @@ def evaluate(
             "copies-unknown",
         )
         metadata = {"predictions": str(predictions)}
-    elif not models or data is None:
+    elif model is None or data is None:
         raise DataError("mien evaluate needs MODEL and --data PATH, or --predictions FILE alone.", code="options")
     else:
         source = data_options.at(data)
         _check_free(out, options.split, overwrite)
-        result = _evaluate_models(models, source, options, provider)
-        metadata = {"model": ", ".join(models), **source.environment()}
+        result = _evaluate_model(model, source, options, provider)
+        metadata = {"model": model, **source.environment()}
     for each in result.notices:
         notice(each.line)
     if result.merged:
@@ -133,20 +130,18 @@ def _check_free(out: Path | None, split: str, overwrite: bool) -> None:
     check_overwrite(out, names, overwrite)
 
 
-def _evaluate_models(
-    models: list[str], source: Source, options: EvaluateOptions, provider: str | None
-) -> EvaluationResult:
+def _evaluate_model(model: str, source: Source, options: EvaluateOptions, provider: str | None) -> EvaluationResult:
     check_tta(options.tta)
-    predictors = [load(model, provider=provider).for_labels() for model in models]
-    check_options(options, predictors[0])
-    results = source.read_for(predictors)
-    notice(f"{source.path}: splits: {results[0].split_origin}")
-    result = evaluate_read(predictors, results, options, {"data": str(source.path), **source.metadata()})
-    for run in map(run_with_ledger, predictors if options.split == "test" else ()):
-        if run is not None:
-            notice(f"The test split has now been used {run.test_uses()} time(s) with this model ({run.path}).")
-        else:
-            notice("The test split was used. This model has no run folder of yours, so no ledger was kept.")
+    predictor = load(model, provider=provider).for_labels()
+    check_options(options, predictor)
+    data = source.read(*predictor.manifest.input.stored_as)
+    notice(f"{source.path}: splits: {data.split_origin}")
+    result = evaluate_read(predictor, data, options, {"data": str(source.path), **source.metadata()})
+    run = run_with_ledger(predictor)
+    if options.split == "test" and run is not None:
+        notice(f"The test split has now been used {run.test_uses()} time(s) with this model ({run.path}).")
+    elif options.split == "test":
+        notice("The test split was used. This model has no run folder of yours, so no ledger was kept.")
     return result
 
 

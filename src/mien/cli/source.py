@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -19,7 +19,6 @@ from mien.data.dataset import FINGERPRINT_PX
 from mien.data.read import ReadResult, read_data
 from mien.data.shapes import describe_source
 from mien.data.votes import read_ferplus
-from mien.inference.predictor import Predictor
 
 
 @dataclass(frozen=True)
@@ -136,12 +135,6 @@ class Source:
             votes=self.how.votes,
             group=self.how.group,
         )
-
-    def read_for(self, predictors: Sequence[Predictor]) -> list[ReadResult]:
-        """The data as each model sees it, in their order. Models of one size and number of channels share it."""
-        forms = [each.manifest.input.stored_as for each in predictors]
-        read = {form: self.read(*form, again=at > 0) for at, form in enumerate(dict.fromkeys(forms))}
-        return [read[form] for form in forms]
 
     def metadata(self) -> dict[str, str]:
         """The list of changes and the votes that a metric was computed under, with their digests; empty without."""

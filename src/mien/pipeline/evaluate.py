@@ -1,8 +1,7 @@
-"""What ``mien evaluate`` measures: models on a split, or a predictions file of any model. No torch."""
+"""What ``mien evaluate`` measures: a model on a split, or a predictions file of any model. No torch."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,10 +18,8 @@ from mien.evaluation.threshold import DEFAULT_THRESHOLD, ThresholdResult, measur
 from mien.inference.predictor import Predictor
 from mien.pipeline.measured_split import MeasuredSplit
 from mien.pipeline.split_predictions import (
-    Member,
-    check_members,
     fitted_on,
-    predict_ensemble,
+    predict_split,
     votes_of,
     with_model_classes,
 )
@@ -58,26 +55,24 @@ def check_options(options: EvaluateOptions, predictor: Predictor) -> None:
         check_threshold(options.threshold, classes)
 
 
-def predict_with_models(members: Sequence[Member], options: EvaluateOptions) -> Predictions:
-    """The mean of the models' predictions for each face of a split. For the test split, this uses it.
+def predict_to_evaluate(predictor: Predictor, faces: Dataset, options: EvaluateOptions) -> Predictions:
+    """The model's predictions for each face of a split. For the test split, this uses it.
 
     Args:
-        members: at least one, each with the data at its size.
+        predictor: the model.
+        faces: all of the data, at the model's size.
         options: checked by :func:`check_options`.
 
     Raises:
-        DataError: as ``predict_ensemble``; an unknown or unusable column; a scheme that
-            drops every face.
+        DataError: as :func:`predict_split`; an unknown or unusable column; a scheme that drops every face.
     """
     # Everything is checked before the first prediction: later errors would use the test split for nothing.
-    check_members(members)
-    for predictor, faces in members:
-        votes_of(predictor, faces.of_split(options.split))
-        digests_of(predictor)
-    column = _column(*members[0], options)
+    votes_of(predictor, with_model_classes(predictor, faces).of_split(options.split))
+    digests_of(predictor)
+    column = _column(predictor, faces, options)
     if column is not None:
         group_values(column)
-    return predict_ensemble(members, options.split, options.tta)
+    return predict_split(predictor, faces, options.split, options.tta)
 
 
 def measure_split_threshold(
@@ -122,7 +117,7 @@ def merging_description(predictions: Predictions, merged: Predictions, scheme: L
 
 
 def break_down_by(split: MeasuredSplit, column: str) -> BreakDown:
-    """Metrics for each value of a column of the data, which :func:`predict_with_models` has checked."""
+    """Metrics for each value of a column of the data, which :func:`predict_to_evaluate` has checked."""
     assert split.faces is not None
     return BreakDown(column, tuple(break_down(split.predictions, split.faces.columns[column])))
 

@@ -1,8 +1,7 @@
-"""Run one or more models on one split: faces in, predictions out. No torch."""
+"""Run a model on one split: faces in, predictions out. No torch."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +14,6 @@ from mien.base.model_file import ModelOutput
 from mien.base.progress import slices, track
 from mien.data.dataset import Dataset
 from mien.data.votes import check_votes, vote_probabilities
-from mien.evaluation.paired_tests import average_predictions
 from mien.evaluation.predictions import Answers, Predictions, VotePredictions
 from mien.evaluation.temperature import GREATEST_TEMPERATURE, LEAST_TEMPERATURE, apply_temperature, fit_temperature
 from mien.inference.onnx_classifier import BATCH
@@ -197,53 +195,6 @@ def temperature_description(predictor: Predictor, faces: Dataset, split: str) ->
     if fitted_on(predictor, faces, split):
         return "without the model's temperature, which was fitted on these samples"
     return f"with the model's temperature {predictor.manifest.temperature:.3g}"
-
-
-def check_members(members: Sequence[Member]) -> None:
-    """Check that all models have the same classes, and the data no others. Raises :class:`DataError`."""
-    first = members[0][0]
-    for predictor, faces in members:
-        if set(predictor.classes) != set(first.classes):
-            raise DataError(
-                f"Only models with the same classes can be averaged; {first.manifest.full_name} has "
-                f"{', '.join(first.classes)}, {predictor.manifest.full_name} has {', '.join(predictor.classes)}.",
-                code="ensemble-classes-differ",
-            )
-        with_model_classes(predictor, faces)
-
-
-def predict_ensemble(members: Sequence[Member], split: str, tta: int = 1) -> Predictions:
-    """The mean of the models' probabilities for each face of a split, each with its own temperature.
-
-    Args:
-        members: at least one, all with the same data.
-        split: train, validation or test.
-        tta: how many views of each face each model averages.
-
-    Raises:
-        DataError: as :func:`predict_split`; models with different classes.
-    """
-    first, *others = (predict_split(predictor, faces, split, tta) for predictor, faces in members)
-    if not others:
-        return first
-    # Faces of another size have another fingerprint; samples and labels are still compared.
-    mean = average_predictions([first, *(replace(each, data_fingerprint="") for each in others)])
-    names = ", ".join(predictor.manifest.full_name for predictor, _ in members)
-    return replace(
-        mean, note=f"the mean of {len(members)} models ({names})" + (f", {first.note}" if first.note else "")
-    )
-
-
-def temperatures_description(members: Sequence[Member], split: str) -> str:
-    """In words, what :func:`predict_ensemble` did with the models' temperatures."""
-    if len(members) == 1:
-        return temperature_description(*members[0], split)
-    if all(fitted_on(predictor, faces, split) for predictor, faces in members):
-        return "without the models' temperatures, which were fitted on these samples"
-    return "; ".join(
-        f"{predictor.manifest.full_name} {temperature_description(predictor, faces, split)}"
-        for predictor, faces in members
-    )
 
 
 def temperature_for_use(predictions: Predictions) -> float:
