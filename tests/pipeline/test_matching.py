@@ -121,22 +121,9 @@ def test_a_robustness_file_of_another_model_or_split_is_left_out(faces, scored, 
         refused = find_robustness([folder], other, name)
         assert refused.code == "robustness-other"
         assert str(folder / "robustness.json") in refused
+    write_robustness(folder, RobustnessReport("m", "faces.parquet", "validation", result, "sha256:one"))
+    for fingerprint, code in (("sha256:one", None), ("", None), ("sha256:two", "robustness-other")):
+        found = find_robustness([folder], replace(predictions, data_fingerprint=fingerprint), None)
+        assert getattr(found, "code", None) == code, fingerprint
     assert find_robustness([tmp_path / "none"], predictions, None).code == "robustness-not-measured"
     assert find_robustness([tmp_path], replace(predictions, split="test"), None).code == "robustness-of-test"
-
-
-def test_a_robustness_file_of_other_data_or_of_a_model_since_replaced_is_left_out(faces, scored, tmp_path):
-    """Oracle: the fingerprint of the data, and accuracy counted by hand: 7 of 7 rows are right, or half of them."""
-    shares = np.full((2, len(STRENGTHS)), 0.5)
-
-    def measured(clean, fingerprint, count=7):
-        one = Estimate(clean, 0.0, 1.0)
-        result = RobustnessResult(("blur", "noise"), shares, one, one, count, 0)
-        write_robustness(tmp_path, RobustnessReport("m", "d", "validation", result, fingerprint))
-        return getattr(find_robustness([tmp_path], predictions, None), "code", "shown")
-
-    labels = np.arange(7)
-    predictions = Predictions(labels, labels, np.eye(7), faces.classes, "validation", "sha256:one")
-    assert measured(1.0, "sha256:one") == "shown"
-    assert measured(1.0, "") == "shown", "an older mien did not write it"
-    assert measured(1.0, "sha256:two") == "robustness-other"
