@@ -9,12 +9,10 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from mien.base.model_file import answering
-from mien.base.preprocess import normalise, to_input
-from mien.base.progress import slices
+from mien.base.preprocess import normalise
 from mien.data.votes import check_votes, vote_probabilities
 from mien.evaluation import metrics
 from mien.evaluation.ferplus import distribution_cross_entropy, majority_accuracy
-from mien.models.network import Network
 from mien.training.augment import channels_first
 from mien.training.average import recalibrate_bn
 from mien.training.callback import HistoryLine
@@ -52,29 +50,6 @@ def predict_probabilities(model: nn.Module, fabric: Fabric, plan: TrainingPlan) 
             whole[part] = torch.from_numpy(np.concatenate([each[index] for each in parts]))
         found.append(sum_of_processes(fabric, whole).numpy())
     return found
-
-
-@torch.inference_mode()
-def accuracies_by_norms(network: Network, images: npt.NDArray[np.uint8], plan: TrainingPlan) -> tuple[float, float]:
-    """Accuracy on validation, 0..1, with the batch norms' own statistics, and with those of some train images.
-
-    Args:
-        network: on the CPU, with the label output alone; its statistics are changed.
-        images: uint8 (N, size_px, size_px[, 3]), two or more.
-        plan: recipe and data.
-    """
-
-    def accuracy() -> float:
-        right = 0
-        for part in slices(len(plan.validation), 256):
-            inputs = to_input(np.asarray(plan.validation.images[part]), plan.recipe.input)
-            answers = network(torch.from_numpy(inputs)).argmax(1).numpy()
-            right += int((answers == plan.validation.labels[part]).sum())
-        return right / len(plan.validation)
-
-    own = accuracy()
-    recalibrate_bn(network, images, plan.recipe.input)
-    return own, accuracy()
 
 
 def validate(state: TrainingState) -> HistoryLine:
