@@ -71,6 +71,12 @@ class InputSpec(BaseModel):
         return face_shape(self.size_px, self.channels)
 
     @property
+    def window(self) -> slice:
+        """Where the central crop lies on each side of a stored face."""
+        start = (self.size_px - self.crop_px) // 2
+        return slice(start, start + self.crop_px)
+
+    @property
     def stored_as(self) -> tuple[int, int]:
         """``size_px`` and ``channels``: how data is read for this input."""
         return self.size_px, self.channels
@@ -291,8 +297,7 @@ def to_input(images: npt.NDArray[np.uint8], spec: InputSpec) -> npt.NDArray[np.f
     if images.shape[1:] != spec.face_shape:
         expected = ", ".join(str(side) for side in spec.face_shape)
         raise DataError(f"Face crops must be (N, {expected}); found {images.shape}.", code="crops-shape")
-    start = (spec.size_px - spec.crop_px) // 2
-    crop = images[:, start : start + spec.crop_px, start : start + spec.crop_px]
+    crop = images[:, spec.window, spec.window]
     return normalise(in_channels(crop.astype(np.float32)), spec)
 
 

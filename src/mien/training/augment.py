@@ -51,8 +51,7 @@ def augment(
     if recipe.translate or recipe.rotation_degrees or recipe.scale:
         pixels = _warp(pixels, recipe, spec, generator, mirrored, side_px)
     else:
-        start = (spec.size_px - spec.crop_px) // 2
-        pixels = pixels[:, :, start : start + spec.crop_px, start : start + spec.crop_px]
+        pixels = pixels[:, :, spec.window, spec.window]
         if mirrored is not None:
             pixels = torch.where(mirrored.view(-1, 1, 1, 1), pixels.flip(3), pixels)
         if side_px != spec.crop_px:
@@ -216,7 +215,7 @@ def _warp(
     sign = torch.ones_like(zoom) if mirrored is None else 1 - 2 * mirrored.to(zoom.dtype)
     # affine_grid spans -1..1 over the output; the crop covers this share of the image. Its start is rounded down.
     share = spec.crop_px / spec.size_px
-    off_centre = (2 * ((spec.size_px - spec.crop_px) // 2) + spec.crop_px - spec.size_px) / spec.size_px
+    off_centre = (2 * spec.window.start + spec.crop_px - spec.size_px) / spec.size_px
     shift = off_centre + 2 * recipe.translate * (
         torch.rand(count, 2, generator=generator, device=pixels.device) * 2 - 1
     )

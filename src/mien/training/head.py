@@ -12,10 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mien.base.preprocess import normalise
+from mien.base.preprocess import to_input
 from mien.base.progress import slices, track
 from mien.data.splits import count_by_group, deal_groups, group_identical
-from mien.training.augment import channels_first
 from mien.training.callback import HistoryLine
 from mien.training.device import sum_dtype
 from mien.training.state import TrainingState
@@ -66,16 +65,13 @@ def fit_head(state: TrainingState) -> HistoryLine:
 
 def _features(state: TrainingState) -> tuple[Tensor, Tensor]:
     """Features of all train images as they are served, and of their mirror images: (N, D) each, of ``sum_dtype``."""
-    spec, network = state.recipe.input, state.network.eval()
-    start = (spec.size_px - spec.crop_px) // 2
-    window = slice(start, start + spec.crop_px)
+    network, device = state.network.eval(), state.fabric.device
     found: tuple[list[Tensor], list[Tensor]] = ([], [])
-    precise = sum_dtype(state.fabric.device)
+    precise = sum_dtype(device)
     parts = slices(len(state.images), _BATCH)
     with torch.inference_mode():
         for part in track(parts, len(parts), "computing features", "batches"):
-            pixels = state.images[part, window, window].to(state.fabric.device)
-            images = normalise(channels_first(pixels).to(torch.float32), spec)
+            images = torch.from_numpy(to_input(state.images[part].cpu().numpy(), state.recipe.input)).to(device)
             for each, shown in zip(found, (images, images.flip(3)), strict=True):
                 each.append(network.features(shown.contiguous(memory_format=torch.channels_last)).to(precise))
     first, second = (torch.cat(each).clone() for each in found)

@@ -9,11 +9,10 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from mien.base.model_file import answering
-from mien.base.preprocess import normalise
+from mien.base.preprocess import to_input
 from mien.data.votes import check_votes, vote_probabilities
 from mien.evaluation import metrics
 from mien.evaluation.ferplus import distribution_cross_entropy, majority_accuracy
-from mien.training.augment import channels_first
 from mien.training.average import recalibrate_bn
 from mien.training.callback import HistoryLine
 from mien.training.device import part_of_process, sum_of_processes
@@ -30,26 +29,19 @@ def predict_probabilities(model: nn.Module, fabric: Fabric, plan: TrainingPlan) 
         For each output of the plan, that of the label first, float64 (N, classes).
     """
     model.eval()
-    recipe, images = plan.recipe, plan.validation.images
-    start = (recipe.input.size_px - recipe.input.crop_px) // 2
-    window = slice(start, start + recipe.input.crop_px)
+    images, spec = plan.validation.images, plan.recipe.input
     sizes = [len(output.classes) for output in plan.outputs]
-    parts: list[list[npt.NDArray[np.float64]]] = []
     part = part_of_process(len(images), fabric)
+    # Each process fills in its part of zeros: their sum is the whole, to the bit.
+    whole = torch.zeros((len(images), sum(sizes)), dtype=torch.float64)
     with torch.inference_mode():
         for first in range(part.start, part.stop, _BATCH):
-            pixels = torch.from_numpy(np.array(images[first : min(first + _BATCH, part.stop), window, window]))
-            batch = normalise(channels_first(fabric.to_device(pixels)).to(torch.float32), recipe.input)
-            logits = model(batch.contiguous(memory_format=torch.channels_last)).float().cpu().double()
-            parts.append([each.softmax(1).numpy() for each in logits.split(sizes, dim=1)])
-    found = []
-    for index, size in enumerate(sizes):
-        # Each process fills in its part of zeros: their sum is the whole, to the bit.
-        whole = torch.zeros((len(images), size), dtype=torch.float64)
-        if parts:
-            whole[part] = torch.from_numpy(np.concatenate([each[index] for each in parts]))
-        found.append(sum_of_processes(fabric, whole).numpy())
-    return found
+            rows = slice(first, min(first + _BATCH, part.stop))
+            inputs = fabric.to_device(torch.from_numpy(to_input(np.asarray(images[rows]), spec)))
+            logits = model(inputs.contiguous(memory_format=torch.channels_last)).float().cpu().double()
+            whole[rows] = torch.cat([each.softmax(1) for each in logits.split(sizes, dim=1)], dim=1)
+    found = torch.split(sum_of_processes(fabric, whole), sizes, dim=1)
+    return [np.ascontiguousarray(each.numpy()) for each in found]
 
 
 def validate(state: TrainingState) -> HistoryLine:

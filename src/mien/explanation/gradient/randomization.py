@@ -47,8 +47,7 @@ def check_randomization(
     if not len(images):
         raise DataError("The check of randomised weights needs at least one face.", code="no-faces")
     chosen = model.predict(images).argmax(axis=1)
-    start = (model.spec.size_px - model.spec.crop_px) // 2
-    window = slice(start, start + model.spec.crop_px)
+    window = model.spec.window
     before = explain(name, images, chosen, model=model) if maps is None else maps
     after = explain(name, images, chosen, model=randomized(model, seed))
     alike = spearman(before[:, window, window], after[:, window, window])

@@ -66,12 +66,10 @@ class TorchModel:
                 maps (n, crop_px, crop_px).
         """
         placed = np.zeros((len(images), self.spec.size_px, self.spec.size_px), dtype=np.float32)
-        start = (self.spec.size_px - self.spec.crop_px) // 2
-        window = slice(start, start + self.spec.crop_px)
         for part in slices(len(images), BATCH):
             inputs = torch.from_numpy(to_input(images[part], self.spec)).requires_grad_()
             chosen = torch.from_numpy(np.array(targets[part], dtype=np.int64))
-            placed[part, window, window] = map_of(inputs, chosen).detach().float().numpy()
+            placed[part, self.spec.window, self.spec.window] = map_of(inputs, chosen).detach().float().numpy()
         return placed
 
 
