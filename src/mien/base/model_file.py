@@ -154,7 +154,7 @@ class Manifest(BaseModel):
 
     model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
 
-    schema_version: int = 1
+    schema_version: int = SCHEMA_VERSION
     name: str
     classes: tuple[str, ...] = Field(min_length=2)
     input: InputSpec
