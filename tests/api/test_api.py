@@ -265,7 +265,7 @@ def test_a_report_is_what_the_command_writes_and_prints(mien, tiny_run, faces, t
     write_parquet(faces, tmp_path / "faces.parquet")
     short = {"explain": False, "features": False}
     written = package.report(tiny_run.path, tmp_path / "own", data=tmp_path / "faces.parquet", **short)
-    options = ("--no-explain", "--no-features", "--out", tmp_path / "command")
+    options = ("--no-explain", "--out", tmp_path / "command")
     answer = mien("report", tiny_run.path, "--data", tmp_path / "faces.parquet", *options, "--json")
     printed = json.loads(answer.out)
     assert answer.code == 0, answer.err

@@ -42,7 +42,7 @@ def test_a_clean_list_and_a_model_that_saw_what_it_drops(mien, leaky, faces, tin
     assert [part["count"] for part in json.loads((tmp_path / "ev" / "metrics.json").read_text())["subsets"]][
         1
     ] == rows - 1
-    short = ("--no-explain", "--no-features")
+    short = ("--no-explain",)
     report = mien("report", tmp_path / "ev", "--data", tmp_path / "leaky.parquet", *short, "--out", tmp_path / "rep")
     assert report.code == 0, report.err
     assert (tmp_path / "rep" / "tables" / "without-copies.csv").is_file()

@@ -138,7 +138,7 @@ def test_models_of_two_sizes_are_compared_on_the_same_faces(mien, tiny_run, larg
     page = (tmp_path / "compared" / "report.html").read_text(encoding="utf-8")
     assert 'id="shows-faces"' in page
     assert "faces-without-data" not in page_codes(page)
-    options = ("--data", face_folder, "--out", tmp_path / "page", "--no-explain", "--no-features")
+    options = ("--data", face_folder, "--out", tmp_path / "page", "--no-explain")
     reported = mien("report", folders[1], "--model", large_run.path, *options)
     assert reported.code == 0, reported.err
 

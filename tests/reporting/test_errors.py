@@ -14,7 +14,6 @@ from mien.page.blocks import FaceGrid
 from mien.reporting.conditions import conditions_section
 from mien.reporting.context import ReportContext
 from mien.reporting.errors import merging_section, pairs_section, worst_section
-from mien.reporting.features import Features, show_features
 from support import block_codes
 
 CLASSES = ("angry", "happy", "sad")
@@ -34,8 +33,6 @@ def test_what_are_no_ferplus_votes_are_left_out(faces, votes):
     context = context_of(faces, votes)
     assert context.votes is None
     assert "votes" not in {column.name for table in worst_section(context).tables() for column in table.columns}
-    features = Features(np.eye(5), np.eye(5), context.faces)
-    assert show_features(context, features).tables()
     assert "vote-entropy" not in {name for table in conditions_section(context).tables() for name, *_ in table.rows}
 
 

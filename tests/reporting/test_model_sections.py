@@ -2,7 +2,6 @@
 
 import shutil
 import sys
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +13,6 @@ from mien.evaluation.predictions import Predictions
 from mien.inference.predictor import load
 from mien.reporting.attention import build_explainer
 from mien.reporting.context import ReportContext
-from mien.reporting.features import extract_features, features_section, show_features
 from support import block_codes
 
 
@@ -55,41 +53,6 @@ def test_other_weights_than_the_models_explain_nothing(tiny_run, context, tmp_pa
     explainer, reason = build_explainer(model, run, context.faces.images)
     assert explainer.network is None
     assert reason.code == "gradients-weights-unusable"
-
-
-def test_features_are_the_models_of_rows_and_training(tiny_run, context, faces):
-    model = load(tiny_run.path)
-    found = extract_features(model, context.faces.images, faces)
-    assert np.array_equal(found.of_samples, model.features(context.faces.images))
-    training = faces.of_split("train")
-    assert np.allclose(found.of_training, model.features(training.images), atol=1e-6)
-    assert found.training.rows.tolist() == training.rows.tolist()
-    assert found.training_count == len(training)
-    none = extract_features(model, context.faces.images, faces.of_split("validation"))
-    assert len(none.of_training) == 0
-
-
-def test_a_model_without_features_has_none_and_the_report_goes_on(tiny_run, context, faces, monkeypatch):
-    from mien.base.errors import ModelError
-
-    def refuse(self, images):
-        raise ModelError("This model file gives no features.", code="features-missing")
-
-    model = load(tiny_run.path)
-    monkeypatch.setattr(type(model), "features", refuse)
-    skipped = features_section(replace(context, model=model, all_faces=faces))
-    assert skipped.reason.code == "features-missing"
-    assert "This model file gives no features." in skipped.reason
-
-
-def test_of_many_training_faces_some_are_drawn(tiny_run, context, faces, monkeypatch):
-    monkeypatch.setattr("mien.reporting.features.SEARCHED", 30)
-    found = extract_features(load(tiny_run.path), context.faces.images, faces)
-    training = faces.rows[faces.split == "train"]
-    assert len(set(found.training.rows)) == 30
-    assert set(found.training.rows) < set(training)
-    words = " ".join(block.words for block in show_features(context, found).blocks if block.kind == "text")
-    assert f"Searched: 30 of {len(training)} training faces" in words
 
 
 def test_a_method_that_the_network_does_not_allow_is_named(tiny_run, context, monkeypatch):

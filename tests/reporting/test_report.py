@@ -76,7 +76,6 @@ def test_what_is_not_here_is_not_here_for_the_reason_that_is_given(faces, tiny_r
         written = write_report(tmp_path / name, given, **more)
         page = written.page.read_text(encoding="utf-8")
         assert 'id="attention"' not in page
-        assert 'id="features"' not in page
         (notices,) = re.findall('<ul class="notices">.*?</ul>', page, re.DOTALL)
         return page_codes(notices)
 
@@ -84,8 +83,8 @@ def test_what_is_not_here_is_not_here_for_the_reason_that_is_given(faces, tiny_r
     assert codes("neither", predictions) == [no_data, unmeasured, "new-predictions-without-data-or-model"]
     assert codes("no-data", predictions, model=model) == [no_data, unmeasured, "new-predictions-without-data"]
     assert codes("no-model", predictions, faces=faces) == [unmeasured, "new-predictions-without-model"]
-    left_out = codes("left-out", predictions, faces=faces, model=model, explain=False, features=False)
-    assert left_out == [unmeasured, "attention-not-wanted", "features-not-wanted"]
+    left_out = codes("left-out", predictions, faces=faces, model=model, explain=False)
+    assert left_out == [unmeasured, "attention-not-wanted"]
     of_test = codes("test", replace(predictions, split="test"), model=model)
     assert of_test == [no_data, "robustness-of-test", "new-predictions-of-test"]
 

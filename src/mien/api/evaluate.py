@@ -168,7 +168,6 @@ class EvaluationResult:
             run=self.run,
             data=self.data,
             explain=False,
-            features=False,
         )
         return write_report(Path(folder), inputs).page
 

@@ -39,7 +39,6 @@ class ReportInputs:
         metadata: how the page was made, such as data and command.
         resamples: bootstrap resamples for each interval.
         explain: add attention maps, if data and model are given.
-        features: add the feature map and the nearest training faces, if data and model are given.
     """
 
     predictions: Predictions
@@ -52,7 +51,6 @@ class ReportInputs:
     metadata: Mapping[str, str] = field(default_factory=dict)
     resamples: int = 1000
     explain: bool = True
-    features: bool = True
 
     @classmethod
     def find(cls, path: Path, model: Model | None = None, split: str | None = None) -> ReportInputs:
@@ -97,7 +95,6 @@ def report(
     model: Model | None = None,
     split: Literal["train", "validation", "test"] | None = None,
     explain: bool = True,
-    features: bool = True,
 ) -> WrittenPage:
     """Write a full report on predictions and errors, as one page with its charts and tables beside it.
 
@@ -108,7 +105,6 @@ def report(
         model: that made the predictions; in a run folder the run's own by default.
         split: which predictions of a folder; validation by default.
         explain: add attention maps, which take half a minute. They need data and model.
-        features: add the feature map and the nearest training faces, which need data and model, too.
 
     Raises:
         DataError: the predictions are not of this data or this model.
@@ -124,7 +120,7 @@ def report(
     if data is not None:
         form = (FINGERPRINT_PX, 1) if inputs.model is None else inputs.model.manifest.input.stored_as
         inputs = replace(inputs, data=read(data, *form))
-    inputs = replace(inputs, explain=explain, features=features)
+    inputs = replace(inputs, explain=explain)
     return write_report(inputs.default_out if out is None else Path(out), inputs)
 
 
@@ -163,15 +159,12 @@ def write_report(out: Path, inputs: ReportInputs) -> WrittenPage:
         class_counts=split.class_counts,
         history=history,
         best_epoch=model.manifest.epoch if model is not None and history else None,
-        predict=None if model is None or is_test else model.probabilities,
         robustness=find_robustness(places, predictions, inputs.model_name),
         resamples=inputs.resamples,
         model=model,
         run=run,
-        all_faces=split.all_faces,
         is_test=is_test,
         explain=inputs.explain,
-        features=inputs.features,
     )
     temperature = predictions.temperature if checked is None else checked
     return report_page(context, inputs.title, _metadata(inputs, temperature)).write(out)

@@ -38,9 +38,6 @@ def report(
     no_explain: Annotated[
         bool, typer.Option("--no-explain", help="Skip the saliency maps, which take half a minute.")
     ] = False,
-    no_features: Annotated[
-        bool, typer.Option("--no-features", help="Skip the map of features, which needs every training image.")
-    ] = False,
     *,
     data_options: SourceVotesOptions,
     json: JsonOption = False,
@@ -66,7 +63,6 @@ def report(
         data=None if source is None else source.read(*form),
         metadata=environment_of(source),
         explain=not no_explain,
-        features=not no_features,
     )
     written = write_report(out, inputs)
     if json:

@@ -254,15 +254,11 @@ class FaceTile:
         image: a ``data:`` address.
         caption: text below the image.
         detail: lines that a click shows, as (name, value, probability to draw as a bar or None).
-        like: small faces that a click shows, such as the nearest training faces.
-        like_title: text above these faces.
     """
 
     image: str
     caption: str
     detail: tuple[tuple[str, str, float | None], ...] = ()
-    like: tuple[FaceTile, ...] = ()
-    like_title: str = ""
 
 
 @dataclass(frozen=True)

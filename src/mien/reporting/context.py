@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -26,8 +26,6 @@ NOT_MEASURED: Notice = Notice(
     "minutes, with: mien robustness MODEL --data PATH --out RUN.",
     code="robustness-not-measured",
 )
-
-Predict = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float64]]
 
 
 def draw_sorted(count: int, most: int) -> Indices:
@@ -55,15 +53,12 @@ class ReportContext:
         class_counts: for each split, C counts; may be empty.
         history: one mapping for each epoch, as ``RunFolder.read_history``; may be empty.
         best_epoch: the epoch whose weights were kept.
-        predict: the model as a function: faces uint8 (n, S, S[, 3]) -> probabilities (n, C).
         robustness: what ``mien robustness`` measured, or why it is not shown.
         resamples: bootstrap resamples for each interval.
         model: the model.
         run: the run folder of the model.
-        all_faces: the faces of all splits, under the classes of the model.
         is_test: whether the samples are of the test split: then the model must not predict on them again.
         explain: whether attention maps are wanted.
-        features: whether the feature map is wanted.
     """
 
     predictions: Predictions
@@ -72,15 +67,12 @@ class ReportContext:
     class_counts: Mapping[str, Sequence[int]] = field(default_factory=dict)
     history: Sequence[Mapping[str, Any]] = ()
     best_epoch: int | None = None
-    predict: Predict | None = None
     robustness: RobustnessReport | Notice = NOT_MEASURED
     resamples: int = 1000
     model: Predictor | None = None
     run: RunFolder | None = None
-    all_faces: Dataset | None = None
     is_test: bool = False
     explain: bool = True
-    features: bool = True
 
     @property
     def classes(self) -> tuple[str, ...]:

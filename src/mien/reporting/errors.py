@@ -93,7 +93,7 @@ def worst_section(context: ReportContext) -> Section:
         return Section("worst", "Worst mistakes", (Text(NO_MISTAKES),))
     blocks: list[Block] = [_worst_table(context)]
     if context.faces is not None:
-        shown = FaceRow("", tuple(mistake_tile(context, int(index)) for index in worst))
+        shown = FaceRow("", tuple(_mistake_tile(context, int(index)) for index in worst))
         blocks = [
             Text(
                 "The wrong predictions with the highest confidence. Click a face to see all probabilities.", soft=True
@@ -176,7 +176,7 @@ def face_tile(context: ReportContext, index: int, caption: str) -> FaceTile:
     return FaceTile(data_address(context.faces.images[index]), caption)
 
 
-def mistake_tile(context: ReportContext, index: int, like: tuple[FaceTile, ...] = (), like_title: str = "") -> FaceTile:
+def _mistake_tile(context: ReportContext, index: int) -> FaceTile:
     """The face of a wrong prediction with its probabilities, votes and id."""
     assert context.faces is not None
     probabilities = context.predictions.probabilities[index]
@@ -191,7 +191,7 @@ def mistake_tile(context: ReportContext, index: int, like: tuple[FaceTile, ...] 
     detail.append(("file", context.file_of(index), None))
     true, predicted = context.classes[context.predictions.labels[index]], context.classes[context.predicted[index]]
     caption = f"{true}, predicted {predicted} {percent(float(probabilities.max()), 0)}"
-    return FaceTile(data_address(context.faces.images[index]), caption, tuple(detail), like, like_title)
+    return FaceTile(data_address(context.faces.images[index]), caption, tuple(detail))
 
 
 def votes_on(context: ReportContext, index: int) -> str:

@@ -20,7 +20,6 @@ from mien.reporting.attention import attention_section
 from mien.reporting.conditions import conditions_section, robustness_section
 from mien.reporting.context import ReportContext, Skipped
 from mien.reporting.errors import cell_faces, merging_section, pairs_section, worst_section
-from mien.reporting.features import features_section
 from mien.reporting.in_words import next_section, summary_section
 from mien.reporting.probabilities import calibration_section, curves_section
 
@@ -81,7 +80,6 @@ SECTIONS: tuple[SectionOf, ...] = (
     conditions_section,
     robustness_section,
     attention_section,
-    features_section,
     next_section,
 )
 """The report's sections in order. One that does not apply is None; one that lacks something says so as Skipped."""
