@@ -25,7 +25,7 @@ def test_a_run_with_its_data_becomes_a_page_and_its_files(mien, tiny_run, face_p
     content = json.loads(answer.out)
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert content["bytes"] == len(page.encode()) < 8_000_000
-    for section in ("metrics", "calibration", "worst", "conditions", "training"):
+    for section in ("metrics", "calibration", "worst", "training"):
         assert f'id="{section}"' in page
     assert f"epoch kept ({read_manifest(tiny_run.model).epoch})" in page
     assert "data:image/png;base64," in page
@@ -64,7 +64,7 @@ def test_without_data_there_is_no_face_and_the_page_says_so(mien, tiny_run, tmp_
     assert own.exists()
     assert "data:image" not in page
     assert set(page_codes(page)) >= {
-        *("conditions-without-data", "robustness-not-measured", "new-predictions-without-data-or-model"),
+        *("robustness-not-measured", "new-predictions-without-data-or-model"),
         *("history-unknown", "class-balance-unknown", "copies-unknown"),
     }
 

@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from mien.evaluation.accuracy_by import accuracy_by
 from mien.evaluation.calibration import calibrate
 from mien.evaluation.curves import precision_recall_curves, roc_curves
 from mien.evaluation.error_analysis import merged_pairs, merged_schemes
@@ -87,14 +86,6 @@ def test_the_curve_of_a_threshold():
     found, expected, flattering = (measure_threshold(each, 0.5, None, 50).roc for each in (grouped, alone, many))
     same(found.to_dict(), expected.to_dict())
     assert width(flattering.area) < 0.75 * width(found.area)
-
-
-def test_accuracy_by_a_value():
-    values, correct = predictions()[:, 0], predictions().argmax(axis=1) == LABELS
-    values[7] = np.nan
-    order = np.random.default_rng(4).permutation(3 * COUNT)
-    found = accuracy_by(thrice(values)[order], thrice(correct)[order], groups=GROUPS[order])
-    same(found.to_dict(), {**accuracy_by(values, correct).to_dict(), "missing": 3})
 
 
 def test_merged_classes():

@@ -11,7 +11,6 @@ from mien.base.labels import parse_scheme
 from mien.evaluation.estimates import evaluate_predictions
 from mien.evaluation.predictions import Predictions
 from mien.page.blocks import FaceGrid
-from mien.reporting.conditions import conditions_section
 from mien.reporting.context import ReportContext
 from mien.reporting.errors import merging_section, pairs_section, worst_section
 from support import block_codes
@@ -33,7 +32,6 @@ def test_what_are_no_ferplus_votes_are_left_out(faces, votes):
     context = context_of(faces, votes)
     assert context.votes is None
     assert "votes" not in {column.name for table in worst_section(context).tables() for column in table.columns}
-    assert "vote-entropy" not in {name for table in conditions_section(context).tables() for name, *_ in table.rows}
 
 
 def test_copies_of_a_picture_are_shown_once(faces):

@@ -79,14 +79,14 @@ def test_what_is_not_here_is_not_here_for_the_reason_that_is_given(faces, tiny_r
         (notices,) = re.findall('<ul class="notices">.*?</ul>', page, re.DOTALL)
         return page_codes(notices)
 
-    no_data, unmeasured = "conditions-without-data", "robustness-not-measured"
-    assert codes("neither", predictions) == [no_data, unmeasured, "new-predictions-without-data-or-model"]
-    assert codes("no-data", predictions, model=model) == [no_data, unmeasured, "new-predictions-without-data"]
+    unmeasured = "robustness-not-measured"
+    assert codes("neither", predictions) == [unmeasured, "new-predictions-without-data-or-model"]
+    assert codes("no-data", predictions, model=model) == [unmeasured, "new-predictions-without-data"]
     assert codes("no-model", predictions, faces=faces) == [unmeasured, "new-predictions-without-model"]
     left_out = codes("left-out", predictions, faces=faces, model=model, explain=False)
     assert left_out == [unmeasured, "attention-not-wanted"]
     of_test = codes("test", replace(predictions, split="test"), model=model)
-    assert of_test == [no_data, "robustness-of-test", "new-predictions-of-test"]
+    assert of_test == ["robustness-of-test", "new-predictions-of-test"]
 
 
 def test_a_report_replaces_its_own_files_and_no_others(faces, tmp_path, scored):

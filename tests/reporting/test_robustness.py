@@ -9,8 +9,8 @@ from mien.evaluation.estimates import evaluate_predictions
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import Estimate
 from mien.evaluation.robustness import RobustnessReport, RobustnessResult
-from mien.reporting.conditions import robustness_section, show_robustness
 from mien.reporting.context import ReportContext
+from mien.reporting.robustness import robustness_section, show_robustness
 from support import block_codes
 
 

@@ -1,35 +1,18 @@
-"""Values per face that accuracy may depend on: vote entropy, brightness, contrast and sharpness."""
+"""Values per face: brightness, contrast and sharpness."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mien.base.preprocess import grey_stack
 from mien.base.progress import slices
-from mien.evaluation.metrics import Floats, divide
+from mien.evaluation.metrics import Floats
 
 _CHUNK_PIXELS = 1_000_000
 """Pixels in hand at a time: the images may be a memory map larger than memory."""
-
-
-def vote_entropy(votes: npt.NDArray[Any]) -> Floats:
-    """Entropy of each face's votes, in bits: 0 if all agree, 1 if two answers got half each.
-
-    Args:
-        votes: numbers of at least 0 (N, K), how many voters gave each of K answers, e.g. ``ferplus_votes``. They may
-            sum to anything: each sample is divided by its sum.
-
-    Returns:
-        float64 (N,), 0..log2 K; NaN for a sample without votes.
-    """
-    fractions = divide(votes, votes.sum(axis=1, keepdims=True))
-    logarithms = np.log2(fractions, out=np.zeros_like(fractions), where=fractions > 0)
-    # abs: the entropy of one answer is 0, and its negative would print as -0.
-    return np.asarray(np.abs((fractions * logarithms).sum(axis=1)), dtype=np.float64)
 
 
 def brightness(images: npt.NDArray[np.uint8]) -> Floats:

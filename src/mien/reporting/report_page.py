@@ -17,11 +17,11 @@ from mien.page.sections import (
     votes_section,
 )
 from mien.reporting.attention import attention_section
-from mien.reporting.conditions import conditions_section, robustness_section
 from mien.reporting.context import ReportContext, Skipped
 from mien.reporting.errors import cell_faces, merging_section, pairs_section, worst_section
 from mien.reporting.in_words import next_section, summary_section
 from mien.reporting.probabilities import calibration_section, curves_section
+from mien.reporting.robustness import robustness_section
 
 SectionOf: TypeAlias = Callable[[ReportContext], Section | Skipped | None]
 
@@ -77,7 +77,6 @@ SECTIONS: tuple[SectionOf, ...] = (
     pairs_section,
     worst_section,
     merging_section,
-    conditions_section,
     robustness_section,
     attention_section,
     next_section,

@@ -1,4 +1,4 @@
-"""Charts of confused pairs, class merging, accuracy by image property, and robustness."""
+"""Charts of confused pairs, class merging, and robustness."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from mien.evaluation.accuracy_by import AccuracyBy
 from mien.evaluation.corruptions import STRENGTHS
 from mien.evaluation.error_analysis import ConfusedPair, Dendrogram, MergedPair
 from mien.evaluation.results import Estimate
@@ -62,23 +61,6 @@ def dendrogram_chart(dendrogram: Dendrogram, classes: Sequence[str]) -> Chart:
         axes.grid(axis="x")
 
     return make_chart("dendrogram", draw, height_inches=0.9 + 0.27 * count)
-
-
-def accuracy_by_chart(name: str, by: AccuracyBy, label: str) -> Chart:
-    """Accuracy over the bins of an image property, with intervals; at least one bin."""
-
-    def draw(axes: Axes) -> None:
-        at = [each.mean for each in by.bins]
-        estimates = [each.accuracy for each in by.bins]
-        axes.errorbar(
-            at, [100 * each.value for each in estimates], yerr=_reach(estimates), color=COLOURS[0], marker="o",
-            markersize=4, linewidth=1.3, elinewidth=0.9, label="accuracy",
-        )  # fmt: skip
-        axes.set_xlabel(label)
-        axes.set_ylabel("accuracy, %")
-        axes.grid(axis="y")
-
-    return make_chart(f"accuracy-by-{name}", draw, height_inches=2.5)
 
 
 def robustness_chart(result: RobustnessResult) -> Chart:

@@ -1,66 +1,19 @@
-"""Accuracy by properties of the image, and under the corruptions that ``mien robustness`` measured."""
+"""Accuracy under the corruptions that ``mien robustness`` measured."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from mien.base.errors import Notice
-from mien.evaluation.accuracy_by import AccuracyBy, accuracy_by
 from mien.evaluation.corruptions import STRENGTHS
-from mien.evaluation.image_statistics import brightness, contrast, sharpness, vote_entropy
 from mien.evaluation.robustness import RobustnessReport
 from mien.page.blocks import Block, CaptionedChart, ChartRow, Column, Section, Table, Text
 from mien.page.charts.error_analysis import (
-    accuracy_by_chart,
     robustness_chart,
     robustness_curves_chart,
 )
 from mien.page.wording import interval_text, percent
 from mien.reporting.context import ReportContext, Skipped
-
-
-def conditions_section(context: ReportContext) -> Section | Skipped:
-    """Accuracy by properties of each face; needs the faces."""
-    if context.faces is None:
-        words = "Faces and accuracy by image property skipped: no data was given. Give --data PATH."
-        return Skipped(Notice(words, code="conditions-without-data"))
-    images = np.asarray(context.faces.images)
-    statistics = {
-        "brightness": (brightness(images), "brightness (mean pixel)"),
-        "contrast": (contrast(images), "contrast (standard deviation of the pixels)"),
-        "sharpness": (sharpness(images), "sharpness (variance of the Laplacian)"),
-    }
-    votes = context.votes
-    if votes is not None:
-        statistics = {
-            "vote-entropy": (vote_entropy(votes), "disagreement of voters (entropy, bits)"),
-            **statistics,
-        }
-    found = {
-        name: (accuracy_by(values, context.correct, groups=context.groups), what)
-        for name, (values, what) in statistics.items()
-    }
-    charts = tuple(
-        CaptionedChart(accuracy_by_chart(name, by, what), _words(by)) for name, (by, what) in found.items() if by.bins
-    )
-    rows = [
-        (name, each.low, each.high, each.count, each.accuracy) for name, (by, _) in found.items() for each in by.bins
-    ]
-    columns = (
-        Column("property", "text"), Column("from"), Column("to"), Column("samples", "count"),
-        Column("accuracy", "percent"),
-    )  # fmt: skip
-    blocks: list[Block] = [ChartRow(charts), Table("accuracy-by", columns, rows, shown=0)]
-    return Section("conditions", "Accuracy by image property", tuple(blocks))
-
-
-BINS = "Bins hold about equally many faces."
-
-
-def _words(by: AccuracyBy) -> str:
-    return BINS + (f" {by.missing:,} faces without this value are excluded." if by.missing else "")
 
 
 def robustness_section(context: ReportContext) -> Section | Skipped:
