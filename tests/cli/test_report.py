@@ -70,23 +70,20 @@ def test_without_data_there_is_no_face_and_the_page_says_so(mien, tiny_run, tmp_
 
 
 def test_a_run_and_its_data_give_the_whole_report_by_themselves(mien, tiny_run, face_parquet, tmp_path):
-    """Maps, features and what mien robustness left in OUT are there without being asked for."""
+    """Maps and what mien robustness left in OUT are there without being asked for."""
     measured = mien("robustness", tiny_run.path, "--data", face_parquet, "--limit", 9, "--out", tmp_path / "out")
     assert measured.code == 0, measured.err
     answer = mien("report", tiny_run.path, "--data", face_parquet, "--out", tmp_path / "out")
     assert answer.code == 0, answer.err
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
-    for section in ("attention", "features", "robustness"):
+    for section in ("attention", "robustness"):
         assert f'id="{section}"' in page
     assert 'class="notices"' not in page
     table = json.loads((tmp_path / "out" / "tables" / "robustness.json").read_text())
     assert all(round(45 * line["mean"], 6).is_integer() for line in table), "nine faces, five strengths"
     checks = json.loads((tmp_path / "out" / "tables" / "explanation-checks.json").read_text())
     assert [line["method"] for line in checks][-1] == "occlusion"
-    assert len(checks) == 5
-    mapped = json.loads((tmp_path / "out" / "tables" / "feature-map.json").read_text())
-    assert len(mapped) == len(read_predictions(tiny_run.predictions("validation")))
-    assert json.loads((tmp_path / "out" / "tables" / "nearest-training-faces.json").read_text())
+    assert len(checks) == 3
 
 
 def test_bad_predictions_are_one_line_and_leave_nothing(mien, tiny_run, face_parquet, tmp_path):

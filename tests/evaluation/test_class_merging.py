@@ -1,4 +1,4 @@
-"""Oracles: scipy.cluster.hierarchy, LabelScheme's own merging, scikit-learn, the rows that a resample may draw."""
+"""Oracles: scipy.cluster.hierarchy, LabelScheme's own merging, scikit-learn."""
 
 import json
 
@@ -66,31 +66,6 @@ def test_merging_is_what_a_label_scheme_does(seed, classes, data):
         assert (merged.argmax(axis=1) == merged_labels)[right & grown].all()
 
 
-def test_pairs_match_scikit_learn_on_merged_rows():
-    labels, probabilities = random_case(1)
-    pairs = merging.merged_pairs(labels, probabilities, resamples=2000)
-    assert len(pairs) == 10
-    assert [pair.accuracy.value for pair in pairs] == sorted((pair.accuracy.value for pair in pairs), reverse=True)
-    before = probabilities.argmax(axis=1) == labels
-    for pair in pairs:
-        merged = probabilities.copy()
-        merged[:, pair.first] += merged[:, pair.second]
-        merged[:, pair.second] = -1
-        truth = np.where(labels == pair.second, pair.first, labels)
-        after = sk.accuracy_score(truth, merged.argmax(axis=1))
-        assert pair.accuracy.value == pytest.approx(after, abs=1e-9)
-        assert pair.gain.value == pytest.approx(after - before.mean(), abs=1e-9)
-        change = (merged.argmax(axis=1) == truth).astype(float) - before
-        # The bootstrap of a mean is close to normal.
-        half = 1.96 * change.std() / np.sqrt(300)
-        assert (pair.gain.low, pair.gain.high) == pytest.approx((change.mean() - half, change.mean() + half), abs=0.006)
-
-
-def test_merging_can_cost_a_third_class():
-    pair = merging.merged_pairs(np.array([2]), np.array([[0.3, 0.3, 0.4]]), resamples=3)[-1]
-    assert (pair.first, pair.second, pair.gain.value) == (0, 1, -1)
-
-
 def test_schemes_follow_the_dendrogram():
     labels, probabilities = random_case(2)
     found = merging.merged_schemes(labels, probabilities)
@@ -124,7 +99,6 @@ def test_two_classes_an_absent_one_and_one_row():
     two = merging.merged_schemes(np.array([0, 1]), np.array([[0.9, 0.1], [0.6, 0.4]]))
     assert two.dendrogram.merges.tolist() == [[0, 1, 0.5, 2]]
     assert [scheme.groups for scheme in two.schemes] == [((0,), (1,))]
-    assert merging.merged_pairs(np.array([0, 1]), np.full((2, 2), 0.5), resamples=3)[0].accuracy.value == 1
     one = merging.merged_schemes(np.array([1]), np.full((1, 4), 0.25))
     assert [len(scheme.groups) for scheme in one.schemes] == [2, 3, 4]
     json.dumps([two.to_dict(), one.to_dict()], allow_nan=False)

@@ -1,13 +1,11 @@
 """Oracles: counts by hand, scikit-learn's confusion matrix, scipy's Wilson interval, sorting by a loop."""
 
-import json
-
 import numpy as np
 import pytest
 from scipy import stats
 from sklearn import metrics as sk
 
-from mien.evaluation.error_analysis import confused_pairs, pair_examples, worst_mistakes
+from mien.evaluation.error_analysis import confused_pairs, worst_mistakes
 
 
 def random_case(seed: int, rows: int = 300, classes: int = 4):
@@ -57,23 +55,3 @@ def test_worst_mistakes_are_the_most_confident_wrong_rows():
     ties = np.array([[0.25, 0.5, 0.25], [0.4, 0.5, 0.1], [0.1, 0.5, 0.4], [0.1, 0.5, 0.4]])
     assert worst_mistakes(np.zeros(4, dtype=np.int64), ties).tolist() == [2, 3, 0, 1]
     assert worst_mistakes(np.array([1]), ties[:1]).tolist() == []
-
-
-def test_examples_of_a_pair():
-    labels, probabilities = random_case(2)
-    predictions = probabilities.argmax(axis=1)
-    found = pair_examples(labels, probabilities, 2, 0, count=5)
-    wrong = [row for row in range(300) if labels[row] == 2 and predictions[row] == 0]
-    assert found.first_as_second.tolist() == sorted(wrong, key=lambda row: -probabilities[row, 0])[:5]
-    wrong = [row for row in range(300) if labels[row] == 0 and predictions[row] == 2]
-    assert found.second_as_first.tolist() == sorted(wrong, key=lambda row: -probabilities[row, 2])[:5]
-    for rows, label in ((found.typical_first, 2), (found.typical_second, 0)):
-        right = [row for row in range(300) if labels[row] == predictions[row] == label]
-        mean = probabilities[right].mean(axis=0)
-        assert rows.tolist() == sorted(right, key=lambda row: np.abs(probabilities[row] - mean).sum())[:5]
-    json.dumps(found.to_dict())
-
-
-def test_a_pair_nobody_saw():
-    nothing = pair_examples(np.array([0]), np.array([[0.8, 0.1, 0.1]]), 1, 2)
-    assert all(rows.dtype == np.int64 and not len(rows) for rows in vars(nothing).values())

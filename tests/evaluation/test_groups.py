@@ -10,7 +10,7 @@ from scipy import stats
 
 from mien.evaluation.calibration import calibrate
 from mien.evaluation.curves import precision_recall_curves, roc_curves
-from mien.evaluation.error_analysis import merged_pairs, merged_schemes
+from mien.evaluation.error_analysis import merged_schemes
 from mien.evaluation.intervals import proportion, proportion_among, wilson_interval
 from mien.evaluation.paired_tests import mcnemar_test
 from mien.evaluation.predictions import Predictions
@@ -89,12 +89,6 @@ def test_the_curve_of_a_threshold():
 
 
 def test_merged_classes():
-    found = merged_pairs(thrice(LABELS), thrice(predictions()), 200, groups=GROUPS)
-    for one, other in zip(found, merged_pairs(LABELS, predictions(), 200, groups=np.arange(COUNT)), strict=True):
-        same(one.to_dict(), other.to_dict())
-    for one, other in zip(found, merged_pairs(LABELS, predictions(), 2000), strict=True):
-        same(one.accuracy.to_dict(), other.accuracy.to_dict())
-        assert width(one.gain) == pytest.approx(width(other.gain), rel=0.2)
     same(
         merged_schemes(thrice(LABELS), thrice(predictions()), GROUPS).to_dict(),
         merged_schemes(LABELS, predictions()).to_dict(),

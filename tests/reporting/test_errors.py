@@ -10,9 +10,8 @@ import pytest
 from mien.base.labels import parse_scheme
 from mien.evaluation.estimates import evaluate_predictions
 from mien.evaluation.predictions import Predictions
-from mien.page.blocks import FaceGrid
 from mien.reporting.context import ReportContext
-from mien.reporting.errors import merging_section, pairs_section, worst_section
+from mien.reporting.errors import cell_faces, merging_section, worst_section
 from support import block_codes
 
 CLASSES = ("angry", "happy", "sad")
@@ -43,12 +42,9 @@ def test_copies_of_a_picture_are_shown_once(faces):
     images[1:8] = images[0]
     chosen = replace(faces.subset(np.arange(14)), classes=CLASSES, labels=labels, images=images)
     predictions = Predictions(np.arange(14), labels, probabilities, CLASSES, "validation", "")
-    section = pairs_section(ReportContext(predictions, evaluate_predictions(predictions, 10), chosen))
-    (block,) = [block for block in section.blocks if isinstance(block, FaceGrid)]
-    shown = {part.title: part.faces for part in block.rows}
-    assert len(shown["angry, predicted sad"]) == 5
-    assert len({face.image for face in shown["angry, predicted sad"]}) == 5
-    assert len(shown["typical angry, correct"]) == 2
+    shown = cell_faces(ReportContext(predictions, evaluate_predictions(predictions, 10), chosen))
+    assert len({face.image for face in shown[0, 2].faces}) == len(shown[0, 2].faces) == 5
+    assert len(shown[0, 0].faces) == 2
 
 
 def test_where_all_is_right_nothing_is_merged(faces):

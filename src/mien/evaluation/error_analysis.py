@@ -1,4 +1,4 @@
-"""Error analysis: which classes are confused with which, example samples, and what merging classes changes.
+"""Error analysis: which classes are confused with which, the worst mistakes, and what merging classes changes.
 
 Merged probabilities are sums, as in :class:`mien.base.labels.LabelScheme`. A scheme that is chosen and measured on the
 same samples looks too good: choose it on validation.
@@ -16,13 +16,7 @@ from mien.base.errors import Notice, arg, needs_extra
 from mien.base.labels import LabelScheme
 from mien.base.sample_groups import Groups
 from mien.evaluation import metrics
-from mien.evaluation.intervals import (
-    bootstrap_means,
-    check_resamples,
-    percentile_interval,
-    proportion,
-    proportion_among,
-)
+from mien.evaluation.intervals import proportion, proportion_among
 from mien.evaluation.metrics import Floats, Labels
 from mien.evaluation.results import Estimate, Evaluation, JsonResult
 
@@ -51,23 +45,6 @@ class ConfusedPair(JsonResult):
     rate: Estimate
 
 
-@dataclass(frozen=True, eq=False)
-class PairExamples(JsonResult):
-    """Positions of samples that show how two classes are confused, the most telling first: int64 (K,) each.
-
-    Attributes:
-        first_as_second: samples of the first class predicted as the second, the most confident first.
-        second_as_first: the other way round.
-        typical_first: samples of the first class that were recognised, the most typical first.
-        typical_second: the same of the second class.
-    """
-
-    first_as_second: Indices
-    second_as_first: Indices
-    typical_first: Indices
-    typical_second: Indices
-
-
 def confused_pairs(confusion: npt.NDArray[np.int64], ordered: bool = False) -> tuple[ConfusedPair, ...]:
     """Every pair of classes that was confused at least once, the most often confused first.
 
@@ -91,27 +68,6 @@ def confused_pairs(confusion: npt.NDArray[np.int64], ordered: bool = False) -> t
     return tuple(sorted(pairs, key=lambda pair: (-pair.count, pair.support, pair.first, pair.second)))
 
 
-def pair_examples(labels: Labels, probabilities: Floats, first: int, second: int, count: int = 6) -> PairExamples:
-    """Samples that show how two classes are confused, beside samples of either that are as they mostly are.
-
-    Typical of a class are the correct samples whose probabilities are nearest to the mean of all its correct ones, in
-    total variation (half the sum of absolute differences). The most confident sample would be an extreme one.
-
-    Args:
-        labels: int64 (N,), 0..C-1.
-        probabilities: float (N, C).
-        first: index of a class.
-        second: index of another.
-        count: the most samples of each kind.
-    """
-    return PairExamples(
-        _confident_wrong(labels, probabilities, first, second, count),
-        _confident_wrong(labels, probabilities, second, first, count),
-        _typical_right(labels, probabilities, first, count),
-        _typical_right(labels, probabilities, second, count),
-    )
-
-
 def worst_mistakes(labels: Labels, probabilities: Floats, count: int = 20) -> Indices:
     """Positions of the wrong samples that were surest of their wrong class, surest first.
 
@@ -129,39 +85,8 @@ def worst_mistakes(labels: Labels, probabilities: Floats, count: int = 20) -> In
     return wrong[order][:count].astype(np.int64)
 
 
-def _confident_wrong(labels: Labels, probabilities: Floats, true: int, predicted: int, count: int) -> Indices:
-    rows = np.flatnonzero((labels == true) & (probabilities.argmax(axis=1) == predicted))
-    return rows[np.argsort(-probabilities[rows, predicted], kind="stable")][:count].astype(np.int64)
-
-
-def _typical_right(labels: Labels, probabilities: Floats, label: int, count: int) -> Indices:
-    rows = np.flatnonzero((labels == label) & (probabilities.argmax(axis=1) == label))
-    if not len(rows):
-        return rows.astype(np.int64)
-    distance = np.abs(probabilities[rows] - probabilities[rows].mean(axis=0)).sum(axis=1) / 2
-    return rows[np.argsort(distance, kind="stable")][:count].astype(np.int64)
-
-
 ClassGroups = tuple[tuple[int, ...], ...]
 """Indices of classes, each in one group: groups by their first member, members ascending."""
-
-
-@dataclass(frozen=True)
-class MergedPair(JsonResult):
-    """The accuracy with two classes merged.
-
-    Attributes:
-        first: index of a class.
-        second: index of another, greater.
-        accuracy: fraction of right rows after merging, with its 95% Wilson interval.
-        gain: accuracy after minus before, with its 95% paired bootstrap interval. Below 0 where the sum of two
-            probabilities outweighs a third class that was right.
-    """
-
-    first: int
-    second: int
-    accuracy: Estimate
-    gain: Estimate
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,48 +154,6 @@ def merge_predictions(labels: Labels, probabilities: Floats, groups: ClassGroups
         group_of[list(group)] = index
         membership[list(group), index] = 1.0
     return group_of[labels], probabilities @ membership
-
-
-def merged_pairs(
-    labels: Labels,
-    probabilities: Floats,
-    resamples: int = 1000,
-    groups: Groups | None = None,
-) -> tuple[MergedPair, ...]:
-    """Accuracy with each pair of classes merged, the greatest first.
-
-    Args:
-        labels: int64 (N,), 0..C-1; N at least 1.
-        probabilities: float (N, C).
-        resamples: number of bootstrap resamples behind the gains' intervals.
-        groups: int64 (N,), samples of one number, such as those of a person, are drawn together; None: every sample by
-            itself.
-
-    Raises:
-        DataError: ``resamples`` is less than 1.
-    """
-    check_resamples(resamples)
-    generator = np.random.default_rng(0)
-    count, class_count = probabilities.shape
-    before = probabilities.argmax(axis=1) == labels
-    pairs = []
-    for first in range(class_count):
-        for second in range(first + 1, class_count):
-            class_groups = tuple(
-                (first, second) if index == first else (index,) for index in range(class_count) if index != second
-            )
-            merged_labels, merged = merge_predictions(labels, probabilities, class_groups)
-            after = merged.argmax(axis=1) == merged_labels
-            change = after.astype(np.int64) - before
-            if groups is None:
-                # A row is lost, unchanged or won, so a resample of the rows is a draw from these three counts.
-                drawn = generator.multinomial(count, np.bincount(1 + change, minlength=3) / count, size=resamples)
-                gains = (drawn[:, 2] - drawn[:, 0]) / count
-            else:
-                gains = bootstrap_means(change[:, np.newaxis], resamples, groups=groups)[:, 0]
-            gain = percentile_interval(change.sum() / count, gains)
-            pairs.append(MergedPair(first, second, proportion_among(after, groups=groups), gain))
-    return tuple(sorted(pairs, key=lambda pair: (-pair.accuracy.value, pair.first, pair.second)))
 
 
 def confusion_distance(confusion: npt.NDArray[np.int64]) -> Floats:

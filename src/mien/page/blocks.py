@@ -231,14 +231,6 @@ class CaptionedChart:
 
 
 @dataclass(frozen=True)
-class ChartRow:
-    """Charts side by side on a wide screen."""
-
-    charts: tuple[CaptionedChart, ...]
-    kind: ClassVar[str] = "chart-row"
-
-
-@dataclass(frozen=True)
 class Player:
     """A video beside the page, by its file name. A click on a chart of time, or on a time in a table, jumps there."""
 
@@ -263,21 +255,12 @@ class FaceTile:
 
 @dataclass(frozen=True)
 class FaceRow:
-    """A row of faces under a title."""
+    """A row of faces under a title; ``large`` for what small faces do not show."""
 
     title: str
     faces: tuple[FaceTile, ...]
+    large: bool = False
     kind: ClassVar[str] = "face-row"
-
-
-@dataclass(frozen=True)
-class FaceGrid:
-    """Rows of faces under one title: side by side on a wide screen, or ``stacked`` with larger faces."""
-
-    title: str
-    rows: tuple[FaceRow, ...]
-    stacked: bool = False
-    kind: ClassVar[str] = "face-grid"
 
 
 @dataclass(frozen=True)
@@ -294,40 +277,18 @@ class CellFaces:
     kind: ClassVar[str] = "cell-faces"
 
 
+Part: TypeAlias = Text | MetricCards | Table | CaptionedChart | FaceRow | CellFaces | Player
+
+
 @dataclass(frozen=True)
-class Slider:
-    """The rows of a table, one at a time, chosen with a slider. Without scripts it is not shown.
+class Row:
+    """Parts side by side on a wide screen."""
 
-    Attributes:
-        table: its first column is what the slider sets; the page shows one row, the files hold all.
-        label: what the slider sets, in a few words.
-        start: index of the row that is shown first.
-        chart: name of a chart on which a line marks the row; ``""`` for none.
-        marks: for each row, where on the chart's horizontal axis.
-    """
-
-    table: Table
-    label: str
-    start: int
-    chart: str = ""
-    marks: tuple[float, ...] = ()
-    kind: ClassVar[str] = "slider"
-
-    @property
-    def steps(self) -> list[list[str]]:
-        """All cells of all rows, as text."""
-        return [
-            [
-                " ".join(part for part in (column.show(value), column.interval(value)) if part)
-                for column, value in zip(self.table.columns, row, strict=True)
-            ]
-            for row in self.table.rows
-        ]
+    parts: tuple[Part, ...]
+    kind: ClassVar[str] = "row"
 
 
-Block: TypeAlias = (
-    Text | MetricCards | Table | CaptionedChart | ChartRow | FaceRow | FaceGrid | CellFaces | Slider | Player
-)
+Block: TypeAlias = Part | Row
 
 
 @dataclass(frozen=True)
@@ -346,21 +307,18 @@ class Section:
     blocks: tuple[Block, ...] = field(default=())
     beside: bool = False
 
+    def parts(self) -> Iterator[Part]:
+        """The content in order, those of rows one by one."""
+        for block in self.blocks:
+            yield from block.parts if isinstance(block, Row) else (block,)
+
     def tables(self) -> Iterator[Table]:
         """All tables."""
-        return (
-            block.table if isinstance(block, Slider) else block
-            for block in self.blocks
-            if isinstance(block, Table | Slider)
-        )
+        return (each for each in self.parts() if isinstance(each, Table))
 
     def charts(self) -> Iterator[Chart]:
         """All charts."""
-        for block in self.blocks:
-            if isinstance(block, CaptionedChart):
-                yield block.chart
-            elif isinstance(block, ChartRow):
-                yield from (each.chart for each in block.charts)
+        return (each.chart for each in self.parts() if isinstance(each, CaptionedChart))
 
 
 _LATEX = str.maketrans(

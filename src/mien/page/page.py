@@ -15,7 +15,7 @@ from typing import Any, Literal
 from mien.base.errors import Notice, RunError, arg
 from mien.base.files import write_bytes, write_text
 from mien.base.labels import class_colours
-from mien.page.blocks import CellFaces, FaceGrid, FaceRow, Section
+from mien.page.blocks import CellFaces, FaceRow, Section
 from mien.page.rendering import render
 
 
@@ -60,9 +60,7 @@ class Page:
     @property
     def shows_faces(self) -> bool:
         """Whether the page shows any face."""
-        return any(
-            isinstance(block, FaceRow | FaceGrid | CellFaces) for section in self.sections for block in section.blocks
-        )
+        return any(isinstance(part, FaceRow | CellFaces) for section in self.sections for part in section.parts())
 
     def html(self) -> str:
         """The page as HTML. The same page gives the same text. Raises MissingExtraError without jinja2."""

@@ -17,11 +17,11 @@ from mien.page.blocks import (
     Block,
     CaptionedChart,
     CellFaces,
-    ChartRow,
     Column,
     FaceRow,
     Metric,
     MetricCards,
+    Row,
     Section,
     Table,
     Text,
@@ -158,7 +158,7 @@ def _units(evaluation: Evaluation) -> str:
 
 
 def metrics_section(evaluation: Evaluation) -> Section:
-    """Headline metrics, what to know of them, metrics of each class, and metrics without copies if there are any."""
+    """Headline metrics, what to know of them, and metrics without copies if there are any."""
     notice = evaluation.trained_on_notice
     meanings = [headline.meaning for headline in HEADLINES.values()]
     meanings[1:1] = ["mean recall over classes", "accuracy of always answering the largest class"]
@@ -170,8 +170,6 @@ def metrics_section(evaluation: Evaluation) -> Section:
         MetricCards(cards),
         *(() if notice is None else (Text(notice),)),
         Text(_INTERVAL_WORDS.format(resamples=evaluation.resamples, units=_units(evaluation)), soft=True),
-        classification_report(evaluation),
-        Text(_METRIC_WORDS, soft=True),
     ]
     if evaluation.subsets:
         blocks += [subsets_table(evaluation.subsets), Text(COPIES_WORDS + _TRAINED_WORDS, soft=True)]
@@ -179,7 +177,7 @@ def metrics_section(evaluation: Evaluation) -> Section:
 
 
 def confusion_section(evaluation: Evaluation, faces: Mapping[tuple[int, int], FaceRow] | None = None) -> Section:
-    """The confusion matrix as a chart; counts and percentages as files.
+    """The confusion matrix beside the metrics of each class; counts and percentages as files.
 
     Args:
         evaluation: of the samples.
@@ -196,27 +194,22 @@ def confusion_section(evaluation: Evaluation, faces: Mapping[tuple[int, int], Fa
     header = "true class" if "true class" not in classes else "true class of the sample"
     counts = [(name, *line) for name, line in zip(classes, evaluation.confusion.tolist(), strict=True)]
     rows = [(name, *line) for name, line in zip(classes, percentages.tolist(), strict=True)]
-    return Section(
-        "confusion",
-        "Confusion matrix",
-        (
-            CaptionedChart(
-                confusion_chart(evaluation.confusion, classes, keys),
-                "Each row is a true class, each column a predicted class. A cell shows the percentage of the row and "
-                "the count. The diagonal is correct.",
-                scrolls=len(classes) > WIDEST_CONFUSION,
-            ),
-            *([CellFaces(cells, "confusion")] if cells else []),
-            Table(
-                "confusion-counts", (Column(header, "text"), *(Column(name, "count") for name in classes)), counts,
-                shown=0,
-            ),
-            Table(
-                "confusion-percent", (Column(header, "text"), *(Column(name, "percent") for name in classes)), rows,
-                shown=0,
-            ),
-        ),
-    )  # fmt: skip
+    chart = CaptionedChart(
+        confusion_chart(evaluation.confusion, classes, keys),
+        "Each row is a true class, each column a predicted class. A cell shows the percentage of the row and the "
+        "count. The diagonal is correct.",
+        scrolls=len(classes) > WIDEST_CONFUSION,
+    )
+    names = Column(header, "text")
+    of_classes = (chart, classification_report(evaluation))
+    blocks = (
+        *(of_classes if chart.scrolls else (Row(of_classes),)),
+        *([CellFaces(cells, "confusion")] if cells else []),
+        Text(_METRIC_WORDS, soft=True),
+        Table("confusion-counts", (names, *(Column(name, "count") for name in classes)), counts, shown=0),
+        Table("confusion-percent", (names, *(Column(name, "percent") for name in classes)), rows, shown=0),
+    )
+    return Section("confusion", "Confusion matrix", blocks)
 
 
 def learning_curves(histories: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Block]:
@@ -229,7 +222,7 @@ def learning_curves(histories: Mapping[str, Sequence[Mapping[str, Any]]]) -> lis
         for metric, words in (("validation_accuracy", "Validation accuracy"), ("validation_loss", "Validation loss"))
         if any(metric in history[0] for history in known.values())
     )
-    return [ChartRow(tuple(charts))]
+    return [Row(tuple(charts))]
 
 
 def threshold_table(result: ThresholdResult) -> Table:
@@ -243,15 +236,9 @@ def threshold_table(result: ThresholdResult) -> Table:
 def threshold_section(result: ThresholdResult) -> Section:
     """A threshold between two classes: its point on the ROC curve, and the best threshold on validation."""
     caption = f"ROC curve of {result.positive} with its 95% band. The marks are the thresholds in the table."
-    return Section(
-        "threshold",
-        "Threshold",
-        (
-            CaptionedChart(threshold_chart(result), caption),
-            threshold_table(result),
-            Text(threshold_words(result), soft=True),
-        ),
-    )
+    chart = CaptionedChart(threshold_chart(result), caption)
+    words = Text(threshold_words(result), soft=True)
+    return Section("threshold", "Threshold", (Row((chart, threshold_table(result))), words))
 
 
 def training_section(
@@ -288,7 +275,7 @@ def training_section(
             for metric in ("accuracy", "loss", "macro_f1", "learning_rate")
             if {metric, f"validation_{metric}"} & history[0].keys()
         ]
-        blocks.append(ChartRow(tuple(charts)))
+        blocks.append(Row(tuple(charts)))
         if best_epoch is not None:
             blocks.append(
                 Text(f"The dotted line marks the epoch whose weights were kept: {best_epoch} of {len(history)}.", True)
@@ -301,13 +288,11 @@ def training_section(
             Text(Notice("The training history is unknown: only the predictions were given.", code="history-unknown"))
         )
     if class_counts:
-        blocks.append(
-            CaptionedChart(class_chart(class_counts, classes), "Class balance of each split, with the number of faces.")
-        )
+        chart = CaptionedChart(class_chart(class_counts, classes), "Class balance of each split.")
         splits = tuple(class_counts)
         rows = [(name, *(int(class_counts[split][at]) for split in splits)) for at, name in enumerate(classes)]
         columns = (Column("class", "text"), *(Column(split, "count") for split in splits))
-        blocks.append(Table("class-counts", columns, rows, shown=0))
+        blocks.append(Row((chart, Table("class-counts", columns, rows))))
     else:
         blocks.append(Text(Notice("The class balance of the data is unknown.", code="class-balance-unknown")))
     return Section("training", "Training", tuple(blocks))
@@ -364,12 +349,10 @@ def votes_section(votes: VoteEvaluation) -> Section:
     if votes.majority:
         blocks += [majority_table(votes), Text(_PROTOCOL_WORDS, soft=True)]
     if votes.distribution is not None:
-        blocks += [
-            distribution_table(votes.distribution),
-            CaptionedChart(
-                vote_reliability_chart(votes.distribution.reliability),
-                "Fraction of annotators who chose the predicted class, by its probability, with 95% intervals. Below "
-                "the dotted line the model is overconfident.",
-            ),
-        ]
+        chart = CaptionedChart(
+            vote_reliability_chart(votes.distribution.reliability),
+            "Fraction of annotators who chose the predicted class, by its probability, with 95% intervals. Below the "
+            "dotted line the model is overconfident.",
+        )
+        blocks.append(Row((chart, distribution_table(votes.distribution))))
     return Section("votes", "Votes of annotators", tuple(blocks))

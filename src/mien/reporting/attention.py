@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,6 @@ from mien.evaluation.predictions import LARGEST_DIFFERENCE
 from mien.explanation.faithfulness import (
     LARGEST_CORRELATION,
     LEAST_FACES,
-    Faithfulness,
     RandomizationTest,
     judge,
     measure_faithfulness,
@@ -25,133 +24,16 @@ from mien.explanation.faithfulness import (
 from mien.explanation.methods import METHODS, explain
 from mien.explanation.overlay import overlay
 from mien.inference.predictor import Predictor
-from mien.page.blocks import Block, CaptionedChart, ChartRow, Column, FaceGrid, FaceRow, FaceTile, Section, Table, Text
-from mien.page.charts.curves import line_style
-from mien.page.charts.svg import INK, Chart, legend_above, make_chart
+from mien.page.blocks import Column, FaceRow, FaceTile, Section, Table, Text
 from mien.page.rendering import data_address
 from mien.page.wording import percent
 from mien.reporting.context import ReportContext, Skipped, draw_sorted
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+REPORTED = ("gradient", "gradcam", "occlusion")
+"""Of each kind the cheapest method; ``mien explain`` has all. The others need 32 passes backward for a face."""
 
-JUDGED_FACES = 32
-"""Enough for intervals, few enough that a report takes less than a minute."""
-
-
-def attention_section(context: ReportContext) -> Section | Skipped:
-    """Build an explainer of the model and show its maps; needs the faces and a model."""
-    if reason := context.no_new_predictions:
-        return Skipped(reason)
-    if not context.explain:
-        return Skipped(Notice("Attention maps skipped, as requested.", code="attention-not-wanted"))
-    assert context.model is not None
-    assert context.faces is not None
-    explainer, notice = build_explainer(context.model, context.run, np.asarray(context.faces.images))
-    return show_attention(context, explainer, notice)
-
-
-def show_attention(context: ReportContext, explainer: MapExplainer, notice: Notice | None = None) -> Section:
-    """Which methods are faithful, and faces with their maps; needs the faces.
-
-    Args:
-        context: with the faces.
-        explainer: of the model.
-        notice: why methods are missing; None if none is.
-    """
-    assert context.faces is not None
-    images = np.asarray(context.faces.images)
-    verdicts, curves = _evidence(images, explainer)
-    blocks: list[Block] = [
-        Text(
-            "The maps show which pixels support the predicted class. A map can mislead: the table shows which methods "
-            "pass the checks on this model."
-        ),
-        *(() if notice is None else (Text(notice),)),
-        verdicts,
-        Text(
-            f"Deletion: the most important pixels are blurred first. Insertion: they are restored first. The gain is "
-            f"measured against the same maps at a random position. Rank correlation: with maps of the network after "
-            f"its weights are shuffled; a method whose maps do not change shows edges, not what the network learned. "
-            f"A method passes if the interval of its deletion gain is above 0, the interval of its insertion gain is "
-            f"not below 0, and the interval of its rank correlation is below {LARGEST_CORRELATION:g}. With fewer than "
-            f"{LEAST_FACES} faces it is undecided. Checked on {min(JUDGED_FACES, len(images))} faces.",
-            soft=True,
-        ),
-        *curves,
-        _gallery(context, images, explainer),
-    ]
-    return Section("attention", "Attention maps", tuple(blocks))
-
-
-def _evidence(images: npt.NDArray[np.uint8], explainer: MapExplainer) -> tuple[Table, list[Block]]:
-    judged = images[draw_sorted(len(images), JUDGED_FACES)]
-
-    def measure(maps: Maps) -> Faithfulness:
-        return measure_faithfulness(explainer.predict, judged, maps, crop_px=explainer.crop_px)
-
-    rows, drawn = [], []
-    methods = explainer.methods
-    for name in track(methods, total=len(methods), what="checking maps", unit="methods"):
-        maps = explainer.maps(name, judged)
-        faithful = measure(maps)
-        randomized = None if explainer.randomize is None else explainer.randomize(name, judged, maps)
-        rows.append(
-            (
-                name,
-                judge(faithful, randomized),
-                faithful.deletion_gain,
-                faithful.insertion_gain,
-                None if randomized is None else randomized.spearman,
-            )
-        )
-        drawn.append((name, faithful))
-    random = measure(np.random.default_rng(0).random(judged.shape, dtype=np.float32))
-    columns = (
-        Column("method", "text"),
-        Column("verdict", "text"),
-        Column("deletion gain", "signed"),
-        Column("insertion gain", "signed"),
-        Column("rank correlation", "signed"),
-    )
-    plots = (
-        CaptionedChart(
-            faithfulness_chart(drawn, random, "deletion"),
-            "Deletion: mean probability of the class while pixels are blurred in the order of the map. Lower is "
-            "better. Dotted: the same maps at a random position, the baseline of the gain. Dashed: random maps.",
-        ),
-        CaptionedChart(
-            faithfulness_chart(drawn, random, "insertion"),
-            "Insertion: the same while pixels are restored in the blurred face. Higher is better.",
-        ),
-    )
-    return Table("explanation-checks", columns, rows), [ChartRow(plots)]
-
-
-def _gallery(context: ReportContext, images: npt.NDArray[np.uint8], explainer: MapExplainer) -> FaceGrid:
-    """The most confident correct and wrong face of each class, by every method."""
-    chosen = []
-    for index in range(len(context.classes)):
-        for is_correct in (True, False):
-            mine = np.flatnonzero((context.predictions.labels == index) & (context.correct == is_correct))
-            if len(mine):
-                chosen.append(int(mine[np.argmax(context.confidence[mine])]))
-    faces = images[chosen]
-    methods = track(explainer.methods, total=len(explainer.methods), what="mapping faces", unit="methods")
-    maps = {name: explainer.maps(name, faces) for name in methods}
-    parts = []
-    for index, at in enumerate(chosen):
-        true, predicted = context.classes[context.predictions.labels[at]], context.classes[context.predicted[at]]
-        sure = percent(float(context.confidence[at]), 0)
-        title = f"{true}, correct, {sure}" if true == predicted else f"{true}, predicted {predicted}, {sure}"
-        cards = [FaceTile(data_address(faces[index]), "the face")]
-        for name, each in maps.items():
-            # A map may hold nothing that speaks for the class.
-            caption = name if each[index].max() > 0 else f"{name}: no pixel favours it"
-            cards.append(FaceTile(data_address(overlay(faces[index], each[index], 2)), caption))
-        parts.append(FaceRow(title, tuple(cards)))
-    return FaceGrid("The most confident correct and wrong prediction of each class", tuple(parts), stacked=True)
-
+JUDGED_FACES = 24
+"""Enough for a verdict, few enough that it takes half a minute."""
 
 CHECKED_FACES = 4
 """Faces on which the weights of a run are compared with its model file."""
@@ -179,13 +61,101 @@ class MapExplainer:
 
     @property
     def methods(self) -> list[str]:
-        """Names of the methods that can be used."""
-        usable = [name for name, method in METHODS.items() if self.network is not None or not method.needs_torch]
+        """Names of the methods of :data:`REPORTED` that can be used."""
+        usable = [name for name in REPORTED if self.network is not None or not METHODS[name].needs_torch]
         return [name for name in usable if name not in self.unsupported]
 
     def maps(self, name: str, images: npt.NDArray[np.uint8]) -> Maps:
         """Maps of the predicted classes for images uint8 (N, S, S[, 3]): float32 (N, S, S)."""
         return explain(name, images, predict=self.predict, model=self.network, crop_px=self.crop_px)
+
+
+def attention_section(context: ReportContext) -> Section | Skipped:
+    """Build an explainer of the model and show its maps; needs the faces and a model."""
+    if reason := context.no_new_predictions:
+        return Skipped(reason)
+    if not context.explain:
+        return Skipped(Notice("Attention maps skipped, as requested.", code="attention-not-wanted"))
+    assert context.model is not None
+    assert context.faces is not None
+    explainer, notice = build_explainer(context.model, context.run, np.asarray(context.faces.images))
+    return show_attention(context, explainer, notice)
+
+
+def show_attention(context: ReportContext, explainer: MapExplainer, notice: Notice | None = None) -> Section:
+    """Which methods are faithful, and faces with their maps; needs the faces.
+
+    Args:
+        context: with the faces.
+        explainer: of the model.
+        notice: why methods are missing; None if none is.
+    """
+    assert context.faces is not None
+    images = np.asarray(context.faces.images)
+    judged = images[draw_sorted(len(images), JUDGED_FACES)]
+    blocks = (
+        Text(
+            "The maps show which pixels support the predicted class. A map can mislead: the table shows which methods "
+            "pass the checks on this model."
+        ),
+        *(() if notice is None else (Text(notice),)),
+        _checks(judged, explainer),
+        Text(
+            f"Deletion: the most important pixels are blurred first. Insertion: they are restored first. The gain is "
+            f"measured against the same maps at a random position. Rank correlation: with maps of the network after "
+            f"its weights are shuffled; a method whose maps do not change shows edges, not what the network learned. "
+            f"A method passes if the interval of its deletion gain is above 0, the interval of its insertion gain is "
+            f"not below 0, and the interval of its rank correlation is below {LARGEST_CORRELATION:g}. With fewer than "
+            f"{LEAST_FACES} faces it is undecided. Checked on {len(judged)} faces.",
+            soft=True,
+        ),
+        *_gallery(context, images, explainer),
+    )
+    return Section("attention", "Attention maps", blocks)
+
+
+def _checks(judged: npt.NDArray[np.uint8], explainer: MapExplainer) -> Table:
+    rows = []
+    for name in track(explainer.methods, total=len(explainer.methods), what="checking maps", unit="methods"):
+        maps = explainer.maps(name, judged)
+        faithful = measure_faithfulness(explainer.predict, judged, maps, crop_px=explainer.crop_px)
+        randomized = None if explainer.randomize is None else explainer.randomize(name, judged, maps)
+        correlation = None if randomized is None else randomized.spearman
+        verdict = judge(faithful, randomized)
+        rows.append((name, verdict, faithful.deletion_gain, faithful.insertion_gain, correlation))
+    columns = (
+        Column("method", "text"),
+        Column("verdict", "text"),
+        Column("deletion gain", "signed"),
+        Column("insertion gain", "signed"),
+        Column("rank correlation", "signed"),
+    )
+    return Table("explanation-checks", columns, rows)
+
+
+def _gallery(context: ReportContext, images: npt.NDArray[np.uint8], explainer: MapExplainer) -> list[FaceRow]:
+    """The most confident correct and wrong face of each class, by every method."""
+    chosen = []
+    for index in range(len(context.classes)):
+        for is_correct in (True, False):
+            mine = np.flatnonzero((context.predictions.labels == index) & (context.correct == is_correct))
+            if len(mine):
+                chosen.append(int(mine[np.argmax(context.confidence[mine])]))
+    faces = images[chosen]
+    methods = track(explainer.methods, total=len(explainer.methods), what="mapping faces", unit="methods")
+    maps = {name: explainer.maps(name, faces) for name in methods}
+    rows = []
+    for index, at in enumerate(chosen):
+        true, predicted = context.classes[context.predictions.labels[at]], context.classes[context.predicted[at]]
+        sure = percent(float(context.confidence[at]), 0)
+        title = f"{true}, correct, {sure}" if true == predicted else f"{true}, predicted {predicted}, {sure}"
+        tiles = [FaceTile(data_address(faces[index]), "the face")]
+        for name, each in maps.items():
+            # A map may hold nothing that speaks for the class.
+            caption = name if each[index].max() > 0 else f"{name}: no pixel favours it"
+            tiles.append(FaceTile(data_address(overlay(faces[index], each[index], 2)), caption))
+        rows.append(FaceRow(title, tuple(tiles), large=True))
+    return rows
 
 
 def build_explainer(
@@ -210,10 +180,9 @@ def build_explainer(
         with needs_extra("explain", "Explaining a model by gradients"):
             import_module("captum")  # The methods import it only when they run.
             # By name: training writes the summary of this report, and no page may need torch.
-            gradient = {
-                name: import_module(f"mien.explanation.gradient.{name}") for name in ("randomization", "torch_model")
-            }
-        network = gradient["torch_model"].load_torch_model(run, model.manifest.temperature)
+            randomization = import_module("mien.explanation.gradient.randomization")
+            torch_model = import_module("mien.explanation.gradient.torch_model")
+        network = torch_model.load_torch_model(run, model.manifest.temperature)
     except MissingExtraError as error:
         return occlusion, Notice(f"{skipped}. {error}", code="gradients-without-extra")
     except MienError as error:
@@ -225,12 +194,12 @@ def build_explainer(
         return occlusion, Notice(words, code="gradients-other-weights")
 
     def randomize(name: str, images: npt.NDArray[np.uint8], maps: Maps) -> RandomizationTest:
-        found: RandomizationTest = gradient["randomization"].check_randomization(name, network, images, maps=maps)
+        found: RandomizationTest = randomization.check_randomization(name, network, images, maps=maps)
         return found
 
     unsupported, reasons = [], []
-    for name, method in METHODS.items():
-        if method.needs_torch:
+    for name in REPORTED:
+        if METHODS[name].needs_torch:
             try:
                 explain(name, some[:1], model=network)
             except DataError as error:
@@ -238,27 +207,3 @@ def build_explainer(
                 reasons.append(f"The method {name} is skipped. {error}")
     notice = Notice(" ".join(reasons), code="methods-unsupported") if reasons else None
     return MapExplainer(model.probabilities, crop_px, network, randomize, tuple(unsupported)), notice
-
-
-def faithfulness_chart(
-    named: Sequence[tuple[str, Faithfulness]], random: Faithfulness, kind: Literal["deletion", "insertion"]
-) -> Chart:
-    """Deletion or insertion curves of each method, of its maps at a random position, and of random maps."""
-
-    def draw(axes: Axes) -> None:
-        for index, (name, each) in enumerate(named):
-            colour, _ = line_style(index)
-            maps, moved = (
-                (each.deletion, each.random_deletion) if kind == "deletion" else (each.insertion, each.random_insertion)
-            )
-            axes.plot(100 * each.shares, maps, color=colour, linewidth=1.5, label=name)
-            axes.plot(100 * each.shares, moved, ":", color=colour, linewidth=1.0)
-        random_curve = random.deletion if kind == "deletion" else random.insertion
-        axes.plot(100 * random.shares, random_curve, "--", color=INK, linewidth=1.2, label="random map")
-        axes.set_ylim(bottom=0)
-        axes.set_xlabel("blurred pixels, %" if kind == "deletion" else "restored pixels, %")
-        axes.set_ylabel("mean probability of the class")
-        axes.grid()
-        legend_above(axes, 3)
-
-    return make_chart(kind, draw, height_inches=3.2)

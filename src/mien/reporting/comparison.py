@@ -24,11 +24,10 @@ from mien.evaluation.results import Estimate, SubsetMetrics, json_ready
 from mien.page.blocks import (
     Block,
     CaptionedChart,
-    ChartRow,
     Column,
-    FaceGrid,
     FaceRow,
     FaceTile,
+    Row,
     Section,
     Table,
     Text,
@@ -346,11 +345,11 @@ def comparison_section(found: Comparison, key: str = "comparison") -> Section:
             _faces(found, found.faces, found.only_first, f"only {found.first} is correct"),
             _faces(found, found.faces, found.only_second, f"only {found.second} is correct"),
         )
-        blocks.append(FaceGrid("Where they differ", tuple(part for part in parts if part.faces)))
+        blocks.append(Row(tuple(part for part in parts if part.faces)))
     return Section(key, f"{found.second} vs {found.first}", tuple(blocks))
 
 
-def _matrices(found: Comparison, key: str) -> ChartRow:
+def _matrices(found: Comparison, key: str) -> Row:
     """Both confusion matrices, side by side."""
     charts = []
     for side, name, each in (
@@ -361,7 +360,7 @@ def _matrices(found: Comparison, key: str) -> ChartRow:
         charts.append(
             CaptionedChart(chart, f"Confusion matrix of {name}.", scrolls=len(found.classes) > WIDEST_CONFUSION)
         )
-    return ChartRow(tuple(charts))
+    return Row(tuple(charts))
 
 
 def _cells(each: Difference) -> tuple[Any, ...]:

@@ -17,22 +17,18 @@ from mien.evaluation.error_analysis import (
     ConfusedPair,
     Indices,
     confused_pairs,
-    merged_pairs,
     merged_schemes,
-    pair_examples,
     scheme_of,
     worst_mistakes,
 )
 from mien.evaluation.intervals import proportion_among
-from mien.page.blocks import Block, CaptionedChart, ChartRow, Column, FaceGrid, FaceRow, FaceTile, Section, Table, Text
-from mien.page.charts.error_analysis import dendrogram_chart, merging_chart, pairs_chart
+from mien.page.blocks import Block, CaptionedChart, Column, FaceRow, FaceTile, Row, Section, Table, Text
+from mien.page.charts.error_analysis import dendrogram_chart, pairs_chart
 from mien.page.rendering import data_address
 from mien.page.wording import counted, percent
 from mien.reporting.context import ReportContext
 
 PAIRS_IN_CHART = 12
-PAIRS_WITH_FACES = 6
-FACES_OF_A_PAIR = 6
 WORST = 24
 FACES_OF_A_CELL = 12
 MOST_IN_CELLS = 600
@@ -42,7 +38,7 @@ NO_MISTAKES: Notice = Notice("None: all predictions are correct.", code="no-mist
 
 
 def pairs_section(context: ReportContext) -> Section:
-    """The most confused pairs with counts and intervals, and faces of each."""
+    """The most confused pairs with counts and intervals."""
     pairs = [_of_samples(context, each) for each in confused_pairs(context.evaluation.confusion, ordered=True)]
     if not pairs:
         return Section("pairs", "Confused pairs", (Text(NO_MISTAKES),))
@@ -51,17 +47,12 @@ def pairs_section(context: ReportContext) -> Section:
         Column("true class", "text"), Column("predicted", "text"), Column("samples", "count"),
         Column("of the true class", "percent"),
     )  # fmt: skip
-    blocks: list[Block] = [
-        CaptionedChart(
-            pairs_chart(pairs[:PAIRS_IN_CHART], context.classes),
-            "The most frequent mistakes: percentage of the true class with its 95% interval, and the count.",
-        ),
-        Table("confused-pairs", columns, rows, shown=PAIRS_IN_CHART),
-    ]
-    if context.faces is not None:
-        both_ways = confused_pairs(context.evaluation.confusion)[:PAIRS_WITH_FACES]
-        blocks += [_pair_faces(context, each.first, each.second, each.count) for each in both_ways]
-    return Section("pairs", "Confused pairs", tuple(blocks))
+    chart = CaptionedChart(
+        pairs_chart(pairs[:PAIRS_IN_CHART], context.classes),
+        "The most frequent mistakes: percentage of the true class with its 95% interval, and the count.",
+    )
+    table = Table("confused-pairs", columns, rows, shown=PAIRS_IN_CHART)
+    return Section("pairs", "Confused pairs", (Row((chart, table)),))
 
 
 def cell_faces(context: ReportContext) -> dict[tuple[int, int], FaceRow]:
@@ -112,50 +103,34 @@ def merging_section(context: ReportContext) -> Section | None:
         words = "All predictions are correct, so merging classes gains nothing."
         return Section("merging", "Class merging", (Text(Notice(words, code=NO_MISTAKES.code)),))
     labels, probabilities = context.predictions.labels, context.predictions.probabilities
-    pairs = merged_pairs(labels, probabilities, context.resamples, groups=context.groups)
     merging = merged_schemes(labels, probabilities, context.groups)
-    named = [
-        (f"{context.classes[each.first]} + {context.classes[each.second]}", each.accuracy, each.gain) for each in pairs
-    ]
-    schemes = [
+    rows = [
         (len(each.groups), scheme_words(each.groups, context.classes), each.accuracy, each.macro_f1, each.chance)
         for each in merging.schemes
     ]
-    columns = (Column("merged", "text"), Column("accuracy", "percent"), Column("gain, points", "points"))
-    scheme_columns = (
+    columns = (
         Column("classes", "count"), Column("scheme", "text"), Column("accuracy", "percent"), Column("macro-F1"),
         Column("largest class", "percent"),
     )  # fmt: skip
-    return Section(
-        "merging",
-        "Class merging",
-        (
-            Text(
-                "Accuracy if two classes were one and their probabilities were added, without training again. Merging "
-                "the most confused classes gains most."
-            ),
-            ChartRow(
-                (
-                    CaptionedChart(
-                        merging_chart(pairs[:PAIRS_IN_CHART], context.classes),
-                        "Gain in accuracy from merging two classes, with its 95% interval.",
-                    ),
-                    CaptionedChart(
-                        dendrogram_chart(merging.dendrogram, context.classes),
-                        "The tree joins the most confused classes first: distance is 1 minus their mean rate of "
-                        "confusion. A cut at any height gives a label scheme.",
-                    ),
-                )
-            ),
-            Table("merged-pairs", columns, named, shown=6),
-            Table("schemes", scheme_columns, schemes),
-            Text(
-                f"{_how_to_train(scheme_of(merging.schemes[0].groups, context.classes))}The schemes are measured on "
-                f"the samples that they were found on, which is slightly optimistic. Fewer classes are also easier.",
-                soft=True,
-            ),
+    chart = CaptionedChart(
+        dendrogram_chart(merging.dendrogram, context.classes),
+        "The tree joins the most confused classes first: distance is 1 minus their mean rate of confusion. A cut at "
+        "any height gives a label scheme.",
+    )
+    how_to_train = _how_to_train(scheme_of(merging.schemes[0].groups, context.classes))
+    blocks = (
+        Text(
+            "Accuracy if classes were one and their probabilities were added, without training again. Merging the most "
+            "confused classes gains most."
+        ),
+        Row((chart, Table("schemes", columns, rows))),
+        Text(
+            f"{how_to_train}The schemes are measured on the samples that they were found on, which is slightly "
+            f"optimistic. Fewer classes are also easier.",
+            soft=True,
         ),
     )
+    return Section("merging", "Class merging", blocks)
 
 
 def _how_to_train(scheme: LabelScheme) -> str:
@@ -168,12 +143,6 @@ def _how_to_train(scheme: LabelScheme) -> str:
         return ""
     change = shlex.quote(f"classes={json.dumps(scheme.name, ensure_ascii=False)}")
     return f"To train with the two-class scheme: --set {change}. "
-
-
-def face_tile(context: ReportContext, index: int, caption: str) -> FaceTile:
-    """The face of a sample."""
-    assert context.faces is not None
-    return FaceTile(data_address(context.faces.images[index]), caption)
 
 
 def _mistake_tile(context: ReportContext, index: int) -> FaceTile:
@@ -202,28 +171,6 @@ def votes_on(context: ReportContext, index: int) -> str:
 def scheme_words(groups: ClassGroups, classes: tuple[str, ...]) -> str:
     """``"angry + sad | happy"``."""
     return " | ".join(" + ".join(classes[index] for index in group) for group in groups)
-
-
-def _pair_faces(context: ReportContext, first: int, second: int, count: int) -> FaceGrid:
-    # More than are shown, because identical images, of which FER2013 has many, are shown once.
-    examples = pair_examples(
-        context.predictions.labels, context.predictions.probabilities, first, second, 3 * FACES_OF_A_PAIR
-    )
-    a, b = context.classes[first], context.classes[second]
-    parts = []
-    for title, indices, column in (
-        (f"{a}, predicted {b}", examples.first_as_second, second),
-        (f"{b}, predicted {a}", examples.second_as_first, first),
-        (f"typical {a}, correct", examples.typical_first, first),
-        (f"typical {b}, correct", examples.typical_second, second),
-    ):
-        faces = tuple(
-            face_tile(context, int(index), percent(float(context.predictions.probabilities[index, column]), 0))
-            for index in _different(context, indices)[:FACES_OF_A_PAIR]
-        )
-        if faces:
-            parts.append(FaceRow(title, faces))
-    return FaceGrid(f"{a} and {b}: {count:,} mistakes", tuple(parts))
 
 
 def _different(context: ReportContext, indices: Indices) -> Indices:

@@ -13,7 +13,7 @@ from mien.evaluation.calibration import (
 )
 from mien.evaluation.curves import precision_recall_curves, roc_curves
 from mien.evaluation.intervals import proportion_among
-from mien.page.blocks import Block, CaptionedChart, ChartRow, Column, Section, Slider, Table, Text
+from mien.page.blocks import Block, CaptionedChart, Column, Row, Section, Table, Text
 from mien.page.charts.curves import (
     coverage_chart,
     precision_recall_chart,
@@ -55,7 +55,7 @@ def curves_section(context: ReportContext) -> Section:
         charts.insert(0, CaptionedChart(roc_chart(roc, context.classes), caption))
     else:
         blocks.append(Text("All samples are of one class, so there are no ROC curves."))
-    blocks += [ChartRow(tuple(charts)), Table("areas", columns, rows)]
+    blocks += [Row(tuple(charts)), Table("areas", columns, rows)]
     return Section("curves", "ROC and precision-recall curves", tuple(blocks))
 
 
@@ -76,7 +76,7 @@ def calibration_section(context: ReportContext) -> Section:
     blocks: list[Block] = [
         _calibration_table(calibration),
         _temperature_words(context, calibration, fitted),
-        ChartRow(
+        Row(
             (
                 CaptionedChart(
                     reliability,
@@ -128,11 +128,10 @@ def _temperature_words(context: ReportContext, calibration: Calibration, fitted:
     )
 
 
-def _abstaining(context: ReportContext) -> Slider:
+def _abstaining(context: ReportContext) -> Table:
     """What a threshold of confidence does: abstain below it, answer from it on."""
-    thresholds = np.linspace(0, 1, 101)
     rows: list[tuple[Any, ...]] = []
-    for threshold in thresholds.tolist():
+    for threshold in (np.arange(10) / 10).tolist():
         answered = context.confidence >= threshold
         count, accuracy = int(answered.sum()), proportion_among(context.correct, answered, context.groups)
         rows.append((threshold, count / len(answered), accuracy, count, len(answered) - count))
@@ -140,10 +139,4 @@ def _abstaining(context: ReportContext) -> Slider:
         Column("threshold", "number"), Column("coverage", "percent"), Column("accuracy", "percent"),
         Column("answered", "count"), Column("abstained", "count"),
     )  # fmt: skip
-    return Slider(
-        Table("abstaining", columns, rows),
-        "Abstain if the confidence is below",
-        start=50,
-        chart="coverage",
-        marks=tuple(round(100 * row[1], 2) for row in rows),
-    )
+    return Table("abstaining", columns, rows, "What happens if the model abstains below a threshold of confidence.")

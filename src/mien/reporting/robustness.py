@@ -7,7 +7,7 @@ from typing import Any
 from mien.base.errors import Notice
 from mien.evaluation.corruptions import STRENGTHS
 from mien.evaluation.robustness import RobustnessReport
-from mien.page.blocks import Block, CaptionedChart, ChartRow, Column, Section, Table, Text
+from mien.page.blocks import Block, CaptionedChart, Column, Row, Section, Table, Text
 from mien.page.charts.error_analysis import (
     robustness_chart,
     robustness_curves_chart,
@@ -47,7 +47,7 @@ def show_robustness(measurement: RobustnessReport, grouped: bool = False) -> Sec
         )
         blocks.append(Text(Notice(advice, code="groups-not-drawn")))
     blocks += [
-        ChartRow(
+        Row(
             (
                 CaptionedChart(robustness_chart(result), "Accuracy in %. The least harmful corruption is first."),
                 CaptionedChart(robustness_curves_chart(result), "Accuracy by strength of each corruption."),

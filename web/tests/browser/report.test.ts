@@ -69,31 +69,15 @@ test("a table is sorted by its numbers, averages last, filtered, and opened", as
   expect(all).toBeGreaterThan(12);
 });
 
-test("the slider says what a threshold does, and marks it on the chart", async () => {
-  const { page } = await open();
-  const values = () => page.locator(".slider dd").allTextContents();
-  await page.locator(".slider input").fill("0");
-  // Nobody abstains at 0, and the accuracy is that of the whole page.
-  const [threshold, coverage, accuracy, answered, abstained] = await values();
-  expect([threshold, coverage, answered, abstained]).toEqual(["0", "100.0%", "140", "0"]);
-  expect(accuracy!.split(" ")[0]).toBe(await page.locator(".card .value").first().textContent());
-  await page.locator(".slider input").fill("80");
-  expect(Number((await values())[4])).toBeGreaterThan(0);
-  const mark = page.locator('figure[data-chart="coverage"] line.at');
-  const before = Number(await mark.getAttribute("x1"));
-  await page.locator(".slider input").fill("0");
-  expect(Number(await mark.getAttribute("x1"))).toBeGreaterThan(before);
-});
-
 test("a curve has its numbers under the pointer", async () => {
   const { page, errors } = await open();
-  const svg = page.locator('figure[data-chart="roc-averages"] svg');
+  const svg = page.locator('figure[data-chart="coverage"] svg');
   await svg.scrollIntoViewIfNeeded();
   const box = (await svg.boundingBox())!;
   const tip = page.locator(".tip:visible");
-  // From chance up to the curve, which is somewhere above it.
-  for (let height = 0.6; height > 0 && !(await tip.count()); height -= 0.05) await page.mouse.move(box.x + 0.3 * box.width, box.y + height * box.height);
-  expect(await tip.textContent()).toMatch(/^(macro|micro) .*: false positive rate 0?\.?\d+, true positive rate [01](\.\d+)?$/);
+  // Up to the curve, which is somewhere above.
+  for (let height = 0.8; height > 0 && !(await tip.count()); height -= 0.05) await page.mouse.move(box.x + 0.3 * box.width, box.y + height * box.height);
+  expect(await tip.textContent()).toMatch(/^accuracy: coverage: .* \d+(\.\d+)?, accuracy, % \d+(\.\d+)?$/);
   await page.mouse.move(box.x - 20, box.y);
   expect(await tip.count()).toBe(0);
   expect(errors).toEqual([]);
@@ -109,7 +93,6 @@ test("without scripts the figures are there, and a cell still leads to its faces
   const figures = page.locator("figure svg");
   expect(await figures.count()).toBeGreaterThan(8);
   for (const figure of await figures.all()) expect((await figure.boundingBox())!.height).toBeGreaterThan(100);
-  expect(await page.locator(".slider:visible").count()).toBe(0);
   await page.locator("svg a").first().click();
   expect(await page.locator(".cell:visible img").count()).toBeGreaterThan(0);
   expect(requests.every((each) => each.split("#")[0] === address)).toBe(true);
@@ -119,6 +102,6 @@ test.each([390, 1280])("nothing is wider than a screen of %i pixels, and paper s
   const { page } = await open({ viewport: { width, height: 844 } });
   expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(width);
   await page.emulateMedia({ media: "print" });
-  expect(await page.locator(".slider:visible, .tip:visible").count()).toBe(0);
-  expect(await page.locator('figure[data-chart="roc-averages"] svg').isVisible()).toBe(true);
+  expect(await page.locator(".tip:visible").count()).toBe(0);
+  expect(await page.locator('figure[data-chart="roc-classes"] svg').isVisible()).toBe(true);
 });

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from mien.auditing.findings import AuditFindings
 from mien.checks.copies import has_copy, in_conflict
-from mien.page.blocks import Block, Column, FaceGrid, FaceRow, FaceTile, Table, Text
+from mien.page.blocks import Block, Column, FaceRow, FaceTile, Row, Table, Text
 from mien.page.rendering import data_address
 
 PAIRS_SHOWN = 16
@@ -60,12 +60,8 @@ def blocks(findings: AuditFindings) -> list[Block]:
     ]
     across = _pairs_across(findings)
     if len(across):
-        found.append(
-            FaceGrid(
-                f"Near-copies across splits: examples from {len(across):,} pairs",
-                tuple(_pair(findings, int(pair)) for pair in _spread(across, PAIRS_SHOWN)),
-            )
-        )
+        found.append(Text(f"Near-copies across splits: examples from {len(across):,} pairs."))
+        found.append(Row(tuple(_pair(findings, int(pair)) for pair in _spread(across, PAIRS_SHOWN))))
     disputed = np.unique(near.groups[in_conflict(near.groups, findings.faces.labels)])
     if len(disputed):
         found.append(Text(f"Conflicting labels of one image: examples from {len(disputed):,} images."))

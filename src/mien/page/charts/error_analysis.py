@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.evaluation.corruptions import STRENGTHS
-from mien.evaluation.error_analysis import ConfusedPair, Dendrogram, MergedPair
+from mien.evaluation.error_analysis import ConfusedPair, Dendrogram
 from mien.evaluation.results import Estimate
 from mien.evaluation.robustness import RobustnessResult
 from mien.page.charts.curves import PANEL_COLUMNS
@@ -24,12 +24,6 @@ def pairs_chart(pairs: Sequence[ConfusedPair], classes: Sequence[str]) -> Chart:
     names = [f"{_half(classes[pair.first])} as {_half(classes[pair.second])}" for pair in pairs]
     notes = [f"{pair.count:,}" for pair in pairs]
     return _bars("confused-pairs", names, [pair.rate for pair in pairs], notes, "of the true class, %", COLOURS[5])
-
-
-def merging_chart(pairs: Sequence[MergedPair], classes: Sequence[str]) -> Chart:
-    """Gain in accuracy from merging each pair, with its interval; at least one pair."""
-    names = [f"{_half(classes[pair.first])} + {_half(classes[pair.second])}" for pair in pairs]
-    return _bars("merging", names, [pair.gain for pair in pairs], None, "gain in accuracy, points", COLOURS[0])
 
 
 def differences_chart(name: str, named: Sequence[tuple[str, Estimate]]) -> Chart:

@@ -113,22 +113,6 @@ for (const svg of all("figure svg[data-x]")) {
   svg.onpointerleave = () => show(null);
 }
 
-// A slider shows one row of its table, and marks it on a chart.
-for (const slider of all(".slider")) {
-  const [steps, marks, input] = [JSON.parse(slider.dataset.steps), JSON.parse(slider.dataset.marks), slider.querySelector("input")];
-  const cells = all("dd", slider);
-  const axes = document.querySelector(`figure[data-chart="${CSS.escape(slider.dataset.chart)}"] [data-box]`);
-  const place = axes && placing(axes);
-  const line = axes && svgElement(axes.closest("svg"), "line", { "stroke-dasharray": "2 2", y1: place.top, y2: place.bottom });
-  input.oninput = () => {
-    steps[input.value].forEach((text, index) => (cells[index].textContent = text));
-    input.ariaValueText = steps[input.value].join(", ");
-    for (const end of axes ? ["x1", "x2"] : []) line.setAttribute(end, place.x(marks[input.value]));
-  };
-  input.oninput();
-  slider.hidden = false;
-}
-
 // A video beside the page: a click on a chart of time, or on a time in the table, jumps there, and charts show where it is.
 const player = document.querySelector(".player video");
 if (player) {
