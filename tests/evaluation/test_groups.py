@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from mien.evaluation.calibration import calibrate
-from mien.evaluation.curves import precision_recall_curves, roc_curves
+from mien.evaluation.curves import roc_curves
 from mien.evaluation.error_analysis import merged_schemes
 from mien.evaluation.intervals import proportion, proportion_among, wilson_interval
 from mien.evaluation.paired_tests import mcnemar_test
@@ -70,12 +70,6 @@ def test_curves():
         roc_curves(thrice(LABELS), thrice(predictions()), 50, groups=GROUPS).to_dict(),
         roc_curves(LABELS, predictions(), 50).to_dict(),
     )
-    for found, alone in zip(
-        precision_recall_curves(thrice(LABELS), thrice(predictions()), 50, groups=GROUPS),
-        precision_recall_curves(LABELS, predictions(), 50),
-        strict=True,
-    ):
-        same(found.to_dict(), alone.to_dict())
 
 
 def test_the_curve_of_a_threshold():

@@ -83,7 +83,7 @@ def test_rows_of_one_class_have_a_point_and_no_curve():
     found = measure_threshold(alone, 0.5, alone, resamples=5)
     assert found.best is None
     assert np.isnan(found.chosen.false_positive_rate)
-    assert not len(found.roc.false_positive_rate)
+    assert not len(found.roc.across)
     assert json.loads(json.dumps(found.to_dict(), allow_nan=False))["chosen"]["youden"] is None
 
 

@@ -18,8 +18,8 @@ def test_without_a_rest_there_is_no_empty_figure(labels, drawn):
     )
     section = curves_section(ReportContext(predictions, evaluate_predictions(predictions, 10), resamples=10))
     names = {chart.name for chart in section.charts()}
-    assert names == {"roc-averages", "precision-recall"} | ({"roc-classes"} if drawn else set())
-    said = any(block.kind == "text" and "no ROC curves" in block.words for block in section.blocks)
+    assert names == {"precision-recall"} | ({"roc-classes"} if drawn else set())
+    said = any(part.kind == "text" and "no ROC curves" in part.words for part in section.parts())
     assert said != drawn
 
 

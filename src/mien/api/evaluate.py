@@ -130,22 +130,20 @@ class EvaluationResult:
         return confusion_chart(self.confusion_matrix, self.classes)
 
     def plot_roc(self) -> Chart:
-        """The ROC curve of each class against the rest, with its area and 95% band.
+        """The ROC curve of each class against the rest, with its area, and their averages.
 
         Raises:
             DataError: all samples are of one class.
         """
         curves = roc_curves(self.predictions.labels, self.predictions.probabilities, groups=self.predictions.groups)
-        if not any(len(each.false_positive_rate) for each in curves.per_class):
+        if not any(len(each.across) for each in curves.per_class):
             raise DataError("All samples are of one class, so there are no ROC curves.", code="one-class")
         return roc_chart(curves, self.classes)
 
     def plot_precision_recall(self) -> Chart:
-        """The precision-recall curve of each class, with its average precision and 95% band."""
-        labels, probabilities = self.predictions.labels, self.predictions.probabilities
-        return precision_recall_chart(
-            precision_recall_curves(labels, probabilities, groups=self.predictions.groups), self.classes
-        )
+        """The precision-recall curve of each class, with its average precision."""
+        curves = precision_recall_curves(self.predictions.labels, self.predictions.probabilities)
+        return precision_recall_chart(curves, self.classes)
 
     def plot_reliability(self) -> Chart:
         """Accuracy of the predictions by their confidence; below the diagonal the model is overconfident."""

@@ -26,7 +26,7 @@ FEW_GROUPS = 5
 
 
 def resampled_weights(count: int, resamples: int, seed: int, groups: Groups | None = None) -> Iterator[Floats]:
-    """Yield, for each resample, how often each of ``count`` samples was drawn: float64 (count,).
+    """Yield how often each of ``count`` samples was drawn in each resample, some resamples at a time: float64 (B, N).
 
     Args:
         count: N samples.
@@ -36,30 +36,13 @@ def resampled_weights(count: int, resamples: int, seed: int, groups: Groups | No
             Bootstrap Methods and their Application, 1997, section 3.8). None: samples are drawn.
     """
     generator = np.random.default_rng(seed)
-    group_of = None if groups is None else np.unique(groups, return_inverse=True)[1]
-    units = count if group_of is None else int(group_of.max(initial=-1)) + 1
-    for _ in range(resamples):
-        drawn = generator.integers(0, units, size=units)
-        weights = np.bincount(drawn, minlength=units).astype(np.float64)
-        yield weights if group_of is None else weights[group_of]
-
-
-def resampled_weight_chunks(
-    count: int, resamples: int, seed: int, columns: int = 1, groups: Groups | None = None
-) -> Iterator[Floats]:
-    """Yield the weights of :func:`resampled_weights` many resamples at a time: float64 (B, count).
-
-    B is chosen so that an array of B * count * ``columns`` numbers fits into memory.
-    """
-    at_once = max(1, _CHUNK_CELLS // (count * columns))
-    chunk: list[Floats] = []
-    for weights in resampled_weights(count, resamples, seed, groups):
-        chunk.append(weights)
-        if len(chunk) == at_once:
-            yield np.stack(chunk)
-            chunk = []
-    if chunk:
-        yield np.stack(chunk)
+    group_of = np.arange(count) if groups is None else np.unique(groups, return_inverse=True)[1]
+    units = int(group_of.max(initial=-1)) + 1
+    at_once = max(1, _CHUNK_CELLS // count)
+    for first in range(0, resamples, at_once):
+        drawn = generator.integers(0, units, size=(min(at_once, resamples - first), units))
+        weights = np.stack([np.bincount(each, minlength=units) for each in drawn]).astype(np.float64)
+        yield weights[:, group_of]
 
 
 def percentile_interval(value: float, of_resamples: Floats) -> Estimate:
@@ -81,7 +64,7 @@ def bootstrap_means(columns: Floats, resamples: int, seed: int = 0, groups: Grou
 
     ``groups`` are those of :func:`resampled_weights`. A resample of whole groups may have more or fewer lines.
     """
-    chunks = resampled_weight_chunks(len(columns), resamples, seed, groups=groups)
+    chunks = resampled_weights(len(columns), resamples, seed, groups=groups)
     return np.concatenate([weights @ columns / weights.sum(axis=1, keepdims=True) for weights in chunks], axis=0)
 
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from mien.base.errors import DataError, nearest
 from mien.evaluation import metrics
 from mien.evaluation.ferplus import majority, majority_predictions
-from mien.evaluation.intervals import check_resamples, resampled_weight_chunks
+from mien.evaluation.intervals import check_resamples, resampled_weights
 from mien.evaluation.metrics import Floats
 from mien.evaluation.predictions import Predictions
 
@@ -110,7 +110,7 @@ def resample(
     measured = [WeightedMetrics(predictions, names) for predictions in runs]
     count = len(runs[0])
     drawn: list[list[Floats]] = [[] for _ in runs]
-    for weights in resampled_weight_chunks(count, resamples, seed, groups=groups_of(runs)):
+    for weights in resampled_weights(count, resamples, seed, groups=groups_of(runs)):
         for each, parts in zip(measured, drawn, strict=True):
             parts.append(each.under(weights))
     return [

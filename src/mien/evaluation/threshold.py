@@ -10,7 +10,7 @@ import numpy as np
 
 from mien.base.labels import check_threshold, positive_class
 from mien.evaluation import metrics
-from mien.evaluation.curves import RocCurve, roc_curves, roc_points
+from mien.evaluation.curves import Curve, roc_curves, roc_points
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import fields_to_dict
 
@@ -65,7 +65,7 @@ class ThresholdResult:
     split: str
     chosen: OperatingPoint
     best: OperatingPoint | None
-    roc: RocCurve
+    roc: Curve
     in_use: bool = False
 
     def to_dict(self) -> dict[str, Any]:
@@ -82,7 +82,7 @@ def measure_threshold(
         predictions: with two classes.
         threshold: 0..1.
         validation: the same model's predictions for validation, at the same temperature; None without validation.
-        resamples: bootstrap resamples behind the curve's band and area.
+        resamples: bootstrap resamples behind the interval of the curve's area.
 
     Raises:
         DataError: not two classes, or a threshold outside 0..1.

@@ -235,7 +235,7 @@ def threshold_table(result: ThresholdResult) -> Table:
 
 def threshold_section(result: ThresholdResult) -> Section:
     """A threshold between two classes: its point on the ROC curve, and the best threshold on validation."""
-    caption = f"ROC curve of {result.positive} with its 95% band. The marks are the thresholds in the table."
+    caption = f"ROC curve of {result.positive} with its area. The marks are the thresholds in the table."
     chart = CaptionedChart(threshold_chart(result), caption)
     words = Text(threshold_words(result), soft=True)
     return Section("threshold", "Threshold", (Row((chart, threshold_table(result))), words))

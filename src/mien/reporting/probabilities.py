@@ -18,7 +18,6 @@ from mien.page.charts.curves import (
     coverage_chart,
     precision_recall_chart,
     reliability_chart,
-    roc_averages_chart,
     roc_chart,
 )
 from mien.page.wording import decimal
@@ -29,34 +28,32 @@ def curves_section(context: ReportContext) -> Section:
     """One-vs-rest ROC and precision-recall curves."""
     labels, probabilities = context.predictions.labels, context.predictions.probabilities
     roc = roc_curves(labels, probabilities, context.resamples, groups=context.groups)
-    recall = precision_recall_curves(labels, probabilities, context.resamples, groups=context.groups)
+    recall = precision_recall_curves(labels, probabilities)
+    support = context.evaluation.confusion.sum(axis=1) / context.evaluation.samples
     rows: list[tuple[Any, ...]] = [
-        (name, curve.area, of_recall.average_precision, of_recall.prevalence)
-        for name, curve, of_recall in zip(context.classes, roc.per_class, recall, strict=True)
+        (name, curve.area, of_recall.area.value, prevalence)
+        for name, curve, of_recall, prevalence in zip(
+            context.classes, roc.per_class, recall, support.tolist(), strict=True
+        )
     ]
     rows += [("macro average", roc.macro.area, None, None), ("micro average", roc.micro.area, None, None)]
     columns = (
         Column("class", "text"), Column("AUC"), Column("average precision"), Column("prevalence", "percent"),
     )  # fmt: skip
-    charts = [
-        CaptionedChart(
-            roc_averages_chart(roc),
-            "Average ROC curves. Macro: mean over classes. Micro: all decisions pooled. Bands: pointwise 95%.",
-        ),
-        CaptionedChart(
-            precision_recall_chart(recall, context.classes),
-            "Precision-recall curve of each class, with its average precision and 95% band. Grey: the other classes. "
-            "Chance is the prevalence.",
-        ),
-    ]
-    blocks: list[Block] = []
-    if any(len(curve.false_positive_rate) for curve in roc.per_class):
-        caption = "ROC curve of each class against the rest, with its AUC and 95% band. Dotted: chance."
-        charts.insert(0, CaptionedChart(roc_chart(roc, context.classes), caption))
+    of_recall = CaptionedChart(
+        precision_recall_chart(recall, context.classes),
+        "Precision-recall curve of each class, with its average precision. Grey: the other classes. Chance is the "
+        "prevalence.",
+    )
+    if any(len(curve.across) for curve in roc.per_class):
+        caption = (
+            "ROC curve of each class against the rest, with its AUC. Macro: mean over classes. Micro: all decisions "
+            "pooled. Dotted: chance."
+        )
+        first: Block = Row((CaptionedChart(roc_chart(roc, context.classes), caption), of_recall))
     else:
-        blocks.append(Text("All samples are of one class, so there are no ROC curves."))
-    blocks += [Row(tuple(charts)), Table("areas", columns, rows)]
-    return Section("curves", "ROC and precision-recall curves", tuple(blocks))
+        first = Row((Text("All samples are of one class, so there are no ROC curves."), of_recall))
+    return Section("curves", "ROC and precision-recall curves", (first, Table("areas", columns, rows)))
 
 
 def calibration_section(context: ReportContext) -> Section:

@@ -7,18 +7,15 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from mien.base.labels import colour_of
 from mien.evaluation.calibration import CoverageCurve, Reliability
-from mien.evaluation.curves import GRID, PrecisionRecallCurve, RocCurve, RocCurves
+from mien.evaluation.curves import Curve, RocCurves
 from mien.evaluation.threshold import ThresholdResult
 from mien.page.charts.svg import COLOURS, INK, Chart, legend_above, make_chart, make_panels, shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-_DASHES = ("-", "--", ":")
 
 PANEL_COLUMNS = 3
 """Small multiples beside one another: a panel is as wide as a third of a phone."""
@@ -26,96 +23,41 @@ PANEL_COLUMNS = 3
 PANEL_NAME = 14
 """Longest name above a panel."""
 
-_Points: TypeAlias = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
-
-_ClassCurve: TypeAlias = tuple[str, int, RocCurve | PrecisionRecallCurve, _Points, float]
-"""Class, its index, its curve, the curve's points (across, up), and the area below it."""
-
-
-def line_style(index: int) -> tuple[str, str]:
-    """Colour and dashes of the index-th line: six colours, then the same ones dashed."""
-    return COLOURS[index % len(COLOURS)], _DASHES[index // len(COLOURS) % len(_DASHES)]
+_NamedCurve: TypeAlias = tuple[str, str, Curve]
+"""Name, colour and curve of a panel."""
 
 
 def roc_chart(curves: RocCurves, classes: Sequence[str]) -> Chart:
-    """ROC curve of each class that has one, against the rest, with its band: a panel each, the others in grey."""
-    drawn = [
-        (name, index, curve, (curve.false_positive_rate, curve.true_positive_rate), curve.area.value)
-        for index, (name, curve) in enumerate(zip(classes, curves.per_class, strict=True))
-        if len(curve.false_positive_rate)
+    """ROC curve of each class that has one against the rest, and both averages: a panel each, the others in grey."""
+    drawn = _of_classes(curves.per_class, classes)
+    drawn += [("macro average", INK, curves.macro), ("micro average", INK, curves.micro)]
+    return _panels("roc-classes", drawn, "false positive rate", "true positive rate", diagonal=True)
+
+
+def precision_recall_chart(curves: Sequence[Curve], classes: Sequence[str]) -> Chart:
+    """Precision-recall curve of each class that has samples: a panel each, the others in grey."""
+    return _panels("precision-recall", _of_classes(curves, classes), "recall", "precision")
+
+
+def _of_classes(curves: Sequence[Curve], classes: Sequence[str]) -> list[_NamedCurve]:
+    return [
+        (name, colour_of(name, index), curve) for index, (name, curve) in enumerate(zip(classes, curves, strict=True))
     ]
-    return _class_panels("roc-classes", drawn, "false positive rate", "true positive rate", diagonal=True)
 
 
-def roc_averages_chart(curves: RocCurves) -> Chart:
-    """Macro and micro ROC curves with their bands."""
+def _panels(name: str, named: Sequence[_NamedCurve], across: str, up: str, *, diagonal: bool = False) -> Chart:
+    """Small multiples: each curve in its colour over all others."""
+    drawn = [each for each in named if len(each[2].across)]
 
-    def draw(axes: Axes) -> None:
-        for name, curve, colour in (("macro", curves.macro, COLOURS[0]), ("micro", curves.micro, COLOURS[5])):
-            if not len(curve.false_positive_rate):
-                continue
-            _paint_band(axes, curve, colour, 0.22)
-            axes.plot(
-                curve.false_positive_rate,
-                curve.true_positive_rate,
-                color=colour,
-                linewidth=1.5,
-                label=_with_area(name, curve),
-            )
-        _roc_frame(axes)
-
-    return make_chart("roc-averages", draw, height_inches=4.0)
-
-
-def threshold_chart(result: ThresholdResult) -> Chart:
-    """ROC curve of the positive one of two classes, with the given threshold and the best one on validation."""
-
-    def draw(axes: Axes) -> None:
-        curve = result.roc
-        if len(curve.false_positive_rate):
-            _paint_band(axes, curve, COLOURS[0], 0.22)
-            axes.plot(
-                curve.false_positive_rate, curve.true_positive_rate, color=COLOURS[0], linewidth=1.5,
-                label=_with_area(shorten(result.positive), curve),
-            )  # fmt: skip
-        points = [("given", result.chosen, COLOURS[5], "o")]
-        if result.best is not None:
-            points.append(("best on validation", result.best, COLOURS[2], "s"))
-        for name, point, colour, marker in points:
-            # Rates of a class without samples are NaN and are not drawn.
-            axes.plot(
-                point.false_positive_rate, point.true_positive_rate, marker, color=colour, markersize=7,
-                markerfacecolor="none", markeredgewidth=1.6, label=f"{name} {point.threshold:.3f}",
-            )  # fmt: skip
-        _roc_frame(axes)
-
-    return make_chart("roc-threshold", draw, height_inches=4.0)
-
-
-def precision_recall_chart(curves: Sequence[PrecisionRecallCurve], classes: Sequence[str]) -> Chart:
-    """Precision-recall curve of each class that has samples, with its band: a panel each, the others in grey."""
-    drawn = [
-        (name, index, curve, (curve.recall, curve.precision), curve.average_precision.value)
-        for index, (name, curve) in enumerate(zip(classes, curves, strict=True))
-        if len(curve.recall)
-    ]
-    return _class_panels("precision-recall", drawn, "recall", "precision")
-
-
-def _class_panels(name: str, drawn: Sequence[_ClassCurve], across: str, up: str, *, diagonal: bool = False) -> Chart:
-    """Small multiples: the curve of each class in its colour over those of all others."""
-
-    def panel(own: _ClassCurve) -> Callable[[Axes], None]:
+    def panel(own: _NamedCurve) -> Callable[[Axes], None]:
         def draw(axes: Axes) -> None:
             if diagonal:
                 axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=":")
-            for _, _, _, points, _ in drawn:
-                axes.plot(*points, color=INK, alpha=0.15, linewidth=0.7)
-            class_name, index, curve, points, area = own
-            colour = colour_of(class_name, index)
-            _paint_band(axes, curve, colour, 0.22)
-            axes.plot(*points, color=colour, linewidth=1.5, label=shorten(class_name))
-            axes.set_title(f"{shorten(class_name, PANEL_NAME)} {area:.3f}", fontsize=8)
+            for _, _, other in drawn:
+                axes.plot(other.across, other.up, color=INK, alpha=0.15, linewidth=0.7)
+            label, colour, curve = own
+            axes.plot(curve.across, curve.up, color=colour, linewidth=1.5, label=shorten(label))
+            axes.set_title(f"{shorten(label, PANEL_NAME)} {curve.area.value:.3f}", fontsize=8)
             _unit_square(axes, across, up, 0)
             axes.set_xticks([0, 0.5, 1])
             axes.set_yticks([0, 0.5, 1])
@@ -126,6 +68,30 @@ def _class_panels(name: str, drawn: Sequence[_ClassCurve], across: str, up: str,
     rows = -(-len(drawn) // columns)
     panels = [panel(each) for each in drawn]
     return make_panels(name, panels, columns=columns, height_inches=0.5 + (1.35 if columns > 2 else 1.9) * rows)
+
+
+def threshold_chart(result: ThresholdResult) -> Chart:
+    """ROC curve of the positive one of two classes, with the given threshold and the best one on validation."""
+
+    def draw(axes: Axes) -> None:
+        curve, area = result.roc, result.roc.area
+        if len(curve.across):
+            interval = "" if math.isnan(area.low) else f" ({area.low:.3f}–{area.high:.3f})"
+            label = f"{shorten(result.positive)} {area.value:.3f}{interval}"
+            axes.plot(curve.across, curve.up, color=COLOURS[0], linewidth=1.5, label=label)
+        points = [("given", result.chosen, COLOURS[5], "o")]
+        if result.best is not None:
+            points.append(("best on validation", result.best, COLOURS[2], "s"))
+        for name, point, colour, marker in points:
+            # Rates of a class without samples are NaN and are not drawn.
+            axes.plot(
+                point.false_positive_rate, point.true_positive_rate, marker, color=colour, markersize=7,
+                markerfacecolor="none", markeredgewidth=1.6, label=f"{name} {point.threshold:.3f}",
+            )  # fmt: skip
+        axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=":")
+        _unit_square(axes, "false positive rate", "true positive rate", 3)
+
+    return make_chart("roc-threshold", draw, height_inches=4.0)
 
 
 def reliability_chart(before: Reliability, after: Reliability | None) -> Chart:
@@ -177,24 +143,7 @@ def coverage_chart(curve: CoverageCurve) -> Chart:
     return make_chart("coverage", draw, height_inches=3.4)
 
 
-def _paint_band(axes: Axes, curve: RocCurve | PrecisionRecallCurve, colour: str, alpha: float) -> None:
-    if not np.isnan(curve.low).any():
-        axes.fill_between(GRID, curve.low, curve.high, color=colour, alpha=alpha, linewidth=0)
-
-
-def _with_area(name: str, curve: RocCurve) -> str:
-    area = curve.area
-    if math.isnan(area.low):
-        return f"{name} {area.value:.3f}"
-    return f"{name} {area.value:.3f} ({area.low:.3f}–{area.high:.3f})"
-
-
-def _roc_frame(axes: Axes) -> None:
-    axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=":")
-    _unit_square(axes, "false positive rate", "true positive rate")
-
-
-def _unit_square(axes: Axes, across: str, up: str, columns: int = 3) -> None:
+def _unit_square(axes: Axes, across: str, up: str, columns: int) -> None:
     axes.set_xlim(-0.02, 1.02)
     axes.set_ylim(-0.02, 1.02)
     axes.set_aspect("equal")
