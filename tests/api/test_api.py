@@ -263,7 +263,7 @@ def test_what_is_no_data_model_recipe_or_callback_is_one_line(tmp_path, faces, c
 def test_a_report_is_what_the_command_writes_and_prints(mien, tiny_run, faces, tmp_path):
     """Oracle: the command line on the same run and data. Predictions by themselves have the page of their file."""
     write_parquet(faces, tmp_path / "faces.parquet")
-    short = {"explain": False, "features": False}
+    short = {"explain": False}
     written = package.report(tiny_run.path, tmp_path / "own", data=tmp_path / "faces.parquet", **short)
     options = ("--no-explain", "--out", tmp_path / "command")
     answer = mien("report", tiny_run.path, "--data", tmp_path / "faces.parquet", *options, "--json")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy.typing as npt
 from mien.base.labels import UNSURE
 from mien.evaluation.ferplus import majority
 from mien.evaluation.intervals import bootstrap_means, percentile_interval, proportion_among
-from mien.evaluation.metrics import CALIBRATION_BINS, Floats, divide, equal_width_bins
+from mien.evaluation.metrics import Floats, divide, equal_width_bins
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import Estimate, JsonResult
 
@@ -42,7 +43,8 @@ class AnswerEvaluation(JsonResult):
         samples: that have such a truth.
         right, wrong, unsure: shares of them, 0..1; they sum to 1. "not a face" counts as wrong.
         balanced_accuracy: mean recall over the classes that have samples, 0..1.
-        calibration_error: of the probability shown beside an answer, over the answers that are not unsure, 0..1.
+        calibration_error: of the probability shown beside an answer, over the answers that are not unsure, 0..1;
+            without an interval.
         largest_class: the most frequent true class.
         largest_share: its share: what always answering it would get right.
         per_class: the true classes that have samples.
@@ -80,25 +82,23 @@ def evaluate_answers(predictions: Predictions, resamples: int = 1000) -> AnswerE
     right, unsure = said == truth, said == UNSURE
     names, number = np.unique(truth, return_inverse=True)
     of_class = number[:, np.newaxis] == np.arange(len(names))
-    gaps = np.zeros((len(truth), CALIBRATION_BINS))
-    gaps[np.arange(len(truth)), equal_width_bins(shown)] = np.where(unsure, 0.0, right - shown)
-    columns = np.column_stack([right, unsure, of_class, of_class & right[:, np.newaxis], gaps]).astype(np.float64)
+    columns = np.column_stack([right, unsure, of_class, of_class & right[:, np.newaxis]]).astype(np.float64)
 
     def metrics_of(means: Floats) -> Floats:
-        """Right, wrong, unsure, balanced accuracy, calibration error: (B, K) -> (B, 5), NaN where undefined."""
-        count = len(names)
+        """Right, wrong, unsure, balanced accuracy: (B, K) -> (B, 4), NaN where undefined."""
         answered, doubtful = means[:, 0], means[:, 1]
-        supports, hits, bins = np.split(means[:, 2:], [count, 2 * count], axis=1)
+        supports, hits = np.split(means[:, 2:], 2, axis=1)
         drawn = supports > 0
         balanced = divide(np.where(drawn, divide(hits, supports, 0.0), 0.0).sum(axis=1), drawn.sum(axis=1))
-        error = divide(np.abs(bins).sum(axis=1), 1 - doubtful)
-        return np.stack([answered, 1 - answered - doubtful, doubtful, balanced, error], axis=1)
+        return np.stack([answered, 1 - answered - doubtful, doubtful, balanced], axis=1)
 
     values = metrics_of(columns.mean(axis=0, keepdims=True))[0]
     drawn = metrics_of(bootstrap_means(columns, resamples, groups=predictions.groups))
-    answered, wrong, doubtful, balanced, error = (
+    answered, wrong, doubtful, balanced = (
         percentile_interval(float(value), of) for value, of in zip(values, drawn.T, strict=True)
     )
+    gaps = np.bincount(equal_width_bins(shown[~unsure]), weights=(right - shown)[~unsure])
+    error = math.nan if unsure.all() else float(np.abs(gaps).sum() / (~unsure).sum())
     largest = int(of_class.sum(axis=0).argmax())
     # In the order of the classes; those that only people could choose, such as contempt, come last.
     order = sorted(range(len(names)), key=lambda at: ([*predictions.classes, names[at]].index(names[at]), names[at]))
@@ -119,7 +119,7 @@ def evaluate_answers(predictions: Predictions, resamples: int = 1000) -> AnswerE
         wrong=wrong,
         unsure=doubtful,
         balanced_accuracy=balanced,
-        calibration_error=error,
+        calibration_error=Estimate(error, math.nan, math.nan),
         largest_class=str(names[largest]),
         largest_share=float(of_class[:, largest].mean()),
         per_class=per_class,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,8 @@ from mien.evaluation.named_metrics import resample
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import ClassMetrics, Estimate, Evaluation, SubsetMetrics
 
-_HEADLINE = ("accuracy", "macro_f1", "macro_auc", "log_loss", "calibration_error")
+_RESAMPLED = ("accuracy", "macro_f1", "macro_auc", "log_loss")
+"""The calibration error is a sum of absolute values, which chance only raises: it has no interval of resamples."""
 
 MOST_GROUPS = 100
 """A column with more distinct values is a name or a measurement, not a group."""
@@ -48,10 +49,8 @@ def evaluate_predictions(predictions: Predictions, resamples: int = 1000, seed: 
             name, len(predictions), **{key: float(over(column, support)) for key, column in columns.items()}
         )
 
-    (own,) = resample([predictions], _HEADLINE, resamples, seed)
-    accuracy, macro_f1, macro_auc, log_loss, calibration_error = (
-        percentile_interval(*pair) for pair in zip(own.values, own.drawn.T, strict=True)
-    )
+    accuracy, macro_f1, macro_auc, log_loss = _intervals(predictions, _RESAMPLED, resamples, seed)
+    calibration_error = Estimate(metrics.calibration_error(labels, probabilities), math.nan, math.nan)
     return Evaluation(
         split=predictions.split,
         samples=len(predictions),
@@ -137,6 +136,10 @@ def _subset_metrics(
     if not inside.any():
         undefined = Estimate(math.nan, math.nan, math.nan)
         return SubsetMetrics(name, 0, undefined, undefined)
-    (own,) = resample([predictions.subset(inside)], ("accuracy", "macro_f1"), resamples, seed)
-    accuracy, macro_f1 = (percentile_interval(*pair) for pair in zip(own.values, own.drawn.T, strict=True))
+    accuracy, macro_f1 = _intervals(predictions.subset(inside), ("accuracy", "macro_f1"), resamples, seed)
     return SubsetMetrics(name, int(inside.sum()), accuracy, macro_f1)
+
+
+def _intervals(predictions: Predictions, names: Sequence[str], resamples: int, seed: int) -> list[Estimate]:
+    (own,) = resample([predictions], names, resamples, seed)
+    return [percentile_interval(*pair) for pair in zip(own.values, own.drawn.T, strict=True)]

@@ -1,7 +1,6 @@
 """Metrics of merit: arrays in, numbers out.
 
-Every function takes optional weights, one non-negative number per row that says how often the row counts. Weights
-that are integers give what the rows repeated that often would give, which is how the bootstrap resamples.
+Each is also computed from sums over rows, which is how :mod:`mien.evaluation.named_metrics` resamples it.
 What cannot be said (the recall of a class without rows) is NaN, never 0.
 """
 
@@ -23,21 +22,18 @@ SMALLEST_PROBABILITY = 1e-15
 """Where the log loss is clipped: one certain and wrong answer costs 34.5, not infinity."""
 
 
-def confusion_matrix(
-    labels: Labels, predictions: Labels, class_count: int, weights: Floats | None = None
-) -> npt.NDArray[Any]:
+def confusion_matrix(labels: Labels, predictions: Labels, class_count: int) -> npt.NDArray[np.int64]:
     """Count how often each true class was predicted as each class.
 
     Args:
         labels: int64 (N,), true classes, 0..C-1.
         predictions: int64 (N,), predicted classes, 0..C-1.
         class_count: C.
-        weights: float (N,), at least 0; None counts every row once.
 
     Returns:
-        (C, C), rows are true classes, columns predicted ones; int64, or float64 with weights.
+        int64 (C, C), rows are true classes, columns predicted ones.
     """
-    cells = np.bincount(labels * class_count + predictions, weights=weights, minlength=class_count**2)
+    cells = np.bincount(labels * class_count + predictions, minlength=class_count**2)
     return cells.reshape(class_count, class_count)
 
 
@@ -132,18 +128,17 @@ def one_versus_rest(labels: Labels, probabilities: Floats) -> list[OneVersusRest
     return [OneVersusRest.of(labels == index, column) for index, column in enumerate(probabilities.T)]
 
 
-def roc_auc(labels: Labels, probabilities: Floats, weights: Floats | None = None) -> Floats:
+def roc_auc(labels: Labels, probabilities: Floats) -> Floats:
     """One-vs-rest area under the ROC curve of each class, in 0..1.
 
     Args:
         labels: int64 (N,), 0..C-1.
         probabilities: float (N, C).
-        weights: float (N,), at least 0; None counts every row once.
 
     Returns:
         float64 (C,); NaN for a class without rows, or with all of them.
     """
-    weights = np.ones(len(labels)) if weights is None else weights
+    weights = np.ones(len(labels))
     return np.array([each.area(weights) for each in one_versus_rest(labels, probabilities)])
 
 
@@ -157,14 +152,14 @@ def sample_losses(labels: Labels, probabilities: Floats) -> Floats:
     return np.asarray(np.abs(np.log(np.clip(of_truth, SMALLEST_PROBABILITY, 1.0))), dtype=np.float64)
 
 
-def log_loss(labels: Labels, probabilities: Floats, weights: Floats | None = None) -> float:
-    """Mean of :func:`sample_losses`, in nats. int64 (N,), float (N, C), float (N,) or None."""
-    return float(np.average(sample_losses(labels, probabilities), weights=weights))
+def log_loss(labels: Labels, probabilities: Floats) -> float:
+    """Mean of :func:`sample_losses`, in nats. int64 (N,), float (N, C)."""
+    return float(sample_losses(labels, probabilities).mean())
 
 
-def equal_width_bins(values: Floats, bins: int = CALIBRATION_BINS) -> npt.NDArray[np.int64]:
+def equal_width_bins(values: Floats) -> npt.NDArray[np.int64]:
     """Bin of each value in 0..1: ((m-1)/M, m/M], so that one on an edge falls into the lower bin. (N,) -> (N,)."""
-    edges = np.linspace(0.0, 1.0, bins + 1)
+    edges = np.linspace(0.0, 1.0, CALIBRATION_BINS + 1)
     return np.searchsorted(edges[1:-1], values, side="left").astype(np.int64)
 
 
@@ -178,15 +173,14 @@ def confidence_gaps(labels: Labels, probabilities: Floats) -> tuple[npt.NDArray[
     return equal_width_bins(confidence), (probabilities.argmax(axis=1) == labels) - confidence
 
 
-def calibration_error(labels: Labels, probabilities: Floats, weights: Floats | None = None) -> float:
+def calibration_error(labels: Labels, probabilities: Floats) -> float:
     """Expected calibration error of the top label, in 0..1: 0 where of all answers given with 80%, 80% are right.
 
     Sum over bins of (rows in bin / N) * |accuracy in bin - mean confidence in bin|: Guo et al., On Calibration of
     Modern Neural Networks, ICML 2017, equation 3. Arguments as in :func:`roc_auc`.
     """
     bins, gaps = confidence_gaps(labels, probabilities)
-    weights = np.ones(len(labels)) if weights is None else weights
-    return float(np.abs(np.bincount(bins, weights=weights * gaps)).sum() / weights.sum())
+    return float(np.abs(np.bincount(bins, weights=gaps)).sum() / len(labels))
 
 
 def divide(above: npt.NDArray[Any], below: npt.NDArray[Any], undefined: float = np.nan) -> Floats:

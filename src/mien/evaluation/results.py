@@ -66,7 +66,7 @@ class Evaluation:
         macro_f1: mean F1 over the classes that have samples, 0..1.
         macro_auc: mean one-vs-rest area under the ROC curve over the classes where it is defined, 0..1.
         log_loss: mean negative natural logarithm of the true class's probability, 0..34.6.
-        calibration_error: expected calibration error of the top label, 15 bins, 0..1.
+        calibration_error: expected calibration error of the top label, 15 bins, 0..1; without an interval.
         per_class: one entry per class, in their order.
         macro: unweighted mean over the classes that have samples.
         weighted: mean over the same classes, weighted by their support.

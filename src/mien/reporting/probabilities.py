@@ -6,11 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mien.evaluation.calibration import (
-    Calibration,
-    accuracy_against_coverage,
-    calibrate,
-)
+from mien.evaluation.calibration import Calibration, accuracy_against_coverage, calibrate
 from mien.evaluation.curves import precision_recall_curves, roc_curves
 from mien.evaluation.intervals import proportion_among
 from mien.page.blocks import Block, CaptionedChart, Column, Row, Section, Table, Text
@@ -67,35 +63,27 @@ def calibration_section(context: ReportContext) -> Section:
         copies=context.identical,
     )
     # A single sample, or identical ones, have no other fold to fit on.
-    fitted = not np.isnan(calibration.calibrated).any()
+    fitted = not np.isnan(calibration.after.calibration_error)
     curve = accuracy_against_coverage(context.confidence, context.correct)
     reliability = reliability_chart(calibration.before.reliability, calibration.after.reliability if fitted else None)
-    blocks: list[Block] = [
-        _calibration_table(calibration),
-        _temperature_words(context, calibration, fitted),
-        Row(
-            (
-                CaptionedChart(
-                    reliability,
-                    "Reliability diagram: accuracy of the predictions by confidence, with 95% intervals. Below the "
-                    "dotted line the model is overconfident.",
-                ),
-                CaptionedChart(
-                    coverage_chart(curve),
-                    f"Accuracy if the model abstains on the faces with the lowest confidence. Area under risk: "
-                    f"{decimal(curve.risk_area)}; at best {decimal(curve.best_risk_area)}.",
-                ),
-            )
+    charts = (
+        CaptionedChart(
+            reliability,
+            "Reliability diagram: accuracy of the predictions by confidence, with 95% intervals. Below the dotted line "
+            "the model is overconfident.",
         ),
-        _abstaining(context),
-    ]
-    return Section("calibration", "Calibration", tuple(blocks))
+        CaptionedChart(
+            coverage_chart(curve), "Accuracy if the model abstains on the faces with the lowest confidence."
+        ),
+    )
+    words = _temperature_words(context, calibration, fitted)
+    blocks = (_calibration_table(calibration), words, Row(charts), _abstaining(context))
+    return Section("calibration", "Calibration", blocks)
 
 
 def _calibration_table(calibration: Calibration) -> Table:
     names = {
-        "calibration_error": "calibration error (15 bins of equal width)",
-        "adaptive_calibration_error": "adaptive calibration error (15 bins of equal size)",
+        "calibration_error": "calibration error (15 bins)",
         "brier": "Brier score",
         "log_loss": "log loss",
     }
