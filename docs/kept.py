@@ -102,7 +102,7 @@ def models() -> tuple[Model, ...]:
     found = []
     for name in SHIPPED:
         folder = find_run(name).path
-        parts = _json(folder / "card.json"), _json(folder / "metrics.json"), read_robustness(folder).result
+        parts = _json(folder / "card.json"), _json(folder / "metrics.json"), read_robustness(folder)
         found.append(Model(name, *parts, _history(folder / "history.csv")))
     return tuple(found)
 

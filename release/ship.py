@@ -36,7 +36,7 @@ from mien.data.synthetic import render_faces
 from mien.evaluation.estimates import evaluate_predictions
 from mien.evaluation.ferplus import majority_accuracy
 from mien.evaluation.predictions import Predictions
-from mien.evaluation.robustness import RobustnessReport, measure_robustness, write_robustness
+from mien.evaluation.robustness import measure_robustness, write_robustness
 from mien.evaluation.temperature import cross_fit_temperature
 from mien.inference.predictor import Predictor
 from mien.pipeline.evaluation_files import write_evaluation
@@ -73,7 +73,8 @@ def make(run: RunFolder, name: str, faces: Dataset, folder: RunFolder, made_by: 
     data_print = faces.fingerprint_for_predictions("validation")
     measured = measure_robustness(model.probabilities, np.asarray(validation.images), validation.labels)
     data = "FER2013, PublicTest as validation"
-    write_robustness(folder.path, RobustnessReport(name, data, "validation", measured, data_fingerprint=data_print))
+    measured = replace(measured, model=name, data=data, split="validation", data_fingerprint=data_print)
+    write_robustness(folder.path, measured)
     drawn = render_faces(np.arange(FACES), seed=SEED)
     kept = (folder.model, folder.model_int8, folder.best)
     content = {

@@ -14,7 +14,7 @@ from mien.evaluation.error_analysis import merged_schemes
 from mien.evaluation.intervals import proportion, proportion_among, wilson_interval
 from mien.evaluation.paired_tests import mcnemar_test
 from mien.evaluation.predictions import Predictions
-from mien.evaluation.robustness import RobustnessResult, measure_robustness
+from mien.evaluation.robustness import measure_robustness
 from mien.evaluation.threshold import measure_threshold
 from mien.reporting.comparison import compare_predictions
 
@@ -101,7 +101,7 @@ def test_robustness():
     found = measure_robustness(predict, thrice(images), thrice(labels), corruptions=("darkness",), groups=GROUPS)
     same(found.clean_accuracy.to_dict(), alone.clean_accuracy.to_dict())
     same(found.mean_accuracy.to_dict(), alone.mean_accuracy.to_dict())
-    assert RobustnessResult.from_dict(found.to_dict()).groups == COUNT
+    assert found.groups == COUNT
     assert "groups" not in alone.to_dict()
 
 

@@ -9,7 +9,6 @@ from mien.base.errors import DataError
 from mien.evaluation.corruptions import STRENGTHS, corrupt
 from mien.evaluation.results import Estimate
 from mien.evaluation.robustness import (
-    RobustnessReport,
     RobustnessResult,
     measure_robustness,
     read_robustness,
@@ -74,8 +73,8 @@ def test_the_seed_is_that_of_the_corruptions():
 @pytest.fixture
 def kept():
     shares = np.array([[0.9, 0.8, 0.7, 0.6, 0.5], [0.5] * 5])
-    found = RobustnessResult(("blur", "jpeg"), shares, Estimate(0.9, 0.8, 1.0), Estimate(0.6, 0.5, 0.7), 40, 0)
-    return RobustnessReport("runs/a", "faces.csv", "validation", found)
+    intervals = Estimate(0.9, 0.8, 1.0), Estimate(0.6, 0.5, 0.7)
+    return RobustnessResult(("blur", "jpeg"), shares, *intervals, 40, 0, None, "runs/a", "faces.csv", "validation")
 
 
 def test_a_file_keeps_the_measurement(kept, tmp_path):

@@ -12,7 +12,7 @@ from mien.data.read import read_data
 from mien.evaluation.corruptions import STRENGTHS
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import Estimate
-from mien.evaluation.robustness import RobustnessReport, RobustnessResult, write_robustness
+from mien.evaluation.robustness import RobustnessResult, write_robustness
 from mien.inference.predictor import load
 from mien.pipeline.find_files import find_robustness
 from mien.pipeline.measured_split import check_fingerprint, check_model, faces_of_predictions, match_faces
@@ -110,7 +110,7 @@ def test_a_robustness_file_of_another_model_or_split_is_left_out(faces, scored, 
     one = Estimate(0.5, 0.4, 0.6)
     result = RobustnessResult(("blur", "noise"), shares, one, one, 7, 0)
     folder = tmp_path / "measured"
-    write_robustness(folder, RobustnessReport(str(tiny_run.path), "faces.parquet", "validation", result))
+    write_robustness(folder, replace(result, model=str(tiny_run.path), data="faces.parquet", split="validation"))
     predictions = scored([0, 1, 2, 3, 4, 5, 6], faces.classes)
     for name in (str(tiny_run.model), str(tiny_run.path), None):
         found = find_robustness([tmp_path, folder / "robustness.json"], predictions, name)
@@ -121,7 +121,8 @@ def test_a_robustness_file_of_another_model_or_split_is_left_out(faces, scored, 
         refused = find_robustness([folder], other, name)
         assert refused.code == "robustness-other"
         assert str(folder / "robustness.json") in refused
-    write_robustness(folder, RobustnessReport("m", "faces.parquet", "validation", result, "sha256:one"))
+    named = replace(result, model="m", data="faces.parquet", split="validation", data_fingerprint="sha256:one")
+    write_robustness(folder, named)
     for fingerprint, code in (("sha256:one", None), ("", None), ("sha256:two", "robustness-other")):
         found = find_robustness([folder], replace(predictions, data_fingerprint=fingerprint), None)
         assert getattr(found, "code", None) == code, fingerprint

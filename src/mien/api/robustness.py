@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from mien.api.inputs import Data, Model, check_seed, data_name, read
 from mien.base.errors import DataError
-from mien.evaluation.robustness import RobustnessReport, measure_robustness
+from mien.evaluation.robustness import RobustnessResult, measure_robustness
 from mien.inference.predictor import Predictor, load
 from mien.pipeline.split_predictions import with_model_classes
 
@@ -18,7 +20,7 @@ def robustness(
     *,
     limit: int | None = None,
     seed: int = 0,
-) -> RobustnessReport:
+) -> RobustnessResult:
     """Measure a model on images with noise, blur, bad light, occlusion and more, at five strengths each.
 
     Args:
@@ -53,4 +55,4 @@ def robustness(
         groups=faces.groups,
     )
     name = predictor.manifest.full_name if isinstance(model, Predictor) else str(model)
-    return RobustnessReport(name, data_name(data), split, measured, fingerprint)
+    return replace(measured, model=name, data=data_name(data), split=split, data_fingerprint=fingerprint)

@@ -22,10 +22,12 @@ from mien.evaluation.results import Estimate
 
 Predict = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float64]]
 
+NAME = "robustness.json"
+
 
 @dataclass(frozen=True, eq=False)
 class RobustnessResult:
-    """Accuracy under corruptions.
+    """Accuracy under corruptions: the content of a ``robustness.json``.
 
     Attributes:
         corruptions: K names, in their order.
@@ -35,6 +37,8 @@ class RobustnessResult:
         faces: number of faces.
         seed: of the corruptions.
         groups: number of groups that the intervals draw; None where they draw faces.
+        model, data, split: what was measured, as ``mien robustness`` was told.
+        data_fingerprint: of the data as it was read; ``""`` where unknown.
     """
 
     corruptions: tuple[str, ...]
@@ -44,10 +48,40 @@ class RobustnessResult:
     faces: int
     seed: int
     groups: int | None = None
+    model: str = "unknown"
+    data: str = "unknown"
+    split: str = "unknown"
+    data_fingerprint: str = ""
+
+    def __str__(self) -> str:
+        """Accuracy in percent under each corruption at each strength, as a table of text."""
+        clean, corrupted = (
+            f"{each.value:.1%} ({each.low:.1%} to {each.high:.1%})"
+            for each in (self.clean_accuracy, self.mean_accuracy)
+        )
+        groups = "" if self.groups is None else f"; intervals draw {self.groups:,} groups"
+        heads = [*map(str, STRENGTHS), "mean"]
+        lines = [
+            f"Clean accuracy {clean}, corrupted {corrupted}, on {self.faces:,} samples{groups}",
+            "",
+            f"{'accuracy % at strength':24}" + "".join(f"{each:>7}" for each in heads),
+        ]
+        for name, accuracies in zip(self.corruptions, self.accuracy, strict=True):
+            lines.append(f"{name:24}" + "".join(f"{100 * each:7.1f}" for each in (*accuracies, accuracies.mean())))
+        return "\n".join(lines)
+
+    @property
+    def description(self) -> str:
+        """What was measured, for a reader."""
+        return f"the model {self.model} on {self.faces:,} samples of the split {self.split} of {self.data}"
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready; :meth:`from_dict` reads it again."""
+        """JSON-ready; :func:`read_robustness` reads it again."""
         return {
+            "model": self.model,
+            "data": self.data,
+            "data_fingerprint": self.data_fingerprint,
+            "split": self.split,
             "faces": self.faces,
             "seed": self.seed,
             "clean_accuracy": self.clean_accuracy.to_dict(),
@@ -55,25 +89,6 @@ class RobustnessResult:
             **({} if self.groups is None else {"groups": self.groups}),
             "accuracy": dict(zip(self.corruptions, self.accuracy.tolist(), strict=True)),
         }
-
-    @classmethod
-    def from_dict(cls, content: Any) -> RobustnessResult:
-        """Read what :meth:`to_dict` made. Raises ValueError, TypeError, KeyError or AttributeError: anything else."""
-        result = cls(
-            corruptions=tuple(content["accuracy"]),
-            accuracy=np.array(list(content["accuracy"].values()), dtype=np.float64),
-            clean_accuracy=Estimate(**content["clean_accuracy"]),
-            mean_accuracy=Estimate(**content["mean_accuracy"]),
-            faces=int(content["faces"]),
-            seed=int(content["seed"]),
-            groups=content.get("groups"),
-        )
-        if (
-            result.accuracy.shape[1:] != (len(STRENGTHS),)
-            or not ((result.accuracy >= 0) & (result.accuracy <= 1)).all()
-        ):
-            raise ValueError("it needs five accuracies in 0..1 for each corruption")
-        return result
 
 
 def measure_robustness(
@@ -113,73 +128,33 @@ def measure_robustness(
     )
 
 
-NAME = "robustness.json"
-
-
-@dataclass(frozen=True, eq=False)
-class RobustnessReport:
-    """The content of a ``robustness.json``.
-
-    Attributes:
-        model, data, split: what was measured, as ``mien robustness`` was told.
-        result: what was found.
-        data_fingerprint: of the data as it was read; ``""`` where unknown.
-    """
-
-    model: str
-    data: str
-    split: str
-    result: RobustnessResult
-    data_fingerprint: str = ""
-
-    def __str__(self) -> str:
-        """Accuracy in percent under each corruption at each strength, as a table of text."""
-        result = self.result
-        clean, corrupted = (
-            f"{each.value:.1%} ({each.low:.1%} to {each.high:.1%})"
-            for each in (result.clean_accuracy, result.mean_accuracy)
-        )
-        groups = "" if result.groups is None else f"; intervals draw {result.groups:,} groups"
-        heads = [*map(str, STRENGTHS), "mean"]
-        lines = [
-            f"Clean accuracy {clean}, corrupted {corrupted}, on {result.faces:,} samples{groups}",
-            "",
-            f"{'accuracy % at strength':24}" + "".join(f"{each:>7}" for each in heads),
-        ]
-        for name, accuracies in zip(result.corruptions, result.accuracy, strict=True):
-            lines.append(f"{name:24}" + "".join(f"{100 * each:7.1f}" for each in (*accuracies, accuracies.mean())))
-        return "\n".join(lines)
-
-    @property
-    def description(self) -> str:
-        """What was measured, for a reader."""
-        return f"the model {self.model} on {self.result.faces:,} samples of the split {self.split} of {self.data}"
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready; :func:`read_robustness` reads it again."""
-        return {
-            "model": self.model,
-            "data": self.data,
-            "data_fingerprint": self.data_fingerprint,
-            "split": self.split,
-            **self.result.to_dict(),
-        }
-
-
-def write_robustness(folder: Path, measurement: RobustnessReport) -> Path:
+def write_robustness(folder: Path, result: RobustnessResult) -> Path:
     """Write ``robustness.json`` into a folder. Raises :class:`RunError`: the file system refused."""
-    write_text(folder / NAME, json.dumps(measurement.to_dict(), indent=2) + "\n")
+    write_text(folder / NAME, json.dumps(result.to_dict(), indent=2) + "\n")
     return folder / NAME
 
 
-def read_robustness(path: str | os.PathLike[str]) -> RobustnessReport:
+def read_robustness(path: str | os.PathLike[str]) -> RobustnessResult:
     """Read a ``robustness.json``, or the one in a folder. Raises :class:`DataError`: missing, or something else."""
     path = Path(path) / NAME if Path(path).is_dir() else Path(path)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        result = RobustnessResult.from_dict(content)
-        model, data, split = (str(content.get(name, "unknown")) for name in ("model", "data", "split"))
-        return RobustnessReport(model, data, split, result, str(content.get("data_fingerprint", "")))
+        accuracy = np.array(list(content["accuracy"].values()), dtype=np.float64)
+        if accuracy.shape[1:] != (len(STRENGTHS),) or not ((accuracy >= 0) & (accuracy <= 1)).all():
+            raise ValueError("it needs five accuracies in 0..1 for each corruption")
+        return RobustnessResult(
+            corruptions=tuple(content["accuracy"]),
+            accuracy=accuracy,
+            clean_accuracy=Estimate(**content["clean_accuracy"]),
+            mean_accuracy=Estimate(**content["mean_accuracy"]),
+            faces=int(content["faces"]),
+            seed=int(content["seed"]),
+            groups=content.get("groups"),
+            model=str(content.get("model", "unknown")),
+            data=str(content.get("data", "unknown")),
+            split=str(content.get("split", "unknown")),
+            data_fingerprint=str(content.get("data_fingerprint", "")),
+        )
     except FileNotFoundError:
         raise DataError(
             f"{path} does not exist. Make it with: mien robustness ... --out DIR", code="robustness-missing"

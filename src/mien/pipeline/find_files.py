@@ -8,7 +8,7 @@ from pathlib import Path
 from mien.base.errors import DataError, Notice, arg, nearest
 from mien.data.dataset import SPLITS
 from mien.evaluation.predictions import Predictions
-from mien.evaluation.robustness import NAME, RobustnessReport, read_robustness
+from mien.evaluation.robustness import NAME, RobustnessResult, read_robustness
 from mien.inference.find_model import find_run, find_run_of_model, is_shipped
 from mien.reporting.context import NOT_MEASURED
 
@@ -54,7 +54,7 @@ def find_predictions(folder: Path, split: str | None = None) -> Path:
 
 def find_robustness(
     places: Sequence[Path], predictions: Predictions, model_name: str | None
-) -> RobustnessReport | Notice:
+) -> RobustnessResult | Notice:
     """The first ``robustness.json`` with the predictions' split and model, or why there is none.
 
     Args:

@@ -18,7 +18,7 @@ from mien.evaluation.error_analysis import Indices
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import Evaluation
 from mien.evaluation.robustness import NAME as ROBUSTNESS_NAME
-from mien.evaluation.robustness import RobustnessReport
+from mien.evaluation.robustness import RobustnessResult
 from mien.inference.predictor import Predictor
 
 NOT_MEASURED: Notice = Notice(
@@ -67,7 +67,7 @@ class ReportContext:
     class_counts: Mapping[str, Sequence[int]] = field(default_factory=dict)
     history: Sequence[Mapping[str, Any]] = ()
     best_epoch: int | None = None
-    robustness: RobustnessReport | Notice = NOT_MEASURED
+    robustness: RobustnessResult | Notice = NOT_MEASURED
     resamples: int = 1000
     model: Predictor | None = None
     run: RunFolder | None = None

@@ -13,7 +13,7 @@ from mien.evaluation.error_analysis import ConfusedPair, Dendrogram
 from mien.evaluation.results import Estimate
 from mien.evaluation.robustness import RobustnessResult
 from mien.page.charts.curves import PANEL_COLUMNS
-from mien.page.charts.svg import COLOURS, INK, Chart, make_chart, make_panels, readable_on, shorten
+from mien.page.charts.svg import COLOURS, INK, Chart, make_chart, make_panels, shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,33 +55,6 @@ def dendrogram_chart(dendrogram: Dendrogram, classes: Sequence[str]) -> Chart:
         axes.grid(axis="x")
 
     return make_chart("dendrogram", draw, height_inches=0.9 + 0.27 * count)
-
-
-def robustness_chart(result: RobustnessResult) -> Chart:
-    """Accuracy by corruption and strength, as a heat map."""
-    order = np.argsort(-result.accuracy.mean(axis=1), kind="stable")
-
-    def draw(axes: Axes) -> None:
-        from matplotlib import colormaps
-
-        accuracies = np.column_stack([np.full(len(order), result.clean_accuracy.value), result.accuracy[order]])
-        colours = colormaps["cividis"]
-        top = float(accuracies.max()) or 1.0
-        axes.pcolormesh(accuracies, cmap=colours, vmin=0, vmax=top, edgecolors="face", linewidth=0.3)
-        for row, column in np.ndindex(accuracies.shape):
-            accuracy = float(accuracies[row, column])
-            axes.text(
-                column + 0.5, row + 0.5, f"{100 * accuracy:.0f}", ha="center", va="center", fontsize=8,
-                color=readable_on(colours(accuracy / top)),
-            )  # fmt: skip
-        axes.set_xticks(np.arange(len(STRENGTHS) + 1) + 0.5, ["clean", *map(str, STRENGTHS)])
-        axes.set_yticks(np.arange(len(order)) + 0.5, [result.corruptions[index] for index in order])
-        axes.tick_params(length=0)
-        axes.spines[:].set_visible(False)
-        axes.invert_yaxis()
-        axes.set_xlabel("strength")
-
-    return make_chart("robustness", draw, height_inches=0.8 + 0.27 * len(order))
 
 
 def robustness_curves_chart(result: RobustnessResult) -> Chart:
