@@ -46,34 +46,16 @@ def test_distance_by_hand():
     np.testing.assert_allclose(found, [[0, 0.6, 1], [0.6, 0, 1], [1, 1, 0]], rtol=1e-12)
 
 
-@settings(deadline=None)
-@given(st.integers(0, 100_000), st.integers(2, 7), st.data())
-def test_merging_is_what_a_label_scheme_does(seed, classes, data):
-    labels, probabilities = random_case(seed, rows=20, classes=classes)
-    group_of = data.draw(st.lists(st.integers(0, classes - 1), min_size=classes, max_size=classes))
-    groups = tuple(tuple(np.flatnonzero(np.array(group_of) == group).tolist()) for group in sorted(set(group_of)))
-    names = [f"class {index}" for index in range(classes)]
-    scheme = LabelScheme(
-        "own", {str(index): tuple(names[each] for each in group) for index, group in enumerate(groups)}
-    )
-    merged_labels, merged = merging.merge_predictions(labels, probabilities, groups)
-    np.testing.assert_array_equal(merged_labels, scheme.merge_labels(labels, names))
-    np.testing.assert_allclose(merged, scheme.merge_probabilities(probabilities, names), rtol=1e-9)
-    # Where only one group has members to add up, it can but win.
-    if sum(len(group) > 1 for group in groups) == 1:
-        right = probabilities.argmax(axis=1) == labels
-        grown = np.array([len(group) > 1 for group in groups])[merged_labels]
-        assert (merged.argmax(axis=1) == merged_labels)[right & grown].all()
-
-
 def test_schemes_follow_the_dendrogram():
     labels, probabilities = random_case(2)
     found = merging.merged_schemes(labels, probabilities)
+    names = [f"class {index}" for index in range(5)]
     assert [len(scheme.groups) for scheme in found.schemes] == [2, 3, 4, 5]
     for scheme in found.schemes:
         assert scheme.groups == found.dendrogram.groups(len(scheme.groups))
-        truth, merged = merging.merge_predictions(labels, probabilities, scheme.groups)
-        predictions = merged.argmax(axis=1)
+        own = LabelScheme("own", {str(group): tuple(names[each] for each in group) for group in scheme.groups})
+        truth = own.merge_labels(labels, names)
+        predictions = own.merge_probabilities(probabilities, names).argmax(axis=1)
         assert scheme.accuracy.value == pytest.approx(sk.accuracy_score(truth, predictions), abs=1e-9)
         assert scheme.macro_f1 == pytest.approx(sk.f1_score(truth, predictions, average="macro"), abs=1e-9)
         assert scheme.chance == np.bincount(truth).max() / 300

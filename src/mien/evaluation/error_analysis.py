@@ -136,26 +136,6 @@ class Merging(JsonResult):
     schemes: tuple[MergedScheme, ...]
 
 
-def merge_predictions(labels: Labels, probabilities: Floats, groups: ClassGroups) -> tuple[Labels, Floats]:
-    """Labels and summed probabilities of merged classes.
-
-    Args:
-        labels: int64 (N,), 0..C-1.
-        probabilities: float (N, C).
-        groups: G groups that hold each class once.
-
-    Returns:
-        int64 (N,) in 0..G-1 and float64 (N, G).
-    """
-    class_count = probabilities.shape[1]
-    group_of = np.zeros(class_count, dtype=np.int64)
-    membership = np.zeros((class_count, len(groups)))
-    for index, group in enumerate(groups):
-        group_of[list(group)] = index
-        membership[list(group), index] = 1.0
-    return group_of[labels], probabilities @ membership
-
-
 def confusion_distance(confusion: npt.NDArray[np.int64]) -> Floats:
     """One minus the mean of the two rates at which two classes are confused with each other.
 
@@ -197,8 +177,9 @@ def merged_schemes(labels: Labels, probabilities: Floats, groups: Groups | None 
     schemes = []
     for count in range(2, class_count + 1):
         class_groups = dendrogram.groups(count)
-        merged_labels, merged = merge_predictions(labels, probabilities, class_groups)
-        predicted = merged.argmax(axis=1)
+        membership = np.array([[label in group for group in class_groups] for label in range(class_count)])
+        merged_labels = membership.argmax(axis=1)[labels]
+        predicted = (probabilities @ membership).argmax(axis=1)
         cells = metrics.confusion_matrix(merged_labels, predicted, count)
         support = metrics.support(cells)
         schemes.append(

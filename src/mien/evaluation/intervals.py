@@ -116,8 +116,7 @@ def proportion_among(
 
     Where fewer than :data:`FEW_GROUPS` groups have a hit, or a miss, the variance says little: the samples are worth at
     most the number of groups, which is the design effect of groups that are all alike inside, their mean size (Kish,
-    Survey Sampling, 1965, chapter 5). So that an end does not jump back where the variance takes over, the upper end is
-    never below that of hits in so few groups, and the lower end never above that of misses in so few.
+    Survey Sampling, 1965, chapter 5).
 
     Args:
         hits: bool (N,).
@@ -139,11 +138,6 @@ def proportion_among(
         if min(with_hit, with_miss) < FEW_GROUPS:
             worth = min(worth, float(count))
     low, high = map(float, wilson_interval(share * worth, worth))
-    few = FEW_GROUPS - 1
-    if with_hit > few:
-        high = max(high, float(wilson_interval(share * few / with_hit * count, count)[1]))
-    if with_miss > few:
-        low = min(low, float(wilson_interval((1 - (1 - share) * few / with_miss) * count, count)[0]))
     return Estimate(share, low, high)
 
 

@@ -328,15 +328,14 @@ class Predictions:
                 f"The label scheme '{scheme.name}' drops all {len(self)} samples of '{self.split}'.",
                 code="scheme-drops-all",
             )
+        own = self.subset(kept)
         return replace(
-            self,
-            sample_ids=self.sample_ids[kept],
+            own,
             labels=merged[kept],
-            probabilities=scheme.merge_probabilities(self.probabilities[kept], self.classes),
+            probabilities=scheme.merge_probabilities(own.probabilities, self.classes),
             classes=scheme.classes,
             votes=None,
             answers=None,
-            groups=None if self.groups is None else self.groups[kept],
         )
 
 

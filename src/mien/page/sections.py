@@ -35,8 +35,6 @@ from mien.page.wording import (
     interval_text,
     percent,
     samples_text,
-    threshold_lines,
-    threshold_values,
     threshold_words,
     value_text,
 )
@@ -229,7 +227,11 @@ def threshold_table(result: ThresholdResult) -> Table:
     """The metrics at a threshold, and at the best one on validation."""
     names = ("", "threshold", "accuracy", "precision", "TPR", "FPR", "F1", "J")
     columns = tuple(Column(name, "number" if name else "text") for name in names)
-    rows = [(name, *threshold_values(point)) for name, point in threshold_lines(result)]
+    points = [("given", result.chosen), *([] if result.best is None else [("best", result.best)])]
+    rows = []
+    for name, point in points:
+        rates = (point.precision, point.true_positive_rate, point.false_positive_rate, point.f1, point.youden)
+        rows.append((name, decimal(point.threshold), percent(point.accuracy), *map(decimal, rates)))
     return Table("threshold", columns, rows)
 
 

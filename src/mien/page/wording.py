@@ -12,7 +12,7 @@ from mien.base.errors import Notice
 if TYPE_CHECKING:
     from mien.base.recipe import StoppingRecipe
     from mien.evaluation.results import Estimate
-    from mien.evaluation.threshold import OperatingPoint, ThresholdResult
+    from mien.evaluation.threshold import ThresholdResult
 
 Format: TypeAlias = Literal["text", "count", "percent", "points", "decimal", "signed", "p", "number"]
 UNDEFINED = "–"
@@ -85,18 +85,6 @@ def kept_epoch_text(epoch: int, epochs: int, stopping: StoppingRecipe) -> str:
     if stopping.keep == "last":
         return f"{epoch}, the last of {epochs}"
     return f"{epoch}, the best of {epochs} by validation {stopping.metric.replace('_', '-')}"
-
-
-def threshold_lines(result: ThresholdResult) -> list[tuple[str, OperatingPoint]]:
-    """The operating points to show, each with its name."""
-    best = [] if result.best is None else [("best", result.best)]
-    return [("given", result.chosen), *best]
-
-
-def threshold_values(point: OperatingPoint) -> tuple[str, ...]:
-    """Threshold, accuracy, precision, true and false positive rate, F1 and Youden's J."""
-    rates = (point.precision, point.true_positive_rate, point.false_positive_rate, point.f1, point.youden)
-    return (decimal(point.threshold), percent(point.accuracy), *map(decimal, rates))
 
 
 def threshold_words(result: ThresholdResult) -> str | Notice:

@@ -20,7 +20,7 @@ from mien.evaluation.metrics import confusion_matrix
 from mien.evaluation.named_metrics import groups_of, resample
 from mien.evaluation.paired_tests import Difference, McNemar, bootstrap_p_value, match_samples, mcnemar_test
 from mien.evaluation.predictions import Predictions
-from mien.evaluation.results import Estimate, SubsetMetrics, json_ready
+from mien.evaluation.results import SubsetMetrics, json_ready
 from mien.page.blocks import (
     Block,
     CaptionedChart,
@@ -94,11 +94,6 @@ class Comparison:
     def p_value(self) -> float:
         """McNemar's test: how often chance alone would differ as much, 0..1."""
         return self.mcnemar.p_value
-
-    @property
-    def accuracy_difference(self) -> Estimate:
-        """Accuracy of the second minus that of the first, with its 95% interval of paired resamples."""
-        return self.accuracy.difference
 
     @property
     def notices(self) -> list[Notice]:
