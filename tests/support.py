@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from mien.api import report as api
@@ -103,3 +104,15 @@ def write_report(out: Path, predictions: Predictions, *, faces: Dataset | None =
     """The report of predictions, with few resamples unless told otherwise."""
     settings = {"title": "t", "resamples": 20, "data": None if faces is None else read(faces, 48), **more}
     return api.write_report(out, api.ReportInputs(predictions, **settings))
+
+
+def random_case(
+    seed: int, rows: int = 300, classes: int = 4, decimals: int | None = None
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Labels (N,), each class at least once, and probabilities (N, C) that favour them; with ``decimals`` many ties."""
+    generator = np.random.default_rng(seed)
+    labels = np.concatenate([np.arange(classes), generator.integers(0, classes, rows - classes)])
+    logits = generator.normal(size=(rows, classes))
+    logits[np.arange(rows), labels] += 1
+    probabilities = np.exp(logits if decimals is None else logits.round(decimals))
+    return labels, probabilities / probabilities.sum(axis=1, keepdims=True)

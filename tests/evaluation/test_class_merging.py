@@ -12,15 +12,7 @@ from sklearn import metrics as sk
 
 from mien.base.labels import LabelScheme, parse_scheme
 from mien.evaluation import error_analysis as merging
-
-
-def random_case(seed: int, rows: int = 300, classes: int = 5):
-    generator = np.random.default_rng(seed)
-    labels = generator.integers(0, classes, rows)
-    logits = generator.normal(size=(rows, classes))
-    logits[np.arange(rows), labels] += 1
-    probabilities = np.exp(logits)
-    return labels, probabilities / probabilities.sum(axis=1, keepdims=True)
+from support import random_case
 
 
 @settings(deadline=None)
@@ -47,7 +39,7 @@ def test_distance_by_hand():
 
 
 def test_schemes_follow_the_dendrogram():
-    labels, probabilities = random_case(2)
+    labels, probabilities = random_case(2, classes=5)
     found = merging.merged_schemes(labels, probabilities)
     names = [f"class {index}" for index in range(5)]
     assert [len(scheme.groups) for scheme in found.schemes] == [2, 3, 4, 5]

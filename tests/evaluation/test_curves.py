@@ -11,15 +11,7 @@ from sklearn import metrics as sk
 from mien.evaluation import curves
 from mien.evaluation.estimates import evaluate_predictions
 from mien.evaluation.predictions import Predictions
-
-
-def random_case(seed: int, rows: int = 300, classes: int = 4, decimals: int | None = None):
-    generator = np.random.default_rng(seed)
-    labels = np.concatenate([np.arange(classes), generator.integers(0, classes, rows - classes)])
-    logits = generator.normal(size=(rows, classes))
-    logits[np.arange(rows), labels] += 1
-    probabilities = np.exp(logits if decimals is None else logits.round(decimals))
-    return labels, probabilities / probabilities.sum(axis=1, keepdims=True)
+from support import random_case
 
 
 @pytest.mark.parametrize("decimals", [None, 0])

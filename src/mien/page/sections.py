@@ -150,14 +150,10 @@ def subsets_table(parts: Sequence[SubsetMetrics], header: str = "measured on") -
     return Table("without-copies", columns, [(each.value, each.count, each.accuracy, each.macro_f1) for each in parts])
 
 
-def _units(evaluation: Evaluation) -> str:
-    """What the bootstrap drew."""
-    return "samples" if evaluation.groups is None else f"the {evaluation.groups:,} groups"
-
-
 def metrics_section(evaluation: Evaluation) -> Section:
     """Headline metrics, what to know of them, and metrics without copies if there are any."""
     notice = evaluation.trained_on_notice
+    units = "samples" if evaluation.groups is None else f"the {evaluation.groups:,} groups"
     meanings = [headline.meaning for headline in HEADLINES.values()]
     meanings[1:1] = ["mean recall over classes", "accuracy of always answering the largest class"]
     cards = tuple(
@@ -167,7 +163,7 @@ def metrics_section(evaluation: Evaluation) -> Section:
     blocks: list[Block] = [
         MetricCards(cards),
         *(() if notice is None else (Text(notice),)),
-        Text(_INTERVAL_WORDS.format(resamples=evaluation.resamples, units=_units(evaluation)), soft=True),
+        Text(_INTERVAL_WORDS.format(resamples=evaluation.resamples, units=units), soft=True),
     ]
     if evaluation.subsets:
         blocks += [subsets_table(evaluation.subsets), Text(COPIES_WORDS + _TRAINED_WORDS, soft=True)]

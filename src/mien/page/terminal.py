@@ -79,7 +79,10 @@ def evaluation_text(evaluation: Evaluation) -> RenderableType:
     answer = evaluation.answer
     # An answer that is the most probable class has the metrics that follow.
     parts = [_answers(answer)] if answer is not None and answer.output else []
-    parts += [_headline(evaluation), titled("Per class", classes), _confusion(evaluation)]
+    headline = rich_table(metrics_table(evaluation))
+    headline.columns[1].style = "bold"
+    parts.append(titled(f"{evaluation.split}: {samples_text(evaluation.samples)}", headline))
+    parts += [titled("Per class", classes), _confusion(evaluation)]
     if evaluation.subsets:
         parts.append(titled("Without copies", rich_table(subsets_table(evaluation.subsets))))
     if evaluation.votes is not None:
@@ -117,12 +120,6 @@ def threshold_text(result: ThresholdResult) -> RenderableType:
     """A threshold and the best one on validation: something rich can print."""
     table = titled(f"Threshold for {result.positive}", rich_table(threshold_table(result)))
     return Group(table, Text(threshold_words(result)))
-
-
-def _headline(evaluation: Evaluation) -> RenderableType:
-    table = rich_table(metrics_table(evaluation))
-    table.columns[1].style = "bold"
-    return titled(f"{evaluation.split}: {samples_text(evaluation.samples)}", table)
 
 
 def _confusion(evaluation: Evaluation) -> RenderableType:

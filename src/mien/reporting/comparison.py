@@ -282,7 +282,7 @@ def comparison_table(found: Comparison, key: str = "comparison") -> Table:
         Column("difference", "signed"),
         Column("p", "p"),
     )
-    rows = [(name, *_cells(each)) for name, each in named]
+    rows = [(name, each.first, each.second, each.difference, each.p_value) for name, each in named]
     return Table(f"{key}-differences", columns, rows, f"Difference: {found.second} minus {found.first}.")
 
 
@@ -356,10 +356,6 @@ def _matrices(found: Comparison, key: str) -> Row:
             CaptionedChart(chart, f"Confusion matrix of {name}.", scrolls=len(found.classes) > WIDEST_CONFUSION)
         )
     return Row(tuple(charts))
-
-
-def _cells(each: Difference) -> tuple[Any, ...]:
-    return each.first, each.second, each.difference, each.p_value
 
 
 def _samples_table(found: Comparison, key: str) -> Table:

@@ -127,11 +127,6 @@ class ReportContext:
 
     @cached_property
     def votes(self) -> npt.NDArray[Any] | None:
-        """Votes for each of :attr:`vote_classes`, (N, V); None if these samples have none."""
+        """Votes for each of ``faces.vote_classes``, (N, V); None if these samples have none."""
         votes = None if self.faces is None else self.faces.votes
         return None if votes is None or not votes.any() else votes
-
-    @property
-    def vote_classes(self) -> tuple[str, ...]:
-        """V names of what people could say; () without votes."""
-        return () if self.faces is None else self.faces.vote_classes

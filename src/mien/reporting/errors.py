@@ -153,7 +153,7 @@ def _mistake_tile(context: ReportContext, index: int) -> FaceTile:
     detail: list[tuple[str, str, float | None]] = [
         (context.classes[each], percent(float(probabilities[each]), 0), float(probabilities[each])) for each in order
     ]
-    votes = votes_on(context, index)
+    votes = _votes_on(context, index)
     if votes:
         detail.append(("votes", votes, None))
     detail.append(("sample", str(context.predictions.sample_ids[index]), None))
@@ -163,9 +163,11 @@ def _mistake_tile(context: ReportContext, index: int) -> FaceTile:
     return FaceTile(data_address(context.faces.images[index]), caption, tuple(detail))
 
 
-def votes_on(context: ReportContext, index: int) -> str:
+def _votes_on(context: ReportContext, index: int) -> str:
     """:func:`mien.checks.vote_evidence.vote_description` of a face; ``""`` without votes."""
-    return "" if context.votes is None else vote_description(context.votes[index], context.vote_classes)
+    if context.votes is None or context.faces is None:
+        return ""
+    return vote_description(context.votes[index], context.faces.vote_classes)
 
 
 def scheme_words(groups: ClassGroups, classes: tuple[str, ...]) -> str:
@@ -200,7 +202,7 @@ def _worst_table(context: ReportContext) -> Table:
             context.classes[context.predicted[index]],
             float(context.confidence[index]),
             float(context.predictions.probabilities[index, context.predictions.labels[index]]),
-            votes_on(context, int(index)),
+            _votes_on(context, int(index)),
         )
         for index in worst
     ]
