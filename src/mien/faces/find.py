@@ -33,6 +33,12 @@ def find_detector(wanted: Detector | str | None = None) -> Detector:
             missing or damaged (``detector-damaged``).
     """
     if wanted is not None and not isinstance(wanted, str | os.PathLike):
+        if not hasattr(wanted, "detect"):
+            raise ModelError(
+                f"A detector is a name, the path of a YuNet file, or an object with detect(rgb); found "
+                f"{type(wanted).__name__}.",
+                code="detector-type",
+            )
         return wanted
     name = os.fspath(wanted or os.environ.get(VARIABLE) or (NETWORK if is_built() else HAAR))
     if name not in {NETWORK, HAAR}:

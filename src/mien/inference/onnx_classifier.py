@@ -231,6 +231,7 @@ def find_provider(name: str | None) -> str:
     import onnxruntime
 
     present: list[str] = onnxruntime.get_available_providers()
+    name = str(name)
     wanted = _SHORT.get(name.lower(), name).lower().removesuffix(_SUFFIX.lower())
     found = next((each for each in present if each.lower().removesuffix(_SUFFIX.lower()) == wanted), None)
     if found is None:

@@ -252,6 +252,11 @@ def track(
         >>> for frame in mien.track(0):  # doctest: +SKIP
         ...     print([(face.track, face.prediction.answer) for face in frame.faces])
     """
+    if not isinstance(source, str | os.PathLike | int):
+        raise DataError(
+            f"A video is a file, the number of a camera or an address; found {type(source).__name__}.",
+            code="video-type",
+        )
     name = f"camera {source}" if isinstance(source, int) else os.fspath(source)
     tracker = Tracker(
         model,
