@@ -1,20 +1,15 @@
-"""What a variant may begin with and train on. Oracles: rows counted by hand, and digests of the files themselves."""
+"""What a variant may begin with. Oracles: digests of the files themselves."""
 
 from __future__ import annotations
 
 import json
 
-import numpy as np
 import pytest
 
 from mien.base.errors import RecipeError, StudyError
 from mien.base.files import file_sha256
 from mien.base.run_folder import RunFolder
-from mien.data.clean import Change, Clean, write_clean
-from mien.data.read import load_dataset
-from mien.evaluation.predictions import read_predictions
 from mien.inference.find_model import find_run
-from mien.runs.plan import DataForm
 from mien.runs.planner import make_plan
 from mien.runs.spec import parse_study
 from mien.runs.store import read_completed
@@ -26,70 +21,6 @@ def recipe(tmp_path, tiny_recipe_text):
     file = tmp_path / "tiny.toml"
     file.write_text(tiny_recipe_text.replace("epochs = 2", "epochs = 1"))
     return file
-
-
-@pytest.fixture
-def cleaning(tmp_path, recipe):
-    file = tmp_path / "cleaning.toml"
-    file.write_text(
-        f'name = "cleaning"\ntitle = "Cleaning"\nrecipe = "{recipe}"\nmetrics = ["accuracy"]\n'
-        '[[variants]]\nname = "raw"\n[[variants]]\nname = "cleaned"\nclean = ["doubt", "leak"]\n'
-        '[[comparisons]]\ntitle = "cleaned or not"\nvariants = ["raw", "cleaned"]\nbaseline = "raw"\n'
-    )
-    return file
-
-
-def doubted(faces, split, count):
-    """A list that drops faces of a split."""
-    return [
-        Change(row=int(faces.rows[at]), split=split, label=faces.classes[faces.labels[at]], kind="doubt", reason="r",
-               source=str(faces.source[at]))
-        for at in np.flatnonzero(faces.split == split)[:count]
-    ]  # fmt: skip
-
-
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_only_the_train_split_of_a_variant_is_cleaned(mien, cleaning, face_folder, tmp_path, monkeypatch, jobs):
-    monkeypatch.setattr("mien.runs.scheduler.available_cores", lambda: 2)
-    faces = load_dataset(face_folder)
-    write_clean(tmp_path / "clean.toml", Clean(faces.fingerprint, tuple(doubted(faces, "train", 11))))
-    arguments = (
-        "study",
-        cleaning,
-        "--data",
-        face_folder,
-        "--clean",
-        tmp_path / "clean.toml",
-        "--out",
-        tmp_path / "out",
-    )
-    assert mien(*arguments, "--jobs", jobs, "-q").code == 0
-    runs = {each.record.variant: each for each in read_completed(tmp_path / "out" / "results").values()}
-    whole = int((faces.split == "train").sum())
-    assert (runs["raw"].record.train_faces, runs["cleaned"].record.train_faces) == (whole, whole - 11)
-    raw, cleaned = (runs[name].predictions() for name in ("raw", "cleaned"))
-    assert sorted(cleaned.sample_ids) == sorted(faces.rows[faces.split == "validation"])
-    assert raw.data_fingerprint == cleaned.data_fingerprint
-    assert not np.array_equal(raw.probabilities, cleaned.probabilities)
-    (compared,) = json.loads((tmp_path / "out" / "study.json").read_text())["comparisons"]
-    assert compared["samples"] == len(raw)
-    assert (runs["raw"].record.cleaned, runs["cleaned"].record.cleaned) == ((), ("doubt", "leak"))
-    assert runs["cleaned"].record.cleaned_fingerprint not in {"", raw.data_fingerprint}
-    # The run folder tells the data that it was trained on.
-    (folder,) = (tmp_path / "out" / "runs").glob("cleaning-cleaned-*")
-    trained = RunFolder(folder)
-    assert trained.read_environment()["data_fingerprint"] != faces.fingerprint_without_test
-    assert read_predictions(trained.predictions("validation")).data_fingerprint != raw.data_fingerprint
-    # A second time nothing is run; another list is another run of this variant alone.
-    assert json.loads(mien(*arguments, "--dry-run", "--json").out)["to_do"] == []
-    write_clean(tmp_path / "clean.toml", Clean(faces.fingerprint, tuple(doubted(faces, "train", 12))))
-    assert [each["variant"] for each in json.loads(mien(*arguments, "--dry-run", "--json").out)["to_do"]] == ["cleaned"]
-
-
-def test_a_study_of_cleaning_needs_a_list(mien, cleaning, face_folder, tmp_path):
-    said = mien("study", cleaning, "--data", face_folder, "--out", tmp_path / "out")
-    refused(said, "options", "--clean")
-    assert not (tmp_path / "out").exists()
 
 
 STARTED = """
@@ -145,8 +76,8 @@ def test_what_a_variant_starts_from_is_a_variant_or_a_built_in_model(recipe, fac
         parse_study(text.replace("START", "faster"), "s")
     # A variant of that name comes first.
     own = parse_study(text.replace('"fresh"', '"fast"').replace("START", "fast"), "s")
-    plan = make_plan(own, {DataForm(48, 1): faces})
-    assert [None if run.parent is None else run.parent.variant for run in plan.runs] == [None, "fast"]
+    plan = make_plan(own, {(48, 1): faces})
+    assert [None if run.parent is None else run.parent.variant for run in plan] == [None, "fast"]
 
 
 def test_a_study_on_another_recipe_has_runs_of_its_own(mien, recipe, tmp_path, face_folder):

@@ -45,14 +45,6 @@ def test_what_is_written_is_read(tmp_path, reason, source, label):
     assert found.changes[1] == wanted
 
 
-def test_a_list_is_cut_down_to_the_train_split_and_to_kinds(faces):
-    train, validation = (np.flatnonzero(faces.split == split) for split in ("train", "validation"))
-    lines = (change(faces, train[0], kind="copy"), change(faces, train[1], kind="doubt"))
-    clean = Clean(faces.fingerprint, (*lines, change(faces, validation[0], kind="blank")))
-    assert clean.of_train(("copy", "blank", "doubt")) == Clean(faces.fingerprint, lines)
-    assert clean.of_train(("doubt", "blank")).changes == lines[1:]
-
-
 def test_dropped_and_relabelled_rows(faces):
     drop, turn = np.flatnonzero(faces.split == "train")[:2]
     other = next(name for name in faces.classes if name != faces.classes[faces.labels[turn]])

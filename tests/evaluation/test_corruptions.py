@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from mien.data.synthetic import draw_labels, render_faces
 from mien.evaluation import corruptions
-from mien.evaluation.corruptions import CORRUPTIONS, STRENGTHS, corrupt, corrupt_mixed, gaussian_blur
+from mien.evaluation.corruptions import CORRUPTIONS, STRENGTHS, corrupt, gaussian_blur
 
 
 @pytest.fixture(scope="module")
@@ -37,25 +37,6 @@ def test_a_face_goes_by_seed_and_place_alone(name, images, monkeypatch):
     assert corrupt(images[:0], name, 1).shape == (0, 48, 48)
     large = np.repeat(np.repeat(images[:2], 2, axis=1), 2, axis=2)
     assert corrupt(large, name, 5).shape == (2, 96, 96)
-
-
-def test_mixed_gives_each_face_one_corruption_and_strength(images):
-    many = images[:1].repeat(600, axis=0)
-    mixed = corrupt_mixed(many, seed=3)
-    assert np.array_equal(mixed, corrupt_mixed(many, seed=3))
-    assert not np.array_equal(mixed, corrupt_mixed(many, seed=4))
-    # Those that draw nothing: the oracle is the corruption itself. About ten of 600 faces get each.
-    for name in ("blur", "jpeg", "low-resolution", "darkness", "contrast"):
-        for strength in STRENGTHS:
-            same = (mixed == corrupt(images[:1], name, strength)).all(axis=(1, 2))
-            assert 1 <= same.sum() <= 30, (name, strength)
-    assert not (mixed == many[:1]).all(axis=(1, 2)).any(), "each is corrupted"
-    assert corrupt_mixed(images[:0]).shape == (0, 48, 48)
-
-
-def test_mixed_leaves_the_first_faces_as_they_are_without_the_others(images):
-    drawing_nothing = np.abs(corrupt_mixed(images).astype(int)[:9] - corrupt_mixed(images[:30]).astype(int)[:9])
-    assert (drawing_nothing.max(axis=(1, 2)) == 0).all()
 
 
 def test_the_parameters_are_those_of_the_documents_table():

@@ -10,7 +10,7 @@ import pytest
 
 from mien.base.recipe import dump_recipe
 from mien.data.dataset import Dataset
-from mien.runs.plan import DataForm, PlannedRun, StudyCallback, StudyPlan
+from mien.runs.plan import PlannedRun, StudyCallback
 from mien.runs.spec import Study, parse_study
 from mien.runs.store import CompletedRun, read_completed
 
@@ -42,12 +42,6 @@ name = "merged"
 title = "five, merged"
 after = "five"
 classes = "binary"
-
-[[variants]]
-name = "damaged"
-title = "five, on corrupted faces"
-after = "five"
-corrupted = true
 
 [[variants]]
 name = "wild"
@@ -112,14 +106,9 @@ class Done:
 
     study: Study
     context: StudyContext
-    plan: StudyPlan
+    runs: tuple[PlannedRun, ...]
     finished: dict[str, CompletedRun]
     told: Told
-
-    @property
-    def runs(self) -> tuple[PlannedRun, ...]:
-        """All of the plan."""
-        return self.plan.runs
 
 
 @pytest.fixture(scope="session")
@@ -130,11 +119,11 @@ def done(tmp_path_factory: pytest.TempPathFactory, tiny_study: Study, faces: Dat
     from mien.runs.scheduler import run_all
 
     out = tmp_path_factory.mktemp("out")
-    context = StudyContext({DataForm(48, 1): faces}, out, out / "results", {"data": "rendered"})
-    plan = make_plan(tiny_study, context.faces_by_form)
+    context = StudyContext({(48, 1): faces}, out, out / "results", {"data": "rendered"})
+    runs = make_plan(tiny_study, context.faces_by_form)
     told = Told()
-    assert run_all(plan.runs, {}, context, told)
-    return Done(tiny_study, context, plan, read_completed(context.results), told)
+    assert run_all(runs, {}, context, told)
+    return Done(tiny_study, context, runs, read_completed(context.results), told)
 
 
 LR = "optim.lr = { log = [0.001, 1.0] }\n"

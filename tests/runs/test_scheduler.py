@@ -14,18 +14,14 @@ import numpy as np
 import pytest
 
 from mien.base.run_folder import RunFolder
-from mien.evaluation.corruptions import corrupt_mixed
-from mien.inference.predictor import Predictor
-from mien.pipeline.split_predictions import with_model_classes
 from mien.pipeline.training_run import run_recipe
 from mien.runs import scheduler
 from mien.runs.execute import StudyContext
-from mien.runs.plan import DataForm, folder_of, pending
+from mien.runs.plan import folder_of, pending
 from mien.runs.planner import make_plan
-from mien.runs.scheduler import Processes, parallel_runs, run_all
+from mien.runs.scheduler import Processes, choose_executor, run_all
 from mien.runs.spec import load_study
 from mien.runs.store import read_completed
-from mien.runs.table import tabulate
 from mien.training import checkpoint
 from mien.training.plan import plan_training
 
@@ -37,7 +33,6 @@ def test_a_run_is_what_mien_train_makes_of_its_recipe(done, faces, tmp_path):
     direct = np.load(alone.predictions("validation"))["probabilities"]
     np.testing.assert_allclose(kept.predictions().probabilities, direct, atol=1e-7)
     assert kept.record.threads == 1
-    assert kept.record.train_faces == (faces.split == "train").sum()
     assert kept.record.seconds == pytest.approx(RunFolder(kept.folder).read_history()[-1]["seconds"])
 
 
@@ -51,47 +46,14 @@ def test_a_run_that_diverges_is_kept_as_failed_and_the_study_goes_on(done):
 
 def test_what_is_kept_holds_no_weights_and_no_images(done):
     names = {file.name for each in done.finished.values() for file in each.folder.iterdir()}
-    predictions = {"predictions_validation.npz", "predictions_corrupted.npz"}
-    assert names == {"run.json", "recipe.toml", "history.csv"} | predictions
-
-
-def test_predictions_on_corrupted_faces_are_the_models_own(done, faces):
-    five = next(run for run in done.runs if run.variant == "five")
-    predictor = Predictor(folder_of(five, done.context.out).model)
-    # Of the whole split: a face is corrupted in one way, whichever classes a run leaves out.
-    images = corrupt_mixed(np.asarray(faces.of_split("validation").images))
-    validation = with_model_classes(predictor, faces.of_split("validation"))
-    kept = np.isin(faces.of_split("validation").rows, validation.rows)
-    found = done.finished[five.key].predictions(corrupted=True)
-    oracle = predictor.probabilities(images[kept])
-    np.testing.assert_allclose(found.probabilities, oracle, atol=1e-6)
-    np.testing.assert_array_equal(found.sample_ids, done.finished[five.key].predictions().sample_ids)
-    table = tabulate(done.study, done.plan, done.finished, resamples=10)
-    row = next(each for each in table.rows if each.variant.name == "damaged")
-    assert row.metrics["accuracy"].mean == (oracle.argmax(axis=1) == validation.labels).mean()
-
-
-def test_a_run_kept_without_predictions_on_corrupted_faces_is_run_again(done, faces, tmp_path, told):
-    five = next(run for run in done.runs if run.variant == "five")
-    results = tmp_path / "results"
-    copytree(done.context.results, results)
-    (results / five.folder_name / "predictions_corrupted.npz").unlink()
-    finished = read_completed(results)
-    row = next(each for each in tabulate(done.study, done.plan, finished, resamples=10).rows if each.variant.corrupted)
-    assert (row.missing, row.metrics) == (1, {})
-    context = StudyContext({DataForm(48, 1): faces}, done.context.out, results, {})
-    to_do = pending(done.plan, finished, done.context.out)
-    assert to_do == [five]
-    assert run_all(to_do, finished, context, told)
-    assert read_completed(results)[five.key].has(corrupted=True)
-    assert not pending(done.plan, read_completed(results), done.context.out)
+    assert names == {"run.json", "recipe.toml", "history.csv", "predictions_validation.npz"}
 
 
 def test_children_of_a_failed_run_fail_and_it_is_never_trained_again(done):
     wild, lost = (next(run for run in done.runs if run.variant == name) for name in ("wild", "lost"))
     assert done.finished[lost.key].record.failed.startswith("It starts from wild, seed 0, ")
     without = {key: each for key, each in done.finished.items() if key != lost.key}
-    assert pending(done.plan, without, done.context.out) == [lost]
+    assert pending(done.runs, without, done.context.out) == [lost]
     assert wild.key in without
 
 
@@ -99,10 +61,10 @@ def test_a_run_that_is_repeated_for_its_weights_leaves_what_is_kept(done, faces,
     base, five = done.runs[0], done.runs[1]
     kept = done.finished[base.key]
     before = (kept.folder / "run.json").read_bytes()
-    context = StudyContext({DataForm(48, 1): faces}, tmp_path, tmp_path / "copy", {})
+    context = StudyContext({(48, 1): faces}, tmp_path, tmp_path / "copy", {})
     copytree(kept.folder, context.results / kept.folder.name)
     known = read_completed(context.results)
-    assert pending(make_plan(done.study.restricted(["damaged"]), context.faces_by_form), known, tmp_path) == [
+    assert pending(make_plan(done.study.restricted(["merged"]), context.faces_by_form), known, tmp_path) == [
         base,
         five,
     ]
@@ -114,7 +76,7 @@ def test_a_run_that_is_repeated_for_its_weights_leaves_what_is_kept(done, faces,
 
 
 def test_side_by_side_gives_the_same_and_a_second_time_runs_nothing(done, faces, tmp_path, told):
-    context = StudyContext({DataForm(48, 1): faces}, tmp_path, tmp_path / "results", {})
+    context = StudyContext({(48, 1): faces}, tmp_path, tmp_path / "results", {})
     assert run_all(done.runs, {}, context, told, Processes(context, 2))
     found = read_completed(context.results)
     assert set(found) == set(done.finished)
@@ -124,7 +86,7 @@ def test_side_by_side_gives_the_same_and_a_second_time_runs_nothing(done, faces,
             np.testing.assert_array_equal(
                 each.predictions().probabilities, done.finished[key].predictions().probabilities
             )
-    assert pending(done.plan, found, tmp_path) == []
+    assert pending(done.runs, found, tmp_path) == []
     ends = [line for line in told.lines if line[2] == "ended"]
     assert ends.index(("base", 0, "ended")) < ends.index(("five", 0, "ended"))
 
@@ -136,7 +98,7 @@ from pathlib import Path
 from mien.data.synthetic import synthetic_faces
 from mien.base.errors import StudyError
 from mien.runs.execute import StudyContext
-from mien.runs.plan import DataForm, StudyCallback
+from mien.runs.plan import StudyCallback
 from mien.runs.planner import make_plan
 from mien.runs.scheduler import Processes, run_all
 from mien.runs.spec import load_study
@@ -150,9 +112,9 @@ class Quiet(StudyCallback):
 
 if __name__ == "__main__":
     out, jobs = Path(sys.argv[2]), int(sys.argv[3])
-    context = StudyContext({DataForm(48, 1): synthetic_faces(400, seed=1)}, out, out / "results", {})
+    context = StudyContext({(48, 1): synthetic_faces(400, seed=1)}, out, out / "results", {})
     plan = make_plan(load_study(sys.argv[1]), context.faces_by_form, ["epochs=" + sys.argv[4]])
-    runs = [run for run in plan.runs if run.variant == "base"]
+    runs = [run for run in plan if run.variant == "base"]
     executor = Processes(context, jobs) if jobs > 1 else None
     try:
         print(run_all(runs, {}, context, Quiet(), executor), flush=True)
@@ -198,9 +160,9 @@ def test_a_study_that_was_stopped_goes_on(tiny_study_file, faces, tmp_path, told
     assert read_completed(out / "results") == {}
     if signal_number == signal.SIGINT:
         assert (printed.strip(), complaint) == ("False", "")
-    context = StudyContext({DataForm(48, 1): faces}, out, out / "results", {})
+    context = StudyContext({(48, 1): faces}, out, out / "results", {})
     plan = make_plan(load_study(str(tiny_study_file)), context.faces_by_form, [f"epochs={EPOCHS[jobs]}"])
-    begun = [run for run in plan.runs if folder_of(run, out).last.is_file()]
+    begun = [run for run in plan if folder_of(run, out).last.is_file()]
     # history.csv is written after it, and may be an epoch behind where the kill fell between.
     before = len(checkpoint.load(folder_of(begun[0], out).last)[1]["history"])
     assert 1 <= before < EPOCHS[jobs]
@@ -209,7 +171,7 @@ def test_a_study_that_was_stopped_goes_on(tiny_study_file, faces, tmp_path, told
     assert run_all(begun[:1], {}, context, told)
     assert told.lines[1][2] > before
     whole = tmp_path / "whole"
-    assert run_all(begun[:1], {}, StudyContext({DataForm(48, 1): faces}, whole, whole / "results", {}), told)
+    assert run_all(begun[:1], {}, StudyContext({(48, 1): faces}, whole, whole / "results", {}), told)
     resumed, straight = (read_completed(each / "results")[begun[0].key].predictions() for each in (out, whole))
     np.testing.assert_array_equal(resumed.probabilities, straight.probabilities)
 
@@ -227,6 +189,6 @@ def test_a_killed_worker_is_one_line(tiny_study_file, tmp_path):
 
 
 @pytest.mark.parametrize(("jobs", "runs", "at_once"), [(1, 9, 1), (2, 9, 2), (8, 9, 4), (4, 3, 3), (2, 0, 1)])
-def test_no_more_go_at_once_than_there_are_runs_and_cores(monkeypatch, jobs, runs, at_once):
+def test_no_more_go_at_once_than_there_are_runs_and_cores(done, told, monkeypatch, jobs, runs, at_once):
     monkeypatch.setattr(scheduler, "available_cores", lambda: 4)
-    assert parallel_runs(jobs, runs) == at_once
+    assert choose_executor(done.context, told, "local", jobs, runs).slots == at_once

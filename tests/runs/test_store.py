@@ -6,7 +6,7 @@ import json
 import shutil
 
 from mien.base.errors import StudyError
-from mien.runs.store import predictions_of, read_completed
+from mien.runs.store import read_completed
 from support import raises
 
 
@@ -15,7 +15,7 @@ def test_finished_runs_are_found_by_their_key(done, tmp_path):
     assert set(done.finished) == {run.key for run in done.runs}
     run = done.runs[0]
     record = done.finished[run.key].record
-    assert (record.variant, record.seed, record.recipe_digest) == ("base", 0, run.recipe.digest)
+    assert (record.variant, record.seed) == ("base", 0)
     assert record.data_fingerprint == run.data_fingerprint
 
 
@@ -33,7 +33,7 @@ def test_damaged_records_and_foreign_scores_are_named(done, tmp_path):
         read_completed(results)
     file.write_text(json.dumps({**json.loads(whole), "data_fingerprint": "sha256:other"}))
     with raises(StudyError, "study-data"):
-        predictions_of([read_completed(results)[done.runs[0].key]])
+        read_completed(results)[done.runs[0].key].predictions()
     (finished.folder / "predictions_validation.npz").write_bytes(b"no")
     with raises(StudyError, "study-damaged"):
-        predictions_of([finished])
+        finished.predictions()

@@ -65,7 +65,7 @@ def test_part_of_a_study_is_still_compared():
         ('from = "base"', 'from = "nobody"', "study-value", "from = 'nobody'"),
         ('"optim.lr" = 0.01, epochs = 3', '"optim.rl" = 0.01', "recipe-unknown-key", "'slow' of the study x"),
         ('"optim.lr" = 0.01, epochs = 3', '"optim.rl" = 0.01', "recipe-unknown-key", " optim.lr,"),
-        ('"optim.lr" = 0.01, epochs = 3', "seed = 5", "study-value", "'slow' sets 'seed'"),
+        ('"optim.lr" = 0.01, epochs = 3', "seed = 5", "study-set-fixed", "'seed'"),
         ("seeds = [0, 1]", "seeds = [0, 0]", "study-value", "two seeds are '0'"),
         ("seeds = [0, 1]", 'metrics = ["accuracy", "accuracy"]', "study-value", "'accuracy'"),
         ('name = "base"', 'name = "base"\npublished = { acuracy = 0.5 }', "study-value", "'acuracy'"),

@@ -6,16 +6,14 @@ import dataclasses
 import json
 import math
 import re
-import shutil
 
 import numpy as np
 import pytest
 
 from mien.base.errors import StudyError
-from mien.evaluation.predictions import VotePredictions, write_predictions
 from mien.evaluation.results import Estimate
 from mien.evaluation.seed_variance import RepeatedDifference, Spread, holm
-from mien.runs.page import duration, metric_text, spread_text, study_tables, write_study
+from mien.runs.page import metric_text, spread_text, study_tables, write_study
 from mien.runs.table import _adjusted, tabulate, write_table
 from support import note_codes, page_codes, raises
 
@@ -26,11 +24,11 @@ def accuracy(predictions):
 
 @pytest.fixture(scope="module")
 def table(done):
-    return tabulate(done.study, done.plan, done.finished, resamples=50)
+    return tabulate(done.study, done.runs, done.finished, resamples=50)
 
 
 def test_rows_hold_mean_and_spread_of_the_stored_predictions(done, table):
-    base, five, merged, _damaged, wild, lost = table.rows
+    base, five, merged, wild, lost = table.rows
     each = [accuracy(done.finished[done.runs[index].key].predictions()) for index in (0, 4)]
     assert base.metrics["accuracy"].mean == pytest.approx(np.mean(each))
     assert base.metrics["accuracy"].deviation == pytest.approx(np.std(each, ddof=1))
@@ -56,9 +54,9 @@ def test_a_comparison_is_on_the_rows_that_all_have(done, table):
     (compared,) = table.comparisons
     five = done.finished[done.runs[1].key].predictions()
     assert compared.samples == len(five)
-    (merged,) = compared.entries
-    found = merged.differences["accuracy"]
-    assert (merged.name, found.seeds) == ("merged", 1)
+    assert list(compared.differences) == ["merged"]
+    found = compared.differences["merged"]["accuracy"]
+    assert found.seeds == 1
     # Seven classes merged, on the rows of the five alone.
     seven = done.finished[done.runs[0].key].predictions()
     inside = np.isin(seven.sample_ids, five.sample_ids)
@@ -72,6 +70,13 @@ def test_a_comparison_is_on_the_rows_that_all_have(done, table):
     assert found.difference.value == pytest.approx(found.value - found.baseline)
 
 
+def test_variants_of_different_classes_do_not_compare(done):
+    both = done.study.comparisons[0].model_copy(update={"variants": ("base", "five"), "classes": ""})
+    study = done.study.model_copy(update={"comparisons": (both,)})
+    with raises(StudyError, "study-comparison", both.title):
+        tabulate(study, done.runs, done.finished, resamples=10)
+
+
 def test_p_values_are_corrected_over_the_whole_comparison(table):
     """Oracle: Holm's method by hand on the four p-values of two variants and two metrics."""
 
@@ -81,7 +86,7 @@ def test_p_values_are_corrected_over_the_whole_comparison(table):
     rows = _adjusted(
         {"a": {"x": differing(0.01), "y": differing(0.5)}, "b": {"x": differing(0.02), "y": differing(0.03)}}
     )
-    assert {row.name: row.adjusted for row in rows} == {
+    assert {name: {x: each.adjusted_p_value for x, each in row.items()} for name, row in rows.items()} == {
         "a": {"x": pytest.approx(0.04), "y": pytest.approx(0.5)},
         "b": {"x": pytest.approx(0.06), "y": pytest.approx(0.06)},
     }
@@ -91,38 +96,10 @@ def test_p_values_are_corrected_over_the_whole_comparison(table):
     assert [each["adjusted_p_value"] for each in known] == pytest.approx(holm([each["p_value"] for each in known]))
 
 
-def with_votes(run, tmp_path, counts):
-    """A copy of a finished run whose predictions carry votes."""
-    folder = tmp_path / run.folder.name
-    shutil.copytree(run.folder, folder)
-    classes = run.predictions().classes
-    counts = [*counts, *[0] * (len(classes) - len(counts))]
-    votes = VotePredictions(np.tile(counts, (len(run.predictions()), 1)), classes)
-    write_predictions(folder / "predictions_validation.npz", dataclasses.replace(run.predictions(), votes=votes))
-    return dataclasses.replace(run, folder=folder)
-
-
-def test_runs_with_other_votes_are_not_compared_by_votes(done, tmp_path):
-    study = done.study.model_copy(update={"metrics": ("accuracy", "majority_accuracy")})
-    base, other = (run for run in done.runs if run.variant == "base")
-    same = {run.key: with_votes(done.finished[run.key], tmp_path / "same", [9, 1]) for run in (base, other)}
-    row = tabulate(study, done.plan, same, resamples=10).rows[0]
-    assert row.metrics["majority_accuracy"].mean >= 0
-    for counts in ([1, 9], None):
-        mixed = dict(same)
-        mixed[other.key] = done.finished[other.key] if counts is None else with_votes(
-            done.finished[other.key], tmp_path / "other", counts
-        )  # fmt: skip
-        with raises(StudyError, "study-votes", "base, seed"):
-            tabulate(study, done.plan, mixed, resamples=10)
-    # Without a metric of votes they are compared.
-    assert tabulate(done.study, done.plan, mixed, resamples=10).rows[0].metrics["accuracy"].runs == 2
-
-
 def test_what_is_not_finished_is_missing_and_said(done, tmp_path):
     half = {done.runs[0].key: done.finished[done.runs[0].key]}
-    table = tabulate(done.study, done.plan, half, resamples=10)
-    assert [row.missing for row in table.rows] == [1, 1, 1, 1, 1, 1]
+    table = tabulate(done.study, done.runs, half, resamples=10)
+    assert [row.missing for row in table.rows] == [1, 1, 1, 1, 1]
     (compared,) = table.comparisons
     assert (compared.samples, compared.absent) == (0, ("merged",))
     page = write_study(tmp_path, table, {}).page.read_text()
@@ -131,7 +108,7 @@ def test_what_is_not_finished_is_missing_and_said(done, tmp_path):
     assert (codes.count("runs-missing"), codes.count("comparison-incomplete")) == (len(incomplete), 1)
     assert codes[-1] == "comparison-empty"
     assert re.search(r'data-code="runs-missing">[^<]*\b1\b[^<]*\bbase\.<', page)
-    nothing = tabulate(done.study, done.plan, {}, resamples=10)
+    nothing = tabulate(done.study, done.runs, {}, resamples=10)
     assert write_study(tmp_path, nothing, {}).page_bytes > 1000
 
 
@@ -159,16 +136,13 @@ def test_only_where_a_variant_has_one_seed_is_that_noted(table, tmp_path, seeds,
     from rich.console import Console
 
     (compared,) = table.comparisons
-    (entry,) = compared.entries
-    entries = tuple(
-        dataclasses.replace(
-            entry,
-            name=f"variant {at}",
-            differences={name: dataclasses.replace(found, seeds=count) for name, found in entry.differences.items()},
-        )
+    differences = {
+        f"variant {at}": {
+            name: dataclasses.replace(found, seeds=count) for name, found in compared.differences["merged"].items()
+        }
         for at, count in enumerate(seeds)
-    )
-    shown = dataclasses.replace(table, comparisons=(dataclasses.replace(compared, entries=entries),))
+    }
+    shown = dataclasses.replace(table, comparisons=(dataclasses.replace(compared, differences=differences),))
     console = Console(width=160)
     with console.capture() as caught:
         console.print(study_tables(shown))
@@ -189,7 +163,7 @@ def test_the_terminal_shows_every_figure(table):
     figures = [metric_text(name, each.mean) for row in table.rows for name, each in row.metrics.items()]
     figures += [metric_text(*each) for row in table.rows for each in row.variant.published.items()]
     (compared,) = table.comparisons
-    figures += [f"{entry.differences['accuracy'].difference.value:+.3f}" for entry in compared.entries]
+    figures += [f"{found['accuracy'].difference.value:+.3f}" for found in compared.differences.values()]
     for figure in (figure.replace("%", "").strip() for figure in figures):
         assert figure in words or f"({figure}" in words, figure
     assert "…" not in caught.get()
@@ -201,8 +175,3 @@ def test_a_spread_shows_its_deviation_only_where_there_is_one():
     assert spread_text("accuracy", Spread((0.612,), 0.612, math.nan, interval)) == "61.2%"
     assert spread_text("macro_f1", Spread((0.5, 0.6), 0.55, 0.0707, interval)) == "0.550 ± 0.071"
     assert spread_text("macro_f1", Spread((math.nan, math.nan), math.nan, math.nan, interval)) == "–"
-
-
-@pytest.mark.parametrize(("seconds", "words"), [(40, "40 s"), (500, "8 min"), (10000, "2.8 h")])
-def test_durations(seconds, words):
-    assert duration(seconds) == words

@@ -23,7 +23,7 @@ from mien.inference.prediction import Prediction
 from mien.reporting.comparison import comparison_page
 from mien.runs.page import write_study
 from mien.runs.spec import ComparisonSpec, Study, Variant
-from mien.runs.table import ComparisonRow, StudyTable, VariantComparison, VariantRow
+from mien.runs.table import StudyTable, VariantComparison, VariantRow
 from mien.video.page import timeline_html
 from mien.video.timeline import Timeline
 from mien.video.tracker import TrackedFace, VideoFrame
@@ -54,10 +54,10 @@ def write_study_page(folder):
     study = Study(
         name="small", title="A study", recipe="quick", metrics=("accuracy",), variants=variants, comparisons=(compared,)
     )
-    difference = RepeatedDifference(0.6, 0.62, estimate, 0.2, 2)
+    difference = RepeatedDifference(0.6, 0.62, estimate, 0.2, 2, 0.2)
     rows = tuple(VariantRow(each, 70, CLASSES, {"accuracy": spread}, 0, 0) for each in variants)
-    entry = ComparisonRow("two", {"accuracy": difference}, {"accuracy": 0.2})
-    write_study(folder, StudyTable(study, rows, (VariantComparison(compared, 70, (entry,), ()),), (), {}), METADATA)
+    entry = {"two": {"accuracy": difference}}
+    write_study(folder, StudyTable(study, rows, (VariantComparison(compared, 70, entry, ()),), (), {}), METADATA)
 
 
 def video_page():

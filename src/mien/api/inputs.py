@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from mien.base.errors import DataError
 from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
 from mien.data.read import ReadResult, read_data
 from mien.inference.find_model import find_run_of_model
-from mien.inference.predictor import Predictor
+from mien.inference.predictor import Predictor, load
 
 
 @runtime_checkable
@@ -25,6 +25,10 @@ class DataSource(Protocol):
 
     def read(self, size_px: int, channels: int = 1, *, again: bool = False) -> ReadResult:
         """The data with images of this side, grey or RGB. ``again``: print nothing of data that was read before."""
+        ...
+
+    def environment(self) -> dict[str, Any]:
+        """Data, command and machine, for what is written."""
         ...
 
 
@@ -49,11 +53,21 @@ def read(data: Data, size_px: int, channels: int = 1, *, again: bool = False) ->
     return read_data(data, size_px=size_px, channels=channels)
 
 
+def environment(data: Data) -> dict[str, Any]:
+    """What is written about the data: its name, for a command also its options and the machine."""
+    return data.environment() if isinstance(data, DataSource) else {"data": data_name(data)}
+
+
 def data_name(data: Data) -> str:
     """The data's path, for the metadata of what is written."""
     if isinstance(data, Dataset | ReadResult):
         return "arrays in memory"
     return str(data if isinstance(data, str | os.PathLike) else data.path)
+
+
+def for_labels(model: Model) -> Predictor:
+    """The model, loaded, answering by the output that learned labels: what all metrics are of."""
+    return (model if isinstance(model, Predictor) else load(model)).for_labels()
 
 
 def run_of(model: Model) -> RunFolder | None:

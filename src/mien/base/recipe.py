@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from string import digits
 from typing import Annotated, Any, ClassVar, Literal
@@ -414,6 +414,18 @@ def tuned(recipe: Recipe, trained: Recipe, changes: Sequence[Change] = ()) -> Re
             )
     content = {**recipe.model_dump(mode="json"), "model": model, "input": trained.input.model_dump(mode="json")}
     return check_recipe(content, f"for tuning {trained.name}")
+
+
+def dotted(
+    tables: Mapping[str, Any], is_value: Callable[[str, Any], bool] = lambda key, value: False, above: str = ""
+) -> dict[str, Any]:
+    """Tables as dotted keys, ``{"optim": {"lr": 1}}`` -> ``{"optim.lr": 1}``, except those that are values."""
+    flat: dict[str, Any] = {}
+    for key, value in tables.items():
+        name = f"{above}{key}"
+        whole = not isinstance(value, Mapping) or is_value(name, value)
+        flat |= {name: value} if whole else dotted(value, is_value, f"{name}.")
+    return flat
 
 
 def dump_recipe(recipe: Recipe) -> str:

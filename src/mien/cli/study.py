@@ -10,13 +10,14 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from mien.api.study import StudyJob, prepare_study
-from mien.base.errors import StudyError
+from mien.api import study as api
+from mien.base.errors import Notice, StudyError
 from mien.base.progress import bars_are_shown
 from mien.cli.options import EngineOption, JsonOption, OptionalDataOption, QuietOption
 from mien.cli.output import check_out, notice, show, show_json, show_rows
 from mien.cli.source import SourceVotesOptions
-from mien.runs.page import duration, study_tables
+from mien.pipeline.training_view import duration_text
+from mien.runs.page import study_tables
 from mien.runs.plan import PlannedRun, StudyCallback
 from mien.runs.spec import load_study, study_names
 from mien.runs.store import CompletedRun
@@ -91,31 +92,15 @@ def study(
     source.check()
     folder = out or Path("studies") / wanted.changed(recipe, changes or ()).name
     check_out(folder, data)
-    job = prepare_study(
-        wanted,
-        source,
-        out=folder,
-        results=results,
-        only=only or (),
-        recipe=recipe,
-        changes=changes or (),
-        clean=source.how.clean,
-        jobs=jobs,
-        engine=engine,
-        finished=only_finished,
-        metadata=source.environment(),
-    )
-    for each in job.notices():
-        notice(each.line)
-    if dry_run:
-        _show_what_would_run(job, json)
-        return
-    progress = StudyProgress(job.to_do)
+    progress = StudyProgress(dry_run=dry_run, json=json)
     with progress.bar:
-        table = job.run(progress)
+        table = api.study(
+            wanted, source, out=folder, results=results, only=only or (), recipe=recipe, settings=changes or (),
+            jobs=jobs, engine=engine, finished=only_finished, callback=progress,
+        )  # fmt: skip
     if table.page is not None:
         show_json(table.to_dict()) if json else show(study_tables(table))
-        notice(f"page: {table.page}; the finished runs are kept in {job.context.results}")
+        notice(f"page: {table.page}; the finished runs are kept in {results or folder / 'results'}")
     if table.was_stopped:
         notice("Stopped. Run the same command to resume.")
         raise typer.Exit(130)
@@ -124,11 +109,14 @@ def study(
 class StudyProgress(StudyCallback):
     """A line for each run that ends, and below them a bar over all epochs, which names what runs.
 
+    Of a dry run it prints what would run, and ends the command.
+
     Attributes:
         bar: the display, a context manager.
     """
 
-    def __init__(self, runs: Sequence[PlannedRun]) -> None:
+    def __init__(self, *, dry_run: bool, json: bool) -> None:
+        self._dry_run, self._json = dry_run, json
         self._epochs: dict[str, int] = {}
         self.bar: Progress = Progress(
             BarColumn(bar_width=24),
@@ -139,7 +127,16 @@ class StudyProgress(StudyCallback):
             # Epochs take minutes: the speed is the mean of the last hour.
             speed_estimate_period=3600,
         )
-        self._task = self.bar.add_task("", total=sum(run.recipe.epochs for run in runs))
+        self._task = self.bar.add_task("checking every run", total=None)
+
+    def on_plan(self, runs: Sequence[PlannedRun], to_do: Sequence[PlannedRun], notices: Sequence[Notice]) -> None:
+        """See :class:`mien.runs.plan.StudyCallback`."""
+        for each in notices:
+            notice(each.line)
+        if self._dry_run:
+            _show_what_would_run(runs, to_do, self._json)
+            raise typer.Exit
+        self.bar.update(self._task, total=sum(run.recipe.epochs for run in to_do))
 
     def on_epochs(self, run: PlannedRun, done: int) -> None:
         """See :class:`mien.runs.plan.StudyCallback`."""
@@ -151,7 +148,7 @@ class StudyProgress(StudyCallback):
         """See :class:`mien.runs.plan.StudyCallback`."""
         self.on_epochs(run, run.recipe.epochs)
         record = completed.record
-        how = record.failed or f"epoch kept {record.best_epoch} of {record.epochs}, {duration(record.seconds)}"
+        how = record.failed or f"epoch kept {record.best_epoch} of {record.epochs}, {duration_text(record.seconds)}"
         notice(f"{run.variant}, seed {run.recipe.seed}: {how}")
 
 
@@ -163,10 +160,10 @@ def _show_studies(json: bool) -> None:
     show_rows(rows, json)
 
 
-def _show_what_would_run(job: StudyJob, json: bool) -> None:
-    rows = [{"variant": run.variant, "seed": run.recipe.seed, "epochs": run.recipe.epochs} for run in job.to_do]
+def _show_what_would_run(all_runs: Sequence[PlannedRun], to_do: Sequence[PlannedRun], json: bool) -> None:
+    rows = [{"variant": run.variant, "seed": run.recipe.seed, "epochs": run.recipe.epochs} for run in to_do]
     if json:
-        show_json({"runs": len(job.plan.runs), "to_do": rows})
+        show_json({"runs": len(all_runs), "to_do": rows})
         return
     show_rows(rows)
-    typer.echo(f"{len(job.to_do)} of {len(job.plan.runs)} runs to do.")
+    typer.echo(f"{len(to_do)} of {len(all_runs)} runs to do.")

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
@@ -85,10 +85,6 @@ class Clean:
 
     data_fingerprint: str
     changes: tuple[Change, ...]
-
-    def of_train(self, kinds: Collection[str]) -> Clean:
-        """Its changes of the train split that are of these kinds; the other splits stay as they are."""
-        return Clean(self.data_fingerprint, tuple(e for e in self.changes if e.split == "train" and e.kind in kinds))
 
 
 def write_clean(path: str | os.PathLike[str], clean: Clean) -> None:

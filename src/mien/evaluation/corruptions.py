@@ -70,24 +70,6 @@ def corrupt(images: Images, name: str, strength: int, seed: int = 0) -> Images:
     return np.concatenate(parts) if parts else np.empty_like(images)
 
 
-def corrupt_mixed(images: Images, seed: int = 0) -> Images:
-    """Corrupt each face once, by one of :data:`MIXED` and a strength of its own, drawn from the seed.
-
-    Args:
-        images: as :func:`corrupt`.
-        seed: 0 or more. Face i depends on the seed, its place i and itself.
-
-    Returns:
-        uint8, of the same shape.
-    """
-    kinds = [(name, strength) for name in MIXED for strength in STRENGTHS]
-    drawn = np.random.default_rng(seed).integers(len(kinds), size=len(images))
-    out = np.empty_like(images)
-    for place, (name, strength) in enumerate(kinds):
-        out[drawn == place] = corrupt(images[drawn == place], name, strength, seed)
-    return out
-
-
 def gaussian_blur(images: Images, sigma_px: float) -> Images:
     """Gaussian blur with the border pixels repeated outward: uint8 (N, S, S[, 3]) -> the same shape."""
     return _by_channel(images, lambda squares: filter_squares(squares, sigma_px))
@@ -234,9 +216,3 @@ CORRUPTIONS: dict[str, Corruption] = {
     "cover-anywhere": Corruption(_cover_anywhere, (0.2, 0.3, 0.4, 0.5, 0.6), "side, share of the face's"),
 }
 """Named as they are printed; their parameters, from strength 1 to 5, are part of the benchmark."""
-
-MIXED: tuple[str, ...] = (
-    *("gaussian-noise", "blur", "jpeg", "low-resolution", "darkness", "contrast", "rotation", "shift", "scale"),
-    *("cover-eyes", "cover-mouth", "cover-anywhere"),
-)
-"""Those of :func:`corrupt_mixed`. Studies keep what they measured by it, so no corruption is ever added to these."""

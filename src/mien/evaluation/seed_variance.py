@@ -53,6 +53,7 @@ class RepeatedDifference:
         difference: value minus baseline, with its 95% interval.
         p_value: two-sided, of no difference; NaN where undefined.
         seeds: number of pairs. With one pair, interval and p-value cover only the sampling variance.
+        adjusted_p_value: corrected by :func:`holm` for the number of p-values in a comparison; NaN where it was not.
     """
 
     baseline: float
@@ -60,6 +61,7 @@ class RepeatedDifference:
     difference: Estimate
     p_value: float
     seeds: int
+    adjusted_p_value: float = math.nan
 
     def bounded(self) -> RepeatedDifference:
         """With the interval within -1..1: metrics in 0..1 cannot differ by more, which Student's t does not know."""

@@ -21,6 +21,7 @@ from mien.page.page import Page, WrittenPage
 from mien.page.sections import learning_curves
 from mien.page.terminal import rich_table, titled
 from mien.page.wording import UNDEFINED, decimal, p_text, percent, samples_text
+from mien.pipeline.training_view import duration_text
 from mien.runs.table import StudyTable, VariantComparison, VariantRow
 
 if TYPE_CHECKING:
@@ -66,11 +67,11 @@ def study_tables(table: StudyTable) -> RenderableType:
     """The same for a terminal: something rich can print."""
     parts: list[RenderableType] = [titled(table.study.title, rich_table(_summary(table)))]
     for number, compared in enumerate(table.comparisons, 1):
-        if compared.entries:
+        if compared.differences:
             title = f"{compared.comparison.title}: {_about(compared)}"
             parts.append(titled(title, rich_table(_compared_table(table, number, compared))))
     parts += [RichText(each.line) for each in _unfinished(table)]
-    if any(each.entries for each in table.comparisons):
+    if any(each.differences for each in table.comparisons):
         words = "Holm's p-values are corrected for their number."
         parts.append(RichText(Notice(words, code="p-values-corrected").line))
     if any(1 in _seed_counts(each) for each in table.comparisons):
@@ -80,7 +81,7 @@ def study_tables(table: StudyTable) -> RenderableType:
 
 def _seed_counts(compared: VariantComparison) -> set[int]:
     """How many seeds the differences of a comparison are of."""
-    return {each.seeds for entry in compared.entries for each in entry.differences.values()}
+    return {each.seeds for found in compared.differences.values() for each in found.values()}
 
 
 def _rows_section(table: StudyTable) -> Section:
@@ -91,7 +92,8 @@ def _rows_section(table: StudyTable) -> Section:
         _summary(table),
         Text(
             "± is the standard deviation over runs with different seeds; values without it are of one run. "
-            f"{_epoch_words(table)} Metrics on different classes or samples are not comparable.",
+            "A run that keeps its best epoch is measured at the epoch that validation selected, so its metrics are "
+            "optimistic. Metrics on different classes or samples are not comparable.",
             soft=True,
         ),
     ]
@@ -101,14 +103,6 @@ def _rows_section(table: StudyTable) -> Section:
         if rows:
             blocks.append(_plot(metric, rows))
     return Section("variants", "Results", tuple(blocks))
-
-
-def _epoch_words(table: StudyTable) -> str:
-    kept = {run.recipe.stopping.keep for run, _ in table.runs}
-    if kept == {"last"}:
-        return "Each run is measured on validation at its last epoch."
-    which = "Each run" if kept == {"best"} else "A run that keeps its best epoch"
-    return f"{which} is measured on validation at the epoch that validation selected, so its metrics are optimistic."
 
 
 def _plot(metric: str, rows: Sequence[VariantRow]) -> CaptionedChart:
@@ -139,14 +133,11 @@ def _summary(table: StudyTable) -> Table:
     rows = []
     for row in table.rows:
         cells = [_cell(row, name) for name in metrics]
-        rows.append((row.variant.name, row.variant.title, *cells, _faces(row), _runs(row)))
+        faces = f"{row.samples:,} ({row.classes} classes)" if row.samples else ""
+        rows.append((row.variant.name, row.variant.title, *cells, faces, _runs(row)))
     if not any(row.variant.title for row in table.rows):
         columns, rows = (columns[0], *columns[2:]), [(row[0], *row[2:]) for row in rows]
     return Table("variants", columns, rows)
-
-
-def _faces(row: VariantRow) -> str:
-    return f"{row.samples:,} ({row.classes} classes)" if row.samples else ""
 
 
 def _with_published(table: StudyTable, metric: str) -> str:
@@ -178,11 +169,11 @@ def _compared_table(table: StudyTable, number: int, compared: VariantComparison)
     )  # fmt: skip
     rows = [
         (
-            entry.name, str(found.seeds), metric_name(metric), found.baseline, found.value, found.difference,
-            p_text(found.p_value), p_text(entry.adjusted[metric]),
+            name, str(found.seeds), metric_name(metric), found.baseline, found.value, found.difference,
+            p_text(found.p_value), p_text(found.adjusted_p_value),
         )
-        for entry in compared.entries
-        for metric, found in entry.differences.items()
+        for name, by_metric in compared.differences.items()
+        for metric, found in by_metric.items()
         if not math.isnan(found.difference.value)
     ]  # fmt: skip
     return Table(f"comparison-{number}", columns, rows, _about(compared))
@@ -196,22 +187,17 @@ def _about(compared: VariantComparison) -> str:
 
 def _comparison_section(table: StudyTable, number: int, compared: VariantComparison) -> Section:
     title = compared.comparison.title
-    if not compared.entries:
+    if not compared.differences:
         return Section(f"comparison-{number}", title, (Text(TOO_FEW_VARIANTS),))
-    seeds = _seed_counts(compared)
-    several = max(seeds, default=1) > 1
+    shown = _compared_table(table, number, compared)
     words = (
-        "Differences are seed by seed on the same samples. With several seeds the interval covers the variation of "
-        "faces and of training (t, Satterthwaite's degrees of freedom)"
-        if several
-        else "Differences are on the same samples (paired bootstrap)"
+        "Differences are seed by seed on the same samples. The interval of several seeds covers the variation of faces "
+        "and of training (t, Satterthwaite's degrees of freedom), that of one seed the faces (paired bootstrap). The "
+        f"last column corrects the {len(shown.rows)} p-values for their number (Holm): with several seeds, call a "
+        "difference significant if it is below 0.05 there."
     )
-    count = len(_compared_table(table, number, compared).rows)
-    words += f". The last column corrects the {count} p-values for their number (Holm)."
-    if several:
-        words += " Call a difference significant if it is below 0.05 there."
-    blocks: list[Block] = [_compared_table(table, number, compared), Text(words, soft=True)]
-    if 1 in seeds:
+    blocks: list[Block] = [shown, Text(words, soft=True)]
+    if 1 in _seed_counts(compared):
         blocks.append(Text(ONE_SEED, soft=True))
     return Section(f"comparison-{number}", title, tuple(blocks))
 
@@ -223,8 +209,8 @@ def _runs_section(table: StudyTable) -> Section:
     )  # fmt: skip
     rows = [
         (
-            run.variant, run.recipe.seed, each.record.epochs, each.record.best_epoch, duration(each.record.seconds),
-            each.record.hardware, each.record.failed, each.folder.name,
+            run.variant, run.recipe.seed, each.record.epochs, each.record.best_epoch,
+            duration_text(each.record.seconds), each.record.hardware, each.record.failed, each.folder.name,
         )
         for run, each in table.runs
     ]  # fmt: skip
@@ -272,13 +258,6 @@ def spread_text(metric: str, spread: Spread) -> str:
     if in_percent(metric):
         return f"{whole.removesuffix('%')} ± {100 * spread.deviation:.1f}%"
     return f"{whole} ± {spread.deviation:.3f}"
-
-
-def duration(seconds: float) -> str:
-    """40 -> ``"40 s"``, 500 -> ``"8 min"``, 10000 -> ``"2.8 h"``."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def spreads_plot(

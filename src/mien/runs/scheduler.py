@@ -17,14 +17,15 @@ from multiprocessing import get_context, parent_process
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Thread
-from typing import Any, Protocol, Self
+from typing import Self
 
 from mien.base.errors import MienError, StudyError
+from mien.base.files import write_bytes
 from mien.base.processes import available_cores, start_ray
 from mien.base.progress import set_quiet
 from mien.data.cache import read_entry, write_entry
 from mien.runs.execute import StudyContext, execute, without_parent
-from mien.runs.plan import DataForm, PlannedRun, StudyCallback, folder_of
+from mien.runs.plan import PlannedRun, StudyCallback, folder_of
 from mien.runs.store import CompletedRun
 from mien.training.callback import interruptible
 from mien.training.device import set_threads
@@ -32,27 +33,33 @@ from mien.training.device import set_threads
 RETRIES = 5
 """How often Ray starts a run again whose worker died."""
 
+Ended = tuple[CompletedRun | None, MienError | None]
+"""What is kept of a run, None where it was stopped; or the error that ended it."""
 
-class Executor(Protocol):
-    """Where runs are trained.
+
+class Executor:
+    """Where runs are trained. This one trains them in turn, in this process: Ctrl-C reaches the training itself.
 
     Attributes:
         slots: how many at the same time.
     """
 
-    slots: int
+    def __init__(self, context: StudyContext, callback: StudyCallback | None = None, slots: int = 1) -> None:
+        self.slots: int = slots
+        self._context, self._callback = context, callback or StudyCallback()
 
-    def submit(self, run: PlannedRun) -> Future[CompletedRun | None]:
-        """Train a run; its result is None where it was stopped."""
-        ...
+    def submit(self, run: PlannedRun) -> Future[Ended]:
+        """Train a run."""
+        future: Future[Ended] = Future()
+        on_epoch = partial(self._callback.on_epochs, run)
+        future.set_result((execute(run, self._context, on_epoch, must_stop=lambda: False), None))
+        return future
 
-    def stop(self) -> None:
-        """End the runs under way in order, so that they can be resumed."""
-        ...
+    def __enter__(self) -> Self:
+        return self
 
-    def __enter__(self) -> Self: ...
-
-    def __exit__(self, *error: object) -> None: ...
+    def __exit__(self, *error: object) -> None:
+        """End what was started."""
 
 
 def run_all(
@@ -82,17 +89,18 @@ def run_all(
         StudyError: a process of the study was killed (``study-process-killed``).
     """
     known, waiting, stopped = dict(completed), list(runs), False
-    running: dict[Future[CompletedRun | None], PlannedRun] = {}
+    running: dict[Future[Ended], PlannedRun] = {}
 
     def end(run: PlannedRun, result: CompletedRun) -> None:
         known[run.key] = result
         callback.on_run_end(run, result)
 
-    with interruptible() as interrupted, executor or InTurn(context, callback) as engine:
+    with interruptible() as interrupted, executor or Executor(context, callback) as engine:
         while waiting or running:
             if interrupted.is_set() or stopped:
                 waiting, stopped = [], True
-                engine.stop()
+                if running:
+                    _stop(context)
             unfinished = {run.key for run in (*waiting, *running.values())}
             ready = [run for run in waiting if run.parent is None or run.parent.key not in unfinished]
             for run in ready[: engine.slots - len(running)]:
@@ -104,7 +112,9 @@ def run_all(
                 else:
                     end(run, failed)
             for future in wait(running, timeout=1.0, return_when=FIRST_COMPLETED).done:
-                run, result = running.pop(future), future.result()
+                run, (result, error) = running.pop(future), future.result()
+                if error is not None:
+                    raise error
                 if result is None:
                     stopped = True
                 else:
@@ -115,96 +125,90 @@ def run_all(
     return not stopped
 
 
-class InTurn:
-    """One run after another in this process. Ctrl-C reaches the training itself."""
-
-    slots = 1
-
-    def __init__(self, context: StudyContext, callback: StudyCallback) -> None:
-        self._context, self._callback = context, callback
-
-    def submit(self, run: PlannedRun) -> Future[CompletedRun | None]:
-        """See :class:`Executor`."""
-        future: Future[CompletedRun | None] = Future()
-        future.set_result(execute(run, self._context, partial(self._callback.on_epochs, run), must_stop=lambda: False))
-        return future
-
-    def stop(self) -> None:
-        """See :class:`Executor`."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        return None
+def _stop_file(context: StudyContext) -> Path:
+    """What tells the runs under way, in whichever process and machine, to end in order: they can then be resumed."""
+    return context.out / "runs" / ".stop"
 
 
-class Processes:
+def _stop(context: StudyContext) -> None:
+    write_bytes(_stop_file(context), b"")
+
+
+def _killed(what: str) -> StudyError:
+    return StudyError(
+        f"{what}. Finished runs are kept; run the command again, perhaps with fewer --jobs.",
+        code="study-process-killed",
+    )
+
+
+def _run_elsewhere(run: PlannedRun, context: StudyContext, threads: int) -> Ended:
+    """A run in another process; an error of the user's as a value, since Ray would wrap it into its traceback."""
+    # The study's own line is the only one on the terminal.
+    set_quiet(True)
+    set_threads(threads)
+    try:
+        return execute(run, context, lambda done: None, must_stop=_stop_file(context).exists), None
+    except MienError as error:
+        return None, error
+
+
+class Processes(Executor):
     """Several processes of this machine, which share its cores and one copy of the data in memory."""
 
     def __init__(self, context: StudyContext, slots: int) -> None:
-        """As many processes as ``slots``, of :func:`parallel_runs`."""
-        self.slots, self._context = slots, context
+        super().__init__(context, slots=slots)
+        self._threads = max(available_cores() // slots, 1)
 
     def __enter__(self) -> Self:
-        processes = get_context("spawn")
-        self._stop = processes.RawValue("b", 0)
+        _stop_file(self._context).unlink(missing_ok=True)
         self._shared = TemporaryDirectory(prefix="mien-study-")
         for form, faces in self._context.faces_by_form.items():
-            entry = Path(self._shared.name) / " ".join((str(form.size_px), str(form.channels), *form.cleaned))
+            entry = _entry(self._shared.name, form)
             entry.mkdir()
             write_entry(entry, faces, {})
-        threads = max(available_cores() // self.slots, 1)
-        arguments = (replace(self._context, faces_by_form={}), Path(self._shared.name), threads, self._stop)
-        self._pool = ProcessPoolExecutor(self.slots, processes, _start_worker, arguments)
+        self._pool = ProcessPoolExecutor(self.slots, get_context("spawn"), _start_worker)
         return self
 
     def __exit__(self, *error: object) -> None:
         # After an error, the other runs under way end in order too.
-        self.stop()
+        _stop(self._context)
         self._pool.shutdown(wait=True, cancel_futures=True)
+        _stop_file(self._context).unlink()
         self._shared.cleanup()
         if isinstance(error[1], BrokenProcessPool):
-            raise StudyError(
-                "A process of the study was killed, by a user or for lack of memory. Finished runs are kept; run the "
-                "command again, perhaps with fewer --jobs.",
-                code="study-process-killed",
-            ) from None
+            raise _killed("A process of the study was killed, by a user or for lack of memory") from None
 
-    def submit(self, run: PlannedRun) -> Future[CompletedRun | None]:
+    def submit(self, run: PlannedRun) -> Future[Ended]:
         """See :class:`Executor`."""
+        context = replace(self._context, faces_by_form={})
+        task = partial(_run_in_worker, run, context, self._shared.name, self._threads)
         # A terminal's Ctrl-C reaches every process. A worker that starts now inherits that it is held back, until it
         # ignores it; that of the study itself is only late.
         if not hasattr(signal, "pthread_sigmask"):
-            return self._pool.submit(_run_in_worker, run)
+            return self._pool.submit(task)
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
         try:
-            return self._pool.submit(_run_in_worker, run)
+            return self._pool.submit(task)
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
 
-    def stop(self) -> None:
-        """See :class:`Executor`."""
-        self._stop.value = 1
+
+def _entry(shared: str, form: tuple[int, int]) -> Path:
+    """The data in one form, in the folder from which all workers map it."""
+    return Path(shared) / "{} {}".format(*form)
 
 
-_worker: tuple[StudyContext, Any] | None = None
+def _run_in_worker(run: PlannedRun, context: StudyContext, shared: str, threads: int) -> Ended:
+    form = run.recipe.input.stored_as
+    faces, _ = read_entry(_entry(shared, form))
+    return _run_elsewhere(run, replace(context, faces_by_form={form: faces}), threads)
 
 
-def _start_worker(context: StudyContext, shared: Path, threads: int, stop: Any) -> None:
-    global _worker
-    faces_by_form = {}
-    for folder in shared.iterdir():
-        size_px, channels, *cleaned = folder.name.split(" ")
-        faces_by_form[DataForm(int(size_px), int(channels), tuple(cleaned))] = read_entry(folder)[0]
+def _start_worker() -> None:
     # Ignored first, which forgets what came while it was held back; then free for the training to listen.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
-    # The study's own line is the only one on the terminal.
-    set_quiet(True)
-    set_threads(threads)
-    _worker = replace(context, faces_by_form=faces_by_form), stop
     Thread(target=_end_with_the_study, daemon=True).start()
 
 
@@ -216,13 +220,7 @@ def _end_with_the_study() -> None:
     os._exit(1)
 
 
-def _run_in_worker(run: PlannedRun) -> CompletedRun | None:
-    assert _worker is not None
-    context, stop = _worker
-    return execute(run, context, lambda done: None, must_stop=lambda: bool(stop.value))
-
-
-class RayTasks:
+class RayTasks(Executor):
     """Tasks of Ray, each on one core, on the cluster at ``RAY_ADDRESS`` or on this machine.
 
     A run whose worker dies is started again by Ray and resumes from its run folder. On several machines all of them
@@ -230,70 +228,34 @@ class RayTasks:
     """
 
     def __init__(self, context: StudyContext, slots: int) -> None:
-        self.slots, self._context = slots, context
-        self._tasks: dict[Future[CompletedRun | None], Any] = {}
+        out, results = context.out.absolute(), context.results.absolute()
+        super().__init__(replace(context, out=out, results=results), slots=slots)
 
     def __enter__(self) -> Self:
+        _stop_file(self._context).unlink(missing_ok=True)
         self._ray = start_ray()
-        context = self._context
-        self._task = self._ray.remote(num_cpus=1, max_retries=RETRIES)(_run_in_task)
+        self._task = self._ray.remote(num_cpus=1, max_retries=RETRIES)(_run_elsewhere)
         # One copy a machine, which all its workers map.
-        self._faces = self._ray.put(dict(context.faces_by_form))
-        out, results = context.out.absolute(), context.results.absolute()
-        self._folders = replace(context, faces_by_form={}, out=out, results=results)
+        self._shared = self._ray.put(self._context)
         return self
 
     def __exit__(self, *error: object) -> None:
         self._ray.shutdown()
+        _stop_file(self._context).unlink(missing_ok=True)
+        if isinstance(error[1], self._ray.exceptions.RayError):
+            raise _killed(f"A run was lost {RETRIES + 1} times: {str(error[1]).splitlines()[0]}") from None
 
-    def submit(self, run: PlannedRun) -> Future[CompletedRun | None]:
+    def submit(self, run: PlannedRun) -> Future[Ended]:
         """See :class:`Executor`."""
-        task = self._task.remote(run, self._folders, self._faces)
-        result: Future[CompletedRun | None] = Future()
-        self._tasks[result] = task
-        task.future().add_done_callback(partial(self._pass_on, run, result))
-        return result
-
-    def stop(self) -> None:
-        """See :class:`Executor`."""
-        while self._tasks:
-            # Ctrl-C in the task, which ends its run in order.
-            self._ray.cancel(self._tasks.popitem()[1])
-
-    def _pass_on(self, run: PlannedRun, result: Future[CompletedRun | None], ended: Future[Any]) -> None:
-        from ray.exceptions import RayError, TaskCancelledError
-
-        error, is_stopping = ended.exception(), self._tasks.pop(result, None) is None
-        if isinstance(error, (TaskCancelledError, KeyboardInterrupt)) or (is_stopping and isinstance(error, RayError)):
-            result.set_result(None)
-        elif isinstance(error, RayError):
-            lost = StudyError(
-                f"The run of {run.variant}, seed {run.recipe.seed}, was lost {RETRIES + 1} times: "
-                f"{str(error).splitlines()[0]} Finished runs are kept; run the command again.",
-                code="study-process-killed",
-            )
-            result.set_exception(lost)
-        elif error is not None:
-            result.set_exception(error)
-        else:
-            completed, failure = ended.result()
-            if failure is None:
-                result.set_result(completed)
-            else:
-                result.set_exception(failure)
+        ended: Future[Ended] = self._task.remote(run, self._shared, 1).future()
+        return ended
 
 
-def _run_in_task(run: PlannedRun, context: StudyContext, faces: Any) -> tuple[CompletedRun | None, MienError | None]:
-    """A run, or the error of one that is a user's: Ray would wrap it into its traceback."""
-    set_quiet(True)
-    set_threads(1)
-    try:
-        context = replace(context, faces_by_form=faces)
-        return execute(run, context, lambda done: None, must_stop=lambda: False), None
-    except MienError as error:
-        return None, error
-
-
-def parallel_runs(jobs: int, runs: int) -> int:
-    """How many of so many runs go at once where ``jobs`` were asked for: no more than there are runs and cores."""
-    return max(min(jobs, runs, available_cores()), 1)
+def choose_executor(
+    context: StudyContext, callback: StudyCallback, engine: str, jobs: int | None, runs: int
+) -> Executor:
+    """Where to train so many runs: ``jobs`` at once, but on this machine no more than it has cores."""
+    if engine == "ray":
+        return RayTasks(context, jobs or max(runs, 1))
+    slots = min(jobs or 1, runs, available_cores())
+    return Processes(context, slots) if slots > 1 else Executor(context, callback)

@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from mien.base.errors import DataError, RecipeError, StudyError, arg, nearest
 from mien.base.labels import parse_scheme
-from mien.base.recipe import Change, Recipe, StrictModel, load_recipe, tuned
+from mien.base.recipe import Change, Recipe, StrictModel, dotted, load_recipe, tuned
 from mien.base.run_folder import RunFolder
 from mien.base.spec_file import SpecKind, is_path
-from mien.data.clean import Kind
 from mien.evaluation.named_metrics import check_metric
 from mien.inference.find_model import find_run, is_shipped
 
@@ -44,22 +43,10 @@ class Variant(StrictModel):
         alias="from",
         description="start from the weights of this variant, seed by seed, or of a built-in model",
     )
-    clean: tuple[Kind, ...] = Field(
-        default=(),
-        description="train on the train split as --clean cleans it of these kinds of faults",
-    )
-    after: str = Field(
-        default="", description="not trained: the predictions of this variant, merged into `classes` or `corrupted`"
-    )
+    after: str = Field(default="", description="not trained: the predictions of this variant, merged into `classes`")
     classes: str = Field(default="", description="with `after`: the label scheme to merge into")
-    corrupted: bool = Field(default=False, description="with `after`: measured on corrupted validation images")
     published: dict[str, float] = Field(default={}, description="the published value of each metric")
     note: str = Field(default="", description="a sentence for the page")
-
-    @field_validator("clean")
-    @classmethod
-    def _in_one_order(cls, kinds: tuple[Kind, ...]) -> tuple[Kind, ...]:
-        return tuple(sorted(set(kinds)))
 
 
 class ComparisonSpec(StrictModel):
@@ -120,16 +107,13 @@ class Study(StrictModel):
             if other and other not in above and not (word == "from" and is_shipped(other)):
                 what = "a built-in model or a variant" if word == "from" else "a variant"
                 raise ValueError(f"{who} has {word} = '{other}', which is not {what} listed before it")
-        own = next((key for key in variant.set if key in OWN_KEYS), None)
-        if own is not None:
-            raise ValueError(f"{who} sets '{own}', but the study sets this itself")
         unseen = next((each for each in variant.published if each not in self.metrics), None)
         if unseen is not None:
             raise ValueError(f"{who} has a published '{unseen}', which is not in metrics")
-        if bool(variant.after) != bool(variant.classes or variant.corrupted):
-            raise ValueError(f"{who} needs 'after' and 'classes' or 'corrupted', or none of them")
-        if variant.after and (variant.recipe or variant.set or variant.init_from or variant.seeds or variant.clean):
-            raise ValueError(f"{who} has 'after', so it is not trained: remove its recipe, set, from, clean and seeds")
+        if bool(variant.after) != bool(variant.classes):
+            raise ValueError(f"{who} needs 'after' and 'classes', or none of them")
+        if variant.after and (variant.recipe or variant.set or variant.init_from or variant.seeds):
+            raise ValueError(f"{who} has 'after', so it is not trained: remove its recipe, set, from and seeds")
         if variant.after and self.variant(variant.after).after:
             raise ValueError(f"{who} merges '{variant.after}', which is itself merged")
 
@@ -189,10 +173,6 @@ class Study(StrictModel):
             code="study-unknown-variant",
         )
 
-    def is_corrupted(self, variant: Variant) -> bool:
-        """Whether the runs of a trained variant are measured on corrupted images too."""
-        return any(each.after == variant.name and each.corrupted for each in self.variants)
-
     def seeds_of(self, variant: Variant) -> tuple[int, ...]:
         """The seeds of a variant: its own, those of what it merges, or the study's."""
         return self.seeds_of(self.variant(variant.after)) if variant.after else variant.seeds or self.seeds
@@ -212,14 +192,13 @@ class Study(StrictModel):
         """
         given, (for_all, for_one) = changes, self._changes_of(variant, changes)
         changes = [*for_all, *for_one]
-        for change in changes:
-            if change.partition("=")[0].strip() in OWN_KEYS:
+        for key in (*variant.set, *(change.partition("=")[0].strip() for change in changes)):
+            if key in OWN_KEYS:
                 raise StudyError(
-                    f"{arg('settings')} {change}: the study sets this key itself. Change the seeds in the study's "
-                    "file.",
-                    code="study-set-fixed",
+                    f"The study sets '{key}' itself; change the seeds in its file.", code="study-set-fixed"
                 )
-        own: list[Change] = list(_dotted(variant.set).items())
+        # What a table leaves out stays, except of a named model: another network has other settings.
+        own: list[Change] = list(dotted(variant.set, lambda key, value: key == "model" and "name" in value).items())
         fixed = [("name", f"{self.name}-{variant.name}"), ("seed", seed)]
         recipe = load_recipe(variant.recipe or self.recipe, [*own, *changes, *fixed])
         if variant.init_from:
@@ -257,19 +236,6 @@ class Study(StrictModel):
         return for_all, for_one
 
 
-def _dotted(values: dict[str, Any], above: str = "") -> dict[str, Any]:
-    """Tables as dotted keys, ``{"optim": {"lr": 1}}`` -> ``{"optim.lr": 1}``, so that what they leave out stays.
-
-    A ``model`` with a name stays a table: another network has other settings.
-    """
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        name = f"{above}{key}"
-        whole = not isinstance(value, dict) or (name == "model" and "name" in value)
-        flat |= {name: value} if whole else _dotted(value, f"{name}.")
-    return flat
-
-
 def study_names() -> list[str]:
     """Names of the studies that come with mien."""
     return _KIND.names()
@@ -296,22 +262,13 @@ def parse_study(text: str, origin: str, folder: Path = Path()) -> Study:
     Raises:
         StudyError, RecipeError: as :func:`load_study`.
     """
-    content = _KIND.parse(text, origin)
-    for table in (content, *(each for each in _list(content, "variants") if isinstance(each, dict))):
-        recipe = table.get("recipe")
-        if isinstance(recipe, str) and is_path(recipe):
-            table["recipe"] = str(folder / recipe)
-    study = _KIND.check(Study, content, origin)
-    _check_recipes(study, origin)
-    return study
+    study = _KIND.check(Study, _KIND.parse(text, origin), origin)
 
+    def beside(recipe: str) -> str:
+        return str(folder / recipe) if is_path(recipe) else recipe
 
-def _list(content: dict[str, Any], key: str) -> list[Any]:
-    value = content.get(key)
-    return value if isinstance(value, list) else []
-
-
-def _check_recipes(study: Study, origin: str) -> None:
+    variants = tuple(each.model_copy(update={"recipe": beside(each.recipe)}) for each in study.variants)
+    study = study.model_copy(update={"recipe": beside(study.recipe), "variants": variants})
     for variant in study.variants:
         if not variant.after:
             try:
@@ -320,3 +277,4 @@ def _check_recipes(study: Study, origin: str) -> None:
                 raise RecipeError(
                     f"The variant '{variant.name}' of the study {origin}: {error}", code=error.code
                 ) from None
+    return study

@@ -2,13 +2,11 @@
 
 run.json                 the key it is found by, and how the run went
 recipe.toml history.csv  as in the run folder
-predictions_validation.npz    predictions on validation (float32)
-predictions_corrupted.npz     the same on corrupted images, where the study asks for it
+predictions_validation.npz    predictions on validation (float32); none of a run that failed
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -23,20 +21,18 @@ from mien.base.run_folder import RunFolder
 from mien.evaluation.predictions import Predictions, read_predictions, write_predictions
 
 RECORD = "run.json"
-PREDICTIONS: dict[bool, str] = {False: "predictions_validation.npz", True: "predictions_corrupted.npz"}
-"""By whether the images are corrupted."""
+PREDICTIONS = "predictions_validation.npz"
 
 
 class RunRecord(BaseModel):
     """How a run went: the content of ``run.json``.
 
     ``key`` is that of :class:`mien.runs.plan.PlannedRun`, ``variant`` the name under which it was run first.
-    ``recipe_digest``, ``data_fingerprint``, ``started_from`` (the key of another run, the digest of a file, or ``""``)
-    and ``cleaned_fingerprint`` (of the data with train cleaned of ``cleaned``, or ``""``), with the votes where an
-    output learns from them, are what the key is made of. ``train_faces`` is how many faces an epoch showed,
-    ``epochs`` how many were done, ``best_epoch`` the one that is kept and measured, chosen on validation (0 for none).
-    ``seconds`` are of training and validation, with ``threads`` of torch. ``parameters`` counts those that the network
-    trains. ``failed`` says why training could not go on, ``""`` where it did; ``machine`` is for the reader.
+    ``data_fingerprint`` and ``started_from`` (the key of another run, the digest of a file, or ``""``), with the recipe
+    and the votes where an output learns from them, are what the key is made of. ``epochs`` is how many were done,
+    ``best_epoch`` the one that is kept and measured (0 for none).
+    ``seconds`` are of training and validation, with ``threads`` of torch. ``failed`` says why training could not
+    go on, ``""`` where it did; ``machine`` is for the reader.
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(extra="ignore", frozen=True, strict=True)
@@ -44,19 +40,14 @@ class RunRecord(BaseModel):
     key: str
     variant: str
     seed: int
-    recipe_digest: str
     data_fingerprint: str
     started_from: str
-    train_faces: int = Field(ge=0)
     epochs: int = Field(ge=0)
     best_epoch: int = Field(ge=0)
     seconds: float = Field(ge=0)
     threads: int
-    parameters: int
     failed: str
     machine: dict[str, str]
-    cleaned: tuple[str, ...] = Field(default=(), strict=False)
-    cleaned_fingerprint: str = ""
 
     @property
     def hardware(self) -> str:
@@ -73,17 +64,24 @@ class CompletedRun:
     folder: Path
     record: RunRecord
 
-    def has(self, corrupted: bool) -> bool:
-        """Whether it has predictions on validation, or on it corrupted."""
-        return not self.record.failed and (self.folder / PREDICTIONS[corrupted]).is_file()
+    def predictions(self) -> Predictions:
+        """Its predictions on validation.
 
-    def is_complete(self, corrupted: bool) -> bool:
-        """Whether it has what is asked of it; a run that failed has nothing to give."""
-        return bool(self.record.failed) or self.has(corrupted)
-
-    def predictions(self, corrupted: bool = False) -> Predictions:
-        """Its predictions on validation, or on it corrupted. Raises :class:`DataError` where the file is damaged."""
-        return read_predictions(self.folder / PREDICTIONS[corrupted])
+        Raises:
+            StudyError: they are missing or damaged, or of other data than the record says.
+        """
+        try:
+            found = read_predictions(self.folder / PREDICTIONS)
+        except DataError as error:
+            raise StudyError(
+                f"{error} Remove the folder {self.folder}; the study then repeats the run.", code="study-damaged"
+            ) from None
+        if found.data_fingerprint != self.record.data_fingerprint:
+            raise StudyError(
+                f"The predictions in {self.folder} are of other data than {RECORD} says. Remove the folder.",
+                code="study-data",
+            )
+        return found
 
 
 def read_completed(results: Path) -> dict[str, CompletedRun]:
@@ -106,47 +104,24 @@ def read_run(folder: Path) -> CompletedRun:
         ) from None
 
 
-def keep_result(
-    results: Path, folder_name: str, record: RunRecord, run: RunFolder, predictions: Mapping[bool, Predictions]
-) -> CompletedRun:
+def keep_result(folder: Path, record: RunRecord, run: RunFolder, predictions: Predictions | None) -> CompletedRun:
     """Keep what matters of a run. The record comes last: it makes the folder a finished run.
 
     Args:
-        results: the folder of all kept runs.
-        folder_name: its own one there.
+        folder: where to keep it.
         record: how it went.
         run: where it was trained.
-        predictions: on validation, by whether its images are corrupted.
+        predictions: on validation; None of a run that failed.
 
     Raises:
         RunError: the file system refused.
     """
-    folder = results / folder_name
     if run.is_run:
         write_text(folder / "recipe.toml", dump_recipe(run.read_recipe()))
     history = run.path / "history.csv"
     if history.is_file():
         write_text(folder / "history.csv", history.read_text(encoding="utf-8"))
-    for corrupted, each in predictions.items():
-        write_predictions(folder / PREDICTIONS[corrupted], each, np.float32)
+    if predictions is not None:
+        write_predictions(folder / PREDICTIONS, predictions, np.float32)
     write_text(folder / RECORD, record.model_dump_json(indent=2) + "\n")
     return CompletedRun(folder, record)
-
-
-def predictions_of(finished: Sequence[CompletedRun], corrupted: bool = False) -> list[Predictions]:
-    """The predictions of several runs. Raises :class:`StudyError` when one is damaged or of other data."""
-    many = []
-    for each in finished:
-        try:
-            predictions = each.predictions(corrupted)
-        except DataError as error:
-            raise StudyError(
-                f"{error} Remove the folder {each.folder}; the study then repeats the run.", code="study-damaged"
-            ) from None
-        if predictions.data_fingerprint != each.record.data_fingerprint:
-            raise StudyError(
-                f"The predictions in {each.folder} are of other data than {RECORD} says. Remove the folder.",
-                code="study-data",
-            )
-        many.append(predictions)
-    return many

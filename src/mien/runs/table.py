@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +12,13 @@ from mien.base.errors import DataError, StudyError
 from mien.base.files import write_text
 from mien.base.labels import parse_scheme
 from mien.base.progress import track
-from mien.evaluation.named_metrics import VOTE_METRICS, Resampled, resample
+from mien.evaluation.named_metrics import Resampled, resample
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import fields_to_dict, json_ready
 from mien.evaluation.seed_variance import RepeatedDifference, Spread, aligned, compare_repeats, holm, spread
-from mien.runs.plan import PlannedRun, StudyPlan
+from mien.runs.plan import PlannedRun
 from mien.runs.spec import ComparisonSpec, Study, Variant
-from mien.runs.store import CompletedRun, predictions_of
+from mien.runs.store import CompletedRun
 
 
 @dataclass(frozen=True)
@@ -44,32 +43,20 @@ class VariantRow:
 
 
 @dataclass(frozen=True)
-class ComparisonRow:
-    """A variant against the baseline, on the samples of a comparison; empty when they share no seed.
-
-    ``adjusted`` are the p-values of ``differences``, corrected for the number of them in the whole comparison, all
-    variants and metrics, by :func:`mien.evaluation.seed_variance.holm`.
-    """
-
-    name: str
-    differences: Mapping[str, RepeatedDifference]
-    adjusted: Mapping[str, float]
-
-
-@dataclass(frozen=True)
 class VariantComparison:
     """Variants on the samples that all of them have.
 
     Attributes:
         comparison: what was asked for.
         samples: number of samples that they share; 0 while fewer than two variants have a finished run.
-        entries: one a variant with a finished run, in the order asked for, without the baseline.
+        differences: from the baseline, by variant with a finished run and by metric; empty where they share no seed.
+            The p-values are corrected for the number of them in the whole comparison, all variants and metrics.
         absent: variants without one.
     """
 
     comparison: ComparisonSpec
     samples: int
-    entries: tuple[ComparisonRow, ...]
+    differences: Mapping[str, Mapping[str, RepeatedDifference]]
     absent: tuple[str, ...]
 
 
@@ -110,16 +97,9 @@ class StudyTable:
                 "classes": each.comparison.classes or "all",
                 "baseline": each.comparison.baseline,
                 "variants": [
-                    {
-                        "variant": entry.name,
-                        "differences": {
-                            name: {**fields_to_dict(found), "adjusted_p_value": json_ready(entry.adjusted[name])}
-                            for name, found in entry.differences.items()
-                        },
-                    }
-                    for entry in each.entries
+                    {"variant": name, "differences": json_ready(found)} for name, found in each.differences.items()
                 ],
-                **fields_to_dict(each, leave_out=("comparison", "entries")),
+                **fields_to_dict(each, leave_out=("comparison", "differences")),
             }
             for each in self.comparisons
         ]
@@ -136,36 +116,30 @@ def write_table(path: Path, table: StudyTable) -> None:
     write_text(path, json.dumps(table.to_dict(), indent=2, ensure_ascii=False) + "\n")
 
 
-def tabulate(study: Study, plan: StudyPlan, finished: Mapping[str, CompletedRun], resamples: int = 1000) -> StudyTable:
+def tabulate(
+    study: Study, runs: Sequence[PlannedRun], finished: Mapping[str, CompletedRun], resamples: int = 1000
+) -> StudyTable:
     """Combine the finished runs of a study; other runs count as missing.
 
     Args:
         study: checked.
-        plan: all of its runs.
+        runs: all of it.
         finished: by key.
         resamples: bootstrap resamples behind each interval.
 
     Raises:
+        DataError: a label scheme that does not fit the predictions.
         StudyError: stored predictions are damaged, or a comparison has predictions that do not match.
         MissingExtraError: scipy is not installed.
     """
-    done = [(run, finished[run.key]) for run in plan.runs if run.key in finished]
+    done = [(run, finished[run.key]) for run in runs if run.key in finished]
     predictions: dict[str, dict[int, Predictions]] = {}
-    for variant in study.variants:
-        source = variant.after or variant.name
-        whole = [(run.recipe.seed, each) for run, each in done if run.variant == source and each.has(variant.corrupted)]
-        many = [
-            merged(each, variant.classes) for each in predictions_of([each for _, each in whole], variant.corrupted)
-        ]
-        predictions[variant.name] = dict(zip((seed for seed, _ in whole), many, strict=True))
-    _check_votes(study, predictions)
     rows = []
     for variant in track(study.variants, len(study.variants), "measuring", "variants"):
-        own = [
-            each.record
-            for run, each in done
-            if run.variant == (variant.after or variant.name) and each.is_complete(variant.corrupted)
-        ]
+        own = [(run.recipe.seed, each) for run, each in done if run.variant == (variant.after or variant.name)]
+        predictions[variant.name] = {
+            seed: _merged(each.predictions(), variant.classes) for seed, each in own if not each.record.failed
+        }
         many = list(predictions[variant.name].values())
         rows.append(
             VariantRow(
@@ -173,33 +147,13 @@ def tabulate(study: Study, plan: StudyPlan, finished: Mapping[str, CompletedRun]
                 samples=len(many[0]) if many else 0,
                 classes=len(many[0].classes) if many else 0,
                 metrics=_spreads(many, study.metrics, resamples),
-                failed=sum(bool(record.failed) for record in own),
+                failed=len(own) - len(many),
                 missing=len(study.seeds_of(variant)) - len(own),
             )
         )
     wanted = track(study.comparisons, len(study.comparisons), "comparing", "comparisons")
     compared = tuple(_compare(each, study.metrics, predictions, resamples) for each in wanted)
     return StudyTable(study, tuple(rows), compared, tuple(done))
-
-
-def _check_votes(study: Study, predictions: Mapping[str, Mapping[int, Predictions]]) -> None:
-    """Refuse to compare by votes what was run with others, or without: runs of labels alone are found with any."""
-    if not set(study.metrics) & set(VOTE_METRICS):
-        return
-    votes = {
-        (name, seed): "" if each.votes is None else hashlib.sha256(each.votes.counts.tobytes()).hexdigest()
-        for name, runs in predictions.items()
-        for seed, each in runs.items()
-        if not study.variant(name).classes
-    }
-    usual = max(votes.values(), key=list(votes.values()).count, default="")
-    other = next((f"{name}, seed {seed}" for (name, seed), found in votes.items() if found != usual), None)
-    if other is not None:
-        raise StudyError(
-            f"The run of {other} has other votes than the rest of the study, or none. Remove its folder from the "
-            "results; the study then repeats it.",
-            code="study-votes",
-        )
 
 
 def _spreads(runs: Sequence[Predictions], metrics: Sequence[str], resamples: int) -> dict[str, Spread]:
@@ -215,10 +169,10 @@ def _compare(
     absent = tuple(name for name in comparison.variants if not predictions[name])
     present = [name for name in comparison.variants if predictions[name]]
     if comparison.baseline not in present or len(present) < 2:
-        return VariantComparison(comparison, 0, (), absent)
+        return VariantComparison(comparison, 0, {}, absent)
     each_run = [(name, seed, each) for name in present for seed, each in predictions[name].items()]
     try:
-        shared = aligned([merged(each, comparison.classes) for _, _, each in each_run])
+        shared = aligned([_merged(each, comparison.classes) for _, _, each in each_run])
     except DataError as error:
         raise StudyError(f"The comparison '{comparison.title}': {error}", code="study-comparison") from None
     drawn: dict[str, dict[int, Resampled]] = {name: {} for name in present}
@@ -233,20 +187,21 @@ def _compare(
             found = compare_repeats(*pairs) if seeds else []
             named = zip(metrics, found, strict=False)
             differences[name] = {metric: each if metric == "log_loss" else each.bounded() for metric, each in named}
-    return VariantComparison(comparison, len(shared[0]), tuple(_adjusted(differences)), absent)
+    return VariantComparison(comparison, len(shared[0]), _adjusted(differences), absent)
 
 
-def _adjusted(differences: Mapping[str, Mapping[str, RepeatedDifference]]) -> list[ComparisonRow]:
+def _adjusted(
+    differences: Mapping[str, Mapping[str, RepeatedDifference]],
+) -> dict[str, dict[str, RepeatedDifference]]:
     """All p-values of a comparison are one family: a reader looks for the small ones among all of them."""
-    places = [(name, metric) for name, found in differences.items() for metric in found]
-    adjusted = dict(zip(places, holm([differences[name][metric].p_value for name, metric in places]), strict=True))
-    return [
-        ComparisonRow(name, found, {metric: adjusted[name, metric] for metric in found})
+    adjusted = iter(holm([each.p_value for found in differences.values() for each in found.values()]))
+    return {
+        name: {metric: replace(each, adjusted_p_value=next(adjusted)) for metric, each in found.items()}
         for name, found in differences.items()
-    ]
+    }
 
 
-def merged(predictions: Predictions, classes: str) -> Predictions:
+def _merged(predictions: Predictions, classes: str) -> Predictions:
     """Under another label scheme; predictions that have its classes already stay as they are."""
     scheme = parse_scheme(classes or "all")
     return predictions if scheme is None or predictions.classes == scheme.classes else predictions.with_scheme(scheme)
