@@ -8,7 +8,6 @@ from rich.console import Console
 from mien.evaluation.results import Estimate
 from mien.page.blocks import Column, Table
 from mien.page.terminal import rich_table
-from mien.runs.sweep_result import TrialResult, keys_table
 
 
 def lines(table, width):
@@ -31,8 +30,8 @@ def test_a_figure_has_its_interval_and_nothing_is_a_dash():
 @pytest.mark.parametrize("width", [50, 60, 80])
 def test_a_list_that_does_not_fit_is_folded_and_not_cut(width):
     values = {"optim.weight_decay": 0.0005, "model.convolutions": [2, 2, 2, 2], "model.widths": [64, 128, 256, 432]}
-    best = TrialResult(0, "complete", 0.7, 3, 12.5, values)
-    shown = lines(keys_table(best, values), width)
+    columns = (Column("key", "text"), Column("recipe", "number"), Column("best", "number"))
+    shown = lines(Table("best", columns, [(key, value, value) for key, value in values.items()]), width)
     # Cells fold within their columns: what each column holds, put together again.
     words = "".join("".join(shown).split())
     for figure in ("64", "128", "256", "432"):

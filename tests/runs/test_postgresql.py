@@ -67,7 +67,9 @@ def server():
 
 
 @pytest.mark.slow
-def test_a_server_that_goes_away_in_mid_trial_is_one_line_and_the_sweep_goes_on(server, tmp_path, tiny_recipe_text):
+def test_a_server_that_goes_away_in_mid_trial_is_one_line_and_the_sweep_goes_on(
+    server, tmp_path, tiny_recipe_text, monkeypatch
+):
     """Oracle: the trial's run folder, which has one epoch at the fault and all of them at the end."""
     recipe, space, out = tmp_path / "tiny.toml", tmp_path / "mine.toml", tmp_path / "sweep"
     recipe.write_text(tiny_recipe_text)
@@ -82,5 +84,6 @@ def test_a_server_that_goes_away_in_mid_trial_is_one_line_and_the_sweep_goes_on(
         search(loaded, faces, out, database=server.url, callback=Stops())
     assert len(RunFolder(out / "trials" / "0000").read_history()) == 1
     server.start()
-    (trial,) = search(loaded, faces, out, database=server.url, stale_seconds=1).trials
+    monkeypatch.setattr("mien.runs.sweep.STALE_SECONDS", 1)
+    (trial,) = search(loaded, faces, out, database=server.url).trials
     assert (trial.number, trial.outcome, trial.epochs) == (0, "complete", 2)

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mien.api.inputs import Data, data_name, read
-from mien.base.errors import RunError, arg, needs_extra
+from mien.api.inputs import Data, environment, read
+from mien.base.errors import RunError, arg, needs_extra, without_password
 from mien.runs.space import Space, load_space
 from mien.runs.sweep_result import SweepResult
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def sweep(
-    space: str | os.PathLike[str],
+    space: str | os.PathLike[str] | Space,
     data: Data,
     *,
     out: str | os.PathLike[str] | None = None,
@@ -27,11 +27,12 @@ def sweep(
     storage: str | None = None,
     device: str = "auto",
     notify: Callable[[str], None] = lambda line: None,
+    callback: Callback | None = None,
 ) -> SweepResult:
     """Train one recipe many times with different values of some keys, and compare the validation accuracies.
 
     Args:
-        space: the name of a space that comes with mien, or a ``.toml`` file.
+        space: the name of a space that comes with mien, a ``.toml`` file, or a space.
         data: faces with ``train`` and ``validation``; ``test`` is not touched.
         out: folder of the sweep; ``sweeps/SPACE`` by default. A sweep that it holds is joined or resumed.
         trials: how many recipes all workers together try; the space's own number by default.
@@ -39,6 +40,7 @@ def sweep(
         storage: keep the trials in this database server, ``postgresql://HOST/NAME``, in place of ``out/trials.db``.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         notify: called with one line for each warning and each trial that ends.
+        callback: follows the training of each trial.
 
     Returns:
         All finished trials, the best first in ``trials.csv``; ``best_recipe`` is the file to train.
@@ -48,30 +50,11 @@ def sweep(
         MienError: a space, data, folder or database that cannot be used.
     """
     changes = [f"{key}={json.dumps(value)}" for key, value in (settings or {}).items()]
-    chosen = load_space(os.fspath(space), changes)
-    folder = Path(out) if out is not None else Path("sweeps") / chosen.name
-    return run_sweep(
-        chosen, data, folder, trials=trials, storage=storage, device=device, notify=notify,
-        metadata={"data": data_name(data)},
-    )  # fmt: skip
-
-
-def run_sweep(
-    space: Space,
-    data: Data,
-    out: Path,
-    *,
-    trials: int | None,
-    storage: str | None,
-    device: str,
-    notify: Callable[[str], None],
-    metadata: Mapping[str, Any],
-    callback: Callback | None = None,
-) -> SweepResult:
-    """As :func:`sweep`; ``callback`` follows the training of each trial."""
-    if storage is not None and "://" not in storage:
+    chosen = space if isinstance(space, Space) else load_space(os.fspath(space), changes)
+    if storage is not None and storage.partition("://")[0] not in {"postgresql", "postgresql+psycopg"}:
         raise RunError(
-            f"{arg('storage')} must be the URL of a database server, such as postgresql://HOST/NAME; found {storage}.",
+            f"{arg('storage')} must be the URL of a PostgreSQL server, postgresql://HOST/NAME; found "
+            f"{without_password(storage)}.",
             code="sweep-database",
         )
     with needs_extra("search", "A sweep"):
@@ -79,18 +62,17 @@ def run_sweep(
         from mien.training.device import check_device
         from mien.training.plan import recipe_warnings
     check_device(device)
-    check_networks(space)
-    for warning in recipe_warnings(space.base):
+    check_networks(chosen)
+    for warning in recipe_warnings(chosen.base):
         notify(warning.line)
-    faces = read(data, *space.base.input.stored_as).faces
     return search(
-        space,
-        faces,
-        out,
+        chosen,
+        read(data, *chosen.base.input.stored_as).faces,
+        Path(out) if out is not None else Path("sweeps") / chosen.name,
         trials=trials,
         database=storage,
         device=device,
         callback=callback,
         on_trial_end=notify,
-        metadata=metadata,
+        metadata=environment(data),
     )

@@ -7,15 +7,16 @@ from typing import Annotated
 
 import typer
 
-from mien.api.sweep import run_sweep
+from mien.api.sweep import sweep as search
 from mien.cli.options import DeviceOption, JsonOption, PlainSettings, QuietOption
 from mien.cli.output import check_out, notice, show, show_json
 from mien.cli.source import Source
+from mien.page.blocks import Column, Table
 from mien.page.terminal import rich_table
 from mien.page.wording import percent
 from mien.pipeline.training_view import TrainProgress
 from mien.runs.space import load_space
-from mien.runs.sweep_result import SweepResult, keys_table
+from mien.runs.sweep_result import SweepResult
 
 
 def sweep(
@@ -52,17 +53,10 @@ def sweep(
     folder = out or Path("sweeps") / chosen.name
     source.check()
     check_out(folder, source.path)
-    result = run_sweep(
-        chosen,
-        source,
-        folder,
-        trials=trials,
-        storage=storage,
-        device=device,
-        notify=notice,
-        metadata=source.environment(),
+    result = search(
+        chosen, source, out=folder, trials=trials, storage=storage, device=device, notify=notice,
         callback=TrainProgress(),
-    )
+    )  # fmt: skip
     if json:
         show_json(result.to_dict())
     else:
@@ -78,7 +72,8 @@ def _show(result: SweepResult) -> None:
         notice(f"{result.folder}: no trial is finished, so there is no best recipe.")
     else:
         typer.echo(f"best: trial {best.number} of {len(result.trials)}, {percent(best.accuracy)} on validation")
-        show(rich_table(keys_table(best, result.base)))
+        columns = (Column("key", "text"), Column("best", "number"))
+        show(rich_table(Table("best", columns, list(best.values.items()))))
         notice(
             f"All trials: {result.folder / 'trials.csv'}. The best was chosen on these faces; confirm it with other "
             f"seeds: mien train {result.best_recipe} --data PATH --set seed=1"

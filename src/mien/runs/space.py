@@ -16,22 +16,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field, model_validator
 
 from mien.base.errors import RecipeError
-from mien.base.recipe import Recipe, StrictModel, check_recipe, load_recipe
+from mien.base.recipe import Recipe, StrictModel, check_recipe, dotted, load_recipe
 from mien.base.spec_file import SpecKind, is_path
 
 if TYPE_CHECKING:
     import optuna
 
-_NOT_SEARCHED = {
-    "name": "it shapes nothing",
-    "description": "it shapes nothing",
-    "seed": "a better seed is luck, not a better recipe",
-    "classes": "accuracies under different classes do not compare",
-    "input.size_px": "the faces are read once, at one size",
-    "input.channels": "the faces are read once, grey or in colour",
-    "epochs": "it is the budget of every trial, set beside trials and seed",
-}
-"""Keys that a space may not vary, and why."""
+_FIXED = ("name", "description", "seed", "classes", "input.size_px", "input.channels", "epochs")
+"""Keys that all trials share: their accuracies would not compare, or a better value would be luck."""
 
 
 _KIND = SpecKind("search space", "spaces", RecipeError)
@@ -50,8 +42,6 @@ class Range(StrictModel):
         if len(self.model_fields_set) != 1:
             raise ValueError(f"a range is one of {', '.join(RANGE_KINDS)}")
         if self.choice is not None:
-            if len(set(self.texts)) < len(self.texts):
-                raise ValueError(f"a choice holds each value once; found {list(self.choice)}")
             return self
         low, high = self.ends
         if not low < high:
@@ -80,7 +70,6 @@ class Range(StrictModel):
 
 
 RANGE_KINDS: tuple[str, ...] = tuple(Range.model_fields)
-_TABLES = tuple(name for name, value in Recipe().model_dump().items() if isinstance(value, dict))
 
 
 class Pruning(StrictModel):
@@ -177,16 +166,7 @@ def parse_space(text: str, origin: str, folder: Path = Path(), changes: Sequence
     """
     content = _KIND.parse(text, origin)
     if isinstance(content.get("parameters"), dict):
-        ranges = list(_flat(content["parameters"]))
-        content["parameters"] = dict(ranges)
-        for key, value in content["parameters"].items():
-            if not isinstance(value, dict):
-                example = f"{key} = {{ log = [0.01, 1.0] }}"
-                raise RecipeError(
-                    f"The search space {origin}: '{key}' needs a range, e.g. {example}.", code="space-value"
-                )
-            if sum(name == key for name, _ in ranges) > 1:
-                raise RecipeError(f"The search space {origin} gives '{key}' twice.", code="space-duplicate-key")
+        content["parameters"] = dotted(content["parameters"], _is_range)
     file = _KIND.check(_SpaceFile, content, origin)
     for change in changes:
         if (key := change.partition("=")[0]) in file.parameters:
@@ -197,16 +177,10 @@ def parse_space(text: str, origin: str, folder: Path = Path(), changes: Sequence
         str(folder / file.recipe) if is_path(file.recipe) else file.recipe,
         [*([] if file.epochs is None else [("epochs", file.epochs)]), *changes],
     )
-    if file.pruning is not None and file.pruning.first_epoch >= base.epochs:
-        raise RecipeError(
-            f"The search space {origin} has pruning.first_epoch = {file.pruning.first_epoch}, but a trial has only "
-            f"{base.epochs} epochs: no trial could be pruned. Lower it, or remove [pruning].",
-            code="space-pruning",
-        )
     for key in file.parameters:
-        if key in _NOT_SEARCHED:
+        if key in _FIXED:
             raise RecipeError(
-                f"The search space {origin} cannot vary '{key}': {_NOT_SEARCHED[key]}.", code="space-fixed-key"
+                f"The search space {origin} cannot vary '{key}', which all trials share.", code="space-fixed-key"
             )
     space = Space(Path(origin).stem, base, file.parameters, file.trials, file.seed, file.pruning)
     try:
@@ -217,11 +191,6 @@ def parse_space(text: str, origin: str, folder: Path = Path(), changes: Sequence
     return space
 
 
-def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Join the tables that TOML makes of ``optim.lr = ...`` into dotted keys; quoted keys are dotted already."""
-    for key, value in table.items():
-        is_table = isinstance(value, dict) and value and not set(value) & set(RANGE_KINDS)
-        if is_table and (key in _TABLES or all(isinstance(inner, dict) for inner in value.values())):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, value
+def _is_range(key: str, value: Mapping[str, Any]) -> bool:
+    """Whether a table is no table of others: ``optim.lr = ...`` is one table in another for TOML."""
+    return not value or not set(RANGE_KINDS).isdisjoint(value)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -20,22 +20,22 @@ from typing import Any
 import numpy as np
 import optuna
 from filelock import FileLock
-from optuna.exceptions import ExperimentalWarning, StorageInternalError
+from optuna.exceptions import ExperimentalWarning, StorageInternalError, UpdateFinishedTrialError
 from optuna.pruners import NopPruner, SuccessiveHalvingPruner
 from optuna.samplers import TPESampler
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
+from optuna.study import MaxTrialsCallback
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from mien.base.errors import RecipeError, RunError, StoppedError, TrainingError, arg, needs_extra, without_password
 from mien.base.labels import parse_scheme
-from mien.base.progress import busy
 from mien.base.recipe import Recipe
 from mien.base.run_folder import RunFolder, best_epoch
 from mien.data.dataset import Dataset
 from mien.data.votes import votes_fingerprint
 from mien.runs.space import Space
-from mien.runs.sweep_result import SweepResult, TrialResult, own_values, write_small_files
+from mien.runs.sweep_result import SweepResult, TrialResult, write_small_files
 from mien.training.callback import Callback, Callbacks, HistoryLine, interruptible
 from mien.training.loop import train
 from mien.training.plan import plan_training
@@ -46,7 +46,6 @@ STALE_SECONDS = 60
 DATABASE = "trials.db"
 
 _DONE = (TrialState.COMPLETE, TrialState.PRUNED)
-_POLL_SECONDS = 2.0
 
 
 def search(
@@ -60,7 +59,6 @@ def search(
     callback: Callback | None = None,
     on_trial_end: Callable[[str], None] = lambda text: None,
     metadata: Mapping[str, Any] | None = None,
-    stale_seconds: int = STALE_SECONDS,
 ) -> SweepResult:
     """Work on a sweep, alone or beside other workers, until all its trials are finished.
 
@@ -74,83 +72,56 @@ def search(
         callback: follows the training of each trial.
         on_trial_end: called with one line that says how a trial ended.
         metadata: for environment.json: data, command, ...
-        stale_seconds: another worker's trial is taken over after so long without a heartbeat.
 
     Raises:
         DataError: the data lacks a split or a class that the recipe needs.
-        RecipeError: a range names a setting that the network does not have.
         RunError: the folder or the database holds something else, or a sweep of another space or other data; the
             database cannot be used.
         MissingExtraError: PostgreSQL's driver is not installed.
     """
     total, metadata = trials or space.trials, metadata or {}
     in_scheme = faces.with_scheme(parse_scheme(space.base.classes))
-    check_networks(space, len(in_scheme.classes))
     # A missing split is reported now, not in the first trial.
     in_scheme.of_split("train")
     in_scheme.of_split("validation")
-    _check_folder(out, database)
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    with (
-        _errors_as_one_line(str(out / DATABASE) if database is None else without_password(database)),
-        _opened(space, _data_of(space, faces), out, database, stale_seconds) as study,
-        interruptible() as interrupted,
-    ):
-        worker = _Worker(study, space, faces, out, callback, on_trial_end, metadata, device)
-        while not interrupted.is_set():
-            optuna.storages.fail_stale_trials(study)
-            states = [trial.state for trial in study.get_trials(deepcopy=False)]
-            finished, running = sum(state in _DONE for state in states), states.count(TrialState.RUNNING)
-            if finished >= total:
-                break
-            if finished + running >= total:
-                # One of them may have to be resumed here.
-                with busy("waiting for the trials of other workers"):
-                    interrupted.wait(_POLL_SECONDS)
-                continue
-            worker.run_one()
-        # A worker that was killed after its trial had ended left the files as they were.
-        results = worker.write_small_files()
-        return SweepResult(out, results, own_values(space), total, interrupted.is_set())
-
-
-def check_networks(space: Space, classes: int = 7) -> None:
-    """Build the network at each end of each range that shapes it. Raises :class:`RecipeError`."""
-    for key, recipe in space.recipes_at_the_ends():
-        if key.startswith(("model.", "input.", "progressive_resizing")):
-            try:
-                check_network(recipe, classes)
-            except RecipeError as error:
-                raise RecipeError(
-                    f"The search space {space.name} cannot vary '{key}': {error}", code="space-network"
-                ) from None
-
-
-def _check_folder(out: Path, database: str | None) -> None:
-    """Create the folder of a sweep, or refuse what is not one. Raises :class:`RunError`."""
-    if database is None and (out / "trials").exists() and not (out / DATABASE).exists():
-        raise RunError(
-            f"{out} holds trials, but their {DATABASE} is missing. Choose another {arg('out')}.", code="sweep-folder"
-        )
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(
             f"{out} cannot be created: {error.strerror}. Choose another {arg('out')}.", code="sweep-folder"
         ) from None
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    with (
+        _errors_as_one_line(str(out / DATABASE) if database is None else without_password(database)),
+        _opened(space, faces, out, database) as study,
+        interruptible() as interrupted,
+    ):
+        worker = _Worker(study, space, faces, out, total, callback, on_trial_end, metadata, device)
+        if len(study.get_trials(deepcopy=False, states=_DONE)) < total:
+            with suppress(StoppedError):
+                # Optuna itself queues a trial again whose worker gives no heartbeat.
+                study.optimize(worker.run, callbacks=[worker.end, MaxTrialsCallback(total, states=_DONE)])
+        # A worker that was killed after its trial had ended left the files as they were.
+        return worker.result(interrupted.is_set())
 
 
-def _data_of(space: Space, faces: Dataset) -> str:
-    """The fingerprint of the data, and of its votes where an output learns from them."""
-    own = faces.fingerprint_without_test
-    return f"{own} {votes_fingerprint(faces)}" if space.base.learns_votes else own
+def check_networks(space: Space) -> None:
+    """Build the network at each end of each range that shapes it. Raises :class:`RecipeError`."""
+    for key, recipe in space.recipes_at_the_ends():
+        if key.startswith(("model.", "input.", "progressive_resizing")):
+            try:
+                check_network(recipe)
+            except RecipeError as error:
+                raise RecipeError(
+                    f"The search space {space.name} cannot vary '{key}': {error}", code="space-network"
+                ) from None
 
 
 @contextmanager
 def _errors_as_one_line(place: str) -> Iterator[None]:
     try:
         yield
-    except (StorageInternalError, SQLAlchemyError) as error:
+    except (StorageInternalError, SQLAlchemyError, UpdateFinishedTrialError) as error:
         raise RunError(
             f"The database {place} cannot be used: {str(error.__cause__ or error).splitlines()[0]}. What is stored in "
             "it is kept; the same command resumes the sweep.",
@@ -159,43 +130,35 @@ def _errors_as_one_line(place: str) -> Iterator[None]:
 
 
 @contextmanager
-def _opened(space: Space, data: str, out: Path, database: str | None, stale_seconds: int) -> Iterator[optuna.Study]:
+def _opened(space: Space, faces: Dataset, out: Path, database: str | None) -> Iterator[optuna.Study]:
     """The study of a sweep in its database, created where there is none. Raises :class:`RunError`."""
-    url = f"sqlite:///{out / DATABASE}" if database is None else database
-    # Workers wait for one another, and a server may have been restarted since a connection was used last.
-    settings: dict[str, Any] = (
-        {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {"pool_pre_ping": True}
-    )
-    if url.startswith(("postgresql://", "postgresql+psycopg://")):
-        with needs_extra("postgresql", f"The database {without_password(url)}"):
+    data = faces.fingerprint_without_test
+    if space.base.learns_votes:
+        data = f"{data} {votes_fingerprint(faces)}"
+    pruning = space.pruning
+    if database is not None:
+        with needs_extra("postgresql", f"The database {without_password(database)}"):
             import_module("psycopg")
     with warnings.catch_warnings():
         # Optuna calls its heartbeats experimental.
         warnings.simplefilter("ignore", ExperimentalWarning)
         # Two workers that begin together would both create the tables.
         with FileLock(out / ".lock"):
-            try:
-                storage = RDBStorage(
-                    url,
-                    engine_kwargs=settings,
-                    heartbeat_interval=HEARTBEAT_SECONDS,
-                    grace_period=stale_seconds,
-                    heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(),
-                )
-            except ImportError as error:
-                raise RunError(
-                    f"The driver of {without_password(url)} is not installed: {error.__cause__ or error}",
-                    code="sweep-database",
-                ) from None
+            storage = RDBStorage(
+                f"sqlite:///{out / DATABASE}" if database is None else database,
+                # Workers wait for one another, and a server may have been restarted since a connection was used last.
+                engine_kwargs={"connect_args": {"timeout": 60}} if database is None else {"pool_pre_ping": True},
+                heartbeat_interval=HEARTBEAT_SECONDS,
+                grace_period=STALE_SECONDS,
+                heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(),
+            )
             study = optuna.create_study(
                 storage=storage,
                 study_name="sweep" if database is None else out.resolve().name,
                 direction="maximize",
                 load_if_exists=True,
                 sampler=_Sampler(space.seed),
-                pruner=NopPruner()
-                if space.pruning is None
-                else SuccessiveHalvingPruner(space.pruning.first_epoch, space.pruning.factor),
+                pruner=SuccessiveHalvingPruner(pruning.first_epoch, pruning.factor) if pruning else NopPruner(),
             )
             for key, value, what in (("space", space.digest, "another space"), ("data", data, "other data")):
                 if study.user_attrs.get(key, value) != value:
@@ -248,11 +211,6 @@ class _TrialCallback(Callback):
         """Validation accuracy of the best epoch so far, 0..1."""
         return self.history[best_epoch(self.history, self._recipe) - 1]["validation_accuracy"]
 
-    @property
-    def epochs(self) -> str:
-        """The number of finished epochs, in words."""
-        return f"{len(self.history)} {'epoch' if len(self.history) == 1 else 'epochs'}"
-
     def on_epoch_end(self, metrics: HistoryLine, is_best: bool) -> None:
         """See :class:`mien.training.callback.Callback`."""
         self._report()
@@ -278,41 +236,29 @@ class _Worker:
     space: Space
     faces: Dataset
     out: Path
+    total: int
     callback: Callback | None
     on_trial_end: Callable[[str], None]
     metadata: Mapping[str, Any]
     device: str
 
-    def run_one(self) -> None:
-        """Run a trial, a queued one first. Whatever else stops it, the trial is queued again."""
-        begun: list[FrozenTrial] = []
-        try:
-            self.study.optimize(lambda trial: self._run(trial, begun), n_trials=1)
-        except (Exception, KeyboardInterrupt) as error:
-            if not begun:
-                raise
-            trial = self.study.trials[begun[0].number]
-            if any(trial.number in RetryHeartbeatStaleTrialCallback.retry_history(each) for each in self.study.trials):
-                self.on_trial_end(f"trial {_number_of(trial)}: another worker took it over after no heartbeat")
-                return
-            RetryHeartbeatStaleTrialCallback()(self.study, trial)
-            if not isinstance(error, StoppedError):
-                raise
-            return
-        trial = self.study.trials[begun[0].number]
+    def end(self, study: optuna.Study, trial: FrozenTrial) -> None:
+        """Keep of a trial that has ended what is small, and say how it ended."""
         run = self._folder(trial)
         for weights in (run.last, run.best):
             weights.unlink(missing_ok=True)
-        finished = len(self.write_small_files())
-        seconds = trial.user_attrs["seconds"]
-        line = f"trial {_number_of(trial)}: {trial.user_attrs['line']}, {seconds:.0f} s; {finished} finished"
-        self.on_trial_end(line)
+        finished = len(self.result().trials)
+        told = trial.user_attrs
+        words = [told["why"] or told["outcome"], f"{told['epochs']} epochs"]
+        words += [] if trial.value is None else [f"{trial.value:.1%}"]
+        words += [f"{told['seconds']:.0f} s; {finished} finished"]
+        self.on_trial_end(f"trial {_number_of(trial)}: {', '.join(words)}")
 
-    def write_small_files(self) -> tuple[TrialResult, ...]:
-        """Write trials.csv and best.toml, and return the finished trials."""
+    def result(self, was_stopped: bool = False) -> SweepResult:
+        """The finished trials, written to trials.csv and best.toml."""
         # A worker that read the trials earlier must not write later.
         with FileLock(self.out / ".lock"):
-            trials = tuple(
+            trials = [
                 TrialResult(
                     number=_number_of(trial),
                     outcome=trial.user_attrs["outcome"],
@@ -322,36 +268,42 @@ class _Worker:
                     values=self.space.values(trial.params),
                 )
                 for trial in self.study.get_trials(deepcopy=False, states=_DONE)
-            )
+            ]
+            found = SweepResult(self.out, tuple(trials), self.total, was_stopped)
             if trials:
-                write_small_files(self.out, self.space, trials)
-        return trials
+                write_small_files(found, self.space)
+        return found
 
     def _folder(self, trial: FrozenTrial) -> RunFolder:
         return RunFolder(self.out / "trials" / f"{_number_of(trial):04}")
 
-    def _run(self, trial: optuna.Trial, begun: list[FrozenTrial]) -> float:
-        """Train a trial, or resume its run. Returns its accuracy.
+    def run(self, trial: optuna.Trial) -> float:
+        """Train a trial, or resume its run. Returns its accuracy. Whatever else stops it, the trial is queued again.
 
         Raises:
             TrialPruned: it was pruned, its loss is not a number, or its values do not go together.
             StoppedError: Ctrl-C.
         """
-        frozen = self.study.trials[trial.number]
-        begun.append(frozen)
-        run = self._folder(frozen)
+        run = self._folder(self.study.trials[trial.number])
         drawn = {key: each.suggest(trial, key) for key, each in self.space.ranges.items()}
-        accuracy, outcome, line = self._train(trial, self.space.values(drawn), run)
+        try:
+            accuracy, outcome, why = self._train(trial, self.space.values(drawn), run)
+        except BaseException:
+            current = self.study.trials[trial.number]
+            # Otherwise another worker, to which this one seemed dead, has queued it.
+            if current.state is TrialState.RUNNING:
+                RetryHeartbeatStaleTrialCallback()(self.study, current)
+            raise
         history = run.read_history()
         seconds = history[-1]["seconds"] if history else 0.0
-        for key, value in {"outcome": outcome, "line": line, "epochs": len(history), "seconds": seconds}.items():
+        for key, value in {"outcome": outcome, "why": why, "epochs": len(history), "seconds": seconds}.items():
             trial.set_user_attr(key, value)
         if accuracy is None:
             raise optuna.TrialPruned
         return accuracy
 
     def _train(self, trial: optuna.Trial, values: Mapping[str, Any], run: RunFolder) -> tuple[float | None, str, str]:
-        """The accuracy of a trial that is complete, its outcome in a word, and a line for people."""
+        """The accuracy of a trial that is complete, its outcome in a word, and why its values do not go together."""
         environment = {**self.metadata, "trial": trial.number}
         try:
             recipe = self.space.recipe_for(values)
@@ -365,9 +317,9 @@ class _Worker:
         except StoppedError:
             raise
         except TrainingError:
-            return None, "diverged", f"diverged after {callback.epochs}"
+            return None, "diverged", ""
         if callback.is_pruned:
-            return None, "pruned", f"pruned after {callback.epochs} at {callback.accuracy:.1%}"
+            return None, "pruned", ""
         if outcome.was_stopped:
             raise StoppedError(f"Trial {trial.number} was stopped.")
-        return callback.accuracy, "complete", f"{callback.accuracy:.1%} after {callback.epochs}"
+        return callback.accuracy, "complete", ""

@@ -46,11 +46,6 @@ def best_first(trials: Sequence[TrialResult]) -> list[TrialResult]:
     return sorted(trials, key=rank)
 
 
-def best_trial(trials: Sequence[TrialResult]) -> TrialResult | None:
-    """The most accurate of complete trials; None where there is none."""
-    return next((trial for trial in best_first(trials) if trial.outcome == "complete"), None)
-
-
 @dataclass(frozen=True)
 class SweepResult:
     """The result of a sweep.
@@ -58,21 +53,19 @@ class SweepResult:
     Attributes:
         folder: of the sweep.
         trials: the finished ones, by number.
-        base: the recipe's own value of each searched key.
         total: how many there will be.
         was_stopped: whether Ctrl-C ended this worker.
     """
 
     folder: Path
     trials: tuple[TrialResult, ...]
-    base: Mapping[str, Any]
     total: int
     was_stopped: bool = False
 
     @property
     def best(self) -> TrialResult | None:
         """The most accurate complete trial."""
-        return best_trial(self.trials)
+        return next((trial for trial in best_first(self.trials) if trial.outcome == "complete"), None)
 
     @property
     def best_recipe(self) -> Path:
@@ -95,49 +88,17 @@ class SweepResult:
         }
 
 
-def write_small_files(out: Path, space: Space, trials: Sequence[TrialResult]) -> None:
-    """Write trials.csv and best.toml. Raises :class:`mien.base.errors.RunError`."""
-    write_bytes(out / "trials.csv", trials_table(trials, tuple(space.ranges)).to_csv())
-    best = best_trial(trials)
-    if best is not None:
-        words = f"Trial {best.number}, the best of {len(trials)} of {space.name}: {best.accuracy:.1%} on validation"
-        update = {"name": f"{space.base.name}-best", "description": words}
-        write_text(out / "best.toml", dump_recipe(space.recipe_for(best.values).model_copy(update=update)))
-
-
-def own_values(space: Space) -> dict[str, Any]:
-    """The recipe's own value of each key that is searched."""
-    content: Any = space.base.model_dump(mode="json")
-    values = {}
-    for key in space.ranges:
-        value = content
-        for part in key.split("."):
-            value = value.get(part, "its default") if isinstance(value, dict) else value
-        values[key] = value
-    return values
-
-
-def trials_table(trials: Sequence[TrialResult], keys: Sequence[str]) -> Table:
-    """All finished trials, best first."""
-    columns = (
-        Column("trial", "text"),
-        Column("outcome", "text"),
-        Column("accuracy", "percent"),
-        Column("epochs", "count"),
-        Column("seconds", "number"),
-        *(Column(key, "number") for key in keys),
-    )
+def write_small_files(result: SweepResult, space: Space) -> None:
+    """Write trials.csv and best.toml. Raises :class:`mien.errors.RunError`."""
+    keys = tuple(space.ranges)
+    columns = tuple(map(Column, ("trial", "outcome", "accuracy", "epochs", "seconds", *keys)))
     rows = [
-        (
-            *(trial.number, trial.outcome, trial.accuracy, trial.epochs, trial.seconds),
-            *(trial.values.get(key) for key in keys),
-        )
-        for trial in best_first(trials)
+        (each.number, each.outcome, each.accuracy, each.epochs, each.seconds, *(each.values[key] for key in keys))
+        for each in best_first(result.trials)
     ]
-    return Table("trials", columns, rows)
-
-
-def keys_table(best: TrialResult, base: Mapping[str, Any]) -> Table:
-    """What the best trial has beside the recipe's own value."""
-    columns = (Column("key", "text"), Column("recipe", "number"), Column("best", "number"))
-    return Table("best", columns, [(key, base[key], value) for key, value in best.values.items()])
+    write_bytes(result.folder / "trials.csv", Table("trials", columns, rows).to_csv())
+    best = result.best
+    if best is not None:
+        words = f"Trial {best.number}, the best of {len(rows)} of {space.name}: {best.accuracy:.1%} on validation"
+        update = {"name": f"{space.base.name}-best", "description": words}
+        write_text(result.best_recipe, dump_recipe(space.recipe_for(best.values).model_copy(update=update)))
