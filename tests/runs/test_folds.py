@@ -17,19 +17,18 @@ from mien.data.splits import deal_groups
 from mien.evaluation.predictions import read_predictions
 from mien.inference.predictor import Predictor
 from mien.runs import folds
-from mien.runs.folds import SPLIT, audit_folds, check_audited, predict_folds, stratified_folds
+from mien.runs.folds import SPLIT, check_audited, check_groups, make_folds, predict_folds
 from mien.training.callback import Callback
 from support import raises
 
 
 @pytest.fixture
-def short_recipe(tiny_recipe, monkeypatch):
-    monkeypatch.setattr(folds, "FOLDS", 2)
+def short_recipe(tiny_recipe):
     return tiny_recipe.model_copy(update={"epochs": 1})
 
 
 def cross_val_predictions(recipe, faces, groups, folder, **others):
-    return predict_folds(recipe, audit_folds(faces, groups), folder, **others)
+    return predict_folds(recipe, make_folds(faces, groups, 2, only_train=True), folder, **others)
 
 
 def test_no_row_and_no_copy_of_it_is_learnt(short_recipe, faces, tmp_path, monkeypatch):
@@ -224,7 +223,7 @@ def people(groups, labels):
 def test_no_group_is_trained_on_and_predicted():
     groups = np.arange(60) // 3
     faces = people(groups, ["happy", "sad"] * 30)
-    plan = stratified_folds(faces, faces.groups, 4)
+    plan = make_folds(faces, faces.groups, 4)
     predicted = []
     for fold in range(plan.count):
         held_out, training = plan.held_out(fold), plan.training(fold)
@@ -241,13 +240,13 @@ def test_no_group_is_trained_on_and_predicted():
 def test_more_folds_than_groups_and_a_class_of_one_group_are_refused():
     faces = people([0, 0, 1, 1, 2, 2], ["happy", "sad"] * 3)
     with raises(DataError, "folds-range"):
-        stratified_folds(faces, faces.groups, 4)
+        check_groups(faces, faces.groups, 4)
     faces = people(["a", "a", "b", "b"], ["happy", "sad", "sad", "sad"])
     with raises(DataError, "group-holds-class") as caught:
-        stratified_folds(faces, faces.groups, 2)
+        check_groups(faces, faces.groups, 2)
     assert "'a'" in str(caught.value)
     copies = Dataset.from_arrays(
         faces.images, ["happy", "sad", "sad", "sad"], split=["train"] * 4, classes=["happy", "sad"]
     )
     with raises(DataError, "class-too-small", "'happy'", 1):
-        stratified_folds(copies, np.arange(4), 2)
+        check_groups(copies, np.arange(4), 2)

@@ -127,11 +127,11 @@ def _check_training(source: Source, recipe: Recipe, faces: Dataset) -> Dataset:
 
 def _predict_out_of_fold(source: Source, recipe: Recipe, faces: Dataset, copies: Copies, folder: Path) -> Predictions:
     """Predictions of five models, each on the samples it was not trained on. Exits with 130 where it was stopped."""
-    from mien.runs.folds import audit_folds, predict_folds
+    from mien.runs.folds import FOLDS, make_folds, predict_folds
 
     predictions = predict_folds(
         recipe,
-        audit_folds(faces, kept_together(faces, copies)),
+        make_folds(faces, kept_together(faces, copies), FOLDS, only_train=True),
         folder,
         callback=TrainProgress(),
         notify=notice,

@@ -37,12 +37,13 @@ def train_folds_and_show(options: TrainOptions, changes: Sequence[str], count: i
     _check_folder(out, resume=options.resume)
     job.check()
     with needs_extra("train", "Training"):
-        from mien.runs.folds import measure_folds, predict_folds, stratified_folds
+        from mien.runs.folds import check_groups, make_folds, measure_folds, predict_folds
 
     faces = options.source.read(*recipe.input.stored_as).faces
-    found = faces.groups
-    folds = stratified_folds(faces, near_copy_groups(faces.images) if found is None else found, count)
-    kept_together = f"groups of '{faces.group_column}'" if found is not None else "near-copies"
+    groups = near_copy_groups(faces.images) if faces.groups is None else faces.groups
+    check_groups(faces, groups, count)
+    folds = make_folds(faces, groups, count)
+    kept_together = f"groups of '{faces.group_column}'" if faces.groups is not None else "near-copies"
     notice(f"{options.source.path}: train and validation are split into {count} folds; {kept_together} stay together")
     predictions = predict_folds(
         recipe,

@@ -4,21 +4,17 @@
                      predictions_out-of-fold.npz  its predictions on its own fold
     <folder>/predictions_out-of-fold.npz       all predictions
 
-Train and validation are split into folds that keep groups (or copies) together. A tenth of the samples that a fold may
-train on choose its epoch and its temperature instead, so no sample influences its own prediction. The test split is
-never used. Two uses:
-
-- ``mien audit``: the model of a fold is trained on the train samples of the other folds, so that no label of validation
-  influences predictions on train.
-- ``mien train --folds K``: it is trained on all samples of the other folds, and each class has the same share in every
-  fold as far as the groups allow.
+Train and validation are split into folds that keep groups (or copies) together, with the same share of each class as
+far as the groups allow. A tenth of the samples that a fold may train on choose its epoch and its temperature instead,
+so no sample influences its own prediction. The test split is never used. ``mien train --folds K`` trains the model of a
+fold on all samples of the other folds, ``mien audit`` on those of train alone, so that no label of validation
+influences predictions on train.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -28,7 +24,6 @@ import numpy.typing as npt
 
 from mien.base.errors import DataError, RecipeError, RunError, arg
 from mien.base.labels import parse_scheme
-from mien.base.progress import slices, track
 from mien.base.recipe import Recipe
 from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
@@ -36,11 +31,9 @@ from mien.data.splits import check_class_groups, cut_groups, deal_groups
 from mien.evaluation.estimates import evaluate_predictions, evaluate_subsets
 from mien.evaluation.predictions import Predictions, read_predictions, write_predictions
 from mien.evaluation.results import Evaluation, SubsetMetrics
-from mien.evaluation.temperature import FOLDS, assign_folds
-from mien.inference.onnx_classifier import BATCH
 from mien.inference.predictor import Predictor
 from mien.models.registry import completed, starts_from_scratch
-from mien.pipeline.split_predictions import with_model_classes
+from mien.pipeline.split_predictions import predict_split
 from mien.pipeline.training_run import run_recipe
 from mien.training.callback import Callback
 from mien.training.plan import plan_training
@@ -48,6 +41,9 @@ from mien.training.state import check_network, file_digest
 
 VALIDATION_FOLDS = 10
 """One in so many training samples of a fold is used for validation instead."""
+
+FOLDS = 5
+"""Of an audit."""
 
 SPLIT = "out-of-fold"
 """Name of the split in the predictions file."""
@@ -62,14 +58,12 @@ class FoldPlan:
         groups: int64 (N,), samples that share a number share a fold.
         fold_of: int64 (N,), 0..count-1; -1 for samples that no model predicts, those of test.
         trained_on: bool (N,), samples that models of other folds are trained on.
-        validates: of groups and labels of the samples that a fold may train on, which are its validation split.
     """
 
     faces: Dataset
     groups: npt.NDArray[np.int64]
     fold_of: npt.NDArray[np.int64]
     trained_on: npt.NDArray[np.bool_]
-    validates: Callable[[npt.NDArray[np.int64], npt.NDArray[np.int64]], npt.NDArray[np.bool_]]
 
     @property
     def count(self) -> int:
@@ -83,23 +77,21 @@ class FoldPlan:
     def training(self, fold: int) -> Dataset:
         """What the model of a fold is trained on; some of it is the validation split. Groups stay together."""
         others = np.flatnonzero((self.fold_of >= 0) & (self.fold_of != fold) & self.trained_on)
-        validates = self.validates(self.groups[others], self.faces.labels[others])
+        validates = cut_groups(self.groups[others], self.faces.labels[others], share=1 / VALIDATION_FOLDS)
         # This validation split is not that of the data, cleaned or not.
         return replace(self.faces.subset(others), split=np.where(validates, "validation", "train"), cleaned_from=())
 
 
-def audit_folds(faces: Dataset, groups: npt.NDArray[np.int64]) -> FoldPlan:
-    """:data:`FOLDS` folds of train and validation, trained on the train samples of the other folds."""
+def make_folds(faces: Dataset, groups: npt.NDArray[np.int64], count: int, *, only_train: bool = False) -> FoldPlan:
+    """Deal train and validation into folds; with ``only_train`` no model is trained on samples of validation."""
     predicted = faces.split != "test"
     fold_of = np.full(len(faces), -1, dtype=np.int64)
-    fold_of[predicted] = assign_folds(groups[predicted], FOLDS)
-    return FoldPlan(
-        faces, groups, fold_of, faces.split == "train", lambda own, labels: assign_folds(own, VALIDATION_FOLDS) == 0
-    )
+    fold_of[predicted] = deal_groups(groups[predicted], faces.labels[predicted], count)
+    return FoldPlan(faces, groups, fold_of, faces.split == "train" if only_train else predicted)
 
 
-def stratified_folds(faces: Dataset, groups: npt.NDArray[np.int64], count: int) -> FoldPlan:
-    """``count`` folds with about the same share of every class in each, trained on all samples of the other folds.
+def check_groups(faces: Dataset, groups: npt.NDArray[np.int64], count: int) -> None:
+    """Refuse groups of which no ``count`` folds can be made.
 
     Raises:
         DataError: fewer groups than folds; a group that holds every face of a class.
@@ -115,10 +107,6 @@ def stratified_folds(faces: Dataset, groups: npt.NDArray[np.int64], count: int) 
     named = bool(faces.group_column)
     names = faces.columns[faces.group_column][predicted] if named else own
     check_class_groups(names, labels, faces.classes, named=named)
-    fold_of = np.full(len(faces), -1, dtype=np.int64)
-    fold_of[predicted] = deal_groups(own, labels, count)
-    cut = partial(cut_groups, share=1 / VALIDATION_FOLDS)
-    return FoldPlan(faces, groups, fold_of, predicted, cut)
 
 
 def predict_folds(
@@ -172,9 +160,11 @@ def predict_folds(
             )
             if result.was_stopped:
                 return None
-            classifier = Predictor(run.model).for_labels()
-            predictions = _predict(classifier, folds.held_out(fold), faces.fingerprint_for_predictions(SPLIT))
-            write_predictions(run.predictions(SPLIT), predictions)
+            held_out = folds.held_out(fold)
+            unseen = replace(held_out, split=np.full(len(held_out), "test"))
+            predictions = predict_split(Predictor(run.model).for_labels(), unseen, "test")
+            fingerprint = faces.fingerprint_for_predictions(SPLIT)
+            write_predictions(run.predictions(SPLIT), replace(predictions, split=SPLIT, data_fingerprint=fingerprint))
         parts.append(read_predictions(run.predictions(SPLIT)))
     sample_ids = np.concatenate([each.sample_ids for each in parts])
     together = Predictions(
@@ -230,39 +220,22 @@ def _check_folds(recipe: Recipe, folds: FoldPlan, folder: Path, init_from: RunFo
             plan_training(recipe, training)
         except DataError as error:
             raise DataError(f"Fold {fold + 1} of {folds.count} cannot be trained. {error}", code=error.code) from None
-        if run.is_run and completed(run.read_recipe()).digest != digest:
-            raise RunError(
-                f"{run.path} was started with another recipe. Give that recipe, or choose another folder with --out.",
-                code="other-recipe",
-            )
-        if run.is_run and not training.matches_training_data(str(run.read_environment().get("data_fingerprint"))):
-            raise RunError(
-                f"{run.path} was started on other data. Choose another folder with {arg('out')}.", code="other-data"
-            )
-        begun = run.read_environment().get("started_from") if run.is_run else start
+        if not run.is_run:
+            continue
+        environment = run.read_environment()
+        begun = environment.get("started_from")
         # Without --from, pretrained weights are those that the recipe names.
-        if begun != start and (init_from is not None or starts_from_scratch(recipe.model)):
-            raise RunError(
-                f"{run.path} began with {begun or 'random weights'}. Give the same {arg('init_from')}, or choose "
-                "another folder "
-                f"with {arg('out')}.",
-                code="run-other-start",
-            )
-
-
-def _predict(classifier: Predictor, held_out: Dataset, fingerprint: str) -> Predictions:
-    faces = with_model_classes(classifier, held_out)
-    batches = slices(len(faces), BATCH)
-    shown = track(batches, len(batches), "predicting the fold", "batches")
-    return Predictions(
-        sample_ids=faces.rows,
-        labels=faces.labels,
-        probabilities=np.concatenate([classifier.probabilities(faces.images[batch]) for batch in shown]),
-        classes=classifier.classes,
-        split=SPLIT,
-        data_fingerprint=fingerprint,
-        temperature=classifier.manifest.temperature,
-    )
+        names_start = init_from is not None or starts_from_scratch(recipe.model)
+        for differs, what, code in (
+            (completed(run.read_recipe()).digest != digest, "another recipe", "other-recipe"),
+            (not training.matches_training_data(str(environment.get("data_fingerprint"))), "other data", "other-data"),
+            (begun != start and names_start, f"another {arg('init_from')}", "run-other-start"),
+        ):
+            if differs:
+                raise RunError(
+                    f"{run.path} was started with {what}. Give the same, or choose another folder with {arg('out')}.",
+                    code=code,
+                )
 
 
 @dataclass(frozen=True, eq=False)
@@ -270,23 +243,21 @@ class CrossValidation:
     """What a cross-validation found.
 
     Attributes:
-        predictions: of all samples of train and validation, each by the model that did not see it.
-        evaluation: their metrics.
+        evaluation: metrics of all samples of train and validation, each predicted by the model that did not see it.
         parts: their headline metrics, then those of each fold.
     """
 
-    predictions: Predictions
     evaluation: Evaluation
     parts: tuple[SubsetMetrics, ...]
 
     @property
     def spread(self) -> dict[str, dict[str, float]]:
         """Mean and standard deviation of the metrics of the folds."""
-        columns = {
-            "accuracy": [each.accuracy.value for each in self.parts[1:]],
-            "macro_f1": [each.macro_f1.value for each in self.parts[1:]],
-        }
-        return {name: {"mean": mean(values), "standard_deviation": stdev(values)} for name, values in columns.items()}
+        found = {}
+        for name in ("accuracy", "macro_f1"):
+            values = [getattr(each, name).value for each in self.parts[1:]]
+            found[name] = {"mean": mean(values), "standard_deviation": stdev(values)}
+        return found
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -299,4 +270,4 @@ def measure_folds(predictions: Predictions, folds: FoldPlan) -> CrossValidation:
     kept = {"all folds": np.ones(len(predictions), dtype=np.bool_)}
     for fold in range(folds.count):
         kept[f"fold {fold + 1}"] = np.isin(predictions.sample_ids, folds.held_out(fold).rows)
-    return CrossValidation(predictions, evaluate_predictions(predictions), tuple(evaluate_subsets(predictions, kept)))
+    return CrossValidation(evaluate_predictions(predictions), tuple(evaluate_subsets(predictions, kept)))
