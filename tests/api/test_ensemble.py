@@ -9,7 +9,6 @@ import pytest
 from scipy.special import softmax
 
 from ensemble_support import altered, logits, mean
-from mien.api import ensemble as module
 from mien.api.ensemble import ensemble, open_members
 from mien.base.errors import ModelError
 from mien.base.model_file import read_manifest
@@ -27,7 +26,7 @@ def voted_pair(tmp_path, voted_run):
 
 def test_every_output_is_the_mean_of_the_models_own(tmp_path, voted_pair, voted_faces):
     out = tmp_path / "both.onnx"
-    result = ensemble(voted_pair, voted_faces, out)
+    ensemble(voted_pair, voted_faces, out)
     images = voted_faces.of_split("test").images
     manifest, first = read_manifest(out), read_manifest(voted_pair[0])
     assert [(each.name, each.classes, each.target) for each in manifest.all_outputs] == [
@@ -40,7 +39,6 @@ def test_every_output_is_the_mean_of_the_models_own(tmp_path, voted_pair, voted_
         assert np.abs(expected - alone).max() > 0.01, "the models differ"
         own = load(out, output=each.name).probabilities(images)
         assert own == pytest.approx(softmax(np.log(expected) / each.temperature, axis=1), abs=1e-4)
-    assert 0 < result.largest_difference < 1e-5
 
 
 def test_features_stand_side_by_side(tmp_path, voted_pair, voted_faces):
@@ -119,16 +117,6 @@ def test_models_in_colour(tmp_path, tiny_run, faces):
     ensemble(files, coloured, tmp_path / "both.onnx")
     expected = mean(files, coloured.images[:20], None, faces.classes)
     assert load(tmp_path / "both.onnx").probabilities(coloured.images[:20], 1.0) == pytest.approx(expected, abs=1e-5)
-
-
-def test_a_file_that_is_not_the_mean_is_not_written(tmp_path, monkeypatch, voted_pair, voted_faces):
-    """The second output alone is wrong: that of the votes is compared too."""
-    merge = module.merge_graphs
-    wrong = altered(voted_pair[0], tmp_path / "wrong.onnx", scale=3, head="heads.1").read_bytes()
-    monkeypatch.setattr(module, "merge_graphs", lambda graphs, manifests: merge([wrong, graphs[1]], manifests))
-    with raises(ModelError, "export-parity"):
-        ensemble(voted_pair, voted_faces, tmp_path / "both.onnx")
-    assert not (tmp_path / "both.onnx").exists()
 
 
 def test_models_that_do_not_fit_together(tmp_path, tiny_run, voted_run):

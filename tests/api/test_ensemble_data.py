@@ -1,4 +1,4 @@
-"""What an ensemble's file says of the data. Oracles: scipy's minimum for temperatures; sets of the images' bytes."""
+"""What an ensemble's file says of the data. Oracles: scipy's minimum for temperatures."""
 
 import shutil
 from dataclasses import replace
@@ -11,14 +11,6 @@ from ensemble_support import altered, best_temperature, mean
 from mien.api.ensemble import ensemble
 from mien.base.model_file import read_manifest
 from mien.inference.predictor import load
-from mien.pipeline.split_predictions import vote_temperature_for_use
-
-
-def cut_otherwise(faces):
-    """The faces with 60 of train in validation, too."""
-    split = faces.split.copy()
-    split[np.flatnonzero(split == "train")[:60]] = "validation"
-    return replace(faces, split=split)
 
 
 def test_temperatures_and_metrics_are_those_of_validation(tmp_path, tiny_run, faces):
@@ -39,52 +31,15 @@ def test_temperatures_and_metrics_are_those_of_validation(tmp_path, tiny_run, fa
     assert result.evaluation.headline["log_loss"].value == pytest.approx(log_loss, rel=1e-4)
 
 
-def test_samples_that_a_model_was_trained_on_have_no_part_in_the_temperature(tmp_path, tiny_run, faces):
-    """Oracle: scipy's temperature of those validation samples alone whose bytes were not in train."""
-    otherwise = cut_otherwise(faces)
+def test_samples_that_a_model_was_trained_on_fit_no_temperature(tmp_path, tiny_run, faces):
+    """60 faces of train are in validation now."""
+    split = faces.split.copy()
+    split[np.flatnonzero(split == "train")[:60]] = "validation"
     shutil.copytree(tiny_run.path, tmp_path / "run")
     files = [tmp_path / "run" / "model.onnx", altered(tiny_run.model, tmp_path / "second.onnx", scale=4)]
-    result = ensemble(files, otherwise, tmp_path / "both.onnx")
-    chosen = otherwise.of_split("validation")
-    known = {image.tobytes() for image in faces.of_split("train").images}
-    new = np.array([image.tobytes() not in known for image in chosen.images])
-    assert 0 < new.sum() < len(new)
-    expected = mean(files, chosen.images, None, faces.classes)
-    unseen, everything = (best_temperature(chosen.labels[each], expected[each]) for each in (new, new | ~new))
-    assert result.manifest.temperature == pytest.approx(unseen, rel=1e-3)
-    assert abs(unseen - everything) > 0.002 * unseen
-    assert [each.code for each in result.notices] == ["trained-on"]
-    assert result.manifest.scores == {}
-
-
-def test_nor_in_the_temperature_of_votes(tmp_path, voted_run, voted_faces):
-    """Oracle, of which samples count: :func:`vote_temperature_for_use` on the others alone."""
-    otherwise = cut_otherwise(voted_faces)
-    shutil.copytree(voted_run.path, tmp_path / "run")
-    files = [tmp_path / "run" / "model.onnx", altered(voted_run.model, tmp_path / "second.onnx", scale=4)]
-    ensemble(files, otherwise, tmp_path / "both.onnx")
-    model = load(tmp_path / "both.onnx", output="perceived")
-    known = {image.tobytes() for image in voted_faces.of_split("train").images}
-    new = np.array([image.tobytes() not in known for image in otherwise.images])
-    expected = vote_temperature_for_use(model, otherwise.subset(new))
-    assert model.output.temperature == pytest.approx(expected)
-    assert expected != pytest.approx(vote_temperature_for_use(model, otherwise))
-
-
-@pytest.mark.parametrize(("unseen", "fitted"), [(0, False), (29, False), (30, True)])
-def test_few_samples_that_were_not_trained_on_fit_nothing(tmp_path, tiny_run, faces, unseen, fitted):
-    """Validation has half of the samples that were trained on, and some that were not."""
-    trained, new = np.flatnonzero(faces.split == "train"), np.flatnonzero(faces.split == "validation")[:unseen]
-    split = np.array(["train", "validation"] * len(faces))[: len(trained) + unseen].astype(faces.split.dtype)
-    split[len(trained) :] = "validation"
-    cut = replace(faces.subset(np.concatenate([trained, new])), split=split)
-    shutil.copytree(tiny_run.path, tmp_path / "run")
-    files = [tmp_path / "run" / "model.onnx", altered(tiny_run.model, tmp_path / "second.onnx", scale=4)]
-    result = ensemble(files, cut, tmp_path / "both.onnx")
-    codes = ["trained-on"] if fitted else ["trained-on", "temperature-not-fitted"]
-    assert [each.code for each in result.notices] == codes
-    assert (result.manifest.temperature != 1, result.manifest.cleaned_from != ()) == (fitted, fitted)
-    assert result.manifest.scores == {}
+    result = ensemble(files, replace(faces, split=split), tmp_path / "both.onnx")
+    assert [each.code for each in result.notices] == ["trained-on", "temperature-not-fitted"]
+    assert (result.manifest.temperature, result.manifest.cleaned_from, result.manifest.scores) == (1, (), {})
 
 
 def test_models_of_different_data_have_the_fingerprint_of_none(tmp_path, tiny_run, faces):

@@ -25,9 +25,8 @@ def test_a_smaller_form_is_measured_on_the_same_rows(tmp_path, tiny_run, faces, 
     assert smaller.original_accuracy == pytest.approx((before.argmax(1) == chosen.labels).mean())
     assert smaller.agreement == pytest.approx((before.argmax(1) == after.argmax(1)).mean())
     assert smaller.largest_difference == pytest.approx(np.abs(before - after).max())
-    assert smaller.mean_difference == pytest.approx(np.abs(before - after).mean())
     assert 0 < smaller.largest_difference < 0.1
-    assert smaller.bytes == out.stat().st_size
+    assert smaller.to_dict()["bytes"] == out.stat().st_size
     manifest, former = read_manifest(out), read_manifest(tiny_run.model)
     assert manifest.precision == form
     assert former.precision == "fp32"
@@ -38,19 +37,20 @@ def test_a_smaller_form_is_measured_on_the_same_rows(tmp_path, tiny_run, faces, 
 
 
 @pytest.mark.parametrize("form", ["fp16", "int8"])
-def test_every_output_is_compared(tmp_path, voted_run, voted_faces, form):
+def test_the_worst_output_counts(tmp_path, voted_run, voted_faces, form):
     """Oracle: both files asked by hand, output by output."""
     out = tmp_path / "small.onnx"
     smaller = quantize(voted_run.model, form, voted_faces, out)
     images = voted_faces.of_split("validation").images
-    for name, found in (("fer2013", smaller), ("perceived", smaller.outputs["perceived"])):
+    agreements, differences = [], []
+    for name in ("fer2013", "perceived"):
         before, after = (load(file, output=name).probabilities(images, 1.0) for file in (voted_run.model, out))
-        assert found.agreement == pytest.approx((before.argmax(1) == after.argmax(1)).mean())
-        assert found.largest_difference == pytest.approx(np.abs(before - after).max())
-        assert 0 < found.largest_difference < 0.1
+        agreements.append((before.argmax(1) == after.argmax(1)).mean())
+        differences.append(np.abs(before - after).max())
+    assert smaller.agreement == pytest.approx(min(agreements))
+    assert smaller.largest_difference == pytest.approx(max(differences))
     assert read_manifest(out).outputs == read_manifest(voted_run.model).outputs
-    assert "Output perceived" in smaller.description()
-    assert json.loads(json.dumps(smaller.to_dict()))["outputs"]["perceived"]["agreement"] <= 1
+    assert json.loads(json.dumps(smaller.to_dict()))["agreement"] <= 1
 
 
 def test_figures_of_other_data_do_not_go_into_the_manifest(tmp_path, tiny_run, faces):

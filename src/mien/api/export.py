@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
-import numpy.typing as npt
 
 from mien.api.inputs import Data, read
 from mien.base.errors import DataError, RunError, arg, needs_extra
@@ -20,15 +19,12 @@ from mien.base.progress import busy
 from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
 from mien.evaluation.estimates import evaluate_predictions
+from mien.evaluation.predictions import Predictions
 from mien.exporting.quantize import to_fp16, to_int8
 from mien.inference.find_model import find_model, find_trained, is_shipped
 from mien.inference.predictor import Predictor
 from mien.pipeline.evaluation_files import headline_values
 from mien.pipeline.split_predictions import predict_split, with_model_classes
-
-if TYPE_CHECKING:
-    from mien.exporting.to_onnx import Parity
-
 
 Precision: TypeAlias = Literal["fp32", "fp16", "int8"]
 """In what a model file stores its weights; int8 computes in 8 bits too."""
@@ -38,74 +34,28 @@ CALIBRATION_FACES = 512
 
 
 @dataclass(frozen=True)
-class OutputDifference:
-    """How far one output of a quantized model is from the original's on validation.
-
-    Attributes:
-        agreement: fraction of samples with the same top class.
-        mean_difference: mean absolute difference of the probabilities, at temperature 1; ``largest_difference`` is
-            the maximum.
-    """
-
-    agreement: float
-    mean_difference: float
-    largest_difference: float
-
-    def description(self) -> str:
-        """In words."""
-        return (
-            f"Same top class: {self.agreement:.1%}. Probabilities differ by {self.mean_difference:.2g} on average, "
-            f"{self.largest_difference:.2g} at most."
-        )
-
-
-@dataclass(frozen=True)
-class QuantizedModel(OutputDifference):
-    """A quantized model, measured on validation beside the original.
-
-    Attributes:
-        file: its path.
-        precision: fp16 or int8.
-        bytes: its size; ``original_bytes`` is the original's.
-        samples: number of validation samples.
-        accuracy: 0..1; ``original_accuracy`` is the original's on the same samples.
-        outputs: the same differences for each output taught by votes, by name.
-    """
-
-    file: str
-    precision: str
-    bytes: int
-    original_bytes: int
-    samples: int
-    accuracy: float
-    original_accuracy: float
-    outputs: dict[str, OutputDifference]
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
-        return asdict(self)
-
-    def description(self) -> str:
-        """In words."""
-        return (
-            f"{self.file}: {self.bytes / 1e6:.2f} MB, was {self.original_bytes / 1e6:.2f}. "
-            f"Validation accuracy ({self.samples:,} samples): {self.accuracy:.2%} in {self.precision}, was "
-            f"{self.original_accuracy:.2%}. {super().description()}"
-            + "".join(f"\nOutput {name}: {each.description()}" for name, each in self.outputs.items())
-        )
-
-
-@dataclass(frozen=True)
 class ExportResult(os.PathLike[str]):
-    """A model file that was written. It can be given where a path is.
+    """A model file that was written, compared with what it was made from. It can be given where a path is.
 
     Attributes:
         file: its path.
-        compared: of fp32, how closely it agrees with torch; else, how closely with the fp32 file, with its accuracy.
+        precision: fp32, fp16 or int8.
+        samples: how many faces were compared: of fp32 synthetic ones with torch, else validation with the fp32 file.
+        agreement: fraction of them with the same top class, in the output where it is lowest.
+        largest_difference: of any probability of any output, at temperature 1.
+        accuracy: on validation, 0..1; None for fp32, as are the next two.
+        original_accuracy: the fp32 file's, on the same samples.
+        original_bytes: the fp32 file's size.
     """
 
     file: Path
-    compared: Parity | QuantizedModel
+    precision: Precision
+    samples: int
+    agreement: float
+    largest_difference: float
+    accuracy: float | None = None
+    original_accuracy: float | None = None
+    original_bytes: int | None = None
 
     def __fspath__(self) -> str:
         return str(self.file)
@@ -113,17 +63,23 @@ class ExportResult(os.PathLike[str]):
     @property
     def description(self) -> str:
         """In words."""
-        if isinstance(self.compared, QuantizedModel):
-            return self.compared.description()
+        told = f"{self.file}: {self.file.stat().st_size / 1e6:.2f} MB"
+        whose, compared = "synthetic faces", "torch"
+        if self.original_bytes is not None:
+            whose, compared = "validation samples", "the fp32 file"
+            told += (
+                f", was {self.original_bytes / 1e6:.2f}. Validation accuracy: {self.accuracy:.2%} in {self.precision}, "
+                f"was {self.original_accuracy:.2%}"
+            )
         return (
-            f"{self.file}: {self.file.stat().st_size / 1e6:.2f} MB. On {self.compared.faces} synthetic faces, "
-            f"probabilities differ from torch by at most {self.compared.largest_difference:.1g}; the predicted class "
-            f"agrees on {self.compared.agreement:.1%}."
+            f"{told}. On {self.samples:,} {whose}, probabilities differ from {compared} by at most "
+            f"{self.largest_difference:.1g}; the predicted class agrees on {self.agreement:.1%}."
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
-        return {"file": str(self.file), "bytes": self.file.stat().st_size, **asdict(self.compared)}
+        """JSON-ready, without what is None."""
+        own = {"file": str(self.file), "bytes": self.file.stat().st_size}
+        return own | {name: value for name, value in vars(self).items() if name != "file" and value is not None}
 
 
 def export(
@@ -156,7 +112,8 @@ def export(
             # It imports torch, which the other precisions and `import mien` do without.
             from mien.exporting.to_onnx import export_run as export_fp32
         file = file or folder.model
-        return ExportResult(file, export_fp32(folder, file))
+        parity = export_fp32(folder, file)
+        return ExportResult(file, precision, parity.faces, parity.agreement, parity.largest_difference)
     if data is None:
         raise DataError(
             f"{precision} is measured on the validation split; give {arg('data', 'PATH')}.", code="data-missing"
@@ -173,7 +130,7 @@ def export(
     if file is not None and file.resolve() == model.resolve():
         raise RunError(f"{arg('out')} is {model}, the fp32 file itself. Choose another file.", code="out-is-source")
     file = file or (folder.model_int8 if precision == "int8" else folder.model_fp16)
-    return ExportResult(file, quantize(model, precision, read(data, *manifest.input.stored_as).faces, file))
+    return quantize(model, precision, read(data, *manifest.input.stored_as).faces, file)
 
 
 def _checked(run: str | os.PathLike[str], out: str | os.PathLike[str] | None) -> tuple[RunFolder, Path | None]:
@@ -203,7 +160,7 @@ def check_model_file(out: Path) -> None:
         raise RunError(f"{arg('out')} must name a .onnx file; found {out}.", code="out-suffix")
 
 
-def quantize(model: Path, precision: Literal["fp16", "int8"], faces: Dataset, out: Path) -> QuantizedModel:
+def quantize(model: Path, precision: Literal["fp16", "int8"], faces: Dataset, out: Path) -> ExportResult:
     """Quantize a model file, measure both files, and write the new one with its metrics in its manifest.
 
     The temperature stays the original's. The manifest gets metrics only if ``faces`` is the data that the model was
@@ -234,38 +191,27 @@ def quantize(model: Path, precision: Literal["fp16", "int8"], faces: Dataset, ou
             scores = headline_values(evaluate_predictions(after, resamples=1))
             graph = attach_manifest(graph, manifest.model_copy(update={"scores": scores}))
             temporary.write_bytes(graph)
-    tops = [each.probabilities.argmax(axis=1) for each in (before, after)]
-    return QuantizedModel(
-        file=str(out),
-        precision=precision,
-        bytes=out.stat().st_size,
-        original_bytes=model.stat().st_size,
-        samples=len(after),
-        accuracy=float((tops[1] == after.labels).mean()),
-        original_accuracy=float((tops[0] == before.labels).mean()),
-        outputs=_vote_differences(original, quantized, np.asarray(faces.of_split("validation").images)),
-        **asdict(_difference(before.probabilities, after.probabilities)),
-    )
-
-
-def _difference(before: npt.NDArray[np.float64], after: npt.NDArray[np.float64]) -> OutputDifference:
-    apart = np.abs(after - before)
-    return OutputDifference(
-        agreement=float((before.argmax(axis=1) == after.argmax(axis=1)).mean()),
-        mean_difference=float(apart.mean()),
-        largest_difference=float(apart.max()),
-    )
-
-
-def _vote_differences(
-    original: Predictor, quantized: Predictor, images: npt.NDArray[np.uint8]
-) -> dict[str, OutputDifference]:
-    found = {}
+    images = np.asarray(faces.of_split("validation").images)
+    pairs = [(before.probabilities, after.probabilities)]
     for output in original.manifest.all_outputs:
-        if output.name is not None and output.perceived:
-            both = [each.with_output(output.name).probabilities(images, 1.0) for each in (original, quantized)]
-            found[output.name] = _difference(*both)
-    return found
+        if output.name != original.output.name:
+            one, two = (each.with_output(output.name).probabilities(images, 1.0) for each in (original, quantized))
+            pairs.append((one, two))
+    return ExportResult(
+        file=out,
+        precision=precision,
+        samples=len(after),
+        agreement=min(float((one.argmax(axis=1) == two.argmax(axis=1)).mean()) for one, two in pairs),
+        largest_difference=max(float(np.abs(one - two).max()) for one, two in pairs),
+        accuracy=accuracy(after),
+        original_accuracy=accuracy(before),
+        original_bytes=model.stat().st_size,
+    )
+
+
+def accuracy(predictions: Predictions) -> float:
+    """Share of samples whose most probable class is the label, 0..1."""
+    return float((predictions.probabilities.argmax(axis=1) == predictions.labels).mean())
 
 
 def _calibration_inputs(predictor: Predictor, faces: Dataset) -> Any:
