@@ -8,36 +8,22 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import mien
 from mien.base.errors import DataError
+from mien.base.labels import EXPRESSIONS
 from mien.compat.fer import FER, Video
 from mien.faces.face import Box, Face, Margin
 from support import raises, warned
 
-NAMES = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
 
-
-@pytest.fixture(autouse=True)
-def _haar(monkeypatch):
-    monkeypatch.setenv("MIEN_DETECTOR", "haar")
-
-
-@pytest.fixture(scope="module")
-def bgr(astronaut):
-    return np.ascontiguousarray(astronaut[:, :, ::-1])
-
-
-def test_the_answer_is_mien_s_in_fer_s_shape(bgr, astronaut):
+def test_the_answer_is_mien_s_in_fer_s_shape(bgr, expected):
     """Oracle: Predictor.predict on the image in RGB, among the seven classes that the package has."""
     (face,) = FER().detect_emotions(bgr)
-    (prediction,) = mien.load().predict(astronaut)
-    seven = {name: prediction.probabilities[name] for name in NAMES}
-    seven = {name: share / sum(seven.values()) for name, share in seven.items()}
+    prediction, seven = expected
     assert list(face) == ["box", "emotions"]
     x, y, width, height = face["box"]
     assert (x, y, width, height) == tuple(prediction.box.to_dict().values())
     assert all(type(side) is int for side in face["box"])
-    assert list(face["emotions"]) == NAMES
+    assert list(face["emotions"]) == list(EXPRESSIONS)
     assert face["emotions"] == {name: round(share, 2) for name, share in seven.items()}
     assert FER().top_emotion(bgr) == ("happy", face["emotions"]["happy"])
 
@@ -85,15 +71,15 @@ def test_the_script_of_fers_readme_runs_on_a_video(encode_video, astronaut, bgr,
     with warned("arguments-ignored", "display"):
         raw_data = video.analyze(detector, display=True)
     (face,) = detector.detect_emotions(bgr)
-    assert list(raw_data[0]) == ["box0", *(f"{name}0" for name in NAMES)]
+    assert list(raw_data[0]) == ["box0", *(f"{name}0" for name in EXPRESSIONS)]
     assert np.abs(np.array(raw_data[0]["box0"]) - face["box"]).max() <= 3
     assert raw_data[1] == {}
     df = video.to_pandas(raw_data)
     assert len(df) == 3
     df = video.get_first_face(df)
-    assert list(df.columns) == ["box", *NAMES]
+    assert list(df.columns) == ["box", *EXPRESSIONS]
     df = video.get_emotions(df)
-    assert list(df.columns) == NAMES
+    assert list(df.columns) == list(EXPRESSIONS)
     assert df["happy"].iloc[0] > 0.8
     assert df.iloc[1].isna().all()
     with raises(DataError, "file-missing"):

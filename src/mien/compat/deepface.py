@@ -38,12 +38,11 @@ def analyze(
     align: bool = True,
     anti_spoofing: bool = False,
     **ignored: Any,
-) -> list[dict[str, Any]] | list[list[dict[str, Any]]]:
-    """Classify the expression of each face in an image, or in several.
+) -> list[dict[str, Any]]:
+    """Classify the expression of each face in an image.
 
     Args:
-        img_path: a path, a data URI, an open binary file, or an array uint8 (H, W, 3) in OpenCV's order BGR; or a
-            list of these, or an array (N, H, W, 3). BGRA is taken too.
+        img_path: a path, a data URI, an open binary file, or an array uint8 (H, W, 3) in OpenCV's order BGR, or BGRA.
         actions: must contain ``"emotion"``. ``"age"``, ``"gender"`` and ``"race"`` are left out with a warning: mien
             classifies expressions alone.
         enforce_detection: raise where no face is detected; otherwise the whole image is classified as one face.
@@ -55,8 +54,7 @@ def analyze(
     Returns:
         A dict for each face, the largest first: ``emotion`` (percent of each name), ``dominant_emotion``, ``region``
         (``x``, ``y``, ``w``, ``h`` inside the image, ``left_eye`` and ``right_eye`` as (x, y) or None; left is the
-        person's own) and ``face_confidence``: the detector's score, at most 1, 0 without a detection. For several
-        images a list of such lists.
+        person's own) and ``face_confidence``: the detector's score, at most 1, 0 without a detection.
 
     Raises:
         FaceNotDetected: no face, with ``enforce_detection``.
@@ -75,12 +73,8 @@ def analyze(
             stacklevel=2,
         )
     reader = _reader(detector_backend, anti_spoofing, ignored)
-    several = isinstance(img_path, list) or (isinstance(img_path, np.ndarray) and img_path.ndim == 4)
-    found = []
-    for image in img_path if several else [img_path]:
-        rgb, faces = _detect(reader, image, enforce_detection, skip=detector_backend == "skip")
-        found.append([_analyzed(reader, rgb, face) for face in faces])
-    return found if several else found[0]
+    rgb, faces = _detect(reader, img_path, enforce_detection, skip=detector_backend == "skip")
+    return [_analyzed(reader, rgb, face) for face in faces]
 
 
 def extract_faces(
@@ -112,14 +106,10 @@ def extract_faces(
     """
     reader = _reader(detector_backend, anti_spoofing, ignored)
     rgb, faces = _detect(reader, img_path, enforce_detection, skip=detector_backend == "skip")
-    height, width = rgb.shape[:2]
-    extracted = []
-    for face in faces:
-        area = _region(face, width, height)
-        extracted.append(
-            {"face": face.box.crop(rgb) / 255.0, "facial_area": area, "confidence": _confidence(face.score)}
-        )
-    return extracted
+    return [
+        {"face": face.box.crop(rgb) / 255.0, "facial_area": _region(face, rgb), "confidence": _confidence(face)}
+        for face in faces
+    ]
 
 
 def _reader(detector_backend: str, anti_spoofing: bool, ignored: dict[str, Any]) -> FaceReader:
@@ -154,20 +144,16 @@ def _analyzed(reader: FaceReader, rgb: npt.NDArray[np.uint8], face: Face) -> dic
     return {
         "emotion": {name: 100 * value for name, value in prediction.probabilities.items()},
         "dominant_emotion": prediction.top,
-        "region": _region(face, rgb.shape[1], rgb.shape[0]),
-        "face_confidence": _confidence(face.score),
+        "region": _region(face, rgb),
+        "face_confidence": _confidence(face),
     }
 
 
-def _region(face: Face, width: int, height: int) -> dict[str, Any]:
+def _region(face: Face, rgb: npt.NDArray[np.uint8]) -> dict[str, Any]:
     """The box inside the image, as deepface counts it: without the image's last column and row."""
-    x, y = max(face.box.left, 0), max(face.box.top, 0)
-    region: dict[str, Any] = {
-        "x": x,
-        "y": y,
-        "w": min(face.box.width, width - x - 1),
-        "h": min(face.box.height, height - y - 1),
-    }
+    (height, width), x, y = rgb.shape[:2], max(face.box.left, 0), max(face.box.top, 0)
+    size = min(face.box.width, width - x - 1), min(face.box.height, height - y - 1)
+    region: dict[str, Any] = dict(zip("xywh", (x, y, *size), strict=True))
     for eye in ("left_eye", "right_eye"):
         point = face.landmarks.get(eye)
         inside = point is not None and 0 <= point[0] < width and 0 <= point[1] < height
@@ -175,5 +161,5 @@ def _region(face: Face, width: int, height: int) -> dict[str, Any]:
     return region
 
 
-def _confidence(score: float) -> float:
-    return round(min(score, 1.0), 2)
+def _confidence(face: Face) -> float:
+    return round(min(face.score, 1.0), 2)

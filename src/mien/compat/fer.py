@@ -6,7 +6,6 @@ The calls of fer's README, with results in the shapes of fer 25.10; faces, crops
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -61,8 +60,7 @@ class FER:
         if not faces:
             return None, None
         emotions: dict[str, float] = faces[0]["emotions"]
-        top = max(emotions, key=lambda name: emotions[name])
-        return top, emotions[top]
+        return max(emotions.items(), key=lambda each: each[1])
 
 
 class Video:
@@ -100,17 +98,16 @@ class Video:
             DataError: the video cannot be decoded.
         """
         warn_ignored("fer", [name for name, value in {"display": display, **ignored}.items() if value])
-        return list(self._frames(detector))
-
-    def _frames(self, detector: FER) -> Iterator[dict[str, Any]]:
+        rows = []
         with VideoFile(self.filepath) as video:
             for frame in video.frames():
                 faces = detector.detect_emotions(np.ascontiguousarray(frame.rgb[:, :, ::-1]))
-                yield {
-                    f"{name}{number}": value
-                    for number, face in enumerate(faces[:1] if self.first_face_only else faces)
-                    for name, value in {"box": face["box"], **face["emotions"]}.items()
-                }
+                row: dict[str, Any] = {}
+                for number, face in enumerate(faces[:1] if self.first_face_only else faces):
+                    values = {"box": face["box"], **face["emotions"]}
+                    row |= {f"{name}{number}": value for name, value in values.items()}
+                rows.append(row)
+        return rows
 
     @staticmethod
     def to_pandas(data: Any) -> DataFrame:
