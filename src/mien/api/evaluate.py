@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from mien.api.inputs import Data, Model, data_name, read, run_of
+from mien.api.inputs import Data, Model, data_name, for_labels, read, run_of
 from mien.api.report import ReportInputs, write_report
 from mien.base.errors import DataError, MienWarning, Notice
 from mien.base.hub import is_fetched
@@ -27,7 +27,7 @@ from mien.evaluation.predictions import Predictions, read_predictions
 from mien.evaluation.results import Estimate, Evaluation
 from mien.evaluation.vote_metrics import VoteEvaluation
 from mien.inference.find_model import SHIPPED, find_run
-from mien.inference.predictor import Predictor, load
+from mien.inference.predictor import Predictor
 from mien.page.blocks import Column, Table
 from mien.page.charts.curves import precision_recall_chart, reliability_chart, roc_chart
 from mien.page.charts.overview import confusion_chart
@@ -212,7 +212,7 @@ def evaluate(
         DataError: no such split, column or scheme; faces without labels that the model knows.
     """
     options = EvaluateOptions(split, by, tta, parse_scheme(classes or "all"), threshold)
-    predictor = (model if isinstance(model, Predictor) else load(model)).for_labels()
+    predictor = for_labels(model)
     check_options(options, predictor)
     read_data = read(data, *predictor.manifest.input.stored_as)
     result = evaluate_read(predictor, read_data, options, {"data": data_name(data)})

@@ -12,7 +12,6 @@ import numpy.typing as npt
 
 from mien.api.inputs import Data
 from mien.api.train import TrainingJob, find_job, settings_of
-from mien.base.errors import needs_extra
 from mien.base.recipe import Recipe
 from mien.page.charts.overview import rate_chart
 from mien.page.charts.svg import Chart
@@ -95,7 +94,7 @@ def find_lr(
 def search_lr(job: TrainingJob, data: Data) -> LrSearch:
     """:func:`find_lr` of a checked job."""
     plan = job.plan(data)
-    with needs_extra("train", "Training"):
-        from mien.training.probe import range_test, steepest
+    from mien.training.probe import range_test, steepest
+
     rates, losses = range_test(plan, init_from=job.init_from, device=job.device, steps=STEPS)
     return LrSearch(steepest(rates, losses), rates, losses)

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from mien.api.inputs import Data, Model, read
+from mien.api.inputs import Data, Model, for_labels, read
 from mien.base.errors import DataError
 from mien.base.run_folder import RunFolder
 from mien.data.dataset import FINGERPRINT_PX
 from mien.data.read import ReadResult
 from mien.evaluation.predictions import Predictions, read_predictions
 from mien.inference.find_model import find_run, find_run_of_model
-from mien.inference.predictor import Predictor, load
+from mien.inference.predictor import Predictor
 from mien.page.page import WrittenPage
 from mien.pipeline.find_files import find_predictions, find_robustness
 from mien.pipeline.measured_split import MeasuredSplit, check_model, holds_test
@@ -74,7 +74,7 @@ class ReportInputs:
         if model is None:
             return cls(predictions, f"{name}: {predictions.split}", file)
         where = model.path if isinstance(model, Predictor) else model
-        predictor = (model if isinstance(model, Predictor) else load(model)).for_labels()
+        predictor = for_labels(model)
         if not is_file and find_run(where).path.resolve() == path.resolve():
             name = predictor.manifest.full_name
         title = f"{name}: {predictions.split}"
@@ -113,7 +113,7 @@ def report(
     if isinstance(predictions, Predictions):
         inputs = ReportInputs(predictions, f"predictions: {predictions.split}")
         if model is not None:
-            loaded = (model if isinstance(model, Predictor) else load(model)).for_labels()
+            loaded = for_labels(model)
             inputs = replace(inputs, model=loaded, model_name=str(loaded.path), run=find_run_of_model(loaded.path))
     else:
         inputs = ReportInputs.find(Path(predictions), model, split)

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from mien.api.inputs import Data, Model, check_seed, data_name, read
+from mien.api.inputs import Data, Model, check_seed, data_name, for_labels, read
 from mien.base.errors import DataError
 from mien.evaluation.robustness import RobustnessResult, measure_robustness
-from mien.inference.predictor import Predictor, load
+from mien.inference.predictor import Predictor
 from mien.pipeline.split_predictions import with_model_classes
 
 
@@ -40,7 +40,7 @@ def robustness(
         raise DataError(
             "Robustness is measured on validation or train. Only mien evaluate uses the test split.", code="split-test"
         )
-    predictor = (model if isinstance(model, Predictor) else load(model)).for_labels()
+    predictor = for_labels(model)
     result = read(data, *predictor.manifest.input.stored_as)
     faces = with_model_classes(predictor, result.faces).of_split(split)
     if limit is not None and limit < len(faces):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mien.api.inputs import Data, data_name, read
+from mien.api.inputs import Data, environment, read
 from mien.base.errors import RecipeError, TrainingError, as_arguments, needs_extra
 from mien.base.preprocess import InputSpec
 from mien.base.processes import is_main_process
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from mien.models.own import OwnModule
     from mien.pipeline.training_run import TrainingResult
     from mien.training.plan import Augmentation, LossFunction, OptimizerMaker, Parts, TrainingPlan
-    from mien.training.probe import TrainingEstimate
 
 
 def train(
@@ -91,25 +90,28 @@ def train(
         MienError: a recipe, data or folder that cannot be used; a teacher of other classes or data.
     """
     check_callback(callback)
+    with needs_extra("train", "Training"):
+        from mien.models.own import source_of
+        from mien.training.plan import Parts
     changes = settings_of(settings, epochs=epochs, batch_size=batch_size, lr=lr, seed=seed, classes=classes)
     weights = None
     if network is not None:
-        with needs_extra("train", "Training"):
-            from mien.models.own import source_of
         if init_from is not None:
             raise RecipeError(
                 "Give network or init_from: a run that is fine-tuned keeps its network.", code="recipe-set-fixed"
             )
         name, file, weights = source_of(network)
         changes = [("model.name", name), ("model.file", file), *changes]
-    job = find_training(
-        recipe, changes, out=out, init_from=init_from, teachers=teachers, tta=tta, resume=resume, device=device
-    )
+    job = find_job(recipe, changes, init_from, device).writing(out, teachers, tta, resume)
     if any(each is not None for each in (loss, augment, optimizer, weights)):
-        with needs_extra("train", "Training"):
-            from mien.training.plan import Parts
         job = replace(job, parts=Parts(loss, augment, optimizer, weights))
-    return job.result(data, callback, verbose)
+    job.check()
+    plan = job.plan(data)
+    shown = Callbacks(TrainProgress() if verbose else None, callback)
+    result = job.with_soft_labels(data, plan.dataset).start(plan, shown, environment(data))
+    if verbose and not is_quiet():
+        sys.stderr.writelines(as_arguments(each.line) + "\n" for each in result.notices)
+    return result
 
 
 def distill(
@@ -178,6 +180,14 @@ class TrainingJob:
         assert self.run is not None
         return self.run
 
+    def writing(
+        self, out: str | os.PathLike[str] | None, teachers: Sequence[str | os.PathLike[str]], tta: int, resume: bool
+    ) -> TrainingJob:
+        """The job of a run that is written. Arguments and errors as those of :func:`train`."""
+        run = RunFolder(Path(out) if out is not None else Path("runs") / self.recipe.name)
+        check_tta(tta)
+        return replace(self, run=run, teachers=find_teachers(teachers), tta=tta, resumes=resume and run.is_run)
+
     def check(self) -> None:
         """Refuse what cannot be trained, before data is read.
 
@@ -218,20 +228,10 @@ class TrainingJob:
         Raises:
             MienError: as :func:`mien.load_dataset` and :func:`mien.training.plan.plan_training`.
         """
-        with needs_extra("train", "Training"):
-            from mien.training.plan import plan_training
+        from mien.training.plan import plan_training
+
         faces = read(data, *self.recipe.input.stored_as).faces
         return plan_training(self.recipe, faces, self.parts)
-
-    def result(self, data: Data, callback: Callback | None, verbose: int) -> TrainingResult:
-        """Check, read, train, export and evaluate. Raises as :func:`train`."""
-        self.check()
-        plan = self.plan(data)
-        job = self.with_soft_labels(data, plan.dataset)
-        result = job.start(plan, Callbacks(TrainProgress() if verbose else None, callback), {"data": data_name(data)})
-        if verbose and not is_quiet():
-            sys.stderr.writelines(as_arguments(each.line) + "\n" for each in result.notices)
-        return result
 
     def with_soft_labels(self, data: Data, faces: Dataset) -> TrainingJob:
         """The job with the predictions of its teachers; ``faces`` are at the recipe's size.
@@ -246,16 +246,10 @@ class TrainingJob:
 
         return replace(self, teachers=with_soft_labels(self.teachers, faces, read_at, self.tta))
 
-    def estimate(self, plan: TrainingPlan) -> TrainingEstimate:
-        """What the training will take. Raises as :func:`mien.training.probe.estimate_training`."""
-        with needs_extra("train", "Training"):
-            from mien.training.probe import estimate_training
-        return estimate_training(plan, self.init_from, self.device)
-
     def start(self, plan: TrainingPlan, callback: Callback | None, metadata: Mapping[str, Any]) -> TrainingResult:
         """Train, export and evaluate. Raises as :func:`mien.pipeline.training_run.run_recipe`."""
-        with needs_extra("train", "Training"):
-            from mien.pipeline.training_run import run_recipe
+        from mien.pipeline.training_run import run_recipe
+
         return run_recipe(
             plan,
             self.out,
@@ -266,24 +260,6 @@ class TrainingJob:
             metadata=metadata,
             device=self.device,
         )
-
-
-def find_training(
-    recipe: str | os.PathLike[str] | Recipe,
-    changes: Sequence[Change] = (),
-    *,
-    out: str | os.PathLike[str] | None = None,
-    init_from: str | os.PathLike[str] | None = None,
-    teachers: Sequence[str | os.PathLike[str]] = (),
-    tta: int = 10,
-    resume: bool = False,
-    device: str = "auto",
-) -> TrainingJob:
-    """The job of a training run. Arguments and errors as those of :func:`train`."""
-    job = find_job(recipe, changes, init_from, device)
-    run = RunFolder(Path(out) if out is not None else Path("runs") / job.recipe.name)
-    check_tta(tta)
-    return replace(job, run=run, teachers=find_teachers(teachers), tta=tta, resumes=resume and run.is_run)
 
 
 def find_job(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mien.api.train import TrainingJob, find_training
+from mien.api.train import TrainingJob, find_job
 from mien.base.processes import is_main_process
 from mien.cli.options import DeviceOption, PlainSettings
 from mien.cli.output import notice, show, show_json
@@ -119,16 +119,8 @@ def find_options(
 ) -> TrainingJob:
     """The job that the options name, checked before data is read. Arguments and errors as :func:`train_and_show`."""
     # Before torch is loaded: most mistakes are in a name, a path or a --set.
-    job = find_training(
-        options.recipe,
-        changes,
-        out=options.out,
-        init_from=options.init_from,
-        teachers=teachers,
-        tta=tta,
-        resume=options.resume,
-        device=options.device,
-    )
+    job = find_job(options.recipe, changes, options.init_from, options.device)
+    job = job.writing(options.out, teachers, tta, options.resume)
     # A wrong --out hides no wrong --data, whose mistakes take longer to mend.
     options.source.check()
     job.check()

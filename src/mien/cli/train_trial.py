@@ -22,8 +22,10 @@ def estimate_and_show(options: TrainOptions, changes: Sequence[str], *, json: bo
     """
     job = find_options(options, changes)
     plan = job.plan(options.source)
+    from mien.training.probe import estimate_training
+
     warn(job, plan)
-    found = job.estimate(plan)
+    found = estimate_training(plan, job.init_from, job.device)
     if json:
         show_json({"recipe": job.recipe.name, "run": str(job.out.path), **found.to_dict()})
         return
