@@ -11,7 +11,6 @@ from PIL import Image
 from mien.base.errors import DataError
 from mien.base.labels import EXPRESSIONS
 from mien.compat.fer import FER, Video
-from mien.faces.face import Box, Face, Margin
 from support import raises, warned
 
 
@@ -38,20 +37,6 @@ def test_paths_data_uris_and_grey_arrays_are_taken(bgr, astronaut, tmp_path):
     assert FER().top_emotion(grey)[0] == "happy"
     with io.BytesIO(path.read_bytes()) as stream:
         assert FER().detect_emotions(stream) == expected
-
-
-@pytest.mark.parametrize("box", [Box(10, 10, 80, 40), Box(10, 10, 40, 80)])
-def test_a_face_is_as_small_as_its_shorter_side(monkeypatch, bgr, box):
-    class Fixed:
-        name, margin, score_range = "fixed", Margin(1.0, 0.0), (0.0, 1.0)
-
-        def detect(self, rgb):
-            return [Face(box, 1.0, {})]
-
-    monkeypatch.setattr("mien.inference.face_reader.find_detector", lambda wanted: Fixed())
-    (face,) = FER(min_face_size=40).detect_emotions(bgr)
-    assert face["box"] == [box.left, box.top, box.width, box.height]
-    assert FER(min_face_size=41).detect_emotions(bgr) == []
 
 
 def test_ignored_arguments_cause_a_warning_and_defaults_none():

@@ -23,12 +23,11 @@ class FER:
     """Detects faces and classifies the expression of each.
 
     Args:
-        min_face_size: faces with a shorter side below this are left out, in pixels.
         **ignored: fer's other arguments, such as ``mtcnn``, cause a warning: mien has its own detector and crops.
     """
 
-    def __init__(self, *, min_face_size: int = 50, **ignored: Any) -> None:
-        self._reader, self._min_face_px = FaceReader(default_predictor(), classes=SEVEN), min_face_size
+    def __init__(self, **ignored: Any) -> None:
+        self._reader = FaceReader(default_predictor(), classes=SEVEN)
         warn_ignored("fer", [name for name, value in ignored.items() if value], self._reader)
 
     def detect_emotions(self, img: Any) -> list[dict[str, Any]]:
@@ -43,15 +42,12 @@ class FER:
         Raises:
             DataError: something that is not an image.
         """
-        rgb = to_rgb(img)
-        detected = self._reader.detect(rgb)
-        faces = [face for face in detected if min(face.box.width, face.box.height) >= self._min_face_px]
         return [
             {
                 "box": [] if prediction.box is None else list(prediction.box),
                 "emotions": {name: round(value, 2) for name, value in prediction.probabilities.items()},
             }
-            for prediction in self._reader.read(rgb, faces)
+            for prediction in self._reader.read(to_rgb(img))
         ]
 
     def top_emotion(self, img: Any) -> tuple[str, float] | tuple[None, None]:
