@@ -28,10 +28,10 @@ def test_two_folds_one_table_and_predictions_of_every_face(mien, train, face_fol
     predictions = read_predictions("out/predictions_out-of-fold.npz")
     right = predictions.probabilities.argmax(axis=1) == predictions.labels
     assert said["headline"]["accuracy"]["value"] == pytest.approx(right.mean())
-    assert [each["value"] for each in said["folds"]] == ["all folds", "fold 1", "fold 2"]
-    assert sum(each["count"] for each in said["folds"][1:]) == len(predictions)
-    folds = [each["accuracy"]["value"] for each in said["folds"][1:]]
-    assert said["spread_of_folds"]["accuracy"]["mean"] == pytest.approx(np.mean(folds))
+    parts = said["by"]["parts"]
+    assert [each["value"] for each in parts] == ["all folds", "fold 1", "fold 2"]
+    assert sum(each["count"] for each in parts[1:]) == len(predictions)
+    folds = [each["accuracy"]["value"] for each in parts[1:]]
     refused(train("--folds", "2"), "run-exists", "out")
     refused(train("--folds", "2", "--resume", "--from", "out/fold-1"), "run-other-start", "fold-1", "--from")
     again = train("--folds", "2", "--resume")

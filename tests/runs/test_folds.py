@@ -66,57 +66,38 @@ def test_no_row_and_no_copy_of_it_is_learnt(short_recipe, faces, tmp_path, monke
     assert done == len(scores)
 
 
-def test_what_is_finished_is_not_done_again(short_recipe, faces, tmp_path, monkeypatch):
-    groups = np.arange(len(faces))
-    arguments = (short_recipe, faces, groups, tmp_path)
-    real, begun = folds.run_recipe, []
-
-    def interrupted(plan, run, **others):
-        begun.append(run.path.name)
-        result = real(plan, run, **others)
-        reason = "interrupted" if len(begun) == 2 else result.reason
-        return replace(result, reason=reason)
-
-    monkeypatch.setattr(folds, "run_recipe", interrupted)
-    assert cross_val_predictions(*arguments, notify=lambda words: None) is None
-    assert begun == ["fold-1", "fold-2"]
-    assert not (tmp_path / "predictions_out-of-fold.npz").exists()
-    told = []
-    scores = cross_val_predictions(*arguments, notify=told.append)
-    assert begun[2:] == ["fold-2"]
-    assert len(told) == 1
-    again = cross_val_predictions(*arguments, notify=told.append)
-    assert len(told) == 1
-    assert np.array_equal(again.probabilities, scores.probabilities)
-    kept = read_predictions(tmp_path / "predictions_out-of-fold.npz")
-    assert np.array_equal(kept.probabilities, scores.probabilities)
-
-
-def test_a_run_killed_inside_a_fold_ends_as_an_unbroken_one(short_recipe, faces, tmp_path):
-    """Killed after the first of three epochs of the second fold: taken up behind it, with the same numbers."""
+def test_a_fold_that_was_stopped_goes_on_and_finished_ones_stay(short_recipe, faces, tmp_path):
+    """Oracle: the same call in one go. Stopped after the first of three epochs of the second fold."""
     recipe, groups = short_recipe.model_copy(update={"epochs": 3}), np.arange(len(faces))
     whole = cross_val_predictions(recipe, faces, groups, tmp_path / "whole", notify=print)
-    begun = []
 
-    class Killed(Callback):
+    class Stops(Callback):
+        runs = epochs = 0
+
         def on_train_begin(self, training):
-            begun.append(training)
+            self.runs, self.epochs = self.runs + 1, 0
 
-        def on_step_end(self, epoch, images, loss):
-            if len(begun) == 2 and epoch == 2:
-                raise SystemExit
+        def on_epoch_end(self, metrics, is_best):
+            self.epochs += 1
 
-    with pytest.raises(SystemExit):
-        cross_val_predictions(recipe, faces, groups, tmp_path / "cut", callback=Killed(), notify=print)
+        def should_stop(self):
+            return (self.runs, self.epochs) == (2, 1)
+
+    arguments = (faces, groups, tmp_path / "cut")
+    assert cross_val_predictions(recipe, *arguments, callback=Stops(), notify=print) is None
     assert len(RunFolder(tmp_path / "cut" / "fold-2").read_history()) == 1
+    assert not RunFolder(tmp_path / "cut").predictions(SPLIT).exists()
     with raises(RunError, "other-recipe") as caught:
-        cross_val_predictions(short_recipe, faces, groups, tmp_path / "cut", notify=print)
+        cross_val_predictions(short_recipe, *arguments, notify=print)
     assert "fold-1" in str(caught.value)
     told = []
-    again = cross_val_predictions(recipe, faces, groups, tmp_path / "cut", notify=told.append)
-    assert [words.split(":")[0] for words in told] == ["fold 2 of 2"]
-    assert np.array_equal(again.sample_ids, whole.sample_ids)
-    assert np.array_equal(again.probabilities, whole.probabilities)
+    for _ in range(2):
+        again = cross_val_predictions(recipe, *arguments, notify=told.append)
+        assert [words.split(":")[0] for words in told] == ["fold 2 of 2"]
+        assert np.array_equal(again.sample_ids, whole.sample_ids)
+        assert np.array_equal(again.probabilities, whole.probabilities)
+    kept = read_predictions(RunFolder(tmp_path / "cut").predictions(SPLIT))
+    assert np.array_equal(kept.probabilities, whole.probabilities)
 
 
 def test_recipes_and_data_that_cannot_be_judged(short_recipe, faces):

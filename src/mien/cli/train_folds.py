@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from json import dumps
 from pathlib import Path
-from typing import TYPE_CHECKING
+from statistics import mean, stdev
 
 import typer
 
@@ -16,12 +16,9 @@ from mien.base.run_folder import RunFolder
 from mien.cli.output import check_out, notice, show, show_json
 from mien.cli.train_run import TrainOptions
 from mien.data.splits import near_copy_groups
-from mien.evaluation.results import BreakDown
-from mien.page.terminal import break_down_text, evaluation_text
+from mien.evaluation.results import Evaluation
+from mien.page.terminal import evaluation_text
 from mien.pipeline.training_view import TrainProgress
-
-if TYPE_CHECKING:
-    from mien.runs.folds import CrossValidation
 
 
 def train_folds_and_show(options: TrainOptions, changes: Sequence[str], count: int, *, json: bool) -> None:
@@ -83,11 +80,7 @@ def _check_folder(out: Path, *, resume: bool) -> None:
         notice(f"{out} holds no folds to resume. The cross-validation starts from its first fold.", "nothing-to-resume")
 
 
-def _show(measured: CrossValidation) -> None:
-    show(evaluation_text(measured.evaluation))
-    show(break_down_text(BreakDown("fold", measured.parts)))
-    accuracy = measured.spread["accuracy"]
-    typer.echo(
-        f"\nAccuracy of the folds: mean {accuracy['mean']:.1%}, standard deviation "
-        f"{accuracy['standard_deviation']:.1%}."
-    )
+def _show(measured: Evaluation) -> None:
+    show(evaluation_text(measured))
+    accuracies = [] if measured.by is None else [each.accuracy.value for each in measured.by.parts[1:]]
+    typer.echo(f"\nAccuracy of the folds: mean {mean(accuracies):.1%}, standard deviation {stdev(accuracies):.1%}.")

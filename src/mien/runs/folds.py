@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import mean, stdev
 from typing import Any
 
 import numpy as np
@@ -30,7 +29,7 @@ from mien.data.dataset import Dataset
 from mien.data.splits import check_class_groups, cut_groups, deal_groups
 from mien.evaluation.estimates import evaluate_predictions, evaluate_subsets
 from mien.evaluation.predictions import Predictions, read_predictions, write_predictions
-from mien.evaluation.results import Evaluation, SubsetMetrics
+from mien.evaluation.results import BreakDown, Evaluation
 from mien.inference.predictor import Predictor
 from mien.models.registry import completed, starts_from_scratch
 from mien.pipeline.split_predictions import predict_split
@@ -238,36 +237,10 @@ def _check_folds(recipe: Recipe, folds: FoldPlan, folder: Path, init_from: RunFo
                 )
 
 
-@dataclass(frozen=True, eq=False)
-class CrossValidation:
-    """What a cross-validation found.
-
-    Attributes:
-        evaluation: metrics of all samples of train and validation, each predicted by the model that did not see it.
-        parts: their headline metrics, then those of each fold.
-    """
-
-    evaluation: Evaluation
-    parts: tuple[SubsetMetrics, ...]
-
-    @property
-    def spread(self) -> dict[str, dict[str, float]]:
-        """Mean and standard deviation of the metrics of the folds."""
-        found = {}
-        for name in ("accuracy", "macro_f1"):
-            values = [getattr(each, name).value for each in self.parts[1:]]
-            found[name] = {"mean": mean(values), "standard_deviation": stdev(values)}
-        return found
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
-        folds = [each.to_dict() for each in self.parts]
-        return {**self.evaluation.to_dict(), "folds": folds, "spread_of_folds": self.spread}
-
-
-def measure_folds(predictions: Predictions, folds: FoldPlan) -> CrossValidation:
-    """Metrics of out-of-fold predictions, on all samples and on each fold."""
+def measure_folds(predictions: Predictions, folds: FoldPlan) -> Evaluation:
+    """Metrics of out-of-fold predictions, broken down by fold; the first part is of all folds."""
     kept = {"all folds": np.ones(len(predictions), dtype=np.bool_)}
     for fold in range(folds.count):
         kept[f"fold {fold + 1}"] = np.isin(predictions.sample_ids, folds.held_out(fold).rows)
-    return CrossValidation(evaluate_predictions(predictions), tuple(evaluate_subsets(predictions, kept)))
+    parts = tuple(evaluate_subsets(predictions, kept))
+    return replace(evaluate_predictions(predictions), by=BreakDown("fold", parts))
