@@ -27,12 +27,6 @@ from mien.runs.table import StudyTable, VariantComparison, VariantRow
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-TOO_FEW_VARIANTS: Notice = Notice("Fewer than two variants have a finished run.", code="comparison-empty")
-ONE_SEED: Notice = Notice(
-    "With one seed an interval covers the faces only: another seed may reverse a small difference.", code="one-seed"
-)
-
-
 _NAMES = {
     "accuracy": "accuracy",
     "macro_precision": "macro precision",
@@ -60,7 +54,7 @@ def write_study(out: Path, table: StudyTable, facts: Mapping[str, str]) -> Writt
     if blocks := learning_curves(histories):
         sections.insert(1, Section("curves", "Learning curves", tuple(blocks)))
     sections.append(_runs_section(table))
-    return Page(table.study.title, "Metrics on the validation split.", sections, facts, _unfinished(table)).write(out)
+    return Page(table.study.title, "Metrics on the validation split.", sections, facts, _notices(table)).write(out)
 
 
 def study_tables(table: StudyTable) -> RenderableType:
@@ -70,18 +64,7 @@ def study_tables(table: StudyTable) -> RenderableType:
         if compared.differences:
             title = f"{compared.comparison.title}: {_about(compared)}"
             parts.append(titled(title, rich_table(_compared_table(table, number, compared))))
-    parts += [RichText(each.line) for each in _unfinished(table)]
-    if any(each.differences for each in table.comparisons):
-        words = "Holm's p-values are corrected for their number."
-        parts.append(RichText(Notice(words, code="p-values-corrected").line))
-    if any(1 in _seed_counts(each) for each in table.comparisons):
-        parts.append(RichText(ONE_SEED.line))
-    return Group(*parts)
-
-
-def _seed_counts(compared: VariantComparison) -> set[int]:
-    """How many seeds the differences of a comparison are of."""
-    return {each.seeds for found in compared.differences.values() for each in found.values()}
+    return Group(*parts, *(RichText(each.line) for each in _notices(table)))
 
 
 def _rows_section(table: StudyTable) -> Section:
@@ -134,7 +117,8 @@ def _summary(table: StudyTable) -> Table:
     for row in table.rows:
         cells = [_cell(row, name) for name in metrics]
         faces = f"{row.samples:,} ({row.classes} classes)" if row.samples else ""
-        rows.append((row.variant.name, row.variant.title, *cells, faces, _runs(row)))
+        done = next(iter(row.metrics.values())).runs if row.metrics else 0
+        rows.append((row.variant.name, row.variant.title, *cells, faces, str(done)))
     if not any(row.variant.title for row in table.rows):
         columns, rows = (columns[0], *columns[2:]), [(row[0], *row[2:]) for row in rows]
     return Table("variants", columns, rows)
@@ -149,16 +133,6 @@ def _cell(row: VariantRow, metric: str) -> str:
     ours = spread_text(metric, row.metrics[metric]) if metric in row.metrics else UNDEFINED
     theirs = row.variant.published.get(metric)
     return ours if theirs is None else f"{ours} ({metric_text(metric, theirs)})"
-
-
-def _runs(row: VariantRow) -> str:
-    done = next(iter(row.metrics.values())).runs if row.metrics else 0
-    parts = [
-        str(done),
-        *([f"{row.failed} failed"] if row.failed else []),
-        *([f"{row.missing} to do"] if row.missing else []),
-    ]
-    return ", ".join(parts)
 
 
 def _compared_table(table: StudyTable, number: int, compared: VariantComparison) -> Table:
@@ -188,7 +162,8 @@ def _about(compared: VariantComparison) -> str:
 def _comparison_section(table: StudyTable, number: int, compared: VariantComparison) -> Section:
     title = compared.comparison.title
     if not compared.differences:
-        return Section(f"comparison-{number}", title, (Text(TOO_FEW_VARIANTS),))
+        none = Notice("Fewer than two variants have a finished run.", code="comparison-empty")
+        return Section(f"comparison-{number}", title, (Text(none),))
     shown = _compared_table(table, number, compared)
     words = (
         "Differences are seed by seed on the same samples. The interval of several seeds covers the variation of faces "
@@ -196,10 +171,7 @@ def _comparison_section(table: StudyTable, number: int, compared: VariantCompari
         f"last column corrects the {len(shown.rows)} p-values for their number (Holm): with several seeds, call a "
         "difference significant if it is below 0.05 there."
     )
-    blocks: list[Block] = [shown, Text(words, soft=True)]
-    if 1 in _seed_counts(compared):
-        blocks.append(Text(ONE_SEED, soft=True))
-    return Section(f"comparison-{number}", title, tuple(blocks))
+    return Section(f"comparison-{number}", title, (shown, Text(words, soft=True)))
 
 
 def _runs_section(table: StudyTable) -> Section:
@@ -218,7 +190,7 @@ def _runs_section(table: StudyTable) -> Section:
     return Section("runs", "All runs", (Table("runs", columns, rows), Text(words, soft=True)))
 
 
-def _unfinished(table: StudyTable) -> list[Notice]:
+def _notices(table: StudyTable) -> list[Notice]:
     notices = []
     for row in table.rows:
         name = row.variant.name
@@ -231,6 +203,12 @@ def _unfinished(table: StudyTable) -> list[Notice]:
         if each.absent:
             words = f"'{each.comparison.title}' omits {', '.join(each.absent)}, which has no finished run."
             notices.append(Notice(words, code="comparison-incomplete"))
+    found = [each for compared in table.comparisons for by in compared.differences.values() for each in by.values()]
+    if found:
+        notices.append(Notice("Holm's p-values are corrected for their number.", code="p-values-corrected"))
+    if any(each.seeds == 1 for each in found):
+        words = "With one seed an interval covers the faces only: another seed may reverse a small difference."
+        notices.append(Notice(words, code="one-seed"))
     return notices
 
 
