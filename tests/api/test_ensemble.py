@@ -12,7 +12,6 @@ from ensemble_support import altered, logits, mean
 from mien.api.ensemble import ensemble, open_members
 from mien.base.errors import ModelError
 from mien.base.model_file import read_manifest
-from mien.data.dataset import Dataset
 from mien.inference.predictor import load
 from support import raises
 
@@ -90,33 +89,6 @@ def test_models_without_features_make_one_without(tmp_path, tiny_run, faces):
     assert load(tmp_path / "both.onnx").predict_crops(faces.images[:1])[0].top in faces.classes
     with raises(ModelError, "features-missing"):
         load(tmp_path / "both.onnx").features(np.asarray(faces.images[:2]))
-
-
-def test_models_in_colour(tmp_path, tiny_run, faces):
-    """The first convolution of a grey network, given three channels."""
-    files = []
-    spec = read_manifest(tiny_run.model).input.model_copy(update={"channels": 3})
-    for scale in (1, 2):
-        file = altered(tiny_run.model, tmp_path / f"{scale}.onnx", scale=scale, input=spec)
-        graph = onnx.load_model_from_string(file.read_bytes())
-        graph.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 3
-        first = next(node for node in graph.graph.node if node.op_type == "Conv")
-        kernel = next(each for each in graph.graph.initializer if each.name == first.input[1])
-        weights = onnx.numpy_helper.to_array(kernel)
-        kernel.CopyFrom(
-            onnx.numpy_helper.from_array(
-                np.repeat(weights, 3, axis=1) * np.array([1, 2, 0], np.float32)[:, None, None], kernel.name
-            )
-        )
-        file.write_bytes(graph.SerializeToString())
-        files.append(file)
-    images = np.stack([faces.images, faces.images[:, ::-1], faces.images], axis=-1)
-    coloured = Dataset.from_arrays(
-        images, np.array(faces.classes)[faces.labels], classes=faces.classes, split=faces.split, size_px=48, channels=3
-    )
-    ensemble(files, coloured, tmp_path / "both.onnx")
-    expected = mean(files, coloured.images[:20], None, faces.classes)
-    assert load(tmp_path / "both.onnx").probabilities(coloured.images[:20], 1.0) == pytest.approx(expected, abs=1e-5)
 
 
 def test_models_that_do_not_fit_together(tmp_path, tiny_run, voted_run):
