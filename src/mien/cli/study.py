@@ -93,11 +93,13 @@ def study(
     folder = out or Path("studies") / wanted.changed(recipe, changes or ()).name
     check_out(folder, data)
     progress = StudyProgress(dry_run=dry_run, json=json)
-    with progress.bar:
+    try:
         table = api.study(
             wanted, source, out=folder, results=results, only=only or (), recipe=recipe, settings=changes or (),
             jobs=jobs, engine=engine, finished=only_finished, callback=progress,
         )  # fmt: skip
+    finally:
+        progress.bar.stop()
     if table.page is not None:
         show_json(table.to_dict()) if json else show(study_tables(table))
         notice(f"page: {table.page}; the finished runs are kept in {results or folder / 'results'}")
@@ -112,7 +114,7 @@ class StudyProgress(StudyCallback):
     Of a dry run it prints what would run, and ends the command.
 
     Attributes:
-        bar: the display, a context manager.
+        bar: the display, from the first run on.
     """
 
     def __init__(self, *, dry_run: bool, json: bool) -> None:
@@ -127,7 +129,7 @@ class StudyProgress(StudyCallback):
             # Epochs take minutes: the speed is the mean of the last hour.
             speed_estimate_period=3600,
         )
-        self._task = self.bar.add_task("checking every run", total=None)
+        self._task = self.bar.add_task("", total=None)
 
     def on_plan(self, runs: Sequence[PlannedRun], to_do: Sequence[PlannedRun], notices: Sequence[Notice]) -> None:
         """See :class:`mien.runs.plan.StudyCallback`."""
@@ -137,6 +139,7 @@ class StudyProgress(StudyCallback):
             _show_what_would_run(runs, to_do, self._json)
             raise typer.Exit
         self.bar.update(self._task, total=sum(run.recipe.epochs for run in to_do))
+        self.bar.start()
 
     def on_epochs(self, run: PlannedRun, done: int) -> None:
         """See :class:`mien.runs.plan.StudyCallback`."""
