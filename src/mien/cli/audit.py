@@ -15,7 +15,7 @@ from mien.base.errors import DataError, needs_extra
 from mien.base.recipe import Recipe, load_recipe
 from mien.cli.options import DataArgument, JsonOption, OverwriteOption, QuietOption
 from mien.cli.output import check_out, notice, show, show_json
-from mien.cli.source import Source, SourceVotesOptions
+from mien.cli.source import Source, SourceOptions
 from mien.data.clean import Clean, join_changes, read_clean
 from mien.data.dataset import FINGERPRINT_PX, Dataset
 from mien.evaluation.predictions import Predictions, read_predictions
@@ -49,7 +49,7 @@ def audit(
         ),
     ] = None,
     *,
-    data_options: SourceVotesOptions,
+    data_options: SourceOptions,
     overwrite: OverwriteOption = False,
     json: JsonOption = False,
     quiet: QuietOption = False,

@@ -15,7 +15,7 @@ from mien.cli.commands import new_group
 from mien.cli.option_groups import with_option_groups
 from mien.cli.options import DataArgument, JsonOption, OverwriteOption, QuietOption
 from mien.cli.output import notice, show_facts, show_json
-from mien.cli.source import SourceVotesOptions
+from mien.cli.source import SourceOptions
 from mien.data.dataset import FINGERPRINT_PX
 from mien.data.download import download as fetch
 from mien.data.parquet import write_parquet
@@ -39,7 +39,7 @@ def data(context: typer.Context) -> None:
 def info(
     path: DataArgument,
     *,
-    data_options: SourceVotesOptions,
+    data_options: SourceOptions,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -107,7 +107,7 @@ def show_faces(
     split: Annotated[str | None, typer.Option("--split", help="train, validation or test.", metavar="SPLIT")] = None,
     count: Annotated[int, typer.Option(min=1, max=50, help="Faces of each class.", metavar="N")] = 8,
     *,
-    data_options: SourceVotesOptions,
+    data_options: SourceOptions,
     overwrite: OverwriteOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -127,7 +127,7 @@ def convert(
     path: DataArgument,
     out: Annotated[Path, typer.Option(help="The parquet file to write.", metavar="FILE")],
     *,
-    data_options: SourceVotesOptions,
+    data_options: SourceOptions,
     size_px: Annotated[int, typer.Option(help="Side of the square images.", min=8, max=1024, metavar="N")] = 48,
     colour: Annotated[bool, typer.Option("--colour", help="Keep the colours. The default is grey.")] = False,
     overwrite: OverwriteOption = False,

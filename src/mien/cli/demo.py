@@ -10,8 +10,8 @@ import typer
 from mien.api.evaluate import evaluate
 from mien.api.train import train
 from mien.base.errors import needs_extra
-from mien.cli.options import JsonOption, QuietOption
-from mien.cli.output import notice, show, show_json, show_rows
+from mien.cli.options import QuietOption
+from mien.cli.output import notice, show, show_rows
 from mien.data.synthetic import synthetic_faces
 from mien.inference.drawing import share_text
 from mien.page.rendering import import_page_packages
@@ -25,7 +25,6 @@ def demo(
     out: Annotated[
         Path | None, typer.Option(help="The run folder to create. The default is mien-demo.", metavar="DIR")
     ] = None,
-    json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Run the whole workflow on synthetic faces: train, test, report, export, predict.
@@ -46,9 +45,6 @@ def demo(
     notice("3/4  Testing model.onnx on faces that were not used in training")
     tested = evaluate(folder, faces, "test")
     report = tested.write_report(folder / "test")
-    if json:
-        show_json({"run": str(folder), "report": str(report), **tested.to_dict()})
-        return
     show(evaluation_text(tested.evaluation))
     notice(f"4/4  Classifying {len(SHOWN)} of them")
     test = faces.of_split("test")

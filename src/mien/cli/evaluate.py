@@ -25,7 +25,7 @@ from mien.cli.options import (
     ThresholdOption,
 )
 from mien.cli.output import check_out, check_overwrite, notice, show, show_json
-from mien.cli.source import Source, SourceVotesOptions
+from mien.cli.source import Source, SourceOptions
 from mien.inference.predictor import load
 from mien.inference.tta import check_tta
 from mien.page.terminal import evaluation_text
@@ -59,7 +59,7 @@ def evaluate(
     classes: ClassesOption = None,
     threshold: ThresholdOption = None,
     *,
-    data_options: SourceVotesOptions,
+    data_options: SourceOptions,
     provider: ProviderOption = None,
     overwrite: OverwriteOption = False,
     json: JsonOption = False,
@@ -77,7 +77,7 @@ def evaluate(
     options = EvaluateOptions(split or "validation", by, tta, scheme, threshold)
     if predictions is not None:
         given = {"MODEL": model, "--data": data, "--split": split, "--by": by, "--tta": tta != 1}
-        _check_alone({**given, "--provider": provider, "options of --data": data_options != SourceVotesOptions()})
+        _check_alone({**given, "--provider": provider, "options of --data": data_options != SourceOptions()})
         result = replace(evaluate_file(predictions, classes=classes, threshold=threshold), name=predictions.stem)
         _check_free(out, result.predictions.split, overwrite)
         notice(

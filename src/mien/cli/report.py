@@ -12,7 +12,7 @@ from mien.api.report import ReportInputs, write_report
 from mien.base.errors import DataError
 from mien.cli.options import MODEL_HELP, JsonOption, OptionalDataOption, QuietOption, SplitOfPredictionsOption
 from mien.cli.output import check_out, notice, show_json
-from mien.cli.source import SourceVotesOptions, environment_of
+from mien.cli.source import SourceOptions, environment_of
 
 
 def report(
@@ -39,7 +39,7 @@ def report(
         bool, typer.Option("--no-explain", help="Skip the saliency maps, which take half a minute.")
     ] = False,
     *,
-    data_options: SourceVotesOptions,
+    data_options: SourceOptions,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:

@@ -45,10 +45,16 @@ class SourceOptions:
             metavar="COLUMN",
         ),
     ] = None
+    votes: Annotated[
+        Path | None,
+        typer.Option(
+            "--votes", help="The file fer2013new.csv of FER+. Its votes are added to FER2013.", metavar="FILE"
+        ),
+    ] = None
 
     def at(self, path: Path) -> Source:
         """The data at a path."""
-        return Source(path, SourceVotesOptions(**vars(self)))
+        return Source(path, self)
 
     def at_any(self, data: Path | None) -> Source | None:
         """None without data, where the options of reading are refused.
@@ -58,21 +64,9 @@ class SourceOptions:
         """
         if data is not None:
             return self.at(data)
-        if self != type(self)():
+        if self != SourceOptions():
             raise DataError("--map, --skip-bad, --clean, --group and --votes need --data PATH.", code="options")
         return None
-
-
-@dataclass(frozen=True)
-class SourceVotesOptions(SourceOptions):
-    """:class:`SourceOptions` of a command that uses votes."""
-
-    votes: Annotated[
-        Path | None,
-        typer.Option(
-            "--votes", help="The file fer2013new.csv of FER+. Its votes are added to FER2013.", metavar="FILE"
-        ),
-    ] = None
 
 
 @dataclass(frozen=True)
@@ -80,7 +74,7 @@ class Source:
     """Data, and how to read it."""
 
     path: DataOption
-    how: SourceVotesOptions = SourceVotesOptions()
+    how: SourceOptions = SourceOptions()
 
     def check(self) -> None:
         """Refuse at a glance what :meth:`read` will refuse: for commands that load torch first, which takes seconds.

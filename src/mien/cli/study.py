@@ -15,7 +15,7 @@ from mien.base.errors import Notice, StudyError
 from mien.base.progress import bars_are_shown
 from mien.cli.options import EngineOption, JsonOption, OptionalDataOption, QuietOption
 from mien.cli.output import check_out, notice, show, show_json, show_rows
-from mien.cli.source import SourceVotesOptions
+from mien.cli.source import SourceOptions
 from mien.pipeline.training_view import duration_text
 from mien.runs.page import study_tables
 from mien.runs.plan import PlannedRun, StudyCallback
@@ -73,7 +73,7 @@ def study(
         bool, typer.Option("--finished", help="Train nothing. Write table and page of the finished runs.")
     ] = False,
     *,
-    data_options: SourceVotesOptions,
+    data_options: SourceOptions,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
