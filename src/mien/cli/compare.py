@@ -10,14 +10,11 @@ import typer
 from mien.api.compare import compare_named, keep_shared_samples
 from mien.base.errors import DataError, Notice
 from mien.cli.options import JsonOption, OptionalDataOption, QuietOption, SplitOfPredictionsOption
-from mien.cli.output import check_out, notice, show, show_json
+from mien.cli.output import check_out, notice, show_json
 from mien.cli.source import SourceOptions, environment_of
 from mien.evaluation.predictions import read_predictions
-from mien.page.sections import subsets_table
-from mien.page.terminal import rich_table, titled
-from mien.page.wording import p_text
 from mien.pipeline.find_files import find_predictions
-from mien.reporting.comparison import Comparison, comparison_page, comparison_table, short_names
+from mien.reporting.comparison import comparison_page
 
 
 def compare(
@@ -77,17 +74,4 @@ def compare(
         show_json([each.to_dict() for each in comparisons])
         return
     for each in comparisons:
-        _show(each)
-
-
-def _show(compared: Comparison) -> None:
-    test = compared.mcnemar
-    typer.echo(f"{compared.second} against {compared.first}, {compared.samples:,} samples")
-    show(rich_table(comparison_table(compared)))
-    first, second = short_names(compared.first, compared.second)
-    for name, parts in zip((first, second), zip(*compared.subsets, strict=True), strict=False):
-        show(titled(f"Without copies: {name}", rich_table(subsets_table(parts))))
-    typer.echo(
-        f"\nonly {first} correct: {test.only_first:,}; only {second}: {test.only_second:,}; "
-        f"both wrong: {len(compared.both_wrong):,}; McNemar ({test.method}): {p_text(test.p_value)}\n"
-    )
+        typer.echo(str(each))

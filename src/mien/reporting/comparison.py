@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from rich.console import Group
+from rich.text import Text as RichText
 
 from mien.base.errors import Notice
 from mien.data.dataset import Dataset
@@ -37,8 +39,8 @@ from mien.page.charts.overview import confusion_chart, runs_chart
 from mien.page.charts.svg import Chart
 from mien.page.page import Page
 from mien.page.rendering import data_address
-from mien.page.sections import COPIES_WORDS, WIDEST_CONFUSION, learning_curves
-from mien.page.terminal import as_text, rich_table
+from mien.page.sections import COPIES_WORDS, WIDEST_CONFUSION, learning_curves, subsets_table
+from mien.page.terminal import as_text, rich_table, titled
 from mien.page.wording import p_text, samples_text
 
 FACES_SHOWN = 16
@@ -143,7 +145,19 @@ class Comparison:
         return content
 
     def __str__(self) -> str:
-        return as_text(rich_table(comparison_table(self)))
+        """What ``mien compare`` prints: differences, metrics without copies, and McNemar's counts."""
+        first, second = short_names(self.first, self.second)
+        copies = [
+            titled(f"Without copies: {name}", rich_table(subsets_table(parts)))
+            for name, parts in zip((first, second), zip(*self.subsets, strict=True), strict=False)
+        ]
+        test = self.mcnemar
+        words = (
+            f"\nonly {first} correct: {test.only_first:,}; only {second}: {test.only_second:,}; "
+            f"both wrong: {len(self.both_wrong):,}; McNemar ({test.method}): {p_text(test.p_value)}"
+        )
+        head = RichText(f"{self.second} against {self.first}, {self.samples:,} samples")
+        return as_text(Group(head, rich_table(comparison_table(self)), *copies, RichText(words)))
 
     def _repr_html_(self) -> str:
         return comparison_table(self)._repr_html_()
