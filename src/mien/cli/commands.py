@@ -35,7 +35,7 @@ COMMANDS: dict[str, Command] = {
     "ensemble": Command("Train", "Make one model file that averages several models."),
     "sweep": Command("Train", "Search for better hyperparameters."),
     "study": Command("Train", "Compare recipes over several seeds."),
-    "data": Command("Data", "Inspect, convert and download data sets."),
+    "data": Command("Data", "Inspect, show, convert and draw data sets."),
     "demo": Command("More", "Run the whole workflow on synthetic faces."),
     "doctor": Command("More", "Show what is installed, used and missing."),
     "info": Command("More", "Show the metadata of a model, or recipes."),

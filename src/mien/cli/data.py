@@ -1,4 +1,4 @@
-"""``mien data``: inspect, convert and download data sets."""
+"""``mien data``: inspect, show, convert and draw data sets."""
 
 from __future__ import annotations
 
@@ -17,19 +17,18 @@ from mien.cli.options import DataArgument, JsonOption, OverwriteOption, QuietOpt
 from mien.cli.output import notice, show_facts, show_json
 from mien.cli.source import SourceOptions
 from mien.data.dataset import FINGERPRINT_PX
-from mien.data.download import download as fetch
 from mien.data.parquet import write_parquet
 from mien.data.read import ReadResult, dataset_info, group_info
 from mien.data.synthetic import synthetic_faces, write_class_folders
 from mien.evaluation.vote_metrics import VoteSummary, summarise_votes
 from mien.page.charts.svg import check_chart_name
 
-app: typer.Typer = new_group("Inspect, convert and download data sets.")
+app: typer.Typer = new_group("Inspect, show, convert and draw data sets.")
 
 
 @app.callback()
 def data(context: typer.Context) -> None:
-    """Inspect, convert and download data sets."""
+    """Inspect, show, convert and draw data sets."""
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
 
@@ -145,18 +144,6 @@ def convert(
     # Images of another size do not have, at the usual one, the pixels that they were made from.
     fingerprint = f"; fingerprint {result.fingerprint}" if size_px == FINGERPRINT_PX and not colour else ""
     notice(f"{out}: {len(result.faces):,} images, {out.stat().st_size / 1e6:.1f} MB{fingerprint}")
-
-
-@app.command("download", short_help="Download a public data set with kagglehub.")
-def download(
-    name: Annotated[
-        str,
-        typer.Argument(help="fer2013 (folders of JPEG files) or fer2013-csv (the original CSV file).", metavar="NAME"),
-    ],
-    quiet: QuietOption = False,
-) -> None:
-    """Download a public data set with kagglehub, and print its path."""
-    typer.echo(str(fetch(name)))
 
 
 @app.command("synthetic", short_help="Write a folder of drawn faces, to try things with.")
