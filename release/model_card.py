@@ -96,7 +96,6 @@ def _votes(votes: dict[str, Any]) -> dict[str, str]:
     }
     return majority | {
         "cross-entropy with the votes, in nats": _interval(votes["distribution"]["cross_entropy"]),
-        "Jensen-Shannon divergence from the votes, in nats": _interval(votes["distribution"]["jensen_shannon"]),
     }
 
 

@@ -197,7 +197,7 @@ def voted_faces(faces: Dataset) -> Dataset:
     votes = generator.integers(0, 2, (len(faces), 10))
     named = [FERPLUS_CLASSES.index(faces.classes[label]) for label in faces.labels]
     votes[np.arange(len(faces)), named] += 6
-    return replace(faces, columns={"ferplus_votes": votes})
+    return replace(faces, votes=votes, vote_classes=FERPLUS_CLASSES)
 
 
 @pytest.fixture(scope="session")

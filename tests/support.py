@@ -95,7 +95,7 @@ def write_fer2013(folder: Path, faces: Dataset) -> None:
     for index, image in enumerate(np.asarray(faces.images)):
         usage = usages[str(faces.split[index])]
         rows.append(f"{faces.labels[index]},{' '.join(map(str, image.ravel()))},{usage}")
-        votes.append(f"{usage},fer{index:07}.png," + ",".join(map(str, faces.columns["ferplus_votes"][index])))
+        votes.append(f"{usage},fer{index:07}.png," + ",".join(map(str, faces.votes[index])))
     (folder / "fer2013.csv").write_text("\n".join(rows) + "\n")
     (folder / "fer2013new.csv").write_text("\n".join(votes) + "\n")
 

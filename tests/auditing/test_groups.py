@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mien.auditing.findings import AuditFindings
 from mien.auditing.run import Copies, audit_faces, find_copies, kept_together
+from mien.base.labels import FERPLUS_CLASSES
 from mien.data.dataset import Dataset
 from mien.evaluation.predictions import Predictions
 from mien.near_copies.finder import NearCopies
@@ -20,7 +20,6 @@ def people(times):
     generator = np.random.default_rng(0)
     images = generator.integers(0, 256, (COUNT, 48, 48)).astype(np.uint8)
     votes = generator.multinomial(10, [0.2] * 5 + [0] * 5, COUNT)
-    columns = {"ferplus_votes": votes.repeat(times, axis=0), "person": np.arange(COUNT).repeat(times)}
     return Dataset(
         images=images.repeat(times, axis=0),
         labels=generator.integers(0, 3, COUNT).repeat(times),
@@ -28,7 +27,9 @@ def people(times):
         split=np.array(["train", "validation"]).repeat(COUNT * times // 2),
         source=np.array([f"face {at}" for at in range(COUNT * times)]),
         rows=np.arange(COUNT * times),
-        columns=columns,
+        columns={"person": np.arange(COUNT).repeat(times)},
+        votes=votes.repeat(times, axis=0),
+        vote_classes=FERPLUS_CLASSES,
         group_column="person",
     )
 
@@ -51,23 +52,11 @@ def test_intervals_of_the_ceiling_draw_whole_groups():
 
 
 def ends_of(ceiling):
-    return [ceiling.known_shares.value, ceiling.known_shares.low, ceiling.known_shares.high]
+    return [ceiling.second_panel.value, ceiling.second_panel.low, ceiling.second_panel.high]
 
 
 def found_copies(faces):
     return Copies(np.arange(len(faces)), no_copies(len(faces)), np.asarray(faces.images).std(axis=(1, 2)))
-
-
-def test_shares_of_classes_and_metrics_count_whole_groups():
-    alone, thrice = (
-        AuditFindings(**dict.fromkeys(AuditFindings.__dataclass_fields__) | {"faces": people(times)}).class_balance()
-        for times in (1, 3)
-    )
-    for split, shares in alone.items():
-        assert sum(each.value for each in shares.values()) == pytest.approx(1)
-        for name, each in shares.items():
-            found = thrice[split][name]
-            assert (found.value, found.low, found.high) == pytest.approx((each.value, each.low, each.high))
 
 
 def test_no_fold_splits_a_person_or_a_copy():

@@ -5,7 +5,6 @@ import json
 import re
 import shutil
 import tomllib
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -40,7 +39,7 @@ def test_ones_own_folders_and_the_list_that_comes_of_them(mien, flawed_folder, t
     assert not [each for each in addresses if not each.startswith(("#", "data:"))]
     assert any(each.startswith("data:image/png") for each in addresses)
     assert {file.name for file in (tmp_path / "out").iterdir()} == {
-        "audit.html", "audit.json", "clean.toml", "figures", "tables",
+        "audit.html", "audit.json", "clean.toml", "tables",
     }  # fmt: skip
     assert (tmp_path / "out" / "tables" / "copied-samples.csv").is_file()
     with (tmp_path / "out" / "tables" / "list-of-changes.csv").open(newline="", encoding="utf-8") as stream:
@@ -68,7 +67,7 @@ def test_ones_own_folders_and_the_list_that_comes_of_them(mien, flawed_folder, t
 def test_predictions_and_a_table_for_a_terminal(mien, face_parquet, tiny_run, tmp_path):
     answer = mien("audit", face_parquet, "--predictions", tiny_run.predictions("validation"), "--out", tmp_path / "out")
     assert answer.code == 0, answer.err
-    for words in ("Copies", "Image quality", "Class balance", "without leaked samples (identical or near)"):
+    for words in ("Copies", "Image quality", "Doubtful labels"):
         assert words in answer.out
     for code in ("votes-not-used", "labels-partly-reviewed"):
         assert f"[{code}]" in answer.out
@@ -107,9 +106,6 @@ def test_what_cannot_be_judged_is_said_before_copies_are_looked_for(
     refused(mien("audit", face_parquet, "--recipe", merging, "--out", out), "recipe-merges-classes")
     write_parquet(faces.of_split("validation"), tmp_path / "validation.parquet")
     refused(mien("audit", tmp_path / "validation.parquet", "--recipe", "quick", "--out", out), "no-train-split")
-    votes = np.full((len(faces), 10), -1)
-    write_parquet(replace(faces, columns={"ferplus_votes": votes}), tmp_path / "votes.parquet")
-    refused(mien("audit", tmp_path / "votes.parquet", "--out", out), "votes-negative", "0")
     others = Predictions(np.arange(4), np.array([0, 1, 0, 1]), np.full((4, 2), 0.5), ("a", "b"), "mine", "")
     write_predictions(tmp_path / "others.npz", others)
     refused(mien("audit", face_parquet, "--predictions", tmp_path / "others.npz", "--out", out), "classes-differ")

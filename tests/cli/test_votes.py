@@ -10,7 +10,7 @@ import pytest
 
 from mien.base.labels import FERPLUS_CLASSES
 from mien.data.parquet import write_parquet
-from mien.evaluation.ferplus import jensen_shannon_divergence, majority, majority_predictions
+from mien.evaluation.ferplus import majority, majority_predictions, sample_cross_entropies
 from mien.evaluation.predictions import read_predictions
 from mien.inference.predictor import load
 from mien.inference.tta import augmented_views
@@ -20,7 +20,7 @@ from support import refused, write_fer2013
 
 @pytest.fixture(scope="module")
 def votes(voted_faces):
-    return voted_faces.columns["ferplus_votes"]
+    return voted_faces.votes
 
 
 @pytest.fixture(scope="module")
@@ -54,8 +54,8 @@ def test_evaluate_measures_votes(mien, voted_run, folder, tmp_path, votes, faces
     assert label["output"] == "label (baseline)"
     assert [part["value"] for part in own["subsets"]] == [part["value"] for part in label["subsets"]]
     assert own["subsets"][0]["count"] == found["with_majority"]
-    distance = jensen_shannon_divergence(stored.distributions, stored.probabilities).mean()
-    assert found["distribution"]["jensen_shannon"]["value"] == pytest.approx(distance)
+    distance = sample_cross_entropies(stored.distributions, stored.probabilities).mean()
+    assert found["distribution"]["cross_entropy"]["value"] == pytest.approx(distance)
     page = (tmp_path / "out" / "report.html").read_text()
     assert f"{distance:.3f}" in page.partition('id="votes"')[2]
 
@@ -76,13 +76,13 @@ def test_one_pass_gives_what_two_would(voted_run, faces, voted_faces):
 
 def test_votes_are_put_in_the_order_of_the_output(voted_run, faces, voted_faces, votes):
     model = load(voted_run.path, threads=1)
-    few = replace(faces, columns={"votes": votes[:, [3, 0]]}, vote_classes=(FERPLUS_CLASSES[3], FERPLUS_CLASSES[0]))
+    few = replace(faces, votes=votes[:, [3, 0]], vote_classes=(FERPLUS_CLASSES[3], FERPLUS_CLASSES[0]))
     found = votes_of(model, few)
     assert (found.classes, found.output) == ((FERPLUS_CLASSES[0], FERPLUS_CLASSES[3]), "perceived")
     assert np.array_equal(found.counts, votes[:, [0, 3]])
     whole, part = (predict_split(model.for_labels(), each, "test").votes.probabilities for each in (voted_faces, few))
     assert part == pytest.approx(whole[:, [0, 3]] / whole[:, [0, 3]].sum(axis=1, keepdims=True))
-    turned = replace(faces, columns={"votes": votes[:, ::-1]}, vote_classes=FERPLUS_CLASSES[::-1])
+    turned = replace(faces, votes=votes[:, ::-1], vote_classes=FERPLUS_CLASSES[::-1])
     assert np.array_equal(votes_of(model, turned).counts, votes)
 
 
@@ -90,7 +90,7 @@ def test_votes_for_other_classes_measure_the_label_alone(mien, voted_run, face_p
     """Oracle: accuracy of the label is that of the same data without votes."""
     wider = np.concatenate([votes[:, :9], np.zeros((len(votes), 1), dtype=votes.dtype)], axis=1)
     classes = (*FERPLUS_CLASSES[:9], "bored")
-    other = written(tmp_path / "other.parquet", faces, columns={"votes": wider}, vote_classes=classes)
+    other = written(tmp_path / "other.parquet", faces, votes=wider, vote_classes=classes)
     found, alone = (
         json.loads(mien("evaluate", voted_run.path, "--data", data, "--json").out) for data in (other, face_parquet)
     )
@@ -115,7 +115,7 @@ def test_images_without_votes_are_left_out_and_counted(mien, voted_run, tmp_path
     """Oracle: the distances of the other images' rows of the predictions file, computed here."""
     asked = np.arange(len(faces)) % 4 > 0
     some = np.where(asked[:, None], votes, 0)
-    data = written(tmp_path / "some.parquet", faces, columns={"ferplus_votes": some})
+    data = written(tmp_path / "some.parquet", faces, votes=some, vote_classes=FERPLUS_CLASSES)
     evaluate = ("evaluate", voted_run.path, "--data", data)
     answer = mien(*evaluate, "--out", tmp_path / "out", "--json")
     assert answer.code == 0, answer.err
@@ -126,10 +126,10 @@ def test_images_without_votes_are_left_out_and_counted(mien, voted_run, tmp_path
     assert 0 < (~known).sum() < len(predictions)
     shares = some[predictions.sample_ids][known]
     shares = shares / shares.sum(axis=1, keepdims=True)
-    distance = jensen_shannon_divergence(shares, predictions.votes.probabilities[known]).mean()
-    assert found["distribution"]["jensen_shannon"]["value"] == pytest.approx(distance)
+    distance = sample_cross_entropies(shares, predictions.votes.probabilities[known]).mean()
+    assert found["distribution"]["cross_entropy"]["value"] == pytest.approx(distance)
     assert f"{(~known).sum():,} samples" in mien(*evaluate).out
-    none = written(tmp_path / "none.parquet", faces, columns={"ferplus_votes": np.zeros_like(votes)})
+    none = written(tmp_path / "none.parquet", faces, votes=np.zeros_like(votes), vote_classes=FERPLUS_CLASSES)
     answer = mien("evaluate", voted_run.path, "--data", none, "--json")
     assert "votes" not in json.loads(answer.out)
 

@@ -8,6 +8,7 @@ from scipy import optimize
 from scipy.special import log_softmax
 
 from mien.base.errors import DataError, RunError
+from mien.base.labels import FERPLUS_CLASSES
 from mien.base.model_file import read_manifest
 from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
@@ -55,11 +56,11 @@ def test_an_output_of_votes_has_its_own_temperature(voted_run, voted_faces):
     assert manifest.outputs["perceived"].temperature not in {1.0, manifest.temperature}
     assert manifest.outputs["fer2013"].temperature == manifest.temperature
     model, asked = load(voted_run.model, output="perceived"), np.arange(len(voted_faces)) % 3 > 0
-    some = replace(voted_faces, columns={"ferplus_votes": np.where(asked[:, None], voted_faces.votes, 0)})
+    some = replace(voted_faces, votes=np.where(asked[:, None], voted_faces.votes, 0), vote_classes=FERPLUS_CLASSES)
     found = vote_temperature_for_use(model, some)
     assert found == vote_temperature_for_use(model, voted_faces.subset(asked)), "faces without votes have no part in it"
     assert found != vote_temperature_for_use(model, voted_faces)
-    none = replace(voted_faces, columns={"ferplus_votes": np.zeros_like(voted_faces.votes)})
+    none = replace(voted_faces, votes=np.zeros_like(voted_faces.votes), vote_classes=FERPLUS_CLASSES)
     assert vote_temperature_for_use(model, none) == 1
 
 

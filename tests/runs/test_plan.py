@@ -62,8 +62,7 @@ def test_other_votes_are_another_run_of_what_learns_from_them(tmp_path, voted_fa
         f'[[variants]]\nname = "{name}"\ntitle = "{name}"\nrecipe = "{name}.toml"\n' for name in ("one", "two")
     )
     study = parse_study(text, "v", tmp_path)
-    recount = {"ferplus_votes": voted_faces.votes + 1}
-    voters = (voted_faces, dataclasses.replace(voted_faces, columns=recount))
+    voters = (voted_faces, dataclasses.replace(voted_faces, votes=voted_faces.votes + 1))
     plans = [make_plan(study, {(48, 1): each}) for each in voters]
     same = [one.key == other.key for one, other in zip(*plans, strict=True)]
     assert same == [True, False]

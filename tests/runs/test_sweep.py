@@ -11,6 +11,7 @@ import optuna
 import pytest
 
 from mien.base.errors import DataError, MissingExtraError, RecipeError, RunError
+from mien.base.labels import FERPLUS_CLASSES
 from mien.base.recipe import load_recipe
 from mien.base.run_folder import RunFolder, best_epoch
 from mien.data.dataset import Dataset
@@ -145,7 +146,7 @@ def test_another_space_and_other_data_are_refused(tmp_path, faces, voted_faces, 
     space, out = load_space(str(file)), tmp_path / "sweep"
     search(space, voted_faces, out)
     before = (out / "trials.db").read_bytes()
-    other = replace(voted_faces, columns={"ferplus_votes": voted_faces.votes + 1})
+    other = replace(voted_faces, votes=voted_faces.votes + 1, vote_classes=FERPLUS_CLASSES)
     with raises(RunError, "sweep-other-data"):
         search(space, other, out)
     file.write_text(file.read_text().replace("1.0", "2.0"))

@@ -111,7 +111,7 @@ def test_history_measures_the_votes(voted_run, voted_faces):
 def test_a_run_does_not_go_on_with_other_votes(tmp_path, recipe, voted_faces):
     run = RunFolder(tmp_path / "run")
     train(plan_training(changed(recipe, epochs=1), voted_faces), run)
-    other = replace(voted_faces, columns={"ferplus_votes": voted_faces.votes + 1})
+    other = replace(voted_faces, votes=voted_faces.votes + 1)
     with raises(RunError, "run-other-votes"):
         train(plan_training(changed(recipe, epochs=1), other), run, resume=True)
 

@@ -8,6 +8,7 @@ import torch
 from torch.nn import functional
 
 from mien.base.errors import DataError
+from mien.base.labels import FERPLUS_CLASSES
 from mien.base.preprocess import to_input
 from mien.base.recipe import parse_recipe
 from mien.base.run_folder import RunFolder
@@ -81,7 +82,7 @@ def test_the_loss_is_the_weighted_sum(recipe, voted_faces, target, taught):
 def test_faces_without_votes_teach_the_label_alone(tmp_path, recipe, voted_faces, target):
     """Oracle: the loss of the same batch by the label's output alone; then a run of such data goes through."""
     asked = np.arange(len(voted_faces)) % 2 == 0
-    some = replace(voted_faces, columns={"ferplus_votes": np.where(asked[:, None], voted_faces.votes, 0)})
+    some = replace(voted_faces, votes=np.where(asked[:, None], voted_faces.votes, 0), vote_classes=FERPLUS_CLASSES)
     recipe = changed(recipe, outputs={"perceived": {"target": target, "weight": 0.5}}, epochs=1)
     state = prepare(plan_training(recipe, some))
     (votes,) = epoch_targets(state.plan.outputs, state.vote_distributions, 0, 1, CPU)
@@ -104,7 +105,7 @@ def test_faces_without_votes_teach_the_label_alone(tmp_path, recipe, voted_faces
     shares = validation.votes / validation.votes.sum(axis=1, keepdims=True)
     expected = -(shares * logits.double().log_softmax(1).numpy()).sum(axis=1).mean()
     assert line["validation_votes_loss"] == pytest.approx(expected, rel=1e-4)
-    never = replace(some, columns={"ferplus_votes": np.where((some.split == "train")[:, None], some.votes, 0)})
+    never = replace(some, votes=np.where((some.split == "train")[:, None], some.votes, 0), vote_classes=FERPLUS_CLASSES)
     with raises(DataError, "votes-empty", "validation"):
         plan_training(recipe, never)
 

@@ -71,7 +71,7 @@ def voted_faces() -> Dataset:
     named[::NOISE] = FERPLUS_CLASSES.index("not-a-face")
     images[::NOISE] = generator.integers(0, 256, images[::NOISE].shape)
     votes[np.arange(len(faces)), named] += 30
-    return replace(faces, images=images, columns={"ferplus_votes": votes})
+    return replace(faces, images=images, votes=votes, vote_classes=FERPLUS_CLASSES)
 
 
 def expected(model: Path) -> list[dict[str, Any]]:

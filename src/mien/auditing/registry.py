@@ -14,7 +14,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text as RichText
 
 from mien.auditing.findings import AuditFindings
-from mien.auditing.sections import balance, changes, copies, images, labels, metrics
+from mien.auditing.sections import ceiling, changes, copies, images, labels
 from mien.evaluation.results import json_ready
 from mien.page.blocks import Block, Section, Table
 from mien.page.page import Page, WrittenPage
@@ -45,15 +45,13 @@ CHECKS: tuple[Check, ...] = (
     Check("copies", "Copies", copies.values, copies.table, copies.blocks),
     Check("labels", "Doubtful labels", labels.values, labels.table, labels.blocks),
     Check("images", "Image quality", images.values, images.table, images.blocks),
-    Check("balance", "Class balance", balance.values, balance.table, balance.blocks),
     Check(
         "ceiling",
         "Label-noise ceiling: accuracy on the majority of annotators",
-        metrics.ceiling_values,
-        metrics.ceiling_table,
-        metrics.ceiling_blocks,
+        ceiling.values,
+        ceiling.table,
+        ceiling.blocks,
     ),
-    Check("metrics", "Metrics with and without copies", metrics.values, metrics.table, metrics.blocks),
     Check("changes", "Suggested changes (clean.toml)", changes.values, changes.table, changes.blocks),
 )
 
@@ -70,7 +68,7 @@ def audit_values(findings: AuditFindings) -> dict[str, Any]:
     }
     for check in CHECKS:
         content |= check.values(findings)
-    return dict(json_ready({**content, "notes": findings.notes, "not_checked": findings.not_checked}))
+    return dict(json_ready({**content, "not_checked": findings.not_checked}))
 
 
 def audit_tables(findings: AuditFindings) -> RenderableType:
@@ -81,7 +79,7 @@ def audit_tables(findings: AuditFindings) -> RenderableType:
         if table.rows:
             caption = [RichText(table.caption, style="dim")] if table.caption else []
             shown.append(titled(check.title, Group(rich_table(table), *caption)))
-    notices = [RichText(f"\n{each.line}") for each in (*findings.notes, *findings.not_checked)]
+    notices = [RichText(f"\n{each.line}") for each in findings.not_checked]
     return Group(*shown, *notices)
 
 
@@ -100,6 +98,5 @@ def write_audit(folder: Path, findings: AuditFindings, *, title: str, metadata: 
             sections.append(Section(check.key, check.title, blocks))
     splits = ", ".join(f"{sum(counts):,} {split}" for split, counts in findings.faces.counts_by_split().items())
     lead = f"{samples_text(len(findings.faces))} ({splits}), {len(findings.faces.classes)} classes."
-    lead = " ".join((lead, *findings.notes))
     page = Page(title, lead, sections, metadata, findings.not_checked, classes=findings.faces.classes)
     return page.write(folder, "audit.html")

@@ -12,10 +12,11 @@ import numpy.typing as npt
 
 from mien.auditing.findings import AuditFindings, LabelReview, QualityIssue
 from mien.base.errors import DataError, Notice, needs_extra
+from mien.base.labels import NOT_A_FACE_CLASS
 from mien.base.preprocess import grey_stack
 from mien.base.progress import busy
 from mien.base.sample_groups import join_groups
-from mien.checks.copies import count_copies, in_conflict, leaked
+from mien.checks.copies import count_copies
 from mien.checks.image_quality import (
     FEW_TONES_BELOW,
     FRAME_FROM,
@@ -26,20 +27,19 @@ from mien.checks.image_quality import (
     tones,
 )
 from mien.checks.label_errors import check_evidence, rank_label_issues
-from mien.checks.outliers import TURNED_FROM, find_outliers
+from mien.checks.outliers import outlier_scores
 from mien.checks.suggested_changes import suggest_changes
-from mien.checks.vote_evidence import Votes, read_votes
 from mien.data.clean import BLANK_BELOW
 from mien.data.dataset import SPLITS, Dataset
 from mien.data.image_store import convert
 from mien.data.splits import group_identical
-from mien.evaluation.estimates import evaluate_subsets
-from mien.evaluation.image_statistics import brightness, contrast, sharpness
+from mien.data.votes import vote_probabilities
+from mien.evaluation.image_statistics import contrast
 from mien.evaluation.intervals import proportion_among
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.vote_metrics import VoteCeiling, vote_ceiling
 from mien.near_copies.finder import NearCopies, find_near_copies
-from mien.pipeline.measured_split import ALL_SAMPLES, check_fingerprint, match_faces
+from mien.pipeline.measured_split import check_fingerprint, match_faces
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,56 +96,42 @@ def audit_faces(
         resamples: bootstrap resamples for each interval.
 
     Raises:
-        DataError: predictions of other data; negative votes.
+        DataError: predictions of other data.
         MissingExtraError: a package of the extra ``audit`` is not installed.
     """
-    with _one_thread():
-        return _audit(faces, copies, predictions, resamples)
-
-
-def _audit(faces: Dataset, copies: Copies, predictions: Predictions | None, resamples: int) -> AuditFindings:
     if predictions is not None:
         faces = _with_classes_of(predictions, faces)
-    votes = read_votes(faces)
-    images = _grey(faces.images)
-    near, groups = copies.near, copies.near.groups
-    light = {"brightness": brightness(images), "contrast": copies.contrast, "sharpness": sharpness(images)}
-    few_tones = tones(images)
-    outliers = find_outliers(images, [-few_tones])
-    review = None if predictions is None else _review_labels(faces, predictions, copies, votes, resamples)
-    doubtful, suggested = np.zeros(len(faces), dtype=np.bool_), faces.labels.copy()
-    if review is not None:
-        doubtful[review.indices], suggested[review.indices] = review.issues.sure, review.issues.suggested
-    not_a_face = np.zeros(len(faces), dtype=np.bool_)
-    if votes is not None and votes.not_a_face is not None:
-        not_a_face = votes.not_a_face > 0.5
-    blank = copies.contrast < BLANK_BELOW
-    return AuditFindings(
-        faces=faces,
-        identical=copies.identical,
-        near=near,
-        identical_counts=count_copies(copies.identical, faces.labels, faces.split),
-        near_counts=count_copies(groups, faces.labels, faces.split),
-        light=light,
-        quality_issues=_quality_issues(images, copies.contrast, few_tones, outliers.turned_by.astype(np.float64)),
-        outliers=outliers,
-        votes=votes,
-        ceilings=_ceilings(faces, votes, resamples),
-        label_review=review,
-        changes=tuple(suggest_changes(faces, blank, not_a_face, copies.identical, groups, doubtful, suggested)),
-        notes=() if votes is None else votes.notes,
-        not_checked=tuple(_not_checked(faces, votes, review)),
-    )
+    groups = copies.near.groups
+    with _one_thread():
+        images = _grey(faces.images)
+        few_tones = tones(images)
+        review = None if predictions is None else _review_labels(faces, predictions, groups)
+        doubtful, suggested = np.zeros(len(faces), dtype=np.bool_), faces.labels.copy()
+        if review is not None:
+            doubtful[review.indices], suggested[review.indices] = review.issues.sure, review.issues.suggested
+        blank, not_a_face = copies.contrast < BLANK_BELOW, _most_saw_no_face(faces)
+        return AuditFindings(
+            faces=faces,
+            identical=copies.identical,
+            near=copies.near,
+            identical_counts=count_copies(copies.identical, faces.labels, faces.split),
+            near_counts=count_copies(groups, faces.labels, faces.split),
+            quality_issues=_quality_issues(images, copies.contrast, few_tones),
+            outliers=outlier_scores(images, [-few_tones]),
+            ceilings=_ceilings(faces, resamples),
+            label_review=review,
+            changes=tuple(suggest_changes(faces, blank, not_a_face, copies.identical, groups, doubtful, suggested)),
+            not_checked=tuple(_not_checked(faces, review)),
+        )
 
 
 def check_audit(faces: Dataset, predictions: Predictions | None) -> None:
-    """Refuse data and predictions that cannot be audited, before the slow search for copies.
+    """Refuse predictions that an audit cannot use, before the slow search for copies.
 
     Raises:
-        DataError: negative votes; fewer than two classes; predictions of other data, of the train or test split, or
-            without samples of some class.
+        DataError: fewer than two classes; predictions of other data, of the train or test split, or without samples of
+            some class.
     """
-    read_votes(faces)
     present = [name for name, count in zip(faces.classes, faces.counts(), strict=True) if count]
     if len(present) < 2:
         raise DataError(f"An audit needs at least two classes; all samples are '{present[0]}'.", code="one-class")
@@ -184,11 +170,15 @@ def _with_classes_of(predictions: Predictions, faces: Dataset) -> Dataset:
     return renamed
 
 
+def _most_saw_no_face(faces: Dataset) -> npt.NDArray[np.bool_]:
+    """Whether more than half of an image's voters saw no face, bool (N,)."""
+    if faces.votes is None or NOT_A_FACE_CLASS not in faces.vote_classes:
+        return np.zeros(len(faces), dtype=np.bool_)
+    return np.asarray(vote_probabilities(faces.votes)[:, faces.vote_classes.index(NOT_A_FACE_CLASS)] > 0.5)
+
+
 def _quality_issues(
-    images: npt.NDArray[np.uint8],
-    deviation: npt.NDArray[np.float64],
-    few_tones: npt.NDArray[np.float64],
-    turned_by: npt.NDArray[np.float64],
+    images: npt.NDArray[np.uint8], deviation: npt.NDArray[np.float64], few_tones: npt.NDArray[np.float64]
 ) -> dict[str, QualityIssue]:
     visible = deviation >= NEAR_BLANK_BELOW
     fine, step = detail(images), frame_step(images)
@@ -200,72 +190,52 @@ def _quality_issues(
         ),
         "blurred or enlarged": QualityIssue(visible & (fine < LITTLE_DETAIL_BELOW), "almost no fine detail", fine),
         "framed": QualityIssue(visible & (step >= FRAME_FROM), "a plain strip along a border", -step),
-        "rotated": QualityIssue(
-            visible & (turned_by >= TURNED_FROM), "fits the mean image better after rotation", -turned_by
-        ),
     }
 
 
-def _review_labels(
-    faces: Dataset, predictions: Predictions, copies: Copies, votes: Votes | None, resamples: int
-) -> LabelReview:
-    indices = faces.places(predictions.sample_ids)
-    groups = copies.near.groups
-    if faces.groups is not None:
-        predictions = replace(predictions, groups=faces.groups[indices])
+def _review_labels(faces: Dataset, predictions: Predictions, groups: npt.NDArray[np.int64]) -> LabelReview:
+    reviewed = faces.subset(indices := faces.places(predictions.sample_ids))
+    if reviewed.groups is not None:
+        predictions = replace(predictions, groups=reviewed.groups)
     with busy("looking for wrong labels"):
-        of_train = np.asarray(faces.split[indices] == "train")
+        of_train = np.asarray(reviewed.split == "train")
         issues = rank_label_issues(predictions.labels, predictions.probabilities, groups[indices], of_train)
     confirmed = None
-    if votes is not None:
-        theirs = votes.of(indices)
-        usable = theirs.known & ~np.isnan(theirs.for_label(predictions.labels, len(predictions.classes)))
-        against = _outvoted(theirs, predictions.labels)
+    if reviewed.votes is not None:
+        shares = vote_probabilities(reviewed.votes)
+        class_of = np.array([faces.classes.index(each) if each in faces.classes else -1 for each in faces.vote_classes])
+        usable = shares.any(axis=1) & np.isin(predictions.labels, class_of)
+        outvoted = (shares.max(axis=1) > 0.5) & (class_of[shares.argmax(axis=1)] != predictions.labels)
         if usable.any():
-            confirmed = proportion_among(against, issues.flagged & usable, predictions.groups)
-    kept = {ALL_SAMPLES: np.ones(len(predictions), dtype=np.bool_)}
-    for how, group_ids in (("identical", copies.identical), ("identical or near", groups)):
-        if _of_one_model(predictions):
-            kept[f"without leaked samples ({how})"] = ~leaked(group_ids, faces.split)[indices]
-        kept[f"without conflicting copies ({how})"] = ~in_conflict(group_ids, faces.labels)[indices]
-    subsets = tuple(evaluate_subsets(predictions, kept, resamples))
-    return LabelReview(indices, predictions, of_train, issues, confirmed, subsets)
+            confirmed = proportion_among(outvoted, issues.flagged & usable, predictions.groups)
+    return LabelReview(indices, predictions, of_train, issues, confirmed)
 
 
-def _of_one_model(predictions: Predictions) -> bool:
-    """Whether one model, trained on train, made the predictions, so that copies in an earlier split can leak.
-
-    Out-of-fold models never see copies of their samples. For other predictions the training data is unknown.
-    """
-    return predictions.split in {"validation", "test"}
-
-
-def _ceilings(faces: Dataset, votes: Votes | None, resamples: int) -> dict[str, VoteCeiling]:
-    if votes is None or faces.votes is None:
-        return {}
+def _ceilings(faces: Dataset, resamples: int) -> dict[str, VoteCeiling]:
     found = {}
     for split in faces.counts_by_split():
         part = faces.of_split(split)
-        ceiling = vote_ceiling(np.asarray(part.votes), faces.vote_classes, part.groups, resamples=resamples)
+        ceiling = (
+            None
+            if part.votes is None
+            else vote_ceiling(part.votes, part.vote_classes, part.groups, resamples=resamples)
+        )
         if ceiling is not None:
             found[split] = ceiling
     return found
 
 
-def _outvoted(votes: Votes, labels: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    """Whether more than half of the voters gave the same answer, and it is not the label."""
-    fractions = np.nan_to_num(votes.shares)
-    top = fractions.argmax(axis=1)
-    return np.asarray((fractions.max(axis=1) > 0.5) & (votes.class_of_answer[top] != labels))
-
-
-def _not_checked(faces: Dataset, votes: Votes | None, review: LabelReview | None) -> Iterator[Notice]:
-    if votes is None or not votes.known.any():
-        missing = "no column of votes that can be used" if votes is None else "votes for none of its samples"
+def _not_checked(faces: Dataset, review: LabelReview | None) -> Iterator[Notice]:
+    voted = 0 if faces.votes is None else int(faces.votes.any(axis=1).sum())
+    if not voted:
         yield Notice(
-            f"Votes not used: the data has {missing}. Doubtful labels cannot be checked, and the label-noise ceiling "
-            "is not estimated.",
+            "Votes not used: the data has none. Doubtful labels cannot be checked, and the label-noise ceiling is not "
+            "estimated.",
             code="votes-not-used",
+        )
+    elif voted < len(faces):
+        yield Notice(
+            f"Samples without votes, excluded where votes are used: {len(faces) - voted:,}.", code="votes-missing"
         )
     if review is None:
         yield Notice(
@@ -273,14 +243,7 @@ def _not_checked(faces: Dataset, votes: Votes | None, review: LabelReview | None
             "(hours on FER2013); a predictions file is used as it is.",
             code="labels-not-reviewed",
         )
-    if review is not None and not _of_one_model(review.predictions):
-        yield Notice(
-            f"Metrics without leaked samples are not computed: the predictions are of "
-            f"'{review.predictions.split}', not of validation. Out-of-fold models never see a copy of a sample; for "
-            "other predictions the training data is unknown.",
-            code="leak-free-metrics-missing",
-        )
-    if review is not None and len(review.indices) < len(faces):
+    elif len(review.indices) < len(faces):
         yield Notice(
             f"Labels partly reviewed: the predictions cover {len(review.indices):,} of {len(faces):,} samples.",
             code="labels-partly-reviewed",

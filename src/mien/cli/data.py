@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -16,11 +16,11 @@ from mien.cli.option_groups import with_option_groups
 from mien.cli.options import DataArgument, JsonOption, OverwriteOption, QuietOption
 from mien.cli.output import notice, show_facts, show_json
 from mien.cli.source import SourceOptions
-from mien.data.dataset import FINGERPRINT_PX
+from mien.data.dataset import FINGERPRINT_PX, Dataset
 from mien.data.parquet import write_parquet
 from mien.data.read import ReadResult, dataset_info, group_info
 from mien.data.synthetic import synthetic_faces, write_class_folders
-from mien.evaluation.vote_metrics import VoteSummary, summarise_votes
+from mien.evaluation.vote_metrics import vote_info
 from mien.page.charts.svg import check_chart_name
 
 app: typer.Typer = new_group("Inspect, show, convert and draw data sets.")
@@ -44,25 +44,22 @@ def info(
 ) -> None:
     """Show format, splits, classes and votes of a data set, with a bar for each class and split."""
     result = data_options.at(path).read()
-    summary = summarise_votes(result.faces)
+    votes = vote_info(result.faces)
     if json:
-        content = {"path": str(path), **dataset_info(result), "votes": summary and summary.to_dict()}
+        content = {"path": str(path), **dataset_info(result), "votes": votes}
         show_json(content)
     else:
         _show_summary(result)
         _show_counts(result)
-        if summary is not None:
-            _show_votes(summary, result.faces.counts_by_split())
+        if votes is not None:
+            _show_votes(votes, result.faces)
 
 
 def _show_summary(result: ReadResult) -> None:
     faces = result.faces
     height, width = faces.images.shape[1:3]
-    facts = {"format": result.shape, "images": f"{len(faces):,}, grey {width} x {height}"}
-    if result.files not in {"", f"{width} x {height} px, grey"}:
-        facts |= {"images": f"{len(faces):,}", "files": result.files}
-        facts["read here as"] = f"grey {width} x {height} px; training reads them as the recipe says"
-    facts["splits"] = result.split_origin
+    images = f"{len(faces):,}, read here as grey {width} x {height} px"
+    facts = {"format": result.shape, "images": images, "splits": result.split_origin}
     if (groups := group_info(faces)) is not None:
         sizes = f"{groups['smallest']:,} to {groups['largest']:,} images each"
         facts["groups"] = f"{groups['count']:,} of '{groups['column']}', {sizes}"
@@ -80,16 +77,14 @@ def _show_counts(result: ReadResult) -> None:
         show_facts(dict(zip(result.faces.classes, bars, strict=True)), title=f"{split}: {sum(counts):,}")
 
 
-def _show_votes(summary: VoteSummary, splits: Iterable[str]) -> None:
-    agreement = "–" if summary.agreement is None else f"{summary.agreement:.1%}"
+def _show_votes(votes: Mapping[str, Any], faces: Dataset) -> None:
+    agreement = "–" if votes["agreement"] is None else f"{votes['agreement']:.1%}"
+    splits = " + ".join(faces.counts_by_split())
     show_facts(
         {
-            "images with votes": f"{summary.images:,} of {summary.faces:,}",
-            "votes per image": f"{summary.votes_per_image:.1f}",
-            "mean entropy": f"{summary.entropy_bits:.2f} bits",
-            "majority is the label": f"{agreement} of {summary.comparable:,} images of {' + '.join(splits)} with a "
-            f"majority",
-            "share of the votes": ", ".join(f"{name} {each:.1%}" for name, each in summary.fractions.items()),
+            "images with votes": f"{votes['images']:,} of {len(faces):,}",
+            "majority is the label": f"{agreement} of {votes['comparable']:,} images of {splits} with a majority",
+            "share of the votes": ", ".join(f"{name} {each:.1%}" for name, each in votes["fractions"].items()),
         },
         title="votes",
     )

@@ -16,7 +16,7 @@ from mien.base.errors import DataError, arg
 from mien.base.recipe import BalanceRecipe
 from mien.data.dataset import Dataset
 from mien.data.image_store import join
-from mien.data.votes import FERPLUS_COLUMN, vote_probabilities
+from mien.data.votes import vote_probabilities
 from mien.data.warp import Warps, warp
 
 WARP_DEGREES, WARP_SCALE, WARP_SHIFT = 15.0, 0.1, 0.08
@@ -110,9 +110,8 @@ def fill_with_blends(faces: Dataset, share: float, seed: int) -> Dataset:
     filled = _with_made(faces, first, blended, origins)
     if faces.votes is None:
         return filled
-    votes = np.concatenate([faces.votes, _blended_votes(faces.votes, first, second, part.ravel())])
-    name = FERPLUS_COLUMN if FERPLUS_COLUMN in faces.columns else "votes"
-    return replace(filled, columns={**filled.columns, name: votes})
+    votes = _blended_votes(faces.votes, first, second, part.ravel())
+    return replace(filled, votes=np.concatenate([faces.votes, votes]))
 
 
 def _blended_votes(
@@ -122,7 +121,7 @@ def _blended_votes(
 
     (N, V) counts -> float64 (M, V); zeros where one of the two has no votes.
     """
-    shares, totals = vote_probabilities(votes.astype(np.float64)), votes.sum(axis=1, keepdims=True)
+    shares, totals = vote_probabilities(votes), votes.sum(axis=1, keepdims=True)
     own = part.astype(np.float64)[:, np.newaxis]
     mixed = totals[first] * (own * shares[first] + (1 - own) * shares[second])
     return np.where(totals[second] > 0, mixed, 0)

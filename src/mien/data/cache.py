@@ -1,7 +1,7 @@
 """Decoded faces kept in the user's cache folder, so that data opens at once the second time.
 
     <cache>/faces/<key>/images.npy    uint8 (N, S, S[, 3]), reopened as a memory map
-                        table.npz     labels, splits, sources, rows, columns
+                        table.npz     labels, splits, sources, rows, votes, columns
                         meta.json     classes, fingerprints, what to tell about the reading
 
 The key is made of what the source looks like from outside (paths, sizes, modification times) and of the options, so
@@ -69,8 +69,9 @@ def read_entry(folder: Path) -> tuple[Dataset, dict[str, Any]]:
             source=table["source"],
             rows=table["rows"],
             columns=columns,
-            vote_classes=tuple(meta.get("vote_classes", ())),
-            group_column=str(meta.get("group_column", "")),
+            votes=table["votes"] if meta["vote_classes"] else None,
+            vote_classes=tuple(meta["vote_classes"]),
+            group_column=str(meta["group_column"]),
         )
     return faces.with_fingerprints(str(meta["fingerprint"]), str(meta["fingerprint_without_test"])), dict(meta["facts"])
 
@@ -79,6 +80,8 @@ def write_entry(folder: Path, faces: Dataset, facts: dict[str, Any]) -> None:
     """Write faces and facts into an empty folder. Raises :class:`OSError`."""
     np.save(folder / "images.npy", faces.images, allow_pickle=False)
     columns = {_COLUMN_PREFIX + name: values for name, values in faces.columns.items()}
+    if faces.votes is not None:
+        columns["votes"] = faces.votes
     np.savez(
         folder / "table.npz",
         allow_pickle=False,

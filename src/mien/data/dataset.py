@@ -16,13 +16,12 @@ from mien.base.errors import DataError, MienWarning, nearest
 from mien.base.labels import LabelScheme, order_classes
 from mien.base.preprocess import face_square
 from mien.base.progress import slices
-from mien.data.decode import only_grey
 from mien.data.face_table import FINGERPRINT_PX as FINGERPRINT_PX
-from mien.data.face_table import ClassNames, check_form
+from mien.data.face_table import ClassNames, check_form, only_grey
 from mien.data.groups import GROUP_COLUMN, check_groups
 from mien.data.image_store import take
 from mien.data.splits import canonical_split, settle_splits
-from mien.data.votes import FERPLUS_COLUMN, usable_vote_classes
+from mien.data.votes import check_counts
 
 SPLITS = ("train", "validation", "test")
 """FER2013's Training, PublicTest and PrivateTest are ``train``, ``validation`` and ``test``."""
@@ -41,10 +40,11 @@ class Dataset:
         rows: int64 (N,), a number that names the face within its data, kept by every subset. For Kaggle's CSV
             and the parquet with a ``row`` column it is the image's row in ``fer2013.csv``; otherwise the
             position in which the face was read.
-        columns: anything else the data says about each face, arrays with N entries, e.g. ``ferplus_votes``
-            int64 (N, 10).
+        columns: anything else the data says about each face, arrays with N entries.
         group_column: the column whose samples with equal values belong together, such as those of a person; ``""``
             without groups. A cut, a fold and a bootstrap resample keep them together.
+        votes: int64 or float64 (N, V), how many annotators chose each of ``vote_classes``, 0 or more; all 0 for a face
+            that nobody was asked about. None without votes.
         vote_classes: names of the V classes that annotators could choose, where the data has votes, else ().
         cleaned_from: both fingerprints of the data that a list of changes was applied to, that of all faces and that
             without test; none where none was.
@@ -58,6 +58,7 @@ class Dataset:
     rows: npt.NDArray[np.int64]
     columns: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
     cleaned_from: tuple[str, ...] = ()
+    votes: npt.NDArray[Any] | None = None
     vote_classes: tuple[str, ...] = ()
     group_column: str = ""
 
@@ -124,17 +125,8 @@ class Dataset:
         for name, values in (*named.items(), *self.columns.items()):
             if len(values) != count:
                 raise DataError(f"{count} images but {len(values)} entries in '{name}'.", code="length")
-        object.__setattr__(self, "vote_classes", usable_vote_classes(self.columns, self.vote_classes))
-
-    @property
-    def votes(self) -> npt.NDArray[Any] | None:
-        """How many annotators chose each of ``vote_classes``: (N, V), int64 or float64. None without votes.
-
-        They are not checked here; :func:`mien.data.votes.check_votes` does that where votes are used.
-        """
-        if not self.vote_classes:
-            return None
-        return self.columns[FERPLUS_COLUMN if FERPLUS_COLUMN in self.columns else "votes"]
+        if self.votes is not None:
+            check_counts(self)
 
     @property
     def groups(self) -> npt.NDArray[np.int64] | None:
@@ -228,6 +220,7 @@ class Dataset:
             source=self.source[chosen],
             rows=self.rows[chosen],
             columns={name: values[chosen] for name, values in self.columns.items()},
+            votes=None if self.votes is None else self.votes[chosen],
         )
 
     def of_split(self, split: str) -> Dataset:

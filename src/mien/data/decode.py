@@ -4,31 +4,84 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from mien.base.errors import DataError, arg
+from mien.base.errors import DataError, Notice, arg
 from mien.base.images import open_image
-from mien.base.preprocess import face_shape, face_square, upright_rgb
+from mien.base.preprocess import face_shape, face_square
 from mien.base.processes import available_cores, ordered_map
 from mien.base.progress import track
-from mien.data.face_table import ReadOptions
+from mien.data.dataset import Dataset
+from mien.data.face_table import FaceTable, ReadOptions, index_classes, only_grey
 from mien.data.image_store import ImageWriter
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 Item = tuple[str, str | os.PathLike[str] | bytes]
 """A name for messages, and a path or the bytes of an image file."""
 
 _BLOCK = 16
 _SMALL_PIXELS = 80 * 80
-_LOOKED_AT = 24
+
+
+def read_images(
+    items: Iterable[Item],
+    names: Sequence[str],
+    options: ReadOptions,
+    what: str,
+    *,
+    split: Sequence[str],
+    split_origin: str,
+    source: Sequence[str],
+    columns: Mapping[str, npt.NDArray[Any]],
+    rows: npt.NDArray[np.int64] | None = None,
+    votes: npt.NDArray[Any] | None = None,
+    vote_classes: tuple[str, ...] = (),
+    group_column: str = "",
+    notes: Sequence[Notice] = (),
+    complete: bool = False,
+) -> FaceTable:
+    """The table of N images of known classes, without those that are skipped.
+
+    Args:
+        items: a name for messages, and a path or the bytes of an image file, each.
+        names: the class of each.
+        options: how to read.
+        what: the work in a few words, for the progress bar.
+        split: of each, ``""`` where the data says nothing.
+        split_origin: as in :class:`FaceTable`.
+        source: this and what follows are those of :class:`Dataset`, of N images.
+        columns: by name.
+        rows: None: positions.
+        votes: None: there are none.
+        vote_classes: names of the votes.
+        group_column: ``""``: no groups.
+        notes: as in :class:`FaceTable`.
+        complete: as in :class:`FaceTable`.
+
+    Raises:
+        DataError: as :func:`decode_images`.
+    """
+    decoded = decode_images(items, len(names), options, what)
+    kept = decoded.kept
+    labels, classes = index_classes([names[index] for index in kept])
+    faces = Dataset(
+        images=decoded.images[0],
+        labels=labels,
+        classes=classes,
+        split=np.array(split, dtype="<U10")[kept],
+        source=np.array(source)[kept],
+        rows=kept if rows is None else rows[kept],
+        columns={name: values[kept] for name, values in columns.items()},
+        votes=None if votes is None else votes[kept],
+        vote_classes=vote_classes,
+        group_column=group_column,
+    )
+    return FaceTable(faces, decoded.images[-1], split_origin, decoded.skipped, notes, complete)
 
 
 @dataclass(frozen=True)
@@ -39,21 +92,14 @@ class Decoded:
         images: uint8 (K, S, S[, 3]) in each of :attr:`ReadOptions.forms`.
         kept: int64 (K,), which items they were.
         skipped: (source, reason) of the rest.
-        files: sizes of the files and whether they have colours, in words.
     """
 
     images: list[npt.NDArray[np.uint8]]
     kept: npt.NDArray[np.int64]
     skipped: list[tuple[str, str]]
-    files: str
 
 
-def decode_images(
-    items: Iterable[Item],
-    count: int,
-    options: ReadOptions,
-    what: str,
-) -> Decoded:
+def decode_images(items: Iterable[Item], count: int, options: ReadOptions, what: str) -> Decoded:
     """Decode ``count`` images to squares, in order, on all cores; many go into a mapped file.
 
     Args:
@@ -64,80 +110,48 @@ def decode_images(
         what: the work in a few words, for the progress bar.
 
     Raises:
-        DataError: an image cannot be decoded; the message names it. Squares in colour of grey images (``data-grey``),
-            or of images of which some are grey (``images-mixed``).
+        DataError: an image cannot be decoded; the message names it. Squares in colour of grey images (``data-grey``).
     """
-    channels = options.channels
     writers = [ImageWriter(count, face_shape(*form)) for form in options.forms]
-    first: dict[bool, str] = {}  # the first grey image, and the first in colour
     kept: list[int] = []
     skipped: list[tuple[str, str]] = []
-    sizes: set[tuple[int, int]] = set()
-    kinds: set[str] = set()
-    coloured = False
+    coloured = options.channels == 1
     opened = _on_all_cores(items, lambda item: _open(item, options))
-    for index, (name, image) in enumerate(track(opened, count, what, "images")):
-        if channels == 3 and isinstance(image, _Opened):
-            is_grey = _is_grey(image.mode)
-            first.setdefault(is_grey, name)
-            if len(first) == 2 and not options.skip_bad:
-                raise DataError(
-                    f"{first[True]} is grey and {first[False]} is in colour. Leave grey images out with "
-                    f"{arg('skip_bad', True)}, or read all in grey with input.channels = 1.",
-                    code="images-mixed",
-                )
-            if is_grey and options.skip_bad:
-                skipped.append((name, f"{name} is grey; the data is read in colour."))
-                continue
-        if isinstance(image, DataError):
+    for index, (name, squares, _) in enumerate(track(opened, count, what, "images")):
+        if isinstance(squares, DataError):
             if not options.skip_bad:
-                raise DataError(
-                    f"{image} Replace it, or leave such images out with {arg('skip_bad', True)}.",
-                    code="image-unreadable",
-                )
-            skipped.append((name, str(image)))
+                raise squares
+            skipped.append((name, str(squares)))
             continue
-        for writer, square in zip(writers, image.squares, strict=True):
+        for writer, square in zip(writers, squares, strict=True):
             writer.add(square[np.newaxis])
         kept.append(index)
-        sizes.add(image.size)
-        kinds.add(image.kind)
-        coloured = coloured or (channels == 3 and bool((image.squares[0][..., :1] != image.squares[0][..., 1:]).any()))
-    if first and not coloured:
-        raise only_grey(first.get(True, ""))
-    images = [writer.finish() for writer in writers]
-    return Decoded(images, np.array(kept, dtype=np.int64), skipped, _about_files(sizes, kinds))
+        coloured = coloured or bool((squares[0][..., :1] != squares[0][..., 1:]).any())
+    if kept and not coloured:
+        raise only_grey()
+    return Decoded([writer.finish() for writer in writers], np.array(kept, dtype=np.int64), skipped)
 
 
-@dataclass(frozen=True)
-class _Opened:
-    """A decoded image: its squares, and the size and mode of the file, and whether it has colours, in words."""
-
-    squares: list[npt.NDArray[np.uint8]]
-    size: tuple[int, int]
-    mode: str
-    kind: str
+Opened = tuple[str, list[npt.NDArray[np.uint8]] | DataError, int]
+"""The name of an image; its squares, or what is wrong with it, which names it; the number of its pixels."""
 
 
-def _open(item: Item, options: ReadOptions) -> tuple[str, _Opened | DataError]:
-    """The name of an image, and the image, or what is wrong with it, which names it."""
+def _open(item: Item, options: ReadOptions) -> Opened:
     name, content = item
     try:
         image = open_image(content)
-        squares = [face_square(image, *form) for form in options.forms]
-        return name, _Opened(squares, image.size, image.mode, _kind(image))
+        return name, [face_square(image, *form) for form in options.forms], math.prod(image.size)
     except DataError as error:
         reason = str(error)
         if isinstance(content, bytes):
             reason = reason.replace("the image", name, 1)
         elif name not in reason:
             reason = f"{name}: {reason}"
-        return name, DataError(reason, code=error.code)
+        advice = "" if options.skip_bad else f" Replace it, or leave such images out with {arg('skip_bad', True)}."
+        return name, DataError(reason + advice, code="image-unreadable"), 0
 
 
-def _on_all_cores(
-    items: Iterable[Item], work: Callable[[Item], tuple[str, _Opened | DataError]]
-) -> Iterator[tuple[str, _Opened | DataError]]:
+def _on_all_cores(items: Iterable[Item], work: Callable[[Item], Opened]) -> Iterator[Opened]:
     """``work`` of each item, in order, a few blocks ahead.
 
     Pillow decodes and resizes without Python's lock, but not what it does around that: for small images one thread is
@@ -146,47 +160,10 @@ def _on_all_cores(
     remaining = iter(items)
     first = [work(item) for item in islice(remaining, _BLOCK)]
     yield from first
-    pixels = [math.prod(image.size) for _, image in first if isinstance(image, _Opened)]
+    pixels = [count for _, _, count in first if count]
     if not pixels or sum(pixels) < len(pixels) * _SMALL_PIXELS:
         yield from map(work, remaining)
         return
-    blocks = iter(lambda: list(islice(remaining, _BLOCK)), [])
+    blocks: Iterator[list[Item]] = iter(lambda: list(islice(remaining, _BLOCK)), [])
     for block in ordered_map(lambda block: [work(item) for item in block], blocks, available_cores()):
         yield from block
-
-
-def _is_grey(mode: str) -> bool:
-    """Whether images of this mode of Pillow have no colours."""
-    return mode in {"1", "L", "LA", "La"} or mode.startswith(("I", "F"))
-
-
-def only_grey(name: str = "") -> DataError:
-    """The error of data without colour that is to be read in colour."""
-    such = f", such as {name}," if name else ""
-    return DataError(
-        f"All images{such} are grey, but the recipe or model has 3 channels. Give images in colour, a model of grey "
-        f"images, or a recipe with input.channels = 1.",
-        code="data-grey",
-    )
-
-
-def _about_files(sizes: set[tuple[int, int]], kinds: set[str]) -> str:
-    """``"96 x 96 px, in colour"``, ``"40 x 40 to 96 x 96 px, grey"``; empty without images."""
-    if not sizes:
-        return ""
-    if "in colour" in kinds:
-        kinds = kinds - {"grey stored as RGB"}
-    # Of one area, 90 x 60 and 60 x 90 are two sizes.
-    extremes = [pick(sizes, key=lambda size: (math.prod(size), size)) for pick in (min, max)]
-    shown = dict.fromkeys(f"{width} x {height}" for width, height in extremes)
-    return f"{' to '.join(shown)} px, {' and '.join(sorted(kinds))}"
-
-
-def _kind(image: Image) -> str:
-    """Whether an image has colours. Of a larger one, 24 x 24 of its pixels are looked at."""
-    if _is_grey(image.mode):
-        return "grey"
-    if math.prod(image.size) > _LOOKED_AT**2:
-        image = image.resize((_LOOKED_AT, _LOOKED_AT), resample=0)  # the nearest pixel
-    pixels = image.tobytes() if image.mode == "RGB" else upright_rgb(image).tobytes()
-    return "grey stored as RGB" if pixels[::3] == pixels[1::3] == pixels[2::3] else "in colour"

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,9 @@ import numpy.typing as npt
 from mien.base.errors import DataError, Notice, arg, nearest
 from mien.base.labels import EXPRESSIONS, canonical_class, composed, order_classes
 from mien.data.splits import canonical_split
+
+if TYPE_CHECKING:
+    from mien.data.dataset import Dataset
 
 LABEL_HEADERS = ("label", "emotion", "class", "expression")
 SPLIT_HEADERS = ("split", "usage", "set")
@@ -39,6 +42,16 @@ def check_form(size_px: object, channels: object) -> None:
         raise DataError(f"Images have 1 channel (grey) or 3 (RGB); found channels={channels!r}.", code="image-channels")
 
 
+def only_grey(name: str = "") -> DataError:
+    """The error of data without colour that is to be read in colour."""
+    such = f", such as {name}," if name else ""
+    return DataError(
+        f"All images{such} are grey, but the recipe or model has 3 channels. Give images in colour, a model of grey "
+        f"images, or a recipe with input.channels = 1.",
+        code="data-grey",
+    )
+
+
 @dataclass(frozen=True)
 class ReadOptions:
     """How to read: side of the squares in pixels, channels, ``--map``, whether to skip bad images, ``--group``."""
@@ -60,34 +73,19 @@ class FaceTable:
     """Faces from one reader.
 
     Attributes:
-        images: uint8 (N, S, S), in colour (N, S, S, 3), in each of :attr:`ReadOptions.forms`.
-        labels: int64 (N,), indices into ``classes``.
-        split: str (N,), one of train, validation, test, or ``""`` where the data says nothing.
-        split_origin: how ``split`` came about, in words for a person.
-        source: str (N,).
-        rows: int64 (N,).
-        columns: what else the data says, arrays of N entries.
-        vote_classes: class names of the column ``votes``, where there is one.
-        group_column: the column of the groups, where mien wrote the data with groups.
+        faces: at the size and channels asked for; their ``split`` is ``""`` where the data says nothing.
+        usual: uint8 (N, 48, 48), the same images as grey squares of :data:`FINGERPRINT_PX`.
+        split_origin: how the splits came about, in words for a person.
         skipped: bad images that were left out, as (source, reason).
         notes: what a person should know about how the data was read.
-        files: sizes and colours of the image files, in words; empty where the data has none.
         complete: mien wrote this data: its splits are final, whatever is missing among them.
     """
 
-    images: Sequence[npt.NDArray[np.uint8]]
-    labels: npt.NDArray[np.int64]
-    classes: tuple[str, ...]
-    split: npt.NDArray[np.str_]
+    faces: Dataset
+    usual: npt.NDArray[np.uint8]
     split_origin: str
-    source: npt.NDArray[np.str_]
-    rows: npt.NDArray[np.int64]
-    columns: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
-    vote_classes: tuple[str, ...] = ()
-    group_column: str = ""
     skipped: Sequence[tuple[str, str]] = ()
     notes: Sequence[Notice] = ()
-    files: str = ""
     complete: bool = False
 
 
@@ -195,14 +193,6 @@ def index_classes(names: Sequence[str]) -> tuple[npt.NDArray[np.int64], tuple[st
     classes = order_classes(set(names))
     index_of = {name: index for index, name in enumerate(classes)}
     return np.array([index_of[name] for name in names], dtype=np.int64), classes
-
-
-def relabel(
-    labels: npt.NDArray[np.int64], classes: Sequence[str], wanted: Sequence[str]
-) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
-    """The same labels under the class order ``wanted``, which may hold further classes."""
-    position = np.array([wanted.index(name) for name in classes], dtype=np.int64)
-    return position[labels], tuple(wanted)
 
 
 def split_of(found: str, where: str) -> str:

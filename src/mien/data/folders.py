@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
 
@@ -16,8 +15,8 @@ from mien.base.errors import DataError, Notice, arg
 from mien.base.files import plain
 from mien.base.images import IMAGE_SUFFIXES, is_system_folder
 from mien.base.labels import EXPRESSIONS, canonical_class
-from mien.data.decode import decode_images
-from mien.data.face_table import ClassNames, FaceTable, ReadOptions, index_classes
+from mien.data.decode import read_images
+from mien.data.face_table import ClassNames, FaceTable, ReadOptions
 from mien.data.splits import OFFICIAL_ORIGIN, canonical_split, is_official
 
 # msambare/fer2013 calls its files Training_3908.jpg, PublicTest_4.jpg, PrivateTest_77.jpg.
@@ -32,22 +31,6 @@ def is_image_name(name: str) -> bool:
     return not name.startswith(".") and name.lower().endswith(IMAGE_SUFFIXES)
 
 
-@dataclass(frozen=True)
-class _ClassFolder:
-    """A folder whose images are of one class; ``split`` is ``""`` where no folder above names one."""
-
-    path: Path
-    split: str
-
-
-@dataclass(frozen=True)
-class _Tree:
-    """The class folders of a tree, and the folders beside its split folders, which are left out."""
-
-    class_folders: list[_ClassFolder]
-    ignored: list[Path]
-
-
 def holds_class_folders(folder: Path) -> bool:
     """Whether the folder looks like a tree of at least two class folders, or of split folders."""
     root = _descend(folder)
@@ -57,9 +40,9 @@ def holds_class_folders(folder: Path) -> bool:
 
 def tree_state(folder: Path) -> Iterator[str]:
     """For each file: its path, size and modification time, for the cache's key. About 3 µs a file."""
-    for class_folder in _tree(folder).class_folders:
-        yield str(class_folder.path)
-        for entry in _files(class_folder.path):
+    for class_folder, _ in _tree(folder)[0]:
+        yield str(class_folder)
+        for entry in _files(class_folder):
             status = entry.stat()
             yield f"{entry.path}\t{status.st_size}\t{status.st_mtime_ns}"
 
@@ -73,7 +56,7 @@ def read_folders(folder: Path, options: ReadOptions) -> FaceTable:
     Raises:
         DataError: no class folders, no images, an image that cannot be decoded.
     """
-    tree = _tree(folder)
+    class_folders, ignored = _tree(folder)
     class_names = ClassNames(options.class_map)
     files: list[str] = []
     names: list[str] = []
@@ -82,24 +65,24 @@ def read_folders(folder: Path, options: ReadOptions) -> FaceTable:
     others: list[str] = []
     notes = [
         Notice(f"{_relative(each, folder)} stands beside the split folders and was left out.", code="folder-skipped")
-        for each in tree.ignored
+        for each in ignored
     ]
-    for class_folder in tree.class_folders:
-        before = len(files)
-        for entry in _files(class_folder.path):
-            (files if is_image_name(entry.name) else others).append(entry.path)
-        count = len(files) - before
-        below += [Path(file).parent.relative_to(class_folder.path).parts for file in files[before:]]
-        if count == 0:
+    for class_folder, split in class_folders:
+        entries = _files(class_folder)
+        images = [entry.path for entry in entries if is_image_name(entry.name)]
+        others += [entry.path for entry in entries if not is_image_name(entry.name)]
+        if not images:
             notes.append(
                 Notice(
-                    f"The class folder {_relative(class_folder.path, folder)} has no images and was left out.",
+                    f"The class folder {_relative(class_folder, folder)} has no images and was left out.",
                     code="class-folder-empty",
                 )
             )
             continue
-        names += [class_names.name(plain(class_folder.path.name))] * count
-        splits += [class_folder.split] * count
+        files += images
+        names += [class_names.name(plain(class_folder.name))] * len(images)
+        splits += [split] * len(images)
+        below += [Path(file).parent.relative_to(class_folder).parts for file in images]
     if not files:
         raise DataError(
             f"{folder} has class folders but no images ({', '.join(IMAGE_SUFFIXES)}) in them.", code="data-empty"
@@ -107,30 +90,20 @@ def read_folders(folder: Path, options: ReadOptions) -> FaceTable:
     class_names.check_map(folder)
     notes += class_names.notices()
     if others:
-        files_were = (
-            "1 file without the suffix of an image was"
-            if len(others) == 1
-            else (f"{len(others):,} files without the suffix of an image were")
-        )
-        notes.append(Notice(f"{files_were} left out, e.g. {others[0]}.", code="files-skipped"))
+        words = f"Files without the suffix of an image were left out: {len(others):,}, e.g. {others[0]}."
+        notes.append(Notice(words, code="files-skipped"))
     official = _official_splits(files)
     sources = [plain(_relative(Path(file), folder)) for file in files]
-    items = zip(sources, files, strict=True)
-    decoded = decode_images(items, len(files), options, f"decoding {folder.name}")
-    kept = decoded.kept
-    labels, classes = index_classes([names[index] for index in kept])
-    return FaceTable(
-        images=decoded.images,
-        labels=labels,
-        classes=classes,
-        split=np.array(official or splits, dtype="<U10")[kept],
+    return read_images(
+        zip(sources, files, strict=True),
+        names,
+        options,
+        f"decoding {folder.name}",
+        split=official or splits,
         split_origin=OFFICIAL_ORIGIN if official else "as in the folders",
-        source=np.array(sources)[kept],
-        rows=kept,
-        columns={name: values[kept] for name, values in _folder_columns(below).items()},
-        skipped=decoded.skipped,
+        source=sources,
+        columns=_folder_columns(below),
         notes=notes,
-        files=decoded.files,
     )
 
 
@@ -146,7 +119,8 @@ def _folder_columns(below: list[tuple[str, ...]]) -> dict[str, npt.NDArray[np.st
     }
 
 
-def _tree(folder: Path) -> _Tree:
+def _tree(folder: Path) -> tuple[list[tuple[Path, str]], list[Path]]:
+    """The class folders with the split of each, ``""`` where none is named; folders beside split folders, left out."""
     root = _descend(folder)
     below = subfolders(root)
     split_folders = [each for each in below if canonical_split(each.name) and subfolders(each)]
@@ -154,11 +128,9 @@ def _tree(folder: Path) -> _Tree:
         for each in split_folders:
             _check_classes(each, subfolders(each))
         class_folders = [
-            _ClassFolder(each, canonical_split(split_folder.name) or "")
-            for split_folder in split_folders
-            for each in subfolders(split_folder)
+            (each, canonical_split(split.name) or "") for split in split_folders for each in subfolders(split)
         ]
-        return _Tree(class_folders, [each for each in below if each not in split_folders])
+        return class_folders, [each for each in below if each not in split_folders]
     if not below:
         images = sum(is_image_name(entry.name) for entry in _files(root))
         found = f"{images:,} images but no class folders" if images else "nothing that can be read"
@@ -168,7 +140,7 @@ def _tree(folder: Path) -> _Tree:
             code="data-unknown",
         )
     _check_classes(folder, below)
-    return _Tree([_ClassFolder(each, "") for each in below], [])
+    return [(each, "") for each in below], []
 
 
 def _check_classes(folder: Path, below: Sequence[Path]) -> None:
@@ -177,7 +149,8 @@ def _check_classes(folder: Path, below: Sequence[Path]) -> None:
     Raises:
         DataError: ``folders-are-splits``, ``folders-above-classes``.
     """
-    splits = [each.name for each in below if any(map(canonical_split, _first_and_last_word(each.name)))]
+    words = {each.name: _WORD.findall(each.name) or [each.name] for each in below}
+    splits = [name for name, own in words.items() if canonical_split(own[0]) or canonical_split(own[-1])]
     if len(splits) > 1 or len(splits) == len(below):
         raise DataError(
             f"{folder}: {' and '.join(splits[:2])} look like splits, not classes. Name them train, validation and "
@@ -193,11 +166,6 @@ def _check_classes(folder: Path, below: Sequence[Path]) -> None:
             f"{folder.name}/happy/{above[0]}/face.png, and group by {arg('group', 'folder1')}.",
             code="folders-above-classes",
         )
-
-
-def _first_and_last_word(name: str) -> tuple[str, str]:
-    words = _WORD.findall(name) or [name]
-    return words[0], words[-1]
 
 
 def _expressions_in(folder: Path) -> set[str]:
@@ -240,13 +208,9 @@ def _files(folder: str | os.PathLike[str]) -> list[os.DirEntry[str]]:
 
 def _official_splits(files: list[str]) -> list[str]:
     """FER2013's split of each file by its name; nothing unless all the names are of that kind."""
-    words = []
-    for file in files:
-        found = _OFFICIAL_NAME.match(Path(file).name)
-        if found is None:
-            return []
-        words.append(found[1])
-    return [canonical_split(word) or "" for word in words] if is_official(words) else []
+    found = [_OFFICIAL_NAME.match(Path(file).name) for file in files]
+    words = [match[1] for match in found if match is not None]
+    return [canonical_split(word) or "" for word in words] if len(words) == len(files) and is_official(words) else []
 
 
 def _relative(path: Path, folder: Path) -> str:

@@ -15,13 +15,14 @@ import numpy.typing as npt
 from mien.base.errors import DataError
 from mien.base.preprocess import grey_square
 from mien.base.progress import track
-from mien.data.decode import only_grey
+from mien.data.dataset import Dataset
 from mien.data.face_table import (
     ClassNames,
     FaceTable,
     Header,
     ReadOptions,
     index_classes,
+    only_grey,
     other_columns,
     parse_column,
     read_header,
@@ -87,21 +88,23 @@ def read_kaggle_csv(path: Path, options: ReadOptions) -> FaceTable:
         raise DataError(f"{path.name} has a header but no rows that can be read. {_DAMAGED}", code="data-empty")
     parser.classes.check_map(path.name)
     labels, classes = index_classes(names)
-    values = {name: [row[at] for row in texts] for at, name in enumerate(kept)}
-    columns, vote_classes = gather_votes({name: parse_column(own) for name, own in values.items()}, source)
-    return FaceTable(
-        images=[writer.finish() for writer in writers],
+    columns, votes, vote_classes = gather_votes(
+        {name: parse_column([row[at] for row in texts]) for at, name in enumerate(kept)}, source
+    )
+    images = [writer.finish() for writer in writers]
+    faces = Dataset(
+        images=images[0],
         labels=labels,
         classes=classes,
         split=np.array(splits, dtype="<U10"),
-        split_origin=parser.split_origin(),
         source=np.array(source),
         rows=np.array(rows, dtype=np.int64),
         columns=columns,
+        votes=votes,
         vote_classes=vote_classes,
-        skipped=skipped,
-        notes=[*parser.classes.notices(), *parser.classes.number_notices(header.names[header.label].strip())],
     )
+    notes = [*parser.classes.notices(), *parser.classes.number_notices(header.names[header.label].strip())]
+    return FaceTable(faces, images[-1], parser.split_origin(), skipped, notes)
 
 
 @dataclass

@@ -7,16 +7,13 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from mien.base.errors import DataError
-from mien.data.decode import decode_images
+from mien.data.decode import read_images
 from mien.data.face_table import (
     ClassNames,
     FaceTable,
     Header,
     ReadOptions,
-    index_classes,
     other_columns,
     parse_column,
     read_header,
@@ -42,47 +39,42 @@ def read_path_csv(path: Path, options: ReadOptions) -> FaceTable:
             decoded.
     """
     header = read_header(path)
+    assert header.path is not None
     rows = list(_rows(path, header))
     if not rows:
         raise DataError(f"{path.name} has a header but no rows.", code="data-empty")
-    items = [(f"{path.name} line {line}", _image_path(path, header, fields)) for line, fields in rows]
+    places = [f"{path.name} line {line}" for line, _ in rows]
+    files = [_image_path(path, header, fields) for _, fields in rows]
     class_names = ClassNames(options.class_map)
-    names = []
-    for line, fields in rows:
+    names, found = [], []
+    for place, (_, fields) in zip(places, rows, strict=True):
         if not fields[header.label].strip():
-            raise DataError(f"{path.name} line {line}: the label is empty.", code="label-missing")
+            raise DataError(f"{place}: the label is empty.", code="label-missing")
         names.append(class_names.name(fields[header.label]))
+        found.append("" if header.split is None else fields[header.split])
     class_names.check_map(path.name)
-    found = ["" if header.split is None else fields[header.split] for _, fields in rows]
-    split = np.array([split_of(name, where) for name, (where, _) in zip(found, items, strict=True)], dtype="<U10")
-    first, folder = items[0][1], path.parent
-    if not first.exists() and holds_class_folders(folder):
+    if not files[0].exists() and holds_class_folders(path.parent):
         raise DataError(
-            f"{path.name} names {first}, which does not exist; but {folder} holds class folders too. To read these, "
-            f"move the table to another place.",
+            f"{path.name} names {files[0]}, which does not exist; but {path.parent} holds class folders too. To read "
+            f"these, move the table to another place.",
             code="image-missing",
         )
-    columns, vote_classes = gather_votes(
+    columns, votes, vote_classes = gather_votes(
         {name: parse_column([fields[at].strip() for _, fields in rows]) for name, at in other_columns(header).items()},
-        [where for where, _ in items],
+        places,
     )
-    decoded = decode_images(items, len(items), options, f"reading the images of {path.name}")
-    kept = decoded.kept
-    labels, classes = index_classes([names[index] for index in kept])
-    origin = OFFICIAL_ORIGIN if is_official(set(found)) else "as in the table"
-    return FaceTable(
-        images=decoded.images,
-        labels=labels,
-        classes=classes,
-        split=split[kept],
-        split_origin=origin,
-        source=np.array([rows[index][1][_path_column(header)].strip() for index in kept]),
-        rows=kept,
-        columns={name: values[kept] for name, values in columns.items()},
+    return read_images(
+        zip(places, files, strict=True),
+        names,
+        options,
+        f"reading the images of {path.name}",
+        split=[split_of(name, place) for name, place in zip(found, places, strict=True)],
+        split_origin=OFFICIAL_ORIGIN if is_official(found) else "as in the table",
+        source=[fields[header.path].strip() for _, fields in rows],
+        columns=columns,
+        votes=votes,
         vote_classes=vote_classes,
-        skipped=decoded.skipped,
         notes=class_names.notices(),
-        files=decoded.files,
     )
 
 
@@ -110,14 +102,10 @@ def _rows(path: Path, header: Header) -> Iterator[tuple[int, list[str]]]:
             ) from None
 
 
-def _path_column(header: Header) -> int:
-    assert header.path is not None
-    return header.path
-
-
 def _image_path(path: Path, header: Header, fields: Sequence[str]) -> Path:
+    assert header.path is not None
     # Windows writes folders with a backslash; no image name that people use has one.
-    image = path.parent / fields[_path_column(header)].strip().replace("\\", "/")
+    image = path.parent / fields[header.path].strip().replace("\\", "/")
     if not str(image).isascii() and not image.exists():
         # macOS takes accents apart in the names of files; a table from elsewhere has them in one piece.
         forms = (Path(unicodedata.normalize(form, str(image))) for form in ("NFC", "NFD"))

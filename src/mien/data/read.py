@@ -22,7 +22,7 @@ from mien.data.shapes import DataShape, detect_shape, unreadable
 from mien.data.splits import settle_splits
 from mien.data.votes import with_votes
 
-READER_VERSION = 14
+READER_VERSION = 15
 """Counts up when the same files would be read differently: older cache entries are then not found."""
 
 
@@ -38,7 +38,6 @@ class ReadResult:
         notes: what else a person should know, one line each.
         cached: the faces came from the cache.
         uncleaned: the faces as the data has them, where a list of changes made ``faces`` of them; otherwise None.
-        files: sizes and colours of the image files, such as ``"96 x 96 px, in colour"``; empty where the data has none.
     """
 
     faces: Dataset
@@ -48,7 +47,6 @@ class ReadResult:
     notes: tuple[Notice, ...]
     cached: bool
     uncleaned: Dataset | None = None
-    files: str = ""
 
     @property
     def fingerprint(self) -> str:
@@ -144,8 +142,7 @@ def _read(path: str | os.PathLike[str], options: ReadOptions, cache: bool) -> Re
             faces, facts = kept
             skipped = tuple((str(name), str(reason)) for name, reason in facts.get("skipped", ()))
             notes = tuple(Notice(words, code=code) for code, words in facts.get("notes", ()))
-            origin, files = str(facts.get("split_origin")), str(facts.get("files", ""))
-            return ReadResult(faces, shape.name, origin, skipped, notes, cached=True, files=files)
+            return ReadResult(faces, shape.name, str(facts.get("split_origin")), skipped, notes, cached=True)
         result = _finish(shape.read(source, options), options, shape.name, source)
     except OSError as error:
         raise unreadable(path, error) from None
@@ -154,7 +151,6 @@ def _read(path: str | os.PathLike[str], options: ReadOptions, cache: bool) -> Re
             "split_origin": result.split_origin,
             "skipped": result.skipped,
             "notes": [(each.code, each) for each in result.notes],
-            "files": result.files,
         }
         face_cache.store(key, result.faces, facts)
         if is_mapped(result.faces.images) and (kept := face_cache.load(key)) is not None:
@@ -165,52 +161,38 @@ def _read(path: str | os.PathLike[str], options: ReadOptions, cache: bool) -> Re
 
 def _finish(table: FaceTable, options: ReadOptions, shape: str, source: Path) -> ReadResult:
     """Settle groups and splits. Splits and fingerprint are those of the grey faces at :data:`FINGERPRINT_PX`."""
-    present = np.unique(table.labels)
+    faces, origin = table.faces, table.split_origin
+    present = np.flatnonzero(faces.counts())
     if len(present) < 2:
-        found = f"only '{table.classes[present[0]]}'" if len(present) else "none"
+        found = f"only '{faces.classes[present[0]]}'" if len(present) else "none"
         layout = (
             f" Expected a folder for each class, such as {source.name}/happy/face.png, or a CSV of path,label."
             if source.is_dir()
             else ""
         )
         raise DataError(f"{source} must have at least two classes; found {found}.{layout}", code="class-count")
-    unsaid = np.flatnonzero(table.split == "")
-    if 0 < len(unsaid) < len(table.split):
+    unsaid = np.flatnonzero(faces.split == "")
+    if 0 < len(unsaid) < len(faces):
         raise DataError(
-            f"{table.source[unsaid[0]]}: no split, though others have one. Give every row a split, or none.",
+            f"{faces.source[unsaid[0]]}: no split, though others have one. Give every row a split, or none.",
             code="split-incomplete",
         )
-    named, columns = table.group_column, dict(table.columns)
     if options.group is not None:
-        named, columns = group_column(options.group, columns, table.source)
-    split, origin = table.split, table.split_origin
+        named, columns = group_column(options.group, faces.columns, faces.source)
+        faces = replace(faces, group_column=named, columns=columns)
     if not table.complete:
+        groups = faces.columns[faces.group_column] if faces.group_column else None
         split, origin = settle_splits(
-            split,
-            origin,
-            table.images[-1],
-            table.labels,
-            groups=columns[named] if named else None,
-            classes=table.classes,
+            faces.split, origin, table.usual, faces.labels, groups=groups, classes=faces.classes
         )
+        faces = replace(faces, split=split)
+    if table.usual is not faces.images:
+        usual = replace(faces, images=table.usual)
+        faces = faces.with_fingerprints(usual.fingerprint, usual.fingerprint_without_test)
     # From the cache they come read-only too: whoever writes into them should not notice on the second run only.
-    table.images[0].setflags(write=False)
-    faces = Dataset(
-        images=table.images[-1],
-        labels=table.labels,
-        classes=table.classes,
-        split=split,
-        source=table.source,
-        rows=table.rows,
-        columns=columns,
-        vote_classes=table.vote_classes,
-        group_column=named,
-    )
-    if len(table.images) > 1:
-        fingerprints = faces.fingerprint, faces.fingerprint_without_test
-        faces = replace(faces, images=table.images[0]).with_fingerprints(*fingerprints)
+    faces.images.setflags(write=False)
     notes = (*table.notes, *_crossing(faces))
-    return ReadResult(faces, shape, origin, tuple(table.skipped), notes, cached=False, files=table.files)
+    return ReadResult(faces, shape, origin, tuple(table.skipped), notes, cached=False)
 
 
 def _crossing(faces: Dataset) -> Iterator[Notice]:
@@ -261,7 +243,7 @@ def group_info(faces: Dataset) -> dict[str, Any] | None:
 def dataset_info(result: ReadResult) -> dict[str, Any]:
     """What ``mien data info`` shows of a data set, JSON-ready.
 
-    ``groups`` is None without groups, ``files`` without image files.
+    ``groups`` is None without groups.
     """
     faces = result.faces
     counts = faces.counts_by_split()
@@ -269,7 +251,6 @@ def dataset_info(result: ReadResult) -> dict[str, Any]:
         "shape": result.shape,
         "faces": len(faces),
         "size_px": list(faces.images.shape[1:]),
-        "files": result.files or None,
         "classes": list(faces.classes),
         "counts": {split: dict(zip(faces.classes, each, strict=True)) for split, each in counts.items()},
         "splits": result.split_origin,

@@ -13,7 +13,7 @@ from mien.base.hub import fetched
 from mien.data.face_table import FaceTable, ReadOptions, read_header
 from mien.data.folders import holds_class_folders, is_image_name, read_folders, subfolders, tree_state
 from mien.data.kaggle_csv import read_kaggle_csv
-from mien.data.parquet import named_images, parquet_files, read_parquet
+from mien.data.parquet import parquet_files, read_parquet
 from mien.data.path_csv import read_path_csv, referenced_files
 
 _ARCHIVES = (".zip", ".gz", ".tgz", ".tar", ".7z", ".rar", ".bz2", ".xz")
@@ -46,16 +46,10 @@ def _state_of_path_csv(path: Path) -> Iterator[str]:
             yield f"{file}\tmissing"
 
 
-def _state_of_parquet(path: Path) -> Iterator[str]:
-    yield from _state_of(parquet_files(path))
-    for file in parquet_files(path):
-        yield from _state_of(Path(name) for name in named_images(file, path))
-
-
 _KAGGLE_CSV = DataShape("Kaggle CSV", read_kaggle_csv, lambda path: _state_of([path]))
 _PATH_CSV = DataShape("CSV of image paths", read_path_csv, _state_of_path_csv)
 _FOLDERS = DataShape("class folders", read_folders, tree_state)
-_PARQUET = DataShape("parquet", read_parquet, _state_of_parquet)
+_PARQUET = DataShape("parquet", read_parquet, lambda path: _state_of(parquet_files(path)))
 
 
 def describe_source(path: str | os.PathLike[str]) -> str:

@@ -1,16 +1,14 @@
 """Votes: how many annotators chose each class for each image.
 
 FER+ (Barsoum et al. 2016, "Training Deep Networks for Facial Expression Recognition with Crowd-Sourced Label
-Distribution") asked ten annotators about every image of FER2013. Its votes are the column ``ferplus_votes``; the votes
-of any other data set are the column ``votes``, with class names in :attr:`mien.data.dataset.Dataset.vote_classes`.
+Distribution") asked ten annotators about every image of FER2013. However a file holds votes, in memory they are
+:attr:`mien.data.dataset.Dataset.votes`, under the names :attr:`~mien.data.dataset.Dataset.vote_classes`.
 """
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import hashlib
-import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -28,7 +26,7 @@ if TYPE_CHECKING:
     from mien.data.dataset import Dataset
 
 FERPLUS_COLUMN = "ferplus_votes"
-"""The column with FER+'s votes; votes of other data are the column ``votes``."""
+"""A column of parquet that holds FER+'s ten numbers for each image."""
 
 VOTE_PREFIX = "votes_"
 """A column ``votes_happy`` holds the number of votes for the class happy."""
@@ -43,94 +41,82 @@ _LEAST_AGREEMENT = 0.4
 _MOST_DIGITS = 9
 """Of a number of votes: sums of such counts fit int64."""
 
+_TOTALS = ("", "total", "sum", "count", "n")
+"""Of ``votes_total`` and the like: no class."""
+
 
 def check_votes(faces: Dataset) -> npt.NDArray[np.float64]:
-    """Check the votes of faces that a recipe wants to learn from or to be measured by.
+    """The votes of faces that a recipe wants to learn from or to be measured by.
 
     Returns:
         float64 (N, V): votes for each of ``faces.vote_classes``; all 0 for a face that nobody was asked about.
 
     Raises:
-        DataError: no votes, or none for any of these faces; another number of counts than classes; a row with a
-            negative count, or with one that is not a number.
+        DataError: no votes, or none for any of these faces.
     """
-    votes = faces.votes
-    if votes is None:
-        found = faces.columns.get(FERPLUS_COLUMN)
-        if found is None:
-            raise DataError(
-                "The data has no votes. A data set has them as columns 'votes_<class>' in a CSV or parquet, as a list "
-                f"column 'ferplus_votes' in parquet, or from FER+'s fer2013new.csv ({arg('votes', 'FILE')}).",
-                code="votes-missing",
-            )
+    if faces.votes is None:
         raise DataError(
-            f"The column '{FERPLUS_COLUMN}' must hold {len(FERPLUS_CLASSES)} numbers for each image "
-            f"({', '.join(FERPLUS_CLASSES)}); found {found.dtype} {found.shape}.",
-            code="votes-shape",
+            "The data has no votes. A data set has them as columns 'votes_<class>' in a CSV or parquet, as a list "
+            f"column 'ferplus_votes' in parquet, or from FER+'s fer2013new.csv ({arg('votes', 'FILE')}).",
+            code="votes-missing",
         )
-    counts = checked_counts(faces, votes)
-    if not counts.any():
+    if not faces.votes.any():
         splits = ", ".join(np.unique(faces.split).tolist())
         raise DataError(
             f"None of the {len(faces):,} images of {splits} has votes. What learns from votes needs some "
             f"in train and in validation.",
             code="votes-empty",
         )
-    return counts
+    return faces.votes.astype(np.float64)
 
 
-def checked_counts(faces: Dataset, votes: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """The votes of faces as float64 (N, V). Raises :class:`DataError` for one that is negative or no number."""
-    counts = votes.astype(np.float64)
-    wrong = np.flatnonzero(~(np.isfinite(counts) & (counts >= 0)).all(axis=1))
-    if len(wrong):
-        shown = ", ".join(f"{each:g}" for each in counts[wrong[0]])
+def check_counts(faces: Dataset) -> None:
+    """Refuse votes that are none: another shape than ``vote_classes`` says, a class twice, a negative number, NaN."""
+    votes, classes = np.asarray(faces.votes), faces.vote_classes
+    if len(set(classes)) < len(classes):
+        raise DataError(f"A class of the votes is named twice: {', '.join(classes)}.", code="votes-class-twice")
+    if votes.dtype.kind not in "iuf" or votes.shape != (len(faces), len(classes)):
         raise DataError(
-            f"The votes of row {faces.rows[wrong[0]]} ({faces.source[wrong[0]]}) are {shown}. A number of votes is 0 "
-            f"or more. Rows like this: {len(wrong):,} of {len(counts):,}.",
-            code="votes-negative",
-        )
-    return counts
-
-
-def usable_vote_classes(columns: Mapping[str, npt.NDArray[Any]], declared: tuple[str, ...]) -> tuple[str, ...]:
-    """The classes of the votes among some columns: FER+'s, or those ``declared`` of the column ``votes``; () without.
-
-    Raises:
-        DataError: a class is named twice, or the column ``votes`` has another shape.
-    """
-    ferplus = columns.get(FERPLUS_COLUMN)
-    if ferplus is not None:
-        usable = ferplus.dtype.kind in "iuf" and ferplus.shape[1:] == (len(FERPLUS_CLASSES),)
-        return FERPLUS_CLASSES if usable else ()
-    votes = columns.get("votes")
-    if votes is None or not declared:
-        return ()
-    if len(set(declared)) < len(declared):
-        raise DataError(f"A class of the votes is named twice: {', '.join(declared)}.", code="votes-class-twice")
-    if votes.dtype.kind not in "iuf" or votes.shape[1:] != (len(declared),):
-        raise DataError(
-            f"Votes must be numbers (N, {len(declared)}) for the classes {', '.join(declared)}; found {votes.dtype} "
-            f"{votes.shape}.",
+            f"Votes must be numbers ({len(faces)}, {len(classes)}) for the classes {', '.join(classes)}; found "
+            f"{votes.dtype} {votes.shape}.",
             code="votes-shape",
         )
-    return declared
+    wrong = np.flatnonzero(~(np.isfinite(votes) & (votes >= 0)).all(axis=1))
+    if len(wrong):
+        shown = ", ".join(f"{each:g}" for each in votes[wrong[0]])
+        raise DataError(
+            f"The votes of row {faces.rows[wrong[0]]} ({faces.source[wrong[0]]}) are {shown}. Write a number, 0 or "
+            f"more, for every class, or none at all where nobody was asked. Rows like this: {len(wrong):,} of "
+            f"{len(votes):,}.",
+            code="votes-negative",
+        )
 
 
-def vote_probabilities(counts: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Each row's votes as a distribution: float64 (N, V), all at least 0 -> float64 (N, V).
+def vote_probabilities(counts: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """Each row's votes as a distribution: numbers (N, V), all at least 0 -> float64 (N, V).
 
     Rows sum to 1, to 0 those without votes.
     """
+    counts = np.asarray(counts, dtype=np.float64)
     totals = counts.sum(axis=1, keepdims=True)
     return np.asarray(np.divide(counts, totals, out=np.zeros_like(counts), where=totals > 0))
+
+
+def vote_description(votes: npt.NDArray[Any], classes: Sequence[str]) -> str:
+    """How people voted on a face, most frequent first: ``"fear 6, surprise 4"``; ``""`` where nobody did.
+
+    Args:
+        votes: numbers (V,), of each of the classes.
+        classes: V names.
+    """
+    return ", ".join(f"{classes[at]} {votes[at]:.3g}" for at in np.argsort(-votes, kind="stable") if votes[at] > 0)
 
 
 def votes_fingerprint(faces: Dataset) -> str:
     """SHA-256 of votes, their classes and the rows they belong to, as ``"sha256:..."``; the test split does not count.
 
     Raises:
-        DataError: the faces have no usable votes.
+        DataError: the faces have no votes.
     """
     learned = faces.subset(faces.split != "test")
     digest = hashlib.sha256(repr(learned.vote_classes).encode())
@@ -139,88 +125,60 @@ def votes_fingerprint(faces: Dataset) -> str:
     return f"sha256:{digest.hexdigest()}"
 
 
-_TOTALS = ("total", "sum", "count", "n")
-"""Of ``votes_total`` and the like: no class."""
-
-
-def vote_columns(names: Iterable[str]) -> list[str]:
-    """The columns ``votes_<class>`` of a table, in any case; none if there is one alone, or FER+'s own votes."""
-    names = list(names)
-    found = [name for name in names if name.lower().startswith(VOTE_PREFIX)]
-    return [] if len(found) < 2 or FERPLUS_COLUMN in names else found
+Columns = Mapping[str, npt.NDArray[Any]]
 
 
 def gather_votes(
-    columns: Mapping[str, npt.NDArray[Any]], places: Sequence[str] | npt.NDArray[np.str_]
-) -> tuple[dict[str, npt.NDArray[Any]], tuple[str, ...]]:
-    """Join the columns ``votes_<class>`` of a table into one column ``votes``.
+    columns: Columns, places: Sequence[str] | npt.NDArray[np.str_]
+) -> tuple[dict[str, npt.NDArray[Any]], npt.NDArray[Any] | None, tuple[str, ...]]:
+    """Take the columns ``votes_<class>`` out of a table, two or more.
 
     Args:
         columns: by name, N entries each.
         places: where each row stands, such as ``faces.csv line 3``.
 
     Returns:
-        The columns, and the class names in the table's order; the columns as they are and () without
-        :func:`vote_columns`. A row with nothing in any of them has no votes: zeros.
+        The other columns; the votes, int64 or float64 (N, V), None without; the class names in the table's order. A
+        row with nothing in any of these columns has no votes: zeros.
 
     Raises:
-        DataError: a value is not a number, or is missing beside others; two columns name one class, or one their sum.
+        DataError: a value is not a number, or a column is a sum.
     """
-    found = vote_columns(columns)
-    if not found:
-        return dict(columns), ()
+    found = [name for name in columns if name.lower().startswith(VOTE_PREFIX)]
+    if len(found) < 2:
+        return dict(columns), None, ()
     classes = tuple(canonical_class(name[len(VOTE_PREFIX) :]) for name in found)
-    wrong = [
-        name
-        for name, own in zip(found, classes, strict=True)
-        if not own or own.lower() in _TOTALS or classes.count(own) > 1 or columns[name].ndim != 1
-    ]
-    if wrong or "votes" in columns:
-        raise _not_votes([*wrong, *(["votes"] if "votes" in columns else [])])
+    sums = [name for name, own in zip(found, classes, strict=True) if own.lower() in _TOTALS]
+    if sums:
+        raise DataError(
+            f"Columns '{VOTE_PREFIX}<class>' are votes: one column for each class, none with their sum. Rename, or "
+            f"leave out: {', '.join(sums)}.",
+            code="votes-columns",
+        )
     votes = np.stack([_numbers(name, columns[name], places) for name in found], axis=1)
-    missing = np.isnan(votes)
-    votes[missing.all(axis=1)] = 0
-    partly = np.argwhere(missing & ~missing.all(axis=1, keepdims=True))
-    if len(partly):
-        at, column = partly[0]
-        raise _no_number(places[at], found[column], "nothing, though others have one")
-    kept = {name: values for name, values in columns.items() if name not in found}
-    return {**kept, "votes": votes}, classes
+    votes[np.isnan(votes).all(axis=1)] = 0
+    return {name: values for name, values in columns.items() if name not in found}, votes, classes
 
 
 def _numbers(name: str, values: npt.NDArray[Any], places: Sequence[str] | npt.NDArray[np.str_]) -> npt.NDArray[Any]:
     """A column of votes as numbers, NaN where nothing stands: whole numbers stay whole. (N,) -> (N,)."""
-    if values.dtype.kind in "iub":
+    if values.dtype.kind in "iu" and values.ndim == 1:
         return values.astype(np.int64)
     found = np.full(len(values), np.nan)
-    for at, value in enumerate(map(str, values.tolist())):
-        if value.strip().casefold() in {"", "nan"}:
-            continue
-        with contextlib.suppress(ValueError):
-            found[at] = math.nan if "_" in value else float(value)
-        if not math.isfinite(found[at]):
-            raise _no_number(places[at], name, f"'{value[:40]}'")
+    for at, value in enumerate(values.tolist()):
+        try:
+            found[at] = float(value or "nan") if isinstance(value, str) else float(value)
+        except (TypeError, ValueError):
+            raise DataError(
+                f"{places[at]}: the column '{name}' must hold a number of votes; found '{value!s:.40}'. Write 0 where "
+                f"nobody chose the class; leave all columns of votes empty where nobody was asked.",
+                code="votes-not-numbers",
+            ) from None
     return found
 
 
-def _not_votes(names: Sequence[str]) -> DataError:
-    return DataError(
-        f"Columns '{VOTE_PREFIX}<class>' are votes: a number each, one column for each class, no column with their "
-        f"sum, and no other column 'votes'. Rename, or leave out: {', '.join(names)}.",
-        code="votes-columns",
-    )
-
-
-def _no_number(where: str, name: str, found: str) -> DataError:
-    return DataError(
-        f"{where}: the column '{name}' must hold a number of votes; found {found}. Write 0 where nobody chose the "
-        f"class; leave all columns of votes empty where nobody was asked.",
-        code="votes-not-numbers",
-    )
-
-
-def ferplus_votes(rows: Iterable[Any], file: str) -> npt.NDArray[np.float64]:
-    """FER+'s votes from the lists of a parquet column, float64 (N, 10): zeros for a row of nothing.
+def ferplus_votes(rows: Iterable[Any], file: str) -> npt.NDArray[Any]:
+    """FER+'s votes from the lists of a parquet column, numbers (N, 10): zeros for a row of nothing.
 
     Raises:
         DataError: a row of something else than ten numbers; ``file`` is named.
@@ -238,11 +196,11 @@ def ferplus_votes(rows: Iterable[Any], file: str) -> npt.NDArray[np.float64]:
                 code="votes-shape",
             )
         counts.append(value)
-    return np.array(counts, dtype=np.float64)
+    return np.array(counts)
 
 
 def with_votes(faces: Dataset, path: str | os.PathLike[str]) -> Dataset:
-    """Add the votes of FER+'s official ``fer2013new.csv`` to FER2013.
+    """Give FER2013 the votes of FER+'s official ``fer2013new.csv``, in place of any others.
 
     The file has a line for each image of Kaggle's ``fer2013.csv``, in its order:
     ``Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF``.
@@ -251,103 +209,64 @@ def with_votes(faces: Dataset, path: str | os.PathLike[str]) -> Dataset:
         faces: FER2013, whose ``rows`` are those of ``fer2013.csv``.
         path: the file.
 
-    Returns:
-        The same faces with the column ``ferplus_votes``, int64 (N, 10).
-
     Raises:
-        DataError: no such file or another one, a damaged line, lines that are about other images, or faces that have
-            other votes already.
+        DataError: no such file or another one, a damaged line, or lines that are about other images.
     """
-    path = Path(path)
-    usages, votes = read_ferplus(path)
+    usages, votes = read_ferplus(Path(path))
     beyond = np.flatnonzero((faces.rows < 0) | (faces.rows >= len(votes)))
     if len(beyond):
-        raise DataError(
-            f"{path} has {len(votes):,} rows; the data has row {faces.rows[beyond[0]]}. {_OTHER_IMAGES}",
-            code="votes-other-data",
-        )
-    splits = np.array([usages[row] for row in faces.rows.tolist()], dtype=np.str_)
-    differ = np.flatnonzero(splits != faces.split)
+        raise _other_images(f"{path} has {len(votes):,} rows; the data has row {faces.rows[beyond[0]]}")
+    differ = np.flatnonzero(usages[faces.rows] != faces.split)
     if len(differ):
-        row = faces.rows[differ[0]]
-        raise DataError(
-            f"{path} line {row + 2}: row {row} belongs to {splits[differ[0]]}; in the data it belongs to "
-            f"{faces.split[differ[0]]}. {_OTHER_IMAGES}",
-            code="votes-other-data",
-        )
-    own = votes[faces.rows]
-    names = np.array(FERPLUS_CLASSES)[own.argmax(axis=1)]
+        row, own = faces.rows[differ[0]], faces.split[differ[0]]
+        raise _other_images(f"{path}: row {row} belongs to {usages[row]}; in the data it belongs to {own}")
+    votes = votes[faces.rows]
+    names = np.array(FERPLUS_CLASSES)[votes.argmax(axis=1)]
     shared = np.isin(names, faces.classes) & np.isin(faces.classes, FERPLUS_CLASSES)[faces.labels]
     agreement = float((names == np.array(faces.classes)[faces.labels])[shared].mean()) if shared.any() else 1.0
     if agreement < _LEAST_AGREEMENT:
-        raise DataError(
-            f"{path}: the class with most votes is the label of only {agreement:.0%} of the images; expected about "
-            f"two thirds. {_OTHER_IMAGES}",
-            code="votes-other-data",
-        )
-    if (
-        faces.votes is not None
-        and faces.votes.any()
-        and not (faces.vote_classes == FERPLUS_CLASSES and np.array_equal(faces.votes, own))
-    ):
-        raise DataError(
-            f"The data has votes of its own, which are not those of {path}. Leave out {arg('votes')}, or the data's "
-            "votes.",
-            code="votes-twice",
+        raise _other_images(
+            f"{path}: the class with most votes is the label of only {agreement:.0%} of the images; expected about two "
+            f"thirds"
         )
     fingerprints = faces.fingerprint, faces.fingerprint_without_test
-    voted = replace(faces, columns={**faces.columns, FERPLUS_COLUMN: own}, vote_classes=FERPLUS_CLASSES)
-    return voted.with_fingerprints(*fingerprints)
+    return replace(faces, votes=votes, vote_classes=FERPLUS_CLASSES).with_fingerprints(*fingerprints)
 
 
-_OTHER_IMAGES = (
-    "Its rows must be those of fer2013.csv, in that order. Votes on other images are columns 'votes_<class>' of a CSV."
-)
+def _other_images(what: str) -> DataError:
+    return DataError(
+        f"{what}. Its rows must be those of fer2013.csv, in that order. Votes on other images are columns "
+        f"'votes_<class>' of a CSV.",
+        code="votes-other-data",
+    )
 
 
-def read_ferplus(path: Path) -> tuple[list[str], npt.NDArray[np.int64]]:
+def read_ferplus(path: Path) -> tuple[npt.NDArray[np.str_], npt.NDArray[np.int64]]:
     """The split of every row of ``fer2013new.csv``, and its ten counts, int64 (N, 10). Raises as :func:`with_votes`."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             lines = list(csv.reader(stream))
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}.", code="votes-unreadable") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} is not readable as CSV ({error}).", code="votes-unreadable") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"{path} cannot be read as CSV: {reason}.", code="votes-unreadable") from None
     header = tuple(name.strip().lower() for name in lines[0]) if lines else ()
-    if header != _FERPLUS_HEADER:
+    if header != _FERPLUS_HEADER or len(lines) == 1:
         raise DataError(
-            f"{path} is not FER+'s fer2013new.csv: expected the columns {', '.join(_FERPLUS_HEADER)}.",
+            f"{path} is not FER+'s fer2013new.csv: expected the columns {', '.join(_FERPLUS_HEADER)}, and rows.",
             code="votes-file",
         )
-    usages, counts = [], []
+    splits, counts = [], []
     for number, line in enumerate(lines[1:], start=2):
         if not line:
             continue
-        usages.append(_usage(line, f"{path} line {number}"))
-        counts.append(_counts(line, f"{path} line {number}"))
-    if not counts:
-        raise DataError(f"{path} has a header and no rows.", code="votes-file-empty")
-    return usages, np.array(counts, dtype=np.int64)
-
-
-def _usage(line: Sequence[str], where: str) -> str:
-    if len(line) != len(_FERPLUS_HEADER):
-        raise DataError(
-            f"{where}: expected {len(_FERPLUS_HEADER)} columns, found {len(line)}.", code="csv-column-count"
-        )
-    split = canonical_split(line[0])
-    if split is None:
-        raise DataError(f"{where}: '{line[0]}' is not Training, PublicTest or PrivateTest.", code="split-unknown")
-    return split
-
-
-def _counts(line: Sequence[str], where: str) -> list[int]:
-    values = [each.strip() for each in line[2:]]
-    wrong = next((value for value in values if not value.isdecimal() or len(value) > _MOST_DIGITS), None)
-    if wrong is not None:
-        raise DataError(
-            f"{where}: '{wrong[:40]}' is not a number of votes, which is a whole number of 0 or more.",
-            code="votes-not-numbers",
-        )
-    return [int(value) for value in values]
+        split, cells = canonical_split(line[0]), [each.strip() for each in line[2:]]
+        whole = all(each.isdecimal() and len(each) <= _MOST_DIGITS for each in cells)
+        if split is None or len(cells) != len(FERPLUS_CLASSES) or not whole:
+            raise DataError(
+                f"{path} line {number}: expected Training, PublicTest or PrivateTest, a name, and "
+                f"{len(FERPLUS_CLASSES)} whole numbers; found {','.join(line)[:60]}.",
+                code="votes-file-line",
+            )
+        splits.append(split)
+        counts.append([int(cell) for cell in cells])
+    return np.array(splits), np.array(counts, dtype=np.int64)

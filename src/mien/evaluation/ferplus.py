@@ -1,4 +1,4 @@
-"""FER+'s evaluation protocol, and distances between distributions.
+"""FER+'s evaluation protocol, and the cross-entropy of distributions.
 
 E. Barsoum, C. Zhang, C. Canton Ferrer, Z. Zhang, "Training Deep Networks for Facial Expression Recognition with
 Crowd-Sourced Label Distribution", ICMI 2016. Ten annotators chose one of eight expressions, "unknown" or "not a face"
@@ -86,25 +86,3 @@ def sample_cross_entropies(targets: Floats, probabilities: Floats) -> Floats:
     """
     logarithms = np.log(np.maximum(probabilities, _SMALLEST_PROBABILITY))
     return np.asarray(-(targets * logarithms).sum(axis=1))
-
-
-def jensen_shannon_divergence(first: Floats, second: Floats) -> Floats:
-    """Jensen-Shannon divergence of each pair of rows, in nats: 0 for equal rows, log 2 for disjoint ones.
-
-    ``(KL(p || m) + KL(q || m)) / 2`` with ``m = (p + q) / 2`` (Lin 1991). Symmetric; its square root is a metric.
-
-    Args:
-        first: float64 (N, V), rows sum to 1.
-        second: likewise.
-
-    Returns:
-        float64 (N,).
-    """
-    middle = (first + second) / 2
-
-    def divergence(p: Floats) -> Floats:
-        # Where p is 0 the term is 0; where p is not, the middle is not either.
-        ratio = np.divide(p, middle, out=np.ones_like(p), where=p > 0)
-        return np.asarray((p * np.log(ratio)).sum(axis=1))
-
-    return np.asarray(np.maximum((divergence(first) + divergence(second)) / 2, 0.0))

@@ -14,15 +14,10 @@ import numpy.typing as npt
 
 from mien.base.labels import NO_EXPRESSION
 from mien.data.dataset import Dataset
-from mien.data.votes import FERPLUS_COLUMN, check_votes, vote_probabilities
+from mien.data.votes import vote_probabilities
 from mien.evaluation.calibration import Reliability
 from mien.evaluation.estimates import evaluate_predictions, evaluate_subsets
-from mien.evaluation.ferplus import (
-    Floats,
-    jensen_shannon_divergence,
-    majority,
-    sample_cross_entropies,
-)
+from mien.evaluation.ferplus import Floats, majority, sample_cross_entropies
 from mien.evaluation.intervals import bootstrap_mean, bootstrap_means, percentile_interval
 from mien.evaluation.metrics import CALIBRATION_BINS, divide, equal_width_bins
 from mien.evaluation.predictions import Predictions, VotePredictions
@@ -60,7 +55,6 @@ class DistributionMetrics(JsonResult):
     Attributes:
         cross_entropy: mean of -sum_k t_k ln p_k, in nats; 0 or more.
         vote_entropy: mean entropy of the votes in nats: the least cross-entropy that a model can have.
-        jensen_shannon: mean Jensen-Shannon divergence in nats, 0..0.693.
         calibration_error: gap between the probability of the most probable class and the fraction of annotators who
             chose it, over 15 bins of equal width; 0..1.
         reliability: that gap in each bin; its ``accuracy`` is the mean fraction of annotators.
@@ -68,7 +62,6 @@ class DistributionMetrics(JsonResult):
 
     cross_entropy: Estimate
     vote_entropy: float
-    jensen_shannon: Estimate
     calibration_error: Estimate
     reliability: Reliability
 
@@ -133,12 +126,10 @@ class VoteCeiling(JsonResult):
     Attributes:
         samples: number of samples with a majority by FER+'s protocol, and with two votes or more.
         second_panel: how often a second panel of as many annotators has the same most frequent answer as a first one.
-        known_shares: how often somebody names the first panel's answer who knows which share of all people give each.
     """
 
     samples: int
     second_panel: Estimate
-    known_shares: Estimate
 
 
 def vote_ceiling(
@@ -180,10 +171,7 @@ def vote_ceiling(
         for _ in range(2)
     )
     agree = (first * second).sum(axis=1)
-    known = (_answers(shares, expressions) * (first + second) / 2).sum(axis=1)
-    return VoteCeiling(
-        len(counts), bootstrap_mean(agree, resamples, groups=groups), bootstrap_mean(known, resamples, groups=groups)
-    )
+    return VoteCeiling(len(counts), bootstrap_mean(agree, resamples, groups=groups))
 
 
 def _answers(weights: npt.NDArray[Any], expressions: npt.NDArray[np.bool_]) -> Floats:
@@ -250,7 +238,6 @@ def _distribution_metrics(
     return DistributionMetrics(
         cross_entropy=bootstrap_mean(sample_cross_entropies(truth, predicted), resamples, groups=groups),
         vote_entropy=float(sample_cross_entropies(truth, truth).mean()),
-        jensen_shannon=bootstrap_mean(jensen_shannon_divergence(truth, predicted), resamples, groups=groups),
         calibration_error=percentile_interval(float(np.abs(gaps.mean(axis=0)).sum()), drawn),
         reliability=_vote_reliability(bins, confidence, fraction),
     )
@@ -277,53 +264,21 @@ def _vote_reliability(bins: npt.NDArray[np.int64], confidence: Floats, fraction:
     )
 
 
-@dataclass(frozen=True)
-class VoteSummary(JsonResult):
-    """The votes of a data set.
+def vote_info(faces: Dataset) -> dict[str, Any] | None:
+    """What ``mien data info`` shows of the votes of a data set, JSON-ready; None where no image has any.
 
-    Attributes:
-        faces: number of images.
-        images: how many of them have votes; all that follows is about these.
-        votes_per_image: mean number of votes.
-        entropy_bits: mean entropy of an image's votes, in bits; 0 where annotators always agree.
-        comparable: images with a majority by FER+'s protocol; see :mod:`mien.evaluation.ferplus`.
-        agreement: fraction of these whose majority is the label; None without any.
-        fractions: fraction of all votes that each class has.
+    ``images`` have votes; ``comparable`` ones a majority by FER+'s protocol (:mod:`mien.evaluation.ferplus`), which is
+    the label of a fraction ``agreement`` of them (None without any); ``fractions`` are those of all votes by class.
     """
-
-    faces: int
-    images: int
-    votes_per_image: float
-    entropy_bits: float
-    comparable: int
-    agreement: float | None
-    fractions: Mapping[str, float]
-
-
-def summarise_votes(faces: Dataset) -> VoteSummary | None:
-    """Summarise the votes of a data set; None where no image has any.
-
-    Raises:
-        DataError: another number of counts than classes, a negative count, or one that is not a number.
-    """
-    if faces.votes is None:
-        if FERPLUS_COLUMN in faces.columns:
-            check_votes(faces)  # raises: the column has another shape
+    if faces.votes is None or not faces.votes.any():
         return None
-    voted = faces.subset(~(faces.votes == 0).all(axis=1))
-    if not len(voted):
-        return None
-    counts = check_votes(voted)
-    shares = vote_probabilities(counts)
-    best = majority(counts, voted.vote_classes)
+    best = majority(faces.votes, faces.vote_classes)
     clear = best >= 0
-    same = np.array(voted.vote_classes)[best[clear]] == np.array(voted.classes)[voted.labels[clear]]
-    return VoteSummary(
-        faces=len(faces),
-        images=len(voted),
-        votes_per_image=float(counts.sum(axis=1).mean()),
-        entropy_bits=float(sample_cross_entropies(shares, shares).mean() / np.log(2)),
-        comparable=int(clear.sum()),
-        agreement=float(same.mean()) if clear.any() else None,
-        fractions=dict(zip(voted.vote_classes, (counts.sum(axis=0) / counts.sum()).tolist(), strict=True)),
-    )
+    same = np.array(faces.vote_classes)[best[clear]] == np.array(faces.classes)[faces.labels[clear]]
+    fractions = faces.votes.sum(axis=0) / faces.votes.sum()
+    return {
+        "images": int(faces.votes.any(axis=1).sum()),
+        "comparable": int(clear.sum()),
+        "agreement": float(same.mean()) if clear.any() else None,
+        "fractions": dict(zip(faces.vote_classes, fractions.tolist(), strict=True)),
+    }

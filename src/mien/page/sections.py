@@ -335,7 +335,6 @@ def distribution_table(metrics: DistributionMetrics) -> Table:
     """Distances between the predicted distributions and those of the votes."""
     rows = [
         (f"cross-entropy, nats; best {decimal(metrics.vote_entropy)}", metrics.cross_entropy),
-        ("Jensen-Shannon divergence, nats; best 0", metrics.jensen_shannon),
         ("calibration error against annotators; best 0", metrics.calibration_error),
     ]
     return Table("vote-distribution", (Column("metric", "text"), Column("value")), rows)

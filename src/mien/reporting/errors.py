@@ -11,7 +11,7 @@ import numpy as np
 
 from mien.base.errors import DataError, Notice
 from mien.base.labels import LabelScheme, parse_scheme
-from mien.checks.vote_evidence import vote_description
+from mien.data.votes import vote_description
 from mien.evaluation.error_analysis import (
     ClassGroups,
     ConfusedPair,
@@ -164,7 +164,7 @@ def _mistake_tile(context: ReportContext, index: int) -> FaceTile:
 
 
 def _votes_on(context: ReportContext, index: int) -> str:
-    """:func:`mien.checks.vote_evidence.vote_description` of a face; ``""`` without votes."""
+    """:func:`mien.data.votes.vote_description` of a face; ``""`` without votes."""
     if context.votes is None or context.faces is None:
         return ""
     return vote_description(context.votes[index], context.faces.vote_classes)

@@ -9,16 +9,20 @@ from mien.page.blocks import Block, Column, Table, Text
 
 
 def values(findings: AuditFindings) -> dict[str, Any]:
-    """Number of changes by kind and split."""
-    return {"changes": findings.change_counts()}
+    """Number of changes by kind and split, ``{"drop copy": {"train": 12}}``."""
+    counts: dict[str, dict[str, int]] = {}
+    for change in findings.changes:
+        of_kind = counts.setdefault(f"{'drop' if change.to is None else 'relabel'} {change.kind}", {})
+        of_kind[change.split] = of_kind.get(change.split, 0) + 1
+    return {"changes": dict(sorted(counts.items()))}
 
 
 def table(findings: AuditFindings) -> Table:
     """How many samples the list of changes drops or relabels, by kind and split."""
     splits = tuple(findings.faces.counts_by_split())
     columns = (Column("change", "text"), *(Column(split, "count") for split in splits))
-    rows = [(kind, *(counts.get(split, 0) for split in splits)) for kind, counts in findings.change_counts().items()]
-    return Table("changes", columns, rows)
+    counted = values(findings)["changes"].items()
+    return Table("changes", columns, [(kind, *(of.get(split, 0) for split in splits)) for kind, of in counted])
 
 
 def blocks(findings: AuditFindings) -> list[Block]:

@@ -55,7 +55,6 @@ def blocks(findings: AuditFindings) -> list[Block]:
             f"are near-copies. {near.left_out:,} images have too little contrast to compare. See docs/audit.md.",
             soft=True,
         ),
-        pairs_table(findings),
         groups_table(findings),
     ]
     across = _pairs_across(findings)
@@ -67,22 +66,6 @@ def blocks(findings: AuditFindings) -> list[Block]:
         found.append(Text(f"Conflicting labels of one image: examples from {len(disputed):,} images."))
         found += [_group(findings, int(group)) for group in _spread(disputed, GROUPS_SHOWN)]
     return found
-
-
-def pairs_table(findings: AuditFindings) -> Table:
-    """All pairs of near-copies, for the files."""
-    faces, near = findings.faces, findings.near
-    names = ("file", "sample", "split", "label", "other file", "other sample", "other split", "other label")
-    columns = (*(Column(name, "text") for name in names), Column("correlation"))
-
-    def cells(at: int) -> tuple[str, int, str, str]:
-        return str(faces.source[at]), int(faces.rows[at]), str(faces.split[at]), faces.classes[faces.labels[at]]
-
-    rows = [
-        (*cells(int(one)), *cells(int(other)), float(correlation))
-        for one, other, correlation in zip(near.first, near.second, near.correlation, strict=True)
-    ]
-    return Table("near-copies", columns, rows, shown=0)
 
 
 def groups_table(findings: AuditFindings) -> Table:

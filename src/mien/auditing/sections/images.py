@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from mien.auditing.findings import AuditFindings
 from mien.auditing.sections.copies import face_tile
@@ -33,39 +34,38 @@ def table(findings: AuditFindings) -> Table:
 
 def blocks(findings: AuditFindings) -> list[Block]:
     """Images with an issue, and the outliers."""
-    shown: list[Block] = [outliers_table(findings)]
+    unusual = np.argsort(-findings.outliers, kind="stable")
+    shown: list[Block] = [outliers_table(findings, unusual[:OUTLIERS_LISTED])]
     for name, issue in findings.quality_issues.items():
         worst = np.flatnonzero(issue.mask)
         worst = worst[np.argsort(issue.severity[worst], kind="stable")][:IMAGES_PER_ISSUE]
         if len(worst):
             title = f"{name}: {int(issue.mask.sum()):,}"
             shown.append(FaceRow(title, tuple(face_tile(findings, int(each)) for each in worst)))
-    shown.append(
+    tiles = tuple(face_tile(findings, int(each)) for each in unusual[:OUTLIERS_SHOWN])
+    return [
+        *shown,
         Text(
-            "Outliers are ranked by how rare their local frequencies, their fit to the mean image, and their tones "
-            "are. Very close crops have no test of their own; this ranking includes them."
-        )
-    )
-    worst = np.argsort(-findings.outliers.score, kind="stable")[:OUTLIERS_SHOWN]
-    shown.append(FaceRow("Most unusual images", tuple(face_tile(findings, int(each)) for each in worst)))
-    return shown
+            "Outliers are ranked by how rare their local frequencies and their tones are. Very close crops have no "
+            "test of their own; this ranking includes them."
+        ),
+        FaceRow("Most unusual images", tiles),
+    ]
 
 
-def outliers_table(findings: AuditFindings) -> Table:
-    """The most unusual images with their issues, for the files."""
-    faces, found = findings.faces, findings.outliers
+def outliers_table(findings: AuditFindings, unusual: npt.NDArray[np.int64]) -> Table:
+    """Unusual images with their issues, for the files."""
+    faces = findings.faces
     columns = (
         Column("sample", "text"), Column("split", "text"), Column("label", "text"), Column("score"),
-        Column("similarity to the mean image"),
         Column("issues", "text"), Column("votes", "text"), Column("source", "text"),
     )  # fmt: skip
     rows = [
         (
-            int(faces.rows[at]), str(faces.split[at]), faces.classes[faces.labels[at]], float(found.score[at]),
-            float(found.likeness[at]),
+            int(faces.rows[at]), str(faces.split[at]), faces.classes[faces.labels[at]], float(findings.outliers[at]),
             ", ".join(name for name, issue in findings.quality_issues.items() if issue.mask[at]),
             votes_on(findings, int(at)), str(faces.source[at]),
         )
-        for at in np.argsort(-found.score, kind="stable")[:OUTLIERS_LISTED]
+        for at in unusual
     ]  # fmt: skip
     return Table("outliers", columns, rows, shown=0)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from mien.auditing.findings import AuditFindings, LabelReview
-from mien.checks.vote_evidence import vote_description
+from mien.data.votes import vote_description
 from mien.page.blocks import Block, Column, FaceRow, FaceTile, Table, Text
 from mien.page.rendering import data_address
 from mien.page.wording import percent
@@ -92,11 +92,9 @@ def label_issues_table(findings: AuditFindings, review: LabelReview) -> Table:
 
 
 def votes_on(findings: AuditFindings, index: int) -> str:
-    """:func:`mien.checks.vote_evidence.vote_description` of a face; ``""`` without votes."""
-    votes = findings.votes
-    if votes is None or not votes.counts[index]:
-        return ""
-    return vote_description(votes.shares[index] * votes.counts[index], votes.answers)
+    """:func:`mien.data.votes.vote_description` of a face; ``""`` without votes."""
+    faces = findings.faces
+    return "" if faces.votes is None else vote_description(faces.votes[index], faces.vote_classes)
 
 
 def _doubtful_tile(findings: AuditFindings, review: LabelReview, at: int) -> FaceTile:
