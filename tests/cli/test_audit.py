@@ -60,7 +60,9 @@ def test_ones_own_folders_and_the_list_that_comes_of_them(mien, flawed_folder, t
     assert content["fingerprint"] != before.fingerprint
     renamed = ("--skip-bad", "--map", "<b>bored=neutral", "--clean", file)
     refused(mien("evaluate", tiny_run.path, "--data", flawed_folder, *renamed), "clean-other-data", "--map")
-    again = mien("audit", flawed_folder, "--skip-bad", "--clean", file, "--out", tmp_path / "second", "--json")
+    cleaned = tmp_path / "cleaned.parquet"
+    assert mien("data", "convert", flawed_folder, "--skip-bad", "--clean", file, "--out", cleaned).code == 0
+    again = mien("audit", cleaned, "--out", tmp_path / "second", "--json")
     assert json.loads(again.out)["identical"]["groups"] == 0
 
 
@@ -123,7 +125,6 @@ def test_mistakes_are_one_line_and_leave_nothing(mien, face_parquet, faces, tiny
     refused(mien("audit", tmp_path / "none", "--out", out), "data-missing")
     refused(mien("audit", face_parquet, "--predictions", predictions, "--recipe", "quick", "--out", out), "options")
     refused(mien("audit", face_parquet, "--predictions", tmp_path / "none.npz", "--out", out), "predictions-missing")
-    refused(mien("audit", face_parquet, "--clean", tmp_path / "none.toml", "--out", out), "clean-missing")
     refused(mien("audit", face_parquet, "--recipe", "quik", "--out", out), "recipe-unknown", "'quik'")
     refused(mien("audit", face_parquet, "--out", tiny_run.path), "out-is-run")
     single = tmp_path / "single" / "happy"

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import tomllib
 from dataclasses import replace
 from hashlib import sha256
 
@@ -12,9 +11,7 @@ import pytest
 from mien.base.model_file import read_manifest
 from mien.data.clean import Change, Clean, write_clean
 from mien.data.parquet import write_parquet
-from mien.data.read import load_dataset
-from mien.evaluation.predictions import write_predictions
-from support import make_predictions, refused
+from support import refused
 
 
 @pytest.fixture
@@ -86,47 +83,3 @@ def test_the_ledger_names_the_list_that_a_test_metric_was_made_under(mien, tiny_
     assert not [name for name in plain if name.startswith("clean")]
     assert under["clean"] == str(clean)
     assert under["clean_sha256"] == sha256(clean.read_bytes()).hexdigest()
-
-
-def test_a_list_made_of_cleaned_data_is_for_the_data_on_disk(mien, flawed_folder, tmp_path):
-    """The result is that of both lists in turn, except for a sample whose line somebody deleted in between."""
-    assert mien("audit", flawed_folder, "--skip-bad", "--out", tmp_path / "first").code == 0
-    first = tmp_path / "first" / "clean.toml"
-    lines = first.read_text().splitlines(keepends=True)
-    kept_out = next(line for line in lines if "zcopy.png" in line)
-    first.write_text("".join(line for line in lines if line != kept_out))
-    again = mien("audit", flawed_folder, "--skip-bad", "--clean", first, "--out", tmp_path / "second", "--json")
-    assert again.code == 0, again.err
-    content = json.loads(again.out)
-    second = tomllib.loads((tmp_path / "second" / "clean.toml").read_text())
-    before = tomllib.loads("".join(lines))
-    assert second["data_fingerprint"] == before["data_fingerprint"]
-    assert {line["row"] for line in second["drop"]} == {line["row"] for line in before["drop"]}
-    assert sum(sum(of.values()) for of in content["changes"].values()) == len(second["drop"] + second["relabel"])
-    used = mien("data", "info", flawed_folder, "--skip-bad", "--clean", tmp_path / "second" / "clean.toml", "--json")
-    assert json.loads(used.out)["faces"] == content["faces"] - 1, "the line is back"
-
-
-def test_a_reviewed_label_stands_against_a_model_that_doubts_it(mien, faces, face_parquet, tmp_path):
-    """A list turns three train labels; a model that is right about all others says what they were, and is not heard."""
-    judged = faces.subset(faces.split != "test")
-    sad, happy = (faces.classes.index(name) for name in ("sad", "happy"))
-    turned = np.flatnonzero((judged.split == "train") & (judged.labels == happy))[:3]
-    right = make_predictions(judged.labels, faces.classes, judged.rows, "out-of-fold", skill=6)
-    labels = judged.labels.copy()
-    labels[turned] = sad
-    write_predictions(tmp_path / "s.npz", replace(right, labels=labels))
-    lines = [
-        f'{{row = {row}, split = "train", label = "happy", to = "sad", kind = "conflict", reason = "r", source = "s"}}'
-        for row in judged.rows[turned]
-    ]
-    first = tmp_path / "first.toml"
-    head = f'version = 1\ndata_fingerprint = "{load_dataset(face_parquet).fingerprint}"\n'
-    first.write_text(f"{head}relabel = [{', '.join(lines)}]\n")
-    given = ("--predictions", tmp_path / "s.npz", "--clean", first, "--out", tmp_path / "out", "--json")
-    answer = mien("audit", face_parquet, *given)
-    assert answer.code == 0, answer.err
-    second = tomllib.loads((tmp_path / "out" / "clean.toml").read_text())["relabel"]
-    of_row = {line["row"]: (line["label"], line["to"], line["kind"]) for line in second}
-    assert [of_row[row] for row in judged.rows[turned].tolist()] == [("happy", "sad", "conflict")] * 3
-    assert json.loads(answer.out)["labels"]["evidence"] == int((faces.split == "train").sum())

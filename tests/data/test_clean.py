@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mien.base.errors import DataError
 from mien.base.files import plain
-from mien.data.clean import Change, Clean, apply_clean, check_made_for, join_changes, read_clean, settled, write_clean
+from mien.data.clean import Change, Clean, apply_clean, check_made_for, read_clean, write_clean
 from support import raises
 
 TO = 'to = "sad", '
@@ -165,39 +165,6 @@ def test_the_proof_is_of_the_faces_that_the_list_was_made_from(faces):
     with raises(DataError, "clean-unproved"):
         apply_clean(larger, clean)
     assert len(apply_clean(larger, clean, faces)) == len(faces) - 1
-
-
-def test_two_lists_in_turn_are_one_list_for_the_data_as_it_was(faces):
-    at = np.flatnonzero(faces.split == "train")[:5]
-    names = [faces.classes[(faces.labels[each] + 1) % 7] for each in at]
-    first = Clean(
-        faces.fingerprint,
-        (change(faces, at[0]), *(change(faces, at[each], to=names[each], kind="conflict") for each in (1, 2, 3))),
-    )
-    once = apply_clean(faces, first)
-    further = [
-        change(faces, at[1], label=names[1]),  # relabelled, then dropped
-        change(faces, at[2], label=names[2], to=faces.classes[faces.labels[at[2]]], kind="conflict"),  # and back
-        change(faces, at[3], label=names[3], to=names[0] if names[0] != names[3] else "neutral", kind="conflict"),
-        change(faces, at[4]),
-    ]
-    twice = apply_clean(once, Clean(once.fingerprint, tuple(further)))
-    joined = join_changes(first, further)
-    assert joined.data_fingerprint == faces.fingerprint
-    found = apply_clean(faces, joined)
-    assert found.rows.tolist() == twice.rows.tolist()
-    assert found.labels.tolist() == twice.labels.tolist()
-
-
-def test_what_was_reviewed_is_not_undone_by_a_model(faces):
-    at = np.flatnonzero(faces.split == "train")[:2]
-    name = faces.classes[faces.labels[at[0]]]
-    other = faces.classes[(faces.labels[at[0]] + 1) % 7]
-    first = Clean(faces.fingerprint, (change(faces, at[0], to=other, kind="conflict"),))
-    back = change(faces, at[0], label=other, to=name, kind="doubt")
-    new = change(faces, at[1], to=faces.classes[(faces.labels[at[1]] + 1) % 7], kind="doubt")
-    assert settled(first, [back, new]) == [back]
-    assert join_changes(first, [back, new]).changes == (*first.changes, new)
 
 
 def line(row=1, split="train", label="happy", to="", kind="copy"):

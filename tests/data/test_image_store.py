@@ -105,7 +105,6 @@ def test_data_is_the_same_mapped_and_in_memory(tmp_path, monkeypatch, shape, cac
     assert np.array_equal(on_disk.images, in_memory.images)
     assert on_disk.fingerprint == in_memory.fingerprint
     assert on_disk.fingerprint_without_test == in_memory.fingerprint_without_test
-    assert on_disk.is_of(in_memory.fingerprint)
     assert np.array_equal(on_disk.split, in_memory.split)
 
 

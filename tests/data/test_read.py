@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -142,8 +141,6 @@ def test_data_with_the_test_split_and_without_is_the_same_to_a_model(
             assert all_faces.fingerprint != learnt.fingerprint
             assert all_faces.fingerprint_without_test == learnt.fingerprint_without_test == learnt.fingerprint
             assert all_faces.matches_training_data(learnt.fingerprint)
-            assert all_faces.matches_training_data(all_faces.fingerprint)  # as versions before wrote it
-            assert not all_faces.is_of(learnt.fingerprint)
             assert not learnt.matches_training_data(all_faces.fingerprint)
             assert not others.matches_training_data(learnt.fingerprint)
             assert all_faces.fingerprint_for_predictions("validation") == learnt.fingerprint_for_predictions(
@@ -170,14 +167,3 @@ def test_data_whose_rows_are_counted_through_has_other_scores_without_its_test_s
     assert whole.matches_training_data(without.fingerprint), "to a model it is the same"
     assert whole.fingerprint_for_predictions("validation") == whole.fingerprint
     assert without.fingerprint_for_predictions("validation") == without.fingerprint != whole.fingerprint
-
-
-def test_faces_know_their_fingerprint_and_that_of_their_own_pixels(kaggle_table: Path) -> None:
-    usual, large = read_data(kaggle_table).faces, read_data(kaggle_table, size_px=64).faces
-    own = replace(large).fingerprint  # a copy knows nothing of the reading, as versions before
-    assert own != large.fingerprint
-    assert large.is_of(large.fingerprint)
-    assert large.is_of(own)
-    assert not usual.is_of(own)
-    assert replace(usual).fingerprint == usual.fingerprint
-    assert not large.is_of(large.subset(np.arange(3)).fingerprint)

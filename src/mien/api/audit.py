@@ -74,10 +74,10 @@ class AuditResult:
         return as_html(audit_tables(self.findings))
 
 
-def check_list_free(folder: Path, applied: Path | None = None) -> None:
-    """Raise :class:`RunError` where a folder holds a ``clean.toml`` other than the one that is applied."""
+def check_list_free(folder: Path) -> None:
+    """Raise :class:`RunError` where a folder holds a ``clean.toml``."""
     list_file = folder / "clean.toml"
-    if list_file.exists() and (applied is None or list_file.resolve() != applied.resolve()):
+    if list_file.exists():
         raise RunError(
             f"{list_file} already exists and may hold a review. Choose another folder with {arg('out')}, or replace it "
             f"with {arg('overwrite', True)}.",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +15,7 @@ from mien.base.recipe import Recipe, load_recipe
 from mien.cli.options import DataArgument, JsonOption, OverwriteOption, QuietOption
 from mien.cli.output import check_out, notice, show, show_json
 from mien.cli.source import Source, SourceOptions
-from mien.data.clean import Clean, join_changes, read_clean
+from mien.data.clean import Clean
 from mien.data.dataset import FINGERPRINT_PX, Dataset
 from mien.evaluation.predictions import Predictions, read_predictions
 from mien.page.rendering import import_page_packages
@@ -61,17 +60,18 @@ def audit(
     """
     if recipe is not None and predictions is not None:
         raise DataError("Give either --recipe or --predictions FILE.", code="options")
+    if data_options.clean is not None:
+        raise DataError(
+            "An audit is of all data. For cleaned data, write it: mien data convert --clean.", code="options"
+        )
     source = data_options.at(path)
     source.check()
     check_out(out, path)
-    clean = source.how.clean
     if not overwrite:
-        check_list_free(out, clean)
+        check_list_free(out)
     _check_extras(trains=recipe is not None)
     judge = None if recipe is None else load_recipe(recipe)
     given = None if predictions is None else read_predictions(predictions)
-    # The list to apply is read now: the audit may write its own list to the same file.
-    applied = None if clean is None else read_clean(clean)
     result = source.read()
     check_audit(result.faces, given)
     to_train = None if judge is None else _check_training(source, judge, result.faces)
@@ -79,14 +79,7 @@ def audit(
     if judge is not None and to_train is not None:
         given = _predict_out_of_fold(source, judge, to_train, copies, out / _FOLDS)
     findings = audit_faces(result.faces, copies, given)
-    listed = Clean(result.faces.fingerprint, findings.changes)
-    if applied is not None:
-        # The list is for the data as it lies on disk, so what was applied is in it too.
-        listed = join_changes(applied, findings.changes)
-    _write(AuditResult(replace(findings, changes=listed.changes), result, str(source.path), listed), source, out, json)
-
-
-def _write(audited: AuditResult, source: Source, out: Path, json: bool) -> None:
+    audited = AuditResult(findings, result, str(path), Clean(result.faces.fingerprint, findings.changes))
     page = audited.write(out, metadata=source.environment(), overwrite=True)
     list_file = out / "clean.toml"
     if json:

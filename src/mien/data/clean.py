@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError
 
 from mien.base.errors import DataError, arg, fault_text, nearest
@@ -27,11 +26,8 @@ from mien.data.dataset import Dataset
 from mien.data.splits import group_identical
 from mien.version import __version__
 
-DOUBT = "doubt"
-"""The kind of reason that is a model's opinion, not a fact of the data: for rows of train alone."""
-
 Kind = Literal["blank", "no-face", "conflict", "leak", "copy", "doubt"]
-"""Every kind of reason. What somebody adds by hand is of one of these kinds too."""
+"""Every kind of reason; ``doubt`` is a model's opinion. What somebody adds by hand is of one of these kinds too."""
 
 PROVABLE_KINDS = ("blank", "conflict")
 """The kinds that the data itself proves: those of validation and test."""
@@ -81,10 +77,34 @@ class Clean:
     Attributes:
         data_fingerprint: of the data that the list was made for.
         changes: at most one a row.
+
+    Raises:
+        DataError: a row twice, or one of validation or test for a reason that the data does not prove.
     """
 
     data_fingerprint: str
     changes: tuple[Change, ...]
+
+    def __post_init__(self) -> None:
+        seen: set[int] = set()
+        for change in self.changes:
+            where = f"row {change.row} of the list of changes"
+            if change.row in seen:
+                raise DataError(f"{where} is listed twice. Keep one of the two lines.", code="clean-row-twice")
+            seen.add(change.row)
+            if change.split == "train":
+                continue
+            if change.to is not None:
+                raise DataError(
+                    f"{where}: a row of {change.split} keeps its label, which models are measured by. Delete the line.",
+                    code="clean-relabels-measured",
+                )
+            if change.kind not in PROVABLE_KINDS:
+                raise DataError(
+                    f"{where}: a row of {change.split} is dropped only for what the data itself proves "
+                    f"({' or '.join(PROVABLE_KINDS)}); found '{change.kind}'. Delete the line.",
+                    code="clean-drops-measured",
+                )
 
 
 def write_clean(path: str | os.PathLike[str], clean: Clean) -> None:
@@ -128,8 +148,15 @@ def read_clean(path: str | os.PathLike[str]) -> Clean:
             f"{path} has version {file.version}; this mien reads version {_VERSION}. Audit the data again.",
             code="clean-version",
         )
-    _check(path, changes := (*file.drop, *file.relabel), relabelled=len(file.relabel))
-    return Clean(file.data_fingerprint, changes)
+    misplaced = [each for each in file.drop if each.to is not None] + [each for each in file.relabel if each.to is None]
+    if misplaced:
+        raise DataError(
+            f"{path}, row {misplaced[0].row}: 'relabel' needs the new class as 'to'; 'drop' has none.", code="clean-to"
+        )
+    try:
+        return Clean(file.data_fingerprint, (*file.drop, *file.relabel))
+    except DataError as error:
+        raise DataError(f"{path}: {error}", code=error.code) from None
 
 
 def check_made_for(clean: Clean, faces: Dataset, path: str | os.PathLike[str]) -> None:
@@ -138,30 +165,12 @@ def check_made_for(clean: Clean, faces: Dataset, path: str | os.PathLike[str]) -
     Raises:
         DataError: another fingerprint.
     """
-    if not faces.is_of(clean.data_fingerprint):
+    if clean.data_fingerprint != faces.fingerprint:
         raise DataError(
             f"{path} was made for data {clean.data_fingerprint[:19]}..., found {faces.fingerprint[:19]}.... "
             f"Give the data, and the {arg('class_map')}, that were audited; or audit this data.",
             code="clean-other-data",
         )
-
-
-def join_changes(first: Clean, further: Sequence[Change]) -> Clean:
-    """One list that does to the data what ``first`` does, and then ``further``, which was made for what that left.
-
-    What ``first`` says of a row was reviewed: a model's doubt about it is left out.
-    """
-    changes = {each.row: each for each in first.changes}
-    reviewed = set(changes)
-    for change in further:
-        if change.kind == DOUBT and change.row in reviewed:
-            continue
-        before = changes.pop(change.row, None)
-        if before is None:
-            changes[change.row] = change
-        elif change.to != before.label:  # otherwise the row is back where it was
-            changes[change.row] = change.model_copy(update={"label": before.label})
-    return Clean(first.data_fingerprint, tuple(changes[row] for row in sorted(changes)))
 
 
 def apply_clean(faces: Dataset, clean: Clean, usual: Dataset | None = None) -> Dataset:
@@ -179,14 +188,12 @@ def apply_clean(faces: Dataset, clean: Clean, usual: Dataset | None = None) -> D
         DataError: a row or a class that the data does not have, a label that is not the row's, a row of validation or
             test for a reason that the data does not prove, or nothing is left.
     """
-    _check_measured(clean.changes)
-    order = np.argsort(faces.rows, kind="stable")
-    places = np.searchsorted(faces.rows[order], np.array([each.row for each in clean.changes], dtype=np.int64))
-    places = order[np.minimum(places, len(order) - 1)] if len(order) else places
+    position = {row: at for at, row in enumerate(faces.rows.tolist())}
     labels, kept = faces.labels.copy(), np.ones(len(faces), dtype=np.bool_)
     classes = faces.classes
-    for change, place in zip(clean.changes, places.tolist(), strict=True):
-        if faces.rows[place] != change.row:
+    for change in clean.changes:
+        place = position.get(change.row)
+        if place is None:
             raise DataError(
                 f"The list of changes names row {change.row}, which the data does not have.", code="clean-row-missing"
             )
@@ -209,7 +216,7 @@ def apply_clean(faces: Dataset, clean: Clean, usual: Dataset | None = None) -> D
             labels[place] = classes.index(change.to)
     if not kept.any():
         raise DataError("The list of changes drops every row.", code="clean-drops-all")
-    _prove(faces if usual is None else usual, clean.changes, places)
+    _prove(faces if usual is None else usual, [(each, position[each.row]) for each in clean.changes])
     before = (*faces.cleaned_from, faces.fingerprint, faces.fingerprint_without_test)
     cleaned = replace(faces, labels=labels, cleaned_from=before).subset(kept)
     trained_on = [each for each in clean.changes if each.split != "test"]
@@ -228,42 +235,12 @@ def _fingerprint(before: str, changes: Sequence[Change]) -> str:
     return f"sha256:{digest.hexdigest()}"
 
 
-def _check(path: str | os.PathLike[str], changes: Sequence[Change], relabelled: int) -> None:
-    seen: set[int] = set()
-    for index, change in enumerate(changes):
-        where = f"{path}, row {change.row}"
-        if change.row in seen:
-            raise DataError(f"{where} is listed twice. Keep one of the two lines.", code="clean-row-twice")
-        seen.add(change.row)
-        if (change.to is not None) != (index >= len(changes) - relabelled):
-            raise DataError(f"{where}: 'relabel' needs the new class as 'to'; 'drop' has none.", code="clean-to")
-    _check_measured(changes, f"{path}, ")
-
-
-def _check_measured(changes: Sequence[Change], where: str = "The list of changes, ") -> None:
-    """Refuse what is not done to rows of validation and test."""
-    for change in changes:
+def _prove(faces: Dataset, changes: Sequence[tuple[Change, int]]) -> None:
+    """Hold what is said of rows of validation and test, each with its position, against images and labels."""
+    groups = None
+    for change, place in changes:
         if change.split == "train":
             continue
-        if change.to is not None:
-            raise DataError(
-                f"{where}row {change.row}: a row of {change.split} keeps its label, which models are measured by. "
-                f"Delete the line.",
-                code="clean-relabels-measured",
-            )
-        if change.kind not in PROVABLE_KINDS:
-            raise DataError(
-                f"{where}row {change.row}: a row of {change.split} is dropped only for what the data itself proves "
-                f"({' or '.join(PROVABLE_KINDS)}); found '{change.kind}'. Delete the line.",
-                code="clean-drops-measured",
-            )
-
-
-def _prove(faces: Dataset, changes: Sequence[Change], places: npt.NDArray[np.int64]) -> None:
-    """Hold what is said of rows of validation and test against images and labels."""
-    measured = [(each, int(place)) for each, place in zip(changes, places, strict=True) if each.split != "train"]
-    groups = None
-    for change, place in measured:
         if change.kind == "blank":
             deviation = float(np.asarray(faces.images[place]).std(dtype=np.float64))
             is_true = deviation < BLANK_BELOW

@@ -150,7 +150,7 @@ class Dataset:
         Of faces that were read from data it is that of the data at :data:`FINGERPRINT_PX`, of all others that of their
         own pixels.
         """
-        return self._own_fingerprint()
+        return self._fingerprint_of(np.arange(len(self)))
 
     @cached_property
     def fingerprint_without_test(self) -> str:
@@ -161,7 +161,7 @@ class Dataset:
         """
         trained_on = self.split != "test"
         all_or_none = trained_on.all() or not trained_on.any()
-        return self.fingerprint if all_or_none else self._own_fingerprint(np.flatnonzero(trained_on))
+        return self.fingerprint if all_or_none else self._fingerprint_of(np.flatnonzero(trained_on))
 
     def fingerprint_for_predictions(self, split: str) -> str:
         """The fingerprint that scores of a split go by, which are matched by their rows.
@@ -180,13 +180,9 @@ class Dataset:
         vars(same).update(fingerprint=fingerprint, fingerprint_without_test=without_test)
         return same
 
-    def is_of(self, fingerprint: str) -> bool:
-        """Whether a fingerprint is of these faces: theirs, or that of their own pixels, which older files hold."""
-        return fingerprint == self.fingerprint or fingerprint == self._own_fingerprint()
-
     def matches_training_data(self, fingerprint: str) -> bool:
-        """Whether a fingerprint is of faces that are the same to a model: of these, or of these without test."""
-        return fingerprint == self.fingerprint_without_test or self.is_of(fingerprint)
+        """Whether a fingerprint is of faces that are the same to a model: of these without test."""
+        return fingerprint == self.fingerprint_without_test
 
     @property
     def provenance(self) -> dict[str, Any]:
@@ -194,15 +190,14 @@ class Dataset:
         own = self.fingerprint_without_test
         return {"data_fingerprint": own, "cleaned_from": [each for each in self.cleaned_from[1::2] if each != own]}
 
-    def _own_fingerprint(self, chosen: npt.NDArray[np.int64] | None = None) -> str:
-        """Of all faces, or of those at ``chosen`` as if there were no others."""
-        places = np.arange(len(self)) if chosen is None else chosen
+    def _fingerprint_of(self, chosen: npt.NDArray[np.int64]) -> str:
+        """Of the faces at ``chosen`` as if there were no others; a mapped file is hashed where it is."""
         digest = hashlib.sha256()
-        digest.update(repr(((len(places), *self.images.shape[1:]), self.classes)).encode())
-        for block in slices(len(places), 1000):
-            digest.update(np.ascontiguousarray(self.images[places[block]]).data)
-        digest.update(np.ascontiguousarray(self.labels[places], dtype="<i8").data)
-        digest.update("\n".join(self.split[places].tolist()).encode())
+        digest.update(repr(((len(chosen), *self.images.shape[1:]), self.classes)).encode())
+        for block in slices(len(chosen), 1000):
+            digest.update(np.ascontiguousarray(self.images[chosen[block]]).data)
+        digest.update(np.ascontiguousarray(self.labels[chosen], dtype="<i8").data)
+        digest.update("\n".join(self.split[chosen].tolist()).encode())
         return f"sha256:{digest.hexdigest()}"
 
     def places(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

@@ -62,7 +62,7 @@ def check_fingerprint(faces: Dataset, predictions: Predictions) -> None:
         DataError: the fingerprints differ.
     """
     found = faces.fingerprint_for_predictions(predictions.split)
-    if predictions.data_fingerprint not in {"", found} and not faces.is_of(predictions.data_fingerprint):
+    if predictions.data_fingerprint not in {"", found, faces.fingerprint}:
         raise DataError(
             f"The predictions are for data {predictions.data_fingerprint[:19]}...; found {found[:19]}.... "
             f"Give the data of the predictions, with the same {arg('clean')} and {arg('class_map')}.",
