@@ -140,7 +140,6 @@ def test_a_class_without_a_train_row_is_refused_before_anything(short_recipe, fa
     ("update", "code", "setting"),
     [
         ({"sampling": "oversample"}, "class-too-small", "balance.sampling = 'oversample'"),
-        ({"sampling": "mixup"}, "class-too-small", "balance.sampling = 'mixup'"),
         ({"logit_adjustment": 1.0}, "class-empty", "balance.logit_adjustment"),
     ],
 )

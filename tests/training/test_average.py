@@ -87,7 +87,7 @@ def test_a_run_keeps_weights_with_statistics_of_the_faces_as_served(tmp_path, fa
     train_faces = faces.of_split("train")
     for decay in (0.0, 0.9):
         # Faces are served as the data has them, however training balances them.
-        balance = {"sampling": "mixup"}
+        balance = {"sampling": "oversample"}
         recipe = changed(tiny_recipe, epochs=2, recalibrate_bn=True, ema_decay=decay, balance=balance)
         run = RunFolder(tmp_path / str(decay))
         train(plan_training(recipe, faces), run)

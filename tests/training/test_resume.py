@@ -87,7 +87,7 @@ def test_a_run_killed_at_any_moment_and_resumed_ends_bit_identical(tmp_path, fac
         {"optim": {"name": "rmsprop", "lr": 1e-3}, "schedule": {"name": "step", "step_epochs": 1, "warmup": 0.0}},
         {"optim": {"name": "adamw", "lr": 1e-3}, "schedule": {"name": "one-cycle", "warmup": 0.0}},
         {"balance": {"sampling": "undersample"}},
-        {"balance": {"sampling": "warp"}},
+        {"balance": {"sampling": "oversample"}},
         {"balance": {"sampling": "batches", "focal_gamma": 2.0}},
         {"recalibrate_bn": True},
         {"recalibrate_bn": True, "ema_decay": 0.0},

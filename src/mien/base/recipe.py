@@ -114,14 +114,12 @@ class AugmentRecipe(StrictModel):
 class BalanceRecipe(StrictModel):
     """What makes up for classes of unequal size, beside ``class_weights``. All is off by default."""
 
-    sampling: Literal["none", "undersample", "oversample", "mixup", "warp", "batches"] = Field(
+    sampling: Literal["none", "undersample", "oversample", "batches"] = Field(
         default="none",
-        description="undersample: to the smallest class; oversample, mixup, warp: fill up with repeated, blended or "
-        "warped faces; batches: equal shares of the classes in every batch",
+        description="undersample: to the smallest class; oversample: fill up with repeated faces; batches: equal "
+        "shares of the classes in every batch",
     )
-    share: float = Field(
-        default=1.0, gt=0, le=1, description="oversample, mixup, warp: fill up to this share of the largest class"
-    )
+    share: float = Field(default=1.0, gt=0, le=1, description="oversample: fill up to this share of the largest class")
     faces_per_class: int = Field(
         default=0,
         ge=0,
@@ -268,10 +266,10 @@ class Recipe(StrictModel):
         ]
         if len(chosen) > 1:
             raise ValueError(f"{' and '.join(chosen)} would balance the classes twice; keep one of them")
-        if balance.share < 1 and balance.sampling not in {"oversample", "mixup", "warp"}:
+        if balance.share < 1 and balance.sampling != "oversample":
             raise ValueError(
                 f"balance.share = {balance.share:g} has no effect with balance.sampling = '{balance.sampling}'; "
-                f"choose oversample, mixup or warp"
+                f"choose oversample"
             )
         return self
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import mmap
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -122,23 +122,11 @@ def take(images: Images, chosen: npt.NDArray[Any]) -> Images:
     return writer.finish()
 
 
-def join(images: Images, more: Images) -> Images:
-    """The images, and more of their shape behind them."""
-    if not is_mapped(images):
-        return np.concatenate([images, more])
-    return _in_blocks([images, more], np.asarray, images.shape[1:])
-
-
 def convert(images: Images, work: Callable[[Images], Images], shape: tuple[int, ...]) -> Images:
     """``work`` of all images, a block at a time. It makes (K, *shape) of (K, H, W[, 3])."""
-    return _in_blocks([images], work, shape)
-
-
-def _in_blocks(parts: Sequence[Images], work: Callable[[Images], Images], shape: tuple[int, ...]) -> Images:
-    writer = ImageWriter(sum(map(len, parts)), shape)
-    for part in parts:
-        for block in slices(len(part), _BLOCK):
-            writer.add(work(np.asarray(part[block])))
+    writer = ImageWriter(len(images), shape)
+    for block in slices(len(images), _BLOCK):
+        writer.add(work(np.asarray(images[block])))
     return writer.finish()
 
 

@@ -18,7 +18,6 @@ import numpy.typing as npt
 from PIL import Image
 
 from mien.base.progress import slices
-from mien.data.warp import sample_bilinear
 
 Images = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.floating[Any]]
@@ -154,7 +153,7 @@ def _turn_and_zoom(images: Images, angle: Floats, zoom: Floats) -> Images:
     sine = (np.sin(angle) / zoom).astype(np.float32)[:, None, None]
     x = cosine * grid + sine * grid[:, None] + np.float32((side - 1) / 2)
     y = cosine * grid[:, None] - sine * grid + np.float32((side - 1) / 2)
-    return sample_bilinear(images, y, x)
+    return _sample_bilinear(images, y, x)
 
 
 def _shift(images: Images, length_px: float, generator: np.random.Generator) -> Images:
@@ -216,3 +215,22 @@ CORRUPTIONS: dict[str, Corruption] = {
     "cover-anywhere": Corruption(_cover_anywhere, (0.2, 0.3, 0.4, 0.5, 0.6), "side, share of the face's"),
 }
 """Named as they are printed; their parameters, from strength 1 to 5, are part of the benchmark."""
+
+
+def _sample_bilinear(
+    images: npt.NDArray[np.uint8], rows: npt.NDArray[np.float32], columns: npt.NDArray[np.float32]
+) -> npt.NDArray[np.uint8]:
+    """Images at given places, bilinearly, with the border repeated outward.
+
+    uint8 (N, H, W) or (N, H, W, 3) at float32 (N, H, W) -> the images' shape.
+    """
+    height, width = images.shape[1:3]
+    rows, columns = np.clip(rows, 0, height - 1), np.clip(columns, 0, width - 1)
+    top, left = rows.astype(np.int64), columns.astype(np.int64)
+    bottom, right = np.minimum(top + 1, height - 1), np.minimum(left + 1, width - 1)
+    colours = (...,) + (np.newaxis,) * (images.ndim - 3)
+    down, across = (rows - top)[colours], (columns - left)[colours]
+    each = np.arange(len(images))[:, np.newaxis, np.newaxis]
+    upper = images[each, top, left] * (1 - across) + images[each, top, right] * across
+    lower = images[each, bottom, left] * (1 - across) + images[each, bottom, right] * across
+    return np.asarray(np.rint(upper * (1 - down) + lower * down), dtype=np.uint8)
