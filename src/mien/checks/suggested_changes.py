@@ -9,7 +9,7 @@ face, and a label that its own copies outvote, or that a model and its neighbour
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,9 @@ from mien.data.dataset import Dataset
 
 OUTVOTED_BY = 2 / 3
 """Fraction of the copies of an image that must agree to outvote the others; and there must be three at least."""
+
+Found = Iterator[tuple[int, Kind, str, int | None]]
+"""Position of a sample, kind of reason, the reason, and the class it gets (None: it is dropped)."""
 
 
 def suggest_changes(
@@ -43,43 +46,45 @@ def suggest_changes(
         doubted: bool (N,), samples whose label a model and its neighbours are sure to be wrong.
         suggested: int64 (N,), the class that they name.
     """
-    chosen: dict[int, Change] = {}
-    for changes in (
-        _blank(faces, blank),
+    of_train = faces.split == "train"
+    # Where no face is, the image goes, and stands for none that people saw a face in.
+    train = np.flatnonzero(of_train & ~not_a_face)
+    found: Found = chain(
+        ((at, "blank", "blank image: about one grey level", None) for at in np.flatnonzero(blank).tolist()),
         _conflicts_of_measured(faces, identical),
-        _no_faces(faces, not_a_face),
+        ((at, "no-face", "most voters saw no face", None) for at in np.flatnonzero(not_a_face & of_train).tolist()),
         _leaks(faces, identical, near),
-        _conflicts_of_train(faces, identical, near, not_a_face),
-        _copies(faces, identical, not_a_face),
-        _doubts(faces, doubted, suggested),
-    ):
-        for index, change in changes:
-            chosen.setdefault(index, change)
+        _conflicts_of_train(faces, train, identical, near),
+        _copies(faces, train, identical),
+        (
+            (at, "doubt", f"out-of-fold model and nearest neighbours predict {faces.classes[suggested[at]]}", to)
+            for at, to in enumerate(suggested.tolist())
+            if doubted[at] and of_train[at]
+        ),
+    )
+    chosen: dict[int, Change] = {}
+    for index, kind, reason, to in found:
+        if index not in chosen:
+            chosen[index] = Change(
+                row=int(faces.rows[index]),
+                split=str(faces.split[index]),
+                label=faces.classes[faces.labels[index]],
+                to=None if to is None else faces.classes[to],
+                kind=kind,
+                reason=reason,
+                source=str(faces.source[index]),
+            )
     return [chosen[index] for index in sorted(chosen)]
-
-
-Found = Iterator[tuple[int, Change]]
-
-
-def _blank(faces: Dataset, blank: Mask) -> Found:
-    for index in np.flatnonzero(blank):
-        yield int(index), _change(faces, index, "blank", "blank image: about one grey level")
-
-
-def _no_faces(faces: Dataset, not_a_face: Mask) -> Found:
-    for index in np.flatnonzero(not_a_face & (faces.split == "train")):
-        yield int(index), _change(faces, index, "no-face", "most voters saw no face")
 
 
 def _conflicts_of_measured(faces: Dataset, identical: Groups) -> Found:
     for split in ("validation", "test"):
         members = np.flatnonzero(faces.split == split)
-        for index in members[in_conflict(identical[members], faces.labels[members])]:
-            other = members[(identical[members] == identical[index]) & (faces.labels[members] != faces.labels[index])][
-                0
-            ]
-            words = f"identical to sample {faces.rows[other]} of {split}, whose label is {_label(faces, other)}"
-            yield int(index), _change(faces, index, "conflict", words)
+        for index in members[in_conflict(identical[members], faces.labels[members])].tolist():
+            differs = (identical[members] == identical[index]) & (faces.labels[members] != faces.labels[index])
+            other = members[differs][0]
+            label = faces.classes[faces.labels[other]]
+            yield index, "conflict", f"identical to sample {faces.rows[other]} of {split}, whose label is {label}", None
 
 
 def _leaks(faces: Dataset, identical: Groups, near: Groups) -> Found:
@@ -87,16 +92,14 @@ def _leaks(faces: Dataset, identical: Groups, near: Groups) -> Found:
     measured = np.flatnonzero(faces.split != "train")
     first_of = _first_member(near, measured)
     exact_of = _first_member(identical, measured)
-    for index in train[np.isin(near[train], near[measured])]:
+    for index in train[np.isin(near[train], near[measured])].tolist():
         exact = exact_of.get(int(identical[index]))
         other = first_of[int(near[index])] if exact is None else exact
         how = "a near-copy" if exact is None else "a copy"
-        words = f"{how} of sample {faces.rows[other]} of {faces.split[other]}"
-        yield int(index), _change(faces, index, "leak", words)
+        yield index, "leak", f"{how} of sample {faces.rows[other]} of {faces.split[other]}", None
 
 
-def _conflicts_of_train(faces: Dataset, identical: Groups, near: Groups, not_a_face: Mask) -> Found:
-    train = np.flatnonzero((faces.split == "train") & ~not_a_face)
+def _conflicts_of_train(faces: Dataset, train: npt.NDArray[np.int64], identical: Groups, near: Groups) -> Found:
     first_of = _first_member(identical, train)
     settled: set[int] = set()
     for groups, by_identity in ((near, False), (identical, True)):
@@ -107,54 +110,26 @@ def _conflicts_of_train(faces: Dataset, identical: Groups, near: Groups, not_a_f
                 continue  # its near-copies have said what the image is
             counts = np.bincount(faces.labels[members], minlength=len(faces.classes))
             top = int(counts.argmax())
-            outvoted = len(members) > 2 and counts[top] >= OUTVOTED_BY * len(members)
-            if outvoted and not by_identity:
-                settled.add(int(group))
-            for index in members:
-                if outvoted and faces.labels[index] != top and first_of[int(identical[index])] != index:
-                    continue  # the first of the identical ones stands for it; this one goes as a copy
-                if outvoted and faces.labels[index] != top:
-                    words = f"{counts[top]} of {len(members)} copies are labelled {faces.classes[top]}"
-                    yield int(index), _change(faces, index, "conflict", words, faces.classes[top])
-                elif by_identity and not outvoted:
-                    names = ", ".join(f"{faces.classes[at]} {counts[at]}" for at in np.flatnonzero(counts))
-                    yield (
-                        int(index),
-                        _change(faces, index, "conflict", f"identical images with different labels: {names}"),
-                    )
+            if len(members) > 2 and counts[top] >= OUTVOTED_BY * len(members):
+                if not by_identity:
+                    settled.add(int(group))
+                words = f"{counts[top]} of {len(members)} copies are labelled {faces.classes[top]}"
+                for index in members[faces.labels[members] != top].tolist():
+                    # The first of identical ones stands for them; the others go as copies.
+                    if first_of[int(identical[index])] == index:
+                        yield index, "conflict", words, top
+            elif by_identity:
+                names = ", ".join(f"{faces.classes[at]} {counts[at]}" for at in np.flatnonzero(counts))
+                for index in members.tolist():
+                    yield index, "conflict", f"identical images with different labels: {names}", None
 
 
-def _copies(faces: Dataset, identical: Groups, not_a_face: Mask) -> Found:
-    # Where no face is, the image goes, and stands for none that people saw a face in.
-    train = np.flatnonzero((faces.split == "train") & ~not_a_face)
+def _copies(faces: Dataset, train: npt.NDArray[np.int64], identical: Groups) -> Found:
     first_of = _first_member(identical, train)
-    for index in train:
+    for index in train.tolist():
         first = first_of[int(identical[index])]
         if first != index:
-            yield int(index), _change(faces, index, "copy", f"identical to sample {faces.rows[first]}")
-
-
-def _doubts(faces: Dataset, doubted: Mask, suggested: npt.NDArray[np.int64]) -> Found:
-    for index in np.flatnonzero(doubted & (faces.split == "train")):
-        name = faces.classes[suggested[index]]
-        words = f"out-of-fold model and nearest neighbours predict {name}"
-        yield int(index), _change(faces, index, "doubt", words, name)
-
-
-def _change(faces: Dataset, index: int | np.integer[Any], kind: Kind, reason: str, to: str | None = None) -> Change:
-    return Change(
-        row=int(faces.rows[index]),
-        split=str(faces.split[index]),
-        label=_label(faces, index),
-        to=to,
-        kind=kind,
-        reason=reason,
-        source=str(faces.source[index]),
-    )
-
-
-def _label(faces: Dataset, index: int | np.integer[Any]) -> str:
-    return faces.classes[int(faces.labels[index])]
+            yield index, "copy", f"identical to sample {faces.rows[first]}", None
 
 
 def _first_member(groups: Groups, members: npt.NDArray[np.int64]) -> dict[int, int]:

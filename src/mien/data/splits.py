@@ -18,9 +18,8 @@ from mien.data.image_store import convert, take
 from mien.near_copies.finder import find_near_copies
 
 VALIDATION_SHARE = 0.15
-CUT_SEED = 0
 NO_CUT = "no validation split, for no class has two different pictures to cut one from"
-CUT_ORIGIN = f"stratified cut of {VALIDATION_SHARE:.0%} of train, seed {CUT_SEED}, near-copies kept together"
+CUT_ORIGIN = f"stratified cut of {VALIDATION_SHARE:.0%} of train, near-copies kept together"
 OFFICIAL_ORIGIN = "official FER2013 splits"
 
 _SIDE_PX = 48
@@ -53,14 +52,13 @@ def is_official(names: Iterable[str]) -> bool:
     return len(words) > 1 and words <= _OFFICIAL.keys()
 
 
-def group_identical(images: npt.NDArray[np.uint8], seed: int = 0) -> npt.NDArray[np.int64]:
-    """Number the groups of pixel-identical images, in an order that depends on pixels and seed only.
+def group_identical(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+    """Number the groups of pixel-identical images, in an order that depends on pixels only.
 
     uint8 (N, ...) -> int64 (N,): equal images share a number. The numbers are the ranks of keyed hashes: a random
     order that is the same on every machine and for every order of the files.
     """
-    key = str(seed).encode()
-    digests = [hashlib.blake2b(image.tobytes(), digest_size=16, key=key).digest() for image in np.asarray(images)]
+    digests = [_rank(image.tobytes()) for image in np.asarray(images)]
     rank = {digest: index for index, digest in enumerate(sorted(set(digests)))}
     return np.array([rank[digest] for digest in digests], dtype=np.int64)
 
@@ -118,11 +116,9 @@ def _small(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 def cut_validation(
     images: npt.NDArray[np.uint8],
     labels: npt.NDArray[np.int64],
-    share: float = VALIDATION_SHARE,
-    seed: int = CUT_SEED,
     copies: npt.NDArray[np.int64] | None = None,
 ) -> npt.NDArray[np.bool_]:
-    """Choose validation faces: the same share of every class, copies always on the same side.
+    """Choose validation faces: :data:`VALIDATION_SHARE` of every class, copies always on the same side.
 
     A group of copies counts for the class that most of its labels name (the rarer class at a tie).
     Every class with two groups or more is on both sides; a class with one stays in train.
@@ -130,8 +126,6 @@ def cut_validation(
     Args:
         images: uint8 (N, ...).
         labels: int64 (N,).
-        share: of the faces of each class, 0..1.
-        seed: another seed, another cut.
         copies: int64 (N,), copies share a number; None: only identical images are copies.
 
     Returns:
@@ -139,7 +133,7 @@ def cut_validation(
     """
     if len(images) == 0:
         return np.zeros(0, dtype=np.bool_)
-    groups = group_identical(images, seed)
+    groups = group_identical(images)
     if copies is not None:
         first = np.full(int(copies.max()) + 1, len(images), dtype=np.int64)
         np.minimum.at(first, copies, groups)
@@ -154,7 +148,7 @@ def cut_validation(
         members = np.flatnonzero(class_of_group == label)
         if len(members) < 2:
             continue
-        room = share * int(sizes[members].sum())
+        room = VALIDATION_SHARE * int(sizes[members].sum())
         for group in members:
             if sizes[group] <= room:
                 chosen[group] = True
@@ -165,14 +159,11 @@ def cut_validation(
 
 
 def cut_groups(
-    groups: npt.NDArray[Any],
-    labels: npt.NDArray[np.int64],
-    share: float = VALIDATION_SHARE,
-    seed: int = CUT_SEED,
+    groups: npt.NDArray[Any], labels: npt.NDArray[np.int64], share: float = VALIDATION_SHARE
 ) -> npt.NDArray[np.bool_]:
     """Choose validation faces by whole groups, so that every class has about the same share there.
 
-    Groups are taken in a random order that depends on their names and the seed alone, each where it brings the shares
+    Groups are taken in a random order that depends on their names alone, each where it brings the shares
     of the classes closer to ``share``. A class that is missing then gets the group that disturbs the shares least.
     A group that holds every face of a class stays in train.
 
@@ -180,7 +171,6 @@ def cut_groups(
         groups: text or numbers (N,): samples of one group stay on one side.
         labels: int64 (N,).
         share: of the faces of each class, 0..1.
-        seed: another seed, another cut.
 
     Returns:
         bool (N,), True for validation.
@@ -197,7 +187,7 @@ def cut_groups(
             return float("inf")
         return float(np.square((after - share * total) / parts).sum())
 
-    for group in sorted(range(len(names)), key=lambda each: _random_rank(names[each], seed)):
+    for group in sorted(range(len(names)), key=lambda each: _rank(str(names[each]).encode("utf-8", "surrogateescape"))):
         if cost(counts[group]) < cost(np.zeros_like(total)):
             chosen[group] = True
             taken += counts[group]
@@ -305,10 +295,9 @@ def check_class_groups(
         )
 
 
-def _random_rank(name: Any, seed: int) -> bytes:
-    return hashlib.blake2b(
-        str(name).encode("utf-8", "surrogateescape"), digest_size=16, key=str(seed).encode()
-    ).digest()
+def _rank(content: bytes) -> bytes:
+    """The place of something in a random order. Another key would cut other samples."""
+    return hashlib.blake2b(content, digest_size=16, key=b"0").digest()
 
 
 def settle_splits(
@@ -354,7 +343,7 @@ def settle_splits(
         check_class_groups(groups[indices], labels[indices], classes)
         cut = cut_nearest_groups(groups[indices], labels[indices])
         held_out, all_groups = (len(np.unique(each)) for each in (groups[indices][cut], groups[indices]))
-        how = f"{held_out:,} of {all_groups:,} groups, {cut.mean():.1%} of train, seed {CUT_SEED}"
+        how = f"{held_out:,} of {all_groups:,} groups, {cut.mean():.1%} of train"
     else:
         trained = take(images, indices)
         cut = cut_validation(trained, labels[indices], copies=near_copy_groups(trained))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -45,26 +44,8 @@ def aligned_correlation(
     return in_chunks(of_part, len(first), "comparing near-copies")
 
 
-@dataclass(frozen=True, eq=False)
-class _Placement:
-    """How to lay the second image of each pair over the first: (P,) each; shifts in pixels."""
-
-    mirrored: npt.NDArray[np.bool_]
-    zoom: Floats32
-    down: Floats32
-    across: Floats32
-
-    def of(self, chosen: npt.NDArray[np.int64]) -> _Placement:
-        """The placements of some pairs."""
-        return _Placement(*(getattr(self, name)[chosen] for name in _FIELDS))
-
-    def better_of(self, other: _Placement, is_better: npt.NDArray[np.bool_]) -> _Placement:
-        """Of each pair the other placement where that is better."""
-        chosen = (np.where(is_better, getattr(other, name), getattr(self, name)) for name in _FIELDS)
-        return _Placement(*chosen)
-
-
-_FIELDS = ("mirrored", "zoom", "down", "across")
+Placement = Floats32
+"""How to lay the second image of each pair over the first, (P, 4): 1 if mirrored, zoom, px down, px across."""
 
 
 @cache
@@ -98,7 +79,7 @@ def _waves(side: int) -> tuple[Floats32, npt.NDArray[np.complex64], npt.NDArray[
     )
 
 
-def _search(one: Floats32, other: Floats32) -> _Placement:
+def _search(one: Floats32, other: Floats32) -> Placement:
     """The mirror, zoom and shift of ``other`` at which it correlates best with ``one``, by low frequencies alone."""
     count, side, _ = one.shape
     shifts = _shifts_px(side)
@@ -110,7 +91,7 @@ def _search(one: Floats32, other: Floats32) -> _Placement:
     across = np.arange(-_CYCLES[1], _CYCLES[1] + 1)
     turn = np.exp(-2j * np.pi * across * (side - 1) / side).astype(np.complex64)
     best = np.full(count, -np.inf)
-    placement = _Placement(np.zeros(count, dtype=np.bool_), *(np.zeros(count, dtype=np.float32) for _ in range(3)))
+    placement = np.zeros((count, 4), dtype=np.float32)
     for zoom in ZOOMS:
         of_other = _spectrum(other, waves @ axis_matrix(side, zoom), counts)
         # A mirror turns the frequencies across round; the phase is that of its axis, which is not at pixel 0.
@@ -120,9 +101,9 @@ def _search(one: Floats32, other: Floats32) -> _Placement:
             value = overlaid[np.arange(count), top]
             better = value > best
             best[better] = value[better]
-            down_px, across_px = (shifts[each].astype(np.float32) for each in np.divmod(top, len(shifts)))
-            here = _Placement(np.full(count, mirrored), np.full(count, zoom, dtype=np.float32), down_px, across_px)
-            placement = placement.better_of(here, better)
+            down_px, across_px = (shifts[each[better]] for each in np.divmod(top, len(shifts)))
+            placement[better, :2] = mirrored, zoom
+            placement[better, 2:] = np.stack([down_px, across_px], axis=1)
     return placement
 
 
@@ -141,7 +122,7 @@ def _spectrum(images: Floats32, waves: Floats32, counts: Floats32) -> npt.NDArra
     return np.asarray(spectrum / np.maximum(length, _NOTHING))
 
 
-def _refine(one: Floats32, other: Floats32, placement: _Placement) -> Floats32:
+def _refine(one: Floats32, other: Floats32, placement: Placement) -> Floats32:
     """Correlation of details at the placement, after a few steps of least squares on its zoom and shifts.
 
     The steps are Gauss-Newton's on the difference of details (Lucas & Kanade, IJCAI 1981), each kept where it helps.
@@ -150,32 +131,27 @@ def _refine(one: Floats32, other: Floats32, placement: _Placement) -> Floats32:
     hopeful = np.flatnonzero(found > _HOPELESS)
     if not len(hopeful):
         return found
-    one, other, placement, step = one[hopeful], other[hopeful], placement.of(hopeful), step[hopeful]
+    one, other, placement, step = one[hopeful], other[hopeful], placement[hopeful], step[hopeful]
     for _ in range(_STEPS):
-        moved = replace(
-            placement,
-            zoom=placement.zoom * (1 + np.clip(step[:, 0], -0.05, 0.05)),
-            down=placement.down + np.clip(step[:, 1], -1.5, 1.5),
-            across=placement.across + np.clip(step[:, 2], -1.5, 1.5),
-        )
+        moved = placement.copy()
+        moved[:, 1] *= 1 + np.clip(step[:, 0], -0.05, 0.05)
+        moved[:, 2:] += np.clip(step[:, 1:], -1.5, 1.5)
         correlation, following = _step(one, other, moved)
         better = correlation > found[hopeful]
         found[hopeful[better]] = correlation[better]
-        placement = placement.better_of(moved, better)
+        placement = np.where(better[:, np.newaxis], moved, placement)
         step = np.where(better[:, np.newaxis], following, 0.5 * step)
     return found
 
 
-def _step(one: Floats32, other: Floats32, placement: _Placement) -> tuple[Floats32, Floats32]:
+def _step(one: Floats32, other: Floats32, placement: Placement) -> tuple[Floats32, Floats32]:
     """Correlation of details at a placement (P,), and the change of zoom, down and across to raise it (P, 3)."""
     side = one.shape[1]
-    turned = np.where(placement.mirrored[:, np.newaxis, np.newaxis], other[:, :, ::-1], other)
-    laid = resample(
-        turned, axis_matrix(side, placement.zoom, placement.down), axis_matrix(side, placement.zoom, placement.across)
-    )
+    mirrored, zoom, down, across = placement.T
+    turned = np.where(mirrored[:, np.newaxis, np.newaxis] > 0, other[:, :, ::-1], other)
+    laid = resample(turned, axis_matrix(side, zoom, down), axis_matrix(side, zoom, across))
     rows, columns = (
-        (axis_matrix(side, placement.zoom, shift, fill=False).sum(axis=2) > 0.75).astype(np.float32)
-        for shift in (placement.down, placement.across)
+        (axis_matrix(side, zoom, shift, fill=False).sum(axis=2) > 0.75).astype(np.float32) for shift in (down, across)
     )
     a, b = (_details(each, rows, columns) for each in (one, laid))
     products = [(x * y).sum(axis=(1, 2)) for x, y in ((a, b), (a, a), (b, b))]
