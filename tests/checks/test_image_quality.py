@@ -5,10 +5,8 @@ from PIL import Image, ImageDraw
 
 from mien.checks.image_quality import (
     FEW_TONES_BELOW,
-    FRAME_FROM,
     LITTLE_DETAIL_BELOW,
     detail,
-    frame_step,
     tones,
 )
 
@@ -44,15 +42,3 @@ def test_enlarged_pictures_have_little_detail(drawn):
     assert np.mean(detail(big) < LITTLE_DETAIL_BELOW) > 0.9
     assert np.mean(detail(faces) < LITTLE_DETAIL_BELOW) < 0.1
     assert detail(np.zeros((1, 48, 48), dtype=np.uint8)) == 0
-
-
-def test_a_strip_along_any_border_is_a_frame(drawn):
-    bright = np.maximum(drawn[:50], 90)
-    plain = np.mean(frame_step(bright) >= FRAME_FROM)
-    for side in range(4):
-        framed = np.rot90(bright, side, axes=(1, 2)).copy()
-        framed[:, :5] = 0
-        framed = np.rot90(framed, -side, axes=(1, 2))
-        assert np.mean(frame_step(framed) >= FRAME_FROM) == 1
-    assert plain < 0.2
-    assert frame_step(np.full((1, 48, 48), 9, dtype=np.uint8)) == 0

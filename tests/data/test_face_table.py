@@ -18,14 +18,14 @@ def test_the_map_comes_before_synonyms_and_matches_without_case() -> None:
     assert names.numbered("3", "line 1") == "sad"
     assert names.numbered("0", "line 1") == "angry"
     assert names.numbered("Anger", "line 1") == "angry"
-    names.check_map("x.csv")
+    names.finish("x.csv")
 
 
 def test_an_entry_of_the_map_that_never_occurred_is_refused() -> None:
     names = ClassNames({"contemt": "disgust"})
     names.name("contempt")
     with raises(DataError, "map-unused", "'contemt'", "'contempt'"):
-        names.check_map("own")
+        names.finish("own")
 
 
 @pytest.mark.parametrize(

@@ -19,11 +19,9 @@ from mien.base.sample_groups import join_groups
 from mien.checks.copies import count_copies
 from mien.checks.image_quality import (
     FEW_TONES_BELOW,
-    FRAME_FROM,
     LITTLE_DETAIL_BELOW,
     NEAR_BLANK_BELOW,
     detail,
-    frame_step,
     tones,
 )
 from mien.checks.label_errors import check_evidence, rank_label_issues
@@ -181,7 +179,7 @@ def _quality_issues(
     images: npt.NDArray[np.uint8], deviation: npt.NDArray[np.float64], few_tones: npt.NDArray[np.float64]
 ) -> dict[str, QualityIssue]:
     visible = deviation >= NEAR_BLANK_BELOW
-    fine, step = detail(images), frame_step(images)
+    fine = detail(images)
     return {
         "blank": QualityIssue(deviation < BLANK_BELOW, "almost one grey level", deviation),
         "near-blank": QualityIssue(~visible & (deviation >= BLANK_BELOW), "very low contrast", deviation),
@@ -189,7 +187,6 @@ def _quality_issues(
             visible & (few_tones < FEW_TONES_BELOW), "few grey levels for its contrast", few_tones
         ),
         "blurred or enlarged": QualityIssue(visible & (fine < LITTLE_DETAIL_BELOW), "almost no fine detail", fine),
-        "framed": QualityIssue(visible & (step >= FRAME_FROM), "a plain strip along a border", -step),
     }
 
 

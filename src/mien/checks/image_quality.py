@@ -1,8 +1,8 @@
-"""Faults that an image's own pixels show: nothing in it, a drawing or text, no detail, a frame."""
+"""Faults that an image's own pixels show: nothing in it, a drawing or text, no detail."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -20,9 +20,6 @@ FEW_TONES_BELOW = 0.7
 
 LITTLE_DETAIL_BELOW = 0.006
 """Of :func:`detail`. Images below are blurred or were enlarged from a smaller one."""
-
-FRAME_FROM = 25.0
-"""Of :func:`frame_step`, grey levels."""
 
 _LEVELS = 256
 
@@ -54,21 +51,6 @@ def detail(images: Images) -> Floats:
     return _by_chunk(images, _detail)
 
 
-def frame_step(images: Images) -> Floats:
-    """How hard the edge is between a plain strip along a border, up to a third of the image, and what follows.
-
-    A strip is one or more lines of one grey; the step is the difference to the next line that four of five of its
-    pixels reach at least. High where an image ends before its frame does.
-
-    Args:
-        images: uint8 (N, S, S).
-
-    Returns:
-        float64 (N,), 0..255; the hardest of the four sides, 0 without a strip.
-    """
-    return _by_chunk(images, _frame_step)
-
-
 def _tones(images: Images) -> Floats:
     count, pixels = len(images), images[0].size
     cells = np.arange(count)[:, np.newaxis] * _LEVELS + images.reshape(count, -1)
@@ -89,24 +71,6 @@ def _detail(images: Images) -> Floats:
         )
     lost = np.square(plain - blurred)[:, 1:-1, 1:-1].mean(axis=(1, 2))
     return np.asarray(lost / np.maximum(plain.var(axis=(1, 2)), 1.0), dtype=np.float64)
-
-
-def _frame_step(images: Images) -> Floats:
-    plain = images.astype(np.float32)
-    hardest = np.zeros(len(images))
-    for turned in _from_every_side(plain):
-        first = turned[:, 0].mean(axis=1)
-        is_strip = np.ones(len(images), dtype=np.bool_)
-        for depth in range(1, turned.shape[1] // 3 + 1):
-            line = turned[:, depth - 1]
-            is_strip &= (line.std(axis=1) < 3) & (np.abs(line.mean(axis=1) - first) < 3)
-            step = np.quantile(np.abs(turned[:, depth] - first[:, np.newaxis]), 0.2, axis=1)
-            hardest = np.maximum(hardest, np.where(is_strip, step, 0.0))
-    return hardest
-
-
-def _from_every_side(images: Floats32) -> Iterator[Floats32]:
-    yield from (images, images[:, ::-1], images.transpose(0, 2, 1), images.transpose(0, 2, 1)[:, ::-1])
 
 
 def _by_chunk(images: Images, measure: Callable[[Images], Floats]) -> Floats:

@@ -308,7 +308,7 @@ def _labels(given: npt.NDArray[Any], classes: Sequence[str] | None) -> tuple[npt
         names = ClassNames({})
         found = [names.name(name) for name in found]
         classes = order_classes(set(found))
-        for each in names.notices():
+        for each in names.finish("the labels"):
             warnings.warn(MienWarning(str(each), code=each.code), stacklevel=4)
     index_of = {name: index for index, name in enumerate(classes)}
     unknown = next((name for name in found if name not in index_of), None)

@@ -145,28 +145,12 @@ class ClassNames:
             )
         return mapped or usual
 
-    def notices(self) -> list[Notice]:
-        """Which names of the data became one class by their meaning, though nobody said so."""
-        return [
-            Notice(
-                f"{' and '.join(map(repr, words))} are one class, {name}. To keep them apart, give one another name: "
-                f"--map '{words[-1]}=NAME'.",
-                code="classes-merged",
-            )
-            for name, words in ((name, sorted(words, key=name.__ne__)) for name, words in self._words.items())
-            if len(words) > 1
-        ]
+    def finish(self, path: object, column: str = "") -> list[Notice]:
+        """What a person should know, once all labels are named.
 
-    def number_notices(self, column: str) -> list[Notice]:
-        """Says so where numbers were taken in FER2013's order; not of FER2013's own column, emotion."""
-        if not self.guessed or normalize_header(column) == "emotion":
-            return []
-        order = ", ".join(f"{index} {name}" for index, name in enumerate(EXPRESSIONS))
-        words = f"The numbers in '{column}' are taken in FER2013's order, {order}. Other numbers: --map '0=NAME,...'."
-        return [Notice(words, code="labels-numbered")]
-
-    def check_map(self, path: object) -> None:
-        """Check that the data had every label the map speaks of.
+        Args:
+            path: of the data, for messages.
+            column: that held the labels. Numbers of FER2013's own, emotion, are in its order without a word.
 
         Raises:
             DataError: a name on the map's left side never occurred.
@@ -177,6 +161,20 @@ class ClassNames:
                 + nearest(unused, sorted(self._seen)),
                 code="map-unused",
             )
+        notices = [
+            Notice(
+                f"{' and '.join(map(repr, words))} are one class, {name}. To keep them apart, give one another name: "
+                f"--map '{words[-1]}=NAME'.",
+                code="classes-merged",
+            )
+            for name, words in ((name, sorted(words, key=name.__ne__)) for name, words in self._words.items())
+            if len(words) > 1
+        ]
+        if self.guessed and normalize_header(column) != "emotion":
+            order = ", ".join(f"{index} {name}" for index, name in enumerate(EXPRESSIONS))
+            words = f"The numbers in '{column}' are taken in FER2013's order, {order}. Others: --map '0=NAME,...'."
+            notices.append(Notice(words, code="labels-numbered"))
+        return notices
 
     def _mapped(self, *names: str) -> str | None:
         self._seen.update(names)

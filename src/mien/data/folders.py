@@ -87,8 +87,7 @@ def read_folders(folder: Path, options: ReadOptions) -> FaceTable:
         raise DataError(
             f"{folder} has class folders but no images ({', '.join(IMAGE_SUFFIXES)}) in them.", code="data-empty"
         )
-    class_names.check_map(folder)
-    notes += class_names.notices()
+    notes += class_names.finish(folder)
     if others:
         words = f"Files without the suffix of an image were left out: {len(others):,}, e.g. {others[0]}."
         notes.append(Notice(words, code="files-skipped"))

@@ -86,7 +86,7 @@ def read_kaggle_csv(path: Path, options: ReadOptions) -> FaceTable:
             rows.append(row)
     if not names:
         raise DataError(f"{path.name} has a header but no rows that can be read. {_DAMAGED}", code="data-empty")
-    parser.classes.check_map(path.name)
+    notes = parser.classes.finish(path.name, header.names[header.label].strip())
     labels, classes = index_classes(names)
     columns, votes, vote_classes = gather_votes(
         {name: parse_column([row[at] for row in texts]) for at, name in enumerate(kept)}, source
@@ -103,7 +103,6 @@ def read_kaggle_csv(path: Path, options: ReadOptions) -> FaceTable:
         votes=votes,
         vote_classes=vote_classes,
     )
-    notes = [*parser.classes.notices(), *parser.classes.number_notices(header.names[header.label].strip())]
     return FaceTable(faces, images[-1], parser.split_origin(), skipped, notes)
 
 

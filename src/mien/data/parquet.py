@@ -73,7 +73,7 @@ def read_parquet(path: Path, options: ReadOptions) -> FaceTable:
     class_names = ClassNames(options.class_map)
     literal = own is not None and bool(own.declared) and not options.class_map
     names = [name for file in files for name in file.class_names(class_names, literal)]
-    class_names.check_map(path.name)
+    notes = class_names.finish(path.name, files[0].label)
     found = [split for file in files for split in file.splits()]
     official = is_official(set(found))
     if class_names.guessed and any(found) and not official:
@@ -110,7 +110,7 @@ def read_parquet(path: Path, options: ReadOptions) -> FaceTable:
         columns=columns,
         votes=votes,
         vote_classes=vote_classes,
-        notes=[*class_names.notices(), *class_names.number_notices(files[0].label)],
+        notes=notes,
         group_column=group if (group := str(about.get("group_column", ""))) in columns else "",
         complete=own is not None,
     )

@@ -52,7 +52,7 @@ def read_path_csv(path: Path, options: ReadOptions) -> FaceTable:
             raise DataError(f"{place}: the label is empty.", code="label-missing")
         names.append(class_names.name(fields[header.label]))
         found.append("" if header.split is None else fields[header.split])
-    class_names.check_map(path.name)
+    notes = class_names.finish(path.name)
     if not files[0].exists() and holds_class_folders(path.parent):
         raise DataError(
             f"{path.name} names {files[0]}, which does not exist; but {path.parent} holds class folders too. To read "
@@ -74,7 +74,7 @@ def read_path_csv(path: Path, options: ReadOptions) -> FaceTable:
         columns=columns,
         votes=votes,
         vote_classes=vote_classes,
-        notes=class_names.notices(),
+        notes=notes,
     )
 
 

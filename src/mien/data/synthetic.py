@@ -12,7 +12,6 @@ a time. What a face is like and how it is drawn is in synthetic_drawing.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -24,7 +23,7 @@ from PIL import Image
 from mien.base.errors import DataError
 from mien.base.labels import EXPRESSIONS
 from mien.base.preprocess import face_shape
-from mien.base.progress import track
+from mien.base.progress import slices, track
 from mien.data.dataset import SPLITS, Dataset
 from mien.data.synthetic_drawing import NOISE_BANK, SIZE_PX, draw_faces, draw_traits
 
@@ -34,19 +33,6 @@ EXPRESSION_PROPORTIONS: tuple[float, ...] = tuple(n / sum(_FER2013_TRAINING_COUN
 _CHUNK_FACES = 32  # temporaries of 32 * 48 * 48 float32 (295 kB) stay in the second-level cache
 SMALLEST_PX, LARGEST_PX = 16, 448
 _TINTS = np.array([[0.1, 0.6], [-0.15, 0.15], [-0.6, -0.1]], dtype=np.float32)  # (lowest, highest) of each channel
-
-
-def render_chunks(
-    labels: npt.NDArray[np.int64], seed: int, size_px: int = SIZE_PX, channels: int = 1, chunk_faces: int = _CHUNK_FACES
-) -> Iterator[npt.NDArray[np.uint8]]:
-    """Render the faces in order, `chunk_faces` at a time, so that memory does not grow with their number."""
-    generator, tints = _generator(seed, 1), _generator(seed, 3)
-    bank = _generator(0, 2).standard_normal(NOISE_BANK, dtype=np.float32)
-    for first in range(0, len(labels), chunk_faces):
-        face = draw_traits(labels[first : first + chunk_faces], generator)
-        share = tints.random((len(labels[first : first + chunk_faces]), 3)).astype(np.float32)
-        tint = _TINTS[:, 0] + share * (_TINTS[:, 1] - _TINTS[:, 0])
-        yield draw_faces(face, bank, size_px, tint if channels == 3 else None)
 
 
 def _generator(seed: int, stream: int) -> np.random.Generator:
@@ -78,11 +64,14 @@ def render_faces(
             f"channels={channels}.",
             code="image-size",
         )
+    generator, tints = _generator(seed, 1), _generator(seed, 3)
+    bank = _generator(0, 2).standard_normal(NOISE_BANK, dtype=np.float32)
     images = np.empty((len(labels), *face_shape(size_px, channels)), dtype=np.uint8)
-    first = 0
-    for chunk in render_chunks(labels.astype(np.int64), seed, size_px, channels):
-        images[first : first + len(chunk)] = chunk
-        first += len(chunk)
+    for chunk in slices(len(labels), _CHUNK_FACES):
+        face = draw_traits(labels[chunk].astype(np.int64), generator)
+        share = tints.random((len(labels[chunk]), 3)).astype(np.float32)
+        tint = _TINTS[:, 0] + share * (_TINTS[:, 1] - _TINTS[:, 0])
+        images[chunk] = draw_faces(face, bank, size_px, tint if channels == 3 else None)
     return images
 
 
