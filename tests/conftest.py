@@ -21,7 +21,7 @@ from mien.base.recipe import Recipe, parse_recipe
 from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
 from mien.data.read import read_data
-from mien.data.synthetic import synthetic_faces
+from mien.data.synthetic import draw_labels, render_faces, synthetic_faces
 from support import make_predictions
 from video_support import write_video
 
@@ -123,6 +123,12 @@ def fer2013_dev() -> Path:
 def fer2013_faces(fer2013_dev: Path) -> Dataset:
     """The same, decoded once: that takes seconds."""
     return read_data(fer2013_dev, cache=False).faces
+
+
+@pytest.fixture(scope="session")
+def drawn() -> np.ndarray:
+    """2,000 different rendered faces, uint8 (2000, 48, 48)."""
+    return render_faces(draw_labels(2000, 11), 11)
 
 
 @pytest.fixture(scope="session")

@@ -21,13 +21,6 @@ def test_the_map_comes_before_synonyms_and_matches_without_case() -> None:
     names.finish("x.csv")
 
 
-def test_an_entry_of_the_map_that_never_occurred_is_refused() -> None:
-    names = ClassNames({"contemt": "disgust"})
-    names.name("contempt")
-    with raises(DataError, "map-unused", "'contemt'", "'contempt'"):
-        names.finish("own")
-
-
 @pytest.mark.parametrize(
     ("line", "label", "pixels", "path", "split"),
     [

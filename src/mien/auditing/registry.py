@@ -14,7 +14,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text as RichText
 
 from mien.auditing.findings import AuditFindings
-from mien.auditing.sections import ceiling, changes, copies, images, labels
+from mien.auditing.sections import changes, copies, images, labels
 from mien.evaluation.results import json_ready
 from mien.page.blocks import Block, Section, Table
 from mien.page.page import Page, WrittenPage
@@ -48,9 +48,9 @@ CHECKS: tuple[Check, ...] = (
     Check(
         "ceiling",
         "Label-noise ceiling: accuracy on the majority of annotators",
-        ceiling.values,
-        ceiling.table,
-        ceiling.blocks,
+        labels.ceiling_values,
+        labels.ceiling_table,
+        labels.ceiling_blocks,
     ),
     Check("changes", "Suggested changes (clean.toml)", changes.values, changes.table, changes.blocks),
 )

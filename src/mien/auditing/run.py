@@ -22,10 +22,10 @@ from mien.checks.image_quality import (
     LITTLE_DETAIL_BELOW,
     NEAR_BLANK_BELOW,
     detail,
+    outlier_scores,
     tones,
 )
 from mien.checks.label_errors import check_evidence, rank_label_issues
-from mien.checks.outliers import outlier_scores
 from mien.checks.suggested_changes import suggest_changes
 from mien.data.clean import BLANK_BELOW
 from mien.data.dataset import SPLITS, Dataset

@@ -205,11 +205,11 @@ class Dataset:
         order = np.argsort(self.rows, kind="stable")
         return np.asarray(order[np.searchsorted(self.rows[order], rows)], dtype=np.int64)
 
-    def subset(self, chosen: npt.NDArray[Any], images: npt.NDArray[np.uint8] | None = None) -> Dataset:
-        """The faces that ``chosen`` (bool (N,) or indices) picks, in that order; with other ``images``, where given."""
+    def subset(self, chosen: npt.NDArray[Any]) -> Dataset:
+        """The faces that ``chosen`` (bool (N,) or indices) picks, in that order."""
         return replace(
             self,
-            images=take(self.images, chosen) if images is None else images,
+            images=take(self.images, chosen),
             labels=self.labels[chosen],
             split=self.split[chosen],
             source=self.source[chosen],

@@ -37,20 +37,17 @@ def group_column(
         DataError: no such column; a pattern without exactly one group, or that does not match every name; a sample
             without a value.
     """
-    columns = dict(columns)
-    if group in columns:
-        columns[group] = _composed(columns[group])
-        _check_values(group, columns[group], source)
-        return group, columns
-    if "(" not in group:
+    if "(" not in group and group not in columns:
         known = nearest(group, columns) if columns else " It has only images and labels."
         raise DataError(
             f"The data has no column '{group}' to group by." + known + " A regular expression for file names needs "
             "parentheses: '(p[0-9]+)_'.",
             code="column-missing",
         )
-    columns[GROUP_COLUMN] = _composed(_matches(group, source))
-    return GROUP_COLUMN, columns
+    name = group if group in columns else GROUP_COLUMN
+    values = _composed(columns[group] if group in columns else _matches(group, source))
+    _check_values(group, values, source)
+    return name, {**columns, name: values}
 
 
 def _composed(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -104,16 +101,9 @@ def _matches(pattern: str, source: npt.NDArray[np.str_]) -> npt.NDArray[np.str_]
     found = [expression.search(name) for name in source.tolist()]
     # A pattern may match without its group, as in '(a)|b'.
     names = [(match[1] or "") if match else "" for match in found]
-    missing = [at for at, name in enumerate(names) if not name]
-    if len(missing) == len(names):
+    if not any(names):
         raise DataError(
             f"{arg('group')} '{pattern}' matches none of {len(names):,} file names, such as {source[0]}.",
             code="group-unmatched",
-        )
-    if missing:
-        raise DataError(
-            f"{arg('group')} '{pattern}' does not match {len(missing):,} of {len(names):,} file names, such as "
-            f"{source[missing[0]]}. Every sample needs a group.",
-            code="group-incomplete",
         )
     return np.array(names, dtype=np.str_)

@@ -1,4 +1,4 @@
-"""Doubtful labels."""
+"""Doubtful labels, and the ceiling that annotators' disagreement sets to accuracy."""
 
 from __future__ import annotations
 
@@ -111,3 +111,30 @@ def _doubtful_tile(findings: AuditFindings, review: LabelReview, at: int) -> Fac
     label, suggested = (predictions.classes[each[at]] for each in (predictions.labels, review.issues.suggested))
     caption = f"label {label}, suggested {suggested}"
     return FaceTile(data_address(findings.faces.images[index]), caption, tuple(detail))
+
+
+def ceiling_values(findings: AuditFindings) -> dict[str, Any]:
+    """The ceiling of each split with votes."""
+    return {"ceilings": findings.ceilings}
+
+
+def ceiling_table(findings: AuditFindings) -> Table:
+    """The ceiling of each split with votes."""
+    columns = (Column("split", "text"), Column("samples", "count"), Column("a second panel", "percent"))
+    return Table(
+        "ceilings", columns, [(split, each.samples, each.second_panel) for split, each in findings.ceilings.items()]
+    )
+
+
+def ceiling_blocks(findings: AuditFindings) -> list[Block]:
+    """What the estimate means."""
+    if not findings.ceilings:
+        return []
+    return [
+        Text(
+            "Annotators disagree, and this limits the accuracy on their majority. A second panel: as many other people "
+            "give the same most frequent answer. Panels are drawn from the votes at hand, on samples with a majority "
+            "by FER+'s protocol.",
+            soft=True,
+        )
+    ]
