@@ -13,7 +13,6 @@ from PIL import Image
 
 from mien.data.parquet import write_parquet
 from mien.data.read import load_dataset
-from mien.data.synthetic import synthetic_faces, write_class_folders
 from support import noted, refused
 
 
@@ -109,13 +108,6 @@ def test_odd_file_names_are_shown_as_they_are(mien, tmp_path, tiny_run, faces):
         "image-format",
         "two lines.png",
     )
-
-
-def test_data_info_tells_what_the_files_are_before_they_are_made_grey(mien, tmp_path):
-    write_class_folders(synthetic_faces(70, 0, 96, 3), tmp_path / "colour")
-    for _ in range(2):  # the second time from the cache
-        assert "96 x 96 px, in colour" in mien("data", "info", tmp_path / "colour").out
-    assert json.loads(mien("data", "info", tmp_path / "colour", "--json").out)["files"] == "96 x 96 px, in colour"
 
 
 def test_data_info_convert_and_back(mien, tmp_path, face_folder):

@@ -81,6 +81,9 @@ def read_images(
         vote_classes=vote_classes,
         group_column=group_column,
     )
+    if decoded.colourless:
+        words = f"{decoded.colourless:,} of {len(kept):,} images have no colours, which may show where they come from."
+        notes = [*notes, Notice(words, code="images-mixed")]
     return FaceTable(faces, decoded.images[-1], split_origin, decoded.skipped, notes, complete)
 
 
@@ -92,11 +95,13 @@ class Decoded:
         images: uint8 (K, S, S[, 3]) in each of :attr:`ReadOptions.forms`.
         kept: int64 (K,), which items they were.
         skipped: (source, reason) of the rest.
+        colourless: how many of them are grey, where they are read in colour.
     """
 
     images: list[npt.NDArray[np.uint8]]
     kept: npt.NDArray[np.int64]
     skipped: list[tuple[str, str]]
+    colourless: int
 
 
 def decode_images(items: Iterable[Item], count: int, options: ReadOptions, what: str) -> Decoded:
@@ -115,7 +120,7 @@ def decode_images(items: Iterable[Item], count: int, options: ReadOptions, what:
     writers = [ImageWriter(count, face_shape(*form)) for form in options.forms]
     kept: list[int] = []
     skipped: list[tuple[str, str]] = []
-    coloured = options.channels == 1
+    coloured = 0
     opened = _on_all_cores(items, lambda item: _open(item, options))
     for index, (name, squares, _) in enumerate(track(opened, count, what, "images")):
         if isinstance(squares, DataError):
@@ -126,10 +131,11 @@ def decode_images(items: Iterable[Item], count: int, options: ReadOptions, what:
         for writer, square in zip(writers, squares, strict=True):
             writer.add(square[np.newaxis])
         kept.append(index)
-        coloured = coloured or bool((squares[0][..., :1] != squares[0][..., 1:]).any())
+        coloured += options.channels == 1 or bool((squares[0][..., :1] != squares[0][..., 1:]).any())
     if kept and not coloured:
         raise only_grey()
-    return Decoded([writer.finish() for writer in writers], np.array(kept, dtype=np.int64), skipped)
+    images = [writer.finish() for writer in writers]
+    return Decoded(images, np.array(kept, dtype=np.int64), skipped, len(kept) - coloured)
 
 
 Opened = tuple[str, list[npt.NDArray[np.uint8]] | DataError, int]
