@@ -43,6 +43,13 @@ def write_csv() -> Callable[..., Path]:
 
 
 @pytest.fixture
+def kaggle_table(tmp_path: Path, noise, write_csv, as_pixels) -> Path:
+    """``fer2013.csv`` with 20 images of noise of two classes, all of Training."""
+    rows = [(row % 2, as_pixels(image), "Training") for row, image in enumerate(noise(20))]
+    return write_csv(tmp_path / "fer2013.csv", "emotion,pixels,Usage", rows)
+
+
+@pytest.fixture
 def as_pixels() -> Callable[[Images], str]:
     """An image as Kaggle writes it: space-separated numbers."""
     return lambda image: " ".join(map(str, image.ravel().tolist()))

@@ -29,12 +29,6 @@ def faces(noise) -> Dataset:
     )
 
 
-@pytest.fixture
-def table(tmp_path: Path, noise, write_csv, as_pixels) -> Path:
-    rows = [(row % 2, as_pixels(image), "Training") for row, image in enumerate(noise(20))]
-    return write_csv(tmp_path / "fer2013.csv", "emotion,pixels,Usage", rows)
-
-
 def test_what_is_stored_loads_equal_as_a_memory_map_without_hashing(faces: Dataset, monkeypatch) -> None:
     cache.store("key", faces, {"notes": ["one"]})
     fingerprint = faces.fingerprint
@@ -54,23 +48,23 @@ def test_what_is_stored_loads_equal_as_a_memory_map_without_hashing(faces: Datas
     }
 
 
-def test_an_entry_is_found_by_path_size_and_time_and_options(table: Path) -> None:
-    assert not read_data(table).cached
-    assert read_data(table).cached
-    assert not read_data(table, size_px=44).cached
-    assert not read_data(table, class_map={"0": "sad"}).cached
-    assert not read_data(table, skip_bad=True).cached
-    assert not read_data(table, cache=False).cached
-    status = table.stat()
-    os.utime(table, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
-    assert not read_data(table).cached
-    other = table.with_name("other.csv")
-    shutil.copy2(table, other)
+def test_an_entry_is_found_by_path_size_and_time_and_options(kaggle_table: Path) -> None:
+    assert not read_data(kaggle_table).cached
+    assert read_data(kaggle_table).cached
+    assert not read_data(kaggle_table, size_px=44).cached
+    assert not read_data(kaggle_table, class_map={"0": "sad"}).cached
+    assert not read_data(kaggle_table, skip_bad=True).cached
+    assert not read_data(kaggle_table, cache=False).cached
+    status = kaggle_table.stat()
+    os.utime(kaggle_table, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
+    assert not read_data(kaggle_table).cached
+    other = kaggle_table.with_name("other.csv")
+    shutil.copy2(kaggle_table, other)
     assert not read_data(other).cached
 
 
-def test_cached_and_fresh_results_agree_in_everything(table: Path) -> None:
-    fresh, cached = read_data(table, skip_bad=True), read_data(table, skip_bad=True)
+def test_cached_and_fresh_results_agree_in_everything(kaggle_table: Path) -> None:
+    fresh, cached = read_data(kaggle_table, skip_bad=True), read_data(kaggle_table, skip_bad=True)
     assert cached.cached
     assert (cached.shape, cached.split_origin, cached.skipped, cached.notes) == (
         fresh.shape, fresh.split_origin, fresh.skipped, fresh.notes,
@@ -82,41 +76,41 @@ def test_cached_and_fresh_results_agree_in_everything(table: Path) -> None:
 
 @pytest.mark.parametrize("name", ["images.npy", "table.npz", "meta.json"])
 @pytest.mark.parametrize("left", [0, 0.5])
-def test_a_damaged_entry_is_rebuilt(table: Path, cache_in_tmp: Path, name: str, left: float) -> None:
+def test_a_damaged_entry_is_rebuilt(kaggle_table: Path, cache_in_tmp: Path, name: str, left: float) -> None:
     """As a power cut leaves it."""
-    before = read_data(table).fingerprint
+    before = read_data(kaggle_table).fingerprint
     (file,) = cache_in_tmp.glob(f"faces/*/{name}")
     file.write_bytes(file.read_bytes()[: int(left * file.stat().st_size)])
-    again = read_data(table)
+    again = read_data(kaggle_table)
     assert not again.cached
     assert again.fingerprint == before
-    assert read_data(table).cached
+    assert read_data(kaggle_table).cached
 
 
-def test_a_kill_before_the_rename_leaves_nothing_that_counts(table: Path, cache_in_tmp: Path) -> None:
+def test_a_kill_before_the_rename_leaves_nothing_that_counts(kaggle_table: Path, cache_in_tmp: Path) -> None:
     script = (
         "import os, sys; from pathlib import Path\n"
         "Path.rename = lambda *_: os._exit(9)\n"
         "from mien.data.read import read_data; read_data(sys.argv[1])"
     )
-    assert subprocess.run([sys.executable, "-c", script, str(table)], check=False).returncode == 9
+    assert subprocess.run([sys.executable, "-c", script, str(kaggle_table)], check=False).returncode == 9
     (left,) = (cache_in_tmp / "faces").iterdir()
     assert left.name.startswith(".part-")
-    assert not read_data(table).cached
-    assert read_data(table).cached
+    assert not read_data(kaggle_table).cached
+    assert read_data(kaggle_table).cached
     assert left.exists()  # it may belong to a process at work
     os.utime(left, (0, 0))
-    read_data(table, size_px=40)
+    read_data(kaggle_table, size_px=40)
     assert not left.exists()
 
 
 def test_a_cache_that_cannot_be_written_warns_once_and_reading_goes_on(
-    table: Path, cache_in_tmp: Path, caplog: pytest.LogCaptureFixture
+    kaggle_table: Path, cache_in_tmp: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     cache_in_tmp.write_text("a file where the folder should be")
     with caplog.at_level(logging.WARNING):
-        assert len(read_data(table).faces) == 20
-        assert len(read_data(table).faces) == 20
+        assert len(read_data(kaggle_table).faces) == 20
+        assert len(read_data(kaggle_table).faces) == 20
     (record,) = caplog.records
     assert (record.name, record.levelname) == ("mien.data", "WARNING")
     assert str(cache_in_tmp) in record.getMessage()
@@ -124,13 +118,13 @@ def test_a_cache_that_cannot_be_written_warns_once_and_reading_goes_on(
 
 
 def test_a_full_disk_leaves_no_half_entry(
-    table: Path, cache_in_tmp: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    kaggle_table: Path, cache_in_tmp: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("mien.data.cache.np.savez", full)
-    assert len(read_data(table).faces) == 20
+    assert len(read_data(kaggle_table).faces) == 20
     assert "No space left on device" in caplog.text
     assert list((cache_in_tmp / "faces").iterdir()) == []
 

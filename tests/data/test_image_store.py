@@ -22,7 +22,7 @@ from mien.data.face_table import ReadOptions
 from mien.data.image_store import ImageWriter, expect_random, is_mapped, take
 from mien.data.parquet import write_parquet
 from mien.data.read import read_data
-from mien.data.synthetic import synthetic_faces
+from mien.data.synthetic import synthetic_faces, write_class_folders
 from mien.training.batches import image_tensor
 from mien.training.loop import train
 from mien.training.plan import plan_training
@@ -94,7 +94,8 @@ def test_a_full_disk_is_one_error(images, monkeypatch):
 @pytest.mark.parametrize("cache", [True, False])
 @pytest.mark.parametrize("shape", ["csv", "folders", "parquet"])
 def test_data_is_the_same_mapped_and_in_memory(tmp_path, monkeypatch, shape, cache):
-    faces = synthetic_faces(120, seed=3)
+    # Larger than the squares: past the first block, such files are decoded by threads.
+    faces = synthetic_faces(120, seed=3, size_px=96)
     source = write(faces, tmp_path, shape)
     on_disk = read_data(source, cache=cache).faces
     monkeypatch.setattr(image_store, "LARGE_BYTES", 1 << 40)
@@ -112,19 +113,14 @@ def write(faces, folder, shape):
     if shape == "parquet":
         write_parquet(faces, folder / "faces.parquet")
         return folder / "faces.parquet"
-    if shape == "csv":
-        lines = ["emotion,pixels,Usage"]
-        for image, label, split in zip(faces.images, faces.labels, faces.split, strict=True):
-            usage = {"train": "Training", "validation": "PublicTest", "test": "PrivateTest"}[split]
-            lines.append(f"{label},{' '.join(map(str, image.ravel()))},{usage}")
-        (folder / "faces.csv").write_text("\n".join(lines) + "\n")
-        return folder / "faces.csv"
-    for index, (image, label) in enumerate(zip(faces.images, faces.labels, strict=True)):
-        place = folder / "tree" / faces.classes[label]
-        place.mkdir(parents=True, exist_ok=True)
-        # Twice as large: past the first block, such files are decoded by threads.
-        Image.fromarray(image).resize((96, 96)).save(place / f"{index}.png")
-    return folder / "tree"
+    if shape == "folders":
+        write_class_folders(faces, folder / "tree")
+        return folder / "tree"
+    lines = ["emotion,pixels,split"]
+    for image, label, split in zip(faces.images, faces.labels, faces.split, strict=True):
+        lines.append(f"{label},{' '.join(map(str, image.ravel()))},{split}")
+    (folder / "faces.csv").write_text("\n".join(lines) + "\n")
+    return folder / "faces.csv"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what a map was advised")

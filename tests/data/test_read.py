@@ -11,12 +11,6 @@ from mien.data.read import load_dataset, read_data
 from support import raises
 
 
-@pytest.fixture
-def kaggle_table(tmp_path: Path, noise, write_csv, as_pixels) -> Path:
-    rows = [(row % 2, as_pixels(image), "Training") for row, image in enumerate(noise(4))]
-    return write_csv(tmp_path / "fer2013.csv", "emotion,pixels,Usage", rows)
-
-
 @pytest.mark.parametrize(
     ("name", "content", "code", "named"),
     [
@@ -49,7 +43,7 @@ def test_a_run_folder_is_no_data(tiny_run):
 def test_a_folder_with_kaggles_table_among_others_is_read_by_it(kaggle_table: Path, write_csv) -> None:
     folder = kaggle_table.parent
     write_csv(folder / "example_submission.csv", "id,emotion", [])
-    assert len(load_dataset(folder)) == 4
+    assert len(load_dataset(folder)) == 20
     kaggle_table.rename(folder / "train.csv")
     with raises(DataError, "data-ambiguous", "example_submission.csv, train.csv"):
         load_dataset(folder)
@@ -74,7 +68,7 @@ def test_arguments_of_another_type_get_one_line(data, arguments, code, named) ->
 
 
 def test_a_table_and_folders_give_the_same_faces(kaggle_table: Path, tmp_path: Path, noise, write_tree) -> None:
-    images = dict(zip(("angry/0.png", "disgust/1.png", "angry/2.png", "disgust/3.png"), noise(4), strict=True))
+    images = {f"{('angry', 'disgust')[row % 2]}/{row}.png": image for row, image in enumerate(noise(20))}
     sets = (load_dataset(write_tree(tmp_path / "tree", images)), load_dataset(kaggle_table))
     contents = [
         sorted((faces.classes[label], image.tobytes()) for label, image in zip(faces.labels, faces.images, strict=True))

@@ -28,7 +28,7 @@ def audit(
     path: DataArgument,
     out: Annotated[
         Path,
-        typer.Option(help="Folder for audit.html, clean.toml, audit.json, tables/ and figures/.", metavar="DIR"),
+        typer.Option(help="Folder for audit.html, clean.toml, audit.json and tables/.", metavar="DIR"),
     ] = Path("audit"),
     recipe: Annotated[
         str | None,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import warnings
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from math import isqrt
 from pathlib import Path
@@ -66,8 +65,8 @@ def read_kaggle_csv(path: Path, options: ReadOptions) -> FaceTable:
         # Before NumPy 2.3, np.fromstring only warns of text that is not a number.
         warnings.simplefilter("error", DeprecationWarning)
         next(stream)
-        for row, line in enumerate(track(_filled(stream), count, f"reading {path.name}", "rows")):
-            if line is None:
+        for row, line in enumerate(track(stream, count, f"reading {path.name}", "rows")):
+            if line.isspace():
                 continue
             where = f"{name_of_file} line {row + 2}"
             try:
@@ -127,9 +126,11 @@ class _RowParser:
         label = fields[self.header.label]
         if label not in self._names:
             self._names[label] = self.classes.numbered(label.decode("utf-8", "replace"), where)
-        split = "" if self.header.split is None else self._split(fields[self.header.split], where)
+        found = b"" if self.header.split is None else fields[self.header.split]
+        if found not in self._splits:
+            self._splits[found] = split_of(found.decode("utf-8", "replace"), where)
         assert self.header.pixels is not None
-        return self._names[label], split, fields, self._pixels(fields[self.header.pixels], where)
+        return self._names[label], self._splits[found], fields, self._pixels(fields[self.header.pixels], where)
 
     def split_origin(self) -> str:
         """How the splits came about, from the names met."""
@@ -147,11 +148,6 @@ class _RowParser:
         except csv.Error as error:
             raise DataError(f"{where} is not readable as CSV ({error}). {_DAMAGED}", code="csv-unreadable") from None
         return [each.encode("latin-1") for each in row]
-
-    def _split(self, found: bytes, where: str) -> str:
-        if found not in self._splits:
-            self._splits[found] = split_of(found.decode("utf-8", "replace"), where)
-        return self._splits[found]
 
     def _pixels(self, text: bytes, where: str) -> npt.NDArray[np.uint8]:
         try:
@@ -204,9 +200,3 @@ def _count_lines(path: Path) -> int:
             lines += block.count(b"\n")
             last = block[-1:]
     return lines + (last != b"\n")
-
-
-def _filled(stream: Iterable[bytes]) -> Iterator[bytes | None]:
-    """The lines, None for blank ones: those count as lines but hold nothing."""
-    for line in stream:
-        yield None if line.isspace() else line
