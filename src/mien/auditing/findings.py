@@ -41,14 +41,12 @@ class LabelReview:
     Attributes:
         indices: int64 (M,), the predicted samples as indices into the faces.
         predictions: of M samples.
-        of_train: bool (M,), which samples are of train.
         issues: doubtful labels among these samples.
         flagged_confirmed: fraction of flagged labels that most voters contradict; None without votes.
     """
 
     indices: npt.NDArray[np.int64]
     predictions: Predictions
-    of_train: npt.NDArray[np.bool_]
     issues: LabelIssues
     flagged_confirmed: Estimate | None
 

@@ -205,7 +205,7 @@ def _review_labels(faces: Dataset, predictions: Predictions, groups: npt.NDArray
         outvoted = (shares.max(axis=1) > 0.5) & (class_of[shares.argmax(axis=1)] != predictions.labels)
         if usable.any():
             confirmed = proportion_among(outvoted, issues.flagged & usable, predictions.groups)
-    return LabelReview(indices, predictions, of_train, issues, confirmed)
+    return LabelReview(indices, predictions, issues, confirmed)
 
 
 def _ceilings(faces: Dataset, resamples: int) -> dict[str, VoteCeiling]:

@@ -124,23 +124,14 @@ def answers_of(output: ModelOutput, probabilities: npt.NDArray[np.float64]) -> A
 def votes_of(predictor: Predictor | None, faces: Dataset) -> VotePredictions | None:
     """The votes of faces in the order of the classes of the model's output that learned from votes, if there is one.
 
-    Of several such outputs it is :attr:`mien.base.model_file.Manifest.measured_output`. None
-    where no face has votes. For a model that learned from labels alone, and without a model, None too where they are
-    unusable. Where people could choose a class that the output does not have, too, without ``output``.
-
-    Raises:
-        DataError: the model has such an output, and the votes are unusable.
+    Of several such outputs it is :attr:`mien.base.model_file.Manifest.measured_output`. None where no face has votes.
+    Without ``output`` where people could choose a class that the output does not have.
     """
     answering = None if predictor is None else predictor.manifest.measured_output
     output = answering.name if answering is not None and answering.perceived else None
     if faces.votes is None or not faces.votes.any():
         return None
-    try:
-        counts = check_votes(faces)
-    except DataError:
-        if output:
-            raise
-        return None
+    counts = check_votes(faces)
     if answering is None or output is None or not set(faces.vote_classes) <= set(answering.classes):
         return VotePredictions(counts, faces.vote_classes)
     # In the output's order, and without those of its classes that nobody could choose.
@@ -211,9 +202,6 @@ def vote_temperature_for_use(predictor: Predictor, faces: Dataset) -> float:
     Args:
         predictor: answering by that output.
         faces: all of the data. Without votes for these classes the temperature is 1.
-
-    Raises:
-        DataError: unusable votes.
     """
     chosen = faces.of_split("validation")
     if chosen.votes is None or set(chosen.vote_classes) != set(predictor.classes):
@@ -233,9 +221,6 @@ def fitted_temperatures(predictor: Predictor, faces: Dataset, predictions: Predi
         predictor: the model.
         faces: the data whose validation split they are fitted on.
         predictions: for that split at temperature 1, by the output of the label.
-
-    Raises:
-        DataError: unusable votes.
     """
     outputs = dict(predictor.manifest.outputs)
     for each in predictor.manifest.all_outputs:

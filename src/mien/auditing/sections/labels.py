@@ -53,7 +53,7 @@ def blocks(findings: AuditFindings) -> list[Block]:
     review = findings.label_review
     if review is None:
         return [Text("Labels were not reviewed: no predictions were given. Only conflicting copies are known.")]
-    of_train = " of train" if review.of_train.any() else ""
+    of_train = " of train" if (findings.faces.split[review.indices] == "train").any() else ""
     worst = np.argsort(-review.issues.suspicion, kind="stable")[:SHOWN]
     return [
         Text(
