@@ -17,9 +17,9 @@ def test_it_opens_the_browser_at_the_page_of_a_service_without_a_token(mien, tmp
 
     from mien.serve import built_page
 
+    (tmp_path / "assets").mkdir()
     (tmp_path / "index.html").write_text("<title>the page</title>")
-    monkeypatch.setattr("mien.cli.webcam.built_page", lambda: tmp_path)
-    monkeypatch.setattr(built_page, "built_page", lambda: tmp_path)
+    monkeypatch.setattr(built_page, "STATIC", tmp_path)
     opened, answers = queue.Queue(), []
 
     def run(app, listener, limits):
