@@ -141,7 +141,7 @@ def test_the_readme_in_the_metadata_links_to_what_exists(checkout, tmp_path):
     addresses = [one or other for one, other in links]
     assert len(addresses) > 20
     for address in (*addresses, *metadata.project_urls.values()):
-        kind = re.match(r"https://host\.example/owner/mien(?:/(blob|raw)/v[\d.]+/([^#]+)|/issues)?$", address)
+        kind = re.match(r"https://host\.example/owner/mien(?:/(blob|raw)/v[\d.]+/([^#]+)(?:#.*)?|/issues)?$", address)
         assert kind, address
         if kind[2]:
             assert (ROOT / kind[2]).exists()
