@@ -22,7 +22,6 @@ from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
 from mien.data.read import read_data
 from mien.data.synthetic import draw_labels, render_faces, synthetic_faces
-from support import make_predictions
 from video_support import write_video
 
 # How fast examples are drawn says how busy the machine is, not whether the code is right.
@@ -258,9 +257,3 @@ def mien(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> 
         return Answer(int(ended.value.code or 0), out, err)
 
     return run
-
-
-@pytest.fixture
-def scored():
-    """As :func:`support.make_predictions`."""
-    return make_predictions

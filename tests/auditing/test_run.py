@@ -1,4 +1,4 @@
-"""Oracle: copies, leaks, conflicts, blank pictures and turned labels that the test plants among rendered faces."""
+"""Oracle: copies, leaks, conflicts, blank images and turned labels that the test plants among rendered faces."""
 
 from dataclasses import replace
 
@@ -96,13 +96,11 @@ def test_what_was_planted_is_counted(data, copies):
 
 def test_the_score_beside_itself_without_copies(data):
     """Oracle: the rows that were planted; near-copies count as leaks, and conflicts by identical pixels."""
-    scores = predictions_of(data, "validation")
-    parts = MeasuredSplit.resolve(scores, data).subsets(5)
-    assert [part.count for part in parts] == [len(scores), len(scores) - 6, len(scores) - 2]
-    kept = ~np.isin(scores.sample_ids, np.arange(400, 406))
-    by_hand = evaluate_predictions(
-        replace(scores, **{name: getattr(scores, name)[kept] for name in ("sample_ids", "labels", "probabilities")}), 5
-    )
+    predictions = predictions_of(data, "validation")
+    parts = MeasuredSplit.resolve(predictions, data).subsets(5)
+    assert [part.count for part in parts] == [len(predictions), len(predictions) - 6, len(predictions) - 2]
+    kept = ~np.isin(predictions.sample_ids, np.arange(400, 406))
+    by_hand = evaluate_predictions(predictions.subset(kept), 5)
     assert parts[1].accuracy.value == by_hand.accuracy.value
     assert parts[1].macro_f1.value == by_hand.macro_f1.value
     assert MeasuredSplit.resolve(predictions_of(data, "train"), data).subsets(5) == []
@@ -159,14 +157,14 @@ def test_each_check_has_values_a_table_and_blocks(data, copies):
 
 
 def test_scores_of_something_else_are_refused(data, copies):
-    scores = predictions_of(data, "validation")
+    predictions = predictions_of(data, "validation")
     with raises(DataError, "classes-differ"):
-        audit_faces(data, copies, replace(scores, classes=tuple("abcdefg")))
+        audit_faces(data, copies, replace(predictions, classes=tuple("abcdefg")))
     with raises(DataError, "data-differs") as caught:
-        audit_faces(data, copies, replace(scores, data_fingerprint="sha256:0"))
+        audit_faces(data, copies, replace(predictions, data_fingerprint="sha256:0"))
     assert "sha256:0" in str(caught.value)
     with raises(DataError, "labels-differ"):
-        audit_faces(data, copies, replace(scores, labels=(scores.labels + 1) % 7))
+        audit_faces(data, copies, replace(predictions, labels=(predictions.labels + 1) % 7))
 
 
 def test_fer2013_keeps_its_facts(fer2013_faces):

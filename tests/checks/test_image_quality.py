@@ -1,4 +1,4 @@
-"""Oracles: pictures whose fault the test makes; the definitions, written out for one picture; a count of values."""
+"""Oracles: images whose fault the test makes; the definitions, written out for one image; a count of values."""
 
 import numpy as np
 from hypothesis import given

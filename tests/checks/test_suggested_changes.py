@@ -14,7 +14,7 @@ CLASSES = ("angry", "happy", "sad")
 
 
 def faces_of(rows):
-    """A face for each (group of copies, label, split): pictures of a group have its number as their grey."""
+    """A face for each (group of copies, label, split): images of a group have its number as their grey."""
     count = len(rows)
     return Dataset(
         images=np.repeat(np.array([row[0] for row in rows], dtype=np.uint8), 64).reshape(count, 8, 8),
@@ -43,7 +43,7 @@ ROWS = st.lists(
 def test_the_rules_hold_whatever_the_data(rows):
     faces = faces_of(rows)
     identical = np.array([row[0] for row in rows])
-    near = identical // 2  # pairs of pictures are near-copies
+    near = identical // 2  # pairs of images are near-copies
     blank, doubted = (np.array([row[side] for row in rows]) for side in (3, 4))
     no_face, suggested = ~doubted, (faces.labels + 1) % 3
     changes = suggest_changes(faces, blank, no_face, identical, near, doubted, suggested)
@@ -65,7 +65,7 @@ def test_the_rules_hold_whatever_the_data(rows):
         assert not copied_from(groups, left.split, split, "train").any()
         assert not in_conflict(was[inside], left.labels[inside]).any()
     train = left.split == "train"
-    assert len(set(was[train].tolist())) == train.sum(), "no identical pictures are left in train"
+    assert len(set(was[train].tolist())) == train.sum(), "no identical images are left in train"
 
 
 def test_a_majority_of_copies_changes_the_label_that_stands_alone():

@@ -156,7 +156,7 @@ def test_a_list_of_test_rows_makes_no_other_data_for_a_model(faces):
 
 
 def test_the_proof_is_of_the_faces_that_the_list_was_made_from(faces):
-    """At another size two pictures may differ that were alike; they count as they were when the list was made."""
+    """At another size two images may differ that were alike; they count as they were when the list was made."""
     faces, (_, disputed, _), _ = measured(faces)
     images = np.asarray(faces.images).copy()
     images[disputed, 0, 0] ^= 255

@@ -112,7 +112,7 @@ def test_settling_cuts_only_where_validation_is_missing(noise) -> None:
     ("given", "origin"), [("", f"{NO_CUT}; there is no test split"), ("train", f"as given; validation: {NO_CUT}")]
 )
 def test_where_nothing_can_be_cut_that_is_said(given, origin):
-    """Of each class one picture, and one that is there twice."""
+    """Of each class one image, and one that is there twice."""
     images = np.array([[[1]], [[2]], [[2]]], dtype=np.uint8)
     split, said = settle_splits(np.full(3, given), "as given", images, np.array([0, 1, 1]))
     assert split.tolist() == ["train"] * 3

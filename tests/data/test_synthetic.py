@@ -68,7 +68,7 @@ def test_faces_are_grey_bytes_that_use_the_range_and_are_all_different() -> None
     assert images.max() == 255
     # A wrapped overflow would put black specks into white and raise this; photographs in FER2013 stay near 0.
     assert np.mean((images == 0) | (images == 255)) < 0.08
-    assert images.std(axis=(1, 2)).min() > 5  # no blank picture
+    assert images.std(axis=(1, 2)).min() > 5  # no blank image
     assert len(np.unique(images.reshape(300, -1), axis=0)) == 300
 
 
@@ -92,7 +92,7 @@ BROWS, EYES, NOSE, MOUTH = slice(8, 18), slice(15, 24), slice(20, 31), slice(30,
     ],
 )
 def test_expression_differs_from_neutral_in_the_region_of_its_action_units(expression: str, rows: slice) -> None:
-    """Oracle: the same people drawn neutral; the picture's border, which no expression moves, is the yardstick."""
+    """Oracle: the same people drawn neutral; the image's border, which no expression moves, is the yardstick."""
     change = np.abs(drawn_as(expression) - drawn_as("neutral")).mean(axis=0)
     border = np.concatenate([change[:3].ravel(), change[:, :3].ravel(), change[:, -3:].ravel()]).mean()
     assert change[rows, 10:38].mean() > max(5 * border, 2.5)

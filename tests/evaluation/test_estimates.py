@@ -15,7 +15,7 @@ from mien.evaluation.results import Estimate
 from support import raises
 
 
-def make_scores(rows: int = 300, classes: int = 4, seed: int = 0, labels=None) -> Predictions:
+def made_predictions(rows: int = 300, classes: int = 4, seed: int = 0, labels=None) -> Predictions:
     generator = np.random.default_rng(seed)
     labels = generator.integers(0, classes, rows) if labels is None else np.asarray(labels)
     logits = generator.normal(size=(rows, classes))
@@ -27,17 +27,17 @@ def make_scores(rows: int = 300, classes: int = 4, seed: int = 0, labels=None) -
 
 
 def test_headline_and_table_match_scikit_learn():
-    scores = make_scores()
-    evaluation = evaluate_predictions(scores, resamples=5)
-    predictions = scores.probabilities.argmax(axis=1)
-    labels, probabilities = scores.labels, scores.probabilities
+    predictions = made_predictions()
+    evaluation = evaluate_predictions(predictions, resamples=5)
+    predicted = predictions.probabilities.argmax(axis=1)
+    labels, probabilities = predictions.labels, predictions.probabilities
     values = {name: estimate.value for name, estimate in evaluation.headline.items()}
-    assert values["accuracy"] == pytest.approx(sk.accuracy_score(labels, predictions), abs=1e-9)
-    assert values["macro_f1"] == pytest.approx(sk.f1_score(labels, predictions, average="macro"), abs=1e-9)
+    assert values["accuracy"] == pytest.approx(sk.accuracy_score(labels, predicted), abs=1e-9)
+    assert values["macro_f1"] == pytest.approx(sk.f1_score(labels, predicted, average="macro"), abs=1e-9)
     auc = sk.roc_auc_score(labels, probabilities, multi_class="ovr")
     assert values["macro_auc"] == pytest.approx(auc, abs=1e-9)
     assert values["log_loss"] == pytest.approx(sk.log_loss(labels, probabilities), abs=1e-9)
-    report = sk.classification_report(labels, predictions, output_dict=True)
+    report = sk.classification_report(labels, predicted, output_dict=True)
     lines = {str(index): figures for index, figures in enumerate(evaluation.per_class)}
     lines |= {"macro avg": evaluation.macro, "weighted avg": evaluation.weighted}
     for name, figures in lines.items():
@@ -47,18 +47,18 @@ def test_headline_and_table_match_scikit_learn():
         assert figures.support == report[name]["support"]
     weighted_auc = sk.roc_auc_score(labels, probabilities, multi_class="ovr", average="weighted")
     assert evaluation.weighted.auc == pytest.approx(weighted_auc, abs=1e-9)
-    np.testing.assert_array_equal(evaluation.confusion, sk.confusion_matrix(labels, predictions))
+    np.testing.assert_array_equal(evaluation.confusion, sk.confusion_matrix(labels, predicted))
     assert evaluation.confusion.dtype == np.int64
 
 
 def test_intervals_are_percentiles_of_scikit_learn_on_the_drawn_rows():
-    scores = make_scores(rows=80, classes=3)
-    evaluation = evaluate_predictions(scores, resamples=40, seed=5)
+    predictions = made_predictions(rows=80, classes=3)
+    evaluation = evaluate_predictions(predictions, resamples=40, seed=5)
     generator = np.random.default_rng(5)
     drawn = []
     for _ in range(40):
         rows = generator.integers(0, 80, size=80)
-        labels, probabilities = scores.labels[rows], scores.probabilities[rows]
+        labels, probabilities = predictions.labels[rows], predictions.probabilities[rows]
         predictions = probabilities.argmax(axis=1)
         drawn.append(
             (
@@ -74,8 +74,8 @@ def test_intervals_are_percentiles_of_scikit_learn_on_the_drawn_rows():
 
 
 def test_the_interval_of_accuracy_is_the_binomial_one():
-    scores = make_scores(rows=500)
-    found = evaluate_predictions(scores, resamples=4000).accuracy
+    predictions = made_predictions(rows=500)
+    found = evaluate_predictions(predictions, resamples=4000).accuracy
     low, high = stats.binom(500, found.value).ppf([0.025, 0.975]) / 500
     # Two rows of 500 are some three standard errors of a 2.5 % quantile from 4,000 draws.
     assert found.low == pytest.approx(low, abs=2 / 500)
@@ -83,8 +83,8 @@ def test_the_interval_of_accuracy_is_the_binomial_one():
 
 
 def test_the_seed_decides():
-    scores = make_scores()
-    first, again, other = (evaluate_predictions(scores, resamples=50, seed=seed).log_loss for seed in (1, 1, 2))
+    predictions = made_predictions()
+    first, again, other = (evaluate_predictions(predictions, resamples=50, seed=seed).log_loss for seed in (1, 1, 2))
     assert first == again
     assert first != other
 
@@ -95,7 +95,7 @@ def test_the_seed_decides():
     ids=["one row", "one class", "an absent class", "rare classes"],
 )
 def test_small_splits_are_evaluated_without_warnings(labels):
-    evaluation = evaluate_predictions(make_scores(len(labels), 3, labels=labels), resamples=100)
+    evaluation = evaluate_predictions(made_predictions(len(labels), 3, labels=labels), resamples=100)
     for name in ("accuracy", "macro_f1", "log_loss"):
         estimate = evaluation.headline[name]
         assert math.isfinite(estimate.value)
@@ -106,7 +106,7 @@ def test_small_splits_are_evaluated_without_warnings(labels):
 
 
 def test_absent_classes_are_null_and_left_out_of_averages():
-    evaluation = evaluate_predictions(make_scores(200, 3, labels=[0, 2] * 100), resamples=10)
+    evaluation = evaluate_predictions(made_predictions(200, 3, labels=[0, 2] * 100), resamples=10)
     absent = evaluation.to_dict()["per_class"][1]
     assert absent["support"] == 0
     assert absent["recall"] is absent["f1"] is absent["auc"] is None
@@ -116,7 +116,7 @@ def test_absent_classes_are_null_and_left_out_of_averages():
 
 
 def test_the_dictionary_is_json_and_whole():
-    evaluation = evaluate_predictions(make_scores(), resamples=10, seed=3)
+    evaluation = evaluate_predictions(made_predictions(), resamples=10, seed=3)
     found = json.loads(json.dumps(evaluation.to_dict(), allow_nan=False))
     assert list(found) == [
         "split", "samples", "classes", "data_fingerprint", "headline", "intervals", "per_class", "macro", "weighted",
@@ -129,15 +129,20 @@ def test_the_dictionary_is_json_and_whole():
 
 
 def test_break_down_is_an_evaluation_of_each_part():
-    scores = make_scores(rows=300)
+    predictions = made_predictions(rows=300)
     values = np.array(["b", "a", "a"] * 100)
-    parts = break_down(scores, values)
+    parts = break_down(predictions, values)
     assert [(part.value, part.count) for part in parts] == [("a", 200), ("b", 100)]
     for part in parts:
         inside = values == part.value
         alone = evaluate_predictions(
             Predictions(
-                scores.sample_ids[inside], scores.labels[inside], scores.probabilities[inside], scores.classes, "x", ""
+                predictions.sample_ids[inside],
+                predictions.labels[inside],
+                predictions.probabilities[inside],
+                predictions.classes,
+                "x",
+                "",
             )
         )
         assert (part.accuracy, part.macro_f1) == (alone.accuracy, alone.macro_f1)
@@ -154,33 +159,33 @@ def test_break_down_is_an_evaluation_of_each_part():
     ],
 )
 def test_break_down_takes_any_kind_of_column(values, expected):
-    parts = break_down(make_scores(rows=3), values, resamples=10)
+    parts = break_down(made_predictions(rows=3), values, resamples=10)
     assert [part.value for part in parts] == expected
     assert sum(part.count for part in parts) == 3
 
 
 def test_break_down_refuses_what_does_not_group():
-    scores = make_scores(rows=300)
+    predictions = made_predictions(rows=300)
     with raises(DataError, "too-many-groups"):
-        break_down(scores, np.arange(300))
+        break_down(predictions, np.arange(300))
 
 
 def test_an_empty_subset_has_no_accuracy():
-    (none,) = evaluate_subsets(make_scores(12), {"none": np.zeros(12, bool)}, 5)
+    (none,) = evaluate_subsets(made_predictions(12), {"none": np.zeros(12, bool)}, 5)
     assert (none.value, none.count, math.isnan(none.accuracy.value)) == ("none", 0, True)
 
 
 def test_no_resamples_are_refused():
     with raises(DataError, "resamples-range"):
-        evaluate_predictions(make_scores(), resamples=0)
+        evaluate_predictions(made_predictions(), resamples=0)
     with raises(DataError, "resamples-range"):
-        break_down(make_scores(), np.zeros(300), resamples=0)
+        break_down(made_predictions(), np.zeros(300), resamples=0)
 
 
 def test_a_perfect_classifier():
     labels = np.arange(30) % 3
-    scores = Predictions(np.arange(30), labels, np.eye(3)[labels], ("a", "b", "c"), "test", "")
-    evaluation = evaluate_predictions(scores, resamples=20)
+    predictions = Predictions(np.arange(30), labels, np.eye(3)[labels], ("a", "b", "c"), "test", "")
+    evaluation = evaluate_predictions(predictions, resamples=20)
     *intervals, calibration = evaluation.headline.values()
     assert intervals == [Estimate(value, value, value) for value in (1, 1, 1, 0)]
     assert calibration.value == 0

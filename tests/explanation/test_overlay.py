@@ -14,10 +14,10 @@ def test_the_colours_are_magmas():
 
 def test_the_face_stays_where_the_map_is_empty_and_visible_where_it_is_full():
     face = np.array([[10, 200], [90, 90]], dtype=np.uint8)
-    picture = overlay(face, np.array([[0.0, -5.0], [0.0, 0.0]]), enlarge=3)
-    assert picture.shape == (6, 6, 3)
-    assert picture.dtype == np.uint8
-    assert (picture == face.repeat(3, 0).repeat(3, 1)[:, :, None]).all()
+    image = overlay(face, np.array([[0.0, -5.0], [0.0, 0.0]]), enlarge=3)
+    assert image.shape == (6, 6, 3)
+    assert image.dtype == np.uint8
+    assert (image == face.repeat(3, 0).repeat(3, 1)[:, :, None]).all()
     full = overlay(face, np.ones((2, 2)), enlarge=1).astype(int)
     assert (full[0, 1] - full[0, 0] > 50).all(), "light and dark of the face show through the strongest colour"
     assert np.ptp(full[0, 0]) > 20, "and it is coloured"

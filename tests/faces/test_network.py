@@ -59,7 +59,7 @@ def test_a_face_that_fills_the_image_is_found(detector, astronaut, astronaut_fac
 
 @built
 def test_closer_looks_are_taken_only_at_what_the_first_does_not_explain(detector, astronaut, monkeypatch):
-    """Oracle: pixels given to the network. A face that is most of the picture needs a look at 320 px alone."""
+    """Oracle: pixels given to the network. A face that is most of the image needs a look at 320 px alone."""
     seen = []
     propose = NetworkDetector._propose
     monkeypatch.setattr(

@@ -63,7 +63,7 @@ def _spans(box):
 
 
 def _picture(number, width, height):
-    """A rendered face in colour that fills the picture: uint8 (height, width, 3)."""
+    """A rendered face in colour that fills the image: uint8 (height, width, 3)."""
     from PIL import Image
 
     face = Image.fromarray(render_faces(np.array([3, 4, 5]), seed=3)[number]).resize((width, height))

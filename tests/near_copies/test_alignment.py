@@ -1,4 +1,4 @@
-"""Oracles: copies whose making is known, and pictures of noise."""
+"""Oracles: copies whose making is known, and images of noise."""
 
 import numpy as np
 import pytest

@@ -49,7 +49,7 @@ KINDS = (mirror, shift, far_shift_onto_black, jpeg, brightness, crop)
 
 
 def share_found(images, random, copies_of_a_kind):
-    """Share of copies of each kind that are in the group of their picture, and how many other pairs are flagged."""
+    """Share of copies of each kind that are in the group of their image, and how many other pairs are flagged."""
     chosen = random.choice(len(images), (len(KINDS), copies_of_a_kind), replace=False)
     copies = np.concatenate(
         [np.stack([kind(images[at], random) for at in row]) for kind, row in zip(KINDS, chosen, strict=True)]

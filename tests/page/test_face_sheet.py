@@ -1,4 +1,4 @@
-"""Oracle: Pillow reads the pictures back out of the drawing."""
+"""Oracle: Pillow reads the images back out of the drawing."""
 
 import base64
 import io
@@ -13,8 +13,8 @@ from mien.page.charts.overview import face_sheet
 from support import raises
 
 
-def pictures(drawing):
-    """Place across and down, and the pixels, of each picture."""
+def images(drawing):
+    """Place across and down, and the pixels, of each image."""
     found = []
     for node in ElementTree.fromstring(drawing.svg_file()).iter():
         if node.tag.endswith("}image"):
@@ -33,7 +33,7 @@ def words(drawing):
 
 def test_every_pixel_of_grey_and_colour_is_in_the_sheet(faces):
     colour = np.random.default_rng(0).integers(0, 256, (20, 20, 3), dtype=np.uint8)
-    found = pictures(face_sheet([*faces.images[:4], colour], columns=3))
+    found = images(face_sheet([*faces.images[:4], colour], columns=3))
     assert len(found) == 5
     for (_, _, pixels), image in zip(found, faces.images[:4], strict=False):
         assert (pixels == image[:, :, np.newaxis]).all()
@@ -42,7 +42,7 @@ def test_every_pixel_of_grey_and_colour_is_in_the_sheet(faces):
 
 def test_faces_stand_in_rows_with_their_words(faces):
     drawing = face_sheet(faces.images[:5], ["a", "b <i>", "c", "$d$", "one\ntwo"], columns=3)
-    across, down = zip(*((x, y) for x, y, _ in pictures(drawing)), strict=True)
+    across, down = zip(*((x, y) for x, y, _ in images(drawing)), strict=True)
     assert across[:3] == tuple(sorted(across[:3]))
     assert across[3:] == across[:2]
     assert down[0] == down[1] == down[2] < down[3] == down[4]

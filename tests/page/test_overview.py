@@ -83,7 +83,7 @@ def test_a_notebook_shows_the_file_and_says_its_name_alone():
     assert ElementTree.fromstring(shown).tag.endswith("}svg")
     assert chart.svg_file().decode().endswith(shown)
     assert "currentColor" not in shown
-    # Jupyter keeps this beside the picture.
+    # Jupyter keeps this beside the image.
     assert repr(chart) == "Chart(name='loss-curve')"
 
 

@@ -16,33 +16,33 @@ from mien.evaluation.robustness import RobustnessResult, write_robustness
 from mien.inference.predictor import load
 from mien.pipeline.find_files import find_robustness
 from mien.pipeline.measured_split import check_fingerprint, check_model, faces_of_predictions, match_faces
-from support import raises
+from support import make_predictions, raises
 
 
-def test_faces_come_in_the_order_of_the_scores(faces, scored):
+def test_faces_come_in_the_order_of_the_predictions(faces):
     chosen = faces.of_split("validation").subset(
         np.random.default_rng(3).permutation(int((faces.split == "validation").sum()))
     )
-    found = match_faces(faces, scored(chosen.labels, faces.classes, chosen.rows))
+    found = match_faces(faces, make_predictions(chosen.labels, faces.classes, chosen.rows))
     assert found.rows.tolist() == chosen.rows.tolist()
     assert np.array_equal(found.images, chosen.images)
-    few = scored(chosen.labels[:5], faces.classes, chosen.rows[:5], split="mine")
+    few = make_predictions(chosen.labels[:5], faces.classes, chosen.rows[:5], split="mine")
     assert match_faces(faces, few).rows.tolist() == chosen.rows[:5].tolist()
     with raises(DataError, "samples-differ"):
         match_faces(faces, replace(few, split="validation"))
 
 
 @pytest.mark.parametrize("name", ["binary", "binary-with-disgust"])
-def test_of_two_schemes_with_the_same_classes_the_one_that_fits_the_rows_is_taken(name, faces, scored):
+def test_of_two_schemes_with_the_same_classes_the_one_that_fits_the_rows_is_taken(name, faces):
     merged = faces.with_scheme(SCHEMES[name])
     part = merged.of_split("validation")
-    predictions = scored(part.labels, merged.classes, part.rows)
+    predictions = make_predictions(part.labels, merged.classes, part.rows)
     assert faces_of_predictions(faces, predictions).rows.tolist() == merged.rows.tolist()
     with raises(DataError, "samples-differ" if name == "binary-with-disgust" else "labels-differ"):
-        faces_of_predictions(faces, scored(1 - part.labels, merged.classes, part.rows))
+        faces_of_predictions(faces, make_predictions(1 - part.labels, merged.classes, part.rows))
 
 
-def test_a_model_that_did_not_make_the_scores_is_refused(faces, tiny_run):
+def test_a_model_that_did_not_make_the_predictions_is_refused(faces, tiny_run):
     """Oracle: the model's own answers at its temperature and at 1, and these with one row changed or at another."""
     model = load(tiny_run.path)
     model.manifest = model.manifest.model_copy(update={"temperature": 1.7})
@@ -67,7 +67,7 @@ def test_a_model_that_did_not_make_the_scores_is_refused(faces, tiny_run):
         check_model(model, part, over_views)
 
 
-def test_scores_know_their_data_at_every_size(faces, scored, tmp_path):
+def test_predictions_know_their_data_at_every_size(faces, tmp_path):
     """Native faces of 60 px, read for a 48 px and a 64 px model and by a report that knows of neither."""
     tree = tmp_path / "tree"
     for index, image in enumerate(np.asarray(faces.images[:40])):
@@ -77,7 +77,7 @@ def test_scores_know_their_data_at_every_size(faces, scored, tmp_path):
     usual, large = read_data(tree).faces, read_data(tree, size_px=64).faces
     assert large.images.shape[1:] == (64, 64)
     part = large.of_split("validation")
-    predictions = scored(part.labels, large.classes, part.rows, fingerprint=large.fingerprint)
+    predictions = make_predictions(part.labels, large.classes, part.rows, fingerprint=large.fingerprint)
     for data in (usual, large):
         check_fingerprint(data, predictions)
         assert match_faces(faces_of_predictions(data, predictions), predictions).rows.tolist() == part.rows.tolist()
@@ -89,12 +89,12 @@ def test_scores_know_their_data_at_every_size(faces, scored, tmp_path):
         check_fingerprint(usual, earlier)
 
 
-def test_scores_of_the_test_split_want_the_data_that_has_it(faces, scored):
+def test_predictions_of_the_test_split_want_the_data_that_has_it(faces):
     """Scores of validation are of the same faces with the test split and without, where both number them alike."""
     faces = replace(faces, rows=faces.rows + 1000)
     without = faces.subset(np.flatnonzero(faces.split != "test"))
     part = without.of_split("validation")
-    predictions = scored(part.labels, without.classes, part.rows, fingerprint=without.fingerprint)
+    predictions = make_predictions(part.labels, without.classes, part.rows, fingerprint=without.fingerprint)
     check_fingerprint(faces, predictions)
     for split, found in (("test", faces.fingerprint), ("validation", faces.fingerprint_without_test)):
         with raises(DataError, "data-differs") as caught:
@@ -104,14 +104,14 @@ def test_scores_of_the_test_split_want_the_data_that_has_it(faces, scored):
         check_fingerprint(faces, replace(predictions, split="test"))
 
 
-def test_a_robustness_file_of_another_model_or_split_is_left_out(faces, scored, tiny_run, tmp_path):
+def test_a_robustness_file_of_another_model_or_split_is_left_out(faces, tiny_run, tmp_path):
     """Oracle: what the file says of itself; a run folder and the model file in it are one model."""
     shares = np.full((2, len(STRENGTHS)), 0.5)
     one = Estimate(0.5, 0.4, 0.6)
     result = RobustnessResult(("blur", "noise"), shares, one, one, 7, 0)
     folder = tmp_path / "measured"
     write_robustness(folder, replace(result, model=str(tiny_run.path), data="faces.parquet", split="validation"))
-    predictions = scored([0, 1, 2, 3, 4, 5, 6], faces.classes)
+    predictions = make_predictions([0, 1, 2, 3, 4, 5, 6], faces.classes)
     for name in (str(tiny_run.model), str(tiny_run.path), None):
         found = find_robustness([tmp_path, folder / "robustness.json"], predictions, name)
         assert (found.model, found.data, found.split) == (str(tiny_run.path), "faces.parquet", "validation")

@@ -34,7 +34,7 @@ def test_without_votes_what_they_say_is_left_out(faces):
 
 
 def test_copies_of_a_picture_are_shown_once(faces):
-    """Twelve angry faces read as sad, of which eight are one picture: five are different."""
+    """Twelve angry faces read as sad, of which eight are one image: five are different."""
     labels, read = np.zeros(14, dtype=np.int64), np.full(14, 2)
     read[12:] = 0
     probabilities = 0.1 + 0.7 * np.eye(3)[read]

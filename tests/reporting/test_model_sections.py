@@ -13,13 +13,13 @@ from mien.evaluation.predictions import Predictions
 from mien.inference.predictor import load
 from mien.reporting.attention import build_explainer
 from mien.reporting.context import ReportContext
-from support import block_codes
+from support import block_codes, make_predictions
 
 
 @pytest.fixture
-def context(faces, scored):
+def context(faces):
     part = faces.of_split("validation")
-    predictions = scored(part.labels, faces.classes, part.rows)
+    predictions = make_predictions(part.labels, faces.classes, part.rows)
     return ReportContext(predictions, evaluate_predictions(predictions, 10), part)
 
 

@@ -11,14 +11,14 @@ from mien.base.labels import SCHEMES
 from mien.evaluation.predictions import Predictions
 from mien.inference.predictor import load
 from mien.pipeline.measured_split import faces_of_predictions, match_faces
-from support import page_codes, raises, write_report
+from support import make_predictions, page_codes, raises, write_report
 
 
-def test_a_named_scheme_leads_from_the_data_to_the_scores(faces, tmp_path, scored):
+def test_a_named_scheme_leads_from_the_data_to_the_predictions(faces, tmp_path):
     """Study B's two classes: neutral and disgust are dropped; the fingerprint is that of the data as it was read."""
     merged = faces.with_scheme(SCHEMES["binary"])
     part = merged.of_split("validation")
-    predictions = scored(part.labels, merged.classes, part.rows, fingerprint=faces.fingerprint)
+    predictions = make_predictions(part.labels, merged.classes, part.rows, fingerprint=faces.fingerprint)
     assert np.array_equal(match_faces(faces_of_predictions(faces, predictions), predictions).images, part.images)
     write_report(tmp_path, predictions, title="two classes", faces=faces)
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
@@ -33,14 +33,14 @@ def test_a_named_scheme_leads_from_the_data_to_the_scores(faces, tmp_path, score
 @pytest.mark.parametrize(
     "labels", [[3], [3, 3, 3, 3], [0, 2, 3, 4, 5, 6] * 5], ids=["one row", "one class", "no disgust"]
 )
-def test_a_split_that_lacks_something_is_reported(labels, faces, tmp_path, scored):
-    written = write_report(tmp_path, scored(labels, faces.classes), title="<lame>")
+def test_a_split_that_lacks_something_is_reported(labels, faces, tmp_path):
+    written = write_report(tmp_path, make_predictions(labels, faces.classes), title="<lame>")
     page = written.page.read_text(encoding="utf-8")
     assert "&lt;lame&gt;" in page
     absent = [name for index, name in enumerate(faces.classes) if index not in labels]
     assert f": {', '.join(absent)}." in re.search("<header>(.*?)</header>", page, re.DOTALL)[1]
     assert ">nan<" not in page.lower()
-    again = write_report(tmp_path / "again", scored(labels, faces.classes), title="<lame>")
+    again = write_report(tmp_path / "again", make_predictions(labels, faces.classes), title="<lame>")
     assert again.page.read_bytes() == written.page.read_bytes()
 
 
@@ -51,7 +51,7 @@ def test_a_row_that_is_right_for_certain(faces, tmp_path):
     assert page_codes(page).count("no-mistakes") == 3, "pairs, worst mistakes and merging"
 
 
-def test_rows_of_the_test_split_are_known_by_their_faces_whatever_the_scores_call_them(faces, tiny_run, tmp_path):
+def test_rows_of_the_test_split_are_known_by_their_faces_whatever_the_predictions_call_them(faces, tiny_run, tmp_path):
     """The model's answers to test faces under another name: it is shown none of them again."""
     model = load(tiny_run.path)
     part = faces.of_split("test")
@@ -89,16 +89,16 @@ def test_what_is_not_here_is_not_here_for_the_reason_that_is_given(faces, tiny_r
     assert of_test == ["robustness-of-test", "new-predictions-of-test"]
 
 
-def test_a_report_replaces_its_own_files_and_no_others(faces, tmp_path, scored):
+def test_a_report_replaces_its_own_files_and_no_others(faces, tmp_path):
     labels = [0, 2, 3, 4, 5, 6] * 5
-    first = write_report(tmp_path, scored(labels, faces.classes))
+    first = write_report(tmp_path, make_predictions(labels, faces.classes))
     ours = {file.relative_to(tmp_path) for file in first.files}
     others = [tmp_path / "figures" / "mine.png", tmp_path / "tables" / "audit.csv", tmp_path / "mine.csv"]
     for file in others:
         file.write_bytes(b"x")
     page = first.page.read_text(encoding="utf-8")
     first.page.write_text(page.replace("page:\n", "page:\n../mine.csv\nmine.csv\nfigures/../mine.csv\n"), "utf-8")
-    again = write_report(tmp_path, scored([3, 3, 3, 3], faces.classes))
+    again = write_report(tmp_path, make_predictions([3, 3, 3, 3], faces.classes))
     left = {file.relative_to(tmp_path) for file in tmp_path.glob("*/*")} - {
         each.relative_to(tmp_path) for each in others
     }

@@ -146,8 +146,8 @@ def test_counts_of_other_classes_are_refused_and_nothing_is_written(tmp_path):
 def test_two_classes_may_show_their_threshold(tmp_path):
     labels = np.arange(40) % 2
     shares = np.random.default_rng(0).random(40) * 0.5 + 0.5 * labels
-    scores = Predictions(np.arange(40), labels, np.stack([1 - shares, shares], 1), ("sad", "happy"), "test", "")
-    result = measure_threshold(scores, 0.7, scores, resamples=10)
+    predictions = Predictions(np.arange(40), labels, np.stack([1 - shares, shares], 1), ("sad", "happy"), "test", "")
+    result = measure_threshold(predictions, 0.7, predictions, resamples=10)
     text = written(tmp_path, evaluation=replace(evaluation_of(), threshold=result))
     page = Page(text)
     assert "Threshold" in page.words

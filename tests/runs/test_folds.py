@@ -42,9 +42,9 @@ def test_no_row_and_no_copy_of_it_is_learnt(short_recipe, faces, tmp_path, monke
     monkeypatch.setattr(folds, "run_recipe", spy)
     groups = np.arange(len(faces)) // 2
     faces = replace(faces, cleaned_from=("sha256:before", "sha256:before without test"))
-    scores = cross_val_predictions(short_recipe, faces, groups, tmp_path, notify=lambda words: None)
-    assert sorted(scores.sample_ids.tolist()) == sorted(faces.rows[faces.split != "test"].tolist())
-    assert (scores.split, scores.data_fingerprint) == (SPLIT, faces.fingerprint_for_predictions(SPLIT))
+    predictions = cross_val_predictions(short_recipe, faces, groups, tmp_path, notify=lambda words: None)
+    assert sorted(predictions.sample_ids.tolist()) == sorted(faces.rows[faces.split != "test"].tolist())
+    assert (predictions.split, predictions.data_fingerprint) == (SPLIT, faces.fingerprint_for_predictions(SPLIT))
     group_of = dict(zip(faces.rows.tolist(), groups.tolist(), strict=True))
     done = 0
     for fold, learnt in enumerate(trained, 1):
@@ -61,9 +61,9 @@ def test_no_row_and_no_copy_of_it_is_learnt(short_recipe, faces, tmp_path, monke
         assert (own.temperature, model.manifest.cleaned_from) == (model.manifest.temperature, ())
         assert own.probabilities == pytest.approx(answers, abs=1e-6)
         assert own.labels.tolist() == part.labels.tolist()
-        assert np.array_equal(scores.sample_ids[done : done + len(own)], own.sample_ids)
+        assert np.array_equal(predictions.sample_ids[done : done + len(own)], own.sample_ids)
         done += len(own)
-    assert done == len(scores)
+    assert done == len(predictions)
 
 
 def test_a_fold_that_was_stopped_goes_on_and_finished_ones_stay(short_recipe, faces, tmp_path):
@@ -146,7 +146,7 @@ def test_a_class_without_a_train_row_is_refused_before_anything(short_recipe, fa
 def test_a_fold_that_lacks_a_class_to_balance_is_refused_before_the_first(
     update, code, setting, short_recipe, faces, tmp_path, untrained
 ):
-    """All rows of one class are copies of one picture: whichever fold holds them, the other has none to learn."""
+    """All rows of one class are copies of one image: whichever fold holds them, the other has none to learn."""
     disgust = faces.labels == faces.classes.index("disgust")
     groups = np.where(disgust, -1, np.arange(len(faces)))
     balanced = short_recipe.model_copy(update={"balance": short_recipe.balance.model_copy(update=update)})

@@ -22,7 +22,7 @@ def seeded(seed=0):
 
 @pytest.fixture
 def images():
-    """Smooth pictures: interpolation changes them little."""
+    """Smooth images: interpolation changes them little."""
     down, across = torch.meshgrid(torch.arange(48), torch.arange(48), indexing="ij")
     waves = [128 + 80 * torch.sin(down / (7.0 + k)) * torch.cos(across / (9.0 + k)) for k in range(8)]
     return torch.stack(waves).to(torch.uint8)
@@ -81,17 +81,17 @@ def test_each_image_is_mirrored_in_every_other_epoch():
 
 def test_people_are_shown_what_the_network_is_shown(images):
     """Oracle: augment itself, its normalisation undone by hand."""
-    pictures = images.numpy()
-    plain = as_shown(pictures, Recipe(input=SPEC))
+    arrays = images.numpy()
+    plain = as_shown(arrays, Recipe(input=SPEC))
     assert plain.dtype == np.uint8
-    assert np.array_equal(plain, pictures[:, 2:46, 2:46])
+    assert np.array_equal(plain, arrays[:, 2:46, 2:46])
     changes = AugmentRecipe(flip=True, translate=0.1, brightness=0.2)
     batch = augment(images, changes, SPEC, seeded(3), mirrored=alternate(8, 1, 3, torch.device("cpu")))
     expected = 255 * (batch[:, 0].numpy() * 0.25 + 0.5)
-    shown = as_shown(pictures, Recipe(input=SPEC, augment=changes), seed=3)
+    shown = as_shown(arrays, Recipe(input=SPEC, augment=changes), seed=3)
     assert shown == pytest.approx(expected, abs=0.51)
-    assert np.array_equal(shown, as_shown(pictures, Recipe(input=SPEC, augment=changes), seed=3))
-    assert not np.array_equal(shown, as_shown(pictures, Recipe(input=SPEC, augment=changes), seed=4))
+    assert np.array_equal(shown, as_shown(arrays, Recipe(input=SPEC, augment=changes), seed=3))
+    assert not np.array_equal(shown, as_shown(arrays, Recipe(input=SPEC, augment=changes), seed=4))
 
 
 def test_shift_stays_within_its_bound():

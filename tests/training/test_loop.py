@@ -20,7 +20,7 @@ from training_support import Recorder, changed, same_weights
 
 
 def test_a_run_learns_and_leaves_its_folder(tmp_path, faces, tiny_recipe):
-    """Dark against bright pictures: anything that learns at all tells them apart."""
+    """Dark against bright images: anything that learns at all tells them apart."""
     bright = np.arange(len(faces)) % 2
     images = (faces.images // 2 + (bright * 120).astype(np.uint8)[:, None, None]).astype(np.uint8)
     data = Dataset(images, bright, ("dark", "bright"), faces.split, faces.source, faces.rows)

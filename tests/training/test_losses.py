@@ -80,7 +80,7 @@ def test_logit_adjustment_is_equation_10(batch):
 
 
 def test_at_its_least_the_adjusted_loss_takes_classes_as_equally_frequent():
-    """With the same picture for all, the best logits plus log shares give the shares: so the logits are all equal."""
+    """With the same image for all, the best logits plus log shares give the shares: so the logits are all equal."""
     counts = np.array([90, 10])
     loss = make_loss(parse_recipe("[balance]\nlogit_adjustment = 1.0", "x"), counts, ("a", "b"))
     logits = torch.zeros(2, requires_grad=True)
