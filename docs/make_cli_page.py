@@ -16,8 +16,8 @@ HEAD = """# The command line
 
 `make docs` makes this page from the help of the commands.
 
-What a command is about (images, data, a run or a model) is an argument. Everything else is an option, with the same name in
-every command. Results go to stdout, notices and progress to stderr.
+What a command is about (images, data, a run or a model) is an argument. Everything else is an option, with the same
+name in every command. Results go to stdout, notices and progress to stderr.
 
 A mistake ends with exit code 2 and one line: `mien: message [code]`. The code names the kind of mistake and does not
 change between versions. Ctrl-C ends with exit code 130; `mien train` saves its best model first.
