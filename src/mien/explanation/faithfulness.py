@@ -41,10 +41,9 @@ class Faithfulness(JsonResult):
         shares: float64 (K + 1,), fraction of the pixels removed or brought back, 0..1.
         deletion, insertion: float64 (K + 1,), the class's mean probability at each share, by the maps' order.
         random_deletion, random_insertion: the same by the moved maps.
-        deletion_area, insertion_area: mean area under a face's curve, 0..1, with an interval over faces. Of
-            deletion the lower is the better, of insertion the higher.
-        deletion_gain: mean of (random area - map's area) of deletion over faces; above 0 the maps are better.
-        insertion_gain: mean of (map's area - random area) of insertion; above 0 the maps are better.
+        deletion_gain: mean over faces of the area under the curve by the moved map minus that by the map, with an
+            interval; above 0 the maps are better.
+        insertion_gain: the same of the area by the map minus that by the moved map.
     """
 
     faces: int
@@ -53,8 +52,6 @@ class Faithfulness(JsonResult):
     insertion: Floats
     random_deletion: Floats
     random_insertion: Floats
-    deletion_area: Estimate
-    insertion_area: Estimate
     deletion_gain: Estimate
     insertion_gain: Estimate
 
@@ -98,8 +95,6 @@ def measure_faithfulness(
         insertion=insertion.mean(axis=0),
         random_deletion=random_deletion.mean(axis=0),
         random_insertion=random_insertion.mean(axis=0),
-        deletion_area=bootstrap_mean(area(deletion), seed=seed),
-        insertion_area=bootstrap_mean(area(insertion), seed=seed),
         deletion_gain=bootstrap_mean(area(random_deletion) - area(deletion), seed=seed),
         insertion_gain=bootstrap_mean(area(insertion) - area(random_insertion), seed=seed),
     )

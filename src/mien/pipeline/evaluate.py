@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from mien.base.errors import DataError, arg, nearest
 from mien.base.labels import LabelScheme, check_threshold
 from mien.data.dataset import Dataset
@@ -103,17 +101,10 @@ def measure_split_threshold(
 
 
 def merging_description(predictions: Predictions, merged: Predictions, scheme: LabelScheme | None) -> str:
-    """In words, what merging the predicted classes did, and which samples it dropped; empty without a scheme."""
+    """In words, what merging the predicted classes did; empty without a scheme."""
     if scheme is None:
         return ""
-    dropped = predictions.labels[~np.isin(predictions.sample_ids, merged.sample_ids)]
-    counts = np.bincount(dropped, minlength=len(predictions.classes))
-    names = [f"{count:,} {name}" for name, count in zip(predictions.classes, counts.tolist(), strict=True) if count]
-    dropped_words = f"; dropped: {', '.join(names)}" if names else ""
-    return (
-        f"merged after the prediction by '{scheme.name}': {len(merged):,} of {len(predictions):,} samples"
-        f"{dropped_words}"
-    )
+    return f"merged after the prediction by '{scheme.name}': {len(merged):,} of {len(predictions):,} samples"
 
 
 def break_down_by(split: MeasuredSplit, column: str) -> BreakDown:

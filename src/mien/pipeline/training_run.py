@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -37,55 +37,41 @@ from mien.pipeline.split_predictions import (
 from mien.pipeline.trained_on import write_trained_on
 from mien.training import checkpoint
 from mien.training.callback import Callback
-from mien.training.loop import STOPPED, Outcome, train
+from mien.training.loop import Outcome, train
 from mien.training.plan import TrainingPlan
 from mien.training.teacher import Teacher
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class TrainingResult:
-    """A finished training run.
+class TrainingResult(Outcome):
+    """A finished training run: its history, best epoch and reason to end, exported and measured.
 
     Attributes:
         run: the run folder.
         recipe: with every setting of its model.
-        history: one entry an epoch: loss and metrics by name.
-        best_epoch: the epoch whose weights the model has, from 1.
-        reason: why the training ended: ``all epochs done``, ``interrupted`` by Ctrl-C, ``stopped`` by its callback, ...
         parity: how closely the exported file agrees with torch.
         predictions: for the validation split.
         evaluation: metrics on the validation split, with intervals.
         report: path of the page; None without the extra ``report``.
         removed: names of deleted files, which were made from other weights.
         notices: what is wrong with the run, and what to do; see :mod:`mien.pipeline.run_checks`.
+        cross_validated: the cross-validated accuracy of a head, in words under its name; empty for other trainings.
     """
 
     run: Path
     recipe: Recipe
-    history: Sequence[Mapping[str, Any]]
-    best_epoch: int
-    reason: str
     parity: Parity
     predictions: Predictions
     evaluation: Evaluation
     report: Path | None
     removed: tuple[str, ...]
     notices: tuple[Notice, ...] = ()
+    cross_validated: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def model(self) -> Predictor:
         """The trained model, loaded."""
         return Predictor(RunFolder(self.run).model)
-
-    @property
-    def cross_validated(self) -> dict[str, str]:
-        """The cross-validated accuracy of a head, in words under its name; empty for other trainings."""
-        return _cross_validated(RunFolder(self.run))
-
-    @property
-    def was_stopped(self) -> bool:
-        """Whether Ctrl-C or the callback ended the training before its end: it can be resumed."""
-        return self.reason in STOPPED
 
     def __repr__(self) -> str:
         """Accuracy beside what it is to be compared with, the epoch kept, and what went wrong."""
@@ -161,16 +147,17 @@ def run_recipe(
         )
         if not is_main_process():
             sys.exit(0)  # the first process does the rest
+        cross_validated = _cross_validated(run)
         run_metadata = {
             "initial weights": run.read_environment().get("started_from") or "random",
             "epoch kept": kept_epoch_text(outcome.best_epoch, len(outcome.history), plan.recipe.stopping),
             "training time": f"{outcome.history[-1]['seconds']:.0f} s",
-            **_cross_validated(run),
+            **cross_validated,
             **environment,
         }
         result = finish_run(run, plan.dataset, run_metadata, outcome, init_from)
         notices = check_run(plan, run, outcome.history, outcome.best_epoch, result.evaluation)
-        return replace(result, notices=notices)
+        return replace(result, notices=notices, cross_validated=cross_validated)
 
 
 def _cross_validated(run: RunFolder) -> dict[str, str]:

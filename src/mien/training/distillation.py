@@ -85,8 +85,13 @@ def make_distillation(
     labels = [(path, _under_scheme(each, recipe, faces.classes)) for path, each in known]
     stored: list[npt.NDArray[np.float64] | None] = [soft_labels(labels, faces, temperature)]
     for output in outputs[1:]:
-        votes = [(path, each) for path, each in known if each.votes is not None and each.votes.output == output.name]
-        stored.append(_soft_votes(votes, faces, output) if votes else None)
+        taught, values = [], []
+        for path, each in known:
+            votes = each.votes
+            if votes is not None and votes.output == output.name and votes.probabilities is not None:
+                taught.append((path, each))
+                values.append(votes.probabilities[:, _columns(str(path), votes.classes, output.classes)])
+        stored.append(_mean_by_row(taught, values, faces) if taught else None)
     tensors = [None if each is None else torch.from_numpy(each.astype(np.float32)).to(device) for each in stored]
     return Distillation(alpha, temperature, tensors)
 
@@ -106,18 +111,6 @@ def soft_labels(
         columns = _columns(str(path), each.classes, faces.classes)
         softened.append(apply_temperature(each.probabilities, temperature)[:, columns])
     return _mean_by_row(predictions, softened, faces)
-
-
-def _soft_votes(
-    predictions: Sequence[tuple[Path, Predictions]], faces: Dataset, output: Output
-) -> npt.NDArray[np.float64]:
-    """The mean prediction of an output that learns from votes, float64 (N, V); otherwise as :func:`soft_labels`."""
-    values = []
-    for path, each in predictions:
-        assert each.votes is not None
-        assert each.votes.probabilities is not None
-        values.append(each.votes.probabilities[:, _columns(str(path), each.votes.classes, output.classes)])
-    return _mean_by_row(predictions, values, faces)
 
 
 def _mean_by_row(

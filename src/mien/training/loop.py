@@ -35,10 +35,6 @@ PROCESS_SEED = 1_000_000_007
 """How far the seeds of processes that train together are apart: dropout draws other numbers in each."""
 
 
-STOPPED = ("interrupted", "stopped")
-"""Reasons to end of a run that can be resumed."""
-
-
 @dataclass(frozen=True)
 class Outcome:
     """How a run ended.
@@ -56,7 +52,7 @@ class Outcome:
     @property
     def was_stopped(self) -> bool:
         """Whether Ctrl-C or the callback ended the run before its end: it can be resumed."""
-        return self.reason in STOPPED
+        return self.reason in {"interrupted", "stopped"}
 
 
 def train(
