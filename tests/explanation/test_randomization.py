@@ -27,7 +27,7 @@ def images(faces):
 
 
 def test_a_method_that_ignores_the_network_is_found_out(tiny_model, images, monkeypatch):
-    monkeypatch.setitem(METHODS, "edges", Edges("", True, ""))
+    monkeypatch.setitem(METHODS, "edges", Edges("", True))
     assert check_randomization("edges", tiny_model, images).spearman.low == pytest.approx(1)
 
 

@@ -23,12 +23,10 @@ class Method:
         home: module in this folder and function, imported on first use: gradients need torch.
         needs_torch: the function takes a :class:`~mien.explanation.gradient.torch_model.TorchModel`; otherwise a
             function images -> probabilities.
-        source: the paper it comes from.
     """
 
     home: str
     needs_torch: bool
-    source: str
 
     def load(self) -> Callable[..., npt.NDArray[np.float32]]:
         """The function itself.
@@ -46,9 +44,9 @@ class Method:
 
 
 METHODS: dict[str, Method] = {
-    "gradient": Method("gradient.gradients:gradient", True, "Simonyan et al. 2014; Study B"),
-    "gradcam": Method("gradient.gradcam:gradcam", True, "Selvaraju et al. 2017"),
-    "occlusion": Method("occlusion:occlusion", False, "Zeiler & Fergus 2014"),
+    "gradient": Method("gradient.gradients:gradient", True),
+    "gradcam": Method("gradient.gradcam:gradcam", True),
+    "occlusion": Method("occlusion:occlusion", False),
 }
 
 

@@ -34,12 +34,10 @@ class Entry:
 
     Attributes:
         build: ``(classes, size_px, channels, **settings) -> Network``; its keyword arguments are the recipe's settings.
-        source: the paper or study it comes from.
         smallest_px: the smallest input side that it works on.
     """
 
     build: Callable[..., Network]
-    source: str
     smallest_px: int
 
 
@@ -109,19 +107,16 @@ def _timm(
     return TimmNetwork(classes, backbone, upsample_px or size_px, dropout, pretrained, weights, channels)
 
 
-_VGG = "Simonyan & Zisserman, ICLR 2015, with batch norm and a small head"
-_RESNET = "He et al., CVPR 2016, with a 3x3 stem"
-
 MODELS: dict[str, Entry] = {
-    "mien": Entry(_mien, "mien's own, with squeeze-and-excite of Hu et al., CVPR 2018", 16),
-    "study-a": Entry(_study_a, "Study A's description: a plain CNN; its exact layers are not published", 16),
-    "study-b": Entry(_study_b, "Study B, exactly", 36),
-    "vgg11": Entry(_vgg(11), _VGG, 32),
-    "vgg13": Entry(_vgg(13), _VGG, 32),
-    "vgg16": Entry(_vgg(16), _VGG, 32),
-    "resnet18": Entry(_resnet(18), _RESNET, 8),
-    "resnet34": Entry(_resnet(34), _RESNET, 8),
-    "timm": Entry(_timm, "a backbone of timm (Wightman 2019), pretrained by others; each has its own licence", 32),
+    "mien": Entry(_mien, 16),
+    "study-a": Entry(_study_a, 16),
+    "study-b": Entry(_study_b, 36),
+    "vgg11": Entry(_vgg(11), 32),
+    "vgg13": Entry(_vgg(13), 32),
+    "vgg16": Entry(_vgg(16), 32),
+    "resnet18": Entry(_resnet(18), 8),
+    "resnet34": Entry(_resnet(34), 8),
+    "timm": Entry(_timm, 32),
 }
 
 
