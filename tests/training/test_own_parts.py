@@ -88,7 +88,7 @@ def test_every_command_finds_the_network_in_its_run(mien, tmp_path, mine, face_f
     for words in (
         ("train", run / "recipe.toml", *data, "--out", run, "--resume"),
         ("train", tune, *data, "--out", tmp_path / "tuned", "--from", run),
-        ("explain", run, face, "--crops", "--method", "gradcam", "--out", "e"),
+        ("explain", face, "--model", run, "--crops", "--method", "gradcam", "--out", "e"),
         ("evaluate", run, *data),
     ):
         answer = mien(*words)
