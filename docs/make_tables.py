@@ -297,8 +297,9 @@ def _percent(fraction: float) -> str:
 
 
 def _interval(value: dict[str, float], sign: str = "%") -> str:
-    """A value with its interval; ``sign`` comes after the value."""
-    return f"{100 * value['value']:.1f}{sign} [{100 * value['low']:.1f}, {100 * value['high']:.1f}]"
+    """A value with its interval, where it has one; ``sign`` comes after the value."""
+    ends = "" if value["low"] is None else f" [{100 * value['low']:.1f}, {100 * value['high']:.1f}]"
+    return f"{100 * value['value']:.1f}{sign}{ends}"
 
 
 def _table(head: tuple[str, ...], rows: Iterator[tuple[str, ...]] | Sequence[tuple[str, ...]]) -> str:

@@ -112,8 +112,10 @@ def _json(name: str, file: str) -> dict[str, Any]:
 
 def _interval(estimate: dict[str, Any], scale: float = 1) -> str:
     digits, unit = (1, "%") if scale != 1 else (3, "")
-    value, low, high = (f"{scale * estimate[key]:.{digits}f}" for key in ("value", "low", "high"))
-    return f"{value}{unit} [{low}, {high}]"
+    value, *ends = (
+        f"{scale * estimate[key]:.{digits}f}" for key in ("value", "low", "high") if estimate[key] is not None
+    )
+    return f"{value}{unit} [{', '.join(ends)}]" if ends else f"{value}{unit}"
 
 
 def _code(lines: list[str]) -> str:
