@@ -3,12 +3,16 @@ trial.
 """
 
 import csv
+import math
 import sys
 import tomllib
 from dataclasses import replace
+from pathlib import Path
 
 import optuna
 import pytest
+from optuna.exceptions import StorageInternalError
+from optuna.storages import RDBStorage
 
 from mien.base.errors import DataError, MissingExtraError, RecipeError, RunError
 from mien.base.labels import FERPLUS_CLASSES
@@ -16,7 +20,7 @@ from mien.base.recipe import load_recipe
 from mien.base.run_folder import RunFolder, best_epoch
 from mien.data.dataset import Dataset
 from mien.runs.space import load_space
-from mien.runs.sweep import check_networks, search
+from mien.runs.sweep import SweepResult, TrialResult, best_first, check_networks, search
 from mien.training.loop import train
 from mien.training.plan import plan_training
 from support import raises
@@ -163,3 +167,33 @@ def test_a_trial_is_queued_again_when_something_else_stops_the_worker(tmp_path, 
         search(space, small, out)
     study = optuna.load_study(study_name="sweep", storage=f"sqlite:///{out / 'trials.db'}")
     assert [trial.state.name for trial in study.trials] == ["FAIL", "WAITING"]
+
+
+def test_a_database_that_goes_away_in_mid_trial_is_one_line_and_the_sweep_goes_on(tmp_path, faces, space_file):
+    """Oracle: the trial's run folder, which has one epoch at the fault and all of them at the end."""
+    space, out = load_space(str(space_file(trials=1))), tmp_path / "out"
+
+    def gone(*arguments):
+        raise StorageInternalError("server closed the connection")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RDBStorage, "set_trial_intermediate_value", gone)
+        with raises(RunError, "sweep-database"):
+            search(space, faces, out)
+    assert len(RunFolder(out / "trials" / "0000").read_history()) == 1
+    (trial,) = search(space, faces, out).trials
+    assert (trial.number, trial.outcome, trial.epochs) == (0, "complete", 2)
+
+
+def line(number, outcome="complete", accuracy=0.5):
+    return TrialResult(number, outcome, accuracy, 3, 12.5, {"optim.lr": 0.1})
+
+
+TRIALS = (line(0, accuracy=0.4), line(1, "pruned", 0.9), line(2, accuracy=0.6), line(4, "diverged", math.nan),
+          line(5, accuracy=0.6))  # fmt: skip
+
+
+def test_the_best_is_the_first_of_the_most_accurate_that_ran_to_their_end():
+    assert [trial.number for trial in best_first(TRIALS)] == [2, 5, 0, 1, 4]
+    assert SweepResult(Path(), TRIALS, 5).best.number == 2
+    assert SweepResult(Path(), TRIALS[1:2], 5).best is None

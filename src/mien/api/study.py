@@ -11,13 +11,14 @@ from typing import Any, Literal
 
 from mien.api.inputs import Data, environment, read
 from mien.base.errors import MienError, Notice, StudyError, arg, needs_extra
+from mien.base.files import write_text
 from mien.base.progress import busy
 from mien.page.rendering import import_page_packages
 from mien.runs.page import write_study
 from mien.runs.plan import StudyCallback, pending
 from mien.runs.spec import Study, load_study
 from mien.runs.store import read_completed
-from mien.runs.table import StudyTable, tabulate, write_table
+from mien.runs.table import StudyTable, tabulate
 
 
 def study(
@@ -103,7 +104,7 @@ def study(
         failure = error
     table = replace(tabulate(chosen, runs, read_completed(kept)), was_stopped=not all_ended)
     if table.runs:
-        write_table(folder / "study.json", table)
+        write_text(folder / "study.json", json.dumps(table.to_dict(), indent=2, ensure_ascii=False) + "\n")
         page = write_study(folder, table, {name: str(each) for name, each in metadata.items()}).page
         table = replace(table, page=page)
     if failure is not None:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from mien.api.inputs import Data, environment, read
 from mien.base.errors import RunError, arg, needs_extra, without_password
 from mien.runs.space import Space, load_space
-from mien.runs.sweep_result import SweepResult
 
 if TYPE_CHECKING:
+    from mien.runs.sweep import SweepResult
     from mien.training.callback import Callback
 
 

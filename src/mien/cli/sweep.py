@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,7 +16,9 @@ from mien.page.terminal import rich_table
 from mien.page.wording import percent
 from mien.pipeline.training_view import TrainProgress
 from mien.runs.space import load_space
-from mien.runs.sweep_result import SweepResult
+
+if TYPE_CHECKING:
+    from mien.runs.sweep import SweepResult
 
 
 def sweep(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import import_module
@@ -29,13 +29,14 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from mien.base.errors import RecipeError, RunError, StoppedError, TrainingError, arg, needs_extra, without_password
+from mien.base.files import write_bytes, write_text
 from mien.base.labels import parse_scheme
-from mien.base.recipe import Recipe
+from mien.base.recipe import Recipe, dump_recipe
 from mien.base.run_folder import RunFolder, best_epoch
 from mien.data.dataset import Dataset
 from mien.data.votes import votes_fingerprint
+from mien.page.blocks import Column, Table
 from mien.runs.space import Space
-from mien.runs.sweep_result import SweepResult, TrialResult, write_small_files
 from mien.training.callback import Callback, Callbacks, HistoryLine, interruptible
 from mien.training.loop import train
 from mien.training.plan import plan_training
@@ -46,6 +47,80 @@ STALE_SECONDS = 60
 DATABASE = "trials.db"
 
 _DONE = (TrialState.COMPLETE, TrialState.PRUNED)
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """A finished trial.
+
+    Attributes:
+        number: counts from 0; one that was interrupted keeps its number, as its folder does.
+        outcome: ``complete``, ``pruned`` by successive halving, ``diverged``, or ``invalid`` (values that do not go
+            together).
+        accuracy: on validation, 0..1, of the best epoch so far; NaN without any.
+        epochs: how many it ran.
+        seconds: of training and validation.
+        values: of each key.
+    """
+
+    number: int
+    outcome: str
+    accuracy: float
+    epochs: int
+    seconds: float
+    values: Mapping[str, Any]
+
+
+def best_first(trials: Sequence[TrialResult]) -> list[TrialResult]:
+    """Complete trials by accuracy, then the others by accuracy; of equals the one that began first."""
+
+    def rank(trial: TrialResult) -> tuple[bool, float, int]:
+        accuracy = -1.0 if math.isnan(trial.accuracy) else trial.accuracy
+        return trial.outcome != "complete", -accuracy, trial.number
+
+    return sorted(trials, key=rank)
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    """The result of a sweep.
+
+    Attributes:
+        folder: of the sweep.
+        trials: the finished ones, by number.
+        total: how many there will be.
+        was_stopped: whether Ctrl-C ended this worker.
+    """
+
+    folder: Path
+    trials: tuple[TrialResult, ...]
+    total: int
+    was_stopped: bool = False
+
+    @property
+    def best(self) -> TrialResult | None:
+        """The most accurate complete trial."""
+        return next((trial for trial in best_first(self.trials) if trial.outcome == "complete"), None)
+
+    @property
+    def best_recipe(self) -> Path:
+        """The recipe of the best trial; no file while no trial is complete."""
+        return self.folder / "best.toml"
+
+    def to_dict(self) -> dict[str, object]:
+        """JSON-ready."""
+        best = self.best and {
+            "trial": self.best.number,
+            "validation_accuracy": self.best.accuracy,
+            "values": dict(self.best.values),
+            "recipe": str(self.best_recipe),
+        }
+        return {
+            "folder": str(self.folder),
+            "finished": len(self.trials),
+            "total": self.total,
+            "best": best,
+        }
 
 
 def search(
@@ -271,8 +346,24 @@ class _Worker:
             ]
             found = SweepResult(self.out, tuple(trials), self.total, was_stopped)
             if trials:
-                write_small_files(found, self.space)
+                self._write(found)
         return found
+
+    def _write(self, found: SweepResult) -> None:
+        keys = tuple(self.space.ranges)
+        columns = tuple(map(Column, ("trial", "outcome", "accuracy", "epochs", "seconds", *keys)))
+        rows = [
+            (each.number, each.outcome, each.accuracy, each.epochs, each.seconds, *(each.values[key] for key in keys))
+            for each in best_first(found.trials)
+        ]
+        write_bytes(self.out / "trials.csv", Table("trials", columns, rows).to_csv())
+        best = found.best
+        if best is not None:
+            words = (
+                f"Trial {best.number}, the best of {len(rows)} of {self.space.name}: {best.accuracy:.1%} on validation"
+            )
+            update = {"name": f"{self.space.base.name}-best", "description": words}
+            write_text(found.best_recipe, dump_recipe(self.space.recipe_for(best.values).model_copy(update=update)))
 
     def _folder(self, trial: FrozenTrial) -> RunFolder:
         return RunFolder(self.out / "trials" / f"{_number_of(trial):04}")

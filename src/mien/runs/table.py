@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mien.base.errors import DataError, StudyError
-from mien.base.files import write_text
 from mien.base.labels import parse_scheme
 from mien.base.progress import track
 from mien.evaluation.named_metrics import Resampled, resample
@@ -109,11 +107,6 @@ class StudyTable:
             "variants": rows,
             "comparisons": comparisons,
         }
-
-
-def write_table(path: Path, table: StudyTable) -> None:
-    """Write the table as JSON, whole or not at all. Raises :class:`RunError`."""
-    write_text(path, json.dumps(table.to_dict(), indent=2, ensure_ascii=False) + "\n")
 
 
 def tabulate(
