@@ -22,7 +22,6 @@ from mien.runs.planner import make_plan
 from mien.runs.scheduler import Processes, choose_executor, run_all
 from mien.runs.spec import load_study
 from mien.runs.store import read_completed
-from mien.training import checkpoint
 from mien.training.plan import plan_training
 
 
@@ -150,23 +149,21 @@ def _workers(process: subprocess.Popen[str]) -> list[int]:
         return []
 
 
-@pytest.mark.parametrize(("signal_number", "jobs"), [(signal.SIGKILL, 1), (signal.SIGINT, 1), (signal.SIGINT, 2)])
-def test_a_study_that_was_stopped_goes_on(tiny_study_file, faces, tmp_path, told, signal_number, jobs):
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_study_that_was_stopped_goes_on(tiny_study_file, faces, tmp_path, told, jobs):
     out = tmp_path / "out"
     process = _start(tmp_path, tiny_study_file, jobs)
     _wait_for_an_epoch(out, process)
-    os.killpg(process.pid, signal_number)
+    os.killpg(process.pid, signal.SIGINT)
     printed, complaint = process.communicate()
+    assert (printed.strip(), complaint) == ("False", "")
     assert read_completed(out / "results") == {}
-    if signal_number == signal.SIGINT:
-        assert (printed.strip(), complaint) == ("False", "")
     context = StudyContext({(48, 1): faces}, out, out / "results", {})
     plan = make_plan(load_study(str(tiny_study_file)), context.faces_by_form, [f"epochs={EPOCHS[jobs]}"])
     begun = [run for run in plan if folder_of(run, out).last.is_file()]
-    # history.csv is written after it, and may be an epoch behind where the kill fell between.
-    before = len(checkpoint.load(folder_of(begun[0], out).last)[1]["history"])
+    before = len(folder_of(begun[0], out).read_history())
     assert 1 <= before < EPOCHS[jobs]
-    if signal_number == signal.SIGINT:
+    if jobs > 1:  # its runs are long
         return
     assert run_all(begun[:1], {}, context, told)
     assert told.lines[1][2] > before
