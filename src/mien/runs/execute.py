@@ -8,12 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mien.base.errors import StoppedError, TrainingError
+from mien.base.files import write_text
+from mien.base.recipe import dump_recipe
 from mien.base.run_folder import best_epoch
-from mien.evaluation.predictions import read_predictions
+from mien.evaluation.predictions import read_predictions, write_predictions
 from mien.pipeline.training_run import run_recipe
 from mien.runs.plan import FacesByForm, PlannedRun, folder_of
-from mien.runs.store import RECORD, CompletedRun, RunRecord, keep_result, read_run
+from mien.runs.store import PREDICTIONS, RECORD, CompletedRun, RunRecord, read_run
 from mien.training.callback import Callback, HistoryLine
 from mien.training.device import threads
 from mien.training.plan import plan_training
@@ -95,11 +99,18 @@ def without_parent(run: PlannedRun, known: Mapping[str, CompletedRun], context: 
 
 
 def _keep(run: PlannedRun, failed: str, context: StudyContext) -> CompletedRun:
-    """Keep a run that has ended; ``failed`` says why it has no predictions."""
+    """Keep what matters of a run that has ended; ``failed`` says why it has no predictions."""
     folder = folder_of(run, context.out)
     history = folder.read_history()
     environment = folder.read_environment() if folder.is_run else {}
-    predictions = None if failed else read_predictions(folder.predictions("validation"))
+    kept = context.results / run.folder_name
+    if folder.is_run:
+        write_text(kept / "recipe.toml", dump_recipe(folder.read_recipe()))
+    file = folder.path / "history.csv"
+    if file.is_file():
+        write_text(kept / "history.csv", file.read_text(encoding="utf-8"))
+    if not failed:
+        write_predictions(kept / PREDICTIONS, read_predictions(folder.predictions("validation")), np.float32)
     record = RunRecord(
         key=run.key,
         variant=run.variant,
@@ -113,7 +124,9 @@ def _keep(run: PlannedRun, failed: str, context: StudyContext) -> CompletedRun:
         failed=failed,
         machine={name: str(environment[name]) for name in ("machine", "device", "torch") if name in environment},
     )
-    return keep_result(context.results / run.folder_name, record, folder, predictions)
+    # The record comes last: it makes the folder a finished run.
+    write_text(kept / RECORD, record.model_dump_json(indent=2) + "\n")
+    return CompletedRun(kept, record)
 
 
 class _Callback(Callback):

@@ -11,14 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from mien.base.errors import DataError, StudyError
-from mien.base.files import write_text
-from mien.base.recipe import dump_recipe
-from mien.base.run_folder import RunFolder
-from mien.evaluation.predictions import Predictions, read_predictions, write_predictions
+from mien.evaluation.predictions import Predictions, read_predictions
 
 RECORD = "run.json"
 PREDICTIONS = "predictions_validation.npz"
@@ -102,26 +98,3 @@ def read_run(folder: Path) -> CompletedRun:
         raise StudyError(
             f"{folder / RECORD} is damaged. Remove its folder; the study then repeats the run.", code="study-damaged"
         ) from None
-
-
-def keep_result(folder: Path, record: RunRecord, run: RunFolder, predictions: Predictions | None) -> CompletedRun:
-    """Keep what matters of a run. The record comes last: it makes the folder a finished run.
-
-    Args:
-        folder: where to keep it.
-        record: how it went.
-        run: where it was trained.
-        predictions: on validation; None of a run that failed.
-
-    Raises:
-        RunError: the file system refused.
-    """
-    if run.is_run:
-        write_text(folder / "recipe.toml", dump_recipe(run.read_recipe()))
-    history = run.path / "history.csv"
-    if history.is_file():
-        write_text(folder / "history.csv", history.read_text(encoding="utf-8"))
-    if predictions is not None:
-        write_predictions(folder / PREDICTIONS, predictions, np.float32)
-    write_text(folder / RECORD, record.model_dump_json(indent=2) + "\n")
-    return CompletedRun(folder, record)

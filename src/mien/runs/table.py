@@ -134,12 +134,13 @@ def tabulate(
             seed: _merged(each.predictions(), variant.classes) for seed, each in own if not each.record.failed
         }
         many = list(predictions[variant.name].values())
+        spreads = spread(resample(aligned(many), study.metrics, resamples)) if many else []
         rows.append(
             VariantRow(
                 variant=variant,
                 samples=len(many[0]) if many else 0,
                 classes=len(many[0].classes) if many else 0,
-                metrics=_spreads(many, study.metrics, resamples),
+                metrics=dict(zip(study.metrics, spreads, strict=False)),
                 failed=len(own) - len(many),
                 missing=len(study.seeds_of(variant)) - len(own),
             )
@@ -147,10 +148,6 @@ def tabulate(
     wanted = track(study.comparisons, len(study.comparisons), "comparing", "comparisons")
     compared = tuple(_compare(each, study.metrics, predictions, resamples) for each in wanted)
     return StudyTable(study, tuple(rows), compared, tuple(done))
-
-
-def _spreads(runs: Sequence[Predictions], metrics: Sequence[str], resamples: int) -> dict[str, Spread]:
-    return dict(zip(metrics, spread(resample(aligned(runs), metrics, resamples)), strict=True)) if runs else {}
 
 
 def _compare(
