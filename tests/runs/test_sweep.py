@@ -11,8 +11,6 @@ from pathlib import Path
 
 import optuna
 import pytest
-from optuna.exceptions import StorageInternalError
-from optuna.storages import RDBStorage
 
 from mien.base.errors import DataError, MissingExtraError, RecipeError, RunError
 from mien.base.labels import FERPLUS_CLASSES
@@ -167,22 +165,6 @@ def test_a_trial_is_queued_again_when_something_else_stops_the_worker(tmp_path, 
         search(space, small, out)
     study = optuna.load_study(study_name="sweep", storage=f"sqlite:///{out / 'trials.db'}")
     assert [trial.state.name for trial in study.trials] == ["FAIL", "WAITING"]
-
-
-def test_a_database_that_goes_away_in_mid_trial_is_one_line_and_the_sweep_goes_on(tmp_path, faces, space_file):
-    """Oracle: the trial's run folder, which has one epoch at the fault and all of them at the end."""
-    space, out = load_space(str(space_file(trials=1))), tmp_path / "out"
-
-    def gone(*arguments):
-        raise StorageInternalError("server closed the connection")
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(RDBStorage, "set_trial_intermediate_value", gone)
-        with raises(RunError, "sweep-database"):
-            search(space, faces, out)
-    assert len(RunFolder(out / "trials" / "0000").read_history()) == 1
-    (trial,) = search(space, faces, out).trials
-    assert (trial.number, trial.outcome, trial.epochs) == (0, "complete", 2)
 
 
 def line(number, outcome="complete", accuracy=0.5):

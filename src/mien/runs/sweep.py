@@ -196,9 +196,11 @@ def check_networks(space: Space) -> None:
 def _errors_as_one_line(place: str) -> Iterator[None]:
     try:
         yield
-    except (StorageInternalError, SQLAlchemyError, UpdateFinishedTrialError) as error:
+    except (StorageInternalError, SQLAlchemyError, UpdateFinishedTrialError, UnboundLocalError) as error:
+        # Optuna stumbles over a variable of its own where the database goes away while it writes how a trial ended.
+        found = error.__context__ if isinstance(error, UnboundLocalError) and error.__context__ else error
         raise RunError(
-            f"The database {place} cannot be used: {str(error.__cause__ or error).splitlines()[0]}. What is stored in "
+            f"The database {place} cannot be used: {str(found.__cause__ or found).splitlines()[0]}. What is stored in "
             "it is kept; the same command resumes the sweep.",
             code="sweep-database",
         ) from error
