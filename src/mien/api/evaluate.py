@@ -15,7 +15,6 @@ import numpy.typing as npt
 from mien.api.inputs import Data, Model, data_name, for_labels, read, run_of
 from mien.api.report import ReportInputs, write_report
 from mien.base.errors import DataError, MienWarning, Notice
-from mien.base.hub import is_fetched
 from mien.base.labels import LabelScheme, parse_scheme
 from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
@@ -286,10 +285,10 @@ def _measure(split: MeasuredSplit, options: EvaluateOptions, **about: Any) -> Ev
 
 
 def run_with_ledger(model: Predictor) -> RunFolder | None:
-    """The run folder in which uses of the test split are noted; None for others' models and lone files."""
+    """The run folder in which uses of the test split are noted; None for built-in models and lone files."""
     run = run_of(model)
     shipped = {find_run(name).path for name in SHIPPED}
-    return None if run is None or run.path in shipped or is_fetched(run.path) else run
+    return None if run is None or run.path in shipped else run
 
 
 def evaluate_file(

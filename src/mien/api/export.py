@@ -12,7 +12,6 @@ import numpy as np
 from mien.api.inputs import Data, read
 from mien.base.errors import DataError, RunError, arg, needs_extra
 from mien.base.files import whole_file
-from mien.base.hub import is_hub_address
 from mien.base.model_file import attach_manifest, read_manifest
 from mien.base.preprocess import to_input
 from mien.base.progress import busy
@@ -139,10 +138,8 @@ def _checked(run: str | os.PathLike[str], out: str | os.PathLike[str] | None) ->
     folder, file = RunFolder(Path(run)), None if out is None else Path(out)
     if shipped and not folder.is_run:
         raise RunError(f"{run} is built in and already exported. mien export needs a run folder.", code="run-shipped")
-    if is_hub_address(run) and file is None:
-        raise RunError(f"{run} is not a folder of yours. Name the file to write with {arg('out')}.", code="out-missing")
     if not folder.path.exists():
-        folder = find_trained(run)  # of a hub; or says what may have been meant
+        folder = find_trained(run)  # says what may have been meant
     if file is not None:
         check_model_file(file)
     return folder, file

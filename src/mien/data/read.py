@@ -92,8 +92,7 @@ def read_data(
     """Read labelled faces in whatever shape ``path`` has, and say how.
 
     Args:
-        path: Kaggle's CSV, a CSV of image paths, a folder of class folders, a parquet file or a folder of them,
-            or an address on the Hugging Face hub, ``hf://OWNER/NAME[@REVISION][/FILE]``.
+        path: Kaggle's CSV, a CSV of image paths, a folder of class folders, a parquet file or a folder of them.
         size_px: side of the squares, 8..1024 pixels.
         channels: 1 makes them grey, 3 RGB, which the images must be.
         class_map: names as they stand in the data -> names to use; see :func:`mien.base.labels.parse_map`.

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mien.base.errors import DataError
-from mien.base.hub import fetched
 from mien.data.face_table import FaceTable, ReadOptions, read_header
 from mien.data.folders import holds_class_folders, is_image_name, read_folders, subfolders, tree_state
 from mien.data.kaggle_csv import read_kaggle_csv
@@ -61,11 +60,7 @@ def describe_source(path: str | os.PathLike[str]) -> str:
 
 
 def detect_shape(path: Path) -> tuple[Path, DataShape]:
-    """What to read and as which shape; for a folder that holds the data in one file, that file.
-
-    An address on the hub (``hf://OWNER/NAME``) is fetched into its cache.
-    """
-    path = fetched(path, "dataset")
+    """What to read and as which shape; for a folder that holds the data in one file, that file."""
     if path.is_dir():
         return _detect_folder(path)
     if not path.exists():

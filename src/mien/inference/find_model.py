@@ -9,7 +9,6 @@ from importlib import resources
 from pathlib import Path
 
 from mien.base.errors import ModelError
-from mien.base.hub import fetch, is_hub_address, parse_address
 from mien.base.images import IMAGE_SUFFIXES
 from mien.base.model_file import INT8
 from mien.base.run_folder import RunFolder
@@ -33,30 +32,10 @@ def is_shipped(name: str | os.PathLike[str]) -> bool:
 
 
 def find_run(name: str | os.PathLike[str]) -> RunFolder:
-    """The run folder of a shipped model's name, or of a path; no file is opened. An address on the hub is fetched.
-
-    Raises:
-        MienError: as :func:`mien.base.hub.fetch`.
-        ModelError: a repository without a model of mien (``hub-not-mien``).
-    """
-    shipped = is_shipped(name)
-    if is_hub_address(name):
-        return _fetched_run(name)
-    if shipped:
+    """The run folder of a shipped model's name, or of a path; no file is opened."""
+    if is_shipped(name):
         return RunFolder(Path(str(resources.files("mien") / "shipped" / os.fspath(name).removesuffix(INT8))))
     return RunFolder(Path(name))
-
-
-def _fetched_run(name: str | os.PathLike[str]) -> RunFolder:
-    address = parse_address(name)
-    run = RunFolder(fetch(address, "model"))
-    if address.file is None and not run.model.is_file():
-        raise ModelError(
-            f"{address} holds no model.onnx: it holds no model of mien. Name the file to use, "
-            f"{address}/FILE.onnx, if it is one of mien.",
-            code="hub-not-mien",
-        )
-    return run
 
 
 def find_trained(name: str | os.PathLike[str]) -> RunFolder:
@@ -108,7 +87,7 @@ def find_model(name: str | os.PathLike[str]) -> Path:
         return run.model_int8
     if not run.path.exists():
         known = [*SHIPPED, *(f"{each}{INT8}" for each in SHIPPED if find_run(each).model_int8.is_file())]
-        given = f"Give a run folder, a .onnx file, hf://OWNER/NAME, or: {', '.join(known)}."
+        given = f"Give a run folder, a .onnx file, or: {', '.join(known)}."
         raise ModelError(f"There is no model at {name}. {given}{_meant(name, known)}", code="model-missing")
     if run.path.is_file():
         _check_kind(run.path)

@@ -238,8 +238,7 @@ def load(
     """Load a model for predicting.
 
     Args:
-        path: a run folder, a ``.onnx`` file, the name of a model that comes with mien, or an address on the
-            Hugging Face hub, ``hf://OWNER/NAME[@REVISION][/FILE]``, which is fetched into the hub's cache.
+        path: a run folder, a ``.onnx`` file, or the name of a model that comes with mien.
         threads: how many threads a prediction may use; None leaves it to onnxruntime.
         output: which of the model's outputs answers, by name. None takes what people would say where the model has
             learned that from votes; see docs/predict.md.

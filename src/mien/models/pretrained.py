@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import logging
 import warnings
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mien.base.errors import MissingExtraError, ModelError, RecipeError, needs_extra
-from mien.base.hub import HubAddress, fetch
+from mien.base.progress import busy
 from mien.models.network import Network
 
 
@@ -152,16 +153,31 @@ def _build(name: str, channels: int) -> Any:
 
 def _from_hub(name: str, source: dict[str, Any]) -> Path:
     """The file of a backbone's pretrained weights, from the hub's cache, else downloaded into it."""
+    import huggingface_hub
+    from huggingface_hub.utils.tqdm import disable_progress_bars
+
     repository, file = source.get("hf_hub_id"), source.get("hf_hub_filename") or "model.safetensors"
     instead = "Give them as a file by model.weights, or set model.pretrained=false to begin with random ones."
     if not repository:
         raise ModelError(
             f"timm names no pretrained weights for the backbone {name}. {instead}", code="backbone-untrained"
         )
+    cached = huggingface_hub.try_to_load_from_cache(repository, file)
+    if isinstance(cached, str):
+        return Path(cached)
+    # Each of its attempts without a connection would be a line of its own, and its bar would run into ours.
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+    disable_progress_bars()
     try:
-        return fetch(HubAddress(repository, file=file), "model")
-    except ModelError as error:
-        raise ModelError(f"The pretrained weights of {name}: {error} {instead}", code="weights-not-here") from None
+        with busy(f"fetching {repository} from the Hugging Face hub"):
+            return Path(huggingface_hub.hf_hub_download(repository, file))
+    except Exception as error:  # noqa: BLE001 - the hub's and its transport's errors share no base class below Exception
+        reason = str(error).partition("\n")[0].rstrip(".")
+        raise ModelError(
+            f"The pretrained weights of {name} ({file} of {repository} on the Hugging Face hub) could not be fetched: "
+            f"{reason}. {instead}",
+            code="weights-not-here",
+        ) from None
 
 
 def _pretrained_state(name: str, source: dict[str, Any], file: Path, channels: int) -> dict[str, Tensor]:
