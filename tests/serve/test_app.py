@@ -180,7 +180,7 @@ def test_the_document_says_what_an_image_is_and_how_many(service):
 
 def test_a_defect_is_answered_and_counted_as_one(start, face, monkeypatch):
     service = start()
-    monkeypatch.setattr("mien.serve.prediction_service.PredictionService.query", lambda *others: 1 / 0)
+    monkeypatch.setattr("mien.serve.prediction_service.PredictionService.reader", lambda *others: 1 / 0)
     assert service.refusal(service.predict(face), 500) == "internal"
     assert service.metric('mien_requests_total{route="/v1/predict",status="500"}') == 1
     assert service.metric('mien_refused_total{code="internal"}') == 1

@@ -16,7 +16,6 @@ PAGE = " ".join((Path(__file__).parents[2] / "docs" / "serve.md").read_text(enco
         ("max_files", 64, "one file, or 64 in a batch"),
         ("body_seconds", 30, "the body must arrive within 30 s"),
         ("max_pixels", 25_000_000, "25 million an image"),
-        ("max_slow_pixels", 1_000_000, "a million pixels of a slow format"),
         ("max_jpeg_scans", 100, "100 scans a JPEG"),
         ("max_faces", 100, "100 faces an image"),
         ("max_requests", 64, "64 requests at a time"),

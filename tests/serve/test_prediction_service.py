@@ -66,6 +66,11 @@ async def until(condition):
         await asyncio.sleep(0.001)
 
 
+def ask(service, files):
+    parameters = PredictParameters()
+    return service.predict(files, parameters, service.reader(parameters))
+
+
 def codes(results):
     """The codes of results that are errors; None for others."""
     return [each.code if isinstance(each, ApiError) else None for each in results]
@@ -75,14 +80,13 @@ def test_an_image_that_takes_too_long_is_given_up_and_one_that_waits_is_busy(slo
     service, detector = slow
 
     async def main():
-        query = service.query(PredictParameters())
-        answers = [asyncio.ensure_future(service.predict([face], query)) for _ in range(3)]
+        answers = [asyncio.ensure_future(ask(service, [face])) for _ in range(3)]
         # The third image is not begun, since two threads are blocked.
         await until(lambda: len(detector.widths) == 2)
         expire()
         assert [code for each in answers for code in codes(await each)] == ["too-much-work", "too-much-work", "busy"]
         detector.go_on.set()
-        (image,) = await service.predict([face], query)
+        (image,) = await ask(service, [face])
         assert image.predictions == []
 
     asyncio.run(main())
@@ -93,8 +97,7 @@ def test_a_stopped_service_begins_no_further_image(slow, face):
     service, detector = slow
 
     async def main():
-        query = service.query(PredictParameters())
-        answers = [asyncio.ensure_future(service.predict([face], query)) for _ in range(3)]
+        answers = [asyncio.ensure_future(ask(service, [face])) for _ in range(3)]
         await until(lambda: len(detector.widths) == 2)
         stopping = threading.Thread(target=service.stop)
         stopping.start()
@@ -115,14 +118,13 @@ def test_a_batch_lets_other_requests_have_their_turn(slow, encode):
     large, small = encode(np.zeros((100, 100), np.uint8)), encode(np.zeros((48, 48), np.uint8))
 
     async def main():
-        query = service.query(PredictParameters())
-        batch = asyncio.ensure_future(service.predict([large] * 20, query))
+        batch = asyncio.ensure_future(ask(service, [large] * 20))
         await until(lambda: len(detector.widths) == 2)
-        other = asyncio.ensure_future(service.predict([small], query))
+        other = asyncio.ensure_future(ask(service, [small]))
         await asyncio.sleep(0)  # it is in the queue
         detector.go_on.set()
-        assert [image.detected.width for image in await other] == [48]
-        assert [image.detected.width for image in await batch] == [100] * 20
+        assert [image.width for image in await other] == [48]
+        assert [image.width for image in await batch] == [100] * 20
 
     asyncio.run(main())
     # Third in the queue; on a busy machine the thread that took it may be overtaken before it gets to the detector.
@@ -142,9 +144,12 @@ def test_a_defect_reaches_its_image_and_no_other(slow, face, monkeypatch):
     monkeypatch.setattr(detector, "detect", detect)
 
     async def main():
-        query = service.query(PredictParameters())
-        assert sorted(map(str, codes(await service.predict([face] * 3, query)))) == ["None", "None", "internal"]
-        assert codes(await service.predict([face], query)) == [None]
+        assert sorted(map(str, codes(await ask(service, [face] * 3)))) == [
+            "None",
+            "None",
+            "internal",
+        ]
+        assert codes(await ask(service, [face])) == [None]
 
     asyncio.run(main())
 
@@ -155,8 +160,8 @@ def test_a_request_chooses_the_output(voted_run, face):
     service = PredictionService(classifier, HaarDetector(), Limits(work_seconds=3600), 1, ServiceMetrics())
     found = {}
     for name in (None, "perceived", "fer2013"):
-        query = service.query(PredictParameters(crops=True, output=name))
-        ((image,),) = [asyncio.run(service.predict([face], query))]
+        parameters = PredictParameters(crops=True, output=name)
+        (image,) = asyncio.run(service.predict([face], parameters, service.reader(parameters)))
         (found[name],) = image.predictions
     service.stop()
     for name, answer in found.items():
@@ -164,7 +169,7 @@ def test_a_request_chooses_the_output(voted_run, face):
         assert answer.to_dict() == expected | {"source": "image 1"}
     assert (found[None].output, found["fer2013"].unsure) == ("perceived", None)
     with raises(ApiError, "bad-parameter"):
-        service.query(PredictParameters(output="feeling"))
+        service.reader(PredictParameters(output="feeling"))
 
 
 def test_a_request_waits_for_measured_work_and_no_longer():

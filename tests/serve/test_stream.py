@@ -66,12 +66,14 @@ def test_what_breaks_a_rule_closes_the_stream_in_order(start, jpegs, send, limit
 
 
 def test_a_stream_that_ended_leaves_its_place(start, jpegs):
+    """The metrics count the first one, and the second as refused."""
     service = start(limits=Limits(max_streams=1))
     with service.client.websocket_connect(ADDRESS) as socket:
         socket.send_bytes(jpegs[0])
         assert len(socket.receive_json()["faces"]) == 1
         with service.client.websocket_connect(ADDRESS) as second:
             assert second.receive_json()["error"]["code"] == "busy"
+    assert (service.metric("mien_streams_total"), service.metric('mien_refused_total{code="busy"}')) == (1, 1)
     answer = {"error": "not asked yet"}
     while "error" in answer:
         with service.client.websocket_connect(ADDRESS) as socket:

@@ -24,7 +24,7 @@ from mien.serve.built_page import service_models
 from mien.serve.limits import Limits
 from mien.serve.metrics import CONTENT_TYPE, CountRequests, ServiceMetrics
 from mien.serve.pages import HEADERS, AddHeaders, add_docs, add_page
-from mien.serve.prediction_service import PredictionService, PredictQuery
+from mien.serve.prediction_service import PredictionService
 from mien.serve.schemas import (
     BatchResponse,
     HealthResponse,
@@ -106,7 +106,7 @@ def create_app(
         """Whether the service answers."""
         return HealthResponse(status="ok")
 
-    _add_stream(app, service, limits, token)
+    _add_stream(app, service, limits, token, metrics)
     add_docs(app)
     add_page(app, service_models(model_file, guarded=token is not None))
     _add_middleware(app, hosts, metrics)
@@ -124,10 +124,10 @@ def _add_predictions(router: APIRouter, service: PredictionService, model: Model
     responses = error_responses(*_PREDICTING)
     responses[429]["headers"] = {"Retry-After": {"description": "seconds", "schema": {"type": "integer"}}}
 
-    def metadata(query: PredictQuery, began: float) -> dict[str, Any]:
+    def metadata(parameters: PredictParameters, began: float) -> dict[str, Any]:
         return {
             "model": model,
-            "detector": None if query.crops else model.detector,
+            "detector": None if parameters.crops else model.detector,
             "milliseconds": round(1000 * (time.perf_counter() - began), 3),
         }
 
@@ -141,16 +141,16 @@ def _add_predictions(router: APIRouter, service: PredictionService, model: Model
     )
     async def predict(request: Request, parameters: Annotated[PredictParameters, Query()]) -> Any:
         """Detect the faces in one image and classify each."""
-        query = service.query(parameters)
-        with service.slot(query):
+        reader = service.reader(parameters)
+        with service.slot(parameters.crops):
             files = await receive_files(request, limits, max_files=1)
             began = time.perf_counter()
-            (image,) = await service.predict(files, query)
-            if isinstance(image, ApiError):
-                raise image
-            if query.draw:
-                return Response(await service.draw(image), media_type="image/jpeg")
-        return PredictResponse.of(image.detected, image.predictions, **metadata(query, began))
+            (image,) = await service.predict(files, parameters, reader)
+        if isinstance(image, ApiError):
+            raise image
+        if image.drawn is not None:
+            return Response(image.drawn, media_type="image/jpeg")
+        return PredictResponse.of(image, **metadata(parameters, began))
 
     @router.post(
         "/v1/batch",
@@ -160,22 +160,21 @@ def _add_predictions(router: APIRouter, service: PredictionService, model: Model
     )
     async def batch(request: Request, parameters: Annotated[PredictParameters, Query()]) -> BatchResponse:
         """Predict several images. An image that fails has its error in its place; the others are predicted."""
-        query = service.query(parameters)
-        if query.draw:
+        reader = service.reader(parameters)
+        if parameters.draw:
             raise ApiError("'draw' is for one photo; send it to /v1/predict.", code="bad-parameter")
-        with service.slot(query) as count:
+        with service.slot(parameters.crops) as count:
             files = await receive_files(request, limits, limits.max_files)
             count(len(files))
             began = time.perf_counter()
-            images = await service.predict(files, query)
-        results = [
-            each.body() if isinstance(each, ApiError) else ImageResponse.of(each.detected, each.predictions)
-            for each in images
-        ]
-        return BatchResponse(results=results, **metadata(query, began))
+            images = await service.predict(files, parameters, reader)
+        results = [each.body() if isinstance(each, ApiError) else ImageResponse.of(each) for each in images]
+        return BatchResponse(results=results, **metadata(parameters, began))
 
 
-def _add_stream(app: FastAPI, service: PredictionService, limits: Limits, token: str | None) -> None:
+def _add_stream(
+    app: FastAPI, service: PredictionService, limits: Limits, token: str | None, metrics: ServiceMetrics
+) -> None:
     taken = Counter[str]()
 
     @contextmanager
@@ -198,11 +197,15 @@ def _add_stream(app: FastAPI, service: PredictionService, limits: Limits, token:
                 with place("logins"):
                     await receive_token(socket, token, limits.idle_seconds)
             with place("streams"):
-                tracker = service.tracker(PredictParameters.model_validate(dict(socket.query_params)))
+                try:
+                    parameters = PredictParameters.model_validate(dict(socket.query_params))
+                except ValidationError as error:
+                    raise invalid_parameter(error.errors()[0]) from None
+                tracker = service.tracker(parameters)
+                metrics.streams.inc()
                 await Stream(socket, tracker, limits, service.pool).run()
-        except ValidationError as error:
-            await refuse(socket, invalid_parameter(error.errors()[0]))
         except ApiError as error:
+            metrics.refused.labels(error.code).inc()
             await refuse(socket, error)
         except WebSocketDisconnect:
             pass

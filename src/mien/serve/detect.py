@@ -1,4 +1,4 @@
-"""From the bytes of one file to its face crops, within the limits of one image."""
+"""From the bytes of one file to its predictions, within the limits of one image."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from mien.base.errors import DataError, Notice
-from mien.base.images import FORMATS, ignore_pillow_warnings, open_image
+from mien.base.images import ignore_pillow_warnings, open_image
 from mien.base.preprocess import face_square, upright_rgb
 from mien.faces.crop_or_photo import crop_as_photo, may_be_crop, may_be_photo, photo_as_crop
-from mien.faces.face import Face
+from mien.inference.drawing import draw_photo
 from mien.inference.face_reader import FaceReader
+from mien.inference.prediction import Prediction
 from mien.serve.api_errors import ApiError
 from mien.serve.limits import Limits
 
-SERVED_FORMATS: tuple[str, ...] = tuple(kind for kind in FORMATS if kind != "TIFF")
-"""What the service reads: not TIFF, whose C library writes about damaged files to the log of the process."""
+SERVED_FORMATS: tuple[str, ...] = ("PNG", "JPEG", "WEBP", "AVIF", "GIF")
+"""What the service reads. Of BMP and PPM Pillow decodes some in Python, slowly; TIFF's C library writes to the log."""
 
 _START_OF_SCAN, _END_OF_IMAGE, _FILL = 0xDA, 0xD9, 0xFF
 _WITHOUT_LENGTH = {0x00, 0x01, *range(0xD0, 0xD9)}
@@ -27,52 +28,50 @@ _WITHOUT_LENGTH = {0x00, 0x01, *range(0xD0, 0xD9)}
 
 _OPTION = "crops=true"
 
-_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-
 
 @dataclass(frozen=True)
-class DetectedFaces:
-    """The faces of one image.
+class PredictedImage:
+    """The faces of one image, and a prediction for each.
 
     Attributes:
         width: of the upright image in pixels.
         height: of the upright image in pixels.
-        crops: face crops, uint8 (N, size_px, size_px[, 3]).
-        faces: where each was detected, N; None for an image that was a face crop.
-        found: how many faces the image has; more than N if only the largest were asked for.
+        predictions: one for each face, the largest first; one for an image that was a face crop.
+        found: how many faces the image has; more than there are predictions if only the largest were asked for.
         hint: where the image may be a photo given as a face crop, or the reverse.
-        rgb: the upright image, uint8 (height, width, 3); None unless it was asked for.
+        drawn: the photo with boxes and answers as a JPEG, where that was asked for.
     """
 
     width: int
     height: int
-    crops: npt.NDArray[np.uint8]
-    faces: list[Face] | None
+    predictions: list[Prediction]
     found: int
     hint: Notice | None = None
-    rgb: npt.NDArray[np.uint8] | None = None
+    drawn: bytes | None = None
 
 
-def detect_faces(
+def predict_image(
     data: bytes,
     reader: FaceReader,
     limits: Limits,
     *,
+    source: str = "image",
     crops: bool = False,
     max_faces: int | None = None,
     look: bool = True,
-    keep: bool = False,
-) -> DetectedFaces:
-    """Decode an image, detect its faces and crop them.
+    draw: bool = False,
+) -> PredictedImage:
+    """Decode an image, detect its faces and classify them.
 
     Args:
         data: an image file.
-        reader: detects and crops.
+        reader: detects, crops and classifies.
         limits: of pixels, scans and faces.
+        source: the image's name in predictions.
         crops: the image is a face crop.
         max_faces: keep only this many of the largest faces. None keeps all, and refuses more than the limit.
         look: detect faces in a large face crop too, to tell whether it is a photo.
-        keep: return the image too.
+        draw: draw boxes and answers into the photo.
 
     Raises:
         ApiError: not an image, a damaged one, or one over a limit.
@@ -81,10 +80,10 @@ def detect_faces(
     try:
         image = open_image(data)
         if crops:
-            spec = reader.classifier.manifest.input
-            crop = face_square(image, spec.size_px, spec.channels)
+            crop = face_square(image, *reader.classifier.manifest.input.stored_as)
             hint = _photo_as_crop(image, reader) if look and may_be_photo(*image.size) else None
-            return DetectedFaces(*image.size, crop[np.newaxis], None, 1, hint)
+            (row,) = reader.classify(crop[np.newaxis])
+            return PredictedImage(*image.size, [reader.prediction(source, row, crop)], 1, hint)
         rgb = upright_rgb(image)
     except DataError as error:
         raise ApiError(f"{str(error)[0].upper()}{str(error)[1:]}", code="image-damaged") from None
@@ -96,17 +95,22 @@ def detect_faces(
             code="too-many-faces",
         )
     hint = crop_as_photo("this square image", option=_OPTION) if may_be_crop(*image.size, len(faces)) else None
-    inside = [face.clipped(*image.size) for face in kept]
-    cut = reader.crop(rgb, [face.box for face in kept])
-    return DetectedFaces(*image.size, cut, inside, len(faces), hint, rgb if keep else None)
+    predictions = reader.read(rgb, kept, source=source)
+    return PredictedImage(*image.size, predictions, len(faces), hint, _drawn(rgb, predictions) if draw else None)
 
 
 def _photo_as_crop(image: Image.Image, reader: FaceReader) -> Notice | None:
     return photo_as_crop("this image", *image.size, reader.detect(upright_rgb(image)), option=_OPTION)
 
 
-def check_image(data: bytes, limits: Limits) -> int:
-    """Check an image against the limits by its header, without decoding it, and count its pixels.
+def _drawn(rgb: npt.NDArray[np.uint8], predictions: list[Prediction]) -> bytes:
+    stream = io.BytesIO()
+    draw_photo(rgb, predictions).save(stream, "JPEG", quality=90)
+    return stream.getvalue()
+
+
+def check_image(data: bytes, limits: Limits) -> None:
+    """Check an image against the limits by its header, without decoding it.
 
     Raises:
         ApiError: not an image, a damaged header, or more pixels or JPEG scans than the limits.
@@ -117,15 +121,11 @@ def check_image(data: bytes, limits: Limits) -> int:
     try:
         with Image.open(io.BytesIO(data), formats=SERVED_FORMATS) as image:
             width, height = image.size
-            kind = image.format
-            # Pillow's own decoders in Python; all others are in C.
-            is_slow = bool(image.tile) and image.tile[0][0] in Image.DECODERS
     except Image.DecompressionBombError:
         raise ApiError(f"The image has over {limits.max_pixels:,} pixels. Shrink it.", code="image-pixels") from None
     except UnidentifiedImageError:
-        found = "a TIFF, which the service does not read" if data.startswith(_TIFF) else "not an image it can read"
         raise ApiError(
-            f"The file is {found}. Send PNG, JPEG, WebP, AVIF, BMP, GIF or PPM.", code="image-format"
+            "The file is not an image that the service reads. Send PNG, JPEG, WebP, AVIF or GIF.", code="image-format"
         ) from None
     except MemoryError:
         raise
@@ -136,18 +136,11 @@ def check_image(data: bytes, limits: Limits) -> int:
             f"The JPEG has over {limits.max_jpeg_scans} scans, each over all of its pixels. Save it again.",
             code="too-much-work",
         )
-    if is_slow and width * height > limits.max_slow_pixels:
-        raise ApiError(
-            f"A {kind} with this encoding is slow to decode; the limit is {limits.max_slow_pixels:,} pixels. "
-            f"Save it as PNG.",
-            code="too-much-work",
-        )
     if width * height > limits.max_pixels:
         raise ApiError(
             f"The image has {width} x {height} pixels; the limit is {limits.max_pixels:,}. Shrink it.",
             code="image-pixels",
         )
-    return width * height
 
 
 def _count_scans(data: bytes, limit: int) -> int:

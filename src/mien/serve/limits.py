@@ -26,10 +26,6 @@ class Limits:
     # One image, before it is decoded (detect.py).
     max_pixels: int = 25_000_000
     """Pixels of one image [image-pixels] ``--max-pixels``."""
-    max_slow_pixels: int = 1_000_000
-    """Pixels of an image that Pillow decodes in Python instead of C [too-much-work].
-
-    This many take 0.1 s (a run-length BMP) to 1.5 s (a colour PPM as text or of an odd depth)."""
     max_jpeg_scans: int = 100
     """Scans of one JPEG [too-much-work]. A progressive JPEG has about ten; each is a pass over all pixels."""
 

@@ -41,7 +41,8 @@ class ServiceMetrics:
             registry=registry,
             multiprocess_mode="livesum",
         )
-        self.faces: Counter = Counter("mien_faces", "Faces classified.", registry=registry)
+        self.streams: Counter = Counter("mien_streams", "Streams begun.", registry=registry)
+        self.faces: Counter = Counter("mien_faces", "Faces classified, but for streams.", registry=registry)
 
     def page(self) -> bytes:
         """All counters in Prometheus's text format. Those of several workers are added up."""

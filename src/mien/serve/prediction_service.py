@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import logging
 import math
 import time
@@ -11,48 +10,21 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import partial
 
 from mien.base.errors import DataError, ModelError
 from mien.faces.crop_or_photo import MAX_SEARCHED
 from mien.faces.face import Detector, limited
-from mien.inference.drawing import draw_photo
 from mien.inference.face_reader import FaceReader
 from mien.inference.onnx_classifier import OnnxClassifier
-from mien.inference.prediction import Prediction
 from mien.serve.api_errors import ApiError, internal_error
-from mien.serve.detect import DetectedFaces, detect_faces
+from mien.serve.detect import PredictedImage, predict_image
 from mien.serve.limits import Limits
 from mien.serve.metrics import ServiceMetrics
 from mien.serve.schemas import PredictParameters
 from mien.video.tracker import Tracker
 
 _LOG = logging.getLogger("uvicorn.error")
-
-
-@dataclass(frozen=True)
-class PredictQuery:
-    """The parameters of a request, checked against the model.
-
-    Attributes:
-        reader: detects, crops, and merges probabilities as the request asks for.
-        crops: each image is a face crop.
-        max_faces: how many of the largest faces are classified; None means all.
-        draw: keep the image, to draw into it.
-    """
-
-    reader: FaceReader
-    crops: bool = False
-    max_faces: int | None = None
-    draw: bool = False
-
-
-@dataclass(frozen=True)
-class PredictedImage:
-    """The faces of one image, and a prediction for each."""
-
-    detected: DetectedFaces
-    predictions: list[Prediction]
 
 
 FIRST_GUESS_SECONDS = {False: 0.25, True: 0.005}
@@ -143,15 +115,15 @@ class PredictionService:
         """Finish the images that are being processed, and begin no more."""
         self.pool.shutdown(cancel_futures=True)
 
-    def query(self, parameters: PredictParameters) -> PredictQuery:
-        """Check the parameters of a request. Raises :class:`ApiError`."""
+    def reader(self, parameters: PredictParameters) -> FaceReader:
+        """Check the parameters of a request; returns what reads its faces. Raises :class:`ApiError`."""
         for name in ("min_score", "min_size", "max_faces"):
             if parameters.crops and getattr(parameters, name) is not None:
                 raise ApiError(f"'{name}' limits detected faces; leave it out with crops=true.", code="bad-parameter")
         if parameters.crops and parameters.draw:
             raise ApiError("'draw' needs a photo; leave it out with crops=true.", code="bad-parameter")
         try:
-            reader = FaceReader(
+            return FaceReader(
                 self._classifier.with_output(parameters.output),
                 limited(self._detector, parameters.min_score, parameters.min_size),
                 classes=parameters.classes,
@@ -159,12 +131,11 @@ class PredictionService:
             )
         except (DataError, ModelError) as error:
             raise ApiError(str(error), code="bad-parameter") from None
-        return PredictQuery(reader, parameters.crops, parameters.max_faces, parameters.draw)
 
     @contextmanager
-    def slot(self, query: PredictQuery) -> Iterator[Callable[[int], None]]:
+    def slot(self, crops: bool) -> Iterator[Callable[[int], None]]:
         """As :meth:`Admission.slot`, and shown by the metrics."""
-        with self._admission.slot(query.crops) as count:
+        with self._admission.slot(crops) as count:
             self._metrics.under_way.set(self._admission.requests)
             yield count
         self._metrics.under_way.set(self._admission.requests)
@@ -173,28 +144,20 @@ class PredictionService:
         """A tracker for one stream. Raises :class:`ApiError`."""
         if parameters.crops or parameters.draw:
             raise ApiError("A stream takes neither 'crops' nor 'draw'; leave them out.", code="bad-parameter")
-        reader = self.query(parameters).reader
+        reader = self.reader(parameters)
         most = min(parameters.max_faces or self._limits.max_faces, self._limits.max_faces)
         detector = limited(reader.detector, max_faces=most)
         return Tracker(reader.classifier, detector=detector, classes=parameters.classes, threshold=parameters.threshold)
 
-    async def draw(self, image: PredictedImage) -> bytes:
-        """The photo with boxes and answers, as a JPEG."""
-
-        def drawn() -> bytes:
-            assert image.detected.rgb is not None
-            stream = io.BytesIO()
-            draw_photo(image.detected.rgb, image.predictions).save(stream, "JPEG", quality=90)
-            return stream.getvalue()
-
-        return await asyncio.get_running_loop().run_in_executor(self.pool, drawn)
-
-    async def predict(self, files: list[bytes], query: PredictQuery) -> list[PredictedImage | ApiError]:
+    async def predict(
+        self, files: list[bytes], parameters: PredictParameters, reader: FaceReader
+    ) -> list[PredictedImage | ApiError]:
         """Predict the images of one request, a few at a time, so that other requests get their turn.
 
         Args:
             files: image files.
-            query: of :meth:`query`.
+            parameters: of the request.
+            reader: of :meth:`reader`.
 
         Returns:
             For each file in its place its predictions, or why it was refused: it cannot be read, is over a limit, or
@@ -202,17 +165,16 @@ class PredictionService:
         """
         deadline = asyncio.get_running_loop().time() + self._limits.work_seconds
         turns = asyncio.Semaphore(self._limits.images_at_once)
-        return await asyncio.gather(
-            *(self._predict_image(file, query, number, turns, deadline) for number, file in enumerate(files, start=1))
-        )
+        works = (partial(self._work, file, parameters, reader, number) for number, file in enumerate(files, start=1))
+        return await asyncio.gather(*(self._predict_image(work, turns, deadline) for work in works))
 
     async def _predict_image(
-        self, file: bytes, query: PredictQuery, number: int, turns: asyncio.Semaphore, deadline: float
+        self, begin: Callable[[], PredictedImage], turns: asyncio.Semaphore, deadline: float
     ) -> PredictedImage | ApiError:
         work: Future[PredictedImage] | None = None
         try:
             async with asyncio.timeout_at(deadline), turns:
-                work = self.pool.submit(self._work, file, query, number)
+                work = self.pool.submit(begin)
                 image = await asyncio.wrap_future(work)
         except TimeoutError:
             if work is not None and work.cancel():
@@ -224,25 +186,22 @@ class PredictionService:
         except ApiError as error:
             return error
         except Exception:  # noqa: BLE001 - it belongs to this image, not to the others
-            _LOG.exception("image %d of a request failed", number)
+            _LOG.exception("an image of a request failed")
             return internal_error()
         self._metrics.faces.inc(len(image.predictions))
         return image
 
-    def _work(self, file: bytes, query: PredictQuery, number: int) -> PredictedImage:
-        began, reader = time.perf_counter(), query.reader
-        detected = detect_faces(
+    def _work(self, file: bytes, parameters: PredictParameters, reader: FaceReader, number: int) -> PredictedImage:
+        began, crops = time.perf_counter(), parameters.crops
+        image = predict_image(
             file,
             reader,
             self._limits,
-            crops=query.crops,
-            max_faces=query.max_faces,
+            source=f"image {number}",
+            crops=crops,
+            max_faces=parameters.max_faces,
             look=number <= MAX_SEARCHED,
-            keep=query.draw,
+            draw=parameters.draw,
         )
-        classify = reader.classify if query.crops else reader.classify_found
-        probabilities = classify(detected.crops)
-        self._admission.measured(query.crops, time.perf_counter() - began)
-        source = f"image {number}"
-        predictions = reader.predictions(probabilities, detected.crops, detected.faces, source=source)
-        return PredictedImage(detected, predictions)
+        self._admission.measured(crops, time.perf_counter() - began)
+        return image

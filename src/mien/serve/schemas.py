@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from mien.base.model_file import Manifest
-from mien.inference.prediction import Prediction
 from mien.serve.api_errors import ErrorResponse
-from mien.serve.detect import DetectedFaces
+from mien.serve.detect import PredictedImage
 
 
 class PredictParameters(BaseModel):
@@ -113,13 +111,13 @@ class ImageResponse(BaseModel):
     hint_code: str | None = Field(default=None, description="of the hint: photo-as-crop or crops-as-photos")
 
     @classmethod
-    def of(cls, detected: DetectedFaces, predictions: Sequence[Prediction], **others: Any) -> Self:
-        """The answer about an image with a prediction for each face; ``others`` are further fields."""
-        hint = detected.hint
+    def of(cls, image: PredictedImage, **others: Any) -> Self:
+        """The answer about an image; ``others`` are further fields."""
+        hint = image.hint
         return cls(
-            image=ImageSize(width=detected.width, height=detected.height),
-            faces=[FaceResponse.model_validate(each.to_dict()) for each in predictions],
-            faces_found=detected.found,
+            image=ImageSize(width=image.width, height=image.height),
+            faces=[FaceResponse.model_validate(each.to_dict()) for each in image.predictions],
+            faces_found=image.found,
             hint=None if hint is None else f"{hint[0].upper()}{hint[1:]}",
             hint_code=None if hint is None else hint.code,
             **others,

@@ -55,7 +55,7 @@ class Stream:
         self._skipped = 0
 
     async def run(self) -> None:
-        """Answer frames until the client ends the stream or breaks a rule."""
+        """Answer frames until the client ends the stream. Raises :class:`ApiError` where it breaks a rule."""
         broken: list[ApiError] = []
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -66,8 +66,8 @@ class Stream:
             pass
         except* ApiError as errors:
             broken += [each for each in errors.exceptions if isinstance(each, ApiError)]
-        for error in broken[:1]:
-            await refuse(self._socket, error)
+        if broken:
+            raise broken[0]
 
     async def _receive(self) -> None:
         limits, number, began = self._limits, 0, time.monotonic()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import math
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -17,7 +16,7 @@ from typing import Any
 
 from fastapi import Request
 from python_multipart.multipart import parse_options_header
-from starlette.datastructures import Headers, UploadFile
+from starlette.datastructures import Headers
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
 
@@ -27,7 +26,7 @@ from mien.serve.limits import Limits
 FIELD = "file"
 """The only field of the form."""
 
-IMAGES = "image/png, image/jpeg, image/webp, image/avif, image/bmp, image/gif, image/x-portable-anymap"
+IMAGES = "image/png, image/jpeg, image/webp, image/avif, image/gif"
 
 
 def form_document(limits: Limits, many: bool = False) -> dict[str, Any]:
@@ -76,7 +75,7 @@ async def receive_files(request: Request, limits: Limits, max_files: int) -> lis
     try:
         async with asyncio.timeout(limits.body_seconds), aclosing(_bounded_chunks(request, limits)) as chunks:
             if kind == b"multipart/form-data":
-                return await _Form(request.headers, chunks, max_files).files()
+                return await _form_files(request.headers, chunks, max_files)
             body = b"".join([chunk async for chunk in chunks])
             return [body] if is_image else _json_files(body, max_files)
     except TimeoutError:
@@ -117,70 +116,56 @@ async def _bounded_chunks(request: Request, limits: Limits) -> AsyncGenerator[by
 
 
 class _Form(MultiPartParser):
-    """Starlette's parser of multipart forms, for forms that hold files in the field ``file`` alone."""
+    """Starlette's parser of multipart forms, in memory; it knows whether the form came to its end."""
 
     spool_max_size = sys.maxsize  # nothing is written to disk; _bounded_chunks bounds the bytes
-
-    def __init__(self, headers: Headers, chunks: AsyncGenerator[bytes, None], max_files: int) -> None:
-        # Its own limits would all be the same exception; on_part_end tells them apart.
-        super().__init__(headers, chunks, max_files=math.inf, max_fields=math.inf, max_part_size=sys.maxsize)
-        self._max_files = max_files
-        self._is_complete = False
-
-    async def files(self) -> list[bytes]:
-        """Contents of the files, in their order. Raises :class:`ApiError`."""
-        try:
-            form = await self.parse()
-        except MultiPartException:
-            raise _malformed_form() from None
-        files = [await each.read() for _, each in form.multi_items() if isinstance(each, UploadFile)]
-        await form.close()
-        if not self._is_complete:
-            if self._current_part.file is not None:
-                await self._current_part.file.close()
-            raise _malformed_form()
-        if not files:
-            raise ApiError(f"The form has no field '{FIELD}'.", code="form-file-missing")
-        return files
+    is_complete = False
 
     def on_headers_finished(self) -> None:
         # Old clients name a file only in the form for other alphabets; its name does not matter.
         disposition = self._current_part.content_disposition
         if disposition is not None:
             self._current_part.content_disposition = disposition.replace(b"filename*=", b"filename=")
-        try:
-            super().on_headers_finished()
-        except MultiPartException:
-            raise _unknown_field() from None  # a part without a name
-
-    def on_part_end(self) -> None:
-        super().on_part_end()
-        name, content = self.items[-1]
-        if name != FIELD:
-            raise _unknown_field()
-        if isinstance(content, str):
-            raise ApiError(
-                f"The field '{FIELD}' holds text, not a file. With curl: -F {FIELD}=@photo.jpg",
-                code="form-file-missing",
-            )
-        if len(self.items) > self._max_files:
-            raise _too_many_files(self._max_files)
+        super().on_headers_finished()
 
     def on_end(self) -> None:
-        self._is_complete = True
+        self.is_complete = True
+
+
+async def _form_files(headers: Headers, chunks: AsyncGenerator[bytes, None], max_files: int) -> list[bytes]:
+    """Contents of the files in the field ``file``, in their order. Raises :class:`ApiError`."""
+    form = _Form(headers, chunks, max_files=max_files, max_fields=1, max_part_size=sys.maxsize)
+    files = []
+    try:
+        items = (await form.parse()).multi_items()
+        if not form.is_complete:
+            raise MultiPartException("It has no end.")
+        for name, content in items:
+            if name != FIELD:
+                raise ApiError(
+                    f"The form has a field that is not '{FIELD}'; parameters go in the query.", code="unknown-field"
+                )
+            if isinstance(content, str):
+                raise ApiError(
+                    f"The field '{FIELD}' holds text, not a file. With curl: -F {FIELD}=@photo.jpg",
+                    code="form-file-missing",
+                )
+            files.append(await content.read())
+    except MultiPartException:
+        if form._current_files > max_files:
+            raise _too_many_files(max_files) from None
+        raise ApiError("The body is not a complete multipart form.", code="malformed-form") from None
+    finally:
+        for file in form._files_to_close_on_error:
+            file.close()
+    if not files:
+        raise ApiError(f"The form has no field '{FIELD}'.", code="form-file-missing")
+    return files
 
 
 def _too_many_files(limit: int) -> ApiError:
     words = f"At most {limit} files in one request." if limit > 1 else "Send one file here, and several to /v1/batch."
     return ApiError(words, code="too-many-files")
-
-
-def _malformed_form() -> ApiError:
-    return ApiError("The body is not a complete multipart form.", code="malformed-form")
-
-
-def _unknown_field() -> ApiError:
-    return ApiError(f"The form has a field that is not '{FIELD}'; parameters go in the query.", code="unknown-field")
 
 
 def _too_many_bytes(limits: Limits) -> ApiError:
