@@ -67,7 +67,7 @@ def test_annotate_writes_each_image_beside_its_namesakes(mien, photos, tiny_run,
     assert (answer.code, answer.err) == (0, f"annotated images: {drawn}\n")
     written = sorted(path for path in drawn.rglob("*") if path.is_file())
     assert len(written) == 2
-    assert {path.name for path in written} == {"a.png"}
+    assert {path.name for path in written} == {"a.png.jpg"}
     for path in written:
         with Image.open(photos / "a.png") as source, Image.open(path) as copy:
             assert copy.size == source.size

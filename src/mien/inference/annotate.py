@@ -1,4 +1,4 @@
-"""Copies of photos with boxes and predictions drawn in, written into one folder."""
+"""Copies of photos with boxes and predictions drawn in, as JPEGs in one folder."""
 
 from __future__ import annotations
 
@@ -15,12 +15,15 @@ from mien.base.images import open_image_header
 from mien.inference.drawing import draw_photo
 from mien.inference.prediction import Prediction
 
+MAX_JPEG_PX = 65_500
+"""Longest side of an image that libjpeg writes."""
+
 
 class Annotator:
     """Writes annotated images into a folder, each at its relative path below the common folder of all arguments.
 
-    So two images of one name get two paths, whatever their order. Images are written in the source's format and size,
-    upright, with its colour profile; an animation as its first frame.
+    So two images of one name get two paths, whatever their order. Images are JPEGs in the source's size, upright, with
+    its colour profile; an animation as its first frame.
 
     Args:
         folder: where the images are written.
@@ -58,8 +61,9 @@ class Annotator:
             ) from None
 
     def path_of(self, source: str | os.PathLike[str]) -> Path:
-        """Path of the annotated copy of a file."""
-        return self.folder / os.path.relpath(_absolute(source), self.shared)
+        """Path of the annotated copy of a file: ``a.jpg`` keeps its name, ``a.png`` becomes ``a.png.jpg``."""
+        path = self.folder / os.path.relpath(_absolute(source), self.shared)
+        return path if path.suffix.lower() in {".jpg", ".jpeg"} else path.with_name(f"{path.name}.jpg")
 
     def write(self, source: str, rgb: npt.NDArray[np.uint8], predictions: Sequence[Prediction]) -> Path:
         """Write an image with its predictions; returns its path.
@@ -71,30 +75,26 @@ class Annotator:
 
         Raises:
             RunError: the folder cannot be written.
-            DataError: the format does not support an image of this size (``annotate-format``); the copy would replace
-                its source (``annotate-overwrite``); the source no longer exists (``file-missing``).
+            DataError: an image too large for a JPEG (``annotate-format``); the copy would replace its source
+                (``annotate-overwrite``); the source no longer exists (``file-missing``).
         """
         with open_image_header(source) as original:
-            # Cameras append more images to a JPEG (MPO); the first one is annotated and saved as JPEG.
-            # HEIC is read and not written.
-            kind = "JPEG" if original.format in {"MPO", "HEIF"} else original.format or "PNG"
             # A profile of another colour space (CMYK, grey) would be wrong for RGB.
             profile = original.info.get("icc_profile") if original.mode in {"RGB", "RGBA", "P"} else None
-        image = draw_photo(rgb, predictions)
-        options = {"quality": 95} if kind in {"JPEG", "WEBP"} else {}
-        if profile and kind in {"JPEG", "PNG", "WEBP", "TIFF"}:
-            options["icc_profile"] = profile
-        target = self.path_of(f"{source}.jpg" if source.lower().endswith((".heic", ".heif")) else source)
+        target = self.path_of(source)
         if target.exists() and target.samefile(source):
             raise DataError(
                 f"{source} would be overwritten by its annotated copy. Choose another folder with --annotate.",
                 code="annotate-overwrite",
             )
-        try:
-            with whole_file(target) as temporary:
-                image.save(temporary, kind, **options)
-        except ValueError as error:
-            raise DataError(f"{source} cannot be annotated as {kind}: {error}.", code="annotate-format") from None
+        if max(rgb.shape) > MAX_JPEG_PX:
+            raise DataError(
+                f"{source} has a side of {max(rgb.shape):,} pixels; an annotated copy, a JPEG, has {MAX_JPEG_PX:,} at "
+                "most. Cut it into parts first.",
+                code="annotate-format",
+            )
+        with whole_file(target) as temporary:
+            draw_photo(rgb, predictions).save(temporary, "JPEG", quality=95, icc_profile=profile)
         return target
 
 

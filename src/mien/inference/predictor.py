@@ -243,11 +243,11 @@ def load(
         output: which of the model's outputs answers, by name. None takes what people would say where the model has
             learned that from votes; see docs/predict.md.
         provider: which of ONNX Runtime's providers computes: ``"cuda"``, ``"coreml"``, ``"openvino"``, ``"directml"``,
-            ...; None is the CPU. A fixed input must give the CPU's probabilities.
+            ...; None is the CPU.
 
     Raises:
         ModelError: no model there, damaged, not mien's, or of a newer mien; no such output (``output-unknown``); the
-            provider is missing, unusable or answers differently.
+            provider is missing or unusable.
     """
     return Predictor(find_model(path), threads, output, provider)
 
