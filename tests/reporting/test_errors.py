@@ -71,14 +71,11 @@ def test_the_change_that_trains_with_a_scheme_can_be_given_as_it_stands(classes,
     """Oracle: a shell's words, and what ``parse_scheme`` reads of them."""
     labels, read = np.array([0, 1, 0, 0, 1]), np.array([0, 1, 2, 2, 0])
     predictions = Predictions(np.arange(5), labels, 0.1 + 0.7 * np.eye(3)[read], classes, "validation", "")
-    texts = [
-        each.words
-        for each in merging_section(ReportContext(predictions, evaluate_predictions(predictions, 10))).blocks
-        if each.kind == "text"
-    ]
+    section = merging_section(ReportContext(predictions, evaluate_predictions(predictions, 10)))
+    texts = [part.words for part in section.parts() if part.kind == "text"]
     (last,) = [words for words in texts if "slightly optimistic" in words]
     assert ("--set" in last) == readable
     if readable:
-        found = last[last.index("--set") : last.index(". The schemes")]
+        found = last[last.index("--set") : -1]
         scheme = parse_scheme(tomllib.loads(shlex.split(found)[1])["classes"])
         assert set(scheme.groups.values()) == {(classes[1],), (classes[0], classes[2])}

@@ -47,7 +47,8 @@ _TRAINED_WORDS = " Samples that the model itself was trained on count as leaked,
 
 _INTERVAL_WORDS = (
     "The 95% intervals show how much a metric varies with the choice of {units} ({resamples:,} bootstrap resamples). "
-    "They do not include the variation between training runs. A dash marks an undefined metric."
+    "They do not include the variation between training runs. A dash marks what is undefined, and the calibration "
+    "error has no interval."
 )
 
 _METRIC_WORDS = (

@@ -118,18 +118,12 @@ def merging_section(context: ReportContext) -> Section | None:
         "any height gives a label scheme.",
     )
     how_to_train = _how_to_train(scheme_of(merging.schemes[0].groups, context.classes))
-    blocks = (
-        Text(
-            "Accuracy if classes were one and their probabilities were added, without training again. Merging the most "
-            "confused classes gains most."
-        ),
-        Row((chart, Table("schemes", columns, rows))),
-        Text(
-            f"{how_to_train}The schemes are measured on the samples that they were found on, which is slightly "
-            f"optimistic. Fewer classes are also easier.",
-            soft=True,
-        ),
+    method = Text(
+        f"Accuracy if classes were one and their probabilities were added, without training again. Merging the most "
+        f"confused classes gains most. The schemes are measured on the samples that they were found on, which is "
+        f"slightly optimistic. Fewer classes are also easier. {how_to_train}"
     )
+    blocks = (Row((chart, method)), Table("schemes", columns, rows))
     return Section("merging", "Class merging", blocks)
 
 
@@ -142,7 +136,7 @@ def _how_to_train(scheme: LabelScheme) -> str:
     if read is None or read.groups != scheme.groups:
         return ""
     change = shlex.quote(f"classes={json.dumps(scheme.name, ensure_ascii=False)}")
-    return f"To train with the two-class scheme: --set {change}. "
+    return f"To train with the two-class scheme: --set {change}."
 
 
 def _mistake_tile(context: ReportContext, index: int) -> FaceTile:
