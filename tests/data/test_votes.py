@@ -1,4 +1,4 @@
-"""Votes on their way through the data: readers, subsets, balancing, FER+'s own file, and what is refused."""
+"""Votes on their way through the data: columns of tables, subsets, balancing, FER+'s own file, and what is refused."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from mien.data.votes import check_votes, vote_probabilities, votes_fingerprint, 
 from support import raises
 
 HEADER = "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
+FERPLUS = np.random.default_rng(0).integers(1, 5, (60, 10))
 USAGE = {"train": "Training", "validation": "PublicTest", "test": "PrivateTest"}
 
 
@@ -141,3 +142,108 @@ def test_distributions_and_fingerprint(voted: Dataset) -> None:
         votes = votes_for(voted)
         votes[np.flatnonzero(voted.split == split)[0], 9] += 1
         assert (votes_fingerprint(replace(voted, votes=votes, vote_classes=FERPLUS_CLASSES)) != before) == differs
+
+
+def test_csv_columns_are_votes(tmp_path: Path, noise, write_tree, write_csv) -> None:
+    write_tree(tmp_path, {f"{index}.png": image for index, image in enumerate(noise(4))})
+    rows = [[f"{index}.png", ("happy", "sad")[index % 2], 3 - index % 2, index % 2] for index in range(4)]
+    path = write_csv(tmp_path / "faces.csv", "path,label,votes_happiness,votes_unsure", rows)
+    faces = read_data(path).faces
+    assert faces.vote_classes == ("happy", "unsure")
+    assert faces.votes.tolist() == [[3, 0], [2, 1], [3, 0], [2, 1]]
+    assert "votes_happiness" not in faces.columns
+
+
+def test_pixel_tables_have_votes_too(tmp_path: Path, noise, write_csv, as_pixels) -> None:
+    """Oracle: the numbers that were written, in a table with other columns and one of groups between them."""
+    rows = [(row % 2, as_pixels(image), row, "Training", f"p{row}", 9 - row) for row, image in enumerate(noise(4))]
+    header = "emotion,pixels,votes_happy,Usage,person,votes_Anger"
+    faces = read_data(write_csv(tmp_path / "fer.csv", header, rows), group="person").faces
+    assert faces.vote_classes == ("happy", "angry")
+    assert faces.votes.tolist() == [[0, 9], [1, 8], [2, 7], [3, 6]]
+    assert faces.columns["person"].tolist() == ["p0", "p1", "p2", "p3"]
+    assert set(faces.columns) == {"person"}
+    with raises(DataError, "column-twice", "votes_happy"):
+        read_data(write_csv(tmp_path / "two.csv", header.replace("votes_Anger", "votes_happy"), rows))
+    with raises(DataError, "votes-not-numbers", "bad.csv line 4", "votes_happy", "many"):
+        read_data(write_csv(tmp_path / "bad.csv", header, [*rows[:2], (0, rows[2][1], "many", *rows[2][3:]), rows[3]]))
+
+
+def test_parquet_columns_are_votes_too(tmp_path: Path, plain: Dataset) -> None:
+    """Oracle: the numbers that were written; a row of nulls is one that nobody was asked about."""
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    write_parquet(plain, tmp_path / "plain.parquet")
+    happy, sad = list(range(60)), [5] * 60
+    happy[3] = sad[3] = None
+    table = pq.read_table(tmp_path / "plain.parquet")
+    voted = table.append_column("votes_happy", pa.array(happy)).append_column("votes_sad", pa.array(sad))
+    pq.write_table(voted, tmp_path / "faces.parquet")
+    faces = read_data(tmp_path / "faces.parquet").faces
+    assert faces.vote_classes == ("happy", "sad")
+    assert faces.votes[:5].tolist() == [[0, 5], [1, 5], [2, 5], [0, 0], [4, 5]]
+    whole = table.append_column("votes_happy", pa.array([2] * 60)).append_column(
+        "votes_sad", pa.array(sad[4:] + [5] * 4)
+    )
+    (tmp_path / "shards").mkdir()
+    pq.write_table(voted, tmp_path / "shards" / "a.parquet")
+    pq.write_table(whole, tmp_path / "shards" / "b.parquet")
+    faces = read_data(tmp_path / "shards").faces
+    assert faces.votes[[3, 4, 60, 119]].tolist() == [[0, 0], [4, 5], [2, 5], [2, 5]]
+    pq.write_table(whole.drop_columns("votes_sad"), tmp_path / "shards" / "b.parquet")
+    with raises(DataError, "votes-columns", "votes_sad"):
+        read_data(tmp_path / "shards")
+    for name in ("a", "b"):
+        part = table if name == "a" else table.append_column("ferplus_votes", pa.array(FERPLUS.tolist()))
+        pq.write_table(part, tmp_path / "shards" / f"{name}.parquet")
+    with raises(DataError, "votes-columns", "ferplus_votes"):
+        read_data(tmp_path / "shards")
+
+
+def test_a_bad_number_of_votes_is_named_by_its_line(tmp_path: Path, noise, write_tree, write_csv) -> None:
+    """By hand: the third row is line 4; a row with no number at all is one that nobody was asked about."""
+    write_tree(tmp_path, {f"{index}.png": image for index, image in enumerate(noise(4))})
+    good = [["0.png", "happy", 3, 0], ["1.png", "sad", 0, 2.5], ["2.png", "happy", "", ""], ["3.png", "sad", 1, 1]]
+    faces = read_data(write_csv(tmp_path / "good.csv", "path,label,votes_happy,votes_sad", good)).faces
+    assert faces.votes.tolist() == [[3, 0], [0, 2.5], [0, 0], [1, 1]]
+    for bad, code, where in (
+        ("", "votes-negative", "2.png"),
+        ("inf", "votes-negative", "2.png"),
+        ("7x", "votes-not-numbers", "bad.csv line 4"),
+    ):
+        rows = [*good[:2], ["2.png", "happy", bad, 2], good[3]]
+        with raises(DataError, code, where):
+            read_data(write_csv(tmp_path / "bad.csv", "path,label,votes_happy,votes_sad", rows))
+
+
+@pytest.mark.parametrize(
+    ("header", "values", "code"),
+    [
+        ("path,label,votes_sad,votes_happy,votes_total", [1, 2, 3], "votes-columns"),
+        ("path,label,votes_sad,votes_", [1, 2], "votes-columns"),
+        ("path,label,votes_happy,votes_happiness", [1, 2], "votes-class-twice"),
+        ("path,label,votes_happy,votes_sad,votes_happy", [1, 2, 3], "column-twice"),
+        ("path,label,votes_happy,votes_sad", [1, "many"], "votes-not-numbers"),
+    ],
+)
+def test_csv_votes_that_are_none_are_refused(tmp_path, noise, write_tree, write_csv, header, values, code) -> None:
+    write_tree(tmp_path, {f"{index}.png": image for index, image in enumerate(noise(2))})
+    path = write_csv(tmp_path / "f.csv", header, [["0.png", "happy", *values], ["1.png", "sad", *values]])
+    with raises(DataError, code):
+        read_data(path)
+
+
+def test_parquet_rows_of_another_length_are_named(tmp_path: Path, plain: Dataset) -> None:
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    write_parquet(plain, tmp_path / "plain.parquet")
+    lists = FERPLUS.tolist()
+    lists[1], lists[2] = None, [None] * 10
+    table = pq.read_table(tmp_path / "plain.parquet").append_column("ferplus_votes", pa.array(lists))
+    pq.write_table(table, tmp_path / "gaps.parquet")
+    found = read_data(tmp_path / "gaps.parquet").faces.votes
+    assert found[1:3].sum() == 0
+    assert found[3:].tolist() == FERPLUS[3:].tolist()
+    lists[4] = lists[4][:9]
+    table = pq.read_table(tmp_path / "plain.parquet").append_column("ferplus_votes", pa.array(lists))
+    pq.write_table(table, tmp_path / "faces.parquet")
+    with raises(DataError, "votes-shape", "faces.parquet row 4", 10):
+        read_data(tmp_path / "faces.parquet")
