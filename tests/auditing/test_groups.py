@@ -36,7 +36,7 @@ def people(times):
 
 def no_copies(count):
     nothing = np.zeros(0, dtype=np.int64)
-    return NearCopies(nothing, nothing, np.zeros(0, dtype=np.float32), np.arange(count), 0, 0)
+    return NearCopies(nothing, nothing, np.zeros(0, dtype=np.float32), np.arange(count))
 
 
 def test_intervals_of_the_ceiling_draw_whole_groups():

@@ -43,16 +43,12 @@ class NearCopies:
         second: int64 (P,), of the other, greater than ``first``.
         correlation: float32 (P,), at their best alignment, :data:`LEAST_CORRELATION`..1.
         groups: int64 (N,): samples share a number that a chain of identical or near images connects.
-        compared: how many candidate pairs were aligned.
-        left_out: samples with too little contrast to be compared.
     """
 
     first: npt.NDArray[np.int64]
     second: npt.NDArray[np.int64]
     correlation: Floats32
     groups: npt.NDArray[np.int64]
-    compared: int
-    left_out: int
 
 
 def find_near_copies(
@@ -69,17 +65,16 @@ def find_near_copies(
     _, representative = np.unique(identical, return_index=True)
     # In the order of their numbers, not of their positions: what is found does not depend on the order of the files.
     kept = representative[contrast[representative] >= LEAST_CONTRAST]
-    left_out = int((contrast < LEAST_CONTRAST).sum())
     if len(kept) < 2:
         nothing = np.zeros(0, dtype=np.int64)
-        return NearCopies(nothing, nothing, np.zeros(0, np.float32), connect(nothing, nothing, identical), 0, left_out)
+        return NearCopies(nothing, nothing, np.zeros(0, np.float32), connect(nothing, nothing, identical))
     images = np.asarray(images)
     descriptor = fit_descriptor(images, kept)
     one, other = (kept[each] for each in candidate_pairs(descriptor.of(images, kept), descriptor))
     correlation = aligned_correlation(images, one, other)
     near = np.flatnonzero(correlation >= LEAST_CORRELATION)
     first, second = np.minimum(one[near], other[near]), np.maximum(one[near], other[near])
-    return NearCopies(first, second, correlation[near], connect(first, second, identical), len(correlation), left_out)
+    return NearCopies(first, second, correlation[near], connect(first, second, identical))
 
 
 def candidate_pairs(described: Floats32, descriptor: Descriptor) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

@@ -20,11 +20,10 @@ FACES_OF_A_GROUP = 6
 
 def values(findings: AuditFindings) -> dict[str, Any]:
     """Counts of identical images and near-copies."""
-    near = findings.near
     return {
         "identical": findings.identical_counts,
         "identical_or_near": findings.near_counts,
-        "near_pairs": {"found": len(near.first), "compared": near.compared, "without_contrast": near.left_out},
+        "near_pairs": len(findings.near.first),
     }
 
 
@@ -51,8 +50,8 @@ def blocks(findings: AuditFindings) -> list[Block]:
     found: list[Block] = [
         Text(
             f"Identical: the same pixels. Near: mirrored, shifted by a few pixels, cropped by up to a tenth, "
-            f"recompressed, lighter or darker. {near.compared:,} pairs were aligned and compared; {len(near.first):,} "
-            f"are near-copies. {near.left_out:,} images have too little contrast to compare. See docs/audit.md.",
+            f"recompressed, lighter or darker: {len(near.first):,} pairs. Images with too little contrast are not "
+            f"compared. See docs/audit.md.",
             soft=True,
         ),
         groups_table(findings),
