@@ -15,7 +15,7 @@ def test_early_sizes_give_way_to_the_full_crop():
 
 
 def test_classes_filled_up_in_part_may_be_weighed_for_the_rest():
-    recipe = parse_recipe("class_weights = 'balanced'\n[balance]\nsampling = 'warp'\nshare = 0.5", "x")
+    recipe = parse_recipe("class_weights = 'balanced'\n[balance]\nsampling = 'oversample'\nshare = 0.5", "x")
     assert recipe.balance.share == 0.5
 
 
