@@ -49,7 +49,7 @@ def said(code: str) -> Iterator[str]:
         texts = [part.value if isinstance(part, ast.Constant) else "PLACEHOLDER" for part in parts]
         if all(isinstance(text, str) for text in texts):
             text = "".join(texts)
-            yield from (f"{line} {VALUE}" for line in _AFTER_A_COLON.findall(text))
+            yield from (f"{line.rstrip('.')} {VALUE}" for line in _AFTER_A_COLON.findall(text))
             yield from (f"{line} {VALUE}" for line in _IN_A_SENTENCE.findall(_AFTER_A_COLON.sub("", text)))
 
 

@@ -59,11 +59,11 @@ def test_intervals_are_percentiles_of_scikit_learn_on_the_drawn_rows():
     for _ in range(40):
         rows = generator.integers(0, 80, size=80)
         labels, probabilities = predictions.labels[rows], predictions.probabilities[rows]
-        predictions = probabilities.argmax(axis=1)
+        predicted = probabilities.argmax(axis=1)
         drawn.append(
             (
-                sk.accuracy_score(labels, predictions),
-                sk.f1_score(labels, predictions, average="macro"),
+                sk.accuracy_score(labels, predicted),
+                sk.f1_score(labels, predicted, average="macro"),
                 sk.roc_auc_score(labels, probabilities, multi_class="ovr"),
                 sk.log_loss(labels, probabilities),
             )

@@ -81,12 +81,6 @@ def test_predictions_know_their_data_at_every_size(faces, tmp_path):
     for data in (usual, large):
         check_fingerprint(data, predictions)
         assert match_faces(faces_of_predictions(data, predictions), predictions).rows.tolist() == part.rows.tolist()
-    # As versions before made it of the faces at the model's own size.
-    earlier = replace(predictions, data_fingerprint=replace(large).fingerprint)
-    assert earlier.data_fingerprint != predictions.data_fingerprint
-    check_fingerprint(large, earlier)
-    with raises(DataError, "data-differs"):
-        check_fingerprint(usual, earlier)
 
 
 def test_predictions_of_the_test_split_want_the_data_that_has_it(faces):

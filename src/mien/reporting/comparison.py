@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from rich.console import Group
-from rich.text import Text as RichText
 
 from mien.base.errors import Notice
 from mien.data.dataset import Dataset
@@ -152,12 +151,12 @@ class Comparison:
             for name, parts in zip((first, second), zip(*self.subsets, strict=True), strict=False)
         ]
         test = self.mcnemar
-        words = (
-            f"\nonly {first} correct: {test.only_first:,}; only {second}: {test.only_second:,}; "
-            f"both wrong: {len(self.both_wrong):,}; McNemar ({test.method}): {p_text(test.p_value)}"
+        return (
+            f"{self.second} against {self.first}, {self.samples:,} samples\n"
+            f"{as_text(Group(rich_table(comparison_table(self)), *copies))}\n"
+            f"only {first} correct: {test.only_first:,}; only {second}: {test.only_second:,}; "
+            f"both wrong: {len(self.both_wrong):,}; McNemar ({test.method}): {p_text(test.p_value)}\n"
         )
-        head = RichText(f"{self.second} against {self.first}, {self.samples:,} samples")
-        return as_text(Group(head, rich_table(comparison_table(self)), *copies, RichText(words)))
 
     def _repr_html_(self) -> str:
         return comparison_table(self)._repr_html_()
