@@ -12,7 +12,7 @@ from mien.runs import planner
 from mien.runs.plan import folder_of, pending
 from mien.runs.planner import make_plan
 from mien.runs.spec import parse_study
-from mien.training.state import check_weights
+from mien.training.state import check_network
 from support import raises
 
 
@@ -167,12 +167,16 @@ def test_a_change_that_a_variant_cannot_take_is_refused(tiny_study_file, faces, 
 def test_weights_that_are_not_at_hand_can_be_given_as_a_file(tiny_study_file, faces, monkeypatch):
     """The network knows of files; the study says for which variant they are."""
 
-    def lacking_weights(plan):
-        if plan.recipe.name.endswith("wild"):
-            raise ModelError("not on this machine.", code="weights-not-here")
-        return check_weights(plan)
+    def lack_weights():
+        raise ModelError("not on this machine.", code="weights-not-here")
 
-    monkeypatch.setattr(planner, "check_weights", lacking_weights)
+    def without_weights(recipe, classes):
+        network = check_network(recipe, classes)
+        if recipe.name.endswith("wild"):
+            network.load_pretrained = lack_weights
+        return network
+
+    monkeypatch.setattr(planner, "check_network", without_weights)
     text = tiny_study_file.read_text()
     with raises(ModelError, "weights-not-here", "'wild'", "--set wild:model.weights=FILE"):
         make_plan(parse_study(text, "small", tiny_study_file.parent), {(48, 1): faces})

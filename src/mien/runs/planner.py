@@ -13,7 +13,7 @@ from mien.runs.plan import FacesByForm, PlannedRun
 from mien.runs.spec import Study, Variant
 from mien.training.losses import count_logits, output_facts
 from mien.training.plan import plan_training
-from mien.training.state import check_network, check_weights, file_digest
+from mien.training.state import check_network, file_digest
 
 
 def make_plan(study: Study, faces_by_form: FacesByForm, changes: Sequence[str] = ()) -> tuple[PlannedRun, ...]:
@@ -85,11 +85,10 @@ def _checked(variant: Variant, recipe: Recipe, faces_by_form: FacesByForm, is_bu
     faces = faces_by_form[recipe.input.stored_as]
     plan = plan_training(recipe, faces)
     model = find_trained(variant.init_from) if is_built_in else None
-    if variant.init_from:
-        check_network(plan.recipe, count_logits(plan.outputs))
-        weights = None if model is None else model.best
-    else:
-        weights = check_weights(plan)
+    network = check_network(plan.recipe, count_logits(plan.outputs))
+    weights = None if model is None else model.best
+    if not variant.init_from:
+        weights = network.load_pretrained()
     return PlannedRun(
         variant.name,
         recipe,

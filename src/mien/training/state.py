@@ -76,28 +76,12 @@ class TrainingState:
         return self.plan.recipe
 
 
-def check_network(recipe: Recipe, classes: int = 7) -> None:
-    """Build the network and run it at every size that the recipe shows it, before any data is read.
+def check_network(recipe: Recipe, classes: int = 7) -> Network:
+    """Build the network, with random weights, and run it at every size that the recipe shows it.
 
     Raises:
         RecipeError: as :func:`mien.models.registry.build_model` and ``check_sizes``.
     """
-    _build(recipe, classes)
-
-
-def check_weights(plan: TrainingPlan) -> Path | None:
-    """Build a plan's network and load the pretrained weights that its model names, as :func:`prepare` would.
-
-    Returns:
-        The file of the pretrained weights; None where the network starts from random weights.
-
-    Raises:
-        RecipeError, ModelError: as :func:`prepare`.
-    """
-    return _build(plan.recipe, count_logits(plan.outputs)).load_pretrained()
-
-
-def _build(recipe: Recipe, classes: int) -> Network:
     network = build_model(recipe.model, classes, *recipe.input.seen_as)
     early_px = [side_px for _, side_px in recipe.progressive_resizing]
     check_sizes(network, recipe.model, recipe.input.crop_px, early_px, recipe.input.channels)
@@ -139,7 +123,7 @@ def prepare(
     if fabric.world_size > 1:
         fabric.launch()
     torch.manual_seed(recipe.seed)
-    network = _build(recipe, count_logits(plan.outputs))
+    network = check_network(recipe, count_logits(plan.outputs))
     init_checkpoint = None if init_from is None else init_from.best
     if not resumes:
         if init_from is None:
