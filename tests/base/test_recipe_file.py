@@ -109,11 +109,6 @@ def test_a_bad_set_is_an_error(change, code):
         load_recipe("demo", [change])
 
 
-def test_changes_must_be_a_list():
-    with raises(RecipeError, "recipe-changes", "['optim.lr=0.01']"):
-        load_recipe("demo", "optim.lr=0.01")
-
-
 def test_a_file_of_windows_notepad_is_read(tmp_path):
     (tmp_path / "mine.toml").write_text("epochs = 3\n", encoding="utf-8-sig")
     assert load_recipe(str(tmp_path / "mine.toml")).epochs == 3

@@ -341,10 +341,6 @@ def parse_recipe(text: str, origin: str) -> Recipe:
 
 def check_recipe(content: Mapping[str, Any], origin: str, changes: Sequence[Change] = ()) -> Recipe:
     """Check a recipe's content after changes. ``origin`` is named in errors. Raises :class:`RecipeError`."""
-    if isinstance(changes, str):
-        raise RecipeError(
-            f"Changes of a recipe are a list; found one text. Write [{changes!r}].", code="recipe-changes"
-        )
     settings = [_parsed(change) if isinstance(change, str) else change for change in changes]
     changed = _without_other_model(_without_removed(content), settings)
     for key, value in settings:
