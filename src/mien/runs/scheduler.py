@@ -18,6 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Thread
 from typing import Self
+from uuid import uuid4
 
 from mien.base.errors import MienError, StudyError
 from mien.base.files import write_bytes
@@ -47,6 +48,8 @@ class Executor:
     def __init__(self, context: StudyContext, callback: StudyCallback | None = None, slots: int = 1) -> None:
         self.slots: int = slots
         self._context, self._callback = context, callback or StudyCallback()
+        # Of its own: another study may run in the same folder.
+        self._stop_file = context.out / "runs" / f".stop-{uuid4().hex}"
 
     def submit(self, run: PlannedRun) -> Future[Ended]:
         """Train a run."""
@@ -55,11 +58,15 @@ class Executor:
         future.set_result((execute(run, self._context, on_epoch, must_stop=lambda: False), None))
         return future
 
+    def stop(self) -> None:
+        """End the runs under way in other processes and machines in order, so that they can be resumed."""
+        write_bytes(self._stop_file, b"")
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
-        """End what was started."""
+        self._stop_file.unlink(missing_ok=True)
 
 
 def run_all(
@@ -100,7 +107,7 @@ def run_all(
             if interrupted.is_set() or stopped:
                 waiting, stopped = [], True
                 if running:
-                    _stop(context)
+                    engine.stop()
             unfinished = {run.key for run in (*waiting, *running.values())}
             ready = [run for run in waiting if run.parent is None or run.parent.key not in unfinished]
             for run in ready[: engine.slots - len(running)]:
@@ -125,15 +132,6 @@ def run_all(
     return not stopped
 
 
-def _stop_file(context: StudyContext) -> Path:
-    """What tells the runs under way, in whichever process and machine, to end in order: they can then be resumed."""
-    return context.out / "runs" / ".stop"
-
-
-def _stop(context: StudyContext) -> None:
-    write_bytes(_stop_file(context), b"")
-
-
 def _killed(what: str) -> StudyError:
     return StudyError(
         f"{what}. Finished runs are kept; run the command again, perhaps with fewer --jobs.",
@@ -141,13 +139,13 @@ def _killed(what: str) -> StudyError:
     )
 
 
-def _run_elsewhere(run: PlannedRun, context: StudyContext, threads: int) -> Ended:
+def _run_elsewhere(run: PlannedRun, context: StudyContext, threads: int, stop: Path) -> Ended:
     """A run in another process; an error of the user's as a value, since Ray would wrap it into its traceback."""
     # The study's own line is the only one on the terminal.
     set_quiet(True)
     set_threads(threads)
     try:
-        return execute(run, context, lambda done: None, must_stop=_stop_file(context).exists), None
+        return execute(run, context, lambda done: None, must_stop=stop.exists), None
     except MienError as error:
         return None, error
 
@@ -160,7 +158,6 @@ class Processes(Executor):
         self._threads = max(available_cores() // slots, 1)
 
     def __enter__(self) -> Self:
-        _stop_file(self._context).unlink(missing_ok=True)
         self._shared = TemporaryDirectory(prefix="mien-study-")
         for form, faces in self._context.faces_by_form.items():
             entry = _entry(self._shared.name, form)
@@ -170,18 +167,18 @@ class Processes(Executor):
         return self
 
     def __exit__(self, *error: object) -> None:
-        # After an error, the other runs under way end in order too.
-        _stop(self._context)
+        if error[1] is not None:
+            self.stop()
         self._pool.shutdown(wait=True, cancel_futures=True)
-        _stop_file(self._context).unlink()
         self._shared.cleanup()
+        super().__exit__(*error)
         if isinstance(error[1], BrokenProcessPool):
             raise _killed("A process of the study was killed, by a user or for lack of memory") from None
 
     def submit(self, run: PlannedRun) -> Future[Ended]:
         """See :class:`Executor`."""
         context = replace(self._context, faces_by_form={})
-        task = partial(_run_in_worker, run, context, self._shared.name, self._threads)
+        task = partial(_run_in_worker, run, context, self._shared.name, self._threads, self._stop_file)
         # A terminal's Ctrl-C reaches every process. A worker that starts now inherits that it is held back, until it
         # ignores it; that of the study itself is only late.
         if not hasattr(signal, "pthread_sigmask"):
@@ -198,10 +195,10 @@ def _entry(shared: str, form: tuple[int, int]) -> Path:
     return Path(shared) / "{} {}".format(*form)
 
 
-def _run_in_worker(run: PlannedRun, context: StudyContext, shared: str, threads: int) -> Ended:
+def _run_in_worker(run: PlannedRun, context: StudyContext, shared: str, threads: int, stop: Path) -> Ended:
     form = run.recipe.input.stored_as
     faces, _ = read_entry(_entry(shared, form))
-    return _run_elsewhere(run, replace(context, faces_by_form={form: faces}), threads)
+    return _run_elsewhere(run, replace(context, faces_by_form={form: faces}), threads, stop)
 
 
 def _start_worker() -> None:
@@ -232,7 +229,6 @@ class RayTasks(Executor):
         super().__init__(replace(context, out=out, results=results), slots=slots)
 
     def __enter__(self) -> Self:
-        _stop_file(self._context).unlink(missing_ok=True)
         self._ray = start_ray()
         self._task = self._ray.remote(num_cpus=1, max_retries=RETRIES)(_run_elsewhere)
         # One copy a machine, which all its workers map.
@@ -241,13 +237,13 @@ class RayTasks(Executor):
 
     def __exit__(self, *error: object) -> None:
         self._ray.shutdown()
-        _stop_file(self._context).unlink(missing_ok=True)
+        super().__exit__(*error)
         if isinstance(error[1], self._ray.exceptions.RayError):
             raise _killed(f"A run was lost {RETRIES + 1} times: {str(error[1]).splitlines()[0]}") from None
 
     def submit(self, run: PlannedRun) -> Future[Ended]:
         """See :class:`Executor`."""
-        ended: Future[Ended] = self._task.remote(run, self._shared, 1).future()
+        ended: Future[Ended] = self._task.remote(run, self._shared, 1, self._stop_file).future()
         return ended
 
 
