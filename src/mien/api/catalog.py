@@ -28,13 +28,8 @@ class ModelInfo:
         """Classes, input, recipe, licence and metrics, as the file says."""
         return read_manifest(self.path)
 
-    @property
-    def megabytes(self) -> float:
-        """Size of the file, in 1e6 bytes."""
-        return self.path.stat().st_size / 1e6
-
     def __str__(self) -> str:
-        return f"{self.name}: {self.megabytes:.2f} MB, {', '.join(self.manifest.classes)}"
+        return f"{self.name}: {self.path.stat().st_size / 1e6:.2f} MB, {', '.join(self.manifest.classes)}"
 
 
 def list_models() -> list[ModelInfo]:

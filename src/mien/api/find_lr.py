@@ -61,9 +61,6 @@ def find_lr(
     data: Data,
     *,
     init_from: str | os.PathLike[str] | None = None,
-    batch_size: int | None = None,
-    seed: int | None = None,
-    classes: str | None = None,
     settings: Mapping[str, Any] | None = None,
     device: str = "auto",
 ) -> LrSearch:
@@ -75,18 +72,14 @@ def find_lr(
         recipe: as in :func:`mien.train`, like all that follow.
         data: faces with ``train``.
         init_from: fine-tune this run or shipped model.
-        batch_size: images a step.
-        seed: of all randomness.
-        classes: a label scheme.
-        settings: any other key of the recipe.
+        settings: keys of the recipe: ``{"batch_size": 64}``.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
 
     Raises:
         TrainingError: the loss falls at no rate (``lr-not-found``).
         MienError: as :func:`mien.train`.
     """
-    changes = settings_of(settings, batch_size=batch_size, seed=seed, classes=classes)
-    job = find_job(recipe, changes, init_from, device)
+    job = find_job(recipe, settings_of(settings), init_from, device)
     job.check()
     return search_lr(job, data)
 
