@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine, text
 
 from mien.base.errors import RunError
 from mien.base.run_folder import RunFolder
@@ -67,9 +68,7 @@ def server():
 
 
 @pytest.mark.slow
-def test_a_server_that_goes_away_in_mid_trial_is_one_line_and_the_sweep_goes_on(
-    server, tmp_path, tiny_recipe_text, monkeypatch
-):
+def test_a_server_that_goes_away_in_mid_trial_is_one_line_and_the_sweep_goes_on(server, tmp_path, tiny_recipe_text):
     """Oracle: the trial's run folder, which has one epoch at the fault and all of them at the end."""
     recipe, space, out = tmp_path / "tiny.toml", tmp_path / "mine.toml", tmp_path / "sweep"
     recipe.write_text(tiny_recipe_text)
@@ -84,6 +83,8 @@ def test_a_server_that_goes_away_in_mid_trial_is_one_line_and_the_sweep_goes_on(
         search(loaded, faces, out, database=server.url, callback=Stops())
     assert len(RunFolder(out / "trials" / "0000").read_history()) == 1
     server.start()
-    monkeypatch.setattr("mien.runs.sweep.STALE_SECONDS", 1)
+    # As if the worker had been silent for longer than the limit.
+    with create_engine(server.url).begin() as connection:
+        connection.execute(text("UPDATE trial_heartbeats SET heartbeat = heartbeat - interval '1 hour'"))
     (trial,) = search(loaded, faces, out, database=server.url).trials
     assert (trial.number, trial.outcome, trial.epochs) == (0, "complete", 2)
