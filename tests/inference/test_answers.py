@@ -182,8 +182,8 @@ def test_a_model_of_labels_alone_is_as_it_was(tiny_run, faces):
 def test_merged_classes_are_another_question(voted_run, voted_faces):
     """Probabilities of merged classes are no shares of people: no face is unsure by them."""
     reader = FaceReader(mien.load(voted_run.path), classes="binary")
-    row = reader.classify(np.asarray(voted_faces.images[:1]))
-    (prediction,) = reader.predictions(row, voted_faces.images[:1])
+    (row,) = reader.classify(np.asarray(voted_faces.images[:1]))
+    prediction = reader.prediction("x", row, None)
     assert (prediction.unsure, prediction.answer) == (None, prediction.top)
     assert reader.fields == ("output", "answer", "top", "confidence")
 

@@ -70,13 +70,6 @@ def test_known_faces_are_not_detected_again(predictor):
     assert FaceReader(predictor, Blind()).read(RGB, []) == []
 
 
-def test_crops_without_a_detection_have_no_box(predictor):
-    reader = FaceReader(predictor, Fixed())
-    crops = reader.crop(RGB, [FACES[0].box])
-    (prediction,) = reader.predictions(reader.classify(crops), crops)
-    assert (prediction.box, prediction.detection_score) == (None, None)
-
-
 def test_no_detector_is_loaded_for_face_crops(predictor, monkeypatch):
     monkeypatch.setattr("mien.inference.face_reader.find_detector", lambda wanted: 1 / 0)
     reader = FaceReader(predictor)

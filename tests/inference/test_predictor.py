@@ -1,5 +1,6 @@
 import threading
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -145,6 +146,13 @@ def test_bad_images_can_be_left_out(classifier, faces, tmp_path):
     photos = list(classifier.stream([good, tmp_path / "bad.png", good], crops=True, on_error=told.__setitem__))
     assert [photo.predictions[0].source for photo in photos] == ["image 1", "image 3"]
     assert {source: error.code for source, error in told.items()} == {str(tmp_path / "bad.png"): "image-format"}
+
+
+@pytest.mark.parametrize("image", ["a.jpg", b"bytes", Path("a.jpg")])
+def test_a_stream_takes_no_single_image(classifier, image):
+    """The letters of a path would be read one by one."""
+    with raises(DataError, "image-type"):
+        classifier.stream(image)
 
 
 def test_a_stream_never_holds_more_than_a_batch(classifier, faces):

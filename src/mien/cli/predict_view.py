@@ -11,7 +11,6 @@ from mien.cli.output import notice, show_rows
 from mien.faces.crop_or_photo import crop_as_photo, may_be_crop
 from mien.faces.face import Detector
 from mien.inference.drawing import share_text
-from mien.inference.prediction import answer_of
 from mien.page.wording import counted
 
 
@@ -34,7 +33,7 @@ class Tally:
         found = answer["faces"] if self._detector is not None else [answer]
         self._images += 1
         self._faces += len(found)
-        self._said.update(answer_of(each) for each in found)
+        self._said.update(each["answer"] for each in found)
         self._without += not found
         if not found and may_be_crop(answer["image"]["width"], answer["image"]["height"], 0):
             self._crops += 1
@@ -86,7 +85,7 @@ _COLUMNS = ("image", "face", "box", "score", "expression", "probability", "other
 
 
 def _said(prediction: Mapping[str, Any]) -> dict[str, str]:
-    said, top = answer_of(prediction), prediction["top"]
+    said, top = prediction["answer"], prediction["top"]
     ranked = sorted(prediction["probabilities"].items(), key=lambda item: (item[0] != top, -item[1]))
     # Who is unsure has no answer that a probability could belong to: all classes are others.
     first = 0 if said == UNSURE else 1

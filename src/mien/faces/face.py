@@ -110,60 +110,51 @@ def largest_first(faces: list[Face]) -> list[Face]:
     return sorted(faces, key=lambda face: (-face.box.width * face.box.height, face.box.left, face.box.top))
 
 
-@dataclass(frozen=True)
 class LimitedDetector:
     """A detector that leaves out some of another's faces.
 
-    Attributes:
-        detector: detects the faces.
+    Args:
+        detector: detects the faces; name, margin and range of scores are its own.
         min_score: the least score of a face; its meaning and range depend on the detector.
         min_size_px: the least longer side of a box, in pixels of the image.
         max_faces: the largest faces are kept, at most so many.
+
+    Attributes:
+        limits: in words; equal ones leave out the same faces.
 
     Raises:
         DataError: a score that no face of the detector can have (``min-score-range``), or a size or number below one
             (``face-limit``).
     """
 
-    detector: Detector
-    min_score: float | None = None
-    min_size_px: int | None = None
-    max_faces: int | None = None
-
-    def __post_init__(self) -> None:
-        highest = self.detector.score_range[1]
-        if self.min_score is not None and not 0 <= self.min_score <= highest:
+    def __init__(
+        self,
+        detector: Detector,
+        min_score: float | None = None,
+        min_size_px: int | None = None,
+        max_faces: int | None = None,
+    ) -> None:
+        self.name: str = detector.name
+        self.margin: Margin = detector.margin
+        self.score_range: tuple[float, float] = detector.score_range
+        self.limits: str = f"min score {min_score}, min size {min_size_px}, max faces {max_faces}"
+        self._detector, self._min_score = detector, min_score
+        self._min_size_px, self._max_faces = min_size_px, max_faces
+        highest = self.score_range[1]
+        if min_score is not None and not 0 <= min_score <= highest:
             raise DataError(
-                f"The least score of a face must be from 0 to {highest:g} with {self.name}; found {self.min_score:g}.",
+                f"The least score of a face must be from 0 to {highest:g} with {self.name}; found {min_score:g}.",
                 code="min-score-range",
             )
-        for value, named in ((self.min_size_px, "The least size of a face"), (self.max_faces, "The number of faces")):
+        for value, named in ((min_size_px, "The least size of a face"), (max_faces, "The number of faces")):
             if value is not None and value < 1:
                 raise DataError(f"{named} must be 1 or more; found {value}.", code="face-limit")
 
-    @property
-    def name(self) -> str:
-        """That of the detector."""
-        return self.detector.name
-
-    @property
-    def margin(self) -> Margin:
-        """That of the detector."""
-        return self.detector.margin
-
-    @property
-    def score_range(self) -> tuple[float, float]:
-        """That of the detector."""
-        return self.detector.score_range
-
     def detect(self, rgb: npt.NDArray[np.uint8]) -> list[Face]:
         """Detect the faces in an image uint8 (H, W, 3), the largest first."""
-        faces = [face for face in self.detector.detect(rgb) if self._keeps(face)]
-        return faces[: self.max_faces]
-
-    def _keeps(self, face: Face) -> bool:
-        large = self.min_size_px is None or max(face.box.width, face.box.height) >= self.min_size_px
-        return large and (self.min_score is None or face.score >= self.min_score)
+        least_score, least_px = self._min_score or -float("inf"), self._min_size_px or 0
+        large = (face for face in self._detector.detect(rgb) if max(face.box.width, face.box.height) >= least_px)
+        return [face for face in large if face.score >= least_score][: self._max_faces]
 
 
 def limited(

@@ -10,7 +10,6 @@ from typing import Any
 
 from mien.base.errors import DataError, arg, without_password
 from mien.base.processes import ordered_map
-from mien.faces.face import Detector, LimitedDetector
 from mien.inference.annotate import Annotator
 from mien.inference.face_reader import FaceReader
 from mien.inference.find_model import find_model
@@ -83,7 +82,8 @@ def settings_of(
         "working folder": None if absolute else str(Path.cwd()),
         "model": _digest(find_model(model)),
         "detector": None if crops else reader.detector.name,
-        "faces": None if crops else _limits(reader.detector),
+        # Text, because lists are compared as sets: 20 px and 20 faces would be the same.
+        "faces": None if crops else getattr(reader.detector, "limits", None),
         "crops": crops,
         "output": reader.classifier.output.name,
         "classes": reader.given_classes,
@@ -91,13 +91,6 @@ def settings_of(
         "annotate": None if annotator is None else str(annotator.folder.resolve()),
         "annotated below": None if annotator is None else annotator.shared,
     }
-
-
-def _limits(detector: Detector) -> str | None:
-    """Text, because lists are compared as sets: 20 px and 20 faces would be the same."""
-    if not isinstance(detector, LimitedDetector):
-        return None
-    return f"min score {detector.min_score}, min size {detector.min_size_px}, max faces {detector.max_faces}"
 
 
 def _digest(path: Path) -> str:

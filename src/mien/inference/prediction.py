@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -35,13 +34,6 @@ def possible_answers(classes: tuple[str, ...], perceived: bool) -> tuple[str, ..
         return classes
     expressions = tuple(name for name in classes if name not in NO_EXPRESSION)
     return (*expressions, UNSURE, *((NOT_A_FACE,) if NOT_A_FACE_CLASS in classes else ()))
-
-
-def answer_of(prediction: Mapping[str, Any]) -> str:
-    """As :attr:`Prediction.answer`, of :meth:`Prediction.to_dict`."""
-    if prediction.get("not_a_face"):
-        return NOT_A_FACE
-    return UNSURE if prediction.get("unsure") else str(prediction["top"])
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -137,7 +129,9 @@ class Prediction:
 
         docs/predict.md has the rule.
         """
-        return answer_of({"top": self.top, "unsure": self.unsure, "not_a_face": self.not_a_face})
+        if self.not_a_face:
+            return NOT_A_FACE
+        return UNSURE if self.unsure else self.top
 
     @property
     def text(self) -> str:

@@ -196,6 +196,8 @@ class Predictor(OnnxClassifier):
                 not suit the model.
             ModelError: the face detector cannot be used.
         """
+        if isinstance(images, str | bytes | os.PathLike):
+            raise DataError("stream takes several images; give a list, [image], or use predict.", code="image-type")
         reader = FaceReader(self, detector, classes=classes, threshold=threshold)
         return read_images(reader, map(from_opencv, images) if bgr else images, crops=crops, on_error=on_error)
 

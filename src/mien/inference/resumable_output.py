@@ -177,20 +177,9 @@ class ResumableOutput:
     def _check(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
         for name, value in now.items():
             if before[name] != value:
+                what = f"other {name}" if isinstance(value, list) else f"{name} {before[name]}, and now it is {value}"
                 raise RunError(
-                    f"{self.part} was started with {_difference(name, before[name], value)}. Use the same settings to "
-                    f"resume, or remove that file to start again.",
+                    f"{self.part} was started with {what}. Use the same settings to resume, or remove that file to "
+                    "start again.",
                     code="journal-settings",
                 )
-
-
-def _difference(name: str, before: Any, now: Any) -> str:
-    if isinstance(now, list):
-        # There may be thousands: name one.
-        (one, *_) = sorted(set(before) ^ set(now))
-        return f"other {name}: {one} was {'not ' if one in now else ''}among them"
-    return f"{name} {_shown(before)}, and now it is {_shown(now)}"
-
-
-def _shown(value: Any) -> str:
-    return "none" if value is None else json.dumps(value) if isinstance(value, bool) else str(value)

@@ -12,7 +12,6 @@ import time
 from collections import deque
 from concurrent.futures import Executor
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
@@ -30,13 +29,8 @@ CLOSE_CODES = {"busy": 1013, "not-a-frame": 1003, "image-format": 1007, "image-d
 """How a stream is closed after an error, by the numbers of RFC 6455; 1008 (against the rules) after any other."""
 
 
-@dataclass(frozen=True)
-class _Frame:
-    """A frame as it arrived: its number from 0, its time in seconds, and the bytes of its file."""
-
-    number: int
-    seconds: float
-    data: bytes
+_Frame = tuple[int, float, bytes]
+"""A frame as it arrived: its number from 0, its time in seconds, and the bytes of its file."""
 
 
 class Stream:
@@ -91,7 +85,7 @@ class Stream:
             with suppress(asyncio.QueueEmpty):
                 self._newest.get_nowait()
                 self._skipped += 1
-            self._newest.put_nowait(_Frame(number, now, message["bytes"]))
+            self._newest.put_nowait((number, now, message["bytes"]))
             number += 1
 
     async def _answer(self) -> None:
@@ -107,19 +101,19 @@ class Stream:
                 raise ApiError("The client does not take its answers.", code="stream-idle") from None
 
     def _predict(self, frame: _Frame) -> dict[str, Any]:
-        began = time.perf_counter()
-        check_image(frame.data, self._limits)
+        began, (number, seconds, data) = time.perf_counter(), frame
+        check_image(data, self._limits)
         try:
-            rgb = upright_rgb(open_image(frame.data))
+            rgb = upright_rgb(open_image(data))
         except DataError:
             raise ApiError("The frame is damaged and cannot be decoded.", code="image-damaged") from None
         faces = [
             {"track": face.track, **{key: value for key, value in face.prediction.to_dict().items() if key != "source"}}
-            for face in self._tracker.update(rgb, frame.seconds)
+            for face in self._tracker.update(rgb, seconds)
         ]
         return {
-            "frame": frame.number,
-            "seconds": round(frame.seconds, 6),
+            "frame": number,
+            "seconds": round(seconds, 6),
             "image": {"width": rgb.shape[1], "height": rgb.shape[0]},
             "faces": faces,
             "milliseconds": round(1000 * (time.perf_counter() - began), 3),
