@@ -27,19 +27,19 @@ def make_pair(seed: int = 0, rows: int = 200, classes: int = 4, skill: tuple[flo
     generator = np.random.default_rng(seed)
     labels = generator.integers(0, classes, rows)
     shared = generator.normal(size=(rows, classes))
-    scores = []
+    made = []
     for each in skill:
         logits = shared + 0.5 * generator.normal(size=(rows, classes))
         logits[np.arange(rows), labels] += each
         probabilities = np.exp(logits)
         probabilities /= probabilities.sum(axis=1, keepdims=True)
         names = tuple(f"class {index}" for index in range(classes))
-        scores.append(Predictions(np.arange(rows) + 50, labels, probabilities, names, "test", "sha256:0"))
-    return scores
+        made.append(Predictions(np.arange(rows) + 50, labels, probabilities, names, "test", "sha256:0"))
+    return made
 
 
-def figures(scores, rows):
-    labels, probabilities = scores.labels[rows], scores.probabilities[rows]
+def figures(predictions, rows):
+    labels, probabilities = predictions.labels[rows], predictions.probabilities[rows]
     predictions = probabilities.argmax(axis=1)
     recall = sk.recall_score(labels, predictions, average=None)
     macro_f1 = sk.f1_score(labels, predictions, average="macro")
@@ -71,7 +71,7 @@ def test_differences_are_scikit_learns_on_the_drawn_rows():
 def test_the_rows_that_one_gets_and_the_other_does_not():
     first, second = make_pair(1)
     found = compare_predictions(first, second, resamples=2)
-    right = [scores.probabilities.argmax(axis=1) == scores.labels for scores in (first, second)]
+    right = [each.probabilities.argmax(axis=1) == each.labels for each in (first, second)]
     assert found.only_first.tolist() == [50 + row for row in range(200) if right[0][row] and not right[1][row]]
     assert found.only_second.tolist() == [50 + row for row in range(200) if right[1][row] and not right[0][row]]
     assert found.both_wrong.tolist() == [50 + row for row in range(200) if not right[1][row] and not right[0][row]]
@@ -184,8 +184,8 @@ def test_shared_rows_are_those_that_all_have():
     fewer = [first.subset(np.arange(0, 150)), second.subset(order[order >= 30]), second.subset(order[order % 2 == 0])]
     kept = shared_samples(fewer)
     expected = set(range(30 + 50, 150 + 50, 2))
-    assert all(set(scores.sample_ids.tolist()) == expected for scores in kept)
-    by_hand = [scores.subset(np.arange(30, 150, 2)) for scores in (first, second)]
+    assert all(set(each.sample_ids.tolist()) == expected for each in kept)
+    by_hand = [each.subset(np.arange(30, 150, 2)) for each in (first, second)]
     found = compare_predictions(kept[0], kept[1], resamples=20).to_dict()
     assert found == compare_predictions(*by_hand, resamples=20).to_dict()
     with raises(DataError, "no-shared-samples"):

@@ -15,7 +15,7 @@ from support import raises
 
 @dataclass(frozen=True)
 class Edges(Method):
-    """A method that shows the picture's edges whatever the network: what the check is there to find."""
+    """A method that shows the image's edges whatever the network: what the check is there to find."""
 
     def load(self):
         return lambda model, images, targets: np.abs(np.diff(images.astype(np.float32), axis=1, append=0))

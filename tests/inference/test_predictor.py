@@ -238,7 +238,7 @@ def test_classes_are_merged_and_a_threshold_parts_two(classifier, faces):
 
 
 @pytest.mark.parametrize(
-    ("classes", "scores", "threshold", "top"),
+    ("classes", "values", "threshold", "top"),
     [
         (("sad", "happy"), (0.5, 0.5), 0.5, "happy"),
         (("sad", "happy"), (0.5, 0.5), 0.500001, "sad"),
@@ -248,10 +248,10 @@ def test_classes_are_merged_and_a_threshold_parts_two(classifier, faces):
         (("positive", "negative"), (0.25, 0.75), 0.250001, "negative"),
     ],
 )
-def test_a_threshold_reads_the_positive_class_from_that_probability_up(classes, scores, threshold, top):
-    prediction = Prediction("x", classes, np.array(scores), threshold)
+def test_a_threshold_reads_the_positive_class_from_that_probability_up(classes, values, threshold, top):
+    prediction = Prediction("x", classes, np.array(values), threshold)
     assert prediction.top == top
-    assert prediction.confidence == dict(zip(classes, scores, strict=True))[top]
+    assert prediction.confidence == dict(zip(classes, values, strict=True))[top]
 
 
 def test_a_scheme_or_threshold_that_does_not_suit_the_model_is_one_line(classifier, faces):

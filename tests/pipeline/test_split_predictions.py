@@ -24,12 +24,12 @@ def classifier(tiny_run):
 
 
 def test_scores_are_the_models_answers_on_the_split(classifier, faces):
-    scores = predict_split(classifier, faces, "test")
+    predictions = predict_split(classifier, faces, "test")
     chosen = faces.of_split("test")
-    assert scores.sample_ids.tolist() == chosen.rows.tolist()
-    assert scores.labels.tolist() == chosen.labels.tolist()
-    assert scores.probabilities == pytest.approx(classifier.probabilities(np.asarray(chosen.images)), abs=1e-6)
-    assert scores.data_fingerprint == faces.fingerprint
+    assert predictions.sample_ids.tolist() == chosen.rows.tolist()
+    assert predictions.labels.tolist() == chosen.labels.tolist()
+    assert predictions.probabilities == pytest.approx(classifier.probabilities(np.asarray(chosen.images)), abs=1e-6)
+    assert predictions.data_fingerprint == faces.fingerprint
     numbered = replace(faces, rows=faces.rows + 1000)
     learnt = predict_split(classifier, numbered, "validation").data_fingerprint
     assert learnt == numbered.fingerprint_without_test != numbered.fingerprint
@@ -77,7 +77,7 @@ def test_the_temperature_is_left_out_only_where_it_was_fitted(tiny_run, faces, t
 
 
 def test_what_is_said_of_validation_does_not_hang_on_the_test_split(faces, classifier):
-    """A row of validation has a picture of test under another label; oracle: the data without its test split."""
+    """A row of validation has an image of test under another label; oracle: the data without its test split."""
     validation, test = (np.flatnonzero(faces.split == split)[0] for split in ("validation", "test"))
     images, labels = np.asarray(faces.images).copy(), faces.labels.copy()
     images[test] = images[validation]
@@ -117,7 +117,7 @@ def reordered(faces, classes):
 
 
 def test_classes_go_by_name_not_by_number(classifier, faces):
-    """Data that numbers its classes otherwise gets the same scores."""
+    """Data that numbers its classes otherwise gets the same predictions."""
     turned = reordered(faces, tuple(reversed(faces.classes)))
     assert (
         predict_split(classifier, turned, "test").labels.tolist()
@@ -149,12 +149,17 @@ def test_a_model_with_a_label_scheme_merges_the_data_itself(classifier, faces):
 
 
 def test_the_folder_of_an_evaluation(classifier, faces, tmp_path, monkeypatch):
-    scores = predict_split(classifier, faces, "test")
+    predictions = predict_split(classifier, faces, "test")
 
     def write():
         counts = faces.counts_by_split()
         return write_evaluation(
-            tmp_path / "out", scores, evaluate_predictions(scores, 10), title="t", metadata={}, class_counts=counts
+            tmp_path / "out",
+            predictions,
+            evaluate_predictions(predictions, 10),
+            title="t",
+            metadata={},
+            class_counts=counts,
         )
 
     report = write()
@@ -164,7 +169,10 @@ def test_the_folder_of_an_evaluation(classifier, faces, tmp_path, monkeypatch):
         "report.html",
     ]
     assert report == tmp_path / "out" / "report.html"
-    assert read_predictions(tmp_path / "out" / "predictions_test.npz").sample_ids.tolist() == scores.sample_ids.tolist()
+    assert (
+        read_predictions(tmp_path / "out" / "predictions_test.npz").sample_ids.tolist()
+        == predictions.sample_ids.tolist()
+    )
     # Without the extra that writes it, no page of another measurement stays.
     monkeypatch.setitem(sys.modules, "jinja2", None)
     assert write() is None
