@@ -180,11 +180,5 @@ def _metadata(inputs: ReportInputs, temperature: float | None) -> dict[str, str]
         metadata["averaging"] = inputs.predictions.note
     metadata |= inputs.metadata
     if temperature is not None:
-        in_use = None if inputs.model is None else inputs.model.manifest.temperature
-        words = f"at temperature {temperature:.3g}"
-        if temperature == in_use:
-            words = f"at the temperature of the model, {in_use:.3g}"
-        elif in_use is not None:
-            words += f"; the model itself uses {in_use:.3g}"
-        metadata["probabilities"] = words
+        metadata["probabilities"] = f"at temperature {temperature:.3g}"
     return metadata
