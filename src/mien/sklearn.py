@@ -18,7 +18,7 @@ from mien.api.train import TrainingJob
 from mien.base.errors import DataError, RecipeError, needs_extra
 from mien.base.files import write_bytes
 from mien.base.preprocess import face_square
-from mien.base.recipe import Recipe, load_recipe
+from mien.base.recipe import load_recipe
 from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
 from mien.inference.onnx_classifier import OnnxClassifier
@@ -90,7 +90,8 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         """
         features, labels = validate_data(self, _flat(X), y, dtype="numeric", ensure_min_samples=2)
         check_classification_targets(labels)
-        recipe = self._recipe()
+        seed = {} if self.random_state is None else {"seed": int(self.random_state)}
+        recipe = load_recipe(os.fspath(self.recipe), [*dict(self.settings or {}).items(), *seed.items()])
         pixels = self._pixels(features, recipe.input.channels)
         if features.dtype.kind == "f" and 0 < features.max() <= 1:
             raise PixelError(
@@ -104,13 +105,22 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             )
         self.classes_, numbers = np.unique(column_or_1d(labels), return_inverse=True)
         names = [str(label) for label in self.classes_.tolist()]
-        TrainingJob(recipe, device=self.device).check()
+        job = TrainingJob(recipe, device=self.device)
+        job.check()
+        from mien.pipeline.training_run import export_calibrated
+        from mien.training.loop import train
+
         try:
             size_px, channels = recipe.input.stored_as
             dataset = Dataset.from_arrays(pixels, numbers, names, size_px=size_px, channels=channels)
-            self._train(recipe, dataset)
+            with TemporaryDirectory(prefix="mien-") as folder:
+                run = RunFolder(Path(folder) / "run")
+                self.history_ = train(job.plan(dataset), run, device=self.device).history
+                export_calibrated(run, dataset)
+                self.model_ = run.model.read_bytes()
         except DataError as error:
             raise PixelError(str(error), code=error.code) from error
+        self._classifier = _open(self.model_)
         return self
 
     def predict_proba(self, X: npt.ArrayLike) -> npt.NDArray[np.float64]:  # noqa: N803
@@ -163,10 +173,6 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         if "model_" in state:
             self._classifier = _open(self.model_)
 
-    def _recipe(self) -> Recipe:
-        seed = {} if self.random_state is None else {"seed": int(self.random_state)}
-        return load_recipe(os.fspath(self.recipe), [*dict(self.settings or {}).items(), *seed.items()])
-
     def _pixels(self, flat: npt.NDArray[Any], channels: int) -> npt.NDArray[np.uint8]:
         """Flat images as uint8 (N, H, W), in colour (N, H, W, 3)."""
         if flat.dtype != np.uint8 and (flat.min() < 0 or flat.max() > 255):
@@ -187,18 +193,6 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
                 code="image-shape",
             ) from None
         return np.asarray(images, dtype=np.uint8)
-
-    def _train(self, recipe: Recipe, dataset: Dataset) -> None:
-        with needs_extra("train", "Training"):
-            from mien.pipeline.training_run import export_calibrated
-            from mien.training.loop import train
-            from mien.training.plan import plan_training
-        with TemporaryDirectory(prefix="mien-") as folder:
-            run = RunFolder(Path(folder) / "run")
-            self.history_ = train(plan_training(recipe, dataset), run, device=self.device).history
-            export_calibrated(run, dataset)
-            self.model_ = run.model.read_bytes()
-        self._classifier = _open(self.model_)
 
 
 def _flat(images: Any) -> Any:
