@@ -42,7 +42,7 @@ class ServiceMetrics:
             multiprocess_mode="livesum",
         )
         self.streams: Counter = Counter("mien_streams", "Streams begun.", registry=registry)
-        self.faces: Counter = Counter("mien_faces", "Faces classified, but for streams.", registry=registry)
+        self.faces: Counter = Counter("mien_faces", "Faces classified, without those of streams.", registry=registry)
 
     def page(self) -> bytes:
         """All counters in Prometheus's text format. Those of several workers are added up."""
