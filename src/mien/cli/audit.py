@@ -62,7 +62,7 @@ def audit(
         raise DataError("Give either --recipe or --predictions FILE.", code="options")
     if data_options.clean is not None:
         raise DataError(
-            "An audit is of all data. For cleaned data, write it: mien data convert --clean.", code="options"
+            "An audit is of all data. For cleaned data, write it: mien data convert --clean FILE.", code="options"
         )
     source = data_options.at(path)
     source.check()
