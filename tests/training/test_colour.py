@@ -26,7 +26,7 @@ from mien.exporting.to_onnx import export_run
 from mien.inference.predictor import load
 from mien.inference.tta import mean_over_views
 from mien.models.registry import MODELS, build_model
-from mien.serve.built_page import page_files, page_model_file
+from mien.serve.built_page import page_files, service_models
 from mien.training.augment import as_shown, augment
 from mien.training.loop import train
 from mien.training.plan import plan_training
@@ -74,7 +74,7 @@ def test_the_model_file_says_its_channels_and_answers_as_torch(colour_run, colou
     with raises(ModelError, "page-grey-only"):
         page_files([colour_run.model])
     monkeypatch.setattr("mien.serve.built_page.find_model", lambda name: Path(name))
-    assert page_model_file(colour_run.model, guarded=False) == Path("default-int8")
+    assert service_models(colour_run.model, guarded=False)[0] == Path("default-int8")
 
 
 def test_a_colour_photo_and_a_grey_one_are_predicted(colour_run, colour_faces):

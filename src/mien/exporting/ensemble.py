@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -171,40 +171,29 @@ def check_alike(manifests: Sequence[Manifest], names: Sequence[str]) -> None:
         names: theirs, for the error.
 
     Raises:
-        ModelError: a model with other images, classes, label scheme or outputs than the first
-            (``ensemble-members-differ``).
+        ModelError: a model with another input, label scheme or outputs than the first (``ensemble-members-differ``).
     """
-    first = manifests[0]
-    for what, value, words in _COMPARED:
-        for other, name in zip(manifests[1:], names[1:], strict=True):
-            if value(other) != value(first):
+    first = _compared(manifests[0])
+    for manifest, name in zip(manifests[1:], names[1:], strict=True):
+        other = _compared(manifest)
+        for what, (value, words) in first.items():
+            if other[what][0] != value:
                 raise ModelError(
-                    f"Models of one ensemble must have the same {what}. {names[0]} has {words(first)}; "
-                    f"{name} has {words(other)}. Leave one of them out.",
+                    f"Models of one ensemble must have the same {what}. {names[0]} has {words}; "
+                    f"{name} has {other[what][1]}. Leave one of them out.",
                     code="ensemble-members-differ",
                 )
 
 
-def _groups(manifest: Manifest) -> dict[str, set[str]] | None:
-    """The merged classes of each class; None where the classes are the data's own."""
-    scheme = parse_scheme(str(manifest.recipe.get("classes", "all")))
-    return None if scheme is None else {name: set(merged) for name, merged in scheme.groups.items()}
-
-
-def _outputs(manifest: Manifest) -> dict[str | None, tuple[str, set[str]]]:
-    return {each.name: (each.target, set(each.classes)) for each in manifest.all_outputs}
-
-
-def _listed(manifest: Manifest) -> str:
-    """The outputs in words."""
-    named = [f"{each.name} ({each.target}: {', '.join(each.classes)})" for each in manifest.all_outputs if each.name]
-    return " and ".join(named) or "one without a name"
-
-
-_COMPARED: list[tuple[str, Callable[[Manifest], Any], Callable[[Manifest], str]]] = [
-    ("input", lambda each: each.input, lambda each: str(each.input)),
-    ("classes", lambda each: set(each.classes), lambda each: ", ".join(each.classes)),
-    ("label scheme", _groups, lambda each: str(each.recipe.get("classes", "all"))),
-    ("outputs", _outputs, _listed),
-]
-"""What models of one ensemble must share: in words, its value, and that in words."""
+def _compared(manifest: Manifest) -> dict[str, tuple[Any, str]]:
+    """What models of one ensemble must share: its value, and that in words."""
+    given = str(manifest.recipe.get("classes", "all"))
+    scheme = parse_scheme(given)
+    groups = None if scheme is None else {name: set(merged) for name, merged in scheme.groups.items()}
+    outputs = {each.name: (each.target, set(each.classes)) for each in manifest.all_outputs}
+    named = [f"{each.name or each.target}: {', '.join(each.classes)}" for each in manifest.all_outputs]
+    return {
+        "input": (manifest.input, str(manifest.input)),
+        "label scheme": (groups, given),
+        "outputs": (outputs, " and ".join(named)),
+    }

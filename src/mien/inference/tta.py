@@ -27,11 +27,6 @@ def check_tta(views: int) -> None:
         raise DataError(f"Test-time augmentation has {known} views; found {views}.", code="tta-views")
 
 
-def tta_description(views: int) -> str:
-    """A note on the number of views, for a predictions file; ``""`` for one view."""
-    return "" if views == 1 else f"the mean over {views} views of each face"
-
-
 def augmented_views(images: npt.NDArray[np.uint8], views: int) -> Iterator[npt.NDArray[np.uint8]]:
     """The face crops in each view, the original first. uint8 (N, S, S[, 3]) -> ``views`` times the same shape.
 

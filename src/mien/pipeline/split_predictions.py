@@ -19,7 +19,7 @@ from mien.evaluation.temperature import GREATEST_TEMPERATURE, LEAST_TEMPERATURE,
 from mien.inference.onnx_classifier import BATCH
 from mien.inference.prediction import AGREEMENT
 from mien.inference.predictor import Predictor
-from mien.inference.tta import mean_over_views, tta_description
+from mien.inference.tta import mean_over_views
 
 Member = tuple[Predictor, Dataset]
 """A model, and the data at its input size."""
@@ -103,7 +103,7 @@ def predict_split(
         classes=predictor.classes,
         split=split,
         data_fingerprint=faces.fingerprint_for_predictions(split),
-        note=tta_description(tta),
+        note="" if tta == 1 else f"the mean over {tta} views of each face",
         temperature=temperature,
         votes=votes,
         groups=chosen.groups,

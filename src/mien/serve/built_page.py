@@ -102,23 +102,15 @@ def _as_json(content: object) -> bytes:
 
 
 def service_models(model: Path, guarded: bool) -> list[Path]:
-    """The model files that the page of a service offers: :func:`page_model_file`, and the int8 models of mien."""
-    first = page_model_file(model, guarded)
-    return [first, *(each for each in map(find_model, (f"{name}{INT8}" for name in SHIPPED)) if each != first)]
+    """The model files that the page of a service offers: one to start with, and the int8 models of mien.
 
-
-def page_model_file(model: Path, guarded: bool) -> Path:
-    """The model file that the page of a service starts with. The page is open to all, with a token or without.
-
-    Args:
-        model: the service's model file.
-        guarded: whether the service asks for a token. Then its model is not given away, and the page uses
-            :data:`PAGE_MODEL`; and so it does where the service's model sees images in colour.
-
-    Returns:
-        The int8 form beside a run's model if there is one, else the model.
+    The page is open to all, so where the service asks for a token (``guarded``), its own model is not given away, and
+    the page starts with :data:`PAGE_MODEL`; and so it does where the service's model sees images in colour. Otherwise
+    it starts with the int8 form beside a run's model if there is one, else with the model.
     """
-    if guarded or read_manifest(model).input.channels != 1:
-        return find_model(PAGE_MODEL)
     int8 = RunFolder(model.parent).model_int8
-    return int8 if model.name == MODEL and int8.is_file() else model
+    if guarded or read_manifest(model).input.channels != 1:
+        first = find_model(PAGE_MODEL)
+    else:
+        first = int8 if model.name == MODEL and int8.is_file() else model
+    return [first, *(each for each in map(find_model, (f"{name}{INT8}" for name in SHIPPED)) if each != first)]
