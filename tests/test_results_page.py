@@ -72,7 +72,7 @@ def test_a_kept_study_agrees_with_its_predictions_and_its_recipes_still_load(fil
         arrays = dict(archive)
     of_runs = {}
     for name, variant in study.variants.items():
-        if "recipe" in variant:
+        if "recipe" in variant:  # not "former_recipe": of a setting that mien no longer has
             Recipe.model_validate_json(json.dumps({"name": name, **variant["recipe"]}))
         if variant["metrics"]:
             labels, predicted = arrays[f"{name}/labels"], arrays[f"{name}/predicted"]
