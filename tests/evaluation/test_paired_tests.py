@@ -40,10 +40,10 @@ def make_pair(seed: int = 0, rows: int = 200, classes: int = 4, skill: tuple[flo
 
 def figures(predictions, rows):
     labels, probabilities = predictions.labels[rows], predictions.probabilities[rows]
-    predictions = probabilities.argmax(axis=1)
-    recall = sk.recall_score(labels, predictions, average=None)
-    macro_f1 = sk.f1_score(labels, predictions, average="macro")
-    return [sk.accuracy_score(labels, predictions), macro_f1, sk.log_loss(labels, probabilities), *recall]
+    predicted = probabilities.argmax(axis=1)
+    recall = sk.recall_score(labels, predicted, average=None)
+    macro_f1 = sk.f1_score(labels, predicted, average="macro")
+    return [sk.accuracy_score(labels, predicted), macro_f1, sk.log_loss(labels, probabilities), *recall]
 
 
 def test_differences_are_scikit_learns_on_the_drawn_rows():
