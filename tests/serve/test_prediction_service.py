@@ -174,7 +174,8 @@ def test_a_request_chooses_the_output(voted_run, face):
 
 def test_a_request_waits_for_measured_work_and_no_longer():
     """Oracle: by hand. A photo takes 2 s, two threads work, and 5 s of work may be under way."""
-    admission = Admission(Limits(wait_seconds=5), threads=2)
+    metrics = ServiceMetrics()
+    admission = Admission(Limits(wait_seconds=5), 2, metrics)
     admission.measured(False, 2.0)
     with ExitStack() as stack:
         for images in (1, 2, 3):
@@ -185,11 +186,15 @@ def test_a_request_waits_for_measured_work_and_no_longer():
                 pass
             assert caught.value.retry_seconds == 6
     assert (admission.requests, admission.wait_seconds) == (0, 0.0)
+    with pytest.raises(KeyError), admission.slot(False):
+        assert b"mien_requests_under_way 1.0" in metrics.page()
+        raise KeyError
+    assert b"mien_requests_under_way 0.0" in metrics.page()
     with admission.slot(False) as count:
         count(64)
         admission.measured(False, 7.0)
         assert admission.wait_seconds == 64 * 3.0 / 2
-    crops = Admission(Limits(max_requests=2), threads=1)
+    crops = Admission(Limits(max_requests=2), 1, ServiceMetrics())
     with crops.slot(True), crops.slot(True), raises(ApiError, "busy") as caught, crops.slot(True):
         pass
     assert caught.value.retry_seconds == 1

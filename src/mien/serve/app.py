@@ -142,7 +142,7 @@ def _add_predictions(router: APIRouter, service: PredictionService, model: Model
     async def predict(request: Request, parameters: Annotated[PredictParameters, Query()]) -> Any:
         """Detect the faces in one image and classify each."""
         reader = service.reader(parameters)
-        with service.slot(parameters.crops):
+        with service.admission.slot(parameters.crops):
             files = await receive_files(request, limits, max_files=1)
             began = time.perf_counter()
             (image,) = await service.predict(files, parameters, reader)
@@ -163,7 +163,7 @@ def _add_predictions(router: APIRouter, service: PredictionService, model: Model
         reader = service.reader(parameters)
         if parameters.draw:
             raise ApiError("'draw' is for one photo; send it to /v1/predict.", code="bad-parameter")
-        with service.slot(parameters.crops) as count:
+        with service.admission.slot(parameters.crops) as count:
             files = await receive_files(request, limits, limits.max_files)
             count(len(files))
             began = time.perf_counter()

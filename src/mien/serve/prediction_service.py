@@ -37,10 +37,11 @@ class Admission:
     Args:
         limits: of requests and waiting time.
         threads: that work on images.
+        metrics: show how many requests are under way.
     """
 
-    def __init__(self, limits: Limits, threads: int) -> None:
-        self._limits, self._threads = limits, threads
+    def __init__(self, limits: Limits, threads: int, metrics: ServiceMetrics) -> None:
+        self._limits, self._threads, self._metrics = limits, threads, metrics
         self._seconds: dict[bool, float] = {}
         self._images: Counter[bool] = Counter()
         self.requests: int = 0
@@ -74,11 +75,13 @@ class Admission:
 
         self.requests += 1
         self._images[crops] += 1
+        self._metrics.under_way.inc()
         try:
             yield count
         finally:
             self.requests -= 1
             self._images[crops] -= images
+            self._metrics.under_way.dec()
 
     def measured(self, crops: bool, seconds: float) -> None:
         """Note how long a thread worked on an image."""
@@ -109,7 +112,7 @@ class PredictionService:
         self._limits, self._metrics = limits, metrics
         # One more than there are cores for: it decodes while the others run networks.
         self.pool: ThreadPoolExecutor = ThreadPoolExecutor(threads + 1, thread_name_prefix="images")
-        self._admission = Admission(limits, threads + 1)
+        self.admission: Admission = Admission(limits, threads + 1, metrics)
 
     def stop(self) -> None:
         """Finish the images that are being processed, and begin no more."""
@@ -131,14 +134,6 @@ class PredictionService:
             )
         except (DataError, ModelError) as error:
             raise ApiError(str(error), code="bad-parameter") from None
-
-    @contextmanager
-    def slot(self, crops: bool) -> Iterator[Callable[[int], None]]:
-        """As :meth:`Admission.slot`, and shown by the metrics."""
-        with self._admission.slot(crops) as count:
-            self._metrics.under_way.set(self._admission.requests)
-            yield count
-        self._metrics.under_way.set(self._admission.requests)
 
     def tracker(self, parameters: PredictParameters) -> Tracker:
         """A tracker for one stream. Raises :class:`ApiError`."""
@@ -203,5 +198,5 @@ class PredictionService:
             look=number <= MAX_SEARCHED,
             draw=parameters.draw,
         )
-        self._admission.measured(crops, time.perf_counter() - began)
+        self.admission.measured(crops, time.perf_counter() - began)
         return image
