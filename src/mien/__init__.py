@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from mien.inference.prediction import Prediction as Prediction
     from mien.inference.predictor import Predictor as Predictor
     from mien.inference.predictor import load as load
+    from mien.runs.plan import StudyCallback as StudyCallback
     from mien.training.callback import Callback as Callback
     from mien.video.tracker import Tracker as Tracker
     from mien.video.tracker import track as track
@@ -80,6 +81,7 @@ _NAMES = {
     "mien.inference.prediction": ("Prediction",),
     "mien.inference.predictor": ("Predictor", "load"),
     "mien.base.recipe": ("Recipe", "load_recipe"),
+    "mien.runs.plan": ("StudyCallback",),
     "mien.training.callback": ("Callback",),
     "mien.video.tracker": ("Tracker", "track"),
 }
