@@ -26,6 +26,14 @@ from support import raises
 
 NAME = "geheim-4711.png"
 
+# A slow machine is no reason for a refusal.
+PROGRAM = """
+from functools import partial
+from mien.cli import main, serve
+serve.Limits = partial(serve.Limits, body_seconds=3600, work_seconds=3600)
+main.main()
+"""
+
 CONFIGURATION = """
 [checks.positive_data_acceptance]
 # No schema can say that a file is an image, or that a threshold needs a scheme of two classes.
@@ -54,8 +62,7 @@ class Process:
 @contextmanager
 def running(folder: Path, *options: object, **variables: str) -> Iterator[Process]:
     """`mien serve` on a free port, with stderr in a folder; yields when it answers."""
-    patience = ("--body-seconds", 3600, "--work-seconds", 3600)
-    command = [sys.executable, "-m", "mien", "serve", "--port", "0", *map(str, (*patience, *options))]
+    command = [sys.executable, "-c", PROGRAM, "serve", "--port", "0", *map(str, options)]
     stderr = folder / "stderr"
     with stderr.open("wb") as stream, ExitStack() as stack:
         environment = {**os.environ, "MIEN_DETECTOR": "haar", **variables}
