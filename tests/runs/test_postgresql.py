@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import NullPool, create_engine, text
 
 from mien.base.errors import RunError
 from mien.base.run_folder import RunFolder
@@ -84,7 +84,7 @@ def test_a_server_that_goes_away_in_mid_trial_is_one_line_and_the_sweep_goes_on(
     assert len(RunFolder(out / "trials" / "0000").read_history()) == 1
     server.start()
     # As if the worker had been silent for longer than the limit.
-    with create_engine(server.url).begin() as connection:
+    with create_engine(server.url, poolclass=NullPool).begin() as connection:
         connection.execute(text("UPDATE trial_heartbeats SET heartbeat = heartbeat - interval '1 hour'"))
     (trial,) = search(loaded, faces, out, database=server.url).trials
     assert (trial.number, trial.outcome, trial.epochs) == (0, "complete", 2)
