@@ -167,14 +167,27 @@ def test_columns_that_have_no_place_are_left_out_and_others_keep_their_kind(tmp_
         row=[7, 7, 8, 9],
         source=["a", "b", "c", "d"],
         ragged=[[1], [1, 2], [], [3]],
+        votes_history=[[1], [1, 2], [], [3]],  # alone: no votes
         age=[1, None, 3, 4],
+        camera=pa.array(["x", None, "y", "x"]).dictionary_encode(),
     )
     faces = load_dataset(path)
     assert faces.rows.tolist() == [0, 1, 2, 3]  # 7 occurs twice, so it names no face
     assert faces.columns["row_"].tolist() == [7, 7, 8, 9]
     assert faces.columns["source_"].tolist() == ["a", "b", "c", "d"]
-    assert "ragged" not in faces.columns
+    assert not {"ragged", "votes_history"} & faces.columns.keys()
+    assert faces.columns["camera"].tolist() == ["x", "", "y", "x"]
     assert np.array_equal(faces.columns["age"], [1, np.nan, 3, 4], equal_nan=True)
+
+
+def test_a_shard_without_rows_changes_nothing(tmp_path: Path, noise) -> None:
+    data = {"label": ["a", "b", "a", "b"], "who": ["p", "q", "p", "q"]}
+    write_foreign(tmp_path / "data" / "0.parquet", noise(4), **data)
+    alone = load_dataset(tmp_path / "data")
+    empty = {name: pa.array([], type=pa.string()) for name in data}
+    pq.write_table(pa.table({"image": pa.array([], type=pa.binary()), **empty}), tmp_path / "data" / "1.parquet")
+    both = load_dataset(tmp_path / "data")
+    assert both.columns["who"].tolist() == alone.columns["who"].tolist() == data["who"]
 
 
 def test_a_bad_image_is_named_by_its_row_and_skip_bad_goes_on(tmp_path: Path, noise) -> None:
@@ -216,6 +229,10 @@ def test_damaged_and_foreign_files_are_refused(tmp_path: Path, noise, faces: Dat
         read_data(path)
     pq.write_table(pa.table({"image": [b"x"]}), path)
     with raises(DataError, "column-missing", "a.parquet", "label"):
+        read_data(path)
+    twice = [pa.array([b"x"]), pa.array(["a"]), pa.array([1]), pa.array([2])]
+    pq.write_table(pa.Table.from_arrays(twice, names=["image", "label", "age", "age"]), path)
+    with raises(DataError, "column-twice", "age"):
         read_data(path)
 
 

@@ -33,7 +33,7 @@ from mien.data.face_table import (
     split_of,
 )
 from mien.data.splits import OFFICIAL_ORIGIN, canonical_split, is_official
-from mien.data.votes import FERPLUS_COLUMN, VOTE_PREFIX, ferplus_votes, gather_votes
+from mien.data.votes import FERPLUS_COLUMN, VOTE_PREFIX, ferplus_votes, gather_votes, vote_columns
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -65,7 +65,8 @@ def read_parquet(path: Path, options: ReadOptions) -> FaceTable:
         DataError: no parquet, a missing column, an unknown label or split, an image that cannot be decoded.
         MissingExtraError: pyarrow is not installed.
     """
-    files = [ParquetFile(file, path) for file in parquet_files(path)]
+    # A shard without rows says nothing of the types of its columns.
+    files = [file for each in parquet_files(path) if (file := ParquetFile(each, path)).count]
     count = sum(file.count for file in files)
     if count == 0:
         raise DataError(f"{path} has no rows. Download or convert it again.", code="data-empty")
@@ -208,12 +209,14 @@ def _png(image: npt.NDArray[np.uint8]) -> bytes:
 def _join(tables: list[dict[str, npt.NDArray[Any]]]) -> dict[str, npt.NDArray[Any]]:
     """Columns that every file has, one after the other. Raises :class:`DataError` for votes that one of them lacks."""
     result = {}
-    for name in dict.fromkeys(name for table in tables for name in table):
+    names = list(dict.fromkeys(name for table in tables for name in table))
+    votes = {FERPLUS_COLUMN, *vote_columns(names)}
+    for name in names:
         parts = [table[name] for table in tables if name in table]
         kinds = {(part.shape[1:], part.dtype.kind == "U") for part in parts}
         if len(parts) == len(tables) and len(kinds) == 1:
             result[name] = np.concatenate(parts)
-        elif name == FERPLUS_COLUMN or name.lower().startswith(VOTE_PREFIX):
+        elif name in votes:
             raise DataError(
                 f"The column '{name}' is missing or of another type in some of the {len(tables)} files. Votes need the "
                 f"same columns in each.",
@@ -235,6 +238,11 @@ class ParquetFile:
         with _damage_as_one_line(file):
             self.parquet: ArrowFile = ArrowFile(file)
             headers: list[str] = self.parquet.schema_arrow.names
+            twice = next((name for name in headers if headers.count(name) > 1), None)
+            if twice is not None:
+                raise DataError(
+                    f"{self.name}: the column '{twice}' is there twice. Rename or remove one.", code="column-twice"
+                )
             self.image: str = self._column(headers, _IMAGE_HEADERS, "an image column")
             self.label: str = self._column(headers, LABEL_HEADERS, "a label column")
             self.table: pa.Table = self.parquet.read(columns=[name for name in headers if name != self.image])
@@ -318,13 +326,14 @@ class ParquetFile:
     def columns(self) -> dict[str, npt.NDArray[Any]]:
         """All other columns that are numbers, truth values, text, or lists of numbers of one length."""
         result = {}
+        votes = vote_columns(self.table.column_names)
         for name in self.table.column_names:
             if name in {self.label, self.split} or (self.by_mien and name == "source"):
                 continue
             values = _to_array(self.table[name])
             if name == FERPLUS_COLUMN:
                 values = ferplus_votes(self.table[name].to_pylist(), self.name)
-            if values is None and name.lower().startswith(VOTE_PREFIX):
+            if values is None and name in votes:
                 values = np.array(self.table[name].to_pylist(), dtype=object)  # refused with its row
             if values is not None:
                 result[name if name == "row" or self.by_mien else free_name(name)] = values
@@ -365,7 +374,9 @@ def _to_array(column: ChunkedArray) -> npt.NDArray[Any] | None:
     """A NumPy array of N entries, or None for a type that has no place in a Dataset."""
     import pyarrow as pa
 
-    missing = "" if pa.types.is_string(column.type) or pa.types.is_large_string(column.type) else np.nan
+    # pandas writes categories as a dictionary.
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    missing = "" if pa.types.is_string(kind) or pa.types.is_large_string(kind) else np.nan
     try:
         values = np.array([missing if value is None else value for value in column.to_pylist()])
     except (ValueError, OverflowError):  # lists of several lengths

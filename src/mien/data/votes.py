@@ -125,6 +125,12 @@ def votes_fingerprint(faces: Dataset) -> str:
     return f"sha256:{digest.hexdigest()}"
 
 
+def vote_columns(names: Iterable[str]) -> list[str]:
+    """The columns ``votes_<class>`` of a table, in any case; none if there is one alone."""
+    found = [name for name in names if name.lower().startswith(VOTE_PREFIX)]
+    return found if len(found) > 1 else []
+
+
 Columns = Mapping[str, npt.NDArray[Any]]
 
 
@@ -144,8 +150,8 @@ def gather_votes(
     Raises:
         DataError: a value is not a number, or a column is a sum.
     """
-    found = [name for name in columns if name.lower().startswith(VOTE_PREFIX)]
-    if len(found) < 2:
+    found = vote_columns(columns)
+    if not found:
         return dict(columns), None, ()
     classes = tuple(canonical_class(name[len(VOTE_PREFIX) :]) for name in found)
     sums = [name for name, own in zip(found, classes, strict=True) if own.lower() in _TOTALS]
