@@ -32,6 +32,7 @@ def test_several_fields_or_files_are_refused(service, face, make_form):
     assert service.refusal(post(other), 422) == "unknown-field"
     setting = ('Content-Disposition: form-data; name="crops"', b"true")
     assert service.refusal(post(file, setting), 422) == "unknown-field"
+    assert service.refusal(post(file, setting, setting), 422) == "unknown-field"
     assert service.refusal(post(file, file), 422) == "too-many-files"
     assert service.refusal(post(*[file] * 65, address="/v1/batch"), 422) == "too-many-files"
     assert service.refusal(post(), 422) == "form-file-missing"

@@ -21,7 +21,7 @@ class Limits:
     max_files: int = 64
     """Files in one request to /v1/batch [too-many-files]."""
     body_seconds: float = 30.0
-    """Time for the whole body to arrive [body-too-slow] ``--body-seconds``."""
+    """Time for the whole body to arrive [body-too-slow]."""
 
     # One image, before it is decoded (detect.py).
     max_pixels: int = 25_000_000
@@ -37,7 +37,7 @@ class Limits:
     wait_seconds: float = 5.0
     """Time that the requests before a new one will take, as measured; over it, a new one is refused [busy]."""
     work_seconds: float = 30.0
-    """Time from the complete body to the answer [too-much-work, or busy if it was not begun] ``--work-seconds``."""
+    """Time from the complete body to the answer [too-much-work, or busy if it was not begun]."""
     images_at_once: int = 2
     """Images of one batch that are processed at a time, so that other requests get their turn. The rest wait."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import math
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -134,7 +135,7 @@ class _Form(MultiPartParser):
 
 async def _form_files(headers: Headers, chunks: AsyncGenerator[bytes, None], max_files: int) -> list[bytes]:
     """Contents of the files in the field ``file``, in their order. Raises :class:`ApiError`."""
-    form = _Form(headers, chunks, max_files=max_files, max_fields=1, max_part_size=sys.maxsize)
+    form = _Form(headers, chunks, max_files=max_files, max_fields=math.inf, max_part_size=sys.maxsize)
     files = []
     try:
         items = (await form.parse()).multi_items()
