@@ -35,8 +35,7 @@ def find_detector(wanted: Detector | str | None = None) -> Detector:
     if wanted is not None and not isinstance(wanted, str | os.PathLike):
         if not hasattr(wanted, "detect"):
             raise ModelError(
-                f"A detector is a name, the path of a YuNet file, or an object with detect(rgb); found "
-                f"{type(wanted).__name__}.",
+                f"A detector is {NETWORK}, {HAAR} or an object with detect(rgb); found {type(wanted).__name__}.",
                 code="detector-type",
             )
         return wanted

@@ -29,9 +29,6 @@ from mien.page.rendering import data_address
 from mien.page.wording import percent
 from mien.reporting.context import ReportContext, Skipped, draw_sorted
 
-REPORTED = ("gradient", "gradcam", "occlusion")
-"""Of each kind the cheapest method; ``mien explain`` has all. The others need 32 passes backward for a face."""
-
 JUDGED_FACES = 24
 """Enough for a verdict, few enough that it takes half a minute."""
 
@@ -61,8 +58,8 @@ class MapExplainer:
 
     @property
     def methods(self) -> list[str]:
-        """Names of the methods of :data:`REPORTED` that can be used."""
-        usable = [name for name in REPORTED if self.network is not None or not METHODS[name].needs_torch]
+        """Names of the methods that can be used."""
+        usable = [name for name, each in METHODS.items() if self.network is not None or not each.needs_torch]
         return [name for name in usable if name not in self.unsupported]
 
     def maps(self, name: str, images: npt.NDArray[np.uint8]) -> Maps:
@@ -198,8 +195,8 @@ def build_explainer(
         return found
 
     unsupported, reasons = [], []
-    for name in REPORTED:
-        if METHODS[name].needs_torch:
+    for name, each in METHODS.items():
+        if each.needs_torch:
             try:
                 explain(name, some[:1], model=network)
             except DataError as error:
