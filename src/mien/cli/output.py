@@ -22,7 +22,7 @@ from mien.version import __version__
 
 def show(renderable: RenderableType, pipe_width: int = 120) -> None:
     """Print a result on stdout, to a pipe in ``pipe_width`` columns: it has no width of its own."""
-    console = Console(width=None if is_terminal(sys.stdout) else pipe_width, markup=False, highlight=False)
+    console = Console(width=None if is_terminal(sys.stdout) else pipe_width, markup=False, emoji=False, highlight=False)
     console.print(renderable)
 
 

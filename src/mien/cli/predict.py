@@ -109,15 +109,13 @@ def predict(
     settings = settings_of([str(path) for path in paths], model, reader, crops=crops, annotator=annotator)
     if crops:
         note_photos_as_crops(_files(paths))
-    answers = partial(
-        _predict, total, reader, crops=crops, annotator=annotator, skip_bad=skip_bad, workers=workers or 1
-    )
+    answers = partial(_predict, reader, crops=crops, annotator=annotator, skip_bad=skip_bad, workers=workers or 1)
     tally = Tally(detector)
     if out is not None:
         with ResumableOutput(out, settings, reader.classes, reader.fields) as journal:
             _write(journal, paths, total, answers, tally)
     else:
-        found = _collect(answers(_files(paths)), tally)
+        found = _collect(answers(_files(paths), total), tally)
         if json:
             show_json(found)
         elif as_csv:
@@ -181,14 +179,15 @@ def _write(
     journal: ResumableOutput,
     images: list[Path],
     total: int,
-    answers: Callable[[Iterable[Path]], Answers],
+    answers: Callable[[Iterable[Path], int], Answers],
     tally: Tally,
 ) -> None:
     """Write the answers to a file that a killed command can resume."""
     if journal.found:
         notice(f"{journal.found:,} of {total:,} images are done already; resuming.")
     try:
-        for answer in answers(file for file in _files(images) if str(file) not in journal):
+        left = (file for file in _files(images) if str(file) not in journal)
+        for answer in answers(left, max(total - journal.found, 0)):
             journal.add(answer)
     except KeyboardInterrupt:
         notice("Stopped. Finished images are kept; run the same command to resume.")
@@ -200,7 +199,7 @@ def _write(
 
 
 def _predict(
-    total: int, reader: FaceReader, files: Iterable[Path], *, crops: bool, workers: int, **how: Any
+    reader: FaceReader, files: Iterable[Path], total: int, *, crops: bool, workers: int, **how: Any
 ) -> Answers:
     """The answers for files, with progress; skipped files are listed."""
     if workers > 1:

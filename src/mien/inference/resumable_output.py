@@ -177,7 +177,11 @@ class ResumableOutput:
     def _check(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
         for name, value in now.items():
             if before[name] != value:
-                what = f"other {name}" if isinstance(value, list) else f"{name} {before[name]}, and now it is {value}"
+                what = f"{name} {before[name]}, and now it is {value}"
+                if isinstance(value, list):
+                    # There may be thousands: name one.
+                    one = min(set(before[name]) ^ set(value))
+                    what = f"other {name}: {one} was {'not ' if one in value else ''}among them"
                 raise RunError(
                     f"{self.part} was started with {what}. Use the same settings to resume, or remove that file to "
                     "start again.",
