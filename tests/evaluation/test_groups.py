@@ -77,7 +77,7 @@ def test_the_curve_of_a_threshold():
     alone = Predictions(np.arange(COUNT), labels, probabilities, ("no", "yes"), "test", "")
     many = Predictions(np.arange(3 * COUNT), thrice(labels), thrice(probabilities), ("no", "yes"), "test", "")
     grouped = Predictions(many.sample_ids, many.labels, many.probabilities, many.classes, "test", "", groups=GROUPS)
-    found, expected, flattering = (measure_threshold(each, 0.5, None, 50).roc for each in (grouped, alone, many))
+    found, expected, flattering = (measure_threshold(each, 0.5, 50).roc for each in (grouped, alone, many))
     same(found.to_dict(), expected.to_dict())
     assert width(flattering.area) < 0.75 * width(found.area)
 

@@ -88,16 +88,18 @@ def test_a_threshold_and_the_best_one_are_shown():
     predictions = Predictions(
         np.arange(4), np.array([0, 1, 0, 1]), np.stack([1 - shares, shares], 1), ("sad", "happy"), "validation", ""
     )
-    text = shown(threshold_text(measure_threshold(predictions, 0.5, predictions, resamples=5)))
+    text = shown(threshold_text(measure_threshold(predictions, 0.5, resamples=5)))
     assert "happy" in text.partition("given")[0]
     assert re.search(r"given +0\.500 +75\.0% +1\.000 +0\.500 +0\.000 +0\.667 +0\.500", text)
     assert re.search(r"best +0\.600 +75\.0% +1\.000 +0\.500 +0\.000 +0\.667 +0\.500", text)
-    assert threshold_words(measure_threshold(predictions, 0.5, predictions, resamples=5)).code == "threshold-optimistic"
+    assert threshold_words(measure_threshold(predictions, 0.5, resamples=5)).code == "threshold-optimistic"
     assert "temperature" not in text, "nobody knows at which one these predictions were made"
-    found = replace(measure_threshold(predictions, 0.5, predictions, resamples=5), in_use=True)
+    found = replace(measure_threshold(predictions, 0.5, resamples=5), in_use=True)
     assert "temperature" in shown(threshold_text(found))
     assert max(map(len, text.splitlines())) <= 80
-    alone = measure_threshold(predictions.subset(shares > 0.5), 0.5, None, resamples=5)
-    assert threshold_words(alone).code == "threshold-none-best"
-    for each in (measure_threshold(predictions, 0.5, predictions, resamples=5), found, alone):
+    alone = measure_threshold(predictions.subset(shares > 0.5), 0.5, resamples=5)
+    tested = measure_threshold(replace(predictions, split="test"), 0.5, resamples=5)
+    assert {threshold_words(each).code for each in (alone, tested)} == {"threshold-none-best"}
+    assert threshold_words(alone) != threshold_words(tested), "only one of them lacks a class"
+    for each in (measure_threshold(predictions, 0.5, resamples=5), found, alone, tested):
         assert threshold_words(each) in " ".join(shown(threshold_text(each)).split())

@@ -49,15 +49,15 @@ class OperatingPoint:
 
 @dataclass(frozen=True, eq=False)
 class ThresholdResult:
-    """A threshold on one split, and the threshold that is best on validation.
+    """A threshold on one split; on validation also the best one.
 
     Attributes:
         positive: the class whose probability is compared with the threshold.
         split: the split that is measured.
         chosen: metrics of the requested threshold.
-        best: metrics *on this split* of the threshold with the greatest Youden's J on validation. None without
-            validation samples of both classes. On validation itself these metrics are optimistic.
-        roc: the curve that both points lie on.
+        best: on validation, metrics of the threshold with the greatest Youden's J there, which are optimistic. None on
+            other splits, and without samples of both classes.
+        roc: the curve that the points lie on.
         in_use: whether the model's temperature is applied, as ``mien predict`` does.
     """
 
@@ -73,22 +73,19 @@ class ThresholdResult:
         return {"criterion": "Youden's J on validation", **fields_to_dict(self)}
 
 
-def measure_threshold(
-    predictions: Predictions, threshold: float, validation: Predictions | None, resamples: int = 1000
-) -> ThresholdResult:
-    """Measure a threshold, and the best threshold on validation, on ``predictions``.
+def measure_threshold(predictions: Predictions, threshold: float, resamples: int = 1000) -> ThresholdResult:
+    """Measure a threshold; of predictions on validation also the best one.
 
     Args:
         predictions: with two classes.
         threshold: 0..1.
-        validation: the same model's predictions for validation, at the same temperature; None without validation.
         resamples: bootstrap resamples behind the interval of the curve's area.
 
     Raises:
         DataError: not two classes, or a threshold outside 0..1.
     """
     check_threshold(threshold, predictions.classes)
-    best = math.nan if validation is None else best_threshold(validation)
+    best = best_threshold(predictions) if predictions.split == "validation" else math.nan
     positive = positive_class(predictions.classes)
     curves = roc_curves(predictions.labels, predictions.probabilities, resamples, groups=predictions.groups)
     return ThresholdResult(

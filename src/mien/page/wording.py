@@ -87,18 +87,16 @@ def kept_epoch_text(epoch: int, epochs: int, stopping: StoppingRecipe) -> str:
     return f"{epoch}, the best of {epochs} by validation {stopping.metric.replace('_', '-')}"
 
 
-def threshold_words(result: ThresholdResult) -> str | Notice:
+def threshold_words(result: ThresholdResult) -> Notice:
     """What the operating points mean, and how far the best one can be trusted."""
     tempered = ", after temperature scaling" if result.in_use else ""
     words = f"A sample is classified as {result.positive} if its probability{tempered} is at least the threshold. "
     if result.best is None:
-        words += "No best threshold: validation has no samples of both classes."
-        return Notice(words, code="threshold-none-best")
-    words += "Best: greatest Youden's J (TPR - FPR) on validation"
-    if result.split == "validation":
-        words += ". Its metrics are measured on the same samples, so they are slightly optimistic."
-        return Notice(words, code="threshold-optimistic")
-    return f"{words}; both rows are measured on {result.split}."
+        is_validation = result.split == "validation"
+        why = "these samples are of one class" if is_validation else "it is chosen on validation"
+        return Notice(f"{words}No best threshold: {why}.", code="threshold-none-best")
+    words += "Best: greatest Youden's J (TPR - FPR). It is measured where it was chosen, which is slightly optimistic."
+    return Notice(words, code="threshold-optimistic")
 
 
 def points(value: float) -> str:

@@ -96,8 +96,7 @@ def measure_split_threshold(
     if threshold is None and len(merged.classes) != 2:
         return None
     threshold = DEFAULT_THRESHOLD if threshold is None else threshold
-    found = measure_threshold(merged, threshold, merged if merged.split == "validation" else None)
-    return replace(found, in_use=in_use)
+    return replace(measure_threshold(merged, threshold), in_use=in_use)
 
 
 def merging_description(predictions: Predictions, merged: Predictions, scheme: LabelScheme | None) -> str:
