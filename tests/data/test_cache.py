@@ -25,7 +25,11 @@ def faces(noise) -> Dataset:
         split=np.resize(np.array(["train", "validation"]), 10),
         source=np.array([f"face {row}" for row in range(10)]),
         rows=np.arange(10),
-        columns={"file": np.array(["ä"] * 10), "votes": np.arange(20).reshape(10, 2)},
+        columns={"file": np.array(["ä"] * 10), "vectors": np.arange(20).reshape(10, 2)},
+        cleaned_from=("sha256:all", "sha256:without test"),
+        votes=np.arange(20, 40).reshape(10, 2),
+        vote_classes=("angry", "happy"),
+        group_column="file",
     )
 
 
@@ -40,8 +44,9 @@ def test_what_is_stored_loads_equal_as_a_memory_map_without_hashing(faces: Datas
     assert isinstance(again.images, np.memmap)
     assert not again.images.flags.writeable
     assert facts == {"notes": ["one"]}
-    assert again.classes == faces.classes
-    for name in ("images", "labels", "split", "source", "rows"):
+    for name in ("classes", "cleaned_from", "vote_classes", "group_column"):
+        assert getattr(again, name) == getattr(faces, name)
+    for name in ("images", "labels", "split", "source", "rows", "votes"):
         assert np.array_equal(getattr(again, name), getattr(faces, name))
     assert {name: values.tolist() for name, values in again.columns.items()} == {
         name: values.tolist() for name, values in faces.columns.items()

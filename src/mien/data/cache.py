@@ -69,6 +69,8 @@ def read_entry(folder: Path) -> tuple[Dataset, dict[str, Any]]:
             source=table["source"],
             rows=table["rows"],
             columns=columns,
+            # Of a study's data, which a list of changes may have cleaned.
+            cleaned_from=tuple(meta.get("cleaned_from", ())),
             votes=table["votes"] if meta["vote_classes"] else None,
             vote_classes=tuple(meta["vote_classes"]),
             group_column=str(meta["group_column"]),
@@ -96,6 +98,7 @@ def write_entry(folder: Path, faces: Dataset, facts: dict[str, Any]) -> None:
         "columns": list(faces.columns),
         "vote_classes": faces.vote_classes,
         "group_column": faces.group_column,
+        "cleaned_from": faces.cleaned_from,
         "fingerprint": faces.fingerprint,
         "fingerprint_without_test": faces.fingerprint_without_test,
         "facts": facts,
