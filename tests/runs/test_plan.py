@@ -82,6 +82,7 @@ def test_a_setting_that_is_spelled_out_is_the_same_run(tiny_study_file, faces):
         ("optim.lr = 1e30", 'model.name = "resnet81"', [], RecipeError, "model-unknown", "resnet18"),
         ("optim.lr = 1e30", "model.widths = [4, 4, 4, 4], model.convolutions = [1, 1, 1, 1], "
          "progressive_resizing = [[0.5, 8]]", [], RecipeError, "image-too-small", "8 px"),
+        ("recall.disgust", "recall.disgut", [], StudyError, "study-metric-class", "'disgust'"),
         ('classes = "five"', 'classes = "a=happy,b=contempt"', [], DataError, "scheme-class-missing",
          "'contempt'"),
         ('seeds = [0]\n\n[[variants]]\nname = "merged"', 'seeds = [5]\n\n[[variants]]\nname = "merged"', [], StudyError,

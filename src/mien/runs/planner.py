@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from mien.base.errors import DataError, MissingExtraError, ModelError, RecipeError, StudyError, arg
+from mien.base.errors import DataError, MissingExtraError, ModelError, RecipeError, StudyError, arg, nearest
+from mien.base.labels import parse_scheme
 from mien.base.recipe import Recipe
 from mien.inference.find_model import find_trained
 from mien.models.registry import completed
@@ -31,10 +32,13 @@ def make_plan(study: Study, faces_by_form: FacesByForm, changes: Sequence[str] =
         DataError: data that a recipe cannot be trained on.
         ModelError: pretrained weights that are not at hand.
         MissingExtraError: a variant's network needs a package that is not installed.
-        StudyError: two variants that are one run, or a variant that begins with a seed that its parent is not run with.
+        StudyError: two variants that are one run, a variant that begins with a seed that its parent is not run with, or
+            a metric of a class that there is not.
     """
     trained = [variant for variant in study.variants if not variant.after]
     first = {each.name: _first_run(study, each, faces_by_form, changes) for each in trained}
+    of_data = {name for faces in faces_by_form.values() for name in faces.classes}
+    _check_metrics(study, of_data.union(*(run.classes for run in first.values())))
     runs: dict[tuple[str, int], PlannedRun] = {}
     variant_of: dict[str, str] = {}
     for rank in range(max(len(study.seeds_of(variant)) for variant in trained)):
@@ -60,6 +64,20 @@ def make_plan(study: Study, faces_by_form: FacesByForm, changes: Sequence[str] =
                         code="study-same-recipe",
                     )
     return tuple(runs.values())
+
+
+def _check_metrics(study: Study, known: set[str]) -> None:
+    """Refuse the metric of a class that is misspelt, which the table would have as dashes."""
+    for given in (*(each.classes for each in study.variants), *(each.classes for each in study.comparisons)):
+        scheme = parse_scheme(given or "all")
+        known = known if scheme is None else known | set(scheme.classes)
+    for metric in study.metrics:
+        name = metric.partition(".")[2]
+        if name and name not in known:
+            raise StudyError(
+                f"The metric '{metric}' names a class that no variant is trained on." + nearest(name, known),
+                code="study-metric-class",
+            )
 
 
 def _recipe(study: Study, variant: Variant, seed: int, changes: Sequence[str]) -> Recipe:
