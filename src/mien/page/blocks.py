@@ -101,7 +101,8 @@ class Table:
     """A table. The page shows its first ``shown`` rows (None: all); the files hold all. Column names are unique.
 
     In a page with scripts, a table of which a part is shown can be sorted, filtered and opened as far as
-    :data:`MOST_ROWS`.
+    :data:`MOST_ROWS`. With ``slider``, its label, a slider shows one row at a time; without scripts every tenth is
+    there.
     """
 
     name: str
@@ -109,6 +110,7 @@ class Table:
     rows: Sequence[tuple[Any, ...]]
     caption: str = ""
     shown: int | None = None
+    slider: str = ""
     kind: ClassVar[str] = "table"
 
     @property
@@ -185,7 +187,7 @@ class Table:
 
     def _repr_html_(self) -> str:
         """What a notebook shows: all rows."""
-        return render("notebook_table.html.j2", block=replace(self, shown=None), colours={})
+        return render("notebook_table.html.j2", block=replace(self, shown=None, slider=""), colours={})
 
     def to_csv(self) -> bytes:
         """UTF-8 with a header; an estimate has three columns, an undefined value is empty."""

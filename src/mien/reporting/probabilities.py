@@ -116,7 +116,7 @@ def _temperature_words(context: ReportContext, calibration: Calibration, fitted:
 def _abstaining(context: ReportContext) -> Table:
     """What a threshold of confidence does: abstain below it, answer from it on."""
     rows: list[tuple[Any, ...]] = []
-    for threshold in (np.arange(10) / 10).tolist():
+    for threshold in np.linspace(0, 1, 101).tolist():
         answered = context.confidence >= threshold
         count, accuracy = int(answered.sum()), proportion_among(context.correct, answered, context.groups)
         rows.append((threshold, count / len(answered), accuracy, count, len(answered) - count))
@@ -124,4 +124,10 @@ def _abstaining(context: ReportContext) -> Table:
         Column("threshold", "number"), Column("coverage", "percent"), Column("accuracy", "percent"),
         Column("answered", "count"), Column("abstained", "count"),
     )  # fmt: skip
-    return Table("abstaining", columns, rows, "What happens if the model abstains below a threshold of confidence.")
+    return Table(
+        "abstaining",
+        columns,
+        rows,
+        "What happens if the model abstains below a threshold of confidence.",
+        slider="Abstain if the confidence is below",
+    )

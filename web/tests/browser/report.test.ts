@@ -69,6 +69,22 @@ test("a table is sorted by its numbers, averages last, filtered, and opened", as
   expect(all).toBeGreaterThan(12);
 });
 
+test("the slider says what a threshold does, and marks it on the chart", async () => {
+  const { page } = await open();
+  const values = () => page.locator('[aria-label="abstaining"] tbody tr:visible > *').allTextContents();
+  await page.locator(".slider input").fill("0");
+  // Nobody abstains at 0, and the accuracy is that of the whole page.
+  const [threshold, coverage, accuracy, answered, abstained] = await values();
+  expect([threshold, coverage, answered, abstained]).toEqual(["0", "100.0%", "140", "0"]);
+  expect(accuracy!.split(" ")[0]).toBe(await page.locator(".card .value").first().textContent());
+  await page.locator(".slider input").fill("80");
+  expect(Number((await values())[4])).toBeGreaterThan(0);
+  const mark = page.locator('figure[data-chart="coverage"] line.at');
+  const before = Number(await mark.getAttribute("x1"));
+  await page.locator(".slider input").fill("0");
+  expect(Number(await mark.getAttribute("x1"))).toBeGreaterThan(before);
+});
+
 test("a curve has its numbers under the pointer", async () => {
   const { page, errors } = await open();
   const svg = page.locator('figure[data-chart="coverage"] svg');
@@ -93,6 +109,8 @@ test("without scripts the figures are there, and a cell still leads to its faces
   const figures = page.locator("figure svg");
   expect(await figures.count()).toBe(8);
   for (const figure of await figures.all()) expect((await figure.boundingBox())!.height).toBeGreaterThan(100);
+  expect(await page.locator(".slider").count()).toBe(0);
+  expect(await page.locator('[aria-label="abstaining"] tbody tr:visible').count()).toBe(11);
   await page.locator("svg a").first().click();
   expect(await page.locator(".cell:visible img").count()).toBeGreaterThan(0);
   expect(requests.every((each) => each.split("#")[0] === address)).toBe(true);
@@ -102,6 +120,6 @@ test.each([390, 1280])("nothing is wider than a screen of %i pixels, and paper s
   const { page } = await open({ viewport: { width, height: 844 } });
   expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(width);
   await page.emulateMedia({ media: "print" });
-  expect(await page.locator(".tip:visible").count()).toBe(0);
+  expect(await page.locator("nav:visible, .slider:visible, .filter:visible, .more:visible, .cells:visible, .tip:visible").count()).toBe(0);
   expect(await page.locator('figure[data-chart="roc-classes"] svg').isVisible()).toBe(true);
 });
