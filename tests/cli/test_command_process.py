@@ -8,6 +8,9 @@ import sys
 import threading
 import time
 
+import pytest
+from PIL import Image
+
 from mien.base.run_folder import RunFolder
 
 WRONG = (
@@ -93,3 +96,15 @@ def test_a_closed_pipe_is_no_error(face_folder, tiny_run):
     )
     assert done.stdout.startswith("source,answer,top,confidence")
     assert done.stderr == ""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a POSIX shell closes the streams")
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_program_without_a_console_works(tmp_path, astronaut, closed):
+    """As in a service or a daemon. Oracle: the file that the command writes."""
+    Image.fromarray(astronaut).save(tmp_path / "a.jpg")
+    script = f"{sys.executable} -m mien predict a.jpg --model fast-int8 --annotate out --csv --quiet {closed}"
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "out" / "a.jpg").is_file()
+    assert (done.stdout == "") == (closed != "2>&-")

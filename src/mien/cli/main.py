@@ -49,6 +49,7 @@ def _root(
 
 def main() -> None:
     """Run the command line. A user's mistake ends with exit code 2 and one line on stderr, with its code."""
+    _open_missing_streams()
     for stream in (sys.stdout, sys.stderr):
         # A file name that is no text, or a terminal that knows no block characters, must not end a command.
         if isinstance(stream, io.TextIOWrapper):
@@ -75,6 +76,20 @@ def main() -> None:
     if code == _STOPPED:
         _fail("Stopped.", "stopped", _STOPPED)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _open_missing_streams() -> None:
+    """Give a program without a console (a service, a daemon, ``2>&-``) streams that lead nowhere.
+
+    Their numbers are taken too: the next file that is opened would get them, and what C libraries say about errors.
+    """
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        if getattr(sys, name) is None:
+            try:
+                os.fstat(number)
+            except OSError:
+                os.open(os.devnull, os.O_RDWR)
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115 - as long as the process
 
 
 def _fail_of_system(error: Exception) -> NoReturn:
