@@ -1,7 +1,5 @@
 """Video files that are damaged, cut off, or no video: what is read of them, how they are refused."""
 
-import os
-
 import numpy as np
 import pytest
 
@@ -49,12 +47,6 @@ def refused(path):
     assert "\n" not in str(error.value)
     assert str(path) in str(error.value)
     return error.value.code, str(error.value)
-
-
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a pipe with a name")
-def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
-    os.mkfifo(tmp_path / "pipe")
-    assert refused(tmp_path / "pipe")[0] == "video-pipe"
 
 
 def test_what_is_no_video_is_refused(tmp_path, encode_video):

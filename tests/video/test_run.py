@@ -1,15 +1,19 @@
 """What a whole video becomes: its table without the tracks that are no face, and the copy that is drawn from it."""
 
 import csv
+import os
+import threading
 
 import numpy as np
 import pytest
 
+from mien.base.errors import DataError
 from mien.faces.face import Box, Face, Margin
 from mien.inference.predictor import load
 from mien.video.run import write_video
 from mien.video.tracker import Tracker, track_file
 from mien.video.video_file import VideoFile
+from support import raises
 
 FACE, LAMP = Box(80, 40, 60, 60), Box(8, 40, 40, 40)
 
@@ -71,3 +75,30 @@ def test_the_table_says_what_was_predicted(tmp_path, clip):
         assert (row["answer"], row["detection_score"]) == (face.answer, "0.900000")
         found = [float(row[name]) for name in face.classes]
         assert found == pytest.approx(face.probability_vector.tolist(), abs=1e-6)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a pipe with a name")
+def test_a_pipe_is_refused_where_it_would_be_read_twice(tmp_path, clip):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    video = VideoFile(clip)
+    video.path = pipe
+    with raises(DataError, "video-pipe", "pipe"):
+        write_video(tmp_path / "out", video, predictor(), annotate=True, overwrite=False, metadata={})
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a pipe with a name")
+def test_a_pipe_is_read_once_without_the_copy(tmp_path, clip):
+    """Oracle: the table of the file itself."""
+    pytest.importorskip("jinja2")
+    pipe, tables = tmp_path / "pipe", []
+    os.mkfifo(pipe)
+    writing = threading.Thread(target=lambda: pipe.write_bytes(clip.read_bytes()))
+    writing.start()
+    for source in (pipe, clip):
+        video = VideoFile(source)
+        made = write_video(tmp_path / "out", video, predictor(), annotate=False, overwrite=True, metadata={})
+        tables.append(made.files["table"].read_text())
+    writing.join()
+    assert tables[0] == tables[1]

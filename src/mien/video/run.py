@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from mien.base.errors import Notice, RunError, needs_extra
+from mien.base.errors import DataError, Notice, RunError, needs_extra
 from mien.base.files import check_replaceable, whole_file
 from mien.base.progress import track
 from mien.faces.face import Box
@@ -66,10 +66,17 @@ def write_video(
         metadata: metadata for the page, such as model and command.
 
     Raises:
+        DataError: ``annotate`` of a pipe, which can be read once only (``video-pipe``).
         RunError: files exist already, the folder is a file (``output-file``), or writing failed.
         MissingExtraError: matplotlib or jinja2 is not installed.
     """
     paths = {"annotated": out / ANNOTATED, "table": out / TABLE, "timeline": out / PAGE}
+    if annotate and not video.path.is_file():
+        raise DataError(
+            f"{video.path} is no ordinary file, and {ANNOTATED} needs a second look at the video. Save it to a file "
+            f"first, or leave the copy out with --no-annotate.",
+            code="video-pipe",
+        )
     _check(out, video, paths, overwrite)
     with needs_extra("video", "The timeline"):
         import_page_packages()

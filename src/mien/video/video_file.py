@@ -66,10 +66,10 @@ class VideoFile:
         missing_seconds: known at the end: stated duration minus decoded duration.
 
     Raises:
-        DataError: no such file (``file-missing``), a folder (``video-folder``), a pipe (``video-pipe``), no permission
-            (``file-permission``), no supported format (``video-format``), no video stream (``video-stream-missing``),
-            an unknown codec (``video-codec``), no decodable frame (``video-damaged``), frames over
-            :data:`MAXIMUM_PIXELS` (``video-pixels``).
+        DataError: no such file (``file-missing``), a folder (``video-folder``), no permission (``file-permission``), no
+            supported format (``video-format``), no video stream (``video-stream-missing``), an unknown codec
+            (``video-codec``), no decodable frame (``video-damaged``), frames over :data:`MAXIMUM_PIXELS`
+            (``video-pixels``).
         MissingExtraError: PyAV is not installed.
     """
 
@@ -233,8 +233,6 @@ def _open(path: Path) -> Any:
                 code="video-live",
             )
         raise missing_file(path)
-    if not path.is_file():
-        raise DataError(f"{path} is no ordinary file. Save the video to a file first.", code="video-pipe")
     try:
         return av.open(str(path.absolute()), options={"format_whitelist": _FORMATS})
     except av.error.PermissionError:
