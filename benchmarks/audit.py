@@ -1,77 +1,26 @@
-"""How the audit's time grows, and how many copies it finds.
+"""How many copies the audit finds: `python benchmarks/audit.py [--data PATH]` prints the share of each kind.
 
-    python benchmarks/audit.py growth [10000 ...]    seconds and memory for so many rendered faces
-    python benchmarks/audit.py copies [--data PATH]  the share that is found of each kind of copy
-
-``growth`` runs each number of faces in a fresh process on one thread, with everything that `mien audit` does without a
-model. Seconds are of the processor. "over n log n" is the time over that of the first line, divided by the growth of
-n log n. ``copies`` makes copies of 300 images of each kind with Pillow, among all the others; found is a copy that is
-in the group of its image. Without --data the images are 20,000 rendered faces, and every other flagged pair is false.
+300 images are copied in each way with Pillow, among all the others; found is a copy that is in the group of its image.
+Without --data the images are 20,000 rendered faces, and every other flagged pair is false.
 """
 
 from __future__ import annotations
 
 import argparse
 import io
-import json
-import math
-import os
-import re
-import subprocess
-import sys
-import tempfile
-import time
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable
 
 import numpy as np
 from PIL import Image
 
-from mien.auditing.registry import write_audit
-from mien.auditing.run import audit_faces, find_copies
 from mien.data.read import load_dataset
 from mien.data.splits import group_identical
-from mien.data.synthetic import draw_labels, render_faces, synthetic_faces
+from mien.data.synthetic import draw_labels, render_faces
 from mien.evaluation.image_statistics import contrast
 from mien.near_copies.finder import LEAST_CONTRAST, find_near_copies
 
-COUNTS = (10_000, 20_000, 50_000)
 OF_A_KIND = 300
 SIDE_PX = 48
-
-
-def measure(count: int) -> dict[str, float]:
-    """Audit so many rendered faces in this process."""
-    faces = synthetic_faces(count, seed=0)
-    began = time.process_time()
-    copies = find_copies(faces)
-    copied = time.process_time()
-    with tempfile.TemporaryDirectory() as folder:
-        write_audit(Path(folder) / "audit", audit_faces(faces, copies), title="benchmark", metadata={})
-    peak = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    return {
-        "copies_seconds": copied - began,
-        "seconds": time.process_time() - began,
-        "pairs": len(copies.near.first),
-        "peak_mb": int(peak[1]) / 1024 if peak else math.nan,
-    }
-
-
-def growth(counts: Sequence[int]) -> None:
-    print("faces   seconds   of these for copies   flagged   peak MB   over n log n")
-    threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-    first = math.nan
-    for count in counts:
-        command = [sys.executable, __file__, "one", str(count)]
-        done = subprocess.run(command, env={**os.environ, **threads}, check=True, stdout=subprocess.PIPE, text=True)
-        line = json.loads(done.stdout.splitlines()[-1])
-        each = line["seconds"] / (count * math.log(count))
-        first = each if math.isnan(first) else first
-        print(
-            f"{count:,}   {line['seconds']:.1f}   {line['copies_seconds']:.1f}   {line['pairs']:,}   "
-            f"{line['peak_mb']:,.0f}   {each / first:.2f}",
-            flush=True,
-        )
 
 
 def moved(image: np.ndarray, down: int, across: int, border: str) -> np.ndarray:
@@ -134,16 +83,8 @@ def copies(path: str | None) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["growth", "copies", "one"])
-    parser.add_argument("counts", nargs="*", type=int, default=COUNTS)
     parser.add_argument("--data")
-    options = parser.parse_args()
-    if options.what == "one":
-        print(json.dumps(measure(options.counts[0])))
-    elif options.what == "growth":
-        growth(options.counts)
-    else:
-        copies(options.data)
+    copies(parser.parse_args().data)
 
 
 if __name__ == "__main__":
