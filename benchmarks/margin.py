@@ -13,9 +13,6 @@ With --laid the face is looked for where it lies in a larger picture, as in a ph
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -23,7 +20,6 @@ from PIL import Image
 from skimage import data
 
 import mien
-from mien.base.files import write_text
 from mien.base.preprocess import grey_square
 from mien.base.progress import track
 from mien.data.read import load_dataset
@@ -31,7 +27,6 @@ from mien.evaluation.intervals import proportion
 from mien.faces.crop import crop
 from mien.faces.face import Box, Detector, Margin
 from mien.faces.find import find_detector
-from mien.inference.find_model import find_model
 
 ENLARGED_PX = 288
 """Boxes are whole pixels: at 48 px one would be 2% of the face."""
@@ -89,7 +84,6 @@ def main() -> None:
     parser.add_argument("--model", default="default")
     parser.add_argument("--limit", type=int)
     parser.add_argument("--laid", action="store_true", help="look for the faces where they lie in a larger picture")
-    parser.add_argument("--keep", type=Path, help="write the map into this JSON file, for docs/make_tables.py")
     given = parser.parse_args()
     cv2.setNumThreads(1)
     classifier, detector = mien.load(given.model, threads=1).for_labels(), find_detector()
@@ -118,12 +112,11 @@ def main() -> None:
     down = np.median((ENLARGED_PX / 2 - np.array([box.top + box.height / 2 for box in boxes])) / longer)
     print(f"the pictures' own margin, median: size {size:.3f}, down {down:+.3f}")
 
-    best, cells = (0, 0.0, 0.0), []
+    best = (0, 0.0, 0.0)
     for size in SIZES:
         for down in DOWNS:
             right = hits(squares(images[at], boxes, Margin(size, down), size_px))
             best = max(best, (int(right.sum()), size, down))
-            cells.append((size, down, int(right.sum())))
             difference = right.astype(float) - as_is
             spread = 1.96 * difference.std() / len(at) ** 0.5
             print(
@@ -132,17 +125,6 @@ def main() -> None:
                 flush=True,
             )
     print(f"best: Margin(size={best[1]}, down={best[2]})")
-    if given.keep:
-        facts = {
-            "detector": detector.name,
-            "model": given.model,
-            "sha256": hashlib.sha256(find_model(given.model).read_bytes()).hexdigest(),
-            "faces": len(images),
-            "found": len(at),
-            "right_as_they_are": int(as_is.sum()),
-            "cells": cells,
-        }
-        write_text(given.keep, json.dumps(facts, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -23,7 +23,6 @@ from mien.inference.find_model import SHIPPED, find_run
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 SPEED = ROOT / "benchmarks" / "kept" / "inference.json"
-MARGIN = ROOT / "benchmarks" / "kept" / "margin.json"
 
 
 @dataclass(frozen=True)
@@ -114,11 +113,6 @@ def speed() -> list[dict[str, Any]]:
 
 
 @cache
-def margin() -> dict[str, Any]:
-    """What ``benchmarks/margin.py --keep`` wrote."""
-    return _json(MARGIN)
-
-
 def _history(file: Path) -> dict[str, list[float]]:
     """The columns of a ``history.csv``; none of a model that is a mean of weights."""
     if not file.is_file():

@@ -9,7 +9,7 @@ import hashlib
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from mien.evaluation.calibration import Reliability
 from mien.inference.find_model import SHIPPED, find_run
 from mien.page.charts.curves import vote_reliability_chart
 from mien.page.charts.error_analysis import robustness_curves_chart
-from mien.page.charts.svg import COLOURS, Chart, legend_above, make_chart, readable_on
+from mien.page.charts.svg import COLOURS, Chart, legend_above, make_chart
 from mien.runs.page import metric_name, spreads_plot
 
 if TYPE_CHECKING:
@@ -59,7 +59,6 @@ def drawings(page: str) -> dict[str, tuple[list[Path], Callable[[], Chart]]]:
         "accuracy-speed": ([kept.SPEED, *metrics], lambda: speed_chart(list(speed_points()))),
         **{name: _of_study(name, name, published=True) for name in ("study-a", "study-b")},
         "training-time": (timed_in, lambda: training_chart([(f"{run}; {on}", *curve) for run, on, *curve in timed()])),
-        "margin": ([kept.MARGIN], lambda: margin_chart(kept.margin())),
     }
 
 
@@ -155,32 +154,6 @@ def reliability_of(content: dict[str, list[float | None]]) -> Reliability:
 def calibration_chart(model: Model) -> Chart:
     """Fraction of annotators who chose the predicted class against its probability."""
     return vote_reliability_chart(reliability_of(model.metrics["votes"]["distribution"]["reliability"]))
-
-
-def margin_chart(content: dict[str, Any]) -> Chart:
-    """Change in accuracy by the size of the crop and its shift down, in points."""
-    sizes, downs = (sorted({cell[at] for cell in content["cells"]}) for at in (0, 1))
-    gain = np.full((len(downs), len(sizes)), np.nan)
-    for size, down, right in content["cells"]:
-        gain[downs.index(down), sizes.index(size)] = 100 * (right - content["right_as_they_are"]) / content["found"]
-
-    def draw(axes: Axes) -> None:
-        from matplotlib import colormaps
-
-        colours, low, high = colormaps["cividis"], float(gain.min()), float(gain.max())
-        axes.pcolormesh(gain, cmap=colours, vmin=low, vmax=high, edgecolors="face", linewidth=0.3)
-        for row, column in np.ndindex(gain.shape):
-            value = float(gain[row, column])
-            ink = readable_on(colours((value - low) / (high - low)))
-            axes.text(column + 0.5, row + 0.5, f"{value:.1f}", ha="center", va="center", fontsize=7, color=ink)
-        axes.set_xticks(np.arange(len(sizes)) + 0.5, [f"{each:.2f}" for each in sizes])
-        axes.set_yticks(np.arange(len(downs)) + 0.5, [f"{each:+.2f}" for each in downs])
-        axes.tick_params(length=0)
-        axes.spines[:].set_visible(False)
-        axes.set_xlabel("side of the crop, in sides of the detector's box")
-        axes.set_ylabel("shift down")
-
-    return make_chart("margin", draw, height_inches=1.9, width_inches=WIDTH)
 
 
 def training_chart(curves: Sequence[tuple[str, Sequence[float], Sequence[float]]]) -> Chart:

@@ -92,10 +92,6 @@ def timed() -> Iterator[tuple[str, str, list[float], list[float]]]:
 def _values() -> dict[str, str]:
     default = kept.models()[0]
     votes = default.metrics["votes"]
-    margin = kept.margin()
-    best = max(right for _, _, right in margin["cells"])
-    used = next(right for size, down, right in margin["cells"] if (size, down) == (1.05, 0.0))
-    faces = margin["found"]
     rates = {row["name"]: row["faces_per_second"] / kept.speed()[0]["faces_per_second"] for row in kept.speed()}
     merged = kept.study("study-b").differences("6b")["accuracy"]
     return {
@@ -125,12 +121,6 @@ def _values() -> dict[str, str]:
         "study-b-p": f"{merged['p_value']:.2f}",
         "study-b-table": _published("study-b", last=True),
         "training-table": _table(("run", "trained on", "60%", "64.3%", "whole run", "best"), _training()),
-        "margin-found": _percent(faces / margin["faces"]),
-        "margin-faces": f"{margin['faces']:,}",
-        "margin-as-is": _percent(margin["right_as_they_are"] / faces),
-        "margin-used": _percent(used / faces),
-        "margin-lost": f"{100 * (margin['right_as_they_are'] - used) / faces:.1f}",
-        "margin-best": _percent(best / faces),
     }
 
 
