@@ -33,8 +33,7 @@ from mien.faces.find import find_detector
 from mien.inference.find_model import find_model
 
 COUNTS = (5, 10, 20, 40)
-DRAWS = 10
-FACERES_PX = 96
+DRAWS, FACERES_PX = 10, 96
 
 
 def crops_in(folder: Path, size_px: int) -> tuple[np.ndarray, np.ndarray]:
