@@ -18,8 +18,8 @@ LIMITS = {
     "lines of src/mien": 38_300,
     "files of src/mien": 264,
     "lines of tests": 28_000,
-    "lines of scripts (docs, release, benchmarks, web/scripts)": 3_400,
-    "words of docs, without cli.md": 36_000,
+    "lines of scripts (docs, release, benchmarks, web/scripts)": 3_500,
+    "words of docs, without cli.md": 36_500,
     "MB of benchmarks/results": 2,
     "commands": 21,
 }

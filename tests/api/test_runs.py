@@ -20,9 +20,11 @@ def study_file(tmp_path, tiny_recipe_text):
     return file
 
 
-def test_a_study_is_what_the_command_prints(mien, study_file, face_folder, tmp_path):
+def test_a_study_is_what_the_command_prints(mien, study_file, face_folder, tmp_path, capfd):
     out, settings = tmp_path / "out", {"epochs": 1, "b:optim.lr": 0.002}
     table = package.study(study_file, face_folder, out=out, settings=settings)
+    lines = capfd.readouterr().err.splitlines()
+    assert [line.split(":")[0] for line in lines if "epoch kept 1 of 1" in line] == ["a, seed 0", "b, seed 0"]
     words = ("--set", "epochs=1", "--set", "b:optim.lr=0.002")
     printed = mien("study", study_file, "--data", face_folder, "--out", out, *words, "--json")
     assert table.to_dict() == json.loads(printed.out)
@@ -30,7 +32,8 @@ def test_a_study_is_what_the_command_prints(mien, study_file, face_folder, tmp_p
     assert table.page == out / "report.html"
     assert not table.was_stopped
     # Only finished runs count, and none is trained.
-    again = package.study(study_file, face_folder, out=out, settings=settings, finished=True)
+    again = package.study(study_file, face_folder, out=out, settings=settings, finished=True, verbose=0)
+    assert capfd.readouterr().err == ""
     assert again.to_dict() == table.to_dict()
 
 

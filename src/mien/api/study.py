@@ -16,6 +16,7 @@ from mien.base.progress import busy
 from mien.page.rendering import import_page_packages
 from mien.runs.page import write_study
 from mien.runs.plan import StudyCallback, pending
+from mien.runs.progress import StudyProgress
 from mien.runs.spec import Study, load_study
 from mien.runs.store import read_completed
 from mien.runs.table import StudyTable, tabulate
@@ -34,6 +35,7 @@ def study(
     engine: Literal["local", "ray"] = "local",
     finished: bool = False,
     callback: StudyCallback | None = None,
+    verbose: int = 1,
 ) -> StudyTable:
     """Train every variant of a study once per seed, and compare them. A finished run is never repeated.
 
@@ -49,7 +51,8 @@ def study(
         jobs: how many runs at the same time: 1 by default, with Ray as many as it has cores.
         engine: ``local``, or ``ray`` for the cluster at ``RAY_ADDRESS``.
         finished: train nothing; write table and page of the finished runs.
-        callback: called with the plan, and for epochs and ends of runs.
+        callback: called with the plan, and for epochs and ends of runs; nothing is printed then.
+        verbose: 0 prints nothing; 1 a line for each run that ends, on a terminal above a bar.
 
     Returns:
         The table of all finished runs, which is written to ``study.json`` and ``report.html``.
@@ -79,7 +82,8 @@ def study(
     forms = {chosen.recipe_of(each, chosen.seeds_of(each)[0], changes).input.stored_as for each in trained}
     # Each size, grey or RGB, is decoded once, for all runs.
     faces = {form: read(data, *form, again=at > 0).faces for at, form in enumerate(sorted(forms))}
-    metadata, completed, callback = environment(data), read_completed(kept), callback or StudyCallback()
+    metadata, completed = environment(data), read_completed(kept)
+    callback = callback or (StudyProgress() if verbose else StudyCallback())
     with busy("checking every run"):
         runs = make_plan(chosen, faces, changes)
     if finished and not any(run.key in completed for run in runs):
@@ -93,15 +97,17 @@ def study(
         starts_trained = run.parent is not None or run.model is not None
         for each in recipe_warnings(run.recipe, from_run=starts_trained, train_faces=run.train_faces):
             notices.append(Notice(f"{name}: {each}", code=each.code))
-    callback.on_plan(runs, to_do, notices)
     all_ended, failure = True, None
     context = StudyContext(faces, folder, kept, metadata)
     try:
+        callback.on_plan(runs, to_do, notices)
         executor = choose_executor(context, callback, engine, jobs, len(to_do))
         all_ended = run_all(to_do, completed, context, callback, executor)
     except MienError as error:
         # It waits until table and page of the other runs are written.
         failure = error
+    finally:
+        callback.on_end()
     table = replace(tabulate(chosen, runs, read_completed(kept)), was_stopped=not all_ended)
     if table.runs:
         write_text(folder / "study.json", json.dumps(table.to_dict(), indent=2, ensure_ascii=False) + "\n")

@@ -7,20 +7,16 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mien.api import study as api
 from mien.base.errors import Notice, StudyError
-from mien.base.progress import bars_are_shown
 from mien.cli.options import EngineOption, JsonOption, OptionalDataOption, QuietOption
 from mien.cli.output import check_out, notice, show, show_json, show_rows
 from mien.cli.source import SourceOptions
-from mien.pipeline.training_view import duration_text
 from mien.runs.page import study_tables
 from mien.runs.plan import PlannedRun, StudyCallback
+from mien.runs.progress import StudyProgress
 from mien.runs.spec import load_study, study_names
-from mien.runs.store import CompletedRun
 
 
 def study(
@@ -92,14 +88,10 @@ def study(
     source.check()
     folder = out or Path("studies") / wanted.changed(recipe, changes or ()).name
     check_out(folder, data)
-    progress = StudyProgress(dry_run=dry_run, json=json)
-    try:
-        table = api.study(
-            wanted, source, out=folder, results=results, only=only or (), recipe=recipe, settings=changes or (),
-            jobs=jobs, engine=engine, finished=only_finished, callback=progress,
-        )  # fmt: skip
-    finally:
-        progress.bar.stop()
+    table = api.study(
+        wanted, source, out=folder, results=results, only=only or (), recipe=recipe, settings=changes or (),
+        jobs=jobs, engine=engine, finished=only_finished, callback=_DryRun(json) if dry_run else _Progress(),
+    )  # fmt: skip
     if table.page is not None:
         show_json(table.to_dict()) if json else show(study_tables(table))
         notice(f"page: {table.page}; the finished runs are kept in {results or folder / 'results'}")
@@ -108,51 +100,22 @@ def study(
         raise typer.Exit(130)
 
 
-class StudyProgress(StudyCallback):
-    """A line for each run that ends, and below them a bar over all epochs, which names what runs.
+class _Progress(StudyProgress):
+    def say(self, line: str) -> None:
+        notice(line)
 
-    Of a dry run it prints what would run, and ends the command.
 
-    Attributes:
-        bar: the display, from the first run on.
-    """
+class _DryRun(StudyCallback):
+    """Prints what would run, and ends the command."""
 
-    def __init__(self, *, dry_run: bool, json: bool) -> None:
-        self._dry_run, self._json = dry_run, json
-        self._epochs: dict[str, int] = {}
-        self.bar: Progress = Progress(
-            BarColumn(bar_width=24),
-            TimeRemainingColumn(compact=True),
-            TextColumn("{task.description}"),
-            console=Console(stderr=True),
-            disable=not bars_are_shown(),
-            # Epochs take minutes: the speed is the mean of the last hour.
-            speed_estimate_period=3600,
-        )
-        self._task = self.bar.add_task("", total=None)
+    def __init__(self, json: bool) -> None:
+        self._json = json
 
     def on_plan(self, runs: Sequence[PlannedRun], to_do: Sequence[PlannedRun], notices: Sequence[Notice]) -> None:
-        """See :class:`mien.runs.plan.StudyCallback`."""
         for each in notices:
             notice(each.line)
-        if self._dry_run:
-            _show_what_would_run(runs, to_do, self._json)
-            raise typer.Exit
-        self.bar.update(self._task, total=sum(run.recipe.epochs for run in to_do))
-        self.bar.start()
-
-    def on_epochs(self, run: PlannedRun, done: int) -> None:
-        """See :class:`mien.runs.plan.StudyCallback`."""
-        self._epochs[run.key] = done
-        words = f"{run.variant}, seed {run.recipe.seed}: epoch {done}/{run.recipe.epochs}"
-        self.bar.update(self._task, completed=sum(self._epochs.values()), description=words)
-
-    def on_run_end(self, run: PlannedRun, completed: CompletedRun) -> None:
-        """See :class:`mien.runs.plan.StudyCallback`."""
-        self.on_epochs(run, run.recipe.epochs)
-        record = completed.record
-        how = record.failed or f"epoch kept {record.best_epoch} of {record.epochs}, {duration_text(record.seconds)}"
-        notice(f"{run.variant}, seed {run.recipe.seed}: {how}")
+        _show_what_would_run(runs, to_do, self._json)
+        raise typer.Exit
 
 
 def _show_studies(json: bool) -> None:

@@ -71,6 +71,9 @@ class StudyCallback:
     def on_run_end(self, run: PlannedRun, completed: CompletedRun) -> None:
         """A run has ended and its results are stored."""
 
+    def on_end(self) -> None:
+        """Nothing runs any more, for whatever reason."""
+
 
 def pending(runs: Sequence[PlannedRun], finished: Mapping[str, CompletedRun], out: Path) -> list[PlannedRun]:
     """The runs that are not finished, and their parents whose weights are not in ``out``. Parents come first.

@@ -1,0 +1,61 @@
+"""What a person sees of a study that runs: a line for each run that ends, and on a terminal a bar over all epochs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from mien.base.errors import Notice, as_arguments
+from mien.base.progress import bars_are_shown, is_quiet
+from mien.pipeline.training_view import duration_text
+from mien.runs.plan import PlannedRun, StudyCallback
+from mien.runs.store import CompletedRun
+
+
+class StudyProgress(StudyCallback):
+    """Prints on stderr, unless ``--quiet``; the bar names what runs."""
+
+    def __init__(self) -> None:
+        self._epochs: dict[str, int] = {}
+        self._bar = Progress(
+            BarColumn(bar_width=24),
+            TimeRemainingColumn(compact=True),
+            TextColumn("{task.description}"),
+            console=Console(stderr=True),
+            disable=not bars_are_shown(),
+            # Epochs take minutes: the speed is the mean of the last hour.
+            speed_estimate_period=3600,
+        )
+        self._task = self._bar.add_task("", total=None)
+
+    def on_plan(self, runs: Sequence[PlannedRun], to_do: Sequence[PlannedRun], notices: Sequence[Notice]) -> None:
+        """See :class:`mien.runs.plan.StudyCallback`."""
+        for each in notices:
+            self.say(each.line)
+        self._bar.update(self._task, total=sum(run.recipe.epochs for run in to_do))
+        self._bar.start()
+
+    def on_epochs(self, run: PlannedRun, done: int) -> None:
+        """See :class:`mien.runs.plan.StudyCallback`."""
+        self._epochs[run.key] = done
+        words = f"{run.variant}, seed {run.recipe.seed}: epoch {done}/{run.recipe.epochs}"
+        self._bar.update(self._task, completed=sum(self._epochs.values()), description=words)
+
+    def on_run_end(self, run: PlannedRun, completed: CompletedRun) -> None:
+        """See :class:`mien.runs.plan.StudyCallback`."""
+        self.on_epochs(run, run.recipe.epochs)
+        record = completed.record
+        how = record.failed or f"epoch kept {record.best_epoch} of {record.epochs}, {duration_text(record.seconds)}"
+        self.say(f"{run.variant}, seed {run.recipe.seed}: {how}")
+
+    def on_end(self) -> None:
+        """See :class:`mien.runs.plan.StudyCallback`."""
+        self._bar.stop()
+
+    def say(self, line: str) -> None:
+        """Print a line; the command line words arguments as options."""
+        if not is_quiet():
+            sys.stderr.write(as_arguments(line) + "\n")
