@@ -85,9 +85,9 @@ CURVES: dict[str, tuple[str, Callable[[float], Callable[[], object]], tuple[floa
     "faces": ("faces in a photograph of 2.8 megapixels", photograph, (1, 2, 4, 8, 16, 32)),
     "megapixels": ("megapixels of a photograph with one face", photograph_at, (0.3, 1, 3, 12, 24)),
     "clips": ("seconds of a clip", clip, (5, 10, 20, 40)),
-    "samples": ("samples of an epoch, 48 px", epoch, (4_000, 8_000, 16_000, 32_000)),
-    "size": ("side of the training faces in pixels", epoch_at, (32, 48, 64, 96)),
-    "audit": ("samples of an audit", audit, (5_000, 10_000, 20_000, 40_000)),
+    "samples": ("samples of an epoch, 48 px", epoch, (4_000, 8_000, 16_000)),
+    "size": ("side of the training faces in pixels", epoch_at, (32, 48, 64)),
+    "audit": ("samples of an audit", audit, (5_000, 10_000, 20_000)),
 }
 
 
