@@ -122,7 +122,7 @@ def test_what_is_wrong_with_the_arguments_is_said_before_the_data_is(
         (("--set", "model.colour=3"), "model-setting-unknown", "'colour'"),
         (("--set", "progressive_resizing=[[0.5, 4]]"), "recipe-value", "4 px"),
         (("--from", headless), "checkpoint-missing", "best.safetensors"),
-        (("--out", tiny_run.path, "--resume", "--set", "seed=9"), "run-other-recipe", tiny_run.path),
+        (("--out", tiny_run.path, "--resume", "--set", "seed=9"), "run-other-recipe", "other seed"),
     ):
         answer = mien("train", recipe_file, *data, "--out", out, *words)
         refused(answer, code, value)

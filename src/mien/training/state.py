@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from mien.base.errors import RunError, TrainingError, arg
 from mien.base.files import file_sha256, write_text
-from mien.base.recipe import Recipe
+from mien.base.recipe import Recipe, dotted
 from mien.base.run_folder import RunFolder, best_epoch, history_to_csv
 from mien.models.network import Network
 from mien.models.own import OwnNetwork
@@ -227,9 +227,13 @@ def check_resumable(run: RunFolder, recipe: Recipe) -> None:
             f"{arg('out')}.",
             code="model-file-changed",
         )
-    if completed(run.read_recipe()).digest != completed(recipe).digest:
+    former, wanted = completed(run.read_recipe()), completed(recipe)
+    if former.digest != wanted.digest:
+        before, now = dotted(former.model_dump(mode="json")), dotted(wanted.model_dump(mode="json"))
+        differing = [key for key in now | before if key != "name" and now.get(key) != before.get(key)]
         raise RunError(
-            f"{run.path} was trained by another recipe. Resume with {run.recipe_file}, or choose another {arg('out')}.",
+            f"{run.path} was trained by another recipe (other {', '.join(differing[:4])}). Resume with "
+            f"{run.recipe_file}, train on from it with {arg('init_from', run.path)}, or choose another {arg('out')}.",
             code="run-other-recipe",
         )
 
