@@ -4,6 +4,7 @@ import html
 import json
 import re
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -149,6 +150,12 @@ def test_a_callback_stops_a_run(tmp_path, tiny_recipe, faces):
 
     result = package.train(tiny_recipe, faces, out=tmp_path / "run", callback=AfterOne())
     assert len(result.history) == 1
+
+
+def test_a_program_without_stderr_trains(tmp_path, faces, tiny_recipe, monkeypatch):
+    """As under pythonw."""
+    monkeypatch.setattr(sys, "stderr", None)
+    assert package.train(tiny_recipe, faces, out=tmp_path / "run").history
 
 
 def test_an_audit_says_what_the_command_says(tmp_path, faces):

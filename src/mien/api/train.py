@@ -109,7 +109,7 @@ def train(
     plan = job.plan(data)
     shown = Callbacks(TrainProgress() if verbose else None, callback)
     result = job.with_soft_labels(data, plan.dataset).start(plan, shown, environment(data))
-    if verbose and not is_quiet():
+    if verbose and not is_quiet() and sys.stderr is not None:
         sys.stderr.writelines(as_arguments(each.line) + "\n" for each in result.notices)
     return result
 
