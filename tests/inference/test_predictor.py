@@ -128,7 +128,8 @@ def test_a_prediction_names_what_it_found(classifier, faces):
     [
         (np.zeros((48, 48)), "image-dtype", "image 1"),
         (3, "image-type", "image 1"),
-        (b"hello", "image-format", "image 1"),
+        (b"hello", "image-format", "image 1 is not an image"),
+        (b"", "image-empty", "image 1 is empty"),
         ("none.png", "file-missing", "none.png"),
         ([np.zeros((48, 48), np.uint8), None], "image-type", "image 2"),
     ],

@@ -1,5 +1,7 @@
 """Video files that are damaged, cut off, or no video: what is read of them, how they are refused."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -111,5 +113,5 @@ def test_without_pyav_the_extra_is_named(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ["0", "rtsp://127.0.0.1:9/x", "https://example.org/live.m3u8"])
 def test_a_camera_or_stream_is_sent_to_what_follows_it(name):
-    with raises(DataError, "video-live", "mien webcam", "mien.track"):
-        VideoFile(name)
+    with raises(DataError, "video-live", f"{name} is a camera", "mien webcam", "mien.track"):
+        VideoFile(Path(name))

@@ -269,7 +269,10 @@ def _open_each(
                 f"{source} needs more memory than was free. Shrink it, or read fewer at a time.", code="image-memory"
             )
         except DataError as found:
-            error = found if source in str(found) else DataError(f"{source}: {found}", code=found.code)
+            said = str(found)
+            if said.startswith("the image "):  # as bytes are called; here they have a number
+                said = source + said.removeprefix("the image")
+            error = DataError(said if source in said else f"{source}: {said}", code=found.code)
         else:
             yield source, opened
             continue

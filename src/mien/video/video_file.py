@@ -226,9 +226,11 @@ def _open(path: Path) -> Any:
     if path.is_dir():
         raise DataError(f"{path} is a folder; expected a video file.", code="video-folder")
     if not path.exists():
-        if re.fullmatch(r"[0-9]+|(rtsps?|rtmp|https?|udp):/.*", str(path)):
+        # A path has lost one of an address's two slashes.
+        name = re.sub(r"^(\w+):/+", r"\1://", str(path))
+        if re.fullmatch(r"[0-9]+|(rtsps?|rtmp|https?|udp)://.*", name):
             raise DataError(
-                f"{without_password(str(path))} is a camera or a stream, which has no end. mien webcam shows a camera "
+                f"{without_password(name)} is a camera or a stream, which has no end. mien webcam shows a camera "
                 "in the browser; in Python, mien.track follows both.",
                 code="video-live",
             )
