@@ -1,6 +1,6 @@
 """mien inside a FastAPI service of your own: one model, a thread for each photo, errors as status 422.
 
-pip install mien fastapi uvicorn python-multipart
+pip install fastapi uvicorn python-multipart    (beside mien)
 uvicorn fastapi_app:app          then: curl -F photo=@photo.jpg http://127.0.0.1:8000/faces
 """
 

@@ -1,6 +1,6 @@
 """A page with Gradio: a photo in, its faces with their answers out, and the shares of the largest.
 
-pip install mien gradio
+pip install gradio    (beside mien)
 python gradio_app.py
 """
 
@@ -12,7 +12,9 @@ import mien
 model = mien.load("default-int8")
 
 
-def read(photo: np.ndarray) -> tuple[tuple[np.ndarray, list], dict[str, float]]:
+def read(photo: np.ndarray | None) -> tuple[tuple[np.ndarray, list], dict[str, float]]:
+    if photo is None:
+        raise gr.Error("Choose a photo first.")
     faces = model.predict(photo)
     return (photo, [(face.box.xyxy, face.text) for face in faces]), faces[0].probabilities if faces else {}
 
