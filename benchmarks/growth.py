@@ -95,7 +95,7 @@ def measure(curve: str, at: float) -> float:
     """Seconds of the processor for one point, in this process."""
     _, prepare, points = CURVES[curve]
     # What is loaded and compiled once is done before.
-    prepare(points[0] // 10 or 1 if curve in ("clips", "samples", "audit") else points[0])()
+    prepare(points[0])()
     call = prepare(at)
     calls, began = 0, time.process_time()
     while calls == 0 or time.process_time() - began < 1:
