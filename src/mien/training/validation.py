@@ -10,9 +10,11 @@ from torch import nn
 
 from mien.base.model_file import answering
 from mien.base.preprocess import to_input
+from mien.base.progress import slices
 from mien.data.votes import check_votes, vote_probabilities
 from mien.evaluation import metrics
 from mien.evaluation.ferplus import distribution_cross_entropy, majority_accuracy
+from mien.models.network import Network
 from mien.training.average import recalibrate_bn
 from mien.training.callback import HistoryLine
 from mien.training.device import part_of_process, sum_of_processes
@@ -42,6 +44,29 @@ def predict_probabilities(model: nn.Module, fabric: Fabric, plan: TrainingPlan) 
             whole[rows] = torch.cat([each.softmax(1) for each in logits.split(sizes, dim=1)], dim=1)
     found = torch.split(sum_of_processes(fabric, whole), sizes, dim=1)
     return [np.ascontiguousarray(each.numpy()) for each in found]
+
+
+@torch.inference_mode()
+def accuracies_by_norms(network: Network, images: npt.NDArray[np.uint8], plan: TrainingPlan) -> tuple[float, float]:
+    """Accuracy on validation, 0..1, with the batch norms' own statistics, and with those of some train images.
+
+    Args:
+        network: on the CPU, with the label output alone; its statistics are changed.
+        images: uint8 (N, size_px, size_px[, 3]), two or more.
+        plan: recipe and data.
+    """
+
+    def accuracy() -> float:
+        right = 0
+        for part in slices(len(plan.validation), 256):
+            inputs = to_input(np.asarray(plan.validation.images[part]), plan.recipe.input)
+            answers = network(torch.from_numpy(inputs)).argmax(1).numpy()
+            right += int((answers == plan.validation.labels[part]).sum())
+        return right / len(plan.validation)
+
+    own = accuracy()
+    recalibrate_bn(network, images, plan.recipe.input)
+    return own, accuracy()
 
 
 def validate(state: TrainingState) -> HistoryLine:
