@@ -7,7 +7,7 @@ PY := $(BIN)/python
 # Some tests start Python dozens of times: its bytecode is kept, whatever the machine's own setting.
 THREADS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=
 
-.PHONY: demo fuzz test test-fast test-again test-pythons lock audit-web test-slow test-network test-gpu web detector npm-package test-web lint types contracts check format docs docs-charts docs-site licences wheel clean
+.PHONY: demo fuzz test test-fast test-pythons lock audit-web test-slow test-network test-gpu web detector npm-package test-web lint types contracts check format docs docs-charts docs-site licences wheel clean
 
 demo: .venv/.installed  ## the main job on rendered faces: train, test, report, export, predict
 	$(BIN)/mien demo
@@ -20,9 +20,6 @@ test-fast: .venv/.dev  ## the tests that a change of one file needs first, in un
 	$(THREADS) $(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not network" $(FAST_TESTS)
 FAST_TESTS := tests/data tests/evaluation tests/checks tests/faces tests/page tests/base/test_*recipe*.py tests/base/test_files.py tests/base/test_errors.py \
 	tests/test_docs.py --ignore tests/evaluation/test_seed_variance.py
-
-test-again: .venv/.dev  ## what failed last, one test at a time
-	$(THREADS) $(BIN)/python -m pytest --last-failed --last-failed-no-failures none -m "not slow and not network"
 
 test-slow: .venv/.dev  ## tests that take minutes
 	$(THREADS) $(BIN)/python -m pytest -m slow
