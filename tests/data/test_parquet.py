@@ -239,5 +239,5 @@ def test_damaged_and_foreign_files_are_refused(tmp_path: Path, noise, faces: Dat
 def test_without_pyarrow_the_extra_is_named(tmp_path: Path, faces: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     write_parquet(faces, tmp_path / "a.parquet")
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
-    with raises(MissingExtraError, "missing-extra", "pyarrow", "mien[train]"):
+    with raises(MissingExtraError, "missing-extra", "pyarrow", "mien[parquet]"):
         read_data(tmp_path / "a.parquet")

@@ -128,7 +128,7 @@ def convert(
     quiet: QuietOption = False,
 ) -> None:
     """Convert a data set of any supported format to one parquet file in the image layout of Hugging Face."""
-    with needs_extra("train", "Writing parquet"):
+    with needs_extra("parquet", "Writing parquet"):
         import pyarrow  # noqa: F401 - named before minutes of reading if it is missing
 
     if out.suffix.lower() != ".parquet":

@@ -142,7 +142,7 @@ def write_parquet(
         RunError: the file cannot be written.
         MissingExtraError: pyarrow is not installed.
     """
-    with needs_extra("train", "Writing parquet"):
+    with needs_extra("parquet", "Writing parquet"):
         import pyarrow as pa
         from pyarrow.parquet import ParquetWriter
 
@@ -229,7 +229,7 @@ class ParquetFile:
     """One parquet file: which column is which, and what is in them. All but the images are in memory."""
 
     def __init__(self, file: Path, root: Path) -> None:
-        with needs_extra("train", "Reading parquet"):
+        with needs_extra("parquet", "Reading parquet"):
             import pyarrow  # noqa: F401 - the package may be there in part
             from pyarrow.parquet import ParquetFile as ArrowFile
 

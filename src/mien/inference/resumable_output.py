@@ -54,7 +54,7 @@ class ResumableOutput:
                 f"--out must be a file that ends in {' or '.join(WRITERS)}; found {out}.", code="output-suffix"
             )
         if out.suffix.lower() == ".parquet":
-            with needs_extra("train", "Writing parquet"):
+            with needs_extra("parquet", "Writing parquet"):
                 import pyarrow.parquet  # noqa: F401
         if out.exists() and not self.part.exists():
             raise RunError(
