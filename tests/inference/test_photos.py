@@ -176,7 +176,8 @@ def test_photos_tell_size_and_detector_and_leave_bad_ones_out(classifier):
         ("image 3", 200, 120, "fixed"),
     ]
     assert photos[0].faces == Fixed(*BOXES).faces
-    assert [(source, str(error).partition(":")[0]) for source, error in told.items()] == [("image 2", "image 2")]
+    assert list(told) == ["image 2"]
+    assert str(told["image 2"]).startswith("image 2 ")
     with raises(DataError, "image-format") as caught:
         list(classifier.stream([SCENE, b"no"], detector=Fixed()))
     assert str(caught.value).startswith("image 2: ")
