@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -116,3 +117,10 @@ def random_case(
     logits[np.arange(rows), labels] += 1
     probabilities = np.exp(logits if decimals is None else logits.round(decimals))
     return labels, probabilities / probabilities.sum(axis=1, keepdims=True)
+
+
+def encoded(image, kind="PNG", **options):
+    """An image of Pillow's as the bytes of a file."""
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()

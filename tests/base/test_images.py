@@ -15,18 +15,7 @@ from mien.base.errors import DataError
 from mien.base.images import open_image, open_image_source
 from mien.base.preprocess import grey_square, upright_rgb
 from mien.inference.annotate import Annotator
-from support import raises
-
-
-def encoded(image, kind="PNG", **options):
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
-@pytest.fixture
-def face():
-    return np.random.default_rng(0).integers(0, 256, (48, 48), dtype=np.uint8)
+from support import encoded, raises
 
 
 def test_formats_that_pillow_hands_to_other_programs_are_not_read(tmp_path):

@@ -1,7 +1,5 @@
 """Oracles: published formulas; the same image in another form."""
 
-import io
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -9,18 +7,7 @@ from PIL import Image
 from mien.base.errors import DataError
 from mien.base.images import open_image
 from mien.base.preprocess import InputSpec, grey_square, normalise, to_input, upright_rgb
-from support import raises
-
-
-def encoded(image, kind="PNG", **options):
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
-@pytest.fixture
-def face():
-    return np.random.default_rng(0).integers(0, 256, (48, 48), dtype=np.uint8)
+from support import encoded, raises
 
 
 def test_a_grey_square_of_the_right_size_passes_bit_for_bit(face):

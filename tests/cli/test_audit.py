@@ -139,7 +139,7 @@ def test_a_list_that_may_be_reviewed_is_not_written_over(mien, face_parquet, tmp
 
 
 def test_nothing_is_written_into_the_data(mien, faces, tiny_run, tmp_path, monkeypatch):
-    """Flat class folders: a folder of images beside them is one class more for whoever reads them next."""
+    """Data of class folders: a report written among them would be read as one more class."""
     own = tmp_path / "own"
     for number, name in enumerate(("happy", "sad") * 6):
         (own / name).mkdir(parents=True, exist_ok=True)

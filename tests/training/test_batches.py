@@ -41,7 +41,7 @@ def test_mixing_can_be_off(faces):
 
 
 def test_a_smaller_side_shows_the_same_faces_moved_and_mixed_alike(faces):
-    """What teachers say of the large image holds for the small one."""
+    """Soft labels were predicted from the large image, and are used for the small one too."""
     large, small = epoch(faces, text=MIXED), epoch(faces, text=MIXED, side_px=lambda index: 24)
     for one, two in zip(large, small, strict=True):
         assert torch.equal(one.chosen, two.chosen)
