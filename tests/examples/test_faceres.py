@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.numpy
 import torch
 from torch.nn import functional
 
@@ -15,12 +16,16 @@ from mien.data.synthetic import render_faces, synthetic_faces
 EXAMPLE = Path(__file__).parents[2] / "examples" / "faceres.py"
 
 
-@pytest.fixture(scope="module")
-def faceres():
+def module_of_example():
     spec = importlib.util.spec_from_file_location("faceres", EXAMPLE)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def faceres():
+    return module_of_example()
 
 
 @pytest.fixture(scope="module")
@@ -71,10 +76,20 @@ def test_files_of_another_network_are_refused(faceres, weights, tmp_path):
         faceres.FaceRes(7).load(tmp_path / "missing.json")
 
 
-def test_mien_trains_it(faceres, weights, tmp_path):
-    network = faceres.FaceRes(7, layers=11)
-    network.load(weights)
+def test_mien_trains_it_from_a_recipe(weights, tmp_path):
     data = synthetic_faces(64, seed=0)
-    settings = {"batch_size": 16, "model.input_px": 96}
-    mien.train("tune", data, network=network, epochs=1, settings=settings, out=tmp_path / "run", verbose=0)
-    assert mien.load(tmp_path / "run").predict_crops(np.asarray(data.images)[:1])[0].top in data.classes
+    model = {"model.file": str(EXAMPLE), "model.name": "FaceRes", "model.weights": str(weights)}
+    # At no rate, what was trained is what was read.
+    settings = {**model, "batch_size": 16, "optim.lr": 1e-12, "tuning.frozen_epochs": 0}
+    result = mien.train("tune", data, epochs=1, settings=settings, out=tmp_path / "run", verbose=0)
+    trained = safetensors.numpy.load_file(tmp_path / "run" / "best.safetensors")
+    kernel = next(value for value in trained.values() if value.shape == (32, 3, 3, 3))
+    assert kernel == pytest.approx(module_of_example().read_folded(weights)[0][0].numpy(), abs=1e-3)
+    assert mien.load(result.run).predict_crops(np.asarray(data.images)[:1])[0].top in data.classes
+
+
+def test_a_missing_file_of_weights_is_one_clear_error(tmp_path):
+    model = {"model.file": str(EXAMPLE), "model.name": "FaceRes", "model.weights": str(tmp_path / "missing.json")}
+    with pytest.raises(mien.RecipeError, match=r"missing\.json") as caught:
+        mien.train("tune", synthetic_faces(64, seed=0), settings=model, out=tmp_path / "run", verbose=0)
+    assert caught.value.code == "model-file-output"
