@@ -112,4 +112,4 @@ def test_without_mien_the_first_cell_installs_what_lies_beside(beside, execute, 
     )
     install, *_ = code_of(NOTEBOOKS[0])
     place = str(tmp_path / beside).removesuffix("/pyproject.toml")
-    assert f'"{place}[train,report,explain,pandas]"' in printed(execute([stub, install])["install"])
+    assert f'"{place}[train,report,pandas]"' in printed(execute([stub, install])["install"])

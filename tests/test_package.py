@@ -50,7 +50,7 @@ import sys
 class Unimportable:
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in {"torch", "lightning_fabric", "safetensors", "onnx", "onnxscript", "pyarrow",
-                                      "matplotlib", "sklearn", "jinja2", "scipy", "captum", "timm",
+                                      "matplotlib", "sklearn", "jinja2", "scipy", "timm",
                                       "torchvision", "huggingface_hub", "optuna", "tensorboard", "cleanlab", "fastapi",
                                       "starlette", "uvicorn", "python_multipart", "prometheus_client",
                                       "av"}:

@@ -91,7 +91,6 @@ def test_a_colour_photo_and_a_grey_one_are_predicted(colour_run, colour_faces):
 
 
 def test_a_map_has_one_value_a_pixel(colour_run, colour_faces):
-    pytest.importorskip("captum")
     network = load_torch_model(colour_run)
     images = colour_faces.images[:2]
     for name in METHODS:

@@ -70,7 +70,7 @@ class Explainer:
         DataError: no such method (``method-unknown``) or class (``class-unknown``).
         ModelError: a method by gradients for a model without its weights for torch (``weights-missing``) or for
             another output than that of labels (``output-gradients``).
-        MissingExtraError: torch or captum is not installed.
+        MissingExtraError: torch is not installed.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class Explainer:
                 f"run folder with recipe.toml and best.safetensors.",
                 code="weights-missing",
             )
-        with needs_extra("explain", f"The method {method}"):
+        with needs_extra("train", f"The method {method}"):
             from mien.explanation.gradient.torch_model import load_torch_model
         return load_torch_model(run, self.predictor.manifest.temperature)
 

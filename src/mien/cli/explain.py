@@ -39,7 +39,7 @@ def explain(
         list[str],
         typer.Option(
             help="occlusion, which works with any model; gradient or gradcam, which need a run folder and "
-            "mien[explain]; or all. Can be repeated.",
+            "mien[train]; or all. Can be repeated.",
             metavar="NAME",
         ),
     ] = ["occlusion"],  # noqa: B006 - typer makes a fresh list of it

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
@@ -32,12 +31,10 @@ class Method:
         """The function itself.
 
         Raises:
-            MissingExtraError: torch or captum is not installed.
+            MissingExtraError: torch is not installed.
         """
         module, _, name = self.home.partition(":")
-        with needs_extra("explain", "This method"), warnings.catch_warnings():
-            # captum loads tqdm, which warns in a notebook without ipywidgets.
-            warnings.filterwarnings("ignore", "IProgress not found")
+        with needs_extra("train", "This method"):
             found = import_module(f"mien.explanation.{module}")
             function: Callable[..., npt.NDArray[np.float32]] = getattr(found, name)
         return function
@@ -81,7 +78,7 @@ def explain(
 
     Raises:
         DataError: no such method.
-        MissingExtraError: torch or captum is not installed.
+        MissingExtraError: torch is not installed.
     """
     method = find_method(name)
     if predict is None:

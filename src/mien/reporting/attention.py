@@ -174,8 +174,7 @@ def build_explainer(
     if not run.best.is_file():
         return occlusion, Notice(f"{skipped}: the run folder has no {run.best.name}.", code="gradients-without-weights")
     try:
-        with needs_extra("explain", "Explaining a model by gradients"):
-            import_module("captum")  # The methods import it only when they run.
+        with needs_extra("train", "Explaining a model by gradients"):
             # By name: training writes the summary of this report, and no page may need torch.
             randomization = import_module("mien.explanation.gradient.randomization")
             torch_model = import_module("mien.explanation.gradient.torch_model")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from captum.attr import LayerGradCam
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -31,11 +31,19 @@ def gradcam(
     Returns:
         float32 (N, size_px, size_px), 0 or more; 0 outside the central crop that the network sees.
     """
-    method = LayerGradCam(model.network, last_maps(model))
-    side = model.spec.crop_px
+    layer, side = last_maps(model), model.spec.crop_px
 
     def map_of(inputs: Tensor, chosen: Tensor) -> Tensor:
-        places = method.attribute(inputs, target=chosen, relu_attributions=True).detach()
+        seen: list[Tensor] = []
+        handle = layer.register_forward_hook(lambda _, __, output: seen.append(output))
+        try:
+            logits = model.network(inputs)
+        finally:
+            handle.remove()
+        maps = seen[-1]
+        (slopes,) = torch.autograd.grad(logits.gather(1, chosen.unsqueeze(1)).sum(), maps)
+        weights = slopes.mean(dim=(2, 3), keepdim=True)
+        places = torch.relu((weights * maps).sum(dim=1, keepdim=True))
         return functional.interpolate(places, (side, side), mode="bilinear", align_corners=False)[:, 0]
 
     return model.maps(images, targets, map_of)
