@@ -19,6 +19,7 @@ from mien.data.read import load_dataset
 from mien.evaluation.estimates import evaluate_predictions
 from mien.evaluation.predictions import read_predictions
 from mien.evaluation.robustness import read_robustness
+from mien.inference.output_files import Columns
 from mien.inference.resumable_output import ResumableOutput
 from mien.pipeline.evaluation_files import write_evaluation
 from mien.runs.spec import load_study
@@ -44,11 +45,11 @@ def test_json_of_deep_brackets(tmp_path):
     with raises(DataError, "robustness-invalid"):
         read_robustness(tmp_path)
     settings = {"crops": True}
-    with ResumableOutput(tmp_path / "a.jsonl", settings, ("a", "b")) as journal:
+    with ResumableOutput(tmp_path / "a.jsonl", settings, Columns(("a", "b"), crops=True)) as journal:
         journal.add({"source": "a", "top": "a"})
     journal.part.write_bytes(journal.part.read_bytes() + b"[" * 100_000 + b"\n")
     with raises(RunError, "journal-damaged"):
-        ResumableOutput(tmp_path / "a.jsonl", settings, ("a", "b"))
+        ResumableOutput(tmp_path / "a.jsonl", settings, Columns(("a", "b"), crops=True))
 
 
 def parquet(file, labels, metadata):
@@ -129,11 +130,11 @@ def test_a_long_or_broken_cell_does_not_break_the_message(tmp_path, content):
 
 @pytest.mark.parametrize("line", [b'{"error": "x"}', b'{"source": "a"', b'{"source": 5, "error": "x"}', b"[]", b"1"])
 def test_a_journal_with_a_line_that_predict_did_not_write_is_damaged(tmp_path, line):
-    with ResumableOutput(tmp_path / "a.jsonl", {"crops": True}, ("a", "b")) as journal:
+    with ResumableOutput(tmp_path / "a.jsonl", {"crops": True}, Columns(("a", "b"), crops=True)) as journal:
         journal.add({"source": "a", "top": "a"})
     journal.part.write_bytes(journal.part.read_bytes() + line + b"\n")
     with raises(RunError, "journal-damaged"):
-        ResumableOutput(tmp_path / "a.jsonl", {"crops": True}, ("a", "b"))
+        ResumableOutput(tmp_path / "a.jsonl", {"crops": True}, Columns(("a", "b"), crops=True))
 
 
 def test_a_damaged_length_in_a_png_asks_for_no_gigabytes(tmp_path):

@@ -2,15 +2,17 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from mien.base.errors import RunError
+from mien.inference.output_files import Columns
 from mien.inference.resumable_output import ResumableOutput
 from support import raises
 
-CLASSES = ("sad", "happy")
+COLUMNS = Columns(("sad", "happy"), crops=False)
 SETTINGS = {"mien": "1", "model": "sha256:0123", "crops": False, "threshold": None, "images": ["a", "b"]}
 
 
@@ -56,8 +58,8 @@ NAMES = [
 ]
 
 
-def write(out, answers=ANSWERS, settings=SETTINGS):
-    with ResumableOutput(out, settings, CLASSES) as journal:
+def write(out, answers=ANSWERS, columns=COLUMNS):
+    with ResumableOutput(out, SETTINGS, columns) as journal:
         for answer in answers:
             journal.add(answer)
         journal.finish(sources(answers))
@@ -99,7 +101,7 @@ def test_parquet_holds_the_same_with_types(tmp_path):
 
 def test_crops_have_neither_number_nor_box(tmp_path):
     answers = [face(0, 0.25) | {"source": "a.png", "top": "sad", "answer": "sad", "confidence": 0.75}]
-    write(tmp_path / "out.csv", answers, {**SETTINGS, "crops": True})
+    write(tmp_path / "out.csv", answers, replace(COLUMNS, crops=True))
     assert (tmp_path / "out.csv").read_text().splitlines() == [
         "source,answer,top,confidence,sad,happy",
         "a.png,sad,sad,0.750000,0.750000,0.250000",
@@ -110,12 +112,12 @@ def test_crops_have_neither_number_nor_box(tmp_path):
 def test_what_was_done_is_known_again_and_a_line_cut_off_is_not(tmp_path, cut):
     """``cut`` bytes of the last line are missing, as a kill leaves it."""
     out, images = tmp_path / "out.jsonl", [ANSWERS[0], ANSWERS[1], ANSWERS[3]]
-    with ResumableOutput(out, SETTINGS, CLASSES) as journal:
+    with ResumableOutput(out, SETTINGS, COLUMNS) as journal:
         for answer in images[:2]:
             journal.add(answer)
     content = journal.part.read_bytes()
     journal.part.write_bytes(content[: len(content) - cut])
-    with ResumableOutput(out, SETTINGS, CLASSES) as journal:
+    with ResumableOutput(out, SETTINGS, COLUMNS) as journal:
         done = [answer["source"] in journal for answer in images]
         assert done == [True, cut == 0, False]
         assert journal.found == sum(done)
@@ -130,11 +132,11 @@ def test_what_was_done_is_known_again_and_a_line_cut_off_is_not(tmp_path, cut):
 @pytest.mark.parametrize("mended", [True, False])
 def test_what_could_not_be_read_is_tried_again_and_counted_once(tmp_path, mended):
     first, _, bad, last = ANSWERS
-    with ResumableOutput(tmp_path / "out.jsonl", SETTINGS, CLASSES) as journal:
+    with ResumableOutput(tmp_path / "out.jsonl", SETTINGS, COLUMNS) as journal:
         journal.add(first)
         journal.add(bad)
     told = []
-    with ResumableOutput(tmp_path / "out.jsonl", SETTINGS, CLASSES) as journal:
+    with ResumableOutput(tmp_path / "out.jsonl", SETTINGS, COLUMNS) as journal:
         assert (journal.found, "bad.jpg" in journal) == (1, False)
         again = {**last, "source": "bad.jpg"} if mended else bad
         journal.add(again)
@@ -147,20 +149,20 @@ def test_what_could_not_be_read_is_tried_again_and_counted_once(tmp_path, mended
 def test_a_resumed_file_has_the_order_of_one_that_was_not_interrupted(tmp_path):
     """Oracle: the file written in one go. A bad image is tried again, so its line comes last in the journal."""
     write(tmp_path / "whole.jsonl")
-    with ResumableOutput(tmp_path / "out.jsonl", SETTINGS, CLASSES) as journal:
+    with ResumableOutput(tmp_path / "out.jsonl", SETTINGS, COLUMNS) as journal:
         for answer in ANSWERS:
             journal.add(answer)
-    with ResumableOutput(tmp_path / "out.jsonl", SETTINGS, CLASSES) as journal:
+    with ResumableOutput(tmp_path / "out.jsonl", SETTINGS, COLUMNS) as journal:
         journal.add(ANSWERS[2])
         journal.finish(sources())
     assert (tmp_path / "out.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
 
 
 def test_a_journal_in_use_is_refused_and_not_touched(tmp_path):
-    with ResumableOutput(tmp_path / "out.jsonl", SETTINGS, CLASSES) as journal:
+    with ResumableOutput(tmp_path / "out.jsonl", SETTINGS, COLUMNS) as journal:
         journal.add(ANSWERS[0])
         with raises(RunError, "journal-in-use") as caught:
-            ResumableOutput(tmp_path / "out.jsonl", SETTINGS, CLASSES)
+            ResumableOutput(tmp_path / "out.jsonl", SETTINGS, COLUMNS)
         assert "out.jsonl.part" in str(caught.value)
         assert "\n" not in str(caught.value)
         journal.add(ANSWERS[1])
@@ -169,7 +171,7 @@ def test_a_journal_in_use_is_refused_and_not_touched(tmp_path):
 
 
 def test_a_stop_before_the_first_answer_leaves_nothing(tmp_path):
-    with pytest.raises(KeyError), ResumableOutput(tmp_path / "out.csv", SETTINGS, CLASSES):
+    with pytest.raises(KeyError), ResumableOutput(tmp_path / "out.csv", SETTINGS, COLUMNS):
         raise KeyError
     assert list(tmp_path.iterdir()) == []
 
@@ -179,7 +181,7 @@ def test_a_full_disk_is_said_as_it_is(tmp_path):
     """Oracle: the kernel's device that is always full. What closing it cannot write either takes nobody's place."""
     with (
         raises(RunError, "output-unwritable"),
-        ResumableOutput(tmp_path / "out.csv", SETTINGS, CLASSES) as journal,
+        ResumableOutput(tmp_path / "out.csv", SETTINGS, COLUMNS) as journal,
     ):
         journal._stream.close()
         journal._stream = open("/dev/full", "r+b", buffering=4096)  # noqa: PTH123, SIM115
@@ -196,15 +198,15 @@ def test_a_kill_within_the_first_line_leaves_nothing_to_mend(tmp_path):
 def test_a_strangers_file_is_left_alone(tmp_path, notes):
     (tmp_path / "out.csv.part").write_text(notes)
     with raises(RunError, "journal-foreign"):
-        ResumableOutput(tmp_path / "out.csv", SETTINGS, CLASSES)
+        ResumableOutput(tmp_path / "out.csv", SETTINGS, COLUMNS)
     assert (tmp_path / "out.csv.part").read_text() == notes
 
 
 @pytest.mark.parametrize(("name", "value"), [("mien", "2"), ("model", "sha256:9"), ("crops", True), ("images", ["a"])])
 def test_other_settings_are_refused_by_name(tmp_path, name, value):
-    ResumableOutput(tmp_path / "out.csv", SETTINGS, CLASSES).__exit__(None, None, None)
+    ResumableOutput(tmp_path / "out.csv", SETTINGS, COLUMNS).__exit__(None, None, None)
     with raises(RunError, "journal-settings") as caught:
-        ResumableOutput(tmp_path / "out.csv", {**SETTINGS, name: value}, CLASSES)
+        ResumableOutput(tmp_path / "out.csv", {**SETTINGS, name: value}, COLUMNS)
     assert name in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -212,28 +214,28 @@ def test_other_settings_are_refused_by_name(tmp_path, name, value):
 @pytest.mark.parametrize("content", ['{"begun_with": {no json\n', '{"begun_with": {}}\n', None])
 def test_a_damaged_journal_is_one_line(tmp_path, content):
     if content is None:
-        ResumableOutput(tmp_path / "out.csv", SETTINGS, CLASSES).__exit__(None, None, None)
+        ResumableOutput(tmp_path / "out.csv", SETTINGS, COLUMNS).__exit__(None, None, None)
         with (tmp_path / "out.csv.part").open("a") as stream:
             stream.write("no json\n")
     else:
         (tmp_path / "out.csv.part").write_text(content)
     with raises(RunError, "journal-damaged"):
-        ResumableOutput(tmp_path / "out.csv", SETTINGS, CLASSES)
+        ResumableOutput(tmp_path / "out.csv", SETTINGS, COLUMNS)
 
 
 def test_a_finished_file_is_not_overwritten(tmp_path):
     write(tmp_path / "out.csv")
     with raises(RunError, "output-exists"):
-        ResumableOutput(tmp_path / "out.csv", SETTINGS, CLASSES)
+        ResumableOutput(tmp_path / "out.csv", SETTINGS, COLUMNS)
 
 
 @pytest.mark.parametrize("name", ["out.txt", "out", "out.json"])
 def test_another_ending_is_refused(tmp_path, name):
     with raises(RunError, "output-suffix"):
-        ResumableOutput(tmp_path / name, SETTINGS, CLASSES)
+        ResumableOutput(tmp_path / name, SETTINGS, COLUMNS)
 
 
 def test_a_place_that_cannot_be_written_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     with raises(RunError, "output-unwritable"):
-        ResumableOutput(tmp_path / "file" / "out.csv", SETTINGS, CLASSES)
+        ResumableOutput(tmp_path / "file" / "out.csv", SETTINGS, COLUMNS)

@@ -33,7 +33,7 @@ from mien.inference.annotate import Annotator
 from mien.inference.bulk import predict_files, settings_of
 from mien.inference.face_reader import FaceReader
 from mien.inference.image_files import count_unread, is_address, no_images, walk_images
-from mien.inference.output_files import WRITERS, write_csv
+from mien.inference.output_files import WRITERS, Columns, write_csv
 from mien.inference.parts import PartsJob, count_finished, open_parts, pending_parts, write_parts
 from mien.inference.predictor import load
 from mien.inference.resumable_output import ResumableOutput
@@ -110,16 +110,16 @@ def predict(
     if crops:
         note_photos_as_crops(_files(paths))
     answers = partial(_predict, reader, crops=crops, annotator=annotator, skip_bad=skip_bad, workers=workers or 1)
-    tally = Tally(detector)
+    tally, columns = Tally(detector), Columns(reader.classes, crops, reader.fields)
     if out is not None:
-        with ResumableOutput(out, settings, reader.classes, reader.fields) as journal:
+        with ResumableOutput(out, settings, columns) as journal:
             _write(journal, paths, total, answers, tally)
     else:
         found = _collect(answers(_files(paths), total), tally)
         if json:
             show_json(found)
         elif as_csv:
-            write_csv(sys.stdout, found, reader.classes, crops, reader.fields)
+            write_csv(sys.stdout, found, columns)
         else:
             show_answers(found)
             if not crops:

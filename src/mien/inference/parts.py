@@ -28,7 +28,7 @@ from mien.faces.find import find_detector
 from mien.inference.bulk import predict_files
 from mien.inference.face_reader import FaceReader
 from mien.inference.image_files import local_copies, walk_sources
-from mien.inference.output_files import write_results
+from mien.inference.output_files import Columns, write_results
 from mien.inference.predictor import load
 
 CROPS_PER_PART, PHOTOS_PER_PART = 4096, 256
@@ -187,7 +187,8 @@ class PartWorker:
         job, reader = self.job, self._reader
         # An image without a face has a row of its own in a single table; here it has one in `images`.
         with_faces = [each for each in results if "error" not in each and (job.crops or each["faces"])]
-        write_results(part_file(job.folder, "faces", part), with_faces, reader.classes, job.crops, reader.fields)
+        columns = Columns(reader.classes, job.crops, reader.fields)
+        write_results(part_file(job.folder, "faces", part), with_faces, columns)
         _write_images(part_file(job.folder, "images", part), results)
 
     def _names(self, part: int) -> list[str]:

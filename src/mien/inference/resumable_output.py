@@ -22,7 +22,7 @@ from typing import Any, BinaryIO
 
 from mien.base.errors import RunError, needs_extra
 from mien.base.files import lock_file
-from mien.inference.output_files import FIELDS, WRITERS, json_line, write_results
+from mien.inference.output_files import WRITERS, Columns, json_line, write_results
 
 _SETTINGS = "begun_with"
 _HEAD = json.dumps({_SETTINGS: {}})[:-2].encode()
@@ -41,14 +41,12 @@ class ResumableOutput:
             (``journal-damaged``), is another program's file (``journal-foreign``) or is in use (``journal-in-use``).
     """
 
-    def __init__(
-        self, out: Path, settings: Mapping[str, Any], classes: tuple[str, ...], fields: tuple[str, ...] = FIELDS
-    ) -> None:
+    def __init__(self, out: Path, settings: Mapping[str, Any], columns: Columns) -> None:
         self.out: Path = out
         self.part: Path = out.with_name(f"{out.name}.part")
         # Of the latest line of each image in the journal.
         self._positions: dict[str, int] = {}
-        self._crops, self._classes, self._fields = bool(settings["crops"]), classes, fields
+        self._columns = columns
         if out.suffix.lower() not in WRITERS or out.is_dir():
             raise RunError(
                 f"--out must be a file that ends in {' or '.join(WRITERS)}; found {out}.", code="output-suffix"
@@ -137,7 +135,7 @@ class ResumableOutput:
                 on_result(result)
                 yield result
 
-        write_results(self.out, observed(), self._classes, self._crops, self._fields)
+        write_results(self.out, observed(), self._columns)
         self._close()
         self.part.unlink(missing_ok=True)
 
