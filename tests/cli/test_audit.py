@@ -57,6 +57,8 @@ def test_ones_own_folders_and_the_list_that_comes_of_them(mien, flawed_folder, t
     assert content["faces"] == len(before) - len(listed["drop"])
     assert f"dropped {len(listed['drop'])} of train" in info.err
     assert content["fingerprint"] != before.fingerprint
+    large = load_dataset(flawed_folder, skip_bad=True, clean=file, size_px=64)
+    assert (len(large), large.fingerprint) == (content["faces"], content["fingerprint"])
     renamed = ("--skip-bad", "--map", "<b>bored=neutral", "--clean", file)
     refused(mien("evaluate", tiny_run.path, "--data", flawed_folder, *renamed), "clean-other-data", "--map")
     cleaned = tmp_path / "cleaned.parquet"
@@ -134,6 +136,7 @@ def test_a_list_that_may_be_reviewed_is_not_written_over(mien, face_parquet, tmp
     refused(mien("audit", face_parquet, "--out", tmp_path), "file-exists", "clean.toml", "--overwrite")
     assert (tmp_path / "clean.toml").read_text() == "mine"
     assert [file.name for file in tmp_path.iterdir()] == ["clean.toml"]
+    assert "--clean" not in mien("audit", "--help").out, "an audit is of all data"
     assert mien("audit", face_parquet, "--out", tmp_path, "--overwrite").code == 0
     assert read_clean(tmp_path / "clean.toml").changes is not None
 

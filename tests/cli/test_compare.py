@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from mien.base.run_folder import RunFolder
+from mien.data.face_table import ReadOptions
 from mien.data.parquet import write_parquet
 from mien.data.read import load_dataset, read_data
 from mien.evaluation.curves import roc_curves
@@ -119,7 +120,7 @@ def large_run(tiny_recipe, face_folder, tmp_path):
         update={"epochs": 1, "input": tiny_recipe.input.model_copy(update={"size_px": 64, "crop_px": 60})}
     )
     run = RunFolder(tmp_path / "run of 64 px")
-    run_recipe(plan_training(recipe, read_data(face_folder, size_px=64).faces), run)
+    run_recipe(plan_training(recipe, read_data(face_folder, ReadOptions(size_px=64)).faces), run)
     return run
 
 

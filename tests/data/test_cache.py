@@ -13,6 +13,7 @@ import pytest
 
 from mien.data import cache
 from mien.data.dataset import Dataset
+from mien.data.face_table import ReadOptions
 from mien.data.read import read_data
 
 
@@ -56,9 +57,9 @@ def test_what_is_stored_loads_equal_as_a_memory_map_without_hashing(faces: Datas
 def test_an_entry_is_found_by_path_size_and_time_and_options(kaggle_table: Path) -> None:
     assert not read_data(kaggle_table).cached
     assert read_data(kaggle_table).cached
-    assert not read_data(kaggle_table, size_px=44).cached
-    assert not read_data(kaggle_table, class_map={"0": "sad"}).cached
-    assert not read_data(kaggle_table, skip_bad=True).cached
+    assert not read_data(kaggle_table, ReadOptions(size_px=44)).cached
+    assert not read_data(kaggle_table, ReadOptions(class_map={"0": "sad"})).cached
+    assert not read_data(kaggle_table, ReadOptions(skip_bad=True)).cached
     assert not read_data(kaggle_table, cache=False).cached
     status = kaggle_table.stat()
     os.utime(kaggle_table, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
@@ -69,7 +70,7 @@ def test_an_entry_is_found_by_path_size_and_time_and_options(kaggle_table: Path)
 
 
 def test_cached_and_fresh_results_agree_in_everything(kaggle_table: Path) -> None:
-    fresh, cached = read_data(kaggle_table, skip_bad=True), read_data(kaggle_table, skip_bad=True)
+    fresh, cached = (read_data(kaggle_table, ReadOptions(skip_bad=True)) for _ in range(2))
     assert cached.cached
     assert (cached.shape, cached.split_origin, cached.skipped, cached.notes) == (
         fresh.shape, fresh.split_origin, fresh.skipped, fresh.notes,
@@ -105,7 +106,7 @@ def test_a_kill_before_the_rename_leaves_nothing_that_counts(kaggle_table: Path,
     assert read_data(kaggle_table).cached
     assert left.exists()  # it may belong to a process at work
     os.utime(left, (0, 0))
-    read_data(kaggle_table, size_px=40)
+    read_data(kaggle_table, ReadOptions(size_px=40))
     assert not left.exists()
 
 

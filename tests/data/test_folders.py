@@ -10,6 +10,7 @@ from PIL import Image
 from mien.base.errors import DataError
 from mien.base.images import open_image
 from mien.base.preprocess import grey_square
+from mien.data.face_table import ReadOptions
 from mien.data.read import read_data
 from support import raises
 
@@ -114,7 +115,7 @@ def test_a_bad_image_is_named_and_skip_bad_goes_on(tree, content: bytes | None) 
     bad.write_bytes(bad.read_bytes()[:1000] if content is None else content)  # None: cut off
     with raises(DataError, "image-unreadable", "fear/001.png", "skip_bad=True"):
         read_data(folder)
-    result = read_data(folder, skip_bad=True)
+    result = read_data(folder, ReadOptions(skip_bad=True))
     assert [name for name, _ in result.skipped] == ["fear/001.png"]
     assert "001.png" in result.skipped[0][1]
     assert len(result.faces) == 5
@@ -132,7 +133,7 @@ def test_names_that_become_one_class_are_told(tree) -> None:
     result = read_data(folder)
     assert result.faces.counts().tolist() == [9, 3]
     assert [(each.code, "'happy' and 'joy'" in each) for each in result.notes] == [("classes-merged", True)]
-    assert not read_data(folder, class_map={"joy": "delight"}).notes
+    assert not read_data(folder, ReadOptions(class_map={"joy": "delight"})).notes
 
 
 def test_a_table_of_missing_images_beside_class_folders_names_the_folders(tree, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from mien.base.errors import DataError
 from mien.data.clean import Change, Clean, apply_clean
 from mien.data.dataset import Dataset
+from mien.data.face_table import ReadOptions
 from mien.data.parquet import write_parquet
 from mien.data.read import dataset_info, load_dataset, read_data
 from mien.data.splits import check_class_groups, cut_groups, cut_nearest_groups, near_copy_groups, settle_splits
@@ -32,13 +33,13 @@ def people_folder(tmp_path, noise, write_tree):
 
 @pytest.mark.parametrize("group", ["folder1", "/(p[0-9]+)/"])
 def test_a_folder_level_or_a_pattern_keeps_people_on_one_side(people_folder, group):
-    result = read_data(people_folder, group=group)
+    result = read_data(people_folder, ReadOptions(group=group))
     found = sides(result.faces)
     assert len(found) == 12
     assert all(len(each) == 1 for each in found.values())
     assert (result.faces.counts("validation") > 0).all()
     assert "2 of 12 groups" in result.split_origin
-    again = read_data(people_folder, group=group)
+    again = read_data(people_folder, ReadOptions(group=group))
     assert again.cached
     assert np.array_equal(again.faces.groups, result.faces.groups)
     assert dataset_info(again)["groups"]["count"] == 12
@@ -68,7 +69,9 @@ def test_splits_of_the_data_are_kept_and_groups_across_them_are_told(tmp_path, n
     names = [
         f"{split}/{name}/p{who}/1.png" for split in ("train", "val") for name in ("happy", "sad") for who in (1, 2)
     ]
-    result = read_data(write_tree(tmp_path / "faces", dict(zip(names, noise(8), strict=True))), group="folder1")
+    result = read_data(
+        write_tree(tmp_path / "faces", dict(zip(names, noise(8), strict=True))), ReadOptions(group="folder1")
+    )
     assert all(each == {"train", "validation"} for each in sides(result.faces).values())
     assert [each.code for each in result.notes] == ["groups-cross-splits"]
 
@@ -85,7 +88,7 @@ def test_splits_of_the_data_are_kept_and_groups_across_them_are_told(tmp_path, n
 )
 def test_groups_that_cannot_be_read_are_refused(people_folder, group, code):
     with raises(DataError, code):
-        read_data(people_folder, group=group)
+        read_data(people_folder, ReadOptions(group=group))
 
 
 def test_a_group_that_holds_every_face_of_a_class_is_refused(noise):

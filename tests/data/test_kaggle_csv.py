@@ -8,6 +8,7 @@ import pytest
 from mien.base.errors import DataError
 from mien.base.labels import EXPRESSIONS
 from mien.data.dataset import Dataset
+from mien.data.face_table import ReadOptions
 from mien.data.read import read_data
 from support import raises
 
@@ -87,7 +88,7 @@ def test_a_damaged_row_is_named_by_file_and_line(table, changed: str, code: str,
 
 
 def test_skip_bad_goes_on_and_lists_the_rows(table) -> None:
-    result = read_data(table(12, row_with([300, *GOOD[1:]])), skip_bad=True)
+    result = read_data(table(12, row_with([300, *GOOD[1:]])), ReadOptions(skip_bad=True))
     assert len(result.faces) == 39
     assert 10 not in result.faces.rows
     ((name, reason),) = result.skipped
@@ -136,13 +137,13 @@ def test_other_squares_are_read_and_resized_by_the_one_pixel_path(tmp_path: Path
     images = noise(6, side=64)
     rows = [(row % 2, as_pixels(image), "train") for row, image in enumerate(images)]
     path = write_csv(tmp_path / "big.csv", "label,pixels,split", rows)
-    assert np.array_equal(read_data(path, size_px=64).faces.images, images)
+    assert np.array_equal(read_data(path, ReadOptions(size_px=64)).faces.images, images)
     assert np.array_equal(read_data(path).faces.images, [grey_square(image, 48) for image in images])
 
 
 def test_the_map_names_further_labels_and_merges_known_ones(table) -> None:
     path = table(12, row_with(GOOD, label=7))
-    faces = read_data(path, class_map={"7": "contempt", "disgust": "anger"}).faces
+    faces = read_data(path, ReadOptions(class_map={"7": "contempt", "disgust": "anger"})).faces
     assert faces.classes == ("angry", "fear", "happy", "sad", "surprise", "neutral", "contempt")
     assert faces.classes[faces.labels[10]] == "contempt"
     assert faces.classes[faces.labels[1]] == "angry"
@@ -150,7 +151,7 @@ def test_the_map_names_further_labels_and_merges_known_ones(table) -> None:
 
 def test_a_map_entry_that_the_data_lacks_is_refused(table) -> None:
     with raises(DataError, "map-unused", "class_map", "'hapy'", "'happy'"):
-        read_data(table(), class_map={"hapy": "happy"})
+        read_data(table(), ReadOptions(class_map={"hapy": "happy"}))
 
 
 def test_a_header_without_rows_is_refused(tmp_path: Path, write_csv) -> None:

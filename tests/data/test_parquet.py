@@ -12,6 +12,7 @@ from PIL import Image
 
 from mien.base.errors import DataError, MissingExtraError
 from mien.data.dataset import Dataset
+from mien.data.face_table import ReadOptions
 from mien.data.parquet import write_parquet
 from mien.data.read import load_dataset, read_data
 from support import raises
@@ -206,7 +207,7 @@ def test_a_bad_image_is_named_by_its_row_and_skip_bad_goes_on(tmp_path: Path, no
     pq.write_table(pa.table(table), path)
     with raises(DataError, "image-unreadable", "a.parquet row 4"):
         read_data(path)
-    result = read_data(path, skip_bad=True)
+    result = read_data(path, ReadOptions(skip_bad=True))
     assert [name for name, _ in result.skipped] == ["a.parquet row 4", "a.parquet row 6"]
     kept = [0, 1, 2, 3, 5, 7, 8, 9]
     assert result.faces.rows.tolist() == kept

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from mien.base.errors import DataError
+from mien.data.face_table import ReadOptions
 from mien.data.read import read_data
 from support import raises
 
@@ -90,7 +91,7 @@ def test_skip_bad_leaves_out_missing_images_and_keeps_columns_in_step(tmp_path: 
     splits = ["train", "train", "val"] * 4
     path = write_csv(tmp_path / "labels.csv", "path,label,age,split", rows(list(range(12)), splits))
     (tmp_path / "images/3.png").unlink()
-    result = read_data(path, skip_bad=True)
+    result = read_data(path, ReadOptions(skip_bad=True))
     assert result.faces.split.tolist() == ["train", "train", "validation", "train", "validation"] + [
         "train", "train", "validation",
     ] * 2  # fmt: skip

@@ -7,6 +7,7 @@ import pytest
 
 from mien.base.errors import DataError
 from mien.base.images import open_image
+from mien.data.face_table import ReadOptions
 from mien.data.read import load_dataset, read_data
 from support import raises
 
@@ -97,9 +98,9 @@ def test_fingerprint_and_splits_do_not_depend_on_the_size(tmp_path: Path, noise,
     tree = write_tree(tmp_path / "tree", {f"{('sad', 'fear')[row % 2]}/{row}.png": images[row] for row in range(40)})
     usual = read_data(tree)
     for size_px in (40, 64):
-        fresh, cached = read_data(tree, size_px=size_px), read_data(tree, size_px=size_px)
+        fresh, cached = read_data(tree, ReadOptions(size_px=size_px)), read_data(tree, ReadOptions(size_px=size_px))
         assert (fresh.cached, cached.cached) == (False, True)
-        for found in (fresh, cached, read_data(tree, size_px=size_px, cache=False)):
+        for found in (fresh, cached, read_data(tree, ReadOptions(size_px=size_px), cache=False)):
             assert found.faces.images.shape == (40, size_px, size_px)
             assert found.fingerprint == found.faces.fingerprint == usual.fingerprint
             assert found.faces.split.tolist() == usual.faces.split.tolist()
@@ -111,7 +112,7 @@ def test_each_image_is_opened_once_at_every_size(tmp_path: Path, noise, write_tr
     opened = []
     monkeypatch.setattr("mien.data.decode.open_image", lambda each: opened.append(each) or open_image(each))
     tree = write_tree(tmp_path / "tree", {f"{('sad', 'fear')[row % 2]}/{row}.png": noise(8)[row] for row in range(8)})
-    read_data(tree, size_px=64, cache=False)
+    read_data(tree, ReadOptions(size_px=64), cache=False)
     assert len(opened) == 8
 
 
@@ -129,9 +130,9 @@ def test_data_with_the_test_split_and_without_is_the_same_to_a_model(
 
     whole, without = written("whole.csv", rows), written("without.csv", rows[:9])
     other = written("other.csv", [(1, *rows[0][1:]), *rows[1:]])
-    for size_px in (48, 64):
+    for how in (ReadOptions(size_px=48), ReadOptions(size_px=64)):
         for _ in ("fresh", "cached"):
-            all_faces, learnt, others = (read_data(each, size_px=size_px).faces for each in (whole, without, other))
+            all_faces, learnt, others = (read_data(each, how).faces for each in (whole, without, other))
             assert all_faces.fingerprint != learnt.fingerprint
             assert all_faces.fingerprint_without_test == learnt.fingerprint_without_test == learnt.fingerprint
             assert all_faces.matches_training_data(learnt.fingerprint)

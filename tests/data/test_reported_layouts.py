@@ -8,6 +8,7 @@ from PIL import Image
 
 from mien.base.errors import DataError
 from mien.base.labels import parse_map
+from mien.data.face_table import ReadOptions
 from mien.data.read import read_data
 from mien.inference.image_files import walk_images
 from support import raises
@@ -67,7 +68,7 @@ def test_an_accent_is_one_however_it_is_written(tmp_path):
         write(tmp_path / "data" / split, *(unicodedata.normalize(form, name) for name in ("fröhlich", "müde")))
     assert read_data(tmp_path / "data").faces.classes == ("fröhlich", "müde")
     named = parse_map(unicodedata.normalize("NFD", "fröhlich=happy,müde=sad"))
-    assert read_data(tmp_path / "data", class_map=named).faces.classes == ("happy", "sad")
+    assert read_data(tmp_path / "data", ReadOptions(class_map=named)).faces.classes == ("happy", "sad")
     table = tmp_path / "data" / "table.csv"
     composed, taken_apart = (unicodedata.normalize(form, "test/müde/0.png") for form in ("NFC", "NFD"))
     table.write_text(f"path,label\n{composed},sad\n{taken_apart},happy\n", encoding="utf-8")
@@ -85,7 +86,7 @@ def test_numbers_without_names_are_not_guessed(tmp_path):
     with raises(DataError, "labels-numbered", "6=NAME"):
         read_data(file)
     order = parse_map("0=surprise,1=fear,2=disgust,3=happy,4=sad,5=angry,6=neutral")
-    faces = read_data(file, class_map=order).faces
+    faces = read_data(file, ReadOptions(class_map=order)).faces
     assert faces.classes[faces.labels[0]] == "surprise"
     usage = ["Training"] * 7 + ["PublicTest"] * 7
     __import__("pyarrow.parquet").parquet.write_table(pa.table({**columns, "Usage": usage}), file)

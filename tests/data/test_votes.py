@@ -13,6 +13,7 @@ from mien.base.labels import FERPLUS_CLASSES
 from mien.base.recipe import BalanceRecipe
 from mien.data.balance import balance
 from mien.data.dataset import Dataset
+from mien.data.face_table import ReadOptions
 from mien.data.parquet import write_parquet
 from mien.data.read import read_data
 from mien.data.synthetic import synthetic_faces
@@ -58,7 +59,7 @@ def test_a_votes_file_is_read_beside_the_data(voted: Dataset, plain: Dataset, tm
     write_parquet(plain, data)
     file = write_ferplus(tmp_path / "fer2013new.csv", plain, votes_for(plain))
     for cached in (False, True):
-        result = read_data(data, votes=file)
+        result = read_data(data, ReadOptions(votes=file))
         assert result.cached is cached
         assert np.array_equal(check_votes(result.faces), votes_for(plain))
         assert result.fingerprint == read_data(data).fingerprint
@@ -158,7 +159,7 @@ def test_pixel_tables_have_votes_too(tmp_path: Path, noise, write_csv, as_pixels
     """Oracle: the numbers that were written, in a table with other columns and one of groups between them."""
     rows = [(row % 2, as_pixels(image), row, "Training", f"p{row}", 9 - row) for row, image in enumerate(noise(4))]
     header = "emotion,pixels,votes_happy,Usage,person,votes_Anger"
-    faces = read_data(write_csv(tmp_path / "fer.csv", header, rows), group="person").faces
+    faces = read_data(write_csv(tmp_path / "fer.csv", header, rows), ReadOptions(group="person")).faces
     assert faces.vote_classes == ("happy", "angry")
     assert faces.votes.tolist() == [[0, 9], [1, 8], [2, 7], [3, 6]]
     assert faces.columns["person"].tolist() == ["p0", "p1", "p2", "p3"]

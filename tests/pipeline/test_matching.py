@@ -8,6 +8,7 @@ from PIL import Image
 
 from mien.base.errors import DataError
 from mien.base.labels import SCHEMES
+from mien.data.face_table import ReadOptions
 from mien.data.read import read_data
 from mien.evaluation.corruptions import STRENGTHS
 from mien.evaluation.predictions import Predictions
@@ -74,7 +75,7 @@ def test_predictions_know_their_data_at_every_size(faces, tmp_path):
         file = tree / faces.classes[faces.labels[index]] / f"{index:03}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(image).resize((60, 60)).save(file)
-    usual, large = read_data(tree).faces, read_data(tree, size_px=64).faces
+    usual, large = read_data(tree).faces, read_data(tree, ReadOptions(size_px=64)).faces
     assert large.images.shape[1:] == (64, 64)
     part = large.of_split("validation")
     predictions = make_predictions(part.labels, large.classes, part.rows, fingerprint=large.fingerprint)

@@ -16,6 +16,7 @@ from mien.base.model_file import read_manifest
 from mien.base.preprocess import InputSpec, face_square, grey_square, grey_stack, in_pixels, normalise, to_input
 from mien.base.recipe import AugmentRecipe, ModelRecipe, Recipe, parse_recipe
 from mien.base.run_folder import RunFolder
+from mien.data.face_table import ReadOptions
 from mien.data.read import load_dataset, read_data
 from mien.data.synthetic import synthetic_faces, write_class_folders
 from mien.evaluation.corruptions import CORRUPTIONS, corrupt
@@ -194,7 +195,7 @@ def test_grey_images_are_no_colour_data(tmp_path, colour_faces, colour_recipe):
     files = sorted(drawn.glob("train/*/*.png"))
     with Image.open(files[3]) as image:
         image.convert("L").save(files[3])
-    assert "images-mixed" in [note.code for note in read_data(drawn, channels=3).notes], "one among others"
+    assert "images-mixed" in [note.code for note in read_data(drawn, ReadOptions(channels=3)).notes], "one among others"
     assert len(load_dataset(drawn)) == 84, "in grey all are read"
     for file in drawn.glob("*/*/*.png"):
         with Image.open(file) as image:

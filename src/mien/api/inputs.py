@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 from mien.base.errors import DataError
 from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
+from mien.data.face_table import ReadOptions
 from mien.data.read import ReadResult, read_data
 from mien.inference.find_model import find_run_of_model
 from mien.inference.predictor import Predictor, load
@@ -50,7 +51,7 @@ def read(data: Data, size_px: int, channels: int = 1, *, again: bool = False) ->
         return ReadResult(data, "arrays", "as given", (), (), cached=False)
     if isinstance(data, DataSource):
         return data.read(size_px, channels, again=again)
-    return read_data(data, size_px=size_px, channels=channels)
+    return read_data(data, ReadOptions(size_px, channels))
 
 
 def environment(data: Data) -> dict[str, Any]:

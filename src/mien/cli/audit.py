@@ -14,7 +14,7 @@ from mien.base.errors import DataError, needs_extra
 from mien.base.recipe import Recipe, load_recipe
 from mien.cli.options import DataArgument, JsonOption, OverwriteOption, QuietOption
 from mien.cli.output import check_out, notice, show, show_json
-from mien.cli.source import Source, SourceOptions
+from mien.cli.source import AuditedOptions, Source, SourceOptions
 from mien.data.clean import Clean
 from mien.data.dataset import FINGERPRINT_PX, Dataset
 from mien.evaluation.predictions import Predictions, read_predictions
@@ -48,7 +48,7 @@ def audit(
         ),
     ] = None,
     *,
-    data_options: SourceOptions,
+    data_options: AuditedOptions,
     overwrite: OverwriteOption = False,
     json: JsonOption = False,
     quiet: QuietOption = False,
@@ -60,11 +60,7 @@ def audit(
     """
     if recipe is not None and predictions is not None:
         raise DataError("Give either --recipe or --predictions FILE.", code="options")
-    if data_options.clean is not None:
-        raise DataError(
-            "An audit is of all data. For cleaned data, write it: mien data convert --clean FILE.", code="options"
-        )
-    source = data_options.at(path)
+    source = Source(path, SourceOptions(**vars(data_options)))
     source.check()
     check_out(out, path)
     if not overwrite:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -14,27 +14,21 @@ from mien.base.files import file_sha256
 from mien.base.labels import parse_map
 from mien.cli.options import DataOption
 from mien.cli.output import environment, notice
-from mien.data.clean import Clean, apply_clean, check_made_for, read_clean
-from mien.data.dataset import FINGERPRINT_PX
+from mien.data.clean import read_clean
+from mien.data.face_table import ReadOptions
 from mien.data.read import ReadResult, read_data
 from mien.data.shapes import describe_source
 from mien.data.votes import read_ferplus
 
 
 @dataclass(frozen=True)
-class SourceOptions:
-    """How to read data that a command names by itself, or not at all."""
+class AuditedOptions:
+    """How to read data as they are."""
 
     class_map: Annotated[
         str | None, typer.Option("--map", help="Rename classes of the data: 'joy=happy,0=angry'.", metavar="A=B,...")
     ] = None
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Skip and list images that cannot be read.")] = False
-    clean: Annotated[
-        Path | None,
-        typer.Option(
-            "--clean", help="Drop and relabel samples as listed in this clean.toml from `mien audit`.", metavar="FILE"
-        ),
-    ] = None
     group: Annotated[
         str | None,
         typer.Option(
@@ -49,6 +43,18 @@ class SourceOptions:
         Path | None,
         typer.Option(
             "--votes", help="The file fer2013new.csv of FER+. Its votes are added to FER2013.", metavar="FILE"
+        ),
+    ] = None
+
+
+@dataclass(frozen=True)
+class SourceOptions(AuditedOptions):
+    """How to read data that a command names by itself, or not at all."""
+
+    clean: Annotated[
+        Path | None,
+        typer.Option(
+            "--clean", help="Drop and relabel samples as listed in this clean.toml from `mien audit`.", metavar="FILE"
         ),
     ] = None
 
@@ -101,34 +107,16 @@ class Source:
         Raises:
             DataError: the data cannot be read, or the list of changes is for other data.
         """
-        changes = None if self.how.clean is None else read_clean(self.how.clean)
-        result = self._read(size_px, channels)
+        how = self.how
+        names = parse_map(how.class_map) if how.class_map else {}
+        options = ReadOptions(size_px, channels, names, how.skip_bad, how.group, how.votes, how.clean)
+        result = read_data(self.path, options)
         if not again:
-            _describe(result)
-        if changes is None or self.how.clean is None:
-            return result
-        usual = result if (size_px, channels) == (FINGERPRINT_PX, 1) else self._read(FINGERPRINT_PX, 1)
-        check_made_for(changes, result.faces, self.how.clean)
-        try:
-            faces = apply_clean(result.faces, changes, usual.faces)
-        except DataError as error:
-            raise DataError(f"{self.how.clean}: {error}", code=error.code) from None
-        cleaned = replace(result, faces=faces, uncleaned=result.faces)
-        if not again:
-            _describe_changes(cleaned, changes, self.how.clean)
-        return cleaned
-
-    def _read(self, size_px: int, channels: int) -> ReadResult:
-        class_map = parse_map(self.how.class_map) if self.how.class_map else None
-        return read_data(
-            self.path,
-            size_px=size_px,
-            channels=channels,
-            class_map=class_map,
-            skip_bad=self.how.skip_bad,
-            votes=self.how.votes,
-            group=self.how.group,
-        )
+            for each in result.notes:
+                notice(each.line)
+            for source, reason in result.skipped:
+                notice(f"skipped {reason}" if reason.startswith(source) else f"skipped {source}: {reason}")
+        return result
 
     def metadata(self) -> dict[str, str]:
         """The list of changes and the votes that a metric was computed under, with their digests; empty without."""
@@ -146,19 +134,3 @@ class Source:
 def environment_of(source: Source | None) -> dict[str, str]:
     """:meth:`Source.environment`, also where no data is given."""
     return environment("not given") if source is None else source.environment()
-
-
-def _describe(result: ReadResult) -> None:
-    for each in result.notes:
-        notice(each.line)
-    for source, reason in result.skipped:
-        notice(f"skipped {reason}" if reason.startswith(source) else f"skipped {source}: {reason}")
-
-
-def _describe_changes(cleaned: ReadResult, changes: Clean, path: Path) -> None:
-    assert cleaned.uncleaned is not None
-    before, after = cleaned.uncleaned.counts_by_split(), cleaned.faces.counts_by_split()
-    dropped = {split: sum(counts) - sum(after.get(split, ())) for split, counts in before.items()}
-    parts = ", ".join(f"{count:,} of {split}" for split, count in dropped.items() if count) or "no samples"
-    relabelled = sum(each.to is not None for each in changes.changes)
-    notice(f"{path}: dropped {parts}; relabelled {relabelled:,}.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -54,13 +55,27 @@ def only_grey(name: str = "") -> DataError:
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """How to read: side of the squares in pixels, channels, ``--map``, whether to skip bad images, ``--group``."""
+    """How to read data; the fields are the arguments of :func:`mien.load_dataset`.
+
+    Raises:
+        DataError: a value of another type or range, which Python callers can give.
+    """
 
     size_px: int = 48
     channels: int = 1
     class_map: Mapping[str, str] = field(default_factory=dict)
     skip_bad: bool = False
     group: str | None = None
+    votes: str | os.PathLike[str] | None = None
+    clean: str | os.PathLike[str] | None = None
+
+    def __post_init__(self) -> None:
+        check_form(self.size_px, self.channels)
+        names: object = self.class_map
+        if not (isinstance(names, Mapping) and all(isinstance(each, str) for pair in names.items() for each in pair)):
+            raise DataError(
+                f'class_map must be a dict of names, such as {{"joy": "happy"}}; found {names!r:.80}.', code="map-type"
+            )
 
     @property
     def forms(self) -> tuple[tuple[int, int], ...]:

@@ -14,8 +14,9 @@ import numpy as np
 
 from mien.base.errors import DataError, Notice
 from mien.data import cache as face_cache
-from mien.data.dataset import SPLITS, Dataset
-from mien.data.face_table import FaceTable, ReadOptions, check_form
+from mien.data.clean import apply_clean, check_made_for, read_clean
+from mien.data.dataset import FINGERPRINT_PX, SPLITS, Dataset
+from mien.data.face_table import FaceTable, ReadOptions
 from mien.data.groups import group_column
 from mien.data.image_store import is_mapped
 from mien.data.shapes import DataShape, detect_shape, unreadable
@@ -64,72 +65,68 @@ def load_dataset(
     cache: bool = True,
     votes: str | os.PathLike[str] | None = None,
     group: str | None = None,
+    clean: str | os.PathLike[str] | None = None,
 ) -> Dataset:
-    """Read labelled faces: :func:`read_data` without the metadata of the reading."""
-    return read_data(
-        path,
-        size_px=size_px,
-        channels=channels,
-        class_map=class_map,
-        skip_bad=skip_bad,
-        cache=cache,
-        votes=votes,
-        group=group,
-    ).faces
-
-
-def read_data(
-    path: str | os.PathLike[str],
-    *,
-    size_px: int = 48,
-    channels: int = 1,
-    class_map: Mapping[str, str] | None = None,
-    skip_bad: bool = False,
-    cache: bool = True,
-    votes: str | os.PathLike[str] | None = None,
-    group: str | None = None,
-) -> ReadResult:
-    """Read labelled faces in whatever shape ``path`` has, and say how.
+    """Read labelled faces in whatever shape ``path`` has.
 
     Args:
         path: Kaggle's CSV, a CSV of image paths, a folder of class folders, a parquet file or a folder of them.
         size_px: side of the squares, 8..1024 pixels.
         channels: 1 makes them grey, 3 RGB, which the images must be.
         class_map: names as they stand in the data -> names to use; see :func:`mien.base.labels.parse_map`.
-        skip_bad: leave out and list images that cannot be decoded, instead of raising.
+        skip_bad: leave out images that cannot be decoded, instead of raising.
         cache: look in the user's cache folder first, and keep what was read there.
         votes: FER+'s ``fer2013new.csv``, whose votes are added to FER2013; see :func:`mien.data.votes.with_votes`.
         group: a column, or a pattern of file names, that says which samples belong together, such as those of a
             person; see :mod:`mien.data.groups`. None: near-copies stay together where a validation split is cut.
+        clean: the ``clean.toml`` of an audit of this data, which drops and relabels samples; see
+            :mod:`mien.data.clean`.
 
     Returns:
-        Faces uint8 (N, size_px, size_px), RGB (N, size_px, size_px, 3), with their labels and splits, and facts about
-        the reading. Fingerprint and splits are those of the grey faces at :data:`FINGERPRINT_PX`, whatever the size.
+        Faces uint8 (N, size_px, size_px), RGB (N, size_px, size_px, 3), with their labels and splits. Fingerprint and
+        splits are those of the grey faces at :data:`FINGERPRINT_PX`, whatever the size.
 
     Raises:
         DataError: missing, empty, damaged or not understood; the one line says where and what to do.
         MissingExtraError: parquet without pyarrow.
     """
-    _check_arguments(path, size_px, channels, class_map)
-    result = _read(path, ReadOptions(int(size_px), int(channels), dict(class_map or {}), skip_bad, group), cache)
-    return result if votes is None else replace(result, faces=with_votes(result.faces, votes))
+    names = {} if class_map is None else class_map
+    options = ReadOptions(size_px, channels, names, skip_bad, group, votes, clean)
+    return read_data(path, options, cache=cache).faces
 
 
-def _check_arguments(path: object, size_px: object, channels: object, class_map: object) -> None:
-    """Refuse values of another type or range, which Python callers can give."""
+def read_data(path: str | os.PathLike[str], options: ReadOptions | None = None, *, cache: bool = True) -> ReadResult:
+    """As :func:`load_dataset`, with metadata of the reading."""
+    options = options or ReadOptions()
     if not isinstance(path, str | os.PathLike):
         raise DataError(
             f"The data must be a path or a data set; found {type(path).__name__}. Make a data set of arrays with "
             f"mien.Dataset.from_arrays(images, labels).",
             code="data-type",
         )
-    check_form(size_px, channels)
-    if class_map is not None and not (
-        isinstance(class_map, Mapping) and all(isinstance(each, str) for pair in class_map.items() for each in pair)
-    ):
-        raise DataError(
-            f'class_map must be a dict of names, such as {{"joy": "happy"}}; found {class_map!r:.80}.', code="map-type"
-        )
+    result = _read(path, options, cache)
+    if options.votes is not None:
+        result = replace(result, faces=with_votes(result.faces, options.votes))
+    return result if options.clean is None else _cleaned(path, result, options, cache)
+
+
+def _cleaned(path: str | os.PathLike[str], result: ReadResult, options: ReadOptions, cache: bool) -> ReadResult:
+    """The data without the rows that the list of changes drops, and with its labels."""
+    assert options.clean is not None
+    file, before = os.fspath(options.clean), result.faces
+    changes = read_clean(file)
+    check_made_for(changes, before, file)
+    usual = replace(options, size_px=FINGERPRINT_PX, channels=1)
+    try:
+        faces = apply_clean(before, changes, before if usual == options else _read(path, usual, cache).faces)
+    except DataError as error:
+        raise DataError(f"{file}: {error}", code=error.code) from None
+    left = faces.counts_by_split()
+    dropped = {split: sum(counts) - sum(left.get(split, ())) for split, counts in before.counts_by_split().items()}
+    parts = ", ".join(f"{count:,} of {split}" for split, count in dropped.items() if count) or "no samples"
+    relabelled = sum(each.to is not None for each in changes.changes)
+    note = Notice(f"{file}: dropped {parts}; relabelled {relabelled:,}.", code="data-cleaned")
+    return replace(result, faces=faces, uncleaned=before, notes=(*result.notes, note))
 
 
 def _read(path: str | os.PathLike[str], options: ReadOptions, cache: bool) -> ReadResult:
@@ -213,12 +210,12 @@ def _cache_key(source: Path, shape: DataShape, options: ReadOptions) -> str:
     how = [
         READER_VERSION,
         shape.name,
-        options.size_px,
+        int(options.size_px),
         sorted(options.class_map.items()),
         options.skip_bad,
         options.group,
         # Older entries, all of which are grey, keep their keys.
-        *([options.channels] if options.channels != 1 else []),
+        *([int(options.channels)] if options.channels != 1 else []),
     ]
     digest.update(json.dumps([str(source.absolute()), *how]).encode())
     digest.update("\n".join(shape.state(source.absolute())).encode("utf-8", "surrogateescape"))
