@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import io
 import os
 import sys
@@ -55,6 +57,10 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     _check_no_empty_word(sys.argv)
+    # At exit Python looks at every object for cycles, an eighth of `mien predict photo.jpg`; the system frees all.
+    atexit.register(gc.freeze)
+    # pydantic would read every installed package for its plugins: a twentieth of it.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     try:
         code = app(prog_name="mien", standalone_mode=False)
     except MienError as error:
