@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mien.faces.crop import window
 from mien.faces.face import Box
 
 TEMPLATE_PX = 32
@@ -95,8 +96,7 @@ def _sample(
     width, height = max(round(reach[0]), 1), max(round(reach[1]), 1)
     rows = np.clip(np.arange(top, top + height), 0, grey.shape[0] - 1)
     columns = np.clip(np.arange(left, left + width), 0, grey.shape[1] - 1)
-    part = grey[rows[:, np.newaxis], columns]
-    sampled = cv2.resize(part, size, interpolation=cv2.INTER_AREA)
+    sampled = cv2.resize(window(grey, rows, columns), size, interpolation=cv2.INTER_AREA)
     return np.asarray(sampled, dtype=np.uint8)
 
 
