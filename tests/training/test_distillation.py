@@ -14,7 +14,7 @@ from mien.base.run_folder import RunFolder
 from mien.evaluation.predictions import Predictions, write_predictions
 from mien.exporting.to_onnx import export_run
 from mien.inference.predictor import load
-from mien.pipeline.soft_labels import with_soft_labels
+from mien.pipeline.soft_labels import predict_soft_labels
 from mien.training import checkpoint
 from mien.training.callback import Callback
 from mien.training.distillation import Distillation, make_distillation, soft_labels
@@ -22,7 +22,6 @@ from mien.training.loop import train
 from mien.training.losses import make_outputs
 from mien.training.plan import plan_training
 from mien.training.state import prepare
-from mien.training.teacher import Teacher
 from support import raises
 from training_support import batch, changed
 
@@ -38,7 +37,7 @@ def drawn(faces, seed=0, classes=None):
 def teacher(tmp_path, faces):
     path = tmp_path / "soft.npz"
     write_predictions(path, drawn(faces), np.float16)
-    return Teacher(path, path)
+    return (path, path)
 
 
 def by_hand(logits, teacher, hard, share, temperature):
@@ -128,7 +127,7 @@ def test_a_teacher_of_all_classes_may_teach_fewer(tmp_path, faces):
     write_predictions(path, predictions)
     few = faces.of_split("train").with_scheme(parse_scheme(scheme))
     recipe = parse_recipe(f"classes = '{scheme}'", "x")
-    distillation = make_distillation(recipe, make_outputs(recipe, few), [Teacher(path, path)], few, torch.device("cpu"))
+    distillation = make_distillation(recipe, make_outputs(recipe, few), [(path, path)], few, torch.device("cpu"))
     order = list(predictions.classes)
     pairs = [[order.index(name) for name in names] for names in (("happy", "surprise"), ("sad", "angry"))]
     kept = np.isin(predictions.labels, np.ravel(pairs))
@@ -155,7 +154,7 @@ def test_a_student_says_what_its_teacher_says(tmp_path, faces, tiny_recipe):
         tmp_path / "x.npz", Predictions(train_faces.rows, train_faces.labels, opposite, data.classes, "train", "")
     )
     recipe = changed(tiny_recipe, epochs=4, distill={"alpha": 1.0, "temperature": 1.0})
-    teacher = Teacher(tmp_path / "x.npz", tmp_path / "x.npz")
+    teacher = (tmp_path / "x.npz", tmp_path / "x.npz")
     outcome = train(plan_training(recipe, data), RunFolder(tmp_path / "run"), teachers=[teacher])
     assert outcome.history[-1]["validation_accuracy"] < 0.1
     plain = train(plan_training(recipe, data), RunFolder(tmp_path / "plain"))
@@ -188,7 +187,7 @@ def test_a_run_goes_on_with_its_own_teachers_alone(tmp_path, faces, tiny_recipe,
     train(plan_training(changed(tiny_recipe, epochs=1), faces), run, teachers=[teacher])
     other = tmp_path / "other.npz"
     write_predictions(other, drawn(faces, seed=5), np.float16)
-    for teachers in ([], [Teacher(other, other)], [teacher, Teacher(other, other)]):
+    for teachers in ([], [(other, other)], [teacher, (other, other)]):
         with raises(RunError, "run-other-teachers"):
             train(plan_training(changed(tiny_recipe, epochs=1), faces), run, teachers=teachers, resume=True)
 
@@ -199,7 +198,7 @@ def test_the_manifest_says_who_taught(tmp_path, faces, tiny_recipe, tiny_run, te
     run = RunFolder(tmp_path / "run")
     train(plan_training(tiny_recipe, faces), run, teachers=[teacher])
     export_run(run)
-    assert read_manifest(run.model).taught_by == (f"sha256:{hashlib.sha256(teacher.file.read_bytes()).hexdigest()}",)
+    assert read_manifest(run.model).taught_by == (f"sha256:{hashlib.sha256(teacher[0].read_bytes()).hexdigest()}",)
     assert read_manifest(tiny_run.model).taught_by == ()
 
 
@@ -212,8 +211,8 @@ def test_teachers_do_not_change_how_a_student_begins(faces, tiny_recipe, teacher
 def test_a_teacher_teaches_each_output_of_the_same_name(tmp_path, voted_faces, voted_run, tiny_run):
     """Oracle: the exported file's output of votes at temperature 1; a teacher of labels alone has no part in it."""
     recipe = changed(voted_run.read_recipe(), distill={"temperature": 2.0}, augment={"mixup": 0.0})
-    teachers = [Teacher(each.model) for each in (tiny_run, voted_run)]
-    teachers = with_soft_labels(teachers, voted_faces, lambda spec: voted_faces, 1)
+    teachers = [each.model for each in (tiny_run, voted_run)]
+    teachers = predict_soft_labels(teachers, voted_faces, lambda spec: voted_faces, 1)
     state = prepare(plan_training(recipe, voted_faces), teachers=teachers)
     images = np.asarray(voted_faces.of_split("train").images[:8])
     label, votes = state.distillation.targets(batch(torch.empty(8)))

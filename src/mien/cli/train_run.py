@@ -17,17 +17,13 @@ from mien.cli.options import DeviceOption, PlainSettings
 from mien.cli.output import notice, show, show_json
 from mien.cli.source import Source
 from mien.page.terminal import evaluation_text
-from mien.page.wording import counted, kept_epoch_text
+from mien.page.wording import kept_epoch_text
 from mien.pipeline.training_view import TrainProgress
 from mien.training.callback import Callbacks
 from mien.training.loggers import Logger, check_logger
 
 if TYPE_CHECKING:
     from mien.pipeline.training_run import TrainingResult
-    from mien.training.plan import TrainingPlan
-
-_FEW = 50
-"""Samples of validation: where 35 of 50 are right, the 95% interval spans about 25 points."""
 
 
 @dataclass(frozen=True)
@@ -94,16 +90,16 @@ def train_and_show(
         f"splits: {data.split_origin}"
     )
     plan = job.plan(data)
-    warn(job, plan)
+    for each in job.notices(plan):
+        notice(each.line)
     origins = {
         "fine-tuned from": options.init_from or "",
-        "teachers": ", ".join(str(each.file) for each in job.teachers),
+        "teachers": ", ".join(str(each) for each in job.teachers),
     }
-    job = job.with_soft_labels(options.source, plan.dataset)
     logger = Logger(options.log, job.out) if options.log is not None and is_main_process() else None
     callback = Callbacks(TrainProgress(), logger)
     metadata = options.source.environment({name: value for name, value in origins.items() if value})
-    result = job.start(plan, callback, metadata)
+    result = job.start(plan, options.source, callback, metadata)
     if result.removed:
         notice(f"removed {', '.join(result.removed)} from {result.run}: made from other weights.", "files-removed")
     if json:
@@ -125,30 +121,6 @@ def find_options(
     options.source.check()
     job.check()
     return job
-
-
-def warn(job: TrainingJob, plan: TrainingPlan) -> None:
-    """Say what a user may not expect of this run."""
-    from mien.training.plan import recipe_warnings
-
-    recipe, tunes = job.recipe, job.init_from is not None
-    if "model" not in recipe.model_fields_set and not tunes:
-        notice(
-            f"the recipe names no [model]: a '{recipe.model.name}' of default size is trained from scratch. "
-            f"Fine-tune a run with --from RUN.",
-            "model-default",
-        )
-    held_out = len(plan.validation)
-    if held_out < _FEW:
-        notice(f"validation has only {counted(held_out, 'sample')}: its metrics are uncertain.", "validation-small")
-    unseen = [name for name, count in zip(plan.classes, plan.train.counts(), strict=True) if not count]
-    # The weights that training starts with, or the teachers, may know the class.
-    if unseen and not tunes and not job.teachers:
-        notice(
-            f"no training images for: {', '.join(unseen)}. The model will almost never predict it.", "class-not-trained"
-        )
-    for warning in recipe_warnings(recipe, from_run=tunes, train_faces=plan.train_count):
-        notice(warning.line)
 
 
 def _show(result: TrainingResult) -> None:

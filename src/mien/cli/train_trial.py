@@ -10,7 +10,7 @@ from mien.api.find_lr import search_lr
 from mien.api.train import find_job
 from mien.base.errors import MissingExtraError
 from mien.cli.output import notice, show, show_facts, show_json
-from mien.cli.train_run import TrainOptions, find_options, warn
+from mien.cli.train_run import TrainOptions, find_options
 from mien.pipeline.training_view import duration_text
 
 
@@ -24,7 +24,8 @@ def estimate_and_show(options: TrainOptions, changes: Sequence[str], *, json: bo
     plan = job.plan(options.source)
     from mien.training.probe import estimate_training
 
-    warn(job, plan)
+    for each in job.notices(plan):
+        notice(each.line)
     found = estimate_training(plan, job.init_from, job.device)
     if json:
         show_json({"recipe": job.recipe.name, "run": str(job.out.path), **found.to_dict()})

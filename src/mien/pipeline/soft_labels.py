@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +18,10 @@ from mien.evaluation.predictions import write_predictions
 from mien.inference.find_model import find_model
 from mien.inference.predictor import Predictor
 from mien.pipeline.split_predictions import predict_split
-from mien.training.teacher import Teacher
 
 
-def find_teachers(names: Sequence[str | os.PathLike[str]]) -> list[Teacher]:
-    """The teachers that a user names, models or predictions files of the train split, before any data is read.
+def find_teachers(names: Sequence[str | os.PathLike[str]]) -> list[Path]:
+    """The files of the teachers that a user names: models, or predictions files of the train split.
 
     Raises:
         DataError: no such file.
@@ -33,18 +31,17 @@ def find_teachers(names: Sequence[str | os.PathLike[str]]) -> list[Teacher]:
     for name in names:
         path = Path(name)
         if path.suffix != ".npz":
-            found.append(Teacher(find_model(name)))
-        elif path.is_file():
-            found.append(Teacher(path, path))
-        else:
+            path = find_model(name)
+        elif not path.is_file():
             raise DataError(f"There is no file {name}. A model can be a teacher, too.", code="soft-labels-missing")
+        found.append(path)
     return found
 
 
-def with_soft_labels(
-    teachers: Sequence[Teacher], faces: Dataset, read: Callable[[InputSpec], Dataset], views: int
-) -> list[Teacher]:
-    """The teachers with their predictions for the train split, which come from the cache where they are in it.
+def predict_soft_labels(
+    teachers: Sequence[Path], faces: Dataset, read: Callable[[InputSpec], Dataset], views: int
+) -> list[tuple[Path, Path]]:
+    """Each teacher with its predictions for the train split, which come from the cache where they are in it.
 
     The temperature is 1: a model's own was fitted on validation labels, which must not influence a student. A run that
     was interrupted repeats the last teacher only.
@@ -59,17 +56,17 @@ def with_soft_labels(
         DataError: as :func:`mien.pipeline.split_predictions.predict_split`.
         RunError: the cache cannot be written.
     """
-    return [each if each.predictions is not None else _with_predictions(each, faces, read, views) for each in teachers]
+    return [(each, each if each.suffix == ".npz" else _predict(each, faces, read, views)) for each in teachers]
 
 
-def _with_predictions(teacher: Teacher, faces: Dataset, read: Callable[[InputSpec], Dataset], views: int) -> Teacher:
+def _predict(teacher: Path, faces: Dataset, read: Callable[[InputSpec], Dataset], views: int) -> Path:
     votes = faces.vote_classes if faces.votes is not None else ()
-    key = [file_sha256(teacher.file), faces.fingerprint_for_predictions("train"), votes, views]
+    key = [file_sha256(teacher), faces.fingerprint_for_predictions("train"), votes, views]
     name = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]
     file = cache_folder("soft-labels") / f"{name}.npz"
     if not file.is_file():
-        predictor = Predictor(teacher.file).for_labels()
+        predictor = Predictor(teacher).for_labels()
         same_size = read(predictor.manifest.input)
         predictions = predict_split(predictor, same_size, "train", views, temperature=1.0)
         write_predictions(file, predictions, np.float16)
-    return replace(teacher, predictions=file)
+    return file

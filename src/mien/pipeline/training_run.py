@@ -39,7 +39,6 @@ from mien.training import checkpoint
 from mien.training.callback import Callback
 from mien.training.loop import Outcome, train
 from mien.training.plan import TrainingPlan
-from mien.training.teacher import Teacher
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -108,7 +107,7 @@ def run_recipe(
     *,
     resume: bool = False,
     init_from: RunFolder | None = None,
-    teachers: Sequence[Teacher] = (),
+    teachers: Sequence[tuple[Path, Path]] = (),
     callback: Callback | None = None,
     metadata: Mapping[str, Any] | None = None,
     device: str = "auto",

@@ -20,7 +20,6 @@ from mien.evaluation.predictions import Predictions, read_predictions
 from mien.evaluation.temperature import apply_temperature
 from mien.training.batches import Batch
 from mien.training.losses import Output
-from mien.training.teacher import Teacher
 
 LEAST_AGREEMENT = 0.9
 """Below this share of equal labels, rows of the same numbers are other faces: of strange data about a quarter would be
@@ -64,14 +63,18 @@ class Distillation:
 
 
 def make_distillation(
-    recipe: Recipe, outputs: Sequence[Output], teachers: Sequence[Teacher], faces: Dataset, device: torch.device
+    recipe: Recipe,
+    outputs: Sequence[Output],
+    teachers: Sequence[tuple[Path, Path]],
+    faces: Dataset,
+    device: torch.device,
 ) -> Distillation:
     """What a recipe makes of teachers. A teacher teaches the label, and each other output that it has by that name.
 
     Args:
         recipe: the student's.
         outputs: the student's.
-        teachers: with predictions of the train split.
+        teachers: of each, the file that a run records (a model or predictions), and its predictions of the train split.
         faces: what an epoch shows, under the student's classes, in its order. A face that balancing repeated or changed
             has the soft label of its row.
         device: of the student.
@@ -80,8 +83,7 @@ def make_distillation(
         DataError: soft labels of other classes or other data, or a face without one.
     """
     alpha, temperature = recipe.distill.alpha, recipe.distill.temperature
-    files = [each.predictions for each in teachers if each.predictions is not None]
-    known = [(path, read_predictions(path)) for path in files]
+    known = [(path, read_predictions(path)) for _, path in teachers]
     labels = [(path, _under_scheme(each, recipe, faces.classes)) for path, each in known]
     stored: list[npt.NDArray[np.float64] | None] = [soft_labels(labels, faces, temperature)]
     for output in outputs[1:]:

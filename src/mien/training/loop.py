@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -26,7 +27,6 @@ from mien.training.losses import epoch_targets, output_facts
 from mien.training.optim import freeze, plateau_factor, rate_factor, set_rate
 from mien.training.plan import TrainingPlan
 from mien.training.state import TrainingState, file_digest, prepare, restore, save_epoch
-from mien.training.teacher import Teacher
 from mien.training.validation import validate
 
 READ_EVERY = 32
@@ -61,7 +61,7 @@ def train(
     *,
     resume: bool = False,
     init_from: RunFolder | None = None,
-    teachers: Sequence[Teacher] = (),
+    teachers: Sequence[tuple[Path, Path]] = (),
     callback: Callback | None = None,
     environment: dict[str, Any] | None = None,
     device: str = "auto",
@@ -95,7 +95,7 @@ def train(
         **plan.dataset.provenance,
         "classes": list(plan.classes),
         "started_from": None if state.init_checkpoint is None else file_digest(state.init_checkpoint),
-        "taught_by": [file_digest(each.file) for each in teachers],
+        "taught_by": [file_digest(file) for file, _ in teachers],
         **output_facts(plan.recipe, plan.outputs, plan.dataset),
         **({"not_of_the_recipe": plan.parts.names()} if plan.parts.names() else {}),
     }

@@ -29,7 +29,6 @@ from mien.training.distillation import Distillation, make_distillation
 from mien.training.losses import Output, count_logits, vote_distributions
 from mien.training.optim import build_optimizer, lr_scales
 from mien.training.plan import TrainingPlan
-from mien.training.teacher import Teacher
 
 
 @dataclass
@@ -92,7 +91,7 @@ def prepare(
     plan: TrainingPlan,
     init_from: RunFolder | None = None,
     resumes: bool = False,
-    teachers: Sequence[Teacher] = (),
+    teachers: Sequence[tuple[Path, Path]] = (),
     device: str = "auto",
 ) -> TrainingState:
     """Build everything that a run needs. Touches nothing on disk.
