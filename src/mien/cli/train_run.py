@@ -19,8 +19,7 @@ from mien.cli.source import Source
 from mien.page.terminal import evaluation_text
 from mien.page.wording import kept_epoch_text
 from mien.pipeline.training_view import TrainProgress
-from mien.training.callback import Callbacks
-from mien.training.loggers import Logger, check_logger
+from mien.training.callback import Callbacks, Logger
 
 if TYPE_CHECKING:
     from mien.pipeline.training_run import TrainingResult
@@ -79,9 +78,9 @@ def train_and_show(
     Raises:
         MienError: as :func:`mien.pipeline.training_run.run_recipe`.
     """
-    if options.log is not None:
-        check_logger(options.log)
     job = find_options(options, changes, teachers, tta)
+    logger = Logger(options.log, job.out) if options.log is not None and is_main_process() else None
+    check(options, job)
     if options.resume and not job.resumes:
         notice(f"{job.out.path} holds no run to resume. A new run starts.", "nothing-to-resume")
     data = options.source.read(*job.recipe.input.stored_as)
@@ -96,7 +95,6 @@ def train_and_show(
         "fine-tuned from": options.init_from or "",
         "teachers": ", ".join(str(each) for each in job.teachers),
     }
-    logger = Logger(options.log, job.out) if options.log is not None and is_main_process() else None
     callback = Callbacks(TrainProgress(), logger)
     metadata = options.source.environment({name: value for name, value in origins.items() if value})
     result = job.start(plan, options.source, callback, metadata)
@@ -113,14 +111,16 @@ def train_and_show(
 def find_options(
     options: TrainOptions, changes: Sequence[str], teachers: Sequence[str] = (), tta: int = 10
 ) -> TrainingJob:
-    """The job that the options name, checked before data is read. Arguments and errors as :func:`train_and_show`."""
+    """The job that the options name. Arguments and errors as :func:`train_and_show`."""
     # Before torch is loaded: most mistakes are in a name, a path or a --set.
     job = find_job(options.recipe, changes, options.init_from, options.device)
-    job = job.writing(options.out, teachers, tta, options.resume)
-    # A wrong --out hides no wrong --data, whose mistakes take longer to mend.
+    return job.writing(options.out, teachers, tta, options.resume)
+
+
+def check(options: TrainOptions, job: TrainingJob) -> None:
+    """Refuse what cannot be trained, before data is read. A wrong --out hides no wrong --data, which is read longer."""
     options.source.check()
     job.check()
-    return job
 
 
 def _show(result: TrainingResult) -> None:

@@ -10,7 +10,7 @@ from mien.api.find_lr import search_lr
 from mien.api.train import find_job
 from mien.base.errors import MissingExtraError
 from mien.cli.output import notice, show, show_facts, show_json
-from mien.cli.train_run import TrainOptions, find_options
+from mien.cli.train_run import TrainOptions, check, find_options
 from mien.pipeline.training_view import duration_text
 
 
@@ -21,6 +21,7 @@ def estimate_and_show(options: TrainOptions, changes: Sequence[str], *, json: bo
         MienError: as :func:`mien.api.train.train`;
     """
     job = find_options(options, changes)
+    check(options, job)
     plan = job.plan(options.source)
     from mien.training.probe import estimate_training
 
@@ -50,8 +51,7 @@ def find_lr_and_show(options: TrainOptions, changes: Sequence[str], *, json: boo
         MienError: as :func:`mien.api.find_lr.find_lr`;
     """
     job = find_job(options.recipe, changes, options.init_from, options.device)
-    options.source.check()
-    job.check()
+    check(options, job)
     chart = Path("runs") / f"{job.recipe.name}-find-lr.svg"
     found, recipe = search_lr(job, options.source), job.recipe
     drawn = ""

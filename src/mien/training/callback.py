@@ -1,12 +1,17 @@
-"""How a program follows a training run and changes it: callbacks. And what stops it: Ctrl-C."""
+"""How a program follows a training run and changes it: callbacks, of which trackers are some. What stops it: Ctrl-C."""
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from mien.base.errors import RunError, nearest, needs_extra
+from mien.base.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from mien.training.batches import Batch
@@ -120,6 +125,113 @@ class Callbacks(Callback):
     def should_stop(self) -> bool:
         """See :class:`Callback`."""
         return any(each.should_stop() for each in self._all)
+
+
+Tracker = tuple[Callable[[HistoryLine, int], Any], Callable[[bool], Any]]
+"""Logs the values of an epoch; ends the tracker's run, which may have failed."""
+
+
+def _tensorboard(run: RunFolder) -> Tracker:
+    """Event files in the run folder's ``tensorboard``, as lightning-fabric's logger writes them."""
+    for former in (run.path / "tensorboard").glob("events.out.tfevents.*"):
+        former.unlink()
+    made = import_module("lightning_fabric.loggers.tensorboard").TensorBoardLogger
+    logger = made(run.path, name="", version="tensorboard")
+
+    def log(values: HistoryLine, epoch: int) -> None:
+        logger.log_metrics(values, step=epoch)
+        logger.save()
+
+    return log, lambda failed: None
+
+
+def _wandb(run: RunFolder) -> Tracker:
+    """A run of the project ``WANDB_PROJECT``, or ``mien``; offline files are in the run folder's ``wandb``."""
+    wandb = import_module("wandb")
+    tracked = wandb.init(
+        dir=run.path,
+        name=run.path.resolve().name,
+        project=os.environ.get("WANDB_PROJECT", "mien"),
+        config=run.read_recipe().model_dump(mode="json"),
+        # W&B itself reads the environment once a process, which may have been before WANDB_MODE was set.
+        mode=os.environ.get("WANDB_MODE", "").lower() or None,
+        settings=wandb.Settings(silent=True, console="off", x_disable_stats=True),
+    )
+    return lambda values, epoch: tracked.log(values, step=epoch), lambda failed: tracked.finish(exit_code=int(failed))
+
+
+def _mlflow(run: RunFolder) -> Tracker:
+    """A run of the experiment ``MLFLOW_EXPERIMENT_NAME``, or ``mien``, in the store of ``MLFLOW_TRACKING_URI``."""
+    mlflow = import_module("mlflow")
+    mlflow.set_experiment(os.environ.get("MLFLOW_EXPERIMENT_NAME", "mien"))
+    mlflow.start_run(run_name=run.path.resolve().name)
+    for key, value in run.read_recipe().model_dump(mode="json").items():
+        inner = {f"{key}.{each}": value[each] for each in value} if isinstance(value, dict) else {key: value}
+        # Every store of MLflow takes 500 letters of a value.
+        mlflow.log_params({each: str(text)[:500] for each, text in inner.items()})
+    return (
+        lambda values, epoch: mlflow.log_metrics(values, step=epoch),
+        lambda failed: mlflow.end_run("FAILED" if failed else "FINISHED"),
+    )
+
+
+LOGGERS: dict[str, tuple[Callable[[RunFolder], Tracker], str]] = {
+    "tensorboard": (_tensorboard, "log"),
+    "wandb": (_wandb, "wandb"),
+    "mlflow": (_mlflow, "mlflow"),
+}
+"""Package -> what opens a run of that tracker, and the extra that brings it."""
+
+
+class Logger(Callback):
+    """Copies each finished epoch of history.csv to a tracker of :data:`LOGGERS`, from the first epoch to the last.
+
+    A resumed run is copied whole: TensorBoard's files are written again, MLflow and Weights & Biases have a new run.
+    """
+
+    def __init__(self, name: str, run: RunFolder) -> None:
+        """Refuses a tracker that cannot be used, before anything is read.
+
+        Raises:
+            RunError: an unknown name (``logger-unknown``), or no login (``logger-login``).
+            MissingExtraError: its package is not installed.
+        """
+        if name not in LOGGERS:
+            raise RunError(f"There is no logger '{name}'." + nearest(name, LOGGERS), code="logger-unknown")
+        self._name, self._run, self._epochs = name, run, 0
+        self._open, extra = LOGGERS[name]
+        self._tracker: Tracker | None = None
+        with needs_extra(extra, f"--log {name}"):
+            package = import_module(name)
+        local = os.environ.get("WANDB_MODE", "").lower() in {"offline", "disabled", "dryrun"}
+        if name == "wandb" and not local and not package.login(prompt=False):
+            raise RunError(
+                "--log wandb: this machine is not logged in to Weights & Biases. Run `wandb login`, or keep the log on "
+                "this machine with WANDB_MODE=offline.",
+                code="logger-login",
+            )
+
+    def on_epoch_end(self, metrics: HistoryLine, is_best: bool) -> None:
+        """See :class:`Callback`. Opens the tracker once the run folder exists."""
+        try:
+            self._tracker = self._tracker or self._open(self._run)
+            for line in self._run.read_history()[self._epochs :]:
+                self._epochs = int(line.pop("epoch"))
+                self._tracker[0](line, self._epochs)
+        except RunError:
+            raise
+        except Exception as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+            raise RunError(
+                f"{self._name} cannot be used: {reason}. The epoch is kept; continue with --resume, without --log or "
+                f"with other settings of the tracker.",
+                code="logger-failed",
+            ) from error
+
+    def on_train_end(self, reason: str | None) -> None:
+        """See :class:`Callback`."""
+        if self._tracker is not None:
+            self._tracker[1](reason is None)
 
 
 _current: threading.Event | None = None
