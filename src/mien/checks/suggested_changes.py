@@ -80,11 +80,13 @@ def suggest_changes(
 def _conflicts_of_measured(faces: Dataset, identical: Groups) -> Found:
     for split in ("validation", "test"):
         members = np.flatnonzero(faces.split == split)
-        for index in members[in_conflict(identical[members], faces.labels[members])].tolist():
-            differs = (identical[members] == identical[index]) & (faces.labels[members] != faces.labels[index])
-            other = members[differs][0]
-            label = faces.classes[faces.labels[other]]
-            yield index, "conflict", f"identical to sample {faces.rows[other]} of {split}, whose label is {label}", None
+        disputed = members[in_conflict(identical[members], faces.labels[members])]
+        for copies in _by_group(identical, disputed):
+            for index in copies.tolist():
+                other = copies[faces.labels[copies] != faces.labels[index]][0]
+                label = faces.classes[faces.labels[other]]
+                reason = f"identical to sample {faces.rows[other]} of {split}, whose label is {label}"
+                yield index, "conflict", reason, None
 
 
 def _leaks(faces: Dataset, identical: Groups, near: Groups) -> Found:
@@ -104,15 +106,14 @@ def _conflicts_of_train(faces: Dataset, train: npt.NDArray[np.int64], identical:
     settled: set[int] = set()
     for groups, by_identity in ((near, False), (identical, True)):
         disputed = train[in_conflict(groups[train], faces.labels[train])]
-        for group in np.unique(groups[disputed]):
-            members = disputed[groups[disputed] == group]
+        for members in _by_group(groups, disputed):
             if int(near[members[0]]) in settled:
                 continue  # its near-copies have said what the image is
             counts = np.bincount(faces.labels[members], minlength=len(faces.classes))
             top = int(counts.argmax())
             if len(members) > 2 and counts[top] >= OUTVOTED_BY * len(members):
                 if not by_identity:
-                    settled.add(int(group))
+                    settled.add(int(near[members[0]]))
                 words = f"{counts[top]} of {len(members)} copies are labelled {faces.classes[top]}"
                 for index in members[faces.labels[members] != top].tolist():
                     # The first of identical ones stands for them; the others go as copies.
@@ -130,6 +131,12 @@ def _copies(faces: Dataset, train: npt.NDArray[np.int64], identical: Groups) -> 
         first = first_of[int(identical[index])]
         if first != index:
             yield index, "copy", f"identical to sample {faces.rows[first]}", None
+
+
+def _by_group(groups: Groups, members: npt.NDArray[np.int64]) -> list[npt.NDArray[np.int64]]:
+    """The members of each group, groups and members ascending."""
+    order = members[np.argsort(groups[members], kind="stable")]
+    return np.split(order, np.flatnonzero(np.diff(groups[order])) + 1) if len(order) else []
 
 
 def _first_member(groups: Groups, members: npt.NDArray[np.int64]) -> dict[int, int]:

@@ -15,8 +15,8 @@ ZOOMS: tuple[float, ...] = (1 / 1.11, 1 / 1.055, 1.0, 1.055, 1.11)
 _CYCLES = (2, 10)  # of the frequencies that the search looks at, across the image: light and pixel noise lie outside
 _REACH = 6 / 48  # how far the search shifts, in sides: 3 px, and as much for the corner of a crop
 _FINE, _COARSE = 0.7 / 48, 2.5 / 48  # deviations of the two blurs between which detail is compared, in sides
-_STEPS = 2
-_HOPELESS = 0.4  # below, no step makes a copy of it
+_UNLIKELY = 0.45  # of low frequencies, where half of the pairs that are no copies have less, and no copy of FER2013
+_HOPELESS = (0.4, 0.6)  # of details: no further step makes a copy of less, before the first step and the second
 _NOTHING = 1e-6
 
 
@@ -32,14 +32,17 @@ def aligned_correlation(
 
     Returns:
         float32 (P,), -1..1: the correlation of their details (a difference of two blurs) over the overlap. Near 1 for
-        a copy, whatever its brightness and contrast.
+        a copy, whatever its brightness and contrast. Where low frequencies are unlike: their correlation.
     """
     if not len(first):
         return np.zeros(0, dtype=np.float32)
 
     def of_part(part: slice) -> Floats32:
         one, other = (np.asarray(images[each[part]], dtype=np.float32) for each in (first, second))
-        return _refine(one, other, _search(one, other))
+        placement, found = _search(one, other)
+        likely = np.flatnonzero(found >= _UNLIKELY)
+        found[likely] = _refine(one[likely], other[likely], placement[likely])
+        return found
 
     return in_chunks(of_part, len(first), "comparing near-copies")
 
@@ -55,45 +58,58 @@ def _shifts_px(side: int) -> npt.NDArray[np.int64]:
 
 
 @cache
-def _waves(side: int) -> tuple[Floats32, npt.NDArray[np.complex64], npt.NDArray[np.complex64], Floats32]:
-    """What the search multiplies with.
+def _waves(side: int, zoom: float) -> Floats32:
+    """What the details of an image are multiplied with, rows and columns alike, once it is magnified.
 
     Returns:
-        Cosines, then sines, of cycles 0..C under a window that fades at the border: float32 (2 F, S). Shifts down and
-        across, complex64 (M, F) and (G, M). How much each frequency counts, float32 (F, G).
+        float32 (2, 2 F, S): of each of the two blurs of the details; cosines, then sines, of cycles 0..F-1 under a
+        window that fades at the border.
     """
     at = np.arange(side)
     window = np.clip(np.minimum(at + 1, side - at) / (side / 6), 0, 1)
+    angles = 2 * np.pi * np.outer(np.arange(_CYCLES[1] + 1), at) / side
+    waves = window * np.concatenate([np.cos(angles), np.sin(angles)])
+    # The blurs are in the waves, which costs less than to blur the images.
+    return np.stack([waves @ axis_matrix(side, zoom) @ _blur_matrix(side, each) for each in (_FINE, _COARSE)]).astype(
+        np.float32
+    )
+
+
+@cache
+def _shift_waves(side: int) -> tuple[npt.NDArray[np.complex64], npt.NDArray[np.complex64], Floats32]:
+    """Shifts down and across, complex64 (M, F) and (G, M); how much each frequency counts, float32 (F, G)."""
     down, across = np.arange(_CYCLES[1] + 1), np.arange(-_CYCLES[1], _CYCLES[1] + 1)
-    angles = 2 * np.pi * np.outer(down, at) / side
     shifts = _shifts_px(side)
     squared = down[:, np.newaxis] ** 2 + across**2
     band = (squared >= _CYCLES[0] ** 2) & (squared <= _CYCLES[1] ** 2)
     # A real image's spectrum is symmetric: only half is computed, and counts twice except for its seam.
     counts = band * np.where(down == 0, 1.0, 2.0)[:, np.newaxis]
     return (
-        (window * np.concatenate([np.cos(angles), np.sin(angles)])).astype(np.float32),
         np.exp(2j * np.pi * np.outer(shifts, down) / side).astype(np.complex64),
         np.exp(2j * np.pi * np.outer(across, shifts) / side).astype(np.complex64),
         counts.astype(np.float32),
     )
 
 
-def _search(one: Floats32, other: Floats32) -> Placement:
-    """The mirror, zoom and shift of ``other`` at which it correlates best with ``one``, by low frequencies alone."""
+def _search(one: Floats32, other: Floats32) -> tuple[Placement, Floats32]:
+    """The mirror, zoom and shift of ``other`` at which it correlates best with ``one``, by low frequencies alone.
+
+    Returns:
+        The placement (P, 4), and the correlation there, float32 (P,).
+    """
     count, side, _ = one.shape
     shifts = _shifts_px(side)
-    waves, shift_down, shift_across, counts = _waves(side)
-    # Without the coarse light: under a fading window it would look the same at no shift, and decide.
-    whole = np.ones((1, side), dtype=np.float32)
-    one, other = (_details(each, whole, whole) for each in (one, other))
-    of_one = _spectrum(one, waves, counts)
+    shift_down, shift_across, counts = _shift_waves(side)
+    # Details know no mean; without it they are exact.
+    one, other = (each - each.mean(axis=(1, 2), keepdims=True) for each in (one, other))
+    # Of details, without the coarse light: under a fading window it would look the same at no shift, and decide.
+    of_one = _spectrum(one, _waves(side, 1.0), counts)
     across = np.arange(-_CYCLES[1], _CYCLES[1] + 1)
     turn = np.exp(-2j * np.pi * across * (side - 1) / side).astype(np.complex64)
-    best = np.full(count, -np.inf)
+    best = np.full(count, -np.inf, dtype=np.float32)
     placement = np.zeros((count, 4), dtype=np.float32)
     for zoom in ZOOMS:
-        of_other = _spectrum(other, waves @ axis_matrix(side, zoom), counts)
+        of_other = _spectrum(other, _waves(side, zoom), counts)
         # A mirror turns the frequencies across round; the phase is that of its axis, which is not at pixel 0.
         for mirrored, spectrum in ((False, of_other), (True, of_other[:, :, ::-1] * turn)):
             overlaid = np.matmul(shift_down, np.matmul(of_one * spectrum.conj(), shift_across)).real.reshape(count, -1)
@@ -104,13 +120,14 @@ def _search(one: Floats32, other: Floats32) -> Placement:
             down_px, across_px = (shifts[each[better]] for each in np.divmod(top, len(shifts)))
             placement[better, :2] = mirrored, zoom
             placement[better, 2:] = np.stack([down_px, across_px], axis=1)
-    return placement
+    return placement, best
 
 
 def _spectrum(images: Floats32, waves: Floats32, counts: Floats32) -> npt.NDArray[np.complex64]:
-    """Spectra of length 1, so that their product is a correlation. (P, S, S) -> (P, F, G)."""
-    frequencies = len(waves) // 2
-    parts = np.matmul(np.matmul(waves, images), waves.T)
+    """Spectra of details, of length 1, so that their product is a correlation. (P, S, S) -> (P, F, G)."""
+    frequencies = waves.shape[1] // 2
+    fine, coarse = (np.matmul(np.matmul(each, images), each.T) for each in waves)
+    parts = fine - coarse
     (cc, cs), (sc, ss) = (
         (half[:, :, :frequencies], half[:, :, frequencies:])
         for half in (parts[:, :frequencies], parts[:, frequencies:])
@@ -128,11 +145,10 @@ def _refine(one: Floats32, other: Floats32, placement: Placement) -> Floats32:
     The steps are Gauss-Newton's on the difference of details (Lucas & Kanade, IJCAI 1981), each kept where it helps.
     """
     found, step = _step(one, other, placement)
-    hopeful = np.flatnonzero(found > _HOPELESS)
-    if not len(hopeful):
-        return found
-    one, other, placement, step = one[hopeful], other[hopeful], placement[hopeful], step[hopeful]
-    for _ in range(_STEPS):
+    hopeful = np.arange(len(found))
+    for hopeless in _HOPELESS:
+        kept = found[hopeful] > hopeless
+        hopeful, one, other, placement, step = (each[kept] for each in (hopeful, one, other, placement, step))
         moved = placement.copy()
         moved[:, 1] *= 1 + np.clip(step[:, 0], -0.05, 0.05)
         moved[:, 2:] += np.clip(step[:, 1:], -1.5, 1.5)
@@ -160,9 +176,9 @@ def _step(one: Floats32, other: Floats32, placement: Placement) -> tuple[Floats3
     from_centre = np.arange(side, dtype=np.float32) - (side - 1) / 2
     along_down, along_across = np.gradient(b, axis=1), np.gradient(b, axis=2)
     outward = along_down * from_centre[:, np.newaxis] + along_across * from_centre
-    slopes = np.stack([each.reshape(len(b), -1) for each in (outward, along_down, along_across)], axis=1) * -gain
+    slopes = -gain * np.stack([outward, along_down, along_across], axis=1).reshape(len(b), 3, side * side)
     normal = slopes @ slopes.transpose(0, 2, 1) + 1e-3 * np.eye(3, dtype=np.float32)
-    wanted = np.einsum("pkn,pn->pk", slopes, (a - gain * b).reshape(len(b), -1))
+    wanted = np.einsum("pkn,pn->pk", slopes, (a - gain * b).reshape(len(b), side * side))
     return correlation, np.linalg.solve(normal, wanted[:, :, np.newaxis])[:, :, 0]
 
 

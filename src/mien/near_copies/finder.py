@@ -7,12 +7,13 @@ alignment (:mod:`mien.near_copies.alignment`). Time grows as n log n, which is t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from mien.base.processes import available_cores, ordered_map
 from mien.base.progress import slices, track
 from mien.base.sample_groups import connected_components
 from mien.near_copies.alignment import aligned_correlation
@@ -30,8 +31,12 @@ _NEIGHBOURS = 8  # on either side, in each table
 _CODE_DIMENSIONS = 24  # the first ones: those that copies disturb least
 _MOST_CANDIDATES = 3  # of each image, the nearest: what is compared grows no faster than the images
 _FIRST_DIMENSIONS = 16  # compared first, which rules most pairs out
-_BLOCK = 1 << 14  # images whose distances are taken at a time
+_MEDIAN_OF = 1 << 16  # images; they stand in a random order
+_BLOCK = 1 << 12  # images whose distances are taken at a time: their descriptions fit the cache
 _SEED = 0
+
+Found = tuple[npt.NDArray[np.int64], Floats32]
+"""Pairs, int64 (P,), the first position * the number of images + the second; and their distances (P,)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,41 +93,54 @@ def candidate_pairs(described: Floats32, descriptor: Descriptor) -> tuple[npt.ND
         Positions of the first and the second of each pair, int64 (P,) each, ascending; no pair twice.
     """
     count = len(described)
-    pairs, distances = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32)
-    for order in track(_orders(described), _TABLES, "finding near-copies", "tables"):
-        beside, found, apart = described[:, :_FIRST_DIMENSIONS][order], [pairs], [distances]
-        steps = min(_NEIGHBOURS, count - 1)
-        for step in range(1, steps + 1):
-            for block in slices(count - step, _BLOCK):
-                after = slice(block.start + step, block.stop + step)
-                near = block.start + np.flatnonzero(_distance(beside[block], beside[after]) <= descriptor.reach)
-                one, other = order[near], order[near + step]
-                distance = _distance(described[one], described[other])
-                within = distance <= descriptor.reach
-                one, other = one[within], other[within]
-                found.append(np.minimum(one, other) * count + np.maximum(one, other))
-                apart.append(distance[within])
-            # Sorting takes several times the memory of what is sorted.
-            if step == steps or sum(map(len, found[1:])) > count // 2:
-                pairs, distances = _nearest_pairs(np.concatenate(found), np.concatenate(apart), count)
-                found, apart = [pairs], [distances]
+    tables = ordered_map(
+        lambda rotation: _nearest_pairs(_pairs_of_table(described, rotation, descriptor.reach), count),
+        _rotations(min(_CODE_DIMENSIONS, described.shape[1])),
+        available_cores(),
+    )
+    pairs, _ = _nearest_pairs(track(tables, _TABLES, "finding near-copies", "tables"), count)
     return pairs // count, pairs % count
 
 
-def _nearest_pairs(
-    pairs: npt.NDArray[np.int64], distances: Floats32, count: int
-) -> tuple[npt.NDArray[np.int64], Floats32]:
+def _pairs_of_table(described: Floats32, rotation: Floats32, reach: float) -> Iterator[Found]:
+    """The pairs within reach that stand near each other in one table; a block of the table at a time."""
+    count = len(described)
+    order = _order(described, rotation)
+    for block in slices(count, _BLOCK):
+        places = order[block.start : block.stop + _NEIGHBOURS]
+        rows = described[places]
+        leading = rows[:, :_FIRST_DIMENSIONS].copy()
+        for step in range(1, min(_NEIGHBOURS, len(places) - 1) + 1):
+            pairs = min(block.stop - block.start, len(places) - step)
+            near = np.flatnonzero(_distance(leading[:pairs], leading[step : step + pairs]) <= reach)
+            distance = _distance(rows[near], rows[near + step])
+            within = distance <= reach
+            one, other = places[near[within]], places[near[within] + step]
+            yield np.minimum(one, other) * count + np.maximum(one, other), distance[within]
+
+
+def _nearest_pairs(parts: Iterable[Found], count: int) -> Found:
     """The pairs that are among the nearest few of one of their images, ascending, each once, and their distances.
 
-    Who is not among the nearest so far will not be in the end: what is kept grows no faster than the images.
+    Who is not among the nearest so far will not be in the end: what is kept grows no faster than the images, and does
+    not depend on the order of the parts.
 
     Args:
-        pairs: int64 (P,), first * count + second.
-        distances: float32 (P,).
+        parts: pairs, int64 (P,), first * count + second; and their distances, float32 (P,).
         count: of images.
     """
-    pairs, first_of = np.unique(pairs, return_index=True)
-    distances = distances[first_of]
+    kept: list[Found] = [(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32))]
+    for part in parts:
+        kept.append(part)
+        # Sorting takes several times the memory of what is sorted.
+        if sum(len(pairs) for pairs, _ in kept[1:]) > count // 2:
+            kept = [_merged(kept, count)]
+    return _merged(kept, count)
+
+
+def _merged(parts: list[Found], count: int) -> Found:
+    pairs, first_of = np.unique(np.concatenate([pairs for pairs, _ in parts]), return_index=True)
+    distances = np.concatenate([distances for _, distances in parts])[first_of]
     first, second = np.divmod(pairs, count)
     nearest = _among_nearest(first.astype(np.int32), second.astype(np.int32), distances)
     return pairs[nearest], distances[nearest]
@@ -157,18 +175,19 @@ def connect(
     return np.asarray(np.unique(least[number], return_inverse=True)[1], dtype=np.int64)
 
 
-def _orders(described: Floats32) -> Iterator[npt.NDArray[np.int64]]:
+def _rotations(dimensions: int) -> Iterator[Floats32]:
     generator = np.random.default_rng(_SEED)
-    dimensions = min(_CODE_DIMENSIONS, described.shape[1])
-    leading = described[:, :dimensions]
     for _ in range(_TABLES):
-        rotation, _ = np.linalg.qr(generator.normal(size=(dimensions, dimensions)))
-        turned = leading @ rotation.astype(np.float32)
-        code = np.zeros(len(turned), dtype=np.int32)
-        for column, middle in zip(turned.T, np.median(turned, axis=0), strict=True):
-            code = 2 * code + (column > middle)
-        del turned, column  # nobody needs them while the order is worked with
-        yield np.argsort(code, kind="stable").astype(np.int64)
+        yield np.linalg.qr(generator.normal(size=(dimensions, dimensions)))[0].astype(np.float32)
+
+
+def _order(described: Floats32, rotation: Floats32) -> npt.NDArray[np.int64]:
+    """A table: the images' positions in the order of the signs of their rotated descriptions, the first one first."""
+    turned = described[:, : len(rotation)] @ rotation
+    code = np.zeros(len(turned), dtype=np.int32)
+    for column, middle in zip(turned.T, np.median(turned[:: -(-len(turned) // _MEDIAN_OF)], axis=0), strict=True):
+        code = 2 * code + (column > middle)
+    return np.argsort(code, kind="stable").astype(np.int64)
 
 
 def _distance(one: Floats32, other: Floats32) -> Floats32:
