@@ -148,7 +148,8 @@ def _refine(one: Floats32, other: Floats32, placement: Placement) -> Floats32:
     hopeful = np.arange(len(found))
     for hopeless in _HOPELESS:
         kept = found[hopeful] > hopeless
-        hopeful, one, other, placement, step = (each[kept] for each in (hopeful, one, other, placement, step))
+        hopeful = hopeful[kept]
+        one, other, placement, step = (each[kept] for each in (one, other, placement, step))
         moved = placement.copy()
         moved[:, 1] *= 1 + np.clip(step[:, 0], -0.05, 0.05)
         moved[:, 2:] += np.clip(step[:, 1:], -1.5, 1.5)

@@ -26,12 +26,12 @@ LEAST_CORRELATION = 0.91
 LEAST_CONTRAST = 8.0
 """Images with less deviation of their pixels have too little in them to be compared."""
 
-_TABLES = 64
+_TABLES = 64  # of _MANY images; twice as many of 16 times as many, so that copies are found as well among a million
+_MANY = 1 << 16
 _NEIGHBOURS = 8  # on either side, in each table
 _CODE_DIMENSIONS = 24  # the first ones: those that copies disturb least
 _MOST_CANDIDATES = 3  # of each image, the nearest: what is compared grows no faster than the images
 _FIRST_DIMENSIONS = 16  # compared first, which rules most pairs out
-_MEDIAN_OF = 1 << 16  # images; they stand in a random order
 _BLOCK = 1 << 12  # images whose distances are taken at a time: their descriptions fit the cache
 _SEED = 0
 
@@ -93,12 +93,13 @@ def candidate_pairs(described: Floats32, descriptor: Descriptor) -> tuple[npt.ND
         Positions of the first and the second of each pair, int64 (P,) each, ascending; no pair twice.
     """
     count = len(described)
+    rotations = _rotations(count, min(_CODE_DIMENSIONS, described.shape[1]))
     tables = ordered_map(
         lambda rotation: _nearest_pairs(_pairs_of_table(described, rotation, descriptor.reach), count),
-        _rotations(min(_CODE_DIMENSIONS, described.shape[1])),
+        rotations,
         available_cores(),
     )
-    pairs, _ = _nearest_pairs(track(tables, _TABLES, "finding near-copies", "tables"), count)
+    pairs, _ = _nearest_pairs(track(tables, len(rotations), "finding near-copies", "tables"), count)
     return pairs // count, pairs % count
 
 
@@ -130,11 +131,13 @@ def _nearest_pairs(parts: Iterable[Found], count: int) -> Found:
         count: of images.
     """
     kept: list[Found] = [(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32))]
+    new = 0
     for part in parts:
         kept.append(part)
+        new += len(part[0])
         # Sorting takes several times the memory of what is sorted.
-        if sum(len(pairs) for pairs, _ in kept[1:]) > count // 2:
-            kept = [_merged(kept, count)]
+        if new > count // 2:
+            kept, new = [_merged(kept, count)], 0
     return _merged(kept, count)
 
 
@@ -175,17 +178,18 @@ def connect(
     return np.asarray(np.unique(least[number], return_inverse=True)[1], dtype=np.int64)
 
 
-def _rotations(dimensions: int) -> Iterator[Floats32]:
+def _rotations(count: int, dimensions: int) -> list[Floats32]:
     generator = np.random.default_rng(_SEED)
-    for _ in range(_TABLES):
-        yield np.linalg.qr(generator.normal(size=(dimensions, dimensions)))[0].astype(np.float32)
+    tables = round(_TABLES * max(1.0, count / _MANY) ** 0.25)
+    return [np.linalg.qr(generator.normal(size=(dimensions, dimensions)))[0].astype(np.float32) for _ in range(tables)]
 
 
 def _order(described: Floats32, rotation: Floats32) -> npt.NDArray[np.int64]:
     """A table: the images' positions in the order of the signs of their rotated descriptions, the first one first."""
     turned = described[:, : len(rotation)] @ rotation
+    middles = np.median(turned[:: -(-len(turned) // _MANY)], axis=0)  # the images stand in a random order
     code = np.zeros(len(turned), dtype=np.int32)
-    for column, middle in zip(turned.T, np.median(turned[:: -(-len(turned) // _MEDIAN_OF)], axis=0), strict=True):
+    for column, middle in zip(turned.T, middles, strict=True):
         code = 2 * code + (column > middle)
     return np.argsort(code, kind="stable").astype(np.int64)
 
