@@ -39,12 +39,15 @@ def test_an_oblong_image_is_padded_with_its_border_not_cut_or_stretched():
         assert (square[:, 6:] == 200).all()
 
 
-def test_an_image_of_another_size_is_resized_bilinearly_with_anti_aliasing():
-    """Oracles: stripes too fine to be seen are their mean; between two pixels lie a quarter and three quarters."""
+def test_an_image_of_another_size_is_resized_by_lanczos():
+    """Oracles: stripes too fine to be seen are their mean; the filter's formula at the places of four new pixels."""
     stripes = np.tile(np.array([0, 200], dtype=np.uint8), (96, 48))
-    assert (grey_square(stripes, 48)[:, 1:-1] == 100).all()
-    assert (grey_square(stripes.T, 48)[1:-1] == 100).all()
-    assert grey_square(np.array([[0, 100], [0, 100]], dtype=np.uint8), 4)[0].tolist() == [0, 25, 75, 100]
+    assert (grey_square(stripes, 48)[:, 3:-3] == 100).all()
+    assert (grey_square(stripes.T, 48)[3:-3] == 100).all()
+    distances = np.array([[0.25, -0.25, -0.75, -1.25], [1.25, 0.75, 0.25, -0.25]])  # from both old pixels' centres
+    weights = np.sinc(distances) * np.sinc(distances / 3)
+    row = grey_square(np.array([[0, 100], [0, 100]], dtype=np.uint8), 4)[0]
+    assert row == pytest.approx(np.clip(100 * weights[1] / weights.sum(axis=0), 0, 255), abs=0.51)
 
 
 @pytest.mark.parametrize("size", [(100_000, 1), (1, 100_000), (5000, 20)])

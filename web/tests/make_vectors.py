@@ -89,7 +89,7 @@ def _resized() -> list[dict[str, Any]]:
         *(
             {"width": width, "height": height, "data": np.asarray(small).ravel().tolist()}
             for width, height in sizes
-            for small in [image.resize((width, height), Image.Resampling.BILINEAR)]
+            for small in [image.resize((width, height), Image.Resampling.LANCZOS)]
         ),
     ]
 

@@ -23,7 +23,7 @@ from mien.data.shapes import DataShape, detect_shape, unreadable
 from mien.data.splits import settle_splits
 from mien.data.votes import with_votes
 
-READER_VERSION = 15
+READER_VERSION = 16
 """Counts up when the same files would be read differently: older cache entries are then not found."""
 
 

@@ -1,12 +1,15 @@
 /**
- * Pillow's resize(BILINEAR) for 8-bit grey, bit for bit: a triangle filter as wide as a new pixel (so that fine stripes
- * do not alias), first horizontally, then vertically, in fixed-point arithmetic.
+ * Pillow's resize(LANCZOS) for 8-bit grey, bit for bit: Lanczos's filter over three new pixels on both sides (so that
+ * fine stripes do not alias), first horizontally, then vertically, in fixed-point arithmetic.
  */
 
 import type { GreyImage } from "./image";
 
 /** Weights are integer multiples of 1 / 2^22, as in Pillow. */
 const PRECISION_BITS = 22;
+
+/** Half of the filter's width, in pixels. */
+const LOBES = 3;
 
 /** For each new pixel: the first old pixel that it uses, and the weight of each. */
 interface Weights {
@@ -37,22 +40,29 @@ function resizeWidth(image: GreyImage, width: number): GreyImage {
 
 function filterWeights(oldSize: number, newSize: number): Weights {
   const scale = oldSize / newSize;
-  const reach = Math.max(scale, 1);
+  const stretch = Math.max(scale, 1);
+  const reach = LOBES * stretch;
   const starts: number[] = [];
   const weights: Int32Array[] = [];
   for (let index = 0; index < newSize; index += 1) {
     const centre = (index + 0.5) * scale;
     const start = Math.max(Math.trunc(centre - reach + 0.5), 0);
     const end = Math.min(Math.trunc(centre + reach + 0.5), oldSize);
-    const triangle: number[] = [];
-    for (let at = start; at < end; at += 1) {
-      triangle.push(Math.max(1 - Math.abs((at - centre + 0.5) * (1 / reach)), 0));
-    }
-    const sum = triangle.reduce((total, value) => total + value, 0);
+    const values: number[] = [];
+    for (let at = start; at < end; at += 1) values.push(lanczos((at - centre + 0.5) * (1 / stretch)));
+    const sum = values.reduce((total, value) => total + value, 0);
     starts.push(start);
-    weights.push(Int32Array.from(triangle, (value) => Math.trunc(0.5 + (value / sum) * (1 << PRECISION_BITS))));
+    weights.push(Int32Array.from(values, (value) => Math.round((value / sum) * (1 << PRECISION_BITS))));
   }
   return { starts, weights };
+}
+
+function lanczos(x: number): number {
+  return -LOBES <= x && x < LOBES ? sinc(x) * sinc(x / LOBES) : 0;
+}
+
+function sinc(x: number): number {
+  return x === 0 ? 1 : Math.sin(x * Math.PI) / (x * Math.PI);
 }
 
 function transpose({ width, height, data }: GreyImage): GreyImage {
