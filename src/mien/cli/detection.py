@@ -47,6 +47,11 @@ class DetectionOptions:
         int | None, typer.Option("--max-faces", min=1, help="Keep the N largest faces of an image.", metavar="N")
     ] = None
 
+    def given(self) -> dict[str, bool]:
+        """Which of them are given, by name."""
+        values = {"--min-score": self.min_score, "--min-size": self.min_size, "--max-faces": self.max_faces}
+        return {name: value is not None for name, value in values.items()}
+
     def detector(self) -> Detector:
         """The detector in use, within these limits. A notice says so where it is the cascade for want of a better one.
 

@@ -26,6 +26,7 @@ from mien.cli.options import (
 )
 from mien.cli.output import check_out, check_overwrite, notice, show, show_json
 from mien.cli.source import Source, SourceOptions
+from mien.cli.usage import leave_out
 from mien.inference.predictor import load
 from mien.inference.tta import check_tta
 from mien.page.terminal import evaluation_text
@@ -77,7 +78,8 @@ def evaluate(
     options = EvaluateOptions(split or "validation", by, tta, scheme, threshold)
     if predictions is not None:
         given = {"MODEL": model, "--data": data, "--split": split, "--by": by, "--tta": tta != 1}
-        _check_alone({**given, "--provider": provider, "options of --data": data_options != SourceOptions()})
+        given |= {"--provider": provider, "options of --data": data_options != SourceOptions()}
+        leave_out("--predictions FILE already holds labels and probabilities of one split", given)
         result = replace(evaluate_file(predictions, classes=classes, threshold=threshold), name=predictions.stem)
         _check_free(out, result.predictions.split, overwrite)
         notice(
@@ -104,16 +106,6 @@ def evaluate(
         _show(result)
     if out is not None:
         notice(f"report: {report}" if report else f"{out}: no report; it needs pip install 'mien[report]'.")
-
-
-def _check_alone(given: Mapping[str, object]) -> None:
-    """Refuse what a predictions file leaves no room for. Raises :class:`DataError`."""
-    if any(given.values()):
-        raise DataError(
-            "--predictions FILE already holds labels and probabilities of one split. Leave out "
-            f"{' and '.join(name for name, value in given.items() if value)}.",
-            code="options",
-        )
 
 
 def _show(result: EvaluationResult) -> None:

@@ -13,6 +13,7 @@ from mien.cli.options import ClassesOption, JsonOption, QuietOption
 from mien.cli.train_folds import train_folds_and_show
 from mien.cli.train_run import TrainOptions, train_and_show
 from mien.cli.train_trial import estimate_and_show, find_lr_and_show
+from mien.cli.usage import leave_out
 
 
 def train(
@@ -64,7 +65,4 @@ def train(
 
 
 def _refuse(why: str, options: TrainOptions, *names: str) -> None:
-    given = {f"--{name}": getattr(options, name) for name in names} | {"torchrun": process_count() > 1}
-    for name, is_given in given.items():
-        if is_given:
-            raise DataError(f"{why}. Leave out {name}.", code="options")
+    leave_out(why, {f"--{name}": getattr(options, name) for name in names} | {"torchrun": process_count() > 1})

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any
 
 from pydantic import ValidationError
 
-from mien.base.errors import rule_of, sentence
+from mien.base.errors import DataError, rule_of, sentence
+
+
+def leave_out(why: str, options: Mapping[str, object]) -> None:
+    """Refuse those of some options that are given, by their names.
+
+    Raises:
+        DataError: ``options``.
+    """
+    given = [name for name, value in options.items() if value]
+    if given:
+        raise DataError(f"{why}. Leave out {' and '.join(given)}.", code="options")
 
 
 def usage_text(error: Any) -> str:

@@ -85,32 +85,33 @@ def is_address(name: str) -> bool:
     return "://" in name
 
 
-def walk_sources(sources: Sequence[str], base: Path) -> Iterator[str]:
+def walk_sources(sources: Sequence[str], base: Path, *, missing_too: bool = False) -> Iterator[str]:
     """The names of all images, each once, folder by folder, sorted in each.
 
     Args:
         sources: files, folders and addresses of either.
         base: what relative paths are relative to.
+        missing_too: name missing files like others.
 
     Raises:
         DataError: a source is missing or has no image, or an address cannot be read (``source-unreadable``).
     """
     for source in dict.fromkeys(sources):
         found = 0
-        for name in _walk(source, base):
+        for name in _walk(source, base, missing_too):
             found += 1
             yield name
         if not found:
             raise no_images(source)
 
 
-def _walk(source: str, base: Path) -> Iterator[str]:
+def _walk(source: str, base: Path, missing_too: bool) -> Iterator[str]:
     if is_address(source):
         yield from _walk_address(source)
     elif (base / source).is_dir():
         # Named as the user named the folder.
         yield from (str(Path(source) / file.relative_to(base / source)) for file in walk_images(base / source))
-    elif (base / source).exists():
+    elif missing_too or (base / source).exists():
         yield source
     else:
         raise missing_file(Path(source))
