@@ -72,9 +72,17 @@ def analyze(
             MienWarning(f"mien classifies expressions only; left out: {', '.join(left_out)}.", code="actions-skipped"),
             stacklevel=2,
         )
-    reader = _reader(detector_backend, anti_spoofing, ignored)
-    rgb, faces = _detect(reader, img_path, enforce_detection, skip=detector_backend == "skip")
-    return [_analyzed(reader, rgb, face) for face in faces]
+    reader, rgb, faces = _find(img_path, detector_backend, enforce_detection, anti_spoofing, ignored)
+    found = []
+    for face in faces:
+        if face.score:
+            (prediction,) = reader.read(rgb, [face])
+        else:
+            (prediction,) = default_predictor().predict_crops(rgb, classes=SEVEN)
+        emotion = {name: 100 * value for name, value in prediction.probabilities.items()}
+        named = {"emotion": emotion, "dominant_emotion": prediction.top}
+        found.append({**named, "region": _region(face, rgb), "face_confidence": _confidence(face)})
+    return found
 
 
 def extract_faces(
@@ -88,12 +96,12 @@ def extract_faces(
     """Detect the faces of an image and cut them out along their boxes.
 
     Args:
-        img_path: one image, as :func:`analyze` takes it.
-        detector_backend: as in :func:`analyze`.
-        enforce_detection: raise where no face is detected; otherwise the whole image is one face.
-        align: ignored; faces are not rotated.
-        anti_spoofing: not supported; must be False.
-        **ignored: as in :func:`analyze`.
+        img_path: one image. It and all others are as in :func:`analyze`.
+        detector_backend: see there.
+        enforce_detection: see there.
+        align: see there.
+        anti_spoofing: see there.
+        **ignored: see there.
 
     Returns:
         A dict for each face, the largest first: ``face`` float64 (H, W, 3) in RGB, 0..1; ``facial_area`` as ``region``
@@ -104,49 +112,33 @@ def extract_faces(
         UnusableError: something that is not an image.
         ModelError: the face detector cannot be used.
     """
-    reader = _reader(detector_backend, anti_spoofing, ignored)
-    rgb, faces = _detect(reader, img_path, enforce_detection, skip=detector_backend == "skip")
+    _, rgb, faces = _find(img_path, detector_backend, enforce_detection, anti_spoofing, ignored)
     return [
         {"face": face.box.crop(rgb) / 255.0, "facial_area": _region(face, rgb), "confidence": _confidence(face)}
         for face in faces
     ]
 
 
-def _reader(detector_backend: str, anti_spoofing: bool, ignored: dict[str, Any]) -> FaceReader:
-    """Warns about what is ignored. Raises :class:`UnusableError` for what cannot be."""
+def _find(
+    image: Any, backend: str, enforce_detection: bool, anti_spoofing: bool, ignored: dict[str, Any]
+) -> tuple[FaceReader, npt.NDArray[np.uint8], list[Face]]:
+    """The image, uint8 (H, W, 3) RGB, and its faces; where none is allowed the whole image, with a score of 0."""
     if anti_spoofing:
         raise UnusableError("mien does not support anti_spoofing; leave it out.", code="deepface-anti-spoofing")
     reader = FaceReader(default_predictor(), classes=SEVEN)
     names = [name for name, value in ignored.items() if value]
-    warn_ignored("deepface", [*names, *(["detector_backend"] * (detector_backend not in {"opencv", "skip"}))], reader)
-    return reader
-
-
-def _detect(
-    reader: FaceReader, image: Any, enforce_detection: bool, skip: bool
-) -> tuple[npt.NDArray[np.uint8], list[Face]]:
-    """The image, uint8 (H, W, 3) RGB, and its faces; where none is allowed the whole image, with a score of 0."""
+    warn_ignored("deepface", [*names, *(["detector_backend"] * (backend not in {"opencv", "skip"}))], reader)
     try:
         rgb = to_rgb(image)
     except DataError as error:
         raise UnusableError(str(error), code=error.code) from None
-    faces = [] if skip else reader.detect(rgb)
-    if not faces and enforce_detection and not skip:
+    faces = [] if backend == "skip" else reader.detect(rgb)
+    if not faces and enforce_detection and backend != "skip":
         raise FaceNotDetected(
             f"The {reader.detector.name} detected no face. Is it a photo of a face? With enforce_detection=False the "
             f"whole image is taken as one face."
         )
-    return rgb, faces or [Face(Box(0, 0, rgb.shape[1], rgb.shape[0]), 0.0, {})]
-
-
-def _analyzed(reader: FaceReader, rgb: npt.NDArray[np.uint8], face: Face) -> dict[str, Any]:
-    (prediction,) = reader.read(rgb, [face]) if face.score else default_predictor().predict_crops([rgb], classes=SEVEN)
-    return {
-        "emotion": {name: 100 * value for name, value in prediction.probabilities.items()},
-        "dominant_emotion": prediction.top,
-        "region": _region(face, rgb),
-        "face_confidence": _confidence(face),
-    }
+    return reader, rgb, faces or [Face(Box(0, 0, rgb.shape[1], rgb.shape[0]), 0.0, {})]
 
 
 def _region(face: Face, rgb: npt.NDArray[np.uint8]) -> dict[str, Any]:

@@ -52,11 +52,10 @@ class FER:
 
     def top_emotion(self, img: Any) -> tuple[str, float] | tuple[None, None]:
         """The class of highest probability of the largest face, and its probability; (None, None) without a face."""
-        faces = self.detect_emotions(img)
-        if not faces:
-            return None, None
-        emotions: dict[str, float] = faces[0]["emotions"]
-        return max(emotions.items(), key=lambda each: each[1])
+        for face in self.detect_emotions(img):
+            name = max(face["emotions"], key=face["emotions"].get)
+            return name, face["emotions"][name]
+        return None, None
 
 
 class Video:
@@ -78,13 +77,12 @@ class Video:
         self.filepath: str = os.fspath(video_file)
         self.first_face_only: bool = first_face_only
 
-    def analyze(self, detector: FER, display: bool = False, **ignored: Any) -> list[dict[str, Any]]:
+    def analyze(self, detector: FER, **ignored: Any) -> list[dict[str, Any]]:
         """Detect and classify the faces of each frame.
 
         Args:
             detector: finds and classifies the faces.
-            display: ignored with a warning; no window is opened.
-            **ignored: fer's arguments about files that it writes, likewise.
+            **ignored: fer's arguments about a window and files that it writes cause a warning.
 
         Returns:
             For each frame a dict of ``box0`` (x, y, width, height), ``angry0`` ... ``neutral0`` of the largest face,
@@ -93,7 +91,7 @@ class Video:
         Raises:
             DataError: the video cannot be decoded.
         """
-        warn_ignored("fer", [name for name, value in {"display": display, **ignored}.items() if value])
+        warn_ignored("fer", [name for name, value in ignored.items() if value])
         rows = []
         with VideoFile(self.filepath) as video:
             for frame in video.frames():
