@@ -64,6 +64,7 @@ GOOD = [7] * 2304
     ("changed", "code", "values"),
     [
         (row_with([*GOOD[1:], 300]), "pixel-range", (300, "0..255")),
+        (row_with([1007, *GOOD[1:]]), "pixel-range", (1007, "0..255")),
         (row_with([-1, *GOOD[1:]]), "pixel-range", (-1, "0..255")),
         (row_with([65636, *GOOD[1:]]), "pixel-range", (65636, "0..255")),
         (row_with(GOOD[1:]), "pixel-count", ("2,304", "2,303")),
@@ -117,7 +118,7 @@ def test_quoted_fields_and_a_byte_order_mark_are_read_alike(table) -> None:
 
 @pytest.mark.parametrize("form", ["{:g}", "{:.3f}"])
 @pytest.mark.parametrize(
-    ("before", "between", "after"), [("", " ", ""), ("[", ", ", "]"), ("", ",", ""), ("", ";", "")]
+    ("before", "between", "after"), [("", " ", ""), ("", "  ", ""), ("[", ", ", "]"), ("", ",", ""), ("", ";", "")]
 )
 def test_pixels_and_labels_as_pandas_and_numpy_write_them(table, form, before, between, after) -> None:
     """Oracle: the plain table."""
