@@ -1,16 +1,15 @@
 """How long detectors take for a photo, in one run: `python benchmarks/detect.py FOLDER --yunet FILE.onnx`.
 
-The folder's photos whose longer side has 640 pixels or more (--side) are shrunk to it; smaller ones are left out. They
-are decoded before; what is measured is `detect`, in this process on two cores, however many there are. The detectors
-(mien's own, the Haar cascade, and OpenCV's YuNet with a file of its model zoo) take turns photo by photo, and each
-one's best of --turns counts, since a shared machine disturbs all. A ratio is the median over the photos of mien's own
-time by the other's. On busy cores the processor's time says more than the clock.
+The folder's photos whose longer side has 640 pixels or more (--side) are shrunk to it; smaller ones are left out. What
+is measured is `detect` of a decoded photo, in this process on two cores, however many there are. The detectors (mien's
+own, the Haar cascade, and OpenCV's YuNet with a file of its model zoo) take turns photo by photo, and each one's best
+of --turns counts, since a shared machine disturbs all. A ratio is the median over the photos of mien's own time by the
+other's. On busy cores the processor's time says more than the clock.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import time
@@ -19,7 +18,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mien.base.files import write_text
 from mien.base.images import open_image
 from mien.base.preprocess import upright_rgb
 from mien.faces.find import HAAR, NETWORK, find_detector
@@ -56,7 +54,6 @@ def main() -> None:
     parser.add_argument("--yunet", type=Path, metavar="FILE")
     parser.add_argument("--side", type=int, default=640)
     parser.add_argument("--turns", type=int, default=3)
-    parser.add_argument("--keep", type=Path, metavar="FILE", help="write the times into this JSON file")
     given = parser.parse_args()
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
@@ -67,7 +64,6 @@ def main() -> None:
     detectors = {each.name: each for each in map(find_detector, (NETWORK, HAAR))}
     if given.yunet:
         detectors["YuNet"] = YuNet(given.yunet)
-    loads = [os.getloadavg()[0]]
     # Of the clock and of the processor.
     best = {name: np.full((2, len(images)), np.inf) for name in detectors}
     faces = dict.fromkeys(detectors, 0)
@@ -79,19 +75,15 @@ def main() -> None:
                 taken = np.array([time.perf_counter(), time.process_time()]) - began
                 best[name][:, at] = np.minimum(best[name][:, at], taken)
                 faces[name] += len(found) if turn == 0 else 0
-    loads.append(os.getloadavg()[0])
-    own, rows = next(iter(best.values())), {}
+    own = next(iter(best.values()))
     for name, times in best.items():
-        wall, processor = (1000 * np.median(times, axis=1)).round(1).tolist()
-        wall_ratio, ratio = np.median(own / times, axis=1).round(2).tolist()
-        rows[name] = {"faces": faces[name], "wall_ms": wall, "processor_ms": processor}
-        rows[name] |= {"own_wall_by_its": wall_ratio, "own_processor_by_its": ratio}
-    for name, row in rows.items():
-        print(f"{name}: " + ", ".join(f"{key} {value:,}" for key, value in row.items()))
-    print(f"{len(images)} photos of {given.side} px, best of {given.turns}, load {loads[0]:.1f} to {loads[1]:.1f}")
-    if given.keep:
-        result = {"photos": len(images), "side_px": given.side, "turns": given.turns, "load": loads, "detectors": rows}
-        write_text(given.keep, json.dumps(result, indent=1) + "\n")
+        wall, processor = 1000 * np.median(times, axis=1)
+        wall_ratio, ratio = np.median(own / times, axis=1)
+        print(
+            f"{name}: {faces[name]} faces; {wall:.1f} ms by the clock, {processor:.1f} of the processor; mien's own "
+            f"takes {wall_ratio:.2f} and {ratio:.2f} of these"
+        )
+    print(f"{len(images)} photos of {given.side} px, best of {given.turns}; load {os.getloadavg()[0]:.1f}")
 
 
 if __name__ == "__main__":
