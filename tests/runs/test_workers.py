@@ -4,43 +4,20 @@ import csv
 import os
 import signal
 import sqlite3
-import subprocess
-import sys
 import time
 from contextlib import closing
+from pathlib import Path
 
 import optuna
 import pytest
 
+from children import CHILDREN, work
 from mien.base.run_folder import RunFolder
 from mien.runs.space import load_space
 from mien.runs.sweep import search
 from mien.training.callback import Callback
 from mien.training.loop import train
 from mien.training.plan import plan_training
-
-WORKER = """
-import sys, time
-from pathlib import Path
-import torch
-from mien.data.synthetic import synthetic_faces
-from mien.runs.space import load_space
-from mien.runs.sweep import search
-from mien.training.callback import Callback
-
-space, out, mark, other = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), Path(sys.argv[4])
-
-class Hangs(Callback):
-    def on_epoch_end(self, metrics, is_best):
-        mark.touch()
-        while not other.exists():
-            time.sleep(0.02)
-
-torch.set_num_threads(1)
-faces = synthetic_faces(400, seed=1)
-shown = Hangs()
-search(load_space(space), faces, out, callback=shown, on_trial_end=print)
-"""
 
 
 def age_heartbeats(out):
@@ -58,21 +35,24 @@ def stored(out):
 
 
 def start_worker(*arguments):
-    command = [sys.executable, "-c", WORKER, *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    worker = CHILDREN.Process(target=work, args=arguments)
+    worker.start()
+    return worker
 
 
 def test_two_processes_share_one_sweep(tmp_path, space_file):
     space, out = space_file(trials=6), tmp_path / "out"
     ready = [tmp_path / "ready-1", tmp_path / "ready-2"]
     # Each stops after its first epoch until the other is there too.
-    workers = [start_worker(space, out, ready[0], ready[1]), start_worker(space, out, ready[1], ready[0])]
-    said = [worker.communicate() for worker in workers]
-    assert [worker.returncode for worker in workers] == [0, 0], said
-    lines = [line for out, _ in said for line in out.splitlines()]
+    workers = [start_worker(space, out, *marks, marks[0]) for marks in (ready, ready[::-1])]
+    for worker in workers:
+        worker.join()
+    said = [[Path(f"{mark}{suffix}").read_text() for suffix in (".out", ".err")] for mark in ready]
+    assert [worker.exitcode for worker in workers] == [0, 0], said
+    lines = [line for printed, _ in said for line in printed.splitlines()]
     # Two that begin a trial at the same moment do not know of each other.
     assert len(lines) in {6, 7}
-    assert all(out.strip() and not err for out, err in said), said
+    assert all(printed.strip() and not complaint for printed, complaint in said), said
     assert [folder.name for folder in folders(out)] == [f"{number:04}" for number in range(len(lines))]
     with (out / "trials.csv").open(newline="") as stream:
         values = {line["optim.lr"] for line in csv.DictReader(stream)}
@@ -82,12 +62,13 @@ def test_two_processes_share_one_sweep(tmp_path, space_file):
 
 def test_a_killed_worker_loses_nothing_but_its_trial_which_goes_on_elsewhere(tmp_path, faces, space_file):
     file, out = space_file(trials=2, epochs=3), tmp_path / "out"
-    worker = start_worker(file, out, tmp_path / "first-epoch", tmp_path / "never")
-    while not (tmp_path / "first-epoch").exists():
-        assert worker.poll() is None, worker.communicate()
+    begun = tmp_path / "first-epoch"
+    worker = start_worker(file, out, begun, tmp_path / "never", begun)
+    while not begun.exists():
+        assert worker.is_alive(), Path(f"{begun}.err").read_text()
         time.sleep(0.02)
-    worker.send_signal(signal.SIGKILL)
-    worker.communicate()
+    worker.kill()
+    worker.join()
     first_epoch = RunFolder(out / "trials" / "0000").read_history()
     assert len(first_epoch) == 1
     age_heartbeats(out)

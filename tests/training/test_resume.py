@@ -1,14 +1,12 @@
 """Runs killed, cut off and resumed. Oracle: a run that was not broken off, bit for bit."""
 
-import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
 import pytest
 import torch
 
+from children import CHILDREN, resume
 from mien.base.errors import RunError
 from mien.base.files import write_text
 from mien.base.recipe import dump_recipe
@@ -18,26 +16,6 @@ from mien.training.loop import train
 from mien.training.plan import plan_training
 from support import raises
 from training_support import Recorder, changed, same_weights
-
-KILLED = """
-import sys
-import torch
-from pathlib import Path
-from mien.data.synthetic import synthetic_faces
-from mien.base.recipe import load_recipe
-from mien.base.run_folder import RunFolder
-from mien.training.callback import Callback
-from mien.training.loop import train
-from mien.training.plan import plan_training
-
-class Slow(Callback):
-    def on_step_end(self, epoch, images, loss):
-        print(epoch, flush=True)
-
-torch.set_num_threads(1)
-plan = plan_training(load_recipe(sys.argv[1]), synthetic_faces(400, seed=1))
-train(plan, RunFolder(Path(sys.argv[2])), callback=Slow(), resume=True)
-"""
 
 
 def break_off(plan, run, step, **options):
@@ -64,14 +42,16 @@ def test_a_run_killed_at_any_moment_and_resumed_ends_bit_identical(tmp_path, fac
     print(f"moments of the kills: seed {seed}")  # noqa: T201 - shown where the test fails
     generator = np.random.default_rng(seed)
     for epoch in (1, 3, 6):
-        child = subprocess.Popen([sys.executable, "-c", KILLED, file, cut.path], stdout=subprocess.PIPE, text=True)
-        for line in child.stdout:
-            if int(line) >= epoch:
-                break
+        reader, writer = CHILDREN.Pipe(duplex=False)
+        child = CHILDREN.Process(target=resume, args=(file, cut.path, writer))
+        child.start()
+        writer.close()
+        while reader.recv() < epoch:
+            pass
         time.sleep(generator.uniform(0, 0.2))
-        child.send_signal(signal.SIGKILL)
-        child.wait()
-        child.stdout.close()
+        child.kill()
+        child.join()
+        reader.close()
     assert len(checkpoint.load(cut.last)[1]["history"]) < 12, "the kill came too late to test anything"
     outcome = train(plan_training(recipe, faces), cut, resume=True)
     assert len(outcome.history) == 12
