@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
+from for_children.sitecustomize import one_thread
 from mien.base.errors import MissingExtraError
 from mien.base.labels import FERPLUS_CLASSES
 from mien.base.recipe import Recipe, parse_recipe
@@ -68,6 +69,9 @@ def _one_thread() -> None:
         import torch
 
         torch.set_num_threads(1)
+    import onnxruntime
+
+    one_thread(onnxruntime)
 
 
 @pytest.fixture(scope="session", autouse=True)
