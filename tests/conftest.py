@@ -75,14 +75,27 @@ def _one_thread() -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _export_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Tests that train write the same few graphs, hundreds of times."""
+def _quick_trainings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tests that train write the same few graphs, and a report that none of them looks into, hundreds of times.
+
+    The axes of its charts are filled, but not laid out and drawn, which takes a third of a tiny training. What charts
+    look like is tested in ``page/`` and ``reporting/``; trainings in processes of their own draw them.
+    """
     if find_spec("torch") is None:
         yield
         return
     import torch
+    from matplotlib.figure import Figure
 
+    from mien.pipeline import training_run
     from remembered_export import remembering
+
+    write = training_run.write_evaluation
+
+    def write_undrawn(*arguments: Any, **named: Any) -> Path | None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Figure, "savefig", lambda figure, stream, **options: stream.write("<svg></svg>"))
+            return write(*arguments, **named)
 
     base = tmp_path_factory.getbasetemp()
     # pytest-xdist gives each worker a folder in one.
@@ -90,6 +103,7 @@ def _export_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MIEN_TESTS_EXPORTS", str(folder))
         patch.setattr(torch.onnx, "export", remembering(torch.onnx.export, folder))
+        patch.setattr(training_run, "write_evaluation", write_undrawn)
         yield
 
 
