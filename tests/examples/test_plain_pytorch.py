@@ -48,7 +48,7 @@ def tables(plain, tmp_path_factory):
 def test_it_learns_and_its_file_gives_the_same_probabilities(plain, tables, tmp_path):
     data = plain.read_csv(*tables)
     assert [len(split.labels) for split in data.values()] == [1900, 290]
-    metrics = plain.run(data, tmp_path / "plain.onnx", epochs=8, width=16, batch=32)
+    metrics = plain.run(data, tmp_path / "plain.onnx", epochs=8, width=8, batch=32)
     chance = float(data["PublicTest"].labels.bincount().max()) / 290
     assert metrics["accuracy"] > chance + 0.25
     assert metrics["majority_accuracy"] > chance + 0.25
