@@ -2,15 +2,22 @@
 
 import multiprocessing
 import os
+import sys
 import time
 from pathlib import Path
 
 import torch
 
+from mien.base.errors import StudyError
 from mien.base.recipe import load_recipe
 from mien.base.run_folder import RunFolder
 from mien.data.synthetic import synthetic_faces
+from mien.runs.execute import StudyContext
+from mien.runs.plan import StudyCallback
+from mien.runs.planner import make_plan
+from mien.runs.scheduler import Processes, run_all
 from mien.runs.space import load_space
+from mien.runs.spec import load_study
 from mien.runs.sweep import search
 from mien.training.callback import Callback
 from mien.training.loop import train
@@ -18,7 +25,7 @@ from mien.training.plan import plan_training
 
 CHILDREN = multiprocessing.get_context("forkserver" if hasattr(os, "fork") else "spawn")
 """``CHILDREN.Process``: one server imports torch, which takes three seconds, for all that it forks."""
-CHILDREN.set_forkserver_preload(["mien.training.loop", "mien.runs.sweep"])
+CHILDREN.set_forkserver_preload(["mien.runs.scheduler", "mien.runs.sweep"])
 
 
 class Tells(Callback):
@@ -50,9 +57,36 @@ class Waits(Callback):
             time.sleep(0.02)
 
 
-def work(space, out, mark, other, said):
-    """Be a worker of a sweep; what it prints goes into files ``said``.out and ``said``.err."""
+def print_into(said):
+    """Let what this process prints go into files ``said``.out and ``said``.err."""
     for number, suffix in ((1, ".out"), (2, ".err")):
         os.dup2(os.open(Path(f"{said}{suffix}"), os.O_CREAT | os.O_WRONLY), number)
+
+
+def work(space, out, mark, other, said):
+    """Be a worker of a sweep."""
+    print_into(said)
     torch.set_num_threads(1)
     search(load_space(str(space)), synthetic_faces(400, seed=1), out, callback=Waits(mark, other), on_trial_end=print)
+
+
+class Slow(StudyCallback):
+    """Waits after each epoch, so that few epochs can be stopped."""
+
+    def on_epochs(self, run, done):
+        time.sleep(1)
+
+
+def run_study(study, out, jobs, epochs):
+    """Run the variant ``base`` of a study in a session of its own: a signal reaches it as a terminal's Ctrl-C does."""
+    os.setsid()
+    print_into(out)
+    torch.set_num_threads(1)
+    context = StudyContext({(48, 1): synthetic_faces(400, seed=1)}, out, out / "results", {})
+    plan = make_plan(load_study(str(study)), context.faces_by_form, [f"epochs={epochs}"])
+    runs = [run for run in plan if run.variant == "base"]
+    executor = Processes(context, jobs) if jobs > 1 else None
+    try:
+        sys.stdout.write(str(run_all(runs, {}, context, Slow(), executor)))
+    except StudyError as error:
+        sys.stdout.write(f"StudyError {error.code}: {error}")

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from shutil import copytree
+from typing import Any
 
 import numpy as np
 import pytest
 
+from children import CHILDREN, run_study
 from mien.base.run_folder import RunFolder
 from mien.pipeline.training_run import run_recipe
 from mien.runs import scheduler
@@ -90,58 +90,26 @@ def test_side_by_side_gives_the_same_and_a_second_time_runs_nothing(done, faces,
     assert ends.index(("base", 0, "ended")) < ends.index(("five", 0, "ended"))
 
 
-PROGRAM = """
-import sys
-import time
-from pathlib import Path
-from mien.data.synthetic import synthetic_faces
-from mien.base.errors import StudyError
-from mien.runs.execute import StudyContext
-from mien.runs.plan import StudyCallback
-from mien.runs.planner import make_plan
-from mien.runs.scheduler import Processes, run_all
-from mien.runs.spec import load_study
-import torch
-torch.set_num_threads(1)
-
-class Quiet(StudyCallback):
-    def on_epochs(self, run, done):
-        if len(sys.argv) > 5:  # a run of few epochs waits, so that it can be stopped
-            time.sleep(1)
-
-if __name__ == "__main__":
-    out, jobs = Path(sys.argv[2]), int(sys.argv[3])
-    context = StudyContext({(48, 1): synthetic_faces(400, seed=1)}, out, out / "results", {})
-    plan = make_plan(load_study(sys.argv[1]), context.faces_by_form, ["epochs=" + sys.argv[4]])
-    runs = [run for run in plan if run.variant == "base"]
-    executor = Processes(context, jobs) if jobs > 1 else None
-    try:
-        print(run_all(runs, {}, context, Quiet(), executor), flush=True)
-    except StudyError as error:
-        print(f"StudyError {error.code}: {error}", flush=True)
-"""
-
-
 # A study of one process waits after each epoch. Those of several do not hear of it: they have epochs enough.
 EPOCHS = {1: 8, 2: 120}
 
 
-def _start(tmp_path: Path, study: Path, jobs: int) -> subprocess.Popen[str]:
-    program = tmp_path / "program.py"
-    program.write_text(PROGRAM)
-    command = [sys.executable, str(program), str(study), str(tmp_path / "out"), str(jobs), str(EPOCHS[jobs])]
-    command += ["slowly"] if jobs == 1 else []
-    # A session of its own, so that a signal can reach all of its processes as a terminal's Ctrl-C does.
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
-
-
-def _wait_for_an_epoch(out: Path, process: subprocess.Popen[str]) -> None:
-    while not list(out.glob("runs/*/last.safetensors")):
-        assert process.poll() is None, "the study ended before it could be stopped"
+def _start(tmp_path: Path, study: Path, jobs: int) -> Any:
+    process = CHILDREN.Process(target=run_study, args=(study, tmp_path / "out", jobs, EPOCHS[jobs]))
+    process.start()
+    while not list(tmp_path.glob("out/runs/*/last.safetensors")):
+        assert process.is_alive(), "the study ended before it could be stopped"
         time.sleep(0.05)
+    return process
 
 
-def _workers(process: subprocess.Popen[str]) -> list[int]:
+def _said(tmp_path: Path, process: Any) -> list[str]:
+    """What it wrote on stdout and stderr."""
+    process.join()
+    return [(tmp_path / f"out{suffix}").read_text().strip() for suffix in (".out", ".err")]
+
+
+def _workers(process: Any) -> list[int]:
     try:
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         return [int(each) for each in children if "spawn_main" in Path(f"/proc/{each}/cmdline").read_text()]
@@ -153,10 +121,8 @@ def _workers(process: subprocess.Popen[str]) -> list[int]:
 def test_a_study_that_was_stopped_goes_on(tiny_study_file, faces, tmp_path, told, jobs):
     out = tmp_path / "out"
     process = _start(tmp_path, tiny_study_file, jobs)
-    _wait_for_an_epoch(out, process)
     os.killpg(process.pid, signal.SIGINT)
-    printed, complaint = process.communicate()
-    assert (printed.strip(), complaint) == ("False", "")
+    assert _said(tmp_path, process) == ["False", ""]
     assert read_completed(out / "results") == {}
     context = StudyContext({(48, 1): faces}, out, out / "results", {})
     plan = make_plan(load_study(str(tiny_study_file)), context.faces_by_form, [f"epochs={EPOCHS[jobs]}"])
@@ -175,12 +141,11 @@ def test_a_study_that_was_stopped_goes_on(tiny_study_file, faces, tmp_path, told
 
 def test_a_killed_worker_is_one_line(tiny_study_file, tmp_path):
     process = _start(tmp_path, tiny_study_file, 2)
-    _wait_for_an_epoch(tmp_path / "out", process)
     workers = _workers(process)
     assert workers
     for each in workers:
         os.kill(each, signal.SIGKILL)
-    printed, complaint = process.communicate()
+    printed, complaint = _said(tmp_path, process)
     assert complaint == ""
     assert printed.startswith("StudyError study-process-killed: ")
 
