@@ -62,6 +62,20 @@ random_erasing = 0.2
 """
 
 
+LONGEST = {
+    "test_notebooks.py",
+    "test_tutorials.py",
+    "test_plain_pytorch.py",
+    "test_distributed.py",
+    "test_scheduler.py",
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest tests come first: one that begins last would keep one core busy and the others idle."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> None:
     # The core's tests run without torch too: `make test-pythons`.
