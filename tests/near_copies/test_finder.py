@@ -1,4 +1,4 @@
-"""Oracles: copies that the test makes, with Pillow; every pair, for candidates; a search by hand, for groups."""
+"""Oracles: copies that the test makes, with Pillow; every pair, for candidates; scipy, for groups."""
 
 import io
 
@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from scipy.sparse.csgraph import connected_components
 
 from mien.data.splits import group_identical
 from mien.evaluation.image_statistics import contrast
 from mien.near_copies.descriptor import fit_descriptor
-from mien.near_copies.finder import candidate_pairs, connect, find_near_copies
+from mien.near_copies.finder import _rotations, candidate_pairs, connect, find_near_copies
 
 
 def mirror(image, random):
@@ -112,35 +113,36 @@ def test_candidates_are_what_a_look_at_every_pair_finds(drawn):
     assert np.mean(own) > 0.95
 
 
-def test_blocks_and_early_sorting_change_no_pair(drawn, monkeypatch):
-    """Oracle: the pairs of one block. Blocks of seven leave the last one short at every step."""
+def test_blocks_early_sorting_and_threads_change_no_pair(drawn, monkeypatch):
+    """Oracle: the pairs of one block and one thread. Blocks of seven leave the last one short at every step."""
+    monkeypatch.setattr("mien.near_copies.finder.available_cores", lambda: 1)
     usable = np.arange(len(drawn))
     descriptor = fit_descriptor(drawn, usable)
     described = descriptor.of(drawn, usable)
     whole = candidate_pairs(described, descriptor)
     assert len(whole[0]) > 7
+    monkeypatch.setattr("mien.near_copies.finder.available_cores", lambda: 3)
     monkeypatch.setattr("mien.near_copies.finder._BLOCK", 7)
     assert np.array_equal(candidate_pairs(described, descriptor), whole)
+
+
+def test_sixteen_times_as_many_images_get_twice_as_many_tables():
+    assert len(_rotations(1 << 20, 24)) == 2 * len(_rotations(1 << 16, 24)) == 2 * len(_rotations(2, 24))
 
 
 @given(
     st.lists(st.integers(0, 5), min_size=1, max_size=12),
     st.lists(st.tuples(st.integers(0, 11), st.integers(0, 11)), max_size=10),
 )
-def test_groups_are_what_can_be_reached(identical, pairs):
+def test_groups_are_scipys_components(identical, pairs):
     count = len(identical)
     pairs = [(one, other) for one, other in pairs if one < count and other < count]
     first, second = (np.array([pair[side] for pair in pairs], dtype=np.int64) for side in (0, 1))
     groups = connect(first, second, np.array(identical))
-    for start in range(count):
-        reached, waiting = {start}, [start]
-        while waiting:
-            here = waiting.pop()
-            near = {other for one, other in [*pairs, *((b, a) for a, b in pairs)] if one == here}
-            near |= {other for other in range(count) if identical[other] == identical[here]}
-            waiting += near - reached
-            reached |= near
-        assert {other for other in range(count) if groups[other] == groups[start]} == reached
+    same = np.equal.outer(identical, identical)
+    same[first, second] = True
+    _, wanted = connected_components(same, directed=False)
+    assert np.array_equal(np.equal.outer(groups, groups), np.equal.outer(wanted, wanted))
 
 
 def test_blank_and_identical_pictures(drawn):

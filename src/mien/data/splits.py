@@ -66,7 +66,7 @@ def group_identical(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
 def near_copy_groups(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
     """Number the groups of identical images and near-copies: mirrored, shifted, cropped, recompressed, lighter.
 
-    Chains count: if A is near B, and B near C, all three are one group. FER2013 takes a minute or more the first
+    Chains count: if A is near B, and B near C, all three are one group. FER2013 takes half a minute the first
     time; then the groups come from the user's cache folder.
 
     Args:

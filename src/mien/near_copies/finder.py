@@ -144,23 +144,14 @@ def _nearest_pairs(parts: Iterable[Found], count: int) -> Found:
 def _merged(parts: list[Found], count: int) -> Found:
     pairs, first_of = np.unique(np.concatenate([pairs for pairs, _ in parts]), return_index=True)
     distances = np.concatenate([distances for _, distances in parts])[first_of]
-    first, second = np.divmod(pairs, count)
-    nearest = _among_nearest(first.astype(np.int32), second.astype(np.int32), distances)
-    return pairs[nearest], distances[nearest]
-
-
-def _among_nearest(
-    first: npt.NDArray[np.int32], second: npt.NDArray[np.int32], distances: Floats32
-) -> npt.NDArray[np.bool_]:
-    """Whether each pair is among the nearest few of one of its images."""
-    own = np.concatenate([first, second])
+    own = np.concatenate(np.divmod(pairs, count)).astype(np.int32)
     order = np.lexsort((np.tile(distances, 2), own))
-    ranked = own[order]
-    begins = np.flatnonzero(np.diff(ranked, prepend=-1)).astype(np.int32)
-    rank = np.arange(len(own), dtype=np.int32) - np.repeat(begins, np.diff(begins, append=len(own)))
+    begins = np.flatnonzero(np.diff(own[order], prepend=-1))
+    rank = np.arange(len(own)) - np.repeat(begins, np.diff(begins, append=len(own)))
     near = np.zeros(len(own), dtype=np.bool_)
     near[order] = rank < _MOST_CANDIDATES
-    return near[: len(first)] | near[len(first) :]
+    nearest = near.reshape(2, -1).any(axis=0)
+    return pairs[nearest], distances[nearest]
 
 
 def connect(
