@@ -41,6 +41,7 @@ from mien.pipeline.evaluate import (
     merging_description,
     predict_to_evaluate,
 )
+from mien.pipeline.evaluation_files import write_evaluation
 from mien.pipeline.measured_split import MeasuredSplit
 from mien.pipeline.split_predictions import temperature_description
 
@@ -149,6 +150,32 @@ class EvaluationResult:
         confidence = self.predictions.probabilities.max(axis=1)
         correct = self.predictions.probabilities.argmax(axis=1) == self.predictions.labels
         return reliability_chart(reliability(confidence, correct, groups=self.predictions.groups), None)
+
+    def write(self, folder: str | os.PathLike[str], metadata: Mapping[str, str] | None = None) -> Path | None:
+        """Write ``predictions_SPLIT.npz``, ``metrics.json`` and a short ``report.html``, as ``mien evaluate --out``.
+
+        Args:
+            folder: where to; ``mien report`` and ``mien compare`` take it then. Former files are replaced.
+            metadata: shown in the report, by name.
+
+        Returns:
+            The report's path; None without the extra ``report``.
+
+        Raises:
+            RunError: a file cannot be written.
+        """
+        note = self.predictions.note
+        about = {"probabilities": self.temperature_note, "classes": self.merged, "averaging": note}
+        return write_evaluation(
+            Path(folder),
+            self.predictions,
+            self.evaluation,
+            title=f"{self.name or 'predictions'}: {self.predictions.split}",
+            metadata={**(metadata or {}), **{name: words for name, words in about.items() if words}},
+            class_counts=self.class_counts,
+            history=[] if self.run is None else self.run.read_history(),
+            best_epoch=None if self.run is None or self.model is None else self.model.manifest.epoch,
+        )
 
     def write_report(self, folder: str | os.PathLike[str]) -> Path:
         """Write ``report.html``, and its charts and tables as files, into a folder; the path of the page.

@@ -13,7 +13,7 @@ from mien.auditing.run import Copies, audit_faces, check_audit, find_copies, kep
 from mien.base.errors import DataError, needs_extra
 from mien.base.recipe import Recipe, load_recipe
 from mien.cli.options import DataArgument, JsonOption, OverwriteOption, QuietOption
-from mien.cli.output import check_out, notice, show, show_json
+from mien.cli.output import check_out, notice, show, show_json, show_notices
 from mien.cli.source import AuditedOptions, Source, SourceOptions
 from mien.data.clean import Clean
 from mien.data.dataset import FINGERPRINT_PX, Dataset
@@ -109,8 +109,7 @@ def _check_training(source: Source, recipe: Recipe, faces: Dataset) -> Dataset:
     form = recipe.input.stored_as
     to_train = faces if form == (FINGERPRINT_PX, 1) else source.read(*form, again=True).faces
     check_audited(recipe, to_train)
-    for warning in recipe_warnings(recipe, train_faces=int(to_train.counts("train").sum())):
-        notice(warning.line)
+    show_notices(recipe_warnings(recipe, train_faces=int(to_train.counts("train").sum())))
     return to_train
 
 

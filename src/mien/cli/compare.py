@@ -10,7 +10,7 @@ import typer
 from mien.api.compare import compare_named, keep_shared_samples
 from mien.base.errors import DataError, Notice
 from mien.cli.options import JsonOption, OptionalDataOption, QuietOption, SplitOfPredictionsOption
-from mien.cli.output import check_out, notice, show_json
+from mien.cli.output import check_out, notice, show_json, show_notices
 from mien.cli.source import SourceOptions, environment_of
 from mien.evaluation.predictions import read_predictions
 from mien.pipeline.find_files import find_predictions
@@ -65,8 +65,7 @@ def compare(
     comparisons = compare_named(named, result)
     # Once each: the first model is in every comparison.
     notes += dict.fromkeys(words for each in comparisons for words in each.notices)
-    for words in notes:
-        notice(words.line)
+    show_notices(notes)
     if out is not None:
         metadata |= environment_of(source)
         notice(f"report: {comparison_page(comparisons, metadata).write(out).page}")

@@ -36,23 +36,18 @@ def data(context: typer.Context) -> None:
 @app.command("info", short_help="Show format, splits and class counts of a data set.")
 @with_option_groups
 def info(
-    path: DataArgument,
-    *,
-    data_options: SourceOptions,
-    json: JsonOption = False,
-    quiet: QuietOption = False,
+    path: DataArgument, *, data_options: SourceOptions, json: JsonOption = False, quiet: QuietOption = False
 ) -> None:
     """Show format, splits, classes and votes of a data set, with a bar for each class and split."""
     result = data_options.at(path).read()
     votes = vote_info(result.faces)
     if json:
-        content = {"path": str(path), **dataset_info(result), "votes": votes}
-        show_json(content)
-    else:
-        _show_summary(result)
-        _show_counts(result)
-        if votes is not None:
-            _show_votes(votes, result.faces)
+        show_json({"path": str(path), **dataset_info(result), "votes": votes})
+        return
+    _show_summary(result)
+    _show_counts(result)
+    if votes is not None:
+        _show_votes(votes, result.faces)
 
 
 def _show_summary(result: ReadResult) -> None:

@@ -9,7 +9,7 @@ import typer
 
 from mien.api import ensemble as api
 from mien.cli.options import MODEL_HELP, JsonOption, QuietOption
-from mien.cli.output import notice, show, show_facts, show_json
+from mien.cli.output import notice, show, show_facts, show_json, show_notices
 from mien.cli.source import Source
 from mien.page.terminal import evaluation_text
 
@@ -28,8 +28,7 @@ def ensemble(
     """
     source.check()
     made = api.ensemble(models, source, out)
-    for each in made.notices:
-        notice(each.line)
+    show_notices(made.notices)
     if json:
         show_json(made.to_dict())
         return

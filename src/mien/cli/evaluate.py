@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -24,14 +23,13 @@ from mien.cli.options import (
     QuietOption,
     ThresholdOption,
 )
-from mien.cli.output import check_out, check_overwrite, notice, show, show_json
+from mien.cli.output import check_out, check_overwrite, notice, show, show_json, show_notices
 from mien.cli.source import Source, SourceOptions
 from mien.cli.usage import leave_out
 from mien.inference.predictor import load
 from mien.inference.tta import check_tta
 from mien.page.terminal import evaluation_text
 from mien.pipeline.evaluate import EvaluateOptions, check_options
-from mien.pipeline.evaluation_files import write_evaluation
 
 
 def evaluate(
@@ -95,11 +93,10 @@ def evaluate(
         _check_free(out, options.split, overwrite)
         result = _evaluate_model(model, source, options, provider)
         metadata = {"model": model, **source.environment()}
-    for each in result.notices:
-        notice(each.line)
+    show_notices(result.notices)
     if result.merged:
         notice(f"{result.merged}.", "classes-merged")
-    report = None if out is None else _write(out, result, metadata)
+    report = None if out is None else result.write(out, metadata)
     if json:
         show_json(result.to_dict())
     else:
@@ -135,19 +132,3 @@ def _evaluate_model(model: str, source: Source, options: EvaluateOptions, provid
     elif options.split == "test":
         notice("The test split was used. This model has no run folder of yours, so no ledger was kept.")
     return result
-
-
-def _write(out: Path, result: EvaluationResult, metadata: Mapping[str, str]) -> Path | None:
-    """Write the evaluation and its page; where the page is, if it could be made."""
-    note = result.predictions.note
-    about = {"probabilities": result.temperature_note, "classes": result.merged, "averaging": note}
-    return write_evaluation(
-        out,
-        result.predictions,
-        result.evaluation,
-        title=f"{result.name}: {result.predictions.split}",
-        metadata={**metadata, **{name: words for name, words in about.items() if words}},
-        class_counts=result.class_counts,
-        history=[] if result.run is None else result.run.read_history(),
-        best_epoch=None if result.run is None or result.model is None else result.model.manifest.epoch,
-    )

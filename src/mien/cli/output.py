@@ -35,6 +35,12 @@ def notice(words: str, code: str = "") -> None:
         sys.stderr.write(as_options(Notice(words, code=code).line if code else words) + "\n")
 
 
+def show_notices(notices: Iterable[Notice]) -> None:
+    """Print notices on stderr, unless ``--quiet``."""
+    for each in notices:
+        notice(each.line)
+
+
 def show_json(value: Any) -> None:
     """Print JSON on stdout."""
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")

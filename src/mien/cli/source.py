@@ -13,7 +13,7 @@ from mien.base.errors import DataError
 from mien.base.files import file_sha256
 from mien.base.labels import parse_map
 from mien.cli.options import DataOption
-from mien.cli.output import environment, notice
+from mien.cli.output import environment, notice, show_notices
 from mien.data.clean import read_clean
 from mien.data.face_table import ReadOptions
 from mien.data.read import ReadResult, read_data
@@ -112,8 +112,7 @@ class Source:
         options = ReadOptions(size_px, channels, names, how.skip_bad, how.group, how.votes, how.clean)
         result = read_data(self.path, options)
         if not again:
-            for each in result.notes:
-                notice(each.line)
+            show_notices(result.notes)
             for source, reason in result.skipped:
                 notice(f"skipped {reason}" if reason.startswith(source) else f"skipped {source}: {reason}")
         return result

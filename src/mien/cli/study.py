@@ -11,7 +11,7 @@ import typer
 from mien.api import study as api
 from mien.base.errors import Notice, StudyError
 from mien.cli.options import EngineOption, JsonOption, OptionalDataOption, QuietOption
-from mien.cli.output import check_out, notice, show, show_json, show_rows
+from mien.cli.output import check_out, notice, show, show_json, show_notices, show_rows
 from mien.cli.source import SourceOptions
 from mien.runs.page import study_tables
 from mien.runs.plan import PlannedRun, StudyCallback
@@ -112,8 +112,7 @@ class _DryRun(StudyCallback):
         self._json = json
 
     def on_plan(self, runs: Sequence[PlannedRun], to_do: Sequence[PlannedRun], notices: Sequence[Notice]) -> None:
-        for each in notices:
-            notice(each.line)
+        show_notices(notices)
         _show_what_would_run(runs, to_do, self._json)
         raise typer.Exit
 

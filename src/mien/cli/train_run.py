@@ -14,7 +14,7 @@ import typer
 from mien.api.train import TrainingJob, find_job
 from mien.base.processes import is_main_process
 from mien.cli.options import DeviceOption, PlainSettings
-from mien.cli.output import notice, show, show_json
+from mien.cli.output import notice, show, show_json, show_notices
 from mien.cli.source import Source
 from mien.page.terminal import evaluation_text
 from mien.page.wording import kept_epoch_text
@@ -89,8 +89,7 @@ def train_and_show(
         f"splits: {data.split_origin}"
     )
     plan = job.plan(data)
-    for each in job.notices(plan):
-        notice(each.line)
+    show_notices(job.notices(plan))
     origins = {
         "fine-tuned from": options.init_from or "",
         "teachers": ", ".join(str(each) for each in job.teachers),
@@ -134,8 +133,7 @@ def _show(result: TrainingResult) -> None:
     notice(f"Written to {result.run}: model.onnx (the model), {page}, weights, metrics and predictions.")
     for name, validated in result.cross_validated.items():
         notice(f"{name.capitalize()}: {validated}. The penalty was chosen on the same folds, so it flatters a little.")
-    for each in result.notices:
-        notice(each.line)
+    show_notices(result.notices)
     if result.was_stopped:
         words = [word for word in sys.argv[1:] if word != "--resume"]
         notice(f"Resume with: {shlex.join(['mien', *words, '--resume'])}")

@@ -9,7 +9,7 @@ from pathlib import Path
 from mien.api.find_lr import search_lr
 from mien.api.train import find_job
 from mien.base.errors import MissingExtraError
-from mien.cli.output import notice, show, show_facts, show_json
+from mien.cli.output import notice, show, show_facts, show_json, show_notices
 from mien.cli.train_run import TrainOptions, check, find_options
 from mien.pipeline.training_view import duration_text
 
@@ -25,8 +25,7 @@ def estimate_and_show(options: TrainOptions, changes: Sequence[str], *, json: bo
     plan = job.plan(options.source)
     from mien.training.probe import estimate_training
 
-    for each in job.notices(plan):
-        notice(each.line)
+    show_notices(job.notices(plan))
     found = estimate_training(plan, job.init_from, job.device)
     if json:
         show_json({"recipe": job.recipe.name, "run": str(job.out.path), **found.to_dict()})

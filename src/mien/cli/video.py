@@ -17,7 +17,7 @@ from mien.cli.options import (
     ProviderOption,
     QuietOption,
 )
-from mien.cli.output import environment, notice, show, show_json
+from mien.cli.output import environment, show, show_json, show_notices
 from mien.faces.find import limit_opencv_threads
 from mien.inference.predictor import load
 from mien.page.terminal import rich_table
@@ -72,8 +72,7 @@ def video(
     # Not beside the video, which may be on a camera's card.
     folder = Path(f"{file.stem}-mien") if out is None else out
     result = write_video(folder, opened, reader, annotate=annotate, overwrite=overwrite, metadata=metadata)
-    for each in result.notes:
-        notice(each.line)
+    show_notices(result.notes)
     if json:
         show_json(_content(opened, result, detector.name, reader.reader.answers))
         return
