@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 
 from mien.base.run_folder import RunFolder
-from mien.data.face_table import ReadOptions
 from mien.data.parquet import write_parquet
-from mien.data.read import load_dataset, read_data
+from mien.data.read import ReadOptions, load_dataset, read_data
 from mien.evaluation.curves import roc_curves
 from mien.evaluation.predictions import read_predictions, write_predictions
 from mien.pipeline.training_run import run_recipe

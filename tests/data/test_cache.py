@@ -13,8 +13,7 @@ import pytest
 
 from mien.data import cache
 from mien.data.dataset import Dataset
-from mien.data.face_table import ReadOptions
-from mien.data.read import read_data
+from mien.data.read import ReadOptions, read_data
 
 
 @pytest.fixture

@@ -10,8 +10,7 @@ from PIL import Image
 from mien.base.errors import DataError
 from mien.base.images import open_image
 from mien.base.preprocess import grey_square
-from mien.data.face_table import ReadOptions
-from mien.data.read import read_data
+from mien.data.read import ReadOptions, read_data
 from support import raises
 
 

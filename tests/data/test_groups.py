@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 from mien.base.errors import DataError
 from mien.data.clean import Change, Clean, apply_clean
 from mien.data.dataset import Dataset
-from mien.data.face_table import ReadOptions
 from mien.data.parquet import write_parquet
-from mien.data.read import dataset_info, load_dataset, read_data
+from mien.data.read import ReadOptions, dataset_info, load_dataset, read_data
 from mien.data.splits import check_class_groups, cut_groups, cut_nearest_groups, near_copy_groups, settle_splits
 from people import rendered_people
 from support import raises

@@ -18,10 +18,9 @@ from mien.base.recipe import BalanceRecipe
 from mien.base.run_folder import RunFolder
 from mien.data import decode, image_store
 from mien.data.decode import decode_images
-from mien.data.face_table import ReadOptions
 from mien.data.image_store import ImageWriter, expect_random, is_mapped, take
 from mien.data.parquet import write_parquet
-from mien.data.read import read_data
+from mien.data.read import ReadOptions, read_data
 from mien.data.synthetic import synthetic_faces, write_class_folders
 from mien.training.batches import image_tensor
 from mien.training.loop import train

@@ -8,8 +8,7 @@ import pytest
 from mien.base.errors import DataError
 from mien.base.labels import EXPRESSIONS
 from mien.data.dataset import Dataset
-from mien.data.face_table import ReadOptions
-from mien.data.read import read_data
+from mien.data.read import ReadOptions, read_data
 from support import raises
 
 USAGE = {"train": "Training", "validation": "PublicTest", "test": "PrivateTest"}

@@ -12,9 +12,8 @@ from PIL import Image
 
 from mien.base.errors import DataError, MissingExtraError
 from mien.data.dataset import Dataset
-from mien.data.face_table import ReadOptions
 from mien.data.parquet import write_parquet
-from mien.data.read import load_dataset, read_data
+from mien.data.read import ReadOptions, load_dataset, read_data
 from support import raises
 
 pa = pytest.importorskip("pyarrow")

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from mien.base.errors import DataError
-from mien.data.face_table import ReadOptions
-from mien.data.read import read_data
+from mien.data.read import ReadOptions, read_data
 from support import raises
 
 

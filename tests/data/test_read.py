@@ -7,8 +7,7 @@ import pytest
 
 from mien.base.errors import DataError
 from mien.base.images import open_image
-from mien.data.face_table import ReadOptions
-from mien.data.read import load_dataset, read_data
+from mien.data.read import ReadOptions, load_dataset, read_data
 from support import raises
 
 

@@ -8,8 +8,7 @@ from PIL import Image
 
 from mien.base.errors import DataError
 from mien.base.labels import parse_map
-from mien.data.face_table import ReadOptions
-from mien.data.read import read_data
+from mien.data.read import ReadOptions, read_data
 from mien.inference.image_files import walk_images
 from support import raises
 

@@ -13,9 +13,8 @@ from mien.base.labels import FERPLUS_CLASSES
 from mien.base.recipe import BalanceRecipe
 from mien.data.balance import balance
 from mien.data.dataset import Dataset
-from mien.data.face_table import ReadOptions
 from mien.data.parquet import write_parquet
-from mien.data.read import read_data
+from mien.data.read import ReadOptions, read_data
 from mien.data.synthetic import synthetic_faces
 from mien.data.votes import check_votes, vote_probabilities, votes_fingerprint, with_votes
 from support import raises

@@ -8,8 +8,7 @@ from PIL import Image
 
 from mien.base.errors import DataError
 from mien.base.labels import SCHEMES
-from mien.data.face_table import ReadOptions
-from mien.data.read import read_data
+from mien.data.read import ReadOptions, read_data
 from mien.evaluation.corruptions import STRENGTHS
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import Estimate

@@ -16,8 +16,7 @@ from mien.base.model_file import read_manifest
 from mien.base.preprocess import InputSpec, face_square, grey_square, grey_stack, in_pixels, normalise, to_input
 from mien.base.recipe import AugmentRecipe, ModelRecipe, Recipe, parse_recipe
 from mien.base.run_folder import RunFolder
-from mien.data.face_table import ReadOptions
-from mien.data.read import load_dataset, read_data
+from mien.data.read import ReadOptions, load_dataset, read_data
 from mien.data.synthetic import synthetic_faces, write_class_folders
 from mien.evaluation.corruptions import CORRUPTIONS, corrupt
 from mien.explanation.gradient.torch_model import load_torch_model
