@@ -6,8 +6,13 @@ const DARK_BELOW = 128;
 const BLACK_BELOW = 8;
 const STEP = 4;
 
-/** A copy of an image that is no larger than `side` pixels; a dark one is stretched until its brightest pixels are white. */
+/**
+ * An image that is no larger than `side` pixels, or a copy that is; a dark one is stretched until its brightest pixels are
+ * white.
+ */
 export function workingCopy(image: DecodedImage, side: number, canvas: OffscreenCanvas): Drawable {
+  const white = whiteOf(image.pixels);
+  if (white === null && Math.max(image.width, image.height) <= side) return image;
   const scale = Math.min(side / Math.max(image.width, image.height), 1);
   const [width, height] = [image.width, image.height].map((length) => Math.max(Math.round(length * scale), 1));
   canvas.width = width!;
@@ -15,7 +20,6 @@ export function workingCopy(image: DecodedImage, side: number, canvas: Offscreen
   const context = canvas.getContext("2d", { willReadFrequently: true, colorSpace: "srgb" })!;
   context.imageSmoothingQuality = "high";
   context.drawImage(image.source, 0, 0, width!, height!);
-  const white = whiteOf(image.pixels);
   if (white !== null) {
     const copy = context.getImageData(0, 0, width!, height!);
     stretch(copy.data, white);

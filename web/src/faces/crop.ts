@@ -1,4 +1,4 @@
-import { toGrey } from "../preprocess/grey";
+import { luma } from "../preprocess/grey";
 import { type GreyImage, type RgbaImage, roundHalfEven } from "../preprocess/image";
 import type { Box } from "./box";
 
@@ -27,14 +27,13 @@ export function squareAround(box: Box, margin = MARGIN): Square {
 
 /** The square region in grey; beyond the border the image's border pixels repeat. */
 export function cut(image: RgbaImage, { left, top, side }: Square): GreyImage {
-  const data = new Uint8Array(side * side * 4);
+  const data = new Uint8Array(side * side);
   for (let row = 0; row < side; row += 1) {
     const from = Math.min(Math.max(top + row, 0), image.height - 1) * image.width;
     for (let column = 0; column < side; column += 1) {
-      const source = (from + Math.min(Math.max(left + column, 0), image.width - 1)) * 4;
-      const target = (row * side + column) * 4;
-      for (let channel = 0; channel < 3; channel += 1) data[target + channel] = image.data[source + channel]!;
+      const source = from + Math.min(Math.max(left + column, 0), image.width - 1);
+      data[row * side + column] = luma(image.data, 4 * source);
     }
   }
-  return toGrey({ width: side, height: side, data });
+  return { width: side, height: side, data };
 }

@@ -2,6 +2,7 @@ import type { DecodedImage, Drawable } from "../preprocess/image";
 import { type Box, type DetectedFace, iou, mergeAgreeing, suppressOverlaps } from "./box";
 import { workingCopy } from "./brightness";
 import { Checker, reframed } from "./checker";
+import type { Look } from "./look";
 import { copySide, Proposer } from "./proposer";
 
 /** The lowest score of a face, unless the user chooses a higher one. As in mien.faces.network. */
@@ -32,16 +33,13 @@ const CLOSE_UP = { sides: [96, 128, 192, 256], border: 1 / 3, minScore: 0.7 };
 /** Each frame of a video is resized to this longer side; the first network needs faces of about 30 pixels. */
 const FRAME_PX = 320;
 
-/** Small faces are looked for in some frames, at one of these sizes after the other. */
-const SMALL_FACES_PX = [640, 1280];
-
 /** New faces are looked for this often. In between, those that are known are checked, which corrects their boxes too. */
 const LOOK_EVERY_SECONDS = 0.2;
 
 /** Small ones are looked for this often, and live for at most a fifth of the time. */
 const SMALL_FACES_EVERY = { seconds: 0.4, durations: 5 };
 
-/** The best proposals, which are checked; of a frame so many known faces too. */
+/** The best proposals, which are checked. */
 const MAX_PROPOSALS = { image: 1000, frame: 8 };
 
 /** A face of the frame before counts as proposed with this score: the check decides whether it is still there. */
@@ -53,7 +51,6 @@ export class Detector {
   readonly #canvas = new OffscreenCanvas(1, 1);
   #isLive = false;
   #nextLook = 0;
-  #smallFacesLooks = 0;
   #nextSmallFaces = 0;
 
   private constructor(
@@ -68,7 +65,7 @@ export class Detector {
   /** Faces in a still image, the largest first; boxes in whole pixels of the image. */
   async detectInImage(image: DecodedImage): Promise<DetectedFace[]> {
     const copy = this.#copyOf(image);
-    const faces = await this.#checked(copy, await this.#proposals(copy), MAX_PROPOSALS.image);
+    const faces = await this.#checked(copy, await this.#proposals(copy));
     return inPixelsOf(image, copy, faces.length ? faces : await this.#closeUp(copy));
   }
 
@@ -78,21 +75,26 @@ export class Detector {
     const first = await this.proposer.look(copy, copySide(copy, FIRST_PX));
     const isLarge = ({ width, height }: Box) => Math.sqrt(width * height) >= LARGE * longer;
     const large = boxesFrom(first.faces, SURE).filter(isLarge);
-    const looks = [first];
-    for (const { side, hint } of CLOSER) {
-      const before = looks.at(-1)!;
-      if (MIN_STEP * before.side >= copySide(copy, LARGEST_PX)) break;
-      const seen = [...large, ...boxesFrom(before.faces, SEEN)];
-      const areas = before === first && !large.length ? undefined : before.areas(before.smallest, hint, seen);
-      looks.push(await this.proposer.look(copy, copySide(copy, side), areas));
-    }
-    const proposals = looks.map(({ faces }) => faces);
+    const proposals = [first.faces, ...(await this.#closer(copy, first, large, LARGEST_PX))];
     const known = [...large, ...boxesFrom(mergeAgreeing(proposals, AGREEING_IOU), KNOWN)];
     const areas = first.areas(first.highest, TILTED_HINT, known);
     for (const degrees of TILTED.degrees) {
       proposals.push(await this.proposer.lookTilted(copy, copySide(copy, TILTED.side), areas, degrees));
     }
     return proposals;
+  }
+
+  /** What closer looks propose, at copies of up to `largest` pixels: of the whole, or beside known faces where a hint is. */
+  async #closer(copy: Drawable, first: Look, known: Box[], largest: number): Promise<DetectedFace[][]> {
+    const looks = [first];
+    for (const { side, hint } of CLOSER) {
+      const before = looks.at(-1)!;
+      if (MIN_STEP * before.side >= copySide(copy, largest)) break;
+      const seen = [...known, ...boxesFrom(before.faces, SEEN)];
+      const areas = before === first && !known.length ? undefined : before.areas(before.smallest, hint, seen);
+      looks.push(await this.proposer.look(copy, copySide(copy, side), areas));
+    }
+    return looks.slice(1).map(({ faces }) => faces);
   }
 
   /** A face that fills the image is found in a small copy that is mirrored at its border. */
@@ -103,7 +105,7 @@ export class Detector {
     const padded = mirroredAround(copy, width, height, border);
     const looks: DetectedFace[][] = [];
     for (const side of CLOSE_UP.sides) looks.push((await this.proposer.look(padded, side)).faces);
-    const faces = await this.#checked(padded, looks, MAX_PROPOSALS.image);
+    const faces = await this.#checked(padded, looks);
     return faces
       .filter(({ score }) => score >= CLOSE_UP.minScore)
       .map(({ score, box }) => ({
@@ -120,7 +122,7 @@ export class Detector {
   /** Before the first frame of a camera, which is live, or of a video file, whose result must not depend on the machine. */
   startVideo(isLive: boolean): void {
     this.#isLive = isLive;
-    this.#nextLook = this.#nextSmallFaces = this.#smallFacesLooks = 0;
+    this.#nextLook = this.#nextSmallFaces = 0;
   }
 
   /**
@@ -129,38 +131,39 @@ export class Detector {
    */
   async detectInFrame(frame: DecodedImage, known: Box[], seconds: number): Promise<DetectedFace[]> {
     const copy = this.#copyOf(frame);
-    const looks: DetectedFace[][] = [];
-    if (seconds >= this.#nextLook || !known.length) {
-      looks.push((await this.proposer.look(copy, copySide(copy, FRAME_PX))).faces);
-      this.#nextLook = seconds + LOOK_EVERY_SECONDS;
-    }
-    // A camera's frame is not enlarged: that takes half a second on a slow machine, in which nothing moves.
-    const sides = SMALL_FACES_PX.filter((side) => !this.#isLive || side <= Math.max(frame.width, frame.height));
-    if (seconds >= this.#nextSmallFaces && sides.length) {
-      const side = sides[this.#smallFacesLooks++ % sides.length]!;
-      const start = performance.now();
-      looks.push((await this.proposer.look(copy, copySide(copy, side))).faces);
-      const taken = (performance.now() - start) / 1000;
-      const pause = this.#isLive ? SMALL_FACES_EVERY.durations * taken : 0;
-      this.#nextSmallFaces = seconds + Math.max(SMALL_FACES_EVERY.seconds, pause);
-    }
     const before = inPixelsOf(copy, frame, known.map((box) => ({ box, score: KNOWN_SCORE })));
-    if (looks.length) return inPixelsOf(frame, copy, await this.#checked(copy, looks, MAX_PROPOSALS.frame, before));
-    return inPixelsOf(frame, copy, this.#suppressed(await this.checker.follow(copy, before)));
+    const faces = await this.checker.follow(copy, before);
+    if (seconds >= this.#nextLook || !known.length) {
+      const followed = this.#suppressed(faces);
+      const isFollowed = ({ box }: DetectedFace) => followed.some((each) => iou(each.box, box) > AGREEING_IOU);
+      const looks = await this.#looksAtFrame(copy, boxesFrom(followed, 0), seconds);
+      const proposals = mergeAgreeing(looks, AGREEING_IOU).map(reframed).filter((face) => !isFollowed(face));
+      faces.push(...(await this.checker.check(copy, proposals.slice(0, MAX_PROPOSALS.frame))));
+    }
+    return inPixelsOf(frame, copy, this.#suppressed(faces));
+  }
+
+  async #looksAtFrame(copy: Drawable, known: Box[], seconds: number): Promise<DetectedFace[][]> {
+    const first = await this.proposer.look(copy, copySide(copy, FRAME_PX));
+    this.#nextLook = seconds + LOOK_EVERY_SECONDS;
+    if (seconds < this.#nextSmallFaces) return [first.faces];
+    const start = performance.now();
+    // A camera's frame is not enlarged: that takes half a second on a slow machine, in which nothing moves.
+    const largest = this.#isLive ? Math.max(copy.width, copy.height) : LARGEST_PX;
+    const closer = await this.#closer(copy, first, known, largest);
+    const taken = (performance.now() - start) / 1000;
+    const pause = this.#isLive ? SMALL_FACES_EVERY.durations * taken : 0;
+    this.#nextSmallFaces = seconds + Math.max(SMALL_FACES_EVERY.seconds, pause);
+    return [first.faces, ...closer];
   }
 
   #copyOf(image: DecodedImage): Drawable {
     return workingCopy(image, LARGEST_PX, this.#canvas);
   }
 
-  async #checked(image: Drawable, looks: DetectedFace[][], most: number, known: DetectedFace[] = []): Promise<DetectedFace[]> {
-    const proposals = mergeAgreeing(looks, AGREEING_IOU).slice(0, most).map(reframed);
-    // What is proposed again, and as surely, need not be checked twice.
-    const isProposed = ({ box, score }: DetectedFace) =>
-      proposals.some((each) => each.score >= score && iou(each.box, box) > AGREEING_IOU);
-    const others = known.filter((face) => !isProposed(face)).slice(0, most);
-    const faces = await this.checker.check(image, [...proposals, ...others]);
-    return this.#suppressed(faces);
+  async #checked(image: Drawable, looks: DetectedFace[][]): Promise<DetectedFace[]> {
+    const proposals = mergeAgreeing(looks, AGREEING_IOU).slice(0, MAX_PROPOSALS.image).map(reframed);
+    return this.#suppressed(await this.checker.check(image, proposals));
   }
 
   #suppressed(faces: DetectedFace[]): DetectedFace[] {

@@ -41,7 +41,12 @@ export abstract class Frames {
 /** The newest frame of a camera, as often as there is time for one. */
 export class CameraFrames extends Frames {
   async forEach(use: (frame: DecodedImage, seconds: number) => Promise<void>): Promise<void> {
-    while ((await this.next()) !== null) await use(this.capture(), this.video.currentTime);
+    let next = this.next();
+    while ((await next) !== null) {
+      // Asked for before this one is used: one that comes meanwhile is taken at once, instead of the one after it.
+      next = this.next();
+      await use(this.capture(), this.video.currentTime);
+    }
   }
 }
 
