@@ -4,7 +4,7 @@ import checkFile from "../../build/check.onnx?url";
 import { besidePage, openModel, runtime } from "../model/runtime";
 import { type Drawable, roundHalfEven } from "../preprocess/image";
 import type { Square } from "./crop";
-import type { Box, DetectedFace } from "./box";
+import { type Box, type DetectedFace, iou } from "./box";
 
 /** Side of the network's input, values of its output, and faces that it is given at once. */
 const CHECK_PX = 48;
@@ -16,6 +16,9 @@ const MAX_LOG_ODDS = 4;
 
 /** A proposal with a lower score at the first check is not checked again. As in mien.faces.network. */
 const MIN_FIRST_SCORE = 0.02;
+
+/** Boxes of a face in two frames with a lower IoU are of one that moved. */
+const IN_PLACE = 0.8;
 
 /** What turns a proposal into a box as the check expects it, in sides of the proposal. As in mien.faces.network. */
 const FRAMING = { width: 0.76, height: 1.01, down: -0.112 };
@@ -45,11 +48,21 @@ export class Checker {
     });
   }
 
-  /** As `check`, of faces that were checked in a frame before and stay where they are: the second step would say the same. */
+  /**
+   * As `check`, of faces that were checked in a frame before: where one stays in its place, the second step would say the
+   * same.
+   */
   async follow(image: Drawable, faces: DetectedFace[]): Promise<DetectedFace[]> {
-    const squares = faces.map(({ box }) => squareOf(box));
-    const rows = await this.#run(image, squares);
-    return rows.map((row, index) => ({ box: regressed(squares[index]!, row), score: scoreOf(faces[index]!.score, row) }));
+    const step = async (from: DetectedFace[]) => {
+      const squares = from.map(({ box }) => squareOf(box));
+      const rows = await this.#run(image, squares);
+      return rows.map((row, index) => ({ box: regressed(squares[index]!, row), score: scoreOf(from[index]!.score, row) }));
+    };
+    const followed = await step(faces);
+    const moved = followed.map(({ box }, index) => ({ box, index, score: faces[index]!.score }));
+    const far = moved.filter(({ box, index }) => iou(box, faces[index]!.box) < IN_PLACE);
+    (await step(far)).forEach((face, at) => (followed[far[at]!.index] = face));
+    return followed;
   }
 
   async #run(image: Drawable, squares: Square[]): Promise<Float32Array[]> {

@@ -133,13 +133,12 @@ export class Detector {
     const copy = this.#copyOf(frame);
     const before = inPixelsOf(copy, frame, known.map((box) => ({ box, score: KNOWN_SCORE })));
     const faces = await this.checker.follow(copy, before);
-    if (seconds >= this.#nextLook || !known.length) {
-      const followed = this.#suppressed(faces);
-      const isFollowed = ({ box }: DetectedFace) => followed.some((each) => iou(each.box, box) > AGREEING_IOU);
-      const looks = await this.#looksAtFrame(copy, boxesFrom(followed, 0), seconds);
-      const proposals = mergeAgreeing(looks, AGREEING_IOU).map(reframed).filter((face) => !isFollowed(face));
-      faces.push(...(await this.checker.check(copy, proposals.slice(0, MAX_PROPOSALS.frame))));
-    }
+    const followed = this.#suppressed(faces);
+    if (followed.length && seconds < this.#nextLook) return inPixelsOf(frame, copy, followed);
+    const looks = await this.#looksAtFrame(copy, boxesFrom(followed, 0), seconds);
+    const proposals = mergeAgreeing(looks, AGREEING_IOU).map(reframed);
+    const others = proposals.filter((face) => !followed.some((each) => isSame(each, face)));
+    faces.push(...(await this.checker.check(copy, others.slice(0, MAX_PROPOSALS.frame))));
     return inPixelsOf(frame, copy, this.#suppressed(faces));
   }
 
@@ -169,6 +168,10 @@ export class Detector {
   #suppressed(faces: DetectedFace[]): DetectedFace[] {
     return suppressOverlaps(faces, NMS_IOU).filter(({ score }) => score >= this.minScore);
   }
+}
+
+function isSame(one: DetectedFace, other: DetectedFace): boolean {
+  return iou(one.box, other.box) > AGREEING_IOU;
 }
 
 function boxesFrom(faces: DetectedFace[], minScore: number): Box[] {
