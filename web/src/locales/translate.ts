@@ -67,13 +67,23 @@ export function outputName({ name, byVotes, rule }: Pick<Output, "name" | "byVot
  * rounded to them is "<1%" or ">99%".
  */
 export function percent(fraction: number, decimals = 0): string {
-  const style = { style: "percent", minimumFractionDigits: decimals, maximumFractionDigits: decimals } as const;
-  const { format } = new Intl.NumberFormat(language, style);
+  const format = percentFormat(language, decimals);
   const step = 10 ** -(decimals + 2);
   if (fraction > 0 && fraction < step / 2) return `<${format(step)}`;
   if (fraction >= 1 - step / 2 && fraction < 1) return `>${format(1 - step)}`;
   return format(Math.min(fraction, 1));
 }
+
+/** One is kept for each language and number of decimals: a video's frame asks for dozens, and each takes long to make. */
+function percentFormat(spoken: Language, decimals: number): (fraction: number) => string {
+  const name = `${spoken} ${decimals}`;
+  const style = { style: "percent", minimumFractionDigits: decimals, maximumFractionDigits: decimals } as const;
+  const format = PERCENT_FORMATS.get(name) ?? new Intl.NumberFormat(spoken, style).format;
+  PERCENT_FORMATS.set(name, format);
+  return format;
+}
+
+const PERCENT_FORMATS = new Map<string, (fraction: number) => string>();
 
 /** A number without decimals. */
 export function integer(value: number): string {
