@@ -18,7 +18,7 @@ const MAX_LOG_ODDS = 4;
 const MIN_FIRST_SCORE = 0.02;
 
 /** Boxes of a face in two frames with a lower IoU are of one that moved. */
-const IN_PLACE = 0.8;
+const IN_PLACE = 0.65;
 
 /** What turns a proposal into a box as the check expects it, in sides of the proposal. As in mien.faces.network. */
 const FRAMING = { width: 0.76, height: 1.01, down: -0.112 };
