@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedGroupKFold
 
-from mien.base.errors import DataError, RecipeError, RunError
+from mien.base.errors import DataError, RecipeError, RunError, StoppedError
 from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
 from mien.data.splits import deal_groups
@@ -84,7 +84,8 @@ def test_a_fold_that_was_stopped_goes_on_and_finished_ones_stay(short_recipe, fa
             return (self.runs, self.epochs) == (2, 1)
 
     arguments = (faces, groups, tmp_path / "cut")
-    assert cross_val_predictions(recipe, *arguments, callback=Stops(), notify=print) is None
+    with raises(StoppedError, "stopped"):
+        cross_val_predictions(recipe, *arguments, callback=Stops(), notify=print)
     assert len(RunFolder(tmp_path / "cut" / "fold-2").read_history()) == 1
     assert not RunFolder(tmp_path / "cut").predictions(SPLIT).exists()
     with raises(RunError, "other-recipe") as caught:

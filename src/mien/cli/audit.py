@@ -114,10 +114,10 @@ def _check_training(source: Source, recipe: Recipe, faces: Dataset) -> Dataset:
 
 
 def _predict_out_of_fold(source: Source, recipe: Recipe, faces: Dataset, copies: Copies, folder: Path) -> Predictions:
-    """Predictions of five models, each on the samples it was not trained on. Exits with 130 where it was stopped."""
+    """Predictions of five models, each on the samples it was not trained on."""
     from mien.runs.folds import FOLDS, make_folds, predict_folds
 
-    predictions = predict_folds(
+    return predict_folds(
         recipe,
         make_folds(faces, kept_together(faces, copies), FOLDS, only_train=True),
         folder,
@@ -125,7 +125,3 @@ def _predict_out_of_fold(source: Source, recipe: Recipe, faces: Dataset, copies:
         notify=notice,
         environment=source.environment(),
     )
-    if predictions is None:
-        notice("Stopped. Run the same command to resume.")
-        raise typer.Exit(130)
-    return predictions

@@ -52,9 +52,6 @@ def train_folds_and_show(options: TrainOptions, changes: Sequence[str], count: i
         init_from=job.init_from,
         device=options.device,
     )
-    if predictions is None:
-        notice("Stopped. To continue, run the same command with --resume.")
-        raise typer.Exit(130)
     measured = measure_folds(predictions, folds)
     write_text(out / "metrics.json", dumps(measured.to_dict(), indent=2) + "\n")
     if json:

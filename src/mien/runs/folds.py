@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.base.errors import DataError, RecipeError, RunError, arg
+from mien.base.errors import DataError, RecipeError, RunError, StoppedError, arg
 from mien.base.labels import parse_scheme
 from mien.base.recipe import Recipe
 from mien.base.run_folder import RunFolder
@@ -118,7 +118,7 @@ def predict_folds(
     environment: Mapping[str, Any] | None = None,
     init_from: RunFolder | None = None,
     device: str = "auto",
-) -> Predictions | None:
+) -> Predictions:
     """Train one model for each fold and gather their predictions on the samples that they did not see.
 
     Finished folds in the folder are kept: the same call resumes after an interruption.
@@ -134,9 +134,10 @@ def predict_folds(
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
 
     Returns:
-        Predictions on all samples of train and validation; None if a run was interrupted.
+        Predictions on all samples of train and validation.
 
     Raises:
+        StoppedError: a run was interrupted (``stopped``).
         MienError: as :func:`mien.pipeline.training_run.run_recipe`.
         DataError, RunError: a fold cannot be trained, or was started on other data or weights; nothing is trained.
     """
@@ -158,7 +159,11 @@ def predict_folds(
                 device=device,
             )
             if result.was_stopped:
-                return None
+                raise StoppedError(
+                    f"Stopped; {folder} keeps what is finished. To resume, run the same command again, mien train with "
+                    f"--resume.",
+                    code="stopped",
+                )
             held_out = folds.held_out(fold)
             unseen = replace(held_out, split=np.full(len(held_out), "test"))
             predictions = predict_split(Predictor(run.model).for_labels(), unseen, "test")
