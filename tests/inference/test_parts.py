@@ -28,7 +28,6 @@ from mien.inference.parts import (
     count_finished,
     open_parts,
     part_file,
-    pending_parts,
 )
 from mien.inference.predictor import load
 from support import raises
@@ -63,8 +62,7 @@ def rows(folder, table):
 
 def write_all(job):
     worker = PartWorker(job)
-    with open_parts(job, {"a": 1}) as count:
-        pending = pending_parts(job.folder, count)
+    with open_parts(job, {"a": 1}) as (count, pending):
         for part in pending:
             worker.write(part)
         return count, pending
@@ -144,7 +142,7 @@ def test_after_a_listing_that_failed_other_settings_are_taken(job, monkeypatch):
         patch.setattr("mien.inference.parts.walk_sources", refuse)
         with raises(DataError, "no-rights"), open_parts(job, {"a": 1}):
             pass
-    with open_parts(job, {"a": 2}) as count:
+    with open_parts(job, {"a": 2}) as (count, _):
         assert count > 0
 
 

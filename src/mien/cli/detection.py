@@ -47,10 +47,15 @@ class DetectionOptions:
         int | None, typer.Option("--max-faces", min=1, help="Keep the N largest faces of an image.", metavar="N")
     ] = None
 
+    @property
+    def limits(self) -> tuple[float | None, int | None, int | None]:
+        """All of them, as :func:`mien.faces.face.limited` takes them."""
+        return self.min_score, self.min_size, self.max_faces
+
     def given(self) -> dict[str, bool]:
         """Which of them are given, by name."""
-        values = {"--min-score": self.min_score, "--min-size": self.min_size, "--max-faces": self.max_faces}
-        return {name: value is not None for name, value in values.items()}
+        names = ("--min-score", "--min-size", "--max-faces")
+        return {name: value is not None for name, value in zip(names, self.limits, strict=True)}
 
     def detector(self) -> Detector:
         """The detector in use, within these limits. A notice says so where it is the cascade for want of a better one.
@@ -66,7 +71,7 @@ class DetectionOptions:
                 "with Node 20.19+: make detector",
                 "detector-weak",
             )
-        return limited(detector, self.min_score, self.min_size, self.max_faces)
+        return limited(detector, *self.limits)
 
 
 def note_photos_as_crops(files: Iterable[Path]) -> None:

@@ -33,7 +33,7 @@ from mien.inference.bulk import predict_files, settings_of
 from mien.inference.face_reader import FaceReader
 from mien.inference.image_files import count_unread, is_address, walk_sources
 from mien.inference.output_files import WRITERS, Columns, write_csv
-from mien.inference.parts import PartsJob, count_finished, open_parts, pending_parts, write_parts
+from mien.inference.parts import PartsJob, count_finished, open_parts, write_parts
 from mien.inference.predictor import load
 from mien.inference.resumable_output import ResumableOutput
 from mien.page.wording import counted
@@ -108,8 +108,8 @@ def predict(
     settings = settings_of(sources, model, reader, crops=crops, annotator=annotator)
     try:
         if engine == "ray" and out is not None:
-            limits = (detection.min_score, detection.min_size, detection.max_faces)
-            job = PartsJob(out, (*sources,), Path.cwd(), model, crops, *limits, output, classes, threshold, provider)
+            of_reader = (detection.limits, output, classes, threshold, provider)
+            job = PartsJob(out, (*sources,), Path.cwd(), model, crops, *of_reader)
             _predict_parts(job, settings, workers)
             return
 
@@ -185,8 +185,7 @@ def _note_unread(sources: list[str]) -> None:
 
 def _predict_parts(job: PartsJob, settings: dict[str, Any], workers: int | None) -> None:
     """Predict what is pending of a job, and say what all of it came to."""
-    with open_parts(job, settings) as count:
-        pending = pending_parts(job.folder, count)
+    with open_parts(job, settings) as (count, pending):
         if len(pending) < count:
             notice(f"Resuming: {count - len(pending):,} of {counted(count, 'part')} done already.")
         if pending:

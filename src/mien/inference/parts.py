@@ -56,9 +56,7 @@ class PartsJob:
         base: the working folder, for relative names.
         model: name or path of the model.
         crops: each image is a face crop.
-        min_score: limits of the detector, as :class:`mien.faces.face.LimitedDetector` has them.
-        min_size_px: another.
-        max_faces: another.
+        limits: of the detector: least score, least size and most faces, as :func:`mien.faces.face.limited` takes them.
         output: of the model.
         classes: a label scheme.
         threshold: for two classes.
@@ -70,9 +68,7 @@ class PartsJob:
     base: Path
     model: str
     crops: bool
-    min_score: float | None = None
-    min_size_px: int | None = None
-    max_faces: int | None = None
+    limits: tuple[float | None, int | None, int | None] = (None, None, None)
     output: str | None = None
     classes: str | None = None
     threshold: float | None = None
@@ -80,8 +76,8 @@ class PartsJob:
 
 
 @contextmanager
-def open_parts(job: PartsJob, settings: Mapping[str, Any]) -> Iterator[int]:
-    """Make the folder and its list, or take up what is there. Yields the number of parts; others are kept out.
+def open_parts(job: PartsJob, settings: Mapping[str, Any]) -> Iterator[tuple[int, list[int]]]:
+    """Make the folder and its list, or take up what is there. Yields how many parts there are, and those not done.
 
     Args:
         job: what to do.
@@ -118,7 +114,7 @@ def open_parts(job: PartsJob, settings: Mapping[str, Any]) -> Iterator[int]:
             _write_list(list_file, walk_sources(job.sources, job.base), job.crops)
         with ParquetFile(list_file) as listed:
             count = listed.num_row_groups
-        yield count
+        yield count, [part for part in range(count) if not part_file(job.folder, "images", part).is_file()]
 
 
 def _write_list(file: Path, names: Iterable[str], crops: bool) -> None:
@@ -135,11 +131,6 @@ def _write_list(file: Path, names: Iterable[str], crops: bool) -> None:
 def part_file(folder: Path, table: str, part: int) -> Path:
     """The file of a part in ``images`` or ``faces``."""
     return folder / table / f"part-{part:05}.parquet"
-
-
-def pending_parts(folder: Path, count: int) -> list[int]:
-    """The parts that are not done."""
-    return [part for part in range(count) if not part_file(folder, "images", part).is_file()]
 
 
 def count_finished(folder: Path) -> tuple[int, int, int]:
@@ -165,8 +156,7 @@ class PartWorker:
     def __init__(self, job: PartsJob) -> None:
         self.job: PartsJob = job
         predictor = load(job.model, threads=1, output=job.output, provider=job.provider)
-        limits = (job.min_score, job.min_size_px, job.max_faces)
-        detector = None if job.crops else limited(find_detector(), *limits)
+        detector = None if job.crops else limited(find_detector(), *job.limits)
         self._reader = FaceReader(predictor, detector, classes=job.classes, threshold=job.threshold)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, str]:

@@ -110,13 +110,6 @@ class ResumableOutput:
                 code="output-unwritable",
             ) from None
 
-    def results(self, sources: Iterable[str]) -> Iterator[dict[str, Any]]:
-        """The latest result of each source, one at a time, in the order of ``sources``; others are left out."""
-        for source in sources:
-            if source in self._positions:
-                self._stream.seek(self._positions[source])
-                yield json.loads(self._stream.readline())
-
     def finish(
         self, sources: Iterable[str], on_result: Callable[[Mapping[str, Any]], None] = lambda result: None
     ) -> None:
@@ -130,12 +123,15 @@ class ResumableOutput:
             RunError: FILE cannot be written.
         """
 
-        def observed() -> Iterator[dict[str, Any]]:
-            for result in self.results(sources):
-                on_result(result)
-                yield result
+        def results() -> Iterator[dict[str, Any]]:
+            for source in sources:
+                if source in self._positions:
+                    self._stream.seek(self._positions[source])
+                    result = json.loads(self._stream.readline())
+                    on_result(result)
+                    yield result
 
-        write_results(self.out, observed(), self._columns)
+        write_results(self.out, results(), self._columns)
         self._close()
         self.part.unlink(missing_ok=True)
 
