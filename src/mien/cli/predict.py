@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -86,18 +87,8 @@ def predict(
 
     With --engine ray, images are files, folders, or addresses such as s3://bucket/folder.
     """
-    _check(images, out, ray=engine == "ray")
-    printed = {"--json": json, "--csv": as_csv}
-    if crops:
-        leave_out(
-            "--crops takes each image as a face: nothing is detected", {"--annotate": annotate, **detection.given()}
-        )
-    if engine == "ray":
-        leave_out("--engine ray writes tables into the folder --out", {"--annotate": annotate, **printed})
-    if out is not None:
-        leave_out("The suffix of --out decides the format", printed)
-    if json:
-        leave_out("--json is one form of output", {"--csv": as_csv})
+    given = {"--annotate": annotate is not None, "--json": json, "--csv": as_csv}
+    _check(images, out, given, detection, crops=crops, ray=engine == "ray")
     detector = None if crops else detection.detector()
     threads = None if engine == "local" and workers in {None, 1} else 1
     predictor = load(model, threads=threads, output=output, provider=provider)
@@ -106,81 +97,109 @@ def predict(
     sources = [name if is_address(name) else str(Path(name)) for name in images]
     annotator = None if annotate is None else Annotator(annotate, [Path(name) for name in sources])
     settings = settings_of(sources, model, reader, crops=crops, annotator=annotator)
+    tally, columns = Tally(detector), Columns(reader.classes, crops, reader.fields)
     try:
         if engine == "ray" and out is not None:
             of_reader = (detection.limits, output, classes, threshold, provider)
-            job = PartsJob(out, (*sources,), Path.cwd(), model, crops, *of_reader)
-            _predict_parts(job, settings, workers)
+            _predict_parts(PartsJob(out, (*sources,), Path.cwd(), model, crops, *of_reader), settings, workers)
             return
-
-        def files() -> Iterator[Path]:
-            return map(Path, walk_sources(sources, Path(), missing_too=skip_bad))
-
-        def results(of: Iterator[Path], count: int) -> Iterator[dict[str, Any]]:
-            """With progress; skipped images are listed."""
-            found = predict_files(reader, of, crops=crops, annotator=annotator, skip_bad=skip_bad, workers=workers or 1)
-            for each in track(found, count, "predicting", "faces" if crops else "images"):
-                if "error" in each:
-                    notice(f"skipped: {each['error']}")
-                yield each
-
-        _note_unread(sources)
-        total = sum(1 for _ in files())
-        if crops:
-            note_photos_as_crops(files())
-        tally, columns = Tally(detector), Columns(reader.classes, crops, reader.fields)
+        job = _Job(sources, reader, crops, annotator, skip_bad, workers or 1)
+        total = job.count()
         if out is None:
             # All of them before any is printed: a bad image late in the list leaves nothing half-written.
-            answers = list(results(files(), total))
-            for each in answers:
-                tally.add(each)
+            answers = list(job.results(job.files(), total))
+            tally.add_all(answers)
         else:
-            with ResumableOutput(out, settings, columns) as journal:
-                if done := journal.found:
-                    notice(f"{done:,} of {total:,} images are done already; resuming.")
-                left = (file for file in files() if str(file) not in journal)
-                for each in results(left, max(total - done, 0)):
-                    journal.add(each)
-                journal.finish(map(str, files()), tally.add)
-            typer.echo(f"{out}: {tally}" + (f"; {done:,} done before" if done else ""))
+            _write(job, total, ResumableOutput(out, settings, columns), tally)
     except KeyboardInterrupt:
         if out is not None:
             notice("Stopped. What is finished is kept; run the same command to resume.")
         raise
-    if tally.nothing_predicted:
-        reasons = "" if out is None else f"; {out} lists the reasons"
-        raise DataError(f"None of {total:,} images could be read{reasons}.", code="no-images")
+    tally.check_any(out)
     if json:
         show_json(answers)
     elif as_csv:
         write_csv(sys.stdout, answers, columns)
     elif out is None:
-        show_answers(answers)
-        if not crops:
-            typer.echo(tally)
+        show_answers(answers, "" if crops else str(tally))
     tally.note()
     if annotator is not None:
         notice(f"annotated images: {annotator.folder}")
 
 
-def _check(images: list[str], out: Path | None, *, ray: bool) -> None:
-    """Refuse addresses and folders that the engine does not read and write. Raises :class:`DataError`."""
+def _check(
+    images: list[str], out: Path | None, given: dict[str, bool], detection: DetectionOptions, *, crops: bool, ray: bool
+) -> None:
+    """Refuse what does not go together. Raises :class:`DataError`."""
     address = next(filter(is_address, images), "")
     if address.startswith(("http://", "https://")):
         raise missing_file(address)
-    if address and not ray:
+    if crops:
+        limits = {"--annotate": given["--annotate"], **detection.given()}
+        leave_out("--crops takes images as faces and detects none", limits)
+    if ray:
+        leave_out("--engine ray writes tables into the folder --out", given)
+        if out is None or out.suffix.lower() in WRITERS:
+            raise DataError("--engine ray writes into a folder; give --out DIR.", code="options")
+    elif address:
         words = f"{without_password(address)} is an address. To read it, give --engine ray and --out DIR."
         raise DataError(words, code="options")
-    if ray and (out is None or out.suffix.lower() in WRITERS):
-        raise DataError("--engine ray writes into a folder; give --out DIR.", code="options")
+    if out is not None:
+        leave_out("The suffix of --out decides the format", {name: given[name] for name in ("--json", "--csv")})
+    if given["--json"]:
+        leave_out("--json is one form of output", {"--csv": given["--csv"]})
 
 
-def _note_unread(sources: list[str]) -> None:
-    """Name photos of formats that are not read: they would be missed in silence."""
-    for folder in filter(os.path.isdir, dict.fromkeys(sources)):
-        if unread := count_unread(folder):
-            words = f"{folder}: {unread:,} of other formats left out; {UNREAD_ADVICE}"
-            notice(words, "images-left-out")
+@dataclass(frozen=True)
+class _Job:
+    """Which images to predict in this process, and how."""
+
+    sources: list[str]
+    reader: FaceReader
+    crops: bool
+    annotator: Annotator | None
+    skip_bad: bool
+    workers: int
+
+    def files(self) -> Iterator[Path]:
+        return map(Path, walk_sources(self.sources, Path(), missing_too=self.skip_bad))
+
+    def count(self) -> int:
+        """How many there are. Names photos of formats that are not read, and photos that are no face crops."""
+        for folder in filter(os.path.isdir, dict.fromkeys(self.sources)):
+            if unread := count_unread(folder):
+                notice(f"{folder}: {unread:,} of other formats left out; {UNREAD_ADVICE}", "images-left-out")
+        count = sum(1 for _ in self.files())
+        if self.crops:
+            note_photos_as_crops(self.files())
+        return count
+
+    def results(self, files: Iterator[Path], count: int) -> Iterator[dict[str, Any]]:
+        """Results with progress; skipped images are listed."""
+        found = predict_files(
+            self.reader,
+            files,
+            crops=self.crops,
+            annotator=self.annotator,
+            skip_bad=self.skip_bad,
+            workers=self.workers,
+        )
+        for each in track(found, count, "predicting", "faces" if self.crops else "images"):
+            if "error" in each:
+                notice(f"skipped: {each['error']}")
+            yield each
+
+
+def _write(job: _Job, total: int, output: ResumableOutput, tally: Tally) -> None:
+    """Write the results to a file that a killed command can resume."""
+    with output as journal:
+        if done := journal.found:
+            notice(f"{done:,} of {total:,} images are done already; resuming.")
+        left = (file for file in job.files() if str(file) not in journal)
+        for each in job.results(left, max(total - done, 0)):
+            journal.add(each)
+        journal.finish(map(str, job.files()), tally.add)
+    typer.echo(f"{journal.out}: {tally}" + (f"; {done:,} done before" if done else ""))
 
 
 def _predict_parts(job: PartsJob, settings: dict[str, Any], workers: int | None) -> None:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
+import typer
+
+from mien.base.errors import DataError
 from mien.base.labels import NOT_A_FACE, UNSURE
 from mien.cli.output import notice, show_rows
 from mien.faces.crop_or_photo import crop_as_photo, may_be_crop
@@ -39,10 +43,16 @@ class Tally:
             self._crops += 1
             self._first_crop = self._first_crop or answer["source"]
 
-    @property
-    def nothing_predicted(self) -> bool:
-        """Whether all images were skipped."""
-        return self._bad > 0 and not self._images
+    def add_all(self, answers: Iterable[Mapping[str, Any]]) -> None:
+        """Count several."""
+        for each in answers:
+            self.add(each)
+
+    def check_any(self, out: Path | None) -> None:
+        """Refuse where all images were skipped. Raises :class:`DataError` (``no-images``)."""
+        if self._bad and not self._images:
+            reasons = "" if out is None else f"; {out} lists the reasons"
+            raise DataError(f"None of {counted(self._bad, 'image')} could be read{reasons}.", code="no-images")
 
     def note(self) -> None:
         """Print what may be the reason where no face was detected in an image."""
@@ -60,8 +70,8 @@ class Tally:
         return f"{self._detector.name}: {faces} in {counted(self._images, 'image')}{without}{rest}"
 
 
-def show_answers(answers: Iterable[Mapping[str, Any]]) -> None:
-    """Print a table: a line for each face, and one for each image without a face."""
+def show_answers(answers: Iterable[Mapping[str, Any]], total: str) -> None:
+    """Print a table: a line for each face, and one for each image without a face. Then what all came to, if told."""
     rows: list[dict[str, Any]] = []
     for answer in answers:
         if "error" in answer:
@@ -79,6 +89,8 @@ def show_answers(answers: Iterable[Mapping[str, Any]]) -> None:
             rows.append(dict.fromkeys(_COLUMNS, "") | {"image": name, "box": "no face"})
     # Paths of files are long, and programs that read a pipe need them whole.
     show_rows(rows, pipe_width=200)
+    if total:
+        typer.echo(total)
 
 
 _COLUMNS = ("image", "face", "box", "score", "expression", "probability", "others")
