@@ -87,7 +87,7 @@ CURVES: dict[str, tuple[str, Callable[[float], Callable[[], object]], tuple[floa
     "clips": ("seconds of a clip", clip, (5, 10, 20, 40)),
     "samples": ("samples of an epoch, 48 px", epoch, (4_000, 8_000, 16_000)),
     "size": ("side of the training faces in pixels", epoch_at, (32, 48, 64)),
-    "audit": ("samples of an audit", audit, (5_000, 10_000, 20_000)),
+    "audit": ("samples of an audit", audit, (5_000, 20_000, 80_000)),
 }
 
 
