@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
-from for_children.sitecustomize import one_thread
 from mien.base.errors import MissingExtraError
 from mien.base.labels import FERPLUS_CLASSES
 from mien.base.recipe import Recipe, parse_recipe
@@ -62,13 +61,7 @@ random_erasing = 0.2
 """
 
 
-LONGEST = {
-    "test_notebooks.py",
-    "test_tutorials.py",
-    "test_plain_pytorch.py",
-    "test_distributed.py",
-    "test_scheduler.py",
-}
+LONGEST = {f"test_{name}.py" for name in ("notebooks", "tutorials", "plain_pytorch", "distributed", "scheduler")}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -78,6 +71,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> None:
+    """Unless told otherwise. More threads of onnxruntime wait by spinning: a prediction costs twice as much."""
     # The core's tests run without torch too: `make test-pythons`.
     if find_spec("torch") is not None:
         import torch
@@ -85,7 +79,12 @@ def _one_thread() -> None:
         torch.set_num_threads(1)
     import onnxruntime
 
-    one_thread(onnxruntime)
+    class OneThread(onnxruntime.SessionOptions):
+        def __init__(self) -> None:
+            super().__init__()
+            self.intra_op_num_threads = 1
+
+    onnxruntime.SessionOptions = OneThread
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,7 +1,4 @@
-"""Commands that tests start work as the tests themselves: graphs that are exported already, one thread.
-
-See ``remembered_export.py`` and ``one_thread``.
-"""
+"""Commands that tests start use the graphs that are exported already, as the tests themselves: remembered_export.py."""
 
 import os
 import sys
@@ -9,52 +6,35 @@ from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import PathFinder
 from pathlib import Path
 
+EXPORTER = "mien.exporting.to_onnx"
+
 
 class _Finder(MetaPathFinder):
-    """Waits until a module is imported, so that a command without one does not import torch or onnxruntime."""
+    """Waits until the exporter is imported, so that a command without one does not import torch."""
 
     def find_spec(self, name, path=None, target=None):
-        if name not in AFTER_IMPORT:
+        if name != EXPORTER:
             return None
         spec = PathFinder.find_spec(name, path, target)
         if spec is not None and spec.loader is not None:
-            spec.loader.exec_module = _then(AFTER_IMPORT[name], spec.loader)
+            spec.loader.exec_module = _then_remember(spec.loader)
         return spec
 
 
-def _then(act, loader: Loader):
+def _then_remember(loader: Loader):
     execute = loader.exec_module
 
-    def execute_and_act(module):
+    def execute_and_remember(module):
         execute(module)
-        act(module)
+        import torch
 
-    return execute_and_act
+        sys.path.append(str(Path(__file__).parents[1]))
+        from remembered_export import remembering
 
+        sys.path.pop()
+        torch.onnx.export = remembering(torch.onnx.export, Path(os.environ["MIEN_TESTS_EXPORTS"]))
 
-def _remember(exporter):
-    import torch
-
-    sys.path.append(str(Path(__file__).parents[1]))
-    from remembered_export import remembering
-
-    sys.path.pop()
-    torch.onnx.export = remembering(torch.onnx.export, Path(os.environ["MIEN_TESTS_EXPORTS"]))
-
-
-def one_thread(onnxruntime):
-    """Let sessions have one thread unless told otherwise: more of them wait by spinning, and take twice the time."""
-    options = onnxruntime.SessionOptions
-
-    class OneThread(options):
-        def __init__(self):
-            super().__init__()
-            self.intra_op_num_threads = 1
-
-    onnxruntime.SessionOptions = OneThread
-
-
-AFTER_IMPORT = {"mien.exporting.to_onnx": _remember, "onnxruntime": one_thread}
+    return execute_and_remember
 
 
 if "MIEN_TESTS_EXPORTS" in os.environ:
