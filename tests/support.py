@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import re
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from PIL import Image
 
 from mien.api import report as api
 from mien.api.inputs import read
@@ -120,7 +122,15 @@ def random_case(
 
 
 def encoded(image, kind="PNG", **options):
-    """An image of Pillow's as the bytes of a file."""
+    """An image, of Pillow or as an array, as the bytes of a file."""
     buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
+    (image if isinstance(image, Image.Image) else Image.fromarray(np.asarray(image))).save(buffer, kind, **options)
     return buffer.getvalue()
+
+
+def load_script(path):
+    """A Python file that is in no package, as a module."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -10,14 +10,13 @@ from pathlib import Path
 import pytest
 
 import mien
+from support import load_script
 
 ROOT = Path(__file__).parents[1]
 
 
 def test_the_page_of_the_command_line_is_fresh():
-    spec = importlib.util.spec_from_file_location("make_cli_page", ROOT / "docs" / "make_cli_page.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = load_script(ROOT / "docs" / "make_cli_page.py")
     assert module.PAGE.read_text(encoding="utf-8") == module.page(), "run `make docs`"
 
 

@@ -1,6 +1,5 @@
 """Files made to do harm, or written by others: one line with a code, whatever they hold. Each was a traceback once."""
 
-import io
 import json
 import resource
 import tracemalloc
@@ -23,7 +22,7 @@ from mien.inference.output_files import Columns
 from mien.inference.resumable_output import ResumableOutput
 from mien.pipeline.evaluation_files import write_evaluation
 from mien.runs.spec import load_study
-from support import make_predictions, raises
+from support import encoded, make_predictions, raises
 
 HOSTILE_TOML = ["n = 0x1" + "0" * 5000, "n = 1" + "0" * 5000, "n = " + "[" * 100_000]
 
@@ -54,11 +53,7 @@ def test_json_of_deep_brackets(tmp_path):
 
 def parquet(file, labels, metadata):
     pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
-    images = []
-    for grey in range(len(labels)):
-        stream = io.BytesIO()
-        Image.new("L", (48, 48), grey).save(stream, "PNG")
-        images.append(stream.getvalue())
+    images = [encoded(Image.new("L", (48, 48), grey)) for grey in range(len(labels))]
     table = pa.table({"image": images, "label": labels})
     pq.write_table(table.replace_schema_metadata({b"huggingface": metadata.encode()}), file)
     return file
@@ -139,9 +134,7 @@ def test_a_journal_with_a_line_that_predict_did_not_write_is_damaged(tmp_path, l
 
 def test_a_damaged_length_in_a_png_asks_for_no_gigabytes(tmp_path):
     """Found by a campaign of mutated files. Oracle: Python's own count of what was allocated."""
-    stream = io.BytesIO()
-    Image.new("L", (24, 24)).save(stream, "PNG")
-    content = stream.getvalue()
+    content = encoded(Image.new("L", (24, 24)))
     at = content.index(b"IDAT") - 4
     (tmp_path / "a.png").write_bytes(content[:at] + b"\x7f\xff\xff\xff" + content[at + 4 :])
     tracemalloc.start()

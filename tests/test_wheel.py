@@ -4,7 +4,6 @@ Oracles: make's own plan, a zip made by hand, packages that are built here, pack
 digests of package-lock.json.
 """
 
-import importlib.util
 import json
 import os
 import re
@@ -19,20 +18,15 @@ from pathlib import Path
 import pytest
 from packaging.metadata import Metadata
 
+from support import load_script
+
 ROOT = Path(__file__).parents[1]
 STATIC = ROOT / "src" / "mien" / "serve" / "static"
 
 
-def load(path):
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="module")
 def check_wheel():
-    return load(ROOT / "release" / "check_wheel.py")
+    return load_script(ROOT / "release" / "check_wheel.py")
 
 
 def a_wheel(folder, files):

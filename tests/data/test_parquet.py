@@ -14,21 +14,15 @@ from mien.base.errors import DataError, MissingExtraError
 from mien.data.dataset import Dataset
 from mien.data.parquet import write_parquet
 from mien.data.read import ReadOptions, load_dataset, read_data
-from support import raises
+from support import encoded, raises
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
 
 
-def png(image: np.ndarray) -> bytes:
-    stream = io.BytesIO()
-    Image.fromarray(image).save(stream, "PNG")
-    return stream.getvalue()
-
-
 def write_foreign(path: Path, images: np.ndarray, features: dict[str, Any] | None = None, **columns: Any) -> Path:
     """A parquet file as others write it."""
-    table = pa.table({"image": [{"bytes": png(image), "path": None} for image in images], **columns})
+    table = pa.table({"image": [{"bytes": encoded(image), "path": None} for image in images], **columns})
     if features:
         table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -192,7 +186,7 @@ def test_a_shard_without_rows_changes_nothing(tmp_path: Path, noise) -> None:
 
 def test_a_bad_image_is_named_by_its_row_and_skip_bad_goes_on(tmp_path: Path, noise) -> None:
     path = tmp_path / "a.parquet"
-    contents = [png(image) for image in noise(10)]
+    contents = [encoded(image) for image in noise(10)]
     contents[4] = contents[4][:500]
     contents[6] = b""
     splits = ["train"] * 5 + ["validation"] * 5

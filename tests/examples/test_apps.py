@@ -1,39 +1,29 @@
 """The examples of mien inside other frameworks. Oracle: the prediction of the photo in Python."""
 
-import importlib.util
 import io
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 import mien
 from mien.faces.network import network_files
+from support import encoded, load_script
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 pytestmark = pytest.mark.skipif(not network_files()[0].is_file(), reason="the detector is not built: make detector")
 
 
-def load(name):
-    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture
 def jpeg(astronaut):
-    stream = io.BytesIO()
-    Image.fromarray(astronaut).save(stream, "JPEG", quality=95)
-    return stream.getvalue()
+    return encoded(astronaut, "JPEG", quality=95)
 
 
 def test_fastapi(jpeg):
     testclient = pytest.importorskip("fastapi.testclient")
     pytest.importorskip("httpx")
-    client = testclient.TestClient(load("fastapi_app").app)
+    client = testclient.TestClient(load_script(EXAMPLES / "fastapi_app.py").app)
     (expected,) = mien.load("default-int8", threads=1).predict(io.BytesIO(jpeg))
     (found,) = client.post("/faces", files={"photo": jpeg}).json()
     assert (found["answer"], found["box"]) == (expected.answer, expected.box.to_dict())
@@ -43,7 +33,7 @@ def test_fastapi(jpeg):
 
 def test_gradio(astronaut):
     pytest.importorskip("gradio", reason="gradio is not installed")
-    example = load("gradio_app")
+    example = load_script(EXAMPLES / "gradio_app.py")
     (photo, boxes), shares = example.read(astronaut)
     (expected,) = mien.load("default-int8").predict(astronaut)
     assert photo is astronaut

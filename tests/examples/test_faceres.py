@@ -1,6 +1,5 @@
 """The example that starts from faceres-deep. Oracle: the folded network, computed from the file's arrays."""
 
-import importlib.util
 import json
 from pathlib import Path
 
@@ -12,20 +11,14 @@ from torch.nn import functional
 
 import mien
 from mien.data.synthetic import render_faces, synthetic_faces
+from support import load_script
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "faceres.py"
 
 
-def module_of_example():
-    spec = importlib.util.spec_from_file_location("faceres", EXAMPLE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="module")
 def faceres():
-    return module_of_example()
+    return load_script(EXAMPLE)
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +77,7 @@ def test_mien_trains_it_from_a_recipe(weights, tmp_path):
     result = mien.train("tune", data, epochs=1, settings=settings, out=tmp_path / "run", verbose=0)
     trained = safetensors.numpy.load_file(tmp_path / "run" / "best.safetensors")
     kernel = next(value for value in trained.values() if value.shape == (32, 3, 3, 3))
-    assert kernel == pytest.approx(module_of_example().read_folded(weights)[0][0].numpy(), abs=1e-3)
+    assert kernel == pytest.approx(load_script(EXAMPLE).read_folded(weights)[0][0].numpy(), abs=1e-3)
     assert mien.load(result.run).predict_crops(np.asarray(data.images)[:1])[0].top in data.classes
 
 

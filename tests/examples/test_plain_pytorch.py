@@ -1,8 +1,6 @@
 """The example of plain PyTorch learns drawn faces. Oracles: chance, ONNX Runtime, torch's own cross-entropy."""
 
 import csv
-import importlib.util
-import io
 import re
 from pathlib import Path
 
@@ -12,19 +10,16 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 import torch
-from PIL import Image
 
 from mien.data.synthetic import synthetic_faces
+from support import encoded, load_script
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "plain_pytorch.py"
 
 
 @pytest.fixture(scope="module")
 def plain():
-    spec = importlib.util.spec_from_file_location("plain_pytorch", EXAMPLE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(EXAMPLE)
 
 
 @pytest.fixture(scope="module")
@@ -64,11 +59,8 @@ def test_it_learns_and_its_file_gives_the_same_probabilities(plain, tables, tmp_
 def test_a_parquet_file_gives_the_pixels_that_were_put_in(plain, tmp_path):
     """WebP, as FER2013's parquet files have it, is decoded as RGB."""
     images = np.asarray(synthetic_faces(7, seed=0).images)[:4]
-    encoded = []
-    for image in images:
-        Image.fromarray(image).save(stored := io.BytesIO(), "webp", lossless=True)
-        encoded.append({"bytes": stored.getvalue(), "path": None})
-    columns = {"image": encoded, "label": [0, 1, 2, 3], "ferplus_votes": [[10] + 9 * [0]] * 4}
+    files = [{"bytes": encoded(image, "webp", lossless=True), "path": None} for image in images]
+    columns = {"image": files, "label": [0, 1, 2, 3], "ferplus_votes": [[10] + 9 * [0]] * 4}
     usage = ["Training", "PublicTest", "Training", "PublicTest"]
     pyarrow.parquet.write_table(pyarrow.table({**columns, "usage": usage}), tmp_path / "faces.parquet")
     data = plain.read_parquet(tmp_path / "faces.parquet")

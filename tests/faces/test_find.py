@@ -1,7 +1,5 @@
 """Which detector is chosen, and mien.faces.detect on every kind of image."""
 
-import io
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -12,7 +10,7 @@ from mien.faces.crop import crop_faces
 from mien.faces.face import Box, Face, Margin
 from mien.faces.find import VARIABLE, find_detector, is_built
 from mien.faces.haar import HaarDetector
-from support import raises
+from support import encoded, raises
 
 
 @pytest.fixture(autouse=True)
@@ -46,13 +44,11 @@ def test_a_variable_that_names_no_detector_is_one_line(monkeypatch):
 
 def test_every_kind_of_image_holds_the_same_face(astronaut, tmp_path):
     image = Image.fromarray(astronaut)
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
     path = tmp_path / "photo.png"
-    path.write_bytes(buffer.getvalue())
+    path.write_bytes(encoded(image))
     faces = mien.faces.detect(astronaut)
     assert len(faces) == 1
-    for given in (path, str(path), buffer.getvalue(), image):
+    for given in (path, str(path), path.read_bytes(), image):
         assert mien.faces.detect(given) == faces
     assert len(mien.faces.detect(np.asarray(image.convert("L")))) == 1
 

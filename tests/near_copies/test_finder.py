@@ -13,6 +13,7 @@ from mien.data.splits import group_identical
 from mien.evaluation.image_statistics import contrast
 from mien.near_copies.descriptor import fit_descriptor
 from mien.near_copies.finder import _rotations, candidate_pairs, connect, find_near_copies
+from support import encoded
 
 
 def mirror(image, random):
@@ -30,9 +31,7 @@ def far_shift_onto_black(image, random):
 
 
 def jpeg(image, random):
-    stream = io.BytesIO()
-    Image.fromarray(image).save(stream, "JPEG", quality=int(random.integers(50, 96)))
-    return np.asarray(Image.open(stream))
+    return np.asarray(Image.open(io.BytesIO(encoded(image, "JPEG", quality=int(random.integers(50, 96))))))
 
 
 def brightness(image, random):
@@ -70,7 +69,8 @@ def test_made_copies_are_found_and_different_faces_are_not(drawn):
 
 def test_the_order_of_the_images_changes_nothing(drawn):
     random = np.random.default_rng(7)
-    together = np.concatenate([drawn, *(np.stack([kind(face, random) for face in drawn[:60]]) for kind in KINDS)])
+    few = drawn[:800]
+    together = np.concatenate([few, *(np.stack([kind(face, random) for face in few[:60]]) for kind in KINDS)])
     order = random.permutation(len(together))
     one, other = (find_near_copies(each, group_identical(each), contrast(each)) for each in (together, together[order]))
     assert np.array_equal(one.groups[order], other.groups)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -13,7 +12,6 @@ import httpx
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
-from PIL import Image
 
 from mien.base.labels import EXPRESSIONS
 from mien.data.synthetic import render_faces
@@ -21,6 +19,7 @@ from mien.faces.haar import HaarDetector
 from mien.inference.find_model import find_model
 from mien.serve.app import create_app
 from mien.serve.limits import Limits
+from support import encoded
 
 PATIENT = Limits(body_seconds=3600, work_seconds=3600)
 """A slow machine is no reason for a refusal."""
@@ -80,13 +79,6 @@ def token() -> str:
 def guarded(start: Callable[..., Service], token: str) -> Service:
     """A service that asks for a token."""
     return start(token=token)
-
-
-def encoded(image: Any, kind: str = "PNG", **named: Any) -> bytes:
-    """An image, of Pillow or as an array, as a file."""
-    stream = io.BytesIO()
-    (image if isinstance(image, Image.Image) else Image.fromarray(np.asarray(image))).save(stream, kind, **named)
-    return stream.getvalue()
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,5 @@
 """Files of every kind, within the limits of one image."""
 
-import io
 import struct
 import zlib
 
@@ -13,7 +12,7 @@ from mien.inference.predictor import load
 from mien.serve import detect
 from mien.serve.api_errors import ApiError
 from mien.serve.limits import Limits
-from support import raises
+from support import encoded, raises
 
 
 class Everywhere:
@@ -26,12 +25,6 @@ class Everywhere:
 
     def detect(self, rgb):
         return [Face(Box(index, 0, 20, 20), 1.0, {}) for index in range(self.faces)]
-
-
-def encoded(image, kind="PNG", **named):
-    stream = io.BytesIO()
-    image.save(stream, kind, **named)
-    return stream.getvalue()
 
 
 def png_of_size(width, height):

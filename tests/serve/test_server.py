@@ -1,7 +1,6 @@
 """The process as users start it: traces, ports, workers, and how it ends."""
 
 import asyncio
-import io
 import os
 import re
 import signal
@@ -22,7 +21,7 @@ from PIL import Image
 
 from mien.base.errors import ServeError
 from mien.serve.server import FairLoop, address, is_local, open_port
-from support import raises
+from support import encoded, raises
 
 NAME = "geheim-4711.png"
 
@@ -104,13 +103,9 @@ def damaged_images():
         ("TIFF", {"compression": "tiff_lzw"}),
         ("TIFF", {"compression": "jpeg"}),
     ):
-        stream = io.BytesIO()
-        noise.save(stream, kind, **named)
-        whole.append(stream.getvalue())
+        whole.append(encoded(noise, kind, **named))
     whole.append(b"Pf\n2 2\n-1.0\n" + np.array([np.nan, np.inf, 1e38, -1e38], np.float32).tobytes())
-    stream = io.BytesIO()
-    Image.fromarray(random.integers(0, 65536, (64, 64), dtype=np.uint16)).save(stream, "PNG")
-    whole.append(stream.getvalue())
+    whole.append(encoded(random.integers(0, 65536, (64, 64), dtype=np.uint16)))
     for data in whole:
         yield data
         for share in (0.02, 0.3, 0.9):

@@ -1,19 +1,18 @@
 """The page's test vectors match Python. Oracle: mien itself, computed again."""
 
 import base64
-import importlib.util
 import json
 from pathlib import Path
 
 import numpy as np
 
+from support import load_script
+
 WEB_TESTS = Path(__file__).parents[2] / "web" / "tests"
 
 
 def test_the_vectors_of_the_page_are_fresh():
-    spec = importlib.util.spec_from_file_location("make_vectors", WEB_TESTS / "make_vectors.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = load_script(WEB_TESTS / "make_vectors.py")
     stored, fresh = json.loads(module.FILE.read_text(encoding="utf-8")), module.vectors()
     advice = "run: python web/tests/make_vectors.py"
     assert [each["name"] for each in stored["images"]] == [each["name"] for each in fresh["images"]], advice

@@ -2,7 +2,6 @@
 
 import contextlib
 import http.server
-import io
 import os
 import threading
 from pathlib import Path
@@ -19,7 +18,7 @@ from mien.inference.face_reader import FaceReader
 from mien.inference.predictor import load
 from mien.video.tracker import DETECT_EVERY_SECONDS
 from mien.video.tracking import HALF_LIFE_SECONDS, Track
-from support import raises
+from support import encoded, raises
 
 pytest.importorskip("av")
 
@@ -201,10 +200,9 @@ def camera_at(frames):
             self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
             self.end_headers()
             for rgb in frames:
-                stream = io.BytesIO()
-                Image.fromarray(rgb).save(stream, "JPEG", quality=95)
+                jpeg = encoded(rgb, "JPEG", quality=95)
                 with contextlib.suppress(OSError):
-                    self.wfile.write(b"--frame\r\nContent-Type: image/jpeg\r\n\r\n" + stream.getvalue() + b"\r\n")
+                    self.wfile.write(b"--frame\r\nContent-Type: image/jpeg\r\n\r\n" + jpeg + b"\r\n")
 
         def log_message(self, *words):
             pass
