@@ -108,7 +108,8 @@ def predict(
         if out is None:
             # All of them before any is printed: a bad image late in the list leaves nothing half-written.
             answers = list(job.results(job.files(), total))
-            tally.add_all(answers)
+            for each in answers:
+                tally.add(each)
         else:
             _write(job, total, ResumableOutput(out, settings, columns), tally)
     except KeyboardInterrupt:

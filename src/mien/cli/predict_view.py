@@ -43,11 +43,6 @@ class Tally:
             self._crops += 1
             self._first_crop = self._first_crop or answer["source"]
 
-    def add_all(self, answers: Iterable[Mapping[str, Any]]) -> None:
-        """Count several."""
-        for each in answers:
-            self.add(each)
-
     def check_any(self, out: Path | None) -> None:
         """Refuse where all images were skipped. Raises :class:`DataError` (``no-images``)."""
         if self._bad and not self._images:
