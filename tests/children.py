@@ -9,7 +9,6 @@ from pathlib import Path
 import torch
 
 from mien.base.errors import StudyError
-from mien.base.recipe import load_recipe
 from mien.base.run_folder import RunFolder
 from mien.data.synthetic import synthetic_faces
 from mien.runs.execute import StudyContext
@@ -41,7 +40,7 @@ class Tells(Callback):
 def resume(recipe, out, pipe):
     """Train on the faces of ``tests/conftest.py``, from where the run in a folder stopped."""
     torch.set_num_threads(1)
-    plan = plan_training(load_recipe(str(recipe)), synthetic_faces(400, seed=1))
+    plan = plan_training(recipe, synthetic_faces(400, seed=1))
     train(plan, RunFolder(out), callback=Tells(pipe), resume=True)
 
 

@@ -110,11 +110,8 @@ def _said(tmp_path: Path, process: Any) -> list[str]:
 
 
 def _workers(process: Any) -> list[int]:
-    try:
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        return [int(each) for each in children if "spawn_main" in Path(f"/proc/{each}/cmdline").read_text()]
-    except FileNotFoundError:
-        return []
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    return [int(each) for each in children if "spawn_main" in Path(f"/proc/{each}/cmdline").read_text()]
 
 
 @pytest.mark.parametrize("jobs", [1, 2])

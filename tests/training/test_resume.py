@@ -9,7 +9,6 @@ import torch
 from children import CHILDREN, resume
 from mien.base.errors import RunError
 from mien.base.files import write_text
-from mien.base.recipe import dump_recipe
 from mien.base.run_folder import RunFolder
 from mien.training import checkpoint
 from mien.training.loop import train
@@ -34,8 +33,6 @@ def break_off(plan, run, step, **options):
 def test_a_run_killed_at_any_moment_and_resumed_ends_bit_identical(tmp_path, faces, tiny_recipe, mixing, sampling):
     """Real SIGKILLs at random moments, the first before any checkpoint, with dropout, averaging and momentum on."""
     recipe = changed(tiny_recipe, epochs=12, augment=mixing, balance={"sampling": sampling})
-    file = tmp_path / "recipe.toml"
-    write_text(file, dump_recipe(recipe))
     whole, cut = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "cut")
     train(plan_training(recipe, faces), whole)
     seed = np.random.SeedSequence().entropy
@@ -43,7 +40,7 @@ def test_a_run_killed_at_any_moment_and_resumed_ends_bit_identical(tmp_path, fac
     generator = np.random.default_rng(seed)
     for epoch in (1, 3, 6):
         reader, writer = CHILDREN.Pipe(duplex=False)
-        child = CHILDREN.Process(target=resume, args=(file, cut.path, writer))
+        child = CHILDREN.Process(target=resume, args=(recipe, cut.path, writer))
         child.start()
         writer.close()
         while reader.recv() < epoch:
