@@ -43,7 +43,7 @@ def test_each_epoch_is_a_line_in_python_with_a_star_for_the_best(tmp_path, faces
     result = train_and_export(changed(tiny_recipe, epochs=4), faces, out=tmp_path / "run")
     printed = capsys.readouterr()
     assert shown(printed.err) == cells(result.history, 4)
-    assert printed.err.startswith("\n".join(HEADER))
+    assert "\n".join(HEADER) in printed.err
     assert re.search(r" 0:00( \*)?$", printed.err.splitlines()[5]), "nothing is left after the last epoch"
     assert printed.out == ""
     train_and_export(tiny_recipe, faces, out=tmp_path / "quiet", verbose=0)

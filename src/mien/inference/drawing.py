@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -52,7 +52,7 @@ def draw_predictions(image: Image, predictions: Sequence[Prediction], numbers: S
     boxes = [_box_of(each) for each in predictions]
     for small in (False, True):
         pairs = zip(predictions, names, strict=True)
-        labels = [_Label(draw, image.size, each, number, small=small) for each, number in pairs]
+        labels = [_Label(image.size, each, number, small=small) for each, number in pairs]
         places = place_labels(image.size, boxes, [label.sizes for label in labels])
         if not any(place.covered_px for place in places):
             break
@@ -84,7 +84,7 @@ def draw_face(crop: npt.NDArray[np.uint8], probabilities: Mapping[str, float], t
         above = first + index * row
         colour = (20, 90, 160) if name == top else _GREY
         draw.rectangle((left + 110, above + 4, left + 110 + round(160 * probability), above + row - 5), fill=colour)
-        draw.text((left, above + row / 2), _shortened(draw, name, font, 104), font=font, fill=_PAPER, anchor="lm")
+        draw.text((left, above + row / 2), _shortened(name, font, 104), font=font, fill=_PAPER, anchor="lm")
         draw.text((left + 330, above + row / 2), share_text(probability), font=font, fill=_PAPER, anchor="rm")
     return image
 
@@ -92,9 +92,7 @@ def draw_face(crop: npt.NDArray[np.uint8], probabilities: Mapping[str, float], t
 class _Label:
     """The forms of a label, from the longest to the number alone, in the size of text that image and box allow."""
 
-    def __init__(
-        self, draw: ImageDraw, size: tuple[int, int], labelled: Prediction, number: str, *, small: bool
-    ) -> None:
+    def __init__(self, size: tuple[int, int], labelled: Prediction, number: str, *, small: bool) -> None:
         width, height = size
         full = number + labelled.text
         box_px = _box_of(labelled).width
@@ -102,13 +100,13 @@ class _Label:
         large_px = min(max(box_px / 7, max(size) / 70), max(size) / 25)
         wanted_px = max(round(box_px / 4), 9) if small else max(round(large_px), 11)
         self.text_px = max(min(wanted_px, height // 4, 400), _MIN_TEXT_PX)
-        while self.text_px > _MIN_TEXT_PX and draw.textlength(full, font=_font(self.text_px)) + self.text_px > width:
+        while self.text_px > _MIN_TEXT_PX and _text_length(full, _font(self.text_px)) + self.text_px > width:
             self.text_px -= 1
         self.font = _font(self.text_px)
         forms = dict.fromkeys((full, number + labelled.answer, number.strip() or full))
-        self.forms = [_shortened(draw, form, self.font, width - self.text_px) for form in forms]
+        self.forms = [_shortened(form, self.font, width - self.text_px) for form in forms]
         self.sizes = [
-            (min(round(draw.textlength(form, font=self.font)) + self.text_px, width), round(1.4 * self.text_px))
+            (min(round(_text_length(form, self.font)) + self.text_px, width), round(1.4 * self.text_px))
             for form in self.forms
         ]
 
@@ -173,10 +171,16 @@ def _draw_dashes(
         draw.rectangle((right - line_px + 1, at, right, end), fill=colour)
 
 
-def _shortened(draw: ImageDraw, text: str, font: FreeTypeFont | BitmapFont, width: float) -> str:
-    while len(text) > 1 and draw.textlength(text, font=font) > width:
+def _shortened(text: str, font: FreeTypeFont | BitmapFont, width: float) -> str:
+    while len(text) > 1 and _text_length(text, font) > width:
         text = text[:-1]
     return text
+
+
+@lru_cache(maxsize=1024)
+def _text_length(text: str, font: FreeTypeFont | BitmapFont) -> float:
+    """In pixels. A video's labels say the same again and again."""
+    return font.getlength(text)
 
 
 @cache
@@ -216,13 +220,16 @@ def place_labels(
     """
     taken = np.array([(face.left, face.top, face.width, face.height) for face in faces]).reshape(-1, 4)
     places = []
-    for index, sizes in enumerate(forms):
-        options = [_beside(size, faces[index], each) for each in sizes]
-        covered = [_covered(each, taken) for each in options]
-        form = next((number for number, each in enumerate(covered) if not each.min()), len(sizes) - 1)
-        best = covered[form].argmin()
-        left, top, width, height = options[form][best].tolist()
-        places.append(Place(form, Box(left, top, width, height), int(covered[form][best])))
+    for face, sizes in zip(faces, forms, strict=True):
+        for form, each in enumerate(sizes):
+            options = _beside(size, face, each)
+            covered = _covered(options, taken)
+            best = covered.argmin()
+            left, top, width, height = options[best].tolist()
+            place = Place(form, Box(left, top, width, height), int(covered[best]))
+            if not place.covered_px:
+                break
+        places.append(place)
         taken = np.concatenate([taken, [[left, top, width, height]]])
     return places
 

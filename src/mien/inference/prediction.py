@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -106,7 +107,7 @@ class Prediction:
         """Whether ``not-a-face`` is the class of highest probability; None unless :attr:`perceived`."""
         return self.top == NOT_A_FACE_CLASS if self.perceived else None
 
-    @property
+    @cached_property
     def unsure(self) -> bool | None:
         """Whether no expression reaches :attr:`unsure_below`. None unless :attr:`perceived`.
 
@@ -143,7 +144,7 @@ class Prediction:
         """Names of what :meth:`to_dict` and tables say beside place and probabilities."""
         return prediction_fields(self.output, self.perceived)
 
-    @property
+    @cached_property
     def _top(self) -> int:
         if self.threshold is None:
             return int(self.probability_vector.argmax())
