@@ -8,7 +8,8 @@ from mien.base.errors import DataError
 from mien.base.preprocess import InputSpec, to_input
 from mien.base.recipe import ModelRecipe
 from mien.explanation.gradient.gradcam import gradcam, last_maps
-from mien.explanation.gradient.torch_model import TorchModel, run_order
+from mien.explanation.gradient.torch_model import TorchModel
+from mien.models.network import Network
 from mien.models.registry import build_model
 from support import raises
 
@@ -42,11 +43,35 @@ def test_every_family_has_last_maps(name):
     settings = {"width": 4} if name.startswith(("vgg", "resnet")) else {}
     network = build_model(ModelRecipe.model_validate({"name": name, **settings}), 7, 48).eval()
     model = TorchModel(network, InputSpec())
-    layer = last_maps(model)
+    layer, side = last_maps(model)
     assert not isinstance(layer, nn.Conv2d), "after norm and activation"
-    shapes = [shape for _, module, shape in run_order(model) if module is layer]
-    assert shapes[-1][2] >= 4, "and before pooling leaves too few places"
+    assert side >= 4, "and before pooling leaves too few places"
     images = np.random.default_rng(0).integers(0, 256, (2, 48, 48), dtype=np.uint8)
     maps = gradcam(model, images, np.array([0, 3]))
     assert maps.shape == (2, 48, 48)
     assert np.isfinite(maps).all()
+
+
+class Hidden(Network):
+    """A hidden layer behind the maps, maybe with the activation of the maps; what comes after these may be in place."""
+
+    def __init__(self, shares, in_place):
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.hidden, self.head = nn.Conv2d(1, 4, 3), nn.Linear(4, 6), nn.Linear(6, 3)
+        self.activation, self.in_place = nn.SiLU(), in_place
+        self.second = self.activation if shares else nn.SiLU()
+
+    def features(self, images):
+        maps = functional.relu(self.activation(self.conv(images)), inplace=self.in_place)
+        return self.second(self.hidden(maps.mean((2, 3))))
+
+
+@pytest.mark.parametrize(("shares", "in_place"), [(True, False), (False, True)])
+def test_neither_a_shared_activation_nor_one_in_place_changes_the_map(squares, shares, in_place):
+    """Oracle: the same network without either."""
+    networks = Hidden(shares, in_place), Hidden(shares=False, in_place=False)
+    models = [TorchModel(each.eval(), InputSpec(size_px=16, crop_px=12)) for each in networks]
+    found, expected = (gradcam(each, squares, np.array([0, 1, 2, 0, 1])) for each in models)
+    assert expected.max() > 0
+    assert found.tolist() == expected.tolist()

@@ -1,4 +1,6 @@
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -65,24 +67,10 @@ def test_rank_correlation_with_ties():
     assert spearman(first, np.zeros_like(first)).tolist() == [0, 0, 0]
 
 
-EITHER_SIDE = Estimate(0.0, -0.1, 0.1)
-
-
-@dataclass
-class Faithful:
-    deletion_gain: Estimate
-    insertion_gain: Estimate = EITHER_SIDE
-    faces: int = 20
-
-
-@dataclass
-class Likeness:
-    spearman: Estimate
-    faces: int = 20
-
-
-GOOD, BAD = Faithful(Estimate(0.2, 0.1, 0.3)), Faithful(Estimate(0.2, -0.01, 0.3))
-OTHER, SAME = Likeness(Estimate(0.1, 0.0, 0.3)), Likeness(Estimate(0.45, 0.3, 0.55))
+measured = partial(SimpleNamespace, insertion_gain=Estimate(0.0, -0.1, 0.1), faces=20)
+GAIN, DIFFERENT = Estimate(0.2, 0.1, 0.3), Estimate(0.1, 0.0, 0.3)
+GOOD, BAD = measured(deletion_gain=GAIN), measured(deletion_gain=Estimate(0.2, -0.01, 0.3))
+OTHER, SAME = measured(spearman=DIFFERENT), measured(spearman=Estimate(0.45, 0.3, 0.55))
 
 
 @pytest.mark.parametrize(
@@ -93,10 +81,10 @@ OTHER, SAME = Likeness(Estimate(0.1, 0.0, 0.3)), Likeness(Estimate(0.45, 0.3, 0.
         (BAD, OTHER, "fails"),
         (BAD, None, "fails"),
         (GOOD, SAME, "fails"),
-        (replace(GOOD, insertion_gain=Estimate(-0.2, -0.3, -0.1)), OTHER, "fails"),
-        (replace(GOOD, insertion_gain=Estimate(-0.2, -0.3, 0.1)), OTHER, "passes"),
-        (replace(GOOD, faces=19), OTHER, "undecided"),
-        (GOOD, replace(OTHER, faces=19), "undecided"),
+        (measured(deletion_gain=GAIN, insertion_gain=Estimate(-0.2, -0.3, -0.1)), OTHER, "fails"),
+        (measured(deletion_gain=GAIN, insertion_gain=Estimate(-0.2, -0.3, 0.1)), OTHER, "passes"),
+        (measured(deletion_gain=GAIN, faces=19), OTHER, "undecided"),
+        (GOOD, measured(spearman=DIFFERENT, faces=19), "undecided"),
     ],
 )
 def test_the_verdict_needs_both_and_faces_enough(faithful, likeness, verdict):

@@ -31,15 +31,20 @@ def gradcam(
     Returns:
         float32 (N, size_px, size_px), 0 or more; 0 outside the central crop that the network sees.
     """
-    layer, side = last_maps(model), model.spec.crop_px
+    (layer, rows), side = last_maps(model), model.spec.crop_px
 
     def map_of(inputs: Tensor, chosen: Tensor) -> Tensor:
         seen: list[Tensor] = []
-        handle = layer.register_forward_hook(lambda _, __, output: seen.append(output))
-        try:
+
+        def keep(module: nn.Module, given: object, output: Tensor) -> Tensor:
+            # An activation that the network uses in several places has other outputs, too.
+            if output.dim() == 4 and output.shape[2] == rows:
+                seen.append(output)
+            # The network goes on with a copy, for what follows may change it in place.
+            return output.clone()
+
+        with layer.register_forward_hook(keep):
             logits = model.network(inputs)
-        finally:
-            handle.remove()
         maps = seen[-1]
         (slopes,) = torch.autograd.grad(logits.gather(1, chosen.unsqueeze(1)).sum(), maps)
         weights = slopes.mean(dim=(2, 3), keepdim=True)
@@ -49,11 +54,11 @@ def gradcam(
     return model.maps(images, targets, map_of)
 
 
-def last_maps(model: TorchModel) -> nn.Module:
-    """The module that gives the maps A_k: the last of :data:`LEAST_PLACES` or more a side, after norm and activation.
+def last_maps(model: TorchModel) -> tuple[nn.Module, int]:
+    """The module that gives the maps A_k, and their places a side: the last that have :data:`LEAST_PLACES` or more.
 
-    Not a convolution's raw output: without a bias, as norms follow it, each channel has an offset that says nothing
-    of places, and that the ReLU of the map would cut by. Nor maps that pooling has left 2 places a side.
+    Not a convolution's raw output, before norm and activation: without a bias each channel has an offset that says
+    nothing of places, and that the ReLU of the map would cut by. Nor maps that pooling has left 2 places a side.
     """
     maps = [
         (module, shape[2])
@@ -66,4 +71,4 @@ def last_maps(model: TorchModel) -> nn.Module:
             code="no-convolutional-maps",
         )
     finest = min(LEAST_PLACES, max(side for _, side in maps))
-    return [module for module, side in maps if side >= finest][-1]
+    return [each for each in maps if each[1] >= finest][-1]
