@@ -6,6 +6,7 @@ import re
 import shutil
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from mien.evaluation.predictions import read_predictions
 from support import page_codes, raises, refused
 
 README = Path(__file__).parents[2] / "README.md"
+quick = partial(package.train, "quick")
 
 
 def test_the_readmes_ten_lines_run(face_folder, tmp_path, monkeypatch):
@@ -65,6 +67,21 @@ def test_a_predictions_file_is_measured_without_its_model(tiny_run):
     predictions = read_predictions(file)
     expected = (predictions.probabilities.argmax(1) == predictions.labels).mean()
     assert package.evaluate_file(file).accuracy.value == pytest.approx(expected)
+
+
+def test_an_evaluation_takes_the_place_of_no_run_and_of_no_other(tiny_run, tmp_path):
+    """Oracle: the files before; a run's own metrics are of the same name."""
+    result = package.evaluate_file(tiny_run.predictions("validation"), classes="binary")
+    shutil.copytree(tiny_run.path, tmp_path / "run")
+    for overwrite in (False, True):
+        with raises(RunError, "out-is-run"):
+            result.write(tmp_path / "run", overwrite=overwrite)
+    assert (tmp_path / "run" / "metrics.json").read_bytes() == (tiny_run.path / "metrics.json").read_bytes()
+    pages = [result.write(tmp_path / "out", {"by": "one-of-two"}).read_text(encoding="utf-8")]
+    with raises(RunError, "file-exists", "overwrite=True"):
+        result.write(tmp_path / "out")
+    pages.append(result.write(tmp_path / "out", {"by": "two-of-two"}, overwrite=True).read_text(encoding="utf-8"))
+    assert ["one-of-two" in page for page in pages] == [True, False]
 
 
 def test_mistakes_name_files_and_charts_are_drawn(tiny_run, face_folder, faces):
@@ -208,12 +225,6 @@ def test_errors_name_arguments_and_those_of_the_command_line_options(mien, tmp_p
     assert "--" not in str(caught.value)
 
 
-def _with_a_broken_image(face_folder, folder):
-    shutil.copytree(face_folder, folder)
-    next(folder.glob("train/*/*.png")).write_bytes(b"broken")
-    return folder
-
-
 @pytest.mark.parametrize(
     "call",
     [
@@ -228,7 +239,8 @@ def _with_a_broken_image(face_folder, folder):
 )
 def test_what_loading_refuses_points_to_load_dataset(tmp_path, tiny_run, face_folder, call):
     """Oracle: the argument of mien.load_dataset, which then reads the data."""
-    data = _with_a_broken_image(face_folder, tmp_path / "data--skip-bad")
+    data = shutil.copytree(face_folder, tmp_path / "data--skip-bad")
+    next(data.glob("train/*/*.png")).write_bytes(b"broken")
     with raises(DataError, "image-unreadable", "mien.load_dataset(..., skip_bad=True)"):
         call(data, tiny_run.path, tmp_path)
     assert len(package.load_dataset(data, skip_bad=True)) > 0
@@ -242,7 +254,7 @@ def test_a_file_keeps_its_name_in_an_error(tmp_path):
 @pytest.mark.parametrize(
     ("call", "error", "code", "named"),
     [
-        (lambda x, out: package.train("quick", x, out=out), DataError, "data-type", "Dataset.from_arrays"),
+        (lambda x, out: quick(x, out=out), DataError, "data-type", "Dataset.from_arrays"),
         (lambda x, out: package.evaluate("fast", x), DataError, "data-type", "ndarray"),
         (lambda x, out: package.evaluate("fast", None), DataError, "data-type", "NoneType"),
         (lambda x, out: package.audit(x), DataError, "data-type", "ndarray"),
@@ -254,10 +266,10 @@ def test_a_file_keeps_its_name_in_an_error(tmp_path):
         (lambda x, out: package.export(None), ModelError, "model-type", "NoneType"),
         (lambda x, out: package.export("runs/mine", precision="int4"), RunError, "precision-unknown", "int8"),
         (lambda x, out: package.train(None, x, out=out), RecipeError, "recipe-type", "NoneType"),
-        (lambda x, out: package.train("quick", x, out=out, device="tpu"), TrainingError, "device-unknown", "tpu"),
-        (lambda x, out: package.train("quick", x, out=out, callback=print), TrainingError, "callback-type", "Callback"),
+        (lambda x, out: quick(x, out=out, device="tpu"), TrainingError, "device-unknown", "tpu"),
+        (lambda x, out: quick(x, out=out, callback=print), TrainingError, "callback-type", "Callback"),
         (
-            lambda x, out: package.train("quick", x, out=out, callback=package.Callback),
+            lambda x, out: quick(x, out=out, callback=package.Callback),
             TrainingError,
             "callback-type",
             "the class Callback",

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from unittest.mock import Mock
 
 import pytest
 
@@ -37,21 +38,14 @@ def test_the_test_split_is_written_into_the_ledger(mien, tmp_path, tiny_run, fac
 def test_the_ledger_knows_of_a_test_split_whose_measuring_broke_off(mien, tmp_path, tiny_run, face_folder, monkeypatch):
     run = tmp_path / "run"
     shutil.copytree(tiny_run.path, run)
-
-    def interrupted(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(measured_split, "evaluate_predictions", interrupted)
+    monkeypatch.setattr(measured_split, "evaluate_predictions", Mock(side_effect=KeyboardInterrupt))
     said = mien("evaluate", run, "--data", face_folder, "--split", "test")
     assert said.code == 130
     assert RunFolder(run).test_uses() == 1
 
 
 def test_a_machine_without_the_memory_says_so_in_a_line(mien, tiny_run, face_folder, monkeypatch):
-    def full(*_):
-        raise MemoryError
-
-    monkeypatch.setattr(measured_split, "evaluate_predictions", full)
+    monkeypatch.setattr(measured_split, "evaluate_predictions", Mock(side_effect=MemoryError))
     refused(mien("evaluate", tiny_run.path, "--data", face_folder), "memory")
 
 

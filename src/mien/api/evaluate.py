@@ -15,6 +15,7 @@ import numpy.typing as npt
 from mien.api.inputs import Data, Model, data_name, for_labels, read, run_of
 from mien.api.report import ReportInputs, write_report
 from mien.base.errors import DataError, MienWarning, Notice
+from mien.base.files import check_replaceable
 from mien.base.labels import LabelScheme, parse_scheme
 from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
@@ -41,7 +42,7 @@ from mien.pipeline.evaluate import (
     merging_description,
     predict_to_evaluate,
 )
-from mien.pipeline.evaluation_files import write_evaluation
+from mien.pipeline.evaluation_files import file_names, write_evaluation
 from mien.pipeline.measured_split import MeasuredSplit
 from mien.pipeline.split_predictions import temperature_description
 
@@ -151,23 +152,29 @@ class EvaluationResult:
         correct = self.predictions.probabilities.argmax(axis=1) == self.predictions.labels
         return reliability_chart(reliability(confidence, correct, groups=self.predictions.groups), None)
 
-    def write(self, folder: str | os.PathLike[str], metadata: Mapping[str, str] | None = None) -> Path | None:
+    def write(
+        self, folder: str | os.PathLike[str], metadata: Mapping[str, str] | None = None, *, overwrite: bool = False
+    ) -> Path | None:
         """Write ``predictions_SPLIT.npz``, ``metrics.json`` and a short ``report.html``, as ``mien evaluate --out``.
 
         Args:
-            folder: where to; ``mien report`` and ``mien compare`` take it then. Former files are replaced.
+            folder: where to; ``mien report`` and ``mien compare`` take it then.
             metadata: shown in the report, by name.
+            overwrite: replace the files of another evaluation.
 
         Returns:
             The report's path; None without the extra ``report``.
 
         Raises:
-            RunError: a file cannot be written.
+            RunError: a run folder, which has such files of its own; a file exists, or cannot be written.
         """
+        folder = Path(folder)
+        RunFolder(folder).check_no_run()
+        check_replaceable([folder / name for name in file_names(self.predictions.split)], overwrite)
         note = self.predictions.note
         about = {"probabilities": self.temperature_note, "classes": self.merged, "averaging": note}
         return write_evaluation(
-            Path(folder),
+            folder,
             self.predictions,
             self.evaluation,
             title=f"{self.name or 'predictions'}: {self.predictions.split}",

@@ -128,6 +128,11 @@ class RunFolder:
                 f"{self.path} exists already. Choose another folder with {arg('out')}{other}.", code="run-exists"
             )
 
+    def check_no_run(self) -> None:
+        """Raise :class:`RunError` when the folder holds a run: other files would take the place of its own."""
+        if self.is_run:
+            raise RunError(f"{self.path} is a run folder. Choose another folder with {arg('out')}.", code="out-is-run")
+
     def create(self, recipe: Recipe, environment: Mapping[str, Any]) -> None:
         """Make the folder a run: write recipe and environment, and copy the file of a user's own network.
 

@@ -11,7 +11,6 @@ import typer
 from mien.api.evaluate import EvaluationResult, evaluate_file, evaluate_read, run_with_ledger
 from mien.base.errors import DataError
 from mien.base.labels import parse_scheme
-from mien.base.run_folder import RunFolder
 from mien.cli.options import (
     MODEL_HELP,
     TTA_HELP,
@@ -30,6 +29,7 @@ from mien.inference.predictor import load
 from mien.inference.tta import check_tta
 from mien.page.terminal import evaluation_text
 from mien.pipeline.evaluate import EvaluateOptions, check_options
+from mien.pipeline.evaluation_files import file_names
 
 
 def evaluate(
@@ -79,7 +79,7 @@ def evaluate(
         given |= {"--provider": provider, "options of --data": data_options != SourceOptions()}
         leave_out("--predictions FILE already holds labels and probabilities of one split", given)
         result = replace(evaluate_file(predictions, classes=classes, threshold=threshold), name=predictions.stem)
-        _check_free(out, result.predictions.split, overwrite)
+        check_overwrite(out, file_names(result.predictions.split), overwrite)
         notice(
             "a predictions file does not say which samples are duplicates of training samples. "
             "mien report --data PATH does.",
@@ -90,13 +90,13 @@ def evaluate(
         raise DataError("mien evaluate needs MODEL and --data PATH, or --predictions FILE alone.", code="options")
     else:
         source = data_options.at(data)
-        _check_free(out, options.split, overwrite)
+        check_overwrite(out, file_names(options.split), overwrite)
         result = _evaluate_model(model, source, options, provider)
         metadata = {"model": model, **source.environment()}
     show_notices(result.notices)
     if result.merged:
         notice(f"{result.merged}.", "classes-merged")
-    report = None if out is None else result.write(out, metadata)
+    report = None if out is None else result.write(out, metadata, overwrite=overwrite)
     if json:
         show_json(result.to_dict())
     else:
@@ -111,12 +111,6 @@ def _show(result: EvaluationResult) -> None:
         typer.echo(f"\nPredictions are {result.predictions.note}.")
     if result.temperature_note:
         typer.echo(f"\nProbabilities are {result.temperature_note}.")
-
-
-def _check_free(out: Path | None, split: str, overwrite: bool) -> None:
-    """Refuse to replace files, before anything is computed."""
-    names = [RunFolder(Path()).predictions(split).name, "metrics.json", "report.html"]
-    check_overwrite(out, names, overwrite)
 
 
 def _evaluate_model(model: str, source: Source, options: EvaluateOptions, provider: str | None) -> EvaluationResult:

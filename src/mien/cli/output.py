@@ -96,8 +96,7 @@ def check_out(out: Path | None, data: Path | None = None, *, for_page: bool = Fa
     """
     if out is None:
         return
-    if RunFolder(out).is_run:
-        raise RunError(f"{out} is a run folder. Choose another folder for --out.", code="out-is-run")
+    RunFolder(out).check_no_run()
     if out.is_file():
         raise RunError(f"{out} is a file; --out must name a folder.", code="out-is-file")
     if data is not None and data.is_dir() and out.resolve().is_relative_to(data.resolve()):

@@ -27,6 +27,11 @@ def headline_values(evaluation: Evaluation) -> dict[str, float]:
     }
 
 
+def file_names(split: str) -> tuple[str, ...]:
+    """What :func:`write_evaluation` writes."""
+    return f"predictions_{split}.npz", "metrics.json", "report.html"
+
+
 def write_evaluation(
     folder: Path,
     predictions: Predictions,
