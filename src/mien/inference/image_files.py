@@ -24,21 +24,22 @@ def image_files(folder: str | os.PathLike[str]) -> list[Path]:
     Raises:
         DataError: there is none (``folder-without-images``), or a folder cannot be read (``folder-unreadable``).
     """
-    found = list(walk_images(folder))
-    if not found:
+    if not (found := list(walk_images(folder))):
         raise no_images(folder)
     return found
 
 
-def walk_images(folder: str | os.PathLike[str]) -> Iterator[Path]:
+def walk_images(folder: str | os.PathLike[str], base: Path = Path()) -> Iterator[Path]:
     """The files of :func:`image_files` in the same order. In memory: the names in one folder for each level.
+
+    A relative folder is looked for in ``base``; the files are named as it is named.
 
     Raises:
         DataError: a folder cannot be read (``folder-unreadable``).
     """
-    names, folders = [], set()
+    folder, names, folders = Path(folder), [], set()
     try:
-        with os.scandir(folder) as entries:
+        with os.scandir(base / folder) as entries:
             # Names only: an entry is three times as large, and a folder may contain a million.
             for entry in entries:
                 if entry.name.startswith("."):
@@ -52,15 +53,13 @@ def walk_images(folder: str | os.PathLike[str]) -> Iterator[Path]:
                     continue
                 names.append(entry.name)
     except OSError as error:
-        raise DataError(
-            f"{os.fspath(folder)} cannot be read: {error.strerror or error}.", code="folder-unreadable"
-        ) from None
+        raise DataError(f"{folder} cannot be read: {error.strerror or error}.", code="folder-unreadable") from None
     names.sort()
     for name in names:
         if name in folders:
-            yield from walk_images(Path(folder) / name)
+            yield from walk_images(folder / name, base)
         else:
-            yield Path(folder) / name
+            yield folder / name
 
 
 def count_unread(folder: str | os.PathLike[str]) -> int:
@@ -109,8 +108,7 @@ def _walk(source: str, base: Path, missing_too: bool) -> Iterator[str]:
     if is_address(source):
         yield from _walk_address(source)
     elif (base / source).is_dir():
-        # Named as the user named the folder.
-        yield from (str(Path(source) / file.relative_to(base / source)) for file in walk_images(base / source))
+        yield from map(str, walk_images(source, base))
     elif missing_too or (base / source).exists():
         yield source
     else:
