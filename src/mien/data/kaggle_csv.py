@@ -192,7 +192,7 @@ def _plain_pixels(text: bytes) -> npt.NDArray[np.uint16] | None:
         return None
     digits = padded & 15  # 0 of a space
     hundreds = digits[:-3] & (is_space[1:-2].view(np.uint8) - 1)
-    values = hundreds * np.uint16(100)
+    values = np.multiply(hundreds, 100, dtype=np.uint16)
     values += digits[1:-2] * np.uint8(10) + digits[2:-1]
     return np.asarray(values[ends[1:] - 1])
 
