@@ -56,7 +56,7 @@ def audit(
     """Audit a data set: duplicates, leakage, doubtful labels, bad images, label-noise ceiling.
 
     Writes a page that shows faces, and clean.toml: samples to drop or relabel. Review that file, then give it to any
-    command as --clean. The data itself is never changed.
+    command but audit as --clean. The data itself is never changed.
     """
     if recipe is not None and predictions is not None:
         raise DataError("Give either --recipe or --predictions FILE.", code="options")
@@ -84,7 +84,7 @@ def audit(
     show(audit_tables(audited.findings))
     notice(
         f"\npage:  {page} ({page.stat().st_size / 1e6:.1f} MB). It shows faces of the data: check its licence "
-        f"before you share it.\nlist:  {list_file}. Review it, then give it to any command as --clean."
+        f"before you share it.\nlist:  {list_file}. Review it, then give it to any command but audit as --clean."
     )
 
 

@@ -1,7 +1,7 @@
 """clean.toml: which rows of some data to drop or relabel, with the reason for each. Faces in, faces out.
 
-``mien audit`` writes it, a person reviews it, and every command that reads data takes it as ``--clean``. The file names
-the data that it was made for by its fingerprint; the data itself is never changed.
+``mien audit`` writes it, a person reviews it, and every other command that reads data takes it as ``--clean``. The file
+names the data that it was made for by its fingerprint; the data itself is never changed.
 
 What a model is measured by does not bend to what a model says: rows of validation and test can only be dropped for what
 the images and labels themselves prove, and never get another label.
@@ -38,7 +38,7 @@ BLANK_BELOW = 1.0
 _VERSION = 1
 _HEAD = """\
 # Samples that could be dropped or relabelled, found by mien {version}: one sample per line. The data is not changed.
-# Review it: delete the lines that you disagree with, then give the file to any command as --clean {name}.
+# Review it: delete the lines that you disagree with, then give the file to any command but audit as --clean {name}.
 # Samples of validation and test can only be dropped, and only if they are blank or identical with different labels.
 """
 
