@@ -127,8 +127,7 @@ def read_clean(path: str | os.PathLike[str]) -> Clean:
             a reason that the data does not prove.
     """
     try:
-        content = parse_toml(Path(path).read_text(encoding="utf-8-sig"))
-        file = _File.model_validate(content)
+        file = _File.model_validate(parse_toml(Path(path).read_text(encoding="utf-8-sig")))
     except FileNotFoundError:
         raise DataError(f"{path} does not exist. mien audit PATH writes such a file.", code="clean-missing") from None
     except ValidationError as error:
@@ -168,7 +167,7 @@ def check_made_for(clean: Clean, faces: Dataset, path: str | os.PathLike[str]) -
     if clean.data_fingerprint != faces.fingerprint:
         raise DataError(
             f"{path} was made for data {clean.data_fingerprint[:19]}..., found {faces.fingerprint[:19]}.... "
-            f"Give the data, and the {arg('class_map')}, that were audited; or audit this data.",
+            f"Give the data and {arg('class_map')} that were audited; if another mien version wrote it, audit again.",
             code="clean-other-data",
         )
 
@@ -257,5 +256,4 @@ def _prove(faces: Dataset, changes: Sequence[tuple[Change, int]]) -> None:
 
 
 def _line(change: Change) -> str:
-    values = change.model_dump(exclude_none=True)
-    return ", ".join(dump_toml(values).strip().split("\n"))
+    return ", ".join(dump_toml(change.model_dump(exclude_none=True)).strip().split("\n"))
