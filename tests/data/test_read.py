@@ -54,12 +54,11 @@ def test_a_folder_with_kaggles_table_among_others_is_read_by_it(kaggle_table: Pa
     [
         (None, {}, "data-type", "NoneType"),
         (np.zeros((3, 48, 48), np.uint8), {}, "data-type", "mien.Dataset.from_arrays"),
-        ("faces", {"size_px": "96"}, "image-size", "'96'"),
-        ("faces", {"size_px": 48.0}, "image-size", "48.0"),
-        ("faces", {"channels": "3"}, "image-channels", "'3'"),
-        ("faces", {"channels": [3]}, "image-channels", "[3]"),
+        *(("faces", {"size_px": each}, "image-size", repr(each)) for each in ("96", 48.0)),
+        *(("faces", {"channels": each}, "image-channels", repr(each)) for each in ("3", [3])),
         ("faces", {"class_map": "joy=happy"}, "map-type", '{"joy": "happy"}'),
         ("faces", {"class_map": {0: "happy"}}, "map-type", "{0: 'happy'}"),
+        *(("faces", {name: 5}, "option-type", f"{name} must be") for name in ("skip_bad", "group", "votes", "clean")),
     ],
 )
 def test_arguments_of_another_type_get_one_line(data, arguments, code, named) -> None:

@@ -27,7 +27,6 @@ _LONGEST_HEADER = 65536
 OWN_HEADERS = ("image", "label", "split", "row", "source")
 """Columns of the parquet that mien writes; a data column of the same name gets an underscore."""
 
-
 FINGERPRINT_PX = 48
 """However faces are read, their fingerprint is that of grey squares of this side: models of every size, grey or not,
 then know the same data again."""
@@ -76,6 +75,11 @@ class ReadOptions:
             raise DataError(
                 f'class_map must be a dict of names, such as {{"joy": "happy"}}; found {names!r:.80}.', code="map-type"
             )
+        path: Any = str | os.PathLike | None
+        for name, kind in (("skip_bad", bool), ("group", str | None), ("votes", path), ("clean", path)):
+            if not isinstance(found := getattr(self, name), kind):
+                wanted = type(self).__annotations__[name]
+                raise DataError(f"{name} must be {wanted}; found {found!r:.80}.", code="option-type")
 
     @property
     def forms(self) -> tuple[tuple[int, int], ...]:
