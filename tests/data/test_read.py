@@ -59,6 +59,7 @@ def test_a_folder_with_kaggles_table_among_others_is_read_by_it(kaggle_table: Pa
         ("faces", {"class_map": "joy=happy"}, "map-type", '{"joy": "happy"}'),
         ("faces", {"class_map": {0: "happy"}}, "map-type", "{0: 'happy'}"),
         *(("faces", {name: 5}, "option-type", f"{name} must be") for name in ("skip_bad", "group", "votes", "clean")),
+        ("faces", {"clean": "none.toml"}, "clean-missing", "none.toml"),
     ],
 )
 def test_arguments_of_another_type_get_one_line(data, arguments, code, named) -> None:

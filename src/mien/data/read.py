@@ -14,7 +14,7 @@ import numpy as np
 
 from mien.base.errors import DataError, Notice
 from mien.data import cache as face_cache
-from mien.data.clean import apply_clean, check_made_for, read_clean
+from mien.data.clean import Clean, apply_clean, check_made_for, read_clean
 from mien.data.dataset import FINGERPRINT_PX, SPLITS, Dataset
 from mien.data.face_table import FaceTable, ReadOptions
 from mien.data.groups import group_column
@@ -104,17 +104,17 @@ def read_data(path: str | os.PathLike[str], options: ReadOptions | None = None, 
             f"mien.Dataset.from_arrays(images, labels).",
             code="data-type",
         )
+    changes = None if options.clean is None else read_clean(options.clean)
+    path = Path(path)
     result = _read(path, options, cache)
     if options.votes is not None:
         result = replace(result, faces=with_votes(result.faces, options.votes))
-    return result if options.clean is None else _cleaned(path, result, options, cache)
+    return result if changes is None else _cleaned(path, result, changes, options, cache)
 
 
-def _cleaned(path: str | os.PathLike[str], result: ReadResult, options: ReadOptions, cache: bool) -> ReadResult:
+def _cleaned(path: Path, result: ReadResult, changes: Clean, options: ReadOptions, cache: bool) -> ReadResult:
     """The data without the rows that the list of changes drops, and with its labels."""
-    assert options.clean is not None
-    file, before = os.fspath(options.clean), result.faces
-    changes = read_clean(file)
+    file, before = str(options.clean), result.faces
     check_made_for(changes, before, file)
     usual = replace(options, size_px=FINGERPRINT_PX, channels=1)
     try:
@@ -129,9 +129,9 @@ def _cleaned(path: str | os.PathLike[str], result: ReadResult, options: ReadOpti
     return replace(result, faces=faces, uncleaned=before, notes=(*result.notes, note))
 
 
-def _read(path: str | os.PathLike[str], options: ReadOptions, cache: bool) -> ReadResult:
+def _read(path: Path, options: ReadOptions, cache: bool) -> ReadResult:
     try:
-        source, shape = detect_shape(Path(path))
+        source, shape = detect_shape(path)
         key = _cache_key(source, shape, options) if cache else ""
         kept = face_cache.load(key) if cache else None
         if kept is not None:
@@ -224,8 +224,7 @@ def _cache_key(source: Path, shape: DataShape, options: ReadOptions) -> str:
 
 def group_info(faces: Dataset) -> dict[str, Any] | None:
     """The column of the groups, how many groups it has, and the sizes of the smallest and largest; None without."""
-    groups = faces.groups
-    if groups is None:
+    if (groups := faces.groups) is None:
         return None
     sizes = np.bincount(groups)
     return {
@@ -237,10 +236,7 @@ def group_info(faces: Dataset) -> dict[str, Any] | None:
 
 
 def dataset_info(result: ReadResult) -> dict[str, Any]:
-    """What ``mien data info`` shows of a data set, JSON-ready.
-
-    ``groups`` is None without groups.
-    """
+    """What ``mien data info`` shows of a data set, JSON-ready; ``groups`` is None without."""
     faces = result.faces
     counts = faces.counts_by_split()
     return {
