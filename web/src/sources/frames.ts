@@ -17,7 +17,7 @@ export abstract class Frames {
   /** Calls `use` with each frame and its time in the video, until the last one or until stopped. */
   abstract forEach(use: (frame: DecodedImage, seconds: number) => Promise<void>): Promise<void>;
 
-  /** Waits until the browser shows another frame. Returns that frame's time; null after `stop`. */
+  /** Waits until the browser shows another frame. Returns that frame's time; null where `stop` came first. */
   protected next(): Promise<number | null> {
     if (!this.isRunning) return Promise.resolve(null);
     return new Promise((resolve) => {
@@ -42,7 +42,8 @@ export abstract class Frames {
 export class CameraFrames extends Frames {
   async forEach(use: (frame: DecodedImage, seconds: number) => Promise<void>): Promise<void> {
     let next = this.next();
-    while ((await next) !== null) {
+    // A frame that came before the stop has a time.
+    while ((await next) !== null && this.isRunning) {
       // Asked for before this one is used: one that comes meanwhile is taken at once, instead of the one after it.
       next = this.next();
       await use(this.capture(), this.video.currentTime);

@@ -1,6 +1,7 @@
 // Oracle: Pillow, which wrote the files of vectors.json, and bytes by hand from the EXIF and WebP specifications.
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 
+import { CameraFrames } from "../../src/sources/frames";
 import { swapsSides, uprightTransform, webpOrientation } from "../../src/sources/orientation";
 import { vectors } from "../vectors";
 
@@ -50,4 +51,23 @@ test("the upright image has the right corner at the top left, and fills its canv
     const far = [a! * farX + c! * farY + e!, b! * farX + d! * farY + f!];
     expect(far, `${index + 1}`).toEqual(swapsSides(index + 1) ? [height, width] : [width, height]);
   });
+});
+
+test("a camera's frame that comes while another is used is used next, unless the camera is stopped meanwhile", async () => {
+  const context = { drawImage: () => {}, getImageData: () => ({}) };
+  vi.stubGlobal("OffscreenCanvas", class { getContext = () => context; });
+  let show = (_now: number, _frame: { mediaTime: number }) => {};
+  const video = { videoWidth: 4, videoHeight: 3, currentTime: 0, requestVideoFrameCallback: (callback: typeof show) => (show = callback) };
+  const frames = new CameraFrames(video as unknown as HTMLVideoElement);
+  const used: number[] = [];
+  const finished = frames.forEach(async (_frame, seconds) => {
+    used.push(seconds);
+    video.currentTime += 1;
+    show(0, { mediaTime: video.currentTime });
+    if (used.length === 2) frames.stop();
+  });
+  show(0, { mediaTime: 0 });
+  await finished;
+  expect(used).toEqual([0, 1]);
+  vi.unstubAllGlobals();
 });
