@@ -92,7 +92,7 @@ export class Detector {
       if (MIN_STEP * before.side >= copySide(copy, largest)) break;
       const seen = [...known, ...boxesFrom(before.faces, SEEN)];
       const areas = before === first && !known.length ? undefined : before.areas(before.smallest, hint, seen);
-      looks.push(await this.proposer.look(copy, copySide(copy, side), areas));
+      looks.push(await this.proposer.look(copy, copySide(copy, Math.min(side, largest)), areas));
     }
     return looks.slice(1).map(({ faces }) => faces);
   }
@@ -147,7 +147,7 @@ export class Detector {
     this.#nextLook = seconds + LOOK_EVERY_SECONDS;
     if (seconds < this.#nextSmallFaces) return [first.faces];
     const start = performance.now();
-    // A camera's frame is not enlarged: that takes half a second on a slow machine, in which nothing moves.
+    // No closer look enlarges a camera's frame: that takes half a second on a slow machine, in which nothing moves.
     const largest = this.#isLive ? Math.max(copy.width, copy.height) : LARGEST_PX;
     const closer = await this.#closer(copy, first, known, largest);
     const taken = (performance.now() - start) / 1000;

@@ -1,10 +1,14 @@
 // Oracle: areas and sigmoids by hand.
-import { describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
 
 import { decodeBoxes } from "../../src/faces/anchors";
 import { clipped, iou, mergeAgreeing, suppressOverlaps } from "../../src/faces/box";
 import { brightened } from "../../src/faces/brightness";
+import { Checker } from "../../src/faces/checker";
+import { Detector } from "../../src/faces/detector";
 import { Look, regionsAround } from "../../src/faces/look";
+import { Proposer } from "../../src/faces/proposer";
+import type { DecodedImage } from "../../src/preprocess/image";
 import { vectors } from "../vectors";
 
 const box = (left: number, top: number, side: number) => ({ left, top, width: side, height: side });
@@ -95,5 +99,47 @@ describe("boxes from cells", () => {
     expect(faces[0]!.box.width).toBeCloseTo(6.041143 * 32, 4);
     expect(faces[0]!.box.left + faces[0]!.box.width / 2).toBeCloseTo(2.5 * 32, 4);
     expect(faces[0]!.box.top + faces[0]!.box.height / 2).toBeCloseTo(1.5 * 32, 4);
+  });
+});
+
+describe("longer sides of the copies that a frame is looked at in", () => {
+  afterEach(() => {
+    vi.restoreAllMocks();
+    vi.unstubAllGlobals();
+  });
+
+  /** A detector whose networks see nothing, and the sides that it asks for in its first frame, of a camera or not. */
+  const sidesOf = async (longer: number, isLive: boolean) => {
+    vi.stubGlobal("OffscreenCanvas", class {});
+    const sides: number[] = [];
+    const look = async (_image: unknown, side: number) => {
+      sides.push(side);
+      return new Look(side, side / longer, 1, 1);
+    };
+    const none = async () => [];
+    vi.spyOn(Proposer, "load").mockResolvedValue({ look } as unknown as Proposer);
+    vi.spyOn(Checker, "load").mockResolvedValue({ check: none, follow: none } as unknown as Checker);
+    const detector = await Detector.load();
+    detector.startVideo(isLive);
+    const size = { width: longer, height: 8 };
+    const frame = { ...size, pixels: { ...size, data: new Uint8ClampedArray(longer * 8 * 4).fill(255) } };
+    expect(await detector.detectInFrame(frame as unknown as DecodedImage, [], 0)).toEqual([]);
+    return sides;
+  };
+
+  test.each([
+    [400, [320]],
+    [401, [320, 401]],
+    [480, [320, 480]],
+    [640, [320, 640]],
+    [960, [320, 640, 960]],
+    [1280, [320, 640, 1280]],
+  ])("a camera's of %d pixels is not enlarged", async (longer, sides) => {
+    expect(await sidesOf(longer, true)).toEqual(sides);
+  });
+
+  test("a video file's is enlarged to at most twice its size", async () => {
+    expect(await sidesOf(480, false)).toEqual([320, 640, 960]);
+    expect(await sidesOf(1280, false)).toEqual([320, 640, 1280]);
   });
 });
