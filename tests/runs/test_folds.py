@@ -84,8 +84,8 @@ def test_a_fold_that_was_stopped_goes_on_and_finished_ones_stay(short_recipe, fa
             return (self.runs, self.epochs) == (2, 1)
 
     arguments = (faces, groups, tmp_path / "cut")
-    with raises(StoppedError, "stopped"):
-        cross_val_predictions(recipe, *arguments, callback=Stops(), notify=print)
+    with raises(StoppedError, "stopped", tmp_path / "cut", "Once more"):
+        cross_val_predictions(recipe, *arguments, callback=Stops(), notify=print, advice="Once more")
     assert len(RunFolder(tmp_path / "cut" / "fold-2").read_history()) == 1
     assert not RunFolder(tmp_path / "cut").predictions(SPLIT).exists()
     with raises(RunError, "other-recipe") as caught:

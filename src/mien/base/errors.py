@@ -7,7 +7,7 @@
     ├── ModelError         a model file that is missing, damaged, foreign or from a newer mien
     ├── RunError           a run folder that exists already, is incomplete, or cannot be written
     ├── TrainingError      training that cannot go on (a loss that is not a number)
-    │   └── StoppedError   training that was stopped before there was anything to keep
+    │   └── StoppedError   training that was stopped before it had a result; the message says what is kept
     ├── ServeError         a service that cannot start: a port in use, a token that cannot be read
     └── MissingExtraError  an optional part of mien that is not installed
 
@@ -152,7 +152,7 @@ class TrainingError(MienError):
 
 
 class StoppedError(TrainingError):
-    """Training that was stopped before there was anything to keep."""
+    """Training that was stopped before it had a result. The message says what is kept."""
 
     code: str = "stopped"
 

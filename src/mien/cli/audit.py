@@ -124,4 +124,5 @@ def _predict_out_of_fold(source: Source, recipe: Recipe, faces: Dataset, copies:
         callback=TrainProgress(),
         notify=notice,
         environment=source.environment(),
+        advice="To resume, run the same command again.",
     )

@@ -51,6 +51,7 @@ def train_folds_and_show(options: TrainOptions, changes: Sequence[str], count: i
         environment=options.source.environment(),
         init_from=job.init_from,
         device=options.device,
+        advice="To resume, run the same command again with --resume.",
     )
     measured = measure_folds(predictions, folds)
     write_text(out / "metrics.json", dumps(measured.to_dict(), indent=2) + "\n")

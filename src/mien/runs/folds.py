@@ -118,6 +118,7 @@ def predict_folds(
     environment: Mapping[str, Any] | None = None,
     init_from: RunFolder | None = None,
     device: str = "auto",
+    advice: str = "",
 ) -> Predictions:
     """Train one model for each fold and gather their predictions on the samples that they did not see.
 
@@ -132,6 +133,7 @@ def predict_folds(
         environment: for environment.json and the report of each run.
         init_from: a run whose weights are the initial weights of every fold.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        advice: how to resume, for the message that a run was interrupted.
 
     Returns:
         Predictions on all samples of train and validation.
@@ -159,11 +161,7 @@ def predict_folds(
                 device=device,
             )
             if result.was_stopped:
-                raise StoppedError(
-                    f"Stopped; {folder} keeps what is finished. To resume, run the same command again, mien train with "
-                    f"--resume.",
-                    code="stopped",
-                )
+                raise StoppedError(f"Stopped; {folder} keeps what is finished.", advice, code="stopped")
             held_out = folds.held_out(fold)
             unseen = replace(held_out, split=np.full(len(held_out), "test"))
             predictions = predict_split(Predictor(run.model).for_labels(), unseen, "test")
