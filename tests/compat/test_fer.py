@@ -54,7 +54,7 @@ def test_the_script_of_fers_readme_runs_on_a_video(encode_video, astronaut, bgr,
     detector = FER()
     video = Video(str(path))
     with warned("arguments-ignored", "display"):
-        raw_data = video.analyze(detector, display=True)
+        raw_data = video.analyze(detector, True)
     (face,) = detector.detect_emotions(bgr)
     assert list(raw_data[0]) == ["box0", *(f"{name}0" for name in EXPRESSIONS)]
     assert np.abs(np.array(raw_data[0]["box0"]) - face["box"]).max() <= 3

@@ -52,10 +52,12 @@ class FER:
 
     def top_emotion(self, img: Any) -> tuple[str, float] | tuple[None, None]:
         """The class of highest probability of the largest face, and its probability; (None, None) without a face."""
-        for face in self.detect_emotions(img):
-            name = max(face["emotions"], key=face["emotions"].get)
-            return name, face["emotions"][name]
-        return None, None
+        faces = self.detect_emotions(img)
+        if not faces:
+            return None, None
+        shares = faces[0]["emotions"]
+        name = max(shares, key=shares.get)
+        return name, shares[name]
 
 
 class Video:
@@ -77,12 +79,13 @@ class Video:
         self.filepath: str = os.fspath(video_file)
         self.first_face_only: bool = first_face_only
 
-    def analyze(self, detector: FER, **ignored: Any) -> list[dict[str, Any]]:
+    def analyze(self, detector: FER, display: bool = False, **ignored: Any) -> list[dict[str, Any]]:
         """Detect and classify the faces of each frame.
 
         Args:
             detector: finds and classifies the faces.
-            **ignored: fer's arguments about a window and files that it writes cause a warning.
+            display: fer's window; causes a warning, as mien shows none.
+            **ignored: fer's arguments about files that it writes cause a warning, too.
 
         Returns:
             For each frame a dict of ``box0`` (x, y, width, height), ``angry0`` ... ``neutral0`` of the largest face,
@@ -91,7 +94,7 @@ class Video:
         Raises:
             DataError: the video cannot be decoded.
         """
-        warn_ignored("fer", [name for name, value in ignored.items() if value])
+        warn_ignored("fer", [name for name, value in {"display": display, **ignored}.items() if value])
         rows = []
         with VideoFile(self.filepath) as video:
             for frame in video.frames():
