@@ -268,12 +268,7 @@ def test_a_file_keeps_its_name_in_an_error(tmp_path):
         (lambda x, out: package.train(None, x, out=out), RecipeError, "recipe-type", "NoneType"),
         (lambda x, out: quick(x, out=out, device="tpu"), TrainingError, "device-unknown", "tpu"),
         (lambda x, out: quick(x, out=out, callback=print), TrainingError, "callback-type", "Callback"),
-        (
-            lambda x, out: quick(x, out=out, callback=package.Callback),
-            TrainingError,
-            "callback-type",
-            "the class Callback",
-        ),
+        (lambda x, out: quick(x, out=out, callback=package.Callback), TrainingError, "callback-type", "class Callback"),
     ],
 )
 def test_what_is_no_data_model_recipe_or_callback_is_one_line(tmp_path, faces, call, error, code, named):
