@@ -79,7 +79,8 @@ def train_and_show(
         MienError: as :func:`mien.pipeline.training_run.run_recipe`.
     """
     job = find_options(options, changes, teachers, tta)
-    logger = Logger(options.log, job.out) if options.log is not None and is_main_process() else None
+    # Made in every process, to refuse a wrong name in all.
+    logger = Logger(options.log, job.out) if options.log is not None else None
     check(options, job)
     if options.resume and not job.resumes:
         notice(f"{job.out.path} holds no run to resume. A new run starts.", "nothing-to-resume")
@@ -94,7 +95,7 @@ def train_and_show(
         "fine-tuned from": options.init_from or "",
         "teachers": ", ".join(str(each) for each in job.teachers),
     }
-    callback = Callbacks(TrainProgress(), logger)
+    callback = Callbacks(TrainProgress(), logger if is_main_process() else None)
     metadata = options.source.environment({name: value for name, value in origins.items() if value})
     result = job.start(plan, options.source, callback, metadata)
     if result.removed:
