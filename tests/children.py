@@ -86,6 +86,6 @@ def run_study(study, out, jobs, epochs):
     runs = [run for run in plan if run.variant == "base"]
     executor = Processes(context, jobs) if jobs > 1 else None
     try:
-        sys.stdout.write(str(run_all(runs, {}, context, Slow(), executor)))
+        sys.stdout.write(str(run_all(runs, {}, context, StudyCallback() if executor else Slow(), executor)))
     except StudyError as error:
         sys.stdout.write(f"StudyError {error.code}: {error}")

@@ -90,14 +90,14 @@ def test_side_by_side_gives_the_same_and_a_second_time_runs_nothing(done, faces,
     assert ends.index(("base", 0, "ended")) < ends.index(("five", 0, "ended"))
 
 
-# A study of one process waits after each epoch. Those of several do not hear of it: they have epochs enough.
-EPOCHS = {1: 8, 2: 120}
+# A study of one process waits after each epoch. Those of several do not: they have epochs enough for both to begin.
+EPOCHS = {1: 8, 2: 400}
 
 
 def _start(tmp_path: Path, study: Path, jobs: int) -> Any:
     process = CHILDREN.Process(target=run_study, args=(study, tmp_path / "out", jobs, EPOCHS[jobs]))
     process.start()
-    while not list(tmp_path.glob("out/runs/*/last.safetensors")):
+    while len(list(tmp_path.glob("out/runs/*/last.safetensors"))) < jobs:
         assert process.is_alive(), "the study ended before it could be stopped"
         time.sleep(0.05)
     return process
@@ -124,8 +124,9 @@ def test_a_study_that_was_stopped_goes_on(tiny_study_file, faces, tmp_path, told
     context = StudyContext({(48, 1): faces}, out, out / "results", {})
     plan = make_plan(load_study(str(tiny_study_file)), context.faces_by_form, [f"epochs={EPOCHS[jobs]}"])
     begun = [run for run in plan if folder_of(run, out).last.is_file()]
-    before = len(folder_of(begun[0], out).read_history())
-    assert 1 <= before < EPOCHS[jobs]
+    before, *_ = epochs = [len(folder_of(run, out).read_history()) for run in begun]
+    assert len(epochs) == jobs
+    assert all(1 <= each < EPOCHS[jobs] for each in epochs)
     if jobs > 1:  # its runs are long
         return
     assert run_all(begun[:1], {}, context, told)
