@@ -37,7 +37,7 @@ fuzz: .venv/.dev  ## ten minutes of mutated files
 # brings it.
 PYTHONS ?= 3.12 3.13
 CORE_TESTS := tests/base/test_preprocess.py tests/base/test_labels.py tests/base/test_files.py tests/base/test_images.py tests/base/test_errors.py \
-	tests/faces tests/inference
+	tests/data/test_kaggle_csv.py tests/faces tests/inference
 test-pythons: .venv/.dev  ## the core's tests on other Pythons, without any extra
 	set -e; export PYENV_VERSION="$$(pyenv versions --bare 2> /dev/null | paste -sd : -)"; for version in $(PYTHONS); do \
 		$(BIN)/uv venv -q --clear --python $$version build/python-$$version; \

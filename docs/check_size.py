@@ -15,8 +15,8 @@ from mien.cli.commands import COMMANDS
 ROOT = Path(__file__).parents[1]
 
 LIMITS = {
-    "lines of src/mien": 38_270,
-    "files of src/mien": 261,
+    "lines of src/mien": 38_300,
+    "files of src/mien": 264,
     "lines of tests": 28_000,
     "lines of scripts (docs, release, benchmarks, web/scripts)": 3_500,
     "words of docs, without cli.md": 36_700,

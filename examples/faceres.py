@@ -35,7 +35,8 @@ class FaceRes(nn.Module):
     """Convolution, ``layers`` of the 13 separable layers, average pooling, a linear head.
 
     Images are float32 (N, 1, S, S), normalised by ``mean`` and ``std``, and resized to ``input_px`` inside.
-    ``weights`` is faceres-deep.json, with faceres-deep.bin beside it; random weights without.
+    ``weights`` is faceres-deep.json, with faceres-deep.bin beside it; random weights without. To resume, tune
+    or explain a run needs these files again.
     """
 
     def __init__(self, classes, weights="", layers=11, input_px=96, mean=0.508, std=0.255):

@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from mien.video.tracker import Tracker as Tracker
     from mien.video.tracker import track as track
 
-# Loaded on first use: `import mien` stays under 0.15 s and works where only the core is installed.
+# Loaded on first use: `import mien` stays under 0.1 s and works where only the core is installed.
 _NAMES = {
     "mien.api.audit": ("audit",),
     "mien.api.catalog": ("list_models", "list_recipes"),

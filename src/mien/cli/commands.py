@@ -73,8 +73,10 @@ class LazyCommand(TyperCommand):
         """Load the command; from here on it takes this one's place."""
         # Imports leave no garbage; to look for it is a twentieth of `mien predict photo.jpg`.
         gc.disable()
-        command = load_command(str(self.name))
-        gc.enable()
+        try:
+            command = load_command(str(self.name))
+        finally:
+            gc.enable()
         return command.make_context(info_name, args, parent=parent, **extra)
 
 

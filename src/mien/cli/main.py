@@ -57,7 +57,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     _check_no_empty_word(sys.argv)
-    # At exit Python looks at every object for cycles, an eighth of `mien predict photo.jpg`; the system frees all.
+    # At exit Python looks at every object for cycles, a tenth of `mien predict photo.jpg`; the system frees all.
     atexit.register(gc.freeze)
     # pydantic would read every installed package for its plugins: a twentieth of it.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")

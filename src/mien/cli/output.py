@@ -65,7 +65,7 @@ def show_rows(rows: Sequence[Mapping[str, Any]], as_json: bool = False, pipe_wid
             return
         from rich.table import Table
 
-        table = Table(*head, box=None, pad_edge=False)
+        table = Table(*head, box=None, pad_edge=False, header_style="")
         for row in cells:
             table.add_row(*row)
         show(table, pipe_width)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -29,6 +30,7 @@ from mien.cli.options import (
 from mien.cli.output import notice, show_json
 from mien.cli.predict_view import Tally, show_answers
 from mien.cli.usage import leave_out
+from mien.faces.find import limit_opencv_threads
 from mien.inference.annotate import Annotator
 from mien.inference.bulk import predict_files, settings_of
 from mien.inference.face_reader import FaceReader
@@ -98,24 +100,19 @@ def predict(
     annotator = None if annotate is None else Annotator(annotate, [Path(name) for name in sources])
     settings = settings_of(sources, model, reader, crops=crops, annotator=annotator)
     tally, columns = Tally(detector), Columns(reader.classes, crops, reader.fields)
-    try:
-        if engine == "ray" and out is not None:
-            of_reader = (detection.limits, output, classes, threshold, provider)
-            _predict_parts(PartsJob(out, (*sources,), Path.cwd(), model, crops, *of_reader), settings, workers)
-            return
-        job = _Job(sources, reader, crops, annotator, skip_bad, workers or 1)
-        total = job.count()
-        if out is None:
-            # All of them before any is printed: a bad image late in the list leaves nothing half-written.
-            answers = list(job.results(job.files(), total))
-            for each in answers:
-                tally.add(each)
-        else:
-            _write(job, total, ResumableOutput(out, settings, columns), tally)
-    except KeyboardInterrupt:
-        if out is not None:
-            notice("Stopped. What is finished is kept; run the same command to resume.")
-        raise
+    if engine == "ray" and out is not None:
+        how = (detection.limits, output, classes, threshold, provider)
+        _predict_parts(PartsJob(out, tuple(sources), Path.cwd(), model, crops, *how), settings, workers)
+        return
+    job = _Job(sources, reader, crops, annotator, skip_bad, workers or 1)
+    total = job.count()
+    if out is None:
+        # All of them before any is printed: a bad image late in the list leaves nothing half-written.
+        answers = list(job.results(job.files(), total))
+        for each in answers:
+            tally.add(each)
+    else:
+        _write(job, total, ResumableOutput(out, settings, columns), tally)
     tally.check_any(out)
     if json:
         show_json(answers)
@@ -167,16 +164,18 @@ class _Job:
 
     def count(self) -> int:
         """How many there are. Names photos of formats that are not read, and photos that are no face crops."""
+        count = sum(1 for _ in self.files())
         for folder in filter(os.path.isdir, dict.fromkeys(self.sources)):
             if unread := count_unread(folder):
                 notice(f"{folder}: {unread:,} of other formats left out; {UNREAD_ADVICE}", "images-left-out")
-        count = sum(1 for _ in self.files())
         if self.crops:
             note_photos_as_crops(self.files())
         return count
 
     def results(self, files: Iterator[Path], count: int) -> Iterator[dict[str, Any]]:
         """Results with progress; skipped images are listed."""
+        if self.workers > 1:
+            limit_opencv_threads(1)  # each worker is a thread
         found = predict_files(
             self.reader,
             files,
@@ -191,14 +190,25 @@ class _Job:
             yield each
 
 
+@contextmanager
+def _resumable() -> Iterator[None]:
+    """Say what is left of what is stopped here."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        notice("Stopped. What is finished is kept; run the same command to resume.")
+        raise
+
+
 def _write(job: _Job, total: int, output: ResumableOutput, tally: Tally) -> None:
     """Write the results to a file that a killed command can resume."""
     with output as journal:
         if done := journal.found:
             notice(f"{done:,} of {total:,} images are done already; resuming.")
         left = (file for file in job.files() if str(file) not in journal)
-        for each in job.results(left, max(total - done, 0)):
-            journal.add(each)
+        with _resumable():
+            for each in job.results(left, max(total - done, 0)):
+                journal.add(each)
         journal.finish(map(str, job.files()), tally.add)
     typer.echo(f"{journal.out}: {tally}" + (f"; {done:,} done before" if done else ""))
 
@@ -209,8 +219,9 @@ def _predict_parts(job: PartsJob, settings: dict[str, Any], workers: int | None)
         if len(pending) < count:
             notice(f"Resuming: {count - len(pending):,} of {counted(count, 'part')} done already.")
         if pending:
-            for _ in track(write_parts(job, pending, workers), len(pending), "predicting", "parts"):
-                pass
+            with _resumable():
+                for _ in track(write_parts(job, pending, workers), len(pending), "predicting", "parts"):
+                    pass
         images, faces, bad = count_finished(job.folder)
     rest = f"; {bad:,} skipped, listed in {job.folder / 'images'}" if bad else ""
     # As without --engine ray: skipped images are not counted among the others.

@@ -46,7 +46,7 @@ class Tally:
     def check_any(self, out: Path | None) -> None:
         """Refuse where all images were skipped. Raises :class:`DataError` (``no-images``)."""
         if self._bad and not self._images:
-            reasons = "" if out is None else f"; {out} lists the reasons"
+            reasons = f"; {out} lists the reasons" if out is not None and out.suffix == ".jsonl" else ""
             raise DataError(f"None of {counted(self._bad, 'image')} could be read{reasons}.", code="no-images")
 
     def note(self) -> None:

@@ -10,7 +10,6 @@ from typing import Any
 
 from mien.base.errors import DataError, arg, without_password
 from mien.base.processes import ordered_map
-from mien.faces.find import limit_opencv_threads
 from mien.inference.annotate import Annotator
 from mien.inference.face_reader import FaceReader
 from mien.inference.find_model import find_model
@@ -61,8 +60,6 @@ def predict_files(
                     bad(photo.source, error)
         return [answers[str(file)] for file in chunk]
 
-    if workers > 1:
-        limit_opencv_threads(1)  # each worker is a thread
     stream = iter(files)
     # Face crops are fastest in batches; a photo alone is work enough.
     chunks = iter(lambda: list(islice(stream, BATCH if crops else 1)), [])

@@ -94,7 +94,7 @@ def write_video(
         no_faces = timeline.drop_what_is_no_face()
         write_table(parts["table"], timeline, predictor)
         notes = list(_notes(video, no_faces))
-        # The page's charts take as long as 2 s of the copy, which leaves a second core idle.
+        # The page's charts take 0.6 s, in which the copy leaves a core idle.
         with ThreadPoolExecutor(1, "page") as pool:
             page = pool.submit(_page, timeline, video, notes, metadata, annotate)
             if annotate:

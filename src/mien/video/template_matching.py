@@ -57,19 +57,19 @@ class TemplateMatcher:
         wide, high = self._size
         # Size of a template pixel in pixels of the frame, at the face's last size.
         pixel = max(self._detected.width, self._detected.height) * self._scale / TEMPLATE_PX
-        window = (wide + 2 * round(SEARCH_RADIUS * wide), high + 2 * round(SEARCH_RADIUS * high))
+        searched = (wide + 2 * round(SEARCH_RADIUS * wide), high + 2 * round(SEARCH_RADIUS * high))
         for change in SCALES:
-            reach = (window[0] * pixel * change, window[1] * pixel * change)
+            reach = (searched[0] * pixel * change, searched[1] * pixel * change)
             correlation = cv2.matchTemplate(
-                _sample(grey, self._centre, reach, window), self._template, cv2.TM_CCOEFF_NORMED
+                _sample(grey, self._centre, reach, searched), self._template, cv2.TM_CCOEFF_NORMED
             )
             row, column = np.unravel_index(int(correlation.argmax()), correlation.shape)
             if correlation[row, column] > best[0]:
                 across, down = _peak(correlation[row], int(column)), _peak(correlation[:, column], int(row))
                 best = (
                     float(correlation[row, column]),
-                    (across + wide / 2 - window[0] / 2) * pixel * change,
-                    (down + high / 2 - window[1] / 2) * pixel * change,
+                    (across + wide / 2 - searched[0] / 2) * pixel * change,
+                    (down + high / 2 - searched[1] / 2) * pixel * change,
                     change,
                 )
         highest, right, down, change = best
