@@ -33,7 +33,7 @@ const CLOSE_UP = { sides: [96, 128, 192, 256], border: 1 / 3, minScore: 0.7 };
 /** Each frame of a video is resized to this longer side; the first network needs faces of about 30 pixels. */
 const FRAME_PX = 320;
 
-/** New faces are looked for this often. In between, those that are known are checked, which corrects their boxes too. */
+/** New faces are looked for this often, and in each frame while none is known. Known ones are followed in every frame. */
 const LOOK_EVERY_SECONDS = 0.2;
 
 /** Small ones are looked for this often, and live for at most a fifth of the time. */
