@@ -49,8 +49,8 @@ export class Checker {
   }
 
   /**
-   * As `check`, of faces that were checked in a frame before: where one stays in its place, the second step would say the
-   * same.
+   * Faces that were checked in a frame before, each with the box and the score of its last step. Where one stays in its
+   * place there is one step: a second would say the same. No first score is asked for: a face that moved may have a low one.
    */
   async follow(image: Drawable, faces: DetectedFace[]): Promise<DetectedFace[]> {
     const step = async (from: DetectedFace[]) => {
