@@ -1,6 +1,6 @@
 /**
- * Pillow's resize(LANCZOS) for 8-bit grey, bit for bit: Lanczos's filter over three new pixels on both sides (so that
- * fine stripes do not alias), first horizontally, then vertically, in fixed-point arithmetic.
+ * Pillow's resize(LANCZOS) for 8-bit grey, bit for bit: Lanczos's filter over three pixels of the smaller image on both
+ * sides (so that fine stripes do not alias), first horizontally, then vertically, in fixed-point arithmetic.
  */
 
 import type { GreyImage } from "./image";
@@ -8,7 +8,7 @@ import type { GreyImage } from "./image";
 /** Weights are integer multiples of 1 / 2^22, as in Pillow. */
 const PRECISION_BITS = 22;
 
-/** Half of the filter's width, in pixels. */
+/** Half of the filter's width, in pixels of the smaller image. */
 const LOBES = 3;
 
 /** For each new pixel: the first old pixel that it uses, and the weight of each. */
