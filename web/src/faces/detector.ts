@@ -137,7 +137,7 @@ export class Detector {
     if (followed.length && seconds < this.#nextLook) return inPixelsOf(frame, copy, followed);
     const looks = await this.#looksAtFrame(copy, boxesFrom(followed, 0), seconds);
     const proposals = mergeAgreeing(looks, AGREEING_IOU).map(reframed);
-    const others = proposals.filter((face) => !followed.some((each) => isSame(each, face)));
+    const others = proposals.filter((face) => !followed.some(({ box }) => iou(box, face.box) > AGREEING_IOU));
     faces.push(...(await this.checker.check(copy, others.slice(0, MAX_PROPOSALS.frame))));
     return inPixelsOf(frame, copy, this.#suppressed(faces));
   }
@@ -168,10 +168,6 @@ export class Detector {
   #suppressed(faces: DetectedFace[]): DetectedFace[] {
     return suppressOverlaps(faces, NMS_IOU).filter(({ score }) => score >= this.minScore);
   }
-}
-
-function isSame(one: DetectedFace, other: DetectedFace): boolean {
-  return iou(one.box, other.box) > AGREEING_IOU;
 }
 
 function boxesFrom(faces: DetectedFace[], minScore: number): Box[] {
