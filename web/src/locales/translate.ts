@@ -67,35 +67,37 @@ export function outputName({ name, byVotes, rule }: Pick<Output, "name" | "byVot
  * rounded to them is "<1%" or ">99%".
  */
 export function percent(fraction: number, decimals = 0): string {
-  const format = percentFormat(language, decimals);
+  const format = numberFormat({ style: "percent", minimumFractionDigits: decimals, maximumFractionDigits: decimals });
   const step = 10 ** -(decimals + 2);
   if (fraction > 0 && fraction < step / 2) return `<${format(step)}`;
   if (fraction >= 1 - step / 2 && fraction < 1) return `>${format(1 - step)}`;
   return format(Math.min(fraction, 1));
 }
 
-/** One is kept for each language and number of decimals: a video's frame asks for dozens, and each takes long to make. */
-function percentFormat(spoken: Language, decimals: number): (fraction: number) => string {
-  const name = `${spoken} ${decimals}`;
-  const style = { style: "percent", minimumFractionDigits: decimals, maximumFractionDigits: decimals } as const;
-  const format = PERCENT_FORMATS.get(name) ?? new Intl.NumberFormat(spoken, style).format;
-  PERCENT_FORMATS.set(name, format);
-  return format;
-}
-
-const PERCENT_FORMATS = new Map<string, (fraction: number) => string>();
-
 /** A number without decimals. */
 export function integer(value: number): string {
-  return new Intl.NumberFormat(language, { maximumFractionDigits: 0 }).format(value);
+  return numberFormat({ maximumFractionDigits: 0 })(value);
 }
 
 /** 75.25 -> "1:15", or with one decimal "1:15.2": a clock shows the time that has passed. */
 export function clock(seconds: number, decimals = 0): string {
-  const format = { minimumIntegerDigits: 2, minimumFractionDigits: decimals } as const;
+  const format = numberFormat({ minimumIntegerDigits: 2, minimumFractionDigits: decimals });
   // Without the addend a sum such as 0.1 + 0.7 would show as 0.7.
   const passed = Math.max(Math.floor(seconds * 10 ** decimals + 1e-6), 0) / 10 ** decimals;
-  return `${Math.floor(passed / 60)}:${new Intl.NumberFormat(language, format).format(passed % 60)}`;
+  return `${Math.floor(passed / 60)}:${format(passed % 60)}`;
+}
+
+const FORMATS = new Map<string, (value: number) => string>();
+
+/** One is kept for each language and style: a video's frame asks for dozens, and each takes long to make. */
+function numberFormat(style: Intl.NumberFormatOptions): (value: number) => string {
+  const name = language + JSON.stringify(style);
+  let format = FORMATS.get(name);
+  if (!format) {
+    format = new Intl.NumberFormat(language, style).format;
+    FORMATS.set(name, format);
+  }
+  return format;
 }
 
 /** Names separated by commas, with an "and" before the last. */
