@@ -1,5 +1,6 @@
 """Oracles: the formula written again in NumPy; cross-entropy where both are the same; runs that are killed."""
 
+import hashlib
 import re
 from dataclasses import replace
 
@@ -8,10 +9,12 @@ import pytest
 import torch
 
 from mien.base.errors import DataError, RunError
+from mien.base.labels import parse_scheme
 from mien.base.model_file import read_manifest
 from mien.base.recipe import parse_recipe
 from mien.base.run_folder import RunFolder
-from mien.evaluation.predictions import Predictions, write_predictions
+from mien.data.dataset import Dataset
+from mien.evaluation.predictions import Predictions, Teacher, write_predictions
 from mien.exporting.to_onnx import export_run
 from mien.inference.predictor import load
 from mien.pipeline.soft_labels import predict_soft_labels
@@ -37,7 +40,7 @@ def drawn(faces, seed=0, classes=None):
 def teacher(tmp_path, faces):
     path = tmp_path / "soft.npz"
     write_predictions(path, drawn(faces), np.float16)
-    return (path, path)
+    return Teacher(path, path)
 
 
 def by_hand(logits, teacher, hard, share, temperature):
@@ -119,15 +122,13 @@ def test_predictions_of_other_data_or_classes_are_refused(faces):
 
 def test_a_teacher_of_all_classes_may_teach_fewer(tmp_path, faces):
     """Oracle: the sums made by hand, of the rows that are left."""
-    from mien.base.labels import parse_scheme
-
     predictions = drawn(faces)
     scheme = "glad=happy+surprise,low=sad+angry"
     path = tmp_path / "all.npz"
     write_predictions(path, predictions)
     few = faces.of_split("train").with_scheme(parse_scheme(scheme))
     recipe = parse_recipe(f"classes = '{scheme}'", "x")
-    distillation = make_distillation(recipe, make_outputs(recipe, few), [(path, path)], few, torch.device("cpu"))
+    distillation = make_distillation(recipe, make_outputs(recipe, few), [Teacher(path, path)], few, torch.device("cpu"))
     order = list(predictions.classes)
     pairs = [[order.index(name) for name in names] for names in (("happy", "surprise"), ("sad", "angry"))]
     kept = np.isin(predictions.labels, np.ravel(pairs))
@@ -143,8 +144,6 @@ def test_a_student_says_what_its_teacher_says(tmp_path, faces, tiny_recipe):
 
     Oracle: bright and dark images, which anything that learns at all tells apart.
     """
-    from mien.data.dataset import Dataset
-
     bright = np.arange(len(faces)) % 2
     images = (faces.images // 2 + (bright * 120).astype(np.uint8)[:, None, None]).astype(np.uint8)
     data = Dataset(images, bright, ("dark", "bright"), faces.split, faces.source, faces.rows)
@@ -154,7 +153,7 @@ def test_a_student_says_what_its_teacher_says(tmp_path, faces, tiny_recipe):
         tmp_path / "x.npz", Predictions(train_faces.rows, train_faces.labels, opposite, data.classes, "train", "")
     )
     recipe = changed(tiny_recipe, epochs=4, distill={"alpha": 1.0, "temperature": 1.0})
-    teacher = (tmp_path / "x.npz", tmp_path / "x.npz")
+    teacher = Teacher(tmp_path / "x.npz", tmp_path / "x.npz")
     outcome = train(plan_training(recipe, data), RunFolder(tmp_path / "run"), teachers=[teacher])
     assert outcome.history[-1]["validation_accuracy"] < 0.1
     plain = train(plan_training(recipe, data), RunFolder(tmp_path / "plain"))
@@ -185,20 +184,18 @@ def test_a_student_that_was_cut_off_ends_bit_identical(tmp_path, faces, tiny_rec
 def test_a_run_goes_on_with_its_own_teachers_alone(tmp_path, faces, tiny_recipe, teacher):
     run = RunFolder(tmp_path / "run")
     train(plan_training(changed(tiny_recipe, epochs=1), faces), run, teachers=[teacher])
-    other = tmp_path / "other.npz"
-    write_predictions(other, drawn(faces, seed=5), np.float16)
-    for teachers in ([], [(other, other)], [teacher, (other, other)]):
+    other = Teacher(tmp_path / "other.npz", tmp_path / "other.npz")
+    write_predictions(other.file, drawn(faces, seed=5), np.float16)
+    for teachers in ([], [other], [teacher, other]):
         with raises(RunError, "run-other-teachers"):
             train(plan_training(changed(tiny_recipe, epochs=1), faces), run, teachers=teachers, resume=True)
 
 
 def test_the_manifest_says_who_taught(tmp_path, faces, tiny_recipe, tiny_run, teacher):
-    import hashlib
-
     run = RunFolder(tmp_path / "run")
     train(plan_training(tiny_recipe, faces), run, teachers=[teacher])
     export_run(run)
-    assert read_manifest(run.model).taught_by == (f"sha256:{hashlib.sha256(teacher[0].read_bytes()).hexdigest()}",)
+    assert read_manifest(run.model).taught_by == (f"sha256:{hashlib.sha256(teacher.file.read_bytes()).hexdigest()}",)
     assert read_manifest(tiny_run.model).taught_by == ()
 
 

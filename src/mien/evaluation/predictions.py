@@ -9,7 +9,7 @@ import zipfile
 import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -468,3 +468,10 @@ def _votes(arrays: dict[str, npt.NDArray[Any]]) -> VotePredictions | None:
         arrays.get("vote_probabilities"),
         _string("vote_output", arrays["vote_output"]) if "vote_output" in arrays else "",
     )
+
+
+class Teacher(NamedTuple):
+    """The file of a teacher that a run records, a model or predictions, and its predictions of the train split."""
+
+    file: Path
+    predictions: Path

@@ -14,7 +14,7 @@ from mien.base.errors import DataError
 from mien.base.files import cache_folder, file_sha256
 from mien.base.preprocess import InputSpec
 from mien.data.dataset import Dataset
-from mien.evaluation.predictions import write_predictions
+from mien.evaluation.predictions import Teacher, write_predictions
 from mien.inference.find_model import find_model
 from mien.inference.predictor import Predictor
 from mien.pipeline.split_predictions import predict_split
@@ -30,17 +30,19 @@ def find_teachers(names: Sequence[str | os.PathLike[str]]) -> list[Path]:
     found = []
     for name in names:
         path = Path(name)
-        if path.suffix != ".npz":
-            path = find_model(name)
-        elif not path.is_file():
+        if _holds_predictions(path) and not path.is_file():
             raise DataError(f"There is no file {name}. A model can be a teacher, too.", code="soft-labels-missing")
-        found.append(path)
+        found.append(path if _holds_predictions(path) else find_model(name))
     return found
+
+
+def _holds_predictions(file: Path) -> bool:
+    return file.suffix == ".npz"
 
 
 def predict_soft_labels(
     teachers: Sequence[Path], faces: Dataset, read: Callable[[InputSpec], Dataset], views: int
-) -> list[tuple[Path, Path]]:
+) -> list[Teacher]:
     """Each teacher with its predictions for the train split, which come from the cache where they are in it.
 
     The temperature is 1: a model's own was fitted on validation labels, which must not influence a student. A run that
@@ -56,7 +58,9 @@ def predict_soft_labels(
         DataError: as :func:`mien.pipeline.split_predictions.predict_split`.
         RunError: the cache cannot be written.
     """
-    return [(each, each if each.suffix == ".npz" else _predict(each, faces, read, views)) for each in teachers]
+    return [
+        Teacher(each, each if _holds_predictions(each) else _predict(each, faces, read, views)) for each in teachers
+    ]
 
 
 def _predict(teacher: Path, faces: Dataset, read: Callable[[InputSpec], Dataset], views: int) -> Path:

@@ -17,7 +17,7 @@ from mien.base.progress import busy
 from mien.base.recipe import Recipe
 from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
-from mien.evaluation.predictions import Predictions
+from mien.evaluation.predictions import Predictions, Teacher
 from mien.evaluation.results import Evaluation
 from mien.exporting.to_onnx import Parity, export_run, manifest_of_weights
 from mien.inference.predictor import Predictor
@@ -107,7 +107,7 @@ def run_recipe(
     *,
     resume: bool = False,
     init_from: RunFolder | None = None,
-    teachers: Sequence[tuple[Path, Path]] = (),
+    teachers: Sequence[Teacher] = (),
     callback: Callback | None = None,
     metadata: Mapping[str, Any] | None = None,
     device: str = "auto",

@@ -16,7 +16,7 @@ from mien.base.errors import DataError
 from mien.base.labels import parse_scheme
 from mien.base.recipe import Recipe
 from mien.data.dataset import Dataset
-from mien.evaluation.predictions import Predictions, read_predictions
+from mien.evaluation.predictions import Predictions, Teacher, read_predictions
 from mien.evaluation.temperature import apply_temperature
 from mien.training.batches import Batch
 from mien.training.losses import Output
@@ -65,7 +65,7 @@ class Distillation:
 def make_distillation(
     recipe: Recipe,
     outputs: Sequence[Output],
-    teachers: Sequence[tuple[Path, Path]],
+    teachers: Sequence[Teacher],
     faces: Dataset,
     device: torch.device,
 ) -> Distillation:
@@ -74,7 +74,7 @@ def make_distillation(
     Args:
         recipe: the student's.
         outputs: the student's.
-        teachers: of each, the file that a run records (a model or predictions), and its predictions of the train split.
+        teachers: with their predictions of the train split.
         faces: what an epoch shows, under the student's classes, in its order. A face that balancing repeated or changed
             has the soft label of its row.
         device: of the student.
@@ -83,7 +83,7 @@ def make_distillation(
         DataError: soft labels of other classes or other data, or a face without one.
     """
     alpha, temperature = recipe.distill.alpha, recipe.distill.temperature
-    known = [(path, read_predictions(path)) for _, path in teachers]
+    known = [(each.predictions, read_predictions(each.predictions)) for each in teachers]
     labels = [(path, _under_scheme(each, recipe, faces.classes)) for path, each in known]
     stored: list[npt.NDArray[np.float64] | None] = [soft_labels(labels, faces, temperature)]
     for output in outputs[1:]:

@@ -10,7 +10,6 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,6 +18,7 @@ from torch.nn import functional
 
 from mien.base.errors import StoppedError, TrainingError
 from mien.base.run_folder import RunFolder, best_by_metric, best_epoch
+from mien.evaluation.predictions import Teacher
 from mien.training.batches import Batch, epoch_batches, epoch_seed
 from mien.training.callback import Callback, HistoryLine, interruptible
 from mien.training.device import any_process, leave, part_of_batch, share_state, sum_dtype, sum_of_processes, threads
@@ -61,7 +61,7 @@ def train(
     *,
     resume: bool = False,
     init_from: RunFolder | None = None,
-    teachers: Sequence[tuple[Path, Path]] = (),
+    teachers: Sequence[Teacher] = (),
     callback: Callback | None = None,
     environment: dict[str, Any] | None = None,
     device: str = "auto",
@@ -95,7 +95,7 @@ def train(
         **plan.dataset.provenance,
         "classes": list(plan.classes),
         "started_from": None if state.init_checkpoint is None else file_digest(state.init_checkpoint),
-        "taught_by": [file_digest(file) for file, _ in teachers],
+        "taught_by": [file_digest(each.file) for each in teachers],
         **output_facts(plan.recipe, plan.outputs, plan.dataset),
         **({"not_of_the_recipe": plan.parts.names()} if plan.parts.names() else {}),
     }

@@ -17,6 +17,7 @@ from mien.base.errors import RunError, TrainingError, arg
 from mien.base.files import file_sha256, write_text
 from mien.base.recipe import Recipe, dotted
 from mien.base.run_folder import RunFolder, best_epoch, history_to_csv
+from mien.evaluation.predictions import Teacher
 from mien.models.network import Network
 from mien.models.own import OwnNetwork
 from mien.models.registry import build_model, check_sizes, completed
@@ -91,7 +92,7 @@ def prepare(
     plan: TrainingPlan,
     init_from: RunFolder | None = None,
     resumes: bool = False,
-    teachers: Sequence[tuple[Path, Path]] = (),
+    teachers: Sequence[Teacher] = (),
     device: str = "auto",
 ) -> TrainingState:
     """Build everything that a run needs. Touches nothing on disk.
