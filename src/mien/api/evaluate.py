@@ -294,11 +294,9 @@ def _without_dropped(model: Predictor, faces: Dataset, options: EvaluateOptions)
         return faces
     merged = {name for group in options.scheme.groups.values() for name in group}
     kept = [name for name in faces.classes if name in model.classes or name in merged]
-    return (
-        faces
-        if len(kept) == len(faces.classes)
-        else faces.with_scheme(LabelScheme(",".join(kept), {name: (name,) for name in kept}))
-    )
+    if len(kept) == len(faces.classes):
+        return faces
+    return faces.with_scheme(LabelScheme(",".join(kept), {name: (name,) for name in kept}))
 
 
 def _measure(split: MeasuredSplit, options: EvaluateOptions, **about: Any) -> EvaluationResult:

@@ -91,10 +91,7 @@ def train_and_show(
     )
     plan = job.plan(data)
     show_notices(job.notices(plan))
-    origins = {
-        "fine-tuned from": options.init_from or "",
-        "teachers": ", ".join(str(each) for each in job.teachers),
-    }
+    origins = {"fine-tuned from": options.init_from or "", "teachers": ", ".join(map(str, job.teachers))}
     callback = Callbacks(TrainProgress(), logger if is_main_process() else None)
     metadata = options.source.environment({name: value for name, value in origins.items() if value})
     result = job.start(plan, options.source, callback, metadata)

@@ -168,11 +168,7 @@ def _cross_validated(run: RunFolder) -> dict[str, str]:
 
 
 def finish_run(
-    run: RunFolder,
-    faces: Dataset,
-    metadata: Mapping[str, Any],
-    outcome: Outcome,
-    start: RunFolder | None = None,
+    run: RunFolder, faces: Dataset, metadata: Mapping[str, Any], outcome: Outcome, start: RunFolder | None = None
 ) -> TrainingResult:
     """Export a run's best weights, evaluate the exported model on validation, and write the run folder.
 

@@ -41,10 +41,7 @@ class StudyContext:
 
 
 def execute(
-    run: PlannedRun,
-    context: StudyContext,
-    on_epoch: Callable[[int], None],
-    must_stop: Callable[[], bool],
+    run: PlannedRun, context: StudyContext, on_epoch: Callable[[int], None], must_stop: Callable[[], bool]
 ) -> CompletedRun | None:
     """Train and keep one run. What is kept of it already stays: then it is trained for its weights alone.
 
