@@ -76,7 +76,7 @@ class FaceRes(nn.Module):
         Raises:
             ValueError: the file is of another network.
         """
-        faces = torch.from_numpy(render_faces(np.arange(256) % 7, seed=0)).float().unsqueeze(1) / 255
+        faces = torch.from_numpy(render_faces(np.arange(64) % 7, seed=0)).float().unsqueeze(1) / 255
         x = self.prepared((faces - self.mean) / self.std)
         for (convolution, norm), (kernel, bias) in zip(self.layers, read_folded(file), strict=False):
             if kernel.shape != convolution.weight.shape:

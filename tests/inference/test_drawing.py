@@ -56,6 +56,16 @@ def test_beside_a_face_stands_what_is_read_in_it_and_how_likely_it_is(words):
     assert words == ["happy 88%", "sad 75%", "7 happy 12%"]
 
 
+def test_a_label_without_room_is_no_larger_than_one_with(monkeypatch):
+    sizes = []
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", lambda *_, font, **__: sizes.append(font.size))
+    for top in (2, 140):
+        image = Image.new("RGB", (350, 350))
+        draw_predictions(image, [Prediction("x", ("sad", "happy"), np.array([0.2, 0.8]), None, Box(6, top, 340, 200))])
+    draw_predictions(image, [Prediction("x", ("sad", "happy"), np.array([0.2, 0.8]), None, Box(6, 2, 340, 346))])
+    assert max(sizes) == sizes[1] == 14
+
+
 def test_each_classes_bar_is_as_long_as_its_share(words):
     """Oracle: pixels of the bars' colours, counted row by row; a bar of a whole share is 160 px long."""
     face = np.full((48, 48), 90, dtype=np.uint8)

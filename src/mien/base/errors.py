@@ -70,6 +70,7 @@ def as_arguments(message: str) -> str:
             return f'settings["{value}"]'
         if name in {"settings", "class_map"}:
             key, _, new = value.rpartition("=")
+            new = {"true": "True", "false": "False"}.get(new, new)
             is_text = name == "class_map" or not re.fullmatch(r"True|False|[\d.e+-]+", new)
             value = f'{{"{key}": "{new}"}}' if is_text else f'{{"{key}": {new}}}'
         return f"mien.load_dataset(..., {name}={value})" if name in _OF_LOADING else f"{name}={value}"

@@ -97,8 +97,8 @@ class _Label:
         full = number + labelled.text
         box_px = _box_of(labelled).width
         # The cap keeps the label of a face that fills the image from covering it.
-        large_px = min(max(box_px / 7, max(size) / 70), max(size) / 25)
-        wanted_px = max(round(box_px / 4), 9) if small else max(round(large_px), 11)
+        large_px = max(round(min(max(box_px / 7, max(size) / 70), max(size) / 25)), 11)
+        wanted_px = min(max(round(box_px / 4), 9), large_px) if small else large_px
         self.text_px = max(min(wanted_px, height // 4, 400), _MIN_TEXT_PX)
         while self.text_px > _MIN_TEXT_PX and _text_length(full, _font(self.text_px)) + self.text_px > width:
             self.text_px -= 1

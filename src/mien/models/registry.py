@@ -206,7 +206,8 @@ def completed(recipe: Recipe) -> Recipe:
 
 def starts_from_scratch(recipe: ModelRecipe) -> bool:
     """Whether a run that begins with no other run's weights begins with random ones. Raises :class:`RecipeError`."""
-    return not complete(recipe).settings.get("pretrained", False)
+    settings = complete(recipe).settings
+    return not (settings.get("pretrained") or settings.get("weights"))
 
 
 def model_settings(name: str) -> dict[str, Any]:
