@@ -205,10 +205,8 @@ def test_what_ships_is_listed_and_loads():
 
 
 def test_an_export_in_fp16_is_written_beside_the_model(tmp_path, tiny_run, faces):
-    run = tmp_path / "run"
-    shutil.copytree(tiny_run.path, run)
-    file = package.export(run, precision="fp16", data=faces).file
-    assert file.name == "model.half.onnx"
+    run = shutil.copytree(tiny_run.path, tmp_path / "run")
+    assert package.export(run, precision="fp16", data=faces).file.name == "model.half.onnx"
     with raises(DataError, "data-missing"):
         package.export(run, precision="int8")
 

@@ -36,8 +36,7 @@ def test_the_test_split_is_written_into_the_ledger(mien, tmp_path, tiny_run, fac
 
 
 def test_the_ledger_knows_of_a_test_split_whose_measuring_broke_off(mien, tmp_path, tiny_run, face_folder, monkeypatch):
-    run = tmp_path / "run"
-    shutil.copytree(tiny_run.path, run)
+    run = shutil.copytree(tiny_run.path, tmp_path / "run")
     monkeypatch.setattr(measured_split, "evaluate_predictions", Mock(side_effect=KeyboardInterrupt))
     said = mien("evaluate", run, "--data", face_folder, "--split", "test")
     assert said.code == 130
