@@ -1,7 +1,7 @@
 """Seconds of training to an accuracy on PublicTest, through `mien train`'s own code.
 
-    python benchmarks/time_to_accuracy.py [RECIPE ...] --data ../shared/data/fer2013_dev.parquet [--seeds N ...]
-    python benchmarks/time_to_accuracy.py --rates 6400 --data ../shared/data/fer2013_dev.parquet
+    python benchmarks/time_to_accuracy.py [RECIPE ...] --data fer2013_dev.parquet [--seeds N ...]
+    python benchmarks/time_to_accuracy.py --rates 6400 --data fer2013_dev.parquet
 
 For each recipe: the curve (seconds from the first step, validation accuracy, one view), the seconds to 64.3 %, and the
 training rate beside that of the loop of `examples/plain_pytorch.py` with the recipe's network. Augmentation, batch and
