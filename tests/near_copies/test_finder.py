@@ -12,7 +12,7 @@ from scipy.sparse.csgraph import connected_components
 from mien.data.splits import group_identical
 from mien.evaluation.image_statistics import contrast
 from mien.near_copies.descriptor import fit_descriptor
-from mien.near_copies.finder import _rotations, candidate_pairs, connect, find_near_copies
+from mien.near_copies.finder import candidate_pairs, connect, find_near_copies
 from support import encoded
 
 
@@ -124,10 +124,6 @@ def test_blocks_early_sorting_and_threads_change_no_pair(drawn, monkeypatch):
     monkeypatch.setattr("mien.near_copies.finder.available_cores", lambda: 3)
     monkeypatch.setattr("mien.near_copies.finder._BLOCK", 7)
     assert np.array_equal(candidate_pairs(described, descriptor), whole)
-
-
-def test_sixteen_times_as_many_images_get_twice_as_many_tables():
-    assert len(_rotations(1 << 20, 24)) == 2 * len(_rotations(1 << 16, 24)) == 2 * len(_rotations(2, 24))
 
 
 @given(
