@@ -92,7 +92,7 @@ def _one_thread() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _quick_trainings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Tests that train write the same few graphs, and a report that none of them looks into, hundreds of times.
+    """Tests that train write the same few graphs, and a report whose charts none of them looks at, hundreds of times.
 
     The axes of its charts are filled, but not laid out and drawn, which takes a third of a tiny training. What charts
     look like is tested in ``page/`` and ``reporting/``; trainings in processes of their own draw them.
