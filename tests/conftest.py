@@ -69,6 +69,8 @@ LONGEST = {f"test_{name}.py" for name in ("notebooks", "tutorials", "plain_pytor
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest tests come first: one that begins last would keep one core busy and the others idle."""
+    renamed = LONGEST - {path.name for path in Path(__file__).parent.rglob("test_*.py")}
+    assert not renamed, renamed
     items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
