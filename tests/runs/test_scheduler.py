@@ -110,11 +110,6 @@ def _said(tmp_path: Path, process: Any) -> list[str]:
     return [(tmp_path / f"out{suffix}").read_text().strip() for suffix in (".out", ".err")]
 
 
-def _workers(process: Any) -> list[int]:
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    return [int(each) for each in children if "spawn_main" in Path(f"/proc/{each}/cmdline").read_text()]
-
-
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_study_that_was_stopped_goes_on(tiny_study_file, faces, tmp_path, told, jobs):
     out = tmp_path / "out"
@@ -141,8 +136,9 @@ def test_a_study_that_was_stopped_goes_on(tiny_study_file, faces, tmp_path, told
 def test_a_killed_worker_is_one_line(tiny_study_file, tmp_path, capfd):
     # A Python of its own: a forked process says nothing while it imports and as it exits.
     process = _start(tmp_path, tiny_study_file, 2, get_context("spawn"))
-    workers = _workers(process)
-    assert workers
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    workers = [int(each) for each in children if "spawn_main" in Path(f"/proc/{each}/cmdline").read_text()]
+    assert len(workers) == 2
     for each in workers:
         os.kill(each, signal.SIGKILL)
     printed, complaint = _said(tmp_path, process)
