@@ -75,7 +75,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _one_thread() -> None:
+def _one_thread() -> Iterator[None]:
     """Unless told otherwise. More threads of onnxruntime wait by spinning: a prediction costs twice as much."""
     # The core's tests run without torch too: `make test-pythons`.
     if find_spec("torch") is not None:
@@ -89,7 +89,9 @@ def _one_thread() -> None:
             super().__init__()
             self.intra_op_num_threads = 1
 
-    onnxruntime.SessionOptions = OneThread
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(onnxruntime, "SessionOptions", OneThread)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
