@@ -93,12 +93,6 @@ def face() -> bytes:
 
 
 @pytest.fixture(scope="session")
-def astronaut() -> Any:
-    """A photo of a face, uint8 (512, 512, 3)."""
-    return np.asarray(pytest.importorskip("skimage.data").astronaut())
-
-
-@pytest.fixture(scope="session")
 def make_form() -> Callable[..., tuple[bytes, dict[str, str]]]:
     """A multipart body of parts (headers, content), and the headers of its request."""
 
