@@ -82,11 +82,6 @@ def guarded(start: Callable[..., Service], token: str) -> Service:
 
 
 @pytest.fixture(scope="session")
-def encode() -> Callable[..., bytes]:
-    return encoded
-
-
-@pytest.fixture(scope="session")
 def face() -> bytes:
     """A drawn happy face of 48 x 48 pixels as PNG."""
     return encoded(render_faces(np.array([EXPRESSIONS.index("happy")]), seed=1)[0])

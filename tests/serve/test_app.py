@@ -15,6 +15,7 @@ from mien.faces.haar import HaarDetector
 from mien.inference.find_model import find_model
 from mien.inference.predictor import load
 from mien.serve.limits import Limits
+from support import encoded
 
 
 def test_a_crop_is_predicted_as_in_python(service, face):
@@ -34,28 +35,28 @@ def test_a_crop_is_predicted_as_in_python(service, face):
     }
 
 
-def test_a_photo_is_predicted_as_in_python(service, astronaut, encode, monkeypatch):
+def test_a_photo_is_predicted_as_in_python(service, astronaut, monkeypatch):
     """Three faces: the photo twice beside itself, once smaller."""
     wide = np.zeros((512, 1400, 3), np.uint8)
     wide[:, :512], wide[:, 512:1024] = astronaut, astronaut
     wide[:256, 1024:1280] = astronaut[::2, ::2]
     monkeypatch.setenv("MIEN_DETECTOR", "haar")
-    expected = mien.load().predict(encode(wide))
+    expected = mien.load().predict(encoded(wide))
     assert len(expected) == 3
-    answer = service.predict(encode(wide), "").json()
+    answer = service.predict(encoded(wide), "").json()
     assert answer["detector"] == HaarDetector.name
     assert [face["box"] for face in answer["faces"]] == [prediction.box.to_dict() for prediction in expected]
     for found, prediction in zip(answer["faces"], expected, strict=True):
         assert found["probabilities"] == pytest.approx(prediction.probabilities, abs=1e-6)
-    largest = service.predict(encode(wide), "max_faces=1").json()
+    largest = service.predict(encoded(wide), "max_faces=1").json()
     assert [face["box"] for face in largest["faces"]] == [answer["faces"][0]["box"]]
     assert largest["faces_found"] == 3
-    large = service.predict(encode(wide), f"min_size={expected[1].box.width}").json()
+    large = service.predict(encoded(wide), f"min_size={expected[1].box.width}").json()
     assert (len(large["faces"]), large["faces_found"]) == (2, 2)
-    assert service.predict(encode(wide), "min_score=1000").json()["faces"] == []
+    assert service.predict(encoded(wide), "min_score=1000").json()["faces"] == []
 
 
-def test_photos_sent_as_crops_and_crops_sent_as_photos_are_hinted_at(service, astronaut, encode):
+def test_photos_sent_as_crops_and_crops_sent_as_photos_are_hinted_at(service, astronaut):
     """With the code of the notice that `mien predict` gives."""
     head, grey = astronaut[30:200, 140:310], np.full((300, 300, 3), 128, np.uint8)
     for image, query, code in (
@@ -67,20 +68,20 @@ def test_photos_sent_as_crops_and_crops_sent_as_photos_are_hinted_at(service, as
         (grey[:48, :48], "", "crops-as-photos"),
         (grey[:200], "", None),
     ):
-        answer = service.predict(encode(image), query).json()
+        answer = service.predict(encoded(image), query).json()
         assert ("hint" in answer, answer.get("hint_code")) == (code is not None, code), (image.shape, query, answer)
 
 
-def test_a_photo_is_drawn_into(service, astronaut, encode):
+def test_a_photo_is_drawn_into(service, astronaut):
     """Oracle: the photo, and where its face is: the lines of the box are there and nowhere below it."""
-    answer = service.predict(encode(astronaut), "draw=true")
+    answer = service.predict(encoded(astronaut), "draw=true")
     assert (answer.status_code, answer.headers["content-type"]) == (200, "image/jpeg")
     drawn = np.asarray(Image.open(io.BytesIO(answer.content))).astype(int)
     changed = np.abs(drawn - astronaut).max(axis=2) > 90
-    box = service.predict(encode(astronaut), "").json()["faces"][0]["box"]
+    box = service.predict(encoded(astronaut), "").json()["faces"][0]["box"]
     assert changed[box["top"] : box["top"] + box["height"], box["left"] - 3 : box["left"] + 6].any(axis=1).mean() > 0.8
     assert not changed[box["top"] + box["height"] + 60 :].any()
-    files = {"file": encode(astronaut)}
+    files = {"file": encoded(astronaut)}
     assert service.refusal(service.ask("POST", "/v1/batch?draw=true", files=files), 422) == "bad-parameter"
 
 
@@ -122,9 +123,9 @@ def test_an_impossible_query_is_refused(service, face, query, named):
     assert named in response.json()["error"]["message"]
 
 
-def test_a_batch_answers_in_order_with_errors_in_their_place(service, encode):
+def test_a_batch_answers_in_order_with_errors_in_their_place(service):
     pixels = synthetic_faces(30, seed=3).images
-    images = [encode(each) for each in pixels]
+    images = [encoded(each) for each in pixels]
     files = [*images[:4], b"no image", images[4][:-60], b"", *images[4:]]
     answer = service.ask(
         "POST", "/v1/batch?crops=true", files=[("file", (f"{i}", each)) for i, each in enumerate(files)]
@@ -139,11 +140,11 @@ def test_a_batch_answers_in_order_with_errors_in_their_place(service, encode):
     assert [each["faces"][0]["source"] for each in predicted] == [f"image {n}" for n in (1, 2, 3, 4, *range(8, 34))]
 
 
-def test_thirty_two_clients_each_get_their_own_answer(service, encode):
+def test_thirty_two_clients_each_get_their_own_answer(service):
     """Oracle: the same model on each face alone. Answers that a batch mixed up would differ."""
     faces = synthetic_faces(160, seed=9).images
     with ThreadPoolExecutor(32) as pool:
-        answers = list(pool.map(service.predict, map(encode, faces)))
+        answers = list(pool.map(service.predict, map(encoded, faces)))
     assert {answer.status_code for answer in answers} == {200}
     expected = load(threads=1).probabilities(np.asarray(faces))
     found = [list(answer.json()["faces"][0]["probabilities"].values()) for answer in answers]

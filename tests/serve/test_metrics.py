@@ -3,6 +3,8 @@
 import numpy as np
 from prometheus_client.parser import text_string_to_metric_families
 
+from support import encoded
+
 
 def samples(service):
     page = service.ask("GET", "/metrics")
@@ -11,9 +13,9 @@ def samples(service):
     return {(each.name, tuple(sorted(each.labels.items()))): each.value for each in found}
 
 
-def test_requests_faces_and_refusals_are_counted(service, face, encode):
+def test_requests_faces_and_refusals_are_counted(service, face):
     before = samples(service)
-    no_face = encode(np.zeros((64, 64), np.uint8))
+    no_face = encoded(np.zeros((64, 64), np.uint8))
     for _ in range(3):
         service.predict(face)
     service.predict(b"no image")

@@ -14,7 +14,7 @@ from mien.serve.limits import Limits
 from mien.serve.metrics import ServiceMetrics
 from mien.serve.prediction_service import Admission, PredictionService
 from mien.serve.schemas import PredictParameters
-from support import raises
+from support import encoded, raises
 
 
 class Slow(HaarDetector):
@@ -112,10 +112,10 @@ def test_a_stopped_service_begins_no_further_image(slow, face):
     assert len(detector.widths) == 2
 
 
-def test_a_batch_lets_other_requests_have_their_turn(slow, encode):
+def test_a_batch_lets_other_requests_have_their_turn(slow):
     """The order in which images are begun: those of the batch are 100 wide, the other client's is 48 wide."""
     service, detector = slow
-    large, small = encode(np.zeros((100, 100), np.uint8)), encode(np.zeros((48, 48), np.uint8))
+    large, small = encoded(np.zeros((100, 100), np.uint8)), encoded(np.zeros((48, 48), np.uint8))
 
     async def main():
         batch = asyncio.ensure_future(ask(service, [large] * 20))

@@ -10,14 +10,15 @@ import mien
 from mien.base.images import open_image
 from mien.faces.haar import HaarDetector
 from mien.serve.limits import Limits
+from support import encoded
 
 ADDRESS = "ws://127.0.0.1/v1/stream"
 
 
 @pytest.fixture(scope="module")
-def jpegs(astronaut, encode):
+def jpegs(astronaut):
     """Her face, moving to the right."""
-    return [encode(np.roll(astronaut[:256], 6 * number, axis=1), "JPEG", quality=90) for number in range(4)]
+    return [encoded(np.roll(astronaut[:256], 6 * number, axis=1), "JPEG", quality=90) for number in range(4)]
 
 
 def test_frames_are_answered_with_tracked_faces(service, jpegs):
@@ -83,10 +84,10 @@ def test_a_stream_that_ended_leaves_its_place(start, jpegs):
     assert answer["frame"] == 0
 
 
-def test_no_client_may_ask_for_more_faces_than_the_limit(start, astronaut, encode):
+def test_no_client_may_ask_for_more_faces_than_the_limit(start, astronaut):
     service = start(limits=Limits(max_faces=1))
     with service.client.websocket_connect(f"{ADDRESS}?max_faces=2") as socket:
-        socket.send_bytes(encode(np.hstack([astronaut[:256]] * 2), "JPEG", quality=90))
+        socket.send_bytes(encoded(np.hstack([astronaut[:256]] * 2), "JPEG", quality=90))
         assert len(socket.receive_json()["faces"]) == 1
 
 
