@@ -122,18 +122,12 @@ def _quick_trainings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "exports"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MIEN_TESTS_EXPORTS", str(folder))
+        # Commands that tests start export a graph once, too.
+        patch.setenv("PYTHONPATH", str(Path(__file__).parent / "for_children"), prepend=os.pathsep)
         patch.setattr(torch.onnx, "export", remembering(torch.onnx.export, folder))
         patch.setattr(training_run, "write_evaluation", write_undrawn)
         # No test cuts the power; to wait for the disk took 7 ms, twenty times a training.
         patch.setattr(os, "fsync", lambda descriptor: None)
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _quick_children() -> Iterator[None]:
-    """Commands that tests start export a graph once, too."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(Path(__file__).parent / "for_children"), prepend=os.pathsep)
         yield
 
 
