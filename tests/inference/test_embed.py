@@ -46,7 +46,7 @@ def vectors():
                 "name": name,
                 **{"width": width, "height": height, "rgb": base64.b64encode(rgb.tobytes()).decode()},
                 "box": list(box.to_dict().values()),
-                "square": [*(round(at + long / 2 - side / 2) for at, long in _spans(box)), side],
+                "square": [round(box.left + (box.width - side) / 2), round(box.top + (box.height - side) / 2), side],
                 "crop": base64.b64encode(crops.tobytes()).decode(),
                 "probabilities": {
                     each: dict(zip(output.classes, np.round(output.probabilities(crops)[0], 6).tolist(), strict=True))
@@ -56,10 +56,6 @@ def vectors():
             }
         )
     return {"model": MODEL, "margin": margin.size, "cases": cases}
-
-
-def _spans(box):
-    return (box.left, box.width), (box.top, box.height)
 
 
 def _picture(number, width, height):
