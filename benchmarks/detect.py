@@ -80,7 +80,7 @@ def main() -> None:
         wall, processor = 1000 * np.median(times, axis=1)
         wall_ratio, ratio = np.median(own / times, axis=1)
         print(
-            f"{name}: {faces[name]} faces; {wall:.1f} ms by the clock, {processor:.1f} of the processor; mien's own "
+            f"{name}: {faces[name]} faces; {wall:.1f} ms of wall time, {processor:.1f} of the processor; mien's own "
             f"takes {wall_ratio:.2f} and {ratio:.2f} of these"
         )
     print(f"{len(images)} photos of {given.side} px, best of {given.turns}; load {os.getloadavg()[0]:.1f}")

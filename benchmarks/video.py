@@ -66,7 +66,7 @@ def main() -> None:
             took, after = time.monotonic() - began, os.times()
             cores = (after.children_user + after.children_system) - (before.children_user + before.children_system)
             print(
-                f"{' '.join(['mien video', *options])}: {given.seconds / took:.2f} times real time by the clock, "
+                f"{' '.join(['mien video', *options])}: {given.seconds / took:.2f} times real time, "
                 f"{given.seconds / cores:.2f} on one core; load {os.getloadavg()[0]:.1f}"
             )
 

@@ -96,13 +96,13 @@ def predict(
     predictor = load(model, threads=threads, output=output, provider=provider)
     # Whatever can be refused is refused here, before anything is read or written.
     reader = FaceReader(predictor, detector, classes=classes, threshold=threshold)
-    sources = [name if is_address(name) else str(Path(name)) for name in images]
+    sources = tuple(name if is_address(name) else str(Path(name)) for name in images)
     annotator = None if annotate is None else Annotator(annotate, [Path(name) for name in sources])
     settings = settings_of(sources, model, reader, crops=crops, annotator=annotator)
     tally, columns = Tally(detector), Columns(reader.classes, crops, reader.fields)
     if engine == "ray" and out is not None:
-        how = (detection.limits, output, classes, threshold, provider)
-        _predict_parts(PartsJob(out, tuple(sources), Path.cwd(), model, crops, *how), settings, workers)
+        parts = PartsJob(out, sources, Path.cwd(), model, crops, detection.limits, output, classes, threshold, provider)
+        _predict_parts(parts, settings, workers)
         return
     job = _Job(sources, reader, crops, annotator, skip_bad, workers or 1)
     total = job.count()
@@ -152,7 +152,7 @@ def _check(
 class _Job:
     """Which images to predict in this process, and how."""
 
-    sources: list[str]
+    sources: tuple[str, ...]
     reader: FaceReader
     crops: bool
     annotator: Annotator | None
