@@ -1,6 +1,6 @@
 """What features of a built-in model, or of a network that knows whose face it is, bring to few faces of one's own.
 
-    python benchmarks/few_faces.py FOLDER [--faceres faceres-deep.json]
+    python benchmarks/few_faces.py FOLDER [--network faceres-deep.json --network ...]
 
 FOLDER/labels.csv has path,label for photographs; the largest face of each counts. A linear head (logistic regression,
 its penalty by cross-validation) is trained on the frozen features of 5 to 40 faces a class and measured on all others:
@@ -23,7 +23,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 sys.path.append(str(Path(__file__).parents[1] / "examples"))
-from faceres import FaceRes
+from face_network import FaceNetwork
 
 from mien.base.images import open_image
 from mien.base.model_file import open_model
@@ -33,7 +33,7 @@ from mien.faces.find import find_detector
 from mien.inference.find_model import find_model
 
 COUNTS = (5, 10, 20, 40)
-DRAWS, FACERES_PX = 10, 96
+DRAWS = 10
 
 
 def crops_in(folder: Path, size_px: int) -> tuple[np.ndarray, np.ndarray]:
@@ -55,11 +55,11 @@ def features_of(name: str, crops: np.ndarray) -> np.ndarray:
     return np.concatenate([session.run(["features"], {"images": batch})[0] for batch in np.array_split(images, 8)])
 
 
-def features_of_faceres(file: Path, crops: np.ndarray) -> np.ndarray:
-    """The pooled vectors of the face network."""
-    network = FaceRes(1, input_px=FACERES_PX).eval()
-    network.load(file)
+def features_of_network(file: Path, folder: Path) -> np.ndarray:
+    """The pooled vectors of a face network, for crops of its own size."""
+    network = FaceNetwork(1, file).eval()
     network.head = torch.nn.Identity()
+    crops, _ = crops_in(folder, network.input_px)
     images = (torch.from_numpy(crops).float().unsqueeze(1) / 255 - network.mean) / network.std
     with torch.no_grad():
         return torch.cat([network(batch) for batch in images.split(64)]).numpy()
@@ -78,15 +78,15 @@ def accuracy(features: np.ndarray, labels: np.ndarray, per_class: int, draw: int
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--faceres", type=Path)
+    parser.add_argument("--network", type=Path, action="append", default=[])
     options = parser.parse_args()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     crops, labels = crops_in(options.folder, 48)
     features = {name: features_of(name, crops) for name in ("fast", "default", "best")}
-    if options.faceres:
-        known = features_of_faceres(options.faceres, crops_in(options.folder, FACERES_PX)[0])
-        features |= {"faceres-deep": known, "default and faceres-deep": np.hstack([features["default"], known])}
+    for file in options.network:
+        known = features_of_network(file, options.folder)
+        features |= {file.stem: known, f"default and {file.stem}": np.hstack([features["default"], known])}
     names, counts = np.unique(labels, return_counts=True)
     kept = np.isin(labels, names[counts >= 2 * COUNTS[-1]])
     print(f"{kept.sum()} faces of {', '.join(np.unique(labels[kept]))}")
