@@ -99,10 +99,8 @@ def test_settling_cuts_only_where_validation_is_missing(noise) -> None:
     # a class has 50 images: 15 % are 7.5
     assert settle("") == ({"train": 86, "validation": 14}, f"{CUT_ORIGIN}; there is no test split")
     # here one label takes train, one test: 15 % of 50
-    assert settle("train", "test") == (
-        {"train": 43, "validation": 7, "test": 50},
-        f"as given; validation: {CUT_ORIGIN}",
-    )
+    sizes = {"train": 43, "validation": 7, "test": 50}
+    assert settle("train", "test") == (sizes, f"as given; validation: {CUT_ORIGIN}")
     assert settle("train", "validation") == ({"train": 50, "validation": 50}, "as given")
     assert settle("test") == ({"test": 100}, "as given")
     assert settle("train") == ({"train": 86, "validation": 14}, f"as given; validation: {CUT_ORIGIN}")

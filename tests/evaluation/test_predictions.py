@@ -77,11 +77,8 @@ def test_narrow_types_are_taken(tmp_path):
         probabilities=GOOD["probabilities"].astype(np.float16),
     )
     predictions = read_predictions(path)
-    assert (predictions.sample_ids.dtype, predictions.labels.dtype, predictions.probabilities.dtype) == (
-        np.int64,
-        np.int64,
-        np.float64,
-    )
+    dtypes = [each.dtype for each in (predictions.sample_ids, predictions.labels, predictions.probabilities)]
+    assert dtypes == [np.int64, np.int64, np.float64]
     np.testing.assert_array_equal(predictions.probabilities, GOOD["probabilities"])
 
 

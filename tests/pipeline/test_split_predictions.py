@@ -85,9 +85,8 @@ def test_what_is_said_of_validation_does_not_hang_on_the_test_split(faces, class
     whole = replace(faces, images=images, labels=labels)
     predictions = replace(predict_split(classifier, whole, "validation"), data_fingerprint="")
     without = whole.subset(np.flatnonzero(whole.split != "test"))
-    assert MeasuredSplit.resolve(predictions, whole).subsets(5) == MeasuredSplit.resolve(predictions, without).subsets(
-        5
-    )
+    subsets = [MeasuredSplit.resolve(predictions, each).subsets(5) for each in (whole, without)]
+    assert subsets[0] == subsets[1]
     parts = MeasuredSplit.resolve(predict_split(classifier, whole, "test"), whole).subsets(5)
     assert parts[1].count < parts[0].count
 
@@ -119,10 +118,8 @@ def reordered(faces, classes):
 def test_classes_go_by_name_not_by_number(classifier, faces):
     """Data that numbers its classes otherwise gets the same predictions."""
     turned = reordered(faces, tuple(reversed(faces.classes)))
-    assert (
-        predict_split(classifier, turned, "test").labels.tolist()
-        == predict_split(classifier, faces, "test").labels.tolist()
-    )
+    labels = [predict_split(classifier, each, "test").labels.tolist() for each in (turned, faces)]
+    assert labels[0] == labels[1]
 
 
 def test_data_with_fewer_classes_is_fine_and_with_others_is_not(classifier, faces):
@@ -140,10 +137,8 @@ def test_a_model_with_a_label_scheme_merges_the_data_itself(classifier, faces):
         classes = ("negative", "positive")
         manifest = classifier.manifest.model_copy(update={"recipe": {"classes": "binary"}})
 
-    assert len(with_model_classes(Binary(), with_model_classes(Binary(), faces))) == len(
-        with_model_classes(Binary(), faces)
-    )
     merged = with_model_classes(Binary(), faces)
+    assert len(with_model_classes(Binary(), merged)) == len(merged)
     assert merged.classes == ("negative", "positive")
     assert len(merged) == int(np.isin(faces.labels, [0, 2, 3, 4, 5]).sum())
 
@@ -169,10 +164,8 @@ def test_the_folder_of_an_evaluation(classifier, faces, tmp_path, monkeypatch):
         "report.html",
     ]
     assert report == tmp_path / "out" / "report.html"
-    assert (
-        read_predictions(tmp_path / "out" / "predictions_test.npz").sample_ids.tolist()
-        == predictions.sample_ids.tolist()
-    )
+    written = read_predictions(tmp_path / "out" / "predictions_test.npz")
+    assert written.sample_ids.tolist() == predictions.sample_ids.tolist()
     # Without the extra that writes it, no page of another measurement stays.
     monkeypatch.setitem(sys.modules, "jinja2", None)
     assert write() is None
