@@ -243,26 +243,28 @@ def test_answers_do_not_wait_for_acknowledgements():
     asyncio.run(main())
 
 
-def test_a_worker_takes_one_connection_at_a_time():
-    """Else the first of several workers takes all of a burst. Oracle: what is left for others after two turns."""
+@pytest.mark.parametrize(("pause", "left"), [(3600, 5), (0, 0)])
+def test_a_worker_pauses_between_connections(monkeypatch, pause, left):
+    """Else the first of several workers takes all of a burst. Oracle: what is left for others of six."""
+    monkeypatch.setattr("mien.serve.server.PAUSE_SECONDS", pause)
 
     async def main():
         with open_port("127.0.0.1", 0) as listener:
             server = await asyncio.get_running_loop().create_server(asyncio.Protocol, sock=listener)
             clients = [socket.create_connection(listener.getsockname()) for _ in range(6)]
-            await asyncio.sleep(0)
-            await asyncio.sleep(0)
-            left = 0
+            for _ in range(50):
+                await asyncio.sleep(0)
+            found = 0
             with suppress(BlockingIOError):
                 while True:
                     listener.accept()[0].close()
-                    left += 1
+                    found += 1
             for client in clients:
                 client.close()
             for _ in range(20):  # the server sees them close
                 await asyncio.sleep(0)
             server.close()
-            return left
+            return found
 
     with asyncio.Runner(loop_factory=FairLoop) as runner:
-        assert 3 <= runner.run(main()) <= 6
+        assert runner.run(main()) == left
