@@ -1,4 +1,4 @@
-"""Throughput and latency of the service with many clients, with one worker and with two, and under overload.
+"""Throughput and latency of the service with many clients, with one worker, on one core too, and with two.
 
     python benchmarks/serve.py [--turns 4] [--seconds 3]                  crops and photos, default-int8
     python benchmarks/serve.py --memory 100000                            memory over this many requests
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import io
+import os
 import re
 import subprocess
 import sys
@@ -28,6 +29,7 @@ from PIL import Image
 
 from mien.data.synthetic import synthetic_faces
 
+ALL = frozenset(os.sched_getaffinity(0))
 PROCESSOR = "process_cpu_seconds_total"
 
 
@@ -43,7 +45,6 @@ class Load:
     lasted: float = 0.0
     client_seconds: float = 0.0
     server_seconds: float = 0.0
-    best_p99: float = float("inf")
 
     def add(self, other: Load) -> None:
         self.seconds += other.seconds
@@ -51,28 +52,28 @@ class Load:
         self.lasted += other.lasted
         self.client_seconds += other.client_seconds
         self.server_seconds += other.server_seconds
-        self.best_p99 = min(self.best_p99, other.best_p99)
 
     def words(self) -> str:
         p50, p95, p99 = np.percentile(self.seconds, [50, 95, 99]) * 1000
         server, client = (1e3 * each / len(self.seconds) for each in (self.server_seconds, self.client_seconds))
         return (
             f"{len(self.seconds) / self.lasted:7,.0f} requests/s  p50 {p50:6.1f} ms  p95 {p95:6.1f} ms  "
-            f"p99 {p99:6.1f} ms (best turn {1000 * self.best_p99:.1f})  processor: server {server:.2f} ms, "
+            f"p99 {p99:6.1f} ms  processor: server {server:.2f} ms, "
             f"client {client:.2f} ms a request  statuses {dict(self.statuses)}"
         )
 
 
 @contextmanager
-def server(*options: str) -> Iterator[tuple[int, int]]:
-    """Run a server process; yields its port and process id."""
+def server(*options: str, cores: frozenset[int]) -> Iterator[int]:
+    """Run a server process on some cores; yields its port."""
     command = [sys.executable, "-m", "mien", "serve", "--port", "0", *options]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    os.sched_setaffinity(process.pid, cores)
     assert process.stderr is not None
     try:
         found = re.search(r"http://[^:]+:(\d+)", process.stderr.readline())
         assert found is not None
-        yield int(found[1]), process.pid
+        yield int(found[1])
     finally:
         process.terminate()
         process.wait()
@@ -123,7 +124,6 @@ def turn(port: int, request: bytes, clients: int, seconds: float = 1e9, most: in
     asyncio.run(all_clients())
     load.lasted, load.client_seconds = time.perf_counter() - began, time.process_time() - processor
     load.server_seconds += metric(port, PROCESSOR)
-    load.best_p99 = float(np.percentile(load.seconds, 99))
     return load
 
 
@@ -151,8 +151,8 @@ def compare(turns: int, seconds: float) -> None:
     crop, photo = request_bytes(crop_png(), "crops=true"), request_bytes(photo_jpeg(), "")
     with ExitStack() as stack:
         ports = {
-            workers: stack.enter_context(server("--model", "default-int8", "--workers", str(workers)))[0]
-            for workers in (1, 2)
+            name: stack.enter_context(server("--model", "default-int8", "--workers", name[0], cores=cores))
+            for name, cores in (("1", ALL), ("1 on one core", frozenset(list(ALL)[:1])), ("2", ALL))
         }
         for what, request, clients in (
             ("crops", crop, 32),
@@ -160,19 +160,19 @@ def compare(turns: int, seconds: float) -> None:
             ("photos", photo, 2),
             ("photos", photo, 32),
         ):
-            loads = {workers: Load() for workers in ports}
+            loads = {name: Load() for name in ports}
             for port in ports.values():
                 turn(port, request, clients, 1.0)
             for _ in range(turns):
-                for workers, port in ports.items():
-                    loads[workers].add(turn(port, request, clients, seconds))
-            for workers, load in loads.items():
-                print(f"{what:7} {clients:3} clients  --workers {workers}: {load.words()}", flush=True)
+                for name, port in ports.items():
+                    loads[name].add(turn(port, request, clients, seconds))
+            for name, load in loads.items():
+                print(f"{what:7} {clients:3} clients  --workers {name:13}: {load.words()}", flush=True)
 
 
 def memory(requests: int) -> None:
     crop = request_bytes(crop_png(), "crops=true")
-    with server() as (port, _):
+    with server(cores=ALL) as port:
         for done in range(0, requests, requests // 10):
             print(f"{done:9,} requests: {metric(port, 'process_resident_memory_bytes') / 1e6:.1f} MB", flush=True)
             load = turn(port, crop, 32, most=requests // 10)
