@@ -16,7 +16,7 @@ from mien.base.errors import Notice, arg, needs_extra
 from mien.base.labels import LabelScheme
 from mien.base.sample_groups import Groups
 from mien.evaluation import metrics
-from mien.evaluation.intervals import proportion, proportion_among
+from mien.evaluation.intervals import bootstrap_mean, proportion
 from mien.evaluation.metrics import Floats, Labels
 from mien.evaluation.results import Estimate, Evaluation, JsonResult
 
@@ -117,7 +117,7 @@ class MergedScheme(JsonResult):
 
     Attributes:
         groups: the classes of each group.
-        accuracy: fraction of right rows after merging, with its 95% Wilson interval.
+        accuracy: fraction of right rows after merging, with its interval.
         macro_f1: mean F1 over the groups that have rows.
         chance: fraction of the rows in the greatest group: fewer classes are easier, and this says how much.
     """
@@ -163,13 +163,16 @@ def average_linkage(distance: Floats) -> Dendrogram:
     return Dendrogram(merges, hierarchy.leaves_list(merges).astype(np.int64))
 
 
-def merged_schemes(labels: Labels, probabilities: Floats, groups: Groups | None = None) -> Merging:
+def merged_schemes(
+    labels: Labels, probabilities: Floats, groups: Groups | None = None, resamples: int = 1000
+) -> Merging:
     """Cut the dendrogram of the confusion at 2, 3, ... C groups of classes, and measure each cut.
 
     Args:
         labels: int64 (N,), 0..C-1.
         probabilities: float (N, C).
-        groups: of samples, as in :func:`mien.evaluation.intervals.proportion_among`.
+        groups: of samples, as in :func:`mien.evaluation.intervals.resampled_weights`.
+        resamples: behind the intervals, as in :func:`mien.evaluation.estimates.evaluate_predictions`.
     """
     class_count = probabilities.shape[1]
     confusion = metrics.confusion_matrix(labels, probabilities.argmax(axis=1), class_count)
@@ -185,7 +188,7 @@ def merged_schemes(labels: Labels, probabilities: Floats, groups: Groups | None 
         schemes.append(
             MergedScheme(
                 class_groups,
-                proportion_among(predicted == merged_labels, groups=groups),
+                bootstrap_mean((predicted == merged_labels).astype(np.float64), resamples, groups=groups),
                 float(metrics.macro_average(metrics.f1(cells), support)),
                 float(support.max() / support.sum()),
             )

@@ -103,7 +103,7 @@ def merging_section(context: ReportContext) -> Section | None:
         words = "All predictions are correct, so merging classes gains nothing."
         return Section("merging", "Class merging", (Text(Notice(words, code=NO_MISTAKES.code)),))
     labels, probabilities = context.predictions.labels, context.predictions.probabilities
-    merging = merged_schemes(labels, probabilities, context.groups)
+    merging = merged_schemes(labels, probabilities, context.groups, context.resamples)
     rows = [
         (len(each.groups), scheme_words(each.groups, context.classes), each.accuracy, each.macro_f1, each.chance)
         for each in merging.schemes
