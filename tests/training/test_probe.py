@@ -40,14 +40,14 @@ def test_a_dry_run_writes_nothing_and_refuses_what_belongs_to_a_run(
     recipe_file.write_text(tiny_recipe_text)
     monkeypatch.setattr(probe, "_TIMED_SECONDS", 0.0)
     monkeypatch.chdir(tmp_path)
-    before = sorted(tmp_path.iterdir())
+    (tmp_path / "runs/tiny/old").mkdir(parents=True)
+    before = sorted(tmp_path.rglob("*"))
     words = ("train", recipe_file, "--data", face_folder, "--dry-run")
     answer = mien(*words, "--json")
     told = json.loads(answer.out)
-    assert (answer.code, told["epochs"], told["run"]) == (0, 2, "runs/tiny")
-    assert told["memory_bytes"] > 50e6
+    assert (answer.code, told["epochs"], told["run"], told["memory_bytes"] > 50e6) == (0, 2, "runs/tiny", True)
     assert f"{told['parameters']:,}" in mien(*words).out
     for option in (("--resume",), ("--log", "tensorboard"), ("--folds", 2), ("--find-lr",)):
         refused(mien(*words, *option), "options", "--dry-run")
     refused(mien(*words, "--set", "model.widths=[4]"), "model-setting")
-    assert sorted(tmp_path.iterdir()) == before
+    assert sorted(tmp_path.rglob("*")) == before

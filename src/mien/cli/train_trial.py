@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from mien.api.find_lr import search_lr
@@ -21,7 +22,7 @@ def estimate_and_show(options: TrainOptions, changes: Sequence[str], *, json: bo
         MienError: as :func:`mien.api.train.train`;
     """
     job = find_options(options, changes)
-    check(options, job)
+    check(options, replace(job, run=None))  # its folder may exist: nothing is written
     plan = job.plan(options.source)
     from mien.training.probe import estimate_training
 
