@@ -102,7 +102,7 @@ def test_a_table_without_usage_is_cut(table) -> None:
     path.write_text("\r\n".join(lines) + "\r\n\r\n")  # line ends of Windows, a blank line at the end
     result = read_data(path)
     assert result.split_origin.startswith("stratified cut of 15% of train")
-    assert len(result.faces) == 40
+    assert (len(result.faces), [note.code for note in result.notes]) == (40, ["lines-empty"])
     assert set(result.faces.split) == {"train", "validation"}
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.base.errors import DataError
+from mien.base.errors import DataError, Notice
 from mien.base.preprocess import grey_square
 from mien.base.progress import track
 from mien.data.dataset import Dataset
@@ -89,6 +89,8 @@ def read_kaggle_csv(path: Path, options: ReadOptions) -> FaceTable:
     if not names:
         raise DataError(f"{path.name} has a header but no rows that can be read. {_DAMAGED}", code="data-empty")
     notes = parser.classes.finish(path.name, header.names[header.label].strip())
+    if empty := count - len(names) - len(skipped):
+        notes.append(Notice(f"empty lines left out of {path.name}: {empty}", code="lines-empty"))
     labels, classes = index_classes(names)
     columns, votes, vote_classes = gather_votes(
         {name: parse_column([row[at] for row in texts]) for at, name in enumerate(kept)}, source
@@ -122,8 +124,7 @@ class _RowParser:
         fields = self._fields(line, where)
         if len(fields) != len(self.header.names):
             raise DataError(
-                f"{where}: expected {len(self.header.names)} columns, found {len(fields)}. "
-                f"The file is damaged or cut off; download it again.",
+                f"{where}: expected {len(self.header.names)} columns, found {len(fields)}. {_DAMAGED}",
                 code="csv-column-count",
             )
         label = fields[self.header.label]
