@@ -27,8 +27,7 @@ def test_every_method_gives_a_png_beside_the_face_and_its_maps(mien, tiny_run, f
     below, side = MARGIN_PX + 2 * LINE_PX + MARGIN_PX // 2, 6 * 48
     assert (png[below : below + side : 6, MARGIN_PX : MARGIN_PX + side : 6, 0] == face).all()
     with np.load(tmp_path / "out" / "maps.npz", allow_pickle=False) as stored:
-        assert stored["maps"].shape == (len(METHODS), 2, 48, 48)
-        assert stored["maps"].dtype == np.float32
+        assert (stored["maps"].shape, stored["maps"].dtype) == ((len(METHODS), 2, 48, 48), np.float32)
         assert stored["methods"].tolist() == list(METHODS)
         assert (stored["images"][0] == face).all()
         chosen = stored["classes"][stored["targets"][0]]
@@ -67,7 +66,8 @@ def test_the_answer_that_predict_gives_is_explained(mien, files, tmp_path, outpu
     assert answer.code == 0, answer.err
     (face,) = json.loads(mien("predict", files[0], "--model", "fast", "--crops", "--json", *output).out)
     (row,) = json.loads(answer.out)
-    assert (row["class"], row["probability"]) == (face["top"], face["probabilities"][face["top"]])
+    assert [row["output"], row["class"]] == [face["output"], face["top"]]
+    assert row["probability"] == face["probabilities"][face["top"]]
 
 
 def test_gradients_explain_the_output_of_labels_alone(mien, files, tmp_path):

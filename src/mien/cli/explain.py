@@ -73,6 +73,7 @@ def explain(
             {
                 "source": prediction.source,
                 **({} if prediction.box is None else {"face": number, "box": prediction.box.to_dict()}),
+                **({"output": prediction.output} if prediction.output else {}),
                 "answer": prediction.answer,
                 "class": target,
                 "probability": prediction.probabilities[target],
