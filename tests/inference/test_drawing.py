@@ -53,7 +53,7 @@ def test_beside_a_face_stands_what_is_read_in_it_and_how_likely_it_is(words):
     drawn([happy])
     drawn([sad])
     drawn([by_threshold], [7])
-    assert words == ["happy 88%", "sad 75%", "7 happy 12%"]
+    assert words == ["happy 88%", "sad 75%", "7  happy 12%"]
 
 
 def test_a_label_without_room_is_no_larger_than_one_with(monkeypatch):

@@ -48,7 +48,7 @@ def draw_predictions(image: Image, predictions: Sequence[Prediction], numbers: S
     for prediction in predictions:
         _draw_box(draw, image.size, prediction)
     numbered = numbers is not None or len(predictions) > 1
-    names = [f"{number} " if numbered else "" for number in numbers or range(1, len(predictions) + 1)]
+    names = [f"{number}  " if numbered else "" for number in numbers or range(1, len(predictions) + 1)]
     boxes = [_box_of(each) for each in predictions]
     for small in (False, True):
         pairs = zip(predictions, names, strict=True)
