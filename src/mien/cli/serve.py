@@ -105,8 +105,10 @@ def serve(
 def _make_app(model: Path, *, threads: int, in_worker: bool = False, **named: Any) -> Any:
     """The service. Workers print no notices, because the first process did, and share the cores."""
     from mien.serve.app import create_app
+    from mien.serve.server import silence_logs
 
     if in_worker:
+        silence_logs()
         set_quiet(True)
         limit_opencv_threads(threads)
     return create_app(model, DetectionOptions().detector(), threads=threads, **named)

@@ -126,7 +126,8 @@ class CheckOrigin:
     def _error(self, headers: Headers) -> ApiError | None:
         # Browsers send a host; what sends none, such as a health check in HTTP/1.0, is no browser.
         host, origin = headers.get("host"), headers.get("origin")
-        if host is not None and not self._is_own(host):
+        name = _name(f"//{host}")
+        if host is not None and name not in self._own and not _is_address(name):
             return ApiError(
                 "This host name is not allowed; add it with mien serve --allow-host NAME.", code="foreign-host"
             )
@@ -136,10 +137,6 @@ class CheckOrigin:
                 code="foreign-origin",
             )
         return None
-
-    def _is_own(self, host: str) -> bool:
-        name = _name(f"//{host}")
-        return name in self._own or _is_address(name)
 
     def _may_ask(self, origin: str, host: str | None) -> bool:
         own = origin.partition("://")[2].lower() == (host or "").lower()

@@ -65,17 +65,13 @@ def copy_page(destination: Path, models: Sequence[Path]) -> list[Path]:
     }
     if destination.is_file():
         raise RunError(f"{destination} is a file; name a folder for the page.", code="folder-is-file")
-    written: list[Path] = []
+    files: dict[str, bytes] = {}
     if destination.resolve() != page.resolve():
-        for source in sorted(page.rglob("*")):
-            name = source.relative_to(page)
-            if source.is_file() and str(name) not in of_models:
-                write_bytes(destination / name, source.read_bytes())
-                written.append(destination / name)
-    for file, content in of_models.items():
-        write_bytes(destination / file, content)
-        written.append(destination / file)
-    return written
+        files = {str(each.relative_to(page)): each.read_bytes() for each in sorted(page.rglob("*")) if each.is_file()}
+    files |= of_models
+    for name, data in files.items():
+        write_bytes(destination / name, data)
+    return [destination / name for name in files]
 
 
 def page_files(models: Sequence[Path]) -> dict[str, Path | bytes]:

@@ -81,7 +81,9 @@ def predict_image(
         image = open_image(data)
         if crops:
             crop = face_square(image, *reader.classifier.manifest.input.stored_as)
-            hint = _photo_as_crop(image, reader) if look and may_be_photo(*image.size) else None
+            hint = None
+            if look and may_be_photo(*image.size):
+                hint = photo_as_crop("this image", *image.size, reader.detect(upright_rgb(image)), option=_OPTION)
             (row,) = reader.classify(crop[np.newaxis])
             return PredictedImage(*image.size, [reader.prediction(source, row, crop)], 1, hint)
         rgb = upright_rgb(image)
@@ -97,10 +99,6 @@ def predict_image(
     hint = crop_as_photo("this square image", option=_OPTION) if may_be_crop(*image.size, len(faces)) else None
     predictions = reader.read(rgb, kept, source=source)
     return PredictedImage(*image.size, predictions, len(faces), hint, _drawn(rgb, predictions) if draw else None)
-
-
-def _photo_as_crop(image: Image.Image, reader: FaceReader) -> Notice | None:
-    return photo_as_crop("this image", *image.size, reader.detect(upright_rgb(image)), option=_OPTION)
 
 
 def _drawn(rgb: npt.NDArray[np.uint8], predictions: list[Prediction]) -> bytes:

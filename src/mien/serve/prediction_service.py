@@ -26,7 +26,6 @@ from mien.video.tracker import Tracker
 
 _LOG = logging.getLogger("uvicorn.error")
 
-
 FIRST_GUESS_SECONDS = {False: 0.25, True: 0.005}
 """How long a photo and a face crop (True) are thought to take until one was measured."""
 

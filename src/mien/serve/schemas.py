@@ -49,7 +49,6 @@ class PredictParameters(BaseModel):
         ge=1,
         description="classify only this many of the largest faces; without it all, or an error if there are too many",
     )
-
     draw: bool = Field(
         default=False, description="answer with the annotated photo as image/jpeg; of /v1/predict, without crops"
     )

@@ -14,7 +14,6 @@ import socket
 import tempfile
 import warnings
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import uvicorn
@@ -114,13 +113,13 @@ def run_workers(make_app: Callable[[], FastAPI], listener: socket.socket, limits
     """Serve with several processes that share the port, as :func:`run` does with one.
 
     Args:
-        make_app: makes the service. It is called in each worker, so it must be picklable.
+        make_app: makes the service, silent. It is called in each worker, so it must be picklable.
         listener: a listening socket.
         limits: of each worker.
         workers: processes.
     """
     config = _config(
-        partial(_make_quiet, make_app),
+        make_app,
         limits,
         factory=True,
         workers=workers,
@@ -134,11 +133,6 @@ def run_workers(make_app: Callable[[], FastAPI], listener: socket.socket, limits
             Multiprocess(config, sockets=[listener]).run()
         finally:
             del os.environ[FOLDER_VARIABLE]
-
-
-def _make_quiet(make_app: Callable[[], FastAPI]) -> FastAPI:
-    silence_logs()
-    return make_app()
 
 
 def _config(app: Callable[..., Any], limits: Limits, **named: Any) -> uvicorn.Config:

@@ -28,7 +28,6 @@ from mien.video.tracker import Tracker
 CLOSE_CODES = {"busy": 1013, "not-a-frame": 1003, "image-format": 1007, "image-damaged": 1007, "image-pixels": 1009}
 """How a stream is closed after an error, by the numbers of RFC 6455; 1008 (against the rules) after any other."""
 
-
 _Frame = tuple[int, float, bytes]
 """A frame as it arrived: its number from 0, its time in seconds, and the bytes of its file."""
 
