@@ -55,11 +55,10 @@ def features_of(name: str, crops: np.ndarray) -> np.ndarray:
     return np.concatenate([session.run(["features"], {"images": batch})[0] for batch in np.array_split(images, 8)])
 
 
-def features_of_network(file: Path, folder: Path) -> np.ndarray:
-    """The pooled vectors of a face network, for crops of its own size."""
+def features_of_network(file: Path, crops: np.ndarray) -> np.ndarray:
+    """The pooled vectors of a face network, which resizes the crops itself."""
     network = FaceNetwork(1, file).eval()
     network.head = torch.nn.Identity()
-    crops, _ = crops_in(folder, network.input_px)
     images = (torch.from_numpy(crops).float().unsqueeze(1) / 255 - network.mean) / network.std
     with torch.no_grad():
         return torch.cat([network(batch) for batch in images.split(64)]).numpy()
@@ -84,8 +83,9 @@ def main() -> None:
     warnings.simplefilter("ignore")
     crops, labels = crops_in(options.folder, 48)
     features = {name: features_of(name, crops) for name in ("fast", "default", "best")}
+    large = crops_in(options.folder, 150)[0] if options.network else crops
     for file in options.network:
-        known = features_of_network(file, options.folder)
+        known = features_of_network(file, large)
         features |= {file.stem: known, f"default and {file.stem}": np.hstack([features["default"], known])}
     names, counts = np.unique(labels, return_counts=True)
     kept = np.isin(labels, names[counts >= 2 * COUNTS[-1]])

@@ -50,11 +50,11 @@ class Known(NamedTuple):
 NETWORKS = {
     # MobileNet-v1 of HSE_FaceRec_tf, whose code takes these means from blue, green and red.
     "faceres-deep": Known("conv_pw_13/convolution/merged_input", 23, 96, (103.939, 116.779, 123.68), 1),
-    # MobileFaceNet_TF, whose code scales so.
+    # MobileFaceNet_TF of xsr-ai, whose code scales so; with 0..1 copies of a photograph are less alike.
     "mobilefacenet": Known("MobileFaceNet/MobileFaceNet/Conv2d_7/Conv2D_weights", 49, 112, (127.5, 127.5, 127.5), 128),
     # MobileFace of becauseofAI: the first two nodes of its graph scale so.
     "mobileface": Known("stage4_unit1_conv2_df", 17, 112, (127.5, 127.5, 127.5), 128),
-    # dlib's loss_metric ResNet: its input layer, input_rgb_image_sized<150>, scales so.
+    # dlib's loss_metric ResNet: its input layer, input_rgb_image_sized<150>, scales so; face-api has 255.
     "dlib": Known("conv256_down_out/conv2/conv/filters", 21, 150, (122.782, 117.001, 104.298), 256),
 }
 
@@ -134,7 +134,9 @@ class FaceNetwork(nn.Module):
                 if "Conv" in ops[sources[0]]:
                     self.steps[-1][-2].weight.data *= torch.tensor(constants[0]).view(-1, 1, 1, 1)
                 else:
-                    # mobileface has slope min(x, 0); mobilefacenet c (x - |x|), which is 2 c x below 0.
+                    # mobileface has slope min(x, 0); mobilefacenet c (x - |x|), which is 2 c x below 0, but its
+                    # conversion has negated c: a photograph's mirrored copy is the nearest of 240 for each of them
+                    # with slope -2 c, and for 28% with 2 c.
                     slopes[name] = constants[0] if ops[sources[0]] == "Minimum" else -2 * constants[0]
             elif op in ("Add", "AddV2") and constants:
                 self.steps[-1][-1].bias.data += torch.tensor(constants[0])
