@@ -6,9 +6,6 @@ const DARK_BELOW = 128;
 const BLACK_BELOW = 8;
 const STEP = 4;
 
-/** The detector and the crops of a frame ask for the same pixels, which do not change. */
-const found = new WeakMap<RgbaImage, number | null>();
-
 /**
  * An image that is no larger than `side` pixels, or a copy that is; a dark one is stretched until its brightest pixels are
  * white.
@@ -49,13 +46,8 @@ function stretch(data: Uint8ClampedArray, white: number): void {
 
 /** What is to become white in a dark image; null for any other. */
 function whiteOf(image: RgbaImage): number | null {
-  let white = found.get(image);
-  if (white === undefined) {
-    const level = Math.max(whiteLevel(image), BLACK_BELOW);
-    white = level < DARK_BELOW ? level : null;
-    found.set(image, white);
-  }
-  return white;
+  const white = Math.max(whiteLevel(image), BLACK_BELOW);
+  return white < DARK_BELOW ? white : null;
 }
 
 /** The value that 99.5% of a sample of the pixels' values do not exceed. */
