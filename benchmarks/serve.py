@@ -29,7 +29,6 @@ from PIL import Image
 
 from mien.data.synthetic import synthetic_faces
 
-ALL = frozenset(os.sched_getaffinity(0))
 PROCESSOR = "process_cpu_seconds_total"
 
 
@@ -64,11 +63,12 @@ class Load:
 
 
 @contextmanager
-def server(*options: str, cores: frozenset[int]) -> Iterator[int]:
-    """Run a server process on some cores; yields its port."""
+def server(*options: str, cores: int = 0) -> Iterator[int]:
+    """Run a server process, on so many cores where that is given; yields its port."""
     command = [sys.executable, "-m", "mien", "serve", "--port", "0", *options]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    os.sched_setaffinity(process.pid, cores)
+    if cores:
+        os.sched_setaffinity(process.pid, list(os.sched_getaffinity(0))[:cores])
     assert process.stderr is not None
     try:
         found = re.search(r"http://[^:]+:(\d+)", process.stderr.readline())
@@ -151,8 +151,8 @@ def compare(turns: int, seconds: float) -> None:
     crop, photo = request_bytes(crop_png(), "crops=true"), request_bytes(photo_jpeg(), "")
     with ExitStack() as stack:
         ports = {
-            name: stack.enter_context(server("--model", "default-int8", "--workers", name[0], cores=cores))
-            for name, cores in (("1", ALL), ("1 on one core", frozenset(list(ALL)[:1])), ("2", ALL))
+            name: stack.enter_context(server("--model", "default-int8", "--workers", workers, cores=cores))
+            for name, workers, cores in (("1", "1", 0), ("1 on one core", "1", 1), ("2", "2", 0))
         }
         for what, request, clients in (
             ("crops", crop, 32),
@@ -172,7 +172,7 @@ def compare(turns: int, seconds: float) -> None:
 
 def memory(requests: int) -> None:
     crop = request_bytes(crop_png(), "crops=true")
-    with server(cores=ALL) as port:
+    with server() as port:
         for done in range(0, requests, requests // 10):
             print(f"{done:9,} requests: {metric(port, 'process_resident_memory_bytes') / 1e6:.1f} MB", flush=True)
             load = turn(port, crop, 32, most=requests // 10)

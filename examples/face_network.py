@@ -185,7 +185,6 @@ class FaceNetwork(nn.Module):
         )
         convolution.weight.data = torch.tensor(kernel.copy())
         norm = nn.BatchNorm2d(width)
-        norm.running_var.fill_(1 - norm.eps)
         norm.bias.data += torch.tensor(bias)
         pad = [] if before == after else [nn.ZeroPad2d((before, after, before, after))]
         self.steps.append(nn.Sequential(*pad, convolution, norm))

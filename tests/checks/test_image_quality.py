@@ -6,14 +6,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 from sklearn.metrics import roc_auc_score
 
-from mien.checks.image_quality import (
-    FEW_TONES_BELOW,
-    LITTLE_DETAIL_BELOW,
-    detail,
-    outlier_scores,
-    rarity,
-    tones,
-)
+from mien.checks.image_quality import FEW_TONES_BELOW, LITTLE_DETAIL_BELOW, detail, outlier_scores, rarity, tones
 
 
 def enlarged(face, from_px=10):

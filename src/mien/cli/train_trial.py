@@ -41,7 +41,7 @@ def estimate_and_show(options: TrainOptions, changes: Sequence[str], *, json: bo
             "time": f"{duration_text(found.seconds)} (h:mm:ss or m:ss), by a few steps timed here just now",
         }
     )
-    notice(f"Nothing is written. Without --dry-run the run goes to {job.out.path}.")
+    notice(f"Nothing is written. Without --dry-run the run goes to {job.out.path}, where nothing may be yet.")
 
 
 def find_lr_and_show(options: TrainOptions, changes: Sequence[str], *, json: bool) -> None:

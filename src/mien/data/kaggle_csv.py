@@ -71,6 +71,7 @@ def read_kaggle_csv(path: Path, options: ReadOptions) -> FaceTable:
         for row, line in enumerate(track(stream, count, f"reading {path.name}", "rows")):
             if line.isspace():
                 continue
+            filled = row + 1
             where = f"{name_of_file} line {row + 2}"
             try:
                 name, split, fields, face = parser.parse(line, where)
@@ -89,8 +90,9 @@ def read_kaggle_csv(path: Path, options: ReadOptions) -> FaceTable:
     if not names:
         raise DataError(f"{path.name} has a header but no rows that can be read. {_DAMAGED}", code="data-empty")
     notes = parser.classes.finish(path.name, header.names[header.label].strip())
-    if empty := count - len(names) - len(skipped):
-        notes.append(Notice(f"empty lines left out of {path.name}: {empty}", code="lines-empty"))
+    # Those at the end are nobody's loss.
+    if empty := filled - len(names) - len(skipped):
+        notes.append(Notice(f"Empty lines left out of {path.name}: {empty:,}.", code="lines-empty"))
     labels, classes = index_classes(names)
     columns, votes, vote_classes = gather_votes(
         {name: parse_column([row[at] for row in texts]) for at, name in enumerate(kept)}, source

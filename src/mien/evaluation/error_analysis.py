@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,7 @@ from mien.base.errors import Notice, arg, needs_extra
 from mien.base.labels import LabelScheme
 from mien.base.sample_groups import Groups
 from mien.evaluation import metrics
-from mien.evaluation.intervals import bootstrap_mean, proportion
+from mien.evaluation.intervals import bootstrap_means, percentile_interval, proportion
 from mien.evaluation.metrics import Floats, Labels
 from mien.evaluation.results import Estimate, Evaluation, JsonResult
 
@@ -117,7 +118,7 @@ class MergedScheme(JsonResult):
 
     Attributes:
         groups: the classes of each group.
-        accuracy: fraction of right rows after merging, with its interval.
+        accuracy: fraction of right rows after merging, with its 95% bootstrap interval.
         macro_f1: mean F1 over the groups that have rows.
         chance: fraction of the rows in the greatest group: fewer classes are easier, and this says how much.
     """
@@ -177,7 +178,7 @@ def merged_schemes(
     class_count = probabilities.shape[1]
     confusion = metrics.confusion_matrix(labels, probabilities.argmax(axis=1), class_count)
     dendrogram = average_linkage(confusion_distance(confusion))
-    schemes = []
+    right, schemes = np.empty((len(labels), class_count - 1)), []
     for count in range(2, class_count + 1):
         class_groups = dendrogram.groups(count)
         membership = np.array([[label in group for group in class_groups] for label in range(class_count)])
@@ -185,15 +186,13 @@ def merged_schemes(
         predicted = (probabilities @ membership).argmax(axis=1)
         cells = metrics.confusion_matrix(merged_labels, predicted, count)
         support = metrics.support(cells)
-        schemes.append(
-            MergedScheme(
-                class_groups,
-                bootstrap_mean((predicted == merged_labels).astype(np.float64), resamples, groups=groups),
-                float(metrics.macro_average(metrics.f1(cells), support)),
-                float(support.max() / support.sum()),
-            )
-        )
-    return Merging(dendrogram, tuple(schemes))
+        right[:, count - 2] = predicted == merged_labels
+        f1, chance = float(metrics.macro_average(metrics.f1(cells), support)), float(support.max() / support.sum())
+        schemes.append(partial(MergedScheme, class_groups, macro_f1=f1, chance=chance))
+    # Of all cuts together, because the weights of the rows cost more than the means.
+    drawn = bootstrap_means(right, resamples, groups=groups)
+    accuracies = map(percentile_interval, right.mean(axis=0).tolist(), drawn.T)
+    return Merging(dendrogram, tuple(make(accuracy=each) for make, each in zip(schemes, accuracies, strict=True)))
 
 
 def scheme_of(groups: ClassGroups, classes: Sequence[str]) -> LabelScheme:

@@ -28,7 +28,7 @@ QUEUE = 2048
 """Connections that may wait to be accepted."""
 
 PAUSE_SECONDS = 0.001
-"""Between two connections of one worker; the system takes less to wake up another."""
+"""Between two connections of one worker: time for another to wake up."""
 
 
 class FairLoop(asyncio.SelectorEventLoop):
@@ -36,7 +36,7 @@ class FairLoop(asyncio.SelectorEventLoop):
 
     asyncio accepts all that wait, up to ``backlog``: the first worker to wake up took every connection of a burst, and
     kept them while the others were idle. Without the pause, one of two still took all 32 of a burst in eleven of
-    twenty bursts on a busy machine; with it, 11 to 17.
+    twenty bursts on a busy machine; with it, each took 11 or more. Newer asyncio accepts ``backlog`` + 1.
     """
 
     async def create_server(self, *others: Any, sock: Any = None, backlog: int = QUEUE, **named: Any) -> Any:
@@ -121,6 +121,7 @@ def run_workers(make_app: Callable[[], FastAPI], listener: socket.socket, limits
     config = _config(
         make_app,
         limits,
+        "asyncio" if os.name == "nt" else "mien.serve.server:FairLoop",
         factory=True,
         workers=workers,
         # A worker that is silent for so long is replaced. On a busy machine it takes longer than the usual 5 to start.
@@ -135,10 +136,10 @@ def run_workers(make_app: Callable[[], FastAPI], listener: socket.socket, limits
             del os.environ[FOLDER_VARIABLE]
 
 
-def _config(app: Callable[..., Any], limits: Limits, **named: Any) -> uvicorn.Config:
+def _config(app: Callable[..., Any], limits: Limits, loop: str = "asyncio", **named: Any) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        loop="auto" if os.name == "nt" else "mien.serve.server:FairLoop",
+        loop=loop,
         http="h11",
         ws="websockets-sansio",
         ws_max_size=limits.max_bytes,
