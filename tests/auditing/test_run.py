@@ -136,9 +136,7 @@ def test_without_votes_what_needs_them_is_left_out_and_named(data, copies):
 def test_votes_of_other_people_are_evidence_too(data, copies):
     """Oracle: an audit of FER+'s ten columns. These columns lack the class not-a-face, so its findings are missing."""
     own = replace(
-        data,
-        votes=data.votes[:, :7],
-        vote_classes=("neutral", "happy", "surprise", "sad", "angry", "disgust", "fear"),
+        data, votes=data.votes[:, :7], vote_classes=("neutral", "happy", "surprise", "sad", "angry", "disgust", "fear")
     )
     found, usual = (audit_faces(each, copies, predictions_of(each, "validation"), resamples=20) for each in (own, data))
     assert found.label_review.flagged_confirmed is not None

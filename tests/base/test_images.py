@@ -71,8 +71,7 @@ def test_an_animation_gives_its_first_frame():
 
 
 @pytest.mark.parametrize(
-    ("content", "code"),
-    [(b"", "image-empty"), (b"hello", "image-format"), ("cut", "image-damaged")],
+    ("content", "code"), [(b"", "image-empty"), (b"hello", "image-format"), ("cut", "image-damaged")]
 )
 def test_files_that_are_no_image_are_named(tmp_path, content, code, face):
     if content == "cut":

@@ -41,8 +41,7 @@ def test_help_lists_every_command_under_its_heading_and_imports_none(mien):
 
 
 @pytest.mark.parametrize(
-    ("words", "completed"),
-    [("mien train --batch", ["--batch-size"]), ("mien data conv", ["convert"])],
+    ("words", "completed"), [("mien train --batch", ["--batch-size"]), ("mien data conv", ["convert"])]
 )
 def test_a_shell_completes_commands_and_options(words, completed):
     environment = {**os.environ, "_MIEN_COMPLETE": "complete_bash", "COMP_WORDS": words}

@@ -5,12 +5,7 @@ import pytest
 from scipy.stats import entropy
 
 from mien.base.labels import FERPLUS_CLASSES
-from mien.evaluation.ferplus import (
-    distribution_cross_entropy,
-    majority,
-    majority_accuracy,
-    majority_predictions,
-)
+from mien.evaluation.ferplus import distribution_cross_entropy, majority, majority_accuracy, majority_predictions
 
 
 def row(**votes: int) -> list[int]:

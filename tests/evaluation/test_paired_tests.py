@@ -12,12 +12,7 @@ from scipy import stats
 from sklearn import metrics as sk
 
 from mien.base.errors import DataError
-from mien.evaluation.paired_tests import (
-    bootstrap_p_value,
-    match_samples,
-    mcnemar_test,
-    shared_samples,
-)
+from mien.evaluation.paired_tests import bootstrap_p_value, match_samples, mcnemar_test, shared_samples
 from mien.evaluation.predictions import Predictions
 from mien.reporting.comparison import compare_predictions
 from support import raises

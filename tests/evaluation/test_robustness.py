@@ -8,12 +8,7 @@ import pytest
 from mien.base.errors import DataError
 from mien.evaluation.corruptions import STRENGTHS, corrupt
 from mien.evaluation.results import Estimate
-from mien.evaluation.robustness import (
-    RobustnessResult,
-    measure_robustness,
-    read_robustness,
-    write_robustness,
-)
+from mien.evaluation.robustness import RobustnessResult, measure_robustness, read_robustness, write_robustness
 from support import raises
 
 NAMES = ("darkness", "gaussian-noise")

@@ -22,13 +22,7 @@ from mien.inference import parts as module
 from mien.inference.bulk import predict_files
 from mien.inference.face_reader import FaceReader
 from mien.inference.image_files import image_files, walk_sources
-from mien.inference.parts import (
-    PartsJob,
-    PartWorker,
-    count_finished,
-    open_parts,
-    part_file,
-)
+from mien.inference.parts import PartsJob, PartWorker, count_finished, open_parts, part_file
 from mien.inference.predictor import load
 from support import raises
 
@@ -159,10 +153,7 @@ def test_a_folder_of_others_is_refused(job, tmp_path):
 def test_sources_are_named_as_given_and_each_once(crops, tmp_path):
     assert list(walk_sources(["crops/b/00.png", "crops/a"], tmp_path))[:2] == ["crops/b/00.png", "crops/a/01.png"]
     assert len(list(walk_sources(["crops", "crops"], tmp_path))) == 21
-    for sources, code in (
-        (["none"], "file-missing"),
-        (["s3x://bucket/a"], "source-unreadable"),
-    ):
+    for sources, code in ((["none"], "file-missing"), (["s3x://bucket/a"], "source-unreadable")):
         with raises(DataError, code):
             list(walk_sources(sources, tmp_path))
     assert len(list(walk_sources([f"file://{tmp_path}/crops/{each}" for each in "ab"], tmp_path))) == 21

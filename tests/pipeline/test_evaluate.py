@@ -17,11 +17,7 @@ from mien.evaluation.estimates import evaluate_predictions
 from mien.evaluation.predictions import read_predictions
 from mien.inference.predictor import load
 from mien.pipeline import evaluate as evaluate
-from mien.pipeline.evaluate import (
-    EvaluateOptions,
-    check_options,
-    predict_to_evaluate,
-)
+from mien.pipeline.evaluate import EvaluateOptions, check_options, predict_to_evaluate
 from mien.pipeline.split_predictions import predict_split
 from support import raises
 

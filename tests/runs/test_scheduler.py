@@ -64,10 +64,7 @@ def test_a_run_that_is_repeated_for_its_weights_leaves_what_is_kept(done, faces,
     context = StudyContext({(48, 1): faces}, tmp_path, tmp_path / "copy", {})
     copytree(kept.folder, context.results / kept.folder.name)
     known = read_completed(context.results)
-    assert pending(make_plan(done.study.restricted(["merged"]), context.faces_by_form), known, tmp_path) == [
-        base,
-        five,
-    ]
+    assert pending(make_plan(done.study.restricted(["merged"]), context.faces_by_form), known, tmp_path) == [base, five]
     assert run_all([base, five], known, context, told)
     assert (context.results / kept.folder.name / "run.json").read_bytes() == before
     assert set(read_completed(context.results)) == {base.key, five.key}

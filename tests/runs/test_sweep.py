@@ -35,9 +35,7 @@ def test_a_sweep_leaves_its_trials_the_best_recipe_and_a_page(tmp_path, faces, s
     assert not found.was_stopped
     assert [trial.outcome for trial in found.trials] == ["complete"] * 3
     assert len(told) == 3
-    assert {file.name for file in out.iterdir()} == {
-        *(".lock", "trials.db", "trials", "trials.csv", "best.toml"),
-    }
+    assert {file.name for file in out.iterdir()} == {*(".lock", "trials.db", "trials", "trials.csv", "best.toml")}
     for trial, folder in zip(found.trials, folders(out), strict=True):
         assert {file.name for file in folder.iterdir()} == {"recipe.toml", "environment.json", "history.csv"}
         run = RunFolder(folder)

@@ -115,14 +115,7 @@ def test_what_is_not_finished_is_missing_and_said(done, tmp_path):
 def test_page_and_files_say_what_the_table_says(table, tmp_path):
     written = write_study(tmp_path, table, {"data": "rendered"})
     page = written.page.read_text()
-    for words in (
-        "A small study",
-        "Does it run?",
-        "five, merged",
-        "50.0%",
-        "failed in training",
-        "Crosses",
-    ):
+    for words in ("A small study", "Does it run?", "five, merged", "50.0%", "failed in training", "Crosses"):
         assert words in page
     assert {file.name for file in written.files} >= {"variants.csv", "runs.json", "variants-accuracy.svg"}
     content = json.loads(json.dumps(table.to_dict(), allow_nan=False))

@@ -144,11 +144,7 @@ def test_a_defect_reaches_its_image_and_no_other(slow, face, monkeypatch):
     monkeypatch.setattr(detector, "detect", detect)
 
     async def main():
-        assert sorted(map(str, codes(await ask(service, [face] * 3)))) == [
-            "None",
-            "None",
-            "internal",
-        ]
+        assert sorted(map(str, codes(await ask(service, [face] * 3)))) == ["None", "None", "internal"]
         assert codes(await ask(service, [face])) == [None]
 
     asyncio.run(main())

@@ -136,8 +136,5 @@ def test_a_stream_asks_for_the_token(guarded, token, jpegs):
 
 def test_pages_of_other_sites_get_no_stream(service):
     headers = {"origin": "http://evil.example"}
-    with (
-        pytest.raises(WebSocketDisconnect),
-        service.client.websocket_connect(ADDRESS, headers=headers),
-    ):
+    with pytest.raises(WebSocketDisconnect), service.client.websocket_connect(ADDRESS, headers=headers):
         pass

@@ -16,13 +16,13 @@ from mien.base.recipe import parse_recipe
 from mien.base.run_folder import RunFolder
 from mien.data.parquet import write_parquet
 from mien.evaluation.predictions import read_predictions
-from mien.training import state
+from mien.training import checkpoint, state
 from mien.training.device import part_of_process, synchronise_batch_norms
 from mien.training.plan import plan_training
 from support import raises
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="torchrun with gloo")
-RATE = ["--lr", "0.01", "--batch-size", "63", "--set", "model.dropout=0", "--set", "augment.mixup=0.4"]
+RATE = ["--lr", "0.01", "--batch-size", "63", "--set", "model.dropout=0"]
 
 
 class Fabric:
@@ -88,13 +88,17 @@ def in_two_processes(*words):
     return subprocess.run([*torchrun, *map(str, words)], env=environment, capture_output=True, text=True, check=False)
 
 
-def test_two_processes_train_as_one(folder, mien):
+@pytest.mark.parametrize("change", ["augment.mixup=0.4", "self_adaptive=0.7"])
+def test_two_processes_train_as_one(folder, mien, change):
     """Oracle: one process with the same batches. 63 images a batch are no two equal parts."""
-    assert mien("train", *command(folder, "one", "--epochs", "1")).code == 0
-    ended = in_two_processes("train", *command(folder, "two", "--epochs", "1"))
+    words = ("--epochs", "1", "--set", change)
+    assert mien("train", *command(folder, f"one-{change}", *words)).code == 0
+    ended = in_two_processes("train", *command(folder, f"two-{change}", *words))
     assert ended.returncode == 0, ended.stderr
     assert ended.stderr.count("all epochs done") == 1
-    one, two = (RunFolder(folder / name) for name in ("one", "two"))
+    one, two = (RunFolder(folder / f"{name}-{change}") for name in ("one", "two"))
+    moved = [checkpoint.load(each.last)[0].get("targets.label", torch.zeros(1)) for each in (one, two)]
+    torch.testing.assert_close(moved[1], moved[0], atol=1e-3, rtol=0)
     (first,), (second,) = one.read_history(), two.read_history()
     for name in ("train_loss", "validation_loss"):
         assert second[name] == pytest.approx(first[name], abs=1e-4)
@@ -102,7 +106,7 @@ def test_two_processes_train_as_one(folder, mien):
     probabilities = [read_predictions(each.predictions("validation")).probabilities for each in (one, two)]
     np.testing.assert_allclose(probabilities[1], probabilities[0], atol=1e-3)
     assert two.read_environment()["processes"] == 2
-    assert mien("train", *command(folder, "two", "--epochs", "1", "--resume")).code == 0, "by one process"
+    assert mien("train", *command(folder, f"two-{change}", *words, "--resume")).code == 0, "by one process"
 
 
 def test_more_processes_than_images_in_a_batch_are_refused(faces, tiny_recipe_text, monkeypatch):

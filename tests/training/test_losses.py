@@ -52,6 +52,19 @@ def test_a_gamma_near_0_is_torchs_cross_entropy_and_0_is_exactly_it(batch, smoot
     assert torch.equal(Loss(weights, smoothing)(*batch), expected)
 
 
+@pytest.mark.parametrize("gamma", [0.0, 2.0])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_loss_of_distributions_is_that_of_labels_where_they_are_labels(batch, weighted, gamma):
+    weights = torch.tensor(balanced_weights(COUNTS), dtype=torch.float32) if weighted else None
+    loss = Loss(weights, 0.0, gamma, torch.linspace(-1, 1, 7))
+    sure = functional.one_hot(batch[1], 7).float()
+    torch.testing.assert_close(loss.of_shares(batch[0], sure), loss(*batch))
+    # A face that may be either counts as half a face of each.
+    logits, halves = batch[0][:1], torch.tensor([[0.5, 0, 0.5, 0, 0, 0, 0]])
+    both = loss(logits.repeat(2, 1), torch.tensor([0, 2]))
+    torch.testing.assert_close(loss.of_shares(logits, halves), both)
+
+
 def test_focal_loss_has_a_finite_slope_where_the_network_is_quite_sure():
     logits = torch.tensor([[60.0, -60.0, 0.0]], requires_grad=True)
     for label in (0, 1):

@@ -97,10 +97,7 @@ def test_a_crowd_shows_its_longest_and_names_the_file_of_all(monkeypatch):
 
 def test_the_table_counts():
     rows = tracks_table(longest_tracks(timeline(2))).rows
-    assert rows == [
-        (1, "0.0 s", "3.9 s", 40, 0.0, "disgust 100%"),
-        (2, "0.1 s", "3.9 s", 39, 0.0, "fear 100%"),
-    ]
+    assert rows == [(1, "0.0 s", "3.9 s", 40, 0.0, "disgust 100%"), (2, "0.1 s", "3.9 s", 39, 0.0, "fear 100%")]
 
 
 def test_the_bars_of_who_is_seen_are_as_long_as_they_are_seen():

@@ -111,10 +111,7 @@ def test_a_face_that_hides_another_does_not_become_two():
     assert detected(tracker, 0.4, [at(60), at(0)]) == [2, 1]
 
 
-@given(
-    st.lists(st.floats(0.001, 2.0), min_size=1, max_size=12),
-    st.floats(0.05, 1.0),
-)
+@given(st.lists(st.floats(0.001, 2.0), min_size=1, max_size=12), st.floats(0.05, 1.0))
 def test_smoothing_does_not_hang_on_the_rate_of_frames(gaps, half_life):
     """Oracle: the closed form of a step from 0 to 1: 1 - 2 ** (-t / half-life) at whatever times it is looked at."""
     track = Track(1, at(0))

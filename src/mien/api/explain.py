@@ -74,11 +74,7 @@ class Explainer:
     """
 
     def __init__(
-        self,
-        model: Model,
-        methods: Sequence[str],
-        target: str | None = None,
-        output: str | None = None,
+        self, model: Model, methods: Sequence[str], target: str | None = None, output: str | None = None
     ) -> None:
         gradient = [name for name in methods if find_method(name).needs_torch]
         predictor = model if isinstance(model, Predictor) else load(model, output=output)
@@ -128,12 +124,7 @@ class Explainer:
 
 
 def explain(
-    model: Model,
-    images: Any,
-    method: str = "occlusion",
-    *,
-    crops: bool = False,
-    target: str | None = None,
+    model: Model, images: Any, method: str = "occlusion", *, crops: bool = False, target: str | None = None
 ) -> list[Explanation]:
     """Map which pixels spoke for an expression, for each face in some images.
 

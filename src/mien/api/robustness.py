@@ -14,12 +14,7 @@ from mien.pipeline.split_predictions import with_model_classes
 
 
 def robustness(
-    model: Model,
-    data: Data,
-    split: str = "validation",
-    *,
-    limit: int | None = None,
-    seed: int = 0,
+    model: Model, data: Data, split: str = "validation", *, limit: int | None = None, seed: int = 0
 ) -> RobustnessResult:
     """Measure a model on images with noise, blur, bad light, occlusion and more, at five strengths each.
 
@@ -47,12 +42,6 @@ def robustness(
         chosen = np.random.default_rng(seed).choice(len(faces), limit, replace=False)
         faces = faces.subset(np.sort(chosen))
     fingerprint = result.faces.fingerprint_for_predictions(split)
-    measured = measure_robustness(
-        predictor.probabilities,
-        faces.images,
-        faces.labels,
-        seed=seed,
-        groups=faces.groups,
-    )
+    measured = measure_robustness(predictor.probabilities, faces.images, faces.labels, seed=seed, groups=faces.groups)
     name = predictor.manifest.full_name if isinstance(model, Predictor) else str(model)
     return replace(measured, model=name, data=data_name(data), split=split, data_fingerprint=fingerprint)

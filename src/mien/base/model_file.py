@@ -249,10 +249,7 @@ class Manifest(BaseModel):
             return outputs[0] if self.answer else self.measured_output
         if name not in (names := [each.name for each in outputs if each.name is not None]):
             known = nearest(name, names) if names else " It has one, which needs no name."
-            raise ModelError(
-                f"The model '{self.full_name}' has no output '{name}'." + known,
-                code="output-unknown",
-            )
+            raise ModelError(f"The model '{self.full_name}' has no output '{name}'." + known, code="output-unknown")
         return next(each for each in outputs if each.name == name)
 
     def written(self) -> str:
@@ -354,8 +351,7 @@ def open_model(
         # Its first line holds the reason; further lines are C++ locations.
         reason = str(error).splitlines()[0][:160]
         raise ModelError(
-            f"{path} is not an ONNX model that can be read, or the file is damaged ({reason}).",
-            code="model-damaged",
+            f"{path} is not an ONNX model that can be read, or the file is damaged ({reason}).", code="model-damaged"
         ) from None
     try:
         manifest = parse_manifest(session.get_modelmeta().custom_metadata_map, path)

@@ -193,6 +193,11 @@ class Recipe(StrictModel):
         default="none",
         description="balanced: N / (K n_c), so that each class weighs the same in the loss; effective: Cui et al. 2019",
     )
+    self_adaptive: Probability = Field(
+        default=0.0,
+        description="share of a target that follows the network's predictions of its face, from 30% of the steps on "
+        "(Huang et al. 2020); the rest is the label; 0 is off",
+    )
     ema_decay: Fraction = Field(default=0.0, description="moving average of the weights, per step; 0 is off")
     recalibrate_bn: bool = Field(
         default=False,

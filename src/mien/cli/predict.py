@@ -48,8 +48,7 @@ def predict(
     model: ModelOption = "default",
     crops: CropsOption = False,
     annotate: Annotated[
-        Path | None,
-        typer.Option(help="Write each image with boxes and predictions to this folder.", metavar="DIR"),
+        Path | None, typer.Option(help="Write each image with boxes and predictions to this folder.", metavar="DIR")
     ] = None,
     out: Annotated[
         Path | None,
@@ -79,8 +78,7 @@ def predict(
     skip_bad: Annotated[
         bool,
         typer.Option(
-            "--skip-bad",
-            help="Skip images that cannot be read, and list them. With --engine ray they always are.",
+            "--skip-bad", help="Skip images that cannot be read, and list them. With --engine ray they always are."
         ),
     ] = False,
     quiet: QuietOption = False,
@@ -177,12 +175,7 @@ class _Job:
         if self.workers > 1:
             limit_opencv_threads(1)  # each worker is a thread
         found = predict_files(
-            self.reader,
-            files,
-            crops=self.crops,
-            annotator=self.annotator,
-            skip_bad=self.skip_bad,
-            workers=self.workers,
+            self.reader, files, crops=self.crops, annotator=self.annotator, skip_bad=self.skip_bad, workers=self.workers
         )
         for each in track(found, count, "predicting", "faces" if self.crops else "images"):
             if "error" in each:

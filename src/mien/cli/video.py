@@ -55,13 +55,7 @@ def video(
     opened = VideoFile(file)
     detector = detection.detector()
     predictor = load(model, threads=1, output=output, provider=provider)
-    reader = Tracker(
-        predictor,
-        detector=detector,
-        source=str(file),
-        classes=classes,
-        detect_every_seconds=detect_every,
-    )
+    reader = Tracker(predictor, detector=detector, source=str(file), classes=classes, detect_every_seconds=detect_every)
     metadata = {
         "video": str(file),
         "model": model,

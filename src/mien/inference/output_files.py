@@ -119,8 +119,4 @@ def json_line(result: Mapping[str, Any]) -> bytes:
         return (json.dumps(result) + "\n").encode()
 
 
-WRITERS: dict[str, Callable[[Path, Results, Columns], None]] = {
-    ".jsonl": _jsonl,
-    ".csv": _csv,
-    ".parquet": _parquet,
-}
+WRITERS: dict[str, Callable[[Path, Results, Columns], None]] = {".jsonl": _jsonl, ".csv": _csv, ".parquet": _parquet}

@@ -131,11 +131,7 @@ class Predictor(OnnxClassifier):
         return found if several else found[0]
 
     def predict_crops(
-        self,
-        images: ImageSource | Sequence[ImageSource],
-        *,
-        classes: str | None = None,
-        threshold: float | None = None,
+        self, images: ImageSource | Sequence[ImageSource], *, classes: str | None = None, threshold: float | None = None
     ) -> list[Prediction]:
         """Classify images that are face crops, about as tight as FER2013's; no face is detected.
 

@@ -15,12 +15,7 @@ from mien.evaluation.temperature import apply_temperature
 from mien.evaluation.threshold import DEFAULT_THRESHOLD, ThresholdResult, measure_threshold
 from mien.inference.predictor import Predictor
 from mien.pipeline.measured_split import MeasuredSplit
-from mien.pipeline.split_predictions import (
-    fitted_on,
-    predict_split,
-    votes_of,
-    with_model_classes,
-)
+from mien.pipeline.split_predictions import fitted_on, predict_split, votes_of, with_model_classes
 from mien.pipeline.trained_on import digests_of
 
 

@@ -22,17 +22,7 @@ from mien.evaluation.named_metrics import groups_of, resample
 from mien.evaluation.paired_tests import Difference, McNemar, bootstrap_p_value, match_samples, mcnemar_test
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import SubsetMetrics, json_ready
-from mien.page.blocks import (
-    Block,
-    CaptionedChart,
-    Column,
-    FaceRow,
-    FaceTile,
-    Row,
-    Section,
-    Table,
-    Text,
-)
+from mien.page.blocks import Block, CaptionedChart, Column, FaceRow, FaceTile, Row, Section, Table, Text
 from mien.page.charts.error_analysis import differences_chart
 from mien.page.charts.overview import confusion_chart, runs_chart
 from mien.page.charts.svg import Chart

@@ -10,12 +10,7 @@ from mien.evaluation.calibration import Calibration, accuracy_against_coverage, 
 from mien.evaluation.curves import precision_recall_curves, roc_curves
 from mien.evaluation.intervals import proportion_among
 from mien.page.blocks import Block, CaptionedChart, Column, Row, Section, Table, Text
-from mien.page.charts.curves import (
-    coverage_chart,
-    precision_recall_chart,
-    reliability_chart,
-    roc_chart,
-)
+from mien.page.charts.curves import coverage_chart, precision_recall_chart, reliability_chart, roc_chart
 from mien.page.wording import decimal
 from mien.reporting.context import ReportContext
 
@@ -82,11 +77,7 @@ def calibration_section(context: ReportContext) -> Section:
 
 
 def _calibration_table(calibration: Calibration) -> Table:
-    names = {
-        "calibration_error": "calibration error (15 bins)",
-        "brier": "Brier score",
-        "log_loss": "log loss",
-    }
+    names = {"calibration_error": "calibration error (15 bins)", "brier": "Brier score", "log_loss": "log loss"}
     rows = [(name, getattr(calibration.before, key), getattr(calibration.after, key)) for key, name in names.items()]
     return Table(
         "calibration",

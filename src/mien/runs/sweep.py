@@ -115,12 +115,7 @@ class SweepResult:
             "values": dict(self.best.values),
             "recipe": str(self.best_recipe),
         }
-        return {
-            "folder": str(self.folder),
-            "finished": len(self.trials),
-            "total": self.total,
-            "best": best,
-        }
+        return {"folder": str(self.folder), "finished": len(self.trials), "total": self.total, "best": best}
 
 
 def search(

@@ -101,12 +101,7 @@ class StudyTable:
             }
             for each in self.comparisons
         ]
-        return {
-            "study": self.study.name,
-            "title": self.study.title,
-            "variants": rows,
-            "comparisons": comparisons,
-        }
+        return {"study": self.study.name, "title": self.study.title, "variants": rows, "comparisons": comparisons}
 
 
 def tabulate(
@@ -180,9 +175,7 @@ def _compare(
     return VariantComparison(comparison, len(shared[0]), _adjusted(differences), absent)
 
 
-def _adjusted(
-    differences: Mapping[str, Mapping[str, RepeatedDifference]],
-) -> dict[str, dict[str, RepeatedDifference]]:
+def _adjusted(differences: Mapping[str, Mapping[str, RepeatedDifference]]) -> dict[str, dict[str, RepeatedDifference]]:
     """All p-values of a comparison are one family: a reader looks for the small ones among all of them."""
     adjusted = iter(holm([each.p_value for found in differences.values() for each in found.values()]))
     return {

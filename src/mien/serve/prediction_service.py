@@ -100,12 +100,7 @@ class PredictionService:
     """
 
     def __init__(
-        self,
-        classifier: OnnxClassifier,
-        detector: Detector,
-        limits: Limits,
-        threads: int,
-        metrics: ServiceMetrics,
+        self, classifier: OnnxClassifier, detector: Detector, limits: Limits, threads: int, metrics: ServiceMetrics
     ) -> None:
         self._classifier, self._detector = classifier, detector
         self._limits, self._metrics = limits, metrics

@@ -86,11 +86,7 @@ def batch_norms(network: nn.Module) -> list[_BatchNorm]:
 
 @torch.no_grad()
 def recalibrate_bn(
-    network: Network,
-    images: npt.NDArray[np.uint8],
-    spec: InputSpec,
-    *,
-    through: nn.Module | None = None,
+    network: Network, images: npt.NDArray[np.uint8], spec: InputSpec, *, through: nn.Module | None = None
 ) -> None:
     """Set the running statistics of all batch norms to the mean over batches of these faces, in a fixed random order.
 

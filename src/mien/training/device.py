@@ -153,14 +153,17 @@ def share_state(state: TrainingState) -> None:
     if state.fabric.world_size == 1:
         return
     optimizer = checkpoint.optimizer_tensors(state.optimizer)
-    content = (state.network.state_dict(), state.average.tensors, optimizer, state.history)
+    targets = None if state.self_adaptive is None else state.self_adaptive.moving
+    content = (state.network.state_dict(), state.average.tensors, optimizer, targets, state.history)
     # Between processes of one run, which trust each other; no file is unpickled.
-    weights, average, optimizer, history = state.fabric.broadcast(content)
+    weights, average, optimizer, targets, history = state.fabric.broadcast(content)
     if state.fabric.global_rank:
         state.network.load_state_dict(weights)
         state.average.restore(average)
         if optimizer:
             checkpoint.restore_optimizer(state.optimizer, optimizer)
+        if state.self_adaptive is not None and targets is not None:
+            state.self_adaptive.restore(targets)
         state.history = history
 
 

@@ -195,13 +195,11 @@ def _train_epoch(
         correct += (logits.argmax(1) == labels).sum()
         seen += len(labels)
         callback.on_step_end(epoch, len(batch.chosen), value)
+    if state.self_adaptive is not None:
+        state.self_adaptive.meet(fabric)
     sums = torch.stack([total_loss, correct.to(precise), torch.tensor(seen, dtype=precise, device=device)])
     lost, hits, all_seen = sum_of_processes(fabric, sums).tolist()
-    return {
-        "learning_rate": rate,
-        "train_loss": lost / max(all_seen, 1),
-        "train_accuracy": hits / max(all_seen, 1),
-    }
+    return {"learning_rate": rate, "train_loss": lost / max(all_seen, 1), "train_accuracy": hits / max(all_seen, 1)}
 
 
 def _read_every(device: torch.device) -> int:
@@ -238,10 +236,9 @@ def recipe_batches(state: TrainingState, epoch: int) -> Iterator[Batch]:
     """The batches of one epoch, counted from 1, as the recipe shows them."""
     recipe = state.recipe
     mixing = epoch <= round(recipe.epochs * (1 - recipe.augment.mixup_off_epochs))
-    steps = state.plan.steps_per_epoch
 
     def side_px(index: int) -> int:
-        return recipe.side_px(((epoch - 1) * steps + index) / (steps * recipe.epochs))
+        return recipe.side_px(state.plan.progress(epoch, index))
 
     batches = epoch_batches(
         state.images,
@@ -263,9 +260,13 @@ def forward_loss(state: TrainingState, batch: Batch, vote_targets: Sequence[Tens
     outputs, distillation = state.plan.outputs, state.distillation
     taught = [None] * len(outputs) if distillation is None else distillation.targets(batch)
     logits = state.model(batch.images).float().split([len(output.classes) for output in outputs], dim=1)
-    loss = state.loss(logits[0], state.labels[batch.chosen])
-    if batch.partner is not None:
-        loss = batch.lam * loss + (1 - batch.lam) * state.loss(logits[0], state.labels[batch.partner])
+    if state.self_adaptive is not None:
+        progress = state.plan.progress(len(state.history) + 1, batch.index)
+        loss = state.self_adaptive.loss(logits[0], batch, progress)
+    else:
+        loss = state.loss(logits[0], state.labels[batch.chosen])
+        if batch.partner is not None:
+            loss = batch.lam * loss + (1 - batch.lam) * state.loss(logits[0], state.labels[batch.partner])
     if distillation is not None and taught[0] is not None:
         loss = distillation.loss(loss, logits[0], taught[0])
     if outputs[0].weight != 1:

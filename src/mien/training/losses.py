@@ -165,20 +165,33 @@ class Loss:
 
     def __call__(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Mean loss of a batch, weighted as torch's own: by the weights of the labels. float (N, C), int64 (N,)."""
-        if self.shift is not None:
-            logits = logits + self.shift
+        logits = self.shifted(logits)
         if self.focal_gamma == 0:
             weight = None if self.class_weights is None else self.class_weights.to(logits.dtype)
             return functional.cross_entropy(logits, labels, weight=weight, label_smoothing=self.label_smoothing)
         class_count = logits.shape[1]
-        log_probabilities = logits.log_softmax(1)
         targets = functional.one_hot(labels, class_count).to(logits.dtype)
         targets = (1 - self.label_smoothing) * targets + self.label_smoothing / class_count
         weights = logits.new_ones(class_count) if self.class_weights is None else self.class_weights
+        return self._parts(logits, targets, weights).sum() / weights[labels].sum()
+
+    def of_shares(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """The same of distributions, float (N, C), which are not smoothed; a face weighs what its classes do."""
+        logits = self.shifted(logits)
+        if self.focal_gamma == 0 and self.class_weights is None:
+            return functional.cross_entropy(logits, targets)
+        weights = logits.new_ones(logits.shape[1]) if self.class_weights is None else self.class_weights
+        return self._parts(logits, targets, weights).sum() / (weights * targets).sum()
+
+    def shifted(self, logits: Tensor) -> Tensor:
+        """The logits whose softmax is fitted to the labels, float (N, C)."""
+        return logits if self.shift is None else logits + self.shift
+
+    def _parts(self, logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+        log_probabilities = logits.log_softmax(1)
         # 1 - p from the logarithm, which keeps its digits where p is nearly 1; its power has an infinite slope at 0.
         missing = (-torch.expm1(log_probabilities)).clamp_min(1e-7)
-        parts = weights * targets * missing**self.focal_gamma * -log_probabilities
-        return parts.sum() / weights[labels].sum()
+        return weights * targets * missing**self.focal_gamma * -log_probabilities
 
     def to(self, device: torch.device) -> Loss:
         """The same loss, for logits on ``device``."""

@@ -160,6 +160,10 @@ class TrainingPlan:
         """Number of samples to train on, after balancing."""
         return int(self.class_counts.sum())
 
+    def progress(self, epoch: int, index: int) -> float:
+        """Share of all steps before step ``index`` (from 0) of ``epoch`` (from 1)."""
+        return ((epoch - 1) * self.steps_per_epoch + index) / (self.steps_per_epoch * self.recipe.epochs)
+
     def balanced_train(self) -> Dataset:
         """The samples to train on: the train split after balancing. Made at each call, not kept."""
         return balance(self.train, self.recipe.balance, self.recipe.seed)

@@ -30,6 +30,7 @@ from mien.training.distillation import Distillation, make_distillation
 from mien.training.losses import Output, count_logits, vote_distributions
 from mien.training.optim import build_optimizer, lr_scales
 from mien.training.plan import TrainingPlan
+from mien.training.self_adaptive import SelfAdaptive
 
 
 @dataclass
@@ -50,6 +51,7 @@ class TrainingState:
         init_checkpoint: the file that the first weights came from; None where they are random.
         vote_distributions: float64 (N, V) of ``images``, where an output is trained on votes.
         distillation: what teachers predict for ``images``, where there are teachers.
+        self_adaptive: targets of the label output that move, where the recipe asks for them.
         history: of the finished epochs.
         cross_validation: of a head that was fitted; see :mod:`mien.training.head`.
     """
@@ -67,6 +69,7 @@ class TrainingState:
     init_checkpoint: Path | None
     vote_distributions: npt.NDArray[np.float64] | None = None
     distillation: Distillation | None = None
+    self_adaptive: SelfAdaptive | None = None
     history: list[HistoryLine] = field(default_factory=list)
     cross_validation: Any = None
 
@@ -144,6 +147,7 @@ def prepare(
     model, optimizer = fabric.setup(network, made)
     if fabric.world_size > 1:
         keep_for_ever(model)
+    labels = fabric.to_device(torch.from_numpy(train_faces.labels.copy()))
     return TrainingState(
         plan=plan,
         fabric=fabric,
@@ -153,12 +157,15 @@ def prepare(
         average=WeightAverage(network, recipe.ema_decay),
         recalibration_images=enough_of(np.asarray(plan.train.images)) if recipe.recalibrate_bn else None,
         images=image_tensor(train_faces.images, fabric.device),
-        labels=fabric.to_device(torch.from_numpy(train_faces.labels.copy())),
+        labels=labels,
         loss=plan.loss.to(fabric.device) if plan.parts.loss is None else plan.parts.label_loss,
         init_checkpoint=init_checkpoint,
         vote_distributions=vote_distributions(plan.outputs, train_faces),
         distillation=make_distillation(recipe, plan.outputs, teachers, train_faces, fabric.device)
         if teachers
+        else None,
+        self_adaptive=SelfAdaptive(labels, len(plan.classes), recipe, plan.loss.to(fabric.device))
+        if recipe.self_adaptive and plan.parts.loss is None
         else None,
     )
 
@@ -200,6 +207,8 @@ def save_epoch(state: TrainingState, run: RunFolder, facts: dict[str, Any]) -> N
         | checkpoint.pack("average", state.average.tensors)
         | checkpoint.pack("optimizer", checkpoint.optimizer_tensors(state.optimizer))
     )
+    if state.self_adaptive is not None:
+        tensors["targets.label"] = state.self_adaptive.moving
     checkpoint.save(run.last, tensors, {**facts, "history": state.history})
     _save_best(state, run, facts)
 
@@ -275,6 +284,8 @@ def restore(state: TrainingState, run: RunFolder, facts: dict[str, Any]) -> dict
     checkpoint.load_matching(state.network, checkpoint.unpack("model", tensors), run.last)
     state.average.restore(checkpoint.unpack("average", tensors))
     checkpoint.restore_optimizer(state.optimizer, checkpoint.unpack("optimizer", tensors))
+    if state.self_adaptive is not None:
+        state.self_adaptive.restore(tensors["targets.label"])
     state.history = kept["history"]
     # A process may have been killed after it wrote the checkpoint.
     _save_best(state, run, facts)

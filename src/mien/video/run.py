@@ -48,13 +48,7 @@ class VideoResult:
 
 
 def write_video(
-    out: Path,
-    video: VideoFile,
-    predictor: Tracker,
-    *,
-    annotate: bool,
-    overwrite: bool,
-    metadata: Mapping[str, str],
+    out: Path, video: VideoFile, predictor: Tracker, *, annotate: bool, overwrite: bool, metadata: Mapping[str, str]
 ) -> VideoResult:
     """Predict a whole video and write its files into a folder: all of them, or none.
 
@@ -109,8 +103,7 @@ def write_video(
 def _notes(video: VideoFile, no_faces: Sequence[int]) -> Iterator[Notice]:
     if video.damaged:
         yield Notice(
-            f"{counted(video.damaged, 'frame')} of {video.path} could not be decoded completely.",
-            code="video-damaged",
+            f"{counted(video.damaged, 'frame')} of {video.path} could not be decoded completely.", code="video-damaged"
         )
     if video.missing_seconds:
         about = counted(round(video.missing_seconds * video.frame_rate), "frame")

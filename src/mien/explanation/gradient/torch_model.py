@@ -52,10 +52,7 @@ class TorchModel:
         return np.concatenate(parts) if parts else np.empty((0, self.network.head.out_features))
 
     def maps(
-        self,
-        images: npt.NDArray[np.uint8],
-        targets: npt.NDArray[np.int64],
-        map_of: Callable[[Tensor, Tensor], Tensor],
+        self, images: npt.NDArray[np.uint8], targets: npt.NDArray[np.int64], map_of: Callable[[Tensor, Tensor], Tensor]
     ) -> npt.NDArray[np.float32]:
         """Maps of all faces, a batch at a time, laid on the stored faces: float32 (N, size_px, size_px), 0 outside.
 

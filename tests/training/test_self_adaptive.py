@@ -1,0 +1,53 @@
+"""Targets that follow predictions. Oracle: the paper's update by hand."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from mien.base.recipe import Recipe
+from mien.base.run_folder import RunFolder
+from mien.training import checkpoint
+from mien.training.batches import Batch
+from mien.training.loop import train
+from mien.training.losses import Loss
+from mien.training.plan import Parts, plan_training
+from mien.training.self_adaptive import MOMENTUM, START, SelfAdaptive
+from training_support import changed
+
+LABELS = torch.tensor([0, 2, 1, 2])
+BATCH = Batch(torch.zeros(2, 1, 4, 4), torch.tensor([1, 3]), None, 1.0, 0)
+LOGITS = torch.tensor([[2.0, 0.0, -1.0], [0.5, 0.5, 0.0]])
+
+
+def by_hand(targets):
+    """Mean cross-entropy of LOGITS and their softmax, in float64."""
+    shares = LOGITS.double().softmax(1).numpy()
+    return -(targets * np.log(shares)).sum(1).mean(), shares
+
+
+def test_targets_are_labels_at_first_and_then_follow_predictions_of_faces_that_are_not_mixed():
+    moving = SelfAdaptive(LABELS, 3, Recipe(label_smoothing=0.1, self_adaptive=0.7), Loss())
+    given = np.eye(3)[LABELS] * 0.9 + 0.1 / 3
+    at_first = moving.loss(LOGITS, BATCH, START - 0.01)
+    assert float(at_first) == pytest.approx(by_hand(given[[1, 3]])[0], rel=1e-6)
+    np.testing.assert_allclose(moving.moving, given, rtol=1e-6)
+    # Mixed faces teach, and their targets stay.
+    mixed = moving.loss(LOGITS, replace(BATCH, partner=torch.tensor([0, 2]), lam=0.75), 0.5)
+    assert float(mixed) == pytest.approx(by_hand(0.75 * given[[1, 3]] + 0.25 * given[[0, 2]])[0], rel=1e-6)
+    np.testing.assert_allclose(moving.moving, given, rtol=1e-6)
+    loss = moving.loss(LOGITS, BATCH, START)
+    expected = given.copy()
+    expected[[1, 3]] = MOMENTUM * given[[1, 3]] + (1 - MOMENTUM) * by_hand(given[[1, 3]])[1]
+    np.testing.assert_allclose(moving.moving, expected, rtol=1e-6)
+    assert float(loss) == pytest.approx(by_hand(0.7 * expected[[1, 3]] + 0.3 * given[[1, 3]])[0], rel=1e-6)
+
+
+def test_a_loss_of_ones_own_takes_the_place_of_moving_targets(tmp_path, faces, tiny_recipe):
+    runs = [RunFolder(tmp_path / name) for name in ("off", "on")]
+    for run, share in zip(runs, (0.0, 0.7), strict=True):
+        recipe = changed(tiny_recipe, epochs=2, self_adaptive=share)
+        train(plan_training(recipe, faces, Parts(loss=torch.nn.functional.cross_entropy)), run)
+    off, on = (checkpoint.load(run.best)[0] for run in runs)
+    assert all(torch.equal(off[name], on[name]) for name in off)
