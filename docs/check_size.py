@@ -19,7 +19,7 @@ LIMITS = {
     "files of src/mien": 264,
     "lines of tests": 28_000,
     "lines of scripts (docs, release, benchmarks, web/scripts)": 3_500,
-    "words of docs, without cli.md": 36_700,
+    "words of docs, without cli.md": 36_800,
     "MB of benchmarks/results": 2,
     "commands": 21,
 }
