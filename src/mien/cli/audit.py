@@ -27,8 +27,7 @@ _FOLDS = "folds"
 def audit(
     path: DataArgument,
     out: Annotated[
-        Path,
-        typer.Option(help="Folder for audit.html, clean.toml, audit.json and tables/.", metavar="DIR"),
+        Path, typer.Option(help="Folder for audit.html, clean.toml, audit.json and tables/.", metavar="DIR")
     ] = Path("audit"),
     recipe: Annotated[
         str | None,

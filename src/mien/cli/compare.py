@@ -25,8 +25,7 @@ def compare(
         ),
     ] = None,
     predictions: Annotated[
-        list[Path] | None,
-        typer.Option(help="A predictions file of any model. Can be repeated.", metavar="FILE"),
+        list[Path] | None, typer.Option(help="A predictions file of any model. Can be repeated.", metavar="FILE")
     ] = None,
     split: SplitOfPredictionsOption = None,
     shared_only: Annotated[

@@ -20,7 +20,7 @@ def export(
     precision: Annotated[
         Literal["fp32", "fp16", "int8"],
         typer.Option(
-            help="fp16 stores weights in half precision. int8 also computes in 8 bits: a quarter of the size, faster.",
+            help="fp16 stores weights in half precision. int8 also computes in 8 bits: a quarter of the size, faster."
         ),
     ] = "fp32",
     out: Annotated[
@@ -31,8 +31,7 @@ def export(
         ),
     ] = None,
     data: Annotated[
-        Path | None,
-        typer.Option(help=f"{DATA_HELP} fp16 and int8 need it to measure their accuracy.", metavar="PATH"),
+        Path | None, typer.Option(help=f"{DATA_HELP} fp16 and int8 need it to measure their accuracy.", metavar="PATH")
     ] = None,
     *,
     data_options: SourceOptions,

@@ -17,12 +17,10 @@ from mien.cli.source import SourceOptions, environment_of
 
 def report(
     folder: Annotated[
-        Path | None,
-        typer.Argument(help="A run folder, or the folder of mien evaluate --out DIR.", metavar="DIR"),
+        Path | None, typer.Argument(help="A run folder, or the folder of mien evaluate --out DIR.", metavar="DIR")
     ] = None,
     predictions: Annotated[
-        Path | None,
-        typer.Option(help="A predictions file of any model, instead of DIR.", metavar="FILE"),
+        Path | None, typer.Option(help="A predictions file of any model, instead of DIR.", metavar="FILE")
     ] = None,
     data: OptionalDataOption = None,
     model: Annotated[str | None, typer.Option("--model", help=MODEL_HELP, metavar="MODEL")] = None,

@@ -50,8 +50,7 @@ def serve(
     provider: ProviderOption = None,
     max_bytes: Annotated[int, typer.Option(help="Largest request in bytes.", min=1, metavar="N")] = _DEFAULT.max_bytes,
     max_pixels: Annotated[
-        int,
-        typer.Option(help="Largest image in pixels.", min=1, max=100_000_000, metavar="N"),
+        int, typer.Option(help="Largest image in pixels.", min=1, max=100_000_000, metavar="N")
     ] = _DEFAULT.max_pixels,
     max_requests: Annotated[
         int, typer.Option(help="Requests at the same time. Further ones get status 429.", min=1, metavar="N")

@@ -29,8 +29,7 @@ def study(
         typer.Option("--out", help="Folder of runs, table and page. The default is studies/STUDY.", metavar="OUT"),
     ] = None,
     results: Annotated[
-        Path | None,
-        typer.Option(help="Folder of the finished runs. The default is OUT/results.", metavar="DIR"),
+        Path | None, typer.Option(help="Folder of the finished runs. The default is OUT/results.", metavar="DIR")
     ] = None,
     only: Annotated[
         list[str] | None,

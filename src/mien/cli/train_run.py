@@ -58,8 +58,7 @@ class TrainOptions:
         ),
     ] = None
     log: Annotated[
-        str | None,
-        typer.Option("--log", help="Also log each epoch to tensorboard, wandb or mlflow.", metavar="LOGGER"),
+        str | None, typer.Option("--log", help="Also log each epoch to tensorboard, wandb or mlflow.", metavar="LOGGER")
     ] = None
 
 

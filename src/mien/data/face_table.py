@@ -158,10 +158,7 @@ class ClassNames:
                 mend = (
                     f"If the numbers are another data set's, name all of them: {arg('class_map')} '1=NAME,2=NAME,...'."
                 )
-            raise DataError(
-                f"{where}: label {label} is none of {numbering}. {mend}",
-                code="label-unknown",
-            )
+            raise DataError(f"{where}: label {label} is none of {numbering}. {mend}", code="label-unknown")
         return mapped or usual
 
     def finish(self, path: object, column: str = "") -> list[Notice]:

@@ -91,8 +91,7 @@ def _detect_folder(folder: Path) -> tuple[Path, DataShape]:
         return folder, _PARQUET
     if all((folder / name).is_file() for name in ("recipe.toml", "environment.json")):
         raise DataError(
-            f"{folder} is a run folder of mien train. Give the data that it was trained on.",
-            code="data-is-a-run",
+            f"{folder} is a run folder of mien train. Give the data that it was trained on.", code="data-is-a-run"
         )
     tables = sorted(file for file in folder.iterdir() if file.suffix.lower() == ".csv" and file.name[0] != ".")
     usual = [file for file in tables if file.name.lower() in _USUAL_CSVS]

@@ -114,9 +114,7 @@ def _small(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 
 def cut_validation(
-    images: npt.NDArray[np.uint8],
-    labels: npt.NDArray[np.int64],
-    copies: npt.NDArray[np.int64] | None = None,
+    images: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64], copies: npt.NDArray[np.int64] | None = None
 ) -> npt.NDArray[np.bool_]:
     """Choose validation faces: :data:`VALIDATION_SHARE` of every class, copies always on the same side.
 

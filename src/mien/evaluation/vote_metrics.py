@@ -87,9 +87,7 @@ class VoteEvaluation(JsonResult):
 
 
 def evaluate_votes(
-    predictions: Predictions,
-    kept: Mapping[str, npt.NDArray[np.bool_]] | None = None,
-    resamples: int = 1000,
+    predictions: Predictions, kept: Mapping[str, npt.NDArray[np.bool_]] | None = None, resamples: int = 1000
 ) -> VoteEvaluation | None:
     """Measure predictions by the votes that they carry; None where nothing can be measured by them.
 

@@ -104,8 +104,7 @@ class ImageResponse(BaseModel):
     faces: list[FaceResponse] = Field(description="the largest first")
     faces_found: int = Field(description="more than `faces` holds if max_faces left some out")
     hint: str | None = Field(
-        default=None,
-        description="says so where a photo may have been sent as a face crop, or a face crop as a photo",
+        default=None, description="says so where a photo may have been sent as a face crop, or a face crop as a photo"
     )
     hint_code: str | None = Field(default=None, description="of the hint: photo-as-crop or crops-as-photos")
 
