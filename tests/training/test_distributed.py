@@ -91,15 +91,16 @@ def in_two_processes(*words):
 @pytest.mark.parametrize("change", ["augment.mixup=0.4", "self_adaptive=0.7"])
 def test_two_processes_train_as_one(folder, mien, change):
     """Oracle: one process with the same batches. 63 images a batch are no two equal parts."""
-    words = ("--epochs", "1", "--set", change)
+    words = ("--epochs", "2", "--set", change)
     assert mien("train", *command(folder, f"one-{change}", *words)).code == 0
     ended = in_two_processes("train", *command(folder, f"two-{change}", *words))
     assert ended.returncode == 0, ended.stderr
     assert ended.stderr.count("all epochs done") == 1
     one, two = (RunFolder(folder / f"{name}-{change}") for name in ("one", "two"))
-    moved = [checkpoint.load(each.last)[0].get("targets.label", torch.zeros(1)) for each in (one, two)]
-    torch.testing.assert_close(moved[1], moved[0], atol=1e-3, rtol=0)
-    (first,), (second,) = one.read_history(), two.read_history()
+    if change == "self_adaptive=0.7":
+        moved = [checkpoint.load(each.last)[0]["targets.label"] for each in (one, two)]
+        torch.testing.assert_close(moved[1], moved[0], atol=1e-3, rtol=0)
+    first, second = one.read_history()[-1], two.read_history()[-1]
     for name in ("train_loss", "validation_loss"):
         assert second[name] == pytest.approx(first[name], abs=1e-4)
     assert second["train_accuracy"] == pytest.approx(first["train_accuracy"], abs=0.01)

@@ -58,11 +58,11 @@ def test_a_loss_of_distributions_is_that_of_labels_where_they_are_labels(batch, 
     weights = torch.tensor(balanced_weights(COUNTS), dtype=torch.float32) if weighted else None
     loss = Loss(weights, 0.0, gamma, torch.linspace(-1, 1, 7))
     sure = functional.one_hot(batch[1], 7).float()
-    torch.testing.assert_close(loss.of_shares(batch[0], sure), loss(*batch))
+    torch.testing.assert_close(loss.of_distributions(batch[0], sure), loss(*batch))
     # A face that may be either counts as half a face of each.
     logits, halves = batch[0][:1], torch.tensor([[0.5, 0, 0.5, 0, 0, 0, 0]])
     both = loss(logits.repeat(2, 1), torch.tensor([0, 2]))
-    torch.testing.assert_close(loss.of_shares(logits, halves), both)
+    torch.testing.assert_close(loss.of_distributions(logits, halves), both)
 
 
 def test_focal_loss_has_a_finite_slope_where_the_network_is_quite_sure():

@@ -44,6 +44,33 @@ def test_targets_are_labels_at_first_and_then_follow_predictions_of_faces_that_a
     assert float(loss) == pytest.approx(by_hand(0.7 * expected[[1, 3]] + 0.3 * given[[1, 3]])[0], rel=1e-6)
 
 
+class Fabric:
+    """Two processes, of which this one hears what the other would add."""
+
+    world_size, device = 2, torch.device("cpu")
+
+    def __init__(self, others):
+        self.others = iter(others)
+
+    def all_reduce(self, value, reduce_op):
+        return value + next(self.others)
+
+
+def test_processes_exchange_what_they_moved_and_take_the_mean_where_both_did():
+    """Oracle: by hand. A class with few faces shows one again and again; a target stays a distribution."""
+    moving = SelfAdaptive(LABELS, 3, Recipe(self_adaptive=0.7), Loss())
+    ours, theirs = torch.tensor([-0.9, 0.4, 0.5]), torch.tensor([-0.5, 0.5, 0.0])
+    given = moving.given.clone()
+    for epoch in range(2):
+        moving.moving[0] += ours * (0.5**epoch)
+        change = torch.zeros(4, 3)
+        change[0], change[1] = theirs * 0.5**epoch, torch.tensor([0.2, 0.0, -0.2]) * 0.5**epoch
+        moving.exchange(Fabric([(change != 0).any(1, keepdim=True).float(), change]))
+        given[0] += (ours + theirs) / 2 * 0.5**epoch
+        given[1] += change[1]
+        torch.testing.assert_close(moving.moving, given)
+
+
 def test_a_loss_of_ones_own_takes_the_place_of_moving_targets(tmp_path, faces, tiny_recipe):
     runs = [RunFolder(tmp_path / name) for name in ("off", "on")]
     for run, share in zip(runs, (0.0, 0.7), strict=True):

@@ -195,8 +195,8 @@ class Recipe(StrictModel):
     )
     self_adaptive: Probability = Field(
         default=0.0,
-        description="share of a target that follows the network's predictions of its face, from 30% of the steps on "
-        "(Huang et al. 2020); the rest is the label; 0 is off",
+        description="share of a label's target that follows the predictions of its face, a tenth of the way each time "
+        "it is seen, from 30% of the steps on (Huang et al. 2020); 0 is off",
     )
     ema_decay: Fraction = Field(default=0.0, description="moving average of the weights, per step; 0 is off")
     recalibrate_bn: bool = Field(
@@ -240,8 +240,11 @@ class Recipe(StrictModel):
 
     @model_validator(mode="after")
     def _a_fitted_head_takes_one_epoch(self) -> Recipe:
-        if self.tuning.fit_head and (self.epochs > 1 or self.outputs or self.ema_decay or self.recalibrate_bn):
-            raise ValueError("tuning.fit_head needs epochs = 1, without outputs, ema_decay and recalibrate_bn")
+        others = self.outputs or self.ema_decay or self.recalibrate_bn or self.self_adaptive
+        if self.tuning.fit_head and (self.epochs > 1 or others):
+            raise ValueError(
+                "tuning.fit_head needs epochs = 1, without outputs, ema_decay, recalibrate_bn, self_adaptive"
+            )
         return self
 
     @model_validator(mode="after")

@@ -196,7 +196,7 @@ def _train_epoch(
         seen += len(labels)
         callback.on_step_end(epoch, len(batch.chosen), value)
     if state.self_adaptive is not None:
-        state.self_adaptive.meet(fabric)
+        state.self_adaptive.exchange(fabric)
     sums = torch.stack([total_loss, correct.to(precise), torch.tensor(seen, dtype=precise, device=device)])
     lost, hits, all_seen = sum_of_processes(fabric, sums).tolist()
     return {"learning_rate": rate, "train_loss": lost / max(all_seen, 1), "train_accuracy": hits / max(all_seen, 1)}

@@ -175,7 +175,7 @@ class Loss:
         weights = logits.new_ones(class_count) if self.class_weights is None else self.class_weights
         return self._parts(logits, targets, weights).sum() / weights[labels].sum()
 
-    def of_shares(self, logits: Tensor, targets: Tensor) -> Tensor:
+    def of_distributions(self, logits: Tensor, targets: Tensor) -> Tensor:
         """The same of distributions, float (N, C), which are not smoothed; a face weighs what its classes do."""
         logits = self.shifted(logits)
         if self.focal_gamma == 0 and self.class_weights is None:

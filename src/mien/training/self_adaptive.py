@@ -1,7 +1,8 @@
 """Self-adaptive training: labels give way to what the network says of each face.
 
 Huang, Zhang & Zhang, "Self-Adaptive Training: beyond Empirical Risk Minimization", 2020. A wrong label is contradicted
-by the faces around it before the network has learnt it by heart.
+by the faces around it before the network has learnt it by heart. Here, unlike in the paper, a part of the label stays,
+and all faces count alike.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ MOMENTUM = 0.9
 
 
 class SelfAdaptive:
-    """The targets of the label output.
+    """The targets of the label output, for each face that an epoch shows: a repeated one has several.
 
     Attributes:
         given: float32 (N, C), the labels, smoothed.
@@ -35,7 +36,7 @@ class SelfAdaptive:
         self.given = functional.one_hot(labels, classes).float() * (1 - smoothing) + smoothing / classes
         self.moving = self.given.clone()
         self._share, self._loss = recipe.self_adaptive, loss
-        self._shared = self.moving.clone()
+        self._before = self.moving.clone()
 
     def loss(self, logits: Tensor, batch: Batch, progress: float) -> Tensor:
         """Mean loss of a batch. Moves the targets of its faces; those of mixed faces stay.
@@ -46,19 +47,20 @@ class SelfAdaptive:
             progress: share of the run's steps before this one, 0..1.
         """
         if progress < START:
-            return self._loss.of_shares(logits, batch.mixed(self.given))
+            return self._loss.of_distributions(logits, batch.mixed(self.given))
         if batch.partner is None:
             predicted = self._loss.shifted(logits.detach()).softmax(1)
             self.moving[batch.chosen] = MOMENTUM * self.moving[batch.chosen] + (1 - MOMENTUM) * predicted
         moving, given = batch.mixed(self.moving), batch.mixed(self.given)
-        return self._loss.of_shares(logits, self._share * moving + (1 - self._share) * given)
+        return self._loss.of_distributions(logits, self._share * moving + (1 - self._share) * given)
 
-    def meet(self, fabric: Fabric) -> None:
-        """Give every process what the others moved in this epoch: each moved the targets of other faces."""
+    def exchange(self, fabric: Fabric) -> None:
+        """Give every process what the others moved in this epoch: the mean, where several moved one target."""
         if fabric.world_size > 1:
-            self.restore(self._shared + sum_of_processes(fabric, self.moving - self._shared))
+            change = self.moving - self._before
+            movers = sum_of_processes(fabric, change.any(1, keepdim=True).float())
+            self.restore(self._before + sum_of_processes(fabric, change) / movers.clamp_min(1))
 
     def restore(self, moving: Tensor) -> None:
-        """Put back what a checkpoint kept of ``moving``."""
-        self.moving.copy_(moving)
-        self._shared.copy_(moving)
+        """Put back what a checkpoint or the other processes have as ``moving``."""
+        self.moving, self._before = moving.to(self.given.device), moving.to(self.given.device, copy=True)
