@@ -42,7 +42,7 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
     Images are face crops, grey (N, H, W) or flattened (N, H * W), of any size: they are scaled to the recipe's. A
     recipe of three channels takes RGB, (N, H, W, 3) or flattened. Pixels are numbers 0..255, usually uint8; fractions
     are rounded. ``fit`` cuts a stratified validation split of 15% off its data, which chooses the
-    temperature of the probabilities and, where the recipe keeps the best epoch, that.
+    temperature of the probabilities, and the epoch where the recipe keeps the best.
 
     Args:
         recipe: the name of a built-in recipe, or a ``.toml`` file.

@@ -1,4 +1,4 @@
-"""Targets that follow predictions. Oracle: the paper's update by hand."""
+"""Targets that follow predictions. Oracle: the update by hand."""
 
 from dataclasses import replace
 
