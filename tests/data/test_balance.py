@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from mien.base.errors import DataError
 from mien.base.recipe import BalanceRecipe
-from mien.data.balance import balance, balanced_counts, balanced_order
+from mien.data.balance import balance, balanced_counts, balanced_order, check_counts
 from mien.data.dataset import Dataset
 from support import raises
 
@@ -109,7 +109,7 @@ def test_the_counts_are_foretold(counts, sampling, share):
 def test_a_class_without_a_face_is_one_line(few, sampling):
     pending = few.subset(few.labels != 1)
     with raises(DataError, "class-too-small", "'b'", "classes"):
-        balanced(pending, sampling)
+        check_counts(pending, BalanceRecipe(sampling=sampling))
 
 
 @given(st.lists(st.integers(1, 40), min_size=2, max_size=7), st.integers(2, 40))

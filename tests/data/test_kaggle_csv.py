@@ -94,6 +94,9 @@ def test_skip_bad_goes_on_and_lists_the_rows(table) -> None:
     ((name, reason),) = result.skipped
     assert name == "fer2013.csv line 12"
     assert reason.startswith("fer2013.csv line 12: pixel 300 is outside 0..255.")
+    for code, row in (("label-unknown", row_with(GOOD, label=9)), ("split-unknown", row_with(GOOD, usage="Holdout"))):
+        with raises(DataError, code):
+            read_data(table(12, row), ReadOptions(skip_bad=True))
 
 
 def test_a_table_without_usage_is_cut(table) -> None:

@@ -64,6 +64,9 @@ def test_a_predictions_file_keeps_the_answers(predictions, tmp_path):
         replace(predictions, answers=found)
     with raises(DataError, "answers-range"):
         Answers(np.array(["happy"]), np.array([1.5]), "")
+    for shape in ((), (2, 2)):
+        with raises(DataError, "answers-type"):
+            Answers(np.full(shape, "happy"), np.full(shape, 0.5), "")
 
 
 def test_answers_are_those_that_predict_gives():

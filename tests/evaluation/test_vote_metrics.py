@@ -147,6 +147,7 @@ def test_a_file_holds_votes(tmp_path, predictions):
     [
         ({"vote_counts": np.ones((5, 9))}, "vote-counts-shape"),
         ({"vote_counts": np.ones((4, 10)), "vote_probabilities": np.full((4, 10), 0.1)}, "vote-counts-shape"),
+        ({"vote_counts": np.array(3)}, "vote-counts-shape"),
         ({"vote_counts": -np.ones((5, 10))}, "vote-counts-range"),
         ({"vote_counts": np.full((5, 10), np.nan)}, "vote-counts-range"),
         ({"vote_probabilities": np.full((5, 9), 0.1)}, "vote-probabilities-shape"),

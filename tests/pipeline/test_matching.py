@@ -115,6 +115,8 @@ def test_a_robustness_file_of_another_model_or_split_is_left_out(faces, tiny_run
         refused = find_robustness([folder], other, name)
         assert refused.code == "robustness-other"
         assert str(folder / "robustness.json") in refused
+    write_robustness(tmp_path / "first", replace(result, model="other", data="x", split="train"))
+    assert find_robustness([tmp_path / "first", folder], predictions, None).split == "validation", "the first that fits"
     named = replace(result, model="m", data="faces.parquet", split="validation", data_fingerprint="sha256:one")
     write_robustness(folder, named)
     for fingerprint, code in (("sha256:one", None), ("", None), ("sha256:two", "robustness-other")):

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -35,8 +37,26 @@ def test_what_was_loaded_does_not_live_in_the_file(tmp_path):
     assert (loaded["a"] == 1).all()
 
 
+class Slower(optim.Optimizer):
+    """One that counts its steps in a plain int, as hand-written ones do."""
+
+    def __init__(self, parameters):
+        super().__init__(parameters, {"lr": 0.1})
+
+    def step(self):
+        for parameter in self.param_groups[0]["params"]:
+            count = self.state[parameter]["step"] = self.state[parameter].get("step", 0) + 1
+            parameter.data.add_(parameter.grad, alpha=-0.1 / math.factorial(count))
+
+
 @pytest.mark.parametrize(
-    "make", [lambda p: optim.SGD(p, 0.1, 0.9), lambda p: optim.Adam(p, 0.1), lambda p: optim.RMSprop(p, 0.1)]
+    "make",
+    [
+        lambda p: optim.SGD(p, 0.1, 0.9),
+        lambda p: optim.Adam(p, 0.1),
+        lambda p: optim.RMSprop(p, 0.1),
+        lambda p: Slower(p),
+    ],
 )
 def test_an_optimiser_goes_on_as_if_never_stopped(tmp_path, make):
     """Oracle: the same optimiser, not interrupted."""

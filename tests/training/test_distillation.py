@@ -220,6 +220,14 @@ def test_a_teacher_teaches_each_output_of_the_same_name(tmp_path, voted_faces, v
     roots = [np.sqrt(each) for each in own]
     mean = np.mean([each / each.sum(axis=1, keepdims=True) for each in roots], axis=0)
     assert label.numpy() == pytest.approx(mean, abs=2e-3)
+    merged = plan_training(changed(recipe, classes="binary"), voted_faces)
+    some = np.isin(voted_faces.of_split("train").rows, merged.train.rows)
+    at = torch.arange(len(merged.train))
+    taught = prepare(merged, teachers=teachers[1:]).distillation.targets(batch(torch.empty(len(at)), at))[1]
+    everything = load(voted_run.path, output="perceived").probabilities(
+        np.asarray(voted_faces.of_split("train").images)[some], temperature=1.0
+    )
+    assert taught.numpy() == pytest.approx(everything, abs=1e-3), "merged classes leave the votes as they are"
     alone = prepare(plan_training(recipe, voted_faces), teachers=teachers[:1])
     assert alone.distillation.targets(batch(torch.empty(8)))[1] is None, "the data's votes stay alone"
 

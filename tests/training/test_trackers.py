@@ -10,7 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from mien.base.errors import RunError
 from mien.base.run_folder import RunFolder
-from mien.training.callback import Callback, Callbacks, Logger
+from mien.training.callback import LOGGERS, Callback, Callbacks, Logger
 from mien.training.loop import train
 from mien.training.plan import plan_training
 from support import raises, refused
@@ -109,6 +109,17 @@ def test_a_tracker_that_fails_is_one_line(faces, tiny_recipe, tmp_path, monkeypa
     with raises(RunError, "logger-failed", "--resume"):
         train(plan_training(tiny_recipe, faces), run, callback=Logger("mlflow", run))
     assert len(run.read_history()) == 1
+
+
+def test_a_tracker_that_cannot_be_closed_is_one_line(faces, tiny_recipe, tmp_path, monkeypatch):
+    def lost(ended_well):
+        raise ConnectionError("no server")
+
+    # Any module stands for the tracker's package.
+    monkeypatch.setitem(LOGGERS, "json", (lambda run: (lambda line, epoch: None, lost), "log"))
+    run = RunFolder(tmp_path / "run")
+    with raises(RunError, "logger-failed", "no server"):
+        train(plan_training(tiny_recipe, faces), run, callback=Logger("json", run))
 
 
 def test_wandb_without_a_login_is_refused_before_anything_is_read(mien, tmp_path, face_folder, monkeypatch):

@@ -250,7 +250,7 @@ def evaluate(
     read_data = read(data, *predictor.manifest.input.stored_as)
     result = evaluate_read(predictor, read_data, options, {"data": data_name(data)})
     for each in result.notices:
-        warnings.warn(MienWarning(str(each), code=each.code), stacklevel=3)
+        warnings.warn(MienWarning(str(each), code=each.code), stacklevel=2)
     return result
 
 

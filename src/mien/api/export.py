@@ -119,7 +119,8 @@ def export(
         )
     check_onnx()
     folder.read_recipe()
-    model = find_model(folder.path)
+    # Not the shipped model of the same name.
+    model = find_model(folder.path.absolute())
     manifest = read_manifest(model)
     if manifest.precision != "fp32":
         raise RunError(

@@ -70,7 +70,8 @@ class ReportInputs:
         predictions = read_predictions(file)
         name = file.stem if is_file else file.parent.resolve().name
         if model is None and not is_file and RunFolder(path).model.is_file():
-            model = path
+            # Not the shipped model of the same name.
+            model = path.absolute()
         if model is None:
             return cls(predictions, f"{name}: {predictions.split}", file)
         where = model.path if isinstance(model, Predictor) else model

@@ -263,7 +263,8 @@ class TrainingJob:
         if unseen and not tunes and not self.teachers:
             words = f"no training images for: {', '.join(unseen)}. The model will almost never predict it."
             yield Notice(words, code="class-not-trained")
-        yield from recipe_warnings(recipe, from_run=tunes, train_faces=plan.train_count)
+        begun = tunes or plan.parts.weights is not None
+        yield from recipe_warnings(recipe, from_run=begun, train_faces=plan.train_count)
 
     def start(
         self, plan: TrainingPlan, data: Data, callback: Callback | None, metadata: Mapping[str, Any]

@@ -1,4 +1,4 @@
-"""A training run as a typed, strict value; :mod:`mien.base.recipe` reads and writes it.
+"""A training run as a typed, strict value, read from TOML and written to it.
 
 An unknown key, a value of the wrong type or out of range is an error that names the key; nothing is ignored.
 """

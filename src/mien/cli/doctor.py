@@ -20,7 +20,7 @@ from mien.serve.built_page import STATIC
 from mien.version import __version__
 
 _ELSEWHERE = "AzureExecutionProvider"  # sends images to a service; mien never uses it
-_CORE = ("numpy", "Pillow", "onnxruntime", "opencv-python-headless", "pydantic", "typer", "rich")
+_CORE = ("numpy", "Pillow", "pydantic", "typer", "rich")
 
 Check = tuple[str, str, str]
 """What was looked at, what is there, and what to do about it; empty where nothing is missing."""
@@ -33,11 +33,15 @@ def doctor(json: JsonOption = False, quiet: QuietOption = False) -> None:
 
 
 def _here() -> Iterator[Check]:
-    import onnxruntime  # a fifth of a second, which `mien doctor --help` need not wait for
+    # A fifth of a second, which `mien doctor --help` need not wait for.
+    import cv2
+    import onnxruntime
 
     system = f"Python {platform.python_version()}, {platform.system()} {platform.machine()}"
     yield "mien", f"{__version__}, {system}, {available_cores()} cores", ""
-    yield "core", ", ".join(f"{name} {version(name)}" for name in _CORE), ""
+    # These two have several packages: docs/predict.md has onnxruntime-gpu in the place of onnxruntime.
+    either = f"onnxruntime {onnxruntime.__version__}, opencv {cv2.__version__}"
+    yield "core", ", ".join([*(f"{name} {version(name)}" for name in _CORE), either]), ""
     providers = [each for each in onnxruntime.get_available_providers() if each != _ELSEWHERE]
     yield "runs models on", ", ".join(providers), ""
     try:

@@ -96,7 +96,7 @@ def predict(
     reader = FaceReader(predictor, detector, classes=classes, threshold=threshold)
     sources = tuple(name if is_address(name) else str(Path(name)) for name in images)
     annotator = None if annotate is None else Annotator(annotate, [Path(name) for name in sources])
-    settings = settings_of(sources, model, reader, crops=crops, annotator=annotator)
+    settings = {} if out is None else settings_of(sources, model, reader, crops=crops, annotator=annotator)
     tally, columns = Tally(detector), Columns(reader.classes, crops, reader.fields)
     if engine == "ray" and out is not None:
         parts = PartsJob(out, sources, Path.cwd(), model, crops, detection.limits, output, classes, threshold, provider)

@@ -44,9 +44,10 @@ def train(
 ) -> None:
     """Train a classifier, export it to ONNX, and evaluate it on the validation split.
 
-    With --folds K, it cross-validates instead: train and validation are split into K folds, and each fold is predicted
-    by a model that was trained on the others. With --find-lr, it suggests a learning rate; with --dry-run, it says how
-    long the training will take. Both write nothing. To train on several machines, start mien with torchrun.
+    With --folds K, it cross-validates instead: train and validation are split into K folds, and each fold is
+    predicted by a model that was trained on the others. With --find-lr, it suggests a learning rate and draws its
+    curve; with --dry-run, it says how long the training will take, and writes nothing. To train on several machines,
+    start mien with torchrun.
     """
     changes = options.plain.changes(options.set_keys, classes)
     if find_lr + dry_run + (folds is not None) > 1:

@@ -16,23 +16,12 @@ from mien.data.dataset import Dataset
 
 
 def balance(faces: Dataset, recipe: BalanceRecipe, seed: int) -> Dataset:
-    """The faces to learn from; ``"none"`` and ``"batches"`` leave them as they are.
-
-    Raises:
-        DataError: a class has no face.
-    """
-    check_counts(faces, recipe)
+    """The faces to learn from, of which :func:`check_counts` refused none."""
     if recipe.faces_per_class:
         faces = draw_per_class(faces, recipe.faces_per_class, seed)
-    match recipe.sampling:
-        case "none":
-            return faces
-        case "undersample":
-            return undersample(faces, seed)
-        case "oversample":
-            return oversample(faces, recipe.share, seed)
-        case "batches":
-            return faces
+    if recipe.sampling == "undersample":
+        return draw_per_class(faces, int(faces.counts().min()), seed)
+    return oversample(faces, recipe.share, seed) if recipe.sampling == "oversample" else faces
 
 
 def balanced_counts(counts: npt.NDArray[np.int64], recipe: BalanceRecipe) -> npt.NDArray[np.int64]:
@@ -46,11 +35,6 @@ def balanced_counts(counts: npt.NDArray[np.int64], recipe: BalanceRecipe) -> npt
             return np.full_like(counts, counts.min())
         case _:
             return np.maximum(counts, round(recipe.share * int(counts.max())))
-
-
-def undersample(faces: Dataset, seed: int) -> Dataset:
-    """As many faces of each class as the smallest has, drawn once, in the order they stood in."""
-    return draw_per_class(faces, int(faces.counts().min()), seed)
 
 
 def draw_per_class(faces: Dataset, count: int, seed: int) -> Dataset:
@@ -103,7 +87,7 @@ def balanced_order(labels: npt.NDArray[np.int64], batch_size: int, seed: Sequenc
 
 
 def check_counts(faces: Dataset, recipe: BalanceRecipe) -> None:
-    """Refuse what :func:`balance` would, without making a face. Raises as that does."""
+    """Raise :class:`DataError` where balancing needs a class that has no face."""
     empty = np.flatnonzero(faces.counts() == 0)
     if recipe.sampling != "none" and len(empty):
         raise DataError(

@@ -76,7 +76,8 @@ def read_kaggle_csv(path: Path, options: ReadOptions) -> FaceTable:
             try:
                 name, split, fields, face = parser.parse(line, where)
             except DataError as error:
-                if not options.skip_bad:
+                # A label or split that the data set does not have is no damage of one row.
+                if not options.skip_bad or error.code in {"label-unknown", "label-missing", "split-unknown"}:
                     raise
                 skipped.append((where, str(error)))
                 continue

@@ -92,7 +92,7 @@ def filter_squares(values: npt.NDArray[Number], sigma_px: float) -> npt.NDArray[
 
 
 def _both_ways(images: Images, matrix: npt.NDArray[np.float32]) -> Images:
-    """The same linear filter, (S, S), on samples and on columns."""
+    """The same linear filter, (S, S), on rows and on columns."""
     return _by_channel(images, lambda squares: matrix @ squares @ matrix.T)
 
 
@@ -120,7 +120,7 @@ def _jpeg(images: Images, quality: float, _: np.random.Generator) -> Images:
 def _low_resolution(images: Images, share: float, _: np.random.Generator) -> Images:
     side = images.shape[1]
     fewer = max(round(side * share), 1)
-    # Pillow resizes samples and columns by themselves and linearly: its action on unit samples is the whole filter.
+    # Pillow resizes rows and columns by themselves and linearly: its action on unit rows is the whole filter.
     small = Image.fromarray(np.eye(side, dtype=np.float32)).resize((side, fewer), Image.Resampling.BOX)
     matrix = np.asarray(small.resize((side, side), Image.Resampling.BILINEAR))
     return _both_ways(images, matrix)

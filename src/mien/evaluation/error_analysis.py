@@ -35,8 +35,8 @@ class ConfusedPair(JsonResult):
         first: index of a class; the true one of an ordered pair.
         second: index of the other; the predicted one of an ordered pair.
         count: samples of the one that were predicted as the other (of an unordered pair, both ways together).
-        samples: samples of the true class (of an unordered pair, of both classes).
-        share: count / samples with its 95% Wilson interval, 0..1.
+        support: samples of the true class (of an unordered pair, of both classes).
+        rate: count / support with its 95% Wilson interval, 0..1.
     """
 
     first: int
@@ -50,7 +50,7 @@ def confused_pairs(confusion: npt.NDArray[np.int64], ordered: bool = False) -> t
     """Every pair of classes that was confused at least once, the most often confused first.
 
     Args:
-        confusion: int64 (C, C), samples are true classes.
+        confusion: int64 (C, C), rows are true classes.
         ordered: tell "angry confused with sad" from "sad confused with angry".
 
     Returns:

@@ -1,4 +1,4 @@
-"""Metrics of merit: arrays in, numbers out.
+"""Metrics: arrays in, numbers out.
 
 Each is also computed from sums over rows, which is how :mod:`mien.evaluation.named_metrics` resamples it.
 What cannot be said (the recall of a class without rows) is NaN, never 0.

@@ -101,7 +101,7 @@ class VotePredictions:
         arrays = {"vote_counts": np.asarray(self.counts)}
         if self.probabilities is not None:
             arrays["vote_probabilities"] = np.asarray(self.probabilities)
-        shape = (len(arrays["vote_counts"]), len(self.classes))
+        shape = (*arrays["vote_counts"].shape[:1], len(self.classes))
         for name, array in arrays.items():
             if array.dtype.kind not in "iuf" or array.shape != shape:
                 raise DataError(
@@ -176,7 +176,8 @@ class Answers:
 
     def __post_init__(self) -> None:
         confidence = np.asarray(self.confidence)
-        if self.said.dtype.kind != "U" or confidence.dtype.kind != "f" or not self.said.shape == confidence.shape:
+        kinds = self.said.dtype.kind + confidence.dtype.kind
+        if kinds != "Uf" or self.said.ndim != 1 or self.said.shape != confidence.shape:
             raise DataError("'answers' and 'answer_confidence' must be strings and floats (N,).", code="answers-type")
         if not ((confidence >= 0) & (confidence <= 1)).all():
             raise DataError("'answer_confidence' must be in 0..1.", code="answers-range")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from mien.base.errors import DataError, arg, without_password
+from mien.base.files import file_sha256
 from mien.base.processes import ordered_map
 from mien.inference.annotate import Annotator
 from mien.inference.face_reader import FaceReader
@@ -80,7 +80,7 @@ def settings_of(
         "images": sorted({without_password(name) for name in images}),
         # Images are known by their relative names, which depend on the working folder.
         "working folder": None if absolute else str(Path.cwd()),
-        "model": _digest(find_model(model)),
+        "model": f"sha256:{file_sha256(find_model(model))[:16]}",
         "detector": None if crops else reader.detector.name,
         # Text, because lists are compared as sets: 20 px and 20 faces would be the same.
         "faces": None if crops else getattr(reader.detector, "limits", None),
@@ -91,7 +91,3 @@ def settings_of(
         "annotate": None if annotator is None else str(annotator.folder.resolve()),
         "annotated below": None if annotator is None else annotator.shared,
     }
-
-
-def _digest(path: Path) -> str:
-    return f"sha256:{sha256(path.read_bytes()).hexdigest()[:16]}"

@@ -32,9 +32,9 @@ _MIN_TEXT_PX = 7
 def draw_predictions(image: Image, predictions: Sequence[Prediction], numbers: Sequence[int] | None = None) -> None:
     """Draw the box and label of each prediction into an upright RGB image, numbered if there are several.
 
-    A box has the colour of its class. It is dashed where the prediction is in doubt: unsure, or a confidence below one
-    half. Labels are as large as image and box allow, stay inside the image, and cover neither faces nor one another
-    where there is room; where there is little, they become shorter.
+    A box has the colour of its class. It is dashed where the prediction is in doubt: unsure, or without votes a
+    confidence below one half. Labels are as large as image and box allow, stay inside the image, and cover neither
+    faces nor one another where there is room; where there is little, they become shorter.
 
     Args:
         image: is changed in place.

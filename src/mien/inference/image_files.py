@@ -85,7 +85,7 @@ def is_address(name: str) -> bool:
 
 
 def walk_sources(sources: Sequence[str], base: Path, *, missing_too: bool = False) -> Iterator[str]:
-    """The names of all images, each once, folder by folder, sorted in each.
+    """The names of all images of each source, a source once; sorted in each folder.
 
     Args:
         sources: files, folders and addresses of either.

@@ -68,6 +68,7 @@ def find_robustness(
     if predictions.split == "test":
         words = "Robustness section skipped: only `mien evaluate` may use the test split."
         return Notice(words, code="robustness-of-test")
+    nothing = NOT_MEASURED
     for place in places:
         file = place / NAME if place.is_dir() else place
         if not file.is_file():
@@ -77,9 +78,10 @@ def find_robustness(
         other_model = model_name is not None and _place(measured.model) != _place(model_name)
         if measured.split != predictions.split or len(prints) > 1 or other_model:
             words = f"{file} skipped: it covers {measured.description}, not the data or the model of this report."
-            return Notice(words, code="robustness-other")
+            nothing = Notice(words, code="robustness-other")
+            continue
         return measured
-    return NOT_MEASURED
+    return nothing
 
 
 def _place(model: str) -> Path:

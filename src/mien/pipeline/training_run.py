@@ -148,7 +148,8 @@ def run_recipe(
             sys.exit(0)  # the first process does the rest
         cross_validated = _cross_validated(run)
         run_metadata = {
-            "initial weights": run.read_environment().get("started_from") or "random",
+            "initial weights": run.read_environment().get("started_from")
+            or ("random" if plan.parts.weights is None else "of an instance"),
             "epoch kept": kept_epoch_text(outcome.best_epoch, len(outcome.history), plan.recipe.stopping),
             "training time": f"{outcome.history[-1]['seconds']:.0f} s",
             **cross_validated,

@@ -162,7 +162,7 @@ def _about(compared: VariantComparison) -> str:
 def _comparison_section(table: StudyTable, number: int, compared: VariantComparison) -> Section:
     title = compared.comparison.title
     if not compared.differences:
-        none = Notice("Fewer than two variants have a finished run.", code="comparison-empty")
+        none = Notice("The baseline, or all that it is compared with, has no finished run.", code="comparison-empty")
         return Section(f"comparison-{number}", title, (Text(none),))
     shown = _compared_table(table, number, compared)
     words = (

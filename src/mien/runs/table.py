@@ -46,7 +46,7 @@ class VariantComparison:
 
     Attributes:
         comparison: what was asked for.
-        samples: number of samples that they share; 0 while fewer than two variants have a finished run.
+        samples: number of samples that they share; 0 while the baseline or all others have no finished run.
         differences: from the baseline, by variant with a finished run and by metric; empty where they share no seed.
             The p-values are corrected for the number of them in the whole comparison, all variants and metrics.
         absent: variants without one.

@@ -82,7 +82,8 @@ class FaceResponse(BaseModel):
     confidence: float = Field(description="the calibrated probability of that class, 0..1")
     unsure: bool | None = Field(
         default=None,
-        description="people would disagree: no expression reaches 0.5; missing unless the output was taught by votes",
+        description="people would disagree: no expression reaches the limit of the model's rule, or without one 0.5; "
+        "missing unless the output was taught by votes",
     )
     not_a_face: bool | None = Field(
         default=None, description="people would see no face; missing unless the output was taught by votes"

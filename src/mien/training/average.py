@@ -17,7 +17,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mien.base.errors import DataError
 from mien.base.preprocess import InputSpec, to_input
 from mien.models.network import Network
 
@@ -92,22 +91,15 @@ def recalibrate_bn(
 
     Args:
         network: changed in place, and left in evaluation mode.
-        images: uint8 (N, size_px, size_px[, 3]).
+        images: uint8 (N, size_px, size_px[, 3]), two or more.
         spec: the network's input.
         through: what to call in its place, if it computes by way of another module (in bf16, say).
-
-    Raises:
-        DataError: fewer than two faces, of which nothing varies.
     """
     network.eval()
     norms = batch_norms(network)
     if not norms:
         return
     order = np.random.default_rng(0).permutation(len(images))
-    if len(order) < 2:
-        raise DataError(
-            f"Statistics of batch norms need two train faces or more; found {len(order)}.", code="too-few-images"
-        )
     # The tensors themselves are counted on while it measures.
     before = [(norm.momentum, norm.state_dict()["num_batches_tracked"].clone()) for norm in norms]
     device = next(network.parameters()).device

@@ -213,11 +213,23 @@ class Logger(Callback):
 
     def on_epoch_end(self, metrics: HistoryLine, is_best: bool) -> None:
         """See :class:`Callback`. Opens the tracker once the run folder exists."""
-        try:
+        with self._in_one_line():
             self._tracker = self._tracker or self._open(self._run)
             for line in self._run.read_history()[self._epochs :]:
                 self._epochs = int(line.pop("epoch"))
                 self._tracker[0](line, self._epochs)
+
+    def on_train_end(self, reason: str | None) -> None:
+        """See :class:`Callback`."""
+        if self._tracker is not None:
+            with self._in_one_line():
+                self._tracker[1](reason is None)
+
+    @contextmanager
+    def _in_one_line(self) -> Iterator[None]:
+        """Whatever a tracker raises, as one line."""
+        try:
+            yield
         except RunError:
             raise
         except Exception as error:
@@ -227,11 +239,6 @@ class Logger(Callback):
                 f"with other settings of the tracker.",
                 code="logger-failed",
             ) from error
-
-    def on_train_end(self, reason: str | None) -> None:
-        """See :class:`Callback`."""
-        if self._tracker is not None:
-            self._tracker[1](reason is None)
 
 
 _current: threading.Event | None = None

@@ -70,22 +70,29 @@ def unpack(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(f"{prefix}."): value for name, value in tensors.items() if name.startswith(f"{prefix}.")}
 
 
+_NUMBER = ":number"
+
+
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The optimiser's state as tensors named ``<parameter>.<entry>``."""
-    return {
-        f"{index}.{entry}": value
-        for index, state in optimizer.state_dict()["state"].items()
-        for entry, value in state.items()
-        if isinstance(value, Tensor)
-    }
+    """The optimiser's state as tensors named ``<parameter>.<entry>``; a plain number's name ends in ``:number``."""
+    found: dict[str, Tensor] = {}
+    for index, state in optimizer.state_dict()["state"].items():
+        for entry, value in state.items():
+            if isinstance(value, Tensor):
+                found[f"{index}.{entry}"] = value
+            elif isinstance(value, int | float):
+                exact = torch.float64 if isinstance(value, float) else None
+                found[f"{index}.{entry}{_NUMBER}"] = torch.tensor(value, dtype=exact)
+    return found
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
     """Put back what :func:`optimizer_tensors` took."""
-    state: dict[int, dict[str, Tensor]] = {}
+    state: dict[int, dict[str, Tensor | float]] = {}
     for name, value in tensors.items():
         index, _, entry = name.partition(".")
-        state.setdefault(int(index), {})[entry] = value
+        number = entry.endswith(_NUMBER)
+        state.setdefault(int(index), {})[entry.removesuffix(_NUMBER)] = value.item() if number else value
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 

@@ -32,7 +32,7 @@ class Distillation:
 
     Attributes:
         alpha: weight of the teachers, above 0 and up to 1; the rest is that of labels and votes.
-        temperature: T, at least greater than 0.
+        temperature: T, above 0.
         predictions: what teachers predict of each face, for each output of the student float32 (N, classes); for that
             of the label softened by T: p^(1/T), rescaled. None for an output that no teacher has.
     """
@@ -84,11 +84,13 @@ def make_distillation(
     stored: list[npt.NDArray[np.float64] | None] = [soft_labels(labels, faces, temperature)]
     for output in outputs[1:]:
         taught, values = [], []
-        for path, each in known:
+        for (path, each), (_, shown) in zip(known, labels, strict=True):
             votes = each.votes
             if votes is not None and votes.output == output.name and votes.probabilities is not None:
-                taught.append((path, each))
-                values.append(votes.probabilities[:, _columns(str(path), votes.classes, output.classes)])
+                # The scheme may leave out rows, and drops votes, whose classes it does not merge.
+                kept = np.isin(each.sample_ids, shown.sample_ids)
+                taught.append((path, shown))
+                values.append(votes.probabilities[kept][:, _columns(str(path), votes.classes, output.classes)])
         stored.append(_mean_by_row(taught, values, faces) if taught else None)
     tensors = [None if each is None else torch.from_numpy(each.astype(np.float32)).to(device) for each in stored]
     return Distillation(alpha, temperature, tensors)

@@ -98,7 +98,7 @@ def _choose_penalty(state: TrainingState, plain: Tensor, mirrored: Tensor) -> fl
             kept, held = fold_of != fold, fold_of == fold
             weight, bias = _fit(state, torch.cat([plain[kept], mirrored[kept]]), labels[kept].repeat(2), penalty)
             logits[held] = plain[held] @ weight.T + bias
-        loss = float(torch.nn.functional.cross_entropy(logits, labels))
+        loss = float(state.loss(logits, labels))
         accuracy = int((logits.argmax(1) == labels).sum()) / len(labels)
         best = min(best, (loss, accuracy, penalty), key=lambda each: each[0])
     state.cross_validation = CrossValidation(best[1], len(labels), folds, best[2])

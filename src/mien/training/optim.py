@@ -129,10 +129,10 @@ def freeze(network: Network, optimizer: optim.Optimizer, frozen: bool) -> None:
     A frozen weight has no gradient, so neither decay nor momentum moves it. Frozen batch norms keep their running
     statistics and work by them: they belong to the weights that stay.
     """
+    head = set(network.head.parameters())
     for group in optimizer.param_groups:
         for parameter in group["params"]:
-            parameter.requires_grad_(not frozen)
-    network.head.requires_grad_(True)
+            parameter.requires_grad_(not frozen or parameter in head)
     if frozen:
         for module in network.modules():
             if isinstance(module, nn.modules.batchnorm._NormBase):

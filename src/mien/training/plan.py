@@ -219,7 +219,7 @@ def recipe_warnings(recipe: Recipe, *, from_run: bool = False, train_faces: int 
 
     Args:
         recipe: what to do.
-        from_run: the run begins with the weights of another run.
+        from_run: the run begins with trained weights.
         train_faces: how many faces there are to learn, once classes are balanced, where that is known.
 
     Raises:

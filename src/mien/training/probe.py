@@ -27,7 +27,7 @@ from mien.training.batches import Batch, epoch_seed
 from mien.training.callback import interruptible
 from mien.training.loop import forward_loss, recipe_batches, take_step
 from mien.training.losses import epoch_targets
-from mien.training.optim import freeze, set_rate
+from mien.training.optim import set_rate
 from mien.training.plan import TrainingPlan
 from mien.training.state import TrainingState, prepare
 from mien.training.validation import predict_probabilities
@@ -105,7 +105,6 @@ def endless_batches(state: TrainingState) -> Iterator[tuple[Batch, list[torch.Te
     for epoch in count(1):
         torch.manual_seed(epoch_seed(state.recipe.seed, epoch))
         state.model.train()
-        freeze(state.network, state.optimizer, epoch <= state.recipe.tuning.frozen_epochs)
         outputs, seed, device = state.plan.outputs, state.recipe.seed, state.fabric.device
         targets = epoch_targets(outputs, state.vote_distributions, seed, epoch, device)
         for batch in recipe_batches(state, epoch):
