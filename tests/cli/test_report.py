@@ -3,9 +3,11 @@
 import csv
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 
+from mien.api.report import ReportInputs
 from mien.base.model_file import read_manifest
 from mien.evaluation.predictions import read_predictions
 from support import page_codes, refused
@@ -43,6 +45,14 @@ def test_a_run_with_its_data_becomes_a_page_and_its_files(mien, tiny_run, face_p
     table = json.loads((tmp_path / "out" / "tables" / "confused-pairs.json").read_text())
     predictions = read_predictions(tiny_run.predictions("validation"))
     assert sum(line["samples"] for line in table) == (predictions.probabilities.argmax(1) != predictions.labels).sum()
+
+
+def test_a_run_called_like_a_shipped_model_is_the_run(tiny_run, tmp_path, monkeypatch):
+    shutil.copytree(tiny_run.path, tmp_path / "default")
+    monkeypatch.chdir(tmp_path)
+    found = ReportInputs.find(Path("default"))
+    assert found.run.path == tmp_path / "default"
+    assert found.model.manifest == read_manifest(tiny_run.model)
 
 
 def test_without_data_there_is_no_face_and_the_page_says_so(mien, tiny_run, tmp_path):
