@@ -119,8 +119,8 @@ def export(
         )
     check_onnx()
     folder.read_recipe()
-    # Not the shipped model of the same name.
-    model = find_model(folder.path.absolute())
+    # A run may be called as a shipped model is.
+    model = find_model(folder.path.absolute() if is_shipped(folder.path) else folder.path)
     manifest = read_manifest(model)
     if manifest.precision != "fp32":
         raise RunError(

@@ -14,7 +14,7 @@ from mien.base.run_folder import RunFolder
 from mien.data.dataset import FINGERPRINT_PX
 from mien.data.read import ReadResult
 from mien.evaluation.predictions import Predictions, read_predictions
-from mien.inference.find_model import find_run, find_run_of_model
+from mien.inference.find_model import find_run, find_run_of_model, is_shipped
 from mien.inference.predictor import Predictor
 from mien.page.page import WrittenPage
 from mien.pipeline.find_files import find_predictions, find_robustness
@@ -70,8 +70,8 @@ class ReportInputs:
         predictions = read_predictions(file)
         name = file.stem if is_file else file.parent.resolve().name
         if model is None and not is_file and RunFolder(path).model.is_file():
-            # Not the shipped model of the same name.
-            model = path.absolute()
+            # A run may be called as a shipped model is. The page has the path as it was given.
+            model = path.absolute() if is_shipped(path) else path
         if model is None:
             return cls(predictions, f"{name}: {predictions.split}", file)
         where = model.path if isinstance(model, Predictor) else model
