@@ -18,7 +18,7 @@ LIMITS = {
     "lines of src/mien": 38_300,
     "files of src/mien": 264,
     "lines of tests": 28_080,
-    "lines of scripts (docs, release, benchmarks, web/scripts)": 3_500,
+    "lines of scripts (docs, release, benchmarks, web/scripts)": 4_070,
     "words of docs, without cli.md": 37_000,
     "MB of benchmarks/results": 2,
     "commands": 21,
