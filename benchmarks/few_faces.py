@@ -28,7 +28,7 @@ from face_network import FaceNetwork
 from mien.base.images import open_image
 from mien.base.model_file import open_model
 from mien.base.preprocess import to_input, upright_rgb
-from mien.faces.crop import brightened, crop_faces
+from mien.faces.crop import brightened, crop_faces, square_around
 from mien.faces.find import find_detector
 from mien.inference.find_model import find_model
 
@@ -43,7 +43,8 @@ def crops_in(folder: Path, size_px: int) -> tuple[np.ndarray, np.ndarray]:
         for row in csv.DictReader(file):
             rgb = upright_rgb(open_image(folder / row["path"]))
             if found := detector.detect(rgb):
-                crops.append(crop_faces(brightened(rgb), [found[0].box], detector.margin, size_px)[0])
+                square = square_around(found[0].box, detector.margin, found[0].landmarks)
+                crops.append(crop_faces(brightened(rgb), [square], size_px)[0])
                 labels.append(row["label"])
     return np.stack(crops), np.array(labels)
 

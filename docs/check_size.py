@@ -15,11 +15,11 @@ from mien.cli.commands import COMMANDS
 ROOT = Path(__file__).parents[1]
 
 LIMITS = {
-    "lines of src/mien": 38_300,
+    "lines of src/mien": 38_340,
     "files of src/mien": 264,
-    "lines of tests": 28_080,
+    "lines of tests": 28_110,
     "lines of scripts (docs, release, benchmarks, web/scripts)": 4_070,
-    "words of docs, without cli.md": 37_000,
+    "words of docs, without cli.md": 37_190,
     "MB of benchmarks/results": 2,
     "commands": 21,
 }

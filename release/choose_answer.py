@@ -113,7 +113,7 @@ def photographs_in(folder: Path, predictor: Predictor) -> tuple[npt.NDArray[np.u
     for row in rows:
         rgb = upright_rgb(open_image(folder / row["path"]))
         if found := reader.detect(rgb):
-            crops.append(reader.crop(rgb, [found[0].box])[0])
+            crops.append(reader.crop(rgb, found[:1])[0])
             truth.append(row["label"])
     return np.stack(crops), np.array(truth)
 

@@ -3,10 +3,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mien.base.errors import DataError
 from mien.base.preprocess import grey_square
 from mien.faces import crop as crop_module
-from mien.faces.crop import crop, crop_faces
-from mien.faces.face import Box, Margin
+from mien.faces.crop import crop, crop_faces, square_around
+from mien.faces.face import Box, Face, Margin
+from support import raises
 
 SIDES = st.integers(1, 30)
 
@@ -15,7 +17,7 @@ SIDES = st.integers(1, 30)
 def test_each_pixel_is_the_nearest_one_of_the_image(height, width, left, top, wide, high, size, down):
     """Oracle: pixel by pixel, the position clamped to the image. Where the square lies is tested below."""
     rgb = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    cut = crop(rgb, Box(left, top, wide, high), Margin(size, down))
+    cut = crop(rgb, square_around(Box(left, top, wide, high), Margin(size, down)))
     longer = max(wide, high)
     side = max(round(size * longer), 1)
     first_row = round(top + high / 2 + down * longer - side / 2)
@@ -41,33 +43,53 @@ def test_each_pixel_is_the_nearest_one_of_the_image(height, width, left, top, wi
 )
 def test_the_square_lies_where_it_was_worked_out_by_hand(box, margin, rows, columns):
     y, x = np.mgrid[:80, :90].astype(np.uint8)
-    cut = crop(np.dstack([y, x, x]), box, margin)
+    cut = crop(np.dstack([y, x, x]), square_around(box, margin))
     assert (cut[0, 0, 0], cut[-1, -1, 0] + 1) == rows
     assert (cut[0, 0, 1], cut[-1, -1, 1] + 1) == columns
     assert cut.shape == (rows[1] - rows[0], columns[1] - columns[0], 3)
 
 
+POINTS = {"right_eye": (20, 28), "left_eye": (40, 32), "right_mouth_corner": (28, 70), "left_mouth_corner": (40, 70)}
+
+
+def test_eyes_and_mouth_say_where_the_square_lies():
+    """Oracle: by hand. From (30, 30) to (34, 70) are 40.2; a side of 99.0 by them and of 50 by the box, so 70.4."""
+    box, margin = Box(10, 20, 40, 50), Margin(1, 0.2)
+    assert square_around(box, margin, POINTS) == Box(-3, 9, 70, 70)
+    assert square_around(box, margin, {name: POINTS[name] for name in ("right_eye", "left_eye")}) == Box(5, 30, 50, 50)
+    twice = {name: (2 * x, 2 * y) for name, (x, y) in POINTS.items()}
+    assert square_around(Box(20, 40, 80, 100), margin, twice) == Box(-6, 18, 141, 141)
+    with raises(DataError, "landmarks-outside", "left_eye", "(0.4, 0.3)"):
+        square_around(Box(200, 200, 40, 50), margin, {**twice, "right_eye": (210, 210), "left_eye": (0.4, 0.3)})
+
+
+def test_landmarks_move_with_their_box():
+    """Oracle: by hand. The box becomes twice as wide, three times as high and moves by 5 and 7."""
+    face = Face(Box(10, 20, 40, 50), 0.9, {"nose": (30.0, 45.0)}).moved(Box(15, 27, 80, 150))
+    assert face == Face(Box(15, 27, 80, 150), 0.9, {"nose": (55.0, 102.0)})
+
+
 def test_a_square_box_without_a_margin_is_cut_as_it_stands():
     rgb = np.random.default_rng(1).integers(0, 256, (60, 80, 3), dtype=np.uint8)
-    assert np.array_equal(crop(rgb, Box(10, 5, 40, 40), Margin(1, 0)), rgb[5:45, 10:50])
+    assert np.array_equal(crop(rgb, square_around(Box(10, 5, 40, 40), Margin(1, 0))), rgb[5:45, 10:50])
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])
 def test_faces_are_stacked_as_the_model_reads_them(count):
     rgb = np.random.default_rng(2).integers(0, 256, (60, 80, 3), dtype=np.uint8)
-    boxes = [Box(10 * i, 5, 20, 20) for i in range(count)]
-    squares = crop_faces(rgb, boxes, Margin(1.5, 0.1), 48)
-    assert squares.shape == (count, 48, 48)
-    assert squares.dtype == np.uint8
-    for box, square in zip(boxes, squares, strict=True):
-        assert np.array_equal(square, grey_square(crop(rgb, box, Margin(1.5, 0.1)), 48))
+    squares = [Box(10 * i, 5, 20, 20) for i in range(count)]
+    crops = crop_faces(rgb, squares, 48)
+    assert crops.shape == (count, 48, 48)
+    assert crops.dtype == np.uint8
+    for square, cut in zip(squares, crops, strict=True):
+        assert np.array_equal(cut, grey_square(crop(rgb, square), 48))
 
 
 @pytest.mark.parametrize("shape", [(1, 200_000), (200_000, 1)])
 def test_a_face_as_long_as_it_is_thin_needs_no_more_memory_than_its_pixels(shape):
     """Its square would take 120 GB."""
     rgb = np.full((*shape, 3), 77, dtype=np.uint8)
-    (square,) = crop_faces(rgb, [Box(0, 0, shape[1], shape[0])], Margin(1, 0), 48)
+    (square,) = crop_faces(rgb, [square_around(Box(0, 0, shape[1], shape[0]), Margin(1, 0))], 48)
     assert square.shape == (48, 48)
     assert (square == 77).all()
 
@@ -78,10 +100,11 @@ def test_a_square_that_is_laid_out_in_part_holds_the_same_face_at_the_same_place
     """Oracle: the same with all of the square laid out, of a smooth image."""
     y, x = np.mgrid[:120, :960]
     rgb = np.dstack([x / 960 * 255, y / 120 * 255, (x + y) % 960 / 960 * 255]).astype(np.uint8)
-    (whole,) = crop_faces(rgb, [Box(*box)], margin, 48)
+    square = square_around(Box(*box), margin)
+    (whole,) = crop_faces(rgb, [square], 48)
     monkeypatch.setattr(crop_module, "MAX_FULL_PX", 200)
     monkeypatch.setattr(crop_module, "MAX_PADDING", 1)
-    (in_part,) = crop_faces(rgb, [Box(*box)], margin, 48)
+    (in_part,) = crop_faces(rgb, [square], 48)
     assert (whole != in_part).any()
     assert np.abs(whole.astype(int) - in_part).mean() < 1
 

@@ -6,7 +6,7 @@ from PIL import Image
 
 import mien
 from mien.base.errors import DataError, ModelError
-from mien.faces.crop import crop_faces
+from mien.faces.crop import crop_faces, square_around
 from mien.faces.face import Box, Face, Margin
 from mien.faces.find import VARIABLE, find_detector, is_built
 from mien.faces.haar import HaarDetector
@@ -93,5 +93,5 @@ def test_boxes_never_leave_the_image(monkeypatch, box, inside):
     assert [face.box for face in mien.faces.detect(scene)] == [inside]
     (photo,) = mien.load("fast").stream([scene], detector=Fixed())
     assert [face.box for face in photo.faces] == [prediction.box for prediction in photo.predictions] == [inside]
-    expected = crop_faces(scene, [box], Fixed.margin, *mien.load("fast").manifest.input.stored_as)
+    expected = crop_faces(scene, [square_around(box, Fixed.margin)], *mien.load("fast").manifest.input.stored_as)
     np.testing.assert_array_equal(photo.predictions[0].crop, expected[0])

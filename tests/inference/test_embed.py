@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from mien.data.synthetic import render_faces
-from mien.faces.crop import crop, crop_faces
+from mien.faces.crop import EYES, MOUTH, crop_faces, square_around
 from mien.faces.face import Box
 from mien.faces.network import NetworkDetector
 from mien.inference.find_model import find_model
@@ -26,8 +26,9 @@ MODEL = "default"
 BOXES = {
     "smaller than the crop, over the border": (Box(left=-6, top=2, width=30, height=38), 44, 40),
     "larger than the crop": (Box(left=3, top=1, width=51, height=61), 58, 64),
-    "of the size of the crop": (Box(left=4, top=3, width=40, height=46), 50, 52),
+    "with eyes and mouth": (Box(left=4, top=3, width=40, height=46), 50, 52),
 }
+POINTS = {"with eyes and mouth": ((24.5, 20.0), (25.5, 38.0))}
 
 
 def vectors():
@@ -37,8 +38,10 @@ def vectors():
     cases = []
     for number, (name, (box, width, height)) in enumerate(BOXES.items()):
         rgb = _picture(number, width, height)
-        side = len(crop(rgb, box, margin))
-        crops = crop_faces(rgb, [box], margin, predictor.manifest.input.size_px)
+        eyes, mouth = POINTS.get(name, (None, None))
+        points = dict(zip((*EYES, *MOUTH), (eyes, eyes, mouth, mouth), strict=True)) if eyes else {}
+        square = square_around(box, margin, points)
+        crops = crop_faces(rgb, [square], predictor.manifest.input.size_px)
         outputs = {each: predictor.with_output(each) for each in ("fer2013", "perceived", "answer")}
         (prediction,) = outputs["answer"].predict_crops(crops)
         cases.append(
@@ -46,7 +49,8 @@ def vectors():
                 "name": name,
                 **{"width": width, "height": height, "rgb": base64.b64encode(rgb.tobytes()).decode()},
                 "box": list(box.to_dict().values()),
-                "square": [round(box.left + (box.width - side) / 2), round(box.top + (box.height - side) / 2), side],
+                **({"eyes": list(eyes), "mouth": list(mouth)} if eyes else {}),
+                "square": list(square)[:3],
                 "crop": base64.b64encode(crops.tobytes()).decode(),
                 "probabilities": {
                     each: dict(zip(output.classes, np.round(output.probabilities(crops)[0], 6).tolist(), strict=True))
@@ -94,7 +98,7 @@ def test_the_code_of_the_page_makes_the_same_of_them(stored, monkeypatch):
     for case in stored["cases"]:
         shape = case["height"], case["width"], 3
         rgb = np.frombuffer(base64.b64decode(case["rgb"]), dtype=np.uint8).reshape(shape)
-        ours = port["face_crop"](rgb, *case["box"])
+        ours = port["face_crop"](rgb, *case["box"], case.get("eyes"), case.get("mouth"))
         theirs = np.frombuffer(base64.b64decode(case["crop"]), dtype=np.uint8).reshape(ours.shape)
         assert np.abs(ours.astype(int) - theirs).max() <= 1
         logits = port["logits_of"](theirs)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mien.base.errors import DataError
-from mien.faces.crop import crop_faces
+from mien.faces.crop import crop_faces, square_around
 from mien.faces.face import Box, Face, Margin
 from mien.inference.face_reader import FaceReader
 from mien.inference.predictor import load
@@ -40,8 +40,8 @@ def test_the_light_of_a_photo_changes_no_answer(astronaut):
 def test_an_image_is_read_by_its_steps(predictor):
     """Oracle: detector, crops and model, each called by hand."""
     reader = FaceReader(predictor, Fixed())
-    crops = crop_faces(RGB, [face.box for face in FACES], Fixed.margin, 48)
-    assert np.array_equal(reader.crop(RGB, [face.box for face in reader.detect(RGB)]), crops)
+    crops = crop_faces(RGB, [square_around(face.box, Fixed.margin, face.landmarks) for face in FACES], 48)
+    assert np.array_equal(reader.crop(RGB, reader.detect(RGB)), crops)
     assert np.array_equal(reader.classify(crops), predictor.probabilities(crops))
     predictions = reader.read(RGB, source="photo.png")
     rows = (predictor.probabilities(crops) + predictor.probabilities(np.ascontiguousarray(crops[:, :, ::-1]))) / 2
@@ -54,7 +54,7 @@ def test_an_image_is_read_by_its_steps(predictor):
 
 def test_a_mirrored_face_has_the_same_answer(predictor):
     reader = FaceReader(predictor, Fixed())
-    crops = reader.crop(RGB, [face.box for face in FACES])
+    crops = reader.crop(RGB, FACES)
     mirrored = np.ascontiguousarray(crops[:, :, ::-1])
     assert reader.classify_found(crops) == pytest.approx(reader.classify_found(mirrored), abs=1e-6)
     assert reader.classify(crops) != pytest.approx(reader.classify(mirrored), abs=1e-6)

@@ -12,7 +12,7 @@ from PIL import Image
 
 import mien
 from mien.base.errors import DataError
-from mien.faces.crop import crop_faces
+from mien.faces.crop import crop_faces, square_around
 from mien.faces.face import Box, Face, Margin
 from mien.inference.face_reader import FaceReader
 from mien.inference.predictor import load
@@ -103,7 +103,7 @@ def test_each_prediction_is_that_of_its_crop_and_is_smoothed_in_time(play, class
     track = Track(1, Box(0, 0, 1, 1))
     for frame in frames:
         (face,) = frame.faces
-        squares = crop_faces(frame.rgb, [face.prediction.box], detector.margin, 48)
+        squares = crop_faces(frame.rgb, [square_around(face.prediction.box, detector.margin)], 48)
         (scores,) = FaceReader(classifier).classify_found(squares)
         assert np.array_equal(face.prediction.crop, squares[0])
         expected = track.smoothed(frame.seconds, scores, HALF_LIFE_SECONDS)
@@ -164,7 +164,7 @@ def test_a_tracker_takes_frames_of_any_source(classifier, astronaut):
         frame = scene(astronaut, number, moving(number))
         (face,) = tracker.update(frame[:, :, ::-1], 0.1 * number, bgr=True)
         assert (face.track, face.prediction.source) == (1, "camera")
-        same = crop_faces(frame, [face.prediction.box], Margin(1.0, 0.0), 48)[0]
+        same = crop_faces(frame, [square_around(face.prediction.box, Margin(1.0, 0.0))], 48)[0]
         assert np.array_equal(face.prediction.crop, same)
     with raises(DataError, "seconds-order", "0.1"):
         tracker.update(frame, 0.1)

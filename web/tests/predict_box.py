@@ -1,8 +1,8 @@
-"""Print Python's predictions for a box of an image, as JSON: probabilities by output, then by class.
+"""Print Python's predictions of a face in an image, as JSON: probabilities by output, then by class.
 
-    python web/tests/predict_box.py IMAGE LEFT TOP WIDTH HEIGHT SIZE DOWN
+    python web/tests/predict_box.py IMAGE [LEFT TOP WIDTH HEIGHT]
 
-SIZE and DOWN are the margin of the page's face crops (web/src/faces/crop.ts).
+Without a box of the largest face that is found.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import sys
 import numpy as np
 
 from mien.base.images import open_image
-from mien.base.preprocess import grey_square
+from mien.faces.face import Box, Face
+from mien.faces.network import NetworkDetector
 from mien.inference.face_reader import FaceReader
 from mien.inference.find_model import find_model
 from mien.inference.predictor import Predictor
@@ -21,25 +22,19 @@ from mien.inference.predictor import Predictor
 MODEL = "fast-int8"
 
 
-def main(path: str, left: int, top: int, width: int, height: int, size: float, down: float) -> None:
-    """Crop, predict, print."""
+def main(path: str, *box: int) -> None:
+    """Detect, crop, predict, print."""
     rgb = np.asarray(open_image(path).convert("RGB"))
-    longer = max(width, height)
-    side = max(round(size * longer), 1)
-    first_row = round(top + height / 2 + down * longer - side / 2)
-    first_column = round(left + width / 2 - side / 2)
-    rows = np.clip(np.arange(first_row, first_row + side), 0, rgb.shape[0] - 1)
-    columns = np.clip(np.arange(first_column, first_column + side), 0, rgb.shape[1] - 1)
     predictor = Predictor(find_model(MODEL), threads=1)
-    crop = grey_square(rgb[rows[:, np.newaxis], columns], predictor.manifest.input.size_px)
+    detector = NetworkDetector()
+    faces = [Face(Box(*box), 1.0, {})] if box else detector.detect(rgb)[:1]
     answers = {}
     for output in predictor.manifest.outputs_to_choose:
-        reader = FaceReader(predictor.with_output(output.name))
-        answers[output.name] = dict(
-            zip(reader.classes, reader.classify_found(crop[np.newaxis])[0].tolist(), strict=True)
-        )
+        reader = FaceReader(predictor.with_output(output.name), detector)
+        (prediction,) = reader.read(rgb, faces)
+        answers[output.name] = dict(zip(reader.classes, prediction.probability_vector.tolist(), strict=True))
     sys.stdout.write(json.dumps(answers))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], *map(int, sys.argv[2:6]), *map(float, sys.argv[6:8]))
+    main(sys.argv[1], *map(int, sys.argv[2:6]))

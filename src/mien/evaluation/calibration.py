@@ -119,7 +119,6 @@ def calibrate(
     probabilities: Floats,
     groups: Groups | None = None,
     resamples: int = 1000,
-    seed: int = 0,
     *,
     copies: Groups | None = None,
 ) -> Calibration:
@@ -131,7 +130,6 @@ def calibrate(
         groups: int64 (N,), samples of one number, such as those of a person, share a fold and are drawn together; None:
             every sample by itself.
         resamples: number of bootstrap resamples; the temperatures are not refitted in each.
-        seed: seed of the resampling.
         copies: int64 (N,), samples of one number, such as identical images, share a fold, and are drawn by themselves.
 
     Raises:
@@ -139,7 +137,7 @@ def calibrate(
     """
     check_resamples(resamples)
     fit = cross_fit_temperature(labels, probabilities, join_groups(len(labels), groups, copies))
-    before, after = (_metrics_of(labels, each, resamples, seed, groups) for each in (probabilities, fit.probabilities))
+    before, after = (_metrics_of(labels, each, resamples, groups) for each in (probabilities, fit.probabilities))
     return Calibration(before, after, fit_temperature(labels, probabilities), fit.temperatures)
 
 
@@ -163,9 +161,7 @@ def accuracy_against_coverage(
     return CoverageCurve(answered / len(confidence), hits / answered, falling[kept])
 
 
-def _metrics_of(
-    labels: Labels, probabilities: Floats, resamples: int, seed: int, groups: Groups | None
-) -> CalibrationMetrics:
+def _metrics_of(labels: Labels, probabilities: Floats, resamples: int, groups: Groups | None) -> CalibrationMetrics:
     if np.isnan(probabilities).any():
         unknown, nothing = Estimate(math.nan, math.nan, math.nan), np.zeros(0)
         return CalibrationMetrics(unknown, unknown, math.nan, reliability(nothing, nothing.astype(np.bool_)))
@@ -173,7 +169,7 @@ def _metrics_of(
     briers = np.square(probabilities - truth).sum(axis=1)
     columns = np.stack([sample_losses(labels, probabilities), briers], axis=1)
     log_loss, brier = map(
-        percentile_interval, columns.mean(axis=0).tolist(), bootstrap_means(columns, resamples, seed, groups).T
+        percentile_interval, columns.mean(axis=0).tolist(), bootstrap_means(columns, resamples, groups=groups).T
     )
     diagram = reliability(probabilities.max(axis=1), probabilities.argmax(axis=1) == labels, groups)
     return CalibrationMetrics(log_loss, brier, calibration_error(labels, probabilities), diagram)

@@ -87,20 +87,17 @@ def precision_recall_points(is_positive: npt.NDArray[np.bool_], scores: Floats) 
     return hits / hits[-1], divide(hits, hits + misses, undefined=1.0), thresholds
 
 
-def roc_curves(
-    labels: Labels, probabilities: Floats, resamples: int = 1000, seed: int = 0, groups: Groups | None = None
-) -> RocCurves:
+def roc_curves(labels: Labels, probabilities: Floats, resamples: int = 1000, groups: Groups | None = None) -> RocCurves:
     """ROC curves of each class against the rest, and their macro and micro averages.
 
     Macro: the mean true positive rate of the classes at each false positive rate (vertical averaging, Fawcett 2006);
     its area is the mean of their areas. Micro: the N x C decisions "is this sample of this class?" pooled. Samples are
-    resampled as in ``evaluate_predictions``: with its seed, the macro area's interval is that of the headline's AUC.
+    resampled as in ``evaluate_predictions``: the macro area's interval is that of the headline's AUC.
 
     Args:
         labels: int64 (N,), 0..C-1.
         probabilities: float (N, C).
         resamples: number of bootstrap resamples behind the intervals of the areas.
-        seed: seed of the resampling.
         groups: int64 (N,), samples of one number, such as those of a person, are drawn together; None: every sample by
             itself.
 
@@ -119,7 +116,7 @@ def roc_curves(
         macro = macro_average(areas, np.ones(class_count))
         return np.array([*areas, macro, pooled.area(weights.repeat(class_count))])
 
-    chunks = resampled_weights(count, resamples, seed, groups)
+    chunks = resampled_weights(count, resamples, 0, groups)
     drawn = np.array([areas_under(weights) for chunk in chunks for weights in chunk])
     areas = [percentile_interval(*pair) for pair in zip(areas_under(np.ones(count)), drawn.T, strict=True)]
     points = [roc_points(labels == index, column) for index, column in enumerate(probabilities.T)]

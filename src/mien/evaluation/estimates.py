@@ -110,7 +110,7 @@ def break_down(predictions: Predictions, values: npt.NDArray[Any], resamples: in
 
 
 def evaluate_subsets(
-    predictions: Predictions, kept: Mapping[str, npt.NDArray[np.bool_]], resamples: int = 1000, seed: int = 0
+    predictions: Predictions, kept: Mapping[str, npt.NDArray[np.bool_]], resamples: int = 1000
 ) -> list[SubsetMetrics]:
     """Accuracy and macro-F1 on subsets, such as the samples without a copy in the training split.
 
@@ -118,7 +118,6 @@ def evaluate_subsets(
         predictions: N samples.
         kept: for each subset by name, bool (N,): the samples in it, in the order of ``predictions``.
         resamples: bootstrap resamples, as in :func:`evaluate_predictions`; each subset is resampled by itself.
-        seed: seed of the resampling.
 
     Returns:
         The metrics of each subset, in their order; NaN for an empty subset.
@@ -127,19 +126,19 @@ def evaluate_subsets(
         DataError: ``resamples`` is less than 1.
     """
     check_resamples(resamples)
-    return [_subset_metrics(name, predictions, mask, resamples, seed) for name, mask in kept.items()]
+    return [_subset_metrics(name, predictions, mask, resamples) for name, mask in kept.items()]
 
 
 def _subset_metrics(
-    name: str, predictions: Predictions, inside: npt.NDArray[np.bool_], resamples: int, seed: int
+    name: str, predictions: Predictions, inside: npt.NDArray[np.bool_], resamples: int
 ) -> SubsetMetrics:
     if not inside.any():
         undefined = Estimate(math.nan, math.nan, math.nan)
         return SubsetMetrics(name, 0, undefined, undefined)
-    accuracy, macro_f1 = _intervals(predictions.subset(inside), ("accuracy", "macro_f1"), resamples, seed)
+    accuracy, macro_f1 = _intervals(predictions.subset(inside), ("accuracy", "macro_f1"), resamples)
     return SubsetMetrics(name, int(inside.sum()), accuracy, macro_f1)
 
 
-def _intervals(predictions: Predictions, names: Sequence[str], resamples: int, seed: int) -> list[Estimate]:
+def _intervals(predictions: Predictions, names: Sequence[str], resamples: int, seed: int = 0) -> list[Estimate]:
     (own,) = resample([predictions], names, resamples, seed)
     return [percentile_interval(*pair) for pair in zip(own.values, own.drawn.T, strict=True)]

@@ -72,10 +72,19 @@ class Face:
         """The same face with the part of its box that is inside an image."""
         return replace(self, box=self.box.clipped(width, height))
 
+    def moved(self, box: Box) -> Face:
+        """The same face where this is its box: landmarks move along."""
+        across, down = box.width / self.box.width, box.height / self.box.height
+        landmarks = {
+            name: (box.left + across * (x - self.box.left), box.top + down * (y - self.box.top))
+            for name, (x, y) in self.landmarks.items()
+        }
+        return replace(self, box=box, landmarks=landmarks)
+
 
 @dataclass(frozen=True)
 class Margin:
-    """How a detector's box becomes a crop like FER2013's, found by ``benchmarks/margin.py``.
+    """How a detector's box becomes a crop like FER2013's: see :func:`mien.faces.crop.square_around`.
 
     Attributes:
         size: side of the square crop, in longer sides of the box.

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.base.labels import check_threshold, parse_scheme
-from mien.faces.crop import brightened, crop_faces
+from mien.faces.crop import brightened, crop_faces, square_around
 from mien.faces.face import Box, Detector, Face
 from mien.faces.find import find_detector
 from mien.inference.onnx_classifier import OnnxClassifier
@@ -100,7 +100,7 @@ class FaceReader:
             ModelError: the face detector cannot be used.
         """
         faces = self.detect(rgb) if faces is None else faces
-        crops = self.crop(rgb, [face.box for face in faces])
+        crops = self.crop(rgb, faces)
         height, width = rgb.shape[:2]
         inside = [face.clipped(width, height) for face in faces]
         return [
@@ -112,14 +112,13 @@ class FaceReader:
         """Detect the faces in an upright image uint8 (H, W, 3), the largest first; boxes may extend beyond it."""
         return self.detector.detect(rgb)
 
-    def crop(self, rgb: npt.NDArray[np.uint8], boxes: Sequence[Box]) -> npt.NDArray[np.uint8]:
-        """Cut face crops out of an image, with the margin that the detector's boxes need; out of a dark one brightened.
+    def crop(self, rgb: npt.NDArray[np.uint8], faces: Sequence[Face]) -> npt.NDArray[np.uint8]:
+        """Cut face crops out of an image, as the detector's boxes and landmarks need it; out of a dark one brightened.
 
-        uint8 (H, W, 3) and N boxes -> crops of the model's size, uint8 (N, size_px, size_px[, 3]).
+        uint8 (H, W, 3) and N faces -> crops of the model's size, uint8 (N, size_px, size_px[, 3]).
         """
-        return crop_faces(
-            brightened(rgb) if boxes else rgb, boxes, self.detector.margin, *self.classifier.manifest.input.stored_as
-        )
+        squares = [square_around(face.box, self.detector.margin, face.landmarks) for face in faces]
+        return crop_faces(brightened(rgb) if faces else rgb, squares, *self.classifier.manifest.input.stored_as)
 
     def classify(self, crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
         """Probabilities of :attr:`classes`: uint8 (N, size_px, size_px[, 3]) -> float64 (N, C), each row sums to 1."""

@@ -187,12 +187,13 @@ class Tracker:
             found = self.detect(rgb)
         joined = None if found is None else self._join(seconds, grey, found)
         tracks = self._boxes.visible
-        crops = self.reader.crop(rgb, [track.box for track in tracks])
+        shown = [track.shown for track in tracks]
+        crops = self.reader.crop(rgb, shown)
         faces = []
-        for track, crop, row in zip(tracks, crops, self.reader.classify_found(crops), strict=True):
+        for track, face, crop, row in zip(tracks, shown, crops, self.reader.classify_found(crops), strict=True):
             smoothed = track.smoothed(seconds, row, self._half_life_seconds)
-            inside = track.box.clipped(rgb.shape[1], rgb.shape[0])
-            prediction = self.reader.prediction(self.source, smoothed, crop, box=inside, detection_score=track.score)
+            inside = face.box.clipped(rgb.shape[1], rgb.shape[0])
+            prediction = self.reader.prediction(self.source, smoothed, crop, box=inside, detection_score=face.score)
             faces.append(TrackedFace(track.number, prediction, None if joined is None else track in joined))
         return faces
 
@@ -212,7 +213,7 @@ class Tracker:
         """Join detected faces to tracks; returns the track of each."""
         tracks = self._boxes.detected(seconds, [face.box for face in faces])
         for track, face in zip(tracks, faces, strict=True):
-            track.matcher, track.score = TemplateMatcher(grey, face.box), face.score
+            track.matcher, track.face = TemplateMatcher(grey, face.box), face
         return tracks
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.faces.boxes import iou
-from mien.faces.face import Box
+from mien.faces.face import Box, Face
 from mien.video.template_matching import TemplateMatcher
 
 MIN_IOU = 0.3
@@ -40,7 +40,7 @@ class Track:
         box: its last box.
         missed_seconds: time at which a detector first missed it; None if the last detection found it.
         lost: it is not visible now.
-        score: the detector's, at its last detection.
+        face: as it was last detected.
         matcher: follows it from its last detection.
     """
 
@@ -48,10 +48,16 @@ class Track:
     box: Box
     missed_seconds: float | None = None
     lost: bool = False
-    score: float = 0.0
+    face: Face | None = None
     matcher: TemplateMatcher | None = None
     _mean: npt.NDArray[np.float64] | None = None
     _mean_seconds: float = 0.0
+
+    @property
+    def shown(self) -> Face:
+        """The face where it is now, as it was last detected."""
+        assert self.face is not None
+        return self.face.moved(self.box)
 
     def smoothed(
         self, seconds: float, probabilities: npt.NDArray[np.float64], half_life_seconds: float

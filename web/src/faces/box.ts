@@ -6,8 +6,16 @@ export interface Box {
   height: number;
 }
 
+/** Points between the eyes, and between the corners of the mouth. */
+export interface Features {
+  eyes: [number, number];
+  mouth: [number, number];
+}
+
 export interface DetectedFace {
   box: Box;
+  /** Of a face that was checked. */
+  features?: Features;
   /** The detector's score, 0..1; not calibrated. Of merged proposals it may be higher. */
   score: number;
 }

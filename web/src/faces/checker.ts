@@ -4,7 +4,7 @@ import checkFile from "../../build/check.onnx?url";
 import { besidePage, openModel, runtime } from "../model/runtime";
 import { type Drawable, roundHalfEven } from "../preprocess/image";
 import type { Square } from "./crop";
-import { type Box, type DetectedFace, iou } from "./box";
+import { type Box, type DetectedFace, type Features, iou } from "./box";
 
 /** Side of the network's input, values of its output, and faces that it is given at once. */
 const CHECK_PX = 48;
@@ -43,8 +43,8 @@ export class Checker {
     });
     const second = await this.#run(image, likely.map(({ box }) => squareOf(box)));
     return likely.map(({ box, score }, index) => {
-      const values = second[index]!;
-      return { box: meanOf(box, regressed(squareOf(box), values)), score: scoreOf(score, values) };
+      const face = faceAt(squareOf(box), second[index]!, score);
+      return { ...face, box: meanOf(box, face.box) };
     });
   }
 
@@ -56,7 +56,7 @@ export class Checker {
     const step = async (from: DetectedFace[]) => {
       const squares = from.map(({ box }) => squareOf(box));
       const rows = await this.#run(image, squares);
-      return rows.map((row, index) => ({ box: regressed(squares[index]!, row), score: scoreOf(from[index]!.score, row) }));
+      return rows.map((row, index) => faceAt(squares[index]!, row, from[index]!.score));
     };
     const followed = await step(faces);
     const moved = followed.map(({ box }, index) => ({ box, index, score: faces[index]!.score }));
@@ -129,10 +129,24 @@ function regressed({ left, top, side }: Square, values: Float32Array): Box {
   };
 }
 
+/** From the check's output for a square: x, then y, of right eye, left eye, nose, right and left corner of the mouth. */
+function featuresOf({ left, top, side }: Square, values: Float32Array): Features {
+  const between = (one: number, other: number): [number, number] => [
+    left + (side * (values[6 + one]! + values[6 + other]!)) / 2,
+    top + (side * (values[11 + one]! + values[11 + other]!)) / 2,
+  ];
+  return { eyes: between(0, 1), mouth: between(3, 4) };
+}
+
 /** As in mien.faces.network: the box between those of both checks is better than either. */
 function meanOf(one: Box, other: Box): Box {
   const mean = (side: keyof Box) => (one[side] + other[side]) / 2;
   return { left: mean("left"), top: mean("top"), width: mean("width"), height: mean("height") };
+}
+
+/** What the check's output for a square says of the face there, which was proposed with this score. */
+function faceAt(square: Square, values: Float32Array, proposed: number): DetectedFace {
+  return { box: regressed(square, values), features: featuresOf(square, values), score: scoreOf(proposed, values) };
 }
 
 function scoreOf(proposed: number, values: Float32Array): number {

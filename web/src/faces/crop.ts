@@ -1,12 +1,13 @@
 import { luma } from "../preprocess/grey";
 import { type GreyImage, type RgbaImage, roundHalfEven } from "../preprocess/image";
-import type { Box } from "./box";
+import type { Box, Features } from "./box";
 
-/**
- * How this detector's box becomes a crop like FER2013's, relative to the longer side of the box: the crop's side, and
- * how far its centre lies below the centre of the box. As in mien.faces.network.
- */
-export const MARGIN = { size: 1.05, down: 0 };
+/** Side of a crop like FER2013's, in longer sides of this detector's box. As in mien.faces.network. */
+export const MARGIN = 0.975;
+
+/** Where eyes and mouth are in FER2013's images, in sides of an image. As in mien.faces.crop. */
+const SPAN = 0.406;
+const DOWN = 0.085;
 
 /** A square region of an image, which may reach beyond the border. */
 export interface Square {
@@ -15,14 +16,17 @@ export interface Square {
   side: number;
 }
 
-export function squareAround(box: Box, margin = MARGIN): Square {
-  const longer = Math.max(box.width, box.height);
-  const side = Math.max(roundHalfEven(margin.size * longer), 1);
-  return {
-    side,
-    left: roundHalfEven(box.left + box.width / 2 - side / 2),
-    top: roundHalfEven(box.top + box.height / 2 + margin.down * longer - side / 2),
-  };
+/** The square that is cut out for a face, as mien.faces.crop has it: where eyes and mouth are known, they say where. */
+export function squareAround(box: Box, features?: Features): Square {
+  let exact = MARGIN * Math.max(box.width, box.height);
+  let [x, y] = [box.left + box.width / 2, box.top + box.height / 2];
+  if (features) {
+    const { eyes, mouth } = features;
+    exact = Math.sqrt((exact * Math.hypot(mouth[0] - eyes[0], mouth[1] - eyes[1])) / SPAN);
+    [x, y] = [(eyes[0] + mouth[0]) / 2, (eyes[1] + mouth[1]) / 2 - DOWN * exact];
+  }
+  const side = Math.max(roundHalfEven(exact), 1);
+  return { side, left: roundHalfEven(x - side / 2), top: roundHalfEven(y - side / 2) };
 }
 
 /** The square region in grey; beyond the border the image's border pixels repeat. */

@@ -108,15 +108,7 @@ export class Detector {
     const faces = await this.#checked(padded, looks);
     return faces
       .filter(({ score }) => score >= CLOSE_UP.minScore)
-      .map(({ score, box }) => ({
-        score,
-        box: {
-          left: (box.left - border) / scale,
-          top: (box.top - border) / scale,
-          width: box.width / scale,
-          height: box.height / scale,
-        },
-      }));
+      .map((face) => moved(face, border, [1 / scale, 1 / scale]));
   }
 
   /** Before the first frame of a camera, which is live, or of a video file, whose result must not depend on the machine. */
@@ -191,14 +183,19 @@ function mirroredAround({ source }: Drawable, width: number, height: number, bor
 
 /** Boxes in whole pixels of the image, from those in pixels of a copy of another size. */
 function inPixelsOf(image: Drawable, copy: Drawable, faces: DetectedFace[]): DetectedFace[] {
-  const [across, down] = [image.width / copy.width, image.height / copy.height];
-  return faces.map(({ score, box }) => ({
-    score,
-    box: {
-      left: Math.round(box.left * across),
-      top: Math.round(box.top * down),
-      width: Math.max(Math.round(box.width * across), 1),
-      height: Math.max(Math.round(box.height * down), 1),
-    },
-  }));
+  const scale: [number, number] = [image.width / copy.width, image.height / copy.height];
+  return faces.map((each) => {
+    const face = moved(each, 0, scale);
+    const { left, top, width, height } = face.box;
+    const [wide, high] = [Math.max(Math.round(width), 1), Math.max(Math.round(height), 1)];
+    return { ...face, box: { left: Math.round(left), top: Math.round(top), width: wide, height: high } };
+  });
+}
+
+/** A face of a copy with a border, in an image without it that is so many times as wide and as high. */
+function moved({ box, features, score }: DetectedFace, border: number, [across, down]: [number, number]): DetectedFace {
+  const point = ([x, y]: [number, number]): [number, number] => [(x - border) * across, (y - border) * down];
+  const [left, top] = point([box.left, box.top]);
+  const placed = { box: { left, top, width: box.width * across, height: box.height * down }, score };
+  return features ? { ...placed, features: { eyes: point(features.eyes), mouth: point(features.mouth) } } : placed;
 }

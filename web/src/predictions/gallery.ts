@@ -1,7 +1,6 @@
 /** The images that were dropped, pasted or chosen, and the predictions for each. */
 
 import { type Box, iou } from "../faces/box";
-import { squareAround } from "../faces/crop";
 import type { DecodedImage } from "../preprocess/image";
 import { openImage } from "../sources/image_file";
 import { cropHint } from "./crop_hints";
@@ -133,7 +132,7 @@ function predictionsOf({ file, drawn }: GalleryItem, image: DecodedImage, faces:
   const { width, height } = image;
   const listed = faces.filter(({ box }) => !box || drawn.includes(box) || !drawn.some((other) => isSameFace(other, box)));
   const numbered = listed.map((face, index) => {
-    const square = face.box && squareAround(face.box);
+    const { square } = face;
     const thumbnail = square && thumbnailOf(image, { ...square, width: square.side, height: square.side });
     return { ...face, number: index + 1, ...(thumbnail && { thumbnail }) };
   });

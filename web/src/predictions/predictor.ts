@@ -2,7 +2,7 @@
 
 import { type Box, clipped, type DetectedFace } from "../faces/box";
 import { brightened } from "../faces/brightness";
-import { cut, squareAround } from "../faces/crop";
+import { cut, type Square, squareAround } from "../faces/crop";
 import { Detector } from "../faces/detector";
 import { Classifier } from "../model/classifier";
 import { LoadError, reasonOf } from "../model/download";
@@ -17,6 +17,8 @@ export interface PredictedFace {
   box: Box | null;
   /** The detector's score, 0..1; null where nothing was detected: of a box that the user drew, or the whole image. */
   score: number | null;
+  /** What was cut out of the image, where that is a part of it. */
+  square?: Square;
   /** The grey face crop that the model saw: size_px * size_px values, 0..255. */
   crop: Uint8Array;
   probabilities: Probabilities;
@@ -67,7 +69,7 @@ export class Predictor {
   /** The faces of a still image, the largest first, and then those at boxes that the user drew. */
   async predictImage(image: DecodedImage, drawn: Box[]): Promise<PredictedFace[]> {
     const found = await this.detect(image);
-    return this.#predictBoxes(image, [...found, ...drawn.map((box) => ({ box, score: null }))]);
+    return this.#predictFaces(image, [...found, ...drawn.map((box) => ({ box, score: null }))]);
   }
 
   /** Where the faces of a still image are, the largest first. */
@@ -84,15 +86,15 @@ export class Predictor {
   /** The faces of a video's next frame, the largest first. `known` are the boxes of those in the frames before. */
   async predictFrame(frame: DecodedImage, known: Box[], seconds: number): Promise<PredictedFace[]> {
     const faces = await this.detector.detectInFrame(frame, known, seconds);
-    if (!this.#isLive) return this.#predictBoxes(frame, faces);
+    if (!this.#isLive) return this.#predictFaces(frame, faces);
     // One view a frame, in turn: the tracker averages them over time, at half the cost.
     this.#frames += 1;
-    return this.#predictBoxes(frame, faces, [this.#frames % 2 ? "plain" : "mirrored"]);
+    return this.#predictFaces(frame, faces, [this.#frames % 2 ? "plain" : "mirrored"]);
   }
 
   /** A face at a place that the user chose. */
   async predictBox(image: DecodedImage, box: Box): Promise<PredictedFace> {
-    const [face] = await this.#predictBoxes(image, [{ box, score: null }]);
+    const [face] = await this.#predictFaces(image, [{ box, score: null }]);
     return face!;
   }
 
@@ -109,21 +111,25 @@ export class Predictor {
   }
 
   /** As Python's FaceReader: a face in a photograph is classified as it is and mirrored. */
-  async #predictBoxes(image: DecodedImage, faces: { box: Box; score: number | null }[], views: View[] = ["plain", "mirrored"]): Promise<PredictedFace[]> {
+  async #predictFaces(image: DecodedImage, faces: Given[], views: View[] = ["plain", "mirrored"]): Promise<PredictedFace[]> {
     if (!faces.length) return [];
     const side = this.manifest.input.size_px;
     const pixels = brightened(image.pixels);
-    const crops = faces.map(({ box }) => toFaceCrop(cut(pixels, squareAround(box)), side));
+    const squares = faces.map(({ box, features }) => squareAround(box, features));
+    const crops = squares.map((square) => toFaceCrop(cut(pixels, square), side));
     const seen = views.flatMap((view) => (view === "plain" ? crops : crops.map((crop) => mirrored(crop, side))));
     const rows = await this.probabilities(seen);
     return faces.map(({ box, score }, index) => {
       const probabilities = meanOf(rows[index]!, rows.at(index - crops.length)!);
       // The gallery knows a box that the user drew by its identity.
       const inside = score === null ? box : clipped(box, image.width, image.height);
-      return { box: inside, score, crop: crops[index]!, probabilities };
+      return { box: inside, score, square: squares[index]!, crop: crops[index]!, probabilities };
     });
   }
 }
+
+/** A detected face, or a box that the user drew. */
+type Given = Omit<DetectedFace, "score"> & { score: number | null };
 
 type View = "plain" | "mirrored";
 

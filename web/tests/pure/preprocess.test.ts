@@ -52,9 +52,12 @@ describe("input", () => {
 });
 
 describe("cut", () => {
-  test("the region is a square around the box, moved and scaled by the margin", () => {
-    const box = { left: 10, top: 20, width: 30, height: 40 };
-    expect(squareAround(box, { size: 1.5, down: 0.1 })).toEqual({ left: -5, top: 14, side: 60 });
+  test("the region is a square around the box, or lies where eyes and mouth are", () => {
+    const box = { left: 10, top: 20, width: 40, height: 50 };
+    // 0.975 * 50 = 48.75.
+    expect(squareAround(box)).toEqual({ left: 6, top: 20, side: 49 });
+    // From (30, 30) to (34, 70) are 40.2: a side of 99.0 by them, so 69.47; the middle is (32, 50 - 5.9).
+    expect(squareAround(box, { eyes: [30, 30], mouth: [34, 70] })).toEqual({ left: -2, top: 10, side: 69 });
   });
 
   test("border pixels repeat beyond the image", () => {
