@@ -27,7 +27,7 @@ test-slow: .venv/.dev  ## tests that take minutes
 test-network: .venv/.dev
 	$(BIN)/python -m pytest -m network
 
-gpu-plan: .venv/.installed  ## better models from one GPU in ten minutes: DATA=fer2013.parquet
+gpu-plan: .venv/.installed  ## teachers and students on one GPU, in ten minutes: DATA=fer2013.parquet
 	$(BIN)/python release/gpu_plan.py --data $(DATA) --out runs/gpu
 
 test-gpu: .venv/.dev  ## training on an NVIDIA GPU, with the torch that is installed

@@ -2,8 +2,8 @@
 
 Each validation picture of FER2013 is a crop already. It is enlarged, its border pixels repeated around it, and its face
 is found again by the detector in use (MIEN_DETECTOR), cut out by its box, and by its eyes and mouth too, and read. The
-medians say where faces are in these pictures: SPAN and DOWN in mien/faces/crop.py, and a detector's margin. Pictures
-without a found face are counted and left out, also where the others are read as they are.
+medians say where faces are in these pictures: SPAN and DOWN in mien/faces/crop.py. Pictures without a found face are
+counted and left out, also where the others are read as they are.
 """
 
 from __future__ import annotations

@@ -17,9 +17,9 @@ ROOT = Path(__file__).parents[1]
 LIMITS = {
     "lines of src/mien": 38_340,
     "files of src/mien": 264,
-    "lines of tests": 28_110,
-    "lines of scripts (docs, release, benchmarks, web/scripts)": 4_070,
-    "words of docs, without cli.md": 37_190,
+    "lines of tests": 28_140,
+    "lines of scripts (docs, release, benchmarks, web/scripts)": 4_010,
+    "words of docs, without cli.md": 37_230,
     "MB of benchmarks/results": 2,
     "commands": 21,
 }

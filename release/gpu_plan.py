@@ -1,4 +1,4 @@
-"""Train five teachers, then `best`, `default` and `fast` from them, on one GPU within a lease of 15 minutes.
+"""Train five teachers, and `best`, `default` and `fast` further on what they say, on one GPU in ten minutes.
 
     make gpu-plan DATA=fer2013.parquet
 
@@ -7,12 +7,14 @@
 2. Their mean predictions of augmented faces are kept with these faces: the bank.
 3. The networks that ship go on from their weights, three seeds each, on the bank: worse images, a cosine to zero.
 
-Kept is the last step, as the average of the weights, with recalibrated batch norms. OUT gets at most eight files:
-a fp16 file of each teacher, and of each student the first seed, in the keys of best.safetensors. What all reach on
-PublicTest is printed, and in the metadata of the files. To look at a student: copy src/mien/shipped/NAME, put the file
-in place of its best.safetensors, `mien export`, `mien evaluate`; then release/ship.py.
+Kept is the last step, as the average of the weights, with recalibrated batch norms. What all reach on PublicTest is
+printed. OUT gets eight files of at most 13 MB: of each teacher its weights in fp16 (to teach again with), of each
+student the first seed's, as a checkpoint. To look at a student: copy src/mien/shipped/NAME without its .onnx files,
+replace best.safetensors, `mien export`, `mien evaluate`; then release/ship.py. This form has not run on a GPU yet.
 
-It needs torch, numpy, pyarrow, Pillow, safetensors, and src/mien/models in PYTHONPATH, no other part of mien.
+Where only a little can be carried to the GPU: this file, the data, and of src/mien only __init__.py, version.py,
+models/ and shipped/*/{recipe.toml,best.safetensors} are needed, 64 MB in all; then `PYTHONPATH=src python
+release/gpu_plan.py --data DATA --out OUT`, with torch, numpy, pyarrow, Pillow and safetensors.
 --device cpu --limit 600 --seconds 60 --seeds 1 rehearses every line, in minutes.
 """
 
@@ -26,11 +28,11 @@ import sys
 import time
 import tomllib
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import safetensors.torch
 import torch
@@ -50,8 +52,8 @@ EMA = 0.998
 SMOOTHING, SHARE, MOMENTUM, START = 0.1, 0.7, 0.9, 0.3
 """As `quick` and training/self_adaptive.py have them."""
 WARP = {"rotation": 10.0, "scale": 0.1, "translate": 0.07}
-WORSE = {"brightness": 0.1, "contrast": 0.3, "blur": 0.12, "low": 0.12, "noise": 0.15}
-"""Strengths of light, then shares of the images that are blurred, shrunk, noisy: the last stage of `default`."""
+WORSE = {"brightness": 0.1, "contrast": 0.3, "blur": 0.12, "low": 0.12, "noise": 0.15, "deviation": 0.15}
+"""Strengths of light; shares of the images that are blurred, shrunk, noisy; the noise: the last stage of `default`."""
 TEMPERATURE, ALPHA, ALPHA_VOTES = 2.0, 0.8, 0.7
 started = time.monotonic()
 
@@ -119,15 +121,12 @@ def decode(data: bytes) -> np.ndarray:
 def read(path: Path, device: torch.device, limit: int) -> tuple[Faces, Faces]:
     """Training and PublicTest."""
     table = pq.read_table(path)
-    with ProcessPoolExecutor() as pool:
-        encoded = [each["bytes"] for each in table["image"].to_pylist()]
-        images = np.stack(list(pool.map(decode, encoded, chunksize=512)))
-    labels, votes = np.array(table["label"]), np.array(table["ferplus_votes"].to_pylist(), np.float32)
-    usage = np.array(table["usage"])
 
     def part(name: str) -> Faces:
-        rows = np.flatnonzero(usage == name)[: limit or None]
-        arrays = (images[rows], labels[rows].astype(np.int64), votes[rows])
+        rows = table.filter(pc.equal(table["usage"], name)).slice(0, limit or None)
+        images = np.stack([decode(each["bytes"]) for each in rows["image"].to_pylist()])
+        votes = np.array(rows["ferplus_votes"].to_pylist(), np.float32)
+        arrays = (images, np.array(rows["label"], np.int64), votes)
         return Faces(*(torch.from_numpy(each).to(device) for each in arrays))
 
     return part("Training"), part("PublicTest")
@@ -207,7 +206,9 @@ class Degrade:
         second = torch.where(uniform(count, 0, 1, device)[:, 0] < WORSE["low"], low, self.eye)
         both = torch.bmm(second, first)
         pixels = torch.bmm(torch.bmm(both, pixels.clamp(0, 255)[:, 0]), both.transpose(1, 2)).unsqueeze(1)
-        deviation = uniform(count, 0, 255 * 0.15, device) * (uniform(count, 0, 1, device) < WORSE["noise"])
+        deviation = uniform(count, 0, 255 * WORSE["deviation"], device) * (
+            uniform(count, 0, 1, device) < WORSE["noise"]
+        )
         return (pixels + deviation * torch.randn_like(pixels)).clamp(0, 255)
 
 
@@ -305,23 +306,8 @@ def synchronize(device: torch.device) -> None:
         torch.cuda.synchronize()
 
 
-def run_rounds(
-    one_round: Callable[[], None],
-    trainers: Sequence[Trainer],
-    reset: Callable[[], None],
-    seconds: float,
-    device: torch.device,
-) -> None:
-    """Measure a round, set each schedule to what fits into ``seconds``, and run.
-
-    Args:
-        one_round: CHUNK steps of each trainer.
-        trainers: whose schedules end with the last round.
-        reset: undoes what the measured rounds left beside the weights.
-        seconds: for all.
-        device: synchronised at the end.
-    """
-    begin = time.monotonic()
+def run_rounds(one_round: Callable[[], None], trainers: Sequence[Trainer], until: float, device: torch.device) -> None:
+    """Measure a round, of CHUNK steps of each trainer, set the schedules to what fits until then, and run."""
     trial = 12 if device.type == "cuda" else 1
     one_round()
     synchronize(device)
@@ -330,12 +316,10 @@ def run_rounds(
         one_round()
     synchronize(device)
     pace = (time.monotonic() - clock) / trial
-    rounds = max(int((seconds - (time.monotonic() - begin)) / pace), 2)
+    rounds = max(int((until - time.monotonic()) / pace), 2)
     for trainer in trainers:
         trainer.step.zero_()
         trainer.total.fill_(float(rounds * CHUNK))
-    reset()
-    synchronize(device)
     rate = len(trainers) * CHUNK * BATCH / pace
     say(f"{rounds * CHUNK} steps of {len(trainers)} networks, {rate:.0f} images/s together")
     for number in range(rounds):
@@ -346,7 +330,7 @@ def run_rounds(
         # A pace that was measured too fast must not cost the results: the rest of the schedule is dropped.
         if number % 25 == 0:
             synchronize(device)
-            if time.monotonic() - begin > 1.03 * seconds + 1:
+            if time.monotonic() > until + 5:
                 say(f"stopped after {number} of {rounds} rounds")
                 break
     synchronize(device)
@@ -357,13 +341,13 @@ def soft_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     return -(targets * logits.log_softmax(1)).sum(1).mean()
 
 
-def train_teachers(train: Faces, seconds: float, device: torch.device) -> dict[str, Trainer]:
+def train_teachers(train: Faces, until: float, device: torch.device) -> dict[str, Trainer]:
     """All teachers at once, each with an order and moving targets of its own."""
     count, size = len(train.images), BATCH * CHUNK
     given = train.one_hot * (1 - SMOOTHING) + SMOOTHING / LABELS
     shares = train.shares
     rng = np.random.default_rng(0)
-    trainers, graphs, all_moving = {}, [], []
+    trainers, graphs = {}, []
     for seed, (name, (make, mixed)) in enumerate(TEACHERS.items()):
         torch.manual_seed(seed)
         trainer = trainers[name] = Trainer(make(), 0.14, 5e-4, device)
@@ -372,7 +356,6 @@ def train_teachers(train: Faces, seconds: float, device: torch.device) -> dict[s
         order = torch.from_numpy(drawn[: len(drawn) // size * size]).to(device).view(-1, size)
         lams = torch.from_numpy(np.where(rng.random(4096) < mixed, rng.random(4096), 1.0).astype(np.float32)).to(device)
         moving = given.clone()
-        all_moving.append(moving)
 
         def work(
             trainer: Trainer = trainer, order: Tensor = order, lams: Tensor = lams, moving: Tensor = moving
@@ -385,14 +368,14 @@ def train_teachers(train: Faces, seconds: float, device: torch.device) -> dict[s
                 lam = pick(lams, turn * CHUNK + step)
                 batch = images[step * BATCH : (step + 1) * BATCH]
                 batch = lam * batch + (1 - lam) * batch.roll(1, 0)
-                aims = torch.cat([SHARE * moving[rows] + (1 - SHARE) * given[rows], shares[rows]], 1)
-                aims = lam * aims + (1 - lam) * aims.roll(1, 0)
-                # Of a whole face alone, and not before START.
-                moves = (1 - MOMENTUM) * ((lam == 1) & (trainer.step >= START * trainer.total)).float()
 
-                def loss_of(logits: Tensor, rows: Tensor = rows, aims: Tensor = aims, moves: Tensor = moves) -> Tensor:
+                def loss_of(logits: Tensor, rows: Tensor = rows, lam: Tensor = lam) -> Tensor:
+                    # Targets of whole faces alone move, and none before START.
+                    moves = (1 - MOMENTUM) * ((lam == 1) & (trainer.step >= START * trainer.total)).float()
                     predicted = logits[:, :LABELS].detach().softmax(1)
                     moving.index_copy_(0, rows, moving[rows] + moves * (predicted - moving[rows]))
+                    aims = torch.cat([SHARE * moving[rows] + (1 - SHARE) * given[rows], shares[rows]], 1)
+                    aims = lam * aims + (1 - lam) * aims.roll(1, 0)
                     label = soft_cross_entropy(logits[:, :LABELS], aims[:, :LABELS])
                     return label + 2 * soft_cross_entropy(logits[:, LABELS:], aims[:, LABELS:])
 
@@ -405,11 +388,7 @@ def train_teachers(train: Faces, seconds: float, device: torch.device) -> dict[s
         for graph in graphs:
             graph.replay()
 
-    def reset() -> None:
-        for moving in all_moving:
-            moving.copy_(given)
-
-    run_rounds(one_round, list(trainers.values()), reset, seconds, device)
+    run_rounds(one_round, list(trainers.values()), until, device)
     return trainers
 
 
@@ -422,11 +401,11 @@ class Bank:
 
 
 @torch.no_grad()
-def make_bank(train: Faces, teachers: list[nn.Module], seconds: float, device: torch.device) -> Bank:
-    """Let teachers predict augmented faces and their mirror images, as long as ``seconds`` last."""
+def make_bank(train: Faces, teachers: list[nn.Module], until: float, device: torch.device) -> Bank:
+    """Let teachers predict augmented faces and their mirror images until then."""
     labels, shares = train.one_hot, train.shares
     images, targets = [], []
-    until, number = time.monotonic() + seconds, 0
+    number = 0
     while number < 2 or (time.monotonic() < until and number < 120):
         for rows in torch.randperm(len(train.images), device=device).split(2048):
             pixels = warp(train.images[rows])
@@ -454,7 +433,7 @@ def make_bank(train: Faces, teachers: list[nn.Module], seconds: float, device: t
     return Bank(torch.cat(images), torch.cat(targets))
 
 
-def train_students(bank: Bank, seeds: int, seconds: float, device: torch.device) -> dict[str, Trainer]:
+def train_students(bank: Bank, seeds: int, until: float, device: torch.device) -> dict[str, Trainer]:
     """All students at once, on the same batches."""
     degrade = Degrade(device)
     size = BATCH * CHUNK
@@ -502,7 +481,7 @@ def train_students(bank: Bank, seeds: int, seconds: float, device: torch.device)
             graph.after(feeder)
             graph.replay()
 
-    run_rounds(one_round, list(trainers.values()), lambda: None, seconds, device)
+    run_rounds(one_round, list(trainers.values()), until, device)
     return trainers
 
 
@@ -542,6 +521,10 @@ def main() -> int:
     say(f"read {len(train.images)} and {len(validation.images)} faces")
     left = given.seconds - (time.monotonic() - started)
 
+    def at(share: float) -> float:
+        """When so much of the time is over."""
+        return started + given.seconds - (1 - share) * left
+
     def finish(trainers: dict[str, Trainer], kept: dict[str, str], title: str) -> list[nn.Module]:
         networks = {name: trainer.averaged(train) for name, trainer in trainers.items()}
         answers = {name: predict(network, validation) for name, network in networks.items()}
@@ -551,18 +534,22 @@ def main() -> int:
             state = networks[name].state_dict().items()
             tensors = {key: value.half() if value.dim() > 1 else value for key, value in state}
             tensors = {key: value.cpu().contiguous() for key, value in tensors.items()}
-            facts = {"metrics": json.dumps(metrics[name]), "steps": str(int(trainers[name].step))}
-            safetensors.torch.save_file(tensors, given.out / f"{file}.safetensors", facts)
+            facts = metrics[name] | {"epoch": int(trainers[name].step)}
+            if file in STUDENTS:
+                with safetensors.safe_open(SHIPPED / file / "best.safetensors", "pt") as former:
+                    facts = json.loads(former.metadata()["mien.facts"]) | facts
+            aside = given.out / f"{file}.part"
+            safetensors.torch.save_file(tensors, aside, {"mien.facts": json.dumps(facts)})
+            aside.replace(given.out / f"{file}.safetensors")
         for name, metric in metrics.items():
             say(f"{name}: " + " ".join(f"{key} {value:.4f}" for key, value in metric.items()))
         return list(networks.values())
 
-    teachers = finish(
-        train_teachers(train, 0.5 * left, device), {name: f"teacher-{name}" for name in TEACHERS}, "teachers"
-    )
-    bank = make_bank(train, teachers, 0.08 * left, device)
-    until = given.seconds - (time.monotonic() - started) - 15
-    finish(train_students(bank, given.seeds, until, device), {f"{name}-0": name for name in STUDENTS}, "students")
+    names = {name: f"teacher-{name}" for name in TEACHERS}
+    teachers = finish(train_teachers(train, at(0.48), device), names, "teachers")
+    bank = make_bank(train, teachers, at(0.57), device)
+    # What is left is for their last measurement.
+    finish(train_students(bank, given.seeds, at(0.95), device), {f"{name}-0": name for name in STUDENTS}, "students")
     return 0
 
 

@@ -6,11 +6,15 @@ from hypothesis import strategies as st
 from mien.base.errors import DataError
 from mien.base.preprocess import grey_square
 from mien.faces import crop as crop_module
-from mien.faces.crop import crop, crop_faces, square_around
+from mien.faces.crop import _indices, crop_faces, square_around, window
 from mien.faces.face import Box, Face, Margin
 from support import raises
 
 SIDES = st.integers(1, 30)
+
+
+def crop(rgb, square):
+    return window(rgb, *_indices(rgb, square))
 
 
 @given(SIDES, SIDES, st.integers(-40, 40), st.integers(-40, 40), SIDES, SIDES, st.floats(0.3, 2), st.floats(-0.5, 0.5))
@@ -59,8 +63,23 @@ def test_eyes_and_mouth_say_where_the_square_lies():
     assert square_around(box, margin, {name: POINTS[name] for name in ("right_eye", "left_eye")}) == Box(5, 30, 50, 50)
     twice = {name: (2 * x, 2 * y) for name, (x, y) in POINTS.items()}
     assert square_around(Box(20, 40, 80, 100), margin, twice) == Box(-6, 18, 141, 141)
-    with raises(DataError, "landmarks-outside", "left_eye", "(0.4, 0.3)"):
-        square_around(Box(200, 200, 40, 50), margin, {**twice, "right_eye": (210, 210), "left_eye": (0.4, 0.3)})
+    # A face of which only a corner is in the image, so that the box is cut.
+    assert square_around(Box(20, 40, 10, 12), margin, twice).width == round((12 * 2 * 40.2 / 0.406) ** 0.5)
+
+
+@pytest.mark.parametrize(
+    "landmarks",
+    [
+        {name: (x / 100, y / 100) for name, (x, y) in POINTS.items()},  # shares of the image
+        {name: (x + 500, y) for name, (x, y) in POINTS.items()},
+        dict.fromkeys(POINTS, (30, 45)),
+        POINTS | {"left_eye": (float("nan"), 1.0)},
+    ],
+)
+@pytest.mark.parametrize("left", [0, 200])
+def test_landmarks_that_do_not_fit_the_box_are_refused(landmarks, left):
+    with raises(DataError, "landmarks-outside", f"({left}, 20, 40, 50)"):
+        square_around(Box(left, 20, 40, 50), Margin(1, 0.2), landmarks)
 
 
 def test_landmarks_move_with_their_box():

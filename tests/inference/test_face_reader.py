@@ -10,7 +10,8 @@ from mien.inference.face_reader import FaceReader
 from mien.inference.predictor import load
 
 RGB = np.random.default_rng(1).integers(0, 256, (120, 200, 3), dtype=np.uint8)
-FACES = [Face(Box(20, 10, 80, 80), 0.9, {}), Face(Box(120, 60, 40, 50), 0.7, {})]
+POINTS = {"right_eye": (45, 30), "left_eye": (70, 30), "right_mouth_corner": (48, 70), "left_mouth_corner": (66, 70)}
+FACES = [Face(Box(20, 10, 80, 80), 0.9, POINTS), Face(Box(120, 60, 40, 50), 0.7, {})]
 
 
 class Fixed:
@@ -42,6 +43,7 @@ def test_an_image_is_read_by_its_steps(predictor):
     reader = FaceReader(predictor, Fixed())
     crops = crop_faces(RGB, [square_around(face.box, Fixed.margin, face.landmarks) for face in FACES], 48)
     assert np.array_equal(reader.crop(RGB, reader.detect(RGB)), crops)
+    assert (crops[0] != crop_faces(RGB, [square_around(FACES[0].box, Fixed.margin)], 48)[0]).any()
     assert np.array_equal(reader.classify(crops), predictor.probabilities(crops))
     predictions = reader.read(RGB, source="photo.png")
     rows = (predictor.probabilities(crops) + predictor.probabilities(np.ascontiguousarray(crops[:, :, ::-1]))) / 2

@@ -8,8 +8,7 @@ from PIL import Image
 
 import mien
 from mien.base.errors import DataError, ModelError
-from mien.base.preprocess import grey_square
-from mien.faces.crop import crop, square_around
+from mien.faces.crop import crop_faces, square_around
 from mien.faces.face import Box, Face, Margin
 from mien.inference.drawing import draw_predictions
 from mien.inference.predictor import load
@@ -50,13 +49,13 @@ def test_each_face_is_read_as_its_crop_is(classifier, use):
     """Oracle: the crops and their mirror images, read as crops."""
     use(*BOXES)
     predictions = classifier.predict(SCENE)
-    crops = [crop(SCENE, square_around(box, Fixed.margin)) for box in BOXES]
-    both = [classifier.predict_crops(given) for given in (crops, [np.fliplr(each) for each in crops])]
+    crops = crop_faces(SCENE, [square_around(box, Fixed.margin) for box in BOXES], 48)
+    both = [classifier.predict_crops(given) for given in (crops, crops[:, :, ::-1])]
     assert [prediction.box for prediction in predictions] == list(BOXES)
     for prediction, alone, mirrored, cut in zip(predictions, *both, crops, strict=True):
         mean = (alone.probability_vector + mirrored.probability_vector) / 2
         assert prediction.probability_vector == pytest.approx(mean, abs=1e-3)
-        assert np.array_equal(prediction.crop, grey_square(cut, 48))
+        assert np.array_equal(prediction.crop, cut)
         assert alone.box is None
         assert prediction.source == "image 1"
 

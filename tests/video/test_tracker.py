@@ -37,7 +37,17 @@ class Told:
     def detect(self, rgb):
         number = round((float(rgb[:8, :8].mean()) - 20) / 5)
         self.asked.append(number)
-        return [Face(box, 1.0, {}) for box in self._boxes_of(number)]
+        return [Face(box, 1.0, points_of(box)) for box in self._boxes_of(number)]
+
+
+def points_of(box):
+    at = {
+        "right_eye": (0.3, 0.3),
+        "left_eye": (0.6, 0.3),
+        "right_mouth_corner": (0.4, 0.7),
+        "left_mouth_corner": (0.6, 0.7),
+    }
+    return {name: (box.left + x * box.width, box.top + y * box.height) for name, (x, y) in at.items()}
 
 
 def scene(astronaut, number, boxes):
@@ -103,7 +113,8 @@ def test_each_prediction_is_that_of_its_crop_and_is_smoothed_in_time(play, class
     track = Track(1, Box(0, 0, 1, 1))
     for frame in frames:
         (face,) = frame.faces
-        squares = crop_faces(frame.rgb, [square_around(face.prediction.box, detector.margin)], 48)
+        box = face.prediction.box
+        squares = crop_faces(frame.rgb, [square_around(box, detector.margin, points_of(box))], 48)
         (scores,) = FaceReader(classifier).classify_found(squares)
         assert np.array_equal(face.prediction.crop, squares[0])
         expected = track.smoothed(frame.seconds, scores, HALF_LIFE_SECONDS)
@@ -164,7 +175,8 @@ def test_a_tracker_takes_frames_of_any_source(classifier, astronaut):
         frame = scene(astronaut, number, moving(number))
         (face,) = tracker.update(frame[:, :, ::-1], 0.1 * number, bgr=True)
         assert (face.track, face.prediction.source) == (1, "camera")
-        same = crop_faces(frame, [square_around(face.prediction.box, Margin(1.0, 0.0))], 48)[0]
+        box = face.prediction.box
+        same = crop_faces(frame, [square_around(box, Margin(1.0, 0.0), points_of(box))], 48)[0]
         assert np.array_equal(face.prediction.crop, same)
     with raises(DataError, "seconds-order", "0.1"):
         tracker.update(frame, 0.1)

@@ -55,8 +55,9 @@ SPAN, DOWN = 0.406, 0.085
 """Where eyes and mouth are in FER2013's images, in sides of an image: from the eyes' middle to the mouth's, and how far
 below the image's middle that between the two lies. Medians of the 1,129 faces found in PublicTest's first 1,200."""
 
-FARTHEST = 3
-"""No landmark is so many longer sides of a box away from its middle."""
+FARTHEST, SMALLEST = 3, 0.25
+"""Landmarks further from a box than so many of its sides, or so close together that a square by them alone would have
+less than this share of the box's side, are not in pixels of the image."""
 
 
 def square_around(box: Box, margin: Margin, landmarks: Mapping[str, tuple[float, float]] | None = None) -> Box:
@@ -69,29 +70,26 @@ def square_around(box: Box, margin: Margin, landmarks: Mapping[str, tuple[float,
             lies; its side is the geometric mean of what they and the box say.
 
     Raises:
-        DataError: landmarks that are not near the box (``landmarks-outside``).
+        DataError: landmarks that do not fit the box (``landmarks-outside``).
     """
     longer = max(box.width, box.height)
     side = margin.size * longer
     x, y = box.left + box.width / 2, box.top + box.height / 2 + margin.down * longer
     if landmarks and landmarks.keys() >= {*EYES, *MOUTH}:
-        for name in (*EYES, *MOUTH):
-            if not math.dist(landmarks[name], (x, y)) < FARTHEST * longer:
-                raise DataError(
-                    f"The landmark {name} at {landmarks[name]} is not near the face's box {tuple(box)}. A detector's "
-                    "landmarks are (x, y) in pixels of the image.",
-                    code="landmarks-outside",
-                )
         eyes, mouth = (np.mean([landmarks[name] for name in names], axis=0) for names in (EYES, MOUTH))
-        side = math.sqrt(side * math.dist(eyes, mouth) / SPAN)
+        span = math.dist(eyes, mouth)
+        farthest = max(math.dist(landmarks[name], (x, y)) for name in (*EYES, *MOUTH))
+        # Not the other way round: of NaN both are false.
+        if not (farthest < FARTHEST * max(longer, span) and span / SPAN > SMALLEST * side):
+            raise DataError(
+                f"The landmarks of a face, such as {EYES[0]} at {landmarks[EYES[0]]}, do not fit its box {tuple(box)}. "
+                "Landmarks are (x, y) in pixels of the image, as the box is.",
+                code="landmarks-outside",
+            )
+        side = math.sqrt(side * span / SPAN)
         x, y = (eyes + mouth) / 2 - (0, DOWN * side)
     side = max(round(side), 1)
     return Box(round(x - side / 2), round(y - side / 2), side, side)
-
-
-def crop(rgb: npt.NDArray[np.uint8], square: Box) -> npt.NDArray[np.uint8]:
-    """Cut a square out of an image: uint8 (H, W, 3) -> uint8 (S, S, 3). Outside the image its border pixels repeat."""
-    return window(rgb, *_indices(rgb, square)).copy()
 
 
 def crop_faces(

@@ -61,7 +61,7 @@ class Face:
         score: the detector's confidence; its meaning and range depend on the detector.
         landmarks: (x, y) in pixels of the image by name (``right_eye``, ``left_eye``, ``nose``,
             ``right_mouth_corner``, ``left_mouth_corner``; right and left are the person's own); empty if the
-            detector has none.
+            detector has none. Eyes and corners of the mouth, where it has all four, decide what is cropped.
     """
 
     box: Box
@@ -74,7 +74,7 @@ class Face:
 
     def moved(self, box: Box) -> Face:
         """The same face where this is its box: landmarks move along."""
-        across, down = box.width / self.box.width, box.height / self.box.height
+        across, down = box.width / max(self.box.width, 1), box.height / max(self.box.height, 1)
         landmarks = {
             name: (box.left + across * (x - self.box.left), box.top + down * (y - self.box.top))
             for name, (x, y) in self.landmarks.items()

@@ -110,7 +110,7 @@ class NetworkDetector:
     """
 
     name: str = "TinyFace + MTCNN"
-    # With it boxes say the same size as their landmarks, in the median of 856 photographs.
+    # With it boxes say the same size as their landmarks, in the median of photographs (docs/lab-notebook.md).
     margin: Margin = Margin(size=0.975, down=0.0)
     score_range: tuple[float, float] = (MIN_SCORE, 1.0)
 
@@ -234,7 +234,7 @@ class NetworkDetector:
         proposed, boxes = merged[likely, 4], _regressed(squares, checked)[likely]
         squares = _squares(boxes)
         checked = self._run_check(image, squares)
-        # Of crops by the mean, what 856 photographs show is likelier to the three models than by the second (0.002 nats).
+        # Cropped by the mean, what photographs show is likelier to the models than by the second box (0.002 nats).
         boxes = (boxes + _regressed(squares, checked)) / 2
         found = np.concatenate([boxes, _score(proposed, checked)[:, np.newaxis]], axis=1)
         points = checked[:, 6:].reshape(-1, 2, 5).swapaxes(1, 2)

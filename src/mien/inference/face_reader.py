@@ -98,6 +98,7 @@ class FaceReader:
 
         Raises:
             ModelError: the face detector cannot be used.
+            DataError: landmarks that do not fit their face's box (``landmarks-outside``).
         """
         faces = self.detect(rgb) if faces is None else faces
         crops = self.crop(rgb, faces)

@@ -130,7 +130,7 @@ function regressed({ left, top, side }: Square, values: Float32Array): Box {
 }
 
 /** From the check's output for a square: x, then y, of right eye, left eye, nose, right and left corner of the mouth. */
-function featuresOf({ left, top, side }: Square, values: Float32Array): Features {
+export function featuresOf({ left, top, side }: Square, values: Float32Array): Features {
   const between = (one: number, other: number): [number, number] => [
     left + (side * (values[6 + one]! + values[6 + other]!)) / 2,
     top + (side * (values[11 + one]! + values[11 + other]!)) / 2,

@@ -4,7 +4,7 @@ import { afterEach, describe, expect, test, vi } from "vitest";
 import { decodeBoxes } from "../../src/faces/anchors";
 import { clipped, iou, mergeAgreeing, suppressOverlaps } from "../../src/faces/box";
 import { brightened } from "../../src/faces/brightness";
-import { Checker } from "../../src/faces/checker";
+import { Checker, featuresOf } from "../../src/faces/checker";
 import { Detector } from "../../src/faces/detector";
 import { Look, regionsAround } from "../../src/faces/look";
 import { Proposer } from "../../src/faces/proposer";
@@ -23,6 +23,13 @@ test("a dark image is stretched until its brightest pixels are white, each colou
   expect(stretched(50)).toEqual([51, 255, 5, 255]);
   expect(stretched(2)).toEqual([255, 255, 31, 255]);
   expect(stretched(200)).toEqual([10, 90, 1, 255]);
+});
+
+test("eyes and mouth lie between the landmarks of the check", () => {
+  const x = [0.3, 0.5, 0.9, 0.4, 0.8];
+  const y = [0.2, 0.4, 0.9, 0.7, 0.5];
+  const { eyes, mouth } = featuresOf({ left: 10, top: 20, side: 100 }, Float32Array.from([9, 9, 9, 9, 9, 9, ...x, ...y]));
+  [...eyes, ...mouth].forEach((value, index) => expect(value).toBeCloseTo([50, 50, 70, 80][index]!, 4));
 });
 
 test("IoU is intersection over union", () => {

@@ -17,6 +17,7 @@ const at = (left: number, side = 100): Box => ({ left, top: 0, width: side, heig
 const faceAt = (box: Box | null, score: number | null = null): PredictedFace => ({
   box,
   score,
+  ...(box && { square: { left: box.left, top: box.top, side: box.width } }),
   crop: new Uint8Array(),
   probabilities: {},
 });
@@ -71,6 +72,7 @@ describe("a box that the user drew", () => {
     expect(await gallery.addFace(item, at(150))).toBe(3);
     const expected = [[1, 200, 0.9], [2, 40, null], [3, 150, null]];
     expect(boxes(item)).toEqual(expected);
+    expect(item.predictions?.faces.map(({ thumbnail }) => Boolean(thumbnail))).toEqual([true, true, true]);
     gallery.forget();
     await gallery.process(item);
     expect(boxes(item)).toEqual(expected);
