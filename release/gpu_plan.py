@@ -126,7 +126,7 @@ def read(path: Path, device: torch.device, limit: int) -> tuple[Faces, Faces]:
         rows = table.filter(pc.equal(table["usage"], name)).slice(0, limit or None)
         images = np.stack([decode(each["bytes"]) for each in rows["image"].to_pylist()])
         votes = np.array(rows["ferplus_votes"].to_pylist(), np.float32)
-        arrays = (images, np.array(rows["label"], np.int64), votes)
+        arrays = (images, rows["label"].to_numpy().astype(np.int64), votes)
         return Faces(*(torch.from_numpy(each).to(device) for each in arrays))
 
     return part("Training"), part("PublicTest")
