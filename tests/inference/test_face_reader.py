@@ -8,6 +8,7 @@ from mien.faces.crop import crop_faces, square_around
 from mien.faces.face import Box, Face, Margin
 from mien.inference.face_reader import FaceReader
 from mien.inference.predictor import load
+from support import raises
 
 RGB = np.random.default_rng(1).integers(0, 256, (120, 200, 3), dtype=np.uint8)
 POINTS = {"right_eye": (45, 30), "left_eye": (70, 30), "right_mouth_corner": (48, 70), "left_mouth_corner": (66, 70)}
@@ -52,6 +53,19 @@ def test_an_image_is_read_by_its_steps(predictor):
         assert (prediction.box, prediction.detection_score) == (face.box, face.score)
         assert np.array_equal(prediction.crop, crop)
         assert prediction.probability_vector == pytest.approx(row, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [None, (FACES[0],), [(20, 10, 80, 80)], [Face((20, 10, 80, 80), 1.0, {})], [Face(Box(2.5, 1, 8, 8), 1.0, {})]],
+)
+def test_what_a_detector_of_ones_own_gives_is_checked(predictor, given):
+    class Odd(Fixed):
+        def detect(self, rgb):
+            return given
+
+    with raises(DataError, "detector-faces", Odd.name):
+        FaceReader(predictor, Odd()).read(RGB)
 
 
 def test_a_mirrored_face_has_the_same_answer(predictor):

@@ -60,6 +60,21 @@ def test_what_is_no_face_is_neither_in_the_table_nor_drawn(tmp_path, clip):
     assert not difference[:, LAMP.top : LAMP.top + LAMP.height, LAMP.left : LAMP.left + LAMP.width].any()
 
 
+def test_each_face_of_a_frame_has_its_own_track(tmp_path, clip):
+    """Oracle: where the detector puts two faces."""
+    pytest.importorskip("jinja2")
+
+    class Two(OnceMistaken):
+        def detect(self, rgb):
+            return [Face(FACE, 0.9, {}), Face(LAMP, 0.9, {})]
+
+    tracker = Tracker(load("fast-int8", output="fer2013"), detector=Two(), source="clip", detect_every_seconds=0)
+    made = write_video(tmp_path / "out", VideoFile(clip), tracker, annotate=False, overwrite=False, metadata={})
+    with made.files["table"].open() as stream:
+        rows = [(row["frame"], row["track"], int(row["box_left"])) for row in csv.DictReader(stream)]
+    assert rows == [(str(n), track, box.left) for n in range(5) for track, box in (("1", FACE), ("2", LAMP))]
+
+
 def test_the_table_says_what_was_predicted(tmp_path, clip):
     """Oracle: the frames themselves."""
     pytest.importorskip("jinja2")

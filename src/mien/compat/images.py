@@ -52,6 +52,6 @@ def to_rgb(image: Any) -> npt.NDArray[np.uint8]:
 def warn_ignored(module: str, names: Sequence[str], reader: FaceReader | None = None) -> None:
     """Warn of arguments that have no effect (``arguments-ignored``), on behalf of a caller's caller."""
     if names:
-        why = "" if reader is None else f": faces are detected by the {reader.detector.name} and cropped as in training"
+        why = "" if reader is None else f": faces are detected by {reader.detector.name} and cropped as in training"
         text = f"mien.compat.{module} ignores {', '.join(names)}{why}."
         warnings.warn(MienWarning(text, code="arguments-ignored"), stacklevel=3)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mien.base.errors import ModelError
 from mien.base.images import open_image_source
 from mien.base.preprocess import upright_rgb
-from mien.faces.face import Detector, Face
+from mien.faces.face import Detector, Face, Margin
 from mien.faces.haar import HaarDetector
 from mien.faces.network import NetworkDetector, network_files
 
@@ -33,9 +33,11 @@ def find_detector(wanted: Detector | str | None = None) -> Detector:
             missing or damaged (``detector-damaged``).
     """
     if wanted is not None and not isinstance(wanted, str | os.PathLike):
-        if not hasattr(wanted, "detect"):
+        whole = all(hasattr(wanted, each) for each in ("detect", "name", "score_range"))
+        if not (whole and isinstance(getattr(wanted, "margin", None), Margin)):
             raise ModelError(
-                f"A detector is {NETWORK}, {HAAR} or an object with detect(rgb); found {type(wanted).__name__}.",
+                f"A detector is {NETWORK}, {HAAR} or an object with detect(rgb), name, score_range and margin, a "
+                f"mien.faces.Margin; found {type(wanted).__name__}.",
                 code="detector-type",
             )
         return wanted

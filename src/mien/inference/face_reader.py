@@ -17,6 +17,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from mien.base.errors import DataError
 from mien.base.labels import check_threshold, parse_scheme
 from mien.faces.crop import brightened, crop_faces, square_around
 from mien.faces.face import Box, Detector, Face
@@ -111,7 +112,14 @@ class FaceReader:
 
     def detect(self, rgb: npt.NDArray[np.uint8]) -> list[Face]:
         """Detect the faces in an upright image uint8 (H, W, 3), the largest first; boxes may extend beyond it."""
-        return self.detector.detect(rgb)
+        faces = self.detector.detect(rgb)
+        if not (isinstance(faces, list) and all(isinstance(face, Face) and face.is_valid() for face in faces)):
+            raise DataError(
+                f"The detector {self.detector.name} must return a list of mien.faces.Face, each with a Box of whole "
+                "numbers (int) and a dict of landmarks.",
+                code="detector-faces",
+            )
+        return faces
 
     def crop(self, rgb: npt.NDArray[np.uint8], faces: Sequence[Face]) -> npt.NDArray[np.uint8]:
         """Cut face crops out of an image, as the detector's boxes and landmarks need it; out of a dark one brightened.

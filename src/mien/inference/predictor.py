@@ -238,8 +238,8 @@ def load(
     Args:
         path: a run folder, a ``.onnx`` file, or the name of a model that comes with mien.
         threads: how many threads a prediction may use; None leaves it to onnxruntime.
-        output: which of the model's outputs answers, by name. None takes what people would say where the model has
-            learned that from votes; see docs/predict.md.
+        output: which of the model's outputs answers, by name. None takes the file's rule of the answer, or what people
+            would say, where the model has learned from votes; see docs/predict.md.
         provider: which of ONNX Runtime's providers computes: ``"cuda"``, ``"coreml"``, ``"openvino"``, ``"directml"``,
             ...; None is the CPU.
 
