@@ -87,7 +87,7 @@ def explain(
         shown = [{name: value for name, value in row.items() if name != "box"} for row in rows]
         for row in shown:
             row |= {"probability": share_text(row["probability"]), "files": "\n".join(row["files"].values())}
-        show_rows(shown)
+        show_rows(shown, pipe_width=200)
     notice(f"maps: {out / 'maps.npz'}")
 
 
