@@ -15,11 +15,11 @@ from mien.cli.commands import COMMANDS
 ROOT = Path(__file__).parents[1]
 
 LIMITS = {
-    "lines of src/mien": 38_350,
+    "lines of src/mien": 38_390,
     "files of src/mien": 264,
-    "lines of tests": 28_170,
-    "lines of scripts (docs, release, benchmarks, web/scripts)": 4_010,
-    "words of docs, without cli.md": 37_380,
+    "lines of tests": 28_190,
+    "lines of scripts (docs, release, benchmarks, web/scripts)": 4_020,
+    "words of docs, without cli.md": 37_450,
     "MB of benchmarks/results": 2,
     "commands": 21,
 }

@@ -10,7 +10,8 @@
 Kept is the last step, as the average of the weights, with recalibrated batch norms. What all reach on PublicTest is
 printed. OUT gets eight files of at most 13 MB: of each teacher its weights in fp16 (to teach again with), of each
 student the first seed's, as a checkpoint. To look at a student: copy src/mien/shipped/NAME without its .onnx files,
-replace best.safetensors, `mien export`, `mien evaluate`; then release/ship.py. This form has not run on a GPU yet.
+replace best.safetensors, `mien export`, `mien evaluate`; then release/ship.py and release/choose_answer.py.
+This form has not run on a GPU yet.
 
 Where only a little can be carried to the GPU: this file, the data, and of src/mien only __init__.py, version.py,
 models/ and shipped/*/{recipe.toml,best.safetensors} are needed, 64 MB in all; then `PYTHONPATH=src python
@@ -21,6 +22,7 @@ release/gpu_plan.py --data DATA --out OUT`, with torch, numpy, pyarrow, Pillow a
 from __future__ import annotations
 
 import argparse
+import hashlib
 import io
 import json
 import math
@@ -30,6 +32,7 @@ import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
@@ -111,6 +114,11 @@ class Faces:
     def one_hot(self) -> Tensor:
         """(N, 7)."""
         return functional.one_hot(self.labels, LABELS).float()
+
+
+def sha256(path: Path) -> str:
+    """As checkpoints name files."""
+    return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
 
 
 def decode(data: bytes) -> np.ndarray:
@@ -320,6 +328,8 @@ def run_rounds(one_round: Callable[[], None], trainers: Sequence[Trainer], until
     for trainer in trainers:
         trainer.step.zero_()
         trainer.total.fill_(float(rounds * CHUNK))
+    # The graphs' streams do not wait for this one.
+    synchronize(device)
     rate = len(trainers) * CHUNK * BATCH / pace
     say(f"{rounds * CHUNK} steps of {len(trainers)} networks, {rate:.0f} images/s together")
     for number in range(rounds):
@@ -509,7 +519,9 @@ def main() -> int:
     parser.add_argument("--data", required=True, type=Path)
     parser.add_argument("--out", required=True, type=Path)
     parser.add_argument("--device", default="cuda")
-    parser.add_argument("--seconds", type=float, default=570.0, help="for all three parts together")
+    parser.add_argument(
+        "--seconds", type=float, default=550.0, help="for all three parts together, the imports not counted"
+    )
     parser.add_argument("--limit", type=int, default=0, help="so many faces of each split, for a rehearsal")
     parser.add_argument("--seeds", type=int, default=3)
     given = parser.parse_args()
@@ -525,22 +537,28 @@ def main() -> int:
         """When so much of the time is over."""
         return started + given.seconds - (1 - share) * left
 
+    def write(network: nn.Module, steps: int, name: str) -> None:
+        tensors = {key: value.half() if value.dim() > 1 else value for key, value in network.state_dict().items()}
+        facts: dict[str, Any] = {"epoch": steps}
+        if name in STUDENTS:
+            former = SHIPPED / name / "best.safetensors"
+            with safetensors.safe_open(former, "pt") as file:
+                facts = json.loads(file.metadata()["mien.facts"]) | facts
+            teachers = [sha256(each) for each in sorted(given.out.glob("teacher-*.safetensors"))]
+            facts |= {"started_from": sha256(former), "taught_by": teachers}
+            facts = {key: value for key, value in facts.items() if key not in ("sha256", "soup_of")}
+        aside = given.out / f"{name}.part"
+        dense = {key: value.cpu().contiguous() for key, value in tensors.items()}
+        safetensors.torch.save_file(dense, aside, {"mien.facts": json.dumps(facts)})
+        aside.replace(given.out / f"{name}.safetensors")
+
     def finish(trainers: dict[str, Trainer], kept: dict[str, str], title: str) -> list[nn.Module]:
         networks = {name: trainer.averaged(train) for name, trainer in trainers.items()}
+        for name, file in kept.items():
+            write(networks[name], int(trainers[name].step), file)
         answers = {name: predict(network, validation) for name, network in networks.items()}
         answers[f"mean of {title}"] = torch.stack(list(answers.values())).mean(0)
         metrics = {name: measure(each, validation) for name, each in answers.items()}
-        for name, file in kept.items():
-            state = networks[name].state_dict().items()
-            tensors = {key: value.half() if value.dim() > 1 else value for key, value in state}
-            tensors = {key: value.cpu().contiguous() for key, value in tensors.items()}
-            facts = metrics[name] | {"epoch": int(trainers[name].step)}
-            if file in STUDENTS:
-                with safetensors.safe_open(SHIPPED / file / "best.safetensors", "pt") as former:
-                    facts = json.loads(former.metadata()["mien.facts"]) | facts
-            aside = given.out / f"{file}.part"
-            safetensors.torch.save_file(tensors, aside, {"mien.facts": json.dumps(facts)})
-            aside.replace(given.out / f"{file}.safetensors")
         for name, metric in metrics.items():
             say(f"{name}: " + " ".join(f"{key} {value:.4f}" for key, value in metric.items()))
         return list(networks.values())

@@ -3,11 +3,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mien.base.errors import DataError
+from mien.base.errors import ModelError
 from mien.base.preprocess import grey_square
 from mien.faces import crop as crop_module
 from mien.faces.crop import _indices, crop_faces, square_around, window
 from mien.faces.face import Box, Face, Margin
+from mien.faces.find import find_detector
 from support import raises
 
 SIDES = st.integers(1, 30)
@@ -63,8 +64,6 @@ def test_eyes_and_mouth_say_where_the_square_lies():
     assert square_around(box, margin, {name: POINTS[name] for name in ("right_eye", "left_eye")}) == Box(5, 30, 50, 50)
     twice = {name: (2 * x, 2 * y) for name, (x, y) in POINTS.items()}
     assert square_around(Box(20, 40, 80, 100), margin, twice) == Box(-6, 18, 141, 141)
-    # A face of which only a corner is in the image, so that the box is cut.
-    assert square_around(Box(20, 40, 10, 12), margin, twice).width == round((12 * 2 * 40.2 / 0.406) ** 0.5)
 
 
 @pytest.mark.parametrize(
@@ -74,12 +73,22 @@ def test_eyes_and_mouth_say_where_the_square_lies():
         {name: (x + 500, y) for name, (x, y) in POINTS.items()},
         dict.fromkeys(POINTS, (30, 45)),
         POINTS | {"left_eye": (float("nan"), 1.0)},
+        {name: (6 * x, 6 * y) for name, (x, y) in POINTS.items()},  # of an enlarged copy
     ],
 )
 @pytest.mark.parametrize("left", [0, 200])
-def test_landmarks_that_do_not_fit_the_box_are_refused(landmarks, left):
-    with raises(DataError, "landmarks-outside", f"({left}, 20, 40, 50)"):
-        square_around(Box(left, 20, 40, 50), Margin(1, 0.2), landmarks)
+def test_landmarks_that_do_not_fit_the_box_say_nothing_and_are_an_error_of_a_detector_of_ones_own(landmarks, left):
+    box, margin = Box(left, 20, 40, 50), Margin(1, 0.2)
+    assert square_around(box, margin, landmarks) == square_around(box, margin)
+
+    class Own:
+        name, margin, score_range = "own", Margin(1, 0), (0.0, 1.0)
+
+        def detect(self, rgb):
+            return [Face(box, 1.0, landmarks)]
+
+    with raises(ModelError, "landmarks-outside", f"({left}, 20, 40, 50)"):
+        find_detector(Own()).detect(np.zeros((300, 300, 3), np.uint8))
 
 
 def test_landmarks_move_with_their_box():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mien.base.errors import DataError
+from mien.base.errors import DataError, ModelError
 from mien.faces.crop import crop_faces, square_around
 from mien.faces.face import Box, Face, Margin
 from mien.inference.face_reader import FaceReader
@@ -57,15 +57,27 @@ def test_an_image_is_read_by_its_steps(predictor):
 
 @pytest.mark.parametrize(
     "given",
-    [None, (FACES[0],), [(20, 10, 80, 80)], [Face((20, 10, 80, 80), 1.0, {})], [Face(Box(2.5, 1, 8, 8), 1.0, {})]],
+    [
+        None,
+        (FACES[0],),
+        [(20, 10, 80, 80)],
+        [Face((20, 10, 80, 80), 1.0, {})],
+        [Face(Box(2.5, 1, 8, 8), 1.0, {})],
+        [Face(Box(2, 1, 8, 8), None, {})],
+        [Face(Box(2, 1, 8, 8), 1.0, {"nose": (1.0, 2.0, 3.0)})],
+        [Face(Box(2, 1, 8, 8), 1.0, {"nose": (1.0, None)})],
+    ],
 )
 def test_what_a_detector_of_ones_own_gives_is_checked(predictor, given):
     class Odd(Fixed):
         def detect(self, rgb):
             return given
 
-    with raises(DataError, "detector-faces", Odd.name):
+    with raises(ModelError, "detector-faces", Odd.name):
         FaceReader(predictor, Odd()).read(RGB)
+    # An image is not to blame.
+    with raises(ModelError, "detector-faces", Odd.name):
+        predictor.predict([RGB], detector=Odd(), max_faces=1, on_error=lambda *_: None)
 
 
 def test_a_mirrored_face_has_the_same_answer(predictor):

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from mien.base.errors import DataError
 from mien.base.preprocess import face_shape, face_square
 from mien.faces.face import Box, Margin
 
@@ -55,42 +54,48 @@ SPAN, DOWN = 0.406, 0.085
 """Where eyes and mouth are in FER2013's images, in sides of an image: from the eyes' middle to the mouth's, and how far
 below the image's middle that between the two lies. Medians of the 1,129 faces found in PublicTest's first 1,200."""
 
-SMALLEST = 0.25
-"""Landmarks so close together that a square by them alone would have less than this share of the box's side are not in
-pixels of the image; nor are those that lie further from the box's middle than it is large. Of 859 faces the share is at
-least 0.8, and the distance at most 0.46 sides; a box that was cut at the border may be small beside its landmarks."""
+SIZES, FARTHEST = (0.25, 4), 0.75
+"""Landmarks are of a box's face where a square by them alone has at least and at most this share of the box's side, and
+their middle is no further than this share of the larger side from the box's. Of 859 faces the sizes were 0.8 to 1.3."""
+
+Landmarks = Mapping[str, tuple[float, float]]
 
 
-def square_around(box: Box, margin: Margin, landmarks: Mapping[str, tuple[float, float]] | None = None) -> Box:
+def landmarks_fit(box: Box, landmarks: Landmarks) -> bool:
+    """Whether eyes and mouth are among landmarks, and where the box of a face lets them be."""
+    if not landmarks.keys() >= {*EYES, *MOUTH}:
+        return False
+    (x, y), span = _middle(landmarks)
+    side, own = max(box.width, box.height), span / SPAN
+    apart = math.dist((x, y), (box.left + box.width / 2, box.top + box.height / 2))
+    return SIZES[0] * side < own < SIZES[1] * side and apart < FARTHEST * max(side, own)
+
+
+def square_around(box: Box, margin: Margin, landmarks: Landmarks | None = None) -> Box:
     """The square that is cut out of an image for a face, in whole pixels; it may extend beyond the image.
 
     Args:
         box: of the face.
         margin: how such boxes become squares.
-        landmarks: as :attr:`mien.faces.Face.landmarks`. Where eyes and mouth are among them, they say where the square
+        landmarks: as :attr:`mien.faces.Face.landmarks`. Where they fit the box, eyes and mouth say where the square
             lies; its side is the geometric mean of what they and the box say.
-
-    Raises:
-        DataError: landmarks that do not fit the box (``landmarks-outside``).
     """
     longer = max(box.width, box.height)
     side = margin.size * longer
     x, y = box.left + box.width / 2, box.top + box.height / 2 + margin.down * longer
-    if landmarks and landmarks.keys() >= {*EYES, *MOUTH}:
-        eyes, mouth = (np.mean([landmarks[name] for name in names], axis=0) for names in (EYES, MOUTH))
-        span = math.dist(eyes, mouth)
-        farthest = max(math.dist(landmarks[name], (x, y)) for name in (*EYES, *MOUTH))
-        # Not the other way round: of NaN both are false.
-        if not (farthest < max(longer, 3 * span) and span / SPAN > SMALLEST * side):
-            raise DataError(
-                f"The landmarks of a face, such as {EYES[0]} at {landmarks[EYES[0]]}, do not fit its box {tuple(box)}. "
-                "Landmarks are (x, y) in pixels of the image, as the box is.",
-                code="landmarks-outside",
-            )
+    if landmarks and landmarks_fit(box, landmarks):
+        (x, y), span = _middle(landmarks)
         side = math.sqrt(side * span / SPAN)
-        x, y = (eyes + mouth) / 2 - (0, DOWN * side)
+        y -= DOWN * side
     side = max(round(side), 1)
     return Box(round(x - side / 2), round(y - side / 2), side, side)
+
+
+def _middle(landmarks: Landmarks) -> tuple[tuple[float, float], float]:
+    """The point between eyes and mouth, and the distance between the two."""
+    eyes, mouth = (np.mean([landmarks[name] for name in names], axis=0) for names in (EYES, MOUTH))
+    x, y = (eyes + mouth) / 2
+    return (float(x), float(y)), math.dist(eyes, mouth)
 
 
 def crop_faces(

@@ -68,11 +68,6 @@ class Face:
     score: float
     landmarks: dict[str, tuple[float, float]] = field(hash=False)
 
-    def is_valid(self) -> bool:
-        """Whether box and landmarks are what they should be: a detector of a user's may give anything."""
-        whole = isinstance(self.box, Box) and all(isinstance(each, int) for each in self.box)
-        return whole and isinstance(self.landmarks, dict)
-
     def clipped(self, width: int, height: int) -> Face:
         """The same face with the part of its box that is inside an image."""
         return replace(self, box=self.box.clipped(width, height))

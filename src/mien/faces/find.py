@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
 
 from mien.base.errors import ModelError
 from mien.base.images import open_image_source
 from mien.base.preprocess import upright_rgb
-from mien.faces.face import Detector, Face, Margin
+from mien.faces.crop import EYES, MOUTH, landmarks_fit
+from mien.faces.face import Box, Detector, Face, LimitedDetector, Margin
 from mien.faces.haar import HaarDetector
 from mien.faces.network import NetworkDetector, network_files
 
@@ -22,25 +26,69 @@ VARIABLE = "MIEN_DETECTOR"
 NETWORK, HAAR = "network", "haar"
 
 
+class OwnDetector:
+    """A detector of a user's own, whose faces are checked, so that a mistake in it is one clear line.
+
+    ``detect`` raises ModelError: what is no list of faces (``detector-faces``), or landmarks that are not where the
+    face's box lets them be, such as shares of the image (``landmarks-outside``).
+    """
+
+    def __init__(self, detector: Detector) -> None:
+        self.name: str = detector.name
+        self.margin: Margin = detector.margin
+        self.score_range: tuple[float, float] = detector.score_range
+        self._detector = detector
+
+    def detect(self, rgb: npt.NDArray[np.uint8]) -> list[Face]:
+        """As the detector's own."""
+        faces = self._detector.detect(rgb)
+        if not (isinstance(faces, list) and all(map(_is_face, faces))):
+            raise ModelError(
+                f"The detector {self.name} must return a list of mien.faces.Face: a Box of whole numbers (int), a "
+                "score, and a dict of landmarks, each (x, y).",
+                code="detector-faces",
+            )
+        for face in faces:
+            if face.landmarks.keys() >= {*EYES, *MOUTH} and not landmarks_fit(face.box, face.landmarks):
+                raise ModelError(
+                    f"The detector {self.name} gives landmarks that do not fit the face's box {tuple(face.box)}, such "
+                    f"as {EYES[0]} at {face.landmarks[EYES[0]]}. Both are in pixels of the image.",
+                    code="landmarks-outside",
+                )
+        return faces
+
+
+def _is_face(face: Any) -> bool:
+    if not (isinstance(face, Face) and isinstance(face.box, Box) and isinstance(face.landmarks, dict)):
+        return False
+    points = list(face.landmarks.values())
+    if not all(isinstance(point, tuple) and len(point) == 2 for point in points):
+        return False
+    numbers = [face.score, *(each for point in points for each in point)]
+    return all(isinstance(each, int) for each in face.box) and all(isinstance(each, int | float) for each in numbers)
+
+
 def find_detector(wanted: Detector | str | None = None) -> Detector:
     """The detector in use: that of ``MIEN_DETECTOR``, else mien's own where it was built, else the cascade.
 
     Args:
-        wanted: instead of the variable: ``"network"`` or ``"haar"``; or a detector, which is returned as it is.
+        wanted: instead of the variable: ``"network"`` or ``"haar"``; or a detector, whose faces are checked then.
 
     Raises:
         ModelError: the variable or argument names no detector (``detector-unknown``), or a file of mien's own is
             missing or damaged (``detector-damaged``).
     """
     if wanted is not None and not isinstance(wanted, str | os.PathLike):
+        if isinstance(wanted, NetworkDetector | HaarDetector | LimitedDetector | OwnDetector):
+            return wanted
         whole = all(hasattr(wanted, each) for each in ("detect", "name", "score_range"))
-        if not (whole and isinstance(getattr(wanted, "margin", None), Margin)):
+        if isinstance(wanted, type) or not (whole and isinstance(getattr(wanted, "margin", None), Margin)):
             raise ModelError(
                 f"A detector is {NETWORK}, {HAAR} or an object with detect(rgb), name, score_range and margin, a "
                 f"mien.faces.Margin; found {type(wanted).__name__}.",
                 code="detector-type",
             )
-        return wanted
+        return OwnDetector(wanted)
     name = os.fspath(wanted or os.environ.get(VARIABLE) or (NETWORK if is_built() else HAAR))
     if name not in {NETWORK, HAAR}:
         raise ModelError(f"There is no face detector '{name}'. Choose {NETWORK} or {HAAR}.", code="detector-unknown")

@@ -17,7 +17,6 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from mien.base.errors import DataError
 from mien.base.labels import check_threshold, parse_scheme
 from mien.faces.crop import brightened, crop_faces, square_around
 from mien.faces.face import Box, Detector, Face
@@ -98,8 +97,7 @@ class FaceReader:
             image without a face gives an empty list.
 
         Raises:
-            ModelError: the face detector cannot be used.
-            DataError: landmarks that do not fit their face's box (``landmarks-outside``).
+            ModelError: the face detector cannot be used; a user's own gives what is no face.
         """
         faces = self.detect(rgb) if faces is None else faces
         crops = self.crop(rgb, faces)
@@ -112,14 +110,7 @@ class FaceReader:
 
     def detect(self, rgb: npt.NDArray[np.uint8]) -> list[Face]:
         """Detect the faces in an upright image uint8 (H, W, 3), the largest first; boxes may extend beyond it."""
-        faces = self.detector.detect(rgb)
-        if not (isinstance(faces, list) and all(isinstance(face, Face) and face.is_valid() for face in faces)):
-            raise DataError(
-                f"The detector {self.detector.name} must return a list of mien.faces.Face, each with a Box of whole "
-                "numbers (int) and a dict of landmarks.",
-                code="detector-faces",
-            )
-        return faces
+        return self.detector.detect(rgb)
 
     def crop(self, rgb: npt.NDArray[np.uint8], faces: Sequence[Face]) -> npt.NDArray[np.uint8]:
         """Cut face crops out of an image, as the detector's boxes and landmarks need it; out of a dark one brightened.

@@ -7,7 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby, repeat
+from itertools import groupby
 from typing import NamedTuple
 
 import numpy as np
@@ -177,8 +177,11 @@ class Timeline:
 
     def by_frame(self) -> Iterator[tuple[int, list[tuple[int, npt.NDArray[np.float32]]]]]:
         """The number of each frame that has a face, and the track and row of each, sorted by track."""
-        # Each iterator keeps its own number: they are read in turn.
-        faces = [zip(track.frames, repeat(track.number), track.rows) for track in self.tracks.values()]
+        # Lists, not generators: one that is read later would say the last track's number.
+        faces = [
+            list(zip(track.frames, [track.number] * len(track.frames), track.rows, strict=True))
+            for track in self.tracks.values()
+        ]
         merged = heapq.merge(*faces, key=lambda face: face[:2])
         for frame, of_frame in groupby(merged, key=lambda face: face[0]):
             yield frame, [(number, row) for _, number, row in of_frame]
