@@ -18,7 +18,7 @@ import mien
 from mien.base.progress import track
 from mien.data.read import load_dataset
 from mien.evaluation.intervals import proportion
-from mien.faces.crop import EYES, MOUTH, crop_faces, square_around
+from mien.faces.crop import SPAN, between, crop_faces, square_around
 from mien.faces.face import Box, Face
 from mien.faces.find import find_detector
 
@@ -49,12 +49,9 @@ def main() -> None:
     longer = np.array([max(face.box.width, face.box.height) for face in faces])
     print(f"median of the picture's side by the box's longer one: {np.median(ENLARGED_PX / longer):.3f}")
     if faces[0].landmarks:
-        eyes, mouth = (
-            np.mean([[face.landmarks[name] for name in of] for face in faces], axis=1) for of in (EYES, MOUTH)
-        )
-        middle = ((eyes + mouth) / 2 - AROUND_PX) / ENLARGED_PX - 0.5
-        span = np.hypot(*(eyes - mouth).T) / ENLARGED_PX
-        print(f"median from eyes to mouth {np.median(span):.3f}, their middle {np.median(middle, axis=0).round(3)}")
+        x, y, side = np.median([between(face.landmarks) for face in faces], axis=0) / ENLARGED_PX
+        place = np.array([x, y]) - AROUND_PX / ENLARGED_PX - 0.5
+        print(f"median from eyes to mouth {SPAN * side:.3f}, their middle {place.round(3)}")
 
     def read(square_of: Callable[[Face], Box]) -> str:
         pairs = zip(images[at], faces, strict=True)

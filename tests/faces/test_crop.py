@@ -77,9 +77,8 @@ def test_eyes_and_mouth_say_where_the_square_lies():
     ],
 )
 @pytest.mark.parametrize("left", [0, 200])
-def test_landmarks_that_do_not_fit_the_box_say_nothing_and_are_an_error_of_a_detector_of_ones_own(landmarks, left):
-    box, margin = Box(left, 20, 40, 50), Margin(1, 0.2)
-    assert square_around(box, margin, landmarks) == square_around(box, margin)
+def test_landmarks_that_do_not_fit_the_box_are_an_error_of_a_detector_of_ones_own(landmarks, left):
+    box = Box(left, 20, 40, 50)
 
     class Own:
         name, margin, score_range = "own", Margin(1, 0), (0.0, 1.0)

@@ -54,21 +54,7 @@ SPAN, DOWN = 0.406, 0.085
 """Where eyes and mouth are in FER2013's images, in sides of an image: from the eyes' middle to the mouth's, and how far
 below the image's middle that between the two lies. Medians of the 1,129 faces found in PublicTest's first 1,200."""
 
-SIZES, FARTHEST = (0.25, 4), 0.75
-"""Landmarks are of a box's face where a square by them alone has at least and at most this share of the box's side, and
-their middle is no further than this share of the larger side from the box's. Of 859 faces the sizes were 0.8 to 1.3."""
-
 Landmarks = Mapping[str, tuple[float, float]]
-
-
-def landmarks_fit(box: Box, landmarks: Landmarks) -> bool:
-    """Whether eyes and mouth are among landmarks, and where the box of a face lets them be."""
-    if not landmarks.keys() >= {*EYES, *MOUTH}:
-        return False
-    (x, y), span = _middle(landmarks)
-    side, own = max(box.width, box.height), span / SPAN
-    apart = math.dist((x, y), (box.left + box.width / 2, box.top + box.height / 2))
-    return SIZES[0] * side < own < SIZES[1] * side and apart < FARTHEST * max(side, own)
 
 
 def square_around(box: Box, margin: Margin, landmarks: Landmarks | None = None) -> Box:
@@ -77,25 +63,25 @@ def square_around(box: Box, margin: Margin, landmarks: Landmarks | None = None) 
     Args:
         box: of the face.
         margin: how such boxes become squares.
-        landmarks: as :attr:`mien.faces.Face.landmarks`. Where they fit the box, eyes and mouth say where the square
+        landmarks: as :attr:`mien.faces.Face.landmarks`. Where eyes and mouth are among them, they say where the square
             lies; its side is the geometric mean of what they and the box say.
     """
     longer = max(box.width, box.height)
     side = margin.size * longer
     x, y = box.left + box.width / 2, box.top + box.height / 2 + margin.down * longer
-    if landmarks and landmarks_fit(box, landmarks):
-        (x, y), span = _middle(landmarks)
-        side = math.sqrt(side * span / SPAN)
+    if landmarks and landmarks.keys() >= {*EYES, *MOUTH}:
+        x, y, own = between(landmarks)
+        side = math.sqrt(side * own)
         y -= DOWN * side
     side = max(round(side), 1)
     return Box(round(x - side / 2), round(y - side / 2), side, side)
 
 
-def _middle(landmarks: Landmarks) -> tuple[tuple[float, float], float]:
-    """The point between eyes and mouth, and the distance between the two."""
-    eyes, mouth = (np.mean([landmarks[name] for name in names], axis=0) for names in (EYES, MOUTH))
-    x, y = (eyes + mouth) / 2
-    return (float(x), float(y)), math.dist(eyes, mouth)
+def between(landmarks: Landmarks) -> tuple[float, float, float]:
+    """The point (x, y) between eyes and mouth, and the side that a square has by these landmarks alone."""
+    (a, b), (c, d), (e, f), (g, h) = (landmarks[name] for name in (*EYES, *MOUTH))
+    eyes, mouth = ((a + c) / 2, (b + d) / 2), ((e + g) / 2, (f + h) / 2)
+    return (eyes[0] + mouth[0]) / 2, (eyes[1] + mouth[1]) / 2, math.dist(eyes, mouth) / SPAN
 
 
 def crop_faces(
