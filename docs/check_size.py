@@ -18,7 +18,7 @@ LIMITS = {
     "lines of src/mien": 38_390,
     "files of src/mien": 264,
     "lines of tests": 28_190,
-    "lines of scripts (docs, release, benchmarks, web/scripts)": 4_020,
+    "lines of scripts (docs, release, benchmarks, web/scripts)": 3_650,
     "words of docs, without cli.md": 37_450,
     "MB of benchmarks/results": 2,
     "commands": 21,

@@ -65,8 +65,8 @@ def main() -> int:
 def _hits(name: str, lines: Iterable[tuple[int, str]]) -> Iterator[str]:
     for number, text in lines:
         for match in _ALL.finditer(text):
-            instead = list(INSTEAD.values())[next(at for at, group in enumerate(match.groups()) if group)]
-            yield f"{name}:{number}: '{match.group(0)}' -> {instead}"
+            instead = next(words for words, group in zip(INSTEAD.values(), match.groups(), strict=True) if group)
+            yield f"{name}:{number}: '{match[0]}' -> {instead}"
 
 
 def _strings(text: str) -> Iterator[tuple[int, str]]:

@@ -7,7 +7,6 @@ metrics, history and robustness.
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 from dataclasses import dataclass
@@ -33,7 +32,7 @@ class Model:
     card: dict[str, Any]
     metrics: dict[str, Any]
     robustness: RobustnessResult
-    history: dict[str, list[float]]
+    history: list[dict[str, float]]
 
     @property
     def label(self) -> dict[str, float]:
@@ -100,26 +99,16 @@ def models() -> tuple[Model, ...]:
     """All that ship, in their order."""
     found = []
     for name in SHIPPED:
-        folder = find_run(name).path
-        parts = _json(folder / "card.json"), _json(folder / "metrics.json"), read_robustness(folder)
-        found.append(Model(name, *parts, _history(folder / "history.csv")))
+        run = find_run(name)
+        parts = _json(run.path / "card.json"), _json(run.path / "metrics.json"), read_robustness(run.path)
+        found.append(Model(name, *parts, run.read_history()))
     return tuple(found)
 
 
 @cache
 def speed() -> list[dict[str, Any]]:
-    """Rows of ``benchmarks/inference.py --keep`` of model files; predictions never take torch."""
-    return [row for row in _json(SPEED)["rows"] if not row["name"].endswith(", torch")]
-
-
-@cache
-def _history(file: Path) -> dict[str, list[float]]:
-    """The columns of a ``history.csv``; none of a model that is a mean of weights."""
-    if not file.is_file():
-        return {}
-    with file.open(newline="", encoding="utf-8") as lines:
-        rows = list(csv.DictReader(lines))
-    return {name: [float(row[name]) for row in rows] for name in rows[0]}
+    """Rows of ``benchmarks/inference.py --keep``."""
+    return list(_json(SPEED)["rows"])
 
 
 def _json(file: Path) -> dict[str, Any]:

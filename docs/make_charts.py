@@ -184,12 +184,10 @@ def epochs_chart(models: Sequence[Model]) -> Chart:
     def draw(axes: Axes) -> None:
         for index, model in enumerate(models):
             for (column, target), dashes in zip(columns.items(), ("-", "--"), strict=True):
-                if column in model.history:
-                    heights = 100 * np.array(model.history[column])
-                    axes.plot(
-                        model.history["epoch"], heights, dashes, marker="o", markersize=3,
-                        color=COLOURS[5 * index % len(COLOURS)], label=f"{model.name}: {target}",
-                    )  # fmt: skip
+                points = [(line["epoch"], 100 * line[column]) for line in model.history if column in line]
+                if points:
+                    colour, label = COLOURS[5 * index % len(COLOURS)], f"{model.name}: {target}"
+                    axes.plot(*zip(*points, strict=True), dashes, marker="o", markersize=3, color=colour, label=label)
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.set_xlabel("epoch of the last stage")
         axes.set_ylabel("accuracy, %")

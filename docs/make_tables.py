@@ -110,12 +110,8 @@ def _values() -> dict[str, str]:
         "fast-times": f"{rates['fast, int8']:.1f}",
         "default-times": f"{rates['default, int8']:.1f}",
         "speed-table": _table(("file", "accuracy", "faces/s", "times fer", "ms, one face"), _speed(rates)),
-        "study-a-default-rate": _points("study-a", "sgd-0.01", flip=True),
-        "study-a-tenth": _points("study-a", "sgd-0.1"),
-        "study-a-momentum": _points("study-a", "sgd-0.03-momentum", flip=True),
         "study-a-table": _published("study-a"),
-        "study-a-runs": _runs("study-a"),
-        "study-b-merged": _points("study-b", "6b"),
+        "study-b-merged": _in_points(merged, "accuracy"),
         "study-b-after": _percent(merged["value"]),
         "study-b-before": _percent(merged["baseline"]),
         "study-b-p": f"{merged['p_value']:.2f}",
@@ -198,15 +194,6 @@ def _published(name: str, last: bool = False) -> str:
     return _table((*headers, *(("last epoch",) if last else ())), rows)
 
 
-def _points(name: str, variant: str, flip: bool = False) -> str:
-    """A difference in points with its interval; ``flip`` turns its sign."""
-    found = kept.study(name).differences(variant)["accuracy"]["difference"]
-    value, low, high = (found[key] for key in ("value", "low", "high"))
-    if flip:
-        value, low, high = -value, -high, -low
-    return f"{100 * value:.1f} points [{100 * low:.1f}, {100 * high:.1f}]"
-
-
 def _runs(name: str) -> str:
     study = kept.study(name)
     missing = sum(row["missing"] for row in study.variants.values() if not row["after"] and not row["optional"])
@@ -248,9 +235,13 @@ def _costs(name: str) -> str:
 
 def _difference(name: str, variant: str, metric: str) -> str:
     found = kept.study(name).differences(variant)[metric]
-    unit = " points" if in_percent(metric) else ""
+    return f"{_in_points(found, metric)}, {p_text(found['adjusted_p_value'])}"
+
+
+def _in_points(found: dict[str, Any], metric: str) -> str:
+    """As :func:`_with_ends`, with the unit."""
     value, rest = _with_ends(found, metric).split(" ", 1)
-    return f"{value}{unit} {rest}, {p_text(found['adjusted_p_value'])}"
+    return f"{value}{' points' if in_percent(metric) else ''} {rest}"
 
 
 def _change(found: dict[str, Any] | None, metric: str, with_ends: bool) -> str:

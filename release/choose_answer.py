@@ -21,21 +21,18 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from model_card import PAGE, page
+from model_card import PAGE, facts_of_files, page
 
-from mien.base.files import file_sha256, write_text
-from mien.base.images import open_image
+from mien.base.files import write_text
 from mien.base.model_file import AnswerRule, ModelOutput, answer_output, read_manifest, replace_manifest
-from mien.base.preprocess import upright_rgb
 from mien.data.dataset import Dataset
 from mien.data.read import load_dataset
-from mien.data.synthetic import render_faces
 from mien.data.votes import check_votes, vote_probabilities
 from mien.evaluation.ferplus import majority
 from mien.inference.face_reader import FaceReader
+from mien.inference.find_model import find_run
 from mien.inference.predictor import Predictor
 
-SHIPPED = Path(__file__).parents[1] / "src" / "mien" / "shipped"
 OUTPUT = "perceived"
 STRENGTHS = np.arange(0, 0.61, 0.05)
 THRESHOLDS = np.arange(0.2, 0.56, 0.01)
@@ -75,47 +72,38 @@ def metrics_of(rule: AnswerRule, classes: tuple[str, ...], of: Measured, recalle
 
 def choose(prior: Floats, classes: tuple[str, ...], majority_set: Measured, photographs: Measured) -> AnswerRule:
     """The best pair of the grid. Raises ValueError where none leaves so many photographs unsure."""
-    best: tuple[float, AnswerRule] | None = None
 
-    def top_accuracy(strength: float) -> float:
-        rule = AnswerRule(output=OUTPUT, prior=tuple(prior.tolist()), strength=strength, unsure_below=0.0)
-        return metrics_of(rule, classes, majority_set, RECALLED["majority"])["accuracy"]
+    def rule_of(strength: float, threshold: float) -> AnswerRule:
+        rounded = tuple(np.round(prior, 5).tolist())
+        strength, threshold = round(float(strength), 2), round(float(threshold), 2)
+        return AnswerRule(output=OUTPUT, prior=rounded, strength=strength, unsure_below=threshold)
 
-    least = top_accuracy(0.0) - LARGEST_LOSS
+    def on_majority(rule: AnswerRule) -> dict[str, float]:
+        return metrics_of(rule, classes, majority_set, RECALLED["majority"])
+
+    least = on_majority(rule_of(0.0, 0.0))["accuracy"] - LARGEST_LOSS
+    found: list[tuple[float, AnswerRule]] = []
     for strength in STRENGTHS:
-        if top_accuracy(float(strength)) < least:
+        if on_majority(rule_of(strength, 0.0))["accuracy"] < least:
             continue
         for threshold in THRESHOLDS:
-            rule = AnswerRule(
-                output=OUTPUT,
-                prior=tuple(np.round(prior, 5).tolist()),
-                strength=round(float(strength), 2),
-                unsure_below=round(float(threshold), 2),
-            )
+            rule = rule_of(strength, threshold)
             on_photographs = metrics_of(rule, classes, photographs, RECALLED["photographs"])
-            if not UNSURE[0] <= on_photographs["unsure"] <= UNSURE[1]:
-                continue
-            on_majority = metrics_of(rule, classes, majority_set, RECALLED["majority"])
-            value = sum(each[name] for each in (on_photographs, on_majority) for name in ("accuracy", "recall"))
-            if best is None or value > best[0]:
-                best = (value, rule)
-    if best is None:
+            if UNSURE[0] <= on_photographs["unsure"] <= UNSURE[1]:
+                both = (on_photographs, on_majority(rule))
+                found.append((sum(each["accuracy"] + each["recall"] for each in both), rule))
+    if not found:
         raise ValueError("no rule of the grid leaves so many photographs unsure")
-    return best[1]
+    return max(found, key=lambda pair: pair[0])[1]
 
 
-def photographs_in(folder: Path, predictor: Predictor) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.str_]]:
-    """The largest face of each photograph as crops, and what it shows; photographs without a face are left out."""
+def photographs_in(folder: Path, predictor: Predictor) -> Measured:
+    """The largest face of each photograph; photographs without a face are left out."""
     with (folder / "labels.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    reader = FaceReader(predictor)
-    crops, truth = [], []
-    for row in rows:
-        rgb = upright_rgb(open_image(folder / row["path"]))
-        if found := reader.detect(rgb):
-            crops.append(reader.crop(rgb, found[:1])[0])
-            truth.append(row["label"])
-    return np.stack(crops), np.array(truth)
+    found = [(predictor.predict(folder / row["path"]), row["label"]) for row in rows]
+    shares = [faces[0].probability_vector for faces, _ in found if faces]
+    return Measured(np.stack(shares), np.array([label for faces, label in found if faces]))
 
 
 def majority_of(predictor: Predictor, data: Dataset) -> Measured:
@@ -125,20 +113,17 @@ def majority_of(predictor: Predictor, data: Dataset) -> Measured:
     counted = np.flatnonzero(found >= 0)
     images = np.asarray(validation.images)[counted]
     truth = np.array(validation.vote_classes)[found[counted]]
-    return Measured(FaceReader(predictor.with_output(OUTPUT)).classify_found(images), truth)
+    return Measured(FaceReader(predictor).classify_found(images), truth)
 
 
 def write(rule: AnswerRule, name: str) -> None:
     """Put a rule into both forms of a shipped model, and what changes by it into its card."""
-    folder = SHIPPED / name
-    card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
-    drawn = render_faces(np.arange(7), seed=7)
-    for file in (folder / "model.onnx", folder / "model.int8.onnx"):
+    folder = find_run(name)
+    card_file = folder.path / "card.json"
+    for file in (folder.model, folder.model_int8):
         replace_manifest(file, read_manifest(file).model_copy(update={"answer": rule}))
-        card["sha256"][file.name] = file_sha256(file)
-        card["bytes"][file.name] = file.stat().st_size
-        card["answers"][file.name] = np.round(Predictor(file).probabilities(drawn), 7).tolist()
-    write_text(folder / "card.json", json.dumps(card, indent=1) + "\n")
+    card = json.loads(card_file.read_text(encoding="utf-8")) | facts_of_files(folder)
+    write_text(card_file, json.dumps(card, indent=1) + "\n")
 
 
 def main() -> None:
@@ -151,18 +136,15 @@ def main() -> None:
     data = load_dataset(wanted.data, size_px=48)
     train = data.of_split("train")
     prior = vote_probabilities(check_votes(train)).mean(axis=0)
-    crops, truth = photographs_in(wanted.photos, Predictor(SHIPPED / wanted.names[0] / "model.onnx"))
     for name in wanted.names:
-        predictor = Predictor(SHIPPED / name / "model.onnx")
-        classes = predictor.with_output(OUTPUT).classes
+        predictor = Predictor(find_run(name).model).with_output(OUTPUT)
         # The model's order of classes, and the data's, may differ.
-        own = prior[[train.vote_classes.index(each) for each in classes]]
-        photographs = Measured(FaceReader(predictor.with_output(OUTPUT)).classify_found(crops), truth)
-        sets = {"majority": majority_of(predictor, data), "photographs": photographs}
-        rule = choose(own, classes, sets["majority"], photographs)
+        own = prior[[train.vote_classes.index(each) for each in predictor.classes]]
+        sets = {"majority": majority_of(predictor, data), "photographs": photographs_in(wanted.photos, predictor)}
+        rule = choose(own, predictor.classes, sets["majority"], sets["photographs"])
         write(rule, name)
         for kind, of in sets.items():
-            found = metrics_of(rule, classes, of, RECALLED[kind])
+            found = metrics_of(rule, predictor.classes, of, RECALLED[kind])
             shown = ", ".join(f"{key} {value:.1%}" for key, value in found.items())
             sys.stdout.write(f"{name}, {kind} ({len(of.truth):,}): {shown}\n")
         sys.stdout.write(f"{name}: strength {rule.strength:g}, unsure below {rule.unsure_below:g}\n")

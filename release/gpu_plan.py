@@ -121,18 +121,14 @@ def sha256(path: Path) -> str:
     return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
 
 
-def decode(data: bytes) -> np.ndarray:
-    """One image as uint8 (48, 48)."""
-    return np.asarray(Image.open(io.BytesIO(data)).convert("L"))
-
-
 def read(path: Path, device: torch.device, limit: int) -> tuple[Faces, Faces]:
     """Training and PublicTest."""
     table = pq.read_table(path)
 
     def part(name: str) -> Faces:
         rows = table.filter(pc.equal(table["usage"], name)).slice(0, limit or None)
-        images = np.stack([decode(each["bytes"]) for each in rows["image"].to_pylist()])
+        files = (io.BytesIO(each["bytes"]) for each in rows["image"].to_pylist())
+        images = np.stack([np.asarray(Image.open(file).convert("L")) for file in files])
         votes = np.array(rows["ferplus_votes"].to_pylist(), np.float32)
         arrays = (images, rows["label"].to_numpy().astype(np.int64), votes)
         return Faces(*(torch.from_numpy(each).to(device) for each in arrays))
@@ -502,15 +498,31 @@ def predict(network: nn.Module, faces: Faces) -> Tensor:
     return torch.cat([logits[:, :LABELS].softmax(1), logits[:, LABELS:].softmax(1)], 1)
 
 
-def measure(answers: Tensor, faces: Faces) -> dict[str, float]:
-    """Accuracy of the label; accuracy and mean recall of seven classes by FER+'s majority."""
-    label = float((answers[:, :LABELS].argmax(1) == faces.labels).float().mean())
+def measure(answers: Tensor, faces: Faces) -> str:
+    """Accuracy of the label, and by FER+'s majority."""
+    label = (answers[:, :LABELS].argmax(1) == faces.labels).float().mean()
     votes = torch.where(faces.votes == 1, 0.0, faces.votes)
     most, majority = votes.max(1)
     counted = (2 * most > votes.sum(1)) & (majority < 8)
-    right = (answers[:, LABELS : LABELS + 8].argmax(1) == majority)[counted].float()
-    recalls = [right[majority[counted] == each].mean() for each in range(7) if (majority[counted] == each).any()]
-    return {"label": label, "ferplus": float(right.mean()), "recall7": float(torch.stack(recalls).mean())}
+    right = (answers[:, LABELS : LABELS + 8].argmax(1) == majority)[counted]
+    return f"label {float(label):.4f} ferplus {float(right.float().mean()):.4f}"
+
+
+def write(network: nn.Module, steps: int, file: Path) -> None:
+    """The weights in fp16, whole or not at all; beside a student's, what it went on from and who taught it."""
+    facts: dict[str, Any] = {"epoch": steps}
+    if file.stem in STUDENTS:
+        former = SHIPPED / file.stem / "best.safetensors"
+        with safetensors.safe_open(former, "pt") as stream:
+            facts = json.loads(stream.metadata()["mien.facts"]) | facts
+        teachers = [sha256(each) for each in sorted(file.parent.glob("teacher-*.safetensors"))]
+        facts |= {"started_from": sha256(former), "taught_by": teachers}
+        facts = {key: value for key, value in facts.items() if key not in ("sha256", "soup_of")}
+    tensors = {key: value.half() if value.dim() > 1 else value for key, value in network.state_dict().items()}
+    dense = {key: value.cpu().contiguous() for key, value in tensors.items()}
+    aside = file.with_suffix(".part")
+    safetensors.torch.save_file(dense, aside, {"mien.facts": json.dumps(facts)})
+    aside.replace(file)
 
 
 def main() -> int:
@@ -537,30 +549,14 @@ def main() -> int:
         """When so much of the time is over."""
         return started + given.seconds - (1 - share) * left
 
-    def write(network: nn.Module, steps: int, name: str) -> None:
-        tensors = {key: value.half() if value.dim() > 1 else value for key, value in network.state_dict().items()}
-        facts: dict[str, Any] = {"epoch": steps}
-        if name in STUDENTS:
-            former = SHIPPED / name / "best.safetensors"
-            with safetensors.safe_open(former, "pt") as file:
-                facts = json.loads(file.metadata()["mien.facts"]) | facts
-            teachers = [sha256(each) for each in sorted(given.out.glob("teacher-*.safetensors"))]
-            facts |= {"started_from": sha256(former), "taught_by": teachers}
-            facts = {key: value for key, value in facts.items() if key not in ("sha256", "soup_of")}
-        aside = given.out / f"{name}.part"
-        dense = {key: value.cpu().contiguous() for key, value in tensors.items()}
-        safetensors.torch.save_file(dense, aside, {"mien.facts": json.dumps(facts)})
-        aside.replace(given.out / f"{name}.safetensors")
-
     def finish(trainers: dict[str, Trainer], kept: dict[str, str], title: str) -> list[nn.Module]:
         networks = {name: trainer.averaged(train) for name, trainer in trainers.items()}
         for name, file in kept.items():
-            write(networks[name], int(trainers[name].step), file)
+            write(networks[name], int(trainers[name].step), given.out / f"{file}.safetensors")
         answers = {name: predict(network, validation) for name, network in networks.items()}
         answers[f"mean of {title}"] = torch.stack(list(answers.values())).mean(0)
-        metrics = {name: measure(each, validation) for name, each in answers.items()}
-        for name, metric in metrics.items():
-            say(f"{name}: " + " ".join(f"{key} {value:.4f}" for key, value in metric.items()))
+        for name, each in answers.items():
+            say(f"{name}: {measure(each, validation)}")
         return list(networks.values())
 
     names = {name: f"teacher-{name}" for name in TEACHERS}

@@ -11,9 +11,14 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from mien.base.files import write_text
+import numpy as np
+
+from mien.base.files import file_sha256, write_text
 from mien.base.model_file import read_manifest
+from mien.base.run_folder import RunFolder
+from mien.data.synthetic import render_faces
 from mien.inference.find_model import SHIPPED, find_run
+from mien.inference.predictor import Predictor
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "model-card.md"
@@ -41,6 +46,18 @@ def page() -> str:
     for name, content in parts.items():
         words = words.replace(f"{{{{{name}}}}}", content)
     return words
+
+
+def facts_of_files(folder: RunFolder) -> dict[str, dict[str, Any]]:
+    """What card.json says of the files themselves: digests, sizes and answers to seven rendered faces."""
+    models = (folder.model, folder.model_int8)
+    kept = (*models, folder.best)
+    drawn = render_faces(np.arange(7), seed=7)
+    return {
+        "sha256": {file.name: file_sha256(file) for file in kept},
+        "bytes": {file.name: file.stat().st_size for file in kept},
+        "answers": {file.name: np.round(Predictor(file).probabilities(drawn), 7).tolist() for file in models},
+    }
 
 
 def _facts(name: str, card: dict[str, Any]) -> dict[str, str]:
@@ -94,9 +111,7 @@ def _votes(votes: dict[str, Any]) -> dict[str, str]:
         )
         for each in votes["majority"]
     }
-    return majority | {
-        "cross-entropy with the votes, in nats": _interval(votes["distribution"]["cross_entropy"]),
-    }
+    return majority | {"cross-entropy with the votes, in nats": _interval(votes["distribution"]["cross_entropy"])}
 
 
 def _classes(name: str) -> dict[str, str]:

@@ -22,19 +22,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from model_card import PAGE, page
+from model_card import PAGE, facts_of_files, page
 
 from mien.api.export import quantize
-from mien.base.files import file_sha256, write_text
+from mien.base.files import write_text
 from mien.base.model_file import read_manifest, replace_manifest
 from mien.base.run_folder import RunFolder
 from mien.checks.copies import leaked
 from mien.data.dataset import Dataset
 from mien.data.read import load_dataset
 from mien.data.splits import near_copy_groups
-from mien.data.synthetic import render_faces
 from mien.evaluation.estimates import evaluate_predictions
-from mien.evaluation.ferplus import majority_accuracy
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.robustness import measure_robustness, write_robustness
 from mien.evaluation.temperature import cross_fit_temperature
@@ -45,8 +43,6 @@ from mien.pipeline.split_predictions import predict_split, with_model_classes
 from mien.training import checkpoint
 
 SHIPPED = Path(__file__).parents[1] / "src" / "mien" / "shipped"
-FACES, SEED = 7, 7
-"""Rendered faces whose answers are recorded: one of each expression."""
 
 
 def make(run: RunFolder, name: str, faces: Dataset, folder: RunFolder, made_by: list[str]) -> dict[str, Any]:
@@ -75,27 +71,15 @@ def make(run: RunFolder, name: str, faces: Dataset, folder: RunFolder, made_by: 
     data = "FER2013, PublicTest as validation"
     measured = replace(measured, model=name, data=data, split="validation", data_fingerprint=data_print)
     write_robustness(folder.path, measured)
-    drawn = render_faces(np.arange(FACES), seed=SEED)
-    kept = (folder.model, folder.model_int8, folder.best)
     content = {
         "name": name,
         "recipe": manifest.recipe["name"],
         "made_by": made_by,
-        "sha256": {file.name: file_sha256(file) for file in kept},
-        "bytes": {file.name: file.stat().st_size for file in kept},
+        **facts_of_files(folder),
         "precision": read_manifest(folder.model).precision,
         "accuracy_by_views": {views: accuracy(model, faces, views) for views in (1, 2, 10)},
         "calibration": calibration(with_model_classes(model, faces), scores),
-        "int8": {
-            "accuracy": smaller.accuracy,
-            "agreement": smaller.agreement,
-            "samples": smaller.samples,
-            "majority_accuracy": accuracy_by_majority(Predictor(folder.model_int8).for_labels(), faces),
-        },
-        "answers": {
-            file.name: np.round(Predictor(file).probabilities(drawn), 7).tolist()
-            for file in (folder.model, folder.model_int8)
-        },
+        "int8": {"accuracy": smaller.accuracy},
     }
     (folder.path / "card.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     return content
@@ -105,14 +89,6 @@ def accuracy(model: Predictor, faces: Dataset, views: int) -> float:
     """Share of validation rows that are right, over so many views of each face."""
     scores = predict_split(model, faces, "validation", views)
     return float((scores.probabilities.argmax(axis=1) == scores.labels).mean())
-
-
-def accuracy_by_majority(model: Predictor, faces: Dataset) -> dict[str, float]:
-    """By the output taught by votes: how often it says what most annotators said, by FER+'s protocol on validation."""
-    votes = predict_split(model, faces, "validation").votes
-    if votes is None or votes.probabilities is None:
-        return {}
-    return {votes.output: majority_accuracy(votes.counts, votes.probabilities, votes.classes)}
 
 
 def calibration(faces: Dataset, scores: Predictions) -> dict[str, Any]:

@@ -16,12 +16,8 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import onnx
-from onnx import NodeProto, TensorProto, helper, numpy_helper
-
-OPSET = 17
-IR_VERSION = 8
-"""Versions that onnxruntime-web and every onnxruntime that mien supports can load."""
+from onnx import TensorProto
+from onnx_graph import OnnxGraph
 
 MEAN = (117.001, 114.697, 97.404)
 """What the package subtracts from red, green and blue, 0..255, before it divides by 255."""
@@ -52,20 +48,19 @@ class Weight:
         return replace(self, values=self.values.transpose(axes))
 
 
-class DetectorGraph:
-    """Nodes and initializers of the graph, added in the order in which they run.
+class DetectorGraph(OnnxGraph):
+    """The detector.
 
     Args:
         weights: the package's tensors by name.
     """
 
     def __init__(self, weights: dict[str, Weight]) -> None:
+        super().__init__()
         self.weights = weights
-        self.nodes: list[NodeProto] = []
-        self.initializers: list[TensorProto] = []
 
-    def build(self) -> onnx.ModelProto:
-        """The detector.
+    def write(self, out: Path) -> None:
+        """Write its file.
 
         Input ``pixels``: uint8 (height, width, 4), RGBA as a canvas gives it, both sides multiples of 32.
         Output ``cells``: float32 (1, 25, height / 32, width / 32).
@@ -80,15 +75,7 @@ class DetectorGraph:
             last = self._pooled(last, layer)
         last = self._convolution(last, "conv8/filters", ORDINARY, bias="conv8/bias", kernel_shape=[1, 1])
         self._node("Identity", [last], "cells")
-        graph = helper.make_graph(
-            self.nodes,
-            "tiny face detector",
-            [helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["height", "width", 4])],
-            [helper.make_tensor_value_info("cells", TensorProto.FLOAT, [1, 25, "rows", "columns"])],
-            self.initializers,
-        )
-        opset = [helper.make_opsetid("", OPSET)]
-        return helper.make_model(graph, producer_name="mien", ir_version=IR_VERSION, opset_imports=opset)
+        self._write(out, "tiny face detector", ["height", "width", 4], "cells", [1, 25, "rows", "columns"])
 
     def _first_convolution(self) -> str:
         """A convolution that takes the bytes as they lie: one plane, four times as wide, in steps of four.
@@ -139,13 +126,6 @@ class DetectorGraph:
         self._node("Mul", [f"{name}/cast", f"{name}/scale"], f"{name}/scaled")
         return self._node("Add", [f"{name}/scaled", f"{name}/min"], name)
 
-    def _node(self, operator: str, inputs: list[str], output: str, **attributes: object) -> str:
-        self.nodes.append(helper.make_node(operator, inputs, [output], name=output, **attributes))
-        return output
-
-    def _initializer(self, name: str, values: npt.NDArray[np.generic]) -> None:
-        self.initializers.append(numpy_helper.from_array(values, name))
-
 
 def read_weights(package: Path) -> dict[str, Weight]:
     """The tensors of the package's tiny face detector, by name: 8 bits each, with one scale and one minimum a tensor.
@@ -169,15 +149,7 @@ def read_weights(package: Path) -> dict[str, Weight]:
     return weights
 
 
-def main(package: Path, out: Path) -> None:
-    """Write the file."""
-    model = DetectorGraph(read_weights(package)).build()
-    onnx.checker.check_model(model, full_check=True)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_bytes(model.SerializeToString(deterministic=True))
-
-
 if __name__ == "__main__":
     if len(sys.argv) != 3:
         sys.exit(__doc__)
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    DetectorGraph(read_weights(Path(sys.argv[1]))).write(Path(sys.argv[2]))

