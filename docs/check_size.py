@@ -15,7 +15,7 @@ from mien.cli.commands import COMMANDS
 ROOT = Path(__file__).parents[1]
 
 LIMITS = {
-    "lines of src/mien": 38_390,
+    "lines of src/mien": 38_230,
     "files of src/mien": 264,
     "lines of tests": 28_190,
     "lines of scripts (docs, release, benchmarks, web/scripts)": 3_650,

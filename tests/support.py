@@ -19,6 +19,7 @@ from mien.api import report as api
 from mien.api.inputs import read
 from mien.base.errors import MienError, MienWarning, Notice
 from mien.data.dataset import Dataset
+from mien.evaluation.corruptions import corrupt_in_parts
 from mien.evaluation.predictions import Predictions
 from mien.page.page import WrittenPage
 
@@ -104,9 +105,14 @@ def write_fer2013(folder: Path, faces: Dataset) -> None:
 
 
 def write_report(out: Path, predictions: Predictions, *, faces: Dataset | None = None, **more: Any) -> WrittenPage:
-    """The report of predictions, with few resamples unless told otherwise."""
-    settings = {"title": "t", "resamples": 20, "data": None if faces is None else read(faces, 48), **more}
-    return api.write_report(out, api.ReportInputs(predictions, **settings))
+    """The report of predictions."""
+    data = None if faces is None else read(faces, 48)
+    return api.write_report(out, api.ReportInputs(predictions, **{"title": "t", "data": data, **more}))
+
+
+def corrupt(images: npt.NDArray[np.uint8], name: str, strength: int, seed: int = 0) -> npt.NDArray[np.uint8]:
+    """Corrupted faces, uint8, of the same shape."""
+    return np.concatenate(list(corrupt_in_parts(images, name, strength, seed)))
 
 
 def random_case(

@@ -21,7 +21,7 @@ def prediction(happy, **others):
 
 def test_every_face_is_a_row():
     found = prediction(0.75, box=Box(1, 2, 3, 4), detection_score=0.5)
-    photo = Photo("a.jpg", 9, 9, "told", [], [found])
+    photo = Photo("a.jpg", 9, 9, "told", [found])
     frame = VideoFrame(7, 0.25, np.zeros((9, 9, 3), dtype=np.uint8), [TrackedFace(2, found)])
     place = ("a.jpg", 1, 2, 3, 4, 0.5, "happy", "happy", 0.75, 0.25, 0.75)
     columns = ["source", "box_left", "box_top", "box_width", "box_height", "detection_score"]

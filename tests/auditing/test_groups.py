@@ -43,9 +43,7 @@ def test_intervals_of_the_ceiling_draw_whole_groups():
     found = []
     for times in (1, 3):
         faces = people(times)
-        found.append(
-            [ends_of(each) for each in audit_faces(faces, found_copies(faces), resamples=50).ceilings.values()]
-        )
+        found.append([ends_of(each) for each in audit_faces(faces, found_copies(faces)).ceilings.values()])
     assert found[0]
     for alone, thrice in zip(*found, strict=True):
         assert thrice == pytest.approx(alone, abs=0.02), "panels are drawn by sample, so only about"
@@ -72,5 +70,5 @@ def test_no_fold_splits_a_person_or_a_copy():
     assert len(set(groups)) == COUNT // 3 - 1
     chances = np.random.default_rng(1).dirichlet(np.ones(3), COUNT)
     predictions = Predictions(faces.rows, faces.labels, chances, CLASSES, "out-of-fold", "")
-    found = audit_faces(faces, copies, predictions, resamples=20)
+    found = audit_faces(faces, copies, predictions)
     np.testing.assert_array_equal(found.label_review.predictions.groups, faces.groups)

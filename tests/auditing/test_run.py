@@ -76,7 +76,7 @@ def copies(data):
 
 
 def test_what_was_planted_is_counted(data, copies):
-    audited = audit_faces(data, copies, resamples=20)
+    audited = audit_faces(data, copies)
     found = audit_values(audited)
     exact, near = found["identical"], found["identical_or_near"]
     assert (exact["groups"], exact["samples"]) == (7, 14)
@@ -97,13 +97,13 @@ def test_what_was_planted_is_counted(data, copies):
 def test_the_score_beside_itself_without_copies(data):
     """Oracle: the rows that were planted; near-copies count as leaks, and conflicts by identical pixels."""
     predictions = predictions_of(data, "validation")
-    parts = MeasuredSplit.resolve(predictions, data).subsets(5)
+    parts = MeasuredSplit.resolve(predictions, data).subsets()
     assert [part.count for part in parts] == [len(predictions), len(predictions) - 6, len(predictions) - 2]
     kept = ~np.isin(predictions.sample_ids, np.arange(400, 406))
     by_hand = evaluate_predictions(predictions.subset(kept), 5)
     assert parts[1].accuracy.value == by_hand.accuracy.value
     assert parts[1].macro_f1.value == by_hand.macro_f1.value
-    assert MeasuredSplit.resolve(predictions_of(data, "train"), data).subsets(5) == []
+    assert MeasuredSplit.resolve(predictions_of(data, "train"), data).subsets() == []
 
 
 def test_turned_labels_are_doubted_and_changed_in_train_alone(data, copies):
@@ -111,7 +111,7 @@ def test_turned_labels_are_doubted_and_changed_in_train_alone(data, copies):
     turned = np.concatenate([np.flatnonzero(data.split == split)[20:26] for split in ("train", "validation")])
     labels[turned] = (labels[turned] + 4) % 7
     wrong = replace(data, labels=labels)
-    found = audit_faces(wrong, copies, predictions_of(wrong, "out-of-fold", data.rows[turned]), resamples=20)
+    found = audit_faces(wrong, copies, predictions_of(wrong, "out-of-fold", data.rows[turned]))
     is_turned = np.isin(found.label_review.predictions.sample_ids, data.rows[turned])
     assert roc_auc_score(is_turned, found.label_review.issues.suspicion) > 0.9
     assert audit_values(found)["labels"]["evidence"] == (data.split == "train").sum()
@@ -127,7 +127,7 @@ def test_turned_labels_are_doubted_and_changed_in_train_alone(data, copies):
 
 
 def test_without_votes_what_needs_them_is_left_out_and_named(data, copies):
-    found = audit_faces(replace(data, votes=None), copies, predictions_of(data, "validation"), resamples=20)
+    found = audit_faces(replace(data, votes=None), copies, predictions_of(data, "validation"))
     assert found.label_review.flagged_confirmed is None
     assert found.ceilings == {}
     assert found.not_checked[0].code == "votes-not-used"
@@ -138,7 +138,7 @@ def test_votes_of_other_people_are_evidence_too(data, copies):
     own = replace(
         data, votes=data.votes[:, :7], vote_classes=("neutral", "happy", "surprise", "sad", "angry", "disgust", "fear")
     )
-    found, usual = (audit_faces(each, copies, predictions_of(each, "validation"), resamples=20) for each in (own, data))
+    found, usual = (audit_faces(each, copies, predictions_of(each, "validation")) for each in (own, data))
     assert found.label_review.flagged_confirmed is not None
     assert "votes-not-used" not in {each.code for each in found.not_checked}
     assert found.ceilings["validation"].samples == usual.ceilings["validation"].samples
@@ -146,7 +146,7 @@ def test_votes_of_other_people_are_evidence_too(data, copies):
 
 def test_each_check_has_values_a_table_and_blocks(data, copies):
     """A new check is a file and an entry. Oracle of one: the list of changes, each with its sample."""
-    found = audit_faces(data, copies, predictions_of(data, "validation"), resamples=5)
+    found = audit_faces(data, copies, predictions_of(data, "validation"))
     keys = [key for check in CHECKS for key in check.values(found)]
     assert len(set(keys)) == len(keys)
     assert all(check.table(found).rows for check in CHECKS)
@@ -166,7 +166,7 @@ def test_scores_of_something_else_are_refused(data, copies):
 
 
 def test_fer2013_keeps_its_facts(fer2013_faces):
-    found = MeasuredSplit.resolve(predictions_of(fer2013_faces, "validation"), fer2013_faces).subsets(5)
+    found = MeasuredSplit.resolve(predictions_of(fer2013_faces, "validation"), fer2013_faces).subsets()
     counts = [part.count for part in found]
     # 967 of PublicTest have a copy or near-copy in Training. Processors differ in the last bit of the rotations.
     assert counts[1] == pytest.approx(3589 - 967, abs=5)

@@ -6,7 +6,7 @@ from PIL import Image
 
 from mien.explanation.methods import METHODS
 from mien.explanation.overlay import LINE_PX, MARGIN_PX
-from support import refused
+from support import noted, refused
 
 
 @pytest.fixture
@@ -76,8 +76,14 @@ def test_gradients_explain_the_output_of_labels_alone(mien, files, tmp_path):
     assert not (tmp_path / "out").exists()
     answer = mien(*given)
     assert answer.code == 0, answer.err
+    noted(answer, "output-explained", "fer2013", "not answer", "gradcam")
     with np.load(tmp_path / "out" / "maps.npz", allow_pickle=False) as stored:
         assert len(stored["classes"]) == 7
+    both = mien(*given, "--method", "occlusion", "--overwrite", "--json")
+    noted(both, "output-explained", "fer2013", "not answer", "occlusion alone")
+    assert [row["output"] for row in json.loads(both.out)] == ["fer2013"]
+    asked = mien(*given, "--method", "occlusion", "--overwrite", "--output", "fer2013")
+    assert (asked.code, "not answer" in asked.err) == (0, False)
 
 
 def test_a_model_file_alone_is_enough_for_occlusion(mien, tiny_run, files, tmp_path):

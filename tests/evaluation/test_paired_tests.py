@@ -43,8 +43,8 @@ def figures(predictions, rows):
 
 def test_differences_are_scikit_learns_on_the_drawn_rows():
     first, second = make_pair()
-    found = compare_predictions(first, second, resamples=40, seed=6)
-    generator = np.random.default_rng(6)
+    found = compare_predictions(first, second, resamples=40)
+    generator = np.random.default_rng(0)
     drawn = []
     for _ in range(40):
         rows = generator.integers(0, 200, size=200)

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from mien.base.errors import DataError
-from mien.evaluation.corruptions import STRENGTHS, corrupt
+from mien.evaluation.corruptions import STRENGTHS
 from mien.evaluation.results import Estimate
 from mien.evaluation.robustness import RobustnessResult, measure_robustness, read_robustness, write_robustness
-from support import raises
+from support import corrupt, raises
 
 NAMES = ("darkness", "gaussian-noise")
 

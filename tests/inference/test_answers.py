@@ -150,6 +150,9 @@ def test_the_answer_of_a_rule_is_the_default_everywhere(mien, voted_run, voted_f
     assert {each["output"] for each in expected} == {"answer"}
     info = json.loads(mien("info", file, "--json").out)
     assert info["answer"]["strength"] == 0.5
+    words = " ".join(mien("info", file).out.split())
+    assert "answer: prior in training neutral 40%, happy 30%, surprise 10%" in words
+    assert "contempt 1%" in words
     reader = FaceReader(model)
     assert reader.answers == (*FERPLUS_CLASSES[:8], "unsure", "not a face")
 

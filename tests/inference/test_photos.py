@@ -174,7 +174,7 @@ def test_photos_tell_size_and_detector_and_leave_bad_ones_out(classifier):
         ("image 1", 200, 120, "fixed"),
         ("image 3", 200, 120, "fixed"),
     ]
-    assert photos[0].faces == Fixed(*BOXES).faces
+    assert [each.box for each in photos[0].predictions] == list(BOXES)
     assert list(told) == ["image 2"]
     assert str(told["image 2"]).startswith("image 2 ")
     with raises(DataError, "image-format") as caught:

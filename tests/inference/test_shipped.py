@@ -153,6 +153,7 @@ def test_a_shipped_models_int8_form_is_named_after_it(tmp_path, monkeypatch, tin
     assert "'default'" in str(caught.value)
     assert locate.is_shipped("fast-int8")
     assert not locate.is_shipped("slow-int8")
+    assert find_run(Path("fast")).path == Path("fast"), "a path is a path, as that of a user's own run"
     for name, suggestion in (
         ("default-int8", "use default."),
         ("slow-int8", "'fast-int8'?"),

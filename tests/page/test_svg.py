@@ -48,7 +48,7 @@ def test_names_of_55_letters_leave_room_for_every_figure(count, faces, tmp_path)
     labels = np.arange(10 * count) % count
     probabilities = np.random.default_rng(0).dirichlet(np.ones(count), len(labels))
     predictions = Predictions(np.arange(len(labels)), labels, probabilities, names, "validation", "")
-    written = write_report(tmp_path, predictions, resamples=10)
+    written = write_report(tmp_path, predictions)
     assert all(len(name) >= 55 for name in names)
     assert (tmp_path / "tables" / "classification-report.csv").read_text().count(names[1]) == 1
     page = written.page.read_text(encoding="utf-8")

@@ -25,7 +25,7 @@ def test_frames_beside_those_of_train_are_leaked_and_flatter():
     split[:30, 0] = "validation"
     split[105:] = "validation"
     faces = Dataset.from_arrays(images, labels, classes=[*"abcdefg"], split=split.ravel(), groups=people)
-    parts = {each.value: each for each in MeasuredSplit.resolve(nearest_neighbour(faces), faces).subsets(50)}
+    parts = {each.value: each for each in MeasuredSplit.resolve(nearest_neighbour(faces), faces).subsets()}
     assert parts["all samples"].count == 75
     assert 43 <= parts["without leaked samples"].count <= 47
     assert parts["without conflicting copies"].count == 75, "no two images are identical"

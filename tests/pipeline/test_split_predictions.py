@@ -85,9 +85,9 @@ def test_what_is_said_of_validation_does_not_hang_on_the_test_split(faces, class
     whole = replace(faces, images=images, labels=labels)
     predictions = replace(predict_split(classifier, whole, "validation"), data_fingerprint="")
     without = whole.subset(np.flatnonzero(whole.split != "test"))
-    subsets = [MeasuredSplit.resolve(predictions, each).subsets(5) for each in (whole, without)]
+    subsets = [MeasuredSplit.resolve(predictions, each).subsets() for each in (whole, without)]
     assert subsets[0] == subsets[1]
-    parts = MeasuredSplit.resolve(predict_split(classifier, whole, "test"), whole).subsets(5)
+    parts = MeasuredSplit.resolve(predict_split(classifier, whole, "test"), whole).subsets()
     assert parts[1].count < parts[0].count
 
 

@@ -24,7 +24,7 @@ def tables(folder, times):
         images, labels, classes=CLASSES, split=np.full(len(labels), "validation"), groups=np.arange(60).repeat(times)
     )
     predictions = Predictions(faces.rows, labels, chances, CLASSES, "validation", "")
-    write_report(folder, predictions, title="people", faces=faces, resamples=50)
+    write_report(folder, predictions, title="people", faces=faces)
     return {name: json.loads((folder / "tables" / f"{name}.json").read_text(encoding="utf-8")) for name in TABLES}
 
 

@@ -6,13 +6,12 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from mien.base.errors import DataError
 from mien.evaluation.estimates import evaluate_predictions
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.threshold import measure_threshold
 from mien.reporting.context import ReportContext
 from mien.reporting.report_page import SUMMARY, report_page
-from support import page_codes, raises
+from support import page_codes
 
 HISTORY = [
     {"epoch": epoch, "seconds": 1.0, "learning_rate": 0.1, "train_loss": 1.0, "train_accuracy": 0.5,
@@ -135,12 +134,6 @@ def test_absent_classes_are_named_at_the_top(tmp_path):
 def test_any_number_of_classes_and_rows(tmp_path, classes, rows, present):
     evaluation = evaluation_of([f"class {index}" for index in range(classes)], rows, present)
     Page(written(tmp_path, evaluation=evaluation, class_counts={"test": [0] * classes}, history=HISTORY[:1]))
-
-
-def test_counts_of_other_classes_are_refused_and_nothing_is_written(tmp_path):
-    with raises(DataError, "class-counts", 2, "'train'", 3):
-        written(tmp_path, class_counts={"train": [1, 2, 3]})
-    assert not list(tmp_path.iterdir())
 
 
 def test_two_classes_may_show_their_threshold(tmp_path):

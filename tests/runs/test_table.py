@@ -24,7 +24,7 @@ def accuracy(predictions):
 
 @pytest.fixture(scope="module")
 def table(done):
-    return tabulate(done.study, done.runs, done.finished, resamples=50)
+    return tabulate(done.study, done.runs, done.finished)
 
 
 def test_rows_hold_mean_and_spread_of_the_stored_predictions(done, table):
@@ -74,7 +74,7 @@ def test_variants_of_different_classes_do_not_compare(done):
     both = done.study.comparisons[0].model_copy(update={"variants": ("base", "five"), "classes": ""})
     study = done.study.model_copy(update={"comparisons": (both,)})
     with raises(StudyError, "study-comparison", both.title):
-        tabulate(study, done.runs, done.finished, resamples=10)
+        tabulate(study, done.runs, done.finished)
 
 
 def test_p_values_are_corrected_over_the_whole_comparison(table):
@@ -98,7 +98,7 @@ def test_p_values_are_corrected_over_the_whole_comparison(table):
 
 def test_what_is_not_finished_is_missing_and_said(done, tmp_path):
     half = {done.runs[0].key: done.finished[done.runs[0].key]}
-    table = tabulate(done.study, done.runs, half, resamples=10)
+    table = tabulate(done.study, done.runs, half)
     assert [row.missing for row in table.rows] == [1, 1, 1, 1, 1]
     (compared,) = table.comparisons
     assert (compared.samples, compared.absent) == (0, ("merged",))
@@ -108,7 +108,7 @@ def test_what_is_not_finished_is_missing_and_said(done, tmp_path):
     assert (codes.count("runs-missing"), codes.count("comparison-incomplete")) == (len(incomplete), 1)
     assert codes[-1] == "comparison-empty"
     assert re.search(r'data-code="runs-missing">[^<]*\b1\b[^<]*\bbase\.<', page)
-    nothing = tabulate(done.study, done.runs, {}, resamples=10)
+    nothing = tabulate(done.study, done.runs, {})
     assert write_study(tmp_path, nothing, {}).page_bytes > 1000
 
 

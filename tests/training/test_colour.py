@@ -18,7 +18,7 @@ from mien.base.recipe import AugmentRecipe, ModelRecipe, Recipe, parse_recipe
 from mien.base.run_folder import RunFolder
 from mien.data.read import ReadOptions, load_dataset, read_data
 from mien.data.synthetic import synthetic_faces, write_class_folders
-from mien.evaluation.corruptions import CORRUPTIONS, corrupt
+from mien.evaluation.corruptions import CORRUPTIONS
 from mien.explanation.gradient.torch_model import load_torch_model
 from mien.explanation.methods import METHODS, explain
 from mien.explanation.overlay import overlay
@@ -30,7 +30,7 @@ from mien.serve.built_page import page_files, service_models
 from mien.training.augment import as_shown, augment
 from mien.training.loop import train
 from mien.training.plan import plan_training
-from support import raises
+from support import corrupt, raises
 
 SIDE, CROP = 56, 52
 SPEC = InputSpec(size_px=SIDE, crop_px=CROP, channels=3, mean=(0.5, 0.45, 0.4), std=(0.25, 0.24, 0.23))

@@ -88,7 +88,7 @@ def in_two_processes(*words):
     return subprocess.run([*torchrun, *map(str, words)], env=environment, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("change", ["augment.mixup=0.4", "self_adaptive=0.7"])
+@pytest.mark.parametrize("change", ["augment.mixup=0.4", "self_adaptive=0.7", "tuning.frozen_epochs=1"])
 def test_two_processes_train_as_one(folder, mien, change):
     """Oracle: one process with the same batches. 63 images a batch are no two equal parts."""
     words = ("--epochs", "2", "--set", change)

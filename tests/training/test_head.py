@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import PredefinedSplit, cross_val_score
 
 from mien.base.errors import RecipeError, TrainingError
 from mien.base.recipe import load_recipe
 from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
+from mien.data.splits import deal_groups
 from mien.training import checkpoint, head
 from mien.training.plan import plan_training
 from mien.training.state import prepare
@@ -55,6 +57,24 @@ def test_classes_are_weighted_and_a_class_of_one_group_is_not_cross_validated(to
     assert (features @ weight.T + bias).softmax(1).numpy() == pytest.approx(expected, abs=2e-3)
     assert head._choose_penalty(state, features, features) == head.PENALTIES[0]
     assert state.cross_validation is None
+
+
+def test_the_penalty_is_that_of_the_least_cross_validated_loss(tones, tiny_run):
+    """Oracle: scikit-learn's fits and log loss on the same folds."""
+    trained = tiny_run.read_recipe()
+    recipe = load_recipe("head").model_copy(update={"model": trained.model, "input": trained.input})
+    alone = replace(tones, columns={"group": np.arange(len(tones))}, group_column="group")
+    state = prepare(plan_training(recipe, alone), tiny_run)
+    labels = state.labels.numpy()
+    features = np.random.default_rng(0).normal(size=(len(labels), 20)) + 2 * np.eye(20)[labels]
+    folds = PredefinedSplit(deal_groups(np.arange(len(labels)), labels, head.FOLDS))
+    kept = len(labels) * (head.FOLDS - 1) // head.FOLDS
+    models = [LogisticRegression(C=1 / (penalty * kept), tol=1e-8, max_iter=5000) for penalty in head.PENALTIES]
+    scores = [cross_val_score(each, features, labels, cv=folds, scoring="neg_log_loss").mean() for each in models]
+    best = int(np.argmax(scores))
+    assert 0 < best < len(models) - 1, "not at an end of the list"
+    chosen = head._choose_penalty(state, torch.from_numpy(features), torch.from_numpy(features))
+    assert chosen == head.PENALTIES[best] == state.cross_validation.penalty
 
 
 def test_what_a_fitted_head_has_no_use_for_is_refused(tones, tiny_run):

@@ -13,8 +13,7 @@ from mien.api.inputs import Data, data_name, read
 from mien.auditing.findings import AuditFindings
 from mien.auditing.registry import audit_tables, audit_values, write_audit
 from mien.auditing.run import audit_faces, find_copies
-from mien.base.errors import RunError, arg
-from mien.base.files import write_text
+from mien.base.files import check_replaceable, write_text
 from mien.data.clean import Clean, write_clean
 from mien.data.dataset import FINGERPRINT_PX
 from mien.data.read import ReadResult
@@ -52,8 +51,7 @@ class AuditResult:
             RunError: there is a ``clean.toml`` already, which may hold a review.
         """
         folder = Path(folder)
-        if not overwrite:
-            check_list_free(folder)
+        check_replaceable([folder / "clean.toml"], overwrite)
         found = {"fingerprint of the data": self.data.fingerprint, "splits": self.data.split_origin}
         written = write_audit(
             folder, self.findings, title=f"Audit of {Path(self.name).name}", metadata={**found, **(metadata or {})}
@@ -72,17 +70,6 @@ class AuditResult:
 
     def _repr_html_(self) -> str:
         return as_html(audit_tables(self.findings))
-
-
-def check_list_free(folder: Path) -> None:
-    """Raise :class:`RunError` where a folder holds a ``clean.toml``."""
-    list_file = folder / "clean.toml"
-    if list_file.exists():
-        raise RunError(
-            f"{list_file} already exists and may hold a review. Choose another folder with {arg('out')}, or replace it "
-            f"with {arg('overwrite', True)}.",
-            code="file-exists",
-        )
 
 
 def audit(data: Data, predictions: Predictions | None = None) -> AuditResult:

@@ -44,15 +44,12 @@ def compare(
     return compare_named(named, None if data is None else read(data, FINGERPRINT_PX))[0]
 
 
-def compare_named(
-    named: Sequence[tuple[str, Predictions]], data: ReadResult | None = None, resamples: int = 1000
-) -> list[Comparison]:
+def compare_named(named: Sequence[tuple[str, Predictions]], data: ReadResult | None) -> list[Comparison]:
     """:func:`compare` of the first model with each of the others.
 
     Args:
         named: two or more names with predictions, the baseline first.
         data: the data set that they are of: adds metrics without copies, groups and faces.
-        resamples: bootstrap resamples for each interval.
 
     Raises:
         DataError: fewer than two; otherwise as :func:`compare`.
@@ -68,11 +65,11 @@ def compare_named(
     for name, split in others:
         names = (first, name) if first != name else (f"{first} (1)", f"{name} (2)")
         try:
-            found = compare_predictions(baseline.predictions, split.predictions, resamples, names=names)
+            found = compare_predictions(baseline.predictions, split.predictions, names=names)
         except DataError as error:
             raise DataError(f"{first} and {name}: {error}", code=error.code) from None
         if baseline.faces is not None:
-            subsets = zip(baseline.subsets(resamples), split.subsets(resamples), strict=True)
+            subsets = zip(baseline.subsets(), split.subsets(), strict=True)
             faces = baseline.faces.subset(np.argsort(baseline.predictions.sample_ids))
             found = replace(found, subsets=tuple(subsets), faces=faces)
         results.append(replace(found, histories={name: histories[name] for name in names if histories.get(name)}))

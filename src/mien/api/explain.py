@@ -12,7 +12,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from mien.api.inputs import Model, run_of
-from mien.base.errors import DataError, ModelError, nearest, needs_extra
+from mien.base.errors import DataError, ModelError, Notice, nearest, needs_extra
 from mien.base.progress import slices, track
 from mien.explanation.methods import explain as make_maps
 from mien.explanation.methods import find_method
@@ -64,6 +64,7 @@ class Explainer:
 
     Attributes:
         predictor: the model, answering by the output that is explained.
+        notice: which output is explained, where that is not the one that answers; else None.
         quantized: whether gradients are those of the weights that the model was quantized from.
 
     Raises:
@@ -83,6 +84,14 @@ class Explainer:
             raise ModelError(
                 f"Only occlusion explains the output {output}; {gradient[0]} explains {self.predictor.output.name}.",
                 code="output-gradients",
+            )
+        self.notice: Notice | None = None
+        if predictor.output.name != self.predictor.output.name:
+            self.notice = Notice(
+                f"The output {self.predictor.output.name} is explained, not {predictor.output.name}: {gradient[0]} "
+                f"works with no other."
+                + (f" For {predictor.output.name} give occlusion alone." if len(methods) > len(gradient) else ""),
+                code="output-explained",
             )
         self.quantized: bool = bool(gradient) and self.predictor.manifest.precision == "int8"
         self._network = self._load_network(model, gradient[0]) if gradient else None

@@ -119,8 +119,7 @@ def export(
         )
     check_onnx()
     folder.read_recipe()
-    # A run may be called as a shipped model is.
-    model = find_model(folder.path.absolute() if is_shipped(folder.path) else folder.path)
+    model = find_model(folder.path)
     manifest = read_manifest(model)
     if manifest.precision != "fp32":
         raise RunError(

@@ -37,7 +37,6 @@ class ReportInputs:
         data: the data that the predictions are of: all splits, at the image size of the model if there is one. Its
             classes may differ if a label scheme leads to those of the predictions.
         metadata: how the page was made, such as data and command.
-        resamples: bootstrap resamples for each interval.
         explain: add attention maps, if data and model are given.
     """
 
@@ -49,7 +48,6 @@ class ReportInputs:
     run: RunFolder | None = None
     data: ReadResult | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
-    resamples: int = 1000
     explain: bool = True
 
     @classmethod
@@ -70,8 +68,8 @@ class ReportInputs:
         predictions = read_predictions(file)
         name = file.stem if is_file else file.parent.resolve().name
         if model is None and not is_file and RunFolder(path).model.is_file():
-            # A run may be called as a shipped model is. The page has the path as it was given.
-            model = path.absolute() if is_shipped(path) else path
+            # A run may be called as a shipped model is; the name of the model says then which of them it is.
+            model = path.absolute() if is_shipped(str(path)) else path
         if model is None:
             return cls(predictions, f"{name}: {predictions.split}", file)
         where = model.path if isinstance(model, Predictor) else model
@@ -155,13 +153,12 @@ def write_report(out: Path, inputs: ReportInputs) -> WrittenPage:
     places = [out, *([] if inputs.file is None else [inputs.file.parent]), *([] if run is None else [run.path])]
     context = ReportContext(
         predictions=split.predictions,
-        evaluation=split.evaluate(inputs.resamples),
+        evaluation=split.evaluate(),
         faces=split.faces,
         class_counts=split.class_counts,
         history=history,
         best_epoch=model.manifest.epoch if model is not None and history else None,
         robustness=find_robustness(places, predictions, inputs.model_name),
-        resamples=inputs.resamples,
         model=model,
         run=run,
         is_test=is_test,

@@ -81,9 +81,7 @@ def _one_thread() -> AbstractContextManager[Any]:
     return limits
 
 
-def audit_faces(
-    faces: Dataset, copies: Copies, predictions: Predictions | None = None, resamples: int = 1000
-) -> AuditFindings:
+def audit_faces(faces: Dataset, copies: Copies, predictions: Predictions | None = None) -> AuditFindings:
     """Find what would make a metric on this data wrong.
 
     Args:
@@ -91,7 +89,6 @@ def audit_faces(
         copies: from :func:`find_copies`.
         predictions: of a model that was trained on neither these samples nor copies of them, with the classes of the
             data; None skips the label review.
-        resamples: bootstrap resamples for each interval.
 
     Raises:
         DataError: predictions of other data.
@@ -116,7 +113,7 @@ def audit_faces(
             near_counts=count_copies(groups, faces.labels, faces.split),
             quality_issues=_quality_issues(images, copies.contrast, few_tones),
             outliers=outlier_scores(images, [-few_tones]),
-            ceilings=_ceilings(faces, resamples),
+            ceilings=_ceilings(faces),
             label_review=review,
             changes=tuple(suggest_changes(faces, blank, not_a_face, copies.identical, groups, doubtful, suggested)),
             not_checked=tuple(_not_checked(faces, review)),
@@ -208,15 +205,11 @@ def _review_labels(faces: Dataset, predictions: Predictions, groups: npt.NDArray
     return LabelReview(indices, predictions, issues, confirmed)
 
 
-def _ceilings(faces: Dataset, resamples: int) -> dict[str, VoteCeiling]:
+def _ceilings(faces: Dataset) -> dict[str, VoteCeiling]:
     found = {}
     for split in faces.counts_by_split():
         part = faces.of_split(split)
-        ceiling = (
-            None
-            if part.votes is None
-            else vote_ceiling(part.votes, part.vote_classes, part.groups, resamples=resamples)
-        )
+        ceiling = None if part.votes is None else vote_ceiling(part.votes, part.vote_classes, part.groups)
         if ceiling is not None:
             found[split] = ceiling
     return found

@@ -16,7 +16,7 @@ from mien.base.files import check_replaceable, whole_file, write_bytes
 from mien.base.progress import track
 from mien.cli.detection import DetectionOptions, note_photos_as_crops
 from mien.cli.options import CropsOption, JsonOption, ModelOption, OutputOption, OverwriteOption, QuietOption
-from mien.cli.output import check_out, notice, show_json, show_rows
+from mien.cli.output import check_out, notice, show_json, show_notices, show_rows
 from mien.explanation.methods import METHODS
 from mien.explanation.overlay import map_picture
 from mien.inference.drawing import share_text
@@ -61,6 +61,8 @@ def explain(
     check_replaceable([out / "maps.npz", *out.glob("*.png")], overwrite)
     names = list(METHODS) if "all" in method else list(dict.fromkeys(method))
     explainer = Explainer(model, names, of_class, output=output)
+    if explainer.notice is not None:
+        show_notices([explainer.notice])
     if explainer.quantized:
         notice(f"gradients are those of the fp32 weights that {model} was quantized from")
     faces = _find_faces(images, explainer.predictor, crops)

@@ -16,7 +16,7 @@ from mien.cli.source import SourceOptions
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="The run folder.", metavar="RUN")],
+    run: Annotated[str, typer.Argument(help="The run folder.", metavar="RUN")],
     precision: Annotated[
         Literal["fp32", "fp16", "int8"],
         typer.Option(

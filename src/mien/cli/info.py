@@ -10,6 +10,7 @@ from mien.base.model_file import Manifest, read_manifest
 from mien.base.recipe import dump_recipe, load_recipe, recipe_names
 from mien.cli.options import JsonOption, ModelArgument, QuietOption
 from mien.cli.output import show_facts, show_json, show_rows
+from mien.inference.drawing import share_text
 from mien.inference.find_model import find_model
 
 
@@ -84,4 +85,6 @@ def _outputs(manifest: Manifest) -> dict[str, str]:
                 f"shares of people of {each.rule.output} / prior^{each.rule.strength:g}; "
                 f"unsure below {each.rule.unsure_below:g}"
             )
+            shares = (f"{name} {share_text(share)}" for name, share in zip(each.given, each.rule.prior, strict=True))
+            rows[f"{named}prior"] = f"in training {', '.join(shares)}"
     return rows

@@ -12,7 +12,7 @@ from mien.api.train import find_job
 from mien.base.errors import MissingExtraError
 from mien.cli.output import notice, show, show_facts, show_json, show_notices
 from mien.cli.train_run import TrainOptions, check, find_options
-from mien.pipeline.training_view import duration_text
+from mien.page.wording import duration_text
 
 
 def estimate_and_show(options: TrainOptions, changes: Sequence[str], *, json: bool) -> None:

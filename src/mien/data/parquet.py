@@ -16,7 +16,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from mien.base.errors import DataError, arg, needs_extra
-from mien.base.files import whole_file
+from mien.base.files import check_replaceable, plain, whole_file
 from mien.base.labels import FERPLUS_CLASSES
 from mien.base.progress import track
 from mien.data.dataset import Dataset
@@ -138,8 +138,7 @@ def write_parquet(
         split_origin: how the splits came about, for readers of the file.
 
     Raises:
-        DataError: the file exists.
-        RunError: the file cannot be written.
+        RunError: the file exists, or cannot be written.
         MissingExtraError: pyarrow is not installed.
     """
     with needs_extra("parquet", "Writing parquet"):
@@ -147,11 +146,7 @@ def write_parquet(
         from pyarrow.parquet import ParquetWriter
 
     path = Path(path)
-    if path.exists() and not overwrite:
-        raise DataError(
-            f"{path} exists already. Choose another name, or allow it to be replaced with --overwrite.",
-            code="file-exists",
-        )
+    check_replaceable([path], overwrite)
     schema = _schema(faces, split_origin)
     starts = range(0, len(faces), _GROUP_ROWS)
     with whole_file(path) as temporary, ParquetWriter(temporary, schema, compression="zstd") as writer:
@@ -162,8 +157,7 @@ def write_parquet(
                 "label": part.labels,
                 "split": part.split.tolist(),
                 "row": part.rows,
-                # A file name may hold bytes that are no text; parquet's strings may not.
-                "source": [name.encode("utf-8", "backslashreplace").decode() for name in part.source.tolist()],
+                "source": [plain(name) for name in part.source.tolist()],
                 **{name: values if values.ndim == 1 else values.tolist() for name, values in _further(part).items()},
             }
             writer.write_table(pa.table(columns, schema=schema))

@@ -44,7 +44,7 @@ class Corruption:
     meaning: str
 
 
-def corrupt_in_parts(images: Images, name: str, strength: int, seed: int = 0) -> Iterator[Images]:
+def corrupt_in_parts(images: Images, name: str, strength: int, seed: int) -> Iterator[Images]:
     """Corrupt faces, some hundreds at a time, so that a large split need not stand in memory twice.
 
     Args:
@@ -61,12 +61,6 @@ def corrupt_in_parts(images: Images, name: str, strength: int, seed: int = 0) ->
     # Each corruption draws its numbers face by face in order, so chunks change nothing but the memory.
     for part in slices(len(images), _CHUNK_FACES):
         yield corruption.apply(np.asarray(images[part]), corruption.parameters[strength - 1], generator)
-
-
-def corrupt(images: Images, name: str, strength: int, seed: int = 0) -> Images:
-    """The parts of :func:`corrupt_in_parts` as one array: uint8, of the same shape."""
-    parts = list(corrupt_in_parts(images, name, strength, seed))
-    return np.concatenate(parts) if parts else np.empty_like(images)
 
 
 def gaussian_blur(images: Images, sigma_px: float) -> Images:

@@ -116,7 +116,7 @@ def roc_curves(labels: Labels, probabilities: Floats, resamples: int = 1000, gro
         macro = macro_average(areas, np.ones(class_count))
         return np.array([*areas, macro, pooled.area(weights.repeat(class_count))])
 
-    chunks = resampled_weights(count, resamples, 0, groups)
+    chunks = resampled_weights(count, resamples, groups)
     drawn = np.array([areas_under(weights) for chunk in chunks for weights in chunk])
     areas = [percentile_interval(*pair) for pair in zip(areas_under(np.ones(count)), drawn.T, strict=True)]
     points = [roc_points(labels == index, column) for index, column in enumerate(probabilities.T)]

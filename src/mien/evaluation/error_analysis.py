@@ -17,7 +17,7 @@ from mien.base.errors import Notice, arg, needs_extra
 from mien.base.labels import LabelScheme
 from mien.base.sample_groups import Groups
 from mien.evaluation import metrics
-from mien.evaluation.intervals import bootstrap_means, percentile_interval, proportion
+from mien.evaluation.intervals import bootstrap_means, percentile_interval, proportion_among
 from mien.evaluation.metrics import Floats, Labels
 from mien.evaluation.results import Estimate, Evaluation, JsonResult
 
@@ -32,10 +32,10 @@ class ConfusedPair(JsonResult):
     """Two classes that are confused with each other.
 
     Attributes:
-        first: index of a class; the true one of an ordered pair.
-        second: index of the other; the predicted one of an ordered pair.
-        count: samples of the one that were predicted as the other (of an unordered pair, both ways together).
-        support: samples of the true class (of an unordered pair, of both classes).
+        first: index of the true class.
+        second: index of the predicted one.
+        count: samples of the one that were predicted as the other.
+        support: samples of the true class.
         rate: count / support with its 95% Wilson interval, 0..1.
     """
 
@@ -46,26 +46,23 @@ class ConfusedPair(JsonResult):
     rate: Estimate
 
 
-def confused_pairs(confusion: npt.NDArray[np.int64], ordered: bool = False) -> tuple[ConfusedPair, ...]:
+def confused_pairs(labels: Labels, predicted: Indices, groups: Groups | None = None) -> tuple[ConfusedPair, ...]:
     """Every pair of classes that was confused at least once, the most often confused first.
 
     Args:
-        confusion: int64 (C, C), rows are true classes.
-        ordered: tell "angry confused with sad" from "sad confused with angry".
+        labels: int64 (N,).
+        predicted: int64 (N,), the predicted classes.
+        groups: int64 (N,), as in :func:`mien.evaluation.intervals.proportion_among`.
 
     Returns:
         By falling count; of equal counts the greater share, then the earlier classes, come first.
     """
-    rows = confusion.sum(axis=1)
     pairs = []
-    for first, second in np.ndindex(confusion.shape):
-        if first == second or (first > second and not ordered):
-            continue
-        count, of = int(confusion[first, second]), int(rows[first])
-        if not ordered:
-            count, of = count + int(confusion[second, first]), of + int(rows[second])
-        if count:
-            pairs.append(ConfusedPair(first, second, count, of, proportion(count, of)))
+    for first, second in sorted({*zip(labels.tolist(), predicted.tolist(), strict=True)}):
+        if first != second:
+            taken_for, of_class = predicted == second, labels == first
+            count, of = int((taken_for & of_class).sum()), int(of_class.sum())
+            pairs.append(ConfusedPair(first, second, count, of, proportion_among(taken_for, of_class, groups)))
     return tuple(sorted(pairs, key=lambda pair: (-pair.count, pair.support, pair.first, pair.second)))
 
 

@@ -23,12 +23,12 @@ MOST_GROUPS = 100
 """A column with more distinct values is a name or a measurement, not a group."""
 
 
-def evaluate_predictions(predictions: Predictions, resamples: int = 1000, seed: int = 0) -> Evaluation:
+def evaluate_predictions(predictions: Predictions, resamples: int = 1000) -> Evaluation:
     """Compute all metrics of ``predictions``.
 
     The intervals are percentile bootstrap intervals over samples (Efron & Tibshirani, An Introduction to the Bootstrap,
     1993, chapter 13): ``resamples`` times, N samples are drawn with replacement and the metric is computed again;
-    the interval runs from the 2.5th to the 97.5th percentile. It depends on predictions, resamples and seed alone.
+    the interval runs from the 2.5th to the 97.5th percentile. It depends on predictions and resamples alone.
     Where the predictions have groups, whole groups are drawn: samples of one person are not independent.
 
     Raises:
@@ -49,7 +49,7 @@ def evaluate_predictions(predictions: Predictions, resamples: int = 1000, seed: 
             name, len(predictions), **{key: float(over(column, support)) for key, column in columns.items()}
         )
 
-    accuracy, macro_f1, macro_auc, log_loss = _intervals(predictions, _RESAMPLED, resamples, seed)
+    accuracy, macro_f1, macro_auc, log_loss = _intervals(predictions, _RESAMPLED, resamples)
     calibration_error = Estimate(metrics.calibration_error(labels, probabilities), math.nan, math.nan)
     return Evaluation(
         split=predictions.split,
@@ -69,7 +69,6 @@ def evaluate_predictions(predictions: Predictions, resamples: int = 1000, seed: 
         weighted=average("weighted average", metrics.weighted_average),
         confusion=confusion,
         resamples=resamples,
-        seed=seed,
         groups=None if predictions.groups is None else len(np.unique(predictions.groups)),
         note=predictions.note,
     )
@@ -139,6 +138,6 @@ def _subset_metrics(
     return SubsetMetrics(name, int(inside.sum()), accuracy, macro_f1)
 
 
-def _intervals(predictions: Predictions, names: Sequence[str], resamples: int, seed: int = 0) -> list[Estimate]:
-    (own,) = resample([predictions], names, resamples, seed)
+def _intervals(predictions: Predictions, names: Sequence[str], resamples: int) -> list[Estimate]:
+    (own,) = resample([predictions], names, resamples)
     return [percentile_interval(*pair) for pair in zip(own.values, own.drawn.T, strict=True)]

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from mien.base.errors import DataError
 from mien.base.sample_groups import Groups
 from mien.evaluation.metrics import Floats, divide
-from mien.evaluation.results import LEVEL, Estimate
+from mien.evaluation.results import LEVEL, SEED, Estimate
 
 _CHUNK_CELLS = 2_000_000
 """Weights held at a time: 16 MB."""
@@ -25,17 +25,16 @@ FEW_GROUPS = 5
 """With fewer groups that have a hit, or a miss, the variance of a fraction between groups is not relied on."""
 
 
-def resampled_weights(count: int, resamples: int, seed: int, groups: Groups | None = None) -> Iterator[Floats]:
+def resampled_weights(count: int, resamples: int, groups: Groups | None = None) -> Iterator[Floats]:
     """Yield how often each of ``count`` samples was drawn in each resample, some resamples at a time: float64 (B, N).
 
     Args:
         count: N samples.
         resamples: how many times.
-        seed: of the draws.
         groups: int64 (N,): whole groups are drawn, as many as there are (the cluster bootstrap: Davison & Hinkley,
             Bootstrap Methods and their Application, 1997, section 3.8). None: samples are drawn.
     """
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(SEED)
     group_of = np.arange(count) if groups is None else np.unique(groups, return_inverse=True)[1]
     units = int(group_of.max(initial=-1)) + 1
     at_once = max(1, _CHUNK_CELLS // count)
@@ -59,18 +58,18 @@ def percentile_interval(value: float, of_resamples: Floats) -> Estimate:
     return Estimate(float(value), float(low), float(high))
 
 
-def bootstrap_means(columns: Floats, resamples: int, seed: int = 0, groups: Groups | None = None) -> Floats:
+def bootstrap_means(columns: Floats, resamples: int, groups: Groups | None = None) -> Floats:
     """Mean of each column in each resample of the lines. float (N, K) -> float64 (resamples, K).
 
     ``groups`` are those of :func:`resampled_weights`. A resample of whole groups may have more or fewer lines.
     """
-    chunks = resampled_weights(len(columns), resamples, seed, groups=groups)
+    chunks = resampled_weights(len(columns), resamples, groups)
     return np.concatenate([weights @ columns / weights.sum(axis=1, keepdims=True) for weights in chunks], axis=0)
 
 
-def bootstrap_mean(values: Floats, resamples: int = 1000, seed: int = 0, groups: Groups | None = None) -> Estimate:
+def bootstrap_mean(values: Floats, resamples: int = 1000, groups: Groups | None = None) -> Estimate:
     """Mean of values, float (N,), with its percentile bootstrap interval; ``groups`` as :func:`bootstrap_means`."""
-    drawn = bootstrap_means(values[:, np.newaxis], resamples, seed, groups)[:, 0]
+    drawn = bootstrap_means(values[:, np.newaxis], resamples, groups)[:, 0]
     return percentile_interval(float(values.mean()), drawn)
 
 

@@ -94,9 +94,7 @@ class Resampled:
     drawn: Floats
 
 
-def resample(
-    runs: Sequence[Predictions], names: Sequence[str], resamples: int = 1000, seed: int = 0
-) -> list[Resampled]:
+def resample(runs: Sequence[Predictions], names: Sequence[str], resamples: int = 1000) -> list[Resampled]:
     """Metrics of one or more runs on the same samples in the same order, with the same resamples for all runs.
 
     Where the predictions have groups, whole groups are drawn.
@@ -110,7 +108,7 @@ def resample(
     measured = [WeightedMetrics(predictions, names) for predictions in runs]
     count = len(runs[0])
     drawn: list[list[Floats]] = [[] for _ in runs]
-    for weights in resampled_weights(count, resamples, seed, groups=groups_of(runs)):
+    for weights in resampled_weights(count, resamples, groups_of(runs)):
         for each, parts in zip(measured, drawn, strict=True):
             parts.append(each.under(weights))
     return [

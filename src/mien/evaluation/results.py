@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 LEVEL = 0.95
 """Level of every interval."""
+SEED = 0
+"""Of the draws of every bootstrap: the same samples have the same interval."""
 
 
 class JsonResult:
@@ -72,7 +74,6 @@ class Evaluation:
         weighted: mean over the same classes, weighted by their support.
         confusion: int64 (C, C), a line for each true class, a column for each predicted class.
         resamples: number of bootstrap resamples behind the intervals.
-        seed: seed of the resampling.
         groups: number of groups that were resampled; None where samples were.
         note: how the predictions were made, if not by one model from one view of each face.
         answer: what users get: right, wrong and unsure answers.
@@ -97,7 +98,6 @@ class Evaluation:
     weighted: ClassMetrics
     confusion: npt.NDArray[np.int64]
     resamples: int
-    seed: int
     groups: int | None = None
     note: str = ""
     answer: AnswerEvaluation | None = None
@@ -152,7 +152,7 @@ class Evaluation:
                 "level": LEVEL,
                 "method": f"percentile bootstrap over {'samples' if self.groups is None else 'groups'}",
                 "resamples": self.resamples,
-                "seed": self.seed,
+                "seed": SEED,
                 **({} if self.groups is None else {"groups": self.groups}),
             },
             "per_class": [each.to_dict() for each in self.per_class],

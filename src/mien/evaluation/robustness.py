@@ -107,7 +107,7 @@ def measure_robustness(
         images: uint8 (N, S, S[, 3]).
         labels: int64 (N,), 0..C-1.
         corruptions: K names of :data:`mien.evaluation.corruptions.CORRUPTIONS`.
-        seed: of the corruptions and of the resampling.
+        seed: of the corruptions.
         groups: int64 (N,), faces of one number, such as those of a person, are drawn together; None: each by itself.
 
     """
@@ -120,8 +120,8 @@ def measure_robustness(
     return RobustnessResult(
         corruptions=tuple(corruptions),
         accuracy=right.mean(axis=2),
-        clean_accuracy=bootstrap_mean(clean.astype(np.float64), seed=seed, groups=groups),
-        mean_accuracy=bootstrap_mean(right.mean(axis=(0, 1)), seed=seed, groups=groups),
+        clean_accuracy=bootstrap_mean(clean.astype(np.float64), groups=groups),
+        mean_accuracy=bootstrap_mean(right.mean(axis=(0, 1)), groups=groups),
         faces=len(images),
         seed=seed,
         groups=None if groups is None else len(np.unique(groups)),

@@ -73,7 +73,7 @@ def measure_faithfulness(
         maps: float (N, S, S) of the predicted classes, larger is more important.
         crop_px: side of the central square that the model sees; the order is over its pixels. None says all.
         steps: K, into how many equal parts the pixels are cut.
-        seed: of the random places, of ties in the maps and of the resampling.
+        seed: of the random places and of ties in the maps.
     """
     side = images.shape[1]
     window = _window(side, crop_px)
@@ -95,8 +95,8 @@ def measure_faithfulness(
         insertion=insertion.mean(axis=0),
         random_deletion=random_deletion.mean(axis=0),
         random_insertion=random_insertion.mean(axis=0),
-        deletion_gain=bootstrap_mean(area(random_deletion) - area(deletion), seed=seed),
-        insertion_gain=bootstrap_mean(area(insertion) - area(random_insertion), seed=seed),
+        deletion_gain=bootstrap_mean(area(random_deletion) - area(deletion)),
+        insertion_gain=bootstrap_mean(area(insertion) - area(random_insertion)),
     )
 
 

@@ -18,7 +18,7 @@ SHIPPED: tuple[str, ...] = ("default", "fast", "best")
 
 
 def is_shipped(name: str | os.PathLike[str]) -> bool:
-    """Whether this is the name of a model that comes with mien, with or without ``-int8``.
+    """Whether this is the name of a model that comes with mien, with or without ``-int8``; a :class:`Path` is none.
 
     Raises:
         ModelError: neither text nor a path (``model-type``).
@@ -28,11 +28,11 @@ def is_shipped(name: str | os.PathLike[str]) -> bool:
             f"A model is a name or a path; found {type(name).__name__}. Built-in models: {', '.join(SHIPPED)}.",
             code="model-type",
         )
-    return os.fspath(name).removesuffix(INT8) in SHIPPED
+    return isinstance(name, str) and name.removesuffix(INT8) in SHIPPED
 
 
 def find_run(name: str | os.PathLike[str]) -> RunFolder:
-    """The run folder of a shipped model's name, or of a path; no file is opened."""
+    """The run folder of a shipped model's name, or at a path; no file is opened."""
     if is_shipped(name):
         return RunFolder(Path(str(resources.files("mien") / "shipped" / os.fspath(name).removesuffix(INT8))))
     return RunFolder(Path(name))

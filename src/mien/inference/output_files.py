@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
-from mien.base.files import whole_file
+from mien.base.files import plain, whole_file
 
 Results = Iterable[Mapping[str, Any]]
 
@@ -48,7 +48,7 @@ class Columns:
         for result in results:
             if "error" in result:
                 continue
-            source = result["source"].encode(errors="backslashreplace").decode()
+            source = plain(result["source"])
             if self.crops:
                 yield source, *self._prediction(result)
             for number, face in enumerate(result.get("faces", ()), start=1):

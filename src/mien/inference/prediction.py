@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from mien.base.errors import DataError
 from mien.base.labels import NO_EXPRESSION, NOT_A_FACE, NOT_A_FACE_CLASS, UNSURE, positive_class
-from mien.faces.face import Box, Face
+from mien.faces.face import Box
 from mien.inference.drawing import draw_face, draw_photo, share_text
 
 if TYPE_CHECKING:
@@ -191,8 +191,7 @@ class Photo:
         width: of the upright image, in pixels; of a face crop the model's image size.
         height: as width.
         detector: name of the detector; None for a face crop.
-        faces: the detected faces, the largest first; none for a face crop.
-        predictions: one for each face, in the same order; one for a face crop.
+        predictions: one for each face, the largest first; one for a face crop.
         rgb: the upright image, uint8 (height, width, 3); None for a face crop.
     """
 
@@ -200,7 +199,6 @@ class Photo:
     width: int
     height: int
     detector: str | None
-    faces: list[Face]
     predictions: list[Prediction]
     rgb: npt.NDArray[np.uint8] | None = field(default=None, compare=False, repr=False)
 

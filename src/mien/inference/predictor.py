@@ -212,16 +212,14 @@ def read_images(
         while batch := list(islice(opened, BATCH)):
             rows = reader.classify(np.stack([crop for _, crop in batch]))
             for (source, crop), row in zip(batch, rows, strict=True):
-                yield Photo(source, form[0], form[0], None, [], [reader.prediction(source, row, crop)])
+                yield Photo(source, form[0], form[0], None, [reader.prediction(source, row, crop)])
         return
 
     def read(image: ImageSource, source: str) -> Photo:
         rgb = upright_rgb(open_image_source(image))
-        faces = reader.detect(rgb)
-        predictions = reader.read(rgb, faces, source=source)
+        predictions = reader.read(rgb, source=source)
         height, width = rgb.shape[:2]
-        inside = [face.clipped(width, height) for face in faces]
-        return Photo(source, width, height, reader.detector.name, inside, predictions, rgb)
+        return Photo(source, width, height, reader.detector.name, predictions, rgb)
 
     for _, photo in _open_each(images, read, on_error):
         yield photo

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 import torch
@@ -26,19 +25,6 @@ Width = Annotated[int, Field(ge=1, le=4096)]
 # A list is as good: TOML has no tuples.
 Widths = Annotated[tuple[Width, ...], Field(min_length=1, max_length=8, strict=False)]
 Counts = Annotated[tuple[Annotated[int, Field(ge=1, le=16)], ...], Field(min_length=1, max_length=8, strict=False)]
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A network that recipes can name.
-
-    Attributes:
-        build: ``(classes, size_px, channels, **settings) -> Network``; its keyword arguments are the recipe's settings.
-        smallest_px: the smallest input side that it works on.
-    """
-
-    build: Callable[..., Network]
-    smallest_px: int
 
 
 def _mien(
@@ -107,17 +93,18 @@ def _timm(
     return TimmNetwork(classes, backbone, upsample_px or size_px, dropout, pretrained, weights, channels)
 
 
-MODELS: dict[str, Entry] = {
-    "mien": Entry(_mien, 16),
-    "study-a": Entry(_study_a, 16),
-    "study-b": Entry(_study_b, 36),
-    "vgg11": Entry(_vgg(11), 32),
-    "vgg13": Entry(_vgg(13), 32),
-    "vgg16": Entry(_vgg(16), 32),
-    "resnet18": Entry(_resnet(18), 8),
-    "resnet34": Entry(_resnet(34), 8),
-    "timm": Entry(_timm, 32),
+MODELS: dict[str, Callable[..., Network]] = {
+    "mien": _mien,
+    "study-a": _study_a,
+    "study-b": _study_b,
+    "vgg11": _vgg(11),
+    "vgg13": _vgg(13),
+    "vgg16": _vgg(16),
+    "resnet18": _resnet(18),
+    "resnet34": _resnet(34),
+    "timm": _timm,
 }
+"""``(classes, size_px, channels, **settings) -> Network``; the keyword arguments are the recipe's settings."""
 
 
 def check_sizes(
@@ -138,10 +125,11 @@ def check_sizes(
         except Exception as error:
             if not (recipe.file or isinstance(error, RuntimeError)):  # what a user's network raises is theirs
                 raise
+            fewer = "fewer stages, or " if recipe.file or recipe.name == "mien" else ""
             larger = "larger images (input.crop_px)" if size_px == own_px else "larger progressive_resizing, or none"
             raise RecipeError(
-                f"The model {recipe.name} with these settings does not work on images of {size_px} px. Give it fewer "
-                f"stages, or {larger}.",
+                f"The model {recipe.name} with these settings does not work on images of {size_px} px. Give it "
+                f"{fewer}{larger}.",
                 code="image-too-small",
             ) from None
 
@@ -156,18 +144,14 @@ def build_model(recipe: ModelRecipe, classes: int, size_px: int, channels: int =
         channels: 1 for grey images, 3 for RGB.
 
     Raises:
-        RecipeError: no such network, an unknown or impossible setting, or an input that is too small.
+        RecipeError: no such network, or an unknown or impossible setting. Whether it works on such images is for
+            :func:`check_sizes` to say.
     """
     if recipe.file:
         return build_own(recipe, classes, size_px, channels)
-    entry = MODELS[_known(recipe)]
-    if size_px < entry.smallest_px:
-        raise RecipeError(
-            f"The model {recipe.name} needs images of {entry.smallest_px} px or more; found {size_px}.",
-            code="image-too-small",
-        )
+    build = MODELS[_known(recipe)]
     try:
-        return validate_call(config=ConfigDict(strict=True))(entry.build)(classes, size_px, channels, **recipe.settings)
+        return validate_call(config=ConfigDict(strict=True))(build)(classes, size_px, channels, **recipe.settings)
     except ValidationError as error:
         fault = error.errors()[0]
         key = place(fault["loc"])
@@ -212,5 +196,5 @@ def starts_from_scratch(recipe: ModelRecipe) -> bool:
 
 def model_settings(name: str) -> dict[str, Any]:
     """Settings of a registered network with their defaults, as a recipe's ``[model]`` table may hold them."""
-    parameters = list(inspect.signature(MODELS[name].build).parameters.values())[3:]
+    parameters = list(inspect.signature(MODELS[name]).parameters.values())[3:]
     return {parameter.name: parameter.default for parameter in parameters}

@@ -25,7 +25,7 @@ class StudyB(Network):
                 layers += [nn.Conv2d(channels, width, 3), nn.ReLU(), _keras_norm(nn.BatchNorm2d, width)]
                 channels = width
             layers += [nn.MaxPool2d(2), nn.Dropout(0.25)]
-            side = (side - 4) // 2
+            side = max((side - 4) // 2, 1)  # of too small an image nothing is left: check_sizes refuses it
         self.stages: nn.Sequential = nn.Sequential(*layers)
         self.dense: nn.Sequential = nn.Sequential(
             nn.Flatten(),
@@ -56,7 +56,7 @@ class StudyA(Network):
         side = size_px
         for width in (32, 64, 128, 128):
             layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
-            channels, side = width, side // 2
+            channels, side = width, max(side // 2, 1)  # as in StudyB
         self.stages: nn.Sequential = nn.Sequential(*layers)
         self.dense: nn.Sequential = nn.Sequential(
             nn.Flatten(), nn.Linear(channels * side * side, 128), nn.ReLU(), nn.Dropout(dropout)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mien.base.errors import DataError, Notice
+from mien.base.errors import Notice
 from mien.base.labels import FERPLUS_CLASSES, NO_EXPRESSION
 from mien.evaluation.answers import AnswerEvaluation
 from mien.evaluation.results import Estimate, Evaluation, SubsetMetrics
@@ -253,16 +253,7 @@ def training_section(
         best_epoch: the epoch whose weights were kept; None if unknown.
         class_counts: for each split, C counts of faces; may be empty.
         classes: C names.
-
-    Raises:
-        DataError: a split does not have C counts.
     """
-    for split, counts in class_counts.items():
-        if len(counts) != len(classes):
-            raise DataError(
-                f"Each split needs one count for each of {len(classes)} classes; '{split}' has {len(counts)}.",
-                code="class-counts",
-            )
     blocks: list[Block] = []
     if history:
         words = {"learning_rate": "Learning rate at the end of each epoch.", "macro_f1": "Macro-F1 after each epoch."}

@@ -67,6 +67,17 @@ def samples_text(count: int) -> str:
     return counted(count, "sample")
 
 
+def duration_text(seconds: float) -> str:
+    """A duration as ``m:ss`` or ``h:mm:ss``.
+
+    >>> duration_text(75.4), duration_text(3600)
+    ('1:15', '1:00:00')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
 def value_text(key: str, value: float) -> str:
     """The value of a headline metric: accuracy in percent, all others with three decimals."""
     return percent(value) if key == "accuracy" else decimal(value)

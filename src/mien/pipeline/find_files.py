@@ -36,7 +36,7 @@ def find_predictions(folder: Path, split: str | None = None) -> Path:
         wanted = f"predictions_{split or '*'}.npz"
         state = f"has no {wanted}" if folder.is_dir() else "does not exist"
         model, place = "MODEL", "DIR" if folder.exists() else folder
-        if is_shipped(folder) and not folder.exists():
+        if is_shipped(str(folder)) and not folder.exists():
             model, place, state = str(folder), "DIR", "is the name of a model; a folder with its predictions is needed"
         of_split = f" --split {split}" if split in SPLITS else ""
         raise DataError(

@@ -241,17 +241,17 @@ class MeasuredSplit:
         """
         return self._trained_on[1]
 
-    def subsets(self, resamples: int = 1000) -> list[SubsetMetrics]:
+    def subsets(self) -> list[SubsetMetrics]:
         """Metrics on all samples and without copies; empty without data, and for the training split."""
-        return evaluate_subsets(self.predictions, self.masks, resamples)
+        return evaluate_subsets(self.predictions, self.masks)
 
-    def evaluate(self, resamples: int = 1000) -> Evaluation:
+    def evaluate(self) -> Evaluation:
         """All metrics: of the answers, of all samples, without copies, and by votes."""
         return replace(
-            evaluate_predictions(self.predictions, resamples),
-            answer=evaluate_answers(self.predictions, resamples),
-            subsets=tuple(self.subsets(resamples)),
-            votes=evaluate_votes(self.predictions, self.masks, resamples),
+            evaluate_predictions(self.predictions),
+            answer=evaluate_answers(self.predictions),
+            subsets=tuple(self.subsets()),
+            votes=evaluate_votes(self.predictions, self.masks),
             trained_on=int(self.trained_on_elsewhere.sum()),
         )
 

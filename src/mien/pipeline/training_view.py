@@ -13,6 +13,7 @@ from mien.base.errors import MissingExtraError
 from mien.base.progress import bars_are_shown, is_quiet
 from mien.page.blocks import Column, Table
 from mien.page.charts.overview import training_chart
+from mien.page.wording import duration_text
 from mien.training.callback import Callback, HistoryLine
 
 if TYPE_CHECKING:
@@ -139,17 +140,6 @@ class TrainProgress(Callback):
         except MissingExtraError:
             return ""
         return "".join(each._repr_svg_() for each in charts)
-
-
-def duration_text(seconds: float) -> str:
-    """A duration as ``m:ss`` or ``h:mm:ss``.
-
-    >>> duration_text(75.4), duration_text(3600)
-    ('1:15', '1:00:00')
-    """
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def _bar() -> Progress:

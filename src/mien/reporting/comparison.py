@@ -21,7 +21,7 @@ from mien.evaluation.metrics import confusion_matrix
 from mien.evaluation.named_metrics import groups_of, resample
 from mien.evaluation.paired_tests import Difference, McNemar, bootstrap_p_value, match_samples, mcnemar_test
 from mien.evaluation.predictions import Predictions
-from mien.evaluation.results import SubsetMetrics, json_ready
+from mien.evaluation.results import SEED, SubsetMetrics, json_ready
 from mien.page.blocks import Block, CaptionedChart, Column, FaceRow, FaceTile, Row, Section, Table, Text
 from mien.page.charts.error_analysis import differences_chart
 from mien.page.charts.overview import confusion_chart, runs_chart
@@ -54,7 +54,6 @@ class Comparison:
         only_second: int64 (B,), the same for the second model.
         both_wrong: int64 (D,), ascending ids of the samples that both models predict wrongly.
         resamples: number of bootstrap resamples.
-        seed: seed of the resampling.
         first_predictions, second_predictions: of the samples, in ascending order of their ids.
         subsets: metrics of both on all samples and without copies; empty without data.
         faces: of the samples, in the same order; None without data.
@@ -74,7 +73,6 @@ class Comparison:
     only_second: npt.NDArray[np.int64]
     both_wrong: npt.NDArray[np.int64]
     resamples: int
-    seed: int
     first_predictions: Predictions = field(repr=False)
     second_predictions: Predictions = field(repr=False)
     subsets: Sequence[tuple[SubsetMetrics, SubsetMetrics]] = ()
@@ -127,6 +125,7 @@ class Comparison:
         content = {
             each.name: json_ready(getattr(self, each.name)) for each in fields(self) if each.name not in left_out
         }
+        content["seed"] = SEED
         if self.notices:
             content["notes"] = "; ".join(self.notices)
         if self.subsets:
@@ -153,12 +152,7 @@ class Comparison:
 
 
 def compare_predictions(
-    first: Predictions,
-    second: Predictions,
-    resamples: int = 1000,
-    seed: int = 0,
-    *,
-    names: tuple[str, str] = ("first", "second"),
+    first: Predictions, second: Predictions, resamples: int = 1000, *, names: tuple[str, str] = ("first", "second")
 ) -> Comparison:
     """Compare two models sample by sample.
 
@@ -172,7 +166,6 @@ def compare_predictions(
         first: one model's predictions, samples in any order.
         second: the other model's predictions.
         resamples: number of bootstrap resamples.
-        seed: seed of the resampling.
         names: of the models.
 
     Raises:
@@ -180,7 +173,7 @@ def compare_predictions(
     """
     first, second = match_samples(first, second)
     metrics = ["accuracy", "macro_f1", "log_loss", *(f"recall.{each}" for each in first.classes)]
-    of_first, of_second = resample((first, second), metrics, resamples, seed)
+    of_first, of_second = resample((first, second), metrics, resamples)
 
     right = [predictions.probabilities.argmax(axis=1) == predictions.labels for predictions in (first, second)]
     only_first, only_second = right[0] & ~right[1], right[1] & ~right[0]
@@ -216,7 +209,6 @@ def compare_predictions(
         only_second=first.sample_ids[only_second],
         both_wrong=first.sample_ids[~right[0] & ~right[1]],
         resamples=resamples,
-        seed=seed,
     )
 
 

@@ -54,7 +54,6 @@ class ReportContext:
         history: one mapping for each epoch, as ``RunFolder.read_history``; may be empty.
         best_epoch: the epoch whose weights were kept.
         robustness: what ``mien robustness`` measured, or why it is not shown.
-        resamples: bootstrap resamples for each interval.
         model: the model.
         run: the run folder of the model.
         is_test: whether the samples are of the test split: then the model must not predict on them again.
@@ -68,7 +67,6 @@ class ReportContext:
     history: Sequence[Mapping[str, Any]] = ()
     best_epoch: int | None = None
     robustness: RobustnessResult | Notice = NOT_MEASURED
-    resamples: int = 1000
     model: Predictor | None = None
     run: RunFolder | None = None
     is_test: bool = False

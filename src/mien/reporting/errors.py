@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,14 +13,12 @@ from mien.base.labels import LabelScheme, parse_scheme
 from mien.data.votes import vote_description
 from mien.evaluation.error_analysis import (
     ClassGroups,
-    ConfusedPair,
     Indices,
     confused_pairs,
     merged_schemes,
     scheme_of,
     worst_mistakes,
 )
-from mien.evaluation.intervals import proportion_among
 from mien.page.blocks import Block, CaptionedChart, Column, FaceRow, FaceTile, Row, Section, Table, Text
 from mien.page.charts.error_analysis import dendrogram_chart, pairs_chart
 from mien.page.rendering import data_address
@@ -39,7 +36,7 @@ NO_MISTAKES: Notice = Notice("None: all predictions are correct.", code="no-mist
 
 def pairs_section(context: ReportContext) -> Section:
     """The most confused pairs with counts and intervals."""
-    pairs = [_of_samples(context, each) for each in confused_pairs(context.evaluation.confusion, ordered=True)]
+    pairs = confused_pairs(context.predictions.labels, context.predicted, context.groups)
     if not pairs:
         return Section("pairs", "Confused pairs", (Text(NO_MISTAKES),))
     rows = [(context.classes[each.first], context.classes[each.second], each.count, each.rate) for each in pairs]
@@ -103,7 +100,7 @@ def merging_section(context: ReportContext) -> Section | None:
         words = "All predictions are correct, so merging classes gains nothing."
         return Section("merging", "Class merging", (Text(Notice(words, code=NO_MISTAKES.code)),))
     labels, probabilities = context.predictions.labels, context.predictions.probabilities
-    merging = merged_schemes(labels, probabilities, context.groups, context.resamples)
+    merging = merged_schemes(labels, probabilities, context.groups)
     rows = [
         (len(each.groups), scheme_words(each.groups, context.classes), each.accuracy, each.macro_f1, each.chance)
         for each in merging.schemes
@@ -174,12 +171,6 @@ def _different(context: ReportContext, indices: Indices) -> Indices:
     assert context.identical is not None
     _, first = np.unique(context.identical[indices], return_index=True)
     return indices[np.sort(first)]
-
-
-def _of_samples(context: ReportContext, pair: ConfusedPair) -> ConfusedPair:
-    """An ordered pair whose interval knows the groups of the samples."""
-    taken_for, of_class = context.predicted == pair.second, context.predictions.labels == pair.first
-    return replace(pair, rate=proportion_among(taken_for, of_class, context.groups))
 
 
 def _worst_table(context: ReportContext) -> Table:

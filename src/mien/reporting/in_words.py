@@ -39,7 +39,7 @@ def _sentences(context: ReportContext) -> Iterator[str]:
         if len(present) > 1
         else f"All samples are of one class, {best.name}; {percent(best.recall)} are recognised."
     )
-    pairs = confused_pairs(evaluation.confusion, ordered=True)
+    pairs = confused_pairs(context.predictions.labels, context.predicted)
     if pairs:
         true, said = (context.classes[at] for at in (pairs[0].first, pairs[0].second))
         yield (

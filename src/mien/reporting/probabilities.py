@@ -18,7 +18,7 @@ from mien.reporting.context import ReportContext
 def curves_section(context: ReportContext) -> Section:
     """One-vs-rest ROC and precision-recall curves."""
     labels, probabilities = context.predictions.labels, context.predictions.probabilities
-    roc = roc_curves(labels, probabilities, context.resamples, groups=context.groups)
+    roc = roc_curves(labels, probabilities, groups=context.groups)
     recall = precision_recall_curves(labels, probabilities)
     support = context.evaluation.confusion.sum(axis=1) / context.evaluation.samples
     rows: list[tuple[Any, ...]] = [
@@ -50,13 +50,7 @@ def curves_section(context: ReportContext) -> Section:
 def calibration_section(context: ReportContext) -> Section:
     """Whether the probabilities match the accuracy. Everything is fitted on other folds than it is measured on."""
     predictions = context.predictions
-    calibration = calibrate(
-        predictions.labels,
-        predictions.probabilities,
-        context.groups,
-        resamples=context.resamples,
-        copies=context.identical,
-    )
+    calibration = calibrate(predictions.labels, predictions.probabilities, context.groups, copies=context.identical)
     # A single sample, or identical ones, have no other fold to fit on.
     fitted = not np.isnan(calibration.after.calibration_error)
     curve = accuracy_against_coverage(context.confidence, context.correct)

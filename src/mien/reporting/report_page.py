@@ -96,7 +96,6 @@ def report_page(
         sections: :data:`SECTIONS` or :data:`SUMMARY`.
 
     Raises:
-        DataError: a split of the class counts does not have C of them.
         MissingExtraError: matplotlib is not installed.
     """
     built = [section(context) for section in sections]

@@ -20,8 +20,7 @@ from mien.page.charts.svg import COLOURS, INK, WIDTH_INCHES, Chart, make_chart
 from mien.page.page import Page, WrittenPage
 from mien.page.sections import learning_curves
 from mien.page.terminal import rich_table, titled
-from mien.page.wording import UNDEFINED, decimal, p_text, percent, samples_text
-from mien.pipeline.training_view import duration_text
+from mien.page.wording import UNDEFINED, decimal, duration_text, p_text, percent, samples_text
 from mien.runs.table import StudyTable, VariantComparison, VariantRow
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ def write_study(out: Path, table: StudyTable, facts: Mapping[str, str]) -> Writt
         MissingExtraError: matplotlib or jinja2 is not installed.
         RunError: the file system refused.
     """
-    sections = [_rows_section(table), *(_comparison_section(table, n, e) for n, e in enumerate(table.comparisons, 1))]
+    sections = [_rows_section(table), *(_comparison_section(n, e) for n, e in enumerate(table.comparisons, 1))]
     histories = {
         f"{run.variant} / {run.recipe.seed}": RunFolder(each.folder).read_history() for run, each in table.runs
     }
@@ -63,7 +62,7 @@ def study_tables(table: StudyTable) -> RenderableType:
     for number, compared in enumerate(table.comparisons, 1):
         if compared.differences:
             title = f"{compared.comparison.title}: {_about(compared)}"
-            parts.append(titled(title, rich_table(_compared_table(table, number, compared))))
+            parts.append(titled(title, rich_table(_compared_table(number, compared))))
     return Group(*parts, *(RichText(each.line) for each in _notices(table)))
 
 
@@ -135,7 +134,7 @@ def _cell(row: VariantRow, metric: str) -> str:
     return ours if theirs is None else f"{ours} ({metric_text(metric, theirs)})"
 
 
-def _compared_table(table: StudyTable, number: int, compared: VariantComparison) -> Table:
+def _compared_table(number: int, compared: VariantComparison) -> Table:
     """One line per metric, narrow enough for a terminal and a phone."""
     columns = (
         Column("variant", "text"), Column("seeds", "text"), Column("metric", "text"), Column("baseline"),
@@ -159,12 +158,12 @@ def _about(compared: VariantComparison) -> str:
     return f"{samples_text(compared.samples)} in common{merged}; the baseline is {baseline}, on the same seeds."
 
 
-def _comparison_section(table: StudyTable, number: int, compared: VariantComparison) -> Section:
+def _comparison_section(number: int, compared: VariantComparison) -> Section:
     title = compared.comparison.title
     if not compared.differences:
         none = Notice("The baseline, or all that it is compared with, has no finished run.", code="comparison-empty")
         return Section(f"comparison-{number}", title, (Text(none),))
-    shown = _compared_table(table, number, compared)
+    shown = _compared_table(number, compared)
     words = (
         "Differences are seed by seed on the same samples. The interval of several seeds covers the variation of faces "
         "and of training (t, Satterthwaite's degrees of freedom), that of one seed the faces (paired bootstrap). The "

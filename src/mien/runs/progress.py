@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mien.base.errors import Notice, as_arguments
 from mien.base.progress import bars_are_shown, is_quiet
-from mien.pipeline.training_view import duration_text
+from mien.page.wording import duration_text
 from mien.runs.plan import PlannedRun, StudyCallback
 from mien.runs.store import CompletedRun
 

@@ -104,16 +104,13 @@ class StudyTable:
         return {"study": self.study.name, "title": self.study.title, "variants": rows, "comparisons": comparisons}
 
 
-def tabulate(
-    study: Study, runs: Sequence[PlannedRun], finished: Mapping[str, CompletedRun], resamples: int = 1000
-) -> StudyTable:
+def tabulate(study: Study, runs: Sequence[PlannedRun], finished: Mapping[str, CompletedRun]) -> StudyTable:
     """Combine the finished runs of a study; other runs count as missing.
 
     Args:
         study: checked.
         runs: all of it.
         finished: by key.
-        resamples: bootstrap resamples behind each interval.
 
     Raises:
         DataError: a label scheme that does not fit the predictions.
@@ -129,7 +126,7 @@ def tabulate(
             seed: _merged(each.predictions(), variant.classes) for seed, each in own if not each.record.failed
         }
         many = list(predictions[variant.name].values())
-        spreads = spread(resample(aligned(many), study.metrics, resamples)) if many else []
+        spreads = spread(resample(aligned(many), study.metrics)) if many else []
         rows.append(
             VariantRow(
                 variant=variant,
@@ -141,15 +138,12 @@ def tabulate(
             )
         )
     wanted = track(study.comparisons, len(study.comparisons), "comparing", "comparisons")
-    compared = tuple(_compare(each, study.metrics, predictions, resamples) for each in wanted)
+    compared = tuple(_compare(each, study.metrics, predictions) for each in wanted)
     return StudyTable(study, tuple(rows), compared, tuple(done))
 
 
 def _compare(
-    comparison: ComparisonSpec,
-    metrics: Sequence[str],
-    predictions: Mapping[str, Mapping[int, Predictions]],
-    resamples: int,
+    comparison: ComparisonSpec, metrics: Sequence[str], predictions: Mapping[str, Mapping[int, Predictions]]
 ) -> VariantComparison:
     absent = tuple(name for name in comparison.variants if not predictions[name])
     present = [name for name in comparison.variants if predictions[name]]
@@ -161,7 +155,7 @@ def _compare(
     except DataError as error:
         raise StudyError(f"The comparison '{comparison.title}': {error}", code="study-comparison") from None
     drawn: dict[str, dict[int, Resampled]] = {name: {} for name in present}
-    for (name, seed, _), each in zip(each_run, resample(shared, metrics, resamples), strict=True):
+    for (name, seed, _), each in zip(each_run, resample(shared, metrics), strict=True):
         drawn[name][seed] = each
     baseline = drawn[comparison.baseline]
     differences: dict[str, dict[str, RepeatedDifference]] = {}

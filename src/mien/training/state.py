@@ -229,14 +229,14 @@ def check_resumable(run: RunFolder, recipe: Recipe) -> None:
             f"{arg('init_from')}.",
             code="run-not-resumable",
         )
-    own, given = (completed(each).model for each in (run.read_recipe(), recipe))
+    former, wanted = completed(run.read_recipe()), completed(recipe)
+    own, given = former.model, wanted.model
     if own.file and given.file and own.settings["file_sha256"] != given.settings["file_sha256"]:
         raise RunError(
             f"{given.file} has changed since {run.path} began. Resume with {run.recipe_file}, or train into another "
             f"{arg('out')}.",
             code="model-file-changed",
         )
-    former, wanted = completed(run.read_recipe()), completed(recipe)
     if former.digest != wanted.digest:
         before, now = dotted(former.model_dump(mode="json")), dotted(wanted.model_dump(mode="json"))
         differing = [key for key in now | before if key != "name" and now.get(key) != before.get(key)]

@@ -14,6 +14,7 @@ from mien.page.blocks import Block, CaptionedChart, Column, FaceRow, FaceTile, P
 from mien.page.charts.svg import Chart, legend_above, legend_inches, make_chart, shorten
 from mien.page.page import Page
 from mien.page.rendering import data_address
+from mien.page.wording import duration_text
 from mien.video.timeline import Timeline, TrackSummary
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def _finish(axes: Axes, timeline: Timeline) -> None:
     axes.set_xlim(0, end)
     if end >= 60:
         axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 1.2, 1.5, 2, 3, 6, 10]))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda seconds, _: _minutes(seconds)))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda seconds, _: duration_text(seconds)))
         axes.set_xlabel("time")
     else:
         axes.set_xlabel("seconds")
@@ -98,13 +99,7 @@ def clock(seconds: float) -> str:
     >>> clock(7.25), clock(65), clock(3725)
     ('7.2 s', '1:05', '1:02:05')
     """
-    return f"{seconds:.1f} s" if seconds < 60 else _minutes(seconds)
-
-
-def _minutes(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+    return f"{seconds:.1f} s" if seconds < 60 else duration_text(seconds)
 
 
 MOST_SHOWN = 20

@@ -39,7 +39,7 @@ def check_randomization(
         model: the network; it is left as it was.
         images: uint8 (N, size_px, size_px[, 3]).
         maps: float (N, size_px, size_px), the method's maps of the network as it is, where they are at hand.
-        seed: of the randomisation and of the resampling.
+        seed: of the randomisation.
 
     Raises:
         DataError: no faces, no such method.
@@ -51,7 +51,7 @@ def check_randomization(
     before = explain(name, images, chosen, model=model) if maps is None else maps
     after = explain(name, images, chosen, model=randomized(model, seed))
     alike = spearman(before[:, window, window], after[:, window, window])
-    return RandomizationTest(len(images), bootstrap_mean(alike, seed=seed))
+    return RandomizationTest(len(images), bootstrap_mean(alike))
 
 
 def randomized(model: TorchModel, seed: int) -> TorchModel:

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 def pairs_chart(pairs: Sequence[ConfusedPair], classes: Sequence[str]) -> Chart:
     """Percentage of a true class predicted as another class, for at least one ordered pair."""
-    names = [f"{_half(classes[pair.first])} as {_half(classes[pair.second])}" for pair in pairs]
+    short = [shorten(name, 14) for name in classes]
+    names = [f"{short[pair.first]} as {short[pair.second]}" for pair in pairs]
     notes = [f"{pair.count:,}" for pair in pairs]
     return _bars("confused-pairs", names, [pair.rate for pair in pairs], notes, "of the true class, %", COLOURS[5])
 
@@ -37,12 +38,11 @@ def dendrogram_chart(dendrogram: Dendrogram, classes: Sequence[str]) -> Chart:
     count = len(classes)
 
     def draw(axes: Axes) -> None:
-        place = {int(leaf): (0.0, float(at)) for at, leaf in enumerate(dendrogram.order)}
         heights = dendrogram.merges[:, 2]
         least = float(heights.min())
         # Leaves begin just before the first merge. Distance 0 is far from all merges.
         begin = least - 0.15 * max(float(heights.max()) - least, 0.02)
-        place = {leaf: (begin, at) for leaf, (_, at) in place.items()}
+        place = {int(leaf): (begin, float(at)) for at, leaf in enumerate(dendrogram.order)}
         for index, (first, second, height, _) in enumerate(dendrogram.merges):
             (x1, y1), (x2, y2) = place[int(first)], place[int(second)]
             axes.plot([x1, height, height, x2], [y1, y1, y2, y2], color=COLOURS[0], linewidth=1.6)
@@ -78,11 +78,6 @@ def robustness_curves_chart(result: RobustnessResult) -> Chart:
     rows = -(-len(heights) // PANEL_COLUMNS)
     panels = [panel(index) for index in range(len(heights))]
     return make_panels("robustness-curves", panels, columns=PANEL_COLUMNS, height_inches=0.5 + 1.05 * rows)
-
-
-def _half(name: str) -> str:
-    """One of two names on a line."""
-    return shorten(name, 14)
 
 
 def _bars(
