@@ -16,8 +16,7 @@ from PIL import Image
 from mien.data.read import load_dataset
 from mien.data.splits import group_identical
 from mien.data.synthetic import draw_labels, render_faces
-from mien.evaluation.image_statistics import contrast
-from mien.near_copies.finder import LEAST_CONTRAST, find_near_copies
+from mien.near_copies.finder import LEAST_CONTRAST, contrast, find_near_copies
 
 OF_A_KIND = 300
 SIDE_PX = 48

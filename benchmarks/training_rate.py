@@ -32,7 +32,7 @@ TURNS = 3
 
 
 class Stopwatch(Callback):
-    """Images and seconds of the steps of one epoch after its first, which also opens what training needs."""
+    """Images and seconds of the steps of an epoch, without the first, which includes the start-up."""
 
     def __init__(self) -> None:
         self.images = 0

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from mien.checks.copies import CopyCounts, Leak, copied_from, count_copies, has_copy, in_conflict, leaked
 from mien.data.clean import BLANK_BELOW
 from mien.data.splits import group_identical
-from mien.evaluation.image_statistics import contrast
+from mien.near_copies.finder import contrast
 
 ROWS = st.lists(
     st.tuples(st.integers(0, 6), st.integers(0, 2), st.sampled_from(["train", "validation", "test"])), max_size=25

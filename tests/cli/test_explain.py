@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mien.api.explain import explain
 from mien.explanation.methods import METHODS
 from mien.explanation.overlay import LINE_PX, MARGIN_PX
-from support import noted, refused
+from support import noted, refused, warned
 
 
 @pytest.fixture
@@ -84,6 +85,8 @@ def test_gradients_explain_the_output_of_labels_alone(mien, files, tmp_path):
     assert [row["output"] for row in json.loads(both.out)] == ["fer2013"]
     asked = mien(*given, "--method", "occlusion", "--overwrite", "--output", "fer2013")
     assert (asked.code, "not answer" in asked.err) == (0, False)
+    with warned("output-explained", "fer2013", "gradcam"):
+        explain("fast", np.zeros((48, 48), np.uint8), "gradcam", crops=True)
 
 
 def test_a_model_file_alone_is_enough_for_occlusion(mien, tiny_run, files, tmp_path):

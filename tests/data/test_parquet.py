@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mien.base.errors import DataError, MissingExtraError, RunError
+from mien.base.errors import DataError, MissingExtraError
 from mien.data.dataset import Dataset
 from mien.data.parquet import write_parquet
 from mien.data.read import ReadOptions, load_dataset, read_data
@@ -90,7 +90,7 @@ def test_written_faces_read_back_equal(faces: Dataset, tmp_path: Path) -> None:
 def test_a_target_that_exists_is_kept_unless_overwriting(faces: Dataset, tmp_path: Path) -> None:
     path = tmp_path / "faces.parquet"
     path.write_bytes(b"precious")
-    with raises(RunError, "file-exists", "faces.parquet"):
+    with raises(DataError, "file-exists", "faces.parquet"):
         write_parquet(faces, path)
     assert path.read_bytes() == b"precious"
     write_parquet(faces, path, overwrite=True)

@@ -10,9 +10,8 @@ from PIL import Image
 from scipy.sparse.csgraph import connected_components
 
 from mien.data.splits import group_identical
-from mien.evaluation.image_statistics import contrast
 from mien.near_copies.descriptor import fit_descriptor
-from mien.near_copies.finder import candidate_pairs, connect, find_near_copies
+from mien.near_copies.finder import candidate_pairs, connect, contrast, find_near_copies
 from support import encoded
 
 
@@ -59,6 +58,14 @@ def share_found(images, random, copies_of_a_kind):
     own = found.groups[chosen.ravel()] == found.groups[len(images) :]
     others = (found.first < len(images)) & (found.second < len(images))
     return dict(zip(KINDS, own.reshape(chosen.shape).mean(axis=1), strict=True)), int(others.sum())
+
+
+def test_contrast_is_the_deviation_of_the_pixels():
+    """By hand: black, white, and a board of both."""
+    board = np.indices((48, 48)).sum(axis=0) % 2 * 255
+    images = np.stack([np.zeros((48, 48)), np.full((48, 48), 255), board]).astype(np.uint8)
+    assert contrast(images).tolist() == [0, 0, 127.5]
+    assert contrast(images[:0]).shape == (0,)
 
 
 def test_made_copies_are_found_and_different_faces_are_not(drawn):

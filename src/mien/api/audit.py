@@ -20,6 +20,9 @@ from mien.data.read import ReadResult
 from mien.evaluation.predictions import Predictions
 from mien.page.terminal import as_html, as_text
 
+MAY_HOLD_A_REVIEW = " It may hold a review."
+"""Why a ``clean.toml`` is not lightly replaced."""
+
 
 @dataclass(frozen=True, eq=False)
 class AuditResult:
@@ -51,7 +54,7 @@ class AuditResult:
             RunError: there is a ``clean.toml`` already, which may hold a review.
         """
         folder = Path(folder)
-        check_replaceable([folder / "clean.toml"], overwrite)
+        check_replaceable([folder / "clean.toml"], overwrite, MAY_HOLD_A_REVIEW)
         found = {"fingerprint of the data": self.data.fingerprint, "splits": self.data.split_origin}
         written = write_audit(
             folder, self.findings, title=f"Audit of {Path(self.name).name}", metadata={**found, **(metadata or {})}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from mien.api.inputs import Model, run_of
-from mien.base.errors import DataError, ModelError, Notice, nearest, needs_extra
+from mien.base.errors import DataError, MienWarning, ModelError, Notice, nearest, needs_extra
 from mien.base.progress import slices, track
 from mien.explanation.methods import explain as make_maps
 from mien.explanation.methods import find_method
@@ -156,6 +157,8 @@ def explain(
         ModelError: a method by gradients for a model without its weights for torch.
     """
     explainer = Explainer(model, [method], target)
+    if explainer.notice is not None:
+        warnings.warn(MienWarning(str(explainer.notice), code=explainer.notice.code), stacklevel=2)
     predictor = explainer.predictor
     if crops:
         return explainer.explain(predictor.predict_crops(images), method)

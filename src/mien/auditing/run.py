@@ -32,11 +32,10 @@ from mien.data.dataset import SPLITS, Dataset
 from mien.data.image_store import convert
 from mien.data.splits import group_identical
 from mien.data.votes import vote_probabilities
-from mien.evaluation.image_statistics import contrast
 from mien.evaluation.intervals import proportion_among
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.vote_metrics import VoteCeiling, vote_ceiling
-from mien.near_copies.finder import NearCopies, find_near_copies
+from mien.near_copies.finder import NearCopies, contrast, find_near_copies
 from mien.pipeline.measured_split import check_fingerprint, match_faces
 
 

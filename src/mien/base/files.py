@@ -88,13 +88,13 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def check_replaceable(paths: Iterable[Path], overwrite: bool) -> None:
-    """Refuse to replace files without ``overwrite``. Raises :class:`RunError`."""
+def check_replaceable(paths: Iterable[Path], overwrite: bool, warning: str = "") -> None:
+    """Refuse to replace files without ``overwrite``; ``warning`` ends the error. Raises :class:`RunError`."""
     for path in paths:
         if path.exists() and not overwrite:
             raise RunError(
-                f"{path} exists already. Choose another folder with {arg('out')}, or replace it with "
-                f"{arg('overwrite', True)}.",
+                f"{path} exists already. Choose another place with {arg('out')}, or replace it with "
+                f"{arg('overwrite', True)}.{warning}",
                 code="file-exists",
             )
 

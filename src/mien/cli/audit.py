@@ -7,13 +7,14 @@ from typing import Annotated
 
 import typer
 
-from mien.api.audit import AuditResult
+from mien.api.audit import MAY_HOLD_A_REVIEW, AuditResult
 from mien.auditing.registry import audit_tables
 from mien.auditing.run import Copies, audit_faces, check_audit, find_copies, kept_together
 from mien.base.errors import DataError, needs_extra
+from mien.base.files import check_replaceable
 from mien.base.recipe import Recipe, load_recipe
 from mien.cli.options import DataArgument, JsonOption, OverwriteOption, QuietOption
-from mien.cli.output import check_out, check_overwrite, notice, show, show_json, show_notices
+from mien.cli.output import check_out, notice, show, show_json, show_notices
 from mien.cli.source import AuditedOptions, Source, SourceOptions
 from mien.data.clean import Clean
 from mien.data.dataset import FINGERPRINT_PX, Dataset
@@ -62,7 +63,7 @@ def audit(
     source = Source(path, SourceOptions(**vars(data_options)))
     source.check()
     check_out(out, path)
-    check_overwrite(out, ["clean.toml"], overwrite)
+    check_replaceable([out / "clean.toml"], overwrite, MAY_HOLD_A_REVIEW)
     _check_extras(trains=recipe is not None)
     judge = None if recipe is None else load_recipe(recipe)
     given = None if predictions is None else read_predictions(predictions)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from mien.base.errors import DataError, arg, needs_extra
-from mien.base.files import check_replaceable, plain, whole_file
+from mien.base.files import plain, whole_file
 from mien.base.labels import FERPLUS_CLASSES
 from mien.base.progress import track
 from mien.data.dataset import Dataset
@@ -138,7 +138,8 @@ def write_parquet(
         split_origin: how the splits came about, for readers of the file.
 
     Raises:
-        RunError: the file exists, or cannot be written.
+        DataError: the file exists.
+        RunError: the file cannot be written.
         MissingExtraError: pyarrow is not installed.
     """
     with needs_extra("parquet", "Writing parquet"):
@@ -146,7 +147,11 @@ def write_parquet(
         from pyarrow.parquet import ParquetWriter
 
     path = Path(path)
-    check_replaceable([path], overwrite)
+    if path.exists() and not overwrite:
+        raise DataError(
+            f"{path} exists already. Choose another name, or replace it with {arg('overwrite', True)}.",
+            code="file-exists",
+        )
     schema = _schema(faces, split_origin)
     starts = range(0, len(faces), _GROUP_ROWS)
     with whole_file(path) as temporary, ParquetWriter(temporary, schema, compression="zstd") as writer:

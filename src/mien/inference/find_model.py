@@ -127,5 +127,7 @@ def _check_not_folds(run: RunFolder) -> None:
 
 def _meant(name: str | os.PathLike[str], known: Sequence[str]) -> str:
     """A suggestion for a misspelt name of a shipped model; ``""`` for a path, even one like ``runs/fast``."""
+    if os.fspath(name) in known:
+        return f" As text, and not as a path, '{os.fspath(name)}' is a built-in model."
     close = get_close_matches(os.fspath(name), known, n=1) if Path(name).name == os.fspath(name) else []
     return f" Did you mean '{close[0]}'?" if close else ""

@@ -56,8 +56,13 @@ class NearCopies:
     groups: npt.NDArray[np.int64]
 
 
+def contrast(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+    """Standard deviation of each image's pixels (RMS contrast): uint8 (N, S, S) -> (N,), 0..127.5."""
+    return np.array([image.std(dtype=np.float64) for image in images], dtype=np.float64)
+
+
 def find_near_copies(
-    images: npt.NDArray[np.uint8], identical: npt.NDArray[np.int64], contrast: npt.NDArray[np.float64]
+    images: npt.NDArray[np.uint8], identical: npt.NDArray[np.int64], deviation: npt.NDArray[np.float64]
 ) -> NearCopies:
     """Find near-copies among images.
 
@@ -65,11 +70,11 @@ def find_near_copies(
         images: uint8 (N, S, S).
         identical: int64 (N,), identical images share a number; one of each group is compared. Numbers that follow from
             the pixels (:func:`mien.data.splits.group_identical`) make the groups the same in any order of the images.
-        contrast: float (N,), standard deviation of each image's pixels.
+        deviation: float (N,), from :func:`contrast`.
     """
     _, representative = np.unique(identical, return_index=True)
     # In the order of their numbers, not of their positions: what is found does not depend on the order of the files.
-    kept = representative[contrast[representative] >= LEAST_CONTRAST]
+    kept = representative[deviation[representative] >= LEAST_CONTRAST]
     if len(kept) < 2:
         nothing = np.zeros(0, dtype=np.int64)
         return NearCopies(nothing, nothing, np.zeros(0, np.float32), connect(nothing, nothing, identical))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def pairs_chart(pairs: Sequence[ConfusedPair], classes: Sequence[str]) -> Chart:
-    """Percentage of a true class predicted as another class, for at least one ordered pair."""
+    """Percentage of a true class predicted as another class, for at least one pair."""
     short = [shorten(name, 14) for name in classes]
     names = [f"{short[pair.first]} as {short[pair.second]}" for pair in pairs]
     notes = [f"{pair.count:,}" for pair in pairs]
