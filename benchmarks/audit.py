@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import io
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 from PIL import Image
@@ -22,7 +23,8 @@ OF_A_KIND = 300
 SIDE_PX = 48
 
 
-def moved(image: np.ndarray, down: int, across: int, border: str) -> np.ndarray:
+def moved(image: np.ndarray, random: np.random.Generator, border: Literal["edge", "constant"]) -> np.ndarray:
+    down, across = random.integers(-3, 4, 2)
     return np.pad(image, 3, mode=border)[3 + down : 3 + down + SIDE_PX, 3 + across : 3 + across + SIDE_PX]
 
 
@@ -46,14 +48,14 @@ def cropped(image: np.ndarray, share: float, random: np.random.Generator) -> np.
 def all_at_once(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
     image = image[:, ::-1] if random.random() < 0.5 else image
     image = cropped(image, random.uniform(0.9, 1), random)
-    image = moved(image, *random.integers(-3, 4, 2), "edge")
+    image = moved(image, random, "edge")
     return jpeg(brighter(image, random.uniform(0.8, 1.2)), int(random.integers(50, 96)))
 
 
 KINDS: dict[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]] = {
     "mirrored": lambda image, random: image[:, ::-1],
-    "shifted by up to 3 px, border repeated": lambda image, random: moved(image, *random.integers(-3, 4, 2), "edge"),
-    "shifted by up to 3 px, border black": lambda image, random: moved(image, *random.integers(-3, 4, 2), "constant"),
+    "shifted by up to 3 px, border repeated": lambda image, random: moved(image, random, "edge"),
+    "shifted by up to 3 px, border black": lambda image, random: moved(image, random, "constant"),
     "JPEG, quality 50 to 95": lambda image, random: jpeg(image, int(random.integers(50, 96))),
     "brightness times 0.8 or 1.2": lambda image, random: brighter(image, random.choice([0.8, 1.2])),
     "brightness plus or minus 51": lambda image, random: brighter(image, plus=random.choice([-51, 51])),

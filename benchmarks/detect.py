@@ -14,6 +14,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -60,7 +61,7 @@ def main() -> None:
     images = photos(given.folder, given.side)
     if not images:
         sys.exit(f"No photo in {given.folder} has a longer side of {given.side} pixels or more.")
-    detectors = {each.name: each for each in map(find_detector, (NETWORK, HAAR))}
+    detectors: dict[str, Any] = {each.name: each for each in map(find_detector, (NETWORK, HAAR))}
     if given.yunet:
         detectors["YuNet"] = YuNet(given.yunet)
     # Of the clock and of the processor.

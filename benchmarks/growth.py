@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -73,7 +74,7 @@ def audit(samples: int) -> Callable[[], object]:
     return lambda: mien.audit(faces).write(f"{time.monotonic_ns()}")
 
 
-CURVES: dict[str, tuple[str, Callable[[float], Callable[[], object]], tuple[float, ...]]] = {
+CURVES: dict[str, tuple[str, Callable[[Any], Callable[[], object]], tuple[float, ...]]] = {
     "faces": ("faces in a photograph of 2.8 megapixels", photograph, (1, 2, 4, 8, 16, 32)),
     "megapixels": ("megapixels of a photograph with one face", photograph_at, (0.3, 1, 3, 12, 24)),
     "clips": ("seconds of a clip", clip, (5, 10, 20, 40)),

@@ -30,6 +30,7 @@ def run(*words: str) -> None:
 def ask_a_service() -> None:
     command = [sys.executable, "-m", "mien", "serve", "--port", "0"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as service:
+        assert service.stderr
         urllib.request.urlopen(f"{service.stderr.readline().split()[0]}/healthz").close()
         service.kill()
 

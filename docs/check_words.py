@@ -49,7 +49,7 @@ _READ = re.compile(
 def main() -> int:
     """Print each place with an old word; 1 where there is any."""
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    found = []
+    found: list[str] = []
     for name in listed.splitlines():
         if name in _SKIPPED or not name.endswith((".md", ".in", ".html", ".json", ".j2", ".toml", ".py")):
             continue

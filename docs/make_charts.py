@@ -9,7 +9,7 @@ import hashlib
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -58,7 +58,7 @@ def drawings(page: str) -> dict[str, tuple[list[Path], Callable[[], Chart]]]:
         "corruptions": (robustness[:1], lambda: robustness_curves_chart(kept.models()[0].robustness)),
         "accuracy-speed": ([kept.SPEED, *metrics], lambda: speed_chart(list(speed_points()))),
         **{name: _of_study(name, name, published=True) for name in ("study-a", "study-b")},
-        "training-time": (timed_in, lambda: training_chart([(f"{run}; {on}", *curve) for run, on, *curve in timed()])),
+        "training-time": (timed_in, lambda: training_chart(list(timed()))),
     }
 
 
@@ -125,7 +125,7 @@ def speed_chart(points: Sequence[tuple[str, float, float]]) -> Chart:
     return make_chart("accuracy-speed", draw, height_inches=3.0, width_inches=WIDTH)
 
 
-def copies_chart(rows: Sequence[tuple[str, dict[str, float], dict[str, float]]]) -> Chart:
+def copies_chart(rows: Sequence[tuple[Any, ...]]) -> Chart:
     """Accuracy of each output on all samples and on those without a copy in training, with intervals."""
 
     def draw(axes: Axes) -> None:
@@ -156,13 +156,13 @@ def calibration_chart(model: Model) -> Chart:
     return vote_reliability_chart(reliability_of(model.metrics["votes"]["distribution"]["reliability"]))
 
 
-def training_chart(curves: Sequence[tuple[str, Sequence[float], Sequence[float]]]) -> Chart:
+def training_chart(curves: Sequence[tuple[str, str, Sequence[float], Sequence[float]]]) -> Chart:
     """Best validation accuracy so far against seconds of training, one line a run."""
 
     def draw(axes: Axes) -> None:
-        for index, (name, seconds, accuracies) in enumerate(curves):
+        for index, (run, on, seconds, accuracies) in enumerate(curves):
             best = 100 * np.maximum.accumulate(accuracies)
-            axes.plot(np.array(seconds) / 60, best, color=COLOURS[index], linewidth=1.4, label=name)
+            axes.plot(np.array(seconds) / 60, best, color=COLOURS[index], linewidth=1.4, label=f"{run}; {on}")
         axes.axhline(64.3, color=COLOURS[5], linewidth=0.8, linestyle=":")
         axes.annotate("64.3%, Study A's best", (0.12, 64.5), fontsize=8)
         axes.set_xscale("log")
@@ -188,7 +188,7 @@ def epochs_chart(models: Sequence[Model]) -> Chart:
                 if points:
                     colour, label = COLOURS[5 * index % len(COLOURS)], f"{model.name}: {target}"
                     axes.plot(*zip(*points, strict=True), dashes, marker="o", markersize=3, color=colour, label=label)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.get_major_locator().set_params(integer=True)  # type: ignore[call-arg]
         axes.set_xlabel("epoch of the last stage")
         axes.set_ylabel("accuracy, %")
         axes.margins(y=0.1)

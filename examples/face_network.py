@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -80,7 +80,7 @@ class FaceNetwork(nn.Module):
         self.scale = 255 * std / known.divisor
         shift = (255 * mean - torch.tensor(known.mean).view(1, 3, 1, 1)) / known.divisor
         self.register_buffer("shift", shift, persistent=False)
-        self.steps = nn.ModuleList()
+        self.steps: Any = nn.ModuleList()
         self.earlier = {}
         """Of a step that adds: the step whose output it adds."""
         self._side = self.input_px
@@ -99,7 +99,7 @@ class FaceNetwork(nn.Module):
 
     def features(self, x: Tensor) -> Tensor:
         """The last step's output for float32 (N, 3, S, S), scaled as in the network's training."""
-        kept = {}
+        kept: dict[int, Tensor] = {}
         for number, step in enumerate(self.steps):
             x = step(x, kept[self.earlier[number]]) if number in self.earlier else step(x)
             if number in self.earlier.values():
@@ -108,7 +108,8 @@ class FaceNetwork(nn.Module):
 
     def _read_graph(self, nodes, arrays, layers):
         """Make steps of TensorFlow's nodes, which stand in the order of their computation."""
-        ops, step_of, slopes, padding = {}, {}, {}, None
+        ops, slopes, padding = {}, {}, None
+        step_of: dict[str, int] = {}
         for node in nodes:
             name, op, inputs = node["name"], node["op"], node.get("input", [])
             ops[name] = op

@@ -16,7 +16,7 @@ def read(photo: np.ndarray | None) -> tuple[tuple[np.ndarray, list], dict[str, f
     if photo is None:
         raise gr.Error("Choose a photo first.")
     faces = model.predict(photo)
-    return (photo, [(face.box.xyxy, face.text) for face in faces]), faces[0].probabilities if faces else {}
+    return (photo, [(face.box.xyxy, face.text) for face in faces if face.box]), faces[0].probabilities if faces else {}
 
 
 page = gr.Interface(

@@ -130,7 +130,7 @@ def loss_of(outputs: tuple[Tensor, Tensor], labels: Tensor, votes: Tensor) -> Te
     return functional.cross_entropy(of_label, labels, label_smoothing=0.1) + functional.cross_entropy(of_votes, votes)
 
 
-def train(network: Network, data: Split, epochs: int, batch: int = 64, lr: float = 0.1) -> float:
+def train(network: nn.Module, data: Split, epochs: int, batch: int = 64, lr: float = 0.1) -> float:
     """SGD under a one-cycle schedule. Returns images a second."""
     optimiser = torch.optim.SGD(network.parameters(), lr, momentum=0.9, nesterov=True, weight_decay=1e-3)
     steps = max(len(data.labels) // batch, 1)
@@ -208,8 +208,8 @@ def export(network: Network, temperature: float, file: Path) -> None:
     whole = Probabilities().eval()
     whole.network = network.eval()
     names: Any = {"input_names": ["images"], "output_names": ["label", "votes"]}
-    batch = {"images": {0: torch.export.Dim("batch")}}
-    program = torch.onnx.export(whole, (torch.zeros(2, 1, CROP, CROP),), dynamo=True, dynamic_shapes=batch, **names)
+    batch, example = {"images": {0: torch.export.Dim("batch")}}, torch.zeros(2, 1, CROP, CROP)
+    program: Any = torch.onnx.export(whole, (example,), dynamo=True, dynamic_shapes=batch, **names)
     program.save(file)
 
 

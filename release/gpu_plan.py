@@ -220,8 +220,8 @@ class Trainer:
     """A network, its averaged weights, and Nesterov SGD on a cosine, all as operations that a CUDA graph can hold."""
 
     def __init__(self, network: nn.Module, lr: float, decay: float, device: torch.device) -> None:
-        self.network = network.to(device).to(memory_format=torch.channels_last).train()
-        self.parameters = list(network.parameters())
+        self.network = network.to(device).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+        self.parameters: list[Tensor] = list(network.parameters())
         self.matrices = [place for place, value in enumerate(self.parameters) if value.dim() > 1]
         self.momenta = [torch.zeros_like(value) for value in self.parameters]
         self.averages = [value.detach().clone() for value in self.parameters]

@@ -5,6 +5,7 @@ Usage: python make_pages.py FOLDER
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -57,7 +58,7 @@ def write_study_page(folder):
     difference = RepeatedDifference(0.6, 0.62, estimate, 0.2, 2, 0.2)
     rows = tuple(VariantRow(each, 70, CLASSES, {"accuracy": spread}, 0, 0) for each in variants)
     entry = {"two": {"accuracy": difference}}
-    write_study(folder, StudyTable(study, rows, (VariantComparison(compared, 70, entry, ()),), (), {}), METADATA)
+    write_study(folder, StudyTable(study, rows, (VariantComparison(compared, 70, entry, ()),), ()), METADATA)
 
 
 def video_page():
@@ -71,13 +72,13 @@ def video_page():
             face = Prediction("clip", EXPRESSIONS, scores, None, Box(0, 0, 20, 20), images[track], 0.9)
             seen.append(TrackedFace(track, face))
         timeline.add(VideoFrame(number, number / 10, np.zeros((2, 2, 3), dtype=np.uint8), seen))
-    words = {"title": "clip.mp4", "lead": "30 frames.", "notes": ["A note."], "table_name": "faces.csv"}
+    words: dict[str, Any] = {"title": "clip.mp4", "lead": "30 frames.", "notes": ["A note."], "table_name": "faces.csv"}
     return timeline_html(timeline, **words, metadata=METADATA)
 
 
-comparisons = compare_named([("one", made_up(0)), ("two", made_up(1))], read(faces, 48), 20)
+comparisons = compare_named([("one", made_up(0)), ("two", made_up(1))], read(faces, 48))
 comparison_page(comparisons, METADATA).write(out / "comparison")
-findings = audit_faces(faces, find_copies(faces), made_up(0), 20)
+findings = audit_faces(faces, find_copies(faces), made_up(0))
 write_audit(out / "audit", findings, title="Audit", metadata=METADATA)
 write_study_page(out / "study")
 (out / "video.html").write_text(video_page(), encoding="utf-8")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -21,7 +22,7 @@ def main(path: Path, shown: str) -> None:
     """Write the file: 2.5 seconds."""
     with av.open(str(path), "w", format="webm") as container:
         if shown == "sound":
-            stream = container.add_stream("libopus", rate=SOUND_RATE, layout="mono")
+            stream: Any = container.add_stream("libopus", rate=SOUND_RATE, layout="mono")
             frames = [_tone(index) for index in range(FRAMES * SOUND_RATE // (RATE * SOUND_BLOCK))]
         else:
             stream = container.add_stream("libvpx", rate=RATE, options={"deadline": "realtime", "cpu-used": "8"})

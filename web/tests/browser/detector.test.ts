@@ -74,7 +74,7 @@ test("the first network finds the same box as face-api", async () => {
 test.each(["whole", "crowd", "tiny", "dark"])("the page finds Python's faces: %s", async (shown) => {
   const file = path.join(folder, `${shown}.png`);
   python("make_astronaut.py", file, ...(shown === "whole" ? [] : [shown]));
-  const expected = JSON.parse(python("detect.py", file)) as DetectedFace[];
+  const expected = JSON.parse(python("detect_faces.py", file)) as DetectedFace[];
   const page = await visit.open();
   await drop(page, [{ name: `${shown}.png`, type: "image/png", bytes: readFileSync(file) }]);
   await page.waitForSelector("#answer strong");

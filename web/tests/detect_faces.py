@@ -1,6 +1,6 @@
 """Print the faces that Python detects in an image, as JSON: a box and a score each, the largest first.
 
-python web/tests/detect.py IMAGE
+python web/tests/detect_faces.py IMAGE
 """
 
 import json
