@@ -13,7 +13,8 @@ from pathlib import Path
 
 DETECTOR = ("mien/faces/networks/proposals.onnx", "mien/faces/networks/check.onnx", "mien/faces/networks/licences.txt")
 PAGE = "mien/serve/static"
-NEEDED = ("index.html", "licences.txt", "onnxruntime-notices.txt")
+PUBLIC = Path(__file__).parents[1] / "web" / "public"
+NEEDED = ("index.html", "worker.js", "onnxruntime-notices.txt", *sorted(file.name for file in PUBLIC.iterdir()))
 """Not the page's model: mien adds one of its own when it serves or copies the page."""
 
 ASSETS = ("assets/index-", "assets/detector-", "assets/onnxruntime.wasm-")

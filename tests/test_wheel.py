@@ -49,11 +49,12 @@ def test_missing_and_empty_files_are_named(check_wheel, whole, tmp_path, capsys)
             assert check_wheel.main([str(a_wheel(tmp_path, files))]) == 1
             assert f"lacks {name}; run: make web" in capsys.readouterr().err
     assert check_wheel.main([str(a_wheel(tmp_path, {}))]) == 1
-    assert "index.html, licences.txt" in capsys.readouterr().err
+    assert "index.html, worker.js, onnxruntime-notices.txt, about.css" in capsys.readouterr().err
 
 
 SOURCE = ("src/mien/version.py", "src/mien/__init__.py", "src/mien/py.typed", "web/package.json", "release/ship.py")
-PAGE = ("src/mien/serve/static/index.html", "src/mien/serve/static/assets/index-1.js")
+PUBLIC = ("index.html", "worker.js", *(file.name for file in (ROOT / "web" / "public").iterdir()))
+PAGE = (*(f"src/mien/serve/static/{name}" for name in PUBLIC), "src/mien/serve/static/assets/index-1.js")
 DETECTOR = ("src/mien/faces/networks/proposals.onnx", "src/mien/faces/networks/check.onnx")
 UNWANTED = ("src/mien/serve/static/model.onnx", "web/tests/vectors.json", "release/soft-labels.npz", "tests/test_x.py")
 

@@ -9,7 +9,7 @@ from mien.base.errors import ModelError, RunError
 from mien.base.model_file import read_manifest
 from mien.inference.find_model import find_model
 from mien.serve import built_page
-from support import raises
+from support import raises, refused
 
 
 @pytest.fixture
@@ -84,7 +84,11 @@ def test_the_command_prints_what_it_wrote(static, tmp_path, mien):
     answer = mien("web", "build", tmp_path / "site", "--model", "default")
     assert answer.code == 0
     assert "5 files" in answer.err
-    assert (tmp_path / "site" / "index.html").is_file()
+    (tmp_path / "site" / "index.html").write_text("mine")
+    refused(mien("web", "build", tmp_path / "site"), "file-exists", "--overwrite")
+    assert (tmp_path / "site" / "index.html").read_text() == "mine"
+    assert mien("web", "build", tmp_path / "site", "--overwrite").code == 0
+    assert (tmp_path / "site" / "index.html").read_text() == "<p>page</p>"
 
 
 def test_the_command_takes_the_same_model_as_the_page(static, tmp_path, mien):

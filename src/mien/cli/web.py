@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from mien.cli.commands import new_group
-from mien.cli.options import MODEL_HELP, QuietOption
+from mien.cli.options import MODEL_HELP, OverwriteOption, QuietOption
 from mien.cli.output import notice
 from mien.inference.find_model import find_model
 from mien.serve.built_page import PAGE_MODEL, SLOW_MODEL, copy_page
@@ -35,10 +35,11 @@ def build(
         list[str] | None,
         typer.Option("--model", metavar="MODEL", help=f"{MODEL_HELP} Repeat to offer several. Default: {_MODELS}."),
     ] = None,
+    overwrite: OverwriteOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Copy the browser page and models to a folder that any web host can serve. The page opens with the first model."""
     names = models or [PAGE_MODEL, SLOW_MODEL]
-    files = copy_page(folder, [find_model(name) for name in names])
+    files = copy_page(folder, [find_model(name) for name in names], overwrite=overwrite)
     size = sum(file.stat().st_size for file in files)
     notice(f"{folder}: {len(files)} files, {size / 1e6:.1f} MB, with {', '.join(names)}")

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from mien.base.errors import ModelError, RunError
+from mien.base.errors import ModelError, RunError, arg
 from mien.base.files import write_bytes
 from mien.base.model_file import INT8, read_manifest
 from mien.base.run_folder import RunFolder
@@ -41,7 +41,7 @@ def built_page() -> Path:
     return STATIC
 
 
-def copy_page(destination: Path, models: Sequence[Path]) -> list[Path]:
+def copy_page(destination: Path, models: Sequence[Path], *, overwrite: bool = False) -> list[Path]:
     """Copy the built page and models into a folder, as static files for any web host.
 
     If it is the folder of the built page itself, only the models are written.
@@ -49,14 +49,15 @@ def copy_page(destination: Path, models: Sequence[Path]) -> list[Path]:
     Args:
         destination: the folder. Its other files are kept.
         models: ``.onnx`` files that mien exported. The page starts with the first and offers the others.
+        overwrite: replace a page that is there.
 
     Returns:
         The files that were written.
 
     Raises:
         ModelError: not a model of mien, or one of images in colour (``page-grey-only``).
-        RunError: the page is not built (``page-not-built``), the folder is a file (``folder-is-file``), or the file
-            system refused.
+        RunError: the page is not built (``page-not-built``), the folder is a file (``folder-is-file``) or has a page
+            (``file-exists``), or the file system refused.
     """
     page = built_page()
     of_models = {
@@ -67,6 +68,12 @@ def copy_page(destination: Path, models: Sequence[Path]) -> list[Path]:
         raise RunError(f"{destination} is a file; name a folder for the page.", code="folder-is-file")
     files: dict[str, bytes] = {}
     if destination.resolve() != page.resolve():
+        if (destination / "index.html").exists() and not overwrite:
+            raise RunError(
+                f"{destination} has an index.html already. Choose another folder, or replace it with "
+                f"{arg('overwrite', True)}.",
+                code="file-exists",
+            )
         files = {str(each.relative_to(page)): each.read_bytes() for each in sorted(page.rglob("*")) if each.is_file()}
     files |= of_models
     for name, data in files.items():
