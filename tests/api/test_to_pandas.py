@@ -34,7 +34,8 @@ def test_every_face_is_a_row():
     assert list(table.columns) == ["source", "frame", "seconds", "track", *columns[1:]]
     assert tuple(table.iloc[0])[1:4] == (7, 0.25, 2)
     assert list(mien.to_pandas([prediction(0.2)])["answer"]) == ["sad"]
-    assert mien.to_pandas([]).empty
+    assert mien.to_pandas([[]]).empty
+    assert list(mien.to_pandas([[]]).columns) == [*columns[:-2], "unsure", "not_a_face"]
 
 
 def test_what_is_no_prediction_is_refused():

@@ -108,6 +108,16 @@ def test_a_file_is_kept_from_other_processes_until_it_is_closed(tmp_path):
     assert (tmp_path / "a").read_bytes() == b"xy"
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows removes no open file")
+@pytest.mark.parametrize("made_again", [False, True])
+def test_a_file_that_was_removed_since_it_was_opened_is_not_locked(tmp_path, made_again):
+    with (tmp_path / "a").open("a+b") as stream:
+        (tmp_path / "a").unlink()
+        if made_again:
+            (tmp_path / "a").touch()
+        assert not lock_file(stream)
+
+
 def test_what_is_there_is_replaced_only_where_that_is_said(tmp_path):
     old, new = tmp_path / "old.txt", tmp_path / "new.txt"
     old.write_text("mine")

@@ -201,6 +201,12 @@ def test_an_open_file_is_read_and_a_string_of_base64_is_one_line(tmp_path, face)
         np.testing.assert_array_equal(np.asarray(open_image_source(stream)), face)
     with raises(DataError, "image-type"), (tmp_path / "text").open("w+") as stream:
         open_image_source(stream)
+    # In these two the read itself fails: a closed file, and a JPEG's first byte, which is no UTF-8.
+    with raises(DataError, "image-damaged", "closed file"):
+        open_image_source(stream)
+    (tmp_path / "text").write_bytes(b"\xff\xd8")
+    with raises(DataError, "image-damaged"), (tmp_path / "text").open(encoding="utf-8") as stream:
+        open_image_source(stream)
     with raises(DataError, "file-missing") as caught:
         open_image_source("/9j/" + "A" * 5000)
     assert len(str(caught.value)) < 200

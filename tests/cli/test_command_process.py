@@ -86,6 +86,15 @@ def test_ctrl_c_leaves_a_finished_run_and_resume_goes_on(mien, tmp_path, recipe_
     assert epochs + 2 <= len(run.read_history()) < 500
 
 
+def test_json_is_json_where_stdout_is_not_utf8(tmp_path, astronaut):
+    """As on Windows, where a file takes the console's code page."""
+    photo = tmp_path / "\N{GRINNING FACE}.png"
+    Image.fromarray(astronaut).save(photo)
+    command = [sys.executable, "-m", "mien", "predict", str(photo), "--json", "--model", "fast"]
+    done = subprocess.run(command, env={**os.environ, "PYTHONIOENCODING": "cp1252"}, capture_output=True)
+    assert json.loads(done.stdout.decode("cp1252"))[0]["source"] == str(photo)
+
+
 def test_a_closed_pipe_is_no_error(face_folder, tiny_run):
     done = subprocess.run(
         f"{sys.executable} -m mien predict --model {tiny_run.path} --crops {face_folder} --csv | head -1",

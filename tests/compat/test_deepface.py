@@ -15,6 +15,7 @@ EMOTION = ["emotion"]
 def test_the_answer_is_mien_s_in_deepface_s_shape(bgr, expected):
     """Oracle: Predictor.predict on the image in RGB, among the seven classes that the package has."""
     (face,) = deepface.analyze(bgr, actions=EMOTION)
+    assert deepface.analyze([bgr, bgr], actions=EMOTION) == [[face], [face]]
     prediction, seven = expected
     assert list(face) == ["emotion", "dominant_emotion", "region", "face_confidence"]
     assert list(face["emotion"]) == list(EXPRESSIONS)

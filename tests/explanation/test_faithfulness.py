@@ -58,9 +58,10 @@ def test_the_interval_is_of_percentiles_over_resampled_faces():
 
 
 def test_ranks_run_from_the_largest_and_stay_in_the_window():
-    maps = np.array([[[1.0, 5.0], [3.0, 9.0]]])
-    window = np.array([[True, True], [True, False]])
-    assert pixel_ranks(maps, window, np.random.default_rng(0)).tolist() == [[[2, 0], [1, -1]]]
+    """Oracle: by hand."""
+    maps = np.array([[[1.0, 5.0, 8.0], [3.0, 4.0, 7.0], [9.0, 6.0, 2.0]]])
+    ranks = pixel_ranks(maps, slice(0, 2), np.random.default_rng(0))
+    assert ranks.tolist() == [[[3, 0, -1], [2, 1, -1], [-1, -1, -1]]]
 
 
 def test_a_curve_turns_pixels_in_order():

@@ -1,5 +1,7 @@
 """Which detector is chosen, and mien.faces.detect on every kind of image."""
 
+import types
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -40,6 +42,15 @@ def test_a_variable_that_names_no_detector_is_one_line(monkeypatch):
     monkeypatch.setenv(VARIABLE, "yunet.onnx")
     with raises(ModelError, "detector-unknown", "yunet.onnx"):
         find_detector()
+
+
+@pytest.mark.parametrize("score_range", [1.0, None, (0.0,), (0.0, 0.5, 1.0), ("low", "high"), "01"])
+def test_a_detector_of_ones_own_without_two_scores_is_one_line(score_range):
+    own = types.SimpleNamespace(detect=list, name="own", margin=Margin(1.0, 0.0), score_range=score_range)
+    with raises(ModelError, "detector-type", "score_range"):
+        find_detector(own)
+    own.score_range = (0, 1)
+    assert find_detector(own).score_range == (0, 1)
 
 
 def test_every_kind_of_image_holds_the_same_face(astronaut, tmp_path):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mien.base.errors import DataError
-from mien.faces.face import Box, Face, LimitedDetector, Margin, limited
+from mien.faces.face import Box, Face, LimitedDetector, Margin
 from support import raises
 
 
@@ -45,10 +45,4 @@ def test_faces_outside_the_limits_are_left_out(limits, sides):
 )
 def test_a_limit_that_no_face_can_meet_is_refused(limits, code):
     with raises(DataError, code):
-        limited(Three(), **limits)
-
-
-def test_without_a_limit_the_detector_is_itself():
-    detector = Three()
-    assert limited(detector) is detector
-    assert isinstance(limited(detector, min_score=0), LimitedDetector)
+        LimitedDetector(Three(), **limits)

@@ -117,6 +117,29 @@ def test_images_of_one_name_keep_two_places(tmp_path):
     assert mixed.path_of(tmp_path / "b" / "c" / ".." / "x.png") == out / "b" / "x.png.jpg"
 
 
+@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize(
+    ("names", "copies"),
+    [
+        (["x.png", "x.png.jpg"], ["x.png.jpg", "x.png.jpg.jpg"]),
+        (["x.png", "x.png.jpg", "x.png.jpg.jpg"], ["x.png.jpg", "x.png.jpg.jpg", "x.png.jpg.jpg.jpg"]),
+        (["x", "x.jpg"], ["x.jpg", "x.jpg.jpg"]),
+        (["x.png.jpg", "x.2024.JPG"], ["x.png.jpg", "x.2024.JPG"]),
+    ],
+)
+def test_images_whose_names_differ_by_jpg_keep_two_places(tmp_path, names, copies, backwards):
+    """Oracle: by hand, in either order."""
+    for name in names:
+        Image.new("RGB", (30, 30)).save(tmp_path / name, "PNG")
+    files = Annotator(tmp_path / "out", [tmp_path / name for name in names])
+    order = slice(None, None, -1 if backwards else 1)
+    written = [
+        files.write(str(tmp_path / name), np.zeros((30, 30, 3), dtype=np.uint8), []).name for name in names[order]
+    ]
+    assert written[order] == copies
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(copies)
+
+
 @pytest.mark.parametrize("folder", ["a", "a/out", "a/c", "."])
 def test_a_folder_around_or_inside_what_is_read_is_refused(tmp_path, folder):
     (tmp_path / "a" / "c").mkdir(parents=True)

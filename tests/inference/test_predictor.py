@@ -149,11 +149,38 @@ def test_bad_images_can_be_left_out(classifier, faces, tmp_path):
     assert {source: error.code for source, error in told.items()} == {str(tmp_path / "bad.png"): "image-format"}
 
 
-@pytest.mark.parametrize("image", ["a.jpg", b"bytes", Path("a.jpg")])
+def test_an_error_names_its_image_first(classifier, monkeypatch, tmp_path):
+    """The sentence on a NaN speaks of pixels, and so is the file called."""
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(np.full((48, 48), np.nan, np.float32)).save("pixels", "TIFF")
+    with raises(DataError, "image-not-finite") as caught:
+        list(classifier.stream(["pixels"], crops=True))
+    assert str(caught.value).startswith("pixels: The image contains pixels")
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        *("a.jpg", b"bytes", Path("a.jpg"), Image.new("L", (48, 48))),
+        *(np.zeros(shape, dtype=np.uint8) for shape in ((48, 48), (48, 48, 3), (48, 48, 4))),
+    ],
+)
 def test_a_stream_takes_no_single_image(classifier, image):
-    """The letters of a path would be read one by one."""
-    with raises(DataError, "image-type"):
+    """The letters of a path, or the rows of an array, would be read one by one."""
+    with raises(DataError, "image-type", "[image]"):
         classifier.stream(image)
+
+
+def test_a_stream_takes_arrays_of_images_and_of_paths(classifier, face_folder):
+    """Oracle: the same images in a list."""
+    files = image_files(face_folder / "test")[:2]
+    arrays = [np.asarray(Image.open(file)) for file in files]
+    expected = [photo.predictions[0].probability_vector for photo in classifier.stream(arrays, crops=True)]
+    for images in (np.stack(arrays), np.stack([np.stack([each] * 3, axis=-1) for each in arrays]), np.array(files)):
+        photos = list(classifier.stream(images, crops=True))
+        assert np.array([photo.predictions[0].probability_vector for photo in photos]) == pytest.approx(
+            np.array(expected), abs=1e-6
+        )
 
 
 def test_a_stream_never_holds_more_than_a_batch(classifier, faces):

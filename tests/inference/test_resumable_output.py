@@ -1,13 +1,16 @@
 """Answers that are kept while they are made, and the files made of them."""
 
+import contextlib
 import csv
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from mien.base.errors import RunError
+from mien.base.files import lock_file
 from mien.inference.output_files import Columns
 from mien.inference.resumable_output import ResumableOutput
 from support import raises
@@ -205,6 +208,50 @@ def test_a_finished_file_is_not_overwritten(tmp_path):
     write(tmp_path / "out.csv")
     with raises(RunError, "output-exists"):
         ResumableOutput(tmp_path / "out.csv", SETTINGS, COLUMNS)
+
+
+@pytest.mark.parametrize(
+    ("moment", "code"),
+    [("mien.inference.resumable_output.lock_file", "journal-in-use"), ("pathlib.Path.open", "output-exists")],
+)
+def test_a_file_that_another_command_finishes_meanwhile_is_not_overwritten(tmp_path, monkeypatch, moment, code):
+    """It finishes just before the journal is locked, or opened. Oracle: its FILE, and nothing beside."""
+    out = tmp_path / "out.jsonl"
+    first = ResumableOutput(out, SETTINGS, COLUMNS)
+    first.add(ANSWERS[0])
+    call = lock_file if "lock" in moment else Path.open
+
+    def finish_first(*given):
+        monkeypatch.undo()
+        first.finish(sources())
+        return call(*given)
+
+    monkeypatch.setattr(moment, finish_first)
+    with raises(RunError, code):
+        ResumableOutput(out, SETTINGS, COLUMNS)
+    assert [json.loads(line) for line in out.read_text().splitlines()] == ANSWERS[:1]
+    assert list(tmp_path.iterdir()) == [out]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows removes no open file")
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_journal_is_removed_while_it_is_locked(tmp_path, monkeypatch, fails):
+    """Oracle: nobody else can lock it at that moment."""
+    unlink, locked = Path.unlink, []
+
+    def look(path, missing_ok=False):
+        if path.name == "out.csv.part":
+            with path.open("rb") as stream:
+                locked.append(not lock_file(stream))
+        unlink(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", look)
+    with contextlib.suppress(KeyError), ResumableOutput(tmp_path / "out.csv", SETTINGS, COLUMNS) as journal:
+        if fails:
+            raise KeyError
+        journal.add(ANSWERS[0])
+        journal.finish(sources())
+    assert locked == [True]
 
 
 @pytest.mark.parametrize("name", ["out.txt", "out", "out.json"])

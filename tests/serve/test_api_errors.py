@@ -4,7 +4,11 @@ import json
 import re
 from pathlib import Path
 
-from mien.serve.api_errors import CODES, ApiError
+import pytest
+from fastapi import FastAPI, HTTPException
+from fastapi.testclient import TestClient
+
+from mien.serve.api_errors import CODES, ApiError, add_error_handlers
 
 
 def test_every_error_has_the_shape_and_the_codes_of_all_errors_of_mien():
@@ -16,6 +20,21 @@ def test_every_error_has_the_shape_and_the_codes_of_all_errors_of_mien():
         response = error.response(scope)
         assert json.loads(response.body) == {"error": {"code": code, "message": "Sentence."}}
         assert (response.status_code, scope) == (status, {"mien.error": code})
+
+
+@pytest.mark.parametrize(("status", "code"), [(401, "not-found"), (404, "not-found"), (405, "method-not-allowed")])
+def test_the_frameworks_errors_have_documented_codes(status, code):
+    """Starlette answers 401 of a file that it may not read."""
+    app = FastAPI()
+    add_error_handlers(app)
+
+    @app.get("/")
+    def fail():
+        raise HTTPException(status, headers={"allow": "GET"})
+
+    response = TestClient(app).get("/")
+    assert response.json()["error"]["code"] == code
+    assert (response.status_code, response.headers["allow"]) == (CODES[code][0], "GET")
 
 
 def test_every_error_and_its_status_is_documented():

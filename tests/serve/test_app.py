@@ -177,6 +177,7 @@ def test_the_document_says_what_an_image_is_and_how_many(service):
     assert (files["/v1/batch"]["type"], files["/v1/batch"]["maxItems"]) == ("array", Limits().max_files)
     assert paths["/v1/batch"]["post"]["requestBody"]["content"]["application/json"]["schema"]["required"] == ["images"]
     assert set(paths) == {"/v1/predict", "/v1/batch", "/v1/model", "/metrics", "/healthz"}
+    assert service.ask("HEAD", "/healthz").status_code == 200, "what monitors ask"
 
 
 def test_a_defect_is_answered_and_counted_as_one(start, face, monkeypatch):

@@ -134,6 +134,34 @@ def test_a_stream_asks_for_the_token(guarded, token, jpegs):
             assert socket.receive_json()["error"]["code"] == "unauthorised"
 
 
+@pytest.mark.parametrize(
+    ("given", "is_taken"), [("bearer {}", True), ("BEARER  {}", True), ("{}", False), ("Basic {}", False)]
+)
+def test_a_stream_and_a_request_take_the_same_headers(guarded, token, jpegs, given, is_taken):
+    """Oracle: RFC 9110, section 11.1: the name of a scheme has no case."""
+    headers = {"authorization": given.format(token)}
+    assert guarded.ask("GET", "/v1/model", headers=headers).status_code == (200 if is_taken else 401)
+    with guarded.client.websocket_connect(ADDRESS, headers=headers) as socket:
+        # Without the header, a stream waits for {"token": ...}.
+        socket.send_bytes(jpegs[0]) if is_taken else socket.send_text("{}")
+        answer = socket.receive_json()
+    assert answer.get("frame") == 0 if is_taken else answer["error"]["code"] == "unauthorised"
+
+
+def test_a_defect_is_answered_counted_and_logged_as_over_http(start, jpegs, monkeypatch, caplog):
+    """Oracle: the code and metric of test_app.py; RFC 6455's number of an unexpected condition."""
+    service = start()
+    monkeypatch.setattr(HaarDetector, "detect", lambda *others: 1 / 0)
+    with service.client.websocket_connect(ADDRESS) as socket:
+        socket.send_bytes(jpegs[0])
+        assert socket.receive_json()["error"]["code"] == "internal"
+        with pytest.raises(WebSocketDisconnect) as ended:
+            socket.receive_json()
+    assert (ended.value.code, ended.value.reason) == (1011, "internal")
+    assert service.metric('mien_refused_total{code="internal"}') == 1
+    assert "ZeroDivisionError" in caplog.text
+
+
 def test_pages_of_other_sites_get_no_stream(service):
     headers = {"origin": "http://evil.example"}
     with pytest.raises(WebSocketDisconnect), service.client.websocket_connect(ADDRESS, headers=headers):

@@ -32,15 +32,18 @@ def test_of_a_cut_off_file_what_is_there_is_read(tmp_path, encode_video, name, i
 
 
 def test_damaged_frames_are_counted_and_the_others_read(tmp_path, encode_video):
-    """One frame of a file in which each stands for itself is overwritten."""
+    """Some frames of a file in which each stands for itself are overwritten; one alone is no gap."""
     path = encode_video(tmp_path / "clip.mov", noise(12), codec="png")
     with av.open(str(path)) as container:
-        packet = [bytes(packet) for packet in container.demux(video=0)][5]
-    path.write_bytes(path.read_bytes().replace(packet, b"\x5a" * len(packet)))
-    with VideoFile(path) as video:
-        seconds = [frame.seconds for frame in video.frames()]
-    assert seconds == pytest.approx([n / 30 for n in range(12) if n != 5], abs=1e-3)
-    assert (video.damaged, video.missing_seconds) == (1, 0)
+        packets = [bytes(packet) for packet in container.demux(video=0)]
+    for lost in ([5], [5, 6, 7, 8]):
+        for packet in (packets[number] for number in lost):
+            path.write_bytes(path.read_bytes().replace(packet, b"\x5a" * len(packet)))
+        with VideoFile(path) as video:
+            seconds = [frame.seconds for frame in video.frames()]
+        assert seconds == pytest.approx([n / 30 for n in range(12) if n not in lost], abs=1e-3)
+        assert (video.damaged, video.missing_seconds) == (len(lost), 0)
+        assert video.gap_seconds == pytest.approx(len(lost) / 30 if len(lost) > 2 else 0, abs=1e-3)
 
 
 def refused(path):

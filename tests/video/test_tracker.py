@@ -119,6 +119,10 @@ def test_each_prediction_is_that_of_its_crop_and_is_smoothed_in_time(play, class
         assert np.array_equal(face.prediction.crop, squares[0])
         expected = track.smoothed(frame.seconds, scores, HALF_LIFE_SECONDS)
         assert face.prediction.probability_vector == pytest.approx(expected, abs=1e-6)
+        # Tracked landmarks stay where the detector's were in the box.
+        assert face.prediction.landmarks.keys() == points_of(box).keys()
+        for name, point in points_of(box).items():
+            assert face.prediction.landmarks[name] == pytest.approx(point)
     assert expected != pytest.approx(scores, abs=1e-9)
 
 
@@ -225,7 +229,14 @@ def camera_at(frames):
         server.shutdown()
 
 
-@pytest.mark.parametrize("source", [97, -1, 1 << 40, "rtsp://127.0.0.1:9/x"])
+@pytest.mark.parametrize("source", [True, None, 1.5])
+def test_what_is_no_video_is_a_line(classifier, source):
+    """Python counts True as 1, which is no camera's number."""
+    with raises(DataError, "video-type", type(source).__name__):
+        mien.track(source, classifier, detector=Told(moving))
+
+
+@pytest.mark.parametrize("source", [97, "97", -1, 1 << 40, "rtsp://127.0.0.1:9/x"])
 def test_a_camera_that_is_not_there_is_a_line(classifier, source, capfd):
     with raises(DataError, "camera-missing", str(source)):
         mien.track(source, classifier, detector=Told(moving))

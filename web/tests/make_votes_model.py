@@ -12,6 +12,7 @@ import base64
 import io
 import json
 import tempfile
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from PIL import Image
 from mien.base.labels import FERPLUS_CLASSES
 from mien.base.model_file import open_model
 from mien.base.preprocess import to_input
-from mien.base.recipe import parse_recipe
+from mien.base.recipe import check_recipe
 from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
 from mien.data.synthetic import render_faces, synthetic_faces
@@ -106,7 +107,7 @@ def main(folder: Path) -> None:
     folder.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as temporary:
         run = RunFolder(Path(temporary) / "run")
-        train(plan_training(parse_recipe(RECIPE, "votes"), voted_faces()), run)
+        train(plan_training(check_recipe(tomllib.loads(RECIPE), "votes"), voted_faces()), run)
         export_run(run)
         for name, content in page_files([run.model]).items():
             (folder / name).write_bytes(content.read_bytes() if isinstance(content, Path) else content)

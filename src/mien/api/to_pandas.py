@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mien.base.errors import DataError, needs_extra
 from mien.inference.output_files import FACE_COLUMNS, SCORE_COLUMN
-from mien.inference.prediction import Photo, Prediction
+from mien.inference.prediction import Photo, Prediction, prediction_fields
 from mien.video.tracker import VideoFrame
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def to_pandas(predictions: Iterable[Prediction | list[Prediction] | Photo | Vide
     Returns:
         ``source``; ``frame``, ``seconds`` and ``track`` of a video; ``box_left`` ... ``box_height`` in pixels and
         ``detection_score`` of a detected face; ``answer``, ``top``, ``confidence``; a probability for each class, 0..1.
-        Images and frames without a face have no row.
+        Images and frames without a face have no row. Without any face the table has no columns of classes.
 
     Raises:
         DataError: something else (``predictions-type``).
@@ -35,7 +35,9 @@ def to_pandas(predictions: Iterable[Prediction | list[Prediction] | Photo | Vide
     """
     with needs_extra("pandas", "A table"):
         import pandas as pd
-    return pd.DataFrame([row for each in predictions for row in _rows(each)])
+    rows = [row for each in predictions for row in _rows(each)]
+    empty = ["source", *FACE_COLUMNS[1:], SCORE_COLUMN, *prediction_fields(None, perceived=True)]
+    return pd.DataFrame(rows, columns=None if rows else empty)
 
 
 def _rows(each: object) -> Iterator[dict[str, Any]]:

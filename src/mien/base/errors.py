@@ -13,10 +13,11 @@
 
 A :class:`Notice` is what a person should know beside a result; a :class:`MienWarning` is one that Python code causes.
 
-A message says what was expected, what was found, where, and what to do. Arguments in it are written by :func:`arg`, and
-each door words them its own way: ``--out`` on the command line, ``out=...`` in Python. The command line prints it as
-one line and exits with 2, and a notice as a line that begins with ``note:``. A code names the kind of mistake or
-notice and never changes; programs and tests go by it, not by the sentence.
+A message says what was expected, what was found, where, and what to do. Arguments in it are written by :func:`arg`.
+``str`` words them for Python, ``out=...``; ``raw`` keeps them as written, for the command line (``--out``) and for a
+message that holds this one. The command line prints an error as one line and exits with 2, and a notice as a line that
+begins with ``note:``. A code names the kind of mistake or notice and never changes; programs and tests go by it, not by
+the sentence.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def arg(name: str, value: object = None) -> str:
 
 
 def as_options(message: str) -> str:
-    """A message for the command line.
+    """A message for the command line: ``raw`` of an error, or a notice itself.
 
     >>> as_options(f"Choose another {arg('out')}, or {arg('resume', True)}; try {arg('settings', 'seed=1')}.")
     'Choose another --out, or --resume; try --set seed=1.'
@@ -50,7 +51,7 @@ def as_options(message: str) -> str:
         word = _OPTIONS.get(name, f"--{name.replace('_', '-')}")
         return word if value in {None, "True"} else f"{word} '{value}'" if name == "class_map" else f"{word} {value}"
 
-    return _ARGUMENT.sub(option, message)
+    return _ARGUMENT.sub(option, message.raw if isinstance(message, Notice) else message)
 
 
 def as_arguments(message: str) -> str:
@@ -87,6 +88,7 @@ class MienError(Exception):
 
     Attributes:
         code: as given, or the class's own, such as ``data`` for :class:`DataError`.
+        raw: the message with its arguments as :func:`arg` writes them; a message that holds this one takes it.
 
     >>> DataError("fer2013.csv line 812: pixel 300 is outside 0..255.", code="pixel-range").code
     'pixel-range'
@@ -96,16 +98,10 @@ class MienError(Exception):
 
     def __init__(self, message: str, *, code: str | None = None) -> None:
         # One line, whatever a file name or a cell of a table holds.
-        super().__init__(" ".join(message.splitlines()))
+        self.raw: str = " ".join(message.splitlines())
+        super().__init__(as_arguments(self.raw))
         if code is not None:
             self.code = code
-
-    def __str__(self) -> str:
-        return as_arguments(str(self.args[0]))
-
-    def __format__(self, spec: str) -> str:
-        # Within the message of another error arguments stay as they are, for the door that it comes to.
-        return format(str(self.args[0]), spec)
 
 
 class DataError(MienError):
@@ -171,28 +167,29 @@ class MissingExtraError(MienError):
 
 
 class Notice(str):
-    """A sentence that a person should know beside a result, with a code as errors have.
+    """A sentence that a person should know beside a result, with ``code`` and ``raw`` as errors have.
 
     >>> Notice("validation has only 9 samples.", code="validation-small").line
     'note: validation has only 9 samples. [validation-small]'
     """
 
     code: str
+    raw: str
 
     def __new__(cls, words: str, *, code: str) -> Self:
         """``words``: the sentence."""
-        notice = super().__new__(cls, words)
-        notice.code = code
+        notice = super().__new__(cls, as_arguments(words))
+        notice.code, notice.raw = code, words
         return notice
 
     def __getnewargs_ex__(self) -> tuple[tuple[str], dict[str, str]]:
         """What copies and pickles are made of."""
-        return (str(self),), {"code": self.code}
+        return (self.raw,), {"code": self.code}
 
     @property
-    def line(self) -> str:
+    def line(self) -> Notice:
         """As terminals show it."""
-        return f"note: {self} [{self.code}]"
+        return Notice(f"note: {self.raw} [{self.code}]", code=self.code)
 
 
 class MienWarning(UserWarning):
@@ -236,6 +233,11 @@ def without_password(text: str) -> str:
     return re.sub(r"(?i)([?&][\w.-]*(?:secret|password|token|key|sig)[\w.-]*=)[^\s&]+", r"\1***", text)
 
 
+def printable(text: str) -> str:
+    """A text that cannot steer a terminal: a file's name may hold a line break, or an ESC."""
+    return "".join(each if each.isprintable() else f"\\x{ord(each):02x}" for each in text)
+
+
 def sentence(words: str) -> str:
     """Words that were put together from others, with one mark at their end.
 
@@ -262,7 +264,7 @@ def nearest(name: object, known: Iterable[str], table: str = "") -> str:
     close = difflib.get_close_matches(str(name).lower(), lowered, n=1)
     if close:
         return f" Did you mean '{table}{lowered[close[0]]}'?"
-    return f" Known: {', '.join(table + each for each in known)}."
+    return f" Known: {', '.join(table + each for each in known) or 'none'}."
 
 
 _KINDS = {

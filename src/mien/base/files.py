@@ -136,7 +136,9 @@ def file_sha256(path: str | os.PathLike[str]) -> str:
 
 
 def lock_file(stream: BinaryIO) -> bool:
-    """Lock an open file until it is closed or the process ends. False when another process holds the lock.
+    """Lock an open file until it is closed or the process ends.
+
+    False when another process holds the lock, or has removed the file since it was opened.
 
     The lock is advisory. On a file system without locks it always succeeds.
     """
@@ -155,6 +157,6 @@ def lock_file(stream: BinaryIO) -> bool:
             import fcntl
 
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return os.path.samestat(os.fstat(stream.fileno()), Path(stream.name).stat())
     except OSError as error:
-        return error.errno not in {errno.EAGAIN, errno.EACCES, errno.EDEADLK}
-    return True
+        return error.errno not in {errno.ENOENT, errno.EAGAIN, errno.EACCES, errno.EDEADLK}

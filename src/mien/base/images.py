@@ -180,7 +180,10 @@ def _decoding(name: str) -> Iterator[None]:
     except FileNotFoundError:
         raise missing_file(name) from None
     except IsADirectoryError:
-        raise DataError(f"{name} is a folder; expected an image file.", code="image-folder") from None
+        raise DataError(
+            f"{name} is a folder. Give the files in it, such as sorted(Path({str(name)!r}).glob('*.jpg')).",
+            code="image-folder",
+        ) from None
     except PermissionError:
         raise DataError(f"{name} cannot be read: permission denied.", code="file-permission") from None
     except UnidentifiedImageError:
@@ -250,12 +253,12 @@ def open_image_source(source: ImageSource) -> Image | npt.NDArray[np.generic]:
     if isinstance(source, np.ndarray):
         return source
     other: Any = source
-    if hasattr(other, "getbands"):
-        # It may not be decoded yet: Image.open reads the header alone.
-        ignore_pillow_warnings()
-        with _decoding("the image"):
+    ignore_pillow_warnings()
+    with _decoding("the image"):
+        if hasattr(other, "getbands"):
+            # It may not be decoded yet: Image.open reads the header alone.
             return _upright(other, "the image")
-    content = other.read() if hasattr(other, "read") else None
+        content = other.read() if hasattr(other, "read") else None
     if isinstance(content, bytes):
         return open_image(content)
     raise DataError(

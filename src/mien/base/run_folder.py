@@ -21,13 +21,12 @@ import csv
 import io
 import json
 import math
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from mien.base.errors import RunError, arg
 from mien.base.files import lock_file, write_bytes, write_text
@@ -36,14 +35,6 @@ if TYPE_CHECKING:
     from mien.base.recipe import Recipe
 
 _LOCK = ".mien.lock"
-
-
-def _is_at(stream: BinaryIO, file: Path) -> bool:
-    """Whether an open file is still the one at that path: its former owner may have removed it since."""
-    try:
-        return os.path.samestat(os.fstat(stream.fileno()), file.stat())
-    except OSError:
-        return False
 
 
 @dataclass(frozen=True)
@@ -171,7 +162,7 @@ class RunFolder:
                 code="file-unwritable",
             ) from None
         with stream:
-            if not lock_file(stream) or not _is_at(stream, file):
+            if not lock_file(stream):
                 raise RunError(
                     f"{self.path} is being trained by another command. Wait for its end, or stop it first.",
                     code="run-locked",

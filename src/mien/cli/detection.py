@@ -17,7 +17,7 @@ from mien.base.images import open_image
 from mien.base.preprocess import upright_rgb
 from mien.cli.output import notice
 from mien.faces.crop_or_photo import MAX_SEARCHED, may_be_photo, photo_as_crop
-from mien.faces.face import Detector, limited
+from mien.faces.face import Detector, LimitedDetector
 from mien.faces.find import VARIABLE, find_detector, is_built
 
 
@@ -39,7 +39,7 @@ class DetectionOptions:
         typer.Option(
             "--min-size",
             min=1,
-            help="Leave out faces whose longer side is below PX pixels. The default is 0.",
+            help="Leave out faces whose longer side is below PX pixels.",
             metavar="PX",
         ),
     ] = None
@@ -49,7 +49,7 @@ class DetectionOptions:
 
     @property
     def limits(self) -> tuple[float | None, int | None, int | None]:
-        """All of them, as :func:`mien.faces.face.limited` takes them."""
+        """All of them, as :class:`mien.faces.face.LimitedDetector` takes them."""
         return self.min_score, self.min_size, self.max_faces
 
     def given(self) -> dict[str, bool]:
@@ -71,7 +71,7 @@ class DetectionOptions:
                 "with Node 20.19+: make detector",
                 "detector-weak",
             )
-        return limited(detector, *self.limits)
+        return LimitedDetector(detector, *self.limits)
 
 
 def note_photos_as_crops(files: Iterable[Path]) -> None:

@@ -40,8 +40,8 @@ OutputOption = Annotated[
     str | None,
     typer.Option(
         "--output",
-        help="Use this output of the model, such as fer2013. `mien info MODEL` lists the outputs. The default is the "
-        "output that was trained on votes, if there is one.",
+        help="Use this output of the model, such as fer2013. `mien info MODEL` lists them, the default "
+        "first.",
         metavar="NAME",
     ),
 ]

@@ -38,11 +38,12 @@ def analyze(
     align: bool = True,
     anti_spoofing: bool = False,
     **ignored: Any,
-) -> list[dict[str, Any]]:
+) -> list[Any]:
     """Classify the expression of each face in an image.
 
     Args:
-        img_path: a path, a data URI, an open binary file, or an array uint8 (H, W, 3) in OpenCV's order BGR, or BGRA.
+        img_path: a path, a data URI, an open binary file, or an array uint8 (H, W, 3) in OpenCV's order BGR, or BGRA;
+            or a list of them, which returns a list of lists.
         actions: must contain ``"emotion"``. ``"age"``, ``"gender"`` and ``"race"`` are left out with a warning: mien
             classifies expressions alone.
         enforce_detection: raise where no face is detected; otherwise the whole image is classified as one face.
@@ -62,6 +63,9 @@ def analyze(
         ModelError: the face detector cannot be used.
     """
     actions = [actions] if isinstance(actions, str) else list(actions)
+    if isinstance(img_path, list):
+        given = (actions, enforce_detection, detector_backend, align, anti_spoofing)
+        return [analyze(each, *given, **ignored) for each in img_path]
     left_out = [each for each in actions if each in _MISSING_ACTIONS]
     if "emotion" not in actions or len(left_out) + actions.count("emotion") != len(actions):
         raise UnusableError(

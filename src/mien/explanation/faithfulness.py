@@ -76,7 +76,8 @@ def measure_faithfulness(
         seed: of the random places and of ties in the maps.
     """
     side = images.shape[1]
-    window = _window(side, crop_px)
+    crop = side if crop_px is None else crop_px
+    window = slice((side - crop) // 2, (side - crop) // 2 + crop)
     chosen = predict(images).argmax(axis=1)
     blurred = gaussian_blur(images, BLUR_PX * side / 48)
     generator = np.random.default_rng(seed)
@@ -100,17 +101,17 @@ def measure_faithfulness(
     )
 
 
-def pixel_ranks(
-    maps: npt.NDArray[Any], window: npt.NDArray[np.bool_], generator: np.random.Generator
-) -> npt.NDArray[np.int64]:
+def pixel_ranks(maps: npt.NDArray[Any], window: slice, generator: np.random.Generator) -> npt.NDArray[np.int64]:
     """Place of each pixel in its map's order, 0 the most important: (N, S, S) -> int64 (N, S, S), -1 outside.
 
-    Ties are broken at random: by position, an empty map would be an order from top to bottom.
+    The window lies on each side of a map, as :attr:`InputSpec.window`. Ties are broken at random: by position, an empty
+    map would be an order from top to bottom.
     """
-    values = maps[:, window]
+    inside = maps[:, window, window]
+    values = inside.reshape(len(maps), -1)
     order = np.lexsort((generator.random(values.shape), -values), axis=1)
     ranks = np.full(maps.shape, -1, dtype=np.int64)
-    ranks[:, window] = np.argsort(order, axis=1)
+    ranks[:, window, window] = np.argsort(order, axis=1).reshape(inside.shape)
     return ranks
 
 
@@ -142,23 +143,14 @@ def area(curves: Floats) -> Floats:
 
 
 def _moved_maps(
-    maps: npt.NDArray[np.float32], window: npt.NDArray[np.bool_], generator: np.random.Generator
+    maps: npt.NDArray[np.float32], window: slice, generator: np.random.Generator
 ) -> npt.NDArray[np.float32]:
     """Each map rolled round the window by a random offset, so that it knows nothing of its face."""
-    crop = round(float(np.sqrt(window.sum())))
-    inside = maps[:, window].reshape(-1, crop, crop)
-    offsets = generator.integers(0, crop, (len(maps), 2))
+    inside = maps[:, window, window]
+    offsets = generator.integers(0, inside.shape[1], (len(maps), 2))
     moved = np.zeros(maps.shape, dtype=np.float32)
-    moved[:, window] = [np.roll(each, offset, (0, 1)).ravel() for each, offset in zip(inside, offsets, strict=True)]
+    moved[:, window, window] = [np.roll(each, offset, (0, 1)) for each, offset in zip(inside, offsets, strict=True)]
     return moved
-
-
-def _window(side: int, crop_px: int | None) -> npt.NDArray[np.bool_]:
-    crop = side if crop_px is None else crop_px
-    start = (side - crop) // 2
-    window = np.zeros((side, side), dtype=np.bool_)
-    window[start : start + crop, start : start + crop] = True
-    return window
 
 
 LEAST_FACES = 20

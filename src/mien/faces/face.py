@@ -164,12 +164,3 @@ class LimitedDetector:
         least_score, least_px = self._min_score or -float("inf"), self._min_size_px or 0
         large = (face for face in self._detector.detect(rgb) if max(face.box.width, face.box.height) >= least_px)
         return [face for face in large if face.score >= least_score][: self._max_faces]
-
-
-def limited(
-    detector: Detector, min_score: float | None = None, min_size_px: int | None = None, max_faces: int | None = None
-) -> Detector:
-    """The detector itself without a limit, else a :class:`LimitedDetector`. Raises :class:`DataError` as that does."""
-    if min_score is None and min_size_px is None and max_faces is None:
-        return detector
-    return LimitedDetector(detector, min_score, min_size_px, max_faces)

@@ -90,11 +90,13 @@ def find_detector(wanted: Detector | str | None = None) -> Detector:
     if wanted is not None and not isinstance(wanted, str | os.PathLike):
         if isinstance(wanted, NetworkDetector | HaarDetector | LimitedDetector | OwnDetector):
             return wanted
-        whole = all(hasattr(wanted, each) for each in ("detect", "name", "score_range"))
+        scores = getattr(wanted, "score_range", None)
+        paired = isinstance(scores, tuple | list) and [isinstance(each, int | float) for each in scores] == [True, True]
+        whole = paired and hasattr(wanted, "detect") and hasattr(wanted, "name")
         if isinstance(wanted, type) or not (whole and isinstance(getattr(wanted, "margin", None), Margin)):
             raise ModelError(
-                f"A detector is {NETWORK}, {HAAR} or an object with detect(rgb), name, score_range and margin, a "
-                f"mien.faces.Margin; found {type(wanted).__name__}.",
+                f"A detector is {NETWORK}, {HAAR} or an object with detect(rgb), name, score_range (two numbers) and "
+                f"margin, a mien.faces.Margin; found {type(wanted).__name__}.",
                 code="detector-type",
             )
         return OwnDetector(wanted)

@@ -61,9 +61,13 @@ class Annotator:
             ) from None
 
     def path_of(self, source: str | os.PathLike[str]) -> Path:
-        """Path of the annotated copy of a file: ``a.jpg`` keeps its name, ``a.png`` becomes ``a.png.jpg``."""
-        path = self.folder / os.path.relpath(_absolute(source), self.shared)
-        return path if path.suffix.lower() in {".jpg", ".jpeg"} else path.with_name(f"{path.name}.jpg")
+        """Path of the annotated copy of a file: ``a.jpg`` keeps its name, ``a.png`` becomes ``a.png.jpg``.
+
+        ``a.png.jpg`` keeps its name unless there is an ``a.png`` beside it: then it becomes ``a.png.jpg.jpg``.
+        """
+        given, path = Path(source), self.folder / os.path.relpath(_absolute(source), self.shared)
+        keeps = given.suffix.lower() in {".jpg", ".jpeg"} and not given.with_suffix("").is_file()
+        return path if keeps else path.with_name(f"{path.name}.jpg")
 
     def write(self, source: str, rgb: npt.NDArray[np.uint8], predictions: Sequence[Prediction]) -> Path:
         """Write an image with its predictions; returns its path.

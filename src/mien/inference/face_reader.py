@@ -17,12 +17,12 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from mien.base.labels import check_threshold, parse_scheme
+from mien.base.labels import NO_EXPRESSION, NOT_A_FACE, NOT_A_FACE_CLASS, UNSURE, check_threshold, parse_scheme
 from mien.faces.crop import brightened, crop_faces, square_around
 from mien.faces.face import Box, Detector, Face
 from mien.faces.find import find_detector
 from mien.inference.onnx_classifier import OnnxClassifier
-from mien.inference.prediction import AGREEMENT, Prediction, possible_answers, prediction_fields
+from mien.inference.prediction import AGREEMENT, Prediction, prediction_fields
 
 
 class FaceReader:
@@ -75,7 +75,10 @@ class FaceReader:
     @property
     def answers(self) -> tuple[str, ...]:
         """Every :attr:`Prediction.answer` that there can be."""
-        return possible_answers(self.classes, self.perceived)
+        if not self.perceived:
+            return self.classes
+        expressions = (name for name in self.classes if name not in NO_EXPRESSION)
+        return (*expressions, UNSURE, *((NOT_A_FACE,) if NOT_A_FACE_CLASS in self.classes else ()))
 
     @cached_property
     def detector(self) -> Detector:

@@ -29,14 +29,6 @@ def prediction_fields(output: str | None, perceived: bool) -> tuple[str, ...]:
     return (*named, "answer", "top", "confidence", *(("unsure", "not_a_face") if perceived else ()))
 
 
-def possible_answers(classes: tuple[str, ...], perceived: bool) -> tuple[str, ...]:
-    """Every :attr:`Prediction.answer` that there can be."""
-    if not perceived:
-        return classes
-    expressions = tuple(name for name in classes if name not in NO_EXPRESSION)
-    return (*expressions, UNSURE, *((NOT_A_FACE,) if NOT_A_FACE_CLASS in classes else ()))
-
-
 @dataclass(frozen=True, repr=False, eq=False)
 class Prediction:
     """The expression that a model predicts for one face. It says nothing about what the person feels.

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from mien.base.errors import DataError, MienWarning
 from mien.base.images import open_image_source
 from mien.base.preprocess import face_square, from_opencv, upright_rgb
-from mien.faces.face import limited
+from mien.faces.face import LimitedDetector
 from mien.faces.find import find_detector
 from mien.inference.face_reader import FaceReader
 from mien.inference.find_model import find_model
@@ -110,7 +110,7 @@ class Predictor(OnnxClassifier):
         """
         several = isinstance(image, list | tuple)
         if (limits := (min_score, min_size, max_faces)) != (None, None, None):
-            detector = limited(find_detector(detector), *limits)
+            detector = LimitedDetector(find_detector(detector), *limits)
         images = image if isinstance(image, list | tuple) else [image]
         found: list[list[Prediction]] = []
 
@@ -192,7 +192,9 @@ class Predictor(OnnxClassifier):
                 not suit the model.
             ModelError: the face detector cannot be used.
         """
-        if isinstance(images, str | bytes | os.PathLike):
+        # Of an array only a stack is several images; one of a single axis may hold paths.
+        whole = isinstance(images, np.ndarray) and images.ndim > 1 and not _is_stack(images)
+        if whole or isinstance(images, str | bytes | os.PathLike) or hasattr(images, "getbands"):
             raise DataError("stream takes several images; give a list, [image], or use predict.", code="image-type")
         reader = FaceReader(self, detector, classes=classes, threshold=threshold)
         return read_images(reader, map(from_opencv, images) if bgr else images, crops=crops, on_error=on_error)
@@ -263,10 +265,10 @@ def _open_each(
                 f"{source} needs more memory than was free. Shrink it, or read fewer at a time.", code="image-memory"
             )
         except DataError as found:
-            said = str(found)
+            said = found.raw
             if said.startswith("the image "):  # as bytes are called; here they have a number
                 said = source + said.removeprefix("the image")
-            error = DataError(said if source in said else f"{source}: {said}", code=found.code)
+            error = DataError(said if said.startswith(source) else f"{source}: {said}", code=found.code)
         else:
             yield source, opened
             continue

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -54,10 +55,6 @@ class ResumableOutput:
         if out.suffix.lower() == ".parquet":
             with needs_extra("parquet", "Writing parquet"):
                 import pyarrow.parquet  # noqa: F401
-        if out.exists() and not self.part.exists():
-            raise RunError(
-                f"{out} exists already and is complete. Choose another name, or remove it.", code="output-exists"
-            )
         try:
             out.parent.mkdir(parents=True, exist_ok=True)
             self._stream: BinaryIO = self.part.open("a+b")
@@ -70,6 +67,12 @@ class ResumableOutput:
                 raise RunError(
                     f"{self.part} is in use by another command. Wait until it ends, or choose another --out.",
                     code="journal-in-use",
+                )
+            # Checked under the lock, because another command may finish before that. It removes its journal last.
+            if out.exists() and not self.part.stat().st_size:
+                self._remove()
+                raise RunError(
+                    f"{out} exists already and is complete. Choose another name, or remove it.", code="output-exists"
                 )
             self._done = self._resume(settings)
             self._stream.seek(0, os.SEEK_END)
@@ -85,9 +88,9 @@ class ResumableOutput:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._close()
         if error is not None and not self._kept:
-            self.part.unlink(missing_ok=True)
+            self._remove()
+        self._close()
 
     def __contains__(self, source: str) -> bool:
         """Whether an image was finished when the journal was opened."""
@@ -132,8 +135,14 @@ class ResumableOutput:
                     yield result
 
         write_results(self.out, results(), self._columns)
-        self._close()
+        self._remove()
+
+    def _remove(self) -> None:
+        """Remove the journal while it is locked: once unlocked, it may be another command's."""
+        if sys.platform == "win32":  # which removes no open file
+            self._close()
         self.part.unlink(missing_ok=True)
+        self._close()
 
     def _close(self) -> None:
         # Closing writes again what a full disk refused; that error has been raised already.

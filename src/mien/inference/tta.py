@@ -52,8 +52,8 @@ def mean_over_views(
     """The mean of what ``predict`` returns, float64 (N, K), over the views of each face crop, a batch at a time.
 
     Args:
-        predict: uint8 (N, S, S) -> float64 (N, K), such as :meth:`mien.Predictor.probabilities`.
-        images: grey face crops, uint8 (N, S, S).
+        predict: uint8 (N, S, S[, 3]) -> float64 (N, K), such as :meth:`mien.Predictor.probabilities`.
+        images: face crops, uint8 (N, S, S[, 3]).
         views: one of :data:`VIEWS`.
 
     Raises:

@@ -126,15 +126,10 @@ def add_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def framework_error(request: Request, error: HTTPException) -> JSONResponse:
-        scope = request.scope
         if error.status_code == 405:
-            answer = ApiError("This address does not support this HTTP method.", code="method-not-allowed").response(
-                scope
-            )
-        elif error.status_code == 404:
-            answer = ApiError("There is nothing here; see /openapi.json.", code="not-found").response(scope)
+            answer = ApiError("This address does not support this HTTP method.", code="method-not-allowed")
         else:
-            detail = ErrorDetail(code="http", message=str(error.detail))
-            answer = JSONResponse(ErrorResponse(error=detail).model_dump(), error.status_code)
-        answer.headers.update(error.headers or {})
-        return answer
+            answer = ApiError("There is nothing here; see /openapi.json.", code="not-found")
+        response = answer.response(request.scope)
+        response.headers.update(error.headers or {})
+        return response

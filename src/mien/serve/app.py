@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -19,7 +20,7 @@ from mien.base.files import file_sha256
 from mien.faces.face import Detector
 from mien.inference.onnx_classifier import OnnxClassifier
 from mien.serve.access import CheckOrigin, check_host_names, page_origins, require_token
-from mien.serve.api_errors import ApiError, add_error_handlers, error_responses, invalid_parameter
+from mien.serve.api_errors import ApiError, add_error_handlers, error_responses, internal_error, invalid_parameter
 from mien.serve.built_page import service_models
 from mien.serve.limits import Limits
 from mien.serve.metrics import CONTENT_TYPE, CountRequests, ServiceMetrics
@@ -36,6 +37,8 @@ from mien.serve.schemas import (
 from mien.serve.stream import Stream, receive_token, refuse, sends_token
 from mien.serve.upload import form_document, receive_files
 from mien.version import __version__
+
+_LOG = logging.getLogger("uvicorn.error")
 
 _DESCRIPTION = (
     "Classifies the expression in images of faces. A classifier predicts an expression from an image; it does not know "
@@ -64,7 +67,7 @@ def create_app(
     Args:
         model_file: the ``.onnx`` file.
         detector: detects faces in photos.
-        threads: images that are decoded and searched for faces at a time, and runs of the network at a time.
+        threads: cores that work on images. One image more is processed at a time.
         limits: what is refused.
         token: the bearer token that a client must send; None asks for none.
         hosts: further names of the service; see :class:`mien.serve.access.CheckOrigin`.
@@ -101,6 +104,7 @@ def create_app(
     _add_metadata(guarded, model, metrics)
     app.include_router(guarded)
 
+    @app.head("/healthz", include_in_schema=False)
     @app.get("/healthz")
     async def health() -> HealthResponse:
         """Whether the service answers."""
@@ -204,11 +208,14 @@ def _add_stream(
                 tracker = service.tracker(parameters)
                 metrics.streams.inc()
                 await Stream(socket, tracker, limits, service.pool).run()
-        except ApiError as error:
-            metrics.refused.labels(error.code).inc()
-            await refuse(socket, error)
         except WebSocketDisconnect:
             pass
+        except Exception as error:  # noqa: BLE001 - the client learns of a defect as over HTTP
+            if not isinstance(error, ApiError):
+                _LOG.exception("a stream failed")
+                error = internal_error()
+            metrics.refused.labels(error.code).inc()
+            await refuse(socket, error)
 
 
 def _add_metadata(router: APIRouter, model: ModelResponse, metrics: ServiceMetrics) -> None:

@@ -14,7 +14,7 @@ from functools import partial
 
 from mien.base.errors import DataError, ModelError
 from mien.faces.crop_or_photo import MAX_SEARCHED
-from mien.faces.face import Detector, limited
+from mien.faces.face import Detector, LimitedDetector
 from mien.inference.face_reader import FaceReader
 from mien.inference.onnx_classifier import OnnxClassifier
 from mien.serve.api_errors import ApiError, internal_error
@@ -95,7 +95,7 @@ class PredictionService:
         classifier: the model.
         detector: detects faces.
         limits: of the work on a request.
-        threads: images that are decoded and searched for faces at a time.
+        threads: cores that work on images. One image more is processed at a time.
         metrics: counts faces, and requests under way.
     """
 
@@ -122,7 +122,7 @@ class PredictionService:
         try:
             return FaceReader(
                 self._classifier.with_output(parameters.output),
-                limited(self._detector, parameters.min_score, parameters.min_size),
+                LimitedDetector(self._detector, parameters.min_score, parameters.min_size),
                 classes=parameters.classes,
                 threshold=parameters.threshold,
             )
@@ -135,7 +135,7 @@ class PredictionService:
             raise ApiError("A stream takes neither 'crops' nor 'draw'; leave them out.", code="bad-parameter")
         reader = self.reader(parameters)
         most = min(parameters.max_faces or self._limits.max_faces, self._limits.max_faces)
-        detector = limited(reader.detector, max_faces=most)
+        detector = LimitedDetector(reader.detector, max_faces=most)
         return Tracker(reader.classifier, detector=detector, classes=parameters.classes, threshold=parameters.threshold)
 
     async def predict(

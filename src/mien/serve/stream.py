@@ -14,6 +14,7 @@ from concurrent.futures import Executor
 from contextlib import suppress
 from typing import Any
 
+from fastapi.security.utils import get_authorization_scheme_param
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from mien.base.errors import DataError
@@ -25,7 +26,14 @@ from mien.serve.detect import check_image
 from mien.serve.limits import Limits
 from mien.video.tracker import Tracker
 
-CLOSE_CODES = {"busy": 1013, "not-a-frame": 1003, "image-format": 1007, "image-damaged": 1007, "image-pixels": 1009}
+CLOSE_CODES = {
+    "busy": 1013,
+    "not-a-frame": 1003,
+    "image-format": 1007,
+    "image-damaged": 1007,
+    "image-pixels": 1009,
+    "internal": 1011,
+}
 """How a stream is closed after an error, by the numbers of RFC 6455; 1008 (against the rules) after any other."""
 
 _Frame = tuple[int, float, bytes]
@@ -48,19 +56,14 @@ class Stream:
         self._skipped = 0
 
     async def run(self) -> None:
-        """Answer frames until the client ends the stream. Raises :class:`ApiError` where it breaks a rule."""
-        broken: list[ApiError] = []
+        """Answer frames until the client ends the stream. Raises the first error, such as :class:`ApiError`."""
         try:
             async with asyncio.TaskGroup() as tasks:
                 answering = tasks.create_task(self._answer())
                 await self._receive()
                 answering.cancel()
-        except* WebSocketDisconnect:
-            pass
-        except* ApiError as errors:
-            broken += [each for each in errors.exceptions if isinstance(each, ApiError)]
-        if broken:
-            raise broken[0]
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None
 
     async def _receive(self) -> None:
         limits, number, began = self._limits, 0, time.monotonic()
@@ -129,8 +132,9 @@ async def refuse(socket: WebSocket, error: ApiError) -> None:
 
 
 def sends_token(socket: WebSocket, token: str) -> bool:
-    """Whether the header Authorization holds the token."""
-    return is_token(socket.headers.get("authorization", "").removeprefix("Bearer "), token)
+    """Whether the header Authorization holds the token, by the rules of :class:`fastapi.security.HTTPBearer`."""
+    scheme, given = get_authorization_scheme_param(socket.headers.get("authorization"))
+    return scheme.lower() == "bearer" and is_token(given, token)
 
 
 async def receive_token(socket: WebSocket, token: str, seconds: float) -> None:

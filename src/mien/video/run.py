@@ -102,8 +102,11 @@ def write_video(
 
 def _notes(video: VideoFile, no_faces: Sequence[int]) -> Iterator[Notice]:
     if video.damaged:
+        # A variable frame rate has gaps, too: only beside damage they say that something is missing.
+        gap = f", and {video.gap_seconds:.1f} s between its frames are missing" if video.gap_seconds else ""
         yield Notice(
-            f"{counted(video.damaged, 'frame')} of {video.path} could not be decoded completely.", code="video-damaged"
+            f"{counted(video.damaged, 'frame')} of {video.path} could not be decoded completely{gap}.",
+            code="video-damaged",
         )
     if video.missing_seconds:
         about = counted(round(video.missing_seconds * video.frame_rate), "frame")

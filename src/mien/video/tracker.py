@@ -193,7 +193,9 @@ class Tracker:
         for track, face, crop, row in zip(tracks, shown, crops, self.reader.classify_found(crops), strict=True):
             smoothed = track.smoothed(seconds, row, self._half_life_seconds)
             inside = face.box.clipped(rgb.shape[1], rgb.shape[0])
-            prediction = self.reader.prediction(self.source, smoothed, crop, box=inside, detection_score=face.score)
+            prediction = self.reader.prediction(
+                self.source, smoothed, crop, box=inside, detection_score=face.score, landmarks=face.landmarks
+            )
             faces.append(TrackedFace(track.number, prediction, None if joined is None else track in joined))
         return faces
 
@@ -253,11 +255,13 @@ def track(
         >>> for frame in mien.track(0):  # doctest: +SKIP
         ...     print([(face.track, face.prediction.answer) for face in frame.faces])
     """
-    if not isinstance(source, str | os.PathLike | int):
+    if isinstance(source, bool) or not isinstance(source, str | os.PathLike | int):
         raise DataError(
             f"A video is a file, the number of a camera or an address; found {type(source).__name__}.",
             code="video-type",
         )
+    if isinstance(source, str) and source.isdecimal():
+        source = int(source)  # as it comes from a command line
     name = f"camera {source}" if isinstance(source, int) else os.fspath(source)
     tracker = Tracker(
         model,

@@ -63,6 +63,7 @@ class VideoFile:
         expected_frames: number of frames as the file states it, or an estimate; None if it states nothing.
         start_seconds: the file's own timestamp at its start.
         damaged: frames so far that could not be decoded completely.
+        gap_seconds: time so far in which frames are missing between two others.
         missing_seconds: known at the end: stated duration minus decoded duration.
 
     Raises:
@@ -100,6 +101,7 @@ class VideoFile:
             stated = self._stream.frames or round((self._stated_seconds or 0) * self.frame_rate)
             self.expected_frames: int | None = stated or None
             self.damaged: int = 0
+            self.gap_seconds: float = 0.0
             self.missing_seconds: float = 0.0
             self._decoded = self._decode()
             self._first: VideoFrame | None = next(self._decoded, None)
@@ -140,7 +142,9 @@ class VideoFile:
         self._first = None
         while frame is not None:
             following = next(self._decoded, None)
-            pts = self._place(frame, pts)
+            last, pts = pts, self._place(frame, pts)
+            if last >= 0:
+                self.gap_seconds += self._missing(float((pts - last - self._frame_units) * self.time_base))
             yield DecodedFrame(number, pts, float(pts * self.time_base), self._upright(frame))
             number += 1
             frame = following
@@ -216,8 +220,11 @@ class VideoFile:
     def _note_end(self, end_seconds: float) -> None:
         # Some files count the stated duration from their start, others from timestamp 0.
         missing = (self._stated_seconds or 0.0) - end_seconds - max(float(self.start_seconds), 0.0)
-        # Rounding and unequal frame durations explain one or two frames.
-        self.missing_seconds = missing if missing * self.frame_rate > 2.5 else 0.0
+        self.missing_seconds = self._missing(missing)
+
+    def _missing(self, seconds: float) -> float:
+        """These seconds, or 0 where rounding and unequal frame durations explain them: one or two frames."""
+        return seconds if seconds * self.frame_rate > 2.5 else 0.0
 
 
 def _open(path: Path) -> Any:
@@ -230,8 +237,8 @@ def _open(path: Path) -> Any:
         name = re.sub(r"^(\w+):/+", r"\1://", str(path))
         if re.fullmatch(r"[0-9]+|(rtsps?|rtmp|https?|udp)://.*", name):
             raise DataError(
-                f"{without_password(name)} is a camera or a stream, which has no end. mien webcam shows a camera "
-                "in the browser; in Python, mien.track follows both.",
+                f"{without_password(name)} is a camera or an address, and no file. mien webcam shows a camera in the "
+                "browser; in Python, mien.track follows both.",
                 code="video-live",
             )
         raise missing_file(path)

@@ -14,7 +14,9 @@ export function reasonOf(error: unknown): string {
 /** Fetch a file, and keep it for the time without a network. Raises where the host has none. */
 export async function fetchFile(url: URL): Promise<Response> {
   const response = await fetch(url);
-  if (!response.ok) throw new Error(`${url.pathname}: ${response.status} ${response.statusText}`);
+  // What development servers and sites of one page answer with where a file is missing.
+  const isPage = response.headers.get("Content-Type")?.startsWith("text/html");
+  if (!response.ok || isPage) throw new Error(`${url.pathname}: ${isPage ? "a page is there, and no such file" : `${response.status} ${response.statusText}`}`);
   void keep(url, response.clone());
   return response;
 }

@@ -38,7 +38,7 @@ export interface Output {
 /** Probabilities of one face: a row for each output, by its name, in the order of its classes. */
 export type Probabilities = Record<string, number[]>;
 
-/** The outputs in the manifest's order, as mien.base.model_file.Manifest.logits_of names their logits. */
+/** The outputs in the manifest's order, as mien.base.model_file.Manifest.all_outputs names their logits. */
 export function outputsOf({ outputs = {}, classes, temperature, scores, answer }: Manifest): Output[] {
   const accuracy = scores["validation_accuracy"] ?? null;
   const named = Object.entries(outputs).map(([name, output], index) => ({

@@ -76,6 +76,7 @@ export class Mien {
 
   #read(picture: Picture): DecodedImage {
     const { width, height } = sizeOf(picture);
+    if (!width || !height) throw new Error("The picture has no pixels yet. Await its decode(), or a video's first frame.");
     Object.assign(this.#canvas, { width, height });
     const context = this.#canvas.getContext("2d", { willReadFrequently: true, colorSpace: "srgb" })!;
     context.fillStyle = "white";

@@ -18,6 +18,7 @@ const APP = `<!doctype html><title>app</title><link rel="icon" href="data:,"><p>
 import { Mien } from "mien-web";
 const fetched = async (name) => createImageBitmap(await (await fetch(name)).blob());
 window.predict = async (options) => (await Mien.load(options)).predict(await fetched("photo.png"));
+window.unread = async () => (await Mien.load({ model: "fast" })).predict(new Image());
 window.follow = async () => {
   const read = (await Mien.load({ model: "fast" })).follow({ isLive: false });
   const src = URL.createObjectURL(await (await fetch("clip.webm")).blob());
@@ -35,6 +36,7 @@ document.documentElement.dataset.ready = "yes";
 
 interface App {
   predict(options: object): Promise<Face[]>;
+  unread(): Promise<Face[]>;
   follow(): Promise<TrackedFace[][]>;
 }
 
@@ -69,6 +71,10 @@ test("a page of its own says what mien's page says, and its files are the packag
   expect(usual).toMatchObject({ output: "fer2013", top: "happy", box: face!.box });
   const refused = page.evaluate(() => (globalThis as unknown as App).predict({ output: "mood" }).catch(String));
   expect(await refused).toMatch(/no output "mood"; it has "answer", "fer2013", "perceived"/);
+  const missing = page.evaluate(() => (globalThis as unknown as App).predict({ model: new URL("app.html?", location.href) }).catch(String));
+  expect(await missing).toMatch(/app\.html: a page is there/);
+  const unread = page.evaluate(() => (globalThis as unknown as App).unread().catch(String));
+  expect(await unread).toMatch(/no pixels yet/);
   await own.context().close();
   await page.context().close();
 }, 120_000);
