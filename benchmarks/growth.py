@@ -51,7 +51,7 @@ def photograph_at(megapixels: float) -> Callable[[], object]:
 
 
 def clip(seconds: float) -> Callable[[], object]:
-    """A clip of 640 x 480 pixels at 30 frames a second with one face, followed."""
+    """A clip of 640 x 480 pixels at 30 frames a second with two faces, followed."""
     write_clip(Path("clip.mp4"), seconds)
     return lambda: sum(1 for _ in mien.track("clip.mp4"))
 

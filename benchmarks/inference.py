@@ -151,6 +151,8 @@ def main() -> None:
     parser.add_argument("--peer", help="a Python interpreter with ai-edge-litert installed; without it, no fer")
     parser.add_argument("--keep", type=Path, help="write the table into this JSON file, for docs/make_tables.py")
     wanted = parser.parse_args()
+    if lacking := [name for name in wanted.models if not find_run(name).model_int8.is_file()]:
+        parser.error(f"no int8 model: {', '.join(lacking)}; make it with mien export RUN --precision int8")
     faces = load_dataset(wanted.data).of_split("validation")
     with tempfile.TemporaryDirectory() as folder:
         sides = [peer_side(wanted.peer, faces, Path(folder))] if wanted.peer else []

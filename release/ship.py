@@ -77,18 +77,12 @@ def make(run: RunFolder, name: str, faces: Dataset, folder: RunFolder, made_by: 
         "made_by": made_by,
         **facts_of_files(folder),
         "precision": read_manifest(folder.model).precision,
-        "accuracy_by_views": {views: accuracy(model, faces, views) for views in (1, 2, 10)},
+        "accuracy_by_views": {views: predict_split(model, faces, "validation", views).accuracy for views in (1, 2, 10)},
         "calibration": calibration(with_model_classes(model, faces), scores),
         "int8": {"accuracy": smaller.accuracy},
     }
     (folder.path / "card.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     return content
-
-
-def accuracy(model: Predictor, faces: Dataset, views: int) -> float:
-    """Share of validation rows that are right, over so many views of each face."""
-    scores = predict_split(model, faces, "validation", views)
-    return float((scores.probabilities.argmax(axis=1) == scores.labels).mean())
 
 
 def calibration(faces: Dataset, scores: Predictions) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import gc
 import os
 import signal
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -18,7 +19,7 @@ from hypothesis import HealthCheck, settings
 
 from mien.base.errors import MissingExtraError
 from mien.base.labels import FERPLUS_CLASSES
-from mien.base.recipe import Recipe, parse_recipe
+from mien.base.recipe import Recipe, check_recipe
 from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
 from mien.data.read import read_data
@@ -205,7 +206,7 @@ def tiny_recipe_text() -> str:
 @pytest.fixture
 def tiny_recipe() -> Recipe:
     """Two epochs of a very small network: seconds, not accuracy."""
-    return parse_recipe(TINY_RECIPE, "tiny")
+    return check_recipe(tomllib.loads(TINY_RECIPE), "tiny")
 
 
 @pytest.fixture(scope="session")
@@ -216,7 +217,7 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory, faces: Dataset) -> RunFol
     from mien.training.plan import plan_training
 
     run = RunFolder(tmp_path_factory.mktemp("runs") / "tiny")
-    run_recipe(plan_training(parse_recipe(TINY_RECIPE, "tiny"), faces), run)
+    run_recipe(plan_training(check_recipe(tomllib.loads(TINY_RECIPE), "tiny"), faces), run)
     return run
 
 
@@ -247,7 +248,7 @@ def voted_run(tmp_path_factory: pytest.TempPathFactory, voted_faces: Dataset) ->
     from mien.training.plan import plan_training
 
     run = RunFolder(tmp_path_factory.mktemp("runs") / "voted")
-    recipe = parse_recipe(TINY_RECIPE.replace("epochs = 2", "epochs = 1") + VOTED_OUTPUTS, "voted")
+    recipe = check_recipe(tomllib.loads(TINY_RECIPE + VOTED_OUTPUTS), "voted", ["epochs=1"])
     run_recipe(plan_training(recipe, voted_faces), run)
     return run
 

@@ -15,9 +15,10 @@ from sklearn.metrics import roc_auc_score
 
 import mien as package
 from mien.base.errors import DataError, ModelError, RecipeError, RunError, TrainingError
+from mien.base.labels import parse_scheme
 from mien.data.clean import read_clean
 from mien.data.parquet import write_parquet
-from mien.evaluation.predictions import read_predictions
+from mien.evaluation.predictions import Predictions, read_predictions, write_predictions
 from support import page_codes, raises, refused
 
 README = Path(__file__).parents[2] / "README.md"
@@ -119,6 +120,8 @@ def test_a_sheet_shows_faces_of_each_class_and_as_training_does(mien, face_folde
     refused(mien("data", "show", face_folder, "--split", "tset", "--out", tmp_path / "a.png"), "split-unknown")
     with raises(DataError, "no-faces"):
         package.show(faces, faces_per_class=0)
+    with raises(DataError, "image-size", "96 x 96"):
+        package.show(faces, package.load_recipe("quick", ["input.size_px=96"]))
 
 
 def test_a_model_compared_with_itself_does_not_differ(tiny_run, faces):
@@ -137,6 +140,27 @@ def test_a_mean_of_views_has_a_report(tiny_run, faces, tmp_path):
     result = package.evaluate(tiny_run.path, faces, tta=2)
     page = result.write_report(tmp_path / "views").read_text(encoding="utf-8")
     assert result.predictions.note in html.unescape(page)
+
+
+@pytest.mark.parametrize("classes", ["good=happy+surprise,bad=sad+angry", "positive=happy,negative=sad", "seven"])
+def test_merged_classes_have_a_report_and_are_compared(tiny_run, faces, tmp_path, classes):
+    """Oracles: the result's own metrics; the faces of each class, counted. The data has a class that no model knows."""
+    labels = np.where(np.arange(len(faces)) % 9 == 0, 7, faces.labels)
+    data = replace(faces, labels=labels, classes=(*faces.classes, "contempt"))
+    result = package.evaluate(tiny_run.path, data, classes=classes)
+    page = result.write_report(tmp_path / "page").read_text(encoding="utf-8")
+    assert ('id="threshold"' in page) == (len(result.classes) == 2)
+    trained = np.array(data.classes)[data.labels[data.split == "train"]]
+    expected = [np.isin(trained, group).sum() for group in parse_scheme(classes).groups.values()]
+    for folder in ("page", "folder/report-validation"):
+        if folder != "page":
+            result.write(tmp_path / "folder")
+            package.report(tmp_path / "folder", data=data)
+        table = json.loads((tmp_path / folder / "tables" / "class-counts.json").read_text())
+        assert [line["train"] for line in table] == expected
+    found = package.compare(result, result.predictions, data)
+    assert found.accuracy.first == result.accuracy.value
+    assert (found.accuracy.difference.value, len(found.faces)) == (0, len(result.predictions))
 
 
 def test_arrays_train_as_a_folder_does(tmp_path, tiny_recipe, faces):
@@ -183,6 +207,18 @@ def test_an_audit_says_what_the_command_says(tmp_path, faces):
     assert json.loads((tmp_path / "audit" / "audit.json").read_text()) == json.loads(json.dumps(result.to_dict()))
     with raises(RunError, "file-exists", "clean.toml"):
         result.write(tmp_path / "audit")
+
+
+@pytest.mark.parametrize(("split", "code"), [("train", "predictions-of-train"), ("test", "test-split")])
+def test_an_audit_takes_no_predictions_on_train_or_test(mien, tmp_path, faces, face_folder, split, code):
+    """Oracle: the command, which refuses the same file."""
+    part = faces.subset(faces.split == split)
+    probabilities = np.eye(len(faces.classes))[part.labels]
+    made = Predictions(part.rows, part.labels, probabilities, faces.classes, split, "")
+    with raises(DataError, code):
+        package.audit(faces, made)
+    write_predictions(tmp_path / "p.npz", made)
+    refused(mien("audit", face_folder, "--predictions", tmp_path / "p.npz", "--out", tmp_path / "out"), code)
 
 
 def test_an_explanation_has_the_shape_of_its_face(tiny_run, faces):

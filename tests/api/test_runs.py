@@ -6,6 +6,7 @@ import pytest
 
 import mien as package
 from mien.base.errors import RecipeError, StudyError
+from mien.runs.space import load_space
 from support import raises
 
 
@@ -55,3 +56,5 @@ def test_a_sweep_is_what_the_command_prints(mien, face_folder, tmp_path, tiny_re
     assert result.to_dict() == json.loads(printed.out)
     assert (len(result.trials), result.total, len(lines)) == (2, 2, 2)
     assert package.load_recipe(str(result.best_recipe)).optim.lr == result.best.values["optim.lr"]
+    with raises(RecipeError, "settings-of-a-value"):
+        package.sweep(load_space(str(space)), face_folder, settings={"epochs": 1})

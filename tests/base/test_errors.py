@@ -4,7 +4,16 @@ from copy import deepcopy
 
 import pytest
 
-from mien.base.errors import MissingExtraError, Notice, nearest, needs_extra, without_password
+from mien.base.errors import (
+    DataError,
+    MissingExtraError,
+    Notice,
+    arg,
+    as_options,
+    nearest,
+    needs_extra,
+    without_password,
+)
 from support import raises
 
 
@@ -24,6 +33,7 @@ def test_a_missing_module_of_our_own_is_a_bug_and_shows_as_one():
 def test_nearest_suggests_or_lists():
     assert nearest("anger", ["angry", "happy"]) == " Did you mean 'angry'?"
     assert nearest("xyz", ["b", "a"]) == " Known: a, b."
+    assert nearest("xyz", []) == " Known: none."
 
 
 def test_a_notice_is_its_sentence_and_keeps_its_code():
@@ -34,6 +44,22 @@ def test_a_notice_is_its_sentence_and_keeps_its_code():
     assert notice.line == "note: nine samples. [validation-small]"
     for again in (pickle.loads(pickle.dumps(notice)), deepcopy(notice)):
         assert (again, again.code) == (notice, notice.code)
+
+
+@pytest.mark.parametrize("make", [DataError, lambda words: Notice(words, code="x")])
+def test_python_reads_arguments_and_the_command_line_options(make):
+    """Oracle: the two sentences, however Python makes text of the message."""
+    said = make(f"Give {arg('out')}, or {arg('resume', True)}.")
+    assert {str(said), f"{said}", f"{said!s}"} == {"Give out, or resume=True."}
+    assert "Give out, or resume=True." in repr([said])
+    around = make(f"first: {said.raw}")
+    for again in (around, pickle.loads(pickle.dumps(around)), deepcopy(around)):
+        assert (str(again), as_options(again.raw)) == (f"first: {said}", "first: Give --out, or --resume.")
+
+
+def test_a_line_of_a_notice_is_worded_by_the_command_line():
+    line = Notice(f"Try {arg('find_lr')}.", code="x").line
+    assert (str(line), as_options(line)) == ("note: Try find_lr. [x]", "note: Try --find-lr. [x]")
 
 
 def test_passwords_of_addresses_are_not_shown():

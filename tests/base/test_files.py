@@ -72,9 +72,11 @@ def test_a_full_disk_keeps_the_last_good_file(tmp_path):
     former = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, former[1]))
     try:
-        with raises(RunError, "file-unwritable", os.strerror(errno.EFBIG), "space") as caught:
-            write_bytes(file, b"x" * 5000)
-        assert "Errno" not in str(caught.value)
+        for path in (file, tmp_path / "new"):
+            with raises(RunError, "file-unwritable", os.strerror(errno.EFBIG), "space", "resume=True") as caught:
+                write_bytes(path, b"x" * 5000)
+            assert "Errno" not in str(caught.value)
+            assert ("former content is unchanged" in str(caught.value)) == (path == file)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, former)
     assert file.read_bytes() == b"good"

@@ -53,7 +53,7 @@ def test_train_evaluate_export_info_predict(mien, tmp_path, recipe_file, face_fo
     shown = mien("info", tmp_path / "x.onnx", "--json")
     assert json.loads(shown.out)["scores"]["validation_accuracy"] == content["headline"]["accuracy"]["value"]
     infos = [mien("info", each).out for each in (run, "fast-int8")]
-    for words in ("angry, disgust", "computed without the temperature", "tiny, sha256:"):
+    for words in ("angry, disgust", "computed without the temperature", "tiny, sha256:", "MIT (of the network and"):
         assert words in infos[0]
     assert [re.search(r"^precision +(\S+)", each, re.M)[1] for each in infos] == ["fp32", "int8"]
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import mien as package
+from mien.base.errors import DataError
 from mien.base.model_file import read_manifest, replace_manifest
 from mien.base.run_folder import RunFolder
 from mien.data.parquet import write_parquet
@@ -18,7 +19,7 @@ from mien.data.read import load_dataset
 from mien.evaluation.predictions import read_predictions
 from mien.inference.predictor import load
 from mien.inference.tta import mean_over_views
-from support import refused
+from support import raises, refused
 
 
 @pytest.fixture(autouse=True)
@@ -130,6 +131,8 @@ def test_mistakes_are_one_line_and_leave_nothing(mien, tmp_path, teacher, recipe
     run = tmp_path / "student"
     words = ("distill", recipe_file, "--data", face_folder, "--out", run)
     refused(mien(*words), "usage", "--teachers")
+    with raises(DataError, "teachers-missing"):
+        package.distill(recipe_file, face_folder, [], out=run)
     refused(mien(*words, "--teachers", tmp_path / "none"), "model-missing")
     missing = tmp_path / "none.npz"
     refused(mien("distill", recipe_file, "--data", "unread", "--teachers", missing), "soft-labels-missing", missing)

@@ -19,13 +19,13 @@ def test_the_test_split_is_written_into_the_ledger(mien, tmp_path, tiny_run, fac
     run = RunFolder(tmp_path / "run")
     shutil.copytree(tiny_run.path, run.path)
     before = (run.path / "metrics.json").read_bytes()
-    for count, model in ((1, run.path), (2, run.model)):
-        answer = mien("evaluate", model, "--data", face_folder, "--split", "test", "--out", tmp_path / f"out{count}")
+    for count, model, split in ((1, run.path, "test"), (2, run.model, "all")):
+        answer = mien("evaluate", model, "--data", face_folder, "--split", split, "--out", tmp_path / f"out{count}")
         assert answer.code == 0, answer.err
         assert f"used {count} time" in answer.err
         assert run.test_uses() == count
         names = sorted(file.name for file in (tmp_path / f"out{count}").iterdir())
-        assert names == ["metrics.json", "predictions_test.npz", "report.html"]
+        assert names == ["metrics.json", f"predictions_{split}.npz", "report.html"]
     mien("evaluate", run.path, "--data", face_folder)
     assert run.test_uses() == 2, "validation is not the test split"
     refused(mien("evaluate", run.path, "--data", face_folder, "--out", run.path), "out-is-run")
@@ -33,6 +33,18 @@ def test_the_test_split_is_written_into_the_ledger(mien, tmp_path, tiny_run, fac
     refused(mien(*again), "file-exists", "metrics.json")
     assert run.test_uses() == 2
     assert (run.path / "metrics.json").read_bytes() == before
+
+
+def test_all_faces_are_measured_and_those_of_training_are_counted(mien, tmp_path, tiny_run, face_folder):
+    """Oracle: the data itself. A model that was not trained on it is told of, where the data has no test split."""
+    faces = load_dataset(face_folder)
+    run = shutil.copytree(tiny_run.path, tmp_path / "run")
+    answer = mien("evaluate", run, "--data", face_folder, "--split", "all", "--json")
+    said = json.loads(answer.out)
+    assert (said["samples"], said["trained_on"]) == (len(faces), int((faces.split == "train").sum()))
+    assert "[trained-on]" in answer.err
+    shutil.copytree(face_folder, tmp_path / "open", ignore=lambda _, names: {"test"} & set(names))
+    assert "[part-measured]" in mien("evaluate", "default", "--data", tmp_path / "open").err
 
 
 def test_the_ledger_knows_of_a_test_split_whose_measuring_broke_off(mien, tmp_path, tiny_run, face_folder, monkeypatch):

@@ -5,6 +5,7 @@ import math
 import re
 import shutil
 
+import numpy as np
 import pytest
 
 from mien.base.labels import EXPRESSIONS
@@ -39,12 +40,15 @@ def test_a_device_that_is_not_here_is_refused_before_the_data_is_read(mien, tmp_
     assert not (tmp_path / "run").exists()
 
 
-def test_a_class_without_a_face_to_learn_is_said(mien, tmp_path, recipe_file, faces):
-    kept = faces.subset((faces.split != "train") | (faces.labels != faces.classes.index("disgust")))
+@pytest.mark.parametrize(("names", "words"), [(["disgust"], "disgust. "), (["disgust", "sad"], "disgust, sad. ")])
+def test_a_class_without_a_face_to_learn_is_said(mien, tmp_path, recipe_file, faces, names, words):
+    kept = faces.subset(
+        (faces.split != "train") | ~np.isin(faces.labels, [faces.classes.index(each) for each in names])
+    )
     write_parquet(kept, tmp_path / "faces.parquet")
     said = mien("train", recipe_file, "--data", tmp_path / "faces.parquet", "--out", tmp_path / "run")
     assert said.code == 0
-    noted(said, "class-not-trained", "disgust")
+    noted(said, "class-not-trained", words, "predict it." if len(names) == 1 else "predict them.")
 
 
 @pytest.mark.parametrize(("sampling", "said"), [("none", True), ("oversample", False), ("undersample", True)])
@@ -97,7 +101,7 @@ def test_resume_where_there_is_no_run_says_that_one_begins(mien, tmp_path, recip
     noted(first, "only-head-learns", "tuning.frozen_epochs = 1", "run of 1")
     again = mien(*words)
     assert again.code == 0, again.err
-    assert "nothing-to-resume" not in note_codes(again.err)
+    assert not {"nothing-to-resume", "weights-random-frozen"} & set(note_codes(again.err))
     (tmp_path / "r" / "model.onnx").unlink()
     (tmp_path / "r" / "model.int8.onnx").write_bytes(b"of a model that is gone")
     without = mien(*words)
@@ -175,6 +179,7 @@ def test_map_and_fine_tuning_on_ones_own_classes(mien, tmp_path, recipe_file, fa
         *("--map", "0_smile=happy,1_gloom=gloom", "--set", "model.dropout=0.3"),
     )
     assert answer.code == 0, answer.err
+    noted(answer, "classes-unmatched", "not know gloom:", "fear, sad, surprise, neutral are", "--map 'gloom=NAME'")
     content = json.loads(answer.out)
     assert content["classes"] == ["happy", "gloom"]
     written = (tmp_path / "tuned" / "recipe.toml").read_text()
@@ -199,6 +204,7 @@ def test_the_model_that_comes_with_mien_reads_and_is_tuned_from(mien, tmp_path, 
         *("--set", "epochs=1", "--json"),
     )
     assert answer.code == 0, answer.err
+    assert "classes-unmatched" not in note_codes(answer.err)
     assert "widths = [32, 96, 192, 256]" in (tmp_path / "tuned" / "recipe.toml").read_text()
     tested = mien("evaluate", "default", "--data", face_folder, "--split", "test")
     assert "ledger" in tested.err

@@ -50,6 +50,8 @@ def test_images_of_various_sizes():
         ({"labels": [0.0, 1.0] * 20, "classes": ["a", "b"]}, "label-type"),
         ({"classes": ["happy", "sad"]}, "label-unknown"),
         ({"labels": ["sad"] * 40}, "class-count"),
+        ({"labels": ["", "angry"] * 20}, "label-missing"),
+        ({"labels": [0, 1] * 20, "classes": ["angry", ""]}, "label-missing"),
         ({"split": ["train", "somewhere"] * 20}, "split-unknown"),
         ({"sample_ids": [1] * 40}, "sample-ids"),
         ({"size_px": 4}, "image-size"),
@@ -70,6 +72,6 @@ def test_faces_at_the_prompt_are_a_line_that_counts_them(faces):
 
 
 def test_words_of_one_meaning_become_one_class_with_a_warning():
-    with pytest.warns(MienWarning, match="'happy' and 'joy'"):
+    with pytest.warns(MienWarning, match="'happy' and 'joy'.*classes="):
         faces = Dataset.from_arrays(GREY[:6], ["happy", "joy", "sad"] * 2)
     assert faces.counts().tolist() == [4, 2]

@@ -10,7 +10,7 @@ from PIL import Image
 from mien.base.errors import DataError
 from mien.base.images import open_image
 from mien.base.preprocess import grey_square
-from mien.data.read import ReadOptions, read_data
+from mien.data.read import ReadOptions, dataset_info, read_data
 from support import raises
 
 
@@ -132,6 +132,7 @@ def test_names_that_become_one_class_are_told(tree) -> None:
     result = read_data(folder)
     assert result.faces.counts().tolist() == [9, 3]
     assert [(each.code, "'happy' and 'joy'" in each) for each in result.notes] == [("classes-merged", True)]
+    assert dataset_info(result)["notes"][0].endswith("--map 'joy=NAME'.")
     assert not read_data(folder, ReadOptions(class_map={"joy": "delight"})).notes
 
 

@@ -118,7 +118,7 @@ def test_hugging_face_layout_with_class_names_in_the_metadata(tmp_path: Path, no
     assert np.array_equal(result.faces.of_split("train").images, noise(20, seed=0))
 
 
-def test_labels_as_text_and_as_kaggles_numbers(tmp_path: Path, noise) -> None:
+def test_labels_as_text_and_as_kaggles_numbers(tmp_path: Path, noise, monkeypatch) -> None:
     text = load_dataset(write_foreign(tmp_path / "a.parquet", noise(4), emotion=["Anger", "joy", "joy", "Neutral"]))
     assert [text.classes[label] for label in text.labels] == ["angry", "happy", "happy", "neutral"]
     numbers = load_dataset(write_foreign(tmp_path / "b.parquet", noise(4), label=[0, 3, 3, 6]))
@@ -127,6 +127,9 @@ def test_labels_as_text_and_as_kaggles_numbers(tmp_path: Path, noise) -> None:
         load_dataset(write_foreign(tmp_path / "c.parquet", noise(4), label=[0, 3, 9, 6]))
     mapped = load_dataset(tmp_path / "c.parquet", class_map={"9": "contempt"})
     assert mapped.classes == ("angry", "happy", "neutral", "contempt")
+    monkeypatch.setattr("mien.data.parquet.read_images", None)  # refused before an image is decoded
+    with raises(DataError, "label-missing", "d.parquet row 2"):
+        load_dataset(write_foreign(tmp_path / "d.parquet", noise(4), label=["sad", "fear", " ", "sad"]))
 
 
 @pytest.mark.parametrize("label", [-1, 2])

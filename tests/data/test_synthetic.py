@@ -113,6 +113,11 @@ def test_too_few_faces_are_a_data_error(count: int) -> None:
         draw_labels(count, 0)
 
 
+def test_a_negative_seed_is_a_data_error() -> None:
+    with raises(DataError, "seed-range", -1):
+        synthetic_faces(7, seed=-1)
+
+
 def drawn_as(expression: str) -> npt.NDArray[np.float64]:
     """The same 200 people, in the same pose and light, with this expression."""
     return render_faces(np.full(200, EXPRESSIONS.index(expression)), 9).astype(np.float64)

@@ -65,6 +65,14 @@ def test_a_votes_file_is_read_beside_the_data(voted: Dataset, plain: Dataset, tm
     assert read_data(data).faces.votes is None
 
 
+def test_votes_in_words(plain: Dataset) -> None:
+    """Oracle: the words by hand; equal numbers keep the order of the classes."""
+    votes = np.zeros((len(plain), 3))
+    votes[0] = (2, 3.25, 2)
+    faces = replace(plain, votes=votes, vote_classes=("happy", "sad", "unsure"))
+    assert (faces.votes_on(0), faces.votes_on(1), plain.votes_on(0)) == ("sad 3.25, happy 2, unsure 2", "", "")
+
+
 def test_oversampled_rows_keep_their_votes(voted: Dataset) -> None:
     """Oracle: every row's votes name its own label, so they must in each copy."""
     for sampling in ("oversample", "undersample"):

@@ -7,10 +7,8 @@ import pytest
 from scipy.special import softmax
 from sklearn import metrics as sk
 
-from mien.base.errors import DataError
 from mien.evaluation import calibration, metrics
 from mien.evaluation.temperature import cross_fit_temperature
-from support import raises
 
 
 def brier(labels, probabilities):
@@ -76,8 +74,6 @@ def test_one_row_has_no_calibrated_figures():
     assert np.isnan([found.after.brier.value, found.after.calibration_error]).all()
     assert found.after.reliability.count.sum() == 0
     json.dumps(found.to_dict(), allow_nan=False)
-    with raises(DataError, "resamples-range"):
-        calibration.calibrate(np.array([1]), np.array([[0.3, 0.7]]), resamples=0)
 
 
 def test_each_threshold_answers_the_rows_that_its_point_counts():

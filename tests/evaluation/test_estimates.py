@@ -168,13 +168,6 @@ def test_an_empty_subset_has_no_accuracy():
     assert (none.value, none.count, math.isnan(none.accuracy.value)) == ("none", 0, True)
 
 
-def test_no_resamples_are_refused():
-    with raises(DataError, "resamples-range"):
-        evaluate_predictions(made_predictions(), resamples=0)
-    with raises(DataError, "resamples-range"):
-        break_down(made_predictions(), np.zeros(300), resamples=0)
-
-
 def test_a_perfect_classifier():
     labels = np.arange(30) % 3
     predictions = Predictions(np.arange(30), labels, np.eye(3)[labels], ("a", "b", "c"), "test", "")

@@ -12,7 +12,6 @@ from scipy import stats
 from mien.base.errors import DataError
 from mien.evaluation.intervals import (
     bootstrap_means,
-    check_resamples,
     percentile_interval,
     proportion,
     resampled_weights,
@@ -62,11 +61,6 @@ def test_percentiles_leave_undefined_resamples_out():
     assert (found.low, found.high) == pytest.approx((1.05, 2.95))
     assert math.isnan(percentile_interval(2.0, np.array([np.nan])).low)
     assert math.isnan(percentile_interval(math.nan, np.array([1.0])).high)
-
-
-def test_no_resamples_are_refused():
-    with raises(DataError, "resamples-range"):
-        check_resamples(0)
 
 
 def test_groups_are_kept_in_the_file_and_by_subsets(tmp_path):

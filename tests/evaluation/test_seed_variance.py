@@ -109,12 +109,6 @@ def test_no_interval_passes_what_is_possible():
     assert found.bounded().p_value == found.p_value
 
 
-def test_runs_are_compared_in_pairs():
-    runs = runs_of(np.zeros((3, 10)))
-    with raises(DataError, "runs-not-paired"):
-        compare_repeats(runs[:2], runs)
-
-
 def test_p_values_are_corrected_as_holm_says():
     """Oracle: worked by hand, 3 x .01, 2 x .03, and .04 raised to the previous one. NaN has no part in it."""
     assert holm([0.01, 0.04, math.nan, 0.03]) == pytest.approx([0.03, 0.06, math.nan, 0.06], nan_ok=True)

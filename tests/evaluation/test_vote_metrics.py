@@ -91,6 +91,26 @@ def test_intervals_of_the_distribution_are_over_groups(predictions):
             assert same or each.low == pytest.approx(each.value)
 
 
+def test_the_vote_diagrams_intervals_are_over_groups():
+    """Oracles: each sample three times, in a group of its own, is known no better than once; the normal interval."""
+    alone, groups = _random(400), np.arange(400).repeat(3)
+    near = replace(alone.votes, probabilities=0.6 * alone.votes.distributions + 0.4 * alone.votes.probabilities)
+    alone = replace(alone, votes=near)
+    given = alone.labels[groups], alone.probabilities[groups], EXPRESSIONS, "validation", ""
+    thrice = Predictions(np.arange(1200), *given, votes=near.subset(groups), groups=groups)
+    once, grouped = (evaluate_votes(each).distribution.reliability for each in (alone, thrice))
+    assert (grouped.count == 3 * once.count).all()
+    for name in ("confidence", "accuracy", "low", "high"):
+        np.testing.assert_allclose(getattr(grouped, name), getattr(once, name), atol=1e-9)
+    top = near.probabilities.argmax(axis=1)
+    fraction, confidence = near.distributions[np.arange(400), top], near.probabilities.max(axis=1)
+    for at in np.flatnonzero(once.count >= 40):
+        inside = fraction[(confidence > once.lower[at]) & (confidence <= once.upper[at])]
+        reach = 1.96 * inside.std() / np.sqrt(len(inside))
+        assert len(inside) == once.count[at]
+        assert [once.low[at], once.high[at]] == pytest.approx([inside.mean() - reach, inside.mean() + reach], abs=0.01)
+
+
 def test_calibration_by_hand():
     """Two bins: 0.9 predicted where 8 of 10 voters agree, 0.5 where 6 of 10 do. (0.1 + 0.1) / 2 = 0.1."""
     counts = np.array([[8, 2], [6, 4]])

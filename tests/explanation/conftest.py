@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from mien.base.model_file import read_manifest
 from mien.base.preprocess import InputSpec
 from mien.explanation.gradient.torch_model import TorchModel, load_torch_model
 from mien.models.network import Network
@@ -38,7 +39,7 @@ def squares():
 
 @pytest.fixture(scope="session")
 def tiny_model(tiny_run):
-    return load_torch_model(tiny_run)
+    return load_torch_model(tiny_run, read_manifest(tiny_run.model).temperature)
 
 
 @pytest.fixture

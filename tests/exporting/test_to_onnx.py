@@ -112,5 +112,5 @@ def test_weights_that_are_not_numbers_are_not_exported(tmp_path, tiny_run):
 def test_a_run_without_a_finished_epoch_is_one_line(tmp_path, tiny_recipe):
     run = RunFolder(tmp_path / "run")
     run.create(tiny_recipe, {})
-    with raises(RunError, "checkpoint-missing"):
+    with raises(RunError, "checkpoint-missing", "best.safetensors is missing"):
         export_run(run)

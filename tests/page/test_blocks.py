@@ -33,14 +33,14 @@ def test_files_hold_values_and_intervals():
 def test_a_table_is_saved_by_the_suffix_of_its_file(tmp_path):
     """Oracles: the four texts by hand, and pandas."""
     table = Table(
-        "t", (Column("class_1", "text"), Column("share", "percent")), [("a & b|c", Estimate(0.5, 0.25, 0.75))]
+        "t", (Column("class_1", "text"), Column("share", "percent")), [("a & b|<c>", Estimate(0.5, 0.25, 0.75))]
     )
     for suffix, expected in (
-        (".md", "| class_1 | share |\n| :--- | ---: |\n| a & b\\|c | 50.0% [25.0–75.0%] |\n"),
+        (".md", "| class_1 | share |\n| :--- | ---: |\n| a & b\\|<c> | 50.0% [25.0–75.0%] |\n"),
         (
             ".tex",
             "\\begin{tabular}{lr}\n\\toprule\nclass\\_1 & share \\\\\n\\midrule\n"
-            "a \\& b|c & 50.0\\% [25.0--75.0\\%] \\\\\n\\bottomrule\n\\end{tabular}\n",
+            "a \\& b$|$$<$c$>$ & 50.0\\% [25.0--75.0\\%] \\\\\n\\bottomrule\n\\end{tabular}\n",
         ),
         (".csv", table.to_csv().decode()),
         (".json", table.to_json().decode()),
@@ -49,7 +49,7 @@ def test_a_table_is_saved_by_the_suffix_of_its_file(tmp_path):
         assert (tmp_path / f"t{suffix}").read_text(encoding="utf-8") == expected
     frame = table.to_pandas()
     assert frame.columns.tolist() == ["class_1", "share", "share low", "share high"]
-    assert frame.iloc[0].tolist() == ["a & b|c", 0.5, 0.25, 0.75]
+    assert frame.iloc[0].tolist() == ["a & b|<c>", 0.5, 0.25, 0.75]
     with raises(DataError, "table-suffix", "t.xlsx"):
         table.save(tmp_path / "t.xlsx")
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from mien.base.errors import DataError
-from mien.base.labels import SCHEMES
+from mien.base.labels import SCHEMES, parse_scheme
 from mien.data.read import ReadOptions, read_data
 from mien.evaluation.corruptions import STRENGTHS
 from mien.evaluation.predictions import Predictions
@@ -40,6 +40,22 @@ def test_of_two_schemes_with_the_same_classes_the_one_that_fits_the_rows_is_take
     assert faces_of_predictions(faces, predictions).rows.tolist() == merged.rows.tolist()
     with raises(DataError, "samples-differ" if name == "binary-with-disgust" else "labels-differ"):
         faces_of_predictions(faces, make_predictions(1 - part.labels, merged.classes, part.rows))
+
+
+def test_a_scheme_of_the_users_own_is_found_by_the_labels_of_the_same_data(faces):
+    """Oracle: the faces under the scheme itself. Without a fingerprint, other data could have such labels by chance."""
+    for text in ("good=happy+surprise,bad=sad+angry", "positive=happy,negative=sad", "sad=fear+sad,happy=happy"):
+        merged = faces.with_scheme(parse_scheme(text))
+        part = merged.of_split("validation")
+        predictions = make_predictions(part.labels, merged.classes, part.rows, fingerprint=faces.fingerprint)
+        found = faces_of_predictions(faces, predictions)
+        assert (found.rows.tolist(), found.labels.tolist()) == (merged.rows.tolist(), merged.labels.tolist())
+        code = "samples-differ" if "positive" in text else "classes-differ"
+        with raises(DataError, code):
+            faces_of_predictions(faces, replace(predictions, data_fingerprint=""))
+        mixed = np.where(np.arange(len(part)) % 2 == 0, part.labels, 1 - part.labels)
+        with raises(DataError, "samples-differ" if "positive" in text else "labels-differ"):
+            faces_of_predictions(faces, replace(predictions, labels=mixed))
 
 
 def test_a_model_that_did_not_make_the_predictions_is_refused(faces, tiny_run):

@@ -1,12 +1,13 @@
 """What is wrong with a training. Oracles: histories and predictions made by hand; norms that were spoilt on purpose."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
-from mien.base.errors import as_arguments
 from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
 from mien.evaluation.error_analysis import check_answers
@@ -15,7 +16,7 @@ from mien.evaluation.predictions import Predictions
 from mien.pipeline.run_checks import check_history, check_run
 from mien.training import checkpoint
 from mien.training.loop import train
-from mien.training.plan import plan_training
+from mien.training.plan import Parts, plan_training
 from support import noted
 from training_support import changed
 
@@ -69,10 +70,22 @@ def lines(train_loss, validation_loss, train_accuracy=0.5, validation_accuracy=0
         (lines([2, 1.5, 1, 0.8, 0.6, 0.5], [1.5, 1.2, 1.1, 1.0, 1.2, 1.4]), "validation-loss-rises"),
         (lines([2, 1.5, 1, 0.8, 0.6, 0.5], [1.5, 1.2, 1.1, 1.05, 1.0, 1.4]), None),
         (lines([1.0, 0.5, 0.1], [1.0, 0.9, 0.9], 0.99, 0.7), "learnt-by-heart"),
+        # 10 ln 3 is 10.99.
+        (lines([3.8e8, 9.0], [9.0, 2.0]), "rate-too-high"),
+        (lines([10.9, 2.0, 1.0], [2.0, 1.6, 1.5]), None),
+        # A loss of the user's own may be negative.
+        (lines([-1.0, -1.5, -2.0], [-1.0, -1.5, -2.0]), None),
+        (lines([0.5, -0.5, -2.0], [0.5, -0.5, -2.0]), None),
+        (lines([-2.0, -1.9, -1.5], [-2.0, -1.9, -1.5]), "rate-too-high"),
+        (lines([-1.0, -1.0, -1.0], [-1.0] * 3, 0.25), "rate-does-nothing"),
+        (lines([-1, -2, -3, -4, -5, -6], [-1, -2, -3, -3, -3, -3]), None),
+        (lines([-1, -2, -3, -4, -5, -6], [-1, -2, -3, -3, -3, -2]), "validation-loss-rises"),
     ],
 )
 def test_a_history_that_went_wrong_is_named(history, code):
-    assert [each.code for each in check_history(history, len(history), 0.25)] == [code] * (code is not None)
+    assert [each.code for each in check_history(history, len(history), 0.25, math.log(3))] == [code] * (
+        code is not None
+    )
 
 
 def test_stale_batch_norms_are_named_with_what_new_ones_bring(tmp_path, faces, tiny_recipe):
@@ -85,6 +98,10 @@ def test_stale_batch_norms_are_named_with_what_new_ones_bring(tmp_path, faces, t
     assert outcome.history[-1]["validation_accuracy"] > 0.6
     good = evaluated([0, 1, 2], [0, 1, 2])
     assert not check_run(plan, run, outcome.history, outcome.best_epoch, good)
+    high = [{**line, "train_loss": 11.0} for line in outcome.history]
+    assert [each.code for each in check_run(plan, run, high, outcome.best_epoch, good)] == ["rate-too-high"]
+    own_loss = replace(plan, parts=Parts(loss=functional.cross_entropy))
+    assert not check_run(own_loss, run, [{**line, "train_loss": 11.0 - at} for at, line in enumerate(high)], 1, good)
     tensors, facts = checkpoint.load(run.best)
     for name, value in tensors.items():
         if "running" in name:
@@ -121,5 +138,5 @@ def test_a_training_that_learns_nothing_is_said_on_the_command_line_and_in_pytho
     assert f"{result.evaluation.largest_share:.1%}" in shown[0]
     assert f"of {len(result.history)} kept" in shown[0]
     # Arguments are written as Python writes them: no marks of a sentence for both doors are left.
-    assert shown[1:] == [as_arguments(each.line) for each in result.notices]
+    assert shown[1:] == [each.line for each in result.notices]
     assert not {"‹", "›"} & set(str(result))

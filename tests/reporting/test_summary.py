@@ -9,6 +9,7 @@ import pytest
 from mien.evaluation.estimates import evaluate_predictions
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.threshold import measure_threshold
+from mien.page.sections import training_section
 from mien.reporting.context import ReportContext
 from mien.reporting.report_page import SUMMARY, report_page
 from support import page_codes
@@ -111,6 +112,12 @@ def test_ids_are_unique_and_labels_point_at_them(tmp_path):
     ids = [value for name, value in page.attributes if name == "id"]
     assert len(ids) == len(set(ids))
     assert {value for name, value in page.attributes if name == "aria-labelledby"} <= set(ids)
+
+
+def test_the_table_of_the_history_says_epochs_and_rates_as_they_are():
+    """Oracle: the numbers by hand, of which a decimal with three places would be 1.000 and 0.000."""
+    (table,) = training_section([{"epoch": 1, "learning_rate": 1.5e-5}], 1, {}, ("a", "b")).tables()
+    assert [column.show(value) for column, value in zip(table.columns, table.rows[0], strict=True)] == ["1", "1.5e-05"]
 
 
 def test_what_is_not_known_is_said(tmp_path):

@@ -5,24 +5,30 @@ from __future__ import annotations
 import os
 import signal
 import time
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 from shutil import copytree
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from children import CHILDREN, run_study
+from mien.base import run_folder
+from mien.base.model_file import read_manifest
 from mien.base.run_folder import RunFolder
 from mien.pipeline.training_run import run_recipe
-from mien.runs import scheduler
-from mien.runs.execute import StudyContext
+from mien.runs import progress, scheduler
+from mien.runs.execute import StudyContext, execute
 from mien.runs.plan import folder_of, pending
 from mien.runs.planner import make_plan
+from mien.runs.progress import StudyProgress
 from mien.runs.scheduler import Processes, choose_executor, run_all
 from mien.runs.spec import load_study
 from mien.runs.store import read_completed
+from mien.training import state
 from mien.training.plan import plan_training
 
 
@@ -36,12 +42,32 @@ def test_a_run_is_what_mien_train_makes_of_its_recipe(done, faces, tmp_path):
     assert kept.record.seconds == pytest.approx(RunFolder(kept.folder).read_history()[-1]["seconds"])
 
 
+def test_the_epoch_that_is_kept_is_the_models_own(done, tmp_path, monkeypatch):
+    """Oracle: the exported model. In history.csv all epochs are alike, as where metrics differ after seven digits."""
+    csv = run_folder.history_to_csv([dict.fromkeys(run_folder.HISTORY_COLUMNS, 1.0)] * 3)
+    monkeypatch.setattr(state, "history_to_csv", lambda history: csv)
+    run = make_plan(done.study, done.context.faces_by_form, ["epochs=3", "stopping.metric=loss"])[0]
+    kept = execute(run, replace(done.context, out=tmp_path, results=tmp_path / "kept"), lambda _: None, lambda: False)
+    assert 1 < kept.record.best_epoch == read_manifest(folder_of(run, tmp_path).model).epoch
+
+
 def test_a_run_that_diverges_is_kept_as_failed_and_the_study_goes_on(done):
     wild = done.finished[done.runs[2].key]
     assert "The loss is" in wild.record.failed
     assert "another folder" not in wild.record.failed  # advice to whoever runs it alone
     assert not (wild.folder / "predictions_validation.npz").exists()
     assert ("base", 1, "ended") in done.told.lines[done.told.lines.index(("wild", 0, "failed")) :]
+
+
+def test_a_log_has_a_line_a_minute(done, monkeypatch, capsys):
+    """Oracle: a clock set by hand."""
+    clock = SimpleNamespace(monotonic=lambda: now)
+    monkeypatch.setattr(progress, "time", clock)
+    now = 0
+    shown = StudyProgress()
+    for now in (1, 59, 60, 61, 119, 120):
+        shown.on_epochs(done.runs[0], 0)
+    assert capsys.readouterr().err.splitlines() == ["base, seed 0: epoch 0/1"] * 2
 
 
 def test_what_is_kept_holds_no_weights_and_no_images(done):
@@ -141,6 +167,8 @@ def test_a_killed_worker_is_one_line(tiny_study_file, tmp_path, capfd):
     printed, complaint = _said(tmp_path, process)
     assert (complaint, capfd.readouterr().err) == ("", "")
     assert printed.startswith("StudyError study-process-killed: ")
+    assert "`if __name__ == '__main__':`" in printed  # a script without it ends the same way
+    assert "fewer jobs" in printed  # the argument's name: this is Python
 
 
 @pytest.mark.parametrize(("jobs", "runs", "at_once"), [(1, 9, 1), (2, 9, 2), (8, 9, 4), (4, 3, 3), (2, 0, 1)])

@@ -3,18 +3,18 @@
 import numpy as np
 import torch
 
-from mien.base.recipe import parse_recipe
+from mien.base.recipe import Recipe
 from mien.training.batches import count_steps, epoch_batches
 
 
-def epoch(faces, number=1, seed=0, mixing=True, side_px=None, text=""):
+def epoch(faces, number=1, seed=0, mixing=True, side_px=None, augment=None):
     shown = faces.of_split("train")
-    recipe = parse_recipe(f"batch_size = 16\n{text}", "x")
+    recipe = Recipe(batch_size=16, augment=augment or {})
     images, labels = torch.from_numpy(np.array(shown.images)), torch.from_numpy(shown.labels.copy())
     return list(epoch_batches(images, labels, recipe, seed=seed, epoch=number, mixing=mixing, side_px=side_px))
 
 
-MIXED = "[augment]\nflip = true\nrotation_degrees = 10\ntranslate = 0.1\nrandom_erasing = 0.5\nmixup = 0.4"
+MIXED = {"flip": True, "rotation_degrees": 10, "translate": 0.1, "random_erasing": 0.5, "mixup": 0.4}
 
 
 def test_an_epoch_shows_each_face_once_but_for_a_last_smaller_batch(faces):
@@ -28,7 +28,7 @@ def test_an_epoch_shows_each_face_once_but_for_a_last_smaller_batch(faces):
 
 def test_an_epoch_is_its_seed_and_number(faces):
     first, again, other, later = (
-        epoch(faces, number, seed, text=MIXED) for number, seed in ((1, 0), (1, 0), (1, 1), (2, 0))
+        epoch(faces, number, seed, augment=MIXED) for number, seed in ((1, 0), (1, 0), (1, 1), (2, 0))
     )
     assert all(torch.equal(one.images, two.images) for one, two in zip(first, again, strict=True))
     assert not torch.equal(first[0].images, other[0].images)
@@ -36,13 +36,13 @@ def test_an_epoch_is_its_seed_and_number(faces):
 
 
 def test_mixing_can_be_off(faces):
-    assert all(each.partner is not None for each in epoch(faces, text=MIXED))
-    assert all(each.partner is None and each.lam == 1 for each in epoch(faces, mixing=False, text=MIXED))
+    assert all(each.partner is not None for each in epoch(faces, augment=MIXED))
+    assert all(each.partner is None and each.lam == 1 for each in epoch(faces, mixing=False, augment=MIXED))
 
 
 def test_a_smaller_side_shows_the_same_faces_moved_and_mixed_alike(faces):
     """Soft labels were predicted from the large image, and are used for the small one too."""
-    large, small = epoch(faces, text=MIXED), epoch(faces, text=MIXED, side_px=lambda index: 24)
+    large, small = epoch(faces, augment=MIXED), epoch(faces, augment=MIXED, side_px=lambda index: 24)
     for one, two in zip(large, small, strict=True):
         assert torch.equal(one.chosen, two.chosen)
         assert torch.equal(one.partner, two.partner)

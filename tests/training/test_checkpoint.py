@@ -38,15 +38,17 @@ def test_what_was_loaded_does_not_live_in_the_file(tmp_path):
 
 
 class Slower(optim.Optimizer):
-    """One that counts its steps in a plain int, as hand-written ones do."""
+    """One that counts its steps in plain ints, of each parameter and of the group, as hand-written ones do."""
 
     def __init__(self, parameters):
-        super().__init__(parameters, {"lr": 0.1})
+        super().__init__(parameters, {"lr": 0.1, "steps": 0})
 
     def step(self):
-        for parameter in self.param_groups[0]["params"]:
+        group = self.param_groups[0]
+        group["steps"] += 1
+        for parameter in group["params"]:
             count = self.state[parameter]["step"] = self.state[parameter].get("step", 0) + 1
-            parameter.data.add_(parameter.grad, alpha=-0.1 / math.factorial(count))
+            parameter.data.add_(parameter.grad, alpha=-0.1 / math.factorial(count) / group["steps"])
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import mien
 from mien.base.errors import DataError, ModelError
 from mien.base.model_file import read_manifest
 from mien.base.preprocess import InputSpec, face_square, grey_square, grey_stack, in_pixels, normalise, to_input
-from mien.base.recipe import AugmentRecipe, ModelRecipe, Recipe, parse_recipe
+from mien.base.recipe import AugmentRecipe, ModelRecipe, Recipe, check_recipe
 from mien.base.run_folder import RunFolder
 from mien.data.read import ReadOptions, load_dataset, read_data
 from mien.data.synthetic import synthetic_faces, write_class_folders
@@ -91,7 +91,7 @@ def test_a_colour_photo_and_a_grey_one_are_predicted(colour_run, colour_faces):
 
 
 def test_a_map_has_one_value_a_pixel(colour_run, colour_faces):
-    network = load_torch_model(colour_run)
+    network = load_torch_model(colour_run, 1.0)
     images = colour_faces.images[:2]
     for name in METHODS:
         if name == "gradcam":
@@ -208,10 +208,12 @@ def test_grey_images_are_no_colour_data(tmp_path, colour_faces, colour_recipe):
         plan_training(colour_recipe, replace(colour_faces, images=grey_stack(colour_faces.images)))
 
 
-@pytest.mark.parametrize("text", ["mean = [0.5, 0.5]", "channels = 2", "std = [1, 1, 1]", 'mean = "a"', "mean = 2"])
-def test_an_input_that_cannot_be_is_one_line(text):
+@pytest.mark.parametrize(
+    "table", [{"mean": [0.5, 0.5]}, {"channels": 2}, {"std": [1, 1, 1]}, {"mean": "a"}, {"mean": 2}]
+)
+def test_an_input_that_cannot_be_is_one_line(table):
     with pytest.raises(Exception, match="input") as caught:
-        parse_recipe(f"[input]\n{text}\n", "mine")
+        check_recipe({"input": table}, "mine")
     assert caught.value.code == "recipe-value"
     assert "\n" not in str(caught.value)
 

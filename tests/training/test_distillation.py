@@ -11,7 +11,7 @@ import torch
 from mien.base.errors import DataError, RunError
 from mien.base.labels import parse_scheme
 from mien.base.model_file import read_manifest
-from mien.base.recipe import parse_recipe
+from mien.base.recipe import Recipe
 from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
 from mien.evaluation.predictions import Predictions, Teacher, write_predictions
@@ -127,7 +127,7 @@ def test_a_teacher_of_all_classes_may_teach_fewer(tmp_path, faces):
     path = tmp_path / "all.npz"
     write_predictions(path, predictions)
     few = faces.of_split("train").with_scheme(parse_scheme(scheme))
-    recipe = parse_recipe(f"classes = '{scheme}'", "x")
+    recipe = Recipe(classes=scheme)
     distillation = make_distillation(recipe, make_outputs(recipe, few), [Teacher(path, path)], few, torch.device("cpu"))
     order = list(predictions.classes)
     pairs = [[order.index(name) for name in names] for names in (("happy", "surprise"), ("sad", "angry"))]

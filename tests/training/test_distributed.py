@@ -12,7 +12,6 @@ import torch
 from torch import distributed, nn
 
 from mien.base.errors import TrainingError
-from mien.base.recipe import parse_recipe
 from mien.base.run_folder import RunFolder
 from mien.data.parquet import write_parquet
 from mien.evaluation.predictions import read_predictions
@@ -110,8 +109,8 @@ def test_two_processes_train_as_one(folder, mien, change):
     assert mien("train", *command(folder, f"two-{change}", *words, "--resume")).code == 0, "by one process"
 
 
-def test_more_processes_than_images_in_a_batch_are_refused(faces, tiny_recipe_text, monkeypatch):
-    recipe = parse_recipe(tiny_recipe_text, "tiny")
-    monkeypatch.setattr(state, "make_fabric", lambda *_, **__: Fabric(0, recipe.batch_size + 1))
-    with raises(TrainingError, "batch-too-small", recipe.batch_size, recipe.batch_size + 1):
-        state.prepare(plan_training(recipe, faces))
+def test_more_processes_than_images_in_a_batch_are_refused(faces, tiny_recipe, monkeypatch):
+    size = tiny_recipe.batch_size
+    monkeypatch.setattr(state, "make_fabric", lambda *_, **__: Fabric(0, size + 1))
+    with raises(TrainingError, "batch-too-small", size, size + 1):
+        state.prepare(plan_training(tiny_recipe, faces))

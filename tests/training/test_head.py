@@ -99,6 +99,9 @@ def test_a_head_of_other_classes_leaves_the_network_as_it_was(tmp_path, tones, t
     assert result.evaluation.accuracy.value > 0.9
     assert f"{validated['accuracy']:.1%}" in str(result)
     assert load(run.path).classes == ("dark", "middle", "bright")
+    before = run.best.read_bytes()
+    train("head", tones, init_from=tiny_run.path, out=run.path, resume=True, verbose=0)
+    assert run.best.read_bytes() == before, "another run may have started from these weights"
 
 
 def test_without_from_it_takes_the_default_model_and_says_what_does_not_go_together():

@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional
 
 from mien.base.errors import DataError
-from mien.base.recipe import parse_recipe
+from mien.base.recipe import Recipe
 from mien.training.losses import Loss, balanced_weights, effective_weights, make_loss
 from support import raises
 
@@ -83,7 +83,7 @@ def test_the_papers_example_of_focal_loss():
 
 def test_logit_adjustment_is_equation_10(batch):
     """-log of pi_y^tau e^f_y / sum of pi_k^tau e^f_k, with the shares to a power and no logarithm of them."""
-    recipe = parse_recipe("[balance]\nlogit_adjustment = 1.5", "x")
+    recipe = Recipe(balance={"logit_adjustment": 1.5})
     shares = COUNTS / COUNTS.sum()
     loss = make_loss(recipe, COUNTS, tuple("abcdefg"))
     raised = shares**1.5 * np.exp(batch[0].double().numpy())
@@ -95,7 +95,7 @@ def test_logit_adjustment_is_equation_10(batch):
 def test_at_its_least_the_adjusted_loss_takes_classes_as_equally_frequent():
     """With the same image for all, the best logits plus log shares give the shares: so the logits are all equal."""
     counts = np.array([90, 10])
-    loss = make_loss(parse_recipe("[balance]\nlogit_adjustment = 1.0", "x"), counts, ("a", "b"))
+    loss = make_loss(Recipe(balance={"logit_adjustment": 1.0}), counts, ("a", "b"))
     logits = torch.zeros(2, requires_grad=True)
     labels = torch.tensor([0] * 90 + [1] * 10)
     loss(logits.expand(100, 2), labels).backward()
@@ -130,18 +130,16 @@ def test_effective_numbers_lie_between_no_weights_and_balanced_ones():
 
 def test_a_loss_is_made_as_the_recipe_says(faces, batch):
     counts = faces.counts()
-    assert make_loss(parse_recipe("label_smoothing = 0.1", "x"), counts, faces.classes) == Loss(None, 0.1)
-    balanced = make_loss(parse_recipe("class_weights = 'balanced'", "x"), counts, faces.classes)
+    assert make_loss(Recipe(label_smoothing=0.1), counts, faces.classes) == Loss(None, 0.1)
+    balanced = make_loss(Recipe(class_weights="balanced"), counts, faces.classes)
     assert balanced.class_weights.numpy() == pytest.approx(balanced_weights(counts))
-    effective = make_loss(
-        parse_recipe("class_weights = 'effective'\n[balance]\neffective_beta = 0.9", "x"), counts, faces.classes
-    )
+    effective = make_loss(Recipe(class_weights="effective", balance={"effective_beta": 0.9}), counts, faces.classes)
     assert effective.class_weights.numpy() == pytest.approx(effective_weights(counts, 0.9))
-    assert make_loss(parse_recipe("[balance]\nfocal_gamma = 2.0", "x"), counts, faces.classes).focal_gamma == 2
+    assert make_loss(Recipe(balance={"focal_gamma": 2.0}), counts, faces.classes).focal_gamma == 2
 
 
 def test_a_class_without_a_face_has_no_share_to_adjust_by(faces):
     counts = faces.subset(faces.labels != 1).counts()
     with raises(DataError, "class-empty") as caught:
-        make_loss(parse_recipe("[balance]\nlogit_adjustment = 1.0", "x"), counts, faces.classes)
+        make_loss(Recipe(balance={"logit_adjustment": 1.0}), counts, faces.classes)
     assert "'disgust'" in str(caught.value)

@@ -11,7 +11,7 @@ from mien.base.errors import DataError, RecipeError, TrainingError
 from mien.base.recipe import Recipe
 from mien.training.batches import epoch_batches, epoch_seed
 from mien.training.plan import plan_training
-from mien.training.probe import SMOOTHING, range_test, steepest
+from mien.training.probe import RATES, SMOOTHING, range_test, steepest
 from mien.training.state import prepare
 from support import raises, refused
 
@@ -25,23 +25,21 @@ def _plain(recipe: Recipe) -> Recipe:
 
 
 def test_the_steps_are_those_of_plain_sgd_with_rising_rates(faces, tiny_recipe):
-    """Oracle: torch's own SGD and cross-entropy on the same batches, the running mean as a weighted mean.
-
-    30 steps are more than two epochs here.
-    """
+    """Oracle: torch's own SGD and cross-entropy on the same batches, the running mean as a weighted mean."""
     recipe = _plain(tiny_recipe)
     plan = plan_training(recipe, faces)
-    rates, losses = range_test(plan, lowest=1e-3, highest=1.0, steps=30)
-    assert np.allclose(np.diff(np.log(rates)), np.log(1e3) / 29)
+    rates, losses = range_test(plan)
+    assert (rates[0], RATES[-1], len(RATES)) == (1e-6, 10, 100)
+    assert np.allclose(np.diff(np.log(rates)), np.log(1e7) / 99)
 
     state = prepare(plan)
     network, seen = state.network, []
     optimizer = torch.optim.SGD(network.parameters(), lr=1.0)
     network.train()
-    for epoch in (1, 2, 3, 4):
+    for epoch in range(1, 13):
         torch.manual_seed(epoch_seed(recipe.seed, epoch))
         for batch in epoch_batches(state.images, state.labels, recipe, seed=recipe.seed, epoch=epoch, mixing=True):
-            if len(seen) == 30:
+            if len(seen) == len(losses):
                 break
             loss = torch.nn.functional.cross_entropy(
                 network(batch.images), state.labels[batch.chosen], label_smoothing=recipe.label_smoothing
@@ -51,26 +49,25 @@ def test_the_steps_are_those_of_plain_sgd_with_rising_rates(faces, tiny_recipe):
             optimizer.param_groups[0]["lr"] = float(rates[len(seen)])
             optimizer.step()
             seen.append(loss.item())
-    weights = [SMOOTHING ** np.arange(count)[::-1] for count in range(1, 31)]
+    weights = [SMOOTHING ** np.arange(count)[::-1] for count in range(1, len(seen) + 1)]
     expected = [np.average(seen[: len(each)], weights=each) for each in weights]
     assert losses == pytest.approx(expected, rel=1e-4)
 
 
 def test_the_suggestion_is_the_steepest_place_before_the_lowest_loss():
     """Oracle: the inflection of a logistic curve; behind its end a loss that explodes and falls more steeply again."""
-    rates = np.geomspace(1e-6, 10, 100)
-    places = np.log10(rates)
+    places = np.log10(RATES)
     losses = 2 - 1 / (1 + np.exp(-3 * (places + 3)))
     after = places > -0.5
     losses[after] = 8 - 4 * (places[after] + 0.5)
-    assert np.log10(steepest(rates, losses)) == pytest.approx(-3, abs=0.05)
+    assert np.log10(steepest(RATES, losses)) == pytest.approx(-3, abs=0.05)
     assert np.diff(losses)[after[1:]].min() < np.diff(losses)[~after[1:]].min(), "the later fall is the steeper one"
 
 
 @pytest.mark.parametrize("losses", [[], [2.0, 3.0], list(np.linspace(1, 2, 60))])
 def test_a_loss_that_never_falls_is_one_line(losses):
     with raises(TrainingError, "lr-not-found"):
-        steepest(np.geomspace(1e-6, 10, 100)[: len(losses)], np.array(losses))
+        steepest(RATES[: len(losses)], np.array(losses))
 
 
 def test_python_and_command_line_suggest_the_same_and_write_no_run(

@@ -1,6 +1,7 @@
 """Networks with several outputs: what teaches each, how they are kept, resumed, fine-tuned from and exported."""
 
 import hashlib
+import tomllib
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +12,7 @@ from mien.base.errors import DataError, RunError
 from mien.base.labels import FERPLUS_CLASSES, parse_scheme
 from mien.base.model_file import open_model, read_manifest, replace_manifest
 from mien.base.preprocess import to_input
-from mien.base.recipe import Recipe, dump_recipe, parse_recipe
+from mien.base.recipe import Recipe, check_recipe, dump_recipe
 from mien.base.run_folder import RunFolder, best_by_metric
 from mien.evaluation.ferplus import distribution_cross_entropy, majority_accuracy
 from mien.exporting.to_onnx import export_run
@@ -29,13 +30,13 @@ from training_support import OUTPUTS, changed
 
 @pytest.fixture
 def recipe(tiny_recipe_text):
-    return parse_recipe(tiny_recipe_text + OUTPUTS, "votes")
+    return check_recipe(tomllib.loads(tiny_recipe_text + OUTPUTS), "votes")
 
 
 def test_history_and_evaluation_measure_the_output_that_answers(tmp_path, tiny_recipe_text, voted_faces):
     """Oracle: of two outputs the one of the whole distribution, by its own logits, though the other's name is first."""
     text = '[outputs.fer2013]\n[outputs.a]\ntarget = "majority"\n[outputs.b]\ntarget = "votes"\n'
-    recipe = changed(parse_recipe(tiny_recipe_text + text, "several"), epochs=1)
+    recipe = check_recipe(tomllib.loads(tiny_recipe_text + text), "several", ["epochs=1"])
     run = RunFolder(tmp_path / "run")
     train(plan_training(recipe, voted_faces), run)
     export_run(run)
@@ -56,7 +57,7 @@ def test_the_label_output_comes_first_and_the_rest_by_name(recipe, voted_faces):
     assert list(recipe.outputs) == ["fer2013", "perceived"]
     outputs = make_outputs(recipe, voted_faces)
     assert [output.classes for output in outputs] == [voted_faces.classes, FERPLUS_CLASSES]
-    assert parse_recipe(dump_recipe(recipe), "again") == recipe
+    assert check_recipe(tomllib.loads(dump_recipe(recipe)), "again") == recipe
 
 
 def test_without_outputs_nothing_changes(tiny_recipe, voted_faces, faces):
@@ -82,7 +83,7 @@ def test_impossible_outputs_are_refused(text, code, value):
     from mien.base.errors import RecipeError
 
     with raises(RecipeError, code, value):
-        parse_recipe(text, "bad")
+        check_recipe(tomllib.loads(text), "bad")
 
 
 def test_an_output_without_a_teacher_is_refused_before_anything_is_written(tmp_path, recipe, faces):

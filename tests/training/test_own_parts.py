@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -16,6 +18,7 @@ from mien.models.registry import build_model, complete, completed
 from mien.training import checkpoint
 from mien.training.callback import Callback
 from mien.training.loop import recipe_batches, train
+from mien.training.optim import blocks
 from mien.training.plan import Parts, plan_training
 from mien.training.state import prepare
 from support import raises, refused
@@ -43,6 +46,17 @@ class WithoutLinear(nn.Module):
 
     def forward(self, images):
         return F.relu(self.conv(images)).mean((2, 3))
+
+
+class Wider(MyNet):
+    def __init__(self, classes):
+        super().__init__(classes, width=9)
+        self.layers.insert(3, nn.Conv2d(9, 9, 1))
+
+
+class Chain(nn.Sequential):
+    def __init__(self, classes):
+        super().__init__(nn.Conv2d(1, 3, 5, 4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, classes))
 
 
 class Deep(nn.Module):
@@ -149,6 +163,34 @@ def test_a_network_answers_as_the_users_module_does(tmp_path, mine):
             assert torch.equal(network.head(network.features(images)), plain(images))
 
 
+def test_a_class_is_its_own_where_it_inherits_forward(tmp_path, mine):
+    """Oracle: the class itself. Its file is the one that it stands in, and not that of its base."""
+    (tmp_path / "base.py").write_text(MINE)
+    (tmp_path / "child.py").write_text("import base\n\nclass MyNet(base.Wider):\n    pass\n")
+    run = [sys.executable, "-c", "import child, mien.models.own as own; print(own.source_of(child.MyNet)[1])"]
+    found = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == str(tmp_path / "child.py")
+    settings = {"file": str(tmp_path / "base.py")}
+    wider, chain = (
+        build_model(ModelRecipe.model_validate({"name": name, **settings}), 7, 44) for name in ("Wider", "Chain")
+    )
+    assert wider.body.layers[0].out_channels == 9
+    # Blocks that learn at rates of their own: convolutions and the head.
+    assert [len(blocks(each)) for each in (wider, chain)] == [3, 2]
+    assert chain.head.in_features == 3
+
+
+def test_without_a_last_linear_layer_the_same_classes_can_be_tuned(mien, tmp_path, mine, face_folder):
+    """There is no head that could learn alone; `frozen_epochs = 0` is what the error names."""
+    run, tune = tmp_path / "run", tmp_path / "tune.toml"
+    tune.write_text("epochs = 1\n[tuning]\nfrozen_epochs = 1\n")
+    mine.write_text(mine.read_text().replace("width = 6\n", "").replace("MyNet", "WithoutLinear"))
+    assert mien("train", mine, "--data", face_folder, "--out", run).code == 0
+    words = ("train", tune, "--data", face_folder, "--from", run, "--out", tmp_path / "tuned")
+    refused(mien(*words), "no-head", "frozen_epochs")
+    assert mien(*words, "--set", "tuning.frozen_epochs=0").code == 0
+
+
 def test_a_digest_is_of_the_text_and_not_of_the_place(tmp_path, mine):
     first = completed(load_recipe(str(mine)))
     elsewhere = tmp_path / "elsewhere"
@@ -216,6 +258,7 @@ def test_own_augmentation_sees_pixels_and_takes_the_place_of_the_recipes(faces, 
     [
         ({"loss": lambda logits, labels: logits.mean(1)}, "loss-not-scalar", "(32,)"),
         ({"loss": lambda logits, labels: 1.0}, "loss-not-scalar", "float"),
+        ({"loss": lambda logits, labels: logits.detach().mean()}, "loss-without-gradient", "lambda"),
         ({"augment": lambda images: images[:, :, 1:]}, "augment-output", "(32, 1, 43, 44)"),
         ({"augment": lambda images: images / 0}, "augment-output", "finite"),
         ({"optimizer": lambda parameters: None}, "optimizer-type", "NoneType"),
@@ -254,7 +297,13 @@ def test_python_takes_a_class_or_an_instance(tmp_path, faces, tiny_recipe_text, 
     assert torch.equal(kept["head.weight"], instance.head.weight)
     assert torch.equal(kept["body.conv.weight"], instance.conv.weight)
     assert json.loads((tmp_path / "i" / "environment.json").read_text())["not_of_the_recipe"]["weights"]
-    for network, code in ((FromPython(width=5), "model-instance"), (nn.Linear, "model-file"), (3, "model-type")):
-        with raises(RecipeError, code):
+    differs = "its conv.weight is 5 x 1 x 5 x 5 and not 4 x 1 x 5 x 5"
+    for network, code, words in (
+        (FromPython(width=5), "model-instance", differs),
+        (FromPython(classes=3), "model-instance", "its head.weight is 3 x 4 and not 7 x 4"),
+        (nn.Linear, "model-of-torch", ""),
+        (3, "model-type", ""),
+    ):
+        with raises(RecipeError, code, words):
             train_and_export(tmp_path / "tiny.toml", faces, network=network, **{**given, "out": tmp_path / "no"})
     assert not (tmp_path / "no").exists()

@@ -26,11 +26,22 @@ def test_the_time_is_that_of_all_steps_and_validations(faces, tiny_recipe, monke
 
 
 def test_steps_are_timed_after_a_warm_up(faces, tiny_recipe, monkeypatch):
-    """Oracle: by hand: read at the start, after each step until more than 3 s have gone, and at the end."""
-    state = probe.prepare(plan_training(tiny_recipe, faces))
-    ticks = iter(range(1000))
+    """Oracle: by hand: read at the start, after each step until more than 3 s have gone, and at the end.
+
+    The recipe has two steps, and seven are done, all at the side.
+    """
+    state = probe.prepare(plan_training(changed(tiny_recipe, epochs=1, batch_size=150), faces))
+    assert state.plan.steps_per_epoch == 2
+    ticks, sides, whole = iter(range(1000)), [], probe.forward_loss
     monkeypatch.setattr(time, "perf_counter", lambda: float(next(ticks)))
-    assert probe._step_seconds(state, 44) == 5 / 4
+
+    def seen(state, batch, targets):
+        sides.append(batch.images.shape[3])
+        return whole(state, batch, targets)
+
+    monkeypatch.setattr(probe, "forward_loss", seen)
+    assert probe._step_seconds(state, 28) == 5 / 4
+    assert sides == [28] * 7
 
 
 def test_a_dry_run_writes_nothing_and_refuses_what_belongs_to_a_run(

@@ -96,7 +96,7 @@ def test_a_run_that_exists_is_not_overwritten_and_resume_wants_the_same_recipe_a
     before = run.best.read_bytes()
     with raises(RunError, "run-exists"):
         train(plan_training(tiny_recipe, faces), run)
-    with raises(RunError, "run-other-recipe"):
+    with raises(RunError, "run-other-recipe", "by another recipe (other seed)"):
         train(plan_training(changed(tiny_recipe, seed=5), faces), run, resume=True)
     with raises(RunError, "run-other-data"):
         train(plan_training(tiny_recipe, faces.subset(np.arange(len(faces))[::-1])), run, resume=True)
@@ -164,6 +164,8 @@ def test_a_run_stays_the_one_that_began_with_its_weights(tmp_path, faces, tiny_r
     break_off(plan_training(recipe, faces), cut, 25, init_from=tiny_run)
     with raises(RunError, "run-other-weights", "init_from"):
         train(plan_training(recipe, faces), cut, resume=True, init_from=whole)
+    with raises(RunError, "run-other-recipe", "another model, and init_from is missing", "seed"):
+        train(plan_training(changed(recipe, seed=5), faces), cut, resume=True)
     train(plan_training(recipe, faces), cut, resume=True)
     assert same_weights(whole, cut)
 

@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 
+from mien.base.errors import as_options
 from mien.base.recipe import ModelRecipe, Recipe, load_recipe, tuned
 from mien.base.run_folder import RunFolder
 from mien.models.registry import MODELS, build_model
@@ -171,11 +172,11 @@ def test_seven_classes_then_five_then_two_without_any_network(tmp_path, faces, t
         (load_recipe("tune", ["epochs=3"]), None, True, None, ""),
         (Recipe(batch_size=64), 63, False, "batch-too-large", "63 faces"),
         # 640 faces are ten steps of 64 an epoch.
-        (Recipe(batch_size=64, epochs=9), 640, False, "few-steps", " 90 "),
+        (Recipe(batch_size=64, epochs=9), 640, False, "few-steps", "90 steps at batch_size = 64. Try --batch-size 16"),
         (Recipe(self_adaptive=0.5, augment={"cutmix": 1}), None, False, "targets-stay", "augment.mixup_probability"),
         (Recipe(batch_size=64, epochs=10), 640, False, None, ""),
         (Recipe(batch_size=16, epochs=1), 640, False, None, ""),
-        (load_recipe("tune"), None, False, "weights-random-frozen", "--from"),
+        (load_recipe("tune"), None, False, "weights-random-frozen", "--from RUN"),
         (load_recipe("tune", ["model.name=timm"]), None, False, None, ""),
         (load_recipe("tune", ["model.name=timm", "model.pretrained=false"]), None, False, "weights-random-frozen", ""),
     ],
@@ -183,4 +184,5 @@ def test_seven_classes_then_five_then_two_without_any_network(tmp_path, faces, t
 def test_what_one_should_know_before_training_is_said(recipe, faces, from_run, code, value):
     found = list(recipe_warnings(recipe, from_run=from_run, train_faces=faces))
     assert [each.code for each in found] == [code] * (code is not None)
-    assert value in "".join(found)
+    assert value in "".join(map(as_options, found))
+    assert "--" not in "".join(found)

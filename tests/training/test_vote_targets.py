@@ -1,5 +1,6 @@
 """What votes teach the outputs of a network: targets of an epoch, and the loss."""
 
+import tomllib
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,7 @@ from torch.nn import functional
 from mien.base.errors import DataError
 from mien.base.labels import FERPLUS_CLASSES
 from mien.base.preprocess import to_input
-from mien.base.recipe import parse_recipe
+from mien.base.recipe import check_recipe
 from mien.base.run_folder import RunFolder
 from mien.training import checkpoint, loop
 from mien.training.batches import Batch
@@ -27,7 +28,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def recipe(tiny_recipe_text):
-    return parse_recipe(tiny_recipe_text + OUTPUTS, "votes")
+    return check_recipe(tomllib.loads(tiny_recipe_text + OUTPUTS), "votes")
 
 
 def test_targets_of_an_epoch(recipe, voted_faces):

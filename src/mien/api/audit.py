@@ -12,7 +12,7 @@ from typing import Any
 from mien.api.inputs import Data, data_name, read
 from mien.auditing.findings import AuditFindings
 from mien.auditing.registry import audit_tables, audit_values, write_audit
-from mien.auditing.run import audit_faces, find_copies
+from mien.auditing.run import audit_faces, check_audit, find_copies
 from mien.base.files import check_replaceable, write_text
 from mien.data.clean import Clean, write_clean
 from mien.data.dataset import FINGERPRINT_PX
@@ -83,8 +83,10 @@ def audit(data: Data, predictions: Predictions | None = None) -> AuditResult:
         predictions: out-of-fold probabilities of a model, to judge the labels by as well.
 
     Raises:
+        DataError: as :func:`mien.auditing.run.check_audit`.
         MissingExtraError: the extra ``audit`` is not installed.
     """
     result = read(data, FINGERPRINT_PX)
+    check_audit(result.faces, predictions)
     found = audit_faces(result.faces, find_copies(result.faces), predictions)
     return AuditResult(found, result, data_name(data), Clean(result.fingerprint, found.changes))

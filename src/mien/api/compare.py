@@ -67,7 +67,7 @@ def compare_named(named: Sequence[tuple[str, Predictions]], data: ReadResult | N
         try:
             found = compare_predictions(baseline.predictions, split.predictions, names=names)
         except DataError as error:
-            raise DataError(f"{first} and {name}: {error}", code=error.code) from None
+            raise DataError(f"{first} and {name}: {error.raw}", code=error.code) from None
         if baseline.faces is not None:
             subsets = zip(baseline.subsets(), split.subsets(), strict=True)
             faces = baseline.faces.subset(np.argsort(baseline.predictions.sample_ids))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mien.api.export import accuracy, check_model_file, check_onnx
+from mien.api.export import check_model_file, check_onnx
 from mien.api.inputs import Data, read
 from mien.base.errors import ModelError, Notice, RunError, arg
 from mien.base.files import plain, whole_file
@@ -89,7 +89,7 @@ def ensemble(models: Sequence[str | os.PathLike[str]], data: Data, out: str | os
     manifests = [each.manifest for each in members]
     graphs = [each.path.read_bytes() for each in members]
     manifest = ensemble_manifest(plain(out.stem), graphs, manifests, _provenance(manifests, result.faces))
-    accuracies = [accuracy(predict_split(each, result.faces, "validation")) for each in members]
+    accuracies = [predict_split(each, result.faces, "validation").accuracy for each in members]
     graph = attach_manifest(merge_graphs(graphs, manifests), manifest)
     with whole_file(out) as temporary:
         temporary.write_bytes(graph)

@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.api.inputs import Data, Model, data_name, for_labels, read, run_of
-from mien.api.report import ReportInputs, write_report
+from mien.api.report import ReportInputs, write_measured
 from mien.base.errors import DataError, MienWarning, Notice
 from mien.base.files import check_replaceable
 from mien.base.labels import LabelScheme, parse_scheme
 from mien.base.run_folder import RunFolder
-from mien.data.dataset import Dataset
+from mien.data.dataset import ALL, Dataset
 from mien.data.read import ReadResult
 from mien.evaluation.calibration import reliability
 from mien.evaluation.curves import precision_recall_curves, roc_curves
@@ -53,27 +53,33 @@ class EvaluationResult:
 
     Attributes:
         evaluation: all metrics, as values.
-        predictions: probabilities of every class for every sample, with labels and sample ids.
+        measured: the predictions with the faces and models behind them, under the merged classes.
         model: the model; None where a predictions file was measured.
-        data: the data set as it was read; None likewise.
         run: the run folder of the model.
         name: the name of the model; empty where a predictions file was measured.
-        class_counts: faces of each class in each split of the data; empty for a predictions file.
         merged: in words, what merging classes did; empty if nothing was merged.
         temperature_note: in words, how the model's temperature was used; empty if unknown.
         notices: what to know: a model was trained on samples of the split.
     """
 
     evaluation: Evaluation = field(repr=False)
-    predictions: Predictions = field(repr=False)
+    measured: MeasuredSplit = field(repr=False)
     model: Predictor | None = None
-    data: ReadResult | None = field(repr=False, default=None)
     run: RunFolder | None = field(repr=False, default=None)
     name: str = ""
-    class_counts: Mapping[str, Sequence[int]] = field(repr=False, default_factory=dict)
     merged: str = field(repr=False, default="")
     temperature_note: str = field(repr=False, default="")
     notices: Sequence[Notice] = ()
+
+    @property
+    def predictions(self) -> Predictions:
+        """Probabilities of every class for every sample, with labels and sample ids."""
+        return self.measured.predictions
+
+    @property
+    def class_counts(self) -> Mapping[str, Sequence[int]]:
+        """Faces of each class in each split of the data; empty for a predictions file."""
+        return self.measured.class_counts
 
     @property
     def metrics(self) -> Mapping[str, Estimate]:
@@ -111,15 +117,14 @@ class EvaluationResult:
         where a predictions file was measured.
         """
         order = worst_mistakes(self.predictions.labels, self.predictions.probabilities, len(self.predictions))
-        files = {} if self.data is None else dict(zip(self.data.faces.rows, self.data.faces.source, strict=True))
-        classes = self.classes
+        faces, classes = self.measured.faces, self.classes
         own = ("file", "sample", "label", "prediction")
         columns = (*(Column(name, "text") for name in own), *(Column(f"p({name})") for name in classes))
         rows = []
         for at in order.tolist():
-            values, sample = self.predictions.probabilities[at], int(self.predictions.sample_ids[at])
+            values, file = self.predictions.probabilities[at], "" if faces is None else str(faces.source[at])
             names = classes[self.predictions.labels[at]], classes[int(values.argmax())]
-            rows.append((str(files.get(sample, "")), sample, *names, *values.tolist()))
+            rows.append((file, int(self.predictions.sample_ids[at]), *names, *values.tolist()))
         return Table("mistakes", columns, rows)
 
     def per_class(self) -> Table:
@@ -197,10 +202,9 @@ class EvaluationResult:
             model=None if self.merged or self.predictions.note else self.model,
             model_name=self.name or None,
             run=self.run,
-            data=self.data,
             explain=False,
         )
-        return write_report(Path(folder), inputs).page
+        return write_measured(Path(folder), inputs, self.measured, self.evaluation).page
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready: the content of ``metrics.json``."""
@@ -221,7 +225,7 @@ class EvaluationResult:
 def evaluate(
     model: Model,
     data: Data,
-    split: Literal["train", "validation", "test"] = "validation",
+    split: Literal["train", "validation", "test", "all"] = "validation",
     *,
     tta: int = 1,
     classes: str | None = None,
@@ -235,7 +239,7 @@ def evaluate(
     Args:
         model: a loaded model, a run folder, a ``.onnx`` file, or a name of :func:`list_models`.
         data: labelled faces.
-        split: which of them.
+        split: which of them; ``all`` suits a model that was not trained on any.
         tta: mean over 1, 2 (mirrored) or 10 (corners, too) views of each face.
         classes: merge classes by this label scheme; samples of classes that it drops are left out.
         threshold: between two classes, 0..1: predict the positive one from this probability up.
@@ -268,24 +272,30 @@ def evaluate_read(
     faces = _without_dropped(model, data.faces, options)
     predictions = predict_to_evaluate(model, faces, options)
     run = run_with_ledger(model)
-    if options.split == "test" and run is not None:
+    if uses_test(options.split, faces) and run is not None:
         # Noted before metrics are computed: whatever fails later, the split has been used.
         merged = predictions.with_scheme(options.scheme)
-        facts = {"data_fingerprint": data.fingerprint, **use}
-        facts["accuracy"] = float((merged.probabilities.argmax(1) == merged.labels).mean())
+        facts = {"data_fingerprint": data.fingerprint, **use, "accuracy": merged.accuracy}
         facts |= {"note": merged.note} if merged.note else {}
         facts |= {"classes": options.scheme.name} if options.scheme is not None else {}
         run.note_test_use(facts)
     split = MeasuredSplit.resolve(predictions, faces, [(model, faces)], uncleaned=data.uncleaned)
+    # The data as it was read, with the classes that were left out above: a report or a comparison is given that.
+    fingerprint = data.faces.fingerprint_for_predictions(options.split)
+    split = replace(split, predictions=replace(split.predictions, data_fingerprint=fingerprint))
     return _measure(
         split,
         options,
         model=model,
-        data=data,
         run=run_of(model),
         name=model.manifest.full_name,
         temperature_note=temperature_description(model, faces, options.split),
     )
+
+
+def uses_test(split: str, faces: Dataset) -> bool:
+    """Whether an evaluation of this split measures faces of test."""
+    return split == "test" or (split == ALL and bool((faces.split == "test").any()))
 
 
 def _without_dropped(model: Predictor, faces: Dataset, options: EvaluateOptions) -> Dataset:
@@ -308,8 +318,7 @@ def _measure(split: MeasuredSplit, options: EvaluateOptions, **about: Any) -> Ev
     )
     return EvaluationResult(
         evaluation,
-        merged.predictions,
-        class_counts=merged.class_counts,
+        merged,
         merged=merging_description(split.predictions, merged.predictions, options.scheme),
         notices=[] if evaluation.trained_on_notice is None else [evaluation.trained_on_notice],
         **about,

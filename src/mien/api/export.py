@@ -18,7 +18,6 @@ from mien.base.progress import busy
 from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
 from mien.evaluation.estimates import evaluate_predictions
-from mien.evaluation.predictions import Predictions
 from mien.exporting.quantize import to_fp16, to_int8
 from mien.inference.find_model import find_model, find_trained, is_shipped
 from mien.inference.predictor import Predictor
@@ -200,19 +199,14 @@ def quantize(model: Path, precision: Literal["fp16", "int8"], faces: Dataset, ou
         samples=len(after),
         agreement=min(float((one.argmax(axis=1) == two.argmax(axis=1)).mean()) for one, two in pairs),
         largest_difference=max(float(np.abs(one - two).max()) for one, two in pairs),
-        accuracy=accuracy(after),
-        original_accuracy=accuracy(before),
+        accuracy=after.accuracy,
+        original_accuracy=before.accuracy,
         original_bytes=model.stat().st_size,
     )
 
 
-def accuracy(predictions: Predictions) -> float:
-    """Share of samples whose most probable class is the label, 0..1."""
-    return float((predictions.probabilities.argmax(axis=1) == predictions.labels).mean())
-
-
 def _calibration_inputs(predictor: Predictor, faces: Dataset) -> Any:
-    """Inputs of some training faces, always the same ones. float32 (N, 1, C, C)."""
+    """Inputs of some training faces, always the same ones. float32 (N, channels, S, S)."""
     chosen = with_model_classes(predictor, faces).of_split("train")
     some = np.random.default_rng(0).permutation(len(chosen))[:CALIBRATION_FACES]
     return to_input(chosen.images[np.sort(some)], predictor.manifest.input)

@@ -16,9 +16,6 @@ from mien.base.recipe import Recipe
 from mien.page.charts.overview import rate_chart
 from mien.page.charts.svg import Chart
 
-STEPS = 100
-"""Steps of a range test."""
-
 
 @dataclass(frozen=True, eq=False)
 class LrSearch:
@@ -89,5 +86,5 @@ def search_lr(job: TrainingJob, data: Data) -> LrSearch:
     plan = job.plan(data)
     from mien.training.probe import range_test, steepest
 
-    rates, losses = range_test(plan, init_from=job.init_from, device=job.device, steps=STEPS)
+    rates, losses = range_test(plan, init_from=job.init_from, device=job.device)
     return LrSearch(steepest(rates, losses), rates, losses)

@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
-from mien.base.errors import DataError
 from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
 from mien.data.face_table import ReadOptions
@@ -74,9 +73,3 @@ def for_labels(model: Model) -> Predictor:
 def run_of(model: Model) -> RunFolder | None:
     """The run folder that a model is in; None for a lone model file."""
     return find_run_of_model(model.path if isinstance(model, Predictor) else model)
-
-
-def check_seed(seed: int) -> None:
-    """Refuse a negative seed. Raises :class:`DataError` (``seed-range``)."""
-    if seed < 0:
-        raise DataError(f"A seed must be 0 or more; found {seed}.", code="seed-range")

@@ -14,6 +14,7 @@ from mien.base.run_folder import RunFolder
 from mien.data.dataset import FINGERPRINT_PX
 from mien.data.read import ReadResult
 from mien.evaluation.predictions import Predictions, read_predictions
+from mien.evaluation.results import Evaluation
 from mien.inference.find_model import find_run, find_run_of_model, is_shipped
 from mien.inference.predictor import Predictor
 from mien.page.page import WrittenPage
@@ -136,7 +137,7 @@ def write_report(out: Path, inputs: ReportInputs) -> WrittenPage:
         MissingExtraError: matplotlib or jinja2 is not installed.
         RunError: the file system refused.
     """
-    model, run, predictions = inputs.model, inputs.run, inputs.predictions
+    model, predictions = inputs.model, inputs.predictions
     if model is not None and model.classes != predictions.classes:
         raise DataError(
             f"The predictions have the classes {', '.join(predictions.classes)}, the model has "
@@ -147,13 +148,20 @@ def write_report(out: Path, inputs: ReportInputs) -> WrittenPage:
     uncleaned = None if inputs.data is None else inputs.data.uncleaned
     members = [] if model is None or faces is None else [(model, faces)]
     split = MeasuredSplit.resolve(predictions, faces, members, uncleaned=uncleaned)
-    is_test = holds_test(predictions, split.faces)
     checked = None if model is None or split.faces is None else check_model(model, split.faces, predictions)
+    if checked is not None:
+        inputs = replace(inputs, predictions=replace(predictions, temperature=checked))
+    return write_measured(out, inputs, split, split.evaluate())
+
+
+def write_measured(out: Path, inputs: ReportInputs, split: MeasuredSplit, evaluation: Evaluation) -> WrittenPage:
+    """:func:`write_report`, once predictions are matched with their data and measured. ``inputs.data`` is not read."""
+    model, run, predictions = inputs.model, inputs.run, inputs.predictions
     history = run.read_history() if run is not None else []
     places = [out, *([] if inputs.file is None else [inputs.file.parent]), *([] if run is None else [run.path])]
     context = ReportContext(
         predictions=split.predictions,
-        evaluation=split.evaluate(),
+        evaluation=evaluation,
         faces=split.faces,
         class_counts=split.class_counts,
         history=history,
@@ -161,14 +169,13 @@ def write_report(out: Path, inputs: ReportInputs) -> WrittenPage:
         robustness=find_robustness(places, predictions, inputs.model_name),
         model=model,
         run=run,
-        is_test=is_test,
+        is_test=holds_test(predictions, split.faces),
         explain=inputs.explain,
     )
-    temperature = predictions.temperature if checked is None else checked
-    return report_page(context, inputs.title, _metadata(inputs, temperature)).write(out)
+    return report_page(context, inputs.title, _metadata(inputs)).write(out)
 
 
-def _metadata(inputs: ReportInputs, temperature: float | None) -> dict[str, str]:
+def _metadata(inputs: ReportInputs) -> dict[str, str]:
     """How the page was made, by name."""
     metadata = {} if inputs.file is None else {"predictions": str(inputs.file)}
     metadata["model"] = inputs.model_name or "not given"
@@ -177,6 +184,6 @@ def _metadata(inputs: ReportInputs, temperature: float | None) -> dict[str, str]
     if inputs.predictions.note:
         metadata["averaging"] = inputs.predictions.note
     metadata |= inputs.metadata
-    if temperature is not None:
-        metadata["probabilities"] = f"at temperature {temperature:.3g}"
+    if inputs.predictions.temperature is not None:
+        metadata["probabilities"] = f"at temperature {inputs.predictions.temperature:.3g}"
     return metadata

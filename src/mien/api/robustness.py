@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from mien.api.inputs import Data, Model, check_seed, data_name, for_labels, read
+from mien.api.inputs import Data, Model, data_name, for_labels, read
 from mien.base.errors import DataError
+from mien.data.synthetic import check_seed
 from mien.evaluation.robustness import RobustnessResult, measure_robustness
 from mien.inference.predictor import Predictor
 from mien.pipeline.split_predictions import with_model_classes

@@ -6,15 +6,16 @@ import os
 
 import numpy as np
 
-from mien.api.inputs import Data, check_seed, read
+from mien.api.inputs import Data, read
 from mien.base.errors import DataError, needs_extra
 from mien.base.recipe import Recipe, load_recipe
 from mien.data.dataset import FINGERPRINT_PX
+from mien.data.synthetic import check_seed
 from mien.page.charts.overview import face_sheet
 from mien.page.charts.svg import Chart, shorten
 
 LONGEST_CAPTION = 12
-"""Letters of a class name that fit below a face."""
+"""Letters of a class name that fit above a face."""
 
 
 def show(
@@ -36,14 +37,19 @@ def show(
         seed: another seed, other faces and changes.
 
     Raises:
-        DataError: no such split; no faces (``no-faces``); a seed below 0.
+        DataError: no such split; no faces (``no-faces``); images of another size than the recipe's; a seed below 0.
         MissingExtraError: matplotlib is not installed.
     """
     check_seed(seed)
     given = recipe if recipe is None or isinstance(recipe, Recipe) else load_recipe(str(recipe))
     form = (FINGERPRINT_PX, 1) if given is None else given.input.stored_as
     faces = read(data, *form).faces
-    split = split or ("train" if given is not None else None)
+    if given is not None:
+        with needs_extra("train", "Augmented faces"):
+            from mien.training.augment import as_shown
+            from mien.training.plan import check_images
+        check_images(faces, given)
+        split = split or "train"
     faces = faces if split is None else faces.of_split(split)
     if faces_per_class < 1 or not len(faces):
         raise DataError(f"A sheet needs at least one face of a class; found {len(faces)} faces.", code="no-faces")
@@ -56,8 +62,6 @@ def show(
         chosen = np.sort(generator.permutation(mine)[:faces_per_class])
         drawn = list(np.asarray(faces.images)[chosen])
         if given is not None:
-            with needs_extra("train", "Augmented faces"):
-                from mien.training.augment import as_shown
             drawn = [drawn[0], *as_shown(np.stack([drawn[0]] * faces_per_class), given, seed)[1:]]
         blank = np.full_like(faces.images[0], 255)
         images += [*drawn, *[blank] * (faces_per_class - len(drawn))]

@@ -96,7 +96,7 @@ def study(
     for name, run in {run.variant: run for run in reversed(to_do)}.items():
         starts_trained = run.parent is not None or run.model is not None
         for each in recipe_warnings(run.recipe, from_run=starts_trained, train_faces=run.train_faces):
-            notices.append(Notice(f"{name}: {each}", code=each.code))
+            notices.append(Notice(f"{name}: {each.raw}", code=each.code))
     all_ended, failure = True, None
     context = StudyContext(faces, folder, kept, metadata)
     try:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mien.api.inputs import Data, environment, read
-from mien.base.errors import RunError, arg, needs_extra, without_password
+from mien.base.errors import RecipeError, RunError, arg, needs_extra, without_password
 from mien.runs.space import Space, load_space
 
 if TYPE_CHECKING:
@@ -49,6 +49,9 @@ def sweep(
         MissingExtraError: Optuna or torch is not installed.
         MienError: a space, data, folder or database that cannot be used.
     """
+    if isinstance(space, Space) and settings:
+        words = "Settings belong to a space by name or file; change this one with dataclasses.replace(space, base=...)."
+        raise RecipeError(words, code="settings-of-a-value")
     changes = [f"{key}={json.dumps(value)}" for key, value in (settings or {}).items()]
     chosen = space if isinstance(space, Space) else load_space(os.fspath(space), changes)
     if storage is not None and storage.partition("://")[0] not in {"postgresql", "postgresql+psycopg"}:

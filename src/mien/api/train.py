@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mien.api.inputs import Data, environment, read
-from mien.base.errors import Notice, RecipeError, TrainingError, arg, as_arguments, needs_extra
+from mien.base.errors import DataError, Notice, RecipeError, TrainingError, arg, needs_extra
 from mien.base.preprocess import InputSpec
 from mien.base.processes import is_main_process
 from mien.base.progress import busy, is_quiet
@@ -121,7 +121,7 @@ def train(
 
 def _print(notices: Iterable[Notice]) -> None:
     if not is_quiet() and sys.stderr is not None:
-        sys.stderr.writelines(as_arguments(each.line) + "\n" for each in notices)
+        sys.stderr.writelines(each.line + "\n" for each in notices)
 
 
 def distill(
@@ -138,9 +138,11 @@ def distill(
         options: all others of :func:`mien.train`, such as ``tta``, ``out`` and ``settings``.
 
     Raises:
-        DataError: a teacher of other classes or other data, or without some of the faces.
+        DataError: no teacher; one of other classes or other data, or without some of the faces.
         MienError: as :func:`mien.train`.
     """
+    if not teachers:
+        raise DataError("teachers must name at least one model or predictions file.", code="teachers-missing")
     return train(recipe, data, teachers=teachers, **options)
 
 
@@ -230,7 +232,7 @@ class TrainingJob:
                 check_export(self.recipe)
         if self.resumes and is_main_process():
             with self.out.alone():
-                check_resumable(self.out, self.recipe)
+                check_resumable(self.out, self.recipe, tunes=self.init_from is not None)
 
     def plan(self, data: Data) -> TrainingPlan:
         """Read data as the recipe's network sees it, and bring both together.
@@ -245,9 +247,11 @@ class TrainingJob:
 
     def notices(self, plan: TrainingPlan) -> Iterator[Notice]:
         """What a user may not expect of this run."""
+        from mien.training import checkpoint
         from mien.training.plan import recipe_warnings
 
-        recipe, tunes = self.recipe, self.init_from is not None
+        # Of a run that is resumed, the weights are trained.
+        recipe, tunes = self.recipe, self.init_from is not None or self.resumes
         if "model" not in recipe.model_fields_set and not tunes:
             yield Notice(
                 f"the recipe names no [model]: a '{recipe.model.name}' of default size is trained from scratch. "
@@ -261,8 +265,17 @@ class TrainingJob:
         unseen = [name for name, count in zip(plan.classes, plan.train.counts(), strict=True) if not count]
         # The weights that training starts with, or the teachers, may know the class.
         if unseen and not tunes and not self.teachers:
-            words = f"no training images for: {', '.join(unseen)}. The model will almost never predict it."
+            them = "it" if len(unseen) == 1 else "them"
+            words = f"no training images for: {', '.join(unseen)}. The model will almost never predict {them}."
             yield Notice(words, code="class-not-trained")
+        if self.init_from is not None and not self.resumes and not recipe.tuning.fit_head:
+            known = checkpoint.load(self.init_from.best)[1]["classes"]
+            if new := [name for name in plan.classes if name not in known]:
+                words = f"the model of {arg('init_from')} does not know {', '.join(new)}: learnt from random weights."
+                unused = ", ".join(name for name in known if name not in plan.classes)
+                if unused and recipe.classes == "all":  # a label scheme gives other names on purpose
+                    words += f" Its classes {unused} are unused; rename with {arg('class_map', f'{new[0]}=NAME')}."
+                yield Notice(words, code="classes-unmatched")
         begun = tunes or plan.parts.weights is not None
         yield from recipe_warnings(recipe, from_run=begun, train_faces=plan.train_count)
 

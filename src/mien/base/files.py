@@ -44,10 +44,11 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         if of_others:
             raise
         reason = error.strerror or str(error)
-        mend = "Free some space, then run the command again" if error.errno in _NO_SPACE else "Choose another folder"
-        raise RunError(
-            f"{path} could not be written: {reason}. Its former content is unchanged. {mend}.", code="file-unwritable"
-        ) from error
+        former = " Its former content is unchanged." if os.path.lexists(path) else ""
+        mend = "Choose another folder"
+        if error.errno in _NO_SPACE:
+            mend = f"Free some space, then run the command again (a training with {arg('resume', True)})"
+        raise RunError(f"{path} could not be written: {reason}.{former} {mend}.", code="file-unwritable") from error
 
 
 @contextmanager

@@ -8,11 +8,11 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from mien.base.errors import ModelError, nearest
 from mien.base.files import write_bytes
@@ -52,19 +52,23 @@ def answering(targets: Sequence[str]) -> int:
     return min(range(len(targets)), key=lambda at: _ANSWERS_FIRST.index(targets[at]))
 
 
+def _all_different(classes: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(classes)) < len(classes):
+        raise ValueError("a class is named twice")
+    return classes
+
+
+Classes = Annotated[tuple[str, ...], Field(min_length=2), AfterValidator(_all_different)]
+
+
 class OutputManifest(BaseModel):
     """One of a model's outputs."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
 
-    classes: tuple[str, ...] = Field(min_length=2)
+    classes: Classes
     temperature: float = Field(default=1.0, ge=LEAST_TEMPERATURE, le=GREATEST_TEMPERATURE)
     target: Literal["label", "votes", "majority", "sampled"] = Field(description="what it learned from")
-
-    @field_validator("classes")
-    @classmethod
-    def _classes_differ(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
-        return _all_different(classes)
 
 
 class AnswerRule(BaseModel):
@@ -143,12 +147,6 @@ def answer_output(rule: AnswerRule, source: ModelOutput) -> ModelOutput:
     return replace(source, name=ANSWER, classes=shown, rule=rule, given=source.classes)
 
 
-def _all_different(classes: tuple[str, ...]) -> tuple[str, ...]:
-    if len(set(classes)) < len(classes):
-        raise ValueError("a class is named twice")
-    return classes
-
-
 class Manifest(BaseModel):
     """What a model is, where it comes from, and what was measured of it."""
 
@@ -156,7 +154,7 @@ class Manifest(BaseModel):
 
     schema_version: int = SCHEMA_VERSION
     name: str
-    classes: tuple[str, ...] = Field(min_length=2)
+    classes: Classes
     input: InputSpec
     parameters: int = Field(description="trainable parameters")
     precision: Literal["fp32", "fp16", "int8"] = Field(
@@ -185,14 +183,9 @@ class Manifest(BaseModel):
         description="outputs by name, the first with the classes above; a model without named outputs has one",
     )
     answer: AnswerRule | None = Field(default=None, description="makes the answer of an output's probabilities")
-    licence: str = "MIT"
+    licence: str = Field(default="MIT", description="of the network and of the weights that training began with")
     mien_version: str
     created: str = Field(description="UTC, ISO 8601")
-
-    @field_validator("classes")
-    @classmethod
-    def _classes_differ(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
-        return _all_different(classes)
 
     @model_validator(mode="after")
     def _rule_fits(self) -> Manifest:

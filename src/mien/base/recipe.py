@@ -342,33 +342,13 @@ def load_recipe(name: str, changes: Sequence[Change] = ()) -> Recipe:
     return check_recipe(content, name, changes)
 
 
-def parse_recipe(text: str, origin: str) -> Recipe:
-    """Check a recipe's TOML text. ``origin`` is named in errors. Raises :class:`RecipeError`."""
-    return check_recipe(_KIND.parse(text, origin), origin)
-
-
 def check_recipe(content: Mapping[str, Any], origin: str, changes: Sequence[Change] = ()) -> Recipe:
     """Check a recipe's content after changes. ``origin`` is named in errors. Raises :class:`RecipeError`."""
     settings = [_parsed(change) if isinstance(change, str) else change for change in changes]
-    changed = _without_other_model(_without_removed(content), settings)
+    changed = _without_other_model(dict(content), settings)
     for key, value in settings:
         changed = _with(changed, key.split("."), value, key)
     return _KIND.check(Recipe, changed, origin)
-
-
-_REMOVED = (("", "consistency_loss", 0), ("optim", "sam_rho", 0), ("distill", "live", False))
-"""Table, name and value of keys that are gone: with this value they changed nothing, and kept runs name them all."""
-
-
-def _without_removed(content: Mapping[str, Any]) -> dict[str, Any]:
-    """A recipe without :data:`_REMOVED`."""
-    found = dict(content)
-    for table, name, value in _REMOVED:
-        values = found.get(table) if table else found
-        if isinstance(values, Mapping) and values.get(name) == value:
-            kept = {key: each for key, each in values.items() if key != name}
-            found = {**found, table: kept} if table else kept
-    return found
 
 
 def _without_other_model(content: dict[str, Any], settings: Sequence[tuple[str, Any]]) -> dict[str, Any]:

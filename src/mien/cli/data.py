@@ -12,16 +12,19 @@ from mien.api.show import show as draw_sheet
 from mien.base.errors import DataError, needs_extra
 from mien.base.files import check_replaceable
 from mien.cli.commands import new_group
+from mien.cli.detection import DetectionOptions
 from mien.cli.option_groups import with_option_groups
 from mien.cli.options import DataArgument, JsonOption, OverwriteOption, QuietOption
-from mien.cli.output import notice, show_facts, show_json
+from mien.cli.output import check_out, notice, show_facts, show_json
 from mien.cli.source import SourceOptions
 from mien.data.dataset import FINGERPRINT_PX, Dataset
 from mien.data.parquet import write_parquet
 from mien.data.read import ReadResult, dataset_info, group_info
 from mien.data.synthetic import synthetic_faces, write_class_folders
 from mien.evaluation.vote_metrics import vote_info
+from mien.inference.cut_faces import cut_faces
 from mien.page.charts.svg import check_chart_name
+from mien.page.wording import counted
 
 app: typer.Typer = new_group("Inspect, show, convert and draw data sets.")
 
@@ -134,6 +137,32 @@ def convert(
     # Images of another size do not have, at the usual one, the pixels that they were made from.
     fingerprint = f"; fingerprint {result.fingerprint}" if size_px == FINGERPRINT_PX and not colour else ""
     notice(f"{out}: {len(result.faces):,} images, {out.stat().st_size / 1e6:.1f} MB{fingerprint}")
+
+
+@app.command("crop", short_help="Cut the faces out of photographs, to train on.")
+def crop(
+    photos: Annotated[Path, typer.Argument(metavar="PHOTOS", help="A folder of photographs.")],
+    out: Annotated[Path, typer.Option(help="The folder for the faces.", metavar="DIR")],
+    *,
+    size_px: Annotated[int, typer.Option(help="Side of the square images.", min=8, max=1024, metavar="N")] = 48,
+    colour: Annotated[bool, typer.Option("--colour", help="Keep the colours. The default is grey.")] = False,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Skip and list images that cannot be read.")] = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Write the largest face of each photograph, cut out as mien predict cuts it. Folders of classes and splits stay.
+
+    Faces that are there already stay, so the same command resumes.
+    """
+    check_out(out, photos)
+    faces, without, bad = cut_faces(
+        photos, out, DetectionOptions().detector(), size_px=size_px, channels=3 if colour else 1, skip_bad=skip_bad
+    )
+    for each in bad:
+        notice(f"skipped: {each}")
+    if without:
+        more = f" and {len(without) - 10:,} more" if len(without) > 10 else ""
+        notice(f"no face, so left out: {', '.join(without[:10])}{more}", "no-face")
+    notice(f"{out}: {counted(faces, 'face')} of {counted(faces + len(without) + len(bad), 'photograph')}")
 
 
 @app.command("synthetic", short_help="Write a folder of drawn faces, to try things with.")

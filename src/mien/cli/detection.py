@@ -36,12 +36,7 @@ class DetectionOptions:
     ] = None
     min_size: Annotated[
         int | None,
-        typer.Option(
-            "--min-size",
-            min=1,
-            help="Leave out faces whose longer side is below PX pixels.",
-            metavar="PX",
-        ),
+        typer.Option("--min-size", min=1, help="Leave out faces whose longer side is below PX pixels.", metavar="PX"),
     ] = None
     max_faces: Annotated[
         int | None, typer.Option("--max-faces", min=1, help="Keep the N largest faces of an image.", metavar="N")

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mien.api.evaluate import EvaluationResult, evaluate_file, evaluate_read, run_with_ledger
+from mien.api.evaluate import EvaluationResult, evaluate_file, evaluate_read, run_with_ledger, uses_test
 from mien.base.errors import DataError
 from mien.base.labels import parse_scheme
 from mien.cli.options import (
@@ -39,7 +39,7 @@ def evaluate(
         str | None,
         typer.Option(
             "--split",
-            help="train, validation (the default; PublicTest of FER2013) or test (PrivateTest).",
+            help="train, validation (the default; PublicTest of FER2013), test (PrivateTest), or all faces.",
             metavar="SPLIT",
         ),
     ] = None,
@@ -121,8 +121,14 @@ def _evaluate_model(model: str, source: Source, options: EvaluateOptions, provid
     notice(f"{source.path}: splits: {data.split_origin}")
     result = evaluate_read(predictor, data, options, {"data": str(source.path), **source.metadata()})
     run = run_with_ledger(predictor)
-    if options.split == "test" and run is not None:
+    if run is None and options.split == "validation" and not (data.faces.split == "test").any():
+        notice(
+            f"{len(result.predictions):,} of {len(data.faces):,} faces were measured. For all: --split all",
+            "part-measured",
+        )
+    is_test = uses_test(options.split, data.faces)
+    if is_test and run is not None:
         notice(f"The test split has now been used {run.test_uses()} time(s) with this model ({run.path}).")
-    elif options.split == "test":
+    elif is_test:
         notice("The test split was used. This model has no run folder of yours, so no ledger was kept.")
     return result

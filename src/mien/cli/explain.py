@@ -88,7 +88,7 @@ def explain(
     else:
         shown = [{name: value for name, value in row.items() if name != "box"} for row in rows]
         for row in shown:
-            row |= {"probability": share_text(row["probability"]), "files": "\n".join(row["files"].values())}
+            row |= {"probability": share_text(row["probability"]), "files": list(row["files"].values())}
         show_rows(shown, pipe_width=200)
     notice(f"maps: {out / 'maps.npz'}")
 

@@ -65,7 +65,7 @@ def _show_model(model: str, *, json: bool) -> None:
         "recipe": f"{manifest.recipe.get('name', manifest.name)}, {manifest.recipe_digest}",
         "data": manifest.data_fingerprint,
         **({"related data": ", ".join(manifest.cleaned_from)} if manifest.cleaned_from else {}),
-        "licence": manifest.licence,
+        "licence": f"{manifest.licence} (of the network and its initial weights, not of the training data)",
         "created": f"{manifest.created} by mien {manifest.mien_version}",
     }
     show_facts(facts)

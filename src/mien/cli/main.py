@@ -11,7 +11,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from mien.base.errors import MienError, StoppedError, as_options
+from mien.base.errors import MienError, StoppedError, as_options, printable
 from mien.base.processes import process_count
 from mien.cli.commands import CommandGroup
 from mien.version import __version__
@@ -64,7 +64,7 @@ def main() -> None:
     try:
         code = app(prog_name="mien", standalone_mode=False)
     except MienError as error:
-        _fail(as_options(error.args[0]), error.code, _STOPPED if isinstance(error, StoppedError) else 2)
+        _fail(as_options(error.raw), error.code, _STOPPED if isinstance(error, StoppedError) else 2)
     except _USAGE_ERROR as error:
         # Here, for pydantic takes as long to load as all else that is needed for --help.
         from mien.cli.usage import usage_text
@@ -125,7 +125,7 @@ def _check_no_empty_word(words: list[str]) -> None:
 
 def _fail(message: str, code: str, status: int = 2) -> NoReturn:
     # One line, whatever a file name or a library's message holds.
-    sys.stderr.write(f"mien: {' '.join(message.split())} [{code}]\n")
+    sys.stderr.write(f"mien: {printable(' '.join(message.split()))} [{code}]\n")
     sys.exit(status)
 
 

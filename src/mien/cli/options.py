@@ -40,8 +40,7 @@ OutputOption = Annotated[
     str | None,
     typer.Option(
         "--output",
-        help="Use this output of the model, such as fer2013. `mien info MODEL` lists them, the default "
-        "first.",
+        help="Use this output of the model, such as fer2013. `mien info MODEL` lists them, the default first.",
         metavar="NAME",
     ),
 ]

@@ -11,7 +11,7 @@ from pathlib import Path
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any
 
-from mien.base.errors import DataError, Notice, RunError, as_options, without_password
+from mien.base.errors import DataError, Notice, RunError, as_options, printable, without_password
 from mien.base.files import check_replaceable
 from mien.base.progress import is_quiet, is_terminal
 from mien.base.run_folder import RunFolder
@@ -32,7 +32,8 @@ def show(renderable: RenderableType, pipe_width: int = 120) -> None:
 def notice(words: str, code: str = "") -> None:
     """Print something beside the result on stderr, unless ``--quiet``; with a code as :class:`Notice`."""
     if not is_quiet():
-        sys.stderr.write(as_options(Notice(words, code=code).line if code else words) + "\n")
+        lines = as_options(Notice(words, code=code).line if code else words).split("\n")
+        sys.stderr.writelines(f"{printable(line)}\n" for line in lines)
 
 
 def show_notices(notices: Iterable[Notice]) -> None:
@@ -43,16 +44,18 @@ def show_notices(notices: Iterable[Notice]) -> None:
 
 def show_json(value: Any) -> None:
     """Print JSON on stdout."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    # What another encoding lacks would become Python's escapes, which JSON does not know.
+    knows_all = "utf" in (sys.stdout.encoding or "utf-8").lower()
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=not knows_all) + "\n")
 
 
 def show_rows(rows: Sequence[Mapping[str, Any]], as_json: bool = False, pipe_width: int = 120) -> None:
-    """Print rows of the same keys: a table with the keys at its head, or JSON."""
+    """Print rows of the same keys: a table with the keys at its head and a line for each item of a list, or JSON."""
     if as_json:
         show_json(rows)
     elif rows:
         head = [key.replace("_", " ") for key in rows[0]]
-        cells = [[str(each) if not isinstance(each, bool) else "yes" * each for each in row.values()] for row in rows]
+        cells = [[_cell(each) for each in row.values()] for row in rows]
         widths = [max(map(len, column)) for column in zip(head, *cells, strict=True)]
         lines = [
             "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in (head, *cells)
@@ -69,6 +72,12 @@ def show_rows(rows: Sequence[Mapping[str, Any]], as_json: bool = False, pipe_wid
         for row in cells:
             table.add_row(*row)
         show(table, pipe_width)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, list):
+        return "\n".join(map(_cell, value))
+    return printable("yes" * value if isinstance(value, bool) else str(value))
 
 
 def show_facts(facts: Mapping[str, str], title: str = "") -> None:

@@ -71,8 +71,7 @@ def show_answers(answers: Iterable[Mapping[str, Any]], total: str) -> None:
     for answer in answers:
         if "error" in answer:
             continue
-        # A file's name may hold a line break, or an ESC that would steer the terminal.
-        name = "".join(each if each.isprintable() else f"\\x{ord(each):02x}" for each in answer["source"])
+        name = answer["source"]
         if "faces" not in answer:
             rows.append({"image": name, **_said(answer)})
             continue

@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from mien.api.find_lr import STEPS
 from mien.base.errors import DataError
 from mien.base.processes import process_count
 from mien.cli.options import ClassesOption, JsonOption, QuietOption
@@ -56,7 +55,7 @@ def train(
         _refuse("--dry-run times a few steps and writes nothing", options, "resume", "log")
         estimate_and_show(options, changes, json=json)
     elif find_lr:
-        _refuse(f"--find-lr trains for {STEPS} steps and writes no run", options, "out", "resume", "log")
+        _refuse("--find-lr takes a few steps and writes no run", options, "out", "resume", "log")
         find_lr_and_show(options, changes, json=json)
     elif folds is None:
         train_and_show(options, changes, json=json)

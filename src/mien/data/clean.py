@@ -155,7 +155,7 @@ def read_clean(path: str | os.PathLike[str]) -> Clean:
     try:
         return Clean(file.data_fingerprint, (*file.drop, *file.relabel))
     except DataError as error:
-        raise DataError(f"{path}: {error}", code=error.code) from None
+        raise DataError(f"{path}: {error.raw}", code=error.code) from None
 
 
 def check_made_for(clean: Clean, faces: Dataset, path: str | os.PathLike[str]) -> None:

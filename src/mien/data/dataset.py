@@ -24,6 +24,8 @@ from mien.data.splits import canonical_split, settle_splits
 from mien.data.votes import check_counts
 
 SPLITS = ("train", "validation", "test")
+ALL = "all"
+"""In place of a split: every face."""
 """FER2013's Training, PublicTest and PrivateTest are ``train``, ``validation`` and ``test``."""
 
 
@@ -125,6 +127,9 @@ class Dataset:
         for name, values in (*named.items(), *self.columns.items()):
             if len(values) != count:
                 raise DataError(f"{count} images but {len(values)} entries in '{name}'.", code="length")
+        if "" in self.classes:
+            found = ", ".join(self.source[self.labels == self.classes.index("")][:3]) or "none"
+            raise DataError(f"A class has an empty name. Give its samples a label: {found}.", code="label-missing")
         if self.votes is not None:
             check_counts(self)
 
@@ -166,12 +171,12 @@ class Dataset:
     def fingerprint_for_predictions(self, split: str) -> str:
         """The fingerprint that scores of a split go by, which are matched by their rows.
 
-        :attr:`fingerprint_without_test`; but :attr:`fingerprint` for test, and where rows are positions that would be
-        others without test, as in class folders.
+        :attr:`fingerprint_without_test`; but :attr:`fingerprint` for test and all, and where rows are positions that
+        would be others without test, as in class folders.
         """
         rows = self.rows[self.split != "test"]
         shifted = np.array_equal(self.rows, np.arange(len(self))) and not np.array_equal(rows, np.arange(len(rows)))
-        return self.fingerprint if split == "test" or shifted else self.fingerprint_without_test
+        return self.fingerprint if split in {"test", ALL} or shifted else self.fingerprint_without_test
 
     def with_fingerprints(self, fingerprint: str, without_test: str) -> Dataset:
         """The same faces under fingerprints that are known already, or that are of the same faces at another size."""
@@ -218,14 +223,24 @@ class Dataset:
             votes=None if self.votes is None else self.votes[chosen],
         )
 
+    def votes_on(self, index: int) -> str:
+        """How people voted on a face, most frequent first: ``"fear 6, surprise 4"``; ``""`` without votes."""
+        if self.votes is None:
+            return ""
+        votes = self.votes[index]
+        ranked = np.argsort(-votes, kind="stable")
+        return ", ".join(f"{self.vote_classes[at]} {votes[at]:.3g}" for at in ranked if votes[at] > 0)
+
     def of_split(self, split: str) -> Dataset:
-        """The faces of one split.
+        """The faces of one split; of ``"all"``, these.
 
         Raises:
             DataError: ``split`` is not a split, or this data has no face in it.
         """
+        if split == ALL:
+            return self
         if split not in SPLITS:
-            raise DataError(f"There is no split '{split}'." + nearest(split, SPLITS), code="split-unknown")
+            raise DataError(f"There is no split '{split}'." + nearest(split, (*SPLITS, ALL)), code="split-unknown")
         chosen = self.split == split
         if not chosen.any():
             present = [name for name in SPLITS if (self.split == name).any()]
@@ -283,7 +298,7 @@ def _square(image: npt.NDArray[np.uint8], index: int, stored_as: tuple[int, int]
     try:
         return face_square(array, *stored_as)
     except DataError as error:
-        raise DataError(f"images[{index}]: {error}", code="image-array") from None
+        raise DataError(f"images[{index}]: {error.raw}", code="image-array") from None
 
 
 def _of_length(values: npt.ArrayLike, count: int, name: str) -> npt.NDArray[Any]:
@@ -308,7 +323,7 @@ def _labels(given: npt.NDArray[Any], classes: Sequence[str] | None) -> tuple[npt
         names = ClassNames({})
         found = [names.name(name) for name in found]
         classes = order_classes(set(found))
-        for each in names.finish("the labels"):
+        for each in names.finish("the labels", apart="classes=, the names as they are"):
             warnings.warn(MienWarning(str(each), code=each.code), stacklevel=4)
     index_of = {name: index for index, name in enumerate(classes)}
     unknown = next((name for name in found if name not in index_of), None)

@@ -110,8 +110,7 @@ def decode_images(items: Iterable[Item], count: int, options: ReadOptions, what:
     Args:
         items: a name for messages, and a path or the bytes of an image file, each.
         count: how many items there are.
-        options: the squares to make. ``skip_bad`` lists an image that cannot be used and goes on, instead of raising:
-            one that cannot be decoded; of squares in colour one that is grey.
+        options: the squares to make. ``skip_bad`` lists an image that cannot be decoded and goes on.
         what: the work in a few words, for the progress bar.
 
     Raises:

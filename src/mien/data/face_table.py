@@ -161,12 +161,13 @@ class ClassNames:
             raise DataError(f"{where}: label {label} is none of {numbering}. {mend}", code="label-unknown")
         return mapped or usual
 
-    def finish(self, path: object, column: str = "") -> list[Notice]:
+    def finish(self, path: object, column: str = "", apart: str = "") -> list[Notice]:
         """What a person should know, once all labels are named.
 
         Args:
             path: of the data, for messages.
             column: that held the labels. Numbers of FER2013's own, emotion, are in its order without a word.
+            apart: what keeps two names apart where there is no map.
 
         Raises:
             DataError: a name on the map's left side never occurred.
@@ -179,8 +180,8 @@ class ClassNames:
             )
         notices = [
             Notice(
-                f"{' and '.join(map(repr, words))} are one class, {name}. To keep them apart, give one another name: "
-                f"--map '{words[-1]}=NAME'.",
+                f"{' and '.join(map(repr, words))} are one class, {name}. To keep them apart, give "
+                f"{apart or 'one another name: ' + arg('class_map', f'{words[-1]}=NAME')}.",
                 code="classes-merged",
             )
             for name, words in ((name, sorted(words, key=name.__ne__)) for name, words in self._words.items())
@@ -188,7 +189,9 @@ class ClassNames:
         ]
         if self.guessed and normalize_header(column) != "emotion":
             order = ", ".join(f"{index} {name}" for index, name in enumerate(EXPRESSIONS))
-            words = f"The numbers in '{column}' are taken in FER2013's order, {order}. Others: --map '0=NAME,...'."
+            words = (
+                f"The numbers in '{column}' are taken as FER2013's: {order}. Others: {arg('class_map')} '0=NAME,...'."
+            )
             notices.append(Notice(words, code="labels-numbered"))
         return notices
 

@@ -302,7 +302,7 @@ class ParquetFile:
                         )
                     name = self.declared[value]
                     resolved[value] = name if literal else names.name(name)
-                elif isinstance(value, str):
+                elif isinstance(value, str) and value.strip():
                     resolved[value] = names.name(value)
                 else:
                     resolved[value] = names.numbered("" if value is None else str(value), where)

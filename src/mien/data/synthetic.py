@@ -35,9 +35,14 @@ SMALLEST_PX, LARGEST_PX = 16, 448
 _TINTS = np.array([[0.1, 0.6], [-0.15, 0.15], [-0.6, -0.1]], dtype=np.float32)  # (lowest, highest) of each channel
 
 
-def _generator(seed: int, stream: int) -> np.random.Generator:
+def check_seed(seed: int) -> None:
+    """Refuse a negative seed. Raises :class:`DataError` (``seed-range``)."""
     if seed < 0:
         raise DataError(f"A seed must be 0 or more; found {seed}.", code="seed-range")
+
+
+def _generator(seed: int, stream: int) -> np.random.Generator:
+    check_seed(seed)
     return np.random.Generator(np.random.PCG64([seed, stream]))
 
 

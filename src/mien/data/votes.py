@@ -102,16 +102,6 @@ def vote_probabilities(counts: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     return np.asarray(np.divide(counts, totals, out=np.zeros_like(counts), where=totals > 0))
 
 
-def vote_description(votes: npt.NDArray[Any], classes: Sequence[str]) -> str:
-    """How people voted on a face, most frequent first: ``"fear 6, surprise 4"``; ``""`` where nobody did.
-
-    Args:
-        votes: numbers (V,), of each of the classes.
-        classes: V names.
-    """
-    return ", ".join(f"{classes[at]} {votes[at]:.3g}" for at in np.argsort(-votes, kind="stable") if votes[at] > 0)
-
-
 def votes_fingerprint(faces: Dataset) -> str:
     """SHA-256 of votes, their classes and the rows they belong to, as ``"sha256:..."``; the test split does not count.
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.base.sample_groups import Groups, join_groups
-from mien.evaluation.intervals import bootstrap_means, check_resamples, percentile_interval, proportion_among
+from mien.evaluation.intervals import bootstrap_means, percentile_interval, proportion_among
 from mien.evaluation.metrics import (
     CALIBRATION_BINS,
     Floats,
@@ -33,7 +33,7 @@ class Reliability(JsonResult):
         count: int64 (M,), samples in each bin.
         confidence: float64 (M,), mean confidence in the bin; NaN where it is empty, as all that follow.
         accuracy: float64 (M,), fraction of right samples.
-        low: float64 (M,), lower end of the accuracy's 95% Wilson interval.
+        low: float64 (M,), lower end of the accuracy's 95% interval.
         high: float64 (M,), upper end.
     """
 
@@ -131,11 +131,7 @@ def calibrate(
             every sample by itself.
         resamples: number of bootstrap resamples; the temperatures are not refitted in each.
         copies: int64 (N,), samples of one number, such as identical images, share a fold, and are drawn by themselves.
-
-    Raises:
-        DataError: fewer than 1 resample.
     """
-    check_resamples(resamples)
     fit = cross_fit_temperature(labels, probabilities, join_groups(len(labels), groups, copies))
     before, after = (_metrics_of(labels, each, resamples, groups) for each in (probabilities, fit.probabilities))
     return Calibration(before, after, fit_temperature(labels, probabilities), fit.temperatures)

@@ -11,7 +11,7 @@ import io
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,6 @@ from mien.base.progress import slices
 
 Images = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.floating[Any]]
-Number = TypeVar("Number", bound=np.floating[Any])
 Apply = Callable[[Images, float, np.random.Generator], Images]
 
 STRENGTHS: tuple[int, ...] = (1, 2, 3, 4, 5)
@@ -64,30 +63,22 @@ def corrupt_in_parts(images: Images, name: str, strength: int, seed: int) -> Ite
 
 
 def gaussian_blur(images: Images, sigma_px: float) -> Images:
-    """Gaussian blur with the border pixels repeated outward: uint8 (N, S, S[, 3]) -> the same shape."""
-    return _by_channel(images, lambda squares: filter_squares(squares, sigma_px))
-
-
-def _by_channel(images: Images, change: Callable[[npt.NDArray[np.float32]], Floats]) -> Images:
-    """Apply a filter of squares (..., S, S) to grey images, or to each channel of RGB ones."""
-    squares = images.astype(np.float32)
-    return _bytes(change(squares) if images.ndim == 3 else np.moveaxis(change(np.moveaxis(squares, 3, 1)), 1, 3))
-
-
-def filter_squares(values: npt.NDArray[Number], sigma_px: float) -> npt.NDArray[Number]:
-    """Gaussian blur of arrays of float (..., S, S), cut off at 3.5 sigma, the border repeated outward."""
-    side = values.shape[-1]
+    """Gaussian blur, cut off at 3.5 sigma, the border repeated outward: uint8 (N, S, S[, 3]) -> the same shape."""
+    side = images.shape[1]
     reach = int(3.5 * sigma_px + 0.5)
     kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma_px) ** 2)
-    matrix = np.zeros((side, side), dtype=values.dtype)
+    matrix = np.zeros((side, side), dtype=np.float32)
     source = np.clip(np.arange(side)[:, None] + np.arange(-reach, reach + 1), 0, side - 1)
     np.add.at(matrix, (np.arange(side)[:, None], source), kernel / kernel.sum())
-    return np.asarray(matrix @ values @ matrix.T)
+    return _both_ways(images, matrix)
 
 
 def _both_ways(images: Images, matrix: npt.NDArray[np.float32]) -> Images:
-    """The same linear filter, (S, S), on rows and on columns."""
-    return _by_channel(images, lambda squares: matrix @ squares @ matrix.T)
+    """The same linear filter, (S, S), on rows and on columns of each channel."""
+    values = images.astype(np.float32)
+    squares = values if images.ndim == 3 else np.moveaxis(values, 3, 1)
+    filtered = matrix @ squares @ matrix.T
+    return _bytes(filtered if images.ndim == 3 else np.moveaxis(filtered, 1, 3))
 
 
 def _bytes(values: Floats) -> Images:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.base.sample_groups import Groups
-from mien.evaluation.intervals import check_resamples, percentile_interval, resampled_weights
+from mien.evaluation.intervals import percentile_interval, resampled_weights
 from mien.evaluation.metrics import Floats, Labels, OneVersusRest, divide, macro_average, one_versus_rest
 from mien.evaluation.results import Estimate, JsonResult
 
@@ -100,11 +100,7 @@ def roc_curves(labels: Labels, probabilities: Floats, resamples: int = 1000, gro
         resamples: number of bootstrap resamples behind the intervals of the areas.
         groups: int64 (N,), samples of one number, such as those of a person, are drawn together; None: every sample by
             itself.
-
-    Raises:
-        DataError: ``resamples`` is less than 1.
     """
-    check_resamples(resamples)
     count, class_count = probabilities.shape
     one_hot = (labels[:, np.newaxis] == np.arange(class_count)).ravel()
     ranked = one_versus_rest(labels, probabilities)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from mien.base.errors import DataError
 from mien.evaluation import metrics
-from mien.evaluation.intervals import check_resamples, percentile_interval
+from mien.evaluation.intervals import percentile_interval
 from mien.evaluation.named_metrics import resample
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import ClassMetrics, Estimate, Evaluation, SubsetMetrics
@@ -30,9 +30,6 @@ def evaluate_predictions(predictions: Predictions, resamples: int = 1000) -> Eva
     1993, chapter 13): ``resamples`` times, N samples are drawn with replacement and the metric is computed again;
     the interval runs from the 2.5th to the 97.5th percentile. It depends on predictions and resamples alone.
     Where the predictions have groups, whole groups are drawn: samples of one person are not independent.
-
-    Raises:
-        DataError: ``resamples`` is less than 1.
     """
     labels, probabilities = predictions.labels, predictions.probabilities
     confusion = metrics.confusion_matrix(labels, probabilities.argmax(axis=1), len(predictions.classes))
@@ -120,11 +117,7 @@ def evaluate_subsets(
 
     Returns:
         The metrics of each subset, in their order; NaN for an empty subset.
-
-    Raises:
-        DataError: ``resamples`` is less than 1.
     """
-    check_resamples(resamples)
     return [_subset_metrics(name, predictions, mask, resamples) for name, mask in kept.items()]
 
 

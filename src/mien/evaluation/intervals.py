@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.base.errors import DataError
 from mien.base.sample_groups import Groups
 from mien.evaluation.metrics import Floats, divide
 from mien.evaluation.results import LEVEL, SEED, Estimate
@@ -138,13 +137,3 @@ def proportion_among(
             worth = min(worth, float(count))
     low, high = map(float, wilson_interval(share * worth, worth))
     return Estimate(share, low, high)
-
-
-def check_resamples(resamples: int) -> None:
-    """Check the number of bootstrap resamples.
-
-    Raises:
-        DataError: ``resamples`` is less than 1.
-    """
-    if resamples < 1:
-        raise DataError(f"The bootstrap needs at least 1 resample; found {resamples}.", code="resamples-range")

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from mien.base.errors import DataError, nearest
 from mien.evaluation import metrics
 from mien.evaluation.ferplus import majority, majority_predictions
-from mien.evaluation.intervals import check_resamples, resampled_weights
+from mien.evaluation.intervals import resampled_weights
 from mien.evaluation.metrics import Floats
 from mien.evaluation.predictions import Predictions
 
@@ -102,9 +102,8 @@ def resample(runs: Sequence[Predictions], names: Sequence[str], resamples: int =
     Shared resamples make differences between runs paired: faces that are hard for all runs cancel out.
 
     Raises:
-        DataError: an unknown metric, or ``resamples`` is less than 1.
+        DataError: an unknown metric.
     """
-    check_resamples(resamples)
     measured = [WeightedMetrics(predictions, names) for predictions in runs]
     count = len(runs[0])
     drawn: list[list[Floats]] = [[] for _ in runs]

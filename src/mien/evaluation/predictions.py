@@ -214,7 +214,7 @@ class Predictions:
     Integers and floats of any width are accepted. The fields hold int64 and float64.
 
     Attributes:
-        sample_ids: int64 (N,), the id of each face in its data set (``Dataset.samples``); unique.
+        sample_ids: int64 (N,), the id of each face in its data set (``Dataset.rows``); unique.
         labels: int64 (N,), the true class of each face, 0..C-1.
         probabilities: float64 (N, C) in 0..1; each line sums to 1 within
             :data:`~mien.evaluation.predictions.SUM_TOLERANCE`.
@@ -294,6 +294,11 @@ class Predictions:
 
     def __len__(self) -> int:
         return len(self.sample_ids)
+
+    @property
+    def accuracy(self) -> float:
+        """Fraction of samples whose most probable class is the label, 0..1."""
+        return float((self.probabilities.argmax(axis=1) == self.labels).mean())
 
     def subset(self, chosen: npt.NDArray[Any]) -> Predictions:
         """The chosen samples, bool (N,) or indices (K,), in that order.
@@ -410,7 +415,8 @@ def read_predictions(path: str | os.PathLike[str]) -> Predictions:
             **texts,
         )
     except DataError as error:
-        raise DataError(f"{path}: {error} The format is specified in docs/predictions.md.", code=error.code) from None
+        words = f"{path}: {error.raw} The format is specified in docs/predictions.md."
+        raise DataError(words, code=error.code) from None
 
 
 def _read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:

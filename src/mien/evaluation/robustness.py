@@ -140,16 +140,21 @@ def read_robustness(path: str | os.PathLike[str]) -> RobustnessResult:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         accuracy = np.array(list(content["accuracy"].values()), dtype=np.float64)
-        if accuracy.shape[1:] != (len(STRENGTHS),) or not ((accuracy >= 0) & (accuracy <= 1)).all():
-            raise ValueError("it needs five accuracies in 0..1 for each corruption")
+        clean, mean = (
+            [float(content[name][each]) for each in ("value", "low", "high")]
+            for name in ("clean_accuracy", "mean_accuracy")
+        )
+        in_range = all(0 <= each <= 1 for each in (*accuracy.flat, *clean, *mean))
+        if accuracy.shape[1:] != (len(STRENGTHS),) or not in_range:
+            raise ValueError("it needs accuracies in 0..1, five for each corruption")
         return RobustnessResult(
             corruptions=tuple(content["accuracy"]),
             accuracy=accuracy,
-            clean_accuracy=Estimate(**content["clean_accuracy"]),
-            mean_accuracy=Estimate(**content["mean_accuracy"]),
+            clean_accuracy=Estimate(*clean),
+            mean_accuracy=Estimate(*mean),
             faces=int(content["faces"]),
             seed=int(content["seed"]),
-            groups=content.get("groups"),
+            groups=int(content["groups"]) if "groups" in content else None,
             model=str(content.get("model", "unknown")),
             data=str(content.get("data", "unknown")),
             split=str(content.get("split", "unknown")),
@@ -161,5 +166,5 @@ def read_robustness(path: str | os.PathLike[str]) -> RobustnessResult:
         ) from None
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.", code="file-unreadable") from None
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         raise DataError(f"{path} is not a {NAME}. Make it with mien robustness.", code="robustness-invalid") from None

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mien.base.errors import DataError, needs_extra
+from mien.base.errors import needs_extra
 from mien.evaluation.intervals import percentile_interval
 from mien.evaluation.metrics import Floats
 from mien.evaluation.named_metrics import Resampled
@@ -110,18 +110,12 @@ def compare_repeats(baseline: Sequence[Resampled], other: Sequence[Resampled]) -
     freedom (Biometrics Bulletin 2, 1946), variance^2 / (v_runs^2 / (S - 1)): with three seeds t is wide.
 
     Args:
-        baseline: S runs, one per seed.
+        baseline: S runs, at least 1, one per seed.
         other: S runs, of the same seeds in the same order.
 
     Raises:
-        DataError: the numbers of runs differ, or are 0.
         MissingExtraError: scipy is not installed (for two pairs or more).
     """
-    if len(baseline) != len(other) or not baseline:
-        raise DataError(
-            f"Runs are compared in pairs with the same seed; found {len(baseline)} and {len(other)} runs.",
-            code="runs-not-paired",
-        )
     first, second = (np.stack([run.values for run in runs]) for runs in (baseline, other))
     drawn = np.stack([run.drawn for run in other]) - np.stack([run.drawn for run in baseline])
     found = []

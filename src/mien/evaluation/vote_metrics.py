@@ -95,9 +95,6 @@ def evaluate_votes(
         predictions: N samples.
         kept: for each subset by name, bool (N,), such as those of :func:`mien.pipeline.measured_split.subset_masks`.
         resamples: bootstrap resamples behind each interval.
-
-    Raises:
-        DataError: ``resamples`` is less than 1.
     """
     votes = predictions.votes
     if votes is None or not votes.known.any():
@@ -227,38 +224,30 @@ def _distribution_metrics(
 ) -> DistributionMetrics:
     assert votes.probabilities is not None
     truth, predicted = votes.distributions, votes.probabilities
-    best = predicted.argmax(axis=1)
-    confidence, fraction = predicted.max(axis=1), truth[np.arange(len(truth)), best]
-    bins = equal_width_bins(confidence)
-    gaps = np.zeros((len(truth), CALIBRATION_BINS))
-    gaps[np.arange(len(truth)), bins] = fraction - confidence
-    drawn = np.abs(bootstrap_means(gaps, resamples, groups=groups)).sum(axis=1)
+    confidence, fraction = predicted.max(axis=1), truth[np.arange(len(truth)), predicted.argmax(axis=1)]
+    inside = equal_width_bins(confidence)[:, np.newaxis] == np.arange(CALIBRATION_BINS)
+    fractions, confidences = (inside * each[:, np.newaxis] for each in (fraction, confidence))
+    drawn = bootstrap_means(np.concatenate([fractions - confidences, fractions, inside], axis=1), resamples, groups)
+    gaps, hits, sizes = np.split(drawn, 3, axis=1)
+    count = inside.sum(axis=0)
+    heights = divide(fractions.sum(axis=0), count)
+    intervals = [percentile_interval(*each) for each in zip(heights, divide(hits, sizes).T, strict=True)]
+    edges = np.linspace(0.0, 1.0, CALIBRATION_BINS + 1)
     return DistributionMetrics(
         cross_entropy=bootstrap_mean(sample_cross_entropies(truth, predicted), resamples, groups=groups),
         vote_entropy=float(sample_cross_entropies(truth, truth).mean()),
-        calibration_error=percentile_interval(float(np.abs(gaps.mean(axis=0)).sum()), drawn),
-        reliability=_vote_reliability(bins, confidence, fraction),
-    )
-
-
-def _vote_reliability(bins: npt.NDArray[np.int64], confidence: Floats, fraction: Floats) -> Reliability:
-    """Mean confidence and mean fraction of annotators in each bin, with normal intervals of the latter."""
-    count = np.bincount(bins, minlength=CALIBRATION_BINS)
-
-    def mean(values: Floats) -> Floats:
-        return divide(np.bincount(bins, weights=values, minlength=CALIBRATION_BINS), count)
-
-    height = mean(fraction)
-    error = np.sqrt(np.maximum(mean(fraction**2) - height**2, 0) / np.maximum(count, 1))
-    edges = np.linspace(0.0, 1.0, CALIBRATION_BINS + 1)
-    return Reliability(
-        edges[:-1].copy(),
-        edges[1:].copy(),
-        count,
-        mean(confidence),
-        height,
-        np.clip(height - 1.96 * error, 0, 1),
-        np.clip(height + 1.96 * error, 0, 1),
+        calibration_error=percentile_interval(
+            float(np.abs((fractions - confidences).mean(axis=0)).sum()), np.abs(gaps).sum(axis=1)
+        ),
+        reliability=Reliability(
+            lower=edges[:-1],
+            upper=edges[1:],
+            count=count,
+            confidence=divide(confidences.sum(axis=0), count),
+            accuracy=heights,
+            low=np.array([each.low for each in intervals]),
+            high=np.array([each.high for each in intervals]),
+        ),
     )
 
 

@@ -63,7 +63,7 @@ def to_int8(graph: bytes, inputs: npt.NDArray[np.float32]) -> bytes:
 
     Args:
         graph: a serialised fp32 graph with the input ``images``.
-        inputs: float32 (N, 1, C, C), what the network sees of ordinary faces; their activations span the ranges.
+        inputs: float32 (N, channels, S, S), what the network sees of ordinary faces; their activations span the ranges.
     """
     import onnx
 

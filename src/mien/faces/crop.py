@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.base.preprocess import face_shape, face_square
-from mien.faces.face import Box, Margin
+from mien.faces.face import Box, Face, Margin
 
 WHITE_SHARE = 0.995
 """The brightest pixels are the rest."""
@@ -82,6 +82,14 @@ def between(landmarks: Landmarks) -> tuple[float, float, float]:
     (a, b), (c, d), (e, f), (g, h) = (landmarks[name] for name in (*EYES, *MOUTH))
     eyes, mouth = ((a + c) / 2, (b + d) / 2), ((e + g) / 2, (f + h) / 2)
     return (eyes[0] + mouth[0]) / 2, (eyes[1] + mouth[1]) / 2, math.dist(eyes, mouth) / SPAN
+
+
+def cut_out(
+    rgb: npt.NDArray[np.uint8], faces: Sequence[Face], margin: Margin, size_px: int, channels: int = 1
+) -> npt.NDArray[np.uint8]:
+    """The crops of N faces, out of a dark image brightened: uint8 (H, W, 3) -> uint8 (N, size_px, size_px[, 3])."""
+    squares = [square_around(face.box, margin, face.landmarks) for face in faces]
+    return crop_faces(brightened(rgb) if faces else rgb, squares, size_px, channels)
 
 
 def crop_faces(

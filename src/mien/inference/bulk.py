@@ -48,7 +48,7 @@ def predict_files(
 
         def bad(source: str, error: DataError) -> None:
             if not skip_bad:
-                raise DataError(f"{error} Skip such images with {arg('skip_bad', True)}.", code=error.code)
+                raise DataError(f"{error.raw} Skip such images with {arg('skip_bad', True)}.", code=error.code)
             answers[source] = {"source": source, "error": str(error)}
 
         for photo in read_images(reader, chunk, crops=crops, on_error=bad):

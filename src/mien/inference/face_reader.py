@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.base.labels import NO_EXPRESSION, NOT_A_FACE, NOT_A_FACE_CLASS, UNSURE, check_threshold, parse_scheme
-from mien.faces.crop import brightened, crop_faces, square_around
+from mien.faces.crop import cut_out
 from mien.faces.face import Box, Detector, Face
 from mien.faces.find import find_detector
 from mien.inference.onnx_classifier import OnnxClassifier
@@ -120,8 +120,7 @@ class FaceReader:
 
         uint8 (H, W, 3) and N faces -> crops of the model's size, uint8 (N, size_px, size_px[, 3]).
         """
-        squares = [square_around(face.box, self.detector.margin, face.landmarks) for face in faces]
-        return crop_faces(brightened(rgb) if faces else rgb, squares, *self.classifier.manifest.input.stored_as)
+        return cut_out(rgb, faces, self.detector.margin, *self.classifier.manifest.input.stored_as)
 
     def classify(self, crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
         """Probabilities of :attr:`classes`: uint8 (N, size_px, size_px[, 3]) -> float64 (N, C), each row sums to 1."""

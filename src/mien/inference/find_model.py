@@ -99,7 +99,8 @@ def find_model(name: str | os.PathLike[str]) -> Path:
                 f"{run.path} has no model.onnx yet. Export it with: mien export {run.path}", code="model-not-exported"
             )
         raise ModelError(
-            f"{run.path} contains no model: neither model.onnx nor a finished epoch to export.", code="model-missing"
+            f"{run.path} contains no model: neither model.onnx nor best.safetensors to export it from.",
+            code="model-missing",
         )
     return run.model
 

@@ -23,7 +23,7 @@ from typing import Any
 from mien.base.errors import DataError, MienError, RunError, needs_extra
 from mien.base.files import lock_file, plain, whole_file, write_text
 from mien.base.processes import start_ray
-from mien.faces.face import limited
+from mien.faces.face import LimitedDetector
 from mien.faces.find import find_detector
 from mien.inference.bulk import predict_files
 from mien.inference.face_reader import FaceReader
@@ -56,7 +56,7 @@ class PartsJob:
         base: the working folder, for relative names.
         model: name or path of the model.
         crops: each image is a face crop.
-        limits: of the detector: least score, least size and most faces, as :func:`mien.faces.face.limited` takes them.
+        limits: of the detector: least score, least size and most faces, as :class:`LimitedDetector` takes them.
         output: of the model.
         classes: a label scheme.
         threshold: for two classes.
@@ -156,7 +156,7 @@ class PartWorker:
     def __init__(self, job: PartsJob) -> None:
         self.job: PartsJob = job
         predictor = load(job.model, threads=1, output=job.output, provider=job.provider)
-        detector = None if job.crops else limited(find_detector(), *job.limits)
+        detector = None if job.crops else LimitedDetector(find_detector(), *job.limits)
         self._reader = FaceReader(predictor, detector, classes=job.classes, threshold=job.threshold)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, str]:
@@ -164,7 +164,7 @@ class PartWorker:
         try:
             self.write(int(row["id"]))
         except MienError as error:
-            return {"failed": str(error), "code": error.code}
+            return {"failed": error.raw, "code": error.code}
         return {"failed": "", "code": ""}
 
     def write(self, part: int) -> None:

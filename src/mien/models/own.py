@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from mien.base.errors import RecipeError, nearest
 from mien.base.files import cache_folder, file_sha256, write_text
@@ -56,6 +57,10 @@ class OwnNetwork(Network):
         features: Tensor = self.body(images)
         return features
 
+    def parts(self) -> list[nn.Module]:
+        """See :class:`Network`: the module's own parts, in the order in which it made them."""
+        return [*self.body.children(), self.head]
+
     def load_instance(self, weights: Mapping[str, Tensor]) -> None:
         """Take the weights of an instance of the user's class, under the names that it has.
 
@@ -72,11 +77,19 @@ class OwnNetwork(Network):
         try:
             self.load_state_dict(named)
         except RuntimeError:
+            own, given = ({name: _shape(value) for name, value in each.items()} for each in (self.state_dict(), named))
+            name = next(name for name in own | given if own.get(name) != given.get(name))
+            its = name.removeprefix("body.") if name.startswith("body.") else f"{self._head_name}{name[4:]}"
             raise RecipeError(
                 f"The instance of {type(self.body).__name__} has other weights than the class makes for this data and "
-                f"these settings. Give the class, with its arguments as settings model.NAME.",
+                f"these settings: its {its} is {given.get(name, 'missing')} and not {own.get(name, 'missing')}. "
+                f"Give the class, with its arguments as settings model.NAME.",
                 code="model-instance",
             ) from None
+
+
+def _shape(value: Tensor) -> str:
+    return "not made yet" if is_lazy(value) else " x ".join(map(str, value.shape)) or "a number"
 
 
 def completed_own(recipe: ModelRecipe) -> dict[str, Any]:
@@ -163,8 +176,17 @@ def source_of(network: OwnModule) -> tuple[str, str, dict[str, Tensor] | None]:
 
 def _file_of(kind: type[nn.Module]) -> str:
     """The file of a class; one made for it in the cache where it stands in a script, a notebook or a function."""
+    if kind.__module__.startswith("torch."):
+        raise RecipeError(
+            f"{kind.__name__} is a class of torch: it does not say how this network is made. Write a class of your own "
+            f"that makes it, class Net({kind.__name__}).",
+            code="model-of-torch",
+        )
+    file = getattr(sys.modules.get(kind.__module__), "__file__", None)
+    if file and kind.__module__ != "__main__" and "." not in kind.__qualname__:
+        return str(file)
     # Notebooks know the file and lines of a method, but not those of a class.
-    code = getattr(kind.forward, "__code__", None)
+    code = next((inspect.unwrap(each).__code__ for each in vars(kind).values() if inspect.isfunction(each)), None)
     text = "" if code is None else "".join(linecache.getlines(code.co_filename))
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.ClassDef) and node.name == kind.__name__:
@@ -174,8 +196,6 @@ def _file_of(kind: type[nn.Module]) -> str:
             f"The source of {kind.__name__} is not known. Put the class into a .py file, and import it from there.",
             code="model-file-missing",
         )
-    if code is not None and kind.__module__ != "__main__" and "." not in kind.__qualname__:
-        return str(code.co_filename)
     text = _IMPORTS + textwrap.dedent(ast.get_source_segment(text, node, padded=True) or "") + "\n"
     file = cache_folder("networks") / hashlib.sha256(text.encode()).hexdigest()[:16] / f"{kind.__name__}.py"
     write_text(file, text)

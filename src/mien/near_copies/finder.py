@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from mien.base.processes import available_cores, ordered_map
 from mien.base.progress import slices, track
-from mien.base.sample_groups import connected_components
+from mien.base.sample_groups import connected_components, join_groups
 from mien.near_copies.alignment import aligned_correlation
 from mien.near_copies.descriptor import Descriptor, fit_descriptor
 from mien.near_copies.resampling import Floats32
@@ -170,9 +170,9 @@ def connect(
         second: int64 (P,).
         identical: int64 (N,), identical images share a number.
     """
-    distinct, number = np.unique(identical, return_inverse=True)
-    least = connected_components(len(distinct), number[first], number[second])
-    return np.asarray(np.unique(least[number], return_inverse=True)[1], dtype=np.int64)
+    count = len(identical)
+    groups = join_groups(count, identical, connected_components(count, first, second))
+    return np.unique(groups, return_inverse=True)[1]
 
 
 def _rotations(count: int, dimensions: int) -> list[Floats32]:

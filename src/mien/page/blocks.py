@@ -326,6 +326,7 @@ class Section:
 _LATEX = str.maketrans(
     {each: f"\\{each}" for each in "&%$#_{}"}
     | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "–": "--"}
+    | {each: f"${each}$" for each in "<>|"}
 )
 """What LaTeX would read otherwise."""
 

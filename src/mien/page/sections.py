@@ -272,7 +272,7 @@ def training_section(
             )
         names = tuple(history[0])
         rows = [tuple(line.get(name) for name in names) for line in history]
-        blocks.append(Table("history", tuple(Column(name) for name in names), rows, shown=0))
+        blocks.append(Table("history", tuple(Column(name, "number") for name in names), rows, shown=0))
     else:
         blocks.append(
             Text(Notice("The training history is unknown: only the predictions were given.", code="history-unknown"))

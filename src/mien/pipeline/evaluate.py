@@ -24,7 +24,7 @@ class EvaluateOptions:
     """What to measure.
 
     Attributes:
-        split: train, validation or test; of a predictions file its own.
+        split: train, validation, test or all; of a predictions file its own.
         by: a column of the data to group metrics by; None for none.
         tta: test-time augmentation: how many views of each face are averaged; see :mod:`mien.inference.tta`.
         scheme: merges the predicted classes; None leaves them.

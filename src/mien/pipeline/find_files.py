@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mien.base.errors import DataError, Notice, arg, nearest
-from mien.data.dataset import SPLITS
+from mien.data.dataset import ALL, SPLITS
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.robustness import NAME, RobustnessResult, read_robustness
 from mien.inference.find_model import find_run, find_run_of_model, is_shipped
@@ -29,16 +29,16 @@ def find_predictions(folder: Path, split: str | None = None) -> Path:
                 f"data with {arg('data')}.",
                 code="folder-is-a-file",
             )
-        if folder.is_dir() and split not in {None, *SPLITS}:
+        if folder.is_dir() and split not in {None, *SPLITS, ALL}:
             raise DataError(
-                f"There is no split '{split}'." + nearest(split or "", {*SPLITS, *found}), code="split-unknown"
+                f"There is no split '{split}'." + nearest(split or "", {*SPLITS, ALL, *found}), code="split-unknown"
             )
         wanted = f"predictions_{split or '*'}.npz"
         state = f"has no {wanted}" if folder.is_dir() else "does not exist"
         model, place = "MODEL", "DIR" if folder.exists() else folder
         if is_shipped(str(folder)) and not folder.exists():
             model, place, state = str(folder), "DIR", "is the name of a model; a folder with its predictions is needed"
-        of_split = f" --split {split}" if split in SPLITS else ""
+        of_split = f" --split {split}" if split in {*SPLITS, ALL} else ""
         raise DataError(
             f"{folder} {state}. Make one with: mien evaluate {model} --data PATH{of_split} --out {place}",
             code="predictions-missing",

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from mien.base.errors import DataError, arg
 from mien.base.labels import SCHEMES, LabelScheme
 from mien.checks.copies import in_conflict, leaked
-from mien.data.dataset import SPLITS, Dataset
+from mien.data.dataset import ALL, SPLITS, Dataset
 from mien.data.splits import group_identical, near_copy_groups
 from mien.evaluation.answers import evaluate_answers
 from mien.evaluation.estimates import evaluate_predictions, evaluate_subsets
@@ -28,15 +28,19 @@ CHECKED_SAMPLES = 64
 
 
 def faces_of_predictions(faces: Dataset, predictions: Predictions) -> Dataset:
-    """The data under the classes of the predictions, by renaming or by a named label scheme.
+    """The data under the classes of the predictions, by renaming or by a label scheme.
 
-    Two schemes may have the same classes, as both binary ones do: the first one that matches is used.
+    Two schemes may have the same classes, as both binary ones do: the first one that matches is used. A scheme of the
+    user's own is found by the labels, where the fingerprint says that the predictions are for this data.
 
     Raises:
         DataError: classes, samples or labels differ.
     """
     misfit: DataError | None = None
-    schemes = [None, *(scheme for scheme in SCHEMES.values() if set(scheme.classes) == set(predictions.classes))]
+    schemes: list[LabelScheme | None] = [None]
+    if not set(faces.classes) <= set(predictions.classes):
+        schemes = [scheme for scheme in SCHEMES.values() if set(scheme.classes) == set(predictions.classes)]
+        schemes += [_scheme_of(faces, predictions)] if predictions.data_fingerprint else []
     for scheme in schemes:
         try:
             renamed = faces.with_scheme(scheme).with_classes(predictions.classes)
@@ -53,6 +57,18 @@ def faces_of_predictions(faces: Dataset, predictions: Predictions) -> Dataset:
         f"Rename classes of the data with {arg('class_map')}, or give the data of the predictions.",
         code="classes-differ",
     )
+
+
+def _scheme_of(faces: Dataset, predictions: Predictions) -> LabelScheme:
+    """The label scheme that made the labels of the data those of the predictions, where one did."""
+    shared = np.isin(predictions.sample_ids, faces.rows)
+    labels = predictions.labels[shared]
+    own = faces.labels[faces.places(predictions.sample_ids[shared])]
+    groups = {
+        name: tuple(faces.classes[old] for old in np.unique(own[labels == new]))
+        for new, name in enumerate(predictions.classes)
+    }
+    return LabelScheme("that of the predictions", groups)
 
 
 def check_fingerprint(faces: Dataset, predictions: Predictions) -> None:
@@ -237,7 +253,7 @@ class MeasuredSplit:
     def trained_on_elsewhere(self) -> npt.NDArray[np.bool_]:
         """Samples that a model was trained on although no image of an earlier split is identical: bool (N,).
 
-        The data had other splits then. Only of validation and test; as far as the models' run folders say.
+        The data had other splits then, or all of it is measured. Not of train; as far as the models' run folders say.
         """
         return self._trained_on[1]
 
@@ -261,7 +277,7 @@ class MeasuredSplit:
         ids = self.predictions.sample_ids
         trained = np.zeros(len(ids), dtype=np.bool_)
         elsewhere = trained.copy()
-        if self.predictions.split not in {"validation", "test"}:
+        if self.predictions.split not in {"validation", "test", ALL}:
             return trained, elsewhere
         for model, faces in self.members:
             known = digests_of(model)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -35,36 +36,48 @@ def check_run(
         best_epoch: the one kept, from 1.
         evaluation: on validation.
     """
-    found = [*check_answers(evaluation), *check_history(history, best_epoch, evaluation.largest_share)]
+    chance = sum(each.weight * math.log(len(each.classes)) for each in plan.outputs)
+    chance = chance if plan.parts.loss is None else math.inf  # a loss of the user's own has another scale
+    found = [*check_answers(evaluation), *check_history(history, best_epoch, evaluation.largest_share, chance)]
     steps = plan.steps_per_epoch * best_epoch
     if not (plan.recipe.recalibrate_bn or plan.recipe.tuning.fit_head):
         found += _check_norms(plan, run, steps, suspicious=bool(found))
     return tuple(found)
 
 
-def check_history(history: Sequence[Mapping[str, float]], best_epoch: int, largest_share: float) -> Iterator[Notice]:
-    """Whether the loss does what it should over the epochs, three or more of them."""
+def check_history(
+    history: Sequence[Mapping[str, float]], best_epoch: int, largest_share: float, chance: float
+) -> Iterator[Notice]:
+    """Whether the loss does what it should over the epochs; ``chance`` is the loss of equal probabilities."""
     train, validation = ([line[f"{part}_loss"] for line in history] for part in ("train", "validation"))
     epochs, kept = len(history), history[best_epoch - 1]
     lowest = int(np.argmin(validation))
-    if epochs >= 3:
-        rate = max(line["learning_rate"] for line in history)
-        fell = 1 - train[-1] / train[0] if train[0] else 0.0
-        if fell < -0.1:
+    rate = max(line["learning_rate"] for line in history)
+    if train[0] > 10 * chance:
+        yield Notice(
+            f"the training loss was {train[0]:.3g} in the first epoch, and guessing has {chance:.3g}: the learning "
+            f"rate, {rate:.2g}, is too high. Try one that {arg('find_lr')} suggests.",
+            code="rate-too-high",
+        )
+    elif epochs >= 3:
+        # A loss of the user's own may be negative.
+        rose, scale = train[-1] - train[0], abs(train[0])
+        if rose > 0.1 * scale:
             yield Notice(
                 f"the training loss rose from {train[0]:.3f} to {train[-1]:.3f}: the learning rate, {rate:.2g}, is too "
                 f"high. Try a third of it.",
                 code="rate-too-high",
             )
-        elif fell < 0.01 and history[-1]["train_accuracy"] <= largest_share + 0.02:
+        elif rose >= -0.01 * scale and history[-1]["train_accuracy"] <= largest_share + 0.02:
             yield Notice(
                 f"the training loss stayed at {train[-1]:.3f} (it began at {train[0]:.3f}): the learning rate, "
                 f"{rate:.2g}, does nothing, or is far too high. Try one that {arg('find_lr')} suggests.",
                 code="rate-does-nothing",
             )
-    if epochs >= 6 and epochs - 1 - lowest >= epochs / 3 and validation[-1] > 1.02 * validation[lowest]:
+    least = validation[lowest]
+    if epochs >= 6 and epochs - 1 - lowest >= epochs / 3 and validation[-1] > least + 0.02 * abs(least):
         yield Notice(
-            f"the validation loss has risen since epoch {lowest + 1} of {epochs}, from {validation[lowest]:.3f} to "
+            f"the validation loss has risen since epoch {lowest + 1} of {epochs}, from {least:.3f} to "
             f"{validation[-1]:.3f}: the network overfits. Fewer epochs, stopping.patience, more augmentation or "
             f"weight decay would help.",
             code="validation-loss-rises",

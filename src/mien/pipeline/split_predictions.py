@@ -54,7 +54,7 @@ def predict_split(
     Args:
         predictor: the model.
         faces: all of the data, as it was read.
-        split: train, validation or test.
+        split: train, validation, test or all.
         tta: test-time augmentation: how many views of each face are averaged; see :mod:`mien.inference.tta`.
         temperature: the divisor of the logits. None takes the model's own, except on the samples that it was fitted
             on, where it would be optimistic: there 1. Beside a given one, that of the output of votes is 1.

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mien.base.errors import Notice, as_arguments
+from mien.base.errors import Notice
 from mien.base.model_file import replace_manifest
 from mien.base.processes import is_main_process
 from mien.base.progress import busy
@@ -81,7 +81,7 @@ class TrainingResult(Outcome):
             f"epoch {self.best_epoch} of {len(self.history)} kept ({self.reason}); {self.run}"
         )
         lines = [line, *(f"{name}: {words}" for name, words in self.cross_validated.items())]
-        return "\n".join([*lines, *(as_arguments(each.line) for each in self.notices)])
+        return "\n".join([*lines, *(each.line for each in self.notices)])
 
     def plot_history(self, metric: str = "accuracy") -> Chart:
         """A metric over the epochs, of train and validation where both are known; ``"learning_rate"``, too.

@@ -180,9 +180,9 @@ def build_explainer(
             torch_model = import_module("mien.explanation.gradient.torch_model")
         network = torch_model.load_torch_model(run, model.manifest.temperature)
     except MissingExtraError as error:
-        return occlusion, Notice(f"{skipped}. {error}", code="gradients-without-extra")
+        return occlusion, Notice(f"{skipped}. {error.raw}", code="gradients-without-extra")
     except MienError as error:
-        words = f"{skipped}: the weights of the run cannot be used. {error}"
+        words = f"{skipped}: the weights of the run cannot be used. {error.raw}"
         return occlusion, Notice(words, code="gradients-weights-unusable")
     some = np.asarray(images[:CHECKED_FACES])
     if np.abs(network.predict(some) - model.probabilities(some)).max() > LARGEST_DIFFERENCE:
@@ -200,6 +200,6 @@ def build_explainer(
                 explain(name, some[:1], model=network)
             except DataError as error:
                 unsupported.append(name)
-                reasons.append(f"The method {name} is skipped. {error}")
+                reasons.append(f"The method {name} is skipped. {error.raw}")
     notice = Notice(" ".join(reasons), code="methods-unsupported") if reasons else None
     return MapExplainer(model.probabilities, crop_px, network, randomize, tuple(unsupported)), notice

@@ -169,7 +169,7 @@ def compare_predictions(
         names: of the models.
 
     Raises:
-        DataError: samples, labels, classes or data differ, or ``resamples`` is less than 1.
+        DataError: samples, labels, classes or data differ.
     """
     first, second = match_samples(first, second)
     metrics = ["accuracy", "macro_f1", "log_loss", *(f"recall.{each}" for each in first.classes)]
@@ -235,7 +235,7 @@ def comparison_page(comparisons: Sequence[Comparison], metadata: Mapping[str, st
             *(comparison_section(each, key) for each, key in zip(comparisons, keys, strict=True)),
             *([Section("curves", "Learning curves", tuple(curves))] if curves else []),
         ],
-        metadata={**(metadata or {}), **({"averaging": notes} if notes else {})},
+        metadata={**(metadata or {}), **({"notes": notes} if notes else {})},
         notices=[without_faces] if found.faces is None else [],
         classes=found.classes,
     )

@@ -122,9 +122,3 @@ class ReportContext:
     def file_of(self, index: int) -> str:
         """The file of a sample, as the data names it; ``""`` without data."""
         return "" if self.faces is None else str(self.faces.source[index])
-
-    @cached_property
-    def votes(self) -> npt.NDArray[Any] | None:
-        """Votes for each of ``faces.vote_classes``, (N, V); None if these samples have none."""
-        votes = None if self.faces is None else self.faces.votes
-        return None if votes is None or not votes.any() else votes

@@ -10,7 +10,6 @@ import numpy as np
 
 from mien.base.errors import DataError, Notice
 from mien.base.labels import LabelScheme, parse_scheme
-from mien.data.votes import vote_description
 from mien.evaluation.error_analysis import (
     ClassGroups,
     Indices,
@@ -144,7 +143,7 @@ def _mistake_tile(context: ReportContext, index: int) -> FaceTile:
     detail: list[tuple[str, str, float | None]] = [
         (context.classes[each], percent(float(probabilities[each]), 0), float(probabilities[each])) for each in order
     ]
-    votes = _votes_on(context, index)
+    votes = context.faces.votes_on(index)
     if votes:
         detail.append(("votes", votes, None))
     detail.append(("sample", str(context.predictions.sample_ids[index]), None))
@@ -152,13 +151,6 @@ def _mistake_tile(context: ReportContext, index: int) -> FaceTile:
     true, predicted = context.classes[context.predictions.labels[index]], context.classes[context.predicted[index]]
     caption = f"{true}, predicted {predicted} {percent(float(probabilities.max()), 0)}"
     return FaceTile(data_address(context.faces.images[index]), caption, tuple(detail))
-
-
-def _votes_on(context: ReportContext, index: int) -> str:
-    """:func:`mien.data.votes.vote_description` of a face; ``""`` without votes."""
-    if context.votes is None or context.faces is None:
-        return ""
-    return vote_description(context.votes[index], context.faces.vote_classes)
 
 
 def scheme_words(groups: ClassGroups, classes: tuple[str, ...]) -> str:
@@ -187,7 +179,7 @@ def _worst_table(context: ReportContext) -> Table:
             context.classes[context.predicted[index]],
             float(context.confidence[index]),
             float(context.predictions.probabilities[index, context.predictions.labels[index]]),
-            _votes_on(context, int(index)),
+            "" if context.faces is None else context.faces.votes_on(int(index)),
         )
         for index in worst
     ]

@@ -89,7 +89,7 @@ def _leaked(context: ReportContext) -> int | None:
 def _collapse(context: ReportContext) -> str:
     """As after a training, where there is something to say."""
     for found in check_answers(context.evaluation):
-        return Notice(as_options(found[0].upper() + found[1:]), code=found.code)
+        return Notice(as_options(found.raw[0].upper() + found.raw[1:]), code=found.code)
     largest, share = context.evaluation.largest_class, context.evaluation.largest_share
     return f"Always answering {largest}, the largest class, would be right for {percent(share)}."
 

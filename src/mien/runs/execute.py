@@ -13,11 +13,11 @@ import numpy as np
 from mien.base.errors import StoppedError, TrainingError
 from mien.base.files import write_text
 from mien.base.recipe import dump_recipe
-from mien.base.run_folder import best_epoch
 from mien.evaluation.predictions import read_predictions, write_predictions
 from mien.pipeline.training_run import run_recipe
 from mien.runs.plan import FacesByForm, PlannedRun, folder_of
 from mien.runs.store import PREDICTIONS, RECORD, CompletedRun, RunRecord, read_run
+from mien.training import checkpoint
 from mien.training.callback import Callback, HistoryLine
 from mien.training.device import threads
 from mien.training.plan import plan_training
@@ -115,7 +115,7 @@ def _keep(run: PlannedRun, failed: str, context: StudyContext) -> CompletedRun:
         data_fingerprint=run.data_fingerprint,
         started_from=run.start_digest if run.parent is None else run.parent.key,
         epochs=len(history),
-        best_epoch=best_epoch(history, run.recipe) if history else 0,
+        best_epoch=checkpoint.load(folder.best)[1]["epoch"] if folder.best.is_file() else 0,
         seconds=history[-1]["seconds"] if history else 0.0,
         threads=threads(),
         failed=failed,

@@ -221,7 +221,8 @@ def _check_folds(recipe: Recipe, folds: FoldPlan, folder: Path, init_from: RunFo
         try:
             plan_training(recipe, training)
         except DataError as error:
-            raise DataError(f"Fold {fold + 1} of {folds.count} cannot be trained. {error}", code=error.code) from None
+            words = f"Fold {fold + 1} of {folds.count} cannot be trained. {error.raw}"
+            raise DataError(words, code=error.code) from None
         if not run.is_run:
             continue
         environment = run.read_environment()

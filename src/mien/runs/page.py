@@ -30,8 +30,8 @@ _NAMES = {
     "accuracy": "accuracy",
     "macro_precision": "macro precision",
     "macro_recall": "macro recall",
-    "macro_f1": "macro F1",
-    "macro_auc": "macro AUC",
+    "macro_f1": "macro-F1",
+    "macro_auc": "macro-AUC",
     "log_loss": "log loss",
     "calibration_error": "calibration error",
     "majority_accuracy": "FER+ majority",
@@ -212,7 +212,7 @@ def _notices(table: StudyTable) -> list[Notice]:
 
 
 def metric_name(metric: str) -> str:
-    """``"macro_f1"`` -> ``"macro F1"``, ``"recall.disgust"`` -> ``"recall of disgust"``."""
+    """``"macro_f1"`` -> ``"macro-F1"``, ``"recall.disgust"`` -> ``"recall of disgust"``."""
     kind, _, of_class = metric.partition(".")
     return f"{'F1' if kind == 'f1' else kind} of {of_class}" if of_class else _NAMES[metric]
 

@@ -93,10 +93,10 @@ def _first_run(study: Study, variant: Variant, faces_by_form: FacesByForm, chang
     except (MissingExtraError, ModelError) as error:
         how = f"To run others alone, name them with {arg('only')}."
         if isinstance(error, ModelError) and not variant.init_from and not recipe.model.settings.get("weights"):
-            how = f"In this study: --set {variant.name}:model.weights=FILE. {how}"
-        raise type(error)(f"The variant '{variant.name}': {error} {how}", code=error.code) from None
+            how = f"In this study: {arg('settings', f'{variant.name}:model.weights=FILE')}. {how}"
+        raise type(error)(f"The variant '{variant.name}': {error.raw} {how}", code=error.code) from None
     except (RecipeError, DataError) as error:
-        raise type(error)(f"The variant '{variant.name}': {error}", code=error.code) from None
+        raise type(error)(f"The variant '{variant.name}': {error.raw}", code=error.code) from None
 
 
 def _checked(variant: Variant, recipe: Recipe, faces_by_form: FacesByForm, is_built_in: bool) -> PlannedRun:

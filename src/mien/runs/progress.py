@@ -1,14 +1,15 @@
-"""What a person sees of a study that runs: a line for each run that ends, and on a terminal a bar over all epochs."""
+"""What a person sees of a study: a line for each run that ends; a bar over all epochs, in a log a line a minute."""
 
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Sequence
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from mien.base.errors import Notice, as_arguments
+from mien.base.errors import Notice
 from mien.base.progress import bars_are_shown, is_quiet
 from mien.page.wording import duration_text
 from mien.runs.plan import PlannedRun, StudyCallback
@@ -30,6 +31,7 @@ class StudyProgress(StudyCallback):
             speed_estimate_period=3600,
         )
         self._task = self._bar.add_task("", total=None)
+        self._said = time.monotonic()
 
     def on_plan(self, runs: Sequence[PlannedRun], to_do: Sequence[PlannedRun], notices: Sequence[Notice]) -> None:
         """See :class:`mien.runs.plan.StudyCallback`."""
@@ -43,6 +45,9 @@ class StudyProgress(StudyCallback):
         self._epochs[run.key] = done
         words = f"{run.variant}, seed {run.recipe.seed}: epoch {done}/{run.recipe.epochs}"
         self._bar.update(self._task, completed=sum(self._epochs.values()), description=words)
+        if self._bar.disable and done < run.recipe.epochs and time.monotonic() - self._said >= 60:
+            self._said = time.monotonic()
+            self.say(words)
 
     def on_run_end(self, run: PlannedRun, completed: CompletedRun) -> None:
         """See :class:`mien.runs.plan.StudyCallback`."""
@@ -56,6 +61,6 @@ class StudyProgress(StudyCallback):
         self._bar.stop()
 
     def say(self, line: str) -> None:
-        """Print a line; the command line words arguments as options."""
+        """Print a line, which may be a notice's."""
         if not is_quiet():
-            sys.stderr.write(as_arguments(line) + "\n")
+            sys.stderr.write(line + "\n")

@@ -20,7 +20,7 @@ from threading import Thread
 from typing import Self
 from uuid import uuid4
 
-from mien.base.errors import MienError, StudyError
+from mien.base.errors import MienError, StudyError, arg
 from mien.base.files import write_bytes
 from mien.base.processes import available_cores, start_ray
 from mien.base.progress import set_quiet
@@ -134,7 +134,7 @@ def run_all(
 
 def _killed(what: str) -> StudyError:
     return StudyError(
-        f"{what}. Finished runs are kept; run the command again, perhaps with fewer --jobs.",
+        f"{what}. Finished runs are kept; run the study again, perhaps with fewer {arg('jobs')}.",
         code="study-process-killed",
     )
 
@@ -173,7 +173,8 @@ class Processes(Executor):
         self._shared.cleanup()
         super().__exit__(*error)
         if isinstance(error[1], BrokenProcessPool):
-            raise _killed("A process of the study was killed, by a user or for lack of memory") from None
+            causes = "a user killed it, memory ran out, or the script lacks `if __name__ == '__main__':`"
+            raise _killed(f"A process of the study ended too soon: {causes}") from None
 
     def submit(self, run: PlannedRun) -> Future[Ended]:
         """See :class:`Executor`."""

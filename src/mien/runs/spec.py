@@ -275,6 +275,6 @@ def parse_study(text: str, origin: str, folder: Path = Path()) -> Study:
                 study.recipe_of(variant, study.seeds_of(variant)[0])
             except RecipeError as error:
                 raise RecipeError(
-                    f"The variant '{variant.name}' of the study {origin}: {error}", code=error.code
+                    f"The variant '{variant.name}' of the study {origin}: {error.raw}", code=error.code
                 ) from None
     return study

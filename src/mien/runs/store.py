@@ -70,7 +70,7 @@ class CompletedRun:
             found = read_predictions(self.folder / PREDICTIONS)
         except DataError as error:
             raise StudyError(
-                f"{error} Remove the folder {self.folder}; the study then repeats the run.", code="study-damaged"
+                f"{error.raw} Remove the folder {self.folder}; the study then repeats the run.", code="study-damaged"
             ) from None
         if found.data_fingerprint != self.record.data_fingerprint:
             raise StudyError(

@@ -183,7 +183,7 @@ def check_networks(space: Space) -> None:
                 check_network(recipe)
             except RecipeError as error:
                 raise RecipeError(
-                    f"The search space {space.name} cannot vary '{key}': {error}", code="space-network"
+                    f"The search space {space.name} cannot vary '{key}': {error.raw}", code="space-network"
                 ) from None
 
 

@@ -36,7 +36,7 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         RunError: missing, damaged, or not a checkpoint of mien's.
     """
     if not path.is_file():
-        raise RunError(f"{path} does not exist; the run has no finished epoch.", code="checkpoint-missing")
+        raise RunError(f"{path} is missing. Training writes it after an epoch.", code="checkpoint-missing")
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             facts = json.loads((file.metadata() or {})[_FACTS])
@@ -74,26 +74,33 @@ _NUMBER = ":number"
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The optimiser's state as tensors named ``<parameter>.<entry>``; a plain number's name ends in ``:number``."""
+    """The optimiser's state as tensors named ``<parameter>.<entry>``; a plain number's name ends in ``:number``.
+
+    Some optimisers, such as schedule-free ones, keep state in their groups: ``group<index>.<entry>``.
+    """
     found: dict[str, Tensor] = {}
-    for index, state in optimizer.state_dict()["state"].items():
+    content = optimizer.state_dict()
+    groups = {f"group{index}": group for index, group in enumerate(content["param_groups"])}
+    for place, state in (content["state"] | groups).items():
         for entry, value in state.items():
             if isinstance(value, Tensor):
-                found[f"{index}.{entry}"] = value
+                found[f"{place}.{entry}"] = value
             elif isinstance(value, int | float):
                 exact = torch.float64 if isinstance(value, float) else None
-                found[f"{index}.{entry}{_NUMBER}"] = torch.tensor(value, dtype=exact)
+                found[f"{place}.{entry}{_NUMBER}"] = torch.tensor(value, dtype=exact)
     return found
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
     """Put back what :func:`optimizer_tensors` took."""
     state: dict[int, dict[str, Tensor | float]] = {}
+    groups = optimizer.state_dict()["param_groups"]
     for name, value in tensors.items():
-        index, _, entry = name.partition(".")
-        number = entry.endswith(_NUMBER)
-        state.setdefault(int(index), {})[entry.removesuffix(_NUMBER)] = value.item() if number else value
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+        place, _, entry = name.partition(".")
+        group = place.removeprefix("group")
+        values = state.setdefault(int(place), {}) if group == place else groups[int(group)]
+        values[entry.removesuffix(_NUMBER)] = value.item() if entry.endswith(_NUMBER) else value
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
 
 
 def load_matching(model: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:

@@ -34,7 +34,7 @@ class CrossValidation:
         accuracy: 0..1. The penalty was chosen on the same folds, so it flatters a little.
         images: how many were answered.
         folds: into how many parts they were dealt; identical images, or those of a group, share one.
-        penalty: weight of the mean square of the head's weights in the loss.
+        penalty: weight in the loss of half the sum of the squares of the head's weights.
     """
 
     accuracy: float

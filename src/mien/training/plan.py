@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from mien.base.errors import DataError, Notice, TrainingError
+from mien.base.errors import DataError, Notice, TrainingError, arg
 from mien.base.labels import parse_scheme
 from mien.base.preprocess import InputSpec, denormalise, normalise
 from mien.base.recipe import AugmentRecipe, Recipe
@@ -53,7 +53,7 @@ class Parts:
         """The user's loss of a batch.
 
         Raises:
-            TrainingError: it is no scalar (``loss-not-scalar``).
+            TrainingError: it is no scalar (``loss-not-scalar``), or has no gradient (``loss-without-gradient``).
         """
         assert self.loss is not None
         value = self.loss(logits, labels)
@@ -62,6 +62,11 @@ class Parts:
             raise TrainingError(
                 f"loss must return a scalar tensor, the mean over the batch; {_name(self.loss)} returns {found}.",
                 code="loss-not-scalar",
+            )
+        if logits.requires_grad and not value.requires_grad:
+            raise TrainingError(
+                f"loss must follow from the logits; {_name(self.loss)} returns a tensor without a gradient.",
+                code="loss-without-gradient",
             )
         return value
 
@@ -186,13 +191,7 @@ def plan_training(recipe: Recipe, dataset: Dataset, parts: Parts | None = None) 
     recipe = completed(recipe)
     scheme = parse_scheme(recipe.classes)
     train, validation = (dataset.of_split(split).with_scheme(scheme) for split in ("train", "validation"))
-    if dataset.images.shape[1:] != recipe.input.face_shape:
-        size_px, channels = recipe.input.size_px, recipe.input.channels
-        raise DataError(
-            f"The recipe needs {'grey' if channels == 1 else 'RGB'} images of {size_px} x {size_px} px; these are "
-            f"{dataset.images.shape[1:]}. Read them with size_px={size_px}, channels={channels}.",
-            code="image-size",
-        )
+    check_images(dataset, recipe)
     if np.count_nonzero(train.counts()) < 2:
         raise DataError(
             "The train split has samples of one class only; a classifier needs at least two.", code="one-class"
@@ -214,6 +213,17 @@ def plan_training(recipe: Recipe, dataset: Dataset, parts: Parts | None = None) 
     )
 
 
+def check_images(dataset: Dataset, recipe: Recipe) -> None:
+    """Refuse images of another size or number of channels than the recipe's. Raises :class:`DataError`."""
+    if dataset.images.shape[1:] != recipe.input.face_shape:
+        size_px, channels = recipe.input.stored_as
+        raise DataError(
+            f"The recipe needs {'grey' if channels == 1 else 'RGB'} images of {size_px} x {size_px} px; these are "
+            f"{dataset.images.shape[1:]}. Read them with size_px={size_px}, channels={channels}.",
+            code="image-size",
+        )
+
+
 def recipe_warnings(recipe: Recipe, *, from_run: bool = False, train_faces: int | None = None) -> Iterator[Notice]:
     """What one should know before training by this recipe; one sentence each.
 
@@ -229,7 +239,7 @@ def recipe_warnings(recipe: Recipe, *, from_run: bool = False, train_faces: int 
     if frozen and not from_run and starts_from_scratch(recipe.model):
         yield Notice(
             f"tuning.frozen_epochs = {frozen} keeps RANDOM weights frozen: "
-            f"start from trained ones with --from RUN or a pretrained backbone.",
+            f"start from trained ones with {arg('init_from', 'RUN')} or a pretrained backbone.",
             code="weights-random-frozen",
         )
     if recipe.tuning.fit_head:
@@ -256,7 +266,7 @@ def recipe_warnings(recipe: Recipe, *, from_run: bool = False, train_faces: int 
     steps = None if train_faces is None else recipe.epochs * count_steps(train_faces, recipe.batch_size)
     if steps is not None and steps < _FEW_STEPS and recipe.batch_size > _SMALL_BATCH:
         yield Notice(
-            f"training has only {steps} steps at batch_size = {recipe.batch_size}. Try --batch-size {_SMALL_BATCH}, or "
-            f"more epochs.",
+            f"training has only {steps} steps at batch_size = {recipe.batch_size}. Try "
+            f"{arg('batch_size', _SMALL_BATCH)}, or more epochs.",
             code="few-steps",
         )

@@ -113,7 +113,7 @@ def endless_batches(state: TrainingState) -> Iterator[tuple[Batch, list[torch.Te
 
 def _step_seconds(state: TrainingState, side_px: int) -> float:
     """The mean of the steps of some seconds, at least one, with images of this side."""
-    recipe = state.recipe.model_copy(update={"progressive_resizing": ((1.0, side_px),)})
+    recipe = state.recipe.model_copy(update={"progressive_resizing": ((math.inf, side_px),)})
     began, steps = 0.0, -_WARM_UP
     for batch, targets in endless_batches(replace(state, plan=replace(state.plan, recipe=recipe))):
         _, loss = forward_loss(state, batch, targets)
@@ -140,6 +140,8 @@ def _most_memory(device: torch.device) -> int | None:
 
 SMOOTHING = 0.98
 """Share of the former mean in the running mean of the losses."""
+RATES = np.geomspace(1e-6, 10.0, 100)
+"""The learning rate of each step of a range test, each the same factor above the last."""
 EXPLODED = 4.0
 """The test ends where the smoothed loss is this many times the lowest one."""
 _SKIPPED = 10
@@ -147,15 +149,9 @@ _SKIPPED = 10
 
 
 def range_test(
-    plan: TrainingPlan,
-    *,
-    init_from: RunFolder | None = None,
-    device: str = "auto",
-    lowest: float = 1e-6,
-    highest: float = 10.0,
-    steps: int = 100,
+    plan: TrainingPlan, *, init_from: RunFolder | None = None, device: str = "auto"
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Train for some steps with rates from ``lowest`` to ``highest``, each the same factor above the last.
+    """Train for some steps at the rates :data:`RATES`.
 
     Nothing is written. The batches, the loss and the optimiser are the recipe's; its schedule is not used.
 
@@ -163,12 +159,9 @@ def range_test(
         plan: recipe and data.
         init_from: a run to fine-tune.
         device: see :func:`mien.training.device.check_device`.
-        lowest: first rate, above 0.
-        highest: last rate.
-        steps: how many, 2 or more.
 
     Returns:
-        Rates and smoothed losses, float64 (N,) each; N is at most ``steps``.
+        Rates and smoothed losses of the N steps until it ends, float64 (N,) each.
 
     Raises:
         TrainingError: the recipe fits a head (``no-steps``).
@@ -176,11 +169,10 @@ def range_test(
         StoppedError: Ctrl-C (``stopped-early``).
     """
     state = _prepare(plan, init_from, device)
-    rates = np.geomspace(lowest, highest, steps)
     losses: list[float] = []
     mean = 0.0
     with interruptible() as interrupted:
-        tried = track(rates, steps, "trying learning rates", "steps")
+        tried = track(RATES, len(RATES), "trying learning rates", "steps")
         for rate, (batch, targets) in zip(tried, endless_batches(state), strict=False):
             if interrupted.is_set():
                 raise StoppedError("The learning-rate finder was stopped; nothing is written.", code="stopped-early")
@@ -194,7 +186,7 @@ def range_test(
             if losses[-1] > EXPLODED * min(losses):
                 break
             take_step(state, 1.0, loss)
-    return rates[: len(losses)], np.array(losses)
+    return RATES[: len(losses)].copy(), np.array(losses)
 
 
 def steepest(rates: npt.NDArray[np.float64], losses: npt.NDArray[np.float64]) -> float:

@@ -13,14 +13,14 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from mien.base.errors import RunError, TrainingError, arg
+from mien.base.errors import RecipeError, RunError, TrainingError, arg
 from mien.base.files import file_sha256, write_text
 from mien.base.recipe import Recipe, dotted
 from mien.base.run_folder import RunFolder, best_epoch, history_to_csv
 from mien.evaluation.predictions import Teacher
 from mien.models.network import Network
 from mien.models.own import OwnNetwork
-from mien.models.registry import build_model, check_sizes, completed
+from mien.models.registry import build_model, check_sizes, completed, starts_from_scratch
 from mien.training import checkpoint
 from mien.training.average import WeightAverage, enough_of
 from mien.training.batches import image_tensor
@@ -88,6 +88,11 @@ def check_network(recipe: Recipe, classes: int = 7) -> Network:
     network = build_model(recipe.model, classes, *recipe.input.seen_as)
     early_px = [side_px for _, side_px in recipe.progressive_resizing]
     check_sizes(network, recipe.model, recipe.input.crop_px, early_px, recipe.input.channels)
+    if recipe.tuning.frozen_epochs and not network.head.weight.requires_grad:
+        raise RecipeError(
+            f"{recipe.model.name} has no last linear layer that could learn alone. Set tuning.frozen_epochs to 0.",
+            code="no-head",
+        )
     return network
 
 
@@ -174,7 +179,8 @@ def file_digest(path: Path) -> str:
     """SHA-256 of a file, as ``"sha256:..."``. Raises :class:`RunError` where it is missing."""
     if not path.is_file():
         raise RunError(
-            f"{path} does not exist; the run has no finished epoch to start from.", code="checkpoint-missing"
+            f"{path}, the weights to start from, is missing. Training writes it after an epoch.",
+            code="checkpoint-missing",
         )
     return f"sha256:{file_sha256(path)}"
 
@@ -221,8 +227,8 @@ def _save_best(state: TrainingState, run: RunFolder, facts: dict[str, Any]) -> N
     write_text(run.path / "history.csv", history_to_csv(state.history))
 
 
-def check_resumable(run: RunFolder, recipe: Recipe) -> None:
-    """Refuse a run that no training made, or that has another recipe. Raises :class:`RunError`."""
+def check_resumable(run: RunFolder, recipe: Recipe, *, tunes: bool) -> None:
+    """Refuse a run that no training made, or has another recipe; ``tunes``: --from is given. Raises RunError."""
     if run.best.is_file() and not run.last.is_file():
         raise RunError(
             f"{run.path} has no checkpoint to resume: only its weights were kept. Fine-tune it with "
@@ -240,8 +246,10 @@ def check_resumable(run: RunFolder, recipe: Recipe) -> None:
     if former.digest != wanted.digest:
         before, now = dotted(former.model_dump(mode="json")), dotted(wanted.model_dump(mode="json"))
         differing = [key for key in now | before if key != "name" and now.get(key) != before.get(key)]
+        tuned = not tunes and starts_from_scratch(former.model) and run.read_environment().get("started_from")
+        how = f"from another model, and {arg('init_from')} is missing" if tuned else "by another recipe"
         raise RunError(
-            f"{run.path} was trained by another recipe (other {', '.join(differing[:4])}). Resume with "
+            f"{run.path} was trained {how} (other {', '.join(differing[:4])}). Resume with "
             f"{run.recipe_file}, train on from it with {arg('init_from', run.path)}, or choose another {arg('out')}.",
             code="run-other-recipe",
         )
@@ -262,7 +270,7 @@ def restore(state: TrainingState, run: RunFolder, facts: dict[str, Any]) -> dict
         RunError: no training made the run; it has another recipe, other data, teachers or first weights; its
             checkpoint is damaged.
     """
-    check_resumable(run, state.recipe)
+    check_resumable(run, state.recipe, tunes=state.init_checkpoint is not None)
     if not run.last.is_file():
         return facts  # killed while the files of its first epoch were written
     tensors, kept = checkpoint.load(run.last)
@@ -280,7 +288,7 @@ def restore(state: TrainingState, run: RunFolder, facts: dict[str, Any]) -> dict
             "--resume",
             code="run-other-weights",
         )
-    facts = {**facts, "started_from": started_from}
+    facts = {**facts, **{name: kept[name] for name in ("started_from", "cross_validation") if name in kept}}
     checkpoint.load_matching(state.network, checkpoint.unpack("model", tensors), run.last)
     state.average.restore(checkpoint.unpack("average", tensors))
     checkpoint.restore_optimizer(state.optimizer, checkpoint.unpack("optimizer", tensors))

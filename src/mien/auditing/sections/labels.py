@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from mien.auditing.findings import AuditFindings, LabelReview
-from mien.data.votes import vote_description
 from mien.page.blocks import Block, Column, FaceRow, FaceTile, Table, Text
 from mien.page.rendering import data_address
 from mien.page.wording import percent
@@ -84,17 +83,11 @@ def label_issues_table(findings: AuditFindings, review: LabelReview) -> Table:
             int(predictions.sample_ids[at]), predictions.classes[predictions.labels[at]],
             predictions.classes[issues.suggested[at]],
             float(issues.confidence[at]), float(issues.agreement[at]), "yes" if issues.flagged[at] else "no",
-            votes_on(findings, int(review.indices[at])), str(findings.faces.source[review.indices[at]]),
+            findings.faces.votes_on(int(review.indices[at])), str(findings.faces.source[review.indices[at]]),
         )
         for at in np.argsort(-issues.suspicion, kind="stable")
     ]  # fmt: skip
     return Table("doubtful-labels", columns, rows, shown=0)
-
-
-def votes_on(findings: AuditFindings, index: int) -> str:
-    """:func:`mien.data.votes.vote_description` of a face; ``""`` without votes."""
-    faces = findings.faces
-    return "" if faces.votes is None else vote_description(faces.votes[index], faces.vote_classes)
 
 
 def _doubtful_tile(findings: AuditFindings, review: LabelReview, at: int) -> FaceTile:
@@ -105,7 +98,7 @@ def _doubtful_tile(findings: AuditFindings, review: LabelReview, at: int) -> Fac
         (predictions.classes[each], percent(float(probabilities[each]), 0), float(probabilities[each]))
         for each in order
     ]
-    votes = votes_on(findings, index)
+    votes = findings.faces.votes_on(index)
     detail += [("votes", votes, None)] if votes else []
     detail.append(("sample", f"{predictions.sample_ids[at]}, {findings.faces.split[index]}", None))
     label, suggested = (predictions.classes[each[at]] for each in (predictions.labels, review.issues.suggested))

@@ -10,7 +10,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from mien.base.model_file import read_manifest
 from mien.base.preprocess import InputSpec, to_input
 from mien.base.progress import slices
 from mien.base.run_folder import RunFolder
@@ -70,21 +69,9 @@ class TorchModel:
         return placed
 
 
-def load_torch_model(run: RunFolder, temperature: float | None = None) -> TorchModel:
-    """The network of a run's best epoch.
-
-    Args:
-        run: the run folder.
-        temperature: None takes that of the run's ``model.onnx``, and 1 where there is none yet.
-
-    Raises:
-        RunError: as ``load_network``.
-        ModelError: ``model.onnx`` is no model of mien's.
-    """
-    network = load_network(run)
-    if temperature is None:
-        temperature = read_manifest(run.model).temperature if run.model.is_file() else 1.0
-    return TorchModel(network, run.read_recipe().input, temperature)
+def load_torch_model(run: RunFolder, temperature: float) -> TorchModel:
+    """The network of a run's best epoch, with the temperature of its model. Raises as ``load_network``."""
+    return TorchModel(load_network(run), run.read_recipe().input, temperature)
 
 
 def run_order(model: TorchModel) -> list[tuple[str, nn.Module, tuple[int, ...]]]:

@@ -57,7 +57,7 @@ def _panels(name: str, named: Sequence[_NamedCurve], across: str, up: str, *, di
                 axes.plot(other.across, other.up, color=INK, alpha=0.15, linewidth=0.7)
             label, colour, curve = own
             axes.plot(curve.across, curve.up, color=colour, linewidth=1.5, label=shorten(label))
-            axes.set_title(f"{shorten(label, PANEL_NAME)} {curve.area.value:.3f}", fontsize=8)
+            axes.set_title(f"{shorten(label, PANEL_NAME)}\n{curve.area.value:.3f}", fontsize=8)
             _unit_square(axes, across, up, 0)
             axes.set_xticks([0, 0.5, 1])
             axes.set_yticks([0, 0.5, 1])
@@ -67,7 +67,7 @@ def _panels(name: str, named: Sequence[_NamedCurve], across: str, up: str, *, di
     columns = min(PANEL_COLUMNS, len(drawn))
     rows = -(-len(drawn) // columns)
     panels = [panel(each) for each in drawn]
-    return make_panels(name, panels, columns=columns, height_inches=0.5 + (1.35 if columns > 2 else 1.9) * rows)
+    return make_panels(name, panels, columns=columns, height_inches=0.5 + (1.48 if columns > 2 else 2.0) * rows)
 
 
 def threshold_chart(result: ThresholdResult) -> Chart:

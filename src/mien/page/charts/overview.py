@@ -110,7 +110,8 @@ def _curves_chart(
             axes.set_xlim(0, 2)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("epoch")
-        axes.set_ylabel(f"{metric.replace('_', ' ')}{', %' if percent == 100 else ''}")
+        name = metric.replace("macro_f1", "macro-F1").replace("_", " ")
+        axes.set_ylabel(f"{name}{', %' if percent == 100 else ''}")
         axes.grid(axis="y")
         legend_above(axes, 3)
 
@@ -133,6 +134,10 @@ def rate_chart(rates: npt.NDArray[np.float64], losses: npt.NDArray[np.float64], 
         axes.plot(rates, losses, color=COLOURS[0], linewidth=1.6, label="training loss")
         axes.axvline(suggestion, color=INK, linewidth=0.9, linestyle=":", label=f"suggested ({suggestion:.2g})")
         axes.set_xscale("log")
+        # matplotlib writes powers as mathematics, which charts leave as it stands.
+        raised = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+        axes.xaxis.set_major_formatter(lambda rate, _: "10" + f"{math.log10(rate):.0f}".translate(raised))
+        axes.minorticks_off()
         axes.set_xlabel("learning rate")
         axes.set_ylabel("loss")
         axes.grid(axis="y")
@@ -248,7 +253,7 @@ _GAP = 0.08
 
 
 def face_sheet(images: Sequence[npt.NDArray[np.uint8]], captions: Sequence[str], *, columns: int) -> Chart:
-    """Faces in rows, each with a caption below it.
+    """Faces in rows, each with a caption above it.
 
     Args:
         images: N images, uint8 (H, W) grey or RGB (H, W, 3), 0..255; all are shown at one size. At least one.
@@ -260,17 +265,18 @@ def face_sheet(images: Sequence[npt.NDArray[np.uint8]], captions: Sequence[str],
     """
     rows = -(-len(images) // columns)
     # The unit of the axes is the size of one face.
-    row_height = 1.17
+    row_height = 1.2
 
     def draw(axes: Axes) -> None:
         for index, (image, caption) in enumerate(zip(images, captions, strict=True)):
-            left, top = index % columns, -(index // columns) * row_height
+            left, bottom = index % columns, -(index // columns + 1) * row_height
+            right, top = left + 1 - _GAP, bottom + 1 - _GAP
             pixels = np.stack([image] * 3, axis=-1) if image.ndim == 2 else image
             # "none": the file holds these very pixels, and whatever shows it enlarges them.
-            axes.imshow(pixels, extent=(left, left + 1 - _GAP, top - 1 + _GAP, top), interpolation="none")
-            axes.text(left + (1 - _GAP) / 2, top - 1, caption, ha="center", va="top", fontsize=7)
+            axes.imshow(pixels, extent=(left, right, bottom, top), interpolation="none")
+            axes.text(left, top + 0.02, caption, va="bottom", fontsize=7)
         axes.set_xlim(0, columns - _GAP)
-        axes.set_ylim(_GAP - rows * row_height, 0)
+        axes.set_ylim(-rows * row_height, 0)
         axes.set_aspect("equal")
         axes.set_axis_off()
 

@@ -1,0 +1,43 @@
+"""mien data crop. Oracle: the crops that predictions are made of."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mien import load
+from support import refused
+
+
+@pytest.fixture
+def photos(tmp_path, astronaut):
+    """One with a face, one without, one that is damaged."""
+    for name, image in (("train/happy/a.png", astronaut), ("train/sad/b.jpg", np.zeros((99, 99, 3), dtype=np.uint8))):
+        (tmp_path / "photos" / name).parent.mkdir(parents=True)
+        Image.fromarray(image).save(tmp_path / "photos" / name)
+    (tmp_path / "photos" / "train" / "sad" / "c.png").write_bytes(b"\x89PNG damaged")
+    return tmp_path / "photos"
+
+
+def test_faces_are_those_that_predictions_see(mien, tmp_path, photos):
+    out = tmp_path / "faces"
+    refused(mien("data", "crop", photos, "--out", out), "image-format", "c.png", "--skip-bad")
+    refused(mien("data", "crop", photos, "--out", photos / "faces"), "out-in-data")
+    answer = mien("data", "crop", photos, "--out", out, "--skip-bad")
+    assert answer.code == 0, answer.err
+    assert [each in answer.err for each in ("1 face of 3 photographs", "b.jpg [no-face]", "skipped: ", "c.png")] == [
+        True
+    ] * 4
+    (written,) = [file for file in out.rglob("*") if file.is_file()]
+    assert written == out / "train" / "happy" / "a.png.png"
+    (face,) = load("fast").predict(photos / "train" / "happy" / "a.png")
+    assert np.array_equal(np.asarray(Image.open(written)), face.crop)
+
+
+def test_what_is_there_stays_and_colours_are_kept(mien, tmp_path, photos):
+    out = tmp_path / "faces"
+    words = ("data", "crop", photos / "train" / "happy", "--out", out, "--size-px", "64", "--colour")
+    assert mien(*words).code == 0
+    assert np.asarray(Image.open(out / "a.png.png")).shape == (64, 64, 3)
+    (out / "a.png.png").write_bytes(b"mine")
+    assert "1 face of 1 photograph" in mien(*words).err
+    assert (out / "a.png.png").read_bytes() == b"mine"
