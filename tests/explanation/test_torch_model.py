@@ -1,9 +1,13 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from torch import nn
 
 from mien.base.errors import RunError
 from mien.base.run_folder import RunFolder
 from mien.explanation.gradient.torch_model import load_torch_model, run_order
+from mien.explanation.methods import explain
 from mien.inference.predictor import load
 from mien.models.network import Network
 from mien.training.checkpoint import load_best, load_network
@@ -43,3 +47,26 @@ def test_modules_in_the_order_in_which_they_run(tiny_model):
     assert names[0] == "stem.0"
     assert names[-1] == "head"
     assert not any(module._forward_hooks for module in tiny_model.network.modules())
+
+
+class Recurrent(nn.Module):
+    """Rows of a map as a sequence: an LSTM returns a tuple."""
+
+    def __init__(self):
+        super().__init__()
+        self.maps = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU())
+        self.lstm, self.head = nn.LSTM(42, 5, batch_first=True), nn.Linear(5, 7)
+
+    def forward(self, images):
+        return self.head(self.lstm(self.maps(images).mean(1))[0][:, -1])
+
+
+def test_grad_cam_explains_a_network_with_a_module_that_returns_a_tuple(tiny_model, faces):
+    model = replace(tiny_model, network=Recurrent())
+    assert dict((name, shape) for name, _, shape in run_order(model)) == {
+        "conv": (2, 4, 42, 42),
+        "lstm": (),
+        "head": (2, 7),
+    }
+    (found,) = explain("gradcam", np.asarray(faces.images[:1]), np.array([3]), model=model)
+    assert found.shape == faces.images.shape[1:]

@@ -44,4 +44,6 @@ def test_faces_stand_in_rows_with_their_words(faces):
     assert across[:3] == tuple(sorted(across[:3]))
     assert across[3:] == across[:2]
     assert down[0] == down[1] == down[2] < down[3] == down[4]
+    captions = [float(each) for each in re.findall(r'<text [^>]* y="([^"]+)"', drawing.svg)]
+    assert captions[2] < down[2] < captions[3] < down[3], "each above its face"
     assert words(drawing) == ["a", "b <i>", "c", "$d$", "e"]

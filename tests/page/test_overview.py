@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from mien.base.errors import DataError, MissingExtraError
-from mien.page.charts.overview import class_chart, confusion_chart, runs_chart, training_chart
+from mien.page.charts.overview import class_chart, confusion_chart, rate_chart, runs_chart, training_chart
 from mien.page.charts.svg import COLOURS, INK, MOST_POINTS, make_chart, readable_on
 from support import raises
 
@@ -101,6 +101,11 @@ def test_any_metric_of_the_history_is_drawn_and_no_other():
         training_chart(rates, "learning_rat", None)
     with raises(DataError, "metric-unknown"):
         runs_chart({"a": HISTORY}, "accuracy_of_train")
+
+
+def test_powers_of_ten_and_names_of_metrics_are_plain_words():
+    assert {"10⁻⁶", "10⁰", "10¹"} <= set(words(rate_chart(np.geomspace(1e-6, 10, 8), np.ones(8), 0.1).svg))
+    assert "macro-F1" in words(training_chart([{"epoch": 1, "validation_macro_f1": 0.5}], "macro_f1", None).svg)
 
 
 def test_runs_are_lines_and_the_seeds_of_a_variant_share_colour_and_name():

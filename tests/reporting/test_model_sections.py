@@ -6,14 +6,16 @@ import sys
 import numpy as np
 import pytest
 
-from mien.base.errors import DataError
+from mien import explain
+from mien.base.errors import DataError, ModelError
 from mien.base.run_folder import RunFolder
 from mien.evaluation.estimates import evaluate_predictions
 from mien.evaluation.predictions import Predictions
+from mien.inference.find_model import find_run
 from mien.inference.predictor import load
 from mien.reporting.attention import build_explainer
 from mien.reporting.context import ReportContext
-from support import block_codes, make_predictions
+from support import block_codes, make_predictions, raises
 
 
 @pytest.fixture
@@ -26,7 +28,7 @@ def context(faces):
 def test_without_the_extra_or_the_run_occlusion_is_left_and_the_reason_is_said(tiny_run, context, monkeypatch):
     model = load(tiny_run.path)
     explainer, reason = build_explainer(model, None, context.faces.images)
-    assert explainer.methods == ["occlusion"]
+    assert list(explainer.methods) == ["occlusion"]
     assert reason.code == "gradients-without-run"
     # Imported anew, whichever modules earlier tests imported.
     monkeypatch.delitem(sys.modules, "mien.explanation.gradient.randomization", raising=False)
@@ -50,10 +52,20 @@ def test_other_weights_than_the_models_explain_nothing(tiny_run, context, tmp_pa
     explainer, reason = build_explainer(model, run, context.faces.images)
     assert explainer.network is None
     assert reason.code == "gradients-other-weights"
+    with raises(ModelError, "gradients-other-weights"):
+        explain(run.path, context.faces.images[0], "gradient", crops=True)
     run.best.write_bytes(b"no checkpoint")
     explainer, reason = build_explainer(model, run, context.faces.images)
     assert explainer.network is None
-    assert reason.code == "gradients-weights-unusable"
+    assert reason.code == "checkpoint-damaged"
+
+
+@pytest.mark.parametrize("name", ["default", "fast-int8"])
+def test_a_model_in_fewer_bits_has_the_weights_that_it_was_made_of(name, faces):
+    explainer, reason = build_explainer(
+        load(name).for_labels(), find_run("fast" if "fast" in name else name), faces.images
+    )
+    assert (list(explainer.methods), reason) == (["gradient", "gradcam", "occlusion"], None)
 
 
 def test_a_method_that_the_network_does_not_allow_is_named(tiny_run, context, monkeypatch):

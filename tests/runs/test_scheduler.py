@@ -61,11 +61,11 @@ def test_a_run_that_diverges_is_kept_as_failed_and_the_study_goes_on(done):
 
 def test_a_log_has_a_line_a_minute(done, monkeypatch, capsys):
     """Oracle: a clock set by hand."""
-    clock = SimpleNamespace(monotonic=lambda: now)
-    monkeypatch.setattr(progress, "time", clock)
-    now = 0
+    clock = SimpleNamespace(now=0)
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: clock.now))
     shown = StudyProgress()
-    for now in (1, 59, 60, 61, 119, 120):
+    for seconds in (1, 59, 60, 61, 119, 120):
+        clock.now = seconds
         shown.on_epochs(done.runs[0], 0)
     assert capsys.readouterr().err.splitlines() == ["base, seed 0: epoch 0/1"] * 2
 

@@ -65,13 +65,13 @@ class Explainer:
 
     Attributes:
         predictor: the model, answering by the output that is explained.
-        notice: which output is explained, where that is not the one that answers; else None.
-        quantized: whether gradients are those of the weights that the model was quantized from.
+        notices: which output is explained, where that is not the one that answers; whether gradients are those of the
+            weights that the model was quantized from.
 
     Raises:
         DataError: no such method (``method-unknown``) or class (``class-unknown``).
-        ModelError: a method by gradients for a model without its weights for torch (``weights-missing``) or for
-            another output than that of labels (``output-gradients``).
+        ModelError: a method by gradients for a model without its weights for torch (``weights-missing``), with
+            others (``gradients-other-weights``) or for another output than that of labels (``output-gradients``).
         MissingExtraError: torch is not installed.
     """
 
@@ -86,15 +86,17 @@ class Explainer:
                 f"Only occlusion explains the output {output}; {gradient[0]} explains {self.predictor.output.name}.",
                 code="output-gradients",
             )
-        self.notice: Notice | None = None
+        self.notices: list[Notice] = []
         if predictor.output.name != self.predictor.output.name:
-            self.notice = Notice(
+            words = (
                 f"The output {self.predictor.output.name} is explained, not {predictor.output.name}: {gradient[0]} "
                 f"works with no other."
-                + (f" For {predictor.output.name} give occlusion alone." if len(methods) > len(gradient) else ""),
-                code="output-explained",
+                + (f" For {predictor.output.name} give occlusion alone." if len(methods) > len(gradient) else "")
             )
-        self.quantized: bool = bool(gradient) and self.predictor.manifest.precision == "int8"
+            self.notices.append(Notice(words, code="output-explained"))
+        if gradient and self.predictor.manifest.precision == "int8":
+            words = "Gradients are those of the weights that the model was quantized from."
+            self.notices.append(Notice(words, code="gradients-unquantized"))
         self._network = self._load_network(model, gradient[0]) if gradient else None
         self._target = target
         classes = self.predictor.classes
@@ -110,8 +112,8 @@ class Explainer:
                 code="weights-missing",
             )
         with needs_extra("train", f"The method {method}"):
-            from mien.explanation.gradient.torch_model import load_torch_model
-        return load_torch_model(run, self.predictor.manifest.temperature)
+            from mien.explanation.gradient.torch_model import matching_torch_model
+        return matching_torch_model(run, self.predictor.manifest, self.predictor.probabilities)
 
     def explain(self, predictions: Sequence[Prediction], method: str) -> list[Explanation]:
         """Explain predictions of :attr:`predictor`, one face each, by one of the methods."""
@@ -154,11 +156,11 @@ def explain(
 
     Raises:
         DataError: no such method or class.
-        ModelError: a method by gradients for a model without its weights for torch.
+        ModelError: a method by gradients for a model without its weights for torch, or with others.
     """
     explainer = Explainer(model, [method], target)
-    if explainer.notice is not None:
-        warnings.warn(MienWarning(str(explainer.notice), code=explainer.notice.code), stacklevel=2)
+    for each in explainer.notices:
+        warnings.warn(MienWarning(str(each), code=each.code), stacklevel=2)
     predictor = explainer.predictor
     if crops:
         return explainer.explain(predictor.predict_crops(images), method)

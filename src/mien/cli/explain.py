@@ -61,10 +61,7 @@ def explain(
     check_replaceable([out / "maps.npz", *out.glob("*.png")], overwrite)
     names = list(METHODS) if "all" in method else list(dict.fromkeys(method))
     explainer = Explainer(model, names, of_class, output=output)
-    if explainer.notice is not None:
-        show_notices([explainer.notice])
-    if explainer.quantized:
-        notice(f"gradients are those of the fp32 weights that {model} was quantized from")
+    show_notices(explainer.notices)
     faces = _find_faces(images, explainer.predictor, crops)
     maps = {name: explainer.explain([each for _, each in faces], name) for name in names}
     rows: list[dict[str, Any]] = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -13,7 +13,6 @@ import numpy.typing as npt
 from mien.base.errors import DataError, MienError, MissingExtraError, Notice, needs_extra
 from mien.base.progress import track
 from mien.base.run_folder import RunFolder
-from mien.evaluation.predictions import LARGEST_DIFFERENCE
 from mien.explanation.faithfulness import (
     LARGEST_CORRELATION,
     LEAST_FACES,
@@ -32,9 +31,6 @@ from mien.reporting.context import ReportContext, Skipped, draw_sorted
 JUDGED_FACES = 24
 """Enough for a verdict, few enough that it takes half a minute."""
 
-CHECKED_FACES = 4
-"""Faces on which the weights of a run are compared with its model file."""
-
 Maps = npt.NDArray[np.float32]
 
 
@@ -47,20 +43,14 @@ class MapExplainer:
         crop_px: side of the central crop that the model sees.
         network: a :class:`mien.explanation.gradient.torch_model.TorchModel`; None allows occlusion alone.
         randomize: (method, faces, maps of them) -> test against a network with random weights; None without a network.
-        unsupported: methods that this network does not support, such as Grad-CAM without convolutional maps.
+        methods: names of those that can be used.
     """
 
     predict: Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float64]]
     crop_px: int
     network: Any = None
     randomize: Callable[[str, npt.NDArray[np.uint8], Maps], RandomizationTest] | None = None
-    unsupported: tuple[str, ...] = ()
-
-    @property
-    def methods(self) -> list[str]:
-        """Names of the methods that can be used."""
-        usable = [name for name, each in METHODS.items() if self.network is not None or not each.needs_torch]
-        return [name for name in usable if name not in self.unsupported]
+    methods: Sequence[str] = tuple(name for name, each in METHODS.items() if not each.needs_torch)
 
     def maps(self, name: str, images: npt.NDArray[np.uint8]) -> Maps:
         """Maps of the predicted classes for images uint8 (N, S, S[, 3]): float32 (N, S, S)."""
@@ -178,28 +168,23 @@ def build_explainer(
             # By name: training writes the summary of this report, and no page may need torch.
             randomization = import_module("mien.explanation.gradient.randomization")
             torch_model = import_module("mien.explanation.gradient.torch_model")
-        network = torch_model.load_torch_model(run, model.manifest.temperature)
+        network = torch_model.matching_torch_model(run, model.manifest, model.probabilities)
     except MissingExtraError as error:
         return occlusion, Notice(f"{skipped}. {error.raw}", code="gradients-without-extra")
     except MienError as error:
-        words = f"{skipped}: the weights of the run cannot be used. {error.raw}"
-        return occlusion, Notice(words, code="gradients-weights-unusable")
-    some = np.asarray(images[:CHECKED_FACES])
-    if np.abs(network.predict(some) - model.probabilities(some)).max() > LARGEST_DIFFERENCE:
-        words = f"{skipped}: {run.best} and the model file differ. Export the run again with mien export."
-        return occlusion, Notice(words, code="gradients-other-weights")
+        return occlusion, Notice(f"{skipped}: the weights of the run cannot be used. {error.raw}", code=error.code)
 
     def randomize(name: str, images: npt.NDArray[np.uint8], maps: Maps) -> RandomizationTest:
         found: RandomizationTest = randomization.check_randomization(name, network, images, maps=maps)
         return found
 
-    unsupported, reasons = [], []
+    methods, reasons = [], []
     for name, each in METHODS.items():
-        if each.needs_torch:
-            try:
-                explain(name, some[:1], model=network)
-            except DataError as error:
-                unsupported.append(name)
-                reasons.append(f"The method {name} is skipped. {error.raw}")
+        try:
+            if each.needs_torch:
+                explain(name, np.asarray(images[:1]), model=network)
+            methods.append(name)
+        except DataError as error:
+            reasons.append(f"The method {name} is skipped. {error.raw}")
     notice = Notice(" ".join(reasons), code="methods-unsupported") if reasons else None
-    return MapExplainer(model.probabilities, crop_px, network, randomize, tuple(unsupported)), notice
+    return MapExplainer(model.probabilities, crop_px, network, randomize, methods), notice

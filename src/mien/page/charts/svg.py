@@ -66,6 +66,9 @@ _STYLE: Any = {
 }
 
 
+_MORE_FONTS = ("Noto Sans CJK SC", "Noto Sans CJK JP", "Microsoft YaHei", "Malgun Gothic", "Arial Unicode MS")
+"""Of Linux, Windows and macOS: for names in scripts that matplotlib's own font lacks, in PNG and PDF files."""
+
 _NO_METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))
 
 
@@ -117,6 +120,11 @@ class Chart:
     def _file(self, form: str, **options: Any) -> bytes:
         stream = io.BytesIO()
         with _style(self.name):
+            from matplotlib import font_manager, text
+
+            installed = set(font_manager.get_font_names())
+            for each in self._figure.findobj(text.Text):
+                each.set_fontfamily(["sans-serif", *(name for name in _MORE_FONTS if name in installed)])
             # The layout is known since the SVG was written; computing it again takes as long as drawing.
             self._figure.set_layout_engine("none")
             self._figure.savefig(stream, format=form, facecolor="white", **options)
