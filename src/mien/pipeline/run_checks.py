@@ -37,7 +37,7 @@ def check_run(
         evaluation: on validation.
     """
     chance = sum(each.weight * math.log(len(each.classes)) for each in plan.outputs)
-    chance = chance   # a loss of the user's own has another scale
+    chance = chance if plan.parts.loss is None else math.inf  # a loss of the user's own has another scale
     found = [*check_answers(evaluation), *check_history(history, best_epoch, evaluation.largest_share, chance)]
     steps = plan.steps_per_epoch * best_epoch
     if not (plan.recipe.recalibrate_bn or plan.recipe.tuning.fit_head):
