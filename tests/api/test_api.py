@@ -315,7 +315,7 @@ def test_a_report_is_what_the_command_writes_and_prints(mien, tiny_run, faces, t
     """Oracle: the command line on the same run and data. Predictions by themselves have the page of their file."""
     write_parquet(faces, tmp_path / "faces.parquet")
     short = {"explain": False}
-    written = package.report(tiny_run.path, tmp_path / "own", data=tmp_path / "faces.parquet", **short)
+    written = package.report(tiny_run.path, tmp_path / "faces.parquet", out=tmp_path / "own", **short)
     options = ("--no-explain", "--out", tmp_path / "command")
     answer = mien("report", tiny_run.path, "--data", tmp_path / "faces.parquet", *options, "--json")
     printed = json.loads(answer.out)
@@ -329,7 +329,7 @@ def test_a_report_is_what_the_command_writes_and_prints(mien, tiny_run, faces, t
         if file.suffix in {".json", ".csv", ".svg"}:
             assert (tmp_path / "own" / file).read_bytes() == (tmp_path / "command" / file).read_bytes(), file
     predictions = read_predictions(tiny_run.predictions("validation"))
-    alone = package.report(predictions, tmp_path / "alone")
+    alone = package.report(predictions, out=tmp_path / "alone")
     assert "new-predictions-without-data-or-model" in page_codes(alone.page.read_text(encoding="utf-8"))
-    of_file = package.report(tiny_run.predictions("validation"), tmp_path / "file")
+    of_file = package.report(tiny_run.predictions("validation"), out=tmp_path / "file")
     assert {file.name for file in alone.files} == {file.name for file in of_file.files}

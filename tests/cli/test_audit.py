@@ -158,6 +158,8 @@ def test_nothing_is_written_into_the_data(mien, faces, tiny_run, tmp_path, monke
         ("audit", own, "--out", tmp_path / "link" / "deep" / "audit"),
         ("report", *predictions, "--data", own, "--out", "report"),
         ("compare", *predictions, *predictions, "--data", own, "--out", "compared"),
+        ("evaluate", "default", "--data", own, "--out", own / "measured"),
+        ("train", "quick", "--data", own),
         ("study", "transfer", "--data", own),
         ("study", "transfer", "--data", own, "--out", own / "study"),
     ):

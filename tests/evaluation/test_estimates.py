@@ -10,8 +10,8 @@ from sklearn import metrics as sk
 
 from mien.base.errors import DataError
 from mien.evaluation.estimates import break_down, evaluate_predictions, evaluate_subsets
+from mien.evaluation.intervals import proportion, resampled_weights
 from mien.evaluation.predictions import Predictions
-from mien.evaluation.results import Estimate
 from support import raises
 
 
@@ -92,7 +92,8 @@ def test_small_splits_are_evaluated_without_warnings(labels):
     for name in ("accuracy", "macro_f1", "log_loss"):
         estimate = evaluation.headline[name]
         assert math.isfinite(estimate.value)
-        assert 0 <= estimate.low <= estimate.high
+        # Of one class that is always right, only the accuracy has an interval.
+        assert 0 <= estimate.low <= estimate.high or (math.isnan(estimate.low) and name != "accuracy")
     assert math.isnan(evaluation.macro_auc.value) == (len(set(labels)) == 1)
     assert 0 <= evaluation.calibration_error.value <= 1
     json.dumps(evaluation.to_dict(), allow_nan=False)
@@ -168,11 +169,26 @@ def test_an_empty_subset_has_no_accuracy():
     assert (none.value, none.count, math.isnan(none.accuracy.value)) == ("none", 0, True)
 
 
+def test_intervals_of_macro_averages_are_of_all_classes_that_the_samples_have():
+    """Oracle: scikit-learn's on the same resamples, those without the one sample of a class left out."""
+    predictions = made_predictions(40, 3, labels=[*np.arange(39) % 2, 2])
+    said, drawn = predictions.probabilities.argmax(axis=1), []
+    for weights in next(resampled_weights(40, 300)):
+        if weights[39]:
+            rows = np.repeat(np.arange(40), weights.astype(int))
+            drawn.append(sk.f1_score(predictions.labels[rows], said[rows], labels=[0, 1, 2], average="macro"))
+    assert 100 < len(drawn) < 250
+    found = evaluate_predictions(predictions, resamples=300).macro_f1
+    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(drawn, [0.025, 0.975])))
+
+
 def test_a_perfect_classifier():
     labels = np.arange(30) % 3
     predictions = Predictions(np.arange(30), labels, np.eye(3)[labels], ("a", "b", "c"), "test", "")
     evaluation = evaluate_predictions(predictions, resamples=20)
     *intervals, calibration = evaluation.headline.values()
-    assert intervals == [Estimate(value, value, value) for value in (1, 1, 1, 0)]
+    assert intervals[0] == proportion(30, 30), "all resamples are alike, but another sample may be wrong"
+    assert [each.value for each in intervals[1:]] == [1, 1, 0]
+    assert all(math.isnan(each.low) and math.isnan(each.high) for each in intervals[1:])
     assert calibration.value == 0
     assert math.isnan(calibration.low), "chance only raises it, so resamples say nothing"

@@ -89,19 +89,19 @@ class ReportInputs:
 
 def report(
     predictions: Predictions | str | os.PathLike[str],
-    out: str | os.PathLike[str] | None = None,
-    *,
     data: Data | None = None,
+    *,
+    out: str | os.PathLike[str] | None = None,
     model: Model | None = None,
-    split: Literal["train", "validation", "test"] | None = None,
+    split: Literal["train", "validation", "test", "all"] | None = None,
     explain: bool = True,
 ) -> WrittenPage:
     """Write a full report on predictions and errors, as one page with its charts and tables beside it.
 
     Args:
         predictions: a run folder, the folder of an evaluation, a predictions file of any model, or its content.
-        out: the folder to write; ``report-SPLIT`` beside the predictions by default.
         data: labelled faces that the predictions are of.
+        out: the folder to write; ``report-SPLIT`` beside the predictions by default.
         model: that made the predictions; in a run folder the run's own by default.
         split: which predictions of a folder; validation by default.
         explain: add attention maps, which take half a minute. They need data and model.

@@ -71,7 +71,7 @@ def evaluate(
     """
     if data is not None and predictions is None:
         data_options.at(data).check()
-    check_out(out)
+    check_out(out, data)
     scheme = parse_scheme("all" if classes is None else classes)
     options = EvaluateOptions(split or "validation", by, tta, scheme, threshold)
     if predictions is not None:

@@ -92,6 +92,16 @@ def show_facts(facts: Mapping[str, str], title: str = "") -> None:
     show(table)
 
 
+def check_outside(out: Path, data: Path) -> None:
+    """Refuse an ``--out`` inside the data. Raises :class:`RunError` (``out-in-data``)."""
+    if data.is_dir() and out.resolve().is_relative_to(data.resolve()):
+        raise RunError(
+            f"{out} is inside the data, {data}: images written there would later be read as samples. Choose another "
+            f"folder for --out.",
+            code="out-in-data",
+        )
+
+
 def check_out(out: Path | None, data: Path | None = None, *, for_page: bool = False) -> None:
     """Refuse an ``--out`` that is a file, a run folder or a part of the data, before anything is computed.
 
@@ -108,12 +118,8 @@ def check_out(out: Path | None, data: Path | None = None, *, for_page: bool = Fa
     RunFolder(out).check_no_run()
     if out.is_file():
         raise RunError(f"{out} is a file; --out must name a folder.", code="out-is-file")
-    if data is not None and data.is_dir() and out.resolve().is_relative_to(data.resolve()):
-        raise RunError(
-            f"{out} is inside the data, {data}: images written there would later be read as samples. Choose another "
-            f"folder for --out.",
-            code="out-in-data",
-        )
+    if data is not None:
+        check_outside(out, data)
     if for_page and (out / "metrics.json").is_file():
         raise RunError(
             f"{out} holds an evaluation with its own page. Choose another folder for --out.", code="out-is-evaluation"

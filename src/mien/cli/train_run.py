@@ -14,7 +14,7 @@ import typer
 from mien.api.train import TrainingJob, find_job
 from mien.base.processes import is_main_process
 from mien.cli.options import DeviceOption, PlainSettings
-from mien.cli.output import notice, show, show_json, show_notices
+from mien.cli.output import check_outside, notice, show, show_json, show_notices
 from mien.cli.source import Source
 from mien.page.terminal import evaluation_text
 from mien.page.wording import kept_epoch_text
@@ -116,6 +116,7 @@ def find_options(
 def check(options: TrainOptions, job: TrainingJob) -> None:
     """Refuse what cannot be trained, before data is read. A wrong --out hides no wrong --data, which is read longer."""
     options.source.check()
+    check_outside(job.out.path, options.source.path)
     job.check()
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from mien.base.labels import UNSURE
 from mien.evaluation.ferplus import majority
-from mien.evaluation.intervals import bootstrap_means, percentile_interval, proportion_among
+from mien.evaluation.intervals import bootstrap_means, percentile_interval, proportion_among, share_interval
 from mien.evaluation.metrics import Floats, divide, equal_width_bins
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import Estimate, JsonResult
@@ -88,15 +88,17 @@ def evaluate_answers(predictions: Predictions, resamples: int = 1000) -> AnswerE
         """Right, wrong, unsure, balanced accuracy: (B, K) -> (B, 4), NaN where undefined."""
         answered, doubtful = means[:, 0], means[:, 1]
         supports, hits = np.split(means[:, 2:], 2, axis=1)
-        drawn = supports > 0
-        balanced = divide(np.where(drawn, divide(hits, supports, 0.0), 0.0).sum(axis=1), drawn.sum(axis=1))
+        # NaN where a class is not drawn, as macro averages.
+        balanced = divide(hits, supports).mean(axis=1)
         return np.stack([answered, 1 - answered - doubtful, doubtful, balanced], axis=1)
 
     values = metrics_of(columns.mean(axis=0, keepdims=True))[0]
     drawn = metrics_of(bootstrap_means(columns, resamples, groups=predictions.groups))
-    answered, wrong, doubtful, balanced = (
-        percentile_interval(float(value), of) for value, of in zip(values, drawn.T, strict=True)
+    answered, wrong, doubtful = (
+        share_interval(float(value), of, hits, predictions.groups)
+        for value, of, hits in zip(values, drawn.T, (right, ~(right | unsure), unsure), strict=False)
     )
+    balanced = percentile_interval(float(values[3]), drawn[:, 3])
     gaps = np.bincount(equal_width_bins(shown[~unsure]), weights=(right - shown)[~unsure])
     error = math.nan if unsure.all() else float(np.abs(gaps).sum() / (~unsure).sum())
     largest = int(of_class.sum(axis=0).argmax())

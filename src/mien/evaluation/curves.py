@@ -114,7 +114,10 @@ def roc_curves(labels: Labels, probabilities: Floats, resamples: int = 1000, gro
 
     chunks = resampled_weights(count, resamples, groups)
     drawn = np.array([areas_under(weights) for chunk in chunks for weights in chunk])
-    areas = [percentile_interval(*pair) for pair in zip(areas_under(np.ones(count)), drawn.T, strict=True)]
+    own = areas_under(np.ones(count))
+    # As the headline's: undefined where a class of the samples is not drawn.
+    drawn[np.isnan(drawn[:, ~np.isnan(own)]).any(axis=1), -2] = np.nan
+    areas = [percentile_interval(*pair) for pair in zip(own, drawn.T, strict=True)]
     points = [roc_points(labels == index, column) for index, column in enumerate(probabilities.T)]
     points += [_macro_points(points), roc_points(one_hot, probabilities.ravel())]
     *per_class, macro, micro = (_curve(*pair) for pair in zip(points, areas, strict=True))

@@ -11,13 +11,10 @@ import numpy.typing as npt
 
 from mien.base.errors import DataError
 from mien.evaluation import metrics
-from mien.evaluation.intervals import percentile_interval
+from mien.evaluation.intervals import percentile_interval, share_interval
 from mien.evaluation.named_metrics import resample
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import ClassMetrics, Estimate, Evaluation, SubsetMetrics
-
-_RESAMPLED = ("accuracy", "macro_f1", "macro_auc", "log_loss")
-"""The calibration error is a sum of absolute values, which chance only raises: it has no interval of resamples."""
 
 MOST_GROUPS = 100
 """A column with more distinct values is a name or a measurement, not a group."""
@@ -46,7 +43,8 @@ def evaluate_predictions(predictions: Predictions, resamples: int = 1000) -> Eva
             name, len(predictions), **{key: float(over(column, support)) for key, column in columns.items()}
         )
 
-    accuracy, macro_f1, macro_auc, log_loss = _intervals(predictions, _RESAMPLED, resamples)
+    accuracy, macro_f1, macro_auc, log_loss = _intervals(predictions, ("macro_f1", "macro_auc", "log_loss"), resamples)
+    # A sum of absolute values, which chance only raises: it has no interval of resamples.
     calibration_error = Estimate(metrics.calibration_error(labels, probabilities), math.nan, math.nan)
     return Evaluation(
         split=predictions.split,
@@ -127,10 +125,13 @@ def _subset_metrics(
     if not inside.any():
         undefined = Estimate(math.nan, math.nan, math.nan)
         return SubsetMetrics(name, 0, undefined, undefined)
-    accuracy, macro_f1 = _intervals(predictions.subset(inside), ("accuracy", "macro_f1"), resamples)
+    accuracy, macro_f1 = _intervals(predictions.subset(inside), ("macro_f1",), resamples)
     return SubsetMetrics(name, int(inside.sum()), accuracy, macro_f1)
 
 
 def _intervals(predictions: Predictions, names: Sequence[str], resamples: int) -> list[Estimate]:
-    (own,) = resample([predictions], names, resamples)
-    return [percentile_interval(*pair) for pair in zip(own.values, own.drawn.T, strict=True)]
+    """Of the accuracy, then of these."""
+    (own,) = resample([predictions], ("accuracy", *names), resamples)
+    right = predictions.probabilities.argmax(axis=1) == predictions.labels
+    accuracy = share_interval(float(own.values[0]), own.drawn[:, 0], right, predictions.groups)
+    return [accuracy, *(percentile_interval(*pair) for pair in zip(own.values[1:], own.drawn.T[1:], strict=True))]

@@ -46,15 +46,24 @@ def resampled_weights(count: int, resamples: int, groups: Groups | None = None) 
 def percentile_interval(value: float, of_resamples: Floats) -> Estimate:
     """Percentile interval over the resamples in which the metric is defined (a small class may not be drawn).
 
+    None where all are alike, as of samples that are all right: that says nothing of others.
+
     Args:
         value: the metric of the samples themselves.
         of_resamples: float (B,), the metric of each resample, NaN where undefined.
     """
     defined = of_resamples[~np.isnan(of_resamples)]
-    if math.isnan(value) or not len(defined):
+    if math.isnan(value) or not len(defined) or defined.min() == defined.max():
         return Estimate(float(value), math.nan, math.nan)
     low, high = np.quantile(defined, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Estimate(float(value), float(low), float(high))
+
+
+def share_interval(value: float, of_resamples: Floats, hits: npt.NDArray[np.bool_], groups: Groups | None) -> Estimate:
+    """As :func:`percentile_interval`, of a share of N samples; of none or all of them :func:`proportion_among`."""
+    if 0 < value < 1:
+        return percentile_interval(value, of_resamples)
+    return proportion_among(hits, np.ones(len(hits), dtype=np.bool_), groups)
 
 
 def bootstrap_means(columns: Floats, resamples: int, groups: Groups | None = None) -> Floats:

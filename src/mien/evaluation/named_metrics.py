@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -44,6 +45,7 @@ class WeightedMetrics:
             check_metric(name)
         self._names = names
         self._classes = predictions.classes
+        self._present = np.bincount(predictions.labels, minlength=len(predictions.classes)) > 0
         self._cells = predictions.labels * len(predictions.classes) + predictions.probabilities.argmax(axis=1)
         self._curves = (
             metrics.one_versus_rest(predictions.labels, predictions.probabilities) if "macro_auc" in names else []
@@ -69,7 +71,7 @@ class WeightedMetrics:
             return metrics.accuracy(confusion)
         if name == "macro_auc":
             areas = np.stack([np.apply_along_axis(each.area, -1, weights) for each in self._curves], axis=-1)
-            return metrics.macro_average(areas, support)
+            return self._macro(areas, support)
         if name in self._by_votes:
             counted, right = self._by_votes[name]
             return metrics.divide(weights @ right, weights @ counted)
@@ -78,7 +80,12 @@ class WeightedMetrics:
         if name == "calibration_error":
             gaps = _sums(weights * self._gaps, self._bins, metrics.CALIBRATION_BINS)
             return metrics.divide(np.abs(gaps).sum(axis=-1), weights.sum(axis=-1))
-        return metrics.macro_average(_OF_CONFUSION[name.removeprefix("macro_")](confusion), support)
+        return self._macro(_OF_CONFUSION[name.removeprefix("macro_")](confusion), support)
+
+    def _macro(self, per_class: Floats, support: npt.NDArray[Any]) -> Floats:
+        """The macro average; NaN where weights leave out a class of the samples: of fewer it is another metric."""
+        lost = (self._present & (support == 0)).any(axis=-1)
+        return np.where(lost, np.nan, metrics.macro_average(per_class, support))
 
 
 @dataclass(frozen=True, eq=False)

@@ -78,7 +78,7 @@ class OwnNetwork(Network):
             self.load_state_dict(named)
         except RuntimeError:
             own, given = ({name: _shape(value) for name, value in each.items()} for each in (self.state_dict(), named))
-            name = next(name for name in own | given if own.get(name) == given.get(name))
+            name = next(name for name in own | given if own.get(name) != given.get(name))
             its = name.removeprefix("body.") if name.startswith("body.") else f"{self._head_name}{name[4:]}"
             raise RecipeError(
                 f"The instance of {type(self.body).__name__} has other weights than the class makes for this data and "
