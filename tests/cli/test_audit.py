@@ -34,6 +34,7 @@ def test_ones_own_folders_and_the_list_that_comes_of_them(mien, flawed_folder, t
     assert stored == {name: value for name, value in content.items() if name not in {"page", "list"}}
     page = (tmp_path / "out" / "audit.html").read_text(encoding="utf-8")
     assert "&lt;b&gt;bored" in page
+    assert "train/sad/broken.png" in page
     addresses = re.findall(r'\b(?:src|href|xlink:href|srcset)="([^"]*)"', page)
     assert not [each for each in addresses if not each.startswith(("#", "data:"))]
     assert any(each.startswith("data:image/png") for each in addresses)
@@ -72,7 +73,7 @@ def test_predictions_and_a_table_for_a_terminal(mien, face_parquet, tiny_run, tm
     assert answer.code == 0, answer.err
     for words in ("Copies", "Image quality", "Doubtful labels"):
         assert words in answer.out
-    for code in ("votes-not-used", "labels-partly-reviewed"):
+    for code in ("votes-not-used", "labels-partly-reviewed", "labels-weak-model"):
         assert f"[{code}]" in answer.out
     assert max(map(len, answer.out.splitlines())) <= 120
     assert (tmp_path / "out" / "tables" / "doubtful-labels.csv").is_file()

@@ -57,8 +57,8 @@ def test_ids_differ_between_charts_and_references_are_met():
     assert {one or other for one, other in references} <= set(ids)
 
 
-def test_the_files_are_dark_on_white_whatever_the_page_is(tmp_path):
-    chart = class_chart({"train": [2345, 0], "test": [0, 0]}, ("sad", "happy"))
+def test_the_files_are_dark_on_white_whatever_the_page_is(tmp_path, monkeypatch):
+    chart = class_chart({"train": [2345, 0], "test": [0, 0]}, ("sad", "⌚"))
     text = chart.svg_file().decode()
     assert ElementTree.fromstring(text.encode()).tag.endswith("}svg")
     assert 'fill="#ffffff"' in text
@@ -68,8 +68,10 @@ def test_the_files_are_dark_on_white_whatever_the_page_is(tmp_path):
     pixels = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
     assert pixels[0, 0].tolist() == [255, 255, 255]
     assert pixels.min(axis=2).min() < 80
-    again = class_chart({"train": [2345, 0], "test": [0, 0]}, ("sad", "happy"))
+    again = class_chart({"train": [2345, 0], "test": [0, 0]}, ("sad", "⌚"))
     assert (png, chart.pdf_file()) == (again.png_file(), again.pdf_file())
+    monkeypatch.setattr("mien.page.charts.svg._MORE_FONTS", ("STIXGeneral", "no such font"))
+    assert again.png_file() != png, "matplotlib's STIX has the clock that its DejaVu lacks"
     chart.save(tmp_path / "chart.PDF")
     assert (tmp_path / "chart.PDF").read_bytes().startswith(b"%PDF")
     with raises(DataError, "chart-suffix", "chart.gif"):
@@ -103,11 +105,6 @@ def test_any_metric_of_the_history_is_drawn_and_no_other():
         runs_chart({"a": HISTORY}, "accuracy_of_train")
 
 
-def test_powers_of_ten_and_names_of_metrics_are_plain_words():
-    assert {"10⁻⁶", "10⁰", "10¹"} <= set(words(rate_chart(np.geomspace(1e-6, 10, 8), np.ones(8), 0.1).svg))
-    assert "macro-F1" in words(training_chart([{"epoch": 1, "validation_macro_f1": 0.5}], "macro_f1", None).svg)
-
-
 def test_runs_are_lines_and_the_seeds_of_a_variant_share_colour_and_name():
     """Oracle: the names and numbers that the page's script reads."""
     other = [{**line, "validation_accuracy": 0.5} for line in HISTORY[:2]]
@@ -121,6 +118,11 @@ def test_runs_are_lines_and_the_seeds_of_a_variant_share_colour_and_name():
 def test_curves_of_one_epoch_have_whole_ticks():
     ticks = [word for word in words(training_chart(HISTORY[:1], "loss", 2).svg) if re.fullmatch(r"[\d.]+", word)]
     assert ticks[:3] == ["0", "1", "2"]
+
+
+def test_powers_of_ten_and_a_metric_are_plain_words():
+    assert {"10⁻⁶", "10⁰", "10¹"} <= set(words(rate_chart(np.geomspace(1e-6, 10, 8), np.ones(8), 0.1).svg))
+    assert "macro-F1" in words(training_chart([{"epoch": 1, "validation_macro_f1": 0.5}], "macro_f1", None).svg)
 
 
 def test_the_heat_map_says_counts_shares_and_names():

@@ -65,11 +65,3 @@ def test_a_name_that_begins_with_an_underscore_is_in_the_legend():
     found = make_chart("legend", draw, height_inches=2).svg_file().decode()
     assert "_other" in found
     assert "angry" in found
-
-
-def test_a_letter_that_the_font_lacks_is_drawn_by_another_in_a_png(monkeypatch):
-    """STIX comes with matplotlib, and has a letter that DejaVu Sans lacks."""
-    chart = make_chart("c", lambda axes: axes.set_title("⌚"), height_inches=2)
-    without = chart.png_file()
-    monkeypatch.setattr("mien.page.charts.svg._MORE_FONTS", ("STIXGeneral", "no such font"))
-    assert chart.png_file() != without

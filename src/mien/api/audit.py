@@ -56,6 +56,8 @@ class AuditResult:
         folder = Path(folder)
         check_replaceable([folder / "clean.toml"], overwrite, MAY_HOLD_A_REVIEW)
         found = {"fingerprint of the data": self.data.fingerprint, "splits": self.data.split_origin}
+        if self.data.skipped:
+            found["images that cannot be read"] = ", ".join(source for source, _ in self.data.skipped)
         written = write_audit(
             folder, self.findings, title=f"Audit of {Path(self.name).name}", metadata={**found, **(metadata or {})}
         )

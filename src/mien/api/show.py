@@ -14,9 +14,6 @@ from mien.data.synthetic import check_seed
 from mien.page.charts.overview import face_sheet
 from mien.page.charts.svg import Chart, shorten
 
-LONGEST_CAPTION = 12
-"""Letters of a class name that fit above a face."""
-
 
 def show(
     data: Data,
@@ -65,5 +62,5 @@ def show(
             drawn = [drawn[0], *as_shown(np.stack([drawn[0]] * faces_per_class), given, seed)[1:]]
         blank = np.full_like(faces.images[0], 255)
         images += [*drawn, *[blank] * (faces_per_class - len(drawn))]
-        captions += [shorten(name, LONGEST_CAPTION), *[""] * (faces_per_class - 1)]
+        captions += [shorten(name, 12), *[""] * (faces_per_class - 1)]  # so many letters fit above one face
     return face_sheet(images, captions, columns=faces_per_class)

@@ -39,6 +39,10 @@ from mien.near_copies.finder import NearCopies, contrast, find_near_copies
 from mien.pipeline.measured_split import check_fingerprint, match_faces
 
 
+WEAK_BELOW = 0.5
+"""A model that says fewer of the labels doubts most of them for its own sake."""
+
+
 @dataclass(frozen=True, eq=False)
 class Copies:
     """Which faces are the same image. Found first, because cross-validation keeps copies together.
@@ -232,7 +236,13 @@ def _not_checked(faces: Dataset, review: LabelReview | None) -> Iterator[Notice]
             "(hours on FER2013); a predictions file is used as it is.",
             code="labels-not-reviewed",
         )
-    elif len(review.indices) < len(faces):
+    elif review.right < WEAK_BELOW * len(review.predictions):
+        yield Notice(
+            f"Labels reviewed by a weak model: it says {review.right:,} of {len(review.predictions):,}. Most of its "
+            f"doubts are its own mistakes.",
+            code="labels-weak-model",
+        )
+    if review is not None and len(review.indices) < len(faces):
         yield Notice(
             f"Labels partly reviewed: the predictions cover {len(review.indices):,} of {len(faces):,} samples.",
             code="labels-partly-reviewed",

@@ -87,10 +87,11 @@ def groups_table(findings: AuditFindings) -> Table:
 
 
 def face_tile(findings: AuditFindings, index: int) -> FaceTile:
-    """The face of a sample with its label, split and id."""
+    """The face of a sample with its label, split, id and file."""
     faces = findings.faces
     caption = f"{faces.classes[faces.labels[index]]}, {faces.split[index]} {faces.rows[index]}"
-    return FaceTile(data_address(faces.images[index]), caption)
+    file = str(faces.source[index])
+    return FaceTile(data_address(faces.images[index]), caption, (("file", file, None),) if file else ())
 
 
 def _pairs_across(findings: AuditFindings) -> npt.NDArray[np.int64]:

@@ -110,8 +110,8 @@ def _curves_chart(
             axes.set_xlim(0, 2)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("epoch")
-        name = metric.replace("macro_f1", "macro-F1").replace("_", " ")
-        axes.set_ylabel(f"{name}{', %' if percent == 100 else ''}")
+        words = metric.replace("macro_f1", "macro-F1").replace("_", " ")
+        axes.set_ylabel(f"{words}, %" if percent == 100 else words)
         axes.grid(axis="y")
         legend_above(axes, 3)
 

@@ -122,9 +122,9 @@ class Chart:
         with _style(self.name):
             from matplotlib import font_manager, text
 
-            installed = set(font_manager.get_font_names())
+            fonts = ["sans-serif", *sorted({*_MORE_FONTS} & {*font_manager.get_font_names()}, key=_MORE_FONTS.index)]
             for each in self._figure.findobj(text.Text):
-                each.set_fontfamily(["sans-serif", *(name for name in _MORE_FONTS if name in installed)])
+                each.set_fontfamily(fonts)
             # The layout is known since the SVG was written; computing it again takes as long as drawing.
             self._figure.set_layout_engine("none")
             self._figure.savefig(stream, format=form, facecolor="white", **options)
