@@ -131,8 +131,10 @@ def test_a_model_compared_with_itself_does_not_differ(tiny_run, faces):
     assert [result.to_dict()[key] for key in ("first", "second")] == names
     loaded = package.compare(package.evaluate(tiny_run.path, faces), package.load(tiny_run.path), faces).to_dict()
     assert (loaded["first"], loaded["second"]) == (str(tiny_run.path), tiny_run.read_recipe().name)
+    # A run has predictions; a model alone has none.
+    assert package.compare(tiny_run.path, tiny_run.path).accuracy.difference.value == 0
     with raises(DataError, "data-missing"):
-        package.compare(tiny_run.path, tiny_run.path)
+        package.compare(package.load(tiny_run.path), tiny_run.path)
 
 
 def test_a_mean_of_views_has_a_report(tiny_run, faces, tmp_path):

@@ -199,6 +199,8 @@ def test_an_open_file_is_read_and_a_string_of_base64_is_one_line(tmp_path, face)
     Image.fromarray(face).save(file)
     with file.open("rb") as stream:
         np.testing.assert_array_equal(np.asarray(open_image_source(stream)), face)
+    for kind in (bytes, bytearray, memoryview):
+        np.testing.assert_array_equal(np.asarray(open_image_source(kind(file.read_bytes()))), face)
     with raises(DataError, "image-type"), (tmp_path / "text").open("w+") as stream:
         open_image_source(stream)
     # In these two the read itself fails: a closed file, and a JPEG's first byte, which is no UTF-8.

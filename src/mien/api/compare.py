@@ -17,7 +17,8 @@ from mien.base.run_folder import RunFolder
 from mien.data.dataset import FINGERPRINT_PX
 from mien.data.read import ReadResult
 from mien.evaluation.paired_tests import shared_samples
-from mien.evaluation.predictions import Predictions
+from mien.evaluation.predictions import Predictions, read_predictions
+from mien.pipeline.find_files import find_predictions
 from mien.pipeline.measured_split import MeasuredSplit
 from mien.reporting.comparison import Comparison, compare_predictions
 
@@ -26,14 +27,14 @@ def compare(
     first: Model | Predictions | EvaluationResult,
     second: Model | Predictions | EvaluationResult,
     data: Data | None = None,
-    split: Literal["train", "validation", "test"] = "validation",
+    split: Literal["train", "validation", "test", "all"] = "validation",
 ) -> Comparison:
     """Compare two models on the same samples: differences with intervals, and McNemar's test.
 
     Args:
         first: the baseline: a model, its predictions, or its evaluation.
         second: the other one.
-        data: labelled faces; needed where a model is given. Adds metrics without copies, and faces to the page; its
+        data: labelled faces; needed where a model is given, but for a run or evaluated folder with predictions. Adds metrics without copies, and faces to the page; its
             groups, if it has any, take the place of those of the predictions.
         split: which of them.
 
@@ -105,6 +106,8 @@ def _named_predictions(
         return str(given.run.path) if given.run else given.name or which, given.predictions
     if isinstance(given, Predictions):
         return which, given
+    if data is None and isinstance(given, str | os.PathLike):
+        return str(given), read_predictions(find_predictions(Path(given), split))
     if data is None:
         raise DataError("Comparing models needs data; or give their predictions.", code="data-missing")
     done = evaluate(given, data, split)

@@ -248,6 +248,8 @@ def open_image_source(source: ImageSource) -> Image | npt.NDArray[np.generic]:
     Raises:
         DataError: something else (``image-type``), or as :func:`open_image`.
     """
+    if isinstance(source, bytearray | memoryview):
+        source = bytes(source)
     if isinstance(source, str | os.PathLike | bytes):
         return open_image(source)
     if isinstance(source, np.ndarray):

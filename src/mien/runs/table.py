@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -71,10 +71,10 @@ class StudyTable:
         was_stopped: whether Ctrl-C ended the study before its last run.
     """
 
-    study: Study
-    rows: tuple[VariantRow, ...]
-    comparisons: tuple[VariantComparison, ...]
-    runs: tuple[tuple[PlannedRun, CompletedRun], ...]
+    study: Study = field(repr=False)
+    rows: tuple[VariantRow, ...] = field(repr=False)
+    comparisons: tuple[VariantComparison, ...] = field(repr=False)
+    runs: tuple[tuple[PlannedRun, CompletedRun], ...] = field(repr=False)
     page: Path | None = None
     was_stopped: bool = False
 

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
@@ -76,7 +76,7 @@ class VideoFrame:
 
     number: int
     seconds: float
-    rgb: npt.NDArray[np.uint8]
+    rgb: npt.NDArray[np.uint8] = field(repr=False)
     faces: list[TrackedFace]
 
     def draw(self) -> Image.Image:
