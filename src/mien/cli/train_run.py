@@ -81,6 +81,7 @@ def train_and_show(
     # Made in every process, to refuse a wrong name in all.
     logger = Logger(options.log, job.out) if options.log is not None else None
     check(options, job)
+    check_outside(job.out.path, options.source.path)
     if options.resume and not job.resumes:
         notice(f"{job.out.path} holds no run to resume. A new run starts.", "nothing-to-resume")
     data = options.source.read(*job.recipe.input.stored_as)
@@ -116,7 +117,6 @@ def find_options(
 def check(options: TrainOptions, job: TrainingJob) -> None:
     """Refuse what cannot be trained, before data is read. A wrong --out hides no wrong --data, which is read longer."""
     options.source.check()
-    check_outside(job.out.path, options.source.path)
     job.check()
 
 

@@ -46,14 +46,12 @@ def resampled_weights(count: int, resamples: int, groups: Groups | None = None) 
 def percentile_interval(value: float, of_resamples: Floats) -> Estimate:
     """Percentile interval over the resamples in which the metric is defined (a small class may not be drawn).
 
-    None where all are alike, as of samples that are all right: that says nothing of others.
-
     Args:
         value: the metric of the samples themselves.
         of_resamples: float (B,), the metric of each resample, NaN where undefined.
     """
     defined = of_resamples[~np.isnan(of_resamples)]
-    if math.isnan(value) or not len(defined) or defined.min() == defined.max():
+    if math.isnan(value) or not len(defined):
         return Estimate(float(value), math.nan, math.nan)
     low, high = np.quantile(defined, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Estimate(float(value), float(low), float(high))
