@@ -34,8 +34,9 @@ def compare(
     Args:
         first: the baseline: a model, its predictions, or its evaluation.
         second: the other one.
-        data: labelled faces; needed where a model is given, but for a run or evaluated folder with predictions. Adds metrics without copies, and faces to the page; its
-            groups, if it has any, take the place of those of the predictions.
+        data: labelled faces; needed for a model, except a run or evaluated folder with predictions. Adds metrics
+            without copies, and faces to the page; its groups, if it has any, take the place of those of the
+            predictions.
         split: which of them.
 
     Raises:

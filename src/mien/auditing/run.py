@@ -38,7 +38,6 @@ from mien.evaluation.vote_metrics import VoteCeiling, vote_ceiling
 from mien.near_copies.finder import NearCopies, contrast, find_near_copies
 from mien.pipeline.measured_split import check_fingerprint, match_faces
 
-
 WEAK_BELOW = 0.5
 """A model that says fewer of the labels doubts most of them for its own sake."""
 
