@@ -44,7 +44,9 @@ def test_all_faces_are_measured_and_those_of_training_are_counted(mien, tmp_path
     assert (said["samples"], said["trained_on"]) == (len(faces), int((faces.split == "train").sum()))
     assert "[trained-on]" in answer.err
     shutil.copytree(face_folder, tmp_path / "open", ignore=lambda _, names: {"test"} & set(names))
-    assert "[part-measured]" in mien("evaluate", "default", "--data", tmp_path / "open").err
+    said = mien("evaluate", "default", "--data", tmp_path / "open").err
+    part, rest = (int((faces.split == name).sum()) for name in ("validation", "train"))
+    assert f"{part} of {part + rest} faces were measured. For all: --split all [part-measured]" in said
 
 
 def test_the_ledger_knows_of_a_test_split_whose_measuring_broke_off(mien, tmp_path, tiny_run, face_folder, monkeypatch):

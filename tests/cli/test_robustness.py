@@ -35,6 +35,7 @@ def test_mistakes_are_one_line_and_leave_nothing(mien, tiny_run, face_folder, tm
         return mien("robustness", tiny_run.path, "--data", face_folder, *extra, "--out", tmp_path / "out")
 
     refused(attempt("--split", "test"), "split-test")
+    refused(attempt("--split", "all"), "split-test")
     refused(attempt("--split", "tset"), "split-unknown", "'tset'")
     refused(attempt("--limit", 0), "usage", "--limit")
     assert not (tmp_path / "out").exists()

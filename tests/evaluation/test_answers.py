@@ -9,6 +9,7 @@ from sklearn.metrics import balanced_accuracy_score
 from mien.base.errors import DataError
 from mien.data.synthetic import render_faces
 from mien.evaluation.answers import evaluate_answers
+from mien.evaluation.intervals import proportion
 from mien.evaluation.predictions import Answers, VotePredictions, read_predictions, write_predictions
 from mien.inference.predictor import load
 from mien.pipeline.split_predictions import answers_of
@@ -29,8 +30,18 @@ def test_without_answers_the_most_probable_class_is_measured_by_the_label(predic
     assert found.balanced_accuracy.value == pytest.approx(balanced_accuracy_score(predictions.labels, top))
     assert found.largest_class == predictions.classes[counts.argmax()]
     assert found.largest_share == counts.max() / counts.sum()
-    assert found.unsure.value == 0
+    assert found.unsure == proportion(0, len(predictions)), "none here: another sample may be"
     assert found.right.low <= found.right.value <= found.right.high
+
+
+@pytest.mark.parametrize("right", [1, 41, 99])
+def test_of_none_wrong_the_interval_is_wilsons(predictions, right):
+    """The rest is unsure: 1 minus both shares would be a rounding error."""
+    said = np.array(predictions.classes)[predictions.labels[:100]].astype("<U10")
+    said[right:] = "unsure"
+    answers = Answers(said, np.full(100, 0.5), "answer")
+    found = evaluate_answers(replace(predictions.subset(np.arange(len(predictions)) < 100), answers=answers), 20)
+    assert found.wrong == proportion(0, 100)
 
 
 def with_answers(predictions):

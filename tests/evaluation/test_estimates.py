@@ -12,6 +12,7 @@ from mien.base.errors import DataError
 from mien.evaluation.estimates import break_down, evaluate_predictions, evaluate_subsets
 from mien.evaluation.intervals import proportion, resampled_weights
 from mien.evaluation.predictions import Predictions
+from mien.evaluation.results import Estimate
 from support import raises
 
 
@@ -92,8 +93,7 @@ def test_small_splits_are_evaluated_without_warnings(labels):
     for name in ("accuracy", "macro_f1", "log_loss"):
         estimate = evaluation.headline[name]
         assert math.isfinite(estimate.value)
-        # Of one class that is always right, only the accuracy has an interval.
-        assert 0 <= estimate.low <= estimate.high or (math.isnan(estimate.low) and name != "accuracy")
+        assert 0 <= estimate.low <= estimate.high
     assert math.isnan(evaluation.macro_auc.value) == (len(set(labels)) == 1)
     assert 0 <= evaluation.calibration_error.value <= 1
     json.dumps(evaluation.to_dict(), allow_nan=False)
@@ -188,7 +188,6 @@ def test_a_perfect_classifier():
     evaluation = evaluate_predictions(predictions, resamples=20)
     *intervals, calibration = evaluation.headline.values()
     assert intervals[0] == proportion(30, 30), "all resamples are alike, but another sample may be wrong"
-    assert [each.value for each in intervals[1:]] == [1, 1, 0]
-    assert all(math.isnan(each.low) and math.isnan(each.high) for each in intervals[1:])
+    assert intervals[1:] == [Estimate(value, value, value) for value in (1, 1, 0)]
     assert calibration.value == 0
     assert math.isnan(calibration.low), "chance only raises it, so resamples say nothing"

@@ -271,6 +271,8 @@ def test_parts_that_cannot_be_used_are_one_line(tmp_path, faces, tiny_recipe, pa
 
 
 class FromPython(nn.Module):
+    act = functional.relu
+
     def __init__(self, classes=7, width=4):
         super().__init__()
         self.conv = nn.Conv2d(1, width, 5, 4)

@@ -107,7 +107,7 @@ def _named_predictions(
         return str(given.run.path) if given.run else given.name or which, given.predictions
     if isinstance(given, Predictions):
         return which, given
-    if data is None and isinstance(given, str | os.PathLike):
+    if data is None and isinstance(given, str | os.PathLike) and Path(given).is_dir():
         return str(given), read_predictions(find_predictions(Path(given), split))
     if data is None:
         raise DataError("Comparing models needs data; or give their predictions.", code="data-missing")

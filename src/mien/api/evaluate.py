@@ -18,7 +18,7 @@ from mien.base.errors import DataError, MienWarning, Notice
 from mien.base.files import check_replaceable
 from mien.base.labels import LabelScheme, parse_scheme
 from mien.base.run_folder import RunFolder
-from mien.data.dataset import ALL, Dataset
+from mien.data.dataset import Dataset
 from mien.data.read import ReadResult
 from mien.evaluation.calibration import reliability
 from mien.evaluation.curves import precision_recall_curves, roc_curves
@@ -43,7 +43,7 @@ from mien.pipeline.evaluate import (
     predict_to_evaluate,
 )
 from mien.pipeline.evaluation_files import file_names, write_evaluation
-from mien.pipeline.measured_split import MeasuredSplit
+from mien.pipeline.measured_split import MeasuredSplit, holds_test
 from mien.pipeline.split_predictions import temperature_description
 
 
@@ -272,7 +272,7 @@ def evaluate_read(
     faces = _without_dropped(model, data.faces, options)
     predictions = predict_to_evaluate(model, faces, options)
     run = run_with_ledger(model)
-    if uses_test(options.split, faces) and run is not None:
+    if run is not None and holds_test(predictions, faces.of_split(options.split)):
         # Noted before metrics are computed: whatever fails later, the split has been used.
         merged = predictions.with_scheme(options.scheme)
         facts = {"data_fingerprint": data.fingerprint, **use, "accuracy": merged.accuracy}
@@ -291,11 +291,6 @@ def evaluate_read(
         name=model.manifest.full_name,
         temperature_note=temperature_description(model, faces, options.split),
     )
-
-
-def uses_test(split: str, faces: Dataset) -> bool:
-    """Whether an evaluation of this split measures faces of test."""
-    return split == "test" or (split == ALL and bool((faces.split == "test").any()))
 
 
 def _without_dropped(model: Predictor, faces: Dataset, options: EvaluateOptions) -> Dataset:

@@ -32,13 +32,13 @@ def robustness(
     check_seed(seed)
     if limit is not None and limit < 1:
         raise DataError(f"limit must be 1 or more; found {limit}.", code="limit-range")
-    if split == "test":
-        raise DataError(
-            "Robustness is measured on validation or train. Only mien evaluate uses the test split.", code="split-test"
-        )
     predictor = for_labels(model)
     result = read(data, *predictor.manifest.input.stored_as)
     faces = with_model_classes(predictor, result.faces).of_split(split)
+    if (faces.split == "test").any():
+        raise DataError(
+            "Robustness is measured on validation or train. Only mien evaluate uses the test split.", code="split-test"
+        )
     if limit is not None and limit < len(faces):
         chosen = np.random.default_rng(seed).choice(len(faces), limit, replace=False)
         faces = faces.subset(np.sort(chosen))

@@ -234,8 +234,9 @@ def without_password(text: str) -> str:
 
 
 def printable(text: str) -> str:
-    """A text that cannot steer a terminal: a file's name may hold a line break, or an ESC."""
-    return "".join(each if each.isprintable() else f"\\x{ord(each):02x}" for each in text)
+    """A text that cannot steer a terminal: a file's name may hold a line break, or an ESC. Spaces and emoji stay."""
+    kept = ("\N{ZERO WIDTH JOINER}", "\N{NO-BREAK SPACE}", "\N{IDEOGRAPHIC SPACE}")
+    return "".join(each if each.isprintable() or each in kept else ascii(each)[1:-1] for each in text)
 
 
 def sentence(words: str) -> str:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from mien.api.crop import crop as cut_out_faces
 from mien.api.show import show as draw_sheet
 from mien.base.errors import DataError, needs_extra
 from mien.base.files import check_replaceable
@@ -22,7 +23,6 @@ from mien.data.parquet import write_parquet
 from mien.data.read import ReadResult, dataset_info, group_info
 from mien.data.synthetic import synthetic_faces, write_class_folders
 from mien.evaluation.vote_metrics import vote_info
-from mien.inference.cut_faces import cut_faces
 from mien.page.charts.svg import check_chart_name
 from mien.page.wording import counted
 
@@ -96,7 +96,9 @@ def show_faces(
     recipe: Annotated[
         str | None, typer.Option("--recipe", help="Show faces as training by this recipe does.", metavar="RECIPE")
     ] = None,
-    split: Annotated[str | None, typer.Option("--split", help="train, validation or test.", metavar="SPLIT")] = None,
+    split: Annotated[
+        str | None, typer.Option("--split", help="train, validation, test or all.", metavar="SPLIT")
+    ] = None,
     count: Annotated[int, typer.Option(min=1, max=50, help="Faces of each class.", metavar="N")] = 8,
     *,
     data_options: SourceOptions,
@@ -153,9 +155,14 @@ def crop(
 
     Faces that are there already stay, so the same command resumes.
     """
-    check_out(out, photos)
-    faces, without, bad = cut_faces(
-        photos, out, DetectionOptions().detector(), size_px=size_px, channels=3 if colour else 1, skip_bad=skip_bad
+    check_out(out)
+    faces, without, bad = cut_out_faces(
+        photos,
+        out,
+        size_px=size_px,
+        channels=3 if colour else 1,
+        detector=DetectionOptions().detector(),
+        skip_bad=skip_bad,
     )
     for each in bad:
         notice(f"skipped: {each}")

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mien.api.evaluate import EvaluationResult, evaluate_file, evaluate_read, run_with_ledger, uses_test
+from mien.api.evaluate import EvaluationResult, evaluate_file, evaluate_read, run_with_ledger
 from mien.base.errors import DataError
 from mien.base.labels import parse_scheme
 from mien.cli.options import (
@@ -30,6 +30,7 @@ from mien.inference.tta import check_tta
 from mien.page.terminal import evaluation_text
 from mien.pipeline.evaluate import EvaluateOptions, check_options
 from mien.pipeline.evaluation_files import file_names
+from mien.pipeline.measured_split import holds_test
 
 
 def evaluate(
@@ -121,12 +122,10 @@ def _evaluate_model(model: str, source: Source, options: EvaluateOptions, provid
     notice(f"{source.path}: splits: {data.split_origin}")
     result = evaluate_read(predictor, data, options, {"data": str(source.path), **source.metadata()})
     run = run_with_ledger(predictor)
-    if run is None and options.split == "validation" and not (data.faces.split == "test").any():
-        notice(
-            f"{len(result.predictions):,} of {len(data.faces):,} faces were measured. For all: --split all",
-            "part-measured",
-        )
-    is_test = uses_test(options.split, data.faces)
+    part, whole = int((data.faces.split == options.split).sum()), len(data.faces)
+    if run is None and options.split == "validation" and part < whole and not (data.faces.split == "test").any():
+        notice(f"{part:,} of {whole:,} faces were measured. For all: --split all", "part-measured")
+    is_test = holds_test(result.predictions, result.measured.faces)
     if is_test and run is not None:
         notice(f"The test split has now been used {run.test_uses()} time(s) with this model ({run.path}).")
     elif is_test:

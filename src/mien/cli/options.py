@@ -30,7 +30,11 @@ DataOption = Annotated[Path, typer.Option("--data", help=DATA_HELP, metavar="PAT
 OptionalDataOption = Annotated[Path | None, typer.Option("--data", help=DATA_HELP, metavar="PATH")]
 SplitOfPredictionsOption = Annotated[
     str | None,
-    typer.Option("--split", help="Which predictions of DIR to use. The default is validation.", metavar="SPLIT"),
+    typer.Option(
+        "--split",
+        help="Which predictions of DIR to use: train, validation (the default), test or all.",
+        metavar="SPLIT",
+    ),
 ]
 
 CropsOption = Annotated[bool, typer.Option("--crops", help="Treat each image as a face crop; run no detection.")]

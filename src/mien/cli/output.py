@@ -96,7 +96,7 @@ def check_outside(out: Path, data: Path) -> None:
     """Refuse an ``--out`` inside the data. Raises :class:`RunError` (``out-in-data``)."""
     if data.is_dir() and out.resolve().is_relative_to(data.resolve()):
         raise RunError(
-            f"{out} is inside the data, {data}: images written there would later be read as samples. Choose another "
+            f"{out} is inside the data, {data}: what is written there would later be read with it. Choose another "
             f"folder for --out.",
             code="out-in-data",
         )

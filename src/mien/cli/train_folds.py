@@ -31,7 +31,7 @@ def train_folds_and_show(options: TrainOptions, changes: Sequence[str], count: i
     recipe = job.recipe
     out = options.out or Path("runs") / f"{recipe.name}-folds{count}"
     options.source.check()
-    _check_folder(out, resume=options.resume)
+    _check_folder(out, options.source.path, resume=options.resume)
     job.check()
     with needs_extra("train", "Training"):
         from mien.runs.folds import check_groups, make_folds, measure_folds, predict_folds
@@ -63,9 +63,9 @@ def train_folds_and_show(options: TrainOptions, changes: Sequence[str], count: i
     notice("Next: the same command without --folds and --out trains one model.")
 
 
-def _check_folder(out: Path, *, resume: bool) -> None:
-    """Refuse a folder that holds something else, or folds that are not to be resumed."""
-    check_out(out)
+def _check_folder(out: Path, data: Path, *, resume: bool) -> None:
+    """Refuse a folder that holds something else, folds that are not to be resumed, or a part of the data."""
+    check_out(out, data)
     has_folds = (out / "fold-1").is_dir()
     if has_folds and not resume:
         raise RunError(

@@ -81,7 +81,8 @@ def train_and_show(
     # Made in every process, to refuse a wrong name in all.
     logger = Logger(options.log, job.out) if options.log is not None else None
     check(options, job)
-    check_outside(job.out.path, options.source.path)
+    if not job.resumes:
+        check_outside(job.out.path, options.source.path)
     if options.resume and not job.resumes:
         notice(f"{job.out.path} holds no run to resume. A new run starts.", "nothing-to-resume")
     data = options.source.read(*job.recipe.input.stored_as)

@@ -24,9 +24,9 @@ from mien.data.splits import canonical_split, settle_splits
 from mien.data.votes import check_counts
 
 SPLITS = ("train", "validation", "test")
+"""FER2013's Training, PublicTest and PrivateTest are ``train``, ``validation`` and ``test``."""
 ALL = "all"
 """In place of a split: every face."""
-"""FER2013's Training, PublicTest and PrivateTest are ``train``, ``validation`` and ``test``."""
 
 
 @dataclass(frozen=True, repr=False)

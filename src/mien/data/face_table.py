@@ -189,9 +189,7 @@ class ClassNames:
         ]
         if self.guessed and normalize_header(column) != "emotion":
             order = ", ".join(f"{index} {name}" for index, name in enumerate(EXPRESSIONS))
-            words = (
-                f"The numbers in '{column}' are taken as FER2013's: {order}. Others: {arg('class_map')} '0=NAME,...'."
-            )
+            words = f"The numbers in '{column}' are taken as FER2013's: {order}. Others: {arg('class_map', '0=NAME')}."
             notices.append(Notice(words, code="labels-numbered"))
         return notices
 

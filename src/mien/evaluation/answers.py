@@ -95,8 +95,8 @@ def evaluate_answers(predictions: Predictions, resamples: int = 1000) -> AnswerE
     values = metrics_of(columns.mean(axis=0, keepdims=True))[0]
     drawn = metrics_of(bootstrap_means(columns, resamples, groups=predictions.groups))
     answered, wrong, doubtful = (
-        share_interval(float(value), of, hits, predictions.groups)
-        for value, of, hits in zip(values, drawn.T, (right, ~(right | unsure), unsure), strict=False)
+        share_interval(hits, of, predictions.groups)
+        for hits, of in zip((right, ~(right | unsure), unsure), drawn.T, strict=False)
     )
     balanced = percentile_interval(float(values[3]), drawn[:, 3])
     gaps = np.bincount(equal_width_bins(shown[~unsure]), weights=(right - shown)[~unsure])

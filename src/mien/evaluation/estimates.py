@@ -130,9 +130,8 @@ def _subset_metrics(
 
 
 def _intervals(predictions: Predictions, names: Sequence[str], resamples: int) -> list[Estimate]:
-    """Of the accuracy, then of these; none where resamples are all alike, as where every sample is right."""
+    """Of the accuracy, then of these."""
     (own,) = resample([predictions], ("accuracy", *names), resamples)
     right = predictions.probabilities.argmax(axis=1) == predictions.labels
-    accuracy = share_interval(float(own.values[0]), own.drawn[:, 0], right, predictions.groups)
-    others = [percentile_interval(*pair) for pair in zip(own.values[1:], own.drawn.T[1:], strict=True)]
-    return [accuracy, *(each if each.low < each.high else Estimate(each.value, math.nan, math.nan) for each in others)]
+    accuracy = share_interval(right, own.drawn[:, 0], predictions.groups)
+    return [accuracy, *(percentile_interval(*pair) for pair in zip(own.values[1:], own.drawn.T[1:], strict=True))]

@@ -57,11 +57,11 @@ def percentile_interval(value: float, of_resamples: Floats) -> Estimate:
     return Estimate(float(value), float(low), float(high))
 
 
-def share_interval(value: float, of_resamples: Floats, hits: npt.NDArray[np.bool_], groups: Groups | None) -> Estimate:
-    """As :func:`percentile_interval`, of a share of N samples; of none or all of them :func:`proportion_among`."""
-    if 0 < value < 1:
-        return percentile_interval(value, of_resamples)
-    return proportion_among(hits, np.ones(len(hits), dtype=np.bool_), groups)
+def share_interval(hits: npt.NDArray[np.bool_], of_resamples: Floats, groups: Groups | None) -> Estimate:
+    """As :func:`percentile_interval`, of the share of hits; of none or all :func:`proportion_among`."""
+    if hits.any() and not hits.all():
+        return percentile_interval(float(hits.mean()), of_resamples)
+    return proportion_among(hits, groups=groups)
 
 
 def bootstrap_means(columns: Floats, resamples: int, groups: Groups | None = None) -> Floats:

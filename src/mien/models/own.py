@@ -186,7 +186,9 @@ def _file_of(kind: type[nn.Module]) -> str:
     if file and kind.__module__ != "__main__" and "." not in kind.__qualname__:
         return str(file)
     # Notebooks know the file and lines of a method, but not those of a class.
-    code = next((inspect.unwrap(each).__code__ for each in vars(kind).values() if inspect.isfunction(each)), None)
+    functions = filter(inspect.isfunction, vars(kind).values())
+    own = (each for each in functions if each.__qualname__.startswith(f"{kind.__qualname__}."))
+    code = next((inspect.unwrap(each).__code__ for each in own), None)
     text = "" if code is None else "".join(linecache.getlines(code.co_filename))
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.ClassDef) and node.name == kind.__name__:

@@ -92,7 +92,7 @@ def match_faces(faces: Dataset, predictions: Predictions) -> Dataset:
     Raises:
         DataError: samples or labels differ.
     """
-    if predictions.split in SPLITS:
+    if predictions.split in {*SPLITS, ALL}:
         faces = faces.of_split(predictions.split)
         lone = np.setxor1d(faces.rows, predictions.sample_ids)
     else:

@@ -102,7 +102,6 @@ def write_video(
 
 def _notes(video: VideoFile, no_faces: Sequence[int]) -> Iterator[Notice]:
     if video.damaged:
-        # A variable frame rate has gaps, too: only beside damage they say that something is missing.
         gap = f", and {video.gap_seconds:.1f} s between its frames are missing" if video.gap_seconds else ""
         yield Notice(
             f"{counted(video.damaged, 'frame')} of {video.path} could not be decoded completely{gap}.",

@@ -63,7 +63,7 @@ class VideoFile:
         expected_frames: number of frames as the file states it, or an estimate; None if it states nothing.
         start_seconds: the file's own timestamp at its start.
         damaged: frames so far that could not be decoded completely.
-        gap_seconds: time so far in which frames are missing between two others.
+        gap_seconds: time so far in which frames are missing between two others, after damage.
         missing_seconds: known at the end: stated duration minus decoded duration.
 
     Raises:
@@ -138,13 +138,15 @@ class VideoFile:
 
     def frames(self) -> Iterator[DecodedFrame]:
         """All frames in the order of their times, one at a time. Can be iterated once."""
-        frame, number, pts = self._first, 0, -1
+        frame, number, pts, known = self._first, 0, -1, 0
         self._first = None
         while frame is not None:
             following = next(self._decoded, None)
             last, pts = pts, self._place(frame, pts)
-            if last >= 0:
-                self.gap_seconds += self._missing(float((pts - last - self._frame_units) * self.time_base))
+            gap = self._missing(float((pts - last - self._frame_units) * self.time_base)) if last >= 0 else 0.0
+            # A variable frame rate has gaps, too. Decoding runs ahead: a gap may follow the damage later.
+            if gap and self.damaged > known:
+                self.gap_seconds, known = self.gap_seconds + gap, self.damaged
             yield DecodedFrame(number, pts, float(pts * self.time_base), self._upright(frame))
             number += 1
             frame = following

@@ -1,10 +1,10 @@
-"""mien data crop. Oracle: the crops that predictions are made of."""
+"""mien data crop and mien.crop. Oracle: the crops that predictions are made of."""
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from mien import load
+from mien import crop, load
 from support import refused
 
 
@@ -24,20 +24,22 @@ def test_faces_are_those_that_predictions_see(mien, tmp_path, photos):
     refused(mien("data", "crop", photos, "--out", photos / "faces"), "out-in-data")
     answer = mien("data", "crop", photos, "--out", out, "--skip-bad")
     assert answer.code == 0, answer.err
-    assert [each in answer.err for each in ("1 face of 3 photographs", "b.jpg [no-face]", "skipped: ", "c.png")] == [
-        True
-    ] * 4
+    for words in ("1 face of 3 photographs", "b.jpg [no-face]", "skipped: ", "c.png"):
+        assert words in answer.err
     (written,) = [file for file in out.rglob("*") if file.is_file()]
     assert written == out / "train" / "happy" / "a.png.png"
     (face,) = load("fast").predict(photos / "train" / "happy" / "a.png")
     assert np.array_equal(np.asarray(Image.open(written)), face.crop)
 
 
-def test_what_is_there_stays_and_colours_are_kept(mien, tmp_path, photos):
+def test_what_is_there_stays_where_it_is_alike(mien, tmp_path, photos):
     out = tmp_path / "faces"
-    words = ("data", "crop", photos / "train" / "happy", "--out", out, "--size-px", "64", "--colour")
-    assert mien(*words).code == 0
+    words = ("data", "crop", photos / "train" / "happy", "--out", out)
+    assert mien(*words, "--size-px", "64", "--colour").code == 0
     assert np.asarray(Image.open(out / "a.png.png")).shape == (64, 64, 3)
-    (out / "a.png.png").write_bytes(b"mine")
-    assert "1 face of 1 photograph" in mien(*words).err
-    assert (out / "a.png.png").read_bytes() == b"mine"
+    for others in ((), ("--size-px", "64"), ("--colour",)):
+        refused(mien(*words, *others), "faces-differ", "a.png.png")
+    mine = np.full((64, 64, 3), 9, dtype=np.uint8)
+    Image.fromarray(mine).save(out / "a.png.png")
+    assert crop(photos / "train" / "happy", out, size_px=64, channels=3) == (1, [], [])
+    assert np.array_equal(np.asarray(Image.open(out / "a.png.png")), mine)

@@ -1,0 +1,101 @@
+"""``mien.crop``: the faces of photographs as files to train on, cut out as predictions cut them."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from PIL import Image
+
+from mien.base.errors import DataError, RunError, arg
+from mien.base.files import write_bytes
+from mien.base.images import open_image
+from mien.base.preprocess import upright_rgb
+from mien.base.processes import available_cores, ordered_map
+from mien.base.progress import track
+from mien.faces.crop import cut_out
+from mien.faces.face import Detector
+from mien.faces.find import find_detector
+from mien.inference.image_files import image_files
+
+
+class Cropped(NamedTuple):
+    """What :func:`crop` did.
+
+    Attributes:
+        faces: how many faces there are now.
+        without: photographs without a face.
+        bad: what is wrong with photographs that were left out.
+    """
+
+    faces: int
+    without: list[str]
+    bad: list[str]
+
+
+def crop(
+    photos: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    size_px: int = 48,
+    channels: int = 1,
+    detector: Detector | str | None = None,
+    skip_bad: bool = False,
+) -> Cropped:
+    """Write the largest face of each photograph below a folder: ``photos/happy/a.jpg`` as ``out/happy/a.jpg.png``.
+
+    A face that is there already stays, so a killed call goes on where it was.
+
+    Args:
+        photos: a folder; its folders, such as those of classes and splits, are kept.
+        out: the folder of the faces.
+        size_px: side of the squares.
+        channels: 1 makes them grey, 3 RGB.
+        detector: as in :meth:`mien.Predictor.predict`.
+        skip_bad: leave out photographs that cannot be read, instead of raising.
+
+    Raises:
+        DataError: no photographs; one that cannot be read.
+        ModelError: the detector cannot be used.
+        RunError: ``out`` is inside ``photos`` (``out-in-data``); a face is there already, of another size or colour
+            (``faces-differ``); a file cannot be written.
+    """
+    photos, out, detector = Path(photos), Path(out), find_detector(detector)
+    if out.resolve().is_relative_to(photos.resolve()):
+        raise RunError(f"{out} is inside the photographs. Choose another folder with {arg('out')}.", code="out-in-data")
+    targets = {file: out / file.relative_to(photos).with_name(f"{file.name}.png") for file in image_files(photos)}
+    todo = [file for file, target in targets.items() if not target.exists()]
+    for target in (each for each in targets.values() if each.exists()):
+        if (kept := open_image(target)).size != (size_px, size_px) or len(kept.getbands()) != channels:
+            raise RunError(
+                f"{target} is there already, with another size or colours. Choose another folder with {arg('out')}.",
+                code="faces-differ",
+            )
+
+    def cut(file: Path) -> bytes | DataError | None:
+        """A PNG of the face; None without one."""
+        try:
+            rgb = upright_rgb(open_image(file))
+        except DataError as error:
+            return error
+        faces = detector.detect(rgb)[:1]
+        if not faces:
+            return None
+        stream = io.BytesIO()
+        Image.fromarray(cut_out(rgb, faces, detector.margin, size_px, channels)[0]).save(stream, "PNG")
+        return stream.getvalue()
+
+    without, bad = [], []
+    cuts = ordered_map(cut, todo, available_cores())
+    for file, face in zip(todo, track(cuts, len(todo), "cutting out faces", "images"), strict=True):
+        if face is None:
+            without.append(str(file))
+        elif isinstance(face, bytes):
+            write_bytes(targets[file], face)
+        elif skip_bad:
+            bad.append(str(face))
+        else:
+            raise DataError(f"{face.raw} Skip such images with {arg('skip_bad', True)}.", code=face.code)
+    return Cropped(len(targets) - len(without) - len(bad), without, bad)
