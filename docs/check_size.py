@@ -15,11 +15,11 @@ from mien.cli.commands import COMMANDS
 ROOT = Path(__file__).parents[1]
 
 LIMITS = {
-    "lines of src/mien": 38_500,
+    "lines of src/mien": 38_540,
     "files of src/mien": 264,
-    "lines of tests": 28_800,
+    "lines of tests": 28_830,
     "lines of scripts (docs, release, benchmarks, web/scripts)": 3_650,
-    "words of docs, without cli.md": 37_650,
+    "words of docs, without cli.md": 37_660,
     "MB of benchmarks/results": 2,
     "commands": 21,
 }

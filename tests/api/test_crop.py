@@ -1,5 +1,7 @@
 """mien data crop and mien.crop. Oracle: the crops that predictions are made of."""
 
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -41,5 +43,9 @@ def test_what_is_there_stays_where_it_is_alike(mien, tmp_path, photos):
         refused(mien(*words, *others), "faces-differ", "a.png.png")
     mine = np.full((64, 64, 3), 9, dtype=np.uint8)
     Image.fromarray(mine).save(out / "a.png.png")
-    assert crop(photos / "train" / "happy", out, size_px=64, channels=3) == (1, [], [])
+    (out / "old.png").write_bytes(b"")
+    assert crop(photos / "train" / "happy", out, size_px=64, channels=3) == (1, [], [], [str(out / "old.png")])
     assert np.array_equal(np.asarray(Image.open(out / "a.png.png")), mine)
+    os.utime(out / "a.png.png", (0, 0))  # older than its photograph
+    assert "old.png [no-photo]" in mien(*words, "--size-px", "64", "--colour").err
+    assert not np.array_equal(np.asarray(Image.open(out / "a.png.png")), mine)

@@ -84,8 +84,12 @@ def test_damaged_small_files_are_one_line(run):
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "loss", "macro_auc"])
-def test_the_best_epoch_is_the_first_of_the_best_and_never_an_undefined_one(metric):
+def test_the_best_epoch_is_of_equals_that_of_the_least_loss_and_never_an_undefined_one(metric):
     recipe = Recipe.model_validate({"stopping": {"metric": metric}})
     better, worse = (0.1, 0.5) if metric == "loss" else (0.5, 0.1)
-    values = [math.nan, worse, better, better, math.nan]
-    assert best_epoch([{f"validation_{metric}": value} for value in values], recipe) == 3
+    values = [math.nan, worse, better, better, better, math.nan]
+    for losses, best in (([0.9, 0.9, 0.4, 0.4, 0.4, 0.1], 3), ([0.9, 0.9, 0.4, 0.3, 0.3, 0.1], 4)):
+        lines = [
+            {"validation_loss": loss, f"validation_{metric}": value} for loss, value in zip(losses, values, strict=True)
+        ]
+        assert best_epoch(lines, recipe) == (3 if metric == "loss" else best)

@@ -16,7 +16,7 @@ from mien.evaluation.predictions import Predictions, read_predictions
 from mien.evaluation.temperature import apply_temperature, fit_temperature
 from mien.exporting import to_onnx as export
 from mien.inference.predictor import Predictor, load
-from mien.pipeline.split_predictions import temperature_for_use, vote_temperature_for_use
+from mien.pipeline.split_predictions import HALF_WAY, temperature_for_use, vote_temperature_for_use
 from mien.pipeline.training_run import finish_run, run_recipe
 from mien.training import checkpoint
 from mien.training.callback import Callback
@@ -52,6 +52,7 @@ def test_an_output_of_votes_has_its_own_temperature(voted_run, voted_faces):
         return -(votes * log_softmax(inverse * logarithms, axis=1)).sum(axis=1).mean()
 
     expected = 1 / optimize.minimize_scalar(loss, bounds=(0.05, 20), method="bounded", options={"xatol": 1e-9}).x
+    expected **= len(validation) / (len(validation) + HALF_WAY)
     assert manifest.outputs["perceived"].temperature == pytest.approx(expected, rel=1e-4)
     assert manifest.outputs["perceived"].temperature not in {1.0, manifest.temperature}
     assert manifest.outputs["fer2013"].temperature == manifest.temperature
@@ -120,7 +121,7 @@ def test_the_artifact_scores_as_training_saw_it(tiny_run, faces):
 def test_the_temperature_of_validation_is_in_the_artifact_and_not_in_its_scores(tiny_run, faces):
     predictions = read_predictions(tiny_run.predictions("validation"))
     model, stored = Predictor(tiny_run.model), predictions.probabilities
-    temperature = fit_temperature(predictions.labels, stored)
+    temperature = fit_temperature(predictions.labels, stored) ** (len(stored) / (len(stored) + HALF_WAY))
     assert model.manifest.temperature == temperature != 1
     images = faces.of_split("validation").images
     assert np.allclose(model.probabilities(images, 1.0), stored, atol=1e-12)
@@ -130,6 +131,19 @@ def test_the_temperature_of_validation_is_in_the_artifact_and_not_in_its_scores(
 def test_a_perfect_validation_stores_no_temperature():
     perfect = np.array([[0.8, 0.2], [0.3, 0.7]])
     assert temperature_for_use(Predictions(np.arange(2), np.arange(2), perfect, ("a", "b"), "validation", "")) == 1.0
+
+
+@pytest.mark.parametrize("count", [8, 800])
+def test_few_faces_of_validation_say_little_of_the_temperature(count):
+    """Oracle: the fit itself, in its logarithm. Sure and mostly right: 0.07 on 8 faces would make every answer sure."""
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 4, count)
+    logits = random.normal(size=(count, 4)) + 3 * np.eye(4)[labels]
+    logits -= np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    predictions = Predictions(np.arange(count), labels, np.exp(logits), tuple("abcd"), "validation", "")
+    fitted = fit_temperature(labels, predictions.probabilities)
+    share = np.log(temperature_for_use(predictions)) / np.log(fitted)
+    assert share == pytest.approx({8: 0.074, 800: 0.889}[count], abs=1e-3)
 
 
 def test_figures_that_are_undefined_do_not_spoil_the_artifact(tmp_path, faces, tiny_recipe):

@@ -28,11 +28,13 @@ class Cropped(NamedTuple):
         faces: how many faces there are now.
         without: photographs without a face.
         bad: what is wrong with photographs that were left out.
+        others: PNG files in the folder that are of no photograph, such as of one that was moved.
     """
 
     faces: int
     without: list[str]
     bad: list[str]
+    others: list[str]
 
 
 def crop(
@@ -46,7 +48,7 @@ def crop(
 ) -> Cropped:
     """Write the largest face of each photograph below a folder: ``photos/happy/a.jpg`` as ``out/happy/a.jpg.png``.
 
-    A face that is there already stays, so a killed call goes on where it was.
+    A face that is there already, and not older than its photograph, stays: a killed call goes on where it was.
 
     Args:
         photos: a folder; its folders, such as those of classes and splits, are kept.
@@ -66,7 +68,7 @@ def crop(
     if out.resolve().is_relative_to(photos.resolve()):
         raise RunError(f"{out} is inside the photographs. Choose another folder with {arg('out')}.", code="out-in-data")
     targets = {file: out / file.relative_to(photos).with_name(f"{file.name}.png") for file in image_files(photos)}
-    todo = [file for file, target in targets.items() if not target.exists()]
+    todo = [file for file, target in targets.items() if not (target.exists() and _changed(target) >= _changed(file))]
     for target in (each for each in targets.values() if each.exists()):
         if (kept := open_image(target)).size != (size_px, size_px) or len(kept.getbands()) != channels:
             raise RunError(
@@ -98,4 +100,10 @@ def crop(
             bad.append(str(face))
         else:
             raise DataError(f"{face.raw} Skip such images with {arg('skip_bad', True)}.", code=face.code)
-    return Cropped(len(targets) - len(without) - len(bad), without, bad)
+    others = sorted(map(str, {*out.rglob("*.png")} - {*targets.values()}))
+    return Cropped(len(targets) - len(without) - len(bad), without, bad, others)
+
+
+def _changed(file: Path) -> float:
+    """When a file was changed, in seconds."""
+    return file.stat().st_mtime

@@ -267,12 +267,15 @@ def best_epoch(history: Sequence[Mapping[str, float]], recipe: Recipe) -> int:
 
 
 def best_by_metric(history: Sequence[Mapping[str, float]], recipe: Recipe) -> int:
-    """The epoch (1-based) with the best value of the recipe's stopping metric; the first of equals."""
+    """The epoch (1-based) with the best value of the recipe's stopping metric; of equals that of the least loss.
+
+    On a few faces many epochs are equally right.
+    """
     metric = recipe.stopping.metric
     sign = -1.0 if metric == "loss" else 1.0
-    values = [sign * line[f"validation_{metric}"] for line in history]
+    values = [(sign * line[f"validation_{metric}"], -line["validation_loss"]) for line in history]
     # An undefined value (the AUC of a split with one class) is never the best.
-    ranked = [-math.inf if math.isnan(value) else value for value in values]
+    ranked = [tuple(-math.inf if math.isnan(each) else each for each in pair) for pair in values]
     return ranked.index(max(ranked)) + 1
 
 

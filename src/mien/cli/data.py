@@ -153,10 +153,10 @@ def crop(
 ) -> None:
     """Write the largest face of each photograph, cut out as mien predict cuts it. Folders of classes and splits stay.
 
-    Faces that are there already stay, so the same command resumes.
+    Faces that are there already stay, unless their photograph is newer: the same command resumes.
     """
     check_out(out)
-    faces, without, bad = cut_out_faces(
+    faces, without, bad, others = cut_out_faces(
         photos,
         out,
         size_px=size_px,
@@ -166,9 +166,10 @@ def crop(
     )
     for each in bad:
         notice(f"skipped: {each}")
-    if without:
-        more = f" and {len(without) - 10:,} more" if len(without) > 10 else ""
-        notice(f"no face, so left out: {', '.join(without[:10])}{more}", "no-face")
+    for files, words, code in ((without, "no face, so left out", "no-face"), (others, "of no photograph", "no-photo")):
+        more = f" and {len(files) - 10:,} more" if len(files) > 10 else ""
+        if files:
+            notice(f"{words}: {', '.join(files[:10])}{more}", code)
     notice(f"{out}: {counted(faces, 'face')} of {counted(faces + len(without) + len(bad), 'photograph')}")
 
 

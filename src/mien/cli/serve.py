@@ -94,7 +94,7 @@ def serve(
             f"Require a token with {VARIABLE} or --token-file.",
             "service-open",
         )
-    notice(f"{address(listener)} classifies images at /v1/predict; see /openapi.json. Press Ctrl-C to stop.")
+    notice(f"{address(listener)} is a page; /v1/predict classifies images, /docs tries it. Press Ctrl-C to stop.")
     if workers == 1:
         run(app, listener, limits)
     else:

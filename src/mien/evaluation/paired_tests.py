@@ -80,7 +80,8 @@ def match_samples(first: Predictions, second: Predictions) -> tuple[Predictions,
     if first.classes != second.classes:
         raise DataError(
             "Only predictions with the same classes in the same order can be compared; "
-            f"found {', '.join(first.classes)} and {', '.join(second.classes)}.",
+            f"found {', '.join(first.classes)} and {', '.join(second.classes)}. Evaluate both with the same "
+            f"{arg('classes', 'A=A,B=B')} first.",
             code="classes-differ",
         )
     prints = first.data_fingerprint, second.data_fingerprint

@@ -133,11 +133,14 @@ class Evaluation:
         """What to know where a model was trained on some of the samples; None for none."""
         if not self.trained_on:
             return None
-        return Notice(
-            f"The model was trained on {self.trained_on:,} of these {self.samples:,} samples. Does the data have other "
-            f"splits than in training? Read it with the same group column and list of changes.",
-            code="trained-on",
+        advice = (
+            "Measure it on validation or test."
+            if self.split == "all"
+            else "Does the data have other splits than in training? Read it with the same group column and list of "
+            "changes."
         )
+        words = f"The model was trained on {self.trained_on:,} of these {self.samples:,} samples. {advice}"
+        return Notice(words, code="trained-on")
 
     def to_dict(self) -> dict[str, Any]:
         """The content of ``metrics.json``: only dicts, lists, strings, numbers and None (for NaN)."""

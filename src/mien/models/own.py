@@ -145,6 +145,11 @@ def build_own(recipe: ModelRecipe, classes: int, size_px: int, channels: int) ->
         )
     if not bool(torch.isfinite(logits).all()):
         raise RecipeError(f"{_place(recipe)} returns NaN or infinity for black images.", code="model-file-output")
+    if bool((logits >= 0).all()) and torch.allclose(logits.sum(dim=1), torch.ones(2)):
+        raise RecipeError(
+            f"{_place(recipe)} returns probabilities. Leave its last softmax out: the loss has one.",
+            code="model-file-output",
+        )
     return OwnNetwork(module, _head_name(module, calls, logits), classes)
 
 

@@ -188,12 +188,17 @@ def temperature_description(predictor: Predictor, faces: Dataset, split: str) ->
     return f"with the model's temperature {predictor.manifest.temperature:.3g}"
 
 
+HALF_WAY = 100
+"""A temperature that is fitted on so many samples goes half of the way from 1, in its logarithm. On the 8 faces of a
+small folder, all of them right, the fit was 0.06, and every answer was sure."""
+
+
 def temperature_for_use(predictions: Predictions) -> float:
     """The temperature to store in a model, fitted on its validation predictions.
 
-    1, the network as it is, if the fit reaches its bounds: there were too few samples then.
+    Drawn towards 1, the network as it is, where there are few samples: see :data:`HALF_WAY`.
     """
-    return _within_bounds(fit_temperature(predictions.labels, predictions.probabilities))
+    return _steadied(fit_temperature(predictions.labels, predictions.probabilities), len(predictions))
 
 
 def vote_temperature_for_use(predictor: Predictor, faces: Dataset) -> float:
@@ -211,7 +216,8 @@ def vote_temperature_for_use(predictor: Predictor, faces: Dataset) -> float:
         return 1.0
     columns = [chosen.vote_classes.index(name) for name in predictor.classes]
     shares = vote_probabilities(check_votes(chosen))[:, columns]
-    return _within_bounds(fit_temperature(shares, predictor.probabilities(np.asarray(chosen.images), 1.0)))
+    fitted = fit_temperature(shares, predictor.probabilities(np.asarray(chosen.images), 1.0))
+    return _steadied(fitted, len(chosen))
 
 
 def fitted_temperatures(predictor: Predictor, faces: Dataset, predictions: Predictions) -> dict[str, Any]:
@@ -230,5 +236,7 @@ def fitted_temperatures(predictor: Predictor, faces: Dataset, predictions: Predi
     return {"temperature": temperature_for_use(predictions), "outputs": outputs}
 
 
-def _within_bounds(fitted: float) -> float:
-    return fitted if 1.01 * LEAST_TEMPERATURE < fitted < GREATEST_TEMPERATURE / 1.01 else 1.0
+def _steadied(fitted: float, samples: int) -> float:
+    if not 1.01 * LEAST_TEMPERATURE < fitted < GREATEST_TEMPERATURE / 1.01:
+        return 1.0
+    return float(fitted ** (samples / (samples + HALF_WAY)))

@@ -33,12 +33,15 @@ def _sentences(context: ReportContext) -> Iterator[str]:
     evaluation = context.evaluation
     present = [each for each in evaluation.per_class if each.support]
     best, worst = (choose(present, key=lambda each: each.recall) for choose in (max, min))
-    yield (
-        f"Best class: {best.name}, of which {percent(best.recall)} are recognised. Worst: {worst.name}, "
-        f"{percent(worst.recall)}."
-        if len(present) > 1
-        else f"All samples are of one class, {best.name}; {percent(best.recall)} are recognised."
-    )
+    if len(present) == 1:
+        yield f"All samples are of one class, {best.name}; {percent(best.recall)} are recognised."
+    elif best.recall == worst.recall:
+        yield f"Of each class {percent(best.recall)} are recognised."
+    else:
+        yield (
+            f"Best class: {best.name}, of which {percent(best.recall)} are recognised. Worst: {worst.name}, "
+            f"{percent(worst.recall)} of {samples_text(worst.support)}."
+        )
     pairs = confused_pairs(context.predictions.labels, context.predicted)
     if pairs:
         true, said = (context.classes[at] for at in (pairs[0].first, pairs[0].second))
