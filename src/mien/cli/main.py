@@ -12,7 +12,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from mien.base.errors import MienError, StoppedError, as_options, printable
-from mien.base.processes import process_count
+from mien.base.processes import is_main_process, process_count
 from mien.cli.commands import CommandGroup
 from mien.version import __version__
 
@@ -81,7 +81,12 @@ def main() -> None:
         _fail_of_system(error)
     if code == _STOPPED:
         _fail("Stopped.", "stopped", _STOPPED)
-    sys.exit(code if isinstance(code, int) else 0)
+    status = code if isinstance(code, int) else 0
+    if not is_main_process():
+        # Threads of torch's group of processes may outlive it; while Python goes, they end the process with SIGABRT.
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
 
 
 def _open_missing_streams() -> None:
