@@ -36,7 +36,7 @@ def test_the_test_split_is_written_into_the_ledger(mien, tmp_path, tiny_run, fac
 
 
 def test_all_faces_are_measured_and_those_of_training_are_counted(mien, tmp_path, tiny_run, face_folder):
-    """Oracle: the data itself. A model that was not trained on it is told of, where the data has no test split."""
+    """Oracle: the data itself. With a model that comes with mien, a note names the option."""
     faces = load_dataset(face_folder)
     run = shutil.copytree(tiny_run.path, tmp_path / "run")
     answer = mien("evaluate", run, "--data", face_folder, "--split", "all", "--json")

@@ -50,11 +50,6 @@ class LabelReview:
     issues: LabelIssues
     flagged_confirmed: Estimate | None
 
-    @property
-    def right(self) -> int:
-        """How many of these labels are the model's most probable class."""
-        return int((self.predictions.probabilities.argmax(axis=1) == self.predictions.labels).sum())
-
 
 @dataclass(frozen=True, eq=False)
 class AuditFindings:

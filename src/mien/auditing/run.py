@@ -235,9 +235,9 @@ def _not_checked(faces: Dataset, review: LabelReview | None) -> Iterator[Notice]
             "(hours on FER2013); a predictions file is used as it is.",
             code="labels-not-reviewed",
         )
-    elif review.right < WEAK_BELOW * len(review.predictions):
+    elif review.predictions.accuracy < WEAK_BELOW:
         yield Notice(
-            f"Labels reviewed by a weak model: it says {review.right:,} of {len(review.predictions):,}. Most of its "
+            f"Labels reviewed by a weak model: it says {review.predictions.accuracy:.1%} of them. Most of its "
             f"doubts are its own mistakes.",
             code="labels-weak-model",
         )

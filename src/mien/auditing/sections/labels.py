@@ -23,7 +23,7 @@ def values(findings: AuditFindings) -> dict[str, Any]:
     return {
         "labels": {
             "samples": len(review.predictions),
-            "right": review.right,
+            "accuracy": review.predictions.accuracy,
             "split": review.predictions.split,
             "evidence": int(issues.evidence.sum()),
             "flagged": int(issues.flagged.sum()),
@@ -42,7 +42,7 @@ def table(findings: AuditFindings) -> Table:
         issues = review.issues
         rows = [
             ("reviewed", len(review.predictions), None),
-            ("as the model says", review.right, None),
+            ("as the model says", round(review.predictions.accuracy * len(review.predictions)), None),
             ("flagged by confident learning", int(issues.flagged.sum()), review.flagged_confirmed),
             ("of these, model and neighbours agree on one other class", int(issues.sure.sum()), None),
         ]
