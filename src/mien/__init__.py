@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from mien.api.catalog import list_recipes as list_recipes
     from mien.api.compare import compare as compare
     from mien.api.crop import crop as crop
-    from mien.api.ensemble import ensemble as ensemble
     from mien.api.evaluate import evaluate as evaluate
     from mien.api.evaluate import evaluate_file as evaluate_file
     from mien.api.explain import explain as explain
@@ -62,7 +61,6 @@ _NAMES = {
     "mien.api.catalog": ("list_models", "list_recipes"),
     "mien.api.compare": ("compare",),
     "mien.api.crop": ("crop",),
-    "mien.api.ensemble": ("ensemble",),
     "mien.api.evaluate": ("evaluate", "evaluate_file"),
     "mien.api.explain": ("explain",),
     "mien.api.export": ("export",),

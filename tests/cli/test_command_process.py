@@ -17,7 +17,6 @@ WRONG = (
     (("train", "quick", "--data", "nowhere"), "nowhere"),
     (("train", "quick", "--data", ".", "--from", "nowhere"), "nowhere"),
     (("distill", "quick", "--data", ".", "--teachers", "nowhere"), "nowhere"),
-    (("ensemble", "default", "fast", "--data", "nowhere", "--out", "r.onnx"), "nowhere"),
     (("train", "quick", "--data", "faces.csv", "--clean", "nowhere"), "nowhere"),
     (("train", "quick", "--data", "faces.csv", "--map", "nowhere"), "nowhere"),
     (("train", "quick", "--data", "faces.csv", "--votes", "nowhere"), "nowhere"),

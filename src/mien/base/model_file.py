@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -165,9 +164,7 @@ class Manifest(BaseModel):
     data_fingerprint: str = Field(description="of the faces it was trained and validated on")
     cleaned_from: tuple[str, ...] = Field(
         default=(),
-        description="likewise of the data as it was before a list of changes; empty where none was applied. Of an "
-        "ensemble whose models were trained on other data: of the data that its temperature was fitted on, and of that "
-        "before a list of changes",
+        description="likewise of the data as it was before a list of changes; empty where none was applied",
     )
     taught_by: tuple[str, ...] = Field(default=(), description="SHA-256 of what its teachers said, or of themselves")
     epoch: int = Field(description="the epoch whose weights these are")
@@ -402,15 +399,6 @@ def attach_manifest(graph: bytes, manifest: Manifest) -> bytes:
     model.metadata_props.add(key=MANIFEST_KEY, value=manifest.written())
     content: bytes = model.SerializeToString()
     return content
-
-
-def graph_sha256(model: bytes) -> str:
-    """SHA-256 of a model without its metadata, 64 hex digits: another manifest leaves it. Needs the extra ``train``."""
-    import onnx
-
-    content = onnx.load_model_from_string(model)
-    del content.metadata_props[:]
-    return hashlib.sha256(content.SerializeToString(deterministic=True)).hexdigest()
 
 
 def replace_manifest(path: Path, manifest: Manifest) -> None:

@@ -33,7 +33,6 @@ COMMANDS: dict[str, Command] = {
     "audit": Command("Measure", "Audit a data set: duplicates, leakage, bad labels."),
     "train": Command("Train", "Train a classifier, export it and evaluate it."),
     "distill": Command("Train", "Train a student on the predictions of teachers."),
-    "ensemble": Command("Train", "Make one model file that averages several models."),
     "sweep": Command("Train", "Search for better hyperparameters."),
     "study": Command("Train", "Compare recipes over several seeds."),
     "data": Command("Data", "Inspect, show, convert and draw data sets."),

@@ -118,7 +118,7 @@ def _check_not_folds(run: RunFolder) -> None:
     folds = [] if run.is_run else [each for each in map(RunFolder, sorted(run.path.glob("fold-*"))) if each.is_run]
     if folds:
         done = next((each for each in folds if each.model.is_file()), None)
-        advice = "" if done is None else f"Give one of them, such as {done.path}, or all to mien ensemble, or train "
+        advice = "" if done is None else f"Give one of them, such as {done.path}, or train "
         raise ModelError(
             f"{run.path} holds the runs of {len(folds)} fold{'s' * (len(folds) > 1)}. {advice or 'Train '}one model "
             f"without --folds.",
