@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mien.api.audit import audit as audit
     from mien.api.catalog import list_models as list_models
     from mien.api.catalog import list_recipes as list_recipes
+    from mien.api.check import check as check
     from mien.api.compare import compare as compare
     from mien.api.crop import crop as crop
     from mien.api.evaluate import evaluate as evaluate
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
 _NAMES = {
     "mien.api.audit": ("audit",),
     "mien.api.catalog": ("list_models", "list_recipes"),
+    "mien.api.check": ("check",),
     "mien.api.compare": ("compare",),
     "mien.api.crop": ("crop",),
     "mien.api.evaluate": ("evaluate", "evaluate_file"),

@@ -28,6 +28,7 @@ COMMANDS: dict[str, Command] = {
     "evaluate": Command("Measure", "Evaluate models or predictions on one split."),
     "report": Command("Measure", "Write a full report on a model's predictions."),
     "compare": Command("Measure", "Compare models on the same samples."),
+    "check": Command("Measure", "Check a claimed accuracy by its predictions."),
     "robustness": Command("Measure", "Measure accuracy on corrupted images."),
     "explain": Command("Measure", "Map which pixels a prediction depends on."),
     "audit": Command("Measure", "Audit a data set: duplicates, leakage, bad labels."),

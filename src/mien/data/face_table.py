@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -268,11 +268,11 @@ class Header:
     split: int | None
 
 
-def read_header(path: Path) -> Header:
-    """Read the header of a CSV; names are matched without case, quotes and surrounding space.
+def read_names(path: Path) -> tuple[tuple[str, ...], str]:
+    """The column names of a CSV as written, and its delimiter.
 
     Raises:
-        DataError: empty, not text, or without columns for an image and a label.
+        DataError: not text, or no CSV.
     """
     with path.open("rb") as stream:
         first = stream.readline(_LONGEST_HEADER)
@@ -285,12 +285,49 @@ def read_header(path: Path) -> Header:
         ) from None
     delimiter = max(",;\t", key=line.count)
     try:
-        names = tuple(next(csv.reader([line], delimiter=delimiter), []))
+        return tuple(next(csv.reader([line], delimiter=delimiter), [])), delimiter
     except csv.Error as error:
         raise DataError(
             f"{path} line 1 cannot be read as CSV ({error}). Save it with the line ends of Windows or Unix.",
             code="csv-unreadable",
         ) from None
+
+
+def csv_rows(path: Path, columns: int, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """Line number and fields of each row below the header that is not blank.
+
+    Raises:
+        DataError: another number of columns, not UTF-8, or no CSV.
+    """
+    with path.open(encoding="utf-8-sig", newline="") as stream:
+        reader = csv.reader(stream, delimiter=delimiter)
+        try:
+            next(reader)
+            for fields in reader:
+                if not any(field.strip() for field in fields):
+                    continue
+                if len(fields) != columns:
+                    raise DataError(
+                        f"{path.name} line {reader.line_num}: expected {columns} columns, found {len(fields)}. Put "
+                        f"values that contain '{delimiter}' in double quotes.",
+                        code="csv-column-count",
+                    )
+                yield reader.line_num, fields
+        except UnicodeDecodeError:
+            raise DataError(f"{path.name} is not UTF-8 text. Save it as a CSV in UTF-8.", code="csv-not-text") from None
+        except csv.Error as error:
+            raise DataError(
+                f"{path.name} line {reader.line_num + 1} is not readable as CSV ({error}).", code="csv-unreadable"
+            ) from None
+
+
+def read_header(path: Path) -> Header:
+    """Read the header of a CSV; names are matched without case, quotes and surrounding space.
+
+    Raises:
+        DataError: empty, not text, or without columns for an image and a label.
+    """
+    names, delimiter = read_names(path)
     label = find_column(names, LABEL_HEADERS)
     pixels = find_column(names, ("pixels",))
     image = find_column(names, PATH_HEADERS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from mien.data.face_table import (
     FaceTable,
     Header,
     ReadOptions,
+    csv_rows,
     other_columns,
     parse_column,
     read_header,
@@ -27,7 +27,7 @@ from mien.data.votes import gather_votes
 def referenced_files(path: Path) -> Iterator[Path]:
     """The image files that the table names, row by row."""
     header = read_header(path)
-    for _, fields in _rows(path, header):
+    for _, fields in csv_rows(path, len(header.names), header.delimiter):
         yield _image_path(path, header, fields)
 
 
@@ -40,7 +40,7 @@ def read_path_csv(path: Path, options: ReadOptions) -> FaceTable:
     """
     header = read_header(path)
     assert header.path is not None
-    rows = list(_rows(path, header))
+    rows = list(csv_rows(path, len(header.names), header.delimiter))
     if not rows:
         raise DataError(f"{path.name} has a header but no rows.", code="data-empty")
     places = [f"{path.name} line {line}" for line, _ in rows]
@@ -76,30 +76,6 @@ def read_path_csv(path: Path, options: ReadOptions) -> FaceTable:
         vote_classes=vote_classes,
         notes=notes,
     )
-
-
-def _rows(path: Path, header: Header) -> Iterator[tuple[int, list[str]]]:
-    """Line number and fields of each row that is not blank."""
-    with path.open(encoding="utf-8-sig", newline="") as stream:
-        reader = csv.reader(stream, delimiter=header.delimiter)
-        try:
-            next(reader)
-            for fields in reader:
-                if not any(each.strip() for each in fields):
-                    continue
-                if len(fields) != len(header.names):
-                    raise DataError(
-                        f"{path.name} line {reader.line_num}: expected {len(header.names)} columns, "
-                        f"found {len(fields)}. Put values that contain '{header.delimiter}' in double quotes.",
-                        code="csv-column-count",
-                    )
-                yield reader.line_num, fields
-        except UnicodeDecodeError:
-            raise DataError(f"{path.name} is not UTF-8 text. Save it as a CSV in UTF-8.", code="csv-not-text") from None
-        except csv.Error as error:
-            raise DataError(
-                f"{path.name} line {reader.line_num + 1} is not readable as CSV ({error}).", code="csv-unreadable"
-            ) from None
 
 
 def _image_path(path: Path, header: Header, fields: Sequence[str]) -> Path:

@@ -1,0 +1,288 @@
+"""``mien.check``: can a claimed accuracy be believed?"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+
+from mien.api.evaluate import EvaluationResult
+from mien.api.inputs import Data, read
+from mien.base.errors import DataError
+from mien.data.dataset import FINGERPRINT_PX, Dataset
+from mien.evaluation.claim import best_exchange, learned_labels
+from mien.evaluation.ferplus import majority
+from mien.evaluation.intervals import bootstrap_mean, proportion_among
+from mien.evaluation.metrics import confusion_matrix
+from mien.evaluation.paired_tests import mcnemar_test, shared_samples
+from mien.evaluation.predictions import Predictions, read_predictions
+from mien.evaluation.results import Estimate, JsonResult
+from mien.evaluation.vote_metrics import vote_ceiling
+from mien.page.blocks import Column, Section, Table, Text
+from mien.page.page import Page
+from mien.page.wording import p_text, percent, samples_text
+from mien.pipeline.measured_split import WITHOUT_LEAKED, MeasuredSplit
+from mien.pipeline.predictions_csv import ClaimedPredictions, read_predictions_csv
+
+WIDE = 0.1
+"""An interval of more than ten points says little about a model."""
+VERDICTS = {
+    "wrong": "Do not believe this score as it stands.",
+    "caution": "Believe this score with the cautions below.",
+    "fine": "Nothing found speaks against this score.",
+}
+
+Verdict = Literal["fine", "caution", "wrong", "unknown"]
+Claim: TypeAlias = Predictions | EvaluationResult | str | os.PathLike[str]
+
+
+@dataclass(frozen=True)
+class ClaimFinding(JsonResult):
+    """One question about a claim and its answer.
+
+    Attributes:
+        key: the question, one of those in docs/check.md.
+        verdict: ``"fine"``, ``"caution"``, ``"wrong"``, or ``"unknown"`` where the data cannot tell.
+        words: the answer, with its figures.
+    """
+
+    key: str
+    verdict: Verdict
+    words: str
+
+
+@dataclass(frozen=True)
+class ClaimResult:
+    """What the predictions behind a claimed accuracy show.
+
+    Attributes:
+        accuracy: share of correct samples, 0..1, with its 95% interval.
+        samples: number of samples with a prediction.
+        findings: one for each question, in the order of the page.
+        split: the split of the samples.
+        name: of the predictions.
+    """
+
+    accuracy: Estimate
+    samples: int
+    findings: Sequence[ClaimFinding] = field(repr=False)
+    split: str
+    name: str
+
+    @property
+    def verdict(self) -> str:
+        """The worst verdict of all findings: ``"wrong"``, ``"caution"`` or ``"fine"``."""
+        return next((name for name in VERDICTS if any(item.verdict == name for item in self.findings)), "fine")
+
+    def table(self) -> Table:
+        """The findings, one a row."""
+        columns = (Column("question", "text"), Column("verdict", "text"), Column("answer", "text"))
+        return Table("findings", columns, [(item.key, item.verdict, item.words) for item in self.findings])
+
+    def write_report(self, folder: str | os.PathLike[str], metadata: Mapping[str, str] | None = None) -> Path:
+        """Write ``report.html`` with the verdict and the findings into a folder; the path of the page.
+
+        Raises:
+            MissingExtraError: the extra ``report`` is not installed.
+        """
+        lead = f"{VERDICTS[self.verdict]} {self._measured()}"
+        note = "Findings say what these predictions and this data show. They cannot prove how a model was trained."
+        section = Section("findings", "What was checked", (self.table(), Text(note, soft=True)))
+        return Page(f"Check of {self.name}", lead, (section,), dict(metadata or {})).write(Path(folder)).page
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready: accuracy, samples, verdict and findings."""
+        return {
+            "predictions": self.name,
+            "split": self.split,
+            "samples": self.samples,
+            "accuracy": self.accuracy.to_dict(),
+            "verdict": self.verdict,
+            "findings": [item.to_dict() for item in self.findings],
+        }
+
+    def __str__(self) -> str:
+        width = max(len(item.key) for item in self.findings)
+        lines = [f"{item.key.ljust(width)}  {item.verdict.ljust(7)}  {item.words}" for item in self.findings]
+        return "\n".join([f"{VERDICTS[self.verdict]} {self._measured()}", *lines])
+
+    def _measured(self) -> str:
+        return f"Accuracy {_interval(self.accuracy)} on {samples_text(self.samples)} of '{self.split}'."
+
+
+def check(
+    predictions: Claim,
+    data: Data,
+    split: Literal["train", "validation", "test", "all"] = "test",
+    *,
+    against: Claim | None = None,
+    claimed: float | None = None,
+) -> ClaimResult:
+    """Check the predictions behind a claimed accuracy.
+
+    Are classes exchanged? Do copies of training images flatter it? Is it better than another file, and with which
+    interval? Would a second panel of annotators agree as often? Were the labels of the split seen in training?
+
+    Args:
+        predictions: a CSV (a column of ids or files, and one of classes or one probability a class), a predictions
+            file of mien, or values.
+        data: the labelled data that the claim is about.
+        split: the split of a CSV; other predictions name their own.
+        against: other predictions for the same samples.
+        claimed: the accuracy that was claimed, 0..1.
+
+    Raises:
+        DataError: the predictions do not fit the data; ``claimed`` is outside of 0..1.
+    """
+    if claimed is not None and not 0 <= claimed <= 1:
+        raise DataError(f"A claimed accuracy must be in 0..1; found {claimed:g}.", code="claimed-range")
+    source = read(data, FINGERPRINT_PX)
+    claim = _resolve(predictions, source.faces, split)
+    measured = MeasuredSplit.resolve(claim.predictions, source.faces, uncleaned=source.uncleaned, part_of_split=True)
+    found = measured.predictions
+    hits = found.probabilities.argmax(axis=1) == found.labels
+    accuracy = proportion_among(hits, groups=found.groups)
+    findings = [
+        _coverage(claim, accuracy, len(source.faces.of_split(found.split))),
+        _labels(claim),
+        *([] if claimed is None else [_claimed(claimed, accuracy)]),
+        _size(accuracy),
+        _exchange(found),
+        _baseline(found, accuracy),
+        _copies(measured),
+        *_annotators(found),
+        *([] if against is None else [_against(found, _resolve(against, source.faces, split).predictions)]),
+    ]
+    name = str(predictions) if isinstance(predictions, str | os.PathLike) else "predictions"
+    return ClaimResult(accuracy, len(found), findings, found.split, name)
+
+
+def _resolve(
+    given: Predictions | EvaluationResult | str | os.PathLike[str], dataset: Dataset, split: str
+) -> ClaimedPredictions:
+    if isinstance(given, EvaluationResult):
+        given = given.predictions
+    if isinstance(given, Predictions):
+        return ClaimedPredictions(given, 0, 0)
+    path = Path(given)
+    if path.suffix.casefold() == ".npz":
+        return ClaimedPredictions(read_predictions(path), 0, 0)
+    return read_predictions_csv(path, dataset, split)
+
+
+def _interval(estimate: Estimate) -> str:
+    return f"{percent(estimate.value)} [{percent(estimate.low)} to {percent(estimate.high)}]"
+
+
+def _coverage(claim: ClaimedPredictions, accuracy: Estimate, expected: int) -> ClaimFinding:
+    count = len(claim.predictions)
+    missing = expected - count
+    if not missing:
+        return ClaimFinding("all samples", "fine", f"Each of the {expected:,} samples has a prediction.")
+    words = (
+        f"{missing:,} of {expected:,} samples have no prediction; {claim.without_answer:,} of them have an answer that "
+        f"is no class. If they count as wrong, the accuracy is {percent(accuracy.value * count / expected)}."
+    )
+    return ClaimFinding("all samples", "caution", words)
+
+
+def _labels(claim: ClaimedPredictions) -> ClaimFinding:
+    if claim.other_labels:
+        words = f"{claim.other_labels:,} labels of the file are not those of the data. The data's labels count here."
+        return ClaimFinding("labels", "wrong", words)
+    return ClaimFinding("labels", "fine", "The file contradicts no label of the data.")
+
+
+def _claimed(claimed: float, accuracy: Estimate) -> ClaimFinding:
+    words = f"Claimed were {percent(claimed)}; the predictions give {percent(accuracy.value)}."
+    # Half a unit of the last digit that people write, 73.2%.
+    return ClaimFinding("claimed accuracy", "fine" if abs(claimed - accuracy.value) <= 6e-4 else "wrong", words)
+
+
+def _size(accuracy: Estimate) -> ClaimFinding:
+    width = accuracy.high - accuracy.low
+    words = f"The 95% interval is {100 * width:.1f} points wide: {_interval(accuracy)}."
+    if width <= WIDE:
+        return ClaimFinding("interval", "fine", words)
+    return ClaimFinding("interval", "caution", f"{words} So few samples cannot tell good models apart.")
+
+
+def _exchange(found: Predictions) -> ClaimFinding:
+    predicted = found.probabilities.argmax(axis=1)
+    best = best_exchange(confusion_matrix(found.labels, predicted, len(found.classes)))
+    if best is None:
+        return ClaimFinding("order of classes", "unknown", "There are too many classes to try all orders.")
+    if not best.is_clear:
+        return ClaimFinding("order of classes", "fine", "No other order of the classes fits the labels clearly better.")
+    pairs = [f"{found.classes[at]} means {found.classes[to]}" for at, to in enumerate(best.renamed) if at != to]
+    words = f"Classes are exchanged: {', '.join(pairs)}. In that order the accuracy is {percent(best.accuracy)}."
+    return ClaimFinding("order of classes", "wrong", words)
+
+
+def _baseline(found: Predictions, accuracy: Estimate) -> ClaimFinding:
+    counts = np.bincount(found.labels, minlength=len(found.classes))
+    share = counts.max() / counts.sum()
+    words = f"Always '{found.classes[int(counts.argmax())]}' gives {percent(share)}."
+    return ClaimFinding("better than one class", "fine" if accuracy.low > share else "wrong", words)
+
+
+def _copies(measured: MeasuredSplit) -> ClaimFinding:
+    key = "copies of training images"
+    subsets = {subset.value: subset for subset in measured.subsets()}
+    clean = subsets.get(WITHOUT_LEAKED)
+    if clean is None or not clean.count:
+        return ClaimFinding(key, "unknown", "Only validation and test samples can be copies of earlier splits.")
+    everything = len(measured.predictions)
+    if clean.count == everything:
+        return ClaimFinding(key, "fine", "No sample is a copy of an image of an earlier split.")
+    gain = measured.predictions.accuracy - clean.accuracy.value
+    words = (
+        f"{everything - clean.count:,} of {everything:,} samples have a copy in an earlier split. Without them the "
+        f"accuracy is {_interval(clean.accuracy)}."
+    )
+    return ClaimFinding(key, "caution" if gain >= 0.005 else "fine", words)
+
+
+def _annotators(found: Predictions) -> list[ClaimFinding]:
+    keys = "labels seen in training", "a second panel"
+    ceiling = None
+    if found.votes is not None:
+        ceiling = vote_ceiling(found.votes.counts, found.votes.classes, found.groups)
+    if found.votes is None or ceiling is None:
+        return [ClaimFinding(key, "unknown", "The data has no votes of annotators.") for key in keys]
+    predicted = found.probabilities.argmax(axis=1)
+    chosen = majority(found.votes.counts, found.votes.classes)
+    place = {name: at for at, name in enumerate(found.classes)}
+    seen = np.array([place.get(found.votes.classes[at], -1) if at >= 0 else -1 for at in chosen])
+    learned = learned_labels(found.labels, predicted, seen)
+    words = (
+        f"{learned.samples:,} labels contradict most annotators. The predictions repeat {_interval(learned.repeated)}."
+    )
+    if learned.is_clear:
+        words += " Nobody can guess so many: the model was probably trained on these samples."
+    agree = proportion_among(predicted == seen, seen >= 0, found.groups)
+    panel = (
+        f"A second panel of annotators would choose the majority's class for {_interval(ceiling.second_panel)} of the "
+        f"samples; the predictions do for {_interval(agree)}."
+    )
+    return [
+        ClaimFinding(keys[0], "wrong" if learned.is_clear else "fine", words),
+        ClaimFinding(keys[1], "caution" if agree.low > ceiling.second_panel.high else "fine", panel),
+    ]
+
+
+def _against(found: Predictions, other: Predictions) -> ClaimFinding:
+    first, second = shared_samples([found, other])
+    second = second.subset(np.argsort(second.sample_ids)[np.argsort(np.argsort(first.sample_ids))])
+    right = [each.probabilities.argmax(axis=1) == each.labels for each in (first, second)]
+    test = mcnemar_test(right[1] & ~right[0], right[0] & ~right[1], first.groups)
+    gain = bootstrap_mean(right[0].astype(np.float64) - right[1], groups=first.groups)
+    words = (
+        f"On {samples_text(len(first))} the difference to the other file is {100 * gain.value:+.1f} points "
+        f"[{100 * gain.low:+.1f} to {100 * gain.high:+.1f}], {p_text(test.p_value)}."
+    )
+    return ClaimFinding("better than the other file", "fine" if gain.low > 0 else "caution", words)

@@ -1,0 +1,55 @@
+"""``mien check``: can a claimed accuracy be believed? Works without torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from mien.api.check import check as check_claim
+from mien.cli.options import DataOption, JsonOption, QuietOption
+from mien.cli.output import check_out, notice, show_json
+from mien.cli.source import SourceOptions
+
+
+def check(
+    predictions: Annotated[
+        Path,
+        typer.Argument(
+            help="A CSV with a column of ids or files and one of classes (or one probability a class), or an .npz.",
+            metavar="PREDICTIONS",
+        ),
+    ],
+    data: DataOption,
+    split: Annotated[
+        Literal["train", "validation", "test", "all"], typer.Option("--split", help="The split of a CSV.")
+    ] = "test",
+    against: Annotated[
+        Path | None, typer.Option("--against", help="Other predictions for the same samples.", metavar="PREDICTIONS")
+    ] = None,
+    claimed: Annotated[
+        float | None, typer.Option("--claimed", help="The accuracy that was claimed, 0..1.", metavar="X")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write report.html and tables/ to this folder.", metavar="OUT")
+    ] = None,
+    *,
+    data_options: SourceOptions,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Check the predictions behind a claimed accuracy.
+
+    Are classes exchanged? Do copies of training images flatter it? Is it better than another file? Would a second
+    panel of annotators agree as often? Were the labels of the split seen in training?
+    """
+    source = data_options.at(data)
+    check_out(out, data, for_page=True)
+    result = check_claim(predictions, source, split, against=against, claimed=claimed)
+    if out is not None:
+        notice(f"report: {result.write_report(out, source.environment())}")
+    if json:
+        show_json(result.to_dict())
+    else:
+        typer.echo(str(result))

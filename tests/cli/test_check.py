@@ -1,0 +1,151 @@
+"""Oracles: itertools over all orders of classes, the labels of the rendered faces, what each file was made to hide."""
+
+import json
+from dataclasses import replace
+from itertools import permutations
+
+import numpy as np
+import pytest
+
+from mien.api.check import check
+from mien.data.dataset import Dataset
+from mien.evaluation.claim import MAX_CLASSES, best_exchange, learned_labels
+from mien.evaluation.ferplus import majority
+from mien.evaluation.predictions import Predictions
+from support import raises, refused
+
+
+@pytest.fixture(scope="module")
+def validation(faces):
+    return faces.of_split("validation")
+
+
+@pytest.fixture
+def csv(tmp_path, faces, validation):
+    """Write a file of predicted classes (N,), named or numbered, by id or as ``columns`` say."""
+
+    def write(predicted, columns="id,prediction", keys=validation.rows, more=()):
+        rows = zip(keys, predicted, *more, strict=True)
+        path = tmp_path / "claim.csv"
+        path.write_text("\n".join([columns, *(",".join(map(str, row)) for row in rows)]) + "\n")
+        return path
+
+    return write
+
+
+def verdicts(result):
+    return {item.key: item.verdict for item in result.findings}
+
+
+def named(faces, indices):
+    return [faces.classes[index] for index in indices]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_best_order_is_that_of_all_orders(seed):
+    confusion = np.random.default_rng(seed).integers(0, 50, (5, 5))
+    correct = {order: sum(confusion[order[at], at] for at in range(5)) for order in permutations(range(5))}
+    found = best_exchange(confusion)
+    assert tuple(found.renamed) == max(correct, key=correct.get)
+    assert found.accuracy == max(correct.values()) / confusion.sum()
+
+
+def test_noise_is_no_exchange_and_many_classes_are_not_searched():
+    noise = np.random.default_rng(0).multinomial(300, np.full(49, 1 / 49)).reshape(7, 7)
+    assert not best_exchange(noise).is_clear
+    assert best_exchange(np.eye(MAX_CLASSES + 1, dtype=np.int64)) is None
+
+
+def test_a_right_file_a_permuted_one_and_one_that_lacks_samples(csv, faces, validation, face_parquet):
+    right = check(csv(named(faces, validation.labels)), face_parquet, "validation", claimed=1.0)
+    assert right.accuracy.value == 1
+    assert {right.verdict, *verdicts(right).values()} <= {"fine", "unknown", "caution"}
+    order = np.roll(np.arange(len(faces.classes)), 1)
+    permuted = check(csv(order[validation.labels]), face_parquet, "validation", claimed=1.0)
+    assert verdicts(permuted)["order of classes"] == verdicts(permuted)["claimed accuracy"] == "wrong"
+    unsure = np.array(named(faces, validation.labels), dtype=object)
+    unsure[0] = "unsure"
+    lacking = check(csv(unsure, "file,answer", validation.source), face_parquet, "validation")
+    assert lacking.samples == len(validation) - 1
+    assert verdicts(lacking)["all samples"] == "caution"
+
+
+def test_probabilities_and_labels_of_a_table(csv, faces, validation, face_parquet):
+    probabilities = np.full((len(validation.labels), len(faces.classes)), 0.01)
+    probabilities[np.arange(len(probabilities)), validation.labels] = 1.01 - 0.01 * len(faces.classes)
+    header = f"sample_id,{faces.classes[0]},label,{','.join(faces.classes[1:])}"
+    wrong_first = [(validation.labels[0] + 1) % len(faces.classes), *validation.labels[1:]]
+    result = check(
+        csv(probabilities[:, 0], header, more=(wrong_first, *probabilities[:, 1:].T)), face_parquet, "validation"
+    )
+    assert (result.accuracy.value, verdicts(result)["labels"]) == (1, "wrong")
+
+
+def test_labels_known_by_heart_and_a_second_panel():
+    generator = np.random.default_rng(0)
+    seen = generator.integers(0, 3, 600)
+    labels = np.where(generator.random(600) < 0.4, (seen + 1) % 3, seen)
+    votes = 4 * np.eye(3, dtype=np.int64)[seen] + 2
+    images = generator.integers(0, 255, (600, 48, 48), dtype=np.uint8)
+    data = Dataset.from_arrays(images, labels, ("angry", "happy", "sad"), ["validation"] * 600)
+    data = replace(data, votes=votes, vote_classes=data.classes)
+    assert (majority(votes, data.classes) == seen).all()
+
+    def result(predicted):
+        return check(Predictions(data.rows, labels, np.eye(3)[predicted], data.classes, "validation", ""), data)
+
+    assert verdicts(result(labels))["labels seen in training"] == "wrong"
+    assert verdicts(result(seen))["labels seen in training"] == "fine"
+    assert verdicts(result(seen))["a second panel"] == "caution"
+    known = learned_labels(labels, labels, seen)
+    assert (known.samples, known.repeated.value) == ((labels != seen).sum(), 1)
+
+
+def test_against_another_file(csv, faces, validation, face_parquet):
+    good = Predictions(
+        validation.rows,
+        validation.labels,
+        np.eye(len(faces.classes))[validation.labels],
+        faces.classes,
+        "validation",
+        "",
+    )
+    bad = csv(np.zeros(len(validation.labels), dtype=np.int64))
+    assert verdicts(check(good, face_parquet, "validation", against=bad))["better than the other file"] == "fine"
+    assert verdicts(check(bad, face_parquet, "validation", against=good))["better than the other file"] == "caution"
+
+
+def test_the_command(mien, csv, faces, validation, face_parquet, tmp_path):
+    file = csv(named(faces, validation.labels))
+    answer = mien("check", file, "--data", face_parquet, "--split", "validation", "--out", tmp_path / "out", "--json")
+    assert answer.code == 0, answer.err
+    assert json.loads(answer.out)["accuracy"]["value"] == 1
+    assert (tmp_path / "out" / "tables" / "findings.csv").is_file()
+    refused(mien("check", tmp_path / "none.csv", "--data", face_parquet), "predictions-missing", "none.csv")
+
+
+@pytest.mark.parametrize(
+    ("columns", "change", "code"),
+    [
+        ("name,prediction", {}, "csv-columns"),
+        ("id,guess", {}, "csv-columns"),
+        ("id,prediction", {0: "joyful?"}, "class-unknown"),
+        ("id,prediction", {0: 99}, "class-unknown"),
+    ],
+)
+def test_tables_that_are_refused(csv, faces, validation, face_parquet, columns, change, code):
+    predicted = [change.get(at, name) for at, name in enumerate(named(faces, validation.labels))]
+    with raises(Exception, code):
+        check(csv(predicted, columns), face_parquet, "validation")
+
+
+def test_samples_that_are_refused(csv, faces, validation, face_parquet):
+    predicted = named(faces, validation.labels)
+    for keys, code in (
+        ([10**9, *validation.rows[1:]], "sample-unknown"),
+        ([validation.rows[1], *validation.rows[1:]], "sample-id-repeated"),
+    ):
+        with raises(Exception, code):
+            check(csv(predicted, keys=keys), face_parquet, "validation")
+    with raises(Exception, "claimed-range"):
+        check(csv(predicted), face_parquet, "validation", claimed=73.2)
