@@ -55,7 +55,7 @@ lock: .venv/.dev
 	$(BIN)/uv pip compile -q $(LOCK) pyproject.toml requirements/core.in -o requirements/core.txt
 	$(BIN)/uv pip compile -q $(LOCK) pyproject.toml $(EXTRAS:%=--extra %) -o requirements/everything.txt
 LOCK := --universal --python-version 3.11.5 --generate-hashes --no-header --no-annotate -c constraints.txt
-EXTRAS := all wandb mlflow postgresql scale dev
+EXTRAS := all wandb mlflow scale dev
 
 audit-web: web/node_modules/.package-lock.json  ## known faults of the page's npm packages; needs the network
 	cd web && npm audit --audit-level=high
@@ -152,7 +152,7 @@ web/node_modules/.package-lock.json: web/package.json web/package-lock.json
 	touch $@
 
 .venv/.dev: .venv/.installed
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[all,wandb,mlflow,postgresql,scale,dev]'
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[all,wandb,mlflow,scale,dev]'
 	# timm wants torchvision, and beside the CPU build of torch each one that names this torch fails to import. This old
 	# one names another torch and imports, with a warning: hence --no-deps, and a folder of its own that only tests of
 	# timm look into (tests/conftest.py). Without it, from Python 3.12 on, they are skipped. Users have the pair that

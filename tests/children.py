@@ -15,16 +15,14 @@ from mien.runs.execute import StudyContext
 from mien.runs.plan import StudyCallback
 from mien.runs.planner import make_plan
 from mien.runs.scheduler import Processes, run_all
-from mien.runs.space import load_space
 from mien.runs.spec import load_study
-from mien.runs.sweep import search
 from mien.training.callback import Callback
 from mien.training.loop import train
 from mien.training.plan import plan_training
 
 CHILDREN = multiprocessing.get_context("forkserver" if hasattr(os, "fork") else "spawn")
 """``CHILDREN.Process``: one server imports torch, which takes three seconds, for all that it forks."""
-CHILDREN.set_forkserver_preload(["mien.runs.scheduler", "mien.runs.sweep"])
+CHILDREN.set_forkserver_preload(["mien.runs.scheduler"])
 
 
 class Tells(Callback):
@@ -44,29 +42,10 @@ def resume(recipe, out, pipe):
     train(plan, RunFolder(out), callback=Tells(pipe), resume=True)
 
 
-class Waits(Callback):
-    """Says that it is there after an epoch, and waits until another is."""
-
-    def __init__(self, mark, other):
-        self._mark, self._other = mark, other
-
-    def on_epoch_end(self, line, is_best):
-        self._mark.touch()
-        while not self._other.exists():
-            time.sleep(0.02)
-
-
 def print_into(said):
     """Let what this process prints go into files ``said``.out and ``said``.err."""
     for number, suffix in ((1, ".out"), (2, ".err")):
         os.dup2(os.open(Path(f"{said}{suffix}"), os.O_CREAT | os.O_WRONLY), number)
-
-
-def work(space, out, mark, other, said):
-    """Be a worker of a sweep."""
-    print_into(said)
-    torch.set_num_threads(1)
-    search(load_space(str(space)), synthetic_faces(400, seed=1), out, callback=Waits(mark, other), on_trial_end=print)
 
 
 class Slow(StudyCallback):

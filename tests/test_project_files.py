@@ -90,7 +90,7 @@ def dependencies(*extras):
 
 def test_whatever_mien_needs_is_locked():
     locked = pins(ROOT / "requirements" / "everything.txt")
-    extras = ("train", "report", "audit", "search", "log", "wandb", "mlflow", "postgresql", "scale", "serve")
+    extras = ("train", "report", "audit", "search", "log", "wandb", "mlflow", "scale", "serve")
     for each in dependencies(*extras, "video", "dev"):
         assert each.specifier.contains(locked[canonicalize_name(each.name)]), each
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mien.api.inputs import Data, environment, read
-from mien.base.errors import RecipeError, RunError, arg, needs_extra, without_password
+from mien.base.errors import RecipeError, needs_extra
 from mien.runs.space import Space, load_space
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ def sweep(
     out: str | os.PathLike[str] | None = None,
     trials: int | None = None,
     settings: Mapping[str, Any] | None = None,
-    storage: str | None = None,
     device: str = "auto",
     notify: Callable[[str], None] = lambda line: None,
     callback: Callback | None = None,
@@ -34,10 +33,9 @@ def sweep(
     Args:
         space: the name of a space that comes with mien, a ``.toml`` file, or a space.
         data: faces with ``train`` and ``validation``; ``test`` is not touched.
-        out: folder of the sweep; ``sweeps/SPACE`` by default. A sweep that it holds is joined or resumed.
-        trials: how many recipes all workers together try; the space's own number by default.
+        out: folder of the sweep; ``sweeps/SPACE`` by default. A sweep that it holds is resumed.
+        trials: how many recipes are tried; the space's own number by default.
         settings: keys of the recipe that every trial starts from: ``{"epochs": 5}``.
-        storage: keep the trials in this database server, ``postgresql://HOST/NAME``, in place of ``out/trials.db``.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         notify: called with one line for each warning and each trial that ends.
         callback: follows the training of each trial.
@@ -47,19 +45,13 @@ def sweep(
 
     Raises:
         MissingExtraError: Optuna or torch is not installed.
-        MienError: a space, data, folder or database that cannot be used.
+        MienError: a space, data or folder that cannot be used.
     """
     if isinstance(space, Space) and settings:
         words = "Settings belong to a space by name or file; change this one with dataclasses.replace(space, base=...)."
         raise RecipeError(words, code="settings-of-a-value")
     changes = [f"{key}={json.dumps(value)}" for key, value in (settings or {}).items()]
     chosen = space if isinstance(space, Space) else load_space(os.fspath(space), changes)
-    if storage is not None and storage.partition("://")[0] not in {"postgresql", "postgresql+psycopg"}:
-        raise RunError(
-            f"{arg('storage')} must be the URL of a PostgreSQL server, postgresql://HOST/NAME; found "
-            f"{without_password(storage)}.",
-            code="sweep-database",
-        )
     with needs_extra("search", "A sweep"):
         from mien.runs.sweep import check_networks, search
         from mien.training.device import check_device
@@ -73,7 +65,6 @@ def sweep(
         read(data, *chosen.base.input.stored_as).faces,
         Path(out) if out is not None else Path("sweeps") / chosen.name,
         trials=trials,
-        database=storage,
         device=device,
         callback=callback,
         on_trial_end=notify,

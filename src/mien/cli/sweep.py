@@ -1,4 +1,4 @@
-"""``mien sweep``: search for better hyperparameters, alone or with other workers on the same folder."""
+"""``mien sweep``: search for better hyperparameters."""
 
 from __future__ import annotations
 
@@ -33,22 +33,14 @@ def sweep(
     ] = None,
     trials: Annotated[
         int | None,
-        typer.Option(help="Trials of all workers together. The default is that of the space.", min=1, metavar="N"),
-    ] = None,
-    storage: Annotated[
-        str | None,
-        typer.Option(
-            help="Keep the trials in this database server: postgresql://HOST/NAME. The default is trials.db in --out.",
-            metavar="URL",
-        ),
+        typer.Option(help="Number of trials. The default is that of the space.", min=1, metavar="N"),
     ] = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Search for better hyperparameters: many short runs, compared on the validation split.
 
-    Run the same command again, here or on another machine with the same disk, to add a worker to the sweep. After
-    Ctrl-C the same command resumes it.
+    After Ctrl-C the same command resumes the sweep.
     """
     # Before torch, which takes seconds.
     chosen = load_space(space, plain.changes())
@@ -56,7 +48,7 @@ def sweep(
     source.check()
     check_out(folder, source.path)
     result = search(
-        chosen, source, out=folder, trials=trials, storage=storage, device=device, notify=notice,
+        chosen, source, out=folder, trials=trials, device=device, notify=notice,
         callback=TrainProgress(),
     )  # fmt: skip
     if json:

@@ -96,7 +96,7 @@ class Space:
         name: the file's, without ``.toml``.
         base: what every trial starts from, with the space's own number of epochs.
         ranges: where the values of each dotted key come from.
-        trials: how many recipes are tried, by all workers together.
+        trials: how many recipes are tried.
         seed: of the search; each trial draws with a seed made of it and of the trial's number.
         pruning: when trials are pruned; None never.
     """

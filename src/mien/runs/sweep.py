@@ -1,34 +1,29 @@
-"""Search a space: many short runs of one recipe with different values, alone or beside other workers.
+"""Search a space: many short runs of one recipe with different values, one after another.
 
-A trial is a run folder in ``OUT/trials``. The state of all trials is in an Optuna database that workers share: Optuna
-records a heartbeat of every running trial, and queues the trial of a worker that died again. A finished trial keeps
-its recipe, environment and history. Its weights are removed, since a hundred trials would fill a disk, and
-``best.toml`` trains them again.
+A trial is a run folder in ``OUT/trials``. Optuna draws the values, prunes, and keeps the trials in ``OUT/trials.db``.
+A finished trial keeps its recipe, environment and history. Its weights are removed, since a hundred trials would fill
+a disk, and ``best.toml`` trains them again.
 """
 
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from importlib import import_module
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import optuna
-from filelock import FileLock
-from optuna.exceptions import ExperimentalWarning, StorageInternalError, UpdateFinishedTrialError
+from optuna.exceptions import StorageInternalError
 from optuna.pruners import NopPruner, SuccessiveHalvingPruner
 from optuna.samplers import TPESampler
-from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
-from optuna.study import MaxTrialsCallback
+from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
-from mien.base.errors import RecipeError, RunError, StoppedError, TrainingError, arg, needs_extra, without_password
+from mien.base.errors import RecipeError, RunError, StoppedError, TrainingError, arg
 from mien.base.files import write_bytes, write_text
 from mien.base.labels import parse_scheme
 from mien.base.recipe import Recipe, dump_recipe
@@ -42,8 +37,6 @@ from mien.training.loop import train
 from mien.training.plan import plan_training
 from mien.training.state import check_network
 
-HEARTBEAT_SECONDS = 10
-STALE_SECONDS = 60
 DATABASE = "trials.db"
 
 _DONE = (TrialState.COMPLETE, TrialState.PRUNED)
@@ -54,10 +47,10 @@ class TrialResult:
     """A finished trial.
 
     Attributes:
-        number: counts from 0; one that was interrupted keeps its number, as its folder does.
+        number: counts from 0; also the name of its folder.
         outcome: ``complete``, ``pruned`` by successive halving, ``diverged``, or ``invalid`` (values that do not go
             together).
-        accuracy: on validation, 0..1, of the best epoch so far; NaN without any.
+        accuracy: on validation, 0..1, of the best epoch; NaN unless complete.
         epochs: how many it ran.
         seconds: of training and validation.
         values: of each key.
@@ -89,7 +82,7 @@ class SweepResult:
         folder: of the sweep.
         trials: the finished ones, by number.
         total: how many there will be.
-        was_stopped: whether Ctrl-C ended this worker.
+        was_stopped: whether Ctrl-C ended it.
     """
 
     folder: Path
@@ -124,20 +117,18 @@ def search(
     out: Path,
     *,
     trials: int | None = None,
-    database: str | None = None,
     device: str = "auto",
     callback: Callback | None = None,
     on_trial_end: Callable[[str], None] = lambda text: None,
     metadata: Mapping[str, Any] | None = None,
 ) -> SweepResult:
-    """Work on a sweep, alone or beside other workers, until all its trials are finished.
+    """Run a sweep until all its trials are finished.
 
     Args:
         space: what is searched.
         faces: under the data's own classes; train and validation are used, test is not touched.
-        out: folder of the sweep; created, or joined when the sweep exists.
-        trials: how many recipes all workers together try; the space's own number by default.
-        database: URL of the trials' database; by default the SQLite file ``trials.db`` in ``out``.
+        out: folder of the sweep; created, or resumed when it holds one.
+        trials: how many recipes are tried; the space's own number by default.
         device: where to train; see :func:`mien.training.device.check_device`.
         callback: follows the training of each trial.
         on_trial_end: called with one line that says how a trial ended.
@@ -145,34 +136,34 @@ def search(
 
     Raises:
         DataError: the data lacks a split or a class that the recipe needs.
-        RunError: the folder or the database holds something else, or a sweep of another space or other data; the
-            database cannot be used.
-        MissingExtraError: PostgreSQL's driver is not installed.
+        RunError: the folder is in use, or holds something else, or a sweep of another space or other data.
     """
-    total, metadata = trials or space.trials, metadata or {}
+    total = trials or space.trials
     in_scheme = faces.with_scheme(parse_scheme(space.base.classes))
     # A missing split is reported now, not in the first trial.
     in_scheme.of_split("train")
     in_scheme.of_split("validation")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunError(
-            f"{out} cannot be created: {error.strerror}. Choose another {arg('out')}.", code="sweep-folder"
-        ) from None
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    with (
-        _errors_as_one_line(str(out / DATABASE) if database is None else without_password(database)),
-        _opened(space, faces, out, database) as study,
-        interruptible() as interrupted,
-    ):
-        worker = _Worker(study, space, faces, out, total, callback, on_trial_end, metadata, device)
-        if len(study.get_trials(deepcopy=False, states=_DONE)) < total:
-            with suppress(StoppedError):
-                # Optuna itself queues a trial again whose worker gives no heartbeat.
-                study.optimize(worker.run, callbacks=[worker.end, MaxTrialsCallback(total, states=_DONE)])
-        # A worker that was killed after its trial had ended left the files as they were.
-        return worker.result(interrupted.is_set())
+    with RunFolder(out).alone(), _opened(space, faces, out) as study, interruptible() as interrupted:
+        found = _results(study, space, out, total)
+        # A process may have been killed after it stored how a trial ended.
+        _write(space, found)
+        while len(found.trials) < total and not found.was_stopped:
+            number = len(found.trials)
+            run = RunFolder(out / "trials" / f"{number:04}")
+            trial_metadata = {**(metadata or {}), "trial": number}
+            # The seed follows from the number, so a resumed trial draws the values that it was stopped with.
+            study.sampler = TPESampler(seed=int(np.random.SeedSequence((space.seed, number)).generate_state(1)[0]))
+            try:
+                study.optimize(_Objective(space, faces, run, callback, trial_metadata, device), n_trials=1)
+            except StoppedError:
+                return replace(found, was_stopped=True)
+            for weights in (run.last, run.best):
+                weights.unlink(missing_ok=True)
+            found = _results(study, space, out, total, was_stopped=interrupted.is_set())
+            _write(space, found)
+            on_trial_end(_in_words(study.trials[-1], number))
+    return found
 
 
 def check_networks(space: Space) -> None:
@@ -188,48 +179,20 @@ def check_networks(space: Space) -> None:
 
 
 @contextmanager
-def _errors_as_one_line(place: str) -> Iterator[None]:
-    try:
-        yield
-    except (StorageInternalError, SQLAlchemyError, UpdateFinishedTrialError, UnboundLocalError) as error:
-        # Optuna stumbles over a variable of its own where the database goes away while it writes how a trial ended.
-        found = error.__context__ if isinstance(error, UnboundLocalError) and error.__context__ else error
-        raise RunError(
-            f"The database {place} cannot be used: {str(found.__cause__ or found).splitlines()[0]}. What is stored in "
-            "it is kept; the same command resumes the sweep.",
-            code="sweep-database",
-        ) from error
-
-
-@contextmanager
-def _opened(space: Space, faces: Dataset, out: Path, database: str | None) -> Iterator[optuna.Study]:
+def _opened(space: Space, faces: Dataset, out: Path) -> Iterator[optuna.Study]:
     """The study of a sweep in its database, created where there is none. Raises :class:`RunError`."""
     data = faces.fingerprint_without_test
     if space.base.learns_votes:
         data = f"{data} {votes_fingerprint(faces)}"
     pruning = space.pruning
-    if database is not None:
-        with needs_extra("postgresql", f"The database {without_password(database)}"):
-            import_module("psycopg")
-    with warnings.catch_warnings():
-        # Optuna calls its heartbeats experimental.
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        # Two workers that begin together would both create the tables.
-        with FileLock(out / ".lock"):
-            storage = RDBStorage(
-                f"sqlite:///{out / DATABASE}" if database is None else database,
-                # Workers wait for one another, and a server may have been restarted since a connection was used last.
-                engine_kwargs={"connect_args": {"timeout": 60}} if database is None else {"pool_pre_ping": True},
-                heartbeat_interval=HEARTBEAT_SECONDS,
-                grace_period=STALE_SECONDS,
-                heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(),
-            )
+    try:
+        storage = RDBStorage(f"sqlite:///{out / DATABASE}")
+        try:
             study = optuna.create_study(
                 storage=storage,
-                study_name="sweep" if database is None else out.resolve().name,
+                study_name="sweep",
                 direction="maximize",
                 load_if_exists=True,
-                sampler=_Sampler(space.seed),
                 pruner=SuccessiveHalvingPruner(pruning.first_epoch, pruning.factor) if pruning else NopPruner(),
             )
             for key, value, what in (("space", space.digest, "another space"), ("data", data, "other data")):
@@ -238,34 +201,18 @@ def _opened(space: Space, faces: Dataset, out: Path, database: str | None) -> It
                         f"{out} belongs to a sweep of {what}; nothing in it was changed. Choose another {arg('out')}.",
                         code=f"sweep-other-{key}",
                     )
-            if not study.user_attrs:
-                study.set_user_attr("space", space.digest)
-                study.set_user_attr("data", data)
-        try:
+                if key not in study.user_attrs:
+                    study.set_user_attr(key, value)
             yield study
         finally:
             storage.remove_session()
             storage.engine.dispose()
-
-
-class _Sampler(TPESampler):
-    """TPE with a seed for each trial: with one seed, workers would draw the same values."""
-
-    def __init__(self, seed: int) -> None:
-        super().__init__()
-        self._space_seed = seed
-
-    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
-        """Seed by the number of trials before this one; interrupted trials that were queued again count once."""
-        before = study.get_trials(deepcopy=False)[: trial.number]
-        drawn = sum(_number_of(each) == each.number for each in before)
-        super().__init__(seed=int(np.random.SeedSequence((self._space_seed, drawn)).generate_state(1)[0]))
-
-
-def _number_of(trial: FrozenTrial) -> int:
-    """The number that a trial began with; one that was interrupted goes on under a later one."""
-    retried = RetryHeartbeatStaleTrialCallback.retried_trial_number(trial)
-    return trial.number if retried is None else retried
+    except (StorageInternalError, SQLAlchemyError) as error:
+        raise RunError(
+            f"{out / DATABASE} cannot be used: {str(error.__cause__ or error).splitlines()[0]}. What is stored in it is "
+            "kept; the same command resumes the sweep.",
+            code="sweep-database",
+        ) from error
 
 
 class _TrialCallback(Callback):
@@ -275,7 +222,7 @@ class _TrialCallback(Callback):
         self.history: list[HistoryLine] = []
         self.is_pruned = False
         self._trial, self._recipe, self._run = trial, recipe, run
-        # A resumed run: its epochs so far, also one that a killed worker did not report.
+        # The epochs so far of a run that was stopped.
         self._report()
 
     @property
@@ -301,88 +248,26 @@ class _TrialCallback(Callback):
 
 
 @dataclass(frozen=True)
-class _Worker:
-    """One process that works on a sweep; the attributes are :func:`search`'s arguments."""
+class _Objective:
+    """Trains one trial in its folder; the other attributes are :func:`search`'s arguments."""
 
-    study: optuna.Study
     space: Space
     faces: Dataset
-    out: Path
-    total: int
+    run: RunFolder
     callback: Callback | None
-    on_trial_end: Callable[[str], None]
     metadata: Mapping[str, Any]
     device: str
 
-    def end(self, study: optuna.Study, trial: FrozenTrial) -> None:
-        """Keep of a trial that has ended what is small, and say how it ended."""
-        run = self._folder(trial)
-        for weights in (run.last, run.best):
-            weights.unlink(missing_ok=True)
-        finished = len(self.result().trials)
-        told = trial.user_attrs
-        words = [told["why"] or told["outcome"], f"{told['epochs']} epochs"]
-        words += [] if trial.value is None else [f"{trial.value:.1%}"]
-        words += [f"{told['seconds']:.0f} s; {finished} finished"]
-        self.on_trial_end(f"trial {_number_of(trial)}: {', '.join(words)}")
-
-    def result(self, was_stopped: bool = False) -> SweepResult:
-        """The finished trials, written to trials.csv and best.toml."""
-        # A worker that read the trials earlier must not write later.
-        with FileLock(self.out / ".lock"):
-            trials = [
-                TrialResult(
-                    number=_number_of(trial),
-                    outcome=trial.user_attrs["outcome"],
-                    accuracy=math.nan if trial.value is None else trial.value,
-                    epochs=trial.user_attrs["epochs"],
-                    seconds=trial.user_attrs["seconds"],
-                    values=self.space.values(trial.params),
-                )
-                for trial in self.study.get_trials(deepcopy=False, states=_DONE)
-            ]
-            found = SweepResult(self.out, tuple(trials), self.total, was_stopped)
-            if trials:
-                self._write(found)
-        return found
-
-    def _write(self, found: SweepResult) -> None:
-        keys = tuple(self.space.ranges)
-        columns = tuple(map(Column, ("trial", "outcome", "accuracy", "epochs", "seconds", *keys)))
-        rows = [
-            (each.number, each.outcome, each.accuracy, each.epochs, each.seconds, *(each.values[key] for key in keys))
-            for each in best_first(found.trials)
-        ]
-        write_bytes(self.out / "trials.csv", Table("trials", columns, rows).to_csv())
-        best = found.best
-        if best is not None:
-            words = (
-                f"Trial {best.number}, the best of {len(rows)} of {self.space.name}: {best.accuracy:.1%} on validation"
-            )
-            update = {"name": f"{self.space.base.name}-best", "description": words}
-            write_text(found.best_recipe, dump_recipe(self.space.recipe_for(best.values).model_copy(update=update)))
-
-    def _folder(self, trial: FrozenTrial) -> RunFolder:
-        return RunFolder(self.out / "trials" / f"{_number_of(trial):04}")
-
-    def run(self, trial: optuna.Trial) -> float:
-        """Train a trial, or resume its run. Returns its accuracy. Whatever else stops it, the trial is queued again.
+    def __call__(self, trial: optuna.Trial) -> float:
+        """Validation accuracy, 0..1.
 
         Raises:
             TrialPruned: it was pruned, its loss is not a number, or its values do not go together.
-            StoppedError: Ctrl-C.
+            StoppedError: Ctrl-C. The trial is not counted.
         """
-        run = self._folder(self.study.trials[trial.number])
-        drawn = {key: each.suggest(trial, key) for key, each in self.space.ranges.items()}
-        try:
-            accuracy, outcome, why = self._train(trial, self.space.values(drawn), run)
-        except BaseException:
-            current = self.study.trials[trial.number]
-            # Otherwise another worker, to which this one seemed dead, has queued it.
-            if current.state is TrialState.RUNNING:
-                RetryHeartbeatStaleTrialCallback()(self.study, current)
-            raise
-        history = run.read_history()
+        drawn = {key: values.suggest(trial, key) for key, values in self.space.ranges.items()}
+        accuracy, outcome, why = self._train(trial, self.space.values(drawn))
+        history = self.run.read_history()
         seconds = history[-1]["seconds"] if history else 0.0
         for key, value in {"outcome": outcome, "why": why, "epochs": len(history), "seconds": seconds}.items():
             trial.set_user_attr(key, value)
@@ -390,24 +275,65 @@ class _Worker:
             raise optuna.TrialPruned
         return accuracy
 
-    def _train(self, trial: optuna.Trial, values: Mapping[str, Any], run: RunFolder) -> tuple[float | None, str, str]:
-        """The accuracy of a trial that is complete, its outcome in a word, and why its values do not go together."""
-        environment = {**self.metadata, "trial": trial.number}
+    def _train(self, trial: optuna.Trial, values: Mapping[str, Any]) -> tuple[float | None, str, str]:
+        """The accuracy of a complete trial, the outcome in a word, and why values do not go together."""
         try:
             recipe = self.space.recipe_for(values)
             plan = plan_training(recipe, self.faces)
-            callback = _TrialCallback(trial, recipe, run)
-            if not callback.is_pruned:
-                both = Callbacks(self.callback, callback)
-                outcome = train(plan, run, resume=True, callback=both, environment=environment, device=self.device)
+            reports = _TrialCallback(trial, recipe, self.run)
+            if not reports.is_pruned:
+                outcome = train(
+                    plan, self.run, resume=True, callback=Callbacks(self.callback, reports),
+                    environment=dict(self.metadata), device=self.device,
+                )  # fmt: skip
         except RecipeError as error:
             return None, "invalid", f"invalid: {error}"
         except StoppedError:
             raise
         except TrainingError:
             return None, "diverged", ""
-        if callback.is_pruned:
+        if reports.is_pruned:
             return None, "pruned", ""
         if outcome.was_stopped:
-            raise StoppedError(f"Trial {trial.number} was stopped.")
-        return callback.accuracy, "complete", ""
+            raise StoppedError(f"Trial {self.run.path.name} was stopped.")
+        return reports.accuracy, "complete", ""
+
+
+def _results(study: optuna.Study, space: Space, out: Path, total: int, was_stopped: bool = False) -> SweepResult:
+    finished = study.get_trials(deepcopy=False, states=_DONE)
+    trials = [
+        TrialResult(
+            number=number,
+            outcome=trial.user_attrs["outcome"],
+            accuracy=math.nan if trial.value is None else trial.value,
+            epochs=trial.user_attrs["epochs"],
+            seconds=trial.user_attrs["seconds"],
+            values=space.values(trial.params),
+        )
+        for number, trial in enumerate(finished)
+    ]
+    return SweepResult(out, tuple(trials), total, was_stopped)
+
+
+def _in_words(trial: FrozenTrial, number: int) -> str:
+    words = [trial.user_attrs["why"] or trial.user_attrs["outcome"], f"{trial.user_attrs['epochs']} epochs"]
+    words += [] if trial.value is None else [f"{trial.value:.1%}"]
+    return f"trial {number}: {', '.join(words)}, {trial.user_attrs['seconds']:.0f} s"
+
+
+def _write(space: Space, found: SweepResult) -> None:
+    """Write trials.csv and, once a trial is complete, best.toml."""
+    if not found.trials:
+        return
+    keys = tuple(space.ranges)
+    columns = tuple(map(Column, ("trial", "outcome", "accuracy", "epochs", "seconds", *keys)))
+    rows = [
+        (trial.number, trial.outcome, trial.accuracy, trial.epochs, trial.seconds, *map(trial.values.get, keys))
+        for trial in best_first(found.trials)
+    ]
+    write_bytes(found.folder / "trials.csv", Table("trials", columns, rows).to_csv())
+    best = found.best
+    if best is not None:
+        words = f"Trial {best.number}, the best of {len(rows)} of {space.name}: {best.accuracy:.1%} on validation"
+        update = {"name": f"{space.base.name}-best", "description": words}
+        write_text(found.best_recipe, dump_recipe(space.recipe_for(best.values).model_copy(update=update)))
