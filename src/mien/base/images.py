@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from mien.base.errors import DataError, MienError
+from mien.base.errors import DataError, MienError, without_password
 
 if TYPE_CHECKING:
     from typing import BinaryIO
@@ -152,7 +152,7 @@ def ignore_pillow_warnings() -> None:
 def missing_file(name: str | os.PathLike[str]) -> DataError:
     """The error for a file that does not exist (``file-missing``), or a web address (``image-address``)."""
     # Path() removes the second slash of an address.
-    address = re.sub(r"^(\w\w+):/+", r"\1://", os.fspath(name))
+    address = without_password(re.sub(r"^(\w\w+):/+", r"\1://", os.fspath(name)))
     if address.startswith("file://"):
         return DataError(f"{address} is an address; give the path, /{address[7:]}.", code="image-address")
     if "://" in address:

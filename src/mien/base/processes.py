@@ -9,7 +9,7 @@ import socket
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -89,8 +89,7 @@ def start_ray() -> Any:
     if not ray.is_initialized():
         _check_reachable(os.environ.get("RAY_ADDRESS", ""))
         try:
-            with _without_stderr():
-                ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+            ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
         except Exception as error:  # noqa: BLE001 - a node that does not come up in 30 s raises a plain Exception
             raise RunError(f"Ray cannot be started: {str(error).splitlines()[0]}", code="ray-unreachable") from None
     return ray
@@ -109,20 +108,3 @@ def _check_reachable(address: str) -> None:
             f"No Ray cluster answers at RAY_ADDRESS={address}: {reason}. Start one with: ray start --head",
             code="ray-unreachable",
         ) from None
-
-
-@contextmanager
-def _without_stderr() -> Iterator[None]:
-    """Ray's C++ part writes of its own log level to file descriptor 2, whatever that level is."""
-    try:
-        kept = os.dup(2)
-    except OSError:  # a process may have none
-        yield
-        return
-    try:
-        with Path(os.devnull).open("w") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)

@@ -1,19 +1,19 @@
-"""Predict many image files: in several threads, in their order, at bounded memory, as plain dicts."""
+"""Predict many image files, in several threads or processes of Ray, at bounded memory."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from mien.base.errors import DataError, arg, without_password
+from mien.base.errors import DataError, MienError, RunError, arg
 from mien.base.files import file_sha256
-from mien.base.processes import ordered_map
+from mien.base.processes import ordered_map, start_ray
 from mien.inference.annotate import Annotator
 from mien.inference.face_reader import FaceReader
 from mien.inference.find_model import find_model
-from mien.inference.image_files import is_address
 from mien.inference.onnx_classifier import BATCH
 from mien.inference.predictor import read_images
 from mien.version import __version__
@@ -67,6 +67,70 @@ def predict_files(
         yield from results
 
 
+CHUNK = 512
+"""Face crops of a task of Ray, and a sixteenth of that of photos: some seconds of work, which a killed worker repeats."""
+RETRIES = 5
+"""How often Ray starts a worker again that died."""
+
+
+class _RayWorker:
+    """Predicts chunks of files in a process of Ray. An error is a value: Ray would wrap it into its traceback."""
+
+    def __init__(self, make_reader: Callable[[], FaceReader], folder: str, crops: bool, skip_bad: bool) -> None:
+        os.chdir(folder)
+        self._reader, self._crops, self._skip_bad = make_reader(), crops, skip_bad
+
+    def predict(self, files: list[Path]) -> list[dict[str, Any]] | MienError:
+        try:
+            return list(predict_files(self._reader, files, crops=self._crops, skip_bad=self._skip_bad))
+        except MienError as error:
+            return error
+
+
+def predict_on_ray(
+    make_reader: Callable[[], FaceReader],
+    files: Iterable[Path],
+    *,
+    crops: bool = False,
+    skip_bad: bool = False,
+    workers: int | None = None,
+) -> Iterator[dict[str, Any]]:
+    """The results of :func:`predict_files` from processes of Ray, in any order.
+
+    All machines must see the files, and the working folder, under the same path.
+
+    Args:
+        make_reader: called once in each process.
+        files: the images; all names are in memory.
+        crops: each is a face crop.
+        skip_bad: as in :func:`predict_files`.
+        workers: how many processes; one for each core of the cluster by default.
+
+    Raises:
+        MissingExtraError: Ray is not installed.
+        DataError: an image that cannot be read, without ``skip_bad``.
+        RunError: there is no cluster, or workers died too often.
+    """
+    ray = start_ray()
+    from ray.util import ActorPool
+
+    cores = int(ray.cluster_resources().get("CPU", 1))
+    actor = ray.remote(_RayWorker).options(num_cpus=1, max_restarts=RETRIES, max_task_retries=RETRIES)
+    given = (make_reader, str(Path.cwd()), crops, skip_bad)
+    stream = iter(files)
+    chunks = iter(lambda: list(islice(stream, CHUNK if crops else CHUNK // 16)), [])
+    try:
+        pool = ActorPool([actor.remote(*given) for _ in range(min(workers or cores, cores))])
+        for results in pool.map_unordered(lambda worker, chunk: worker.predict.remote(chunk), chunks):
+            if isinstance(results, MienError):
+                raise results
+            yield from results
+    except ray.exceptions.RayError as error:
+        raise RunError(f"Workers of Ray died: {str(error).splitlines()[0]}", code="ray-workers-died") from None
+    finally:
+        ray.shutdown()
+
+
 def settings_of(
     images: Sequence[str], model: str, reader: FaceReader, *, crops: bool, annotator: Annotator | None = None
 ) -> dict[str, Any]:
@@ -74,10 +138,10 @@ def settings_of(
 
     Without ``--skip-bad``: images that could not be read are tried again.
     """
-    absolute = all(is_address(name) or Path(name).is_absolute() for name in images)
+    absolute = all(Path(name).is_absolute() for name in images)
     return {
         "mien": __version__,
-        "images": sorted({without_password(name) for name in images}),
+        "images": sorted(set(images)),
         # Images are known by their relative names, which depend on the working folder.
         "working folder": None if absolute else str(Path.cwd()),
         "model": f"sha256:{file_sha256(find_model(model))[:16]}",
