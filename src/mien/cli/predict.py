@@ -50,8 +50,8 @@ def predict(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Write the predictions to this .jsonl, .csv or .parquet file. To resume after an interruption, run the "
-            "same command again.",
+            help="Write the predictions to this .jsonl, .csv or .parquet file. To resume after an interruption, run "
+            "the same command again.",
             metavar="FILE",
         ),
     ] = None,

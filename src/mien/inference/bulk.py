@@ -68,7 +68,7 @@ def predict_files(
 
 
 CHUNK = 512
-"""Face crops of a task of Ray, and a sixteenth of that of photos: some seconds of work, which a killed worker repeats."""
+"""Face crops of a task of Ray, 16 times as many as photos: some seconds of work, which a killed worker repeats."""
 RETRIES = 5
 """How often Ray starts a worker again that died."""
 
