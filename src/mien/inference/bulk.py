@@ -120,7 +120,7 @@ def predict_on_ray(
     stream = iter(files)
     chunks = iter(lambda: list(islice(stream, CHUNK if crops else CHUNK // 16)), [])
     try:
-        pool = ActorPool([actor.remote(*given) for _ in range(min(workers or cores, cores))])
+        pool: Any = ActorPool([actor.remote(*given) for _ in range(min(workers or cores, cores))])
         for results in pool.map_unordered(lambda worker, chunk: worker.predict.remote(chunk), chunks):
             if isinstance(results, MienError):
                 raise results
