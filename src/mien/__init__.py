@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mien.api.explain import explain as explain
     from mien.api.export import export as export
     from mien.api.find_lr import find_lr as find_lr
+    from mien.api.label import merge_votes as merge_votes
     from mien.api.report import report as report
     from mien.api.robustness import robustness as robustness
     from mien.api.show import show as show
@@ -67,6 +68,7 @@ _NAMES = {
     "mien.api.explain": ("explain",),
     "mien.api.export": ("export",),
     "mien.api.find_lr": ("find_lr",),
+    "mien.api.label": ("merge_votes",),
     "mien.api.report": ("report",),
     "mien.api.robustness": ("robustness",),
     "mien.api.show": ("show",),

@@ -37,6 +37,7 @@ COMMANDS: dict[str, Command] = {
     "sweep": Command("Train", "Search for better hyperparameters."),
     "study": Command("Train", "Compare recipes over several seeds."),
     "data": Command("Data", "Inspect, show, convert and draw data sets."),
+    "label": Command("Data", "Let people vote on the expressions of faces."),
     "demo": Command("More", "Run the whole workflow on synthetic faces."),
     "doctor": Command("More", "Show what is installed, used and missing."),
     "info": Command("More", "Show the metadata of a model, or recipes."),

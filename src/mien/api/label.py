@@ -1,0 +1,175 @@
+"""``mien.merge_votes``: what several people said of the same faces, as a data set with votes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mien.base.errors import DataError
+from mien.base.files import write_text
+from mien.base.labels import FERPLUS_CLASSES, NO_EXPRESSION
+from mien.data.ballots import MERGED, Vote, read_ballot
+from mien.data.votes import VOTE_PREFIX
+from mien.evaluation.agreement import krippendorff_alpha, pair_agreement
+from mien.evaluation.intervals import proportion
+from mien.evaluation.results import Estimate, json_ready
+from mien.evaluation.vote_metrics import vote_ceiling
+from mien.inference.image_files import image_files
+from mien.inference.predictor import Predictor
+from mien.page.wording import counted, percent
+
+ASK_AGAIN = "ask_again.csv"
+CLEAR = 0.5
+"""An answer of more than this share of the people decides."""
+
+
+@dataclass(frozen=True)
+class MergedVotes:
+    """The votes of several people on the same images.
+
+    Attributes:
+        people: names, by file.
+        images: those with a vote.
+        labelled: images whose most frequent answer is an expression, and of more than half of the people.
+        within: share of repeated faces to which a person gave the same answer again, by person; without repetitions
+            the person is missing.
+        between: share of pairs of people who gave the same answer, mean over images; None without shared images.
+        alpha: Krippendorff's alpha; NaN without shared images.
+        ceiling: how often a second panel of as many people would choose the same class; None without shared images.
+        ask_again: images without a clear answer, the most disputed first.
+        table: the file that was written: path, label, and a column of votes for each class.
+    """
+
+    people: Sequence[str]
+    images: int
+    labelled: int
+    within: Mapping[str, Estimate]
+    between: Estimate | None
+    alpha: float
+    ceiling: Estimate | None
+    ask_again: Sequence[str] = field(repr=False)
+    table: Path
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        names = ("people", "images", "labelled", "within", "between", "alpha", "ceiling", "ask_again")
+        return {**{name: json_ready(getattr(self, name)) for name in names}, "table": str(self.table)}
+
+    def __str__(self) -> str:
+        items = self.within.items()
+        lines = [
+            f"{self.table}: {counted(self.labelled, 'image')} with a clear answer, of {self.images:,} with votes by "
+            f"{', '.join(self.people)}",
+            *(f"{name} repeats the first answer on {_words(share)} of repeated images" for name, share in items),
+        ]
+        if self.between is not None and self.ceiling is not None:
+            lines += [
+                f"two people agree on {_words(self.between)} (Krippendorff's alpha {self.alpha:.2f})",
+                f"a second panel would choose the same class for {_words(self.ceiling)}: a model can hardly do better",
+            ]
+        if self.ask_again:
+            again = self.table.with_name(ASK_AGAIN)
+            lines.append(f"{counted(len(self.ask_again), 'image')} without a clear answer: {again}")
+        return "\n".join(lines)
+
+
+def _words(estimate: Estimate) -> str:
+    return f"{percent(estimate.value)} [{percent(estimate.low)} to {percent(estimate.high)}]"
+
+
+def relative_images(folder: str | os.PathLike[str]) -> list[str]:
+    """The images below a folder, relative to it, with ``/``. Raises :class:`DataError` where there is none."""
+    return [file.relative_to(folder).as_posix() for file in image_files(folder)]
+
+
+def doubtful_first(images: Sequence[str], folder: Path, model: Predictor) -> list[str]:
+    """The images in the order of the model's doubt, the greatest entropy of its probabilities first."""
+    values = np.array(
+        [list(found.probabilities.values()) for found in model.predict_crops([folder / i for i in images])]
+    )
+    entropy = -(values * np.log(np.maximum(values, 1e-12))).sum(axis=1)
+    return [images[at] for at in np.argsort(-entropy, kind="stable")]
+
+
+def merge_votes(votes: str | os.PathLike[str], faces: str | os.PathLike[str]) -> MergedVotes:
+    """Merge the files that ``mien label`` wrote, one a person, into ``labels.csv`` beside them.
+
+    ``mien train`` and ``mien audit`` read that file: path, label, and ``votes_*`` columns. An image is in it if more
+    than half of the people gave it the same expression. A face that a person saw twice counts with the first answer.
+
+    Args:
+        votes: the folder of the files, each named after a person.
+        faces: the folder of the images.
+
+    Raises:
+        DataError: no file; a file that is none of ``mien label``; votes on images that are not in the folder.
+    """
+    folder = Path(votes)
+    images = relative_images(faces)
+    files = sorted(file for file in folder.glob("*.csv") if file.name not in {f"{MERGED}.csv", ASK_AGAIN})
+    ballots = {file.stem: ballot for file in files if (ballot := read_ballot(file, images))}
+    if not ballots:
+        raise DataError(f"{folder} holds no votes. Vote with: mien label FACES --name YOU", code="ballots-missing")
+    counts = {image: np.zeros(len(FERPLUS_CLASSES), dtype=np.int64) for image in images}
+    within = {}
+    for person, ballot in ballots.items():
+        first, same = _first_and_same(ballot)
+        for image, answer in first.items():
+            counts[image][FERPLUS_CLASSES.index(answer)] += 1
+        if same:
+            within[person] = proportion(sum(same), len(same))
+    voted = {image: row for image, row in counts.items() if row.any()}
+    table = np.array(list(voted.values()))
+    share = table.max(axis=1) / table.sum(axis=1)
+    expression = np.array([FERPLUS_CLASSES[at] not in NO_EXPRESSION for at in table.argmax(axis=1)])
+    clear = (share > CLEAR) & expression
+    names = list(voted)
+    order = [names[at] for at in np.argsort(share, kind="stable") if share[at] <= CLEAR]
+    written = folder / f"{MERGED}.csv"
+    base = os.path.relpath(faces, folder).replace(os.sep, "/")
+    rows = [
+        (f"{base}/{name}", FERPLUS_CLASSES[int(row.argmax())], *row.tolist())
+        for name, row, kept in zip(names, table, clear, strict=True)
+        if kept
+    ]
+    _write(written, ("path", "label", *(f"{VOTE_PREFIX}{name}" for name in FERPLUS_CLASSES)), rows)
+    _write(folder / ASK_AGAIN, ("image",), [(name,) for name in order])
+    ceiling = vote_ceiling(table, FERPLUS_CLASSES)
+    return MergedVotes(
+        tuple(ballots),
+        len(names),
+        len(rows),
+        within,
+        pair_agreement(table),
+        krippendorff_alpha(table),
+        None if ceiling is None else ceiling.second_panel,
+        order,
+        written,
+    )
+
+
+def _first_and_same(ballot: Sequence[Vote]) -> tuple[dict[str, str], list[bool]]:
+    """Each image's first answer; for each image seen again, whether the answer was the same."""
+    first: dict[str, str] = {}
+    same = []
+    for image, answer in ballot:
+        if image in first:
+            same.append(answer == first[image])
+        else:
+            first[image] = answer
+    return first, same
+
+
+def _write(path: Path, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows(rows)
+    write_text(path, text.getvalue())

@@ -1,0 +1,63 @@
+"""``mien label``: several people vote on faces, each in a local page; then their votes become a data set."""
+
+from __future__ import annotations
+
+import threading
+import webbrowser
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mien.api.label import doubtful_first, merge_votes, relative_images
+from mien.base.errors import DataError, needs_extra
+from mien.cli.options import JsonOption, ModelOption, QuietOption
+from mien.cli.output import notice, show_json
+from mien.data.ballots import ballot_file, read_ballot
+from mien.inference.predictor import load
+
+
+def label(
+    faces: Annotated[Path, typer.Argument(help="A folder of face crops.", metavar="FOLDER")],
+    name: Annotated[str | None, typer.Option("--name", help="Who votes; the file is NAME.csv.", metavar="NAME")] = None,
+    merge: Annotated[bool, typer.Option("--merge", help="Merge all votes into labels.csv.")] = False,
+    votes: Annotated[
+        Path, typer.Option("--votes", help="The folder of the files, one a person.", metavar="DIR")
+    ] = Path("votes"),
+    model: ModelOption = "default",
+    port: Annotated[
+        int, typer.Option(help="Port on this machine. 0 chooses a free one.", min=0, max=65535, metavar="N")
+    ] = 0,
+    *,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Vote on the expressions of faces with the keys 1 to 8, in a page on this machine.
+
+    Nobody sees the votes of others or of the model. Its most doubtful faces come first, and one in ten comes twice.
+    With --merge the votes of all become a table for mien train and mien audit, with the agreement of the people.
+    """
+    if merge == (name is not None):
+        raise DataError("Give either --name NAME to vote, or --merge.", code="options")
+    if merge:
+        result = merge_votes(votes, faces)
+        if json:
+            show_json(result.to_dict())
+        else:
+            typer.echo(str(result))
+        return
+    assert name is not None
+    ballot = ballot_file(votes, name)
+    images = relative_images(faces)
+    read_ballot(ballot, images)  # refuses another folder's votes before the model runs
+    with needs_extra("serve", "The page"):
+        from mien.serve.label_app import create_label_app
+        from mien.serve.limits import Limits
+        from mien.serve.server import address, open_port, run
+
+    app = create_label_app(faces, doubtful_first(images, faces, load(model)), ballot)
+    listener = open_port("127.0.0.1", port)
+    page = address(listener)
+    notice(f"{page} asks {name} about {len(images):,} faces; votes go to {ballot}. Press Ctrl-C to stop.")
+    threading.Thread(target=webbrowser.open, args=(page,), daemon=True).start()
+    run(app, listener, Limits())

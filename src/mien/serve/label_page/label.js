@@ -1,0 +1,56 @@
+"use strict";
+
+const face = document.getElementById("face");
+const answers = document.getElementById("answers");
+const undo = document.getElementById("undo");
+let state = null;
+let busy = false;
+
+async function ask(address, body) {
+  if (busy) return;
+  busy = true;
+  try {
+    const reply = await fetch(address, body === undefined ? {} : { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+    if (!reply.ok) throw new Error(`The vote was not saved (${reply.status}).`);
+    show(await reply.json());
+  } catch (error) {
+    document.getElementById("progress").textContent = `${error.message} Is mien label still running?`;
+  } finally {
+    busy = false;
+  }
+}
+
+function show(next) {
+  state = next;
+  const done = next.image === null;
+  document.getElementById("progress").textContent = `${next.person}: ${next.votes} votes, ${next.left} faces left`;
+  document.getElementById("question").textContent = done ? "Done. Every face has your vote. You can close this page." : "Which expression do you see?";
+  face.parentElement.hidden = answers.hidden = done;
+  if (!done) face.src = `image/${next.number}`;
+  undo.disabled = next.votes === 0;
+  if (!answers.children.length) {
+    next.answers.forEach((name, at) => {
+      const button = document.createElement("button");
+      const key = document.createElement("kbd");
+      button.type = "button";
+      key.textContent = (at + 1) % 10;
+      button.append(key, ` ${name}`);
+      button.addEventListener("click", () => vote(at));
+      answers.append(button);
+    });
+  }
+}
+
+function vote(at) {
+  if (state && state.image !== null && at >= 0 && at < state.answers.length) {
+    ask("vote", { image: state.image, answer: state.answers[at], votes: state.votes });
+  }
+}
+
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
+  if (event.key === "Backspace") ask("undo", {});
+  else if (/^[0-9]$/.test(event.key)) vote((Number(event.key) + 9) % 10);
+});
+undo.addEventListener("click", () => ask("undo", {}));
+ask("next");

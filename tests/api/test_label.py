@@ -1,0 +1,134 @@
+"""Oracles: Krippendorff's own example and its alpha, counting by hand, the files on disk, mien's own reader of data."""
+
+import csv
+import math
+import shutil
+from collections import Counter
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from PIL import Image
+
+import mien
+from mien.api.label import doubtful_first, relative_images
+from mien.base.errors import DataError
+from mien.base.labels import FERPLUS_CLASSES
+from mien.data.ballots import REPEAT_EVERY, Vote, ballot_file, next_image, read_ballot, write_ballot
+from mien.evaluation.agreement import krippendorff_alpha, pair_agreement
+from mien.serve.label_app import create_label_app
+from support import raises
+
+IMAGES = [f"{at:02}.png" for at in range(40)]
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("faces")
+    generator = np.random.default_rng(0)
+    for name in IMAGES:
+        Image.fromarray(generator.integers(0, 255, (48, 48), dtype=np.uint8)).save(folder / name)
+    return folder
+
+
+def vote_on_all(person, images=IMAGES, answer=lambda image: "happy"):
+    votes = []
+    while (image := next_image(images, votes, person)) is not None:
+        votes.append(Vote(image, answer(image)))
+    return votes
+
+
+def test_alpha_of_krippendorffs_example():
+    # Krippendorff 2011, "Computing Krippendorff's Alpha-Reliability", section C: 12 units, 4 observers, alpha 0.743.
+    given = ["11.1", "2232", "3333", "3333", "2222", "1234", "4444", "1121", "2222", ".555", "..11", ".3.."]
+    counts = np.array([[unit.count(str(value)) for value in range(1, 6)] for unit in given])
+    assert krippendorff_alpha(counts) == pytest.approx(0.743, abs=5e-4)
+
+
+def test_agreement_by_hand():
+    counts = np.array([[3, 0], [2, 1], [1, 0]])
+    assert pair_agreement(counts).value == pytest.approx((1 + 1 / 3) / 2)
+    assert pair_agreement(counts[2:]) is None
+    assert math.isnan(krippendorff_alpha(counts[:1]))
+
+
+def test_each_face_is_asked_and_one_in_ten_twice():
+    votes = vote_on_all("anna")
+    times = Counter(vote.image for vote in votes)
+    assert set(times) == set(IMAGES)
+    assert max(times.values()) == 2
+    assert sum(times.values()) - len(IMAGES) == len(votes) // REPEAT_EVERY
+    assert votes == vote_on_all("anna")
+    assert votes != vote_on_all("ben")
+
+
+def test_the_page_saves_each_vote_and_goes_on_after_a_kill(faces, tmp_path):
+    file = tmp_path / "votes" / "anna.csv"
+    client = TestClient(create_label_app(faces, IMAGES, file), "http://127.0.0.1")
+    question = client.get("/next").json()
+    assert (question["image"], question["left"]) == (IMAGES[0], len(IMAGES))
+    assert client.get(f"/image/{question['number']}").content == (faces / IMAGES[0]).read_bytes()
+    vote = {"image": IMAGES[0], "answer": "sad", "votes": 0}
+    assert client.post("/vote", json=vote).json()["votes"] == 1
+    assert client.post("/vote", json=vote).status_code == 409, "a second page"
+    assert read_ballot(file) == [Vote(IMAGES[0], "sad")]
+    again = TestClient(create_label_app(faces, IMAGES, file), "http://127.0.0.1")
+    assert again.get("/next").json()["image"] == IMAGES[1]
+    assert again.post("/undo").json()["votes"] == 0
+    assert read_ballot(file) == []
+    assert again.get("/image/99").status_code == 404
+    assert again.get("/next", headers={"host": "evil.example"}).status_code == 403
+    assert "label.js" in again.get("/").text
+
+
+def test_merged_votes_are_data(faces, tmp_path):
+    answers = {
+        "anna": lambda image: "happy" if image < "20" else "sad",
+        "ben": lambda image: "happy" if image < "20" else "sad",
+        "cleo": lambda image: "happy" if image < "10" else "fear",
+    }
+    for person, answer in answers.items():
+        write_ballot(tmp_path / f"{person}.csv", vote_on_all(person, answer=answer))
+    write_ballot(tmp_path / "dora.csv", [Vote(IMAGES[39], "not-a-face"), Vote(IMAGES[38], "happy")])
+    merged = mien.merge_votes(tmp_path, faces)
+    assert (merged.people, merged.images, merged.labelled) == (("anna", "ben", "cleo", "dora"), 40, 38)
+    assert {share.value for share in merged.within.values()} == {1.0}
+    assert sorted(merged.ask_again) == IMAGES[38:]
+    data = mien.load_dataset(merged.table)
+    assert data.classes == ("happy", "sad")
+    with merged.table.open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert (rows[0]["votes_happy"], rows[25]["votes_sad"], rows[25]["votes_fear"]) == ("3", "2", "1")
+    assert mien.merge_votes(tmp_path, faces).to_dict() == merged.to_dict(), "its own files are no ballots"
+
+
+def test_the_most_doubtful_come_first(faces):
+    class Sure:
+        def predict_crops(self, files):
+            return [type("P", (), {"probabilities": {"a": p, "b": 1 - p}}) for p in np.linspace(1, 0.5, len(files))]
+
+    assert doubtful_first(relative_images(faces), faces, Sure()) == IMAGES[::-1]
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        ("path,label\na.png,happy\n", "ballot-columns"),
+        ("image,vote\n00.png,joyful\n", "ballot-answer"),
+        ("image,vote\nother.png,happy\n", "ballot-image"),
+    ],
+)
+def test_files_that_are_refused(faces, tmp_path, content, code):
+    (tmp_path / "anna.csv").write_text(content)
+    with raises(DataError, code, "anna.csv"):
+        mien.merge_votes(tmp_path, faces)
+
+
+def test_folders_and_names_that_are_refused(faces, tmp_path):
+    with raises(DataError, "ballots-missing"):
+        mien.merge_votes(tmp_path, faces)
+    shutil.copytree(faces, tmp_path / "copy")
+    for name in ("labels", "a/b", ""):
+        with raises(DataError, "person-name"):
+            ballot_file(tmp_path, name)
+    assert len(FERPLUS_CLASSES) == 10, "one key each"
