@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from mien.base.errors import ModelError
 from mien.base.model_file import stay_offline
@@ -119,16 +120,16 @@ class NetworkDetector:
 
     def detect(self, rgb: npt.NDArray[np.uint8]) -> list[Face]:
         """Faces in an image uint8 (H, W, 3), with five landmarks each, the largest first."""
-        image = brightened(rgb)
-        if max(image.shape) > LARGEST_PX:
-            image = _resized(image, LARGEST_PX)
-        scale = np.array(rgb.shape[1::-1]) / image.shape[1::-1]
+        image = Image.fromarray(brightened(rgb))
+        if max(image.size) > LARGEST_PX:
+            image = _resized(image, _fitted(image, LARGEST_PX))
+        scale = np.array(rgb.shape[1::-1]) / image.size
         found, landmarks = self.search(image)
         return largest_first([_face(row, points, scale) for row, points in zip(found, landmarks, strict=True)])
 
-    def search(self, image: Pixels) -> tuple[Boxes, npt.NDArray[np.float64]]:
-        """Boxes and scores, float64 (N, 5), and landmarks (N, 5, 2), in pixels of an image uint8 (H, W, 3)."""
-        longer = max(image.shape)
+    def search(self, image: Image.Image) -> tuple[Boxes, npt.NDArray[np.float64]]:
+        """Boxes and scores, float64 (N, 5), and landmarks (N, 5, 2), in pixels of an RGB image."""
+        longer = max(image.size)
         first = before = self._look(image, min(FIRST_PX, MAX_ENLARGED * longer))
         sure = first.boxes[first.boxes[:, 4] >= SURE]
         large = sure[np.sqrt(sure[:, 2] * sure[:, 3]) >= LARGE * longer]
@@ -149,74 +150,68 @@ class NetworkDetector:
         found, landmarks = self._checked(image, proposals, MIN_SCORE)
         return (found, landmarks) if len(found) else self._close_up(image)
 
-    def _look(self, image: Pixels, side: int, areas: Sequence[Area] | None = None) -> _Look:
+    def _look(self, image: Image.Image, side: int, areas: Sequence[Area] | None = None) -> _Look:
         """Proposals in a copy with this longer side, everywhere or in areas given in pixels of the image."""
-        copy = _resized(image, side)
-        rows, columns = (-(-length // CELL_PX) for length in copy.shape[:2])
-        cell_px = CELL_PX * max(image.shape) / side
+        size = _fitted(image, side)
+        columns, rows = (-(-length // CELL_PX) for length in size)
+        cell_px = CELL_PX * max(image.size) / side
         cells = [(0, 0, columns, rows)] if areas is None else [_whole(area, cell_px, columns, rows) for area in areas]
         scores, boxes = np.zeros((len(ANCHORS), rows, columns)), [np.empty((0, 5))]
         for left, top, right, bottom in cells:
-            part = copy[top * CELL_PX : bottom * CELL_PX, left * CELL_PX : right * CELL_PX]
-            found, scores[:, top:bottom, left:right] = self._propose(part)
+            edges = (left * CELL_PX, top * CELL_PX, min(right * CELL_PX, size[0]), min(bottom * CELL_PX, size[1]))
+            found, scores[:, top:bottom, left:right] = self._propose(_part(image, size, edges))
             found[:, :2] += (left * CELL_PX, top * CELL_PX)
             found[:, :4] *= cell_px / CELL_PX
             boxes.append(found)
         return _Look(side, cell_px, np.concatenate(boxes), scores)
 
-    def _look_tilted(self, image: Pixels, areas: Sequence[Area], degrees: float) -> Boxes:
+    def _look_tilted(self, image: Image.Image, areas: Sequence[Area], degrees: float) -> Boxes:
         """Proposals in areas of the image after they are rotated counterclockwise, in pixels of the image."""
-        import cv2
-
-        side = min(TILTED_PX, MAX_ENLARGED * max(image.shape))
-        copy, scale = _resized(image, side), side / max(image.shape)
+        side = min(TILTED_PX, MAX_ENLARGED * max(image.size))
+        copy, scale = _fitted(image, side), side / max(image.size)
         angle = np.deg2rad(degrees)
         turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
         found = [np.empty((0, 5))]
         for area in areas:
             left, top, right, bottom = (round(edge * scale) for edge in area)
-            part = copy[top:bottom, left:right]
-            size = np.array(part.shape[1::-1])
-            turned = np.ceil(np.abs(turn) @ size).astype(int)
-            # From a pixel's middle in the part to its middle in the rotated one.
-            shift = turned / 2 - 0.5 - turn @ (size / 2 - 0.5)
-            rotated = cv2.warpAffine(part, np.column_stack([turn, shift]), turned.tolist())
-            boxes, _ = self._propose(np.asarray(rotated, dtype=np.uint8))
-            middles = (boxes[:, :2] + boxes[:, 2:4] / 2 - turned / 2) @ turn + size / 2
+            part = _part(image, copy, (left, top, min(right, copy[0]), min(bottom, copy[1])))
+            turned = np.ceil(np.abs(turn) @ part.size).astype(int)
+            # From a place in the rotated part back to that in the part.
+            back = np.column_stack([turn.T, np.array(part.size) / 2 - turn.T @ turned / 2])
+            rotated = part.transform(
+                tuple(turned.tolist()), Image.Transform.AFFINE, back.ravel().tolist(), Image.Resampling.BILINEAR
+            )
+            boxes, _ = self._propose(rotated)
+            middles = (boxes[:, :2] + boxes[:, 2:4] / 2 - turned / 2) @ turn + np.array(part.size) / 2
             boxes[:, :2] = middles - boxes[:, 2:4] / 2 + (left, top)
             boxes[:, :4] /= scale
             found.append(boxes)
         return np.concatenate(found)
 
-    def _close_up(self, image: Pixels) -> tuple[Boxes, npt.NDArray[np.float64]]:
+    def _close_up(self, image: Image.Image) -> tuple[Boxes, npt.NDArray[np.float64]]:
         """As :meth:`search`: faces that fill the image, found in a small copy that is mirrored at its border."""
-        import cv2
-
-        longer = max(image.shape)
-        small = _resized(image, min(FIRST_PX, MAX_ENLARGED * longer))
-        border = round(CLOSE_UP_BORDER * max(small.shape))
-        padded: Pixels = np.asarray(
-            cv2.copyMakeBorder(small, border, border, border, border, cv2.BORDER_REFLECT), dtype=np.uint8
-        )
+        longer = max(image.size)
+        small = _resized(image, _fitted(image, min(FIRST_PX, MAX_ENLARGED * longer)))
+        border = round(CLOSE_UP_BORDER * max(small.size))
+        around = ((border, border), (border, border), (0, 0))
+        padded = Image.fromarray(np.pad(np.asarray(small), around, mode="symmetric"))
         looks = [self._look(padded, side).boxes for side in CLOSE_UP_PX]
         found, landmarks = self._checked(padded, looks, CLOSE_UP_SCORE)
-        scale = longer / max(small.shape)
+        scale = longer / max(small.size)
         found[:, :2] -= border
         found[:, :4] *= scale
         return found, (landmarks - border) * scale
 
-    def _propose(self, image: Pixels) -> tuple[Boxes, npt.NDArray[np.float64]]:
-        """Run the first network on an image uint8 (H, W, 3).
+    def _propose(self, image: Image.Image) -> tuple[Boxes, npt.NDArray[np.float64]]:
+        """Run the first network on an RGB image.
 
         Returns:
             Left, top, width, height and score, float64 (N, 5); and the score of each anchor in each cell, float64
             (anchors, rows, columns).
         """
-        import cv2
-
-        below, right = (-length % CELL_PX for length in image.shape[:2])
-        pixels = cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_REPLICATE)
-        (cells,) = self._proposals.run(None, {"pixels": cv2.cvtColor(pixels, cv2.COLOR_RGB2RGBA)})
+        right, below = (-length % CELL_PX for length in image.size)
+        pixels = np.pad(np.asarray(image.convert("RGBA")), ((0, below), (0, right), (0, 0)), mode="edge")
+        (cells,) = self._proposals.run(None, {"pixels": pixels})
         cells = cells.reshape(len(ANCHORS), 5, *cells.shape[2:]).astype(np.float64)
         scores = _sigmoid(cells[:, 4])
         anchor, row, column = np.nonzero(scores > MIN_PROPOSAL)
@@ -225,7 +220,9 @@ class NetworkDetector:
         middle = (np.stack([column, row], axis=1) + _sigmoid(np.stack([across, down], axis=1))) * CELL_PX
         return np.concatenate([middle - size / 2, size, scores[anchor, row, column, np.newaxis]], axis=1), scores
 
-    def _checked(self, image: Pixels, looks: list[Boxes], min_score: float) -> tuple[Boxes, npt.NDArray[np.float64]]:
+    def _checked(
+        self, image: Image.Image, looks: list[Boxes], min_score: float
+    ) -> tuple[Boxes, npt.NDArray[np.float64]]:
         """The proposals of all looks that the second network takes for faces, and their landmarks."""
         merged = merge_agreeing(looks, AGREEING_IOU)[:MAX_PROPOSALS]
         squares = _squares(_reframed(merged))
@@ -243,7 +240,7 @@ class NetworkDetector:
         kept = kept[found[kept, 4] >= min_score]
         return found[kept], landmarks[kept]
 
-    def _run_check(self, image: Pixels, squares: Boxes) -> npt.NDArray[np.float64]:
+    def _run_check(self, image: Image.Image, squares: Boxes) -> npt.NDArray[np.float64]:
         """Run the second network: (N, 4) squares -> float64 (N, 16), see web/scripts/make_face_check.py."""
         crops = [_crop(image, square) for square in squares]
         outputs = [
@@ -290,34 +287,29 @@ def _score(proposed: npt.NDArray[np.float64], checked: npt.NDArray[np.float64]) 
     return _sigmoid(odds / 2)
 
 
-def _crop(image: Pixels, square: npt.NDArray[np.float64]) -> Pixels:
+def _crop(image: Image.Image, square: npt.NDArray[np.float64]) -> Pixels:
     """A square of an image in 48 x 48 pixels, black outside the image."""
-    import cv2
-
     left, top = round(square[0]), round(square[1])
     side = max(round(square[2]), 1)
-    inside = image[max(top, 0) : max(top + side, 0), max(left, 0) : max(left + side, 0)]
-    if inside.shape[:2] != (side, side):
-        whole = np.zeros((side, side, 3), dtype=np.uint8)
-        whole[max(-top, 0) :, max(-left, 0) :][: inside.shape[0], : inside.shape[1]] = inside
-        inside = whole
-    method = cv2.INTER_AREA if side > CHECK_PX else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(inside, (CHECK_PX, CHECK_PX), interpolation=method), dtype=np.uint8)
+    return np.asarray(_resized(image.crop((left, top, left + side, top + side)), (CHECK_PX, CHECK_PX)))
 
 
-def _resized(image: Pixels, side: int) -> Pixels:
-    """A copy with a longer side of ``side`` pixels: halved as often as it can be, then bilinear."""
-    import cv2
+def _fitted(image: Image.Image, side: int) -> tuple[int, int]:
+    """Width and height of a copy with a longer side of ``side`` pixels."""
+    scale = side / max(image.size)
+    return max(round(image.width * scale), 1), max(round(image.height * scale), 1)
 
-    height, width = image.shape[:2]
-    scale = side / max(height, width)
-    size = (max(round(width * scale), 1), max(round(height * scale), 1))
-    while max(image.shape) >= 2 * side and min(image.shape[:2]) > 1:
-        half = (-(-image.shape[1] // 2), -(-image.shape[0] // 2))
-        image = np.asarray(cv2.resize(image, half, interpolation=cv2.INTER_AREA), dtype=np.uint8)
-    if size == (image.shape[1], image.shape[0]):
-        return image
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
+
+def _part(image: Image.Image, size: tuple[int, int], edges: tuple[int, int, int, int]) -> Image.Image:
+    """The part of a copy of this size between left, top, right and bottom; the rest of the copy is not made."""
+    left, top, right, bottom = edges
+    across, down = image.width / size[0], image.height / size[1]
+    return _resized(image, (right - left, bottom - top), (left * across, top * down, right * across, bottom * down))
+
+
+def _resized(image: Image.Image, size: tuple[int, int], box: Area | None = None) -> Image.Image:
+    """An image, or what is in a box of it, in another size: averaged in whole pixels, then by a triangle."""
+    return image.resize(size, Image.Resampling.BILINEAR, box, reducing_gap=1.0)
 
 
 def _whole(area: Area, cell_px: float, columns: int, rows: int) -> Region:
