@@ -2,11 +2,11 @@ import hashlib
 import shutil
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from PIL import Image
 
 from mien.base.errors import MissingExtraError, ModelError, RecipeError
 from mien.base.model_file import read_manifest
@@ -70,9 +70,10 @@ def test_with_weights_from_a_file_features_are_timms_own_of_the_grey_picture_giv
 
 
 def test_enlarging_is_bilinear(timm, weights):
-    """Oracle: OpenCV's resize, and the same network on what that gives."""
+    """Oracle: Pillow's resize, and the same network on what that gives."""
     images = torch.randn(2, 1, 48, 48)
-    larger = np.stack([cv2.resize(image[0].numpy(), (96, 96), interpolation=cv2.INTER_LINEAR) for image in images])
+    faces = [Image.fromarray(image[0].numpy()) for image in images]
+    larger = np.stack([face.resize((96, 96), Image.Resampling.BILINEAR) for face in faces])
     inside, outside = network_of(upsample_px=96).eval(), network_of(size_px=96).eval()
     with torch.inference_mode():
         expected = outside.features(torch.from_numpy(larger)[:, None]).numpy()

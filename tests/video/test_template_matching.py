@@ -1,12 +1,12 @@
 """A face followed by its looks, against where it was put."""
 
-import cv2
 import numpy as np
 import pytest
+from PIL import Image, ImageFilter
 
 from mien.faces.boxes import iou
 from mien.faces.face import Box
-from mien.video.template_matching import TemplateMatcher, _peak
+from mien.video.template_matching import TemplateMatcher, _peak, correlate
 
 FACE = Box(178, 68, 94, 94)
 """Where the astronaut's face is."""
@@ -21,12 +21,13 @@ def overlap(one, other):
 @pytest.fixture(scope="module")
 def scene(astronaut):
     """Her face at a place and of a size before texture; the image in grey and the box."""
-    texture = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (300, 400), dtype=np.uint8), (9, 9), 0)
-    person = cv2.cvtColor(astronaut[40:200, 140:310], cv2.COLOR_RGB2GRAY)
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (300, 400), dtype=np.uint8))
+    texture = np.asarray(noise.filter(ImageFilter.GaussianBlur(1.7)))
+    person = Image.fromarray(astronaut[40:200, 140:310]).convert("L")
 
     def make(left, top, size=1.0):
         image = texture.copy()
-        shown = cv2.resize(person, None, fx=size, fy=size, interpolation=cv2.INTER_AREA)
+        shown = np.asarray(person.resize((round(size * person.width), round(size * person.height))))
         image[top : top + shown.shape[0], left : left + shown.shape[1]] = shown
         side = round(94 * size)
         return image, Box(left + round(38 * size), top + round(28 * size), side, side)
@@ -86,3 +87,16 @@ def test_the_peak_between_pixels_is_the_parabolas(peak):
     """Oracle: a parabola whose peak is known."""
     values = -((np.arange(6) - peak) ** 2)
     assert _peak(values, round(peak)) == pytest.approx(peak, abs=1e-12)
+
+
+def test_correlations_are_pearsons():
+    """Oracle: NumPy's coefficient, part by part; a uniform part has none."""
+    random = np.random.default_rng(2)
+    image, template = (random.integers(0, 256, size, dtype=np.uint8) for size in ((19, 16), (6, 7)))
+    image[:8, :9] = 77
+    found = correlate(image, template)
+    assert found.shape == (14, 10)
+    assert np.array_equal(found == 0, np.add.outer(np.arange(14) > 2, np.arange(10) > 2) == 0)
+    for row, column in ((3, 0), (5, 9), (13, 4)):
+        part = image[row : row + 6, column : column + 7]
+        assert found[row, column] == pytest.approx(np.corrcoef(part.ravel(), template.ravel())[0, 1])

@@ -1,8 +1,8 @@
-"""The frames of a camera or a network stream, by OpenCV: always the newest one, so that slow work never lags behind."""
+"""The frames of a camera or a network stream, by PyAV: always the newest one, so that slow work never lags behind."""
 
 from __future__ import annotations
 
-import os
+import platform
 import queue
 import threading
 import time
@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.base.errors import DataError, without_password
+from mien.base.errors import DataError, needs_extra, without_password
 
-OPEN_MILLISECONDS = 10_000
+WAIT_SECONDS = 10
 """How long a stream may take to open, and later to send a frame."""
 
 
@@ -24,52 +24,72 @@ def live_frames(source: int | str) -> Iterator[tuple[float, npt.NDArray[np.uint8
 
     Raises:
         DataError: it cannot be opened (``camera-missing``).
+        MissingExtraError: PyAV is not installed.
     """
     return _newest(_open(source))
 
 
 def _open(source: int | str) -> Any:
-    import cv2
-
-    # OpenCV's own lines about what cannot be opened, and FFmpeg's.
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    if isinstance(source, int):
-        # With a number below 0 OpenCV ends the process.
-        capture = cv2.VideoCapture(source) if 0 <= source < 1 << 31 else cv2.VideoCapture()
-    else:
-        limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, OPEN_MILLISECONDS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, OPEN_MILLISECONDS]
-        capture = cv2.VideoCapture(source, cv2.CAP_FFMPEG, limits)
-    if not capture.isOpened():
-        named = f"Camera {source}" if isinstance(source, int) else without_password(source)
-        raise DataError(
-            f"{named} cannot be opened. Is it there, and used by no other program? A video file is given by its path.",
-            code="camera-missing",
-        )
-    return capture
+    with needs_extra("video", "Following a camera or stream"):
+        import av
+    try:
+        file, kind = (source, None) if isinstance(source, str) else _camera(source)
+        container: Any = av.open(file, format=kind, timeout=WAIT_SECONDS)
+        if container.streams.video:
+            return container
+        container.close()
+    except (av.FFmpegError, OSError, ValueError, LookupError):
+        pass
+    named = f"Camera {source}" if isinstance(source, int) else without_password(source)
+    raise DataError(
+        f"{named} cannot be opened. Is it there, and used by no other program? A video file is given by its path.",
+        code="camera-missing",
+    )
 
 
-def _newest(capture: Any) -> Iterator[tuple[float, npt.NDArray[np.uint8]]]:
+def _camera(number: int) -> tuple[str, str]:
+    """What FFmpeg calls a camera on this system, and its way to read it."""
+    system = platform.system()
+    if system == "Darwin":
+        return f"{number}:none", "avfoundation"
+    if system != "Windows":
+        return f"/dev/video{number}", "v4l2"
+    import av
+
+    cameras = [each.name for each in av.enumerate_input_devices("dshow") if "video" in each.media_types]
+    return f"video={dict(enumerate(cameras))[number]}", "dshow"
+
+
+def _newest(container: Any) -> Iterator[tuple[float, npt.NDArray[np.uint8]]]:
+    import av
+
     newest: queue.Queue[tuple[float, Any]] = queue.Queue(1)
     stop = threading.Event()
 
+    def put(frame: Any) -> None:
+        with suppress(queue.Empty):
+            newest.get_nowait()  # nobody took it in time
+        newest.put((time.monotonic(), frame))
+
     def read() -> None:
-        is_open = True
-        while is_open and not stop.is_set():
-            is_open, bgr = capture.read()
-            with suppress(queue.Empty):
-                newest.get_nowait()  # nobody took it in time
-            newest.put((time.monotonic(), bgr if is_open else None))
+        try:
+            with suppress(av.FFmpegError, OSError):
+                for frame in container.decode(video=0):
+                    if stop.is_set():
+                        break
+                    put(frame)
+        finally:
+            put(None)
 
     reader = threading.Thread(target=read, daemon=True)
     reader.start()
     try:
         began: float | None = None
         while (item := newest.get())[1] is not None:
-            seconds, bgr = item
+            seconds, frame = item
             began = seconds if began is None else began
-            yield seconds - began, np.ascontiguousarray(bgr[:, :, ::-1])
+            yield seconds - began, frame.to_ndarray(format="rgb24")
     finally:
         stop.set()
         reader.join()
-        capture.release()
+        container.close()

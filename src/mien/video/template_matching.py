@@ -1,4 +1,4 @@
-"""Tracking of a face between detections by template matching: a hundredth of the Haar cascade's work.
+"""Tracking of a face between detections by template matching: a hundredth of a detection's work.
 
 A grey template of the face is searched around its last position, at three scales (normalised cross-correlation; Lewis
 1995). Only a detection replaces the template, so that it does not drift.
@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from mien.faces.crop import window
 from mien.faces.face import Box
@@ -33,24 +34,21 @@ class TemplateMatcher:
     """Tracks one face.
 
     Args:
-        grey: the frame that it was detected in, uint8 (H, W).
+        frame: the frame that it was detected in, uint8 (H, W) grey or (H, W, 3) RGB.
         box: its box there.
     """
 
-    def __init__(self, grey: npt.NDArray[np.uint8], box: Box) -> None:
+    def __init__(self, frame: npt.NDArray[np.uint8], box: Box) -> None:
         self._detected = box
         # Not whole pixels: a face of 20 px could then never grow by 5%.
         self._centre = (box.left + box.width / 2, box.top + box.height / 2)
         self._scale = 1.0
         shrink = TEMPLATE_PX / max(box.width, box.height)
         self._size = (max(round(box.width * shrink), 4), max(round(box.height * shrink), 4))
-        self._template = _sample(grey, self._centre, (box.width, box.height), self._size)
+        self._template = _sample(frame, self._centre, (box.width, box.height), self._size)
 
-    def follow(self, grey: npt.NDArray[np.uint8]) -> Box | None:
-        """The face's box in the next frame, uint8 (H, W) of the same size; None if it is lost."""
-        import cv2
-
-        # For a uniform template OpenCV returns a perfect correlation everywhere.
+    def follow(self, frame: npt.NDArray[np.uint8]) -> Box | None:
+        """The face's box in the next frame of the same size; None if it is lost."""
         if np.ptp(self._template) < _MIN_CONTRAST:
             return None
         best = (MIN_CORRELATION, 0.0, 0.0, 1.0)
@@ -60,9 +58,7 @@ class TemplateMatcher:
         searched = (wide + 2 * round(SEARCH_RADIUS * wide), high + 2 * round(SEARCH_RADIUS * high))
         for change in SCALES:
             reach = (searched[0] * pixel * change, searched[1] * pixel * change)
-            correlation = cv2.matchTemplate(
-                _sample(grey, self._centre, reach, searched), self._template, cv2.TM_CCOEFF_NORMED
-            )
+            correlation = correlate(_sample(frame, self._centre, reach, searched), self._template)
             row, column = np.unravel_index(int(correlation.argmax()), correlation.shape)
             if correlation[row, column] > best[0]:
                 across, down = _peak(correlation[row], int(column)), _peak(correlation[:, column], int(row))
@@ -86,18 +82,39 @@ class TemplateMatcher:
         )
 
 
-def _sample(
-    grey: npt.NDArray[np.uint8], centre: tuple[float, float], reach: tuple[float, float], size: tuple[int, int]
-) -> npt.NDArray[np.uint8]:
-    """A window of an image, ``reach`` wide and high around ``centre``, resized to ``size``; border pixels repeat."""
-    import cv2
+def correlate(image: npt.NDArray[np.uint8], template: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+    """Pearson's correlation of a template (h, w) with every part of an image (H, W): (H - h + 1, W - w + 1), -1..1.
 
+    0 where a part is uniform. Products are summed by a fast Fourier transform, parts by running totals.
+    """
+    pixels, contrast = image.astype(np.float64), template - template.mean()
+    spectrum = np.fft.rfft2(pixels) * np.fft.rfft2(contrast, s=image.shape).conj()
+    rows, columns = (whole - part + 1 for whole, part in zip(image.shape, template.shape, strict=True))
+    products = np.fft.irfft2(spectrum, s=image.shape)[:rows, :columns]
+    total, squares = (_sums(values, template.shape) for values in (pixels, pixels * pixels))
+    spread = np.sqrt(np.maximum(squares - total * total / template.size, 0) * (contrast * contrast).sum())
+    return np.asarray(np.divide(products, spread, out=np.zeros_like(products), where=spread > 1))
+
+
+def _sums(values: npt.NDArray[np.float64], size: tuple[int, ...]) -> npt.NDArray[np.float64]:
+    """The sum of every part of this size."""
+    for axis, side in enumerate(size):
+        ends = np.insert(np.cumsum(values, axis=axis), 0, 0, axis=axis)
+        first, last = (np.take(ends, range(at, ends.shape[axis] - side + at), axis) for at in (0, side))
+        values = last - first
+    return values
+
+
+def _sample(
+    frame: npt.NDArray[np.uint8], centre: tuple[float, float], reach: tuple[float, float], size: tuple[int, int]
+) -> npt.NDArray[np.uint8]:
+    """A window of a frame, ``reach`` wide and high around ``centre``, grey, of ``size``; border pixels repeat."""
     left, top = round(centre[0] - reach[0] / 2), round(centre[1] - reach[1] / 2)
     width, height = max(round(reach[0]), 1), max(round(reach[1]), 1)
-    rows = np.clip(np.arange(top, top + height), 0, grey.shape[0] - 1)
-    columns = np.clip(np.arange(left, left + width), 0, grey.shape[1] - 1)
-    sampled = cv2.resize(window(grey, rows, columns), size, interpolation=cv2.INTER_AREA)
-    return np.asarray(sampled, dtype=np.uint8)
+    rows = np.clip(np.arange(top, top + height), 0, frame.shape[0] - 1)
+    columns = np.clip(np.arange(left, left + width), 0, frame.shape[1] - 1)
+    grey = Image.fromarray(window(frame, rows, columns)).convert("L")
+    return np.asarray(grey.resize(size, Image.Resampling.BILINEAR, reducing_gap=1.0))
 
 
 def _peak(values: npt.NDArray[Any], top: int) -> float:

@@ -178,14 +178,11 @@ class Tracker:
 
     def follow(self, seconds: float, rgb: npt.NDArray[np.uint8], found: list[Face] | None) -> list[TrackedFace]:
         """As :meth:`update` with what was detected in the frame; None where it is no key frame."""
-        import cv2
-
         self._seconds = seconds
-        grey = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
         # Also where faces were detected: a face that the detector missed keeps its tracked position.
-        if self._track(grey) and found is None:
+        if self._track(rgb) and found is None:
             found = self.detect(rgb)
-        joined = None if found is None else self._join(seconds, grey, found)
+        joined = None if found is None else self._join(seconds, rgb, found)
         tracks = self._boxes.visible
         shown = [track.shown for track in tracks]
         crops = self.reader.crop(rgb, shown)
@@ -199,23 +196,23 @@ class Tracker:
             faces.append(TrackedFace(track.number, prediction, None if joined is None else track in joined))
         return faces
 
-    def _track(self, grey: npt.NDArray[np.uint8]) -> bool:
+    def _track(self, rgb: npt.NDArray[np.uint8]) -> bool:
         """Track all faces; returns whether one was lost."""
         lost = False
         for track in self._boxes.visible:
             assert track.matcher is not None
-            box = track.matcher.follow(grey)
+            box = track.matcher.follow(rgb)
             if box is None:
                 track.lost = lost = True
             else:
                 track.box = box
         return lost
 
-    def _join(self, seconds: float, grey: npt.NDArray[np.uint8], faces: list[Face]) -> list[Track]:
+    def _join(self, seconds: float, rgb: npt.NDArray[np.uint8], faces: list[Face]) -> list[Track]:
         """Join detected faces to tracks; returns the track of each."""
         tracks = self._boxes.detected(seconds, [face.box for face in faces])
         for track, face in zip(tracks, faces, strict=True):
-            track.matcher, track.face = TemplateMatcher(grey, face.box), face
+            track.matcher, track.face = TemplateMatcher(rgb, face.box), face
         return tracks
 
 
@@ -248,7 +245,7 @@ def track(
         DataError: a file that is no video, or cannot be decoded; a camera or stream that cannot be opened
             (``camera-missing``); a scheme or threshold that does not suit the model.
         ModelError: as :func:`mien.load`; the face detector cannot be used.
-        MissingExtraError: PyAV is not installed, which reads files.
+        MissingExtraError: PyAV is not installed, which reads them all.
 
     Example:
         >>> import mien

@@ -67,14 +67,11 @@ class VideoWriter:
     def add(self, rgb: npt.NDArray[np.uint8], pts: int) -> None:
         """Add a frame, uint8 (H, W, 3), at ``pts`` in units of the video's time base, after the last one."""
         import av
-        import cv2
 
         height, width = rgb.shape[:2]
         if width % 2 or height % 2:
             rgb = np.pad(rgb, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-        # OpenCV's conversion, also to BT.601, costs 1.4 ms of 18 a frame less than FFmpeg's (8%).
-        yuv = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2YUV_I420), dtype=np.uint8)
-        frame = av.VideoFrame.from_ndarray(yuv, format="yuv420p")
+        frame = av.VideoFrame.from_ndarray(rgb, format="rgb24").reformat(format="yuv420p", dst_colorspace="ITU601")
         frame.pts, frame.time_base = pts, self._video.time_base
         with _errors(self._video):
             self._container.mux(self._stream.encode(frame))
