@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from mien.base.errors import DataError
-from mien.checks.label_errors import NEIGHBOURS, neighbour_labels, rank_label_issues
+from mien.checks.label_errors import NEIGHBOURS, contradicted_labels, neighbour_labels, rank_label_issues
 from support import raises
 
 CLASSES = 4
@@ -80,3 +80,19 @@ def test_a_class_without_rows_is_refused():
         rank_label_issues(np.array([0, 1]), np.full((2, 3), 1 / 3), np.arange(2))
     with raises(DataError, "class-without-evidence"):
         rank_label_issues(np.array([0, 1, 0]), np.full((3, 2), 0.5), np.arange(3), np.array([True, False, True]))
+
+
+FLAGGED = {
+    0: "0002800840010cc1021223a004012120010340",
+    1: "02204e10c03214490140406020640844499480",
+    2: "81b1743720e009899a080116640204b04400ec",
+}
+"""Which of 150 labels, a bit each, by the seed."""
+
+
+def test_contradicted_labels_are_cleanlabs():
+    """Oracle: cleanlab 2.9.0, ``find_label_issues(labels, probabilities, filter_by="prune_by_noise_rate")``."""
+    for seed, flagged in FLAGGED.items():
+        labels, _, probabilities, _ = judged(150, 0.2 + 0.05 * seed, seed)
+        assert np.packbits(contradicted_labels(labels, probabilities)).tobytes().hex() == flagged
+    assert not contradicted_labels(np.array([0, 1, 1]), np.array([[0.1, 0.9], [0.2, 0.8], [0.3, 0.7]])).any()

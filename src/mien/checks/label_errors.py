@@ -9,7 +9,6 @@ training set, and leak into a model that is later measured on them.
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,7 +56,7 @@ def rank_label_issues(
 ) -> LabelIssues:
     """Rank samples by how much a model contradicts their labels.
 
-    Flagged by confident learning (Northcutt, Jiang & Chuang, JAIR 70, 2021), as cleanlab prunes by noise rate.
+    Flagged by :func:`contradicted_labels`.
     Neighbours are nearest in the logarithms of the probabilities; copies of the sample do not count. Training samples
     are ranked by training labels only, and so are the others. Without training samples all are ranked by one another,
     and none is ``sure``.
@@ -70,10 +69,8 @@ def rank_label_issues(
 
     Raises:
         DataError: a class has no sample in the evidence.
-        MissingExtraError: cleanlab is not installed.
+        MissingExtraError: SciPy is not installed.
     """
-    with needs_extra("audit", "Finding wrong labels"):
-        from cleanlab.filter import find_label_issues
     of_train = np.ones(len(labels), dtype=np.bool_) if of_train is None else of_train
     evidence = of_train if of_train.any() else ~of_train
     check_evidence(labels[evidence], probabilities.shape[1], "training sample" if of_train.any() else "sample")
@@ -82,12 +79,8 @@ def rank_label_issues(
     suggested = scaled.argmax(axis=1).astype(np.int64)
     shares = neighbour_labels(labels, scaled, groups, evidence)
     agreement = shares[np.arange(len(labels)), labels]
-    with warnings.catch_warnings():
-        # cleanlab flags nothing in a class of one or two samples, and warns of it.
-        warnings.filterwarnings("ignore", message="May not flag all label issues")
-        found = find_label_issues(labels[evidence], scaled[evidence], filter_by="prune_by_noise_rate", n_jobs=1)
     flagged = np.zeros(len(labels), dtype=np.bool_)
-    flagged[evidence] = found
+    flagged[evidence] = contradicted_labels(labels[evidence], scaled[evidence])
     sure = flagged & of_train & (suggested != labels)
     named = np.arange(len(labels)), suggested
     return LabelIssues(
@@ -99,6 +92,45 @@ def rank_label_issues(
         sure=sure & (scaled[named] >= SURE_FROM) & (shares[named] >= SURE_FROM),
         evidence=evidence,
     )
+
+
+def contradicted_labels(labels: Labels, probabilities: Floats) -> Mask:
+    """Labels that confident learning takes for wrong, pruned by noise rate. -> bool (N,).
+
+    A sample votes for the class whose probability reaches the mean among that class's own samples; of several, for the
+    likeliest. The votes of a label's samples, scaled to their number, say how many of them belong to each other class:
+    so many are flagged, first those to which it is likelier than their label by most (Northcutt, Jiang & Chuang, JAIR
+    70, 2021). No label that is itself the likeliest is flagged.
+
+    Args:
+        labels: int64 (N,), 0..C-1, each class at least once.
+        probabilities: float (N, C), rows sum to 1.
+    """
+    classes, named = probabilities.shape[1], probabilities[np.arange(len(labels)), labels]
+    counts = np.bincount(labels, minlength=classes)
+    votes = probabilities >= np.bincount(labels, named, minlength=classes) / counts - 1e-6
+    voted = np.where(votes.sum(axis=1) > 1, probabilities.argmax(axis=1), votes.argmax(axis=1))
+    joint = np.zeros((classes, classes))
+    np.add.at(joint, (labels[votes.any(axis=1)], voted[votes.any(axis=1)]), 1)
+    np.fill_diagonal(joint, np.maximum(joint.diagonal(), 1))
+    flagged = np.zeros(len(labels), dtype=np.bool_)
+    for label, row in enumerate(joint):
+        own = np.flatnonzero(labels == label)
+        if len(own) < 2:
+            continue
+        for other, count in enumerate(_rounded(row * (counts[label] / row.sum()))):
+            ahead = probabilities[own, other] - named[own]
+            flagged[own[np.argsort(-ahead)[: count if other != label else 0]]] = True
+    return np.asarray(flagged & (named < probabilities.max(axis=1)))
+
+
+def _rounded(values: Floats) -> Labels:
+    """Whole numbers of the same sum: those that rounding changed most are rounded the other way."""
+    whole = values.round()
+    missing = round(values.sum() - whole.sum())
+    order = np.argsort(values - whole)
+    whole[order[::-1][:missing] if missing > 0 else order[:-missing]] += np.sign(missing)
+    return whole.astype(np.int64)
 
 
 def check_evidence(labels: Labels, classes: int, what: str) -> None:
@@ -126,13 +158,12 @@ def neighbour_labels(labels: Labels, probabilities: Floats, groups: npt.NDArray[
     copies near it gets the fractions of all the evidence.
     """
     with needs_extra("audit", "Finding wrong labels"):
-        from sklearn.neighbors import NearestNeighbors
+        from scipy.spatial import KDTree
     logarithms = np.log(np.maximum(probabilities, _SMALLEST))
     places = logarithms - logarithms.mean(axis=1, keepdims=True)
     witnesses = np.flatnonzero(evidence)
     count = min(NEIGHBOURS + 1, len(witnesses))
-    search = NearestNeighbors(n_neighbors=count, algorithm="kd_tree").fit(places[witnesses])
-    near = witnesses[search.kneighbors(places)[1]]
+    near = witnesses[KDTree(places[witnesses]).query(places, range(1, count + 1))[1]]
     others = groups[near] != groups[:, np.newaxis]
     # One more than needed: a sample of the evidence finds itself. Any other has one too many.
     others &= np.cumsum(others, axis=1) <= NEIGHBOURS

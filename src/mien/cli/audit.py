@@ -91,9 +91,7 @@ def _check_extras(*, trains: bool) -> None:
     """Name a missing package now, not after minutes."""
     with needs_extra("audit", "The audit"):
         import_page_packages()
-        import cleanlab  # noqa: F401
         import scipy  # noqa: F401
-        import sklearn  # noqa: F401
         import threadpoolctl  # noqa: F401
     if trains:
         with needs_extra("train", "Training"):
