@@ -8,11 +8,9 @@ from mien.base.labels import (
     EXPRESSIONS,
     SCHEMES,
     canonical_class,
-    check_threshold,
     order_classes,
     parse_map,
     parse_scheme,
-    positive_class,
 )
 from support import raises
 
@@ -98,15 +96,3 @@ def test_merging_adds_and_rescales():
     """Oracle: by hand. happy .2 + surprise .2 against angry .1 + fear .1 + sad 0; neutral and disgust leave."""
     row = np.array([[0.1, 0.3, 0.1, 0.2, 0.0, 0.2, 0.1]])
     assert SCHEMES["binary"].merge_probabilities(row, EXPRESSIONS)[0] == pytest.approx([1 / 3, 2 / 3])
-
-
-def test_a_threshold_is_about_the_positive_class_or_the_second():
-    assert positive_class(SCHEMES["binary"].classes) == 1
-    assert positive_class(("positive", "negative")) == 0
-    assert positive_class(("sad", "happy")) == 1
-    with raises(DataError, "threshold-classes"):
-        check_threshold(0.5, ("a", "b", "c"))
-    for threshold in (-0.1, 1.1, float("nan")):
-        with raises(DataError, "threshold-range"):
-            check_threshold(threshold, ("a", "b"))
-    check_threshold(0.0, ("a", "b"))

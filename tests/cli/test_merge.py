@@ -1,4 +1,4 @@
-"""``--classes`` and ``--threshold`` where they occur: merged before training, after it, and compared."""
+"""``--classes`` where it occurs: merged before training, after it, and compared."""
 
 import csv
 import io
@@ -49,38 +49,10 @@ def test_merged_first_and_merged_after_meet_on_the_same_rows(mien, tmp_path, tin
         assert value in shared
 
 
-def test_two_classes_have_a_threshold_with_its_curve(mien, tmp_path, tiny_run, face_parquet):
-    arguments = ("evaluate", tiny_run.path, "--data", face_parquet, "--classes", OWN)
-    shown = mien(*arguments)
-    lines = re.findall(r"^ *(given|best) +(\d\.\d{3}) +\d", shown.out, re.MULTILINE)
-    plain = json.loads(mien(*arguments, "--json").out)
-    found = json.loads(mien(*arguments, "--threshold", "0.3", "--json", "--out", tmp_path / "out").out)
-    assert plain["threshold"]["chosen"]["threshold"] == 0.5
-    assert plain["threshold"]["positive"] == "positive"
-    assert lines == [("given", "0.500"), ("best", f"{plain['threshold']['best']['threshold']:.3f}")]
-    assert found["threshold"]["chosen"]["threshold"] == 0.3
-    assert found["threshold"]["chosen"]["true_positive_rate"] >= plain["threshold"]["chosen"]["true_positive_rate"]
-    assert found["threshold"]["best"] == plain["threshold"]["best"]
-    assert found["headline"] == plain["headline"], "a threshold moves its own figures alone"
-    assert json.loads((tmp_path / "out" / "metrics.json").read_text())["threshold"] == found["threshold"]
-    assert "roc-threshold" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
-
-    tested = json.loads(mien(*arguments, "--split", "train", "--json").out)
-    assert tested["threshold"]["split"] == "train"
-    assert tested["threshold"]["best"] is None, "it is chosen on validation"
-
-    measured = mien("evaluate", "--predictions", tiny_run.predictions("validation"), "--classes", OWN, "--json")
-    assert json.loads(measured.out)["headline"] == plain["headline"]
-
-
-def test_predict_merges_and_parts(mien, tiny_run, face_folder):
+def test_predict_merges(mien, tiny_run, face_folder):
     arguments = ("predict", "--model", tiny_run.path, "--crops", face_folder / "test" / "happy", "--classes", OWN)
     rows = list(csv.DictReader(io.StringIO(mien(*arguments, "--csv").out)))
     assert set(rows[0]) == {"source", "answer", "top", "confidence", "positive", "negative"}
-    sure = mien(*arguments, "--threshold", "0", "--json")
-    assert {each["top"] for each in json.loads(sure.out)} == {"positive"}
-    never = mien(*arguments, "--threshold", "1")
-    assert "negative" in never.out
 
 
 def test_bad_merges_are_one_line_and_write_nothing(mien, tmp_path, tiny_run, recipe_file, face_folder):
@@ -94,13 +66,8 @@ def test_bad_merges_are_one_line_and_write_nothing(mien, tmp_path, tiny_run, rec
     evaluate = ("evaluate", tiny_run.path, "--data", face_folder, "--out", out)
     refused(mien(*evaluate, "--classes", "sevn"), "scheme-unknown", "'seven'")
     refused(mien(*evaluate, "--classes", "good=happy+awe,bad=sad"), "scheme-class-missing", "'awe'")
-    refused(mien(*evaluate, "--threshold", "0.4"), "threshold-classes", "7")
-    refused(mien(*evaluate, "--classes", "binary", "--threshold", "1.5"), "threshold-range", "1.5")
-    file = ("--predictions", tiny_run.predictions("validation"))
-    refused(mien("evaluate", *file, "--threshold", "0.5", "--out", out), "threshold-classes", "7")
     predict = ("predict", "--model", tiny_run.path, "--crops", face_folder / "test" / "happy")
     refused(mien(*predict, "--classes", "a=awe,b=sad"), "scheme-class-missing", "'awe'")
-    refused(mien(*predict, "--threshold", "0.4"), "threshold-classes", "7")
     assert not out.exists()
 
 

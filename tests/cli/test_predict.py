@@ -151,7 +151,6 @@ def test_pixels_that_cannot_be_used_are_said_with_their_file(mien, tiny_run, tmp
         (("--out", "x.csv", "--json"), "options", "--json"),
         (("--out", "x.txt"), "output-suffix", "x.txt"),
         (("--workers", "0"), "usage", "--workers"),
-        (("--threshold", "0.5"), "threshold-classes", "7"),
     ],
 )
 def test_options_that_do_not_go_together_are_one_line(

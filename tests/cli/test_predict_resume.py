@@ -76,7 +76,6 @@ def test_an_image_that_was_mended_is_read_and_the_whole_journal_counted(mien, ph
     [
         (("empty",), "folder-without-images"),
         (("nowhere.jpg",), "file-missing"),
-        (("--threshold", "0.5"), "threshold-classes"),
         (("--classes", "nothing=at all"), "too-few-classes"),
     ],
 )

@@ -15,7 +15,6 @@ from mien.evaluation.intervals import proportion, proportion_among, wilson_inter
 from mien.evaluation.paired_tests import mcnemar_test
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.robustness import measure_robustness
-from mien.evaluation.threshold import measure_threshold
 from mien.reporting.comparison import compare_predictions
 
 COUNT = 90
@@ -70,16 +69,6 @@ def test_curves():
         roc_curves(thrice(LABELS), thrice(predictions()), 50, groups=GROUPS).to_dict(),
         roc_curves(LABELS, predictions(), 50).to_dict(),
     )
-
-
-def test_the_curve_of_a_threshold():
-    labels, probabilities = LABELS % 2, predictions(classes=2)
-    alone = Predictions(np.arange(COUNT), labels, probabilities, ("no", "yes"), "test", "")
-    many = Predictions(np.arange(3 * COUNT), thrice(labels), thrice(probabilities), ("no", "yes"), "test", "")
-    grouped = Predictions(many.sample_ids, many.labels, many.probabilities, many.classes, "test", "", groups=GROUPS)
-    found, expected, flattering = (measure_threshold(each, 0.5, 50).roc for each in (grouped, alone, many))
-    same(found.to_dict(), expected.to_dict())
-    assert width(flattering.area) < 0.75 * width(found.area)
 
 
 def test_merged_classes():

@@ -9,7 +9,7 @@ from mien.faces.face import Box
 from mien.inference.drawing import draw_face, draw_predictions, place_labels
 from mien.inference.prediction import Prediction
 
-LEFT, RIGHT = (Prediction("clip", ("sad", "happy"), np.array([0.2, 0.8]), None, Box(x, 60, 80, 80)) for x in (10, 130))
+LEFT, RIGHT = (Prediction("clip", ("sad", "happy"), np.array([0.2, 0.8]), Box(x, 60, 80, 80)) for x in (10, 130))
 
 
 @pytest.fixture
@@ -45,15 +45,14 @@ def test_a_tracks_number_is_shown_even_of_a_single_face():
 
 
 def test_beside_a_face_stands_what_is_read_in_it_and_how_likely_it_is(words):
-    """By hand: 0.875 rounds to the even 88 %, 0.125 to 12 %."""
-    happy, sad, by_threshold = (
-        Prediction("x", ("sad", "happy"), np.array(scores), threshold, Box(20, 60, 160, 100))
-        for scores, threshold in (((0.125, 0.875), None), ((0.75, 0.25), None), ((0.875, 0.125), 0.1))
+    """By hand: 0.875 rounds to the even 88 %."""
+    happy, sad = (
+        Prediction("x", ("sad", "happy"), np.array(scores), Box(20, 60, 160, 100))
+        for scores in ((0.125, 0.875), (0.75, 0.25))
     )
     drawn([happy])
-    drawn([sad])
-    drawn([by_threshold], [7])
-    assert words == ["happy 88%", "sad 75%", "7  happy 12%"]
+    drawn([sad], [7])
+    assert words == ["happy 88%", "7  sad 75%"]
 
 
 def test_a_label_without_room_is_no_larger_than_one_with(monkeypatch):
@@ -61,8 +60,8 @@ def test_a_label_without_room_is_no_larger_than_one_with(monkeypatch):
     monkeypatch.setattr(ImageDraw.ImageDraw, "text", lambda *_, font, **__: sizes.append(font.size))
     for top in (2, 140):
         image = Image.new("RGB", (350, 350))
-        draw_predictions(image, [Prediction("x", ("sad", "happy"), np.array([0.2, 0.8]), None, Box(6, top, 340, 200))])
-    draw_predictions(image, [Prediction("x", ("sad", "happy"), np.array([0.2, 0.8]), None, Box(6, 2, 340, 346))])
+        draw_predictions(image, [Prediction("x", ("sad", "happy"), np.array([0.2, 0.8]), Box(6, top, 340, 200))])
+    draw_predictions(image, [Prediction("x", ("sad", "happy"), np.array([0.2, 0.8]), Box(6, 2, 340, 346))])
     assert max(sizes) == sizes[1] == 14
 
 
@@ -120,7 +119,7 @@ def test_a_label_becomes_shorter_before_it_covers_anything():
 
 
 def of(scores, classes=("sad", "happy", "not-a-face"), perceived=False):
-    return Prediction("x", classes, np.array(scores), None, Box(60, 60, 120, 100), perceived=perceived)
+    return Prediction("x", classes, np.array(scores), Box(60, 60, 120, 100), perceived=perceived)
 
 
 def pixels_of(image, colour):
@@ -146,7 +145,7 @@ def test_in_a_crowd_lines_and_labels_leave_the_faces_free():
     """Oracle: the middle halves of 400 small faces in a large image, pixel by pixel."""
     boxes = [Box(70 * column + 18, 70 * row + 18, 34, 42) for row in range(20) for column in range(20)]
     image = Image.new("RGB", (1400, 1400), (90, 120, 150))
-    draw_predictions(image, [Prediction("x", ("sad", "happy"), np.array([0.25, 0.75]), None, each) for each in boxes])
+    draw_predictions(image, [Prediction("x", ("sad", "happy"), np.array([0.25, 0.75]), each) for each in boxes])
     pixels = np.asarray(image)
     for box in boxes:
         middle = pixels[box.top + 10 : box.top + 31, box.left + 8 : box.left + 26]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mien.base.errors import DataError, ModelError
+from mien.base.errors import ModelError
 from mien.faces.crop import crop_faces, square_around
 from mien.faces.face import Box, Face, Margin
 from mien.inference.face_reader import FaceReader
@@ -102,9 +102,3 @@ def test_no_detector_is_loaded_for_face_crops(predictor, monkeypatch):
     monkeypatch.setattr("mien.inference.face_reader.find_detector", lambda wanted: 1 / 0)
     reader = FaceReader(predictor)
     assert reader.classify(np.zeros((1, 48, 48), np.uint8)).shape == (1, 7)
-
-
-def test_a_threshold_needs_two_classes(predictor):
-    assert FaceReader(predictor, classes="binary", threshold=0.5).classes == ("negative", "positive")
-    with pytest.raises(DataError):
-        FaceReader(predictor, threshold=0.5)

@@ -161,10 +161,10 @@ def test_a_prediction_says_where_the_face_is(classifier, use):
     assert "box" not in classifier.predict_crops(SCENE)[0].to_dict()
 
 
-def test_schemes_and_thresholds_hold_for_faces_that_are_found(classifier, use):
+def test_schemes_hold_for_faces_that_are_found(classifier, use):
     use(*BOXES)
-    predictions = classifier.predict(SCENE, classes="binary", threshold=0.0)
-    assert [(len(prediction.classes), prediction.top) for prediction in predictions] == [(2, "positive")] * 2
+    predictions = classifier.predict(SCENE, classes="binary")
+    assert [prediction.classes for prediction in predictions] == [("negative", "positive")] * 2
 
 
 def test_photos_tell_size_and_detector_and_leave_bad_ones_out(classifier):

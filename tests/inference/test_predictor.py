@@ -10,7 +10,6 @@ from mien.base.errors import DataError, MienWarning, ModelError
 from mien.evaluation.temperature import softmax
 from mien.inference.image_files import image_files
 from mien.inference.onnx_classifier import BATCH
-from mien.inference.prediction import Prediction
 from mien.inference.predictor import load
 from support import raises
 
@@ -243,8 +242,8 @@ def test_where_there_is_no_model(tmp_path, tiny_run):
         load(photo)
 
 
-def test_classes_are_merged_and_a_threshold_parts_two(classifier, faces):
-    """Oracle: sums by hand; the top class at thresholds on either side of the probability."""
+def test_classes_are_merged(classifier, faces):
+    """Oracle: sums by hand."""
     images = np.asarray(faces.images[:20])
     plain = classifier.predict_crops(images)
     merged = classifier.predict_crops(images, classes="positive=happy+surprise,negative=angry+fear+sad")
@@ -254,41 +253,14 @@ def test_classes_are_merged_and_a_threshold_parts_two(classifier, faces):
         assert after.probabilities["positive"] == pytest.approx(positive / (positive + negative))
         assert sum(after.probabilities.values()) == pytest.approx(1)
         assert after.top == ("positive" if positive >= negative else "negative")
-    share = merged[0].probabilities["positive"]
-    for threshold, top in ((share - 1e-6, "positive"), (share + 1e-6, "negative")):
-        (prediction,) = classifier.predict_crops(
-            images[:1], classes="positive=happy+surprise,negative=angry+fear+sad", threshold=threshold
-        )
-        assert prediction.top == top
-        assert prediction.confidence == prediction.probabilities[top]
-        assert prediction.to_dict()["top"] == top
     assert classifier.predict_crops(images[0], classes="all")[0].classes == classifier.classes
 
 
-@pytest.mark.parametrize(
-    ("classes", "values", "threshold", "top"),
-    [
-        (("sad", "happy"), (0.5, 0.5), 0.5, "happy"),
-        (("sad", "happy"), (0.5, 0.5), 0.500001, "sad"),
-        (("sad", "happy"), (0.75, 0.25), 0.25, "happy"),
-        (("sad", "happy"), (0.0, 1.0), 1.0, "happy"),
-        (("positive", "negative"), (0.25, 0.75), 0.25, "positive"),
-        (("positive", "negative"), (0.25, 0.75), 0.250001, "negative"),
-    ],
-)
-def test_a_threshold_reads_the_positive_class_from_that_probability_up(classes, values, threshold, top):
-    prediction = Prediction("x", classes, np.array(values), threshold)
-    assert prediction.top == top
-    assert prediction.confidence == dict(zip(classes, values, strict=True))[top]
-
-
-def test_a_scheme_or_threshold_that_does_not_suit_the_model_is_one_line(classifier, faces):
+def test_a_scheme_that_does_not_suit_the_model_is_one_line(classifier, faces):
     image = np.asarray(faces.images[0])
     for given, code, named in (
         ({"classes": "sevn"}, "scheme-unknown", "seven"),
         ({"classes": "a=awe,b=sad"}, "scheme-class-missing", "awe"),
-        ({"threshold": 0.4}, "threshold-classes", 7),
-        ({"classes": "binary", "threshold": 40}, "threshold-range", 40),
     ):
         with raises(DataError, code, named):
             classifier.predict_crops(image, **given)

@@ -16,7 +16,7 @@ from mien.inference.resumable_output import ResumableOutput
 from support import raises
 
 COLUMNS = Columns(("sad", "happy"), crops=False)
-SETTINGS = {"mien": "1", "model": "sha256:0123", "crops": False, "threshold": None, "images": ["a", "b"]}
+SETTINGS = {"mien": "1", "model": "sha256:0123", "crops": False, "images": ["a", "b"]}
 
 
 def face(left, share):

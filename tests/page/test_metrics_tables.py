@@ -1,7 +1,6 @@
 """Oracle: the text that a terminal of 80 columns shows."""
 
 import re
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,9 +10,7 @@ from mien.base.labels import EXPRESSIONS
 from mien.evaluation.estimates import break_down, evaluate_predictions
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import BreakDown
-from mien.evaluation.threshold import measure_threshold
-from mien.page.terminal import break_down_text, evaluation_text, threshold_text
-from mien.page.wording import threshold_words
+from mien.page.terminal import break_down_text, evaluation_text
 
 
 def perfect_scores(classes, rows: int = 70, present: int | None = None) -> Predictions:
@@ -80,26 +77,3 @@ def test_break_down_shows_each_value():
     text = shown(break_down_text(BreakDown("duplicate", tuple(parts))))
     assert re.search(r"none +50 +100\.0% +92\.9–100\.0% +1\.000 +1\.000–1\.000", text)
     assert max(map(len, text.splitlines())) <= 80
-
-
-def test_a_threshold_and_the_best_one_are_shown():
-    """Oracle: four rows, counted by hand."""
-    shares = np.array([0.1, 0.35, 0.4, 0.8])
-    predictions = Predictions(
-        np.arange(4), np.array([0, 1, 0, 1]), np.stack([1 - shares, shares], 1), ("sad", "happy"), "validation", ""
-    )
-    text = shown(threshold_text(measure_threshold(predictions, 0.5, resamples=5)))
-    assert "happy" in text.partition("given")[0]
-    assert re.search(r"given +0\.500 +75\.0% +1\.000 +0\.500 +0\.000 +0\.667 +0\.500", text)
-    assert re.search(r"best +0\.600 +75\.0% +1\.000 +0\.500 +0\.000 +0\.667 +0\.500", text)
-    assert threshold_words(measure_threshold(predictions, 0.5, resamples=5)).code == "threshold-optimistic"
-    assert "temperature" not in text, "nobody knows at which one these predictions were made"
-    found = replace(measure_threshold(predictions, 0.5, resamples=5), in_use=True)
-    assert "temperature" in shown(threshold_text(found))
-    assert max(map(len, text.splitlines())) <= 80
-    alone = measure_threshold(predictions.subset(shares > 0.5), 0.5, resamples=5)
-    tested = measure_threshold(replace(predictions, split="test"), 0.5, resamples=5)
-    assert {threshold_words(each).code for each in (alone, tested)} == {"threshold-none-best"}
-    assert threshold_words(alone) != threshold_words(tested), "only one of them lacks a class"
-    for each in (measure_threshold(predictions, 0.5, resamples=5), found, alone, tested):
-        assert threshold_words(each) in " ".join(shown(threshold_text(each)).split())

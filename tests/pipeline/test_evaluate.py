@@ -36,29 +36,24 @@ def result(faces):
 
 def test_a_model_is_measured_as_its_parts_say(predictor, result):
     scheme = parse_scheme("binary")
-    found = package.evaluate(predictor, result, split="train", classes="binary", threshold=0.3, by="half")
+    found = package.evaluate(predictor, result, split="train", classes="binary", by="half")
     predictions = predict_split(predictor, result.faces, "train").with_scheme(scheme)
     assert found.predictions.probabilities == pytest.approx(predictions.probabilities)
     expected = evaluate_predictions(predictions).to_dict()
     assert {name: found.to_dict()[name] for name in expected} == expected
-    assert found.evaluation.threshold is not None
-    assert found.evaluation.threshold.chosen.threshold == 0.3
     kept = (result.faces.split == "train") & ~np.isin(result.faces.labels, [1, 6])
     counts = {part.value: part.count for part in found.evaluation.by.parts}
     assert counts == {name: int((result.faces.columns["half"][kept] == name).sum()) for name in ("one", "two")}
     assert sum(found.class_counts["train"]) == kept.sum() == len(found.predictions)
     assert "by 'binary'" in found.merged
-    assert set(found.to_dict()) >= {"headline", "threshold", "by"}
+    assert set(found.to_dict()) >= {"headline", "by"}
 
 
-def test_predictions_alone_have_a_threshold_where_they_have_two_classes(tiny_run):
+def test_predictions_are_measured_without_their_model(tiny_run):
     answers = read_predictions(tiny_run.predictions("validation"))
     whole = package.evaluate_file(tiny_run.predictions("validation"))
     assert (whole.merged, whole.temperature_note) == ("", "at temperature 1")
     assert {"answer": whole.to_dict()["answer"], **evaluate_predictions(answers).to_dict()} == whole.to_dict()
-    merged = package.evaluate_file(tiny_run.predictions("validation"), classes="binary")
-    assert merged.evaluation.threshold is not None
-    assert merged.evaluation.threshold.chosen.threshold == 0.5
 
 
 @pytest.mark.parametrize(
@@ -84,9 +79,7 @@ def test_a_split_that_there_is_not_is_refused(predictor, result):
 
 
 def test_classes_that_the_model_has_not_are_refused(predictor):
-    check_options(EvaluateOptions(scheme=parse_scheme("binary"), threshold=0.4), predictor)
-    with raises(DataError, "threshold-classes"):
-        check_options(EvaluateOptions(threshold=0.4), predictor)
+    check_options(EvaluateOptions(scheme=parse_scheme("binary")), predictor)
     with raises(DataError, "scheme-class-missing"):
         check_options(EvaluateOptions(scheme=parse_scheme("a=joyful,b=sad")), predictor)
 

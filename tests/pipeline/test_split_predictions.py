@@ -11,7 +11,7 @@ from mien.data.dataset import Dataset
 from mien.evaluation.estimates import evaluate_predictions
 from mien.evaluation.predictions import read_predictions
 from mien.inference.predictor import load
-from mien.pipeline.evaluate import measure_split_threshold, merging_description
+from mien.pipeline.evaluate import merging_description
 from mien.pipeline.evaluation_files import write_evaluation
 from mien.pipeline.measured_split import MeasuredSplit, leakage_reference
 from mien.pipeline.split_predictions import predict_split, temperature_description, with_model_classes
@@ -170,24 +170,6 @@ def test_the_folder_of_an_evaluation(classifier, faces, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "jinja2", None)
     assert write() is None
     assert not report.exists()
-
-
-def test_a_threshold_is_held_against_the_model_as_it_is_in_use(tiny_run, faces, tmp_path):
-    """Oracle: the warm model asked by hand, then merged; the temperature moves some face across the threshold."""
-    from mien.base.labels import SCHEMES
-
-    copy = tmp_path / "model.onnx"
-    copy.write_bytes(tiny_run.model.read_bytes())
-    replace_manifest(copy, load(copy).manifest.model_copy(update={"temperature": 3.0}))
-    warm, scheme = load(copy), SCHEMES["binary"]
-    for split in ("validation", "test"):
-        measured = MeasuredSplit.resolve(predict_split(warm, faces, split), faces, [(warm, faces)])
-        found = measure_split_threshold(measured, scheme, 0.45)
-        assert found.in_use, "the temperature was applied"
-        rows = faces.of_split(split).with_scheme(scheme)
-        called = scheme.merge_probabilities(warm.probabilities(rows.images), warm.classes)[:, 1] >= 0.45
-        assert found.chosen.accuracy == pytest.approx((called == rows.labels).mean())
-        assert (found.best is not None) == (split == "validation")
 
 
 def test_a_merge_says_how_many_samples_it_kept(classifier, faces):

@@ -1,6 +1,5 @@
 """Oracle: the page as a parser reads it: what it says, that all tags close, that it loads nothing."""
 
-from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -8,7 +7,6 @@ import pytest
 
 from mien.evaluation.estimates import evaluate_predictions
 from mien.evaluation.predictions import Predictions
-from mien.evaluation.threshold import measure_threshold
 from mien.page.sections import training_section
 from mien.reporting.context import ReportContext
 from mien.reporting.report_page import SUMMARY, report_page
@@ -141,20 +139,3 @@ def test_absent_classes_are_named_at_the_top(tmp_path):
 def test_any_number_of_classes_and_rows(tmp_path, classes, rows, present):
     evaluation = evaluation_of([f"class {index}" for index in range(classes)], rows, present)
     Page(written(tmp_path, evaluation=evaluation, class_counts={"test": [0] * classes}, history=HISTORY[:1]))
-
-
-def test_two_classes_may_show_their_threshold(tmp_path):
-    labels = np.arange(40) % 2
-    shares = np.random.default_rng(0).random(40) * 0.5 + 0.5 * labels
-    predictions = Predictions(
-        np.arange(40), labels, np.stack([1 - shares, shares], 1), ("sad", "happy"), "validation", ""
-    )
-    result = measure_threshold(predictions, 0.7, resamples=10)
-    text = written(tmp_path, evaluation=replace(evaluation_of(), threshold=result))
-    page = Page(text)
-    assert "Threshold" in page.words
-    assert "0.700" in page.words
-    assert f"{result.best.threshold:.3f}" in page.words
-    assert 'id="roc-threshold-' in text
-    assert codes(text) == ["threshold-optimistic"]
-    assert "Threshold" not in Page(written(tmp_path)).words

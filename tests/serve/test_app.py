@@ -85,15 +85,12 @@ def test_a_photo_is_drawn_into(service, astronaut):
     assert service.refusal(service.ask("POST", "/v1/batch?draw=true", files=files), 422) == "bad-parameter"
 
 
-def test_classes_merge_and_a_threshold_decides(service, face):
+def test_classes_merge(service, face):
     seven = service.predict(face).json()["faces"][0]["probabilities"]
     kept = sum(seven[name] for name in ("angry", "fear", "sad", "happy", "surprise"))
     positive = (seven["happy"] + seven["surprise"]) / kept
     (merged,) = service.predict(face, "crops=true&classes=binary").json()["faces"]
     assert merged["probabilities"] == pytest.approx({"negative": 1 - positive, "positive": positive}, abs=1e-6)
-    for threshold, top in ((positive - 0.01, "positive"), (positive + 0.01, "negative")):
-        (decided,) = service.predict(face, f"crops=true&classes=binary&threshold={threshold}").json()["faces"]
-        assert decided["top"] == top
     own = service.predict(face, "crops=true&classes=good%3Dhappy%2Csour%3Dangry%2Bsad").json()["faces"][0]
     assert set(own["probabilities"]) == {"good", "sour"}
 
@@ -106,9 +103,6 @@ def test_classes_merge_and_a_threshold_decides(service, face):
         ("crops=perhaps", "'crops'"),
         ("classes=sevn", "'seven'"),
         ("classes=a%3Dhappy%2Cb%3Dnobody", "'nobody'"),
-        ("threshold=0.5", "9"),
-        ("classes=binary&threshold=2", "at most 1"),
-        ("classes=binary&threshold=nan", "'threshold'"),
         ("max_faces=0", "1 or more"),
         ("min_size=0", "'min_size'"),
         ("min_score=-1", "'min_score'"),

@@ -113,7 +113,7 @@ def test_frames_that_come_faster_than_they_are_answered_are_skipped(service, jpe
     assert [answer["frame"] for answer in answers] == sorted({answer["frame"] for answer in answers})
 
 
-@pytest.mark.parametrize("query", ["threshold=2", "crop=true", "classes=nonsense", "crops=true", "draw=true"])
+@pytest.mark.parametrize("query", ["crop=true", "classes=nonsense", "crops=true", "draw=true"])
 def test_an_impossible_query_is_refused(service, query):
     with service.client.websocket_connect(f"{ADDRESS}?{query}") as socket:
         assert socket.receive_json()["error"]["code"] == "bad-parameter"

@@ -28,7 +28,7 @@ def timeline(tracks, count=40, classes=EXPRESSIONS, rate=10.0):
             if number >= track - 1:
                 scores = np.full(size, 0.4 / (size - 1))
                 scores[track % size] = 0.6
-                prediction = Prediction("clip", classes, scores, None, Box(0, 0, 20, 20), square, track / 4)
+                prediction = Prediction("clip", classes, scores, Box(0, 0, 20, 20), square, track / 4)
                 faces.append(TrackedFace(track, prediction))
         made.add(VideoFrame(number, number / rate, np.zeros((2, 2, 3), dtype=np.uint8), faces))
     return made
@@ -115,7 +115,7 @@ def test_bars_in_doubt_are_faint():
     for number in range(30):
         scores = np.full(size, (0.6 if number < 10 else 0.2) / (size - 1))
         scores[3] = 1 - scores[1] * (size - 1)
-        one = Prediction("clip", EXPRESSIONS, scores, None, Box(0, 0, 20, 20), square, perceived=True)
+        one = Prediction("clip", EXPRESSIONS, scores, Box(0, 0, 20, 20), square, perceived=True)
         face = TrackedFace(1, one)
         made.add(VideoFrame(number, number / 10, np.zeros((2, 2, 3), dtype=np.uint8), [face]))
     bars = tracks_plot(made, [1])._figure.axes[0].patches

@@ -16,7 +16,7 @@ def frame(number, seconds, faces):
     tracked = []
     for track, (scores, side) in faces.items():
         square = np.full((8, 8), side % 256, dtype=np.uint8)
-        prediction = Prediction("clip", CLASSES, np.array(scores), None, Box(0, 0, side, side), square)
+        prediction = Prediction("clip", CLASSES, np.array(scores), Box(0, 0, side, side), square)
         tracked.append(TrackedFace(track, prediction))
     return VideoFrame(number, seconds, np.zeros((2, 2, 3), dtype=np.uint8), tracked)
 
@@ -57,7 +57,7 @@ def test_the_face_that_is_shown_is_whole_and_sure_before_it_is_large():
     ]
     for number, (box, score, detected) in enumerate(looks):
         square = np.full((8, 8), number, dtype=np.uint8)
-        one = Prediction("clip", CLASSES, np.array([0.2, 0.7, 0.1]), None, box, square, score)
+        one = Prediction("clip", CLASSES, np.array([0.2, 0.7, 0.1]), box, square, score)
         face = TrackedFace(1, one, detected)
         timeline.add(VideoFrame(number, number / 10, np.zeros((80, 80, 3), dtype=np.uint8), [face]))
         assert timeline.tracks[1].crop[0, 0] == min(number, 2)
@@ -73,7 +73,7 @@ def test_doubt_is_counted_and_what_is_no_face_is_dropped():
         faces = []
         for track, rows in scores.items():
             row = np.array(rows[number % 2])
-            read = Prediction("clip", classes, row, None, Box(0, 0, 9, 9), square, perceived=True)
+            read = Prediction("clip", classes, row, Box(0, 0, 9, 9), square, perceived=True)
             faces.append(TrackedFace(track, read, found[track][number]))
         timeline.add(VideoFrame(number, number * 0.04, np.zeros((2, 2, 3), dtype=np.uint8), faces))
     assert [sum(track.doubts) for track in timeline.tracks.values()] == [1, 0, 0]
@@ -83,7 +83,7 @@ def test_doubt_is_counted_and_what_is_no_face_is_dropped():
 
 def read(row, classes=CLASSES, score=None):
     square = np.zeros((8, 8), dtype=np.uint8)
-    return Prediction("clip", classes, np.array(row), None, Box(0, 0, 9, 9), square, score, perceived=True)
+    return Prediction("clip", classes, np.array(row), Box(0, 0, 9, 9), square, score, perceived=True)
 
 
 def test_a_weak_score_needs_a_sure_answer():

@@ -146,7 +146,6 @@ def test_a_face_keeps_its_number_however_seldom_it_is_looked_for(play, frame_sec
     ("options", "code", "named"),
     [
         ({"classes": "nonsense"}, "scheme-unknown", "nonsense"),
-        ({"threshold": 0.5}, "threshold-classes", "7"),
         ({"half_life_seconds": -1}, "seconds-range", "-1"),
         ({"detect_every_seconds": float("nan")}, "seconds-range", "nan"),
     ],

@@ -38,7 +38,6 @@ from mien.pipeline.evaluate import (
     EvaluateOptions,
     break_down_by,
     check_options,
-    measure_split_threshold,
     merging_description,
     predict_to_evaluate,
 )
@@ -229,7 +228,6 @@ def evaluate(
     *,
     tta: int = 1,
     classes: str | None = None,
-    threshold: float | None = None,
     by: str | None = None,
 ) -> EvaluationResult:
     """Measure a model on one split of labelled faces.
@@ -242,13 +240,12 @@ def evaluate(
         split: which of them; ``all`` suits a model that was not trained on any.
         tta: mean over 1, 2 (mirrored) or 10 (corners, too) views of each face.
         classes: merge classes by this label scheme; samples of classes that it drops are left out.
-        threshold: between two classes, 0..1: predict the positive one from this probability up.
         by: a column of the data to break metrics down by.
 
     Raises:
         DataError: no such split, column or scheme; faces without labels that the model knows.
     """
-    options = EvaluateOptions(split, by, tta, parse_scheme(classes or "all"), threshold)
+    options = EvaluateOptions(split, by, tta, parse_scheme(classes or "all"))
     predictor = for_labels(model)
     check_options(options, predictor)
     read_data = read(data, *predictor.manifest.input.stored_as)
@@ -308,7 +305,6 @@ def _measure(split: MeasuredSplit, options: EvaluateOptions, **about: Any) -> Ev
     merged = split.with_scheme(options.scheme)
     evaluation = replace(
         merged.evaluate(),
-        threshold=measure_split_threshold(split, options.scheme, options.threshold),
         by=None if options.by is None else break_down_by(merged, options.by),
     )
     return EvaluationResult(
@@ -327,14 +323,12 @@ def run_with_ledger(model: Predictor) -> RunFolder | None:
     return None if run is None or run.path in shipped else run
 
 
-def evaluate_file(
-    path: str | os.PathLike[str], *, classes: str | None = None, threshold: float | None = None
-) -> EvaluationResult:
+def evaluate_file(path: str | os.PathLike[str], *, classes: str | None = None) -> EvaluationResult:
     """Measure a predictions file of any model, without the model and without images. See docs/predictions.md."""
     predictions = read_predictions(path)
     known = predictions.temperature is not None
     return _measure(
         MeasuredSplit(predictions),
-        EvaluateOptions(predictions.split, scheme=parse_scheme(classes or "all"), threshold=threshold),
+        EvaluateOptions(predictions.split, scheme=parse_scheme(classes or "all")),
         temperature_note=f"at temperature {predictions.temperature:.3g}" if known else "",
     )

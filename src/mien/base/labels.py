@@ -137,30 +137,6 @@ class LabelScheme:
         return np.asarray(np.divide(merged, total, out=uniform, where=total > 0))
 
 
-def positive_class(classes: Sequence[str]) -> int:
-    """The index of the positive class: the class named ``positive``, otherwise the second. 0 or 1.
-
-    >>> positive_class(["positive", "negative"]), positive_class(["sad", "happy"])
-    (0, 1)
-
-    Raises:
-        DataError: there are not two classes.
-    """
-    if len(classes) != 2:
-        raise DataError(
-            f"A threshold needs exactly two classes; found {len(classes)}: {', '.join(classes)}.",
-            code="threshold-classes",
-        )
-    return list(classes).index("positive") if "positive" in classes else 1
-
-
-def check_threshold(threshold: float, classes: Sequence[str]) -> None:
-    """Check that a threshold is in 0..1, and that there are two classes. Raises :class:`DataError`."""
-    positive_class(classes)
-    if not 0 <= threshold <= 1:
-        raise DataError(f"A threshold is a probability, 0..1; found {threshold:g}.", code="threshold-range")
-
-
 def _keep(name: str, *classes: str) -> LabelScheme:
     return LabelScheme(name, {each: (each,) for each in classes})
 

@@ -20,7 +20,6 @@ from mien.cli.options import (
     OverwriteOption,
     ProviderOption,
     QuietOption,
-    ThresholdOption,
 )
 from mien.cli.output import check_out, check_overwrite, notice, show, show_json, show_notices
 from mien.cli.source import Source, SourceOptions
@@ -57,7 +56,6 @@ def evaluate(
     ] = None,
     tta: Annotated[int, typer.Option(help=TTA_HELP, metavar="N")] = 1,
     classes: ClassesOption = None,
-    threshold: ThresholdOption = None,
     *,
     data_options: SourceOptions,
     provider: ProviderOption = None,
@@ -74,12 +72,12 @@ def evaluate(
         data_options.at(data).check()
     check_out(out, data)
     scheme = parse_scheme("all" if classes is None else classes)
-    options = EvaluateOptions(split or "validation", by, tta, scheme, threshold)
+    options = EvaluateOptions(split or "validation", by, tta, scheme)
     if predictions is not None:
         given = {"MODEL": model, "--data": data, "--split": split, "--by": by, "--tta": tta != 1}
         given |= {"--provider": provider, "options of --data": data_options != SourceOptions()}
         leave_out("--predictions FILE already holds labels and probabilities of one split", given)
-        result = replace(evaluate_file(predictions, classes=classes, threshold=threshold), name=predictions.stem)
+        result = replace(evaluate_file(predictions, classes=classes), name=predictions.stem)
         check_overwrite(out, file_names(result.predictions.split), overwrite)
         notice(
             "a predictions file does not say which samples are duplicates of training samples. "

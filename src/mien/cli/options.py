@@ -57,15 +57,6 @@ ClassesOption = Annotated[
         metavar="SCHEME",
     ),
 ]
-ThresholdOption = Annotated[
-    float | None,
-    typer.Option(
-        "--threshold",
-        help="With two classes: predict the positive (or second) class if its probability is at least T. The default "
-        "is 0.5.",
-        metavar="T",
-    ),
-]
 ProviderOption = Annotated[
     str | None,
     typer.Option(

@@ -25,7 +25,6 @@ from mien.cli.options import (
     OutputOption,
     ProviderOption,
     QuietOption,
-    ThresholdOption,
 )
 from mien.cli.output import notice, show_json
 from mien.cli.predict_view import Tally, show_answers
@@ -67,7 +66,6 @@ def predict(
     engine: EngineOption = "local",
     output: OutputOption = None,
     classes: ClassesOption = None,
-    threshold: ThresholdOption = None,
     *,
     detection: DetectionOptions,
     json: JsonOption = False,
@@ -86,7 +84,7 @@ def predict(
     def make_reader(threads: int | None = 1) -> FaceReader:
         predictor = load(model, threads=threads, output=output, provider=provider)
         detector = None if crops else detection.detector()
-        return FaceReader(predictor, detector, classes=classes, threshold=threshold)
+        return FaceReader(predictor, detector, classes=classes)
 
     # Whatever can be refused is refused here, before anything is read or written.
     reader = make_reader(threads)

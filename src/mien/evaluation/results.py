@@ -14,7 +14,6 @@ from mien.base.errors import Notice
 
 if TYPE_CHECKING:
     from mien.evaluation.answers import AnswerEvaluation
-    from mien.evaluation.threshold import ThresholdResult
     from mien.evaluation.vote_metrics import VoteEvaluation
 
 LEVEL = 0.95
@@ -77,7 +76,6 @@ class Evaluation:
         groups: number of groups that were resampled; None where samples were.
         note: how the predictions were made, if not by one model from one view of each face.
         answer: what users get: right, wrong and unsure answers.
-        threshold: of two classes.
         subsets: metrics on all samples and without copies; empty without data.
         votes: metrics by annotators' votes; None without votes, and where a label scheme merged classes.
         trained_on: samples that a model was trained on, although no identical image is in an earlier split of the data.
@@ -101,7 +99,6 @@ class Evaluation:
     groups: int | None = None
     note: str = ""
     answer: AnswerEvaluation | None = None
-    threshold: ThresholdResult | None = None
     subsets: tuple[SubsetMetrics, ...] = ()
     votes: VoteEvaluation | None = None
     trained_on: int = 0
@@ -163,7 +160,7 @@ class Evaluation:
             "weighted": self.weighted.to_dict(),
             "confusion_matrix": self.confusion.tolist(),
         }
-        optional = ("trained_on", "note", "threshold", "subsets", "votes", "by")
+        optional = ("trained_on", "note", "subsets", "votes", "by")
         return content | {name: json_ready(value) for name in optional if (value := getattr(self, name))}
 
 

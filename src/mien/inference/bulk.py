@@ -151,7 +151,6 @@ def settings_of(
         "crops": crops,
         "output": reader.classifier.output.name,
         "classes": reader.given_classes,
-        "threshold": reader.threshold,
         "annotate": None if annotator is None else str(annotator.folder.resolve()),
         "annotated below": None if annotator is None else annotator.shared,
     }

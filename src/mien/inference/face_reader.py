@@ -5,8 +5,7 @@
 A face in a photograph is classified as it is and mirrored, and the two are averaged: what that costs is little beside
 detecting it, and more answers are right. A face crop is classified once, as ``mien evaluate`` measures it.
 
-Command line, Python, service, video and the compatibility modules all take it. Video skips ``detect`` for boxes that
-it tracks.
+Command line, Python, service and video all take it. Video skips ``detect`` for boxes that it tracks.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from mien.base.labels import NO_EXPRESSION, NOT_A_FACE, NOT_A_FACE_CLASS, UNSURE, check_threshold, parse_scheme
+from mien.base.labels import NO_EXPRESSION, NOT_A_FACE, NOT_A_FACE_CLASS, UNSURE, parse_scheme
 from mien.faces.crop import cut_out
 from mien.faces.face import Box, Detector, Face
 from mien.faces.find import find_detector
@@ -33,18 +32,15 @@ class FaceReader:
         detector: detects the faces, or its name; :func:`mien.faces.find_detector` finds it at the first detection.
         classes: a label scheme that merges the model's classes, such as ``"binary"`` or
             ``"good=happy+surprise,bad=sad"``. None keeps the model's classes.
-        threshold: probability from which the positive one of two classes is predicted, 0..1. None predicts the class
-            of highest probability. See :func:`mien.base.labels.positive_class`.
 
     Attributes:
         classifier: as given.
         classes: class names of the predictions, after merging.
-        threshold: as given.
         given_classes: the label scheme as given.
         perceived: whether predictions are what people would say: by an output taught by votes, without merged classes.
 
     Raises:
-        DataError: a scheme or threshold that does not suit the model.
+        DataError: a scheme that does not suit the model.
     """
 
     def __init__(
@@ -53,19 +49,15 @@ class FaceReader:
         detector: Detector | str | None = None,
         *,
         classes: str | None = None,
-        threshold: float | None = None,
     ) -> None:
         self.classifier: OnnxClassifier = classifier
-        self.threshold: float | None = threshold
         self.given_classes: str | None = classes
         self._given_detector = detector
         self._scheme = parse_scheme("all" if classes is None else classes)
         self.classes: tuple[str, ...] = classifier.classes if self._scheme is None else self._scheme.classes
         if self._scheme is not None:
             self._scheme.mapping(classifier.classes, "the model")
-        if threshold is not None:
-            check_threshold(threshold, self.classes)
-        self.perceived: bool = classifier.output.perceived and self._scheme is None and threshold is None
+        self.perceived: bool = classifier.output.perceived and self._scheme is None
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -152,7 +144,6 @@ class FaceReader:
             source,
             self.classes,
             row,
-            self.threshold,
             box=box,
             crop=crop,
             detection_score=detection_score,

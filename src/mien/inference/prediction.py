@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.base.errors import DataError
-from mien.base.labels import NO_EXPRESSION, NOT_A_FACE, NOT_A_FACE_CLASS, UNSURE, positive_class
+from mien.base.labels import NO_EXPRESSION, NOT_A_FACE, NOT_A_FACE_CLASS, UNSURE
 from mien.faces.face import Box
 from mien.inference.drawing import draw_face, draw_photo, share_text
 
@@ -39,8 +39,6 @@ class Prediction:
         source: the image file, or ``"image 3"`` for the third array.
         classes: class names.
         probability_vector: float64 (C,), the probability of each class in the order of ``classes``; sums to 1.
-        threshold: probability from which the positive one of two classes is predicted; None predicts the class of
-            highest probability.
         box: where the face was detected, in pixels of the upright image; None for an image that was a face crop.
         crop: the face crop that the model saw, uint8 (S, S), of a colour model (S, S, 3).
         detection_score: the detector's own score, see :attr:`mien.faces.Face.score`; None without a detection.
@@ -53,7 +51,6 @@ class Prediction:
     source: str
     classes: tuple[str, ...]
     probability_vector: npt.NDArray[np.float64]
-    threshold: float | None = None
     box: Box | None = None
     crop: npt.NDArray[np.uint8] | None = None
     detection_score: float | None = None
@@ -72,7 +69,7 @@ class Prediction:
     @property
     def _compared(self) -> tuple[Any, ...]:
         vector = self.probability_vector.tobytes()
-        own = (self.source, self.classes, vector, self.threshold, self.box, self.detection_score, self.unsure_below)
+        own = (self.source, self.classes, vector, self.box, self.detection_score, self.unsure_below)
         return *own, self.output, self.perceived, tuple(self.landmarks.items())
 
     def __repr__(self) -> str:
@@ -81,7 +78,7 @@ class Prediction:
 
     @property
     def top(self) -> str:
-        """The class of highest probability; with a threshold, the positive class from there up, else the other."""
+        """The class of highest probability."""
         return self.classes[self._top]
 
     @property
@@ -138,10 +135,7 @@ class Prediction:
 
     @cached_property
     def _top(self) -> int:
-        if self.threshold is None:
-            return int(self.probability_vector.argmax())
-        positive = positive_class(self.classes)
-        return positive if self.probability_vector[positive] >= self.threshold else 1 - positive
+        return int(self.probability_vector.argmax())
 
     def show(self) -> Image:
         """Draw the face crop, enlarged, beside a bar for each class.

@@ -48,7 +48,6 @@ class Predictor(OnnxClassifier):
         image: ImageSource,
         *,
         classes: str | None = None,
-        threshold: float | None = None,
         min_score: float | None = None,
         min_size: int | None = None,
         max_faces: int | None = None,
@@ -62,7 +61,6 @@ class Predictor(OnnxClassifier):
         image: list[Any] | tuple[Any, ...],
         *,
         classes: str | None = None,
-        threshold: float | None = None,
         min_score: float | None = None,
         min_size: int | None = None,
         max_faces: int | None = None,
@@ -76,7 +74,6 @@ class Predictor(OnnxClassifier):
         image: ImageSource | list[Any] | tuple[Any, ...],
         *,
         classes: str | None = None,
-        threshold: float | None = None,
         min_score: float | None = None,
         min_size: int | None = None,
         max_faces: int | None = None,
@@ -90,7 +87,6 @@ class Predictor(OnnxClassifier):
             image: a path, the bytes or an open binary file of an image, a PIL image, or an array uint8 (H, W) grey
                 or (H, W, 3) RGB; or a list of these.
             classes: a label scheme that merges the model's classes; see :class:`FaceReader`.
-            threshold: probability from which the positive one of two classes is predicted, 0..1.
             min_score: the least score of a face by the detector, 0..1; None leaves it to the detector.
             min_size: the least longer side of a face, in pixels.
             max_faces: the largest faces of an image are kept, at most so many.
@@ -104,7 +100,7 @@ class Predictor(OnnxClassifier):
             A :class:`Prediction` for each face, the largest first; empty without a face. For a list a list of these.
 
         Raises:
-            DataError: something that is not an image; a scheme or threshold that does not suit the model; a limit that
+            DataError: something that is not an image; a scheme that does not suit the model; a limit that
                 no face can meet.
             ModelError: the face detector cannot be used; see :func:`mien.faces.find_detector`.
         """
@@ -122,7 +118,6 @@ class Predictor(OnnxClassifier):
         for photo in self.stream(
             images,
             classes=classes,
-            threshold=threshold,
             detector=detector,
             on_error=skip if on_error is not None else None,
             bgr=bgr,
@@ -131,7 +126,7 @@ class Predictor(OnnxClassifier):
         return found if several else found[0]
 
     def predict_crops(
-        self, images: ImageSource | Sequence[ImageSource], *, classes: str | None = None, threshold: float | None = None
+        self, images: ImageSource | Sequence[ImageSource], *, classes: str | None = None
     ) -> list[Prediction]:
         """Classify images that are face crops, about as tight as FER2013's; no face is detected.
 
@@ -139,14 +134,12 @@ class Predictor(OnnxClassifier):
             images: a list of images as :meth:`predict` takes them, a stack of arrays (N, H, W) or (N, H, W, 3), a
                 folder's path, or one image.
             classes: as in :meth:`predict`.
-            threshold: as in :meth:`predict`.
 
         Returns:
             One for each image, in order; of a folder by name.
 
         Raises:
-            DataError: something that is not an image; a folder without one; a scheme or threshold that does not suit
-                the model.
+            DataError: something that is not an image; a folder without one; a scheme that does not suit the model.
 
         >>> import mien, numpy as np
         >>> (prediction,) = mien.load().predict_crops(np.full((48, 48), 128, dtype=np.uint8))
@@ -162,7 +155,7 @@ class Predictor(OnnxClassifier):
                 _warn_of_channels_first(images)
         elif isinstance(images, np.ndarray):
             _check_not_flat(images)
-        photos = self.stream(each, crops=True, classes=classes, threshold=threshold)
+        photos = self.stream(each, crops=True, classes=classes)
         return [photo.predictions[0] for photo in photos]
 
     def stream(
@@ -171,7 +164,6 @@ class Predictor(OnnxClassifier):
         *,
         crops: bool = False,
         classes: str | None = None,
-        threshold: float | None = None,
         detector: Detector | str | None = None,
         on_error: Callable[[str, DataError], None] | None = None,
         bgr: bool = False,
@@ -182,21 +174,20 @@ class Predictor(OnnxClassifier):
             images: as in :meth:`predict`.
             crops: each image is a face crop, as in :meth:`predict_crops`, and has one prediction.
             classes: as in :meth:`predict`.
-            threshold: as in :meth:`predict`.
             detector: as in :meth:`predict`.
             on_error: called with the name and the error of each image that cannot be read, which is then skipped.
             bgr: as in :meth:`predict`.
 
         Raises:
-            DataError: an image that cannot be read, where there is no ``on_error``; a scheme or threshold that does
-                not suit the model.
+            DataError: an image that cannot be read, where there is no ``on_error``; a scheme that does not
+                suit the model.
             ModelError: the face detector cannot be used.
         """
         # Of an array only a stack is several images; one of a single axis may hold paths.
         whole = isinstance(images, np.ndarray) and images.ndim > 1 and not _is_stack(images)
         if whole or isinstance(images, str | bytes | os.PathLike) or hasattr(images, "getbands"):
             raise DataError("stream takes several images; give a list, [image], or use predict.", code="image-type")
-        reader = FaceReader(self, detector, classes=classes, threshold=threshold)
+        reader = FaceReader(self, detector, classes=classes)
         return read_images(reader, map(from_opencv, images) if bgr else images, crops=crops, on_error=on_error)
 
 

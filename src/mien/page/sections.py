@@ -1,4 +1,4 @@
-"""Sections and tables that several pages share: metrics, confusion matrix, threshold, votes, training."""
+"""Sections and tables that several pages share: metrics, confusion matrix, votes, training."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from mien.base.errors import Notice
 from mien.base.labels import FERPLUS_CLASSES, NO_EXPRESSION
 from mien.evaluation.answers import AnswerEvaluation
 from mien.evaluation.results import Estimate, Evaluation, SubsetMetrics
-from mien.evaluation.threshold import ThresholdResult
 from mien.evaluation.vote_metrics import DistributionMetrics, VoteEvaluation
 from mien.page.blocks import (
     Block,
@@ -26,7 +25,7 @@ from mien.page.blocks import (
     Table,
     Text,
 )
-from mien.page.charts.curves import threshold_chart, vote_reliability_chart
+from mien.page.charts.curves import vote_reliability_chart
 from mien.page.charts.overview import class_chart, confusion_chart, runs_chart, training_chart
 from mien.page.wording import (
     HEADLINES,
@@ -35,7 +34,6 @@ from mien.page.wording import (
     interval_text,
     percent,
     samples_text,
-    threshold_words,
     value_text,
 )
 
@@ -218,26 +216,6 @@ def learning_curves(histories: Mapping[str, Sequence[Mapping[str, Any]]]) -> lis
         if any(metric in history[0] for history in known.values())
     )
     return [Row(tuple(charts))]
-
-
-def threshold_table(result: ThresholdResult) -> Table:
-    """The metrics at a threshold, and at the best one on validation."""
-    names = ("", "threshold", "accuracy", "precision", "TPR", "FPR", "F1", "J")
-    columns = tuple(Column(name, "number" if name else "text") for name in names)
-    points = [("given", result.chosen), *([] if result.best is None else [("best", result.best)])]
-    rows = []
-    for name, point in points:
-        rates = (point.precision, point.true_positive_rate, point.false_positive_rate, point.f1, point.youden)
-        rows.append((name, decimal(point.threshold), percent(point.accuracy), *map(decimal, rates)))
-    return Table("threshold", columns, rows)
-
-
-def threshold_section(result: ThresholdResult) -> Section:
-    """A threshold between two classes: its point on the ROC curve, and the best threshold on validation."""
-    caption = f"ROC curve of {result.positive} with its area. The marks are the thresholds in the table."
-    chart = CaptionedChart(threshold_chart(result), caption)
-    words = Text(threshold_words(result), soft=True)
-    return Section("threshold", "Threshold", (Row((chart, threshold_table(result))), words))
 
 
 def training_section(

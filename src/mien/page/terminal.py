@@ -14,7 +14,6 @@ from rich.text import Text
 
 from mien.evaluation.answers import AnswerEvaluation
 from mien.evaluation.results import BreakDown, Evaluation
-from mien.evaluation.threshold import ThresholdResult
 from mien.evaluation.vote_metrics import VoteEvaluation
 from mien.page.blocks import Column, Table
 from mien.page.sections import (
@@ -27,9 +26,8 @@ from mien.page.sections import (
     majority_words,
     metrics_table,
     subsets_table,
-    threshold_table,
 )
-from mien.page.wording import samples_text, threshold_words
+from mien.page.wording import samples_text
 
 _LEAST_NUMBER = 7
 """Minimum width of a column whose head may wrap: its numbers may not."""
@@ -72,7 +70,7 @@ def evaluation_text(evaluation: Evaluation) -> RenderableType:
     """All tables of an evaluation: something rich can print.
 
     What users get, headline metrics with intervals, metrics of each class, the confusion matrix; where the evaluation
-    has them, metrics without copies, of votes, of a threshold, and by a column.
+    has them, metrics without copies, of votes, and by a column.
     """
     classes = rich_table(classification_report(evaluation))
     classes.rows[len(evaluation.classes) - 1].end_section = True
@@ -87,8 +85,6 @@ def evaluation_text(evaluation: Evaluation) -> RenderableType:
         parts.append(titled("Without copies", rich_table(subsets_table(evaluation.subsets))))
     if evaluation.votes is not None:
         parts += _votes(evaluation.votes)
-    if evaluation.threshold is not None:
-        parts.append(threshold_text(evaluation.threshold))
     if evaluation.by is not None:
         parts.append(break_down_text(evaluation.by))
     return Group(*parts)
@@ -114,12 +110,6 @@ def _votes(votes: VoteEvaluation) -> Iterator[RenderableType]:
         yield rich_table(majority_table(votes))
     if votes.distribution is not None:
         yield titled("Distribution of votes", rich_table(distribution_table(votes.distribution)))
-
-
-def threshold_text(result: ThresholdResult) -> RenderableType:
-    """A threshold and the best one on validation: something rich can print."""
-    table = titled(f"Threshold for {result.positive}", rich_table(threshold_table(result)))
-    return Group(table, Text(threshold_words(result)))
 
 
 def _confusion(evaluation: Evaluation) -> RenderableType:

@@ -6,13 +6,10 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
-from mien.base.errors import Notice
-
 # Half of what `mien predict` would import of mien.
 if TYPE_CHECKING:
     from mien.base.recipe import StoppingRecipe
     from mien.evaluation.results import Estimate
-    from mien.evaluation.threshold import ThresholdResult
 
 Format: TypeAlias = Literal["text", "count", "percent", "points", "decimal", "signed", "p", "number"]
 UNDEFINED = "–"
@@ -96,18 +93,6 @@ def kept_epoch_text(epoch: int, epochs: int, stopping: StoppingRecipe) -> str:
     if stopping.keep == "last":
         return f"{epoch}, the last of {epochs}"
     return f"{epoch}, the best of {epochs} by validation {stopping.metric.replace('_', '-')}"
-
-
-def threshold_words(result: ThresholdResult) -> Notice:
-    """What the operating points mean, and how far the best one can be trusted."""
-    tempered = ", after temperature scaling" if result.in_use else ""
-    words = f"A sample is classified as {result.positive} if its probability{tempered} is at least the threshold. "
-    if result.best is None:
-        is_validation = result.split == "validation"
-        why = "these samples are of one class" if is_validation else "it is chosen on validation"
-        return Notice(f"{words}No best threshold: {why}.", code="threshold-none-best")
-    words += "Best: greatest Youden's J (TPR - FPR). It is measured where it was chosen, which is slightly optimistic."
-    return Notice(words, code="threshold-optimistic")
 
 
 def points(value: float) -> str:

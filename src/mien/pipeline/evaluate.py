@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from mien.base.errors import DataError, arg, nearest
-from mien.base.labels import LabelScheme, check_threshold
+from mien.base.labels import LabelScheme
 from mien.data.dataset import Dataset
 from mien.evaluation.estimates import break_down, group_values
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import BreakDown
-from mien.evaluation.temperature import apply_temperature
-from mien.evaluation.threshold import DEFAULT_THRESHOLD, ThresholdResult, measure_threshold
 from mien.inference.predictor import Predictor
 from mien.pipeline.measured_split import MeasuredSplit
-from mien.pipeline.split_predictions import fitted_on, predict_split, votes_of, with_model_classes
+from mien.pipeline.split_predictions import predict_split, votes_of, with_model_classes
 from mien.pipeline.trained_on import digests_of
 
 
@@ -28,24 +26,18 @@ class EvaluateOptions:
         by: a column of the data to group metrics by; None for none.
         tta: test-time augmentation: how many views of each face are averaged; see :mod:`mien.inference.tta`.
         scheme: merges the predicted classes; None leaves them.
-        threshold: between two classes, 0..1; None takes :data:`~mien.evaluation.threshold.DEFAULT_THRESHOLD`.
     """
 
     split: str = "validation"
     by: str | None = None
     tta: int = 1
     scheme: LabelScheme | None = None
-    threshold: float | None = None
 
 
 def check_options(options: EvaluateOptions, predictor: Predictor) -> None:
-    """Check that the model has the classes that scheme and threshold need. Raises :class:`DataError`."""
-    classes = predictor.classes
+    """Check that the model has the classes that the scheme merges. Raises :class:`DataError`."""
     if options.scheme is not None:
-        options.scheme.mapping(classes, "the model")
-        classes = options.scheme.classes
-    if options.threshold is not None:
-        check_threshold(options.threshold, classes)
+        options.scheme.mapping(predictor.classes, "the model")
 
 
 def predict_to_evaluate(predictor: Predictor, faces: Dataset, options: EvaluateOptions) -> Predictions:
@@ -66,32 +58,6 @@ def predict_to_evaluate(predictor: Predictor, faces: Dataset, options: EvaluateO
     if column is not None:
         group_values(column)
     return predict_split(predictor, faces, options.split, options.tta)
-
-
-def measure_split_threshold(
-    split: MeasuredSplit, scheme: LabelScheme | None, threshold: float | None
-) -> ThresholdResult | None:
-    """Measure a threshold where a split has two classes, or where one is given; else None.
-
-    Args:
-        split: its classes not merged. A single model's temperature is applied, as ``mien predict`` does.
-        scheme: merges the classes into two; None if there are only two.
-        threshold: 0..1; None takes :data:`~mien.evaluation.threshold.DEFAULT_THRESHOLD`.
-
-    Raises:
-        DataError: a threshold without two classes, or outside 0..1.
-    """
-    predictions, in_use = split.predictions, bool(split.members) and not split.predictions.note
-    if in_use and fitted_on(*split.members[0], predictions.split):
-        # The one case in which `predict_split` left it out.
-        temperature = split.members[0][0].manifest.temperature
-        probabilities = apply_temperature(predictions.probabilities, temperature)
-        predictions = replace(predictions, probabilities=probabilities, temperature=temperature)
-    merged = predictions.with_scheme(scheme)
-    if threshold is None and len(merged.classes) != 2:
-        return None
-    threshold = DEFAULT_THRESHOLD if threshold is None else threshold
-    return replace(measure_threshold(merged, threshold), in_use=in_use)
 
 
 def merging_description(predictions: Predictions, merged: Predictions, scheme: LabelScheme | None) -> str:

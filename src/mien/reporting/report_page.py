@@ -12,7 +12,6 @@ from mien.page.sections import (
     confusion_section,
     evaluation_lead,
     metrics_section,
-    threshold_section,
     training_section,
     votes_section,
 )
@@ -40,10 +39,6 @@ def _confusion(context: ReportContext) -> Section:
     return confusion_section(context.evaluation, cell_faces(context))
 
 
-def _threshold(context: ReportContext) -> Section | None:
-    return None if context.evaluation.threshold is None else threshold_section(context.evaluation.threshold)
-
-
 def _training(context: ReportContext) -> Section:
     return training_section(context.history, context.best_epoch, context.class_counts, context.classes)
 
@@ -57,7 +52,6 @@ SUMMARY: tuple[SectionOf, ...] = (
     _answers,
     _metrics,
     _confusion,
-    _threshold,
     _votes,
     _training,
     next_section,
@@ -69,7 +63,6 @@ SECTIONS: tuple[SectionOf, ...] = (
     _answers,
     _metrics,
     _confusion,
-    _threshold,
     curves_section,
     _training,
     calibration_section,

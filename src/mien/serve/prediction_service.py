@@ -124,7 +124,6 @@ class PredictionService:
                 self._classifier.with_output(parameters.output),
                 LimitedDetector(self._detector, parameters.min_score, parameters.min_size),
                 classes=parameters.classes,
-                threshold=parameters.threshold,
             )
         except (DataError, ModelError) as error:
             raise ApiError(str(error), code="bad-parameter") from None
@@ -136,7 +135,7 @@ class PredictionService:
         reader = self.reader(parameters)
         most = min(parameters.max_faces or self._limits.max_faces, self._limits.max_faces)
         detector = LimitedDetector(reader.detector, max_faces=most)
-        return Tracker(reader.classifier, detector=detector, classes=parameters.classes, threshold=parameters.threshold)
+        return Tracker(reader.classifier, detector=detector, classes=parameters.classes)
 
     async def predict(
         self, files: list[bytes], parameters: PredictParameters, reader: FaceReader

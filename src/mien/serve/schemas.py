@@ -24,13 +24,6 @@ class PredictParameters(BaseModel):
         "'good=happy+surprise,bad=angry+fear+sad'; probabilities are summed",
         examples=["binary"],
     )
-    threshold: float | None = Field(
-        default=None,
-        ge=0,
-        le=1,
-        description="with two classes, predict the positive one (or the second) from this probability up",
-        examples=[0.6],
-    )
     output: str | None = Field(
         default=None,
         max_length=100,
@@ -77,7 +70,7 @@ class FaceResponse(BaseModel):
     )
     output: str | None = Field(default=None, description="the output that answered; missing if it has no name")
     answer: str = Field(description="what people would say: an expression, 'unsure' or 'not a face'; else as `top`")
-    top: str = Field(description="the predicted class: the most probable one, or what the threshold decides")
+    top: str = Field(description="the predicted class: the most probable one")
     # Not bounded to 1 here: a sum of probabilities may exceed it in the last bit, and that is no defect.
     confidence: float = Field(description="the calibrated probability of that class, 0..1")
     unsure: bool | None = Field(

@@ -41,7 +41,7 @@ T = TypeVar("T")
 
 DETECT_EVERY_SECONDS = 0.5
 """Time between two key frames: a new face is detected at most this late. A detection costs as much as the rest of 15 to
-20 frames (benchmarks/video.py)."""
+20 frames (benchmarks/video.py of commit 2cbe9555)."""
 
 AHEAD_BYTES = 48_000_000
 """Frames of a file that are decoded ahead, so that detection in key frames runs beside the work on earlier frames."""
@@ -96,7 +96,6 @@ class Tracker:
         detector: as in :meth:`mien.Predictor.predict`.
         source: name of the file or camera; each prediction's ``source``.
         classes: as in :meth:`mien.Predictor.predict`.
-        threshold: as there.
         half_life_seconds: half-life of the smoothing of each face's probabilities; 0 is off.
         detect_every_seconds: time between two detections in whole frames; 0 detects in every frame. A face that is
             lost causes a detection at once.
@@ -106,7 +105,7 @@ class Tracker:
         source: as given.
 
     Raises:
-        DataError: a scheme or threshold that does not suit the model; a time below 0 (``seconds-range``).
+        DataError: a scheme that does not suit the model; a time below 0 (``seconds-range``).
         ModelError: as :func:`mien.load`.
     """
 
@@ -117,7 +116,6 @@ class Tracker:
         detector: Detector | str | None = None,
         source: str = "camera",
         classes: str | None = None,
-        threshold: float | None = None,
         half_life_seconds: float = HALF_LIFE_SECONDS,
         detect_every_seconds: float = DETECT_EVERY_SECONDS,
     ) -> None:
@@ -128,7 +126,7 @@ class Tracker:
                 )
         # One thread: faces are few, and onnxruntime's further threads would spin while frames are decoded and drawn.
         predictor = model if isinstance(model, OnnxClassifier) else load(model, threads=1)
-        self.reader: FaceReader = FaceReader(predictor, detector, classes=classes, threshold=threshold)
+        self.reader: FaceReader = FaceReader(predictor, detector, classes=classes)
         self.source: str = source
         self._half_life_seconds, self._detect_every_seconds = half_life_seconds, detect_every_seconds
         self._boxes = BoxTracker()
@@ -221,7 +219,6 @@ def track(
     model: Predictor | str | os.PathLike[str] = "default",
     *,
     classes: str | None = None,
-    threshold: float | None = None,
     half_life_seconds: float = HALF_LIFE_SECONDS,
     detect_every_seconds: float = DETECT_EVERY_SECONDS,
     detector: Detector | str | None = None,
@@ -233,7 +230,6 @@ def track(
             ``"rtsp://host/path"``. Of a camera or stream only the newest frame is taken, so that answers never lag.
         model: as in :class:`Tracker`, and so are the further arguments.
         classes: as there.
-        threshold: as there.
         half_life_seconds: as there.
         detect_every_seconds: as there.
         detector: as there.
@@ -243,7 +239,7 @@ def track(
 
     Raises:
         DataError: a file that is no video, or cannot be decoded; a camera or stream that cannot be opened
-            (``camera-missing``); a scheme or threshold that does not suit the model.
+            (``camera-missing``); a scheme that does not suit the model.
         ModelError: as :func:`mien.load`; the face detector cannot be used.
         MissingExtraError: PyAV is not installed, which reads them all.
 
@@ -265,7 +261,6 @@ def track(
         detector=detector,
         source=without_password(name),
         classes=classes,
-        threshold=threshold,
         half_life_seconds=half_life_seconds,
         detect_every_seconds=detect_every_seconds,
     )

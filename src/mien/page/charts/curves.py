@@ -11,7 +11,6 @@ import numpy as np
 from mien.base.labels import colour_of
 from mien.evaluation.calibration import CoverageCurve, Reliability
 from mien.evaluation.curves import Curve, RocCurves
-from mien.evaluation.threshold import ThresholdResult
 from mien.page.charts.svg import COLOURS, INK, Chart, legend_above, make_chart, make_panels, shorten
 
 if TYPE_CHECKING:
@@ -68,30 +67,6 @@ def _panels(name: str, named: Sequence[_NamedCurve], across: str, up: str, *, di
     rows = -(-len(drawn) // columns)
     panels = [panel(each) for each in drawn]
     return make_panels(name, panels, columns=columns, height_inches=0.5 + (1.48 if columns > 2 else 2.0) * rows)
-
-
-def threshold_chart(result: ThresholdResult) -> Chart:
-    """ROC curve of the positive one of two classes, with the given threshold and the best one on validation."""
-
-    def draw(axes: Axes) -> None:
-        curve, area = result.roc, result.roc.area
-        if len(curve.across):
-            interval = "" if math.isnan(area.low) else f" ({area.low:.3f}–{area.high:.3f})"
-            label = f"{shorten(result.positive)} {area.value:.3f}{interval}"
-            axes.plot(curve.across, curve.up, color=COLOURS[0], linewidth=1.5, label=label)
-        points = [("given", result.chosen, COLOURS[5], "o")]
-        if result.best is not None:
-            points.append(("best on validation", result.best, COLOURS[2], "s"))
-        for name, point, colour, marker in points:
-            # Rates of a class without samples are NaN and are not drawn.
-            axes.plot(
-                point.false_positive_rate, point.true_positive_rate, marker, color=colour, markersize=7,
-                markerfacecolor="none", markeredgewidth=1.6, label=f"{name} {point.threshold:.3f}",
-            )  # fmt: skip
-        axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=":")
-        _unit_square(axes, "false positive rate", "true positive rate", 3)
-
-    return make_chart("roc-threshold", draw, height_inches=4.0)
 
 
 def reliability_chart(before: Reliability, after: Reliability | None) -> Chart:
