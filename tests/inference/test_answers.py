@@ -13,8 +13,6 @@ from mien.base.errors import ModelError
 from mien.base.labels import EXPRESSIONS, FERPLUS_CLASSES
 from mien.base.model_file import AnswerRule, ModelOutput, answer_output, open_model, read_manifest, replace_manifest
 from mien.base.preprocess import to_input
-from mien.compat import images as compat_images
-from mien.compat.fer import FER
 from mien.faces.face import Box
 from mien.inference.drawing import draw_predictions
 from mien.inference.face_reader import FaceReader
@@ -252,16 +250,6 @@ def test_what_is_not_a_face_is_drawn_in_grey():
         images.append(np.asarray(image))
     white = [(each == 255).all(axis=2).any() for each in images]
     assert white == [True, False]
-
-
-def test_scripts_of_fer_get_its_seven_classes(voted_run, astronaut, monkeypatch):
-    monkeypatch.setattr(compat_images, "load", lambda: mien.load(voted_run.path))
-    compat_images.default_predictor.cache_clear()
-    try:
-        (face,) = FER().detect_emotions(astronaut[:, :, ::-1])
-    finally:
-        compat_images.default_predictor.cache_clear()
-    assert tuple(face["emotions"]) == EXPRESSIONS
 
 
 def test_metrics_are_of_the_label(voted_run, voted_faces):
