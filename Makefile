@@ -7,7 +7,7 @@ PY := $(BIN)/python
 # Some tests start Python dozens of times: its bytecode is kept, whatever the machine's own setting.
 THREADS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=
 
-.PHONY: demo fuzz test test-fast test-pythons lock gpu-plan audit-web test-slow test-network test-gpu web detector npm-package test-web lint types contracts check format docs docs-charts docs-site licences wheel clean
+.PHONY: demo test test-fast test-pythons lock gpu-plan audit-web test-slow test-network test-gpu web detector npm-package test-web lint types contracts check format docs docs-site licences wheel clean
 
 demo: .venv/.installed  ## the main job on rendered faces: train, test, report, export, predict
 	$(BIN)/mien demo
@@ -32,9 +32,6 @@ gpu-plan: .venv/.installed  ## teachers and students on one GPU, in ten minutes:
 
 test-gpu: .venv/.dev  ## training on an NVIDIA GPU, with the torch that is installed
 	$(BIN)/python -m pytest -m gpu
-
-fuzz: .venv/.dev  ## ten minutes of mutated files
-	$(THREADS) $(BIN)/python benchmarks/fuzz.py
 
 # What needs the core only, on other Pythons: uv takes one that is installed (pyenv shows its own only when named), or
 # brings it.
@@ -102,10 +99,6 @@ format: .venv/.dev
 
 docs: .venv/.dev  ## docs/cli.md, generated from the command line's own help
 	$(BIN)/python docs/make_cli_page.py
-
-docs-charts: .venv/.dev  ## docs/results.md and its charts, from kept result files; seconds, needs no data set
-	$(BIN)/python docs/make_tables.py
-	$(BIN)/python docs/make_charts.py
 
 docs-site: .venv/.dev  ## the site, into build/site; a warning is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet

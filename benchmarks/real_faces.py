@@ -1,11 +1,10 @@
 """How right mien and its peers are on photographs of real faces, each with its own detector and crop.
 
-    python benchmarks/real_faces.py FOLDER [MODEL ...] [--peer fer=PYTHON] [--peer human=NODE_FOLDER] [--limit N]
+    python benchmarks/real_faces.py FOLDER [MODEL ...] [--peer fer=PYTHON] [--limit N]
 
 FOLDER/labels.csv has ``path,label``. Of each photograph the largest face counts; no face and "unsure" are wrong.
-A peer of Python (fer, deepface, emotiefflib, feat) is given as an interpreter that has it installed; one of Node
-(human, face-api) as a folder where ``npm install @vladmandic/human @vladmandic/face-api @tensorflow/tfjs
-@tensorflow/tfjs-backend-wasm`` was run. Times are of detection and classification, after a first photograph.
+A peer (fer, deepface, emotiefflib, feat) is given as an interpreter that has it installed. Times are of detection and
+classification, after a first photograph.
 """
 
 from __future__ import annotations
@@ -82,7 +81,6 @@ for number, path in enumerate(map(str.strip, sys.stdin)):
     answer = read(path)
     print("@" + json.dumps([answer, time.perf_counter() - began]), flush=True)
 """
-NODE = ("human", "face-api")
 
 Answer = tuple[str | None, float]
 """What a tool says of a photograph, None where it found no face; seconds."""
@@ -101,18 +99,10 @@ def of_mien(model: str, files: list[Path]) -> Iterator[Answer]:
 
 def of_peer(name: str, where: str, files: list[Path], folder: Path) -> Iterator[Answer]:
     """The answers of another tool, in a process of its own."""
-    is_node = name in NODE
-    given = [folder / f"{number}.{'raw' if is_node else 'png'}" for number in range(len(files))]
+    given = [folder / f"{number}.png" for number in range(len(files))]
     for file, path in zip(files, given, strict=True):
-        image = open_image(file).convert("RGB")
-        if is_node:
-            path.write_bytes(np.array(image.size[::-1], "<u4").tobytes() + np.asarray(image).tobytes())
-        else:
-            image.save(path)
-    if is_node:
-        command = ["node", str(Path(__file__).with_name("node_peer.js")), name, str(Path(where).absolute())]
-    else:
-        command = [where, "-c", PYTHON[name] + _PYTHON_LOOP]
+        open_image(file).convert("RGB").save(path)
+    command = [where, "-c", PYTHON[name] + _PYTHON_LOOP]
     done = subprocess.run(command, input="\n".join(map(str, given)), stdout=subprocess.PIPE, text=True, check=True)
     lines = [line for line in done.stdout.splitlines() if line.startswith("@")]
     assert len(lines) == len(files), f"{name} did not answer for each photograph"
@@ -139,7 +129,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("models", nargs="*", default=["default", "best", "fast"])
-    parser.add_argument("--peer", action="append", default=[], metavar="NAME=WHERE")
+    parser.add_argument("--peer", action="append", default=[], metavar="NAME=PYTHON")
     parser.add_argument("--limit", type=int, help="so many photographs, drawn at random")
     wanted = parser.parse_args()
     with (wanted.folder / "labels.csv").open(encoding="utf-8") as file:
@@ -153,8 +143,8 @@ def main() -> None:
         print(row(f"mien, `{model}`", list(of_mien(model, files)), truth), flush=True)
     for peer in wanted.peer:
         name, _, where = peer.partition("=")
-        if name not in {*PYTHON, *NODE}:
-            parser.error(f"no peer {name}; there are {', '.join([*PYTHON, *NODE])}")
+        if name not in PYTHON:
+            parser.error(f"no peer {name}; there are {', '.join(PYTHON)}")
         with tempfile.TemporaryDirectory() as folder:
             print(row(name, list(of_peer(name, where, files, Path(folder))), truth), flush=True)
 

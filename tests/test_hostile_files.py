@@ -5,19 +5,25 @@ import resource
 import tracemalloc
 import zipfile
 from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
-from mien.base.errors import DataError, RecipeError, RunError, StudyError
+import mien
+from mien.base.errors import DataError, MienError, RecipeError, RunError, StudyError
 from mien.base.images import open_image
 from mien.base.recipe import load_recipe
 from mien.data.clean import read_clean
 from mien.data.read import load_dataset
 from mien.evaluation.estimates import evaluate_predictions
-from mien.evaluation.predictions import read_predictions
+from mien.evaluation.predictions import read_predictions, write_predictions
 from mien.evaluation.robustness import read_robustness
+from mien.inference.find_model import find_run
+from mien.inference.onnx_classifier import OnnxClassifier
 from mien.inference.output_files import Columns
 from mien.inference.resumable_output import ResumableOutput
 from mien.pipeline.evaluation_files import write_evaluation
@@ -144,3 +150,48 @@ def test_a_damaged_length_in_a_png_asks_for_no_gigabytes(tmp_path):
         assert tracemalloc.get_traced_memory()[1] < 50_000_000
     finally:
         tracemalloc.stop()
+
+
+IMAGES = [f"a.{suffix}" for suffix in ("png", "jpeg", "webp", "bmp", "gif", "tiff", "ppm")]
+TOKENS = [b"[" * 5000, b"9" * 5000, b"0x" + b"f" * 6000, b"nan", b"1e999", b"-1", b"\xff\xfe", b"\0", b'"', b"\r\n"]
+CHANGE = st.tuples(st.floats(0, 1), st.integers(0, 64), st.binary(max_size=64) | st.sampled_from(TOKENS))
+
+
+@pytest.fixture(scope="module")
+def valid_files(tmp_path_factory):
+    """A folder with a valid file of each format, and what reads it."""
+    folder = tmp_path_factory.mktemp("valid")
+    rows = [f"{at % 7},{' '.join(['7 8'] * 1152)},{'Training' if at < 10 else 'PublicTest'}" for at in range(14)]
+    (folder / "a.csv").write_text("\n".join(["emotion,pixels,Usage", *rows]))
+    write_predictions(folder / "a.npz", make_predictions(np.arange(14) % 7, [f"class {n}" for n in range(7)]))
+    (folder / "a.onnx").write_bytes(find_run("fast").model.read_bytes())
+    (folder / "a.toml").write_bytes((Path(mien.__file__).parent / "recipes" / "short.toml").read_bytes())
+    for name in IMAGES:
+        Image.effect_noise((24, 24), 50).convert("RGB").save(folder / name)
+    readers = {
+        "a.csv": lambda path: load_dataset(path, cache=False),
+        "a.npz": read_predictions,
+        "a.onnx": OnnxClassifier,
+    }
+    return folder, {"a.toml": lambda path: load_recipe(str(path)), **readers, **dict.fromkeys(IMAGES, open_image)}
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", ["a.csv", "a.npz", "a.onnx", "a.toml", *IMAGES])
+@settings(max_examples=1000, deadline=30_000)
+@given(changes=st.lists(CHANGE, min_size=1, max_size=8))
+def test_a_mutated_file_is_read_or_refused_in_one_line(valid_files, name, changes):
+    folder, readers = valid_files
+    content = bytearray((folder / name).read_bytes())
+    for place, length, new in changes:
+        at = int(place * len(content))
+        content[at : at + length] = new
+    mutated = folder / f"mutated{Path(name).suffix}"
+    mutated.write_bytes(content)
+    refused = ""
+    try:
+        readers[name](mutated)
+    except MienError as error:
+        refused = str(error)
+    assert "\n" not in refused
