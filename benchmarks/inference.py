@@ -16,7 +16,6 @@ checkpoint was chosen on rows that hold them.
 from __future__ import annotations
 
 import argparse
-import json
 import subprocess
 import sys
 import tempfile
@@ -30,7 +29,6 @@ from typing import Any
 import cv2
 import numpy as np
 
-from mien.base.files import file_sha256, write_text
 from mien.base.labels import EXPRESSIONS
 from mien.base.model_file import open_model
 from mien.base.preprocess import to_input
@@ -149,7 +147,6 @@ def main() -> None:
     parser.add_argument("models", nargs="*", default=["default"])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--peer", help="a Python interpreter with ai-edge-litert installed; without it, no fer")
-    parser.add_argument("--keep", type=Path, help="write the table into this JSON file, for docs/make_tables.py")
     wanted = parser.parse_args()
     if lacking := [name for name in wanted.models if not find_run(name).model_int8.is_file()]:
         parser.error(f"no int8 model: {', '.join(lacking)}; make it with mien export RUN --precision int8")
@@ -170,10 +167,6 @@ def main() -> None:
         rate, alone = row["faces_per_second"], row["ms_one_face"]
         ratios = rate / rows[0]["faces_per_second"], alone / rows[0]["ms_one_face"]
         print(f"{row['name']:24}{row['accuracy']:9.2%}{rate:19,.0f}  {ratios[0]:.2f} x{alone:9.2f}  {ratios[1]:.2f} x")
-    if wanted.keep:
-        digests = {name: file_sha256(find_run(name).model) for name in wanted.models}
-        facts = {"date": time.strftime("%Y-%m-%d"), "samples": len(faces), "sha256": digests, "rows": rows}
-        write_text(wanted.keep, json.dumps(facts, indent=1) + "\n")
 
 
 if __name__ == "__main__":

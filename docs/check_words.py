@@ -40,7 +40,7 @@ _ALL = re.compile("|".join(f"({pattern})" for pattern in INSTEAD), re.IGNORECASE
 _SKIPPED = ("docs/model-card.md", "CHANGELOG.md")
 """A page that is made from files of older runs, and a diary."""
 _READ = re.compile(
-    r".*\.md|docs/.*\.in|web/index\.html|web/src/locales/en\.json|src/mien/.*\.j2"
+    r".*\.md|web/index\.html|web/src/locales/en\.json|src/mien/.*\.j2"
     r"|src/mien/(recipes|studies|spaces)/.*\.toml"
 )
 """Files of which users read every line."""
@@ -51,7 +51,7 @@ def main() -> int:
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     found: list[str] = []
     for name in listed.splitlines():
-        if name in _SKIPPED or not name.endswith((".md", ".in", ".html", ".json", ".j2", ".toml", ".py")):
+        if name in _SKIPPED or not name.endswith((".md", ".html", ".json", ".j2", ".toml", ".py")):
             continue
         text = (ROOT / name).read_text(encoding="utf-8") if (ROOT / name).is_file() else ""
         if name.startswith("src/mien/") and name.endswith(".py"):
