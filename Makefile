@@ -97,8 +97,9 @@ format: .venv/.dev
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-docs: .venv/.dev  ## docs/cli.md, generated from the command line's own help
+docs: .venv/.dev  ## docs/cli.md from the command line's own help, sizes into ARCHITECTURE.md
 	$(BIN)/python docs/make_cli_page.py
+	$(BIN)/python docs/check_size.py --write
 
 docs-site: .venv/.dev  ## the site, into build/site; a warning is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
