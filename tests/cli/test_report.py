@@ -34,7 +34,7 @@ def test_a_run_with_its_data_becomes_a_page_and_its_files(mien, tiny_run, face_p
     assert "<script src" not in page
     on_disk = {file for folder in ("figures", "tables") for file in (tmp_path / "out" / folder).iterdir()}
     assert {str(file) for file in on_disk} == set(content["files"])
-    for stem in ("roc-classes", "reliability", "confusion", "dendrogram", "accuracy-curve"):
+    for stem in ("roc-classes", "reliability", "confusion", "accuracy-curve"):
         assert (tmp_path / "out" / "figures" / f"{stem}.svg").is_file()
         assert (tmp_path / "out" / "figures" / f"{stem}.png").is_file()
     with (tmp_path / "out" / "tables" / "classification-report.csv").open() as stream:

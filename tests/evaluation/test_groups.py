@@ -10,7 +10,6 @@ from scipy import stats
 
 from mien.evaluation.calibration import calibrate
 from mien.evaluation.curves import roc_curves
-from mien.evaluation.error_analysis import merged_schemes
 from mien.evaluation.intervals import proportion, proportion_among, wilson_interval
 from mien.evaluation.paired_tests import mcnemar_test
 from mien.evaluation.predictions import Predictions
@@ -69,11 +68,6 @@ def test_curves():
         roc_curves(thrice(LABELS), thrice(predictions()), 50, groups=GROUPS).to_dict(),
         roc_curves(LABELS, predictions(), 50).to_dict(),
     )
-
-
-def test_merged_classes():
-    found = merged_schemes(thrice(LABELS), thrice(predictions()), GROUPS)
-    same(found.to_dict(), merged_schemes(LABELS, predictions()).to_dict())
 
 
 def test_robustness():

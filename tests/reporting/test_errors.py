@@ -1,18 +1,14 @@
 """Oracles: pages of a few samples, by hand."""
 
-import shlex
-import tomllib
 from dataclasses import replace
 
 import numpy as np
-import pytest
 
-from mien.base.labels import FERPLUS_CLASSES, parse_scheme
+from mien.base.labels import FERPLUS_CLASSES
 from mien.evaluation.estimates import evaluate_predictions
 from mien.evaluation.predictions import Predictions
 from mien.reporting.context import ReportContext
-from mien.reporting.errors import cell_faces, merging_section, worst_section
-from support import block_codes
+from mien.reporting.errors import cell_faces, worst_section
 
 CLASSES = ("angry", "happy", "sad")
 
@@ -44,37 +40,3 @@ def test_copies_of_a_picture_are_shown_once(faces):
     shown = cell_faces(ReportContext(predictions, evaluate_predictions(predictions, 10), chosen))
     assert len({face.image for face in shown[0, 2].faces}) == len(shown[0, 2].faces) == 5
     assert len(shown[0, 0].faces) == 2
-
-
-def test_where_all_is_right_nothing_is_merged(faces):
-    labels = np.array([0, 1, 2, 1])
-    predictions = Predictions(np.arange(4), labels, 0.1 + 0.7 * np.eye(3)[labels], CLASSES, "validation", "")
-    section = merging_section(ReportContext(predictions, evaluate_predictions(predictions, 10)))
-    assert not list(section.charts())
-    assert not list(section.tables())
-    assert block_codes(section) == ["no-mistakes"]
-
-
-@pytest.mark.parametrize(
-    ("classes", "readable"),
-    [
-        (("angry", "happy", "sad"), True),
-        (("it's", "happy", "sad"), True),
-        # Read again, these would be other classes.
-        (("a,b", "happy", "sad"), False),
-        (("a+b", "happy", "sad"), False),
-        (("x=y", "happy", "sad"), False),
-    ],
-)
-def test_the_change_that_trains_with_a_scheme_can_be_given_as_it_stands(classes, readable):
-    """Oracle: a shell's words, and what ``parse_scheme`` reads of them."""
-    labels, read = np.array([0, 1, 0, 0, 1]), np.array([0, 1, 2, 2, 0])
-    predictions = Predictions(np.arange(5), labels, 0.1 + 0.7 * np.eye(3)[read], classes, "validation", "")
-    section = merging_section(ReportContext(predictions, evaluate_predictions(predictions, 10)))
-    texts = [part.words for part in section.parts() if part.kind == "text"]
-    (last,) = [words for words in texts if "slightly optimistic" in words]
-    assert ("--set" in last) == readable
-    if readable:
-        found = last[last.index("--set") : -1]
-        scheme = parse_scheme(tomllib.loads(shlex.split(found)[1])["classes"])
-        assert set(scheme.groups.values()) == {(classes[1],), (classes[0], classes[2])}

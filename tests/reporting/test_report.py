@@ -24,7 +24,6 @@ def test_a_named_scheme_leads_from_the_data_to_the_predictions(faces, tmp_path):
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "data:image/png" in page
     assert 'id="worst"' in page
-    assert 'id="merging"' not in page
     with raises(DataError, "data-differs", "sha256:"):
         write_report(tmp_path / "no", predictions, title="other data", faces=part)
     assert not (tmp_path / "no").exists()
@@ -48,7 +47,7 @@ def test_a_row_that_is_right_for_certain(faces, tmp_path):
     predictions = Predictions(np.arange(2), np.array([3, 4]), np.eye(7)[[3, 4]], faces.classes, "mine", "")
     write_report(tmp_path, predictions, title="right")
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert page_codes(page).count("no-mistakes") == 3, "pairs, worst mistakes and merging"
+    assert page_codes(page).count("no-mistakes") == 2, "pairs and worst mistakes"
 
 
 def test_rows_of_the_test_split_are_known_by_their_faces_whatever_the_predictions_call_them(faces, tiny_run, tmp_path):

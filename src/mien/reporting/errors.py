@@ -1,25 +1,15 @@
-"""Where the model fails: confused pairs, worst mistakes, and merging of classes."""
+"""Where the model fails: confused pairs and worst mistakes."""
 
 from __future__ import annotations
 
-import json
-import shlex
 from typing import Any
 
 import numpy as np
 
-from mien.base.errors import DataError, Notice
-from mien.base.labels import LabelScheme, parse_scheme
-from mien.evaluation.error_analysis import (
-    ClassGroups,
-    Indices,
-    confused_pairs,
-    merged_schemes,
-    scheme_of,
-    worst_mistakes,
-)
+from mien.base.errors import Notice
+from mien.evaluation.error_analysis import Indices, confused_pairs, worst_mistakes
 from mien.page.blocks import Block, CaptionedChart, Column, FaceRow, FaceTile, Row, Section, Table, Text
-from mien.page.charts.error_analysis import dendrogram_chart, pairs_chart
+from mien.page.charts.error_analysis import pairs_chart
 from mien.page.rendering import data_address
 from mien.page.wording import counted, percent
 from mien.reporting.context import ReportContext
@@ -91,50 +81,6 @@ def worst_section(context: ReportContext) -> Section:
     return Section("worst", "Worst mistakes", tuple(blocks))
 
 
-def merging_section(context: ReportContext) -> Section | None:
-    """The accuracy after merging classes, and label schemes from clustering of the confusion; None for two classes."""
-    if len(context.classes) <= 2:
-        return None
-    if context.correct.all():
-        words = "All predictions are correct, so merging classes gains nothing."
-        return Section("merging", "Class merging", (Text(Notice(words, code=NO_MISTAKES.code)),))
-    labels, probabilities = context.predictions.labels, context.predictions.probabilities
-    merging = merged_schemes(labels, probabilities, context.groups)
-    rows = [
-        (len(each.groups), scheme_words(each.groups, context.classes), each.accuracy, each.macro_f1, each.chance)
-        for each in merging.schemes
-    ]
-    columns = (
-        Column("classes", "count"), Column("scheme", "text"), Column("accuracy", "percent"), Column("macro-F1"),
-        Column("largest class", "percent"),
-    )  # fmt: skip
-    chart = CaptionedChart(
-        dendrogram_chart(merging.dendrogram, context.classes),
-        "The tree joins the most confused classes first: distance is 1 minus their mean rate of confusion. A cut at "
-        "any height gives a label scheme.",
-    )
-    how_to_train = _how_to_train(scheme_of(merging.schemes[0].groups, context.classes))
-    method = Text(
-        f"Accuracy if classes were one and their probabilities were added, without training again. Merging the most "
-        f"confused classes gains most. The schemes are measured on the samples that they were found on, which is "
-        f"slightly optimistic. Fewer classes are also easier. {how_to_train}"
-    )
-    blocks = (Row((chart, method)), Table("schemes", columns, rows))
-    return Section("merging", "Class merging", blocks)
-
-
-def _how_to_train(scheme: LabelScheme) -> str:
-    """The option that trains with a scheme; ``""`` if class names hold the signs of the scheme's syntax."""
-    try:
-        read = parse_scheme(scheme.name)
-    except DataError:
-        return ""
-    if read is None or read.groups != scheme.groups:
-        return ""
-    change = shlex.quote(f"classes={json.dumps(scheme.name, ensure_ascii=False)}")
-    return f"To train with the two-class scheme: --set {change}."
-
-
 def _mistake_tile(context: ReportContext, index: int) -> FaceTile:
     """The face of a wrong prediction with its probabilities, votes and id."""
     assert context.faces is not None
@@ -151,11 +97,6 @@ def _mistake_tile(context: ReportContext, index: int) -> FaceTile:
     true, predicted = context.classes[context.predictions.labels[index]], context.classes[context.predicted[index]]
     caption = f"{true}, predicted {predicted} {percent(float(probabilities.max()), 0)}"
     return FaceTile(data_address(context.faces.images[index]), caption, tuple(detail))
-
-
-def scheme_words(groups: ClassGroups, classes: tuple[str, ...]) -> str:
-    """``"angry + sad | happy"``."""
-    return " | ".join(" + ".join(classes[index] for index in group) for group in groups)
 
 
 def _different(context: ReportContext, indices: Indices) -> Indices:

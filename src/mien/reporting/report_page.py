@@ -17,7 +17,7 @@ from mien.page.sections import (
 )
 from mien.reporting.attention import attention_section
 from mien.reporting.context import ReportContext, Skipped
-from mien.reporting.errors import cell_faces, merging_section, pairs_section, worst_section
+from mien.reporting.errors import cell_faces, pairs_section, worst_section
 from mien.reporting.in_words import next_section, summary_section
 from mien.reporting.probabilities import calibration_section, curves_section
 from mien.reporting.robustness import robustness_section
@@ -69,7 +69,6 @@ SECTIONS: tuple[SectionOf, ...] = (
     _votes,
     pairs_section,
     worst_section,
-    merging_section,
     robustness_section,
     attention_section,
     next_section,

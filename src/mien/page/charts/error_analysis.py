@@ -1,4 +1,4 @@
-"""Charts of confused pairs, class merging, and robustness."""
+"""Charts of confused pairs, differences, and robustness."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.evaluation.corruptions import STRENGTHS
-from mien.evaluation.error_analysis import ConfusedPair, Dendrogram
+from mien.evaluation.error_analysis import ConfusedPair
 from mien.evaluation.results import Estimate
 from mien.evaluation.robustness import RobustnessResult
 from mien.page.charts.curves import PANEL_COLUMNS
@@ -31,30 +31,6 @@ def differences_chart(name: str, named: Sequence[tuple[str, Estimate]]) -> Chart
     """Differences in percentage points with their intervals; at least one."""
     labels, estimates = [shorten(each) for each, _ in named], [each for _, each in named]
     return _bars(name, labels, estimates, None, "difference, points", COLOURS[0])
-
-
-def dendrogram_chart(dendrogram: Dendrogram, classes: Sequence[str]) -> Chart:
-    """Tree of classes: pairs that join further left are confused more often."""
-    count = len(classes)
-
-    def draw(axes: Axes) -> None:
-        heights = dendrogram.merges[:, 2]
-        least = float(heights.min())
-        # Leaves begin just before the first merge. Distance 0 is far from all merges.
-        begin = least - 0.15 * max(float(heights.max()) - least, 0.02)
-        place = {int(leaf): (begin, float(at)) for at, leaf in enumerate(dendrogram.order)}
-        for index, (first, second, height, _) in enumerate(dendrogram.merges):
-            (x1, y1), (x2, y2) = place[int(first)], place[int(second)]
-            axes.plot([x1, height, height, x2], [y1, y1, y2, y2], color=COLOURS[0], linewidth=1.6)
-            place[count + index] = (float(height), (y1 + y2) / 2)
-        axes.set_yticks(range(count), [shorten(classes[int(leaf)]) for leaf in dendrogram.order])
-        axes.tick_params(axis="y", length=0)
-        axes.spines["left"].set_visible(False)
-        axes.invert_yaxis()
-        axes.set_xlabel("distance: 1 - rate of confusion")
-        axes.grid(axis="x")
-
-    return make_chart("dendrogram", draw, height_inches=0.9 + 0.27 * count)
 
 
 def robustness_curves_chart(result: RobustnessResult) -> Chart:
