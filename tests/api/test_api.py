@@ -1,6 +1,5 @@
 """The functions of ``import mien``, on rendered faces. Oracles: the command line, the files, NumPy."""
 
-import html
 import json
 import re
 import shutil
@@ -137,13 +136,6 @@ def test_a_model_compared_with_itself_does_not_differ(tiny_run, faces):
         package.compare(package.load(tiny_run.path), tiny_run.path)
 
 
-def test_a_mean_of_views_has_a_report(tiny_run, faces, tmp_path):
-    """Oracle: the page says how the predictions were averaged. No one model predicts them again."""
-    result = package.evaluate(tiny_run.path, faces, tta=2)
-    page = result.write_report(tmp_path / "views").read_text(encoding="utf-8")
-    assert result.predictions.note in html.unescape(page)
-
-
 @pytest.mark.parametrize("classes", ["good=happy+surprise,bad=sad+angry", "positive=happy,negative=sad", "seven"])
 def test_merged_classes_have_a_report_and_are_compared(tiny_run, faces, tmp_path, classes):
     """Oracles: the result's own metrics; the faces of each class, counted. The data has a class that no model knows."""
@@ -178,20 +170,6 @@ def test_arrays_train_as_a_folder_does(tmp_path, tiny_recipe, faces):
     assert f"{100 * first.evaluation.accuracy.value:.1f}%" in str(first)
     curves = package.compare(first.run, second.run, faces).plot_learning_curves()
     assert all(str(each.name) in curves.svg for each in (first.run, second.run))
-
-
-def test_a_callback_stops_a_run(tmp_path, tiny_recipe, faces):
-    class AfterOne(package.Callback):
-        done = 0
-
-        def on_epoch_end(self, metrics, is_best):
-            self.done += 1
-
-        def should_stop(self):
-            return self.done >= 1
-
-    result = package.train(tiny_recipe, faces, out=tmp_path / "run", callback=AfterOne())
-    assert len(result.history) == 1
 
 
 def test_a_program_without_stderr_trains(tmp_path, faces, tiny_recipe, monkeypatch):

@@ -9,9 +9,7 @@ import numpy as np
 import pytest
 
 from mien.base.model_file import read_manifest
-from mien.data.clean import Change, Clean, write_clean
 from mien.data.parquet import write_parquet
-from support import refused
 
 
 @pytest.fixture
@@ -43,19 +41,6 @@ def test_a_clean_list_and_a_model_that_saw_what_it_drops(mien, leaky, faces, tin
     report = mien("report", tmp_path / "ev", "--data", tmp_path / "leaky.parquet", *short, "--out", tmp_path / "rep")
     assert report.code == 0, report.err
     assert (tmp_path / "rep" / "tables" / "without-copies.csv").is_file()
-
-
-def test_a_faulty_line_is_told_with_the_name_of_its_list(mien, faces, tmp_path):
-    data, mine = tmp_path / "faces.parquet", tmp_path / "mine.toml"
-    write_parquet(faces, data)
-    at = np.flatnonzero((faces.split == "train") & (faces.labels == faces.classes.index("fear")))[0]
-    line = {"row": int(faces.rows[at]), "split": "train", "kind": "doubt", "reason": "", "source": ""}
-    for label, to, code, said in (
-        ("sad", "happy", "clean-row-differs", "fear"),
-        ("fear", "hapy", "class-missing", "'happy'"),
-    ):
-        write_clean(mine, Clean(faces.fingerprint, (Change(label=label, to=to, **line),)))
-        refused(mien("data", "info", data, "--clean", mine), code, mine, said)
 
 
 def test_a_model_trained_on_cleaned_data_is_measured_without_its_temperature_on_the_data_as_it_was(

@@ -96,20 +96,6 @@ def test_an_export_replaces_neither_what_it_is_made_from_nor_what_else_a_run_hol
     refused(mien(*words), "precision", run)
 
 
-def test_odd_file_names_are_shown_as_they_are(mien, tmp_path, tiny_run, faces):
-    for name in ("face[left].png", "two\nlines.png"):
-        Image.fromarray(np.asarray(faces.images[0])).save(tmp_path / name)
-    answer = mien("predict", "--model", tiny_run.path, "--crops", tmp_path)
-    assert answer.code == 0
-    assert "face[left].png" in answer.out
-    (tmp_path / "two\nlines.png").write_bytes(b"x")
-    refused(
-        mien("predict", "--model", tiny_run.path, "--crops", tmp_path / "two\nlines.png"),
-        "image-format",
-        "two lines.png",
-    )
-
-
 def test_data_info_convert_and_back(mien, tmp_path, face_folder):
     shown = mien("data", "info", face_folder)
     assert "class folders" in shown.out

@@ -11,7 +11,6 @@ import pytest
 from mien.base.run_folder import RunFolder
 from mien.data.parquet import write_parquet
 from mien.data.read import ReadOptions, load_dataset, read_data
-from mien.evaluation.curves import roc_curves
 from mien.evaluation.predictions import read_predictions, write_predictions
 from mien.pipeline.training_run import run_recipe
 from mien.reporting.comparison import compare_predictions
@@ -220,14 +219,3 @@ def test_compare_draws_the_groups_of_the_data(mien, pair, table, tmp_path):
     ungrouped = compare_predictions(*(replace(each, groups=None) for each in pair)).to_dict()
     assert content["accuracy"]["difference"] != ungrouped["accuracy"]["difference"]
     refused(mien("compare", *folders, "--group", "person"), "options", "--group", "--data")
-
-
-def test_the_report_draws_the_groups_of_the_data(mien, pair, table, tmp_path):
-    file = tmp_path / "weak" / "predictions_validation.npz"
-    answer = mien("report", "--predictions", file, "--data", table, "--group", "person", "--out", tmp_path / "out")
-    assert answer.code == 0, answer.err
-    areas = json.loads((tmp_path / "out" / "tables" / "areas.json").read_text(encoding="utf-8"))
-    found = roc_curves(pair[0].labels, pair[0].probabilities, groups=pair[0].groups)
-    assert len(areas) >= len(found.per_class) == 7
-    for line, curve in zip(areas, found.per_class, strict=False):
-        assert line["AUC"] == pytest.approx(curve.area.to_dict(), abs=1e-9)

@@ -1,6 +1,4 @@
 import json
-import os
-import shutil
 
 import numpy as np
 import pytest
@@ -140,21 +138,3 @@ def test_earlier_maps_are_replaced_only_where_that_is_said(mien, tiny_run, files
     maps.unlink()
     refused(mien(*words), "file-exists")
     assert not maps.exists()
-
-
-@pytest.mark.skipif(os.name == "nt", reason="Windows allows no such names")
-def test_a_file_name_does_not_steer_the_terminal(mien, files, tmp_path, monkeypatch):
-    """On stdout, in a notice, and in an error."""
-    monkeypatch.setenv("MIEN_DETECTOR", "haar")
-    monkeypatch.chdir(tmp_path)  # a long path would be wrapped
-    odd, blank = "a\x1b[31m.png", "b\x1b[31m.png"
-    shutil.copy(files[0], odd)
-    Image.new("RGB", (300, 200), (90, 120, 150)).save(blank)
-    answer = mien("explain", odd, "--model", "fast", "--crops", "--out", "out", "--method", "occlusion")
-    assert answer.code == 0, answer.err
-    assert "a\\x1b[31m.png" in answer.out
-    assert "a\\x1b[31m_occ" in answer.out
-    none = mien("explain", blank, "--model", "fast", "--out", tmp_path / "none")
-    refused(none, "no-face", "b\\x1b[31m.png")
-    assert none.err.count("b\\x1b[31m.png") == 2
-    assert "\x1b" not in answer.out + none.err

@@ -1,8 +1,5 @@
 """The help of every command, shell completion, and how commands and options are declared."""
 
-import ast
-import importlib
-import inspect
 import os
 import subprocess
 import sys
@@ -49,14 +46,3 @@ def test_a_shell_completes_commands_and_options(words, completed):
     command = [sys.executable, "-m", "mien"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.stdout.split() == completed, done.stderr
-
-
-def test_the_body_of_every_command_is_short():
-    """Under 40 lines: a command reads its options, and functions do the work."""
-    for name, command in COMMANDS.items():
-        module = importlib.import_module(f"mien.cli.{name}")
-        for node in ast.walk(ast.parse(inspect.getsource(module))):
-            if isinstance(node, ast.FunctionDef):
-                body = node.body[1:] if ast.get_docstring(node) else node.body
-                lines = body[-1].end_lineno - body[0].lineno + 1 if body else 0
-                assert lines < 40, (name, node.name, lines, command)

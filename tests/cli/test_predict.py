@@ -4,7 +4,6 @@ import json
 import os
 import sys
 
-import numpy as np
 import pytest
 from PIL import Image
 from rich.console import Console
@@ -89,31 +88,6 @@ def test_annotate_writes_each_image_beside_its_namesakes(mien, photos, tiny_run,
     refused(mien("predict", "--model", tiny_run.path, "a.png", "--annotate", "."), "annotate-overlap")
 
 
-def test_annotated_images_beside_a_bad_one(mien, photos, tiny_run, tmp_path):
-    bad, drawn = photos.parent / "bad.jpg", tmp_path / "drawn"
-    bad.write_bytes(b"x")
-    words = ("predict", "--model", tiny_run.path, photos / "a.png", photos / "c.jpg", bad, "--annotate", drawn)
-    refused(mien(*words, "--workers", 2), "image-format", "bad.jpg")
-    assert mien(*words, "--skip-bad").code == 0
-    assert len([path for path in drawn.rglob("*") if path.is_file()]) == 2
-
-
-def test_turned_and_wide_photos_are_read_right(mien, astronaut, tiny_run, tmp_path):
-    head = Image.fromarray(astronaut[20:276, 100:356])
-    head.convert("RGBA").save(tmp_path / "alpha.png")
-    wide = Image.new("RGB", (30_000, 1_000))
-    wide.paste(head.resize((1_000, 1_000)), (20_000, 0))
-    wide.save(tmp_path / "wide.png")
-    exif = Image.Exif()
-    exif[0x0112] = 8
-    head.rotate(-90).save(tmp_path / "turned.jpg", exif=exif, quality=95)
-    said = json.loads(mien("predict", "--model", tiny_run.path, tmp_path, "--json").out)
-    (plain,), (turned,), (wide,) = ([face["box"] for face in photo["faces"]] for photo in said)
-    assert turned["left"] == pytest.approx(plain["left"], abs=8)
-    assert turned["top"] == pytest.approx(plain["top"], abs=8)
-    assert wide["left"] == pytest.approx(20_000 + plain["left"] * 1_000 / 256, abs=40)
-
-
 @pytest.mark.parametrize(
     ("name", "code"),
     [("text", "image-format"), ("empty", "image-empty"), ("cut", "image-damaged"), ("huge", "image-pixels")],
@@ -128,14 +102,6 @@ def test_what_cannot_be_read_is_one_line_and_can_be_left_out(mien, photos, tiny_
     answer = mien("predict", "--model", tiny_run.path, photos / "c.jpg", bad, "--skip-bad")
     assert (answer.code, answer.err.count("\n")) == (0, 1)
     assert answer.out.endswith("Haar cascade: 1 face in 1 image; 1 skipped\n")
-
-
-@pytest.mark.parametrize("command", [("predict",), ("predict", "--crops"), ("explain",)])
-def test_pixels_that_cannot_be_used_are_said_with_their_file(mien, tiny_run, tmp_path, command):
-    bad = tmp_path / "fractions.tiff"
-    Image.fromarray(np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)).save(bad)
-    out = () if command[0] == "predict" else ("--out", tmp_path / "out")
-    refused(mien(*command, bad, "--model", tiny_run.path, *out), "image-range", bad)
 
 
 @pytest.mark.parametrize(
@@ -164,18 +130,6 @@ def test_options_that_do_not_go_together_are_one_line(
 def test_a_detector_that_is_not_there_is_one_line(mien, photos, tiny_run, monkeypatch):
     monkeypatch.setenv("MIEN_DETECTOR", "yunet")
     refused(mien("predict", "--model", tiny_run.path, photos), "detector-unknown", "yunet")
-
-
-def test_crops_keep_their_order_around_one_that_cannot_be_read(mien, face_folder, tiny_run, tmp_path):
-    files = sorted((face_folder / "test").rglob("*.png"))[:3]
-    bad = tmp_path / "bad.png"
-    bad.write_bytes(b"")
-    out = tmp_path / "out.jsonl"
-    done = mien("predict", "--model", tiny_run.path, "--crops", files[0], bad, *files[1:], "--skip-bad", "--out", out)
-    answers = [json.loads(line) for line in out.read_text().splitlines()]
-    assert [answer["source"] for answer in answers] == [str(path) for path in (files[0], bad, *files[1:])]
-    assert ["error" in answer for answer in answers] == [False, True, False, False]
-    assert done.out == f"{out}: 3 faces classified; 1 skipped\n"
 
 
 def test_a_video_is_sent_to_its_own_command(mien, tmp_path, faces):

@@ -1,6 +1,5 @@
 """mien predict --out, broken off and resumed: the journal, its settings, what is left behind."""
 
-import json
 import os
 import signal
 import subprocess
@@ -47,28 +46,6 @@ def test_going_on_with_other_settings_or_images_is_refused(mien, photos, tiny_ru
     ):
         refused(mien(*command, *other), "journal-settings", said)
     assert (tmp_path / "out.csv.part").read_bytes() == before
-
-
-def test_an_image_that_was_mended_is_read_and_the_whole_journal_counted(mien, photos, tiny_run, tmp_path):
-    (tmp_path / "many").mkdir()
-    files = [tmp_path / "many" / name for name in ("a.jpg", "b.jpg", "c.jpg")]
-    for file, content in zip(files, ((photos / "c.jpg").read_bytes(), b"damaged", b"damaged"), strict=True):
-        file.write_bytes(content)
-    command = ("predict", "--model", tiny_run.path, *files, "--out", tmp_path / "out.jsonl")
-    assert mien(*command).code == 2
-    with (tmp_path / "out.jsonl.part").open("a") as stream:
-        # As a command with --skip-bad leaves it that was killed.
-        stream.write(json.dumps({"source": str(files[1]), "error": "damaged"}) + "\n")
-    files[1].write_bytes((photos / "c.jpg").read_bytes())
-    answer = mien(*command, "--skip-bad")
-    assert answer.err.startswith("1 of 3 images ")
-    assert answer.out == (f"{tmp_path / 'out.jsonl'}: Haar cascade: 2 faces in 2 images; 1 skipped; 1 done before\n")
-    lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
-    assert [(line["source"], "error" in line) for line in lines] == [
-        (str(files[0]), False),
-        (str(files[1]), False),
-        (str(files[2]), True),
-    ]
 
 
 @pytest.mark.parametrize(

@@ -99,13 +99,3 @@ def test_bad_input_is_one_line_and_nothing_is_written(
     refused(said, code, value)
     assert said.err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
-
-
-def test_variants_that_share_data_decode_it_once(mien, study_file, face_folder, tmp_path, monkeypatch):
-    from mien.cli import source
-
-    decoded = []
-    whole = source.read_data
-    monkeypatch.setattr(source, "read_data", lambda *path, **how: decoded.append(path) or whole(*path, **how))
-    assert mien("study", study_file, "--data", face_folder, "--out", tmp_path / "out", "--set", "epochs=1").code == 0
-    assert len(decoded) == 1

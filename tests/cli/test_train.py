@@ -1,7 +1,6 @@
 """mien train: options of the recipe, notices, mistakes in one line, --resume, --from."""
 
 import json
-import math
 import re
 import shutil
 
@@ -71,20 +70,6 @@ def test_a_first_epoch_that_diverges_leaves_its_folder_free(mien, tmp_path, reci
     refused(mien(*words, "--lr", "1e12"), "loss-not-finite", "optim.lr=1e+12")
     assert not (tmp_path / "r").exists()
     assert mien(*words).code == 0
-
-
-def test_a_later_epoch_that_diverges_keeps_the_run_and_points_to_another_folder(
-    mien, tmp_path, recipe_file, face_folder, monkeypatch
-):
-    validate, run = loop.validate, tmp_path / "r"
-
-    def spoilt(state):
-        return validate(state) | ({"validation_loss": math.nan} if state.history else {})
-
-    monkeypatch.setattr(loop, "validate", spoilt)
-    answer = mien("train", recipe_file, "--data", face_folder, "--out", run, "--epochs", 2)
-    refused(answer, "loss-not-finite", "of epoch 1", "another folder")
-    assert len(RunFolder(run).read_history()) == 1
 
 
 def test_resume_where_there_is_no_run_says_that_one_begins(mien, tmp_path, recipe_file, face_folder):

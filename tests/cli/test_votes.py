@@ -86,18 +86,6 @@ def test_votes_are_put_in_the_order_of_the_output(voted_run, faces, voted_faces,
     assert np.array_equal(votes_of(model, turned).counts, votes)
 
 
-def test_votes_for_other_classes_measure_the_label_alone(mien, voted_run, face_parquet, tmp_path, faces, votes):
-    """Oracle: accuracy of the label is that of the same data without votes."""
-    wider = np.concatenate([votes[:, :9], np.zeros((len(votes), 1), dtype=votes.dtype)], axis=1)
-    classes = (*FERPLUS_CLASSES[:9], "bored")
-    other = written(tmp_path / "other.parquet", faces, votes=wider, vote_classes=classes)
-    found, alone = (
-        json.loads(mien("evaluate", voted_run.path, "--data", data, "--json").out) for data in (other, face_parquet)
-    )
-    assert found["headline"] == alone["headline"]
-    assert [each["output"] for each in found["votes"]["majority"]] == ["label (baseline)"]
-
-
 def test_a_votes_file_gives_what_the_column_gives(mien, folder):
     column = mien("data", "info", folder / "voted.parquet", "--json")
     given = ("data", "info", folder / "fer2013.csv")
@@ -109,29 +97,6 @@ def test_a_votes_file_gives_what_the_column_gives(mien, folder):
     (row,) = [line.split() for line in shown.splitlines() if line.startswith("majority is the label")]
     assert row[row.index("images") + 1 :][:4] == ["of", "train", "+", "validation"]
     assert "not-a-face" in shown
-
-
-def test_images_without_votes_are_left_out_and_counted(mien, voted_run, tmp_path, faces, votes):
-    """Oracle: the distances of the other images' rows of the predictions file, computed here."""
-    asked = np.arange(len(faces)) % 4 > 0
-    some = np.where(asked[:, None], votes, 0)
-    data = written(tmp_path / "some.parquet", faces, votes=some, vote_classes=FERPLUS_CLASSES)
-    evaluate = ("evaluate", voted_run.path, "--data", data)
-    answer = mien(*evaluate, "--out", tmp_path / "out", "--json")
-    assert answer.code == 0, answer.err
-    found = json.loads(answer.out)["votes"]
-    predictions = read_predictions(tmp_path / "out" / "predictions_validation.npz")
-    known = asked[predictions.sample_ids]
-    assert (found["samples"], found["without_votes"]) == (known.sum(), (~known).sum())
-    assert 0 < (~known).sum() < len(predictions)
-    shares = some[predictions.sample_ids][known]
-    shares = shares / shares.sum(axis=1, keepdims=True)
-    distance = sample_cross_entropies(shares, predictions.votes.probabilities[known]).mean()
-    assert found["distribution"]["cross_entropy"]["value"] == pytest.approx(distance)
-    assert f"{(~known).sum():,} samples" in mien(*evaluate).out
-    none = written(tmp_path / "none.parquet", faces, votes=np.zeros_like(votes), vote_classes=FERPLUS_CLASSES)
-    answer = mien("evaluate", voted_run.path, "--data", none, "--json")
-    assert "votes" not in json.loads(answer.out)
 
 
 def test_an_output_that_nothing_teaches_is_refused(mien, voted_run, folder, face_parquet, tmp_path):

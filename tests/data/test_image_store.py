@@ -13,9 +13,6 @@ import torch
 from PIL import Image
 
 from mien.base.errors import DataError
-from mien.base.files import file_sha256
-from mien.base.recipe import BalanceRecipe
-from mien.base.run_folder import RunFolder
 from mien.data import decode, image_store
 from mien.data.decode import decode_images
 from mien.data.image_store import ImageWriter, expect_random, is_mapped, take
@@ -23,8 +20,6 @@ from mien.data.parquet import write_parquet
 from mien.data.read import ReadOptions, read_data
 from mien.data.synthetic import synthetic_faces, write_class_folders
 from mien.training.batches import image_tensor
-from mien.training.loop import train
-from mien.training.plan import plan_training
 
 
 @pytest.fixture
@@ -150,20 +145,3 @@ def test_decoded_images_keep_their_order_on_many_threads(tmp_path, monkeypatch):
     decoded = decode_images(items, 250, ReadOptions(skip_bad=True), "decoding")
     assert decoded.images[0][:, 5, 5].tolist() == decoded.kept.tolist() == [i for i in range(250) if i != 100]
     assert [name for name, _ in decoded.skipped] == ["100.png"]
-
-
-@pytest.mark.usefixtures("large")
-def test_training_is_the_same_mapped_and_in_memory(tmp_path, monkeypatch, tiny_recipe):
-    """Oracle: the weights of a run, to the bit."""
-    write_parquet(synthetic_faces(200, seed=4), tmp_path / "faces.parquet")
-    weights = []
-    recipe = tiny_recipe.model_copy(update={"epochs": 1, "balance": BalanceRecipe(sampling="oversample")})
-    for most in (20_000, 1 << 40):
-        monkeypatch.setattr(image_store, "LARGE_BYTES", most)
-        monkeypatch.setenv("MIEN_CACHE", str(tmp_path / str(most)))
-        faces = read_data(tmp_path / "faces.parquet").faces
-        plan = plan_training(recipe, faces)
-        assert is_mapped(plan.balanced_train().images) == (most == 20_000)
-        train(plan, RunFolder(tmp_path / f"run-{most}"))
-        weights.append(file_sha256(RunFolder(tmp_path / f"run-{most}").best))
-    assert weights[0] == weights[1]

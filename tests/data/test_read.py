@@ -49,24 +49,6 @@ def test_a_folder_with_kaggles_table_among_others_is_read_by_it(kaggle_table: Pa
         load_dataset(folder)
 
 
-@pytest.mark.parametrize(
-    ("data", "arguments", "code", "named"),
-    [
-        (None, {}, "data-type", "NoneType"),
-        (np.zeros((3, 48, 48), np.uint8), {}, "data-type", "mien.Dataset.from_arrays"),
-        *(("faces", {"size_px": each}, "image-size", repr(each)) for each in ("96", 48.0)),
-        *(("faces", {"channels": each}, "image-channels", repr(each)) for each in ("3", [3])),
-        ("faces", {"class_map": "joy=happy"}, "map-type", '{"joy": "happy"}'),
-        ("faces", {"class_map": {0: "happy"}}, "map-type", "{0: 'happy'}"),
-        *(("faces", {name: 5}, "option-type", f"{name} must be") for name in ("skip_bad", "group", "votes", "clean")),
-        ("faces", {"clean": "none.toml"}, "clean-missing", "none.toml"),
-    ],
-)
-def test_arguments_of_another_type_get_one_line(data, arguments, code, named) -> None:
-    with raises(DataError, code, named):
-        load_dataset(data, **arguments)
-
-
 def test_a_table_and_folders_give_the_same_faces(kaggle_table: Path, tmp_path: Path, noise, write_tree) -> None:
     images = {f"{('angry', 'disgust')[row % 2]}/{row}.png": image for row, image in enumerate(noise(20))}
     sets = (load_dataset(write_tree(tmp_path / "tree", images)), load_dataset(kaggle_table))

@@ -57,13 +57,6 @@ def test_a_turned_photo_comes_out_upright_with_its_colour_profile(tmp_path):
         assert image.info["icc_profile"] == b"a profile"
 
 
-def test_a_file_that_has_gone_meanwhile_is_one_line(tmp_path):
-    with raises(DataError, "file-missing"):
-        Annotator(tmp_path / "out", [tmp_path / "x.jpg"]).write(
-            str(tmp_path / "x.jpg"), np.zeros((9, 9, 3), dtype=np.uint8), []
-        )
-
-
 @pytest.mark.parametrize("mode", ["CMYK", "L", "I;16", "RGBA", "P", "1"])
 def test_every_kind_of_image_can_be_drawn_on(tmp_path, mode):
     path = tmp_path / "photo.tif"
@@ -158,9 +151,3 @@ def test_a_linked_source_is_not_overwritten(tmp_path):
         Annotator(tmp_path / "out", [tmp_path / "a"]).write(
             str(tmp_path / "a" / "x.jpg"), np.zeros((30, 30, 3), dtype=np.uint8), []
         )
-
-
-def test_a_file_in_the_folders_place_is_one_line(tmp_path):
-    (tmp_path / "out").write_text("")
-    with raises(DataError, "annotate-file"):
-        Annotator(tmp_path / "out", [])

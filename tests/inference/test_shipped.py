@@ -178,42 +178,6 @@ def test_a_model_without_weights_to_train_from_says_so(tmp_path, monkeypatch, ti
         locate.find_trained("best")
 
 
-def test_a_model_that_cannot_be_moved_in_leaves_the_one_that_is_there(monkeypatch, tmp_path):
-    """Killed at any moment, one of the two stands whole; where moving fails, the old one stands at its place."""
-    pytest.importorskip("torch")
-    monkeypatch.syspath_prepend(str(RELEASE))
-    put_in_place = runpy.run_path(str(RELEASE / "ship.py"))["put_in_place"]
-    place, made = tmp_path / "shipped" / "model", tmp_path / "made"
-
-    def whole():
-        return [file.parent for file in place.parent.glob("*/weights")]
-
-    place.mkdir(parents=True)
-    (place / "weights").write_text("old")
-    with pytest.raises(FileNotFoundError):
-        put_in_place(made, place)
-    assert (place / "weights").read_text() == "old"
-    made.mkdir()
-    (made / "weights").write_text("new")
-    seen, rename, remove = [], Path.replace, shutil.rmtree
-
-    def spied(act):
-        def spy(*arguments, **options):
-            seen.append(whole())
-            result = act(*arguments, **options)
-            seen.append(whole())
-            return result
-
-        return spy
-
-    monkeypatch.setattr(Path, "replace", spied(rename))
-    monkeypatch.setattr(shutil, "rmtree", spied(remove))
-    put_in_place(made, place)
-    assert all(seen), "before and after every step a model is there"
-    assert (place / "weights").read_text() == "new"
-    assert [each.name for each in place.parent.iterdir()] == ["model"]
-
-
 def test_calibration_is_of_other_rows_and_without_copies(faces):
     """Rows with a copy in train, or one that is lighter, are surely wrong; oracle: the error of the others."""
     pytest.importorskip("torch")

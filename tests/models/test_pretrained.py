@@ -8,12 +8,11 @@ import safetensors.torch
 import torch
 from PIL import Image
 
-from mien.base.errors import MissingExtraError, ModelError, RecipeError
+from mien.base.errors import ModelError, RecipeError
 from mien.base.model_file import read_manifest
 from mien.base.recipe import ModelRecipe
 from mien.base.run_folder import RunFolder
 from mien.exporting.to_onnx import export_run
-from mien.models import pretrained
 from mien.models.registry import build_model
 from mien.training import checkpoint
 from mien.training.loop import train
@@ -168,29 +167,6 @@ def test_what_the_hubs_cache_has_needs_no_network(timm, tmp_path, weights, monke
 def test_a_backbone_that_cannot_be_had_is_one_line(timm, backbone, code, value):
     with raises(RecipeError, code, value):
         network_of(backbone)
-
-
-def test_without_timm_or_a_torchvision_that_fits_the_line_says_what_to_install(monkeypatch):
-    """Oracle: the two ways in which the import fails, made to happen."""
-
-    class Failing:
-        def __init__(self, error):
-            self.error = error
-
-        def find_spec(self, name, path=None, target=None):
-            if name == "timm":
-                raise self.error
-
-    import sys
-
-    for name in [name for name in sys.modules if name.partition(".")[0] == "timm"]:
-        monkeypatch.delitem(sys.modules, name)
-    absent = ModuleNotFoundError("No module named 'torchvision'", name="torchvision")
-    misfit = RuntimeError("operator torchvision::nms does not exist")
-    for error, named in ((absent, "'mien[timm]'"), (misfit, "torch")):
-        monkeypatch.setattr(sys, "meta_path", [Failing(error), *sys.meta_path])
-        with raises(MissingExtraError, "missing-extra", "torchvision", named):
-            pretrained.import_timm()
 
 
 def test_a_run_begins_with_the_file_notes_it_and_needs_it_no_more(timm, tmp_path, faces, tiny_recipe, weights):

@@ -9,7 +9,7 @@ from mien.base.errors import ModelError, RunError
 from mien.base.model_file import read_manifest
 from mien.inference.find_model import find_model
 from mien.serve import built_page
-from support import raises, refused
+from support import raises
 
 
 @pytest.fixture
@@ -78,22 +78,6 @@ def test_a_file_in_place_of_the_folder_is_refused(static, tmp_path):
     with raises(RunError, "folder-is-file"):
         built_page.copy_page(tmp_path / "site", [find_model("default")])
     assert (tmp_path / "site").read_text() == "mine"
-
-
-def test_the_command_prints_what_it_wrote(static, tmp_path, mien):
-    answer = mien("web", "build", tmp_path / "site", "--model", "default")
-    assert answer.code == 0
-    assert "5 files" in answer.err
-    (tmp_path / "site" / "index.html").write_text("mine")
-    refused(mien("web", "build", tmp_path / "site"), "file-exists", "--overwrite")
-    assert (tmp_path / "site" / "index.html").read_text() == "mine"
-    assert mien("web", "build", tmp_path / "site", "--overwrite").code == 0
-    assert (tmp_path / "site" / "index.html").read_text() == "<p>page</p>"
-
-
-def test_the_command_takes_the_same_model_as_the_page(static, tmp_path, mien):
-    answer = mien("web", "build", tmp_path / "site")
-    assert (answer.code, "with default-int8, fast-int8" in answer.err) == (0, True)
 
 
 def test_the_page_model_comes_with_mien():

@@ -218,21 +218,6 @@ def test_an_input_that_cannot_be_is_one_line(table):
     assert "\n" not in str(caught.value)
 
 
-def test_the_commands_draw_and_keep_colours(mien, tmp_path):
-    """Oracle: the faces as they are drawn in memory."""
-    pytest.importorskip("pyarrow")
-    drawn, file = tmp_path / "drawn", tmp_path / "faces.parquet"
-    answer = mien("data", "synthetic", drawn, "--faces", "70", "--size-px", "32", "--colour", "--seed", "3")
-    assert answer.code == 0, answer.err
-    answer = mien("data", "convert", drawn, "--out", file, "--size-px", "32", "--colour")
-    assert answer.code == 0, answer.err
-    expected = synthetic_faces(70, 3, 32, 3)
-    found = load_dataset(file, size_px=32, channels=3)
-    assert {each.tobytes() for each in found.images} == {each.tobytes() for each in expected.images}
-    with raises(DataError, "image-size", "450"):
-        synthetic_faces(70, 3, 450)
-
-
 def test_the_estimator_takes_rgb():
     pytest.importorskip("sklearn")
     from mien.sklearn import ExpressionClassifier, _flat
