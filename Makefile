@@ -7,16 +7,18 @@ PY := $(BIN)/python
 # Some tests start Python dozens of times: its bytecode is kept, whatever the machine's own setting.
 THREADS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=
 
-.PHONY: demo test test-fast test-pythons lock gpu-plan audit-web test-slow test-network test-gpu web detector npm-package test-web lint types contracts check format docs docs-site licences wheel clean
+.PHONY: demo dev test test-fast test-pythons lock gpu-plan audit-web test-slow test-network test-gpu web detector npm-package test-web lint types contracts check format docs docs-site licences wheel clean
 
 demo: .venv/.installed  ## the main job on rendered faces: train, test, report, export, predict
 	$(BIN)/mien demo
+
+dev: .venv/.test  ## for work on mien: training, pages, service and their tests; no Ray, MLflow, W&B, timm or site
 
 # Some tests read a photograph with the built detector, or look into the built page; without Node they are skipped.
 test: .venv/.dev $(if $(shell command -v npm),web)  ## all tests that need neither hours nor the network
 	$(THREADS) $(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not network"
 
-test-fast: .venv/.dev  ## the tests that a change of one file needs first, in under 90 seconds
+test-fast: .venv/.test  ## the tests that a change of one file needs first, in under 90 seconds
 	$(THREADS) $(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not network" $(FAST_TESTS)
 FAST_TESTS := tests/data tests/evaluation tests/checks tests/faces tests/page tests/base/test_*recipe*.py tests/base/test_files.py tests/base/test_errors.py \
 	tests/test_docs.py --ignore tests/evaluation/test_seed_variance.py
@@ -60,7 +62,7 @@ audit-web: web/node_modules/.package-lock.json  ## known faults of the page's np
 # The model that the browser page classifies with. The notices of the software inside onnxruntime come from its Python
 # package, because its npm package has none.
 MODEL ?= fast-int8
-web: .venv/.installed web/node_modules/.package-lock.json detector web/build/onnxruntime.wasm.xz  ## the browser page, into src/mien/serve/static; needs Node 20.19+
+web: .venv/.core web/node_modules/.package-lock.json detector web/build/onnxruntime.wasm.xz  ## the browser page, into src/mien/serve/static; needs Node 20.19+
 	cd web && npm run --silent build -- --logLevel warn
 	cp "$$($(PY) -c 'import onnxruntime; print(onnxruntime.__path__[0])')/ThirdPartyNotices.txt" \
 		src/mien/serve/static/onnxruntime-notices.txt
@@ -76,7 +78,7 @@ detector: $(NETWORKS)/proposals.onnx $(NETWORKS)/check.onnx  ## the face detecto
 test-web: web .venv/.dev  ## the page in a real browser; needs Chromium
 	cd web && npm test --silent
 
-lint: .venv/.dev
+lint: .venv/.test
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/python docs/check_words.py
@@ -88,12 +90,12 @@ types: .venv/.dev
 	$(BIN)/mypy
 	$(BIN)/mypy --config-file= --cache-dir=.mypy_cache/scripts --check-untyped-defs --ignore-missing-imports $(SCRIPTS)
 
-contracts: .venv/.dev  ## imports go down only
+contracts: .venv/.test  ## imports go down only
 	$(BIN)/lint-imports
 
 check: lint types contracts test
 
-format: .venv/.dev
+format: .venv/.test
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
@@ -102,7 +104,7 @@ docs: .venv/.dev  ## docs/cli.md from the command line's own help, sizes into AR
 	$(BIN)/python docs/check_size.py --write
 
 docs-site: .venv/.dev  ## the site, into build/site; a warning is an error
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 licences: .venv/.dev  ## the licence of each package that is installed here
 	$(BIN)/pip-licenses --from=mixed --format=markdown
@@ -119,10 +121,10 @@ wheel: web .venv/.dev  ## sdist and wheel with the browser page inside, and the 
 clean:
 	rm -rf .venv build dist web/node_modules web/build src/mien/serve/static $(NETWORKS)/*.onnx .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
-web/build/detector.onnx: web/scripts/make_detector.py web/scripts/onnx_graph.py web/node_modules/.package-lock.json .venv/.installed
+web/build/detector.onnx: web/scripts/make_detector.py web/scripts/onnx_graph.py web/node_modules/.package-lock.json .venv/.core
 	$(PY) $< web/node_modules/@vladmandic/face-api $@
 
-web/build/onnxruntime.wasm.xz: web/scripts/pack_runtime.py web/node_modules/.package-lock.json .venv/.installed
+web/build/onnxruntime.wasm.xz: web/scripts/pack_runtime.py web/node_modules/.package-lock.json .venv/.core
 	$(PY) $< web/node_modules/onnxruntime-web $@
 
 $(NETWORKS)/proposals.onnx: web/build/detector.onnx
@@ -131,7 +133,7 @@ $(NETWORKS)/proposals.onnx: web/build/detector.onnx
 $(NETWORKS)/check.onnx: web/build/check.onnx
 	cp $< $@
 
-web/build/check.onnx: web/scripts/make_face_check.py web/scripts/onnx_graph.py .venv/.installed
+web/build/check.onnx: web/scripts/make_face_check.py web/scripts/onnx_graph.py .venv/.core
 	$(PY) -m pip download -q --disable-pip-version-check --no-deps -d web/build facenet-pytorch==2.6.0
 	$(PY) $< web/build/facenet_pytorch-2.6.0-py3-none-any.whl $@
 
@@ -139,18 +141,29 @@ web/node_modules/.package-lock.json: web/package.json web/package-lock.json
 	cd web && npm ci --silent --ignore-scripts
 	touch $@
 
-.venv/.installed: pyproject.toml constraints.txt
-	@echo "Installing mien and torch into .venv, 1 GB or, with CUDA, several: this takes minutes."
+PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
+
+# What the page and the npm package are built with: no torch.
+.venv/.core: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[train,report,serve]'
+	$(PIP) -e . onnx
 	touch $@
 
-.venv/.dev: .venv/.installed
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[all,wandb,mlflow,scale,dev]'
+.venv/.installed: .venv/.core
+	@echo "Installing mien and torch into .venv, 1 GB or, with CUDA, several: this takes minutes."
+	$(PIP) -e '.[train,report,serve]'
+	touch $@
+
+.venv/.test: .venv/.installed
+	$(PIP) -e '.[train,report,audit,sklearn,serve,video,pandas,test]'
+	touch $@
+
+.venv/.dev: .venv/.test
+	$(PIP) -e '.[all,wandb,mlflow,scale,dev]'
 	# timm wants torchvision, and beside the CPU build of torch each one that names this torch fails to import. This old
 	# one names another torch and imports, with a warning: hence --no-deps, and a folder of its own that only tests of
 	# timm look into (tests/conftest.py). Without it, from Python 3.12 on, they are skipped. Users have the pair that
 	# belongs together: pip install 'mien[timm]'.
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt --no-deps --upgrade \
+	$(PIP) --no-deps --upgrade \
 		--target .venv/timm timm "torchvision==0.16.2; python_version < '3.12'"
 	touch $@

@@ -63,7 +63,7 @@ class PageHook(BuildHookInterface):  # type: ignore[type-arg]
     def _make(self) -> str:
         """Why `make web` failed; empty where it did not."""
         # The packages that make would install into .venv are in this build's own environment.
-        command = ["make", "web", "--old-file=.venv/.installed", f"PY={sys.executable}"]
+        command = ["make", "web", "--old-file=.venv/.core", f"PY={sys.executable}"]
         self.app.display_info("Building the browser page and the face detector: " + " ".join(command))
         done = subprocess.run(command, cwd=self.root, stdin=subprocess.DEVNULL, capture_output=True, text=True)
         if done.returncode == 0 and self._built():

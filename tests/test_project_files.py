@@ -46,7 +46,7 @@ def dependencies(*extras):
 def test_whatever_mien_needs_is_locked():
     locked = pins(ROOT / "requirements" / "everything.txt")
     extras = ("train", "report", "audit", "search", "log", "wandb", "mlflow", "scale", "serve")
-    for each in dependencies(*extras, "video", "dev"):
+    for each in dependencies(*extras, "video", "sklearn", "test", "dev"):
         assert each.specifier.contains(locked[canonicalize_name(each.name)]), each
 
 

@@ -23,7 +23,7 @@ from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
 from mien.inference.onnx_classifier import OnnxClassifier
 
-with needs_extra("report", "mien.sklearn"):
+with needs_extra("sklearn", "mien.sklearn"):
     from sklearn.base import BaseEstimator, ClassifierMixin
     from sklearn.utils.multiclass import check_classification_targets
     from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data

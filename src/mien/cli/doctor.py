@@ -34,14 +34,13 @@ def doctor(json: JsonOption = False, quiet: QuietOption = False) -> None:
 
 def _here() -> Iterator[Check]:
     # A fifth of a second, which `mien doctor --help` need not wait for.
-    import cv2
     import onnxruntime
 
     system = f"Python {platform.python_version()}, {platform.system()} {platform.machine()}"
     yield "mien", f"{__version__}, {system}, {available_cores()} cores", ""
-    # These two have several packages: docs/predict.md has onnxruntime-gpu in the place of onnxruntime.
-    either = f"onnxruntime {onnxruntime.__version__}, opencv {cv2.__version__}"
-    yield "core", ", ".join([*(f"{name} {version(name)}" for name in _CORE), either]), ""
+    # It has several packages: docs/predict.md has onnxruntime-gpu in the place of onnxruntime.
+    runtime = f"onnxruntime {onnxruntime.__version__}"
+    yield "core", ", ".join([*(f"{name} {version(name)}" for name in _CORE), runtime]), ""
     providers = [each for each in onnxruntime.get_available_providers() if each != _ELSEWHERE]
     yield "runs models on", ", ".join(providers), ""
     try:
@@ -58,7 +57,7 @@ def _extras() -> Iterator[Check]:
     for line in requires("mien") or ():
         if extra := re.search(r"extra == ['\"]([\w-]+)['\"]", line):
             needed.setdefault(extra.group(1), []).append(Requirement(line))
-    for name in sorted(needed.keys() - {"all", "dev"}):
+    for name in sorted(needed.keys() - {"all", "test", "dev"}):
         missing = [problem for each in _with_nested(name, needed) if (problem := _problem(each))]
         advice = f"pip install 'mien[{name}]'" if missing else ""
         yield f"extra {name}", f"missing: {', '.join(missing)}" if missing else "works", advice
