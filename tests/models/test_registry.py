@@ -70,6 +70,7 @@ def test_export_answers_as_torch_does(name):
         ("mien", {}, 16),
         ("mien", {"stem_stride": 1, "widths": [8, 16], "convolutions": [1, 1]}, 8),
         ("mien", {"widths": [8] * 4, "convolutions": [1] * 4}, 32),
+        ("separable", {}, 16),
         ("study-a", {}, 16),
         ("study-b", {}, 36),
         ("vgg11", NARROW["vgg11"], 32),

@@ -47,7 +47,7 @@ def test_a_smaller_side_shows_the_same_crop_smaller(images):
 def test_mirrored_images_are_mirrored_and_the_others_not(images):
     """Oracle: torch's flip of the same draws without mirroring: turned, scaled, moved, and then mirrored."""
     mirrored = torch.tensor([True, False] * 4)
-    for recipe in (AugmentRecipe(), AugmentRecipe(rotation_degrees=20, scale=0.1, translate=0.1)):
+    for recipe in (AugmentRecipe(), AugmentRecipe(rotation_degrees=20, scale=0.1, shear=0.2, translate=0.1)):
         plain = augment(images, recipe, WHOLE, seeded())
         batch = augment(images, recipe, WHOLE, seeded(), mirrored=mirrored)
         assert torch.allclose(batch[mirrored], plain[mirrored].flip(3), atol=1e-2)
@@ -117,6 +117,27 @@ def test_scale_zooms_within_its_bounds():
     zoom = (zoomed.sum((1, 2)) / (disc[0].sum() / 255)).sqrt()
     assert 0.79 < zoom.min() < 0.84
     assert 1.16 < zoom.max() < 1.21
+
+
+def test_shear_slants_columns_and_no_row():
+    """Oracle: how far a bright dot above the centre goes sideways: at most the fraction of its height, 20 px."""
+    dot = torch.zeros(300, 48, 48, dtype=torch.uint8)
+    dot[:, 3:5, 23:25] = 255
+    slanted = augment(dot, AugmentRecipe(shear=0.2), WHOLE, seeded())[:, 0].double()
+    weight = slanted / slanted.sum(dim=(1, 2), keepdim=True)
+    rows, columns = (weight.sum(way) @ torch.arange(48.0).double() - 23.5 for way in (2, 1))
+    assert rows == pytest.approx(-20 * torch.ones(300), abs=0.1)
+    assert columns.min() == pytest.approx(-4, abs=0.1)
+    assert columns.max() == pytest.approx(4, abs=0.1)
+
+
+def test_brightness_range_multiplies_grey_values(images):
+    """Oracle: the factor, which is one an image where nothing is cut off."""
+    plain = augment(images[:1].repeat(300, 1, 1), AugmentRecipe(), WHOLE, seeded())
+    factors = augment(images[:1].repeat(300, 1, 1), AugmentRecipe(brightness_range=(0.2, 1.2)), WHOLE, seeded()) / plain
+    assert factors.amax((1, 2, 3)) == pytest.approx(factors.amin((1, 2, 3)), abs=1e-4)
+    assert 0.2 <= factors.min() < 0.22
+    assert 1.18 < factors.max() <= 1.2
 
 
 def test_brightness_and_contrast_stay_within_bounds_and_in_range(images):

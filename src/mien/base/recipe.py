@@ -24,6 +24,7 @@ from mien.base.spec_file import SpecKind, dump_toml, is_path, parse_toml
 Probability = Annotated[float, Field(ge=0, le=1)]
 OutputName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,30}$")]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
+Factor = Annotated[float, Field(ge=0, le=10)]
 
 _MOST = 1e30
 """Of settings that torch computes with in fp32, which ends at 3e38."""
@@ -99,7 +100,11 @@ class AugmentRecipe(StrictModel):
     translate: Fraction = Field(default=0.0, description="largest shift, as a fraction of the side")
     rotation_degrees: float = Field(default=0.0, ge=0, le=180)
     scale: Fraction = Field(default=0.0, description="zoom between 1 - scale and 1 + scale")
+    shear: Fraction = Field(default=0.0, description="largest slant: shift along a row, as a fraction of its height")
     brightness: float = Field(default=0.0, ge=0, le=1, description="largest offset, as a share of white")
+    brightness_range: tuple[Factor, Factor] = Field(
+        default=(1.0, 1.0), description="[0.2, 1.2]: grey values are multiplied by 0.2 to 1.2"
+    )
     contrast: Fraction = Field(default=0.0, description="contrast between 1 - contrast and 1 + contrast")
     random_erasing: Probability = Field(default=0.0, description="fraction of images that lose a rectangle")
     blur: Probability = Field(default=0.0, description="fraction of images that are blurred")
@@ -109,6 +114,13 @@ class AugmentRecipe(StrictModel):
     cutmix: float = Field(default=0.0, ge=0, le=_MOST, description="alpha of the Beta distribution; 0 is off")
     mixup_probability: Probability = Field(default=1.0, description="fraction of batches that mixup and cutmix change")
     mixup_off_epochs: Fraction = Field(default=0.0, description="share of epochs at the end without mixup and cutmix")
+
+    @field_validator("brightness_range")
+    @classmethod
+    def _range_rises(cls, ends: tuple[float, float]) -> tuple[float, float]:
+        if ends[0] > ends[1]:
+            raise ValueError(f"{ends[0]:g} is above {ends[1]:g}; the smaller number comes first")
+        return ends
 
 
 class BalanceRecipe(StrictModel):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -37,9 +37,16 @@ class Stage(nn.Module):
     Pooling comes before norm and ReLU: it commutes with ReLU, and both then work on a quarter of the pixels.
     """
 
-    def __init__(self, channels: int, width: int, convolutions: int, pool: bool) -> None:
+    def __init__(
+        self,
+        channels: int,
+        width: int,
+        convolutions: int,
+        pool: bool,
+        convolution: Callable[[int, int], nn.Module],
+    ) -> None:
         super().__init__()
-        layers: list[nn.Module] = [nn.Conv2d(channels, width, 3, padding=1, bias=False)]
+        layers: list[nn.Module] = [convolution(channels, width)]
         if pool:
             layers.append(nn.MaxPool2d(2))
         self.entry: nn.Sequential = nn.Sequential(*layers, nn.BatchNorm2d(width), nn.ReLU(inplace=True))
@@ -47,7 +54,7 @@ class Stage(nn.Module):
         for number in range(convolutions - 1):
             if number > 0:
                 branch.append(nn.ReLU(inplace=True))
-            branch += [nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width)]
+            branch += [convolution(width, width), nn.BatchNorm2d(width)]
         self.branch: nn.Sequential | None = nn.Sequential(*branch, SqueezeExcite(width)) if branch else None
 
     def forward(self, x: Tensor) -> Tensor:
@@ -91,12 +98,18 @@ class MienNet(Network):
         stages: list[nn.Module] = []
         channels = stem_width
         for number, (width, count) in enumerate(zip(widths, convolutions, strict=True), start=1):
-            stages.append(Stage(channels, width, count, pool=pool_last or number < len(widths)))
+            pool = pool_last or number < len(widths)
+            stages.append(Stage(channels, width, count, pool, self.convolution))
             channels = width
         self.stages: nn.Sequential = nn.Sequential(*stages)
         self.dropout: nn.Dropout = nn.Dropout(dropout)
         self.head: nn.Linear = nn.Linear(channels, classes)
         start_for_relu(self)
+
+    @staticmethod
+    def convolution(channels: int, width: int) -> nn.Module:
+        """A 3x3 convolution, (N, channels, S, S) -> (N, width, S, S)."""
+        return nn.Conv2d(channels, width, 3, padding=1, bias=False)
 
     def features(self, images: Tensor) -> Tensor:
         """See :class:`Network`; D = the last width."""

@@ -18,6 +18,7 @@ from mien.models.own import build_own, completed_own
 from mien.models.pretrained import TimmNetwork
 from mien.models.resnet import ResNet
 from mien.models.seed_cnn import StudyA, StudyB
+from mien.models.separable import SeparableNet
 from mien.models.vgg import VGG
 
 Dropout = Annotated[float, Field(ge=0, lt=1)]
@@ -27,24 +28,27 @@ Widths = Annotated[tuple[Width, ...], Field(min_length=1, max_length=8, strict=F
 Counts = Annotated[tuple[Annotated[int, Field(ge=1, le=16)], ...], Field(min_length=1, max_length=8, strict=False)]
 
 
-def _mien(
-    classes: int,
-    size_px: int,
-    channels: int,
-    stem_width: Width = 32,
-    stem_stride: Annotated[int, Field(ge=1, le=2)] = 2,
-    widths: Widths = (64, 128, 256),
-    convolutions: Counts = (1, 2, 1),
-    pool_last: bool = True,
-    dropout: Dropout = 0.0,
-) -> Network:
-    if len(convolutions) != len(widths):
-        raise RecipeError(
-            f"The model mien has one number of convolutions for each width; "
-            f"found {len(convolutions)} for {len(widths)} widths. Set both, model.widths and model.convolutions.",
-            code="model-setting",
-        )
-    return MienNet(classes, stem_width, stem_stride, widths, convolutions, pool_last, dropout, channels)
+def _mien(family: type[MienNet]) -> Callable[..., Network]:
+    def build(
+        classes: int,
+        size_px: int,
+        channels: int,
+        stem_width: Width = 32,
+        stem_stride: Annotated[int, Field(ge=1, le=2)] = 2,
+        widths: Widths = (64, 128, 256),
+        convolutions: Counts = (1, 2, 1),
+        pool_last: bool = True,
+        dropout: Dropout = 0.0,
+    ) -> Network:
+        if len(convolutions) != len(widths):
+            raise RecipeError(
+                f"The model has one number of convolutions for each width; found {len(convolutions)} for "
+                f"{len(widths)} widths. Set both, model.widths and model.convolutions.",
+                code="model-setting",
+            )
+        return family(classes, stem_width, stem_stride, widths, convolutions, pool_last, dropout, channels)
+
+    return build
 
 
 def _study_a(classes: int, size_px: int, channels: int, dropout: Dropout = 0.5) -> Network:
@@ -94,7 +98,8 @@ def _timm(
 
 
 MODELS: dict[str, Callable[..., Network]] = {
-    "mien": _mien,
+    "mien": _mien(MienNet),
+    "separable": _mien(SeparableNet),
     "study-a": _study_a,
     "study-b": _study_b,
     "vgg11": _vgg(11),
@@ -125,7 +130,7 @@ def check_sizes(
         except Exception as error:
             if not (recipe.file or isinstance(error, RuntimeError)):  # what a user's network raises is theirs
                 raise
-            fewer = "fewer stages, or " if recipe.file or recipe.name == "mien" else ""
+            fewer = "fewer stages, or " if recipe.file or recipe.name in {"mien", "separable"} else ""
             larger = "larger images (input.crop_px)" if size_px == own_px else "larger progressive_resizing, or none"
             raise RecipeError(
                 f"The model {recipe.name} with these settings does not work on images of {size_px} px. Give it "

@@ -48,7 +48,7 @@ def augment(
     """
     side_px = side_px or spec.crop_px
     pixels = channels_first(images).to(torch.float32)
-    if recipe.translate or recipe.rotation_degrees or recipe.scale:
+    if recipe.translate or recipe.rotation_degrees or recipe.scale or recipe.shear:
         pixels = _warp(pixels, recipe, spec, generator, mirrored, side_px)
     else:
         pixels = pixels[:, :, spec.window, spec.window]
@@ -56,6 +56,8 @@ def augment(
             pixels = torch.where(mirrored.view(-1, 1, 1, 1), pixels.flip(3), pixels)
         if side_px != spec.crop_px:
             pixels = functional.interpolate(pixels, size=side_px, mode="bilinear", antialias=True, align_corners=False)
+    if recipe.brightness_range != (1, 1):
+        pixels = (pixels * _uniform(pixels, generator, *recipe.brightness_range)).clamp_(0, 255)
     if recipe.brightness or recipe.contrast:
         gain = _uniform(pixels, generator, 1 - recipe.contrast, 1 + recipe.contrast)
         offset = 255 * _uniform(pixels, generator, -recipe.brightness, recipe.brightness)
@@ -208,7 +210,7 @@ def _warp(
     mirrored: Tensor | None,
     side_px: int,
 ) -> Tensor:
-    """Rotation, scale, shift, mirror and the crop in one resampling; beyond the border its pixels repeat."""
+    """Rotation, scale, shear, shift, mirror and the crop in one resampling; beyond the border its pixels repeat."""
     count = len(pixels)
     angle = _uniform(pixels, generator, -1, 1).view(count) * math.radians(recipe.rotation_degrees)
     zoom = 1 / _uniform(pixels, generator, 1 - recipe.scale, 1 + recipe.scale).view(count)
@@ -220,7 +222,12 @@ def _warp(
         torch.rand(count, 2, generator=generator, device=pixels.device) * 2 - 1
     )
     cosine, sine = share * zoom * angle.cos(), share * zoom * angle.sin()
-    rows = torch.stack([sign * cosine, -sine, shift[:, 0], sign * sine, cosine, shift[:, 1]], dim=1)
+    # From the drawing's x and y to the image's: what each adds to column and row.
+    right, down = (cosine, sine), (-sine, cosine)
+    if recipe.shear:
+        slant = _uniform(pixels, generator, -recipe.shear, recipe.shear).view(count)
+        down = (down[0] + slant * cosine, down[1] + slant * sine)
+    rows = torch.stack([sign * right[0], down[0], shift[:, 0], sign * right[1], down[1], shift[:, 1]], dim=1)
     shape = [count, pixels.shape[1], side_px, side_px]
     grid = functional.affine_grid(rows.view(count, 2, 3), shape, align_corners=False)
     return functional.grid_sample(pixels, grid, mode="bilinear", padding_mode="border", align_corners=False)
