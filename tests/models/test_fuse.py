@@ -49,6 +49,11 @@ def kinds(layers):
             *(44, [nn.Conv2d, nn.ReLU], [Pairs, nn.MaxPool2d], [nn.Conv2d, nn.ReLU, nn.MaxPool2d]),
             id="a stem in steps of two: 22, then 11 places a side",
         ),
+        pytest.param(
+            {"name": "separable"},
+            *(44, [Pairs], [nn.Conv2d, nn.Conv2d, nn.ReLU, nn.MaxPool2d], [nn.Conv2d, nn.Conv2d, nn.ReLU, nn.MaxPool2d]),
+            id="separable",
+        ),
     ],
 )
 def test_the_copy_answers_as_the_network_does(settings, crop_px, stem, first, second):

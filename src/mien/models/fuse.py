@@ -49,14 +49,16 @@ def _fuse_conv_bn(layers: nn.Sequential, side_px: int) -> nn.Sequential:
     scale is negative, since scaling has to commute with the largest of four; where one is, all stays as it is.
     """
     convolution, *pools, norm, relu = layers
+    # Of a separable one, its second half.
+    *first, convolution = convolution if isinstance(convolution, nn.Sequential) else [convolution]
     assert isinstance(convolution, nn.Conv2d)
     assert isinstance(norm, nn.BatchNorm2d)
     if pools and bool((norm.weight < 0).any()):
         return layers
     fused = fuse_conv_bn_eval(convolution, norm)
-    if fused.out_channels <= NARROW and fused.stride == (1, 1) and side_px % 2 == 0:
+    if not first and fused.out_channels <= NARROW and fused.stride == (1, 1) and side_px % 2 == 0:
         return nn.Sequential(Pairs(fused), *pools)
-    return nn.Sequential(fused, relu, *pools)
+    return nn.Sequential(*first, fused, relu, *pools)
 
 
 class Pairs(nn.Module):
