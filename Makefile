@@ -7,7 +7,7 @@ PY := $(BIN)/python
 # Some tests start Python dozens of times: its bytecode is kept, whatever the machine's own setting.
 THREADS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=
 
-.PHONY: demo dev test test-fast test-pythons lock gpu-plan audit-web test-slow test-network test-gpu web detector npm-package test-web lint types contracts check format docs docs-site licences wheel clean
+.PHONY: demo dev test test-fast test-pythons lock audit-web test-slow test-network test-gpu web detector npm-package test-web lint types contracts check format docs docs-site licences wheel clean
 
 demo: .venv/.installed  ## the main job on rendered faces: train, test, report, export, predict
 	$(BIN)/mien demo
@@ -28,9 +28,6 @@ test-slow: .venv/.dev  ## tests that take minutes
 
 test-network: .venv/.dev
 	$(BIN)/python -m pytest -m network
-
-gpu-plan: .venv/.installed  ## teachers and students on one GPU, in ten minutes: DATA=fer2013.parquet
-	$(BIN)/python release/gpu_plan.py --data $(DATA) --out runs/gpu
 
 test-gpu: .venv/.dev  ## training on an NVIDIA GPU, with the torch that is installed
 	$(BIN)/python -m pytest -m gpu

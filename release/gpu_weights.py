@@ -2,8 +2,8 @@
 
     python release/gpu_weights.py FOLDER OUT teacher-resnet teacher-wide teacher-wide-mixed --data fer2013.parquet
 
-FOLDER has NAME.safetensors; OUT gets NAME/recipe.toml and NAME/best.safetensors. The recipes say what that script did, key
-by key: it showed each face 93 times. Its labels move by the prediction of whole faces only, from 30% of the steps on.
+FOLDER has NAME.safetensors; OUT gets NAME/recipe.toml and NAME/best.safetensors. The recipes say key by key what that
+script did. It showed each face 93 times; labels moved by the prediction of whole faces only, from 30% of the steps on.
 """
 
 from __future__ import annotations

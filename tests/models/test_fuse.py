@@ -51,7 +51,7 @@ def kinds(layers):
         ),
         pytest.param(
             {"name": "separable"},
-            *(44, [Pairs], [nn.Conv2d, nn.Conv2d, nn.ReLU, nn.MaxPool2d], [nn.Conv2d, nn.Conv2d, nn.ReLU, nn.MaxPool2d]),
+            *(44, [Pairs], *2 * ([nn.Conv2d, nn.Conv2d, nn.ReLU, nn.MaxPool2d],)),
             id="separable",
         ),
     ],
