@@ -24,6 +24,7 @@ pytest.importorskip("torch", reason="the guides train")
 LEFT = {
     "audit": ["audit/clean.toml"],
     "data": ["drawn.parquet"],
+    "distillation": ["mean.npz"],
     "extend": ["runs/mynet/mine.py", "runs/parts/model.onnx", "runs/brighter/model.onnx"],
     "predict": [],
     "predictions": ["predictions_test.npz"],
@@ -51,7 +52,8 @@ def world(tmp_path, monkeypatch, astronaut, faces, face_folder, voted_faces, tin
         Image.fromarray(astronaut).save(name)
     shutil.copytree(face_folder, "PATH")
     shutil.copytree(face_folder / "test" / "happy", "faces")
-    shutil.copytree(tiny_run.path, "runs/mine")
+    for name in ("mine", "s0", "s1"):
+        shutil.copytree(tiny_run.path, f"runs/{name}")
     write_fer2013(tmp_path, voted_faces)
     Path("tiny.toml").write_text(tiny_recipe_text)
     images, names = np.asarray(faces.images), np.array(faces.classes)[faces.labels]
@@ -63,6 +65,7 @@ def world(tmp_path, monkeypatch, astronaut, faces, face_folder, voted_faces, tin
         "images": images,
         "labels": names,
         "numbers": faces.labels,
+        "np": np,
         "my_model": lambda given: np.random.default_rng(0).normal(size=(len(given), 7)).astype(np.float32),
         "rgb": astronaut,
     }

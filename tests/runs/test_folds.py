@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedGroupKFold
 
-from mien.base.errors import DataError, RecipeError, RunError, StoppedError
+from mien.base.errors import DataError, RunError, StoppedError
 from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
 from mien.data.splits import deal_groups
@@ -101,15 +101,6 @@ def test_a_fold_that_was_stopped_goes_on_and_finished_ones_stay(short_recipe, fa
     assert np.array_equal(kept.probabilities, whole.probabilities)
 
 
-def test_recipes_and_data_that_cannot_be_judged(short_recipe, faces):
-    merging = short_recipe.model_copy(update={"classes": "binary"})
-    with raises(RecipeError, "recipe-merges-classes"):
-        check_audited(merging, faces)
-    part = faces.of_split("validation")
-    with raises(DataError, "no-train-split"):
-        check_audited(short_recipe, part)
-
-
 @pytest.fixture
 def untrained(monkeypatch):
     """Training is an error: whatever is refused is refused before it."""
@@ -156,18 +147,6 @@ def test_a_fold_that_lacks_a_class_to_balance_is_refused_before_the_first(
     for words in ("of 2", setting, "none of 'disgust'"):
         assert words in str(caught.value)
     assert not list(tmp_path.iterdir())
-
-
-def test_a_later_fold_of_other_data_is_refused_before_the_first(short_recipe, faces, tmp_path, untrained):
-    """The second fold was begun by the same recipe, and learnt rows with other labels."""
-    other = replace(faces, labels=(faces.labels + 1) % 7)
-    run = RunFolder(tmp_path / "fold-2")
-    complete = folds.completed(short_recipe)
-    run.create(complete, {"data_fingerprint": other.fingerprint})
-    with raises(RunError, "other-data") as caught:
-        judge(short_recipe, faces, tmp_path)
-    assert "fold-2" in str(caught.value)
-    assert [file.name for file in tmp_path.iterdir()] == ["fold-2"]
 
 
 def unevenness(labels, fold_of, count):
