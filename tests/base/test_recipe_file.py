@@ -23,6 +23,14 @@ def test_a_dumped_recipe_names_every_key():
     assert content["optim"]["betas"] == [0.9, 0.999]
 
 
+@pytest.mark.parametrize("optim", [{"momentum": 0.0}, {"name": "adamw"}, {"nesterov": False, "momentum": 0.0}])
+def test_no_file_says_nesterov_where_it_is_off(optim):
+    recipe = check_recipe({"optim": optim}, "mine")
+    content = tomllib.loads(dump_recipe(recipe))
+    assert not content["optim"].get("nesterov")
+    assert check_recipe(content, "again").digest == recipe.digest
+
+
 @pytest.mark.parametrize(
     ("text", "code", "found"),
     [
@@ -51,6 +59,9 @@ def test_a_dumped_recipe_names_every_key():
         ("[tuning]\nfrozen_epochs = -1", "recipe-value", "tuning.frozen_epochs = -1"),
         ("[balance]\nsampling = 'smote'", "recipe-value", "balance.sampling = 'smote'"),
         ("[balance]\neffective_beta = 1", "recipe-value", "balance.effective_beta = 1"),
+        ("[optim]\nbetas = [0.8, 0.9]", "recipe-value", "optim.betas"),
+        ("[schedule]\nstep_epochs = 3", "recipe-value", "schedule.step_epochs = 3"),
+        ("[balance]\neffective_beta = 0.9", "recipe-value", "class_weights = 'effective'"),
         (
             "class_weights = 'balanced'\n[balance]\nsampling = 'batches'",
             "recipe-value",

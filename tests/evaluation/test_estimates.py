@@ -34,6 +34,9 @@ def test_headline_and_table_match_scikit_learn():
     labels, probabilities = predictions.labels, predictions.probabilities
     values = {name: estimate.value for name, estimate in evaluation.headline.items()}
     assert values["accuracy"] == pytest.approx(sk.accuracy_score(labels, predicted), abs=1e-9)
+    balanced = evaluation.balanced_accuracy
+    assert balanced.value == pytest.approx(sk.balanced_accuracy_score(labels, predicted), abs=1e-9)
+    assert balanced.low < balanced.value < balanced.high
     assert values["macro_f1"] == pytest.approx(sk.f1_score(labels, predicted, average="macro"), abs=1e-9)
     auc = sk.roc_auc_score(labels, probabilities, multi_class="ovr")
     assert values["macro_auc"] == pytest.approx(auc, abs=1e-9)
@@ -64,13 +67,14 @@ def test_intervals_are_percentiles_of_scikit_learn_on_the_drawn_rows():
         drawn.append(
             (
                 sk.accuracy_score(labels, predicted),
+                sk.balanced_accuracy_score(labels, predicted),
                 sk.f1_score(labels, predicted, average="macro"),
                 sk.roc_auc_score(labels, probabilities, multi_class="ovr"),
                 sk.log_loss(labels, probabilities),
             )
         )
     expected = np.quantile(drawn, [0.025, 0.975], axis=0).T
-    found = [(each.low, each.high) for each in list(evaluation.headline.values())[:4]]
+    found = [(each.low, each.high) for each in list(evaluation.headline.values())[:5]]
     np.testing.assert_allclose(found, expected, rtol=1e-9)
 
 
@@ -116,7 +120,8 @@ def test_the_dictionary_is_json_and_whole():
         "split", "samples", "classes", "data_fingerprint", "headline", "intervals", "per_class", "macro", "weighted",
         "confusion_matrix",
     ]  # fmt: skip
-    assert list(found["headline"]) == ["accuracy", "macro_f1", "macro_auc", "log_loss", "calibration_error"]
+    names = ["accuracy", "balanced_accuracy", "macro_f1", "macro_auc", "log_loss", "calibration_error"]
+    assert list(found["headline"]) == names
     assert found["headline"]["accuracy"]["low"] == evaluation.accuracy.low
     assert (found["intervals"]["resamples"], found["intervals"]["seed"]) == (10, 0)
     assert np.array_equal(found["confusion_matrix"], evaluation.confusion)
@@ -188,6 +193,6 @@ def test_a_perfect_classifier():
     evaluation = evaluate_predictions(predictions, resamples=20)
     *intervals, calibration = evaluation.headline.values()
     assert intervals[0] == proportion(30, 30), "all resamples are alike, but another sample may be wrong"
-    assert intervals[1:] == [Estimate(value, value, value) for value in (1, 1, 0)]
+    assert intervals[1:] == [Estimate(value, value, value) for value in (1, 1, 1, 0)]
     assert calibration.value == 0
     assert math.isnan(calibration.low), "chance only raises it, so resamples say nothing"

@@ -53,6 +53,8 @@ def test_a_scheme_of_the_users_own_is_found_by_the_labels_of_the_same_data(faces
         code = "samples-differ" if "positive" in text else "classes-differ"
         with raises(DataError, code):
             faces_of_predictions(faces, replace(predictions, data_fingerprint=""))
+        named = faces_of_predictions(faces, replace(predictions, data_fingerprint="", scheme=text))
+        assert named.rows.tolist() == merged.rows.tolist()
         mixed = np.where(np.arange(len(part)) % 2 == 0, part.labels, 1 - part.labels)
         with raises(DataError, "samples-differ" if "positive" in text else "labels-differ"):
             faces_of_predictions(faces, replace(predictions, labels=mixed))

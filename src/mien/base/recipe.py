@@ -286,12 +286,29 @@ class Recipe(StrictModel):
         ]
         if len(chosen) > 1:
             raise ValueError(f"{' and '.join(chosen)} would balance the classes twice; keep one of them")
-        if balance.share < 1 and balance.sampling != "oversample":
-            raise ValueError(
-                f"balance.share = {balance.share:g} has no effect with balance.sampling = '{balance.sampling}'; "
-                f"choose oversample"
-            )
         return self
+
+    @model_validator(mode="after")
+    def _every_changed_key_has_an_effect(self) -> Recipe:
+        for table, name, works, needs in (
+            ("optim", "betas", self.optim.name in {"adam", "adamw"}, "optim.name = 'adam' or 'adamw'"),
+            ("schedule", "step_epochs", self.schedule.name == "step", "schedule.name = 'step'"),
+            ("balance", "effective_beta", self.class_weights == "effective", "class_weights = 'effective'"),
+            ("balance", "share", self.balance.sampling == "oversample", "balance.sampling = 'oversample'"),
+        ):
+            values = getattr(self, table)
+            value = getattr(values, name)
+            # Files of runs list every key: a default says nothing.
+            if not works and value != type(values).model_fields[name].default:
+                raise ValueError(f"{table}.{name} = {value} has no effect; it needs {needs}")
+        return self
+
+    def resolved(self) -> dict[str, Any]:
+        """Every key with its value, JSON-ready; without ``nesterov`` where there is no momentum to look ahead by."""
+        content = self.model_dump(mode="json")
+        if self.optim.nesterov and (self.optim.name != "sgd" or not self.optim.momentum):
+            del content["optim"]["nesterov"]
+        return content
 
     @property
     def learns_votes(self) -> bool:
@@ -424,7 +441,7 @@ def dotted(
 
 def dump_recipe(recipe: Recipe) -> str:
     """Write a recipe as TOML, every key with its value, so that the file stays true when defaults change."""
-    return dump_toml(recipe.model_dump(mode="json"))
+    return dump_toml(recipe.resolved())
 
 
 def _parsed(change: str) -> tuple[str, Any]:

@@ -91,7 +91,7 @@ def check_answers(evaluation: Evaluation) -> Iterator[Notice]:
     if accuracy <= share:
         yield Notice(
             f"an accuracy of {accuracy:.1%} is no better than always answering '{evaluation.largest_class}', "
-            f"{share:.1%}. Balanced accuracy is {evaluation.macro.recall:.1%}; guessing has "
+            f"{share:.1%}. Balanced accuracy is {evaluation.balanced_accuracy.value:.1%}; guessing has "
             f"{1 / np.count_nonzero(evaluation.confusion.sum(axis=1)):.1%}.",
             code="no-better-than-one-class",
         )

@@ -43,7 +43,8 @@ def evaluate_predictions(predictions: Predictions, resamples: int = 1000) -> Eva
             name, len(predictions), **{key: float(over(column, support)) for key, column in columns.items()}
         )
 
-    accuracy, macro_f1, macro_auc, log_loss = _intervals(predictions, ("macro_f1", "macro_auc", "log_loss"), resamples)
+    named = ("macro_recall", "macro_f1", "macro_auc", "log_loss")
+    accuracy, balanced_accuracy, macro_f1, macro_auc, log_loss = _intervals(predictions, named, resamples)
     # A sum of absolute values, which chance only raises: it has no interval of resamples.
     calibration_error = Estimate(metrics.calibration_error(labels, probabilities), math.nan, math.nan)
     return Evaluation(
@@ -52,6 +53,7 @@ def evaluate_predictions(predictions: Predictions, resamples: int = 1000) -> Eva
         classes=predictions.classes,
         data_fingerprint=predictions.data_fingerprint,
         accuracy=accuracy,
+        balanced_accuracy=balanced_accuracy,
         macro_f1=macro_f1,
         macro_auc=macro_auc,
         log_loss=log_loss,

@@ -199,10 +199,11 @@ LARGEST_DIFFERENCE = 1e-3
 
 _ARRAYS = ("sample_ids", "labels", "probabilities", "classes", "split", "data_fingerprint")
 _OPTIONAL = (
-    *("note", "temperature", "groups"),
+    *("note", "temperature", "groups", "scheme"),
     *("vote_counts", "vote_classes", "vote_probabilities", "vote_output"),
     *("answers", "answer_confidence", "answer_output"),
 )
+_TEXTS = ("split", "data_fingerprint", "note", "scheme")
 _FORMER_NAMES = {"rows": "sample_ids"}
 """Array names of files that mien wrote before 2026-11, with the names of today."""
 
@@ -227,6 +228,8 @@ class Predictions:
         groups: int64 (N,), samples that share a number belong together, such as those of a person: the bootstrap
             draws whole groups. None: every sample by itself.
         answers: what users get; None where that is the most probable class.
+        scheme: the label scheme that makes ``classes`` of the data's own, such as ``"binary"``; ``""`` if none or
+            unknown.
 
     Raises:
         DataError: an array breaks one of these rules, or there is no sample.
@@ -243,6 +246,7 @@ class Predictions:
     votes: VotePredictions | None = None
     groups: npt.NDArray[np.int64] | None = None
     answers: Answers | None = None
+    scheme: str = ""
 
     def __post_init__(self) -> None:
         sample_ids, labels = _integers("sample_ids", self.sample_ids), _integers("labels", self.labels)
@@ -342,6 +346,8 @@ class Predictions:
             classes=scheme.classes,
             votes=None,
             answers=None,
+            # Of a scheme after another there is no name.
+            scheme="" if self.scheme else scheme.name,
         )
 
 
@@ -368,6 +374,8 @@ def save_predictions(
 ) -> None:
     """Write the content of such a file into one that the caller replaces whole."""
     more: dict[str, Any] = {"note": np.array(predictions.note, dtype=np.str_)} if predictions.note else {}
+    if predictions.scheme:
+        more["scheme"] = np.array(predictions.scheme, dtype=np.str_)
     if predictions.temperature is not None:
         more["temperature"] = np.array(predictions.temperature, dtype=np.float64)
     if predictions.votes is not None:
@@ -400,7 +408,7 @@ def read_predictions(path: str | os.PathLike[str]) -> Predictions:
     path = Path(path)
     try:
         arrays = _read_arrays(path)
-        texts = {name: _string(name, arrays[name]) for name in ("split", "data_fingerprint", "note") if name in arrays}
+        texts = {name: _string(name, arrays[name]) for name in _TEXTS if name in arrays}
         return Predictions(
             sample_ids=arrays["sample_ids"],
             labels=arrays["labels"],

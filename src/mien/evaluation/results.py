@@ -64,6 +64,7 @@ class Evaluation:
         classes: C class names.
         data_fingerprint: as in the predictions; ``""`` if unknown.
         accuracy: fraction of samples whose most probable class is the true class, 0..1.
+        balanced_accuracy: mean recall over the classes that have samples, 0..1.
         macro_f1: mean F1 over the classes that have samples, 0..1.
         macro_auc: mean one-vs-rest area under the ROC curve over the classes where it is defined, 0..1.
         log_loss: mean negative natural logarithm of the true class's probability, 0..34.6.
@@ -87,6 +88,7 @@ class Evaluation:
     classes: tuple[str, ...]
     data_fingerprint: str
     accuracy: Estimate
+    balanced_accuracy: Estimate
     macro_f1: Estimate
     macro_auc: Estimate
     log_loss: Estimate
@@ -109,6 +111,7 @@ class Evaluation:
         """The headline metrics by name, in display order."""
         return {
             "accuracy": self.accuracy,
+            "balanced_accuracy": self.balanced_accuracy,
             "macro_f1": self.macro_f1,
             "macro_auc": self.macro_auc,
             "log_loss": self.log_loss,

@@ -118,10 +118,7 @@ def metrics_table(evaluation: Evaluation) -> Table:
         (HEADLINES[key].name, value_text(key, estimate.value), interval_text(key, estimate))
         for key, estimate in evaluation.headline.items()
     ]
-    rows[1:1] = [
-        ("Balanced accuracy", percent(evaluation.macro.recall), ""),
-        (f"Always '{evaluation.largest_class}'", percent(evaluation.largest_share), ""),
-    ]
+    rows.insert(2, (f"Always '{evaluation.largest_class}'", percent(evaluation.largest_share), ""))
     return Table("metrics", columns, rows)
 
 
@@ -154,7 +151,7 @@ def metrics_section(evaluation: Evaluation) -> Section:
     notice = evaluation.trained_on_notice
     units = "samples" if evaluation.groups is None else f"the {evaluation.groups:,} groups"
     meanings = [headline.meaning for headline in HEADLINES.values()]
-    meanings[1:1] = ["mean recall over classes", "accuracy of always answering the largest class"]
+    meanings.insert(2, "accuracy of always answering the largest class")
     cards = tuple(
         Metric(name, value, interval or UNDEFINED, meaning)
         for (name, value, interval), meaning in zip(metrics_table(evaluation).rows, meanings, strict=True)

@@ -25,6 +25,7 @@ class Headline(NamedTuple):
 
 HEADLINES: dict[str, Headline] = {
     "accuracy": Headline("Accuracy", "samples whose most probable class is the true class"),
+    "balanced_accuracy": Headline("Balanced accuracy", "mean recall over classes"),
     "macro_f1": Headline("Macro-F1", "mean F1 over classes; 1 is best"),
     "macro_auc": Headline("Macro-AUC", "mean one-vs-rest ROC AUC; 0.5 is chance, 1 is best"),
     "log_loss": Headline("Log loss", "negative log-likelihood of the true class, in nats; 0 is best"),
@@ -76,8 +77,8 @@ def duration_text(seconds: float) -> str:
 
 
 def value_text(key: str, value: float) -> str:
-    """The value of a headline metric: accuracy in percent, all others with three decimals."""
-    return percent(value) if key == "accuracy" else decimal(value)
+    """The value of a headline metric: accuracies in percent, all others with three decimals."""
+    return percent(value) if key.endswith("accuracy") else decimal(value)
 
 
 def interval_text(key: str, estimate: Estimate) -> str:

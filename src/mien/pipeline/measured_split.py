@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.base.errors import DataError, arg
-from mien.base.labels import SCHEMES, LabelScheme
+from mien.base.labels import SCHEMES, LabelScheme, parse_scheme
 from mien.checks.copies import in_conflict, leaked
 from mien.data.dataset import ALL, SPLITS, Dataset
 from mien.data.splits import group_identical, near_copy_groups
@@ -30,8 +30,9 @@ CHECKED_SAMPLES = 64
 def faces_of_predictions(faces: Dataset, predictions: Predictions) -> Dataset:
     """The data under the classes of the predictions, by renaming or by a label scheme.
 
-    Two schemes may have the same classes, as both binary ones do: the first one that matches is used. A scheme of the
-    user's own is found by the labels, where the fingerprint says that the predictions are for this data.
+    The predictions name their scheme, unless they are of an earlier mien or another program. Then the first scheme
+    with these classes that matches is used. A scheme of the user's own is found by the labels, where the fingerprint
+    says that the predictions are for this data.
 
     Raises:
         DataError: classes, samples or labels differ.
@@ -39,7 +40,8 @@ def faces_of_predictions(faces: Dataset, predictions: Predictions) -> Dataset:
     misfit: DataError | None = None
     schemes: list[LabelScheme | None] = [None]
     if not set(faces.classes) <= set(predictions.classes):
-        schemes = [scheme for scheme in SCHEMES.values() if set(scheme.classes) == set(predictions.classes)]
+        schemes = [parse_scheme(predictions.scheme)] if predictions.scheme else []
+        schemes += [scheme for scheme in SCHEMES.values() if set(scheme.classes) == set(predictions.classes)]
         schemes += [_scheme_of(faces, predictions)] if predictions.data_fingerprint else []
     for scheme in schemes:
         try:

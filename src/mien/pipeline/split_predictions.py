@@ -25,6 +25,12 @@ Member = tuple[Predictor, Dataset]
 """A model, and the data at its input size."""
 
 
+def scheme_of(predictor: Predictor) -> str:
+    """The label scheme that a model was trained under; ``""`` if it has the classes of its data."""
+    scheme = str(predictor.manifest.recipe.get("classes", "all"))
+    return "" if scheme == "all" else scheme
+
+
 def with_model_classes(predictor: Predictor, faces: Dataset) -> Dataset:
     """The faces under the model's classes: its label scheme, its order.
 
@@ -108,6 +114,7 @@ def predict_split(
         votes=votes,
         groups=chosen.groups,
         answers=answers_of(answering, found[:, ends[-1] :]) if answering.perceived else None,
+        scheme=scheme_of(predictor),
     )
 
 
