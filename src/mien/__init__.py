@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mien.api.check import check as check
     from mien.api.compare import compare as compare
     from mien.api.crop import crop as crop
+    from mien.api.cross_validate import cross_validate as cross_validate
     from mien.api.evaluate import evaluate as evaluate
     from mien.api.evaluate import evaluate_file as evaluate_file
     from mien.api.explain import explain as explain
@@ -64,6 +65,7 @@ _NAMES = {
     "mien.api.check": ("check",),
     "mien.api.compare": ("compare",),
     "mien.api.crop": ("crop",),
+    "mien.api.cross_validate": ("cross_validate",),
     "mien.api.evaluate": ("evaluate", "evaluate_file"),
     "mien.api.explain": ("explain",),
     "mien.api.export": ("export",),

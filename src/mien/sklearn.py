@@ -107,7 +107,8 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         names = [str(label) for label in self.classes_.tolist()]
         job = TrainingJob(recipe, device=self.device)
         job.check()
-        from mien.pipeline.training_run import export_calibrated
+        from mien.exporting.to_onnx import exporting
+        from mien.pipeline.training_run import calibrate
         from mien.training.loop import train
 
         try:
@@ -116,7 +117,8 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             with TemporaryDirectory(prefix="mien-") as folder:
                 run = RunFolder(Path(folder) / "run")
                 self.history_ = train(job.plan(dataset), run, device=self.device).history
-                export_calibrated(run, dataset)
+                with exporting(run) as export:
+                    export.complete(calibrate(export.file, dataset)[0].manifest)
                 self.model_ = run.model.read_bytes()
         except DataError as error:
             raise PixelError(str(error), code=error.code) from error

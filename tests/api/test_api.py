@@ -15,6 +15,7 @@ from sklearn.metrics import roc_auc_score
 import mien as package
 from mien.base.errors import DataError, ModelError, RecipeError, RunError, TrainingError
 from mien.base.labels import parse_scheme
+from mien.base.recipe import dump_recipe
 from mien.data.clean import read_clean
 from mien.data.parquet import write_parquet
 from mien.evaluation.predictions import Predictions, read_predictions, write_predictions
@@ -312,3 +313,26 @@ def test_a_report_is_what_the_command_writes_and_prints(mien, tiny_run, faces, t
     assert "new-predictions-without-data-or-model" in page_codes(alone.page.read_text(encoding="utf-8"))
     of_file = package.report(tiny_run.predictions("validation"), out=tmp_path / "file")
     assert {file.name for file in alone.files} == {file.name for file in of_file.files}
+
+
+def test_folds_of_python_are_those_of_the_command(mien, tmp_path, faces, face_folder, tiny_recipe):
+    """Oracle: the command's values."""
+    recipe = tmp_path / "tiny.toml"
+    recipe.write_text(dump_recipe(tiny_recipe))
+    found = package.cross_validate(recipe, face_folder, 2, out=tmp_path / "own", settings={"epochs": 1})
+    words = ("train", recipe, "--data", face_folder, "--folds", 2, "--epochs", 1, "--json")
+    told = json.loads(mien(*words, "--out", tmp_path / "told").out)
+    assert {**found.to_dict(), "run": told["run"]} == told
+    assert len(found.accuracies) == 2
+    assert "mean" in str(found)
+    with raises(RunError, "run-exists"):
+        package.cross_validate(recipe, faces, 2, out=tmp_path / "own")
+
+
+def test_an_audit_trains_its_own_judges(tmp_path, faces, tiny_recipe, monkeypatch):
+    monkeypatch.setattr("mien.runs.folds.FOLDS", 2)
+    recipe = tiny_recipe.model_copy(update={"epochs": 1})
+    lines = []
+    result = package.audit(faces, recipe=recipe, out=tmp_path / "folds", notify=lines.append)
+    assert result.to_dict()["labels"]["samples"] == int((faces.split != "test").sum())
+    assert [line.split(":")[0] for line in lines if line.startswith("fold")] == ["fold 1 of 2", "fold 2 of 2"]

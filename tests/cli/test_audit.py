@@ -9,9 +9,9 @@ import tomllib
 import numpy as np
 from PIL import Image
 
+from mien.api import audit as command
 from mien.base.model_file import read_manifest
 from mien.base.recipe import dump_recipe
-from mien.cli import audit as command
 from mien.data.clean import read_clean
 from mien.data.parquet import write_parquet
 from mien.data.read import load_dataset

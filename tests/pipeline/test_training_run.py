@@ -183,7 +183,8 @@ def test_what_was_made_of_a_model_goes_with_it(tiny_run, tiny_recipe, faces, tmp
     assert all(file.is_file() for file in derived)
     tensors, facts = checkpoint.load(run.best)
     checkpoint.save(run.best, tensors, {**facts, "epoch": facts["epoch"] + 1})
-    finish = finish_run(run, faces, {}, Outcome(run.read_history(), 1, "all epochs done"))
+    plan = plan_training(tiny_recipe, faces)
+    finish = finish_run(plan, run, Outcome(run.read_history(), 1, "all epochs done"))
     assert set(finish.removed) == {file.name for file in derived}
     assert not any(file.exists() for file in derived)
     assert run.model.is_file()

@@ -1,4 +1,4 @@
-"""Several processes that train one network. Oracle: the run of one process, and torch's own batch norm."""
+"""Several processes that train one network. Oracle: the run of one process."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ import sys
 import numpy as np
 import pytest
 import torch
-from torch import distributed, nn
 
 from mien.base.errors import TrainingError
 from mien.base.run_folder import RunFolder
 from mien.data.parquet import write_parquet
 from mien.evaluation.predictions import read_predictions
 from mien.training import checkpoint, state
-from mien.training.device import part_of_process, synchronise_batch_norms
+from mien.training.device import part_of_process
 from mien.training.plan import plan_training
 from support import raises
 
@@ -36,53 +35,23 @@ def test_parts_are_all_places_once(count):
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
 
-@pytest.fixture
-def alone(tmp_path):
-    """A group of one process."""
-    distributed.init_process_group("gloo", init_method=f"file://{tmp_path / 'group'}", rank=0, world_size=1)
-    yield
-    distributed.destroy_process_group()
-
-
-@pytest.mark.parametrize("shape", [(6, 3, 5, 5), (8, 3)])
-@pytest.mark.parametrize("momentum", [0.1, None])
-def test_a_norm_over_processes_is_torchs_own(alone, shape, momentum):
-    """Oracle: torch's batch norm: outputs, gradients, running statistics, and evaluation mode."""
-    made = nn.BatchNorm2d if len(shape) == 4 else nn.BatchNorm1d
-    norms = [made(3, momentum=momentum) for _ in range(2)]
-    with torch.no_grad():
-        for norm in norms:
-            norm.weight.copy_(torch.tensor([0.5, 1.0, 2.0]))
-            norm.bias.copy_(torch.tensor([1.0, 0.0, -1.0]))
-    synchronise_batch_norms(nn.Sequential(norms[0]))
-    values = [(torch.randn(shape, generator=torch.Generator().manual_seed(0)) * 3 + 2).requires_grad_() for _ in norms]
-    for _ in range(2):
-        outs = [norm(value) for norm, value in zip(norms, values, strict=True)]
-    for out in outs:
-        out.square().mul(torch.linspace(0, 1, out.numel()).view(shape)).sum().backward()
-    torch.testing.assert_close(outs[0], outs[1], atol=1e-5, rtol=1e-4)
-    torch.testing.assert_close(values[0].grad, values[1].grad, atol=1e-4, rtol=1e-3)
-    for name in ("weight", "bias"):
-        torch.testing.assert_close(getattr(norms[0], name).grad, getattr(norms[1], name).grad, atol=1e-3, rtol=1e-3)
-    for name, value in norms[0].state_dict().items():
-        torch.testing.assert_close(value, norms[1].state_dict()[name], atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(norms[0].eval()(values[0]), norms[1].eval()(values[1]), atol=1e-5, rtol=1e-5)
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, faces, tiny_recipe_text):
     root = tmp_path_factory.mktemp("processes")
     write_parquet(faces, root / "faces.parquet")
+    # A network without batch norms, which measure their process's part of a batch on a CPU.
+    text = tiny_recipe_text[: tiny_recipe_text.index("stem_width")].replace('"mien"', '"study-a"')
+    (root / "plain.toml").write_text(text + tiny_recipe_text[tiny_recipe_text.index("dropout") :])
     (root / "tiny.toml").write_text(tiny_recipe_text)
     return root
 
 
 def command(folder, out, *more):
-    return [folder / "tiny.toml", "--data", folder / "faces.parquet", "--out", folder / out, *RATE, *more]
+    return [folder / "plain.toml", "--data", folder / "faces.parquet", "--out", folder / out, *RATE, *more]
 
 
-def in_two_processes(*words):
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "mien"]
+def in_two_processes(*words, script="-m mien"):
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", *script.split()]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     return subprocess.run([*torchrun, *map(str, words)], env=environment, capture_output=True, text=True, check=False)
 
@@ -107,6 +76,22 @@ def test_two_processes_train_as_one(folder, mien, change):
     np.testing.assert_allclose(probabilities[1], probabilities[0], atol=1e-3)
     assert two.read_environment()["processes"] == 2
     assert mien("train", *command(folder, f"two-{change}", *words, "--resume")).code == 0, "by one process"
+
+
+def test_a_script_goes_on_after_training_in_every_process(folder):
+    """Oracle: the metrics that the run folder keeps. The network has batch norms; each validates with the same."""
+    script = folder / "script.py"
+    script.write_text(
+        "import mien, sys\n"
+        "result = mien.train(sys.argv[1], sys.argv[2], out=sys.argv[3], epochs=1, batch_size=63, verbose=0)\n"
+        "sys.stdout.write(f'accuracy {result.evaluation.accuracy.value}\\n')\n"
+    )
+    words = (folder / "tiny.toml", folder / "faces.parquet", folder / "script")
+    ended = in_two_processes(*words, script=str(script))
+    assert ended.returncode == 0, ended.stderr
+    accuracy = RunFolder(folder / "script").read_history()[0]["validation_accuracy"]
+    told = [float(line.split()[1]) for line in ended.stdout.splitlines()]
+    assert told == [pytest.approx(accuracy, abs=1e-6)] * 2
 
 
 def test_more_processes_than_images_in_a_batch_are_refused(faces, tiny_recipe, monkeypatch):

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from json import dumps
 from pathlib import Path
 from typing import Any
 
-from mien.api.inputs import Data, data_name, read
+from mien.api.inputs import Data, data_name, environment, read
 from mien.auditing.findings import AuditFindings
 from mien.auditing.registry import audit_tables, audit_values, write_audit
-from mien.auditing.run import audit_faces, check_audit, find_copies
+from mien.auditing.run import audit_faces, check_audit, find_copies, kept_together
+from mien.base.errors import DataError, arg, needs_extra
 from mien.base.files import check_replaceable, write_text
+from mien.base.recipe import Recipe, load_recipe
 from mien.data.clean import Clean, write_clean
-from mien.data.dataset import FINGERPRINT_PX
+from mien.data.dataset import FINGERPRINT_PX, Dataset
 from mien.data.read import ReadResult
 from mien.evaluation.predictions import Predictions
+from mien.page.rendering import import_page_packages
 from mien.page.terminal import as_html, as_text
+from mien.training.callback import Callback
 
 MAY_HOLD_A_REVIEW = " It may hold a review."
 """Why a ``clean.toml`` is not lightly replaced."""
@@ -77,18 +81,74 @@ class AuditResult:
         return as_html(audit_tables(self.findings))
 
 
-def audit(data: Data, predictions: Predictions | None = None) -> AuditResult:
+def audit(
+    data: Data,
+    predictions: Predictions | None = None,
+    *,
+    recipe: str | os.PathLike[str] | Recipe | None = None,
+    out: str | os.PathLike[str] = "audit/folds",
+    notify: Callable[[str], None] = lambda line: None,
+    callback: Callback | None = None,
+) -> AuditResult:
     """Find what would make a metric on this data wrong: copies, leaks, doubtful labels, unusable images.
 
     Args:
         data: labelled faces, of all splits.
         predictions: out-of-fold probabilities of a model, to judge the labels by as well.
+        recipe: judge the labels by five models of this recipe instead, each trained without a fifth of the samples.
+        out: folder for these models; the same call resumes them after an interruption.
+        notify: called with one line for each warning and each fold.
+        callback: follows the training of each fold.
 
     Raises:
-        DataError: as :func:`mien.auditing.run.check_audit`.
-        MissingExtraError: the extra ``audit`` is not installed.
+        DataError: as :func:`mien.auditing.run.check_audit`; both ``predictions`` and ``recipe``.
+        RecipeError: the recipe merges or drops classes.
+        MissingExtraError: the extra ``audit`` is not installed, or ``train`` with a recipe.
     """
+    if recipe is not None and predictions is not None:
+        raise DataError(f"Give either {arg('recipe')} or {arg('predictions', 'FILE')}.", code="options")
+    _check_extras(trains=recipe is not None)
+    judge = recipe if recipe is None or isinstance(recipe, Recipe) else load_recipe(os.fspath(recipe))
     result = read(data, FINGERPRINT_PX)
     check_audit(result.faces, predictions)
-    found = audit_faces(result.faces, find_copies(result.faces), predictions)
+    to_train = None if judge is None else _check_training(data, judge, result.faces, notify)
+    copies = find_copies(result.faces)
+    if judge is not None and to_train is not None:
+        from mien.runs.folds import FOLDS, make_folds, predict_folds
+
+        folds = make_folds(to_train, kept_together(to_train, copies), FOLDS, only_train=True)
+        predictions = predict_folds(
+            judge,
+            folds,
+            Path(out),
+            callback=callback,
+            notify=notify,
+            environment=environment(data),
+            advice="To resume, run the same again.",
+        )
+    found = audit_faces(result.faces, copies, predictions)
     return AuditResult(found, result, data_name(data), Clean(result.fingerprint, found.changes))
+
+
+def _check_extras(*, trains: bool) -> None:
+    """Name a missing package now, not after minutes."""
+    with needs_extra("audit", "The audit"):
+        import_page_packages()
+        import scipy  # noqa: F401
+        import threadpoolctl  # noqa: F401
+    if trains:
+        with needs_extra("train", "Training"):
+            import mien.training.loop  # noqa: F401
+
+
+def _check_training(data: Data, recipe: Recipe, dataset: Dataset, notify: Callable[[str], None]) -> Dataset:
+    """The data at the recipe's input size, once it is sure that the recipe can be trained on it."""
+    from mien.runs.folds import check_audited
+    from mien.training.plan import recipe_warnings
+
+    form = recipe.input.stored_as
+    to_train = dataset if form == (FINGERPRINT_PX, 1) else read(data, *form, again=True).faces
+    check_audited(recipe, to_train)
+    for warning in recipe_warnings(recipe, train_faces=int(to_train.counts("train").sum())):
+        notify(warning.line)
+    return to_train

@@ -25,6 +25,7 @@ from mien.pipeline.training_view import TrainProgress
 from mien.training.callback import Callback, Callbacks
 
 if TYPE_CHECKING:
+    from mien.models.network import Network
     from mien.models.own import OwnModule
     from mien.pipeline.training_run import TrainingResult
     from mien.training.plan import Augmentation, LossFunction, OptimizerMaker, Parts, TrainingPlan
@@ -108,12 +109,12 @@ def train(
     job = find_job(recipe, changes, init_from, device).writing(out, teachers, tta, resume)
     if any(each is not None for each in (loss, augment, optimizer, weights)):
         job = replace(job, parts=Parts(loss, augment, optimizer, weights))
-    job.check()
+    network_to_train = job.check()
     plan = job.plan(data)
     shown = Callbacks(TrainProgress() if verbose else None, callback)
     if verbose:
         _print(job.notices(plan))
-    result = job.start(plan, data, shown, environment(data))
+    result = job.start(plan, data, shown, environment(data), network_to_train)
     if verbose:
         _print(result.notices)
     return result
@@ -200,8 +201,8 @@ class TrainingJob:
         check_tta(tta)
         return replace(self, run=run, teachers=find_teachers(teachers), tta=tta, resumes=resume and run.is_run)
 
-    def check(self) -> None:
-        """Refuse what cannot be trained, before data is read.
+    def check(self) -> Network:
+        """Refuse what cannot be trained, before data is read. Returns the network, untrained, for :meth:`start`.
 
         Raises:
             RunError: the folder holds something that is not to be resumed, or cannot be; ``init_from`` has no weights.
@@ -224,15 +225,16 @@ class TrainingJob:
         check_device(self.device)
         if self.init_from is not None:
             file_digest(self.init_from.best)  # refuses where the weights are missing
-        check_network(self.recipe)
+        network = check_network(self.recipe)
         if self.recipe.model.file:
             from mien.exporting.to_onnx import check_export
 
             with busy("trying the export of the network"):
-                check_export(self.recipe)
+                check_export(network, self.recipe)
         if self.resumes and is_main_process():
             with self.out.alone():
                 check_resumable(self.out, self.recipe, tunes=self.init_from is not None)
+        return network
 
     def plan(self, data: Data) -> TrainingPlan:
         """Read data as the recipe's network sees it, and bring both together.
@@ -280,9 +282,16 @@ class TrainingJob:
         yield from recipe_warnings(recipe, from_run=begun, train_faces=plan.train_count)
 
     def start(
-        self, plan: TrainingPlan, data: Data, callback: Callback | None, metadata: Mapping[str, Any]
+        self,
+        plan: TrainingPlan,
+        data: Data,
+        callback: Callback | None,
+        metadata: Mapping[str, Any],
+        network: Network | None = None,
     ) -> TrainingResult:
         """Train, export and evaluate; first, teachers predict the train split of ``data``.
+
+        ``network`` is that of :meth:`check`, and is trained.
 
         Raises:
             MienError: as :func:`mien.pipeline.soft_labels.predict_soft_labels` and
@@ -304,6 +313,7 @@ class TrainingJob:
             callback=callback,
             metadata=metadata,
             device=self.device,
+            network=network,
         )
 
 

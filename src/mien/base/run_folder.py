@@ -245,6 +245,10 @@ class RunFolder:
         return len(file.read_bytes().splitlines()) if file.is_file() else 0
 
 
+HistoryLine = dict[str, float]
+"""One line of history.csv: ``epoch`` (1-based), ``seconds`` since the start, ``learning_rate``, ``train_loss``,
+``train_accuracy``, and ``validation_loss``, ``_accuracy``, ``_macro_f1`` and ``_macro_auc``."""
+
 HISTORY_COLUMNS: tuple[str, ...] = (
     "epoch",
     "seconds",

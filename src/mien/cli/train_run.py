@@ -22,6 +22,7 @@ from mien.pipeline.training_view import TrainProgress
 from mien.training.callback import Callbacks, Logger
 
 if TYPE_CHECKING:
+    from mien.models.network import Network
     from mien.pipeline.training_run import TrainingResult
 
 
@@ -80,7 +81,7 @@ def train_and_show(
     job = find_options(options, changes, teachers, tta)
     # Made in every process, to refuse a wrong name in all.
     logger = Logger(options.log, job.out) if options.log is not None else None
-    check(options, job)
+    network = check(options, job)
     if not job.resumes:
         check_outside(job.out.path, options.source.path)
     if options.resume and not job.resumes:
@@ -95,7 +96,9 @@ def train_and_show(
     origins = {"fine-tuned from": options.init_from or "", "teachers": ", ".join(map(str, job.teachers))}
     callback = Callbacks(TrainProgress(), logger if is_main_process() else None)
     metadata = options.source.environment({name: value for name, value in origins.items() if value})
-    result = job.start(plan, options.source, callback, metadata)
+    result = job.start(plan, options.source, callback, metadata, network)
+    if not is_main_process():
+        return
     if result.removed:
         notice(f"removed {', '.join(result.removed)} from {result.run}: made from other weights.", "files-removed")
     if json:
@@ -115,10 +118,10 @@ def find_options(
     return job.writing(options.out, teachers, tta, options.resume)
 
 
-def check(options: TrainOptions, job: TrainingJob) -> None:
+def check(options: TrainOptions, job: TrainingJob) -> Network:
     """Refuse what cannot be trained, before data is read. A wrong --out hides no wrong --data, which is read longer."""
     options.source.check()
-    job.check()
+    return job.check()
 
 
 def _show(result: TrainingResult) -> None:

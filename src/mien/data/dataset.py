@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.base.errors import DataError, MienWarning, nearest
+from mien.base.errors import DataError, MienWarning, Notice, nearest
 from mien.base.labels import LabelScheme, order_classes
 from mien.base.preprocess import face_square
 from mien.base.progress import slices
@@ -21,7 +21,6 @@ from mien.data.face_table import ClassNames, check_form, only_grey
 from mien.data.groups import GROUP_COLUMN, check_groups
 from mien.data.image_store import take
 from mien.data.splits import canonical_split, settle_splits
-from mien.data.votes import check_counts
 
 SPLITS = ("train", "validation", "test")
 """FER2013's Training, PublicTest and PrivateTest are ``train``, ``validation`` and ``test``."""
@@ -131,7 +130,7 @@ class Dataset:
             found = ", ".join(self.source[self.labels == self.classes.index("")][:3]) or "none"
             raise DataError(f"A class has an empty name. Give its samples a label: {found}.", code="label-missing")
         if self.votes is not None:
-            check_counts(self)
+            _check_votes(self)
 
     @property
     def groups(self) -> npt.NDArray[np.int64] | None:
@@ -338,3 +337,46 @@ def _splits(given: npt.NDArray[Any]) -> npt.NDArray[np.str_]:
         if split is None:
             raise DataError(f"'{name}' is not a split. Expected train, validation or test.", code="split-unknown")
     return np.array([meant[str(name)] for name in given.tolist()], dtype="<U10")
+
+
+@dataclass
+class FaceTable:
+    """Faces from one reader.
+
+    Attributes:
+        faces: at the size and channels asked for; their ``split`` is ``""`` where the data says nothing.
+        usual: uint8 (N, 48, 48), the same images as grey squares of :data:`FINGERPRINT_PX`.
+        split_origin: how the splits came about, in words for a person.
+        skipped: bad images that were left out, as (source, reason).
+        notes: what a person should know about how the data was read.
+        complete: mien wrote this data: its splits are final, whatever is missing among them.
+    """
+
+    faces: Dataset
+    usual: npt.NDArray[np.uint8]
+    split_origin: str
+    skipped: Sequence[tuple[str, str]] = ()
+    notes: Sequence[Notice] = ()
+    complete: bool = False
+
+
+def _check_votes(faces: Dataset) -> None:
+    """Refuse votes that are none: another shape than ``vote_classes`` says, a class twice, a negative number, NaN."""
+    votes, classes = np.asarray(faces.votes), faces.vote_classes
+    if len(set(classes)) < len(classes):
+        raise DataError(f"A class of the votes is named twice: {', '.join(classes)}.", code="votes-class-twice")
+    if votes.dtype.kind not in "iuf" or votes.shape != (len(faces), len(classes)):
+        raise DataError(
+            f"Votes must be numbers ({len(faces)}, {len(classes)}) for the classes {', '.join(classes)}; found "
+            f"{votes.dtype} {votes.shape}.",
+            code="votes-shape",
+        )
+    wrong = np.flatnonzero(~(np.isfinite(votes) & (votes >= 0)).all(axis=1))
+    if len(wrong):
+        shown = ", ".join(f"{each:g}" for each in votes[wrong[0]])
+        raise DataError(
+            f"The votes of row {faces.rows[wrong[0]]} ({faces.source[wrong[0]]}) are {shown}. Write a number, 0 or "
+            f"more, for every class, or none at all where nobody was asked. Rows like this: {len(wrong):,} of "
+            f"{len(votes):,}.",
+            code="votes-negative",
+        )

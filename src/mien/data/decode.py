@@ -17,8 +17,8 @@ from mien.base.images import open_image
 from mien.base.preprocess import face_shape, face_square
 from mien.base.processes import available_cores, ordered_map
 from mien.base.progress import track
-from mien.data.dataset import Dataset
-from mien.data.face_table import FaceTable, ReadOptions, index_classes, only_grey
+from mien.data.dataset import Dataset, FaceTable
+from mien.data.face_table import ReadOptions, index_classes, only_grey
 from mien.data.image_store import ImageWriter
 
 Item = tuple[str, str | os.PathLike[str] | bytes]

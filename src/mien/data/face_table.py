@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,9 +16,6 @@ import numpy.typing as npt
 from mien.base.errors import DataError, Notice, arg, nearest
 from mien.base.labels import EXPRESSIONS, canonical_class, composed, order_classes
 from mien.data.splits import canonical_split
-
-if TYPE_CHECKING:
-    from mien.data.dataset import Dataset
 
 LABEL_HEADERS = ("label", "emotion", "class", "expression")
 SPLIT_HEADERS = ("split", "usage", "set")
@@ -85,27 +82,6 @@ class ReadOptions:
     def forms(self) -> tuple[tuple[int, int], ...]:
         """Size and channels of the squares to make of each image: those asked for, then the fingerprint's if others."""
         return tuple(dict.fromkeys([(self.size_px, self.channels), (FINGERPRINT_PX, 1)]))
-
-
-@dataclass
-class FaceTable:
-    """Faces from one reader.
-
-    Attributes:
-        faces: at the size and channels asked for; their ``split`` is ``""`` where the data says nothing.
-        usual: uint8 (N, 48, 48), the same images as grey squares of :data:`FINGERPRINT_PX`.
-        split_origin: how the splits came about, in words for a person.
-        skipped: bad images that were left out, as (source, reason).
-        notes: what a person should know about how the data was read.
-        complete: mien wrote this data: its splits are final, whatever is missing among them.
-    """
-
-    faces: Dataset
-    usual: npt.NDArray[np.uint8]
-    split_origin: str
-    skipped: Sequence[tuple[str, str]] = ()
-    notes: Sequence[Notice] = ()
-    complete: bool = False
 
 
 def _key(label: str) -> str:

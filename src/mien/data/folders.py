@@ -15,8 +15,9 @@ from mien.base.errors import DataError, Notice, arg
 from mien.base.files import plain
 from mien.base.images import IMAGE_SUFFIXES, is_system_folder
 from mien.base.labels import EXPRESSIONS, canonical_class
+from mien.data.dataset import FaceTable
 from mien.data.decode import read_images
-from mien.data.face_table import ClassNames, FaceTable, ReadOptions
+from mien.data.face_table import ClassNames, ReadOptions
 from mien.data.splits import OFFICIAL_ORIGIN, canonical_split, is_official
 
 # msambare/fer2013 calls its files Training_3908.jpg, PublicTest_4.jpg, PrivateTest_77.jpg.

@@ -16,10 +16,9 @@ import numpy.typing as npt
 from mien.base.errors import DataError, Notice
 from mien.base.preprocess import grey_square
 from mien.base.progress import track
-from mien.data.dataset import Dataset
+from mien.data.dataset import Dataset, FaceTable
 from mien.data.face_table import (
     ClassNames,
-    FaceTable,
     Header,
     ReadOptions,
     index_classes,

@@ -19,14 +19,13 @@ from mien.base.errors import DataError, arg, needs_extra
 from mien.base.files import plain, whole_file
 from mien.base.labels import FERPLUS_CLASSES
 from mien.base.progress import track
-from mien.data.dataset import Dataset
+from mien.data.dataset import Dataset, FaceTable
 from mien.data.decode import read_images
 from mien.data.face_table import (
     LABEL_HEADERS,
     OWN_HEADERS,
     SPLIT_HEADERS,
     ClassNames,
-    FaceTable,
     ReadOptions,
     find_column,
     free_name,

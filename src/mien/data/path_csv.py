@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mien.base.errors import DataError
+from mien.data.dataset import FaceTable
 from mien.data.decode import read_images
 from mien.data.face_table import (
     ClassNames,
-    FaceTable,
     Header,
     ReadOptions,
     csv_rows,

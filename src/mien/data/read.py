@@ -15,8 +15,8 @@ import numpy as np
 from mien.base.errors import DataError, Notice, as_options
 from mien.data import cache as face_cache
 from mien.data.clean import Clean, apply_clean, check_made_for, read_clean
-from mien.data.dataset import FINGERPRINT_PX, SPLITS, Dataset
-from mien.data.face_table import FaceTable, ReadOptions
+from mien.data.dataset import FINGERPRINT_PX, SPLITS, Dataset, FaceTable
+from mien.data.face_table import ReadOptions
 from mien.data.groups import group_column
 from mien.data.image_store import is_mapped
 from mien.data.shapes import DataShape, detect_shape, unreadable

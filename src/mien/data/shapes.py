@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mien.base.errors import DataError
-from mien.data.face_table import FaceTable, ReadOptions, read_header
+from mien.data.dataset import FaceTable
+from mien.data.face_table import ReadOptions, read_header
 from mien.data.folders import holds_class_folders, is_image_name, read_folders, subfolders, tree_state
 from mien.data.kaggle_csv import read_kaggle_csv
 from mien.data.parquet import parquet_files, read_parquet

@@ -13,17 +13,15 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mien.base.errors import DataError, arg
 from mien.base.labels import FERPLUS_CLASSES, canonical_class
+from mien.data.dataset import Dataset
 from mien.data.splits import canonical_split
-
-if TYPE_CHECKING:
-    from mien.data.dataset import Dataset
 
 FERPLUS_COLUMN = "ferplus_votes"
 """A column of parquet that holds FER+'s ten numbers for each image."""
@@ -68,28 +66,6 @@ def check_votes(faces: Dataset) -> npt.NDArray[np.float64]:
             code="votes-empty",
         )
     return faces.votes.astype(np.float64)
-
-
-def check_counts(faces: Dataset) -> None:
-    """Refuse votes that are none: another shape than ``vote_classes`` says, a class twice, a negative number, NaN."""
-    votes, classes = np.asarray(faces.votes), faces.vote_classes
-    if len(set(classes)) < len(classes):
-        raise DataError(f"A class of the votes is named twice: {', '.join(classes)}.", code="votes-class-twice")
-    if votes.dtype.kind not in "iuf" or votes.shape != (len(faces), len(classes)):
-        raise DataError(
-            f"Votes must be numbers ({len(faces)}, {len(classes)}) for the classes {', '.join(classes)}; found "
-            f"{votes.dtype} {votes.shape}.",
-            code="votes-shape",
-        )
-    wrong = np.flatnonzero(~(np.isfinite(votes) & (votes >= 0)).all(axis=1))
-    if len(wrong):
-        shown = ", ".join(f"{each:g}" for each in votes[wrong[0]])
-        raise DataError(
-            f"The votes of row {faces.rows[wrong[0]]} ({faces.source[wrong[0]]}) are {shown}. Write a number, 0 or "
-            f"more, for every class, or none at all where nobody was asked. Rows like this: {len(wrong):,} of "
-            f"{len(votes):,}.",
-            code="votes-negative",
-        )
 
 
 def vote_probabilities(counts: npt.NDArray[Any]) -> npt.NDArray[np.float64]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,16 +19,15 @@ from torch import Tensor, nn
 
 from mien.base.errors import ModelError
 from mien.base.files import whole_file
-from mien.base.labels import EXPRESSIONS
 from mien.base.model_file import Manifest, OutputManifest, attach_manifest, open_model, read_manifest
 from mien.base.preprocess import face_square, to_input
+from mien.base.progress import busy
 from mien.base.recipe import Recipe
 from mien.base.run_folder import RunFolder
 from mien.data.synthetic import draw_labels, render_faces
 from mien.models.fuse import fuse_for_inference
 from mien.models.network import Network
 from mien.models.own import OwnNetwork
-from mien.models.registry import build_model
 from mien.training import checkpoint
 from mien.version import __version__
 
@@ -49,8 +50,26 @@ class Parity:
     agreement: float
 
 
-def export_run(run: RunFolder, out: Path | None = None) -> Parity:
-    """Write the artifact of a run's best epoch.
+@dataclass
+class Export:
+    """A model file that is proven, and takes its place when the block of :func:`exporting` ends.
+
+    Attributes:
+        file: where it is until then.
+        parity: how closely it agrees with torch.
+    """
+
+    file: Path
+    parity: Parity
+
+    def complete(self, manifest: Manifest) -> None:
+        """Give the file another manifest."""
+        self.file.write_bytes(attach_manifest(self.file.read_bytes(), manifest))
+
+
+@contextmanager
+def exporting(run: RunFolder, out: Path | None = None) -> Iterator[Export]:
+    """Make the artifact of a run's best epoch. The file is written at the end of the block, or not at all.
 
     Args:
         run: a run with at least one finished epoch.
@@ -78,9 +97,10 @@ def export_run(run: RunFolder, out: Path | None = None) -> Parity:
         mien_version=__version__,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    graph = attach_manifest(_to_onnx(network, recipe.input.crop_px, manifest.outputs, recipe.input.channels), manifest)
+    with busy("exporting model.onnx"):
+        graph = _to_onnx(network, recipe.input.crop_px, manifest.outputs, recipe.input.channels)
     with whole_file(out or run.model) as temporary:
-        temporary.write_bytes(graph)
+        temporary.write_bytes(attach_manifest(graph, manifest))
         parity = measure_parity(network, temporary)
         # Not "greater": a difference that is not a number fails too.
         if not parity.largest_difference <= LARGEST_DIFFERENCE:
@@ -89,22 +109,27 @@ def export_run(run: RunFolder, out: Path | None = None) -> Parity:
                 f"(allowed: {LARGEST_DIFFERENCE:g}). Nothing was written.",
                 code="export-parity",
             )
-    return parity
+        yield Export(temporary, parity)
 
 
-def check_export(recipe: Recipe) -> None:
+def export_run(run: RunFolder, out: Path | None = None) -> Parity:
+    """Write the artifact of a run's best epoch. Arguments and errors as :func:`exporting`."""
+    with exporting(run, out) as export:
+        return export.parity
+
+
+def check_export(network: Network, recipe: Recipe) -> None:
     """Export a user's network with its first weights: what fails is better known before the training.
 
     Raises:
         ModelError: ``export-failed``.
     """
-    network = build_model(recipe.model, len(EXPRESSIONS), *recipe.input.seen_as).eval()
-    _to_onnx(network, recipe.input.crop_px, channels=recipe.input.channels)
+    _to_onnx(deepcopy(network).eval(), recipe.input.crop_px, channels=recipe.input.channels)
 
 
 def _for_others(recipe: Recipe) -> dict[str, Any]:
     """The recipe as a manifest holds it: of a file only the name, not where it lay on this machine."""
-    content = recipe.model_dump(mode="json")
+    content = recipe.resolved()
     for key in {"weights", "file"} & content["model"].keys():
         content["model"][key] = Path(content["model"][key]).name
     return content

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from PIL.ImageFont import FreeTypeFont
     from PIL.ImageFont import ImageFont as BitmapFont
 
-    from mien.inference.prediction import Prediction
 
 _INK, _PAPER = (255, 255, 255), (20, 20, 24)
 """White on nearly black, and lines of both: one of them is visible on any background."""
@@ -29,7 +28,26 @@ _GREY = (150, 150, 155)
 _MIN_TEXT_PX = 7
 
 
-def draw_predictions(image: Image, predictions: Sequence[Prediction], numbers: Sequence[int] | None = None) -> None:
+class Labelled(Protocol):
+    """What is drawn of a :class:`mien.inference.prediction.Prediction`."""
+
+    @property
+    def classes(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def box(self) -> Box | None: ...  # noqa: D102
+    @property
+    def text(self) -> str: ...  # noqa: D102
+    @property
+    def answer(self) -> str: ...  # noqa: D102
+    @property
+    def unsure(self) -> bool | None: ...  # noqa: D102
+    @property
+    def not_a_face(self) -> bool | None: ...  # noqa: D102
+    @property
+    def in_doubt(self) -> bool: ...  # noqa: D102
+
+
+def draw_predictions(image: Image, predictions: Sequence[Labelled], numbers: Sequence[int] | None = None) -> None:
     """Draw the box and label of each prediction into an upright RGB image, numbered if there are several.
 
     A box has the colour of its class. It is dashed where the prediction is in doubt: unsure, or without votes a
@@ -60,7 +78,7 @@ def draw_predictions(image: Image, predictions: Sequence[Prediction], numbers: S
         label.draw(draw, place, prediction)
 
 
-def draw_photo(rgb: npt.NDArray[np.uint8], predictions: Sequence[Prediction]) -> Image:
+def draw_photo(rgb: npt.NDArray[np.uint8], predictions: Sequence[Labelled]) -> Image:
     """An RGB image of an upright photo, uint8 (H, W, 3), with :func:`draw_predictions`."""
     from PIL import Image
 
@@ -92,7 +110,7 @@ def draw_face(crop: npt.NDArray[np.uint8], probabilities: Mapping[str, float], t
 class _Label:
     """The forms of a label, from the longest to the number alone, in the size of text that image and box allow."""
 
-    def __init__(self, size: tuple[int, int], labelled: Prediction, number: str, *, small: bool) -> None:
+    def __init__(self, size: tuple[int, int], labelled: Labelled, number: str, *, small: bool) -> None:
         width, height = size
         full = number + labelled.text
         box_px = _box_of(labelled).width
@@ -110,7 +128,7 @@ class _Label:
             for form in self.forms
         ]
 
-    def draw(self, draw: ImageDraw, place: Place, labelled: Prediction) -> None:
+    def draw(self, draw: ImageDraw, place: Place, labelled: Labelled) -> None:
         """Draw one form: its text on nearly black, and a bar in the colour of the box at its left."""
         left, top, right, bottom = _corners(place.box)
         bar = max(self.text_px // 3, 1)
@@ -121,7 +139,7 @@ class _Label:
         draw.text(middle, self.forms[place.form], font=self.font, fill=ink, anchor="mm")
 
 
-def _box_of(labelled: Prediction) -> Box:
+def _box_of(labelled: Labelled) -> Box:
     assert labelled.box is not None
     return labelled.box
 
@@ -131,14 +149,14 @@ def _corners(box: Box) -> tuple[int, int, int, int]:
     return box.left, box.top, box.left + box.width - 1, box.top + box.height - 1
 
 
-def _colour(labelled: Prediction) -> str | tuple[int, int, int]:
+def _colour(labelled: Labelled) -> str | tuple[int, int, int]:
     """The colour of the predicted class; white and grey of what has none."""
     if labelled.not_a_face:
         return _GREY
     return _INK if labelled.unsure else class_colours(labelled.classes)[labelled.answer]
 
 
-def _draw_box(draw: ImageDraw, size: tuple[int, int], labelled: Prediction) -> None:
+def _draw_box(draw: ImageDraw, size: tuple[int, int], labelled: Labelled) -> None:
     """Draw three lines, from outside: nearly black, in colour, white. The colour is dashed where there is doubt."""
     box = _box_of(labelled)
     line_px = max(1, round(min(*size, 10 * box.width, 10 * box.height) / 300))

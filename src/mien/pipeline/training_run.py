@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from mien.base.errors import Notice
-from mien.base.model_file import replace_manifest
 from mien.base.processes import is_main_process
-from mien.base.progress import busy
 from mien.base.recipe import Recipe
 from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
 from mien.evaluation.predictions import Predictions, Teacher
 from mien.evaluation.results import Evaluation
-from mien.exporting.to_onnx import Parity, export_run, manifest_of_weights
+from mien.exporting.to_onnx import Parity, exporting, manifest_of_weights
 from mien.inference.predictor import Predictor
+from mien.models.network import Network
 from mien.page.charts.overview import training_chart
 from mien.page.charts.svg import Chart
 from mien.page.sections import metrics_table
@@ -37,6 +35,7 @@ from mien.pipeline.split_predictions import (
 from mien.pipeline.trained_on import write_trained_on
 from mien.training import checkpoint
 from mien.training.callback import Callback
+from mien.training.device import from_first
 from mien.training.loop import Outcome, train
 from mien.training.plan import TrainingPlan
 
@@ -74,7 +73,7 @@ class TrainingResult(Outcome):
 
     def __repr__(self) -> str:
         """Accuracy beside what it is to be compared with, the epoch kept, and what went wrong."""
-        found, balanced = self.evaluation.accuracy, percent(self.evaluation.macro.recall)
+        found, balanced = self.evaluation.accuracy, percent(self.evaluation.balanced_accuracy.value)
         line = (
             f"{self.recipe.name}: validation accuracy {percent(found.value)} [{percent(found.low)}, "
             f"{percent(found.high)}]; balanced {balanced}; largest class {percent(self.evaluation.largest_share)}; "
@@ -111,10 +110,11 @@ def run_recipe(
     callback: Callback | None = None,
     metadata: Mapping[str, Any] | None = None,
     device: str = "auto",
+    network: Network | None = None,
 ) -> TrainingResult:
     """Train by a recipe, export the epoch that it keeps, evaluate that on validation, and write the run folder.
 
-    Under ``torchrun``, processes beside the first end here after training.
+    Under ``torchrun`` the first process exports and evaluates, and all of them return its result.
 
     The temperature fitted on validation goes into the exported model. The metrics on validation are without it.
 
@@ -127,12 +127,14 @@ def run_recipe(
         callback: called after every step and epoch.
         metadata: for environment.json and the report: data, command, ...
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        network: see :func:`mien.training.state.prepare`.
 
     Raises:
-        MienError: as :func:`mien.training.loop.train` and :func:`mien.exporting.to_onnx.export_run`; another process
+        MienError: as :func:`mien.training.loop.train` and :func:`mien.exporting.to_onnx.exporting`; another process
             uses the run.
     """
     environment = dict(metadata or {})
+    # The first process alone locks the folder, and writes into it.
     with run.alone() if is_main_process() else nullcontext():
         outcome = train(
             plan,
@@ -143,21 +145,75 @@ def run_recipe(
             callback=callback,
             environment=environment,
             device=device,
+            network=network,
         )
-        if not is_main_process():
-            sys.exit(0)  # the first process does the rest
-        cross_validated = _cross_validated(run)
-        run_metadata = {
-            "initial weights": run.read_environment().get("started_from")
-            or ("random" if plan.parts.weights is None else "of an instance"),
-            "epoch kept": kept_epoch_text(outcome.best_epoch, len(outcome.history), plan.recipe.stopping),
-            "training time": f"{outcome.history[-1]['seconds']:.0f} s",
-            **cross_validated,
-            **environment,
-        }
-        result = finish_run(run, plan.dataset, run_metadata, outcome, init_from)
-        notices = check_run(plan, run, outcome.history, outcome.best_epoch, result.evaluation)
-        return replace(result, notices=notices, cross_validated=cross_validated)
+        return from_first(lambda: finish_run(plan, run, outcome, environment, init_from))
+
+
+def finish_run(
+    plan: TrainingPlan,
+    run: RunFolder,
+    outcome: Outcome,
+    metadata: Mapping[str, Any] | None = None,
+    start: RunFolder | None = None,
+) -> TrainingResult:
+    """Export a run's best weights, evaluate the exported model on validation, and write the run folder.
+
+    Args:
+        plan: of the run.
+        run: a run folder with best weights.
+        outcome: of its training.
+        metadata: for the report.
+        start: the run whose weights were the initial weights.
+
+    Raises:
+        MienError: as :func:`mien.exporting.to_onnx.exporting`.
+    """
+    recipe, faces = run.read_recipe(), plan.dataset
+    same_weights = manifest_of_weights(run, checkpoint.load(run.best)[1]) is not None
+    removed = () if same_weights else run.remove_derived()
+    with exporting(run) as export:
+        predictor, predictions = calibrate(export.file, faces)
+        write_trained_on(run, with_model_classes(predictor, faces), start)
+        split = MeasuredSplit.resolve(predictions, faces, [(predictor, faces)])
+        evaluation = split.evaluate()
+        manifest = predictor.manifest.model_copy(update={"scores": headline_values(evaluation)})
+        export.complete(manifest)
+    cross_validated = _cross_validated(run)
+    found = {
+        "recipe": f"{recipe.name} ({recipe.digest[:19]}), seed {recipe.seed}",
+        "model": f"{recipe.model.name}, {manifest.parameters:,} parameters",
+        "probabilities": temperature_description(predictor, faces, "validation"),
+        "data fingerprint": faces.fingerprint_without_test,
+        "initial weights": run.read_environment().get("started_from")
+        or ("random" if plan.parts.weights is None else "of an instance"),
+        "epoch kept": kept_epoch_text(outcome.best_epoch, len(outcome.history), recipe.stopping),
+        "training time": f"{outcome.history[-1]['seconds']:.0f} s",
+        **cross_validated,
+        **(metadata or {}),
+    }
+    report = write_evaluation(
+        run.path,
+        predictions,
+        evaluation,
+        title=f"{recipe.name}: validation",
+        history=outcome.history,
+        best_epoch=outcome.best_epoch,
+        class_counts=split.class_counts,
+        metadata={name: str(value) for name, value in found.items()},
+    )
+    return TrainingResult(
+        **vars(outcome),
+        run=run.path,
+        recipe=recipe,
+        parity=export.parity,
+        predictions=predictions,
+        evaluation=evaluation,
+        report=report,
+        removed=removed,
+        notices=check_run(plan, run, outcome.history, outcome.best_epoch, evaluation),
+        cross_validated=cross_validated,
+    )
 
 
 def _cross_validated(run: RunFolder) -> dict[str, str]:
@@ -168,74 +224,14 @@ def _cross_validated(run: RunFolder) -> dict[str, str]:
     return {"cross-validated accuracy": words}
 
 
-def finish_run(
-    run: RunFolder, faces: Dataset, metadata: Mapping[str, Any], outcome: Outcome, start: RunFolder | None = None
-) -> TrainingResult:
-    """Export a run's best weights, evaluate the exported model on validation, and write the run folder.
-
-    Args:
-        run: a run folder with best weights.
-        faces: under the data's own classes.
-        metadata: for the report.
-        outcome: of its training.
-        start: the run whose weights were the initial weights.
-
-    Raises:
-        MienError: as :func:`mien.exporting.to_onnx.export_run`.
-    """
-    recipe = run.read_recipe()
-    same_weights = manifest_of_weights(run, checkpoint.load(run.best)[1]) is not None
-    removed = () if same_weights else run.remove_derived()
-    parity, predictor, predictions = export_calibrated(run, faces)
-    write_trained_on(run, with_model_classes(predictor, faces), start)
-    split = MeasuredSplit.resolve(predictions, faces, [(predictor, faces)])
-    evaluation = split.evaluate()
-    manifest = predictor.manifest.model_copy(update={"scores": headline_values(evaluation)})
-    replace_manifest(run.model, manifest)
-    report = write_evaluation(
-        run.path,
-        predictions,
-        evaluation,
-        title=f"{recipe.name}: validation",
-        history=outcome.history,
-        best_epoch=outcome.best_epoch,
-        class_counts=split.class_counts,
-        metadata={
-            "recipe": f"{recipe.name} ({recipe.digest[:19]}), seed {recipe.seed}",
-            "model": f"{recipe.model.name}, {manifest.parameters:,} parameters",
-            "probabilities": temperature_description(predictor, faces, "validation"),
-            "data fingerprint": faces.fingerprint_without_test,
-            **{name: str(value) for name, value in metadata.items()},
-        },
-    )
-    return TrainingResult(
-        run=run.path,
-        recipe=recipe,
-        history=outcome.history,
-        best_epoch=outcome.best_epoch,
-        reason=outcome.reason,
-        parity=parity,
-        predictions=predictions,
-        evaluation=evaluation,
-        report=report,
-        removed=removed,
-    )
-
-
-def export_calibrated(run: RunFolder, faces: Dataset) -> tuple[Parity, Predictor, Predictions]:
-    """Export a run's best weights, with the temperatures fitted on validation in the manifest.
+def calibrate(file: Path, faces: Dataset) -> tuple[Predictor, Predictions]:
+    """Open an exported model with temperatures fitted on validation.
 
     Returns:
-        How closely the file agrees with torch, the model opened, and its predictions for validation at temperature 1.
-
-    Raises:
-        MienError: as :func:`mien.exporting.to_onnx.export_run`.
+        The model with them in its manifest (the file is not changed), and its predictions for validation at
+        temperature 1.
     """
-    with busy("exporting model.onnx"):
-        parity = export_run(run)
-    predictor = Predictor(run.model).for_labels()
+    predictor = Predictor(file).for_labels()
     predictions = predict_split(predictor, faces, "validation")
     update = fitted_temperatures(predictor, faces, predictions)
-    calibrated = predictor.with_manifest(predictor.manifest.model_copy(update=update))
-    replace_manifest(run.model, calibrated.manifest)
-    return parity, calibrated, predictions
+    return predictor.with_manifest(predictor.manifest.model_copy(update=update)), predictions

@@ -13,12 +13,13 @@ import numpy as np
 from mien.base.errors import StoppedError, TrainingError
 from mien.base.files import write_text
 from mien.base.recipe import dump_recipe
+from mien.base.run_folder import HistoryLine
 from mien.evaluation.predictions import read_predictions, write_predictions
 from mien.pipeline.training_run import run_recipe
 from mien.runs.plan import FacesByForm, PlannedRun, folder_of
 from mien.runs.store import PREDICTIONS, RECORD, CompletedRun, RunRecord, read_run
 from mien.training import checkpoint
-from mien.training.callback import Callback, HistoryLine
+from mien.training.callback import Callback
 from mien.training.device import threads
 from mien.training.plan import plan_training
 

@@ -27,12 +27,12 @@ from mien.base.errors import RecipeError, RunError, StoppedError, TrainingError,
 from mien.base.files import write_bytes, write_text
 from mien.base.labels import parse_scheme
 from mien.base.recipe import Recipe, dump_recipe
-from mien.base.run_folder import RunFolder, best_epoch
+from mien.base.run_folder import HistoryLine, RunFolder, best_epoch
 from mien.data.dataset import Dataset
 from mien.data.votes import votes_fingerprint
 from mien.page.blocks import Column, Table
 from mien.runs.space import Space
-from mien.training.callback import Callback, Callbacks, HistoryLine, interruptible
+from mien.training.callback import Callback, Callbacks, interruptible
 from mien.training.loop import train
 from mien.training.plan import plan_training
 from mien.training.state import check_network

@@ -11,15 +11,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from mien.base.errors import RunError, nearest, needs_extra
-from mien.base.run_folder import RunFolder
+from mien.base.run_folder import HistoryLine, RunFolder
 
 if TYPE_CHECKING:
     from mien.training.batches import Batch
     from mien.training.state import TrainingState
-
-HistoryLine = dict[str, float]
-"""One line of history.csv: ``epoch`` (1-based), ``seconds`` since the start, ``learning_rate``, ``train_loss``,
-``train_accuracy``, and ``validation_loss``, ``_accuracy``, ``_macro_f1`` and ``_macro_auc``."""
 
 
 class Callback:

@@ -2,7 +2,8 @@
 
 ``torchrun`` starts several processes that train one network (data parallelism). Every process holds all faces and makes
 the whole batch, as one process would, then takes its part of it. So the batches do not depend on the number of
-processes. Gradients are averaged by torch's DistributedDataParallel; batch norms measure the whole batch.
+processes. Gradients are averaged by torch's DistributedDataParallel. Batch norms measure the whole batch on GPUs, by
+torch's SyncBatchNorm, and on CPUs their process's part of it.
 """
 
 from __future__ import annotations
@@ -11,26 +12,20 @@ import ctypes
 import logging
 import os
 import warnings
-from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable, Iterable
+from typing import Any, Literal, TypeVar
 
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.precision import MixedPrecision, Precision
 from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor, distributed
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from mien.base.errors import TrainingError, nearest
 from mien.base.processes import process_count
-from mien.models.network import Network
-from mien.training import checkpoint
-from mien.training.average import batch_norms
 from mien.training.batches import Batch
 
-if TYPE_CHECKING:
-    from mien.training.state import TrainingState
-
+Result = TypeVar("Result")
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 """Names of devices; ``auto`` is an NVIDIA GPU where there is one, else the CPU."""
@@ -92,7 +87,7 @@ def make_fabric(
             accelerator=accelerator,
             devices=here,
             num_nodes=count // here,
-            # Batch norms are alike in all processes, and not all validate as many batches: nothing to broadcast.
+            # Not all processes validate as many batches: nothing is broadcast before each.
             strategy="auto"
             if count == 1
             else DDPStrategy(
@@ -148,23 +143,11 @@ def sum_of_processes(fabric: Fabric, value: Tensor) -> Tensor:
     return torch.as_tensor(total).to(value.device)
 
 
-def share_state(state: TrainingState) -> None:
-    """Give all processes the first one's weights, average, optimizer state and history."""
-    if state.fabric.world_size == 1:
-        return
-    optimizer = checkpoint.optimizer_tensors(state.optimizer)
-    targets = None if state.self_adaptive is None else state.self_adaptive.moving
-    content = (state.network.state_dict(), state.average.tensors, optimizer, targets, state.history)
-    # Between processes of one run, which trust each other; no file is unpickled.
-    weights, average, optimizer, targets, history = state.fabric.broadcast(content)
-    if state.fabric.global_rank:
-        state.network.load_state_dict(weights)
-        state.average.restore(average)
-        if optimizer:
-            checkpoint.restore_optimizer(state.optimizer, optimizer)
-        if state.self_adaptive is not None and targets is not None:
-            state.self_adaptive.restore(targets)
-        state.history = history
+def share_first(fabric: Fabric, tensors: Iterable[Tensor]) -> None:
+    """Give every process the first one's values."""
+    if fabric.world_size > 1:
+        for tensor in tensors:
+            distributed.broadcast(tensor, 0)
 
 
 def keep_for_ever(model: object) -> None:
@@ -177,59 +160,20 @@ def keep_for_ever(model: object) -> None:
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(model))
 
 
+def from_first(make: Callable[[], Result]) -> Result:
+    """What ``make`` returns in the first process, for all that train together. They end together then."""
+    if not distributed.is_initialized():
+        return make()
+    results: list[Any] = [make() if distributed.get_rank() == 0 else None]
+    # Between processes of one run, which trust each other; no file is unpickled.
+    distributed.broadcast_object_list(results)
+    leave()
+    result: Result = results[0]
+    return result
+
+
 def leave() -> None:
     """Leave the processes that train together, when all are done."""
     if distributed.is_initialized():
         distributed.barrier()
         distributed.destroy_process_group()
-
-
-def synchronise_batch_norms(network: Network) -> None:
-    """Let the network's batch norms measure the batches of all processes together, on any device.
-
-    torch's own SyncBatchNorm needs GPUs. Names of weights stay as they are.
-    """
-    for norm in batch_norms(network):
-        norm.forward = partial(_forward, norm)  # type: ignore[method-assign]
-
-
-def _forward(norm: _BatchNorm, inputs: Tensor) -> Tensor:
-    """As :class:`torch.nn.BatchNorm2d`, over all processes: their sums, sums of squares and counts are added up."""
-    if not norm.training:
-        return type(norm).forward(norm, inputs)
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    assert norm.num_batches_tracked is not None
-    values = inputs.float()
-    axes = [axis for axis in range(values.dim()) if axis != 1]
-    channels = values.shape[1]
-    count = values.new_tensor([values.numel() / channels])
-    own = torch.cat([values.sum(axes), values.square().sum(axes), count])
-    sums: Tensor = _Sum.apply(own)  # type: ignore[no-untyped-call]
-    mean, total = sums[:channels] / sums[-1], sums[-1].detach()
-    variance = (sums[channels:-1] / sums[-1] - mean.square()).clamp_min(0)
-    with torch.no_grad():
-        norm.num_batches_tracked.add_(1)
-        momentum = 1 / float(norm.num_batches_tracked) if norm.momentum is None else norm.momentum
-        norm.running_mean.lerp_(mean.to(norm.running_mean.dtype), momentum)
-        norm.running_var.lerp_((variance * total / (total - 1)).to(norm.running_var.dtype), momentum)
-    shape = [1, -1] + [1] * (values.dim() - 2)
-    scale = (variance + norm.eps).rsqrt() * norm.weight
-    moved = norm.bias - mean * scale
-    return (values * scale.view(shape) + moved.view(shape)).to(inputs.dtype)
-
-
-class _Sum(torch.autograd.Function):
-    """The sum over all processes, whose gradient is the sum of theirs."""
-
-    @staticmethod
-    def forward(context: Any, value: Tensor) -> Tensor:
-        total = value.clone()
-        distributed.all_reduce(total)
-        return total
-
-    @staticmethod
-    def backward(context: Any, *gradients: Tensor) -> Tensor:
-        total = gradients[0].contiguous().clone()
-        distributed.all_reduce(total)
-        return total

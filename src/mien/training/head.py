@@ -14,8 +14,8 @@ from torch import Tensor
 
 from mien.base.preprocess import to_input
 from mien.base.progress import slices, track
+from mien.base.run_folder import HistoryLine
 from mien.data.splits import count_by_group, deal_groups, group_identical
-from mien.training.callback import HistoryLine
 from mien.training.device import sum_dtype
 from mien.training.state import TrainingState
 
@@ -80,7 +80,7 @@ def _features(state: TrainingState) -> tuple[Tensor, Tensor]:
 
 def _choose_penalty(state: TrainingState, plain: Tensor, mirrored: Tensor) -> float:
     """The penalty of the smallest cross-validated loss; the largest where there is too little to deal into folds."""
-    faces = state.plan.balanced_train()
+    faces = state.plan.balanced_train
     faces = faces.subset(chosen := np.sort(np.random.default_rng(0).permutation(len(faces))[:_CROSS_VALIDATED]))
     groups = group_identical(faces.images) if faces.groups is None else faces.groups
     groups_of_class = (count_by_group(groups, faces.labels)[2] > 0).sum(axis=0)

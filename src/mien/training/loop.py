@@ -17,11 +17,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from mien.base.errors import StoppedError, TrainingError
-from mien.base.run_folder import RunFolder, best_by_metric, best_epoch
+from mien.base.run_folder import HistoryLine, RunFolder, best_by_metric, best_epoch
 from mien.evaluation.predictions import Teacher
+from mien.models.network import Network
 from mien.training.batches import Batch, epoch_batches, epoch_seed
-from mien.training.callback import Callback, HistoryLine, interruptible
-from mien.training.device import any_process, leave, part_of_batch, share_state, sum_dtype, sum_of_processes, threads
+from mien.training.callback import Callback, interruptible
+from mien.training.device import any_process, leave, part_of_batch, sum_dtype, sum_of_processes, threads
 from mien.training.head import fit_head
 from mien.training.losses import epoch_targets, output_facts
 from mien.training.optim import freeze, plateau_factor, rate_factor, set_rate
@@ -65,6 +66,7 @@ def train(
     callback: Callback | None = None,
     environment: dict[str, Any] | None = None,
     device: str = "auto",
+    network: Network | None = None,
 ) -> Outcome:
     """Train a network and leave a run folder with checkpoints and history.
 
@@ -78,6 +80,7 @@ def train(
         callback: called after every step and epoch; it can stop the run.
         environment: facts for environment.json, beside what the loop knows itself.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        network: see :func:`mien.training.state.prepare`.
 
     Raises:
         DataError: soft labels that do not fit the data.
@@ -89,7 +92,7 @@ def train(
     """
     callback = callback or Callback()
     resume = resume and run.is_run
-    state = prepare(plan, init_from, resume and run.last.is_file(), teachers, device)
+    state = prepare(plan, init_from, resume and run.last.is_file(), teachers, device, network)
     facts = {
         "recipe_digest": plan.recipe.digest,
         **plan.dataset.provenance,
@@ -100,11 +103,10 @@ def train(
         **({"not_of_the_recipe": plan.parts.names()} if plan.parts.names() else {}),
     }
     writes = state.fabric.is_global_zero
-    if writes and resume:
+    if resume:
         facts = restore(state, run, facts)
     elif writes:
         run.check_free()
-    share_state(state)
     reason = None
     try:
         callback.on_train_begin(state)
@@ -130,8 +132,8 @@ def train(
             reason = end
     finally:
         callback.on_train_end(reason)
-    leave()
     if not state.history:
+        leave()
         raise StoppedError("The run was stopped before its first epoch ended; nothing is kept.", code="stopped-early")
     assert reason is not None
     return Outcome(state.history, best_epoch(state.history, plan.recipe), reason)

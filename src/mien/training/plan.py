@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -169,8 +170,9 @@ class TrainingPlan:
         """Share of all steps before step ``index`` (from 0) of ``epoch`` (from 1)."""
         return ((epoch - 1) * self.steps_per_epoch + index) / (self.steps_per_epoch * self.recipe.epochs)
 
+    @cached_property
     def balanced_train(self) -> Dataset:
-        """The samples to train on: the train split after balancing. Made at each call, not kept."""
+        """The samples to train on: the train split after balancing."""
         return balance(self.train, self.recipe.balance, self.recipe.seed)
 
 

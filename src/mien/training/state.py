@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from mien.base.errors import RecipeError, RunError, TrainingError, arg
 from mien.base.files import file_sha256, write_text
 from mien.base.recipe import Recipe, dotted
-from mien.base.run_folder import RunFolder, best_epoch, history_to_csv
+from mien.base.run_folder import HistoryLine, RunFolder, best_epoch, history_to_csv
 from mien.evaluation.predictions import Teacher
 from mien.models.network import Network
 from mien.models.own import OwnNetwork
@@ -24,8 +24,7 @@ from mien.models.registry import build_model, check_sizes, completed, starts_fro
 from mien.training import checkpoint
 from mien.training.average import WeightAverage, enough_of
 from mien.training.batches import image_tensor
-from mien.training.callback import HistoryLine
-from mien.training.device import keep_for_ever, make_fabric, synchronise_batch_norms
+from mien.training.device import keep_for_ever, make_fabric
 from mien.training.distillation import Distillation, make_distillation
 from mien.training.losses import Output, count_logits, vote_distributions
 from mien.training.optim import build_optimizer, lr_scales
@@ -80,11 +79,12 @@ class TrainingState:
 
 
 def check_network(recipe: Recipe, classes: int = 7) -> Network:
-    """Build the network, with random weights, and run it at every size that the recipe shows it.
+    """Build the network, with weights by the recipe's seed, and run it at every size that the recipe shows it.
 
     Raises:
         RecipeError: as :func:`mien.models.registry.build_model` and ``check_sizes``.
     """
+    torch.manual_seed(recipe.seed)
     network = build_model(recipe.model, classes, *recipe.input.seen_as)
     early_px = [side_px for _, side_px in recipe.progressive_resizing]
     check_sizes(network, recipe.model, recipe.input.crop_px, early_px, recipe.input.channels)
@@ -102,6 +102,7 @@ def prepare(
     resumes: bool = False,
     teachers: Sequence[Teacher] = (),
     device: str = "auto",
+    network: Network | None = None,
 ) -> TrainingState:
     """Build everything that a run needs. Touches nothing on disk.
 
@@ -111,6 +112,7 @@ def prepare(
         resumes: weights are about to be restored, so none are loaded to begin with.
         teachers: see :func:`mien.training.distillation.make_distillation`.
         device: see :func:`mien.training.device.check_device`.
+        network: that of :func:`check_network`, untrained; built here where it has other outputs.
 
     Raises:
         DataError: teachers of other data or classes.
@@ -120,7 +122,7 @@ def prepare(
         TrainingError: the device does not exist; a batch has fewer images than there are processes.
     """
     recipe = plan.recipe
-    train_faces = plan.balanced_train()
+    train_faces = plan.balanced_train
     fabric = make_fabric(recipe.precision, device, may_leave_out=recipe.tuning.frozen_epochs > 0)
     if fabric.world_size > (shown := min(recipe.batch_size, len(train_faces))):
         raise TrainingError(
@@ -130,8 +132,8 @@ def prepare(
         )
     if fabric.world_size > 1:
         fabric.launch()
-    torch.manual_seed(recipe.seed)
-    network = check_network(recipe, count_logits(plan.outputs))
+    if network is None or network.head.out_features != count_logits(plan.outputs):
+        network = check_network(recipe, count_logits(plan.outputs))
     init_checkpoint = None if init_from is None else init_from.best
     if not resumes:
         if init_from is None:
@@ -143,8 +145,8 @@ def prepare(
             network.load_instance(plan.parts.weights)
     # Channels-last is the layout in which both oneDNN and cuDNN convolve bf16 fastest.
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if fabric.world_size > 1:
-        synchronise_batch_norms(network)
+    if fabric.world_size > 1 and fabric.device.type == "cuda":
+        network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
     if plan.parts.optimizer is None:
         made = build_optimizer(network, recipe.optim, lr_scales(network, recipe.tuning.layer_decay))
     else:
@@ -296,7 +298,8 @@ def restore(state: TrainingState, run: RunFolder, facts: dict[str, Any]) -> dict
         state.self_adaptive.restore(tensors["targets.label"])
     state.history = kept["history"]
     # A process may have been killed after it wrote the checkpoint.
-    _save_best(state, run, facts)
+    if state.fabric.is_global_zero:
+        _save_best(state, run, facts)
     return facts
 
 

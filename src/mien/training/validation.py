@@ -11,13 +11,13 @@ from torch import nn
 from mien.base.model_file import answering
 from mien.base.preprocess import to_input
 from mien.base.progress import slices
+from mien.base.run_folder import HistoryLine
 from mien.data.votes import check_votes, vote_probabilities
 from mien.evaluation import metrics
 from mien.evaluation.ferplus import distribution_cross_entropy, majority_accuracy
 from mien.models.network import Network
 from mien.training.average import recalibrate_bn
-from mien.training.callback import HistoryLine
-from mien.training.device import part_of_process, sum_of_processes
+from mien.training.device import part_of_process, share_first, sum_of_processes
 from mien.training.plan import TrainingPlan
 from mien.training.state import TrainingState
 
@@ -72,6 +72,8 @@ def accuracies_by_norms(network: Network, images: npt.NDArray[np.uint8], plan: T
 def validate(state: TrainingState) -> HistoryLine:
     """The history's columns about validation: of the label output, and of the one that answers, if votes teach it."""
     plan, recipe = state.plan, state.recipe
+    # On a CPU each process's batch norms measured its own part of a batch.
+    share_first(state.fabric, (*state.network.buffers(), *state.average.tensors.values()))
     with state.average.in_place():
         # Norms that are frozen keep theirs: what is learnt meanwhile goes by them.
         if state.recalibration_images is not None and len(state.history) >= recipe.tuning.frozen_epochs:

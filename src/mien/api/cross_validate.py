@@ -1,0 +1,144 @@
+"""``mien.cross_validate``: a model for each fold, measured on the fold that it did not see."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from json import dumps
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from mien.api.inputs import Data, environment, read
+from mien.api.train import TrainingJob, check_callback, find_job, settings_of
+from mien.base.errors import RunError, arg, needs_extra
+from mien.base.files import write_text
+from mien.base.recipe import Recipe
+from mien.base.run_folder import RunFolder
+from mien.evaluation.predictions import Predictions
+from mien.evaluation.results import Evaluation
+from mien.page.terminal import as_html, as_text, evaluation_text
+from mien.training.callback import Callback
+
+
+@dataclass(frozen=True, eq=False)
+class CrossValidated:
+    """Metrics of models on samples that they were not trained on.
+
+    Attributes:
+        folder: it holds a run folder for each fold.
+        predictions: of all samples of train and validation, each by the model that did not see it.
+        evaluation: their metrics; ``evaluation.by`` has those of each fold.
+    """
+
+    folder: Path
+    predictions: Predictions
+    evaluation: Evaluation
+
+    @property
+    def accuracies(self) -> list[float]:
+        """Accuracy of each fold, 0..1."""
+        assert self.evaluation.by is not None
+        return [part.accuracy.value for part in self.evaluation.by.parts[1:]]
+
+    @property
+    def summary(self) -> str:
+        """In words, mean and standard deviation of the folds."""
+        values = self.accuracies
+        return f"Accuracy of the folds: mean {mean(values):.1%}, standard deviation {stdev(values):.1%}."
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready: the folder, and the content of ``metrics.json``."""
+        return {"run": str(self.folder), **self.evaluation.to_dict()}
+
+    def __str__(self) -> str:
+        return f"{as_text(evaluation_text(self.evaluation))}\n{self.summary}"
+
+    def _repr_html_(self) -> str:
+        return as_html(evaluation_text(self.evaluation))
+
+
+def cross_validate(
+    recipe: str | os.PathLike[str] | Recipe,
+    data: Data,
+    folds: int = 5,
+    *,
+    out: str | os.PathLike[str] | None = None,
+    init_from: str | os.PathLike[str] | None = None,
+    settings: Mapping[str, Any] | None = None,
+    resume: bool = False,
+    device: str = "auto",
+    callback: Callback | None = None,
+    notify: Callable[[str], None] = lambda line: None,
+) -> CrossValidated:
+    """Train a model for each fold of train and validation, and measure each on the fold that it did not see.
+
+    Samples of one group stay in one fold; without groups, near-copies do. The test split is not touched.
+
+    Args:
+        recipe: as in :func:`mien.train`.
+        data: labelled faces.
+        folds: how many, from 2 to the number of groups.
+        out: the folder to write; ``runs/NAME-foldsK`` by default.
+        init_from: fine-tune this run or shipped model in every fold.
+        settings: keys of the recipe: ``{"epochs": 5}``.
+        resume: continue with the folds in ``out`` that are not finished.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        callback: follows the training of each fold.
+        notify: called with one line at the start of each fold.
+
+    Raises:
+        RunError: ``out`` holds something else, or folds without ``resume``.
+        DataError: fewer groups than folds, or a fold that cannot be trained.
+        MienError: as :func:`mien.train`.
+    """
+    check_callback(callback)
+    job = find_job(recipe, settings_of(settings), init_from, device)
+    return run_folds(job, data, folds, folds_folder(job, folds, out, resume), callback, notify)
+
+
+def folds_folder(job: TrainingJob, folds: int, out: str | os.PathLike[str] | None, resume: bool) -> Path:
+    """The folder of a cross-validation. Raises :class:`RunError` where it holds what is not to be resumed."""
+    folder = Path(out) if out is not None else Path("runs") / f"{job.recipe.name}-folds{folds}"
+    has_folds = (folder / "fold-1").is_dir()
+    if has_folds and not resume:
+        raise RunError(
+            f"{folder} holds folds already. Choose another folder with {arg('out')}, or continue with "
+            f"{arg('resume', True)}.",
+            code="run-exists",
+        )
+    if not has_folds and RunFolder(folder).exists:
+        raise RunError(f"{folder} exists already. Choose another folder with {arg('out')}.", code="folder-exists")
+    return folder
+
+
+def run_folds(
+    job: TrainingJob, data: Data, count: int, folder: Path, callback: Callback | None, notify: Callable[[str], None]
+) -> CrossValidated:
+    """:func:`cross_validate` by a job, into a folder of :func:`folds_folder`."""
+    job.check()
+    with needs_extra("train", "Training"):
+        from mien.runs.folds import check_groups, make_folds, measure_folds, predict_folds
+    from mien.data.splits import near_copy_groups
+
+    dataset = read(data, *job.recipe.input.stored_as).faces
+    groups = near_copy_groups(dataset.images) if dataset.groups is None else dataset.groups
+    check_groups(dataset, groups, count)
+    folds = make_folds(dataset, groups, count)
+    kept_together = f"groups of '{dataset.group_column}'" if dataset.groups is not None else "near-copies"
+    notify(f"train and validation are split into {count} folds; {kept_together} stay together")
+    predictions = predict_folds(
+        job.recipe,
+        folds,
+        folder,
+        callback=callback,
+        notify=notify,
+        environment=environment(data),
+        init_from=job.init_from,
+        device=job.device,
+        advice=f"To resume, run the same again with {arg('resume', True)}.",
+    )
+    evaluation = measure_folds(predictions, folds)
+    write_text(folder / "metrics.json", dumps(evaluation.to_dict(), indent=2) + "\n")
+    return CrossValidated(folder, predictions, evaluation)
