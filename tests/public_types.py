@@ -3,7 +3,8 @@
 Oracle: mypy's --strict, which refuses an ``ignore`` that ignores nothing: a misspelt name must be an error.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import closing
 from pathlib import Path
 from typing import Any, assert_type
 
@@ -28,8 +29,12 @@ assert_type(model.predict(Image.open("photo.jpg")), list[mien.Prediction])
 assert_type(model.predict(array), list[mien.Prediction])
 assert_type(model.predict(["a.jpg", array]), list[list[mien.Prediction]])
 assert_type(model.predict_crops([array]), list[mien.Prediction])
+for prediction in model.predict("photo.jpg"):
+    left, top, width, height = prediction.box
 assert_type(mien.Tracker(model).update(array), list[TrackedFace])
-assert_type(mien.track(0), Iterator[VideoFrame])
+with closing(mien.track(0)) as frames:
+    assert_type(frames, Generator[VideoFrame, None, None])
+model.stream(["photo.jpg"]).close()
 
 
 def answers(upload: bytes) -> list[dict[str, Any]]:

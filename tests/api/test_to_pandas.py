@@ -31,7 +31,7 @@ def test_every_face_is_a_row():
         assert list(table.columns) == columns
         assert list(table.itertuples(index=False, name=None)) == [place]
     table = mien.to_pandas(iter([frame]))
-    assert list(table.columns) == ["source", "frame", "seconds", "track", *columns[1:]]
+    assert list(table.columns) == ["source", "frame", "time_seconds", "track", *columns[1:]]
     assert tuple(table.iloc[0])[1:4] == (7, 0.25, 2)
     assert list(mien.to_pandas([prediction(0.2)])["answer"]) == ["sad"]
     assert mien.to_pandas([[]]).empty

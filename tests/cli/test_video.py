@@ -42,11 +42,11 @@ def test_a_video_becomes_three_files(mien, tmp_path, smiling, monkeypatch):
     assert answer.err == ""
     rows = rows_of(tmp_path / "out" / "faces.csv")
     assert list(rows[0])[:12] == [
-        *("frame", "seconds", "track", "box_left", "box_top", "box_width", "box_height", "detection_score"),
+        *("frame", "time_seconds", "track", "box_left", "box_top", "box_width", "box_height", "detection_score"),
         *("output", "answer", "top", "confidence"),
     ]
     assert [int(row["frame"]) for row in rows] == list(range(12))
-    assert [float(row["seconds"]) for row in rows] == pytest.approx([n / 15 for n in range(12)], abs=1e-5)
+    assert [float(row["time_seconds"]) for row in rows] == pytest.approx([n / 15 for n in range(12)], abs=1e-5)
     for row in rows:
         assert (row["track"], row["top"]) == ("1", "happy")
         shares = {name: float(value) for name, value in list(row.items())[12:19]}

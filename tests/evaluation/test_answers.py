@@ -47,7 +47,7 @@ def test_of_none_wrong_the_interval_is_wilsons(predictions, right):
 def with_answers(predictions):
     """Four samples: right by the majority, unsure, not a face, and one without a majority."""
     votes = VotePredictions(np.array([[9, 0], [9, 1], [0, 10], [5, 5]]), predictions.classes[:2])
-    said = np.array([predictions.classes[0], "unsure", "not a face", predictions.classes[1]])
+    said = np.array([predictions.classes[0], "unsure", "not-a-face", predictions.classes[1]])
     answers = Answers(said, np.array([0.7, 0.2, 0.9, 0.8]), "answer")
     return replace(predictions.subset(np.arange(4)), votes=votes, answers=answers)
 
@@ -69,7 +69,7 @@ def test_a_predictions_file_keeps_the_answers(predictions, tmp_path):
     write_predictions(tmp_path / "p.npz", with_answers(predictions))
     found = read_predictions(tmp_path / "p.npz").answers
     assert found is not None
-    assert (found.said.tolist()[1:3], found.output) == (["unsure", "not a face"], "answer")
+    assert (found.said.tolist()[1:3], found.output) == (["unsure", "not-a-face"], "answer")
     assert found.confidence.tolist() == [0.7, 0.2, 0.9, 0.8]
     with raises(DataError, "answers-type"):
         replace(predictions, answers=found)
@@ -89,4 +89,4 @@ def test_answers_are_those_that_predict_gives():
     found = answers_of(model.output, model.probabilities(images))
     assert found.said.tolist() == [each.answer for each in shown]
     assert found.confidence == pytest.approx([each.confidence for each in shown])
-    assert {"unsure", "not a face"} & set(found.said.tolist()), "or the test shows little"
+    assert {"unsure", "not-a-face"} & set(found.said.tolist()), "or the test shows little"

@@ -52,8 +52,8 @@ def said(perceived=True, box=None, **shares):
         ({"happy": 0.49, "sad": 0.48}, "unsure", True, False),
         ({"unknown": 0.9}, "unsure", True, False),
         ({"unknown": 0.5, "happy": 0.5}, "happy", False, False),
-        ({"not_a_face": 0.9}, "not a face", False, True),
-        ({"not_a_face": 0.4, "happy": 0.3, "sad": 0.3}, "not a face", False, True),
+        ({"not_a_face": 0.9}, "not-a-face", False, True),
+        ({"not_a_face": 0.4, "happy": 0.3, "sad": 0.3}, "not-a-face", False, True),
         ({"not_a_face": 0.3, "happy": 0.4, "sad": 0.3}, "unsure", True, False),
     ],
 )
@@ -63,7 +63,7 @@ def test_the_answer_follows_the_rule(shares, answer, unsure, not_a_face):
     assert (prediction.answer, prediction.unsure, prediction.not_a_face) == (answer, unsure, not_a_face)
     content = prediction.to_dict()
     assert (content["unsure"], content["not_a_face"], content["output"]) == (unsure, not_a_face, "perceived")
-    assert prediction.text == (f"{answer} {prediction.confidence:.0%}" if answer in FERPLUS_CLASSES else answer)
+    assert prediction.text == (f"{answer} {prediction.confidence:.0%}" if answer in FERPLUS_CLASSES[:8] else answer)
 
 
 def test_without_votes_there_is_no_such_answer():
@@ -152,7 +152,7 @@ def test_the_answer_of_a_rule_is_the_default_everywhere(mien, voted_run, voted_f
     assert "answer: prior in training neutral 40%, happy 30%, surprise 10%" in words
     assert "contempt 1%" in words
     reader = FaceReader(model)
-    assert reader.answers == (*FERPLUS_CLASSES[:8], "unsure", "not a face")
+    assert reader.answers == (*FERPLUS_CLASSES[:8], "unsure", "not-a-face")
 
 
 def test_votes_are_compared_with_the_shares_of_people_not_with_the_answer(voted_run, voted_faces, tmp_path):
@@ -164,7 +164,7 @@ def test_votes_are_compared_with_the_shares_of_people_not_with_the_answer(voted_
 
 def test_the_rule_says_from_which_probability_it_answers(voted_run, voted_faces, tmp_path):
     images = list(np.asarray(voted_faces.images[:8]))
-    for limit, doubtful in ((0.0, set()), (0.999, {"unsure", "not a face"})):
+    for limit, doubtful in ((0.0, set()), (0.999, {"unsure", "not-a-face"})):
         model = mien.load(with_rule(voted_run, tmp_path / f"{limit}.onnx", unsure_below=limit))
         answers = {each.answer for each in model.predict_crops(images)}
         assert answers <= doubtful if doubtful else "unsure" not in answers

@@ -31,6 +31,7 @@ def test_frames_are_answered_with_tracked_faces(service, jpegs):
             assert (answer["frame"], answer["skipped"], face["track"]) == (number, 0, 1)
             assert answer["image"] == {"width": 512, "height": 256}
             (expected,) = tracker.update(open_image(jpeg), number)
+            assert face.keys() == expected.to_dict().keys()
             assert abs(face["box"]["left"] - expected.prediction.box.left) <= 8
             assert set(face["probabilities"]) == {"negative", "positive"}
             assert face["top"] == "positive"

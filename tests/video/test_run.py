@@ -83,7 +83,7 @@ def test_the_table_says_what_was_predicted(tmp_path, clip):
         rows = list(csv.DictReader(stream))
     for frame, row in zip(track_file(VideoFile(clip), predictor()), rows, strict=True):
         face = frame.faces[0].prediction
-        assert (int(row["frame"]), float(row["seconds"])) == (frame.number, pytest.approx(frame.seconds))
+        assert (int(row["frame"]), float(row["time_seconds"])) == (frame.number, pytest.approx(frame.time_seconds))
         assert [int(row[f"box_{side}"]) for side in ("left", "top", "width", "height")] == [
             *face.box.to_dict().values()
         ]

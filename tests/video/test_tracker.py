@@ -2,6 +2,7 @@
 
 import contextlib
 import http.server
+import json
 import os
 import threading
 from pathlib import Path
@@ -104,7 +105,7 @@ def test_detection_goes_by_time_not_by_frames(play):
     frames, detector = play(8, lambda number: [Box(100, 80, SIZE, SIZE)], seconds=seconds)
     # Due a third of a second after the last time.
     assert detector.asked == [0, 4, 5, 7]
-    assert [frame.seconds for frame in frames] == pytest.approx(seconds, abs=1e-3)
+    assert [frame.time_seconds for frame in frames] == pytest.approx(seconds, abs=1e-3)
 
 
 def test_each_prediction_is_that_of_its_crop_and_is_smoothed_in_time(play, classifier):
@@ -117,7 +118,7 @@ def test_each_prediction_is_that_of_its_crop_and_is_smoothed_in_time(play, class
         squares = crop_faces(frame.rgb, [square_around(box, detector.margin, points_of(box))], 48)
         (scores,) = FaceReader(classifier).classify_found(squares)
         assert np.array_equal(face.prediction.crop, squares[0])
-        expected = track.smoothed(frame.seconds, scores, HALF_LIFE_SECONDS)
+        expected = track.smoothed(frame.time_seconds, scores, HALF_LIFE_SECONDS)
         assert face.prediction.probability_vector == pytest.approx(expected, abs=1e-6)
         # Tracked landmarks stay where the detector's were in the box.
         assert face.prediction.landmarks.keys() == points_of(box).keys()
@@ -197,7 +198,10 @@ def test_a_stream_of_the_network_is_followed_until_it_ends(classifier, astronaut
         )
     assert 1 <= len(frames) <= 40
     assert [frame.number for frame in frames] == list(range(len(frames)))
-    assert frames[0].seconds == 0
+    assert frames[0].time_seconds == 0
+    said = frames[0].to_dict()
+    assert (said["frame"], said["time_seconds"], said["faces"][0]["track"]) == (0, 0, 1)
+    assert "source" not in json.loads(json.dumps(said))["faces"][0]
     (face,) = frames[-1].faces
     assert (face.track, face.prediction.source) == (1, address.replace("//", "//me:***@"))
     assert abs(face.prediction.box.left - moving(3)[0].left) <= 3

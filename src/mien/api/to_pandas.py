@@ -21,7 +21,7 @@ def to_pandas(predictions: Iterable[Prediction | list[Prediction] | Photo | Vide
         predictions: what ``predict``, ``predict_crops`` and ``stream`` return, or the frames of :func:`mien.track`.
 
     Returns:
-        ``source``; ``frame``, ``seconds`` and ``track`` of a video; ``box_left`` ... ``box_height`` in pixels and
+        ``source``; ``frame``, ``time_seconds`` and ``track`` of a video; ``box_left`` ... ``box_height`` in pixels and
         ``detection_score`` of a detected face; ``answer``, ``top``, ``confidence``; a probability for each class, 0..1.
         Images and frames without a face have no row. Without any face the table has no columns of classes.
 
@@ -48,8 +48,9 @@ def _rows(each: object) -> Iterator[dict[str, Any]]:
             yield from _rows(one)
     elif isinstance(each, VideoFrame):
         for face in each.faces:
-            source, *others = _row(face.prediction).items()
-            yield dict([source, ("frame", each.number), ("seconds", each.seconds), ("track", face.track), *others])
+            frame = {"frame": each.number, "time_seconds": each.time_seconds, "track": face.track}
+            # The first key keeps its place.
+            yield {"source": face.prediction.source, **frame, **_row(face.prediction)}
     elif isinstance(each, Prediction):
         yield _row(each)
     else:
@@ -57,7 +58,7 @@ def _rows(each: object) -> Iterator[dict[str, Any]]:
 
 
 def _row(prediction: Prediction) -> dict[str, Any]:
-    box = {} if prediction.box is None else dict(zip(FACE_COLUMNS[1:], prediction.box, strict=True))
-    score = {} if prediction.detection_score is None else {SCORE_COLUMN: prediction.detection_score}
+    score = prediction.detection_score
+    place = {} if score is None else dict(zip(FACE_COLUMNS[1:], prediction.box, strict=True)) | {SCORE_COLUMN: score}
     fields = {name: getattr(prediction, name) for name in prediction.fields}
-    return {"source": prediction.source, **box, **score, **fields, **prediction.probabilities}
+    return {"source": prediction.source, **place, **fields, **prediction.probabilities}

@@ -21,8 +21,8 @@ NOT_A_FACE_CLASS = "not-a-face"
 NO_EXPRESSION: tuple[str, ...] = ("unknown", NOT_A_FACE_CLASS)
 """Answers of annotators that are no expression."""
 
-UNSURE, NOT_A_FACE = "unsure", "not a face"
-"""Answers of a model that are no expression."""
+UNSURE = "unsure"
+"""The answer of a model that names no class."""
 
 FERPLUS_CLASSES: tuple[str, ...] = (
     *("neutral", "happy", "surprise", "sad", "angry", "disgust", "fear", "contempt"),

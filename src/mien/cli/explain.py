@@ -71,7 +71,7 @@ def explain(
         rows.append(
             {
                 "source": prediction.source,
-                **({} if prediction.box is None else {"face": number, "box": prediction.box.to_dict()}),
+                **({} if prediction.detection_score is None else {"face": number, "box": prediction.box.to_dict()}),
                 **({"output": prediction.output} if prediction.output else {}),
                 "answer": prediction.answer,
                 "class": target,
@@ -118,7 +118,7 @@ def _write_png(out: Path, at: int, faces: Sequence[Face], method: str, explanati
     path = out / f"{prefix}{Path(prediction.source).stem}_{method}.png"
     share = share_text(prediction.probabilities[explanation.target])
     title = [
-        prediction.source if prediction.box is None else f"{prediction.source}, face {number}",
+        prediction.source if prediction.detection_score is None else f"{prediction.source}, face {number}",
         f"{prediction.text}; {method} for {explanation.target} ({share})",
     ]
     assert prediction.crop is not None
@@ -137,7 +137,7 @@ def _write_maps(path: Path, maps: Mapping[str, Sequence[Explanation]]) -> None:
             stream,
             images=np.stack([each.crop for each in predictions if each.crop is not None]),
             source=np.array([each.source for each in predictions], dtype=np.str_),
-            boxes=np.array([[*each.box] if each.box else [0] * 4 for each in predictions], dtype=np.int64),
+            boxes=np.array([[*each.box] for each in predictions], dtype=np.int64),
             targets=np.array([classes.index(each.target) for each in explanations], dtype=np.int64),
             probabilities=np.stack([each.probability_vector for each in predictions]),
             classes=np.array(classes, dtype=np.str_),

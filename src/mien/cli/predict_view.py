@@ -10,7 +10,7 @@ from typing import Any
 import typer
 
 from mien.base.errors import DataError
-from mien.base.labels import NOT_A_FACE, UNSURE
+from mien.base.labels import NOT_A_FACE_CLASS, UNSURE
 from mien.cli.output import notice, show_rows
 from mien.faces.crop_or_photo import crop_as_photo, may_be_crop
 from mien.faces.face import Detector
@@ -56,7 +56,7 @@ class Tally:
             notice(crop_as_photo(names, option="--crops").line)
 
     def __str__(self) -> str:
-        said = "".join(f"; {self._said[each]:,} {each}" for each in (UNSURE, NOT_A_FACE) if self._said[each])
+        said = "".join(f"; {self._said[each]:,} {each}" for each in (UNSURE, NOT_A_FACE_CLASS) if self._said[each])
         rest = said + (f"; {self._bad:,} skipped" if self._bad else "")
         if self._detector is None:
             return f"{counted(self._faces, 'face')} classified{rest}"

@@ -41,7 +41,7 @@ class AnswerEvaluation(JsonResult):
         output: the model's output that answers; ``""`` for the most probable class of the predictions.
         truth: ``"label"``, or ``"majority"`` for that of the annotators' votes, by FER+'s protocol.
         samples: that have such a truth.
-        right, wrong, unsure: shares of them, 0..1; they sum to 1. "not a face" counts as wrong.
+        right, wrong, unsure: shares of them, 0..1; they sum to 1. "not-a-face" counts as wrong.
         balanced_accuracy: mean recall over the classes that have samples, 0..1.
         calibration_error: of the probability shown beside an answer, over the answers that are not unsure, 0..1;
             without an interval.

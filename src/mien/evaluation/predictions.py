@@ -162,7 +162,7 @@ class Answers:
     """What users get for N samples, where that is not the most probable class of the predictions.
 
     Attributes:
-        said: str (N,), a class, ``"unsure"`` or ``"not a face"``.
+        said: str (N,), a class, ``"unsure"`` or ``"not-a-face"``.
         confidence: float64 (N,), the probability shown beside it, 0..1.
         output: the model's output that answered.
 

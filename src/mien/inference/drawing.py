@@ -34,7 +34,7 @@ class Labelled(Protocol):
     @property
     def classes(self) -> tuple[str, ...]: ...  # noqa: D102
     @property
-    def box(self) -> Box | None: ...  # noqa: D102
+    def box(self) -> Box: ...  # noqa: D102
     @property
     def text(self) -> str: ...  # noqa: D102
     @property
@@ -67,7 +67,7 @@ def draw_predictions(image: Image, predictions: Sequence[Labelled], numbers: Seq
         _draw_box(draw, image.size, prediction)
     numbered = numbers is not None or len(predictions) > 1
     names = [f"{number}  " if numbered else "" for number in numbers or range(1, len(predictions) + 1)]
-    boxes = [_box_of(each) for each in predictions]
+    boxes = [each.box for each in predictions]
     for small in (False, True):
         pairs = zip(predictions, names, strict=True)
         labels = [_Label(image.size, each, number, small=small) for each, number in pairs]
@@ -113,7 +113,7 @@ class _Label:
     def __init__(self, size: tuple[int, int], labelled: Labelled, number: str, *, small: bool) -> None:
         width, height = size
         full = number + labelled.text
-        box_px = _box_of(labelled).width
+        box_px = labelled.box.width
         # The cap keeps the label of a face that fills the image from covering it.
         large_px = max(round(min(max(box_px / 7, max(size) / 70), max(size) / 25)), 11)
         wanted_px = min(max(round(box_px / 4), 9), large_px) if small else large_px
@@ -139,11 +139,6 @@ class _Label:
         draw.text(middle, self.forms[place.form], font=self.font, fill=ink, anchor="mm")
 
 
-def _box_of(labelled: Labelled) -> Box:
-    assert labelled.box is not None
-    return labelled.box
-
-
 def _corners(box: Box) -> tuple[int, int, int, int]:
     """Left, top, right and bottom, all inclusive, as Pillow draws rectangles."""
     return box.left, box.top, box.left + box.width - 1, box.top + box.height - 1
@@ -158,7 +153,7 @@ def _colour(labelled: Labelled) -> str | tuple[int, int, int]:
 
 def _draw_box(draw: ImageDraw, size: tuple[int, int], labelled: Labelled) -> None:
     """Draw three lines, from outside: nearly black, in colour, white. The colour is dashed where there is doubt."""
-    box = _box_of(labelled)
+    box = labelled.box
     line_px = max(1, round(min(*size, 10 * box.width, 10 * box.height) / 300))
     left, top, right, bottom = _corners(box)
     draw.rectangle((left, top, right, bottom), outline=_PAPER, width=4 * line_px)

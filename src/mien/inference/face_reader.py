@@ -16,7 +16,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from mien.base.labels import NO_EXPRESSION, NOT_A_FACE, NOT_A_FACE_CLASS, UNSURE, parse_scheme
+from mien.base.labels import NO_EXPRESSION, NOT_A_FACE_CLASS, UNSURE, parse_scheme
 from mien.faces.crop import cut_out
 from mien.faces.face import Box, Detector, Face
 from mien.faces.find import find_detector
@@ -70,7 +70,7 @@ class FaceReader:
         if not self.perceived:
             return self.classes
         expressions = (name for name in self.classes if name not in NO_EXPRESSION)
-        return (*expressions, UNSURE, *((NOT_A_FACE,) if NOT_A_FACE_CLASS in self.classes else ()))
+        return (*expressions, UNSURE, *((NOT_A_FACE_CLASS,) if NOT_A_FACE_CLASS in self.classes else ()))
 
     @cached_property
     def detector(self) -> Detector:
@@ -144,7 +144,7 @@ class FaceReader:
             source,
             self.classes,
             row,
-            box=box,
+            box=box or Box(0, 0, *[self.classifier.manifest.input.size_px] * 2),
             crop=crop,
             detection_score=detection_score,
             landmarks=landmarks or {},

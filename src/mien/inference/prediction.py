@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.base.errors import DataError
-from mien.base.labels import NO_EXPRESSION, NOT_A_FACE, NOT_A_FACE_CLASS, UNSURE
+from mien.base.labels import NO_EXPRESSION, NOT_A_FACE_CLASS, UNSURE
 from mien.faces.face import Box
 from mien.inference.drawing import draw_face, draw_photo, share_text
 
@@ -39,7 +39,7 @@ class Prediction:
         source: the image file, or ``"image 3"`` for the third array.
         classes: class names.
         probability_vector: float64 (C,), the probability of each class in the order of ``classes``; sums to 1.
-        box: where the face was detected, in pixels of the upright image; None for an image that was a face crop.
+        box: where the face was detected, in pixels of the upright image; all of :attr:`crop` where that was the image.
         crop: the face crop that the model saw, uint8 (S, S), of a colour model (S, S, 3).
         detection_score: the detector's own score, see :attr:`mien.faces.Face.score`; None without a detection.
         output: name of the model's output that answered; None for a model without named outputs.
@@ -51,7 +51,7 @@ class Prediction:
     source: str
     classes: tuple[str, ...]
     probability_vector: npt.NDArray[np.float64]
-    box: Box | None = None
+    box: Box = field(default=Box(0, 0, 1, 1))
     crop: npt.NDArray[np.uint8] | None = None
     detection_score: float | None = None
     output: str | None = None
@@ -73,7 +73,7 @@ class Prediction:
         return *own, self.output, self.perceived, tuple(self.landmarks.items())
 
     def __repr__(self) -> str:
-        place = "" if self.box is None else f" at {self.box}"
+        place = "" if self.detection_score is None else f" at {self.box}"
         return f"<Prediction {self.text!r} of {self.source}{place}>"
 
     @property
@@ -115,12 +115,10 @@ class Prediction:
 
     @property
     def answer(self) -> str:
-        """An expression, ``"unsure"`` or ``"not a face"``; :attr:`top` unless :attr:`perceived`.
+        """An expression, ``"unsure"`` or ``"not-a-face"``; :attr:`top` unless :attr:`perceived`.
 
         docs/predict.md has the rule.
         """
-        if self.not_a_face:
-            return NOT_A_FACE
         return UNSURE if self.unsure else self.top
 
     @property
@@ -157,11 +155,11 @@ class Prediction:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready: source, what :attr:`fields` names, probabilities; of a detected face box, score and landmarks."""
+        score = self.detection_score
         landmarks = {name: [round(x, 1), round(y, 1)] for name, (x, y) in self.landmarks.items()}
         return {
             "source": self.source,
-            **({} if self.box is None else {"box": self.box.to_dict()}),
-            **({} if self.detection_score is None else {"detection_score": self.detection_score}),
+            **({} if score is None else {"box": self.box.to_dict(), "detection_score": score}),
             **({"landmarks": landmarks} if landmarks else {}),
             **{name: getattr(self, name) for name in self.fields},
             "probabilities": self.probabilities,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
@@ -143,8 +143,8 @@ class Predictor(OnnxClassifier):
 
         >>> import mien, numpy as np
         >>> (prediction,) = mien.load().predict_crops(np.full((48, 48), 128, dtype=np.uint8))
-        >>> round(sum(prediction.probabilities.values()), 6), prediction.box
-        (1.0, None)
+        >>> round(sum(prediction.probabilities.values()), 6)
+        1.0
         """
         each: Iterable[Any] = [images]
         if isinstance(images, str | os.PathLike) and os.path.isdir(images):  # noqa: PTH112 - Path's raises of a long string
@@ -167,7 +167,7 @@ class Predictor(OnnxClassifier):
         detector: Detector | str | None = None,
         on_error: Callable[[str, DataError], None] | None = None,
         bgr: bool = False,
-    ) -> Iterator[Photo]:
+    ) -> Generator[Photo, None, None]:
         """Detect and classify the faces of images, in order, at bounded memory: a photo or a batch of crops at a time.
 
         Args:
@@ -197,7 +197,7 @@ def read_images(
     *,
     crops: bool = False,
     on_error: Callable[[str, DataError], None] | None = None,
-) -> Iterator[Photo]:
+) -> Generator[Photo, None, None]:
     """As :meth:`Predictor.stream`, with a reader that has a detector and settings already."""
     if crops:
         form = reader.classifier.manifest.input.stored_as

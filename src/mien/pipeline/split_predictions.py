@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.base.errors import DataError, arg
-from mien.base.labels import NO_EXPRESSION, NOT_A_FACE, NOT_A_FACE_CLASS, UNSURE, parse_scheme
+from mien.base.labels import NO_EXPRESSION, NOT_A_FACE_CLASS, UNSURE, parse_scheme
 from mien.base.model_file import ModelOutput
 from mien.base.progress import slices, track
 from mien.data.dataset import Dataset
@@ -123,8 +123,8 @@ def answers_of(output: ModelOutput, probabilities: npt.NDArray[np.float64]) -> A
     classes, top = np.array(output.classes), probabilities.argmax(axis=1)
     said, confidence = classes[top].astype(object), probabilities.max(axis=1)
     limit = AGREEMENT if output.rule is None else output.rule.unsure_below
-    said[np.isin(classes[top], NO_EXPRESSION) | (confidence < limit)] = UNSURE
-    said[classes[top] == NOT_A_FACE_CLASS] = NOT_A_FACE
+    doubtful = np.isin(classes[top], NO_EXPRESSION) | (confidence < limit)
+    said[doubtful & (classes[top] != NOT_A_FACE_CLASS)] = UNSURE
     return Answers(said.astype(np.str_), confidence, output.name or "")
 
 

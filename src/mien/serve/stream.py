@@ -24,7 +24,7 @@ from mien.serve.access import is_token
 from mien.serve.api_errors import ApiError
 from mien.serve.detect import check_image
 from mien.serve.limits import Limits
-from mien.video.tracker import Tracker
+from mien.video.tracker import Tracker, VideoFrame
 
 CLOSE_CODES = {
     "busy": 1013,
@@ -109,17 +109,8 @@ class Stream:
             rgb = upright_rgb(open_image(data))
         except DataError:
             raise ApiError("The frame is damaged and cannot be decoded.", code="image-damaged") from None
-        faces = [
-            {"track": face.track, **{key: value for key, value in face.prediction.to_dict().items() if key != "source"}}
-            for face in self._tracker.update(rgb, seconds)
-        ]
-        return {
-            "frame": number,
-            "seconds": round(seconds, 6),
-            "image": {"width": rgb.shape[1], "height": rgb.shape[0]},
-            "faces": faces,
-            "milliseconds": round(1000 * (time.perf_counter() - began), 3),
-        }
+        answer = VideoFrame(number, seconds, rgb, self._tracker.update(rgb, seconds)).to_dict()
+        return {**answer, "milliseconds": round(1000 * (time.perf_counter() - began), 3)}
 
 
 async def refuse(socket: WebSocket, error: ApiError) -> None:

@@ -160,15 +160,20 @@ def write_table(table: Path, timeline: Timeline, predictor: Tracker) -> None:
     reader = predictor.reader
     with table.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
-        place = ("frame", "seconds", "track", *FACE_COLUMNS[1:], SCORE_COLUMN)
+        place = ("frame", "time_seconds", "track", *FACE_COLUMNS[1:], SCORE_COLUMN)
         writer.writerow((*place, *reader.fields, *reader.classes))
         for frame, faces in timeline.by_frame():
             for track, row in faces:
                 prediction = _prediction(row, predictor)
-                box = prediction.box
-                assert box is not None
                 said = (getattr(prediction, name) for name in (SCORE_COLUMN, *prediction.fields))
-                values = (frame, timeline.starts_seconds[frame], track, *box, *said, *row[BEFORE_VECTORS:].tolist())
+                values = (
+                    frame,
+                    timeline.starts_seconds[frame],
+                    track,
+                    *prediction.box,
+                    *said,
+                    *row[BEFORE_VECTORS:].tolist(),
+                )
                 writer.writerow([csv_cell(value) for value in values])
 
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from mien.base.labels import NOT_A_FACE
+from mien.base.labels import NOT_A_FACE_CLASS
 from mien.video.tracker import VideoFrame
 
 WEAK = 0.45
@@ -100,7 +100,7 @@ class TrackSummary:
         The detector found it at least as often as not, and the model sees a face in most of its frames. If the
         detector's score is weak, the model must also be sure of what it sees in half of them.
         """
-        no_face, frames = self.frames_by_answer[NOT_A_FACE], len(self.frames)
+        no_face, frames = self.frames_by_answer[NOT_A_FACE_CLASS], len(self.frames)
         weak = self.detection_score is not None and self.detection_score < weak_score
         if weak and 2 * (no_face + sum(self.doubts)) > frames:
             return False
@@ -147,15 +147,14 @@ class Timeline:
         """Add the next frame."""
         for face in frame.faces:
             prediction = face.prediction
-            box, crop = prediction.box, prediction.crop
-            assert box is not None
+            box, crop, seconds = prediction.box, prediction.crop, frame.time_seconds
             assert crop is not None
-            track = self.tracks.setdefault(face.track, TrackSummary(face.track, crop, frame.seconds, frame.seconds))
+            track = self.tracks.setdefault(face.track, TrackSummary(face.track, crop, seconds, seconds))
             track.frames.append(self.frames)
             score = math.nan if prediction.detection_score is None else prediction.detection_score
             track.rows.append(np.array([*box, score, *prediction.probability_vector], dtype=np.float32))
             track.doubts.append(prediction.in_doubt)
-            track.last_seconds = frame.seconds
+            track.last_seconds = seconds
             track.frames_by_answer[prediction.answer] += 1
             track.found += face.detected is True
             track.missed += face.detected is False
@@ -166,7 +165,7 @@ class Timeline:
             quality = (face.detected is True, inside, side * (prediction.detection_score or 1.0))
             if quality > track.crop_quality:
                 track.crop_quality, track.crop = quality, crop
-        self.starts_seconds.append(frame.seconds)
+        self.starts_seconds.append(frame.time_seconds)
 
     def drop_what_is_no_face(self) -> list[int]:
         """Leave out the tracks that are no face, by :meth:`TrackSummary.is_face`. Returns their numbers."""

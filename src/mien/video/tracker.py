@@ -13,7 +13,7 @@ import os
 import re
 import time
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -62,6 +62,12 @@ class TrackedFace:
     prediction: Prediction
     detected: bool | None = None
 
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready: the track, and :meth:`mien.Prediction.to_dict` without its source."""
+        said = self.prediction.to_dict()
+        del said["source"]
+        return {"track": self.track, **said}
+
 
 @dataclass(frozen=True, eq=False)
 class VideoFrame:
@@ -69,15 +75,24 @@ class VideoFrame:
 
     Attributes:
         number: from 0.
-        seconds: its time from the start of the file, or from the first frame of a camera.
+        time_seconds: its time from the start of the file, or from the first frame of a camera.
         rgb: the frame, upright, uint8 (H, W, 3).
         faces: sorted by track; may be empty.
     """
 
     number: int
-    seconds: float
+    time_seconds: float
     rgb: npt.NDArray[np.uint8] = field(repr=False)
     faces: list[TrackedFace]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready: frame (its number), time_seconds, image (width and height), and faces."""
+        return {
+            "frame": self.number,
+            "time_seconds": round(self.time_seconds, 6),
+            "image": {"width": self.rgb.shape[1], "height": self.rgb.shape[0]},
+            "faces": [face.to_dict() for face in self.faces],
+        }
 
     def draw(self) -> Image.Image:
         """The frame with the numbers, boxes and answers of its faces."""
@@ -134,13 +149,13 @@ class Tracker:
         self._began: float | None = None
 
     def update(
-        self, frame: npt.NDArray[np.uint8] | Image.Image, seconds: float | None = None, *, bgr: bool = False
+        self, frame: npt.NDArray[np.uint8] | Image.Image, time_seconds: float | None = None, *, bgr: bool = False
     ) -> list[TrackedFace]:
         """Follow and classify the faces of the next frame.
 
         Args:
             frame: an array uint8 (H, W, 3) RGB, 0..255, upright; or a PIL image.
-            seconds: the frame's time, not before that of the last one; None takes the clock.
+            time_seconds: the frame's time, not before that of the last one; None takes the clock.
             bgr: an array's channels are in OpenCV's order.
 
         Returns:
@@ -150,17 +165,17 @@ class Tracker:
             DataError: no image; a time before the last frame's (``seconds-order``).
             ModelError: the face detector cannot be used.
         """
-        if seconds is None:
+        if time_seconds is None:
             self._began = time.monotonic() if self._began is None else self._began
-            seconds = time.monotonic() - self._began
-        if not seconds >= self._seconds:
+            time_seconds = time.monotonic() - self._began
+        if not time_seconds >= self._seconds:
             raise DataError(
-                f"The frame is of {seconds:g} s, the previous one of {self._seconds:g} s. Give frames in the order of "
-                "their times.",
+                f"The frame is of {time_seconds:g} s, the previous one of {self._seconds:g} s. Give frames in the "
+                "order of their times.",
                 code="seconds-order",
             )
         rgb = upright_rgb(open_image_source(from_opencv(frame) if bgr else frame))
-        return self.follow(seconds, rgb, self.detect(rgb) if self.is_key(seconds) else None)
+        return self.follow(time_seconds, rgb, self.detect(rgb) if self.is_key(time_seconds) else None)
 
     def is_key(self, seconds: float) -> bool:
         """Whether the next frame, of this time, is one to detect faces in: that hangs on times alone."""
@@ -222,7 +237,7 @@ def track(
     half_life_seconds: float = HALF_LIFE_SECONDS,
     detect_every_seconds: float = DETECT_EVERY_SECONDS,
     detector: Detector | str | None = None,
-) -> Iterator[VideoFrame]:
+) -> Generator[VideoFrame, None, None]:
     """Follow and classify the faces of a video file, a camera or a network stream, a frame at a time.
 
     Args:
@@ -235,7 +250,8 @@ def track(
         detector: as there.
 
     Returns:
-        All frames of a file in order, at bounded memory; of a camera or stream until it ends.
+        All frames of a file in order, at bounded memory; of a camera or stream until it ends. ``close()`` lets go of
+        the camera or file, and so does the end of a ``with contextlib.closing(...)``.
 
     Raises:
         DataError: a file that is no video, or cannot be decoded; a camera or stream that cannot be opened
@@ -269,7 +285,9 @@ def track(
     return track_file(VideoFile(source), tracker)
 
 
-def _track_live(frames: Iterable[tuple[float, npt.NDArray[np.uint8]]], tracker: Tracker) -> Iterator[VideoFrame]:
+def _track_live(
+    frames: Iterable[tuple[float, npt.NDArray[np.uint8]]], tracker: Tracker
+) -> Generator[VideoFrame, None, None]:
     for number, (seconds, rgb) in enumerate(frames):
         yield VideoFrame(number, seconds, rgb, tracker.update(rgb, seconds))
 

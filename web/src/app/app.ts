@@ -152,7 +152,7 @@ export class App {
       const { video } = shown;
       return video.entries.map((entry) => ({
         time_seconds: entry.seconds,
-        face: entry.number,
+        track: entry.number,
         ...this.page.prediction(video.source, entry),
       }));
     }

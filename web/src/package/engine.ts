@@ -13,8 +13,8 @@ export type { Box, Prediction };
 /** A face with what people would say of it: `answer`, `top`, `confidence`, `probabilities`, `box`, `detection_score`. */
 export type Face = Prediction & { box: Box; detection_score: number };
 
-/** A face of a video. It keeps its number from frame to frame, and its probabilities are smoothed over 0.2 s. */
-export type TrackedFace = Face & { number: number };
+/** A face of a video. `track` is its number from frame to frame, and its probabilities are smoothed over 0.2 s. */
+export type TrackedFace = Face & { track: number };
 
 /** Whatever a canvas can draw and that has a size: an image, a video, a canvas, an ImageBitmap, a VideoFrame. */
 export type Picture = HTMLImageElement | HTMLVideoElement | HTMLCanvasElement | OffscreenCanvas | ImageBitmap | VideoFrame;
@@ -66,7 +66,7 @@ export class Mien {
     return async (picture, seconds) => {
       const faces = await this.predictor.predictFrame(this.#read(picture), tracker.known(), seconds);
       const tracks = tracker.update(faces.flatMap(({ box, ...face }) => (box ? [{ box, ...face }] : [])), seconds);
-      return tracks.map((track) => ({ number: track.number, ...this.#face(track) }));
+      return tracks.map((track) => ({ track: track.number, ...this.#face(track) }));
     };
   }
 

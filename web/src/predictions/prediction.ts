@@ -10,7 +10,7 @@ export interface Prediction {
   detection_score?: number;
   /** Of a model with several outputs. */
   output?: string;
-  /** What people would say: an expression, "unsure" or "not a face"; otherwise the class at the top. */
+  /** What people would say: an expression, "unsure" or "not-a-face"; otherwise the class at the top. */
   answer: string;
   top: string;
   confidence: number;
@@ -35,9 +35,6 @@ export function areShares({ output, unsure }: Prediction): boolean {
 /** Share of people who must be expected to choose the same expression; as in mien.inference.prediction. */
 export const AGREEMENT = 0.5;
 
-/** Answers that are no expression, as mien.inference.prediction writes them. */
-const ANSWERS = { unsure: "unsure", "not-a-face": "not a face" };
-
 /** What a prediction is made of. */
 export type Classified = Pick<PredictedFace, "box" | "score" | "probabilities">;
 
@@ -56,7 +53,7 @@ export function predictionOf(
     ...(box && { box }),
     ...(score !== null && { detection_score: score }),
     ...(output.name && { output: output.name }),
-    answer: kind === null || kind === "expression" ? top : ANSWERS[kind],
+    answer: kind === null || kind === "expression" ? top : kind,
     top,
     confidence,
     ...(kind && { unsure: kind === "unsure", not_a_face: kind === "not-a-face" }),

@@ -62,9 +62,9 @@ test("the timeline has a legend, an axis, and the values under the pointer", asy
   expect(await page.locator("#timeline-legend li").allTextContents()).toEqual(SEEN);
   expect(await page.locator("#timeline-times span").allTextContents()).toEqual(["0:00", "0:15", "0:30", "0:45", "1:00"]);
   expect(await page.locator("#timeline-shares span").allTextContents()).toEqual(["100%", "50%", "0%"]);
-  const frames = (await saved(page)) as { time_seconds: number; face: number }[];
+  const frames = (await saved(page)) as { time_seconds: number; track: number }[];
   // On a busy machine a face that was away for a second has a new number, and the timeline is of the latest.
-  const first = frames.find(({ face }) => face === frames.at(-1)!.face)!.time_seconds;
+  const first = frames.find(({ track }) => track === frames.at(-1)!.track)!.time_seconds;
   const box = (await page.locator("#timeline-canvas").boundingBox())!;
   // The middle of the step in which its first frame is.
   const count = Math.floor(box.width / 3);

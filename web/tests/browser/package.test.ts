@@ -79,12 +79,12 @@ test("a page of its own says what mien's page says, and its files are the packag
   await page.context().close();
 }, 120_000);
 
-test("faces of a video keep their numbers", async () => {
+test("faces of a video keep their tracks", async () => {
   const page = await visit.enter({}, undefined, "app.html");
   await page.waitForSelector("html[data-ready]");
   const frames = await page.evaluate(() => (globalThis as unknown as App).follow());
   // The larger one, on the left, leaves at 1.2 s.
-  expect(frames.map((faces) => faces.map(({ number }) => number))).toEqual([[1, 2], [1, 2], [1, 2], [2], [2]]);
+  expect(frames.map((faces) => faces.map(({ track }) => track))).toEqual([[1, 2], [1, 2], [1, 2], [2], [2]]);
   expect(frames.flat().filter(({ answer }) => answer !== "happy")).toEqual([]);
   expect(pageErrors).toEqual([]);
   await page.context().close();

@@ -8,7 +8,7 @@ import { astronaut, type Camera, clickWhileProcessing, clip, drop, dropAstronaut
 
 interface FramePrediction {
   time_seconds: number;
-  face: number;
+  track: number;
   source: string;
   box: Box;
   top: string;
@@ -40,11 +40,11 @@ describe("with a camera", () => {
     expect(others.length).toBeLessThanOrEqual(Math.ceil(predictions.length / 10));
     expect(hers[0]).toMatchObject({ source: "webcam", top: "happy" });
     // Her face has a new number only where a busy machine lost it for about a second.
-    hers.slice(1).forEach(({ time_seconds: seconds, face }, index) => {
+    hers.slice(1).forEach(({ time_seconds: seconds, track }, index) => {
       const before = hers[index]!;
       expect(seconds).toBeGreaterThan(before.time_seconds);
-      if (seconds - before.time_seconds < 0.5) expect(face).toBe(before.face);
-      expect(face).toBeGreaterThanOrEqual(before.face);
+      if (seconds - before.time_seconds < 0.5) expect(track).toBe(before.track);
+      expect(track).toBeGreaterThanOrEqual(before.track);
     });
     const times = predictions.map(({ time_seconds: seconds }) => seconds);
     expect(times).toEqual(times.toSorted((one, other) => one - other));
