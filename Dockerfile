@@ -16,13 +16,14 @@ RUN pip wheel --no-cache-dir --no-deps -w /wheels .
 RUN python -m zipfile -l /wheels/mien-*.whl > names.txt && grep -q networks/proposals.onnx names.txt && grep -q static/index.html names.txt
 
 FROM python:3.11-slim
+LABEL org.opencontainers.image.title="mien" org.opencontainers.image.licenses="MIT"
 WORKDIR /app
-# What mien needs, before mien: a change of the source installs none of it again.
-COPY pyproject.toml constraints.txt ./
-RUN python -c "import tomllib; project = tomllib.load(open('pyproject.toml', 'rb'))['project']; print(*project['dependencies'], *project['optional-dependencies']['serve'], sep='\n')" > wanted.txt && pip install --no-cache-dir -c constraints.txt -r wanted.txt
-COPY --from=build /wheels /wheels
-RUN pip install --no-cache-dir --no-deps /wheels/*.whl && useradd --system --no-create-home mien
-USER mien
+# What mien needs, by digest and before mien: a change of the source installs none of it again.
+COPY requirements/serve.txt ./
+RUN pip install --no-cache-dir --require-hashes -r serve.txt
+RUN --mount=type=bind,from=build,source=/wheels,target=/wheels pip install --no-cache-dir --no-deps /wheels/*.whl
+# A number, so that Kubernetes sees that it is not root.
+USER 10001
 ENV MIEN_CACHE=/tmp/mien PYTHONDONTWRITEBYTECODE=1
 EXPOSE 8000
 HEALTHCHECK --interval=30s --timeout=5s --start-period=15s \

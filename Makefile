@@ -49,6 +49,7 @@ test-pythons: .venv/.dev  ## the core's tests on other Pythons, without any extr
 # for a digest of every requirement, and mien's own folder has none.
 lock: .venv/.dev
 	$(BIN)/uv pip compile -q $(LOCK) pyproject.toml requirements/core.in -o requirements/core.txt
+	$(BIN)/uv pip compile -q $(LOCK) pyproject.toml --extra serve -o requirements/serve.txt
 	$(BIN)/uv pip compile -q $(LOCK) pyproject.toml $(EXTRAS:%=--extra %) -o requirements/everything.txt
 LOCK := --universal --python-version 3.11.5 --generate-hashes --no-header --no-annotate -c constraints.txt
 EXTRAS := all wandb mlflow scale dev

@@ -14,7 +14,6 @@ import pytest
 from PIL import Image
 
 import mien
-from mien.inference.find_model import find_model
 from support import write_fer2013
 from test_tutorials import DETECTOR, ROOT, blocks, in_python
 
@@ -118,8 +117,7 @@ def answer_without_a_port(monkeypatch: pytest.MonkeyPatch) -> None:
     import httpx
     from starlette.testclient import TestClient
 
-    from mien.faces import find_detector
     from mien.serve.app import create_app
 
-    client = TestClient(create_app(find_model("default"), find_detector(), threads=1), base_url="http://127.0.0.1:8000")
+    client = TestClient(create_app(threads=1), base_url="http://127.0.0.1:8000")
     monkeypatch.setattr(httpx, "post", lambda url, files, timeout: client.post(url, files=files))

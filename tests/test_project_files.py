@@ -26,7 +26,7 @@ def pins(path):
     return {canonicalize_name(name): version for name, version in lines}
 
 
-@pytest.mark.parametrize("name", ["core.txt", "everything.txt"])
+@pytest.mark.parametrize("name", ["core.txt", "serve.txt", "everything.txt"])
 def test_every_locked_package_has_digests_and_the_constraints_version(name):
     """Oracle: constraints.txt. `make lock` writes these files after a change there."""
     text = (ROOT / "requirements" / name).read_text(encoding="utf-8")
@@ -48,6 +48,19 @@ def test_whatever_mien_needs_is_locked():
     extras = ("train", "report", "audit", "search", "log", "wandb", "mlflow", "scale", "serve")
     for each in dependencies(*extras, "video", "sklearn", "test", "dev"):
         assert each.specifier.contains(locked[canonicalize_name(each.name)]), each
+
+
+def test_the_kubernetes_example_suits_the_service():
+    """Oracle: the container and compose.yaml."""
+    text = (ROOT / "docs" / "serve.md").read_text(encoding="utf-8")
+    deployment, service = yaml.safe_load_all(re.search(r"```yaml\n(.*?)```", text, re.DOTALL)[1])
+    pod = deployment["spec"]["template"]["spec"]
+    composed = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))["services"]["mien"]
+    assert f"{pod['terminationGracePeriodSeconds']}s" == composed["stop_grace_period"]
+    assert pod["containers"][0]["ports"] == [{"containerPort": service["spec"]["ports"][0]["targetPort"]}]
+    options = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8").partition("## mien serve\n")[2]
+    for option in (word for word in pod["containers"][0]["args"] if word.startswith("--")):
+        assert f" {option} " in options.partition("\n## ")[0], option
 
 
 def test_the_conda_recipe_names_what_the_core_needs():

@@ -1,10 +1,13 @@
 """``mien.to_pandas``. Oracle: the predictions themselves."""
 
+import sys
+import types
+
 import numpy as np
 import pytest
 
 import mien
-from mien.base.errors import DataError
+from mien.base.errors import DataError, MissingExtraError
 from mien.faces.face import Box
 from mien.inference.prediction import Photo, Prediction
 from mien.video.tracker import TrackedFace, VideoFrame
@@ -41,3 +44,19 @@ def test_every_face_is_a_row():
 def test_what_is_no_prediction_is_refused():
     with raises(DataError, "predictions-type", "str"):
         mien.to_pandas("happy")
+
+
+def test_supervision_gets_boxes_tracks_and_answers(monkeypatch):
+    """Oracle: the arguments of ``supervision.Detections``; the package itself is no part of the tests."""
+    monkeypatch.setitem(sys.modules, "supervision", types.SimpleNamespace(Detections=types.SimpleNamespace))
+    found = prediction(0.75, box=Box(1, 2, 3, 4), detection_score=0.5)
+    frame = VideoFrame(7, 0.25, np.zeros((9, 9, 3), dtype=np.uint8), [TrackedFace(2, found)])
+    for shown, tracks in ((frame, [2]), (Photo("a.jpg", 9, 9, "told", [found]), None)):
+        made = mien.to_supervision(shown)
+        assert (made.xyxy.tolist(), made.class_id.tolist(), made.confidence.tolist()) == ([[1, 2, 4, 6]], [1], [0.75])
+        assert (made.tracker_id if tracks is None else made.tracker_id.tolist()) == tracks
+        assert made.data["class_name"].tolist() == ["happy"]
+    assert mien.to_supervision(Photo("a.jpg", 9, 9, "told", [])).xyxy.shape == (0, 4)
+    monkeypatch.setitem(sys.modules, "supervision", None)
+    with raises(MissingExtraError, "missing-extra", "pip install supervision"):
+        mien.to_supervision(frame)

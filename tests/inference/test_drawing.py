@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from mien.base.errors import DataError
 from mien.base.labels import class_colours
 from mien.faces.face import Box
 from mien.inference.drawing import draw_face, draw_predictions, place_labels
 from mien.inference.prediction import Prediction
+from support import raises
 
 LEFT, RIGHT = (Prediction("clip", ("sad", "happy"), np.array([0.2, 0.8]), Box(x, 60, 80, 80)) for x in (10, 130))
 
@@ -139,6 +141,26 @@ def test_the_colour_says_the_expression_and_dashes_the_doubt():
     no_face = drawn([of([0.1, 0.1, 0.8], perceived=True)])
     assert not any(pixels_of(each, colour) for each in (unsure, no_face) for colour in colours.values())
     assert pixels_of(no_face, (150, 150, 155)) > 500
+
+
+def test_lines_text_and_colours_can_be_chosen(words):
+    """Oracle: pixels. Of one line of 3 px in gold nothing else is drawn."""
+    happy = Prediction("x", ("sad", "happy"), np.array([0.2, 0.8]), None, Box(60, 60, 120, 100))
+    image = Image.new("RGB", (300, 300), (9, 9, 9))
+    draw_predictions(image, [happy], line_px=3, text_px=0, colours={"happy": "gold"})
+    gold = (np.asarray(image) == (255, 215, 0)).all(axis=2)
+    assert (words, gold.sum(), gold[60:63, 60:180].all()) == ([], 120 * 100 - 114 * 94, True)
+    assert (np.asarray(image)[~gold] == 9).all()
+    draw_predictions(image, [happy], text_px=30)
+    assert words == ["happy 80%"]
+
+
+@pytest.mark.parametrize(
+    "look", [{"line_px": 0}, {"text_px": -1}, {"colours": {"happy": "no colour"}}, {"colours": {"sad": 7.5}}]
+)
+def test_a_look_that_is_none_is_refused(look):
+    with raises(DataError, "draw-look"):
+        draw_predictions(Image.new("RGB", (9, 9)), [], **look)
 
 
 def test_in_a_crowd_lines_and_labels_leave_the_faces_free():

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 import mien
-from mien.base.errors import DataError, ModelError
+from mien.base.errors import DataError, MienWarning, ModelError
 from mien.faces.crop import crop_faces, square_around
 from mien.faces.face import Box, Face, Margin
 from mien.inference.drawing import draw_predictions
@@ -58,6 +58,53 @@ def test_each_face_is_read_as_its_crop_is(classifier, use):
         assert np.array_equal(prediction.crop, cut)
         assert (alone.box, alone.to_dict().get("box")) == (Box(0, 0, 48, 48), None)
         assert prediction.source == "image 1"
+
+
+SERIES = pytest.importorskip("pandas").Series
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        list,
+        tuple,
+        iter,
+        SERIES,
+        lambda images: (each for each in images),
+        lambda images: dict(enumerate(images)).values(),
+    ],
+)
+def test_whatever_holds_images_is_several(classifier, wrap, tmp_path):
+    """Oracle: the list. Paths as tables and globs hand them out, too."""
+    Image.fromarray(SCENE).save(tmp_path / "a.png")
+    detector = Fixed(*BOXES)
+    for images in ([SCENE, SCENE], [tmp_path / "a.png"], [str(tmp_path / "a.png")]):
+        expected = [[len(each) for each in classifier.predict(images, detector=detector)]]
+        expected.append([each.answer for each in classifier.predict_crops(images)])
+        found = [[len(each) for each in classifier.predict(wrap(images), detector=detector)]]
+        found.append([each.answer for each in classifier.predict_crops(wrap(images))])
+        assert found == expected
+        assert len(list(classifier.stream(wrap(images), detector=detector))) == len(images)
+
+
+@pytest.mark.parametrize(
+    "images", [np.stack([SCENE, SCENE]), np.array(["a.jpg", "b.jpg"]), np.stack([SCENE] * 2)[..., 0]]
+)
+def test_an_array_of_several_images_is_refused_with_what_to_do(classifier, images):
+    """Its type is that of one image, so its answer would have another type than a checker says."""
+    with raises(DataError, "image-shape", "list(array)"):
+        classifier.predict(images, detector=Fixed())
+
+
+def test_a_photo_can_be_a_key(classifier):
+    (photo,) = classifier.stream([SCENE], detector=Fixed(*BOXES))
+    assert {photo: 1}[photo] == 1
+
+
+def test_a_face_crop_that_is_taken_for_a_photo_gets_a_hint(classifier):
+    with pytest.warns(MienWarning, match="predict_crops") as caught:
+        assert classifier.predict([SCENE, SCENE[:55, :36]], detector=Fixed()) == [[], []]
+    assert [each.message.code for each in caught] == ["crops-as-photos"]
 
 
 def test_faces_outside_the_limits_are_left_out(classifier):
@@ -148,8 +195,9 @@ def test_the_answer_has_the_shape_of_the_question(classifier, use, tmp_path):
 
 def test_an_image_without_a_face_has_no_predictions(classifier, use):
     use()
-    assert classifier.predict(SCENE) == []
-    assert classifier.predict([SCENE]) == [[]]
+    large = np.tile(SCENE, (2, 2, 1))
+    assert classifier.predict(large) == []
+    assert classifier.predict([large]) == [[]]
 
 
 def test_a_prediction_says_where_the_face_is(classifier, use):

@@ -221,6 +221,12 @@ def test_a_folder_without_images_and_hidden_files(classifier, tmp_path):
         classifier.predict_crops(tmp_path)
 
 
+@pytest.mark.parametrize("threads", [0, -1])
+def test_so_many_threads_are_refused(threads):
+    with raises(ModelError, "threads-range", threads):
+        load(threads=threads)
+
+
 def test_where_there_is_no_model(tmp_path, tiny_run):
     with raises(ModelError, "model-missing"):
         load(tmp_path / "none")

@@ -2,20 +2,26 @@
 
 import hashlib
 import io
+import re
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urljoin
 
 import numpy as np
 import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
 from PIL import Image
 
 import mien
+from mien.base.errors import ServeError
 from mien.base.model_file import read_manifest
 from mien.data.synthetic import synthetic_faces
 from mien.faces.haar import HaarDetector
 from mien.inference.find_model import find_model
 from mien.inference.predictor import load
+from mien.serve.app import create_app
 from mien.serve.limits import Limits
-from support import encoded
+from support import encoded, raises
 
 
 def test_a_crop_is_predicted_as_in_python(service, face):
@@ -74,15 +80,15 @@ def test_photos_sent_as_crops_and_crops_sent_as_photos_are_hinted_at(service, as
 
 def test_a_photo_is_drawn_into(service, astronaut):
     """Oracle: the photo, and where its face is: the lines of the box are there and nowhere below it."""
-    answer = service.predict(encoded(astronaut), "draw=true")
+    files = {"file": encoded(astronaut)}
+    answer = service.ask("POST", "/v1/draw?max_faces=1", files=files)
     assert (answer.status_code, answer.headers["content-type"]) == (200, "image/jpeg")
     drawn = np.asarray(Image.open(io.BytesIO(answer.content))).astype(int)
     changed = np.abs(drawn - astronaut).max(axis=2) > 90
     box = service.predict(encoded(astronaut), "").json()["faces"][0]["box"]
     assert changed[box["top"] : box["top"] + box["height"], box["left"] - 3 : box["left"] + 6].any(axis=1).mean() > 0.8
     assert not changed[box["top"] + box["height"] + 60 :].any()
-    files = {"file": encoded(astronaut)}
-    assert service.refusal(service.ask("POST", "/v1/batch?draw=true", files=files), 422) == "bad-parameter"
+    assert service.refusal(service.ask("POST", "/v1/draw?crops=true", files=files), 422) == "bad-parameter"
 
 
 def test_classes_merge(service, face):
@@ -107,7 +113,7 @@ def test_classes_merge(service, face):
         ("min_size=0", "'min_size'"),
         ("min_score=-1", "'min_score'"),
         ("crops=true&max_faces=1", "'max_faces'"),
-        ("crops=true&draw=true", "'draw'"),
+        ("draw=true", "'draw'"),
         ("max_faces=many", "'max_faces'"),
     ],
 )
@@ -170,8 +176,47 @@ def test_the_document_says_what_an_image_is_and_how_many(service):
     assert files["/v1/predict"]["type"] == "string"
     assert (files["/v1/batch"]["type"], files["/v1/batch"]["maxItems"]) == ("array", Limits().max_files)
     assert paths["/v1/batch"]["post"]["requestBody"]["content"]["application/json"]["schema"]["required"] == ["images"]
-    assert set(paths) == {"/v1/predict", "/v1/batch", "/v1/model", "/metrics", "/healthz"}
+    assert {path: method["operationId"] for path, methods in paths.items() for method in methods.values()} == {
+        "/v1/predict": "predict",
+        "/v1/draw": "draw",
+        "/v1/batch": "predict_batch",
+        "/v1/model": "describe_model",
+        "/metrics": "read_metrics",
+        "/healthz": "check_health",
+    }
+    for path, kind in (("/v1/predict", "application/json"), ("/v1/draw", "image/jpeg")):
+        assert [*paths[path]["post"]["responses"]["200"]["content"]] == [kind], "a client decodes one kind"
     assert service.ask("HEAD", "/healthz").status_code == 200, "what monitors ask"
+
+
+@pytest.mark.parametrize(("prefix", "asked"), [("", ""), ("/faces", ""), ("/faces", "/faces")])
+def test_a_proxy_may_offer_it_under_a_prefix(start, face, prefix, asked):
+    """Whether the proxy takes the prefix off or not. Oracle: the addresses that a browser makes of the page's own."""
+    service = start(root_path=prefix)
+    assert service.ask("POST", f"{asked}/v1/predict?crops=true", files={"file": face}).status_code == 200
+    assert service.ask("GET", f"{asked}/").status_code == 200
+    document = service.ask("GET", f"{asked}/openapi.json").json()
+    assert [each["url"] for each in document.get("servers", [])] == ([prefix] if prefix else [])
+    page = service.ask("GET", f"{asked}/docs").text
+    for address in re.findall('(?:src|href)="([^":]+)"', page):
+        assert service.ask("GET", urljoin(f"{asked}/docs", address)).status_code == 200, address
+    with service.client.websocket_connect(f"ws://127.0.0.1{asked}/v1/stream") as socket:
+        socket.send_text("hello")
+        assert socket.receive_json()["error"]["code"] == "not-a-frame"
+
+
+@pytest.mark.parametrize("prefix", ["faces", "/faces/", "/", "https://a.org/faces", "/a b"])
+def test_what_is_no_prefix_is_refused(prefix):
+    with raises(ServeError, "root-path", prefix):
+        create_app(root_path=prefix)
+
+
+def test_it_can_be_mounted_in_an_application(face):
+    app = FastAPI()
+    app.mount("/faces", create_app(threads=1, detector=HaarDetector()))
+    client = TestClient(app, "http://127.0.0.1")
+    assert client.post("/faces/v1/predict?crops=true", files={"file": face}).json()["faces"]
+    assert client.get("/faces/docs/swagger-ui.css").status_code == 200
 
 
 def test_a_defect_is_answered_and_counted_as_one(start, face, monkeypatch):

@@ -3,6 +3,7 @@
 import numpy as np
 from prometheus_client.parser import text_string_to_metric_families
 
+import mien
 from support import encoded
 
 
@@ -39,6 +40,9 @@ def test_requests_faces_and_refusals_are_counted(service, face):
     assert grown("mien_faces_total") == 3
     assert grown("mien_request_seconds_count", route="/v1/predict") >= 5
     assert after["mien_requests_under_way", ()] == 0
+    (labels,) = (dict(labels) for name, labels in after if name == "mien_build_info")
+    model = service.ask("GET", "/v1/model").json()
+    assert labels == {"version": mien.__version__, "model": model["name"], "sha256": model["sha256"]}
     assert after["process_resident_memory_bytes", ()] > 1e6
 
 

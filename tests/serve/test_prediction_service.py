@@ -13,7 +13,7 @@ from mien.serve.api_errors import ApiError
 from mien.serve.limits import Limits
 from mien.serve.metrics import ServiceMetrics
 from mien.serve.prediction_service import Admission, PredictionService
-from mien.serve.schemas import PredictParameters
+from mien.serve.schemas import FaceParameters
 from support import encoded, raises
 
 
@@ -67,7 +67,7 @@ async def until(condition):
 
 
 def ask(service, files):
-    parameters = PredictParameters()
+    parameters = FaceParameters()
     return service.predict(files, parameters, service.reader(parameters))
 
 
@@ -156,8 +156,8 @@ def test_a_request_chooses_the_output(voted_run, face):
     service = PredictionService(classifier, HaarDetector(), Limits(work_seconds=3600), 1, ServiceMetrics())
     found = {}
     for name in (None, "perceived", "fer2013"):
-        parameters = PredictParameters(crops=True, output=name)
-        (image,) = asyncio.run(service.predict([face], parameters, service.reader(parameters)))
+        parameters = FaceParameters(output=name)
+        (image,) = asyncio.run(service.predict([face], parameters, service.reader(parameters), crops=True))
         (found[name],) = image.predictions
     service.stop()
     for name, answer in found.items():
@@ -165,7 +165,7 @@ def test_a_request_chooses_the_output(voted_run, face):
         assert answer.to_dict() == expected | {"source": "image 1"}
     assert (found[None].output, found["fer2013"].unsure) == ("perceived", None)
     with raises(ApiError, "bad-parameter"):
-        service.reader(PredictParameters(output="feeling"))
+        service.reader(FaceParameters(output="feeling"))
 
 
 def test_a_request_waits_for_measured_work_and_no_longer():

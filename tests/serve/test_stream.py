@@ -22,7 +22,7 @@ def jpegs(astronaut):
 
 
 def test_frames_are_answered_with_tracked_faces(service, jpegs):
-    tracker = mien.Tracker("default", detector=HaarDetector(), detect_every_seconds=0)
+    tracker = mien.Tracker("default", classes="binary", detector=HaarDetector(), detect_every_seconds=0)
     with service.client.websocket_connect(f"{ADDRESS}?classes=binary") as socket:
         for number, jpeg in enumerate(jpegs):
             socket.send_bytes(jpeg)

@@ -11,7 +11,7 @@ from fastapi import Request
 
 from mien.serve.api_errors import ApiError
 from mien.serve.limits import Limits
-from mien.serve.upload import receive_files
+from mien.serve.upload import _decoded, receive_files
 
 FORM = "multipart/form-data; boundary=xx"
 PART = b'--xx\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
@@ -42,6 +42,30 @@ def test_several_fields_or_files_are_refused(service, face, make_form):
     assert "file=@photo.jpg" in text.json()["error"]["message"]
 
 
+def as_written(data):
+    """Base64 as ``base64`` and MIME write it, for addresses, and without padding."""
+    text = base64.b64encode(data).decode()
+    lines = base64.encodebytes(data).decode()
+    yield from (lines, lines.replace("\n", "\r\n"), text.rstrip("="), f" {text}\t")
+    yield from (base64.urlsafe_b64encode(data).decode(), base64.urlsafe_b64encode(data).decode().rstrip("="))
+
+
+@pytest.mark.parametrize("length", range(6))
+def test_base64_is_read_as_languages_write_it(length):
+    """Oracle: the bytes, of which ``-_`` and padding depend on the length."""
+    data = b"\xfb\xff\xfe\x00\xff"[:length]
+    assert [_decoded(text) for text in as_written(data)] == [data] * 6
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br", "deflate, gzip"])
+def test_a_compressed_body_is_refused_by_its_name(service, encoding):
+    response = service.ask(
+        "POST", "/v1/predict", content=b"...", headers={"content-type": "image/png", "content-encoding": encoding}
+    )
+    assert service.refusal(response, 415) == "content-encoding"
+    assert encoding in response.json()["error"]["message"]
+
+
 def test_an_image_may_be_the_body_or_base64_in_json(service, face):
     """Oracle: the same image in a form."""
     expected = service.predict(face).json()["faces"]
@@ -50,6 +74,7 @@ def test_an_image_may_be_the_body_or_base64_in_json(service, face):
         (face, "image/png"),
         (face, "application/octet-stream"),
         (json.dumps({"image": text}).encode(), "application/json"),
+        *((json.dumps({"image": each}).encode(), "application/json") for each in as_written(face)),
         (json.dumps({"images": [f"data:image/png;base64,{text}"]}).encode(), "application/json; charset=utf-8"),
     ):
         headers = {"content-type": kind}

@@ -190,6 +190,20 @@ def test_a_tracker_takes_frames_of_any_source(classifier, astronaut):
     assert [len(by_clock.update(frame)) for _ in range(3)] == [1, 1, 1]
 
 
+def test_a_frame_of_another_size_is_a_new_place(classifier):
+    """Oracle: the detector, whose boxes are of each frame alone; tracked on, they would be elsewhere."""
+    boxes = [Box(300, 60, 80, 80), Box(20, 100, 80, 80), Box(40, 80, 80, 80)]
+    tracker = mien.Tracker(classifier, detector=Told(lambda number: [boxes[number]]), detect_every_seconds=60)
+    sizes = [(240, 400), (400, 240), (240, 240)]
+    frames = [np.full((*size, 3), 20 + 5 * number, dtype=np.uint8) for number, size in enumerate(sizes)]
+    found = [tracker.update(frame, 0.1 * number) for number, frame in enumerate(frames)]
+    assert [[(face.track, face.prediction.box, face.detected) for face in faces] for faces in found] == [
+        [(1, boxes[0], True)],
+        [(2, boxes[1], True)],
+        [(3, boxes[2], True)],
+    ]
+
+
 def test_a_stream_of_the_network_is_followed_until_it_ends(classifier, astronaut):
     """A camera's MJPEG over HTTP. Oracle: the face's place; frames may be left out, and times rise."""
     with camera_at([scene(astronaut, 3, moving(3))] * 40) as address:

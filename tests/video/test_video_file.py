@@ -130,6 +130,21 @@ def test_times_that_go_back_follow_the_last_frame(tmp_path, encode_video):
     assert read[25].rgb.mean() == pytest.approx(numbered(20)[5].mean(), abs=3)
 
 
+@pytest.mark.parametrize("sizes", [((32, 48), (48, 32)), ((48, 32), (96, 64), (32, 32))])
+def test_frames_keep_their_own_size(tmp_path, encode_video, sizes):
+    """Recordings of several sizes joined, as by a phone that is turned. Oracle: the recordings alone."""
+    parts = [np.repeat(np.repeat(corner_frame(), 3, 0), 3, 1)[:height, :width] for height, width in sizes]
+    files = [encode_video(tmp_path / f"{n}.ts", [part] * 4).read_bytes() for n, part in enumerate(parts)]
+    (tmp_path / "joined.ts").write_bytes(b"".join(files))
+    with VideoFile(tmp_path / "joined.ts") as video:
+        read = [frame.rgb for frame in video.frames()]
+    assert [rgb.shape[:2] for rgb in read] == [size for size in sizes for _ in range(4)]
+    assert (video.height, video.width) == sizes[0]
+    assert video.resized == 4 * len(sizes[1:])
+    for rgb, part in zip(read[::4], parts, strict=True):
+        assert np.abs(rgb.astype(int) - part).mean() < 8
+
+
 def test_a_gif_is_a_video(tmp_path):
     from PIL import Image
 

@@ -63,6 +63,15 @@ def test_odd_sizes_grow_by_their_last_pixels(tmp_path, encode_video, height, wid
     assert written[1][1].mean() == pytest.approx(99, abs=4)
 
 
+def test_a_frame_of_another_shape_has_bars(tmp_path, encode_video):
+    """Oracle: 32 x 48 fits into 48 x 32 as 21 x 32, in the middle."""
+    encode_video(tmp_path / "in.mkv", [np.full((32, 48, 3), 200, dtype=np.uint8)] * 2, codec="ffv1")
+    copied(tmp_path / "in.mkv", tmp_path / "out.mp4", lambda rgb: rgb.transpose(1, 0, 2))
+    _, written = decoded(tmp_path / "out.mp4")
+    bright = written[1][1].mean(axis=(0, 2)) > 100
+    assert (bright.sum(), bright[14:35].all()) == (21, True)
+
+
 def test_what_the_encoder_refuses_is_said_in_a_line(tmp_path, encode_video):
     """x264 knows no frame wider than 16,384 pixels."""
     encode_video(tmp_path / "in.mkv", [np.zeros((2, 17_000, 3), dtype=np.uint8)], codec="ffv1")

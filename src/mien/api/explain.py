@@ -19,7 +19,7 @@ from mien.explanation.methods import explain as make_maps
 from mien.explanation.methods import find_method
 from mien.explanation.overlay import overlay
 from mien.inference.prediction import Prediction
-from mien.inference.predictor import Predictor, load
+from mien.inference.predictor import Predictor, is_several, load
 
 if TYPE_CHECKING:
     from mien.explanation.gradient.torch_model import TorchModel
@@ -164,5 +164,5 @@ def explain(
     predictor = explainer.predictor
     if crops:
         return explainer.explain(predictor.predict_crops(images), method)
-    photos = predictor.predict(images if isinstance(images, list | tuple) else [images])
+    photos = predictor.predict(images if is_several(images) else [images])
     return explainer.explain([each for photo in photos for each in photo], method)

@@ -52,7 +52,7 @@ class Tally:
     def note(self) -> None:
         """Print what may be the reason where no face was detected in an image."""
         if self._crops:
-            names = f"{counted(self._crops, 'square image')}, such as {self._first_crop}"
+            names = f"{counted(self._crops, 'small image')}, such as {self._first_crop}"
             notice(crop_as_photo(names, option="--crops").line)
 
     def __str__(self) -> str:

@@ -15,7 +15,6 @@ from mien.cli.detection import DetectionOptions
 from mien.cli.options import ModelOption, ProviderOption, QuietOption
 from mien.cli.output import notice
 from mien.faces.find import limit_opencv_threads
-from mien.inference.find_model import find_model
 from mien.serve.limits import Limits
 
 _DEFAULT = Limits()
@@ -63,6 +62,9 @@ def serve(
             metavar="NAME",
         ),
     ] = None,
+    root_path: Annotated[
+        str, typer.Option(help="Prefix under which a proxy offers the service, such as /faces.", metavar="PATH")
+    ] = "",
     quiet: QuietOption = False,
 ) -> None:
     """Serve a model over HTTP: POST an image to /v1/predict. On Ctrl-C or SIGTERM, open requests are finished.
@@ -79,12 +81,13 @@ def serve(
     threads = threads or max(available_cores() // workers, 1)
     make_app = partial(
         _make_app,
-        find_model(model),
+        model,
         threads=threads,
         limits=limits,
         token=token,
         hosts=allow_host or (),
         provider=provider,
+        root_path=root_path,
     )
     app = make_app()
     listener = open_port(host, port)
@@ -101,7 +104,7 @@ def serve(
         run_workers(partial(make_app, in_worker=True), listener, limits, workers)
 
 
-def _make_app(model: Path, *, threads: int, in_worker: bool = False, **named: Any) -> Any:
+def _make_app(model: str, *, threads: int, in_worker: bool = False, **named: Any) -> Any:
     """The service. Workers print no notices, because the first process did, and share the cores."""
     from mien.serve.app import create_app
     from mien.serve.server import silence_logs
@@ -110,4 +113,4 @@ def _make_app(model: Path, *, threads: int, in_worker: bool = False, **named: An
         silence_logs()
         set_quiet(True)
         limit_opencv_threads(threads)
-    return create_app(model, DetectionOptions().detector(), threads=threads, **named)
+    return create_app(model, detector=DetectionOptions().detector(), threads=threads, **named)

@@ -9,11 +9,8 @@ from typing import Annotated
 import typer
 
 from mien.base.errors import needs_extra
-from mien.base.processes import available_cores
 from mien.cli.options import ModelOption, QuietOption
 from mien.cli.output import notice
-from mien.faces.find import find_detector
-from mien.inference.find_model import find_model
 from mien.serve.built_page import PAGE_MODEL, built_page
 from mien.serve.limits import Limits
 
@@ -37,7 +34,7 @@ def webcam(
     limits = Limits()
     # Without a token, whatever MIEN_TOKEN says: the service is for this machine alone, and a page behind a token would
     # use its own model instead.
-    app = create_app(find_model(model), find_detector(), threads=available_cores(), limits=limits, token=None)
+    app = create_app(model, limits=limits)
     listener = open_port("127.0.0.1", port)
     page = f"{address(listener)}/?webcam=1"
     notice(f"{page} shows the webcam; open it yourself if no browser starts. Press Ctrl-C to stop.")

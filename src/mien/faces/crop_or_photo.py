@@ -43,8 +43,8 @@ def photo_as_crop(name: str, width: int, height: int, faces: Sequence[Face], *, 
 
 
 def may_be_crop(width: int, height: int, found: int) -> bool:
-    """Whether an image that is read as a photo may be a face crop: small and square, and no face was found in it."""
-    return width == height <= CROP_PX and not found
+    """Whether an image that is read as a photo may be a face crop: small, about square, and no face was found in it."""
+    return max(width, height) <= CROP_PX and max(width, height) < 2 * min(width, height) and not found
 
 
 def crop_as_photo(names: str, *, option: str) -> Notice:

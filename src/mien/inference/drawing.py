@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypedDict, Unpack
 
 import numpy as np
 import numpy.typing as npt
 
+from mien.base.errors import DataError
 from mien.base.labels import class_colours
 from mien.faces.face import Box
 
@@ -47,7 +48,26 @@ class Labelled(Protocol):
     def in_doubt(self) -> bool: ...  # noqa: D102
 
 
-def draw_predictions(image: Image, predictions: Sequence[Labelled], numbers: Sequence[int] | None = None) -> None:
+Colour = str | tuple[int, int, int]
+
+
+class Look(TypedDict, total=False):
+    """How predictions are drawn: arguments of :func:`draw_predictions`."""
+
+    line_px: int
+    text_px: int
+    colours: Mapping[str, Colour]
+
+
+def draw_predictions(
+    image: Image,
+    predictions: Sequence[Labelled],
+    numbers: Sequence[int] | None = None,
+    *,
+    line_px: int | None = None,
+    text_px: int | None = None,
+    colours: Mapping[str, Colour] | None = None,
+) -> None:
     """Draw the box and label of each prediction into an upright RGB image, numbered if there are several.
 
     A box has the colour of its class. It is dashed where the prediction is in doubt: unsure, or without votes a
@@ -58,32 +78,50 @@ def draw_predictions(image: Image, predictions: Sequence[Labelled], numbers: Seq
         image: is changed in place.
         predictions: each with its box.
         numbers: one for each prediction, shown even for a single one; 1, 2, ... by default.
+        line_px: width of a box's one line; by default three lines, which are seen on any background.
+        text_px: height of the text; 0 draws no labels.
+        colours: of answers by name, as Pillow takes them, such as ``{"happy": "gold", "unsure": (0, 0, 0)}``; others
+            have mien's own.
+
+    Raises:
+        DataError: a width or height that is none, or what Pillow knows as no colour (``draw-look``).
     """
-    from PIL import ImageDraw
+    from PIL import ImageColor, ImageDraw
+
+    colours = colours or {}
+    try:
+        for colour in colours.values():
+            ImageColor.getrgb(colour) if isinstance(colour, str) else bytes(colour)
+        if (1 if line_px is None else line_px) < 1 or (text_px or 0) < 0:
+            raise ValueError(f"line_px must be 1 or more and text_px 0 or more; found {line_px} and {text_px}")
+    except (ValueError, TypeError) as error:
+        raise DataError(f"Predictions cannot be drawn so: {error}.", code="draw-look") from None
 
     draw = ImageDraw.Draw(image)
     # All boxes first, so that no line crosses a label.
     for prediction in predictions:
-        _draw_box(draw, image.size, prediction)
+        _draw_box(draw, image.size, prediction, _colour(prediction, colours), line_px)
+    if text_px == 0:
+        return
     numbered = numbers is not None or len(predictions) > 1
     names = [f"{number}  " if numbered else "" for number in numbers or range(1, len(predictions) + 1)]
     boxes = [each.box for each in predictions]
     for small in (False, True):
         pairs = zip(predictions, names, strict=True)
-        labels = [_Label(image.size, each, number, small=small) for each, number in pairs]
+        labels = [_Label(image.size, each, number, text_px, small=small) for each, number in pairs]
         places = place_labels(image.size, boxes, [label.sizes for label in labels])
         if not any(place.covered_px for place in places):
             break
     for label, prediction, place in zip(labels, predictions, places, strict=True):
-        label.draw(draw, place, prediction)
+        label.draw(draw, place, _INK if not prediction.not_a_face else _GREY, _colour(prediction, colours))
 
 
-def draw_photo(rgb: npt.NDArray[np.uint8], predictions: Sequence[Labelled]) -> Image:
+def draw_photo(rgb: npt.NDArray[np.uint8], predictions: Sequence[Labelled], **look: Unpack[Look]) -> Image:
     """An RGB image of an upright photo, uint8 (H, W, 3), with :func:`draw_predictions`."""
     from PIL import Image
 
     image = Image.fromarray(rgb)
-    draw_predictions(image, predictions)
+    draw_predictions(image, predictions, **look)
     return image
 
 
@@ -110,14 +148,16 @@ def draw_face(crop: npt.NDArray[np.uint8], probabilities: Mapping[str, float], t
 class _Label:
     """The forms of a label, from the longest to the number alone, in the size of text that image and box allow."""
 
-    def __init__(self, size: tuple[int, int], labelled: Labelled, number: str, *, small: bool) -> None:
+    def __init__(
+        self, size: tuple[int, int], labelled: Labelled, number: str, text_px: int | None, *, small: bool
+    ) -> None:
         width, height = size
         full = number + labelled.text
         box_px = labelled.box.width
         # The cap keeps the label of a face that fills the image from covering it.
         large_px = max(round(min(max(box_px / 7, max(size) / 70), max(size) / 25)), 11)
         wanted_px = min(max(round(box_px / 4), 9), large_px) if small else large_px
-        self.text_px = max(min(wanted_px, height // 4, 400), _MIN_TEXT_PX)
+        self.text_px = max(min(text_px or wanted_px, height // 4, 400), _MIN_TEXT_PX)
         while self.text_px > _MIN_TEXT_PX and _text_length(full, _font(self.text_px)) + self.text_px > width:
             self.text_px -= 1
         self.font = _font(self.text_px)
@@ -128,14 +168,13 @@ class _Label:
             for form in self.forms
         ]
 
-    def draw(self, draw: ImageDraw, place: Place, labelled: Labelled) -> None:
+    def draw(self, draw: ImageDraw, place: Place, ink: tuple[int, int, int], colour: Colour) -> None:
         """Draw one form: its text on nearly black, and a bar in the colour of the box at its left."""
         left, top, right, bottom = _corners(place.box)
         bar = max(self.text_px // 3, 1)
         draw.rectangle((left, top, right, bottom), fill=_PAPER)
-        draw.rectangle((left, top, left + bar - 1, bottom), fill=_colour(labelled))
+        draw.rectangle((left, top, left + bar - 1, bottom), fill=colour)
         middle = (left + (place.box.width + bar) / 2, top + place.box.height / 2)
-        ink = _GREY if labelled.not_a_face else _INK
         draw.text(middle, self.forms[place.form], font=self.font, fill=ink, anchor="mm")
 
 
@@ -144,33 +183,41 @@ def _corners(box: Box) -> tuple[int, int, int, int]:
     return box.left, box.top, box.left + box.width - 1, box.top + box.height - 1
 
 
-def _colour(labelled: Labelled) -> str | tuple[int, int, int]:
+def _colour(labelled: Labelled, colours: Mapping[str, Colour]) -> Colour:
     """The colour of the predicted class; white and grey of what has none."""
+    if labelled.answer in colours:
+        return colours[labelled.answer]
     if labelled.not_a_face:
         return _GREY
     return _INK if labelled.unsure else class_colours(labelled.classes)[labelled.answer]
 
 
-def _draw_box(draw: ImageDraw, size: tuple[int, int], labelled: Labelled) -> None:
+def _draw_box(
+    draw: ImageDraw, size: tuple[int, int], labelled: Labelled, colour: Colour, one_line_px: int | None
+) -> None:
     """Draw three lines, from outside: nearly black, in colour, white. The colour is dashed where there is doubt."""
     box = labelled.box
-    line_px = max(1, round(min(*size, 10 * box.width, 10 * box.height) / 300))
     left, top, right, bottom = _corners(box)
+    if one_line_px is not None:
+        if labelled.in_doubt:
+            _draw_dashes(draw, (left, top, right, bottom), one_line_px, colour)
+        else:
+            draw.rectangle((left, top, right, bottom), outline=colour, width=one_line_px)
+        return
+    line_px = max(1, round(min(*size, 10 * box.width, 10 * box.height) / 400))
     draw.rectangle((left, top, right, bottom), outline=_PAPER, width=4 * line_px)
     if right - left < 6 * line_px or bottom - top < 6 * line_px:
         return
     inner = (left + line_px, top + line_px, right - line_px, bottom - line_px)
     if labelled.in_doubt:
-        _draw_dashes(draw, inner, 2 * line_px, _colour(labelled))
+        _draw_dashes(draw, inner, 2 * line_px, colour)
         return
     white = _INK if not labelled.not_a_face else _GREY
     draw.rectangle(inner, outline=white, width=3 * line_px)
-    draw.rectangle(inner, outline=_colour(labelled), width=2 * line_px)
+    draw.rectangle(inner, outline=colour, width=2 * line_px)
 
 
-def _draw_dashes(
-    draw: ImageDraw, corners: tuple[int, int, int, int], line_px: int, colour: str | tuple[int, int, int]
-) -> None:
+def _draw_dashes(draw: ImageDraw, corners: tuple[int, int, int, int], line_px: int, colour: Colour) -> None:
     """Draw a rectangle of dashes, three lines long and two apart, from each corner on."""
     left, top, right, bottom = corners
     dash, step = 3 * line_px, 5 * line_px

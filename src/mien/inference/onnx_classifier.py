@@ -44,7 +44,8 @@ class OnnxClassifier:
 
     Raises:
         ModelError: the file is missing, damaged, not mien's, or of a newer mien; the model has no such output; the
-            provider is missing (``provider-missing``) or cannot be started (``provider-unusable``).
+            provider is missing (``provider-missing``) or cannot be started (``provider-unusable``); threads below 1
+            (``threads-range``).
     """
 
     def __init__(
@@ -54,6 +55,8 @@ class OnnxClassifier:
         output: str | None = None,
         provider: str | None = None,
     ) -> None:
+        if threads is not None and threads < 1:
+            raise ModelError(f"threads must be 1 or more, or None; found {threads}.", code="threads-range")
         self.path: Path = Path(path)
         self._threads, self._provider = threads, provider
         chosen = find_provider(provider)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,7 @@ import numpy.typing as npt
 from mien.base.errors import DataError
 from mien.base.labels import NO_EXPRESSION, NOT_A_FACE_CLASS, UNSURE
 from mien.faces.face import Box
-from mien.inference.drawing import draw_face, draw_photo, share_text
+from mien.inference.drawing import Look, draw_face, draw_photo, share_text
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -183,18 +183,22 @@ class Photo:
     width: int
     height: int
     detector: str | None
-    predictions: list[Prediction]
+    predictions: list[Prediction] = field(hash=False)
     rgb: npt.NDArray[np.uint8] | None = field(default=None, compare=False, repr=False)
 
-    def draw(self) -> Image:
+    def draw(self, **look: Unpack[Look]) -> Image:
         """A copy of the photo, an RGB image, with the box and the answer of each face drawn in.
+
+        Args:
+            **look: ``line_px``, ``text_px`` and ``colours``, as :func:`mien.inference.drawing.draw_predictions` has
+                them.
 
         Raises:
             DataError: a face crop (``photo-missing``): :meth:`Prediction.show` draws that.
         """
         if self.rgb is None:
             raise DataError(f"{self.source} is a face crop; draw it with .predictions[0].show().", code="photo-missing")
-        return draw_photo(self.rgb, self.predictions)
+        return draw_photo(self.rgb, self.predictions, **look)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready: source, image (width and height), detector, and faces as :meth:`Prediction.to_dict`.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
@@ -14,6 +14,7 @@ import numpy.typing as npt
 from mien.base.errors import DataError, MienWarning
 from mien.base.images import open_image_source
 from mien.base.preprocess import face_square, from_opencv, upright_rgb
+from mien.faces.crop_or_photo import crop_as_photo, may_be_crop
 from mien.faces.face import LimitedDetector
 from mien.faces.find import find_detector
 from mien.inference.face_reader import FaceReader
@@ -42,8 +43,8 @@ class Predictor(OnnxClassifier):
         named = f" {self.output.name}" if self.output.name else ""
         return f"<Predictor {self.manifest.full_name}{named}: {', '.join(self.classes)}>"
 
-    @overload
-    def predict(
+    @overload  # a str is an iterable of str too: the first one holds
+    def predict(  # type: ignore[overload-overlap]
         self,
         image: ImageSource,
         *,
@@ -58,7 +59,7 @@ class Predictor(OnnxClassifier):
     @overload
     def predict(
         self,
-        image: list[Any] | tuple[Any, ...],
+        image: Iterable[ImageSource],
         *,
         classes: str | None = None,
         min_score: float | None = None,
@@ -71,7 +72,7 @@ class Predictor(OnnxClassifier):
 
     def predict(
         self,
-        image: ImageSource | list[Any] | tuple[Any, ...],
+        image: ImageSource | Iterable[ImageSource],
         *,
         classes: str | None = None,
         min_score: float | None = None,
@@ -85,7 +86,7 @@ class Predictor(OnnxClassifier):
 
         Args:
             image: a path, the bytes or an open binary file of an image, a PIL image, or an array uint8 (H, W) grey
-                or (H, W, 3) RGB; or a list of these.
+                or (H, W, 3) RGB; or several of these: a list, a pandas Series of paths, a generator.
             classes: a label scheme that merges the model's classes; see :class:`FaceReader`.
             min_score: the least score of a face by the detector, 0..1; None leaves it to the detector.
             min_size: the least longer side of a face, in pixels.
@@ -104,11 +105,12 @@ class Predictor(OnnxClassifier):
                 no face can meet.
             ModelError: the face detector cannot be used; see :func:`mien.faces.find_detector`.
         """
-        several = isinstance(image, list | tuple)
+        several = is_several(image)
         if (limits := (min_score, min_size, max_faces)) != (None, None, None):
             detector = LimitedDetector(find_detector(detector), *limits)
-        images = image if isinstance(image, list | tuple) else [image]
+        images: Iterable[Any] = image if several else [image]  # type: ignore[assignment]
         found: list[list[Prediction]] = []
+        crops: list[str] = []
 
         def skip(source: str, error: DataError) -> None:
             assert on_error is not None
@@ -123,16 +125,22 @@ class Predictor(OnnxClassifier):
             bgr=bgr,
         ):
             found.append(photo.predictions)
+            if may_be_crop(photo.width, photo.height, len(photo.predictions)):
+                crops.append(photo.source)
+        if crops:
+            names = crops[0] if len(crops) == 1 else f"{len(crops)} small images, such as {crops[0]}"
+            words = crop_as_photo(names, option="predict_crops")
+            warnings.warn(MienWarning(str(words), code=words.code), stacklevel=2)
         return found if several else found[0]
 
     def predict_crops(
-        self, images: ImageSource | Sequence[ImageSource], *, classes: str | None = None
+        self, images: ImageSource | Iterable[ImageSource], *, classes: str | None = None
     ) -> list[Prediction]:
         """Classify images that are face crops, about as tight as FER2013's; no face is detected.
 
         Args:
-            images: a list of images as :meth:`predict` takes them, a stack of arrays (N, H, W) or (N, H, W, 3), a
-                folder's path, or one image.
+            images: images as :meth:`predict` takes them, a stack of arrays (N, H, W) or (N, H, W, 3), a folder's path,
+                or one image.
             classes: as in :meth:`predict`.
 
         Returns:
@@ -149,12 +157,13 @@ class Predictor(OnnxClassifier):
         each: Iterable[Any] = [images]
         if isinstance(images, str | os.PathLike) and os.path.isdir(images):  # noqa: PTH112 - Path's raises of a long string
             each = image_files(images)
-        elif isinstance(images, list | tuple) or (isinstance(images, np.ndarray) and _is_stack(images)):
+        elif isinstance(images, np.ndarray) and _is_stack(images):
             each = images
-            if isinstance(images, np.ndarray):
-                _warn_of_channels_first(images)
+            _warn_of_channels_first(images)
         elif isinstance(images, np.ndarray):
             _check_not_flat(images)
+        elif is_several(images):
+            each = images  # type: ignore[assignment]
         photos = self.stream(each, crops=True, classes=classes)
         return [photo.predictions[0] for photo in photos]
 
@@ -184,8 +193,8 @@ class Predictor(OnnxClassifier):
             ModelError: the face detector cannot be used.
         """
         # Of an array only a stack is several images; one of a single axis may hold paths.
-        whole = isinstance(images, np.ndarray) and images.ndim > 1 and not _is_stack(images)
-        if whole or isinstance(images, str | bytes | os.PathLike) or hasattr(images, "getbands"):
+        whole = images.ndim > 1 and not _is_stack(images) if isinstance(images, np.ndarray) else not is_several(images)
+        if whole:
             raise DataError("stream takes several images; give a list, [image], or use predict.", code="image-type")
         reader = FaceReader(self, detector, classes=classes)
         return read_images(reader, map(from_opencv, images) if bgr else images, crops=crops, on_error=on_error)
@@ -289,6 +298,12 @@ def _check_not_flat(array: npt.NDArray[Any]) -> None:
             "array.reshape(-1, 48, 48).",
             code="image-flat",
         )
+
+
+def is_several(images: object) -> bool:
+    """Whether it is several images, and not one. Of arrays only an axis can tell, so an array is one image."""
+    one = isinstance(images, str | bytes | bytearray | memoryview | os.PathLike | np.ndarray | Mapping)
+    return isinstance(images, Iterable) and not (one or hasattr(images, "read") or hasattr(images, "getbands"))
 
 
 def _is_stack(array: npt.NDArray[Any]) -> bool:

@@ -25,6 +25,7 @@ CODES: dict[str, tuple[int, str]] = {
     "too-many-bytes": (413, "the body is larger than the limit"),
     "too-many-files": (422, "the request holds more files than the limit"),
     "image-pixels": (413, "an image has more pixels than the limit"),
+    "content-encoding": (415, "the body is compressed"),
     "not-a-form": (415, "the body is no form, no image and no JSON"),
     "image-format": (415, "a file is not an image in a format that the service reads"),
     "image-damaged": (422, "an image is incomplete or damaged"),

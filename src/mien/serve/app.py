@@ -3,31 +3,39 @@
 from __future__ import annotations
 
 import logging
+import os
+import re
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from pathlib import Path
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Query, Request, WebSocket, WebSocketDisconnect
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.middleware.gzip import GZipMiddleware
-from fastapi.responses import Response
+from fastapi.responses import PlainTextResponse, Response
 from pydantic import ValidationError
 
+from mien.base.errors import ServeError
 from mien.base.files import file_sha256
+from mien.base.processes import available_cores
 from mien.faces.face import Detector
+from mien.faces.find import find_detector
+from mien.inference.find_model import find_model
 from mien.inference.onnx_classifier import OnnxClassifier
 from mien.serve.access import CheckOrigin, check_host_names, page_origins, require_token
 from mien.serve.api_errors import ApiError, add_error_handlers, error_responses, internal_error, invalid_parameter
 from mien.serve.built_page import service_models
+from mien.serve.detect import PredictedImage
 from mien.serve.limits import Limits
 from mien.serve.metrics import CONTENT_TYPE, CountRequests, ServiceMetrics
-from mien.serve.pages import HEADERS, AddHeaders, add_docs, add_page
+from mien.serve.pages import HEADERS, AddHeaders, UnderPrefix, add_docs, add_page
 from mien.serve.prediction_service import PredictionService
 from mien.serve.schemas import (
     BatchResponse,
+    FaceParameters,
     HealthResponse,
     ImageResponse,
     ModelResponse,
@@ -46,47 +54,58 @@ _DESCRIPTION = (
 )
 
 _PREDICTING = (
-    *("malformed-form", "body-too-slow", "too-many-bytes", "too-many-files", "image-pixels", "not-a-form"),
+    *("malformed-form", "body-too-slow", "too-many-bytes", "too-many-files", "image-pixels", "content-encoding"),
+    "not-a-form",
     *("image-format", "image-damaged", "form-file-missing", "unknown-field", "bad-parameter", "too-many-faces"),
     *("too-much-work", "busy"),
 )
 
 
 def create_app(
-    model_file: Path,
-    detector: Detector,
+    model: str | os.PathLike[str] = "default",
     *,
-    threads: int,
+    detector: Detector | str | None = None,
+    threads: int | None = None,
     limits: Limits | None = None,
     token: str | None = None,
     hosts: Sequence[str] = (),
     provider: str | None = None,
+    root_path: str = "",
 ) -> FastAPI:
-    """Make the service.
+    """Make the service, to run alone or in an application of one's own, as ``app.mount("/faces", service)``.
 
     Args:
-        model_file: the ``.onnx`` file.
-        detector: detects faces in photos.
-        threads: cores that work on images. One image more is processed at a time.
+        model: as in :func:`mien.load`.
+        detector: as in :meth:`mien.Predictor.predict`.
+        threads: cores that work on images, by default all. One image more is processed at a time.
         limits: what is refused.
         token: the bearer token that a client must send; None asks for none.
         hosts: further names of the service; see :class:`mien.serve.access.CheckOrigin`.
         provider: as in :func:`mien.load`.
+        root_path: the prefix under which a proxy offers the service, such as ``"/faces"``, whether it passes the prefix
+            on or not. A mounted application has its own.
 
     Raises:
-        ModelError: as :func:`mien.load`.
-        ServeError: a name in ``hosts`` that is none (``host-name``).
+        ModelError: as :func:`mien.load`; the face detector cannot be used.
+        ServeError: a name in ``hosts`` that is none (``host-name``); a prefix that is none (``root-path``).
     """
     check_host_names(hosts)
-    limits = Limits() if limits is None else limits
+    if not re.fullmatch(r"(/[\w.~-]+)*", root_path):
+        raise ServeError(
+            f"--root-path {root_path!r} is not a prefix; give it as /faces, without a slash at its end.",
+            code="root-path",
+        )
+    limits, detector = Limits() if limits is None else limits, find_detector(detector)
+    model_file = find_model(model)
+    threads = threads or available_cores()
     classifier = OnnxClassifier(model_file, 1, provider=provider)
-    model = ModelResponse(
+    described = ModelResponse(
         name=classifier.manifest.full_name,
         sha256=file_sha256(model_file),
         detector=detector.name,
         manifest=classifier.manifest,
     )
-    metrics = ServiceMetrics()
+    metrics = ServiceMetrics(described.name, described.sha256)
     service = PredictionService(classifier, detector, limits, threads, metrics)
 
     @asynccontextmanager
@@ -96,24 +115,31 @@ def create_app(
 
     # The framework's own pages of documentation load scripts from other hosts.
     app = FastAPI(
-        title="mien", version=__version__, description=_DESCRIPTION, lifespan=lifespan, docs_url=None, redoc_url=None
+        title="mien",
+        version=__version__,
+        description=_DESCRIPTION,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        # A client that is generated calls its functions so.
+        generate_unique_id_function=lambda route: route.name,
     )
     add_error_handlers(app)
     guarded = _router(token)
-    _add_predictions(guarded, service, model, limits)
-    _add_metadata(guarded, model, metrics)
+    _add_predictions(guarded, service, described, limits)
+    _add_metadata(guarded, described, metrics)
     app.include_router(guarded)
 
     @app.head("/healthz", include_in_schema=False)
-    @app.get("/healthz")
-    async def health() -> HealthResponse:
+    @app.get("/healthz", tags=["service"])
+    async def check_health() -> HealthResponse:
         """Whether the service answers."""
         return HealthResponse(status="ok")
 
     _add_stream(app, service, limits, token, metrics)
     add_docs(app)
     add_page(app, service_models(model_file, guarded=token is not None))
-    _add_middleware(app, hosts, metrics)
+    _add_middleware(app, hosts, metrics, root_path)
     return app
 
 
@@ -127,6 +153,7 @@ def _router(token: str | None) -> APIRouter:
 def _add_predictions(router: APIRouter, service: PredictionService, model: ModelResponse, limits: Limits) -> None:
     responses = error_responses(*_PREDICTING)
     responses[429]["headers"] = {"Retry-After": {"description": "seconds", "schema": {"type": "integer"}}}
+    post = partial(router.post, tags=["faces"], openapi_extra=form_document(limits))
 
     def metadata(parameters: PredictParameters, began: float) -> dict[str, Any]:
         return {
@@ -135,43 +162,48 @@ def _add_predictions(router: APIRouter, service: PredictionService, model: Model
             "milliseconds": round(1000 * (time.perf_counter() - began), 3),
         }
 
-    @router.post(
-        "/v1/predict",
-        # Without a detection there is no box and no detector.
-        response_model=PredictResponse,
-        response_model_exclude_none=True,
-        responses={**responses, 200: {"content": {"image/jpeg": {}}, "description": "with draw=true the photo"}},
-        openapi_extra=form_document(limits),
-    )
-    async def predict(request: Request, parameters: Annotated[PredictParameters, Query()]) -> Any:
-        """Detect the faces in one image and classify each."""
-        reader = service.reader(parameters)
-        with service.admission.slot(parameters.crops):
+    async def predict_one(
+        request: Request, parameters: FaceParameters, *, crops: bool = False, draw: bool = False
+    ) -> tuple[PredictedImage, float]:
+        """The answer, and when the work on it began."""
+        reader = service.reader(parameters, crops=crops)
+        with service.admission.slot(crops):
             files = await receive_files(request, limits, max_files=1)
             began = time.perf_counter()
-            (image,) = await service.predict(files, parameters, reader)
+            (image,) = await service.predict(files, parameters, reader, crops=crops, draw=draw)
         if isinstance(image, ApiError):
             raise image
-        if image.drawn is not None:
-            return Response(image.drawn, media_type="image/jpeg")
+        return image, began
+
+    # Without a detection there is no box and no detector.
+    @post("/v1/predict", response_model_exclude_none=True, responses=responses)
+    async def predict(request: Request, parameters: Annotated[PredictParameters, Query()]) -> PredictResponse:
+        """Detect the faces in one image and classify each."""
+        image, began = await predict_one(request, parameters, crops=parameters.crops)
         return PredictResponse.of(image, **metadata(parameters, began))
 
-    @router.post(
+    drawn = {"description": "the photo", "content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}}
+
+    @post("/v1/draw", response_class=Response, responses={**responses, 200: drawn})
+    async def draw(request: Request, parameters: Annotated[FaceParameters, Query()]) -> Response:
+        """Draw the box and the answer of each face into a photo."""
+        image, _ = await predict_one(request, parameters, draw=True)
+        return Response(image.drawn, media_type="image/jpeg")
+
+    @post(
         "/v1/batch",
         response_model_exclude_none=True,
         responses=responses,
         openapi_extra=form_document(limits, many=True),
     )
-    async def batch(request: Request, parameters: Annotated[PredictParameters, Query()]) -> BatchResponse:
+    async def predict_batch(request: Request, parameters: Annotated[PredictParameters, Query()]) -> BatchResponse:
         """Predict several images. An image that fails has its error in its place; the others are predicted."""
-        reader = service.reader(parameters)
-        if parameters.draw:
-            raise ApiError("'draw' is for one photo; send it to /v1/predict.", code="bad-parameter")
+        reader = service.reader(parameters, crops=parameters.crops)
         with service.admission.slot(parameters.crops) as count:
             files = await receive_files(request, limits, limits.max_files)
             count(len(files))
             began = time.perf_counter()
-            images = await service.predict(files, parameters, reader)
+            images = await service.predict(files, parameters, reader, crops=parameters.crops)
         results = [each.body() if isinstance(each, ApiError) else ImageResponse.of(each) for each in images]
         return BatchResponse(results=results, **metadata(parameters, began))
 
@@ -202,7 +234,7 @@ def _add_stream(
                     await receive_token(socket, token, limits.idle_seconds)
             with place("streams"):
                 try:
-                    parameters = PredictParameters.model_validate(dict(socket.query_params))
+                    parameters = FaceParameters.model_validate(dict(socket.query_params))
                 except ValidationError as error:
                     raise invalid_parameter(error.errors()[0]) from None
                 tracker = service.tracker(parameters)
@@ -219,18 +251,18 @@ def _add_stream(
 
 
 def _add_metadata(router: APIRouter, model: ModelResponse, metrics: ServiceMetrics) -> None:
-    @router.get("/v1/model")
-    async def model_metadata() -> ModelResponse:
+    @router.get("/v1/model", tags=["service"])
+    async def describe_model() -> ModelResponse:
         """The model's manifest and the SHA-256 of its file."""
         return model
 
-    @router.get("/metrics", response_class=Response)
-    async def metrics_page() -> Response:
+    @router.get("/metrics", response_class=PlainTextResponse, tags=["service"])
+    async def read_metrics() -> Response:
         """Counters for Prometheus."""
         return Response(metrics.page(), media_type=CONTENT_TYPE)
 
 
-def _add_middleware(app: FastAPI, hosts: Sequence[str], metrics: ServiceMetrics) -> None:
+def _add_middleware(app: FastAPI, hosts: Sequence[str], metrics: ServiceMetrics, root_path: str) -> None:
     """What is added last sees a request first."""
     app.add_middleware(GZipMiddleware, compresslevel=6)
     if hosts:
@@ -244,3 +276,5 @@ def _add_middleware(app: FastAPI, hosts: Sequence[str], metrics: ServiceMetrics)
     app.add_middleware(CheckOrigin, allowed=hosts)
     app.add_middleware(AddHeaders, headers=HEADERS)
     app.add_middleware(CountRequests, metrics=metrics)
+    if root_path:
+        app.add_middleware(UnderPrefix, prefix=root_path)

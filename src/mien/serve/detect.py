@@ -96,7 +96,7 @@ def predict_image(
             f"The image has {len(faces)} faces; the limit is {limits.max_faces}. Ask for the largest with max_faces.",
             code="too-many-faces",
         )
-    hint = crop_as_photo("this square image", option=_OPTION) if may_be_crop(*image.size, len(faces)) else None
+    hint = crop_as_photo("this small image", option=_OPTION) if may_be_crop(*image.size, len(faces)) else None
     predictions = reader.read(rgb, kept, source=source)
     return PredictedImage(*image.size, predictions, len(faces), hint, _drawn(rgb, predictions) if draw else None)
 

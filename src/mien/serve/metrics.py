@@ -10,6 +10,8 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 from prometheus_client.multiprocess import MultiProcessCollector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from mien.version import __version__
+
 CONTENT_TYPE: str = CONTENT_TYPE_PLAIN_0_0_4
 
 FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
@@ -19,13 +21,26 @@ _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
 class ServiceMetrics:
-    """The counters of one app."""
+    """The counters of one app.
 
-    def __init__(self) -> None:
+    Args:
+        model: the model's name.
+        sha256: of its file.
+    """
+
+    def __init__(self, model: str = "", sha256: str = "") -> None:
         self.registry: CollectorRegistry = CollectorRegistry()
         registry = self.registry
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
+        build = Gauge(
+            "mien_build_info",
+            "1; its labels are mien's version, and the model with the SHA-256 of its file.",
+            ["version", "model", "sha256"],
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
+        build.labels(__version__, model, sha256).set(1)
         self.requests: Counter = Counter("mien_requests", "Answered requests.", ["route", "status"], registry=registry)
         self.seconds: Histogram = Histogram(
             "mien_request_seconds",

@@ -36,7 +36,7 @@ HASHED = "assets"
 _NO_PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>mien</title><meta name="viewport" content="width=device-width">
 <link rel="icon" href="data:,"></head><body><main><h1>mien</h1>
-<p>The service runs and predicts images at <code>POST /v1/predict</code>. <a href="/openapi.json">openapi.json</a>
+<p>The service runs and predicts images at <code>POST /v1/predict</code>. <a href="openapi.json">openapi.json</a>
 describes all addresses.</p>
 <p>The page for images, videos and the webcam is not built in this installation. In a checkout of mien,
 <code>make web</code> builds it (it needs Node). Then start the service again.</p></main></body></html>
@@ -66,6 +66,22 @@ class AddHeaders:
         await self.app(scope, receive, send_with_headers if scope["type"] == "http" else send)
 
 
+class UnderPrefix:
+    """ASGI middleware that says under which prefix a proxy offers the service: routes and OpenAPI go by it."""
+
+    def __init__(self, app: ASGIApp, prefix: str) -> None:
+        self.app: ASGIApp = app
+        self.prefix: str = prefix
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "lifespan":
+            # As ASGI has it, the path begins with the prefix, which the proxy may have taken off.
+            path = scope["path"] if f"{scope['path']}/".startswith(f"{self.prefix}/") else self.prefix + scope["path"]
+            scope = {**scope, "root_path": self.prefix, "path": path}
+        await self.app(scope, receive, send)
+
+
 class _Files(StaticFiles):
     def file_response(
         self, full_path: str | os.PathLike[str], stat_result: os.stat_result, scope: Scope, status_code: int = 200
@@ -79,12 +95,12 @@ class _Files(StaticFiles):
 _DOCS = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>mien: the service</title>
 <meta name="viewport" content="width=device-width"><link rel="icon" href="data:,">
-<link rel="stylesheet" href="/docs/swagger-ui.css"></head>
-<body><div id="swagger-ui"></div><script src="/docs/swagger-ui-bundle.js"></script>
-<script src="/docs/start.js"></script></body></html>
+<link rel="stylesheet" href="docs/swagger-ui.css"></head>
+<body><div id="swagger-ui"></div><script src="docs/swagger-ui-bundle.js"></script>
+<script src="docs/start.js"></script></body></html>
 """
 _START = """SwaggerUIBundle({
-  url: "/openapi.json", dom_id: "#swagger-ui", deepLinking: true, tryItOutEnabled: true,
+  url: "openapi.json", dom_id: "#swagger-ui", deepLinking: true, tryItOutEnabled: true,
   defaultModelsExpandDepth: 0,
 });
 """

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 from mien.base.errors import DataError, ModelError
 from mien.faces.crop_or_photo import MAX_SEARCHED
@@ -21,7 +22,7 @@ from mien.serve.api_errors import ApiError, internal_error
 from mien.serve.detect import PredictedImage, predict_image
 from mien.serve.limits import Limits
 from mien.serve.metrics import ServiceMetrics
-from mien.serve.schemas import PredictParameters
+from mien.serve.schemas import FaceParameters
 from mien.video.tracker import Tracker
 
 _LOG = logging.getLogger("uvicorn.error")
@@ -112,13 +113,11 @@ class PredictionService:
         """Finish the images that are being processed, and begin no more."""
         self.pool.shutdown(cancel_futures=True)
 
-    def reader(self, parameters: PredictParameters) -> FaceReader:
+    def reader(self, parameters: FaceParameters, *, crops: bool = False) -> FaceReader:
         """Check the parameters of a request; returns what reads its faces. Raises :class:`ApiError`."""
         for name in ("min_score", "min_size", "max_faces"):
-            if parameters.crops and getattr(parameters, name) is not None:
+            if crops and getattr(parameters, name) is not None:
                 raise ApiError(f"'{name}' limits detected faces; leave it out with crops=true.", code="bad-parameter")
-        if parameters.crops and parameters.draw:
-            raise ApiError("'draw' needs a photo; leave it out with crops=true.", code="bad-parameter")
         try:
             return FaceReader(
                 self._classifier.with_output(parameters.output),
@@ -128,17 +127,21 @@ class PredictionService:
         except (DataError, ModelError) as error:
             raise ApiError(str(error), code="bad-parameter") from None
 
-    def tracker(self, parameters: PredictParameters) -> Tracker:
+    def tracker(self, parameters: FaceParameters) -> Tracker:
         """A tracker for one stream. Raises :class:`ApiError`."""
-        if parameters.crops or parameters.draw:
-            raise ApiError("A stream takes neither 'crops' nor 'draw'; leave them out.", code="bad-parameter")
         reader = self.reader(parameters)
         most = min(parameters.max_faces or self._limits.max_faces, self._limits.max_faces)
         detector = LimitedDetector(reader.detector, max_faces=most)
         return Tracker(reader.classifier, detector=detector, classes=parameters.classes)
 
     async def predict(
-        self, files: list[bytes], parameters: PredictParameters, reader: FaceReader
+        self,
+        files: list[bytes],
+        parameters: FaceParameters,
+        reader: FaceReader,
+        *,
+        crops: bool = False,
+        draw: bool = False,
     ) -> list[PredictedImage | ApiError]:
         """Predict the images of one request, a few at a time, so that other requests get their turn.
 
@@ -146,6 +149,8 @@ class PredictionService:
             files: image files.
             parameters: of the request.
             reader: of :meth:`reader`.
+            crops: each file is a face crop.
+            draw: draw boxes and answers into the photos.
 
         Returns:
             For each file in its place its predictions, or why it was refused: it cannot be read, is over a limit, or
@@ -153,7 +158,19 @@ class PredictionService:
         """
         deadline = asyncio.get_running_loop().time() + self._limits.work_seconds
         turns = asyncio.Semaphore(self._limits.images_at_once)
-        works = (partial(self._work, file, parameters, reader, number) for number, file in enumerate(files, start=1))
+        works = (
+            partial(
+                self._work,
+                file,
+                reader,
+                source=f"image {number}",
+                crops=crops,
+                max_faces=parameters.max_faces,
+                look=number <= MAX_SEARCHED,
+                draw=draw,
+            )
+            for number, file in enumerate(files, start=1)
+        )
         return await asyncio.gather(*(self._predict_image(work, turns, deadline) for work in works))
 
     async def _predict_image(
@@ -179,17 +196,8 @@ class PredictionService:
         self._metrics.faces.inc(len(image.predictions))
         return image
 
-    def _work(self, file: bytes, parameters: PredictParameters, reader: FaceReader, number: int) -> PredictedImage:
-        began, crops = time.perf_counter(), parameters.crops
-        image = predict_image(
-            file,
-            reader,
-            self._limits,
-            source=f"image {number}",
-            crops=crops,
-            max_faces=parameters.max_faces,
-            look=number <= MAX_SEARCHED,
-            draw=parameters.draw,
-        )
+    def _work(self, file: bytes, reader: FaceReader, *, crops: bool, **named: Any) -> PredictedImage:
+        began = time.perf_counter()
+        image = predict_image(file, reader, self._limits, crops=crops, **named)
         self.admission.measured(crops, time.perf_counter() - began)
         return image

@@ -11,12 +11,11 @@ from mien.serve.api_errors import ErrorResponse
 from mien.serve.detect import PredictedImage
 
 
-class PredictParameters(BaseModel):
-    """The query of a request for predictions. Any other parameter is refused."""
+class FaceParameters(BaseModel):
+    """The query of a request about the faces in a photo or a frame. Any other parameter is refused."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
 
-    crops: bool = Field(default=False, description="each image is a face crop, about as tight as FER2013's")
     classes: str | None = Field(
         default=None,
         max_length=1000,
@@ -27,8 +26,8 @@ class PredictParameters(BaseModel):
     output: str | None = Field(
         default=None,
         max_length=100,
-        description="which output of the model answers, by its name in the manifest of /v1/model; the default is what "
-        "people would say, where the model has learned that from votes",
+        description="which output of the model answers, by its name in the manifest of /v1/model; the default is "
+        "'answer' where the model has a rule for it, else the output taught by votes, else its only one",
         examples=["fer2013"],
     )
     min_score: float | None = Field(
@@ -42,9 +41,12 @@ class PredictParameters(BaseModel):
         ge=1,
         description="classify only this many of the largest faces; without it all, or an error if there are too many",
     )
-    draw: bool = Field(
-        default=False, description="answer with the annotated photo as image/jpeg; of /v1/predict, without crops"
-    )
+
+
+class PredictParameters(FaceParameters):
+    """The query of a request for predictions. Any other parameter is refused."""
+
+    crops: bool = Field(default=False, description="each image is a face crop, about as tight as FER2013's")
 
 
 class BoxResponse(BaseModel):
@@ -69,17 +71,17 @@ class FaceResponse(BaseModel):
         description="eyes, nose and corners of the mouth, x and y in pixels; missing with crops and the Haar cascade",
     )
     output: str | None = Field(default=None, description="the output that answered; missing if it has no name")
-    answer: str = Field(description="what people would say: an expression, 'unsure' or 'not a face'; else as `top`")
+    answer: str = Field(description="an expression, 'unsure' or 'not-a-face'; without votes in training as `top`")
     top: str = Field(description="the predicted class: the most probable one")
     # Not bounded to 1 here: a sum of probabilities may exceed it in the last bit, and that is no defect.
-    confidence: float = Field(description="the calibrated probability of that class, 0..1")
+    confidence: float = Field(description="the model's probability of `top`, 0..1")
     unsure: bool | None = Field(
         default=None,
-        description="people would disagree: no expression reaches the limit of the model's rule, or without one 0.5; "
-        "missing unless the output was taught by votes",
+        description="no expression reaches the limit of the model's rule, or without one 0.5; missing unless the "
+        "output was taught by votes",
     )
     not_a_face: bool | None = Field(
-        default=None, description="people would see no face; missing unless the output was taught by votes"
+        default=None, description="`top` is 'not-a-face'; missing unless the output was taught by votes"
     )
     probabilities: dict[str, float] = Field(description="of each class; they sum to 1")
 

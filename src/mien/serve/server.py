@@ -1,7 +1,7 @@
 """Opens the port and runs the service on it, in one process or in several, until SIGTERM or Ctrl-C.
 
 uvicorn speaks HTTP, stops gracefully and replaces workers. Its limits suit clients that one trusts, or a proxy: for the
-open internet, ``compose.yaml`` puts one in front that cuts off slow clients.
+open internet, ``compose.internet.yaml`` puts one in front that cuts off slow clients.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
+from prometheus_client import disable_created_metrics
 from uvicorn.supervisors import Multiprocess
 
 from mien.base.errors import ServeError
@@ -106,6 +107,7 @@ def run(app: FastAPI, listener: socket.socket, limits: Limits) -> None:
         KeyboardInterrupt: after a stop by Ctrl-C.
     """
     silence_logs()
+    disable_created_metrics()  # each counter and histogram has a second line of when it began
     uvicorn.Server(_config(app, limits)).run(sockets=[listener])
 
 

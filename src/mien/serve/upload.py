@@ -44,8 +44,9 @@ def form_document(limits: Limits, many: bool = False) -> dict[str, Any]:
     content = {
         "multipart/form-data": {"schema": schema(FIELD, files if many else file), "encoding": encoding},
         "application/json": {"schema": schema("images", texts) if many else schema("image", text)},
+        "application/octet-stream": {"schema": file},
     }
-    description = f"At most {limits.max_bytes:,} bytes in all. One image may also be the body itself (image/*)."
+    description = f"At most {limits.max_bytes:,} bytes in all. The body may be one image itself, also as image/*."
     return {"requestBody": {"required": True, "description": description, "content": content}}
 
 
@@ -63,6 +64,10 @@ async def receive_files(request: Request, limits: Limits, max_files: int) -> lis
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > limits.max_bytes:
         raise _too_many_bytes(limits)
+    if (encoding := request.headers.get("content-encoding", "identity").lower()) != "identity":
+        raise ApiError(
+            f"The body is compressed ({encoding}). Send it as it is, without Content-Encoding.", code="content-encoding"
+        )
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     is_image = kind.startswith(b"image/") or kind == b"application/octet-stream"
     if not is_image and kind not in {b"multipart/form-data", b"application/json"}:
@@ -101,10 +106,18 @@ def _json_files(body: bytes, max_files: int) -> list[bytes]:
     if len(texts) > max_files:
         raise _too_many_files(max_files)
     try:
-        # The head of a data: URI ends with a comma, which base64 has not.
-        return [base64.b64decode(text.rpartition(",")[2], validate=True) for text in texts]
+        return [_decoded(text) for text in texts]
     except (ValueError, AttributeError):
         raise ApiError("An image in the JSON is not base64.", code="image-damaged") from None
+
+
+def _decoded(text: str) -> bytes:
+    """The bytes of base64 as languages write it: in lines (RFC 2045), for addresses (RFC 4648, 5), without padding.
+
+    The head of a ``data:`` URI ends with a comma, which base64 has not. Raises ValueError.
+    """
+    letters = "".join(text.rpartition(",")[2].split()).replace("-", "+").replace("_", "/").rstrip("=")
+    return base64.b64decode(letters + "=" * (-len(letters) % 4), validate=True)
 
 
 async def _bounded_chunks(request: Request, limits: Limits) -> AsyncGenerator[bytes, None]:

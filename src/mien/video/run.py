@@ -101,6 +101,12 @@ def write_video(
 
 
 def _notes(video: VideoFile, no_faces: Sequence[int]) -> Iterator[Notice]:
+    if video.resized:
+        yield Notice(
+            f"{counted(video.resized, 'frame')} of {video.path} have another size than {video.width} x {video.height} "
+            "pixels: boxes are in each frame's own, and the annotated copy has bars.",
+            code="video-sizes",
+        )
     if video.damaged:
         gap = f", and {video.gap_seconds:.1f} s between its frames are missing" if video.gap_seconds else ""
         yield Notice(

@@ -17,7 +17,7 @@ from collections.abc import Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +27,7 @@ from mien.base.errors import DataError, without_password
 from mien.base.images import open_image_source
 from mien.base.preprocess import from_opencv, upright_rgb
 from mien.faces.face import Detector, Face
-from mien.inference.drawing import draw_predictions
+from mien.inference.drawing import Look, draw_predictions
 from mien.inference.face_reader import FaceReader
 from mien.inference.onnx_classifier import OnnxClassifier
 from mien.inference.prediction import Prediction
@@ -94,10 +94,10 @@ class VideoFrame:
             "faces": [face.to_dict() for face in self.faces],
         }
 
-    def draw(self) -> Image.Image:
-        """The frame with the numbers, boxes and answers of its faces."""
-        image = Image.fromarray(self.rgb)
-        draw_predictions(image, [face.prediction for face in self.faces], [face.track for face in self.faces])
+    def draw(self, **look: Unpack[Look]) -> Image.Image:
+        """The frame with the numbers, boxes and answers of its faces; ``look`` as of :meth:`Photo.draw`."""
+        image, tracks = Image.fromarray(self.rgb), [face.track for face in self.faces]
+        draw_predictions(image, [face.prediction for face in self.faces], tracks, **look)
         return image
 
 
@@ -145,6 +145,7 @@ class Tracker:
         self.source: str = source
         self._half_life_seconds, self._detect_every_seconds = half_life_seconds, detect_every_seconds
         self._boxes = BoxTracker()
+        self._shape: tuple[int, ...] = ()
         self._key_seconds = self._seconds = -float("inf")
         self._began: float | None = None
 
@@ -192,6 +193,10 @@ class Tracker:
     def follow(self, seconds: float, rgb: npt.NDArray[np.uint8], found: list[Face] | None) -> list[TrackedFace]:
         """As :meth:`update` with what was detected in the frame; None where it is no key frame."""
         self._seconds = seconds
+        if rgb.shape != self._shape:  # what was tracked is elsewhere now, if anywhere
+            self._shape = rgb.shape
+            self._boxes.tracks.clear()
+            found = self.detect(rgb) if found is None else found
         # Also where faces were detected: a face that the detector missed keeps its tracked position.
         if self._track(rgb) and found is None:
             found = self.detect(rgb)

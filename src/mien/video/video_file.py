@@ -56,12 +56,13 @@ class VideoFile:
 
     Attributes:
         path: the file.
-        width: width of its upright frames, in pixels.
-        height: height of its upright frames, in pixels.
+        width: width of its first frame, upright, in pixels.
+        height: height of its first frame.
         time_base: duration of one time unit, in seconds.
         frame_rate: mean frames per second, as the file states it or as FFmpeg estimates it.
         expected_frames: number of frames as the file states it, or an estimate; None if it states nothing.
         start_seconds: the file's own timestamp at its start.
+        resized: frames so far of another size or orientation than the first: phones that are turned, joined files.
         damaged: frames so far that could not be decoded completely.
         gap_seconds: time so far in which frames are missing between two others, after damage.
         missing_seconds: known at the end: stated duration minus decoded duration.
@@ -100,6 +101,7 @@ class VideoFile:
             self._stated_seconds = self._find_stated_seconds()
             stated = self._stream.frames or round((self._stated_seconds or 0) * self.frame_rate)
             self.expected_frames: int | None = stated or None
+            self.resized: int = 0
             self.damaged: int = 0
             self.gap_seconds: float = 0.0
             self.missing_seconds: float = 0.0
@@ -108,13 +110,10 @@ class VideoFile:
             if self._first is None:
                 raise DataError(f"{self.path} has no frame that can be decoded.", code="video-damaged")
             self.start_seconds: Fraction = self._find_start(self._first)
-            self._orientation = _orientation(self._first)
-            self._stored_size = _square_pixels(self._first, self._stream.sample_aspect_ratio)
-            self._check_size(*self._stored_size)
-            is_turned = self._orientation[0]
             self.width: int
             self.height: int
-            self.width, self.height = self._stored_size[::-1] if is_turned else self._stored_size
+            size = self._square_pixels(self._first)
+            self.width, self.height = size[::-1] if _orientation(self._first)[0] else size
         except BaseException:
             self.close()
             raise
@@ -190,14 +189,24 @@ class VideoFile:
                 yield frame
 
     def _upright(self, frame: VideoFrame) -> npt.NDArray[np.uint8]:
-        # A stream may change its size: all frames get that of the first one.
-        width, height = self._stored_size
+        width, height = self._square_pixels(frame)
         rgb: npt.NDArray[Any] = frame.to_ndarray(format="rgb24", width=width, height=height)
-        swap, flip_rows, flip_columns = self._orientation
+        swap, flip_rows, flip_columns = _orientation(frame)
         rgb = rgb.transpose(1, 0, 2) if swap else rgb
         rgb = rgb[::-1] if flip_rows else rgb
         rgb = rgb[:, ::-1] if flip_columns else rgb
+        self.resized += rgb.shape[:2] != (self.height, self.width)
         return np.ascontiguousarray(rgb)
+
+    def _square_pixels(self, frame: VideoFrame) -> tuple[int, int]:
+        """Width and height with square pixels, before the frame is turned upright."""
+        aspect = self._stream.sample_aspect_ratio
+        # A more extreme aspect ratio is a damaged header.
+        if aspect is None or not Fraction(1, 4) <= aspect <= 4:
+            aspect = Fraction(1)
+        width, height = max(round(frame.width * aspect), 1), frame.height
+        self._check_size(width, height)
+        return width, height
 
     def _check_size(self, width: int, height: int) -> None:
         if width * height > MAXIMUM_PIXELS:
@@ -266,11 +275,3 @@ def _orientation(frame: VideoFrame) -> tuple[bool, bool, bool]:
     if abs(b) + abs(c) > abs(a) + abs(d):
         return True, b < 0, c < 0
     return False, d < 0, a < 0
-
-
-def _square_pixels(frame: VideoFrame, aspect: Fraction | None) -> tuple[int, int]:
-    """Width and height with square pixels, before the frame is turned upright."""
-    # A more extreme aspect ratio is a damaged header.
-    if aspect is None or not Fraction(1, 4) <= aspect <= 4:
-        aspect = Fraction(1)
-    return max(round(frame.width * aspect), 1), frame.height

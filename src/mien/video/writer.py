@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image, ImageOps
 
 from mien.base.errors import RunError
 from mien.video.video_file import VideoFile
@@ -65,10 +66,15 @@ class VideoWriter:
                 self._container.close()
 
     def add(self, rgb: npt.NDArray[np.uint8], pts: int) -> None:
-        """Add a frame, uint8 (H, W, 3), at ``pts`` in units of the video's time base, after the last one."""
+        """Add a frame, uint8 (H, W, 3), at ``pts`` in units of the video's time base, after the last one.
+
+        One of another size than the first is fitted between bars.
+        """
         import av
 
-        height, width = rgb.shape[:2]
+        height, width = self._video.height, self._video.width
+        if rgb.shape[:2] != (height, width):
+            rgb = np.asarray(ImageOps.pad(Image.fromarray(rgb), (width, height)))
         if width % 2 or height % 2:
             rgb = np.pad(rgb, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
         frame = av.VideoFrame.from_ndarray(rgb, format="rgb24").reformat(format="yuv420p", dst_colorspace="ITU601")

@@ -16,9 +16,10 @@ export async function cropHint(
   faces: Pick<PredictedFace, "box">[],
   detect: () => Promise<DetectedFace[]>,
 ): Promise<CropHint | null> {
-  if (!faces.length) return width === height && width <= CROP_PX ? "crop_as_photo" : null;
+  const longest = Math.max(width, height);
+  if (!faces.length) return longest <= CROP_PX && longest < 2 * Math.min(width, height) ? "crop_as_photo" : null;
   const isWhole = faces.every(({ box }) => !box);
-  if (!isWhole || Math.max(width, height) <= CROP_PX) return null;
+  if (!isWhole || longest <= CROP_PX) return null;
   const largest = (await detect())[0]?.box;
   const isSmall = largest && Math.max(largest.width, largest.height) < SMALL_FACE * Math.min(width, height);
   return isSmall ? "photo_as_crop" : null;
