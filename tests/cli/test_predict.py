@@ -1,5 +1,6 @@
 """mien predict on photos: every face found, read, drawn and kept."""
 
+import io
 import json
 import os
 import sys
@@ -212,3 +213,33 @@ def test_a_file_name_does_not_steer_the_terminal(mien, tmp_path, face_folder, mo
     assert answer.code == 0
     assert "a\\x1b[31m\\nb.png" in answer.out
     assert "\x1b" not in answer.out
+
+
+@pytest.mark.parametrize(("command", "made"), [("predict", []), ("explain", ["c-explained", "stdin-explained"])])
+def test_an_image_comes_by_standard_input(mien, photos, tiny_run, haar, monkeypatch, tmp_path, command, made):
+    """Oracle: the same image as a file. Its default folder is in the working folder, and named for it."""
+    monkeypatch.chdir(tmp_path)
+    said = []
+    for name in (photos / "c.jpg", "-"):
+        stream = io.TextIOWrapper(io.BytesIO((photos / "c.jpg").read_bytes()))
+        stream.isatty = lambda: False
+        monkeypatch.setattr("sys.stdin", stream)
+        answer = mien(command, name, "--model", tiny_run.path, "--json")
+        assert answer.code == 0, answer.err
+        said.append(json.loads(answer.out)[0])
+    by_file, by_stdin = (each.get("faces", [each])[0]["answer"] for each in said)
+    assert by_file == by_stdin
+    assert sorted(path.name for path in tmp_path.iterdir()) == made
+    stream.isatty = lambda: True
+    refused(mien(command, "-", "--model", tiny_run.path), "stdin-terminal", "-")
+
+
+def test_a_finished_file_is_replaced_where_that_is_asked_for(mien, photos, tiny_run, haar, tmp_path):
+    given = ("predict", photos / "c.jpg", "--model", tiny_run.path, "--out", tmp_path / "a.jsonl")
+    assert mien(*given).code == 0
+    refused(mien(*given), "output-exists", "--overwrite")
+    before = (tmp_path / "a.jsonl").read_text()
+    (tmp_path / "a.jsonl").write_text("old")
+    assert mien(*given, "--overwrite").code == 0
+    assert (tmp_path / "a.jsonl").read_text() == before
+    refused(mien(*given[:4], "--overwrite"), "options", "--overwrite")

@@ -15,7 +15,7 @@ from mien.base.errors import DataError
 from mien.base.files import check_replaceable, whole_file, write_bytes
 from mien.base.progress import track
 from mien.cli.detection import DetectionOptions, note_photos_as_crops
-from mien.cli.options import CropsOption, JsonOption, ModelOption, OutputOption, OverwriteOption, QuietOption
+from mien.cli.options import IMAGES, CropsOption, JsonOption, ModelOption, OutputOption, OverwriteOption, QuietOption
 from mien.cli.output import check_out, notice, show_json, show_notices, show_rows
 from mien.explanation.methods import METHODS
 from mien.explanation.overlay import map_picture
@@ -30,9 +30,16 @@ Face = tuple[int, Prediction]
 
 
 def explain(
-    images: Annotated[list[Path], typer.Argument(help="Images, or folders of images.", metavar="IMAGE")],
+    images: Annotated[list[Path], IMAGES],
     *,
-    out: Annotated[Path, typer.Option(help="Folder for a PNG for each face and method, and maps.npz.", metavar="DIR")],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for a PNG for each face and method, and maps.npz. The default for photo.jpg is "
+            "./photo-explained.",
+            metavar="DIR",
+        ),
+    ] = None,
     model: ModelOption = "default",
     crops: CropsOption = False,
     method: Annotated[
@@ -56,6 +63,8 @@ def explain(
     Each PNG shows the face and, beside it, the face under the map. Methods disagree, and a map is no proof:
     docs/explain.md shows how to check a method on a model.
     """
+    # Not beside the photo, which may be on a camera's card.
+    out = Path(f"{images[0].resolve().stem}-explained") if out is None else out
     for path in images:
         check_out(out, path)
     check_replaceable([out / "maps.npz", *out.glob("*.png")], overwrite)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import atexit
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any, Literal
 
 import typer
 
+from mien.base.errors import DataError
 from mien.base.progress import set_quiet
 
 DATA_HELP = "Labelled images: fer2013.csv, a CSV of path,label, a folder of class folders, or a parquet file."
@@ -80,7 +84,25 @@ DeviceOption = Annotated[
     typer.Option("--device", help="Where to train. auto uses a GPU if there is one."),
 ]
 
+
 # How results are written.
+def _stdin_as_file(images: list[Any]) -> list[Any]:
+    """``-`` becomes a file that holds what standard input brings, until the command ends."""
+    if not any(str(name) == "-" for name in images):
+        return images
+    if sys.stdin.isatty():
+        raise DataError("- is an image from standard input: cat photo.jpg | mien predict -", code="stdin-terminal")
+    folder = TemporaryDirectory(prefix="mien-")
+    atexit.register(folder.cleanup)
+    file = Path(folder.name) / "stdin"
+    file.write_bytes(sys.stdin.buffer.read())
+    return [type(name)(file) if str(name) == "-" else name for name in images]
+
+
+IMAGES = typer.Argument(
+    help="Images, or folders of images; - is an image from standard input.", metavar="IMAGE", callback=_stdin_as_file
+)
+
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace files that already exist.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 QuietOption = Annotated[

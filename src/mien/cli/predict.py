@@ -17,12 +17,14 @@ from mien.base.images import UNREAD_ADVICE, missing_file
 from mien.base.progress import track
 from mien.cli.detection import DetectionOptions, note_photos_as_crops
 from mien.cli.options import (
+    IMAGES,
     ClassesOption,
     CropsOption,
     EngineOption,
     JsonOption,
     ModelOption,
     OutputOption,
+    OverwriteOption,
     ProviderOption,
     QuietOption,
 )
@@ -40,7 +42,7 @@ from mien.inference.resumable_output import ResumableOutput
 
 
 def predict(
-    images: Annotated[list[str], typer.Argument(help="Images, or folders of images.", metavar="IMAGE")],
+    images: Annotated[list[str], IMAGES],
     model: ModelOption = "default",
     crops: CropsOption = False,
     annotate: Annotated[
@@ -74,10 +76,11 @@ def predict(
         bool,
         typer.Option("--skip-bad", help="Skip images that cannot be read, and list them."),
     ] = False,
+    overwrite: OverwriteOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Detect the faces in images, and classify the expression of each."""
-    given = {"--annotate": annotate is not None, "--json": json, "--csv": as_csv}
+    given = {"--annotate": annotate is not None, "--json": json, "--csv": as_csv, "--overwrite": overwrite}
     _check(images, out, given, detection, crops=crops, ray=engine == "ray")
     threads = None if engine == "local" and workers in {None, 1} else 1
 
@@ -101,7 +104,7 @@ def predict(
         for each in answers:
             tally.add(each)
     else:
-        _write(job, total, ResumableOutput(out, settings, columns), tally)
+        _write(job, total, ResumableOutput(out, settings, columns, overwrite=overwrite), tally)
     tally.check_any(out)
     if json:
         show_json(answers)
@@ -130,6 +133,8 @@ def _check(
             raise DataError("--engine ray writes into a file; give --out FILE.", code="options")
     if out is not None:
         leave_out("The suffix of --out decides the format", {name: given[name] for name in ("--json", "--csv")})
+    else:
+        leave_out("Without --out no file is replaced", {"--overwrite": given["--overwrite"]})
     if given["--json"]:
         leave_out("--json is one form of output", {"--csv": given["--csv"]})
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
 
-from mien.base.errors import RunError, needs_extra
+from mien.base.errors import RunError, arg, needs_extra
 from mien.base.files import lock_file
 from mien.inference.output_files import WRITERS, Columns, json_line, write_results
 
@@ -42,7 +42,7 @@ class ResumableOutput:
             (``journal-damaged``), is another program's file (``journal-foreign``) or is in use (``journal-in-use``).
     """
 
-    def __init__(self, out: Path, settings: Mapping[str, Any], columns: Columns) -> None:
+    def __init__(self, out: Path, settings: Mapping[str, Any], columns: Columns, *, overwrite: bool = False) -> None:
         self.out: Path = out
         self.part: Path = out.with_name(f"{out.name}.part")
         # Of the latest line of each image in the journal.
@@ -69,10 +69,12 @@ class ResumableOutput:
                     code="journal-in-use",
                 )
             # Checked under the lock, because another command may finish before that. It removes its journal last.
-            if out.exists() and not self.part.stat().st_size:
+            if out.exists() and not overwrite and not self.part.stat().st_size:
                 self._remove()
                 raise RunError(
-                    f"{out} exists already and is complete. Choose another name, or remove it.", code="output-exists"
+                    f"{out} exists already and is complete. Choose another name, or replace it with "
+                    f"{arg('overwrite', True)}.",
+                    code="output-exists",
                 )
             self._done = self._resume(settings)
             self._stream.seek(0, os.SEEK_END)

@@ -107,7 +107,8 @@ def run(app: FastAPI, listener: socket.socket, limits: Limits) -> None:
         KeyboardInterrupt: after a stop by Ctrl-C.
     """
     silence_logs()
-    disable_created_metrics()  # each counter and histogram has a second line of when it began
+    # Else each counter and histogram has a second line of when it began.
+    disable_created_metrics()  # type: ignore[no-untyped-call]
     uvicorn.Server(_config(app, limits)).run(sockets=[listener])
 
 

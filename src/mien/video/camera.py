@@ -6,27 +6,59 @@ import platform
 import queue
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import suppress
+import warnings
+from collections.abc import Generator
+from contextlib import closing, suppress
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from mien.base.errors import DataError, needs_extra, without_password
+from mien.base.errors import DataError, MienWarning, needs_extra, without_password
 
 WAIT_SECONDS = 10
 """How long a stream may take to open, and later to send a frame."""
 
+TRIES = 30
+"""How often, once a second, a camera or stream that was lost is opened again."""
 
-def live_frames(source: int | str) -> Iterator[tuple[float, npt.NDArray[np.uint8]]]:
+
+def live_frames(source: int | str) -> Generator[tuple[float, npt.NDArray[np.uint8]], None, None]:
     """Open a camera by its number or a stream by its address; yields times from the first frame and uint8 (H, W, 3).
 
+    One that is lost is opened again, with a warning (``camera-lost``). Frames end where a stream does.
+
     Raises:
-        DataError: it cannot be opened (``camera-missing``).
+        DataError: it cannot be opened (``camera-missing``), or not again (``camera-lost``).
         MissingExtraError: PyAV is not installed.
     """
-    return _newest(_open(source))
+    return _followed(source, _open(source))
+
+
+def _followed(source: int | str, container: Any) -> Generator[tuple[float, npt.NDArray[np.uint8]], None, None]:
+    began: float | None = None
+    while True:
+        is_lost = isinstance(source, int)  # a camera has no end
+        with closing(_newest(container)) as frames:
+            for seconds, frame in frames:
+                if isinstance(frame, Exception):
+                    is_lost = True
+                    break
+                began = seconds if began is None else began
+                yield seconds - began, frame.to_ndarray(format="rgb24")
+        if not is_lost:
+            return
+        container = _open_again(source)
+
+
+def _open_again(source: int | str) -> Any:
+    named = f"camera {source}" if isinstance(source, int) else without_password(source)
+    warnings.warn(MienWarning(f"{named} was lost; it is opened again.", code="camera-lost"), stacklevel=2)
+    for _ in range(TRIES):
+        time.sleep(1)
+        with suppress(DataError):
+            return _open(source)
+    raise DataError(f"{named} was lost, and cannot be opened again. Is it still connected?", code="camera-lost")
 
 
 def _open(source: int | str) -> Any:
@@ -60,7 +92,8 @@ def _camera(number: int) -> tuple[str, str]:
     return f"video={dict(enumerate(cameras))[number]}", "dshow"
 
 
-def _newest(container: Any) -> Iterator[tuple[float, npt.NDArray[np.uint8]]]:
+def _newest(container: Any) -> Generator[tuple[float, Any], None, None]:
+    """Times and frames, and last the error that ended them, if one did."""
     import av
 
     newest: queue.Queue[tuple[float, Any]] = queue.Queue(1)
@@ -72,23 +105,22 @@ def _newest(container: Any) -> Iterator[tuple[float, npt.NDArray[np.uint8]]]:
         newest.put((time.monotonic(), frame))
 
     def read() -> None:
+        end: Exception | None = None
         try:
-            with suppress(av.FFmpegError, OSError):
-                for frame in container.decode(video=0):
-                    if stop.is_set():
-                        break
-                    put(frame)
+            for frame in container.decode(video=0):
+                if stop.is_set():
+                    break
+                put(frame)
+        except (av.FFmpegError, OSError) as error:
+            end = error
         finally:
-            put(None)
+            put(end)
 
     reader = threading.Thread(target=read, daemon=True)
     reader.start()
     try:
-        began: float | None = None
         while (item := newest.get())[1] is not None:
-            seconds, frame = item
-            began = seconds if began is None else began
-            yield seconds - began, frame.to_ndarray(format="rgb24")
+            yield item
     finally:
         stop.set()
         reader.join()

@@ -260,7 +260,7 @@ def track(
 
     Raises:
         DataError: a file that is no video, or cannot be decoded; a camera or stream that cannot be opened
-            (``camera-missing``); a scheme that does not suit the model.
+            (``camera-missing``), or was lost (``camera-lost``); a scheme that does not suit the model.
         ModelError: as :func:`mien.load`; the face detector cannot be used.
         MissingExtraError: PyAV is not installed, which reads them all.
 
