@@ -145,7 +145,7 @@ def test_the_colour_says_the_expression_and_dashes_the_doubt():
 
 def test_lines_text_and_colours_can_be_chosen(words):
     """Oracle: pixels. Of one line of 3 px in gold nothing else is drawn."""
-    happy = Prediction("x", ("sad", "happy"), np.array([0.2, 0.8]), None, Box(60, 60, 120, 100))
+    happy = Prediction("x", ("sad", "happy"), np.array([0.2, 0.8]), Box(60, 60, 120, 100))
     image = Image.new("RGB", (300, 300), (9, 9, 9))
     draw_predictions(image, [happy], line_px=3, text_px=0, colours={"happy": "gold"})
     gold = (np.asarray(image) == (255, 215, 0)).all(axis=2)
