@@ -5,7 +5,7 @@ import json
 import pytest
 
 import mien as package
-from mien.base.errors import RecipeError, StudyError
+from mien.base.errors import RecipeError
 from mien.runs.space import load_space
 from support import raises
 
@@ -36,14 +36,6 @@ def test_a_study_is_what_the_command_prints(mien, study_file, face_folder, tmp_p
     again = package.study(study_file, face_folder, out=out, settings=settings, finished=True, verbose=0)
     assert capfd.readouterr().err == ""
     assert again.to_dict() == table.to_dict()
-
-
-def test_a_studys_errors_name_arguments(study_file, face_folder, tmp_path):
-    with raises(StudyError, "nothing-finished", "settings"):
-        package.study(study_file, face_folder, out=tmp_path / "out", finished=True)
-    with raises(RecipeError, "recipe-unknown-key", "'optim.rl'"):
-        package.study(study_file, face_folder, out=tmp_path / "out", settings={"optim.rl": 1})
-    assert not (tmp_path / "out").exists()
 
 
 def test_a_sweep_is_what_the_command_prints(mien, face_folder, tmp_path, tiny_recipe_text):

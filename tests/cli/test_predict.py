@@ -128,11 +128,6 @@ def test_options_that_do_not_go_together_are_one_line(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_detector_that_is_not_there_is_one_line(mien, photos, tiny_run, monkeypatch):
-    monkeypatch.setenv("MIEN_DETECTOR", "yunet")
-    refused(mien("predict", "--model", tiny_run.path, photos), "detector-unknown", "yunet")
-
-
 def test_a_video_is_sent_to_its_own_command(mien, tmp_path, faces):
     """By what it holds, not by its name."""
     clip = tmp_path / "clip.MP4"

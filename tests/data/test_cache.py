@@ -122,18 +122,6 @@ def test_a_cache_that_cannot_be_written_warns_once_and_reading_goes_on(
     assert "\n" not in record.getMessage()
 
 
-def test_a_full_disk_leaves_no_half_entry(
-    kaggle_table: Path, cache_in_tmp: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    def full(*_: object, **__: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("mien.data.cache.np.savez", full)
-    assert len(read_data(kaggle_table).faces) == 20
-    assert "No space left on device" in caplog.text
-    assert list((cache_in_tmp / "faces").iterdir()) == []
-
-
 def test_only_the_most_recently_used_entries_stay(faces: Dataset, cache_in_tmp: Path) -> None:
     now = time.time()
     for index in range(cache.KEPT_ENTRIES):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mien.base.errors import DataError, MissingExtraError
+from mien.base.errors import DataError
 from mien.data.dataset import Dataset
 from mien.data.parquet import write_parquet
 from mien.data.read import ReadOptions, load_dataset, read_data
@@ -231,10 +231,3 @@ def test_damaged_and_foreign_files_are_refused(tmp_path: Path, noise, faces: Dat
     pq.write_table(pa.Table.from_arrays(twice, names=["image", "label", "age", "age"]), path)
     with raises(DataError, "column-twice", "age"):
         read_data(path)
-
-
-def test_without_pyarrow_the_extra_is_named(tmp_path: Path, faces: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_parquet(faces, tmp_path / "a.parquet")
-    monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
-    with raises(MissingExtraError, "missing-extra", "pyarrow", "mien[parquet]"):
-        read_data(tmp_path / "a.parquet")

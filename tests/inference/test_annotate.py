@@ -37,14 +37,6 @@ def test_a_copy_is_a_jpeg_of_the_sources_size(tmp_path, name, copy):
     assert path.read_bytes() == before
 
 
-def test_an_image_larger_than_any_jpeg_is_one_line(tmp_path):
-    path = tmp_path / "photo.png"
-    Image.new("L", (66_000, 9)).save(path)
-    with raises(DataError, "annotate-format"):
-        annotated(tmp_path, path, [])
-    assert not (tmp_path / "out" / "photo.png.jpg").exists()
-
-
 def test_a_turned_photo_comes_out_upright_with_its_colour_profile(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6

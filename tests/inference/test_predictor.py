@@ -139,15 +139,6 @@ def test_what_is_no_image_is_one_line(classifier, image, code, source):
     assert str(caught.value).startswith(source)
 
 
-def test_bad_images_can_be_left_out(classifier, faces, tmp_path):
-    good = np.asarray(faces.images[0])
-    (tmp_path / "bad.png").write_bytes(b"x")
-    told = {}
-    photos = list(classifier.stream([good, tmp_path / "bad.png", good], crops=True, on_error=told.__setitem__))
-    assert [photo.predictions[0].source for photo in photos] == ["image 1", "image 3"]
-    assert {source: error.code for source, error in told.items()} == {str(tmp_path / "bad.png"): "image-format"}
-
-
 def test_an_error_names_its_image_first(classifier, monkeypatch, tmp_path):
     """The sentence on a NaN speaks of pixels, and so is the file called."""
     monkeypatch.chdir(tmp_path)
@@ -212,13 +203,6 @@ def test_threads_share_a_classifier(classifier, faces):
     for thread in threads:
         thread.join()
     assert not wrong
-
-
-def test_a_folder_without_images_and_hidden_files(classifier, tmp_path):
-    (tmp_path / ".hidden.png").write_bytes(b"x")
-    (tmp_path / "notes.txt").write_text("x")
-    with raises(DataError, "folder-without-images"):
-        classifier.predict_crops(tmp_path)
 
 
 @pytest.mark.parametrize("threads", [0, -1])

@@ -160,15 +160,6 @@ def test_a_stop_before_the_first_answer_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
-def test_a_full_disk_is_said_as_it_is(tmp_path):
-    """Oracle: the kernel's device that is always full. What closing it cannot write either takes nobody's place."""
-    with raises(RunError, "output-unwritable"), ResumableOutput(tmp_path / "out.csv", SETTINGS, COLUMNS) as journal:
-        journal._stream.close()
-        journal._stream = open("/dev/full", "r+b", buffering=4096)  # noqa: PTH123, SIM115
-        journal.add(ANSWERS[0])
-
-
 def test_a_kill_within_the_first_line_leaves_nothing_to_mend(tmp_path):
     (tmp_path / "out.jsonl.part").write_text('{"begun_with": {"mi')
     write(tmp_path / "out.jsonl")

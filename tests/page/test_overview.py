@@ -3,15 +3,14 @@
 import io
 import math
 import re
-import sys
 import xml.etree.ElementTree as ElementTree
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from mien.base.errors import DataError, MissingExtraError
-from mien.page.charts.overview import class_chart, confusion_chart, rate_chart, runs_chart, training_chart
+from mien.base.errors import DataError
+from mien.page.charts.overview import class_chart, confusion_chart, runs_chart, training_chart
 from mien.page.charts.svg import COLOURS, INK, MOST_POINTS, make_chart, readable_on
 from support import raises
 
@@ -114,11 +113,6 @@ def test_runs_are_lines_and_the_seeds_of_a_variant_share_colour_and_name():
     assert svg.count(f"stroke: {COLOURS[0]}") > svg.count(f"stroke: {COLOURS[1]}")
 
 
-def test_powers_of_ten_and_a_metric_are_plain_words():
-    assert {"10⁻⁶", "10⁰", "10¹"} <= set(words(rate_chart(np.geomspace(1e-6, 10, 8), np.ones(8), 0.1).svg))
-    assert "macro-F1" in words(training_chart([{"epoch": 1, "validation_macro_f1": 0.5}], "macro_f1", None).svg)
-
-
 def test_the_heat_map_says_counts_shares_and_names():
     found = words(CHARTS["confusion"]())
     assert {"100%", "1,234", "0%", "1", "sad $x$", "<happy> & 喜"} <= set(found)
@@ -144,12 +138,6 @@ def test_letters_on_any_colour_of_the_map_have_contrast_4_5():
         letters = [int(readable_on(colour)[at : at + 2], 16) / 255 for at in (1, 3, 5)]
         dark, light = sorted((luminance(colour), luminance(letters)))
         assert (light + 0.05) / (dark + 0.05) >= 4.5
-
-
-def test_a_missing_matplotlib_is_named(monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with raises(MissingExtraError, "missing-extra", "matplotlib", "mien[report]"):
-        CHARTS["bars"]()
 
 
 def test_a_named_curve_has_its_numbers_at_the_place_where_it_is_drawn():

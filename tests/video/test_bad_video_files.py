@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mien.base.errors import DataError, MissingExtraError
+from mien.base.errors import DataError
 from mien.video import video_file as video_module
 from mien.video.video_file import VideoFile
 from support import raises
@@ -106,12 +106,6 @@ def test_frames_that_are_too_large_are_refused_before_they_are_decoded(tmp_path,
     assert code == "video-pixels"
     assert "48 x 32" in message
     assert "1,535" in message
-
-
-def test_without_pyav_the_extra_is_named(tmp_path, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "av", None)
-    with raises(MissingExtraError, "missing-extra"):
-        VideoFile(tmp_path / "clip.mp4")
 
 
 @pytest.mark.parametrize("name", ["0", "rtsp://127.0.0.1:9/x", "https://example.org/live.m3u8"])

@@ -9,7 +9,7 @@ from mien.base.labels import EXPRESSIONS, colour_of
 from mien.faces.face import Box
 from mien.inference.prediction import Prediction
 from mien.video import page as timeline_page
-from mien.video.page import clock, expressions_plot, longest_tracks, timeline_html, tracks_plot, tracks_table
+from mien.video.page import expressions_plot, longest_tracks, timeline_html, tracks_plot
 from mien.video.timeline import Timeline
 from mien.video.tracker import TrackedFace, VideoFrame
 from support import page_codes
@@ -53,24 +53,6 @@ def test_the_annotated_video_is_played_where_there_is_one():
     assert [box.split()[:2] for box in re.findall(r'data-box="([^"]*)"', text)] == [["0", "4"]] * 3
 
 
-def test_the_colours_are_explained_once():
-    made = timeline(2)
-    names = [tracks_plot(made, [1, 2]).svg.count(">disgust<"), expressions_plot(made, 1).svg.count(">disgust<")]
-    assert names == [1, 0]
-
-
-def test_it_speaks_of_the_video_not_of_data():
-    text = page(timeline(1))
-    assert 'id="of-this-data"' not in text
-    assert " video." in re.search('<span id="shows-faces">(.*?)</span>', text)[1]
-
-
-def test_its_captions_hold_in_light_and_dark_mode():
-    captions = re.findall("<figcaption>(.*?)</figcaption>", page(timeline(1)), re.DOTALL)
-    assert len(captions) == 2
-    assert not re.search(r"\b(pale|light|bright|dark)", " ".join(captions))
-
-
 def test_names_from_outside_are_escaped():
     text = page(timeline(1, classes=("<b>a</b>", "b")), title="<script>x</script>.mp4", notes=["<i>note</i>"])
     assert "<script>x" not in text
@@ -93,11 +75,6 @@ def test_a_crowd_shows_its_longest_and_names_the_file_of_all(monkeypatch):
     (fewer,) = re.findall(r"<p[^>]*>([^<]*faces\.csv[^<]*)</p>", text)
     assert re.findall(r"\d+", fewer) == ["4", "9"]
     assert text.count("<svg") == 5
-
-
-def test_the_table_counts():
-    rows = tracks_table(longest_tracks(timeline(2))).rows
-    assert rows == [(1, "0.0 s", "3.9 s", 40, 0.0, "disgust 100%"), (2, "0.1 s", "3.9 s", 39, 0.0, "fear 100%")]
 
 
 def test_the_bars_of_who_is_seen_are_as_long_as_they_are_seen():
@@ -136,9 +113,3 @@ def test_the_stack_ends_at_a_hundred_and_each_class_has_its_colour():
     assert feet == pytest.approx([0, *tops[:-1]])
     assert len({colour_of(name, index) for index, name in enumerate(EXPRESSIONS)}) == 7
     assert colour_of("my own", 8) == colour_of("another", 2)
-
-
-def test_long_videos_count_in_minutes():
-    text = expressions_plot(timeline(1, count=30, rate=0.1), 1).svg
-    assert re.search(r">4:00<|>5:00<|>2:30<", text)
-    assert [clock(seconds) for seconds in (0.4, 59.6, 3599.9)] == ["0.4 s", "59.6 s", "1:00:00"]
