@@ -10,12 +10,14 @@ import type { Probabilities } from "../model/outputs";
 import { besidePage } from "../model/runtime";
 import { asJson, saveFile, type SavedPrediction } from "../predictions/json_file";
 import type { Predictor } from "../predictions/predictor";
-import exampleFile from "../sources/example.jpg?url";
 import { element } from "../view/elements";
 import type { Page } from "../view/page";
 import { ImageSession } from "./image_session";
 import { Stage } from "./stage";
 import { VideoSession } from "./video_session";
+
+/** Four generated portraits; addresses by the paths of their files. */
+const EXAMPLES = import.meta.glob<string>("../../../src/mien/shipped/faces/*.jpg", { eager: true, query: "?url", import: "default" });
 
 const explaining = () => translate("explaining");
 
@@ -121,13 +123,16 @@ export class App {
     });
   }
 
-  /** Show an image that comes with the page. */
+  /** Show the images that come with the page. */
   async openExample(): Promise<void> {
+    const load = async ([path, address]: [string, string]) => {
+      const bytes = await (await fetchFile(besidePage(address))).blob();
+      return new File([bytes], path.split("/").at(-1)!, { type: "image/jpeg" });
+    };
     try {
-      const bytes = await (await fetchFile(besidePage(exampleFile))).blob();
-      await this.open([new File([bytes], "example.jpg", { type: "image/jpeg" })]);
+      await this.open(await Promise.all(Object.entries(EXAMPLES).map(load)));
     } catch (error) {
-      this.stage.report("example.jpg", error);
+      this.stage.report(translate("open_example"), error);
     }
   }
 
