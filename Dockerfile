@@ -2,7 +2,7 @@
 # The bases are named by version; a deployment that must be the same bit by bit adds @sha256:DIGEST to each.
 FROM node:22-slim AS node
 
-# The page and the face detector, by the same hook as `pip install .`
+# The page, by the same hook as `pip install .`
 FROM python:3.11-slim AS build
 COPY --from=node /usr/local/bin/node /usr/local/bin/node
 COPY --from=node /usr/local/lib/node_modules /usr/local/lib/node_modules
@@ -12,8 +12,8 @@ COPY pyproject.toml hatch_build.py constraints.txt README.md LICENSE Makefile ./
 COPY src ./src
 COPY web ./web
 RUN pip wheel --no-cache-dir --no-deps -w /wheels .
-# Without Node the hook builds a wheel that lacks both; a container is not to.
-RUN python -m zipfile -l /wheels/mien-*.whl > names.txt && grep -q networks/proposals.onnx names.txt && grep -q static/index.html names.txt
+# Without Node the hook builds a wheel that lacks it; a container is not to.
+RUN python -m zipfile -l /wheels/mien-*.whl > names.txt && grep -q static/index.html names.txt
 
 FROM python:3.11-slim
 LABEL org.opencontainers.image.title="mien" org.opencontainers.image.licenses="MIT"

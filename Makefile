@@ -7,14 +7,14 @@ PY := $(BIN)/python
 # Some tests start Python dozens of times: its bytecode is kept, whatever the machine's own setting.
 THREADS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=
 
-.PHONY: demo dev test test-fast test-pythons lock audit-web test-slow test-network test-gpu web detector npm-package test-web lint types contracts check format docs docs-site licences wheel clean
+.PHONY: demo dev test test-fast test-pythons lock audit-web test-slow test-network test-gpu web npm-package test-web lint types contracts check format docs docs-site licences wheel clean
 
 demo: .venv/.installed  ## the main job on rendered faces: train, test, report, export, predict
 	$(BIN)/mien demo
 
 dev: .venv/.test  ## for work on mien: training, pages, service and their tests; no Ray, MLflow, W&B, timm or site
 
-# Some tests read a photograph with the built detector, or look into the built page; without Node they are skipped.
+# Some tests look into the built page; without Node they are skipped.
 test: .venv/.dev $(if $(shell command -v npm),web)  ## all tests that need neither hours nor the network
 	$(THREADS) $(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not network"
 
@@ -60,7 +60,7 @@ audit-web: web/node_modules/.package-lock.json  ## known faults of the page's np
 # The model that the browser page classifies with. The notices of the software inside onnxruntime come from its Python
 # package, because its npm package has none.
 MODEL ?= fast-int8
-web: .venv/.core web/node_modules/.package-lock.json detector web/build/onnxruntime.wasm.xz  ## the browser page, into src/mien/serve/static; needs Node 20.19+
+web: .venv/.core web/node_modules/.package-lock.json web/build/onnxruntime.wasm.xz  ## the browser page, into src/mien/serve/static; needs Node 20.19+
 	cd web && npm run --silent build -- --logLevel warn
 	cp "$$($(PY) -c 'import onnxruntime; print(onnxruntime.__path__[0])')/ThirdPartyNotices.txt" \
 		src/mien/serve/static/onnxruntime-notices.txt
@@ -68,10 +68,6 @@ web: .venv/.core web/node_modules/.package-lock.json detector web/build/onnxrunt
 
 npm-package: web  ## the page's engine for pages of others, into web/build
 	cd web && MIEN_PYTHON=$(abspath $(PY)) npm run --silent package && npm pack --silent --pack-destination build ./build/package
-
-# The detector of Python and the page: face-api's network proposes faces, MTCNN's last two stages check them.
-NETWORKS := src/mien/faces/networks
-detector: $(NETWORKS)/proposals.onnx $(NETWORKS)/check.onnx  ## the face detector, into src/mien/faces
 
 test-web: web .venv/.dev  ## the page in a real browser; needs Chromium
 	cd web && npm test --silent
@@ -117,23 +113,10 @@ wheel: web .venv/.dev  ## sdist and wheel with the browser page inside, and the 
 	$(BIN)/cyclonedx-py requirements requirements/core.txt --output-reproducible -o dist/mien.cdx.json
 
 clean:
-	rm -rf .venv build dist web/node_modules web/build src/mien/serve/static $(NETWORKS)/*.onnx .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
-
-web/build/detector.onnx: web/scripts/make_detector.py web/scripts/onnx_graph.py web/node_modules/.package-lock.json .venv/.core
-	$(PY) $< web/node_modules/@vladmandic/face-api $@
+	rm -rf .venv build dist web/node_modules web/build src/mien/serve/static .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
 web/build/onnxruntime.wasm.xz: web/scripts/pack_runtime.py web/node_modules/.package-lock.json .venv/.core
 	$(PY) $< web/node_modules/onnxruntime-web $@
-
-$(NETWORKS)/proposals.onnx: web/build/detector.onnx
-	cp $< $@
-
-$(NETWORKS)/check.onnx: web/build/check.onnx
-	cp $< $@
-
-web/build/check.onnx: web/scripts/make_face_check.py web/scripts/onnx_graph.py .venv/.core
-	$(PY) -m pip download -q --disable-pip-version-check --no-deps -d web/build facenet-pytorch==2.6.0
-	$(PY) $< web/build/facenet_pytorch-2.6.0-py3-none-any.whl $@
 
 web/node_modules/.package-lock.json: web/package.json web/package-lock.json
 	cd web && npm ci --silent --ignore-scripts

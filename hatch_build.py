@@ -1,8 +1,7 @@
 """What a build of the package does beyond copying files: the browser page, and the README as a package index shows it.
 
-A wheel or an sdist holds the page and the face detector's networks. They are taken as `make web` built them; where they
-are missing, they are built by the same make rules (make, Node and the network are needed). Without those, the build
-goes on without them and says so: mien then finds faces with OpenCV's cascade alone and has no page.
+A wheel or an sdist holds the page. It is taken as `make web` built it; where it is missing, it is built by the same
+make rule (make, Node and the network are needed). Without those, the build goes on without it and says so.
 """
 
 from __future__ import annotations
@@ -21,28 +20,23 @@ from hatchling.metadata.plugin.interface import MetadataHookInterface
 REPOSITORY = "MIEN_REPOSITORY"
 """Environment variable: the address of the repository, https://HOST/OWNER/NAME, to which links in the metadata lead."""
 
-BUILT = (
-    "src/mien/serve/static/index.html",
-    "src/mien/faces/networks/proposals.onnx",
-    "src/mien/faces/networks/check.onnx",
-)
+BUILT = "src/mien/serve/static/index.html"
 TOOLS = ("make", "node", "npm")
 
 WITHOUT = (
-    "This package has no browser page and no face detector of its own: {why}. Everything else works, with "
-    "OpenCV's older detector. To have them, install make and Node 20.19 or newer, run `make web` in "
-    "the checkout, then build or install again."
+    "This package has no browser page: {why}. Everything else works. To have it, install make and Node 20.19 or newer, "
+    "run `make web` in the checkout, then build or install again."
 )
 
 
 class PageHook(BuildHookInterface):  # type: ignore[type-arg]
-    """Builds the page and the detector where they are missing."""
+    """Builds the page where it is missing."""
 
     def dependencies(self) -> list[str]:
         """What `make web` imports; nothing where it need not or cannot run."""
         if self._built() or self._missing_tools():
             return []
-        return [*self.metadata.core.dependencies, "onnx>=1.17", "pip"]
+        return self.metadata.core.dependencies
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Build what is missing. An editable install sees what is built later, so it is left as it is."""
@@ -55,7 +49,7 @@ class PageHook(BuildHookInterface):  # type: ignore[type-arg]
             self.app.display_warning(WITHOUT.format(why=why))
 
     def _built(self) -> bool:
-        return all((Path(self.root) / name).is_file() for name in BUILT)
+        return (Path(self.root) / BUILT).is_file()
 
     def _missing_tools(self) -> list[str]:
         return [name for name in TOOLS if not shutil.which(name)]
@@ -64,7 +58,7 @@ class PageHook(BuildHookInterface):  # type: ignore[type-arg]
         """Why `make web` failed; empty where it did not."""
         # The packages that make would install into .venv are in this build's own environment.
         command = ["make", "web", "--old-file=.venv/.core", f"PY={sys.executable}"]
-        self.app.display_info("Building the browser page and the face detector: " + " ".join(command))
+        self.app.display_info("Building the browser page: " + " ".join(command))
         done = subprocess.run(command, cwd=self.root, stdin=subprocess.DEVNULL, capture_output=True, text=True)
         if done.returncode == 0 and self._built():
             return ""

@@ -1,10 +1,10 @@
 """How long detectors take for a photo, in one run: `python benchmarks/detect.py FOLDER --yunet FILE.onnx`.
 
 The folder's photos whose longer side has 640 pixels or more (--side) are shrunk to it; smaller ones are left out. What
-is measured is `detect` of a decoded photo, in this process on two cores, however many there are. The detectors (mien's
-own, the Haar cascade, and OpenCV's YuNet with a file of its model zoo) take turns photo by photo, and each one's best
-of three counts, since a shared machine disturbs all. A ratio is the median over the photos of mien's own time by the
-other's. On busy cores the processor's time says more than the clock.
+is measured is `detect` of a decoded photo, in this process on two cores, however many there are. mien's own detectors
+and OpenCV's YuNet, with a file of its model zoo, take turns photo by photo, and each one's best of three counts, since
+a shared machine disturbs all. A ratio is the median over the photos of mien's own time by the other's. On busy cores
+the processor's time says more than the clock.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 
 from mien.base.images import open_image
 from mien.base.preprocess import upright_rgb
-from mien.faces.find import HAAR, NETWORK, find_detector
+from mien.faces.find import DETECTORS, find_detector
 
 CORES, TURNS = 2, 3
 
@@ -61,7 +61,7 @@ def main() -> None:
     images = photos(given.folder, given.side)
     if not images:
         sys.exit(f"No photo in {given.folder} has a longer side of {given.side} pixels or more.")
-    detectors: dict[str, Any] = {each.name: each for each in map(find_detector, (NETWORK, HAAR))}
+    detectors: dict[str, Any] = {each.name: each for each in map(find_detector, DETECTORS)}
     if given.yunet:
         detectors["YuNet"] = YuNet(given.yunet)
     # Of the clock and of the processor.

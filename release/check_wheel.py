@@ -17,7 +17,7 @@ PUBLIC = Path(__file__).parents[1] / "web" / "public"
 NEEDED = ("index.html", "worker.js", "onnxruntime-notices.txt", *sorted(file.name for file in PUBLIC.iterdir()))
 """Not the page's model: mien adds one of its own when it serves or copies the page."""
 
-ASSETS = ("assets/index-", "assets/detector-", "assets/onnxruntime.wasm-")
+ASSETS = ("assets/index-", "assets/proposals-", "assets/onnxruntime.wasm-")
 """Beginnings of names whose rest follows from the content."""
 
 LIMIT = 26_000_000

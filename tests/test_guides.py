@@ -15,7 +15,7 @@ from PIL import Image
 
 import mien
 from support import write_fer2013
-from test_tutorials import DETECTOR, ROOT, blocks, in_python
+from test_tutorials import ROOT, blocks, in_python
 
 pytest.importorskip("torch", reason="the guides train")
 
@@ -89,8 +89,6 @@ def smaller(code: str) -> str:
 def test_the_python_of_a_guide_runs(name, world, monkeypatch, encode_video):
     found = [code for language, code, _ in blocks((ROOT / "docs" / f"{name}.md").read_text()) if language == "python"]
     assert found
-    if name in {"predict", "serve", "video"} and not DETECTOR.is_file():
-        pytest.skip("it needs the built detector: make detector")
     if name == "video":
         encode_video(Path("talk.mp4"), [world["rgb"]] * 3)
     if name == "report":

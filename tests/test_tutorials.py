@@ -26,7 +26,6 @@ PAGES = [
         for page in ("own-folder", "python", "audit", "fine-tune", "fer2013-python", "many-images", "deploy")
     ),
 ]
-DETECTOR = ROOT / "src" / "mien" / "faces" / "networks" / "check.onnx"
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
 
 
@@ -78,8 +77,6 @@ def in_python(code: str, names: dict[str, object]) -> str:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_block_runs_and_prints_what_is_shown(page, tmp_path, monkeypatch, mien, astronaut, voted_faces):
-    if page in {"README.md", "docs/index.md"} and not DETECTOR.is_file():
-        pytest.skip("they show what the built detector finds: make web")
     monkeypatch.chdir(tmp_path)
     Image.fromarray(astronaut).save("photo.jpg")
     if page == "docs/tutorials/fer2013-python.md":

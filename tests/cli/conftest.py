@@ -17,12 +17,6 @@ def recipe_file(tmp_path, tiny_recipe):
     return file
 
 
-@pytest.fixture
-def haar(monkeypatch):
-    """Faces are found by the cascade, which needs no built network."""
-    monkeypatch.setenv("MIEN_DETECTOR", "haar")
-
-
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory, astronaut):
     """Three photos: two faces, none, one."""

@@ -6,8 +6,6 @@ from PIL import Image
 
 from support import note_codes, noted
 
-pytestmark = pytest.mark.usefixtures("haar")
-
 
 def test_a_photo_given_as_a_crop_is_noticed_and_a_crop_is_not(mien, tiny_run, astronaut, astronaut_box, tmp_path):
     photo, crop = tmp_path / "photo.png", tmp_path / "crop.png"

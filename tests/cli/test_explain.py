@@ -37,9 +37,8 @@ def test_every_method_gives_a_png_beside_the_face_and_its_maps(mien, tiny_run, f
     assert len(list((tmp_path / "out").iterdir())) == 2 * len(METHODS) + 1
 
 
-def test_faces_of_a_photo_are_found_as_predict_finds_them(mien, tiny_run, astronaut, tmp_path, monkeypatch):
+def test_faces_of_a_photo_are_found_as_predict_finds_them(mien, tiny_run, astronaut, tmp_path):
     """Oracle: `mien predict` on the same photo: boxes, and which class is predicted."""
-    monkeypatch.setenv("MIEN_DETECTOR", "haar")
     photo, blank = tmp_path / "two.png", tmp_path / "blank.png"
     Image.fromarray(np.concatenate([astronaut[:300], astronaut[:300]], axis=1)).save(photo)
     Image.new("RGB", (300, 200), (90, 120, 150)).save(blank)

@@ -13,18 +13,16 @@ from rich.table import Table
 from mien.cli.output import show_rows
 from support import noted, refused
 
-pytestmark = pytest.mark.usefixtures("haar")
-
 
 def test_the_table_shows_each_face_and_says_who_found_how_many(mien, photos, tiny_run):
     answer = mien("predict", "--model", tiny_run.path, photos)
     assert answer.code == 0
     lines = answer.out.splitlines()
     assert [line.split()[1] for line in lines[1:-1]] == ["1", "2", "no", "1"]
-    assert lines[-1] == "Haar cascade: 3 faces in 3 images, 1 without a face"
+    assert lines[-1] == "TinyFace + MTCNN: 3 faces in 3 images, 1 without a face"
     without = mien("predict", "--model", tiny_run.path, photos / "b.jpg")
     assert (without.code, without.err) == (0, "")
-    assert without.out.endswith("Haar cascade: no face in 1 image\n")
+    assert without.out.endswith("TinyFace + MTCNN: no face in 1 image\n")
 
 
 @pytest.mark.parametrize("name", ["left", "x" * 115, "x" * 116, "顔"])
@@ -50,7 +48,7 @@ def test_json_is_what_python_says(mien, photos, tiny_run):
         {"width": 200, "height": 150},
         {"width": 256, "height": 256},
     ]
-    assert {photo["detector"] for photo in said} == {"Haar cascade"}
+    assert {photo["detector"] for photo in said} == {"TinyFace + MTCNN"}
     for photo, predictions in zip(said, load(tiny_run.path).predict(sorted(photos.iterdir())), strict=True):
         assert photo["faces"] == [prediction.to_dict() for prediction in predictions]
 
@@ -60,7 +58,7 @@ def test_json_is_what_python_says(mien, photos, tiny_run):
 def test_out_holds_what_is_printed(mien, photos, tiny_run, tmp_path, suffix, workers):
     out = tmp_path / f"out.{suffix}"
     told = mien("predict", "--model", tiny_run.path, photos, "--out", out, "--workers", workers)
-    assert told.out == f"{out}: Haar cascade: 3 faces in 3 images, 1 without a face\n"
+    assert told.out == f"{out}: TinyFace + MTCNN: 3 faces in 3 images, 1 without a face\n"
     printed = mien("predict", "--model", tiny_run.path, photos, *(["--csv"] if suffix != "jsonl" else ["--json"])).out
     if suffix == "jsonl":
         assert [json.loads(line) for line in out.read_text().splitlines()] == json.loads(printed)
@@ -102,7 +100,7 @@ def test_what_cannot_be_read_is_one_line_and_can_be_left_out(mien, photos, tiny_
     refused(mien("predict", "--model", tiny_run.path, photos / "c.jpg", bad), code, bad.name)
     answer = mien("predict", "--model", tiny_run.path, photos / "c.jpg", bad, "--skip-bad")
     assert (answer.code, answer.err.count("\n")) == (0, 1)
-    assert answer.out.endswith("Haar cascade: 1 face in 1 image; 1 skipped\n")
+    assert answer.out.endswith("TinyFace + MTCNN: 1 face in 1 image; 1 skipped\n")
 
 
 @pytest.mark.parametrize(
@@ -211,7 +209,7 @@ def test_a_file_name_does_not_steer_the_terminal(mien, tmp_path, face_folder, mo
 
 
 @pytest.mark.parametrize(("command", "made"), [("predict", []), ("explain", ["c-explained", "stdin-explained"])])
-def test_an_image_comes_by_standard_input(mien, photos, tiny_run, haar, monkeypatch, tmp_path, command, made):
+def test_an_image_comes_by_standard_input(mien, photos, tiny_run, monkeypatch, tmp_path, command, made):
     """Oracle: the same image as a file. Its default folder is in the working folder, and named for it."""
     monkeypatch.chdir(tmp_path)
     said = []
@@ -229,7 +227,7 @@ def test_an_image_comes_by_standard_input(mien, photos, tiny_run, haar, monkeypa
     refused(mien(command, "-", "--model", tiny_run.path), "stdin-terminal", "-")
 
 
-def test_a_finished_file_is_replaced_where_that_is_asked_for(mien, photos, tiny_run, haar, tmp_path):
+def test_a_finished_file_is_replaced_where_that_is_asked_for(mien, photos, tiny_run, tmp_path):
     given = ("predict", photos / "c.jpg", "--model", tiny_run.path, "--out", tmp_path / "a.jsonl")
     assert mien(*given).code == 0
     refused(mien(*given), "output-exists", "--overwrite")

@@ -10,8 +10,6 @@ import pytest
 
 from support import refused
 
-pytestmark = pytest.mark.usefixtures("haar")
-
 
 def test_a_bad_image_stops_it_and_the_same_command_goes_on(mien, photos, tiny_run, tmp_path):
     """Oracle: the answers without a stop."""
@@ -40,7 +38,7 @@ def test_going_on_with_other_settings_or_images_is_refused(mien, photos, tiny_ru
     for other, said in (
         ((tmp_path / "z.jpg", "--model", "default"), "model sha256:"),
         ((tmp_path / "z.jpg", "--classes", "binary"), "binary"),
-        ((tmp_path / "z.jpg", "--crops"), "Haar cascade"),
+        ((tmp_path / "z.jpg", "--crops"), "TinyFace + MTCNN"),
         ((photos / "a.png",), photos / "a.png"),
         ((), tmp_path / "z.jpg"),
     ):

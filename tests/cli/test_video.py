@@ -33,12 +33,11 @@ def rows_of(path):
     return list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
 
 
-def test_a_video_becomes_three_files(mien, tmp_path, smiling, monkeypatch):
-    monkeypatch.setenv("MIEN_DETECTOR", "haar")
+def test_a_video_becomes_three_files(mien, tmp_path, smiling):
     answer = mien("video", smiling, "--out", tmp_path / "out", "--model", "fast", "--output", "fer2013")
     assert answer.code == 0, answer.err
     assert {file.name for file in (tmp_path / "out").iterdir()} == NAMES
-    assert "Haar cascade: 1 face in 12 frames of 0.8 s" in answer.out
+    assert "TinyFace + MTCNN: 1 face in 12 frames of 0.8 s" in answer.out
     assert answer.err == ""
     rows = rows_of(tmp_path / "out" / "faces.csv")
     assert list(rows[0])[:12] == [
@@ -54,7 +53,7 @@ def test_a_video_becomes_three_files(mien, tmp_path, smiling, monkeypatch):
         assert sum(shares.values()) == pytest.approx(1, abs=1e-5)
     page = (tmp_path / "out" / "timeline.html").read_text(encoding="utf-8")
     assert "smile.mp4" in page
-    assert "Haar cascade" in page
+    assert "TinyFace + MTCNN" in page
 
 
 def test_json_sums_up(mien, tmp_path, smiling):

@@ -7,12 +7,9 @@ import numpy as np
 import pytest
 
 import mien
-from mien.faces.network import network_files
 from support import encoded, load_script
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-
-pytestmark = pytest.mark.skipif(not network_files()[0].is_file(), reason="the detector is not built: make detector")
 
 
 @pytest.fixture

@@ -9,10 +9,8 @@ from PIL import Image
 
 from mien.base.errors import DataError
 from mien.base.images import MAXIMUM_PIXELS, open_image
-from mien.faces.network import NetworkDetector, network_files
+from mien.faces.network import NetworkDetector
 from support import raises, refused
-
-built = pytest.mark.skipif(not all(file.is_file() for file in network_files()), reason="not built: make web")
 
 
 def peak_mb():
@@ -44,7 +42,6 @@ def test_200_megapixels_are_refused_before_they_are_decoded(mien, large_photo, t
     assert peak_mb() - before < 150
 
 
-@built
 def test_most_of_500_faces_are_found(astronaut):
     """Oracle: where the faces were pasted, in cells of 50 x 60 px; 397 are found, where it was tried."""
     face = Image.fromarray(astronaut).crop((155, 40, 295, 210)).resize((50, 60), Image.Resampling.BILINEAR)

@@ -10,8 +10,8 @@ import mien
 from mien.base.errors import DataError, ModelError
 from mien.faces.crop import crop_faces, square_around
 from mien.faces.face import Box, Face, Margin
-from mien.faces.find import VARIABLE, find_detector, is_built
-from mien.faces.haar import HaarDetector
+from mien.faces.find import VARIABLE, find_detector
+from mien.faces.network import NetworkDetector
 from support import encoded, raises
 
 
@@ -20,22 +20,10 @@ def _no_variable(monkeypatch):
     monkeypatch.delenv(VARIABLE, raising=False)
 
 
-@pytest.mark.parametrize("built", [True, False])
-def test_without_the_built_networks_the_cascade_is_used(monkeypatch, tmp_path, built):
-    """Oracle: which of the two files are there. A wheel has them; a checkout after `make detector`."""
-    files = (tmp_path / "a.onnx", tmp_path / "b.onnx")
-    for file in files[: 1 + built]:
-        file.write_bytes(b"")
-    monkeypatch.setattr("mien.faces.find.network_files", lambda: files)
-    monkeypatch.setattr("mien.faces.find._load", lambda name: name)
-    assert (is_built(), find_detector()) == (built, "network" if built else "haar")
-
-
-def test_the_cascade_can_be_asked_for_by_name(monkeypatch):
-    assert isinstance(find_detector("haar"), HaarDetector)
-    monkeypatch.setenv(VARIABLE, "haar")
-    assert isinstance(find_detector(), HaarDetector)
-    assert find_detector() is find_detector()
+def test_the_network_is_the_default_and_has_a_name(monkeypatch):
+    assert isinstance(find_detector(), NetworkDetector)
+    monkeypatch.setenv(VARIABLE, "network")
+    assert find_detector() is find_detector("network")
 
 
 def test_a_variable_that_names_no_detector_is_one_line(monkeypatch):

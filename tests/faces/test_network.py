@@ -1,4 +1,4 @@
-"""mien's own detector, where `make web` built its files. Oracles: faces measured by hand, and images without one."""
+"""mien's own detector. Oracles: faces measured by hand, and images without one."""
 
 import numpy as np
 import pytest
@@ -9,8 +9,6 @@ from mien.faces.boxes import iou, merge_agreeing, suppress_overlaps
 from mien.faces.crop import brightened
 from mien.faces.network import NetworkDetector, network_files
 from support import raises
-
-built = pytest.mark.skipif(not all(file.is_file() for file in network_files()), reason="not built: make web")
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +22,6 @@ def overlap(face, corners):
     return float(iou(np.array([left, top, right - left, bottom - top], float), box[np.newaxis])[0])
 
 
-@built
 @pytest.mark.parametrize("scale", [1, 0.25, 3])
 def test_a_face_is_found_where_it_is_at_every_size(detector, astronaut, astronaut_face, scale):
     image = Image.fromarray(astronaut)
@@ -37,7 +34,6 @@ def test_a_face_is_found_where_it_is_at_every_size(detector, astronaut, astronau
     assert points["right_eye"][1] < points["nose"][1] < points["left_mouth_corner"][1]
 
 
-@built
 @pytest.mark.parametrize("degrees", [-40, 40])
 def test_a_tilted_face_is_found_at_its_place(detector, astronaut, astronaut_face, degrees):
     """Oracle: the middle of her face, rotated with the image."""
@@ -51,13 +47,11 @@ def test_a_tilted_face_is_found_at_its_place(detector, astronaut, astronaut_face
     assert np.abs(middle - place).max() < 25
 
 
-@built
 def test_a_face_that_fills_the_image_is_found(detector, astronaut, astronaut_face):
     left, top, right, bottom = astronaut_face
     assert len(detector.detect(np.ascontiguousarray(astronaut[top:bottom, left:right]))) == 1
 
 
-@built
 def test_closer_looks_are_taken_only_at_what_the_first_does_not_explain(detector, astronaut, monkeypatch):
     """Oracle: pixels given to the network. A face that is most of the image needs a look at 320 px alone."""
     seen = []
@@ -71,7 +65,6 @@ def test_closer_looks_are_taken_only_at_what_the_first_does_not_explain(detector
     assert alone == 320 * 320 < sum(seen) / 4
 
 
-@built
 @pytest.mark.parametrize("light", [1 / 6, 1 / 25])
 def test_a_face_in_the_dark_is_found_where_it_is(detector, astronaut, astronaut_face, light):
     (face,) = detector.detect((astronaut * light).astype(np.uint8))
@@ -88,7 +81,6 @@ def test_only_dark_images_are_brightened():
     np.testing.assert_array_equal(brightened(np.full((8, 8, 3), 2, dtype=np.uint8)), 63)
 
 
-@built
 def test_images_without_a_face_have_none(detector, faceless):
     assert [name for name, rgb in faceless.items() if detector.detect(rgb)] == []
     for shape in ((1, 1), (1, 700), (700, 3)):

@@ -21,11 +21,6 @@ from mien.pipeline.split_predictions import votes_of
 from support import raises, refused, warned
 
 
-@pytest.fixture(autouse=True)
-def _haar(monkeypatch):
-    monkeypatch.setenv("MIEN_DETECTOR", "haar")
-
-
 @pytest.fixture(scope="module")
 def crops(tmp_path_factory, voted_faces):
     """Eight face crops as files."""

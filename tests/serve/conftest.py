@@ -15,7 +15,6 @@ from fastapi.testclient import TestClient
 
 from mien.base.labels import EXPRESSIONS
 from mien.data.synthetic import render_faces
-from mien.faces.haar import HaarDetector
 from mien.serve.app import create_app
 from mien.serve.limits import Limits
 from support import encoded
@@ -54,7 +53,7 @@ def start() -> Iterator[Callable[..., Service]]:
     with ExitStack() as stack:
 
         def start(model: str | Path = "default", **named: Any) -> Service:
-            app = create_app(model, **{"detector": HaarDetector(), "threads": 1, "limits": PATIENT, **named})
+            app = create_app(model, **{"threads": 1, "limits": PATIENT, **named})
             # A defect is answered, as over HTTP, and not raised.
             client = TestClient(app, "http://127.0.0.1", raise_server_exceptions=False)
             return Service(stack.enter_context(client))

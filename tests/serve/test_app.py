@@ -16,7 +16,6 @@ import mien
 from mien.base.errors import ServeError
 from mien.base.model_file import read_manifest
 from mien.data.synthetic import synthetic_faces
-from mien.faces.haar import HaarDetector
 from mien.inference.find_model import find_model
 from mien.inference.predictor import load
 from mien.serve.app import create_app
@@ -41,16 +40,15 @@ def test_a_crop_is_predicted_as_in_python(service, face):
     }
 
 
-def test_a_photo_is_predicted_as_in_python(service, astronaut, monkeypatch):
+def test_a_photo_is_predicted_as_in_python(service, astronaut):
     """Three faces: the photo twice beside itself, once smaller."""
     wide = np.zeros((512, 1400, 3), np.uint8)
     wide[:, :512], wide[:, 512:1024] = astronaut, astronaut
     wide[:256, 1024:1280] = astronaut[::2, ::2]
-    monkeypatch.setenv("MIEN_DETECTOR", "haar")
     expected = mien.load().predict(encoded(wide))
     assert len(expected) == 3
     answer = service.predict(encoded(wide), "").json()
-    assert answer["detector"] == HaarDetector.name
+    assert answer["detector"] == "TinyFace + MTCNN"
     assert [face["box"] for face in answer["faces"]] == [prediction.box.to_dict() for prediction in expected]
     for found, prediction in zip(answer["faces"], expected, strict=True):
         assert found["probabilities"] == pytest.approx(prediction.probabilities, abs=1e-6)
@@ -59,7 +57,7 @@ def test_a_photo_is_predicted_as_in_python(service, astronaut, monkeypatch):
     assert largest["faces_found"] == 3
     large = service.predict(encoded(wide), f"min_size={expected[1].box.width}").json()
     assert (len(large["faces"]), large["faces_found"]) == (2, 2)
-    assert service.predict(encoded(wide), "min_score=1000").json()["faces"] == []
+    assert service.predict(encoded(wide), "min_score=1").json()["faces"] == []
 
 
 def test_photos_sent_as_crops_and_crops_sent_as_photos_are_hinted_at(service, astronaut):
@@ -156,7 +154,7 @@ def test_the_model_has_its_manifest_and_digest(service):
     answer = service.ask("GET", "/v1/model").json()
     assert answer["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
     assert answer["manifest"] == read_manifest(file).model_dump(mode="json")
-    assert answer["detector"] == "Haar cascade"
+    assert answer["detector"] == "TinyFace + MTCNN"
 
 
 def test_other_addresses_and_methods_are_refused_in_the_same_shape(service):
@@ -213,7 +211,7 @@ def test_what_is_no_prefix_is_refused(prefix):
 
 def test_it_can_be_mounted_in_an_application(face):
     app = FastAPI()
-    app.mount("/faces", create_app(threads=1, detector=HaarDetector()))
+    app.mount("/faces", create_app(threads=1))
     client = TestClient(app, "http://127.0.0.1")
     assert client.post("/faces/v1/predict?crops=true", files={"file": face}).json()["faces"]
     assert client.get("/faces/docs/swagger-ui.css").status_code == 200

@@ -7,7 +7,8 @@ from contextlib import ExitStack
 import numpy as np
 import pytest
 
-from mien.faces.haar import HaarDetector
+from mien.faces.find import find_detector
+from mien.faces.network import NetworkDetector
 from mien.inference.predictor import load
 from mien.serve.api_errors import ApiError
 from mien.serve.limits import Limits
@@ -17,7 +18,7 @@ from mien.serve.schemas import FaceParameters
 from support import encoded, raises
 
 
-class Slow(HaarDetector):
+class Slow(NetworkDetector):
     """Blocks until ``go_on`` is set, then finds no face."""
 
     def __init__(self):
@@ -153,7 +154,7 @@ def test_a_defect_reaches_its_image_and_no_other(slow, face, monkeypatch):
 def test_a_request_chooses_the_output(voted_run, face):
     """Oracle: Predictor.predict with each output."""
     classifier = load(voted_run.path, threads=1)
-    service = PredictionService(classifier, HaarDetector(), Limits(work_seconds=3600), 1, ServiceMetrics())
+    service = PredictionService(classifier, find_detector(), Limits(work_seconds=3600), 1, ServiceMetrics())
     found = {}
     for name in (None, "perceived", "fer2013"):
         parameters = FaceParameters(output=name)

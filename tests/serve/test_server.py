@@ -64,7 +64,7 @@ def running(folder: Path, *options: object, **variables: str) -> Iterator[Proces
     command = [sys.executable, "-c", PROGRAM, "serve", "--port", "0", *map(str, options)]
     stderr = folder / "stderr"
     with stderr.open("wb") as stream, ExitStack() as stack:
-        environment = {**os.environ, "MIEN_DETECTOR": "haar", **variables}
+        environment = {**os.environ, **variables}
         process = subprocess.Popen(command, stderr=stream, env=environment)
         stack.callback(process.wait)
         stack.callback(process.kill)

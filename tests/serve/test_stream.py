@@ -8,7 +8,7 @@ from starlette.websockets import WebSocketDisconnect
 
 import mien
 from mien.base.images import open_image
-from mien.faces.haar import HaarDetector
+from mien.faces.network import NetworkDetector
 from mien.serve.limits import Limits
 from support import encoded
 
@@ -22,7 +22,7 @@ def jpegs(astronaut):
 
 
 def test_frames_are_answered_with_tracked_faces(service, jpegs):
-    tracker = mien.Tracker("default", classes="binary", detector=HaarDetector(), detect_every_seconds=0)
+    tracker = mien.Tracker("default", classes="binary", detect_every_seconds=0)
     with service.client.websocket_connect(f"{ADDRESS}?classes=binary") as socket:
         for number, jpeg in enumerate(jpegs):
             socket.send_bytes(jpeg)
@@ -152,7 +152,7 @@ def test_a_stream_and_a_request_take_the_same_headers(guarded, token, jpegs, giv
 def test_a_defect_is_answered_counted_and_logged_as_over_http(start, jpegs, monkeypatch, caplog):
     """Oracle: the code and metric of test_app.py; RFC 6455's number of an unexpected condition."""
     service = start()
-    monkeypatch.setattr(HaarDetector, "detect", lambda *others: 1 / 0)
+    monkeypatch.setattr(NetworkDetector, "detect", lambda *others: 1 / 0)
     with service.client.websocket_connect(ADDRESS) as socket:
         socket.send_bytes(jpegs[0])
         assert socket.receive_json()["error"]["code"] == "internal"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from mien.base.preprocess import upright_rgb
 from mien.cli.output import notice
 from mien.faces.crop_or_photo import MAX_SEARCHED, may_be_photo, photo_as_crop
 from mien.faces.face import Detector, LimitedDetector
-from mien.faces.find import VARIABLE, find_detector, is_built
+from mien.faces.find import find_detector
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class DetectionOptions:
         typer.Option(
             "--min-score",
             help="Leave out faces with a detector score below S, from 0 to 1. The default is the detector's own: 0.45 "
-            "for mien's. The Haar cascade's scores are whole numbers from 6.",
+            "for mien's.",
             metavar="S",
         ),
     ] = None
@@ -53,20 +52,13 @@ class DetectionOptions:
         return {name: value is not None for name, value in zip(names, self.limits, strict=True)}
 
     def detector(self) -> Detector:
-        """The detector in use, within these limits. A notice says so where it is the cascade for want of a better one.
+        """The detector in use, within these limits.
 
         Raises:
             DataError: as :class:`mien.faces.face.LimitedDetector`.
             ModelError: as :func:`mien.faces.find_detector`.
         """
-        detector = find_detector()
-        if not (is_built() or os.environ.get(VARIABLE)):
-            notice(
-                f"the {detector.name} misses many faces; it is in use because mien's own was not built. In a checkout "
-                "with Node 20.19+: make detector",
-                "detector-weak",
-            )
-        return LimitedDetector(detector, *self.limits)
+        return LimitedDetector(find_detector(), *self.limits)
 
 
 def note_photos_as_crops(files: Iterable[Path]) -> None:

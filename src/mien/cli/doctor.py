@@ -13,7 +13,7 @@ from mien.base.errors import MienError
 from mien.base.processes import available_cores
 from mien.cli.options import JsonOption, QuietOption
 from mien.cli.output import show_rows
-from mien.faces.find import find_detector, is_built
+from mien.faces.find import find_detector
 from mien.inference.find_model import SHIPPED
 from mien.inference.predictor import load
 from mien.serve.built_page import STATIC
@@ -92,12 +92,10 @@ def _models() -> Iterator[Check]:
 
 
 def _faces_and_page() -> Iterator[Check]:
-    name = find_detector().name
-    if is_built():
-        yield "face detector", name, ""
-    else:
-        advice = "make detector, in a checkout with Node 20.19 or newer"
-        yield "face detector", f"{name}; mien's own is not built", advice
+    try:
+        yield "face detector", find_detector().name, ""
+    except MienError as error:
+        yield "face detector", str(error), "install mien again"
     if (STATIC / "index.html").is_file():
         yield "browser page", "built", ""
     else:

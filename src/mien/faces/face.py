@@ -100,7 +100,7 @@ class Detector(Protocol):
 
     @property
     def name(self) -> str:
-        """Its name in results, e.g. ``"Haar cascade"``."""
+        """Its name in results, e.g. ``"TinyFace + MTCNN"``."""
 
     @property
     def margin(self) -> Margin:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -15,16 +16,18 @@ from mien.base.images import open_image_source
 from mien.base.preprocess import upright_rgb
 from mien.faces.crop import EYES, MOUTH, Landmarks, between
 from mien.faces.face import Box, Detector, Face, LimitedDetector, Margin
-from mien.faces.haar import HaarDetector
-from mien.faces.network import NetworkDetector, network_files
+from mien.faces.network import NetworkDetector
 
 if TYPE_CHECKING:
     from mien.base.images import ImageSource
 
 VARIABLE = "MIEN_DETECTOR"
-"""Environment variable: :data:`NETWORK` or :data:`HAAR`."""
+"""Environment variable: a name of :data:`DETECTORS`."""
 
-NETWORK, HAAR = "network", "haar"
+DETECTORS: dict[str, Callable[[], Detector]] = {"network": NetworkDetector}
+"""By name; the first is the default."""
+
+_NAMES = " or ".join(map(repr, DETECTORS))
 
 
 class OwnDetector:
@@ -78,37 +81,32 @@ def _fit(box: Box, landmarks: Landmarks) -> bool:
 
 
 def find_detector(wanted: Detector | str | None = None) -> Detector:
-    """The detector in use: that of ``MIEN_DETECTOR``, else mien's own where it was built, else the cascade.
+    """The detector in use: that of ``MIEN_DETECTOR``, else mien's own.
 
     Args:
-        wanted: instead of the variable: ``"network"`` or ``"haar"``; or a detector, whose faces are checked then.
+        wanted: instead of the variable, a name of :data:`DETECTORS`; or a detector, whose faces are checked then.
 
     Raises:
         ModelError: the variable or argument names no detector (``detector-unknown``), or a file of mien's own is
             missing or damaged (``detector-damaged``).
     """
     if wanted is not None and not isinstance(wanted, str | os.PathLike):
-        if isinstance(wanted, NetworkDetector | HaarDetector | LimitedDetector | OwnDetector):
+        if isinstance(wanted, NetworkDetector | LimitedDetector | OwnDetector):
             return wanted
         scores = getattr(wanted, "score_range", None)
         paired = isinstance(scores, tuple | list) and [isinstance(each, int | float) for each in scores] == [True, True]
         whole = paired and hasattr(wanted, "detect") and hasattr(wanted, "name")
         if isinstance(wanted, type) or not (whole and isinstance(getattr(wanted, "margin", None), Margin)):
             raise ModelError(
-                f"A detector is {NETWORK}, {HAAR} or an object with detect(rgb), name, score_range (two numbers) and "
+                f"A detector is {_NAMES} or an object with detect(rgb), name, score_range (two numbers) and "
                 f"margin, a mien.faces.Margin; found {type(wanted).__name__}.",
                 code="detector-type",
             )
         return OwnDetector(wanted)
-    name = os.fspath(wanted or os.environ.get(VARIABLE) or (NETWORK if is_built() else HAAR))
-    if name not in {NETWORK, HAAR}:
-        raise ModelError(f"There is no face detector '{name}'. Choose {NETWORK} or {HAAR}.", code="detector-unknown")
+    name = os.fspath(wanted or os.environ.get(VARIABLE) or next(iter(DETECTORS)))
+    if name not in DETECTORS:
+        raise ModelError(f"There is no face detector '{name}'. Choose {_NAMES}.", code="detector-unknown")
     return _load(name)
-
-
-def is_built() -> bool:
-    """Whether mien's own detector is there: always, except in a checkout where ``make detector`` was not run."""
-    return all(file.is_file() for file in network_files())
 
 
 def detect(image: ImageSource) -> list[Face]:
@@ -138,4 +136,4 @@ def limit_opencv_threads(threads: int) -> None:
 
 @cache
 def _load(name: str) -> Detector:
-    return NetworkDetector() if name == NETWORK else HaarDetector()
+    return DETECTORS[name]()

@@ -2,8 +2,8 @@
 
     image ──looks at several sizes and tilts──► proposals ──merged──► squares ──checked twice──► faces
 
-The first is face-api's tiny face detector (web/scripts/make_detector.py). The second are the last two stages of MTCNN
-(web/scripts/make_face_check.py). `make web` writes both files; onnxruntime runs them. The browser page has them too.
+The first is face-api's tiny face detector, the second are the last two stages of MTCNN (networks/licences.txt). The
+browser page and the npm package use the same two files.
 """
 
 from __future__ import annotations
@@ -241,7 +241,7 @@ class NetworkDetector:
         return found[kept], landmarks[kept]
 
     def _run_check(self, image: Image.Image, squares: Boxes) -> npt.NDArray[np.float64]:
-        """Run the second network: (N, 4) squares -> float64 (N, 16), see web/scripts/make_face_check.py."""
+        """Run the second network: (N, 4) squares -> float64 (N, 16), see networks/licences.txt."""
         crops = [_crop(image, square) for square in squares]
         outputs = [
             self._check.run(None, {"pixels": np.stack(crops[start : start + BATCH])})[0]

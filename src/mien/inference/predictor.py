@@ -91,7 +91,7 @@ class Predictor(OnnxClassifier):
             min_score: the least score of a face by the detector, 0..1; None leaves it to the detector.
             min_size: the least longer side of a face, in pixels.
             max_faces: the largest faces of an image are kept, at most so many.
-            detector: detects the faces: ``"network"``, ``"haar"`` or your own; None is the detector in use, see
+            detector: detects the faces: ``"network"`` or your own; None is the detector in use, see
                 :func:`mien.faces.find_detector`.
             on_error: called with the name and the error of each image that cannot be read, which then has no
                 predictions; by default the error is raised.

@@ -68,7 +68,7 @@ class FaceResponse(BaseModel):
     )
     landmarks: dict[str, tuple[float, float]] | None = Field(
         default=None,
-        description="eyes, nose and corners of the mouth, x and y in pixels; missing with crops and the Haar cascade",
+        description="eyes, nose and corners of the mouth, x and y in pixels; missing with crops",
     )
     output: str | None = Field(default=None, description="the output that answered; missing if it has no name")
     answer: str = Field(description="an expression, 'unsure' or 'not-a-face'; without votes in training as `top`")

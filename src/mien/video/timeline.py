@@ -128,7 +128,7 @@ class Timeline:
         self.tracks: dict[int, TrackSummary] = {}
         self.starts_seconds: list[float] = []
         lowest, highest = score_range
-        # A count of windows, as the cascade's, has no upper end: nothing is known of what is weak.
+        # Where a detector's score has no upper end, nothing is known of what is weak.
         self._weak_score = lowest + WEAK * (highest - lowest) if math.isfinite(highest) else 0.0
         self._frame_seconds = frame_seconds
 

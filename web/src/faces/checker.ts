@@ -1,6 +1,6 @@
 import type { InferenceSession } from "onnxruntime-web/wasm";
 
-import checkFile from "../../build/check.onnx?url";
+import checkFile from "../../../src/mien/faces/networks/check.onnx?url";
 import { besidePage, openModel, runtime } from "../model/runtime";
 import { type Drawable, roundHalfEven } from "../preprocess/image";
 import type { Square } from "./crop";
@@ -23,7 +23,7 @@ const IN_PLACE = 0.65;
 /** What turns a proposal into a box as the check expects it, in sides of the proposal. As in mien.faces.network. */
 const FRAMING = { width: 0.76, height: 1.01, down: -0.112 };
 
-/** Checks proposals with the network that scripts/make_face_check.py wrote: the last two stages of MTCNN. */
+/** Checks proposals with the second network of mien.faces.network: the last two stages of MTCNN. */
 export class Checker {
   readonly #canvas = new OffscreenCanvas(CHECK_PX, CHECK_PX);
 

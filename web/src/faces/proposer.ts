@@ -1,6 +1,6 @@
 import type { InferenceSession } from "onnxruntime-web/wasm";
 
-import detectorFile from "../../build/detector.onnx?url";
+import proposalsFile from "../../../src/mien/faces/networks/proposals.onnx?url";
 import { besidePage, openModel, runtime } from "../model/runtime";
 import type { Drawable } from "../preprocess/image";
 import { CELL_PX, decodeBoxes } from "./anchors";
@@ -12,8 +12,8 @@ const MIN_PROPOSAL = 0.06;
 const MAX_ENLARGED = 2;
 
 /**
- * Proposes faces in copies of an image, with the network that scripts/make_detector.py wrote. Boxes are in pixels of the
- * image and may overlap.
+ * Proposes faces in copies of an image, with the first network of mien.faces.network. Boxes are in pixels of the image and
+ * may overlap.
  */
 export class Proposer {
   readonly #canvas = new OffscreenCanvas(CELL_PX, CELL_PX);
@@ -21,7 +21,7 @@ export class Proposer {
   private constructor(private readonly session: InferenceSession) {}
 
   static async load(): Promise<Proposer> {
-    return new Proposer(await openModel(besidePage(detectorFile)));
+    return new Proposer(await openModel(besidePage(proposalsFile)));
   }
 
   /** In a copy with a longer side of `side` pixels: everywhere, or in areas given in pixels of the image. */

@@ -1,7 +1,7 @@
 /** A real Chromium on the built page, and the actions that tests share. */
 
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 
@@ -15,15 +15,6 @@ import { serve } from "./site";
 
 export const ROOT = path.join(import.meta.dirname, "../../..");
 export const BUILT = path.join(ROOT, "src/mien/serve/static");
-
-/** The built file in assets/ whose name starts so; the rest of its name follows from its content. */
-export function built(name: string): string {
-  const assets = path.join(BUILT, "assets");
-  return path.join(assets, readdirSync(assets).find((file) => file.startsWith(name))!);
-}
-
-/** face-api, whose weights the page's detector has. */
-export const PACKAGE = path.join(ROOT, "web/node_modules/@vladmandic/face-api");
 
 const PYTHON = process.env["MIEN_PYTHON"] ?? path.join(ROOT, ".venv/bin/python");
 const CHROMIUM = process.env["CHROMIUM"] ?? "/usr/bin/chromium";

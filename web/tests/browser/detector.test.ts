@@ -1,75 +1,17 @@
-// The page's detector. Oracles: face-api itself in the same browser, of the network that is made from its weights; Python,
-// of the whole path from an image to boxes.
-import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+// The page's detector. Oracle: Python, of the whole path from an image to boxes.
+import { readFileSync } from "node:fs";
 import path from "node:path";
 
-import { InferenceSession, Tensor } from "onnxruntime-web";
 import { afterAll, beforeAll, expect, test } from "vitest";
 
-import { decodeBoxes } from "../../src/faces/anchors";
-import { type Box, type DetectedFace, iou, suppressOverlaps } from "../../src/faces/box";
-import { astronaut, BUILT, built, clip, drop, folder, frameCount, PACKAGE, pageErrors, python, saved, Visit } from "./browser";
-import { serve } from "./site";
-
-interface FaceApi {
-  tf: { setBackend(name: string): Promise<boolean>; ready(): Promise<void> };
-  nets: { tinyFaceDetector: { loadFromUri(address: string): Promise<void> } };
-  TinyFaceDetectorOptions: new (options: { inputSize: number; scoreThreshold: number }) => object;
-  tinyFaceDetector(
-    image: HTMLCanvasElement,
-    options: object,
-  ): Promise<{ score: number; box: { x: number; y: number; width: number; height: number } }[]>;
-}
-
-const SIDE_PX = 416;
+import { type Box, type DetectedFace, iou } from "../../src/faces/box";
+import { BUILT, clip, drop, folder, frameCount, pageErrors, python, saved, Visit } from "./browser";
 
 let visit: Visit;
 beforeAll(async () => {
   visit = await Visit.begin({ folders: [BUILT] });
 });
 afterAll(() => visit.end());
-
-test("the first network finds the same box as face-api", async () => {
-  const blank = mkdtempSync(path.join(tmpdir(), "mien-face-api-"));
-  writeFileSync(path.join(blank, "index.html"), "<!doctype html><link rel=icon href=data:,><title>face-api</title>");
-  writeFileSync(path.join(blank, "astronaut.png"), readFileSync(astronaut()));
-  const { server, address } = await serve([blank, PACKAGE], false);
-  const other = await visit.browser.newPage();
-  await other.goto(address);
-  await other.addScriptTag({ url: `${address}dist/face-api.js` });
-  const { theirs, pixels } = await other.evaluate(async (side) => {
-    const faceApi = (globalThis as unknown as { faceapi: FaceApi }).faceapi;
-    await faceApi.tf.setBackend("cpu");
-    await faceApi.tf.ready();
-    await faceApi.nets.tinyFaceDetector.loadFromUri("/model");
-    const image = new Image();
-    image.src = "/astronaut.png";
-    await image.decode();
-    const canvas = document.createElement("canvas");
-    canvas.width = canvas.height = side;
-    const context = canvas.getContext("2d")!;
-    context.drawImage(image, 0, 0, side, side);
-    const options = new faceApi.TinyFaceDetectorOptions({ inputSize: side, scoreThreshold: 0.5 });
-    const found = await faceApi.tinyFaceDetector(canvas, options);
-    const boxes = found.map(({ score, box: { x, y, width, height } }) => ({ score, box: { left: x, top: y, width, height } }));
-    return { theirs: boxes, pixels: [...context.getImageData(0, 0, side, side).data] };
-  }, SIDE_PX);
-  await other.close();
-  server.closeAllConnections();
-  server.close();
-
-  const session = await InferenceSession.create(readFileSync(built("detector")));
-  const input = new Tensor("uint8", Uint8Array.from(pixels), [SIDE_PX, SIDE_PX, 4]);
-  const cells = (await session.run({ pixels: input }))["cells"]!.data as Float32Array;
-  const ours = suppressOverlaps(decodeBoxes(cells, SIDE_PX / 32, SIDE_PX / 32, 0.5), 0.4);
-  expect(ours).toHaveLength(1);
-  expect(theirs).toHaveLength(1);
-  expect(ours[0]!.score).toBeCloseTo(theirs[0]!.score, 3);
-  for (const side of ["left", "top", "width", "height"] as const) {
-    expect(Math.abs(ours[0]!.box[side] - theirs[0]!.box[side]), side).toBeLessThan(0.5);
-  }
-});
 
 test.each(["whole", "crowd", "tiny", "dark"])("the page finds Python's faces: %s", async (shown) => {
   const file = path.join(folder, `${shown}.png`);

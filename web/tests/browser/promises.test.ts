@@ -6,15 +6,15 @@ import { gzipSync } from "node:zlib";
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
-import { astronaut, BUILT, chooseOutput, dropAstronaut, PACKAGE, pageErrors, waitForText, Visit } from "./browser";
+import { astronaut, BUILT, chooseOutput, dropAstronaut, pageErrors, ROOT, waitForText, Visit } from "./browser";
 
 /** The first visit as gzip sends it. */
 const MAX_BYTES = 4_000_000;
 
 /** Every request of the first visit with one thread, without the hashes in the names. */
 const FIRST_VISIT = [
-  ...["/", "/assets/check.onnx", "/assets/detector.onnx", "/assets/index.css", "/assets/index.js", "/assets/onnxruntime.wasm.xz"],
-  ...["/assets/ort.wasm.bundle.min.js", "/icon.svg", "/model.json", "/model.onnx", "/models.json"],
+  ...["/", "/assets/check.onnx", "/assets/index.css", "/assets/index.js", "/assets/onnxruntime.wasm.xz"],
+  ...["/assets/ort.wasm.bundle.min.js", "/assets/proposals.onnx", "/icon.svg", "/model.json", "/model.onnx", "/models.json"],
 ];
 
 let visit: Visit;
@@ -60,7 +60,7 @@ test("the first visit stays below 4 MB, and the page only ever asks for its own 
 
 test("the notices of the software inside the wasm are beside the page", async () => {
   const read = (name: string) => readFileSync(path.join(BUILT, name));
-  const inside = readFileSync(path.join(PACKAGE, "../../onnxruntime-web/dist/ort-wasm-simd-threaded.wasm")).toString("latin1");
+  const inside = readFileSync(path.join(ROOT, "web/node_modules/onnxruntime-web/dist/ort-wasm-simd-threaded.wasm")).toString("latin1");
   const [named, notices] = [read("licences.txt").toString(), read("onnxruntime-notices.txt").toString()];
   for (const part of ["Eigen", "protobuf", "RE2", "absl", "FlatBuffers", "nlohmann", "SafeInt"]) {
     const word = new RegExp(part, "i");
