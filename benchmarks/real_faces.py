@@ -1,10 +1,11 @@
 """How right mien and its peers are on photographs of real faces, each with its own detector and crop.
 
-    python benchmarks/real_faces.py FOLDER [MODEL ...] [--peer fer=PYTHON] [--limit N]
+    python benchmarks/real_faces.py FOLDER [MODEL ...] [--peer fer=PYTHON] [--limit N] [--tilt DEGREES]
 
-FOLDER/labels.csv has ``path,label``. Of each photograph the largest face counts; no face and "unsure" are wrong.
-A peer (fer, deepface, emotiefflib, feat) is given as an interpreter that has it installed. Times are of detection and
-classification, after a first photograph.
+FOLDER/labels.csv has ``path,label``. Of each photograph the largest face counts; no face and "unsure" are wrong. A
+firm answer of mien is neither unsure nor one of several alternatives. ``--tilt`` turns every photograph by so many
+degrees first, to the left and to the right in turn. A peer (fer, deepface, emotiefflib, feat) is given as an
+interpreter that has it installed. Times are of detection and classification, after a first photograph.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from mien.base.images import open_image
 from mien.base.labels import canonical_class
@@ -82,19 +84,24 @@ for number, path in enumerate(map(str.strip, sys.stdin)):
     print("@" + json.dumps([answer, time.perf_counter() - began]), flush=True)
 """
 
-Answer = tuple[str | None, float]
-"""What a tool says of a photograph, None where it found no face; seconds."""
+Answer = tuple[str | None, float, bool]
+"""What a tool says of a photograph, None where it found no face; seconds; whether the answer is firm."""
 
 
-def of_mien(model: str, files: list[Path]) -> Iterator[Answer]:
+def of_mien(model: str, files: list[Path], tilt: float = 0) -> Iterator[Answer]:
     """The answers of a model of mien."""
     predictor = load(model)
     for number, file in enumerate([files[0], *files]):
         rgb = upright_rgb(open_image(file))
+        if tilt:
+            border = round(0.35 * max(rgb.shape))
+            padded = Image.fromarray(np.pad(rgb, ((border, border), (border, border), (0, 0)), mode="edge"))
+            rgb = np.asarray(padded.rotate(tilt if number % 2 else -tilt, Image.Resampling.BICUBIC))
         began = time.perf_counter()
         found = predictor.predict(rgb)
         if number:
-            yield (found[0].answer if found else None), time.perf_counter() - began
+            firm = bool(found) and not found[0].in_doubt and not found[0].not_a_face
+            yield (found[0].answer if found else None), time.perf_counter() - began, firm
 
 
 def of_peer(name: str, where: str, files: list[Path], folder: Path) -> Iterator[Answer]:
@@ -108,19 +115,20 @@ def of_peer(name: str, where: str, files: list[Path], folder: Path) -> Iterator[
     assert len(lines) == len(files), f"{name} did not answer for each photograph"
     for line in lines:
         answer, seconds = json.loads(line[1:])
-        yield answer, seconds
+        yield answer, seconds, answer is not None
 
 
 def row(name: str, answers: list[Answer], truth: list[str]) -> str:
     """A line of the table."""
-    said = np.array([canonical_class(answer or "") for answer, _ in answers])
+    said = np.array([canonical_class(answer or "") for answer, _, _ in answers])
+    firm = np.array([each for _, _, each in answers])
     labels = np.array(truth)
     right = said == labels
     recall = np.mean([right[labels == each].mean() for each in RECALLED if (labels == each).any()])
-    milliseconds = 1000 * np.median([seconds for _, seconds in answers])
+    milliseconds = 1000 * np.median([seconds for _, seconds, _ in answers])
     return (
         f"| {name} | {np.mean(said != ''):.1%} | {right.mean():.1%} | {recall:.1%} | {np.mean(said == 'unsure'):.1%} | "
-        f"{milliseconds:.0f} ms |"
+        f"{firm.mean():.1%} | {right[firm].mean():.1%} | {milliseconds:.0f} ms |"
     )
 
 
@@ -131,16 +139,18 @@ def main() -> None:
     parser.add_argument("models", nargs="*", default=["default", "best", "fast"])
     parser.add_argument("--peer", action="append", default=[], metavar="NAME=PYTHON")
     parser.add_argument("--limit", type=int, help="so many photographs, drawn at random")
+    parser.add_argument("--tilt", type=float, default=0, metavar="DEGREES")
     wanted = parser.parse_args()
     with (wanted.folder / "labels.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     if wanted.limit:
         rows = [rows[at] for at in np.random.default_rng(0).permutation(len(rows))[: wanted.limit]]
     files, truth = [wanted.folder / each["path"] for each in rows], [each["label"] for each in rows]
-    print(f"| {len(files)} photographs | faces found | right | mean recall of five | unsure | a photograph |")
-    print("|---|---|---|---|---|---|")
+    columns = "faces found | right | mean recall of five | unsure | firm | firm: right | a photograph"
+    print(f"| {len(files)} photographs | {columns} |")
+    print("|---|---|---|---|---|---|---|---|")
     for model in wanted.models:
-        print(row(f"mien, `{model}`", list(of_mien(model, files)), truth), flush=True)
+        print(row(f"mien, `{model}`", list(of_mien(model, files, wanted.tilt)), truth), flush=True)
     for peer in wanted.peer:
         name, _, where = peer.partition("=")
         if name not in PYTHON:

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mien.base.heads.votes import AnswerRule
 from mien.base.labels import FERPLUS_CLASSES
-from mien.base.model_file import AnswerRule
 
 RELEASE = Path(__file__).parents[1] / "release"
 
@@ -58,7 +58,7 @@ def test_metrics_count_an_unsure_answer_as_wrong(script):
     rule = AnswerRule(output="perceived", prior=tuple(PRIOR), strength=0.0, unsure_below=0.5)
     truth = np.array(["happy", "happy", "neutral", "angry"])
     found = script.metrics_of(rule, FERPLUS_CLASSES, script.Measured(shares, truth), ("happy", "angry"))
-    assert found == {"accuracy": 0.5, "recall": 0.75, "unsure": 0.25}
+    assert found == {"accuracy": 0.5, "recall": 0.75, "unsure": 0.25, "firm": 0.75, "firm right": pytest.approx(2 / 3)}
 
 
 def test_no_rule_is_an_error(script):

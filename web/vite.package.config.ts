@@ -37,7 +37,7 @@ export default defineConfig({
       closeBundle() {
         mkdirSync(`${OUT}/dist/models`, { recursive: true });
         const models = mkdtempSync(path.join(tmpdir(), "mien-models-"));
-        execFileSync(PYTHON, ["-m", "mien", "web", "build", models, "--model", "default-int8", "--model", "fast-int8"], { stdio: "ignore" });
+        execFileSync(PYTHON, ["-m", "mien", "web", "build", models, "--model", "default", "--model", "fast"], { stdio: "ignore" });
         for (const [file, name] of [["model", "default"], ["model-2", "fast"]]) {
           for (const kind of [".onnx", ".json"]) copyFileSync(path.join(models, file + kind), `${OUT}/dist/models/${name}${kind}`);
         }

@@ -26,9 +26,9 @@ def test_every_face_is_a_row():
     found = prediction(0.75, box=Box(1, 2, 3, 4), detection_score=0.5)
     photo = Photo("a.jpg", 9, 9, "told", [found])
     frame = VideoFrame(7, 0.25, np.zeros((9, 9, 3), dtype=np.uint8), [TrackedFace(2, found)])
-    place = ("a.jpg", 1, 2, 3, 4, 0.5, "happy", "happy", 0.75, 0.25, 0.75)
+    place = ("a.jpg", 1, 2, 3, 4, 0.5, "happy", "happy", 0.75, False, (), 0.25, 0.75)
     columns = ["source", "box_left", "box_top", "box_width", "box_height", "detection_score"]
-    columns += ["answer", "top", "confidence", *CLASSES]
+    columns += ["answer", "top", "confidence", "in_doubt", "alternatives", *CLASSES]
     for given in ([found], [[found], []], [photo]):
         table = mien.to_pandas(given)
         assert list(table.columns) == columns
@@ -38,7 +38,13 @@ def test_every_face_is_a_row():
     assert tuple(table.iloc[0])[1:4] == (7, 0.25, 2)
     assert list(mien.to_pandas([prediction(0.2)])["answer"]) == ["sad"]
     assert mien.to_pandas([[]]).empty
-    assert list(mien.to_pandas([[]]).columns) == [*columns[:-2], "unsure", "not_a_face"]
+    assert list(mien.to_pandas([[]]).columns) == [
+        *columns[:-2],
+        "unsure",
+        "not_a_face",
+        "derived_valence",
+        "derived_arousal",
+    ]
 
 
 def test_what_is_no_prediction_is_refused():

@@ -1,12 +1,15 @@
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from mien.base.errors import ModelError
 from mien.base.preprocess import grey_square
 from mien.faces import crop as crop_module
-from mien.faces.crop import _indices, crop_faces, square_around, window
+from mien.faces.crop import MOUTH, _indices, crop_faces, square_around, tilt_of, window
 from mien.faces.face import Box, Face, Margin
 from mien.faces.find import find_detector
 from support import raises
@@ -145,3 +148,29 @@ def test_a_box_says_its_corners_and_cuts_what_is_inside_the_image():
     assert box.clipped(50, 30) == Box(0, 10, 15, 20)
     assert np.array_equal(box.crop(image), image[10:30, 0:15])
     assert Box(90, 90, 5, 5).crop(image).tolist() == [[image[29, 49]]]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_tilted_face_is_turned_level(channels):
+    """Oracle: the same picture upright. Pillow turns it by 20 degrees about the point between eyes and mouth."""
+    y, x = np.mgrid[:120, :120]
+    grey = (128 + 60 * np.sin(x / 9) + 60 * np.cos(y / 13)).astype(np.uint8)
+    rgb, square = np.dstack([grey] * 3), Box(30, 30, 60, 60)
+    turned = np.asarray(Image.fromarray(rgb).rotate(-20, Image.Resampling.BICUBIC, center=(60, 60)))
+    (level,) = crop_faces(rgb, [square], 48, channels)
+    (found,) = crop_faces(turned, [square], 48, channels, [(math.radians(20), 60.0, 60.0)])
+    (tilted,) = crop_faces(turned, [square], 48, channels)
+    assert np.abs(found.astype(int) - level).mean() < 2 < np.abs(tilted.astype(int) - level).mean()
+
+
+@pytest.mark.parametrize(("degrees", "levelled"), [(14, False), (16, True), (-16, True)])
+def test_only_a_clear_tilt_counts(degrees, levelled):
+    """Oracle: points turned by hand, clockwise where positive."""
+    angle = math.radians(degrees)
+    turn = {
+        name: (50 + x * math.cos(angle) - y * math.sin(angle), 50 + x * math.sin(angle) + y * math.cos(angle))
+        for name, (x, y) in {"right_eye": (-9, -10), "left_eye": (9, -10), **dict.fromkeys(MOUTH, (0, 10))}.items()
+    }
+    tilt = tilt_of(turn)
+    assert (tilt is not None) == levelled
+    assert tilt is None or tilt == pytest.approx((angle, 50, 50))

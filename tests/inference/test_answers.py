@@ -10,8 +10,9 @@ from PIL import Image
 
 import mien
 from mien.base.errors import ModelError
+from mien.base.heads.votes import AnswerRule
 from mien.base.labels import EXPRESSIONS, FERPLUS_CLASSES
-from mien.base.model_file import AnswerRule, ModelOutput, answer_output, open_model, read_manifest, replace_manifest
+from mien.base.model_file import open_model, read_manifest, replace_manifest
 from mien.base.preprocess import to_input
 from mien.faces.face import Box
 from mien.inference.drawing import draw_predictions
@@ -19,6 +20,8 @@ from mien.inference.face_reader import FaceReader
 from mien.inference.prediction import Prediction
 from mien.pipeline.split_predictions import votes_of
 from support import raises, refused, warned
+
+DOUBT, AFFECT = ("in_doubt", "alternatives"), ("derived_valence", "derived_arousal")
 
 
 @pytest.fixture(scope="module")
@@ -39,32 +42,32 @@ def said(perceived=True, box=None, **shares):
 
 
 @pytest.mark.parametrize(
-    ("shares", "answer", "unsure", "not_a_face"),
+    ("shares", "answer", "text", "alternatives"),
     [
-        ({"happy": 0.9}, "happy", False, False),
-        ({"contempt": 0.9}, "contempt", False, False),
-        ({"happy": 0.5, "sad": 0.5}, "happy", False, False),
-        ({"happy": 0.49, "sad": 0.48}, "unsure", True, False),
-        ({"unknown": 0.9}, "unsure", True, False),
-        ({"unknown": 0.5, "happy": 0.5}, "happy", False, False),
-        ({"not_a_face": 0.9}, "not-a-face", False, True),
-        ({"not_a_face": 0.4, "happy": 0.3, "sad": 0.3}, "not-a-face", False, True),
-        ({"not_a_face": 0.3, "happy": 0.4, "sad": 0.3}, "unsure", True, False),
+        ({"happy": 0.9}, "happy", "happy 91%", []),
+        ({"happy": 0.5, "sad": 0.41}, "happy", "happy or sad", ["sad"]),
+        ({"happy": 0.49, "sad": 0.48}, "unsure", "unsure", ["sad"]),
+        ({"unknown": 0.9}, "unsure", "unsure", []),
+        ({"unknown": 0.5, "happy": 0.5}, "happy", "happy 50%", []),
+        ({"not_a_face": 0.4, "happy": 0.3, "sad": 0.3}, "not-a-face", "not-a-face", []),
+        ({"not_a_face": 0.3, "happy": 0.4, "sad": 0.3}, "unsure", "unsure", []),
     ],
 )
-def test_the_answer_follows_the_rule(shares, answer, unsure, not_a_face):
+def test_the_answer_follows_the_rule(shares, answer, text, alternatives):
     """Oracle: docs/predict.md, by hand."""
     prediction = said(**shares)
-    assert (prediction.answer, prediction.unsure, prediction.not_a_face) == (answer, unsure, not_a_face)
+    unsure, not_a_face = answer == "unsure", answer == "not-a-face"
+    assert (prediction.answer, prediction.text) == (answer, text)
+    assert (prediction.unsure, prediction.not_a_face) == (unsure, not_a_face)
+    assert prediction.in_doubt == bool(unsure or alternatives)
     content = prediction.to_dict()
-    assert (content["unsure"], content["not_a_face"], content["output"]) == (unsure, not_a_face, "perceived")
-    assert prediction.text == (f"{answer} {prediction.confidence:.0%}" if answer in FERPLUS_CLASSES[:8] else answer)
+    assert (content["unsure"], content["not_a_face"], content["alternatives"]) == (unsure, not_a_face, alternatives)
 
 
 def test_without_votes_there_is_no_such_answer():
     prediction = said(perceived=False, unknown=0.9)
     assert (prediction.answer, prediction.unsure, prediction.not_a_face) == ("unknown", None, None)
-    assert list(prediction.to_dict()) == ["source", "output", "answer", "top", "confidence", "probabilities"]
+    assert list(prediction.to_dict()) == ["source", "output", "answer", "top", "confidence", *DOUBT, "probabilities"]
 
 
 def test_what_people_would_say_is_the_default(voted_run, voted_faces):
@@ -93,27 +96,6 @@ def test_what_people_would_say_is_the_default(voted_run, voted_faces):
 
 
 RULE = {"output": "perceived", "prior": [0.4, 0.3, 0.1, 0.1, 0.04, 0.01, 0.02, 0.01, 0.015, 0.005], "strength": 0.5}
-SHARES = [0.36, 0.04, 0.04, 0.09, 0.25, 0.01, 0.02, 0.01, 0.08, 0.1]
-SHOWN = [0.19183, 0.02461, 0.04263, 0.09591, 0.42126, 0.0337, 0.04766, 0.0337]
-"""The first eight shares divided by the root of their prior, rescaled to 0.82 and then, without unknown's 0.08, to one;
-worked out by hand. ``web/tests/pure/predictions.test.ts`` has the same numbers."""
-
-
-def test_a_rule_takes_the_prior_out_of_the_shares():
-    """Oracle: by hand. A doubtful angry face is no neutral one: FER2013 has ten neutral faces for an angry one."""
-    rule = AnswerRule.model_validate(RULE | {"unsure_below": 0.4})
-    source = ModelOutput("perceived", "logits_perceived", FERPLUS_CLASSES, 1.0, "votes")
-    output = answer_output(rule, source)
-    assert output.classes == (*FERPLUS_CLASSES[:8], "not-a-face")
-    (found,) = output.shown(np.array([SHARES]))
-    by_hand = np.array(SHARES[:8]) / np.sqrt(RULE["prior"][:8])
-    expected = np.append(by_hand / by_hand.sum() * 0.82, 0.1) / 0.92
-    assert np.allclose(found, expected, atol=1e-9)
-    assert np.allclose(found[:8], SHOWN, atol=1e-4)
-    assert output.classes[found.argmax()] == "angry"
-    assert source.shown(np.array([SHARES])).argmax() == FERPLUS_CLASSES.index("neutral")
-    unchanged = answer_output(rule.model_copy(update={"strength": 0.0}), source).shown(np.array([SHARES]))
-    assert np.allclose(unchanged[0, :8], np.array(SHARES[:8]) / 0.92, atol=1e-9)
 
 
 def with_rule(run, file, **rule):
@@ -170,7 +152,7 @@ def test_a_model_of_labels_alone_is_as_it_was(tiny_run, faces):
     assert (model.output.name, model.classes) == (None, faces.classes)
     assert np.array_equal(model.probabilities(faces.images[:4]), model.for_labels().probabilities(faces.images[:4]))
     (prediction,) = model.predict_crops([np.asarray(faces.images[0])])
-    assert list(prediction.to_dict()) == ["source", "answer", "top", "confidence", "probabilities"]
+    assert list(prediction.to_dict()) == ["source", "answer", "top", "confidence", *DOUBT, "probabilities"]
     with raises(ModelError, "output-unknown"):
         mien.load(tiny_run.path, output="fer2013")
 
@@ -181,7 +163,7 @@ def test_merged_classes_are_another_question(voted_run, voted_faces):
     (row,) = reader.classify(np.asarray(voted_faces.images[:1]))
     prediction = reader.prediction("x", row, None)
     assert (prediction.unsure, prediction.answer) == (None, prediction.top)
-    assert reader.fields == ("output", "answer", "top", "confidence")
+    assert reader.fields == ("output", "answer", "top", "confidence", *DOUBT)
 
 
 def test_all_forms_of_the_command_say_the_same(mien, voted_run, crops, tmp_path):
@@ -198,7 +180,18 @@ def test_all_forms_of_the_command_say_the_same(mien, voted_run, crops, tmp_path)
     found = json.loads(mien(*asked, "--json").out)
     assert found == expected
     rows = list(csv.DictReader(io.StringIO(mien(*asked, "--csv").out)))
-    head = ["source", "output", "answer", "top", "confidence", "unsure", "not_a_face", *FERPLUS_CLASSES]
+    head = [
+        "source",
+        "output",
+        "answer",
+        "top",
+        "confidence",
+        *DOUBT,
+        "unsure",
+        "not_a_face",
+        *AFFECT,
+        *FERPLUS_CLASSES,
+    ]
     assert list(rows[0]) == head
     assert [row["unsure"] for row in rows] == [str(each["unsure"]).lower() for each in expected]
     for suffix in (".csv", ".parquet", ".jsonl"):
@@ -214,7 +207,7 @@ def test_all_forms_of_the_command_say_the_same(mien, voted_run, crops, tmp_path)
 def test_the_command_answers_by_another_output(mien, voted_run, tiny_run, crops):
     asked = ("predict", "--crops", crops / "0.png", "--model", voted_run.path)
     (found,) = json.loads(mien(*asked, "--output", "fer2013", "--json").out)
-    assert list(found) == ["source", "output", "answer", "top", "confidence", "probabilities"]
+    assert list(found) == ["source", "output", "answer", "top", "confidence", *DOUBT, "probabilities"]
     assert (found["output"], tuple(found["probabilities"])) == ("fer2013", EXPRESSIONS)
     refused(mien(*asked, "--output", "percieved"), "output-unknown", "perceived")
     unnamed = mien("predict", crops, "--model", tiny_run.path, "--output", "perceived")

@@ -195,7 +195,8 @@ def test_a_prediction_says_where_the_face_is(classifier, use):
     use(BOXES[1])
     (prediction,) = classifier.predict(SCENE)
     answer = prediction.to_dict()
-    assert list(answer) == ["source", "box", "detection_score", "answer", "top", "confidence", "probabilities"]
+    said = ("answer", "top", "confidence", "in_doubt", "alternatives", "probabilities")
+    assert list(answer) == ["source", "box", "detection_score", *said]
     assert answer["box"] == {"left": 120, "top": 60, "width": 40, "height": 50}
     assert "box" not in classifier.predict_crops(SCENE)[0].to_dict()
 

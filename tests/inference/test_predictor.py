@@ -118,7 +118,9 @@ def test_a_prediction_names_what_it_found(classifier, faces):
     (prediction,) = classifier.predict_crops(np.asarray(faces.images[0]))
     assert prediction.top == max(prediction.probabilities, key=prediction.probabilities.get)
     assert prediction.confidence == max(prediction.probabilities.values())
-    assert list(prediction.to_dict()) == ["source", "answer", "top", "confidence", "probabilities"]
+    assert list(prediction.to_dict()) == [
+        *("source", "answer", "top", "confidence", "in_doubt", "alternatives", "probabilities")
+    ]
     assert sum(prediction.probabilities.values()) == pytest.approx(1)
 
 

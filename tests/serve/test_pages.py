@@ -39,10 +39,10 @@ def test_the_built_page_is_served_with_what_threads_need(built):
 
 
 def test_the_page_uses_the_int8_form_of_the_services_model(built):
-    assert built("GET", "/model.onnx").content == find_model("default-int8").read_bytes()
+    assert built("GET", "/model.onnx").content == find_model("default").read_bytes()
     manifest = built("GET", "/model.json")
     assert manifest.headers["content-type"] == "application/json"
-    assert manifest.json() == read_manifest(find_model("default-int8")).model_dump(mode="json")
+    assert manifest.json() == read_manifest(find_model("default")).model_dump(mode="json")
 
 
 def test_an_unchanged_model_is_not_sent_again(built):
@@ -66,8 +66,8 @@ def test_answers_are_compressed_for_clients_that_take_it(built, address):
 
 
 def test_the_page_offers_the_services_model_and_those_of_mien(built):
-    assert built("GET", "/models.json").json() == ["default-int8", "fast-int8", "best-int8"]
-    assert built("GET", "/model-2.onnx").content == find_model("fast-int8").read_bytes()
+    assert built("GET", "/models.json").json() == ["default", "fast", "best"]
+    assert built("GET", "/model-2.onnx").content == find_model("fast").read_bytes()
 
 
 @pytest.mark.parametrize("token", [None, "s3cret"])

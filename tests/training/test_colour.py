@@ -73,7 +73,7 @@ def test_the_model_file_says_its_channels_and_answers_as_torch(colour_run, colou
     with raises(ModelError, "page-grey-only"):
         page_files([colour_run.model])
     monkeypatch.setattr("mien.serve.built_page.find_model", lambda name: Path(name))
-    assert service_models(colour_run.model, guarded=False)[0] == Path("default-int8")
+    assert service_models(colour_run.model, guarded=False)[0] == Path("default")
 
 
 def test_a_colour_photo_and_a_grey_one_are_predicted(colour_run, colour_faces):

@@ -6,8 +6,8 @@ import { bindModels } from "./app/model_switches";
 import { type Problem, problem } from "./errors";
 import { translate, translateDocument } from "./locales/translate";
 import { keeping, reasonOf } from "./model/download";
-import { fetchManifest, fetchModelNames, type Manifest, modelAddress, startingModel } from "./model/manifest";
-import { defaultOutput, outputsOf } from "./model/outputs";
+import { fetchManifest, fetchModelNames, type Manifest, modelAddress } from "./model/manifest";
+import { defaultOutput, outputsOf } from "./heads/votes";
 import { hasSimd } from "./model/simd";
 import { Predictor } from "./predictions/predictor";
 import { element } from "./view/elements";
@@ -26,10 +26,9 @@ async function start(): Promise<void> {
   const loading = () => translate("loading");
   element("status").textContent = loading();
   const naming = fetchModelNames();
-  const starting = naming.then((names) => startingModel(names, navigator));
-  const address = starting.then(modelAddress);
-  const fetching = address.then(fetchManifest);
-  const predictor = Predictor.load(address, fetching);
+  const address = modelAddress(0);
+  const fetching = fetchManifest(address);
+  const predictor = Predictor.load(Promise.resolve(address), fetching);
   // Everything that needs the networks awaits them; their error is shown once, below.
   predictor.catch(() => {});
   let manifest: Manifest;
@@ -47,7 +46,7 @@ async function start(): Promise<void> {
   const app = new App(page, predictor);
   page.messages.show(loading);
   bindSources(app, page);
-  bindModels(app, page, models, await starting);
+  bindModels(app, page, models);
   bindSettings(app, page);
   bindLanguages(app);
   app.refresh();

@@ -31,7 +31,7 @@ def to_pandas(predictions: Iterable[Prediction | list[Prediction] | Photo | Vide
 
     >>> import mien, numpy as np
     >>> mien.to_pandas(mien.load().predict_crops(np.full((48, 48), 128, dtype=np.uint8))).shape
-    (1, 16)
+    (1, 20)
     """
     with needs_extra("pandas", "A table"):
         import pandas as pd

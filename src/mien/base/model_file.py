@@ -4,28 +4,25 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
-import numpy.typing as npt
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from mien.base.errors import ModelError, nearest
 from mien.base.files import write_bytes
-from mien.base.labels import NO_EXPRESSION, NOT_A_FACE_CLASS
+from mien.base.heads.label import LabelHead
+from mien.base.heads.votes import ANSWER, AnswerRule, VotesHead, answering
 from mien.base.preprocess import InputSpec
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-SCHEMA_VERSION = 4
-"""2 has named outputs, 3 images in colour, 4 a rule for the answer. Models are written as the newest."""
-
-ANSWER = "answer"
-"""Name of the output that a rule makes of the votes' output; no output of a graph has this name."""
+SCHEMA_VERSION = 5
+"""2 has named outputs, 3 images in colour, 4 a rule for the answer, 5 its margin and weights. Models are
+written as the newest."""
 
 INT8 = "-int8"
 """After a model's name: its int8 form."""
@@ -35,20 +32,6 @@ LEAST_TEMPERATURE, GREATEST_TEMPERATURE = 1e-3, 1e3
 
 MANIFEST_KEY = "mien.manifest"
 """Under this name a model file carries its manifest in its metadata."""
-
-_ANSWERS_FIRST = ("votes", "sampled", "majority", "label")
-
-
-def answering(targets: Sequence[str]) -> int:
-    """Which of a model's outputs answers unless one is named, by what taught each of them.
-
-    The first that learned the whole distribution of votes, else the first of one vote, else of their majority, else
-    that of the label. ``web/src/model/outputs.ts`` has the same rule.
-
-    >>> answering(["label", "majority", "votes"]), answering(["label"])
-    (2, 0)
-    """
-    return min(range(len(targets)), key=lambda at: _ANSWERS_FIRST.index(targets[at]))
 
 
 def _all_different(classes: tuple[str, ...]) -> tuple[str, ...]:
@@ -68,82 +51,6 @@ class OutputManifest(BaseModel):
     classes: Classes
     temperature: float = Field(default=1.0, ge=LEAST_TEMPERATURE, le=GREATEST_TEMPERATURE)
     target: Literal["label", "votes", "majority", "sampled"] = Field(description="what it learned from")
-
-
-class AnswerRule(BaseModel):
-    """How shares of people become the answer that is shown by default; see :meth:`ModelOutput.shown`."""
-
-    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
-
-    output: str = Field(description="the output of votes that it starts from")
-    prior: tuple[float, ...] = Field(description="mean share of each of its classes in training")
-    strength: float = Field(ge=0.0, le=1.0, description="how much of the prior is taken out: 0 nothing, 1 all of it")
-    unsure_below: float = Field(ge=0.0, lt=1.0, description="below this probability the answer is 'unsure'")
-
-    @field_validator("prior")
-    @classmethod
-    def _all_positive(cls, prior: tuple[float, ...]) -> tuple[float, ...]:
-        if not all(0 < share <= 1 for share in prior):
-            raise ValueError("a prior is not a number over 0, up to 1")
-        return prior
-
-
-@dataclass(frozen=True)
-class ModelOutput:
-    """One of a model's outputs in use.
-
-    Attributes:
-        name: None for the only output of a model without named outputs.
-        logits: the graph's output with its logits.
-        classes: of its probabilities; of its logits too, in this order, unless it has a rule.
-        target: what taught it: label, votes, majority or sampled (:class:`mien.base.recipe.OutputRecipe`).
-        rule: what makes it of another output's probabilities; None where they are its own.
-        given: the classes of that output, in the order of the logits.
-    """
-
-    name: str | None
-    logits: str
-    classes: tuple[str, ...]
-    temperature: float
-    target: str
-    rule: AnswerRule | None = None
-    given: tuple[str, ...] = ()
-
-    @property
-    def perceived(self) -> bool:
-        """Whether votes taught it. Without a rule, its probabilities are shares of people."""
-        return self.target != "label"
-
-    def shown(self, probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """The probabilities of :attr:`classes` from those that the logits say.
-
-        With a rule, the shares of the expressions are divided by ``prior ** strength`` and rescaled to their sum; that
-        is the correction of Saerens et al. 2002 for classes that are less rare than in training, in part. "unknown" is
-        left out then. The share of not-a-face stays beside that of all expressions. ``web/src/model/outputs.ts`` does
-        the same.
-
-        Args:
-            probabilities: float64 (N, classes of the logits), rows sum to 1.
-
-        Returns:
-            float64 (N, C), rows sum to 1; without a rule the same array.
-        """
-        if self.rule is None:
-            return probabilities
-        expressions = np.array([name not in NO_EXPRESSION for name in self.given])
-        # What a softmax rounds to 0 would leave nothing to rescale.
-        shares = probabilities + 1e-12
-        weighted = shares[:, expressions] / np.array(self.rule.prior)[expressions] ** self.rule.strength
-        before = shares[:, expressions].sum(axis=1, keepdims=True)
-        shares[:, expressions] = weighted * before / weighted.sum(axis=1, keepdims=True)
-        kept = shares[:, [self.given.index(name) for name in self.classes]]
-        return np.asarray(kept / kept.sum(axis=1, keepdims=True))
-
-
-def answer_output(rule: AnswerRule, source: ModelOutput) -> ModelOutput:
-    """The output that a rule makes of an output of votes: its expressions, and not-a-face where it has that."""
-    shown = tuple(name for name in source.classes if name not in NO_EXPRESSION or name == NOT_A_FACE_CLASS)
-    return replace(source, name=ANSWER, classes=shown, rule=rule, given=source.classes)
 
 
 class Manifest(BaseModel):
@@ -192,6 +99,8 @@ class Manifest(BaseModel):
             source = self.outputs.get(self.answer.output)
             if source is None or source.target == "label":
                 raise ValueError(f"the answer's rule is for '{self.answer.output}', which is no output of votes")
+            if not set(self.answer.weights) <= set(source.classes):
+                raise ValueError(f"a weight of the answer is for none of the classes {', '.join(source.classes)}")
             if len(self.answer.prior) != len(source.classes):
                 raise ValueError(
                     f"the answer's prior has {len(self.answer.prior)} numbers for {len(source.classes)} classes"
@@ -199,33 +108,34 @@ class Manifest(BaseModel):
         return self
 
     @property
-    def outputs_to_choose(self) -> tuple[ModelOutput, ...]:
+    def outputs_to_choose(self) -> tuple[LabelHead, ...]:
         """What a user can choose among: the answer first, where there is a rule, then :attr:`all_outputs`."""
         if self.answer is None:
             return self.all_outputs
-        source = next(each for each in self.all_outputs if each.name == self.answer.output)
-        answer = answer_output(self.answer, source)
-        return (answer, *self.all_outputs)
+        votes = (each for each in self.all_outputs if isinstance(each, VotesHead))
+        source = next(each for each in votes if each.name == self.answer.output)
+        return (source.under(self.answer), *self.all_outputs)
 
     @property
-    def measured_output(self) -> ModelOutput:
+    def measured_output(self) -> LabelHead:
         """The output of the graph that people's votes are compared with, or the label; see :func:`answering`."""
         outputs = self.all_outputs
         return outputs[answering([each.target for each in outputs])]
 
     @property
-    def all_outputs(self) -> tuple[ModelOutput, ...]:
+    def all_outputs(self) -> tuple[LabelHead, ...]:
         """All outputs of the graph, that of the label first. Its logits are ``logits``, as in every model file."""
         if not self.outputs:
-            return (ModelOutput(None, "logits", self.classes, self.temperature, "label"),)
+            return (LabelHead(None, "logits", self.classes, self.temperature),)
         first, *others = self.outputs
-        found = [(name, f"logits_{name}", self.outputs[name]) for name in others]
-        return (
-            ModelOutput(first, "logits", self.classes, self.temperature, "label"),
-            *(ModelOutput(name, logits, it.classes, it.temperature, it.target) for name, logits, it in found),
-        )
+        heads = [LabelHead(first, "logits", self.classes, self.temperature)]
+        for name in others:
+            it = self.outputs[name]
+            kind = LabelHead if it.target == "label" else VotesHead
+            heads.append(kind(name, f"logits_{name}", it.classes, it.temperature, it.target))
+        return tuple(heads)
 
-    def output(self, name: str | None = None) -> ModelOutput:
+    def output(self, name: str | None = None) -> LabelHead:
         """The output that answers.
 
         Args:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from mien.base.heads.votes import VotesHead
 from mien.base.model_file import Manifest, read_manifest
 from mien.base.recipe import dump_recipe, load_recipe, recipe_names
 from mien.cli.options import JsonOption, ModelArgument, QuietOption
@@ -80,11 +81,13 @@ def _outputs(manifest: Manifest) -> dict[str, str]:
         rows[f"{named}temperature"] = f"{each.temperature:g}"
         if named:
             rows[f"{named}probabilities"] = "shares of people" if each.perceived else "of the label"
-        if each.rule is not None:
+        if isinstance(each, VotesHead) and each.rule is not None:
             rows[f"{named}probabilities"] = (
                 f"shares of people of {each.rule.output} / prior^{each.rule.strength:g}; "
-                f"unsure below {each.rule.unsure_below:g}"
+                f"unsure below {each.rule.unsure_below:g}, alternatives within {each.rule.margin:g}"
             )
+            weights = [f"{name} x {weight:g}" for name, weight in each.rule.weights.items()]
+            rows[f"{named}weights"] = ", ".join(weights) or "none"
             shares = (f"{name} {share_text(share)}" for name, share in zip(each.given, each.rule.prior, strict=True))
             rows[f"{named}prior"] = f"in training {', '.join(shares)}"
     return rows

@@ -15,6 +15,7 @@ from mien.cli.output import notice, show_rows
 from mien.faces.crop_or_photo import crop_as_photo, may_be_crop
 from mien.faces.face import Detector
 from mien.inference.drawing import share_text
+from mien.inference.prediction import answer_text
 from mien.page.wording import counted
 
 
@@ -93,8 +94,8 @@ _COLUMNS = ("image", "face", "box", "score", "expression", "probability", "other
 def _said(prediction: Mapping[str, Any]) -> dict[str, str]:
     said, top = prediction["answer"], prediction["top"]
     ranked = sorted(prediction["probabilities"].items(), key=lambda item: (item[0] != top, -item[1]))
-    # Who is unsure has no answer that a probability could belong to: all classes are others.
+    # "unsure" has no probability: every class is among the others.
     first = 0 if said == UNSURE else 1
     others = ", ".join(f"{name} {share_text(probability)}" for name, probability in ranked[first : first + 2])
     probability = share_text(prediction["confidence"]) if first else ""
-    return {"expression": said, "probability": probability, "others": others}
+    return {"expression": answer_text(said, prediction["alternatives"]), "probability": probability, "others": others}

@@ -11,11 +11,11 @@ from mien.cli.commands import new_group
 from mien.cli.options import MODEL_HELP, OverwriteOption, QuietOption
 from mien.cli.output import notice
 from mien.inference.find_model import find_model
-from mien.serve.built_page import PAGE_MODEL, SLOW_MODEL, copy_page
+from mien.serve.built_page import FAST_MODEL, PAGE_MODEL, copy_page
 
 app: typer.Typer = new_group("Build the browser page.")
 
-_MODELS = f"{PAGE_MODEL} and, for slow devices, {SLOW_MODEL}"
+_MODELS = f"{PAGE_MODEL} and, as an offer to slow devices, {FAST_MODEL}"
 
 
 @app.callback()
@@ -39,7 +39,7 @@ def build(
     quiet: QuietOption = False,
 ) -> None:
     """Copy the browser page and models to a folder that any web host can serve. The page opens with the first model."""
-    names = models or [PAGE_MODEL, SLOW_MODEL]
+    names = models or [PAGE_MODEL, FAST_MODEL]
     files = copy_page(folder, [find_model(name) for name in names], overwrite=overwrite)
     size = sum(file.stat().st_size for file in files)
     notice(f"{folder}: {len(files)} files, {size / 1e6:.1f} MB, with {', '.join(names)}")

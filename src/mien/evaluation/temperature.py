@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from mien.base.heads.label import softmax
 from mien.evaluation.metrics import SMALLEST_PROBABILITY, Floats, Labels
 
 FOLDS = 5
@@ -137,9 +138,3 @@ def _logits(probabilities: Floats) -> Floats:
     positive = np.where(probabilities > 0, probabilities, np.inf)
     floor = np.minimum(positive.min(axis=1, keepdims=True), SMALLEST_PROBABILITY)
     return np.log(np.where(probabilities > 0, probabilities, floor))
-
-
-def softmax(logits: Floats) -> Floats:
-    """Softmax over the classes, safe for any finite logits: (N, C) -> float64 (N, C), each row sums to 1."""
-    raised = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(raised / raised.sum(axis=1, keepdims=True), dtype=np.float64)

@@ -1,4 +1,4 @@
-"""From a face to its crop: a square that lies as in FER2013, border pixels repeated outside; dark photos brighter."""
+"""From a face to its crop: a square that lies as in FER2013, level, border pixels repeated; dark photos brighter."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from mien.base.preprocess import face_shape, face_square
+from mien.base.preprocess import face_shape, face_square, grey_stack
 from mien.faces.face import Box, Face, Margin
 
 WHITE_SHARE = 0.995
@@ -54,7 +54,15 @@ SPAN, DOWN = 0.406, 0.085
 """Where eyes and mouth are in FER2013's images, in sides of an image: from the eyes' middle to the mouth's, and how far
 below the image's middle that between the two lies. Medians of the 1,129 faces found in PublicTest's first 1,200."""
 
+LEVEL_FROM = 15
+"""Degrees. Crops of faces that are tilted by so much are turned level: docs/lab-notebook.md has what that gains."""
+
+MAX_LEVEL_PX = 384
+"""Side of a crop that is turned: eight times that of a model's input."""
+
 Landmarks = Mapping[str, tuple[float, float]]
+Tilt = tuple[float, float, float]
+"""The angle in radians, clockwise, and the point (x, y) that a face is turned about."""
 
 
 def square_around(box: Box, margin: Margin, landmarks: Landmarks | None = None) -> Box:
@@ -84,29 +92,73 @@ def between(landmarks: Landmarks) -> tuple[float, float, float]:
     return (eyes[0] + mouth[0]) / 2, (eyes[1] + mouth[1]) / 2, math.dist(eyes, mouth) / SPAN
 
 
+def tilt_of(landmarks: Landmarks) -> Tilt | None:
+    """How a face is tilted, by its eyes and mouth; None below :data:`LEVEL_FROM`, or where they are not known."""
+    if not landmarks.keys() >= {*EYES, *MOUTH}:
+        return None
+    x, y, _ = between(landmarks)
+    (a, b), (c, d) = (landmarks[name] for name in EYES)
+    radians = math.atan2((a + c) / 2 - x, y - (b + d) / 2)
+    return (radians, x, y) if abs(radians) >= math.radians(LEVEL_FROM) else None
+
+
 def cut_out(
     rgb: npt.NDArray[np.uint8], faces: Sequence[Face], margin: Margin, size_px: int, channels: int = 1
 ) -> npt.NDArray[np.uint8]:
     """The crops of N faces, out of a dark image brightened: uint8 (H, W, 3) -> uint8 (N, size_px, size_px[, 3])."""
     squares = [square_around(face.box, margin, face.landmarks) for face in faces]
-    return crop_faces(brightened(rgb) if faces else rgb, squares, size_px, channels)
+    tilts = [tilt_of(face.landmarks) for face in faces]
+    return crop_faces(brightened(rgb) if faces else rgb, squares, size_px, channels, tilts)
 
 
 def crop_faces(
-    rgb: npt.NDArray[np.uint8], squares: Sequence[Box], size_px: int, channels: int = 1
+    rgb: npt.NDArray[np.uint8],
+    squares: Sequence[Box],
+    size_px: int,
+    channels: int = 1,
+    tilts: Sequence[Tilt | None] | None = None,
 ) -> npt.NDArray[np.uint8]:
-    """Face crops for a model's input: uint8 (H, W, 3) and N squares -> uint8 (N, size_px, size_px[, 3])."""
-    crops = [_face_crop(rgb, square, size_px, channels) for square in squares]
+    """Face crops for a model's input: uint8 (H, W, 3) and N squares -> uint8 (N, size_px, size_px[, 3]).
+
+    Each square is turned by its tilt, if it has one.
+    """
+    turned = zip(squares, tilts or [None] * len(squares), strict=True)
+    crops = [face_square(_cut(rgb, square, tilt, channels), size_px, channels) for square, tilt in turned]
     return np.stack(crops) if crops else np.empty((0, *face_shape(size_px, channels)), dtype=np.uint8)
 
 
-def _face_crop(rgb: npt.NDArray[np.uint8], square: Box, size_px: int, channels: int) -> npt.NDArray[np.uint8]:
+def _cut(rgb: npt.NDArray[np.uint8], square: Box, tilt: Tilt | None, channels: int) -> npt.NDArray[np.uint8]:
+    if tilt is not None:
+        return _turned(rgb, square, tilt, channels)
     rows, columns = _indices(rgb, square)
     inside = (rows[-1] - rows[0] + 1) * (columns[-1] - columns[0] + 1)
     if len(rows) > MAX_FULL_PX and len(rows) ** 2 > MAX_PADDING * inside:
         step = -(-len(rows) // MAX_FULL_PX)
-        return face_square(rgb[rows[step // 2 :: step, np.newaxis], columns[step // 2 :: step]], size_px, channels)
-    return face_square(window(rgb, rows, columns), size_px, channels)
+        return rgb[rows[step // 2 :: step, np.newaxis], columns[step // 2 :: step]]
+    return window(rgb, rows, columns)
+
+
+def _turned(rgb: npt.NDArray[np.uint8], square: Box, tilt: Tilt, channels: int) -> npt.NDArray[np.uint8]:
+    """The square, turned by the tilt: bilinear between the centres of pixels, at most :data:`MAX_LEVEL_PX` wide."""
+    radians, x, y = tilt
+    count = min(square.width, MAX_LEVEL_PX)
+    steps = (np.arange(count) + 0.5) * square.width / count
+    across, down = square.left + steps - x, (square.top + steps - y)[:, np.newaxis]
+    cosine, sine = math.cos(radians), math.sin(radians)
+    height, width = rgb.shape[:2]
+    columns = np.clip(x + cosine * across - sine * down - 0.5, 0, width - 1)
+    rows = np.clip(y + sine * across + cosine * down - 0.5, 0, height - 1)
+    left, top = columns.astype(np.int64), rows.astype(np.int64)
+    right, below = np.minimum(left + 1, width - 1), np.minimum(top + 1, height - 1)
+    # Four neighbours of each point, (2, 2, n, n[, 3]): grey before they are mixed, as page and apps do it.
+    near = rgb[np.array([[top, top], [below, below]]), np.array([[left, right], [left, right]])]
+    if channels == 1:
+        near = grey_stack(near.reshape(4, count, count, 3)).reshape(2, 2, count, count)
+    to_right, downwards = columns - left, rows - top
+    if near.ndim == 5:
+        to_right, downwards = to_right[..., np.newaxis], downwards[..., np.newaxis]
+    above, beneath = near[:, 0] * (1 - to_right) + near[:, 1] * to_right
+    return np.asarray(above * (1 - downwards) + beneath * downwards + 0.5).astype(np.uint8)
 
 
 def window(

@@ -70,9 +70,9 @@ def draw_predictions(
 ) -> None:
     """Draw the box and label of each prediction into an upright RGB image, numbered if there are several.
 
-    A box has the colour of its class. It is dashed where the prediction is in doubt: unsure, or without votes a
-    confidence below one half. Labels are as large as image and box allow, stay inside the image, and cover neither
-    faces nor one another where there is room; where there is little, they become shorter.
+    A box has the colour of its class. It is dashed where the prediction is in doubt. Labels are as large as image and
+    box allow, stay inside the image, and cover neither faces nor one another where there is room; where there is
+    little, they become shorter.
 
     Args:
         image: is changed in place.

@@ -16,12 +16,13 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from mien.base.heads.votes import VotesHead
 from mien.base.labels import NO_EXPRESSION, NOT_A_FACE_CLASS, UNSURE, parse_scheme
 from mien.faces.crop import cut_out
 from mien.faces.face import Box, Detector, Face
 from mien.faces.find import find_detector
 from mien.inference.onnx_classifier import OnnxClassifier
-from mien.inference.prediction import AGREEMENT, Prediction, prediction_fields
+from mien.inference.prediction import Prediction, prediction_fields
 
 
 class FaceReader:
@@ -140,6 +141,10 @@ class FaceReader:
         landmarks: dict[str, tuple[float, float]] | None = None,
     ) -> Prediction:
         """One prediction of merged probabilities float64 (G,)."""
+        head = self.classifier.output
+        valence, arousal = None, None
+        if isinstance(head, VotesHead) and self.perceived:
+            valence, arousal = head.affect(row[np.newaxis])[0].tolist()
         return Prediction(
             source,
             self.classes,
@@ -148,7 +153,10 @@ class FaceReader:
             crop=crop,
             detection_score=detection_score,
             landmarks=landmarks or {},
-            output=self.classifier.output.name,
+            output=head.name,
             perceived=self.perceived,
-            unsure_below=AGREEMENT if self.classifier.output.rule is None else self.classifier.output.rule.unsure_below,
+            unsure_below=head.unsure_below,
+            margin=head.margin,
+            derived_valence=valence,
+            derived_arousal=arousal,
         )

@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.base.errors import ModelError
-from mien.base.model_file import Manifest, ModelOutput, open_model, stay_offline
+from mien.base.heads.label import LabelHead, softmax
+from mien.base.model_file import Manifest, open_model, stay_offline
 from mien.base.preprocess import to_input
 from mien.base.progress import slices
-from mien.evaluation.temperature import softmax
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -68,7 +68,7 @@ class OnnxClassifier:
                 "Use the provider cpu.",
                 code="provider-unusable",
             )
-        self.output: ModelOutput = self.manifest.output(output)
+        self.output: LabelHead = self.manifest.output(output)
 
     def with_output(self, output: str | None) -> Self:
         """The same model, answering by another output. It shares the memory of this one.
@@ -88,7 +88,7 @@ class OnnxClassifier:
         other.manifest = manifest
         return other
 
-    def _answering_by(self, output: ModelOutput) -> Self:
+    def _answering_by(self, output: LabelHead) -> Self:
         other = copy(self)
         other.output = output
         return other
@@ -122,9 +122,7 @@ class OnnxClassifier:
             DataError: another shape or dtype.
             ModelError: as :func:`run_model`.
         """
-        divisor = self.output.temperature if temperature is None else temperature
-        logits = self._run(images, [self.output.logits])[0].astype(np.float64)
-        return self.output.shown(softmax(logits / divisor))
+        return self.output.values(self._run(images, [self.output.logits])[0], temperature)
 
     def output_probabilities(
         self, images: npt.NDArray[np.uint8], temperatures: Mapping[str, float]

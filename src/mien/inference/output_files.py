@@ -72,9 +72,11 @@ def write_csv(stream: TextIO, results: Results, columns: Columns) -> None:
 
 
 def csv_cell(value: Any) -> Any:
-    """A value as CSV has it: six digits of a float, ``true`` and ``false`` as in JSON."""
+    """A value as CSV has it: six digits of a float, ``true`` and ``false`` as in JSON, ``;`` between names."""
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, list | tuple):
+        return ";".join(value)
     return f"{value:.6f}" if isinstance(value, float) else value
 
 
@@ -100,7 +102,8 @@ def _parquet(path: Path, results: Results, columns: Columns) -> None:
     from pyarrow.parquet import ParquetWriter
 
     types = dict.fromkeys(("source", "detector", "output", "answer", "top"), pa.string())
-    types |= dict.fromkeys(FACE_COLUMNS, pa.int32()) | dict.fromkeys(("unsure", "not_a_face"), pa.bool_())
+    types |= dict.fromkeys(FACE_COLUMNS, pa.int32()) | dict.fromkeys(("in_doubt", "unsure", "not_a_face"), pa.bool_())
+    types["alternatives"] = pa.list_(pa.string())
     schema = pa.schema([(name, types.get(name, pa.float64())) for name in columns.names])
     stream = columns.rows(results)
     with ParquetWriter(path, schema) as writer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Unpack
@@ -11,22 +12,31 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.base.errors import DataError
-from mien.base.labels import NO_EXPRESSION, NOT_A_FACE_CLASS, UNSURE
+from mien.base.heads.label import AGREEMENT, TIE_MARGIN, Decisions, decide
+from mien.base.labels import NOT_A_FACE_CLASS, UNSURE
 from mien.faces.face import Box
 from mien.inference.drawing import Look, draw_face, draw_photo, share_text
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-AGREEMENT = 0.5
-"""Share of people who must be expected to choose the same expression, as in FER+'s majority rule. A model whose
-manifest has a rule for the answer says there from which probability it answers."""
-
 
 def prediction_fields(output: str | None, perceived: bool) -> tuple[str, ...]:
     """As :attr:`Prediction.fields`."""
     named = () if output is None else ("output",)
-    return (*named, "answer", "top", "confidence", *(("unsure", "not_a_face") if perceived else ()))
+    by_votes = ("unsure", "not_a_face", "derived_valence", "derived_arousal") if perceived else ()
+    return (*named, "answer", "top", "confidence", "in_doubt", "alternatives", *by_votes)
+
+
+def answer_text(answer: str, alternatives: Sequence[str]) -> str:
+    """An answer with its alternatives in words.
+
+    >>> answer_text("neutral", ["happy"]), answer_text("sad", ["fear", "angry"]), answer_text("unsure", ["sad"])
+    ('neutral or happy', 'sad, fear or angry', 'unsure')
+    """
+    if not alternatives or answer == UNSURE:
+        return answer
+    return f"{', '.join((answer, *alternatives[:-1]))} or {alternatives[-1]}"
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -45,6 +55,10 @@ class Prediction:
         output: name of the model's output that answered; None for a model without named outputs.
         perceived: whether votes taught the output, so that it may be unsure or say that this is not a face.
         unsure_below: probability of the top expression below which it is unsure.
+        margin: an expression less likely than the top by less than this is an alternative.
+        derived_valence: -1 (unpleasant) to 1, the mean of the expressions' valences weighted by how many people would
+            choose each; None unless ``perceived``. It is no measurement of a person: :mod:`mien.base.heads.affect`.
+        derived_arousal: likewise, -1 (calm) to 1.
         landmarks: as :attr:`mien.faces.Face.landmarks`; empty without a detection.
     """
 
@@ -57,7 +71,10 @@ class Prediction:
     output: str | None = None
     perceived: bool = False
     unsure_below: float = AGREEMENT
+    margin: float = TIE_MARGIN
     landmarks: dict[str, tuple[float, float]] = field(default_factory=dict)
+    derived_valence: float | None = None
+    derived_arousal: float | None = None
 
     def __eq__(self, other: object) -> bool:
         """Whether all but the crop is equal, probabilities to the bit."""
@@ -69,7 +86,7 @@ class Prediction:
     @property
     def _compared(self) -> tuple[Any, ...]:
         vector = self.probability_vector.tobytes()
-        own = (self.source, self.classes, vector, self.box, self.detection_score, self.unsure_below)
+        own = (self.source, self.classes, vector, self.box, self.detection_score, self.unsure_below, self.margin)
         return *own, self.output, self.perceived, tuple(self.landmarks.items())
 
     def __repr__(self) -> str:
@@ -96,22 +113,25 @@ class Prediction:
         """Whether ``not-a-face`` is the class of highest probability; None unless :attr:`perceived`."""
         return self.top == NOT_A_FACE_CLASS if self.perceived else None
 
-    @cached_property
+    @property
     def unsure(self) -> bool | None:
         """Whether no expression reaches :attr:`unsure_below`. None unless :attr:`perceived`.
 
         False where the answer is not a face.
         """
-        if not self.perceived:
-            return None
-        expressions = [row for name, row in self.probabilities.items() if name not in NO_EXPRESSION]
-        agreed = self.top not in NO_EXPRESSION and max(expressions) >= self.unsure_below
-        return not self.not_a_face and not agreed
+        return not (self.not_a_face or self._decisions.likely[0]) if self.perceived else None
+
+    @property
+    def alternatives(self) -> tuple[str, ...]:
+        """The expressions that are nearly as likely as :attr:`top`, the most probable first: a tie; often empty."""
+        tied = np.flatnonzero(self._decisions.tied[0])
+        return tuple(self.classes[at] for at in tied[np.argsort(-self.probability_vector[tied], kind="stable")])
 
     @property
     def in_doubt(self) -> bool:
-        """Whether it is unsure, or, unless :attr:`perceived`, has a confidence below :data:`AGREEMENT`."""
-        return self.confidence < AGREEMENT if self.unsure is None else self.unsure
+        """Whether it has :attr:`alternatives` or is unsure, or, unless :attr:`perceived`, is below one half."""
+        unsure = self.confidence < AGREEMENT if self.unsure is None else self.unsure
+        return unsure or bool(self.alternatives)
 
     @property
     def answer(self) -> str:
@@ -123,8 +143,9 @@ class Prediction:
 
     @property
     def text(self) -> str:
-        """The answer in a few words, with the confidence in an expression: ``"happy 94%"``, ``"unsure"``."""
-        return self.answer if self.unsure or self.not_a_face else f"{self.answer} {share_text(self.confidence)}"
+        """The answer in a few words, with the confidence if it is firm: ``"happy 94%"``, ``"neutral or happy"``."""
+        plain = self.unsure or self.not_a_face or self.alternatives
+        return answer_text(self.answer, self.alternatives) + ("" if plain else f" {share_text(self.confidence)}")
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -132,8 +153,12 @@ class Prediction:
         return prediction_fields(self.output, self.perceived)
 
     @cached_property
+    def _decisions(self) -> Decisions:
+        return decide(self.probability_vector[np.newaxis], self.classes, self.unsure_below, self.margin)
+
+    @cached_property
     def _top(self) -> int:
-        return int(self.probability_vector.argmax())
+        return int(self._decisions.top[0])
 
     def show(self) -> Image:
         """Draw the face crop, enlarged, beside a bar for each class.
@@ -162,6 +187,7 @@ class Prediction:
             **({} if score is None else {"box": self.box.to_dict(), "detection_score": score}),
             **({"landmarks": landmarks} if landmarks else {}),
             **{name: getattr(self, name) for name in self.fields},
+            "alternatives": list(self.alternatives),
             "probabilities": self.probabilities,
         }
 

@@ -9,15 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.base.errors import DataError, arg
-from mien.base.labels import NO_EXPRESSION, NOT_A_FACE_CLASS, UNSURE, parse_scheme
-from mien.base.model_file import ModelOutput
+from mien.base.heads.label import LabelHead, decide
+from mien.base.heads.votes import VotesHead
+from mien.base.labels import NOT_A_FACE_CLASS, UNSURE, parse_scheme
 from mien.base.progress import slices, track
 from mien.data.dataset import Dataset
 from mien.data.votes import check_votes, vote_probabilities
 from mien.evaluation.predictions import Answers, Predictions, VotePredictions
 from mien.evaluation.temperature import GREATEST_TEMPERATURE, LEAST_TEMPERATURE, apply_temperature, fit_temperature
 from mien.inference.onnx_classifier import BATCH
-from mien.inference.prediction import AGREEMENT
 from mien.inference.predictor import Predictor
 from mien.inference.tta import mean_over_views
 
@@ -86,7 +86,7 @@ def predict_split(
         if not divisors:
             return predictor.probabilities(images, temperature)
         found = predictor.output_probabilities(images, divisors)
-        if not answering.perceived:
+        if not isinstance(answering, VotesHead):
             return found
         source = _source(answering)
         shown = apply_temperature(found[:, column[source]], answering.temperature / divisors[source])
@@ -118,14 +118,12 @@ def predict_split(
     )
 
 
-def answers_of(output: ModelOutput, probabilities: npt.NDArray[np.float64]) -> Answers:
+def answers_of(output: LabelHead, probabilities: npt.NDArray[np.float64]) -> Answers:
     """The answers of an output that votes taught, as :attr:`mien.Prediction.answer` is; float64 (N, C)."""
-    classes, top = np.array(output.classes), probabilities.argmax(axis=1)
-    said, confidence = classes[top].astype(object), probabilities.max(axis=1)
-    limit = AGREEMENT if output.rule is None else output.rule.unsure_below
-    doubtful = np.isin(classes[top], NO_EXPRESSION) | (confidence < limit)
-    said[doubtful & (classes[top] != NOT_A_FACE_CLASS)] = UNSURE
-    return Answers(said.astype(np.str_), confidence, output.name or "")
+    decisions = decide(probabilities, output.classes, output.unsure_below, output.margin)
+    top = np.array(output.classes)[decisions.top]
+    said = np.where(decisions.likely | (top == NOT_A_FACE_CLASS), top, UNSURE)
+    return Answers(said, probabilities.max(axis=1), output.name or "")
 
 
 def votes_of(predictor: Predictor | None, faces: Dataset) -> VotePredictions | None:
@@ -160,7 +158,7 @@ def _of_choices(
 
 
 def _divisors(
-    predictor: Predictor, by_votes: str, answering: ModelOutput, temperature: float, *, fitted: bool
+    predictor: Predictor, by_votes: str, answering: LabelHead, temperature: float, *, fitted: bool
 ) -> dict[str, float]:
     """The temperatures of the label's output, of the one measured by votes (if any), and of that which answers."""
     outputs = predictor.manifest.outputs
@@ -170,9 +168,10 @@ def _divisors(
     return {next(iter(outputs)): temperature, **{name: 1.0 if fitted else outputs[name].temperature for name in others}}
 
 
-def _source(answering: ModelOutput) -> str:
+def _source(answering: LabelHead) -> str:
     """The named output of the graph that the answer is made of."""
-    return (answering.name or "") if answering.rule is None else answering.rule.output
+    rule = answering.rule if isinstance(answering, VotesHead) else None
+    return (answering.name or "") if rule is None else rule.output
 
 
 def fitted_on(predictor: Predictor, faces: Dataset, split: str) -> bool:

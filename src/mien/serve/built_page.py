@@ -8,8 +8,7 @@ from pathlib import Path
 
 from mien.base.errors import ModelError, RunError, arg
 from mien.base.files import write_bytes
-from mien.base.model_file import INT8, read_manifest
-from mien.base.run_folder import RunFolder
+from mien.base.model_file import read_manifest
 from mien.inference.find_model import SHIPPED, find_model
 
 STATIC: Path = Path(__file__).parent / "static"
@@ -22,12 +21,11 @@ MANIFEST = "model.json"
 MODELS = "models.json"
 """File of the page: the names of all models that it offers, the one above first."""
 
-PAGE_MODEL = "default-int8"
-"""The page's model, unless one is chosen."""
+PAGE_MODEL = "default"
+"""The page's model, unless one is chosen: the file that ``mien.load()`` takes."""
 
-SLOW_MODEL = "fast-int8"
-"""The page starts with this one beside it on slow devices: a third of the size, faster, and less often right.
-``web/src/model/manifest.ts`` chooses."""
+FAST_MODEL = "fast"
+"""The page offers this one to slow devices: a third of the size, faster, and less often right."""
 
 
 def built_page() -> Path:
@@ -105,15 +103,10 @@ def _as_json(content: object) -> bytes:
 
 
 def service_models(model: Path, guarded: bool) -> list[Path]:
-    """The model files that the page of a service offers: one to start with, and the int8 models of mien.
+    """The model files that the page of a service offers: the service's own to start with, and those of mien.
 
     The page is open to all, so where the service asks for a token (``guarded``), its own model is not given away, and
-    the page starts with :data:`PAGE_MODEL`; and so it does where the service's model sees images in colour. Otherwise
-    it starts with the int8 form beside a run's model if there is one, else with the model.
+    the page starts with :data:`PAGE_MODEL`; and so it does where the service's model sees images in colour.
     """
-    int8 = RunFolder(model.parent).model_int8
-    if guarded or read_manifest(model).input.channels != 1:
-        first = find_model(PAGE_MODEL)
-    else:
-        first = int8 if model.name == MODEL and int8.is_file() else model
-    return [first, *(each for each in map(find_model, (f"{name}{INT8}" for name in SHIPPED)) if each != first)]
+    first = find_model(PAGE_MODEL) if guarded or read_manifest(model).input.channels != 1 else model
+    return [first, *(each for each in map(find_model, SHIPPED) if each.resolve() != first.resolve())]

@@ -75,6 +75,8 @@ class FaceResponse(BaseModel):
     top: str = Field(description="the predicted class: the most probable one")
     # Not bounded to 1 here: a sum of probabilities may exceed it in the last bit, and that is no defect.
     confidence: float = Field(description="the model's probability of `top`, 0..1")
+    in_doubt: bool = Field(description="whether it is unsure, has alternatives, or, of a label's output, is below 0.5")
+    alternatives: list[str] = Field(description="expressions nearly as probable as `top`, the first one first")
     unsure: bool | None = Field(
         default=None,
         description="no expression reaches the limit of the model's rule, or without one 0.5; missing unless the "
@@ -83,6 +85,12 @@ class FaceResponse(BaseModel):
     not_a_face: bool | None = Field(
         default=None, description="`top` is 'not-a-face'; missing unless the output was taught by votes"
     )
+    derived_valence: float | None = Field(
+        default=None,
+        description="-1 (unpleasant) to 1, a mean over expressions and no measurement of a person; missing unless the "
+        "output was taught by votes",
+    )
+    derived_arousal: float | None = Field(default=None, description="likewise, -1 (calm) to 1")
     probabilities: dict[str, float] = Field(description="of each class; they sum to 1")
 
 

@@ -8,7 +8,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
-from mien.base.model_file import answering
+from mien.base.heads.votes import answering
 from mien.base.preprocess import to_input
 from mien.base.progress import slices
 from mien.base.run_folder import HistoryLine

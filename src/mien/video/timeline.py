@@ -13,12 +13,13 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from mien.base.heads.label import AGREEMENT
 from mien.base.labels import NOT_A_FACE_CLASS
 from mien.video.tracker import VideoFrame
 
 WEAK = 0.45
 """Scores in this lower part of a detector's range are weak. On docs/lab-notebook.md's photographs three of six false
-boxes have one with an answer in doubt, and three of 236 faces."""
+boxes have one with an unsure answer, and three of 236 faces."""
 
 BEFORE_VECTORS = 5
 """Columns of :attr:`TrackSummary.rows` before the probabilities."""
@@ -52,7 +53,8 @@ class TrackSummary:
         frames: numbers of the frames in which it is visible, rising.
         rows: of each of them float32 (5 + C): left, top, width and height of the box, the detector's score (NaN where
             it has none), the smoothed probabilities.
-        doubts: whether the answer of each is unsure, or, of a model without votes, below one half.
+        doubts: whether the answer of each is in doubt: :attr:`mien.Prediction.in_doubt`.
+        unlikely: in how many the answer is unsure, or, of a model without votes, below one half.
         frames_by_answer: number of frames with each answer; see :attr:`mien.inference.prediction.Prediction.answer`.
         found: in how many of the detections that ran while it was visible the detector found it.
         missed: in how many it did not.
@@ -68,6 +70,7 @@ class TrackSummary:
     frames: list[int] = field(default_factory=list)
     rows: list[npt.NDArray[np.float32]] = field(default_factory=list)
     doubts: list[bool] = field(default_factory=list)
+    unlikely: int = 0
     frames_by_answer: Counter[str] = field(default_factory=Counter)
     found: int = 0
     missed: int = 0
@@ -102,7 +105,7 @@ class TrackSummary:
         """
         no_face, frames = self.frames_by_answer[NOT_A_FACE_CLASS], len(self.frames)
         weak = self.detection_score is not None and self.detection_score < weak_score
-        if weak and 2 * (no_face + sum(self.doubts)) > frames:
+        if weak and 2 * (no_face + self.unlikely) > frames:
             return False
         return self.found >= self.missed and 2 * no_face <= frames
 
@@ -154,6 +157,8 @@ class Timeline:
             score = math.nan if prediction.detection_score is None else prediction.detection_score
             track.rows.append(np.array([*box, score, *prediction.probability_vector], dtype=np.float32))
             track.doubts.append(prediction.in_doubt)
+            unsure = prediction.unsure
+            track.unlikely += prediction.confidence < AGREEMENT if unsure is None else unsure
             track.last_seconds = seconds
             track.frames_by_answer[prediction.answer] += 1
             track.found += face.detected is True

@@ -6,7 +6,7 @@ import { list, translate } from "../locales/translate";
 import { fetchFile, reasonOf } from "../model/download";
 import { modelAddress } from "../model/manifest";
 import { occlusion } from "../model/occlusion";
-import type { Probabilities } from "../model/outputs";
+import type { Probabilities } from "../heads/votes";
 import { besidePage } from "../model/runtime";
 import { asJson, saveFile, type SavedPrediction } from "../predictions/json_file";
 import type { Predictor } from "../predictions/predictor";

@@ -9,11 +9,26 @@ export const MARGIN = 0.975;
 const SPAN = 0.406;
 const DOWN = 0.085;
 
+/** From this tilt on, in radians, a crop is turned level. As in mien.faces.crop. */
+const LEVEL_FROM = (15 * Math.PI) / 180;
+
+/** Side of a crop that is turned, at most. */
+const MAX_LEVEL_PX = 384;
+
+/** How a face is tilted, in radians clockwise, and the point that it is turned about. */
+export interface Tilt {
+  angle: number;
+  x: number;
+  y: number;
+}
+
 /** A square region of an image, which may reach beyond the border. */
 export interface Square {
   left: number;
   top: number;
   side: number;
+  /** Of a tilted face. */
+  tilt?: Tilt;
 }
 
 /** The square that is cut out for a face, as mien.faces.crop has it: where eyes and mouth are known, they say where. */
@@ -26,18 +41,46 @@ export function squareAround(box: Box, features?: Features): Square {
     [x, y] = [(eyes[0] + mouth[0]) / 2, (eyes[1] + mouth[1]) / 2 - DOWN * exact];
   }
   const side = Math.max(roundHalfEven(exact), 1);
-  return { side, left: roundHalfEven(x - side / 2), top: roundHalfEven(y - side / 2) };
+  const tilt = features && tiltOf(features);
+  return { side, left: roundHalfEven(x - side / 2), top: roundHalfEven(y - side / 2), ...(tilt && { tilt }) };
+}
+
+function tiltOf({ eyes, mouth }: Features): Tilt | null {
+  const [x, y] = [(eyes[0] + mouth[0]) / 2, (eyes[1] + mouth[1]) / 2];
+  const angle = Math.atan2(eyes[0] - x, y - eyes[1]);
+  return Math.abs(angle) >= LEVEL_FROM ? { angle, x, y } : null;
 }
 
 /** The square region in grey; beyond the border the image's border pixels repeat. */
-export function cut(image: RgbaImage, { left, top, side }: Square): GreyImage {
+export function cut(image: RgbaImage, { left, top, side, tilt }: Square): GreyImage {
+  if (tilt) return cutTurned(image, { left, top, side }, tilt);
   const data = new Uint8Array(side * side);
   for (let row = 0; row < side; row += 1) {
-    const from = Math.min(Math.max(top + row, 0), image.height - 1) * image.width;
-    for (let column = 0; column < side; column += 1) {
-      const source = from + Math.min(Math.max(left + column, 0), image.width - 1);
-      data[row * side + column] = luma(image.data, 4 * source);
-    }
+    for (let column = 0; column < side; column += 1) data[row * side + column] = greyAt(image, left + column, top + row);
   }
   return { width: side, height: side, data };
+}
+
+/** The square, turned by the tilt: bilinear between the centres of pixels. */
+function cutTurned(image: RgbaImage, { left, top, side }: Square, { angle, x, y }: Tilt): GreyImage {
+  const count = Math.min(side, MAX_LEVEL_PX);
+  const data = new Uint8Array(count * count);
+  const [cosine, sine] = [Math.cos(angle), Math.sin(angle)];
+  const within = (value: number, size: number) => Math.min(Math.max(value, 0), size - 1);
+  for (let row = 0; row < count; row += 1) {
+    const down = top + ((row + 0.5) * side) / count - y;
+    for (let column = 0; column < count; column += 1) {
+      const across = left + ((column + 0.5) * side) / count - x;
+      const [u, v] = [within(x + cosine * across - sine * down - 0.5, image.width), within(y + sine * across + cosine * down - 0.5, image.height)];
+      const [first, above] = [Math.floor(u), Math.floor(v)];
+      const mixed = (line: number) => greyAt(image, first, line) * (1 - u + first) + greyAt(image, first + 1, line) * (u - first);
+      data[row * count + column] = Math.floor(mixed(above) * (1 - v + above) + mixed(above + 1) * (v - above) + 0.5);
+    }
+  }
+  return { width: count, height: count, data };
+}
+
+function greyAt({ width, height, data }: RgbaImage, column: number, row: number): number {
+  const at = Math.min(Math.max(row, 0), height - 1) * width + Math.min(Math.max(column, 0), width - 1);
+  return luma(data, 4 * at);
 }

@@ -3,7 +3,7 @@
  * has to name it.
  */
 
-import type { Output } from "../model/outputs";
+import type { Output } from "../heads/votes";
 import type english from "./en.json";
 
 export type Key = keyof typeof english;

@@ -2,7 +2,7 @@ import type { InferenceSession } from "onnxruntime-web/wasm";
 
 import { toInput } from "../preprocess/input";
 import { fetchManifest, type Manifest } from "./manifest";
-import { type Output, outputsOf, type Probabilities, probabilitiesOf } from "./outputs";
+import { type Output, outputsOf, type Probabilities, probabilitiesOf } from "../heads/votes";
 import { openModel, runtime } from "./runtime";
 
 /** Faces per run: a larger batch would block the page. */

@@ -13,17 +13,23 @@ export interface Manifest {
   scores: Record<string, number>;
   /** By name, the first with the classes and the temperature above; empty or missing where there is one without a name. */
   outputs?: Record<string, { classes: string[]; temperature: number; target: string }>;
-  /** How shares of people become the answer that is shown by default; as mien.base.model_file.AnswerRule. */
-  answer?: { output: string; prior: number[]; strength: number; unsure_below: number } | null;
+  /** How shares of people become the answer that is shown by default; as mien.base.heads.votes.AnswerRule. */
+  answer?: AnswerRule | null;
 }
 
-/** The names of the models beside the page; it starts with the first. */
+interface AnswerRule {
+  output: string;
+  prior: number[];
+  strength: number;
+  weights?: Record<string, number>;
+  unsure_below: number;
+  margin?: number;
+}
+
+/** The names of the models beside the page; it starts with the first, on every device. */
 export async function fetchModelNames(): Promise<string[]> {
   return (await (await fetchFile(besidePage("models.json"))).json()) as string[];
 }
-
-/** mien's model for pages, and its smaller and faster one, which is less often right. */
-const [USUAL, SMALL] = ["default-int8", "fast-int8"];
 
 /** A device with this many cores or fewer, or this much memory (GB) or less, is slow. */
 const SLOW = { cores: 2, memory: 2 };
@@ -34,10 +40,11 @@ interface Device {
   deviceMemory?: number;
 }
 
-/** The place of the model that the page starts with: the first, unless the device is slow and mien's small one is there too. */
-export function startingModel(names: string[], { hardwareConcurrency = 1, deviceMemory = Infinity }: Device): number {
+/** The place of mien's fast model, which a slow device is offered; -1 on other devices, and where there is no choice. */
+export function offeredModel(names: string[], { hardwareConcurrency = 1, deviceMemory = Infinity }: Device): number {
   const isSlow = hardwareConcurrency <= SLOW.cores || deviceMemory <= SLOW.memory;
-  return isSlow && names[0] === USUAL ? Math.max(names.indexOf(SMALL!), 0) : 0;
+  const isFast = (name: string) => ["fast", "fast-int8"].includes(name);
+  return isSlow && !isFast(names[0]!) ? names.findIndex(isFast) : -1;
 }
 
 /** The address of the model at this place among them, as mien.serve.built_page names its files: "model", "model-2", ... */
@@ -47,4 +54,9 @@ export function modelAddress(which: number): URL {
 
 export async function fetchManifest(address: URL): Promise<Manifest> {
   return (await (await fetchFile(new URL(`${address.href}.json`))).json()) as Manifest;
+}
+
+/** As mien.base.model_file.Manifest.full_name. */
+export function fullName({ name, precision }: Manifest): string {
+  return precision === "int8" ? `${name}-int8` : name;
 }

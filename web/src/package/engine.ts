@@ -1,7 +1,7 @@
 /** The page's engine for pages of others: pictures and videos in, faces with their expressions out. */
 
 import type { Box } from "../faces/box";
-import { defaultOutput, type Output, outputsOf } from "../model/outputs";
+import { defaultOutput, type Output, outputsOf } from "../heads/votes";
 import { schemesFor } from "../predictions/label_schemes";
 import { type Prediction, predictionOf } from "../predictions/prediction";
 import { Predictor } from "../predictions/predictor";
@@ -10,7 +10,7 @@ import type { DecodedImage } from "../preprocess/image";
 
 export type { Box, Prediction };
 
-/** A face with what people would say of it: `answer`, `top`, `confidence`, `probabilities`, `box`, `detection_score`. */
+/** A face with its prediction: `answer`, `in_doubt`, `alternatives`, `top`, `confidence`, `probabilities`, `box`, `detection_score`. */
 export type Face = Prediction & { box: Box; detection_score: number };
 
 /** A face of a video. `track` is its number from frame to frame, and its probabilities are smoothed over 0.2 s. */

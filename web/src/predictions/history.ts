@@ -1,6 +1,6 @@
 /** The predictions for one face over time, averaged in as many steps as the timeline draws. */
 
-import { likeliest } from "./prediction";
+import { likeliest } from "../heads/label";
 
 export interface Moment {
   seconds: number;

@@ -1,4 +1,4 @@
-import type { Output } from "../model/outputs";
+import type { Output } from "../heads/votes";
 
 /** The label schemes of mien.base.labels: which classes of the model make up each class that is shown. */
 

@@ -1,5 +1,7 @@
 import type { Box } from "../faces/box";
-import { ANSWER, NO_EXPRESSION, NOT_A_FACE, type Output } from "../model/outputs";
+import { derivedAffect } from "../heads/affect";
+import { AGREEMENT, decide, likeliest, NO_EXPRESSION, NOT_A_FACE } from "../heads/label";
+import { ANSWER, type Output } from "../heads/votes";
 import { type LabelScheme, mergeProbabilities } from "./label_schemes";
 import type { PredictedFace } from "./predictor";
 
@@ -10,13 +12,20 @@ export interface Prediction {
   detection_score?: number;
   /** Of a model with several outputs. */
   output?: string;
-  /** What people would say: an expression, "unsure" or "not-a-face"; otherwise the class at the top. */
+  /** An expression, "unsure" or "not-a-face"; of an output of labels the class at the top. */
   answer: string;
   top: string;
   confidence: number;
+  /** Whether it is unsure, has alternatives, or, of an output of labels, is below one half. */
+  in_doubt: boolean;
+  /** The expressions that are nearly as likely as the top, the likeliest first. */
+  alternatives: string[];
   /** Of an output that people's votes taught: no expression is likely enough. */
   unsure?: boolean;
   not_a_face?: boolean;
+  /** Means over the expressions, -1 to 1: no measurement of a person. Of an output that votes taught. */
+  derived_valence?: number;
+  derived_arousal?: number;
   probabilities: Record<string, number>;
 }
 
@@ -25,6 +34,8 @@ export interface Answer {
   kind: "expression" | "unsure" | "not-a-face";
   name: string;
   probability: number;
+  /** Of an expression: the others that are nearly as likely. */
+  alternatives: string[];
 }
 
 /** Whether the prediction's probabilities are shares of people. */
@@ -32,8 +43,6 @@ export function areShares({ output, unsure }: Prediction): boolean {
   return unsure !== undefined && output !== ANSWER;
 }
 
-/** Share of people who must be expected to choose the same expression; as in mien.inference.prediction. */
-export const AGREEMENT = 0.5;
 
 /** What a prediction is made of. */
 export type Classified = Pick<PredictedFace, "box" | "score" | "probabilities">;
@@ -47,37 +56,31 @@ export function predictionOf(
 ): Prediction {
   const probabilities = mergeProbabilities(all[output.name]!, output.classes, scheme);
   const [top, confidence] = likeliest(probabilities);
-  const kind = output.byVotes ? byVotes(probabilities, output.rule?.unsureBelow ?? AGREEMENT).kind : null;
+  const { likely, tied: alternatives } = decide(probabilities, output.unsureBelow, output.margin);
+  const isFace = top !== NOT_A_FACE;
+  const [derived_valence, derived_arousal] = derivedAffect(all[output.name]!, output);
+  const doubt = output.byVotes && { unsure: isFace && !likely, not_a_face: !isFace, derived_valence, derived_arousal };
+  const isUnsure = doubt ? doubt.unsure : confidence < AGREEMENT;
   return {
     source,
     ...(box && { box }),
     ...(score !== null && { detection_score: score }),
     ...(output.name && { output: output.name }),
-    answer: kind === null || kind === "expression" ? top : kind,
+    answer: !doubt || !isFace || likely ? top : "unsure",
     top,
     confidence,
-    ...(kind && { unsure: kind === "unsure", not_a_face: kind === "not-a-face" }),
+    in_doubt: isUnsure || alternatives.length > 0,
+    alternatives,
+    ...doubt,
     probabilities,
   };
 }
 
-/** The class with the highest probability, and that probability; the first of equal ones. */
-export function likeliest(probabilities: Record<string, number>): [string, number] {
-  return Object.entries(probabilities).reduce((best, each) => (each[1] > best[1] ? each : best));
-}
-
 /** The answer of a prediction. Below `minConfidence` it is unsure. */
-export function answerOf(prediction: Prediction, minConfidence: number): Answer {
-  const { top, confidence, probabilities, unsure } = prediction;
-  if (unsure !== undefined) return byVotes(probabilities, minConfidence);
-  return { kind: confidence >= minConfidence ? "expression" : "unsure", name: top, probability: confidence };
-}
-
-/** The rule of docs/predict.md, "What people would say". */
-function byVotes(probabilities: Record<string, number>, agreement: number): Answer {
-  const [top, highest] = likeliest(probabilities);
-  if (top === NOT_A_FACE) return { kind: "not-a-face", name: top, probability: highest };
-  const expressions = Object.entries(probabilities).filter(([name]) => !NO_EXPRESSION.includes(name));
+export function answerOf({ top, probabilities, alternatives, unsure }: Prediction, minConfidence: number): Answer {
+  if (unsure !== undefined && top === NOT_A_FACE) return { kind: "not-a-face", name: top, probability: probabilities[top]!, alternatives: [] };
+  const expressions = Object.entries(probabilities).filter(([name]) => unsure === undefined || !NO_EXPRESSION.includes(name));
   const [name, probability] = likeliest(Object.fromEntries(expressions));
-  return { kind: name === top && probability >= agreement ? "expression" : "unsure", name, probability };
+  const isSure = name === top && probability >= minConfidence;
+  return { kind: isSure ? "expression" : "unsure", name, probability, alternatives: isSure ? alternatives : [] };
 }

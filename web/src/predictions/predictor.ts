@@ -7,7 +7,7 @@ import { Detector } from "../faces/detector";
 import { Classifier } from "../model/classifier";
 import { LoadError, reasonOf } from "../model/download";
 import type { Manifest } from "../model/manifest";
-import type { Probabilities } from "../model/outputs";
+import type { Probabilities } from "../heads/votes";
 import { toFaceCrop } from "../preprocess/face_crop";
 import { toGrey } from "../preprocess/grey";
 import type { DecodedImage } from "../preprocess/image";

@@ -1,7 +1,7 @@
 /** Tracks faces from frame to frame and smooths their probabilities over time. */
 
 import { type Box, sharedWithSmaller } from "../faces/box";
-import type { Probabilities } from "../model/outputs";
+import type { Probabilities } from "../heads/votes";
 
 /** A face that was detected and classified in a frame. */
 export interface FrameFace {

@@ -4,7 +4,7 @@ import { expression, percent, translate } from "../locales/translate";
 import { answerOf, areShares, type Prediction } from "../predictions/prediction";
 import { colourOf } from "./colours";
 
-/** "happy, 87%", or "unsure, perhaps happy, 30%"; of people's votes "87% of people would say happy". */
+/** "happy, 87%", "neutral or happy, 31%" or "unsure, perhaps happy, 30%"; of people's votes "87% of people would say happy". */
 export function answerText(prediction: Prediction, minConfidence: number): string {
   const [answer, probability] = answerParts(prediction, minConfidence);
   const { kind } = answerOf(prediction, minConfidence);
@@ -12,10 +12,11 @@ export function answerText(prediction: Prediction, minConfidence: number): strin
   return translate("answer", { expression: answer, probability });
 }
 
-/** The short form at a box: "happy 87%", "unsure" or "not a face". */
+/** The short form at a box: "happy 87%", "neutral or happy", "unsure" or "not a face". */
 export function captionText(prediction: Prediction, minConfidence: number): string {
-  const { kind, name, probability } = answerOf(prediction, minConfidence);
+  const { kind, name, probability, alternatives } = answerOf(prediction, minConfidence);
   if (kind === "unsure") return translate("unsure");
+  if (alternatives.length) return eitherText([name, ...alternatives]);
   return kind === "expression" ? `${expression(name)} ${percent(probability)}` : expression(name);
 }
 
@@ -45,10 +46,30 @@ export function showDetectionScore(paragraph: HTMLElement, prediction: Predictio
   paragraph.textContent = score === undefined ? "" : translate("detection_score", { score: percent(score) });
 }
 
+/** Valence and arousal, where votes taught the output. */
+export function showDerived(details: HTMLElement, paragraph: HTMLElement, prediction: Prediction | null): void {
+  const { derived_valence: valence, derived_arousal: arousal } = prediction ?? {};
+  details.hidden = valence === undefined || arousal === undefined;
+  if (valence === undefined || arousal === undefined) return;
+  paragraph.textContent = translate("derived_values", { valence: valence.toFixed(2), arousal: arousal.toFixed(2) });
+}
+
+/** Whether no single expression is likely. */
+export function isInDoubt(prediction: Prediction, minConfidence: number): boolean {
+  const { kind, alternatives } = answerOf(prediction, minConfidence);
+  return kind !== "expression" || alternatives.length > 0;
+}
+
+/** "sad, fear or angry" */
+function eitherText(names: string[]): string {
+  const [last, ...others] = names.map(expression).reverse() as [string, ...string[]];
+  return others.length ? translate("either", { others: others.reverse().join(", "), last }) : last;
+}
+
 /** The answer, and the probability or the share of people behind it. */
 function answerParts(prediction: Prediction, minConfidence: number): [string, string] {
-  const { kind, name, probability } = answerOf(prediction, minConfidence);
-  const values = { expression: expression(name), probability: percent(probability) };
+  const { kind, name, probability, alternatives } = answerOf(prediction, minConfidence);
+  const values = { expression: eitherText([name, ...alternatives]), probability: percent(probability) };
   const isUnsure = kind === "unsure";
   const share = areShares(prediction) ? translate("shares", values) : null;
   return [isUnsure ? translate("unsure") : values.expression, share ?? (isUnsure ? translate("perhaps", values) : values.probability)];

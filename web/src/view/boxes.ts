@@ -7,8 +7,10 @@ export interface ShownBox {
   /** The text at the box, and the label for a screen reader. */
   caption: string;
   label: string;
-  /** The colour of the expression; null of what is none, or unsure, whose box is dashed. */
+  /** The colour of the expression; null of what is none, or unsure. */
   colour: string | null;
+  /** Its box is dashed. */
+  inDoubt: boolean;
   chosen: boolean;
   choose: () => void;
 }
@@ -20,7 +22,7 @@ const GAP_PX = 4;
 export function showBoxes(layer: HTMLElement, boxes: ShownBox[], width: number, height: number, mirror: boolean): void {
   const buttons = buttonsOf(layer, boxes);
   const [across, down] = [layer.clientWidth / width, layer.clientHeight / height];
-  const shown = boxes.map(({ box, caption, label, colour, chosen, choose, number }, index) => {
+  const shown = boxes.map(({ box, caption, label, colour, inDoubt, chosen, choose, number }, index) => {
     const button = buttons[index]!;
     const inside = clipped(mirror ? { ...box, left: width - box.left - box.width } : box, width, height);
     button.style.left = `${(100 * inside.left) / width}%`;
@@ -28,7 +30,7 @@ export function showBoxes(layer: HTMLElement, boxes: ShownBox[], width: number, 
     button.style.width = `${(100 * inside.width) / width}%`;
     button.style.height = `${(100 * inside.height) / height}%`;
     button.style.setProperty("--colour", colour ?? "#fff");
-    button.classList.toggle("doubt", !colour);
+    button.classList.toggle("doubt", inDoubt);
     button.setAttribute("aria-pressed", String(chosen));
     button.setAttribute("aria-label", label);
     button.onclick = choose;

@@ -2,7 +2,7 @@
 
 import { outputName, translate } from "../locales/translate";
 import type { Manifest } from "../model/manifest";
-import { outputsOf } from "../model/outputs";
+import { outputsOf } from "../heads/votes";
 import { schemesFor } from "../predictions/label_schemes";
 import { element } from "./elements";
 import type { Settings } from "./settings";

@@ -1,14 +1,14 @@
 /** Shows the predictions on the screen, as the settings say. It predicts nothing itself. */
 
 import { expression, percent, translate, translateDocument } from "../locales/translate";
-import type { Manifest } from "../model/manifest";
-import { defaultOutput, outputsOf } from "../model/outputs";
+import { fullName, type Manifest } from "../model/manifest";
+import { defaultOutput, outputsOf } from "../heads/votes";
 import type { GalleryItem } from "../predictions/gallery";
 import type { ImagePredictions, NumberedFace } from "../predictions/image_predictions";
 import { type Classified, type Prediction, predictionOf } from "../predictions/prediction";
 import type { VideoPredictor } from "../predictions/video_predictor";
 import type { DecodedImage } from "../preprocess/image";
-import { answerColour, answerText, captionText, showAnswer, showDetectionScore } from "./answer";
+import { answerColour, answerText, captionText, isInDoubt, showAnswer, showDerived, showDetectionScore } from "./answer";
 import { Bars } from "./bars";
 import { BoxDrawing } from "./box_drawing";
 import { showBoxes } from "./boxes";
@@ -134,6 +134,7 @@ export class Page {
       : translate("prediction");
     showAnswer(element("answer"), prediction, minConfidence);
     showDetectionScore(element("detection-score"), prediction);
+    showDerived(element("derived"), element("derived-values"), prediction);
     this.#bars.show(Object.keys(scheme.groups), prediction);
     element<HTMLButtonElement>("explain").disabled = !prediction;
     element("remove-box").hidden = !face?.box || face.score !== null;
@@ -157,6 +158,7 @@ export class Page {
     const minScore = element<HTMLInputElement>("min-score");
     element("min-score-value").textContent = percent(Number(minScore.value) / 100);
     element("model").textContent = this.#modelText();
+    element("answer-model").textContent = translate("answer_model", { name: fullName(this.manifest) });
     this.refresh();
     this.player.refresh();
     this.videoPanel.draw(this.chosenFace);
@@ -211,6 +213,7 @@ export class Page {
         caption: faces.length > 1 ? translate("face_caption", { number, caption }) : caption,
         label: translate("face_answer", { number, answer: answerText(prediction, minConfidence) }),
         colour: answerColour(prediction, minConfidence),
+        inDoubt: isInDoubt(prediction, minConfidence),
         chosen: face === chosen,
         choose: () => this.choose(number),
       };

@@ -1,6 +1,5 @@
-import type { Output } from "../model/outputs";
+import type { Output } from "../heads/votes";
 import { type LabelScheme, schemesFor } from "../predictions/label_schemes";
-import { AGREEMENT } from "../predictions/prediction";
 
 /** What the user has chosen about how predictions are shown. */
 export interface Settings {
@@ -16,6 +15,6 @@ const LABEL_MIN_CONFIDENCE = 0.4;
 
 /** The settings that depend on the output, until the user chooses others. */
 export function settingsOf(output: Output): Pick<Settings, "output" | "scheme" | "minConfidence"> {
-  const minConfidence = output.rule?.unsureBelow ?? (output.byVotes ? AGREEMENT : LABEL_MIN_CONFIDENCE);
+  const minConfidence = output.byVotes ? output.unsureBelow : LABEL_MIN_CONFIDENCE;
   return { output, scheme: schemesFor(output)[0]!, minConfidence };
 }

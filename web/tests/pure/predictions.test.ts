@@ -1,13 +1,13 @@
 // Oracle: sums by hand, and the label schemes of mien.base.labels, which test_labels.py checks.
 import { describe, expect, test } from "vitest";
 
-import { softmax } from "../../src/model/softmax";
+import { AGREEMENT, TIE_MARGIN } from "../../src/heads/label";
 import { History, TimeSteps } from "../../src/predictions/history";
 import type { Manifest } from "../../src/model/manifest";
-import { defaultOutput, type Output, outputsOf, probabilitiesOf } from "../../src/model/outputs";
-import { AGREEMENT, answerOf, predictionOf } from "../../src/predictions/prediction";
+import { defaultOutput, type Output, outputsOf } from "../../src/heads/votes";
+import { answerOf, predictionOf } from "../../src/predictions/prediction";
 import { mergeProbabilities, schemesFor } from "../../src/predictions/label_schemes";
-import { startingModel } from "../../src/model/manifest";
+import { offeredModel } from "../../src/model/manifest";
 import { Tracker } from "../../src/predictions/tracker";
 import { settingsOf } from "../../src/view/settings";
 
@@ -16,7 +16,7 @@ const PROBABILITIES = [0.1, 0.2, 0.05, 0.3, 0.15, 0.1, 0.1];
 const CLASSES = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"];
 /** The whole image as one face. */
 const CROP = { box: null, score: null };
-const LABEL: Output = { name: "", logits: "logits", classes: CLASSES, given: CLASSES, temperature: 1, target: "label", byVotes: false, accuracy: null };
+const LABEL: Output = { name: "", logits: "logits", classes: CLASSES, given: CLASSES, temperature: 1, target: "label", byVotes: false, unsureBelow: AGREEMENT, margin: TIE_MARGIN, accuracy: null };
 const [ALL, FIVE, BINARY] = schemesFor(LABEL);
 
 describe("label schemes", () => {
@@ -51,15 +51,15 @@ describe("prediction", () => {
 
   test("has the keys of Prediction.to_dict(), in its order", () => {
     const prediction = predictionOf("a.png", { box, score: 0.875, probabilities: { "": PROBABILITIES } }, LABEL, ALL!);
-    expect(Object.keys(prediction)).toEqual(["source", "box", "detection_score", "answer", "top", "confidence", "probabilities"]);
+    expect(Object.keys(prediction)).toEqual(["source", "box", "detection_score", "answer", "top", "confidence", "in_doubt", "alternatives", "probabilities"]);
     expect(prediction).toMatchObject({ source: "a.png", box, detection_score: 0.875, top: "happy", confidence: 0.3 });
     const whole = predictionOf("a.png", { ...CROP, probabilities: { "": PROBABILITIES } }, LABEL, ALL!);
-    expect(Object.keys(whole)).toEqual(["source", "answer", "top", "confidence", "probabilities"]);
+    expect(Object.keys(whole)).toEqual(["source", "answer", "top", "confidence", "in_doubt", "alternatives", "probabilities"]);
   });
 
   test("is unsure below the chosen confidence", () => {
     const prediction = predictionOf("a.png", { ...CROP, probabilities: { "": PROBABILITIES } }, LABEL, ALL!);
-    expect(answerOf(prediction, 0.3)).toEqual({ kind: "expression", name: "happy", probability: 0.3 });
+    expect(answerOf(prediction, 0.3)).toEqual({ kind: "expression", name: "happy", probability: 0.3, alternatives: ["disgust"] });
     expect(answerOf(prediction, 0.31).kind).toBe("unsure");
   });
 });
@@ -71,12 +71,13 @@ describe("what people would say", () => {
 
   test.each([
     [[0.5, 0.3, 0.1, 0.1], "expression", "happy", 0.5],
+    [[0.5, 0.41, 0.05, 0.04], "expression", "happy", 0.5, "contempt"],
     [[0.49, 0.3, 0.11, 0.1], "unsure", "happy", 0.49],
     [[0.2, 0.3, 0.1, 0.4], "not-a-face", "not-a-face", 0.4],
     // People who cannot tell make a face unsure.
     [[0.1, 0.3, 0.6, 0], "unsure", "contempt", 0.3],
-  ] as const)("%j is %s", (row, kind, name, probability) => {
-    expect(answerOf(predict(...row), AGREEMENT)).toEqual({ kind, name, probability });
+  ] as const)("%j is %s", (row, kind, name, probability, ...alternatives) => {
+    expect(answerOf(predict(...row), AGREEMENT)).toEqual({ kind, name, probability, alternatives });
   });
 
   test("the file has Python's fields, whatever limit the page shows", () => {
@@ -90,8 +91,8 @@ describe("what people would say", () => {
     const label: Output = { ...LABEL, name: "fer2013" };
     const all = { fer2013: PROBABILITIES, perceived: [0.2, 0.3, 0.1, 0.4] };
     const keys = (chosen: Output) => Object.keys(predictionOf("a.png", { ...CROP, probabilities: all }, chosen, schemesFor(chosen)[0]!));
-    expect(keys(label)).toEqual(["source", "output", "answer", "top", "confidence", "probabilities"]);
-    expect(keys(output)).toEqual(["source", "output", "answer", "top", "confidence", "unsure", "not_a_face", "probabilities"]);
+    expect(keys(label)).toEqual(["source", "output", "answer", "top", "confidence", "in_doubt", "alternatives", "probabilities"]);
+    expect(keys(output)).toEqual(["source", "output", "answer", "top", "confidence", "in_doubt", "alternatives", "unsure", "not_a_face", "derived_valence", "derived_arousal", "probabilities"]);
     const merged = predictionOf("a.png", { ...CROP, probabilities: all }, label, schemesFor(label)[2]!);
     expect(merged).toMatchObject({ output: "fer2013", answer: "positive", top: "positive" });
     expect(merged.confidence).toBeCloseTo(0.4 / 0.7, 12);
@@ -145,45 +146,13 @@ describe("outputs of a model", () => {
   });
 });
 
-test("a rule takes the prior out of shares of people, as in Python", () => {
-  // The numbers of tests/inference/test_answers.py, worked out by hand.
-  const classes = ["neutral", "happy", "surprise", "sad", "angry", "disgust", "fear", "contempt", "unknown", "not-a-face"];
-  const shares = [0.36, 0.04, 0.04, 0.09, 0.25, 0.01, 0.02, 0.01, 0.08, 0.1];
-  const answer = {
-    output: "perceived",
-    prior: [0.4, 0.3, 0.1, 0.1, 0.04, 0.01, 0.02, 0.01, 0.015, 0.005],
-    strength: 0.5,
-    unsure_below: 0.4,
-  };
-  const outputs = {
-    fer2013: { classes: ["a", "b"], temperature: 1, target: "label" },
-    perceived: { classes, temperature: 1, target: "votes" },
-  };
-  const manifest = { classes: ["a", "b"], temperature: 1, scores: {}, outputs, answer } as unknown as Manifest;
-  const [first, ...others] = outputsOf(manifest);
-  expect(defaultOutput(outputsOf(manifest)).name).toBe("answer");
-  expect(first!.classes).toEqual(classes.filter((name) => name !== "unknown"));
-  const [row] = probabilitiesOf(first!, Float32Array.from(shares, Math.log));
-  const shown = [0.19183, 0.02461, 0.04263, 0.09591, 0.42126, 0.0337, 0.04766, 0.0337];
-  shown.forEach((value, at) => expect(row![at]).toBeCloseTo(value, 4));
-  const perceived = others.find(({ name }) => name === "perceived")!;
-  expect(probabilitiesOf(perceived, Float32Array.from(shares, Math.log))[0]![0]).toBeCloseTo(0.36, 6);
-});
-
-test("softmax divides by the temperature first, and handles large logits", () => {
-  const [first, second] = softmax(Float32Array.from([2, 0, 1000, 0]), 2, 2);
-  expect(first![0]).toBeCloseTo(Math.E / (Math.E + 1), 12);
-  expect(second![0]).toBe(1);
-});
-
-test("a slow device starts with the small model, where mien's usual one and the small one are offered", () => {
-  const both = ["default-int8", "fast-int8"];
-  expect(startingModel(both, { hardwareConcurrency: 2 })).toBe(1);
-  expect(startingModel(both, { hardwareConcurrency: 8, deviceMemory: 2 })).toBe(1);
-  expect(startingModel(both, { hardwareConcurrency: 4, deviceMemory: 8 })).toBe(0);
-  // One's own choice, or none.
-  expect(startingModel(["mine", ...both], { hardwareConcurrency: 1 })).toBe(0);
-  expect(startingModel(["default-int8"], { hardwareConcurrency: 1 })).toBe(0);
+test("a slow device is offered the fast model, where there is one", () => {
+  const both = ["default", "fast"];
+  expect(offeredModel(both, { hardwareConcurrency: 2 })).toBe(1);
+  expect(offeredModel(["mine", "best-int8", "fast-int8"], { hardwareConcurrency: 8, deviceMemory: 2 })).toBe(2);
+  expect(offeredModel(both, { hardwareConcurrency: 4, deviceMemory: 8 })).toBe(-1);
+  expect(offeredModel(["fast", "fast-int8"], { hardwareConcurrency: 1 })).toBe(-1);
+  expect(offeredModel(["default"], { hardwareConcurrency: 1 })).toBe(-1);
 });
 
 describe("tracker", () => {

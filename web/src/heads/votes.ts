@@ -1,19 +1,14 @@
-/** The outputs of a model: each is an answer of its own, with its own classes. */
+/** The outputs of a model: each is an answer of its own, with its own classes. As mien.base.heads.votes. */
 
-import type { Manifest } from "./manifest";
-import { softmax } from "./softmax";
-
-/** Answers of annotators that are no expression, as in mien.base.labels. */
-export const NOT_A_FACE = "not-a-face";
-export const NO_EXPRESSION = ["unknown", NOT_A_FACE];
+import type { Manifest } from "../model/manifest";
+import { AGREEMENT, NO_EXPRESSION, NOT_A_FACE, softmax, TIE_MARGIN } from "./label";
 
 /** Name of the output that a rule makes of the votes' output. */
 export const ANSWER = "answer";
 
 export interface Rule {
-  prior: number[];
-  strength: number;
-  unsureBelow: number;
+  /** What each share of the logits' classes is multiplied by. */
+  factors: number[];
 }
 
 export interface Output {
@@ -26,6 +21,10 @@ export interface Output {
   given: string[];
   /** What makes it of another output's probabilities. */
   rule?: Rule;
+  /** Below this probability an answer of people's votes is "unsure". */
+  unsureBelow: number;
+  /** Expressions less than this behind the first are alternatives. */
+  margin: number;
   temperature: number;
   /** What taught it: label, votes, sampled or majority. */
   target: string;
@@ -34,6 +33,8 @@ export interface Output {
   /** How often it is right on the validation images; null where that was not measured by their label. */
   accuracy: number | null;
 }
+
+const USUAL = { unsureBelow: AGREEMENT, margin: TIE_MARGIN };
 
 /** Probabilities of one face: a row for each output, by its name, in the order of its classes. */
 export type Probabilities = Record<string, number[]>;
@@ -49,27 +50,29 @@ export function outputsOf({ outputs = {}, classes, temperature, scores, answer }
     temperature: index === 0 ? temperature : output.temperature,
     target: output.target,
     byVotes: output.target !== "label",
+    ...USUAL,
     accuracy: index === 0 ? accuracy : null,
   }));
   if (!named.length) {
-    return [{ name: "", logits: "logits", classes, given: classes, temperature, target: "label", byVotes: false, accuracy }];
+    return [{ name: "", logits: "logits", classes, given: classes, temperature, target: "label", byVotes: false, ...USUAL, accuracy }];
   }
   const votes = answer && named.find(({ name }) => name === answer.output);
   if (!votes) return named;
-  const rule = { prior: answer.prior, strength: answer.strength, unsureBelow: answer.unsure_below };
+  const { prior, strength, weights = {}, unsure_below: unsureBelow, margin = TIE_MARGIN } = answer;
+  const factors = votes.given.map((name, at) => (weights[name] ?? 1) / prior[at]! ** strength);
   const shown = votes.given.filter((name) => !NO_EXPRESSION.includes(name) || name === NOT_A_FACE);
-  return [{ ...votes, name: ANSWER, classes: shown, rule, accuracy: null }, ...named];
+  return [{ ...votes, name: ANSWER, classes: shown, rule: { factors }, unsureBelow, margin, accuracy: null }, ...named];
 }
 
-/** Probabilities of an output's classes from rows of its logits, as mien.base.model_file.ModelOutput.shown. */
-export function probabilitiesOf({ given, classes, temperature, rule }: Omit<Output, "name">, logits: Float32Array): number[][] {
+/** Probabilities of an output's classes from rows of its logits, as mien.base.heads.votes.VotesHead.shown. */
+export function probabilitiesOf({ given, classes, temperature, rule }: Pick<Output, "given" | "classes" | "temperature" | "rule">, logits: Float32Array): number[][] {
   const rows = softmax(logits, given.length, temperature);
   if (!rule) return rows;
   const isExpression = given.map((name) => !NO_EXPRESSION.includes(name));
   const sum = (values: number[]) => values.reduce((total, value) => total + value, 0);
   return rows.map((row) => {
     const shares = row.map((share) => share + 1e-12);
-    const weighted = shares.map((share, at) => (isExpression[at] ? share / rule.prior[at]! ** rule.strength : 0));
+    const weighted = shares.map((share, at) => (isExpression[at] ? share * rule.factors[at]! : 0));
     const scale = sum(shares.filter((_, at) => isExpression[at])) / sum(weighted);
     const all = shares.map((share, at) => (isExpression[at] ? weighted[at]! * scale : share));
     const kept = classes.map((name) => all[given.indexOf(name)]!);

@@ -1,0 +1,47 @@
+/** The rule of the answer, as mien.base.heads.label has it. */
+
+/** Answers of annotators that are no expression, as in mien.base.labels. */
+export const NOT_A_FACE = "not-a-face";
+export const NO_EXPRESSION = ["unknown", NOT_A_FACE];
+
+/** Below this probability an answer is in doubt, unless the model's rule says otherwise. */
+export const AGREEMENT = 0.5;
+
+/** An expression less than this behind the likeliest class is an alternative, unless the model's rule says otherwise. */
+export const TIE_MARGIN = 0.1;
+
+export interface Decision {
+  /** The class of highest probability, and that probability. */
+  top: string;
+  highest: number;
+  /** Whether that class is an expression, and likely enough. */
+  likely: boolean;
+  /** The expressions that are nearly as likely, the likeliest first. */
+  tied: string[];
+}
+
+export function decide(probabilities: Record<string, number>, unsureBelow = AGREEMENT, margin = TIE_MARGIN): Decision {
+  const [top, highest] = likeliest(probabilities);
+  const isTied = ([name, value]: [string, number]) => name !== top && !NO_EXPRESSION.includes(name) && highest - value < margin;
+  const tied = top === NOT_A_FACE ? [] : Object.entries(probabilities).filter(isTied).sort((one, other) => other[1] - one[1]);
+  const likely = !NO_EXPRESSION.includes(top) && highest >= unsureBelow;
+  return { top, highest, likely, tied: tied.map(([name]) => name) };
+}
+
+/** The class with the highest probability, and that probability; the first of equal ones. */
+export function likeliest(probabilities: Record<string, number>): [string, number] {
+  return Object.entries(probabilities).reduce((best, each) => (each[1] > best[1] ? each : best));
+}
+
+/** Probabilities from rows of logits, which are divided by the temperature first, as mien.Predictor computes them. */
+export function softmax(logits: Float32Array, classes: number, temperature: number): number[][] {
+  const rows: number[][] = [];
+  for (let first = 0; first < logits.length; first += classes) {
+    const row = Array.from(logits.subarray(first, first + classes), (logit) => logit / temperature);
+    const largest = Math.max(...row);
+    const powers = row.map((value) => Math.exp(value - largest));
+    const sum = powers.reduce((total, value) => total + value, 0);
+    rows.push(powers.map((value) => value / sum));
+  }
+  return rows;
+}
