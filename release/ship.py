@@ -40,6 +40,7 @@ from mien.inference.predictor import Predictor
 from mien.pipeline.evaluation_files import write_evaluation
 from mien.pipeline.measured_split import MeasuredSplit
 from mien.pipeline.split_predictions import predict_split, with_model_classes
+from mien.pipeline.trained_on import read_trained_on
 from mien.training import checkpoint
 
 SHIPPED = Path(__file__).parents[1] / "src" / "mien" / "shipped"
@@ -134,6 +135,8 @@ def main() -> None:
         folder.path.mkdir()
         content = make(run, wanted.name, faces, folder, wanted.made_by)
         put_in_place(folder.path, SHIPPED / wanted.name)
+    shared = SHIPPED / "trained_on.npy"
+    np.save(shared, np.union1d(np.load(shared), read_trained_on(run)))
     write_text(PAGE, page())
     shares = ", ".join(f"{share:.2%} in {views}" for views, share in content["accuracy_by_views"].items())
     int8 = content["int8"]["accuracy"]

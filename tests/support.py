@@ -15,13 +15,13 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from mien.api import report as api
 from mien.api.inputs import read
 from mien.base.errors import MienError, MienWarning, Notice
 from mien.data.dataset import Dataset
 from mien.evaluation.corruptions import corrupt_in_parts
 from mien.evaluation.predictions import Predictions
 from mien.page.page import WrittenPage
+from mien.pipeline import evaluation_files as api
 
 FERPLUS_HEADER = "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
 

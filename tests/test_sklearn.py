@@ -117,6 +117,14 @@ def test_bad_data_is_refused_as_a_value_error(recipe, faces):
         estimator.set_params(settings={"epoch": 1}).fit(faces.images, labels)
 
 
+def test_predict_refuses_another_scale(fitted, faces):
+    """As fit does. Oracle: the classes of the same faces as fit saw them."""
+    for ask in (fitted.predict, fitted.predict_proba, lambda images: fitted.score(images, faces.labels)):
+        with raises(PixelError, "pixel-range"):
+            ask(faces.images / 255)
+    assert (fitted.predict(faces.images.astype(np.float32)) == fitted.predict(faces.images)).all()
+
+
 def test_predict_refuses_another_size(fitted, faces):
     with pytest.raises(ValueError, match="features"):
         fitted.predict(faces.images[:, 1:, 1:])

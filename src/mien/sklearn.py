@@ -18,6 +18,7 @@ from mien.api.train import TrainingJob
 from mien.base.errors import DataError, RecipeError, needs_extra
 from mien.base.files import write_bytes
 from mien.base.preprocess import face_square
+from mien.base.processes import usual_torch
 from mien.base.recipe import load_recipe
 from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
@@ -77,6 +78,7 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         self.random_state: int | None = random_state
         self.device: str = device
 
+    @usual_torch()
     def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:  # noqa: N803 - scikit-learn's name
         """Train on face crops and their labels.
 
@@ -93,10 +95,6 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         seed = {} if self.random_state is None else {"seed": int(self.random_state)}
         recipe = load_recipe(os.fspath(self.recipe), [*dict(self.settings or {}).items(), *seed.items()])
         pixels = self._pixels(features, recipe.input.channels)
-        if features.dtype.kind == "f" and 0 < features.max() <= 1:
-            raise PixelError(
-                "Pixels must be 0..255; these end at 1 or below. Multiply them by 255.", code="pixel-range"
-            )
         if recipe.classes != "all":
             # The columns of its probabilities would not be those of classes_.
             raise RecipeError(
@@ -183,6 +181,10 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
                 f"Negative values in data passed to {type(self).__name__} or values above 255: pixels must be 0..255; "
                 f"found {found}.",
                 code="pixel-range",
+            )
+        if flat.dtype.kind == "f" and 0 < flat.max() <= 1:
+            raise PixelError(
+                "Pixels must be 0..255; these end at 1 or below. Multiply them by 255.", code="pixel-range"
             )
         side = round((flat.shape[1] / channels) ** 0.5)
         square = (side, side) if channels == 1 else (side, side, channels)

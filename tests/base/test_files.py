@@ -11,8 +11,17 @@ import numpy as np
 import pytest
 
 import mien
-from mien.base.errors import RunError
-from mien.base.files import check_replaceable, file_sha256, lock_file, whole_file, write_bytes, write_text
+from mien.base.errors import DataError, RunError
+from mien.base.files import (
+    cache_folder,
+    check_replaceable,
+    file_sha256,
+    lock_file,
+    whole_file,
+    write_bytes,
+    write_text,
+)
+from mien.base.run_folder import RunFolder
 from support import raises
 
 
@@ -159,3 +168,28 @@ def test_a_user_without_name_and_home_has_no_cache(monkeypatch, tiny_run, face_f
         warnings.simplefilter("ignore", mien.MienWarning)
         assert mien.load_dataset(face_folder).fingerprint == expected
     assert len(mien.load("fast-int8").predict(np.zeros((60, 60, 3), dtype=np.uint8))) == 0
+
+
+def test_a_folder_named_tilde_is_never_made(tmp_path, monkeypatch):
+    """A shell leaves ~ where it stands after =. Oracle: the home of the process."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    with raises(RunError, "path-tilde", str(tmp_path / "home" / "a.txt")):
+        write_text("~/a.txt", "x")
+    assert not (tmp_path / "~").exists()
+
+
+def test_home_is_expanded_in_options_the_cache_and_python(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("MIEN_CACHE", "~/c")
+    assert cache_folder("faces") == tmp_path / "c" / "faces"
+    assert RunFolder(Path("~/run")).path == tmp_path / "run"
+    with raises(DataError, "data-missing", tmp_path / "gone"):
+        mien.load_dataset("~/gone")
+    words = ["mien", "--out=~/e", "~", "a~b", "--set", "model.weights=~/w", "x=~y"]
+    script = "import sys, mien.cli.main as m; m.app = lambda **_: print(sys.argv); m.main()"
+    done = subprocess.run([sys.executable, "-c", script, *words[1:]], capture_output=True, text=True, check=True)
+    home = str(tmp_path)
+    assert done.stdout.strip() == str(
+        ["-c", f"--out={home}/e", home, "a~b", "--set", f"model.weights={home}/w", "x=~y"]
+    )

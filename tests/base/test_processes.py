@@ -1,6 +1,8 @@
 """Oracle: files of control groups as Linux writes them."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -28,3 +30,31 @@ def test_a_containers_quota_counts(tmp_path, monkeypatch, files, cores):
     monkeypatch.setattr(processes, "_CGROUP", tmp_path)
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(16)), raising=False)
     assert processes.available_cores() == cores
+
+
+def test_torchs_modes_are_usual_inside_and_as_before_afterwards():
+    """Whatever an earlier cell of a notebook has switched."""
+    import torch
+
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.inference_mode(), torch.device("meta"):
+            with processes.usual_torch():
+                value = torch.ones(1, requires_grad=True)
+                assert (value.dtype, value.device.type, (2 * value).requires_grad) == (torch.float32, "cpu", True)
+            assert torch.ones(1).device.type == "meta"
+            assert torch.is_inference_mode_enabled()
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_default_dtype(before)
+
+
+@pytest.mark.parametrize(
+    ("own", "expected"), [({}, "passive"), ({"OMP_WAIT_POLICY": "active"}, "active"), ({"GOMP_SPINCOUNT": "9"}, None)]
+)
+def test_torchs_threads_wait_without_spinning_unless_the_user_says_so(own, expected):
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"} | own
+    script = "import mien, os; print(os.environ.get('OMP_WAIT_POLICY'))"
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(expected)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mien.api.report import ReportInputs
 from mien.base.model_file import read_manifest
 from mien.evaluation.predictions import read_predictions
+from mien.pipeline.evaluation_files import ReportInputs
 from support import page_codes, refused
 
 

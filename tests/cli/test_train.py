@@ -210,3 +210,30 @@ def test_a_timm_backbone_and_a_random_start_is_said_loudly(mien, tmp_path, face_
     noted(answer, "weights-random-frozen", "tuning.frozen_epochs = 2")
     noted(answer, "only-head-learns", "tuning.frozen_epochs = 2", "run of 1")
     assert re.search(r"initial weights\W.*random", (tmp_path / "r" / "report.html").read_text())
+
+
+def test_as_many_epochs_as_fit_into_a_time(mien, tmp_path, recipe_file, face_folder, monkeypatch):
+    """Oracle: an epoch of 2 s, of which 10 s hold 4 with what export needs. A resumed run keeps its number."""
+    from mien.training import probe
+
+    found = probe.TrainingEstimate(2, 3, 100, 4.0, None, "cpu")
+    monkeypatch.setattr(probe, "estimate_training", lambda *_: found)
+    words = ("train", recipe_file, "--data", face_folder, "--out", tmp_path / "run", "--time")
+    trained = mien(*words, "10s")
+    assert trained.code == 0, trained.err
+    assert (RunFolder(tmp_path / "run").read_recipe().epochs, len(RunFolder(tmp_path / "run").read_history())) == (4, 4)
+    monkeypatch.setattr(probe, "estimate_training", None)
+    again = mien(*words, "1h", "--resume")
+    assert again.code == 0, again.err
+    noted(again, "run-resumed", "4 of 4")
+    assert RunFolder(tmp_path / "run").read_recipe().epochs == 4
+
+
+@pytest.mark.parametrize(("time", "code"), [("1s", "time-too-short"), ("soon", "time-form"), ("0", "time-form")])
+def test_a_time_that_holds_no_epoch_is_refused(mien, tmp_path, recipe_file, face_folder, monkeypatch, time, code):
+    from mien.training import probe
+
+    monkeypatch.setattr(probe, "estimate_training", lambda *_: probe.TrainingEstimate(1, 3, 100, 2.0, None, "cpu"))
+    answer = mien("train", recipe_file, "--data", face_folder, "--out", tmp_path / "run", "--time", time)
+    refused(answer, code, "--time")
+    assert not (tmp_path / "run").exists()

@@ -133,3 +133,17 @@ def test_only_the_most_recently_used_entries_stay(faces: Dataset, cache_in_tmp: 
     assert cache.load("key1") is None
     assert cache.load("key2") is not None
     assert len(list((cache_in_tmp / "faces").iterdir())) == cache.KEPT_ENTRIES
+
+
+def test_files_of_one_size_and_time_that_change_places_are_read_again(tmp_path: Path, noise, write_tree) -> None:
+    """As in images of containers, where all times are one."""
+    names = [f"{name}/{index}.bmp" for name in ("happy", "sad") for index in range(3)]
+    folder = write_tree(tmp_path / "faces", dict(zip(names, noise(6), strict=True)))
+    for name in names:
+        os.utime(folder / name, (0, 0))
+    before = read_data(folder).fingerprint
+    for one, other in zip(names[:3], names[3:], strict=True):
+        (folder / one).rename(folder / "x")
+        (folder / other).rename(folder / one)
+        (folder / "x").rename(folder / other)
+    assert read_data(folder).fingerprint == read_data(folder, cache=False).fingerprint != before

@@ -165,3 +165,32 @@ def test_names_that_are_no_utf_8_are_read_as_text(tmp_path: Path, noise) -> None
     faces = read_data(tmp_path / "faces").faces
     assert set(faces.classes) == {"happy", "caf\\udce9"}
     assert set(faces.source) == {"caf\\udce9/a.png", "happy/\\udce9.png", "happy/b.png"}
+
+
+@pytest.mark.parametrize("make", [lambda path: path.symlink_to("gone"), lambda path: path.symlink_to(path), os.mkfifo])
+def test_links_without_a_target_and_pipes_are_bad_images(tree, tmp_path: Path, make) -> None:
+    """As DVC and git-annex leave links. Oracle: the data without them."""
+    folder = tree(*many("happy", "sad"))
+    clean = read_data(folder).fingerprint
+    make(folder / "happy" / "zz.png")
+    with raises(DataError, "image-unreadable", "zz.png"):
+        read_data(folder)
+    result = read_data(folder, ReadOptions(skip_bad=True))
+    assert (result.fingerprint, [name for name, _ in result.skipped]) == (clean, ["happy/zz.png"])
+
+
+@pytest.mark.parametrize("file", ["faces/happy/000.png", "faces.csv", "faces.parquet", "faces/a.parquet"])
+def test_a_pointer_of_git_lfs_is_named(tree, tmp_path: Path, file: str) -> None:
+    tree(*many("happy", "sad"))
+    (tmp_path / file).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 12\n")
+    with pytest.raises(DataError, match="git lfs pull"):
+        read_data(tmp_path / file.rpartition("/happy")[0] if "happy" in file else tmp_path / file.partition("/")[0])
+
+
+@pytest.mark.parametrize(("name", "advice"), [("disgust", ""), ("images", "--crops")])
+def test_a_class_that_train_lacks_is_noted(tree, name: str, advice: str) -> None:
+    folder = tree(*many("train/happy", "train/sad", f"test/{name}"))
+    (note,) = [each for each in read_data(folder).notes if each.code == "class-not-trained"]
+    assert name in note
+    assert ("--crops" in note) == bool(advice)
+    assert not [each for each in read_data(folder.parent / "faces" / "train").notes if each.code == "class-not-trained"]

@@ -54,6 +54,16 @@ def test_a_table_is_saved_by_the_suffix_of_its_file(tmp_path):
         table.save(tmp_path / "t.xlsx")
 
 
+def test_latex_has_true_minus_signs_the_best_in_bold_and_a_caption():
+    rows = [("a-b", -0.196), ("-.5 c", 0.25)]
+    table = Table("t", (Column("x", "text"), Column("y", "signed")), rows, "50% of it.", best=frozenset({(1, "y")}))
+    assert table.to_latex() == (
+        "\\begin{table}\n\\centering\n\\caption{50\\% of it.}\n\\label{tab:t}\n"
+        "\\begin{tabular}{lr}\n\\toprule\nx & y \\\\\n\\midrule\na-b & $-$0.196 \\\\\n"
+        "$-$.5 c & \\textbf{+0.250} \\\\\n\\bottomrule\n\\end{tabular}\n\\end{table}\n"
+    )
+
+
 def test_what_stands_in_the_page():
     share, points = Column("s", "percent"), Column("p", "points")
     assert (share.show(0.5), share.interval(Estimate(0.5, 0.25, 0.75))) == ("50.0%", "25.0–75.0%")

@@ -1,5 +1,9 @@
 """Oracles: names that must stay apart; what matplotlib was asked for."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -65,3 +69,18 @@ def test_a_name_that_begins_with_an_underscore_is_in_the_legend():
     found = make_chart("legend", draw, height_inches=2).svg_file().decode()
     assert "_other" in found
     assert "angry" in found
+
+
+@pytest.mark.parametrize(("backend", "used"), [("module://gone.backend", "agg"), ("nonsense", "agg"), ("svg", "svg")])
+def test_a_backend_that_is_not_here_draws_all_the_same(backend, used):
+    """A notebook hands its MPLBACKEND to what it starts. Oracle: matplotlib's own backend of a program."""
+    script = (
+        "from mien.page.charts.svg import make_chart; import matplotlib, os\n"
+        "make_chart('a', lambda axes: axes.plot([1, 2]), height_inches=2)\n"
+        "print(matplotlib.get_backend().lower(), os.environ['MPLBACKEND'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], env={**os.environ, "MPLBACKEND": backend}, text=True, capture_output=True,
+        check=True,
+    )  # fmt: skip
+    assert done.stdout.split() == [used, backend]

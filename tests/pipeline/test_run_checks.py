@@ -135,7 +135,7 @@ def test_a_training_that_learns_nothing_is_said_on_the_command_line_and_in_pytho
     assert "[rate-does-nothing]" in capfd.readouterr().err
     shown = str(result).splitlines()
     assert f"{result.evaluation.accuracy.value:.1%}" in shown[0]
-    assert f"{result.evaluation.largest_share:.1%}" in shown[0]
+    assert f"{result.evaluation.evaluation.largest_share:.1%}" in shown[0]
     assert f"of {len(result.history)} kept" in shown[0]
     # Arguments are written as Python writes them: no marks of a sentence for both doors are left.
     assert shown[1:] == [each.line for each in result.notices]

@@ -59,6 +59,15 @@ def test_other_splits_of_the_same_data_are_counted_and_left_out(tiny_run, faces,
     assert counts(result)["without leaked samples"] == (masks["without leaked samples"] & ~trained).sum()
 
 
+def test_a_model_that_ships_knows_what_it_learnt(fer2013_faces):
+    """Faces of FER2013's Training, as a stranger to them may measure on. Oracle: their number."""
+    train = np.flatnonzero(fer2013_faces.split == "train")[::500]
+    some = replace(fer2013_faces.subset(train), split=np.resize(np.array(["train", "validation"]), len(train)))
+    for split, count in (("train", (len(train) + 1) // 2), ("validation", len(train) // 2)):
+        with warned("trained-on", count):
+            package.evaluate("fast", some, split=split)
+
+
 def test_what_a_label_scheme_drops_was_not_trained_on(tiny_recipe, faces, tmp_path):
     """A disgusted face of train is a sad one of validation, too. Six classes have no disgust."""
     images, labels = np.array(faces.images), faces.labels

@@ -41,6 +41,14 @@ def test_rows_hold_mean_and_spread_of_the_stored_predictions(done, table):
     assert (base.samples, base.classes, five.classes) == (len(done.finished[done.runs[0].key].predictions()), 7, 5)
 
 
+def test_runs_no_better_than_the_largest_class_are_counted_and_noted(table, done, tmp_path):
+    predictions = [done.finished[done.runs[index].key].predictions() for index in (0, 4)]
+    base = table.rows[0]
+    assert base.collapsed == sum(accuracy(each) <= np.bincount(each.labels).max() / len(each) for each in predictions)
+    shown = dataclasses.replace(table, rows=(dataclasses.replace(base, collapsed=2), *table.rows[1:]))
+    assert "no-better-than-one-class" in page_codes(write_study(tmp_path, shown, {}).page.read_text())
+
+
 def test_a_merged_row_is_the_sum_of_probabilities(done, table):
     predictions = done.finished[done.runs[1].key].predictions()
     positive = predictions.probabilities[
@@ -140,7 +148,6 @@ def test_only_where_a_variant_has_one_seed_is_that_noted(table, tmp_path, seeds,
         console.print(study_tables(shown))
     codes = note_codes(caught.get())
     assert ("one-seed" in codes) is expected
-    assert "p-values-corrected" in codes
     page = write_study(tmp_path, shown, {}).page.read_text()
     assert ("one-seed" in page_codes(page)) is expected
 

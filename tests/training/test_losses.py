@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from mien.base.errors import DataError
+from mien.base.errors import DataError, RecipeError
 from mien.base.recipe import Recipe
 from mien.training.losses import Loss, balanced_weights, effective_weights, make_loss
 from support import raises
@@ -143,3 +143,17 @@ def test_a_class_without_a_face_has_no_share_to_adjust_by(faces):
     with raises(DataError, "class-empty") as caught:
         make_loss(Recipe(balance={"logit_adjustment": 1.0}), counts, faces.classes)
     assert "'disgust'" in str(caught.value)
+
+
+def test_classes_weigh_what_a_table_says():
+    """Oracle: torch's cross-entropy. A class that the table leaves out weighs 1."""
+    names = tuple("abcdefg")
+    recipe = Recipe.model_validate({"class_weights": {"b": 5.0}})
+    logits, labels = torch.randn(20, 7), torch.arange(20) % 7
+    weight = torch.tensor([1.0, 5, 1, 1, 1, 1, 1])
+    assert torch.allclose(
+        make_loss(recipe, COUNTS, names)(logits, labels), functional.cross_entropy(logits, labels, weight)
+    )
+    with raises(RecipeError, "class-unknown", "'x'"):
+        make_loss(Recipe.model_validate({"class_weights": {"x": 5.0}}), COUNTS, names)
+    assert recipe.digest != Recipe().digest

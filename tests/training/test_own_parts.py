@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+import mien as package
 from mien import train as train_and_export
 from mien.base.errors import RecipeError, RunError, TrainingError
 from mien.base.recipe import ModelRecipe, load_recipe
@@ -236,6 +237,101 @@ def test_own_loss_and_optimiser_that_are_the_recipes_train_alike(tmp_path, faces
     assert same_weights(cut, RunFolder(tmp_path / "whole"))
 
 
+PARTS = """
+import torch
+from torch.nn import functional
+
+
+def smoothed(logits, labels):
+    return functional.cross_entropy(logits, labels, label_smoothing=0.1)
+
+
+def plain_sgd(parameters):
+    return torch.optim.SGD(parameters, lr=0.05, momentum=0.9, nesterov=True)
+
+
+class Smoothed(torch.nn.CrossEntropyLoss):
+    pass
+"""
+
+
+def test_parts_of_a_recipes_file_train_as_the_same_from_python(tmp_path, faces, tiny_recipe_text):
+    """Oracle: the functions given in Python, bit for bit. The run keeps the file, and is resumed from it."""
+    (tmp_path / "parts.py").write_text(PARTS)
+    recipe = tmp_path / "tiny.toml"
+    recipe.write_text(
+        tiny_recipe_text.replace("[optim]\n", '[loss]\nfile = "parts.py"\nname = "smoothed"\n\n[optim]\n')
+    )
+    settings = ["optim.name=plain_sgd", f"optim.file={tmp_path / 'parts.py'}"]
+    own = load_recipe(str(recipe), settings)
+    runs = [RunFolder(tmp_path / name) for name in ("own", "python")]
+    train(plan_training(own, faces), runs[0])
+    python = load_recipe(str(recipe), ["loss.file=", "loss.name="])
+    train(plan_training(python, faces, Parts(loss=smoothed, optimizer=plain_sgd)), runs[1])
+    ours, theirs = (checkpoint.load(run.best)[0] for run in runs)
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    assert "not_of_the_recipe" not in runs[0].read_environment()
+    kept = runs[0].read_recipe()
+    assert (kept.optim.name, kept.loss.file) == ("plain_sgd", str(runs[0].path / "parts.py"))
+    assert completed(kept).digest == completed(own).digest != completed(python).digest
+    train(plan_training(kept, faces), runs[0], resume=True)
+    (runs[0].path / "parts.py").write_text(PARTS + "\n")
+    with raises(RecipeError, "model-file-changed", "parts.py"):
+        plan_training(kept, faces)
+
+
+@pytest.mark.parametrize(
+    ("settings", "code", "value"),
+    [
+        (["loss.file=parts.py", "loss.name=smoothd"], "model-file", "'smoothed'"),
+        (["augment.file=gone.py", "augment.name=a"], "model-file-missing", "gone.py"),
+        (["loss.name=smoothed"], "recipe-value", "file and name"),
+        (["optim.name=plain_sgd"], "recipe-value", "'rmsprop'"),
+    ],
+)
+def test_a_part_that_is_not_there_is_refused(tmp_path, faces, recipe_of, settings, code, value):
+    with raises(RecipeError, code, value):
+        plan_training(recipe_of(PARTS, settings), faces)
+
+
+@pytest.fixture
+def recipe_of(tmp_path, tiny_recipe_text, monkeypatch):
+    """The tiny recipe with settings, beside a file of parts."""
+
+    def make(text, settings):
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "parts.py").write_text(text)
+        (tmp_path / "tiny.toml").write_text(tiny_recipe_text)
+        return load_recipe("tiny.toml", settings)
+
+    return make
+
+
+def test_a_class_of_a_loss_is_made(faces, recipe_of):
+    plan = plan_training(recipe_of(PARTS, ["loss.file=parts.py", "loss.name=Smoothed"]), faces)
+    logits, labels = torch.randn(4, 7), torch.arange(4)
+    assert plan.parts.label_loss(logits, labels) == functional.cross_entropy(logits, labels)
+
+
+@pytest.mark.parametrize("schedule", ["constant", "one-cycle"])
+def test_the_rate_recorded_is_that_of_the_users_optimiser(tmp_path, faces, tiny_recipe, schedule):
+    """Oracle: the optimiser, asked after the epoch's last step."""
+    seen = []
+
+    class Asks(Callback):
+        def on_train_begin(self, training):
+            self.groups = training.optimizer.param_groups
+
+        def on_epoch_end(self, metrics, is_best):
+            seen.append((metrics["learning_rate"], self.groups[0]["lr"]))
+
+    recipe = changed(tiny_recipe, schedule={"name": schedule, "warmup": 0.0})
+    parts = Parts(optimizer=lambda parameters: torch.optim.NAdam(parameters, lr=0.002))
+    train(plan_training(recipe, faces, parts), RunFolder(tmp_path / "run"), callback=Asks())
+    assert [recorded for recorded, _ in seen] == [own for _, own in seen]
+    assert 0 < seen[-1][0] <= 0.002
+
+
 def test_own_augmentation_sees_pixels_and_takes_the_place_of_the_recipes(faces, tiny_recipe):
     """Oracle: batches without augmentation, turned over by hand."""
     seen = []
@@ -262,6 +358,9 @@ def test_own_augmentation_sees_pixels_and_takes_the_place_of_the_recipes(faces, 
         ({"augment": lambda images: images[:, :, 1:]}, "augment-output", "(32, 1, 43, 44)"),
         ({"augment": lambda images: images / 0}, "augment-output", "finite"),
         ({"optimizer": lambda parameters: None}, "optimizer-type", "NoneType"),
+        ({"loss": lambda logits, labels: functional.mse_loss(logits, labels[:3])}, "loss-fails", "lambda"),
+        ({"augment": lambda images: images @ images[0, 0, :3]}, "augment-fails", "lambda"),
+        ({"optimizer": lambda parameters: torch.optim.SGD(parameters, lr=-1)}, "optimizer-fails", "lambda"),
     ],
 )
 def test_parts_that_cannot_be_used_are_one_line(tmp_path, faces, tiny_recipe, parts, code, value):
@@ -295,6 +394,9 @@ def test_python_takes_a_class_or_an_instance(tmp_path, faces, tiny_recipe_text, 
     instance = FromPython()
     frozen = {"settings": {"optim.lr": 1e-20, "ema_decay": 0.0}}
     train_and_export(tmp_path / "tiny.toml", faces, network=instance, **{**given, "out": tmp_path / "i"}, **frozen)
+    network = package.load_network(tmp_path / "i")
+    assert type(network).__name__ == "FromPython"
+    assert all(torch.equal(value, instance.state_dict()[name]) for name, value in network.state_dict().items())
     kept = checkpoint.load(RunFolder(tmp_path / "i").best)[0]
     assert torch.equal(kept["head.weight"], instance.head.weight)
     assert torch.equal(kept["body.conv.weight"], instance.conv.weight)

@@ -10,7 +10,6 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from mien.api.evaluate import EvaluationResult
 from mien.api.inputs import Data, read
 from mien.base.errors import DataError
 from mien.data.dataset import FINGERPRINT_PX, Dataset
@@ -25,6 +24,7 @@ from mien.evaluation.vote_metrics import vote_ceiling
 from mien.page.blocks import Column, Section, Table, Text
 from mien.page.page import Page
 from mien.page.wording import p_text, percent, samples_text
+from mien.pipeline.evaluate import EvaluationResult
 from mien.pipeline.measured_split import WITHOUT_LEAKED, MeasuredSplit
 from mien.pipeline.predictions_csv import ClaimedPredictions, read_predictions_csv
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from mien.api.evaluate import EvaluationResult, evaluate
+from mien.api.evaluate import evaluate
 from mien.api.inputs import Data, Model, read
 from mien.base.errors import DataError, Notice
 from mien.base.run_folder import RunFolder
@@ -18,6 +18,7 @@ from mien.data.dataset import FINGERPRINT_PX
 from mien.data.read import ReadResult
 from mien.evaluation.paired_tests import shared_samples
 from mien.evaluation.predictions import Predictions, read_predictions
+from mien.pipeline.evaluate import EvaluationResult
 from mien.pipeline.find_files import find_predictions
 from mien.pipeline.measured_split import MeasuredSplit
 from mien.reporting.comparison import Comparison, compare_predictions

@@ -14,6 +14,7 @@ from PIL import Image
 
 from mien.api.inputs import Model, run_of
 from mien.base.errors import DataError, MienWarning, ModelError, Notice, nearest, needs_extra
+from mien.base.processes import usual_torch
 from mien.base.progress import slices, track
 from mien.explanation.methods import explain as make_maps
 from mien.explanation.methods import find_method
@@ -135,6 +136,7 @@ class Explainer:
         return [Explanation(*each) for each in zip(predictions, chosen, maps, strict=True)]
 
 
+@usual_torch()
 def explain(
     model: Model, images: Any, method: str = "occlusion", *, crops: bool = False, target: str | None = None
 ) -> list[Explanation]:

@@ -14,6 +14,7 @@ from mien.base.errors import DataError, RunError, arg, needs_extra
 from mien.base.files import whole_file
 from mien.base.model_file import attach_manifest, read_manifest
 from mien.base.preprocess import to_input
+from mien.base.processes import usual_torch
 from mien.base.progress import busy
 from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
@@ -80,6 +81,7 @@ class ExportResult(os.PathLike[str]):
         return own | {name: value for name, value in vars(self).items() if name != "file" and value is not None}
 
 
+@usual_torch()
 def export(
     run: str | os.PathLike[str],
     out: str | os.PathLike[str] | None = None,

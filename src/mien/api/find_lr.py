@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from mien.api.inputs import Data
 from mien.api.train import TrainingJob, find_job, settings_of
+from mien.base.processes import usual_torch
 from mien.base.recipe import Recipe
 from mien.page.charts.overview import rate_chart
 from mien.page.charts.svg import Chart
@@ -53,6 +54,7 @@ class LrSearch:
         return self.plot()._repr_svg_()
 
 
+@usual_torch()
 def find_lr(
     recipe: str | os.PathLike[str] | Recipe,
     data: Data,

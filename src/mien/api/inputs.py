@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
+from mien.base.errors import MienWarning
 from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
 from mien.data.face_table import ReadOptions
-from mien.data.read import ReadResult, read_data
+from mien.data.read import ReadResult, read_data, untrained_classes
 from mien.inference.find_model import find_run_of_model
 from mien.inference.predictor import Predictor, load
 
@@ -46,11 +48,16 @@ def read(data: Data, size_px: int, channels: int = 1, *, again: bool = False) ->
     """
     if isinstance(data, ReadResult):
         return data
-    if isinstance(data, Dataset):
-        return ReadResult(data, "arrays", "as given", (), (), cached=False)
     if isinstance(data, DataSource):
         return data.read(size_px, channels, again=again)
-    return read_data(data, ReadOptions(size_px, channels))
+    if isinstance(data, Dataset):
+        result = ReadResult(data, "arrays", "as given", (), tuple(untrained_classes(data)), cached=False)
+    else:
+        result = read_data(data, ReadOptions(size_px, channels))
+    for each in () if again else result.notes:
+        if each.code == "class-not-trained":
+            warnings.warn(MienWarning(str(each), code=each.code), stacklevel=3)
+    return result
 
 
 def environment(data: Data) -> dict[str, Any]:

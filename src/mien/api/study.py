@@ -12,6 +12,7 @@ from typing import Any, Literal
 from mien.api.inputs import Data, environment, read
 from mien.base.errors import MienError, Notice, StudyError, arg, needs_extra
 from mien.base.files import write_text
+from mien.base.processes import usual_torch
 from mien.base.progress import busy
 from mien.page.rendering import import_page_packages
 from mien.runs.page import write_study
@@ -22,6 +23,7 @@ from mien.runs.store import read_completed
 from mien.runs.table import StudyTable, tabulate
 
 
+@usual_torch()
 def study(
     spec: str | os.PathLike[str] | Study,
     data: Data,

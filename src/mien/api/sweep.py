@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mien.api.inputs import Data, environment, read
 from mien.base.errors import RecipeError, needs_extra
+from mien.base.processes import usual_torch
 from mien.runs.space import Space, load_space
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from mien.training.callback import Callback
 
 
+@usual_torch()
 def sweep(
     space: str | os.PathLike[str] | Space,
     data: Data,

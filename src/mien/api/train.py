@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from mien.api.inputs import Data, environment, read
 from mien.base.errors import DataError, Notice, RecipeError, TrainingError, arg, needs_extra
 from mien.base.preprocess import InputSpec
-from mien.base.processes import is_main_process
+from mien.base.processes import is_main_process, process_count, usual_torch
 from mien.base.progress import busy, is_quiet
 from mien.base.recipe import Change, Recipe, load_recipe, tuned
 from mien.base.run_folder import RunFolder
@@ -21,12 +25,13 @@ from mien.inference.find_model import find_trained
 from mien.inference.tta import check_tta
 from mien.page.wording import counted
 from mien.pipeline.soft_labels import find_teachers, predict_soft_labels
+from mien.pipeline.trained_on import image_digests, read_trained_on
 from mien.pipeline.training_view import TrainProgress
 from mien.training.callback import Callback, Callbacks
 
 if TYPE_CHECKING:
     from mien.models.network import Network
-    from mien.models.own import OwnModule
+    from mien.models.own import Module, OwnModule
     from mien.pipeline.training_run import TrainingResult
     from mien.training.plan import Augmentation, LossFunction, OptimizerMaker, Parts, TrainingPlan
 
@@ -34,6 +39,7 @@ _FEW = 50
 """Samples of validation: where 35 of 50 are right, the 95% interval spans about 25 points."""
 
 
+@usual_torch()
 def train(
     recipe: str | os.PathLike[str] | Recipe,
     data: Data,
@@ -47,7 +53,7 @@ def train(
     classes: str | None = None,
     settings: Mapping[str, Any] | None = None,
     resume: bool = False,
-    callback: Callback | None = None,
+    callback: Callback | Sequence[Callback] | None = None,
     network: OwnModule | None = None,
     loss: LossFunction | None = None,
     augment: Augmentation | None = None,
@@ -55,6 +61,7 @@ def train(
     teachers: Sequence[str | os.PathLike[str]] = (),
     tta: int = 10,
     device: str = "auto",
+    time: str | float | None = None,
     verbose: int = 1,
 ) -> TrainingResult:
     """Train a classifier, export it, and measure it on the validation split.
@@ -71,7 +78,7 @@ def train(
         classes: a label scheme, such as ``"binary"`` or ``"good=happy+surprise,bad=sad"``.
         settings: any other key of the recipe: ``{"augment.flip": False}``.
         resume: resume the run in ``out`` if there is one.
-        callback: called before and after every step and epoch; it can change the run and stop it. See
+        callback: one, or a list: called before and after every step and epoch; it can change the run and stop it. See
             :class:`mien.training.callback.Callback`.
         network: a class of ``torch.nn.Module`` that maps images to logits, or an instance, whose weights are then the
             first ones. It is as ``[model] file`` and ``name`` of a recipe: the run keeps its source.
@@ -84,6 +91,8 @@ def train(
             learnt beside the labels. See :func:`distill`.
         tta: views per face whose mean a teacher predicts: 1, 2 or 10.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        time: train for as many epochs as fit into so many seconds, or ``"30m"``, ``"1h30m"``; a few steps are timed
+            first. A resumed run keeps its epochs.
         verbose: 0 prints nothing; 1 a line an epoch, in a notebook as a live table.
 
     Returns:
@@ -93,7 +102,9 @@ def train(
         MissingExtraError: torch is not installed; the message names the command that installs it.
         MienError: a recipe, data or folder that cannot be used; a teacher of other classes or data.
     """
-    check_callback(callback)
+    callbacks = callback if isinstance(callback, Sequence) else [callback]
+    for each in callbacks:
+        check_callback(each)
     with needs_extra("train", "Training"):
         from mien.models.own import source_of
         from mien.training.plan import Parts
@@ -106,18 +117,38 @@ def train(
             )
         name, file, weights = source_of(network)
         changes = [("model.name", name), ("model.file", file), *changes]
-    job = find_job(recipe, changes, init_from, device).writing(out, teachers, tta, resume)
+    job = find_job(recipe, changes, init_from, device).writing(out, teachers, tta, resume).within(time)
     if any(each is not None for each in (loss, augment, optimizer, weights)):
         job = replace(job, parts=Parts(loss, augment, optimizer, weights))
     network_to_train = job.check()
     plan = job.plan(data)
-    shown = Callbacks(TrainProgress() if verbose else None, callback)
+    shown = Callbacks(TrainProgress() if verbose else None, *callbacks)
     if verbose:
         _print(job.notices(plan))
     result = job.start(plan, data, shown, environment(data), network_to_train)
     if verbose:
         _print(result.notices)
     return result
+
+
+def load_network(run: str | os.PathLike[str]) -> Module:
+    """The network of a run with its trained weights, on the CPU and in evaluation mode, as t-SNE or Captum need it.
+
+    It is the module that ``network=`` or ``[model] file`` made, or one of mien's. It maps images float32 (B, channels,
+    S, S) to logits, S being ``input.crop_px`` of the recipe; the images are (pixels / 255 - mean) / std of ``[input]``.
+
+    Args:
+        run: a run folder, or the name of a built-in model.
+
+    Raises:
+        ModelError: there is no such run, or it has no weights to train from.
+        MissingExtraError: torch is not installed.
+    """
+    with needs_extra("train", "A network"):
+        from mien.models.own import OwnNetwork
+        from mien.training import checkpoint
+    network, _ = checkpoint.load_best(find_trained(run))
+    return network.whole_module() if isinstance(network, OwnNetwork) else network
 
 
 def _print(notices: Iterable[Notice]) -> None:
@@ -176,6 +207,7 @@ class TrainingJob:
         tta: views per face of the teachers' predictions.
         resumes: ``run`` exists and is resumed.
         parts: what a user gave in place of the recipe's own.
+        seconds: that the epochs fit into, in place of the recipe's number of them.
     """
 
     recipe: Recipe
@@ -186,6 +218,7 @@ class TrainingJob:
     tta: int = 10
     resumes: bool = False
     parts: Parts | None = None
+    seconds: float | None = None
 
     @property
     def out(self) -> RunFolder:
@@ -200,6 +233,21 @@ class TrainingJob:
         run = RunFolder(Path(out) if out is not None else Path("runs") / self.recipe.name)
         check_tta(tta)
         return replace(self, run=run, teachers=find_teachers(teachers), tta=tta, resumes=resume and run.is_run)
+
+    def within(self, time: str | float | None) -> TrainingJob:
+        """The job with as many epochs as fit into some time. A run that is resumed has its number of them already.
+
+        Raises:
+            RecipeError: no duration (``time-form``), or several processes (``time-processes``).
+        """
+        if time is None:
+            return self
+        if process_count() > 1:
+            raise RecipeError(f"{arg('time')} is measured in one process. Set epochs.", code="time-processes")
+        if self.resumes:
+            epochs = self.out.read_recipe().epochs
+            return replace(self, recipe=self.recipe.model_copy(update={"epochs": epochs}))
+        return replace(self, seconds=seconds_of(time))
 
     def check(self) -> Network:
         """Refuse what cannot be trained, before data is read. Returns the network, untrained, for :meth:`start`.
@@ -245,7 +293,19 @@ class TrainingJob:
         from mien.training.plan import plan_training
 
         faces = read(data, *self.recipe.input.stored_as).faces
-        return plan_training(self.recipe, faces, self.parts)
+        plan = plan_training(self.recipe, faces, self.parts)
+        if self.seconds is None:
+            return plan
+        from mien.training.probe import estimate_training
+
+        found = estimate_training(plan, self.init_from, self.device)
+        epochs = int(_OF_TIME * self.seconds * found.epochs / found.seconds)
+        if epochs < 1:
+            raise TrainingError(
+                f"One epoch takes about {found.seconds / found.epochs:.0f} s, longer than {arg('time')}.",
+                code="time-too-short",
+            )
+        return replace(plan, recipe=plan.recipe.model_copy(update={"epochs": epochs}))
 
     def notices(self, plan: TrainingPlan) -> Iterator[Notice]:
         """What a user may not expect of this run."""
@@ -254,6 +314,9 @@ class TrainingJob:
 
         # Of a run that is resumed, the weights are trained.
         recipe, tunes = self.recipe, self.init_from is not None or self.resumes
+        if self.resumes:
+            words = f"{self.out.path} is resumed after epoch {len(self.out.read_history())} of {plan.recipe.epochs}."
+            yield Notice(words, code="run-resumed")
         if "model" not in recipe.model_fields_set and not tunes:
             yield Notice(
                 f"the recipe names no [model]: a '{recipe.model.name}' of default size is trained from scratch. "
@@ -264,12 +327,14 @@ class TrainingJob:
         if held_out < _FEW:
             words = f"validation has only {counted(held_out, 'sample')}: its metrics are uncertain."
             yield Notice(words, code="validation-small")
-        unseen = [name for name, count in zip(plan.classes, plan.train.counts(), strict=True) if not count]
-        # The weights that training starts with, or the teachers, may know the class.
-        if unseen and not tunes and not self.teachers:
-            them = "it" if len(unseen) == 1 else "them"
-            words = f"no training images for: {', '.join(unseen)}. The model will almost never predict {them}."
-            yield Notice(words, code="class-not-trained")
+        if self.init_from is not None and not self.resumes:
+            # Of a head, train is measured too: by folds.
+            parts = ("train", "validation") if recipe.tuning.fit_head else ("validation",)
+            places = np.flatnonzero(np.isin(plan.dataset.split, parts))
+            digests = image_digests(plan.dataset.images, places)
+            if known := int(np.isin(digests, read_trained_on(self.init_from)).sum()):
+                words = f"the model of {arg('init_from')} was trained on {known:,} of these {len(places):,} images of "
+                yield Notice(f"{words}{' and '.join(parts)}: accuracy on them flatters.", code="trained-on")
         if self.init_from is not None and not self.resumes and not recipe.tuning.fit_head:
             known = checkpoint.load(self.init_from.best)[1]["classes"]
             if new := [name for name in plan.classes if name not in known]:
@@ -315,6 +380,31 @@ class TrainingJob:
             device=self.device,
             network=network,
         )
+
+
+_OF_TIME = 0.95
+"""What epochs have of the time; the rest is for export and evaluation."""
+
+
+def seconds_of(time: str | float) -> float:
+    """A duration in seconds.
+
+    Raises:
+        RecipeError: it is none (``time-form``).
+
+    >>> seconds_of("1h30m"), seconds_of("90s"), seconds_of(60)
+    (5400.0, 90.0, 60.0)
+    """
+    found = re.fullmatch(r"(?:([\d.]+)h)?(?:([\d.]+)m)?(?:([\d.]+)s?)?", str(time).strip())
+    with suppress(ValueError):
+        seconds = (
+            0.0
+            if found is None
+            else sum(float(number or 0) * unit for number, unit in zip(found.groups(), (3600, 60, 1), strict=True))
+        )
+        if seconds > 0:
+            return float(seconds)
+    raise RecipeError(f"{arg('time')} is such as 30m, 90s or 1h30m; found {time!r:.40}.", code="time-form")
 
 
 def find_job(

@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 from platformdirs import user_cache_dir
 
-from mien.base.errors import RunError, arg
+from mien.base.errors import MienError, RunError, arg
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -30,6 +30,9 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         RunError: the file system refused (disk full, no permission, a file-size limit).
     """
     path = Path(path)
+    if path.parts[:1] == ("~",):
+        # A shell expands it at the beginning of a word alone; whoever removes such a folder may remove their own.
+        raise RunError(f"{path} begins with ~, a folder of that name. Write {path.expanduser()}.", code="path-tilde")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _temporary_file(path) as temporary:
@@ -100,6 +103,19 @@ def check_replaceable(paths: Iterable[Path], overwrite: bool, warning: str = "")
             )
 
 
+_POINTER = b"version https://git-lfs"
+
+
+def refuse_pointer(path: str | os.PathLike[str], error: type[MienError]) -> None:
+    """Refuse a Git LFS pointer in place of a file. Raises ``error`` (``git-lfs-pointer``)."""
+    with suppress(OSError), Path(path).open("rb") as stream:
+        if stream.read(len(_POINTER)) == _POINTER:
+            raise error(
+                f"{path} is a Git LFS pointer, not the file itself. Run in its repository: git lfs pull",
+                code="git-lfs-pointer",
+            )
+
+
 def plain(text: str) -> str:
     """Text in which the bytes of a file name that are no UTF-8 (Python's lone surrogates) are backslash escapes."""
     return text.encode("utf-8", "backslashreplace").decode()
@@ -125,7 +141,7 @@ def cache_folder(name: str) -> Path:
     A user without a name and HOME has none: then it is a path where nothing can be.
     """
     try:
-        return Path(os.environ.get("MIEN_CACHE") or user_cache_dir("mien", appauthor=False)) / name
+        return Path(os.environ.get("MIEN_CACHE") or user_cache_dir("mien", appauthor=False)).expanduser() / name
     except RuntimeError:
         return Path(os.devnull) / name
 

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.base.errors import DataError, MienError, without_password
+from mien.base.files import refuse_pointer
 
 if TYPE_CHECKING:
     from typing import BinaryIO
@@ -151,10 +152,12 @@ def ignore_pillow_warnings() -> None:
 
 def missing_file(name: str | os.PathLike[str]) -> DataError:
     """The error for a file that does not exist (``file-missing``), or a web address (``image-address``)."""
-    # Path() removes the second slash of an address.
-    address = without_password(re.sub(r"^(\w\w+):/+", r"\1://", os.fspath(name)))
+    # Path() leaves one slash of those of an address.
+    address = re.sub(r"^(\w\w+):/(?!/)", lambda of: "file:///" if of[1] == "file" else f"{of[1]}://", os.fspath(name))
+    address = without_password(address)
     if address.startswith("file://"):
-        return DataError(f"{address} is an address; give the path, /{address[7:]}.", code="image-address")
+        path = "/" + address[7:].lstrip("/")
+        return DataError(f"{address} is an address; give the path, {path}.", code="image-address")
     if "://" in address:
         return DataError(f"{address} is a web address; mien works offline. Download it first.", code="image-address")
     return DataError(f"{os.fspath(name) or 'The empty path'} does not exist.", code="file-missing")
@@ -187,6 +190,7 @@ def _decoding(name: str) -> Iterator[None]:
     except PermissionError:
         raise DataError(f"{name} cannot be read: permission denied.", code="file-permission") from None
     except UnidentifiedImageError:
+        refuse_pointer(name, DataError)
         hint = f" For a video use: mien video {name}" if name.lower().endswith(_VIDEOS) else ""
         if name.lower().endswith(_TABLES):
             hint = " Predict the faces of a table from Python: mien.load().predict_crops(images), uint8 (N, 48, 48)."
@@ -196,7 +200,12 @@ def _decoding(name: str) -> Iterator[None]:
             code="image-format",
         ) from None
     except Image.DecompressionBombError:
-        # Pillow's own limit is twice as high as ours and is checked first.
+        # Pillow's own limit is checked first: twice as high as ours, unless the program has changed it.
+        if (own := 2 * (Image.MAX_IMAGE_PIXELS or 0)) < MAXIMUM_PIXELS:
+            raise DataError(
+                f"{name} has more than {own:,} pixels: twice PIL.Image.MAX_IMAGE_PIXELS, which this program has set.",
+                code="image-pixels",
+            ) from None
         raise _too_large(name) from None
     except Exception as error:  # noqa: BLE001 - struct.error, TypeError, AttributeError: damaged files raise anything
         if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:

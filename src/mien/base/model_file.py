@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from mien.base.errors import ModelError, nearest
-from mien.base.files import write_bytes
+from mien.base.files import refuse_pointer, write_bytes
 from mien.base.heads.label import LabelHead
 from mien.base.heads.votes import ANSWER, AnswerRule, VotesHead, answering
 from mien.base.preprocess import InputSpec
@@ -234,6 +234,8 @@ def open_model(
     content = _read(path)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
+    # Threads that spin while they wait take the cores of other work, and of each other: docs/lab-notebook.md.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if not _has_int8_dot_product():
         # What an x86 CPU has in its place can overflow. The exact way takes twice as long, on a CPU that has it too.
         options.add_session_config_entry("session.x64quantprecision", "1")
@@ -269,6 +271,7 @@ def _read(path: Path) -> bytes:
             f"{path} does not exist." if not path.exists() else f"{path} is a folder without a model.",
             code="model-missing",
         )
+    refuse_pointer(path, ModelError)
     try:
         return path.read_bytes()
     except OSError as error:

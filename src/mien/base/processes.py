@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import math
 import os
+import platform
 import socket
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,6 +36,35 @@ def _quota_cores(cores: int) -> float:
             if quota > 0:  # -1: no limit, as "max" in version 2
                 return quota / period
     return cores
+
+
+def processor_name() -> str:
+    """The processor as its maker calls it, where the system says."""
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+@contextmanager
+def usual_torch() -> Iterator[None]:
+    """Work with gradients, float32 and the CPU, whatever modes a program that has loaded torch has left it in."""
+    torch: Any = sys.modules.get("torch")
+    if torch is None:
+        yield
+        return
+    dtype = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        with ExitStack() as modes:
+            modes.enter_context(torch.inference_mode(False))
+            modes.enter_context(torch.enable_grad())
+            if torch.get_default_device().type != "cpu":
+                modes.enter_context(torch.device("cpu"))
+            yield
+    finally:
+        torch.set_default_dtype(dtype)
 
 
 def process_count() -> int:

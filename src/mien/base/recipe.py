@@ -14,7 +14,8 @@ from pathlib import Path
 from string import digits
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from mien.base.errors import DataError, RecipeError, arg
 from mien.base.labels import parse_scheme
@@ -28,6 +29,7 @@ Factor = Annotated[float, Field(ge=0, le=10)]
 
 _MOST = 1e30
 """Of settings that torch computes with in fp32, which ends at 3e38."""
+Weight = Annotated[float, Field(ge=0, le=_MOST)]
 _DIGESTED_AS = (
     ("", "recalibrate_bn", "renew_statistics"),
     ("", "progressive_resizing", "early_sizes"),
@@ -66,10 +68,30 @@ class ModelRecipe(BaseModel):
         return str(self.settings.get("file", ""))
 
 
+class OwnPart(StrictModel):
+    """A function of a user's Python file, of any name there; ``file_sha256`` is the digest of the file's text."""
+
+    file: str = Field(default="", description="a Python file with a part of your own; its name follows")
+    file_sha256: str = ""
+    name: str = ""
+
+    @model_validator(mode="after")
+    def _file_and_name(self) -> OwnPart:
+        if bool(self.file) != bool(self.name):
+            raise ValueError("needs both file and name, or neither")
+        return self
+
+
+OWN_PARTS = ("loss", "augment", "optim")
+"""Tables of a recipe that may name a function in a file."""
+
+
 class OptimRecipe(StrictModel):
     """The optimiser. Weight decay never touches biases and normalisation layers."""
 
-    name: Literal["sgd", "adam", "adamw", "rmsprop"] = "sgd"
+    file: str = ""
+    file_sha256: str = ""
+    name: str = Field(default="sgd", description="sgd, adam, adamw, rmsprop, or a function in file")
     lr: float = Field(default=0.1, gt=0, le=_MOST, description="peak learning rate")
     momentum: Fraction = 0.9
     nesterov: bool = True
@@ -77,6 +99,13 @@ class OptimRecipe(StrictModel):
     epsilon: float = Field(default=1e-8, gt=0, description="adam, adamw, rmsprop: keeps divisions finite")
     weight_decay: float = Field(default=0.0, ge=0, le=_MOST)
     clip_norm: float = Field(default=0.0, ge=0, description="largest gradient norm; 0 is no limit")
+
+    @field_validator("name")
+    @classmethod
+    def _is_known(cls, name: str, info: ValidationInfo) -> str:
+        if name not in {"sgd", "adam", "adamw", "rmsprop"} and not info.data.get("file"):
+            raise PydanticCustomError("literal_error", "", {"expected": "'sgd', 'adam', 'adamw' or 'rmsprop'"})
+        return name
 
 
 class ScheduleRecipe(StrictModel):
@@ -93,8 +122,11 @@ class ScheduleRecipe(StrictModel):
     patience: int = Field(default=3, ge=1, description="plateau: epochs without a better validation loss")
 
 
-class AugmentRecipe(StrictModel):
-    """Random changes of training images, drawn again each epoch. All are off by default."""
+class AugmentRecipe(OwnPart):
+    """Random changes of training images, drawn again each epoch. All are off by default.
+
+    A function in ``file`` takes the place of all but mixup and cutmix.
+    """
 
     flip: bool = Field(default=False, description="mirror half of the images, the other half in the next epoch")
     translate: Fraction = Field(default=0.0, description="largest shift, as a fraction of the side")
@@ -201,9 +233,10 @@ class Recipe(StrictModel):
     batch_size: int = Field(default=128, ge=2, le=1_000_000)
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     label_smoothing: Fraction = 0.0
-    class_weights: Literal["none", "balanced", "effective"] = Field(
+    class_weights: Literal["none", "balanced", "effective"] | dict[str, Weight] = Field(
         default="none",
-        description="balanced: N / (K n_c), so that each class weighs the same in the loss; effective: Cui et al. 2019",
+        description="balanced: N / (K n_c), so that each class weighs the same in the loss; effective: Cui et al. "
+        "2019; or a table {disgust = 5.0}, where classes without a weight have 1",
     )
     self_adaptive: Probability = Field(
         default=0.0,
@@ -224,6 +257,7 @@ class Recipe(StrictModel):
     )
     input: InputSpec = InputSpec()
     model: ModelRecipe = ModelRecipe()
+    loss: OwnPart = OwnPart()
     optim: OptimRecipe = OptimRecipe()
     schedule: ScheduleRecipe = ScheduleRecipe()
     augment: AugmentRecipe = AugmentRecipe()
@@ -252,10 +286,11 @@ class Recipe(StrictModel):
 
     @model_validator(mode="after")
     def _a_fitted_head_takes_one_epoch(self) -> Recipe:
-        others = self.outputs or self.ema_decay or self.recalibrate_bn or self.self_adaptive
+        others = self.outputs or self.ema_decay or self.recalibrate_bn or self.self_adaptive or self.own_parts
         if self.tuning.fit_head and (self.epochs > 1 or others):
             raise ValueError(
-                "tuning.fit_head needs epochs = 1, without outputs, ema_decay, recalibrate_bn, self_adaptive"
+                "tuning.fit_head needs epochs = 1, without outputs, ema_decay, recalibrate_bn, self_adaptive, or a "
+                "file of a loss, augmentation or optimiser"
             )
         return self
 
@@ -311,6 +346,11 @@ class Recipe(StrictModel):
         return content
 
     @property
+    def own_parts(self) -> dict[str, OwnPart | OptimRecipe]:
+        """Those of :data:`OWN_PARTS` that name a file."""
+        return {table: part for table in OWN_PARTS if (part := getattr(self, table)).file}
+
+    @property
     def learns_votes(self) -> bool:
         """Whether one of its outputs learns from votes, in any form."""
         return any(output.learns_votes for output in self.outputs.values())
@@ -328,9 +368,9 @@ class Recipe(StrictModel):
         Settings of the network all count: recipes are compared as :func:`mien.models.registry.completed` has them.
         """
         content = self.model_dump(mode="json", exclude={"name", "description"}, exclude_defaults=True)
-        if self.model.file:
-            # Its text counts, by file_sha256, and not where it lies.
-            del content["model"]["file"]
+        for table in ("model", *OWN_PARTS):
+            # The text of a file counts, by file_sha256, and not where it lies.
+            content.get(table, {}).pop("file", None)
         for table, name, former in _DIGESTED_AS:
             values = content.get(table, {}) if table else content
             if name in values:
@@ -342,7 +382,22 @@ class Recipe(StrictModel):
 Change = str | tuple[str, Any]
 """``"optim.lr=0.01"``, a dotted key with a value in TOML (a bare word is text), or the pair ``("optim.lr", 0.01)``."""
 
-_KIND = SpecKind("recipe", "recipes", RecipeError)
+_ALSO_CALLED = {
+    "optimizer": "optim.name",
+    "learning_rate": "optim.lr",
+    "scheduler": "schedule.name",
+    "patience": "stopping.patience",
+    "early_stopping": "stopping.patience",
+    "dropout": "model.dropout",
+    "class_weight": "class_weights",
+    "loss_fn": "loss.file",
+}
+_KIND = SpecKind("recipe", "recipes", RecipeError, _ALSO_CALLED)
+
+
+def key_of(name: str) -> str:
+    """The dotted key that is called so in some table, or in other packages; ``""`` for none."""
+    return _KIND.key_of(Recipe, name)
 
 
 def recipe_names() -> list[str]:
@@ -364,10 +419,11 @@ def load_recipe(name: str, changes: Sequence[Change] = ()) -> Recipe:
     content = _KIND.parse(_KIND.read(name), name)
     if is_path(name):
         content = {"name": _name_of_file(name), **content}
-        model = content.get("model")
-        if isinstance(model, Mapping) and isinstance(model.get("file"), str):
-            # Beside the recipe; where --set names one, it is a path from here.
-            content["model"] = {**model, "file": str(Path(name).parent / model["file"])}
+        for table in ("model", *OWN_PARTS):
+            values = content.get(table)
+            if isinstance(values, Mapping) and isinstance(file := values.get("file"), str) and file:
+                # Beside the recipe; where --set names one, it is a path from here.
+                content[table] = {**values, "file": str(Path(name).parent / file)}
     return check_recipe(content, name, changes)
 
 
@@ -441,7 +497,10 @@ def dotted(
 
 def dump_recipe(recipe: Recipe) -> str:
     """Write a recipe as TOML, every key with its value, so that the file stays true when defaults change."""
-    return dump_toml(recipe.resolved())
+    content = recipe.resolved()
+    for table in OWN_PARTS:
+        content[table] = {key: value for key, value in content[table].items() if value != ""}
+    return dump_toml(content)
 
 
 def _parsed(change: str) -> tuple[str, Any]:

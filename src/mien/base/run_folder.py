@@ -43,6 +43,9 @@ class RunFolder:
 
     path: Path
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", Path(self.path).expanduser())
+
     @property
     def recipe_file(self) -> Path:
         """The recipe as TOML."""
@@ -125,7 +128,7 @@ class RunFolder:
             raise RunError(f"{self.path} is a run folder. Choose another folder with {arg('out')}.", code="out-is-run")
 
     def create(self, recipe: Recipe, environment: Mapping[str, Any]) -> None:
-        """Make the folder a run: write recipe and environment, and copy the file of a user's own network.
+        """Make the folder a run: write recipe and environment, and copy the files of a user's own parts.
 
         Raises:
             RunError: it cannot be written.
@@ -133,11 +136,13 @@ class RunFolder:
         # Loaded here, not with the file: a prediction needs no recipe.
         from mien.base.recipe import dump_recipe
 
-        if recipe.model.file:
-            source = Path(recipe.model.file)
-            write_bytes(self.path / source.name, source.read_bytes())
-            model = recipe.model.model_copy(update={"file": source.name})
-            recipe = recipe.model_copy(update={"model": model})
+        parts = recipe.own_parts | ({"model": recipe.model} if recipe.model.file else {})
+        for table, part in parts.items():
+            source = Path(part.file)
+            shared = {Path(each.file) for each in parts.values() if Path(each.file).name == source.name}
+            name = source.name if len(shared) == 1 else f"{table}_{source.name}"
+            write_bytes(self.path / name, source.read_bytes())
+            recipe = recipe.model_copy(update={table: part.model_copy(update={"file": name})})
         write_text(self.recipe_file, dump_recipe(recipe))
         write_text(self.path / "environment.json", json.dumps(environment, indent=2) + "\n")
 

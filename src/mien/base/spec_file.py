@@ -10,7 +10,7 @@ import json
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -38,11 +38,13 @@ class SpecKind:
             ``space-unknown-key``.
         plural: folder in the package that holds the named ones.
         error: the class of all its errors.
+        also_called: other packages' names of keys, such as ``"optimizer"``, and the keys.
     """
 
     noun: str
     plural: str
     error: type[MienError]
+    also_called: Mapping[str, str] = field(default_factory=dict)
 
     def names(self) -> list[str]:
         """Names of the specs that come with mien, sorted."""
@@ -109,7 +111,7 @@ class SpecKind:
         where, what = place(fault["loc"]), f"The {self.noun} {origin}"
         if fault["type"] == "extra_forbidden":
             return self._error(
-                f"{what} has an unknown key '{where}'." + _nearest_key(model, fault["loc"]), "unknown-key"
+                f"{what} has an unknown key '{where}'." + self._nearest(model, fault["loc"]), "unknown-key"
             )
         if fault["type"] == "missing":
             # A list of a fixed length: what is missing is its next value.
@@ -127,6 +129,26 @@ class SpecKind:
         if fault["loc"][-1] == "[key]":
             return self._error(f"{what} has {place(fault['loc'][:-1])}: this name {rule}.", "value")
         return self._error(f"{what} has {where} = {value_text(fault['input'])}; it {rule}.", "value")
+
+    def key_of(self, model: type[BaseModel], name: str) -> str:
+        """The dotted key that goes by this name in some table, ``""`` for none: ``"lr"`` -> ``"optim.lr"``."""
+        if name in self.also_called or name in model.model_fields:
+            return self.also_called.get(name, name)
+        for table, info in _fields(model).items():
+            if any(name in _fields(each) for each in _models(info.annotation)):
+                return f"{table}.{name}"
+        return ""
+
+    def _nearest(self, model: type[BaseModel], location: tuple[int | str, ...]) -> str:
+        """Suggest the key meant by the last part of ``location``; the same key of another table is found too."""
+        *path, last = location
+        siblings = model
+        for part in path:
+            info = _fields(siblings).get(str(part)) if isinstance(part, str) else None
+            siblings = next(_models(info.annotation), siblings) if info else siblings
+        if key := self.key_of(model, str(last)):
+            return f" Did you mean '{key}'?"
+        return nearest(str(last), _fields(siblings), f"{place(path)}." if path else "")
 
     def _error(self, message: str, fault: str) -> MienError:
         return self.error(message, code=f"{self.noun.split()[-1]}-{fault}")
@@ -165,22 +187,6 @@ def _inline(value: Any) -> str:
     # TOML is UTF-8: bytes of file names that are not are escaped. JSON's scalars are TOML's, except for one character.
     value = plain(value) if isinstance(value, str) else value
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-def _nearest_key(model: type[BaseModel], location: tuple[int | str, ...]) -> str:
-    """Suggest the key meant by the last part of ``location``; the same key of another table is found too."""
-    *path, last = location
-    siblings = model
-    for part in path:
-        info = _fields(siblings).get(str(part)) if isinstance(part, str) else None
-        siblings = next(_models(info.annotation), siblings) if info else siblings
-    table = f"{place(path)}." if path else ""
-    known = _fields(siblings)
-    if last not in known:
-        for name, info in _fields(model).items():
-            if any(last in _fields(each) for each in _models(info.annotation)):
-                return f" Did you mean '{name}.{last}'?"
-    return nearest(str(last), known, table)
 
 
 def _field(model: type[BaseModel], location: tuple[int | str, ...]) -> FieldInfo | None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mien.api.evaluate import EvaluationResult, evaluate_file, evaluate_read, run_with_ledger
+from mien.api.evaluate import evaluate_file, evaluate_read, run_with_ledger
 from mien.base.errors import DataError
 from mien.base.labels import parse_scheme
 from mien.cli.options import (
@@ -27,7 +27,7 @@ from mien.cli.usage import leave_out
 from mien.inference.predictor import load
 from mien.inference.tta import check_tta
 from mien.page.terminal import evaluation_text
-from mien.pipeline.evaluate import EvaluateOptions, check_options
+from mien.pipeline.evaluate import EvaluateOptions, EvaluationResult, check_options
 from mien.pipeline.evaluation_files import file_names
 from mien.pipeline.measured_split import holds_test
 

@@ -6,6 +6,7 @@ import atexit
 import gc
 import io
 import os
+import re
 import sys
 from typing import Annotated, Any, NoReturn
 
@@ -57,6 +58,9 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     _check_no_empty_word(sys.argv)
+    # Shells expand ~ at the beginning of a word alone, and not in --out=~/runs.
+    home = os.environ.get("HOME", "~")
+    sys.argv[1:] = [re.sub(r"(?:^|(?<==))~(?=/|$)", lambda _: home, word) for word in sys.argv[1:]]
     # At exit Python looks at every object for cycles, a tenth of `mien predict photo.jpg`; the system frees all.
     atexit.register(gc.freeze)
     # pydantic would read every installed package for its plugins: a twentieth of it.

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import platform
 import shlex
+import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any
@@ -147,5 +149,14 @@ def environment(data: Path | str, extra: Mapping[str, str] | None = None) -> dic
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}",
         "mien version": __version__,
+        **({"commit": commit} if (commit := _commit()) else {}),
         **(extra or {}),
     }
+
+
+def _commit() -> str:
+    """The commit that the working folder is at; ``""`` outside git."""
+    with suppress(OSError):
+        command = ["git", "rev-parse", "HEAD"]
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    return ""

@@ -8,11 +8,11 @@ from typing import Annotated
 
 import typer
 
-from mien.api.report import ReportInputs, write_report
 from mien.base.errors import DataError
 from mien.cli.options import MODEL_HELP, JsonOption, OptionalDataOption, QuietOption, SplitOfPredictionsOption
 from mien.cli.output import check_out, notice, show_json
 from mien.cli.source import SourceOptions, environment_of
+from mien.pipeline.evaluation_files import ReportInputs, write_report
 
 
 def report(

@@ -55,12 +55,12 @@ def train(
         _refuse("--dry-run times a few steps and writes nothing", options, "resume", "log")
         estimate_and_show(options, changes, json=json)
     elif find_lr:
-        _refuse("--find-lr takes a few steps and writes no run", options, "out", "resume", "log")
+        _refuse("--find-lr takes a few steps and writes no run", options, "out", "resume", "log", "time")
         find_lr_and_show(options, changes, json=json)
     elif folds is None:
         train_and_show(options, changes, json=json)
     else:
-        _refuse("--folds trains several runs, one after another", options, "log")
+        _refuse("--folds trains several runs, one after another", options, "log", "time")
         train_folds_and_show(options, changes, folds, json=json)
 
 

@@ -58,6 +58,10 @@ class TrainOptions:
             metavar="RUN",
         ),
     ] = None
+    time: Annotated[
+        str | None,
+        typer.Option("--time", help="Train for as many epochs as fit into this time: 30m, 1h30m.", metavar="TIME"),
+    ] = None
     log: Annotated[
         str | None, typer.Option("--log", help="Also log each epoch to tensorboard, wandb or mlflow.", metavar="LOGGER")
     ] = None
@@ -115,7 +119,7 @@ def find_options(
     """The job that the options name. Arguments and errors as :func:`train_and_show`."""
     # Before torch is loaded: most mistakes are in a name, a path or a --set.
     job = find_job(options.recipe, changes, options.init_from, options.device)
-    return job.writing(options.out, teachers, tta, options.resume)
+    return job.writing(options.out, teachers, tta, options.resume).within(options.time)
 
 
 def check(options: TrainOptions, job: TrainingJob) -> Network:
@@ -125,7 +129,9 @@ def check(options: TrainOptions, job: TrainingJob) -> Network:
 
 
 def _show(result: TrainingResult) -> None:
-    show(evaluation_text(result.evaluation))
+    from mien.pipeline.training_run import cross_validated_text
+
+    show(evaluation_text(result.evaluation.evaluation))
     kept = kept_epoch_text(result.best_epoch, len(result.history), result.recipe.stopping)
     notice(
         f"Training ended after {result.history[-1]['seconds']:.0f} s: {result.reason}. "
@@ -133,8 +139,9 @@ def _show(result: TrainingResult) -> None:
     )
     page = "report.html (the page of these metrics)" if result.report else "no report.html (pip install 'mien[report]')"
     notice(f"Written to {result.run}: model.onnx (the model), {page}, weights, metrics and predictions.")
-    for name, validated in result.cross_validated.items():
-        notice(f"{name.capitalize()}: {validated}. The penalty was chosen on the same folds, so it flatters a little.")
+    if result.cross_validated:
+        validated = cross_validated_text(result.cross_validated).capitalize()
+        notice(f"{validated}. The penalty was chosen on the same folds, so it flatters a little.")
     show_notices(result.notices)
     if result.was_stopped:
         words = [word for word in sys.argv[1:] if word != "--resume"]

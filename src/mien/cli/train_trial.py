@@ -10,6 +10,7 @@ from pathlib import Path
 from mien.api.find_lr import search_lr
 from mien.api.train import find_job
 from mien.base.errors import MissingExtraError
+from mien.base.processes import available_cores, processor_name
 from mien.cli.output import notice, show, show_facts, show_json, show_notices
 from mien.cli.train_run import TrainOptions, check, find_options
 from mien.page.wording import duration_text
@@ -38,7 +39,8 @@ def estimate_and_show(options: TrainOptions, changes: Sequence[str], *, json: bo
             "data": f"{plan.train_count:,} train, {len(plan.validation):,} validation, {len(plan.classes)} classes",
             "steps": f"{found.epochs * found.steps_per_epoch:,}: {found.epochs} epochs of {found.steps_per_epoch:,}",
             "memory": f"{memory} at most, on {found.device}",
-            "time": f"{duration_text(found.seconds)} (h:mm:ss or m:ss), by a few steps timed here just now",
+            "processor": f"{processor_name()}, {available_cores()} cores",
+            "time": f"{duration_text(found.seconds, units=True)}, by a few steps timed here just now",
         }
     )
     notice(f"Nothing is written. Without --dry-run the run goes to {job.out.path}, where nothing may be yet.")
@@ -62,8 +64,8 @@ def find_lr_and_show(options: TrainOptions, changes: Sequence[str], *, json: boo
         show_json({"recipe": recipe.name, "lr": recipe.optim.lr, "chart": drawn or None, **found.to_dict()})
         return
     show(
-        f"Suggested learning rate: {found.suggestion:.2g}, where the loss falls fastest. It is lowest at "
-        f"{found.highest:.2g}; stay below that. The recipe has {recipe.optim.lr:g}."
+        f"Suggested learning rate: {found.suggestion:.2g}, where the loss falls fastest. It must be below "
+        f"{found.highest:.2g}, from which the loss rises. The recipe has {recipe.optim.lr:g}."
     )
     notice(f"Train with it: --lr {found.suggestion:.2g}. It holds for this recipe, batch size and data.")
     notice(f"Chart: {drawn}" if drawn else "No chart was drawn: it needs pip install 'mien[report]'.")

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from mien.base.errors import DataError, rule_of, sentence
+from mien.base.recipe import key_of
 
 
 def leave_out(why: str, options: Mapping[str, object]) -> None:
@@ -33,9 +34,13 @@ def usage_text(error: Any) -> str:
         if fault["type"] == "value_error":
             return sentence(f"{name}: {rule}")
         return sentence(f"{name} {fault['input']}: the value {rule}")
+    name = getattr(error, "option_name", "").lstrip("-")
+    takes_keys = error.ctx is not None and any("--set" in each.opts for each in error.ctx.command.params)
+    if takes_keys and (key := key_of(name.replace("-", "_"))):
+        return f"There is no option --{name}. Did you mean --set {key}=VALUE?"
     # typer compares with the dashes, which all names have.
     known = {name.lstrip("-"): name for name in getattr(error, "possibilities", None) or ()}
-    if likely := [known[name] for name in get_close_matches(getattr(error, "option_name", "").lstrip("-"), known)]:
+    if likely := [known[name] for name in get_close_matches(name, known)]:
         return f"There is no option {error.option_name}. Did you mean {' or '.join(likely)}?"
     message = " ".join(error.format_message().split())
     message = re.sub(r"^No such option: (\S+?)\.?( .*)?$", r"There is no option \1.", message)

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -144,6 +145,8 @@ Opened = tuple[str, list[npt.NDArray[np.uint8]] | DataError, int]
 def _open(item: Item, options: ReadOptions) -> Opened:
     name, content = item
     try:
+        if not isinstance(content, bytes) and Path(content).is_fifo():
+            raise DataError(f"{name} is a pipe, not a file.", code="image-pipe")
         image = open_image(content)
         return name, [face_square(image, *form) for form in options.forms], math.prod(image.size)
     except DataError as error:

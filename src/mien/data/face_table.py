@@ -84,6 +84,16 @@ class ReadOptions:
         return tuple(dict.fromkeys([(self.size_px, self.channels), (FINGERPRINT_PX, 1)]))
 
 
+def file_state(path: str | os.PathLike[str], status: os.stat_result | None) -> str:
+    """A file as the cache's key has it; ``status`` is None for a missing one.
+
+    The time of change is in it too: two files of one size and modification time may have changed places.
+    """
+    if status is None:
+        return f"{path}\tmissing"
+    return f"{path}\t{status.st_size}\t{status.st_mtime_ns}\t{status.st_ctime_ns}"
+
+
 def _key(label: str) -> str:
     return composed(label.strip()).casefold()
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from mien.base.errors import DataError, arg, needs_extra
-from mien.base.files import plain, whole_file
+from mien.base.files import plain, refuse_pointer, whole_file
 from mien.base.labels import FERPLUS_CLASSES
 from mien.base.progress import track
 from mien.data.dataset import Dataset, FaceTable
@@ -345,6 +345,7 @@ def _damage_as_one_line(file: Path) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError) as error:
+        refuse_pointer(file, DataError)
         reason = str(error).splitlines()[0]
         raise DataError(
             f"{file} is not a readable parquet file ({reason}). Download it again.", code="parquet-unreadable"

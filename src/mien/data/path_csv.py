@@ -81,7 +81,8 @@ def read_path_csv(path: Path, options: ReadOptions) -> FaceTable:
 def _image_path(path: Path, header: Header, fields: Sequence[str]) -> Path:
     assert header.path is not None
     # Windows writes folders with a backslash; no image name that people use has one.
-    image = path.parent / fields[header.path].strip().replace("\\", "/")
+    named = fields[header.path].strip().replace("\\", "/")
+    image = Path(named) if "://" in named else path.parent / named
     if not str(image).isascii() and not image.exists():
         # macOS takes accents apart in the names of files; a table from elsewhere has them in one piece.
         forms = (Path(unicodedata.normalize(form, str(image))) for form in ("NFC", "NFD"))

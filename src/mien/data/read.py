@@ -105,11 +105,29 @@ def read_data(path: str | os.PathLike[str], options: ReadOptions | None = None, 
             code="data-type",
         )
     changes = None if options.clean is None else read_clean(options.clean)
-    path = Path(path)
+    path = Path(path).expanduser()
     result = _read(path, options, cache)
     if options.votes is not None:
         result = replace(result, faces=with_votes(result.faces, options.votes))
-    return result if changes is None else _cleaned(path, result, changes, options, cache)
+    if changes is not None:
+        result = _cleaned(path, result, changes, options, cache)
+    return replace(result, notes=(*result.notes, *untrained_classes(result.faces)))
+
+
+def untrained_classes(faces: Dataset) -> Iterator[Notice]:
+    """Name the classes that train has no image of, though it has others."""
+    counts = faces.counts("train")
+    names = [name for name, count, all_ in zip(faces.classes, counts, faces.counts(), strict=True) if all_ > count == 0]
+    if not names or not counts.any():
+        return
+    words = f"no training images for: {', '.join(names)}. A model of this data will almost never predict "
+    words += "it." if len(names) == 1 else "them."
+    if unlabelled := _NO_CLASSES & set(names):
+        words += f" If images of '{min(unlabelled)}' have no label, keep them elsewhere and run mien predict --crops."
+    yield Notice(words, code="class-not-trained")
+
+
+_NO_CLASSES = {"images", "unknown", "unlabeled", "unlabelled", "test"}
 
 
 def _cleaned(path: Path, result: ReadResult, changes: Clean, options: ReadOptions, cache: bool) -> ReadResult:

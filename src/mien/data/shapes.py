@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mien.base.errors import DataError
+from mien.base.files import refuse_pointer
 from mien.data.dataset import FaceTable
-from mien.data.face_table import ReadOptions, read_header
+from mien.data.face_table import ReadOptions, file_state, read_header
 from mien.data.folders import holds_class_folders, is_image_name, read_folders, subfolders, tree_state
 from mien.data.kaggle_csv import read_kaggle_csv
 from mien.data.parquet import parquet_files, read_parquet
@@ -24,7 +25,7 @@ _EXPECTED = "Expected Kaggle's fer2013.csv, a CSV of path,label, a folder of cla
 
 @dataclass(frozen=True)
 class DataShape:
-    """A shape of data: its name, its reader, and the state of its files (``path size time`` each) for the cache."""
+    """A shape of data: its name, its reader, and the state of its files (:func:`file_state` each) for the cache."""
 
     name: str
     read: Callable[[Path, ReadOptions], FaceTable]
@@ -33,8 +34,7 @@ class DataShape:
 
 def _state_of(files: Iterable[Path]) -> Iterator[str]:
     for file in files:
-        status = file.stat()
-        yield f"{file}\t{status.st_size}\t{status.st_mtime_ns}"
+        yield file_state(file, file.stat())
 
 
 def _state_of_path_csv(path: Path) -> Iterator[str]:
@@ -43,7 +43,7 @@ def _state_of_path_csv(path: Path) -> Iterator[str]:
         try:
             yield from _state_of([file])
         except (OSError, ValueError):  # ValueError: a name that no file can have
-            yield f"{file}\tmissing"
+            yield file_state(file, None)
 
 
 _KAGGLE_CSV = DataShape("Kaggle CSV", read_kaggle_csv, lambda path: _state_of([path]))
@@ -55,7 +55,7 @@ _PARQUET = DataShape("parquet", read_parquet, lambda path: _state_of(parquet_fil
 def describe_source(path: str | os.PathLike[str]) -> str:
     """Name the shape of the data at ``path`` without reading it, e.g. ``"Kaggle CSV"``. Raises DataError."""
     try:
-        return detect_shape(Path(path))[1].name
+        return detect_shape(Path(path).expanduser())[1].name
     except OSError as error:
         raise unreadable(path, error) from None
 
@@ -77,6 +77,7 @@ def detect_shape(path: Path) -> tuple[Path, DataShape]:
         )
     if path.stat().st_size == 0:
         raise DataError(f"{path} is an empty file. Check the path, or download the file again.", code="data-empty")
+    refuse_pointer(path, DataError)
     if suffix == ".parquet":
         return path, _PARQUET
     if suffix in _CSV_SUFFIXES:

@@ -133,11 +133,9 @@ class Evaluation:
         """What to know where a model was trained on some of the samples; None for none."""
         if not self.trained_on:
             return None
-        advice = (
-            "Measure it on validation or test."
-            if self.split == "all"
-            else "Does the data have other splits than in training? Read it with the same group column and list of "
-            "changes."
+        advice = {"all": "Measure it on validation or test.", "train": "Measure it on other images."}.get(
+            self.split,
+            "Does the data have other splits than in training? Read it with the same group column and list of changes.",
         )
         words = f"The model was trained on {self.trained_on:,} of these {self.samples:,} samples. {advice}"
         return Notice(words, code="trained-on")

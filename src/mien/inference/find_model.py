@@ -31,6 +31,11 @@ def is_shipped(name: str | os.PathLike[str]) -> bool:
     return isinstance(name, str) and name.removesuffix(INT8) in SHIPPED
 
 
+def is_shipped_run(run: RunFolder) -> bool:
+    """Whether a run folder is that of a model that comes with mien."""
+    return run.path in {find_run(name).path for name in SHIPPED}
+
+
 def find_run(name: str | os.PathLike[str]) -> RunFolder:
     """The run folder of a shipped model's name, or at a path; no file is opened."""
     if is_shipped(name):

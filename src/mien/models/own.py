@@ -9,10 +9,10 @@ import inspect
 import linecache
 import sys
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -20,9 +20,10 @@ from torch.nn.parameter import is_lazy
 
 from mien.base.errors import RecipeError, nearest
 from mien.base.files import cache_folder, file_sha256, write_text
-from mien.base.recipe import ModelRecipe
+from mien.base.recipe import ModelRecipe, OptimRecipe, OwnPart
 from mien.models.network import Network
 
+Module = nn.Module
 OwnModule = type[nn.Module] | nn.Module
 """A class or an instance."""
 _GIVEN = ("classes", "num_classes", "size_px", "channels")
@@ -60,6 +61,13 @@ class OwnNetwork(Network):
     def parts(self) -> list[nn.Module]:
         """See :class:`Network`: the module's own parts, in the order in which it made them."""
         return [*self.body.children(), self.head]
+
+    def whole_module(self) -> nn.Module:
+        """The user's module as it was made, with the weights of now."""
+        if self._head_name is not None:
+            parent, _, name = self._head_name.rpartition(".")
+            setattr(self.body.get_submodule(parent), name, self.head)
+        return self.body
 
     def load_instance(self, weights: Mapping[str, Tensor]) -> None:
         """Take the weights of an instance of the user's class, under the names that it has.
@@ -239,13 +247,49 @@ def _class_of(recipe: ModelRecipe, digest: str) -> type[nn.Module]:
     return found
 
 
+Part = TypeVar("Part", OwnPart, OptimRecipe)
+
+
+def complete_part(part: Part, table: str) -> Part:
+    """A part of a recipe with the digest of its file, if it has one. Raises :class:`RecipeError`, as below."""
+    if not part.file:
+        return part
+    own_function(part, table)
+    return part.model_copy(update={"file_sha256": _digest(part.file, table)})
+
+
+def own_function(part: OwnPart | OptimRecipe, table: str) -> Callable[..., Any]:
+    """The function of a recipe's part; of a class of ``nn.Module``, such as a loss, an instance.
+
+    Raises:
+        RecipeError: the file is missing (``model-file-missing``), has changed since the run began
+            (``model-file-changed``), does not import or has no such function (``model-file``).
+    """
+    digest = _digest(part.file, table)
+    if part.file_sha256 not in {"", digest}:
+        raise RecipeError(
+            f"{part.file} has changed since the run began. Restore the file, or train again into another folder.",
+            code="model-file-changed",
+        )
+    names = _load(part.file, digest)
+    found = names.get(part.name)
+    if isinstance(found, type) and issubclass(found, nn.Module):
+        found = found()
+    if not callable(found):
+        known = [name for name, each in names.items() if getattr(each, "__module__", "") == names["__name__"]]
+        raise RecipeError(
+            f"{part.file} has no function '{part.name}' ({table}.name)." + nearest(part.name, known), code="model-file"
+        )
+    return found
+
+
 @lru_cache(maxsize=32)
 def _load(file: str, digest: str) -> Mapping[str, Any]:
     """The names of a file after it was run, once for each text of it."""
     name = f"mien_own_{digest[:16]}"
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
-        raise RecipeError(f"{file} is no Python file: its name must end in .py (model.file).", code="model-file")
+        raise RecipeError(f"{file} is no Python file: its name must end in .py.", code="model-file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # where dataclasses look for their own module
     try:
@@ -255,11 +299,9 @@ def _load(file: str, digest: str) -> Mapping[str, Any]:
     return vars(module)
 
 
-def _digest(file: str) -> str:
+def _digest(file: str, table: str = "model") -> str:
     if not Path(file).is_file():
-        raise RecipeError(
-            f"There is no file {file} (model.file), which holds the network's class.", code="model-file-missing"
-        )
+        raise RecipeError(f"There is no file {file} ({table}.file).", code="model-file-missing")
     return file_sha256(Path(file))
 
 

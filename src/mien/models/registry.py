@@ -14,7 +14,7 @@ from mien.base.errors import RecipeError, nearest, place, rule_of, value_text
 from mien.base.recipe import ModelRecipe, Recipe
 from mien.models.mien import MienNet
 from mien.models.network import Network
-from mien.models.own import build_own, completed_own
+from mien.models.own import build_own, complete_part, completed_own
 from mien.models.pretrained import TimmNetwork
 from mien.models.resnet import ResNet
 from mien.models.seed_cnn import StudyA, StudyB
@@ -189,8 +189,9 @@ def _known(recipe: ModelRecipe) -> str:
 
 
 def completed(recipe: Recipe) -> Recipe:
-    """The same recipe with every setting of its network written out. Two that train alike have one digest then."""
-    return recipe.model_copy(update={"model": complete(recipe.model)})
+    """The same recipe with all settings of its network, and digests of files. Two that train alike have one digest."""
+    parts = {table: complete_part(getattr(recipe, table), table) for table in recipe.own_parts}
+    return recipe.model_copy(update={"model": complete(recipe.model), **parts})
 
 
 def starts_from_scratch(recipe: ModelRecipe) -> bool:

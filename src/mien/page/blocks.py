@@ -9,6 +9,7 @@ import csv
 import io
 import json
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -102,7 +103,7 @@ class Table:
 
     In a page with scripts, a table of which a part is shown can be sorted, filtered and opened as far as
     :data:`MOST_ROWS`. With ``slider``, its label, a slider shows one row at a time; without scripts every tenth is
-    there.
+    there. ``best``: cells, by row and name of column, that LaTeX has in bold.
     """
 
     name: str
@@ -111,6 +112,7 @@ class Table:
     caption: str = ""
     shown: int | None = None
     slider: str = ""
+    best: frozenset[tuple[int, str]] = frozenset()
     kind: ClassVar[str] = "table"
 
     @property
@@ -168,14 +170,25 @@ class Table:
         return "".join(f"| {' | '.join(cells)} |\n" for cells in (head, rules, *rows))
 
     def to_latex(self) -> str:
-        """As a LaTeX ``tabular`` for the package booktabs, with numbers as the page shows them."""
+        """As a LaTeX ``tabular`` for the package booktabs, with numbers as the page shows them, the best ones bold.
+
+        With a caption it is in a ``table``, whose label is ``tab:NAME``.
+        """
         columns = "".join("l" if column.format == "text" else "r" for column in self.columns)
         head, *rows = (
-            " & ".join(cell.translate(_LATEX) for cell in cells) + " \\\\\n"
+            [_latex(cell) for cell in cells]
             for cells in ([column.head or column.name for column in self.columns], *self._texts())
         )
-        body = f"\\toprule\n{head}\\midrule\n{''.join(rows)}\\bottomrule\n"
-        return f"\\begin{{tabular}}{{{columns}}}\n{body}\\end{{tabular}}\n"
+        for place, name in self.best:
+            at = [column.name for column in self.columns].index(name)
+            rows[place][at] = f"\\textbf{{{rows[place][at]}}}"
+        first, *others = (" & ".join(cells) + " \\\\\n" for cells in (head, *rows))
+        body = f"\\toprule\n{first}\\midrule\n{''.join(others)}\\bottomrule\n"
+        tabular = f"\\begin{{tabular}}{{{columns}}}\n{body}\\end{{tabular}}\n"
+        if not self.caption:
+            return tabular
+        about = f"\\caption{{{_latex(self.caption)}}}\n\\label{{tab:{self.name}}}\n"
+        return f"\\begin{{table}}\n\\centering\n{about}{tabular}\\end{{table}}\n"
 
     def _texts(self) -> Iterator[list[str]]:
         """The cells of each row as text."""
@@ -329,6 +342,11 @@ _LATEX = str.maketrans(
     | {each: f"${each}$" for each in "<>|"}
 )
 """What LaTeX would read otherwise."""
+
+
+def _latex(text: str) -> str:
+    """A text for LaTeX, with a minus sign before a number."""
+    return re.sub(r"(?<![\w\-])-(?=\.?\d)", "$-$", text.translate(_LATEX))
 
 
 def _csv_cell(value: Any) -> Any:

@@ -67,7 +67,7 @@ class Page:
         return render("page.html.j2", page=self, colours=class_colours(self.classes))
 
     def write(self, folder: Path, name: str = "report.html") -> WrittenPage:
-        """Write the page, ``figures/*.svg`` and ``.png``, ``tables/*.csv``, ``.json``, ``.tex``; the page last.
+        """Write the page, ``figures/*.svg``, ``.png``, ``.pdf``, ``tables/*.csv``, ``.json``, ``.tex``; the page last.
 
         Args:
             folder: created if it does not exist.
@@ -85,6 +85,7 @@ class Page:
             for chart in section.charts():
                 files[folder / "figures" / f"{chart.name}.svg"] = chart.svg_file()
                 files[folder / "figures" / f"{chart.name}.png"] = chart.png_file()
+                files[folder / "figures" / f"{chart.name}.pdf"] = chart.pdf_file()
             for table in section.tables():
                 files[folder / "tables" / f"{table.name}.csv"] = table.to_csv()
                 files[folder / "tables" / f"{table.name}.json"] = table.to_json()

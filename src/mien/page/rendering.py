@@ -11,6 +11,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from mien.base.errors import needs_extra
+from mien.page.charts.svg import import_matplotlib
 
 LARGEST_PX = 96
 """Larger faces are scaled down: a page shows hundreds."""
@@ -38,7 +39,8 @@ def render(template: str, **values: Any) -> str:
 def import_page_packages() -> None:
     """Import what pages with charts need. Inside ``needs_extra`` it names a missing package before long work."""
     import jinja2  # noqa: F401
-    import matplotlib  # noqa: F401
+
+    import_matplotlib()
 
 
 def data_address(image: npt.NDArray[np.uint8], largest_px: int = LARGEST_PX) -> str:

@@ -65,14 +65,16 @@ def samples_text(count: int) -> str:
     return counted(count, "sample")
 
 
-def duration_text(seconds: float) -> str:
-    """A duration as ``m:ss`` or ``h:mm:ss``.
+def duration_text(seconds: float, *, units: bool = False) -> str:
+    """A duration as ``m:ss`` or ``h:mm:ss``, or with units.
 
-    >>> duration_text(75.4), duration_text(3600)
-    ('1:15', '1:00:00')
+    >>> duration_text(75.4), duration_text(3600), duration_text(75.4, units=True), duration_text(3600, units=True)
+    ('1:15', '1:00:00', '1 min 15 s', '1 h 0 min')
     """
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
+    if units:
+        return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 

@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from mien.base.errors import DataError, arg, nearest
+import numpy as np
+import numpy.typing as npt
+
+from mien.base.errors import DataError, Notice, arg, nearest
+from mien.base.files import check_replaceable
 from mien.base.labels import LabelScheme
+from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
+from mien.evaluation.calibration import reliability
+from mien.evaluation.curves import precision_recall_curves, roc_curves
+from mien.evaluation.error_analysis import worst_mistakes
 from mien.evaluation.estimates import break_down, group_values
 from mien.evaluation.predictions import Predictions
-from mien.evaluation.results import BreakDown
+from mien.evaluation.results import BreakDown, Estimate, Evaluation
+from mien.evaluation.vote_metrics import VoteEvaluation
 from mien.inference.predictor import Predictor
+from mien.page.blocks import Column, Table
+from mien.page.charts.curves import precision_recall_chart, reliability_chart, roc_chart
+from mien.page.charts.overview import confusion_chart, face_sheet
+from mien.page.charts.svg import Chart, shorten
+from mien.page.sections import classification_report, majority_table, metrics_table, subsets_table
+from mien.page.terminal import as_text, evaluation_text
+from mien.page.wording import percent
+from mien.pipeline.evaluation_files import ReportInputs, file_names, write_evaluation, write_measured
 from mien.pipeline.measured_split import MeasuredSplit
 from mien.pipeline.split_predictions import predict_split, votes_of, with_model_classes
 from mien.pipeline.trained_on import digests_of
@@ -96,3 +116,194 @@ def _column(predictor: Predictor, faces: Dataset, options: EvaluateOptions) -> A
             code="column-shape",
         )
     return faces.columns[by]
+
+
+@dataclass(frozen=True, eq=False)
+class EvaluationResult:
+    """A model's metrics on one split.
+
+    Attributes:
+        evaluation: all metrics, as values.
+        measured: the predictions with the faces and models behind them, under the merged classes.
+        model: the model; None where a predictions file was measured.
+        run: the run folder of the model.
+        name: the name of the model; empty where a predictions file was measured.
+        merged: in words, what merging classes did; empty if nothing was merged.
+        temperature_note: in words, how the model's temperature was used; empty if unknown.
+        notices: what to know: a model was trained on samples of the split.
+    """
+
+    evaluation: Evaluation = field(repr=False)
+    measured: MeasuredSplit = field(repr=False)
+    model: Predictor | None = None
+    run: RunFolder | None = field(repr=False, default=None)
+    name: str = ""
+    merged: str = field(repr=False, default="")
+    temperature_note: str = field(repr=False, default="")
+    notices: Sequence[Notice] = ()
+
+    @property
+    def predictions(self) -> Predictions:
+        """Probabilities of every class for every sample, with labels and sample ids."""
+        return self.measured.predictions
+
+    @property
+    def class_counts(self) -> Mapping[str, Sequence[int]]:
+        """Faces of each class in each split of the data; empty for a predictions file."""
+        return self.measured.class_counts
+
+    @property
+    def metrics(self) -> Mapping[str, Estimate]:
+        """Headline metrics by name, each with its 95% interval."""
+        return self.evaluation.headline
+
+    @property
+    def accuracy(self) -> Estimate:
+        """Share of samples whose predicted class is the label, 0..1, with its 95% interval."""
+        return self.evaluation.accuracy
+
+    @property
+    def confusion_matrix(self) -> npt.NDArray[np.int64]:
+        """int64 (C, C): rows are true classes, columns predicted ones."""
+        return self.evaluation.confusion
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names, in the order of the confusion matrix."""
+        return self.evaluation.classes
+
+    @property
+    def votes(self) -> VoteEvaluation | None:
+        """How well annotators' votes are predicted, by FER+'s protocol and as distributions.
+
+        None where these samples have no votes, where ``classes`` merged the classes, and where no output can be
+        measured by them.
+        """
+        return self.evaluation.votes
+
+    def mistakes(self) -> Table:
+        """All misclassified samples: file, label, prediction and the probability of every class; surest first.
+
+        It has ``save("mistakes.csv")`` (``.json``, ``.md``, ``.tex``), ``to_pandas()`` and ``rows``. ``file`` is empty
+        where a predictions file was measured.
+        """
+        order = worst_mistakes(self.predictions.labels, self.predictions.probabilities, len(self.predictions))
+        faces, classes = self.measured.faces, self.classes
+        own = ("file", "sample", "label", "prediction")
+        columns = (*(Column(name, "text") for name in own), *(Column(f"p({name})") for name in classes))
+        rows = []
+        for at in order.tolist():
+            values, file = self.predictions.probabilities[at], "" if faces is None else str(faces.source[at])
+            names = classes[self.predictions.labels[at]], classes[int(values.argmax())]
+            rows.append((file, int(self.predictions.sample_ids[at]), *names, *values.tolist()))
+        return Table("mistakes", columns, rows)
+
+    def show_mistakes(self, count: int = 9) -> Chart:
+        """The misclassified faces with the surest answers: label, prediction and its probability below each.
+
+        Raises:
+            DataError: a predictions file was measured, which has no faces, or there is no mistake (``no-faces``).
+        """
+        worst = worst_mistakes(self.predictions.labels, self.predictions.probabilities, max(count, 1))
+        if self.measured.faces is None or not len(worst):
+            raise DataError("There are no misclassified faces to show.", code="no-faces")
+        captions = []
+        for at in worst.tolist():
+            values = self.predictions.probabilities[at]
+            names = [shorten(self.classes[each], 10) for each in (self.predictions.labels[at], int(values.argmax()))]
+            captions.append(f"{' → '.join(names)} {percent(float(values.max()), 0)}")
+        return face_sheet(list(np.asarray(self.measured.faces.images)[worst]), captions, columns=min(len(worst), 3))
+
+    def per_class(self) -> Table:
+        """Precision, recall, F1, AUC and samples of each class, and their averages."""
+        return classification_report(self.evaluation)
+
+    def plot_confusion_matrix(self) -> Chart:
+        """The confusion matrix: percent of each true class, and counts. Needs the extra ``report``, as all charts."""
+        return confusion_chart(self.confusion_matrix, self.classes)
+
+    def plot_roc(self) -> Chart:
+        """The ROC curve of each class against the rest, with its area, and their averages.
+
+        Raises:
+            DataError: all samples are of one class.
+        """
+        curves = roc_curves(self.predictions.labels, self.predictions.probabilities, groups=self.predictions.groups)
+        if not any(len(each.across) for each in curves.per_class):
+            raise DataError("All samples are of one class, so there are no ROC curves.", code="one-class")
+        return roc_chart(curves, self.classes)
+
+    def plot_precision_recall(self) -> Chart:
+        """The precision-recall curve of each class, with its average precision."""
+        curves = precision_recall_curves(self.predictions.labels, self.predictions.probabilities)
+        return precision_recall_chart(curves, self.classes)
+
+    def plot_reliability(self) -> Chart:
+        """Accuracy of the predictions by their confidence; below the diagonal the model is overconfident."""
+        confidence = self.predictions.probabilities.max(axis=1)
+        correct = self.predictions.probabilities.argmax(axis=1) == self.predictions.labels
+        return reliability_chart(reliability(confidence, correct, groups=self.predictions.groups), None)
+
+    def write(
+        self, folder: str | os.PathLike[str], metadata: Mapping[str, str] | None = None, *, overwrite: bool = False
+    ) -> Path | None:
+        """Write ``predictions_SPLIT.npz``, ``metrics.json`` and a short ``report.html``, as ``mien evaluate --out``.
+
+        Args:
+            folder: where to; ``mien report`` and ``mien compare`` take it then.
+            metadata: shown in the report, by name.
+            overwrite: replace the files of another evaluation.
+
+        Returns:
+            The report's path; None without the extra ``report``.
+
+        Raises:
+            RunError: a run folder, which has such files of its own; a file exists, or cannot be written.
+        """
+        folder = Path(folder)
+        RunFolder(folder).check_no_run()
+        check_replaceable([folder / name for name in file_names(self.predictions.split)], overwrite)
+        note = self.predictions.note
+        about = {"probabilities": self.temperature_note, "classes": self.merged, "averaging": note}
+        return write_evaluation(
+            folder,
+            self.predictions,
+            self.evaluation,
+            title=f"{self.name or 'predictions'}: {self.predictions.split}",
+            metadata={**(metadata or {}), **{name: words for name, words in about.items() if words}},
+            class_counts=self.class_counts,
+            history=[] if self.run is None else self.run.read_history(),
+            best_epoch=None if self.run is None or self.model is None else self.model.manifest.epoch,
+        )
+
+    def write_report(self, folder: str | os.PathLike[str]) -> Path:
+        """Write ``report.html``, and its charts and tables as files, into a folder; the path of the page.
+
+        Raises:
+            MissingExtraError: the extra ``report`` is not installed.
+        """
+        inputs = ReportInputs(
+            self.predictions,
+            f"{self.name or 'predictions'}: {self.predictions.split}",
+            # Other probabilities than the model's own: merged, or averaged over views or models.
+            model=None if self.merged or self.predictions.note else self.model,
+            model_name=self.name or None,
+            run=self.run,
+            explain=False,
+        )
+        return write_measured(Path(folder), inputs, self.measured, self.evaluation).page
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready: the content of ``metrics.json``."""
+        return self.evaluation.to_dict()
+
+    def __str__(self) -> str:
+        return as_text(evaluation_text(self.evaluation))
+
+    def _repr_html_(self) -> str:
+        tables = [metrics_table(self.evaluation)]
+        if self.evaluation.subsets:
+            tables.append(subsets_table(self.evaluation.subsets))
+        if self.votes is not None and self.votes.majority:
+            tables.append(majority_table(self.votes))
+        return "".join(each._repr_html_() for each in tables) + self.plot_confusion_matrix()._repr_svg_()

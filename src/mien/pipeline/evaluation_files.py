@@ -1,21 +1,31 @@
-"""The files of an evaluation: predictions, metrics and the report. No torch."""
+"""The files of an evaluation: predictions, metrics, the short report and the full one. No torch."""
 
 from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from mien.base.errors import MissingExtraError
+from mien.base.errors import DataError, MissingExtraError
 from mien.base.files import plain, whole_file
 from mien.base.run_folder import RunFolder
-from mien.evaluation.predictions import Predictions, save_predictions
+from mien.data.read import ReadResult
+from mien.evaluation.predictions import Predictions, read_predictions, save_predictions
 from mien.evaluation.results import Evaluation
+from mien.inference.find_model import find_run, find_run_of_model, is_shipped
+from mien.inference.predictor import Predictor, load
+from mien.page.page import WrittenPage
+from mien.page.wording import counted, duration_text
+from mien.pipeline.find_files import find_predictions, find_robustness
+from mien.pipeline.measured_split import MeasuredSplit, check_model, holds_test
 from mien.reporting.context import ReportContext
 from mien.reporting.report_page import SUMMARY, report_page
+from mien.version import __version__
 
 
 def headline_values(evaluation: Evaluation) -> dict[str, float]:
@@ -25,6 +35,25 @@ def headline_values(evaluation: Evaluation) -> dict[str, float]:
         for name, estimate in evaluation.headline.items()
         if not math.isnan(estimate.value)
     }
+
+
+def made_words(run: RunFolder, parameters: int) -> str:
+    """How a run was made, as a paragraph to cite; ``""`` for a model that ships, whose card says it."""
+    if not (run.path / "environment.json").is_file() or not (history := run.read_history()):
+        return ""
+    recipe, facts = run.read_recipe(), run.read_environment()
+    own = [f"{table} {part.name} ({part.file_sha256[:12]})" for table, part in recipe.own_parts.items()]
+    own += [f"{name} {given}" for name, given in facts.get("not_of_the_recipe", {}).items()]
+    network = f"The network {recipe.model.name} ({parameters:,} parameters)"
+    words = [
+        f"{network} was trained by mien {facts.get('mien version', __version__)} and the recipe {recipe.name} "
+        f"({recipe.digest[7:19]}), seed {recipe.seed}{', with ' + ', '.join(own) if own else ''}.",
+        f"It saw {counted(len(history), 'epoch')} of {facts.get('data', 'the data')} "
+        f"({facts['data_fingerprint'][7:19]}) in {duration_text(history[-1]['seconds'], units=True)} on "
+        f"{facts['device']}.",
+        f"The working folder was at commit {facts['commit'][:12]}." if "commit" in facts else "",
+    ]
+    return " ".join(words).strip()
 
 
 def file_names(split: str) -> tuple[str, ...]:
@@ -82,3 +111,135 @@ def write_evaluation(
         report.unlink(missing_ok=True)
         return None
     return report
+
+
+@dataclass(frozen=True)
+class ReportInputs:
+    """What a report is made from. None means unknown; sections that need it are skipped.
+
+    Attributes:
+        predictions: of N samples, from any model.
+        title: heads the page.
+        file: of the predictions; a ``robustness.json`` may be beside it.
+        model: that made the predictions, for sections that need new ones.
+        model_name: path or name of the model, as for ``mien robustness``.
+        run: the run folder of the model, for its training history and for gradients.
+        data: the data that the predictions are of: all splits, at the image size of the model if there is one. Its
+            classes may differ if a label scheme leads to those of the predictions.
+        metadata: how the page was made, such as data and command.
+        explain: add attention maps, if data and model are given.
+    """
+
+    predictions: Predictions
+    title: str
+    file: Path | None = None
+    model: Predictor | None = None
+    model_name: str | None = None
+    run: RunFolder | None = None
+    data: ReadResult | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    explain: bool = True
+
+    @classmethod
+    def find(
+        cls, path: Path, model: Predictor | str | os.PathLike[str] | None = None, split: str | None = None
+    ) -> ReportInputs:
+        """The predictions in a run folder, the folder of an evaluation, or a file; with their model.
+
+        Args:
+            path: the folder or file.
+            model: that made the predictions; in a run folder the run's own by default.
+            split: which predictions of a folder; validation by default.
+
+        Raises:
+            DataError: no predictions there.
+            ModelError: no such model.
+        """
+        is_file = path.is_file()
+        file = path if is_file else find_predictions(path, split)
+        predictions = read_predictions(file)
+        name = file.stem if is_file else file.parent.resolve().name
+        if model is None and not is_file and RunFolder(path).model.is_file():
+            # A run may be called as a shipped model is; the name of the model says then which of them it is.
+            model = path.absolute() if is_shipped(str(path)) else path
+        if model is None:
+            return cls(predictions, f"{name}: {predictions.split}", file)
+        where = model.path if isinstance(model, Predictor) else model
+        predictor = (model if isinstance(model, Predictor) else load(model)).for_labels()
+        if not is_file and find_run(where).path.resolve() == path.resolve():
+            name = predictor.manifest.full_name
+        title = f"{name}: {predictions.split}"
+        return cls(predictions, title, file, predictor, str(where), find_run_of_model(where))
+
+    @property
+    def default_out(self) -> Path:
+        """Beside the predictions; a split may have any name, a folder may not."""
+        split = "".join(each if each.isalnum() or each in "-_." else "-" for each in self.predictions.split)
+        return (Path() if self.file is None else self.file.parent) / f"report-{split}"
+
+
+def write_report(out: Path, inputs: ReportInputs) -> WrittenPage:
+    """Write ``report.html`` with its charts and tables into a folder.
+
+    Args:
+        out: the folder; a ``robustness.json`` in it is shown.
+        inputs: what is known.
+
+    Raises:
+        DataError: the predictions are not of these faces or this model. Nothing is written
+            then, and after any other error.
+        MissingExtraError: matplotlib or jinja2 is not installed.
+        RunError: the file system refused.
+    """
+    model, predictions = inputs.model, inputs.predictions
+    if model is not None and model.classes != predictions.classes:
+        raise DataError(
+            f"The predictions have the classes {', '.join(predictions.classes)}, the model has "
+            f"{', '.join(model.classes)}. Give the model that made the predictions, or none.",
+            code="classes-differ",
+        )
+    faces = None if inputs.data is None else inputs.data.faces
+    uncleaned = None if inputs.data is None else inputs.data.uncleaned
+    members = [] if model is None or faces is None else [(model, faces)]
+    split = MeasuredSplit.resolve(predictions, faces, members, uncleaned=uncleaned)
+    checked = None if model is None or split.faces is None else check_model(model, split.faces, predictions)
+    if checked is not None:
+        inputs = replace(inputs, predictions=replace(predictions, temperature=checked))
+    return write_measured(out, inputs, split, split.evaluate())
+
+
+def write_measured(out: Path, inputs: ReportInputs, split: MeasuredSplit, evaluation: Evaluation) -> WrittenPage:
+    """:func:`write_report`, once predictions are matched with their data and measured. ``inputs.data`` is not read."""
+    model, run, predictions = inputs.model, inputs.run, inputs.predictions
+    history = run.read_history() if run is not None else []
+    places = [out, *([] if inputs.file is None else [inputs.file.parent]), *([] if run is None else [run.path])]
+    context = ReportContext(
+        predictions=split.predictions,
+        evaluation=evaluation,
+        faces=split.faces,
+        class_counts=split.class_counts,
+        history=history,
+        best_epoch=model.manifest.epoch if model is not None and history else None,
+        robustness=find_robustness(places, predictions, inputs.model_name),
+        model=model,
+        run=run,
+        is_test=holds_test(predictions, split.faces),
+        explain=inputs.explain,
+    )
+    return report_page(context, inputs.title, _metadata(inputs)).write(out)
+
+
+def _metadata(inputs: ReportInputs) -> dict[str, str]:
+    """How the page was made, by name."""
+    metadata = {} if inputs.file is None else {"predictions": str(inputs.file)}
+    metadata["model"] = inputs.model_name or "not given"
+    if inputs.run is not None:
+        metadata["run"] = str(inputs.run.path)
+        if inputs.model is not None and (words := made_words(inputs.run, inputs.model.manifest.parameters)):
+            metadata["training"] = words
+    if inputs.predictions.note:
+        metadata["averaging"] = inputs.predictions.note
+    metadata |= inputs.metadata
+    if inputs.predictions.temperature is not None:
+        metadata["probabilities"] = f"at temperature {inputs.predictions.temperature:.3g}"
+    return metadata

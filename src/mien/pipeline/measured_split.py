@@ -76,11 +76,13 @@ def _scheme_of(faces: Dataset, predictions: Predictions) -> LabelScheme:
 def check_fingerprint(faces: Dataset, predictions: Predictions) -> None:
     """Check that predictions are for this data, whatever size it was read at. Without a fingerprint they pass.
 
+    Those for the data before a list of changes was applied pass too: samples are matched by themselves.
+
     Raises:
         DataError: the fingerprints differ.
     """
     found = faces.fingerprint_for_predictions(predictions.split)
-    if predictions.data_fingerprint not in {"", found, faces.fingerprint}:
+    if predictions.data_fingerprint not in {"", found, faces.fingerprint, *faces.cleaned_from}:
         raise DataError(
             f"The predictions are for data {predictions.data_fingerprint[:19]}...; found {found[:19]}.... "
             f"Give the data of the predictions, with the same {arg('clean')} and {arg('class_map')}.",
@@ -279,17 +281,19 @@ class MeasuredSplit:
         ids = self.predictions.sample_ids
         trained = np.zeros(len(ids), dtype=np.bool_)
         elsewhere = trained.copy()
-        if self.predictions.split not in {"validation", "test", ALL}:
+        if self.predictions.split not in {*SPLITS, ALL}:
             return trained, elsewhere
         for model, faces in self.members:
             known = digests_of(model)
-            if len(known):
-                own = with_model_classes(model, faces)
-                places = own.places(ids)
-                seen = np.isin(image_digests(own.images, places), known)
+            # That a model was trained on the train split of its own data needs no word.
+            own = faces.matches_training_data(model.manifest.data_fingerprint)
+            if len(known) and not (own and self.predictions.split == "train"):
+                faces = with_model_classes(model, faces)
+                places = faces.places(ids)
+                seen = np.isin(image_digests(faces.images, places), known)
                 trained |= seen
                 if seen.any():
-                    elsewhere |= seen & ~leaked(group_identical(own.images), own.split)[places]
+                    elsewhere |= seen & ~leaked(group_identical(faces.images), faces.split)[places]
         return trained, elsewhere
 
 

@@ -38,11 +38,27 @@ def check_run(
     """
     chance = sum(each.weight * math.log(len(each.classes)) for each in plan.outputs)
     chance = chance if plan.parts.loss is None else math.inf  # a loss of the user's own has another scale
-    found = [*check_answers(evaluation), *check_history(history, best_epoch, evaluation.largest_share, chance)]
+    found = [
+        *check_answers(evaluation),
+        *_check_recalls(evaluation),
+        *check_history(history, best_epoch, evaluation.largest_share, chance),
+    ]
     steps = plan.steps_per_epoch * best_epoch
     if not (plan.recipe.recalibrate_bn or plan.recipe.tuning.fit_head):
         found += _check_norms(plan, run, steps, suspicious=bool(found))
     return tuple(found)
+
+
+def _check_recalls(evaluation: Evaluation) -> Iterator[Notice]:
+    """Name the classes of which no sample is recognised, where it is not most of them."""
+    present = [each for each in evaluation.per_class if each.support]
+    missed = [f"{each.name} (0 of {each.support:,})" for each in present if each.recall == 0]
+    if 0 < len(missed) <= len(present) / 2:
+        yield Notice(
+            f"not recognised at all: {', '.join(missed)}. More images, or "
+            f"{arg('settings', 'class_weights=balanced')}, would help.",
+            code="class-not-recognised",
+        )
 
 
 def check_history(

@@ -15,7 +15,7 @@ from mien.base.errors import RunError
 from mien.base.files import whole_file
 from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
-from mien.inference.find_model import find_run_of_model
+from mien.inference.find_model import find_run_of_model, is_shipped_run
 from mien.inference.predictor import Predictor
 
 
@@ -47,13 +47,14 @@ def write_trained_on(run: RunFolder, faces: Dataset, start: RunFolder | None = N
 
 
 def read_trained_on(run: RunFolder) -> npt.NDArray[np.uint64]:
-    """What :func:`write_trained_on` wrote; empty for a run of an earlier mien or one that ships.
+    """What :func:`write_trained_on` wrote; empty for a run of an earlier mien. Models that ship share one file.
 
     Raises:
         RunError: the file cannot be read (``trained-on-damaged``).
     """
+    shared = run.path.with_name(run.trained_on.name)
     try:
-        with run.trained_on.open("rb") as stream:
+        with (shared if is_shipped_run(run) else run.trained_on).open("rb") as stream:
             return np.asarray(np.lib.format.read_array(stream, allow_pickle=False))
     except FileNotFoundError:
         return np.empty(0, dtype=np.uint64)

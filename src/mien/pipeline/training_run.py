@@ -15,7 +15,6 @@ from mien.base.recipe import Recipe
 from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
 from mien.evaluation.predictions import Predictions, Teacher
-from mien.evaluation.results import Evaluation
 from mien.exporting.to_onnx import Parity, exporting, manifest_of_weights
 from mien.inference.predictor import Predictor
 from mien.models.network import Network
@@ -23,7 +22,8 @@ from mien.page.charts.overview import training_chart
 from mien.page.charts.svg import Chart
 from mien.page.sections import metrics_table
 from mien.page.wording import kept_epoch_text, percent
-from mien.pipeline.evaluation_files import headline_values, write_evaluation
+from mien.pipeline.evaluate import EvaluationResult
+from mien.pipeline.evaluation_files import headline_values, made_words, write_evaluation
 from mien.pipeline.measured_split import MeasuredSplit
 from mien.pipeline.run_checks import check_run
 from mien.pipeline.split_predictions import (
@@ -49,22 +49,22 @@ class TrainingResult(Outcome):
         recipe: with every setting of its model.
         parity: how closely the exported file agrees with torch.
         predictions: for the validation split.
-        evaluation: metrics on the validation split, with intervals.
+        evaluation: on the validation split, as :func:`mien.evaluate` gives it.
         report: path of the page; None without the extra ``report``.
         removed: names of deleted files, which were made from other weights.
         notices: what is wrong with the run, and what to do; see :mod:`mien.pipeline.run_checks`.
-        cross_validated: the cross-validated accuracy of a head, in words under its name; empty for other trainings.
+        cross_validated: of a fitted head, its ``accuracy`` on ``images`` of train in ``folds``; else empty.
     """
 
     run: Path
     recipe: Recipe
     parity: Parity
     predictions: Predictions
-    evaluation: Evaluation
+    evaluation: EvaluationResult
     report: Path | None
     removed: tuple[str, ...]
     notices: tuple[Notice, ...] = ()
-    cross_validated: Mapping[str, str] = field(default_factory=dict)
+    cross_validated: Mapping[str, float] = field(default_factory=dict)
 
     @cached_property
     def model(self) -> Predictor:
@@ -73,13 +73,14 @@ class TrainingResult(Outcome):
 
     def __repr__(self) -> str:
         """Accuracy beside what it is to be compared with, the epoch kept, and what went wrong."""
-        found, balanced = self.evaluation.accuracy, percent(self.evaluation.balanced_accuracy.value)
+        found, whole = self.evaluation.accuracy, self.evaluation.evaluation
+        balanced, largest = percent(whole.balanced_accuracy.value), percent(whole.largest_share)
         line = (
             f"{self.recipe.name}: validation accuracy {percent(found.value)} [{percent(found.low)}, "
-            f"{percent(found.high)}]; balanced {balanced}; largest class {percent(self.evaluation.largest_share)}; "
+            f"{percent(found.high)}]; balanced {balanced}; largest class {largest}; "
             f"epoch {self.best_epoch} of {len(self.history)} kept ({self.reason}); {self.run}"
         )
-        lines = [line, *(f"{name}: {words}" for name, words in self.cross_validated.items())]
+        lines = [line, *([cross_validated_text(self.cross_validated)] if self.cross_validated else [])]
         return "\n".join([*lines, *(each.line for each in self.notices)])
 
     def plot_history(self, metric: str = "accuracy") -> Chart:
@@ -97,7 +98,7 @@ class TrainingResult(Outcome):
         return {**kept, **self.evaluation.to_dict()}
 
     def _repr_html_(self) -> str:
-        return metrics_table(self.evaluation)._repr_html_() + self.plot_history()._repr_svg_()
+        return metrics_table(self.evaluation.evaluation)._repr_html_() + self.plot_history()._repr_svg_()
 
 
 def run_recipe(
@@ -179,7 +180,7 @@ def finish_run(
         evaluation = split.evaluate()
         manifest = predictor.manifest.model_copy(update={"scores": headline_values(evaluation)})
         export.complete(manifest)
-    cross_validated = _cross_validated(run)
+    cross_validated = run.read_environment().get("cross_validation") or {}
     found = {
         "recipe": f"{recipe.name} ({recipe.digest[:19]}), seed {recipe.seed}",
         "model": f"{recipe.model.name}, {manifest.parameters:,} parameters",
@@ -189,8 +190,9 @@ def finish_run(
         or ("random" if plan.parts.weights is None else "of an instance"),
         "epoch kept": kept_epoch_text(outcome.best_epoch, len(outcome.history), recipe.stopping),
         "training time": f"{outcome.history[-1]['seconds']:.0f} s",
-        **cross_validated,
+        **({"head": cross_validated_text(cross_validated)} if cross_validated else {}),
         **(metadata or {}),
+        "training": made_words(run, manifest.parameters),
     }
     report = write_evaluation(
         run.path,
@@ -208,7 +210,7 @@ def finish_run(
         recipe=recipe,
         parity=export.parity,
         predictions=predictions,
-        evaluation=evaluation,
+        evaluation=EvaluationResult(evaluation, split, Predictor(run.model).for_labels(), run, manifest.full_name),
         report=report,
         removed=removed,
         notices=check_run(plan, run, outcome.history, outcome.best_epoch, evaluation),
@@ -216,12 +218,12 @@ def finish_run(
     )
 
 
-def _cross_validated(run: RunFolder) -> dict[str, str]:
-    found = run.read_environment().get("cross_validation")
-    if found is None:
-        return {}
-    words = f"{percent(found['accuracy'])} of {found['images']:,} train images in {found['folds']} folds"
-    return {"cross-validated accuracy": words}
+def cross_validated_text(found: Mapping[str, float]) -> str:
+    """``TrainingResult.cross_validated`` in words."""
+    return (
+        f"cross-validated accuracy: {percent(found['accuracy'])} of {found['images']:,} train images in "
+        f"{found['folds']} folds"
+    )
 
 
 def calibrate(file: Path, faces: Dataset) -> tuple[Predictor, Predictions]:

@@ -23,7 +23,7 @@ from mien.explanation.faithfulness import (
 from mien.explanation.methods import METHODS, explain
 from mien.explanation.overlay import overlay
 from mien.inference.predictor import Predictor
-from mien.page.blocks import Column, FaceRow, FaceTile, Section, Table, Text
+from mien.page.blocks import Column, FaceRow, FaceTile, Row, Section, Table, Text
 from mien.page.rendering import data_address
 from mien.page.wording import percent
 from mien.reporting.context import ReportContext, Skipped, draw_sorted
@@ -83,7 +83,7 @@ def show_attention(context: ReportContext, explainer: MapExplainer, notice: Noti
     blocks = (
         Text(
             "The maps show which pixels support the predicted class. A map can mislead: the table shows which methods "
-            "pass the checks on this model."
+            "pass the checks on this model. Each map has its own scale: its brightest place supports the class most."
         ),
         *(() if notice is None else (Text(notice),)),
         _checks(judged, explainer),
@@ -96,7 +96,7 @@ def show_attention(context: ReportContext, explainer: MapExplainer, notice: Noti
             f"{LEAST_FACES} faces it is undecided. Checked on {len(judged)} faces.",
             soft=True,
         ),
-        *_gallery(context, images, explainer),
+        _gallery(context, images, explainer),
     )
     return Section("attention", "Attention maps", blocks)
 
@@ -120,7 +120,7 @@ def _checks(judged: npt.NDArray[np.uint8], explainer: MapExplainer) -> Table:
     return Table("explanation-checks", columns, rows)
 
 
-def _gallery(context: ReportContext, images: npt.NDArray[np.uint8], explainer: MapExplainer) -> list[FaceRow]:
+def _gallery(context: ReportContext, images: npt.NDArray[np.uint8], explainer: MapExplainer) -> Row:
     """The most confident correct and wrong face of each class, by every method."""
     chosen = []
     for index in range(len(context.classes)):
@@ -142,7 +142,7 @@ def _gallery(context: ReportContext, images: npt.NDArray[np.uint8], explainer: M
             caption = name if each[index].max() > 0 else f"{name}: no pixel favours it"
             tiles.append(FaceTile(data_address(overlay(faces[index], each[index], 2)), caption))
         rows.append(FaceRow(title, tuple(tiles), large=True))
-    return rows
+    return Row(tuple(rows))
 
 
 def build_explainer(

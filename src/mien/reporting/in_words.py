@@ -18,6 +18,9 @@ WEAK_BELOW = 0.7
 
 FEW_SAMPLES = 500
 
+MANY_LEAKED = 0.005
+"""Fewer leaked samples, which an audit may leave, need no advice."""
+
 
 def summary_section(context: ReportContext) -> Section:
     """Best and worst class, the most frequent confusion, how sure, copies, collapse: a sentence each."""
@@ -104,10 +107,11 @@ def _advice(context: ReportContext) -> Iterator[str]:
             "Train more steps, or with another learning rate (mien train RECIPE --find-lr). If the run was short, "
             "recompute the statistics of its batch norms: --set recalibrate_bn=true. Check the class weights."
         )
-    if leaked := _leaked(context):
+    leaked = _leaked(context) or 0
+    if leaked > MANY_LEAKED * evaluation.samples:
         yield (
-            f"Take the {leaked:,} copies out of train: mien audit PATH --out audit, then mien train RECIPE --data PATH "
-            f"--clean audit/clean.toml."
+            f"{samples_text(leaked)} of {evaluation.split} have copies in earlier splits. Train without those copies: "
+            f"mien audit DATA --out audit, then mien train RECIPE --data DATA --clean audit/clean.toml."
         )
     present = [each for each in evaluation.per_class if each.support]
     best = max(each.recall for each in present)
@@ -120,9 +124,9 @@ def _advice(context: ReportContext) -> Iterator[str]:
     if _gap(context) > SURE_WITHIN:
         yield "Do not take its confidence at its word: use the temperature of the model file, as mien predict does."
     if context.faces is None:
-        yield "See the faces behind each mistake: mien report RUN --data PATH."
+        yield "See the faces behind each mistake: mien report RUN --data DATA."
     elif isinstance(context.robustness, Notice) and not context.is_test:
-        yield "Measure it on corrupted images: mien robustness MODEL --data PATH --out RUN."
+        yield "Measure it on corrupted images: mien robustness MODEL --data DATA --out RUN."
     if evaluation.samples < FEW_SAMPLES:
         reach = (evaluation.accuracy.high - evaluation.accuracy.low) / 2
         yield (

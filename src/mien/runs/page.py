@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,8 @@ import numpy as np
 from rich.console import Group, RenderableType
 from rich.text import Text as RichText
 
-from mien.base.errors import Notice
+from mien.base.errors import Notice, value_text
+from mien.base.recipe import dotted
 from mien.base.run_folder import RunFolder
 from mien.evaluation.named_metrics import VOTE_METRICS
 from mien.evaluation.seed_variance import Spread
@@ -20,7 +21,7 @@ from mien.page.charts.svg import COLOURS, INK, WIDTH_INCHES, Chart, make_chart
 from mien.page.page import Page, WrittenPage
 from mien.page.sections import learning_curves
 from mien.page.terminal import rich_table, titled
-from mien.page.wording import UNDEFINED, decimal, duration_text, p_text, percent, samples_text
+from mien.page.wording import UNDEFINED, counted, decimal, duration_text, percent, samples_text, signed
 from mien.runs.table import StudyTable, VariantComparison, VariantRow
 
 if TYPE_CHECKING:
@@ -46,14 +47,53 @@ def write_study(out: Path, table: StudyTable, facts: Mapping[str, str]) -> Writt
         MissingExtraError: matplotlib or jinja2 is not installed.
         RunError: the file system refused.
     """
-    sections = [_rows_section(table), *(_comparison_section(n, e) for n, e in enumerate(table.comparisons, 1))]
+    sections = [
+        _summary_section(table),
+        _rows_section(table),
+        *(_comparison_section(n, e) for n, e in enumerate(table.comparisons, 1)),
+    ]
     histories = {
         f"{run.variant} / {run.recipe.seed}": RunFolder(each.folder).read_history() for run, each in table.runs
     }
     if blocks := learning_curves(histories):
-        sections.insert(1, Section("curves", "Learning curves", tuple(blocks)))
+        sections.insert(2, Section("curves", "Learning curves", tuple(blocks)))
     sections.append(_runs_section(table))
     return Page(table.study.title, "Metrics on the validation split.", sections, facts, _notices(table)).write(out)
+
+
+def _summary_section(table: StudyTable) -> Section:
+    return Section("summary", "In short", tuple(Text(each) for each in _sentences(table)))
+
+
+def _sentences(table: StudyTable) -> Iterator[str]:
+    """The best variant, and which differences are significant."""
+    runs, seeds = len(table.runs), len({run.recipe.seed for run, _ in table.runs})
+    trained = duration_text(sum(each.record.seconds for _, each in table.runs), units=True)
+    of = f"{counted(len(table.rows), 'variant')} and {counted(seeds, 'seed')}"
+    yield f"{counted(runs, 'run')} of {of}; {trained} of training."
+    metric = table.study.metrics[0]
+    rows = [row for row in table.rows if metric in row.metrics and not math.isnan(row.metrics[metric].mean)]
+    if len(rows) > 1 and len({(row.samples, row.classes) for row in rows}) == 1:
+        best = _best(metric, rows)
+        yield f"Best by {metric_name(metric)}: {best.variant.name}, {spread_text(metric, best.metrics[metric])}."
+    for compared in table.comparisons:
+        found = {
+            f"{name} by {metric_name(key)} ({signed(each.difference.value)})": each
+            for name, by_metric in compared.differences.items()
+            for key, each in by_metric.items()
+            if not math.isnan(each.difference.value)
+        }
+        if found and all(each.seeds == 1 for each in found.values()):
+            yield f"{compared.comparison.title}: one seed each, too few to call a difference significant."
+        elif found:
+            sure = [name for name, each in found.items() if each.seeds > 1 and each.adjusted_p_value < 0.05]
+            words = f"significant: {', '.join(sure)}" if sure else f"none of {len(found)} differences is significant"
+            yield f"{compared.comparison.title}, against {compared.comparison.baseline}: {words} (Holm, 0.05)."
+
+
+def _best(metric: str, rows: Sequence[VariantRow]) -> VariantRow:
+    choose = min if metric in {"log_loss", "calibration_error"} else max
+    return choose(rows, key=lambda row: row.metrics[metric].mean)
 
 
 def study_tables(table: StudyTable) -> RenderableType:
@@ -120,7 +160,13 @@ def _summary(table: StudyTable) -> Table:
         rows.append((row.variant.name, row.variant.title, *cells, faces, str(done)))
     if not any(row.variant.title for row in table.rows):
         columns, rows = (columns[0], *columns[2:]), [(row[0], *row[2:]) for row in rows]
-    return Table("variants", columns, rows)
+    measured = [[row for row in table.rows if name in row.metrics] for name in metrics]
+    best = {
+        (table.rows.index(_best(name, own)), _with_published(table, name))
+        for name, own in zip(metrics, measured, strict=True)
+        if own and len({(row.samples, row.classes) for row in own}) == 1
+    }
+    return Table("variants", columns, rows, best=frozenset(best))
 
 
 def _with_published(table: StudyTable, metric: str) -> str:
@@ -138,12 +184,12 @@ def _compared_table(number: int, compared: VariantComparison) -> Table:
     """One line per metric, narrow enough for a terminal and a phone."""
     columns = (
         Column("variant", "text"), Column("seeds", "text"), Column("metric", "text"), Column("baseline"),
-        Column("value"), Column("difference", "signed"), Column("p", "text"), Column("p, Holm", "text"),
+        Column("value"), Column("difference", "signed"), Column("p", "p"), Column("p, Holm", "p"),
     )  # fmt: skip
     rows = [
         (
             name, str(found.seeds), metric_name(metric), found.baseline, found.value, found.difference,
-            p_text(found.p_value), p_text(found.adjusted_p_value),
+            found.p_value, found.adjusted_p_value,
         )
         for name, by_metric in compared.differences.items()
         for metric, found in by_metric.items()
@@ -185,8 +231,23 @@ def _runs_section(table: StudyTable) -> Section:
         )
         for run, each in table.runs
     ]  # fmt: skip
+    settings = _settings_table(table)
     words = "Each run is stored with its recipe, history and predictions, so that every value here can be recomputed."
-    return Section("runs", "All runs", (Table("runs", columns, rows), Text(words, soft=True)))
+    blocks: tuple[Block, ...] = (Table("runs", columns, rows), Text(words, soft=True))
+    return Section("runs", "All runs", (settings, *blocks) if settings.rows else blocks)
+
+
+def _settings_table(table: StudyTable) -> Table:
+    """The keys of the recipe in which variants differ."""
+    recipes = {run.variant: dotted(run.recipe.model_dump(mode="json")) for run, _ in table.runs}
+    keys = sorted({key for each in recipes.values() for key in each} - {"name", "description", "seed"})
+    keys = [key for key in keys if len({repr(each.get(key)) for each in recipes.values()}) > 1]
+    columns = (Column("variant", "text"), Column("settings in which variants differ", "text"))
+    rows = [
+        (name, ", ".join(f"{key} = {value_text(each[key])}" for key in keys if key in each))
+        for name, each in recipes.items()
+    ]
+    return Table("settings", columns, rows if keys else [])
 
 
 def _notices(table: StudyTable) -> list[Notice]:
@@ -198,13 +259,14 @@ def _notices(table: StudyTable) -> list[Notice]:
         if row.failed:
             words = f"{row.failed} of the runs of {name} failed in training and are in no metric."
             notices.append(Notice(words, code="runs-failed"))
+        if row.collapsed:
+            words = f"{row.collapsed} of the runs of {name} are no better than always answering the largest class."
+            notices.append(Notice(words, code="no-better-than-one-class"))
     for each in table.comparisons:
         if each.absent:
             words = f"'{each.comparison.title}' omits {', '.join(each.absent)}, which has no finished run."
             notices.append(Notice(words, code="comparison-incomplete"))
     found = [each for compared in table.comparisons for by in compared.differences.values() for each in by.values()]
-    if found:
-        notices.append(Notice("Holm's p-values are corrected for their number.", code="p-values-corrected"))
     if any(each.seeds == 1 for each in found):
         words = "With one seed an interval covers the faces only: another seed may reverse a small difference."
         notices.append(Notice(words, code="one-seed"))

@@ -1,4 +1,4 @@
-"""What a person sees of a study: a line for each run that ends; a bar over all epochs, in a log a line a minute."""
+"""What a person sees of a study: a line for each run that ends; a bar over all epochs, in a log a line in 10 s."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class StudyProgress(StudyCallback):
         self._epochs[run.key] = done
         words = f"{run.variant}, seed {run.recipe.seed}: epoch {done}/{run.recipe.epochs}"
         self._bar.update(self._task, completed=sum(self._epochs.values()), description=words)
-        if self._bar.disable and done < run.recipe.epochs and time.monotonic() - self._said >= 60:
+        if self._bar.disable and done < run.recipe.epochs and time.monotonic() - self._said >= 10:
             self._said = time.monotonic()
             self.say(words)
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mien.base.errors import DataError, StudyError
 from mien.base.labels import parse_scheme
 from mien.base.progress import track
@@ -30,6 +32,7 @@ class VariantRow:
         metrics: by name, over the finished runs; empty without one.
         failed: runs whose training could not go on.
         missing: runs that are not finished.
+        collapsed: runs no more accurate than always answering the largest class.
     """
 
     variant: Variant
@@ -38,6 +41,7 @@ class VariantRow:
     metrics: Mapping[str, Spread]
     failed: int
     missing: int
+    collapsed: int = 0
 
 
 @dataclass(frozen=True)
@@ -135,6 +139,7 @@ def tabulate(study: Study, runs: Sequence[PlannedRun], finished: Mapping[str, Co
                 metrics=dict(zip(study.metrics, spreads, strict=False)),
                 failed=len(own) - len(many),
                 missing=len(study.seeds_of(variant)) - len(own),
+                collapsed=sum(each.accuracy <= np.bincount(each.labels).max() / len(each) for each in many),
             )
         )
     wanted = track(study.comparisons, len(study.comparisons), "comparing", "comparisons")

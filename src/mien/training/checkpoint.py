@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from mien.base.errors import RunError
-from mien.base.files import write_bytes
+from mien.base.files import refuse_pointer, write_bytes
 from mien.base.run_folder import RunFolder
 from mien.models.network import Network
 from mien.models.registry import build_model
@@ -43,6 +43,7 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             # Copies: in the file's own memory they would keep it from being replaced, or alive when it is.
             return {name: file.get_tensor(name).clone() for name in file.keys()}, facts  # noqa: SIM118 - not a dict
     except (safetensors.SafetensorError, KeyError, ValueError, OSError):
+        refuse_pointer(path, RunError)
         raise RunError(
             f"{path} is damaged, unreadable or not a checkpoint of mien's. Train again into another folder.",
             code="checkpoint-damaged",

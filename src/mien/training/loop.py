@@ -185,6 +185,7 @@ def _train_epoch(
         step = (epoch - 1) * state.plan.steps_per_epoch + batch.index
         rate = recipe.optim.lr * cut * rate_factor(recipe.schedule, step, state.plan.steps_per_epoch, recipe.epochs)
         set_rate(state.optimizer, rate)
+        rate = max(group["lr"] for group in state.optimizer.param_groups)  # of a user's optimiser, its own
         shown, share = part_of_batch(callback.on_step_begin(state, batch) or batch, fabric)
         labels = state.labels[shown.chosen]
         logits, loss = forward_loss(state, shown, targets)

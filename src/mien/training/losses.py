@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mien.base.errors import DataError
+from mien.base.errors import DataError, RecipeError, nearest
 from mien.base.recipe import Recipe
 from mien.data.dataset import Dataset
 from mien.data.votes import check_votes, vote_probabilities, votes_fingerprint
@@ -208,6 +208,7 @@ def make_loss(recipe: Recipe, counts: npt.NDArray[np.int64], classes: Sequence[s
         classes: their names.
 
     Raises:
+        RecipeError: a weight of a class that there is not.
         DataError: logits are to be adjusted by the frequency of a class that has no sample.
     """
     weights, shift = None, None
@@ -215,6 +216,11 @@ def make_loss(recipe: Recipe, counts: npt.NDArray[np.int64], classes: Sequence[s
         weights = balanced_weights(counts)
     elif recipe.class_weights == "effective":
         weights = effective_weights(counts, recipe.balance.effective_beta)
+    elif isinstance(recipe.class_weights, dict):
+        for name in set(recipe.class_weights) - set(classes):
+            words = f"class_weights names '{name}', which is no class of the data."
+            raise RecipeError(words + nearest(name, classes), code="class-unknown")
+        weights = np.array([recipe.class_weights.get(name, 1.0) for name in classes])
     if recipe.balance.logit_adjustment:
         if not counts.all():
             raise DataError(

@@ -39,7 +39,7 @@ def build_optimizer(
             return optim.Adam(groups, lr=recipe.lr, betas=recipe.betas, eps=recipe.epsilon)
         case "adamw":
             return optim.AdamW(groups, lr=recipe.lr, betas=recipe.betas, eps=recipe.epsilon)
-        case "rmsprop":
+        case _:  # rmsprop
             return optim.RMSprop(groups, lr=recipe.lr, momentum=recipe.momentum, eps=recipe.epsilon)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -18,6 +19,7 @@ from mien.base.preprocess import InputSpec, denormalise, normalise
 from mien.base.recipe import AugmentRecipe, Recipe
 from mien.data.balance import balance, balanced_counts, check_counts
 from mien.data.dataset import Dataset
+from mien.models.own import own_function
 from mien.models.registry import completed, starts_from_scratch
 from mien.training.batches import Batch, count_steps
 from mien.training.losses import Loss, Output, make_loss, make_outputs
@@ -37,17 +39,31 @@ class Parts:
             except mixup and cutmix.
         optimizer: the trainable parameters -> an optimiser. The recipe's schedule multiplies its learning rates.
         weights: the network's first weights, by name.
+        of_recipe: names of those that a recipe's files hold.
     """
 
     loss: LossFunction | None = None
     augment: Augmentation | None = None
     optimizer: OptimizerMaker | None = None
     weights: Mapping[str, Tensor] | None = None
+    of_recipe: frozenset[str] = frozenset()
+
+    def with_files(self, recipe: Recipe) -> Parts:
+        """With the functions of files that the recipe names, where none was given by hand.
+
+        Raises:
+            RecipeError: as :func:`mien.models.own.own_function`.
+        """
+        named = {"optimizer" if table == "optim" else table: (part, table) for table, part in recipe.own_parts.items()}
+        found: dict[str, Any] = {
+            name: own_function(*given) for name, given in named.items() if getattr(self, name) is None
+        }
+        return replace(self, of_recipe=frozenset(found), **found)
 
     def names(self) -> dict[str, str]:
         """What the run records: the name of each part that there is."""
         given = {"loss": self.loss, "augment": self.augment, "optimizer": self.optimizer}
-        named = {name: _name(part) for name, part in given.items() if part is not None}
+        named = {name: _name(part) for name, part in given.items() if part is not None and name not in self.of_recipe}
         return named | ({} if self.weights is None else {"weights": "of an instance"})
 
     def label_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
@@ -57,7 +73,8 @@ class Parts:
             TrainingError: it is no scalar (``loss-not-scalar``), or has no gradient (``loss-without-gradient``).
         """
         assert self.loss is not None
-        value = self.loss(logits, labels)
+        with _named(self.loss, "loss"):
+            value = self.loss(logits, labels)
         if not isinstance(value, Tensor) or value.ndim or not value.is_floating_point():
             found = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
             raise TrainingError(
@@ -86,7 +103,8 @@ class Parts:
         """
         assert self.augment is not None
         for batch in batches:
-            images = self.augment(denormalise(batch.images, spec) / 255)
+            with _named(self.augment, "augment"):
+                images = self.augment(denormalise(batch.images, spec) / 255)
             right = isinstance(images, Tensor) and images.shape == batch.images.shape and images.is_floating_point()
             if not right or not bool(torch.isfinite(images).all()):
                 found = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
@@ -105,7 +123,8 @@ class Parts:
             TrainingError: it is none (``optimizer-type``).
         """
         assert self.optimizer is not None
-        made: Any = self.optimizer([each for each in network.parameters() if each.requires_grad])
+        with _named(self.optimizer, "optimizer"):
+            made: Any = self.optimizer([each for each in network.parameters() if each.requires_grad])
         if not isinstance(made, torch.optim.Optimizer):
             raise TrainingError(
                 f"optimizer must return a torch.optim.Optimizer; {_name(self.optimizer)} returns "
@@ -118,6 +137,16 @@ class Parts:
 
 
 NO_PARTS = Parts()
+
+
+@contextmanager
+def _named(part: object, argument: str) -> Iterator[None]:
+    """Whatever a user's part raises, as one line that names it."""
+    try:
+        yield
+    except Exception as error:
+        reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}".rstrip(": .")
+        raise TrainingError(f"{argument} {_name(part)} fails: {reason}.", code=f"{argument}-fails") from error
 
 
 def _name(part: object) -> str:
@@ -211,7 +240,7 @@ def plan_training(recipe: Recipe, dataset: Dataset, parts: Parts | None = None) 
         class_counts=counts,
         loss=make_loss(recipe, counts, train.classes),
         steps_per_epoch=count_steps(int(counts.sum()), recipe.batch_size),
-        parts=parts or NO_PARTS,
+        parts=(parts or NO_PARTS).with_files(recipe),
     )
 
 

@@ -90,7 +90,8 @@ def check_network(recipe: Recipe, classes: int = 7) -> Network:
     check_sizes(network, recipe.model, recipe.input.crop_px, early_px, recipe.input.channels)
     if recipe.tuning.frozen_epochs and not network.head.weight.requires_grad:
         raise RecipeError(
-            f"{recipe.model.name} has no last linear layer that could learn alone. Set tuning.frozen_epochs to 0.",
+            f"{recipe.model.name} does not end in a linear layer, which could learn alone. Take away what follows its "
+            f"last one, such as a log_softmax, or set tuning.frozen_epochs to 0.",
             code="no-head",
         )
     return network

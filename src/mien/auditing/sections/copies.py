@@ -63,7 +63,7 @@ def blocks(findings: AuditFindings) -> list[Block]:
     disputed = np.unique(near.groups[in_conflict(near.groups, findings.faces.labels)])
     if len(disputed):
         found.append(Text(f"Conflicting labels of one image: examples from {len(disputed):,} images."))
-        found += [_group(findings, int(group)) for group in _spread(disputed, GROUPS_SHOWN)]
+        found.append(Row(tuple(_group(findings, int(group)) for group in _spread(disputed, GROUPS_SHOWN))))
     return found
 
 

@@ -9,8 +9,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.base.errors import DataError, nearest, needs_extra
-from mien.page.charts.svg import COLOURS, INK, WIDTH_INCHES, Chart, legend_above, make_chart, readable_on, shorten
+from mien.base.errors import DataError, nearest
+from mien.page.charts.svg import (
+    COLOURS,
+    INK,
+    WIDTH_INCHES,
+    Chart,
+    import_matplotlib,
+    legend_above,
+    make_chart,
+    readable_on,
+    shorten,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -92,8 +102,9 @@ def _curves_chart(
     height_inches: float = 2.6,
 ) -> Chart:
     """Lines over epochs, each with its label, history, key, colour and style."""
-    with needs_extra("report", "The report"):
-        from matplotlib.ticker import MaxNLocator
+    import_matplotlib()
+    from matplotlib.ticker import MaxNLocator
+
     percent = 100 if metric.endswith("accuracy") else 1
     longest = max(len(history) for _, history, *_ in curves)
 
@@ -154,7 +165,7 @@ def confusion_chart(
 ) -> Chart:
     """Draw the confusion matrix: colour and percentage are of the true class, the smaller number is the count.
 
-    The colour map is cividis, even to the eye and with any colour vision (Nunez et al., PLoS ONE 13, 2018).
+    Colours go from white to blue, so that 2% and 12% differ, also in print.
 
     Args:
         confusion: int64 (C, C), rows are true classes.
@@ -165,9 +176,10 @@ def confusion_chart(
     Raises:
         MissingExtraError: matplotlib is not installed.
     """
-    with needs_extra("report", "The report"):
-        from matplotlib import colormaps
-        from matplotlib.patches import Rectangle
+    import_matplotlib()
+    from matplotlib import colormaps
+    from matplotlib.patches import Rectangle
+
     count = len(classes)
     totals = confusion.sum(axis=1, keepdims=True)
     # The row of a class without samples is NaN and has no colour.
@@ -180,7 +192,7 @@ def confusion_chart(
     letters = float(np.clip(cell_inches * 17, 7, 11))
 
     def draw(axes: Axes) -> None:
-        colours = colormaps["cividis"]
+        colours = colormaps["Blues"]
         axes.pcolormesh(fractions, cmap=colours, vmin=0, vmax=1, edgecolors="face", linewidth=0.3)
         for row, column in np.ndindex(count, count):
             fraction, here = float(fractions[row, column]), (column + 0.5, row + 0.5)

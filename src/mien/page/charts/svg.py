@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 import os
 import re
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
@@ -245,10 +246,31 @@ def _data_attributes(values: Mapping[str, str]) -> str:
     return "".join(f' data-{key}="{escape(value)}"' for key, value in values.items())
 
 
+def import_matplotlib() -> None:
+    """Import matplotlib, and leave out an ``MPLBACKEND`` that it refuses: a notebook hands its own to all it starts.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    if sys.modules.get("matplotlib"):
+        return
+    backend = os.environ.pop("MPLBACKEND", None)
+    try:
+        with needs_extra("report", "The report"):
+            import matplotlib
+        if backend:
+            with suppress(ValueError):
+                matplotlib.rcParams["backend"] = backend
+    finally:
+        if backend is not None:
+            os.environ["MPLBACKEND"] = backend
+
+
 @contextmanager
 def _style(name: str) -> Iterator[None]:
-    with needs_extra("report", "The report"):
-        import matplotlib
+    import_matplotlib()
+    import matplotlib
+
     # A fixed salt: the same chart gives the same bytes.
     with matplotlib.rc_context({**_STYLE, "svg.hashsalt": name}), warnings.catch_warnings():
         # A class name in a script that matplotlib's font lacks: the browser has a font for it.
