@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from mien.api.study import study as study
     from mien.api.sweep import sweep as sweep
     from mien.api.to_pandas import to_pandas as to_pandas
-    from mien.api.to_supervision import to_supervision as to_supervision
+    from mien.api.to_pandas import to_supervision as to_supervision
     from mien.api.train import distill as distill
     from mien.api.train import load_network as load_network
     from mien.api.train import train as train
@@ -83,8 +83,7 @@ _NAMES = {
     "mien.api.show": ("show",),
     "mien.api.study": ("study",),
     "mien.api.sweep": ("sweep",),
-    "mien.api.to_pandas": ("to_pandas",),
-    "mien.api.to_supervision": ("to_supervision",),
+    "mien.api.to_pandas": ("to_pandas", "to_supervision"),
     "mien.api.train": ("distill", "load_network", "train"),
     "mien.data.dataset": ("Dataset",),
     "mien.data.read": ("load_dataset",),

@@ -1,11 +1,13 @@
-"""``mien.to_pandas``: predictions as a table."""
+"""``mien.to_pandas`` and ``mien.to_supervision``: predictions as other packages have them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from mien.base.errors import DataError, needs_extra
+import numpy as np
+
+from mien.base.errors import DataError, MissingExtraError, needs_extra
 from mien.inference.output_files import FACE_COLUMNS, SCORE_COLUMN
 from mien.inference.prediction import Photo, Prediction, prediction_fields
 from mien.video.tracker import VideoFrame
@@ -38,6 +40,36 @@ def to_pandas(predictions: Iterable[Prediction | list[Prediction] | Photo | Vide
     rows = [row for each in predictions for row in _rows(each)]
     empty = ["source", *FACE_COLUMNS[1:], SCORE_COLUMN, *prediction_fields(None, perceived=True)]
     return pd.DataFrame(rows, columns=None if rows else empty)
+
+
+def to_supervision(shown: Photo | VideoFrame) -> Any:
+    """The faces as one ``supervision.Detections``, for its annotators, zones and sinks.
+
+    Args:
+        shown: a photo of :meth:`mien.Predictor.stream`, or a frame of :func:`mien.track`.
+
+    Returns:
+        ``xyxy`` in pixels, ``confidence`` and ``class_id`` of each prediction's top, of a frame ``tracker_id``, and the
+        answers as ``data["class_name"]``.
+
+    Raises:
+        MissingExtraError: supervision is not installed.
+    """
+    try:
+        import supervision
+    except ModuleNotFoundError:
+        raise MissingExtraError(
+            "to_supervision needs the package supervision. Install it with: pip install supervision"
+        ) from None
+    tracks = [face.track for face in shown.faces] if isinstance(shown, VideoFrame) else None
+    predictions = [face.prediction for face in shown.faces] if isinstance(shown, VideoFrame) else shown.predictions
+    return supervision.Detections(
+        xyxy=np.array([each.box.xyxy for each in predictions], dtype=np.float32).reshape(-1, 4),
+        confidence=np.array([each.confidence for each in predictions], dtype=np.float32),
+        class_id=np.array([each.classes.index(each.top) for each in predictions], dtype=np.int64),
+        tracker_id=None if tracks is None else np.array(tracks, dtype=np.int64),
+        data={"class_name": np.array([each.answer for each in predictions], dtype=np.str_)},
+    )
 
 
 def _rows(each: object) -> Iterator[dict[str, Any]]:

@@ -10,7 +10,11 @@ export interface Box {
 export interface Features {
   eyes: [number, number];
   mouth: [number, number];
+  landmarks?: Landmarks;
 }
+
+/** Points by the names of mien.faces.Face: right_eye, left_eye, nose, right_mouth_corner, left_mouth_corner; the person's own sides. */
+export type Landmarks = Record<string, [number, number]>;
 
 export interface DetectedFace {
   box: Box;

@@ -17,6 +17,8 @@ const MAX_LOG_ODDS = 4;
 /** A proposal with a lower score at the first check is not checked again. As in mien.faces.network. */
 const MIN_FIRST_SCORE = 0.02;
 
+const LANDMARKS = ["right_eye", "left_eye", "nose", "right_mouth_corner", "left_mouth_corner"];
+
 /** Boxes of a face in two frames with a lower IoU are of one that moved. */
 const IN_PLACE = 0.65;
 
@@ -31,6 +33,10 @@ export class Checker {
 
   static async load(): Promise<Checker> {
     return new Checker(await openModel(besidePage(checkFile)));
+  }
+
+  dispose(): Promise<void> {
+    return this.session.release();
   }
 
   /** The same faces with better boxes, and with one score, 0..1, of what both networks say. */
@@ -135,7 +141,8 @@ export function featuresOf({ left, top, side }: Square, values: Float32Array): F
     left + (side * (values[6 + one]! + values[6 + other]!)) / 2,
     top + (side * (values[11 + one]! + values[11 + other]!)) / 2,
   ];
-  return { eyes: between(0, 1), mouth: between(3, 4) };
+  const landmarks = Object.fromEntries(LANDMARKS.map((name, point) => [name, between(point, point)]));
+  return { eyes: between(0, 1), mouth: between(3, 4), landmarks };
 }
 
 /** As in mien.faces.network: the box between those of both checks is better than either. */

@@ -62,6 +62,10 @@ export class Detector {
     return new Detector(...(await Promise.all([Proposer.load(), Checker.load()])));
   }
 
+  async dispose(): Promise<void> {
+    await Promise.all([this.proposer.dispose(), this.checker.dispose()]);
+  }
+
   /** Faces in a still image, the largest first; boxes in whole pixels of the image. */
   async detectInImage(image: DecodedImage): Promise<DetectedFace[]> {
     const copy = this.#copyOf(image);

@@ -24,6 +24,10 @@ export class Proposer {
     return new Proposer(await openModel(besidePage(proposalsFile)));
   }
 
+  dispose(): Promise<void> {
+    return this.session.release();
+  }
+
   /** In a copy with a longer side of `side` pixels: everywhere, or in areas given in pixels of the image. */
   async look(image: Drawable, side: number, areas?: Area[]): Promise<Look> {
     const scale = side / Math.max(image.width, image.height);

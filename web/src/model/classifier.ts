@@ -25,6 +25,10 @@ export class Classifier {
     return new Classifier(loaded, session);
   }
 
+  dispose(): Promise<void> {
+    return this.session.release();
+  }
+
   /** Probabilities of grey face crops (size_px * size_px values each). */
   async probabilities(crops: Uint8Array[]): Promise<Probabilities[]> {
     const { Tensor } = await runtime();

@@ -1,17 +1,18 @@
 /** The page's engine for pages of others: pictures and videos in, faces with their expressions out. */
 
-import type { Box } from "../faces/box";
+import type { Box, Landmarks } from "../faces/box";
 import { defaultOutput, type Output, outputsOf } from "../heads/votes";
 import { schemesFor } from "../predictions/label_schemes";
 import { type Prediction, predictionOf } from "../predictions/prediction";
 import { Predictor } from "../predictions/predictor";
 import { Tracker } from "../predictions/tracker";
 import type { DecodedImage } from "../preprocess/image";
+import { colourOf } from "../view/colours";
 
-export type { Box, Prediction };
+export type { Box, Landmarks, Prediction };
 
 /** A face with its prediction: `answer`, `in_doubt`, `alternatives`, `top`, `confidence`, `probabilities`, `box`, `detection_score`. */
-export type Face = Prediction & { box: Box; detection_score: number };
+export type Face = Prediction & { box: Box; detection_score: number; landmarks: Landmarks };
 
 /** A face of a video. `track` is its number from frame to frame, and its probabilities are smoothed over 0.2 s. */
 export type TrackedFace = Face & { track: number };
@@ -70,6 +71,11 @@ export class Mien {
     };
   }
 
+  /** Free the memory of the networks; nothing can be predicted afterwards. */
+  dispose(): Promise<void> {
+    return this.predictor.dispose();
+  }
+
   #face(face: Parameters<typeof predictionOf>[1]): Face {
     return predictionOf("", face, this.output, schemesFor(this.output)[0]!) as Face;
   }
@@ -84,6 +90,24 @@ export class Mien {
     context.drawImage(picture, 0, 0, width, height);
     return { source: this.#canvas, width, height, pixels: context.getImageData(0, 0, width, height) };
   }
+}
+
+/** Draw boxes and answers of faces into a canvas that shows their picture in its own size. */
+export function draw(
+  context: CanvasRenderingContext2D | OffscreenCanvasRenderingContext2D,
+  faces: Face[],
+  { colours = {}, lineWidth = 2, font = "16px sans-serif" }: { colours?: Record<string, string>; lineWidth?: number; font?: string } = {},
+): void {
+  context.save();
+  Object.assign(context, { lineWidth, font, textBaseline: "bottom" });
+  for (const { answer, confidence, top, probabilities, box } of faces) {
+    const colour = colours[answer] ?? (answer === top ? colourOf(top, Object.keys(probabilities).indexOf(top)) : "white");
+    const text = answer === top ? `${answer} ${Math.round(100 * confidence)}%` : answer;
+    context.strokeStyle = context.fillStyle = colour;
+    context.strokeRect(box.left, box.top, box.width, box.height);
+    context.fillText(text, box.left, box.top - lineWidth);
+  }
+  context.restore();
 }
 
 function sizeOf(picture: Picture): { width: number; height: number } {

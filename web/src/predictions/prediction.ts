@@ -1,4 +1,4 @@
-import type { Box } from "../faces/box";
+import type { Box, Landmarks } from "../faces/box";
 import { derivedAffect } from "../heads/affect";
 import { AGREEMENT, decide, likeliest, NO_EXPRESSION, NOT_A_FACE } from "../heads/label";
 import { ANSWER, type Output } from "../heads/votes";
@@ -10,6 +10,8 @@ export interface Prediction {
   source: string;
   box?: Box;
   detection_score?: number;
+  /** Points of a detected face, in pixels. */
+  landmarks?: Landmarks;
   /** Of a model with several outputs. */
   output?: string;
   /** An expression, "unsure" or "not-a-face"; of an output of labels the class at the top. */
@@ -45,12 +47,12 @@ export function areShares({ output, unsure }: Prediction): boolean {
 
 
 /** What a prediction is made of. */
-export type Classified = Pick<PredictedFace, "box" | "score" | "probabilities">;
+export type Classified = Pick<PredictedFace, "box" | "score" | "landmarks" | "probabilities">;
 
 /** The prediction of an output under a label scheme. */
 export function predictionOf(
   source: string,
-  { box, score, probabilities: all }: Classified,
+  { box, score, landmarks, probabilities: all }: Classified,
   output: Output,
   scheme: LabelScheme,
 ): Prediction {
@@ -65,6 +67,7 @@ export function predictionOf(
     source,
     ...(box && { box }),
     ...(score !== null && { detection_score: score }),
+    ...(landmarks && { landmarks: rounded(landmarks) }),
     ...(output.name && { output: output.name }),
     answer: !doubt || !isFace || likely ? top : "unsure",
     top,
@@ -74,6 +77,12 @@ export function predictionOf(
     ...doubt,
     probabilities,
   };
+}
+
+/** To a tenth of a pixel, as in Python. */
+function rounded(landmarks: Landmarks): Landmarks {
+  const tenth = (value: number) => Math.round(10 * value) / 10;
+  return Object.fromEntries(Object.entries(landmarks).map(([name, [x, y]]) => [name, [tenth(x), tenth(y)]]));
 }
 
 /** The answer of a prediction. Below `minConfidence` it is unsure. */

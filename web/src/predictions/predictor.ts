@@ -1,6 +1,6 @@
 /** From an image to the probabilities of its faces: detect, crop, classify. */
 
-import { type Box, clipped, type DetectedFace } from "../faces/box";
+import { type Box, clipped, type DetectedFace, type Landmarks } from "../faces/box";
 import { brightened } from "../faces/brightness";
 import { cut, type Square, squareAround } from "../faces/crop";
 import { Detector } from "../faces/detector";
@@ -17,6 +17,8 @@ export interface PredictedFace {
   box: Box | null;
   /** The detector's score, 0..1; null where nothing was detected: of a box that the user drew, or the whole image. */
   score: number | null;
+  /** Of a detected face, in pixels of the image. */
+  landmarks?: Landmarks | undefined;
   /** What was cut out of the image, where that is a part of it. */
   square?: Square;
   /** The grey face crop that the model saw: size_px * size_px values, 0..255. */
@@ -42,6 +44,11 @@ export class Predictor {
     } catch (error) {
       throw new LoadError(reasonOf(error));
     }
+  }
+
+  /** Free the memory of the networks. */
+  async dispose(): Promise<void> {
+    await Promise.all([this.classifier.dispose(), this.detector.dispose()]);
   }
 
   /** The lowest score of a face that counts, 0..1. */
@@ -119,11 +126,11 @@ export class Predictor {
     const crops = squares.map((square) => toFaceCrop(cut(pixels, square), side));
     const seen = views.flatMap((view) => (view === "plain" ? crops : crops.map((crop) => mirrored(crop, side))));
     const rows = await this.probabilities(seen);
-    return faces.map(({ box, score }, index) => {
+    return faces.map(({ box, score, features }, index) => {
       const probabilities = meanOf(rows[index]!, rows.at(index - crops.length)!);
       // The gallery knows a box that the user drew by its identity.
       const inside = score === null ? box : clipped(box, image.width, image.height);
-      return { box: inside, score, square: squares[index]!, crop: crops[index]!, probabilities };
+      return { box: inside, score, landmarks: features?.landmarks, square: squares[index]!, crop: crops[index]!, probabilities };
     });
   }
 }

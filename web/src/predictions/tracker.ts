@@ -1,12 +1,13 @@
 /** Tracks faces from frame to frame and smooths their probabilities over time. */
 
-import { type Box, sharedWithSmaller } from "../faces/box";
+import { type Box, type Landmarks, sharedWithSmaller } from "../faces/box";
 import type { Probabilities } from "../heads/votes";
 
 /** A face that was detected and classified in a frame. */
 export interface FrameFace {
   box: Box;
   score: number | null;
+  landmarks?: Landmarks | undefined;
   crop: Uint8Array;
   probabilities: Probabilities;
 }

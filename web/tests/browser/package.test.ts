@@ -15,9 +15,20 @@ const SITE = path.join(folder, "app");
 const APP = `<!doctype html><title>app</title><link rel="icon" href="data:,"><p>An app.</p><script type="importmap">{"imports": {
   "mien-web": "./package/dist/mien.js", "onnxruntime-web/wasm": "./ort/ort.wasm.bundle.min.mjs"
 }}</script><script type="module">
-import { Mien } from "mien-web";
+import { draw, Mien } from "mien-web";
 const fetched = async (name) => createImageBitmap(await (await fetch(name)).blob());
 window.predict = async (options) => (await Mien.load(options)).predict(await fetched("photo.png"));
+window.drawn = async () => {
+  const mien = await Mien.load({ model: "fast" });
+  const faces = await mien.predict(await fetched("photo.png"));
+  await mien.dispose();
+  const context = new OffscreenCanvas(512, 512).getContext("2d");
+  draw(context, faces, { colours: { happy: "#ff0000" }, lineWidth: 4 });
+  const { left, top } = faces[0].box;
+  const isRed = ([r, g, b, a]) => r > 200 && g < 60 && b < 60 && a > 200;
+  return [isRed(context.getImageData(left, top + 20, 1, 1).data), isRed(context.getImageData(left + 20, top + 20, 1, 1).data),
+    await mien.predict(await fetched("photo.png")).then(() => "predicted", () => "freed")];
+};
 window.unread = async () => (await Mien.load({ model: "fast" })).predict(new Image());
 window.follow = async () => {
   const read = (await Mien.load({ model: "fast" })).follow({ isLive: false });
@@ -37,6 +48,7 @@ document.documentElement.dataset.ready = "yes";
 interface App {
   predict(options: object): Promise<Face[]>;
   unread(): Promise<Face[]>;
+  drawn(): Promise<[boolean, boolean, string]>;
   follow(): Promise<TrackedFace[][]>;
 }
 
@@ -76,6 +88,16 @@ test("a page of its own says what mien's page says, and its files are the packag
   const unread = page.evaluate(() => (globalThis as unknown as App).unread().catch(String));
   expect(await unread).toMatch(/no pixels yet/);
   await own.context().close();
+  await page.context().close();
+}, 120_000);
+
+test("faces can be drawn, and the networks freed", async () => {
+  const page = await visit.enter({}, undefined, "app.html");
+  await page.waitForSelector("html[data-ready]");
+  expect(await page.evaluate(() => (globalThis as unknown as App).drawn())).toEqual([true, false, "freed"]);
+  const [face] = await page.evaluate(() => (globalThis as unknown as App).predict({ model: "fast" }));
+  // Oracle: Python's detector says the same of scikit-image's astronaut, docs/predict.md.
+  expect(Math.hypot(face!.landmarks["nose"]![0] - 225.4, face!.landmarks["nose"]![1] - 128.8)).toBeLessThan(3);
   await page.context().close();
 }, 120_000);
 

@@ -90,11 +90,11 @@ describe("with a camera", () => {
     expect(times).toHaveLength(75);
     times.forEach((seconds, index) => expect(seconds).toBeCloseTo(index / 30, 6));
     expect(predictions[0]).toMatchObject({ source: "two.webm", top: "happy" });
-    const numbersAt = (left: boolean) => new Set(predictions.filter(({ box }) => box.left < 240 === left).map(({ face }) => face));
+    const numbersAt = (left: boolean) => new Set(predictions.filter(({ box }) => box.left < 240 === left).map(({ track }) => track));
     expect(numbersAt(true)).toEqual(new Set([1]));
     expect(numbersAt(false)).toEqual(new Set([2]));
-    expect(predictions.filter(({ face }) => face === 2).length).toBeGreaterThan(70);
-    const lastOfFirst = Math.max(...predictions.filter(({ face }) => face === 1).map(({ time_seconds: seconds }) => seconds));
+    expect(predictions.filter(({ track }) => track === 2).length).toBeGreaterThan(70);
+    const lastOfFirst = Math.max(...predictions.filter(({ track }) => track === 1).map(({ time_seconds: seconds }) => seconds));
     expect(lastOfFirst).toBeCloseTo(36 / 30, 1);
     // At a later time only the second is there; the timeline jumps back to where both are.
     const numbers = () => page.locator("#boxes button").evaluateAll((all) => all.map((each) => (each as HTMLElement).dataset["face"]).sort());

@@ -84,7 +84,7 @@ describe("what people would say", () => {
     const unsure = predict(0.49, 0.3, 0.11, 0.1);
     expect(unsure).toMatchObject({ output: "perceived", answer: "unsure", top: "happy", confidence: 0.49, unsure: true, not_a_face: false });
     expect(answerOf(unsure, 0.4).kind).toBe("expression");
-    expect(predict(0.2, 0.3, 0.1, 0.4)).toMatchObject({ answer: "not a face", top: "not-a-face", unsure: false, not_a_face: true });
+    expect(predict(0.2, 0.3, 0.1, 0.4)).toMatchObject({ answer: "not-a-face", top: "not-a-face", unsure: false, not_a_face: true });
   });
 
   test("each output of a face has its own classes and fields", () => {
