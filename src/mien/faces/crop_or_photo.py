@@ -43,8 +43,9 @@ def photo_as_crop(name: str, width: int, height: int, faces: Sequence[Face], *, 
 
 
 def may_be_crop(width: int, height: int, found: int) -> bool:
-    """Whether an image that is read as a photo may be a face crop: small, about square, and no face was found in it."""
-    return max(width, height) <= CROP_PX and max(width, height) < 2 * min(width, height) and not found
+    """Whether a photo without a face may be a face crop: small and square, or half as small and about square."""
+    longest, shortest = max(width, height), min(width, height)
+    return not found and longest <= (CROP_PX if longest == shortest else CROP_PX // 2) and longest < 2 * shortest
 
 
 def crop_as_photo(names: str, *, option: str) -> Notice:

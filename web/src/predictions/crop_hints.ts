@@ -16,8 +16,8 @@ export async function cropHint(
   faces: Pick<PredictedFace, "box">[],
   detect: () => Promise<DetectedFace[]>,
 ): Promise<CropHint | null> {
-  const longest = Math.max(width, height);
-  if (!faces.length) return longest <= CROP_PX && longest < 2 * Math.min(width, height) ? "crop_as_photo" : null;
+  const [longest, shortest] = [Math.max(width, height), Math.min(width, height)];
+  if (!faces.length) return longest <= CROP_PX / (longest === shortest ? 1 : 2) && longest < 2 * shortest ? "crop_as_photo" : null;
   const isWhole = faces.every(({ box }) => !box);
   if (!isWhole || longest <= CROP_PX) return null;
   const largest = (await detect())[0]?.box;
