@@ -10,7 +10,7 @@ from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import Estimate
 from mien.evaluation.robustness import RobustnessResult
 from mien.reporting.context import ReportContext
-from mien.reporting.robustness import robustness_section
+from mien.reporting.errors import robustness_section
 from support import block_codes
 
 SHARES = np.array([[0.9, 0.8, 0.7, 0.6, 0.5], [0.5] * 5])

@@ -1,4 +1,4 @@
-"""Where the model fails: confused pairs and worst mistakes."""
+"""Where the model fails: confused pairs, worst mistakes, corrupted images."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 
 from mien.base.errors import Notice
+from mien.evaluation.corruptions import STRENGTHS
 from mien.evaluation.error_analysis import Indices, confused_pairs, worst_mistakes
 from mien.page.blocks import Block, CaptionedChart, Column, FaceRow, FaceTile, Row, Section, Table, Text
-from mien.page.charts.error_analysis import pairs_chart
+from mien.page.charts.error_analysis import pairs_chart, robustness_curves_chart
 from mien.page.rendering import data_address
-from mien.page.wording import counted, percent
-from mien.reporting.context import ReportContext
+from mien.page.wording import counted, interval_text, percent
+from mien.reporting.context import ReportContext, Skipped
 
 PAIRS_IN_CHART = 12
 WORST = 24
@@ -79,6 +80,40 @@ def worst_section(context: ReportContext) -> Section:
             *blocks,
         ]
     return Section("worst", "Worst mistakes", tuple(blocks))
+
+
+def robustness_section(context: ReportContext) -> Section | Skipped:
+    """Accuracy under every corruption at every strength."""
+    result = context.robustness
+    if isinstance(result, Notice):
+        return Skipped(result)
+    clean, mean = result.clean_accuracy, result.mean_accuracy
+    words = (
+        f"Accuracy on {result.faces:,} clean faces: {percent(clean.value)} ({interval_text('accuracy', clean)}). Mean "
+        f"over all corruptions and strengths: {percent(mean.value)} ({interval_text('accuracy', mean)}). Measured: "
+        f"{result.description}."
+    )
+    if result.groups is not None:
+        words += f" The intervals draw whole groups: {result.groups:,}."
+    blocks: list[Block] = [Text(words)]
+    if context.groups is not None and result.groups is None:
+        advice = (
+            "These intervals are too narrow: the data has groups, but this was measured without them. Measure again "
+            "with mien robustness --group COLUMN."
+        )
+        blocks.append(Text(Notice(advice, code="groups-not-drawn")))
+    columns = (
+        Column("corruption", "text"), *(Column(f"strength {each}", "percent", str(each)) for each in STRENGTHS),
+        Column("mean", "percent"),
+    )  # fmt: skip
+    rows: list[tuple[Any, ...]] = [
+        (name, *accuracies.tolist(), float(accuracies.mean()))
+        for name, accuracies in zip(result.corruptions, result.accuracy, strict=True)
+    ]
+    chart = CaptionedChart(robustness_curves_chart(result), "Accuracy by strength of each corruption; 0 is clean.")
+    table = Table("robustness", columns, rows, "Accuracy at each strength.")
+    blocks.append(Row((chart, table)))
+    return Section("robustness", "Robustness", tuple(blocks))
 
 
 def _mistake_tile(context: ReportContext, index: int) -> FaceTile:

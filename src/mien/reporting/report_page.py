@@ -17,10 +17,9 @@ from mien.page.sections import (
 )
 from mien.reporting.attention import attention_section
 from mien.reporting.context import ReportContext, Skipped
-from mien.reporting.errors import cell_faces, pairs_section, worst_section
+from mien.reporting.errors import cell_faces, pairs_section, robustness_section, worst_section
 from mien.reporting.in_words import next_section, summary_section
 from mien.reporting.probabilities import calibration_section, curves_section
-from mien.reporting.robustness import robustness_section
 
 SectionOf: TypeAlias = Callable[[ReportContext], Section | Skipped | None]
 
