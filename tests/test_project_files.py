@@ -66,8 +66,7 @@ def test_the_kubernetes_example_suits_the_service():
 def test_the_conda_recipe_names_what_the_core_needs():
     recipe = yaml.safe_load((ROOT / "conda" / "recipe.yaml").read_text(encoding="utf-8"))
     assert recipe["package"]["version"] == __version__
-    names = {"opencv-python-headless": "py-opencv"}  # as conda-forge calls it
-    wanted = {f"{names.get(each.name, each.name.lower())} {each.specifier}" for each in dependencies()}
+    wanted = {f"{each.name.lower()} {each.specifier}" for each in dependencies()}
     assert set(recipe["requirements"]["run"]) - {"python >=3.11"} == wanted
 
 

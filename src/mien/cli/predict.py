@@ -31,7 +31,6 @@ from mien.cli.options import (
 from mien.cli.output import notice, show_json
 from mien.cli.predict_view import Tally, show_answers
 from mien.cli.usage import leave_out
-from mien.faces.find import limit_opencv_threads
 from mien.inference.annotate import Annotator
 from mien.inference.bulk import predict_files, predict_on_ray, settings_of
 from mien.inference.face_reader import FaceReader
@@ -166,8 +165,6 @@ class _Job:
 
     def results(self, files: Iterator[Path], count: int) -> Iterator[dict[str, Any]]:
         """Results with progress; skipped images are listed."""
-        if self.workers > 1:
-            limit_opencv_threads(1)  # each worker is a thread
         if self.on_ray is None:
             results = predict_files(
                 self.reader, files, crops=self.crops, annotator=self.annotator, skip_bad=self.skip_bad,

@@ -14,7 +14,6 @@ from mien.base.progress import set_quiet
 from mien.cli.detection import DetectionOptions
 from mien.cli.options import ModelOption, ProviderOption, QuietOption
 from mien.cli.output import notice
-from mien.faces.find import limit_opencv_threads
 from mien.serve.limits import Limits
 
 _DEFAULT = Limits()
@@ -112,5 +111,4 @@ def _make_app(model: str, *, threads: int, in_worker: bool = False, **named: Any
     if in_worker:
         silence_logs()
         set_quiet(True)
-        limit_opencv_threads(threads)
     return create_app(model, detector=DetectionOptions().detector(), threads=threads, **named)

@@ -18,7 +18,6 @@ from mien.cli.options import (
     QuietOption,
 )
 from mien.cli.output import environment, show, show_json, show_notices
-from mien.faces.find import limit_opencv_threads
 from mien.inference.predictor import load
 from mien.page.terminal import rich_table
 from mien.page.wording import counted
@@ -50,8 +49,6 @@ def video(
     quiet: QuietOption = False,
 ) -> None:
     """Classify the faces of a video: an annotated copy, a table of every frame, a page over time."""
-    # Five threads share the cores already; with OpenCV's own it is a twentieth more work.
-    limit_opencv_threads(1)
     opened = VideoFile(file)
     detector = detection.detector()
     predictor = load(model, threads=1, output=output, provider=provider)

@@ -127,13 +127,6 @@ def detect(image: ImageSource) -> list[Face]:
     return [face.clipped(width, height) for face in find_detector().detect(rgb)]
 
 
-def limit_opencv_threads(threads: int) -> None:
-    """Let OpenCV use this many threads in each call: those of callers that run side by side compete for the cores."""
-    import cv2
-
-    cv2.setNumThreads(threads)
-
-
 @cache
 def _load(name: str) -> Detector:
     return DETECTORS[name]()
