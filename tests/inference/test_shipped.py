@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import mien
+from mien.base.labels import FERPLUS_CLASSES
 from mien.base.model_file import read_manifest
 from mien.data.splits import near_copy_groups
 from mien.data.synthetic import render_faces
@@ -71,7 +72,8 @@ def test_the_answer_is_made_by_the_rule_of_docs_predict(name):
     assert 0 < rule.strength < 1
     assert 0.2 < rule.unsure_below < 0.5
     shares = mien.load(name, output="perceived").probabilities(drawn)
-    expressions = shares[:, :8] / np.array(rule.prior[:8]) ** rule.strength
+    weights = np.array([rule.weights.get(each, 1.0) for each in FERPLUS_CLASSES[:8]])
+    expressions = shares[:, :8] * weights / np.array(rule.prior[:8]) ** rule.strength
     expressions *= shares[:, :8].sum(axis=1, keepdims=True) / expressions.sum(axis=1, keepdims=True)
     expected = np.column_stack([expressions, shares[:, 9]]) / (1 - shares[:, 8:9])
     assert mien.load(name).probabilities(drawn) == pytest.approx(expected, abs=1e-6)
