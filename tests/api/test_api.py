@@ -19,6 +19,7 @@ from mien.base.recipe import dump_recipe
 from mien.data.clean import read_clean
 from mien.data.parquet import write_parquet
 from mien.evaluation.predictions import Predictions, read_predictions, write_predictions
+from mien.inference.find_model import SHIPPED
 from support import page_codes, raises, refused
 
 README = Path(__file__).parents[2] / "README.md"
@@ -213,7 +214,7 @@ def test_an_explanation_has_the_shape_of_its_face(tiny_run, faces):
 
 def test_what_ships_is_listed_and_loads():
     models = package.list_models()
-    names = [name + form for name in ("default", "fast", "best") for form in ("", "-int8")]
+    names = [name + form for name in SHIPPED for form in ("", "-int8")]
     assert [model.name for model in models] == names
     for model in models:
         assert package.load(model.name).for_labels().classes == model.manifest.classes
@@ -336,3 +337,14 @@ def test_an_audit_trains_its_own_judges(tmp_path, faces, tiny_recipe, monkeypatc
     result = package.audit(faces, recipe=recipe, out=tmp_path / "folds", notify=lines.append)
     assert result.to_dict()["labels"]["samples"] == int((faces.split != "test").sum())
     assert [line.split(":")[0] for line in lines if line.startswith("fold")] == ["fold 1 of 2", "fold 2 of 2"]
+
+
+def test_a_callback_gets_the_result(tmp_path, faces, tiny_recipe):
+    given = []
+
+    class Webhook(package.Callback):
+        def on_result(self, result):
+            given.append(result)
+
+    result = package.train(tiny_recipe, faces, out=tmp_path / "run", callback=Webhook(), verbose=0)
+    assert given == [result]

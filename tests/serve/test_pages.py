@@ -5,7 +5,7 @@ import re
 import pytest
 
 from mien.base.model_file import read_manifest
-from mien.inference.find_model import find_model
+from mien.inference.find_model import SHIPPED, find_model
 from mien.serve import built_page
 
 
@@ -66,8 +66,8 @@ def test_answers_are_compressed_for_clients_that_take_it(built, address):
 
 
 def test_the_page_offers_the_services_model_and_those_of_mien(built):
-    assert built("GET", "/models.json").json() == ["default", "fast", "best"]
-    assert built("GET", "/model-2.onnx").content == find_model("fast").read_bytes()
+    assert built("GET", "/models.json").json() == [*SHIPPED]
+    assert built("GET", "/model-2.onnx").content == find_model(SHIPPED[1]).read_bytes()
 
 
 @pytest.mark.parametrize("token", [None, "s3cret"])

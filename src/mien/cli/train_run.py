@@ -13,6 +13,7 @@ import typer
 
 from mien.api.train import TrainingJob, find_job
 from mien.base.processes import is_main_process
+from mien.base.run_folder import RunFolder
 from mien.cli.options import DeviceOption, PlainSettings
 from mien.cli.output import check_outside, notice, show, show_json, show_notices
 from mien.cli.source import Source
@@ -137,6 +138,8 @@ def _show(result: TrainingResult) -> None:
         f"Training ended after {result.history[-1]['seconds']:.0f} s: {result.reason}. "
         f"The model has the weights of epoch {kept}."
     )
+    if RunFolder(result.run).read_environment().get("precision") == "bf16":
+        notice("The epochs were validated in bf16, these metrics are of model.onnx in fp32: they differ slightly.")
     page = "report.html (the page of these metrics)" if result.report else "no report.html (pip install 'mien[report]')"
     notice(f"Written to {result.run}: model.onnx (the model), {page}, weights, metrics and predictions.")
     if result.cross_validated:

@@ -13,8 +13,14 @@ from mien.base.images import IMAGE_SUFFIXES
 from mien.base.model_file import INT8
 from mien.base.run_folder import RunFolder
 
-SHIPPED: tuple[str, ...] = ("default", "fast", "best")
-"""Models that come with the package, each a run folder in ``mien/shipped``."""
+_SHIPPED = resources.files("mien") / "shipped"
+SHIPPED: tuple[str, ...] = tuple(
+    sorted(
+        (entry.name for entry in _SHIPPED.iterdir() if entry.name[0] not in "._"),
+        key=lambda name: (name != "default", name),
+    )
+)
+"""Models that come with the package, the first one by default: the run folders in ``mien/shipped``."""
 
 
 def is_shipped(name: str | os.PathLike[str]) -> bool:
@@ -39,7 +45,7 @@ def is_shipped_run(run: RunFolder) -> bool:
 def find_run(name: str | os.PathLike[str]) -> RunFolder:
     """The run folder of a shipped model's name, or at a path; no file is opened."""
     if is_shipped(name):
-        return RunFolder(Path(str(resources.files("mien") / "shipped" / os.fspath(name).removesuffix(INT8))))
+        return RunFolder(Path(str(_SHIPPED / os.fspath(name).removesuffix(INT8))))
     return RunFolder(Path(name))
 
 

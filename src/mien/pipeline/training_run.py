@@ -148,7 +148,10 @@ def run_recipe(
             device=device,
             network=network,
         )
-        return from_first(lambda: finish_run(plan, run, outcome, environment, init_from))
+        result = from_first(lambda: finish_run(plan, run, outcome, environment, init_from))
+    if callback is not None:
+        callback.on_result(result)
+    return result
 
 
 def finish_run(
@@ -191,6 +194,7 @@ def finish_run(
         "epoch kept": kept_epoch_text(outcome.best_epoch, len(outcome.history), recipe.stopping),
         "training time": f"{outcome.history[-1]['seconds']:.0f} s",
         **({"head": cross_validated_text(cross_validated)} if cross_validated else {}),
+        **_precision(run),
         **(metadata or {}),
         "training": made_words(run, manifest.parameters),
     }
@@ -224,6 +228,13 @@ def cross_validated_text(found: Mapping[str, float]) -> str:
         f"cross-validated accuracy: {percent(found['accuracy'])} of {found['images']:,} train images in "
         f"{found['folds']} folds"
     )
+
+
+def _precision(run: RunFolder) -> dict[str, str]:
+    """Why an epoch's accuracy may differ from that of model.onnx: empty where both are in fp32."""
+    if run.read_environment().get("precision", "fp32") == "fp32":
+        return {}
+    return {"precision": "bf16 in training and in history.csv; fp32 in model.onnx and in these metrics"}
 
 
 def calibrate(file: Path, faces: Dataset) -> tuple[Predictor, Predictions]:

@@ -78,6 +78,9 @@ class Callback:
                 None where an error ended it.
         """
 
+    def on_result(self, result: Any) -> None:
+        """Called once the model is exported and measured, with what :func:`mien.train` returns."""
+
     def should_stop(self) -> bool:
         """Whether the run should stop. Asked before each step and each epoch, so keep it fast.
 
@@ -117,6 +120,11 @@ class Callbacks(Callback):
         """See :class:`Callback`."""
         for each in self._all:
             each.on_train_end(reason)
+
+    def on_result(self, result: Any) -> None:
+        """See :class:`Callback`."""
+        for each in self._all:
+            each.on_result(result)
 
     def should_stop(self) -> bool:
         """See :class:`Callback`."""

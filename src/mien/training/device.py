@@ -99,6 +99,11 @@ def make_fabric(
         )
 
 
+def precision_name(fabric: Fabric) -> str:
+    """In what the network computes: ``"bf16"`` or ``"fp32"``."""
+    return "bf16" if isinstance(fabric.strategy.precision, MixedPrecision) else "fp32"
+
+
 def _computes_bf16(on_gpu: bool) -> bool:
     if on_gpu:
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))

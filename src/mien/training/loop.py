@@ -22,7 +22,7 @@ from mien.evaluation.predictions import Teacher
 from mien.models.network import Network
 from mien.training.batches import Batch, epoch_batches, epoch_seed
 from mien.training.callback import Callback, interruptible
-from mien.training.device import any_process, leave, part_of_batch, sum_dtype, sum_of_processes, threads
+from mien.training.device import any_process, leave, part_of_batch, precision_name, sum_dtype, sum_of_processes, threads
 from mien.training.head import fit_head
 from mien.training.losses import epoch_targets, output_facts
 from mien.training.optim import freeze, plateau_factor, rate_factor, set_rate
@@ -143,7 +143,8 @@ def _hardware(state: TrainingState) -> dict[str, Any]:
     """What a result depends on to the bit, beside recipe and data."""
     fabric = state.fabric
     together = {"processes": fabric.world_size} if fabric.world_size > 1 else {}
-    return {"device": str(fabric.device), "threads": threads(), "torch": torch.__version__, **together}
+    named = {"device": str(fabric.device), "precision": precision_name(fabric), "threads": threads()}
+    return {**named, "torch": torch.__version__, **together}
 
 
 def _finished_epoch(state: TrainingState, callback: Callback, should_stop: Callable[[], bool]) -> HistoryLine | None:

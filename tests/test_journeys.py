@@ -1,0 +1,45 @@
+"""How many files of mien the two main journeys pass. Oracle: the calls that Python makes. The limits only go down."""
+
+import sys
+from pathlib import Path
+
+import mien
+from mien.base.run_folder import RunFolder
+
+SOURCE = str(Path(mien.__file__).parent)
+
+
+def files_passed(journey):
+    """The files in which a function was called, modules that are loaded meanwhile left out."""
+    files = set()
+
+    def note(frame, event, argument):
+        code = frame.f_code
+        if event == "call" and code.co_name != "<module>" and code.co_filename.startswith(SOURCE):
+            files.add(code.co_filename[len(SOURCE) + 1 :])
+
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        journey()
+    finally:
+        sys.setprofile(before)
+    return sorted(files)
+
+
+def test_a_training_from_its_plan_to_its_checkpoint_passes_few_files(tmp_path, faces, tiny_recipe):
+    from mien.training.loop import train
+    from mien.training.plan import plan_training
+
+    plan = plan_training(tiny_recipe.model_copy(update={"epochs": 1}), faces)
+    passed = files_passed(lambda: train(plan, RunFolder(tmp_path / "run")))
+    assert "training/loop.py" in passed
+    assert len(passed) <= 27, passed
+
+
+def test_a_photo_passes_few_files(astronaut):
+    model = mien.load("fast")
+    model.predict(astronaut)  # the detector is loaded once
+    passed = files_passed(lambda: model.predict(astronaut))
+    assert "inference/face_reader.py" in passed
+    assert len(passed) <= 15, passed
