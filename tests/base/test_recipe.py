@@ -36,7 +36,7 @@ def test_a_digest_outlives_new_keys():
 SHIPPED = Path(mien.__file__).parent / "shipped"
 
 
-@pytest.mark.parametrize("name", sorted(folder.name for folder in SHIPPED.glob("[a-z]*")))
+@pytest.mark.parametrize("name", sorted(file.parent.name for file in SHIPPED.glob("*/model.onnx")))
 def test_a_shipped_recipe_keeps_the_digest_of_its_model(name):
     """Oracle: the digest in the model's manifest, which was written before keys were renamed."""
     manifest = read_manifest(SHIPPED / name / "model.onnx")

@@ -16,7 +16,7 @@ from mien.base.run_folder import RunFolder
 _SHIPPED = resources.files("mien") / "shipped"
 SHIPPED: tuple[str, ...] = tuple(
     sorted(
-        (entry.name for entry in _SHIPPED.iterdir() if entry.name[0] not in "._"),
+        (entry.name for entry in _SHIPPED.iterdir() if (entry / "model.onnx").is_file()),
         key=lambda name: (name != "default", name),
     )
 )
