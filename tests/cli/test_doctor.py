@@ -12,10 +12,10 @@ from support import refused
 
 
 def test_what_is_missing_is_named_with_its_extra(mien, monkeypatch):
-    """Oracle: matplotlib is taken away, onnx made old; onnxruntime and OpenCV may have come by other packages."""
+    """Oracle: matplotlib is taken away, onnx made old; onnxruntime may have come by another package."""
 
     def version(name):
-        if name in {"matplotlib", "onnxruntime", "opencv-python-headless"}:
+        if name in {"matplotlib", "onnxruntime"}:
             raise metadata.PackageNotFoundError(name)
         return "0.1" if name == "onnx" else metadata.version(name)
 

@@ -78,7 +78,7 @@ def expressions_plot(timeline: Timeline, number: int) -> Chart:
 
 def _finish(axes: Axes, timeline: Timeline) -> None:
     """Give time its axis, as long as the video, and each class its name and colour."""
-    with needs_extra("report", "The timeline"):
+    with needs_extra("video", "The timeline"):
         from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     end = max(timeline.end_seconds, 0.01)
