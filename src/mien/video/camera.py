@@ -42,7 +42,8 @@ def _followed(source: int | str, container: Any) -> Generator[tuple[float, npt.N
         with closing(_newest(container)) as frames:
             for seconds, frame in frames:
                 if isinstance(frame, Exception):
-                    is_lost = True
+                    # What comes over HTTP, such as a file, may end so.
+                    is_lost = is_lost or not str(source).startswith("http")
                     break
                 began = seconds if began is None else began
                 yield seconds - began, frame.to_ndarray(format="rgb24")

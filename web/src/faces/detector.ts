@@ -201,5 +201,7 @@ function moved({ box, features, score }: DetectedFace, border: number, [across, 
   const point = ([x, y]: [number, number]): [number, number] => [(x - border) * across, (y - border) * down];
   const [left, top] = point([box.left, box.top]);
   const placed = { box: { left, top, width: box.width * across, height: box.height * down }, score };
-  return features ? { ...placed, features: { eyes: point(features.eyes), mouth: point(features.mouth) } } : placed;
+  if (!features) return placed;
+  const landmarks = Object.entries(features.landmarks ?? {}).map(([name, at]) => [name, point(at)]);
+  return { ...placed, features: { eyes: point(features.eyes), mouth: point(features.mouth), landmarks: Object.fromEntries(landmarks) } };
 }
