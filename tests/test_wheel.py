@@ -94,4 +94,4 @@ def test_the_readme_in_the_metadata_links_to_what_exists(checkout, tmp_path):
         assert kind, address
         if kind[2]:
             assert (ROOT / kind[2]).exists()
-            assert (kind[1] == "raw") == address.endswith(".png")
+            assert (kind[1] == "raw") == address.endswith((".png", ".jpg"))
