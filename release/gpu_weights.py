@@ -56,7 +56,7 @@ AUGMENT = {"flip": True, "rotation_degrees": 10.0, "scale": 0.1, "translate": 0.
 def make_run(weights: Path, out: Path, faces: Dataset) -> None:
     """Write one run folder."""
     model, mixing = TEACHERS[weights.stem]
-    content = {**RECIPE, "name": weights.stem, "model": model, "augment": {**AUGMENT, **mixing}}
+    content = {**RECIPE, "name": f"gpu-{weights.stem}", "model": model, "augment": {**AUGMENT, **mixing}}
     recipe = completed(check_recipe(content, weights.stem))
     plan = plan_training(recipe, faces)
     facts = {

@@ -5,7 +5,7 @@
 Into src/mien/shipped/NAME go model.onnx (weights in fp16), model.int8.onnx, best.safetensors
 (the same weights, to fine-tune from and to explain by gradients), recipe.toml, history.csv where there is one,
 metrics.json (the validation split, also without copies), robustness.json and card.json: SHA-256 of the files, answers
-to seven rendered faces, accuracy in 1, 2 and 10 views and of the int8 form, calibration, and the
+to seven rendered faces, accuracy in 1 and 2 views and of the int8 form, calibration, and the
 commands that made it. Tests hold the files to card.json. No face of the data is among them.
 The rule of the answer is not set: release/choose_answer.py does that.
 """
@@ -78,7 +78,7 @@ def make(run: RunFolder, name: str, faces: Dataset, folder: RunFolder, made_by: 
         "made_by": made_by,
         **facts_of_files(folder),
         "precision": read_manifest(folder.model).precision,
-        "accuracy_by_views": {views: predict_split(model, faces, "validation", views).accuracy for views in (1, 2, 10)},
+        "accuracy_by_views": {views: predict_split(model, faces, "validation", views).accuracy for views in (1, 2)},
         "calibration": calibration(with_model_classes(model, faces), scores),
         "int8": {"accuracy": smaller.accuracy},
     }
