@@ -167,7 +167,7 @@ def test_a_user_without_name_and_home_has_no_cache(monkeypatch, tiny_run, face_f
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", mien.MienWarning)
         assert mien.load_dataset(face_folder).fingerprint == expected
-    assert len(mien.load("fast-int8").predict(np.zeros((60, 60, 3), dtype=np.uint8))) == 0
+    assert len(mien.load("fast-int8").predict(np.zeros((480, 480, 3), dtype=np.uint8))) == 0
 
 
 def test_a_folder_named_tilde_is_never_made(tmp_path, monkeypatch):

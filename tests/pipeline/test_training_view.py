@@ -20,9 +20,10 @@ from training_support import Recorder, changed
 
 def cells(history, epochs):
     """The first columns of each line, from the history."""
-    best, lines = -1.0, []
+    best, lines = (-1.0, 0.0), []
     for line in history:
-        star, best = line["validation_accuracy"] > best, max(best, line["validation_accuracy"])
+        value = line["validation_accuracy"], -line["validation_loss"]  # of equal epochs that of the least loss
+        star, best = value > best, max(best, value)
         numbers = (
             f"{line['epoch']:.0f}/{epochs} {line['train_loss']:.4f} {line['train_accuracy']:.1%} "
             f"{line['validation_loss']:.4f} {line['validation_accuracy']:.1%} {line['validation_macro_f1']:.3f} "

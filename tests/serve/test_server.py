@@ -203,7 +203,7 @@ def test_schemathesis_finds_nothing(start, token, tmp_path):
     bounds = ["--max-examples", "5", "--seed", "1", "--phases", "examples,coverage,fuzzing", "--no-color"]
     done = subprocess.run([*command, *bounds], capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
-    assert "5 selected / 5 total" in done.stdout
+    assert "6 selected / 6 total" in done.stdout
     assert len(service.stderr.read_text().splitlines()) == 1
 
 

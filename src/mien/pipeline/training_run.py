@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -208,13 +208,16 @@ def finish_run(
         class_counts=split.class_counts,
         metadata={name: str(value) for name, value in found.items()},
     )
+    # The predictor above is that of a temporary file, which other processes of a training could not open.
+    model = Predictor(run.model).for_labels()
+    split = replace(split, members=[(model, faces)])
     return TrainingResult(
         **vars(outcome),
         run=run.path,
         recipe=recipe,
         parity=export.parity,
         predictions=predictions,
-        evaluation=EvaluationResult(evaluation, split, Predictor(run.model).for_labels(), run, manifest.full_name),
+        evaluation=EvaluationResult(evaluation, split, model, run, manifest.full_name),
         report=report,
         removed=removed,
         notices=check_run(plan, run, outcome.history, outcome.best_epoch, evaluation),

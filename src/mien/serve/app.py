@@ -15,7 +15,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, FastAPI, Query, Request, WebSocket, WebSocketDisconnect
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.middleware.gzip import GZipMiddleware
-from fastapi.responses import PlainTextResponse, Response
+from fastapi.responses import Response
 from pydantic import ValidationError
 
 from mien.base.errors import ServeError
@@ -256,7 +256,10 @@ def _add_metadata(router: APIRouter, model: ModelResponse, metrics: ServiceMetri
         """The model's manifest and the SHA-256 of its file."""
         return model
 
-    @router.get("/metrics", response_class=PlainTextResponse, tags=["service"])
+    # As a class, PlainTextResponse would say of refusals too that they are plain text.
+    plain: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
+
+    @router.get("/metrics", response_class=Response, responses=plain, tags=["service"])
     async def read_metrics() -> Response:
         """Counters for Prometheus."""
         return Response(metrics.page(), media_type=CONTENT_TYPE)
