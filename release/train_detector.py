@@ -464,7 +464,7 @@ def train(data: Path, steps: int, rate: float, workers: int) -> None:
             sys.stdout.flush()
             said.zero_()
         if step % 250 == 0 or step == steps:
-            states = {"network": network, "mean": mean, "optimizer": optimizer}
+            states: dict[str, Any] = {"network": network, "mean": mean, "optimizer": optimizer}
             state = {name: part.state_dict() for name, part in states.items()}
             torch.save({**state, "step": step}, file.with_suffix(".new"))
             file.with_suffix(".new").replace(file)

@@ -69,7 +69,7 @@ def video_page():
         for track in (1, 2):
             scores = np.full(CLASSES, (0.7 if number < 10 else 0.2) / (CLASSES - 1))
             scores[(track + number // 15) % CLASSES] = 0.3 if number < 10 else 0.8
-            face = Prediction("clip", EXPRESSIONS, scores, None, Box(0, 0, 20, 20), images[track], 0.9)
+            face = Prediction("clip", EXPRESSIONS, scores, Box(0, 0, 20, 20), images[track], 0.9)
             seen.append(TrackedFace(track, face))
         timeline.add(VideoFrame(number, number / 10, np.zeros((2, 2, 3), dtype=np.uint8), seen))
     words: dict[str, Any] = {"title": "clip.mp4", "lead": "30 frames.", "notes": ["A note."], "table_name": "faces.csv"}

@@ -247,17 +247,13 @@ def _data_attributes(values: Mapping[str, str]) -> str:
 
 
 def import_matplotlib() -> None:
-    """Import matplotlib, and leave out an ``MPLBACKEND`` that it refuses: a notebook hands its own to all it starts.
-
-    Raises:
-        MissingExtraError: matplotlib is not installed.
-    """
+    """Import matplotlib, and leave out an ``MPLBACKEND`` that it refuses: a notebook hands its own to all it starts."""
     if sys.modules.get("matplotlib"):
         return
     backend = os.environ.pop("MPLBACKEND", None)
     try:
-        with needs_extra("report", "The report"):
-            import matplotlib
+        import matplotlib
+
         if backend:
             with suppress(ValueError):
                 matplotlib.rcParams["backend"] = backend
@@ -268,8 +264,9 @@ def import_matplotlib() -> None:
 
 @contextmanager
 def _style(name: str) -> Iterator[None]:
-    import_matplotlib()
-    import matplotlib
+    with needs_extra("report", "The report"):
+        import_matplotlib()
+        import matplotlib
 
     # A fixed salt: the same chart gives the same bytes.
     with matplotlib.rc_context({**_STYLE, "svg.hashsalt": name}), warnings.catch_warnings():
