@@ -113,7 +113,8 @@ test("a dropped photo: the face is detected, and has the same probabilities as i
   await waitForText(page, "#status", /astronaut\.png: one face\. happy/);
   const [prediction] = (await saved(page)) as unknown as [Prediction];
   expect(Object.keys(prediction)).toEqual([
-    ...["source", "box", "detection_score", "output", "answer", "top", "confidence", "unsure", "not_a_face", "probabilities"],
+    ...["source", "box", "detection_score", "landmarks", "output", "answer", "top", "confidence", "in_doubt", "alternatives"],
+    ...["unsure", "not_a_face", "derived_valence", "derived_arousal", "probabilities"],
   ]);
   expect(prediction).toMatchObject({ output: "answer", top: "happy", unsure: false, not_a_face: false });
   expect(prediction.source).toBe("astronaut.png");

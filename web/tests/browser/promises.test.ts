@@ -190,7 +190,7 @@ describe("with a prediction on the screen", () => {
       'meter "not a face"',
       'combobox "Answer"',
       'option "expression" [selected]',
-      'slider "Say “unsure” below 29%": "29"',
+      'slider "Say “unsure” below 27%": "27"',
       'switch "Mirror"',
       'region "Faces and images"',
       'status: "astronaut.png: one face. happy, 97%."',

@@ -107,7 +107,7 @@ test("nothing leaves the file", async () => {
 test("without scripts the figures are there, and a cell still leads to its faces", async () => {
   const { page, requests } = await open({ javaScriptEnabled: false });
   const figures = page.locator("figure svg");
-  expect(await figures.count()).toBe(8);
+  expect(await figures.count()).toBe(7);
   for (const figure of await figures.all()) expect((await figure.boundingBox())!.height).toBeGreaterThan(100);
   expect(await page.locator(".slider").count()).toBe(0);
   expect(await page.locator('[aria-label="abstaining"] tbody tr:visible').count()).toBe(11);
