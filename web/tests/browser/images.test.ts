@@ -133,7 +133,10 @@ test("a dropped photo: the face is detected, and has the same probabilities as i
   expect(await label()).toBe(`Face 1: happy, ${percent(prediction.probabilities["happy"]!)}`);
   await chooseOutput(page, "fer2013");
   const [labelled] = (await saved(page)) as unknown as [Prediction];
-  expect(Object.keys(labelled)).toEqual(["source", "box", "detection_score", "output", "answer", "top", "confidence", "probabilities"]);
+  expect(Object.keys(labelled)).toEqual([
+    ...["source", "box", "detection_score", "landmarks", "output", "answer", "top", "confidence", "in_doubt", "alternatives"],
+    "probabilities",
+  ]);
   expectClose(labelled, expected, WITHIN);
   expect(await label()).toBe(`Face 1: happy, ${percent(labelled.probabilities["happy"]!)}`);
   await page.context().close();
