@@ -85,7 +85,7 @@ for number, path in enumerate(map(str.strip, sys.stdin)):
 """
 
 Answer = tuple[str | None, float, bool]
-"""What a tool says of a photograph, None where it found no face; seconds; whether the answer is firm."""
+"""Answer of a tool for a photograph, None where it found no face; seconds; whether the answer is firm."""
 
 
 def of_mien(model: str, files: list[Path], tilt: float = 0) -> Iterator[Answer]:

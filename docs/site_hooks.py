@@ -1,4 +1,4 @@
-"""What the site does with links that leave docs/, with the marks of docstrings, and with its search."""
+"""Hooks of the site for links that leave docs/, marks of docstrings, and its search."""
 
 from __future__ import annotations
 

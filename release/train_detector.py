@@ -45,12 +45,12 @@ SIDE, BATCH, KEPT, USES = 160, 32, 4000, 4
 
 STRIDES = (8, 16)
 SIZES = ((6, 30), (22, 110))
-"""Of each stride: the sizes of faces (root of width times height) that its cells answer for."""
+"""Sizes of faces for each stride (root of width times height) that its cells answer for."""
 
 CHANNELS = (16, 32, 64, 128, 256)
 NECK = 64
 MEAN = (117.001, 114.697, 97.404)
-"""What the tiny face detector subtracts from red, green and blue."""
+"""Means that the tiny face detector subtracts from red, green and blue."""
 
 DOUBTFUL, SURE = 0.2, 0.45
 """Least scores of the two networks: below the first there is no face, from the second on there is one."""
@@ -304,7 +304,7 @@ def hidden(face: list[float], low: np.ndarray, high: np.ndarray) -> float:
 
 
 def answers_to(faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What each cell should answer: boxes and landmarks (cells, 14) in pixels; 1, 0 or -1 (either way) (cells,)."""
+    """Targets of each cell: boxes and landmarks (cells, 14) in pixels; 1, 0 or -1 (either way) (cells,)."""
     every, kinds = [], []
     for stride, (least, most) in zip(STRIDES, SIZES, strict=True):
         count = SIDE // stride
@@ -343,7 +343,7 @@ class Network(nn.Module):
             self.heads.append(nn.Sequential(*blocks, last))
 
     def forward(self, pixels: torch.Tensor) -> list[torch.Tensor]:
-        """What the cells of each stride say."""
+        """Return the outputs of the cells of each stride."""
         with torch.no_grad():
             pixels = (F.pad(pixels, (1, 1, 1, 1)) - pixels.new_tensor(MEAN)[:, None, None]) / 255
             last = F.max_pool2d(F.leaky_relu(self.first(pixels), 0.1), 2)

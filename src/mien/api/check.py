@@ -57,7 +57,7 @@ class ClaimFinding(JsonResult):
 
 @dataclass(frozen=True)
 class ClaimResult:
-    """What the predictions behind a claimed accuracy show.
+    """Findings on the predictions behind a claimed accuracy.
 
     Attributes:
         accuracy: share of correct samples, 0..1, with its 95% interval.

@@ -328,7 +328,7 @@ class TrainingJob:
             words = f"validation has only {counted(held_out, 'sample')}: its metrics are uncertain."
             yield Notice(words, code="validation-small")
         if self.init_from is not None and not self.resumes:
-            # Of a head, train is measured too: by folds.
+            # For a head, train is measured too: by folds.
             parts = ("train", "validation") if recipe.tuning.fit_head else ("validation",)
             places = np.flatnonzero(np.isin(plan.dataset.split, parts))
             digests = image_digests(plan.dataset.images, places)
@@ -383,7 +383,7 @@ class TrainingJob:
 
 
 _OF_TIME = 0.95
-"""What epochs have of the time; the rest is for export and evaluation."""
+"""Share of the time for epochs; the rest is for export and evaluation."""
 
 
 def seconds_of(time: str | float) -> float:

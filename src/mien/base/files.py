@@ -31,7 +31,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     path = Path(path)
     if path.parts[:1] == ("~",):
-        # A shell expands it at the beginning of a word alone; whoever removes such a folder may remove their own.
+        # A shell expands it only at the beginning of a word. Removing such a folder by hand may remove one's home.
         raise RunError(f"{path} begins with ~, a folder of that name. Write {path.expanduser()}.", code="path-tilde")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

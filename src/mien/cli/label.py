@@ -19,7 +19,7 @@ from mien.inference.predictor import load
 
 def label(
     faces: Annotated[Path, typer.Argument(help="A folder of face crops.", metavar="FOLDER")],
-    name: Annotated[str | None, typer.Option("--name", help="Who votes; the file is NAME.csv.", metavar="NAME")] = None,
+    name: Annotated[str | None, typer.Option("--name", help="The voter; the file is NAME.csv.", metavar="NAME")] = None,
     merge: Annotated[bool, typer.Option("--merge", help="Merge all votes into labels.csv.")] = False,
     votes: Annotated[
         Path, typer.Option("--votes", help="The folder of the files, one a person.", metavar="DIR")

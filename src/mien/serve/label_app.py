@@ -20,7 +20,7 @@ PAGE = Path(__file__).parent / "label_page"
 
 
 class Question(BaseModel):
-    """What the page shows next: an image with its number in the folder; None where all have a vote."""
+    """Next question of the page: an image with its number in the folder; None where all have a vote."""
 
     person: str
     image: str | None

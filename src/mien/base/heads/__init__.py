@@ -1,1 +1,1 @@
-"""What an output of a network says: one file a kind of output. NumPy alone."""
+"""Heads: the outputs of a network, one file for each kind. NumPy alone."""

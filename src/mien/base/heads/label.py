@@ -23,7 +23,7 @@ says otherwise."""
 
 
 class Decisions(NamedTuple):
-    """What N rows of probabilities decide.
+    """Decide the answers of N rows of probabilities.
 
     Attributes:
         top: the class of highest probability, int64 (N,).
@@ -81,7 +81,7 @@ class LabelHead:
     target: str = "label"
 
     perceived: ClassVar[bool] = False
-    """Whether votes taught it."""
+    """Return whether votes taught it."""
     unsure_below: ClassVar[float] = AGREEMENT
     margin: ClassVar[float] = TIE_MARGIN
 
