@@ -23,7 +23,7 @@ from mien.evaluation.results import Estimate, JsonResult
 from mien.evaluation.vote_metrics import vote_ceiling
 from mien.page.blocks import Column, Section, Table, Text
 from mien.page.page import Page
-from mien.page.wording import p_text, percent, samples_text
+from mien.page.wording import p_text, percent, samples_text, share_text
 from mien.pipeline.evaluate import EvaluationResult
 from mien.pipeline.measured_split import WITHOUT_LEAKED, MeasuredSplit
 from mien.pipeline.predictions_csv import ClaimedPredictions, read_predictions_csv
@@ -111,7 +111,7 @@ class ClaimResult:
         return "\n".join([f"{VERDICTS[self.verdict]} {self._measured()}", *lines])
 
     def _measured(self) -> str:
-        return f"Accuracy {_interval(self.accuracy)} on {samples_text(self.samples)} of '{self.split}'."
+        return f"Accuracy {share_text(self.accuracy)} on {samples_text(self.samples)} of '{self.split}'."
 
 
 def check(
@@ -174,10 +174,6 @@ def _resolve(
     return read_predictions_csv(path, dataset, split)
 
 
-def _interval(estimate: Estimate) -> str:
-    return f"{percent(estimate.value)} [{percent(estimate.low)} to {percent(estimate.high)}]"
-
-
 def _coverage(claim: ClaimedPredictions, accuracy: Estimate, expected: int) -> ClaimFinding:
     count = len(claim.predictions)
     missing = expected - count
@@ -205,7 +201,7 @@ def _claimed(claimed: float, accuracy: Estimate) -> ClaimFinding:
 
 def _size(accuracy: Estimate) -> ClaimFinding:
     width = accuracy.high - accuracy.low
-    words = f"The 95% interval is {100 * width:.1f} points wide: {_interval(accuracy)}."
+    words = f"The 95% interval is {100 * width:.1f} points wide: {share_text(accuracy)}."
     if width <= WIDE:
         return ClaimFinding("interval", "fine", words)
     return ClaimFinding("interval", "caution", f"{words} So few samples cannot tell good models apart.")
@@ -242,7 +238,7 @@ def _copies(measured: MeasuredSplit) -> ClaimFinding:
     gain = measured.predictions.accuracy - clean.accuracy.value
     words = (
         f"{everything - clean.count:,} of {everything:,} samples have a copy in an earlier split. Without them the "
-        f"accuracy is {_interval(clean.accuracy)}."
+        f"accuracy is {share_text(clean.accuracy)}."
     )
     return ClaimFinding(key, "caution" if gain >= 0.005 else "fine", words)
 
@@ -260,14 +256,14 @@ def _annotators(found: Predictions) -> list[ClaimFinding]:
     seen = np.array([place.get(found.votes.classes[at], -1) if at >= 0 else -1 for at in chosen])
     learned = learned_labels(found.labels, predicted, seen)
     words = (
-        f"{learned.samples:,} labels contradict most annotators. The predictions repeat {_interval(learned.repeated)}."
+        f"{learned.samples:,} labels contradict most annotators. The predictions repeat {share_text(learned.repeated)}."
     )
     if learned.is_clear:
         words += " Nobody can guess so many: the model was probably trained on these samples."
     agree = proportion_among(predicted == seen, seen >= 0, found.groups)
     panel = (
-        f"A second panel of annotators would choose the majority's class for {_interval(ceiling.second_panel)} of the "
-        f"samples; the predictions do for {_interval(agree)}."
+        f"A second panel of annotators would choose the majority's class for {share_text(ceiling.second_panel)} of the "
+        f"samples; the predictions do for {share_text(agree)}."
     )
     return [
         ClaimFinding(keys[0], "wrong" if learned.is_clear else "fine", words),

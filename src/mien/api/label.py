@@ -23,7 +23,7 @@ from mien.evaluation.results import Estimate, json_ready
 from mien.evaluation.vote_metrics import vote_ceiling
 from mien.inference.image_files import image_files
 from mien.inference.predictor import Predictor
-from mien.page.wording import counted, percent
+from mien.page.wording import counted, share_text
 
 ASK_AGAIN = "ask_again.csv"
 CLEAR = 0.5
@@ -67,21 +67,17 @@ class MergedVotes:
         lines = [
             f"{self.table}: {counted(self.labelled, 'image')} with a clear answer, of {self.images:,} with votes by "
             f"{', '.join(self.people)}",
-            *(f"{name} repeats the first answer on {_words(share)} of repeated images" for name, share in items),
+            *(f"{name} repeats the first answer on {share_text(share)} of repeated images" for name, share in items),
         ]
         if self.between is not None and self.ceiling is not None:
             lines += [
-                f"two people agree on {_words(self.between)} (Krippendorff's alpha {self.alpha:.2f})",
-                f"a second panel would choose the same class for {_words(self.ceiling)}: a model can hardly do better",
+                f"two people agree on {share_text(self.between)} (Krippendorff's alpha {self.alpha:.2f})",
+                f"a second panel would choose the same class for {share_text(self.ceiling)}: the ceiling of a model",
             ]
         if self.ask_again:
             again = self.table.with_name(ASK_AGAIN)
             lines.append(f"{counted(len(self.ask_again), 'image')} without a clear answer: {again}")
         return "\n".join(lines)
-
-
-def _words(estimate: Estimate) -> str:
-    return f"{percent(estimate.value)} [{percent(estimate.low)} to {percent(estimate.high)}]"
 
 
 def relative_images(folder: str | os.PathLike[str]) -> list[str]:

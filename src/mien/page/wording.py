@@ -83,6 +83,11 @@ def value_text(key: str, value: float) -> str:
     return percent(value) if key.endswith("accuracy") else decimal(value)
 
 
+def share_text(share: Estimate) -> str:
+    """Return a share with its interval in percent: ``71.0% [69.5% to 72.5%]``."""
+    return f"{percent(share.value)} [{percent(share.low)} to {percent(share.high)}]"
+
+
 def interval_text(key: str, estimate: Estimate) -> str:
     """The interval as ``"70.1–73.0%"`` or ``"0.690–0.720"``; a dash if there is none."""
     if math.isnan(estimate.low) or math.isnan(estimate.high):
