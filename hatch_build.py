@@ -1,4 +1,4 @@
-"""What a build of the package does beyond copying files: the browser page, and the README as a package index shows it.
+"""Steps of a build of the package beyond copying files: the browser page, and the README as a package index shows it.
 
 A wheel or an sdist holds the page. It is taken as `make web` built it; where it is missing, it is built by the same
 make rule (make, Node and the network are needed). Without those, the build goes on without it and says so.
@@ -33,7 +33,7 @@ class PageHook(BuildHookInterface):  # type: ignore[type-arg]
     """Builds the page where it is missing."""
 
     def dependencies(self) -> list[str]:
-        """What `make web` imports; nothing where it need not or cannot run."""
+        """List the packages that `make web` imports; nothing where it need not or cannot run."""
         if self._built() or self._missing_tools():
             return []
         return self.metadata.core.dependencies

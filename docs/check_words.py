@@ -33,6 +33,7 @@ INSTEAD = {
     r"how sure is it": "calibration",
     r"how fragile": "robustness",
     r"\bnobody but\b": "only",
+    r"(?:^|(?<=[.!] ))(?-i:Of|Who|Whose|What|Those) (?=[a-z:`\d][^?]{20})(?![^.]*\?)": "subject or verb first",
     r"(?<![\w.])\d+(?:\.\d+)? %": "72.3%, without a space",
     r"(?<![\w.\d:!])\.\d+(?=[\s,;.)]|$)": "0.5, with its zero",
 }

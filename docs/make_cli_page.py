@@ -16,7 +16,7 @@ HEAD = """# The command line
 
 `make docs` makes this page from the help of the commands.
 
-What a command is about (images, data, a run or a model) is an argument. Everything else is an option, with the same
+The object of a command (images, data, a run or a model) is an argument. Everything else is an option, with the same
 name in every command. Results go to stdout, notices and progress to stderr.
 
 A mistake ends with exit code 2 and one line: `mien: message [code]`. The code names the kind of mistake and does not

@@ -82,7 +82,7 @@ class FaceNetwork(nn.Module):
         self.register_buffer("shift", shift, persistent=False)
         self.steps: Any = nn.ModuleList()
         self.earlier = {}
-        """Of a step that adds: the step whose output it adds."""
+        """For each step that adds an earlier output: that earlier step."""
         self._side = self.input_px
         if nodes:
             self._read_graph(nodes, arrays, layers or known.layers)

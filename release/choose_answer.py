@@ -57,7 +57,7 @@ FIRM, FIRM_RIGHT = 0.7, 0.75
 CONTEMPT_WEIGHT = 0.5
 
 LARGEST_LOSS = 0.03
-"""Of accuracy by the majority, nothing being unsure."""
+"""Percentage points of the accuracy by the majority vote, with no answer unsure."""
 
 RECALLED = {
     "photographs": ("neutral", "happy", "surprise", "sad", "angry"),

@@ -44,7 +44,7 @@ def page() -> str:
 
 
 def facts_of_files(folder: RunFolder) -> dict[str, dict[str, Any]]:
-    """What card.json says of the files themselves: digests, sizes and answers to seven rendered faces."""
+    """Digests, sizes and answers to seven rendered faces, as card.json has them."""
     models = (folder.model, folder.model_int8)
     kept = (*models, folder.best)
     drawn = render_faces(np.arange(7), seed=7)

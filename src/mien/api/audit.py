@@ -30,7 +30,7 @@ MAY_HOLD_A_REVIEW = " It may hold a review."
 
 @dataclass(frozen=True, eq=False)
 class AuditResult:
-    """What an audit found in a data set.
+    """Results of an audit of a data set.
 
     Attributes:
         findings: everything, as values.

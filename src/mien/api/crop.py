@@ -22,7 +22,7 @@ from mien.inference.image_files import image_files
 
 
 class Cropped(NamedTuple):
-    """What :func:`crop` did.
+    """Counts of :func:`crop`.
 
     Attributes:
         faces: how many faces there are now.

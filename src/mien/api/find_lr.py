@@ -20,7 +20,7 @@ from mien.page.charts.svg import Chart
 
 @dataclass(frozen=True, eq=False)
 class LrSearch:
-    """What a learning-rate range test found.
+    """Result of a learning-rate range test.
 
     Attributes:
         suggestion: the rate at which the loss falls fastest, for ``lr`` of the recipe.

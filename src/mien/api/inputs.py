@@ -1,4 +1,4 @@
-"""What the functions take: data and models, as values or where they are."""
+"""Arguments that the functions share: data and models, as values or as paths."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def read(data: Data, size_px: int, channels: int = 1, *, again: bool = False) ->
 
 
 def environment(data: Data) -> dict[str, Any]:
-    """What is written about the data: its name, for a command also its options and the machine."""
+    """Return the metadata of the data that is written: its name, for a command also its options and the machine."""
     return data.environment() if isinstance(data, DataSource) else {"data": data_name(data)}
 
 

@@ -196,7 +196,7 @@ def check_callback(callback: object) -> None:
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """What a training needs beside data.
+    """Inputs of a training run, except its data.
 
     Attributes:
         recipe: after all changes.
@@ -308,7 +308,7 @@ class TrainingJob:
         return replace(plan, recipe=plan.recipe.model_copy(update={"epochs": epochs}))
 
     def notices(self, plan: TrainingPlan) -> Iterator[Notice]:
-        """What a user may not expect of this run."""
+        """List what a user may not expect of this run."""
         from mien.training import checkpoint
         from mien.training.plan import recipe_warnings
 

@@ -1,4 +1,4 @@
-"""What an audit found, for its page, its table and its JSON."""
+"""Findings of an audit, for its page, its table and its JSON."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class QualityIssue:
 
 @dataclass(frozen=True, eq=False)
 class LabelReview:
-    """What the predictions of a model say about the labels.
+    """Labels that the predictions of a model contradict.
 
     Attributes:
         indices: int64 (M,), the predicted samples as indices into the faces.

@@ -183,7 +183,7 @@ class Notice(str):
         return notice
 
     def __getnewargs_ex__(self) -> tuple[tuple[str], dict[str, str]]:
-        """What copies and pickles are made of."""
+        """Return the arguments of copies and pickles."""
         return (self.raw,), {"code": self.code}
 
     @property
@@ -193,7 +193,7 @@ class Notice(str):
 
 
 class MienWarning(UserWarning):
-    """What :mod:`warnings` is given: an argument without effect, a metric that flatters. The code is as an error's."""
+    """Warning for :mod:`warnings`: an argument without effect, a metric that flatters. The code is as an error's."""
 
     def __init__(self, message: str, *, code: str = "warning") -> None:
         super().__init__(message)
@@ -289,7 +289,7 @@ _FOLDER_NAME = "^[A-Za-z0-9]"
 
 
 def rule_of(fault: Mapping[str, Any], constraints: Iterable[object] = ()) -> str:
-    """What the value of one of pydantic's faults must be.
+    """Say in words what the value of one of pydantic's errors must be.
 
     Args:
         fault: an entry of ``ValidationError.errors()``.
@@ -332,7 +332,7 @@ def place(location: Iterable[int | str]) -> str:
 
 
 def fault_text(fault: Mapping[str, Any]) -> str:
-    """What is wrong in a file: ``"has drop.0.row = 'a'; it must be a whole number"``."""
+    """Say what is wrong in a file: ``"has drop.0.row = 'a'; it must be a whole number"``."""
     where = place(fault["loc"])
     if fault["type"] == "extra_forbidden":
         return f"has an unknown key '{where}'"

@@ -28,7 +28,7 @@ FERPLUS_CLASSES: tuple[str, ...] = (
     *("neutral", "happy", "surprise", "sad", "angry", "disgust", "fear", "contempt"),
     *("unknown", NOT_A_FACE_CLASS),
 )
-"""What FER+'s ten annotators could choose, in the order of its file: eight expressions, and two other answers."""
+"""Answers of FER+'s ten annotators, in the order of its file: eight expressions, and two other answers."""
 
 _SYNONYMS: dict[str, tuple[str, ...]] = {
     "angry": ("anger", "ang", "an", "mad"),

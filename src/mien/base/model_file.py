@@ -1,4 +1,4 @@
-"""What a model file says of its model: classes, input, outputs, recipe, metrics."""
+"""The manifest inside a model file: classes, input, outputs, recipe, metrics."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ INT8 = "-int8"
 """After a model's name: its int8 form."""
 
 LEAST_TEMPERATURE, GREATEST_TEMPERATURE = 1e-3, 1e3
-"""What a manifest may say; a fit ends at 0.05 and 20."""
+"""Range of temperatures in a manifest; a fit ends at 0.05 and 20."""
 
 MANIFEST_KEY = "mien.manifest"
 """Under this name a model file carries its manifest in its metadata."""
@@ -54,7 +54,7 @@ class OutputManifest(BaseModel):
 
 
 class Manifest(BaseModel):
-    """What a model is, where it comes from, and what was measured of it."""
+    """Description of a model: its origin, and what was measured."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
 
@@ -109,7 +109,7 @@ class Manifest(BaseModel):
 
     @property
     def outputs_to_choose(self) -> tuple[LabelHead, ...]:
-        """What a user can choose among: the answer first, where there is a rule, then :attr:`all_outputs`."""
+        """Outputs that a user can choose: the answer first, where there is a rule, then :attr:`all_outputs`."""
         if self.answer is None:
             return self.all_outputs
         votes = (each for each in self.all_outputs if isinstance(each, VotesHead))
@@ -201,7 +201,7 @@ def stay_offline() -> None:
     """Keep onnxruntime from reporting to its maker. To be called before it is imported.
 
     From 1.29 on it would write an identifier of the machine into the user's cache and send what sessions do. Its own
-    ``disable_telemetry_events`` comes too late: importing it is enough. Who sets the variable decides otherwise.
+    ``disable_telemetry_events`` comes too late: importing it is enough. Users override this by setting the variable.
     """
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 

@@ -283,7 +283,7 @@ def _by_channel(value: float | tuple[float, ...], like: Any) -> Any:
 
 
 def in_pixels(inputs: npt.NDArray[np.float32], spec: InputSpec) -> npt.NDArray[np.uint8]:
-    """What a network is shown, as images: (N, channels, H, W) -> uint8 (N, H, W), or (N, H, W, 3) in colour."""
+    """Convert a network's input back to images: (N, channels, H, W) -> uint8 (N, H, W), or (N, H, W, 3) in colour."""
     pixels: npt.NDArray[np.uint8] = np.rint(denormalise(inputs, spec)).clip(0, 255).astype(np.uint8)
     return pixels[:, 0] if spec.channels == 1 else np.moveaxis(pixels, 1, 3)
 

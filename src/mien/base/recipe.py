@@ -28,7 +28,7 @@ Fraction = Annotated[float, Field(ge=0, lt=1)]
 Factor = Annotated[float, Field(ge=0, le=10)]
 
 _MOST = 1e30
-"""Of settings that torch computes with in fp32, which ends at 3e38."""
+"""Limit of settings that torch computes with in fp32, which ends at 3e38."""
 Weight = Annotated[float, Field(ge=0, le=_MOST)]
 _DIGESTED_AS = (
     ("", "recalibrate_bn", "renew_statistics"),
@@ -156,7 +156,7 @@ class AugmentRecipe(OwnPart):
 
 
 class BalanceRecipe(StrictModel):
-    """What makes up for classes of unequal size, beside ``class_weights``. All is off by default."""
+    """Settings for classes of unequal size, beside ``class_weights``. All is off by default."""
 
     sampling: Literal["none", "undersample", "oversample", "batches"] = Field(
         default="none",
@@ -347,7 +347,7 @@ class Recipe(StrictModel):
 
     @property
     def own_parts(self) -> dict[str, OwnPart | OptimRecipe]:
-        """Those of :data:`OWN_PARTS` that name a file."""
+        """Return the parts in :data:`OWN_PARTS` that name a file."""
         return {table: part for table in OWN_PARTS if (part := getattr(self, table)).file}
 
     @property

@@ -18,10 +18,10 @@ NEAR_BLANK_BELOW = 8.0
 """Deviation of the pixels below which next to nothing can be seen."""
 
 FEW_TONES_BELOW = 0.7
-"""Of :func:`tones`. Looked at on FER2013: of 80 images below, about 60 are text, signs or drawings."""
+"""Limit of :func:`tones`. On FER2013, 60 of 80 images below it are text, signs or drawings."""
 
 LITTLE_DETAIL_BELOW = 0.006
-"""Of :func:`detail`. Images below are blurred or were enlarged from a smaller one."""
+"""Limit of :func:`detail`. Images below it are blurred or were enlarged from a smaller one."""
 
 _LEVELS = 256
 _DIRECTIONS = 60

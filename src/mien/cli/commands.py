@@ -68,7 +68,7 @@ def _without_types(command: Any) -> Any:
 
 
 class LazyCommand(TyperCommand):
-    """What help and completion know of a command; the command itself is loaded when it is invoked."""
+    """Stand-in of a command for help and completion; the command itself is loaded when it is invoked."""
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
         """Load the command; from here on it takes this one's place."""

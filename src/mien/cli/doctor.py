@@ -23,7 +23,7 @@ _ELSEWHERE = "AzureExecutionProvider"  # sends images to a service; mien never u
 _CORE = ("numpy", "Pillow", "pydantic", "typer", "rich")
 
 Check = tuple[str, str, str]
-"""What was looked at, what is there, and what to do about it; empty where nothing is missing."""
+"""One row of the table: the subject, what is installed, and how to add it; empty where nothing is missing."""
 
 
 def doctor(json: JsonOption = False, quiet: QuietOption = False) -> None:

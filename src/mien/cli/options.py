@@ -24,7 +24,7 @@ def _set_quiet(quiet: bool) -> bool:
     return quiet
 
 
-# What a command is about.
+# The object of a command.
 ModelArgument = Annotated[str, typer.Argument(help=MODEL_HELP, metavar="MODEL")]
 DataArgument = Annotated[Path, typer.Argument(help=DATA_HELP, metavar="PATH")]
 

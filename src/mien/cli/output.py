@@ -1,4 +1,4 @@
-"""What commands print, and the checks of the folder that ``--out`` names."""
+"""Printing of results, and checks of the folder that ``--out`` names."""
 
 from __future__ import annotations
 

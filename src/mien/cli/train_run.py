@@ -1,4 +1,4 @@
-"""What ``mien train`` and ``mien distill`` do: check, read, train, show."""
+"""Shared steps of ``mien train`` and ``mien distill``: check, read, train, show."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is wrong with a command's options, in plain words."""
+"""Errors in a command's options, in plain words."""
 
 from __future__ import annotations
 

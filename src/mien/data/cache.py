@@ -55,7 +55,7 @@ def load(key: str) -> tuple[Dataset, dict[str, Any]] | None:
 
 
 def read_entry(folder: Path) -> tuple[Dataset, dict[str, Any]]:
-    """What :func:`write_entry` wrote into a folder, memory-mapped. A damaged one raises whatever numpy raises."""
+    """Read what :func:`write_entry` wrote into a folder, memory-mapped. A damaged one raises whatever numpy raises."""
     meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
     images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
     # np.load leaves a damaged file open where it opened it itself

@@ -3,7 +3,7 @@
 ``mien audit`` writes it, a person reviews it, and every other command that reads data takes it as ``--clean``. The file
 names the data that it was made for by its fingerprint; the data itself is never changed.
 
-What a model is measured by does not bend to what a model says: rows of validation and test can only be dropped for what
+No model may change the data that it is measured on: rows of validation and test can only be dropped for what
 the images and labels themselves prove, and never get another label.
 """
 
@@ -27,7 +27,7 @@ from mien.data.splits import group_identical
 from mien.version import __version__
 
 Kind = Literal["blank", "no-face", "conflict", "leak", "copy", "doubt"]
-"""Every kind of reason; ``doubt`` is a model's opinion. What somebody adds by hand is of one of these kinds too."""
+"""Every kind of reason; ``doubt`` is a model's opinion. Changes added by hand are of one of these kinds too."""
 
 PROVABLE_KINDS = ("blank", "conflict")
 """The kinds that the data itself proves: those of validation and test."""
@@ -44,7 +44,7 @@ _HEAD = """\
 
 
 class Change(BaseModel):
-    """What to do with one row.
+    """Change of one row.
 
     ``to`` is the class it gets, None where the row is dropped; ``kind`` is a :data:`Kind`. ``split`` and
     ``label`` are those of the row now; ``source`` and ``reason`` are for the reader.

@@ -190,12 +190,12 @@ class Dataset:
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """What a run and its model remember of the data that they learnt from, JSON-ready. Test has no part in it."""
+        """Return the identity of training data that a run and its model store, JSON-ready. Test has no part in it."""
         own = self.fingerprint_without_test
         return {"data_fingerprint": own, "cleaned_from": [each for each in self.cleaned_from[1::2] if each != own]}
 
     def _fingerprint_of(self, chosen: npt.NDArray[np.int64]) -> str:
-        """Of the faces at ``chosen`` as if there were no others; a mapped file is hashed where it is."""
+        """Compute the fingerprint of the faces at ``chosen`` alone; a mapped file is hashed where it is."""
         digest = hashlib.sha256()
         digest.update(repr(((len(chosen), *self.images.shape[1:]), self.classes)).encode())
         for block in slices(len(chosen), 1000):

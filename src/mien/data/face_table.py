@@ -1,4 +1,4 @@
-"""What every reader hands over: faces as they stand in the data, before the splits are settled."""
+"""Output of every reader: faces as the data has them, before the splits are settled."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ class ClassNames:
         Raises:
             DataError: another label, and the map does not name it.
         """
-        # pandas writes 3.0 for a 3 in a column with a gap. Of more digits Python refuses to make a number.
+        # pandas writes 3.0 for a 3 in a column with a gap. Python refuses to convert more digits.
         whole = re.fullmatch(r"\s*(\d{1,9})(?:\.0+)?\s*", found, re.ASCII)
         number = int(whole[1]) if whole else -1
         usual = EXPRESSIONS[number] if 0 <= number < len(EXPRESSIONS) else canonical_class(found)
@@ -148,7 +148,7 @@ class ClassNames:
         return mapped or usual
 
     def finish(self, path: object, column: str = "", apart: str = "") -> list[Notice]:
-        """What a person should know, once all labels are named.
+        """Return notices on the class names, once all labels are known.
 
         Args:
             path: of the data, for messages.

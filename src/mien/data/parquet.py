@@ -361,7 +361,7 @@ def _declared_classes(metadata: dict[bytes, bytes], label: str) -> tuple[str, ..
 
 
 def _json_of(metadata: dict[bytes, bytes], key: bytes) -> dict[str, Any]:
-    """What a file's metadata says under a key, such as what :func:`write_parquet` noted; {} where it is no JSON."""
+    """Read a file's metadata under a key, as :func:`write_parquet` writes it; {} where it is no JSON."""
     try:
         found = json.loads(metadata.get(key, b"{}"))
     except (ValueError, RecursionError):

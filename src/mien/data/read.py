@@ -254,7 +254,7 @@ def group_info(faces: Dataset) -> dict[str, Any] | None:
 
 
 def dataset_info(result: ReadResult) -> dict[str, Any]:
-    """What ``mien data info`` shows of a data set, JSON-ready; ``groups`` is None without."""
+    """Summarise a data set for ``mien data info``, JSON-ready; ``groups`` is None without."""
     faces = result.faces
     counts = faces.counts_by_split()
     return {

@@ -61,7 +61,7 @@ def describe_source(path: str | os.PathLike[str]) -> str:
 
 
 def detect_shape(path: Path) -> tuple[Path, DataShape]:
-    """What to read and as which shape; for a folder that holds the data in one file, that file."""
+    """Path to read and its shape; for a folder that holds the data in one file, that file."""
     if path.is_dir():
         return _detect_folder(path)
     if not path.exists():

@@ -202,8 +202,8 @@ def cut_nearest_groups(groups: npt.NDArray[Any], labels: npt.NDArray[np.int64]) 
     """As :func:`cut_groups`, but with the samples in number nearest to :data:`VALIDATION_SHARE`.
 
     With a few large groups, one group more that brings a rare class is many samples too many. So groups change sides,
-    one by one, while that brings the number of samples nearer. Each class that is on both sides stays there. Of several
-    such groups, the one that keeps the shares of the classes most even changes.
+    one by one, while that brings the number of samples nearer. Each class that is on both sides stays there.
+    If there are several such groups, the one that keeps the shares of the classes most even changes.
     """
     names, number, counts = count_by_group(groups, labels)
     chosen = np.zeros(len(names), dtype=np.bool_)

@@ -7,7 +7,7 @@ surprise, faint sadness like nothing. That overlap, the pose, the light and the 
 linear model and hard, not impossible, for a small CNN. These are drawings: nothing about people follows from them.
 
 The random numbers of each face come from the seed face by face, so the bytes do not depend on how many are rendered at
-a time. What a face is like and how it is drawn is in synthetic_drawing.py.
+a time. synthetic_drawing.py draws the faces.
 """
 
 from __future__ import annotations

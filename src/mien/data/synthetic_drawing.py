@@ -1,4 +1,4 @@
-"""What a drawn face is like, and how it is drawn: smooth shapes laid over each other, many faces at a time.
+"""Drawn faces: smooth shapes laid over each other, many faces at a time.
 
 Traits are the person, pose, light, and an expression as a pattern of facial action units (AU1 inner brow raiser ...
 AU26 jaw drop; Ekman & Friesen, Facial Action Coding System, 1978). Pixels see only +, -, *, /, sqrt, rint, min and max,
@@ -324,7 +324,7 @@ def _draw_mouth(face: Traits, canvas: Array, x: Array, y: Array) -> None:
 
 
 def _draw_over(face: Traits, canvas: Array, head: Array, x: Array, y: Array) -> None:
-    """What lies over the face: beard, hair, and on some faces glasses or a hand."""
+    """Draw beard, hair, and on some faces glasses or a hand."""
     chin = np.clip((y - 9.0 + np.abs(x) * -0.35) * 0.3, 0, 1)
     _darken(canvas, chin * head * np.maximum(face["beard"], 0))
     edge = face["hairline_px"] + face["hairline_slant"] * x + np.float32(0.012) * x * x

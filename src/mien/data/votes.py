@@ -37,10 +37,10 @@ _LEAST_AGREEMENT = 0.4
 """FER+'s majority equals FER2013's label for about two thirds of the images, and for a fifth of shuffled ones."""
 
 _MOST_DIGITS = 9
-"""Of a number of votes: sums of such counts fit int64."""
+"""Digits of a number of votes: sums of such counts fit int64."""
 
 _TOTALS = ("", "total", "sum", "count", "n")
-"""Of ``votes_total`` and the like: no class."""
+"""Names after ``votes_`` that mean a sum and no class."""
 
 
 def check_votes(faces: Dataset) -> npt.NDArray[np.float64]:
@@ -61,7 +61,7 @@ def check_votes(faces: Dataset) -> npt.NDArray[np.float64]:
     if not faces.votes.any():
         splits = ", ".join(np.unique(faces.split).tolist())
         raise DataError(
-            f"None of the {len(faces):,} images of {splits} has votes. What learns from votes needs some "
+            f"None of the {len(faces):,} images of {splits} has votes. Learning from votes needs some "
             f"in train and in validation.",
             code="votes-empty",
         )

@@ -1,4 +1,4 @@
-"""What users get: the answers that ``mien predict`` shows by default, right, wrong or unsure."""
+"""Metrics of the answers that ``mien predict`` shows by default: right, wrong or unsure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What images of faces suffer, at five strengths each, in the manner of ImageNet-C.
+"""Corruptions of face images, at five strengths each, in the manner of ImageNet-C.
 
 Hendrycks & Dietterich, Benchmarking Neural Network Robustness to Common Corruptions, ICLR 2019. Their strengths are
 for 224 px; ours are for 48 px, and lengths in px grow with the face's side. Random numbers come from the seed and the

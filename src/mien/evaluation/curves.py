@@ -29,7 +29,7 @@ Points: TypeAlias = tuple[Floats, Floats, Floats]
 
 @dataclass(frozen=True, eq=False)
 class Curve(JsonResult):
-    """What happens as the threshold falls. ROC: true against false positives. Precision-recall: precision by recall.
+    """Curve of a threshold that falls. ROC: true against false positives. Precision-recall: precision by recall.
 
     Attributes:
         across: float64 (P,), 0..1, ascending: the false positive rate, or the recall; P <= :data:`MOST_POINTS`, 0 where
@@ -107,7 +107,7 @@ def roc_curves(labels: Labels, probabilities: Floats, resamples: int = 1000, gro
     pooled = OneVersusRest.of(one_hot, probabilities.ravel())
 
     def areas_under(weights: Floats) -> Floats:
-        """Of the classes, macro and micro: float64 (C + 2,)."""
+        """Return the areas of the classes, macro and micro: float64 (C + 2,)."""
         areas = np.array([each.area(weights) for each in ranked])
         macro = macro_average(areas, np.ones(class_count))
         return np.array([*areas, macro, pooled.area(weights.repeat(class_count))])

@@ -132,7 +132,7 @@ def _subset_metrics(
 
 
 def _intervals(predictions: Predictions, names: Sequence[str], resamples: int) -> list[Estimate]:
-    """Of the accuracy, then of these."""
+    """Estimate the accuracy, then the named metrics."""
     (own,) = resample([predictions], ("accuracy", *names), resamples)
     right = predictions.probabilities.argmax(axis=1) == predictions.labels
     accuracy = share_interval(right, own.drawn[:, 0], predictions.groups)

@@ -1,7 +1,7 @@
 """Metrics: arrays in, numbers out.
 
 Each is also computed from sums over rows, which is how :mod:`mien.evaluation.named_metrics` resamples it.
-What cannot be said (the recall of a class without rows) is NaN, never 0.
+An undefined value (the recall of a class without rows) is NaN, never 0.
 """
 
 from __future__ import annotations

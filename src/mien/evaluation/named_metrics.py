@@ -25,7 +25,7 @@ METRICS: tuple[str, ...] = (
     *("accuracy", "macro_precision", "macro_recall", "macro_f1", "macro_auc", "log_loss", "calibration_error"),
     *VOTE_METRICS,
 )
-"""Metrics of a whole split. Those of one class are ``precision.CLASS``, ``recall.CLASS`` and ``f1.CLASS``."""
+"""Metrics of a whole split. Metrics of one class are ``precision.CLASS``, ``recall.CLASS`` and ``f1.CLASS``."""
 
 
 def check_metric(name: str) -> None:

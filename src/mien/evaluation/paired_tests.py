@@ -122,8 +122,8 @@ def mcnemar_test(
     With groups it is the sign-flip test (Fisher, The Design of Experiments, 1935, section 21) of the groups'
     differences d, the samples that only the second model predicts correctly minus those that only the first does: if
     the models are equally good, each d is as likely as -d. Exact below as many groups with d other than 0; otherwise
-    chi-square of (|sum of d| - g)^2 / (sum of d^2), g the greatest common divisor of all d. Of groups of one sample
-    that is McNemar's test.
+    chi-square of (|sum of d| - g)^2 / (sum of d^2), g the greatest common divisor of all d. With groups of one
+    sample that is McNemar's test.
 
     Args:
         only_first: bool (N,), the samples that only the first model predicts correctly.

@@ -159,7 +159,7 @@ class VotePredictions:
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """What users get for N samples, where that is not the most probable class of the predictions.
+    """Answers that users get for N samples, where they are not the most probable class of the predictions.
 
     Attributes:
         said: str (N,), a class, ``"unsure"`` or ``"not-a-face"``.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 LEVEL = 0.95
 """Level of every interval."""
 SEED = 0
-"""Of the draws of every bootstrap: the same samples have the same interval."""
+"""Seed of every bootstrap: the same samples have the same interval."""
 
 
 class JsonResult:
@@ -130,7 +130,7 @@ class Evaluation:
 
     @property
     def trained_on_notice(self) -> Notice | None:
-        """What to know where a model was trained on some of the samples; None for none."""
+        """Notice where a model was trained on some of the samples; None for none."""
         if not self.trained_on:
             return None
         advice = {"all": "Measure it on validation or test.", "train": "Measure it on other images."}.get(

@@ -72,7 +72,7 @@ class RobustnessResult:
 
     @property
     def description(self) -> str:
-        """What was measured, for a reader."""
+        """Describe in words what was measured."""
         return f"the model {self.model} on {self.faces:,} samples of the split {self.split} of {self.data}"
 
     def to_dict(self) -> dict[str, Any]:

@@ -103,7 +103,7 @@ def apply_temperature(probabilities: Floats, temperature: float | Floats) -> Flo
 
     Args:
         probabilities: float (N, C).
-        temperature: above 0, for all samples or (N,). Of NaN come NaN.
+        temperature: above 0, for all samples or (N,). NaN stays NaN.
 
     Returns:
         float64 (N, C), each sample summing to 1. The order within a sample stays.

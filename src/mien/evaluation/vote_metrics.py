@@ -1,4 +1,4 @@
-"""What annotators' votes say: of a model's predictions, of the best that any model can reach, and of a data set.
+"""Metrics by annotators' votes: of a model's predictions, and the best that any model can reach, and of a data set.
 
 docs/evaluation.md has the formula of each metric. Intervals are those of :mod:`mien.evaluation.estimates`.
 """
@@ -252,7 +252,7 @@ def _distribution_metrics(
 
 
 def vote_info(faces: Dataset) -> dict[str, Any] | None:
-    """What ``mien data info`` shows of the votes of a data set, JSON-ready; None where no image has any.
+    """Summarise the votes of a data set for ``mien data info``, JSON-ready; None where no image has any.
 
     ``images`` have votes; ``comparable`` ones a majority by FER+'s protocol (:mod:`mien.evaluation.ferplus`), which is
     the label of a fraction ``agreement`` of them (None without any); ``fractions`` are those of all votes by class.

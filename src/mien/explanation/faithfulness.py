@@ -4,7 +4,7 @@ Deletion and insertion of Petsiuk, Das & Saenko, RISE, BMVC 2018, section 4.2. *
 away, the most important first: a good map makes the probability fall soon. *Insertion* brings them back into the
 blurred face: a good map makes it rise soon.
 
-What a map is compared with is by default the same map moved to a random place on the face. Orders of pixels drawn at
+By default a map is compared with the same map moved to a random place on the face. Orders of pixels drawn at
 random, one by one, are too easy to beat: on 64 rendered faces the demo's model has a deletion area of 0.51 by them, but
 of 0.42 to 0.49 by maps moved to the wrong place, only because those remove whole regions.
 

@@ -42,7 +42,7 @@ def overlay(
 
     Args:
         face: uint8 (S, S), in colour (S, S, 3).
-        face_map: float (S, S). What spoke against the class (below 0) is not shown.
+        face_map: float (S, S). Evidence against the class (below 0) is not shown.
         enlarge: k, how many pixels a side each pixel becomes; none is made up between them.
 
     Returns:

@@ -18,7 +18,7 @@ DARK_BELOW = 128
 """A photo whose brightest pixels are darker than this is dark."""
 
 BLACK_BELOW = 8
-"""What is darker than this is noise: it is made no brighter than a photo of this level."""
+"""Darker crops are noise: they become no brighter than a photo of this level."""
 
 STEP = 4
 """Every so many rows and columns are enough to know how dark a photo is."""

@@ -10,7 +10,7 @@ from mien.faces.face import Face
 
 SMALL_FACE = 0.4
 """A face box under this share of the image's shorter side is a face in a photo: FER2013's crops are about a box wide,
-loose ones about 2. Of 150 FER2013 crops enlarged to 300 px none is under it, of 82 photographs with a face 59."""
+loose ones about 2. None of 150 FER2013 crops enlarged to 300 px is below it; of 82 photographs with a face, 59."""
 
 MAX_SEARCHED = 3
 """Images of a command, and the first ones of a request, in which faces are detected for this notice alone: it must cost
@@ -51,5 +51,6 @@ def may_be_crop(width: int, height: int, found: int) -> bool:
 def crop_as_photo(names: str, *, option: str) -> Notice:
     """The notice on images that :func:`may_be_crop` picks; ``option`` is how one says that images are face crops."""
     return Notice(
-        f"no face was detected in {names}. What is a face crop already is read with {option}.", code="crops-as-photos"
+        f"no face was detected in {names}. An image that is a face crop already is read with {option}.",
+        code="crops-as-photos",
     )

@@ -73,7 +73,7 @@ def _is_face(face: Any) -> bool:
 
 
 def _fit(box: Box, landmarks: Landmarks) -> bool:
-    """Whether eyes and mouth are where a box lets them be. Of 859 faces the sizes differ by at most a third."""
+    """Whether eyes and mouth are where a box lets them be. The sizes of 859 faces differ by at most a third."""
     x, y, own = between(landmarks)
     side = max(box.width, box.height)
     apart = math.dist((x, y), (box.left + box.width / 2, box.top + box.height / 2))

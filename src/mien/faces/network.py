@@ -252,7 +252,7 @@ class NetworkDetector:
 
 @dataclass(frozen=True)
 class _Look:
-    """What was proposed in one copy of an image.
+    """Proposals in one copy of an image.
 
     Attributes:
         side: longer side of the copy, in pixels.

@@ -134,7 +134,9 @@ def predict_on_ray(
 def settings_of(
     images: Sequence[str], model: str, reader: FaceReader, *, crops: bool, annotator: Annotator | None = None
 ) -> dict[str, Any]:
-    """What decides the answers, as values of JSON; lists are compared as sets. Only with equal ones is work resumed.
+    """Return the settings that decide the answers, as JSON values. Work is resumed only if they are equal.
+
+    Lists are compared as sets.
 
     Without ``--skip-bad``: images that could not be read are tried again.
     """

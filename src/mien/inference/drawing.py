@@ -30,7 +30,7 @@ _MIN_TEXT_PX = 7
 
 
 class Labelled(Protocol):
-    """What is drawn of a :class:`mien.inference.prediction.Prediction`."""
+    """The parts that are drawn of a :class:`mien.inference.prediction.Prediction`."""
 
     @property
     def classes(self) -> tuple[str, ...]: ...  # noqa: D102

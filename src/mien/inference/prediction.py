@@ -1,4 +1,4 @@
-"""What a model predicts for one face, and for all faces of one photo."""
+"""Predictions for one face, and for all faces of one photo."""
 
 from __future__ import annotations
 

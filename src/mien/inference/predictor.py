@@ -301,7 +301,7 @@ def _check_not_flat(array: npt.NDArray[Any]) -> None:
 
 
 def is_several(images: object) -> bool:
-    """Whether it is several images, and not one. Of arrays only an axis can tell, so an array is one image."""
+    """Whether it is several images, and not one. An array is one image."""
     one = isinstance(images, str | bytes | bytearray | memoryview | os.PathLike | np.ndarray | Mapping)
     return isinstance(images, Iterable) and not (one or hasattr(images, "read") or hasattr(images, "getbands"))
 

@@ -1,4 +1,4 @@
-"""What every network in mien is: features, then a linear head."""
+"""Base of every network in mien: features, then a linear head."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Network(nn.Module, ABC):
         return logits
 
     def parts(self) -> list[nn.Module]:
-        """What it is made of, in order from the images to the head; fine-tuning goes by it."""
+        """Return its parts in order, from the images to the head; fine-tuning needs that order."""
         return list(self.children())
 
     def load_pretrained(self) -> Path | None:

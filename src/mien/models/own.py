@@ -225,7 +225,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 """
-"""What the source of a class by itself may use."""
+"""Names that the source of a single class may use."""
 
 
 def _class_of(recipe: ModelRecipe, digest: str) -> type[nn.Module]:

@@ -59,7 +59,7 @@ def _shifts_px(side: int) -> npt.NDArray[np.int64]:
 
 @cache
 def _waves(side: int, zoom: float) -> Floats32:
-    """What the details of an image are multiplied with, rows and columns alike, once it is magnified.
+    """Factors for the details of an image, rows and columns alike, once it is magnified.
 
     Returns:
         float32 (2, 2 F, S): of each of the two blurs of the details; cosines, then sines, of cycles 0..F-1 under a

@@ -1,4 +1,4 @@
-"""What a page is made of: sections of text, metrics, tables, charts and faces.
+"""Parts of a page: sections of text, metrics, tables, charts and faces.
 
 A page written with :meth:`mien.page.page.Page.write` also saves each chart and each table as files under its name.
 """
@@ -199,7 +199,7 @@ class Table:
             yield [f"{text} [{interval}]" if interval else text for text, interval in pairs]
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: all rows."""
+        """Return all rows as HTML for a notebook."""
         return render("notebook_table.html.j2", block=replace(self, shown=None, slider=""), colours={})
 
     def to_csv(self) -> bytes:
@@ -341,7 +341,7 @@ _LATEX = str.maketrans(
     | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "–": "--"}
     | {each: f"${each}$" for each in "<>|"}
 )
-"""What LaTeX would read otherwise."""
+"""Characters that LaTeX would read otherwise."""
 
 
 def _latex(text: str) -> str:

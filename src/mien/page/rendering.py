@@ -1,4 +1,4 @@
-"""What pages are written with: templates as HTML, images of faces inside it."""
+"""Rendering of pages: templates as HTML, with images of faces inside."""
 
 from __future__ import annotations
 

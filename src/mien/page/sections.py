@@ -106,7 +106,7 @@ def answer_table(answer: AnswerEvaluation) -> Table:
 
 
 def answers_section(answer: AnswerEvaluation) -> Section:
-    """What users get: right, wrong and unsure answers, and the recall of each class."""
+    """Show the answers that users get: right, wrong and unsure, and the recall of each class."""
     cards = MetricCards(tuple(Metric(*each) for each in answer_cells(answer)))
     return Section("answers", "What users get", (Text(answer_words(answer), soft=True), cards, answer_table(answer)))
 

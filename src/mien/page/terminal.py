@@ -140,7 +140,7 @@ def _needed_width(names: Sequence[str], headers: Sequence[str]) -> int:
 
 
 def as_text(renderable: Any) -> str:
-    """What rich would print, as plain text of at most 100 columns."""
+    """Return what rich would print, as plain text of at most 100 columns."""
     stream = io.StringIO()
     # In a notebook rich would display it too.
     Console(file=stream, width=100, color_system=None, force_jupyter=False).print(renderable)
@@ -148,7 +148,7 @@ def as_text(renderable: Any) -> str:
 
 
 def as_html(renderable: Any) -> str:
-    """What rich would print, as HTML for a notebook."""
+    """Return what rich would print, as HTML for a notebook."""
     console = Console(record=True, width=100, file=io.StringIO(), force_jupyter=False)
     console.print(renderable)
     return console.export_html(inline_styles=True, code_format="<pre style='font-family: monospace'>{code}</pre>")

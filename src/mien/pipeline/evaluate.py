@@ -1,4 +1,4 @@
-"""What ``mien evaluate`` measures: a model on a split, or a predictions file of any model. No torch."""
+"""Measurement of a model on a split, or of a predictions file of any model. No torch."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from mien.pipeline.trained_on import digests_of
 
 @dataclass(frozen=True)
 class EvaluateOptions:
-    """What to measure.
+    """Options of an evaluation.
 
     Attributes:
         split: train, validation, test or all; of a predictions file its own.

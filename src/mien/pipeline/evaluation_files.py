@@ -57,7 +57,7 @@ def made_words(run: RunFolder, parameters: int) -> str:
 
 
 def file_names(split: str) -> tuple[str, ...]:
-    """What :func:`write_evaluation` writes."""
+    """Names of the files that :func:`write_evaluation` writes."""
     return f"predictions_{split}.npz", "metrics.json", "report.html"
 
 
@@ -115,7 +115,7 @@ def write_evaluation(
 
 @dataclass(frozen=True)
 class ReportInputs:
-    """What a report is made from. None means unknown; sections that need it are skipped.
+    """Inputs of a report. None means unknown; sections that need it are skipped.
 
     Attributes:
         predictions: of N samples, from any model.

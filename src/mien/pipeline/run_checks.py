@@ -1,4 +1,4 @@
-"""What is wrong with a finished training: notices with a code, and what to do. Nothing is said of a good run."""
+"""Checks of a finished training: notices with a code, and what to do. Nothing is said of a good run."""
 
 from __future__ import annotations
 

@@ -147,7 +147,7 @@ def votes_of(predictor: Predictor | None, faces: Dataset) -> VotePredictions | N
 def _of_choices(
     predictor: Predictor, votes: VotePredictions, probabilities: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
-    """What an output predicts of those of its classes that people could choose: (N, C) -> (N, V), rows sum to 1."""
+    """Return an output's probabilities of the classes that people could choose: (N, C) -> (N, V), rows sum to 1."""
     classes = predictor.manifest.output(votes.output).classes
     if classes == votes.classes:
         return probabilities

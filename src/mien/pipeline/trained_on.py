@@ -47,7 +47,7 @@ def write_trained_on(run: RunFolder, faces: Dataset, start: RunFolder | None = N
 
 
 def read_trained_on(run: RunFolder) -> npt.NDArray[np.uint64]:
-    """What :func:`write_trained_on` wrote; empty for a run of an earlier mien. Models that ship share one file.
+    """Read what :func:`write_trained_on` wrote; empty for a run of an earlier mien. Models that ship share one file.
 
     Raises:
         RunError: the file cannot be read (``trained-on-damaged``).
@@ -67,6 +67,6 @@ def read_trained_on(run: RunFolder) -> npt.NDArray[np.uint64]:
 
 
 def digests_of(model: Predictor) -> npt.NDArray[np.uint64]:
-    """Those of the run that a model lies in: uint64 (D,). Errors as :func:`read_trained_on`."""
+    """Return the digests of the run that a model lies in: uint64 (D,). Errors as :func:`read_trained_on`."""
     run = find_run_of_model(model.path)
     return np.empty(0, dtype=np.uint64) if run is None else read_trained_on(run)

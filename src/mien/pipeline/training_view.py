@@ -1,4 +1,4 @@
-"""What a person sees of a training run: a line an epoch, on a terminal above a bar, in a notebook as a live table."""
+"""Display of a training run: a line an epoch, on a terminal above a bar, in a notebook as a live table."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ Maps = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class MapExplainer:
-    """What is needed to explain a model.
+    """Inputs of the saliency maps of a model.
 
     Attributes:
         predict: faces uint8 (n, S, S[, 3]) -> probabilities (n, C).

@@ -86,7 +86,7 @@ class Comparison:
 
     @property
     def notices(self) -> list[Notice]:
-        """What a reader must know: notes such as test-time augmentation, unequal temperatures.
+        """Return notices for the reader, such as test-time augmentation or unequal temperatures.
 
         Temperature 1 means that the temperature of the model was not applied, because it was fitted on these samples.
         Two models that both use their own temperature need no notice.
@@ -133,7 +133,7 @@ class Comparison:
         return content
 
     def __str__(self) -> str:
-        """What ``mien compare`` prints: differences, metrics without copies, and McNemar's counts."""
+        """Return what ``mien compare`` prints: differences, metrics without copies, and McNemar's counts."""
         first, second = short_names(self.first, self.second)
         copies = [
             titled(f"Without copies: {name}", rich_table(subsets_table(parts)))
@@ -157,10 +157,10 @@ def compare_predictions(
     """Compare two models sample by sample.
 
     Paired bootstrap (Efron & Tibshirani 1993, chapters 13 and 15): each resample draws the same samples for both. The
-    p-values of accuracy and of recalls are McNemar's, those of recalls on the samples of the class. Those of macro-F1
-    and log loss are twice the smaller fraction of resamples on one side of 0, with 1 added to numerator and denominator
-    (Davison & Hinkley 1997, equation 4.11), so they are at least 2 / (resamples + 1). Where the predictions have
-    groups, whole groups are drawn, and McNemar's test is over groups.
+    p-values of accuracy and of recalls are McNemar's, those of recalls on the samples of the class. The p-values of
+    macro-F1 and log loss are twice the smaller fraction of resamples on one side of 0, with 1 added to numerator and
+    denominator (Davison & Hinkley 1997, equation 4.11), so they are at least 2 / (resamples + 1). Where the
+    predictions have groups, whole groups are drawn, and McNemar's test is over groups.
 
     Args:
         first: one model's predictions, samples in any order.
@@ -298,7 +298,7 @@ def comparison_subsets_table(found: Comparison, key: str = "comparison") -> Tabl
 
 
 def comparison_section(found: Comparison, key: str = "comparison") -> Section:
-    """What differs between two models, and the faces where they do."""
+    """Show the differences of two models, and the faces where they differ."""
     test = found.mcnemar
     words = (
         f"Of {found.samples:,} samples, only {found.first} is correct on {test.only_first:,}, only {found.second} on "

@@ -1,4 +1,4 @@
-"""What the sections of a report are built from: predictions, and the data and model if they were given."""
+"""Inputs of the sections of a report: predictions, and the data and model if they were given."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def summary_section(context: ReportContext) -> Section:
 
 
 def next_section(context: ReportContext) -> Section:
-    """What to do next, by what was measured."""
+    """Suggest the next steps, by what was measured."""
     return Section("next", "What to do next", tuple(Text(each) for each in _advice(context)))
 
 
@@ -39,7 +39,7 @@ def _sentences(context: ReportContext) -> Iterator[str]:
     if len(present) == 1:
         yield f"All samples are of one class, {best.name}; {percent(best.recall)} are recognised."
     elif best.recall == worst.recall:
-        yield f"Of each class {percent(best.recall)} are recognised."
+        yield f"{percent(best.recall)} of each class are recognised."
     else:
         yield (
             f"Best class: {best.name}, of which {percent(best.recall)} are recognised. Worst: {worst.name}, "

@@ -1,4 +1,4 @@
-"""What the probabilities are worth: ROC and precision-recall curves, calibration, abstaining."""
+"""Quality of the probabilities: ROC and precision-recall curves, calibration, abstaining."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def _temperature_words(context: ReportContext, calibration: Calibration, fitted:
 
 
 def _abstaining(context: ReportContext) -> Table:
-    """What a threshold of confidence does: abstain below it, answer from it on."""
+    """Show the effect of a threshold of confidence: the model abstains below it."""
     rows: list[tuple[Any, ...]] = []
     for threshold in np.linspace(0, 1, 101).tolist():
         answered = context.confidence >= threshold
@@ -113,6 +113,6 @@ def _abstaining(context: ReportContext) -> Table:
         "abstaining",
         columns,
         rows,
-        "What happens if the model abstains below a threshold of confidence.",
+        "Show accuracy against coverage if the model abstains below a threshold of confidence.",
         slider="Abstain if the confidence is below",
     )

@@ -26,7 +26,7 @@ from mien.training.plan import plan_training
 
 @dataclass(frozen=True)
 class StudyContext:
-    """What every run of a study needs to know.
+    """Settings that all runs of a study share.
 
     Attributes:
         faces_by_form: the data.
@@ -44,7 +44,7 @@ class StudyContext:
 def execute(
     run: PlannedRun, context: StudyContext, on_epoch: Callable[[int], None], must_stop: Callable[[], bool]
 ) -> CompletedRun | None:
-    """Train and keep one run. What is kept of it already stays: then it is trained for its weights alone.
+    """Train and keep one run. Results that are kept already stay: then it is trained for its weights alone.
 
     Args:
         run: its parent's folder must hold weights.

@@ -42,7 +42,7 @@ VALIDATION_FOLDS = 10
 """One in so many training samples of a fold is used for validation instead."""
 
 FOLDS = 5
-"""Of an audit."""
+"""Name of the folds of an audit."""
 
 SPLIT = "out-of-fold"
 """Name of the split in the predictions file."""
@@ -74,7 +74,7 @@ class FoldPlan:
         return self.faces.subset(np.flatnonzero(self.fold_of == fold))
 
     def training(self, fold: int) -> Dataset:
-        """What the model of a fold is trained on; some of it is the validation split. Groups stay together."""
+        """Return the data that a fold's model is trained on, its validation split included. Groups stay together."""
         others = np.flatnonzero((self.fold_of >= 0) & (self.fold_of != fold) & self.trained_on)
         validates = cut_groups(self.groups[others], self.faces.labels[others], share=1 / VALIDATION_FOLDS)
         # This validation split is not that of the data, cleaned or not.

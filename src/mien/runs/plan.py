@@ -1,4 +1,4 @@
-"""What a study has to run, as values: its runs, parents before children, and which of them are pending. No torch."""
+"""Plan of a study, as values: its runs, parents before children, and which of them are pending. No torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a person sees of a study: a line for each run that ends; a bar over all epochs, in a log a line in 10 s."""
+"""Display of a study: a line for each run that ends; a bar over all epochs, in a log a line in 10 s."""
 
 from __future__ import annotations
 

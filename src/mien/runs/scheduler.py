@@ -1,7 +1,7 @@
 """Run the pending runs of a study: in turn, in several processes, or as tasks of Ray.
 
-One scheduler starts a run when its parent is finished. An executor says where a run is trained. What was killed is
-resumed by the same call: finished runs are in the results, the others in their run folders.
+One scheduler starts a run when its parent is finished. An executor says where a run is trained. The same
+call resumes a killed study: finished runs are in the results, the others in their run folders.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ RETRIES = 5
 """How often Ray starts a run again whose worker died."""
 
 Ended = tuple[CompletedRun | None, MienError | None]
-"""What is kept of a run, None where it was stopped; or the error that ended it."""
+"""Result of a run, None where it was stopped; or the error that ended it."""
 
 
 class Executor:
@@ -78,8 +78,8 @@ def run_all(
 ) -> bool:
     """Run all of ``runs``, parents before children.
 
-    A run whose loss is not a number is kept as failed, and so are the runs that start from it. What is kept already
-    stays as it is, where a run is repeated for its weights.
+    A run whose loss is not a number is kept as failed, and so are the runs that start from it. Results that are kept
+    already stay as they are, where a run is repeated for its weights.
 
     Args:
         runs: of :func:`mien.runs.plan.pending`.

@@ -1,4 +1,6 @@
-"""What a sweep searches: a recipe, and ranges for some of its keys. TOML, strict; ``spaces/*.toml`` are the named ones.
+"""Search space of a sweep: a recipe, and ranges for some of its keys.
+
+The files are TOML and strict; ``spaces/*.toml`` are the named ones.
 
 Every range is checked against the recipe when the file is read, so that a mistyped key costs seconds and not a night.
 """

@@ -216,7 +216,7 @@ class Study(StrictModel):
         return find_run(variant.init_from) if variant.init_from and variant.init_from not in above else None
 
     def _changes_of(self, variant: Variant, changes: Sequence[str]) -> tuple[list[str], list[str]]:
-        """Those for all variants, and those for this one."""
+        """Return the settings for all variants, and those for this one."""
         for_all: list[str] = []
         for_one: list[str] = []
         for change in changes:

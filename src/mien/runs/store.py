@@ -47,7 +47,7 @@ class RunRecord(BaseModel):
 
     @property
     def hardware(self) -> str:
-        """What its time depends on, in words: a GPU, or so many threads of a CPU."""
+        """Hardware of the run in words: a GPU, or a number of CPU threads."""
         if self.machine.get("device", "").startswith("cuda"):
             return "GPU"
         return f"{self.threads} {'thread' if self.threads == 1 else 'threads'}"

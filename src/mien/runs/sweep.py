@@ -209,8 +209,8 @@ def _opened(space: Space, faces: Dataset, out: Path) -> Iterator[optuna.Study]:
             storage.engine.dispose()
     except (StorageInternalError, SQLAlchemyError) as error:
         raise RunError(
-            f"{out / DATABASE} cannot be used: {str(error.__cause__ or error).splitlines()[0]}. What is stored in it "
-            "is kept; the same command resumes the sweep.",
+            f"{out / DATABASE} cannot be used: {str(error.__cause__ or error).splitlines()[0]}. Its trials "
+            "are kept; the same command resumes the sweep.",
             code="sweep-database",
         ) from error
 

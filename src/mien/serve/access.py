@@ -1,4 +1,4 @@
-"""Who may use the service: anyone who has its token, under its own names, and not from pages of other sites.
+"""Access to the service: for anyone who has its token, under its own names, and not from pages of other sites.
 
 Pages of other sites could post to the service, and by DNS rebinding read its answers.
 """

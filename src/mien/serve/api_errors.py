@@ -92,7 +92,7 @@ def internal_error() -> ApiError:
 
 
 def error_responses(*codes: str) -> dict[int | str, dict[str, Any]]:
-    """What the OpenAPI document says of answers with these error codes, by HTTP status."""
+    """Return the OpenAPI description of answers with these error codes, by HTTP status."""
     found: dict[int | str, dict[str, Any]] = {}
     for code in codes:
         status, meaning = CODES[code]
@@ -103,7 +103,7 @@ def error_responses(*codes: str) -> dict[int | str, dict[str, Any]]:
 
 
 def invalid_parameter(error: Mapping[str, Any]) -> ApiError:
-    """What to answer to pydantic's error about a parameter of the query."""
+    """Return the answer to pydantic's error about a parameter of the query."""
     name = ".".join(str(part) for part in error["loc"])
     fault = "is not known" if error["type"] == "extra_forbidden" else rule_of(error)
     return ApiError(f"The query parameter '{name}' {fault}.", code="bad-parameter")

@@ -266,7 +266,7 @@ def _add_metadata(router: APIRouter, model: ModelResponse, metrics: ServiceMetri
 
 
 def _add_middleware(app: FastAPI, hosts: Sequence[str], metrics: ServiceMetrics, root_path: str) -> None:
-    """What is added last sees a request first."""
+    """The middleware added last sees a request first."""
     app.add_middleware(GZipMiddleware, compresslevel=6)
     if hosts:
         app.add_middleware(

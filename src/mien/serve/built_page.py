@@ -12,7 +12,7 @@ from mien.base.model_file import read_manifest
 from mien.inference.find_model import SHIPPED, find_model
 
 STATIC: Path = Path(__file__).parent / "static"
-"""What ``make web`` builds from web/. In a checkout where it was not built, the folder is missing."""
+"""Folder that ``make web`` builds from web/. In a checkout where it was not built, the folder is missing."""
 
 MODEL = "model.onnx"
 MANIFEST = "model.json"

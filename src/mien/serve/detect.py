@@ -20,7 +20,9 @@ from mien.serve.api_errors import ApiError
 from mien.serve.limits import Limits
 
 SERVED_FORMATS: tuple[str, ...] = ("PNG", "JPEG", "WEBP", "AVIF", "GIF")
-"""What the service reads. Of BMP and PPM Pillow decodes some in Python, slowly; TIFF's C library writes to the log."""
+"""Formats that the service reads.
+
+Pillow decodes some BMP and PPM files in Python, slowly; TIFF's C library writes to the log."""
 
 _START_OF_SCAN, _END_OF_IMAGE, _FILL = 0xDA, 0xD9, 0xFF
 _WITHOUT_LENGTH = {0x00, 0x01, *range(0xD0, 0xD9)}
@@ -142,7 +144,7 @@ def check_image(data: bytes, limits: Limits) -> None:
 
 
 def _count_scans(data: bytes, limit: int) -> int:
-    """How many scans a JPEG has, up to one more than the limit. What follows its end is not counted."""
+    """How many scans a JPEG has, up to one more than the limit. Bytes after its end are not counted."""
     found, at = 0, 2
     while found <= limit and (at := data.find(b"\xff", at)) != -1 and at + 3 < len(data):
         kind = data[at + 1]

@@ -60,7 +60,7 @@ class ServiceMetrics:
         self.faces: Counter = Counter("mien_faces", "Faces classified, without those of streams.", registry=registry)
 
     def page(self) -> bytes:
-        """All counters in Prometheus's text format. Those of several workers are added up."""
+        """All counters in Prometheus's text format. Numbers of several workers are added up."""
         if FOLDER_VARIABLE not in os.environ:
             return generate_latest(self.registry)
         registry = CollectorRegistry()

@@ -1,4 +1,4 @@
-"""What a request may ask for, and what the service answers. FastAPI serialises the answers from these models."""
+"""Parameters of requests, and answers of the service. FastAPI serialises the answers from these models."""
 
 from __future__ import annotations
 

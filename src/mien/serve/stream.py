@@ -1,7 +1,8 @@
 """The stream of frames: JPEG in, the faces of each frame with their numbers and smoothed answers out.
 
 A client sends faster than the service answers: then the newest frame counts, and the answer says how many it skipped.
-What cannot be read, comes too fast or stops coming ends the stream: one message with the error, then a closing frame.
+A frame that cannot be read, comes too fast or fails to come ends the stream: one message with the error, then a
+closing frame.
 """
 
 from __future__ import annotations

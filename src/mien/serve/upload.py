@@ -31,7 +31,7 @@ IMAGES = "image/png, image/jpeg, image/webp, image/avif, image/gif"
 
 
 def form_document(limits: Limits, many: bool = False) -> dict[str, Any]:
-    """What the OpenAPI document says of the body of a request: one image, or ``many``."""
+    """Return the OpenAPI description of a request's body: one image, or ``many``."""
     file: dict[str, Any] = {"type": "string", "format": "binary", "description": f"an image: {IMAGES}"}
     files = {"type": "array", "items": file, "minItems": 1, "maxItems": limits.max_files}
 

@@ -1,6 +1,6 @@
 """The weights that are kept: a moving average, with batch norms that are measured for it.
 
-What a norm remembers of training belongs to other weights than their average, and to images that were augmented. Wu &
+The statistics of a norm belong to other weights than their average, and to images that were augmented. Wu &
 Johnson, "Rethinking 'Batch' in BatchNorm", 2021, call the remedy precise batch norm. torch.optim.swa_utils.update_bn
 gives the same statistics to the bit where no dropout comes before a norm; it runs dropout while it measures, and resets
 the count of batches.

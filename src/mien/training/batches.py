@@ -1,4 +1,4 @@
-"""What an epoch of training shows: every face once, in a random order, changed and mixed, batch by batch."""
+"""Batches of an epoch: every face once, in a random order, changed and mixed, batch by batch."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Batch:
         return replace(self, images=self.images[places], chosen=self.chosen[places], partner=partner)
 
     def mixed(self, values: Tensor) -> Tensor:
-        """Of values of all faces (N, C) those of the batch (B, C), mixed as its faces are."""
+        """Return the batch's values (B, C) of those of all faces (N, C), mixed as its faces are."""
         own = values[self.chosen]
         return own if self.partner is None else self.lam * own + (1 - self.lam) * values[self.partner]
 

@@ -1,4 +1,4 @@
-"""How a program follows a training run and changes it: callbacks, of which trackers are some. What stops it: Ctrl-C."""
+"""How a program follows a training run and changes it: callbacks, of which trackers are some. Ctrl-C stops it."""
 
 from __future__ import annotations
 

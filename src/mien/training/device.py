@@ -51,7 +51,7 @@ def sum_dtype(device: torch.device) -> torch.dtype:
 
 
 def default_device() -> str:
-    """What ``auto`` chooses on this machine, in words: ``"CPU, fp32, torch 2.13.0"``."""
+    """Return what ``auto`` chooses on this machine, in words: ``"CPU, fp32, torch 2.13.0"``."""
     on_gpu = torch.cuda.is_available()
     name = torch.cuda.get_device_name(0) if on_gpu else "CPU"
     return f"{name}, {'bf16' if _computes_bf16(on_gpu) else 'fp32'}, torch {torch.__version__}"
@@ -166,7 +166,7 @@ def keep_for_ever(model: object) -> None:
 
 
 def from_first(make: Callable[[], Result]) -> Result:
-    """What ``make`` returns in the first process, for all that train together. They end together then."""
+    """Return in all processes what ``make`` returns in the first. Then leave the group."""
     if not distributed.is_initialized():
         return make()
     results: list[Any] = [make() if distributed.get_rank() == 0 else None]

@@ -65,7 +65,9 @@ class Distillation:
 def make_distillation(
     recipe: Recipe, outputs: Sequence[Output], teachers: Sequence[Teacher], faces: Dataset, device: torch.device
 ) -> Distillation:
-    """What a recipe makes of teachers. A teacher teaches the label, and each other output that it has by that name.
+    """Targets that a recipe makes of teachers.
+
+    A teacher teaches the label, and each other output that it has by that name.
 
     Args:
         recipe: the student's.

@@ -140,7 +140,7 @@ def train(
 
 
 def _hardware(state: TrainingState) -> dict[str, Any]:
-    """What a result depends on to the bit, beside recipe and data."""
+    """Return what a result depends on to the bit, beside recipe and data."""
     fabric = state.fabric
     together = {"processes": fabric.world_size} if fabric.world_size > 1 else {}
     named = {"device": str(fabric.device), "precision": precision_name(fabric), "threads": threads()}

@@ -74,7 +74,7 @@ def count_logits(outputs: Sequence[Output]) -> int:
 
 
 def output_facts(recipe: Recipe, outputs: Sequence[Output], faces: Dataset) -> dict[str, Any]:
-    """What checkpoint and environment record of named outputs, JSON-ready; nothing without them."""
+    """Return what checkpoint and environment record of named outputs, JSON-ready; nothing without them."""
     if not recipe.outputs:
         return {}
     facts: dict[str, Any] = {
@@ -100,7 +100,7 @@ def epoch_targets(
     epoch: int,
     device: torch.device,
 ) -> list[Tensor]:
-    """What the outputs that learn from votes are taught in one epoch.
+    """Targets of the outputs that learn from votes, in one epoch.
 
     Args:
         outputs: all of a network.

@@ -71,7 +71,10 @@ def rate_factor(recipe: ScheduleRecipe, step: int, steps_per_epoch: int, epochs:
 
 
 def plateau_factor(recipe: ScheduleRecipe, validation_losses: Sequence[float]) -> float:
-    """What plateau's cuts have made of the rate after these epochs: a cut when ``patience`` epochs bring no better."""
+    """Return the factor of the rate after plateau's cuts in these epochs.
+
+    It is cut when ``patience`` epochs bring no better result.
+    """
     if recipe.name != "plateau":
         return 1.0
     factor, best, waited = 1.0, math.inf, 0

@@ -31,7 +31,7 @@ OptimizerMaker = Callable[[list[nn.Parameter]], torch.optim.Optimizer]
 
 @dataclass(frozen=True)
 class Parts:
-    """What takes the place of a recipe's own; None leaves that.
+    """Parts that replace those of a recipe; None leaves the recipe's.
 
     Attributes:
         loss: logits float32 (B, C) and labels int64 (B,) -> a scalar; in place of the recipe's loss of the label.
@@ -61,7 +61,7 @@ class Parts:
         return replace(self, of_recipe=frozenset(found), **found)
 
     def names(self) -> dict[str, str]:
-        """What the run records: the name of each part that there is."""
+        """Return what the run records: the name of each part that there is."""
         given = {"loss": self.loss, "augment": self.augment, "optimizer": self.optimizer}
         named = {name: _name(part) for name, part in given.items() if part is not None and name not in self.of_recipe}
         return named | ({} if self.weights is None else {"weights": "of an instance"})
@@ -156,12 +156,12 @@ def _name(part: object) -> str:
 
 _FEW_STEPS = 100
 _SMALL_BATCH = 16
-"""What to try where an epoch has few steps."""
+"""Advice where an epoch has few steps."""
 
 
 @dataclass(frozen=True, eq=False)
 class TrainingPlan:
-    """What a run trains on, and by what. Made by :func:`plan_training`.
+    """Data and settings of a run. Made by :func:`plan_training`.
 
     Attributes:
         recipe: with every setting of its model written out, so that it stays true when defaults change.
@@ -256,7 +256,7 @@ def check_images(dataset: Dataset, recipe: Recipe) -> None:
 
 
 def recipe_warnings(recipe: Recipe, *, from_run: bool = False, train_faces: int | None = None) -> Iterator[Notice]:
-    """What one should know before training by this recipe; one sentence each.
+    """List what one should know before training by this recipe; one sentence each.
 
     Args:
         recipe: what to do.

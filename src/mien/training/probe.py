@@ -40,7 +40,7 @@ _VALIDATED = 512
 
 @dataclass(frozen=True)
 class TrainingEstimate:
-    """What a training will take.
+    """Cost of a training run.
 
     Attributes:
         epochs: of the recipe; early stopping may need fewer.

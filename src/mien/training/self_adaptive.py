@@ -19,7 +19,7 @@ from mien.training.losses import Loss
 START = 0.3
 """Share of the steps after which targets move: the paper's 60 of 200 epochs."""
 MOMENTUM = 0.9
-"""What a target keeps of itself when its face is seen: the paper's value."""
+"""Share of a target that stays when its face is seen: the paper's value."""
 
 
 class SelfAdaptive:

@@ -1,4 +1,4 @@
-"""What a training run is made of, the weights that it starts with, what it writes after each epoch and resumes from."""
+"""State of a training run: the weights that it starts with, and what it writes after each epoch and resumes from."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from mien.training.self_adaptive import SelfAdaptive
 
 @dataclass
 class TrainingState:
-    """What the loop works on.
+    """State that the loop works on.
 
     Attributes:
         plan: recipe and data.

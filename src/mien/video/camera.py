@@ -81,7 +81,7 @@ def _open(source: int | str) -> Any:
 
 
 def _camera(number: int) -> tuple[str, str]:
-    """What FFmpeg calls a camera on this system, and its way to read it."""
+    """Name of a camera for FFmpeg on this system, and FFmpeg's way to read it."""
     system = platform.system()
     if system == "Darwin":
         return f"{number}:none", "avfoundation"

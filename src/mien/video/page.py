@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _LEGEND_COLUMNS = 5
 _WIDTH_INCHES = 7.9
-"""Of charts of time, which take the page's whole width, and are scrolled on a phone."""
+"""Size of charts of time, which take the page's whole width, and are scrolled on a phone."""
 
 _FAINT = 0.3
 
@@ -192,8 +192,10 @@ def _overview(timeline: Timeline, shown: Sequence[TrackSummary], table_name: str
     fewer = len(timeline.tracks) - len(shown)
     if fewer:
         blocks.append(Text(f"The {len(shown)} faces seen longest; {table_name} has all {len(timeline.tracks):,}."))
-    words = "A number is a face as long as it stays in sight. Who comes back after more than a second gets a new one."
-    return Section("seen", "Who is seen when", (*blocks, Text(words, soft=True)))
+    words = (
+        "A number is a face as long as it stays in sight. A person who returns after more than a second gets a new one."
+    )
+    return Section("seen", "Faces over time", (*blocks, Text(words, soft=True)))
 
 
 def _face_section(timeline: Timeline, track: TrackSummary) -> Section:

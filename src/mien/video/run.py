@@ -1,4 +1,4 @@
-"""What ``mien video`` does: a pass over a video that predicts, one that draws, and three files of it."""
+"""Steps of ``mien video``: a pass over a video that predicts, one that draws, and three files of it."""
 
 from __future__ import annotations
 

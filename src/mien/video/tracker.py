@@ -247,7 +247,7 @@ def track(
 
     Args:
         source: a video file; the number of a camera, 0 for the first; or the address of a stream, such as
-            ``"rtsp://host/path"``. Of a camera or stream only the newest frame is taken, so that answers never lag.
+            ``"rtsp://host/path"``. Only the newest frame of a camera or stream is taken, so that answers never lag.
         model: as in :class:`Tracker`, and so are the further arguments.
         classes: as there.
         half_life_seconds: as there.

@@ -16,7 +16,7 @@ from mien.base.errors import RunError
 from mien.video.video_file import VideoFile
 
 _OPTIONS = {"preset": "superfast", "crf": "21", "rc-lookahead": "10"}
-"""Of x264: half the work of `veryfast` at 2.5 times its size; few frames are buffered in memory."""
+"""Preset of x264: half the work of `veryfast` at 2.5 times its size; few frames are buffered in memory."""
 
 _BT601 = 6
 """Colour matrix of the conversion to YUV, by its number in ISO/IEC 23091-2; without it players guess by the size."""

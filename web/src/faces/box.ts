@@ -20,7 +20,7 @@ export interface DetectedFace {
   box: Box;
   /** Of a face that was checked. */
   features?: Features;
-  /** The detector's score, 0..1; not calibrated. Of merged proposals it may be higher. */
+  /** The detector's score, 0..1; not calibrated. It may be higher where proposals were merged. */
   score: number;
 }
 

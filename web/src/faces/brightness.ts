@@ -37,7 +37,7 @@ export function brightened(image: RgbaImage): RgbaImage {
   return { ...image, data };
 }
 
-/** In place. What would be over 255 is 255: the array clamps. */
+/** In place. Larger values become 255: the array clamps. */
 function stretch(data: Uint8ClampedArray, white: number): void {
   for (let at = 0; at < data.length; at += 4) {
     for (let channel = at; channel < at + 3; channel += 1) data[channel] = Math.floor(data[channel]! * (255 / white));

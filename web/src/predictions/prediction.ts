@@ -25,7 +25,7 @@ export interface Prediction {
   /** Of an output that people's votes taught: no expression is likely enough. */
   unsure?: boolean;
   not_a_face?: boolean;
-  /** Means over the expressions, -1 to 1: no measurement of a person. Of an output that votes taught. */
+  /** Means over the expressions, -1 to 1: no measurement of a person. Only of an output that learned from votes. */
   derived_valence?: number;
   derived_arousal?: number;
   probabilities: Record<string, number>;

@@ -6,7 +6,7 @@ import type { ImagePredictions, NumberedFace } from "./image_predictions";
 import type { Predictor } from "./predictor";
 import { MAX_COVERED, SHOWN_SECONDS, Tracker } from "./tracker";
 
-/** The probabilities of one face in one frame. Of a video file it has its crop, to be explained when it is shown again. */
+/** The probabilities of one face in one frame. In a video file it has its crop, to be explained when it is shown again. */
 export interface FaceInFrame extends NumberedFace {
   box: Box;
   seconds: number;

@@ -46,7 +46,7 @@ export class Messages {
   }
 }
 
-/** The sentence of each problem, and its code. What is shown already is not written again: a screen reader repeats it. */
+/** The sentence of each problem, and its code. A problem that is shown already is not written again: a screen reader repeats it. */
 export function showProblems(problems: Problem[]): void {
   const list = element("errors");
   const shown = [...list.children].map((each) => each.firstChild!.textContent);

@@ -122,7 +122,7 @@ def ceiling_table(findings: AuditFindings) -> Table:
 
 
 def ceiling_blocks(findings: AuditFindings) -> list[Block]:
-    """What the estimate means."""
+    """Explain the estimate."""
     if not findings.ceilings:
         return []
     return [

@@ -68,7 +68,7 @@ _STYLE: Any = {
 
 
 _MORE_FONTS = ("Noto Sans CJK SC", "Noto Sans CJK JP", "Microsoft YaHei", "Malgun Gothic", "Arial Unicode MS")
-"""Of Linux, Windows and macOS: for names in scripts that matplotlib's own font lacks, in PNG and PDF files."""
+"""Fonts of Linux, Windows and macOS, for names in scripts that matplotlib's own font lacks, in PNG and PDF files."""
 
 _NO_METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))
 
@@ -88,11 +88,11 @@ class Chart:
     _text: str = field(repr=False)
 
     def __html__(self) -> str:
-        """What jinja inserts into a page without escaping."""
+        """Return the SVG that jinja inserts without escaping."""
         return self.svg
 
     def _repr_svg_(self) -> str:
-        """What a notebook shows: dark on white, because the colours of a notebook are unknown."""
+        """Return the SVG for a notebook: dark on white, because the colours of a notebook are unknown."""
         text = self.svg_file().decode("utf-8")
         return text[text.index("<svg") :]
 
