@@ -1,23 +1,23 @@
-"""Everything mien raises on purpose.
+"""Errors that mien raises on purpose, notices and warnings.
 
     MienError
     ├── DataError          images, labels or tables that cannot be read or used
     ├── RecipeError        a recipe with an unknown key, an impossible value, a name that does not exist
-    ├── StudyError         a study that does not hang together, or whose results are damaged
+    ├── StudyError         a study with contradicting settings or damaged results
     ├── ModelError         a model file that is missing, damaged, foreign or from a newer mien
     ├── RunError           a run folder that exists already, is incomplete, or cannot be written
-    ├── TrainingError      training that cannot go on (a loss that is not a number)
-    │   └── StoppedError   training that was stopped before it had a result; the message says what is kept
+    ├── TrainingError      training that cannot continue (a loss that is not a number)
+    │   └── StoppedError   training stopped before it had a result; the message says what is kept
     ├── ServeError         a service that cannot start: a port in use, a token that cannot be read
     └── MissingExtraError  an optional part of mien that is not installed
 
-A :class:`Notice` is what a person should know beside a result; a :class:`MienWarning` is one that Python code causes.
+A :class:`Notice` is information shown beside a result. A :class:`MienWarning` warns about a problem in Python code.
 
-A message says what was expected, what was found, where, and what to do. Arguments in it are written by :func:`arg`.
-``str`` words them for Python, ``out=...``; ``raw`` keeps them as written, for the command line (``--out``) and for a
-message that holds this one. The command line prints an error as one line and exits with 2, and a notice as a line that
-begins with ``note:``. A code names the kind of mistake or notice and never changes; programs and tests go by it, not by
-the sentence.
+A message says what was expected, what was found, where, and what to do. :func:`arg` writes each argument in it.
+``str(error)`` names arguments as Python does (``out=...``). ``error.raw`` keeps the form of :func:`arg`: the command
+line turns it into options (``--out``), and other messages may include it. The command line prints an error as one line
+and exits with 2. It prints a notice as a line that begins with ``note:``. A code names the kind of error or notice and
+never changes. Programs and tests should match the code, not the sentence.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ _OF_LOADING = ("class_map", "group", "skip_bad", "votes")
 
 
 def arg(name: str, value: object = None) -> str:
-    """An argument within a message, by its name in Python; ``value``: what to give it, True for a flag."""
+    """Mark an argument in a message: its Python name and the ``value`` to give it (True for a flag)."""
     return f"‹{name}›" if value is None else f"‹{name}={value}›"
 
 
 def as_options(message: str) -> str:
-    """A message for the command line: ``raw`` of an error, or a notice itself.
+    """Return a message with its arguments as command-line options; ``message`` is ``error.raw`` or a notice.
 
     >>> as_options(f"Choose another {arg('out')}, or {arg('resume', True)}; try {arg('settings', 'seed=1')}.")
     'Choose another --out, or --resume; try --set seed=1.'
@@ -55,7 +55,7 @@ def as_options(message: str) -> str:
 
 
 def as_arguments(message: str) -> str:
-    """A message for Python.
+    """Return a message with its arguments as in Python.
 
     >>> as_arguments(f"Choose another {arg('out')}, or {arg('resume', True)}; try {arg('settings', 'seed=1')}.")
     'Choose another out, or resume=True; try settings={"seed": 1}.'
@@ -80,15 +80,15 @@ def as_arguments(message: str) -> str:
 
 
 class MienError(Exception):
-    """Root of all errors that mien raises on purpose.
+    """Base class of all errors that mien raises on purpose.
 
     Args:
         message: what was expected, what was found, where, and what to do.
-        code: what kind of mistake it is, in words joined by hyphens: ``split-missing``. Stable between versions.
+        code: kind of mistake, as words joined by hyphens: ``split-missing``. It is stable between versions.
 
     Attributes:
-        code: as given, or the class's own, such as ``data`` for :class:`DataError`.
-        raw: the message with its arguments as :func:`arg` writes them; a message that holds this one takes it.
+        code: the given code, or the default of the class, such as ``data`` for :class:`DataError`.
+        raw: the message with arguments marked by :func:`arg`. Use it to include this message in another one.
 
     >>> DataError("fer2013.csv line 812: pixel 300 is outside 0..255.", code="pixel-range").code
     'pixel-range'
@@ -97,7 +97,7 @@ class MienError(Exception):
     code: str = "error"
 
     def __init__(self, message: str, *, code: str | None = None) -> None:
-        # One line, whatever a file name or a cell of a table holds.
+        # File names and table cells may contain line breaks.
         self.raw: str = " ".join(message.splitlines())
         super().__init__(as_arguments(self.raw))
         if code is not None:
@@ -111,19 +111,19 @@ class DataError(MienError):
 
 
 class RecipeError(MienError):
-    """A recipe with an unknown key, an impossible value, or a name that does not exist."""
+    """A recipe with an unknown key, an impossible value, or an unknown name."""
 
     code: str = "recipe"
 
 
 class StudyError(MienError):
-    """A study that does not hang together, or whose stored results are damaged."""
+    """A study with contradicting settings or damaged results."""
 
     code: str = "study"
 
 
 class ModelError(MienError):
-    """A model file that is missing, damaged, foreign, or written by a newer mien."""
+    """A model file that is missing, damaged, not made by mien, or written by a newer mien."""
 
     code: str = "model"
 
@@ -135,10 +135,10 @@ class RunError(MienError):
 
 
 class TrainingError(MienError):
-    """Training that cannot go on.
+    """Training that cannot continue.
 
     Attributes:
-        reason: what happened, without the advice that follows it for a run that was started alone.
+        reason: what happened, without the advice. The advice applies only to a run that was started alone.
     """
 
     code: str = "training"
@@ -149,7 +149,7 @@ class TrainingError(MienError):
 
 
 class StoppedError(TrainingError):
-    """Training that was stopped before it had a result. The message says what is kept."""
+    """Training that was stopped before it had a result. The message says which files are kept."""
 
     code: str = "stopped"
 
@@ -167,7 +167,7 @@ class MissingExtraError(MienError):
 
 
 class Notice(str):
-    """A sentence that a person should know beside a result, with ``code`` and ``raw`` as errors have.
+    """A sentence to show beside a result. It has a ``code`` and ``raw``, like an error.
 
     >>> Notice("validation has only 9 samples.", code="validation-small").line
     'note: validation has only 9 samples. [validation-small]'
@@ -177,7 +177,7 @@ class Notice(str):
     raw: str
 
     def __new__(cls, words: str, *, code: str) -> Self:
-        """``words``: the sentence."""
+        """Create the notice from its sentence, ``words``."""
         notice = super().__new__(cls, as_arguments(words))
         notice.code, notice.raw = code, words
         return notice
@@ -188,12 +188,12 @@ class Notice(str):
 
     @property
     def line(self) -> Notice:
-        """As terminals show it."""
+        """The notice as terminals show it."""
         return Notice(f"note: {self.raw} [{self.code}]", code=self.code)
 
 
 class MienWarning(UserWarning):
-    """Warning for :mod:`warnings`: an argument without effect, a metric that flatters. The code is as an error's."""
+    """Warning of an argument without effect or a misleading metric. Its code is stable, like an error's."""
 
     def __init__(self, message: str, *, code: str = "warning") -> None:
         super().__init__(message)
@@ -206,10 +206,10 @@ def needs_extra(extra: str, purpose: str) -> Iterator[None]:
 
     Args:
         extra: name of the extra in pyproject.toml, e.g. ``"train"``.
-        purpose: what the import is for, as the subject of a sentence, e.g. ``"Training"``.
+        purpose: subject of the message's sentence, e.g. ``"Training"``.
 
     Raises:
-        MissingExtraError: a package is not installed. A missing module of mien's own is a bug and passes through.
+        MissingExtraError: a package is not installed. A missing module of mien itself is a bug and raises as usual.
     """
     try:
         yield
@@ -224,23 +224,24 @@ def needs_extra(extra: str, purpose: str) -> Iterator[None]:
 
 
 def without_password(text: str) -> str:
-    """A text whose addresses (``postgresql://user:password@host``, ``s3://bucket?secret_key=S``) may be shown and kept.
+    """Return a text with passwords and keys in its addresses replaced by ``***``, so that it may be shown and stored.
 
-    A key of S3 may hold slashes; what begins as a port does is no key.
+    Addresses are such as ``postgresql://user:password@host`` or ``s3://bucket?secret_key=S``. An S3 key may contain
+    slashes. Text that begins like a port number is not treated as a key.
     """
-    # A path has one slash where the address had two.
+    # pathlib turns the two slashes of an address into one.
     text = re.sub(r"(\w://?[^\s:/@]*):(?:[^\s/]*|(?!\d+/)[^\s@?]*)@", r"\1:***@", text)
     return re.sub(r"(?i)([?&][\w.-]*(?:secret|password|token|key|sig)[\w.-]*=)[^\s&]+", r"\1***", text)
 
 
 def printable(text: str) -> str:
-    """A text that cannot steer a terminal: a file's name may hold a line break, or an ESC. Spaces and emoji stay."""
+    """Return a text with control characters escaped, so that a file name cannot steer a terminal. Emoji stay."""
     kept = ("\N{ZERO WIDTH JOINER}", "\N{NO-BREAK SPACE}", "\N{IDEOGRAPHIC SPACE}")
     return "".join(each if each.isprintable() or each in kept else ascii(each)[1:-1] for each in text)
 
 
 def sentence(words: str) -> str:
-    """Words that were put together from others, with one mark at their end.
+    """Return the words as a sentence with exactly one mark at its end.
 
     >>> sentence("there is none"), sentence("there is none. Did you mean 'x'?")
     ('there is none.', "there is none. Did you mean 'x'?")
@@ -249,9 +250,7 @@ def sentence(words: str) -> str:
 
 
 def nearest(name: object, known: Iterable[str], table: str = "") -> str:
-    """Say what ``name`` may have been meant to be, with the table before it that all of them are in.
-
-    Returns ``" Did you mean 'x'?"`` where something close is known, otherwise the list of what is known.
+    """Suggest the known name closest to ``name``, or list all known names. ``table`` is written before each name.
 
     >>> nearest("learning_rte", ["learning_rate", "momentum"])
     " Did you mean 'learning_rate'?"
@@ -282,7 +281,7 @@ _KINDS = {
     "dataclass": "a table of keys and values",
     "date": "a date",
 }
-"""Pydantic's kinds of faults without their endings: ``int_type``, ``int_parsing``, ``int_from_float``."""
+"""Words for pydantic's error types, by the start of the type's name: ``int`` for ``int_type`` and ``int_parsing``."""
 _LIMITS = {"ge": "{} or more", "gt": "greater than {}", "le": "at most {}", "lt": "less than {}"}
 _LIMIT_FAULTS = {"greater_than_equal": "ge", "greater_than": "gt", "less_than_equal": "le", "less_than": "lt"}
 _FOLDER_NAME = "^[A-Za-z0-9]"
@@ -293,7 +292,7 @@ def rule_of(fault: Mapping[str, Any], constraints: Iterable[object] = ()) -> str
 
     Args:
         fault: an entry of ``ValidationError.errors()``.
-        constraints: the ``metadata`` of the field, whose limits are all said. Without them, only the broken one.
+        constraints: the ``metadata`` of the field. All its limits are listed; without it, only the broken one.
 
     >>> rule_of({"type": "int_parsing", "msg": ""})
     'must be a whole number'
@@ -327,7 +326,7 @@ def rule_of(fault: Mapping[str, Any], constraints: Iterable[object] = ()) -> str
 
 
 def place(location: Iterable[int | str]) -> str:
-    """Where in a file a value is: ``("outputs", "a", 0)`` -> ``"outputs.a[0]"``."""
+    """Return the dotted path of a value in a file: ``("outputs", "a", 0)`` -> ``"outputs.a[0]"``."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).removeprefix(".")
 
 
@@ -342,7 +341,7 @@ def fault_text(fault: Mapping[str, Any]) -> str:
 
 
 def value_text(value: Any) -> str:
-    """A value as TOML has it, near enough for a message; at most 60 characters."""
+    """Return a value roughly as TOML writes it, for a message; at most 60 characters."""
     text = str(value).lower() if isinstance(value, bool) else repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and files that one process locks."""
+"""Write files whole or not at all, and lock files for one process."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` that becomes ``path`` when the block ends well.
 
-    Whatever stops the block (a full disk, Ctrl-C, a kill), ``path`` holds either its former content or the
-    complete new one. Missing parent folders are made.
+    If the block fails (full disk, Ctrl-C, kill), ``path`` keeps its previous content. It never holds half a file.
+    Missing parent folders are created.
 
     Raises:
         RunError: the file system refused (disk full, no permission, a file-size limit).
     """
     path = Path(path)
     if path.parts[:1] == ("~",):
-        # A shell expands it only at the beginning of a word. Removing such a folder by hand may remove one's home.
+        # A shell expands ~ only at the start of a word. Deleting a folder named ~ by hand could delete the home folder.
         raise RunError(f"{path} begins with ~, a folder of that name. Write {path.expanduser()}.", code="path-tilde")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -42,7 +42,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
             temporary.replace(path)
         sync_folder(path.parent)
     except OSError as error:
-        # An OSError about another file (a reader's, inside the block) is not ours to explain.
+        # Do not explain an OSError about another file, such as one read inside the block.
         of_others = error.filename is not None and not _is_beside(Path(str(error.filename)), path)
         if of_others:
             raise
@@ -56,12 +56,12 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 @contextmanager
 def _temporary_file(path: Path) -> Iterator[Path]:
-    """An empty file beside ``path``, removed when the block fails.
+    """Create an empty file beside ``path`` and remove it when the block fails.
 
-    Its name is random and short: what a killed process leaves is in nobody's way, and the longest name has room.
+    Its name is random, so a leftover of a killed process disturbs nothing. It is short, so it fits beside a long name.
     """
     temporary = path.with_name(f".{secrets.token_hex(6)}.part")
-    # An ordinary file, unlike tempfile's, which only their owner can read.
+    # tempfile would make a file that only its owner can read.
     os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666))
     try:
         yield temporary
@@ -78,14 +78,14 @@ def _is_beside(file: Path, path: Path) -> bool:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make renames in a folder outlast a power cut, where the system can: Windows cannot, and does it by itself."""
+    """Make renames in a folder survive a power cut. Windows does this by itself."""
     if sys.platform == "win32":
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     except OSError as error:
-        # Some network file systems have no such call; the rename stands all the same.
+        # Some network file systems lack this call; the rename is valid anyway.
         if error.errno not in {errno.EINVAL, errno.ENOTSUP, errno.EBADF}:
             raise
     finally:
@@ -107,7 +107,7 @@ _POINTER = b"version https://git-lfs"
 
 
 def refuse_pointer(path: str | os.PathLike[str], error: type[MienError]) -> None:
-    """Refuse a Git LFS pointer in place of a file. Raises ``error`` (``git-lfs-pointer``)."""
+    """Raise ``error`` (``git-lfs-pointer``) if the file is a Git LFS pointer."""
     with suppress(OSError), Path(path).open("rb") as stream:
         if stream.read(len(_POINTER)) == _POINTER:
             raise error(
@@ -117,14 +117,14 @@ def refuse_pointer(path: str | os.PathLike[str], error: type[MienError]) -> None
 
 
 def plain(text: str) -> str:
-    """Text in which the bytes of a file name that are no UTF-8 (Python's lone surrogates) are backslash escapes."""
+    """Replace bytes of file names that are not UTF-8 (Python's lone surrogates) by backslash escapes."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write ``text`` as UTF-8, whole or not at all. Raises :class:`RunError`.
 
-    Bytes of file names that are no UTF-8 are written as by :func:`plain`.
+    Bytes of file names that are not UTF-8 are escaped by :func:`plain`.
     """
     write_bytes(path, plain(text).encode())
 
@@ -136,9 +136,9 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
 
 
 def cache_folder(name: str) -> Path:
-    """The folder of this name for what can be made again, in ``$MIEN_CACHE`` or the system's cache folder for users.
+    """Return the folder ``name`` for files that can be recreated, in ``$MIEN_CACHE`` or the user's cache folder.
 
-    A user without a name and HOME has none: then it is a path where nothing can be.
+    A user without a home folder gets a path at which no file can be created.
     """
     try:
         return Path(os.environ.get("MIEN_CACHE") or user_cache_dir("mien", appauthor=False)).expanduser() / name
@@ -155,7 +155,7 @@ def file_sha256(path: str | os.PathLike[str]) -> str:
 def lock_file(stream: BinaryIO) -> bool:
     """Lock an open file until it is closed or the process ends.
 
-    False when another process holds the lock, or has removed the file since it was opened.
+    Return False when another process holds the lock or has removed the file since it was opened.
 
     The lock is advisory. On a file system without locks it always succeeds.
     """
@@ -163,7 +163,7 @@ def lock_file(stream: BinaryIO) -> bool:
         if sys.platform == "win32":
             import msvcrt
 
-            # A byte that no file reaches: what is locked there, others cannot read.
+            # Lock a byte beyond the end of the file: Windows lets no one read locked bytes.
             place = stream.tell()
             stream.seek(1 << 62)
             try:

@@ -1,4 +1,4 @@
-"""Open images: files, bytes, PIL images or arrays; upright and within a limit of pixels."""
+"""Open images from files, bytes, PIL images or arrays; turn them upright; refuse those with too many pixels."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     ImageSource: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO | npt.NDArray[Any] | Image
 
 MAXIMUM_PIXELS = 100_000_000
-"""A larger image is refused before it is decoded: a small file can unpack to more memory than there is."""
+"""Largest number of pixels. Larger images are refused before decoding, because a small file can fill the memory."""
 
 FORMATS: tuple[str, ...] = ("PNG", "JPEG", "WEBP", "AVIF", "BMP", "GIF", "TIFF", "PPM")
-"""Formats that are opened. Pillow knows more; it passes some of them (EPS) to other programs. HEIC takes pi-heif."""
+"""Formats that mien opens. Some of Pillow's other formats (EPS) start other programs. HEIC needs pi-heif."""
 
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 """Bytes 8 to 12 of an HEIC file, after ``ftyp``."""
@@ -42,10 +42,10 @@ IMAGE_SUFFIXES: tuple[str, ...] = (
     *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff"),
     *(".pgm", ".ppm", *(_HEIC if _HAS_HEIC else ())),
 )
-"""Names of image files, in lower case."""
+"""Suffixes of image files, in lower case."""
 
 UNREAD_SUFFIXES: tuple[str, ...] = (*(() if _HAS_HEIC else _HEIC), ".jxl", ".jp2", ".dng", ".cr2", ".nef", ".arw")
-"""Names of photos in formats that are not opened, in lower case."""
+"""Suffixes of photo formats that mien cannot open, in lower case."""
 
 UNREAD_ADVICE: str = "convert them to JPEG first" + ("" if _HAS_HEIC else "; for HEIC: pip install 'mien[heic]'")
 
@@ -66,7 +66,7 @@ _TRANSPOSE = {
     7: "TRANSVERSE",
     8: "ROTATE_90",
 }
-"""The Pillow transpose that puts an image upright, by its EXIF orientation."""
+"""Pillow's name of the transpose that turns an image upright, by EXIF orientation."""
 
 _METADATA = ("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif")
 """Keys of ``Image.info`` in which Pillow finds an orientation."""
@@ -76,18 +76,18 @@ _FILTERS = threading.Lock()
 
 
 def is_system_folder(name: str) -> bool:
-    """Whether a folder is hidden, or one in which a NAS, Windows or macOS keeps thumbnails and what was deleted."""
+    """Return whether a folder is hidden, or holds thumbnails or deleted files of a NAS, Windows or macOS."""
     return name.startswith(".") or name.lower() in _SYSTEM_FOLDERS
 
 
 def open_image(source: str | os.PathLike[str] | bytes) -> Image:
-    """Open and decode an image, upright (EXIF orientation applied). The first frame of an animation.
+    """Open and decode an image and turn it upright by its EXIF orientation. An animation gives its first frame.
 
     Args:
         source: a path, or the bytes of an image file.
 
     Raises:
-        DataError: missing, empty, not an image, damaged, cut off, or over :data:`MAXIMUM_PIXELS`.
+        DataError: the file is missing, empty, not an image, damaged, cut off, or over :data:`MAXIMUM_PIXELS`.
     """
     with open_image_header(source) as image:
         return _upright(image, _name(source))
@@ -95,13 +95,13 @@ def open_image(source: str | os.PathLike[str] | bytes) -> Image:
 
 @contextmanager
 def open_image_header(source: str | os.PathLike[str] | bytes) -> Iterator[Image]:
-    """Open an image and read its header only. Any error within the block, such as of decoding, becomes a DataError.
+    """Open an image and read only its header. Errors within the block, such as of decoding, become a DataError.
 
     Args:
         source: a path, or the bytes of an image file.
 
     Raises:
-        DataError: missing, empty, not an image, or damaged.
+        DataError: the file is missing, empty, not an image, or damaged.
     """
     from PIL import Image
 
@@ -117,7 +117,7 @@ def open_image_header(source: str | os.PathLike[str] | bytes) -> Iterator[Image]
 
 
 def _formats_of(head: bytes, name: str) -> tuple[str, ...]:
-    """The formats to try, by the first 12 bytes of a file; HEIC where its package is installed."""
+    """Return the formats to try for a file's first 12 bytes; HEIC is one if its package is installed."""
     if head[4:8] != b"ftyp" or head[8:12] not in _HEIC_BRANDS:
         return FORMATS
     try:
@@ -131,7 +131,7 @@ def _formats_of(head: bytes, name: str) -> tuple[str, ...]:
 
 
 class _File(io.BufferedReader):
-    """A file that is never asked for more than it holds: for a damaged length, Python would allocate gigabytes."""
+    """A file reader that never asks for more bytes than there are: damaged lengths would allocate gigabytes."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         if size is not None and size > io.DEFAULT_BUFFER_SIZE:
@@ -140,10 +140,10 @@ class _File(io.BufferedReader):
 
 
 def ignore_pillow_warnings() -> None:
-    """Silence Pillow's warnings about odd metadata, which does not affect the pixels, and about large images.
+    """Silence Pillow's warnings about odd metadata and large images; they do not affect the pixels.
 
-    The filter stays. Restoring filters after each image (``warnings.catch_warnings``) would swap those of the whole
-    process, and several threads would lose the program's own. The filter is moved to the front again if others precede.
+    The filter stays in place. ``warnings.catch_warnings`` changes the filters of the whole process and is not
+    thread-safe. The filter moves to the front again if others were added before it.
     """
     with _FILTERS:
         if warnings.filters[:1] != [_PILLOW_IGNORED]:
@@ -151,8 +151,8 @@ def ignore_pillow_warnings() -> None:
 
 
 def missing_file(name: str | os.PathLike[str]) -> DataError:
-    """The error for a file that does not exist (``file-missing``), or a web address (``image-address``)."""
-    # Path() leaves one slash of those of an address.
+    """Return the error for a file that does not exist (``file-missing``) or is a web address (``image-address``)."""
+    # Path() turns the two slashes of an address into one.
     address = re.sub(r"^(\w\w+):/(?!/)", lambda of: "file:///" if of[1] == "file" else f"{of[1]}://", os.fspath(name))
     address = without_password(address)
     if address.startswith("file://"):
@@ -167,7 +167,7 @@ def _name(source: str | os.PathLike[str] | bytes) -> str:
     if isinstance(source, bytes):
         return "the image"
     name = os.fspath(source)
-    # A base64 string that is taken for a path is not repeated whole in the error.
+    # Shorten a base64 string that was given as a path.
     return name if len(name) <= 300 else f"{name[:40]}...{name[-40:]}"
 
 
@@ -200,7 +200,7 @@ def _decoding(name: str) -> Iterator[None]:
             code="image-format",
         ) from None
     except Image.DecompressionBombError:
-        # Pillow's own limit is checked first: twice as high as ours, unless the program has changed it.
+        # Pillow checks its own limit first. It is twice ours, unless the program has changed it.
         if (own := 2 * (Image.MAX_IMAGE_PIXELS or 0)) < MAXIMUM_PIXELS:
             raise DataError(
                 f"{name} has more than {own:,} pixels: twice PIL.Image.MAX_IMAGE_PIXELS, which this program has set.",
@@ -210,7 +210,7 @@ def _decoding(name: str) -> Iterator[None]:
     except Exception as error:  # noqa: BLE001 - struct.error, TypeError, AttributeError: damaged files raise anything
         if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
             raise DataError(
-                f"{name} is too long for a path; of a base64 string give the bytes.", code="file-missing"
+                f"{name} is too long for a path. Decode a base64 string and give the bytes.", code="file-missing"
             ) from None
         reason = str(error) or type(error).__name__
         raise DataError(f"{name} is damaged and cannot be decoded ({reason}).", code="image-damaged") from None
@@ -223,7 +223,7 @@ def _too_large(name: str, pixels: str = "too many") -> DataError:
 
 
 def _upright(image: Image, name: str) -> Image:
-    """Decode within the limit of pixels, and apply EXIF orientation. Damaged metadata is ignored."""
+    """Decode the image if it is small enough, and apply the EXIF orientation. Damaged metadata is ignored."""
     from PIL import Image
 
     width, height = image.size
@@ -236,26 +236,26 @@ def _upright(image: Image, name: str) -> Image:
         raise
     except Exception:  # noqa: BLE001 - damaged metadata raises anything
         turn = None
-    # Not ImageOps.exif_transpose: it rewrites the metadata and fails if any of it is damaged.
+    # ImageOps.exif_transpose would rewrite the metadata, and fail if any of it is damaged.
     if turn not in _TRANSPOSE:
-        # A copy, because the caller closes the file.
+        # The caller closes the file, so return a copy.
         return image.copy()
     upright = image.transpose(Image.Transpose[_TRANSPOSE[turn]])
-    # Without the metadata that would turn it again.
+    # Remove the metadata that would turn the image again.
     for key in _METADATA:
         upright.info.pop(key, None)
     return upright
 
 
 def open_image_source(source: ImageSource) -> Image | npt.NDArray[np.generic]:
-    """Open anything that users may pass as an image, for :mod:`mien.base.preprocess`.
+    """Open anything that users may pass as an image.
 
     Args:
-        source: a path, the bytes or an open binary file of an image, which is opened; a PIL image, which is put
-            upright; or an array, which is returned as it is.
+        source: a path, image bytes or an open binary file; a PIL image, which is turned upright; or an array, which is
+            returned unchanged.
 
     Raises:
-        DataError: something else (``image-type``), or as :func:`open_image`.
+        DataError: ``source`` is something else (``image-type``), or an error of :func:`open_image`.
     """
     if isinstance(source, bytearray | memoryview):
         source = bytes(source)
@@ -267,7 +267,7 @@ def open_image_source(source: ImageSource) -> Image | npt.NDArray[np.generic]:
     ignore_pillow_warnings()
     with _decoding("the image"):
         if hasattr(other, "getbands"):
-            # It may not be decoded yet: Image.open reads the header alone.
+            # Image.open reads only the header, so it may not be decoded yet.
             return _upright(other, "the image")
         content = other.read() if hasattr(other, "read") else None
     if isinstance(content, bytes):

@@ -1,4 +1,4 @@
-"""Expressions, the names people give them, and label schemes that merge or drop classes."""
+"""Expressions, their synonyms, and label schemes that merge or drop classes."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ import numpy.typing as npt
 from mien.base.errors import DataError, arg, nearest
 
 EXPRESSIONS: tuple[str, ...] = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
-"""The seven expressions in Kaggle's numbering of FER2013: ``EXPRESSIONS[3] == "happy"``."""
+"""The seven expressions in the order of FER2013's labels: ``EXPRESSIONS[3] == "happy"``."""
 
 NOT_A_FACE_CLASS = "not-a-face"
-"""The answer of who sees no face, and the class that a model trained on such votes predicts then."""
+"""Answer of an annotator who sees no face, and the class of a model trained on such votes."""
 
 NO_EXPRESSION: tuple[str, ...] = ("unknown", NOT_A_FACE_CLASS)
-"""Answers of annotators that are no expression."""
+"""Annotators' answers that are not expressions."""
 
 UNSURE = "unsure"
-"""The answer of a model that names no class."""
+"""Answer of a model when no class is likely enough."""
 
 FERPLUS_CLASSES: tuple[str, ...] = (
     *("neutral", "happy", "surprise", "sad", "angry", "disgust", "fear", "contempt"),
     *("unknown", NOT_A_FACE_CLASS),
 )
-"""Answers of FER+'s ten annotators, in the order of its file: eight expressions, and two other answers."""
+"""Answers of FER+'s ten annotators, in the order of the file: eight expressions and two other answers."""
 
 _SYNONYMS: dict[str, tuple[str, ...]] = {
     "angry": ("anger", "ang", "an", "mad"),
@@ -46,15 +46,15 @@ _CANONICAL = {word: name for name, words in _SYNONYMS.items() for word in (name,
 
 
 def composed(text: str) -> str:
-    """Text in Unicode's composed form, NFC: what looks the same is the same."""
+    """Return the text in Unicode's composed form (NFC), so that equal-looking texts are equal."""
     return unicodedata.normalize("NFC", text)
 
 
 def canonical_class(name: str) -> str:
-    """Return mien's name of a class: ``"Happiness"`` -> ``"happy"``; an unknown name comes back stripped.
+    """Return mien's name of a class: ``"Happiness"`` -> ``"happy"``. An unknown name is returned without outer spaces.
 
-    Case, surrounding space and a leading number such as ``"3_happy"`` or ``"03-Happy"`` do not matter, nor whether an
-    accent is a character of its own, as macOS writes file names.
+    Case, outer spaces and a leading number (``"3_happy"``, ``"03-Happy"``) are ignored. Composed and decomposed
+    accents, as in macOS file names, are equal.
     """
     word = composed(name.strip())
     return _CANONICAL.get(word.lower().lstrip("0123456789").lstrip("_-. "), word)
@@ -67,10 +67,10 @@ def order_classes(names: set[str]) -> tuple[str, ...]:
 
 
 def parse_map(text: str) -> dict[str, str]:
-    """Parse ``"contempt=disgust,0=angry"``: names in the data -> names to use.
+    """Parse ``"contempt=disgust,0=angry"`` into a mapping from names in the data to names to use.
 
     Raises:
-        DataError: a part is not ``name=name`` or a name on the left occurs twice.
+        DataError: a part is not ``name=name``, or a name on the left occurs twice.
     """
     mapping: dict[str, str] = {}
     for part in text.split(","):
@@ -88,10 +88,10 @@ def parse_map(text: str) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class LabelScheme:
-    """New classes, each made of one or more classes of the data; classes named nowhere are dropped.
+    """A mapping of the data's classes to new classes. Classes that it does not name are dropped.
 
-    ``groups`` maps each new class, in order, to the classes it merges, e.g.
-    ``{"positive": ("happy", "surprise"), "negative": ("angry", "fear", "sad")}``.
+    ``groups`` maps each new class to the classes it merges, in order: ``{"positive": ("happy", "surprise"), "negative":
+    ("angry", "fear", "sad")}``.
     """
 
     name: str
@@ -103,10 +103,10 @@ class LabelScheme:
         return tuple(self.groups)
 
     def mapping(self, classes: Sequence[str], owner: str = "the data") -> npt.NDArray[np.int64]:
-        """For each class of the data, the index of its new class, or -1 where it is dropped. Shape (C,).
+        """Return the index of the new class for each class of the data, or -1 if it is dropped. Shape (C,).
 
         Raises:
-            DataError: the scheme names a class that ``classes``, which are those of ``owner``, do not have.
+            DataError: the scheme names a class that is not in ``classes``. ``owner`` names their source in the message.
         """
         for wanted in (name for group in self.groups.values() for name in group):
             if wanted not in classes:
@@ -119,11 +119,11 @@ class LabelScheme:
         return np.array([index_of.get(name, -1) for name in classes], dtype=np.int64)
 
     def merge_labels(self, labels: npt.NDArray[np.int64], classes: Sequence[str]) -> npt.NDArray[np.int64]:
-        """New label of every sample, -1 if its class is dropped. (N,) int64 -> (N,) int64."""
+        """Map labels to the new classes, -1 if dropped. (N,) int64 -> (N,) int64."""
         return self.mapping(classes)[labels]
 
     def merge_probabilities(self, probabilities: npt.NDArray[Any], classes: Sequence[str]) -> npt.NDArray[np.float64]:
-        """Probabilities of the new classes: sums over each group, rescaled to sum to 1.
+        """Compute probabilities of the new classes: sums over each group, rescaled to sum to 1.
 
         (N, C) in [0, 1] -> (N, G) float64. A sample whose kept classes all have probability 0 becomes uniform.
         """
@@ -155,16 +155,16 @@ SCHEMES: dict[str, LabelScheme] = {
         LabelScheme("binary-with-disgust", {"negative": ("disgust", *_NEGATIVE), "positive": _POSITIVE}),
     )
 }
-"""Study B's schemes by name. ``six`` drops disgust, ``five`` neutral too; both binary ones drop neutral."""
+"""Label schemes by name. ``six`` drops disgust, ``five`` also neutral; both binary schemes drop neutral."""
 
 
 def parse_scheme(text: str) -> LabelScheme | None:
-    """Parse a scheme: ``"all"`` (None: classes stay), a name of :data:`SCHEMES`, or a custom scheme.
+    """Parse a scheme: ``"all"`` (returns None, keeps all classes), a name of :data:`SCHEMES`, or a custom scheme.
 
     A custom scheme is written ``"positive=happy+surprise,negative=angry+fear+sad"``.
 
     Raises:
-        DataError: an unknown name, a malformed group, a class in two groups, or fewer than two groups.
+        DataError: unknown name, malformed group, a class in two groups, or fewer than two groups.
     """
     if text == "all":
         return None
@@ -217,10 +217,10 @@ _OTHERS = ("#28666e", "#b5703c", "#5a6fb0", "#9a5b7d", "#5f8f5a", "#a08a3c")
 
 
 def colour_of(name: str, index: int) -> str:
-    """The colour of the class at ``index`` of its model; classes that are no known expression take turns."""
+    """Return the colour of a class; unknown classes cycle through further colours by ``index``."""
     return _EXPRESSIONS.get(name, _OTHERS[index % len(_OTHERS)])
 
 
 def class_colours(classes: Sequence[str]) -> dict[str, str]:
-    """The colour of each class by name."""
+    """Return the colour of each class by name."""
     return {name: colour_of(name, index) for index, name in enumerate(classes)}

@@ -1,4 +1,4 @@
-"""The manifest inside a model file: classes, input, outputs, recipe, metrics."""
+"""The manifest in a model file: classes, input, outputs, recipe, metrics."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 SCHEMA_VERSION = 5
-"""2 has named outputs, 3 images in colour, 4 a rule for the answer, 5 its margin and weights. Models are
-written as the newest."""
+"""Version of the manifest's schema. 2 added named outputs, 3 colour images, 4 the answer rule, 5 its margin and
+weights. Models are written in the newest version."""
 
 INT8 = "-int8"
-"""After a model's name: its int8 form."""
+"""Suffix of the name of a model's int8 form."""
 
 LEAST_TEMPERATURE, GREATEST_TEMPERATURE = 1e-3, 1e3
-"""Range of temperatures in a manifest; a fit ends at 0.05 and 20."""
+"""Allowed range of temperatures in a manifest. Fitted temperatures lie in 0.05..20."""
 
 MANIFEST_KEY = "mien.manifest"
-"""Under this name a model file carries its manifest in its metadata."""
+"""Key of the manifest in a model file's metadata."""
 
 
 def _all_different(classes: tuple[str, ...]) -> tuple[str, ...]:
@@ -44,17 +44,17 @@ Classes = Annotated[tuple[str, ...], Field(min_length=2), AfterValidator(_all_di
 
 
 class OutputManifest(BaseModel):
-    """One of a model's outputs."""
+    """Description of one output of a model."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
 
     classes: Classes
     temperature: float = Field(default=1.0, ge=LEAST_TEMPERATURE, le=GREATEST_TEMPERATURE)
-    target: Literal["label", "votes", "majority", "sampled"] = Field(description="what it learned from")
+    target: Literal["label", "votes", "majority", "sampled"] = Field(description="training target")
 
 
 class Manifest(BaseModel):
-    """Description of a model: its origin, and what was measured."""
+    """Description of a model: its classes, input, origin and metrics."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
 
@@ -64,30 +64,30 @@ class Manifest(BaseModel):
     input: InputSpec
     parameters: int = Field(description="trainable parameters")
     precision: Literal["fp32", "fp16", "int8"] = Field(
-        default="fp32", description="fp16: weights are stored so, and computed with in fp32"
+        default="fp32", description="fp16: weights are stored in fp16 and converted to fp32 to compute"
     )
-    recipe: dict[str, Any] = Field(description="the whole recipe that it was trained by")
+    recipe: dict[str, Any] = Field(description="the complete training recipe")
     recipe_digest: str
-    data_fingerprint: str = Field(description="of the faces it was trained and validated on")
+    data_fingerprint: str = Field(description="fingerprint of the faces in training and validation")
     cleaned_from: tuple[str, ...] = Field(
         default=(),
-        description="likewise of the data as it was before a list of changes; empty where none was applied",
+        description="fingerprints of the data before each list of changes was applied; empty if none was",
     )
-    taught_by: tuple[str, ...] = Field(default=(), description="SHA-256 of what its teachers said, or of themselves")
-    epoch: int = Field(description="the epoch whose weights these are")
-    scores: dict[str, float] = Field(default_factory=dict, description="e.g. validation_accuracy, a share")
+    taught_by: tuple[str, ...] = Field(default=(), description="SHA-256 of soft labels or teachers' model files")
+    epoch: int = Field(description="epoch of these weights")
+    scores: dict[str, float] = Field(default_factory=dict, description="metrics, e.g. validation_accuracy in 0..1")
     temperature: float = Field(
         default=1.0,
         ge=LEAST_TEMPERATURE,
         le=GREATEST_TEMPERATURE,
-        description="logits are divided by it before the softmax",
+        description="divisor of the logits before the softmax",
     )
     outputs: dict[str, OutputManifest] = Field(
         default_factory=dict,
-        description="outputs by name, the first with the classes above; a model without named outputs has one",
+        description="outputs by name; the first has the classes above; empty for a model with one unnamed output",
     )
-    answer: AnswerRule | None = Field(default=None, description="makes the answer of an output's probabilities")
-    licence: str = Field(default="MIT", description="of the network and of the weights that training began with")
+    answer: AnswerRule | None = Field(default=None, description="rule that makes the answer from votes")
+    licence: str = Field(default="MIT", description="licence of the network and its initial weights")
     mien_version: str
     created: str = Field(description="UTC, ISO 8601")
 
@@ -98,9 +98,9 @@ class Manifest(BaseModel):
         if self.answer is not None:
             source = self.outputs.get(self.answer.output)
             if source is None or source.target == "label":
-                raise ValueError(f"the answer's rule is for '{self.answer.output}', which is no output of votes")
+                raise ValueError(f"the answer's rule is for '{self.answer.output}', which did not learn from votes")
             if not set(self.answer.weights) <= set(source.classes):
-                raise ValueError(f"a weight of the answer is for none of the classes {', '.join(source.classes)}")
+                raise ValueError(f"the answer has a weight for a class not among {', '.join(source.classes)}")
             if len(self.answer.prior) != len(source.classes):
                 raise ValueError(
                     f"the answer's prior has {len(self.answer.prior)} numbers for {len(source.classes)} classes"
@@ -109,7 +109,7 @@ class Manifest(BaseModel):
 
     @property
     def outputs_to_choose(self) -> tuple[LabelHead, ...]:
-        """Outputs that a user can choose: the answer first, where there is a rule, then :attr:`all_outputs`."""
+        """Outputs that a user can choose: the answer first if the model has a rule, then :attr:`all_outputs`."""
         if self.answer is None:
             return self.all_outputs
         votes = (each for each in self.all_outputs if isinstance(each, VotesHead))
@@ -118,13 +118,13 @@ class Manifest(BaseModel):
 
     @property
     def measured_output(self) -> LabelHead:
-        """The output of the graph that people's votes are compared with, or the label; see :func:`answering`."""
+        """The graph's output that is compared with people's votes, or the label's output; see :func:`answering`."""
         outputs = self.all_outputs
         return outputs[answering([each.target for each in outputs])]
 
     @property
     def all_outputs(self) -> tuple[LabelHead, ...]:
-        """All outputs of the graph, that of the label first. Its logits are ``logits``, as in every model file."""
+        """All outputs of the graph, the label first. The logits of the first are always named ``logits``."""
         if not self.outputs:
             return (LabelHead(None, "logits", self.classes, self.temperature),)
         first, *others = self.outputs
@@ -136,10 +136,10 @@ class Manifest(BaseModel):
         return tuple(heads)
 
     def output(self, name: str | None = None) -> LabelHead:
-        """The output that answers.
+        """Return an output by name.
 
         Args:
-            name: None is the answer where there is a rule; else what taught each output decides: :func:`answering`.
+            name: name of the output; None chooses the answer rule, or without a rule :func:`answering`.
 
         Raises:
             ModelError: the model has no such output (``output-unknown``).
@@ -148,12 +148,12 @@ class Manifest(BaseModel):
         if name is None:
             return outputs[0] if self.answer else self.measured_output
         if name not in (names := [each.name for each in outputs if each.name is not None]):
-            known = nearest(name, names) if names else " It has one, which needs no name."
+            known = nearest(name, names) if names else " Its only output has no name."
             raise ModelError(f"The model '{self.full_name}' has no output '{name}'." + known, code="output-unknown")
         return next(each for each in outputs if each.name == name)
 
     def written(self) -> str:
-        """The manifest as JSON. The first output has the model's own temperature, which may have been replaced."""
+        """Return the manifest as JSON. The first output gets the model's current temperature."""
         outputs = dict(self.outputs)
         for name, first in list(outputs.items())[:1]:
             outputs[name] = first.model_copy(update={"temperature": self.temperature})
@@ -161,16 +161,16 @@ class Manifest(BaseModel):
 
     @property
     def full_name(self) -> str:
-        """The name, which all forms of a model share, with :data:`INT8` after that of the int8 form."""
+        """The model's name. That of the int8 form ends in :data:`INT8`; all other forms share one name."""
         return f"{self.name}{INT8}" if self.precision == "int8" else self.name
 
 
 def parse_manifest(metadata: Mapping[str, str], path: Path) -> Manifest:
-    """The manifest in the metadata of a model file. Raises :class:`ModelError`; ``path`` is for its message."""
+    """Parse the manifest from a model file's metadata. Raises :class:`ModelError` with ``path`` in the message."""
     if MANIFEST_KEY not in metadata:
         raise ModelError(
             f"{path} is an ONNX model without mien's manifest, so its classes and preprocessing are not known. "
-            f"Score it with your own code and hand mien its scores (docs/predictions.md).",
+            f"Predict with your own code and evaluate the predictions file (docs/predictions.md).",
             code="manifest-missing",
         )
     try:
@@ -198,34 +198,34 @@ def _damaged(path: Path, where: str = "") -> ModelError:
 
 
 def stay_offline() -> None:
-    """Keep onnxruntime from reporting to its maker. To be called before it is imported.
+    """Stop onnxruntime from sending telemetry. Call this before onnxruntime is imported.
 
-    From 1.29 on it would write an identifier of the machine into the user's cache and send what sessions do. Its own
-    ``disable_telemetry_events`` comes too late: importing it is enough. Users override this by setting the variable.
+    From 1.29 on, importing it writes a machine identifier to the user's cache and reports on sessions.
+    ``disable_telemetry_events`` comes too late. Users can override this with the environment variable.
     """
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
 def read_manifest(path: str | Path) -> Manifest:
-    """Read the manifest of a model file. Raises :class:`ModelError`, as :func:`open_model`."""
+    """Read the manifest of a model file. Raises :class:`ModelError` like :func:`open_model`."""
     return open_model(path)[1]
 
 
 def open_model(
     path: str | Path, threads: int | None = None, provider: str = "CPUExecutionProvider"
 ) -> tuple[InferenceSession, Manifest]:
-    """Open a model file, of which nothing outside the file is read. Its graph is a program: open those you trust.
+    """Open a model file without reading any other file. A graph is a program: open only files that you trust.
 
     Args:
         path: the ``.onnx`` file.
         threads: how many threads a prediction may use; None leaves it to onnxruntime.
-        provider: ONNX Runtime's name of the device's provider; the CPU computes what it cannot.
+        provider: ONNX Runtime's name of the device's provider. The CPU computes what the device cannot.
 
     Returns:
         The session and the manifest.
 
     Raises:
-        ModelError: missing, damaged, not mien's, or of a newer schema.
+        ModelError: the file is missing, damaged, not mien's, or of a newer schema.
     """
     stay_offline()
     import onnxruntime
@@ -234,23 +234,23 @@ def open_model(
     content = _read(path)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
-    # Threads that spin while they wait take the cores of other work, and of each other: docs/lab-notebook.md.
+    # Spinning threads take CPU time from other work and from each other: docs/lab-notebook.md.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if not _has_int8_dot_product():
-        # What an x86 CPU has in its place can overflow. The exact way takes twice as long, on a CPU that has it too.
+        # On such x86 CPUs the fast int8 product can overflow. The exact one takes twice as long.
         options.add_session_config_entry("session.x64quantprecision", "1")
     if threads is not None:
         options.intra_op_num_threads = threads
     try:
         options.add_session_config_entry("session.load_model_format", "ONNX")
-        # Weights in other files are looked for where none can be, and not in the working folder.
+        # A folder that cannot exist, so that weights in external files are never read from the working folder.
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
-        # The fallback would print to stdout.
+        # onnxruntime's fallback would print to stdout.
         session = onnxruntime.InferenceSession(
             content, options, providers=list(dict.fromkeys([provider, "CPUExecutionProvider"])), enable_fallback=0
         )
     except Exception as error:  # noqa: BLE001 - onnxruntime's exceptions share no base class below Exception
-        # Its first line holds the reason; further lines are C++ locations.
+        # The first line holds the reason; the others are C++ locations.
         reason = str(error).splitlines()[0][:160]
         raise ModelError(
             f"{path} is not an ONNX model that can be read, or the file is damaged ({reason}).", code="model-damaged"
@@ -290,19 +290,19 @@ def _check_graph(session: InferenceSession, manifest: Manifest, path: Path) -> N
     wrong = [name for name in expected | inputs if (inputs | outputs).get(name) != expected.get(name)]
     if wrong:
         raise ModelError(
-            f"{path}: its graph does not fit its manifest ({', '.join(wrong)}). Export the model again.",
+            f"{path}: its graph does not match its manifest ({', '.join(wrong)}). Export the model again.",
             code="graph-mismatch",
         )
 
 
 def _has_int8_dot_product() -> bool:
-    """Whether NumPy found AVX-512 VNNI, part of Ice Lake's set; a CPU with AVX-VNNI alone goes unrecognised."""
+    """Return whether NumPy found AVX-512 VNNI. It cannot detect a CPU that has only AVX-VNNI."""
     found = np.show_config(mode="dicts").get("SIMD Extensions", {}).get("found", [])
     return any(name.startswith(("AVX512_ICL", "AVX512_SPR", "AVX512_VNNI")) for name in found)
 
 
 def attach_manifest(graph: bytes, manifest: Manifest) -> bytes:
-    """Put a manifest into a serialised ONNX graph, replacing the one it has. Needs the extra ``train``."""
+    """Put a manifest into a serialised ONNX graph, replacing any that it has. Needs the extra ``train``."""
     import onnx
 
     model = onnx.load_model_from_string(graph)
@@ -315,5 +315,5 @@ def attach_manifest(graph: bytes, manifest: Manifest) -> bytes:
 
 
 def replace_manifest(path: Path, manifest: Manifest) -> None:
-    """Give a model file another manifest, whole or not at all. Needs the extra ``train``."""
+    """Replace the manifest of a model file. Needs the extra ``train``."""
     write_bytes(path, attach_manifest(path.read_bytes(), manifest))

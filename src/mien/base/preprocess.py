@@ -1,9 +1,10 @@
-"""From an image to the network's input: the only such code, shared by training, testing and serving.
+"""From an image to the network's input. Training, testing and serving share this code.
 
     image --base/images--> PIL image --face_square--> uint8 (S, S) or (S, S, 3) --to_input--> float32 (1 or 3, C, C)
 
-A photo becomes an array by :func:`upright_rgb`; its faces are detected and cropped (mien/faces), and each crop goes
-through :func:`face_square`. Training starts at its squares too, crops by augmentation, and shares :func:`normalise`.
+:func:`upright_rgb` turns a photo into an array. Its faces are detected and cropped (mien/faces), and each crop goes
+through :func:`face_square`. Training also starts from these squares, but augmentation crops them. Both use
+:func:`normalise`.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ Pixels = TypeVar("Pixels")
 
 
 def _numbers(least: float, most: float) -> BeforeValidator:
-    """One number, or three in a list; a union of both would name its parts in errors."""
+    """Accept one number or a list of three. A pydantic union would name its members in error messages."""
 
     def check(value: Any) -> Any:
         numbers = value if isinstance(value, list | tuple) else [value]
@@ -67,23 +68,23 @@ class InputSpec(BaseModel):
 
     @property
     def face_shape(self) -> tuple[int, ...]:
-        """Shape of a stored face: (size_px, size_px), in colour (size_px, size_px, 3)."""
+        """Shape of a stored face: (size_px, size_px), or (size_px, size_px, 3) in colour."""
         return face_shape(self.size_px, self.channels)
 
     @property
     def window(self) -> slice:
-        """Where the central crop lies on each side of a stored face."""
+        """Position of the central crop along each side of a stored face."""
         start = (self.size_px - self.crop_px) // 2
         return slice(start, start + self.crop_px)
 
     @property
     def stored_as(self) -> tuple[int, int]:
-        """``size_px`` and ``channels``: how data is read for this input."""
+        """``size_px`` and ``channels``, as data is loaded for this input."""
         return self.size_px, self.channels
 
     @property
     def seen_as(self) -> tuple[int, int]:
-        """``crop_px`` and ``channels``: what the network is built for."""
+        """``crop_px`` and ``channels``, as the network is built."""
         return self.crop_px, self.channels
 
     def __str__(self) -> str:
@@ -93,7 +94,7 @@ class InputSpec(BaseModel):
 
 
 def face_shape(size_px: int, channels: int) -> tuple[int, ...]:
-    """Shape of a face as it is stored: grey without an axis for its one channel."""
+    """Return the shape of a stored face. A grey face has no channel axis."""
     return (size_px, size_px) if channels == 1 else (size_px, size_px, channels)
 
 
@@ -103,7 +104,7 @@ def face_square(image: Image | npt.NDArray[np.generic], size_px: int, channels: 
     Args:
         image: as in :func:`grey_square`.
         size_px: side of the result in pixels.
-        channels: 1 is :func:`grey_square`; 3 is the same in RGB, where grey is repeated in all three.
+        channels: 1 calls :func:`grey_square`; 3 does the same in RGB and repeats grey in all three channels.
 
     Raises:
         DataError: as :func:`grey_square`.
@@ -132,7 +133,7 @@ def grey_square(image: Image | npt.NDArray[np.generic], size_px: int) -> npt.NDA
 
 
 def grey_stack(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Grey images as they are, RGB ones as ITU-R 601 luma, as Pillow computes it: (N, H, W[, 3]) -> (N, H, W)."""
+    """Convert RGB images to ITU-R 601 luma, as Pillow computes it; keep grey ones: (N, H, W[, 3]) -> (N, H, W)."""
     if images.ndim == 3:
         return images
     luma = np.empty(images.shape[:3], dtype=np.uint8)
@@ -148,7 +149,7 @@ def _squared(pixels: npt.NDArray[np.uint8], size_px: int) -> npt.NDArray[np.uint
     longer = max(pixels.shape[:2])
     if longer != size_px:
         height, width = (max(round(side * size_px / longer), 1) for side in pixels.shape[:2])
-        # Nearest to FER2013's faces, which are sharp; a triangle costs up to a point of accuracy on photographs.
+        # Sharp like FER2013's faces. A triangle filter costs up to one point of accuracy on photographs.
         pixels = np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS), dtype=np.uint8)
     below, right = (size_px - side for side in pixels.shape[:2])
     if below or right:
@@ -158,7 +159,7 @@ def _squared(pixels: npt.NDArray[np.uint8], size_px: int) -> npt.NDArray[np.uint
 
 
 def from_opencv(image: Any) -> Any:
-    """An array in OpenCV's order, BGR or BGRA, as RGB or RGBA; grey arrays and what is no array as they are."""
+    """Convert an OpenCV array from BGR or BGRA to RGB or RGBA. Anything else is returned unchanged."""
     if isinstance(image, np.ndarray) and image.ndim == 3 and image.shape[2] in {3, 4}:
         return image[:, :, [2, 1, 0, 3][: image.shape[2]]]
     return image
@@ -168,7 +169,7 @@ def upright_rgb(image: Image | npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]
     """Convert a whole image to RGB for face detection. Returns uint8 (H, W, 3), 0..255.
 
     Transparency becomes white, grey is repeated in all three channels, 16-bit grey is scaled to 8 bits.
-    :func:`grey_square` gives the same for the result as for the image itself.
+    :func:`grey_square` of the result equals :func:`grey_square` of the image.
 
     Args:
         image: as in :func:`grey_square`.
@@ -214,7 +215,7 @@ def _grey(image: Image) -> npt.NDArray[np.uint8]:
                 "The image contains fractions of 0 to 1. Multiply them by 255 and save it in 8 bits.",
                 code="image-range",
             )
-        # 16-bit grey opens as I;16. Modes I and F state no range: above 255 it can only be 16 bits.
+        # 16-bit grey opens as I;16. Modes I and F have no fixed range, so values above 255 mean 16 bits.
         return _in_8_bits(values, 257.0 if image.mode.startswith("I;16") or greatest > 255 else 1.0)
     image = _opaque(image)
     if image.mode not in {"L", "RGB"}:
@@ -223,7 +224,7 @@ def _grey(image: Image) -> npt.NDArray[np.uint8]:
 
 
 def _in_8_bits(values: npt.NDArray[np.float32], scale: float) -> npt.NDArray[np.uint8]:
-    """``values / scale``, rounded, 0..255. In place: each copy of a large image would take gigabytes."""
+    """Divide by ``scale``, round and clip to 0..255, in place: a copy of a large image would take gigabytes."""
     np.divide(values, scale, out=values)
     np.rint(values, out=values)
     return np.clip(values, 0, 255, out=values).astype(np.uint8)
@@ -236,7 +237,7 @@ def _grey_array(array: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
     colour = array.ndim == 3
-    # In either byte order.
+    # uint16 in either byte order.
     if array.dtype.kind == "u" and array.dtype.itemsize == 2 and not colour:
         return _in_8_bits(array.astype(np.float32), 257.0)
     if array.dtype != np.uint8:
@@ -263,19 +264,19 @@ def _check_array(array: npt.NDArray[np.generic]) -> None:
 
 
 def normalise(pixels: Pixels, spec: InputSpec) -> Pixels:
-    """``(pixel / 255 - mean) / std`` for pixels 0..255, on arrays and torch tensors (..., channels, H, W) alike."""
+    """Compute ``(pixel / 255 - mean) / std`` for pixels 0..255, arrays or torch tensors (..., channels, H, W)."""
     mean, std = (_by_channel(value, pixels) for value in (spec.mean, spec.std))
     return (pixels - 255.0 * mean) * (1.0 / (255.0 * std))  # type: ignore[no-any-return]
 
 
 def denormalise(inputs: Pixels, spec: InputSpec) -> Pixels:
-    """Undo :func:`normalise`: pixels 0..255."""
+    """Undo :func:`normalise` and return pixels 0..255."""
     mean, std = (_by_channel(value, inputs) for value in (spec.mean, spec.std))
     return 255.0 * (inputs * std + mean)  # type: ignore[no-any-return]
 
 
 def _by_channel(value: float | tuple[float, ...], like: Any) -> Any:
-    """A number for all channels as it is; one for each as an array or tensor (channels, 1, 1)."""
+    """Return a single number unchanged, and three numbers as an array or tensor (channels, 1, 1)."""
     if isinstance(value, float):
         return value
     column = np.array(value, dtype=np.float32)[:, np.newaxis, np.newaxis]
@@ -289,10 +290,10 @@ def in_pixels(inputs: npt.NDArray[np.float32], spec: InputSpec) -> npt.NDArray[n
 
 
 def to_input(images: npt.NDArray[np.uint8], spec: InputSpec) -> npt.NDArray[np.float32]:
-    """Central crop and normalisation: uint8 (N, size_px, size_px[, 3]) -> float32 (N, channels, crop_px, crop_px).
+    """Crop the centre and normalise: uint8 (N, size_px, size_px[, 3]) -> float32 (N, channels, crop_px, crop_px).
 
     Raises:
-        DataError: another shape (``crops-shape``) or dtype (``crops-dtype``).
+        DataError: wrong shape (``crops-shape``) or dtype (``crops-dtype``).
     """
     if images.dtype != np.uint8:
         raise DataError(
@@ -306,5 +307,5 @@ def to_input(images: npt.NDArray[np.uint8], spec: InputSpec) -> npt.NDArray[np.f
 
 
 def in_channels(images: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Grey (N, H, W) or RGB (N, H, W, 3) with channels first: (N, 1 or 3, H, W)."""
+    """Move channels first: grey (N, H, W) or RGB (N, H, W, 3) -> (N, 1 or 3, H, W)."""
     return images[:, np.newaxis] if images.ndim == 3 else np.ascontiguousarray(np.moveaxis(images, 3, 1))

@@ -1,4 +1,4 @@
-"""The cores of this machine, work for all of them, and which of the processes that train together this one is."""
+"""CPU cores, threads, Ray, and the rank of this process in distributed training."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ Result = TypeVar("Result")
 
 
 def available_cores() -> int:
-    """How many cores this process may use: its own, and no more than its container's quota, rounded up."""
+    """Return the number of cores this process may use, limited by its container's quota, rounded up."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(min(cores, math.ceil(_quota_cores(cores))), 1)
 
 
 def _quota_cores(cores: int) -> float:
-    """Cores' worth of time that a container gets, as Linux's control groups say it, version 2 or 1; else ``cores``."""
+    """Return the CPU quota of the container in cores, from Linux control groups version 1 or 2; else ``cores``."""
     for files in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
         with suppress(OSError, ValueError, ZeroDivisionError):
             quota, period = map(int, " ".join((_CGROUP / file).read_text() for file in files).split())
-            if quota > 0:  # -1: no limit, as "max" in version 2
+            if quota > 0:  # -1 means no limit, like "max" in version 2
                 return quota / period
     return cores
 
 
 def processor_name() -> str:
-    """The processor as its maker calls it, where the system says."""
+    """Return the processor's model name if the system gives it."""
     with suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
@@ -49,7 +49,7 @@ def processor_name() -> str:
 
 @contextmanager
 def usual_torch() -> Iterator[None]:
-    """Work with gradients, float32 and the CPU, whatever modes a program that has loaded torch has left it in."""
+    """Enable gradients, float32 and the CPU within the block, whatever torch modes the program has set."""
     torch: Any = sys.modules.get("torch")
     if torch is None:
         yield
@@ -68,21 +68,21 @@ def usual_torch() -> Iterator[None]:
 
 
 def process_count() -> int:
-    """How many processes train together, as ``torchrun`` says it in the environment; 1 without it."""
+    """Return the number of processes that train together, from ``torchrun``'s environment; 1 without it."""
     return int(os.environ["WORLD_SIZE"]) if "TORCHELASTIC_RUN_ID" in os.environ else 1
 
 
 def is_main_process() -> bool:
-    """Whether this is the first of them, or the only one: it alone writes files and says anything."""
+    """Return whether this is the only or first process (rank 0). Only this one writes files and prints."""
     return process_count() == 1 or os.environ["RANK"] == "0"
 
 
 def ordered_map(work: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
-    """``map(work, items)`` in ``workers`` threads.
+    """Apply ``work`` to ``items`` in ``workers`` threads and yield the results in order.
 
-    Threads and not processes: decoding, OpenCV and onnxruntime release Python's lock (predicting photos holds it for 3%
-    of the time, by ``py-spy record --gil``), and all threads share one model. At most two items a worker are taken
-    ahead. An error in ``work`` or ``items`` ends the iteration and cancels the items that have not started.
+    Threads suffice because decoding, OpenCV and onnxruntime release Python's lock, and all threads share one model.
+    Predicting photos holds the lock for 3% of the time (``py-spy record --gil``). At most two items per worker wait in
+    the queue. An error in ``work`` or ``items`` ends the iteration and cancels the items that have not started.
     """
     if workers == 1:
         yield from map(work, items)
@@ -105,15 +105,15 @@ _CONNECT_SECONDS = 10
 
 
 def start_ray() -> Any:
-    """Ray, joined to the cluster that ``RAY_ADDRESS`` names, or started on this machine.
+    """Start Ray on this machine, or join the cluster that ``RAY_ADDRESS`` names, and return the module.
 
     Raises:
         MissingExtraError: Ray is not installed.
-        RunError: it cannot be started, or there is no cluster at the address (``ray-unreachable``).
+        RunError: Ray cannot start, or no cluster answers at the address (``ray-unreachable``).
     """
-    # Ray reports to its maker otherwise; images and how many there are stay on the machine.
+    # Without this, Ray sends usage reports to its maker.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    # Its own lines about its own workers, on the user's terminal.
+    # Keep Ray's own worker messages off the user's terminal.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     with needs_extra("scale", "--engine ray"):
         import ray
@@ -127,7 +127,7 @@ def start_ray() -> Any:
 
 
 def _check_reachable(address: str) -> None:
-    """Ray itself tries for minutes, and writes of it line by line. ``auto`` and ``local`` name no host."""
+    """Check that the address answers; Ray itself would retry for minutes. ``auto`` and ``local`` name no host."""
     host, _, port = address.rpartition("://")[2].rpartition(":")
     if not (host and port.isdecimal()):
         return

@@ -1,4 +1,4 @@
-"""Progress of anything that takes over two seconds: rate and time left, on a terminal only."""
+"""Progress bars with rate and remaining time, for work over two seconds, on terminals only."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ def set_quiet(quiet: bool) -> None:
 
 
 def is_quiet() -> bool:
-    """Whether ``--quiet`` was given, or another process speaks for this one."""
+    """Return whether ``--quiet`` was given, or this is not the main process."""
     return _quiet or not is_main_process()
 
 
 def is_terminal(stream: object) -> bool:
-    """Whether a stream is a terminal. Programs without a console have None, others objects without ``isatty``."""
+    """Return whether a stream is a terminal. It may be None or lack ``isatty``."""
     isatty = getattr(stream, "isatty", None)
     return isatty is not None and bool(isatty())
 
 
 def bars_are_shown() -> bool:
-    """Whether a bar would reach a person: stderr is a terminal and ``--quiet`` was not given."""
+    """Return whether progress bars are visible: stderr is a terminal and ``--quiet`` was not given."""
     return is_terminal(sys.stderr) and not is_quiet()
 
 
 @contextmanager
 def busy(what: str) -> Iterator[None]:
-    """Show that work of unknown length goes on."""
+    """Show a spinner for work of unknown length."""
     if not bars_are_shown():
         yield
         return
@@ -49,7 +49,7 @@ def busy(what: str) -> Iterator[None]:
 
 
 def slices(count: int, size: int) -> list[slice]:
-    """Cut ``count`` items into slices of ``size``, the last one shorter: what loops over batches and chunks go by.
+    """Split ``count`` items into slices of ``size`` for batches and chunks; the last may be shorter.
 
     >>> slices(5, 2)
     [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
@@ -58,13 +58,13 @@ def slices(count: int, size: int) -> list[slice]:
 
 
 def track(items: Iterable[T], total: int | None, what: str, unit: str) -> Iterator[T]:
-    """Yield ``items`` and show how many of ``total`` have passed, how many a second, and the time left.
+    """Yield ``items`` and show how many of ``total`` are done, the rate and the remaining time.
 
     Args:
-        items: what is worked through.
-        total: how many there are, or None where that is not known.
+        items: items to process.
+        total: number of items, or None if unknown.
         what: the work in a few words, e.g. ``"reading fer2013.csv"``.
-        unit: what one item is, plural, e.g. ``"rows"``.
+        unit: plural noun for the items, e.g. ``"rows"``.
     """
     if not bars_are_shown():
         yield from items
@@ -84,7 +84,7 @@ def track(items: Iterable[T], total: int | None, what: str, unit: str) -> Iterat
         shown = time.monotonic()
         for done, item in enumerate(items, start=1):
             yield item
-            # An update costs as much as parsing half a row: ten a second are enough for the eye.
+            # An update costs as much as parsing half a row, so update at most ten times a second.
             if done == total or time.monotonic() - shown > 0.1:
                 speed = progress.tasks[0].speed
                 progress.update(task, completed=done, rate="" if speed is None else f"{speed:,.0f} {unit}/s")

@@ -1,6 +1,6 @@
-"""A training run as a typed, strict value, read from TOML and written to it.
+"""The recipe of a training run: a strict, typed value that is read from and written to TOML.
 
-An unknown key, a value of the wrong type or out of range is an error that names the key; nothing is ignored.
+Unknown keys, wrong types and values out of range raise an error that names the key. No key is ignored.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Fraction = Annotated[float, Field(ge=0, lt=1)]
 Factor = Annotated[float, Field(ge=0, le=10)]
 
 _MOST = 1e30
-"""Limit of settings that torch computes with in fp32, which ends at 3e38."""
+"""Upper limit of settings used in fp32, whose largest number is 3e38."""
 Weight = Annotated[float, Field(ge=0, le=_MOST)]
 _DIGESTED_AS = (
     ("", "recalibrate_bn", "renew_statistics"),
@@ -38,19 +38,20 @@ _DIGESTED_AS = (
     ("augment", "mixup_off_epochs", "off_last"),
     ("distill", "alpha", "share"),
 )
-"""Table, name and first name of keys that were renamed: kept results and model files know recipes by their digests."""
+"""Table, current name and old name of renamed keys. Digests use the old names, so stored runs and models still match.
+"""
 
 
 class StrictModel(BaseModel):
-    """A value of a TOML file: an unknown key is an error, infinity and NaN are, and it does not change."""
+    """A table of a TOML file. It is immutable and refuses unknown keys, infinity and NaN."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ModelRecipe(BaseModel):
-    """Which network. Keys beside ``name`` are the family's own settings, checked by ``mien.models.registry``.
+    """The network. Keys other than ``name`` are settings of the network's family, checked by ``mien.models.registry``.
 
-    With ``file`` it is the class ``name`` of a user's Python file; ``file_sha256`` is the digest of its text.
+    With ``file``, ``name`` is a class in a user's Python file; ``file_sha256`` is the digest of its text.
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
@@ -59,19 +60,19 @@ class ModelRecipe(BaseModel):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The family's own settings, e.g. ``{"widths": [32, 64, 128, 256]}``."""
+        """The settings of the network's family, e.g. ``{"widths": [32, 64, 128, 256]}``."""
         return dict(self.model_extra or {})
 
     @property
     def file(self) -> str:
-        """The Python file that holds the network's class, ``name``; empty for a network of mien's."""
+        """Path of the user's Python file that defines the class ``name``; empty for a network of mien."""
         return str(self.settings.get("file", ""))
 
 
 class OwnPart(StrictModel):
-    """A function of a user's Python file, of any name there; ``file_sha256`` is the digest of the file's text."""
+    """A user's own function, given by file and name; ``file_sha256`` is the digest of the file's text."""
 
-    file: str = Field(default="", description="a Python file with a part of your own; its name follows")
+    file: str = Field(default="", description="path of a Python file that defines the function name")
     file_sha256: str = ""
     name: str = ""
 
@@ -83,11 +84,11 @@ class OwnPart(StrictModel):
 
 
 OWN_PARTS = ("loss", "augment", "optim")
-"""Tables of a recipe that may name a function in a file."""
+"""Tables of a recipe that may name a function in a user's file."""
 
 
 class OptimRecipe(StrictModel):
-    """The optimiser. Weight decay never touches biases and normalisation layers."""
+    """The optimiser. Biases and normalisation layers get no weight decay."""
 
     file: str = ""
     file_sha256: str = ""
@@ -109,31 +110,29 @@ class OptimRecipe(StrictModel):
 
 
 class ScheduleRecipe(StrictModel):
-    """How the learning rate moves over the run, as a factor of ``optim.lr``."""
+    """The learning rate over the run, as a factor of ``optim.lr``."""
 
     name: Literal["constant", "step", "plateau", "cosine", "one-cycle"] = "constant"
-    # one-cycle: up for the share that is warm-up, down in a straight line for the rest.
-    warmup: Fraction = Field(default=0.0, description="share of the run in which the rate rises linearly from 0")
-    final: Fraction = Field(
-        default=0.0, description="cosine, one-cycle: the rate that the run falls towards, as a share of lr"
-    )
+    # one-cycle rises during warmup and falls linearly afterwards.
+    warmup: Fraction = Field(default=0.0, description="fraction of the run in which the rate rises linearly from 0")
+    final: Fraction = Field(default=0.0, description="cosine, one-cycle: final rate as a fraction of lr")
     step_epochs: int = Field(default=10, ge=1, description="step: epochs between two cuts")
-    factor: float = Field(default=0.1, gt=0, lt=1, description="step, plateau: what a cut multiplies the rate by")
+    factor: float = Field(default=0.1, gt=0, lt=1, description="step, plateau: factor of the rate at each cut")
     patience: int = Field(default=3, ge=1, description="plateau: epochs without a better validation loss")
 
 
 class AugmentRecipe(OwnPart):
-    """Random changes of training images, drawn again each epoch. All are off by default.
+    """Random augmentation of training images, different in each epoch. Everything is off by default.
 
-    A function in ``file`` takes the place of all but mixup and cutmix.
+    A function in ``file`` replaces everything except mixup and cutmix.
     """
 
-    flip: bool = Field(default=False, description="mirror half of the images, the other half in the next epoch")
+    flip: bool = Field(default=False, description="mirror half of the images in one epoch, the other half in the next")
     translate: Fraction = Field(default=0.0, description="largest shift, as a fraction of the side")
     rotation_degrees: float = Field(default=0.0, ge=0, le=180)
     scale: Fraction = Field(default=0.0, description="zoom between 1 - scale and 1 + scale")
-    shear: Fraction = Field(default=0.0, description="largest slant: shift along a row, as a fraction of its height")
-    brightness: float = Field(default=0.0, ge=0, le=1, description="largest offset, as a share of white")
+    shear: Fraction = Field(default=0.0, description="largest shear: horizontal shift as a fraction of the height")
+    brightness: float = Field(default=0.0, ge=0, le=1, description="largest offset, as a fraction of white")
     brightness_range: tuple[Factor, Factor] = Field(
         default=(1.0, 1.0), description="[0.2, 1.2]: grey values are multiplied by 0.2 to 1.2"
     )
@@ -145,7 +144,7 @@ class AugmentRecipe(OwnPart):
     mixup: float = Field(default=0.0, ge=0, le=_MOST, description="alpha of the Beta distribution; 0 is off")
     cutmix: float = Field(default=0.0, ge=0, le=_MOST, description="alpha of the Beta distribution; 0 is off")
     mixup_probability: Probability = Field(default=1.0, description="fraction of batches that mixup and cutmix change")
-    mixup_off_epochs: Fraction = Field(default=0.0, description="share of epochs at the end without mixup and cutmix")
+    mixup_off_epochs: Fraction = Field(default=0.0, description="fraction of last epochs without mixup and cutmix")
 
     @field_validator("brightness_range")
     @classmethod
@@ -156,35 +155,35 @@ class AugmentRecipe(OwnPart):
 
 
 class BalanceRecipe(StrictModel):
-    """Settings for classes of unequal size, beside ``class_weights``. All is off by default."""
+    """Settings against class imbalance, besides ``class_weights``. Everything is off by default."""
 
     sampling: Literal["none", "undersample", "oversample", "batches"] = Field(
         default="none",
-        description="undersample: to the smallest class; oversample: fill up with repeated faces; batches: equal "
+        description="undersample: reduce to the smallest class; oversample: repeat faces; batches: equal "
         "shares of the classes in every batch",
     )
-    share: float = Field(default=1.0, gt=0, le=1, description="oversample: fill up to this share of the largest class")
+    share: float = Field(default=1.0, gt=0, le=1, description="oversample: up to this fraction of the largest class")
     faces_per_class: int = Field(
         default=0,
         ge=0,
-        description="train on at most so many faces of each class, drawn by the seed, before sampling; 0 is all",
+        description="largest number of faces per class, drawn at random before sampling; 0 keeps all",
     )
-    effective_beta: Fraction = Field(default=0.999, description="class_weights = effective: its beta")
-    focal_gamma: float = Field(default=0.0, ge=0, description="focal loss: 0 is cross-entropy, 2 the paper's")
-    logit_adjustment: float = Field(default=0.0, ge=0, description="tau of Menon et al.: 0 is off, 1 the paper's")
+    effective_beta: Fraction = Field(default=0.999, description="beta of class_weights = effective")
+    focal_gamma: float = Field(default=0.0, ge=0, description="focal loss: 0 is cross-entropy, 2 as in the paper")
+    logit_adjustment: float = Field(default=0.0, ge=0, description="tau of Menon et al.: 0 is off, 1 as in the paper")
 
 
 class DistillRecipe(StrictModel):
-    """How a student learns from teachers. Without teachers (``mien train``) it changes nothing."""
+    """Knowledge distillation from teachers. It has no effect without teachers (``mien train``)."""
 
-    temperature: float = Field(default=3.0, gt=0, description="softens both answers before they are compared")
+    temperature: float = Field(default=3.0, gt=0, description="temperature of the teachers' and student's softmax")
     alpha: float = Field(
-        default=0.9, gt=0, le=1, description="the teachers' share of the loss; the rest is that of labels and votes"
+        default=0.9, gt=0, le=1, description="weight of the distillation loss; that of labels and votes is 1 - alpha"
     )
 
 
 class StoppingRecipe(StrictModel):
-    """Which epoch is best, and when to stop waiting for a better one."""
+    """Which epoch is the best, and how long to wait for a better one."""
 
     metric: Literal["accuracy", "loss", "macro_f1", "macro_auc"] = "accuracy"
     keep: Literal["best", "last"] = Field(default="best", description="the epoch whose weights are kept and exported")
@@ -192,7 +191,7 @@ class StoppingRecipe(StrictModel):
 
 
 class OutputRecipe(StrictModel):
-    """One output of the network: what it learns from, and how much it counts."""
+    """One output of the network: its training target and the weight of its loss."""
 
     target: Literal["label", "votes", "majority", "sampled"] = Field(
         default="label",
@@ -203,16 +202,16 @@ class OutputRecipe(StrictModel):
 
     @property
     def learns_votes(self) -> bool:
-        """Whether it learns from votes, in any form."""
+        """Whether the output learns from votes, in any form."""
         return self.target != "label"
 
 
 class TuningRecipe(StrictModel):
-    """Fine-tuning: how gently weights are treated that were trained before. The defaults treat all alike."""
+    """Fine-tuning settings for pretrained weights. The defaults train all layers alike."""
 
-    frozen_epochs: int = Field(default=0, ge=0, description="epochs at the start in which only the head learns")
+    frozen_epochs: int = Field(default=0, ge=0, description="initial epochs in which only the head is trained")
     layer_decay: float = Field(
-        default=1.0, gt=0, le=1, description="what each block's rate is of that of the block above it; 1 is one rate"
+        default=1.0, gt=0, le=1, description="factor of the learning rate of each block relative to the next"
     )
     fit_head: bool = Field(
         default=False,
@@ -222,9 +221,9 @@ class TuningRecipe(StrictModel):
 
 
 class Recipe(StrictModel):
-    """One training run, without its data. TOML in, TOML out."""
+    """The settings of one training run, without its data."""
 
-    # The name becomes a folder's.
+    # A run's folder gets this name.
     name: str = Field(default="unnamed", pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]*$")
     description: str = ""
     seed: int = Field(default=0, ge=0, lt=2**31)
@@ -235,25 +234,25 @@ class Recipe(StrictModel):
     label_smoothing: Fraction = 0.0
     class_weights: Literal["none", "balanced", "effective"] | dict[str, Weight] = Field(
         default="none",
-        description="balanced: N / (K n_c), so that each class weighs the same in the loss; effective: Cui et al. "
-        "2019; or a table {disgust = 5.0}, where classes without a weight have 1",
+        description="balanced: N / (K n_c), which gives all classes equal weight; effective: Cui et al. "
+        "2019; or a table {disgust = 5.0}; classes not in it have weight 1",
     )
     self_adaptive: Probability = Field(
         default=0.0,
-        description="share of a label's target that follows the predictions of its face, a tenth of the way each time "
-        "it is seen, from 30% of the steps on (Huang et al. 2020); 0 is off",
+        description="self-adaptive training (Huang et al. 2020): weight of the model's own predictions in the targets; "
+        "they move by a tenth each time a face is seen, from 30% of the steps on; 0 is off",
     )
     ema_decay: Fraction = Field(default=0.0, description="moving average of the weights, per step; 0 is off")
     recalibrate_bn: bool = Field(
         default=False,
-        description="batch norms are validated and kept with statistics of 4,096 train faces as they are served",
+        description="recalculate batch-norm statistics on 4,096 training faces without augmentation",
     )
     progressive_resizing: tuple[tuple[Probability, int], ...] = Field(
         default=(),
-        description="[[0.4, 28], [0.7, 36]]: until 40% of the run the network sees its crop at 28 px, then at 36",
+        description="[[0.4, 28], [0.7, 36]]: train at 28 px until 40% of the run, at 36 px until 70%",
     )
     outputs: dict[OutputName, OutputRecipe] = Field(
-        default={}, description="outputs by name, one of them with target label; none is one output from labels"
+        default={}, description="outputs by name, exactly one with target label; empty means one output for labels"
     )
     input: InputSpec = InputSpec()
     model: ModelRecipe = ModelRecipe()
@@ -278,7 +277,7 @@ class Recipe(StrictModel):
     @field_validator("outputs")
     @classmethod
     def _one_output_learns_labels(cls, outputs: dict[str, OutputRecipe]) -> dict[str, OutputRecipe]:
-        """The label output comes first, all others by name: the order in a file has no effect."""
+        """Put the label's output first and sort the others by name, so that their order in a file has no effect."""
         named = [name for name, output in outputs.items() if output.target == "label"]
         if outputs and len(named) != 1:
             raise ValueError(f"one output needs target = 'label', no more and no fewer; found {len(named)}")
@@ -298,7 +297,7 @@ class Recipe(StrictModel):
     def _early_sizes_grow(self) -> Recipe:
         shares = [share for share, _ in self.progressive_resizing]
         if shares != sorted(shares):
-            raise ValueError("progressive_resizing needs its pairs in the order of their first values")
+            raise ValueError("progressive_resizing needs its pairs sorted by their first values")
         for _, side_px in self.progressive_resizing:
             if not 8 <= side_px <= self.input.crop_px:
                 raise ValueError(
@@ -312,7 +311,7 @@ class Recipe(StrictModel):
         chosen = [
             name
             for name, is_on in (
-                # Filled up to a part of the largest, classes still differ; weights may do the rest.
+                # With share < 1, oversampled classes still differ in size, so weights may balance the rest.
                 (f"balance.sampling = '{balance.sampling}'", balance.sampling != "none" and balance.share == 1),
                 (f"class_weights = '{self.class_weights}'", self.class_weights != "none"),
                 (f"balance.logit_adjustment = {balance.logit_adjustment:g}", balance.logit_adjustment > 0),
@@ -333,13 +332,13 @@ class Recipe(StrictModel):
         ):
             values = getattr(self, table)
             value = getattr(values, name)
-            # Files of runs list every key: a default says nothing.
+            # recipe.toml of a run lists every key, so defaults are allowed.
             if not works and value != type(values).model_fields[name].default:
                 raise ValueError(f"{table}.{name} = {value} has no effect; it needs {needs}")
         return self
 
     def resolved(self) -> dict[str, Any]:
-        """Every key with its value, JSON-ready; without ``nesterov`` where there is no momentum to look ahead by."""
+        """Return every key with its value, JSON-ready. ``nesterov`` is left out if the optimiser has no momentum."""
         content = self.model_dump(mode="json")
         if self.optim.nesterov and (self.optim.name != "sgd" or not self.optim.momentum):
             del content["optim"]["nesterov"]
@@ -347,29 +346,29 @@ class Recipe(StrictModel):
 
     @property
     def own_parts(self) -> dict[str, OwnPart | OptimRecipe]:
-        """Return the parts in :data:`OWN_PARTS` that name a file."""
+        """The parts in :data:`OWN_PARTS` that name a file."""
         return {table: part for table in OWN_PARTS if (part := getattr(self, table)).file}
 
     @property
     def learns_votes(self) -> bool:
-        """Whether one of its outputs learns from votes, in any form."""
+        """Whether any output learns from votes, in any form."""
         return any(output.learns_votes for output in self.outputs.values())
 
     def side_px(self, progress: float) -> int:
-        """Side at which training shows the crop when ``progress`` (0..1) of the run is done."""
+        """Return the side in pixels of the training crop when ``progress`` (0..1) of the run is done."""
         return next((side_px for share, side_px in self.progressive_resizing if progress < share), self.input.crop_px)
 
     @property
     def digest(self) -> str:
-        """SHA-256 over everything that shapes the result (not name and description), as ``"sha256:..."``.
+        """SHA-256 of everything that affects the result (not name and description), as ``"sha256:..."``.
 
-        What has its default is left out, so that a run keeps its digest when recipes gain a key. The default of a key
-        therefore never changes; a new behaviour is a new value. A key that was renamed counts under its first name.
-        Settings of the network all count: recipes are compared as :func:`mien.models.registry.completed` has them.
+        Keys at their default are left out, so a run keeps its digest when recipes gain a key. The default of a key must
+        therefore never change. A renamed key counts under its old name. All settings of the network count, so compare
+        recipes after :func:`mien.models.registry.completed`.
         """
         content = self.model_dump(mode="json", exclude={"name", "description"}, exclude_defaults=True)
         for table in ("model", *OWN_PARTS):
-            # The text of a file counts, by file_sha256, and not where it lies.
+            # The file's text counts, through file_sha256; its path does not.
             content.get(table, {}).pop("file", None)
         for table, name, former in _DIGESTED_AS:
             values = content.get(table, {}) if table else content
@@ -380,7 +379,7 @@ class Recipe(StrictModel):
 
 
 Change = str | tuple[str, Any]
-"""``"optim.lr=0.01"``, a dotted key with a value in TOML (a bare word is text), or the pair ``("optim.lr", 0.01)``."""
+"""``"optim.lr=0.01"``: a dotted key and a TOML value (a bare word is text), or a pair ``("optim.lr", 0.01)``."""
 
 _ALSO_CALLED = {
     "optimizer": "optim.name",
@@ -396,12 +395,12 @@ _KIND = SpecKind("recipe", "recipes", RecipeError, _ALSO_CALLED)
 
 
 def key_of(name: str) -> str:
-    """The dotted key that is called so in some table, or in other packages; ``""`` for none."""
+    """Return the dotted key for a bare key name or another package's name of it; ``""`` if there is none."""
     return _KIND.key_of(Recipe, name)
 
 
 def recipe_names() -> list[str]:
-    """Names of the recipes that come with mien."""
+    """Return the names of mien's built-in recipes."""
     return _KIND.names()
 
 
@@ -409,12 +408,12 @@ def load_recipe(name: str, changes: Sequence[Change] = ()) -> Recipe:
     """Load a recipe by name or from a ``.toml`` file, and apply changes.
 
     Args:
-        name: one of :func:`recipe_names`, or a path that ends in ``.toml``. Without a ``name`` of its own the recipe
-            has the file's.
-        changes: applied in their order, e.g. ``["optim.lr=0.01"]``.
+        name: one of :func:`recipe_names`, or a path that ends in ``.toml``. A recipe without a ``name`` gets the
+            file's.
+        changes: changes to apply in order, e.g. ``["optim.lr=0.01"]``.
 
     Raises:
-        RecipeError: no such recipe, not TOML, an unknown key, or a value that is not allowed.
+        RecipeError: no such recipe, invalid TOML, an unknown key, or an impossible value.
     """
     content = _KIND.parse(_KIND.read(name), name)
     if is_path(name):
@@ -422,13 +421,13 @@ def load_recipe(name: str, changes: Sequence[Change] = ()) -> Recipe:
         for table in ("model", *OWN_PARTS):
             values = content.get(table)
             if isinstance(values, Mapping) and isinstance(file := values.get("file"), str) and file:
-                # Beside the recipe; where --set names one, it is a path from here.
+                # A file is relative to the recipe; one given by --set is relative to the working folder.
                 content[table] = {**values, "file": str(Path(name).parent / file)}
     return check_recipe(content, name, changes)
 
 
 def check_recipe(content: Mapping[str, Any], origin: str, changes: Sequence[Change] = ()) -> Recipe:
-    """Check a recipe's content after changes. ``origin`` is named in errors. Raises :class:`RecipeError`."""
+    """Apply changes to a recipe's content and check it. Errors name ``origin``. Raises :class:`RecipeError`."""
     settings = [_parsed(change) if isinstance(change, str) else change for change in changes]
     changed = _without_other_model(dict(content), settings)
     for key, value in settings:
@@ -437,10 +436,10 @@ def check_recipe(content: Mapping[str, Any], origin: str, changes: Sequence[Chan
 
 
 def _without_other_model(content: dict[str, Any], settings: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """Drop a recipe's settings of one network if ``model.name`` is changed to a network of another family.
+    """Drop the settings of the recipe's network if ``model.name`` changes to another family.
 
-    The user gave none of them, and the other network may not have them. A family is a name without its final digits:
-    ``vgg11`` and ``vgg16`` share their settings.
+    The other network may not have these settings. A family is a name without its final digits: ``vgg11`` and ``vgg16``
+    share their settings.
     """
     model = content.get("model")
     names = [str(value) for key, value in settings if key == "model.name"]
@@ -450,7 +449,7 @@ def _without_other_model(content: dict[str, Any], settings: Sequence[tuple[str, 
 
 
 def _name_of_file(path: str) -> str:
-    """The file's name without ``.toml``, with a hyphen for each character that a recipe's name cannot have."""
+    """Return the file's stem; each character that a recipe's name cannot have becomes a hyphen."""
     return re.sub(r"[^A-Za-z0-9._ -]", "-", Path(path).stem).lstrip("._ -") or "unnamed"
 
 
@@ -459,15 +458,15 @@ def _family(model_name: str) -> str:
 
 
 def tuned(recipe: Recipe, trained: Recipe, changes: Sequence[Change] = ()) -> Recipe:
-    """A recipe for fine-tuning: ``recipe`` with the network and input of ``trained``.
+    """Return a recipe for fine-tuning: ``recipe`` with the network and input of ``trained``.
 
     Args:
-        recipe: how to train; of its model only ``dropout`` counts, which has no weights.
-        trained: the recipe of the run whose weights are taken.
-        changes: what the user set by hand, as in :func:`load_recipe`.
+        recipe: training settings. Only ``dropout`` of its model counts, since it has no weights.
+        trained: recipe of the run that provides the weights.
+        changes: changes by the user, as in :func:`load_recipe`.
 
     Raises:
-        RecipeError: a change that the trained weights do not allow, or a combination that is impossible.
+        RecipeError: a change that the trained weights do not allow, or an impossible combination.
     """
     model = trained.model.model_dump()
     for change in changes:
@@ -486,7 +485,7 @@ def tuned(recipe: Recipe, trained: Recipe, changes: Sequence[Change] = ()) -> Re
 def dotted(
     tables: Mapping[str, Any], is_value: Callable[[str, Any], bool] = lambda key, value: False, above: str = ""
 ) -> dict[str, Any]:
-    """Tables as dotted keys, ``{"optim": {"lr": 1}}`` -> ``{"optim.lr": 1}``, except those that are values."""
+    """Flatten tables to dotted keys, ``{"optim": {"lr": 1}}`` -> ``{"optim.lr": 1}``, where ``is_value`` is False."""
     flat: dict[str, Any] = {}
     for key, value in tables.items():
         name = f"{above}{key}"
@@ -496,7 +495,7 @@ def dotted(
 
 
 def dump_recipe(recipe: Recipe) -> str:
-    """Write a recipe as TOML, every key with its value, so that the file stays true when defaults change."""
+    """Write a recipe as TOML with every key, so that the file stays valid when defaults change."""
     content = recipe.resolved()
     for table in OWN_PARTS:
         content[table] = {key: value for key, value in content[table].items() if value != ""}
@@ -520,7 +519,7 @@ def _parsed(change: str) -> tuple[str, Any]:
 
 
 def _with(table: Mapping[str, Any], path: Sequence[str], value: Any, key: str) -> dict[str, Any]:
-    """The table with one value changed; ``path`` are the parts of ``key`` from here on."""
+    """Return the table with one value changed; ``path`` is the rest of ``key``."""
     name, *rest = path
     if not rest:
         return {**table, name: value}

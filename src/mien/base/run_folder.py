@@ -1,17 +1,17 @@
-"""The run folder: everything about one training run, self-contained.
+"""The folder of one training run. It contains everything about the run.
 
 recipe.toml              the recipe, every key with its value
-NAME.py                  the user's own network, where the recipe names one by [model] file
+NAME.py                  the user's own network, if the recipe names one in [model] file
 environment.json         data, versions, device, command
 history.csv              one line per epoch
 last.safetensors         everything that --resume needs
 best.safetensors         weights of the best epoch
-model.onnx               the artifact made from them
-model.half.onnx          its smaller forms, where they were made: weights in fp16,
+model.onnx               the model, exported from these weights
+model.half.onnx          quantized forms, if exported: weights in fp16,
 model.int8.onnx          or everything in 8 bits
-trained_on.npy           8 bytes for each image of train, by which it is known again
+trained_on.npy           8-byte digest of each training image
 predictions_<split>.npz  the predictions of the model on a split
-metrics.json report.html the validation split, measured
+metrics.json report.html metrics on the validation split
 test_ledger.jsonl        one line per use of the test split
 """
 
@@ -39,7 +39,7 @@ _LOCK = ".mien.lock"
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Paths and small files of one run. Making the value touches nothing on disk."""
+    """Paths and small files of one run. Creating the object does not touch the disk."""
 
     path: Path
 
@@ -48,7 +48,7 @@ class RunFolder:
 
     @property
     def recipe_file(self) -> Path:
-        """The recipe as TOML."""
+        """Path of the recipe in TOML."""
         return self.path / "recipe.toml"
 
     @property
@@ -63,27 +63,27 @@ class RunFolder:
 
     @property
     def model(self) -> Path:
-        """The artifact."""
+        """Path of the exported model."""
         return self.path / "model.onnx"
 
     @property
     def model_fp16(self) -> Path:
-        """The artifact with weights stored in fp16, where it was made."""
+        """Path of the model with fp16 weights, if it was exported."""
         return self.path / "model.half.onnx"
 
     @property
     def model_int8(self) -> Path:
-        """The artifact in 8 bits, where it was made."""
+        """Path of the int8 model, if it was exported."""
         return self.path / "model.int8.onnx"
 
     def predictions(self, split: str) -> Path:
-        """The predictions of the model on ``split``."""
+        """Return the path of the model's predictions on ``split``."""
         return self.path / f"predictions_{split}.npz"
 
     def remove_derived(self) -> tuple[str, ...]:
-        """Remove files made from a replaced model: quantized models, soft labels, robustness, test predictions.
+        """Remove files made from a replaced model and return their names.
 
-        The ledger of the test split stays. Returns the names of the removed files.
+        They are quantized models, soft labels, robustness and test predictions. The ledger of the test split stays.
         """
         robustness = self.path / "robustness.json"
         derived = (self.model_fp16, self.model_int8, self.predictions("train"), self.predictions("test"), robustness)
@@ -94,12 +94,12 @@ class RunFolder:
 
     @property
     def trained_on(self) -> Path:
-        """Digests of the images that were trained on; see :mod:`mien.pipeline.trained_on`."""
+        """Path of the digests of the training images; see :mod:`mien.pipeline.trained_on`."""
         return self.path / "trained_on.npy"
 
     @property
     def exists(self) -> bool:
-        """Whether anything is at the path, except hidden files: those that a killed process leaves."""
+        """Whether the path holds anything other than hidden files, which killed processes leave."""
         if not self.path.is_dir():
             return self.path.exists()
         return any(not file.name.startswith(".") for file in self.path.iterdir())
@@ -110,7 +110,7 @@ class RunFolder:
         return self.recipe_file.is_file()
 
     def check_free(self, *, or_resume: bool = False) -> None:
-        """Raise :class:`RunError` when something exists at the path; ``or_resume`` when --resume may continue it."""
+        """Raise :class:`RunError` if the path exists. ``or_resume`` adds the advice to use --resume."""
         if self.exists and not self.is_run:
             raise RunError(
                 f"{self.path} exists already and is not a run folder; choose another with {arg('out')}.",
@@ -123,17 +123,17 @@ class RunFolder:
             )
 
     def check_no_run(self) -> None:
-        """Raise :class:`RunError` when the folder holds a run: other files would take the place of its own."""
+        """Raise :class:`RunError` if the folder holds a run, whose files would be overwritten."""
         if self.is_run:
             raise RunError(f"{self.path} is a run folder. Choose another folder with {arg('out')}.", code="out-is-run")
 
     def create(self, recipe: Recipe, environment: Mapping[str, Any]) -> None:
-        """Make the folder a run: write recipe and environment, and copy the files of a user's own parts.
+        """Make this a run folder: write recipe and environment, and copy the user's own Python files.
 
         Raises:
-            RunError: it cannot be written.
+            RunError: the folder cannot be written.
         """
-        # Loaded here, not with the file: a prediction needs no recipe.
+        # Imported here because prediction needs no recipe.
         from mien.base.recipe import dump_recipe
 
         parts = recipe.own_parts | ({"model": recipe.model} if recipe.model.file else {})
@@ -150,11 +150,11 @@ class RunFolder:
     def alone(self) -> Iterator[None]:
         """Lock the folder against other commands within the block; create it if it is missing.
 
-        Half-written files of a killed process are removed, and the folder afterwards where it is empty. On Windows the
-        lock file stays, without harm.
+        Half-written files of killed processes are removed first, and new folders afterwards if they are empty. On
+        Windows the lock file stays, which does no harm.
 
         Raises:
-            RunError: another process has locked it, or it cannot be written.
+            RunError: another process holds the lock, or the folder cannot be written.
         """
         file = self.path / _LOCK
         try:
@@ -177,7 +177,7 @@ class RunFolder:
             try:
                 yield
             finally:
-                # While it is held; Windows lets it lie.
+                # Remove the lock file while it is locked. Windows cannot.
                 with suppress(OSError):
                     file.unlink()
                 with suppress(OSError):
@@ -189,7 +189,7 @@ class RunFolder:
 
         Raises:
             RunError: the folder is missing or holds no run.
-            RecipeError: the recipe was changed into something impossible.
+            RecipeError: the recipe was edited and is no longer valid.
         """
         if not self.is_run:
             if self.path.is_file():
@@ -207,7 +207,7 @@ class RunFolder:
         return load_recipe(str(self.recipe_file))
 
     def read_environment(self) -> dict[str, Any]:
-        """Read environment.json. Raises :class:`RunError` where it is missing, unreadable or damaged."""
+        """Read environment.json. Raises :class:`RunError` if it is missing, unreadable or damaged."""
         file = self.path / "environment.json"
         try:
             content = json.loads(file.read_text(encoding="utf-8"))
@@ -220,7 +220,7 @@ class RunFolder:
         return content
 
     def read_history(self) -> list[dict[str, float]]:
-        """Read history.csv; empty when there is none."""
+        """Read history.csv; return an empty list if there is none."""
         file = self.path / "history.csv"
         if not file.is_file():
             return []
@@ -231,10 +231,7 @@ class RunFolder:
             raise RunError(f"{file} is unreadable, or a value in it is not a number.", code="run-damaged") from None
 
     def note_test_use(self, facts: dict[str, Any]) -> None:
-        """Append a line to the ledger of the uses of the test split.
-
-        It is never rewritten, so no earlier line can be lost.
-        """
+        """Append a line to the ledger of test-split uses. Earlier lines are never rewritten."""
         line = json.dumps({"time": datetime.now(UTC).isoformat(timespec="seconds"), **facts})
         try:
             with (self.path / "test_ledger.jsonl").open("a", encoding="utf-8") as stream:
@@ -245,14 +242,14 @@ class RunFolder:
             ) from None
 
     def test_uses(self) -> int:
-        """How often this run's model was evaluated on the test split."""
+        """Return how often this run's model was evaluated on the test split."""
         file = self.path / "test_ledger.jsonl"
         return len(file.read_bytes().splitlines()) if file.is_file() else 0
 
 
 HistoryLine = dict[str, float]
 """One line of history.csv: ``epoch`` (1-based), ``seconds`` since the start, ``learning_rate``, ``train_loss``,
-``train_accuracy``, and ``validation_loss``, ``_accuracy``, ``_macro_f1`` and ``_macro_auc``."""
+``train_accuracy``, ``validation_loss``, ``validation_accuracy``, ``validation_macro_f1``, ``validation_macro_auc``."""
 
 HISTORY_COLUMNS: tuple[str, ...] = (
     "epoch",
@@ -267,29 +264,29 @@ HISTORY_COLUMNS: tuple[str, ...] = (
 )
 
 VOTE_COLUMNS: tuple[str, ...] = ("validation_votes_loss", "validation_majority_accuracy")
-"""Further columns of a run with an output that learns from votes."""
+"""Additional columns of a run with an output that learns from votes."""
 
 
 def best_epoch(history: Sequence[Mapping[str, float]], recipe: Recipe) -> int:
-    """The epoch (1-based) whose weights are kept: the best by the recipe's stopping metric, or the last."""
+    """Return the epoch (1-based) whose weights are kept: the best by the stopping metric, or the last."""
     return len(history) if recipe.stopping.keep == "last" else best_by_metric(history, recipe)
 
 
 def best_by_metric(history: Sequence[Mapping[str, float]], recipe: Recipe) -> int:
-    """The epoch (1-based) with the best value of the recipe's stopping metric; of equals that of the least loss.
+    """Return the epoch (1-based) with the best value of the stopping metric. Ties go to the lowest loss.
 
-    On a few faces many epochs are equally right.
+    Ties are common in small validation splits.
     """
     metric = recipe.stopping.metric
     sign = -1.0 if metric == "loss" else 1.0
     values = [(sign * line[f"validation_{metric}"], -line["validation_loss"]) for line in history]
-    # An undefined value (the AUC of a split with one class) is never the best.
+    # An undefined value, such as the AUC of a split with one class, is never the best.
     ranked = [tuple(-math.inf if math.isnan(each) else each for each in pair) for pair in values]
     return ranked.index(max(ranked)) + 1
 
 
 def history_to_csv(history: Sequence[Mapping[str, float]]) -> str:
-    """The text of history.csv, columns :data:`HISTORY_COLUMNS` and any :data:`VOTE_COLUMNS`."""
+    """Return the text of history.csv: columns :data:`HISTORY_COLUMNS` and any :data:`VOTE_COLUMNS`."""
     stream = io.StringIO()
     with_votes = bool(history) and VOTE_COLUMNS[0] in history[0]
     columns = (*HISTORY_COLUMNS, *VOTE_COLUMNS) if with_votes else HISTORY_COLUMNS

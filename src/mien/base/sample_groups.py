@@ -1,4 +1,4 @@
-"""Groups of samples, as numbers: which samples belong together by any of several groupings, or by pairs."""
+"""Groups of samples, joined from several groupings or from pairs."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ import numpy as np
 import numpy.typing as npt
 
 Groups: TypeAlias = npt.NDArray[np.int64]
-"""int64 (N,): samples of one number belong together, such as the images of a person, or copies of an image."""
+"""int64 (N,): samples with the same number form a group, such as images of one person or copies of one image."""
 
 
 def connected_components(count: int, first: npt.NDArray[np.int64], second: npt.NDArray[np.int64]) -> Groups:
-    """The components of a graph: nodes share a number that edges connect, in however many steps.
+    """Find the connected components of a graph.
 
     Args:
-        count: N nodes.
-        first: int64 (P,), 0..N-1, one node of each edge.
-        second: int64 (P,), the other.
+        count: number of nodes N.
+        first: one node of each edge, int64 (P,), 0..N-1.
+        second: the other node of each edge, int64 (P,).
 
     Returns:
-        int64 (N,), the least node of each node's component.
+        int64 (N,), the smallest node of each node's component.
     """
-    least = np.arange(count, dtype=np.int64)  # the least node known to be connected
+    least = np.arange(count, dtype=np.int64)  # the smallest node known to be connected
     while True:
         before = least.copy()
         smaller = np.minimum(least[first], least[second])
@@ -34,19 +34,19 @@ def connected_components(count: int, first: npt.NDArray[np.int64], second: npt.N
 
 
 def join_groups(count: int, *groupings: Groups | None) -> Groups:
-    """Groups in which samples stay together that any of the groupings keeps together, such as people and copies.
+    """Join groupings, such as people and copies: samples that share a group in any of them share one in the result.
 
     Args:
-        count: N samples.
-        groupings: int64 (N,) each; None is left out.
+        count: number of samples N.
+        groupings: int64 (N,) each; None is ignored.
 
     Returns:
-        int64 (N,), the connected components; each sample by itself where there is no grouping.
+        int64 (N,), the group of each sample. Without any grouping, each sample is its own group.
     """
     given = [np.unique(each, return_inverse=True)[1] for each in groupings if each is not None]
     if not given or not count:
         return np.arange(count, dtype=np.int64)
-    # A node for each group of each grouping; a sample connects its groups.
+    # Each group of each grouping is a node; a sample connects its groups.
     begins = np.cumsum([0, *(int(each.max()) + 1 for each in given)])
     nodes = np.concatenate([begin + each for begin, each in zip(begins, given, strict=False)])
     return connected_components(int(begins[-1]), np.tile(given[0], len(given)), nodes)[given[0]]

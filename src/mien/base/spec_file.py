@@ -1,6 +1,7 @@
-"""TOML specs: how recipes, search spaces and studies are found, parsed, checked and written.
+"""TOML specs: find, parse, check and write recipes, search spaces and studies.
 
-A spec is named (a file in the package) or a path. Every error is one line that names the file and the key, and suggests
+A spec is given by the name of a file in the package, or by a path. Errors are one line that names the file and the key,
+and suggests the nearest known name.
 the nearest name that exists.
 """
 
@@ -25,20 +26,19 @@ M = TypeVar("M", bound=BaseModel)
 
 
 def is_path(name: str) -> bool:
-    """Whether the name of a spec is the path of a file, not the name of one that comes with mien."""
+    """Return whether ``name`` is a path, not the name of a built-in spec."""
     return name.endswith(".toml") or "/" in name
 
 
 @dataclass(frozen=True)
 class SpecKind:
-    """A kind of TOML spec.
+    """A kind of TOML spec: recipe, search space or study.
 
     Attributes:
-        noun: its name in messages, such as ``"search space"``; error codes begin with its last word:
-            ``space-unknown-key``.
-        plural: folder in the package that holds the named ones.
-        error: the class of all its errors.
-        also_called: other packages' names of keys, such as ``"optimizer"``, and the keys.
+        noun: name in messages, such as ``"search space"``. Error codes begin with its last word: ``space-unknown-key``.
+        plural: folder of the built-in specs in the package.
+        error: class of all its errors.
+        also_called: other packages' names of keys, such as ``"optimizer"``, mapped to mien's keys.
     """
 
     noun: str
@@ -47,12 +47,12 @@ class SpecKind:
     also_called: Mapping[str, str] = field(default_factory=dict)
 
     def names(self) -> list[str]:
-        """Names of the specs that come with mien, sorted."""
+        """Return the names of the built-in specs, sorted."""
         folder = resources.files("mien") / self.plural
         return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
 
     def read(self, name: str) -> str:
-        """The text of a spec.
+        """Read the text of a spec.
 
         Args:
             name: one of :meth:`names`, or a path (see :func:`is_path`).
@@ -79,23 +79,23 @@ class SpecKind:
             raise self._error(f"The {self.noun} {name} cannot be read: {reason}.", "unreadable") from None
 
     def parse(self, text: str, origin: str) -> dict[str, Any]:
-        """The content of TOML text; ``origin`` is named in errors. Raises ``NOUN-not-toml``."""
+        """Parse TOML text. Errors name ``origin``. Raises ``NOUN-not-toml``."""
         try:
             return parse_toml(text)
         except ValueError as error:
             raise self._error(f"The {self.noun} {origin} is not valid TOML: {error}.", "not-toml") from None
 
     def check(self, model: type[M], content: Mapping[str, Any], origin: str) -> M:
-        """The typed value of parsed content.
+        """Check parsed content and return it as ``model``. Errors name ``origin``.
 
         Raises:
             MienError: ``NOUN-unknown-key``, ``NOUN-missing-key`` or ``NOUN-value``.
         """
         try:
-            # As JSON: strict types, but a list may be a tuple. TOML's dates become text, and fail there.
+            # JSON gives strict types but allows a list for a tuple. TOML's dates become text and fail the check.
             text = json.dumps(content, default=str)
         except (ValueError, RecursionError):
-            # TOML's hexadecimal numbers may have any length; Python writes no more than 4300 digits.
+            # TOML's hexadecimal numbers can be of any length; Python writes at most 4300 digits.
             raise self._error(
                 f"The {self.noun} {origin} has a number of too many digits, or brackets nested too deep.", "value"
             ) from None
@@ -105,7 +105,7 @@ class SpecKind:
             raise self._explained(error, model, origin) from None
 
     def _explained(self, error: ValidationError, model: type[BaseModel], origin: str) -> MienError:
-        """One line for the first fault. A misspelt key is also a missing one: the misspelling says more."""
+        """Describe the first fault in one line. A misspelt key comes before the missing key that it causes."""
         faults = error.errors()
         fault = next((each for each in faults if each["type"] == "extra_forbidden"), faults[0])
         where, what = place(fault["loc"]), f"The {self.noun} {origin}"
@@ -114,7 +114,7 @@ class SpecKind:
                 f"{what} has an unknown key '{where}'." + self._nearest(model, fault["loc"]), "unknown-key"
             )
         if fault["type"] == "missing":
-            # A list of a fixed length: what is missing is its next value.
+            # In a list of fixed length, a missing field is a missing value.
             *path, last = fault["loc"]
             lacks = f"too few values in '{place(path)}'" if isinstance(last, int) else f"no '{where}'"
             return self._error(f"{what} has {lacks}.", "missing-key")
@@ -131,7 +131,7 @@ class SpecKind:
         return self._error(f"{what} has {where} = {value_text(fault['input'])}; it {rule}.", "value")
 
     def key_of(self, model: type[BaseModel], name: str) -> str:
-        """The dotted key that goes by this name in some table, ``""`` for none: ``"lr"`` -> ``"optim.lr"``."""
+        """Return the dotted key for a bare name, ``"lr"`` -> ``"optim.lr"``, or ``""`` if there is none."""
         if name in self.also_called or name in model.model_fields:
             return self.also_called.get(name, name)
         for table, info in _fields(model).items():
@@ -140,7 +140,7 @@ class SpecKind:
         return ""
 
     def _nearest(self, model: type[BaseModel], location: tuple[int | str, ...]) -> str:
-        """Suggest the key meant by the last part of ``location``; the same key of another table is found too."""
+        """Suggest the intended key for the last part of ``location``, also from other tables."""
         *path, last = location
         siblings = model
         for part in path:
@@ -155,19 +155,19 @@ class SpecKind:
 
 
 def parse_toml(text: str) -> dict[str, Any]:
-    """The content of TOML text. Raises ValueError (``tomllib.TOMLDecodeError`` is one), also for too deep brackets."""
+    """Parse TOML text. Raises ValueError (as ``tomllib.TOMLDecodeError``), also for brackets nested too deep."""
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError:
         raise
-    except ValueError:  # Python's own words are about a setting of Python
+    except ValueError:  # Python's message is about a setting of Python
         raise ValueError("a number has too many digits") from None
     except RecursionError:
         raise ValueError("brackets are nested too deep") from None
 
 
 def dump_toml(content: Mapping[str, Any]) -> str:
-    """Write values, and tables of values, as TOML; a list stays on one line, as in ``[[0.4, 28], [0.7, 36]]``."""
+    """Write values and tables of values as TOML. Lists stay on one line, as in ``[[0.4, 28], [0.7, 36]]``."""
     lines = [f"{_key(key)} = {_inline(value)}" for key, value in content.items() if not isinstance(value, Mapping)]
     for key, table in content.items():
         if isinstance(table, Mapping):
@@ -184,13 +184,13 @@ def _inline(value: Any) -> str:
         return "{" + ", ".join(f"{_key(key)} = {_inline(each)}" for key, each in value.items()) + "}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(_inline(each) for each in value) + "]"
-    # TOML is UTF-8: bytes of file names that are not are escaped. JSON's scalars are TOML's, except for one character.
+    # Escape bytes that are not UTF-8. JSON scalars are valid TOML except for one character.
     value = plain(value) if isinstance(value, str) else value
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _field(model: type[BaseModel], location: tuple[int | str, ...]) -> FieldInfo | None:
-    """The field at ``location``; None inside a list, whose values have rules of their own."""
+    """Return the field at ``location``; None inside a list."""
     found: FieldInfo | None = None
     models: list[type[BaseModel]] = [model]
     for part in location:
@@ -200,12 +200,12 @@ def _field(model: type[BaseModel], location: tuple[int | str, ...]) -> FieldInfo
 
 
 def _fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
-    """Fields by the names that they have in the file."""
+    """Return the fields by their names in the file."""
     return {info.alias or name: info for name, info in model.model_fields.items()}
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:
-    """The models in a field's type: itself, or those of a list, a table or an optional value."""
+    """Yield the models in a field's type: the type itself, or those in a list, table or optional value."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     for inner in get_args(annotation):

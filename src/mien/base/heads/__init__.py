@@ -1,1 +1,1 @@
-"""Heads: the outputs of a network, one file for each kind. NumPy alone."""
+"""Heads: the outputs of a network, one file for each kind. This folder needs only NumPy."""

@@ -1,4 +1,4 @@
-"""An output that learned labels: a probability for each class, of which the most probable answers."""
+"""An output trained on labels: a probability for each class. The answer is the most probable class."""
 
 from __future__ import annotations
 
@@ -14,21 +14,20 @@ from mien.base.labels import NO_EXPRESSION, NOT_A_FACE_CLASS
 Floats = npt.NDArray[np.float64]
 
 AGREEMENT = 0.5
-"""Below this probability an answer is in doubt, unless the model's rule says otherwise. It is the share of people who
-must choose the same expression in FER+'s majority rule."""
+"""Default probability below which the answer is "unsure". FER+'s majority rule also requires half of the people to
+agree."""
 
 TIE_MARGIN = 0.1
-"""An expression whose probability is less than this below the highest one is an alternative, unless the model's rule
-says otherwise."""
+"""Default margin: an expression whose probability is less than this below the highest one is an alternative."""
 
 
 class Decisions(NamedTuple):
-    """Decide the answers of N rows of probabilities.
+    """The answers to N rows of probabilities.
 
     Attributes:
         top: the class of highest probability, int64 (N,).
-        likely: whether that class is an expression, and likely enough, bool (N,).
-        tied: the expressions that are nearly as likely as the first, bool (N, C); none where that is "not a face".
+        likely: whether that class is an expression with a probability of at least ``unsure_below``, bool (N,).
+        tied: expressions nearly as likely as the first, bool (N, C). All False if the first is "not-a-face".
     """
 
     top: npt.NDArray[np.int64]
@@ -39,13 +38,13 @@ class Decisions(NamedTuple):
 def decide(
     probabilities: Floats, classes: Sequence[str], unsure_below: float = AGREEMENT, margin: float = TIE_MARGIN
 ) -> Decisions:
-    """The rule of the answer, for one face or many; ``web/src/heads/label.ts`` has the same.
+    """Decide which class is the answer to each row. ``web/src/heads/label.ts`` has the same rule.
 
     Args:
         probabilities: float64 (N, C), rows sum to 1.
         classes: C names.
-        unsure_below: an answer of a lower probability is not likely enough, 0..1.
-        margin: expressions whose probability is lower than the highest by less than this are tied with it, 0..1.
+        unsure_below: lowest probability of a likely answer, 0..1.
+        margin: expressions less than this below the highest probability are tied with it, 0..1.
     """
     is_expression = np.array([name not in NO_EXPRESSION for name in classes])
     top = probabilities.argmax(axis=1)
@@ -64,14 +63,14 @@ def softmax(logits: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class LabelHead:
-    """An output in use whose probabilities are those of labels.
+    """A network output whose probabilities are those of labels.
 
     Attributes:
-        name: None for the only output of a model without named outputs.
-        logits: the graph's output with its logits.
-        classes: of its probabilities.
-        temperature: divides the logits before the softmax.
-        target: what taught it: label, votes, majority or sampled (:class:`mien.base.recipe.OutputRecipe`).
+        name: name of the output; None if the model has no named outputs.
+        logits: name of the graph's output that holds the logits.
+        classes: names of the C classes.
+        temperature: divisor of the logits before the softmax.
+        target: training target: label, votes, majority or sampled (:class:`mien.base.recipe.OutputRecipe`).
     """
 
     name: str | None
@@ -81,7 +80,7 @@ class LabelHead:
     target: str = "label"
 
     perceived: ClassVar[bool] = False
-    """Return whether votes taught it."""
+    """True if the output was trained on votes."""
     unsure_below: ClassVar[float] = AGREEMENT
     margin: ClassVar[float] = TIE_MARGIN
 
@@ -91,10 +90,10 @@ class LabelHead:
         return self.classes
 
     def values(self, logits: npt.NDArray[np.float32], temperature: float | None = None) -> Floats:
-        """Probabilities of :attr:`classes` from logits, float32 (N, K) -> float64 (N, C); rows sum to 1.
+        """Compute probabilities of :attr:`classes` from logits, float32 (N, K) -> float64 (N, C); rows sum to 1.
 
         Args:
-            logits: in the order of :attr:`logit_classes`.
-            temperature: instead of the output's own.
+            logits: one column for each of :attr:`logit_classes`.
+            temperature: replaces the output's own temperature.
         """
         return softmax(logits.astype(np.float64) / (self.temperature if temperature is None else temperature))

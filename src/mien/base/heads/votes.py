@@ -1,4 +1,4 @@
-"""An output that learned annotators' votes: shares of people, and the rule that makes an answer of them."""
+"""An output trained on annotators' votes: the share of people for each class, and the rule that picks the answer."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from mien.base.heads.label import AGREEMENT, TIE_MARGIN, Floats, LabelHead
 from mien.base.labels import NO_EXPRESSION, NOT_A_FACE_CLASS
 
 ANSWER = "answer"
-"""Name of the output that a rule makes of the votes' output; no output of a graph has this name."""
+"""Name of the output that an answer rule makes from votes. No output of a graph may have this name."""
 
 _ANSWERS_FIRST = ("votes", "sampled", "majority", "label")
 
 
 def answering(targets: Sequence[str]) -> int:
-    """Which of a model's outputs answers unless one is named, by what taught each of them.
+    """Return the index of the output that is used when none is named, by each output's training target.
 
-    The first that learned the whole distribution of votes, else the first of one vote, else of their majority, else
-    that of the label. ``web/src/heads/votes.ts`` has the same rule.
+    The order is: the distribution of votes, one sampled vote, the majority of votes, the label.
+    ``web/src/heads/votes.ts`` has the same rule.
 
     >>> answering(["label", "majority", "votes"]), answering(["label"])
     (2, 0)
@@ -33,48 +33,48 @@ def answering(targets: Sequence[str]) -> int:
 
 
 class AnswerRule(BaseModel):
-    """How shares of people become the default answer: :meth:`VotesHead.shown`, :func:`mien.base.heads.label.decide`.
+    """Rule that turns shares of people into the default answer; see :meth:`VotesHead.shown`.
 
-    ``release/choose_answer.py`` chooses one.
+    ``release/choose_answer.py`` chooses the values for a model.
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
 
-    output: str = Field(description="the output of votes that it starts from")
-    prior: tuple[float, ...] = Field(description="mean share of each of its classes in training")
-    strength: float = Field(ge=0.0, le=1.0, description="how much of the prior is taken out: 0 nothing, 1 all of it")
-    weights: dict[str, float] = Field(default_factory=dict, description="factors of further expressions' shares")
-    unsure_below: float = Field(ge=0.0, lt=1.0, description="below this probability the answer is 'unsure'")
+    output: str = Field(description="name of the output trained on votes")
+    prior: tuple[float, ...] = Field(description="mean share of votes of each class in training")
+    strength: float = Field(ge=0.0, le=1.0, description="exponent of the prior: 0 no correction, 1 full correction")
+    weights: dict[str, float] = Field(default_factory=dict, description="further factors of the shares of expressions")
+    unsure_below: float = Field(ge=0.0, lt=1.0, description="a lower probability gives the answer 'unsure'")
     margin: float = Field(
-        default=TIE_MARGIN, ge=0.0, lt=1.0, description="expressions less than this behind the first are alternatives"
+        default=TIE_MARGIN, ge=0.0, lt=1.0, description="expressions less than this below the first are alternatives"
     )
 
     @field_validator("prior")
     @classmethod
     def _all_positive(cls, prior: tuple[float, ...]) -> tuple[float, ...]:
         if not all(0 < share <= 1 for share in prior):
-            raise ValueError("a prior is not a number over 0, up to 1")
+            raise ValueError("each prior must be greater than 0, at most 1")
         return prior
 
     @field_validator("weights")
     @classmethod
     def _weights_are_factors(cls, weights: dict[str, float]) -> dict[str, float]:
         if not all(0 < weight <= 100 for weight in weights.values()):
-            raise ValueError("a weight is not a number over 0, up to 100")
+            raise ValueError("each weight must be greater than 0, at most 100")
         return weights
 
     def factors(self, classes: Sequence[str]) -> Floats:
-        """The factor of each class's share, ``weight / prior ** strength``: float64 (C,)."""
+        """Return the factor of each class's share, ``weight / prior ** strength``: float64 (C,)."""
         return np.array([self.weights.get(name, 1.0) for name in classes]) / np.array(self.prior) ** self.strength
 
 
 @dataclass(frozen=True)
 class VotesHead(LabelHead):
-    """An output in use that votes taught. Without a rule, its probabilities are shares of people.
+    """A network output trained on votes. Without a rule, its probabilities are shares of people.
 
     Attributes:
-        rule: what makes its probabilities of another output's; None where they are its own.
-        given: the classes of that output.
+        rule: rule that turns another output's probabilities into these; None for an output of the graph.
+        given: classes of that other output; empty without a rule.
     """
 
     rule: AnswerRule | None = None
@@ -84,12 +84,12 @@ class VotesHead(LabelHead):
 
     @property
     def unsure_below(self) -> float:  # type: ignore[override]
-        """Below this probability the answer is "unsure"."""
+        """Probability below which the answer is "unsure"."""
         return AGREEMENT if self.rule is None else self.rule.unsure_below
 
     @property
     def margin(self) -> float:  # type: ignore[override]
-        """Expressions less than this behind the first are alternatives."""
+        """Expressions less than this below the highest probability are alternatives."""
         return TIE_MARGIN if self.rule is None else self.rule.margin
 
     @property
@@ -98,16 +98,15 @@ class VotesHead(LabelHead):
         return self.classes if self.rule is None else self.given
 
     def values(self, logits: npt.NDArray[np.float32], temperature: float | None = None) -> Floats:
-        """As :meth:`LabelHead.values`, by the rule if there is one."""
+        """Compute probabilities as :meth:`LabelHead.values` does, and apply the rule if there is one."""
         return self.shown(super().values(logits, temperature))
 
     def shown(self, shares: Floats) -> Floats:
-        """Probabilities of :attr:`classes` from shares of people.
+        """Convert shares of people to probabilities of :attr:`classes`.
 
-        With a rule, the shares of the expressions are multiplied by :meth:`AnswerRule.factors` and rescaled to their
-        sum. A factor of the prior alone is the correction of Saerens et al. 2002 for classes that are less rare than
-        in training, in part. "unknown" is left out then. The share of not-a-face stays beside that of all expressions.
-        ``web/src/heads/votes.ts`` does the same.
+        With a rule, the shares of expressions are multiplied by :meth:`AnswerRule.factors` and rescaled to their former
+        sum. "unknown" is then left out; the share of "not-a-face" is not multiplied. Correcting for the prior follows
+        Saerens et al. 2002, weakened by ``strength``. ``web/src/heads/votes.ts`` does the same.
 
         Args:
             shares: float64 (N, classes of the logits), rows sum to 1.
@@ -118,7 +117,7 @@ class VotesHead(LabelHead):
         if self.rule is None:
             return shares
         is_expression = np.array([name not in NO_EXPRESSION for name in self.given])
-        # What a softmax rounds to 0 would leave nothing to rescale.
+        # A softmax may round all expressions to 0, which could not be rescaled.
         shares = shares + 1e-12
         weighted = shares[:, is_expression] * self.rule.factors(self.given)[is_expression]
         before = shares[:, is_expression].sum(axis=1, keepdims=True)
@@ -127,13 +126,13 @@ class VotesHead(LabelHead):
         return np.asarray(kept / kept.sum(axis=1, keepdims=True))
 
     def affect(self, probabilities: Floats) -> Floats:
-        """Valence and arousal, derived from the shares of people behind :meth:`values`: float64 (N, C) -> (N, 2)."""
+        """Derive valence and arousal from the shares of people behind these probabilities: float64 (N, C) -> (N, 2)."""
         if self.rule is not None:
             factors = dict(zip(self.given, self.rule.factors(self.given).tolist(), strict=True))
             probabilities = probabilities / np.array([factors[name] for name in self.classes])
         return derived_affect(probabilities, self.classes)
 
     def under(self, rule: AnswerRule) -> VotesHead:
-        """The output that a rule makes of this one: its expressions, and not-a-face where it has that."""
+        """Return the output that ``rule`` makes from this one: expressions, and "not-a-face" if it has that class."""
         shown = tuple(name for name in self.classes if name not in NO_EXPRESSION or name == NOT_A_FACE_CLASS)
         return replace(self, name=ANSWER, classes=shown, rule=rule, given=self.classes)
