@@ -1,6 +1,6 @@
-"""Classes of unequal size, made equal: fewer faces, repeated faces, or balanced batches.
+"""Balance classes of unequal size: fewer faces, repeated faces, or balanced batches.
 
-Everything follows from the seed. Balance the train split alone: validation and test stay as they are.
+The seed determines the result. Balance only the train split.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from mien.data.dataset import Dataset
 
 
 def balance(faces: Dataset, recipe: BalanceRecipe, seed: int) -> Dataset:
-    """The faces to learn from, of which :func:`check_counts` refused none."""
+    """Apply ``recipe`` to training faces. Call :func:`check_counts` before."""
     if recipe.faces_per_class:
         faces = draw_per_class(faces, recipe.faces_per_class, seed)
     if recipe.sampling == "undersample":
@@ -25,7 +25,7 @@ def balance(faces: Dataset, recipe: BalanceRecipe, seed: int) -> Dataset:
 
 
 def balanced_counts(counts: npt.NDArray[np.int64], recipe: BalanceRecipe) -> npt.NDArray[np.int64]:
-    """Number of faces of each class that :func:`balance` makes of so many. int64 (C,) -> int64 (C,)."""
+    """Return the number of faces per class after :func:`balance`, from that before. int64 (C,) -> int64 (C,)."""
     if recipe.faces_per_class:
         counts = np.minimum(counts, recipe.faces_per_class)
     match recipe.sampling:
@@ -38,9 +38,9 @@ def balanced_counts(counts: npt.NDArray[np.int64], recipe: BalanceRecipe) -> npt
 
 
 def draw_per_class(faces: Dataset, count: int, seed: int) -> Dataset:
-    """At most ``count`` faces of each class, drawn once, in the order they stood in.
+    """Draw at most ``count`` faces of each class at random, and keep their order.
 
-    A larger count of the same seed draws the same faces and more.
+    A larger count with the same seed draws the same faces and more.
     """
     generator = np.random.default_rng(seed)
     kept = [generator.permutation(members)[:count] for members in _members(faces.labels, len(faces.classes))]
@@ -48,9 +48,9 @@ def draw_per_class(faces: Dataset, count: int, seed: int) -> Dataset:
 
 
 def oversample(faces: Dataset, share: float, seed: int) -> Dataset:
-    """All faces, then smaller classes' again until each has ``share`` of the largest.
+    """Repeat faces of smaller classes until each class has ``share`` of the largest; they follow all faces.
 
-    A face comes back only once all others of its class have come as often.
+    A face is repeated only after all others of its class were used as often.
     """
     generator = np.random.default_rng(seed)
     counts = faces.counts()
@@ -61,15 +61,15 @@ def oversample(faces: Dataset, share: float, seed: int) -> Dataset:
 
 
 def balanced_order(labels: npt.NDArray[np.int64], batch_size: int, seed: Sequence[int]) -> npt.NDArray[np.int64]:
-    """An epoch's order of faces in which every batch holds as many of one class as of another.
+    """Return an order of faces in which every batch has equally many faces of each class.
 
-    To within one where ``batch_size`` is no multiple of the number of classes. An epoch has as many batches as without
-    balancing; each class's faces come in turns, all of them before one comes again.
+    Counts differ by one if ``batch_size`` is not a multiple of the number of classes. An epoch keeps its number of
+    batches. A face is repeated only after all others of its class.
 
     Args:
-        labels: int64 (N,); classes without a face have no part in it.
+        labels: int64 (N,). Classes without a face are ignored.
         batch_size: faces in a batch.
-        seed: another seed, another order.
+        seed: seed of the order.
 
     Returns:
         int64 (B * batch_size,) indices, B = max(N // batch_size, 1).
@@ -77,7 +77,7 @@ def balanced_order(labels: npt.NDArray[np.int64], batch_size: int, seed: Sequenc
     generator = np.random.default_rng(seed)
     present, labels = np.unique(labels, return_inverse=True)
     length = max(len(labels) // batch_size, 1) * batch_size
-    # Classes take turns along the epoch, so that any stretch of it holds all of them alike.
+    # Classes alternate along the epoch, so every part of it has all of them.
     turns = np.arange(length) % len(present)
     order = np.empty(length, dtype=np.int64)
     for label, members in enumerate(_members(labels, len(present))):
@@ -87,7 +87,7 @@ def balanced_order(labels: npt.NDArray[np.int64], batch_size: int, seed: Sequenc
 
 
 def check_counts(faces: Dataset, recipe: BalanceRecipe) -> None:
-    """Raise :class:`DataError` where balancing needs a class that has no face."""
+    """Raise :class:`DataError` if balancing needs faces of a class that has none."""
     empty = np.flatnonzero(faces.counts() == 0)
     if recipe.sampling != "none" and len(empty):
         raise DataError(
@@ -103,7 +103,7 @@ def _members(labels: npt.NDArray[np.int64], class_count: int) -> list[npt.NDArra
 
 
 def _cycle(members: npt.NDArray[np.int64], count: int, generator: np.random.Generator) -> npt.NDArray[np.int64]:
-    """``count`` of the members, in shuffles of all of them one after the other."""
+    """Return ``count`` members by repeated shuffles of all of them."""
     if not count:
         return members[:0]
     rounds = -(-count // len(members))

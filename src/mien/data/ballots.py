@@ -1,4 +1,4 @@
-"""Ballots: what one person said of the faces of a folder, in one CSV a person. :mod:`mien.api.label` merges them."""
+"""Ballots: one person's votes on the faces of a folder, one CSV per person. :mod:`mien.api.label` merges them."""
 
 from __future__ import annotations
 
@@ -19,53 +19,53 @@ from mien.base.labels import FERPLUS_CLASSES
 from mien.data.face_table import csv_rows, read_names
 
 REPEAT_EVERY = 10
-"""One question in ten shows a face again, so that a person's own agreement is known."""
+"""One question in ten shows a face again, to measure the person's agreement with themselves."""
 REPEAT_DISTANCE = 5
 """Questions between a face and its repetition."""
 MERGED = "labels"
-"""Name of the merged table, which no person may have."""
+"""Name of the merged table; no person may use it."""
 
 _COLUMNS = ("image", "vote")
 _PERSON = re.compile(r"[\w-]{1,40}")
 
 
 class Vote(NamedTuple):
-    """One answer: the image, relative to its folder with ``/``, and a class of :data:`FERPLUS_CLASSES`."""
+    """One answer: the image's path in its folder, with ``/``, and a class of :data:`FERPLUS_CLASSES`."""
 
     image: str
     answer: str
 
 
 def ballot_file(folder: Path, person: str) -> Path:
-    """The file of one person.
+    """Return the path of one person's ballot.
 
     Raises:
-        DataError: a name with other characters than letters, digits, ``_`` and ``-``.
+        DataError: the name has characters other than letters, digits, ``_`` and ``-``.
     """
     if not _PERSON.fullmatch(person) or person == MERGED:
         raise DataError(
-            f"A name of 1 to 40 letters, digits, '_' and '-' is needed, other than '{MERGED}'; found '{person}'.",
+            f"The name must be 1 to 40 letters, digits, '_' or '-', and not '{MERGED}'; found '{person}'.",
             code="person-name",
         )
     return folder / f"{person}.csv"
 
 
 def read_ballot(path: Path, images: Sequence[str] | None = None) -> list[Vote]:
-    """One person's votes, in the order in which they were given; none where there is no file.
+    """Read one person's votes in the order they were given; return none if there is no file.
 
     Args:
-        path: of the file.
-        images: those that may be voted on; None allows all.
+        path: path of the ballot.
+        images: images that may be voted on; None allows all.
 
     Raises:
-        DataError: a file of another kind, an unknown answer, an image that is not among ``images``.
+        DataError: not a ballot, an unknown answer, or an image that is not among ``images``.
     """
     if not path.exists():
         return []
     names, delimiter = read_names(path)
     if tuple(names) != _COLUMNS:
         raise DataError(
-            f"{path} is no file of votes: its columns are {', '.join(names)}; expected {', '.join(_COLUMNS)}.",
+            f"{path} is not a file of votes: its columns are {', '.join(names)}; expected {', '.join(_COLUMNS)}.",
             code="ballot-columns",
         )
     known = None if images is None else set(images)
@@ -73,7 +73,7 @@ def read_ballot(path: Path, images: Sequence[str] | None = None) -> list[Vote]:
     for line, (image, answer) in csv_rows(path, len(_COLUMNS), delimiter):
         if answer not in FERPLUS_CLASSES:
             expected = ", ".join(FERPLUS_CLASSES)
-            raise DataError(f"{path} line {line}: '{answer}' is none of {expected}.", code="ballot-answer")
+            raise DataError(f"{path} line {line}: '{answer}' is not one of {expected}.", code="ballot-answer")
         if known is not None and image not in known:
             raise DataError(
                 f"{path} line {line}: '{image}' is not in the folder. Give the folder that the votes are about.",
@@ -84,7 +84,7 @@ def read_ballot(path: Path, images: Sequence[str] | None = None) -> list[Vote]:
 
 
 def write_ballot(path: Path, votes: Sequence[Vote]) -> None:
-    """Write one person's file, whole or not at all. Raises :class:`RunError`."""
+    """Write one person's ballot, whole or not at all. Raises :class:`RunError`."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(_COLUMNS)
@@ -93,17 +93,17 @@ def write_ballot(path: Path, votes: Sequence[Vote]) -> None:
 
 
 def next_image(images: Sequence[str], votes: Sequence[Vote], person: str) -> str | None:
-    """The face to show next: the first one without a vote or, one time in ten, one that was seen before.
+    """Return the next face to show: the first without a vote or, one time in ten, one that already has one.
 
-    It follows from the votes alone, so a session goes on where it was cut off.
+    It depends only on the votes, so an interrupted session can continue.
 
     Args:
-        images: all of them, in the order in which they are asked.
-        votes: given so far by this person.
-        person: whose repetitions these are.
+        images: all images, in the order of the questions.
+        votes: this person's votes so far.
+        person: this person's name, which seeds the choice of repeated faces.
 
     Returns:
-        None when all have a vote.
+        The image, or None when all have a vote.
     """
     seen = Counter(vote.image for vote in votes)
     left = next((image for image in images if image not in seen), None)

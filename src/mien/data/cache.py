@@ -1,12 +1,12 @@
-"""Decoded faces kept in the user's cache folder, so that data opens at once the second time.
+"""Cache of decoded faces in the user's cache folder, so that data opens quickly the second time.
 
     <cache>/faces/<key>/images.npy    uint8 (N, S, S[, 3]), reopened as a memory map
                         table.npz     labels, splits, sources, rows, votes, columns
-                        meta.json     classes, fingerprints, what to tell about the reading
+                        meta.json     classes, fingerprints, notes on how the data was read
 
-The key is made of what the source looks like from outside (paths, sizes, modification times) and of the options, so
-that nothing has to be read to find an entry. An entry is written beside its place and renamed: half an entry never
-counts. The cache is a convenience: whatever goes wrong with it, reading goes on without.
+The key is made from the paths, sizes and modification times of the source, and from the options. So an entry is found
+without reading the source. An entry is written to a temporary folder and renamed, so half an entry never counts. If the
+cache fails, data is read without it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from mien.base.files import cache_folder
 from mien.data.dataset import Dataset
 
 KEPT_ENTRIES = 20
-"""The most recently used entries stay, the others go."""
+"""Number of most recently used entries to keep."""
 
 _PART_PREFIX = ".part-"
 _PART_LIFETIME_SECONDS = 24 * 3600.0
@@ -39,9 +39,9 @@ _logger = logging.getLogger("mien.data")
 
 
 def load(key: str) -> tuple[Dataset, dict[str, Any]] | None:
-    """Reopen the entry of ``key``: its faces (memory-mapped, fingerprints known) and its facts; None if there is none.
+    """Open the entry of ``key``: its memory-mapped faces and its metadata; None if there is none.
 
-    A damaged entry, such as a power cut leaves, counts as none and is removed.
+    A damaged entry, such as after a power cut, is removed and counts as none.
     """
     folder = cache_folder("faces") / key
     try:
@@ -55,10 +55,10 @@ def load(key: str) -> tuple[Dataset, dict[str, Any]] | None:
 
 
 def read_entry(folder: Path) -> tuple[Dataset, dict[str, Any]]:
-    """Read what :func:`write_entry` wrote into a folder, memory-mapped. A damaged one raises whatever numpy raises."""
+    """Open, memory-mapped, what :func:`write_entry` wrote. A damaged entry raises any exception of numpy."""
     meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
     images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
-    # np.load leaves a damaged file open where it opened it itself
+    # np.load would leave a damaged file open if it had opened it itself
     with (folder / "table.npz").open("rb") as stream, np.load(stream, allow_pickle=False) as table:
         columns = {name: table[_COLUMN_PREFIX + name] for name in meta["columns"]}
         faces = Dataset(
@@ -79,7 +79,7 @@ def read_entry(folder: Path) -> tuple[Dataset, dict[str, Any]]:
 
 
 def write_entry(folder: Path, faces: Dataset, facts: dict[str, Any]) -> None:
-    """Write faces and facts into an empty folder. Raises :class:`OSError`."""
+    """Write faces and metadata into an empty folder. Raises :class:`OSError`."""
     np.save(folder / "images.npy", faces.images, allow_pickle=False)
     columns = {_COLUMN_PREFIX + name: values for name, values in faces.columns.items()}
     if faces.votes is not None:
@@ -107,7 +107,7 @@ def write_entry(folder: Path, faces: Dataset, facts: dict[str, Any]) -> None:
 
 
 def store(key: str, faces: Dataset, facts: dict[str, Any]) -> None:
-    """Keep ``faces`` and ``facts`` (plain JSON values) under ``key``; warn once, in one line, where that fails."""
+    """Store ``faces`` and ``facts`` (plain JSON values) under ``key``. If that fails, warn once in one line."""
     parent = cache_folder("faces")
     try:
         parent.mkdir(parents=True, exist_ok=True)
@@ -115,17 +115,17 @@ def store(key: str, faces: Dataset, facts: dict[str, Any]) -> None:
             entry = Path(part) / key
             entry.mkdir()
             write_entry(entry, faces, facts)
-            with suppress(OSError):  # another process may have read the same data meanwhile
+            with suppress(OSError):  # another process may have stored the same data meanwhile
                 entry.rename(parent / key)
         _remove_old(parent)
     except OSError as error:
-        # NumPy only says how many numbers it wrote, where a disk is full or a quota used up.
+        # NumPy's error on a full disk says only how many items were written.
         reason = error.strerror or "a file could not be written whole; is the disk full?"
-        _warn_once(f"{parent} cannot keep decoded images ({reason}); going on without a cache.")
+        _warn_once(f"{parent} cannot store decoded images ({reason}); continuing without a cache.")
 
 
 def _remove_old(parent: Path) -> None:
-    """Remove the least recently used entries, and what killed processes left behind."""
+    """Remove the least recently used entries and leftovers of killed processes."""
     entries = []
     for entry in parent.iterdir():
         with suppress(OSError):  # another process may have removed it

@@ -1,10 +1,10 @@
-"""clean.toml: which rows of some data to drop or relabel, with the reason for each. Faces in, faces out.
+"""clean.toml: rows of a data set to drop or relabel, each with a reason.
 
-``mien audit`` writes it, a person reviews it, and every other command that reads data takes it as ``--clean``. The file
-names the data that it was made for by its fingerprint; the data itself is never changed.
+``mien audit`` writes the file and a person reviews it. Other commands apply it with ``--clean``. The file names its
+data by fingerprint. The data itself is never changed.
 
-No model may change the data that it is measured on: rows of validation and test can only be dropped for what
-the images and labels themselves prove, and never get another label.
+A model's opinion must not change the data that models are measured on. Rows of validation and test are therefore never
+relabelled, and dropped only if images and labels prove the fault.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from mien.data.splits import group_identical
 from mien.version import __version__
 
 Kind = Literal["blank", "no-face", "conflict", "leak", "copy", "doubt"]
-"""Every kind of reason; ``doubt`` is a model's opinion. Changes added by hand are of one of these kinds too."""
+"""Kinds of reasons. ``doubt`` is a model's opinion. Changes added by hand use these kinds too."""
 
 PROVABLE_KINDS = ("blank", "conflict")
-"""The kinds that the data itself proves: those of validation and test."""
+"""Kinds that the data itself proves; only these may drop rows of validation and test."""
 
 BLANK_BELOW = 1.0
-"""Standard deviation of the pixels, in grey levels, below which an image is blank."""
+"""An image is blank if the standard deviation of its pixels is below this, in grey levels."""
 
 _VERSION = 1
 _HEAD = """\
@@ -44,10 +44,10 @@ _HEAD = """\
 
 
 class Change(BaseModel):
-    """Change of one row.
+    """A change of one row.
 
-    ``to`` is the class it gets, None where the row is dropped; ``kind`` is a :data:`Kind`. ``split`` and
-    ``label`` are those of the row now; ``source`` and ``reason`` are for the reader.
+    ``to`` is the new class, or None to drop the row. ``split`` and ``label`` are the row's current values. ``source``
+    and ``reason`` are for human readers.
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
@@ -75,11 +75,12 @@ class Clean:
     """A reviewed list of changes.
 
     Attributes:
-        data_fingerprint: of the data that the list was made for.
-        changes: at most one a row.
+        data_fingerprint: fingerprint of the data that the list was made for.
+        changes: changes, at most one per row.
 
     Raises:
-        DataError: a row twice, or one of validation or test for a reason that the data does not prove.
+        DataError: a row occurs twice, or a row of validation or test is changed for a reason that the data does not
+            prove.
     """
 
     data_fingerprint: str
@@ -96,12 +97,12 @@ class Clean:
                 continue
             if change.to is not None:
                 raise DataError(
-                    f"{where}: a row of {change.split} keeps its label, which models are measured by. Delete the line.",
+                    f"{where}: a row of {change.split} keeps its label, as models are measured by it. Delete the line.",
                     code="clean-relabels-measured",
                 )
             if change.kind not in PROVABLE_KINDS:
                 raise DataError(
-                    f"{where}: a row of {change.split} is dropped only for what the data itself proves "
+                    f"{where}: a row of {change.split} can be dropped only for a reason that the data itself proves "
                     f"({' or '.join(PROVABLE_KINDS)}); found '{change.kind}'. Delete the line.",
                     code="clean-drops-measured",
                 )
@@ -120,25 +121,25 @@ def write_clean(path: str | os.PathLike[str], clean: Clean) -> None:
 
 
 def read_clean(path: str | os.PathLike[str]) -> Clean:
-    """Read a list.
+    """Read a list of changes.
 
     Raises:
-        DataError: missing, not TOML, an unknown key or kind, a row named twice, or a row of validation or test for
-            a reason that the data does not prove.
+        DataError: missing, not TOML, an unknown key or kind, a row named twice, or a row of validation or test changed
+            for a reason that the data does not prove.
     """
     try:
         file = _File.model_validate(parse_toml(Path(path).read_text(encoding="utf-8-sig")))
     except FileNotFoundError:
         raise DataError(f"{path} does not exist. mien audit PATH writes such a file.", code="clean-missing") from None
     except ValidationError as error:
-        raise DataError(f"{path} is no clean.toml: it {fault_text(error.errors()[0])}.", code="clean-line") from None
+        raise DataError(f"{path} is not a clean.toml: it {fault_text(error.errors()[0])}.", code="clean-line") from None
     except UnicodeDecodeError:
         raise DataError(
             f"{path} is not a text file. {arg('clean')} takes a clean.toml that mien audit PATH writes.",
             code="clean-not-text",
         ) from None
     except (OSError, ValueError) as error:
-        # ValueError: no TOML, or a number of more digits than Python reads.
+        # ValueError: not TOML, or a number with more digits than Python reads.
         raise DataError(
             f"{path} cannot be read as TOML: {getattr(error, 'strerror', None) or error}.", code="clean-unreadable"
         ) from None
@@ -159,10 +160,10 @@ def read_clean(path: str | os.PathLike[str]) -> Clean:
 
 
 def check_made_for(clean: Clean, faces: Dataset, path: str | os.PathLike[str]) -> None:
-    """Refuse a list that was made for other data than these faces, which are as they were read.
+    """Raise an error if the list was made for other data than ``faces``, which must not be cleaned yet.
 
     Raises:
-        DataError: another fingerprint.
+        DataError: the fingerprints differ.
     """
     if clean.data_fingerprint != faces.fingerprint:
         raise DataError(
@@ -173,19 +174,20 @@ def check_made_for(clean: Clean, faces: Dataset, path: str | os.PathLike[str]) -
 
 
 def apply_clean(faces: Dataset, clean: Clean, usual: Dataset | None = None) -> Dataset:
-    """The faces without the dropped rows, and with the new labels.
+    """Drop and relabel faces as listed.
 
-    Their fingerprint follows from that of the data and from the changes, so it is the same at every size of the faces.
+    The new fingerprint is computed from the data's fingerprint and the changes, so it is the same for every size of the
+    faces.
 
     Args:
-        faces: as they were read, at any size.
-        clean: the list.
-        usual: the same faces at :data:`mien.data.dataset.FINGERPRINT_PX`, which the list was made from: what is said of
-            rows of validation and test is proved by these. None: by ``faces``.
+        faces: faces before cleaning, at any size.
+        clean: list of changes.
+        usual: the same faces at :data:`mien.data.dataset.FINGERPRINT_PX`, from which the list was made. They must prove
+            the changes of validation and test rows. None: ``faces`` are used.
 
     Raises:
-        DataError: a row or a class that the data does not have, a label that is not the row's, a row of validation or
-            test for a reason that the data does not prove, or nothing is left.
+        DataError: the data lacks a row, class or label of the list; a row of validation or test is dropped for a reason
+            that the data does not prove; or no face is left.
     """
     position = {row: at for at, row in enumerate(faces.rows.tolist())}
     labels, kept = faces.labels.copy(), np.ones(len(faces), dtype=np.bool_)
@@ -199,7 +201,7 @@ def apply_clean(faces: Dataset, clean: Clean, usual: Dataset | None = None) -> D
         found = str(faces.split[place]), classes[faces.labels[place]]
         if found != (change.split, change.label):
             raise DataError(
-                f"The list of changes has row {change.row} as {change.label} of {change.split}; it is {found[1]} of "
+                f"The list of changes says row {change.row} is {change.label} of {change.split}; it is {found[1]} of "
                 f"{found[0]}. Correct the line, or audit the data again.",
                 code="clean-row-differs",
             )
@@ -225,7 +227,7 @@ def apply_clean(faces: Dataset, clean: Clean, usual: Dataset | None = None) -> D
 
 
 def _fingerprint(before: str, changes: Sequence[Change]) -> str:
-    """The fingerprint after changes, from the fingerprint before them."""
+    """Compute the fingerprint after changes from that before them."""
     if not changes:
         return before
     digest = hashlib.sha256(before.encode())
@@ -235,7 +237,7 @@ def _fingerprint(before: str, changes: Sequence[Change]) -> str:
 
 
 def _prove(faces: Dataset, changes: Sequence[tuple[Change, int]]) -> None:
-    """Hold what is said of rows of validation and test, each with its position, against images and labels."""
+    """Check that images and labels prove the changes of validation and test rows; each comes with its index."""
     groups = None
     for change, place in changes:
         if change.split == "train":
@@ -243,7 +245,7 @@ def _prove(faces: Dataset, changes: Sequence[tuple[Change, int]]) -> None:
         if change.kind == "blank":
             deviation = float(np.asarray(faces.images[place]).std(dtype=np.float64))
             is_true = deviation < BLANK_BELOW
-            found = f"its pixels deviate by {deviation:.1f}, a blank one's by less than {BLANK_BELOW:g}"
+            found = f"its pixels have standard deviation {deviation:.1f}; a blank image has less than {BLANK_BELOW:g}"
         else:
             groups = group_identical(np.asarray(faces.images)) if groups is None else groups
             is_true = bool((faces.labels[groups == groups[place]] != faces.labels[place]).any())

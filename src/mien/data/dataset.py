@@ -1,4 +1,4 @@
-"""Dataset: one table of faces, made by every reader and taken by every later step."""
+"""The table of faces that every reader returns and every later step uses."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from mien.data.splits import canonical_split, settle_splits
 SPLITS = ("train", "validation", "test")
 """FER2013's Training, PublicTest and PrivateTest are ``train``, ``validation`` and ``test``."""
 ALL = "all"
-"""In place of a split: every face."""
+"""Name for all faces, where a split is expected."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -37,18 +37,17 @@ class Dataset:
         labels: int64 (N,), each the index of a name in ``classes``.
         classes: class names, in the order of the labels.
         split: str (N,), each one of :data:`SPLITS`.
-        source: str (N,), where each face came from: a file, or a file and a row.
-        rows: int64 (N,), a number that names the face within its data, kept by every subset. For Kaggle's CSV
-            and the parquet with a ``row`` column it is the image's row in ``fer2013.csv``; otherwise the
-            position in which the face was read.
-        columns: anything else the data says about each face, arrays with N entries.
-        group_column: the column whose samples with equal values belong together, such as those of a person; ``""``
-            without groups. A cut, a fold and a bootstrap resample keep them together.
-        votes: int64 or float64 (N, V), how many annotators chose each of ``vote_classes``, 0 or more; all 0 for a face
-            that nobody was asked about. None without votes.
-        vote_classes: names of the V classes that annotators could choose, where the data has votes, else ().
-        cleaned_from: both fingerprints of the data that a list of changes was applied to, that of all faces and that
-            without test; none where none was.
+        source: str (N,), origin of each face: a file, or a file and a row.
+        rows: int64 (N,), a number that identifies each face in its data and stays in subsets. For Kaggle's CSV and a
+            parquet file with a ``row`` column, it is the row in ``fer2013.csv``; otherwise the order of reading.
+        columns: further columns of the data, arrays with N entries.
+        group_column: column whose equal values form a group, such as a person; ``""`` without groups. Splits, folds and
+            bootstrap resamples keep groups together.
+        votes: int64 or float64 (N, V), number of annotators who chose each of ``vote_classes``; all 0 for a face
+            without votes. None if the data has no votes.
+        vote_classes: names of the V classes that annotators could choose; () without votes.
+        cleaned_from: the two fingerprints (all faces; without test) of the data before a list of changes was applied;
+            empty if none was.
     """
 
     images: npt.NDArray[np.uint8]
@@ -75,23 +74,23 @@ class Dataset:
         groups: npt.ArrayLike | None = None,
         channels: int = 1,
     ) -> Dataset:
-        """Make a data set of face crops in memory.
+        """Create a data set from face crops in memory.
 
         Args:
-            images: uint8 (N, H, W) grey or (N, H, W, 3) RGB, 0..255, of any size; or N such images of various sizes.
+            images: uint8 (N, H, W) grey or (N, H, W, 3) RGB, 0..255; or a list of N images of various sizes.
             labels: (N,) class names, or integers that index ``classes``.
-            classes: class names in the order of the labels, two or more. None: those of ``labels``, the known
-                expressions first. Integers need them.
-            split: (N,) each train, validation or test. None: validation is cut from all, and there is no test.
-            size_px: side of the squares that the images become, 8..1024 px.
-            sample_ids: int (N,), unique: they match samples with predictions. None: 0..N-1.
-            groups: (N,) text or whole numbers: samples of one group, such as a person, stay on one side of every cut.
-                None: near-copies stay together.
-            channels: 1 makes grey squares, 3 RGB ones, for which all images must be in colour.
+            classes: two or more class names in the order of the labels; required for integer labels. None takes the
+                names in ``labels``, the known expressions first.
+            split: (N,) train, validation or test. None cuts a validation split from all faces, without a test split.
+            size_px: side of the stored squares, 8..1024 px.
+            sample_ids: int (N,), unique ids that match samples with predictions. None: 0..N-1.
+            groups: (N,) text or whole numbers. A group, such as a person, is never divided between splits. None keeps
+                near-copies together.
+            channels: 1 stores grey squares, 3 RGB squares; RGB needs all images in colour.
 
         Raises:
-            DataError: arrays of other shapes, types or lengths; unknown labels or splits; ids that are not unique; a
-                group that holds every face of a class, where validation is cut.
+            DataError: wrong shapes, types or lengths; unknown labels or splits; repeated ids; a group that holds every
+                face of a class, if a validation split is cut.
         """
         check_form(size_px, channels)
         count = len(images)
@@ -134,7 +133,7 @@ class Dataset:
 
     @property
     def groups(self) -> npt.NDArray[np.int64] | None:
-        """The number of each sample's group, int64 (N,), 0..G-1 by the column's sorted values; None without groups."""
+        """Number of each sample's group, int64 (N,), 0..G-1 in the order of the sorted values; None without groups."""
         if not self.group_column:
             return None
         return np.asarray(np.unique(self.columns[self.group_column], return_inverse=True)[1], dtype=np.int64)
@@ -149,18 +148,17 @@ class Dataset:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over pixels, labels, classes and splits, as ``"sha256:..."``: the same content, the same print.
+        """SHA-256 over pixels, labels, classes and splits, as ``"sha256:..."``; equal for equal content.
 
-        Of faces that were read from data it is that of the data at :data:`FINGERPRINT_PX`, of all others that of their
-        own pixels.
+        For faces that were loaded from data, the pixels are those at :data:`FINGERPRINT_PX`; otherwise their own.
         """
         return self._fingerprint_of(np.arange(len(self)))
 
     @cached_property
     def fingerprint_without_test(self) -> str:
-        """The fingerprint of the faces that learning and choosing see: all but the test split.
+        """Fingerprint of all faces except the test split, which training and model selection never see.
 
-        FER2013 is the same to a model with PrivateTest and without. Where all are of the test split, or none is, it is
+        FER2013 with and without PrivateTest has the same value. If all faces or none are in test, it is
         :attr:`fingerprint`.
         """
         trained_on = self.split != "test"
@@ -168,34 +166,34 @@ class Dataset:
         return self.fingerprint if all_or_none else self._fingerprint_of(np.flatnonzero(trained_on))
 
     def fingerprint_for_predictions(self, split: str) -> str:
-        """The fingerprint that scores of a split go by, which are matched by their rows.
+        """Return the fingerprint that identifies the data of a split's predictions.
 
-        :attr:`fingerprint_without_test`; but :attr:`fingerprint` for test and all, and where rows are positions that
-        would be others without test, as in class folders.
+        It is :attr:`fingerprint_without_test`, with two exceptions. For test and all it is :attr:`fingerprint`. So it
+        is where ``rows`` are positions that would shift without test, as in class folders.
         """
         rows = self.rows[self.split != "test"]
         shifted = np.array_equal(self.rows, np.arange(len(self))) and not np.array_equal(rows, np.arange(len(rows)))
         return self.fingerprint if split in {"test", ALL} or shifted else self.fingerprint_without_test
 
     def with_fingerprints(self, fingerprint: str, without_test: str) -> Dataset:
-        """The same faces under fingerprints that are known already, or that are of the same faces at another size."""
+        """Return the same faces with known fingerprints, such as those of the faces at another size."""
         same = replace(self)
-        # Where functools.cached_property keeps its value; hashing 80 MB again would take longer than opening them.
+        # functools.cached_property stores its value here; hashing 80 MB again would be slow.
         vars(same).update(fingerprint=fingerprint, fingerprint_without_test=without_test)
         return same
 
     def matches_training_data(self, fingerprint: str) -> bool:
-        """Whether a fingerprint is of faces that are the same to a model: of these without test."""
+        """Return whether a model's training fingerprint is that of these faces; the test split is ignored."""
         return fingerprint == self.fingerprint_without_test
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """Return the identity of training data that a run and its model store, JSON-ready. Test has no part in it."""
+        """Identity of the training data for a run and its model, JSON-ready. It ignores the test split."""
         own = self.fingerprint_without_test
         return {"data_fingerprint": own, "cleaned_from": [each for each in self.cleaned_from[1::2] if each != own]}
 
     def _fingerprint_of(self, chosen: npt.NDArray[np.int64]) -> str:
-        """Compute the fingerprint of the faces at ``chosen`` alone; a mapped file is hashed where it is."""
+        """Compute the fingerprint of the faces at ``chosen``; a memory-mapped file is hashed without copying it."""
         digest = hashlib.sha256()
         digest.update(repr(((len(chosen), *self.images.shape[1:]), self.classes)).encode())
         for block in slices(len(chosen), 1000):
@@ -205,12 +203,12 @@ class Dataset:
         return f"sha256:{digest.hexdigest()}"
 
     def places(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Where faces of these row numbers stand, int64 (K,), in their order; each must be here."""
+        """Return the indices of the faces with these row numbers, int64 (K,); each row must exist."""
         order = np.argsort(self.rows, kind="stable")
         return np.asarray(order[np.searchsorted(self.rows[order], rows)], dtype=np.int64)
 
     def subset(self, chosen: npt.NDArray[Any]) -> Dataset:
-        """The faces that ``chosen`` (bool (N,) or indices) picks, in that order."""
+        """Return the faces that ``chosen`` (bool (N,) or indices) selects, in that order."""
         return replace(
             self,
             images=take(self.images, chosen),
@@ -223,7 +221,7 @@ class Dataset:
         )
 
     def votes_on(self, index: int) -> str:
-        """How people voted on a face, most frequent first: ``"fear 6, surprise 4"``; ``""`` without votes."""
+        """Return the votes on a face, most frequent first: ``"fear 6, surprise 4"``; ``""`` without votes."""
         if self.votes is None:
             return ""
         votes = self.votes[index]
@@ -231,10 +229,10 @@ class Dataset:
         return ", ".join(f"{self.vote_classes[at]} {votes[at]:.3g}" for at in ranked if votes[at] > 0)
 
     def of_split(self, split: str) -> Dataset:
-        """The faces of one split; of ``"all"``, these.
+        """Return the faces of one split; ``"all"`` returns all faces.
 
         Raises:
-            DataError: ``split`` is not a split, or this data has no face in it.
+            DataError: the split does not exist, or this data has no face in it.
         """
         if split == ALL:
             return self
@@ -249,10 +247,10 @@ class Dataset:
         return self.subset(chosen)
 
     def with_scheme(self, scheme: LabelScheme | None) -> Dataset:
-        """The faces under another label scheme; faces of dropped classes are left out. None changes nothing.
+        """Apply a label scheme. Faces of dropped classes are left out. None changes nothing.
 
         Raises:
-            DataError: the scheme names a class that this data does not have, or leaves no face.
+            DataError: the scheme names a class that this data does not have, or no face is left.
         """
         if scheme is None:
             return self
@@ -267,7 +265,7 @@ class Dataset:
         return replace(kept, labels=merged[merged >= 0], classes=scheme.classes)
 
     def with_classes(self, classes: tuple[str, ...]) -> Dataset:
-        """The same faces, with labels that count in another order of classes, of which there may be more.
+        """Renumber the labels for another order of classes, which may include additional ones.
 
         Raises:
             DataError: a class of this data is not among ``classes``.
@@ -281,12 +279,12 @@ class Dataset:
         return replace(self, labels=index[self.labels], classes=classes)
 
     def counts(self, split: str | None = None) -> npt.NDArray[np.int64]:
-        """Number of faces of each class, int64 (C,), in all the data or in one split."""
+        """Count the faces of each class, int64 (C,), in all the data or in one split."""
         labels = self.labels if split is None else self.labels[self.split == split]
         return np.bincount(labels, minlength=len(self.classes)).astype(np.int64)
 
     def counts_by_split(self) -> dict[str, list[int]]:
-        """Number of faces of each class in each split that has any."""
+        """Count the faces of each class in each split that has any."""
         return {split: self.counts(split).tolist() for split in SPLITS if (self.split == split).any()}
 
 
@@ -344,12 +342,12 @@ class FaceTable:
     """Faces from one reader.
 
     Attributes:
-        faces: at the size and channels asked for; their ``split`` is ``""`` where the data says nothing.
+        faces: faces at the requested size and channels; their ``split`` is ``""`` where the data has none.
         usual: uint8 (N, 48, 48), the same images as grey squares of :data:`FINGERPRINT_PX`.
-        split_origin: how the splits came about, in words for a person.
-        skipped: bad images that were left out, as (source, reason).
-        notes: what a person should know about how the data was read.
-        complete: mien wrote this data: its splits are final, whatever is missing among them.
+        split_origin: text that says how the splits were formed.
+        skipped: corrupted images that were left out, as (source, reason).
+        notes: notices for the user about how the data was read.
+        complete: True if mien wrote this data, so its splits are final even if one is missing.
     """
 
     faces: Dataset
@@ -361,7 +359,7 @@ class FaceTable:
 
 
 def _check_votes(faces: Dataset) -> None:
-    """Refuse votes that are none: another shape than ``vote_classes`` says, a class twice, a negative number, NaN."""
+    """Raise an error for votes of a wrong shape, with a class named twice, a negative number or NaN."""
     votes, classes = np.asarray(faces.votes), faces.vote_classes
     if len(set(classes)) < len(classes):
         raise DataError(f"A class of the votes is named twice: {', '.join(classes)}.", code="votes-class-twice")
@@ -376,7 +374,7 @@ def _check_votes(faces: Dataset) -> None:
         shown = ", ".join(f"{each:g}" for each in votes[wrong[0]])
         raise DataError(
             f"The votes of row {faces.rows[wrong[0]]} ({faces.source[wrong[0]]}) are {shown}. Write a number, 0 or "
-            f"more, for every class, or none at all where nobody was asked. Rows like this: {len(wrong):,} of "
+            f"more, for every class, or leave all empty for an image without votes. Rows like this: {len(wrong):,} of "
             f"{len(votes):,}.",
             code="votes-negative",
         )

@@ -46,21 +46,21 @@ def read_images(
     notes: Sequence[Notice] = (),
     complete: bool = False,
 ) -> FaceTable:
-    """The table of N images of known classes, without those that are skipped.
+    """Decode N images of known classes and return their table, without skipped ones.
 
     Args:
-        items: a name for messages, and a path or the bytes of an image file, each.
-        names: the class of each.
-        options: how to read.
-        what: the work in a few words, for the progress bar.
-        split: of each, ``""`` where the data says nothing.
+        items: for each image, a name for messages and a path or the bytes of an image file.
+        names: class of each image.
+        options: how to read the images.
+        what: description for the progress bar.
+        split: split of each image, ``""`` where the data has none.
         split_origin: as in :class:`FaceTable`.
-        source: this and what follows are those of :class:`Dataset`, of N images.
-        columns: by name.
-        rows: None: positions.
-        votes: None: there are none.
-        vote_classes: names of the votes.
-        group_column: ``""``: no groups.
+        source: origin of each image, as in :class:`Dataset`. The arguments below also hold N entries.
+        columns: further columns by name.
+        rows: row numbers. None: positions.
+        votes: votes on each image. None: no votes.
+        vote_classes: names of the classes of the votes.
+        group_column: name of the column with the groups. ``""``: no groups.
         notes: as in :class:`FaceTable`.
         complete: as in :class:`FaceTable`.
 
@@ -83,7 +83,7 @@ def read_images(
         group_column=group_column,
     )
     if decoded.colourless:
-        words = f"{decoded.colourless:,} of {len(kept):,} images have no colours, which may show where they come from."
+        words = f"{decoded.colourless:,} of {len(kept):,} images are grey. A model may learn their source from this."
         notes = [*notes, Notice(words, code="images-mixed")]
     return FaceTable(faces, decoded.images[-1], split_origin, decoded.skipped, notes, complete)
 
@@ -94,9 +94,9 @@ class Decoded:
 
     Attributes:
         images: uint8 (K, S, S[, 3]) in each of :attr:`ReadOptions.forms`.
-        kept: int64 (K,), which items they were.
-        skipped: (source, reason) of the rest.
-        colourless: how many of them are grey, where they are read in colour.
+        kept: int64 (K,), indices of the decoded items.
+        skipped: (source, reason) of the other items.
+        colourless: number of grey images among them, if they are read in colour.
     """
 
     images: list[npt.NDArray[np.uint8]]
@@ -106,16 +106,17 @@ class Decoded:
 
 
 def decode_images(items: Iterable[Item], count: int, options: ReadOptions, what: str) -> Decoded:
-    """Decode ``count`` images to squares, in order, on all cores; many go into a mapped file.
+    """Decode ``count`` images to squares, in order, on all cores; large data goes into a mapped file.
 
     Args:
-        items: a name for messages, and a path or the bytes of an image file, each.
-        count: how many items there are.
-        options: the squares to make. ``skip_bad`` lists an image that cannot be decoded and goes on.
-        what: the work in a few words, for the progress bar.
+        items: for each image, a name for messages and a path or the bytes of an image file.
+        count: number of items.
+        options: squares to make. With ``skip_bad``, images that cannot be decoded are listed and skipped.
+        what: description for the progress bar.
 
     Raises:
-        DataError: an image cannot be decoded; the message names it. Squares in colour of grey images (``data-grey``).
+        DataError: an image cannot be decoded (the message names it), or all images are grey but colour is asked for
+            (``data-grey``).
     """
     writers = [ImageWriter(count, face_shape(*form)) for form in options.forms]
     kept: list[int] = []
@@ -139,7 +140,7 @@ def decode_images(items: Iterable[Item], count: int, options: ReadOptions, what:
 
 
 Opened = tuple[str, list[npt.NDArray[np.uint8]] | DataError, int]
-"""The name of an image; its squares, or what is wrong with it, which names it; the number of its pixels."""
+"""Name of an image; its squares, or an error that names it; its number of pixels."""
 
 
 def _open(item: Item, options: ReadOptions) -> Opened:
@@ -160,10 +161,9 @@ def _open(item: Item, options: ReadOptions) -> Opened:
 
 
 def _on_all_cores(items: Iterable[Item], work: Callable[[Item], Opened]) -> Iterator[Opened]:
-    """``work`` of each item, in order, a few blocks ahead.
+    """Apply ``work`` to each item in threads, in order.
 
-    Pillow decodes and resizes without Python's lock, but not what it does around that: for small images one thread is
-    faster than two.
+    Pillow releases Python's lock only while it decodes and resizes. For small images one thread is faster than two.
     """
     remaining = iter(items)
     first = [work(item) for item in islice(remaining, _BLOCK)]

@@ -1,4 +1,4 @@
-"""Output of every reader: faces as the data has them, before the splits are settled."""
+"""Output of every reader: faces as they are in the data, before splits are cut."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ SPLIT_HEADERS = ("split", "usage", "set")
 PATH_HEADERS = ("image", "file", "filename", "file_name", "path", "filepath")
 _LONGEST_HEADER = 65536
 OWN_HEADERS = ("image", "label", "split", "row", "source")
-"""Columns of the parquet that mien writes; a data column of the same name gets an underscore."""
+"""Columns of mien's own parquet files. Other columns with these names get an underscore."""
 
 FINGERPRINT_PX = 48
-"""However faces are read, their fingerprint is that of grey squares of this side: models of every size, grey or not,
-then know the same data again."""
+"""Side in pixels of the grey squares that fingerprints are computed from. So models of any size, grey or colour,
+recognise the same data."""
 
 
 def check_form(size_px: object, channels: object) -> None:
-    """Refuse squares of another size than 8..1024 px, or of other channels than 1 and 3. Raises :class:`DataError`."""
+    """Raise :class:`DataError` unless ``size_px`` is 8..1024 and ``channels`` 1 or 3."""
     if not isinstance(size_px, int | np.integer) or not 8 <= size_px <= 1024:
         raise DataError(
             f"size_px, the size of the faces, must be a whole number, 8..1024; found {size_px!r}.", code="image-size"
@@ -40,7 +40,7 @@ def check_form(size_px: object, channels: object) -> None:
 
 
 def only_grey(name: str = "") -> DataError:
-    """The error of data without colour that is to be read in colour."""
+    """Return the error for grey data that should be read in colour."""
     such = f", such as {name}," if name else ""
     return DataError(
         f"All images{such} are grey, but the recipe or model has 3 channels. Give images in colour, a model of grey "
@@ -54,7 +54,7 @@ class ReadOptions:
     """How to read data; the fields are the arguments of :func:`mien.load_dataset`.
 
     Raises:
-        DataError: a value of another type or range, which Python callers can give.
+        DataError: an argument of a wrong type or range.
     """
 
     size_px: int = 48
@@ -80,14 +80,14 @@ class ReadOptions:
 
     @property
     def forms(self) -> tuple[tuple[int, int], ...]:
-        """Size and channels of the squares to make of each image: those asked for, then the fingerprint's if others."""
+        """Size and channels of the squares to make of each image: as requested, then as for the fingerprint."""
         return tuple(dict.fromkeys([(self.size_px, self.channels), (FINGERPRINT_PX, 1)]))
 
 
 def file_state(path: str | os.PathLike[str], status: os.stat_result | None) -> str:
-    """A file as the cache's key has it; ``status`` is None for a missing one.
+    """Describe a file for the cache's key; ``status`` is None for a missing file.
 
-    The time of change is in it too: two files of one size and modification time may have changed places.
+    The change time is included, because two files of equal size and modification time may have been swapped.
     """
     if status is None:
         return f"{path}\tmissing"
@@ -99,10 +99,10 @@ def _key(label: str) -> str:
 
 
 class ClassNames:
-    """From labels as they stand in the data to class names, by ``--map``, then by synonyms.
+    """Maps labels in the data to class names, first by ``--map``, then by synonyms.
 
     Attributes:
-        guessed: numbers that were taken in Kaggle's numbering.
+        guessed: numbers that were interpreted in Kaggle's numbering.
     """
 
     def __init__(self, class_map: Mapping[str, str]) -> None:
@@ -113,7 +113,7 @@ class ClassNames:
         self._words: dict[str, dict[str, None]] = {}
 
     def name(self, found: str) -> str:
-        """The class that ``found`` stands for: ``"Happiness"`` -> ``"happy"``."""
+        """Return the class that a label means: ``"Happiness"`` -> ``"happy"``."""
         usual = canonical_class(found)
         mapped = self._mapped(found.strip(), usual)
         if mapped is None:
@@ -121,12 +121,12 @@ class ClassNames:
         return mapped or usual
 
     def numbered(self, found: str, where: str) -> str:
-        """The class of a label in Kaggle's numbering, 0 angry .. 6 neutral, or of an expression's name.
+        """Return the class of a number in Kaggle's numbering (0 angry .. 6 neutral) or of an expression's name.
 
         Raises:
-            DataError: another label, and the map does not name it.
+            DataError: another label that the map does not name.
         """
-        # pandas writes 3.0 for a 3 in a column with a gap. Python refuses to convert more digits.
+        # pandas writes 3 as 3.0 in a column with gaps. Longer numbers could exceed Python's limit of digits.
         whole = re.fullmatch(r"\s*(\d{1,9})(?:\.0+)?\s*", found, re.ASCII)
         number = int(whole[1]) if whole else -1
         usual = EXPRESSIONS[number] if 0 <= number < len(EXPRESSIONS) else canonical_class(found)
@@ -140,23 +140,23 @@ class ClassNames:
                 raise DataError(f"{where}: the label is empty. Give every row one.", code="label-missing")
             mend = f"Correct the row, or say which class it is: {arg('class_map')} '{label}=NAME'."
             if whole:
-                # What numbers from 1 to 7 mean is never FER2013's order and one more.
+                # Numbers from 1 to 7 are never FER2013's order plus one.
                 mend = (
                     f"If the numbers are another data set's, name all of them: {arg('class_map')} '1=NAME,2=NAME,...'."
                 )
-            raise DataError(f"{where}: label {label} is none of {numbering}. {mend}", code="label-unknown")
+            raise DataError(f"{where}: label {label} is not one of {numbering}. {mend}", code="label-unknown")
         return mapped or usual
 
     def finish(self, path: object, column: str = "", apart: str = "") -> list[Notice]:
-        """Return notices on the class names, once all labels are known.
+        """Return notices about class names, after all labels have been mapped.
 
         Args:
-            path: of the data, for messages.
-            column: that held the labels. Numbers of FER2013's own, emotion, are in its order without a word.
-            apart: what keeps two names apart where there is no map.
+            path: path of the data, for messages.
+            column: column of the labels. For FER2013's own column, ``emotion``, numbers need no notice.
+            apart: advice on how to keep two names apart, where there is no map.
 
         Raises:
-            DataError: a name on the map's left side never occurred.
+            DataError: a name on the map's left side never occurs.
         """
         for unused in self._unused.values():
             raise DataError(
@@ -175,7 +175,7 @@ class ClassNames:
         ]
         if self.guessed and normalize_header(column) != "emotion":
             order = ", ".join(f"{index} {name}" for index, name in enumerate(EXPRESSIONS))
-            words = f"The numbers in '{column}' are taken as FER2013's: {order}. Others: {arg('class_map', '0=NAME')}."
+            words = f"The numbers in '{column}' are read as FER2013's: {order}. Change: {arg('class_map', '0=NAME')}."
             notices.append(Notice(words, code="labels-numbered"))
         return notices
 
@@ -190,17 +190,17 @@ class ClassNames:
 
 
 def index_classes(names: Sequence[str]) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
-    """Labels int64 (N,) and ordered classes for the class name of each face."""
+    """Return labels int64 (N,) and ordered classes for the class name of each face."""
     classes = order_classes(set(names))
     index_of = {name: index for index, name in enumerate(classes)}
     return np.array([index_of[name] for name in names], dtype=np.int64), classes
 
 
 def split_of(found: str, where: str) -> str:
-    """The split that ``found`` means, ``""`` for nothing.
+    """Return the split that a name means; ``""`` for an empty name.
 
     Raises:
-        DataError: the name means no split.
+        DataError: the name is not a split.
     """
     if not found.strip():
         return ""
@@ -215,24 +215,24 @@ def split_of(found: str, where: str) -> str:
 
 
 def normalize_header(name: str) -> str:
-    """A column's name without case, quotes, surrounding space or byte-order mark."""
+    """Return a column's name in lower case, without quotes, outer spaces and byte-order mark."""
     return name.strip().lstrip("\ufeff").strip().strip('"').strip().casefold()
 
 
 def find_column(headers: Iterable[str], wanted: Sequence[str]) -> int | None:
-    """Position of the first of ``wanted`` (in the order of ``wanted``) among normalised ``headers``, or None."""
+    """Return the position in ``headers`` of the first of ``wanted`` that is there, or None."""
     found = [normalize_header(header) for header in headers]
     return next((found.index(name) for name in wanted if name in found), None)
 
 
 def free_name(name: str) -> str:
-    """``name``, with an underscore where mien's own parquet columns use it."""
+    """Return ``name`` with an underscore added if mien's own parquet columns use it."""
     return f"{name}_" if normalize_header(name) in OWN_HEADERS else name
 
 
 def parse_column(values: Sequence[str]) -> npt.NDArray[Any]:
-    """A column of a text file: whole numbers, else numbers, else text; (N,)."""
-    if any("_" in value for value in values):  # Python reads 1_0 as ten; here it is somebody's name
+    """Convert a column of text to whole numbers, else to numbers; else keep the text; (N,)."""
+    if any("_" in value for value in values):  # Python would read the name 1_0 as ten
         return np.array(values)
     for kind in (np.int64, np.float64):
         try:
@@ -244,7 +244,7 @@ def parse_column(values: Sequence[str]) -> npt.NDArray[Any]:
 
 @dataclass(frozen=True)
 class Header:
-    """Column names as written, the delimiter, and the positions of the columns that mean something (None: absent)."""
+    """The column names as written, the delimiter, and the positions of known columns (None if absent)."""
 
     names: tuple[str, ...]
     delimiter: str
@@ -255,10 +255,10 @@ class Header:
 
 
 def read_names(path: Path) -> tuple[tuple[str, ...], str]:
-    """The column names of a CSV as written, and its delimiter.
+    """Read the column names of a CSV as written, and its delimiter.
 
     Raises:
-        DataError: not text, or no CSV.
+        DataError: the file is not text, or not a CSV.
     """
     with path.open("rb") as stream:
         first = stream.readline(_LONGEST_HEADER)
@@ -280,10 +280,10 @@ def read_names(path: Path) -> tuple[tuple[str, ...], str]:
 
 
 def csv_rows(path: Path, columns: int, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Line number and fields of each row below the header that is not blank.
+    """Yield line number and fields of each row below the header that is not blank.
 
     Raises:
-        DataError: another number of columns, not UTF-8, or no CSV.
+        DataError: a wrong number of columns, not UTF-8, or not a CSV.
     """
     with path.open(encoding="utf-8-sig", newline="") as stream:
         reader = csv.reader(stream, delimiter=delimiter)
@@ -308,10 +308,10 @@ def csv_rows(path: Path, columns: int, delimiter: str) -> Iterator[tuple[int, li
 
 
 def read_header(path: Path) -> Header:
-    """Read the header of a CSV; names are matched without case, quotes and surrounding space.
+    """Read the header of a CSV. Names match without case, quotes and outer spaces.
 
     Raises:
-        DataError: empty, not text, or without columns for an image and a label.
+        DataError: the file is empty, not text, or has no columns for image and label.
     """
     names, delimiter = read_names(path)
     label = find_column(names, LABEL_HEADERS)
@@ -328,12 +328,12 @@ def read_header(path: Path) -> Header:
 
 
 def other_columns(header: Header) -> dict[str, int]:
-    """The columns beside image, label and split that come along, by name. Raises :class:`DataError`: a name twice."""
+    """Return the positions of all other columns by name. Raises :class:`DataError` if a name occurs twice."""
     positions: dict[str, int] = {}
     for position, name in enumerate(map(str.strip, header.names)):
         if position in {header.label, header.pixels, header.path, header.split} or not name:
             continue
         if free_name(name) in positions:
-            raise DataError(f"The column '{name}' is there twice. Rename or remove one.", code="column-twice")
+            raise DataError(f"The column '{name}' occurs twice. Rename or remove one.", code="column-twice")
         positions[free_name(name)] = position
     return positions

@@ -1,4 +1,4 @@
-"""Class folders: a tree whose folder names are the labels, with or without split folders above them."""
+"""Class folders: the folder names are the labels; split folders may lie above them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mien.data.decode import read_images
 from mien.data.face_table import ClassNames, ReadOptions, file_state
 from mien.data.splits import OFFICIAL_ORIGIN, canonical_split, is_official
 
-# msambare/fer2013 calls its files Training_3908.jpg, PublicTest_4.jpg, PrivateTest_77.jpg.
+# msambare/fer2013 names its files Training_3908.jpg, PublicTest_4.jpg, PrivateTest_77.jpg.
 _OFFICIAL_NAME = re.compile(r"(Training|PublicTest|PrivateTest)_\d+\.")
 _SYSTEM_FILES = frozenset({"Thumbs.db", "thumbs.db", "Desktop.ini", "desktop.ini"})
 _WORD = re.compile("[A-Z]?[a-z]+|[A-Z]+|[0-9]+")  # FER2013Train is three
@@ -28,32 +28,32 @@ _BY_NAME = attrgetter("name")
 
 
 def is_image_name(name: str) -> bool:
-    """Whether a file name has the suffix of an image and is not hidden."""
+    """Return whether a file name has the suffix of an image and is not hidden."""
     return not name.startswith(".") and name.lower().endswith(IMAGE_SUFFIXES)
 
 
 def holds_class_folders(folder: Path) -> bool:
-    """Whether the folder looks like a tree of at least two class folders, or of split folders."""
+    """Return whether the folder looks like a tree of at least two class folders, or of split folders."""
     root = _descend(folder)
     below = subfolders(root)
     return len(below) > 1 or any(canonical_split(each.name) and subfolders(each) for each in below)
 
 
 def tree_state(folder: Path) -> Iterator[str]:
-    """For each file: its path, size and times, for the cache's key. About 3 µs a file."""
+    """Yield path, size and times of each file for the cache's key. Takes about 3 µs per file."""
     for class_folder, _ in _tree(folder)[0]:
         yield str(class_folder)
         for entry in _files(class_folder):
             try:
                 yield file_state(entry.path, entry.stat())
-            except OSError:  # a link without a target, of which reading says more
+            except OSError:  # a broken link; reading it gives the error message
                 yield file_state(entry.path, None)
 
 
 def read_folders(folder: Path, options: ReadOptions) -> FaceTable:
     """Read ``<class>/*.png``, or ``<split>/<class>/*.png``; folders inside a class folder belong to the class.
 
-    Where every file is named as in msambare/fer2013 (Training_1.jpg, PublicTest_2.jpg, PrivateTest_3.jpg), the names
+    If all files are named as in msambare/fer2013 (Training_1.jpg, PublicTest_2.jpg, PrivateTest_3.jpg), their names
     give FER2013's official splits.
 
     Raises:
@@ -67,7 +67,7 @@ def read_folders(folder: Path, options: ReadOptions) -> FaceTable:
     below: list[tuple[str, ...]] = []
     others: list[str] = []
     notes = [
-        Notice(f"{_relative(each, folder)} stands beside the split folders and was left out.", code="folder-skipped")
+        Notice(f"{_relative(each, folder)} is not in a split folder and was left out.", code="folder-skipped")
         for each in ignored
     ]
     for class_folder, split in class_folders:
@@ -110,9 +110,9 @@ def read_folders(folder: Path, options: ReadOptions) -> FaceTable:
 
 
 def _folder_columns(below: list[tuple[str, ...]]) -> dict[str, npt.NDArray[np.str_]]:
-    """``folder1``: the folder below the class folder that each image is in, ``folder2``: two of them, and so on.
+    """Return columns of subfolders: ``folder1`` is the folder below the class, ``folder2`` the path of two, and so on.
 
-    Only as many as there are; ``""`` for an image that lies less deep.
+    An image at a smaller depth has ``""``.
     """
     depth = max(map(len, below))
     return {
@@ -122,7 +122,7 @@ def _folder_columns(below: list[tuple[str, ...]]) -> dict[str, npt.NDArray[np.st
 
 
 def _tree(folder: Path) -> tuple[list[tuple[Path, str]], list[Path]]:
-    """The class folders with the split of each, ``""`` where none is named; folders beside split folders, left out."""
+    """Return class folders, each with its split or ``""``, and the folders that are not in a split."""
     root = _descend(folder)
     below = subfolders(root)
     split_folders = [each for each in below if canonical_split(each.name) and subfolders(each)]
@@ -146,7 +146,7 @@ def _tree(folder: Path) -> tuple[list[tuple[Path, str]], list[Path]]:
 
 
 def _check_classes(folder: Path, below: Sequence[Path]) -> None:
-    """Refuse splits and people where classes are expected: a model would learn to tell these apart.
+    """Raise an error if the folders are splits or people instead of classes, since a model would learn these.
 
     Raises:
         DataError: ``folders-are-splits``, ``folders-above-classes``.
@@ -175,7 +175,7 @@ def _expressions_in(folder: Path) -> set[str]:
 
 
 def _descend(folder: Path) -> Path:
-    """Go down through folders that hold nothing but one other tree, as archives often unpack."""
+    """Descend through folders that contain only one folder, as unpacked archives often do."""
     while True:
         below = subfolders(folder)
         if len(below) != 1 or not subfolders(below[0]):
@@ -187,7 +187,7 @@ def _descend(folder: Path) -> Path:
 
 
 def subfolders(folder: Path) -> list[Path]:
-    """Folders directly below, by name, without those of the system."""
+    """Return the direct subfolders by name, without system folders."""
     with os.scandir(folder) as entries:
         names = [entry.name for entry in entries if _is_folder(entry) and not is_system_folder(entry.name)]
     return [folder / name for name in sorted(names)]
@@ -196,12 +196,12 @@ def subfolders(folder: Path) -> list[Path]:
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # links in a circle
+    except OSError:  # circular links
         return False
 
 
 def _files(folder: str | os.PathLike[str]) -> list[os.DirEntry[str]]:
-    """All files below a folder, by name, without hidden and system files."""
+    """Return all files below a folder by name, without hidden and system files."""
     with os.scandir(folder) as entries:
         ordered = sorted(entries, key=_BY_NAME)
     files = []
@@ -216,7 +216,7 @@ def _files(folder: str | os.PathLike[str]) -> list[os.DirEntry[str]]:
 
 
 def _official_splits(files: list[str]) -> list[str]:
-    """FER2013's split of each file by its name; nothing unless all the names are of that kind."""
+    """Return FER2013's split of each file by its name; empty unless all files are named that way."""
     found = [_OFFICIAL_NAME.match(Path(file).name) for file in files]
     words = [match[1] for match in found if match is not None]
     return [canonical_split(word) or "" for word in words] if len(words) == len(files) and is_official(words) else []

@@ -1,7 +1,7 @@
-"""Groups of samples that belong together, such as the images of a person, a video or a session.
+"""Groups of samples that belong together, such as images of one person, video or session.
 
-``--group`` names them: a column of the data (class folders have ``folder1``, ``folder2``, ... for the folders below
-the class), or a pattern, which is a regular expression with one group that is searched in each file name.
+``--group`` gives a column of the data or a pattern. Class folders have columns ``folder1``, ``folder2``, ... for the
+folders below the class. A pattern is a regular expression with one group, searched in each file name.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from mien.base.errors import DataError, arg, nearest
 from mien.base.labels import composed
 
 GROUP_COLUMN = "group"
-"""The column that holds what a pattern found, or the groups of arrays."""
+"""Name of the column for groups that come from a pattern or from arrays."""
 
 
 def group_column(
     group: str, columns: Mapping[str, npt.NDArray[Any]], source: npt.NDArray[np.str_]
 ) -> tuple[str, dict[str, npt.NDArray[Any]]]:
-    """Find the groups that ``group`` names.
+    """Add the column of the groups that ``group`` specifies.
 
     Args:
-        group: a column's name, or a pattern such as ``"(p[0-9]+)_"``.
-        columns: of the data, N entries each.
-        source: str (N,), where each sample came from; a pattern is searched there.
+        group: name of a column, or a pattern such as ``"(p[0-9]+)_"``.
+        columns: columns of the data, N entries each.
+        source: str (N,), origin of each sample, in which a pattern is searched.
 
     Returns:
-        The name of the column with the groups, and the columns, with that one among them.
+        Name of the column with the groups, and all columns including it.
 
     Raises:
         DataError: no such column; a pattern without exactly one group, or that does not match every name; a sample
@@ -51,12 +51,12 @@ def group_column(
 
 
 def _composed(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Names that look the same are one group, however macOS writes them."""
+    """Convert names to composed Unicode, so that macOS's form of an accent makes no group of its own."""
     return np.array([composed(each) for each in values.tolist()]) if values.dtype.kind == "U" else values
 
 
 def check_groups(values: npt.ArrayLike, count: int) -> npt.NDArray[Any]:
-    """Groups of arrays in memory, as a column: text or whole numbers (N,). Raises DataError."""
+    """Check groups of arrays in memory and return them as a column: text or whole numbers (N,). Raises DataError."""
     column = np.asarray(values)
     if column.dtype.kind == "O" and all(isinstance(each, str) for each in column.tolist()):
         column = column.astype(np.str_)
@@ -94,12 +94,12 @@ def _matches(pattern: str, source: npt.NDArray[np.str_]) -> npt.NDArray[np.str_]
         ) from None
     if expression.groups != 1:
         raise DataError(
-            f"{arg('group')} '{pattern}' must have one pair of parentheses, around what names the group; found "
+            f"{arg('group')} '{pattern}' must have one pair of parentheses, around the group's name; found "
             f"{expression.groups}. Write others as (?:...).",
             code="group-pattern",
         )
     found = [expression.search(name) for name in source.tolist()]
-    # A pattern may match without its group, as in '(a)|b'.
+    # A pattern may match without its group, as '(a)|b' does.
     names = [(match[1] or "") if match else "" for match in found]
     if not any(names):
         raise DataError(

@@ -1,7 +1,7 @@
-"""Where a data set's images lie: in memory, or, where they are many, in a file that is mapped into memory.
+"""Storage of a data set's images: in memory, or in a memory-mapped file if there are many.
 
-Both are arrays to anyone who reads them. A mapped file takes no memory of the process: the system keeps as many of its
-pages at hand as there is room for, and reads the others from disk. The file is removed by the system when the process
+Both are NumPy arrays. A mapped file uses no memory of the process: the system caches its pages as space allows. The
+system removes the file when the process ends.
 ends, however it ends.
 """
 
@@ -23,17 +23,17 @@ from mien.base.files import cache_folder
 from mien.base.progress import slices
 
 LARGE_BYTES = 1 << 28
-"""From here on images go into a mapped file. FER2013 has a third of that."""
+"""Size from which images go into a mapped file. FER2013 has a third of it."""
 
 _BLOCK = 1024
 Images = npt.NDArray[np.uint8]
 
 
 class ImageWriter:
-    """Takes at most ``most`` images of one shape, (H, W) or (H, W, 3), block by block, and makes one array of them.
+    """Collects at most ``most`` images of one shape, (H, W) or (H, W, 3), in blocks and makes one array of them.
 
     Raises:
-        DataError: there is no room on the disk (``no-space``).
+        DataError: the disk is full (``no-space``).
     """
 
     def __init__(self, most: int, shape: tuple[int, ...]) -> None:
@@ -45,7 +45,7 @@ class ImageWriter:
             self._images = np.empty((most, *shape), dtype=np.uint8)
 
     def add(self, block: Images) -> None:
-        """Take uint8 (K, H, W[, 3])."""
+        """Append uint8 (K, H, W[, 3])."""
         if self._file is None:
             self._images[self._count : self._count + len(block)] = block
         else:
@@ -54,7 +54,7 @@ class ImageWriter:
         self._count += len(block)
 
     def finish(self) -> Images:
-        """All images, uint8 (N, H, W[, 3]); read-only where they are mapped."""
+        """Return all images, uint8 (N, H, W[, 3]); read-only if they are mapped."""
         if self._file is None:
             return self._images[: self._count]
         if not self._count:  # an empty file cannot be mapped
@@ -75,38 +75,38 @@ class ImageWriter:
             yield
         except OSError as error:
             raise DataError(
-                f"{self._folder} cannot take the images ({error.strerror or error}). Free some space, or name another "
+                f"{self._folder} lacks room for images ({error.strerror or error}). Free some space, or name another "
                 f"folder with MIEN_CACHE.",
                 code="no-space",
             ) from None
 
 
 def is_large(count: int, shape: tuple[int, ...]) -> bool:
-    """Whether so many images of a shape go into a mapped file."""
+    """Return whether ``count`` images of this shape go into a mapped file."""
     return count * math.prod(shape) >= LARGE_BYTES
 
 
 def is_mapped(images: Images) -> bool:
-    """Whether images lie in a mapped file."""
-    # A copy of a map is a numpy.memmap too, but without a file.
+    """Return whether images lie in a mapped file."""
+    # A copy of a map is also a numpy.memmap, but has no file.
     return getattr(images, "_mmap", None) is not None
 
 
 def expect_random(images: Images) -> Images:
-    """The same images, of which a mapped file gives single ones in any order from now on.
+    """Tell the system that single images of a mapped file will be read in random order.
 
-    A system reads ahead otherwise, and throws out of memory what is needed sooner.
+    It would otherwise read ahead and drop pages that are still needed.
     """
-    # numpy.memmap names its map no other way. Windows has no such advice.
+    # numpy.memmap offers no public name for its map. Windows has no such call.
     if is_mapped(images) and hasattr(mmap, "MADV_RANDOM"):
         images._mmap.madvise(mmap.MADV_RANDOM)  # type: ignore[attr-defined]
     return images
 
 
 def take(images: Images, chosen: npt.NDArray[Any]) -> Images:
-    """The images that ``chosen`` (bool (N,) or indices) picks, in that order.
+    """Return the images that ``chosen`` (bool (N,) or indices) selects, in that order.
 
-    Many images of a mapped file go into another one, or stay where they are if they stand one behind the other.
+    A large selection from a mapped file is copied to another file; a contiguous one is a view.
     """
     chosen = np.asarray(chosen)
     if not is_mapped(images):
@@ -123,7 +123,7 @@ def take(images: Images, chosen: npt.NDArray[Any]) -> Images:
 
 
 def convert(images: Images, work: Callable[[Images], Images], shape: tuple[int, ...]) -> Images:
-    """``work`` of all images, a block at a time. It makes (K, *shape) of (K, H, W[, 3])."""
+    """Apply ``work``, which maps (K, H, W[, 3]) to (K, *shape), to all images in blocks."""
     writer = ImageWriter(len(images), shape)
     for block in slices(len(images), _BLOCK):
         writer.add(work(np.asarray(images[block])))
@@ -131,7 +131,7 @@ def convert(images: Images, work: Callable[[Images], Images], shape: tuple[int, 
 
 
 def _temporary_file() -> tuple[IO[bytes], Path]:
-    """A file without a name, and the folder whose disk it is on: that of the cache, or else of the system."""
+    """Open a nameless file in the cache folder, or else in the system's temporary folder; return it and the folder."""
     folder = cache_folder("faces")
     try:
         folder.mkdir(parents=True, exist_ok=True)

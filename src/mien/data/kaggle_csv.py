@@ -1,4 +1,4 @@
-"""Kaggle's FER2013 tables: one row a face, its pixels as numbers in one column."""
+"""Kaggle's FER2013 tables: one row per face, all its pixels in one column as numbers."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ _BLOCK_BYTES = 1 << 18
 
 
 def read_kaggle_csv(path: Path, options: ReadOptions) -> FaceTable:
-    """Read ``fer2013.csv`` (emotion,pixels,Usage), ``icml_face_data.csv`` and their like, in any order of columns.
+    """Read ``fer2013.csv`` (emotion,pixels,Usage), ``icml_face_data.csv`` and similar files, with columns in any order.
 
-    The rows are counted first, so that the images lie in one array from the start and memory stays near its size.
+    Rows are counted first, so the images fill one array and need no second copy.
 
     Raises:
-        DataError: a row cut short, a wrong number of pixels, a pixel outside 0..255, an unknown label or Usage;
-            the message names file and line. It is to be read in colour (``data-grey``).
+        DataError: a truncated row, a wrong number of pixels, a pixel outside 0..255, an unknown label or Usage (the
+            message names file and line), or colour is asked for (``data-grey``).
     """
     if options.channels != 1:
         raise only_grey()
@@ -62,9 +62,9 @@ def read_kaggle_csv(path: Path, options: ReadOptions) -> FaceTable:
     source: list[str] = []
     rows: list[int] = []
     skipped: list[tuple[str, str]] = []
-    name_of_file = path.name  # pathlib works it out at every call
+    name_of_file = path.name  # pathlib computes it at every call
     with path.open("rb", buffering=_BLOCK_BYTES) as stream, warnings.catch_warnings():
-        # Before NumPy 2.3, np.fromstring only warns of text that is not a number.
+        # Before NumPy 2.3, np.fromstring only warns about text that is not a number.
         warnings.simplefilter("error", DeprecationWarning)
         next(stream)
         for row, line in enumerate(track(stream, count, f"reading {path.name}", "rows")):
@@ -75,7 +75,7 @@ def read_kaggle_csv(path: Path, options: ReadOptions) -> FaceTable:
             try:
                 name, split, fields, face = parser.parse(line, where)
             except DataError as error:
-                # A label or split that the data set does not have is no damage of one row.
+                # An unknown label or split is not damage of a single row.
                 if not options.skip_bad or error.code in {"label-unknown", "label-missing", "split-unknown"}:
                     raise
                 skipped.append((where, str(error)))
@@ -90,7 +90,7 @@ def read_kaggle_csv(path: Path, options: ReadOptions) -> FaceTable:
     if not names:
         raise DataError(f"{path.name} has a header but no rows that can be read. {_DAMAGED}", code="data-empty")
     notes = parser.classes.finish(path.name, header.names[header.label].strip())
-    # Those at the end are nobody's loss.
+    # Empty lines at the end are not reported.
     if empty := filled - len(names) - len(skipped):
         notes.append(Notice(f"Empty lines left out of {path.name}: {empty:,}.", code="lines-empty"))
     labels, classes = index_classes(names)
@@ -114,7 +114,7 @@ def read_kaggle_csv(path: Path, options: ReadOptions) -> FaceTable:
 
 @dataclass
 class _RowParser:
-    """One line -> class name, split, all fields, pixels. Labels and splits repeat, so each is worked out once."""
+    """Parses a line to class name, split, all fields and pixels. Repeated labels and splits are parsed once."""
 
     header: Header
     classes: ClassNames
@@ -139,16 +139,16 @@ class _RowParser:
         return self._names[label], self._splits[found], fields, self._pixels(fields[self.header.pixels], where)
 
     def split_origin(self) -> str:
-        """How the splits came about, from the names met."""
+        """Describe how the splits were formed, given the split names found."""
         if is_official(found.decode() for found in self._splits):
             return OFFICIAL_ORIGIN
         return "" if self.header.split is None else f"as in the column '{self.header.names[self.header.split].strip()}'"
 
     def _fields(self, line: bytes, where: str) -> list[bytes]:
         delimiter = self.header.delimiter
-        if b'"' not in line:  # Kaggle quotes nothing, and csv costs a third of the time
+        if b'"' not in line:  # Kaggle quotes nothing, and csv would take a third of the time
             return line.rstrip(b"\r\n").split(delimiter.encode())
-        # latin-1 maps every byte to a character and back
+        # latin-1 maps every byte to one character and back
         try:
             row = next(csv.reader([line.decode("latin-1")], delimiter=delimiter))
         except csv.Error as error:
@@ -162,7 +162,7 @@ class _RowParser:
         if self.pixel_count and len(values) != self.pixel_count:
             expected = isqrt(self.pixel_count)
             raise DataError(
-                f"{where}: expected {self.pixel_count:,} pixels ({expected}x{expected}) as in the rows before, "
+                f"{where}: expected {self.pixel_count:,} pixels ({expected}x{expected}) as in the rows above, "
                 f"found {len(values):,}. {_DAMAGED}",
                 code="pixel-count",
             )
@@ -180,10 +180,10 @@ class _RowParser:
 
 
 def _plain_pixels(text: bytes) -> npt.NDArray[np.uint16] | None:
-    """Numbers of one to three digits with a space between them, as Kaggle's: (P,). None where the text is another.
+    """Parse numbers of one to three digits with one space between them, as Kaggle's: (P,). None for other text.
 
-    What stands before a number's last digit is its tens; before that are its hundreds, unless a space is between. That
-    takes three fifths of np.fromstring's time, which is most of the time of a table.
+    The digit before a number's last digit is its tens. The digit before that is its hundreds, unless a space lies
+    between. This takes three fifths of the time of np.fromstring, where most of the reading time would go.
     """
     if text.translate(None, b"0123456789 "):
         return None
@@ -193,7 +193,7 @@ def _plain_pixels(text: bytes) -> npt.NDArray[np.uint16] | None:
     steps = ends[1:] - ends[:-1]
     if steps.min() < 2 or steps.max() > 4:
         return None
-    digits = padded & 15  # 0 of a space
+    digits = padded & 15  # 0 for a space
     hundreds = digits[:-3] & (is_space[1:-2].view(np.uint8) - 1)
     values = np.multiply(hundreds, 100, dtype=np.uint16)
     values += digits[1:-2] * np.uint8(10) + digits[2:-1]
@@ -201,9 +201,9 @@ def _plain_pixels(text: bytes) -> npt.NDArray[np.uint16] | None:
 
 
 def _other_pixels(text: bytes, where: str) -> npt.NDArray[np.int64]:
-    """Pixels as pandas and NumPy write them, such as ``70.0 80.0``, ``70,80`` and ``[70, 80]``. int64 (P,)."""
+    """Parse pixels as pandas and NumPy write them, such as ``70.0 80.0``, ``70,80`` and ``[70, 80]``. int64 (P,)."""
     with suppress(ValueError, DeprecationWarning):
-        # int64: a smaller type would wrap 300, or 65636, into the range silently
+        # A smaller type than int64 would silently wrap 300 or 65636 into the range.
         return np.fromstring(text, dtype=np.int64, sep=" ")
     try:
         values = np.fromstring(text.translate(_TO_SPACES), dtype=np.float64, sep=" ")

@@ -1,4 +1,4 @@
-"""Faces in parquet files, in the layout of a Hugging Face image data set: reading and writing."""
+"""Read and write faces in parquet files, in the layout of a Hugging Face image data set."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from pyarrow import ChunkedArray
 
 MIEN_KEY = b"mien"
-"""In the schema's metadata of files that mien wrote: classes, splits and sources are taken as they stand."""
+"""Key in the schema's metadata of files by mien. Their classes, splits and sources are used unchanged."""
 
 _BATCH_ROWS = 512
 _IMAGE_HEADERS = ("image", "img", "picture")
@@ -47,7 +47,7 @@ _GROUP_ROWS = 1000
 
 
 def parquet_files(path: Path) -> list[Path]:
-    """The parquet files that ``path`` stands for: itself, or all below the folder, by name."""
+    """Return ``path`` itself, or all parquet files below the folder by name."""
     if path.is_file():
         return [path]
     return sorted(
@@ -58,13 +58,13 @@ def parquet_files(path: Path) -> list[Path]:
 
 
 def read_parquet(path: Path, options: ReadOptions) -> FaceTable:
-    """Read one parquet file, or a folder of them, row group by row group.
+    """Read one parquet file or a folder of them, one row group at a time.
 
     Raises:
-        DataError: no parquet, a missing column, an unknown label or split, an image that cannot be decoded.
+        DataError: not parquet, a missing column, an unknown label or split, an image that cannot be decoded.
         MissingExtraError: pyarrow is not installed.
     """
-    # A shard without rows says nothing of the types of its columns.
+    # A file without rows gives no reliable column types.
     files = [file for each in parquet_files(path) if (file := ParquetFile(each, path)).count]
     count = sum(file.count for file in files)
     if count == 0:
@@ -79,7 +79,7 @@ def read_parquet(path: Path, options: ReadOptions) -> FaceTable:
     if class_names.guessed and any(found) and not official:
         numbers = ",".join(f"{each}=NAME" for each in sorted(class_names.guessed))
         raise DataError(
-            f"{path.name} numbers its classes and does not name them. Say what the numbers mean: "
+            f"{path.name} has numbers as labels without class names. Name the classes: "
             f"{arg('class_map')} '{numbers}'. FER2013's are 0 angry, 1 disgust, 2 fear, 3 happy, 4 sad, 5 surprise, "
             "6 neutral.",
             code="labels-numbered",
@@ -115,7 +115,7 @@ def read_parquet(path: Path, options: ReadOptions) -> FaceTable:
         complete=own is not None,
     )
     if own is not None and literal:
-        # The order of the classes is kept, and so are those without a face.
+        # Keep the order of the classes, and classes without faces.
         table.faces = table.faces.with_classes(own.declared)
     return table
 
@@ -123,18 +123,19 @@ def read_parquet(path: Path, options: ReadOptions) -> FaceTable:
 def write_parquet(
     faces: Dataset, path: str | os.PathLike[str], *, overwrite: bool = False, split_origin: str | None = None
 ) -> None:
-    """Write faces as one parquet file in the layout of Hugging Face, whole or not at all.
+    """Write faces to one parquet file in Hugging Face's layout, whole or not at all.
 
-    Columns: ``image`` struct{bytes (PNG), path}, ``label`` int64 with the class names in the schema's metadata,
-    ``split``, ``row`` int64, ``source``, ``votes_CLASS`` for each class of votes, then the columns of the faces.
-    Reading it back at the same size gives equal faces, and the same fingerprint if that size is ``FINGERPRINT_PX``, as
-    long as they are grey squares.
+    Columns: ``image`` struct{bytes (PNG), path}, ``label`` int64 with class names in the schema's metadata, ``split``,
+        ``row`` int64, ``source``, ``votes_CLASS`` for each class of votes, then the faces' columns.
+
+    Reading it back at the same size gives equal faces. The fingerprint is also the same for grey squares of
+    ``FINGERPRINT_PX``.
 
     Args:
-        faces: images uint8 (N, S, S), or (N, S, S, 3).
-        path: the file to write.
-        overwrite: replace a file that is there.
-        split_origin: how the splits came about, for readers of the file.
+        faces: faces with images uint8 (N, S, S) or (N, S, S, 3).
+        path: file to write.
+        overwrite: True replaces an existing file.
+        split_origin: how the splits were formed, for readers of the file.
 
     Raises:
         DataError: the file exists.
@@ -168,7 +169,7 @@ def write_parquet(
 
 
 def _further(faces: Dataset) -> dict[str, npt.NDArray[Any]]:
-    """The columns beside mien's own, votes among them."""
+    """Return the columns other than mien's own, including votes."""
     votes = {} if faces.votes is None else dict(zip(faces.vote_classes, faces.votes.T, strict=True))
     return {
         **{f"{VOTE_PREFIX}{name}": counts for name, counts in votes.items()},
@@ -189,7 +190,7 @@ def _schema(faces: Dataset, split_origin: str | None) -> pa.Schema:
     for name, values in _further(faces).items():
         kind = pa.string() if values.dtype.kind == "U" else pa.from_numpy_dtype(values.dtype)
         kinds[name] = kind if values.ndim == 1 else pa.list_(kind, values.shape[1])
-    # Hugging Face works out the types of the other columns by itself.
+    # Hugging Face infers the types of the other columns.
     features = {"image": {"_type": "Image"}, "label": {"names": list(faces.classes), "_type": "ClassLabel"}}
     about = {"split_origin": split_origin, "group_column": faces.group_column}
     return pa.schema(
@@ -205,7 +206,7 @@ def _png(image: npt.NDArray[np.uint8]) -> bytes:
 
 
 def _join(tables: list[dict[str, npt.NDArray[Any]]]) -> dict[str, npt.NDArray[Any]]:
-    """Columns that every file has, one after the other. Raises :class:`DataError` for votes that one of them lacks."""
+    """Concatenate the columns that all files have. Raises :class:`DataError` for votes that one file lacks."""
     result = {}
     names = list(dict.fromkeys(name for table in tables for name in table))
     votes = {FERPLUS_COLUMN, *vote_columns(names)}
@@ -224,7 +225,7 @@ def _join(tables: list[dict[str, npt.NDArray[Any]]]) -> dict[str, npt.NDArray[An
 
 
 class ParquetFile:
-    """One parquet file: which column is which, and what is in them. All but the images are in memory."""
+    """One parquet file with the roles of its columns. Everything except the images is in memory."""
 
     def __init__(self, file: Path, root: Path) -> None:
         with needs_extra("parquet", "Reading parquet"):
@@ -239,7 +240,7 @@ class ParquetFile:
             twice = next((name for name in headers if headers.count(name) > 1), None)
             if twice is not None:
                 raise DataError(
-                    f"{self.name}: the column '{twice}' is there twice. Rename or remove one.", code="column-twice"
+                    f"{self.name}: the column '{twice}' occurs twice. Rename or remove one.", code="column-twice"
                 )
             self.image: str = self._column(headers, _IMAGE_HEADERS, "an image column")
             self.label: str = self._column(headers, LABEL_HEADERS, "a label column")
@@ -248,7 +249,7 @@ class ParquetFile:
         split = find_column(headers, SPLIT_HEADERS)
         self.split: str | None = None if split is None else headers[split]
         metadata: dict[bytes, bytes] = self.parquet.schema_arrow.metadata or {}
-        # Other tools keep the metadata when they drop columns; then it is mien's file no more.
+        # Other tools keep the metadata when they drop columns. Such a file no longer counts as mien's.
         self.by_mien: bool = MIEN_KEY in metadata and set(OWN_HEADERS) <= set(headers)
         self.about: dict[str, Any] = _json_of(metadata, MIEN_KEY)
         self.declared: tuple[str, ...] = _declared_classes(metadata, self.label)
@@ -263,10 +264,10 @@ class ParquetFile:
         return headers[position]
 
     def images(self) -> Iterator[tuple[str, bytes]]:
-        """The name and the encoded image of each row; one small batch is in memory at a time."""
+        """Yield name and encoded image of each row, in small batches."""
         row = 0
         with _damage_as_one_line(self.path):
-            # One row group after the other: pyarrow keeps what it has read of all that it was asked for.
+            # Read row groups one by one, because pyarrow keeps all groups of one request in memory.
             for group in range(self.parquet.num_row_groups):
                 batches = self.parquet.iter_batches(batch_size=_BATCH_ROWS, row_groups=[group], columns=[self.image])
                 for value in (value for batch in batches for value in batch.column(0).to_pylist()):
@@ -282,7 +283,7 @@ class ParquetFile:
                     yield source, content or b""
 
     def class_names(self, names: ClassNames, literal: bool) -> list[str]:
-        """The class of each row: named by the schema, by itself (text), or by Kaggle's numbering."""
+        """Return the class of each row, from the schema's names, text labels or Kaggle's numbering."""
         resolved: dict[Any, str] = {}
         result = []
         for row, value in enumerate(self.table[self.label].to_pylist()):
@@ -309,20 +310,20 @@ class ParquetFile:
         return result
 
     def splits(self) -> list[str]:
-        """The split of each row as the file has it, or as the file's name or folder says, or ``""``."""
+        """Return each row's split from its column, or from the file's or folder's name; ``""`` if there is none."""
         if self.split is not None:
             return ["" if value is None else str(value) for value in self.table[self.split].to_pylist()]
         words = [re.split(r"[-_.]", part)[0] for part in reversed(Path(self.name).parts)]
         return [next((word for word in words if canonical_split(word)), "")] * self.count
 
     def sources(self, literal: bool) -> list[str]:
-        """Where each face came from: the file and the row, counted from 0; or what mien once wrote there."""
+        """Return the origin of each face: file and row, counted from 0; ``literal`` returns the file's own column."""
         if literal:
             return [str(value) for value in self.table["source"].to_pylist()]
         return [f"{self.name} row {row}" for row in range(self.count)]
 
     def columns(self) -> dict[str, npt.NDArray[Any]]:
-        """All other columns that are numbers, truth values, text, or lists of numbers of one length."""
+        """Return other columns that hold numbers, truth values, text, or lists of numbers of equal length."""
         result = {}
         votes = vote_columns(self.table.column_names)
         for name in self.table.column_names:
@@ -332,7 +333,7 @@ class ParquetFile:
             if name == FERPLUS_COLUMN:
                 values = ferplus_votes(self.table[name].to_pylist(), self.name)
             if values is None and name in votes:
-                values = np.array(self.table[name].to_pylist(), dtype=object)  # refused with its row
+                values = np.array(self.table[name].to_pylist(), dtype=object)  # the error will name the row
             if values is not None:
                 result[name if name == "row" or self.by_mien else free_name(name)] = values
         return result
@@ -361,7 +362,7 @@ def _declared_classes(metadata: dict[bytes, bytes], label: str) -> tuple[str, ..
 
 
 def _json_of(metadata: dict[bytes, bytes], key: bytes) -> dict[str, Any]:
-    """Read a file's metadata under a key, as :func:`write_parquet` writes it; {} where it is no JSON."""
+    """Parse a JSON value in a file's metadata; {} if it is not JSON."""
     try:
         found = json.loads(metadata.get(key, b"{}"))
     except (ValueError, RecursionError):
@@ -370,15 +371,15 @@ def _json_of(metadata: dict[bytes, bytes], key: bytes) -> dict[str, Any]:
 
 
 def _to_array(column: ChunkedArray) -> npt.NDArray[Any] | None:
-    """A NumPy array of N entries, or None for a type that has no place in a Dataset."""
+    """Convert a column to a NumPy array of N entries; None for an unsupported type."""
     import pyarrow as pa
 
-    # pandas writes categories as a dictionary.
+    # pandas writes categories as dictionaries.
     kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
     missing = "" if pa.types.is_string(kind) or pa.types.is_large_string(kind) else np.nan
     try:
         values = np.array([missing if value is None else value for value in column.to_pylist()])
-    except (ValueError, OverflowError):  # lists of several lengths
+    except (ValueError, OverflowError):  # lists of different lengths
         return None
     usable = values.dtype.kind in "iufb" if values.ndim == 2 else values.ndim == 1 and values.dtype.kind in "iufbU"
     return values if usable else None

@@ -1,4 +1,4 @@
-"""A table of image files: one row a face, with the path of its image and its label."""
+"""CSV of image files: one row per face, with the image's path and label."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from mien.data.votes import gather_votes
 
 
 def referenced_files(path: Path) -> Iterator[Path]:
-    """The image files that the table names, row by row."""
+    """Yield the image files that the table names, row by row."""
     header = read_header(path)
     for _, fields in csv_rows(path, len(header.names), header.delimiter):
         yield _image_path(path, header, fields)
 
 
 def read_path_csv(path: Path, options: ReadOptions) -> FaceTable:
-    """Read a CSV of path,label[,split]; paths count from the CSV's folder, other columns come along.
+    """Read a CSV of path,label[,split]. Paths are relative to the CSV's folder; other columns are kept.
 
     Raises:
         DataError: a row with too few columns, an empty label, an unknown split, an image that is missing or cannot be
@@ -55,7 +55,7 @@ def read_path_csv(path: Path, options: ReadOptions) -> FaceTable:
     notes = class_names.finish(path.name)
     if not files[0].exists() and holds_class_folders(path.parent):
         raise DataError(
-            f"{path.name} names {files[0]}, which does not exist; but {path.parent} holds class folders too. To read "
+            f"{path.name} names {files[0]}, which does not exist; but {path.parent} also holds class folders. To read "
             f"these, move the table to another place.",
             code="image-missing",
         )
@@ -80,11 +80,11 @@ def read_path_csv(path: Path, options: ReadOptions) -> FaceTable:
 
 def _image_path(path: Path, header: Header, fields: Sequence[str]) -> Path:
     assert header.path is not None
-    # Windows writes folders with a backslash; no image name that people use has one.
+    # Windows writes backslashes; image names practically never contain one.
     named = fields[header.path].strip().replace("\\", "/")
     image = Path(named) if "://" in named else path.parent / named
     if not str(image).isascii() and not image.exists():
-        # macOS takes accents apart in the names of files; a table from elsewhere has them in one piece.
+        # macOS decomposes accents in file names; tables from other systems have them composed.
         forms = (Path(unicodedata.normalize(form, str(image))) for form in ("NFC", "NFD"))
         return next((each for each in forms if each.exists()), image)
     return image

@@ -1,4 +1,4 @@
-"""Read faces from any shape that people have them in, through the cache."""
+"""Read faces in any supported shape of data, through the cache."""
 
 from __future__ import annotations
 
@@ -24,21 +24,22 @@ from mien.data.splits import settle_splits
 from mien.data.votes import with_votes
 
 READER_VERSION = 16
-"""Counts up when the same files would be read differently: older cache entries are then not found."""
+"""Version of the readers. Increase it when the same files would be read differently; this invalidates cached entries.
+"""
 
 
 @dataclass(frozen=True)
 class ReadResult:
-    """Faces and how they were read.
+    """Faces, and how they were read.
 
     Attributes:
-        faces: the faces; their ``images`` are read-only.
-        shape: what the source is, e.g. ``"Kaggle CSV"``.
-        split_origin: how the splits came about, in words.
-        skipped: bad images that ``skip_bad`` left out, as (source, reason).
-        notes: what else a person should know, one line each.
-        cached: the faces came from the cache.
-        uncleaned: the faces as the data has them, where a list of changes made ``faces`` of them; otherwise None.
+        faces: faces with read-only ``images``.
+        shape: kind of source, e.g. ``"Kaggle CSV"``.
+        split_origin: text that says how the splits were formed.
+        skipped: corrupted images that ``skip_bad`` left out, as (source, reason).
+        notes: further notices for the user.
+        cached: True if the faces came from the cache.
+        uncleaned: faces before a list of changes was applied; None if there was no list.
     """
 
     faces: Dataset
@@ -51,7 +52,7 @@ class ReadResult:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of the content, whatever ``size_px``; known at once where the faces came from the cache."""
+        """SHA-256 of the content, independent of ``size_px``; already known for cached faces."""
         return self.faces.fingerprint
 
 
@@ -67,28 +68,27 @@ def load_dataset(
     group: str | None = None,
     clean: str | os.PathLike[str] | None = None,
 ) -> Dataset:
-    """Read labelled faces in whatever shape ``path`` has.
+    """Read labelled faces in any supported shape.
 
     Args:
         path: Kaggle's CSV, a CSV of image paths, a folder of class folders, a parquet file or a folder of them.
         size_px: side of the squares, 8..1024 pixels.
-        channels: 1 makes them grey, 3 RGB, which the images must be.
-        class_map: names as they stand in the data -> names to use; see :func:`mien.base.labels.parse_map`.
-        skip_bad: leave out images that cannot be decoded, instead of raising.
-        cache: look in the user's cache folder first, and keep what was read there.
-        votes: FER+'s ``fer2013new.csv``, whose votes are added to FER2013; see :func:`mien.data.votes.with_votes`.
-        group: a column, or a pattern of file names, that says which samples belong together, such as those of a
-            person; see :mod:`mien.data.groups`. None: near-copies stay together where a validation split is cut.
-        clean: the ``clean.toml`` of an audit of this data, which drops and relabels samples; see
-            :mod:`mien.data.clean`.
+        channels: 1 makes grey squares, 3 RGB squares, which need colour images.
+        class_map: maps names in the data to names to use; see :func:`mien.base.labels.parse_map`.
+        skip_bad: leave out images that cannot be decoded instead of raising an error.
+        cache: use the user's cache folder.
+        votes: FER+'s ``fer2013new.csv``, to add its votes to FER2013; see :func:`mien.data.votes.with_votes`.
+        group: column, or pattern of file names, that groups samples, such as images of one person; see
+            :mod:`mien.data.groups`. None keeps near-copies together when a validation split is cut.
+        clean: ``clean.toml`` from an audit of this data, which drops and relabels samples; see :mod:`mien.data.clean`.
 
     Returns:
-        Faces uint8 (N, size_px, size_px), RGB (N, size_px, size_px, 3), with their labels and splits. Fingerprint and
-        splits are those of the grey faces at :data:`FINGERPRINT_PX`, whatever the size.
+        Faces uint8 (N, size_px, size_px), RGB (N, size_px, size_px, 3), with labels and splits. Fingerprint and splits
+        are computed from the grey faces at :data:`FINGERPRINT_PX`, so they do not depend on the size.
 
     Raises:
-        DataError: missing, empty, damaged or not understood; the one line says where and what to do.
-        MissingExtraError: parquet without pyarrow.
+        DataError: missing, empty, damaged or unknown data. The message says where and what to do.
+        MissingExtraError: the data is parquet and pyarrow is not installed.
     """
     names = {} if class_map is None else class_map
     options = ReadOptions(size_px, channels, names, skip_bad, group, votes, clean)
@@ -96,7 +96,7 @@ def load_dataset(
 
 
 def read_data(path: str | os.PathLike[str], options: ReadOptions | None = None, *, cache: bool = True) -> ReadResult:
-    """As :func:`load_dataset`, with metadata of the reading."""
+    """Read data like :func:`load_dataset`, and return metadata too."""
     options = options or ReadOptions()
     if not isinstance(path, str | os.PathLike):
         raise DataError(
@@ -115,7 +115,7 @@ def read_data(path: str | os.PathLike[str], options: ReadOptions | None = None, 
 
 
 def untrained_classes(faces: Dataset) -> Iterator[Notice]:
-    """Name the classes that train has no image of, though it has others."""
+    """Name the classes without training images, if train has any images."""
     counts = faces.counts("train")
     names = [name for name, count, all_ in zip(faces.classes, counts, faces.counts(), strict=True) if all_ > count == 0]
     if not names or not counts.any():
@@ -123,7 +123,7 @@ def untrained_classes(faces: Dataset) -> Iterator[Notice]:
     words = f"no training images for: {', '.join(names)}. A model of this data will almost never predict "
     words += "it." if len(names) == 1 else "them."
     if unlabelled := _NO_CLASSES & set(names):
-        words += f" If images of '{min(unlabelled)}' have no label, keep them elsewhere and run mien predict --crops."
+        words += f" If images of '{min(unlabelled)}' have no label, move them away and run mien predict --crops."
     yield Notice(words, code="class-not-trained")
 
 
@@ -131,7 +131,7 @@ _NO_CLASSES = {"images", "unknown", "unlabeled", "unlabelled", "test"}
 
 
 def _cleaned(path: Path, result: ReadResult, changes: Clean, options: ReadOptions, cache: bool) -> ReadResult:
-    """The data without the rows that the list of changes drops, and with its labels."""
+    """Apply the list of changes to the data."""
     file, before = str(options.clean), result.faces
     check_made_for(changes, before, file)
     usual = replace(options, size_px=FINGERPRINT_PX, channels=1)
@@ -168,13 +168,13 @@ def _read(path: Path, options: ReadOptions, cache: bool) -> ReadResult:
         }
         face_cache.store(key, result.faces, facts)
         if is_mapped(result.faces.images) and (kept := face_cache.load(key)) is not None:
-            # One file on the disk is enough.
+            # Keep only one file on disk.
             result = replace(result, faces=kept[0])
     return result
 
 
 def _finish(table: FaceTable, options: ReadOptions, shape: str, source: Path) -> ReadResult:
-    """Settle groups and splits. Splits and fingerprint are those of the grey faces at :data:`FINGERPRINT_PX`."""
+    """Set groups and splits. Splits and fingerprint come from the grey faces at :data:`FINGERPRINT_PX`."""
     faces, origin = table.faces, table.split_origin
     present = np.flatnonzero(faces.counts())
     if len(present) < 2:
@@ -188,7 +188,7 @@ def _finish(table: FaceTable, options: ReadOptions, shape: str, source: Path) ->
     unsaid = np.flatnonzero(faces.split == "")
     if 0 < len(unsaid) < len(faces):
         raise DataError(
-            f"{faces.source[unsaid[0]]}: no split, though others have one. Give every row a split, or none.",
+            f"{faces.source[unsaid[0]]}: no split, although other rows have one. Give every row a split, or none.",
             code="split-incomplete",
         )
     if options.group is not None:
@@ -203,14 +203,14 @@ def _finish(table: FaceTable, options: ReadOptions, shape: str, source: Path) ->
     if table.usual is not faces.images:
         usual = replace(faces, images=table.usual)
         faces = faces.with_fingerprints(usual.fingerprint, usual.fingerprint_without_test)
-    # From the cache they come read-only too: whoever writes into them should not notice on the second run only.
+    # Read-only as from the cache, so that code that writes to them fails on the first run already.
     faces.images.setflags(write=False)
     notes = (*table.notes, *_crossing(faces))
     return ReadResult(faces, shape, origin, tuple(table.skipped), notes, cached=False)
 
 
 def _crossing(faces: Dataset) -> Iterator[Notice]:
-    """Name the groups that the data's own splits cut apart."""
+    """Name the groups that the data's own splits divide."""
     if (groups := faces.groups) is None:
         return
     sides = [np.unique(groups[faces.split == name]) for name in SPLITS]
@@ -232,7 +232,7 @@ def _cache_key(source: Path, shape: DataShape, options: ReadOptions) -> str:
         sorted(options.class_map.items()),
         options.skip_bad,
         options.group,
-        # Older entries, all of which are grey, keep their keys.
+        # Grey data omits the channels, so that older entries stay valid.
         *([int(options.channels)] if options.channels != 1 else []),
     ]
     digest.update(json.dumps([str(source.absolute()), *how]).encode())
@@ -241,7 +241,7 @@ def _cache_key(source: Path, shape: DataShape, options: ReadOptions) -> str:
 
 
 def group_info(faces: Dataset) -> dict[str, Any] | None:
-    """The column of the groups, how many groups it has, and the sizes of the smallest and largest; None without."""
+    """Return column, number, smallest and largest size of the groups; None without groups."""
     if (groups := faces.groups) is None:
         return None
     sizes = np.bincount(groups)
@@ -254,7 +254,7 @@ def group_info(faces: Dataset) -> dict[str, Any] | None:
 
 
 def dataset_info(result: ReadResult) -> dict[str, Any]:
-    """Summarise a data set for ``mien data info``, JSON-ready; ``groups`` is None without."""
+    """Summarise a data set for ``mien data info``, JSON-ready; ``groups`` is None if there are none."""
     faces = result.faces
     counts = faces.counts_by_split()
     return {

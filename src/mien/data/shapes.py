@@ -1,4 +1,4 @@
-"""The shapes of data that mien reads, and which of them lies at a path."""
+"""The shapes of data that mien reads, and the detection of the shape at a path."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _EXPECTED = "Expected Kaggle's fer2013.csv, a CSV of path,label, a folder of cla
 
 @dataclass(frozen=True)
 class DataShape:
-    """A shape of data: its name, its reader, and the state of its files (:func:`file_state` each) for the cache."""
+    """A shape of data: its name, its reader, and a function that describes its files for the cache's key."""
 
     name: str
     read: Callable[[Path, ReadOptions], FaceTable]
@@ -42,7 +42,7 @@ def _state_of_path_csv(path: Path) -> Iterator[str]:
     for file in referenced_files(path):
         try:
             yield from _state_of([file])
-        except (OSError, ValueError):  # ValueError: a name that no file can have
+        except (OSError, ValueError):  # ValueError: an impossible file name
             yield file_state(file, None)
 
 
@@ -53,7 +53,7 @@ _PARQUET = DataShape("parquet", read_parquet, lambda path: _state_of(parquet_fil
 
 
 def describe_source(path: str | os.PathLike[str]) -> str:
-    """Name the shape of the data at ``path`` without reading it, e.g. ``"Kaggle CSV"``. Raises DataError."""
+    """Return the name of the shape of the data at ``path``, e.g. ``"Kaggle CSV"``. Raises DataError."""
     try:
         return detect_shape(Path(path).expanduser())[1].name
     except OSError as error:
@@ -61,7 +61,7 @@ def describe_source(path: str | os.PathLike[str]) -> str:
 
 
 def detect_shape(path: Path) -> tuple[Path, DataShape]:
-    """Path to read and its shape; for a folder that holds the data in one file, that file."""
+    """Return the path to read and its shape. For a folder with one table, the path is that file."""
     if path.is_dir():
         return _detect_folder(path)
     if not path.exists():
@@ -97,7 +97,7 @@ def _detect_folder(folder: Path) -> tuple[Path, DataShape]:
         )
     tables = sorted(file for file in folder.iterdir() if file.suffix.lower() == ".csv" and file.name[0] != ".")
     usual = [file for file in tables if file.name.lower() in _USUAL_CSVS]
-    # One folder beside the table holds its images, whatever folders are inside; two or more are classes or splits.
+    # A single folder beside a table holds its images. Two or more folders are classes or splits.
     if len(subfolders(folder)) < 2 and (len(tables) == 1 or usual):
         return detect_shape((usual or tables)[0])
     if holds_class_folders(folder):
@@ -111,7 +111,7 @@ def _detect_folder(folder: Path) -> tuple[Path, DataShape]:
 
 
 def _holds_parquet(folder: Path) -> bool:
-    """Whether parquet files lie in the folder or in one below it; a folder of images is not looked through."""
+    """Return whether parquet files lie in the folder or one level below; image folders are not searched."""
     with os.scandir(folder) as entries:
         inside = list(entries)
     if any(entry.name.endswith(".parquet") for entry in inside):
@@ -127,5 +127,5 @@ def _holds_parquet(folder: Path) -> bool:
 
 
 def unreadable(path: str | os.PathLike[str], error: OSError) -> DataError:
-    """The error of data that the file system refuses."""
+    """Return the error for data that the file system cannot read."""
     return DataError(f"{error.filename or path} cannot be read: {error.strerror or error}.", code="data-unreadable")

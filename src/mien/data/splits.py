@@ -1,4 +1,4 @@
-"""Splits: what their names mean, which images a cut keeps together, and the cut where the data has none."""
+"""Splits: their names, the images that must stay together, and the cut of a missing validation split."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from mien.data.image_store import convert, take
 from mien.near_copies.finder import contrast, find_near_copies
 
 VALIDATION_SHARE = 0.15
-NO_CUT = "no validation split, for no class has two different pictures to cut one from"
+NO_CUT = "no validation split, because no class has two different images"
 CUT_ORIGIN = f"stratified cut of {VALIDATION_SHARE:.0%} of train, near-copies kept together"
 OFFICIAL_ORIGIN = "official FER2013 splits"
 
 _SIDE_PX = 48
-"""Larger images are compared at this size: coarse detail is enough to find copies, and it bounds time and memory."""
+"""Larger images are compared at this size. It is enough to find copies and limits time and memory."""
 
 _CACHED_FROM = 200
-"""Images; fewer are compared in less time than a person notices."""
+"""Number of images from which groups are cached; fewer are compared quickly."""
 
 _KEPT = 50
 _FINDER_VERSION = 3
-"""Counts up when the finder would find other copies: groups that were kept before are then not used."""
+"""Version of the finder. Increase it when the finder would find other copies; this invalidates cached groups."""
 
 _OFFICIAL = {"training": "train", "publictest": "validation", "privatetest": "test"}
 _SYNONYMS = {
@@ -42,21 +42,21 @@ _CANONICAL = {word: split for split, words in _SYNONYMS.items() for word in word
 
 
 def canonical_split(name: str) -> str | None:
-    """The split a name means, or None: ``"PublicTest"`` -> ``"validation"``, ``"Val"`` -> ``"validation"``."""
+    """Return the split that a name means, or None: ``"PublicTest"`` or ``"Val"`` -> ``"validation"``."""
     return _CANONICAL.get(re.sub(r"[\s_-]+", "", name).lower())
 
 
 def is_official(names: Iterable[str]) -> bool:
-    """Whether these are FER2013's own names (Training, PublicTest, PrivateTest), at least two of the three."""
+    """Return whether these are FER2013's own names (Training, PublicTest, PrivateTest), at least two of the three."""
     words = {re.sub(r"[\s_-]+", "", name).lower() for name in names}
     return len(words) > 1 and words <= _OFFICIAL.keys()
 
 
 def group_identical(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
-    """Number the groups of pixel-identical images, in an order that depends on pixels only.
+    """Number the groups of pixel-identical images.
 
-    uint8 (N, ...) -> int64 (N,): equal images share a number. The numbers are the ranks of keyed hashes: a random
-    order that is the same on every machine and for every order of the files.
+    uint8 (N, ...) -> int64 (N,): equal images share a number. The numbers are ranks of keyed hashes, so they are a
+    random order that does not depend on the machine or the order of the files.
     """
     digests = [_rank(image.tobytes()) for image in np.asarray(images)]
     rank = {digest: index for index, digest in enumerate(sorted(set(digests)))}
@@ -64,16 +64,16 @@ def group_identical(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
 
 
 def near_copy_groups(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
-    """Number the groups of identical images and near-copies: mirrored, shifted, cropped, recompressed, lighter.
+    """Number the groups of near-copies: identical, mirrored, shifted, cropped, recompressed or brighter images.
 
-    Chains count: if A is near B, and B near C, all three are one group. FER2013 takes half a minute the first
-    time; then the groups come from the user's cache folder.
+    Near-copies are transitive: if A is near B and B near C, all three form one group. FER2013 takes half a minute once;
+    later the groups come from the user's cache folder.
 
     Args:
         images: uint8 (N, S, S) or (N, S, S, 3).
 
     Returns:
-        int64 (N,): identical and near images share a number.
+        int64 (N,): near-copies share a number.
     """
     small = _small(images)
     if len(small) < _CACHED_FROM:
@@ -87,7 +87,7 @@ def near_copy_groups(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
         if kept.shape == (len(small),) and kept.dtype == np.int64:
             return np.asarray(kept)
     groups = _find(small)
-    # The cache is a convenience: without one the groups are found again.
+    # If the cache cannot be written, the groups are simply computed again.
     with suppress(RunError, OSError):
         with whole_file(file) as temporary, temporary.open("wb") as stream:
             np.save(stream, groups, allow_pickle=False)
@@ -97,7 +97,7 @@ def near_copy_groups(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
 
 
 def _find(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
-    images = np.asarray(images)  # a row of a memory map costs more to make than one of an array
+    images = np.asarray(images)  # indexing a memory map is slower than indexing an array
     identical = group_identical(images)
     if len(images) < 2:
         return identical
@@ -105,7 +105,7 @@ def _find(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
 
 
 def _small(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Grey squares of at most 48 px."""
+    """Convert to grey squares of at most 48 px."""
     if images.ndim == 3 and images.shape[1] == images.shape[2] <= _SIDE_PX:
         return images
     side = min(*images.shape[1:3], _SIDE_PX)
@@ -115,15 +115,15 @@ def _small(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 def cut_validation(
     images: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64], copies: npt.NDArray[np.int64] | None = None
 ) -> npt.NDArray[np.bool_]:
-    """Choose validation faces: :data:`VALIDATION_SHARE` of every class, copies always on the same side.
+    """Choose validation faces: :data:`VALIDATION_SHARE` of every class, with copies on the same side.
 
-    A group of copies counts for the class that most of its labels name (the rarer class at a tie).
-    Every class with two groups or more is on both sides; a class with one stays in train.
+    A group of copies counts for its most frequent label (the rarer class at a tie). Every class with two groups or more
+    is on both sides; a class with one group stays in train.
 
     Args:
         images: uint8 (N, ...).
         labels: int64 (N,).
-        copies: int64 (N,), copies share a number; None: only identical images are copies.
+        copies: int64 (N,), equal for copies; None: only identical images are copies.
 
     Returns:
         bool (N,), True for validation.
@@ -138,7 +138,7 @@ def cut_validation(
     votes = np.zeros((int(groups.max()) + 1, int(labels.max()) + 1), dtype=np.int64)
     np.add.at(votes, (groups, labels), 1)
     sizes = votes.sum(axis=1)
-    rarity = 1.0 / (votes.sum(axis=0) + 1.0)  # below 1: it decides ties only
+    rarity = 1.0 / (votes.sum(axis=0) + 1.0)  # less than 1, so it decides only ties
     class_of_group = np.argmax(votes + rarity, axis=1)
     chosen = np.zeros(len(sizes), dtype=np.bool_)
     for label in np.unique(class_of_group):
@@ -160,14 +160,14 @@ def cut_groups(
 ) -> npt.NDArray[np.bool_]:
     """Choose validation faces by whole groups, so that every class has about the same share there.
 
-    Groups are taken in a random order that depends on their names alone, each where it brings the shares
-    of the classes closer to ``share``. A class that is missing then gets the group that disturbs the shares least.
-    A group that holds every face of a class stays in train.
+    Groups are visited in a random order that depends only on their names. A group is added if this moves the classes
+    closer to ``share``. Then each missing class gets the group that changes the shares least. A group that holds every
+    face of a class stays in train.
 
     Args:
-        groups: text or numbers (N,): samples of one group stay on one side.
+        groups: text or numbers (N,). A group is never divided.
         labels: int64 (N,).
-        share: of the faces of each class, 0..1.
+        share: wanted fraction of each class, 0..1.
 
     Returns:
         bool (N,), True for validation.
@@ -178,7 +178,7 @@ def cut_groups(
     chosen, taken = np.zeros(len(names), dtype=np.bool_), np.zeros_like(total)
 
     def cost(added: npt.NDArray[np.int64]) -> float:
-        """How far from the wanted shares the classes would be; infinite where train would lose a class."""
+        """Return the distance from the wanted shares with this group added; infinite if train would lose a class."""
         after = taken + added
         if ((after == total) & (total > 0)).any():
             return float("inf")
@@ -199,11 +199,11 @@ def cut_groups(
 
 
 def cut_nearest_groups(groups: npt.NDArray[Any], labels: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    """As :func:`cut_groups`, but with the samples in number nearest to :data:`VALIDATION_SHARE`.
+    """Choose like :func:`cut_groups`, then bring the number of samples close to :data:`VALIDATION_SHARE`.
 
-    With a few large groups, one group more that brings a rare class is many samples too many. So groups change sides,
-    one by one, while that brings the number of samples nearer. Each class that is on both sides stays there.
-    If there are several such groups, the one that keeps the shares of the classes most even changes.
+    A large group that was added for a rare class can make the split too large. Single groups therefore change sides as
+    long as this brings the number of samples closer. Classes on both sides stay on both. Among several candidates, the
+    one with the most even shares of classes moves.
     """
     names, number, counts = count_by_group(groups, labels)
     chosen = np.zeros(len(names), dtype=np.bool_)
@@ -214,7 +214,7 @@ def cut_nearest_groups(groups: npt.NDArray[Any], labels: npt.NDArray[np.int64]) 
         taken = counts[chosen].sum(axis=0)
         after = taken + counts * np.where(chosen, -1, 1)[:, np.newaxis]
         kept = (((after > 0) | (taken == 0)) & ((after < total) | (total == 0))).all(axis=1)
-        # Half a sample, so that rounding never counts as nearer.
+        # Half a sample of tolerance, so that rounding never counts as closer.
         nearer = np.abs(after.sum(axis=1) - wanted) < abs(taken.sum() - wanted) - 0.5
         costs = (np.square(after - VALIDATION_SHARE * total) / np.maximum(total, 1)).sum(axis=1)
         costs[~(kept & nearer)] = np.inf
@@ -227,7 +227,7 @@ def cut_nearest_groups(groups: npt.NDArray[Any], labels: npt.NDArray[np.int64]) 
 def count_by_group(
     groups: npt.NDArray[Any], labels: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """The names of G groups, the number of each sample's group (N,), and the faces of each class in each (G, C)."""
+    """Return the names of G groups, each sample's group number (N,), and the faces per group and class (G, C)."""
     names, number = np.unique(groups, return_inverse=True)
     counts = np.zeros((len(names), int(labels.max(initial=-1)) + 1), dtype=np.int64)
     np.add.at(counts, (number, labels), 1)
@@ -235,17 +235,18 @@ def count_by_group(
 
 
 def deal_groups(groups: npt.NDArray[np.int64], labels: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
-    """Deal groups into folds so that each class is spread evenly over them, as scikit-learn's StratifiedGroupKFold.
+    """Assign groups to folds with an even spread of classes, like scikit-learn's StratifiedGroupKFold.
 
-    Groups with the most uneven classes go first, each into the fold that keeps the shares of the classes most even.
+    Groups with the most uneven classes come first. Each goes to the fold that keeps the shares of the classes most
+    even.
 
     Args:
         groups: int64 (N,).
         labels: int64 (N,).
-        count: 2..number of groups.
+        count: number of folds, 2..number of groups.
 
     Returns:
-        int64 (N,), 0..count-1; every fold has a group.
+        int64 (N,), fold of each sample, 0..count-1; every fold has a group.
     """
     _, number, counts = count_by_group(groups, labels)
     counts = counts[:, counts.sum(axis=0) > 0]
@@ -255,10 +256,10 @@ def deal_groups(groups: npt.NDArray[np.int64], labels: npt.NDArray[np.int64], co
     held, sizes = np.zeros((count, shares.shape[1])), np.zeros(count)
     fold_of = np.zeros(len(counts), dtype=np.int64)
     for done, group in enumerate(order):
-        # One fold's line at a time is raised by the group's shares: (candidate, fold, class).
+        # Add the group's shares to each fold in turn: (candidate, fold, class).
         raised = held + np.eye(count)[:, :, np.newaxis] * shares[group]
         uneven = np.round(raised.std(axis=1).mean(axis=1), 12)
-        uneven[(sizes > 0) & (len(order) - done <= (sizes == 0).sum())] = np.inf  # an empty fold must get one
+        uneven[(sizes > 0) & (len(order) - done <= (sizes == 0).sum())] = np.inf  # an empty fold must get a group
         fold = int(np.lexsort((sizes, uneven))[0])
         fold_of[group] = fold
         held[fold] += shares[group]
@@ -269,10 +270,10 @@ def deal_groups(groups: npt.NDArray[np.int64], labels: npt.NDArray[np.int64], co
 def check_class_groups(
     groups: npt.NDArray[Any], labels: npt.NDArray[np.int64], classes: Sequence[str], *, named: bool = True
 ) -> None:
-    """Refuse groups of which one holds every face of a class, so that one side of any cut lacks it.
+    """Raise an error if one group holds every face of a class, because one side of any cut would lack the class.
 
     Raises:
-        DataError: ``group-holds-class``; ``class-too-small`` where the groups are copies, which have no names.
+        DataError: ``group-holds-class``, or ``class-too-small`` if the groups are unnamed copies.
     """
     names, _, counts = count_by_group(groups, labels)
     holders = (counts > 0).sum(axis=0)
@@ -293,7 +294,7 @@ def check_class_groups(
 
 
 def _rank(content: bytes) -> bytes:
-    """The place of something in a random order. Another key would cut other samples."""
+    """Return a hash that serves as the rank in a random order. Another key would cut other samples."""
     return hashlib.blake2b(content, digest_size=16, key=b"0").digest()
 
 
@@ -308,19 +309,19 @@ def settle_splits(
 ) -> tuple[npt.NDArray[np.str_], str]:
     """Cut a validation split where one is missing.
 
-    No split at all: validation is cut from everything and there is no test. Train without validation: it is cut from
-    train. Data without train, for evaluation alone, stays as it is.
+    Without any split, validation is cut from all faces and there is no test. Train without validation gives part of it
+    to validation. Data without train, for evaluation only, is unchanged.
 
     Args:
-        split: str (N,), train, validation, test or ``""`` (the data does not say).
-        origin: how ``split`` came about.
+        split: str (N,), train, validation, test or ``""`` (not given).
+        origin: how ``split`` was formed.
         images: uint8 (N, ...).
         labels: int64 (N,).
-        groups: text or numbers (N,), if the data has groups: they stay on one side. None: near-copies do.
+        groups: text or numbers (N,); groups are never divided. None keeps near-copies together.
         classes: names of the labels; needed with ``groups``.
 
     Returns:
-        The split of every face, and how it came about in words.
+        Split of every face, and a text that says how it was formed.
 
     Raises:
         DataError: as :func:`check_class_groups`.

@@ -1,13 +1,13 @@
-"""Drawn faces with seven expressions: test and demo material that needs no download.
+"""Drawn faces with seven expressions: test and demo data that needs no download.
 
-A face is a stack of smooth shapes (head, hair, eyes, brows, nose, mouth, wrinkles) whose geometry follows facial
+A face is a stack of smooth shapes (head, hair, eyes, brows, nose, mouth, wrinkles). Their geometry follows facial
 action units (AU1 inner brow raiser ... AU26 jaw drop; Ekman & Friesen, Facial Action Coding System, 1978). An
-expression is a pattern of action units times an intensity that differs from face to face: faint fear looks like
-surprise, faint sadness like nothing. That overlap, the pose, the light and the occlusions keep the task unsolved by a
-linear model and hard, not impossible, for a small CNN. These are drawings: nothing about people follows from them.
+expression is a pattern of action units times a random intensity: faint fear looks like surprise, faint sadness like
+neutral. This overlap, pose, light and occlusions make the task too hard for a linear model, and hard for a small CNN.
+Drawings say nothing about real people.
 
-The random numbers of each face come from the seed face by face, so the bytes do not depend on how many are rendered at
-a time. synthetic_drawing.py draws the faces.
+Random numbers are drawn face by face, so the bytes do not depend on the batch size. synthetic_drawing.py draws the
+faces.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from mien.data.synthetic_drawing import NOISE_BANK, SIZE_PX, draw_faces, draw_tr
 _FER2013_TRAINING_COUNTS = (3995, 436, 4097, 7215, 4830, 3171, 4965)
 EXPRESSION_PROPORTIONS: tuple[float, ...] = tuple(n / sum(_FER2013_TRAINING_COUNTS) for n in _FER2013_TRAINING_COUNTS)
 
-_CHUNK_FACES = 32  # temporaries of 32 * 48 * 48 float32 (295 kB) stay in the second-level cache
+_CHUNK_FACES = 32  # temporaries of 32 * 48 * 48 float32 (295 kB) fit into the L2 cache
 SMALLEST_PX, LARGEST_PX = 16, 448
 _TINTS = np.array([[0.1, 0.6], [-0.15, 0.15], [-0.6, -0.1]], dtype=np.float32)  # (lowest, highest) of each channel
 
@@ -53,15 +53,15 @@ def render_faces(
 
     Args:
         labels: int (N,), 0..6 in the order of :data:`mien.base.labels.EXPRESSIONS`.
-        seed: 0 or more. Face i depends on the seed, i, ``labels[i]``, the size and the channels alone.
-        size_px: S, 16..448.
+        seed: 0 or more. Face i depends only on the seed, i, ``labels[i]``, the size and the channels.
+        size_px: side S in pixels, 16..448.
         channels: 1 draws in grey, 3 in colour.
 
     Returns:
         uint8 (N, S, S), grey, 0 black .. 255 white; RGB (N, S, S, 3).
 
     Raises:
-        DataError: a negative seed, another size or number of channels.
+        DataError: a negative seed, or an impossible size or number of channels.
     """
     if not SMALLEST_PX <= size_px <= LARGEST_PX or channels not in {1, 3}:
         raise DataError(
@@ -81,7 +81,7 @@ def render_faces(
 
 
 def _shares(count: int, proportions: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
-    """Split `count` in the given proportions by largest remainder; ties go to the earlier part."""
+    """Divide ``count`` in the given proportions by largest remainder; ties go to the earlier part."""
     exact = count * proportions / proportions.sum()
     shares: npt.NDArray[np.int64] = np.floor(exact).astype(np.int64)
     shares[np.argsort(shares - exact, kind="stable")[: count - shares.sum()]] += 1
@@ -89,11 +89,11 @@ def _shares(count: int, proportions: npt.NDArray[np.float64]) -> npt.NDArray[np.
 
 
 def draw_labels(count: int, seed: int) -> npt.NDArray[np.int64]:
-    """Labels in FER2013's proportions (largest remainder, at least one of each class), in random order.
+    """Draw labels in FER2013's proportions (largest remainder, at least one per class), in random order.
 
     Args:
         count: number of labels, 7 or more.
-        seed: 0 or more; decides the order only.
+        seed: 0 or more; it affects only the order.
 
     Returns:
         int64 (count,), 0..6 in the order of :data:`mien.base.labels.EXPRESSIONS`.
@@ -107,7 +107,7 @@ def draw_labels(count: int, seed: int) -> npt.NDArray[np.int64]:
             code="count-too-small",
         )
     shares = _shares(count, np.array(EXPRESSION_PROPORTIONS))
-    while (shares == 0).any():  # a class too rare for this count takes one from the largest
+    while (shares == 0).any():  # too rare a class for this count gets one from the largest
         shares[np.argmax(shares)] -= 1
         shares[np.argmin(shares)] += 1
     labels = np.repeat(np.arange(len(EXPRESSIONS), dtype=np.int64), shares)
@@ -116,16 +116,16 @@ def draw_labels(count: int, seed: int) -> npt.NDArray[np.int64]:
 
 
 def synthetic_faces(count: int = 10_000, seed: int = 0, size_px: int = SIZE_PX, channels: int = 1) -> Dataset:
-    """A Dataset of drawn faces in FER2013's proportions, split 80/10/10 within each class.
+    """Return a Dataset of drawn faces in FER2013's proportions, split 80/10/10 within each class.
 
     Args:
-        count: number of faces, 7 or more; from 29 on no split is empty.
-        seed: 0 or more; the same count and seed give the same bytes.
-        size_px: as in :func:`render_faces`, and so is ``channels``.
+        count: number of faces, 7 or more; no split is empty from 29 on.
+        seed: 0 or more; equal count and seed give equal bytes.
+        size_px: side in pixels, as in :func:`render_faces`.
         channels: 1 or 3.
 
     Raises:
-        DataError: ``count`` is below 7, ``seed`` negative, or as :func:`render_faces`.
+        DataError: ``count`` is below 7, or an error of :func:`render_faces`.
     """
     labels = draw_labels(count, seed)
     split = np.empty(count, dtype="<U10")
@@ -143,9 +143,9 @@ def synthetic_faces(count: int = 10_000, seed: int = 0, size_px: int = SIZE_PX, 
 
 
 def write_class_folders(faces: Dataset, folder: Path) -> None:
-    """Write the images as ``folder/SPLIT/CLASS/NUMBER.png``, which :func:`mien.load_dataset` reads again.
+    """Write the images as ``folder/SPLIT/CLASS/NUMBER.png``, which :func:`mien.load_dataset` can read.
 
-    The folder appears only when it is complete.
+    The folder appears only once it is complete.
 
     Raises:
         DataError: the folder exists (``folder-exists``).

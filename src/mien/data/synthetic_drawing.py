@@ -1,8 +1,8 @@
-"""Drawn faces: smooth shapes laid over each other, many faces at a time.
+"""Drawing of faces: layers of smooth shapes, many faces at a time.
 
-Traits are the person, pose, light, and an expression as a pattern of facial action units (AU1 inner brow raiser ...
-AU26 jaw drop; Ekman & Friesen, Facial Action Coding System, 1978). Pixels see only +, -, *, /, sqrt, rint, min and max,
-whose results IEEE 754 fixes, so the bytes are the same everywhere.
+Traits describe the person, pose, light, and an expression as facial action units (AU1 inner brow raiser ... AU26 jaw
+drop; Ekman & Friesen, Facial Action Coding System, 1978). Only +, -, *, /, sqrt, rint, min and max are used: IEEE 754
+fixes their results, so the bytes are the same on every machine.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from mien.base.labels import EXPRESSIONS
 
 SIZE_PX = 48
 NOISE_BANK = 1 << 18
-_GLASSES, _HANDS = 0.10, 0.05  # shares of the faces
-_EYE_ROWS, _NOSE_ROWS, _MOUTH_ROWS, _NECK_ROWS = (2, 31), (12, 42), (22, 48), (32, 48)  # of 48, in any pose
+_GLASSES, _HANDS = 0.10, 0.05  # fractions of the faces
+_EYE_ROWS, _NOSE_ROWS, _MOUTH_ROWS, _NECK_ROWS = (2, 31), (12, 42), (22, 48), (32, 48)  # of 48: reach of each part
 
 Array = npt.NDArray[np.floating[Any]]  # float32 when running; mypy takes 1 - float32 for float64
 Traits = dict[str, Array]  # one (faces, 1) column for each trait
 
-# Two patterns of action units (AU number: strength at full intensity) an expression; a face has one or the other.
+# Two patterns of action units (AU number: strength at full intensity) per expression; each face has one of them.
 _PATTERNS: dict[str, tuple[dict[int, float], dict[int, float]]] = {
     "angry": (
         {4: 1.0, 5: 0.3, 7: 0.7, 23: 1.0, 17: 0.4},
@@ -46,12 +46,12 @@ _STRENGTHS: Array = np.array(
     [[[pattern.get(unit, 0.0) for unit in _ACTION_UNITS] for pattern in _PATTERNS[name]] for name in EXPRESSIONS],
     dtype=np.float32,
 )
-# These two set how hard the faces are: 51.9% for logistic regression and 84.4% for a small CNN; with 0.25 and 0.25 the
-# CNN reached 91%.
+# These two set the difficulty: logistic regression reaches 51.9%, a small CNN 84.4%. With 0.25 and 0.25 the CNN reached
+# 91%.
 _LOWEST_INTENSITY = np.float32(0.12)
-_STRAY = np.float32(0.4)  # the most of an action unit that a face shows for no reason
+_STRAY = np.float32(0.4)  # largest strength of an action unit that is not part of the expression
 
-# Traits of the person, the pose and the picture: (lowest, highest) of a uniform draw; lengths in px of a 48 px image.
+# Traits of person, pose and image: (lowest, highest) of a uniform distribution; lengths in px of a 48 px image.
 _UNIFORM: dict[str, tuple[float, float]] = {
     "rotation_radians": (-0.22, 0.22), "shift_x_px": (-2.5, 2.5), "shift_y_px": (-2.5, 2.5), "scale": (0.98, 1.22),
     "yaw_px": (-3.0, 3.0), "pitch_px": (-1.2, 1.2), "gaze_x_px": (-0.9, 0.9), "gaze_y_px": (-0.4, 0.4),
@@ -72,20 +72,20 @@ _UNIFORM: dict[str, tuple[float, float]] = {
 
 
 def draw_traits(labels: npt.NDArray[np.int64], generator: np.random.Generator) -> Traits:
-    """Draw the traits and the action units of one chunk of faces; the numbers drawn do not depend on chunking."""
+    """Draw traits and action units of one chunk of faces; the numbers do not depend on the chunk size."""
     first = len(_UNIFORM)
     uniform = generator.random((len(labels), first + 2 * len(_ACTION_UNITS))).astype(np.float32)
     face: Traits = {
         name: np.float32(low) + np.float32(high - low) * uniform[:, i : i + 1]
         for i, (name, (low, high)) in enumerate(_UNIFORM.items())
     }
-    # Most faces show half to full intensity; the lower tail is what mixes the classes.
+    # Most faces have half to full intensity; faint ones make the classes overlap.
     draw = face["intensity"]
     intensity = _LOWEST_INTENSITY + (1 - _LOWEST_INTENSITY) * draw * (2 - draw)
     strength = _STRENGTHS[labels, (face["pattern"][:, 0] < 0.5).astype(np.int64)]
     for i, unit in enumerate(_ACTION_UNITS):
         vary, stray = uniform[:, first + 2 * i, None], uniform[:, first + 2 * i + 1, None]
-        stray = stray * stray * stray  # mostly slight: a quarter of the most on average
+        stray = stray * stray * stray  # mostly small: a quarter of the maximum on average
         face[f"AU{unit}"] = strength[:, i, None] * intensity * (0.7 + 0.6 * vary) + _STRAY * stray
     face["AU25"] = face["AU25"] + np.maximum(face["speaking"], 0) * (1 - face["AU23"])
     face["AU43"] = np.minimum(face["AU43"], 0.85)
@@ -96,18 +96,17 @@ def draw_faces(face: Traits, bank: Array, side: int = SIZE_PX, tint: Array | Non
     """Draw F faces.
 
     Args:
-        face: traits of each; lengths count in px of a 48 px image, whatever the side.
-        bank: float32 (NOISE_BANK,), the normal noise that they take theirs from.
-        side: S, in pixels; its square is at most ``NOISE_BANK``.
-        tint: float32 (F, 3), -1..1: what the middle tones have more of red, green and blue than the drawing; None
-            draws in grey.
+        face: traits of each face; lengths are in px of a 48 px image for every ``side``.
+        bank: float32 (NOISE_BANK,), normal noise that faces take a section of.
+        side: side S in pixels; S * S is at most ``NOISE_BANK``.
+        tint: float32 (F, 3), -1..1: what is added to red, green and blue of the middle tones; None draws in grey.
 
     Returns:
-        uint8 (F, S, S), with a tint (F, S, S, 3).
+        uint8 (F, S, S), or (F, S, S, 3) with a tint.
     """
     x, y = _coordinates(face, side)
     canvas, head = _draw_head(face, x, y, side)
-    # Turning the head moves what lies in front of its axis, most in the middle of the face.
+    # Turning the head moves the parts in front of its axis, most of all the middle of the face.
     x -= face["yaw_px"] * (1 - x * x * np.float32(1 / 700))
     y -= face["pitch_px"]
     for reached, draw in ((_EYE_ROWS, _draw_eyes), (_NOSE_ROWS, _draw_nose), (_MOUTH_ROWS, _draw_mouth)):
@@ -119,19 +118,19 @@ def draw_faces(face: Traits, bank: Array, side: int = SIZE_PX, tint: Array | Non
 
 
 def _pixels_of(rows: tuple[int, int], side: int) -> slice:
-    """The pixels of some rows of 48, of an image of another side."""
+    """Return the pixels of some rows of 48, in an image of side ``side``."""
     first, last = rows
     return slice(first * side // SIZE_PX * side, -(-last * side // SIZE_PX) * side)
 
 
 def _cover(inside_px: Array) -> Array:
-    """Fraction of a pixel covered, from the signed distance to the shape's edge in px (in place)."""
+    """Return the covered fraction of each pixel, from the signed distance to the shape's edge in px (in place)."""
     inside_px += np.float32(0.5)
     return np.clip(inside_px, 0, 1, out=inside_px)
 
 
 def _blob(x: Array, y: Array, x_px: Array | float, y_px: Array | float, width: Array | float, height: float) -> Array:
-    """A soft spot: 1 at its centre, falling to 0 at `width`, `height` px from it."""
+    """Return a soft spot: 1 at its centre, falling to 0 at distance ``width`` and ``height`` px."""
     across, down = (x - x_px) / width, (y - y_px) * np.float32(1 / height)
     across *= across
     down *= down
@@ -155,10 +154,10 @@ def _darken(canvas: Array, alpha: Array) -> None:
 
 
 def _coordinates(face: Traits, side: int) -> tuple[Array, Array]:
-    """Face coordinates (x to the viewer's right, y down, px, origin between eyes and nose) of each pixel."""
+    """Return each pixel's face coordinates (x to the viewer's right, y down, px, origin between eyes and nose)."""
     angle, scale = face["rotation_radians"], face["scale"]
     square = angle * angle
-    sine = angle * (1 - square * np.float32(1 / 6)) / scale  # series, not sin(): exact to 1e-5 here, same everywhere
+    sine = angle * (1 - square * np.float32(1 / 6)) / scale  # series, not sin(): exact to 1e-5, same on all machines
     cosine = (1 - square / 2 + square * square * np.float32(1 / 24)) / scale
     grid = np.arange(side, dtype=np.float32)[None, :] - np.float32((side - 1) / 2)
     grid *= np.float32(SIZE_PX / side)
@@ -169,7 +168,7 @@ def _coordinates(face: Traits, side: int) -> tuple[Array, Array]:
 
 
 def _draw_head(face: Traits, x: Array, y: Array, side: int) -> tuple[Array, Array]:
-    """Background, hair behind the head, the shaded head. Returns the canvas and the head's coverage."""
+    """Draw background, hair behind the head and the shaded head. Return the canvas and the head's coverage."""
     width, height = face["head_width_px"], face["head_height_px"]
     canvas = face["background"] + face["background_slope"] * np.float32(1 / 24) * (x + y)
     jaw = np.maximum(y, 0)
@@ -185,7 +184,7 @@ def _draw_head(face: Traits, x: Array, y: Array, side: int) -> tuple[Array, Arra
     outer *= outer
     outer += down * np.float32(0.85)
     _paint(canvas, face["hair"], _cover((1 - outer) * (width / 2)) * np.clip((face["hair_end_px"] - y) * 0.15, 0, 1))
-    low = _pixels_of(_NECK_ROWS, side)  # the neck, and with it the shade under the chin
+    low = _pixels_of(_NECK_ROWS, side)  # the neck and the shade under the chin
     neck = np.minimum(face["head_width_px"] * 0.55 - np.abs(x[:, low]), y[:, low] - 12.0)
     _paint(canvas[:, low], face["skin"] * 0.6, _cover(neck))
     head = _cover((1 - radius) * (width / 2))
@@ -199,7 +198,7 @@ def _draw_head(face: Traits, x: Array, y: Array, side: int) -> tuple[Array, Arra
 
 
 def _draw_eyes(face: Traits, canvas: Array, x: Array, y: Array) -> None:
-    """Eyes, lids, brows, forehead and eye wrinkles, on the rows that they reach."""
+    """Draw eyes, lids, brows, forehead and eye wrinkles."""
     side = np.abs(x)
     lower_lift = 0.9 * face["AU6"] + 0.5 * face["AU7"] + 0.3 * face["AU9"]
     open_up = face["eye_open_px"] + 1.5 * face["AU5"] - 0.55 * face["AU7"] - 0.35 * face["AU6"] - 0.4 * face["AU9"]
@@ -208,7 +207,7 @@ def _draw_eyes(face: Traits, canvas: Array, x: Array, y: Array) -> None:
     across = side - face["eye_x_px"]
     middle = y + 5.0
     middle -= across * face["eye_slant"]
-    # Eye socket and, with AU6, the bulge under the eye.
+    # Eye socket and, with AU6, the bulge below the eye.
     _darken(canvas, 0.22 * _blob(across, middle, 0.0, -2.2, 8.0, 5.0))
     bulge = _blob(across, middle, 0.0, 3.6 - face["AU6"], 6.0, 1.6)
     _darken(canvas, bulge * (0.08 + 0.3 * face["AU6"] + 0.15 * face["age"]))
@@ -264,7 +263,7 @@ def _draw_eyes(face: Traits, canvas: Array, x: Array, y: Array) -> None:
 
 
 def _draw_nose(face: Traits, canvas: Array, x: Array, y: Array) -> None:
-    """Shaded bridge, nostrils, wrinkles of AU9 and the folds from nose to mouth corners."""
+    """Draw the shaded bridge, nostrils, wrinkles of AU9 and the folds from nose to mouth corners."""
     side = np.abs(x)
     tip = 4.4 + face["nose_length_px"] - 1.2 * face["AU9"] - 0.4 * face["AU10"]
     width = face["nose_width_px"] + 0.6 * face["AU9"] + 0.3 * face["AU12"]
@@ -286,7 +285,7 @@ def _draw_nose(face: Traits, canvas: Array, x: Array, y: Array) -> None:
 
 
 def _draw_mouth(face: Traits, canvas: Array, x: Array, y: Array) -> None:
-    """Lips, the opening with teeth, the chin's shade, on the rows that they reach."""
+    """Draw the lips, the opening with teeth and the chin's shade."""
     lift, part, jaw = face["AU12"], face["AU25"], face["AU26"]
     half = face["mouth_width_px"] + 2.4 * lift - 1.7 * jaw
     half = half + 1.8 * face["AU20"] - 0.7 * face["AU23"] + 0.4 * face["AU15"]
@@ -324,7 +323,7 @@ def _draw_mouth(face: Traits, canvas: Array, x: Array, y: Array) -> None:
 
 
 def _draw_over(face: Traits, canvas: Array, head: Array, x: Array, y: Array) -> None:
-    """Draw beard, hair, and on some faces glasses or a hand."""
+    """Draw beard, hair, and glasses or a hand on some faces."""
     chin = np.clip((y - 9.0 + np.abs(x) * -0.35) * 0.3, 0, 1)
     _darken(canvas, chin * head * np.maximum(face["beard"], 0))
     edge = face["hairline_px"] + face["hairline_slant"] * x + np.float32(0.012) * x * x
@@ -332,7 +331,7 @@ def _draw_over(face: Traits, canvas: Array, head: Array, x: Array, y: Array) -> 
 
 
 def _draw_occlusion(face: Traits, canvas: Array, x: Array, y: Array) -> None:
-    """Glasses on some faces, a hand on a few others (a fringe is a low hairline)."""
+    """Draw glasses on some faces and a hand on a few others (a fringe is a low hairline)."""
     draw = face["occlusion"][:, 0]
     chosen = np.flatnonzero(draw < _GLASSES)
     if len(chosen):
@@ -365,7 +364,7 @@ def _draw_occlusion(face: Traits, canvas: Array, x: Array, y: Array) -> None:
 
 
 def _finish(face: Traits, canvas: Array, bank: Array, side: int, tint: Array | None) -> npt.NDArray[np.uint8]:
-    """Light, blur, noise, contrast and colour of F drawings, float32 (F, side * side). See :func:`draw_faces`."""
+    """Apply light, blur, noise, contrast and colour to F drawings, float32 (F, side * side). See :func:`draw_faces`."""
     faces = len(canvas)
     image = canvas.reshape(faces, side, side)
     ramp = np.linspace(-1, 1, side, dtype=np.float32)
@@ -391,7 +390,7 @@ def _finish(face: Traits, canvas: Array, bank: Array, side: int, tint: Array | N
     shape: tuple[int, ...] = (faces, side, side)
     if tint is not None:
         np.clip(canvas, 0, 1, out=canvas)
-        middle = canvas * (1 - canvas)  # black and white stay as they are
+        middle = canvas * (1 - canvas)  # black and white stay unchanged
         canvas = canvas[:, :, None] + tint[:, None, :] * middle[:, :, None]
         shape = (*shape, 3)
     canvas *= 255

@@ -1,7 +1,7 @@
 """Votes: how many annotators chose each class for each image.
 
 FER+ (Barsoum et al. 2016, "Training Deep Networks for Facial Expression Recognition with Crowd-Sourced Label
-Distribution") asked ten annotators about every image of FER2013. However a file holds votes, in memory they are
+Distribution") asked ten annotators about every image of FER2013. In memory, votes of any file format are
 :attr:`mien.data.dataset.Dataset.votes`, under the names :attr:`~mien.data.dataset.Dataset.vote_classes`.
 """
 
@@ -24,33 +24,34 @@ from mien.data.dataset import Dataset
 from mien.data.splits import canonical_split
 
 FERPLUS_COLUMN = "ferplus_votes"
-"""A column of parquet that holds FER+'s ten numbers for each image."""
+"""Parquet column that holds FER+'s ten counts for each image."""
 
 VOTE_PREFIX = "votes_"
-"""A column ``votes_happy`` holds the number of votes for the class happy."""
+"""Prefix of columns of votes: ``votes_happy`` holds the number of votes for happy."""
 
 _FERPLUS_HEADER = (
     *("usage", "image name", "neutral", "happiness", "surprise", "sadness"),
     *("anger", "disgust", "fear", "contempt", "unknown", "nf"),
 )
 _LEAST_AGREEMENT = 0.4
-"""FER+'s majority equals FER2013's label for about two thirds of the images, and for a fifth of shuffled ones."""
+"""Smallest agreement of majority and label for matching rows. It is about two thirds for FER2013, and a fifth for
+shuffled rows."""
 
 _MOST_DIGITS = 9
-"""Digits of a number of votes: sums of such counts fit int64."""
+"""Largest number of digits of a vote count, so that sums fit int64."""
 
 _TOTALS = ("", "total", "sum", "count", "n")
-"""Names after ``votes_`` that mean a sum and no class."""
+"""Names after ``votes_`` that mean a sum instead of a class."""
 
 
 def check_votes(faces: Dataset) -> npt.NDArray[np.float64]:
-    """The votes of faces that a recipe wants to learn from or to be measured by.
+    """Return the votes that a recipe trains or evaluates on.
 
     Returns:
-        float64 (N, V): votes for each of ``faces.vote_classes``; all 0 for a face that nobody was asked about.
+        float64 (N, V): votes for each of ``faces.vote_classes``; all 0 for a face without votes.
 
     Raises:
-        DataError: no votes, or none for any of these faces.
+        DataError: the data has no votes, or none for any of these faces.
     """
     if faces.votes is None:
         raise DataError(
@@ -69,9 +70,9 @@ def check_votes(faces: Dataset) -> npt.NDArray[np.float64]:
 
 
 def vote_probabilities(counts: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """Each row's votes as a distribution: numbers (N, V), all at least 0 -> float64 (N, V).
+    """Normalise each row of votes to a distribution: counts (N, V), 0 or more -> float64 (N, V).
 
-    Rows sum to 1, to 0 those without votes.
+    Rows sum to 1; rows without votes are all 0.
     """
     counts = np.asarray(counts, dtype=np.float64)
     totals = counts.sum(axis=1, keepdims=True)
@@ -79,7 +80,7 @@ def vote_probabilities(counts: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
 
 
 def votes_fingerprint(faces: Dataset) -> str:
-    """SHA-256 of votes, their classes and the rows they belong to, as ``"sha256:..."``; the test split does not count.
+    """SHA-256 of votes, their classes and rows, as ``"sha256:..."``; the test split is ignored.
 
     Raises:
         DataError: the faces have no votes.
@@ -92,7 +93,7 @@ def votes_fingerprint(faces: Dataset) -> str:
 
 
 def vote_columns(names: Iterable[str]) -> list[str]:
-    """The columns ``votes_<class>`` of a table, in any case; none if there is one alone."""
+    """Return the columns ``votes_<class>`` of a table, in any case; none if there is only one."""
     found = [name for name in names if name.lower().startswith(VOTE_PREFIX)]
     return found if len(found) > 1 else []
 
@@ -103,15 +104,15 @@ Columns = Mapping[str, npt.NDArray[Any]]
 def gather_votes(
     columns: Columns, places: Sequence[str] | npt.NDArray[np.str_]
 ) -> tuple[dict[str, npt.NDArray[Any]], npt.NDArray[Any] | None, tuple[str, ...]]:
-    """Take the columns ``votes_<class>`` out of a table, two or more.
+    """Separate the columns ``votes_<class>`` (two or more) from a table.
 
     Args:
-        columns: by name, N entries each.
-        places: where each row stands, such as ``faces.csv line 3``.
+        columns: columns by name, N entries each.
+        places: position of each row for messages, such as ``faces.csv line 3``.
 
     Returns:
-        The other columns; the votes, int64 or float64 (N, V), None without; the class names in the table's order. A
-        row with nothing in any of these columns has no votes: zeros.
+        The other columns; the votes, int64 or float64 (N, V), or None; the class names in the table's order. A row with
+        all these columns empty has no votes: zeros.
 
     Raises:
         DataError: a value is not a number, or a column is a sum.
@@ -123,7 +124,7 @@ def gather_votes(
     sums = [name for name, own in zip(found, classes, strict=True) if own.lower() in _TOTALS]
     if sums:
         raise DataError(
-            f"Columns '{VOTE_PREFIX}<class>' are votes: one column for each class, none with their sum. Rename, or "
+            f"Columns '{VOTE_PREFIX}<class>' are votes, one column for each class, without a sum. Rename or "
             f"leave out: {', '.join(sums)}.",
             code="votes-columns",
         )
@@ -133,7 +134,7 @@ def gather_votes(
 
 
 def _numbers(name: str, values: npt.NDArray[Any], places: Sequence[str] | npt.NDArray[np.str_]) -> npt.NDArray[Any]:
-    """A column of votes as numbers, NaN where nothing stands: whole numbers stay whole. (N,) -> (N,)."""
+    """Convert a column of votes to numbers, NaN for empty cells; whole numbers stay whole. (N,) -> (N,)."""
     if values.dtype.kind in "iu" and values.ndim == 1:
         return values.astype(np.int64)
     found = np.full(len(values), np.nan)
@@ -143,17 +144,17 @@ def _numbers(name: str, values: npt.NDArray[Any], places: Sequence[str] | npt.ND
         except (TypeError, ValueError):
             raise DataError(
                 f"{places[at]}: the column '{name}' must hold a number of votes; found '{value!s:.40}'. Write 0 where "
-                f"nobody chose the class; leave all columns of votes empty where nobody was asked.",
+                f"nobody chose the class. For an image without votes, leave all columns of votes empty.",
                 code="votes-not-numbers",
             ) from None
     return found
 
 
 def ferplus_votes(rows: Iterable[Any], file: str) -> npt.NDArray[Any]:
-    """FER+'s votes from the lists of a parquet column, numbers (N, 10): zeros for a row of nothing.
+    """Convert FER+'s lists in a parquet column to counts, (N, 10); an empty row gives zeros.
 
     Raises:
-        DataError: a row of something else than ten numbers; ``file`` is named.
+        DataError: a row is not ten numbers; the message names ``file``.
     """
     counts: list[list[float]] = []
     for row, value in enumerate(rows):
@@ -172,17 +173,17 @@ def ferplus_votes(rows: Iterable[Any], file: str) -> npt.NDArray[Any]:
 
 
 def with_votes(faces: Dataset, path: str | os.PathLike[str]) -> Dataset:
-    """Give FER2013 the votes of FER+'s official ``fer2013new.csv``, in place of any others.
+    """Give FER2013 the votes of FER+'s official ``fer2013new.csv``, replacing any others.
 
     The file has a line for each image of Kaggle's ``fer2013.csv``, in its order:
     ``Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF``.
 
     Args:
-        faces: FER2013, whose ``rows`` are those of ``fer2013.csv``.
-        path: the file.
+        faces: FER2013, with ``rows`` as in ``fer2013.csv``.
+        path: path of ``fer2013new.csv``.
 
     Raises:
-        DataError: no such file or another one, a damaged line, or lines that are about other images.
+        DataError: no such file, another kind of file, a damaged line, or lines about other images.
     """
     usages, votes = read_ferplus(Path(path))
     beyond = np.flatnonzero((faces.rows < 0) | (faces.rows >= len(votes)))
@@ -214,7 +215,7 @@ def _other_images(what: str) -> DataError:
 
 
 def read_ferplus(path: Path) -> tuple[npt.NDArray[np.str_], npt.NDArray[np.int64]]:
-    """The split of every row of ``fer2013new.csv``, and its ten counts, int64 (N, 10). Raises as :func:`with_votes`."""
+    """Read the split and ten counts of each row of ``fer2013new.csv``, int64 (N, 10). Raises as :func:`with_votes`."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             lines = list(csv.reader(stream))
