@@ -1,4 +1,4 @@
-"""Boxes that overlap: of several looks merged, of one look suppressed; and regions around what is True in a mask."""
+"""Operations on boxes: merge those of several passes, suppress overlaps, find regions around True cells of a mask."""
 
 from __future__ import annotations
 
@@ -8,21 +8,22 @@ import numpy as np
 import numpy.typing as npt
 
 Boxes = npt.NDArray[np.float64]
-"""Left, top, width and height of N boxes, and often a score: (N, 4 or 5)."""
+"""Left, top, width and height of N boxes, optionally with a score: (N, 4 or 5)."""
 
 NESTED = 0.7
-"""Share of the smaller of two boxes: with more in common they are of one face, however unlike their sizes."""
+"""Boxes are of one face if their overlap covers more than this fraction of the smaller box, even if their IoU is low.
+"""
 
 
 def merge_agreeing(looks: Sequence[Boxes], min_iou: float) -> Boxes:
-    """Merge the boxes that agree, best score first.
+    """Merge boxes that overlap between detection passes; the best score comes first.
 
-    A merged box is the mean of its boxes, weighted by their squared scores. Its score is the sum over the looks of the
-    best score of each: a face is seen in several looks, a chance likeness in one.
+    A merged box is the mean of its boxes, weighted by their squared scores. Its score is the sum of the best score in
+    each pass. A real face is found in several passes, a false one usually in only one.
 
     Args:
-        looks: left, top, width, height and score, float64 (N, 5), of each look at one image.
-        min_iou: boxes with a higher IoU than this with the best of them agree.
+        looks: boxes of each pass over one image: left, top, width, height and score, float64 (N, 5).
+        min_iou: a box joins the best remaining box if their IoU is higher than this.
     """
     boxes = np.concatenate([np.empty((0, 5)), *looks])
     look = np.repeat(np.arange(len(looks)), [len(each) for each in looks])
@@ -33,7 +34,7 @@ def merge_agreeing(looks: Sequence[Boxes], min_iou: float) -> Boxes:
         near = iou(boxes[0], boxes) > min_iou
         near[0] = True
         group, weights = boxes[near], boxes[near, 4] ** 2
-        # The first box of a look is its best one.
+        # The first box of a pass is its best one.
         first = np.unique(look[near], return_index=True)[1]
         merged.append([*(group[:, :4] * weights[:, np.newaxis]).sum(axis=0) / weights.sum(), group[first, 4].sum()])
         boxes, look = boxes[~near], look[~near]
@@ -42,9 +43,9 @@ def merge_agreeing(looks: Sequence[Boxes], min_iou: float) -> Boxes:
 
 
 def suppress_overlaps(boxes: Boxes, max_iou: float) -> npt.NDArray[np.intp]:
-    """Non-maximum suppression: indices of the boxes (N, 5) that overlap none of better score, best first.
+    """Non-maximum suppression: return indices of the boxes (N, 5) to keep, best score first.
 
-    A box of which more than :data:`NESTED` lies in a better one, or the other way round, overlaps it too.
+    A box also overlaps another if more than :data:`NESTED` of one lies in the other.
     """
     order, kept = np.argsort(-boxes[:, 4], kind="stable"), []
     while len(order):
@@ -56,36 +57,37 @@ def suppress_overlaps(boxes: Boxes, max_iou: float) -> npt.NDArray[np.intp]:
 
 
 def iou(box: npt.NDArray[np.float64], boxes: Boxes) -> npt.NDArray[np.float64]:
-    """Intersection over union of one box (4 or more values) with each of (N, 4 or more): float64 (N,)."""
+    """Compute the intersection over union of one box with each of (N, 4 or more): float64 (N,)."""
     shared = _shared(box, boxes)
     return np.asarray(shared / (box[2:4].prod() + boxes[:, 2:4].prod(axis=1) - shared))
 
 
 def _shared(box: npt.NDArray[np.float64], boxes: Boxes) -> npt.NDArray[np.float64]:
-    """Area that one box shares with each of others: float64 (N,)."""
+    """Compute the area that one box shares with each of the others: float64 (N,)."""
     low = np.maximum(box[:2], boxes[:, :2])
     high = np.minimum(box[:2] + box[2:4], boxes[:, :2] + boxes[:, 2:4])
     return np.asarray(np.clip(high - low, 0, None).prod(axis=1))
 
 
 Region = tuple[int, int, int, int]
-"""Left, top, right and bottom in cells, the last two exclusive."""
+"""Left, top, right and bottom in cells; right and bottom are exclusive."""
 
 MOSTLY = 0.8
-"""Regions that cover more of the image than this are looked at as one: each has a border that costs something too."""
+"""If the regions cover more of the image than this, they become one, because the border of each region also costs time.
+"""
 
 
 def regions_around(mask: npt.NDArray[np.bool_], around: int) -> list[Region]:
-    """Rectangles apart that contain each True cell of a mask (rows, columns), and ``around`` cells on its sides.
+    """Return disjoint rectangles around the True cells of a mask (rows, columns), enlarged by ``around`` cells.
 
-    Left, top, right and bottom, inside the mask; the whole mask if they cover most of it; none for an empty mask.
+    They lie inside the mask. If they cover most of it, one rectangle covers the whole mask; an empty mask has none.
     """
     rows, columns = mask.shape
     merged = np.empty((0, 4), dtype=np.int64)
     for row, column in np.argwhere(mask):
         new = np.array([column - around, row - around, column + around + 1, row + around + 1])
         while True:
-            # A rectangle that has grown may touch others than before.
+            # A rectangle that has grown may touch further ones.
             touched = (merged[:, :2] <= new[2:]).all(axis=1) & (merged[:, 2:] >= new[:2]).all(axis=1)
             if not touched.any():
                 break

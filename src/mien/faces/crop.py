@@ -1,4 +1,4 @@
-"""From a face to its crop: a square that lies as in FER2013, level, border pixels repeated; dark photos brighter."""
+"""From a detected face to its crop: a square framed as in FER2013, turned level, brightened if the photo is dark."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from mien.base.preprocess import face_shape, face_square, grey_stack
 from mien.faces.face import Box, Face, Margin
 
 WHITE_SHARE = 0.995
-"""The brightest pixels are the rest."""
+"""The pixels above this quantile count as the brightest."""
 
 DARK_BELOW = 128
-"""A photo whose brightest pixels are darker than this is dark."""
+"""A photo is dark if its brightest pixels are darker than this."""
 
 BLACK_BELOW = 8
-"""Darker crops are noise: they become no brighter than a photo of this level."""
+"""Crops darker than this are mostly noise. They are brightened only as much as a photo of this level."""
 
 STEP = 4
-"""Every so many rows and columns are enough to know how dark a photo is."""
+"""Row and column step for measuring how dark a photo is."""
 
 
 def brightened(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """A dark image, uint8 (H, W, 3), stretched until its brightest pixels are white; any other as it is.
+    """Brighten a dark image, uint8 (H, W, 3), until its brightest pixels are white; return others unchanged.
 
-    On 117 photographs with a tenth of their light, mien's detector then finds 88.9% of the faces, and 5.0% without
+    On 117 photographs dimmed to a tenth of their light, the detector then finds 88.9% of the faces, instead of 5.0%
     (docs/lab-notebook.md).
     """
-    # A percentile by counting: NumPy's own loads modules for it, which the first prediction would wait for.
+    # Compute the percentile by counting: numpy.percentile would load modules and delay the first prediction.
     below = np.cumsum(np.bincount(rgb[::STEP, ::STEP].ravel(), minlength=256))
     white = max(int(np.searchsorted(below, WHITE_SHARE * below[-1])), BLACK_BELOW)
     if white >= DARK_BELOW:
@@ -40,39 +40,40 @@ def brightened(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 
 CROP_PX = 224
-"""Longest side of face crops in the usual data sets: 48 (FER2013), 100 (RAF-DB), 224 (AffectNet)."""
+"""Largest side of face crops in common data sets: 48 (FER2013), 100 (RAF-DB), 224 (AffectNet)."""
 
 MAX_FULL_PX = 4096
 MAX_PADDING = 4
-"""A square with a longer side, and with more than this many times the image pixels inside it, is subsampled: around a
-long thin image it would take gigabytes."""
+"""A square is subsampled if it is longer than MAX_FULL_PX and has more than MAX_PADDING times the pixels of the image
+inside it. Around a long thin image it would otherwise take gigabytes."""
 
 
 EYES, MOUTH = ("right_eye", "left_eye"), ("right_mouth_corner", "left_mouth_corner")
 
 SPAN, DOWN = 0.406, 0.085
-"""Where eyes and mouth are in FER2013's images, in sides of an image: from the eyes' middle to the mouth's, and how far
-below the image's middle that between the two lies. Medians of the 1,129 faces found in PublicTest's first 1,200."""
+"""Position of eyes and mouth in FER2013, as fractions of the image's side: the distance from the eyes' midpoint to the
+mouth's, and how far below the image's centre the point between them lies. Medians of the 1,129 faces found in
+PublicTest's first 1,200 images."""
 
 LEVEL_FROM = 15
-"""Degrees. Crops of faces that are tilted by so much are turned level: docs/lab-notebook.md has what that gains."""
+"""Degrees from which a tilted face is turned level. docs/lab-notebook.md has the gain."""
 
 MAX_LEVEL_PX = 384
-"""Side of a crop that is turned: eight times that of a model's input."""
+"""Largest side of a turned crop: eight times a model's 48 px input."""
 
 Landmarks = Mapping[str, tuple[float, float]]
 Tilt = tuple[float, float, float]
-"""The angle in radians, clockwise, and the point (x, y) that a face is turned about."""
+"""Clockwise angle in radians and the point (x, y) that a face is rotated about."""
 
 
 def square_around(box: Box, margin: Margin, landmarks: Landmarks | None = None) -> Box:
-    """The square that is cut out of an image for a face, in whole pixels; it may extend beyond the image.
+    """Return the square to cut out of an image for a face, in whole pixels; it may extend beyond the image.
 
     Args:
-        box: of the face.
-        margin: how such boxes become squares.
-        landmarks: as :attr:`mien.faces.Face.landmarks`. Where eyes and mouth are among them, they say where the square
-            lies; its side is the geometric mean of what they and the box say.
+        box: box of the face.
+        margin: how the detector's boxes become squares.
+        landmarks: as in :attr:`mien.faces.Face.landmarks`. With eyes and mouth, they set the square's centre. Its side
+            is then the geometric mean of the sides from the landmarks and from the box.
     """
     longer = max(box.width, box.height)
     side = margin.size * longer
@@ -86,14 +87,14 @@ def square_around(box: Box, margin: Margin, landmarks: Landmarks | None = None) 
 
 
 def between(landmarks: Landmarks) -> tuple[float, float, float]:
-    """The point (x, y) between eyes and mouth, and the side that a square has by these landmarks alone."""
+    """Return the point (x, y) between eyes and mouth, and the side of the square that these landmarks imply."""
     (a, b), (c, d), (e, f), (g, h) = (landmarks[name] for name in (*EYES, *MOUTH))
     eyes, mouth = ((a + c) / 2, (b + d) / 2), ((e + g) / 2, (f + h) / 2)
     return (eyes[0] + mouth[0]) / 2, (eyes[1] + mouth[1]) / 2, math.dist(eyes, mouth) / SPAN
 
 
 def tilt_of(landmarks: Landmarks) -> Tilt | None:
-    """How a face is tilted, by its eyes and mouth; None below :data:`LEVEL_FROM`, or where they are not known."""
+    """Return a face's tilt from its eyes and mouth; None if these are unknown or it is below :data:`LEVEL_FROM`."""
     if not landmarks.keys() >= {*EYES, *MOUTH}:
         return None
     x, y, _ = between(landmarks)
@@ -105,7 +106,7 @@ def tilt_of(landmarks: Landmarks) -> Tilt | None:
 def cut_out(
     rgb: npt.NDArray[np.uint8], faces: Sequence[Face], margin: Margin, size_px: int, channels: int = 1
 ) -> npt.NDArray[np.uint8]:
-    """The crops of N faces, out of a dark image brightened: uint8 (H, W, 3) -> uint8 (N, size_px, size_px[, 3])."""
+    """Cut out N faces, brightened if the image is dark: uint8 (H, W, 3) -> uint8 (N, size_px, size_px[, 3])."""
     squares = [square_around(face.box, margin, face.landmarks) for face in faces]
     tilts = [tilt_of(face.landmarks) for face in faces]
     return crop_faces(brightened(rgb) if faces else rgb, squares, size_px, channels, tilts)
@@ -118,9 +119,9 @@ def crop_faces(
     channels: int = 1,
     tilts: Sequence[Tilt | None] | None = None,
 ) -> npt.NDArray[np.uint8]:
-    """Face crops for a model's input: uint8 (H, W, 3) and N squares -> uint8 (N, size_px, size_px[, 3]).
+    """Cut face crops for a model's input: uint8 (H, W, 3) and N squares -> uint8 (N, size_px, size_px[, 3]).
 
-    Each square is turned by its tilt, if it has one.
+    Squares with a tilt are turned level.
     """
     turned = zip(squares, tilts or [None] * len(squares), strict=True)
     crops = [face_square(_cut(rgb, square, tilt, channels), size_px, channels) for square, tilt in turned]
@@ -139,7 +140,7 @@ def _cut(rgb: npt.NDArray[np.uint8], square: Box, tilt: Tilt | None, channels: i
 
 
 def _turned(rgb: npt.NDArray[np.uint8], square: Box, tilt: Tilt, channels: int) -> npt.NDArray[np.uint8]:
-    """The square, turned by the tilt: bilinear between the centres of pixels, at most :data:`MAX_LEVEL_PX` wide."""
+    """Cut out a rotated square with bilinear interpolation, at most :data:`MAX_LEVEL_PX` wide."""
     radians, x, y = tilt
     count = min(square.width, MAX_LEVEL_PX)
     steps = (np.arange(count) + 0.5) * square.width / count
@@ -150,7 +151,7 @@ def _turned(rgb: npt.NDArray[np.uint8], square: Box, tilt: Tilt, channels: int) 
     rows = np.clip(y + sine * across + cosine * down - 0.5, 0, height - 1)
     left, top = columns.astype(np.int64), rows.astype(np.int64)
     right, below = np.minimum(left + 1, width - 1), np.minimum(top + 1, height - 1)
-    # Four neighbours of each point, (2, 2, n, n[, 3]): grey before they are mixed, as page and apps do it.
+    # Four neighbours of each point, (2, 2, n, n[, 3]). Convert to grey before interpolating, as page and apps do.
     near = rgb[np.array([[top, top], [below, below]]), np.array([[left, right], [left, right]])]
     if channels == 1:
         near = grey_stack(near.reshape(4, count, count, 3)).reshape(2, 2, count, count)
@@ -164,9 +165,9 @@ def _turned(rgb: npt.NDArray[np.uint8], square: Box, tilt: Tilt, channels: int) 
 def window(
     image: npt.NDArray[np.uint8], rows: npt.NDArray[np.int64], columns: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.uint8]:
-    """These rows and columns of an image, uint8 (H, W[, 3]): some may repeat, none is left out. Do not write to it.
+    """Return these rows and columns of an image, uint8 (H, W[, 3]); they are contiguous but may repeat. Read-only.
 
-    A slice where none repeats, which takes an eighth off the work of following faces through a video.
+    Without repetitions it is a slice, which saves an eighth of the time of tracking faces in a video.
     """
     if rows[-1] - rows[0] + 1 == len(rows) and columns[-1] - columns[0] + 1 == len(columns):
         return image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
@@ -174,7 +175,7 @@ def window(
 
 
 def _indices(rgb: npt.NDArray[np.uint8], square: Box) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Row and column indices of the square in the image, clipped to its border."""
+    """Return row and column indices of the square in the image, clipped to its border."""
     left, top, right, bottom = square.xyxy
     height, width = rgb.shape[:2]
     return np.clip(np.arange(top, bottom), 0, height - 1), np.clip(np.arange(left, right), 0, width - 1)

@@ -14,7 +14,7 @@ from mien.base.errors import DataError
 
 @dataclass(frozen=True)
 class Box:
-    """A rectangle in pixels of the upright image. A detector's may extend beyond the image; :meth:`clipped` cuts it.
+    """A rectangle in pixels of the upright image. A detector's box may extend beyond the image; see :meth:`clipped`.
 
     >>> box = Box(10, 20, 30, 40)
     >>> left, top, width, height = box
@@ -28,27 +28,27 @@ class Box:
     height: int
 
     def __iter__(self) -> Iterator[int]:
-        """Left, top, width, height."""
+        """Yield left, top, width and height."""
         return iter((self.left, self.top, self.width, self.height))
 
     @property
     def xyxy(self) -> tuple[int, int, int, int]:
-        """Left, top, right and bottom; the last two are just outside, as slices and Pillow's ``crop`` have them."""
+        """Left, top, right and bottom; right and bottom are exclusive, as in slices and Pillow's ``crop``."""
         return self.left, self.top, self.left + self.width, self.top + self.height
 
     def crop(self, image: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """The part of an image (H, W) or (H, W, C) inside the box: a view, at least one pixel."""
+        """Return the part of an image (H, W) or (H, W, C) inside the box, a view of at least one pixel."""
         left, top, right, bottom = self.clipped(image.shape[1], image.shape[0]).xyxy
         return image[top:bottom, left:right]
 
     def clipped(self, width: int, height: int) -> Box:
-        """The part inside an image, at least one pixel: what every answer has."""
+        """Return the part of the box inside an image, at least one pixel. All results are clipped this way."""
         left, top = min(max(self.left, 0), width - 1), min(max(self.top, 0), height - 1)
         right, bottom = min(self.left + self.width, width), min(self.top + self.height, height)
         return Box(left, top, max(right - left, 1), max(bottom - top, 1))
 
     def to_dict(self) -> dict[str, int]:
-        """JSON-ready: left, top, width and height."""
+        """Return left, top, width and height, JSON-ready."""
         return {"left": self.left, "top": self.top, "width": self.width, "height": self.height}
 
 
@@ -57,11 +57,11 @@ class Face:
     """A detected face.
 
     Attributes:
-        box: its bounding box.
+        box: bounding box.
         score: the detector's confidence; its meaning and range depend on the detector.
-        landmarks: (x, y) in pixels of the image by name (``right_eye``, ``left_eye``, ``nose``,
-            ``right_mouth_corner``, ``left_mouth_corner``; right and left are the person's own); empty if the
-            detector has none. Eyes and corners of the mouth, where it has all four, decide what is cropped.
+        landmarks: (x, y) in pixels of the image by name (``right_eye``, ``left_eye``, ``nose``, ``right_mouth_corner``,
+            ``left_mouth_corner``; right and left are the person's own); empty if the detector has none. With both eyes
+            and both mouth corners, they determine the crop.
     """
 
     box: Box
@@ -69,11 +69,11 @@ class Face:
     landmarks: dict[str, tuple[float, float]] = field(hash=False)
 
     def clipped(self, width: int, height: int) -> Face:
-        """The same face with the part of its box that is inside an image."""
+        """Return the face with its box clipped to an image."""
         return replace(self, box=self.box.clipped(width, height))
 
     def moved(self, box: Box) -> Face:
-        """The same face where this is its box: landmarks move along."""
+        """Return the face moved and scaled to ``box``, with its landmarks."""
         across, down = box.width / max(self.box.width, 1), box.height / max(self.box.height, 1)
         landmarks = {
             name: (box.left + across * (x - self.box.left), box.top + down * (y - self.box.top))
@@ -84,11 +84,11 @@ class Face:
 
 @dataclass(frozen=True)
 class Margin:
-    """How a detector's box becomes a crop like FER2013's: see :func:`mien.faces.crop.square_around`.
+    """How a detector's box becomes a crop framed like FER2013; see :func:`mien.faces.crop.square_around`.
 
     Attributes:
-        size: side of the square crop, in longer sides of the box.
-        down: how far the crop's centre lies below the box's, in longer sides of the box.
+        size: side of the square crop, as a multiple of the box's longer side.
+        down: how far the crop's centre lies below the box's, as a multiple of the box's longer side.
     """
 
     size: float
@@ -96,43 +96,43 @@ class Margin:
 
 
 class Detector(Protocol):
-    """Detects faces. Safe to call from several threads."""
+    """Interface of face detectors. ``detect`` must be thread-safe."""
 
     @property
     def name(self) -> str:
-        """Its name in results, e.g. ``"TinyFace + MTCNN"``."""
+        """Name in results, e.g. ``"TinyFace + MTCNN"``."""
 
     @property
     def margin(self) -> Margin:
-        """How its boxes become face crops."""
+        """Margin that turns its boxes into face crops."""
 
     @property
     def score_range(self) -> tuple[float, float]:
-        """The lowest and the highest score that a face of it can have."""
+        """Lowest and highest possible score of a face."""
 
     def detect(self, rgb: npt.NDArray[np.uint8]) -> list[Face]:
         """Detect the faces in an image uint8 (H, W, 3) RGB, 0..255; the largest first."""
 
 
 def largest_first(faces: list[Face]) -> list[Face]:
-    """Sort faces as every detector returns them: by area, then from left to right."""
+    """Sort faces by area, the largest first, then from left to right. Every detector returns this order."""
     return sorted(faces, key=lambda face: (-face.box.width * face.box.height, face.box.left, face.box.top))
 
 
 class LimitedDetector:
-    """A detector that leaves out some of another's faces.
+    """A detector that filters the faces of another detector.
 
     Args:
-        detector: detects the faces; name, margin and range of scores are its own.
-        min_score: the least score of a face; its meaning and range depend on the detector.
-        min_size_px: the least longer side of a box, in pixels of the image.
-        max_faces: the largest faces are kept, at most so many.
+        detector: detector to filter; its name, margin and range of scores are kept.
+        min_score: lowest score to keep; its meaning and range depend on the detector.
+        min_size_px: smallest longer side of a box to keep, in pixels of the image.
+        max_faces: largest number of faces; the largest faces are kept.
 
     Attributes:
-        limits: in words; equal ones leave out the same faces.
+        limits: text of the limits; equal texts mean equal filters.
 
     Raises:
-        DataError: a score that no face of the detector can have (``min-score-range``), or a size or number below one
+        DataError: a score outside the detector's range (``min-score-range``), or a size or number below one
             (``face-limit``).
     """
 

@@ -1,4 +1,4 @@
-"""Which detector is used, and the public :func:`detect`."""
+"""Choice of the detector, and the public :func:`detect`."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
     from mien.base.images import ImageSource
 
 VARIABLE = "MIEN_DETECTOR"
-"""Environment variable: a name of :data:`DETECTORS`."""
+"""Environment variable that names one of :data:`DETECTORS`."""
 
 DETECTORS: dict[str, Callable[[], Detector]] = {"network": NetworkDetector}
-"""By name; the first is the default."""
+"""Detectors by name; the first is the default."""
 
 _NAMES = " or ".join(map(repr, DETECTORS))
 
 
 class OwnDetector:
-    """A detector of a user's own, whose faces are checked, so that a mistake in it is one clear line.
+    """Wrapper of a user's own detector that checks its faces, so that mistakes give a clear one-line error.
 
-    ``detect`` raises ModelError: what is no list of faces (``detector-faces``), or landmarks that are not where the
-    face's box lets them be, such as shares of the image (``landmarks-outside``).
+    ``detect`` raises ModelError for a result that is not a list of faces (``detector-faces``). It also does for
+    landmarks that do not fit the box, such as fractions of the image (``landmarks-outside``).
     """
 
     def __init__(self, detector: Detector) -> None:
@@ -44,7 +44,7 @@ class OwnDetector:
         self._detector = detector
 
     def detect(self, rgb: npt.NDArray[np.uint8]) -> list[Face]:
-        """As the detector's own."""
+        """Run the user's detector and check its faces."""
         faces = self._detector.detect(rgb)
         if not (isinstance(faces, list) and all(map(_is_face, faces))):
             raise ModelError(
@@ -73,7 +73,7 @@ def _is_face(face: Any) -> bool:
 
 
 def _fit(box: Box, landmarks: Landmarks) -> bool:
-    """Whether eyes and mouth are where a box lets them be. The sizes of 859 faces differ by at most a third."""
+    """Return whether eyes and mouth fit the box. Over 859 faces the two sizes differ by at most a third."""
     x, y, own = between(landmarks)
     side = max(box.width, box.height)
     apart = math.dist((x, y), (box.left + box.width / 2, box.top + box.height / 2))
@@ -81,14 +81,14 @@ def _fit(box: Box, landmarks: Landmarks) -> bool:
 
 
 def find_detector(wanted: Detector | str | None = None) -> Detector:
-    """The detector in use: that of ``MIEN_DETECTOR``, else mien's own.
+    """Return the detector to use: the one named in ``MIEN_DETECTOR``, else mien's own.
 
     Args:
-        wanted: instead of the variable, a name of :data:`DETECTORS`; or a detector, whose faces are checked then.
+        wanted: a name of :data:`DETECTORS`, which overrides the variable, or a user's detector object.
 
     Raises:
-        ModelError: the variable or argument names no detector (``detector-unknown``), or a file of mien's own is
-            missing or damaged (``detector-damaged``).
+        ModelError: unknown detector (``detector-unknown``), or a file of mien's detector is missing or damaged
+            (``detector-damaged``).
     """
     if wanted is not None and not isinstance(wanted, str | os.PathLike):
         if isinstance(wanted, NetworkDetector | LimitedDetector | OwnDetector):
@@ -110,17 +110,17 @@ def find_detector(wanted: Detector | str | None = None) -> Detector:
 
 
 def detect(image: ImageSource) -> list[Face]:
-    """Detect the faces in one image with the detector in use, the largest first.
+    """Detect the faces in one image, the largest first.
 
     Args:
         image: a path, the bytes of an image file, a PIL image, or an array uint8 (H, W) grey or (H, W, 3) RGB.
 
     Returns:
-        Faces with boxes inside the upright image, in pixels (EXIF orientation applied); empty without a face.
+        Faces with boxes inside the upright image, in pixels (EXIF orientation applied); empty if there is none.
 
     Raises:
-        DataError: something that is not an image.
-        ModelError: as :func:`find_detector`.
+        DataError: ``image`` is not an image.
+        ModelError: see :func:`find_detector`.
     """
     rgb = upright_rgb(open_image_source(image))
     height, width = rgb.shape[:2]

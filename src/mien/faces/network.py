@@ -1,8 +1,8 @@
-"""The detector that comes with mien: a small network proposes faces, another checks each proposal.
+"""mien's face detector: a small network proposes faces, a second network checks each proposal.
 
-    image ──looks at several sizes and tilts──► proposals ──merged──► squares ──checked twice──► faces
+    image ──copies of several sizes and tilts──► proposals ──merged──► squares ──checked twice──► faces
 
-The first is face-api's tiny face detector, the second are the last two stages of MTCNN (networks/licences.txt). The
+The first network is face-api's tiny face detector, the second the last two stages of MTCNN (networks/licences.txt). The
 browser page and the npm package use the same two files.
 """
 
@@ -32,62 +32,62 @@ PROPOSALS, CHECK = "proposals.onnx", "check.onnx"
 
 FIRST_PX = 320
 CLOSER = ((640, 0.005), (1280, 0.006))
-"""Longer sides of the copies in which faces are proposed: the first is looked at whole, a closer one where the copy
-before gives its smallest anchor at least this score. These and what follows are chosen on the photographs of
-docs/lab-notebook.md: with less, faces are lost."""
+"""Longer sides of closer copies, each with a hint. A closer copy is searched only where the smallest anchor in the
+previous copy scored at least the hint. The first copy is always searched completely. These constants were chosen on the
+photographs of docs/lab-notebook.md; smaller searches miss faces."""
 
 LARGEST_PX = CLOSER[-1][0]
 MIN_STEP = 1.25
-"""A small image is looked at in no copy that is hardly larger than the previous one."""
+"""A closer copy is skipped unless it is at least this much larger than the previous one."""
 
 TILTED_PX, TILTS = 416, (30, -30)
-"""Longer side, and degrees of rotation, of the copies in which tilted faces are proposed."""
+"""Longer side in pixels, and rotations in degrees, of the copies in which tilted faces are proposed."""
 
 SURE, LARGE = 0.6, 0.15
-"""Where no first look proposes a face with this score and this share of the image's longer side, which explains what is
-shown, the next copy is looked at whole."""
+"""The second copy is searched completely unless the first one has a face with at least this score, of at least this
+fraction of the image's longer side."""
 
 SEEN = 0.5
-"""A closer copy is not looked at where the copy before proposed a face with this score."""
+"""Cells under a proposal with this score are not searched again in a closer copy."""
 
 TILTED_HINT = 0.02
-"""A tilted copy is looked at where the first look gives any anchor this score, and no upright face was proposed with
-:data:`KNOWN`, which is a sum over the looks."""
+"""A tilted copy is searched where any anchor in the first copy scored more than this, unless an upright face was found
+there with the merged score :data:`KNOWN`."""
 
 KNOWN = 0.9
 
 MAX_ENLARGED = 2
-"""A small image is not enlarged more than this."""
+"""Largest enlargement of a small image."""
 
 CLOSE_UP_PX, CLOSE_UP_BORDER = (96, 128, 192, 256), 1 / 3
 CLOSE_UP_SCORE = 0.7
-"""Where nothing is found: longer sides of copies with the image mirrored around it, by so many of its longer sides, so
-that a face that fills it fits in; and the least score of one."""
+"""Search for a face that fills the image, if no other was found. Copies of these longer sides are made, with the image
+mirrored around it by CLOSE_UP_BORDER of its longer side. CLOSE_UP_SCORE is the lowest score."""
 
 MIN_PROPOSAL = 0.06
-"""Score from which the first network proposes a face."""
+"""Lowest score of a proposal by the first network."""
 
 MAX_PROPOSALS = 1000
-"""The best proposals that are checked: of a photo of a crowd, or of nothing but texture."""
+"""Largest number of proposals that are checked, the best first. It limits the time on crowds and textures."""
 
 AGREEING_IOU = 0.4
 NMS_IOU = 0.3
 MAX_LOG_ODDS = 4.0
 MIN_SCORE = 0.45
-"""Chosen on 117 photographs of 262 faces: docs/lab-notebook.md."""
+"""Lowest score of a face, chosen on 117 photographs with 262 faces: docs/lab-notebook.md."""
 
 MIN_FIRST_SCORE = 0.02
-"""A proposal with a lower score at the first check is not checked again."""
+"""Proposals that score lower in the first check are not checked again."""
 
 THREADS = 2
 
 CELL_PX = 32
 ANCHORS = ((1.603231, 2.094468), (6.041143, 7.080126), (2.882459, 3.518061), (4.266906, 5.178857), (9.041765, 10.66308))
-"""As in web/src/faces/anchors.ts: width and height in cells of the five anchors of each cell."""
+"""Width and height in cells of the five anchors of each cell, as in web/src/faces/anchors.ts."""
 
 FRAMING = (0.76, 1.01, -0.112)
-"""Width, height and shift down that turn a proposal into a box as the check expects it, in sides of the proposal: the
-medians over matched boxes of the development photographs."""
+"""Width, height and downward shift that turn a proposal into the box expected by the check, as fractions of the
+proposal's side: medians over matched boxes of the development photographs."""
 
 CHECK_PX = 48
 BATCH = 64
@@ -96,22 +96,22 @@ LANDMARKS: tuple[str, ...] = ("right_eye", "left_eye", "nose", "right_mouth_corn
 
 
 def network_files(folder: Path = FOLDER) -> tuple[Path, ...]:
-    """Paths of the two networks, whether they are there or not."""
+    """Return the paths of the two networks, even if the files do not exist."""
     return folder / PROPOSALS, folder / CHECK
 
 
 class NetworkDetector:
-    """Detects faces from the front and from the side, tilted, and in crowds. The score is 0..1, not calibrated.
+    """Detector for frontal, profile and tilted faces, also in crowds. Its score is 0..1, not calibrated.
 
     Args:
-        folder: where :data:`PROPOSALS` and :data:`CHECK` are.
+        folder: folder of :data:`PROPOSALS` and :data:`CHECK`.
 
     Raises:
-        ModelError: a file that is missing or damaged (``detector-damaged``).
+        ModelError: a file is missing or damaged (``detector-damaged``).
     """
 
     name: str = "TinyFace + MTCNN"
-    # With it boxes say the same size as their landmarks, in the median of photographs (docs/lab-notebook.md).
+    # With this margin, boxes and landmarks give the same median size on photographs (docs/lab-notebook.md).
     margin: Margin = Margin(size=0.975, down=0.0)
     score_range: tuple[float, float] = (MIN_SCORE, 1.0)
 
@@ -119,7 +119,7 @@ class NetworkDetector:
         self._proposals, self._check = (_session(file) for file in network_files(folder))
 
     def detect(self, rgb: npt.NDArray[np.uint8]) -> list[Face]:
-        """Faces in an image uint8 (H, W, 3), with five landmarks each, the largest first."""
+        """Detect faces in an image uint8 (H, W, 3), with five landmarks each, the largest first."""
         image = Image.fromarray(brightened(rgb))
         if max(image.size) > LARGEST_PX:
             image = _resized(image, _fitted(image, LARGEST_PX))
@@ -128,7 +128,7 @@ class NetworkDetector:
         return largest_first([_face(row, points, scale) for row, points in zip(found, landmarks, strict=True)])
 
     def search(self, image: Image.Image) -> tuple[Boxes, npt.NDArray[np.float64]]:
-        """Boxes and scores, float64 (N, 5), and landmarks (N, 5, 2), in pixels of an RGB image."""
+        """Find boxes and scores, float64 (N, 5), and landmarks (N, 5, 2), in pixels of an RGB image."""
         longer = max(image.size)
         first = before = self._look(image, min(FIRST_PX, MAX_ENLARGED * longer))
         sure = first.boxes[first.boxes[:, 4] >= SURE]
@@ -151,7 +151,7 @@ class NetworkDetector:
         return (found, landmarks) if len(found) else self._close_up(image)
 
     def _look(self, image: Image.Image, side: int, areas: Sequence[Area] | None = None) -> _Look:
-        """Proposals in a copy with this longer side, everywhere or in areas given in pixels of the image."""
+        """Propose faces in a copy with this longer side: everywhere, or in areas given in pixels of the image."""
         size = _fitted(image, side)
         columns, rows = (-(-length // CELL_PX) for length in size)
         cell_px = CELL_PX * max(image.size) / side
@@ -166,7 +166,7 @@ class NetworkDetector:
         return _Look(side, cell_px, np.concatenate(boxes), scores)
 
     def _look_tilted(self, image: Image.Image, areas: Sequence[Area], degrees: float) -> Boxes:
-        """Proposals in areas of the image after they are rotated counterclockwise, in pixels of the image."""
+        """Propose faces in areas of the image after rotating them; the boxes are in pixels of the upright image."""
         side = min(TILTED_PX, MAX_ENLARGED * max(image.size))
         copy, scale = _fitted(image, side), side / max(image.size)
         angle = np.deg2rad(degrees)
@@ -176,7 +176,7 @@ class NetworkDetector:
             left, top, right, bottom = (round(edge * scale) for edge in area)
             part = _part(image, copy, (left, top, min(right, copy[0]), min(bottom, copy[1])))
             turned = np.ceil(np.abs(turn) @ part.size).astype(int)
-            # From a place in the rotated part back to that in the part.
+            # Map from the rotated part back to the part.
             back = np.column_stack([turn.T, np.array(part.size) / 2 - turn.T @ turned / 2])
             rotated = part.transform(
                 tuple(turned.tolist()), Image.Transform.AFFINE, back.ravel().tolist(), Image.Resampling.BILINEAR
@@ -189,7 +189,7 @@ class NetworkDetector:
         return np.concatenate(found)
 
     def _close_up(self, image: Image.Image) -> tuple[Boxes, npt.NDArray[np.float64]]:
-        """As :meth:`search`: faces that fill the image, found in a small copy that is mirrored at its border."""
+        """Find faces that fill the image, in small copies with mirrored borders. Returns the same as :meth:`search`."""
         longer = max(image.size)
         small = _resized(image, _fitted(image, min(FIRST_PX, MAX_ENLARGED * longer)))
         border = round(CLOSE_UP_BORDER * max(small.size))
@@ -223,7 +223,7 @@ class NetworkDetector:
     def _checked(
         self, image: Image.Image, looks: list[Boxes], min_score: float
     ) -> tuple[Boxes, npt.NDArray[np.float64]]:
-        """The proposals of all looks that the second network takes for faces, and their landmarks."""
+        """Check the proposals of all passes with the second network; return the accepted boxes and their landmarks."""
         merged = merge_agreeing(looks, AGREEING_IOU)[:MAX_PROPOSALS]
         squares = _squares(_reframed(merged))
         checked = self._run_check(image, squares)
@@ -231,7 +231,7 @@ class NetworkDetector:
         proposed, boxes = merged[likely, 4], _regressed(squares, checked)[likely]
         squares = _squares(boxes)
         checked = self._run_check(image, squares)
-        # Cropped by the mean, what photographs show is likelier to the models than by the second box (0.002 nats).
+        # Crops framed by the mean of both boxes give better predictions than the second box alone (by 0.002 nats).
         boxes = (boxes + _regressed(squares, checked)) / 2
         found = np.concatenate([boxes, _score(proposed, checked)[:, np.newaxis]], axis=1)
         points = checked[:, 6:].reshape(-1, 2, 5).swapaxes(1, 2)
@@ -252,13 +252,13 @@ class NetworkDetector:
 
 @dataclass(frozen=True)
 class _Look:
-    """Proposals in one copy of an image.
+    """Proposals in one rescaled copy of an image.
 
     Attributes:
         side: longer side of the copy, in pixels.
-        cell_px: side of its cells, in pixels of the image.
+        cell_px: side of a cell, in pixels of the image.
         boxes: proposals in pixels of the image, with scores: (N, 5).
-        scores: of each anchor in each cell, (anchors, rows, columns); 0 where the copy was not looked at.
+        scores: score of each anchor in each cell, (anchors, rows, columns); 0 where the copy was not searched.
     """
 
     side: int
@@ -267,12 +267,12 @@ class _Look:
     scores: npt.NDArray[np.float64]
 
     def areas(self, hints: npt.NDArray[np.bool_]) -> list[Area]:
-        """Rectangles around cells (rows, columns)."""
+        """Return rectangles around the given cells (rows, columns), in pixels of the image."""
         px = self.cell_px
         return [(px * left, px * top, px * right, px * bottom) for left, top, right, bottom in regions_around(hints, 1)]
 
     def covered(self, boxes: Boxes) -> npt.NDArray[np.bool_]:
-        """Cells (rows, columns) that a box touches."""
+        """Return the mask of cells (rows, columns) that a box touches."""
         touched = np.zeros(self.scores.shape[1:], dtype=bool)
         low = np.maximum(np.floor(boxes[:, :2] / self.cell_px), 0).astype(int)
         high = np.maximum(np.ceil((boxes[:, :2] + boxes[:, 2:4]) / self.cell_px), 0).astype(int)
@@ -282,38 +282,38 @@ class _Look:
 
 
 def _score(proposed: npt.NDArray[np.float64], checked: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """One score, 0..1, of what both networks say. The limits keep one stage from deciding alone."""
+    """Combine the scores of both networks into one, 0..1. Clipping keeps one stage from deciding alone."""
     odds = np.clip(checked[:, :2], -MAX_LOG_ODDS, MAX_LOG_ODDS).sum(axis=1) + 2 * np.log(proposed)
     return _sigmoid(odds / 2)
 
 
 def _crop(image: Image.Image, square: npt.NDArray[np.float64]) -> Pixels:
-    """A square of an image in 48 x 48 pixels, black outside the image."""
+    """Cut out a square and resize it to 48 x 48 pixels; black outside the image."""
     left, top = round(square[0]), round(square[1])
     side = max(round(square[2]), 1)
     return np.asarray(_resized(image.crop((left, top, left + side, top + side)), (CHECK_PX, CHECK_PX)))
 
 
 def _fitted(image: Image.Image, side: int) -> tuple[int, int]:
-    """Width and height of a copy with a longer side of ``side`` pixels."""
+    """Return width and height of a copy whose longer side is ``side`` pixels."""
     scale = side / max(image.size)
     return max(round(image.width * scale), 1), max(round(image.height * scale), 1)
 
 
 def _part(image: Image.Image, size: tuple[int, int], edges: tuple[int, int, int, int]) -> Image.Image:
-    """The part of a copy of this size between left, top, right and bottom; the rest of the copy is not made."""
+    """Compute the part of a rescaled copy between left, top, right and bottom, without the rest of the copy."""
     left, top, right, bottom = edges
     across, down = image.width / size[0], image.height / size[1]
     return _resized(image, (right - left, bottom - top), (left * across, top * down, right * across, bottom * down))
 
 
 def _resized(image: Image.Image, size: tuple[int, int], box: Area | None = None) -> Image.Image:
-    """An image, or what is in a box of it, in another size: averaged in whole pixels, then by a triangle."""
+    """Resize an image, or a box of it: averaged over whole pixels, then with a triangle filter."""
     return image.resize(size, Image.Resampling.BILINEAR, box, reducing_gap=1.0)
 
 
 def _whole(area: Area, cell_px: float, columns: int, rows: int) -> Region:
-    """The whole cells of a look that an area in pixels of the image touches."""
+    """Return the region of whole cells that an area in pixels of the image touches."""
     left, top, right, bottom = (edge / cell_px for edge in area)
     return math.floor(left), math.floor(top), min(math.ceil(right), columns), min(math.ceil(bottom), rows)
 
@@ -331,7 +331,7 @@ def _squares(boxes: Boxes) -> Boxes:
 
 
 def _regressed(squares: Boxes, checked: npt.NDArray[np.float64]) -> Boxes:
-    """Boxes from the check's output for these squares."""
+    """Compute boxes from the check's output for these squares."""
     near, far = checked[:, 2:4] * squares[:, 2:4], checked[:, 4:6] * squares[:, 2:4]
     return np.concatenate([squares[:, :2] + near, np.maximum(squares[:, 2:4] + far - near, 1)], axis=1)
 
@@ -356,7 +356,7 @@ def _session(path: Path) -> Any:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = THREADS
-    # Threads that wait for work would take cores from the classifier.
+    # Spinning threads would take cores from the classifier.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         return onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
