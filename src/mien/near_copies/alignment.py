@@ -1,4 +1,4 @@
-"""Lay one image over another, mirrored, zoomed and shifted as fits best, and say how alike they are there."""
+"""Align pairs of images by mirroring, zoom and shift, and measure how similar they are."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ import numpy.typing as npt
 from mien.near_copies.resampling import Floats32, axis_matrix, in_chunks, resample
 
 ZOOMS: tuple[float, ...] = (1 / 1.11, 1 / 1.055, 1.0, 1.055, 1.11)
-"""At which the search begins, of the second image; a crop to 90% magnifies by 1.11."""
+"""Zooms of the second image from which the search starts. A crop to 90% magnifies by 1.11."""
 
-_CYCLES = (2, 10)  # of the frequencies that the search looks at, across the image: light and pixel noise lie outside
-_REACH = 6 / 48  # how far the search shifts, in sides: 3 px, and as much for the corner of a crop
-_FINE, _COARSE = 0.7 / 48, 2.5 / 48  # deviations of the two blurs between which detail is compared, in sides
-_UNLIKELY = 0.45  # of low frequencies, where half of the pairs that are no copies have less, and no copy of FER2013
-_HOPELESS = (0.4, 0.6)  # of details: no further step makes a copy of less, before the first step and the second
+_CYCLES = (2, 10)  # range of frequencies in the search, in cycles per image: without lighting and pixel noise
+_REACH = 6 / 48  # largest shift in the search, in sides: 3 px, plus 3 px for the corner of a crop
+_FINE, _COARSE = 0.7 / 48, 2.5 / 48  # standard deviations of the two blurs whose difference is the detail, in sides
+_UNLIKELY = 0.45  # correlation of low frequencies: half of the non-copies have less, no copy in FER2013 does
+_HOPELESS = (0.4, 0.6)  # correlations of detail before steps 1 and 2 below which further steps are useless
 _NOTHING = 1e-6
 
 
 def aligned_correlation(
     images: npt.NDArray[np.uint8], first: npt.NDArray[np.int64], second: npt.NDArray[np.int64]
 ) -> Floats32:
-    """How alike the images of each pair are where they overlap, at the best alignment.
+    """Compute how similar the images of each pair are at their best alignment.
 
     Args:
         images: uint8 (N, S, S).
-        first: int64 (P,), positions in ``images``.
-        second: int64 (P,).
+        first: int64 (P,), indices of the first images.
+        second: int64 (P,), indices of the second images.
 
     Returns:
-        float32 (P,), -1..1: the correlation of their details (a difference of two blurs) over the overlap. Near 1 for
-        a copy, whatever its brightness and contrast. Where low frequencies are unlike: their correlation.
+        float32 (P,), -1..1: correlation of the detail (a difference of two blurs) over the overlap. It is near 1 for a
+        copy of any brightness and contrast. Pairs with dissimilar low frequencies get their correlation instead.
     """
     if not len(first):
         return np.zeros(0, dtype=np.float32)
@@ -48,7 +48,7 @@ def aligned_correlation(
 
 
 Placement = Floats32
-"""How to lay the second image of each pair over the first, (P, 4): 1 if mirrored, zoom, px down, px across."""
+"""Alignment of the second image of each pair, (P, 4): 1 if mirrored, zoom, shift down and shift right in px."""
 
 
 @cache
@@ -59,17 +59,17 @@ def _shifts_px(side: int) -> npt.NDArray[np.int64]:
 
 @cache
 def _waves(side: int, zoom: float) -> Floats32:
-    """Factors for the details of an image, rows and columns alike, once it is magnified.
+    """Return the Fourier factors of an image's detail along one axis, after magnification.
 
     Returns:
-        float32 (2, 2 F, S): of each of the two blurs of the details; cosines, then sines, of cycles 0..F-1 under a
-        window that fades at the border.
+        float32 (2, 2 F, S), for each of the two blurs: cosines, then sines, of cycles 0..F-1, under a window that fades
+        at the border.
     """
     at = np.arange(side)
     window = np.clip(np.minimum(at + 1, side - at) / (side / 6), 0, 1)
     angles = 2 * np.pi * np.outer(np.arange(_CYCLES[1] + 1), at) / side
     waves = window * np.concatenate([np.cos(angles), np.sin(angles)])
-    # The blurs are in the waves, which costs less than to blur the images.
+    # The factors include the blurs, which is cheaper than blurring the images.
     return np.stack([waves @ axis_matrix(side, zoom) @ _blur_matrix(side, each) for each in (_FINE, _COARSE)]).astype(
         np.float32
     )
@@ -77,12 +77,12 @@ def _waves(side: int, zoom: float) -> Floats32:
 
 @cache
 def _shift_waves(side: int) -> tuple[npt.NDArray[np.complex64], npt.NDArray[np.complex64], Floats32]:
-    """Shifts down and across, complex64 (M, F) and (G, M); how much each frequency counts, float32 (F, G)."""
+    """Return shift phases, complex64 (M, F) down and (G, M) across, and weights of the frequencies, float32 (F, G)."""
     down, across = np.arange(_CYCLES[1] + 1), np.arange(-_CYCLES[1], _CYCLES[1] + 1)
     shifts = _shifts_px(side)
     squared = down[:, np.newaxis] ** 2 + across**2
     band = (squared >= _CYCLES[0] ** 2) & (squared <= _CYCLES[1] ** 2)
-    # A real image's spectrum is symmetric: only half is computed, and counts twice except for its seam.
+    # A real image's spectrum is symmetric: half is computed and counts twice, except the frequencies on the axis.
     counts = band * np.where(down == 0, 1.0, 2.0)[:, np.newaxis]
     return (
         np.exp(2j * np.pi * np.outer(shifts, down) / side).astype(np.complex64),
@@ -92,17 +92,17 @@ def _shift_waves(side: int) -> tuple[npt.NDArray[np.complex64], npt.NDArray[np.c
 
 
 def _search(one: Floats32, other: Floats32) -> tuple[Placement, Floats32]:
-    """The mirror, zoom and shift of ``other`` at which it correlates best with ``one``, by low frequencies alone.
+    """Find the mirroring, zoom and shift of ``other`` that correlate best with ``one``, from low frequencies only.
 
     Returns:
-        The placement (P, 4), and the correlation there, float32 (P,).
+        The placement (P, 4) and its correlation, float32 (P,).
     """
     count, side, _ = one.shape
     shifts = _shifts_px(side)
     shift_down, shift_across, counts = _shift_waves(side)
-    # Details know no mean; without it they are exact.
+    # The detail does not depend on the mean; removing it improves precision.
     one, other = (each - each.mean(axis=(1, 2), keepdims=True) for each in (one, other))
-    # Of details, without the coarse light: under a fading window it would look the same at no shift, and decide.
+    # Use only detail: under a fading window, coarse lighting would favour shift 0 and decide.
     of_one = _spectrum(one, _waves(side, 1.0), counts)
     across = np.arange(-_CYCLES[1], _CYCLES[1] + 1)
     turn = np.exp(-2j * np.pi * across * (side - 1) / side).astype(np.complex64)
@@ -110,7 +110,7 @@ def _search(one: Floats32, other: Floats32) -> tuple[Placement, Floats32]:
     placement = np.zeros((count, 4), dtype=np.float32)
     for zoom in ZOOMS:
         of_other = _spectrum(other, _waves(side, zoom), counts)
-        # A mirror turns the frequencies across round; the phase is that of its axis, which is not at pixel 0.
+        # Mirroring reverses the horizontal frequencies. The phase corrects for the axis, which is not at pixel 0.
         for mirrored, spectrum in ((False, of_other), (True, of_other[:, :, ::-1] * turn)):
             overlaid = np.matmul(shift_down, np.matmul(of_one * spectrum.conj(), shift_across)).real.reshape(count, -1)
             top = overlaid.argmax(axis=1)
@@ -124,7 +124,7 @@ def _search(one: Floats32, other: Floats32) -> tuple[Placement, Floats32]:
 
 
 def _spectrum(images: Floats32, waves: Floats32, counts: Floats32) -> npt.NDArray[np.complex64]:
-    """Spectra of details, of length 1, so that their product is a correlation. (P, S, S) -> (P, F, G)."""
+    """Compute spectra of detail, normalised so that their product is a correlation. (P, S, S) -> (P, F, G)."""
     frequencies = waves.shape[1] // 2
     fine, coarse = (np.matmul(np.matmul(each, images), each.T) for each in waves)
     parts = fine - coarse
@@ -132,7 +132,7 @@ def _spectrum(images: Floats32, waves: Floats32, counts: Floats32) -> npt.NDArra
         (half[:, :, :frequencies], half[:, :, frequencies:])
         for half in (parts[:, :frequencies], parts[:, frequencies:])
     )
-    # exp(-ia) exp(-ib) for cycles across >= 0, exp(-ia) exp(ib) for those below.
+    # exp(-ia) exp(-ib) for horizontal cycles >= 0, exp(-ia) exp(ib) for negative ones.
     right, left = (cc - ss) - 1j * (cs + sc), (cc + ss) - 1j * (sc - cs)
     spectrum = np.concatenate([left[:, :, :0:-1], right], axis=2) * np.sqrt(counts)
     length = np.sqrt(np.square(np.abs(spectrum)).sum(axis=(1, 2), keepdims=True))
@@ -140,9 +140,10 @@ def _spectrum(images: Floats32, waves: Floats32, counts: Floats32) -> npt.NDArra
 
 
 def _refine(one: Floats32, other: Floats32, placement: Placement) -> Floats32:
-    """Correlation of details at the placement, after a few steps of least squares on its zoom and shifts.
+    """Improve zoom and shifts by a few least-squares steps, and return the correlation of detail.
 
-    The steps are Gauss-Newton's on the difference of details (Lucas & Kanade, IJCAI 1981), each kept where it helps.
+    These are Gauss-Newton steps on the difference of detail (Lucas & Kanade, IJCAI 1981). A step is kept only if it
+    helps.
     """
     found, step = _step(one, other, placement)
     hopeful = np.arange(len(found))
@@ -162,7 +163,7 @@ def _refine(one: Floats32, other: Floats32, placement: Placement) -> Floats32:
 
 
 def _step(one: Floats32, other: Floats32, placement: Placement) -> tuple[Floats32, Floats32]:
-    """Correlation of details at a placement (P,), and the change of zoom, down and across to raise it (P, 3)."""
+    """Return the correlation at a placement (P,), and the change of zoom, down and across that increases it (P, 3)."""
     side = one.shape[1]
     mirrored, zoom, down, across = placement.T
     turned = np.where(mirrored[:, np.newaxis, np.newaxis] > 0, other[:, :, ::-1], other)
@@ -191,7 +192,7 @@ def _blur_matrix(side: int, deviation: float) -> Floats32:
 
 
 def _details(images: Floats32, rows: Floats32, columns: Floats32) -> Floats32:
-    """A fine blur minus a coarse one, both of the covered pixels alone, which are ``rows`` x ``columns``."""
+    """Subtract a coarse blur from a fine one, over covered pixels only; ``rows`` x ``columns`` is the covered part."""
     side = images.shape[1]
     inside = rows[:, :, np.newaxis] * columns[:, np.newaxis, :]
     blurred = []

@@ -1,11 +1,11 @@
-"""A short description of an image that copies share and other images do not, fitted to the data at hand.
+"""A short descriptor of an image that is similar for copies and different for other images, fitted to the data.
 
-Local spectra: the magnitudes of low frequencies under overlapping windows hardly change when an image is shifted by a
-few pixels, and not at all with its brightness. A mirrored image has those of the mirrored window, so sums and
-absolute differences of the two are kept, which a mirror leaves as they are.
+It is based on local spectra: magnitudes of low frequencies under overlapping windows. They hardly change under shifts
+of a few pixels, and not at all with brightness. A mirrored image has the spectra of the mirrored window. Sums and
+absolute differences of the two are used, which mirroring does not change.
 
-Fitted: of all linear combinations those are taken that differ most between images and least between an image and its
-shifted and cropped copies (linear discriminant analysis, Fisher 1936, every image a class of its own).
+The fit is linear discriminant analysis (Fisher 1936) with every image as its own class. It chooses the linear
+combinations that differ most between images and least between an image and its shifted or cropped copies.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ from mien.near_copies.resampling import Floats32, axis_matrix, in_chunks, resamp
 
 DIMENSIONS = 64
 SAMPLE = 4000
-"""Images that the fit looks at; a quarter of them only to measure how far copies lie apart."""
+"""Number of images used by the fit. A quarter of them only measures the distance between copies."""
 
-_WINDOWS = 3  # along each side, each 3/4 of it wide
-_CYCLES = 7  # highest frequency, in cycles a window
+_WINDOWS = 3  # number per axis; each is 3/4 of the side wide
+_CYCLES = 7  # highest frequency, in cycles per window
 _RIDGE = 1e-2
 _REACHED = 0.995
-_COPIES = 4  # of each image in the sample
+_COPIES = 4  # copies of each image in the sample
 _FLAT = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
 class Descriptor:
-    """A fitted description.
+    """A fitted descriptor.
 
     Attributes:
-        mean: float64 (F,), of the raw spectra.
-        directions: float64 (F, D), scaled so that between an image and its disturbed copies each of the D numbers
-            differs by 1 on average (root mean square).
-        reach: the squared distance within which 99.5% of the disturbed copies lie.
+        mean: float64 (F,), mean of the raw spectra.
+        directions: float64 (F, D), scaled so that an image and its disturbed copies differ by 1 on average in each of
+            the D values (root mean square).
+        reach: squared distance that contains 99.5% of the disturbed copies.
     """
 
     mean: npt.NDArray[np.float64]
@@ -47,7 +47,7 @@ class Descriptor:
     reach: float
 
     def of(self, images: npt.NDArray[np.uint8], chosen: npt.NDArray[np.int64]) -> Floats32:
-        """Describe some of the images, uint8 (N, S, S): those at ``chosen``, int64 (K,) -> float32 (K, D)."""
+        """Compute descriptors of the images at ``chosen``, int64 (K,), of uint8 (N, S, S) -> float32 (K, D)."""
         if not len(chosen):
             return np.zeros((0, self.directions.shape[1]), np.float32)
         return in_chunks(
@@ -58,11 +58,11 @@ class Descriptor:
 
 
 def fit_descriptor(images: npt.NDArray[np.uint8], usable: npt.NDArray[np.int64]) -> Descriptor:
-    """Fit the description to some images, at least two.
+    """Fit the descriptor to at least two images.
 
     Args:
         images: uint8 (N, S, S).
-        usable: int64 (K,), which of them to choose from: none of these is blank.
+        usable: int64 (K,), indices of images to choose from; none may be blank.
     """
     sample = images[usable[np.random.default_rng(0).permutation(len(usable))[:SAMPLE]]]
     plain = _spectra_of(sample)
@@ -71,20 +71,20 @@ def fit_descriptor(images: npt.NDArray[np.uint8], usable: npt.NDArray[np.int64])
     to_fit = changes[copied < fitted]
     within = to_fit.T @ to_fit / len(to_fit)
     between = (plain[:fitted] - plain[:fitted].mean(axis=0)) / np.sqrt(max(fitted - 1, 1))
-    # A little of the mean variance everywhere, so that no direction counts as undisturbed for want of examples.
+    # Add a little of the mean variance in all directions, so that none looks undisturbed for lack of examples.
     within += _RIDGE * np.trace(within) / len(within) * np.eye(len(within))
     directions = _discriminants(between, within)[:, :DIMENSIONS]
-    # Copies of images that were fitted lie nearer than others do.
+    # Copies of fitted images are closer than other copies, so measure with images that were not fitted.
     others = changes[copied >= fitted] if len(sample) > fitted else to_fit
     reach = np.quantile(np.square(others @ directions).sum(axis=1), _REACHED)
     return Descriptor(plain.mean(axis=0), directions, float(reach))
 
 
 def _discriminants(between: npt.NDArray[np.float64], within: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Directions v, best first, with (B'B) v = l W v and v' W v = 1, as far as l is above 0.
+    """Return directions v, best first, with (B'B) v = l W v and v' W v = 1, for l above 0.
 
-    Numpy alone has no eigenvectors of pencils, and scipy is not in the core: the problem is turned into an ordinary one
-    by the Cholesky factor of W, or, of fewer images than features, into that of the smaller matrix B inv(W) B'.
+    NumPy cannot solve generalised eigenproblems and SciPy is not in the core install. The Cholesky factor of W gives an
+    ordinary problem. With fewer images than features, the smaller matrix B inv(W) B' is solved.
 
     Args:
         between: B, float64 (images, F).
@@ -103,14 +103,14 @@ def _discriminants(between: npt.NDArray[np.float64], within: npt.NDArray[np.floa
         whitened = between @ inverse.T
         _, vectors = np.linalg.eigh(whitened.T @ whitened)
         found = (inverse.T @ vectors)[:, ::-1]
-    # The sign of an eigenvector is free, and libraries differ in it.
+    # The sign of an eigenvector is arbitrary and differs between libraries, so fix it.
     return np.asarray(found * np.sign(found[np.abs(found).argmax(axis=0), np.arange(found.shape[1])]))
 
 
 def spectra(images: npt.NDArray[np.generic]) -> Floats32:
-    """Roots of the magnitudes of local spectra, mirror-symmetric. (N, S, S) -> float32 (N, F).
+    """Compute square roots of the magnitudes of local spectra, mirror-symmetric. (N, S, S) -> float32 (N, F).
 
-    Each image is first scaled to mean 0 and deviation 1.
+    Each image is first scaled to mean 0 and standard deviation 1.
     """
     side = images.shape[1]
     scaled = images.astype(np.float32)
@@ -130,7 +130,7 @@ def spectra(images: npt.NDArray[np.generic]) -> Floats32:
 
 
 def _waves(side: int, cycles: npt.NDArray[np.int64]) -> npt.NDArray[np.complex64]:
-    """Complex waves under Hann windows along one axis: (windows * frequencies, S)."""
+    """Return complex waves under Hann windows along one axis: (windows * frequencies, S)."""
     width = 0.75 * side
     at = np.arange(side) + 0.5
     centres = np.linspace(width / 2, side - width / 2, _WINDOWS)
@@ -143,11 +143,11 @@ def _waves(side: int, cycles: npt.NDArray[np.int64]) -> npt.NDArray[np.complex64
 def _changes(
     sample: npt.NDArray[np.uint8], plain: npt.NDArray[np.float64]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """How copies differ from their images: which image, int64 (M,), and its spectra's change, float64 (M, F)."""
+    """Measure how copies differ: their image's index, int64 (M,), and the change of the spectra, float64 (M, F)."""
     disturbances = _disturbances(sample.shape[1])
     images_shown, changes = [], []
     for number, disturb in enumerate(disturbances):
-        # Every image with a few of the disturbances, every disturbance on as many images.
+        # Give each image a few of the disturbances, and each disturbance to equally many images.
         mine = np.flatnonzero((np.arange(len(sample)) + number) % len(disturbances) < _COPIES)
         if len(mine):
             images_shown.append(mine)
@@ -156,12 +156,13 @@ def _changes(
 
 
 def _disturbances(side: int) -> list[Callable[[npt.NDArray[np.uint8]], Floats32]]:
-    """The hardest copies that shall be found: shifted by 3 px of 48 to every corner, cropped to 90%, both; too light
-    or too dark by a fifth of the range.
+    """Return the most disturbed copies that must be found.
+
+    They are shifted by 3 px of 48 to every corner, cropped to 90%, both, or a fifth of the range lighter or darker.
     """
     far = 3 * side / 48
     zoom = 1 / 0.9
-    edge = (side - 0.9 * side) / 2 * zoom  # moves a crop's corner into the image's
+    edge = (side - 0.9 * side) / 2 * zoom  # shift that moves a crop's corner to the image's
     found: list[Callable[[npt.NDArray[np.uint8]], Floats32]] = []
     for down in (-1, 1):
         for across in (-1, 1):

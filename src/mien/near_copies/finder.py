@@ -1,8 +1,9 @@
-"""The finder of near-copies: images that were mirrored, shifted, cropped, recompressed, made brighter or darker.
+"""Finder of near-copies: images that were mirrored, shifted, cropped, recompressed, made brighter or darker.
 
-Three steps, none of which looks at all pairs: a short description of each image (:mod:`mien.near_copies.descriptor`);
-candidates from tables in which like descriptions stand side by side; and of each candidate the correlation at the best
-alignment (:mod:`mien.near_copies.alignment`). Time grows as n log n (above 65,536 images: n^1.25 log n), by sorting.
+It avoids comparing all pairs, in three steps. :mod:`mien.near_copies.descriptor` computes a short descriptor of each
+image. Tables that sort similar descriptors next to each other give candidate pairs. :mod:`mien.near_copies.alignment`
+computes each candidate's correlation at the best alignment. Time grows as n log n (above 65,536 images as n^1.25 log
+n), because of sorting.
 """
 
 from __future__ import annotations
@@ -21,33 +22,33 @@ from mien.near_copies.descriptor import Descriptor, fit_descriptor
 from mien.near_copies.resampling import Floats32
 
 LEAST_CORRELATION = 0.91
-"""From here on two images count as copies. How it was chosen: docs/audit.md."""
+"""Smallest correlation of near-copies. docs/audit.md says how it was chosen."""
 
 LEAST_CONTRAST = 8.0
-"""Images with less deviation of their pixels have too little in them to be compared."""
+"""Smallest standard deviation of the pixels of an image; images with less contrast cannot be compared."""
 
-_TABLES = 64  # of _MANY images; twice as many of 16 times as many, so that copies are found as well among a million
+_TABLES = 64  # number of tables up to _MANY images; it doubles with every 16 times as many images
 _MANY = 1 << 16
-_NEIGHBOURS = 8  # on either side, in each table
-_CODE_DIMENSIONS = 24  # the first ones: those that copies disturb least
-_MOST_CANDIDATES = 3  # of each image, the nearest: what is compared grows no faster than the images
-_FIRST_DIMENSIONS = 16  # compared first, which rules most pairs out
-_BLOCK = 1 << 12  # images whose distances are taken at a time: their descriptions fit the cache
+_NEIGHBOURS = 8  # neighbours on either side, in each table
+_CODE_DIMENSIONS = 24  # first dimensions, which differ least between copies
+_MOST_CANDIDATES = 3  # nearest candidates kept per image, so that the work grows linearly
+_FIRST_DIMENSIONS = 16  # dimensions compared first, which rule out most pairs
+_BLOCK = 1 << 12  # images per block, so that their descriptors fit the CPU cache
 _SEED = 0
 
 Found = tuple[npt.NDArray[np.int64], Floats32]
-"""Pairs, int64 (P,), the first position * the number of images + the second; and their distances (P,)."""
+"""Pairs, int64 (P,), encoded as first index * number of images + second index; and their distances (P,)."""
 
 
 @dataclass(frozen=True, eq=False)
 class NearCopies:
-    """Pairs of images that are near-copies, and what follows for all samples.
+    """Pairs of images that are near-copies, and the resulting groups.
 
     Attributes:
-        first: int64 (P,), positions of one image of each pair.
-        second: int64 (P,), of the other, greater than ``first``.
-        correlation: float32 (P,), at their best alignment, :data:`LEAST_CORRELATION`..1.
-        groups: int64 (N,): samples share a number that a chain of identical or near images connects.
+        first: int64 (P,), index of the first image of each pair.
+        second: int64 (P,), index of the second image, greater than ``first``.
+        correlation: float32 (P,), correlation at the best alignment, :data:`LEAST_CORRELATION`..1.
+        groups: int64 (N,), equal for samples connected by a chain of identical images or near-copies.
     """
 
     first: npt.NDArray[np.int64]
@@ -57,7 +58,7 @@ class NearCopies:
 
 
 def contrast(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
-    """Standard deviation of each image's pixels (RMS contrast): uint8 (N, S, S) -> (N,), 0..127.5."""
+    """Compute the standard deviation of each image's pixels (RMS contrast): uint8 (N, S, S) -> (N,), 0..127.5."""
     return np.array([image.std(dtype=np.float64) for image in images], dtype=np.float64)
 
 
@@ -68,12 +69,12 @@ def find_near_copies(
 
     Args:
         images: uint8 (N, S, S).
-        identical: int64 (N,), identical images share a number; one of each group is compared. Numbers that follow from
-            the pixels (:func:`mien.data.splits.group_identical`) make the groups the same in any order of the images.
-        deviation: float (N,), from :func:`contrast`.
+        identical: int64 (N,), equal for identical images; one of each group is compared. With numbers from
+            :func:`mien.data.splits.group_identical`, the result does not depend on the order of the images.
+        deviation: float (N,), contrast from :func:`contrast`.
     """
     _, representative = np.unique(identical, return_index=True)
-    # In the order of their numbers, not of their positions: what is found does not depend on the order of the files.
+    # Sort by number instead of position, so that the order of the files does not affect the result.
     kept = representative[deviation[representative] >= LEAST_CONTRAST]
     if len(kept) < 2:
         nothing = np.zeros(0, dtype=np.int64)
@@ -88,14 +89,14 @@ def find_near_copies(
 
 
 def candidate_pairs(described: Floats32, descriptor: Descriptor) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Pairs within the descriptor's reach that stand near each other in one of the tables.
+    """Return pairs within the descriptor's reach that are close to each other in one of the tables.
 
-    A table is an order of the images by the signs of random rotations of their descriptions, the first sign counting
-    most (as in an LSH forest: Bawa, Condie & Ganesan, WWW 2005). A pair is kept where it is among the nearest few of
-    one of its images.
+    A table sorts the images by the signs of randomly rotated descriptors, with the first sign as the first key (as in
+    an LSH forest: Bawa, Condie & Ganesan, WWW 2005). A pair is kept if it is among the nearest few of one of its
+    images.
 
     Returns:
-        Positions of the first and the second of each pair, int64 (P,) each, ascending; no pair twice.
+        Indices of the first and second image of each pair, int64 (P,) each, ascending, without repetition.
     """
     count = len(described)
     rotations = _rotations(count, min(_CODE_DIMENSIONS, described.shape[1]))
@@ -103,14 +104,14 @@ def candidate_pairs(described: Floats32, descriptor: Descriptor) -> tuple[npt.ND
     def of_table(rotation: Floats32) -> Found:
         return _nearest_pairs(_pairs_of_table(described, rotation, descriptor.reach), count)
 
-    # A thread takes 140 bytes an image, for its table and those that wait: of many images, two are searched at once.
+    # Each thread needs 140 bytes per image, for its table and waiting ones, so large data uses only two threads.
     tables = ordered_map(of_table, rotations, min(available_cores(), max(2, 8 * _MANY // count)))
     pairs, _ = _nearest_pairs(track(tables, len(rotations), "finding near-copies", "tables"), count)
     return pairs // count, pairs % count
 
 
 def _pairs_of_table(described: Floats32, rotation: Floats32, reach: float) -> Iterator[Found]:
-    """The pairs within reach that stand near each other in one table; a block of the table at a time."""
+    """Yield the pairs within reach that are close in one table, one block of the table at a time."""
     count = len(described)
     order = _order(described, rotation)
     for block in slices(count, _BLOCK):
@@ -127,21 +128,21 @@ def _pairs_of_table(described: Floats32, rotation: Floats32, reach: float) -> It
 
 
 def _nearest_pairs(parts: Iterable[Found], count: int) -> Found:
-    """The pairs that are among the nearest few of one of their images, ascending, each once, and their distances.
+    """Keep the pairs that are among the nearest few of one of their images, ascending, without repetition.
 
-    Who is not among the nearest so far will not be in the end: what one table keeps grows no faster than the images,
-    and does not depend on the order of the parts.
+    A pair that is not among the nearest so far can be dropped at once. So memory grows linearly with the images, and
+    the result does not depend on the order of the parts.
 
     Args:
         parts: pairs, int64 (P,), first * count + second; and their distances, float32 (P,).
-        count: of images.
+        count: number of images.
     """
     kept: list[Found] = [(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32))]
     new = 0
     for part in parts:
         kept.append(part)
         new += len(part[0])
-        # Sorting takes several times the memory of what is sorted.
+        # Sorting needs several times the memory of its input, so merge only now and then.
         if new > count // 2:
             kept, new = [_merged(kept, count)], 0
     return _merged(kept, count)
@@ -163,12 +164,12 @@ def _merged(parts: list[Found], count: int) -> Found:
 def connect(
     first: npt.NDArray[np.int64], second: npt.NDArray[np.int64], identical: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.int64]:
-    """Number the groups of samples that pairs and identical images connect. -> int64 (N,).
+    """Number the groups of samples connected by pairs and identical images. -> int64 (N,).
 
     Args:
-        first: int64 (P,), a sample of each pair.
-        second: int64 (P,).
-        identical: int64 (N,), identical images share a number.
+        first: int64 (P,), first sample of each pair.
+        second: int64 (P,), second sample of each pair.
+        identical: int64 (N,), equal for identical images.
     """
     count = len(identical)
     groups = join_groups(count, identical, connected_components(count, first, second))
@@ -182,9 +183,9 @@ def _rotations(count: int, dimensions: int) -> list[Floats32]:
 
 
 def _order(described: Floats32, rotation: Floats32) -> npt.NDArray[np.int64]:
-    """A table: the images' positions in the order of the signs of their rotated descriptions, the first one first."""
+    """Build a table: indices of the images, sorted by the signs of their rotated descriptors, first sign first."""
     turned = described[:, : len(rotation)] @ rotation
-    middles = np.median(turned[:: -(-len(turned) // _MANY)], axis=0)  # the images stand in a random order
+    middles = np.median(turned[:: -(-len(turned) // _MANY)], axis=0)  # the images are in random order
     code = np.zeros(len(turned), dtype=np.int32)
     for column, middle in zip(turned.T, middles, strict=True):
         code = 2 * code + (column > middle)
@@ -192,6 +193,6 @@ def _order(described: Floats32, rotation: Floats32) -> npt.NDArray[np.int64]:
 
 
 def _distance(one: Floats32, other: Floats32) -> Floats32:
-    """Squared distances of the lines of one from those of the other."""
+    """Compute squared distances between corresponding rows."""
     difference = one - other
     return np.asarray(np.einsum("ij,ij->i", difference, difference))
