@@ -1,7 +1,7 @@
 """Counts of duplicate images: groups, conflicting labels, leakage between splits.
 
-Groups are integers that copies share: from ``mien.data.splits.group_identical`` for identical pixels, from
-:func:`mien.near_copies.finder.find_near_copies` for near-copies as well.
+Groups are integers that copies share. ``mien.data.splits.group_identical`` groups identical images, and
+:func:`mien.near_copies.finder.find_near_copies` near-copies too.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Leak:
-    """``samples`` of ``split`` have a copy in ``source``, the split that is seen before it."""
+    """``samples`` of ``split`` have a copy in ``source``, an earlier split."""
 
     split: str
     source: str
@@ -28,14 +28,14 @@ class Leak:
 
 @dataclass(frozen=True)
 class CopyCounts:
-    """How many samples are copies of others.
+    """Counts of samples that are copies of others.
 
     Attributes:
         groups: groups of two samples or more.
-        samples: in them.
-        conflicting_groups: those of them whose samples have more than one label.
-        conflicting_samples: samples in these.
-        leaks: one entry for each pair of splits that the data has.
+        samples: samples in these groups.
+        conflicting_groups: groups whose samples have more than one label.
+        conflicting_samples: samples in conflicting groups.
+        leaks: one entry for each pair of splits in the data.
     """
 
     groups: int
@@ -49,8 +49,8 @@ def count_copies(groups: Groups, labels: npt.NDArray[np.int64], split: npt.NDArr
     """Count groups, conflicts and leaks.
 
     Args:
-        groups: int64 (N,), copies share a number.
-        labels: int64 (N,), at least 0.
+        groups: int64 (N,), equal for copies.
+        labels: int64 (N,), 0 or more.
         split: str (N,), train, validation or test.
     """
     copied, conflicting = has_copy(groups), in_conflict(groups, labels)
@@ -68,13 +68,13 @@ def count_copies(groups: Groups, labels: npt.NDArray[np.int64], split: npt.NDArr
 
 
 def has_copy(groups: Groups) -> Mask:
-    """Whether another sample is in the same group. int64 (N,) -> bool (N,)."""
+    """Return whether another sample is in the same group. int64 (N,) -> bool (N,)."""
     _, number, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     return np.asarray(sizes[number] > 1)
 
 
 def in_conflict(groups: Groups, labels: npt.NDArray[np.int64]) -> Mask:
-    """Whether a sample of the same group has another label. int64 (N,), int64 (N,) -> bool (N,)."""
+    """Return whether a sample of the same group has another label. int64 (N,), int64 (N,) -> bool (N,)."""
     if not len(groups):
         return np.zeros(0, dtype=np.bool_)
     _, number = np.unique(groups, return_inverse=True)
@@ -84,14 +84,14 @@ def in_conflict(groups: Groups, labels: npt.NDArray[np.int64]) -> Mask:
 
 
 def copied_from(groups: Groups, split: npt.NDArray[np.str_], later: str, earlier: str) -> Mask:
-    """The samples of the split ``later`` that have a copy in the split ``earlier``. bool (N,)."""
+    """Return the samples of split ``later`` that have a copy in split ``earlier``. bool (N,)."""
     return np.asarray((split == later) & np.isin(groups, groups[split == earlier]))
 
 
 def leaked(groups: Groups, split: npt.NDArray[np.str_]) -> Mask:
-    """Leaked samples: of validation with a copy in train, of test with a copy in train or validation. bool (N,).
+    """Return leaked samples: validation samples with a copy in train, test samples with one in train or validation.
 
-    Copies in validation count because models are selected on it.
+    bool (N,). Copies in validation count because models are selected on it.
     """
     from_train = copied_from(groups, split, "validation", "train") | copied_from(groups, split, "test", "train")
     return from_train | copied_from(groups, split, "test", "validation")

@@ -1,4 +1,4 @@
-"""Faults that an image's own pixels show: nothing in it, a drawing or text, no detail; images unlike the others."""
+"""Image faults visible in the pixels: blank images, drawings or text, lack of detail; and images unlike the others."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Floats = npt.NDArray[np.float64]
 Images = npt.NDArray[np.uint8]
 
 NEAR_BLANK_BELOW = 8.0
-"""Deviation of the pixels below which next to nothing can be seen."""
+"""Standard deviation of the pixels below which almost nothing is visible."""
 
 FEW_TONES_BELOW = 0.7
 """Limit of :func:`tones`. On FER2013, 60 of 80 images below it are text, signs or drawings."""
@@ -29,28 +29,28 @@ _SAMPLE = 8000
 
 
 def tones(images: Images) -> Floats:
-    """How many tones an image has, for its contrast: small for text, signs and drawings.
+    """Measure the number of tones for the contrast of an image: small for text, signs and drawings.
 
-    Number of grey levels that hold 90% of the pixels, divided by the pixels' standard deviation, times the fraction of
-    pixels that are not within 3 levels of the most common grey. A photograph has about 3.
+    It is the number of grey levels that hold 90% of the pixels, divided by the pixels' standard deviation, times the
+    fraction of pixels more than 3 levels away from the most common grey. A photograph has about 3.
 
     Args:
         images: uint8 (N, H, W).
 
     Returns:
-        float64 (N,), at least 0; 0 for one grey level alone.
+        float64 (N,), 0 or more; 0 for a single grey level.
     """
     return _by_chunk(images, _tones)
 
 
 def detail(images: Images) -> Floats:
-    """Fraction of an image's variance that a light blur takes away: small where it is blurred or was enlarged.
+    """Compute the fraction of an image's variance that a light blur removes: small for blurred or enlarged images.
 
     Args:
         images: uint8 (N, H, W).
 
     Returns:
-        float64 (N,), 0..1 except for images of hardly any contrast; 0 for a blank one.
+        float64 (N,), 0..1 except for images with almost no contrast; 0 for a blank image.
     """
     return _by_chunk(images, _detail)
 
@@ -82,30 +82,31 @@ def _by_chunk(images: Images, measure: Callable[[Images], Floats]) -> Floats:
 
 
 def outlier_scores(images: Images, further: Sequence[Floats] = ()) -> Floats:
-    """How unlike the others images are, by their local spectra and other views.
+    """Score how unlike the others each image is, by its local spectra and further measures.
 
-    The score is Fisher's sum (Statistical Methods for Research Workers, 1932): for each view, minus the logarithm of
-    the fraction of images that are at least as unusual. The views are not independent: it ranks, it is no test.
+    The score is Fisher's sum (Statistical Methods for Research Workers, 1932): for each measure, minus the logarithm of
+    the fraction of images that are at least as unusual. The measures are not independent, so the score ranks images but
+    is not a test.
 
     Args:
         images: uint8 (N, S, S), at least two.
-        further: other views, float (N,) each, the higher the more unusual.
+        further: further measures, float (N,) each, higher is more unusual.
 
     Returns:
-        float64 (N,), 0 or more; the higher the rarer.
+        float64 (N,), 0 or more; higher is rarer.
     """
     views = (_strangeness(images), *further)
     return np.asarray(-np.sum([np.log(rarity(view)) for view in views], axis=0))
 
 
 def rarity(values: Floats) -> Floats:
-    """Fraction of values that are at least as high as each. float (N,) -> float64 (N,), above 0, at most 1."""
+    """Compute the fraction of values at least as high as each value. float (N,) -> float64 (N,), above 0, at most 1."""
     below = np.searchsorted(np.sort(values), values, side="left")
     return (len(values) - below) / len(values)
 
 
 def _strangeness(images: Images) -> Floats:
-    """Squared Mahalanobis distance of local spectra from the mean, in their main directions."""
+    """Compute the squared Mahalanobis distance of local spectra from their mean, in the main directions."""
     chosen = np.sort(np.random.default_rng(0).permutation(len(images))[:_SAMPLE])
     sample = np.concatenate([spectra(images[chosen[part]]) for part in slices(len(chosen), CHUNK)]).astype(np.float64)
     mean = sample.mean(axis=0)

@@ -1,10 +1,10 @@
-"""Doubtful labels: samples whose label a model and the most similar samples contradict.
+"""Doubtful labels: samples whose label is contradicted by a model and by the most similar samples.
 
-The probabilities must come from a model that was not trained on the sample or a copy of it: out of fold, or of a split
-that it was not trained on.
+The probabilities must come from a model that was not trained on the sample or a copy of it: out-of-fold predictions, or
+predictions on another split.
 
-For samples of the training split only training labels are evidence. Otherwise validation labels would change the
-training set, and leak into a model that is later measured on them.
+Training samples are judged only by training labels. Validation labels would otherwise change the training set, and so
+leak into a model that is later measured on them.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ Mask = npt.NDArray[np.bool_]
 NEIGHBOURS = 50
 
 SURE_FROM = 0.7
-"""From this probability, and fraction of neighbours, for one other class a new label is suggested."""
+"""Probability, and fraction of neighbours, of another class from which a new label is suggested."""
 
-_SMALLEST = 1e-4  # of a probability, so that near-impossible classes do not decide who is a neighbour
+_SMALLEST = 1e-4  # floor of probabilities, so that nearly impossible classes do not decide the neighbours
 
 
 @dataclass(frozen=True, eq=False)
 class LabelIssues:
-    """How much a model and the nearest neighbours contradict the labels of N samples.
+    """How strongly a model and the nearest neighbours contradict the labels of N samples.
 
     Attributes:
-        confidence: float64 (N,), the probability that the model gives the label.
-        agreement: float64 (N,), fraction of the sample's neighbours that have its label.
-        suspicion: float64 (N,), mean rank by both among the evidence, 0..1; higher is more doubtful.
-        flagged: bool (N,), samples of the evidence that confident learning finds mislabelled.
-        suggested: int64 (N,), the model's class.
-        sure: bool (N,), flagged training samples for which model and neighbours agree on one other class.
-        evidence: bool (N,), samples whose labels count: the training split, or all samples without one.
+        confidence: float64 (N,), the model's probability of the label.
+        agreement: float64 (N,), fraction of the sample's neighbours with the same label.
+        suspicion: float64 (N,), mean of the two ranks among the evidence, 0..1; higher is more doubtful.
+        flagged: bool (N,), samples that confident learning finds mislabelled; only samples of the evidence.
+        suggested: int64 (N,), class predicted by the model.
+        sure: bool (N,), flagged training samples for which model and neighbours agree on another class.
+        evidence: bool (N,), samples used as evidence: the training split, or all samples if there is none.
     """
 
     confidence: Floats
@@ -54,18 +54,17 @@ class LabelIssues:
 def rank_label_issues(
     labels: Labels, probabilities: Floats, groups: npt.NDArray[np.int64], of_train: Mask | None = None
 ) -> LabelIssues:
-    """Rank samples by how much a model contradicts their labels.
+    """Rank samples by how strongly a model contradicts their labels.
 
-    Flagged by :func:`contradicted_labels`.
-    Neighbours are nearest in the logarithms of the probabilities; copies of the sample do not count. Training samples
-    are ranked by training labels only, and so are the others. Without training samples all are ranked by one another,
-    and none is ``sure``.
+    :func:`contradicted_labels` flags samples. Neighbours are the nearest in log probabilities, without copies of the
+    sample. All samples are ranked against the training samples. Without training samples, all are ranked against each
+    other and none is ``sure``.
 
     Args:
         labels: int64 (N,), 0..C-1.
         probabilities: float (N, C).
-        groups: int64 (N,), copies share a number.
-        of_train: bool (N,), the samples of the training split; None means all.
+        groups: int64 (N,), equal for copies.
+        of_train: bool (N,), samples of the training split; None means all.
 
     Raises:
         DataError: a class has no sample in the evidence.
@@ -95,12 +94,12 @@ def rank_label_issues(
 
 
 def contradicted_labels(labels: Labels, probabilities: Floats) -> Mask:
-    """Labels that confident learning takes for wrong, pruned by noise rate. -> bool (N,).
+    """Find labels that confident learning takes for wrong, pruned by noise rate. -> bool (N,).
 
-    A sample votes for the class whose probability reaches the mean among that class's own samples; of several, for the
-    likeliest. The votes of a label's samples, scaled to their number, say how many of them belong to each other class:
-    so many are flagged, first those to which it is likelier than their label by most (Northcutt, Jiang & Chuang, JAIR
-    70, 2021). No label that is itself the likeliest is flagged.
+    A sample counts for the likeliest class whose probability reaches the mean among that class's own samples. The
+    counts of a label's samples, scaled to their number, estimate how many belong to each other class. That many are
+    flagged, first those whose probability exceeds that of their label most (Northcutt, Jiang & Chuang, JAIR 70, 2021).
+    A label that is the likeliest class is never flagged.
 
     Args:
         labels: int64 (N,), 0..C-1, each class at least once.
@@ -125,7 +124,7 @@ def contradicted_labels(labels: Labels, probabilities: Floats) -> Mask:
 
 
 def _rounded(values: Floats) -> Labels:
-    """Whole numbers of the same sum: those that rounding changed most are rounded the other way."""
+    """Round to whole numbers with the same sum: where needed, the values changed most are rounded the other way."""
     whole = values.round()
     missing = round(values.sum() - whole.sum())
     order = np.argsort(values - whole)
@@ -134,12 +133,12 @@ def _rounded(values: Floats) -> Labels:
 
 
 def check_evidence(labels: Labels, classes: int, what: str) -> None:
-    """Check that every class has evidence.
+    """Raise an error if a class has no evidence.
 
     Args:
-        labels: int64 (N,), 0..C-1, of the evidence.
-        classes: C.
-        what: what one sample of the evidence is, for the message.
+        labels: int64 (N,), 0..C-1, labels of the evidence.
+        classes: number of classes C.
+        what: noun for one sample of the evidence, for the message.
 
     Raises:
         DataError: a class has no sample.
@@ -152,10 +151,10 @@ def check_evidence(labels: Labels, classes: int, what: str) -> None:
 
 
 def neighbour_labels(labels: Labels, probabilities: Floats, groups: npt.NDArray[np.int64], evidence: Mask) -> Floats:
-    """For each sample, the fraction of each label among the samples with the most similar probabilities. -> (N, C).
+    """Compute for each sample the fraction of each label among its nearest neighbours in probability. -> (N, C).
 
-    Up to :data:`NEIGHBOURS` samples of ``evidence``, bool (N,), without the sample and its copies. A sample with only
-    copies near it gets the fractions of all the evidence.
+    They are up to :data:`NEIGHBOURS` samples of ``evidence``, bool (N,), without the sample and its copies. A sample
+    with only copies nearby gets the fractions of the whole evidence.
     """
     with needs_extra("audit", "Finding wrong labels"):
         from scipy.spatial import KDTree
@@ -165,7 +164,7 @@ def neighbour_labels(labels: Labels, probabilities: Floats, groups: npt.NDArray[
     count = min(NEIGHBOURS + 1, len(witnesses))
     near = witnesses[KDTree(places[witnesses]).query(places, range(1, count + 1))[1]]
     others = groups[near] != groups[:, np.newaxis]
-    # One more than needed: a sample of the evidence finds itself. Any other has one too many.
+    # Ask for one more, because a sample of the evidence finds itself. The others then have one too many.
     others &= np.cumsum(others, axis=1) <= NEIGHBOURS
     classes = probabilities.shape[1]
     counts = np.zeros((len(labels), classes))
@@ -176,7 +175,7 @@ def neighbour_labels(labels: Labels, probabilities: Floats, groups: npt.NDArray[
 
 
 def _rank(values: Floats, evidence: Mask) -> Floats:
-    """Mean rank of each value among those of the evidence, equal ones alike, scaled to 0..1. (N,) -> (N,)."""
+    """Rank each value among those of the evidence, ties with their mean, scaled to 0..1. (N,) -> (N,)."""
     ordered = np.sort(values[evidence])
     lower, upper = (np.searchsorted(ordered, values, side=side) for side in ("left", "right"))
     return np.asarray(np.clip((lower + upper - 1) / 2 / max(len(ordered) - 1, 1), 0, 1))

@@ -1,9 +1,9 @@
-"""From what was found to a list of changes that a person can review: which samples to drop or relabel, and why.
+"""Suggested changes for a person to review: which samples to drop or relabel, and why.
 
-Validation and test keep all their samples but two kinds, which are facts of the data: blank ones, and identical images
-in one of them whose labels differ, of which no answer can get both right. Everything else is settled in train: the copy
-of a validation or test sample goes, the second of two identical samples goes, an image goes in which most voters saw no
-face, and a label that its own copies outvote, or that a model and its neighbours are sure to be wrong, is changed.
+Validation and test lose only two kinds of samples, which the data itself proves: blank images, and identical images
+with different labels in one split. All other changes are made in train. A copy of a validation or test sample is
+dropped, and the second of two identical samples. An image in which most voters saw no face is dropped. A label is
+changed if the image's copies outvote it, or if model and neighbours are sure that it is wrong.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from mien.data.clean import Change, Kind
 from mien.data.dataset import Dataset
 
 OUTVOTED_BY = 2 / 3
-"""Fraction of the copies of an image that must agree to outvote the others; and there must be three at least."""
+"""Fraction of an image's copies, of which there must be three or more, that outvotes the others."""
 
 Found = Iterator[tuple[int, Kind, str, int | None]]
-"""Position of a sample, kind of reason, the reason, and the class it gets (None: it is dropped)."""
+"""Index of a sample, kind of reason, reason, and new class (None: drop the sample)."""
 
 
 def suggest_changes(
@@ -35,19 +35,19 @@ def suggest_changes(
     doubted: Mask,
     suggested: npt.NDArray[np.int64],
 ) -> list[Change]:
-    """Suggest at most one change a sample, in the order of the samples.
+    """Suggest at most one change per sample, in the order of the samples.
 
     Args:
         faces: N faces.
-        blank: bool (N,), images with nothing in them.
+        blank: bool (N,), blank images.
         not_a_face: bool (N,), images in which most people saw no face.
-        identical: int64 (N,), identical images share a number.
-        near: int64 (N,), identical and near-copies share a number.
-        doubted: bool (N,), samples whose label a model and its neighbours are sure to be wrong.
-        suggested: int64 (N,), the class that they name.
+        identical: int64 (N,), equal for identical images.
+        near: int64 (N,), equal for identical images and near-copies.
+        doubted: bool (N,), samples for which model and neighbours are sure that the label is wrong.
+        suggested: int64 (N,), class that they suggest.
     """
     of_train = faces.split == "train"
-    # Where no face is, the image goes, and stands for none that people saw a face in.
+    # An image without a face is dropped and does not count as a copy of others.
     train = np.flatnonzero(of_train & ~not_a_face)
     found: Found = chain(
         ((at, "blank", "blank image: about one grey level", None) for at in np.flatnonzero(blank).tolist()),
@@ -108,7 +108,7 @@ def _conflicts_of_train(faces: Dataset, train: npt.NDArray[np.int64], identical:
         disputed = train[in_conflict(groups[train], faces.labels[train])]
         for members in _by_group(groups, disputed):
             if int(near[members[0]]) in settled:
-                continue  # its near-copies have said what the image is
+                continue  # its near-copies already decided the label
             counts = np.bincount(faces.labels[members], minlength=len(faces.classes))
             top = int(counts.argmax())
             if len(members) > 2 and counts[top] >= OUTVOTED_BY * len(members):
@@ -116,7 +116,7 @@ def _conflicts_of_train(faces: Dataset, train: npt.NDArray[np.int64], identical:
                     settled.add(int(near[members[0]]))
                 words = f"{counts[top]} of {len(members)} copies are labelled {faces.classes[top]}"
                 for index in members[faces.labels[members] != top].tolist():
-                    # The first of identical ones stands for them; the others go as copies.
+                    # The first of identical images is kept; the others are dropped as copies.
                     if first_of[int(identical[index])] == index:
                         yield index, "conflict", words, top
             elif by_identity:
@@ -134,12 +134,12 @@ def _copies(faces: Dataset, train: npt.NDArray[np.int64], identical: Groups) -> 
 
 
 def _by_group(groups: Groups, members: npt.NDArray[np.int64]) -> list[npt.NDArray[np.int64]]:
-    """The members of each group, groups and members ascending."""
+    """Return the members of each group, groups and members ascending."""
     order = members[np.argsort(groups[members], kind="stable")]
     return np.split(order, np.flatnonzero(np.diff(groups[order])) + 1) if len(order) else []
 
 
 def _first_member(groups: Groups, members: npt.NDArray[np.int64]) -> dict[int, int]:
-    """The first of ``members`` in each group."""
+    """Return the first of ``members`` in each group."""
     numbers, first = np.unique(groups[members], return_index=True)
     return dict(zip(numbers.tolist(), members[first].tolist(), strict=True))
