@@ -1,6 +1,6 @@
-"""A trained network as it is exported: the same answers, in less time in 8 bits, and no longer to be trained.
+"""Convert a trained network for export: the same outputs, faster in 8 bits, no longer trainable.
 
-Without it `fast` in 8 bits takes 29% longer, and 15% longer without :class:`Pairs` (64 faces, one thread).
+Without it, `fast` in 8 bits takes 29% longer; without :class:`Pairs` 15% longer (64 faces, one thread).
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from mien.models.mien import MienNet, Stage
 from mien.models.network import Network
 
 NARROW = 16
-"""Up to so many channels a convolution leaves much of an 8-bit instruction idle."""
+"""Up to this many channels, a convolution leaves much of an 8-bit instruction unused."""
 
 
 def fuse_for_inference(network: Network, crop_px: int) -> Network:
-    """A copy in evaluation mode whose 8-bit form reads faster; in fp32 it takes about the time of the network.
+    """Return a copy in evaluation mode that is faster in 8 bits; in fp32 it is about as fast as the network.
 
-    Networks that are not mien's own stay as they are.
+    Networks that are not mien's own are only copied.
 
     Args:
-        network: is left as it is.
-        crop_px: side of the images that the copy will be shown.
+        network: network to convert; it is not changed.
+        crop_px: side of the copy's input images.
     """
     network = copy.deepcopy(network).eval()
     if not isinstance(network, MienNet):
@@ -38,18 +38,18 @@ def fuse_for_inference(network: Network, crop_px: int) -> Network:
     for stage in network.stages:
         assert isinstance(stage, Stage)
         stage.entry = _fuse_conv_bn(stage.entry, side_px)
-        side_px //= 2  # a stage that does not pool is the last
+        side_px //= 2  # only the last stage may lack a pooling
     return network
 
 
 def _fuse_conv_bn(layers: nn.Sequential, side_px: int) -> nn.Sequential:
-    """The same of a convolution, perhaps a pooling, a norm and a ReLU, for maps of such a side.
+    """Fuse a convolution, an optional pooling, a norm and a ReLU, for feature maps of this side.
 
-    The convolution takes up the norm, which takes no time then. After pooling that is the same only where no
-    scale is negative, since scaling has to commute with the largest of four; where one is, all stays as it is.
+    The norm is folded into the convolution, so it takes no time. With pooling in between, this is exact only if no
+    scale is negative, because scaling must commute with the maximum. If one is negative, the layers stay unchanged.
     """
     convolution, *pools, norm, relu = layers
-    # Of a separable one, its second half.
+    # In a separable convolution, only the second half is fused.
     *first, convolution = convolution if isinstance(convolution, nn.Sequential) else [convolution]
     assert isinstance(convolution, nn.Conv2d)
     assert isinstance(norm, nn.BatchNorm2d)
@@ -62,10 +62,11 @@ def _fuse_conv_bn(layers: nn.Sequential, side_px: int) -> nn.Sequential:
 
 
 class Pairs(nn.Module):
-    """A 3x3 convolution with bias, and ReLU, for two neighbours of a row at once: one of 3x4 in steps of two.
+    """A 3x3 convolution with bias and ReLU, computed for two neighbouring pixels of a row at once.
 
-    It gives twice the channels at half of the places. With channels last, as 8-bit convolutions leave them, these lie
-    in memory as the single ones would, so that nothing has to be moved. In fp32 it has a third more to multiply.
+    It is a 3x4 convolution with stride 2 that gives twice the channels at half of the positions. With channels last, as
+    in 8-bit convolutions, the memory layout equals that of the single outputs, so nothing is moved. In fp32 it needs a
+    third more multiplications.
     """
 
     weight: Tensor
@@ -79,6 +80,6 @@ class Pairs(nn.Module):
         self.register_buffer("bias", torch.cat([bias, bias]))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) with an even W -> (N, channels of the convolution, H, W)."""
+        """Map (N, C, H, W) with an even W to (N, channels of the convolution, H, W)."""
         pairs = functional.relu(functional.conv2d(x, self.weight, self.bias, stride=(1, 2), padding=1))
         return pairs.permute(0, 2, 3, 1).reshape(x.shape[0], *x.shape[2:], -1).permute(0, 3, 1, 2)

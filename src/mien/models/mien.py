@@ -11,10 +11,10 @@ from mien.models.network import Network, start_for_relu
 
 
 class SqueezeExcite(nn.Module):
-    """Weigh channels by what the whole picture holds: Hu et al. 2018, reduction 8.
+    """Squeeze-and-excite: weigh channels by the content of the whole image (Hu et al. 2018, reduction 8).
 
-    It counts with channels last, as training and 8-bit convolutions lay them out: half the time in training, and less
-    to turn round in an 8-bit file.
+    It computes with channels last, like training and 8-bit convolutions. This halves its training time and saves
+    transposes in 8-bit files.
     """
 
     def __init__(self, width: int) -> None:
@@ -24,7 +24,7 @@ class SqueezeExcite(nn.Module):
         self.excite: nn.Linear = nn.Linear(hidden, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, width, S, S) -> the same shape."""
+        """Map (N, width, S, S) to the same shape."""
         x = x.permute(0, 2, 3, 1)
         share = self.excite(functional.relu(self.squeeze(x.mean(dim=(1, 2))))).sigmoid()
         weighted: Tensor = x * share[:, None, None]
@@ -32,9 +32,9 @@ class SqueezeExcite(nn.Module):
 
 
 class Stage(nn.Module):
-    """A 3x3 convolution, max-pool, batch norm, ReLU; then more convolutions as one residual branch with SE.
+    """A 3x3 convolution, max-pool, batch norm, ReLU; then one residual branch of more convolutions and SE.
 
-    Pooling comes before norm and ReLU: it commutes with ReLU, and both then work on a quarter of the pixels.
+    Pooling comes first, because norm and ReLU then work on a quarter of the pixels. It commutes with ReLU.
     """
 
     def __init__(
@@ -58,24 +58,24 @@ class Stage(nn.Module):
         self.branch: nn.Sequential | None = nn.Sequential(*branch, SqueezeExcite(width)) if branch else None
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, channels, S, S) -> (N, width, S / 2 or S, ...)."""
+        """Map (N, channels, S, S) to (N, width, S / 2 or S, ...)."""
         x = self.entry(x)
         return x if self.branch is None else functional.relu(x + self.branch(x))
 
 
 class MienNet(Network):
-    """A stem, stages of residual convolutions with squeeze-and-excite, average pooling, a linear head.
+    """A stem, residual stages with squeeze-and-excite, average pooling, and a linear head.
 
     Args:
         classes: number of classes.
         stem_width: channels of the first convolution.
-        stem_stride: 2 looks at 4x4 pixels in steps of two (fast); 1 at 3x3 pixels in steps of one (finer).
+        stem_stride: 2 uses a 4x4 kernel with stride 2 (faster), 1 a 3x3 kernel with stride 1 (finer).
         widths: channels of each stage.
-        convolutions: 3x3 convolutions of each stage; every stage halves the side, except the last one where
-            ``pool_last`` is false.
-        pool_last: see ``convolutions``.
-        dropout: before the head.
-        channels: of the images.
+        convolutions: number of 3x3 convolutions in each stage. Every stage halves the side, except the last one if
+            ``pool_last`` is False.
+        pool_last: whether the last stage halves the side.
+        dropout: dropout rate before the head.
+        channels: channels of the images.
     """
 
     def __init__(
@@ -108,11 +108,11 @@ class MienNet(Network):
 
     @staticmethod
     def convolution(channels: int, width: int) -> nn.Module:
-        """A 3x3 convolution, (N, channels, S, S) -> (N, width, S, S)."""
+        """Build a 3x3 convolution, (N, channels, S, S) -> (N, width, S, S)."""
         return nn.Conv2d(channels, width, 3, padding=1, bias=False)
 
     def features(self, images: Tensor) -> Tensor:
-        """See :class:`Network`; D = the last width."""
+        """Compute features as in :class:`Network`; D is the last width."""
         maps: Tensor = self.stages(self.stem(images))
         features: Tensor = self.dropout(maps.permute(0, 2, 3, 1).mean(dim=(1, 2)))
         return features

@@ -1,4 +1,4 @@
-"""Base of every network in mien: features, then a linear head."""
+"""Base class of mien's networks: features, then a linear head."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 
 class Network(nn.Module, ABC):
-    """A classifier in two parts, so that any part of mien can take the features or replace the head.
+    """A classifier of two parts. Callers can use the features or replace the head.
 
     Attributes:
         head: the last layer, features (N, D) -> logits (N, classes).
-        licence: of the weights that it begins with, for the manifest.
+        licence: licence of the initial weights, for the manifest.
     """
 
     head: nn.Linear
@@ -21,24 +21,24 @@ class Network(nn.Module, ABC):
 
     @abstractmethod
     def features(self, images: Tensor) -> Tensor:
-        """Normalised images (N, channels, S, S) -> features (N, D)."""
+        """Map normalised images (N, channels, S, S) to features (N, D)."""
 
     def forward(self, images: Tensor) -> Tensor:
-        """Normalised images (N, channels, S, S) -> logits (N, classes)."""
+        """Map normalised images (N, channels, S, S) to logits (N, classes)."""
         logits: Tensor = self.head(self.features(images))
         return logits
 
     def parts(self) -> list[nn.Module]:
-        """Return its parts in order, from the images to the head; fine-tuning needs that order."""
+        """Return the parts in order, from the images to the head, as fine-tuning needs them."""
         return list(self.children())
 
     def load_pretrained(self) -> Path | None:
-        """Load the weights that a run begins with, where they come from a file; returns the file, else None."""
+        """Load initial weights from a file and return its path; None if the network has no such weights."""
         return None
 
 
 def start_for_relu(network: nn.Module) -> None:
-    """Draw convolution weights for ReLU networks: He et al. 2015, normal, by fan-out."""
+    """Initialise convolutions for ReLU networks: He et al. 2015, normal, fan-out."""
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")

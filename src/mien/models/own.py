@@ -1,4 +1,4 @@
-"""Networks of users: any ``nn.Module`` of a Python file that maps images to logits."""
+"""Users' own networks: any ``nn.Module`` of a Python file that maps images to logits."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from mien.models.network import Network
 
 Module = nn.Module
 OwnModule = type[nn.Module] | nn.Module
-"""A class or an instance."""
+"""A module class or instance."""
 _GIVEN = ("classes", "num_classes", "size_px", "channels")
-"""Parameters of a class that mien fills in, where it has them."""
+"""Parameters that mien passes to the class if it has them."""
 
 
 class OwnNetwork(Network):
-    """A user's module: its last linear layer is the head, all before it the features.
+    """A user's module: its last linear layer is the head, everything before it the features.
 
-    A module that does not end in a linear layer keeps its logits as features, under a head that changes nothing.
+    If the module does not end in a linear layer, its logits are the features, and the head is an identity.
     """
 
     licence: str = "that of its author"
@@ -54,26 +54,26 @@ class OwnNetwork(Network):
             self.head.requires_grad_(False)
 
     def features(self, images: Tensor) -> Tensor:
-        """See :class:`Network`."""
+        """Compute features as in :class:`Network`."""
         features: Tensor = self.body(images)
         return features
 
     def parts(self) -> list[nn.Module]:
-        """See :class:`Network`: the module's own parts, in the order in which it made them."""
+        """Return the module's own parts in the order of creation, then the head."""
         return [*self.body.children(), self.head]
 
     def whole_module(self) -> nn.Module:
-        """The user's module as it was made, with the weights of now."""
+        """Return the user's original module with the current weights."""
         if self._head_name is not None:
             parent, _, name = self._head_name.rpartition(".")
             setattr(self.body.get_submodule(parent), name, self.head)
         return self.body
 
     def load_instance(self, weights: Mapping[str, Tensor]) -> None:
-        """Take the weights of an instance of the user's class, under the names that it has.
+        """Load the weights of an instance of the user's class, under its own names.
 
         Raises:
-            RecipeError: it has others than this network, which the class was called for (``model-instance``).
+            RecipeError: the weights differ from those of the network made by calling the class (``model-instance``).
         """
         head = None if self._head_name is None else f"{self._head_name}."
         named = {
@@ -90,7 +90,7 @@ class OwnNetwork(Network):
             its = name.removeprefix("body.") if name.startswith("body.") else f"{self._head_name}{name[4:]}"
             raise RecipeError(
                 f"The instance of {type(self.body).__name__} has other weights than the class makes for this data and "
-                f"these settings: its {its} is {given.get(name, 'missing')} and not {own.get(name, 'missing')}. "
+                f"these settings: {its} is {given.get(name, 'missing')} instead of {own.get(name, 'missing')}. "
                 f"Give the class, with its arguments as settings model.NAME.",
                 code="model-instance",
             ) from None
@@ -101,7 +101,7 @@ def _shape(value: Tensor) -> str:
 
 
 def completed_own(recipe: ModelRecipe) -> dict[str, Any]:
-    """The settings of a user's network with the defaults of its class, its file and the file's digest."""
+    """Return all settings of a user's network: file, digest, defaults of the class and the recipe's values."""
     file = recipe.file
     digest = recipe.settings.get("file_sha256") or _digest(file)
     given = {name: value for name, value in recipe.settings.items() if name not in {"file", "file_sha256"}}
@@ -109,12 +109,12 @@ def completed_own(recipe: ModelRecipe) -> dict[str, Any]:
 
 
 def build_own(recipe: ModelRecipe, classes: int, size_px: int, channels: int) -> OwnNetwork:
-    """Build a user's network and try it on two black images.
+    """Build a user's network and test it on two black images.
 
     Raises:
         RecipeError: the file is missing (``model-file-missing``), has changed since the run began
-            (``model-file-changed``), does not import or has no such class (``model-file``), or the network fails or
-            returns something else than finite logits (``model-file-output``).
+            (``model-file-changed``), cannot be imported or lacks the class (``model-file``), or the network fails or
+            does not return finite logits (``model-file-output``).
     """
     settings = completed_own(recipe)
     kind = _class_of(recipe, settings.pop("file_sha256"))
@@ -124,7 +124,7 @@ def build_own(recipe: ModelRecipe, classes: int, size_px: int, channels: int) ->
     filled = {"classes": classes, "num_classes": classes, "size_px": size_px, "channels": channels}
     arguments = {name: value for name, value in filled.items() if name in known} | settings
     for name, value in settings.items():
-        # TOML has no tuples: what a run stores of one comes back as a list.
+        # TOML has no tuples, so stored tuples come back as lists.
         if isinstance(value, list) and name in known and isinstance(known[name].default, tuple):
             arguments[name] = tuple(value)
     images = torch.zeros(2, channels, size_px, size_px)
@@ -162,7 +162,7 @@ def build_own(recipe: ModelRecipe, classes: int, size_px: int, channels: int) ->
 
 
 def _head_name(module: nn.Module, calls: list[tuple[str, Tensor]], logits: Tensor) -> str | None:
-    """The linear layer, called once and with a bias, whose output are the logits; None where there is none."""
+    """Return the name of the linear layer with bias, called once, whose output is the logits; None if there is none."""
     name = next((name for name, output in calls if output is logits), None)
     if name is None or [each for each, _ in calls].count(name) > 1:
         return None
@@ -170,13 +170,13 @@ def _head_name(module: nn.Module, calls: list[tuple[str, Tensor]], logits: Tenso
 
 
 def source_of(network: OwnModule) -> tuple[str, str, dict[str, Tensor] | None]:
-    """The name and file of a user's class, and the weights of an instance; None for a class.
+    """Return name and file of a user's class, and the weights of an instance; None for a class.
 
-    A class of a module is found in its file; that of a script or notebook is written into a file of its own, since the
-    script itself would train again.
+    A class of a module is in the module's file. A class of a script or notebook is copied to a file of its own, because
+    importing the script would start training again.
 
     Raises:
-        RecipeError: no class or instance of ``torch.nn.Module``; a class whose source is not known.
+        RecipeError: not a class or instance of ``torch.nn.Module``, or a class without known source.
     """
     kind = network if isinstance(network, type) else type(network)
     if not issubclass(kind, nn.Module):
@@ -188,17 +188,17 @@ def source_of(network: OwnModule) -> tuple[str, str, dict[str, Tensor] | None]:
 
 
 def _file_of(kind: type[nn.Module]) -> str:
-    """The file of a class; one made for it in the cache where it stands in a script, a notebook or a function."""
+    """Return the class's file. A class of a script, notebook or function gets a file in the cache."""
     if kind.__module__.startswith("torch."):
         raise RecipeError(
-            f"{kind.__name__} is a class of torch: it does not say how this network is made. Write a class of your own "
-            f"that makes it, class Net({kind.__name__}).",
+            f"{kind.__name__} is a class of torch, which does not say how this network is built. Write your own class "
+            f"that builds it, class Net({kind.__name__}).",
             code="model-of-torch",
         )
     file = getattr(sys.modules.get(kind.__module__), "__file__", None)
     if file and kind.__module__ != "__main__" and "." not in kind.__qualname__:
         return str(file)
-    # Notebooks know the file and lines of a method, but not those of a class.
+    # Notebooks know the file and lines of methods, but not of classes.
     functions = filter(inspect.isfunction, vars(kind).values())
     own = (each for each in functions if each.__qualname__.startswith(f"{kind.__qualname__}."))
     code = next((inspect.unwrap(each).__code__ for each in own), None)
@@ -225,13 +225,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 """
-"""Names that the source of a single class may use."""
+"""Names that the source of a class from a script may use."""
 
 
 def _class_of(recipe: ModelRecipe, digest: str) -> type[nn.Module]:
     if _digest(recipe.file) != digest:
         raise RecipeError(
-            f"{recipe.file} has changed since the run began: its weights belong to another text of it. Restore the "
+            f"{recipe.file} has changed since the run began, so its weights may not fit. Restore the "
             f"file, or train again into another folder.",
             code="model-file-changed",
         )
@@ -251,7 +251,7 @@ Part = TypeVar("Part", OwnPart, OptimRecipe)
 
 
 def complete_part(part: Part, table: str) -> Part:
-    """A part of a recipe with the digest of its file, if it has one. Raises :class:`RecipeError`, as below."""
+    """Add the digest of the file to a part of a recipe, if it names one. Raises :class:`RecipeError` as below."""
     if not part.file:
         return part
     own_function(part, table)
@@ -259,11 +259,11 @@ def complete_part(part: Part, table: str) -> Part:
 
 
 def own_function(part: OwnPart | OptimRecipe, table: str) -> Callable[..., Any]:
-    """The function of a recipe's part; of a class of ``nn.Module``, such as a loss, an instance.
+    """Return the function of a recipe's part; a class of ``nn.Module``, such as a loss, is instantiated.
 
     Raises:
         RecipeError: the file is missing (``model-file-missing``), has changed since the run began
-            (``model-file-changed``), does not import or has no such function (``model-file``).
+            (``model-file-changed``), cannot be imported or lacks the function (``model-file``).
     """
     digest = _digest(part.file, table)
     if part.file_sha256 not in {"", digest}:
@@ -285,13 +285,13 @@ def own_function(part: OwnPart | OptimRecipe, table: str) -> Callable[..., Any]:
 
 @lru_cache(maxsize=32)
 def _load(file: str, digest: str) -> Mapping[str, Any]:
-    """The names of a file after it was run, once for each text of it."""
+    """Run a file and return its names; cached for each version of its text."""
     name = f"mien_own_{digest[:16]}"
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
-        raise RecipeError(f"{file} is no Python file: its name must end in .py.", code="model-file")
+        raise RecipeError(f"{file} is not a Python file: its name must end in .py.", code="model-file")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # where dataclasses look for their own module
+    sys.modules[name] = module  # dataclasses look up their module here
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the code is the user's
@@ -306,7 +306,7 @@ def _digest(file: str, table: str = "model") -> str:
 
 
 def _defaults(kind: type[nn.Module]) -> dict[str, Any]:
-    """Defaults of a class that TOML can hold."""
+    """Return those defaults of a class that TOML can hold."""
     parameters = inspect.signature(kind).parameters.values()
     return {
         each.name: each.default

@@ -1,4 +1,4 @@
-"""Backbones of timm with the weights that others trained: Wightman, PyTorch Image Models, 2019."""
+"""Backbones of timm with pretrained weights: Wightman, PyTorch Image Models, 2019."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ from mien.models.network import Network
 
 
 class TimmNetwork(Network):
-    """A backbone of timm, dropout, a linear head.
+    """A timm backbone, dropout, and a linear head.
 
-    For grey faces its first layer has one channel. Pretrained on colour, that layer's weights for red, green and blue
-    are added up (by timm): a grey picture is one whose three channels are equal, and w_r x + w_g x + w_b x =
-    (w_r + w_g + w_b) x. So it answers as the colour network does, at a third of that layer's work.
+    For grey faces the first layer has one channel. If it was pretrained on colour, timm sums its weights for red, green
+    and blue. Since a grey image has three equal channels, this gives the same output with a third of the layer's work:
+    w_r x + w_g x + w_b x = (w_r + w_g + w_b) x.
 
-    Building it draws random weights and needs neither files nor a network; see :meth:`load_pretrained`.
+    The constructor draws random weights and needs no files; see :meth:`load_pretrained`.
 
     Args:
         classes: number of classes.
-        backbone: timm's name of it, with or without a tag: ``resnet18``, ``resnet18.a1_in1k``.
-        side_px: images of another side (``upsample_px``, ``progressive_resizing``) are resized to this one, bilinearly,
-            before the backbone sees them: not every backbone works on more than one.
-        dropout: before the head.
+        backbone: name in timm, with or without a tag: ``resnet18``, ``resnet18.a1_in1k``.
+        side_px: input side of the backbone. Other images (``upsample_px``, ``progressive_resizing``) are resized to it
+            bilinearly, because some backbones work at one size only.
+        dropout: dropout rate before the head.
         pretrained: whether :meth:`load_pretrained` loads weights.
-        weights: a safetensors file with them; where empty, they come from the Hugging Face hub or its cache.
-        channels: of the images, 1 or 3.
+        weights: path of a safetensors file with weights; empty: they come from the Hugging Face hub or its cache.
+        channels: channels of the images, 1 or 3.
 
     Raises:
-        RecipeError: timm does not know the backbone, or it cannot see so many channels of this side.
-        MissingExtraError: timm is not installed, or its torchvision does not fit torch.
+        RecipeError: unknown backbone, or one that does not support this side or number of channels.
+        MissingExtraError: timm is not installed, or its torchvision does not match torch.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class TimmNetwork(Network):
             self.licence = f"that of the pretrained weights: {known or 'not known'}"
 
     def features(self, images: Tensor) -> Tensor:
-        """See :class:`Network`; D is the backbone's own."""
+        """Compute features as in :class:`Network`; D depends on the backbone."""
         side = (self._side_px, self._side_px)
         if images.shape[2:] != side:
             images = functional.interpolate(images, side, mode="bilinear", align_corners=False)
@@ -74,15 +74,15 @@ class TimmNetwork(Network):
         return features
 
     def parts(self) -> list[nn.Module]:
-        """See :class:`Network`; the backbone's own parts and the head."""
+        """Return the backbone's parts, then the head."""
         return [*self.backbone.children(), self.head]
 
     def load_pretrained(self) -> Path | None:
         """Load the pretrained weights.
 
         Raises:
-            ModelError: the file is missing, damaged, not safetensors or another network's; or it is not in the cache
-                and cannot be downloaded.
+            ModelError: the file is missing, damaged, not safetensors, or of another network; or the weights are not in
+                the cache and cannot be downloaded.
         """
         if not self._pretrained:
             return None
@@ -91,7 +91,7 @@ class TimmNetwork(Network):
         return file
 
     def _width(self) -> int:
-        """D, from one black picture. Also finds out whether the backbone works at this side at all."""
+        """Compute D from one black image. This also checks that the backbone works at this side."""
         self.backbone.eval()
         try:
             with torch.inference_mode():
@@ -113,33 +113,33 @@ def import_timm() -> Any:
     """Import timm.
 
     Raises:
-        MissingExtraError: it is not installed, or its torchvision does not fit torch.
+        MissingExtraError: timm is not installed, or its torchvision does not match torch.
     """
     with needs_extra("timm", "A timm backbone"), warnings.catch_warnings():
-        # torchvision warns of image readers that it lacks; nothing here reads images with it.
+        # torchvision warns about missing image readers, which mien does not use.
         warnings.simplefilter("ignore")
         try:
             import timm
         except ModuleNotFoundError:
             raise
         except (ImportError, RuntimeError, AttributeError, OSError) as error:
-            # What a torchvision that was built for another torch raises: "operator torchvision::nms does not exist".
+            # A torchvision built for another torch raises: "operator torchvision::nms does not exist".
             raise MissingExtraError(
-                f"timm cannot be imported ({str(error).splitlines()[0]}); most often torchvision is not the one that "
+                f"timm cannot be imported ({str(error).splitlines()[0]}); usually torchvision is not the version that "
                 f"belongs to torch {torch.__version__}. Install the matching pair, both from the same place."
             ) from None
     return timm
 
 
 def _build(name: str, channels: int) -> Any:
-    """A backbone with random weights, so many channels in and features out."""
+    """Build a backbone with random weights and ``channels`` input channels, which returns features."""
     timm = import_timm()
     known = {*timm.list_models(), *timm.list_models(include_tags=True)}
     if name not in known:
         close = difflib.get_close_matches(name, sorted(known))
         raise RecipeError(
             f"timm {timm.__version__} has no backbone '{name}'."
-            + (f" Close: {', '.join(close)}." if close else " timm.list_models() names all that it has."),
+            + (f" Close: {', '.join(close)}." if close else " timm.list_models() lists all."),
             code="backbone-unknown",
         )
     try:
@@ -152,20 +152,20 @@ def _build(name: str, channels: int) -> Any:
 
 
 def _from_hub(name: str, source: dict[str, Any]) -> Path:
-    """The file of a backbone's pretrained weights, from the hub's cache, else downloaded into it."""
+    """Return the file of a backbone's pretrained weights from the hub's cache; download it if necessary."""
     import huggingface_hub
     from huggingface_hub.utils.tqdm import disable_progress_bars
 
     repository, file = source.get("hf_hub_id"), source.get("hf_hub_filename") or "model.safetensors"
-    instead = "Give them as a file by model.weights, or set model.pretrained=false to begin with random ones."
+    instead = "Give a file in model.weights, or set model.pretrained=false to start from random weights."
     if not repository:
         raise ModelError(
-            f"timm names no pretrained weights for the backbone {name}. {instead}", code="backbone-untrained"
+            f"timm has no pretrained weights for the backbone {name}. {instead}", code="backbone-untrained"
         )
     cached = huggingface_hub.try_to_load_from_cache(repository, file)
     if isinstance(cached, str):
         return Path(cached)
-    # Each of its attempts without a connection would be a line of its own, and its bar would run into ours.
+    # Without a connection the hub would print each attempt, and its progress bar would disturb mien's.
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     disable_progress_bars()
     try:
@@ -181,10 +181,10 @@ def _from_hub(name: str, source: dict[str, Any]) -> Path:
 
 
 def _pretrained_state(name: str, source: dict[str, Any], file: Path, channels: int) -> dict[str, Tensor]:
-    """A file's weights as the backbone's: of one channel its first layer is folded; its classifier is left out."""
+    """Convert a file's weights for the backbone: fold the first layer for one channel, drop the classifier."""
     tensors = _read(file)
-    # With as many classes as the file has, timm checks that every weight finds its place; with others it skips what
-    # does not fit, and a wrong file would pass.
+    # With the same number of classes as the file, timm checks that every weight fits. Otherwise it skips what does not
+    # fit, and a wrong file would pass.
     classifier = source.get("classifier") or ""
     rows = tensors.get(f"{classifier if isinstance(classifier, str) else classifier[0]}.weight")
     classes = 0 if rows is None else len(rows)
@@ -198,7 +198,7 @@ def _pretrained_state(name: str, source: dict[str, Any], file: Path, channels: i
         )
     except (RuntimeError, KeyError, TypeError, ValueError, AssertionError):
         raise ModelError(
-            f"{file} holds the weights of another network than timm's {name}.", code="weights-mismatch"
+            f"{file} holds the weights of another network, not of timm's {name}.", code="weights-mismatch"
         ) from None
     whole.reset_classifier(0)
     state: dict[str, Tensor] = whole.state_dict()
@@ -208,7 +208,7 @@ def _pretrained_state(name: str, source: dict[str, Any], file: Path, channels: i
 def _read(file: Path) -> dict[str, Tensor]:
     if file.suffix != ".safetensors":
         raise ModelError(
-            f"{file} is not a .safetensors file; other formats are unpickled, which runs whatever code they hold. "
+            f"{file} is not a .safetensors file; other formats are unpickled, which can run any code in them. "
             f"Convert it with safetensors.torch.save_file.",
             code="weights-format",
         )

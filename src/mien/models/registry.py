@@ -1,4 +1,4 @@
-"""All networks by name. To add one: a class in a file of its own, and an entry here; the tests cover it then."""
+"""All networks by name. To add one, write a class in its own file and add an entry here; the tests then cover it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from mien.models.vgg import VGG
 
 Dropout = Annotated[float, Field(ge=0, lt=1)]
 Width = Annotated[int, Field(ge=1, le=4096)]
-# A list is as good: TOML has no tuples.
+# strict=False accepts lists, because TOML has no tuples.
 Widths = Annotated[tuple[Width, ...], Field(min_length=1, max_length=8, strict=False)]
 Counts = Annotated[tuple[Annotated[int, Field(ge=1, le=16)], ...], Field(min_length=1, max_length=8, strict=False)]
 
@@ -42,7 +42,7 @@ def _mien(family: type[MienNet]) -> Callable[..., Network]:
     ) -> Network:
         if len(convolutions) != len(widths):
             raise RecipeError(
-                f"The model has one number of convolutions for each width; found {len(convolutions)} for "
+                f"The model needs one number of convolutions for each width; found {len(convolutions)} for "
                 f"{len(widths)} widths. Set both, model.widths and model.convolutions.",
                 code="model-setting",
             )
@@ -85,8 +85,7 @@ def _timm(
 ) -> Network:
     if weights and not pretrained:
         raise RecipeError(
-            f"The recipe has model.pretrained = false, and model.weights = '{weights}' to start from; "
-            f"leave one of them out.",
+            f"The recipe has both model.pretrained = false and model.weights = '{weights}'; remove one of them.",
             code="model-setting",
         )
     if 0 < upsample_px < size_px:
@@ -115,12 +114,12 @@ MODELS: dict[str, Callable[..., Network]] = {
 def check_sizes(
     network: Network, recipe: ModelRecipe, own_px: int, early_px: Iterable[int] = (), channels: int = 1
 ) -> None:
-    """Check that a network answers faces of its own side, and of the others that training begins with.
+    """Check that a network works on images of its own side and of the sides of ``progressive_resizing``.
 
     Raises:
-        RecipeError: it works on one side only or needs larger ones; or its poolings leave nothing of such a face.
+        RecipeError: the network does not work at one of these sides.
     """
-    # A copy that has shapes alone: what it sees takes neither time nor memory. A user's network may make tensors.
+    # The meta device computes only shapes, without time or memory. A user's network may create real tensors.
     device = "cpu" if recipe.file else "meta"
     shape = copy.deepcopy(network).to(device).eval()
     for size_px in (own_px, *early_px):
@@ -128,7 +127,7 @@ def check_sizes(
             with torch.inference_mode():
                 shape(torch.zeros(1, channels, size_px, size_px, device=device))
         except Exception as error:
-            if not (recipe.file or isinstance(error, RuntimeError)):  # what a user's network raises is theirs
+            if not (recipe.file or isinstance(error, RuntimeError)):  # a user's network may raise anything
                 raise
             fewer = "fewer stages, or " if recipe.file or recipe.name in {"mien", "separable"} else ""
             larger = "larger images (input.crop_px)" if size_px == own_px else "larger progressive_resizing, or none"
@@ -140,17 +139,16 @@ def check_sizes(
 
 
 def build_model(recipe: ModelRecipe, classes: int, size_px: int, channels: int = 1) -> Network:
-    """Build a network with fresh weights, drawn from torch's global generator.
+    """Build a network with new weights, drawn from torch's global generator.
 
     Args:
-        recipe: the network's name and its own settings.
+        recipe: name and settings of the network.
         classes: number of outputs.
         size_px: side of the input images.
         channels: 1 for grey images, 3 for RGB.
 
     Raises:
-        RecipeError: no such network, or an unknown or impossible setting. Whether it works on such images is for
-            :func:`check_sizes` to say.
+        RecipeError: no such network, or an unknown or impossible setting. :func:`check_sizes` checks the image size.
     """
     if recipe.file:
         return build_own(recipe, classes, size_px, channels)
@@ -162,7 +160,7 @@ def build_model(recipe: ModelRecipe, classes: int, size_px: int, channels: int =
         key = place(fault["loc"])
         if fault["type"] == "unexpected_keyword_argument":
             known = model_settings(recipe.name)
-            hint = nearest(key, known) if known else " It has none."
+            hint = nearest(key, known) if known else " It has no settings."
             raise RecipeError(
                 f"The model {recipe.name} has no setting '{key}'." + hint, code="model-setting-unknown"
             ) from None
@@ -172,12 +170,12 @@ def build_model(recipe: ModelRecipe, classes: int, size_px: int, channels: int =
 
 
 def complete(recipe: ModelRecipe) -> ModelRecipe:
-    """The same network with every setting written out, so that a stored recipe stays true when defaults change."""
+    """Return the recipe with every setting of the network written out, so that it stays valid when defaults change."""
     if recipe.file:
         return ModelRecipe.model_validate({"name": recipe.name, **completed_own(recipe)})
     settings = model_settings(_known(recipe))
     for name, value in recipe.settings.items():
-        # TOML's 0 is 0.0 where the default is a fraction: written otherwise, it is no other recipe.
+        # TOML may have 0 for a float such as 0.0. Convert it, so that both give the same recipe.
         settings[name] = float(value) if type(value) is int and type(settings.get(name)) is float else value
     return ModelRecipe.model_validate({"name": recipe.name, **settings})
 
@@ -189,18 +187,18 @@ def _known(recipe: ModelRecipe) -> str:
 
 
 def completed(recipe: Recipe) -> Recipe:
-    """The same recipe with all settings of its network, and digests of files. Two that train alike have one digest."""
+    """Complete a recipe with all settings of its network and digests of files. Equal training gives equal digests."""
     parts = {table: complete_part(getattr(recipe, table), table) for table in recipe.own_parts}
     return recipe.model_copy(update={"model": complete(recipe.model), **parts})
 
 
 def starts_from_scratch(recipe: ModelRecipe) -> bool:
-    """Whether a run that begins with no other run's weights begins with random ones. Raises :class:`RecipeError`."""
+    """Return whether a run without another run's weights starts from random weights. Raises :class:`RecipeError`."""
     settings = complete(recipe).settings
     return not (settings.get("pretrained") or settings.get("weights"))
 
 
 def model_settings(name: str) -> dict[str, Any]:
-    """Settings of a registered network with their defaults, as a recipe's ``[model]`` table may hold them."""
+    """Return a network's settings with their defaults, as allowed in a recipe's ``[model]`` table."""
     parameters = list(inspect.signature(MODELS[name]).parameters.values())[3:]
     return {parameter.name: parameter.default for parameter in parameters}

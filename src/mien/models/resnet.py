@@ -1,4 +1,4 @@
-"""ResNet at face size: He et al., "Deep Residual Learning for Image Recognition", CVPR 2016."""
+"""ResNet for face-sized images: He et al., "Deep Residual Learning for Image Recognition", CVPR 2016."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class BasicBlock(nn.Module):
             self.shortcut = nn.Sequential(nn.Conv2d(channels, width, 1, stride, bias=False), nn.BatchNorm2d(width))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, channels, S, S) -> (N, width, S / stride, S / stride)."""
+        """Map (N, channels, S, S) to (N, width, S / stride, S / stride)."""
         y = functional.relu(self.norm_1(self.convolution_1(x)))
         return functional.relu(self.norm_2(self.convolution_2(y)) + self.shortcut(x))
 
 
 class ResNet(Network):
-    """ResNet with basic blocks. As is usual for small images, the stem is one 3x3 convolution without pooling."""
+    """ResNet with basic blocks. As usual for small images, the stem is one 3x3 convolution without pooling."""
 
     def __init__(self, classes: int, depth: int, width: int, dropout: float, channels: int = 1) -> None:
         super().__init__()
@@ -50,6 +50,6 @@ class ResNet(Network):
         start_for_relu(self)
 
     def features(self, images: Tensor) -> Tensor:
-        """See :class:`Network`; D = 8 * width."""
+        """Compute features as in :class:`Network`; D = 8 * width."""
         features: Tensor = self.pool(self.stages(self.stem(images)))
         return features

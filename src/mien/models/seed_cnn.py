@@ -1,4 +1,4 @@
-"""The plain CNNs of the two studies that mien grew from."""
+"""The plain CNNs of the two studies on which mien is based."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from mien.models.network import Network
 class StudyB(Network):
     """Study B's network: 1,391,943 trainable parameters and 2,240 running statistics at 7 classes and 48 px.
 
-    Three stages of two 3x3 'valid' convolutions, each ReLU then batch norm (in this order), max-pool, dropout
-    0.25; then dense 256, ReLU, batch norm, dropout 0.5 and the head. Keras' defaults: batch norm eps 1e-3 and
-    momentum 0.99 (0.01 as torch counts it), Glorot-uniform weights, zero biases.
+    Three stages of two 3x3 'valid' convolutions, each followed by ReLU and then batch norm, max-pool, dropout 0.25.
+    Then dense 256, ReLU, batch norm, dropout 0.5 and the head. Defaults are those of Keras: batch norm eps 1e-3 and
+    momentum 0.99 (0.01 in torch), Glorot-uniform weights, zero biases.
     """
 
     def __init__(self, classes: int, size_px: int, channels: int = 1) -> None:
@@ -25,7 +25,7 @@ class StudyB(Network):
                 layers += [nn.Conv2d(channels, width, 3), nn.ReLU(), _keras_norm(nn.BatchNorm2d, width)]
                 channels = width
             layers += [nn.MaxPool2d(2), nn.Dropout(0.25)]
-            side = max((side - 4) // 2, 1)  # of too small an image nothing is left: check_sizes refuses it
+            side = max((side - 4) // 2, 1)  # too small images leave nothing; check_sizes refuses them
         self.stages: nn.Sequential = nn.Sequential(*layers)
         self.dense: nn.Sequential = nn.Sequential(
             nn.Flatten(),
@@ -38,16 +38,16 @@ class StudyB(Network):
         _glorot(self)
 
     def features(self, images: Tensor) -> Tensor:
-        """See :class:`Network`; D = 256."""
+        """Compute features as in :class:`Network`; D = 256."""
         features: Tensor = self.dense(self.stages(images))
         return features
 
 
 class StudyA(Network):
-    """A plain CNN of convolution and pooling layers, as Study A describes; its exact layers are not published.
+    """A plain CNN of convolutions and poolings, as Study A describes it; its exact layers are not published.
 
-    Ours: four stages of one 3x3 convolution, ReLU and max-pool (32, 64, 128, 128 channels), dense 128, ReLU,
-    dropout. No normalisation layers. Keras' defaults for the weights.
+    mien uses four stages of one 3x3 convolution, ReLU and max-pool (32, 64, 128, 128 channels), dense 128, ReLU and
+    dropout, without normalisation. Weights are initialised as in Keras.
     """
 
     def __init__(self, classes: int, size_px: int, dropout: float, channels: int = 1) -> None:
@@ -65,7 +65,7 @@ class StudyA(Network):
         _glorot(self)
 
     def features(self, images: Tensor) -> Tensor:
-        """See :class:`Network`; D = 128."""
+        """Compute features as in :class:`Network`; D = 128."""
         features: Tensor = self.dense(self.stages(images))
         return features
 

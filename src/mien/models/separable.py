@@ -1,4 +1,4 @@
-"""Networks of separable convolutions: a fraction of the weights of `mien`, for pages and phones."""
+"""Networks of depthwise-separable convolutions: far fewer weights than `mien`, for web pages and phones."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from mien.models.mien import MienNet
 
 
 class SeparableNet(MienNet):
-    """The stages of :class:`MienNet`, each 3x3 convolution in two: one for each channel, then one across channels.
+    """The stages of :class:`MienNet` with depthwise-separable 3x3 convolutions.
 
-    Nothing stands between the two, as in Chollet, "Xception", CVPR 2017. Arguments as :class:`MienNet` has them.
+    There is no activation between the two parts, as in Chollet, "Xception", CVPR 2017. Arguments are as in
+    :class:`MienNet`.
     """
 
     @staticmethod
     def convolution(channels: int, width: int) -> nn.Module:
-        """(N, channels, S, S) -> (N, width, S, S)."""
+        """Build a separable convolution, (N, channels, S, S) -> (N, width, S, S)."""
         return nn.Sequential(
             nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False),
             nn.Conv2d(channels, width, 1, bias=False),

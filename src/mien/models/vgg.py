@@ -1,4 +1,4 @@
-"""VGG at face size: Simonyan & Zisserman, "Very Deep Convolutional Networks", ICLR 2015, with batch norm."""
+"""VGG for face-sized images: Simonyan & Zisserman, "Very Deep Convolutional Networks", ICLR 2015, with batch norm."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from torch import Tensor, nn
 
 from mien.models.network import Network, start_for_relu
 
-# Convolutions in each of the five stages: configurations A, B and D of the paper's table 1.
+# Convolutions in each of the five stages: configurations A, B and D in table 1 of the paper.
 CONVOLUTIONS: dict[int, tuple[int, ...]] = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3)}
 
 
 class VGG(Network):
     """VGG with batch norm and a small head.
 
-    Five stages of 3x3 convolutions, each followed by batch norm and ReLU, and a max-pool; ``width`` channels in
-    the first stage, doubled up to ``8 * width``. The paper's two dense layers of 4,096 (for 224 px and 1,000
-    classes) are one of ``8 * width`` here, with dropout before and after.
+    Each of five stages has 3x3 convolutions, each with batch norm and ReLU, and a max-pool. The first stage has
+    ``width`` channels; they double up to ``8 * width``. The paper's two dense layers of 4,096 (for 224 px and 1,000
+    classes) are replaced by one of ``8 * width``, with dropout before and after it.
     """
 
     def __init__(self, classes: int, depth: int, width: int, dropout: float, channels: int = 1) -> None:
@@ -44,6 +44,6 @@ class VGG(Network):
         start_for_relu(self)
 
     def features(self, images: Tensor) -> Tensor:
-        """See :class:`Network`; D = 8 * width."""
+        """Compute features as in :class:`Network`; D = 8 * width."""
         features: Tensor = self.dense(self.stages(images))
         return features
