@@ -1,4 +1,4 @@
-"""Agreement of people who voted on the same samples. Arrays in, numbers out."""
+"""Agreement among people who voted on the same samples."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from mien.evaluation.results import Estimate
 
 
 def pair_agreement(counts: npt.NDArray[np.int64], resamples: int = 1000) -> Estimate | None:
-    """Share of pairs of people that gave a sample the same answer, mean over samples, 0..1, with its 95% interval.
+    """Compute the fraction of pairs of people with the same answer, mean over samples, 0..1, with its 95% interval.
 
     Args:
-        counts: int64 (N, V), how many people gave each answer.
+        counts: int64 (N, V), number of people who gave each answer.
         resamples: bootstrap resamples over samples.
 
     Returns:
-        None where no sample has two answers.
+        The estimate, or None if no sample has two answers.
     """
     people = counts.sum(axis=1)
     shared = counts[people >= 2]
@@ -29,16 +29,16 @@ def pair_agreement(counts: npt.NDArray[np.int64], resamples: int = 1000) -> Esti
 
 
 def krippendorff_alpha(counts: npt.NDArray[np.int64]) -> float:
-    """Krippendorff's alpha for nominal answers: 1 is full agreement, 0 that of chance.
+    """Compute Krippendorff's alpha for nominal answers: 1 is full agreement, 0 is agreement by chance.
 
-    1 - observed over expected disagreement (Krippendorff, Content Analysis, 2004, chapter 11); samples with fewer than
-    two answers are left out.
+    It is 1 - observed / expected disagreement (Krippendorff, Content Analysis, 2004, chapter 11). Samples with fewer
+    than two answers are left out.
 
     Args:
-        counts: int64 (N, V), how many people gave each answer.
+        counts: int64 (N, V), number of people who gave each answer.
 
     Returns:
-        NaN where no sample has two answers, or all answers are one class.
+        Alpha; NaN if no sample has two answers, or all answers are the same class.
     """
     people = counts.sum(axis=1)
     shared = counts[people >= 2].astype(np.float64)

@@ -21,10 +21,10 @@ class ClassAnswers(JsonResult):
     """The answers on the samples of one true class.
 
     Attributes:
-        name: the class.
-        samples: at least 1.
-        recall: how many are answered rightly, 0..1; an unsure answer is not right.
-        unsure: how many are unsure, 0..1.
+        name: name of the class.
+        samples: number of samples, at least 1.
+        recall: fraction of right answers, 0..1; "unsure" counts as not right.
+        unsure: fraction of "unsure" answers, 0..1.
     """
 
     name: str
@@ -38,16 +38,16 @@ class AnswerEvaluation(JsonResult):
     """Right, wrong and unsure answers; docs/evaluation.md has the formulas.
 
     Attributes:
-        output: the model's output that answers; ``""`` for the most probable class of the predictions.
-        truth: ``"label"``, or ``"majority"`` for that of the annotators' votes, by FER+'s protocol.
-        samples: that have such a truth.
-        right, wrong, unsure: shares of them, 0..1; they sum to 1. "not-a-face" counts as wrong.
-        balanced_accuracy: mean recall over the classes that have samples, 0..1.
-        calibration_error: of the probability shown beside an answer, over the answers that are not unsure, 0..1;
-            without an interval.
+        output: name of the answering output; ``""`` if the answer is the most probable class of the predictions.
+        truth: ``"label"``, or ``"majority"`` for the majority of annotators by FER+'s protocol.
+        samples: number of samples with such a truth.
+        right, wrong, unsure: fractions of the samples, 0..1; they sum to 1. "not-a-face" counts as wrong.
+        balanced_accuracy: mean recall over the classes with samples, 0..1.
+        calibration_error: expected calibration error of the shown probability, over answers that are not "unsure",
+            0..1; without an interval.
         largest_class: the most frequent true class.
-        largest_share: its share: what always answering it would get right.
-        per_class: the true classes that have samples.
+        largest_share: fraction of the largest class, 0..1: the accuracy of always answering it.
+        per_class: metrics of the true classes with samples.
     """
 
     output: str
@@ -64,11 +64,11 @@ class AnswerEvaluation(JsonResult):
 
 
 def evaluate_answers(predictions: Predictions, resamples: int = 1000) -> AnswerEvaluation:
-    """Measure the answers of predictions, or their most probable classes where they have none.
+    """Compute metrics of the answers, or of the most probable classes if the predictions have no answers.
 
-    The truth of an output that votes taught is the majority of the annotators, where any sample has one: samples
-    without are left out then. Else it is the label. Intervals are bootstrap intervals over samples or groups, those of
-    recalls Wilson's.
+    For an output trained on votes, the truth is the annotators' majority if any sample has one; samples without one are
+    left out. Otherwise it is the label. Intervals are bootstrap intervals over samples or groups; those of recalls are
+    Wilson's.
     """
     truth, kind = _truth(predictions)
     counted = truth != ""
@@ -85,10 +85,10 @@ def evaluate_answers(predictions: Predictions, resamples: int = 1000) -> AnswerE
     columns = np.column_stack([right, unsure, of_class, of_class & right[:, np.newaxis]]).astype(np.float64)
 
     def metrics_of(means: Floats) -> Floats:
-        """Right, wrong, unsure, balanced accuracy: (B, K) -> (B, 4), NaN where undefined."""
+        """Compute right, wrong, unsure and balanced accuracy: (B, K) -> (B, 4), NaN where undefined."""
         answered, doubtful = means[:, 0], means[:, 1]
         supports, hits = np.split(means[:, 2:], 2, axis=1)
-        # NaN where a class is not drawn, as macro averages.
+        # NaN if a class was not drawn, as in macro averages.
         balanced = divide(hits, supports).mean(axis=1)
         return np.stack([answered, 1 - answered - doubtful, doubtful, balanced], axis=1)
 
@@ -102,7 +102,7 @@ def evaluate_answers(predictions: Predictions, resamples: int = 1000) -> AnswerE
     gaps = np.bincount(equal_width_bins(shown[~unsure]), weights=(right - shown)[~unsure])
     error = math.nan if unsure.all() else float(np.abs(gaps).sum() / (~unsure).sum())
     largest = int(of_class.sum(axis=0).argmax())
-    # In the order of the classes; those that only people could choose, such as contempt, come last.
+    # In the order of the classes. Classes that only annotators could choose, such as contempt, come last.
     order = sorted(range(len(names)), key=lambda at: ([*predictions.classes, names[at]].index(names[at]), names[at]))
     per_class = tuple(
         ClassAnswers(
@@ -129,7 +129,7 @@ def evaluate_answers(predictions: Predictions, resamples: int = 1000) -> AnswerE
 
 
 def _truth(predictions: Predictions) -> tuple[npt.NDArray[np.str_], str]:
-    """The true class of each sample, ``""`` where none is known: str (N,), and what it is."""
+    """Return each sample's true class, str (N,), ``""`` if unknown, and the kind of truth."""
     if predictions.votes is not None and predictions.answers is not None:
         found = majority(predictions.votes.counts, predictions.votes.classes)
         if (found >= 0).any():

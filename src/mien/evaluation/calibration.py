@@ -1,4 +1,4 @@
-"""Whether a classifier's probabilities mean what they say, before and after a temperature is fitted."""
+"""Calibration of a classifier's probabilities, before and after temperature scaling."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from mien.evaluation.temperature import cross_fit_temperature, fit_temperature
 
 @dataclass(frozen=True, eq=False)
 class Reliability(JsonResult):
-    """A reliability diagram: how often answers of about the same confidence are right.
+    """A reliability diagram: the accuracy of answers with about the same confidence.
 
     Attributes:
-        lower: float64 (M,), least confidence that a bin may hold.
-        upper: float64 (M,), greatest.
+        lower: float64 (M,), lower end of each bin of confidence.
+        upper: float64 (M,), upper end of each bin.
         count: int64 (M,), samples in each bin.
-        confidence: float64 (M,), mean confidence in the bin; NaN where it is empty, as all that follow.
+        confidence: float64 (M,), mean confidence in the bin; NaN for an empty bin, as in the arrays below.
         accuracy: float64 (M,), fraction of right samples.
         low: float64 (M,), lower end of the accuracy's 95% interval.
         high: float64 (M,), upper end.
@@ -48,14 +48,14 @@ class Reliability(JsonResult):
 
 @dataclass(frozen=True, eq=False)
 class CalibrationMetrics(JsonResult):
-    """How well one set of probabilities is calibrated; the intervals are bootstrap intervals.
+    """Calibration metrics of one set of probabilities, with bootstrap intervals.
 
     Attributes:
         log_loss: nats, 0..34.6.
-        brier: mean over samples of the squared differences to the truth, summed over classes, 0..2 (Brier 1950); a
-            uniform answer gives 1 - 1/C.
-        calibration_error: as :func:`mien.evaluation.metrics.calibration_error`, 0..1.
-        reliability: the diagram over the same bins.
+        brier: mean over samples of the squared differences from the truth, summed over classes, 0..2 (Brier 1950).
+            Uniform probabilities give 1 - 1/C.
+        calibration_error: value of :func:`mien.evaluation.metrics.calibration_error`, 0..1.
+        reliability: reliability diagram with the same bins.
     """
 
     log_loss: Estimate
@@ -66,13 +66,13 @@ class CalibrationMetrics(JsonResult):
 
 @dataclass(frozen=True, eq=False)
 class Calibration(JsonResult):
-    """Calibration as it is, and as one fitted temperature would make it.
+    """Calibration before and after temperature scaling.
 
     Attributes:
-        before: of the probabilities as they are.
-        after: of probabilities whose temperature was fitted on other folds; NaN where there is no other fold.
-        temperature: fitted on all samples: the one to use from now on. No metric here is computed with it.
-        fold_temperatures: float64 (F,), the ones behind ``after``.
+        before: metrics of the given probabilities.
+        after: metrics with a temperature fitted on the other folds; NaN if there is only one fold.
+        temperature: temperature fitted on all samples, for future use. No metric here uses it.
+        fold_temperatures: float64 (F,), temperatures used for ``after``.
     """
 
     before: CalibrationMetrics
@@ -83,12 +83,12 @@ class Calibration(JsonResult):
 
 @dataclass(frozen=True, eq=False)
 class CoverageCurve(JsonResult):
-    """Accuracy on the most confident part of the samples, as that part grows to all of them.
+    """Accuracy on the most confident samples, as a function of their fraction.
 
     Attributes:
         coverage: float64 (P,), fraction of samples answered, ascending to 1.
-        accuracy: float64 (P,), fraction of right ones among them.
-        thresholds: float64 (P,), the confidence down to which samples are answered.
+        accuracy: float64 (P,), accuracy on the answered samples.
+        thresholds: float64 (P,), lowest confidence of an answered sample.
     """
 
     coverage: Floats
@@ -97,11 +97,11 @@ class CoverageCurve(JsonResult):
 
 
 def reliability(confidence: Floats, correct: npt.NDArray[np.bool_], groups: Groups | None = None) -> Reliability:
-    """Bin samples by confidence and compare it with how many are right.
+    """Bin samples by confidence and compute the accuracy in each bin.
 
     Args:
-        confidence: float (N,), 0..1. For one class instead of the top label: its column of the probabilities.
-        correct: bool (N,). For one class: ``labels == index``.
+        confidence: float (N,), 0..1: the top probability, or for one class its column of the probabilities.
+        correct: bool (N,), whether the answer is right; for one class ``labels == index``.
         groups: int64 (N,), as in :func:`mien.evaluation.intervals.proportion_among`.
     """
     bins = CALIBRATION_BINS
@@ -122,15 +122,16 @@ def calibrate(
     *,
     copies: Groups | None = None,
 ) -> Calibration:
-    """Metrics of calibration before and after temperature scaling, the latter cross-fitted.
+    """Compute calibration metrics before and after temperature scaling, which is cross-fitted.
 
     Args:
         labels: int64 (N,), 0..C-1; N at least 1.
         probabilities: float (N, C).
-        groups: int64 (N,), samples of one number, such as those of a person, share a fold and are drawn together; None:
-            every sample by itself.
+        groups: int64 (N,), equal for samples of one group, such as a person. A group stays in one fold and is resampled
+            as a whole. None: no groups.
         resamples: number of bootstrap resamples; the temperatures are not refitted in each.
-        copies: int64 (N,), samples of one number, such as identical images, share a fold, and are drawn by themselves.
+        copies: int64 (N,), equal for copies, such as identical images. They stay in one fold but are resampled
+            separately.
     """
     fit = cross_fit_temperature(labels, probabilities, join_groups(len(labels), groups, copies))
     before, after = (_metrics_of(labels, each, resamples, groups) for each in (probabilities, fit.probabilities))
@@ -140,12 +141,12 @@ def calibrate(
 def accuracy_against_coverage(
     confidence: Floats, correct: npt.NDArray[np.bool_], most_points: int = 200
 ) -> CoverageCurve:
-    """How accurate a classifier is that answers only where it is most confident (El-Yaniv & Wiener, JMLR 11, 2010).
+    """Compute the accuracy of answering only the most confident samples (El-Yaniv & Wiener, JMLR 11, 2010).
 
     Args:
-        confidence: float (N,), anything that is higher where the classifier is surer; N at least 1.
+        confidence: float (N,), higher for more confident predictions; N at least 1.
         correct: bool (N,).
-        most_points: thresholds kept for drawing.
+        most_points: largest number of points to keep for drawing.
     """
     order = np.argsort(-confidence, kind="stable")
     falling = confidence[order]

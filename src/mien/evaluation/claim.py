@@ -1,4 +1,4 @@
-"""Tests of a claimed accuracy: are classes exchanged, were the labels themselves learned? Arrays in, numbers out."""
+"""Checks of a claimed accuracy: were classes exchanged, and were the labels memorised?"""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from mien.evaluation.results import Estimate, JsonResult
 MAX_CLASSES = 12
 """The exact search over all assignments takes 2^C steps."""
 SURE_Z = 6.0
-"""Standard deviations from which an exchange of classes is no chance: it holds for the best of 12! assignments."""
+"""Standard deviations from which an exchange cannot be chance, even for the best of 12! assignments."""
 
 
 @dataclass(frozen=True)
 class Exchange(JsonResult):
-    """The renaming of predicted classes that fits the labels best.
+    """The renaming of predicted classes that matches the labels best.
 
     Attributes:
-        renamed: int64 (C,), the class that each predicted class should be called; 0..C-1, each once.
-        accuracy: 0..1 under these names.
-        is_clear: whether it fits so much better than the names given that chance cannot explain it.
+        renamed: int64 (C,), the best name for each predicted class; a permutation of 0..C-1.
+        accuracy: accuracy under these names, 0..1.
+        is_clear: whether the gain over the given names is too large for chance.
     """
 
     renamed: npt.NDArray[np.int64]
@@ -34,21 +34,22 @@ class Exchange(JsonResult):
 
 
 def best_exchange(confusion: npt.NDArray[np.int64]) -> Exchange | None:
-    """Search all renamings of the predicted classes for the highest accuracy.
+    """Find the renaming of predicted classes with the highest accuracy.
 
-    The assignment problem, solved exactly by dynamic programming over sets of classes (Held & Karp 1962). An exchange
-    is clear if it gains 5 points, and more samples than :data:`SURE_Z` standard deviations of a sign test.
+    This is the assignment problem, solved exactly by dynamic programming over sets of classes (Held & Karp 1962). An
+    exchange is clear if it gains at least 5 points, and more samples than :data:`SURE_Z` standard deviations of a sign
+    test.
 
     Args:
         confusion: (C, C), rows are true classes, columns predicted ones.
 
     Returns:
-        None with more than :data:`MAX_CLASSES` classes.
+        The best renaming, or None with more than :data:`MAX_CLASSES` classes.
     """
     count = len(confusion)
     if count > MAX_CLASSES:
         return None
-    # best[used]: most correct samples where the first predicted classes took the true classes of the bits of `used`.
+    # best[used]: most correct samples if the first predicted classes take the true classes whose bits are in `used`.
     best = np.full(1 << count, -1, dtype=np.int64)
     choice = np.zeros(1 << count, dtype=np.int64)
     best[0] = 0
@@ -72,18 +73,19 @@ def best_exchange(confusion: npt.NDArray[np.int64]) -> Exchange | None:
 
 
 LEARNED_SHARE = 0.6
-"""Models that never saw these labels repeat about 40% of those that contradict the annotators (docs/check.md)."""
+"""Fraction above which labels were probably memorised. Models that never saw the labels reach about 40%
+(docs/check.md)."""
 
 
 @dataclass(frozen=True)
 class LearnedLabels(JsonResult):
-    """How often predictions repeat a label that contradicts what most annotators see.
+    """How often predictions repeat labels that contradict the annotators' majority.
 
-    Nobody can read a wrong label in the image. A model that repeats most of them was probably trained on them.
+    A wrong label cannot be recognised in the image, so a model that repeats most of them was probably trained on them.
 
     Attributes:
         samples: number of samples whose label is not the majority's class.
-        repeated: share of them, 0..1, whose prediction is the label; with its 95% interval.
+        repeated: fraction of them whose prediction equals the label, 0..1, with its 95% interval.
         is_clear: whether the interval lies above :data:`LEARNED_SHARE`.
     """
 
@@ -93,12 +95,12 @@ class LearnedLabels(JsonResult):
 
 
 def learned_labels(labels: Labels, predicted: Labels, majority: Labels) -> LearnedLabels:
-    """Look at the samples whose label contradicts the annotators.
+    """Measure how often predictions repeat labels that contradict the annotators.
 
     Args:
         labels: int64 (N,), the given labels.
         predicted: int64 (N,), the predicted classes.
-        majority: int64 (N,), the majority's class; -1 without one, and where it is none of the classes.
+        majority: int64 (N,), the majority's class; -1 if there is none, or it is not one of the classes.
     """
     contradicted = (majority >= 0) & (majority != labels)
     repeated = proportion_among(predicted == labels, contradicted)

@@ -1,8 +1,8 @@
-"""Corruptions of face images, at five strengths each, in the manner of ImageNet-C.
+"""Corruptions of face images with five strengths each, in the style of ImageNet-C.
 
-Hendrycks & Dietterich, Benchmarking Neural Network Robustness to Common Corruptions, ICLR 2019. Their strengths are
-for 224 px; ours are for 48 px, and lengths in px grow with the face's side. Random numbers come from the seed and the
-corruption's name alone: a face is corrupted the same way at every strength, only more, whatever comes after it.
+Source: Hendrycks & Dietterich, Benchmarking Neural Network Robustness to Common Corruptions, ICLR 2019. Its strengths
+are for 224 px; these are for 48 px, and lengths in px scale with the face's side. Random numbers depend only on the
+seed and the corruption's name, so a face is corrupted in the same way at every strength.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ _REFERENCE_PX = 48
 
 @dataclass(frozen=True)
 class Corruption:
-    """A corruption with its five parameters.
+    """A corruption with its parameter at each of five strengths.
 
     Attributes:
-        apply: images uint8 (N, S, S[, 3]), a parameter, random numbers -> the same shape.
+        apply: function of images uint8 (N, S, S[, 3]), the parameter and a random generator; returns the same shape.
         parameters: one for each strength 1..5.
-        meaning: what the parameter is, with its unit.
+        meaning: meaning and unit of the parameter.
     """
 
     apply: Apply
@@ -44,26 +44,26 @@ class Corruption:
 
 
 def corrupt_in_parts(images: Images, name: str, strength: int, seed: int) -> Iterator[Images]:
-    """Corrupt faces, some hundreds at a time, so that a large split need not stand in memory twice.
+    """Corrupt faces in parts of some hundreds, so that a large split is not copied in memory.
 
     Args:
-        images: uint8 (N, S, S), in colour (N, S, S, 3).
+        images: uint8 (N, S, S), or (N, S, S, 3) in colour.
         name: one of :data:`CORRUPTIONS`.
         strength: 1..5.
-        seed: 0 or more. Face i depends on the seed, its place i and itself.
+        seed: 0 or more. The result for face i depends only on the seed, i and the face.
 
     Yields:
-        Part after part in order, uint8 (n, S, S[, 3]).
+        The parts in order, uint8 (n, S, S[, 3]).
     """
     corruption = CORRUPTIONS[name]
     generator = np.random.default_rng([seed, zlib.crc32(name.encode())])
-    # Each corruption draws its numbers face by face in order, so chunks change nothing but the memory.
+    # Random numbers are drawn face by face, so the parts do not affect the result.
     for part in slices(len(images), _CHUNK_FACES):
         yield corruption.apply(np.asarray(images[part]), corruption.parameters[strength - 1], generator)
 
 
 def gaussian_blur(images: Images, sigma_px: float) -> Images:
-    """Gaussian blur, cut off at 3.5 sigma, the border repeated outward: uint8 (N, S, S[, 3]) -> the same shape."""
+    """Apply a Gaussian blur, truncated at 3.5 sigma, with repeated border: uint8 (N, S, S[, 3]) -> the same shape."""
     side = images.shape[1]
     reach = int(3.5 * sigma_px + 0.5)
     kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma_px) ** 2)
@@ -74,7 +74,7 @@ def gaussian_blur(images: Images, sigma_px: float) -> Images:
 
 
 def _both_ways(images: Images, matrix: npt.NDArray[np.float32]) -> Images:
-    """The same linear filter, (S, S), on rows and on columns of each channel."""
+    """Apply a linear filter, (S, S), to the rows and columns of each channel."""
     values = images.astype(np.float32)
     squares = values if images.ndim == 3 else np.moveaxis(values, 3, 1)
     filtered = matrix @ squares @ matrix.T
@@ -105,7 +105,7 @@ def _jpeg(images: Images, quality: float, _: np.random.Generator) -> Images:
 def _low_resolution(images: Images, share: float, _: np.random.Generator) -> Images:
     side = images.shape[1]
     fewer = max(round(side * share), 1)
-    # Pillow resizes rows and columns by themselves and linearly: its action on unit rows is the whole filter.
+    # Pillow's resizing is separable and linear, so resizing unit rows gives the whole filter.
     small = Image.fromarray(np.eye(side, dtype=np.float32)).resize((side, fewer), Image.Resampling.BOX)
     matrix = np.asarray(small.resize((side, side), Image.Resampling.BILINEAR))
     return _both_ways(images, matrix)
@@ -131,7 +131,7 @@ def _scale(images: Images, factor: float, generator: np.random.Generator) -> Ima
 
 
 def _turn_and_zoom(images: Images, angle: Floats, zoom: Floats) -> Images:
-    """Turn (radians) and enlarge each face about its centre, bilinearly, its border pixels repeated outward."""
+    """Rotate (radians) and zoom each face about its centre, bilinearly, with repeated border."""
     side = images.shape[1]
     grid = np.arange(side, dtype=np.float32) - np.float32((side - 1) / 2)
     cosine = (np.cos(angle) / zoom).astype(np.float32)[:, None, None]
@@ -142,7 +142,7 @@ def _turn_and_zoom(images: Images, angle: Floats, zoom: Floats) -> Images:
 
 
 def _shift(images: Images, length_px: float, generator: np.random.Generator) -> Images:
-    """Move each face by whole pixels in a random direction, its border pixels repeated outward."""
+    """Shift each face by whole pixels in a random direction, with repeated border."""
     side = images.shape[1]
     direction = 2 * np.pi * generator.random(len(images))
     length = length_px * side / _REFERENCE_PX
@@ -155,7 +155,7 @@ def _shift(images: Images, length_px: float, generator: np.random.Generator) -> 
 
 
 def _cover(centre_y: float, aspect: float) -> Apply:
-    """Cover a rectangle ``height`` by ``aspect * height`` of the side (at most all), centred, ``centre_y`` down."""
+    """Cover a horizontally centred rectangle of ``height`` by ``aspect * height``, fractions of the side."""
 
     def apply(images: Images, height: float, _: np.random.Generator) -> Images:
         count = len(images)
@@ -170,7 +170,7 @@ def _cover_anywhere(images: Images, side: float, generator: np.random.Generator)
 
 
 def _fill(images: Images, centre_y: Floats, centre_x: Floats, height: float, width: float) -> Images:
-    """Fill a rectangle (all in fractions of the side) with each face's mean pixel; it is moved to lie inside."""
+    """Fill a rectangle (fractions of the side) with each face's mean pixel, moved inside the image if needed."""
     side = images.shape[1]
     places = np.arange(side)
 
@@ -184,30 +184,30 @@ def _fill(images: Images, centre_y: Floats, centre_x: Floats, height: float, wid
     return np.asarray(np.where(covered, _bytes(images.mean(axis=(1, 2), keepdims=True)), images))
 
 
-# FER2013's faces are cut so that the eyes lie about 0.38 of the side from the top, and the mouth 0.77.
+# FER2013's faces are framed so that eyes lie about 0.38 of the side from the top, and the mouth 0.77.
 CORRUPTIONS: dict[str, Corruption] = {
     "gaussian-noise": Corruption(_gaussian_noise, (0.03, 0.06, 0.1, 0.15, 0.22), "standard deviation / 255"),
     "blur": Corruption(_blur, (0.6, 1.0, 1.5, 2.0, 3.0), "Gaussian's standard deviation, px of 48"),
     "jpeg": Corruption(_jpeg, (60, 35, 20, 12, 6), "quality"),
-    "low-resolution": Corruption(_low_resolution, (0.7, 0.5, 0.375, 0.29, 0.21), "pixels left a side, share"),
-    "darkness": Corruption(_darkness, (0.75, 0.55, 0.4, 0.25, 0.15), "light left, share"),
-    "contrast": Corruption(_contrast, (0.7, 0.5, 0.35, 0.22, 0.12), "contrast left, share"),
+    "low-resolution": Corruption(_low_resolution, (0.7, 0.5, 0.375, 0.29, 0.21), "remaining fraction of the side"),
+    "darkness": Corruption(_darkness, (0.75, 0.55, 0.4, 0.25, 0.15), "remaining fraction of light"),
+    "contrast": Corruption(_contrast, (0.7, 0.5, 0.35, 0.22, 0.12), "remaining fraction of contrast"),
     "rotation": Corruption(_rotation, (6, 12, 18, 26, 36), "degrees, to either side"),
     "shift": Corruption(_shift, (2, 4, 6, 8, 11), "px of 48, in any direction"),
-    "scale": Corruption(_scale, (1.08, 1.16, 1.26, 1.4, 1.6), "times larger or smaller"),
-    "cover-eyes": Corruption(_cover(0.38, 3.5), (0.08, 0.13, 0.18, 0.24, 0.3), "height, share of the side"),
-    "cover-mouth": Corruption(_cover(0.77, 2.0), (0.1, 0.16, 0.22, 0.29, 0.36), "height, share of the side"),
-    "cover-anywhere": Corruption(_cover_anywhere, (0.2, 0.3, 0.4, 0.5, 0.6), "side, share of the face's"),
+    "scale": Corruption(_scale, (1.08, 1.16, 1.26, 1.4, 1.6), "zoom factor, in or out"),
+    "cover-eyes": Corruption(_cover(0.38, 3.5), (0.08, 0.13, 0.18, 0.24, 0.3), "height, fraction of the side"),
+    "cover-mouth": Corruption(_cover(0.77, 2.0), (0.1, 0.16, 0.22, 0.29, 0.36), "height, fraction of the side"),
+    "cover-anywhere": Corruption(_cover_anywhere, (0.2, 0.3, 0.4, 0.5, 0.6), "side, fraction of the face's"),
 }
-"""Named as they are printed; their parameters, from strength 1 to 5, are part of the benchmark."""
+"""Corruptions by printed name. The parameters for strengths 1 to 5 define the benchmark."""
 
 
 def _sample_bilinear(
     images: npt.NDArray[np.uint8], rows: npt.NDArray[np.float32], columns: npt.NDArray[np.float32]
 ) -> npt.NDArray[np.uint8]:
-    """Images at given places, bilinearly, with the border repeated outward.
+    """Sample images at given coordinates, bilinearly, with repeated border.
 
-    uint8 (N, H, W) or (N, H, W, 3) at float32 (N, H, W) -> the images' shape.
+    uint8 (N, H, W) or (N, H, W, 3), coordinates float32 (N, H, W) -> the images' shape.
     """
     height, width = images.shape[1:3]
     rows, columns = np.clip(rows, 0, height - 1), np.clip(columns, 0, width - 1)

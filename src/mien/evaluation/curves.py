@@ -1,6 +1,6 @@
 """ROC and precision-recall curves, one class against the rest.
 
-A class without samples, or with all of them, has no ROC curve: its points are empty, its area is NaN.
+A class without samples, or with all of them, has no ROC curve: its points are empty and its area is NaN.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ from mien.evaluation.metrics import Floats, Labels, OneVersusRest, divide, macro
 from mien.evaluation.results import Estimate, JsonResult
 
 MOST_POINTS = 200
-"""Points of a curve that is to be drawn: more cannot be seen, and swell a page."""
+"""Largest number of points of a drawn curve. More are not visible and enlarge the page."""
 
 GRID: Floats = np.linspace(0.0, 1.0, 101)
-"""False positive rates at which the macro average is taken."""
+"""False positive rates of the macro-average curve."""
 
 Points: TypeAlias = tuple[Floats, Floats, Floats]
-"""Across, up and threshold of each point of a curve, float64 (P,) each."""
+"""Horizontal and vertical coordinate and threshold of each point of a curve, float64 (P,) each."""
 
 
 @dataclass(frozen=True, eq=False)
 class Curve(JsonResult):
-    """Curve of a threshold that falls. ROC: true against false positives. Precision-recall: precision by recall.
+    """A curve over falling thresholds. ROC: true by false positive rate. Precision-recall: precision by recall.
 
     Attributes:
-        across: float64 (P,), 0..1, ascending: the false positive rate, or the recall; P <= :data:`MOST_POINTS`, 0 where
+        across: float64 (P,), 0..1, ascending: false positive rate or recall. P is at most :data:`MOST_POINTS`, or 0 if
             undefined.
-        up: float64 (P,), 0..1: the true positive rate, or the precision.
-        thresholds: float64 (P,): a sample counts as positive from this probability up; infinity first. NaN in the
-            macro average, which mixes thresholds.
-        area: under the whole ROC curve, with its 95% interval; or the average precision, without one. Not only of the
-            points kept for drawing.
+        up: float64 (P,), 0..1: true positive rate or precision.
+        thresholds: float64 (P,), lowest probability that counts as positive; the first is infinity. NaN in the macro
+            average, which mixes thresholds.
+        area: area under the ROC curve with its 95% interval, or average precision without one; from all points, not
+            only the kept ones.
     """
 
     across: Floats
@@ -49,7 +49,7 @@ class Curve(JsonResult):
 
 @dataclass(frozen=True, eq=False)
 class RocCurves(JsonResult):
-    """The curve of each class against the rest, in their order, and the two averages."""
+    """ROC curves of each class against the rest, in order, and their macro and micro averages."""
 
     per_class: tuple[Curve, ...]
     macro: Curve
@@ -57,15 +57,15 @@ class RocCurves(JsonResult):
 
 
 def roc_points(is_positive: npt.NDArray[np.bool_], scores: Floats) -> Points:
-    """Every point of a ROC curve: Fawcett, Pattern Recognition Letters 27, 2006, algorithm 1.
+    """Compute all points of a ROC curve: Fawcett, Pattern Recognition Letters 27, 2006, algorithm 1.
 
     Args:
         is_positive: bool (N,).
-        scores: float (N,), higher speaks for positive. Samples of one score share a point.
+        scores: float (N,), higher for positive samples. Samples with equal scores share a point.
 
     Returns:
-        False positive rates, true positive rates and thresholds, from (0, 0) at infinity; three empty arrays without a
-        positive or without a negative.
+        False positive rates, true positive rates and thresholds, from (0, 0) at infinity; three empty arrays without
+        positive or without negative samples.
     """
     hits, misses, thresholds = _counts(is_positive, scores)
     if hits[-1] == 0 or misses[-1] == 0:
@@ -74,12 +74,13 @@ def roc_points(is_positive: npt.NDArray[np.bool_], scores: Floats) -> Points:
 
 
 def precision_recall_points(is_positive: npt.NDArray[np.bool_], scores: Floats) -> Points:
-    """Every point of a precision-recall curve.
+    """Compute all points of a precision-recall curve.
 
-    Arguments as in :func:`roc_points`.
+    Arguments are as in :func:`roc_points`.
 
     Returns:
-        Recalls (ascending), precisions and thresholds, from (0, 1) at infinity; three empty arrays without a positive.
+        Recalls (ascending), precisions and thresholds, from (0, 1) at infinity; three empty arrays without positive
+        samples.
     """
     hits, misses, thresholds = _counts(is_positive, scores)
     if hits[-1] == 0:
@@ -88,18 +89,17 @@ def precision_recall_points(is_positive: npt.NDArray[np.bool_], scores: Floats) 
 
 
 def roc_curves(labels: Labels, probabilities: Floats, resamples: int = 1000, groups: Groups | None = None) -> RocCurves:
-    """ROC curves of each class against the rest, and their macro and micro averages.
+    """Compute ROC curves of each class against the rest, and their macro and micro averages.
 
     Macro: the mean true positive rate of the classes at each false positive rate (vertical averaging, Fawcett 2006);
-    its area is the mean of their areas. Micro: the N x C decisions "is this sample of this class?" pooled. Samples are
-    resampled as in ``evaluate_predictions``: the macro area's interval is that of the headline's AUC.
+        its area is the mean of the areas. Micro: the N x C decisions "is this sample of this class?" pooled. Resamples
+        are those of ``evaluate_predictions``, so the macro area's interval equals the headline AUC's.
 
     Args:
         labels: int64 (N,), 0..C-1.
         probabilities: float (N, C).
-        resamples: number of bootstrap resamples behind the intervals of the areas.
-        groups: int64 (N,), samples of one number, such as those of a person, are drawn together; None: every sample by
-            itself.
+        resamples: number of bootstrap resamples for the intervals of the areas.
+        groups: int64 (N,), equal for samples of one group, such as a person, which are drawn together. None: no groups.
     """
     count, class_count = probabilities.shape
     one_hot = (labels[:, np.newaxis] == np.arange(class_count)).ravel()
@@ -107,7 +107,7 @@ def roc_curves(labels: Labels, probabilities: Floats, resamples: int = 1000, gro
     pooled = OneVersusRest.of(one_hot, probabilities.ravel())
 
     def areas_under(weights: Floats) -> Floats:
-        """Return the areas of the classes, macro and micro: float64 (C + 2,)."""
+        """Compute the areas of the classes, macro and micro: float64 (C + 2,)."""
         areas = np.array([each.area(weights) for each in ranked])
         macro = macro_average(areas, np.ones(class_count))
         return np.array([*areas, macro, pooled.area(weights.repeat(class_count))])
@@ -115,7 +115,7 @@ def roc_curves(labels: Labels, probabilities: Floats, resamples: int = 1000, gro
     chunks = resampled_weights(count, resamples, groups)
     drawn = np.array([areas_under(weights) for chunk in chunks for weights in chunk])
     own = areas_under(np.ones(count))
-    # As the headline's: undefined where a class of the samples is not drawn.
+    # Like the headline's AUC, the macro area is undefined if a class with samples is not drawn.
     drawn[np.isnan(drawn[:, ~np.isnan(own)]).any(axis=1), -2] = np.nan
     areas = [percentile_interval(*pair) for pair in zip(own, drawn.T, strict=True)]
     points = [roc_points(labels == index, column) for index, column in enumerate(probabilities.T)]
@@ -125,7 +125,7 @@ def roc_curves(labels: Labels, probabilities: Floats, resamples: int = 1000, gro
 
 
 def precision_recall_curves(labels: Labels, probabilities: Floats) -> tuple[Curve, ...]:
-    """Precision-recall curve of each class against the rest, in their order.
+    """Compute the precision-recall curve of each class against the rest, in order.
 
     The average precision is the sum over thresholds of (gain in recall) * precision, without interpolation, as in
     scikit-learn.
@@ -144,15 +144,15 @@ def precision_recall_curves(labels: Labels, probabilities: Floats) -> tuple[Curv
 
 
 def thin(across: Floats, up: Floats, most: int = MOST_POINTS) -> npt.NDArray[np.intp]:
-    """Choose at most ``most`` points of a curve that look the same, about equally far apart along it.
+    """Choose at most ``most`` points, about equally spaced along a curve, so that it looks the same.
 
     Args:
-        across: float (P,), horizontal.
-        up: float (P,), vertical.
-        most: at least 2.
+        across: float (P,), horizontal coordinates.
+        up: float (P,), vertical coordinates.
+        most: largest number of points, at least 2.
 
     Returns:
-        Indices (Q,), ascending, with both ends; all of them where ``most`` suffices.
+        Indices (Q,), ascending, with both ends; all points if there are at most ``most``.
     """
     if len(across) <= most:
         return np.arange(len(across))
@@ -163,10 +163,10 @@ def thin(across: Floats, up: Floats, most: int = MOST_POINTS) -> npt.NDArray[np.
 
 
 def _counts(is_positive: npt.NDArray[np.bool_], scores: Floats) -> Points:
-    """True positives, false positives and the threshold of each point, 0 and infinity first."""
+    """Count true and false positives at each threshold; the first point is 0 at infinity."""
     order = np.argsort(-scores, kind="stable")
     falling = scores[order]
-    # Where a run of equal scores ends: between two of them there is no threshold.
+    # Keep only the end of each run of equal scores: no threshold lies between equal scores.
     ends = np.flatnonzero(np.append(falling[1:] != falling[:-1], True))
     hits = np.append(0.0, np.cumsum(is_positive[order])[ends])
     return hits, np.append(0.0, ends + 1.0) - hits, np.append(np.inf, falling[ends])

@@ -1,4 +1,4 @@
-"""Error analysis: which classes are confused with which, the worst mistakes, and answers of one class alone."""
+"""Error analysis: confused classes, the worst mistakes, and models that always give one answer."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from mien.evaluation.metrics import Floats, Labels
 from mien.evaluation.results import Estimate, Evaluation, JsonResult
 
 ONE_ANSWER = 0.95
-"""Share of the answers from which one class counts as the only one."""
+"""Fraction of answers from which a model counts as always answering one class."""
 
 Indices = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class ConfusedPair(JsonResult):
-    """Two classes that are confused with each other.
+    """A true class and the class that is predicted instead.
 
     Attributes:
         first: index of the true class.
         second: index of the predicted one.
-        count: samples of the one that were predicted as the other.
-        support: samples of the true class.
+        count: number of samples of ``first`` predicted as ``second``.
+        support: number of samples of the true class.
         rate: count / support with its 95% Wilson interval, 0..1.
     """
 
@@ -40,7 +40,7 @@ class ConfusedPair(JsonResult):
 
 
 def confused_pairs(labels: Labels, predicted: Indices, groups: Groups | None = None) -> tuple[ConfusedPair, ...]:
-    """Every pair of classes that was confused at least once, the most often confused first.
+    """List all pairs of classes that were confused at least once, the most frequent first.
 
     Args:
         labels: int64 (N,).
@@ -48,7 +48,7 @@ def confused_pairs(labels: Labels, predicted: Indices, groups: Groups | None = N
         groups: int64 (N,), as in :func:`mien.evaluation.intervals.proportion_among`.
 
     Returns:
-        By falling count; of equal counts the greater share, then the earlier classes, come first.
+        Pairs by falling count; ties by falling rate, then in the order of the classes.
     """
     pairs = []
     for first, second in sorted({*zip(labels.tolist(), predicted.tolist(), strict=True)}):
@@ -60,15 +60,15 @@ def confused_pairs(labels: Labels, predicted: Indices, groups: Groups | None = N
 
 
 def worst_mistakes(labels: Labels, probabilities: Floats, count: int = 20) -> Indices:
-    """Positions of the wrong samples that were surest of their wrong class, surest first.
+    """Return the indices of the wrong predictions with the highest confidence, highest first.
 
     Args:
         labels: int64 (N,), 0..C-1.
         probabilities: float (N, C).
-        count: the most samples.
+        count: largest number of samples.
 
     Returns:
-        int64 (K,); of equal confidence the sample comes first whose true class got less, then the earlier one.
+        int64 (K,); ties go to the sample with the lower probability of the true class, then to the earlier one.
     """
     wrong = np.flatnonzero(probabilities.argmax(axis=1) != labels)
     of_truth = probabilities[wrong, labels[wrong]]
@@ -77,7 +77,7 @@ def worst_mistakes(labels: Labels, probabilities: Floats, count: int = 20) -> In
 
 
 def check_answers(evaluation: Evaluation) -> Iterator[Notice]:
-    """Whether a model answers one class alone, or no better than one that does."""
+    """Yield a notice if a model always answers one class, or is no better than always answering it."""
     answers = evaluation.confusion.sum(axis=0)
     top = int(answers.argmax())
     accuracy, share = evaluation.accuracy.value, evaluation.largest_share

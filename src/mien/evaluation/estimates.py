@@ -1,4 +1,4 @@
-"""Predictions in, an evaluation out: headline metrics with intervals, metrics per class, the confusion matrix."""
+"""Evaluation of predictions: headline metrics with intervals, metrics per class, the confusion matrix."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import ClassMetrics, Estimate, Evaluation, SubsetMetrics
 
 MOST_GROUPS = 100
-"""A column with more distinct values is a name or a measurement, not a group."""
+"""Largest number of distinct values of a grouping column. More suggest names or measurements."""
 
 
 def evaluate_predictions(predictions: Predictions, resamples: int = 1000) -> Evaluation:
     """Compute all metrics of ``predictions``.
 
-    The intervals are percentile bootstrap intervals over samples (Efron & Tibshirani, An Introduction to the Bootstrap,
-    1993, chapter 13): ``resamples`` times, N samples are drawn with replacement and the metric is computed again;
-    the interval runs from the 2.5th to the 97.5th percentile. It depends on predictions and resamples alone.
-    Where the predictions have groups, whole groups are drawn: samples of one person are not independent.
+    Intervals are percentile bootstrap intervals over samples (Efron & Tibshirani, An Introduction to the Bootstrap,
+    1993, chapter 13): N samples are drawn with replacement ``resamples`` times, and the interval runs from the 2.5th to
+    the 97.5th percentile of the metric. It depends only on predictions and resamples. If the predictions have groups,
+    whole groups are drawn, because samples of one person are not independent.
     """
     labels, probabilities = predictions.labels, predictions.probabilities
     confusion = metrics.confusion_matrix(labels, probabilities.argmax(axis=1), len(predictions.classes))
@@ -45,7 +45,7 @@ def evaluate_predictions(predictions: Predictions, resamples: int = 1000) -> Eva
 
     named = ("macro_recall", "macro_f1", "macro_auc", "log_loss")
     accuracy, balanced_accuracy, macro_f1, macro_auc, log_loss = _intervals(predictions, named, resamples)
-    # A sum of absolute values, which chance only raises: it has no interval of resamples.
+    # Chance can only increase a sum of absolute values, so resamples give no valid interval.
     calibration_error = Estimate(metrics.calibration_error(labels, probabilities), math.nan, math.nan)
     return Evaluation(
         split=predictions.split,
@@ -72,7 +72,7 @@ def evaluate_predictions(predictions: Predictions, resamples: int = 1000) -> Eva
 
 
 def group_values(values: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
-    """The distinct values of a column (N,), sorted, and the index of each sample's value, int64 (N,).
+    """Return the sorted distinct values of a column (N,), and the index of each sample's value, int64 (N,).
 
     Raises:
         DataError: more than :data:`MOST_GROUPS` distinct values.
@@ -90,15 +90,15 @@ def group_values(values: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArra
 
 
 def break_down(predictions: Predictions, values: npt.NDArray[Any], resamples: int = 1000) -> list[SubsetMetrics]:
-    """Accuracy and macro-F1 for each value of a column, ordered by value.
+    """Compute accuracy and macro-F1 for each value of a column, in the order of the values.
 
     Args:
         predictions: N samples.
-        values: (N,) strings, integers, floats or booleans, in the order of ``predictions``.
-        resamples: bootstrap resamples, as in :func:`evaluate_predictions`; each group is resampled by itself.
+        values: (N,) strings, integers, floats or booleans, one per sample.
+        resamples: bootstrap resamples, as in :func:`evaluate_predictions`; each subset is resampled separately.
 
     Raises:
-        DataError: as :func:`group_values`.
+        DataError: see :func:`group_values`.
     """
     distinct, group_of = group_values(values)
     kept = {str(value): group_of == index for index, value in enumerate(distinct)}
@@ -108,15 +108,15 @@ def break_down(predictions: Predictions, values: npt.NDArray[Any], resamples: in
 def evaluate_subsets(
     predictions: Predictions, kept: Mapping[str, npt.NDArray[np.bool_]], resamples: int = 1000
 ) -> list[SubsetMetrics]:
-    """Accuracy and macro-F1 on subsets, such as the samples without a copy in the training split.
+    """Compute accuracy and macro-F1 on subsets, such as the samples without a copy in the training split.
 
     Args:
         predictions: N samples.
-        kept: for each subset by name, bool (N,): the samples in it, in the order of ``predictions``.
-        resamples: bootstrap resamples, as in :func:`evaluate_predictions`; each subset is resampled by itself.
+        kept: for each subset by name, a mask bool (N,) of its samples.
+        resamples: bootstrap resamples, as in :func:`evaluate_predictions`; each subset is resampled separately.
 
     Returns:
-        The metrics of each subset, in their order; NaN for an empty subset.
+        Metrics of each subset in order; NaN for an empty subset.
     """
     return [_subset_metrics(name, predictions, mask, resamples) for name, mask in kept.items()]
 
@@ -132,7 +132,7 @@ def _subset_metrics(
 
 
 def _intervals(predictions: Predictions, names: Sequence[str], resamples: int) -> list[Estimate]:
-    """Estimate the accuracy, then the named metrics."""
+    """Compute estimates of the accuracy and the named metrics."""
     (own,) = resample([predictions], ("accuracy", *names), resamples)
     right = predictions.probabilities.argmax(axis=1) == predictions.labels
     accuracy = share_interval(right, own.drawn[:, 0], predictions.groups)

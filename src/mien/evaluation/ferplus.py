@@ -2,10 +2,10 @@
 
 E. Barsoum, C. Zhang, C. Canton Ferrer, Z. Zhang, "Training Deep Networks for Facial Expression Recognition with
 Crowd-Sourced Label Distribution", ICMI 2016. Ten annotators chose one of eight expressions, "unknown" or "not a face"
-for each image of FER2013. The protocol that follow-up work reports:
+for each image of FER2013. The protocol used in follow-up work:
 
-1. Single votes are noise: counts of exactly 1 become 0. (Not a lone vote, and not shares of annotators, as 1.0.)
-2. The majority of an image is the class with more than half of the votes that are left.
+1. Single votes are noise: counts of exactly 1 become 0 (except an image's only vote, or shares of annotators).
+2. The majority of an image is the class with more than half of the remaining votes.
 3. Images without a majority are left out, and so are those whose majority is "unknown" or "not a face".
 4. A prediction is the most probable of the eight expressions. Accuracy is the fraction equal to the majority.
 """
@@ -27,15 +27,15 @@ _SMALLEST_PROBABILITY = 1e-12
 
 
 def majority(votes: npt.NDArray[Any], classes: Sequence[str]) -> npt.NDArray[np.int64]:
-    """The majority class of each image, by steps 1 to 3 of the protocol.
+    """Compute the majority class of each image, by steps 1 to 3 of the protocol.
 
     Args:
-        votes: (N, V), the number of votes for each class, at least 0. A row with a fraction, or with a sum of 1, holds
-            shares of annotators (or one vote): step 1 drops nothing of it.
+        votes: (N, V), number of votes for each class, 0 or more. A row with a fraction, or with a sum of 1, holds
+            shares of annotators or a single vote; step 1 does not change it.
         classes: V class names; see :data:`mien.base.labels.NO_EXPRESSION`.
 
     Returns:
-        int64 (N,): index of the majority class, -1 where the protocol leaves the image out, and without votes.
+        int64 (N,): index of the majority class; -1 without votes, or if the protocol leaves the image out.
     """
     several = (votes == np.rint(votes)).all(axis=1) & (votes.sum(axis=1) > 1)
     kept = np.where(several[:, np.newaxis] & (votes == _OUTLIER), 0, votes).astype(np.float64)
@@ -46,7 +46,7 @@ def majority(votes: npt.NDArray[Any], classes: Sequence[str]) -> npt.NDArray[np.
 
 
 def majority_predictions(probabilities: Floats, classes: Sequence[str]) -> npt.NDArray[np.int64]:
-    """The most probable expression of each image; answers that are no expression do not compete.
+    """Return the most probable expression of each image, ignoring classes that are not expressions.
 
     float64 (N, V) -> int64 (N,), indices into ``classes``.
     """
@@ -55,7 +55,7 @@ def majority_predictions(probabilities: Floats, classes: Sequence[str]) -> npt.N
 
 
 def majority_accuracy(votes: npt.NDArray[Any], probabilities: Floats, classes: Sequence[str]) -> float:
-    """Accuracy by FER+'s protocol; NaN where it leaves no image.
+    """Compute the accuracy by FER+'s protocol; NaN if it leaves no image.
 
     Args:
         votes: (N, V), the number of votes for each class.
@@ -70,19 +70,19 @@ def majority_accuracy(votes: npt.NDArray[Any], probabilities: Floats, classes: S
 
 
 def distribution_cross_entropy(targets: Floats, probabilities: Floats) -> float:
-    """Mean of :func:`sample_cross_entropies`; at least the mean entropy of the targets."""
+    """Compute the mean of :func:`sample_cross_entropies`, which is at least the mean entropy of the targets."""
     return float(sample_cross_entropies(targets, probabilities).mean())
 
 
 def sample_cross_entropies(targets: Floats, probabilities: Floats) -> Floats:
-    """Cross-entropy ``-sum_k t_k log p_k`` of each row, in nats.
+    """Compute the cross-entropy ``-sum_k t_k log p_k`` of each row, in nats.
 
     Args:
         targets: float64 (N, V), rows sum to 1.
-        probabilities: float64 (N, V); below 1e-12 they count as that.
+        probabilities: float64 (N, V), clipped below at 1e-12.
 
     Returns:
-        float64 (N,), at least 0.
+        float64 (N,), 0 or more.
     """
     logarithms = np.log(np.maximum(probabilities, _SMALLEST_PROBABILITY))
     return np.asarray(-(targets * logarithms).sum(axis=1))

@@ -15,23 +15,24 @@ from mien.evaluation.metrics import Floats, divide
 from mien.evaluation.results import LEVEL, SEED, Estimate
 
 _CHUNK_CELLS = 2_000_000
-"""Weights held at a time: 16 MB."""
+"""Number of weights in memory at a time: 16 MB."""
 
 _DEVIATIONS = NormalDist().inv_cdf((1 + LEVEL) / 2)
-"""Standard deviations to either side of the mean that hold LEVEL of a normal distribution: 1.96."""
+"""Standard deviations on either side of the mean that contain LEVEL of a normal distribution: 1.96."""
 
 FEW_GROUPS = 5
-"""With fewer groups that have a hit, or a miss, the variance of a fraction between groups is not relied on."""
+"""With fewer groups that contain a hit (or a miss), the variance between groups is too unreliable to use."""
 
 
 def resampled_weights(count: int, resamples: int, groups: Groups | None = None) -> Iterator[Floats]:
-    """Yield how often each of ``count`` samples was drawn in each resample, some resamples at a time: float64 (B, N).
+    """Yield how often each of ``count`` samples was drawn, for some resamples at a time: float64 (B, N).
 
     Args:
-        count: N samples.
-        resamples: how many times.
-        groups: int64 (N,): whole groups are drawn, as many as there are (the cluster bootstrap: Davison & Hinkley,
-            Bootstrap Methods and their Application, 1997, section 3.8). None: samples are drawn.
+        count: number of samples N.
+        resamples: number of resamples.
+        groups: int64 (N,), group of each sample. As many whole groups as there are get drawn (cluster bootstrap:
+            Davison & Hinkley, Bootstrap Methods and their Application, 1997, section 3.8). None: single samples are
+            drawn.
     """
     generator = np.random.default_rng(SEED)
     group_of = np.arange(count) if groups is None else np.unique(groups, return_inverse=True)[1]
@@ -44,11 +45,11 @@ def resampled_weights(count: int, resamples: int, groups: Groups | None = None) 
 
 
 def percentile_interval(value: float, of_resamples: Floats) -> Estimate:
-    """Percentile interval over the resamples in which the metric is defined (a small class may not be drawn).
+    """Compute the percentile interval over the resamples in which the metric is defined.
 
     Args:
-        value: the metric of the samples themselves.
-        of_resamples: float (B,), the metric of each resample, NaN where undefined.
+        value: metric of the samples themselves.
+        of_resamples: float (B,), metric of each resample, NaN where undefined, such as when a small class is not drawn.
     """
     defined = of_resamples[~np.isnan(of_resamples)]
     if math.isnan(value) or not len(defined):
@@ -58,35 +59,35 @@ def percentile_interval(value: float, of_resamples: Floats) -> Estimate:
 
 
 def share_interval(hits: npt.NDArray[np.bool_], of_resamples: Floats, groups: Groups | None) -> Estimate:
-    """As :func:`percentile_interval`, of the share of hits; of none or all :func:`proportion_among`."""
+    """Compute :func:`percentile_interval` for a fraction of hits; if none or all are hits, :func:`proportion_among`."""
     if hits.any() and not hits.all():
         return percentile_interval(float(hits.mean()), of_resamples)
     return proportion_among(hits, groups=groups)
 
 
 def bootstrap_means(columns: Floats, resamples: int, groups: Groups | None = None) -> Floats:
-    """Mean of each column in each resample of the lines. float (N, K) -> float64 (resamples, K).
+    """Compute the mean of each column in each resample of the rows. float (N, K) -> float64 (resamples, K).
 
-    ``groups`` are those of :func:`resampled_weights`. A resample of whole groups may have more or fewer lines.
+    ``groups`` are as in :func:`resampled_weights`. A resample of whole groups may have more or fewer rows.
     """
     chunks = resampled_weights(len(columns), resamples, groups)
     return np.concatenate([weights @ columns / weights.sum(axis=1, keepdims=True) for weights in chunks], axis=0)
 
 
 def bootstrap_mean(values: Floats, resamples: int = 1000, groups: Groups | None = None) -> Estimate:
-    """Mean of values, float (N,), with its percentile bootstrap interval; ``groups`` as :func:`bootstrap_means`."""
+    """Return the mean of float (N,) with its bootstrap interval; ``groups`` as in :func:`bootstrap_means`."""
     drawn = bootstrap_means(values[:, np.newaxis], resamples, groups)[:, 0]
     return percentile_interval(float(values.mean()), drawn)
 
 
 def wilson_interval(hits: npt.ArrayLike, count: npt.ArrayLike) -> tuple[Floats, Floats]:
-    """95% score interval of a proportion: Wilson, JASA 22, 1927.
+    """Compute the 95% score interval of a proportion: Wilson, JASA 22, 1927.
 
-    Unlike the normal interval it stays in 0..1, and has a width even at 0 and 1.
+    Unlike the normal interval it stays in 0..1, and has a positive width even at 0 and 1.
 
     Args:
-        hits: (...), 0..count.
-        count: (...), at least 0.
+        hits: (...), number of hits, 0..count.
+        count: (...), number of trials, 0 or more.
 
     Returns:
         Lower and upper ends, float64 (...), in 0..1; NaN where ``count`` is 0.
@@ -98,14 +99,14 @@ def wilson_interval(hits: npt.ArrayLike, count: npt.ArrayLike) -> tuple[Floats, 
         divide(found * (1 - found), count) + divide(np.full_like(count, squared / 4), count**2)
     )
     scale = 1 + divide(np.full_like(count, squared), count)
-    # At 0 and 1 the end is exact; rounding would miss it.
+    # At 0 and 1 set the end exactly, to avoid rounding errors.
     low = np.where(hits == 0, np.where(count > 0, 0.0, np.nan), (centre - half) / scale)
     high = np.where(hits == count, np.where(count > 0, 1.0, np.nan), (centre + half) / scale)
     return low, high
 
 
 def proportion(hits: int | np.integer[Any], count: int | np.integer[Any]) -> Estimate:
-    """``hits / count`` with its :func:`wilson_interval`; all NaN where ``count`` is 0."""
+    """Return ``hits / count`` with its :func:`wilson_interval`; all NaN if ``count`` is 0."""
     low, high = wilson_interval(hits, count)
     return Estimate(int(hits) / int(count) if count else math.nan, float(low), float(high))
 
@@ -113,19 +114,17 @@ def proportion(hits: int | np.integer[Any], count: int | np.integer[Any]) -> Est
 def proportion_among(
     hits: npt.NDArray[np.bool_], among: npt.NDArray[np.bool_] | None = None, groups: Groups | None = None
 ) -> Estimate:
-    """The fraction of hits among some samples, with its :func:`wilson_interval`; all NaN without a sample.
+    """Compute the fraction of hits among some samples with its :func:`wilson_interval`; all NaN without samples.
 
-    With groups, the interval is that of as many independent samples as the samples are worth: their number divided by
-    the design effect, at least 1, which is the variance of the fraction between groups over that of independent samples
-    (Rao & Scott, Biometrics 48, 1992, without its factor G / (G - 1), so that groups of one sample change nothing).
-
-    Where fewer than :data:`FEW_GROUPS` groups have a hit, or a miss, the variance says little: the samples are worth at
-    most the number of groups, which is the design effect of groups that are all alike inside, their mean size (Kish,
-    Survey Sampling, 1965, chapter 5).
+    With groups, the number of samples is divided by the design effect, at least 1: the variance of the fraction between
+    groups over that of independent samples. (Rao & Scott, Biometrics 48, 1992, without the factor G / (G - 1), so that
+    groups of one sample change nothing.) If fewer than :data:`FEW_GROUPS` groups contain a hit, or a miss, this
+    variance is unreliable. The effective number of samples is then at most the number of groups, as for groups without
+    variation inside (Kish, Survey Sampling, 1965, chapter 5).
 
     Args:
         hits: bool (N,).
-        among: bool (N,), the samples that count; None for all.
+        among: bool (N,), samples to count; None for all.
         groups: int64 (N,), as in :func:`resampled_weights`.
     """
     if among is not None:

@@ -1,7 +1,7 @@
-"""Metrics: arrays in, numbers out.
+"""Classification metrics, from arrays.
 
-Each is also computed from sums over rows, which is how :mod:`mien.evaluation.named_metrics` resamples it.
-An undefined value (the recall of a class without rows) is NaN, never 0.
+Each is also computed from sums over rows, which :mod:`mien.evaluation.named_metrics` uses to resample it. An undefined
+value (the recall of a class without rows) is NaN, never 0.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ Floats = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]
 
 CALIBRATION_BINS = 15
-"""Equal-width bins of the calibration error, as many as in Guo et al. 2017."""
+"""Number of equal-width bins of the calibration error, as in Guo et al. 2017."""
 
 SMALLEST_PROBABILITY = 1e-15
-"""Where the log loss is clipped: one certain and wrong answer costs 34.5, not infinity."""
+"""Lower clip of probabilities in the log loss: one certain but wrong answer costs 34.5, not infinity."""
 
 
 def confusion_matrix(labels: Labels, predictions: Labels, class_count: int) -> npt.NDArray[np.int64]:
@@ -28,7 +28,7 @@ def confusion_matrix(labels: Labels, predictions: Labels, class_count: int) -> n
     Args:
         labels: int64 (N,), true classes, 0..C-1.
         predictions: int64 (N,), predicted classes, 0..C-1.
-        class_count: C.
+        class_count: number of classes C.
 
     Returns:
         int64 (C, C), rows are true classes, columns predicted ones.
@@ -38,35 +38,35 @@ def confusion_matrix(labels: Labels, predictions: Labels, class_count: int) -> n
 
 
 def accuracy(confusion: npt.NDArray[Any]) -> Floats:
-    """Fraction of rows on the diagonal. (..., C, C) -> (...), in 0..1; NaN without rows."""
+    """Compute the fraction of rows on the diagonal. (..., C, C) -> (...), in 0..1; NaN without rows."""
     return divide(np.trace(confusion, axis1=-2, axis2=-1), confusion.sum(axis=(-2, -1)))
 
 
 def support(confusion: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Number of rows of each true class. (..., C, C) -> (..., C)."""
+    """Count the rows of each true class. (..., C, C) -> (..., C)."""
     return np.asarray(confusion.sum(axis=-1))
 
 
 def precision(confusion: npt.NDArray[Any]) -> Floats:
-    """Fraction of right ones among the rows predicted as each class: TP / (TP + FP). (..., C, C) -> (..., C).
+    """Compute precision of each class: TP / (TP + FP). (..., C, C) -> (..., C).
 
-    0 for a class that was never predicted, as in scikit-learn with ``zero_division=0``.
+    It is 0 for a class that is never predicted, as in scikit-learn with ``zero_division=0``.
     """
     return divide(_diagonal(confusion), confusion.sum(axis=-2), undefined=0.0)
 
 
 def recall(confusion: npt.NDArray[Any]) -> Floats:
-    """Fraction of right ones among the rows of each true class: TP / (TP + FN). (..., C, C) -> (..., C).
+    """Compute recall of each class: TP / (TP + FN). (..., C, C) -> (..., C).
 
-    NaN for a class without rows.
+    It is NaN for a class without rows.
     """
     return divide(_diagonal(confusion), support(confusion))
 
 
 def f1(confusion: npt.NDArray[Any]) -> Floats:
-    """Harmonic mean of precision and recall: 2 TP / (2 TP + FP + FN). (..., C, C) -> (..., C).
+    """Compute the harmonic mean of precision and recall: 2 TP / (2 TP + FP + FN). (..., C, C) -> (..., C).
 
-    NaN for a class without rows.
+    It is NaN for a class without rows.
     """
     rows = support(confusion)
     scores = divide(2.0 * _diagonal(confusion), rows + confusion.sum(axis=-2), undefined=0.0)
@@ -74,13 +74,13 @@ def f1(confusion: npt.NDArray[Any]) -> Floats:
 
 
 def macro_average(per_class: Floats, rows_per_class: npt.NDArray[Any]) -> Floats:
-    """Plain mean over the classes that have rows and a defined metric. Two (..., C) -> (...); NaN without any."""
+    """Average over the classes with rows and a defined metric. Two (..., C) -> (...); NaN if there are none."""
     counted = (rows_per_class > 0) & ~np.isnan(per_class)
     return divide(np.where(counted, per_class, 0.0).sum(axis=-1), counted.sum(axis=-1))
 
 
 def weighted_average(per_class: Floats, rows_per_class: npt.NDArray[Any]) -> Floats:
-    """Mean over the same classes as :func:`macro_average`, each weighing as many as it has rows. (..., C) -> (...)."""
+    """Average over the same classes as :func:`macro_average`, weighted by their number of rows. (..., C) -> (...)."""
     counted = (rows_per_class > 0) & ~np.isnan(per_class)
     share = np.where(counted, rows_per_class, 0.0)
     return divide((np.where(counted, per_class, 0.0) * share).sum(axis=-1), share.sum(axis=-1))
@@ -88,14 +88,14 @@ def weighted_average(per_class: Floats, rows_per_class: npt.NDArray[Any]) -> Flo
 
 @dataclass(frozen=True)
 class OneVersusRest:
-    """The rows of one class against all others, placed once so that the area under any weights is one pass.
+    """The rows of one class against all others, sorted once so that the ROC area under any weights is one pass.
 
-    The U different scores of the class's rows make 2U + 1 places, ascending: below the first, at it, between it and the
-    second, at that, and so on.
+    The U distinct scores of the class's rows define 2U + 1 ascending places: below the first, at it, between it and the
+    second, at the second, and so on.
 
     Attributes:
-        places: int64 (N,), where each row's score is, 0..2U; of the class's own rows, 2U + 1 more.
-        count: 2U + 1.
+        places: int64 (N,), place of each row's score, 0..2U, plus 2U + 1 for the class's own rows.
+        count: number of places, 2U + 1.
     """
 
     places: npt.NDArray[np.int64]
@@ -103,17 +103,17 @@ class OneVersusRest:
 
     @classmethod
     def of(cls, is_positive: npt.NDArray[np.bool_], scores: Floats) -> OneVersusRest:
-        """Place: bool (N,) and float (N,) scores."""
+        """Assign places to rows, from masks bool (N,) and scores float (N,)."""
         edges = np.unique(scores[is_positive])
         places = np.searchsorted(edges, scores, side="left") + np.searchsorted(edges, scores, side="right")
         count = 2 * len(edges) + 1
         return cls(places + count * is_positive, count)
 
     def area(self, weights: Floats) -> float:
-        """Area under the ROC curve under ``weights`` float (N,): NaN where either side weighs nothing.
+        """Compute the area under the ROC curve with ``weights``, float (N,); NaN if either side has weight 0.
 
-        It is the probability that a row of the class scores above a row of the others, a tie counting half
-        (the Mann-Whitney statistic with mid-ranks: Hanley & McNeil, Radiology 143, 1982).
+        It is the probability that a row of the class scores above a row of the others, with ties counted half (the
+        Mann-Whitney statistic with mid-ranks: Hanley & McNeil, Radiology 143, 1982).
         """
         negatives, positives = np.bincount(self.places, weights, 2 * self.count).reshape(2, -1)
         up_to, of_class = negatives.cumsum(), positives[1::2]
@@ -124,12 +124,12 @@ class OneVersusRest:
 
 
 def one_versus_rest(labels: Labels, probabilities: Floats) -> list[OneVersusRest]:
-    """Each class against the rest. int64 (N,) and float (N, C) -> C of them."""
+    """Build one :class:`OneVersusRest` for each class. int64 (N,) and float (N, C) -> C of them."""
     return [OneVersusRest.of(labels == index, column) for index, column in enumerate(probabilities.T)]
 
 
 def roc_auc(labels: Labels, probabilities: Floats) -> Floats:
-    """One-vs-rest area under the ROC curve of each class, in 0..1.
+    """Compute the one-vs-rest area under the ROC curve of each class, in 0..1.
 
     Args:
         labels: int64 (N,), 0..C-1.
@@ -143,28 +143,28 @@ def roc_auc(labels: Labels, probabilities: Floats) -> Floats:
 
 
 def sample_losses(labels: Labels, probabilities: Floats) -> Floats:
-    """Minus the natural logarithm of the true class's probability, for each row. (N,), (N, C) -> (N,), 0..34.6.
+    """Compute the negative log of the true class's probability for each row. (N,), (N, C) -> (N,), 0..34.6.
 
-    The row is rescaled to sum to 1, its probability clipped at :data:`SMALLEST_PROBABILITY`.
+    Each row is first rescaled to sum to 1, and probabilities are clipped at :data:`SMALLEST_PROBABILITY`.
     """
     of_truth = probabilities[np.arange(len(labels)), labels] / probabilities.sum(axis=1)
-    # abs: the logarithm of exactly 1 is 0, and its negative would print as -0.
+    # abs: the log of exactly 1 is 0, and its negative would print as -0.
     return np.asarray(np.abs(np.log(np.clip(of_truth, SMALLEST_PROBABILITY, 1.0))), dtype=np.float64)
 
 
 def log_loss(labels: Labels, probabilities: Floats) -> float:
-    """Mean of :func:`sample_losses`, in nats. int64 (N,), float (N, C)."""
+    """Compute the mean of :func:`sample_losses`, in nats. int64 (N,), float (N, C)."""
     return float(sample_losses(labels, probabilities).mean())
 
 
 def equal_width_bins(values: Floats) -> npt.NDArray[np.int64]:
-    """Bin of each value in 0..1: ((m-1)/M, m/M], so that one on an edge falls into the lower bin. (N,) -> (N,)."""
+    """Return the bin of each value in 0..1: ((m-1)/M, m/M], so a value on an edge is in the lower bin. (N,) -> (N,)."""
     edges = np.linspace(0.0, 1.0, CALIBRATION_BINS + 1)
     return np.searchsorted(edges[1:-1], values, side="left").astype(np.int64)
 
 
 def confidence_gaps(labels: Labels, probabilities: Floats) -> tuple[npt.NDArray[np.int64], Floats]:
-    """For each row, the bin of its top probability, and hit (0 or 1) minus that probability.
+    """Return for each row the bin of its top probability, and its hit (0 or 1) minus that probability.
 
     Returns:
         bins int64 (N,) of :func:`equal_width_bins` and gaps float64 (N,) in -1..1.
@@ -174,17 +174,18 @@ def confidence_gaps(labels: Labels, probabilities: Floats) -> tuple[npt.NDArray[
 
 
 def calibration_error(labels: Labels, probabilities: Floats) -> float:
-    """Expected calibration error of the top label, in 0..1: 0 where of all answers given with 80%, 80% are right.
+    """Compute the expected calibration error of the top label, in 0..1.
 
-    Sum over bins of (rows in bin / N) * |accuracy in bin - mean confidence in bin|: Guo et al., On Calibration of
-    Modern Neural Networks, ICML 2017, equation 3. Arguments as in :func:`roc_auc`.
+    It is 0 if, for example, 80% of the answers given with 80% are right. Formula: the sum over bins of (rows in bin /
+    N) * |accuracy in bin - mean confidence in bin| (Guo et al., On Calibration of Modern Neural Networks, ICML 2017,
+    equation 3). Arguments are as in :func:`roc_auc`.
     """
     bins, gaps = confidence_gaps(labels, probabilities)
     return float(np.abs(np.bincount(bins, weights=gaps)).sum() / len(labels))
 
 
 def divide(above: npt.NDArray[Any], below: npt.NDArray[Any], undefined: float = np.nan) -> Floats:
-    """Divide without a warning, ``undefined`` where ``below`` is 0."""
+    """Divide without warnings; the result is ``undefined`` where ``below`` is 0."""
     above, below = np.asarray(above, dtype=np.float64), np.asarray(below, dtype=np.float64)
     out = np.full(np.broadcast(above, below).shape, undefined)
     np.divide(above, below, out=out, where=below > 0)

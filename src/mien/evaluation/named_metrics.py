@@ -1,4 +1,4 @@
-"""Metrics of a whole split by name, under any sample weights: what the bootstrap resamples."""
+"""Metrics of a whole split by name, under any sample weights, as the bootstrap needs them."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from mien.evaluation.predictions import Predictions
 
 _OF_CONFUSION = {"precision": metrics.precision, "recall": metrics.recall, "f1": metrics.f1}
 VOTE_METRICS: tuple[str, ...] = ("majority_accuracy", "agreed_accuracy")
-"""Metrics of data with votes, NaN without: accuracy by FER+'s protocol (:mod:`mien.evaluation.ferplus`) of the output
-that learned from votes, else of the label's; accuracy of the label's output on the samples whose label the majority of
-annotators confirms."""
+"""Metrics of data with votes; NaN without votes. ``majority_accuracy``: accuracy by FER+'s protocol
+(:mod:`mien.evaluation.ferplus`) of the output trained on votes, or else of the label's output. ``agreed_accuracy``:
+accuracy of the label's output where the annotators' majority agrees with the label."""
 METRICS: tuple[str, ...] = (
     *("accuracy", "macro_precision", "macro_recall", "macro_f1", "macro_auc", "log_loss", "calibration_error"),
     *VOTE_METRICS,
 )
-"""Metrics of a whole split. Metrics of one class are ``precision.CLASS``, ``recall.CLASS`` and ``f1.CLASS``."""
+"""Metrics of a whole split. Metrics of one class are named ``precision.CLASS``, ``recall.CLASS`` and ``f1.CLASS``."""
 
 
 def check_metric(name: str) -> None:
-    """Check that a metric of this name exists. Raises :class:`DataError`."""
+    """Raise :class:`DataError` if no metric has this name."""
     kind, dot, of_class = name.partition(".")
     if name not in METRICS and not (dot and of_class and kind in _OF_CONFUSION):
         known = [*METRICS, *(f"{each}.CLASS" for each in _OF_CONFUSION)]
@@ -55,7 +55,7 @@ class WeightedMetrics:
         self._by_votes = {name: _counted_and_right(predictions, name) for name in names if name in VOTE_METRICS}
 
     def under(self, weights: Floats) -> Floats:
-        """Float (..., N) -> float64 (..., K), NaN where undefined."""
+        """Compute the metrics under weights, float (..., N) -> float64 (..., K), NaN where undefined."""
         count = len(self._classes)
         confusion = _sums(weights, self._cells, count**2).reshape(*weights.shape[:-1], count, count)
         return np.stack([self._metric(name, confusion, weights) for name in self._names], axis=-1)
@@ -83,18 +83,18 @@ class WeightedMetrics:
         return self._macro(_OF_CONFUSION[name.removeprefix("macro_")](confusion), support)
 
     def _macro(self, per_class: Floats, support: npt.NDArray[Any]) -> Floats:
-        """The macro average; NaN where weights leave out a class of the samples: of fewer it is another metric."""
+        """Compute the macro average; NaN if the weights leave out a class, because it would be another metric."""
         lost = (self._present & (support == 0)).any(axis=-1)
         return np.where(lost, np.nan, metrics.macro_average(per_class, support))
 
 
 @dataclass(frozen=True, eq=False)
 class Resampled:
-    """K metrics of one run: of its samples, and of bootstrap resamples of them.
+    """Values of K metrics for one run: on its samples, and on bootstrap resamples of them.
 
     Attributes:
-        values: float64 (K,), NaN where undefined.
-        drawn: float64 (B, K); line b of every run is of the same resample.
+        values: float64 (K,), metrics on the samples, NaN where undefined.
+        drawn: float64 (B, K), metrics on each resample; row b of every run uses the same resample.
     """
 
     values: Floats
@@ -102,11 +102,10 @@ class Resampled:
 
 
 def resample(runs: Sequence[Predictions], names: Sequence[str], resamples: int = 1000) -> list[Resampled]:
-    """Metrics of one or more runs on the same samples in the same order, with the same resamples for all runs.
+    """Compute metrics of one or more runs on the same samples in the same order, with the same resamples.
 
-    Where the predictions have groups, whole groups are drawn.
-
-    Shared resamples make differences between runs paired: faces that are hard for all runs cancel out.
+    If the predictions have groups, whole groups are drawn. Shared resamples make differences between runs paired, so
+    faces that are hard for all runs cancel out.
 
     Raises:
         DataError: an unknown metric.
@@ -124,12 +123,12 @@ def resample(runs: Sequence[Predictions], names: Sequence[str], resamples: int =
 
 
 def groups_of(runs: Sequence[Predictions]) -> npt.NDArray[np.int64] | None:
-    """The groups of runs on the same samples, int64 (N,): those of the first run that has any; None without."""
+    """Return the groups of the first run that has any, int64 (N,); None if none has. All runs share their samples."""
     return next((each.groups for each in runs if each.groups is not None), None)
 
 
 def _counted_and_right(predictions: Predictions, name: str) -> tuple[Floats, Floats]:
-    """Which samples a metric of :data:`VOTE_METRICS` counts, and which of those are right: float64 (N,), 0 or 1."""
+    """Return which samples a metric of :data:`VOTE_METRICS` counts, and which are right: float64 (N,), 0 or 1."""
     count = len(predictions)
     if predictions.votes is None:
         return np.zeros(count), np.zeros(count)
@@ -142,11 +141,11 @@ def _counted_and_right(predictions: Predictions, name: str) -> tuple[Floats, Flo
     elif votes.probabilities is not None:
         counted, said = truth >= 0, majority_predictions(votes.probabilities, classes)
     else:
-        # An output of merged classes cannot answer in the words of the votes.
+        # An output with merged classes cannot be compared with votes.
         counted = (truth >= 0) & (answers >= 0).all()
     return counted.astype(np.float64), (counted & (said == truth)).astype(np.float64)
 
 
 def _sums(values: Floats, places: npt.NDArray[np.int64], count: int) -> Floats:
-    """The sum of the values in each place, 0..count-1: float (..., N) and int64 (N,) -> float64 (..., count)."""
+    """Sum the values at each place, 0..count-1: float (..., N) and int64 (N,) -> float64 (..., count)."""
     return np.apply_along_axis(lambda row: np.bincount(places, row, count), -1, values)

@@ -1,4 +1,4 @@
-"""Several models on the same samples: paired differences with intervals and p-values, and their mean."""
+"""Comparison of models on the same samples: paired differences with intervals and p-values."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import Estimate, JsonResult
 
 EXACT_BELOW = 25
-"""With fewer discordant samples (groups) McNemar's test is exact; from here on it uses the chi-square approximation."""
+"""With fewer discordant samples (or groups), McNemar's test is exact; otherwise it uses the chi-square approximation.
+"""
 
 
 @dataclass(frozen=True)
@@ -25,10 +26,10 @@ class Difference(JsonResult):
     """A metric of both models, and the second minus the first.
 
     Attributes:
-        first: the first model's metric; NaN where undefined, like all that follow.
-        second: the second model's metric.
+        first: first model's metric; NaN if undefined, as in the fields below.
+        second: second model's metric.
         difference: second minus first, with its 95% paired bootstrap interval.
-        p_value: two-sided, 0..1, of no difference; see :func:`mien.reporting.comparison.compare_predictions`.
+        p_value: two-sided p-value of "no difference", 0..1; see :func:`mien.reporting.comparison.compare_predictions`.
     """
 
     first: float
@@ -46,10 +47,10 @@ class McNemar(JsonResult):
     Attributes:
         only_first: number of samples that only the first model predicts correctly.
         only_second: number of samples that only the second model predicts correctly.
-        method: ``"exact binomial"``, or ``"chi-square"`` from :data:`EXACT_BELOW` such samples on; with groups
-            ``"exact sign-flip over groups"`` and ``"chi-square over groups"``.
-        statistic: chi-square with continuity correction; NaN in the exact test.
-        p_value: two-sided, 0..1; 1 without such samples.
+        method: ``"exact binomial"``, or ``"chi-square"`` from :data:`EXACT_BELOW` discordant samples on; with groups
+            ``"exact sign-flip over groups"`` or ``"chi-square over groups"``.
+        statistic: chi-square with continuity correction; NaN for an exact test.
+        p_value: two-sided p-value, 0..1; 1 without discordant samples.
     """
 
     only_first: int
@@ -60,10 +61,10 @@ class McNemar(JsonResult):
 
 
 def shared_samples(several: Sequence[Predictions]) -> list[Predictions]:
-    """Each with only the samples that all of them have, e.g. for models trained with and without disgust.
+    """Keep only the samples that all predictions have, e.g. for models trained with and without disgust.
 
     Raises:
-        DataError: they share no sample.
+        DataError: they have no sample in common.
     """
     shared = reduce(np.intersect1d, (predictions.sample_ids for predictions in several))
     if not len(shared):
@@ -72,10 +73,10 @@ def shared_samples(several: Sequence[Predictions]) -> list[Predictions]:
 
 
 def match_samples(first: Predictions, second: Predictions) -> tuple[Predictions, Predictions]:
-    """Both predictions, sorted by sample id.
+    """Check that two predictions match, and return both sorted by sample id.
 
     Raises:
-        DataError: samples, labels, classes or data fingerprints (where both have one) differ.
+        DataError: samples, labels, classes or data fingerprints (if both have one) differ.
     """
     if first.classes != second.classes:
         raise DataError(
@@ -114,22 +115,21 @@ def match_samples(first: Predictions, second: Predictions) -> tuple[Predictions,
 def mcnemar_test(
     only_first: npt.NDArray[np.bool_], only_second: npt.NDArray[np.bool_], groups: Groups | None = None
 ) -> McNemar:
-    """McNemar's test of equal accuracy: Psychometrika 12, 1947; continuity: Edwards, the same 13, 1948.
+    """Run McNemar's test of equal accuracy: Psychometrika 12, 1947; continuity: Edwards, Psychometrika 13, 1948.
 
-    Below :data:`EXACT_BELOW` discordant samples it is the exact binomial test of one half; otherwise chi-square of
-    (|b - c| - 1)^2 / (b + c) with one degree of freedom.
+    Below :data:`EXACT_BELOW` discordant samples it is the exact binomial test with probability one half. Otherwise it
+    is the chi-square test of (|b - c| - 1)^2 / (b + c) with one degree of freedom.
 
-    With groups it is the sign-flip test (Fisher, The Design of Experiments, 1935, section 21) of the groups'
-    differences d, the samples that only the second model predicts correctly minus those that only the first does: if
-    the models are equally good, each d is as likely as -d. Exact below as many groups with d other than 0; otherwise
-    chi-square of (|sum of d| - g)^2 / (sum of d^2), g the greatest common divisor of all d. With groups of one
-    sample that is McNemar's test.
+    With groups it is the sign-flip test (Fisher, The Design of Experiments, 1935, section 21). Each group has a
+    difference d: samples that only the second model predicts correctly, minus samples that only the first does. If the
+    models are equally good, d is as likely as -d. The test is exact below :data:`EXACT_BELOW` groups with d other than
+    0. Otherwise it is the chi-square test of (|sum of d| - g)^2 / (sum of d^2), g the greatest common divisor of all d.
+    With groups of one sample it equals McNemar's test.
 
     Args:
-        only_first: bool (N,), the samples that only the first model predicts correctly.
-        only_second: bool (N,), the same for the second model.
-        groups: int64 (N,), samples of one number, such as those of a person, belong together; None: every sample by
-            itself.
+        only_first: bool (N,), samples that only the first model predicts correctly.
+        only_second: bool (N,), samples that only the second model predicts correctly.
+        groups: int64 (N,), equal for samples of one group, such as a person. None: no groups.
     """
     differences = only_second.astype(np.int64) - only_first
     if groups is not None:
@@ -138,7 +138,7 @@ def mcnemar_test(
     sizes, found = np.abs(differences[differences != 0]), abs(int(differences.sum()))
     counts, over = (int(only_first.sum()), int(only_second.sum())), "" if groups is None else " over groups"
     if len(sizes) < EXACT_BELOW:
-        # The chance of each sum of the sizes whose sign is plus: every one is, or is not, with a chance of one half.
+        # Distribution of the sum of the sizes with a plus sign, each of which has probability one half.
         chances = np.ones(1)
         for size in sizes:
             chances = (np.pad(chances, (0, size)) + np.pad(chances, (size, 0))) / 2
@@ -150,7 +150,7 @@ def mcnemar_test(
 
 
 def bootstrap_p_value(drawn: Floats) -> float:
-    """Two-sided p-value of "no difference" from resampled differences. float (B,), NaN left out -> 0..1, or NaN."""
+    """Compute the two-sided p-value of "no difference" from resampled differences, float (B,). NaN is ignored."""
     defined = drawn[~np.isnan(drawn)]
     if not len(defined):
         return math.nan

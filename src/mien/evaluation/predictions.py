@@ -20,14 +20,15 @@ from mien.base.labels import LabelScheme
 from mien.data.votes import vote_probabilities
 
 SUM_TOLERANCE = 1e-3
-"""Largest distance of a sample's probability sum from 1. float16 needs this much."""
+"""Largest deviation of a sample's probability sum from 1; float16 needs this much."""
 
 _MOST_BYTES = 1_000_000_000
-"""Bytes of a file's arrays once unpacked: a million samples of a hundred classes. Packed zeros take a thousandth."""
+"""Largest unpacked size of a file: a million samples of a hundred classes. Compressed zeros are a thousand times
+smaller."""
 
 
 def _typed(name: str, given: Any, kinds: str, dimensions: int, what: str) -> npt.NDArray[Any]:
-    """An array of some kinds of dtype and some number of dimensions. Raises :class:`DataError`."""
+    """Convert to an array and check its kind of dtype and number of dimensions. Raises :class:`DataError`."""
     values: npt.NDArray[Any] = np.asarray(given)
     if values.dtype.kind not in kinds or values.ndim != dimensions:
         code = f"{name.replace('_', '-')}-type"
@@ -55,8 +56,8 @@ def _check_length(name: str, values: npt.NDArray[Any], count: int, code: str) ->
 def check_probabilities(
     sample_ids: npt.NDArray[np.int64], probabilities: npt.NDArray[np.float64], name: str = "probabilities"
 ) -> None:
-    """Refuse probabilities, float64 (N, C), that are no distributions; ``name`` is for the message."""
-    # NaN comes first: it is neither in range nor a sum, and needs its own message.
+    """Raise an error if probabilities, float64 (N, C), are not distributions; ``name`` is for the message."""
+    # NaN is checked first, because it fails the other checks too and needs its own message.
     outside = (probabilities < 0) | (probabilities > 1)
     with np.errstate(invalid="ignore"):  # infinity minus infinity; the first check reports it
         off_sum = np.abs(probabilities.sum(axis=1) - 1) > SUM_TOLERANCE
@@ -78,18 +79,18 @@ def check_probabilities(
 
 @dataclass(frozen=True, eq=False)
 class VotePredictions:
-    """The votes on N samples, and the probabilities of the output that learned from votes.
+    """The votes on N samples, and the probabilities of the output trained on votes.
 
     Integers and floats of any width are accepted. The fields hold float64.
 
     Attributes:
-        counts: float64 (N, V), how many annotators chose each class: at least 0; all 0 for a sample without votes.
+        counts: float64 (N, V), number of annotators who chose each class, 0 or more; all 0 for a sample without votes.
         classes: V unique class names.
-        probabilities: float64 (N, V), each row sums to 1; None where the model has no output that learned from votes.
-        output: name of that output; ``""`` without one.
+        probabilities: float64 (N, V), rows sum to 1; None if the model has no output trained on votes.
+        output: name of that output; ``""`` if there is none.
 
     Raises:
-        DataError: an array of another shape or type.
+        DataError: an array of a wrong shape or type.
     """
 
     counts: npt.NDArray[np.float64]
@@ -115,7 +116,7 @@ class VotePredictions:
             object.__setattr__(self, "probabilities", arrays["vote_probabilities"].astype(np.float64))
 
     def check(self, sample_ids: npt.NDArray[np.int64]) -> None:
-        """Check that this is about the samples, int64 (N,). Raises :class:`DataError`."""
+        """Check the values against the samples, int64 (N,). Raises :class:`DataError`."""
         if len(set(self.classes)) < len(self.classes) or len(self.classes) < 2:
             raise DataError(
                 f"'vote_classes' must be two unique names or more; found {', '.join(self.classes)}.",
@@ -141,16 +142,16 @@ class VotePredictions:
 
     @property
     def distributions(self) -> npt.NDArray[np.float64]:
-        """Each sample's votes as fractions, float64 (N, V); rows sum to 1, to 0 without votes."""
+        """Each sample's votes as fractions, float64 (N, V); rows sum to 1, or to 0 without votes."""
         return vote_probabilities(self.counts)
 
     def subset(self, chosen: npt.NDArray[Any]) -> VotePredictions:
-        """The chosen samples, bool (N,) or indices (K,), in that order."""
+        """Return the chosen samples, bool (N,) or indices (K,), in that order."""
         probabilities = None if self.probabilities is None else self.probabilities[chosen]
         return replace(self, counts=self.counts[chosen], probabilities=probabilities)
 
     def to_arrays(self, precision: type[np.floating[Any]]) -> dict[str, npt.NDArray[Any]]:
-        """The optional arrays of a predictions file; ``precision`` is that of probabilities."""
+        """Return the optional arrays of a predictions file; ``precision`` is the dtype of probabilities."""
         arrays: dict[str, npt.NDArray[Any]] = {"vote_counts": self.counts, "vote_classes": np.array(self.classes)}
         if self.probabilities is not None:
             arrays |= {"vote_probabilities": self.probabilities.astype(precision), "vote_output": np.array(self.output)}
@@ -159,15 +160,15 @@ class VotePredictions:
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """Answers that users get for N samples, where they are not the most probable class of the predictions.
+    """The answers that users get for N samples, if they are not the most probable class.
 
     Attributes:
         said: str (N,), a class, ``"unsure"`` or ``"not-a-face"``.
-        confidence: float64 (N,), the probability shown beside it, 0..1.
-        output: the model's output that answered.
+        confidence: float64 (N,), the probability shown with the answer, 0..1.
+        output: name of the model's output that gives the answer.
 
     Raises:
-        DataError: an array of another shape or type, or a probability outside 0..1.
+        DataError: an array of a wrong shape or type, or a probability outside 0..1.
     """
 
     said: npt.NDArray[np.str_]
@@ -184,7 +185,7 @@ class Answers:
         object.__setattr__(self, "confidence", confidence.astype(np.float64))
 
     def subset(self, chosen: npt.NDArray[Any]) -> Answers:
-        """The chosen samples, bool (N,) or indices (K,), in that order."""
+        """Return the chosen samples, bool (N,) or indices (K,), in that order."""
         return replace(self, said=self.said[chosen], confidence=self.confidence[chosen])
 
 
@@ -192,10 +193,10 @@ UNREADABLE: tuple[type[Exception], ...] = (
     *(OSError, ValueError, EOFError, MemoryError, RuntimeError),
     *(zipfile.BadZipFile, zlib.error, tokenize.TokenError),
 )
-"""Everything that NumPy raises for a missing or damaged ``.npz``."""
+"""Exceptions that NumPy raises for a missing or damaged ``.npz``."""
 
 LARGEST_DIFFERENCE = 1e-3
-"""Probabilities of one model on two machines, or kept as float16, differ by less."""
+"""Tolerance for probabilities of one model on two machines, or stored as float16."""
 
 _ARRAYS = ("sample_ids", "labels", "probabilities", "classes", "split", "data_fingerprint")
 _OPTIONAL = (
@@ -205,7 +206,7 @@ _OPTIONAL = (
 )
 _TEXTS = ("split", "data_fingerprint", "note", "scheme")
 _FORMER_NAMES = {"rows": "sample_ids"}
-"""Array names of files that mien wrote before 2026-11, with the names of today."""
+"""Former array names, written by mien before 2026-11, with the current names."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,22 +218,22 @@ class Predictions:
     Attributes:
         sample_ids: int64 (N,), the id of each face in its data set (``Dataset.rows``); unique.
         labels: int64 (N,), the true class of each face, 0..C-1.
-        probabilities: float64 (N, C) in 0..1; each line sums to 1 within
+        probabilities: float64 (N, C) in 0..1; each row sums to 1 within
             :data:`~mien.evaluation.predictions.SUM_TOLERANCE`.
         classes: C unique class names, in the order of the labels and of the columns.
         split: the split of the faces, e.g. ``"test"``.
         data_fingerprint: ``Dataset.fingerprint_for_predictions`` of the data, or ``""`` if unknown.
-        note: how the predictions were made, if not by one model from one view of each face; otherwise ``""``.
-        temperature: the divisor of the logits; None if unknown, or if there is more than one.
-        votes: annotators' votes on the same N samples, and what the model predicts of them; None without votes.
-        groups: int64 (N,), samples that share a number belong together, such as those of a person: the bootstrap
-            draws whole groups. None: every sample by itself.
-        answers: what users get; None where that is the most probable class.
-        scheme: the label scheme that makes ``classes`` of the data's own, such as ``"binary"``; ``""`` if none or
+        note: how the predictions were made, unless by one model from one view of each face; otherwise ``""``.
+        temperature: divisor of the logits; None if unknown or not a single one.
+        votes: annotators' votes on the same N samples with the model's predictions of them; None without votes.
+        groups: int64 (N,), equal for samples of one group, such as a person; the bootstrap draws whole groups. None: no
+            groups.
+        answers: answers that users get; None if they are the most probable class.
+        scheme: label scheme that maps the data's classes to ``classes``, such as ``"binary"``; ``""`` if none or
             unknown.
 
     Raises:
-        DataError: an array breaks one of these rules, or there is no sample.
+        DataError: an array violates one of these rules, or there is no sample.
     """
 
     sample_ids: npt.NDArray[np.int64]
@@ -305,7 +306,7 @@ class Predictions:
         return float((self.probabilities.argmax(axis=1) == self.labels).mean())
 
     def subset(self, chosen: npt.NDArray[Any]) -> Predictions:
-        """The chosen samples, bool (N,) or indices (K,), in that order.
+        """Return the chosen samples, bool (N,) or indices (K,), in that order.
 
         Raises:
             DataError: no sample is chosen.
@@ -321,10 +322,10 @@ class Predictions:
         )
 
     def with_scheme(self, scheme: LabelScheme | None) -> Predictions:
-        """The same predictions under another label scheme: probabilities are summed over each group and rescaled.
+        """Apply a label scheme: probabilities are summed over each group and rescaled.
 
-        Samples of dropped classes are removed, as in ``Dataset.with_scheme``, and so are votes and answers, whose
-        classes stay as they were. None changes nothing.
+        Samples of dropped classes are removed, as in ``Dataset.with_scheme``. Votes and answers are removed too,
+        because their classes are not merged. None changes nothing.
 
         Raises:
             DataError: the scheme names a class that is missing here, or drops every sample.
@@ -346,7 +347,7 @@ class Predictions:
             classes=scheme.classes,
             votes=None,
             answers=None,
-            # Of a scheme after another there is no name.
+            # A scheme applied after another has no name.
             scheme="" if self.scheme else scheme.name,
         )
 
@@ -354,13 +355,13 @@ class Predictions:
 def write_predictions(
     path: str | os.PathLike[str], predictions: Predictions, precision: type[np.floating[Any]] = np.float64
 ) -> None:
-    """Write a compressed ``.npz``, completely or not at all. Equal predictions give equal bytes.
+    """Write predictions as a compressed ``.npz``, whole or not at all. Equal predictions give equal bytes.
 
     Args:
-        path: the file to write.
-        predictions: what to write.
-        precision: of the probabilities. float32, which networks compute in, halves the size. float16 keeps three
-            digits in a quarter of the size; probabilities below 6e-8 become 0.
+        path: file to write.
+        predictions: predictions to write.
+        precision: dtype of the probabilities. float32, which networks use, halves the size. float16 keeps three digits
+            in a quarter of the size; probabilities below 6e-8 become 0.
 
     Raises:
         RunError: the file cannot be written.
@@ -372,7 +373,7 @@ def write_predictions(
 def save_predictions(
     stream: BinaryIO, predictions: Predictions, precision: type[np.floating[Any]] = np.float64
 ) -> None:
-    """Write the content of such a file into one that the caller replaces whole."""
+    """Write predictions to an open file."""
     more: dict[str, Any] = {"note": np.array(predictions.note, dtype=np.str_)} if predictions.note else {}
     if predictions.scheme:
         more["scheme"] = np.array(predictions.scheme, dtype=np.str_)
@@ -385,8 +386,8 @@ def save_predictions(
     if predictions.answers is not None:
         more |= {"answers": predictions.answers.said, "answer_output": np.array(predictions.answers.output)}
         more["answer_confidence"] = predictions.answers.confidence.astype(precision)
-    # A stream: numpy adds ".npz" to names that end otherwise, such as the temporary one. There is no allow_pickle
-    # here: numpy 1.26 would store an array of that name. No array below is of dtype object.
+    # Write to a stream, because numpy appends ".npz" to other names. Do not pass allow_pickle: numpy 1.26 would store
+    # an array of that name. No array is of dtype object.
     np.savez_compressed(
         stream,
         sample_ids=predictions.sample_ids,
@@ -400,10 +401,10 @@ def save_predictions(
 
 
 def read_predictions(path: str | os.PathLike[str]) -> Predictions:
-    """Read a predictions file, written by mien or by any other program.
+    """Read a predictions file written by mien or by another program.
 
     Raises:
-        DataError: the file is missing, is no ``.npz`` of plain arrays, or breaks a rule of :class:`Predictions`.
+        DataError: the file is missing, not an ``.npz`` of plain arrays, or violates a rule of :class:`Predictions`.
     """
     path = Path(path)
     try:
@@ -429,13 +430,13 @@ def read_predictions(path: str | os.PathLike[str]) -> Predictions:
 
 def _read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
     try:
-        # numpy leaves a file that it opened itself open if it is not a zip.
+        # If numpy opened a file that is not a zip itself, it would stay open.
         with path.open("rb") as stream:
             archive = np.load(stream, allow_pickle=False)
-            # A .npy file comes back as a bare array.
+            # np.load returns a bare array for a .npy file.
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise DataError("This is a single array; expected an .npz with several.", code="predictions-unreadable")
-            assert archive.zip is not None  # it is, until the file is closed
+            assert archive.zip is not None  # None only after closing
             unpacked = sum(entry.file_size for entry in archive.zip.infolist())
             if unpacked > _MOST_BYTES:
                 words = f"Its arrays would take {unpacked:,} bytes; the limit is {_MOST_BYTES:,}."
@@ -455,7 +456,7 @@ def _read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
         raise DataError("The file does not exist.", code="predictions-missing") from None
     except UNREADABLE as error:
         reason = " ".join(str(error).split())
-        # numpy says "pickle" of any file that is neither a zip nor one of its arrays.
+        # numpy's message mentions "pickle" for any file that is neither a zip nor an array.
         if "pickle" in reason:
             reason = "it is not an .npz"
         raise DataError(
@@ -486,7 +487,7 @@ def _votes(arrays: dict[str, npt.NDArray[Any]]) -> VotePredictions | None:
 
 
 class Teacher(NamedTuple):
-    """The file of a teacher that a run records, a model or predictions, and its predictions of the train split."""
+    """A teacher recorded by a run: its file, a model or predictions, and its predictions of the train split."""
 
     file: Path
     predictions: Path

@@ -1,4 +1,4 @@
-"""The values of an evaluation. The table, ``metrics.json`` and the report are made of them."""
+"""Result classes of an evaluation. The table, ``metrics.json`` and the report are built from them."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ if TYPE_CHECKING:
     from mien.evaluation.vote_metrics import VoteEvaluation
 
 LEVEL = 0.95
-"""Level of every interval."""
+"""Level of all intervals."""
 SEED = 0
-"""Seed of every bootstrap: the same samples have the same interval."""
+"""Seed of all bootstraps, so that equal samples give equal intervals."""
 
 
 class JsonResult:
-    """A dataclass that becomes JSON field by field."""
+    """Base of dataclasses that convert to JSON field by field."""
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready, NaN as None."""
+        """Return the fields, JSON-ready, with NaN as None."""
         return fields_to_dict(self)
 
 
 @dataclass(frozen=True)
 class Estimate(JsonResult):
-    """A metric with its 95% interval; NaN where undefined."""
+    """A metric with its 95% interval; NaN if undefined."""
 
     value: float
     low: float
@@ -41,9 +41,9 @@ class Estimate(JsonResult):
 
 @dataclass(frozen=True)
 class ClassMetrics(JsonResult):
-    """Metrics of one class, or their average over classes; NaN where undefined.
+    """Metrics of one class, or their average over classes; NaN if undefined.
 
-    ``support`` is the number of samples of the class (of all samples, in an average). ``auc`` is one-vs-rest.
+    ``support`` is the number of samples of the class (in an average, of all samples). ``auc`` is one-vs-rest.
     """
 
     name: str
@@ -56,7 +56,7 @@ class ClassMetrics(JsonResult):
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """The metrics of one split. docs/evaluation.md has the formula of each.
+    """The metrics of one split. docs/evaluation.md gives the formulas.
 
     Attributes:
         split: the split of the samples.
@@ -72,14 +72,14 @@ class Evaluation:
         per_class: one entry per class, in their order.
         macro: unweighted mean over the classes that have samples.
         weighted: mean over the same classes, weighted by their support.
-        confusion: int64 (C, C), a line for each true class, a column for each predicted class.
-        resamples: number of bootstrap resamples behind the intervals.
-        groups: number of groups that were resampled; None where samples were.
-        note: how the predictions were made, if not by one model from one view of each face.
-        answer: what users get: right, wrong and unsure answers.
+        confusion: int64 (C, C), rows are true classes, columns predicted classes.
+        resamples: number of bootstrap resamples for the intervals.
+        groups: number of groups that were resampled; None if samples were resampled.
+        note: how the predictions were made, unless by one model from one view of each face.
+        answer: metrics of the answers that users get: right, wrong and unsure.
         subsets: metrics on all samples and without copies; empty without data.
-        votes: metrics by annotators' votes; None without votes, and where a label scheme merged classes.
-        trained_on: samples that a model was trained on, although no identical image is in an earlier split of the data.
+        votes: metrics by annotators' votes; None without votes, or if a label scheme merged classes.
+        trained_on: number of samples that were in the model's training images, although the data shows no such overlap.
         by: metrics for each value of a column of the data; None without one.
     """
 
@@ -120,28 +120,28 @@ class Evaluation:
 
     @property
     def largest_class(self) -> str:
-        """The class with most samples."""
+        """The class with the most samples."""
         return self.classes[int(self.confusion.sum(axis=1).argmax())]
 
     @property
     def largest_share(self) -> float:
-        """Share of the largest class, 0..1: the accuracy of always answering it."""
+        """Fraction of samples in the largest class, 0..1: the accuracy of always answering it."""
         return float(self.confusion.sum(axis=1).max() / self.samples)
 
     @property
     def trained_on_notice(self) -> Notice | None:
-        """Notice where a model was trained on some of the samples; None for none."""
+        """Notice that a model was trained on some of the samples; None if it was not."""
         if not self.trained_on:
             return None
         advice = {"all": "Measure it on validation or test.", "train": "Measure it on other images."}.get(
             self.split,
-            "Does the data have other splits than in training? Read it with the same group column and list of changes.",
+            "Did training use other splits? Load the data with the same group column and list of changes.",
         )
         words = f"The model was trained on {self.trained_on:,} of these {self.samples:,} samples. {advice}"
         return Notice(words, code="trained-on")
 
     def to_dict(self) -> dict[str, Any]:
-        """The content of ``metrics.json``: only dicts, lists, strings, numbers and None (for NaN)."""
+        """Return the content of ``metrics.json``: only dicts, lists, strings, numbers and None (for NaN)."""
         content = {
             "split": self.split,
             "samples": self.samples,
@@ -170,9 +170,9 @@ class SubsetMetrics(JsonResult):
     """Metrics of a subset, such as the samples with one value of a column.
 
     Attributes:
-        value: the subset's name.
-        count: its number of samples.
-        accuracy: 0..1.
+        value: name of the subset.
+        count: number of samples.
+        accuracy: accuracy on the subset, 0..1.
         macro_f1: mean F1 over the classes that have samples in the subset, 0..1.
     """
 
@@ -184,14 +184,14 @@ class SubsetMetrics(JsonResult):
 
 @dataclass(frozen=True)
 class BreakDown(JsonResult):
-    """Metrics of the samples with each value of a column, ``parts`` in the order of the values."""
+    """Metrics for each value of a column; ``parts`` are in the order of the values."""
 
     column: str
     parts: tuple[SubsetMetrics, ...]
 
 
 def fields_to_dict(result: Any, leave_out: tuple[str, ...] = ()) -> dict[str, Any]:
-    """The fields of a dataclass, JSON-ready by :func:`json_ready`, without those named in ``leave_out``."""
+    """Return the fields of a dataclass except ``leave_out``, converted by :func:`json_ready`."""
     return {each.name: json_ready(getattr(result, each.name)) for each in fields(result) if each.name not in leave_out}
 
 

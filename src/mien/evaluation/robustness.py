@@ -1,4 +1,4 @@
-"""Robustness: accuracy under every corruption at every strength, and ``robustness.json``, which keeps it."""
+"""Robustness: accuracy under every corruption and strength, stored in ``robustness.json``."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ class RobustnessResult:
     """Accuracy under corruptions: the content of a ``robustness.json``.
 
     Attributes:
-        corruptions: K names, in their order.
-        accuracy: float64 (K, 5), fraction of right answers for each corruption and strength.
-        clean_accuracy: on the faces as they are, with an interval over faces or groups.
+        corruptions: names of the K corruptions.
+        accuracy: float64 (K, 5), accuracy for each corruption and strength.
+        clean_accuracy: accuracy on unchanged faces, with an interval over faces or groups.
         mean_accuracy: mean over all corruptions and strengths, with an interval over faces or groups.
         faces: number of faces.
-        seed: of the corruptions.
-        groups: number of groups that the intervals draw; None where they draw faces.
-        model, data, split: what was measured, as ``mien robustness`` was told.
-        data_fingerprint: of the data as it was read; ``""`` where unknown.
+        seed: seed of the corruptions.
+        groups: number of resampled groups; None if faces were resampled.
+        model, data, split: arguments of ``mien robustness``, as text.
+        data_fingerprint: fingerprint of the data as loaded; ``""`` if unknown.
     """
 
     corruptions: tuple[str, ...]
@@ -54,7 +54,7 @@ class RobustnessResult:
     data_fingerprint: str = ""
 
     def __str__(self) -> str:
-        """Accuracy in percent under each corruption at each strength, as a table of text."""
+        """Return a text table of the accuracy in percent under each corruption and strength."""
         clean, corrupted = (
             f"{each.value:.1%} ({each.low:.1%} to {each.high:.1%})"
             for each in (self.clean_accuracy, self.mean_accuracy)
@@ -72,11 +72,11 @@ class RobustnessResult:
 
     @property
     def description(self) -> str:
-        """Describe in words what was measured."""
+        """Description of what was measured."""
         return f"the model {self.model} on {self.faces:,} samples of the split {self.split} of {self.data}"
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready; :func:`read_robustness` reads it again."""
+        """Return the content of ``robustness.json``; :func:`read_robustness` reads it."""
         return {
             "model": self.model,
             "data": self.data,
@@ -100,15 +100,15 @@ def measure_robustness(
     seed: int = 0,
     groups: Groups | None = None,
 ) -> RobustnessResult:
-    """Measure a model under every corruption at every strength: 5 K + 1 passes over the faces.
+    """Measure a model's accuracy under every corruption and strength, in 5 K + 1 passes over the faces.
 
     Args:
-        predict: faces uint8 (N, S, S[, 3]) -> probabilities (N, C).
+        predict: function that maps faces uint8 (N, S, S[, 3]) to probabilities (N, C).
         images: uint8 (N, S, S[, 3]).
         labels: int64 (N,), 0..C-1.
         corruptions: K names of :data:`mien.evaluation.corruptions.CORRUPTIONS`.
-        seed: of the corruptions.
-        groups: int64 (N,), faces of one number, such as those of a person, are drawn together; None: each by itself.
+        seed: seed of the corruptions.
+        groups: int64 (N,), equal for faces of one group, such as a person, which are drawn together. None: no groups.
 
     """
     clean = predict(images).argmax(axis=1) == labels
@@ -129,13 +129,13 @@ def measure_robustness(
 
 
 def write_robustness(folder: Path, result: RobustnessResult) -> Path:
-    """Write ``robustness.json`` into a folder. Raises :class:`RunError`: the file system refused."""
+    """Write ``robustness.json`` into a folder. Raises :class:`RunError` if it cannot be written."""
     write_text(folder / NAME, json.dumps(result.to_dict(), indent=2) + "\n")
     return folder / NAME
 
 
 def read_robustness(path: str | os.PathLike[str]) -> RobustnessResult:
-    """Read a ``robustness.json``, or the one in a folder. Raises :class:`DataError`: missing, or something else."""
+    """Read a ``robustness.json`` file, or the one in a folder. Raises :class:`DataError` if missing or invalid."""
     path = Path(path) / NAME if Path(path).is_dir() else Path(path)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

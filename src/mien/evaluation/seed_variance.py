@@ -1,7 +1,7 @@
 """Variance over seeds: metrics of recipes that were trained several times, and differences between recipes.
 
-Two sources of variance change a metric: the sampling of the split, and the randomness of training. One run shows only
-the first, by the bootstrap over samples. Only repeated runs show the second.
+A metric varies with the sampling of the split and with the randomness of training. The bootstrap over samples of one
+run shows only the first. Repeated runs also show the second.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ class Spread:
     """A metric over runs that differ only in their seed.
 
     Attributes:
-        values: of each run.
-        mean: over the runs.
-        deviation: sample standard deviation (n - 1); NaN with one run.
-        interval: sampling variance only, by the bootstrap over samples of the mean over runs.
+        values: metric of each run.
+        mean: mean over the runs.
+        deviation: sample standard deviation over the runs (n - 1); NaN with one run.
+        interval: bootstrap interval over samples of the mean over runs; it covers only the sampling variance.
     """
 
     values: tuple[float, ...]
@@ -45,15 +45,15 @@ class Spread:
 
 @dataclass(frozen=True)
 class RepeatedDifference:
-    """The runs of one recipe minus those of the baseline, seed by seed.
+    """The difference between a recipe's runs and the baseline's, paired by seed.
 
     Attributes:
         baseline: the baseline's mean metric over the seeds.
         value: the other recipe's mean metric.
         difference: value minus baseline, with its 95% interval.
-        p_value: two-sided, of no difference; NaN where undefined.
+        p_value: two-sided p-value of "no difference"; NaN if undefined.
         seeds: number of pairs. With one pair, interval and p-value cover only the sampling variance.
-        adjusted_p_value: corrected by :func:`holm` for the number of p-values in a comparison; NaN where it was not.
+        adjusted_p_value: p-value corrected by :func:`holm` for the number of comparisons; NaN if not corrected.
     """
 
     baseline: float
@@ -64,23 +64,23 @@ class RepeatedDifference:
     adjusted_p_value: float = math.nan
 
     def bounded(self) -> RepeatedDifference:
-        """With the interval within -1..1: metrics in 0..1 cannot differ by more, which Student's t does not know."""
+        """Clip the interval to -1..1, because metrics in 0..1 cannot differ by more."""
         found = self.difference
         return replace(self, difference=Estimate(found.value, max(found.low, -1.0), min(found.high, 1.0)))
 
 
 def aligned(runs: Sequence[Predictions]) -> list[Predictions]:
-    """Each run with the samples that all runs have, in one order.
+    """Reduce the runs to the samples that all have, in the same order.
 
     Raises:
-        DataError: no sample is shared, or labels, classes or data differ.
+        DataError: no common sample, or labels, classes or data differ.
     """
     first, *others = shared_samples(runs)
     return [match_samples(first, predictions)[1] for predictions in (first, *others)]
 
 
 def spread(runs: Sequence[Resampled]) -> list[Spread]:
-    """Each metric over the runs of one recipe, one run per seed."""
+    """Compute the spread of each metric over the runs of one recipe, one run per seed."""
     values = np.stack([run.values for run in runs])
     means, drawn = values.mean(axis=0), np.mean([run.drawn for run in runs], axis=0)
     return [
@@ -95,23 +95,23 @@ def spread(runs: Sequence[Resampled]) -> list[Spread]:
 
 
 def compare_repeats(baseline: Sequence[Resampled], other: Sequence[Resampled]) -> list[RepeatedDifference]:
-    """The runs of one recipe against those of another, seed by seed, on the same samples.
+    """Compare the runs of one recipe with those of another, paired by seed, on the same samples.
 
-    With one pair of runs: the paired bootstrap over samples. With S >= 2 pairs the mean difference varies with the
-    faces, with the runs, and with their interaction. Over N samples the variances are F/N, R/S and I/(S N). Only sums
+    One pair of runs is compared by the paired bootstrap over samples. With S >= 2 pairs the mean difference varies with
+    the faces, the runs and their interaction. Over N samples these variances are F/N, R/S and I/(S N). Only these sums
     of them can be measured:
 
         v_samples = F/N + I/(S N)   bootstrap over samples of the mean over pairs
         v_runs    = R/S + I/(S N)   sample variance of the pairs' differences, over S
-        v_each    = F/N + I/N       bootstrap over samples of one pair's difference, mean over pairs
+        v_each    = F/N + I/N       bootstrap over samples of one pair's difference, averaged over pairs
 
-    so that I/(S N) = (v_each - v_samples) / (S - 1), and the variance is v_samples + v_runs - I/(S N), but at least
-    the greater of the first two. The interval is the difference +- t times its root, t with Satterthwaite's degrees of
-    freedom (Biometrics Bulletin 2, 1946), variance^2 / (v_runs^2 / (S - 1)): with three seeds t is wide.
+    Therefore I/(S N) = (v_each - v_samples) / (S - 1). The variance is v_samples + v_runs - I/(S N), but at least the
+    larger of the first two. The interval is the difference +- t times its square root. The t quantile has
+    Satterthwaite's degrees of freedom (Biometrics Bulletin 2, 1946), variance^2 / (v_runs^2 / (S - 1)).
 
     Args:
         baseline: S runs, at least 1, one per seed.
-        other: S runs, of the same seeds in the same order.
+        other: S runs with the same seeds in the same order.
 
     Raises:
         MissingExtraError: scipy is not installed (for two pairs or more).
@@ -130,11 +130,11 @@ def compare_repeats(baseline: Sequence[Resampled], other: Sequence[Resampled]) -
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """P-values corrected for their number: S. Holm, Scandinavian Journal of Statistics 6, 1979.
+    """Correct p-values for their number: S. Holm, Scandinavian Journal of Statistics 6, 1979.
 
-    If all of those are rejected that stay below 0.05, the chance of one false rejection among them is at most 0.05.
-    The smallest of K is multiplied by K, the next by K - 1, and so on; none falls below the previous one, or passes 1.
-    NaN stays NaN and is not counted.
+    If differences with a corrected value below 0.05 are reported, the chance of any false one is at most 0.05. The
+    smallest of K p-values is multiplied by K, the next by K - 1, and so on. None becomes smaller than the previous one
+    or larger than 1. NaN stays NaN and is not counted.
     """
     known = [at for at, each in enumerate(p_values) if not math.isnan(each)]
     corrected, least = [math.nan] * len(p_values), 0.0
@@ -150,7 +150,7 @@ def _one_pair(difference: float, resampled: Floats) -> tuple[Estimate, float]:
 
 
 def _several(differences: Floats, resampled: Floats) -> tuple[Estimate, float]:
-    """From S pairs' differences (S,) and their resamples (S, B)."""
+    """Estimate the mean difference from S pairs' differences (S,) and their resamples (S, B)."""
     with needs_extra("report", "Comparing repeated runs"):
         from scipy.stats import t as student
     mean, pairs = float(differences.mean()), len(differences)

@@ -1,7 +1,7 @@
 """Temperature scaling from probabilities alone, cross-fitted so that no sample is used in its own fit.
 
 Guo et al., On Calibration of Modern Neural Networks, ICML 2017, section 4.2: logits are divided by one number T. The
-logarithm of a probability is its logit up to a constant of the sample, which the softmax does not see.
+log of a probability equals its logit up to a constant per sample, which the softmax ignores.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ FOLDS = 5
 FOLD_SEED = 0
 
 LEAST_TEMPERATURE, GREATEST_TEMPERATURE = 0.05, 20.0
-"""Bounds of the fit: with all predictions correct, or all wrong, the optimum would be 0, or infinite."""
+"""Bounds of the fit. If all predictions are right, or all wrong, the optimum would be 0, or infinite."""
 
 
 @dataclass(frozen=True, eq=False)
 class CrossFit:
-    """Probabilities at temperatures that were fitted without their own fold.
+    """Probabilities rescaled with temperatures that were fitted without the sample's fold.
 
     Attributes:
-        probabilities: float64 (N, C); NaN where a sample has no other fold to fit on.
+        probabilities: float64 (N, C); NaN for a sample without another fold.
         folds: int64 (N,), the fold of each sample.
-        temperatures: float64 (F,), fitted on all folds but each; NaN with a single fold.
+        temperatures: float64 (F,), fitted on all folds except this one; NaN with a single fold.
     """
 
     probabilities: Floats
@@ -37,15 +37,15 @@ class CrossFit:
 
 
 def assign_folds(groups: npt.NDArray[np.int64], folds: int = FOLDS) -> npt.NDArray[np.int64]:
-    """Deal groups into folds at random; the same groups give the same folds in whatever order the samples stand.
+    """Assign groups to folds at random. The result for a group does not depend on the order of the samples.
 
     Args:
-        groups: int64 (N,), samples of one number stay together: ``mien.data.splits.group_identical`` for identical
-            images, ``np.arange(N)`` where no two samples belong together.
-        folds: at least 2; fewer are made of fewer groups.
+        groups: int64 (N,), equal for samples that stay together, such as ``mien.data.splits.group_identical`` for
+            identical images; ``np.arange(N)`` if no samples belong together.
+        folds: number of folds, at least 2; fewer groups give fewer folds.
 
     Returns:
-        int64 (N,), 0..F-1, each fold with the same number of groups, give or take one.
+        int64 (N,), 0..F-1; the numbers of groups per fold differ by at most one.
     """
     distinct, group_of_row = np.unique(groups, return_inverse=True)
     dealt = np.random.default_rng(FOLD_SEED).permutation(len(distinct)) % folds
@@ -53,21 +53,19 @@ def assign_folds(groups: npt.NDArray[np.int64], folds: int = FOLDS) -> npt.NDArr
 
 
 def fit_temperature(targets: Labels | Floats, probabilities: Floats) -> float:
-    """The temperature that minimises the log loss: above 1 for a classifier that is too sure.
+    """Find the temperature that minimises the log loss; it is above 1 for an overconfident classifier.
 
-    For targets that are distributions that is the cross-entropy ``-sum_k t_k log p_k``.
-
-    The loss is convex in 1/T: its slope is found zero by Newton's method, kept inside a bracket by bisection. A
-    probability of 0 counts as :data:`~mien.evaluation.metrics.SMALLEST_PROBABILITY`, or as its sample's smallest where
-    that is less.
+    With distributions as targets, the loss is the cross-entropy ``-sum_k t_k log p_k``. It is convex in 1/T. Newton's
+    method finds the zero of its slope, with bisection as a safeguard. A probability of 0 counts as
+    :data:`~mien.evaluation.metrics.SMALLEST_PROBABILITY`, or as the sample's smallest probability if that is less.
 
     Args:
         targets: labels int64 (N,), 0..C-1, or distributions float64 (N, C), rows sum to 1.
         probabilities: float (N, C).
 
     Returns:
-        The temperature, within :data:`LEAST_TEMPERATURE`..:data:`GREATEST_TEMPERATURE`; 1 where all are equally good
-        (every sample uniform); NaN without samples.
+        The temperature, within :data:`LEAST_TEMPERATURE`..:data:`GREATEST_TEMPERATURE`; 1 if all are equally good (all
+        samples are uniform); NaN without samples.
     """
     if not len(targets):
         return float("nan")
@@ -86,11 +84,11 @@ def fit_temperature(targets: Labels | Floats, probabilities: Floats) -> float:
     low, high, inverse = 1 / GREATEST_TEMPERATURE, 1 / LEAST_TEMPERATURE, 1.0
     for _ in range(200):
         slope, curvature = slope_and_curvature(inverse)
-        if abs(slope) <= 1e-13:  # uniform samples leave a slope of rounding errors
+        if abs(slope) <= 1e-13:  # uniform samples give only rounding errors
             break
         low, high = (low, inverse) if slope > 0 else (inverse, high)
         step = inverse - slope / curvature if curvature > 0 else low
-        # Newton may leave the bracket; then its middle, in ratio, is tried.
+        # If Newton's step leaves the bracket, try its geometric middle.
         following = step if low < step < high else float(np.sqrt(low * high))
         if abs(following - inverse) <= 1e-12 * inverse:
             break
@@ -99,14 +97,14 @@ def fit_temperature(targets: Labels | Floats, probabilities: Floats) -> float:
 
 
 def apply_temperature(probabilities: Floats, temperature: float | Floats) -> Floats:
-    """Probabilities at another temperature: softmax(log p / T).
+    """Compute probabilities at another temperature: softmax(log p / T).
 
     Args:
         probabilities: float (N, C).
-        temperature: above 0, for all samples or (N,). NaN stays NaN.
+        temperature: greater than 0, one for all samples or (N,). NaN stays NaN.
 
     Returns:
-        float64 (N, C), each sample summing to 1. The order within a sample stays.
+        float64 (N, C), rows sum to 1. The order within a row stays.
     """
     divisor = np.broadcast_to(np.asarray(temperature, dtype=np.float64), len(probabilities))
     return softmax(_logits(probabilities) / divisor[:, np.newaxis])
@@ -115,12 +113,12 @@ def apply_temperature(probabilities: Floats, temperature: float | Floats) -> Flo
 def cross_fit_temperature(
     labels: Labels, probabilities: Floats, groups: npt.NDArray[np.int64] | None = None
 ) -> CrossFit:
-    """Rescale every sample by the temperature fitted on those of :data:`FOLDS` folds that it is not in.
+    """Rescale each sample with the temperature fitted on the other folds of :data:`FOLDS`.
 
     Args:
         labels: int64 (N,), 0..C-1.
         probabilities: float (N, C).
-        groups: int64 (N,), as in :func:`assign_folds`; None: every sample by itself.
+        groups: int64 (N,), as in :func:`assign_folds`; None: no groups.
     """
     fold_of_row = assign_folds(np.arange(len(labels)) if groups is None else groups)
     temperatures = np.array(
@@ -133,7 +131,7 @@ def cross_fit_temperature(
 
 
 def _logits(probabilities: Floats) -> Floats:
-    """Logarithms, where a 0 counts as little but not as nothing. (N, C) -> float64 (N, C)."""
+    """Compute logarithms; 0 is replaced by a small probability. (N, C) -> float64 (N, C)."""
     probabilities = np.asarray(probabilities, dtype=np.float64)
     positive = np.where(probabilities > 0, probabilities, np.inf)
     floor = np.minimum(positive.min(axis=1, keepdims=True), SMALLEST_PROBABILITY)

@@ -1,6 +1,6 @@
-"""Metrics by annotators' votes: of a model's predictions, and the best that any model can reach, and of a data set.
+"""Metrics by annotators' votes: for a model's predictions, for the best possible model, and for a data set.
 
-docs/evaluation.md has the formula of each metric. Intervals are those of :mod:`mien.evaluation.estimates`.
+docs/evaluation.md has the formulas. Intervals are as in :mod:`mien.evaluation.estimates`.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from mien.evaluation.predictions import Predictions, VotePredictions
 from mien.evaluation.results import Estimate, Evaluation, JsonResult, SubsetMetrics
 
 BASELINE = "label (baseline)"
-"""Name of the output that learned from labels, where it is measured by votes."""
+"""Name of the output trained on labels, if it is measured by votes."""
 
 
 @dataclass(frozen=True, eq=False)
 class MajorityMetrics(JsonResult):
-    """Metrics by FER+'s protocol of one output; see :mod:`mien.evaluation.ferplus`.
+    """Metrics of one output by FER+'s protocol; see :mod:`mien.evaluation.ferplus`.
 
     Attributes:
-        output: its name, or :data:`BASELINE`.
-        evaluation: of the samples with a majority, under the classes that are expressions.
-        subsets: the same samples without those that leaked, and the like; may be empty.
+        output: name of the output, or :data:`BASELINE`.
+        evaluation: evaluation of the samples with a majority, on the classes that are expressions.
+        subsets: metrics on subsets, such as the samples without copies; may be empty.
     """
 
     output: str
@@ -43,7 +43,7 @@ class MajorityMetrics(JsonResult):
 
     @property
     def parts(self) -> Sequence[SubsetMetrics]:
-        """The subsets, or all samples with a majority where there are none."""
+        """The subsets, or if there are none, all samples with a majority."""
         whole = self.evaluation
         return self.subsets or [SubsetMetrics("all samples", whole.samples, whole.accuracy, whole.macro_f1)]
 
@@ -54,10 +54,10 @@ class DistributionMetrics(JsonResult):
 
     Attributes:
         cross_entropy: mean of -sum_k t_k ln p_k, in nats; 0 or more.
-        vote_entropy: mean entropy of the votes in nats: the least cross-entropy that a model can have.
+        vote_entropy: mean entropy of the votes in nats; no model can have a lower cross-entropy.
         calibration_error: gap between the probability of the most probable class and the fraction of annotators who
             chose it, over 15 bins of equal width; 0..1.
-        reliability: that gap in each bin; its ``accuracy`` is the mean fraction of annotators.
+        reliability: this gap in each bin; its ``accuracy`` is the mean fraction of annotators.
     """
 
     cross_entropy: Estimate
@@ -68,15 +68,15 @@ class DistributionMetrics(JsonResult):
 
 @dataclass(frozen=True, eq=False)
 class VoteEvaluation(JsonResult):
-    """A model measured by annotators' votes.
+    """Metrics of a model by annotators' votes.
 
     Attributes:
-        samples: number of samples with votes. All metrics are of these.
-        without_votes: number of samples that nobody was asked about.
-        with_majority: how many of ``samples`` FER+'s protocol counts.
-        majority: of the output that learned from votes if there is one, then of the label's output if its classes are
-            among those of the votes. Empty without a sample to count.
-        distribution: None where no output learned from votes.
+        samples: number of samples with votes; all metrics use only these.
+        without_votes: number of samples without votes.
+        with_majority: number of ``samples`` that FER+'s protocol counts.
+        majority: metrics of the output trained on votes, if any, then of the label's output if its classes are among
+            those of the votes. Empty if no sample counts.
+        distribution: metrics of the distributions; None if no output was trained on votes.
     """
 
     samples: int
@@ -89,12 +89,12 @@ class VoteEvaluation(JsonResult):
 def evaluate_votes(
     predictions: Predictions, kept: Mapping[str, npt.NDArray[np.bool_]] | None = None, resamples: int = 1000
 ) -> VoteEvaluation | None:
-    """Measure predictions by the votes that they carry; None where nothing can be measured by them.
+    """Measure predictions by their votes; None if they have no usable votes.
 
     Args:
         predictions: N samples.
-        kept: for each subset by name, bool (N,), such as those of :func:`mien.pipeline.measured_split.subset_masks`.
-        resamples: bootstrap resamples behind each interval.
+        kept: masks of subsets by name, bool (N,), as from :func:`mien.pipeline.measured_split.subset_masks`.
+        resamples: bootstrap resamples for each interval.
     """
     votes = predictions.votes
     if votes is None or not votes.known.any():
@@ -116,11 +116,11 @@ def evaluate_votes(
 
 @dataclass(frozen=True)
 class VoteCeiling(JsonResult):
-    """The accuracy on the majority of annotators that nobody can be expected to pass.
+    """The highest accuracy on the annotators' majority that can be expected of any model.
 
     Attributes:
-        samples: number of samples with a majority by FER+'s protocol, and with two votes or more.
-        second_panel: how often a second panel of as many annotators has the same most frequent answer as a first one.
+        samples: number of samples with a majority by FER+'s protocol and at least two votes.
+        second_panel: how often two panels of annotators of the same size have the same most frequent answer.
     """
 
     samples: int
@@ -137,20 +137,20 @@ def vote_ceiling(
 ) -> VoteCeiling | None:
     """Estimate how well anybody can predict the majority of annotators, by drawing votes again.
 
-    Each sample's votes are taken for the shares of all people, and panels of as many annotators are drawn from them. A
-    panel's answer is its most frequent expression; of tied ones each counts its part. So the disagreement of annotators
-    is all that stands in the way: habits of one labeller, which a model may learn, are not in it.
+    Each sample's votes are treated as the shares of all people, and panels of the same size are drawn from them. A
+    panel's answer is its most frequent expression; ties count fractionally. So only disagreement among annotators
+    limits the result. A model may still learn the habits of one labeller, which this ignores.
 
     Args:
-        counts: (N, V), the number of votes for each class. Samples with a fraction of a vote, or fewer than two votes,
-            are left out: a panel of unknown size cannot be drawn again.
+        counts: (N, V), number of votes for each class. Samples with fractional votes, or fewer than two votes, are left
+            out, because the size of their panel is unknown.
         classes: V class names.
-        groups: int64 (N,), samples of one number are drawn together in the intervals; None: every sample by itself.
-        panels: drawn for each sample; at least 2.
-        resamples: bootstrap resamples behind each interval.
+        groups: int64 (N,), samples with one number are drawn together in the intervals; None: no groups.
+        panels: number of panels drawn for each sample, at least 2.
+        resamples: bootstrap resamples for each interval.
 
     Returns:
-        None where no sample is left.
+        The ceiling, or None if no sample is left.
     """
     counts = np.asarray(counts, dtype=np.float64)
     usable = (counts == np.rint(counts)).all(axis=1) & (counts.sum(axis=1) >= 2) & (majority(counts, classes) >= 0)
@@ -160,7 +160,7 @@ def vote_ceiling(
     sizes, shares = counts.sum(axis=1).astype(np.int64), vote_probabilities(counts)
     expressions = np.array([name not in NO_EXPRESSION for name in classes])
     generator = np.random.default_rng(0)
-    # How often each class is the answer: of two sets of panels, since a panel always agrees with itself.
+    # Frequencies of the answers in two sets of panels, because a panel always agrees with itself.
     first, second = (
         np.mean([_answers(generator.multinomial(sizes, shares), expressions) for _ in range(panels // 2)], axis=0)
         for _ in range(2)
@@ -170,17 +170,17 @@ def vote_ceiling(
 
 
 def _answers(weights: npt.NDArray[Any], expressions: npt.NDArray[np.bool_]) -> Floats:
-    """1 for the expression of the greatest weight in each row, tied ones their part: (N, V) -> float64 (N, V)."""
+    """Return 1 for the expression of greatest weight in each row, shared between ties: (N, V) -> float64 (N, V)."""
     competing = np.where(expressions, weights, -1)
     top = competing >= competing.max(axis=1, keepdims=True)
     return np.asarray(top / top.sum(axis=1, keepdims=True))
 
 
 def majority_predictions_by_output(predictions: Predictions) -> dict[str, Predictions]:
-    """Each output's predictions, by its name, on the samples with a majority, which is their label.
+    """Return each output's predictions by name, on the samples with a majority, which is used as their label.
 
-    The classes are those of the votes that are expressions; the probabilities of others are left out, and those of a
-    row rescaled. Empty where no sample has a majority.
+    The classes are the expressions among the classes of the votes. Probabilities of other classes are dropped and rows
+    are rescaled. The result is empty if no sample has a majority.
     """
     votes = predictions.votes
     assert votes is not None
@@ -209,13 +209,13 @@ def majority_predictions_by_output(predictions: Predictions) -> dict[str, Predic
 
 
 def _over(expressions: Sequence[str], probabilities: Floats, classes: Sequence[str]) -> Floats:
-    """The columns of the expressions, rescaled: (N, C) -> (N, E); 0 for one that is not among the classes."""
+    """Select and rescale the columns of the expressions: (N, C) -> (N, E); 0 for one that is not among the classes."""
     found = np.zeros((len(probabilities), len(expressions)))
     for at, name in enumerate(classes):
         if name in expressions:
             found[:, expressions.index(name)] = probabilities[:, at]
     totals = found.sum(axis=1, keepdims=True)
-    # A model may be certain of "not a face" to the last bit.
+    # A model may give "not a face" a probability of exactly 1.
     return np.asarray(np.where(totals > 0, divide(found, totals), 1 / len(expressions)))
 
 
@@ -252,10 +252,11 @@ def _distribution_metrics(
 
 
 def vote_info(faces: Dataset) -> dict[str, Any] | None:
-    """Summarise the votes of a data set for ``mien data info``, JSON-ready; None where no image has any.
+    """Summarise the votes of a data set for ``mien data info``, JSON-ready; None if no image has votes.
 
-    ``images`` have votes; ``comparable`` ones a majority by FER+'s protocol (:mod:`mien.evaluation.ferplus`), which is
-    the label of a fraction ``agreement`` of them (None without any); ``fractions`` are those of all votes by class.
+    ``images`` counts images with votes. ``comparable`` counts those with a majority by FER+'s protocol
+    (:mod:`mien.evaluation.ferplus`); it equals the label for a fraction ``agreement`` (None if there are none).
+    ``fractions`` are the shares of all votes by class.
     """
     if faces.votes is None or not faces.votes.any():
         return None
