@@ -1,4 +1,4 @@
-"""One run of a study: train or resume it, then store its predictions and record, or why it failed."""
+"""Execute one run of a study: train or resume it, then store its predictions and record, or its error."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class StudyContext:
     """Settings that all runs of a study share.
 
     Attributes:
-        faces_by_form: the data.
-        out: run folders go to ``out/runs``.
-        results: where finished runs are kept; see :mod:`mien.runs.store`.
-        metadata: for environment.json.
+        faces_by_form: data by image size and channels.
+        out: folder of the study; run folders are in ``out/runs``.
+        results: folder of finished runs; see :mod:`mien.runs.store`.
+        metadata: metadata for environment.json.
     """
 
     faces_by_form: FacesByForm
@@ -44,26 +44,26 @@ class StudyContext:
 def execute(
     run: PlannedRun, context: StudyContext, on_epoch: Callable[[int], None], must_stop: Callable[[], bool]
 ) -> CompletedRun | None:
-    """Train and keep one run. Results that are kept already stay: then it is trained for its weights alone.
+    """Train one run and store its results. If results are stored already, they are kept and only its weights are made.
 
     Args:
-        run: its parent's folder must hold weights.
+        run: planned run. Its parent's folder must hold weights.
         context: data and folders.
         on_epoch: called with the number of finished epochs.
-        must_stop: whether to end at the next step.
+        must_stop: returns True to stop at the next step.
 
     Returns:
-        What is kept, or None where it was stopped.
+        The stored run, or None if it was stopped.
 
     Raises:
-        MienError: as :func:`mien.pipeline.training_run.run_recipe`; a loss that is not a number is kept as a failed
-            run.
+        MienError: see :func:`mien.pipeline.training_run.run_recipe`. A loss that is not a number does not raise; the
+            run is stored as failed.
     """
     folder = folder_of(run, context.out)
     start = run.model if run.parent is None else folder_of(run.parent, context.out)
     failed = ""
     if folder.best.is_file() and not folder.last.is_file():
-        # A finished run has nothing to resume: where it is needed once more, it is trained again.
+        # A finished run cannot be resumed. If its weights are needed again, it is trained again.
         shutil.rmtree(folder.path)
     try:
         result = run_recipe(
@@ -82,22 +82,22 @@ def execute(
         failed = error.reason
     results = context.results / run.folder_name
     kept = read_run(results) if (results / RECORD).is_file() else _keep(run, failed, context)
-    # It serves --resume alone, and is the largest file by far; without it the folder counts as finished.
+    # This largest file is needed only by --resume. Without it the folder counts as finished.
     folder.last.unlink(missing_ok=True)
     return kept
 
 
 def without_parent(run: PlannedRun, known: Mapping[str, CompletedRun], context: StudyContext) -> CompletedRun | None:
-    """A run whose parent could not be trained is kept as failed; None where it can begin."""
+    """Store a run as failed if its parent failed; return None if the run can start."""
     parent = None if run.parent is None else known.get(run.parent.key)
     if run.parent is None or parent is None or not parent.record.failed:
         return None
-    failed = f"It starts from {run.parent.variant}, seed {run.parent.recipe.seed}, which could not be trained."
+    failed = f"It starts from {run.parent.variant}, seed {run.parent.recipe.seed}, whose training failed."
     return _keep(run, failed, context)
 
 
 def _keep(run: PlannedRun, failed: str, context: StudyContext) -> CompletedRun:
-    """Keep what matters of a run that has ended; ``failed`` says why it has no predictions."""
+    """Store the results of an ended run; ``failed`` says why it has no predictions."""
     folder = folder_of(run, context.out)
     history = folder.read_history()
     environment = folder.read_environment() if folder.is_run else {}
@@ -122,13 +122,13 @@ def _keep(run: PlannedRun, failed: str, context: StudyContext) -> CompletedRun:
         failed=failed,
         machine={name: str(environment[name]) for name in ("machine", "device", "torch") if name in environment},
     )
-    # The record comes last: it makes the folder a finished run.
+    # Write the record last, because it marks the run as finished.
     write_text(kept / RECORD, record.model_dump_json(indent=2) + "\n")
     return CompletedRun(kept, record)
 
 
 class _Callback(Callback):
-    """Reports epochs, and stops the run when the study does."""
+    """Reports epochs, and stops the run when the study stops."""
 
     def __init__(self, on_epoch: Callable[[int], None], must_stop: Callable[[], bool]) -> None:
         self._on_epoch = on_epoch

@@ -1,14 +1,13 @@
-"""Out-of-fold predictions: cross-validation in which no model is trained on its samples or on copies of them.
+"""Out-of-fold predictions by cross-validation: no model is trained on samples that it predicts, or on copies of them.
 
     <folder>/fold-1/ ... fold-5/               one run for each fold, trained on the other folds
                      predictions_out-of-fold.npz  its predictions on its own fold
     <folder>/predictions_out-of-fold.npz       all predictions
 
-Train and validation are split into folds that keep groups (or copies) together, with the same share of each class as
-far as the groups allow. A tenth of the samples that a fold may train on choose its epoch and its temperature instead,
-so no sample influences its own prediction. The test split is never used. ``mien train --folds K`` trains the model of a
-fold on all samples of the other folds, ``mien audit`` on those of train alone, so that no label of validation
-influences predictions on train.
+Train and validation are split into folds that keep groups (or copies) together and have similar shares of each class. A
+tenth of a fold's training samples select its epoch and fit its temperature. So no sample influences its own prediction.
+The test split is never used. ``mien train --folds K`` trains each fold's model on all samples of the other folds.
+``mien audit`` uses only those of train, so that no validation label influences predictions on train.
 """
 
 from __future__ import annotations
@@ -39,10 +38,10 @@ from mien.training.plan import plan_training
 from mien.training.state import check_network, file_digest
 
 VALIDATION_FOLDS = 10
-"""One in so many training samples of a fold is used for validation instead."""
+"""One in this many training samples of a fold is used for validation instead."""
 
 FOLDS = 5
-"""Name of the folds of an audit."""
+"""Number of folds of an audit."""
 
 SPLIT = "out-of-fold"
 """Name of the split in the predictions file."""
@@ -50,13 +49,13 @@ SPLIT = "out-of-fold"
 
 @dataclass(frozen=True, eq=False)
 class FoldPlan:
-    """Which samples the model of each fold predicts, and which it is trained on.
+    """The samples that each fold's model predicts, and the samples that it is trained on.
 
     Attributes:
-        faces: all of the data.
-        groups: int64 (N,), samples that share a number share a fold.
-        fold_of: int64 (N,), 0..count-1; -1 for samples that no model predicts, those of test.
-        trained_on: bool (N,), samples that models of other folds are trained on.
+        faces: faces of all splits.
+        groups: int64 (N,), group of each sample. A group is never divided between folds.
+        fold_of: int64 (N,), 0..count-1, fold of each sample; -1 for test samples, which are not predicted.
+        trained_on: bool (N,), samples that models of other folds may be trained on.
     """
 
     faces: Dataset
@@ -66,23 +65,23 @@ class FoldPlan:
 
     @property
     def count(self) -> int:
-        """The number of folds."""
+        """Number of folds."""
         return int(self.fold_of.max()) + 1
 
     def held_out(self, fold: int) -> Dataset:
-        """The samples of train and validation in a fold."""
+        """Return the samples of a fold."""
         return self.faces.subset(np.flatnonzero(self.fold_of == fold))
 
     def training(self, fold: int) -> Dataset:
-        """Return the data that a fold's model is trained on, its validation split included. Groups stay together."""
+        """Return the training data of a fold's model, including its validation split. Groups stay together."""
         others = np.flatnonzero((self.fold_of >= 0) & (self.fold_of != fold) & self.trained_on)
         validates = cut_groups(self.groups[others], self.faces.labels[others], share=1 / VALIDATION_FOLDS)
-        # This validation split is not that of the data, cleaned or not.
+        # This validation split differs from the data's own, so drop the fingerprints of cleaned data.
         return replace(self.faces.subset(others), split=np.where(validates, "validation", "train"), cleaned_from=())
 
 
 def make_folds(faces: Dataset, groups: npt.NDArray[np.int64], count: int, *, only_train: bool = False) -> FoldPlan:
-    """Deal train and validation into folds; with ``only_train`` no model is trained on samples of validation."""
+    """Assign train and validation to folds; with ``only_train`` no model is trained on validation samples."""
     predicted = faces.split != "test"
     fold_of = np.full(len(faces), -1, dtype=np.int64)
     fold_of[predicted] = deal_groups(groups[predicted], faces.labels[predicted], count)
@@ -90,7 +89,7 @@ def make_folds(faces: Dataset, groups: npt.NDArray[np.int64], count: int, *, onl
 
 
 def check_groups(faces: Dataset, groups: npt.NDArray[np.int64], count: int) -> None:
-    """Refuse groups of which no ``count`` folds can be made.
+    """Raise an error if the groups cannot be divided into ``count`` folds.
 
     Raises:
         DataError: fewer groups than folds; a group that holds every face of a class.
@@ -100,7 +99,7 @@ def check_groups(faces: Dataset, groups: npt.NDArray[np.int64], count: int) -> N
     found = len(np.unique(own))
     if not 2 <= count <= found:
         raise DataError(
-            f"{arg('folds')} {count}: train and validation have {found:,} groups, so give 2 to {found}.",
+            f"{arg('folds')} {count}: train and validation have {found:,} groups. Give 2 to {found} folds.",
             code="folds-range",
         )
     named = bool(faces.group_column)
@@ -120,35 +119,36 @@ def predict_folds(
     device: str = "auto",
     advice: str = "",
 ) -> Predictions:
-    """Train one model for each fold and gather their predictions on the samples that they did not see.
+    """Train one model per fold and collect the predictions on the fold's samples.
 
-    Finished folds in the folder are kept: the same call resumes after an interruption.
+    Finished folds in ``folder`` are reused, so the same call resumes after an interruption.
 
     Args:
-        recipe: what to train.
-        folds: of all of the data, at the image size of the recipe.
+        recipe: recipe to train.
+        folds: folds of the whole data set, at the image size of the recipe.
         folder: output folder.
-        callback: follows each training run, such as a progress display.
+        callback: callback for each training run, such as a progress display.
         notify: called with one line at the start of each fold.
         environment: for environment.json and the report of each run.
-        init_from: a run whose weights are the initial weights of every fold.
+        init_from: run that provides the initial weights of every fold.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        advice: how to resume, for the message that a run was interrupted.
+        advice: text on how to resume, for the message about an interruption.
 
     Returns:
         Predictions on all samples of train and validation.
 
     Raises:
         StoppedError: a run was interrupted (``stopped``).
-        MienError: as :func:`mien.pipeline.training_run.run_recipe`.
-        DataError, RunError: a fold cannot be trained, or was started on other data or weights; nothing is trained.
+        MienError: see :func:`mien.pipeline.training_run.run_recipe`.
+        DataError, RunError: a fold cannot be trained, or was started with other data or weights. No fold is trained
+            then.
     """
     faces = folds.faces
     _check_folds(recipe, folds, folder, init_from)
     parts = []
     for fold in range(folds.count):
         run = RunFolder(folder / f"fold-{fold + 1}")
-        # Folds of other data were refused above.
+        # _check_folds already refused folds of other data.
         if not (run.is_run and run.predictions(SPLIT).is_file()):
             notify(f"fold {fold + 1} of {folds.count}: {run.path}")
             result = run_recipe(
@@ -161,7 +161,7 @@ def predict_folds(
                 device=device,
             )
             if result.was_stopped:
-                raise StoppedError(f"Stopped; {folder} keeps what is finished.", advice, code="stopped")
+                raise StoppedError(f"Stopped; finished folds are kept in {folder}.", advice, code="stopped")
             held_out = folds.held_out(fold)
             unseen = replace(held_out, split=np.full(len(held_out), "test"))
             predictions = predict_split(Predictor(run.model).for_labels(), unseen, "test")
@@ -183,7 +183,7 @@ def predict_folds(
 
 
 def check_audited(recipe: Recipe, faces: Dataset) -> None:
-    """Refuse recipes and data that an audit cannot use, before the slow search for copies.
+    """Raise an error for a recipe or data that an audit cannot use, before the slow search for copies.
 
     Raises:
         RecipeError: the recipe merges or drops classes, or its network cannot be built.
@@ -213,7 +213,7 @@ def check_audited(recipe: Recipe, faces: Dataset) -> None:
 
 
 def _check_folds(recipe: Recipe, folds: FoldPlan, folder: Path, init_from: RunFolder | None) -> None:
-    """Refuse before the first fold what would fail in a later one, hours later, and finished folds of another start."""
+    """Check all folds before training the first, because a failure in a later fold would cost hours."""
     start = None if init_from is None else file_digest(init_from.best)
     digest = completed(recipe).digest
     for fold in range(folds.count):
@@ -227,7 +227,7 @@ def _check_folds(recipe: Recipe, folds: FoldPlan, folder: Path, init_from: RunFo
             continue
         environment = run.read_environment()
         begun = environment.get("started_from")
-        # Without --from, pretrained weights are those that the recipe names.
+        # Without --from, a pretrained network starts from the weights that the recipe names.
         names_start = init_from is not None or starts_from_scratch(recipe.model)
         for differs, what, code in (
             (completed(run.read_recipe()).digest != digest, "another recipe", "other-recipe"),
@@ -242,7 +242,7 @@ def _check_folds(recipe: Recipe, folds: FoldPlan, folder: Path, init_from: RunFo
 
 
 def measure_folds(predictions: Predictions, folds: FoldPlan) -> Evaluation:
-    """Metrics of out-of-fold predictions, broken down by fold; the first part is of all folds."""
+    """Compute metrics of out-of-fold predictions, for all folds together and for each fold."""
     kept = {"all folds": np.ones(len(predictions), dtype=np.bool_)}
     for fold in range(folds.count):
         kept[f"fold {fold + 1}"] = np.isin(predictions.sample_ids, folds.held_out(fold).rows)

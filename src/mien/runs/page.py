@@ -1,4 +1,4 @@
-"""A study's page and its table for the terminal, from what :mod:`mien.runs.table` puts together, and its words."""
+"""A study's page and its table for the terminal, built from :mod:`mien.runs.table`."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ _NAMES = {
 
 
 def write_study(out: Path, table: StudyTable, facts: Mapping[str, str]) -> WrittenPage:
-    """Write ``report.html`` with its figures and tables into a folder.
+    """Write ``report.html`` with its charts and tables into a folder.
 
     Raises:
         MissingExtraError: matplotlib or jinja2 is not installed.
-        RunError: the file system refused.
+        RunError: the files cannot be written.
     """
     sections = [
         _summary_section(table),
@@ -66,7 +66,7 @@ def _summary_section(table: StudyTable) -> Section:
 
 
 def _sentences(table: StudyTable) -> Iterator[str]:
-    """The best variant, and which differences are significant."""
+    """Yield sentences on the best variant and the significant differences."""
     runs, seeds = len(table.runs), len({run.recipe.seed for run, _ in table.runs})
     trained = duration_text(sum(each.record.seconds for _, each in table.runs), units=True)
     of = f"{counted(len(table.rows), 'variant')} and {counted(seeds, 'seed')}"
@@ -97,7 +97,7 @@ def _best(metric: str, rows: Sequence[VariantRow]) -> VariantRow:
 
 
 def study_tables(table: StudyTable) -> RenderableType:
-    """The same for a terminal: something rich can print."""
+    """Return the study's tables for the terminal, printable by rich."""
     parts: list[RenderableType] = [titled(table.study.title, rich_table(_summary(table)))]
     for number, compared in enumerate(table.comparisons, 1):
         if compared.differences:
@@ -181,7 +181,7 @@ def _cell(row: VariantRow, metric: str) -> str:
 
 
 def _compared_table(number: int, compared: VariantComparison) -> Table:
-    """One line per metric, narrow enough for a terminal and a phone."""
+    """Return a table with one row per metric, narrow enough for terminals and phones."""
     columns = (
         Column("variant", "text"), Column("seeds", "text"), Column("metric", "text"), Column("baseline"),
         Column("value"), Column("difference", "signed"), Column("p", "p"), Column("p, Holm", "p"),
@@ -207,7 +207,7 @@ def _about(compared: VariantComparison) -> str:
 def _comparison_section(number: int, compared: VariantComparison) -> Section:
     title = compared.comparison.title
     if not compared.differences:
-        none = Notice("The baseline, or all that it is compared with, has no finished run.", code="comparison-empty")
+        none = Notice("The baseline, or every other variant, has no finished run.", code="comparison-empty")
         return Section(f"comparison-{number}", title, (Text(none),))
     shown = _compared_table(number, compared)
     words = (
@@ -238,7 +238,7 @@ def _runs_section(table: StudyTable) -> Section:
 
 
 def _settings_table(table: StudyTable) -> Table:
-    """The keys of the recipe in which variants differ."""
+    """Return a table of the recipe keys in which variants differ."""
     recipes = {run.variant: dotted(run.recipe.model_dump(mode="json")) for run, _ in table.runs}
     keys = sorted({key for each in recipes.values() for key in each} - {"name", "description", "seed"})
     keys = [key for key in keys if len({repr(each.get(key)) for each in recipes.values()}) > 1]
@@ -268,29 +268,29 @@ def _notices(table: StudyTable) -> list[Notice]:
             notices.append(Notice(words, code="comparison-incomplete"))
     found = [each for compared in table.comparisons for by in compared.differences.values() for each in by.values()]
     if any(each.seeds == 1 for each in found):
-        words = "With one seed an interval covers the faces only: another seed may reverse a small difference."
+        words = "With one seed, intervals cover only the choice of faces. Another seed may reverse a small difference."
         notices.append(Notice(words, code="one-seed"))
     return notices
 
 
 def metric_name(metric: str) -> str:
-    """``"macro_f1"`` -> ``"macro-F1"``, ``"recall.disgust"`` -> ``"recall of disgust"``."""
+    """Return a readable name: ``"macro_f1"`` -> ``"macro-F1"``, ``"recall.disgust"`` -> ``"recall of disgust"``."""
     kind, _, of_class = metric.partition(".")
     return f"{'F1' if kind == 'f1' else kind} of {of_class}" if of_class else _NAMES[metric]
 
 
 def in_percent(metric: str) -> bool:
-    """Whether a metric is a share that people write in percent."""
+    """Return whether a metric is written in percent."""
     return metric in {"accuracy", *VOTE_METRICS}
 
 
 def metric_text(metric: str, value: float) -> str:
-    """A value by itself."""
+    """Format one value of a metric."""
     return percent(value) if in_percent(metric) else decimal(value)
 
 
 def spread_text(metric: str, spread: Spread) -> str:
-    """``"61.2 ± 0.4%"`` over several runs, ``"61.2%"`` for one."""
+    """Format a metric: ``"61.2 ± 0.4%"`` over several runs, ``"61.2%"`` for one."""
     whole = metric_text(metric, spread.mean)
     if spread.runs < 2 or math.isnan(spread.mean):
         return whole
@@ -308,16 +308,16 @@ def spreads_plot(
     scale: float,
     width_inches: float = WIDTH_INCHES,
 ) -> Chart:
-    """Each variant's mean with its interval, every run as a ring, what was published as a cross; at least one variant.
+    """Plot each variant's mean with its interval, runs as rings, and published values as crosses.
 
     Args:
-        name: of the drawing.
-        labels: one a variant.
-        spreads: one a variant.
-        published: what its authors found, or None.
-        what: the axis' name.
-        scale: 100 for what is shown in percent, otherwise 1.
-        width_inches: width at natural size.
+        name: name of the chart.
+        labels: labels of the variants, at least one.
+        spreads: metric of each variant.
+        published: published value of each variant, or None.
+        what: label of the axis.
+        scale: 100 to show percent, otherwise 1.
+        width_inches: width in inches.
     """
 
     def draw(axes: Axes) -> None:
@@ -346,7 +346,7 @@ def spreads_plot(
         axes.set_ylim(len(labels) - 0.5, -0.5)
         axes.set_xlabel(what)
         axes.grid(axis="x", color=INK)
-        # Over the labels too: the axes alone are too narrow beside long ones.
+        # Align with the labels too, because the axes alone can be too narrow.
         axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=3, handletextpad=0.4, columnspacing=1.0)
 
     return make_chart(name, draw, height_inches=1.0 + 0.26 * len(labels), width_inches=width_inches)

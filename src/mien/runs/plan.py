@@ -1,4 +1,4 @@
-"""Plan of a study, as values: its runs, parents before children, and which of them are pending. No torch."""
+"""Plan of a study: its runs with parents first, and the pending ones. Needs no torch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mien.data.dataset import Dataset
 from mien.runs.store import CompletedRun
 
 FacesByForm = Mapping[tuple[int, int], Dataset]
-"""The data by side of the images and number of channels, as the recipes of a study take it."""
+"""The data by image side and number of channels, for the recipes of a study."""
 
 
 @dataclass(frozen=True)
@@ -24,15 +24,15 @@ class PlannedRun:
     """One run of a study.
 
     Attributes:
-        variant: name of the study's row.
-        recipe: with its seed, every setting of its model, and a name that tells the study and the variant.
-        data_fingerprint: of the data as it was read, as validation predictions record it.
-        classes: that it is trained on.
+        variant: name of the variant.
+        recipe: complete recipe with seed; its name contains the study's and the variant's.
+        data_fingerprint: fingerprint of the data as loaded; validation predictions record it too.
+        classes: classes that the run is trained on.
         train_faces: number of faces per epoch.
-        parent: the run whose weights it starts from.
-        start_digest: SHA-256 of the weights file that it starts from otherwise; ``""`` for none.
-        votes_fingerprint: of the votes that an output learns from; ``""`` where none does.
-        model: the built-in model whose weights it starts from.
+        parent: run whose final weights are its initial weights.
+        start_digest: SHA-256 of the file with initial weights, if not from a parent; ``""`` for none.
+        votes_fingerprint: fingerprint of the votes that an output is trained on; ``""`` for none.
+        model: built-in model that provides the initial weights.
     """
 
     variant: str
@@ -47,7 +47,7 @@ class PlannedRun:
 
     @cached_property
     def key(self) -> str:
-        """SHA-256 over recipe (with its seed), data, first weights and votes: the same key, the same run."""
+        """SHA-256 over recipe (with seed), data, initial weights and votes. Equal keys mean the same run."""
         start = self.parent.key if self.parent else self.start_digest
         votes = [self.votes_fingerprint] if self.votes_fingerprint else []
         parts = (self.recipe.digest, self.data_fingerprint, start, *votes)
@@ -55,33 +55,33 @@ class PlannedRun:
 
     @property
     def folder_name(self) -> str:
-        """A name for people, made unique by the key."""
+        """Readable folder name, made unique by the key."""
         return f"{self.recipe.name}-seed{self.recipe.seed}-{self.key[7:15]}"
 
 
 class StudyCallback:
-    """Called as a study proceeds; to be overridden."""
+    """Base class of callbacks for a study. Override the methods that you need."""
 
     def on_plan(self, runs: Sequence[PlannedRun], to_do: Sequence[PlannedRun], notices: Sequence[Notice]) -> None:
-        """All runs are checked, and those of ``to_do`` begin; ``notices``: what a user may not expect of them."""
+        """Called after all runs were checked, before those of ``to_do`` start. ``notices`` are for the user."""
 
     def on_epochs(self, run: PlannedRun, done: int) -> None:
-        """``done`` epochs of a run are finished; 0 when it starts."""
+        """Called when ``done`` epochs of a run are finished; 0 at the start."""
 
     def on_run_end(self, run: PlannedRun, completed: CompletedRun) -> None:
-        """A run has ended and its results are stored."""
+        """Called when a run has ended and its results are stored."""
 
     def on_end(self) -> None:
-        """Nothing runs any more, for whatever reason."""
+        """Called once no run is active any more, for any reason."""
 
 
 def pending(runs: Sequence[PlannedRun], finished: Mapping[str, CompletedRun], out: Path) -> list[PlannedRun]:
-    """The runs that are not finished, and their parents whose weights are not in ``out``. Parents come first.
+    """Return the unfinished runs, and their parents whose weights are missing in ``out``. Parents come first.
 
     Args:
-        runs: all of a study, parents first.
-        finished: by key.
-        out: where the study's run folders are.
+        runs: all runs of a study, parents first.
+        finished: finished runs by key.
+        out: folder of the study.
     """
     wanted: set[str] = set()
     for run in runs:
@@ -96,7 +96,7 @@ def pending(runs: Sequence[PlannedRun], finished: Mapping[str, CompletedRun], ou
 
 
 def _serves(parent: PlannedRun, finished: Mapping[str, CompletedRun], out: Path) -> bool:
-    """Whether children can begin: the parent failed, which fails them too, or its weights of all epochs are there."""
+    """Return whether children can start: the parent failed (so they fail too), or all its weights exist."""
     kept = finished.get(parent.key)
     if kept is None:
         return False
@@ -107,5 +107,5 @@ def _serves(parent: PlannedRun, finished: Mapping[str, CompletedRun], out: Path)
 
 
 def folder_of(run: PlannedRun, out: Path) -> RunFolder:
-    """Where a run of a study stands. It holds ``last.safetensors`` until the run is finished."""
+    """Return a run's folder. It contains ``last.safetensors`` until the run is finished."""
     return RunFolder(out / "runs" / run.folder_name)

@@ -1,4 +1,4 @@
-"""Plan a study on its data, and check every run before the first begins."""
+"""Plan a study for given data, and check every run before the first one starts."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from mien.training.state import check_network, file_digest
 
 
 def make_plan(study: Study, faces_by_form: FacesByForm, changes: Sequence[str] = ()) -> tuple[PlannedRun, ...]:
-    """All runs of a study, parents before children, each checked: what cannot be trained is refused now.
+    """Return all runs of a study, parents first, after checking that each can be trained.
 
-    The first seed of every variant comes first, then the second ones: a study that is cut short has a whole table.
+    All first seeds come before all second seeds, so that an interrupted study already has a complete table.
 
     Args:
-        study: what to run.
-        faces_by_form: the data, at every size and number of channels that the recipes name.
-        changes: as in :meth:`mien.runs.spec.Study.recipe_of`.
+        study: study to plan.
+        faces_by_form: data at every size and number of channels used by the recipes.
+        changes: changes, as in :meth:`mien.runs.spec.Study.recipe_of`.
 
     Raises:
-        RecipeError: a change or a network that is not possible.
+        RecipeError: an impossible change or network.
         DataError: data that a recipe cannot be trained on.
-        ModelError: pretrained weights that are not at hand.
+        ModelError: pretrained weights are missing.
         MissingExtraError: a variant's network needs a package that is not installed.
-        StudyError: two variants that are one run, a variant that begins with a seed that its parent is not run with, or
-            a metric of a class that there is not.
+        StudyError: two variants are the same run, a variant has a seed that its parent lacks, or a metric names an
+            unknown class.
     """
     trained = [variant for variant in study.variants if not variant.after]
     first = {each.name: _first_run(study, each, faces_by_form, changes) for each in trained}
@@ -67,7 +67,7 @@ def make_plan(study: Study, faces_by_form: FacesByForm, changes: Sequence[str] =
 
 
 def _check_metrics(study: Study, known: set[str]) -> None:
-    """Refuse the metric of a class that is misspelt, which the table would have as dashes."""
+    """Raise an error if a metric names an unknown class, which would give an empty column."""
     for given in (*(each.classes for each in study.variants), *(each.classes for each in study.comparisons)):
         scheme = parse_scheme(given or "all")
         known = known if scheme is None else known | set(scheme.classes)
@@ -81,17 +81,17 @@ def _check_metrics(study: Study, known: set[str]) -> None:
 
 
 def _recipe(study: Study, variant: Variant, seed: int, changes: Sequence[str]) -> Recipe:
-    """With every setting of its model written out, so that two ways to write it are one run."""
+    """Return the complete recipe of a run, so that equal recipes in different notation give the same run."""
     return completed(study.recipe_of(variant, seed, changes))
 
 
 def _first_run(study: Study, variant: Variant, faces_by_form: FacesByForm, changes: Sequence[str]) -> PlannedRun:
-    """The run of a variant's first seed, whose errors name the variant; its parent is not set."""
+    """Plan the run of a variant's first seed, without its parent. Errors name the variant."""
     try:
         recipe = _recipe(study, variant, study.seeds_of(variant)[0], changes)
         return _checked(variant, recipe, faces_by_form, is_built_in=study.model_of(variant) is not None)
     except (MissingExtraError, ModelError) as error:
-        how = f"To run others alone, name them with {arg('only')}."
+        how = f"To run only other variants, name them with {arg('only')}."
         if isinstance(error, ModelError) and not variant.init_from and not recipe.model.settings.get("weights"):
             how = f"In this study: {arg('settings', f'{variant.name}:model.weights=FILE')}. {how}"
         raise type(error)(f"The variant '{variant.name}': {error.raw} {how}", code=error.code) from None
@@ -110,7 +110,7 @@ def _checked(variant: Variant, recipe: Recipe, faces_by_form: FacesByForm, is_bu
     return PlannedRun(
         variant.name,
         recipe,
-        # A finished run is its predictions on validation.
+        # A finished run is identified by its validation predictions.
         faces.fingerprint_for_predictions("validation"),
         plan.validation.classes,
         plan.train_count,

@@ -1,4 +1,4 @@
-"""Display of a study: a line for each run that ends; a bar over all epochs, in a log a line in 10 s."""
+"""Progress display of a study: a line for each ended run, and a bar over all epochs (in a log, a line every 10 s)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mien.runs.store import CompletedRun
 
 
 class StudyProgress(StudyCallback):
-    """Prints on stderr, unless ``--quiet``; the bar names what runs."""
+    """Prints to stderr unless ``--quiet`` is given; the bar names the active run."""
 
     def __init__(self) -> None:
         self._epochs: dict[str, int] = {}
@@ -27,7 +27,7 @@ class StudyProgress(StudyCallback):
             TextColumn("{task.description}"),
             console=Console(stderr=True),
             disable=not bars_are_shown(),
-            # Epochs take minutes: the speed is the mean of the last hour.
+            # Epochs take minutes, so the speed is averaged over the last hour.
             speed_estimate_period=3600,
         )
         self._task = self._bar.add_task("", total=None)
@@ -61,6 +61,6 @@ class StudyProgress(StudyCallback):
         self._bar.stop()
 
     def say(self, line: str) -> None:
-        """Print a line, which may be a notice's."""
+        """Print a line to stderr."""
         if not is_quiet():
             sys.stderr.write(line + "\n")

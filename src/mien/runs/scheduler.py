@@ -1,7 +1,7 @@
-"""Run the pending runs of a study: in turn, in several processes, or as tasks of Ray.
+"""Run the pending runs of a study: one by one, in several processes, or as Ray tasks.
 
-One scheduler starts a run when its parent is finished. An executor says where a run is trained. The same
-call resumes a killed study: finished runs are in the results, the others in their run folders.
+The scheduler starts a run when its parent is finished. An executor decides where the run is trained. The same call
+resumes a killed study: finished runs are in the results, the others in their run folders.
 """
 
 from __future__ import annotations
@@ -32,23 +32,23 @@ from mien.training.callback import interruptible
 from mien.training.device import set_threads
 
 RETRIES = 5
-"""How often Ray starts a run again whose worker died."""
+"""How often Ray restarts a run whose worker died."""
 
 Ended = tuple[CompletedRun | None, MienError | None]
-"""Result of a run, None where it was stopped; or the error that ended it."""
+"""Result of a run (None if it was stopped), or the error that ended it."""
 
 
 class Executor:
-    """Where runs are trained. This one trains them in turn, in this process: Ctrl-C reaches the training itself.
+    """Trains runs one by one in this process, so that Ctrl-C reaches the training. Base class of the other executors.
 
     Attributes:
-        slots: how many at the same time.
+        slots: number of runs at the same time.
     """
 
     def __init__(self, context: StudyContext, callback: StudyCallback | None = None, slots: int = 1) -> None:
         self.slots: int = slots
         self._context, self._callback = context, callback or StudyCallback()
-        # Of its own: another study may run in the same folder.
+        # A unique name, because another study may use the same folder.
         self._stop_file = context.out / "runs" / f".stop-{uuid4().hex}"
 
     def submit(self, run: PlannedRun) -> Future[Ended]:
@@ -59,7 +59,7 @@ class Executor:
         return future
 
     def stop(self) -> None:
-        """End the runs under way in other processes and machines in order, so that they can be resumed."""
+        """Stop active runs in other processes and machines, so that they can be resumed."""
         write_bytes(self._stop_file, b"")
 
     def __enter__(self) -> Self:
@@ -78,21 +78,21 @@ def run_all(
 ) -> bool:
     """Run all of ``runs``, parents before children.
 
-    A run whose loss is not a number is kept as failed, and so are the runs that start from it. Results that are kept
-    already stay as they are, where a run is repeated for its weights.
+    A run whose loss is not a number is stored as failed, and so are the runs that start from it. If a run is repeated
+    only for its weights, its stored results stay.
 
     Args:
-        runs: of :func:`mien.runs.plan.pending`.
-        completed: what is kept already, by key.
+        runs: runs from :func:`mien.runs.plan.pending`.
+        completed: stored runs by key.
         context: data and folders.
-        callback: called for epochs and ends.
-        executor: where to train; in this process by default.
+        callback: callback for epochs and ends of runs.
+        executor: where to train; by default in this process.
 
     Returns:
-        Whether all ended; False after Ctrl-C.
+        True if all runs ended; False after Ctrl-C.
 
     Raises:
-        MienError: as :func:`mien.pipeline.training_run.run_recipe`, except :class:`mien.base.errors.TrainingError`.
+        MienError: see :func:`mien.pipeline.training_run.run_recipe`, except :class:`mien.base.errors.TrainingError`.
         StudyError: a process of the study was killed (``study-process-killed``).
     """
     known, waiting, stopped = dict(completed), list(runs), False
@@ -127,7 +127,7 @@ def run_all(
                 else:
                     end(run, result)
             for run in running.values():
-                # The history on disk says how far another process is.
+                # Read the progress of runs in other processes from their history on disk.
                 callback.on_epochs(run, len(folder_of(run, context.out).read_history()))
     return not stopped
 
@@ -140,8 +140,8 @@ def _killed(what: str) -> StudyError:
 
 
 def _run_elsewhere(run: PlannedRun, context: StudyContext, threads: int, stop: Path) -> Ended:
-    """A run in another process; an error of the user's as a value, since Ray would wrap it into its traceback."""
-    # The study's own line is the only one on the terminal.
+    """Execute a run in another process. A user's error is returned: Ray would wrap a raised one in a traceback."""
+    # Only the study prints to the terminal.
     set_quiet(True)
     set_threads(threads)
     try:
@@ -151,7 +151,7 @@ def _run_elsewhere(run: PlannedRun, context: StudyContext, threads: int, stop: P
 
 
 class Processes(Executor):
-    """Several processes of this machine, which share its cores and one copy of the data in memory."""
+    """Trains runs in several processes of this machine, which share its cores and one copy of the data."""
 
     def __init__(self, context: StudyContext, slots: int) -> None:
         super().__init__(context, slots=slots)
@@ -180,8 +180,8 @@ class Processes(Executor):
         """See :class:`Executor`."""
         context = replace(self._context, faces_by_form={})
         task = partial(_run_in_worker, run, context, self._shared.name, self._threads, self._stop_file)
-        # A terminal's Ctrl-C reaches every process. A worker that starts now inherits that it is held back, until it
-        # ignores it; that of the study itself is only late.
+        # Ctrl-C in a terminal reaches all processes. Block it while a worker starts, so that the worker inherits the
+        # block until it ignores the signal. The study itself receives the signal slightly later.
         if not hasattr(signal, "pthread_sigmask"):
             return self._pool.submit(task)
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
@@ -192,7 +192,7 @@ class Processes(Executor):
 
 
 def _entry(shared: str, form: tuple[int, int]) -> Path:
-    """The data in one form, in the folder from which all workers map it."""
+    """Return the folder from which all workers map the data in one form."""
     return Path(shared) / "{} {}".format(*form)
 
 
@@ -203,7 +203,7 @@ def _run_in_worker(run: PlannedRun, context: StudyContext, shared: str, threads:
 
 
 def _start_worker() -> None:
-    # Ignored first, which forgets what came while it was held back; then free for the training to listen.
+    # Ignore the signal first, which discards a pending one; then unblock it, so that training can handle it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
@@ -211,7 +211,7 @@ def _start_worker() -> None:
 
 
 def _end_with_the_study() -> None:
-    """A study that is killed cannot stop its workers, which would train on beside its next call."""
+    """End this worker when the study's process ends, so that it does not keep training after a kill."""
     study = parent_process()
     assert study is not None
     study.join()
@@ -219,10 +219,10 @@ def _end_with_the_study() -> None:
 
 
 class RayTasks(Executor):
-    """Tasks of Ray, each on one core, on the cluster at ``RAY_ADDRESS`` or on this machine.
+    """Trains runs as Ray tasks, one core each, on the cluster at ``RAY_ADDRESS`` or on this machine.
 
-    A run whose worker dies is started again by Ray and resumes from its run folder. On several machines all of them
-    must see the study's folders.
+    Ray restarts a run whose worker died, and the run resumes from its folder. All machines must have access to the
+    study's folders.
     """
 
     def __init__(self, context: StudyContext, slots: int) -> None:
@@ -232,7 +232,7 @@ class RayTasks(Executor):
     def __enter__(self) -> Self:
         self._ray = start_ray()
         self._task = self._ray.remote(num_cpus=1, max_retries=RETRIES)(_run_elsewhere)
-        # One copy a machine, which all its workers map.
+        # One copy per machine, shared by all its workers.
         self._shared = self._ray.put(self._context)
         return self
 
@@ -251,7 +251,7 @@ class RayTasks(Executor):
 def choose_executor(
     context: StudyContext, callback: StudyCallback, engine: str, jobs: int | None, runs: int
 ) -> Executor:
-    """Where to train so many runs: ``jobs`` at once, but on this machine no more than it has cores."""
+    """Choose the executor for this many runs: ``jobs`` at once, on this machine at most one per core."""
     if engine == "ray":
         return RayTasks(context, jobs or max(runs, 1))
     slots = min(jobs or 1, runs, available_cores())

@@ -1,8 +1,8 @@
-"""Search space of a sweep: a recipe, and ranges for some of its keys.
+"""Search space of a sweep: a recipe with ranges for some of its keys.
 
-The files are TOML and strict; ``spaces/*.toml`` are the named ones.
+Files are strict TOML; ``spaces/*.toml`` are the built-in spaces.
 
-Every range is checked against the recipe when the file is read, so that a mistyped key costs seconds and not a night.
+Every range is checked against the recipe when the file is loaded, so a mistyped key is found in seconds.
 """
 
 from __future__ import annotations
@@ -25,45 +25,45 @@ if TYPE_CHECKING:
     import optuna
 
 _FIXED = ("name", "description", "seed", "classes", "input.size_px", "input.channels", "epochs")
-"""Keys that all trials share: their accuracies would not compare, or a better value would be luck."""
+"""Keys that must be equal in all trials. Otherwise accuracies would not be comparable, or differ by luck."""
 
 
 _KIND = SpecKind("search space", "spaces", RecipeError)
 
 
 class Range(StrictModel):
-    """Where the values of one key come from: one of four kinds."""
+    """The range of one key's values, given in one of four ways."""
 
-    uniform: tuple[float, float] | None = Field(default=None, description="any number from low to high")
-    log: tuple[float, float] | None = Field(default=None, description="the same, even in the logarithm; low above 0")
-    integer: tuple[int, int] | None = Field(default=None, description="a whole number from low to high, both included")
+    uniform: tuple[float, float] | None = Field(default=None, description="a number, uniform from low to high")
+    log: tuple[float, float] | None = Field(default=None, description="a number, log-uniform, low above 0")
+    integer: tuple[int, int] | None = Field(default=None, description="a whole number from low to high, inclusive")
     choice: Annotated[tuple[Any, ...], Field(min_length=2)] | None = Field(default=None, description="one of these")
 
     @model_validator(mode="after")
     def _is_one_range(self) -> Range:
         if len(self.model_fields_set) != 1:
-            raise ValueError(f"a range is one of {', '.join(RANGE_KINDS)}")
+            raise ValueError(f"a range needs exactly one of {', '.join(RANGE_KINDS)}")
         if self.choice is not None:
             return self
         low, high = self.ends
         if not low < high:
-            raise ValueError(f"the low end {low} is not below the high end {high}")
+            raise ValueError(f"the lower end {low} is not below the upper end {high}")
         if self.log is not None and low <= 0:
-            raise ValueError(f"the low end {low} of a logarithmic range is not above 0")
+            raise ValueError(f"the lower end {low} of a logarithmic range is not above 0")
         return self
 
     @property
     def ends(self) -> tuple[float, float]:
-        """Low and high, of a range that is no choice."""
+        """Lower and upper end of a range that is not a choice."""
         return self.uniform or self.log or self.integer or (0, 0)
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """All values of a choice as JSON; Optuna stores text, but not lists."""
+        """All values of a choice as JSON, because Optuna stores text but not lists."""
         return tuple(json.dumps(value, ensure_ascii=False) for value in self.choice or ())
 
     def suggest(self, trial: optuna.Trial, key: str) -> Any:
-        """A value that Optuna draws; of a choice, one of :attr:`texts`."""
+        """Let Optuna draw a value; for a choice, one of :attr:`texts`."""
         if self.choice is not None:
             return trial.suggest_categorical(key, self.texts)
         if self.integer is not None:
@@ -75,9 +75,9 @@ RANGE_KINDS: tuple[str, ...] = tuple(Range.model_fields)
 
 
 class Pruning(StrictModel):
-    """Successive halving (Li et al., MLSys 2020): at epochs first, first * factor, ... one in ``factor`` goes on."""
+    """Successive halving (Li et al., MLSys 2020): one in ``factor`` trials passes epochs first, first * factor, ..."""
 
-    first_epoch: int = Field(ge=1, description="no trial is pruned before")
+    first_epoch: int = Field(ge=1, description="first epoch at which trials are pruned")
     factor: int = Field(default=3, ge=2)
 
 
@@ -92,15 +92,15 @@ class _SpaceFile(StrictModel):
 
 @dataclass(frozen=True)
 class Space:
-    """A recipe and what of it is searched.
+    """A recipe and the ranges of its searched keys.
 
     Attributes:
-        name: the file's, without ``.toml``.
-        base: what every trial starts from, with the space's own number of epochs.
-        ranges: where the values of each dotted key come from.
-        trials: how many recipes are tried.
-        seed: of the search; each trial draws with a seed made of it and of the trial's number.
-        pruning: when trials are pruned; None never.
+        name: file name without ``.toml``.
+        base: base recipe of all trials, with the space's number of epochs.
+        ranges: ranges by dotted key.
+        trials: number of trials.
+        seed: seed of the search; each trial's seed is derived from it and the trial's number.
+        pruning: when to prune trials; None never prunes.
     """
 
     name: str
@@ -112,7 +112,7 @@ class Space:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over everything but the name and the number of trials, as ``"sha256:..."``."""
+        """SHA-256 over everything except the name and the number of trials, as ``"sha256:..."``."""
         content = {
             "base": self.base.digest,
             "ranges": {key: each.model_dump(mode="json", exclude_unset=True) for key, each in self.ranges.items()},
@@ -122,18 +122,18 @@ class Space:
         return f"sha256:{hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()}"
 
     def values(self, drawn: Mapping[str, Any]) -> dict[str, Any]:
-        """The recipe's values, from those that :meth:`Range.suggest` drew."""
+        """Convert values drawn by :meth:`Range.suggest` to values of the recipe."""
         return {key: json.loads(value) if self.ranges[key].choice else value for key, value in drawn.items()}
 
     def recipe_for(self, values: Mapping[str, Any]) -> Recipe:
-        """The recipe with these values. Raises :class:`RecipeError` where they do not go together."""
+        """Return the recipe with these values. Raises :class:`RecipeError` if they contradict each other."""
         return check_recipe(self.base.model_dump(mode="json"), f"{self.base.name}, varied,", list(values.items()))
 
     def recipes_at_the_ends(self) -> Iterator[tuple[str, Recipe]]:
-        """Each key with the base recipe at each end of its range, or at each of its choices.
+        """Yield each key and the base recipe with each end, or each choice, of its range.
 
         Raises:
-            RecipeError: the recipe has no such key, or does not allow the value.
+            RecipeError: the recipe has no such key, or the value is not allowed.
         """
         for key, each in self.ranges.items():
             for value in each.choice or each.ends:
@@ -141,30 +141,30 @@ class Space:
 
 
 def load_space(name: str, changes: Sequence[str] = ()) -> Space:
-    """Load a space by name or from a ``.toml`` file; the path of a recipe in it is relative to that file.
+    """Load a space by name or from a ``.toml`` file. A path of a recipe in it is relative to that file.
 
     Args:
-        name: that of a space that comes with mien, or a path that ends in ``.toml``.
-        changes: of the recipe that every trial starts from, such as ``"epochs=5"``.
+        name: name of a built-in space, or a path that ends in ``.toml``.
+        changes: changes of the base recipe, such as ``"epochs=5"``.
 
     Raises:
-        RecipeError: no such space, not TOML, an unknown key, or a range that the recipe does not allow; a change of a
-            key that is searched.
+        RecipeError: no such space, invalid TOML, an unknown key, a range that the recipe does not allow, or a change of
+            a searched key.
     """
     return parse_space(_KIND.read(name), name, Path(name).parent, changes)
 
 
 def parse_space(text: str, origin: str, folder: Path = Path(), changes: Sequence[str] = ()) -> Space:
-    """Check a space's TOML text against its recipe.
+    """Parse a space's TOML text and check it against its recipe.
 
     Args:
-        text: TOML.
-        origin: named in errors; its last part is the space's name.
-        folder: that a recipe's path is relative to.
-        changes: as in :func:`load_space`.
+        text: TOML text.
+        origin: name in errors; its last part is the space's name.
+        folder: folder for relative paths of recipes.
+        changes: changes, as in :func:`load_space`.
 
     Raises:
-        RecipeError: as :func:`load_space`.
+        RecipeError: see :func:`load_space`.
     """
     content = _KIND.parse(text, origin)
     if isinstance(content.get("parameters"), dict):
@@ -194,5 +194,5 @@ def parse_space(text: str, origin: str, folder: Path = Path(), changes: Sequence
 
 
 def _is_range(key: str, value: Mapping[str, Any]) -> bool:
-    """Whether a table is no table of others: ``optim.lr = ...`` is one table in another for TOML."""
+    """Return whether a table is a range and not a table of ranges (TOML nests ``optim.lr = ...``)."""
     return not value or not set(RANGE_KINDS).isdisjoint(value)

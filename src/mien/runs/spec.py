@@ -1,4 +1,4 @@
-"""A study as a typed, strict value: recipes, seeds and comparisons. ``studies/*.toml`` come with mien."""
+"""A study as a typed, strict value: recipes, seeds and comparisons. ``studies/*.toml`` are built in."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Seeds = Annotated[tuple[Seed, ...], Field(min_length=1)]
 
 OWN_KEYS: tuple[str, ...] = ("name", "seed")
-"""Keys of a recipe that the study sets itself."""
+"""Keys of a recipe that only the study sets."""
 
 
 _KIND = SpecKind("study", "studies", StudyError)
@@ -32,30 +32,30 @@ class Variant(StrictModel):
 
     name: Name
     title: str = ""
-    recipe: str = Field(default="", description="a recipe's name; the study's own by default")
+    recipe: str = Field(default="", description="name of a recipe; default: the study's")
     set: dict[str, Any] = Field(
         default={},
-        description="keys of the recipe that differ, e.g. {optim.lr = 0.01}; a model that is named is replaced whole",
+        description="changed keys of the recipe, e.g. {optim.lr = 0.01}; naming a model replaces its whole table",
     )
-    seeds: Seeds | None = Field(default=None, description="the study's own by default")
+    seeds: Seeds | None = Field(default=None, description="default: the study's")
     init_from: str = Field(
         default="",
         alias="from",
-        description="start from the weights of this variant, seed by seed, or of a built-in model",
+        description="initial weights: a variant with the same seed, or a built-in model",
     )
-    after: str = Field(default="", description="not trained: the predictions of this variant, merged into `classes`")
+    after: str = Field(default="", description="not trained: merge the predictions of this variant into `classes`")
     classes: str = Field(default="", description="with `after`: the label scheme to merge into")
     published: dict[str, float] = Field(default={}, description="the published value of each metric")
     note: str = Field(default="", description="a sentence for the page")
 
 
 class ComparisonSpec(StrictModel):
-    """Variants compared with a baseline on the samples that all of them have predictions for."""
+    """Variants compared with a baseline, on the samples that all of them predict."""
 
     title: str
     variants: Annotated[tuple[str, ...], Field(min_length=2)]
     baseline: str
-    classes: str = Field(default="", description="a label scheme into which the predictions are merged first")
+    classes: str = Field(default="", description="label scheme to merge the predictions into first")
 
 
 class Study(StrictModel):
@@ -103,7 +103,7 @@ class Study(StrictModel):
     def _check_variant(self, variant: Variant, above: Sequence[str]) -> None:
         who = f"the variant '{variant.name}'"
         for other, word in ((variant.init_from, "from"), (variant.after, "after")):
-            # A variant follows what it is made from, so that the list can be run from the top.
+            # Variants must follow those that they build on, so the list can run from top to bottom.
             if other and other not in above and not (word == "from" and is_shipped(other)):
                 what = "a built-in model or a variant" if word == "from" else "a variant"
                 raise ValueError(f"{who} has {word} = '{other}', which is not {what} listed before it")
@@ -126,9 +126,9 @@ class Study(StrictModel):
             raise ValueError(f"{who} has the baseline '{comparison.baseline}', which is not among its variants")
 
     def changed(self, recipe: str | None, changes: Sequence[str]) -> Study:
-        """The study with another recipe and changed settings, which its title names.
+        """Return the study with another recipe and changed settings, which its title then names.
 
-        With another recipe its runs have names of their own, and what was published for the study's own is left out.
+        With another recipe, runs get their own names, and published values are dropped.
         """
         if recipe is None and not changes:
             return self
@@ -140,15 +140,15 @@ class Study(StrictModel):
         return self.model_copy(update=update)
 
     def restricted(self, names: Sequence[str]) -> Study:
-        """The study with these variants alone, and the runs that they are made from; all of it without names.
+        """Return the study with only these variants and those that they build on; all of it without names.
 
         Raises:
-            StudyError: there is no such variant.
+            StudyError: a variant does not exist.
         """
         if not names:
             return self
         seeds = {name: self.seeds_of(self.variant(name)) for name in names}
-        for variant in reversed(self.variants):  # it follows what it is made from
+        for variant in reversed(self.variants):  # variants follow those that they build on
             for source in (variant.init_from, variant.after) if variant.name in seeds else ():
                 seeds[source] = tuple(dict.fromkeys((*seeds.get(source, ()), *seeds[variant.name])))
         variants = tuple(
@@ -164,7 +164,7 @@ class Study(StrictModel):
         return self.model_copy(update={"variants": variants, "comparisons": comparisons})
 
     def variant(self, name: str) -> Variant:
-        """The variant of that name. Raises :class:`StudyError` when there is none."""
+        """Return the variant with this name. Raises :class:`StudyError` if there is none."""
         for variant in self.variants:
             if variant.name == name:
                 return variant
@@ -174,21 +174,21 @@ class Study(StrictModel):
         )
 
     def seeds_of(self, variant: Variant) -> tuple[int, ...]:
-        """The seeds of a variant: its own, those of what it merges, or the study's."""
+        """Return the seeds of a variant: its own, those of the variant that it merges, or the study's."""
         return self.seeds_of(self.variant(variant.after)) if variant.after else variant.seeds or self.seeds
 
     def recipe_of(self, variant: Variant, seed: int, changes: Sequence[str] = ()) -> Recipe:
-        """The recipe of one run.
+        """Return the recipe of one run.
 
         Args:
-            variant: one that is trained.
-            seed: which run.
-            changes: ``key=value`` on top of what the variant sets, as in :func:`mien.base.recipe.load_recipe`;
-                ``variant:key=value`` changes one variant only.
+            variant: variant that is trained.
+            seed: seed of the run.
+            changes: ``key=value`` on top of the variant's settings, as in :func:`mien.base.recipe.load_recipe`;
+                ``variant:key=value`` changes only that variant.
 
         Raises:
             RecipeError: an unknown key or an impossible value.
-            StudyError: a change of what the study sets itself, or for a variant that does not exist.
+            StudyError: a change of a key that only the study sets, or of an unknown variant.
         """
         given, (for_all, for_one) = changes, self._changes_of(variant, changes)
         changes = [*for_all, *for_one]
@@ -197,7 +197,7 @@ class Study(StrictModel):
                 raise StudyError(
                     f"The study sets '{key}' itself; change the seeds in its file.", code="study-set-fixed"
                 )
-        # What a table leaves out stays, except of a named model: another network has other settings.
+        # Other keys of a table stay, except in a named model, because another network has other settings.
         own: list[Change] = list(dotted(variant.set, lambda key, value: key == "model" and "name" in value).items())
         fixed = [("name", f"{self.name}-{variant.name}"), ("seed", seed)]
         recipe = load_recipe(variant.recipe or self.recipe, [*own, *changes, *fixed])
@@ -206,17 +206,17 @@ class Study(StrictModel):
             if model is None:
                 start = self.recipe_of(self.variant(variant.init_from), seed, given)
                 return tuned(recipe, start, [*own, *for_one])
-            # No parent passes on what is changed for all.
+            # Without a parent, the changes for all variants must be applied here.
             recipe = tuned(recipe, model.read_recipe(), [*own, *changes])
         return recipe
 
     def model_of(self, variant: Variant) -> RunFolder | None:
-        """The built-in model that a variant starts from; None where it starts from another variant, or from nothing."""
+        """Return the built-in model that a variant starts from; None for another variant or no initial weights."""
         above = [each.name for each in self.variants[: self.variants.index(variant)]]
         return find_run(variant.init_from) if variant.init_from and variant.init_from not in above else None
 
     def _changes_of(self, variant: Variant, changes: Sequence[str]) -> tuple[list[str], list[str]]:
-        """Return the settings for all variants, and those for this one."""
+        """Return the changes for all variants, and those for this variant."""
         for_all: list[str] = []
         for_one: list[str] = []
         for change in changes:
@@ -237,7 +237,7 @@ class Study(StrictModel):
 
 
 def study_names() -> list[str]:
-    """Names of the studies that come with mien."""
+    """Return the names of the built-in studies."""
     return _KIND.names()
 
 
@@ -245,22 +245,22 @@ def load_study(name: str) -> Study:
     """Load a study by name or from a ``.toml`` file, and check every recipe in it.
 
     Raises:
-        StudyError: no such study, not TOML, an unknown key, or variants that clash.
-        RecipeError: a variant sets what recipes do not have.
+        StudyError: no such study, invalid TOML, an unknown key, or contradicting variants.
+        RecipeError: a variant sets an unknown or impossible key.
     """
     return parse_study(_KIND.read(name), name, Path(name).parent)
 
 
 def parse_study(text: str, origin: str, folder: Path = Path()) -> Study:
-    """Check a study's TOML text.
+    """Parse and check a study's TOML text.
 
     Args:
-        text: TOML.
-        origin: named in errors.
-        folder: that paths of recipes are relative to.
+        text: TOML text.
+        origin: name in errors.
+        folder: folder for relative paths of recipes.
 
     Raises:
-        StudyError, RecipeError: as :func:`load_study`.
+        StudyError, RecipeError: see :func:`load_study`.
     """
     study = _KIND.check(Study, _KIND.parse(text, origin), origin)
 

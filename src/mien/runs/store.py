@@ -1,8 +1,8 @@
-"""The stored results of finished runs: one folder per run, without weights or images, small enough for a repository.
+"""The stored results of finished runs, one folder per run, without weights or images, so that they stay small.
 
-run.json                 the key it is found by, and how the run went
-recipe.toml history.csv  as in the run folder
-predictions_validation.npz    predictions on validation (float32); none of a run that failed
+run.json                 the run's key and how it went
+recipe.toml history.csv  copied from the run folder
+predictions_validation.npz    predictions on validation (float32); missing if the run failed
 """
 
 from __future__ import annotations
@@ -23,12 +23,11 @@ PREDICTIONS = "predictions_validation.npz"
 class RunRecord(BaseModel):
     """How a run went: the content of ``run.json``.
 
-    ``key`` is that of :class:`mien.runs.plan.PlannedRun`, ``variant`` the name under which it was run first.
-    ``data_fingerprint`` and ``started_from`` (the key of another run, the digest of a file, or ``""``), with the recipe
-    and the votes where an output learns from them, are what the key is made of. ``epochs`` is how many were done,
-    ``best_epoch`` the one that is kept and measured (0 for none).
-    ``seconds`` are of training and validation, with ``threads`` of torch. ``failed`` says why training could not
-    go on, ``""`` where it did; ``machine`` is for the reader.
+    ``key`` is that of :class:`mien.runs.plan.PlannedRun`, ``variant`` the name of the variant that was trained first.
+    The key is computed from ``data_fingerprint``, ``started_from`` (key of another run, digest of a file, or ``""``),
+    the recipe and any votes. ``epochs`` counts finished epochs; ``best_epoch`` is the kept one (0 for none).
+    ``seconds`` is the time of training and validation with ``threads`` of torch. ``failed`` says why training failed,
+    or is ``""``. ``machine`` is for human readers.
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(extra="ignore", frozen=True, strict=True)
@@ -55,13 +54,13 @@ class RunRecord(BaseModel):
 
 @dataclass(frozen=True)
 class CompletedRun:
-    """A finished run where it is kept."""
+    """A finished run and the folder of its results."""
 
     folder: Path
     record: RunRecord
 
     def predictions(self) -> Predictions:
-        """Its predictions on validation.
+        """Read the predictions on validation.
 
         Raises:
             StudyError: they are missing or damaged, or of other data than the record says.
@@ -81,7 +80,7 @@ class CompletedRun:
 
 
 def read_completed(results: Path) -> dict[str, CompletedRun]:
-    """All runs kept in a folder, by their key; none where there is no folder.
+    """Read all runs in a folder, by key; empty if the folder does not exist.
 
     Raises:
         StudyError: a ``run.json`` is damaged.
@@ -91,7 +90,7 @@ def read_completed(results: Path) -> dict[str, CompletedRun]:
 
 
 def read_run(folder: Path) -> CompletedRun:
-    """The run that is kept in a folder. Raises as :func:`read_completed`."""
+    """Read the run in a folder. Raises like :func:`read_completed`."""
     try:
         return CompletedRun(folder, RunRecord.model_validate_json((folder / RECORD).read_text(encoding="utf-8")))
     except (OSError, ValueError):

@@ -1,8 +1,8 @@
-"""Search a space: many short runs of one recipe with different values, one after another.
+"""Search a space: many short runs of one recipe with different values, one by one.
 
-A trial is a run folder in ``OUT/trials``. Optuna draws the values, prunes, and keeps the trials in ``OUT/trials.db``.
-A finished trial keeps its recipe, environment and history. Its weights are removed, since a hundred trials would fill
-a disk, and ``best.toml`` trains them again.
+Each trial is a run folder in ``OUT/trials``. Optuna draws values, prunes, and stores trials in ``OUT/trials.db``. A
+finished trial keeps recipe, environment and history. Its weights are removed to save disk space; train ``best.toml`` to
+get them again.
 """
 
 from __future__ import annotations
@@ -47,13 +47,12 @@ class TrialResult:
     """A finished trial.
 
     Attributes:
-        number: counts from 0; also the name of its folder.
-        outcome: ``complete``, ``pruned`` by successive halving, ``diverged``, or ``invalid`` (values that do not go
-            together).
-        accuracy: on validation, 0..1, of the best epoch; NaN unless complete.
-        epochs: how many it ran.
-        seconds: of training and validation.
-        values: of each key.
+        number: number of the trial, from 0; also the name of its folder.
+        outcome: ``complete``, ``pruned`` by successive halving, ``diverged``, or ``invalid`` (contradicting values).
+        accuracy: validation accuracy of the best epoch, 0..1; NaN unless complete.
+        epochs: number of epochs.
+        seconds: time of training and validation.
+        values: values by key.
     """
 
     number: int
@@ -65,7 +64,7 @@ class TrialResult:
 
 
 def best_first(trials: Sequence[TrialResult]) -> list[TrialResult]:
-    """Complete trials by accuracy, then the others by accuracy; of equals the one that began first."""
+    """Sort trials: complete ones by accuracy, then the others by accuracy; ties by number."""
 
     def rank(trial: TrialResult) -> tuple[bool, float, int]:
         accuracy = -1.0 if math.isnan(trial.accuracy) else trial.accuracy
@@ -79,9 +78,9 @@ class SweepResult:
     """The result of a sweep.
 
     Attributes:
-        folder: of the sweep.
-        trials: the finished ones, by number.
-        total: how many there will be.
+        folder: folder of the sweep.
+        trials: finished trials by number.
+        total: planned number of trials.
         was_stopped: whether Ctrl-C ended it.
     """
 
@@ -97,11 +96,11 @@ class SweepResult:
 
     @property
     def best_recipe(self) -> Path:
-        """The recipe of the best trial; no file while no trial is complete."""
+        """Path of the best trial's recipe; no file exists until a trial is complete."""
         return self.folder / "best.toml"
 
     def to_dict(self) -> dict[str, object]:
-        """JSON-ready."""
+        """Return a summary, JSON-ready."""
         best = self.best and {
             "trial": self.best.number,
             "validation_accuracy": self.best.accuracy,
@@ -125,34 +124,34 @@ def search(
     """Run a sweep until all its trials are finished.
 
     Args:
-        space: what is searched.
-        faces: under the data's own classes; train and validation are used, test is not touched.
-        out: folder of the sweep; created, or resumed when it holds one.
-        trials: how many recipes are tried; the space's own number by default.
+        space: space to search.
+        faces: data with its own classes; only train and validation are used.
+        out: folder of the sweep, created or resumed.
+        trials: number of trials; default: the space's.
         device: where to train; see :func:`mien.training.device.check_device`.
-        callback: follows the training of each trial.
-        on_trial_end: called with one line that says how a trial ended.
+        callback: callback for the training of each trial.
+        on_trial_end: called with one line about an ended trial.
         metadata: for environment.json: data, command, ...
 
     Raises:
         DataError: the data lacks a split or a class that the recipe needs.
-        RunError: the folder is in use, or holds something else, or a sweep of another space or other data.
+        RunError: the folder is in use, or has other content, such as a sweep of another space or other data.
     """
     total = trials or space.trials
     in_scheme = faces.with_scheme(parse_scheme(space.base.classes))
-    # A missing split is reported now, not in the first trial.
+    # Report a missing split now instead of in the first trial.
     in_scheme.of_split("train")
     in_scheme.of_split("validation")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     with RunFolder(out).alone(), _opened(space, faces, out) as study, interruptible() as interrupted:
         found = _results(study, space, out, total)
-        # A process may have been killed after it stored how a trial ended.
+        # A process may have been killed right after storing a trial's result.
         _write(space, found)
         while len(found.trials) < total and not found.was_stopped:
             number = len(found.trials)
             run = RunFolder(out / "trials" / f"{number:04}")
             trial_metadata = {**(metadata or {}), "trial": number}
-            # The seed follows from the number, so a resumed trial draws the values that it was stopped with.
+            # The seed depends only on the number, so a resumed trial draws the same values.
             study.sampler = TPESampler(seed=int(np.random.SeedSequence((space.seed, number)).generate_state(1)[0]))
             try:
                 study.optimize(_Objective(space, faces, run, callback, trial_metadata, device), n_trials=1)
@@ -167,7 +166,7 @@ def search(
 
 
 def check_networks(space: Space) -> None:
-    """Build the network at each end of each range that shapes it. Raises :class:`RecipeError`."""
+    """Build the network at each end of each range of its settings. Raises :class:`RecipeError`."""
     for key, recipe in space.recipes_at_the_ends():
         if key.startswith(("model.", "input.", "progressive_resizing")):
             try:
@@ -180,7 +179,7 @@ def check_networks(space: Space) -> None:
 
 @contextmanager
 def _opened(space: Space, faces: Dataset, out: Path) -> Iterator[optuna.Study]:
-    """The study of a sweep in its database, created where there is none. Raises :class:`RunError`."""
+    """Open or create the sweep's Optuna study in its database. Raises :class:`RunError`."""
     data = faces.fingerprint_without_test
     if space.base.learns_votes:
         data = f"{data} {votes_fingerprint(faces)}"
@@ -222,7 +221,7 @@ class _TrialCallback(Callback):
         self.history: list[HistoryLine] = []
         self.is_pruned = False
         self._trial, self._recipe, self._run = trial, recipe, run
-        # The epochs so far of a run that was stopped.
+        # Report the epochs of a run that was stopped before.
         self._report()
 
     @property
@@ -249,7 +248,7 @@ class _TrialCallback(Callback):
 
 @dataclass(frozen=True)
 class _Objective:
-    """Trains one trial in its folder; the other attributes are :func:`search`'s arguments."""
+    """Trains one trial in its folder; the attributes are arguments of :func:`search`."""
 
     space: Space
     faces: Dataset
@@ -259,11 +258,11 @@ class _Objective:
     device: str
 
     def __call__(self, trial: optuna.Trial) -> float:
-        """Validation accuracy, 0..1.
+        """Train the trial and return its validation accuracy, 0..1.
 
         Raises:
-            TrialPruned: it was pruned, its loss is not a number, or its values do not go together.
-            StoppedError: Ctrl-C. The trial is not counted.
+            TrialPruned: the trial was pruned, its loss is not a number, or its values contradict each other.
+            StoppedError: Ctrl-C was pressed; the trial does not count.
         """
         drawn = {key: values.suggest(trial, key) for key, values in self.space.ranges.items()}
         accuracy, outcome, why = self._train(trial, self.space.values(drawn))
@@ -276,7 +275,7 @@ class _Objective:
         return accuracy
 
     def _train(self, trial: optuna.Trial, values: Mapping[str, Any]) -> tuple[float | None, str, str]:
-        """The accuracy of a complete trial, the outcome in a word, and why values do not go together."""
+        """Return the accuracy of a complete trial (else None), the outcome, and the reason if values are invalid."""
         try:
             recipe = self.space.recipe_for(values)
             plan = plan_training(recipe, self.faces)

@@ -1,4 +1,4 @@
-"""A study's finished runs as one table: metrics over seeds, published values, and paired comparisons. No torch."""
+"""A study's finished runs as one table: metrics over seeds, published values, paired comparisons. Needs no torch."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class VariantRow:
     """A variant and the results of its runs.
 
     Attributes:
-        variant: of the study.
-        samples: number of validation samples that it is measured on; 0 while no run is finished.
-        classes: number of its classes; 0 while no run is finished.
-        metrics: by name, over the finished runs; empty without one.
-        failed: runs whose training could not go on.
-        missing: runs that are not finished.
-        collapsed: runs no more accurate than always answering the largest class.
+        variant: variant of the study.
+        samples: number of validation samples; 0 without a finished run.
+        classes: number of classes; 0 without a finished run.
+        metrics: metrics by name over the finished runs; empty without one.
+        failed: number of runs whose training failed.
+        missing: number of unfinished runs.
+        collapsed: number of runs no more accurate than always answering the largest class.
     """
 
     variant: Variant
@@ -46,14 +46,14 @@ class VariantRow:
 
 @dataclass(frozen=True)
 class VariantComparison:
-    """Variants on the samples that all of them have.
+    """Variants compared on the samples that all of them predict.
 
     Attributes:
-        comparison: what was asked for.
-        samples: number of samples that they share; 0 while the baseline or all others have no finished run.
-        differences: from the baseline, by variant with a finished run and by metric; empty where they share no seed.
-            The p-values are corrected for the number of them in the whole comparison, all variants and metrics.
-        absent: variants without one.
+        comparison: specification of the comparison.
+        samples: number of common samples; 0 if the baseline or all others have no finished run.
+        differences: differences from the baseline, by variant with a finished run and metric; empty without common
+            seeds. P-values are corrected for their number in the whole comparison.
+        absent: variants without a finished run.
     """
 
     comparison: ComparisonSpec
@@ -67,11 +67,11 @@ class StudyTable:
     """All results of a study.
 
     Attributes:
-        study: what was run.
-        rows: one a variant.
-        comparisons: those of the study.
-        runs: the finished ones, as planned.
-        page: ``report.html``; None where none was written.
+        study: study that was run.
+        rows: one row per variant.
+        comparisons: comparisons of the study.
+        runs: finished runs in planned order.
+        page: path of ``report.html``; None if it was not written.
         was_stopped: whether Ctrl-C ended the study before its last run.
     """
 
@@ -83,7 +83,7 @@ class StudyTable:
     was_stopped: bool = False
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready, NaN as None."""
+        """Return the results, JSON-ready, with NaN as None."""
         rows = [
             {
                 "variant": row.variant.name,
@@ -109,15 +109,15 @@ class StudyTable:
 
 
 def tabulate(study: Study, runs: Sequence[PlannedRun], finished: Mapping[str, CompletedRun]) -> StudyTable:
-    """Combine the finished runs of a study; other runs count as missing.
+    """Combine the finished runs of a study; others count as missing.
 
     Args:
-        study: checked.
-        runs: all of it.
-        finished: by key.
+        study: checked study.
+        runs: all runs of the study.
+        finished: finished runs by key.
 
     Raises:
-        DataError: a label scheme that does not fit the predictions.
+        DataError: a label scheme does not match the predictions.
         StudyError: stored predictions are damaged, or a comparison has predictions that do not match.
         MissingExtraError: scipy is not installed.
     """
@@ -175,7 +175,7 @@ def _compare(
 
 
 def _adjusted(differences: Mapping[str, Mapping[str, RepeatedDifference]]) -> dict[str, dict[str, RepeatedDifference]]:
-    """All p-values of a comparison are one family: a reader looks for the small ones among all of them."""
+    """Correct all p-values of a comparison together, because readers look for small ones among all of them."""
     adjusted = iter(holm([each.p_value for found in differences.values() for each in found.values()]))
     return {
         name: {metric: replace(each, adjusted_p_value=next(adjusted)) for metric, each in found.items()}
@@ -184,6 +184,6 @@ def _adjusted(differences: Mapping[str, Mapping[str, RepeatedDifference]]) -> di
 
 
 def _merged(predictions: Predictions, classes: str) -> Predictions:
-    """Under another label scheme; predictions that have its classes already stay as they are."""
+    """Apply a label scheme, unless the predictions already have its classes."""
     scheme = parse_scheme(classes or "all")
     return predictions if scheme is None or predictions.classes == scheme.classes else predictions.with_scheme(scheme)
