@@ -21,12 +21,12 @@ from mien.near_copies.finder import NearCopies
 
 @dataclass(frozen=True, eq=False)
 class QualityIssue:
-    """A kind of bad image.
+    """A kind of corrupted image.
 
     Attributes:
         mask: bool (N,), the samples that have the issue.
-        meaning: what the issue is, in a few words.
-        severity: float (N,), the lower the worse; ranks the samples.
+        meaning: short description of the issue.
+        severity: float (N,), lower is worse; ranks the samples.
     """
 
     mask: npt.NDArray[np.bool_]
@@ -40,7 +40,7 @@ class LabelReview:
 
     Attributes:
         indices: int64 (M,), the predicted samples as indices into the faces.
-        predictions: of M samples.
+        predictions: predictions on M samples.
         issues: doubtful labels among these samples.
         flagged_confirmed: fraction of flagged labels that most voters contradict; None without votes.
     """
@@ -57,16 +57,16 @@ class AuditFindings:
 
     Attributes:
         faces: the faces.
-        identical: int64 (N,), group ids: identical images share one.
-        near: near-copies.
+        identical: int64 (N,), group of each face; identical images share one.
+        near: pairs and groups of near-copies.
         identical_counts: counts of identical images.
         near_counts: counts of identical images and near-copies together.
-        quality_issues: by name.
-        outliers: float64 (N,), how unusual each image is.
-        ceilings: of the accuracy on the majority of annotators, for each split with votes.
-        label_review: of a model's predictions; None without.
+        quality_issues: image issues by name.
+        outliers: float64 (N,), how unusual each image is; higher is more unusual.
+        ceilings: highest expected accuracy on the annotators' majority, for each split with votes.
+        label_review: review of the labels by a model's predictions; None without predictions.
         changes: suggested drops and new labels.
-        not_checked: what could not be checked and what it needs, one sentence each.
+        not_checked: sentences about what could not be checked and what it would need.
     """
 
     faces: Dataset

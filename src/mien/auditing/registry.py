@@ -1,6 +1,6 @@
-"""The checks of an audit, in order: what each found, as JSON, as a table and with faces.
+"""The checks of an audit in order, each with its findings as JSON, table and page blocks.
 
-A new check is a file with its functions and an entry in :data:`CHECKS`.
+To add a check, write a file with its functions and add an entry to :data:`CHECKS`.
 """
 
 from __future__ import annotations
@@ -27,11 +27,12 @@ class Check:
     """A check of the audit.
 
     Attributes:
-        key: of its section on the page.
-        title: of its section and of its table in a terminal.
-        values: what it found, JSON-ready by :func:`~mien.evaluation.results.json_ready`: keys of ``audit.json``.
-        table: what it found as a table; without rows where it does not apply.
-        blocks: what the page shows below the table, such as faces.
+        key: key of its section on the page.
+        title: title of its section, and of its table in a terminal.
+        values: function that returns findings for ``audit.json``, converted by
+            :func:`~mien.evaluation.results.json_ready`.
+        table: function that returns the findings as a table, without rows if the check does not apply.
+        blocks: function that returns what the page shows below the table, such as faces.
     """
 
     key: str
@@ -57,7 +58,7 @@ CHECKS: tuple[Check, ...] = (
 
 
 def audit_values(findings: AuditFindings) -> dict[str, Any]:
-    """All counts, JSON-ready, NaN as None. Samples are only listed in the tables of the page."""
+    """Return all counts, JSON-ready, with NaN as None. Single samples are listed only in the page's tables."""
     faces = findings.faces
     counts = {split: dict(zip(faces.classes, of, strict=True)) for split, of in faces.counts_by_split().items()}
     content: dict[str, Any] = {
@@ -72,7 +73,7 @@ def audit_values(findings: AuditFindings) -> dict[str, Any]:
 
 
 def audit_tables(findings: AuditFindings) -> RenderableType:
-    """The tables of the checks: something rich can print."""
+    """Return the tables of the checks, printable by rich."""
     shown = []
     for check in CHECKS:
         table = check.table(findings)
@@ -84,11 +85,11 @@ def audit_tables(findings: AuditFindings) -> RenderableType:
 
 
 def write_audit(folder: Path, findings: AuditFindings, *, title: str, metadata: Mapping[str, str]) -> WrittenPage:
-    """Write ``audit.html`` with its charts and tables into a folder; the page last.
+    """Write ``audit.html`` with its charts and tables into a folder; the page is written last.
 
     Raises:
         MissingExtraError: matplotlib or jinja2 is not installed.
-        RunError: the file system refused.
+        RunError: the files cannot be written.
     """
     sections = []
     for check in CHECKS:

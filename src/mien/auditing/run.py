@@ -39,16 +39,16 @@ from mien.near_copies.finder import NearCopies, contrast, find_near_copies
 from mien.pipeline.measured_split import check_fingerprint, match_faces
 
 WEAK_BELOW = 0.5
-"""A model that says fewer of the labels doubts most of them for its own sake."""
+"""Accuracy below which a model is too weak for a review, because most of its doubts are its own mistakes."""
 
 
 @dataclass(frozen=True, eq=False)
 class Copies:
-    """Which faces are the same image. Found first, because cross-validation keeps copies together.
+    """Copies among the faces. They are found first, because cross-validation keeps copies together.
 
     Attributes:
-        identical: int64 (N,), group ids: identical images share one.
-        near: near-copies.
+        identical: int64 (N,), group of each face; identical images share one.
+        near: pairs and groups of near-copies.
         contrast: float64 (N,), standard deviation of the pixels of each image.
     """
 
@@ -67,7 +67,7 @@ def find_copies(faces: Dataset) -> Copies:
 
 
 def kept_together(faces: Dataset, copies: Copies) -> npt.NDArray[np.int64]:
-    """Group ids of the faces, int64 (N,): near-copies, and groups of the data, share one and stay in one fold."""
+    """Return the group of each face, int64 (N,); near-copies and groups of the data stay in one fold."""
     return join_groups(len(faces), faces.groups, copies.near.groups)
 
 
@@ -76,7 +76,7 @@ def _grey(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 
 def _one_thread() -> AbstractContextManager[Any]:
-    """For many small products: more threads wait for one another longer than they work."""
+    """Limit NumPy to one thread, since more threads only slow down many small products."""
     with needs_extra("audit", "The audit"):
         from threadpoolctl import threadpool_limits
     limits: AbstractContextManager[Any] = threadpool_limits(1)
@@ -84,16 +84,16 @@ def _one_thread() -> AbstractContextManager[Any]:
 
 
 def audit_faces(faces: Dataset, copies: Copies, predictions: Predictions | None = None) -> AuditFindings:
-    """Find what would make a metric on this data wrong.
+    """Find everything that would make a metric on this data misleading.
 
     Args:
         faces: all splits of the data.
         copies: from :func:`find_copies`.
-        predictions: of a model that was trained on neither these samples nor copies of them, with the classes of the
-            data; None skips the label review.
+        predictions: predictions by a model that was not trained on these samples or their copies, with the data's
+            classes; None skips the label review.
 
     Raises:
-        DataError: predictions of other data.
+        DataError: the predictions are of other data.
         MissingExtraError: a package of the extra ``audit`` is not installed.
     """
     if predictions is not None:
@@ -123,11 +123,11 @@ def audit_faces(faces: Dataset, copies: Copies, predictions: Predictions | None 
 
 
 def check_audit(faces: Dataset, predictions: Predictions | None) -> None:
-    """Refuse predictions that an audit cannot use, before the slow search for copies.
+    """Raise an error for predictions that an audit cannot use, before the slow search for copies.
 
     Raises:
-        DataError: fewer than two classes; predictions of other data, of the train or test split, or without samples of
-            some class.
+        DataError: fewer than two classes, or predictions of other data, of the train or test split, or without samples
+            of some class.
     """
     present = [name for name, count in zip(faces.classes, faces.counts(), strict=True) if count]
     if len(present) < 2:
@@ -154,7 +154,7 @@ def check_audit(faces: Dataset, predictions: Predictions | None) -> None:
 
 
 def _with_classes_of(predictions: Predictions, faces: Dataset) -> Dataset:
-    """The faces with their classes in the order of the predictions. Raises DataError if they do not match."""
+    """Return the faces with classes in the predictions' order. Raises DataError if they do not match."""
     if set(predictions.classes) != set(faces.classes):
         raise DataError(
             f"The predictions have the classes {', '.join(predictions.classes)}, the data has "
@@ -168,7 +168,7 @@ def _with_classes_of(predictions: Predictions, faces: Dataset) -> Dataset:
 
 
 def _most_saw_no_face(faces: Dataset) -> npt.NDArray[np.bool_]:
-    """Whether more than half of an image's voters saw no face, bool (N,)."""
+    """Return whether more than half of an image's voters saw no face, bool (N,)."""
     if faces.votes is None or NOT_A_FACE_CLASS not in faces.vote_classes:
         return np.zeros(len(faces), dtype=np.bool_)
     return np.asarray(vote_probabilities(faces.votes)[:, faces.vote_classes.index(NOT_A_FACE_CLASS)] > 0.5)
@@ -227,7 +227,7 @@ def _not_checked(faces: Dataset, review: LabelReview | None) -> Iterator[Notice]
         )
     elif voted < len(faces):
         yield Notice(
-            f"Samples without votes, excluded where votes are used: {len(faces) - voted:,}.", code="votes-missing"
+            f"Samples without votes, ignored in checks of votes: {len(faces) - voted:,}.", code="votes-missing"
         )
     if review is None:
         yield Notice(
@@ -237,7 +237,7 @@ def _not_checked(faces: Dataset, review: LabelReview | None) -> Iterator[Notice]
         )
     elif review.predictions.accuracy < WEAK_BELOW:
         yield Notice(
-            f"Labels reviewed by a weak model: it says {review.predictions.accuracy:.1%} of them. Most of its "
+            f"Labels reviewed by a weak model with accuracy {review.predictions.accuracy:.1%}. Most of its "
             f"doubts are its own mistakes.",
             code="labels-weak-model",
         )

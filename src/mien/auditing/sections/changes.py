@@ -9,7 +9,7 @@ from mien.page.blocks import Block, Column, Table, Text
 
 
 def values(findings: AuditFindings) -> dict[str, Any]:
-    """Number of changes by kind and split, ``{"drop copy": {"train": 12}}``."""
+    """Count the changes by kind and split, ``{"drop copy": {"train": 12}}``."""
     counts: dict[str, dict[str, int]] = {}
     for change in findings.changes:
         of_kind = counts.setdefault(f"{'drop' if change.to is None else 'relabel'} {change.kind}", {})
@@ -18,7 +18,7 @@ def values(findings: AuditFindings) -> dict[str, Any]:
 
 
 def table(findings: AuditFindings) -> Table:
-    """How many samples the list of changes drops or relabels, by kind and split."""
+    """Return a table of the numbers of dropped and relabelled samples, by kind and split."""
     splits = tuple(findings.faces.counts_by_split())
     columns = (Column("change", "text"), *(Column(split, "count") for split in splits))
     counted = values(findings)["changes"].items()
@@ -26,7 +26,7 @@ def table(findings: AuditFindings) -> Table:
 
 
 def blocks(findings: AuditFindings) -> list[Block]:
-    """How to use the list, and each change for the files."""
+    """Return the instructions for the list, and a table of all changes for the files."""
     columns = ("row", "split", "label", "to", "kind", "reason", "source")
     rows = [tuple(getattr(change, name) for name in columns) for change in findings.changes]
     return [

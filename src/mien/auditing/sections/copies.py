@@ -1,4 +1,4 @@
-"""Copies: the same image twice, in two splits, or with two labels."""
+"""Copies: one image in several samples, splits or labels."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FACES_OF_A_GROUP = 6
 
 
 def values(findings: AuditFindings) -> dict[str, Any]:
-    """Counts of identical images and near-copies."""
+    """Return the counts of identical images and near-copies."""
     return {
         "identical": findings.identical_counts,
         "identical_or_near": findings.near_counts,
@@ -28,7 +28,7 @@ def values(findings: AuditFindings) -> dict[str, Any]:
 
 
 def table(findings: AuditFindings) -> Table:
-    """Groups, conflicts and leaks: by identical pixels, and with near-copies."""
+    """Return a table of groups, conflicts and leaks, for identical images and with near-copies."""
     exact, near = findings.identical_counts, findings.near_counts
     rows = [
         ("images that occur more than once", exact.groups, near.groups),
@@ -45,7 +45,7 @@ def table(findings: AuditFindings) -> Table:
 
 
 def blocks(findings: AuditFindings) -> list[Block]:
-    """Near-copies across splits, images with conflicting labels."""
+    """Return examples of near-copies across splits, and of images with conflicting labels."""
     near = findings.near
     found: list[Block] = [
         Text(
@@ -68,7 +68,7 @@ def blocks(findings: AuditFindings) -> list[Block]:
 
 
 def groups_table(findings: AuditFindings) -> Table:
-    """All samples that have a copy, with the ids of their groups, for the files."""
+    """Return a table of all samples that have a copy, with group ids, for the files."""
     faces = findings.faces
     several = np.flatnonzero(has_copy(findings.near.groups))
     order = several[np.lexsort((several, findings.identical[several], findings.near.groups[several]))]
@@ -87,7 +87,7 @@ def groups_table(findings: AuditFindings) -> Table:
 
 
 def face_tile(findings: AuditFindings, index: int) -> FaceTile:
-    """The face of a sample with its label, split, id and file."""
+    """Return the tile of a sample's face with label, split, id and file."""
     faces = findings.faces
     caption = f"{faces.classes[faces.labels[index]]}, {faces.split[index]} {faces.rows[index]}"
     file = str(faces.source[index])
@@ -109,12 +109,12 @@ def _group(findings: AuditFindings, group: int) -> FaceRow:
     members = np.flatnonzero(findings.near.groups == group)
     labels = findings.faces.labels[members]
     counts = [f"{findings.faces.classes[at]} {count}" for at, count in enumerate(np.bincount(labels)) if count]
-    # The rarer labels first, so that few faces show the conflict.
+    # Rare labels first, so that few faces show the conflict.
     order = members[np.argsort(np.bincount(labels)[labels], kind="stable")][:FACES_OF_A_GROUP]
     return FaceRow(", ".join(counts), tuple(face_tile(findings, int(each)) for each in order))
 
 
 def _spread(values: Sequence[int] | npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
-    """At most so many of the values, evenly spread over them."""
+    """Choose at most ``count`` of the values, evenly spread."""
     values = np.asarray(values)
     return values[np.unique(np.linspace(0, len(values) - 1, min(count, len(values))).astype(np.int64))]

@@ -1,4 +1,4 @@
-"""Bad images, and images without a face."""
+"""Corrupted images, and images without a face."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ OUTLIERS_SHOWN = 48
 
 
 def values(findings: AuditFindings) -> dict[str, Any]:
-    """Number of images with each issue."""
+    """Count the images with each issue."""
     return {"quality_issues": {name: int(issue.mask.sum()) for name, issue in findings.quality_issues.items()}}
 
 
 def table(findings: AuditFindings) -> Table:
-    """How many images have each issue."""
+    """Return a table of the number of images with each issue."""
     columns = (Column("issue", "text"), Column("samples", "count"), Column("meaning", "text"))
     return Table(
         "quality-issues",
@@ -30,7 +30,7 @@ def table(findings: AuditFindings) -> Table:
 
 
 def blocks(findings: AuditFindings) -> list[Block]:
-    """Images with an issue, and the outliers."""
+    """Return example images of each issue, and the outliers."""
     unusual = np.argsort(-findings.outliers, kind="stable")[:OUTLIERS_SHOWN]
     shown: list[Block] = []
     for name, issue in findings.quality_issues.items():
@@ -43,8 +43,8 @@ def blocks(findings: AuditFindings) -> list[Block]:
     return [
         *shown,
         Text(
-            "Outliers are ranked by how rare their local frequencies and their tones are. Very close crops have no "
-            "test of their own; this ranking includes them."
+            "Outliers are ranked by how rare their local frequencies and tones are. Very close crops have no "
+            "separate test, but are among the outliers."
         ),
         FaceRow("Most unusual images", tiles),
     ]

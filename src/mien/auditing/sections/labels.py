@@ -1,4 +1,4 @@
-"""Doubtful labels, and the ceiling that annotators' disagreement sets to accuracy."""
+"""Doubtful labels, and the accuracy ceiling set by the annotators' disagreement."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SHOWN = 48
 
 
 def values(findings: AuditFindings) -> dict[str, Any]:
-    """Counts of the reviewed labels; None without predictions."""
+    """Return the counts of reviewed labels; None without predictions."""
     review = findings.label_review
     if review is None:
         return {"labels": None}
@@ -34,7 +34,7 @@ def values(findings: AuditFindings) -> dict[str, Any]:
 
 
 def table(findings: AuditFindings) -> Table:
-    """How many labels are doubtful, and how many of these most voters contradict."""
+    """Return a table of doubtful labels, and how many of them most voters contradict."""
     review = findings.label_review
     columns = (Column("labels", "text"), Column("samples", "count"), Column("most voters contradict", "percent"))
     rows: list[tuple[Any, ...]] = []
@@ -42,7 +42,7 @@ def table(findings: AuditFindings) -> Table:
         issues = review.issues
         rows = [
             ("reviewed", len(review.predictions), None),
-            ("as the model says", round(review.predictions.accuracy * len(review.predictions)), None),
+            ("label predicted by the model", round(review.predictions.accuracy * len(review.predictions)), None),
             ("flagged by confident learning", int(issues.flagged.sum()), review.flagged_confirmed),
             ("of these, model and neighbours agree on one other class", int(issues.sure.sum()), None),
         ]
@@ -50,7 +50,7 @@ def table(findings: AuditFindings) -> Table:
 
 
 def blocks(findings: AuditFindings) -> list[Block]:
-    """The most doubtful labels with faces."""
+    """Return the most doubtful labels with their faces."""
     review = findings.label_review
     if review is None:
         return [Text("Labels were not reviewed: no predictions were given. Only conflicting copies are known.")]
@@ -73,7 +73,7 @@ def blocks(findings: AuditFindings) -> list[Block]:
 
 
 def label_issues_table(findings: AuditFindings, review: LabelReview) -> Table:
-    """All reviewed samples for the files, the most doubtful first."""
+    """Return a table of all reviewed samples for the files, the most doubtful first."""
     issues, predictions = review.issues, review.predictions
     columns = (
         Column("sample", "text"), Column("label", "text"), Column("suggested", "text"), Column("probability of label"),
@@ -109,12 +109,12 @@ def _doubtful_tile(findings: AuditFindings, review: LabelReview, at: int) -> Fac
 
 
 def ceiling_values(findings: AuditFindings) -> dict[str, Any]:
-    """The ceiling of each split with votes."""
+    """Return the ceiling of each split with votes."""
     return {"ceilings": findings.ceilings}
 
 
 def ceiling_table(findings: AuditFindings) -> Table:
-    """The ceiling of each split with votes."""
+    """Return a table of the ceiling of each split with votes."""
     columns = (Column("split", "text"), Column("samples", "count"), Column("a second panel", "percent"))
     return Table(
         "ceilings", columns, [(split, each.samples, each.second_panel) for split, each in findings.ceilings.items()]
@@ -122,14 +122,14 @@ def ceiling_table(findings: AuditFindings) -> Table:
 
 
 def ceiling_blocks(findings: AuditFindings) -> list[Block]:
-    """Explain the estimate."""
+    """Return an explanation of the estimate."""
     if not findings.ceilings:
         return []
     return [
         Text(
-            "Annotators disagree, and this limits the accuracy on their majority. A second panel: as many other people "
-            "give the same most frequent answer. Panels are drawn from the votes at hand, on samples with a majority "
-            "by FER+'s protocol.",
+            "Annotators disagree, and this limits the accuracy on their majority. The table says how often a "
+            "second panel of the same size gives the same answer. Panels are drawn from the votes, on samples with a "
+            "majority by FER+'s protocol.",
             soft=True,
         )
     ]
