@@ -1,4 +1,4 @@
-"""The frames of a camera or a network stream, by PyAV: always the newest one, so that slow work never lags behind."""
+"""Read frames of a camera or network stream with PyAV, always the newest one, so that slow processing never lags."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ import numpy.typing as npt
 from mien.base.errors import DataError, MienWarning, needs_extra, without_password
 
 WAIT_SECONDS = 10
-"""How long a stream may take to open, and later to send a frame."""
+"""Seconds that a stream may take to open, and later to send a frame."""
 
 TRIES = 30
-"""How often, once a second, a camera or stream that was lost is opened again."""
+"""Number of attempts, one per second, to reopen a lost camera or stream."""
 
 
 def live_frames(source: int | str) -> Generator[tuple[float, npt.NDArray[np.uint8]], None, None]:
-    """Open a camera by its number or a stream by its address; yields times from the first frame and uint8 (H, W, 3).
+    """Open a camera by number or a stream by address. Yields seconds since the first frame, and uint8 (H, W, 3).
 
-    One that is lost is opened again, with a warning (``camera-lost``). Frames end where a stream does.
+    A lost source is reopened with a warning (``camera-lost``). The frames end when a stream ends.
 
     Raises:
-        DataError: it cannot be opened (``camera-missing``), or not again (``camera-lost``).
+        DataError: the source cannot be opened (``camera-missing``), or not be reopened (``camera-lost``).
         MissingExtraError: PyAV is not installed.
     """
     return _followed(source, _open(source))
@@ -42,7 +42,7 @@ def _followed(source: int | str, container: Any) -> Generator[tuple[float, npt.N
         with closing(_newest(container)) as frames:
             for seconds, frame in frames:
                 if isinstance(frame, Exception):
-                    # What comes over HTTP, such as a file, may end so.
+                    # Files and others over HTTP may end normally.
                     is_lost = is_lost or not str(source).startswith("http")
                     break
                 began = seconds if began is None else began
@@ -54,12 +54,12 @@ def _followed(source: int | str, container: Any) -> Generator[tuple[float, npt.N
 
 def _open_again(source: int | str) -> Any:
     named = f"camera {source}" if isinstance(source, int) else without_password(source)
-    warnings.warn(MienWarning(f"{named} was lost; it is opened again.", code="camera-lost"), stacklevel=2)
+    warnings.warn(MienWarning(f"{named} was lost; reopening it.", code="camera-lost"), stacklevel=2)
     for _ in range(TRIES):
         time.sleep(1)
         with suppress(DataError):
             return _open(source)
-    raise DataError(f"{named} was lost, and cannot be opened again. Is it still connected?", code="camera-lost")
+    raise DataError(f"{named} was lost and cannot be reopened. Is it still connected?", code="camera-lost")
 
 
 def _open(source: int | str) -> Any:
@@ -75,13 +75,13 @@ def _open(source: int | str) -> Any:
         pass
     named = f"Camera {source}" if isinstance(source, int) else without_password(source)
     raise DataError(
-        f"{named} cannot be opened. Is it there, and used by no other program? A video file is given by its path.",
+        f"{named} cannot be opened. Is it connected, and not used by another program? Give a video file by its path.",
         code="camera-missing",
     )
 
 
 def _camera(number: int) -> tuple[str, str]:
-    """Name of a camera for FFmpeg on this system, and FFmpeg's way to read it."""
+    """Return FFmpeg's name of a camera on this system, and the input format to read it."""
     system = platform.system()
     if system == "Darwin":
         return f"{number}:none", "avfoundation"
@@ -94,7 +94,7 @@ def _camera(number: int) -> tuple[str, str]:
 
 
 def _newest(container: Any) -> Generator[tuple[float, Any], None, None]:
-    """Times and frames, and last the error that ended them, if one did."""
+    """Yield times and frames, and at the end the error that ended them, if any."""
     import av
 
     newest: queue.Queue[tuple[float, Any]] = queue.Queue(1)
@@ -102,7 +102,7 @@ def _newest(container: Any) -> Generator[tuple[float, Any], None, None]:
 
     def put(frame: Any) -> None:
         with suppress(queue.Empty):
-            newest.get_nowait()  # nobody took it in time
+            newest.get_nowait()  # discard a frame that was not read in time
         newest.put((time.monotonic(), frame))
 
     def read() -> None:

@@ -1,4 +1,4 @@
-"""The page of a video, ``timeline.html``: who is seen when, and what is read in each face over time."""
+"""The page of a video, ``timeline.html``: which faces are visible when, and their predicted expressions over time."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
 
 _LEGEND_COLUMNS = 5
 _WIDTH_INCHES = 7.9
-"""Size of charts of time, which take the page's whole width, and are scrolled on a phone."""
+"""Width of charts over time, which fill the page and are scrolled on phones."""
 
 _FAINT = 0.3
 
 
 def tracks_plot(timeline: Timeline, numbers: Sequence[int]) -> Chart:
-    """A line for each of some tracks: when its face is seen, in the colour of what is read; faint where in doubt."""
+    """Plot a line for each track while its face is visible, in the colour of the prediction; faint if in doubt."""
 
     def draw(axes: Axes) -> None:
         for row, number in enumerate(numbers):
             for edges, means, in_doubt in timeline.runs(number):
                 tops = means.argmax(axis=1)
-                # Neighbouring steps of one class are one bar: a page of thousands is slow.
+                # Join neighbouring steps of one class into one bar, because thousands of bars are slow.
                 first = np.concatenate([[0], np.flatnonzero(np.diff(2 * tops + in_doubt)) + 1])
                 starts, ends = edges[first], edges[np.append(first[1:], len(tops))]
                 colours = [
@@ -55,14 +55,14 @@ def tracks_plot(timeline: Timeline, numbers: Sequence[int]) -> Chart:
 
 
 def expressions_plot(timeline: Timeline, number: int) -> Chart:
-    """The probability of each class over time in one face, stacked to 100%, in the colours of :func:`tracks_plot`.
+    """Plot the stacked probabilities of one face's classes over time, with the colours of :func:`tracks_plot`.
 
-    It is empty where the face is not seen.
+    It is empty while the face is not visible.
     """
 
     def draw(axes: Axes) -> None:
         for edges, shares, _ in timeline.runs(number):
-            # From the first step's beginning to the last one's end, so that a single step has a width too.
+            # From the start of the first step to the end of the last, so that a single step has a width too.
             at = np.concatenate([edges[:1], (edges[:-1] + edges[1:]) / 2, edges[-1:]])
             tops = np.cumsum(100 * np.concatenate([shares[:1], shares, shares[-1:]]), axis=1)
             below = np.zeros(len(at))
@@ -77,7 +77,7 @@ def expressions_plot(timeline: Timeline, number: int) -> Chart:
 
 
 def _finish(axes: Axes, timeline: Timeline) -> None:
-    """Give time its axis, as long as the video, and each class its name and colour."""
+    """Add the time axis, as long as the video, and the legend of the classes."""
     with needs_extra("video", "The timeline"):
         from matplotlib.ticker import FuncFormatter, MaxNLocator
 
@@ -94,7 +94,7 @@ def _finish(axes: Axes, timeline: Timeline) -> None:
 
 
 def clock(seconds: float) -> str:
-    """A time as it is said beside a video: in seconds below a minute, otherwise as players show it.
+    """Format a time in seconds below a minute, otherwise as players show it.
 
     >>> clock(7.25), clock(65), clock(3725)
     ('7.2 s', '1:05', '1:02:05')
@@ -103,7 +103,7 @@ def clock(seconds: float) -> str:
 
 
 MOST_SHOWN = 20
-"""Faces with a figure of their own: a crowd's page would take minutes to draw and to read."""
+"""Largest number of faces with their own section, because a crowd's page would take minutes to draw and read."""
 
 
 def timeline_html(
@@ -116,16 +116,16 @@ def timeline_html(
     metadata: Mapping[str, str],
     player: str = "",
 ) -> str:
-    """The page: everything but the annotated video is in it, nothing is from elsewhere.
+    """Return the page as HTML. It contains everything except the annotated video.
 
     Args:
-        timeline: of the whole video.
-        title: what the video is called.
-        lead: what it is, in a sentence or two.
-        notes: what else is to be known, such as damage, a sentence each.
-        table_name: the file that has every frame and track.
-        metadata: what else a reader needs, such as model and command.
-        player: the annotated video's file beside the page, or nothing.
+        timeline: timeline of the whole video.
+        title: title of the page.
+        lead: introduction of one or two sentences.
+        notes: notices, such as damaged frames.
+        table_name: name of the file with all frames and tracks.
+        metadata: further information for readers, such as model and command.
+        player: name of the annotated video beside the page, or ``""``.
 
     Raises:
         MissingExtraError: matplotlib or jinja2 is not installed.
@@ -138,13 +138,13 @@ def timeline_html(
 
 
 def longest_tracks(timeline: Timeline) -> list[TrackSummary]:
-    """The tracks that are shown: those of most frames, at most :data:`MOST_SHOWN`, by number."""
+    """Return the tracks to show: those with most frames, at most :data:`MOST_SHOWN`, by number."""
     longest = sorted(timeline.tracks.values(), key=lambda track: (-len(track.frames), track.number))[:MOST_SHOWN]
     return sorted(longest, key=lambda track: track.number)
 
 
 def tracks_table(tracks: Sequence[TrackSummary]) -> Table:
-    """A line for each track: when it is seen, and each answer's share of its frames."""
+    """Return a table with a row per track: when its face is visible, and the fraction of frames with each answer."""
     columns = (
         Column("face", "count"),
         Column("from", "text"),
@@ -168,7 +168,7 @@ def tracks_table(tracks: Sequence[TrackSummary]) -> Table:
 
 
 def answer_shares(track: TrackSummary) -> list[tuple[str, float]]:
-    """Each answer with its share of a track's frames, the most frequent first; answers below 0.5% are left out."""
+    """Return each answer's fraction of a track's frames, the most frequent first, without answers below 0.5%."""
     shares = ((name, count / len(track.frames)) for name, count in track.frames_by_answer.most_common())
     return [(name, share) for name, share in shares if share >= 0.005]
 
@@ -179,8 +179,8 @@ def _overview(timeline: Timeline, shown: Sequence[TrackSummary], table_name: str
         blocks = [Text(Notice("No face was found in this video.", code="no-face"))]
     else:
         caption = (
-            "Each line is a face. Its colour is the likeliest expression, faint where most answers are in doubt. It is "
-            "empty where the face is not seen. All charts of this page have these colours."
+            "Each line is a face. Its colour is the likeliest expression, faint if most answers are in doubt. It is "
+            "empty while the face is not visible. All charts of this page have these colours."
         )
         if player:
             caption += " A click on a chart, or on a time of the table, jumps to it in the video."
@@ -192,9 +192,7 @@ def _overview(timeline: Timeline, shown: Sequence[TrackSummary], table_name: str
     fewer = len(timeline.tracks) - len(shown)
     if fewer:
         blocks.append(Text(f"The {len(shown)} faces seen longest; {table_name} has all {len(timeline.tracks):,}."))
-    words = (
-        "A number is a face as long as it stays in sight. A person who returns after more than a second gets a new one."
-    )
+    words = "A face keeps its number while it is visible. A person who returns after more than a second gets a new one."
     return Section("seen", "Faces over time", (*blocks, Text(words, soft=True)))
 
 

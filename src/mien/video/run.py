@@ -1,4 +1,4 @@
-"""Steps of ``mien video``: a pass over a video that predicts, one that draws, and three files of it."""
+"""Steps of ``mien video``: predict all frames, then draw them, and write three files."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ ANNOTATED, TABLE, PAGE = "annotated.mp4", "faces.csv", "timeline.html"
 
 @dataclass(frozen=True)
 class VideoResult:
-    """The result of a video.
+    """The result of :func:`write_video`.
 
     Attributes:
-        timeline: its faces over time.
-        files: the written files: ``annotated``, ``table``, ``timeline``.
-        notes: notices for the user: damage, and tracks that are no face.
+        timeline: predictions for its faces over time.
+        files: paths of the written files: ``annotated``, ``table``, ``timeline``.
+        notes: notices for the user, about damage and about tracks that are not faces.
     """
 
     timeline: Timeline
@@ -50,25 +50,25 @@ class VideoResult:
 def write_video(
     out: Path, video: VideoFile, predictor: Tracker, *, annotate: bool, overwrite: bool, metadata: Mapping[str, str]
 ) -> VideoResult:
-    """Predict a whole video and write its files into a folder: all of them, or none.
+    """Predict a whole video and write its files into a folder: all of them or none.
 
     Args:
-        out: the folder; created if it is missing.
-        video: just opened; it is closed at the end.
-        predictor: predicts its faces.
-        annotate: also write the video with boxes and predictions, which reads it a second time.
-        overwrite: replace the files of an earlier video.
-        metadata: metadata for the page, such as model and command.
+        out: output folder; created if missing.
+        video: newly opened video; it is closed at the end.
+        predictor: tracker that predicts the faces.
+        annotate: True also writes the video with boxes and predictions, which needs a second pass.
+        overwrite: True replaces the files of an earlier video.
+        metadata: information for the page, such as model and command.
 
     Raises:
-        DataError: ``annotate`` of a pipe, which can be read once only (``video-pipe``).
+        DataError: ``annotate`` of a pipe, which can be read only once (``video-pipe``).
         RunError: files exist already, the folder is a file (``output-file``), or writing failed.
         MissingExtraError: matplotlib or jinja2 is not installed.
     """
     paths = {"annotated": out / ANNOTATED, "table": out / TABLE, "timeline": out / PAGE}
     if annotate and not video.path.is_file():
         raise DataError(
-            f"{video.path} is no ordinary file, and {ANNOTATED} needs a second look at the video. Save it to a file "
+            f"{video.path} is not a regular file, but {ANNOTATED} needs a second pass over it. Save it to a file "
             f"first, or leave the copy out with --no-annotate.",
             code="video-pipe",
         )
@@ -79,23 +79,23 @@ def write_video(
         del paths["annotated"]
     reader = predictor.reader
     timeline = Timeline(reader.classes, float(1 / video.frame_rate), reader.detector.score_range)
-    # The frames are closed before the video: a thread decodes ahead.
+    # Close the frames before the video, because a thread decodes ahead.
     with video, closing(track_file(video, predictor)) as frames, _folder(out), ExitStack() as stack:
         parts = {what: stack.enter_context(whole_file(path)) for what, path in paths.items()}
         for frame in track(frames, video.expected_frames, f"predicting {video.path.name}", "frames"):
             timeline.add(frame)
-        # Which tracks are faces is known at the end.
+        # Which tracks are faces is known only at the end.
         no_faces = timeline.drop_what_is_no_face()
         write_table(parts["table"], timeline, predictor)
         notes = list(_notes(video, no_faces))
-        # The page's charts take 0.6 s, in which the copy leaves a core idle.
+        # Draw the page's charts (0.6 s) on a core that the copy leaves idle.
         with ThreadPoolExecutor(1, "page") as pool:
             page = pool.submit(_page, timeline, video, notes, metadata, annotate)
             if annotate:
                 write_annotated(parts["annotated"], video.path, timeline, predictor)
             parts["timeline"].write_text(page.result(), encoding="utf-8")
     if not annotate:
-        # An earlier video's file would be mistaken for this one's.
+        # An annotated copy of an earlier video would be confusing.
         (out / ANNOTATED).unlink(missing_ok=True)
     return VideoResult(timeline, paths, notes)
 
@@ -121,7 +121,7 @@ def _notes(video: VideoFile, no_faces: Sequence[int]) -> Iterator[Notice]:
         )
     if no_faces:
         yield Notice(
-            f"{counted(len(no_faces), 'track')} left out as no face, rarely detected again or taken for none by the "
+            f"{counted(len(no_faces), 'track')} left out as not a face: rarely detected again, or not a face for the "
             f"model: number {', '.join(map(str, no_faces))}.",
             code="tracks-excluded",
         )
@@ -139,7 +139,7 @@ def _page(
 
 
 def _check(out: Path, video: VideoFile, paths: Mapping[str, Path], overwrite: bool) -> None:
-    """Check that no file would be replaced without consent."""
+    """Raise an error if a file would be replaced without ``overwrite``."""
     if out.exists() and not out.is_dir():
         raise RunError(f"--out must be a folder; {out} is a file.", code="output-file")
     for path in paths.values():
@@ -150,7 +150,7 @@ def _check(out: Path, video: VideoFile, paths: Mapping[str, Path], overwrite: bo
 
 @contextmanager
 def _folder(out: Path) -> Iterator[None]:
-    """Remove a new folder again if the block fails."""
+    """Remove a newly created folder if the block fails."""
     is_new = not out.exists()
     try:
         yield
@@ -162,7 +162,7 @@ def _folder(out: Path) -> Iterator[None]:
 
 
 def write_table(table: Path, timeline: Timeline, predictor: Tracker) -> None:
-    """Write a row for each frame and face; its probabilities are smoothed."""
+    """Write a row for each frame and face, with smoothed probabilities."""
     reader = predictor.reader
     with table.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
@@ -184,7 +184,7 @@ def write_table(table: Path, timeline: Timeline, predictor: Tracker) -> None:
 
 
 def _prediction(row: npt.NDArray[np.float32], predictor: Tracker) -> Prediction:
-    """The smoothed prediction in a row of :attr:`mien.video.timeline.TrackSummary.rows`."""
+    """Return the smoothed prediction in a row of :attr:`mien.video.timeline.TrackSummary.rows`."""
     *sides, score = row[:BEFORE_VECTORS].tolist()
     vector, box = row[BEFORE_VECTORS:].astype(np.float64), Box(*map(int, sides))
     score = None if math.isnan(score) else score
@@ -192,16 +192,16 @@ def _prediction(row: npt.NDArray[np.float32], predictor: Tracker) -> Prediction:
 
 
 def write_annotated(path: Path, source: Path, timeline: Timeline, predictor: Tracker) -> None:
-    """Copy a video with the boxes and predictions of its faces, without its sound.
+    """Copy a video with boxes and predictions of its faces, without sound.
 
-    Whether a track is a face is known at the end of a video only, and its frames do not fit into memory: so it is
-    decoded a second time.
+    Whether a track is a face is known only at the end of a video, and all frames do not fit into memory. Therefore the
+    video is decoded a second time.
 
     Args:
-        path: the copy, an MP4.
-        source: the video.
-        timeline: its faces, without tracks that are no face.
-        predictor: followed them.
+        path: path of the MP4 copy.
+        source: path of the video.
+        timeline: its faces, without tracks that are not faces.
+        predictor: tracker that followed the faces.
 
     Raises:
         DataError: the video cannot be decoded.
@@ -220,7 +220,7 @@ def write_annotated(path: Path, source: Path, timeline: Timeline, predictor: Tra
             yield replace(frame, rgb=np.asarray(image, dtype=np.uint8))
             number, drawn = next(faces, (-1, []))
 
-    # Three threads: one decodes, one draws, this one encodes.
+    # Three threads: one decodes, one draws, and this one encodes.
     with (
         VideoFile(source) as video,
         VideoWriter(path, video) as writer,

@@ -1,7 +1,7 @@
-"""Tracking of a face between detections by template matching: a hundredth of a detection's work.
+"""Tracking of a face between detections by template matching, at a hundredth of the cost of a detection.
 
-A grey template of the face is searched around its last position, at three scales (normalised cross-correlation; Lewis
-1995). Only a detection replaces the template, so that it does not drift.
+A grey template of the face is searched for around its last position, at three scales (normalised cross-correlation;
+Lewis 1995). Only a detection replaces the template, so that it does not drift.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from mien.faces.crop import window
 from mien.faces.face import Box
 
 TEMPLATE_PX = 32
-"""Longer side of the template: one pixel is 3% of the face."""
+"""Longer side of the template; one of its pixels is 3% of the face."""
 
 SEARCH_RADIUS = 0.5
-"""Search radius on each side, in sides of the box; at 30 frames/s no face moves further in a frame."""
+"""Search radius on each side, as a fraction of the box. At 30 frames/s no face moves further per frame."""
 
 SCALES: tuple[float, ...] = (1.0, 0.95, 1.05)
-"""Scales of the face relative to the last frame. 1 comes first, so that it wins a tie."""
+"""Scales of the face relative to the last frame. 1 comes first and so wins ties."""
 
 MIN_CORRELATION = 0.6
-"""Correlation below which the face is lost."""
+"""Correlation below which a face counts as lost."""
 
 _MIN_CONTRAST = 4
 
@@ -34,13 +34,13 @@ class TemplateMatcher:
     """Tracks one face.
 
     Args:
-        frame: the frame that it was detected in, uint8 (H, W) grey or (H, W, 3) RGB.
-        box: its box there.
+        frame: frame in which it was detected, uint8 (H, W) grey or (H, W, 3) RGB.
+        box: its box in that frame.
     """
 
     def __init__(self, frame: npt.NDArray[np.uint8], box: Box) -> None:
         self._detected = box
-        # Not whole pixels: a face of 20 px could then never grow by 5%.
+        # Floats, because with whole pixels a 20 px face could never grow by 5%.
         self._centre = (box.left + box.width / 2, box.top + box.height / 2)
         self._scale = 1.0
         shrink = TEMPLATE_PX / max(box.width, box.height)
@@ -48,12 +48,12 @@ class TemplateMatcher:
         self._template = _sample(frame, self._centre, (box.width, box.height), self._size)
 
     def follow(self, frame: npt.NDArray[np.uint8]) -> Box | None:
-        """The face's box in the next frame of the same size; None if it is lost."""
+        """Find the face in the next frame of the same size and return its box; None if it is lost."""
         if np.ptp(self._template) < _MIN_CONTRAST:
             return None
         best = (MIN_CORRELATION, 0.0, 0.0, 1.0)
         wide, high = self._size
-        # Size of a template pixel in pixels of the frame, at the face's last size.
+        # Size of a template pixel in pixels of the frame, at the current scale.
         pixel = max(self._detected.width, self._detected.height) * self._scale / TEMPLATE_PX
         searched = (wide + 2 * round(SEARCH_RADIUS * wide), high + 2 * round(SEARCH_RADIUS * high))
         for change in SCALES:
@@ -83,9 +83,9 @@ class TemplateMatcher:
 
 
 def correlate(image: npt.NDArray[np.uint8], template: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
-    """Pearson's correlation of a template (h, w) with every part of an image (H, W): (H - h + 1, W - w + 1), -1..1.
+    """Correlate a template (h, w) with every part of an image (H, W): Pearson's r (H - h + 1, W - w + 1), -1..1.
 
-    0 where a part is uniform. Products are summed by a fast Fourier transform, parts by running totals.
+    It is 0 where a part is uniform. Products are computed by a fast Fourier transform, sums by cumulative sums.
     """
     pixels, contrast = image.astype(np.float64), template - template.mean()
     spectrum = np.fft.rfft2(pixels) * np.fft.rfft2(contrast, s=image.shape).conj()
@@ -97,7 +97,7 @@ def correlate(image: npt.NDArray[np.uint8], template: npt.NDArray[np.uint8]) -> 
 
 
 def _sums(values: npt.NDArray[np.float64], size: tuple[int, ...]) -> npt.NDArray[np.float64]:
-    """The sum of every part of this size."""
+    """Compute the sum of every part of this size."""
     for axis, side in enumerate(size):
         ends = np.insert(np.cumsum(values, axis=axis), 0, 0, axis=axis)
         first, last = (np.take(ends, range(at, ends.shape[axis] - side + at), axis) for at in (0, side))
@@ -108,7 +108,7 @@ def _sums(values: npt.NDArray[np.float64], size: tuple[int, ...]) -> npt.NDArray
 def _sample(
     frame: npt.NDArray[np.uint8], centre: tuple[float, float], reach: tuple[float, float], size: tuple[int, int]
 ) -> npt.NDArray[np.uint8]:
-    """A window of a frame, ``reach`` wide and high around ``centre``, grey, of ``size``; border pixels repeat."""
+    """Resample a window, ``reach`` wide and high around ``centre``, to grey ``size``; border pixels repeat."""
     left, top = round(centre[0] - reach[0] / 2), round(centre[1] - reach[1] / 2)
     width, height = max(round(reach[0]), 1), max(round(reach[1]), 1)
     rows = np.clip(np.arange(top, top + height), 0, frame.shape[0] - 1)
@@ -118,7 +118,7 @@ def _sample(
 
 
 def _peak(values: npt.NDArray[Any], top: int) -> float:
-    """Position of the peak of a parabola through the highest value and its two neighbours."""
+    """Return the peak position of a parabola through the highest value and its two neighbours."""
     if not 0 < top < len(values) - 1:
         return float(top)
     before, at, after = (float(value) for value in values[top - 1 : top + 2])

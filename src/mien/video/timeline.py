@@ -1,4 +1,4 @@
-"""The summary of a whole video: each track's predictions over time. A face takes about 200 bytes a frame."""
+"""Summary of a whole video: each track's predictions over time, about 200 bytes per face and frame."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from mien.base.labels import NOT_A_FACE_CLASS
 from mien.video.tracker import VideoFrame
 
 WEAK = 0.45
-"""Scores in this lower part of a detector's range are weak. On docs/lab-notebook.md's photographs three of six false
-boxes have one with an unsure answer, and three of 236 faces."""
+"""Scores below this fraction of a detector's range are weak. On the photographs of docs/lab-notebook.md, a weak score
+with an "unsure" answer occurs for three of six false boxes and three of 236 faces."""
 
 BEFORE_VECTORS = 5
-"""Columns of :attr:`TrackSummary.rows` before the probabilities."""
+"""Number of columns in :attr:`TrackSummary.rows` before the probabilities."""
 
 MAX_STEPS = 240
-"""Time steps of a video at most: as many as are distinguishable on a page."""
+"""Largest number of time steps of a video, as many as are distinguishable on a page."""
 
 
 class Run(NamedTuple):
-    """N steps in which a face is visible without a break.
+    """N time steps in which a face is visible without a break.
 
     Attributes:
-        edges: of the steps, in seconds, float64 (N + 1,), rising.
-        means: their mean probabilities, float64 (N, C).
-        in_doubt: whether most answers of the step are in doubt, bool (N,).
+        edges: edges of the steps in seconds, float64 (N + 1,), rising.
+        means: mean probabilities in each step, float64 (N, C).
+        in_doubt: whether most answers in the step are in doubt, bool (N,).
     """
 
     edges: npt.NDArray[np.float64]
@@ -44,23 +44,25 @@ class Run(NamedTuple):
 
 @dataclass
 class TrackSummary:
-    """One face over a whole video.
+    """Summary of one face over a whole video.
 
     Attributes:
         number: the track's number.
-        crop: its best face crop, uint8 (S, S[, 3]): of a frame in which a detector found it, wholly inside it, with a
-            high score, and large; as far as there is such a one.
+        crop: best face crop, uint8 (S, S[, 3]). Preferred are detected faces, completely inside the frame, with a high
+            score and a large size.
         frames: numbers of the frames in which it is visible, rising.
-        rows: of each of them float32 (5 + C): left, top, width and height of the box, the detector's score (NaN where
-            it has none), the smoothed probabilities.
-        doubts: whether the answer of each is in doubt: :attr:`mien.Prediction.in_doubt`.
-        unlikely: in how many the answer is unsure, or, of a model without votes, below one half.
+        rows: float32 (5 + C) for each of these frames: left, top, width and height of the box, the detector's score
+            (NaN if it has none), the smoothed probabilities.
+        doubts: whether each answer is in doubt; see :attr:`mien.Prediction.in_doubt`.
+        unlikely: number of frames whose answer is "unsure", or for a model without votes has a probability below one
+            half.
         frames_by_answer: number of frames with each answer; see :attr:`mien.inference.prediction.Prediction.answer`.
-        found: in how many of the detections that ran while it was visible the detector found it.
-        missed: in how many it did not.
+        found: number of detections, while it was visible, that found it.
+        missed: number of detections, while it was visible, that did not find it.
         first_seconds: time of its first frame.
         last_seconds: time of its last frame.
-        crop_quality: of ``crop``: whether it was found, is inside the frame, and its side in pixels times its score.
+        crop_quality: quality of ``crop``: whether it was detected, is inside the frame, and its side in pixels times
+            its score.
     """
 
     number: int
@@ -78,30 +80,30 @@ class TrackSummary:
 
     @property
     def smoothed(self) -> npt.NDArray[np.float64]:
-        """The smoothed probabilities of N frames, float64 (N, C)."""
+        """Smoothed probabilities of N frames, float64 (N, C)."""
         return np.array(self.rows, dtype=np.float64)[:, BEFORE_VECTORS:]
 
     @property
     def mean(self) -> npt.NDArray[np.float64]:
-        """Mean of its smoothed probabilities, float64 (C,)."""
+        """Mean of the smoothed probabilities, float64 (C,)."""
         return np.asarray(self.smoothed.mean(axis=0))
 
     @property
     def detection_score(self) -> float | None:
-        """Mean of the detector's scores over its frames; between detections that of the last one counts."""
+        """Mean detection score over its frames, with the last score between detections. None without scores."""
         score = float(np.mean([row[BEFORE_VECTORS - 1] for row in self.rows], dtype=np.float64))
         return None if math.isnan(score) else score
 
     @property
     def answer(self) -> str:
-        """The answer of most frames."""
+        """The most frequent answer."""
         return self.frames_by_answer.most_common(1)[0][0]
 
     def is_face(self, weak_score: float = 0.0) -> bool:
-        """Whether detector and model take it for a face.
+        """Return whether detector and model consider it a face.
 
-        The detector found it at least as often as not, and the model sees a face in most of its frames. If the
-        detector's score is weak, the model must also be sure of what it sees in half of them.
+        The detector must find it at least as often as it misses it, and the model must see a face in most frames. If
+        the detector's score is weak, the model must also be sure of its answer in half of them.
         """
         no_face, frames = self.frames_by_answer[NOT_A_FACE_CLASS], len(self.frames)
         weak = self.detection_score is not None and self.detection_score < weak_score
@@ -115,12 +117,12 @@ class Timeline:
 
     Args:
         classes: class names.
-        frame_seconds: duration of the frame of a video that has only one.
-        score_range: the lowest and the highest score of the detector.
+        frame_seconds: duration to assume for a video with one frame.
+        score_range: lowest and highest score of the detector.
 
     Attributes:
         classes: class names.
-        tracks: by number.
+        tracks: tracks by number.
         starts_seconds: time of each frame.
     """
 
@@ -131,7 +133,7 @@ class Timeline:
         self.tracks: dict[int, TrackSummary] = {}
         self.starts_seconds: list[float] = []
         lowest, highest = score_range
-        # Where a detector's score has no upper end, nothing is known of what is weak.
+        # If a detector's score has no upper limit, no score is known to be weak.
         self._weak_score = lowest + WEAK * (highest - lowest) if math.isfinite(highest) else 0.0
         self._frame_seconds = frame_seconds
 
@@ -142,7 +144,7 @@ class Timeline:
 
     @property
     def end_seconds(self) -> float:
-        """End of the last frame, which is shown as long as the previous one."""
+        """End of the last frame in seconds; it is assumed to last as long as the previous one."""
         last, *before = self.starts_seconds[:-3:-1] or [0.0]
         return last + (last - before[0] if before else self._frame_seconds)
 
@@ -164,7 +166,7 @@ class Timeline:
             track.found += face.detected is True
             track.missed += face.detected is False
             height, width = frame.rgb.shape[:2]
-            # What reaches the border is likely cut off there: boxes end at it.
+            # A box that touches the border is probably cut off.
             inside = min(box.left, box.top) > 0 and box.left + box.width < width and box.top + box.height < height
             side = max(box.width, box.height)
             quality = (face.detected is True, inside, side * (prediction.detection_score or 1.0))
@@ -173,15 +175,15 @@ class Timeline:
         self.starts_seconds.append(frame.time_seconds)
 
     def drop_what_is_no_face(self) -> list[int]:
-        """Leave out the tracks that are no face, by :meth:`TrackSummary.is_face`. Returns their numbers."""
+        """Remove the tracks that are not faces by :meth:`TrackSummary.is_face`, and return their numbers."""
         dropped = [number for number, track in self.tracks.items() if not track.is_face(self._weak_score)]
         for number in dropped:
             del self.tracks[number]
         return dropped
 
     def by_frame(self) -> Iterator[tuple[int, list[tuple[int, npt.NDArray[np.float32]]]]]:
-        """The number of each frame that has a face, and the track and row of each, sorted by track."""
-        # Lists, not generators: one that is read later would say the last track's number.
+        """Yield the number of each frame with faces, and the track and row of each face, sorted by track."""
+        # Lists instead of generators, which would later use the last track's number.
         faces = [
             list(zip(track.frames, [track.number] * len(track.frames), track.rows, strict=True))
             for track in self.tracks.values()
@@ -191,7 +193,7 @@ class Timeline:
             yield frame, [(number, row) for _, number, row in of_frame]
 
     def runs(self, number: int) -> list[Run]:
-        """The intervals in which a track is visible without a break, in at most :data:`MAX_STEPS` steps in all."""
+        """Return the intervals in which a track is visible without a break, with at most :data:`MAX_STEPS` steps."""
         track, length = self.tracks[number], -(-self.frames // MAX_STEPS)
         edges = np.array([*self.starts_seconds[::length], self.end_seconds])
         seen, step, counts = np.unique(np.array(track.frames) // length, return_inverse=True, return_counts=True)

@@ -1,4 +1,4 @@
-"""Faces followed through frames: detected in key frames, tracked in between, classified and smoothed in each.
+"""Track faces through frames: detected in key frames, tracked in between, classified and smoothed in each.
 
 for frame in mien.track("talk.mp4"):             # a file, 0 for the first camera, "rtsp://..."
     for face in frame.faces: ...
@@ -40,11 +40,12 @@ from mien.video.video_file import DecodedFrame, VideoFile
 T = TypeVar("T")
 
 DETECT_EVERY_SECONDS = 0.5
-"""Time between two key frames: a new face is detected at most this late. A detection costs as much as the rest of 15 to
-20 frames (benchmarks/video.py of commit 2cbe9555)."""
+"""Seconds between two key frames; a new face is detected at most this late. A detection costs as much as all other
+processing of 15 to 20 frames (benchmarks/video.py of commit 2cbe9555)."""
 
 AHEAD_BYTES = 48_000_000
-"""Frames of a file that are decoded ahead, so that detection in key frames runs beside the work on earlier frames."""
+"""Size of the frames that are decoded ahead, so that detection in key frames runs while earlier frames are processed.
+"""
 
 
 @dataclass(frozen=True)
@@ -52,10 +53,10 @@ class TrackedFace:
     """One face in one frame.
 
     Attributes:
-        track: the face's number over time, from 1.
-        prediction: smoothed over time, with the box and face crop of this frame, and the detector's score at its last
+        track: number of the face over time, from 1.
+        prediction: prediction smoothed over time, with the box and crop of this frame, and the score of the last
             detection.
-        detected: whether the detector found it in this frame; None if the face was only tracked.
+        detected: True if the detector found it in this frame, False if it missed it, None if no detection ran.
     """
 
     track: int
@@ -63,7 +64,7 @@ class TrackedFace:
     detected: bool | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready: the track, and :meth:`mien.Prediction.to_dict` without its source."""
+        """Return the track and :meth:`mien.Prediction.to_dict` without its source, JSON-ready."""
         said = self.prediction.to_dict()
         del said["source"]
         return {"track": self.track, **said}
@@ -74,10 +75,10 @@ class VideoFrame:
     """One frame and the faces in it.
 
     Attributes:
-        number: from 0.
-        time_seconds: its time from the start of the file, or from the first frame of a camera.
+        number: number of the frame, from 0.
+        time_seconds: time since the start of the file, or since the first frame of a camera.
         rgb: the frame, upright, uint8 (H, W, 3).
-        faces: sorted by track; may be empty.
+        faces: faces sorted by track; may be empty.
     """
 
     number: int
@@ -86,7 +87,7 @@ class VideoFrame:
     faces: list[TrackedFace]
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready: frame (its number), time_seconds, image (width and height), and faces."""
+        """Return frame (its number), time_seconds, image (width and height) and faces, JSON-ready."""
         return {
             "frame": self.number,
             "time_seconds": round(self.time_seconds, 6),
@@ -95,33 +96,33 @@ class VideoFrame:
         }
 
     def draw(self, **look: Unpack[Look]) -> Image.Image:
-        """The frame with the numbers, boxes and answers of its faces; ``look`` as of :meth:`Photo.draw`."""
+        """Draw the frame with the numbers, boxes and answers of its faces; ``look`` as in :meth:`Photo.draw`."""
         image, tracks = Image.fromarray(self.rgb), [face.track for face in self.faces]
         draw_predictions(image, [face.prediction for face in self.faces], tracks, **look)
         return image
 
 
 class Tracker:
-    """Follows the faces of consecutive frames: numbers that stay, answers smoothed over time.
+    """Tracks and classifies the faces of consecutive frames, with constant numbers and smoothed answers.
 
     One tracker takes the frames of one source, in order, from one thread.
 
     Args:
-        model: a model that is loaded, or what :func:`mien.load` takes. ``"fast"`` takes half the time of a face.
-        detector: as in :meth:`mien.Predictor.predict`.
-        source: name of the file or camera; each prediction's ``source``.
-        classes: as in :meth:`mien.Predictor.predict`.
-        half_life_seconds: half-life of the smoothing of each face's probabilities; 0 is off.
-        detect_every_seconds: time between two detections in whole frames; 0 detects in every frame. A face that is
-            lost causes a detection at once.
+        model: a loaded model, or a name as for :func:`mien.load`. ``"fast"`` halves the time per face.
+        detector: face detector, as in :meth:`mien.Predictor.predict`.
+        source: name of the file or camera, for ``source`` of each prediction.
+        classes: label scheme, as in :meth:`mien.Predictor.predict`.
+        half_life_seconds: half-life of the smoothing of each face's probabilities; 0 disables it.
+        detect_every_seconds: time between two detections in whole frames; 0 detects in every frame. A lost face
+            triggers a detection at once.
 
     Attributes:
-        reader: detects, crops and classifies: what is common to all of its predictions.
-        source: as given.
+        reader: detector, cropper and classifier that all predictions share.
+        source: the given name.
 
     Raises:
-        DataError: a scheme that does not suit the model; a time below 0 (``seconds-range``).
-        ModelError: as :func:`mien.load`.
+        DataError: the label scheme does not match the model, or a time is negative (``seconds-range``).
+        ModelError: see :func:`mien.load`.
     """
 
     def __init__(
@@ -139,7 +140,7 @@ class Tracker:
                 raise DataError(
                     f"The {name} must be a number of seconds, 0 or more; found {seconds:g}.", code="seconds-range"
                 )
-        # One thread: faces are few, and onnxruntime's further threads would spin while frames are decoded and drawn.
+        # One thread: few faces need no more, and further threads of onnxruntime would spin while frames are decoded.
         predictor = model if isinstance(model, OnnxClassifier) else load(model, threads=1)
         self.reader: FaceReader = FaceReader(predictor, detector, classes=classes)
         self.source: str = source
@@ -152,18 +153,18 @@ class Tracker:
     def update(
         self, frame: npt.NDArray[np.uint8] | Image.Image, time_seconds: float | None = None, *, bgr: bool = False
     ) -> list[TrackedFace]:
-        """Follow and classify the faces of the next frame.
+        """Track and classify the faces of the next frame.
 
         Args:
             frame: an array uint8 (H, W, 3) RGB, 0..255, upright; or a PIL image.
-            time_seconds: the frame's time, not before that of the last one; None takes the clock.
-            bgr: an array's channels are in OpenCV's order.
+            time_seconds: time of the frame, not before that of the last one; None uses the current time.
+            bgr: True if the array's channels are in OpenCV's order.
 
         Returns:
-            The faces in it, sorted by track; empty without a face.
+            Faces sorted by track; empty if there are none.
 
         Raises:
-            DataError: no image; a time before the last frame's (``seconds-order``).
+            DataError: not an image, or a time before the last frame's (``seconds-order``).
             ModelError: the face detector cannot be used.
         """
         if time_seconds is None:
@@ -179,25 +180,25 @@ class Tracker:
         return self.follow(time_seconds, rgb, self.detect(rgb) if self.is_key(time_seconds) else None)
 
     def is_key(self, seconds: float) -> bool:
-        """Whether the next frame, of this time, is one to detect faces in: that hangs on times alone."""
-        # With a tolerance of 1 us: three frames of 1/30 s are 0.1 s, but not in floating point.
+        """Return whether to detect faces in the next frame, at this time. It depends only on times."""
+        # Tolerance of 1 us: three frames of 1/30 s are 0.1 s, but not in floating point.
         if seconds - self._key_seconds < self._detect_every_seconds - 1e-6:
             return False
         self._key_seconds = seconds
         return True
 
     def detect(self, rgb: npt.NDArray[np.uint8]) -> list[Face]:
-        """The faces of a key frame, uint8 (H, W, 3), the largest first. Safe beside :meth:`follow` in a thread."""
+        """Detect faces in a key frame, uint8 (H, W, 3), the largest first. May run in parallel to :meth:`follow`."""
         return self.reader.detect(rgb)
 
     def follow(self, seconds: float, rgb: npt.NDArray[np.uint8], found: list[Face] | None) -> list[TrackedFace]:
-        """As :meth:`update` with what was detected in the frame; None where it is no key frame."""
+        """Update with the faces detected in the frame, as :meth:`update` does; None if it is not a key frame."""
         self._seconds = seconds
-        if rgb.shape != self._shape:  # what was tracked is elsewhere now, if anywhere
+        if rgb.shape != self._shape:  # tracked positions are not valid in the new size
             self._shape = rgb.shape
             self._boxes.tracks.clear()
             found = self.detect(rgb) if found is None else found
-        # Also where faces were detected: a face that the detector missed keeps its tracked position.
+        # Track even if faces were detected: a face that the detector missed keeps its tracked position.
         if self._track(rgb) and found is None:
             found = self.detect(rgb)
         joined = None if found is None else self._join(seconds, rgb, found)
@@ -215,7 +216,7 @@ class Tracker:
         return faces
 
     def _track(self, rgb: npt.NDArray[np.uint8]) -> bool:
-        """Track all faces; returns whether one was lost."""
+        """Track all faces and return whether one was lost."""
         lost = False
         for track in self._boxes.visible:
             assert track.matcher is not None
@@ -227,7 +228,7 @@ class Tracker:
         return lost
 
     def _join(self, seconds: float, rgb: npt.NDArray[np.uint8], faces: list[Face]) -> list[Track]:
-        """Join detected faces to tracks; returns the track of each."""
+        """Assign detected faces to tracks and return the track of each."""
         tracks = self._boxes.detected(seconds, [face.box for face in faces])
         for track, face in zip(tracks, faces, strict=True):
             track.matcher, track.face = TemplateMatcher(rgb, face.box), face
@@ -243,26 +244,26 @@ def track(
     detect_every_seconds: float = DETECT_EVERY_SECONDS,
     detector: Detector | str | None = None,
 ) -> Generator[VideoFrame, None, None]:
-    """Follow and classify the faces of a video file, a camera or a network stream, a frame at a time.
+    """Track and classify the faces of a video file, camera or network stream, frame by frame.
 
     Args:
-        source: a video file; the number of a camera, 0 for the first; or the address of a stream, such as
-            ``"rtsp://host/path"``. Only the newest frame of a camera or stream is taken, so that answers never lag.
-        model: as in :class:`Tracker`, and so are the further arguments.
-        classes: as there.
-        half_life_seconds: as there.
-        detect_every_seconds: as there.
-        detector: as there.
+        source: path of a video file, number of a camera (0 is the first), or address of a stream, such as
+            ``"rtsp://host/path"``. For a camera or stream only the newest frame is used, so that answers never lag.
+        model: model, as in :class:`Tracker`; the arguments below are also as there.
+        classes: label scheme.
+        half_life_seconds: half-life of the smoothing.
+        detect_every_seconds: time between two detections.
+        detector: face detector.
 
     Returns:
-        All frames of a file in order, at bounded memory; of a camera or stream until it ends. ``close()`` lets go of
-        the camera or file, and so does the end of a ``with contextlib.closing(...)``.
+        Generator of frames, with bounded memory: all frames of a file in order, or those of a camera or stream until it
+        ends. Its ``close()``, or the end of ``with contextlib.closing(...)``, releases camera or file.
 
     Raises:
-        DataError: a file that is no video, or cannot be decoded; a camera or stream that cannot be opened
-            (``camera-missing``), or was lost (``camera-lost``); a scheme that does not suit the model.
-        ModelError: as :func:`mien.load`; the face detector cannot be used.
-        MissingExtraError: PyAV is not installed, which reads them all.
+        DataError: a file is not a video or cannot be decoded; a camera or stream cannot be opened (``camera-missing``)
+            or was lost (``camera-lost``); the label scheme does not match the model.
+        ModelError: see :func:`mien.load`, or the face detector cannot be used.
+        MissingExtraError: PyAV is not installed.
 
     Example:
         >>> import mien
@@ -275,7 +276,7 @@ def track(
             code="video-type",
         )
     if isinstance(source, str) and source.isdecimal():
-        source = int(source)  # as it comes from a command line
+        source = int(source)  # command lines give text
     name = f"camera {source}" if isinstance(source, int) else os.fspath(source)
     tracker = Tracker(
         model,
@@ -298,9 +299,9 @@ def _track_live(
 
 
 def track_file(video: VideoFile, tracker: Tracker) -> Generator[VideoFrame, None, None]:
-    """All frames of a video with their faces, at bounded memory. Closes the video at the end.
+    """Yield all frames of a video with their faces, with bounded memory, and close the video at the end.
 
-    Two further threads decode and detect ahead; what comes out is the same as without them.
+    Two threads decode and detect ahead; the results are the same as without them.
     """
 
     def with_faces(frame: DecodedFrame) -> tuple[DecodedFrame, Future[list[Face]] | None]:
@@ -318,7 +319,7 @@ def track_file(video: VideoFile, tracker: Tracker) -> Generator[VideoFrame, None
 
 
 def in_background(items: Iterable[T], size: int) -> Generator[T, None, None]:
-    """Yield items that another thread makes, at most ``size`` of them ahead."""
+    """Yield items that another thread produces, at most ``size`` of them ahead."""
     made, end = iter(items), object()
     with ThreadPoolExecutor(1, "ahead") as pool:
         ahead: deque[Future[Any]] = deque(pool.submit(next, made, end) for _ in range(size))

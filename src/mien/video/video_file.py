@@ -1,4 +1,4 @@
-"""The frames of a video file as a player shows them: upright, with square pixels, each at its own time."""
+"""Decode frames of a video file as a player shows them: upright, with square pixels, each with its time."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from av import VideoFrame
 
 MAXIMUM_PIXELS = 8192 * 4320
-"""Pixels of a frame at most: the largest size of H.264's levels. A larger frame is refused before decoding."""
+"""Largest number of pixels of a frame: the largest size in H.264's levels. Larger frames are refused before decoding.
+"""
 
-# Supported formats. FFmpeg knows more: playlists that name other files and addresses, and text drawn as video.
+# Supported formats. FFmpeg also supports playlists of other files and addresses, and text drawn as video.
 _FORMATS = (
     "mov,matroska,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,gif,apng,h264,hevc,m4v,mjpeg,ivf,obu,dv,mxf,"
     "yuv4mpegpipe,nut,rm,wtv"
@@ -39,9 +40,9 @@ class DecodedFrame:
     """A decoded frame.
 
     Attributes:
-        number: from 0.
-        pts: its time in units of the video's ``time_base``, from the start of the file; strictly rising.
-        seconds: the same in seconds.
+        number: number of the frame, from 0.
+        pts: time since the start of the file in units of the video's ``time_base``; strictly rising.
+        seconds: time in seconds.
         rgb: uint8 (H, W, 3), upright.
     """
 
@@ -52,20 +53,20 @@ class DecodedFrame:
 
 
 class VideoFile:
-    """A video file, open for decoding once from its start. A context manager.
+    """A video file that can be decoded once from its start. It is a context manager.
 
     Attributes:
-        path: the file.
+        path: path of the file.
         width: width of its first frame, upright, in pixels.
         height: height of its first frame.
         time_base: duration of one time unit, in seconds.
-        frame_rate: mean frames per second, as the file states it or as FFmpeg estimates it.
-        expected_frames: number of frames as the file states it, or an estimate; None if it states nothing.
-        start_seconds: the file's own timestamp at its start.
-        resized: frames so far of another size or orientation than the first: phones that are turned, joined files.
-        damaged: frames so far that could not be decoded completely.
-        gap_seconds: time so far in which frames are missing between two others, after damage.
-        missing_seconds: known at the end: stated duration minus decoded duration.
+        frame_rate: mean frames per second, stated by the file or estimated by FFmpeg.
+        expected_frames: number of frames, stated by the file or estimated; None if unknown.
+        start_seconds: timestamp of the file's start.
+        resized: number of frames so far whose size or orientation differs from the first: rotated phones, joined files.
+        damaged: number of frames so far that could not be decoded completely.
+        gap_seconds: total duration so far of missing frames after damage.
+        missing_seconds: stated duration minus decoded duration; known only at the end.
 
     Raises:
         DataError: no such file (``file-missing``), a folder (``video-folder``), no permission (``file-permission``), no
@@ -80,7 +81,7 @@ class VideoFile:
         self._container = _open(self.path)
         try:
             streams = self._container.streams.video
-            # A cover image in a song is a video stream of one frame.
+            # The cover image of a song is a video stream of one frame.
             moving = [stream for stream in streams if not stream.disposition & stream.disposition.attached_pic]
             if not moving:
                 found = "only sound" if self._container.streams.audio else "nothing else"
@@ -128,22 +129,23 @@ class VideoFile:
 
     def close(self) -> None:
         """Close the file."""
-        # Freeing a decoder waits for its threads while holding Python's lock, which a thread that drops a packet needs.
-        # Flushing waits for them without the lock.
+        # Freeing a decoder waits for its threads while holding Python's lock. A thread that drops a packet needs this
+        # lock. Flushing first waits for the threads without the lock.
         for stream in self._container.streams.video:
             if stream.codec_context is not None:
                 stream.codec_context.flush_buffers()
         self._container.close()
 
     def frames(self) -> Iterator[DecodedFrame]:
-        """All frames in the order of their times, one at a time. Can be iterated once."""
+        """Yield all frames in the order of their times. Can be iterated once."""
         frame, number, pts, known = self._first, 0, -1, 0
         self._first = None
         while frame is not None:
             following = next(self._decoded, None)
             last, pts = pts, self._place(frame, pts)
             gap = self._missing(float((pts - last - self._frame_units) * self.time_base)) if last >= 0 else 0.0
-            # A variable frame rate has gaps, too. Decoding runs ahead: a gap may follow the damage later.
+            # Files with a variable frame rate have gaps without damage. A gap may follow damage later, because decoding
+            # is ahead.
             if gap and self.damaged > known:
                 self.gap_seconds, known = self.gap_seconds + gap, self.damaged
             yield DecodedFrame(number, pts, float(pts * self.time_base), self._upright(frame))
@@ -156,9 +158,10 @@ class VideoFile:
         return max(round(1 / (self.frame_rate * self.time_base)), 1)
 
     def _place(self, frame: VideoFrame, last: int) -> int:
-        """The time of a frame, in units from the beginning, after the last one's (-1 where it is the first).
+        """Return the time of a frame, in units from the start, after the last frame's (-1 if it is the first).
 
-        Raw streams carry no times, and those of broken or joined files go back: such a frame follows the last one.
+        Raw streams have no times, and times in broken or joined files may go back. Such a frame follows the last one
+        directly.
         """
         stated = None if frame.pts is None else round(frame.pts - self.start_seconds / self.time_base)
         if stated is not None and stated > last:
@@ -166,7 +169,7 @@ class VideoFile:
         return last + self._frame_units if last >= 0 else 0
 
     def _decode(self) -> Iterator[VideoFrame]:
-        """Frames as they are stored. Errors are counted, and decoding continues after them."""
+        """Yield frames as stored. Errors are counted, and decoding continues after them."""
         import av
 
         packets = self._container.demux(self._stream)
@@ -199,9 +202,9 @@ class VideoFile:
         return np.ascontiguousarray(rgb)
 
     def _square_pixels(self, frame: VideoFrame) -> tuple[int, int]:
-        """Width and height with square pixels, before the frame is turned upright."""
+        """Return width and height with square pixels, before the frame is rotated upright."""
         aspect = self._stream.sample_aspect_ratio
-        # A more extreme aspect ratio is a damaged header.
+        # A more extreme aspect ratio means a damaged header.
         if aspect is None or not Fraction(1, 4) <= aspect <= 4:
             aspect = Fraction(1)
         width, height = max(round(frame.width * aspect), 1), frame.height
@@ -223,18 +226,18 @@ class VideoFile:
     def _find_stated_seconds(self) -> float | None:
         if self._stream.duration is not None:
             return float(self._stream.duration * self.time_base)
-        # The file's duration is that of its longest stream, so it is only useful with a single stream.
+        # The file's duration is that of its longest stream, so it is useful only with a single stream.
         if self._container.duration is not None and len(self._container.streams) == 1:
             return float(self._container.duration) / 1_000_000
         return None
 
     def _note_end(self, end_seconds: float) -> None:
-        # Some files count the stated duration from their start, others from timestamp 0.
+        # Some files count the stated duration from their first timestamp, others from 0.
         missing = (self._stated_seconds or 0.0) - end_seconds - max(float(self.start_seconds), 0.0)
         self.missing_seconds = self._missing(missing)
 
     def _missing(self, seconds: float) -> float:
-        """These seconds, or 0 where rounding and unequal frame durations explain them: one or two frames."""
+        """Return the seconds, or 0 if rounding and unequal frame durations (up to two frames) explain them."""
         return seconds if seconds * self.frame_rate > 2.5 else 0.0
 
 
@@ -244,12 +247,12 @@ def _open(path: Path) -> Any:
     if path.is_dir():
         raise DataError(f"{path} is a folder; expected a video file.", code="video-folder")
     if not path.exists():
-        # A path has lost one of an address's two slashes.
+        # Path() turns the two slashes of an address into one.
         name = re.sub(r"^(\w+):/+", r"\1://", str(path))
         if re.fullmatch(r"[0-9]+|(rtsps?|rtmp|https?|udp)://.*", name):
             raise DataError(
-                f"{without_password(name)} is a camera or an address, and no file. mien webcam shows a camera in the "
-                "browser; in Python, mien.track follows both.",
+                f"{without_password(name)} is a camera or an address, not a file. mien webcam shows a camera in the "
+                "browser; in Python, mien.track reads both.",
                 code="video-live",
             )
         raise missing_file(path)
@@ -263,10 +266,10 @@ def _open(path: Path) -> Any:
 
 
 def _orientation(frame: VideoFrame) -> tuple[bool, bool, bool]:
-    """How to put a frame upright: swap rows and columns, then flip the rows, then the columns.
+    """Return how to rotate a frame upright: whether to swap rows and columns, then flip the rows, then the columns.
 
     The display matrix of ISO/IEC 14496-12 is (a b u; c d v; x y w). Only quarter turns and mirrors are supported;
-    phones write nothing else. PyAV's own ``rotation`` takes a mirror for half a turn.
+    phones write no others. PyAV's ``rotation`` confuses a mirror with half a turn.
     """
     data: Any = frame.side_data.get("DISPLAYMATRIX")
     if data is None:

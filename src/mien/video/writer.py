@@ -1,4 +1,4 @@
-"""The annotated copy of a video, without its sound: an MP4 that every player plays."""
+"""Writer of the annotated copy of a video, without sound, as an MP4 for all players."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from mien.base.errors import RunError
 from mien.video.video_file import VideoFile
 
 _OPTIONS = {"preset": "superfast", "crf": "21", "rc-lookahead": "10"}
-"""Preset of x264: half the work of `veryfast` at 2.5 times its size; few frames are buffered in memory."""
+"""Preset of x264: half the time of `veryfast` at 2.5 times the size, with few frames buffered in memory."""
 
 _BT601 = 6
-"""Colour matrix of the conversion to YUV, by its number in ISO/IEC 23091-2; without it players guess by the size."""
+"""Number of the YUV colour matrix in ISO/IEC 23091-2. Without it, players guess it from the size."""
 
 
 class VideoWriter:
-    """Writes frames of a video to a file, in order, at their times. A context manager.
+    """Writes frames of a video to a file in order, with their times. It is a context manager.
 
     Width and height become even, as yuv420p requires, by repeating the last column or row.
 
@@ -57,7 +57,7 @@ class VideoWriter:
         import av
 
         if kind is not None:
-            # The file is useless; an error at its end would hide the real one.
+            # The file is useless now; an error at its end would hide the first one.
             with suppress(av.FFmpegError):
                 self._container.close()
         else:
@@ -66,9 +66,9 @@ class VideoWriter:
                 self._container.close()
 
     def add(self, rgb: npt.NDArray[np.uint8], pts: int) -> None:
-        """Add a frame, uint8 (H, W, 3), at ``pts`` in units of the video's time base, after the last one.
+        """Add a frame, uint8 (H, W, 3), at time ``pts`` in the video's time base, after the last one.
 
-        One of another size than the first is fitted between bars.
+        A frame of another size than the first is fitted between black bars.
         """
         import av
 
