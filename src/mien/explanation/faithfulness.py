@@ -1,14 +1,14 @@
-"""Does a map name the pixels that the model goes by? Remove them in its order and watch the probability.
+"""Faithfulness of saliency maps: remove the most important pixels first and measure the probability.
 
-Deletion and insertion of Petsiuk, Das & Saenko, RISE, BMVC 2018, section 4.2. *Deletion* blurs the face's pixels
-away, the most important first: a good map makes the probability fall soon. *Insertion* brings them back into the
-blurred face: a good map makes it rise soon.
+The measures are deletion and insertion of Petsiuk, Das & Saenko, RISE, BMVC 2018, section 4.2. *Deletion* blurs the
+pixels of the face, the most important first; a good map makes the probability fall early. *Insertion* restores them in
+the blurred face; a good map makes it rise early.
 
-By default a map is compared with the same map moved to a random place on the face. Orders of pixels drawn at
-random, one by one, are too easy to beat: on 64 rendered faces the demo's model has a deletion area of 0.51 by them, but
-of 0.42 to 0.49 by maps moved to the wrong place, only because those remove whole regions.
+By default a map is compared with the same map moved to a random position. Random orders of single pixels would be too
+easy to beat. On 64 rendered faces, the demo's model has a deletion area of 0.51 for them. Maps moved to a wrong
+position have 0.42 to 0.49, only because they remove whole regions.
 
-:func:`judge` combines it with the check of random weights (:mod:`mien.explanation.gradient.randomization`).
+:func:`judge` combines this with the test of randomised weights (:mod:`mien.explanation.gradient.randomization`).
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ Floats = npt.NDArray[np.float64]
 _BATCH_FACES = 16
 
 BLUR_PX = 5.0
-"""Standard deviation of the Gaussian that makes the blurred face, in pixels of a 48 px face."""
+"""Standard deviation of the Gaussian blur, in pixels of a 48 px face."""
 
 
 @dataclass(frozen=True, eq=False)
 class Faithfulness(JsonResult):
-    """Deletion and insertion of N maps, against the same maps at a random place.
+    """Deletion and insertion of N maps, compared with the same maps moved to a random position.
 
     Attributes:
-        faces: N.
-        shares: float64 (K + 1,), fraction of the pixels removed or brought back, 0..1.
-        deletion, insertion: float64 (K + 1,), the class's mean probability at each share, by the maps' order.
-        random_deletion, random_insertion: the same by the moved maps.
-        deletion_gain: mean over faces of the area under the curve by the moved map minus that by the map, with an
-            interval; above 0 the maps are better.
-        insertion_gain: the same of the area by the map minus that by the moved map.
+        faces: number of faces N.
+        shares: float64 (K + 1,), fraction of pixels removed or restored, 0..1.
+        deletion, insertion: float64 (K + 1,), mean probability of the class at each fraction, in the maps' order.
+        random_deletion, random_insertion: the same in the moved maps' order.
+        deletion_gain: area under the moved map's curve minus that of the map, mean over faces, with an interval. Above
+            0 the maps are better.
+        insertion_gain: area under the map's curve minus that of the moved map, likewise.
     """
 
     faces: int
@@ -68,12 +68,12 @@ def measure_faithfulness(
     """Measure deletion and insertion of maps.
 
     Args:
-        predict: faces uint8 (n, S, S[, 3]) -> probabilities (n, C).
+        predict: function that maps faces uint8 (n, S, S[, 3]) to probabilities (n, C).
         images: uint8 (N, S, S[, 3]).
-        maps: float (N, S, S) of the predicted classes, larger is more important.
-        crop_px: side of the central square that the model sees; the order is over its pixels. None says all.
-        steps: K, into how many equal parts the pixels are cut.
-        seed: of the random places and of ties in the maps.
+        maps: float (N, S, S), maps of the predicted classes; larger is more important.
+        crop_px: side of the central square that the model sees. None means the whole image.
+        steps: number K of equal parts of the pixels.
+        seed: seed for the random positions and for breaking ties.
     """
     side = images.shape[1]
     crop = side if crop_px is None else crop_px
@@ -102,10 +102,10 @@ def measure_faithfulness(
 
 
 def pixel_ranks(maps: npt.NDArray[Any], window: slice, generator: np.random.Generator) -> npt.NDArray[np.int64]:
-    """Place of each pixel in its map's order, 0 the most important: (N, S, S) -> int64 (N, S, S), -1 outside.
+    """Rank the pixels of each map, 0 the most important: (N, S, S) -> int64 (N, S, S), -1 outside the window.
 
-    The window lies on each side of a map, as :attr:`InputSpec.window`. Ties are broken at random: by position, an empty
-    map would be an order from top to bottom.
+    ``window`` is the range of rows and columns, as :attr:`InputSpec.window`. Ties are broken at random, because
+    breaking them by position would rank an empty map from top to bottom.
     """
     inside = maps[:, window, window]
     values = inside.reshape(len(maps), -1)
@@ -123,7 +123,7 @@ def removal_curves(
     targets: npt.NDArray[np.int64],
     steps: int,
 ) -> Floats:
-    """Each face's probability of its class while its pixels turn from ``before`` to ``after``, (N, steps + 1)."""
+    """Compute each face's probability of its class while pixels change from ``before`` to ``after``, (N, steps + 1)."""
     pixels = ranks.max() + 1
     limits = np.rint(np.linspace(0, pixels, steps + 1)).astype(np.int64)[:, None, None]
     curves = np.empty((len(before), steps + 1))
@@ -138,14 +138,14 @@ def removal_curves(
 
 
 def area(curves: Floats) -> Floats:
-    """Area under curves over shares 0..1 by the trapezoid rule: (N, K + 1) -> (N,)."""
+    """Compute the area under curves over fractions 0..1 by the trapezoid rule: (N, K + 1) -> (N,)."""
     return np.asarray((curves[:, :-1] + curves[:, 1:]).mean(axis=1) / 2)
 
 
 def _moved_maps(
     maps: npt.NDArray[np.float32], window: slice, generator: np.random.Generator
 ) -> npt.NDArray[np.float32]:
-    """Each map rolled round the window by a random offset, so that it knows nothing of its face."""
+    """Shift each map cyclically in the window by a random offset, so that it is unrelated to its face."""
     inside = maps[:, window, window]
     offsets = generator.integers(0, inside.shape[1], (len(maps), 2))
     moved = np.zeros(maps.shape, dtype=np.float32)
@@ -154,28 +154,25 @@ def _moved_maps(
 
 
 LEAST_FACES = 20
-"""With fewer faces in either check there is no verdict: an interval over one face has no width."""
+"""Fewest faces for a verdict in either test, because an interval over few faces is meaningless."""
 
 LEAST_GAIN = 0.0
-"""The interval of the deletion gain must lie above this: the map beats maps that know nothing, and not by chance.
-
-That of the insertion gain must not lie below it: such a map would be worse than maps that know nothing.
+"""The interval of the deletion gain must lie above this: the map is better than moved maps, and not by chance. The
+interval of the insertion gain must not lie below it, because the map would then be worse than moved maps.
 """
 
 LARGEST_CORRELATION = 0.5
-"""The interval of the rank correlation with the maps of the wholly randomised network must lie below this.
-
-Adebayo et al. name no number. At 0.5 a quarter (r squared) of the variation of the ranks is still that of a network
-that has learnt nothing; a map with more is too much the image's own.
+"""The interval of the rank correlation with the maps of the randomised network must lie below this. Adebayo et al. give
+no number. At 0.5, a quarter (r squared) of the variation of the ranks is still explained by an untrained network.
 """
 
 
 @dataclass(frozen=True, eq=False)
 class RandomizationTest(JsonResult):
-    """How alike a method's maps are before and after the network's weights are shuffled.
+    """Similarity of a method's maps before and after the network's weights are shuffled.
 
     Attributes:
-        faces: N.
+        faces: number of faces N.
         spearman: mean rank correlation over faces, -1..1, with an interval over faces.
     """
 
@@ -186,10 +183,11 @@ class RandomizationTest(JsonResult):
 def judge(
     faithfulness: Faithfulness, randomisation: RandomizationTest | None = None
 ) -> Literal["passes", "fails", "undecided"]:
-    """Whether a method's maps may be believed on a model.
+    """Judge whether a method's maps of a model can be trusted.
 
-    They pass if deletion beats maps that know nothing of the face, insertion is not beaten by them, and they change
-    when the learning is undone, where that was checked. With fewer than :data:`LEAST_FACES` faces it is undecided.
+    They pass under three conditions. Deletion is better than for moved maps. Insertion is not worse. If tested, the
+    maps change when the weights are randomised. With fewer than :data:`LEAST_FACES` faces the result is
+    ``"undecided"``.
     """
     faces = min(faithfulness.faces, faithfulness.faces if randomisation is None else randomisation.faces)
     if faces < LEAST_FACES:

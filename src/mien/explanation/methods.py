@@ -1,4 +1,4 @@
-"""All methods by name. To add one: a file with a function, and an entry here; the tests cover it then."""
+"""All explanation methods by name. To add one, write a file with a function and add an entry here."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from mien.explanation.occlusion import Predict
 
 @dataclass(frozen=True)
 class Method:
-    """A method that computes which pixels are important for a prediction.
+    """A method that computes how important pixels are for a prediction.
 
     Attributes:
-        home: module in this folder and function, imported on first use: gradients need torch.
-        needs_torch: the function takes a :class:`~mien.explanation.gradient.torch_model.TorchModel`; otherwise a
-            function images -> probabilities.
+        home: module in this folder and function, imported on first use because gradients need torch.
+        needs_torch: True if the function takes a :class:`~mien.explanation.gradient.torch_model.TorchModel`, False if
+            it takes a function that maps images to probabilities.
     """
 
     home: str
     needs_torch: bool
 
     def load(self) -> Callable[..., npt.NDArray[np.float32]]:
-        """The function itself.
+        """Import the function.
 
         Raises:
             MissingExtraError: torch is not installed.
@@ -48,7 +48,7 @@ METHODS: dict[str, Method] = {
 
 
 def find_method(name: str) -> Method:
-    """The method of a name. Raises :class:`mien.base.errors.DataError`."""
+    """Return the method with this name. Raises :class:`mien.base.errors.DataError`."""
     if name not in METHODS:
         raise DataError(f"There is no method '{name}'." + nearest(name, METHODS), code="method-unknown")
     return METHODS[name]
@@ -66,12 +66,12 @@ def explain(
     """Compute saliency maps by a method of :data:`METHODS`; larger values favour the class more.
 
     Args:
-        name: the method.
+        name: name of the method.
         images: uint8 (N, S, S[, 3]).
-        targets: int64 (N,), the class to explain of each face; None explains the predicted one.
-        predict: images -> probabilities; ``model.predict`` by default.
-        model: a :class:`mien.explanation.gradient.torch_model.TorchModel`, for the methods with torch.
-        crop_px: side of the central square that ``predict``'s model sees; the model's own by default.
+        targets: int64 (N,), class to explain for each face; None explains the predicted class.
+        predict: function that maps images to probabilities; ``model.predict`` by default.
+        model: a :class:`mien.explanation.gradient.torch_model.TorchModel`, for methods that need torch.
+        crop_px: side of the central square that the model sees; by default the model's own.
 
     Returns:
         float32 (N, S, S), finite; 0 outside the central crop.

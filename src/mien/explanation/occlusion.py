@@ -1,4 +1,4 @@
-"""Occlusion: cover a part of the face and see how much of the class's probability goes. Needs no torch."""
+"""Occlusion: cover parts of the face and measure the drop of the class's probability. Needs no torch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 Predict = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float64]]
-"""Faces uint8 (N, S, S[, 3]) -> probabilities float (N, C), e.g. ``Predictor.probabilities``."""
+"""Function that maps faces uint8 (N, S, S[, 3]) to probabilities (N, C), e.g. ``Predictor.probabilities``."""
 
 
 def occlusion(
@@ -20,21 +20,20 @@ def occlusion(
     stride_px: int | None = None,
     crop_px: int | None = None,
 ) -> npt.NDArray[np.float32]:
-    """Slide a patch of the face's own mean colour over it; a pixel's value is the mean drop while it was covered.
+    """Slide a patch of the face's mean colour over it. A pixel's value is the mean drop while it was covered.
 
-    Zeiler & Fergus, Visualizing and Understanding Convolutional Networks, ECCV 2014, section 4.2.
+    Source: Zeiler & Fergus, Visualizing and Understanding Convolutional Networks, ECCV 2014, section 4.2.
 
     Args:
-        predict: the model.
+        predict: function that maps faces to probabilities.
         images: uint8 (N, S, S[, 3]).
-        targets: int64 (N,), the class to explain of each face.
-        patch_px: side of the patch; a sixth of the crop by default, which is 8 px of FER2013's 48, about an eye.
-        stride_px: from one position to the next; at most ``patch_px``, so that every pixel is covered; half of it
-            by default.
-        crop_px: side of the central square that the model sees; None says all of it.
+        targets: int64 (N,), class to explain for each face.
+        patch_px: side of the patch. Default: a sixth of the crop, which is 8 px of FER2013's 48, about an eye.
+        stride_px: step between positions, at most ``patch_px`` so that every pixel is covered. Default: half of it.
+        crop_px: side of the central square that the model sees; None means the whole image.
 
     Returns:
-        float32 (N, S, S) in -1..1: the drop of the class's probability; 0 outside the crop.
+        float32 (N, S, S), drop of the class's probability, -1..1; 0 outside the crop.
     """
     side = images.shape[1]
     crop = side if crop_px is None else crop_px
@@ -56,7 +55,7 @@ def occlusion(
 
 
 def patch_masks(side: int, patch_px: int, stride_px: int, crop_px: int) -> npt.NDArray[np.bool_]:
-    """Every position of the patch within the central crop, bool (P, side, side); the last one touches the edge."""
+    """Return all positions of the patch in the central crop, bool (P, side, side); the last one touches the edge."""
     start = (side - crop_px) // 2
     offsets = sorted({*range(0, crop_px - patch_px, stride_px), crop_px - patch_px})
     covered = np.zeros((len(offsets), side), dtype=np.bool_)

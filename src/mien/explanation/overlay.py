@@ -1,4 +1,4 @@
-"""A map in colour over its face, which stays visible; both side by side, with a title and the scale of the colours."""
+"""Draw a saliency map in colour over its face, and a figure with face, map, title and colour scale."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-# Matplotlib's magma (Smith & van der Walt, CC0), every 16th of its colours: perceptually even, for the colour-blind
-# too. Between them linearly, which is off by 3 of 255 at most.
+# Every 16th colour of matplotlib's magma (Smith & van der Walt, CC0), which is perceptually uniform, also for
+# colour-blind people. Linear interpolation between them is off by at most 3 of 255.
 _MAGMA_HEX = """
 000004 0a0822 1d1146 36106a 50127c 691c81 822681 9c2e7f b63779
 cf4170 e65163 f5695c fb8761 fea571 fec387 fde0a2 fcfdbf
@@ -19,31 +19,31 @@ cf4170 e65163 f5695c fb8761 fea571 fec387 fde0a2 fcfdbf
 _MAGMA = np.array([list(bytes.fromhex(each)) for each in _MAGMA_HEX.split()], dtype=np.float64)
 
 SCALED_BY = 0.99
-"""Quantile of the positive values of a map that gets the last colour."""
+"""Quantile of a map's positive values from which the last colour is used."""
 
 
 def colour(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """Colours of magma: (...), 0..1 -> RGB float64 (..., 3), 0..255."""
+    """Map values (...), 0..1, to magma colours: RGB float64 (..., 3), 0..255."""
     stops = np.linspace(0, 1, len(_MAGMA))
     return np.stack([np.interp(values, stops, channel) for channel in _MAGMA.T], axis=-1)
 
 
 STRENGTH = 0.6
-"""How much of the face the colour covers where a map is largest, 0..1."""
+"""Opacity of the colour where a map is largest, 0..1."""
 
 
 def overlay(
     face: npt.NDArray[np.uint8], face_map: npt.NDArray[np.floating[Any]], enlarge: int = 4
 ) -> npt.NDArray[np.uint8]:
-    """Colour a face by a map. Where the map is 0 or below, the face is as it is.
+    """Colour a face by a map. Where the map is 0 or negative, the face is unchanged.
 
-    The greatest hundredth of the map's positive values share the last colour (Smilkov et al., SmoothGrad, 2017, section
-    3.1): scaled by its largest pixel alone, a gradient's map would be hardly visible.
+    The top hundredth of the map's positive values gets the last colour (Smilkov et al., SmoothGrad, 2017, section 3.1).
+    If it were scaled by the largest pixel, a gradient map would hardly be visible.
 
     Args:
-        face: uint8 (S, S), in colour (S, S, 3).
-        face_map: float (S, S). Evidence against the class (below 0) is not shown.
-        enlarge: k, how many pixels a side each pixel becomes; none is made up between them.
+        face: uint8 (S, S), or (S, S, 3) in colour.
+        face_map: float (S, S). Negative values (evidence against the class) are not shown.
+        enlarge: factor k; each pixel becomes k x k equal pixels.
 
     Returns:
         RGB uint8 (S * k, S * k, 3).
@@ -53,9 +53,9 @@ def overlay(
 
 
 def painted(face: npt.NDArray[np.uint8], share: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
-    """Colour pixels uint8 (H, W[, 3]) by a share (H, W), 0..1, of the last colour: RGB uint8 (H, W, 3)."""
+    """Blend pixels uint8 (H, W[, 3]) with the colours of values (H, W), 0..1: RGB uint8 (H, W, 3)."""
     cover = STRENGTH * share[:, :, None]
-    # The lowest colours of magma are black, which would read as a dark face: begin where it has turned violet.
+    # magma's first colours are black, which would look like a dark face, so begin where it is violet.
     pixels_below = face[:, :, None] if face.ndim == 2 else face
     blend = (1 - cover) * pixels_below + cover * colour(0.35 + 0.65 * share)
     pixels: npt.NDArray[np.uint8] = np.rint(blend).astype(np.uint8)
@@ -63,13 +63,13 @@ def painted(face: npt.NDArray[np.uint8], share: npt.NDArray[np.float64]) -> npt.
 
 
 def full_scale(face_map: npt.NDArray[np.floating[Any]]) -> float:
-    """The value that gets the last colour in :func:`overlay`; 0.0 where no pixel speaks for the class."""
+    """Return the value that gets the last colour in :func:`overlay`; 0.0 if no pixel favours the class."""
     positive = face_map[face_map > 0].astype(np.float64)
     return float(np.quantile(positive, SCALED_BY)) if len(positive) else 0.0
 
 
 FACE_PX = 288
-"""The least side of each of the two faces: a title of 60 letters fits above them."""
+"""Smallest side of each face in a figure, so that a title of 60 letters fits above both."""
 
 MARGIN_PX, TEXT_PX, LINE_PX, SCALE_PX = 12, 15, 21, 14
 _INK, _SOFT, _PAPER, _MIDDLE_GREY = (20, 20, 24), (95, 98, 104), (255, 255, 255), 128
@@ -78,17 +78,17 @@ _INK, _SOFT, _PAPER, _MIDDLE_GREY = (20, 20, 24), (95, 98, 104), (255, 255, 255)
 def map_picture(
     face: npt.NDArray[np.uint8], face_map: npt.NDArray[np.floating[Any]], title: Sequence[str], explained: str
 ) -> Image.Image:
-    """Draw a face, the same face under its map, a title above and the scale of the colours below.
+    """Draw a face, the same face with its map, a title above and the colour scale below.
 
     Args:
-        face: uint8 (S, S), in colour (S, S, 3).
+        face: uint8 (S, S), or (S, S, 3) in colour.
         face_map: float (S, S).
-        title: lines of text, the first one in black; lines that are too long are cut.
-        explained: the class that the map is about.
+        title: lines of text, the first in black; long lines are truncated.
+        explained: class that the map explains.
 
     Returns:
-        An RGB image. Each face is a whole multiple of S pixels wide, at least :data:`FACE_PX`, and
-        :data:`MARGIN_PX` from the left border and from each other.
+        An RGB image. The width of each face is a multiple of S pixels, at least :data:`FACE_PX`; it lies
+        :data:`MARGIN_PX` from the left border and from the other face.
     """
     enlarge = -(-FACE_PX // len(face))
     side = enlarge * len(face)
@@ -108,7 +108,7 @@ def map_picture(
 
 
 def fitted(draw: ImageDraw.ImageDraw, text: str, width_px: float) -> str:
-    """A text in one line; the beginning of one that is too long is left out, since a path's end tells most."""
+    """Truncate a text to one line. The beginning is cut off, because the end of a path says more."""
     text = " ".join(text.split())
     if draw.textlength(text, font=_font()) <= width_px:
         return text
@@ -120,7 +120,7 @@ def fitted(draw: ImageDraw.ImageDraw, text: str, width_px: float) -> str:
 def _draw_scale(
     image: Image.Image, draw: ImageDraw.ImageDraw, place: tuple[int, int], width: int, largest: float, explained: str
 ) -> None:
-    """The colours from 0 to the largest value, as they look over middle grey, with both numbers."""
+    """Draw the colours from 0 to the largest value, as they look over middle grey, with both numbers."""
     left, top = place
     below = top + SCALE_PX + 4
     if not largest:

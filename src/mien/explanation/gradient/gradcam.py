@@ -1,4 +1,4 @@
-"""Grad-CAM: which places of the last convolutional maps speak for a class."""
+"""Grad-CAM: the positions in the last convolutional feature maps that favour a class."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from mien.base.errors import DataError
 from mien.explanation.gradient.torch_model import TorchModel, run_order
 
 LEAST_PLACES = 4
-"""Fewer places a side than this are no map of a face: an eye and the mouth would share one."""
+"""Smallest side of a usable feature map. On a smaller one, an eye and the mouth would share a position."""
 
 
 def gradcam(
     model: TorchModel, images: npt.NDArray[np.uint8], targets: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.float32]:
-    """Grad-CAM on the last maps: ReLU(sum over channels k of the mean gradient of the logit by A_k, times A_k).
+    """Compute Grad-CAM: ReLU(sum over channels k of the mean gradient of the logit with respect to A_k, times A_k).
 
-    Selvaraju et al., Grad-CAM, ICCV 2017, equations 1 and 2; then bilinearly enlarged to the face. Coarse: the
-    last maps of mien's networks (:func:`last_maps`) have 4 to 6 places a side at 44 to 48 px.
+    Source: Selvaraju et al., Grad-CAM, ICCV 2017, equations 1 and 2. The map is enlarged bilinearly to the face. It is
+    coarse: the last feature maps of mien's networks (:func:`last_maps`) are 4 to 6 wide at 44 to 48 px.
 
     Args:
         model: the network.
         images: uint8 (N, size_px, size_px[, 3]).
-        targets: int64 (N,), the class to explain of each face.
+        targets: int64 (N,), class to explain for each face.
 
     Returns:
         float32 (N, size_px, size_px), 0 or more; 0 outside the central crop that the network sees.
@@ -37,10 +37,10 @@ def gradcam(
         seen: list[Tensor] = []
 
         def keep(module: nn.Module, given: object, output: Tensor) -> Tensor:
-            # An activation that the network uses in several places has other outputs, too.
+            # A module that is used several times has other outputs, too.
             if output.dim() == 4 and output.shape[2] == rows:
                 seen.append(output)
-            # The network goes on with a copy, for what follows may change it in place.
+            # Pass on a copy, because later layers may modify it in place.
             return output.clone()
 
         with layer.register_forward_hook(keep):
@@ -55,10 +55,10 @@ def gradcam(
 
 
 def last_maps(model: TorchModel) -> tuple[nn.Module, int]:
-    """The module that gives the maps A_k, and their places a side: the last that have :data:`LEAST_PLACES` or more.
+    """Return the module that outputs the feature maps A_k, and their side: the last with :data:`LEAST_PLACES` or more.
 
-    Not a convolution's raw output, before norm and activation: without a bias each channel has an offset that says
-    nothing of places, and that the ReLU of the map would cut by. Nor maps that pooling has left 2 places a side.
+    The raw output of a convolution, before norm and activation, is not used. Without a bias, its channels have
+    arbitrary offsets, which would distort the ReLU of the map.
     """
     maps = [
         (module, shape[2])

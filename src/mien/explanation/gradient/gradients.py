@@ -1,4 +1,4 @@
-"""Vanilla gradient: how much each pixel would change a class's probability."""
+"""Vanilla gradient: how much each pixel changes a class's probability."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from mien.explanation.gradient.torch_model import TorchModel
 def gradient(
     model: TorchModel, images: npt.NDArray[np.uint8], targets: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.float32]:
-    """The largest absolute gradient of the class's probability over channels.
+    """Compute the largest absolute gradient of the class's probability over channels.
 
-    Simonyan, Vedaldi & Zisserman, Deep Inside Convolutional Networks, 2014, section 3, on the probability after
-    the softmax, as Study B did.
+    Source: Simonyan, Vedaldi & Zisserman, Deep Inside Convolutional Networks, 2014, section 3. As in Study B, it uses
+    the probability after the softmax.
 
     Args:
         model: the network.
         images: uint8 (N, size_px, size_px[, 3]).
-        targets: int64 (N,), the class to explain of each face.
+        targets: int64 (N,), class to explain for each face.
 
     Returns:
         float32 (N, size_px, size_px), 0 or more; 0 outside the central crop that the network sees.

@@ -1,7 +1,7 @@
-"""Does a map depend on what the network learnt? Shuffle its weights, and compare maps.
+"""Test whether a map depends on the trained weights: shuffle the weights and compare the maps.
 
-The randomisation of Adebayo et al., Sanity Checks for Saliency Maps, NeurIPS 2018, section 3.1, of all layers. A method
-whose maps stay the same shows the image's edges, not the model.
+This is the model randomisation test of Adebayo et al., Sanity Checks for Saliency Maps, NeurIPS 2018, section 3.1, for
+all layers. A method whose maps do not change shows the edges of the image, not the model.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ def check_randomization(
     maps: npt.NDArray[np.float32] | None = None,
     seed: int = 0,
 ) -> RandomizationTest:
-    """Compare a method's maps of a network with those of the same network with shuffled weights.
+    """Compare a method's maps for a network with those for the same network with shuffled weights.
 
-    Both are of the classes that the network predicts as it is.
+    Both explain the classes predicted by the original network.
 
     Args:
-        name: a method of :data:`mien.explanation.methods.METHODS`.
-        model: the network; it is left as it was.
+        name: method in :data:`mien.explanation.methods.METHODS`.
+        model: the network; it is not changed.
         images: uint8 (N, size_px, size_px[, 3]).
-        maps: float (N, size_px, size_px), the method's maps of the network as it is, where they are at hand.
-        seed: of the randomisation.
+        maps: float (N, size_px, size_px), maps of the original network, if already computed.
+        seed: seed of the randomisation.
 
     Raises:
-        DataError: no faces, no such method.
+        DataError: no faces, or no such method.
     """
     if not len(images):
         raise DataError("The check of randomised weights needs at least one face.", code="no-faces")
@@ -55,9 +55,9 @@ def check_randomization(
 
 
 def randomized(model: TorchModel, seed: int) -> TorchModel:
-    """A copy of the network in which each tensor has its values in another order, the head's first.
+    """Return a copy of the network with the values of each tensor shuffled, starting with the head.
 
-    What was learnt is gone, the size of the activations stays about as it was.
+    This destroys what was learned but roughly keeps the size of the activations.
     """
     shuffled = replace(model, network=copy.deepcopy(model.network))
     generator = torch.Generator().manual_seed(seed)
@@ -67,9 +67,9 @@ def randomized(model: TorchModel, seed: int) -> TorchModel:
 
 
 def spearman(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> Floats:
-    """Spearman's rank correlation of each pair of maps, ties by mean ranks: two (N, ...) -> float64 (N,), -1..1.
+    """Compute Spearman's rank correlation of each pair of maps, with mean ranks for ties.
 
-    0 where either map is the same everywhere: it orders nothing, so there is nothing to agree with.
+    Two (N, ...) -> float64 (N,), -1..1; 0 if either map is constant, because it has no order.
     """
     ranks = [_mean_ranks(maps.reshape(len(maps), -1)) for maps in (first, second)]
     a, b = (each - each.mean(axis=1, keepdims=True) for each in ranks)
@@ -78,7 +78,7 @@ def spearman(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> Floats:
 
 
 def _mean_ranks(values: npt.NDArray[Any]) -> Floats:
-    """Rank of each value in its sample, equal values sharing the mean of theirs: (N, P) -> float64 (N, P)."""
+    """Rank the values of each sample, with mean ranks for ties: (N, P) -> float64 (N, P)."""
     ranks = np.empty(values.shape)
     for row, of_row in zip(ranks, values, strict=True):
         _, place, count = np.unique(of_row, return_inverse=True, return_counts=True)

@@ -25,12 +25,12 @@ Predict = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float64]]
 
 @dataclass(frozen=True)
 class TorchModel:
-    """A network in evaluation mode with the input that it wants.
+    """A network in evaluation mode with the specification of its input.
 
     Attributes:
-        network: normalised images (N, channels, crop_px, crop_px) -> logits (N, C).
-        spec: size, crop and normalisation of its input.
-        temperature: logits are divided by it before the softmax, as the artifact's manifest says.
+        network: module that maps normalised images (N, channels, crop_px, crop_px) to logits (N, C).
+        spec: size, crop and normalisation of the input.
+        temperature: divisor of the logits before the softmax, from the model's manifest.
     """
 
     network: Network
@@ -38,15 +38,16 @@ class TorchModel:
     temperature: float = 1.0
 
     def probabilities(self, inputs: Tensor) -> Tensor:
-        """Normalised images (N, channels, crop_px, crop_px) -> float64 (N, C), each sample sums to 1.
+        """Map normalised images (N, channels, crop_px, crop_px) to probabilities, float64 (N, C), rows sum to 1.
 
-        In float64, because a sure answer's gradient, p (1 - p) times that of the logits, is lost in float32.
+        It uses float64, because the gradient of a confident answer, p (1 - p) times that of the logits, vanishes in
+        float32.
         """
         logits: Tensor = self.network(inputs)
         return (logits.double() / self.temperature).softmax(1)
 
     def predict(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
-        """Faces uint8 (N, size_px, size_px[, 3]) -> probabilities float64 (N, C), without gradients."""
+        """Map faces uint8 (N, size_px, size_px[, 3]) to probabilities float64 (N, C), without gradients."""
         with torch.inference_mode():
             parts = [
                 self.probabilities(torch.from_numpy(to_input(images[part], self.spec))).numpy()
@@ -57,13 +58,13 @@ class TorchModel:
     def maps(
         self, images: npt.NDArray[np.uint8], targets: npt.NDArray[np.int64], map_of: Callable[[Tensor, Tensor], Tensor]
     ) -> npt.NDArray[np.float32]:
-        """Maps of all faces, a batch at a time, laid on the stored faces: float32 (N, size_px, size_px), 0 outside.
+        """Compute maps in batches, placed on the stored faces: float32 (N, size_px, size_px), 0 outside the crop.
 
         Args:
             images: uint8 (N, size_px, size_px[, 3]).
-            targets: int64 (N,), the class to explain of each face.
-            map_of: inputs that gradients can be taken of, (n, channels, crop_px, crop_px), and their classes (n,) ->
-                maps (n, crop_px, crop_px).
+            targets: int64 (N,), class to explain for each face.
+            map_of: function of inputs with gradients, (n, channels, crop_px, crop_px), and their classes (n,), that
+                returns maps (n, crop_px, crop_px).
         """
         placed = np.zeros((len(images), self.spec.size_px, self.spec.size_px), dtype=np.float32)
         for part in slices(len(images), BATCH):
@@ -74,25 +75,25 @@ class TorchModel:
 
 
 def load_torch_model(run: RunFolder, temperature: float) -> TorchModel:
-    """The network of a run's best epoch, with the temperature of its model. Raises as ``load_network``."""
+    """Load the network of a run's best epoch with the temperature of its model. Raises like ``load_network``."""
     return TorchModel(load_network(run), run.read_recipe().input, temperature)
 
 
 def matching_torch_model(run: RunFolder, manifest: Manifest, predict: Predict) -> TorchModel:
-    """The network that a run's model file was exported from, as far as both say the same of four images of noise.
+    """Load the network that a run's model file was exported from. Both must agree on four noise images.
 
     Args:
-        run: holds the weights.
-        manifest: of the model file, which answers by the label.
-        predict: the file's probabilities of faces, uint8 (N, S, S[, 3]) -> float64 (N, C).
+        run: run folder with the weights.
+        manifest: manifest of the model file, which answers by the label's output.
+        predict: function of the model file that maps faces, uint8 (N, S, S[, 3]), to float64 (N, C).
 
     Raises:
         ModelError: the file was made from other weights (``gradients-other-weights``).
-        RunError: as :func:`load_torch_model`.
+        RunError: see :func:`load_torch_model`.
     """
     model = load_torch_model(run, manifest.temperature)
     noise = np.random.default_rng(0).integers(0, 256, (4, *face_shape(*model.spec.stored_as)), dtype=np.uint8)
-    # Of the networks that come with mien 0.00004 in fp16 and 0.01 in int8; two of them differ by 0.06.
+    # mien's own networks differ by 0.00004 in fp16 and 0.01 in int8. Two different networks differ by 0.06.
     allowed = 0.02 if manifest.precision == "int8" else 1e-3
     if np.abs(model.predict(noise) - predict(noise)).mean() > allowed:
         raise ModelError(
@@ -103,9 +104,9 @@ def matching_torch_model(run: RunFolder, manifest: Manifest, predict: Predict) -
 
 
 def run_order(model: TorchModel) -> list[tuple[str, nn.Module, tuple[int, ...]]]:
-    """Every module by name with the shape of its output for two faces, in the order in which they finish.
+    """List all modules by name, with the shape of their output for two faces, in the order of execution.
 
-    Of an output that is no tensor, as that of an LSTM, the shape is ``()``.
+    The shape is ``()`` for an output that is not a tensor, as from an LSTM.
     """
     order: list[tuple[str, nn.Module, tuple[int, ...]]] = []
 
