@@ -1,4 +1,4 @@
-"""Smaller forms of an artifact's graph: weights stored in half precision, or nearly everything in 8 bits."""
+"""Quantized forms of an exported graph: weights stored in fp16, or nearly everything in int8."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ BATCH = 64
 
 
 def to_fp16(graph: bytes) -> bytes:
-    """Store a graph's matrices and kernels as fp16; all is still computed in fp32. Half the size, the same speed.
+    """Store a graph's matrices and kernels as fp16, for half the size at the same speed. It still computes in fp32.
 
-    Before each stands a cast, which onnxruntime does once, when it opens the file. Vectors (biases, norms) stay fp32:
-    they are few, and their range is wider.
+    Each is converted by a cast node, which onnxruntime evaluates once when it opens the file. Vectors (biases, norms)
+    stay fp32: they are small and have a wider range.
 
     Raises:
-        ModelError: a weight beyond fp16's range.
+        ModelError: a weight exceeds fp16's range.
     """
     import onnx
 
@@ -53,17 +53,16 @@ def to_fp16(graph: bytes) -> bytes:
 
 
 def to_int8(graph: bytes, inputs: npt.NDArray[np.float32]) -> bytes:
-    """Quantise a graph: 8-bit weights, one scale a channel, and 8-bit activations, whose ranges are measured.
+    """Quantize a graph to 8-bit weights with one scale per channel, and 8-bit activations with measured ranges.
 
-    onnxruntime's static QDQ form. A range leaves out the outermost half a thousandth of a percent of the activations on
-    either side: on FER2013 that keeps more answers than the whole range does. Batch norm that no convolution took up
-    stays fp32: it has no 8-bit kernel. So does the first convolution, whose one channel fills no 8-bit instruction: on
-    a network as small as ``fast`` it would take a seventh of the time. Means over a map, as mien's own network is
-    exported with them, become global poolings.
+    It uses onnxruntime's static QDQ format. A range leaves out the outermost 0.0005% of the activations on either side;
+    on FER2013 this changes fewer answers than the full range. Batch norms that were not fused stay fp32, because they
+    have no 8-bit kernel. The first convolution also does: with one channel it cannot fill an 8-bit instruction, and
+    takes a seventh of the time of ``fast``. Means over a feature map become global poolings.
 
     Args:
-        graph: a serialised fp32 graph with the input ``images``.
-        inputs: float32 (N, channels, S, S), what the network sees of ordinary faces; their activations span the ranges.
+        graph: serialised fp32 graph with the input ``images``.
+        inputs: float32 (N, channels, S, S), network inputs of ordinary faces, to measure the ranges.
     """
     import onnx
 
@@ -83,22 +82,23 @@ def to_int8(graph: bytes, inputs: npt.NDArray[np.float32]) -> bytes:
             _Batches(inputs),
             quant_format=quantization.QuantFormat.QDQ,
             per_channel=True,
-            # The pair of types that x86 and ARM have instructions for.
+            # x86 and ARM have instructions for this pair of types.
             activation_type=quantization.QuantType.QUInt8,
             weight_type=quantization.QuantType.QInt8,
             op_types_to_quantize=sorted(kinds - {"BatchNormalization"}),
             nodes_to_exclude=[node.name for node in nodes if node.op_type == "Conv" and node.input[0] == "images"],
             calibrate_method=quantization.CalibrationMethod.Percentile,
-            # A batch's activations at a time: those of all faces would take gigabytes.
+            # Process one batch of activations at a time; those of all faces would take gigabytes.
             extra_options={"CalibStridedMinMax": 1},
         )
         return small.read_bytes()
 
 
 def _with_pooled_means(graph: bytes) -> bytes:
-    """The same graph, in which means over a map's places, counted with channels last, are global poolings.
+    """Replace means over the positions of a channels-last feature map by global poolings.
 
-    These have an 8-bit kernel. For a plain mean onnxruntime turns the map round and back to fp32, on one thread.
+    Global poolings have an 8-bit kernel. For a plain mean, onnxruntime transposes the map and converts it to fp32, on
+    one thread.
     """
     import onnx
 
@@ -116,7 +116,7 @@ def _with_pooled_means(graph: bytes) -> bytes:
             nodes.append(onnx.helper.make_node("Flatten", [pooled], node.output, f"{node.name}.flat"))
         else:
             nodes.append(node)
-    # onnxruntime would warn of what nothing uses any more.
+    # Remove unused tensors, about which onnxruntime would warn.
     used = {name for node in nodes for name in node.input} | {output.name for output in model.graph.output}
     tensors = [tensor for tensor in model.graph.initializer if tensor.name in used]
     del model.graph.node[:], model.graph.initializer[:]
@@ -133,7 +133,7 @@ def _settings(node: Any) -> dict[str, Any]:
 
 
 class _Batches:
-    """Hands out inputs as onnxruntime's calibration asks for them."""
+    """Provides input batches to onnxruntime's calibration."""
 
     def __init__(self, inputs: npt.NDArray[np.float32]) -> None:
         self._parts = [inputs[part] for part in slices(len(inputs), BATCH)]
@@ -152,7 +152,7 @@ class _Batches:
 
 @contextmanager
 def _without_remarks() -> Iterator[None]:
-    """Keep quiet what onnxruntime's quantisation says: it prints, and advises through the root logger."""
+    """Silence onnxruntime's quantization, which prints and logs advice through the root logger."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

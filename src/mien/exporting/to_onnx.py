@@ -1,4 +1,4 @@
-"""From a run's best weights to the artifact: one ``.onnx`` file, proven to answer as the torch network does."""
+"""Export a run's best weights to one ``.onnx`` file, and check that it gives the same outputs as torch."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ LARGEST_DIFFERENCE = 1e-4
 
 @dataclass(frozen=True)
 class Parity:
-    """How closely the file answers as torch does, both in fp32 on the CPU, on :data:`PARITY_FACES` synthetic faces.
+    """Agreement of the file with torch, both in fp32 on the CPU, on :data:`PARITY_FACES` synthetic faces.
 
     Attributes:
-        faces: how many faces were compared.
-        largest_difference: of any probability of any face.
+        faces: number of compared faces.
+        largest_difference: largest difference of any probability of any face.
         agreement: fraction of faces with the same top class.
     """
 
@@ -52,32 +52,32 @@ class Parity:
 
 @dataclass
 class Export:
-    """A model file that is proven, and takes its place when the block of :func:`exporting` ends.
+    """A checked model file. It moves to its final path when the block of :func:`exporting` ends.
 
     Attributes:
-        file: where it is until then.
-        parity: how closely it agrees with torch.
+        file: temporary path of the file.
+        parity: agreement with torch.
     """
 
     file: Path
     parity: Parity
 
     def complete(self, manifest: Manifest) -> None:
-        """Give the file another manifest."""
+        """Replace the manifest of the file."""
         self.file.write_bytes(attach_manifest(self.file.read_bytes(), manifest))
 
 
 @contextmanager
 def exporting(run: RunFolder, out: Path | None = None) -> Iterator[Export]:
-    """Make the artifact of a run's best epoch. The file is written at the end of the block, or not at all.
+    """Export the model of a run's best epoch. The file is written at the end of the block, or not at all.
 
     Args:
         run: a run with at least one finished epoch.
-        out: the file to write; ``model.onnx`` in the run's folder by default.
+        out: path to write; default ``model.onnx`` in the run's folder.
 
     Raises:
         RunError: no such run, no finished epoch, a damaged checkpoint, or the disk is full.
-        ModelError: the file's answers differ from torch's by more than :data:`LARGEST_DIFFERENCE`. Nothing is written.
+        ModelError: probabilities differ from torch's by more than :data:`LARGEST_DIFFERENCE`. Nothing is written.
     """
     recipe = run.read_recipe()
     network, facts = checkpoint.load_best(run)
@@ -102,7 +102,7 @@ def exporting(run: RunFolder, out: Path | None = None) -> Iterator[Export]:
     with whole_file(out or run.model) as temporary:
         temporary.write_bytes(attach_manifest(graph, manifest))
         parity = measure_parity(network, temporary)
-        # Not "greater": a difference that is not a number fails too.
+        # "not <=" instead of ">", so that NaN fails too.
         if not parity.largest_difference <= LARGEST_DIFFERENCE:
             raise ModelError(
                 f"The exported model's probabilities differ from torch's by up to {parity.largest_difference:.2g} "
@@ -113,13 +113,13 @@ def exporting(run: RunFolder, out: Path | None = None) -> Iterator[Export]:
 
 
 def export_run(run: RunFolder, out: Path | None = None) -> Parity:
-    """Write the artifact of a run's best epoch. Arguments and errors as :func:`exporting`."""
+    """Export the model of a run's best epoch. Arguments and errors are as in :func:`exporting`."""
     with exporting(run, out) as export:
         return export.parity
 
 
 def check_export(network: Network, recipe: Recipe) -> None:
-    """Export a user's network with its first weights: what fails is better known before the training.
+    """Export a user's network with its initial weights, so that a failure shows before training.
 
     Raises:
         ModelError: ``export-failed``.
@@ -128,7 +128,7 @@ def check_export(network: Network, recipe: Recipe) -> None:
 
 
 def _for_others(recipe: Recipe) -> dict[str, Any]:
-    """The recipe as a manifest holds it: of a file only the name, not where it lay on this machine."""
+    """Return the recipe for the manifest; paths are reduced to file names."""
     content = recipe.resolved()
     for key in {"weights", "file"} & content["model"].keys():
         content["model"][key] = Path(content["model"][key]).name
@@ -136,7 +136,7 @@ def _for_others(recipe: Recipe) -> dict[str, Any]:
 
 
 def outputs_of(facts: dict[str, Any]) -> dict[str, OutputManifest]:
-    """The named outputs of a checkpoint, by its facts; none where it has one without a name."""
+    """Return the named outputs in a checkpoint's metadata; empty if its output has no name."""
     return {
         name: OutputManifest(classes=tuple(each["classes"]), target=each["target"])
         for name, each in facts.get("outputs", {}).items()
@@ -144,7 +144,7 @@ def outputs_of(facts: dict[str, Any]) -> dict[str, OutputManifest]:
 
 
 def _measured(run: RunFolder, facts: dict[str, Any]) -> dict[str, Any]:
-    """Scores and temperature of these very weights, from the manifest that the run has already."""
+    """Return scores and temperatures from the run's current model, if it has these weights."""
     former = manifest_of_weights(run, facts)
     if former is None:
         return {}
@@ -152,10 +152,10 @@ def _measured(run: RunFolder, facts: dict[str, Any]) -> dict[str, Any]:
 
 
 def manifest_of_weights(run: RunFolder, facts: dict[str, Any]) -> Manifest | None:
-    """The manifest of the model that stands in a run, where that is of the weights whose checkpoint says ``facts``.
+    """Return the manifest of the run's model if its weights are those of the checkpoint with metadata ``facts``.
 
-    Training on a CPU is deterministic, so recipe, data, teachers and epoch name the weights. None where there is no
-    model, a damaged one, or one of other weights.
+    Training on a CPU is deterministic, so recipe, data, teachers and epoch identify the weights. None if there is no
+    model, it is damaged, or it has other weights.
     """
     try:
         former = read_manifest(run.model)
@@ -168,7 +168,7 @@ def manifest_of_weights(run: RunFolder, facts: dict[str, Any]) -> Manifest | Non
 
 
 def measure_parity(network: Network, file: Path) -> Parity:
-    """Compare a network in evaluation mode with a model file on rendered faces; the worst output counts."""
+    """Compare a network in evaluation mode with a model file on rendered faces, by the worst output."""
     session, manifest = open_model(file)
     spec = manifest.input
     faces = render_faces(draw_labels(PARITY_FACES, seed=0), seed=0, channels=spec.channels)
@@ -180,7 +180,7 @@ def measure_parity(network: Network, file: Path) -> Parity:
     found = session.run([output.logits for output in manifest.all_outputs], {"images": images})
     theirs = [torch.from_numpy(each).double().softmax(1) for each in found]
     pairs = list(zip(ours, theirs, strict=True))
-    # torch's max, unlike Python's, passes on what is not a number.
+    # torch's max, unlike Python's, propagates NaN.
     differences = torch.stack([(one - two).abs().max() for one, two in pairs])
     return Parity(
         faces=len(images),
@@ -190,14 +190,14 @@ def measure_parity(network: Network, file: Path) -> Parity:
 
 
 def _sizes(network: Network, outputs: Mapping[str, OutputManifest]) -> list[int]:
-    """Number of logits of each output."""
+    """Return the number of logits of each output."""
     return [len(each.classes) for each in outputs.values()] or [network.head.out_features]
 
 
 class _WithFeatures(nn.Module):
-    """A network that gives the logits of its first output, its features, and the logits of its other outputs.
+    """A network that returns the logits of its first output, its features, and the logits of its other outputs.
 
-    Each output has a linear layer of its own, so that in 8 bits each has a range of its own.
+    Each output has its own linear layer, so that in int8 each has its own range.
     """
 
     def __init__(self, network: Network, sizes: Sequence[int]) -> None:
@@ -226,16 +226,16 @@ def _linear(weight: Tensor, bias: Tensor) -> nn.Linear:
 def _to_onnx(
     network: Network, crop_px: int, named: Mapping[str, OutputManifest] = MappingProxyType({}), channels: int = 1
 ) -> bytes:
-    """Serialise a network with the input ``images`` (any batch size).
+    """Serialise a network with the input ``images`` of any batch size.
 
-    Its outputs are ``logits`` of the first of the ``named`` outputs, ``features``, and ``logits_<name>`` of the others.
+    Its outputs are ``logits`` (the first of ``named``), ``features``, and ``logits_<name>`` for the others.
     """
     example = torch.zeros(2, channels, crop_px, crop_px)
     shapes: dict[str, Any] = {"images": {0: torch.export.Dim("batch", min=1)}}
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     logging.getLogger("onnxscript").setLevel(logging.ERROR)
     with warnings.catch_warnings():
-        # The exporter warns of its own deprecated internals.
+        # The exporter warns about its own deprecated internals.
         warnings.simplefilter("ignore")
         try:
             program = torch.onnx.export(
@@ -261,7 +261,7 @@ def _to_onnx(
 
 
 def _without_traces(model: Any) -> Any:
-    """Drop what the exporter notes of the code it walked through: stack traces with the paths of this machine."""
+    """Remove the exporter's notes about the code, such as stack traces with local paths."""
     for part in (model.graph, *model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output):
         del part.metadata_props[:]
         part.ClearField("doc_string")
