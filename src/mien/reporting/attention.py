@@ -1,4 +1,4 @@
-"""Attention maps: maps by several methods, and checks of the methods."""
+"""Attention maps of several methods, and checks of the methods."""
 
 from __future__ import annotations
 
@@ -29,21 +29,22 @@ from mien.page.wording import percent
 from mien.reporting.context import ReportContext, Skipped, draw_sorted
 
 JUDGED_FACES = 24
-"""Enough for a verdict, few enough that it takes half a minute."""
+"""Number of faces for the checks: enough for a verdict in half a minute."""
 
 Maps = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
 class MapExplainer:
-    """Inputs of the saliency maps of a model.
+    """Everything needed to compute saliency maps of a model.
 
     Attributes:
-        predict: faces uint8 (n, S, S[, 3]) -> probabilities (n, C).
+        predict: function that maps faces uint8 (n, S, S[, 3]) to probabilities (n, C).
         crop_px: side of the central crop that the model sees.
-        network: a :class:`mien.explanation.gradient.torch_model.TorchModel`; None allows occlusion alone.
-        randomize: (method, faces, maps of them) -> test against a network with random weights; None without a network.
-        methods: names of those that can be used.
+        network: a :class:`mien.explanation.gradient.torch_model.TorchModel`; None allows only occlusion.
+        randomize: function of (method, faces, their maps) that tests against randomised weights; None without a
+            network.
+        methods: names of the usable methods.
     """
 
     predict: Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float64]]
@@ -53,12 +54,12 @@ class MapExplainer:
     methods: Sequence[str] = tuple(name for name, each in METHODS.items() if not each.needs_torch)
 
     def maps(self, name: str, images: npt.NDArray[np.uint8]) -> Maps:
-        """Maps of the predicted classes for images uint8 (N, S, S[, 3]): float32 (N, S, S)."""
+        """Compute maps of the predicted classes for images uint8 (N, S, S[, 3]): float32 (N, S, S)."""
         return explain(name, images, predict=self.predict, model=self.network, crop_px=self.crop_px)
 
 
 def attention_section(context: ReportContext) -> Section | Skipped:
-    """Build an explainer of the model and show its maps; needs the faces and a model."""
+    """Build an explainer for the model and show its maps. Needs faces and a model."""
     if reason := context.no_new_predictions:
         return Skipped(reason)
     if not context.explain:
@@ -70,12 +71,12 @@ def attention_section(context: ReportContext) -> Section | Skipped:
 
 
 def show_attention(context: ReportContext, explainer: MapExplainer, notice: Notice | None = None) -> Section:
-    """Which methods are faithful, and faces with their maps; needs the faces.
+    """Build the section that shows which methods are faithful, and faces with their maps. Needs faces.
 
     Args:
-        context: with the faces.
-        explainer: of the model.
-        notice: why methods are missing; None if none is.
+        context: context with faces.
+        explainer: explainer of the model.
+        notice: why some methods are missing; None if all are available.
     """
     assert context.faces is not None
     images = np.asarray(context.faces.images)
@@ -121,7 +122,7 @@ def _checks(judged: npt.NDArray[np.uint8], explainer: MapExplainer) -> Table:
 
 
 def _gallery(context: ReportContext, images: npt.NDArray[np.uint8], explainer: MapExplainer) -> Row:
-    """The most confident correct and wrong face of each class, by every method."""
+    """Return the most confident correct and the most confident wrong face of each class, with every map."""
     chosen = []
     for index in range(len(context.classes)):
         for is_correct in (True, False):
@@ -138,7 +139,7 @@ def _gallery(context: ReportContext, images: npt.NDArray[np.uint8], explainer: M
         title = f"{true}, correct, {sure}" if true == predicted else f"{true}, predicted {predicted}, {sure}"
         tiles = [FaceTile(data_address(faces[index]), "the face")]
         for name, each in maps.items():
-            # A map may hold nothing that speaks for the class.
+            # A map may have no pixel that favours the class.
             caption = name if each[index].max() > 0 else f"{name}: no pixel favours it"
             tiles.append(FaceTile(data_address(overlay(faces[index], each[index], 2)), caption))
         rows.append(FaceRow(title, tuple(tiles), large=True))
@@ -148,12 +149,12 @@ def _gallery(context: ReportContext, images: npt.NDArray[np.uint8], explainer: M
 def build_explainer(
     model: Predictor, run: RunFolder | None, images: npt.NDArray[np.uint8]
 ) -> tuple[MapExplainer, Notice | None]:
-    """The explainer of a model, and why it cannot use some methods (None if it can use all).
+    """Build a model's explainer, with a notice if some methods cannot be used (else None).
 
     Args:
         model: the model.
-        run: its run folder, which holds the weights; None if there is none.
-        images: faces uint8 (N, S, S[, 3]) of the model's size, none of the test split.
+        run: run folder with the model's weights; None if there is none.
+        images: faces uint8 (N, S, S[, 3]) of the model's size, not from the test split.
     """
     crop_px = model.manifest.input.crop_px
     occlusion = MapExplainer(model.probabilities, crop_px)
@@ -165,7 +166,7 @@ def build_explainer(
         return occlusion, Notice(f"{skipped}: the run folder has no {run.best.name}.", code="gradients-without-weights")
     try:
         with needs_extra("train", "Explaining a model by gradients"):
-            # By name: training writes the summary of this report, and no page may need torch.
+            # Import by name: training writes this report's summary too, and pages must not need torch.
             randomization = import_module("mien.explanation.gradient.randomization")
             torch_model = import_module("mien.explanation.gradient.torch_model")
         network = torch_model.matching_torch_model(run, model.manifest, model.probabilities)

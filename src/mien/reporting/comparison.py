@@ -1,4 +1,4 @@
-"""Two models on the same samples: differences, tests, and the faces that only one predicts correctly."""
+"""Comparison of two models on the same samples: differences, tests, and the faces that only one predicts correctly."""
 
 from __future__ import annotations
 
@@ -34,30 +34,30 @@ from mien.page.wording import p_text, samples_text
 
 FACES_SHOWN = 16
 _HEAD = 24
-"""Characters of a model's name at the head of a column."""
+"""Largest number of characters of a model's name in a column header."""
 
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """The second model against the first, on the same samples.
+    """Differences between two models on the same samples.
 
     Attributes:
-        first, second: names.
+        first, second: names of the models.
         samples: number of samples.
         classes: C class names.
-        accuracy: 0..1, higher is better.
-        macro_f1: 0..1, higher is better.
-        log_loss: nats, lower is better.
-        recall: of each class, in their order; NaN for a class without samples.
-        mcnemar: the test on accuracy that needs no resampling.
+        accuracy: accuracies, 0..1, higher is better.
+        macro_f1: macro-F1 values, 0..1, higher is better.
+        log_loss: log losses in nats, lower is better.
+        recall: recalls of each class, in order; NaN for a class without samples.
+        mcnemar: test of equal accuracy, which needs no resampling.
         only_first: int64 (A,), ascending ids of the samples that only the first model predicts correctly.
-        only_second: int64 (B,), the same for the second model.
+        only_second: int64 (B,), ascending ids of the samples that only the second model predicts correctly.
         both_wrong: int64 (D,), ascending ids of the samples that both models predict wrongly.
         resamples: number of bootstrap resamples.
-        first_predictions, second_predictions: of the samples, in ascending order of their ids.
-        subsets: metrics of both on all samples and without copies; empty without data.
-        faces: of the samples, in the same order; None without data.
-        histories: the epochs of both runs by their names, as far as they have any.
+        first_predictions, second_predictions: predictions on the samples, in ascending order of their ids.
+        subsets: metrics of both models on all samples and without copies; empty without data.
+        faces: faces of the samples, in the same order; None without data.
+        histories: training history of each run by name, if it has one.
     """
 
     first: str
@@ -81,15 +81,15 @@ class Comparison:
 
     @property
     def p_value(self) -> float:
-        """McNemar's test: how often chance alone would differ as much, 0..1."""
+        """McNemar's p-value: the probability of at least such a difference by chance, 0..1."""
         return self.mcnemar.p_value
 
     @property
     def notices(self) -> list[Notice]:
-        """Return notices for the reader, such as test-time augmentation or unequal temperatures.
+        """Notices about the predictions, such as test-time augmentation or different temperatures.
 
-        Temperature 1 means that the temperature of the model was not applied, because it was fitted on these samples.
-        Two models that both use their own temperature need no notice.
+        Temperature 1 means that the model's temperature was not applied, because it was fitted on these samples. Two
+        models that both use their own temperature need no notice.
         """
         sides = (self.first, self.first_predictions), (self.second, self.second_predictions)
         notices = [
@@ -104,7 +104,7 @@ class Comparison:
         return notices
 
     def plot_learning_curves(self, metric: str = "validation_accuracy") -> Chart:
-        """A metric of both runs over their epochs. Needs the extra ``report``.
+        """Plot a metric of both runs over their epochs. Needs the extra ``report``.
 
         Raises:
             DataError: no run of this comparison has a history with this metric (``metric-unknown``).
@@ -112,7 +112,7 @@ class Comparison:
         return runs_chart(self.histories, metric)
 
     def write_report(self, folder: str | os.PathLike[str]) -> Path:
-        """Write ``report.html`` with charts and tables into a folder; the page's path.
+        """Write ``report.html`` with charts and tables into a folder, and return the page's path.
 
         Raises:
             MissingExtraError: the extra ``report`` is not installed.
@@ -120,7 +120,7 @@ class Comparison:
         return comparison_page([self]).write(Path(folder)).page
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready: both models' metrics, differences, intervals and p-values; notes and subsets, if any."""
+        """Return both models' metrics, differences, intervals and p-values, with any notes and subsets, JSON-ready."""
         left_out = {"first_predictions", "second_predictions", "subsets", "faces", "histories"}
         content = {
             each.name: json_ready(getattr(self, each.name)) for each in fields(self) if each.name not in left_out
@@ -156,17 +156,17 @@ def compare_predictions(
 ) -> Comparison:
     """Compare two models sample by sample.
 
-    Paired bootstrap (Efron & Tibshirani 1993, chapters 13 and 15): each resample draws the same samples for both. The
-    p-values of accuracy and of recalls are McNemar's, those of recalls on the samples of the class. The p-values of
-    macro-F1 and log loss are twice the smaller fraction of resamples on one side of 0, with 1 added to numerator and
-    denominator (Davison & Hinkley 1997, equation 4.11), so they are at least 2 / (resamples + 1). Where the
-    predictions have groups, whole groups are drawn, and McNemar's test is over groups.
+    It uses the paired bootstrap (Efron & Tibshirani 1993, chapters 13 and 15): each resample draws the same samples for
+    both models. The p-values of accuracy and recalls are McNemar's, those of recalls on the samples of the class. The
+    p-values of macro-F1 and log loss are twice the smaller fraction of resamples on one side of 0, with 1 added to
+    numerator and denominator (Davison & Hinkley 1997, equation 4.11), so they are at least 2 / (resamples + 1). With
+    groups in the predictions, whole groups are drawn and McNemar's test is over groups.
 
     Args:
-        first: one model's predictions, samples in any order.
-        second: the other model's predictions.
+        first: first model's predictions, samples in any order.
+        second: second model's predictions.
         resamples: number of bootstrap resamples.
-        names: of the models.
+        names: names of the models.
 
     Raises:
         DataError: samples, labels, classes or data differ.
@@ -213,11 +213,11 @@ def compare_predictions(
 
 
 def comparison_page(comparisons: Sequence[Comparison], metadata: Mapping[str, str] | None = None) -> Page:
-    """Comparisons of several models with the first of them, as a page; nothing is written yet.
+    """Build a page that compares several models with the first of them. Nothing is written yet.
 
     Args:
-        comparisons: at least one.
-        metadata: how it was made.
+        comparisons: comparisons, at least one.
+        metadata: how the page was made.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
@@ -242,7 +242,7 @@ def comparison_page(comparisons: Sequence[Comparison], metadata: Mapping[str, st
 
 
 def short_names(first: str, second: str) -> tuple[str, str]:
-    """Two names for the heads of columns. Long ones lose the folders that both are in, then their middle.
+    """Shorten two names for column headers: remove common folders, then cut out the middle.
 
     >>> short_names("runs/mine", "runs/quick")
     ('runs/mine', 'runs/quick')
@@ -262,7 +262,7 @@ def short_names(first: str, second: str) -> tuple[str, str]:
 
 
 def comparison_table(found: Comparison, key: str = "comparison") -> Table:
-    """All metrics of both, the difference with its interval, and the p-value. Keys do not depend on the models."""
+    """Return a table of all metrics of both models, the differences with intervals, and the p-values."""
     first, second = short_names(found.first, found.second)
     named = [
         ("accuracy", found.accuracy),
@@ -282,7 +282,7 @@ def comparison_table(found: Comparison, key: str = "comparison") -> Table:
 
 
 def comparison_subsets_table(found: Comparison, key: str = "comparison") -> Table:
-    """Metrics of both on all samples and without copies. Keys do not depend on the models."""
+    """Return a table of both models' metrics on all samples and without copies."""
     sides = tuple(zip(("first", "second"), short_names(found.first, found.second), strict=True))
     columns = (
         Column("measured on", "text"),
@@ -298,7 +298,7 @@ def comparison_subsets_table(found: Comparison, key: str = "comparison") -> Tabl
 
 
 def comparison_section(found: Comparison, key: str = "comparison") -> Section:
-    """Show the differences of two models, and the faces where they differ."""
+    """Build the section about the differences of two models, with the faces where they differ."""
     test = found.mcnemar
     words = (
         f"Of {found.samples:,} samples, only {found.first} is correct on {test.only_first:,}, only {found.second} on "
@@ -340,7 +340,7 @@ def comparison_section(found: Comparison, key: str = "comparison") -> Section:
 
 
 def _matrices(found: Comparison, key: str) -> Row:
-    """Both confusion matrices, side by side."""
+    """Return both confusion matrices side by side."""
     charts = []
     for side, name, each in (
         ("first", found.first, found.first_predictions), ("second", found.second, found.second_predictions),
@@ -354,7 +354,7 @@ def _matrices(found: Comparison, key: str) -> Row:
 
 
 def _samples_table(found: Comparison, key: str) -> Table:
-    """All samples on which exactly one is correct."""
+    """Return a table of all samples on which exactly one model is correct."""
     names = ("file", "sample", "true class", "correct", "first predicts", "second predicts")
     columns = tuple(Column(name, "text") for name in names)
     rows = []
@@ -371,7 +371,7 @@ def _samples_table(found: Comparison, key: str) -> Table:
 
 
 def _faces(found: Comparison, faces: Dataset, sample_ids: npt.NDArray[np.int64], title: str) -> FaceRow:
-    """The faces with the largest difference in the probability of the true class."""
+    """Return the faces with the largest difference in the probability of the true class."""
     indices = _indices(found, sample_ids)
     labels = found.first_predictions.labels[indices]
     of_truth = [each.probabilities[indices, labels] for each in (found.first_predictions, found.second_predictions)]

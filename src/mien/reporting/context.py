@@ -1,4 +1,4 @@
-"""Inputs of the sections of a report: predictions, and the data and model if they were given."""
+"""Inputs for the sections of a report: predictions, and optionally data and model."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NOT_MEASURED: Notice = Notice(
 
 
 def draw_sorted(count: int, most: int) -> Indices:
-    """At most ``most`` of ``count`` indices, drawn at random, ascending; always the same."""
+    """Draw at most ``most`` of ``count`` indices at random, ascending. The result is always the same."""
     if count <= most:
         return np.arange(count, dtype=np.int64)
     return np.sort(np.random.default_rng(0).choice(count, most, replace=False)).astype(np.int64)
@@ -37,7 +37,7 @@ def draw_sorted(count: int, most: int) -> Indices:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A section that cannot be built, with the reason in one sentence for the reader, and its code for programs."""
+    """A section that cannot be built, with the reason as a notice."""
 
     reason: Notice
 
@@ -47,17 +47,17 @@ class ReportContext:
     """Everything that sections may use. None means unknown; sections that need it are skipped.
 
     Attributes:
-        predictions: of N samples.
+        predictions: predictions on N samples.
         evaluation: metrics of the predictions.
-        faces: the N faces of the samples, in their order.
-        class_counts: for each split, C counts; may be empty.
-        history: one mapping for each epoch, as ``RunFolder.read_history``; may be empty.
-        best_epoch: the epoch whose weights were kept.
-        robustness: what ``mien robustness`` measured, or why it is not shown.
+        faces: faces of the N samples, in the same order.
+        class_counts: C counts for each split; may be empty.
+        history: one mapping per epoch, as from ``RunFolder.read_history``; may be empty.
+        best_epoch: epoch whose weights were kept.
+        robustness: result of ``mien robustness``, or the reason why it is not shown.
         model: the model.
-        run: the run folder of the model.
-        is_test: whether the samples are of the test split: then the model must not predict on them again.
-        explain: whether attention maps are wanted.
+        run: run folder of the model.
+        is_test: whether the samples are of the test split. The model must then not predict them again.
+        explain: whether to compute attention maps.
     """
 
     predictions: Predictions
@@ -74,17 +74,17 @@ class ReportContext:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """C class names."""
+        """Names of the C classes."""
         return self.predictions.classes
 
     @property
     def groups(self) -> npt.NDArray[np.int64] | None:
-        """The groups that intervals draw and that stay in one fold, such as people, int64 (N,); None without."""
+        """Groups such as people, int64 (N,), which are resampled whole and stay in one fold; None without groups."""
         return self.predictions.groups
 
     @property
     def no_new_predictions(self) -> Notice | None:
-        """Why the model cannot predict on these faces again; None if it can."""
+        """Reason why the model cannot predict these faces again; None if it can."""
         skipped = "Sections that need new predictions skipped"
         if self.is_test:
             return Notice(f"{skipped}: only mien evaluate may use the test split.", code="new-predictions-of-test")
@@ -116,9 +116,9 @@ class ReportContext:
 
     @cached_property
     def identical(self) -> npt.NDArray[np.int64] | None:
-        """Group ids of the samples, int64 (N,): identical images share one. None without faces."""
+        """Group of each sample, int64 (N,); identical images share one. None without faces."""
         return None if self.faces is None else group_identical(np.asarray(self.faces.images))
 
     def file_of(self, index: int) -> str:
-        """The file of a sample, as the data names it; ``""`` without data."""
+        """Return the file of a sample as named in the data; ``""`` without data."""
         return "" if self.faces is None else str(self.faces.source[index])

@@ -1,4 +1,4 @@
-"""Where the model fails: confused pairs, worst mistakes, corrupted images."""
+"""Sections about errors: confused pairs, worst mistakes, corrupted images."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ WORST = 24
 FACES_OF_A_CELL = 12
 MOST_IN_CELLS = 600
 CELL_FACE_PX = 48
-"""The faces behind the confusion matrix: at most 600 of 48 pixels, which are 1.5 MB."""
+"""Limits for faces in the confusion matrix: at most 600 of 48 pixels, which are 1.5 MB."""
 NO_MISTAKES: Notice = Notice("None: all predictions are correct.", code="no-mistakes")
 
 
 def pairs_section(context: ReportContext) -> Section:
-    """The most confused pairs with counts and intervals."""
+    """Build the section of the most confused pairs, with counts and intervals."""
     pairs = confused_pairs(context.predictions.labels, context.predicted, context.groups)
     if not pairs:
         return Section("pairs", "Confused pairs", (Text(NO_MISTAKES),))
@@ -43,7 +43,7 @@ def pairs_section(context: ReportContext) -> Section:
 
 
 def cell_faces(context: ReportContext) -> dict[tuple[int, int], FaceRow]:
-    """The most confident faces of each cell of the confusion matrix; empty without faces."""
+    """Return the most confident faces of each cell of the confusion matrix; empty without faces."""
     if context.faces is None:
         return {}
     labels, predicted, sure = context.predictions.labels, context.predicted, context.confidence
@@ -65,7 +65,7 @@ def cell_faces(context: ReportContext) -> dict[tuple[int, int], FaceRow]:
 
 
 def worst_section(context: ReportContext) -> Section:
-    """The most confident mistakes, with all probabilities and, if the data has them, votes."""
+    """Build the section of the most confident mistakes, with all probabilities and any votes."""
     worst = worst_mistakes(context.predictions.labels, context.predictions.probabilities, WORST)
     if not len(worst):
         return Section("worst", "Worst mistakes", (Text(NO_MISTAKES),))
@@ -83,7 +83,7 @@ def worst_section(context: ReportContext) -> Section:
 
 
 def robustness_section(context: ReportContext) -> Section | Skipped:
-    """Accuracy under every corruption at every strength."""
+    """Build the section about accuracy under every corruption and strength."""
     result = context.robustness
     if isinstance(result, Notice):
         return Skipped(result)
@@ -117,7 +117,7 @@ def robustness_section(context: ReportContext) -> Section | Skipped:
 
 
 def _mistake_tile(context: ReportContext, index: int) -> FaceTile:
-    """The face of a wrong prediction with its probabilities, votes and id."""
+    """Return the tile of a wrong prediction's face, with probabilities, votes and id."""
     assert context.faces is not None
     probabilities = context.predictions.probabilities[index]
     order = np.argsort(-probabilities, kind="stable")
@@ -135,7 +135,7 @@ def _mistake_tile(context: ReportContext, index: int) -> FaceTile:
 
 
 def _different(context: ReportContext, indices: Indices) -> Indices:
-    """The samples without those whose image is identical to an earlier one."""
+    """Remove samples whose image is identical to an earlier one."""
     assert context.identical is not None
     _, first = np.unique(context.identical[indices], return_index=True)
     return indices[np.sort(first)]
@@ -159,7 +159,7 @@ def _worst_table(context: ReportContext) -> Table:
         )
         for index in worst
     ]
-    # Without data the first column is empty, without votes the last one.
+    # Without data drop the first column; without votes drop the last.
     known = slice(0 if context.faces is not None else 1, None if any(row[-1] for row in rows) else -1)
     cut: list[tuple[Any, ...]] = [row[known] for row in rows]
     return Table("worst-mistakes", tuple(list(columns)[known]), cut, shown=0 if context.faces is not None else 12)

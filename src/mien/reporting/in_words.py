@@ -1,4 +1,4 @@
-"""The report in five sentences, and what to do next; both from what the other sections measured."""
+"""The report's summary in five sentences, and advice on what to do next, from the measured metrics."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from mien.page.wording import decimal, percent, samples_text
 from mien.reporting.context import ReportContext
 
 SURE_WITHIN = 0.03
-"""Largest difference of mean confidence and accuracy of a model that is as sure as it is right."""
+"""Largest difference between mean confidence and accuracy of a well-calibrated model."""
 
 WEAK_BELOW = 0.7
-"""A class whose recall is below this part of the best one's is weak."""
+"""A class is weak if its recall is below this fraction of the best class's recall."""
 
 FEW_SAMPLES = 500
 
 MANY_LEAKED = 0.005
-"""Fewer leaked samples, which an audit may leave, need no advice."""
+"""Fraction of leaked samples below which no advice is given."""
 
 
 def summary_section(context: ReportContext) -> Section:
-    """Best and worst class, the most frequent confusion, how sure, copies, collapse: a sentence each."""
+    """Build the summary: best and worst class, most frequent confusion, calibration, copies, collapse."""
     return Section("summary", "In short", tuple(Text(each) for each in _sentences(context)))
 
 
 def next_section(context: ReportContext) -> Section:
-    """Suggest the next steps, by what was measured."""
+    """Build the section that suggests next steps."""
     return Section("next", "What to do next", tuple(Text(each) for each in _advice(context)))
 
 
@@ -68,7 +68,7 @@ def _sentences(context: ReportContext) -> Iterator[str]:
 
 
 def _gap(context: ReportContext) -> float:
-    """Mean confidence minus accuracy."""
+    """Return mean confidence minus accuracy."""
     return float(context.confidence.mean() - context.correct.mean())
 
 
@@ -83,17 +83,17 @@ def _sureness(context: ReportContext) -> str:
         return Notice(f"It is overconfident: {words}", code="overconfident")
     if gap < -SURE_WITHIN:
         return Notice(f"It is underconfident: {words}", code="underconfident")
-    return f"It is about as sure as it is right: {words}"
+    return f"Its confidence matches its accuracy: {words}"
 
 
 def _leaked(context: ReportContext) -> int | None:
-    """How many samples have a copy in an earlier split; None if that is unknown."""
+    """Return the number of samples with a copy in an earlier split; None if unknown."""
     subsets = context.evaluation.subsets
     return subsets[0].count - subsets[1].count if len(subsets) > 1 else None
 
 
 def _collapse(context: ReportContext) -> str:
-    """As after a training, where there is something to say."""
+    """Describe a collapse to one class, as after training, or the accuracy of always answering the largest class."""
     for found in check_answers(context.evaluation):
         return Notice(as_options(found.raw[0].upper() + found.raw[1:]), code=found.code)
     largest, share = context.evaluation.largest_class, context.evaluation.largest_share
@@ -122,7 +122,7 @@ def _advice(context: ReportContext) -> Iterator[str]:
             f"weigh classes (--set class_weights=balanced)."
         )
     if _gap(context) > SURE_WITHIN:
-        yield "Do not take its confidence at its word: use the temperature of the model file, as mien predict does."
+        yield "Do not trust its uncalibrated confidence: use the temperature of the model file, as mien predict does."
     if context.faces is None:
         yield "See the faces behind each mistake: mien report RUN --data DATA."
     elif isinstance(context.robustness, Notice) and not context.is_test:

@@ -1,4 +1,4 @@
-"""Quality of the probabilities: ROC and precision-recall curves, calibration, abstaining."""
+"""Sections about probabilities: ROC and precision-recall curves, calibration, abstaining."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mien.reporting.context import ReportContext
 
 
 def curves_section(context: ReportContext) -> Section:
-    """One-vs-rest ROC and precision-recall curves."""
+    """Build the section of one-vs-rest ROC and precision-recall curves."""
     labels, probabilities = context.predictions.labels, context.predictions.probabilities
     roc = roc_curves(labels, probabilities, groups=context.groups)
     recall = precision_recall_curves(labels, probabilities)
@@ -48,10 +48,10 @@ def curves_section(context: ReportContext) -> Section:
 
 
 def calibration_section(context: ReportContext) -> Section:
-    """Whether the probabilities match the accuracy. Everything is fitted on other folds than it is measured on."""
+    """Build the section about calibration. Everything is fitted on other folds than it is measured on."""
     predictions = context.predictions
     calibration = calibrate(predictions.labels, predictions.probabilities, context.groups, copies=context.identical)
-    # A single sample, or identical ones, have no other fold to fit on.
+    # A single sample, or identical ones, leave no other fold for the fit.
     fitted = not np.isnan(calibration.after.calibration_error)
     curve = accuracy_against_coverage(context.confidence, context.correct)
     reliability = reliability_chart(calibration.before.reliability, calibration.after.reliability if fitted else None)
@@ -88,7 +88,7 @@ def _temperature_words(context: ReportContext, calibration: Calibration, fitted:
         "Identical images are in the same fold." if context.identical is not None else
         "Without the data, identical images may be in different folds."
     )  # fmt: skip
-    together += " So are the samples of a group." if context.groups is not None else ""
+    together += " So are samples of a group." if context.groups is not None else ""
     sense = "overconfident" if calibration.temperature > 1 else "underconfident"
     return Text(
         f"Temperature fitted on all samples: {decimal(calibration.temperature)}, so the model is {sense}. The metrics "
@@ -99,7 +99,7 @@ def _temperature_words(context: ReportContext, calibration: Calibration, fitted:
 
 
 def _abstaining(context: ReportContext) -> Table:
-    """Show the effect of a threshold of confidence: the model abstains below it."""
+    """Return the table behind the confidence slider: the model abstains below the threshold."""
     rows: list[tuple[Any, ...]] = []
     for threshold in np.linspace(0, 1, 101).tolist():
         answered = context.confidence >= threshold
@@ -113,6 +113,6 @@ def _abstaining(context: ReportContext) -> Table:
         "abstaining",
         columns,
         rows,
-        "Show accuracy against coverage if the model abstains below a threshold of confidence.",
+        "Accuracy and coverage if the model abstains below a threshold of confidence.",
         slider="Abstain if the confidence is below",
     )

@@ -1,4 +1,4 @@
-"""The report of a model's predictions as a page: all sections that the context allows, or its summary."""
+"""The report of a model's predictions as a page, with all possible sections or only the summary."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _metrics(context: ReportContext) -> Section:
 
 def _answers(context: ReportContext) -> Section | None:
     answer = context.evaluation.answer
-    # An answer that is the most probable class has the metrics of the next section.
+    # If the answer is the most probable class, the next section has its metrics.
     return answers_section(answer) if answer is not None and answer.output else None
 
 
@@ -55,7 +55,7 @@ SUMMARY: tuple[SectionOf, ...] = (
     _training,
     next_section,
 )
-"""The sections of the page that training and evaluation write: what was measured, and nothing that takes time."""
+"""Sections of the page that training and evaluation write; they take no further time."""
 
 SECTIONS: tuple[SectionOf, ...] = (
     summary_section,
@@ -72,18 +72,18 @@ SECTIONS: tuple[SectionOf, ...] = (
     attention_section,
     next_section,
 )
-"""The report's sections in order. One that does not apply is None; one that lacks something says so as Skipped."""
+"""Sections of the report in order. A section that does not apply is None, one that lacks input is Skipped."""
 
 
 def report_page(
     context: ReportContext, title: str, metadata: Mapping[str, str], sections: Sequence[SectionOf] = SECTIONS
 ) -> Page:
-    """Build the page; nothing is written yet.
+    """Build the page of a report. Nothing is written yet.
 
     Args:
-        context: what is known; sections that need more are listed at the top as skipped.
-        title: such as the name of the run.
-        metadata: how it was made, such as model, data, versions and command, in this order on the page.
+        context: available inputs. Sections that need more are listed as skipped at the top.
+        title: title, such as the name of the run.
+        metadata: how the page was made: model, data, versions, command, in the order shown.
         sections: :data:`SECTIONS` or :data:`SUMMARY`.
 
     Raises:
