@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 MOST_ROWS = 500
-"""Rows of a table that a page holds, unless it shows more at once."""
+"""Largest number of rows in a page's table, unless it shows more from the start."""
 
 
 @dataclass(frozen=True)
 class Text:
-    """A paragraph; ``soft`` marks an explanation, in a lighter colour. Words that are a Notice keep its code."""
+    """A paragraph. ``soft`` marks an explanation, in a lighter colour. If ``words`` is a Notice, its code is kept."""
 
     words: str
     soft: bool = False
@@ -45,10 +45,10 @@ class Metric:
     """One headline metric.
 
     Attributes:
-        name: such as ``"Accuracy"``.
-        value: as text, such as ``"71.5%"``.
-        interval: 95% interval as text; a dash where there is none.
-        meaning: what the metric says, in a few words.
+        name: name, such as ``"Accuracy"``.
+        value: value as text, such as ``"71.5%"``.
+        interval: 95% interval as text; a dash if there is none.
+        meaning: short explanation of the metric.
     """
 
     name: str
@@ -70,11 +70,10 @@ class Column:
     """A column of a table.
 
     Attributes:
-        name: key in the files, and header.
-        head: header on the page and in a terminal, where it is not the name.
-        format: how values are written. ``"points"`` is a signed difference in percentage points, ``"signed"`` a signed
-            decimal, ``"p"`` a p-value, ``"number"`` a number of any size, or text. An :class:`Estimate` shows its
-            interval as well.
+        name: header in files, and on the page unless ``head`` is set.
+        head: header on the page and in a terminal, if it differs from the name.
+        format: how to write values: ``"points"`` is a signed difference in percentage points, ``"signed"`` a signed
+            decimal, ``"p"`` a p-value, ``"number"`` any number or text. An :class:`Estimate` also shows its interval.
     """
 
     name: str
@@ -82,7 +81,7 @@ class Column:
     head: str = ""
 
     def show(self, value: Any) -> str:
-        """The value as text."""
+        """Format a value as text."""
         if value is None:
             return UNDEFINED
         if isinstance(value, Estimate):
@@ -90,7 +89,7 @@ class Column:
         return FORMATTERS[self.format](value)
 
     def interval(self, value: Any) -> str:
-        """The interval of an estimate, ``""`` where there is none."""
+        """Format the interval of an estimate; ``""`` if there is none."""
         if not isinstance(value, Estimate) or np.isnan(value.low) or np.isnan(value.high):
             return ""
         low, high = self.show(value.low).removesuffix("%"), self.show(value.high)
@@ -99,11 +98,11 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """A table. The page shows its first ``shown`` rows (None: all); the files hold all. Column names are unique.
+    """A table. The page shows its first ``shown`` rows (None: all), files contain all. Column names are unique.
 
-    In a page with scripts, a table of which a part is shown can be sorted, filtered and opened as far as
-    :data:`MOST_ROWS`. With ``slider``, its label, a slider shows one row at a time; without scripts every tenth is
-    there. ``best``: cells, by row and name of column, that LaTeX has in bold.
+    With scripts, a partly shown table can be sorted, filtered and expanded to :data:`MOST_ROWS`. If ``slider`` (its
+    label) is set, a slider selects one row; without scripts every tenth row is shown. ``best`` lists cells, by row and
+    column name, that are bold in LaTeX.
     """
 
     name: str
@@ -117,14 +116,14 @@ class Table:
 
     @property
     def page_rows(self) -> Sequence[tuple[Any, ...]]:
-        """The rows that are in the page: none if none is shown."""
+        """Rows in the page's HTML; none if none is shown."""
         if self.shown is None:
             return self.rows
         return self.rows[: max(self.shown, MOST_ROWS)] if self.shown else ()
 
     @staticmethod
     def sort_key(value: Any) -> str:
-        """The number by which a script sorts a cell; ``""`` where the cell's text decides."""
+        """Return the number by which a script sorts a cell; ``""`` to sort by text."""
         number = value.value if isinstance(value, Estimate) else value
         is_number = isinstance(number, int | float | np.number) and not isinstance(number, bool)
         return repr(float(number)) if is_number and np.isfinite(number) else ""
@@ -135,14 +134,14 @@ class Table:
 
     def __str__(self) -> str:
         names = ", ".join(column.name for column in self.columns)
-        return f"{self.name}: {len(self.rows):,} rows of {names}; .save(path) and .to_pandas() have them all"
+        return f"{self.name}: {len(self.rows):,} rows of {names}; .save(path) and .to_pandas() give all"
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write all rows into a ``.csv``, ``.json``, ``.md`` (Markdown) or ``.tex`` (LaTeX) file, whole or not at all.
 
         Raises:
-            DataError: another suffix.
-            RunError: the file system refused.
+            DataError: unknown suffix.
+            RunError: the file cannot be written.
         """
         file = Path(path)
         forms: dict[str, Callable[[], str | bytes]] = {
@@ -157,22 +156,22 @@ class Table:
         write_bytes(file, content.encode("utf-8") if isinstance(content, str) else content)
 
     def to_pandas(self) -> DataFrame:
-        """All rows as a data frame; an estimate has three columns. Raises MissingExtraError without pandas."""
+        """Return all rows as a data frame; an estimate has three columns. Raises MissingExtraError without pandas."""
         with needs_extra("pandas", "A data frame"):
             import pandas as pd
         return pd.read_csv(io.BytesIO(self.to_csv()), keep_default_na=False, na_values=[""])
 
     def to_markdown(self) -> str:
-        """As GitHub's Markdown, with numbers as the page shows them; an interval in brackets."""
+        """Return GitHub Markdown with numbers as on the page; intervals in brackets."""
         head = [column.head or column.name for column in self.columns]
         rules = [":---" if column.format == "text" else "---:" for column in self.columns]
         rows = [[cell.replace("|", "\\|") for cell in row] for row in self._texts()]
         return "".join(f"| {' | '.join(cells)} |\n" for cells in (head, rules, *rows))
 
     def to_latex(self) -> str:
-        """As a LaTeX ``tabular`` for the package booktabs, with numbers as the page shows them, the best ones bold.
+        """Return a LaTeX ``tabular`` for the package booktabs, with numbers as on the page and the best in bold.
 
-        With a caption it is in a ``table``, whose label is ``tab:NAME``.
+        With a caption it is wrapped in a ``table`` with the label ``tab:NAME``.
         """
         columns = "".join("l" if column.format == "text" else "r" for column in self.columns)
         head, *rows = (
@@ -191,7 +190,7 @@ class Table:
         return f"\\begin{{table}}\n\\centering\n{about}{tabular}\\end{{table}}\n"
 
     def _texts(self) -> Iterator[list[str]]:
-        """The cells of each row as text."""
+        """Yield the cells of each row as text."""
         for row in self.rows:
             pairs = [
                 (column.show(value), column.interval(value)) for column, value in zip(self.columns, row, strict=True)
@@ -203,7 +202,7 @@ class Table:
         return render("notebook_table.html.j2", block=replace(self, shown=None, slider=""), colours={})
 
     def to_csv(self) -> bytes:
-        """UTF-8 with a header; an estimate has three columns, an undefined value is empty."""
+        """Return UTF-8 CSV with a header; an estimate has three columns, undefined values are empty."""
         wide = [any(isinstance(row[index], Estimate) for row in self.rows) for index in range(len(self.columns))]
         stream = io.StringIO()
         writer = csv.writer(stream, lineterminator="\n")
@@ -223,7 +222,7 @@ class Table:
         return stream.getvalue().encode("utf-8")
 
     def to_json(self) -> bytes:
-        """A list with one object for each row; an estimate is an object with value, low and high."""
+        """Return a JSON list with one object per row; an estimate is an object with value, low and high."""
         names = [column.name for column in self.columns]
         rows = [dict(zip(names, json_ready(list(row)), strict=True)) for row in self.rows]
         return (json.dumps(rows, indent=2, ensure_ascii=False) + "\n").encode("utf-8")
@@ -236,7 +235,7 @@ class CaptionedChart:
     Attributes:
         chart: the chart.
         caption: what the chart shows.
-        scrolls: whether a narrow screen scrolls the chart instead of shrinking it.
+        scrolls: True scrolls the chart on a narrow screen instead of shrinking it.
     """
 
     chart: Chart
@@ -247,7 +246,7 @@ class CaptionedChart:
 
 @dataclass(frozen=True)
 class Player:
-    """A video beside the page, by its file name. A click on a chart of time, or on a time in a table, jumps there."""
+    """A video beside the page, by file name. Clicking a time chart, or a time in a table, jumps to that time."""
 
     file: str
     kind: ClassVar[str] = "player"
@@ -255,12 +254,12 @@ class Player:
 
 @dataclass(frozen=True)
 class FaceTile:
-    """An image of a face. It is in the page only, never in a file.
+    """An image of a face. It is only in the page, never in a file.
 
     Attributes:
-        image: a ``data:`` address.
+        image: image as a ``data:`` address.
         caption: text below the image.
-        detail: lines that a click shows, as (name, value, probability to draw as a bar or None).
+        detail: lines shown on click, as (name, value, probability to draw as a bar or None).
     """
 
     image: str
@@ -270,7 +269,7 @@ class FaceTile:
 
 @dataclass(frozen=True)
 class FaceRow:
-    """A row of faces under a title; ``large`` for what small faces do not show."""
+    """A row of faces with a title; ``large`` enlarges them to show details."""
 
     title: str
     faces: tuple[FaceTile, ...]
@@ -280,11 +279,11 @@ class FaceRow:
 
 @dataclass(frozen=True)
 class CellFaces:
-    """The faces behind the cells of a chart. A cell is a link to ``#CHART-KEY``, which shows its faces.
+    """The faces behind the cells of a chart. Clicking a cell follows a link to ``#CHART-KEY`` and shows its faces.
 
     Attributes:
-        cells: the key of each cell, such as ``"cell-0-3"``, with its faces.
-        chart: the chart's name.
+        cells: pairs of a cell's key, such as ``"cell-0-3"``, and its faces.
+        chart: name of the chart.
     """
 
     cells: tuple[tuple[str, FaceRow], ...]
@@ -311,10 +310,10 @@ class Section:
     """A part of a page.
 
     Attributes:
-        key: its anchor in the page; unique within a page.
-        title: its heading.
-        blocks: its content, in order.
-        beside: its two blocks, faces and a chart, stand side by side on a wide screen.
+        key: anchor in the page; unique within a page.
+        title: heading.
+        blocks: content in order.
+        beside: True puts its two blocks, faces and a chart, side by side on a wide screen.
     """
 
     key: str
@@ -323,16 +322,16 @@ class Section:
     beside: bool = False
 
     def parts(self) -> Iterator[Part]:
-        """The content in order, those of rows one by one."""
+        """Yield the parts in order, including those inside rows."""
         for block in self.blocks:
             yield from block.parts if isinstance(block, Row) else (block,)
 
     def tables(self) -> Iterator[Table]:
-        """All tables."""
+        """Yield all tables."""
         return (each for each in self.parts() if isinstance(each, Table))
 
     def charts(self) -> Iterator[Chart]:
-        """All charts."""
+        """Yield all charts."""
         return (each.chart for each in self.parts() if isinstance(each, CaptionedChart))
 
 
@@ -341,11 +340,11 @@ _LATEX = str.maketrans(
     | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "–": "--"}
     | {each: f"${each}$" for each in "<>|"}
 )
-"""Characters that LaTeX would read otherwise."""
+"""Replacements of characters with a special meaning in LaTeX."""
 
 
 def _latex(text: str) -> str:
-    """A text for LaTeX, with a minus sign before a number."""
+    """Escape a text for LaTeX, with a proper minus sign before numbers."""
     return re.sub(r"(?<![\w\-])-(?=\.?\d)", "$-$", text.translate(_LATEX))
 
 

@@ -1,7 +1,7 @@
-"""A page: one value, one template. Everything is inside the HTML file: nothing comes from the network.
+"""A page as one HTML file that loads nothing from the network.
 
-Without scripts the page says the same: its charts are drawn, its tables are written. A script (``templates/page.js``)
-adds numbers under the pointer, sorting, filtering and sliders.
+The page is complete without scripts: charts are drawn and tables are written. A script (``templates/page.js``) adds
+values at the pointer, sorting, filtering and sliders.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from mien.page.rendering import render
 
 @dataclass(frozen=True)
 class WrittenPage:
-    """The files that :meth:`Page.write` wrote: the page, its size in bytes, and the charts and tables beside it."""
+    """Paths of a written page and the charts and tables beside it, and the page's size in bytes."""
 
     page: Path
     page_bytes: int
     files: tuple[Path, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
+        """Return the paths and the size, JSON-ready."""
         return {"report": str(self.page), "bytes": self.page_bytes, "files": [str(each) for each in self.files]}
 
     def __str__(self) -> str:
@@ -37,16 +37,16 @@ class WrittenPage:
 
 @dataclass(frozen=True)
 class Page:
-    """A page of sections.
+    """A page made of sections.
 
     Attributes:
-        title: what the page is about.
+        title: title of the page.
         lead: one or two sentences below the title.
-        sections: the content, in order.
+        sections: content in order.
         metadata: how the page was made, such as model, data and command.
-        notices: what is missing or damaged, one sentence each; the page holds their codes as ``data-code``.
-        subject: where the faces on the page come from.
-        classes: of the model or the data, in order; their colours.
+        notices: sentences about missing or damaged parts; the page stores their codes as ``data-code``.
+        subject: source of the faces on the page.
+        classes: classes of the model or the data in order; they determine colours.
     """
 
     title: str
@@ -59,23 +59,23 @@ class Page:
 
     @property
     def shows_faces(self) -> bool:
-        """Whether the page shows any face."""
+        """Whether the page shows any faces."""
         return any(isinstance(part, FaceRow | CellFaces) for section in self.sections for part in section.parts())
 
     def html(self) -> str:
-        """The page as HTML. The same page gives the same text. Raises MissingExtraError without jinja2."""
+        """Return the page as HTML. Equal pages give equal text. Raises MissingExtraError without jinja2."""
         return render("page.html.j2", page=self, colours=class_colours(self.classes))
 
     def write(self, folder: Path, name: str = "report.html") -> WrittenPage:
-        """Write the page, ``figures/*.svg``, ``.png``, ``.pdf``, ``tables/*.csv``, ``.json``, ``.tex``; the page last.
+        """Write ``figures/*.svg``, ``.png``, ``.pdf`` and ``tables/*.csv``, ``.json``, ``.tex``, and at last the page.
 
         Args:
-            folder: created if it does not exist.
+            folder: output folder, created if missing.
             name: file name of the page.
 
         Raises:
             MissingExtraError: matplotlib or jinja2 is not installed.
-            RunError: the file system refused, or the folder is a file.
+            RunError: a file cannot be written, or the folder is a file.
         """
         if folder.is_file():
             raise RunError(f"{folder} is a file; {arg('out')} needs a folder.", code="out-is-file")
@@ -93,7 +93,7 @@ class Page:
         _remove_earlier_files(folder / name)
         for path, content in files.items():
             write_bytes(path, content)
-        # One line for each file: a name may contain spaces, because a class name may.
+        # One line per file, because class names and thus file names may contain spaces.
         listed = "\n".join(sorted(path.relative_to(folder).as_posix() for path in files))
         html = f"{html}\n<!-- {_LISTED}\n{listed}\n-->\n"
         write_text(folder / name, html)
@@ -104,7 +104,7 @@ _LISTED = "Written beside this page:"
 
 
 def _remove_earlier_files(page: Path) -> None:
-    """Delete the charts and tables that an earlier page of this name lists. All other files stay."""
+    """Delete the charts and tables listed in an earlier page of this name. Other files stay."""
     if not page.is_file():
         return
     found = re.search(rf"<!-- {_LISTED}\n(.*)\n-->\s*$", page.read_text(encoding="utf-8", errors="replace"), re.DOTALL)

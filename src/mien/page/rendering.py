@@ -1,4 +1,4 @@
-"""Rendering of pages: templates as HTML, with images of faces inside."""
+"""Rendering of templates as HTML with embedded images of faces."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from mien.base.errors import needs_extra
 from mien.page.charts.svg import import_matplotlib
 
 LARGEST_PX = 96
-"""Larger faces are scaled down: a page shows hundreds."""
+"""Largest side of a face in pixels. Larger faces are reduced, because a page shows hundreds."""
 
 
 def render(template: str, **values: Any) -> str:
-    """Fill a template of the folder ``templates``.
+    """Fill in a template from the folder ``templates``.
 
     Raises:
         MissingExtraError: jinja2 is not installed.
     """
     with needs_extra("report", "The report"):
         from jinja2 import Environment, PackageLoader, StrictUndefined
-    # Names come from data and may hold anything: everything is escaped except charts.
+    # Names come from data and may contain anything, so everything except charts is escaped.
     environment = Environment(
         autoescape=True,
         undefined=StrictUndefined,
@@ -37,19 +37,19 @@ def render(template: str, **values: Any) -> str:
 
 
 def import_page_packages() -> None:
-    """Import what pages with charts need. Inside ``needs_extra`` it names a missing package before long work."""
+    """Import the packages for pages with charts. Use it in ``needs_extra`` to detect missing ones before long work."""
     import jinja2  # noqa: F401
 
     import_matplotlib()
 
 
 def data_address(image: npt.NDArray[np.uint8], largest_px: int = LARGEST_PX) -> str:
-    """A PNG of an image, uint8 (H, W) or RGB (H, W, 3), as ``data:image/png;base64,...``; scaled down if larger."""
+    """Encode an image, uint8 (H, W) or RGB (H, W, 3), as a PNG ``data:`` address; large images are reduced."""
     picture: Any = Image.fromarray(np.ascontiguousarray(image))
     if max(picture.size) > largest_px:
         picture.thumbnail((largest_px, largest_px))
     if picture.mode == "RGB":
-        # A palette of 64 colours is enough for a small face, at a third of the bytes.
+        # A palette of 64 colours suffices for a small face and takes a third of the bytes.
         picture = picture.quantize(64)
     stream = io.BytesIO()
     picture.save(stream, "PNG", optimize=True)

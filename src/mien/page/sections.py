@@ -1,4 +1,4 @@
-"""Sections and tables that several pages share: metrics, confusion matrix, votes, training."""
+"""Sections and tables shared by several pages: metrics, confusion matrix, votes, training."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ COPIES_WORDS = (
     "Leaked: an identical image or a near-copy (mirrored, shifted, cropped, recompressed, lighter) is in train, for "
     "test also in validation. Conflicting copies: an identical image has another label."
 )
-_TRAINED_WORDS = " Samples that the model itself was trained on count as leaked, where its run folder knows them."
+_TRAINED_WORDS = " Samples that the model was trained on also count as leaked, if its run folder lists them."
 
 _INTERVAL_WORDS = (
     "The 95% intervals show how much a metric varies with the choice of {units} ({resamples:,} bootstrap resamples). "
@@ -55,11 +55,11 @@ _METRIC_WORDS = (
 )
 
 WIDEST_CONFUSION = 7
-"""Classes that a narrow screen can show without scrolling."""
+"""Largest number of classes that fits a narrow screen without scrolling."""
 
 
 def evaluation_lead(evaluation: Evaluation) -> str:
-    """One sentence about the evaluated samples, and one about classes without any."""
+    """Describe the evaluated samples, and classes without samples."""
     counts = f"{samples_text(evaluation.samples)}, {len(evaluation.classes)} classes"
     lead = f"Metrics on the {evaluation.split} split: {counts}."
     absent = [metrics.name for metrics in evaluation.per_class if not metrics.support]
@@ -77,14 +77,14 @@ ANSWER_METRICS: dict[str, tuple[str, str]] = {
 
 
 def answer_words(answer: AnswerEvaluation) -> str:
-    """Which output answers, and what the truth is."""
+    """Describe which output gives the answer, and what the truth is."""
     output = f"the output '{answer.output}'" if answer.output else "the most probable class"
     truth = "the label" if answer.truth == "label" else "the majority of the annotators, of the samples that have one"
     return f"Answers by {output}; the truth is {truth}: {samples_text(answer.samples)}."
 
 
 def answer_cells(answer: AnswerEvaluation) -> list[tuple[str, str, str, str]]:
-    """Name, value, interval and meaning of each headline metric, and the largest class to compare with; as text."""
+    """Return name, value, interval and meaning of each headline metric and of the largest class, as text."""
     cells = []
     for key, (name, meaning) in ANSWER_METRICS.items():
         kind = "calibration_error" if key == "calibration_error" else "accuracy"
@@ -96,7 +96,7 @@ def answer_cells(answer: AnswerEvaluation) -> list[tuple[str, str, str, str]]:
 
 
 def answer_table(answer: AnswerEvaluation) -> Table:
-    """Recall and unsure answers of each true class."""
+    """Return a table of recall and unsure answers for each true class."""
     columns = (
         Column("true class", "text"), Column("samples", "count"), Column("recall", "percent"),
         Column("unsure", "percent"),
@@ -106,13 +106,13 @@ def answer_table(answer: AnswerEvaluation) -> Table:
 
 
 def answers_section(answer: AnswerEvaluation) -> Section:
-    """Show the answers that users get: right, wrong and unsure, and the recall of each class."""
+    """Build the section about the answers that users get: right, wrong and unsure, and recall per class."""
     cards = MetricCards(tuple(Metric(*each) for each in answer_cells(answer)))
     return Section("answers", "What users get", (Text(answer_words(answer), soft=True), cards, answer_table(answer)))
 
 
 def metrics_table(evaluation: Evaluation) -> Table:
-    """Headline metrics with intervals."""
+    """Return a table of headline metrics with intervals."""
     columns = (Column("metric", "text"), Column("value", "number"), Column("95% interval", "number"))
     rows = [
         (HEADLINES[key].name, value_text(key, estimate.value), interval_text(key, estimate))
@@ -123,7 +123,7 @@ def metrics_table(evaluation: Evaluation) -> Table:
 
 
 def classification_report(evaluation: Evaluation) -> Table:
-    """Precision, recall, F1 and area under the ROC curve of each class, then their averages."""
+    """Return a table of precision, recall, F1 and ROC AUC of each class, and their averages."""
     columns = (
         Column("class", "text"), Column("precision"), Column("recall"), Column("F1"), Column("AUC"),
         Column("samples", "count"),
@@ -134,10 +134,10 @@ def classification_report(evaluation: Evaluation) -> Table:
 
 
 def subsets_table(parts: Sequence[SubsetMetrics], header: str = "measured on") -> Table:
-    """Accuracy and macro-F1 on parts of the samples.
+    """Return a table of accuracy and macro-F1 on subsets of the samples.
 
     Args:
-        parts: such as all samples and those without copies.
+        parts: metrics of the subsets, such as all samples and those without copies.
         header: name of the first column.
     """
     columns = (
@@ -147,7 +147,7 @@ def subsets_table(parts: Sequence[SubsetMetrics], header: str = "measured on") -
 
 
 def metrics_section(evaluation: Evaluation) -> Section:
-    """Headline metrics, what to know of them, and metrics without copies if there are any."""
+    """Build the section of headline metrics with explanations, and any metrics without copies."""
     notice = evaluation.trained_on_notice
     units = "samples" if evaluation.groups is None else f"the {evaluation.groups:,} groups"
     meanings = [headline.meaning for headline in HEADLINES.values()]
@@ -167,11 +167,11 @@ def metrics_section(evaluation: Evaluation) -> Section:
 
 
 def confusion_section(evaluation: Evaluation, faces: Mapping[tuple[int, int], FaceRow] | None = None) -> Section:
-    """The confusion matrix beside the metrics of each class; counts and percentages as files.
+    """Build the section of the confusion matrix and metrics per class, with counts and percentages as files.
 
     Args:
-        evaluation: of the samples.
-        faces: for some cells (true class, predicted class), their faces, which a click shows.
+        evaluation: evaluation of the samples.
+        faces: faces to show on a click, for some cells (true class, predicted class).
     """
     keys = {cell: f"cell-{cell[0]}-{cell[1]}" for cell in faces or {}}
     cells = tuple((keys[cell], row) for cell, row in (faces or {}).items())
@@ -203,7 +203,7 @@ def confusion_section(evaluation: Evaluation, faces: Mapping[tuple[int, int], Fa
 
 
 def learning_curves(histories: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Block]:
-    """Validation accuracy and loss of several runs, by name, in one chart each; nothing without two histories."""
+    """Return charts of validation accuracy and loss of several runs by name; empty without two histories."""
     known = {name: history for name, history in histories.items() if history}
     if len(known) < 2:
         return []
@@ -221,12 +221,12 @@ def training_section(
     class_counts: Mapping[str, Sequence[int]],
     classes: Sequence[str],
 ) -> Section:
-    """Loss and accuracy after each epoch, and the class balance of each split.
+    """Build the section of loss and accuracy by epoch, and the class balance of each split.
 
     Args:
-        history: one mapping for each epoch, as ``RunFolder.read_history`` gives; may be empty.
-        best_epoch: the epoch whose weights were kept; None if unknown.
-        class_counts: for each split, C counts of faces; may be empty.
+        history: one mapping per epoch, as from ``RunFolder.read_history``; may be empty.
+        best_epoch: epoch whose weights were kept; None if unknown.
+        class_counts: C counts of faces for each split; may be empty.
         classes: C names.
     """
     blocks: list[Block] = []
@@ -271,7 +271,7 @@ _PROTOCOL_WORDS = (
 
 
 def majority_words(votes: VoteEvaluation) -> str:
-    """How many samples count, and how many have no votes."""
+    """Describe how many samples count, and how many have no votes."""
     without = f" Without votes, and not counted: {samples_text(votes.without_votes)}." if votes.without_votes else ""
     if not votes.majority:
         return f"No majority: of {samples_text(votes.samples)}, none has a majority that is an expression.{without}"
@@ -285,7 +285,7 @@ def majority_words(votes: VoteEvaluation) -> str:
 
 
 def majority_table(votes: VoteEvaluation) -> Table:
-    """Accuracy and macro-F1 of each output, on all samples with a majority and without copies."""
+    """Return a table of each output's accuracy and macro-F1, on all samples with a majority and without copies."""
     columns = (
         Column("output", "text"), Column("measured on", "text"), Column("samples", "count"),
         Column("accuracy", "percent"), Column("macro-F1"),
@@ -299,7 +299,7 @@ def majority_table(votes: VoteEvaluation) -> Table:
 
 
 def distribution_table(metrics: DistributionMetrics) -> Table:
-    """Distances between the predicted distributions and those of the votes."""
+    """Return a table of distances between predicted distributions and votes."""
     rows = [
         (f"cross-entropy, nats; best {decimal(metrics.vote_entropy)}", metrics.cross_entropy),
         ("calibration error against annotators; best 0", metrics.calibration_error),
@@ -308,7 +308,7 @@ def distribution_table(metrics: DistributionMetrics) -> Table:
 
 
 def votes_section(votes: VoteEvaluation) -> Section:
-    """Accuracy on the majority of annotators, and the whole distribution of their votes."""
+    """Build the section about accuracy on the annotators' majority, and about the distribution of votes."""
     blocks: list[Block] = [Text(majority_words(votes))]
     if votes.majority:
         blocks += [majority_table(votes), Text(_PROTOCOL_WORDS, soft=True)]

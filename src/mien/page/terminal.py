@@ -1,4 +1,4 @@
-"""Tables of a page in a terminal, and an evaluation as such tables, readable at 80 columns."""
+"""Tables for a terminal, and an evaluation as such tables, readable at 80 columns."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ from mien.page.sections import (
 from mien.page.wording import samples_text
 
 _LEAST_NUMBER = 7
-"""Minimum width of a column whose head may wrap: its numbers may not."""
+"""Minimum width of a column, so that its numbers never wrap; its header may."""
 
 
 def titled(title: str, renderable: RenderableType) -> Group:
-    """Something rich can print, under a line of its own."""
+    """Put a title line above something that rich can print."""
     return Group(Text(f"\n{title}", style="bold"), renderable)
 
 
 def rich_table(table: Table) -> RichTable:
-    """A table: text is aligned left, the rest right. Numbers never wrap; a long head may."""
+    """Convert a table for rich: text is left-aligned, the rest right-aligned. Numbers never wrap; headers may."""
     result = RichTable(box=box.SIMPLE_HEAD, show_edge=False)
-    # Intervals get a column of their own.
+    # Intervals get their own column.
     with_interval = [any(column.interval(row[at]) for row in table.rows) for at, column in enumerate(table.columns)]
     for column, wide in zip(table.columns, with_interval, strict=True):
         # Text, because rich treats square brackets in a str as markup.
@@ -67,15 +67,15 @@ _WIDTH = 80
 
 
 def evaluation_text(evaluation: Evaluation) -> RenderableType:
-    """All tables of an evaluation: something rich can print.
+    """Return all tables of an evaluation, printable by rich.
 
-    What users get, headline metrics with intervals, metrics of each class, the confusion matrix; where the evaluation
-    has them, metrics without copies, of votes, and by a column.
+    These are answers, headline metrics with intervals, metrics per class and the confusion matrix. If available,
+    metrics without copies, by votes and by a column follow.
     """
     classes = rich_table(classification_report(evaluation))
     classes.rows[len(evaluation.classes) - 1].end_section = True
     answer = evaluation.answer
-    # An answer that is the most probable class has the metrics that follow.
+    # If the answer is the most probable class, the headline metrics are the same.
     parts = [_answers(answer)] if answer is not None and answer.output else []
     headline = rich_table(metrics_table(evaluation))
     headline.columns[1].style = "bold"
@@ -99,12 +99,12 @@ def _answers(answer: AnswerEvaluation) -> RenderableType:
 
 
 def break_down_text(by: BreakDown) -> RenderableType:
-    """Accuracy and macro-F1 for each value of a column: something rich can print."""
+    """Return accuracy and macro-F1 for each value of a column, printable by rich."""
     return titled(f"By {by.column}", rich_table(subsets_table(by.parts, by.column)))
 
 
 def _votes(votes: VoteEvaluation) -> Iterator[RenderableType]:
-    """Accuracy by FER+'s protocol, and distances between distributions."""
+    """Yield accuracy by FER+'s protocol, and distances between distributions."""
     yield titled("Votes", Text(majority_words(votes)))
     if votes.majority:
         yield rich_table(majority_table(votes))
@@ -113,7 +113,7 @@ def _votes(votes: VoteEvaluation) -> Iterator[RenderableType]:
 
 
 def _confusion(evaluation: Evaluation) -> RenderableType:
-    """Percent of the samples of each true class: counts of classes of different size do not compare."""
+    """Return the confusion matrix in percent of each true class, because counts are not comparable between classes."""
     headers = list(evaluation.classes)
     names = list(evaluation.classes)
     if _needed_width(names, headers) > _WIDTH:
@@ -140,15 +140,15 @@ def _needed_width(names: Sequence[str], headers: Sequence[str]) -> int:
 
 
 def as_text(renderable: Any) -> str:
-    """Return what rich would print, as plain text of at most 100 columns."""
+    """Return the plain text that rich would print, in at most 100 columns."""
     stream = io.StringIO()
-    # In a notebook rich would display it too.
+    # In a notebook rich would also display it.
     Console(file=stream, width=100, color_system=None, force_jupyter=False).print(renderable)
     return stream.getvalue()
 
 
 def as_html(renderable: Any) -> str:
-    """Return what rich would print, as HTML for a notebook."""
+    """Return the output of rich as HTML for a notebook."""
     console = Console(record=True, width=100, file=io.StringIO(), force_jupyter=False)
     console.print(renderable)
     return console.export_html(inline_styles=True, code_format="<pre style='font-family: monospace'>{code}</pre>")

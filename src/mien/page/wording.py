@@ -1,4 +1,4 @@
-"""Names of metrics and how numbers are written, the same in the terminal and on pages."""
+"""Names of metrics and formats of numbers, for both the terminal and pages."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
-# Half of what `mien predict` would import of mien.
+# Importing this would double the imports of `mien predict`.
 if TYPE_CHECKING:
     from mien.base.recipe import StoppingRecipe
     from mien.evaluation.results import Estimate
 
 Format: TypeAlias = Literal["text", "count", "percent", "points", "decimal", "signed", "p", "number"]
 UNDEFINED = "–"
-"""Shown for an undefined metric, such as the recall of a class without samples."""
+"""Text for an undefined metric, such as the recall of a class without samples."""
 
 
 class Headline(NamedTuple):
@@ -31,42 +31,42 @@ HEADLINES: dict[str, Headline] = {
     "log_loss": Headline("Log loss", "negative log-likelihood of the true class, in nats; 0 is best"),
     "calibration_error": Headline("Calibration error", "gap between confidence and accuracy; 0 is best"),
 }
-"""Keys are those of ``Evaluation.headline``."""
+"""Names and meanings by the keys of ``Evaluation.headline``."""
 
 
 def percent(fraction: float, digits: int = 1) -> str:
-    """0.715 -> ``"71.5%"``; NaN -> a dash."""
+    """Format a fraction: 0.715 -> ``"71.5%"``; NaN -> a dash."""
     return UNDEFINED if math.isnan(fraction) else f"{100 * fraction:.{digits}f}%"
 
 
 def decimal(value: float) -> str:
-    """0.7154 -> ``"0.715"``; NaN -> a dash."""
+    """Format a decimal: 0.7154 -> ``"0.715"``; NaN -> a dash."""
     return UNDEFINED if math.isnan(value) else f"{value:.3f}"
 
 
 def p_value_text(p_value: float) -> str:
-    """0.0123 -> ``"0.012"``, 0.00001 -> ``"< 0.001"``."""
+    """Format a p-value: 0.0123 -> ``"0.012"``, 0.00001 -> ``"< 0.001"``."""
     return "< 0.001" if p_value < 0.001 else decimal(p_value)
 
 
 def p_text(p_value: float) -> str:
-    """0.0123 -> ``"p = 0.012"``, 0.00001 -> ``"p < 0.001"``."""
+    """Format a p-value with "p": 0.0123 -> ``"p = 0.012"``, 0.00001 -> ``"p < 0.001"``."""
     text = p_value_text(p_value)
     return f"p {text}" if text.startswith("<") else f"p = {text}"
 
 
 def counted(number: int, noun: str) -> str:
-    """``"1 face"``, ``"1,234 faces"``."""
+    """Format a number of things: ``"1 face"``, ``"1,234 faces"``."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def samples_text(count: int) -> str:
-    """1 -> ``"1 sample"``, 3589 -> ``"3,589 samples"``."""
+    """Format a number of samples: 1 -> ``"1 sample"``, 3589 -> ``"3,589 samples"``."""
     return counted(count, "sample")
 
 
 def duration_text(seconds: float, *, units: bool = False) -> str:
-    """A duration as ``m:ss`` or ``h:mm:ss``, or with units.
+    """Format a duration as ``m:ss`` or ``h:mm:ss``, or with units.
 
     >>> duration_text(75.4), duration_text(3600), duration_text(75.4, units=True), duration_text(3600, units=True)
     ('1:15', '1:00:00', '1 min 15 s', '1 h 0 min')
@@ -79,17 +79,17 @@ def duration_text(seconds: float, *, units: bool = False) -> str:
 
 
 def value_text(key: str, value: float) -> str:
-    """The value of a headline metric: accuracies in percent, all others with three decimals."""
+    """Format a headline metric: accuracies in percent, others with three decimals."""
     return percent(value) if key.endswith("accuracy") else decimal(value)
 
 
 def share_text(share: Estimate) -> str:
-    """Return a share with its interval in percent: ``71.0% [69.5% to 72.5%]``."""
+    """Format a fraction with its interval in percent: ``71.0% [69.5% to 72.5%]``."""
     return f"{percent(share.value)} [{percent(share.low)} to {percent(share.high)}]"
 
 
 def interval_text(key: str, estimate: Estimate) -> str:
-    """The interval as ``"70.1–73.0%"`` or ``"0.690–0.720"``; a dash if there is none."""
+    """Format an interval as ``"70.1–73.0%"`` or ``"0.690–0.720"``; a dash if there is none."""
     if math.isnan(estimate.low) or math.isnan(estimate.high):
         return UNDEFINED
     low, high = value_text(key, estimate.low), value_text(key, estimate.high)
@@ -97,24 +97,24 @@ def interval_text(key: str, estimate: Estimate) -> str:
 
 
 def kept_epoch_text(epoch: int, epochs: int, stopping: StoppingRecipe) -> str:
-    """The epoch whose weights are kept, and why: ``"9, the last of 9"``, ``"7, the best of 24 by validation loss"``."""
+    """Say which epoch is kept and why: ``"9, the last of 9"``, ``"7, the best of 24 by validation loss"``."""
     if stopping.keep == "last":
         return f"{epoch}, the last of {epochs}"
     return f"{epoch}, the best of {epochs} by validation {stopping.metric.replace('_', '-')}"
 
 
 def points(value: float) -> str:
-    """A difference in percentage points: 0.012 -> ``"+1.2"``; NaN -> a dash."""
+    """Format a difference in percentage points: 0.012 -> ``"+1.2"``; NaN -> a dash."""
     return UNDEFINED if math.isnan(value) else f"{100 * value:+.1f}"
 
 
 def signed(value: float) -> str:
-    """0.0123 -> ``"+0.012"``; NaN -> a dash."""
+    """Format a signed decimal: 0.0123 -> ``"+0.012"``; NaN -> a dash."""
     return UNDEFINED if math.isnan(value) else f"{value:+.3f}"
 
 
 def number(value: Any) -> str:
-    """0.000123456 -> ``"0.0001235"``; anything else than a float stays as it is; NaN -> a dash."""
+    """Format a float with four digits: 0.000123456 -> ``"0.0001235"``; NaN -> a dash; others unchanged."""
     if not isinstance(value, float):
         return str(value)
     return UNDEFINED if math.isnan(value) else f"{value:.4g}"
@@ -130,4 +130,4 @@ FORMATTERS: dict[Format, Callable[[Any], str]] = {
     "p": p_value_text,
     "number": number,
 }
-"""How each kind of value is shown."""
+"""Formatter for each kind of value."""

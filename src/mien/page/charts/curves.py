@@ -17,24 +17,24 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 PANEL_COLUMNS = 3
-"""Small multiples beside one another: a panel is as wide as a third of a phone."""
+"""Number of panels side by side."""
 
 PANEL_NAME = 14
-"""Longest name above a panel."""
+"""Longest name above a panel, in letters."""
 
 _NamedCurve: TypeAlias = tuple[str, str, Curve]
-"""Name, colour and curve of a panel."""
+"""Name, colour and curve for a panel."""
 
 
 def roc_chart(curves: RocCurves, classes: Sequence[str]) -> Chart:
-    """ROC curve of each class that has one against the rest, and both averages: a panel each, the others in grey."""
+    """Draw each class's ROC curve and both averages in a panel each, with the other curves in grey."""
     drawn = _of_classes(curves.per_class, classes)
     drawn += [("macro average", INK, curves.macro), ("micro average", INK, curves.micro)]
     return _panels("roc-classes", drawn, "false positive rate", "true positive rate", diagonal=True)
 
 
 def precision_recall_chart(curves: Sequence[Curve], classes: Sequence[str]) -> Chart:
-    """Precision-recall curve of each class that has samples: a panel each, the others in grey."""
+    """Draw each class's precision-recall curve in a panel, with the other curves in grey."""
     return _panels("precision-recall", _of_classes(curves, classes), "recall", "precision")
 
 
@@ -45,7 +45,7 @@ def _of_classes(curves: Sequence[Curve], classes: Sequence[str]) -> list[_NamedC
 
 
 def _panels(name: str, named: Sequence[_NamedCurve], across: str, up: str, *, diagonal: bool = False) -> Chart:
-    """Small multiples: each curve in its colour over all others."""
+    """Draw small multiples: each curve in its colour over the others in grey."""
     drawn = [each for each in named if len(each[2].across)]
 
     def panel(own: _NamedCurve) -> Callable[[Axes], None]:
@@ -70,7 +70,7 @@ def _panels(name: str, named: Sequence[_NamedCurve], across: str, up: str, *, di
 
 
 def reliability_chart(before: Reliability, after: Reliability | None) -> Chart:
-    """Accuracy against confidence, with intervals, before and after temperature scaling (None: before alone)."""
+    """Draw accuracy by confidence with intervals, before and after temperature scaling (None: only before)."""
     kinds = [("uncalibrated" if after is not None else "predictions", before, COLOURS[5], "o", -0.004)]
     if after is not None:
         kinds.append(("after temperature scaling", after, COLOURS[0], "s", 0.004))
@@ -78,13 +78,13 @@ def reliability_chart(before: Reliability, after: Reliability | None) -> Chart:
 
 
 def vote_reliability_chart(reliability: Reliability) -> Chart:
-    """Fraction of annotators who chose the predicted class against its probability, with intervals."""
+    """Draw the fraction of annotators who chose the predicted class by its probability, with intervals."""
     kinds = [("predicted class", reliability, COLOURS[5], "o", 0.0)]
     return _reliability("vote-reliability", kinds, "fraction of annotators")
 
 
 def _reliability(name: str, kinds: Sequence[tuple[str, Reliability, str, str, float]], up: str) -> Chart:
-    """Diagrams, each with its label, colour, marker and shift to the right."""
+    """Draw reliability diagrams, each with label, colour, marker and horizontal shift."""
 
     def draw(axes: Axes) -> None:
         axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=":")
@@ -102,7 +102,7 @@ def _reliability(name: str, kinds: Sequence[tuple[str, Reliability, str, str, fl
 
 
 def coverage_chart(curve: CoverageCurve) -> Chart:
-    """Accuracy on the most confident samples."""
+    """Draw the accuracy on the most confident samples by their fraction."""
 
     def draw(axes: Axes) -> None:
         axes.plot(

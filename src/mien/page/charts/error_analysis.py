@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def pairs_chart(pairs: Sequence[ConfusedPair], classes: Sequence[str]) -> Chart:
-    """Percentage of a true class predicted as another class, for at least one pair."""
+    """Draw the percentage of each true class predicted as another class; at least one pair."""
     short = [shorten(name, 14) for name in classes]
     names = [f"{short[pair.first]} as {short[pair.second]}" for pair in pairs]
     notes = [f"{pair.count:,}" for pair in pairs]
@@ -28,13 +28,13 @@ def pairs_chart(pairs: Sequence[ConfusedPair], classes: Sequence[str]) -> Chart:
 
 
 def differences_chart(name: str, named: Sequence[tuple[str, Estimate]]) -> Chart:
-    """Differences in percentage points with their intervals; at least one."""
+    """Draw differences in percentage points with their intervals; at least one."""
     labels, estimates = [shorten(each) for each, _ in named], [each for _, each in named]
     return _bars(name, labels, estimates, None, "difference, points", COLOURS[0])
 
 
 def robustness_curves_chart(result: RobustnessResult) -> Chart:
-    """Accuracy by strength: a panel for each corruption, the others in grey."""
+    """Draw accuracy by strength in a panel for each corruption, with the others in grey."""
     heights = [100 * np.append(result.clean_accuracy.value, each) for each in result.accuracy]
     strengths = [0, *STRENGTHS]
 
@@ -64,7 +64,7 @@ def _bars(
     label: str,
     colour: str,
 ) -> Chart:
-    """Bars from 0 to each estimate in percent with its interval, and a note at its end."""
+    """Draw bars from 0 to each estimate in percent, with its interval and a note."""
 
     def draw(axes: Axes) -> None:
         at = np.arange(len(labels))
@@ -85,7 +85,7 @@ def _bars(
 
 
 def _reach(estimates: Sequence[Estimate]) -> npt.NDArray[np.float64]:
-    """Lengths of the intervals below and above their values, in percent; 0 without an interval."""
+    """Return the lengths of intervals below and above the values, in percent; 0 without an interval."""
     below = [each.value - each.low for each in estimates]
     above = [each.high - each.value for each in estimates]
     return np.asarray(100 * np.clip(np.nan_to_num([below, above]), 0, None), dtype=np.float64)

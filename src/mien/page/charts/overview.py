@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
 
 def training_chart(history: Sequence[Mapping[str, Any]], metric: str, best_epoch: int | None) -> Chart:
-    """Draw a metric over the epochs, of training and validation where both are known, the epoch kept marked.
+    """Draw a metric over the epochs, for training and validation if both are known, with the kept epoch marked.
 
     Args:
         history: at least one epoch with the key ``epoch``; None or NaN if unknown.
-        metric: ``"loss"``, ``"accuracy"``, ``"macro_f1"``, ``"learning_rate"``, ...: a key of the history, or what
-            follows ``train_`` and ``validation_`` in one.
-        best_epoch: the epoch to mark.
+        metric: ``"loss"``, ``"accuracy"``, ``"macro_f1"``, ``"learning_rate"``, ...: a key of the history, or the part
+            of one after ``train_`` and ``validation_``.
+        best_epoch: epoch to mark.
 
     Raises:
         DataError: the history has no such metric.
@@ -55,15 +55,15 @@ def training_chart(history: Sequence[Mapping[str, Any]], metric: str, best_epoch
 
 
 def runs_chart(histories: Mapping[str, Sequence[Mapping[str, Any]]], metric: str = "validation_accuracy") -> Chart:
-    """Draw one metric of several runs over their epochs, a line a run.
+    """Draw one metric of several runs over their epochs, one line per run.
 
     Args:
-        histories: of each run by its name: at least one epoch with the key ``epoch``. Runs of one name before " / "
-            share a colour.
-        metric: a key of the histories.
+        histories: history of each run by name, with at least one epoch and the key ``epoch``. Names with the same text
+            before " / " share a colour.
+        metric: key of the histories.
 
     Raises:
-        DataError: no history has such a metric.
+        DataError: no history has this metric.
         MissingExtraError: matplotlib is not installed.
     """
     known = {name: history for name, history in histories.items() if history and metric in history[0]}
@@ -76,7 +76,7 @@ def runs_chart(histories: Mapping[str, Sequence[Mapping[str, Any]]], metric: str
         at = families.index(family)
         first = next(each for each in known if each.split(" / ")[0] == family) == name
         style = ("-", "--", ":")[at // len(COLOURS) % 3]
-        # Of the seeds of a variant one has a name in the legend.
+        # Only one of a variant's seeds gets a legend entry.
         curves.append((shorten(family) if first else f"_{name}", history, metric, COLOURS[at % len(COLOURS)], style))
     return _curves_chart(f"runs-{metric.replace('_', '-')}", curves, metric, [], height_inches=3.2)
 
@@ -101,7 +101,7 @@ def _curves_chart(
     marked: Sequence[int],
     height_inches: float = 2.6,
 ) -> Chart:
-    """Lines over epochs, each with its label, history, key, colour and style."""
+    """Draw lines over epochs, each with label, history, key, colour and style."""
     import_matplotlib()
     from matplotlib.ticker import MaxNLocator
 
@@ -130,10 +130,10 @@ def _curves_chart(
 
 
 def rate_chart(rates: npt.NDArray[np.float64], losses: npt.NDArray[np.float64], suggestion: float) -> Chart:
-    """Draw the loss over the learning rate of a range test, the suggested rate marked.
+    """Draw the loss by learning rate of a range test, with the suggested rate marked.
 
     Args:
-        rates: float64 (N,), above 0.
+        rates: float64 (N,), greater than 0.
         losses: float64 (N,).
         suggestion: one of the rates.
 
@@ -145,7 +145,7 @@ def rate_chart(rates: npt.NDArray[np.float64], losses: npt.NDArray[np.float64], 
         axes.plot(rates, losses, color=COLOURS[0], linewidth=1.6, label="training loss")
         axes.axvline(suggestion, color=INK, linewidth=0.9, linestyle=":", label=f"suggested ({suggestion:.2g})")
         axes.set_xscale("log")
-        # matplotlib writes powers as mathematics, which charts leave as it stands.
+        # matplotlib writes powers as mathematics, but these charts show text as it is.
         raised = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
         axes.xaxis.set_major_formatter(lambda rate, _: "10" + f"{math.log10(rate):.0f}".translate(raised))
         axes.minorticks_off()
@@ -163,15 +163,15 @@ def confusion_chart(
     links: Mapping[tuple[int, int], str] | None = None,
     name: str = "confusion",
 ) -> Chart:
-    """Draw the confusion matrix: colour and percentage are of the true class, the smaller number is the count.
+    """Draw the confusion matrix. Colour and percentage are per true class; the smaller number is the count.
 
-    Colours go from white to blue, so that 2% and 12% differ, also in print.
+    Colours go from white to blue, so that 2% and 12% look different, even in print.
 
     Args:
         confusion: int64 (C, C), rows are true classes.
         classes: C names.
-        links: for some cells (row, column), the key of an element of the page that a click leads to.
-        name: unique within a page.
+        links: key of the page element that a click on a cell (row, column) leads to, for some cells.
+        name: name of the chart, unique within a page.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
@@ -185,9 +185,9 @@ def confusion_chart(
     # The row of a class without samples is NaN and has no colour.
     fractions = np.divide(confusion, totals, out=np.full(confusion.shape, np.nan), where=totals > 0)
     names = [shorten(name) for name in classes]
-    # Width of the names beside the cells: 0.065 inches for each letter.
+    # Width of the names beside the cells: 0.065 inches per letter.
     beside_inches = max(1.0, 0.4 + 0.065 * max(map(len, names)))
-    # Cells as large as a phone allows, and never so small that their numbers collide.
+    # Cells are as large as fits a phone, but large enough for their numbers.
     cell_inches = max(0.46, (WIDTH_INCHES - beside_inches) / max(count, 4))
     letters = float(np.clip(cell_inches * 17, 7, 11))
 
@@ -206,7 +206,7 @@ def confusion_chart(
             axes.text(*here, f"{100 * fraction:.0f}%", va="bottom", fontsize=letters, **style)
             axes.text(*here, f"{confusion[row, column]:,}", va="top", fontsize=0.8 * letters, **style)
         for (row, column), key in (links or {}).items():
-            # On top of the cell and its numbers: all of it can be clicked.
+            # Place the link above the cell and its numbers, so that the whole cell is clickable.
             axes.add_patch(Rectangle((column, row), 1, 1, facecolor="#ffffff00", zorder=9, url=f"#{key}"))
         axes.invert_yaxis()
         ticks = np.arange(count) + 0.5
@@ -222,10 +222,10 @@ def confusion_chart(
 
 
 def class_chart(class_counts: Mapping[str, Sequence[int]], classes: Sequence[str]) -> Chart:
-    """Draw the class balance of each split as bars, with the number of faces at their ends.
+    """Draw the class balance of each split as bars, with the number of faces at the ends.
 
     Args:
-        class_counts: for each split, C counts; at least one split.
+        class_counts: C counts for each split; at least one split.
         classes: C names.
 
     Raises:
@@ -258,19 +258,19 @@ def _number(line: Mapping[str, Any], key: str) -> float:
 
 
 FACE_INCHES = 0.85
-"""Size of a face with its gap; FER2013's 48 px are then enlarged by half."""
+"""Size of a face with its gap. FER2013's 48 px are then enlarged by half."""
 
 _GAP = 0.08
-"""As a fraction of that size."""
+"""Gap as a fraction of that size."""
 
 
 def face_sheet(images: Sequence[npt.NDArray[np.uint8]], captions: Sequence[str], *, columns: int) -> Chart:
-    """Faces in rows, each with a caption above it.
+    """Draw faces in rows, each with a caption above.
 
     Args:
-        images: N images, uint8 (H, W) grey or RGB (H, W, 3), 0..255; all are shown at one size. At least one.
-        captions: N texts of one line.
-        columns: faces in a row.
+        images: N images (at least one), uint8 (H, W) grey or RGB (H, W, 3), 0..255; all are shown at the same size.
+        captions: N single-line texts.
+        columns: number of faces per row.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
@@ -284,7 +284,7 @@ def face_sheet(images: Sequence[npt.NDArray[np.uint8]], captions: Sequence[str],
             left, bottom = index % columns, -(index // columns + 1) * row_height
             right, top = left + 1 - _GAP, bottom + 1 - _GAP
             pixels = np.stack([image] * 3, axis=-1) if image.ndim == 2 else image
-            # "none": the file holds these very pixels, and whatever shows it enlarges them.
+            # "none" stores the original pixels in the file; the viewer enlarges them.
             axes.imshow(pixels, extent=(left, right, bottom, top), interpolation="none")
             axes.text(left, top + 0.02, caption, va="bottom", fontsize=7)
         axes.set_xlim(0, columns - _GAP)

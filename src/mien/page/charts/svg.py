@@ -1,4 +1,4 @@
-"""Charts as SVG inside a page, and as SVG, PNG and PDF files. No pyplot; the same input gives the same bytes."""
+"""Charts as SVG inside a page, and as SVG, PNG and PDF files. The same input gives the same bytes."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ if TYPE_CHECKING:
     from matplotlib.lines import Line2D
 
 WIDTH_INCHES = 4.2
-"""Width of a phone (4.2 inches are 403 CSS pixels), so that text stays readable there."""
+"""Width of a chart: that of a phone (403 CSS pixels), so that text stays readable there."""
 
 COLOURS: tuple[str, ...] = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
-"""Okabe & Ito (2008): distinct with any colour vision, on white and on black."""
+"""Colours of Okabe & Ito (2008), which are distinct for colour-blind people, on white and on black."""
 
 INK = "#010203"
-"""A colour that nothing else uses: it becomes ``currentColor``, which follows the page's light or dark scheme."""
+"""Unique placeholder colour that becomes ``currentColor``, which follows the page's light or dark scheme."""
 
 MOST_POINTS = 200
-"""Points of a curve whose numbers a page shows under the pointer."""
+"""Largest number of points of a curve whose values the page shows at the pointer."""
 
 LONGEST_NAME = 20
-"""Longer names are shortened in charts; tables have the full names."""
+"""Longest name in charts; longer ones are shortened. Tables have full names."""
 
 _PAPER_INK = "#16181d"
-"""Replaces INK in a file, which has no colour scheme to follow."""
+"""Colour that replaces INK in files, which have no colour scheme."""
 
 _STYLE: Any = {
     "svg.fonttype": "none",  # letters as text: small, selectable, in the page's own font
     "text.usetex": False,
-    "text.parse_math": False,  # a dollar sign in a class name is a dollar sign
+    "text.parse_math": False,  # keep dollar signs in class names
     "font.family": "sans-serif",
     "font.size": 9,
     "axes.spines.top": False,
@@ -68,7 +68,7 @@ _STYLE: Any = {
 
 
 _MORE_FONTS = ("Noto Sans CJK SC", "Noto Sans CJK JP", "Microsoft YaHei", "Malgun Gothic", "Arial Unicode MS")
-"""Fonts of Linux, Windows and macOS, for names in scripts that matplotlib's own font lacks, in PNG and PDF files."""
+"""Fonts of Linux, Windows and macOS for scripts that matplotlib's default font lacks, for PNG and PDF files."""
 
 _NO_METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))
 
@@ -78,8 +78,8 @@ class Chart:
     """One rendered chart.
 
     Attributes:
-        name: unique within a page; also the name of its files.
-        svg: an ``<svg>`` element for use inside a page, in the colours of the page.
+        name: name of the chart and its files; unique within a page.
+        svg: an ``<svg>`` element for the page, in the page's colours.
     """
 
     name: str
@@ -88,34 +88,34 @@ class Chart:
     _text: str = field(repr=False)
 
     def __html__(self) -> str:
-        """Return the SVG that jinja inserts without escaping."""
+        """Return the SVG, which jinja inserts without escaping."""
         return self.svg
 
     def _repr_svg_(self) -> str:
-        """Return the SVG for a notebook: dark on white, because the colours of a notebook are unknown."""
+        """Return the SVG for a notebook: dark on white, because the notebook's colours are unknown."""
         text = self.svg_file().decode("utf-8")
         return text[text.index("<svg") :]
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the chart into a ``.svg``, ``.png`` or ``.pdf`` file, whole or not at all.
+        """Write the chart to a ``.svg``, ``.png`` or ``.pdf`` file, whole or not at all.
 
         Raises:
-            DataError: another suffix.
-            RunError: the file system refused.
+            DataError: unknown suffix.
+            RunError: the file cannot be written.
         """
         form = check_chart_name(Path(path))
         write_bytes(Path(path), {".svg": self.svg_file, ".png": self.png_file, ".pdf": self.pdf_file}[form]())
 
     def svg_file(self) -> bytes:
-        """A whole SVG file: dark letters on white."""
+        """Return a complete SVG file: dark letters on white."""
         return self._text.replace(INK, _PAPER_INK).encode("utf-8")
 
     def png_file(self) -> bytes:
-        """A PNG file: dark letters on white."""
+        """Return a PNG file: dark letters on white."""
         return self._file("png", dpi=200, metadata={"Software": None})
 
     def pdf_file(self) -> bytes:
-        """A PDF file, as LaTeX takes it: dark letters on white."""
+        """Return a PDF file for LaTeX: dark letters on white."""
         return self._file("pdf", metadata={"CreationDate": None, "Creator": None, "Producer": None})
 
     def _file(self, form: str, **options: Any) -> bytes:
@@ -126,14 +126,14 @@ class Chart:
             fonts = ["sans-serif", *sorted({*_MORE_FONTS} & {*font_manager.get_font_names()}, key=_MORE_FONTS.index)]
             for each in self._figure.findobj(text.Text):
                 each.set_fontfamily(fonts)
-            # The layout is known since the SVG was written; computing it again takes as long as drawing.
+            # The layout was computed for the SVG; computing it again would take as long as drawing.
             self._figure.set_layout_engine("none")
             self._figure.savefig(stream, format=form, facecolor="white", **options)
         return stream.getvalue()
 
 
 def check_chart_name(file: Path) -> str:
-    """The suffix of a chart's file. Raises :class:`DataError` for one that charts have not (``chart-suffix``)."""
+    """Return the suffix of a chart's file. Raises :class:`DataError` for an unsupported one (``chart-suffix``)."""
     suffix = file.suffix.lower()
     if suffix not in {".svg", ".png", ".pdf"}:
         raise DataError(f"A chart is saved as .svg, .png or .pdf; found {file.name}.", code="chart-suffix")
@@ -143,11 +143,11 @@ def check_chart_name(file: Path) -> str:
 def make_chart(
     name: str, draw: Callable[[Axes], None], *, height_inches: float, width_inches: float = WIDTH_INCHES
 ) -> Chart:
-    """Make a chart of one pair of axes.
+    """Make a chart with one pair of axes.
 
     Args:
-        name: unique within a page; the ids of its elements begin with it.
-        draw: draws on the given axes.
+        name: unique within a page; prefix of its elements' ids.
+        draw: function that draws on the given axes.
         height_inches: height at natural size.
         width_inches: width at natural size.
 
@@ -165,7 +165,7 @@ def make_panels(
     height_inches: float,
     width_inches: float = WIDTH_INCHES,
 ) -> Chart:
-    """Make a chart of small multiples: a panel for each of ``draws``, on one scale; as :func:`make_chart`."""
+    """Make a chart of small multiples with the same scale, one panel for each of ``draws``; see :func:`make_chart`."""
     stream = io.StringIO()
     with _style(name):
         from matplotlib.figure import Figure
@@ -176,7 +176,7 @@ def make_panels(
         for index, (panel, draw) in enumerate(zip(panels, draws, strict=False)):
             draw(panel)
             panel.label_outer()
-            # Below the last panel of a column there may be an empty place.
+            # The last row may be incomplete, so columns can end in an empty place.
             if index + columns >= len(draws):
                 panel.tick_params(axis="x", labelbottom=True)
         for panel in panels[len(draws) :]:
@@ -185,15 +185,15 @@ def make_panels(
         figure.savefig(stream, format="svg", transparent=True, metadata=_NO_METADATA, dpi=150)
     whole = stream.getvalue()
     text = whole[whole.index("<svg") :].strip().replace(INK, "currentColor")
-    # The page scales a chart and needs its natural width (CSS: 96 px an inch).
+    # The page scales charts and needs the natural width (CSS: 96 px per inch).
     text = re.sub(r'\bwidth="[^"]*"', f'style="--natural-width: {96 * width_inches:.0f}px"', text, count=1)
-    # matplotlib counts ids from 1 in every chart; within a page they must differ. Links lead to faces on the same page.
+    # matplotlib numbers ids from 1 in every chart, but ids must be unique in a page. Links lead to faces on the page.
     text = re.sub(r'(<[^>]*?\bid="|href="#|url\(#)', rf"\g<1>{name}-", text).replace(' target="_blank"', "")
     return Chart(name, _with_data(text, name, figure), figure, _on_white(whole))
 
 
 def _curves(axes: Axes) -> list[tuple[str, Line2D]]:
-    """The lines that have a name, those of error bars too. A name that begins with an underscore is matplotlib's."""
+    """Return the named lines, including those of error bars. matplotlib's own names begin with an underscore."""
     from matplotlib.container import ErrorbarContainer
 
     names = {line: str(line.get_label()) for line in axes.lines}
@@ -203,7 +203,7 @@ def _curves(axes: Axes) -> list[tuple[str, Line2D]]:
 
 
 def _set_gids(figure: Figure) -> None:
-    """Give every pair of axes and every named curve an id in the SVG, by which it gets its data."""
+    """Give all axes and named curves an id in the SVG, under which their data is added."""
     for number, axes in enumerate(figure.axes):
         axes.set_gid(f"axes-{number}")
         for index, (_, line) in enumerate(_curves(axes)):
@@ -211,10 +211,10 @@ def _set_gids(figure: Figure) -> None:
 
 
 def _with_data(svg: str, name: str, figure: Figure) -> str:
-    """Write the numbers of named curves into the SVG as ``data-`` attributes, for the script of the page.
+    """Add the values of named curves to the SVG as ``data-`` attributes, for the page's script.
 
-    The axes have ``data-box``: the limits of x, where they are in the SVG, and the same of y. A curve has its name and
-    at most :data:`MOST_POINTS` points. Axes of another scale than a linear one have neither.
+    Axes get ``data-box``: the limits of x, their position in the SVG, and the same for y. Curves get their name and at
+    most :data:`MOST_POINTS` points. Non-linear axes get neither.
     """
     width, height = 72 * figure.get_size_inches()
     found: dict[str, dict[str, str]] = {}
@@ -247,7 +247,7 @@ def _data_attributes(values: Mapping[str, str]) -> str:
 
 
 def import_matplotlib() -> None:
-    """Import matplotlib, and leave out an ``MPLBACKEND`` that it refuses: a notebook hands its own to all it starts."""
+    """Import matplotlib, ignoring an invalid ``MPLBACKEND``, which notebooks pass to the programs they start."""
     if sys.modules.get("matplotlib"):
         return
     backend = os.environ.pop("MPLBACKEND", None)
@@ -268,22 +268,22 @@ def _style(name: str) -> Iterator[None]:
         import_matplotlib()
         import matplotlib
 
-    # A fixed salt: the same chart gives the same bytes.
+    # A fixed salt gives the same bytes for the same chart.
     with matplotlib.rc_context({**_STYLE, "svg.hashsalt": name}), warnings.catch_warnings():
-        # A class name in a script that matplotlib's font lacks: the browser has a font for it.
+        # matplotlib's font may lack a class name's script, but browsers have fonts for it.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         yield
 
 
 def _on_white(svg: str) -> str:
-    """Add a white background to a transparent SVG file: its text would be unreadable on black."""
+    """Add a white background to a transparent SVG file, whose text would be unreadable on black."""
     head = re.search(r"<svg[^>]*>", svg)
     assert head is not None
     return f'{svg[: head.end()]}\n <rect width="100%" height="100%" fill="#ffffff"/>{svg[head.end() :]}'
 
 
 def shorten(name: str, longest: int = LONGEST_NAME) -> str:
-    """A name short enough for a chart: the beginning and the end of a longer one.
+    """Shorten a name for a chart: keep the beginning and the end.
 
     >>> shorten("surprise"), shorten("an expression of great surprise", 12)
     ('surprise', 'an expr…rise')
@@ -294,7 +294,7 @@ def shorten(name: str, longest: int = LONGEST_NAME) -> str:
 
 
 def legend_above(axes: Axes, columns: int, **style: Any) -> None:
-    """A legend above the axes with at most ``columns`` columns, fewer if labels are long."""
+    """Add a legend above the axes with at most ``columns`` columns, fewer if labels are long."""
     labels = axes.get_legend_handles_labels()[1]
     if labels:
         axes.legend(
@@ -306,17 +306,17 @@ def legend_above(axes: Axes, columns: int, **style: Any) -> None:
 
 
 def legend_inches(labels: Sequence[str], columns: int) -> float:
-    """Height of :func:`legend_above`."""
+    """Return the height of :func:`legend_above` in inches."""
     return 0.16 * -(-len(labels) // _fitting(labels, columns))
 
 
 def _fitting(labels: Sequence[str], columns: int) -> int:
-    # A line of WIDTH_INCHES holds about 60 letters; the marker of a label is as wide as five.
+    # A line of WIDTH_INCHES holds about 60 letters; a label's marker is as wide as five letters.
     return max(1, min(columns, 60 // (max(map(len, labels), default=0) + 5)))
 
 
 def readable_on(colour: Sequence[float]) -> str:
-    """Black or white, whichever contrasts more with an RGB colour in 0..1 (WCAG 2.2, relative luminance)."""
+    """Return black or white, whichever contrasts more with an RGB colour in 0..1 (WCAG 2.2, relative luminance)."""
     linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in colour[:3]]
     luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
     return "#000000" if (luminance + 0.05) / 0.05 > 1.05 / (luminance + 0.05) else "#ffffff"
