@@ -1,6 +1,6 @@
-"""Access to the service: for anyone who has its token, under its own names, and not from pages of other sites.
+"""Access control of the service: bearer token, allowed host names, and no requests from other sites' pages.
 
-Pages of other sites could post to the service, and by DNS rebinding read its answers.
+Otherwise pages of other sites could send requests, and with DNS rebinding also read the answers.
 """
 
 from __future__ import annotations
@@ -25,18 +25,19 @@ from mien.serve.api_errors import ApiError
 VARIABLE = "MIEN_TOKEN"
 _TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*")  # RFC 6750, section 2.1
 MIN_TOKEN_LETTERS = 16
-"""A shorter token could be guessed: nothing limits how often a client tries."""
+"""Shortest token. A shorter one could be guessed, because the number of attempts is not limited."""
 
 _HOST = re.compile(r"[a-z0-9_]([a-z0-9._-]*[a-z0-9_])?", re.IGNORECASE | re.ASCII)
 
 
 def find_token(file: Path | None) -> str | None:
-    """The token in a file, else in the environment variable, else None. There is no option for the token itself,
-    because every user of a machine sees the arguments of its programs.
+    """Return the token from a file, else from the environment variable, else None.
+
+    There is no option for the token itself, because all users of a machine can see the arguments of its programs.
 
     Raises:
-        ServeError: the file cannot be read (``token-unreadable``), there is no token in it (``token-invalid``), or a
-            short one (``token-short``).
+        ServeError: the file cannot be read (``token-unreadable``), contains no token (``token-invalid``), or a short
+            one (``token-short``).
     """
     if file is None:
         text, place = os.environ.get(VARIABLE), VARIABLE
@@ -64,7 +65,7 @@ def find_token(file: Path | None) -> str | None:
 
 
 def require_token(token: str) -> Callable[..., Awaitable[None]]:
-    """Make a FastAPI dependency that refuses requests without this token. It compares in constant time."""
+    """Make a FastAPI dependency that refuses requests without this token, compared in constant time."""
     bearer = HTTPBearer(auto_error=False, description="The service's token.")
 
     async def check(request: Request, given: HTTPAuthorizationCredentials | None = Depends(bearer)) -> None:  # noqa: B008
@@ -75,12 +76,12 @@ def require_token(token: str) -> Callable[..., Awaitable[None]]:
 
 
 def is_token(given: str, token: str) -> bool:
-    """Whether a token is the right one; the time that it takes tells nothing of it."""
+    """Compare a token in constant time, so that the time reveals nothing."""
     return hmac.compare_digest(given.encode(), token.encode())
 
 
 def check_host_names(names: Sequence[str]) -> None:
-    """Refuse what no request's host could equal: a port, an address, a pattern. Raises ServeError (``host-name``)."""
+    """Raise ServeError (``host-name``) for names that no request's host can equal: with port, address or pattern."""
     for name in names:
         if not _HOST.fullmatch(name):
             raise ServeError(
@@ -91,20 +92,19 @@ def check_host_names(names: Sequence[str]) -> None:
 
 
 def page_origins(hosts: Sequence[str]) -> str:
-    """A regular expression for the origins of pages of these hosts, at any port."""
+    """Return a regular expression for origins of pages on these hosts, at any port."""
     return rf"https?://({'|'.join(re.escape(name.lower()) for name in hosts)})(:[0-9]+)?"
 
 
 class CheckOrigin:
-    """ASGI middleware that refuses requests for other hosts (``foreign-host``) and from pages of other sites
-    (``foreign-origin``).
+    """ASGI middleware that refuses requests to other hosts (``foreign-host``) or from other sites (``foreign-origin``).
 
-    A host is the service's own if it is an IP address, ``localhost``, this machine's name or one that the user allows.
-    An address cannot be rebound: a browser that asks for one sends nothing of another site's name.
+    Own hosts are IP addresses, ``localhost``, the machine's name and names allowed by the user. IP addresses are safe,
+    because DNS rebinding needs a name.
 
     Args:
-        app: the service.
-        allowed: further host names, without ports; pages of these hosts may ask too.
+        app: the service to protect.
+        allowed: further host names without ports. Pages on these hosts may also send requests.
     """
 
     def __init__(self, app: ASGIApp, allowed: Sequence[str] = ()) -> None:
@@ -113,18 +113,18 @@ class CheckOrigin:
         self._own = {"localhost", socket.gethostname().lower()} | self._allowed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
+        """Handle one request."""
         error = None if scope["type"] == "lifespan" else self._error(Headers(scope=scope))
         if error is None:
             await self.app(scope, receive, send)
         elif scope["type"] == "websocket":
-            # Before it is accepted: the client sees status 403.
+            # Closing before accepting gives the client status 403.
             await send({"type": "websocket.close", "code": 1008, "reason": error.code})
         else:
             await error.response(scope)(scope, receive, send)
 
     def _error(self, headers: Headers) -> ApiError | None:
-        # Browsers send a host; what sends none, such as a health check in HTTP/1.0, is no browser.
+        # Browsers always send a host. A request without one, such as a health check in HTTP/1.0, is allowed.
         host, origin = headers.get("host"), headers.get("origin")
         name = _name(f"//{host}")
         if host is not None and name not in self._own and not _is_address(name):

@@ -1,4 +1,4 @@
-"""Every error that the service answers with: its code, its HTTP status and its one JSON shape."""
+"""Errors of the service: codes, HTTP status and their one JSON shape."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ CODES: dict[str, tuple[int, str]] = {
     "busy": (429, "more requests than the service can answer soon; retry after Retry-After seconds"),
     "internal": (500, "a defect of the service"),
 }
-"""Error code -> HTTP status, and what it means. The codes are those of :class:`mien.base.errors.MienError`: an image
-that :mod:`mien.base.images` would refuse as ``image-damaged`` is refused with the same code over HTTP."""
+"""Error codes with their HTTP status and meaning. They agree with the codes of :class:`mien.base.errors.MienError`:
+what :mod:`mien.base.images` refuses as ``image-damaged`` has the same code over HTTP."""
 
 
 class ErrorDetail(BaseModel):
-    """Why a request, or one image of it, was refused."""
+    """Reason why a request, or one of its images, was refused."""
 
     code: Annotated[str, Field(json_schema_extra={"enum": [*CODES]})]
     message: str
@@ -58,12 +58,12 @@ class ErrorResponse(BaseModel):
 
 
 class ApiError(MienError):
-    """A request that is refused with a 4xx or 5xx answer.
+    """A request that is refused with a 4xx or 5xx status.
 
     Args:
         message: what was expected, what was found, what to do.
         code: one of :data:`CODES`.
-        retry_seconds: when a client may try again; of ``busy``.
+        retry_seconds: seconds until a client may try again; sent only with the code ``busy``.
     """
 
     def __init__(self, message: str, *, code: str, retry_seconds: int = 1) -> None:
@@ -80,19 +80,19 @@ class ApiError(MienError):
         return ErrorResponse(error=ErrorDetail(code=self.code, message=str(self)))
 
     def response(self, scope: Scope) -> JSONResponse:
-        """The answer to a request; metrics count its code by ``scope``."""
+        """Build the answer to a request. It also sets the code in ``scope`` for the metrics."""
         scope["mien.error"] = self.code
         headers = {"unauthorised": {"WWW-Authenticate": "Bearer"}, "busy": {"Retry-After": str(self.retry_seconds)}}
         return JSONResponse(self.body().model_dump(), self.status, headers.get(self.code, {}))
 
 
 def internal_error() -> ApiError:
-    """The answer to what nobody foresaw."""
+    """Return the error for an unexpected exception."""
     return ApiError("The service failed; its log says where.", code="internal")
 
 
 def error_responses(*codes: str) -> dict[int | str, dict[str, Any]]:
-    """Return the OpenAPI description of answers with these error codes, by HTTP status."""
+    """Return the OpenAPI description of errors with these codes, by HTTP status."""
     found: dict[int | str, dict[str, Any]] = {}
     for code in codes:
         status, meaning = CODES[code]
@@ -103,14 +103,14 @@ def error_responses(*codes: str) -> dict[int | str, dict[str, Any]]:
 
 
 def invalid_parameter(error: Mapping[str, Any]) -> ApiError:
-    """Return the answer to pydantic's error about a parameter of the query."""
+    """Return the error for pydantic's error about a query parameter."""
     name = ".".join(str(part) for part in error["loc"])
     fault = "is not known" if error["type"] == "extra_forbidden" else rule_of(error)
     return ApiError(f"The query parameter '{name}' {fault}.", code="bad-parameter")
 
 
 def add_error_handlers(app: FastAPI) -> None:
-    """Answer every error in that shape, the framework's own errors too."""
+    """Answer all errors, including the framework's own, in this JSON shape."""
 
     @app.exception_handler(ApiError)
     async def api_error(request: Request, error: ApiError) -> JSONResponse:

@@ -1,4 +1,4 @@
-"""The web service: what each address does."""
+"""The web service: handlers of all addresses."""
 
 from __future__ import annotations
 
@@ -72,22 +72,22 @@ def create_app(
     provider: str | None = None,
     root_path: str = "",
 ) -> FastAPI:
-    """Make the service, to run alone or in an application of one's own, as ``app.mount("/faces", service)``.
+    """Create the service, to run alone or inside another application: ``app.mount("/faces", service)``.
 
     Args:
-        model: as in :func:`mien.load`.
-        detector: as in :meth:`mien.Predictor.predict`.
-        threads: cores that work on images, by default all. One image more is processed at a time.
-        limits: what is refused.
-        token: the bearer token that a client must send; None asks for none.
-        hosts: further names of the service; see :class:`mien.serve.access.CheckOrigin`.
-        provider: as in :func:`mien.load`.
-        root_path: the prefix under which a proxy offers the service, such as ``"/faces"``, whether it passes the prefix
-            on or not. A mounted application has its own.
+        model: model, as in :func:`mien.load`.
+        detector: face detector, as in :meth:`mien.Predictor.predict`.
+        threads: number of cores for images; default: all. One more image is processed at a time.
+        limits: limits of requests.
+        token: bearer token that clients must send; None requires none.
+        hosts: further host names of the service; see :class:`mien.serve.access.CheckOrigin`.
+        provider: ONNX Runtime provider, as in :func:`mien.load`.
+        root_path: prefix under which a proxy offers the service, such as ``"/faces"``; the proxy may keep or remove it.
+            A mounted application has its own prefix.
 
     Raises:
-        ModelError: as :func:`mien.load`; the face detector cannot be used.
-        ServeError: a name in ``hosts`` that is none (``host-name``); a prefix that is none (``root-path``).
+        ModelError: see :func:`mien.load`, or the face detector cannot be used.
+        ServeError: an invalid name in ``hosts`` (``host-name``), or an invalid prefix (``root-path``).
     """
     check_host_names(hosts)
     if not re.fullmatch(r"(/[\w.~-]+)*", root_path):
@@ -113,7 +113,7 @@ def create_app(
         yield
         service.stop()
 
-    # The framework's own pages of documentation load scripts from other hosts.
+    # The framework's own documentation pages load scripts from other hosts.
     app = FastAPI(
         title="mien",
         version=__version__,
@@ -121,7 +121,7 @@ def create_app(
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
-        # A client that is generated calls its functions so.
+        # Generated clients name their functions by this id.
         generate_unique_id_function=lambda route: route.name,
     )
     add_error_handlers(app)
@@ -133,7 +133,7 @@ def create_app(
     @app.head("/healthz", include_in_schema=False)
     @app.get("/healthz", tags=["service"])
     async def check_health() -> HealthResponse:
-        """Whether the service answers."""
+        """Report that the service answers."""
         return HealthResponse(status="ok")
 
     _add_stream(app, service, limits, token, metrics)
@@ -144,7 +144,7 @@ def create_app(
 
 
 def _router(token: str | None) -> APIRouter:
-    """The addresses that ask for the token, if there is one."""
+    """Make a router whose addresses require the token, if there is one."""
     if token is None:
         return APIRouter(responses=error_responses())
     return APIRouter(dependencies=[Depends(require_token(token))], responses=error_responses("unauthorised"))
@@ -165,7 +165,7 @@ def _add_predictions(router: APIRouter, service: PredictionService, model: Model
     async def predict_one(
         request: Request, parameters: FaceParameters, *, crops: bool = False, draw: bool = False
     ) -> tuple[PredictedImage, float]:
-        """The answer, and when the work on it began."""
+        """Return the answer, and when the work on it began."""
         reader = service.reader(parameters, crops=crops)
         with service.admission.slot(crops):
             files = await receive_files(request, limits, max_files=1)
@@ -175,7 +175,7 @@ def _add_predictions(router: APIRouter, service: PredictionService, model: Model
             raise image
         return image, began
 
-    # Without a detection there is no box and no detector.
+    # Without detection there is no box and no detector.
     @post("/v1/predict", response_model_exclude_none=True, responses=responses)
     async def predict(request: Request, parameters: Annotated[PredictParameters, Query()]) -> PredictResponse:
         """Detect the faces in one image and classify each."""
@@ -186,7 +186,7 @@ def _add_predictions(router: APIRouter, service: PredictionService, model: Model
 
     @post("/v1/draw", response_class=Response, responses={**responses, 200: drawn})
     async def draw(request: Request, parameters: Annotated[FaceParameters, Query()]) -> Response:
-        """Draw the box and the answer of each face into a photo."""
+        """Draw the box and the answer of each face on a photo."""
         image, _ = await predict_one(request, parameters, draw=True)
         return Response(image.drawn, media_type="image/jpeg")
 
@@ -197,7 +197,7 @@ def _add_predictions(router: APIRouter, service: PredictionService, model: Model
         openapi_extra=form_document(limits, many=True),
     )
     async def predict_batch(request: Request, parameters: Annotated[PredictParameters, Query()]) -> BatchResponse:
-        """Predict several images. An image that fails has its error in its place; the others are predicted."""
+        """Predict several images. A failed image has its error at its position; the others are predicted."""
         reader = service.reader(parameters, crops=parameters.crops)
         with service.admission.slot(parameters.crops) as count:
             files = await receive_files(request, limits, limits.max_files)
@@ -216,7 +216,7 @@ def _add_stream(
     @contextmanager
     def place(what: str) -> Iterator[None]:
         if taken[what] >= limits.max_streams:
-            raise ApiError(f"{limits.max_streams} {what} are under way, the limit.", code="busy")
+            raise ApiError(f"{limits.max_streams} {what} are active, which is the limit.", code="busy")
         taken[what] += 1
         try:
             yield
@@ -225,10 +225,10 @@ def _add_stream(
 
     @app.websocket("/v1/stream")
     async def stream(socket: WebSocket) -> None:
-        """Frames in, JPEG; the faces of each out, with their numbers over time."""
+        """Receive JPEG frames; send the faces of each frame with their track numbers."""
         await socket.accept()
         try:
-            # A client without the token takes no stream's place.
+            # A client without the token must not occupy a stream's slot.
             if token is not None and not sends_token(socket, token):
                 with place("logins"):
                     await receive_token(socket, token, limits.idle_seconds)
@@ -253,20 +253,20 @@ def _add_stream(
 def _add_metadata(router: APIRouter, model: ModelResponse, metrics: ServiceMetrics) -> None:
     @router.get("/v1/model", tags=["service"])
     async def describe_model() -> ModelResponse:
-        """The model's manifest and the SHA-256 of its file."""
+        """Return the model's manifest and the SHA-256 of its file."""
         return model
 
-    # As a class, PlainTextResponse would say of refusals too that they are plain text.
+    # response_class=PlainTextResponse would declare errors as plain text, too.
     plain: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
 
     @router.get("/metrics", response_class=Response, responses=plain, tags=["service"])
     async def read_metrics() -> Response:
-        """Counters for Prometheus."""
+        """Return counters for Prometheus."""
         return Response(metrics.page(), media_type=CONTENT_TYPE)
 
 
 def _add_middleware(app: FastAPI, hosts: Sequence[str], metrics: ServiceMetrics, root_path: str) -> None:
-    """The middleware added last sees a request first."""
+    """Add middleware. The one added last sees requests first."""
     app.add_middleware(GZipMiddleware, compresslevel=6)
     if hosts:
         app.add_middleware(

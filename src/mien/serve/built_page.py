@@ -1,4 +1,4 @@
-"""The built browser page: its folder, what it reads of a model, and copies of it with chosen models."""
+"""The built browser page: its folder, the model files that it reads, and copies of it with other models."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from mien.base.model_file import read_manifest
 from mien.inference.find_model import SHIPPED, find_model
 
 STATIC: Path = Path(__file__).parent / "static"
-"""Folder that ``make web`` builds from web/. In a checkout where it was not built, the folder is missing."""
+"""Folder that ``make web`` builds from web/. It is missing in a checkout without a built page."""
 
 MODEL = "model.onnx"
 MANIFEST = "model.json"
-"""Files of the page: the model and its manifest."""
+"""Files of the page's first model and its manifest."""
 
 MODELS = "models.json"
-"""File of the page: the names of all models that it offers, the one above first."""
+"""File with the names of all models of the page, the first one first."""
 
 PAGE_MODEL = "default"
-"""The page's model, unless one is chosen: the file that ``mien.load()`` takes."""
+"""Default model of the page, the same as that of ``mien.load()``."""
 
 FAST_MODEL = "fast"
-"""The page offers this one to slow devices: a third of the size, faster, and less often right."""
+"""Model for slow devices: a third of the size, faster, and less accurate."""
 
 
 def built_page() -> Path:
-    """The folder of the built page. Raises :class:`RunError` (``page-not-built``)."""
+    """Return the folder of the built page. Raises :class:`RunError` (``page-not-built``)."""
     if not (STATIC / "index.html").is_file():
         raise RunError(
             f"The browser page is not built: {STATIC} is missing. In a checkout: make web (needs Node 20.19+); "
@@ -42,20 +42,20 @@ def built_page() -> Path:
 def copy_page(destination: Path, models: Sequence[Path], *, overwrite: bool = False) -> list[Path]:
     """Copy the built page and models into a folder, as static files for any web host.
 
-    If it is the folder of the built page itself, only the models are written.
+    For the folder of the built page itself, only the models are written.
 
     Args:
-        destination: the folder. Its other files are kept.
-        models: ``.onnx`` files that mien exported. The page starts with the first and offers the others.
-        overwrite: replace a page that is there.
+        destination: output folder. Its other files are kept.
+        models: ``.onnx`` files exported by mien. The page starts with the first and offers the others.
+        overwrite: True replaces an existing page.
 
     Returns:
-        The files that were written.
+        Paths of the written files.
 
     Raises:
-        ModelError: not a model of mien, or one of images in colour (``page-grey-only``).
+        ModelError: not a model of mien, or a model of colour images (``page-grey-only``).
         RunError: the page is not built (``page-not-built``), the folder is a file (``folder-is-file``) or has a page
-            (``file-exists``), or the file system refused.
+            (``file-exists``), or a file cannot be written.
     """
     page = built_page()
     of_models = {
@@ -80,15 +80,15 @@ def copy_page(destination: Path, models: Sequence[Path], *, overwrite: bool = Fa
 
 
 def page_files(models: Sequence[Path]) -> dict[str, Path | bytes]:
-    """The page's files of some models by name: each model's file, its manifest, and the list of all.
+    """Return the page's files for some models by name: model files, manifests, and the list of models.
 
-    The files of the second model are ``model-2.onnx`` and ``model-2.json``. Raises :class:`ModelError`.
+    The second model's files are ``model-2.onnx`` and ``model-2.json``. Raises :class:`ModelError`.
     """
     manifests = [read_manifest(model) for model in models]
     for model, manifest in zip(models, manifests, strict=True):
         if manifest.input.channels != 1:
             raise ModelError(
-                f"{model} sees images in colour; the browser page works with grey models alone.", code="page-grey-only"
+                f"{model} needs colour images; the browser page supports only grey models.", code="page-grey-only"
             )
     files: dict[str, Path | bytes] = {MODELS: _as_json([manifest.full_name for manifest in manifests])}
     for number, (model, manifest) in enumerate(zip(models, manifests, strict=True), start=1):
@@ -103,10 +103,10 @@ def _as_json(content: object) -> bytes:
 
 
 def service_models(model: Path, guarded: bool) -> list[Path]:
-    """The model files that the page of a service offers: the service's own to start with, and those of mien.
+    """Return the models that the service's page offers: the service's own first, then mien's.
 
-    The page is open to all, so where the service asks for a token (``guarded``), its own model is not given away, and
-    the page starts with :data:`PAGE_MODEL`; and so it does where the service's model sees images in colour.
+    The page is public. If the service requires a token (``guarded``), its own model is therefore not published, and the
+    page starts with :data:`PAGE_MODEL`. The same holds if its model needs colour images.
     """
     first = find_model(PAGE_MODEL) if guarded or read_manifest(model).input.channels != 1 else model
     return [first, *(each for each in map(find_model, SHIPPED) if each.resolve() != first.resolve())]

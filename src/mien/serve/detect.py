@@ -1,4 +1,4 @@
-"""From the bytes of one file to its predictions, within the limits of one image."""
+"""Predict one image from the bytes of its file, within limits."""
 
 from __future__ import annotations
 
@@ -20,28 +20,27 @@ from mien.serve.api_errors import ApiError
 from mien.serve.limits import Limits
 
 SERVED_FORMATS: tuple[str, ...] = ("PNG", "JPEG", "WEBP", "AVIF", "GIF")
-"""Formats that the service reads.
-
-Pillow decodes some BMP and PPM files in Python, slowly; TIFF's C library writes to the log."""
+"""Image formats that the service accepts. Pillow decodes some BMP and PPM files slowly in Python, and TIFF's C library
+writes to the log."""
 
 _START_OF_SCAN, _END_OF_IMAGE, _FILL = 0xDA, 0xD9, 0xFF
 _WITHOUT_LENGTH = {0x00, 0x01, *range(0xD0, 0xD9)}
-"""JPEG's markers (ITU-T T.81, table B.1), and the zero after such a byte within a scan."""
+"""JPEG markers without a length (ITU-T T.81, table B.1), and the zero byte that follows 0xFF within a scan."""
 
 _OPTION = "crops=true"
 
 
 @dataclass(frozen=True)
 class PredictedImage:
-    """The faces of one image, and a prediction for each.
+    """The faces of one image with their predictions.
 
     Attributes:
-        width: of the upright image in pixels.
-        height: of the upright image in pixels.
-        predictions: one for each face, the largest first; one for an image that was a face crop.
-        found: how many faces the image has; more than there are predictions if only the largest were asked for.
-        hint: where the image may be a photo given as a face crop, or the reverse.
-        drawn: the photo with boxes and answers as a JPEG, where that was asked for.
+        width: width of the upright image in pixels.
+        height: height of the upright image in pixels.
+        predictions: one prediction per face, the largest first; exactly one for a face crop.
+        found: number of faces in the image; more than the predictions if only the largest were requested.
+        hint: notice if a photo may have been given as a face crop, or the reverse.
+        drawn: JPEG of the photo with boxes and answers, if requested.
     """
 
     width: int
@@ -66,17 +65,17 @@ def predict_image(
     """Decode an image, detect its faces and classify them.
 
     Args:
-        data: an image file.
-        reader: detects, crops and classifies.
-        limits: of pixels, scans and faces.
-        source: the image's name in predictions.
-        crops: the image is a face crop.
-        max_faces: keep only this many of the largest faces. None keeps all, and refuses more than the limit.
-        look: detect faces in a large face crop too, to tell whether it is a photo.
-        draw: draw boxes and answers into the photo.
+        data: content of an image file.
+        reader: detector, cropper and classifier.
+        limits: limits of pixels, scans and faces.
+        source: name of the image in predictions.
+        crops: True if the image is a face crop.
+        max_faces: number of largest faces to keep. None keeps all, and refuses more than the limit.
+        look: True also detects faces in a large face crop, to check whether it is a photo.
+        draw: True draws boxes and answers on the photo.
 
     Raises:
-        ApiError: not an image, a damaged one, or one over a limit.
+        ApiError: not an image, a damaged image, or one over a limit.
     """
     check_image(data, limits)
     try:
@@ -110,7 +109,7 @@ def _drawn(rgb: npt.NDArray[np.uint8], predictions: list[Prediction]) -> bytes:
 
 
 def check_image(data: bytes, limits: Limits) -> None:
-    """Check an image against the limits by its header, without decoding it.
+    """Check an image's header against the limits, without decoding it.
 
     Raises:
         ApiError: not an image, a damaged header, or more pixels or JPEG scans than the limits.
@@ -133,7 +132,7 @@ def check_image(data: bytes, limits: Limits) -> None:
         raise ApiError("The image is damaged and cannot be decoded.", code="image-damaged") from None
     if data.startswith(b"\xff\xd8") and _count_scans(data, limits.max_jpeg_scans) > limits.max_jpeg_scans:
         raise ApiError(
-            f"The JPEG has over {limits.max_jpeg_scans} scans, each over all of its pixels. Save it again.",
+            f"The JPEG has over {limits.max_jpeg_scans} scans, each a pass over all pixels. Save it again.",
             code="too-much-work",
         )
     if width * height > limits.max_pixels:
@@ -144,7 +143,7 @@ def check_image(data: bytes, limits: Limits) -> None:
 
 
 def _count_scans(data: bytes, limit: int) -> int:
-    """How many scans a JPEG has, up to one more than the limit. Bytes after its end are not counted."""
+    """Count the scans of a JPEG, up to the limit plus one. Bytes after its end are ignored."""
     found, at = 0, 2
     while found <= limit and (at := data.find(b"\xff", at)) != -1 and at + 3 < len(data):
         kind = data[at + 1]

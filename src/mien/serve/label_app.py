@@ -1,4 +1,4 @@
-"""The page of ``mien label``: one person votes on the faces of a folder, blind to all others and to the model."""
+"""The page of ``mien label``: one person votes on faces without seeing other votes or the model's answers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PAGE = Path(__file__).parent / "label_page"
 
 
 class Question(BaseModel):
-    """Next question of the page: an image with its number in the folder; None where all have a vote."""
+    """Next question of the page: an image with its number in the folder; None if all have a vote."""
 
     person: str
     image: str | None
@@ -31,7 +31,7 @@ class Question(BaseModel):
 
 
 class Answer(BaseModel):
-    """A vote, with the number of votes that the page knew: an older page cannot answer twice."""
+    """A vote, with the number of votes known to the page, so that an outdated page cannot vote twice."""
 
     image: str
     answer: str
@@ -42,12 +42,12 @@ def create_label_app(folder: Path, images: Sequence[str], ballot: Path) -> FastA
     """Make the page for one person.
 
     Args:
-        folder: of the images.
-        images: relative to it, in the order in which they are asked.
-        ballot: the person's file, which goes on if it is there.
+        folder: folder of the images.
+        images: paths relative to the folder, in the order of the questions.
+        ballot: the person's ballot file, which is continued if it exists.
 
     Raises:
-        DataError: as :func:`mien.data.ballots.read_ballot`.
+        DataError: see :func:`mien.data.ballots.read_ballot`.
     """
     votes, lock, numbers = read_ballot(ballot, images), threading.Lock(), {name: at for at, name in enumerate(images)}
     app = FastAPI(title="mien label", docs_url=None, redoc_url=None, openapi_url=None)
@@ -69,7 +69,7 @@ def create_label_app(folder: Path, images: Sequence[str], ballot: Path) -> FastA
         with lock:
             expected = question()
             if given.image != expected.image or given.votes != len(votes) or given.answer not in FERPLUS_CLASSES:
-                return JSONResponse({"error": "another page has voted; load this one again"}, 409)
+                return JSONResponse({"error": "another page has voted; reload this page"}, 409)
             write_ballot(ballot, [*votes, Vote(given.image, given.answer)])
             votes.append(Vote(given.image, given.answer))
             return question()

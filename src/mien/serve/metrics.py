@@ -1,4 +1,4 @@
-"""The counters of the service for Prometheus. No label comes from a client, so the number of series is bounded."""
+"""Prometheus counters of the service. Clients cannot create labels, so the number of series is bounded."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mien.version import __version__
 CONTENT_TYPE: str = CONTENT_TYPE_PLAIN_0_0_4
 
 FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
-"""Names the folder in which several workers count. Read by prometheus_client when it is imported."""
+"""Environment variable of the folder in which workers count. prometheus_client reads it when imported."""
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
@@ -24,8 +24,8 @@ class ServiceMetrics:
     """The counters of one app.
 
     Args:
-        model: the model's name.
-        sha256: of its file.
+        model: name of the model.
+        sha256: SHA-256 of its file.
     """
 
     def __init__(self, model: str = "", sha256: str = "") -> None:
@@ -60,7 +60,7 @@ class ServiceMetrics:
         self.faces: Counter = Counter("mien_faces", "Faces classified, without those of streams.", registry=registry)
 
     def page(self) -> bytes:
-        """All counters in Prometheus's text format. Numbers of several workers are added up."""
+        """Return all counters in Prometheus's text format, summed over workers."""
         if FOLDER_VARIABLE not in os.environ:
             return generate_latest(self.registry)
         registry = CollectorRegistry()
@@ -69,14 +69,14 @@ class ServiceMetrics:
 
 
 class CountRequests:
-    """ASGI middleware that counts and times every request by its route, and every error by its code."""
+    """ASGI middleware that counts and times requests by route, and counts errors by code."""
 
     def __init__(self, app: ASGIApp, metrics: ServiceMetrics) -> None:
         self.app: ASGIApp = app
         self.metrics: ServiceMetrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
+        """Handle one request."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -91,11 +91,11 @@ class CountRequests:
         try:
             await self.app(scope, receive, note_status)
         except Exception:
-            # The framework answers it, outside of this.
+            # The framework answers such an exception outside this middleware.
             status, scope["mien.error"] = 500, "internal"
             raise
         finally:
-            # The template of a route, never the address that a client made up.
+            # Use the route's template, never the client's address, as label.
             route = getattr(scope.get("route"), "path", None) or "other"
             self.metrics.requests.labels(route, str(status)).inc()
             self.metrics.seconds.labels(route).observe(time.perf_counter() - began)

@@ -1,4 +1,4 @@
-"""The browser page: its built files, or a note in their place, and the models that it offers. All files are local."""
+"""The browser page of the service: its built files (or a note), and its models. All files are local."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from mien.serve import built_page
 from mien.serve.built_page import page_files
 
 HEADERS: dict[str, str] = {
-    # A page may use files of this service and no others; docs/web.md says what this does not prevent.
+    # A page may load only files of this service; docs/web.md says what this does not prevent.
     "Content-Security-Policy": "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; "
     "connect-src 'self'; manifest-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'; style-src 'self'",
-    # Both together allow the threads of WebAssembly.
+    # These two together enable WebAssembly threads.
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Embedder-Policy": "require-corp",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -31,7 +31,7 @@ HEADERS: dict[str, str] = {
 """Headers of every answer."""
 
 HASHED = "assets"
-"""Folder of the files whose names change with their content, as Vite names it."""
+"""Vite's folder for files whose names change with their content."""
 
 _NO_PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>mien</title><meta name="viewport" content="width=device-width">
@@ -46,7 +46,7 @@ describes all addresses.</p>
 class AddHeaders:
     """ASGI middleware that adds headers to every answer.
 
-    Answers that do not say how to cache them get ``Cache-Control: no-store``.
+    Answers without a cache policy get ``Cache-Control: no-store``.
     """
 
     def __init__(self, app: ASGIApp, headers: Mapping[str, str]) -> None:
@@ -54,7 +54,7 @@ class AddHeaders:
         self.headers: Mapping[str, str] = headers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
+        """Handle one request."""
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -67,16 +67,16 @@ class AddHeaders:
 
 
 class UnderPrefix:
-    """ASGI middleware that says under which prefix a proxy offers the service: routes and OpenAPI go by it."""
+    """ASGI middleware that sets the prefix under which a proxy offers the service, for routes and OpenAPI."""
 
     def __init__(self, app: ASGIApp, prefix: str) -> None:
         self.app: ASGIApp = app
         self.prefix: str = prefix
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
+        """Handle one request."""
         if scope["type"] != "lifespan":
-            # As ASGI has it, the path begins with the prefix, which the proxy may have taken off.
+            # In ASGI the path includes the prefix, which the proxy may have removed.
             path = scope["path"] if f"{scope['path']}/".startswith(f"{self.prefix}/") else self.prefix + scope["path"]
             scope = {**scope, "root_path": self.prefix, "path": path}
         await self.app(scope, receive, send)
@@ -107,7 +107,7 @@ _START = """SwaggerUIBundle({
 
 
 def add_docs(app: FastAPI) -> None:
-    """Serve ``/docs``: Swagger UI of the package fastapi-offline. FastAPI's own page loads it from another host."""
+    """Serve ``/docs`` with Swagger UI from the package fastapi-offline. FastAPI would load it from another host."""
     found = find_spec("fastapi_offline")
     assert found is not None
     assert found.origin is not None
@@ -125,11 +125,11 @@ def add_docs(app: FastAPI) -> None:
 
 
 def add_page(app: FastAPI, models: Sequence[Path]) -> None:
-    """Serve ``/`` and, where the page is built, each of its files.
+    """Serve ``/`` and all files of the page, if it is built.
 
     Args:
-        app: the service with all its other addresses.
-        models: the ``.onnx`` files that the page offers, whatever models it was built with.
+        app: service with all its other addresses.
+        models: ``.onnx`` files that the page offers, instead of those it was built with.
     """
     static = built_page.STATIC
     if not (static / "index.html").is_file():

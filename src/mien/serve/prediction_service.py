@@ -1,4 +1,4 @@
-"""The work of the service: image files in, predictions out, off the event loop and within the limits."""
+"""Prediction work of the service, outside the event loop and within the limits."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ from mien.video.tracker import Tracker
 _LOG = logging.getLogger("uvicorn.error")
 
 FIRST_GUESS_SECONDS = {False: 0.25, True: 0.005}
-"""How long a photo and a face crop (True) are thought to take until one was measured."""
+"""Assumed seconds for a photo (False) and a face crop (True) until one was measured."""
 
 
 class Admission:
-    """Admits requests as long as those before them will be done soon, by the measured time of an image.
+    """Admits requests if the expected waiting time, from measured times per image, is short enough.
 
     Args:
-        limits: of requests and waiting time.
-        threads: that work on images.
-        metrics: show how many requests are under way.
+        limits: limits of requests and waiting time.
+        threads: number of threads for images.
+        metrics: metrics that show the number of active requests.
     """
 
     def __init__(self, limits: Limits, threads: int, metrics: ServiceMetrics) -> None:
@@ -48,13 +48,13 @@ class Admission:
 
     @property
     def wait_seconds(self) -> float:
-        """How long the images under way will take."""
+        """Expected time in seconds until all active images are done."""
         each = FIRST_GUESS_SECONDS | self._seconds
         return sum(count * each[crops] for crops, count in self._images.items()) / self._threads
 
     @contextmanager
     def slot(self, crops: bool) -> Iterator[Callable[[int], None]]:
-        """Count a request; it is called with the number of its images once that is known.
+        """Count a request. Call the yielded function with the number of its images once that is known.
 
         Raises:
             ApiError: too many requests, or too long a wait (``busy``).
@@ -62,7 +62,7 @@ class Admission:
         wait = self.wait_seconds
         if self.requests >= self._limits.max_requests or (self.requests and wait > self._limits.wait_seconds):
             raise ApiError(
-                f"{self.requests} requests are under way and take {wait:.1f} s more. Try again then.",
+                f"{self.requests} requests are active and need {wait:.1f} s more. Try again then.",
                 code="busy",
                 retry_seconds=max(math.ceil(wait), 1),
             )
@@ -84,7 +84,7 @@ class Admission:
             self._metrics.under_way.dec()
 
     def measured(self, crops: bool, seconds: float) -> None:
-        """Note how long a thread worked on an image."""
+        """Record how long a thread worked on an image."""
         before = self._seconds.get(crops, seconds)
         self._seconds[crops] = before + 0.2 * (seconds - before)
 
@@ -93,11 +93,11 @@ class PredictionService:
     """Predicts the images of all requests.
 
     Args:
-        classifier: the model.
-        detector: detects faces.
-        limits: of the work on a request.
-        threads: cores that work on images. One image more is processed at a time.
-        metrics: counts faces, and requests under way.
+        classifier: classifier to use.
+        detector: face detector.
+        limits: limits of the work on a request.
+        threads: number of cores for images. One more image is processed at a time.
+        metrics: counters of faces and active requests.
     """
 
     def __init__(
@@ -105,16 +105,16 @@ class PredictionService:
     ) -> None:
         self._classifier, self._detector = classifier, detector
         self._limits, self._metrics = limits, metrics
-        # One more than there are cores for: it decodes while the others run networks.
+        # One more than cores: it decodes while the others run networks.
         self.pool: ThreadPoolExecutor = ThreadPoolExecutor(threads + 1, thread_name_prefix="images")
         self.admission: Admission = Admission(limits, threads + 1, metrics)
 
     def stop(self) -> None:
-        """Finish the images that are being processed, and begin no more."""
+        """Finish the active images and start no more."""
         self.pool.shutdown(cancel_futures=True)
 
     def reader(self, parameters: FaceParameters, *, crops: bool = False) -> FaceReader:
-        """Check the parameters of a request; returns what reads its faces. Raises :class:`ApiError`."""
+        """Check a request's parameters and return a reader for them. Raises :class:`ApiError`."""
         for name in ("min_score", "min_size", "max_faces"):
             if crops and getattr(parameters, name) is not None:
                 raise ApiError(f"'{name}' limits detected faces; leave it out with crops=true.", code="bad-parameter")
@@ -128,7 +128,7 @@ class PredictionService:
             raise ApiError(str(error), code="bad-parameter") from None
 
     def tracker(self, parameters: FaceParameters) -> Tracker:
-        """A tracker for one stream. Raises :class:`ApiError`."""
+        """Return a tracker for one stream. Raises :class:`ApiError`."""
         reader = self.reader(parameters)
         most = min(parameters.max_faces or self._limits.max_faces, self._limits.max_faces)
         detector = LimitedDetector(reader.detector, max_faces=most)
@@ -143,18 +143,17 @@ class PredictionService:
         crops: bool = False,
         draw: bool = False,
     ) -> list[PredictedImage | ApiError]:
-        """Predict the images of one request, a few at a time, so that other requests get their turn.
+        """Predict a request's images, a few at a time, so that other requests get their turn.
 
         Args:
-            files: image files.
-            parameters: of the request.
-            reader: of :meth:`reader`.
-            crops: each file is a face crop.
-            draw: draw boxes and answers into the photos.
+            files: contents of image files.
+            parameters: parameters of the request.
+            reader: reader from :meth:`reader`.
+            crops: True if each file is a face crop.
+            draw: True draws boxes and answers on the photos.
 
         Returns:
-            For each file in its place its predictions, or why it was refused: it cannot be read, is over a limit, or
-            was not done in time.
+            Predictions for each file in order, or an error if it is unreadable, over a limit, or not done in time.
         """
         deadline = asyncio.get_running_loop().time() + self._limits.work_seconds
         turns = asyncio.Semaphore(self._limits.images_at_once)
@@ -190,7 +189,7 @@ class PredictionService:
             )
         except ApiError as error:
             return error
-        except Exception:  # noqa: BLE001 - it belongs to this image, not to the others
+        except Exception:  # noqa: BLE001 - one failed image must not affect the others
             _LOG.exception("an image of a request failed")
             return internal_error()
         self._metrics.faces.inc(len(image.predictions))

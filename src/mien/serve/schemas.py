@@ -1,4 +1,4 @@
-"""Parameters of requests, and answers of the service. FastAPI serialises the answers from these models."""
+"""Schemas of request parameters and answers, from which FastAPI serialises."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mien.serve.detect import PredictedImage
 
 
 class FaceParameters(BaseModel):
-    """The query of a request about the faces in a photo or a frame. Any other parameter is refused."""
+    """Query parameters of a request about faces in a photo or frame. Others are refused."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
 
@@ -26,31 +26,31 @@ class FaceParameters(BaseModel):
     output: str | None = Field(
         default=None,
         max_length=100,
-        description="which output of the model answers, by its name in the manifest of /v1/model; the default is "
-        "'answer' where the model has a rule for it, else the output taught by votes, else its only one",
+        description="output of the model that gives the answer, named as in the manifest of /v1/model; default: "
+        "'answer' if the model has a rule, else the output trained on votes, else its only output",
         examples=["fer2013"],
     )
     min_score: float | None = Field(
-        default=None, ge=0, description="leave out faces of a lower detector score, 0..1; the default is the detector's"
+        default=None, ge=0, description="lowest detector score of a face, 0..1; default: the detector's"
     )
     min_size: int | None = Field(
-        default=None, ge=1, description="leave out faces whose longer side has fewer pixels", examples=[24]
+        default=None, ge=1, description="smallest longer side of a face, in pixels", examples=[24]
     )
     max_faces: int | None = Field(
         default=None,
         ge=1,
-        description="classify only this many of the largest faces; without it all, or an error if there are too many",
+        description="number of largest faces to classify; by default all, or an error if there are too many",
     )
 
 
 class PredictParameters(FaceParameters):
-    """The query of a request for predictions. Any other parameter is refused."""
+    """Query parameters of a request for predictions. Others are refused."""
 
     crops: bool = Field(default=False, description="each image is a face crop, about as tight as FER2013's")
 
 
 class BoxResponse(BaseModel):
-    """Where a face is, in pixels of the upright image."""
+    """Position of a face, in pixels of the upright image."""
 
     left: int
     top: int
@@ -61,41 +61,41 @@ class BoxResponse(BaseModel):
 class FaceResponse(BaseModel):
     """The expression that the model predicts for one face. It says nothing about what the person feels."""
 
-    source: str = Field(description="'image 3': the third file")
+    source: str = Field(description="name of the image: 'image 3' is the third file")
     box: BoxResponse | None = Field(default=None, description="missing with crops")
     detection_score: float | None = Field(
-        default=None, description="the detector's own score, not calibrated; missing with crops"
+        default=None, description="score of the detector, not calibrated; missing with crops"
     )
     landmarks: dict[str, tuple[float, float]] | None = Field(
         default=None,
-        description="eyes, nose and corners of the mouth, x and y in pixels; missing with crops",
+        description="x and y in pixels of eyes, nose and mouth corners; missing with crops",
     )
-    output: str | None = Field(default=None, description="the output that answered; missing if it has no name")
-    answer: str = Field(description="an expression, 'unsure' or 'not-a-face'; without votes in training as `top`")
-    top: str = Field(description="the predicted class: the most probable one")
-    # Not bounded to 1 here: a sum of probabilities may exceed it in the last bit, and that is no defect.
+    output: str | None = Field(default=None, description="output that gives the answer; missing if it has no name")
+    answer: str = Field(description="an expression, 'unsure' or 'not-a-face'; equals `top` if trained on labels")
+    top: str = Field(description="the most probable class")
+    # Not limited to 1, because rounding may make a sum of probabilities slightly larger.
     confidence: float = Field(description="the model's probability of `top`, 0..1")
-    in_doubt: bool = Field(description="whether it is unsure, has alternatives, or, of a label's output, is below 0.5")
-    alternatives: list[str] = Field(description="expressions nearly as probable as `top`, the first one first")
+    in_doubt: bool = Field(description="true if unsure, with alternatives, or, for a label's output, below 0.5")
+    alternatives: list[str] = Field(description="expressions nearly as probable as `top`, the most probable first")
     unsure: bool | None = Field(
         default=None,
-        description="no expression reaches the limit of the model's rule, or without one 0.5; missing unless the "
-        "output was taught by votes",
+        description="true if no expression reaches the rule's limit, by default 0.5; missing unless the "
+        "output was trained on votes",
     )
     not_a_face: bool | None = Field(
-        default=None, description="`top` is 'not-a-face'; missing unless the output was taught by votes"
+        default=None, description="true if `top` is 'not-a-face'; missing unless the output was trained on votes"
     )
     derived_valence: float | None = Field(
         default=None,
-        description="-1 (unpleasant) to 1, a mean over expressions and no measurement of a person; missing unless the "
-        "output was taught by votes",
+        description="-1 (unpleasant) to 1, derived from probabilities, not measured; missing unless the "
+        "output was trained on votes",
     )
-    derived_arousal: float | None = Field(default=None, description="likewise, -1 (calm) to 1")
-    probabilities: dict[str, float] = Field(description="of each class; they sum to 1")
+    derived_arousal: float | None = Field(default=None, description="-1 (calm) to 1, derived likewise")
+    probabilities: dict[str, float] = Field(description="probability of each class; they sum to 1")
 
 
 class ImageSize(BaseModel):
-    """Pixels of the upright image."""
+    """Size of the upright image in pixels."""
 
     width: int
     height: int
@@ -105,16 +105,16 @@ class ImageResponse(BaseModel):
     """The faces of one image."""
 
     image: ImageSize
-    faces: list[FaceResponse] = Field(description="the largest first")
-    faces_found: int = Field(description="more than `faces` holds if max_faces left some out")
+    faces: list[FaceResponse] = Field(description="faces, the largest first")
+    faces_found: int = Field(description="number of detected faces, including those left out by max_faces")
     hint: str | None = Field(
-        default=None, description="says so where a photo may have been sent as a face crop, or a face crop as a photo"
+        default=None, description="says that a photo may have been sent as a face crop, or a face crop as a photo"
     )
-    hint_code: str | None = Field(default=None, description="of the hint: photo-as-crop or crops-as-photos")
+    hint_code: str | None = Field(default=None, description="code of the hint: photo-as-crop or crops-as-photos")
 
     @classmethod
     def of(cls, image: PredictedImage, **others: Any) -> Self:
-        """The answer about an image; ``others`` are further fields."""
+        """Build the answer for an image; ``others`` are further fields."""
         hint = image.hint
         return cls(
             image=ImageSize(width=image.width, height=image.height),
@@ -127,16 +127,16 @@ class ImageResponse(BaseModel):
 
 
 class ModelName(BaseModel):
-    """Which model answered."""
+    """Name and digest of the model."""
 
     name: str
-    sha256: str = Field(description="of the model file")
+    sha256: str = Field(description="SHA-256 of the model file")
 
 
 class _Answer(BaseModel):
     model: ModelName
-    detector: str | None = Field(default=None, description="what detected the faces; missing with crops")
-    milliseconds: float = Field(description="from the complete request to the answer")
+    detector: str | None = Field(default=None, description="name of the face detector; missing with crops")
+    milliseconds: float = Field(description="time from the complete request to the answer")
 
 
 class PredictResponse(_Answer, ImageResponse):
@@ -146,11 +146,11 @@ class PredictResponse(_Answer, ImageResponse):
 class BatchResponse(_Answer):
     """The answer about several images."""
 
-    results: list[ImageResponse | ErrorResponse] = Field(description="one for each file, in their order")
+    results: list[ImageResponse | ErrorResponse] = Field(description="one result per file, in order")
 
 
 class ModelResponse(ModelName):
-    """The model, and the detector that finds faces for it."""
+    """The model and the face detector."""
 
     detector: str
     manifest: Manifest

@@ -1,7 +1,7 @@
-"""Opens the port and runs the service on it, in one process or in several, until SIGTERM or Ctrl-C.
+"""Open the port and run the service in one or several processes, until SIGTERM or Ctrl-C.
 
-uvicorn speaks HTTP, stops gracefully and replaces workers. Its limits suit clients that one trusts, or a proxy: for the
-open internet, ``compose.internet.yaml`` puts one in front that cuts off slow clients.
+uvicorn handles HTTP, stops gracefully and replaces workers. Its limits suffice for trusted clients or behind a proxy.
+For the open internet, ``compose.internet.yaml`` puts a proxy in front that disconnects slow clients.
 """
 
 from __future__ import annotations
@@ -26,47 +26,47 @@ from mien.serve.limits import Limits
 from mien.serve.metrics import FOLDER_VARIABLE
 
 QUEUE = 2048
-"""Connections that may wait to be accepted."""
+"""Largest number of connections that wait to be accepted."""
 
 PAUSE_SECONDS = 0.001
-"""Between two connections of one worker: time for another to wake up."""
+"""Pause after a worker accepts a connection, so that another worker can accept the next."""
 
 
 class FairLoop(asyncio.SelectorEventLoop):
-    """An event loop that accepts one connection at a time and then pauses, so that workers share them.
+    """An event loop that accepts one connection at a time and then pauses, so that workers share connections.
 
-    asyncio accepts all that wait, up to ``backlog``: the first worker to wake up took every connection of a burst, and
-    kept them while the others were idle. Without the pause, one of two still took all 32 of a burst in eleven of
-    twenty bursts on a busy machine; with it, each took 11 or more. Newer asyncio accepts ``backlog`` + 1.
+    asyncio accepts up to ``backlog`` waiting connections at once, so one worker took a whole burst while others were
+    idle. Without the pause, one of two workers still took all 32 connections in eleven of twenty bursts on a busy
+    machine. With it, each took 11 or more. Newer asyncio accepts ``backlog`` + 1.
     """
 
     async def create_server(self, *others: Any, sock: Any = None, backlog: int = QUEUE, **named: Any) -> Any:
-        """As asyncio's; ``backlog`` still is the number of connections that may wait."""
+        """Create a server as asyncio does; ``backlog`` is still the number of waiting connections."""
         server = await super().create_server(*others, sock=sock, backlog=1, **named)
         sock.listen(backlog)
         return server
 
     def _accept_connection(self, factory: Any, sock: socket.socket, *others: Any) -> None:
         super()._accept_connection(factory, sock, *others)  # type: ignore[misc]
-        # asyncio has removed it where it ran out of files, and tries again later.
+        # If asyncio ran out of files, it has removed the reader and will retry.
         if self.remove_reader(sock):
             self.call_later(PAUSE_SECONDS, self._accept_again, factory, sock, *others)
 
     def _accept_again(self, factory: Any, sock: socket.socket, *others: Any) -> None:
-        if sock.fileno() >= 0:  # it is still open
+        if sock.fileno() >= 0:  # still open
             self._start_serving(factory, sock, *others)  # type: ignore[attr-defined]
 
 
 def open_port(host: str, port: int) -> socket.socket:
-    """Listen on a port; 0 takes any free port.
+    """Listen on a port; 0 chooses a free port.
 
     Raises:
-        ServeError: the port is in use or not allowed, or this machine does not have the address (``port-unavailable``).
+        ServeError: the port is in use or not allowed, or the address is not on this machine (``port-unavailable``).
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        # asyncio sets TCP_NODELAY on accepted connections only if the protocol is named. socket.create_server names
-        # none, and then every answer waits 40 ms for the client's delayed acknowledgement.
+        # asyncio sets TCP_NODELAY on accepted connections only if the protocol is given, which socket.create_server
+        # does not do. Every answer would then wait 40 ms for the client's delayed acknowledgement.
         listener = socket.socket(family, kind, protocol or socket.IPPROTO_TCP)
     except (OSError, UnicodeError) as error:
         raise _port_unavailable(host, port, error) from None
@@ -90,36 +90,36 @@ def _port_unavailable(host: str, port: int, error: Exception) -> ServeError:
 
 
 def address(listener: socket.socket) -> str:
-    """The URL of a listening socket."""
+    """Return the URL of a listening socket."""
     host, port = listener.getsockname()[:2]
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def is_local(listener: socket.socket) -> bool:
-    """Whether only this machine can reach it."""
+    """Return whether only this machine can connect."""
     return ipaddress.ip_address(listener.getsockname()[0]).is_loopback
 
 
 def run(app: FastAPI, listener: socket.socket, limits: Limits) -> None:
-    """Serve until SIGTERM or Ctrl-C, then finish the requests under way.
+    """Serve until SIGTERM or Ctrl-C, then finish active requests.
 
     Raises:
         KeyboardInterrupt: after a stop by Ctrl-C.
     """
     silence_logs()
-    # Else each counter and histogram has a second line of when it began.
+    # Otherwise each counter and histogram has a second line with its creation time.
     disable_created_metrics()  # type: ignore[no-untyped-call]
     uvicorn.Server(_config(app, limits)).run(sockets=[listener])
 
 
 def run_workers(make_app: Callable[[], FastAPI], listener: socket.socket, limits: Limits, workers: int) -> None:
-    """Serve with several processes that share the port, as :func:`run` does with one.
+    """Serve with several processes that share the port; see :func:`run`.
 
     Args:
-        make_app: makes the service, silent. It is called in each worker, so it must be picklable.
+        make_app: picklable function that makes the service; called silently in each worker.
         listener: a listening socket.
-        limits: of each worker.
-        workers: processes.
+        limits: limits of each worker.
+        workers: number of processes.
     """
     config = _config(
         make_app,
@@ -127,7 +127,8 @@ def run_workers(make_app: Callable[[], FastAPI], listener: socket.socket, limits
         "asyncio" if os.name == "nt" else "mien.serve.server:FairLoop",
         factory=True,
         workers=workers,
-        # A worker that is silent for so long is replaced. On a busy machine it takes longer than the usual 5 to start.
+        # Seconds after which an unresponsive worker is replaced. On a busy machine, starting takes longer than the
+        # default 5.
         timeout_worker_healthcheck=60,
     )
     # All workers count in this folder; see ServiceMetrics.page.
@@ -146,7 +147,7 @@ def _config(app: Callable[..., Any], limits: Limits, loop: str = "asyncio", **na
         http="h11",
         ws="websockets-sansio",
         ws_max_size=limits.max_bytes,
-        # A JPEG does not compress further.
+        # JPEG cannot be compressed further.
         ws_per_message_deflate=False,
         lifespan="on",
         backlog=QUEUE,
@@ -156,17 +157,18 @@ def _config(app: Callable[..., Any], limits: Limits, loop: str = "asyncio", **na
         timeout_graceful_shutdown=round(limits.body_seconds + limits.work_seconds) + 5,
         proxy_headers=False,
         server_header=False,
-        # An access log would name the addresses of clients; /metrics counts requests.
+        # An access log would contain clients' addresses; /metrics counts requests instead.
         access_log=False,
-        # Its warnings are about what clients send: bytes that are not HTTP, or a request to upgrade.
+        # uvicorn's warnings are about clients' data: bytes that are not HTTP, or requests to upgrade.
         log_level="error",
         **named,
     )
 
 
 def silence_logs() -> None:
-    """Keep what clients send out of the log of this process."""
+    """Keep clients' data out of this process's log."""
     for name in ("python_multipart", "PIL"):  # they quote forms and images
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    # Pillow and NumPy warn about odd images. Filters belong to the process, so a thread cannot change them for a while.
+    # Pillow and NumPy warn about odd images. Filters apply to the whole process, so threads cannot set them
+    # temporarily.
     warnings.simplefilter("ignore")

@@ -1,8 +1,7 @@
-"""The stream of frames: JPEG in, the faces of each frame with their numbers and smoothed answers out.
+"""WebSocket stream: receives JPEG frames and sends their faces with track numbers and smoothed answers.
 
-A client sends faster than the service answers: then the newest frame counts, and the answer says how many it skipped.
-A frame that cannot be read, comes too fast or fails to come ends the stream: one message with the error, then a
-closing frame.
+If a client sends faster than the service answers, only the newest frame is used, and the answer says how many were
+skipped. Unreadable, too frequent or missing frames end the stream: one message with the error, then a closing frame.
 """
 
 from __future__ import annotations
@@ -35,20 +34,20 @@ CLOSE_CODES = {
     "image-pixels": 1009,
     "internal": 1011,
 }
-"""How a stream is closed after an error, by the numbers of RFC 6455; 1008 (against the rules) after any other."""
+"""Close codes after an error, from RFC 6455; 1008 (policy violation) for any other error."""
 
 _Frame = tuple[int, float, bytes]
-"""A frame as it arrived: its number from 0, its time in seconds, and the bytes of its file."""
+"""A received frame: its number from 0, its time in seconds, and its bytes."""
 
 
 class Stream:
     """One client's stream.
 
     Args:
-        socket: accepted already.
-        tracker: of this stream alone.
-        limits: of frames.
-        pool: where frames are decoded and predicted.
+        socket: accepted WebSocket.
+        tracker: tracker for this stream only.
+        limits: limits of frames.
+        pool: executor that decodes and predicts frames.
     """
 
     def __init__(self, socket: WebSocket, tracker: Tracker, limits: Limits, pool: Executor) -> None:
@@ -74,7 +73,7 @@ class Stream:
                 async with asyncio.timeout(limits.stream_idle_seconds):
                     message = await self._socket.receive()
             except TimeoutError:
-                raise ApiError(f"No frame came for {limits.stream_idle_seconds:g} s.", code="stream-idle") from None
+                raise ApiError(f"No frame arrived for {limits.stream_idle_seconds:g} s.", code="stream-idle") from None
             if message["type"] == "websocket.disconnect":
                 return
             if message.get("bytes") is None:
@@ -101,7 +100,7 @@ class Stream:
                 async with asyncio.timeout(self._limits.stream_idle_seconds):
                     await self._socket.send_text(json.dumps({**answer, "skipped": skipped}, ensure_ascii=False))
             except TimeoutError:
-                raise ApiError("The client does not take its answers.", code="stream-idle") from None
+                raise ApiError("The client does not receive its answers.", code="stream-idle") from None
 
     def _predict(self, frame: _Frame) -> dict[str, Any]:
         began, (number, seconds, data) = time.perf_counter(), frame
@@ -115,7 +114,7 @@ class Stream:
 
 
 async def refuse(socket: WebSocket, error: ApiError) -> None:
-    """Tell the client why, and close its stream."""
+    """Send the error to the client and close its stream."""
     with suppress(RuntimeError, WebSocketDisconnect, TimeoutError):
         async with asyncio.timeout(5):
             if socket.application_state is WebSocketState.CONNECTED:
@@ -124,16 +123,16 @@ async def refuse(socket: WebSocket, error: ApiError) -> None:
 
 
 def sends_token(socket: WebSocket, token: str) -> bool:
-    """Whether the header Authorization holds the token, by the rules of :class:`fastapi.security.HTTPBearer`."""
+    """Return whether the header Authorization has the token, by the rules of :class:`fastapi.security.HTTPBearer`."""
     scheme, given = get_authorization_scheme_param(socket.headers.get("authorization"))
     return scheme.lower() == "bearer" and is_token(given, token)
 
 
 async def receive_token(socket: WebSocket, token: str, seconds: float) -> None:
-    """Require the token in a first message ``{"token": "..."}``: a browser cannot send the header.
+    """Require the token in the first message, ``{"token": "..."}``, because browsers cannot send the header.
 
     Raises:
-        ApiError: another one, or none in time (``unauthorised``).
+        ApiError: another token, or none in time (``unauthorised``).
     """
     with suppress(TimeoutError, ValueError, KeyError, TypeError, RecursionError):
         async with asyncio.timeout(seconds):

@@ -1,7 +1,7 @@
-"""Receives images: a multipart form, one image as it is, or base64 in JSON. In memory only, within limits.
+"""Receive images as a multipart form, one image file, or base64 in JSON; in memory and within limits.
 
-Starlette's parser takes the form apart. It writes to disk what exceeds ``spool_max_size``, so that is set beyond any
-body. Its own ``Request.form`` would not do: it has no limit of all bytes and none of time.
+Starlette's parser reads the form. It would write parts larger than ``spool_max_size`` to disk, so that is set beyond
+any body. ``Request.form`` is not used, because it limits neither the total size nor the time.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from mien.serve.api_errors import ApiError
 from mien.serve.limits import Limits
 
 FIELD = "file"
-"""The only field of the form."""
+"""Name of the only form field."""
 
 IMAGES = "image/png, image/jpeg, image/webp, image/avif, image/gif"
 
 
 def form_document(limits: Limits, many: bool = False) -> dict[str, Any]:
-    """Return the OpenAPI description of a request's body: one image, or ``many``."""
+    """Return the OpenAPI description of a request's body with one image, or with ``many``."""
     file: dict[str, Any] = {"type": "string", "format": "binary", "description": f"an image: {IMAGES}"}
     files = {"type": "array", "items": file, "minItems": 1, "maxItems": limits.max_files}
 
@@ -46,20 +46,20 @@ def form_document(limits: Limits, many: bool = False) -> dict[str, Any]:
         "application/json": {"schema": schema("images", texts) if many else schema("image", text)},
         "application/octet-stream": {"schema": file},
     }
-    description = f"At most {limits.max_bytes:,} bytes in all. The body may be one image itself, also as image/*."
+    description = f"At most {limits.max_bytes:,} bytes in total. The body may also be a single image file, as image/*."
     return {"requestBody": {"required": True, "description": description, "content": content}}
 
 
 async def receive_files(request: Request, limits: Limits, max_files: int) -> list[bytes]:
-    """Receive the files of a request, in their order.
+    """Receive the files of a request in order.
 
     Args:
-        request: its body must not have been read.
-        limits: of bytes and seconds.
-        max_files: in this request.
+        request: request whose body has not been read.
+        limits: limits of bytes and seconds.
+        max_files: largest number of files.
 
     Raises:
-        ApiError: not a form, another field, no file, too many bytes or files, incomplete, or too slow.
+        ApiError: not a form, an unknown field, no file, too many bytes or files, incomplete, or too slow.
     """
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > limits.max_bytes:
@@ -93,7 +93,7 @@ async def receive_files(request: Request, limits: Limits, max_files: int) -> lis
 
 
 def _json_files(body: bytes, max_files: int) -> list[bytes]:
-    """The images of ``{"image": "BASE64"}`` or ``{"images": ["BASE64", ...]}``. Raises :class:`ApiError`."""
+    """Decode the images of ``{"image": "BASE64"}`` or ``{"images": ["BASE64", ...]}``. Raises :class:`ApiError`."""
     try:
         content = json.loads(body)
     except (ValueError, RecursionError):
@@ -112,9 +112,9 @@ def _json_files(body: bytes, max_files: int) -> list[bytes]:
 
 
 def _decoded(text: str) -> bytes:
-    """The bytes of base64 as languages write it: in lines (RFC 2045), for addresses (RFC 4648, 5), without padding.
+    """Decode base64 in any common form: with line breaks (RFC 2045), URL-safe (RFC 4648, 5), without padding.
 
-    The head of a ``data:`` URI ends with a comma, which base64 has not. Raises ValueError.
+    The header of a ``data:`` URI ends with a comma, which base64 does not contain. Raises ValueError.
     """
     letters = "".join(text.rpartition(",")[2].split()).replace("-", "+").replace("_", "/").rstrip("=")
     return base64.b64decode(letters + "=" * (-len(letters) % 4), validate=True)
@@ -130,13 +130,13 @@ async def _bounded_chunks(request: Request, limits: Limits) -> AsyncGenerator[by
 
 
 class _Form(MultiPartParser):
-    """Starlette's parser of multipart forms, in memory; it knows whether the form came to its end."""
+    """Starlette's multipart parser, in memory; it records whether the form was complete."""
 
     spool_max_size = sys.maxsize  # nothing is written to disk; _bounded_chunks bounds the bytes
     is_complete = False
 
     def on_headers_finished(self) -> None:
-        # Old clients name a file only in the form for other alphabets; its name does not matter.
+        # Old clients may send only filename*, which encodes other alphabets. The name does not matter.
         disposition = self._current_part.content_disposition
         if disposition is not None:
             self._current_part.content_disposition = disposition.replace(b"filename*=", b"filename=")
@@ -147,7 +147,7 @@ class _Form(MultiPartParser):
 
 
 async def _form_files(headers: Headers, chunks: AsyncGenerator[bytes, None], max_files: int) -> list[bytes]:
-    """Contents of the files in the field ``file``, in their order. Raises :class:`ApiError`."""
+    """Return the contents of the files in the field ``file``, in order. Raises :class:`ApiError`."""
     form = _Form(headers, chunks, max_files=max_files, max_fields=math.inf, max_part_size=sys.maxsize)
     files = []
     try:
