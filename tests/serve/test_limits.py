@@ -19,7 +19,6 @@ PAGE = " ".join((Path(__file__).parents[2] / "docs" / "serve.md").read_text(enco
         ("max_jpeg_scans", 100, "100 scans a JPEG"),
         ("max_faces", 100, "100 faces an image"),
         ("max_requests", 64, "64 requests at a time"),
-        ("wait_seconds", 5, "over 5 s of work are under way"),
         ("max_streams", 4, "four streams at a time"),
         ("stream_frames_a_second", 60, "60 frames a second"),
         ("stream_idle_seconds", 30, "no frame came for 30 s"),

@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-from contextlib import ExitStack
 
 import numpy as np
 import pytest
@@ -13,7 +12,7 @@ from mien.inference.predictor import load
 from mien.serve.api_errors import ApiError
 from mien.serve.limits import Limits
 from mien.serve.metrics import ServiceMetrics
-from mien.serve.prediction_service import Admission, PredictionService
+from mien.serve.prediction_service import PredictionService
 from mien.serve.schemas import FaceParameters
 from support import encoded, raises
 
@@ -169,29 +168,11 @@ def test_a_request_chooses_the_output(voted_run, face):
         service.reader(FaceParameters(output="feeling"))
 
 
-def test_a_request_waits_for_measured_work_and_no_longer():
-    """Oracle: by hand. A photo takes 2 s, two threads work, and 5 s of work may be under way."""
-    metrics = ServiceMetrics()
-    admission = Admission(Limits(wait_seconds=5), 2, metrics)
-    admission.measured(False, 2.0)
-    with ExitStack() as stack:
-        for images in (1, 2, 3):
-            stack.enter_context(admission.slot(False))(images)
-        assert admission.wait_seconds == 6.0
-        for crops in (False, True):
-            with raises(ApiError, "busy") as caught, admission.slot(crops):
-                pass
-            assert caught.value.retry_seconds == 6
-    assert (admission.requests, admission.wait_seconds) == (0, 0.0)
-    with pytest.raises(KeyError), admission.slot(False):
-        assert b"mien_requests_under_way 1.0" in metrics.page()
+def test_a_request_beyond_the_limit_is_busy(slow):
+    service, _ = slow
+    with service.slot(), pytest.raises(KeyError), service.slot(), service.slot():
+        assert b"mien_requests_under_way 3.0" in service._metrics.page()
+        with raises(ApiError, "busy"), service.slot():
+            pass
         raise KeyError
-    assert b"mien_requests_under_way 0.0" in metrics.page()
-    with admission.slot(False) as count:
-        count(64)
-        admission.measured(False, 7.0)
-        assert admission.wait_seconds == 64 * 3.0 / 2
-    crops = Admission(Limits(max_requests=2), 1, ServiceMetrics())
-    with crops.slot(True), crops.slot(True), raises(ApiError, "busy") as caught, crops.slot(True):
-        pass
-    assert caught.value.retry_seconds == 1
+    assert b"mien_requests_under_way 0.0" in service._metrics.page()

@@ -10,7 +10,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ import pytest
 from PIL import Image
 
 from mien.base.errors import ServeError
-from mien.serve.server import FairLoop, address, is_local, open_port
+from mien.serve.server import address, is_local, open_port
 from support import encoded, raises
 
 NAME = "geheim-4711.png"
@@ -241,30 +241,3 @@ def test_answers_do_not_wait_for_acknowledgements():
         server.close()
 
     asyncio.run(main())
-
-
-@pytest.mark.parametrize(("pause", "left"), [(3600, (4, 5)), (0, (0,))])
-def test_a_worker_pauses_between_connections(monkeypatch, pause, left):
-    """Else the first of several workers takes all of a burst. Oracle: what is left for others of six."""
-    monkeypatch.setattr("mien.serve.server.PAUSE_SECONDS", pause)
-
-    async def main():
-        with open_port("127.0.0.1", 0) as listener:
-            server = await asyncio.get_running_loop().create_server(asyncio.Protocol, sock=listener)
-            clients = [socket.create_connection(listener.getsockname()) for _ in range(6)]
-            for _ in range(50):
-                await asyncio.sleep(0)
-            found = 0
-            with suppress(BlockingIOError):
-                while True:
-                    listener.accept()[0].close()
-                    found += 1
-            for client in clients:
-                client.close()
-            for _ in range(20):  # the server sees them close
-                await asyncio.sleep(0)
-            server.close()
-            return found
-
-    with asyncio.Runner(loop_factory=FairLoop) as runner:
-        assert runner.run(main()) in left

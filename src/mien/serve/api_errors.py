@@ -37,7 +37,7 @@ CODES: dict[str, tuple[int, str]] = {
     "not-a-frame": (422, "a message of a stream is no binary message"),
     "too-many-frames": (422, "a stream sends more frames a second than the limit"),
     "stream-idle": (408, "a stream sent no frame, or took no answer, in time"),
-    "busy": (429, "more requests than the service can answer soon; retry after Retry-After seconds"),
+    "busy": (429, "more requests than the limit, or an image not begun in time; retry after Retry-After seconds"),
     "internal": (500, "a defect of the service"),
 }
 """Error codes with their HTTP status and meaning. They agree with the codes of :class:`mien.base.errors.MienError`:
@@ -63,12 +63,7 @@ class ApiError(MienError):
     Args:
         message: what was expected, what was found, what to do.
         code: one of :data:`CODES`.
-        retry_seconds: seconds until a client may try again; sent only with the code ``busy``.
     """
-
-    def __init__(self, message: str, *, code: str, retry_seconds: int = 1) -> None:
-        super().__init__(message, code=code)
-        self.retry_seconds: int = retry_seconds
 
     @property
     def status(self) -> int:
@@ -82,7 +77,7 @@ class ApiError(MienError):
     def response(self, scope: Scope) -> JSONResponse:
         """Build the answer to a request. It also sets the code in ``scope`` for the metrics."""
         scope["mien.error"] = self.code
-        headers = {"unauthorised": {"WWW-Authenticate": "Bearer"}, "busy": {"Retry-After": str(self.retry_seconds)}}
+        headers = {"unauthorised": {"WWW-Authenticate": "Bearer"}, "busy": {"Retry-After": "1"}}
         return JSONResponse(self.body().model_dump(), self.status, headers.get(self.code, {}))
 
 

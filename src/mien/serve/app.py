@@ -167,7 +167,7 @@ def _add_predictions(router: APIRouter, service: PredictionService, model: Model
     ) -> tuple[PredictedImage, float]:
         """Return the answer, and when the work on it began."""
         reader = service.reader(parameters, crops=crops)
-        with service.admission.slot(crops):
+        with service.slot():
             files = await receive_files(request, limits, max_files=1)
             began = time.perf_counter()
             (image,) = await service.predict(files, parameters, reader, crops=crops, draw=draw)
@@ -199,9 +199,8 @@ def _add_predictions(router: APIRouter, service: PredictionService, model: Model
     async def predict_batch(request: Request, parameters: Annotated[PredictParameters, Query()]) -> BatchResponse:
         """Predict several images. A failed image has its error at its position; the others are predicted."""
         reader = service.reader(parameters, crops=parameters.crops)
-        with service.admission.slot(parameters.crops) as count:
+        with service.slot():
             files = await receive_files(request, limits, limits.max_files)
-            count(len(files))
             began = time.perf_counter()
             images = await service.predict(files, parameters, reader, crops=parameters.crops)
         results = [each.body() if isinstance(each, ApiError) else ImageResponse.of(each) for each in images]

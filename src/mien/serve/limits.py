@@ -36,8 +36,6 @@ class Limits:
     """Largest number of faces in an image [too-many-faces]."""
     max_requests: int = 64
     """Largest number of prediction requests at a time, from headers to answers [busy] ``--max-requests``."""
-    wait_seconds: float = 5.0
-    """Largest expected waiting time of a new request, from measured times [busy]."""
     work_seconds: float = 30.0
     """Largest time from the complete body to the answer [too-much-work; busy if work had not begun]."""
     images_at_once: int = 2

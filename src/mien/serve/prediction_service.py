@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
-import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
 
 from mien.base.errors import DataError, ModelError
 from mien.faces.crop_or_photo import MAX_SEARCHED
@@ -26,67 +22,6 @@ from mien.serve.schemas import FaceParameters
 from mien.video.tracker import Tracker
 
 _LOG = logging.getLogger("uvicorn.error")
-
-FIRST_GUESS_SECONDS = {False: 0.25, True: 0.005}
-"""Assumed seconds for a photo (False) and a face crop (True) until one was measured."""
-
-
-class Admission:
-    """Admits requests if the expected waiting time, from measured times per image, is short enough.
-
-    Args:
-        limits: limits of requests and waiting time.
-        threads: number of threads for images.
-        metrics: metrics that show the number of active requests.
-    """
-
-    def __init__(self, limits: Limits, threads: int, metrics: ServiceMetrics) -> None:
-        self._limits, self._threads, self._metrics = limits, threads, metrics
-        self._seconds: dict[bool, float] = {}
-        self._images: Counter[bool] = Counter()
-        self.requests: int = 0
-
-    @property
-    def wait_seconds(self) -> float:
-        """Expected time in seconds until all active images are done."""
-        each = FIRST_GUESS_SECONDS | self._seconds
-        return sum(count * each[crops] for crops, count in self._images.items()) / self._threads
-
-    @contextmanager
-    def slot(self, crops: bool) -> Iterator[Callable[[int], None]]:
-        """Count a request. Call the yielded function with the number of its images once that is known.
-
-        Raises:
-            ApiError: too many requests, or too long a wait (``busy``).
-        """
-        wait = self.wait_seconds
-        if self.requests >= self._limits.max_requests or (self.requests and wait > self._limits.wait_seconds):
-            raise ApiError(
-                f"{self.requests} requests are active and need {wait:.1f} s more. Try again then.",
-                code="busy",
-                retry_seconds=max(math.ceil(wait), 1),
-            )
-        images = 1
-
-        def count(number: int) -> None:
-            nonlocal images
-            self._images[crops] += number - images
-            images = number
-
-        self.requests += 1
-        self._images[crops] += 1
-        self._metrics.under_way.inc()
-        try:
-            yield count
-        finally:
-            self.requests -= 1
-            self._images[crops] -= images
-            self._metrics.under_way.dec()
-
-    def measured(self, crops: bool, seconds: float) -> None:
-        """Record how long a thread worked on an image."""
-        before = self._seconds.get(crops, seconds)
-        self._seconds[crops] = before + 0.2 * (seconds - before)
 
 
 class PredictionService:
@@ -107,11 +42,24 @@ class PredictionService:
         self._limits, self._metrics = limits, metrics
         # One more than cores: it decodes while the others run networks.
         self.pool: ThreadPoolExecutor = ThreadPoolExecutor(threads + 1, thread_name_prefix="images")
-        self.admission: Admission = Admission(limits, threads + 1, metrics)
+        self._requests = 0
 
     def stop(self) -> None:
         """Finish the active images and start no more."""
         self.pool.shutdown(cancel_futures=True)
+
+    @contextmanager
+    def slot(self) -> Iterator[None]:
+        """Count a request while it is received and processed. Raises :class:`ApiError` beyond the limit (``busy``)."""
+        if self._requests >= self._limits.max_requests:
+            raise ApiError(f"{self._requests} requests are active, the largest number. Try again.", code="busy")
+        self._requests += 1
+        self._metrics.under_way.inc()
+        try:
+            yield
+        finally:
+            self._requests -= 1
+            self._metrics.under_way.dec()
 
     def reader(self, parameters: FaceParameters, *, crops: bool = False) -> FaceReader:
         """Check a request's parameters and return a reader for them. Raises :class:`ApiError`."""
@@ -159,9 +107,10 @@ class PredictionService:
         turns = asyncio.Semaphore(self._limits.images_at_once)
         works = (
             partial(
-                self._work,
+                predict_image,
                 file,
                 reader,
+                self._limits,
                 source=f"image {number}",
                 crops=crops,
                 max_faces=parameters.max_faces,
@@ -193,10 +142,4 @@ class PredictionService:
             _LOG.exception("an image of a request failed")
             return internal_error()
         self._metrics.faces.inc(len(image.predictions))
-        return image
-
-    def _work(self, file: bytes, reader: FaceReader, *, crops: bool, **named: Any) -> PredictedImage:
-        began = time.perf_counter()
-        image = predict_image(file, reader, self._limits, crops=crops, **named)
-        self.admission.measured(crops, time.perf_counter() - began)
         return image

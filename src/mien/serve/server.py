@@ -6,7 +6,6 @@ For the open internet, ``compose.internet.yaml`` puts a proxy in front that disc
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
 import logging
 import os
@@ -27,34 +26,6 @@ from mien.serve.metrics import FOLDER_VARIABLE
 
 QUEUE = 2048
 """Largest number of connections that wait to be accepted."""
-
-PAUSE_SECONDS = 0.001
-"""Pause after a worker accepts a connection, so that another worker can accept the next."""
-
-
-class FairLoop(asyncio.SelectorEventLoop):
-    """An event loop that accepts one connection at a time and then pauses, so that workers share connections.
-
-    asyncio accepts up to ``backlog`` waiting connections at once, so one worker took a whole burst while others were
-    idle. Without the pause, one of two workers still took all 32 connections in eleven of twenty bursts on a busy
-    machine. With it, each took 11 or more. Newer asyncio accepts ``backlog`` + 1.
-    """
-
-    async def create_server(self, *others: Any, sock: Any = None, backlog: int = QUEUE, **named: Any) -> Any:
-        """Create a server as asyncio does; ``backlog`` is still the number of waiting connections."""
-        server = await super().create_server(*others, sock=sock, backlog=1, **named)
-        sock.listen(backlog)
-        return server
-
-    def _accept_connection(self, factory: Any, sock: socket.socket, *others: Any) -> None:
-        super()._accept_connection(factory, sock, *others)  # type: ignore[misc]
-        # If asyncio ran out of files, it has removed the reader and will retry.
-        if self.remove_reader(sock):
-            self.call_later(PAUSE_SECONDS, self._accept_again, factory, sock, *others)
-
-    def _accept_again(self, factory: Any, sock: socket.socket, *others: Any) -> None:
-        if sock.fileno() >= 0:  # still open
-            self._start_serving(factory, sock, *others)  # type: ignore[attr-defined]
 
 
 def open_port(host: str, port: int) -> socket.socket:
@@ -124,7 +95,6 @@ def run_workers(make_app: Callable[[], FastAPI], listener: socket.socket, limits
     config = _config(
         make_app,
         limits,
-        "asyncio" if os.name == "nt" else "mien.serve.server:FairLoop",
         factory=True,
         workers=workers,
         # Seconds after which an unresponsive worker is replaced. On a busy machine, starting takes longer than the
@@ -140,10 +110,10 @@ def run_workers(make_app: Callable[[], FastAPI], listener: socket.socket, limits
             del os.environ[FOLDER_VARIABLE]
 
 
-def _config(app: Callable[..., Any], limits: Limits, loop: str = "asyncio", **named: Any) -> uvicorn.Config:
+def _config(app: Callable[..., Any], limits: Limits, **named: Any) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        loop=loop,
+        loop="asyncio",
         http="h11",
         ws="websockets-sansio",
         ws_max_size=limits.max_bytes,
