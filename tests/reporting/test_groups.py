@@ -9,7 +9,7 @@ from mien.data.dataset import Dataset
 from mien.evaluation.predictions import Predictions
 from support import write_report
 
-TABLES = ("areas", "abstaining", "confused-pairs", "without-copies")
+TABLES = ("areas", "confused-pairs", "without-copies")
 CLASSES = ("angry", "happy", "sad")
 
 

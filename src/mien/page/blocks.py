@@ -100,9 +100,8 @@ class Column:
 class Table:
     """A table. The page shows its first ``shown`` rows (None: all), files contain all. Column names are unique.
 
-    With scripts, a partly shown table can be sorted, filtered and expanded to :data:`MOST_ROWS`. If ``slider`` (its
-    label) is set, a slider selects one row; without scripts every tenth row is shown. ``best`` lists cells, by row and
-    column name, that are bold in LaTeX.
+    With scripts, a partly shown table can be sorted, filtered and expanded to :data:`MOST_ROWS`. ``best`` lists cells, by
+    row and column name, that are bold in LaTeX.
     """
 
     name: str
@@ -110,7 +109,6 @@ class Table:
     rows: Sequence[tuple[Any, ...]]
     caption: str = ""
     shown: int | None = None
-    slider: str = ""
     best: frozenset[tuple[int, str]] = frozenset()
     kind: ClassVar[str] = "table"
 
@@ -199,7 +197,7 @@ class Table:
 
     def _repr_html_(self) -> str:
         """Return all rows as HTML for a notebook."""
-        return render("notebook_table.html.j2", block=replace(self, shown=None, slider=""), colours={})
+        return render("notebook_table.html.j2", block=replace(self, shown=None), colours={})
 
     def to_csv(self) -> bytes:
         """Return UTF-8 CSV with a header; an estimate has three columns, undefined values are empty."""

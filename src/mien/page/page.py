@@ -1,7 +1,7 @@
 """A page as one HTML file that loads nothing from the network.
 
 The page is complete without scripts: charts are drawn and tables are written. A script (``templates/page.js``) adds
-values at the pointer, sorting, filtering and sliders.
+values at the pointer, sorting and filtering.
 """
 
 from __future__ import annotations

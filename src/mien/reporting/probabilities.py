@@ -1,4 +1,4 @@
-"""Sections about probabilities: ROC and precision-recall curves, calibration, abstaining."""
+"""Sections about probabilities: ROC and precision-recall curves, calibration."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import numpy as np
 
 from mien.evaluation.calibration import Calibration, accuracy_against_coverage, calibrate
 from mien.evaluation.curves import precision_recall_curves, roc_curves
-from mien.evaluation.intervals import proportion_among
 from mien.page.blocks import Block, CaptionedChart, Column, Row, Section, Table, Text
 from mien.page.charts.curves import coverage_chart, precision_recall_chart, reliability_chart, roc_chart
 from mien.page.wording import decimal
@@ -66,7 +65,7 @@ def calibration_section(context: ReportContext) -> Section:
         ),
     )
     words = _temperature_words(context, calibration, fitted)
-    blocks = (_calibration_table(calibration), words, Row(charts), _abstaining(context))
+    blocks = (_calibration_table(calibration), words, Row(charts))
     return Section("calibration", "Calibration", blocks)
 
 
@@ -95,24 +94,4 @@ def _temperature_words(context: ReportContext, calibration: Calibration, fitted:
         f"after temperature scaling are cross-fitted: each fifth of the samples is scaled by the temperature of the "
         f"other four ({of_folds}). {together}",
         soft=True,
-    )
-
-
-def _abstaining(context: ReportContext) -> Table:
-    """Return the table behind the confidence slider: the model abstains below the threshold."""
-    rows: list[tuple[Any, ...]] = []
-    for threshold in np.linspace(0, 1, 101).tolist():
-        answered = context.confidence >= threshold
-        count, accuracy = int(answered.sum()), proportion_among(context.correct, answered, context.groups)
-        rows.append((threshold, count / len(answered), accuracy, count, len(answered) - count))
-    columns = (
-        Column("threshold", "number"), Column("coverage", "percent"), Column("accuracy", "percent"),
-        Column("answered", "count"), Column("abstained", "count"),
-    )  # fmt: skip
-    return Table(
-        "abstaining",
-        columns,
-        rows,
-        "Accuracy and coverage if the model abstains below a threshold of confidence.",
-        slider="Abstain if the confidence is below",
     )

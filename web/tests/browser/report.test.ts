@@ -69,22 +69,6 @@ test("a table is sorted by its numbers, averages last, filtered, and opened", as
   expect(all).toBeGreaterThan(12);
 });
 
-test("the slider says what a threshold does, and marks it on the chart", async () => {
-  const { page } = await open();
-  const values = () => page.locator('[aria-label="abstaining"] tbody tr:visible > *').allTextContents();
-  await page.locator(".slider input").fill("0");
-  // Nobody abstains at 0, and the accuracy is that of the whole page.
-  const [threshold, coverage, accuracy, answered, abstained] = await values();
-  expect([threshold, coverage, answered, abstained]).toEqual(["0", "100.0%", "140", "0"]);
-  expect(accuracy!.split(" ")[0]).toBe(await page.locator(".card .value").first().textContent());
-  await page.locator(".slider input").fill("80");
-  expect(Number((await values())[4])).toBeGreaterThan(0);
-  const mark = page.locator('figure[data-chart="coverage"] line.at');
-  const before = Number(await mark.getAttribute("x1"));
-  await page.locator(".slider input").fill("0");
-  expect(Number(await mark.getAttribute("x1"))).toBeGreaterThan(before);
-});
-
 test("a curve has its numbers under the pointer", async () => {
   const { page, errors } = await open();
   const svg = page.locator('figure[data-chart="coverage"] svg');

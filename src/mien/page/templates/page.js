@@ -4,7 +4,7 @@ const all = (selector, within = document) => [...within.querySelectorAll(selecto
 const add = (parent, tag, properties = {}) => parent.appendChild(Object.assign(document.createElement(tag), properties));
 
 // Tables: a click on a header sorts, a field filters, a button shows the rows that are left out.
-for (const table of all("table.data:not([data-slider])")) {
+for (const table of all("table.data")) {
   const body = table.tBodies[0];
   const rows = [...body.rows];
   const shown = Number(table.dataset.shown);
@@ -111,25 +111,6 @@ for (const svg of all("figure svg[data-x]")) {
     show(nearest && distance(nearest) < 25 ? nearest : null, event);
   };
   svg.onpointerleave = () => show(null);
-}
-
-// A slider shows one row of its table, and marks the row's second column on the chart of coverage.
-for (const table of all("table[data-slider]")) {
-  const rows = [...table.tBodies[0].rows];
-  const label = Object.assign(document.createElement("label"), { className: "slider", textContent: table.dataset.slider });
-  const input = add(label, "input", { type: "range", max: rows.length - 1, value: Math.floor(rows.length / 2) });
-  table.parentElement.before(label);
-  table.tBodies[0].ariaLive = "polite";
-  const axes = document.querySelector('figure[data-chart="coverage"] [data-box]');
-  const place = placing(axes);
-  const line = svgElement(axes.closest("svg"), "line", { "stroke-dasharray": "2 2", y1: place.top, y2: place.bottom });
-  input.oninput = () => {
-    rows.forEach((row, index) => (row.hidden = index !== Number(input.value)));
-    const { cells } = rows[input.value];
-    input.ariaValueText = [...cells].map((cell) => cell.textContent).join(", ");
-    for (const end of ["x1", "x2"]) line.setAttribute(end, place.x(100 * Number(cells[1].dataset.key)));
-  };
-  input.oninput();
 }
 
 // A video beside the page: a click on a chart of time, or on a time in the table, jumps there, and charts show where it is.
