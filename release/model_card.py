@@ -35,7 +35,6 @@ def page() -> str:
         "models": _side_by_side("", facts),
         "metrics": _side_by_side("metric", {name: _metrics(name, card) for name, card in cards.items()}),
         "classes": _side_by_side("precision, recall", {name: _classes(name) for name in cards}),
-        "commands": "\n\n".join(f"`{name}`:\n\n{_code(card['made_by'])}" for name, card in cards.items()),
     }
     words = WORDS.read_text(encoding="utf-8")
     for name, content in parts.items():
@@ -132,10 +131,6 @@ def _interval(estimate: dict[str, Any], scale: float = 1) -> str:
         f"{scale * estimate[key]:.{digits}f}" for key in ("value", "low", "high") if estimate[key] is not None
     )
     return f"{value}{unit} [{', '.join(ends)}]" if ends else f"{value}{unit}"
-
-
-def _code(lines: list[str]) -> str:
-    return "\n".join(["```text", *lines, "```"])
 
 
 def _is_shared(columns: dict[str, dict[str, str]], key: str) -> bool:
