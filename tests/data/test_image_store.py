@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import os
 import re
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ from PIL import Image
 from mien.base.errors import DataError
 from mien.data import decode, image_store
 from mien.data.decode import decode_images
-from mien.data.image_store import ImageWriter, expect_random, is_mapped, take
+from mien.data.image_store import expect_random, is_mapped, new_images, take
 from mien.data.parquet import write_parquet
 from mien.data.read import ReadOptions, read_data
 from mien.data.synthetic import synthetic_faces, write_class_folders
@@ -34,10 +35,9 @@ def images():
 
 
 def mapped(images):
-    writer = ImageWriter(len(images) + 3, images.shape[1:])
-    writer.add(images[:20])
-    writer.add(images[20:])
-    return writer.finish()
+    stored = new_images(len(images) + 3, images.shape[1:])[: len(images)]
+    stored[:] = images
+    return stored
 
 
 @pytest.mark.usefixtures("large")
@@ -70,17 +70,13 @@ def test_taken_images_are_those_that_numpy_takes(images, chosen, stays):
 
 
 @pytest.mark.usefixtures("large")
-def test_a_full_disk_is_one_error(images, monkeypatch):
-    class Full:
-        def write(self, content):
-            raise OSError(28, "No space left on device")
+def test_a_full_disk_is_one_error(monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
 
-        def close(self):
-            pass
-
-    monkeypatch.setattr(image_store, "_temporary_file", lambda: (Full(), "folder"))
+    monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
     with pytest.raises(DataError) as refused:
-        ImageWriter(50, (48, 48)).add(images)
+        new_images(50, (48, 48))
     assert refused.value.code == "no-space"
 
 

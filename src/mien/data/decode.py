@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -20,13 +19,12 @@ from mien.base.processes import available_cores, ordered_map
 from mien.base.progress import track
 from mien.data.dataset import Dataset, FaceTable
 from mien.data.face_table import ReadOptions, index_classes, only_grey
-from mien.data.image_store import ImageWriter
+from mien.data.image_store import new_images
 
 Item = tuple[str, str | os.PathLike[str] | bytes]
 """A name for messages, and a path or the bytes of an image file."""
 
 _BLOCK = 16
-_SMALL_PIXELS = 80 * 80
 
 
 def read_images(
@@ -118,29 +116,29 @@ def decode_images(items: Iterable[Item], count: int, options: ReadOptions, what:
         DataError: an image cannot be decoded (the message names it), or all images are grey but colour is asked for
             (``data-grey``).
     """
-    writers = [ImageWriter(count, face_shape(*form)) for form in options.forms]
+    images = [new_images(count, face_shape(*form)) for form in options.forms]
     kept: list[int] = []
     skipped: list[tuple[str, str]] = []
     coloured = 0
-    opened = _on_all_cores(items, lambda item: _open(item, options))
-    for index, (name, squares, _) in enumerate(track(opened, count, what, "images")):
+    for index, (name, squares) in enumerate(track(_on_all_cores(items, options), count, what, "images")):
         if isinstance(squares, DataError):
             if not options.skip_bad:
                 raise squares
             skipped.append((name, str(squares)))
             continue
-        for writer, square in zip(writers, squares, strict=True):
-            writer.add(square[np.newaxis])
+        for stored, square in zip(images, squares, strict=True):
+            stored[len(kept)] = square
         kept.append(index)
         coloured += options.channels == 1 or bool((squares[0][..., :1] != squares[0][..., 1:]).any())
     if kept and not coloured:
         raise only_grey()
-    images = [writer.finish() for writer in writers]
-    return Decoded(images, np.array(kept, dtype=np.int64), skipped, len(kept) - coloured)
+    return Decoded(
+        [stored[: len(kept)] for stored in images], np.array(kept, dtype=np.int64), skipped, len(kept) - coloured
+    )
 
 
-Opened = tuple[str, list[npt.NDArray[np.uint8]] | DataError, int]
-"""Name of an image; its squares, or an error that names it; its number of pixels."""
+Opened = tuple[str, list[npt.NDArray[np.uint8]] | DataError]
+"""Name of an image; its squares, or an error that names it."""
 
 
 def _open(item: Item, options: ReadOptions) -> Opened:
@@ -149,7 +147,7 @@ def _open(item: Item, options: ReadOptions) -> Opened:
         if not isinstance(content, bytes) and Path(content).is_fifo():
             raise DataError(f"{name} is a pipe, not a file.", code="image-pipe")
         image = open_image(content)
-        return name, [face_square(image, *form) for form in options.forms], math.prod(image.size)
+        return name, [face_square(image, *form) for form in options.forms]
     except DataError as error:
         reason = str(error)
         if isinstance(content, bytes):
@@ -157,21 +155,12 @@ def _open(item: Item, options: ReadOptions) -> Opened:
         elif name not in reason:
             reason = f"{name}: {reason}"
         advice = "" if options.skip_bad else f" Replace it, or leave such images out with {arg('skip_bad', True)}."
-        return name, DataError(reason + advice, code="image-unreadable"), 0
+        return name, DataError(reason + advice, code="image-unreadable")
 
 
-def _on_all_cores(items: Iterable[Item], work: Callable[[Item], Opened]) -> Iterator[Opened]:
-    """Apply ``work`` to each item in threads, in order.
-
-    Pillow releases Python's lock only while it decodes and resizes. For small images one thread is faster than two.
-    """
+def _on_all_cores(items: Iterable[Item], options: ReadOptions) -> Iterator[Opened]:
+    """Open each item in threads, in order. Pillow releases Python's lock while it decodes and resizes."""
     remaining = iter(items)
-    first = [work(item) for item in islice(remaining, _BLOCK)]
-    yield from first
-    pixels = [count for _, _, count in first if count]
-    if not pixels or sum(pixels) < len(pixels) * _SMALL_PIXELS:
-        yield from map(work, remaining)
-        return
     blocks: Iterator[list[Item]] = iter(lambda: list(islice(remaining, _BLOCK)), [])
-    for block in ordered_map(lambda block: [work(item) for item in block], blocks, available_cores()):
+    for block in ordered_map(lambda block: [_open(item, options) for item in block], blocks, available_cores()):
         yield from block

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import math
 import mmap
+import os
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
@@ -29,61 +29,28 @@ _BLOCK = 1024
 Images = npt.NDArray[np.uint8]
 
 
-class ImageWriter:
-    """Collects at most ``most`` images of one shape, (H, W) or (H, W, 3), in blocks and makes one array of them.
+def new_images(count: int, shape: tuple[int, ...]) -> Images:
+    """Return room for images, uint8 (count, *shape), to be filled: in memory, or in a mapped file if it is large.
 
     Raises:
         DataError: the disk is full (``no-space``).
     """
-
-    def __init__(self, most: int, shape: tuple[int, ...]) -> None:
-        self._file: IO[bytes] | None = None
-        self._shape, self._count = shape, 0
-        if is_large(most, shape):
-            self._file, self._folder = _temporary_file()
-        else:
-            self._images = np.empty((most, *shape), dtype=np.uint8)
-
-    def add(self, block: Images) -> None:
-        """Append uint8 (K, H, W[, 3])."""
-        if self._file is None:
-            self._images[self._count : self._count + len(block)] = block
-        else:
-            with self._disk():
-                self._file.write(np.ascontiguousarray(block).data)
-        self._count += len(block)
-
-    def finish(self) -> Images:
-        """Return all images, uint8 (N, H, W[, 3]); read-only if they are mapped."""
-        if self._file is None:
-            return self._images[: self._count]
-        if not self._count:  # an empty file cannot be mapped
-            return np.empty((0, *self._shape), dtype=np.uint8)
-        with self._disk():
-            self._file.flush()
-        images = np.memmap(self._file, dtype=np.uint8, mode="r", shape=(self._count, *self._shape))
-        self._file.close()  # the map keeps it
-        return images
-
-    def __del__(self) -> None:
-        if self._file is not None:
-            self._file.close()
-
-    @contextmanager
-    def _disk(self) -> Iterator[None]:
+    size = count * math.prod(shape)
+    if size < LARGE_BYTES:
+        return np.empty((count, *shape), dtype=np.uint8)
+    file, folder = _temporary_file()
+    with file:  # the map keeps it
         try:
-            yield
+            if hasattr(os, "posix_fallocate"):  # macOS and Windows lack it
+                # A disk that is full later would end the process.
+                os.posix_fallocate(file.fileno(), 0, size)
         except OSError as error:
             raise DataError(
-                f"{self._folder} lacks room for images ({error.strerror or error}). Free some space, or name another "
+                f"{folder} lacks room for images ({error.strerror or error}). Free some space, or name another "
                 f"folder with MIEN_CACHE.",
                 code="no-space",
             ) from None
-
-
-def is_large(count: int, shape: tuple[int, ...]) -> bool:
-    """Return whether ``count`` images of this shape go into a mapped file."""
-    return count * math.prod(shape) >= LARGE_BYTES
+        return np.memmap(file, dtype=np.uint8, shape=(count, *shape))
 
 
 def is_mapped(images: Images) -> bool:
@@ -112,22 +79,22 @@ def take(images: Images, chosen: npt.NDArray[Any]) -> Images:
     if not is_mapped(images):
         return np.asarray(images[chosen])
     places = np.flatnonzero(chosen) if chosen.dtype == np.bool_ else chosen
-    if not is_large(len(places), images.shape[1:]):
+    if len(places) * math.prod(images.shape[1:]) < LARGE_BYTES:
         return np.asarray(images[places])
     if places[0] >= 0 and (np.diff(places) == 1).all():
         return images[places[0] : places[-1] + 1]
-    writer = ImageWriter(len(places), images.shape[1:])
+    taken = new_images(len(places), images.shape[1:])
     for block in slices(len(places), _BLOCK):
-        writer.add(images[places[block]])
-    return writer.finish()
+        taken[block] = images[places[block]]
+    return taken
 
 
 def convert(images: Images, work: Callable[[Images], Images], shape: tuple[int, ...]) -> Images:
     """Apply ``work``, which maps (K, H, W[, 3]) to (K, *shape), to all images in blocks."""
-    writer = ImageWriter(len(images), shape)
+    converted = new_images(len(images), shape)
     for block in slices(len(images), _BLOCK):
-        writer.add(work(np.asarray(images[block])))
-    return writer.finish()
+        converted[block] = work(np.asarray(images[block]))
+    return converted
 
 
 def _temporary_file() -> tuple[IO[bytes], Path]:
