@@ -38,20 +38,12 @@ class Faithfulness(JsonResult):
 
     Attributes:
         faces: number of faces N.
-        shares: float64 (K + 1,), fraction of pixels removed or restored, 0..1.
-        deletion, insertion: float64 (K + 1,), mean probability of the class at each fraction, in the maps' order.
-        random_deletion, random_insertion: the same in the moved maps' order.
-        deletion_gain: area under the moved map's curve minus that of the map, mean over faces, with an interval. Above
-            0 the maps are better.
+        deletion_gain: area under the curve of the moved map minus that of the map, mean over faces, with an interval.
+            Above 0 the maps are better.
         insertion_gain: area under the map's curve minus that of the moved map, likewise.
     """
 
     faces: int
-    shares: Floats
-    deletion: Floats
-    insertion: Floats
-    random_deletion: Floats
-    random_insertion: Floats
     deletion_gain: Estimate
     insertion_gain: Estimate
 
@@ -82,22 +74,14 @@ def measure_faithfulness(
     blurred = gaussian_blur(images, BLUR_PX * side / 48)
     generator = np.random.default_rng(seed)
 
-    def curves(ranks: npt.NDArray[np.int64]) -> tuple[Floats, Floats]:
+    def areas(ranks: npt.NDArray[np.int64]) -> tuple[Floats, Floats]:
         deletion = removal_curves(predict, images, blurred, ranks, chosen, steps)
-        return deletion, removal_curves(predict, blurred, images, ranks, chosen, steps)
+        return area(deletion), area(removal_curves(predict, blurred, images, ranks, chosen, steps))
 
-    deletion, insertion = curves(pixel_ranks(maps, window, generator))
-    lost = pixel_ranks(_moved_maps(maps, window, generator), window, generator)
-    random_deletion, random_insertion = curves(lost)
+    deletion, insertion = areas(pixel_ranks(maps, window, generator))
+    random_deletion, random_insertion = areas(pixel_ranks(_moved_maps(maps, window, generator), window, generator))
     return Faithfulness(
-        faces=len(images),
-        shares=np.linspace(0.0, 1.0, steps + 1),
-        deletion=deletion.mean(axis=0),
-        insertion=insertion.mean(axis=0),
-        random_deletion=random_deletion.mean(axis=0),
-        random_insertion=random_insertion.mean(axis=0),
-        deletion_gain=bootstrap_mean(area(random_deletion) - area(deletion)),
-        insertion_gain=bootstrap_mean(area(insertion) - area(random_insertion)),
+        len(images), bootstrap_mean(random_deletion - deletion), bootstrap_mean(insertion - random_insertion)
     )
 
 
