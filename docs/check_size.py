@@ -29,7 +29,7 @@ LIMITS = {
     "commands": 22,
 }
 STANDING = {
-    "lines of src/mien": 39_270,
+    "lines of src/mien": 39_080,
     "files of src/mien": 267,
     "lines of tests": 28_000,
     "words of docs, without cli.md": 39_400,

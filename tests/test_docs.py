@@ -4,6 +4,7 @@ import ast
 import doctest
 import importlib.util
 import re
+import tomllib
 from importlib import import_module
 from pathlib import Path
 
@@ -66,3 +67,18 @@ def test_what_a_script_imports_of_mien_is_there(file):
         and importlib.util.find_spec(f"{node.module}.{each.name}") is None
     ]
     assert gone == []
+
+
+def test_every_extra_that_a_message_or_page_names_exists():
+    """Of an unknown one, pip only warns, and installs nothing."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    files = [*(ROOT / "src").rglob("*.py"), *ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    named: dict[str, str] = {}
+    for file in files:
+        text = file.read_text(encoding="utf-8")
+        for names in re.findall(
+            r"(?:pip install ['\"]?(?:mien|\.)|needs mien)\[([a-z,]+)\]|needs_extra\(\"([a-z,]+)\"", text
+        ):
+            named |= dict.fromkeys("".join(names).split(","), file.name)
+    assert len(named) > 8
+    assert {name: where for name, where in named.items() if name not in extras} == {}

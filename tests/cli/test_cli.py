@@ -7,9 +7,7 @@ import re
 import shutil
 import sys
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from mien.data.parquet import write_parquet
 from mien.data.read import load_dataset
@@ -100,6 +98,7 @@ def test_an_export_replaces_neither_what_it_is_made_from_nor_what_else_a_run_hol
     assert mien(*words).code == 0
     (run / "model.int8.onnx").replace(run / "model.onnx")
     refused(mien(*words), "precision", run)
+    refused(mien("export", "fast"), "run-shipped")
 
 
 def test_data_info_convert_and_back(mien, tmp_path, face_folder):
@@ -126,29 +125,6 @@ def test_recipes_are_listed_and_printed(mien, tmp_path):
     assert "demo" in mien("info", "--recipes").out
     (tmp_path / "own.toml").write_text(mien("info", "--recipe", "demo").out)
     assert json.loads(mien("info", "--recipe", tmp_path / "own.toml", "--json").out)["name"] == "demo"
-
-
-def test_bad_images_and_data_are_one_line(mien, tmp_path, tiny_run, faces):
-    for index, name in enumerate(("happy", "sad") * 4):
-        (tmp_path / "d" / name).mkdir(parents=True, exist_ok=True)
-        Image.fromarray(np.asarray(faces.images[index])).save(tmp_path / "d" / name / f"{index}.png")
-    bad = tmp_path / "d" / "sad" / "9.jpg"
-    bad.write_bytes(b"\xff\xd8\xff\xe0 no more")
-    refused(mien("data", "info", tmp_path / "d"), "image-unreadable", "9.jpg")
-    skipped = mien("data", "info", tmp_path / "d", "--skip-bad")
-    assert skipped.code == 0
-    assert "9.jpg" in skipped.err
-    refused(mien("predict", "--model", tiny_run.path, "--crops", bad), "image-damaged", "9.jpg")
-    answer = mien("predict", "--model", tiny_run.path, "--crops", tmp_path / "d", "--skip-bad", "--csv")
-    assert answer.code == 0
-    assert "skipped" in answer.err
-    assert len(answer.out.splitlines()) == 9
-    shutil.rmtree(tmp_path / "d" / "sad")
-    refused(mien("data", "info", tmp_path / "d"), "class-count")
-    refused(mien("predict", "--model", tmp_path, "--crops", tmp_path / "d"), "model-missing")
-    refused(mien("info", bad), "model-missing", "9.jpg")
-    refused(mien("export", tmp_path / "d"), "not-a-run")
-    refused(mien("export", "fast"), "run-shipped")
 
 
 @pytest.mark.parametrize("command", ["audit", "demo", "study"])

@@ -86,19 +86,6 @@ def test_votes_are_put_in_the_order_of_the_output(voted_run, faces, voted_faces,
     assert np.array_equal(votes_of(model, turned).counts, votes)
 
 
-def test_a_votes_file_gives_what_the_column_gives(mien, folder):
-    column = mien("data", "info", folder / "voted.parquet", "--json")
-    given = ("data", "info", folder / "fer2013.csv")
-    file = mien(*given, "--votes", folder / "fer2013new.csv", "--json")
-    assert json.loads(column.out)["votes"] == json.loads(file.out)["votes"]
-    assert json.loads(column.out)["votes"]["images"] == 400
-    assert json.loads(mien(*given, "--json").out)["votes"] is None
-    shown = mien("data", "info", folder / "voted.parquet").out
-    (row,) = [line.split() for line in shown.splitlines() if line.startswith("majority is the label")]
-    assert row[row.index("images") + 1 :][:4] == ["of", "train", "+", "validation"]
-    assert "not-a-face" in shown
-
-
 def test_an_output_that_nothing_teaches_is_refused(mien, voted_run, folder, face_parquet, tmp_path):
     train = ("train", voted_run.path / "recipe.toml", "--data", face_parquet)
     refused(mien(*train, "--out", tmp_path / "out"), "votes-missing")

@@ -80,22 +80,6 @@ def test_oversampled_rows_keep_their_votes(voted: Dataset) -> None:
         assert np.array_equal(made.votes, votes_for(made))
 
 
-def test_parquet_keeps_votes_and_their_classes(tmp_path: Path, plain: Dataset) -> None:
-    votes = np.random.default_rng(0).integers(1, 5, (len(plain), 3))
-    faces = replace(plain, votes=votes, vote_classes=("happy", "sad", "unsure"))
-    write_parquet(faces, tmp_path / "faces.parquet")
-    for _ in range(2):  # from the file, then from the cache
-        back = read_data(tmp_path / "faces.parquet").faces
-        assert back.vote_classes == ("happy", "sad", "unsure")
-        assert np.array_equal(back.votes, votes)
-
-
-def test_a_votes_file_takes_the_place_of_other_votes(tmp_path: Path, plain: Dataset) -> None:
-    path = write_ferplus(tmp_path / "v.csv", plain, votes_for(plain))
-    other = replace(plain, votes=np.ones((60, 2)), vote_classes=("happy", "sad"))
-    assert np.array_equal(with_votes(other, path).votes, votes_for(plain))
-
-
 def test_fer_plus_file_of_other_images_is_refused(tmp_path: Path, plain: Dataset) -> None:
     votes = votes_for(plain)
     path = write_ferplus(tmp_path / "v.csv", plain, np.roll(votes, 1, axis=1))

@@ -2,7 +2,6 @@
 
 import re
 from html.parser import HTMLParser
-from importlib import resources
 
 import numpy as np
 
@@ -25,13 +24,6 @@ class Reader(HTMLParser):
 
     def handle_data(self, data):
         self.text += data
-
-
-def test_what_is_for_a_mouse_is_not_printed():
-    style = resources.files("mien.page").joinpath("templates/style.css").read_text(encoding="utf-8")
-    printed = style.partition("@media print {")[2]
-    hidden = [each.strip() for rule in re.findall(r"([^{}]+){ display: none; }", printed) for each in rule.split(",")]
-    assert {"nav", ".filter", ".more", ".cells", ".tip"} <= set(hidden)
 
 
 def test_names_are_text_and_nothing_is_loaded_from_elsewhere(faces, tmp_path):

@@ -2,7 +2,6 @@
 
 import json
 import re
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +9,6 @@ import pytest
 from mien.evaluation.predictions import Predictions
 from mien.reporting.comparison import (
     compare_predictions,
-    comparison_page,
     comparison_subsets_table,
     comparison_table,
     short_names,
@@ -33,15 +31,6 @@ def test_the_tables_keys_do_not_depend_on_the_names(pair):
     found = pair.accuracy
     assert (line["first"], line["second"], line["p"]) == (found.first, found.second, found.p_value)
     assert re.findall("one|value", comparison_table(pair).caption) == ["value", "one"], "the second minus the first"
-
-
-def test_unequal_temperatures_are_a_note_of_the_page(pair):
-    """Oracle: the two notices; one of them is on averaging."""
-    sides = {"first_predictions": 1.0, "second_predictions": 2.0}
-    changed = {name: replace(getattr(pair, name), temperature=each, note="a mean") for name, each in sides.items()}
-    found = replace(pair, **changed)
-    assert [each.code for each in found.notices] == ["predictions-averaged"] * 2 + ["temperatures-differ"]
-    assert comparison_page([found]).metadata == {"notes": "; ".join(found.notices)}
 
 
 def test_heads_are_the_names_of_the_models(pair):
