@@ -30,9 +30,8 @@ LIMITS = {
 }
 STANDING = {
     "lines of src/mien": 39_080,
-    "files of src/mien": 267,
-    "lines of tests": 28_000,
-    "words of docs, without cli.md": 39_400,
+    "files of src/mien": 266,
+    "lines of tests": 27_430,
 }
 """Sizes that are above their limit. They may only be lowered; an entry goes once its limit holds."""
 
