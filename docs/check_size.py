@@ -29,7 +29,7 @@ LIMITS = {
     "commands": 22,
 }
 STANDING = {
-    "lines of src/mien": 39_080,
+    "lines of src/mien": 39_100,
     "files of src/mien": 266,
     "lines of tests": 27_430,
 }
