@@ -100,8 +100,8 @@ class Column:
 class Table:
     """A table. The page shows its first ``shown`` rows (None: all), files contain all. Column names are unique.
 
-    With scripts, a partly shown table can be sorted, filtered and expanded to :data:`MOST_ROWS`. ``best`` lists cells, by
-    row and column name, that are bold in LaTeX.
+    With scripts, a partly shown table can be sorted, filtered and expanded to :data:`MOST_ROWS`. ``best`` lists cells,
+    by row and column name, that are bold in LaTeX.
     """
 
     name: str
