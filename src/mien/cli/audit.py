@@ -1,4 +1,4 @@
-"""``mien audit``: what is wrong with a data set, before anyone believes a metric."""
+"""``mien audit``: find faults of a data set that would make a metric misleading."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``mien check``: can a claimed accuracy be believed? Works without torch."""
+"""``mien check``: check the predictions behind a claimed accuracy. Works without torch."""
 
 from __future__ import annotations
 

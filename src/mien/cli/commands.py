@@ -1,4 +1,4 @@
-"""The table of commands, and how a command's module is loaded when the command is invoked."""
+"""Table of all commands, and loading of a command's module when it is invoked."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from mien.cli.option_groups import with_option_groups
 
 
 class Command(NamedTuple):
-    """The heading of ``mien --help`` that lists a command, and one sentence, short enough for 80 columns."""
+    """Heading of ``mien --help`` for a command, and a description short enough for 80 columns."""
 
     group: str
     help: str
 
 
-# The module is mien.cli.NAME; it holds a function of that name, or `app` with commands of its own.
+# The module mien.cli.NAME has a function NAME, or a typer `app` with subcommands.
 COMMANDS: dict[str, Command] = {
     "predict": Command("Use", "Detect faces in images and classify their expressions."),
     "video": Command("Use", "Classify the faces of a video over time."),
@@ -47,7 +47,7 @@ COMMANDS: dict[str, Command] = {
 
 
 def load_command(name: str) -> Any:
-    """Import the module of one command of the table, and make typer's command of it."""
+    """Import the module of a command in the table and return typer's command."""
     module = import_module(f"mien.cli.{name}")
     if hasattr(module, "app"):
         group: Any = typer.main.get_command(module.app)
@@ -60,7 +60,7 @@ def load_command(name: str) -> Any:
 
 
 def _without_types(command: Any) -> Any:
-    """The command, without the Python types of its arguments (``<list[Path]>``) in its help."""
+    """Remove the Python types of arguments (``<list[Path]>``) from a command's help."""
     for each in command.params:
         if each.param_type_name == "argument":
             each.display_type_rich = lambda ctx: None
@@ -68,11 +68,11 @@ def _without_types(command: Any) -> Any:
 
 
 class LazyCommand(TyperCommand):
-    """Stand-in of a command for help and completion; the command itself is loaded when it is invoked."""
+    """Stand-in for a command in help and completion. The real command is loaded when it is invoked."""
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
-        """Load the command; from here on it takes this one's place."""
-        # Imports leave no garbage; to look for it is a twentieth of `mien predict photo.jpg`.
+        """Load the real command and let it take over."""
+        # Imports leave no garbage; searching for it would take a twentieth of `mien predict photo.jpg`.
         gc.disable()
         try:
             command = load_command(str(self.name))
@@ -82,7 +82,7 @@ class LazyCommand(TyperCommand):
 
 
 class CommandGroup(TyperGroup):
-    """Click's lazy group: all commands of the table, of which only the invoked one is imported."""
+    """Lazy group of click: it lists all commands of the table, but imports only the invoked one."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
@@ -90,7 +90,7 @@ class CommandGroup(TyperGroup):
             self.add_command(LazyCommand(name, short_help=command.help))
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Write the commands under the headings of the table."""
+        """Write the commands under their headings."""
         width = max(len(name) for name in COMMANDS)
         for group in dict.fromkeys(command.group for command in COMMANDS.values()):
             with formatter.section(group):
@@ -100,5 +100,5 @@ class CommandGroup(TyperGroup):
 
 
 def new_group(help: str) -> typer.Typer:
-    """The app of a command that has commands of its own."""
+    """Make the typer app of a command with subcommands."""
     return typer.Typer(help=help, invoke_without_command=True, add_completion=False, rich_markup_mode=None)

@@ -1,4 +1,4 @@
-"""``mien compare``: which of several models is better on the same samples, and is it chance? Works without torch."""
+"""``mien compare``: compare models on the same samples, with significance tests. Works without torch."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def compare(
         notes.append(shared)
     result = None if source is None else source.read()
     comparisons = compare_named(named, result)
-    # Once each: the first model is in every comparison.
+    # Each notice once, because the first model is part of every comparison.
     notes += dict.fromkeys(words for each in comparisons for words in each.notices)
     show_notices(notes)
     if out is not None:

@@ -56,7 +56,7 @@ def info(
 def _show_summary(result: ReadResult) -> None:
     faces = result.faces
     height, width = faces.images.shape[1:3]
-    images = f"{len(faces):,}, read here as grey {width} x {height} px"
+    images = f"{len(faces):,}, shown here as grey {width} x {height} px"
     facts = {"format": result.shape, "images": images, "splits": result.split_origin}
     if (groups := group_info(faces)) is not None:
         sizes = f"{groups['smallest']:,} to {groups['largest']:,} images each"
@@ -136,7 +136,7 @@ def convert(
     check_replaceable([out], overwrite)
     result = data_options.at(path).read(size_px, 3 if colour else 1)
     write_parquet(result.faces, out, overwrite=overwrite, split_origin=result.split_origin)
-    # Images of another size do not have, at the usual one, the pixels that they were made from.
+    # Resizing changes the fingerprint when the data is read again at the usual size, so leave it out.
     fingerprint = f"; fingerprint {result.fingerprint}" if size_px == FINGERPRINT_PX and not colour else ""
     notice(f"{out}: {len(result.faces):,} images, {out.stat().st_size / 1e6:.1f} MB{fingerprint}")
 
@@ -166,7 +166,7 @@ def crop(
     )
     for each in bad:
         notice(f"skipped: {each}")
-    for files, words, code in ((without, "no face, so left out", "no-face"), (others, "of no photograph", "no-photo")):
+    for files, words, code in ((without, "no face, so left out", "no-face"), (others, "without a photo", "no-photo")):
         more = f" and {len(files) - 10:,} more" if len(files) > 10 else ""
         if files:
             notice(f"{words}: {', '.join(files[:10])}{more}", code)

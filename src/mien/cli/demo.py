@@ -59,7 +59,7 @@ def demo(
             for name, each in zip(SHOWN, predictions, strict=True)
         ]
     )
-    notice("5/5  Finding and reading four generated portraits with the model default")
+    notice("5/5  Detecting and classifying faces in four generated portraits with the model default")
     show_rows(
         [
             {"portrait": file.stem, "expression": each.answer, "probability": share_text(each.confidence)}
@@ -71,7 +71,7 @@ def demo(
 
 
 def _free(name: str) -> Path:
-    """``name``, or ``name-2``, ``name-3``, ... : a demo can be repeated without cleaning up."""
+    """Return ``name``, or ``name-2``, ``name-3``, ... if it exists, so that a demo can be repeated."""
     number, path = 1, Path(name)
     while path.exists():
         number += 1

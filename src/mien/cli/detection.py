@@ -1,4 +1,4 @@
-"""Options that limit the detected faces, and the detector that a command uses."""
+"""Options that limit the detected faces, and the detector of a command."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from mien.faces.find import find_detector
 
 @dataclass(frozen=True)
 class DetectionOptions:
-    """Which detected faces count."""
+    """Limits of the faces to keep."""
 
     min_score: Annotated[
         float | None,
@@ -43,28 +43,28 @@ class DetectionOptions:
 
     @property
     def limits(self) -> tuple[float | None, int | None, int | None]:
-        """All of them, as :class:`mien.faces.face.LimitedDetector` takes them."""
+        """All limits, in the order of :class:`mien.faces.face.LimitedDetector`'s arguments."""
         return self.min_score, self.min_size, self.max_faces
 
     def given(self) -> dict[str, bool]:
-        """Which of them are given, by name."""
+        """Return for each option, by name, whether it was given."""
         names = ("--min-score", "--min-size", "--max-faces")
         return {name: value is not None for name, value in zip(names, self.limits, strict=True)}
 
     def detector(self) -> Detector:
-        """The detector in use, within these limits.
+        """Return the detector, limited by these options.
 
         Raises:
-            DataError: as :class:`mien.faces.face.LimitedDetector`.
-            ModelError: as :func:`mien.faces.find_detector`.
+            DataError: see :class:`mien.faces.face.LimitedDetector`.
+            ModelError: see :func:`mien.faces.find_detector`.
         """
         return LimitedDetector(find_detector(), *self.limits)
 
 
 def note_photos_as_crops(files: Iterable[Path]) -> None:
-    """Say so once where one of the first images that are read as face crops is a photo: large, with a small face."""
+    """Print a notice if one of the first images given as face crops is a photo: large, with a small face."""
     for file in islice(files, MAX_SEARCHED):
-        # The command itself says what is wrong with a file, and crops need no detector.
+        # The command reports bad files itself, and crops need no detector.
         with suppress(MienError):
             rgb = upright_rgb(open_image(file))
             height, width = rgb.shape[:2]

@@ -1,4 +1,4 @@
-"""``mien distill``: a student learns from teachers. Everything else is as in ``mien train``."""
+"""``mien distill``: train a student on teachers' predictions. Everything else is as in ``mien train``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``mien doctor``: what is installed here, what is used, and how to add what is missing."""
+"""``mien doctor``: show what is installed and used, and how to add what is missing."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from mien.inference.predictor import load
 from mien.serve.built_page import STATIC
 from mien.version import __version__
 
-_ELSEWHERE = "AzureExecutionProvider"  # sends images to a service; mien never uses it
+_ELSEWHERE = "AzureExecutionProvider"  # never used, because it sends images to a service
 _CORE = ("numpy", "Pillow", "pydantic", "typer", "rich")
 
 Check = tuple[str, str, str]
-"""One row of the table: the subject, what is installed, and how to add it; empty where nothing is missing."""
+"""One row of the table: the subject, what is installed, and how to add what is missing (else empty)."""
 
 
 def doctor(json: JsonOption = False, quiet: QuietOption = False) -> None:
@@ -33,12 +33,12 @@ def doctor(json: JsonOption = False, quiet: QuietOption = False) -> None:
 
 
 def _here() -> Iterator[Check]:
-    # A fifth of a second, which `mien doctor --help` need not wait for.
+    # Importing this takes a fifth of a second, which `mien doctor --help` should not need.
     import onnxruntime
 
     system = f"Python {platform.python_version()}, {platform.system()} {platform.machine()}"
     yield "mien", f"{__version__}, {system}, {available_cores()} cores", ""
-    # It has several packages: docs/predict.md has onnxruntime-gpu in the place of onnxruntime.
+    # onnxruntime may come from another package, such as onnxruntime-gpu (docs/predict.md).
     runtime = f"onnxruntime {onnxruntime.__version__}"
     yield "core", ", ".join([*(f"{name} {version(name)}" for name in _CORE), runtime]), ""
     providers = [each for each in onnxruntime.get_available_providers() if each != _ELSEWHERE]
@@ -52,7 +52,7 @@ def _here() -> Iterator[Check]:
 
 
 def _extras() -> Iterator[Check]:
-    """Each extra of the package, with the packages of it that are missing."""
+    """Yield each extra of the package, with its missing packages."""
     needed: dict[str, list[Requirement]] = {}
     for line in requires("mien") or ():
         if extra := re.search(r"extra == ['\"]([\w-]+)['\"]", line):
@@ -64,7 +64,7 @@ def _extras() -> Iterator[Check]:
 
 
 def _with_nested(name: str, needed: dict[str, list[Requirement]]) -> Iterator[Requirement]:
-    """The requirements of an extra; ``mien[train]`` among them stands for those of train."""
+    """Yield the requirements of an extra; ``mien[train]`` in it is replaced by the requirements of train."""
     for requirement in needed[name]:
         if requirement.name == "mien":
             for extra in requirement.extras:

@@ -1,4 +1,4 @@
-"""``mien evaluate``: a model on labelled images, or predictions of any model. Works without torch."""
+"""``mien evaluate``: evaluate a model on labelled images, or any model's predictions. Works without torch."""
 
 from __future__ import annotations
 

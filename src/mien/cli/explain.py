@@ -1,4 +1,4 @@
-"""``mien explain``: which pixels of a face a prediction depends on."""
+"""``mien explain``: map which pixels of a face a prediction depends on."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from mien.inference.predictor import Predictor
 from mien.page.wording import counted
 
 Face = tuple[int, Prediction]
-"""The number of a face in its image, from 1, as in `mien predict`, and its prediction."""
+"""Number of a face in its image, from 1 as in `mien predict`, and its prediction."""
 
 
 def explain(
@@ -63,7 +63,7 @@ def explain(
     Each PNG shows the face and, beside it, the face under the map. Methods disagree, and a map is no proof:
     docs/explain.md shows how to check a method on a model.
     """
-    # Not beside the photo, which may be on a camera's card.
+    # Not beside the photo, which may be on a camera's memory card.
     out = Path(f"{images[0].resolve().stem}-explained") if out is None else out
     for path in images:
         check_out(out, path)
@@ -100,7 +100,7 @@ def explain(
 
 
 def _find_faces(images: Sequence[Path], predictor: Predictor, crops: bool) -> list[Face]:
-    """Detect and classify the faces. Raises :class:`DataError`: no face, or a bad image."""
+    """Detect and classify the faces. Raises :class:`DataError` without a face, or for a corrupted image."""
     files = [file for path in images for file in (image_files(path) if path.is_dir() else [path])]
     if crops:
         note_photos_as_crops(files)
@@ -120,9 +120,9 @@ def _find_faces(images: Sequence[Path], predictor: Predictor, crops: bool) -> li
 
 
 def _write_png(out: Path, at: int, faces: Sequence[Face], method: str, explanation: Explanation) -> Path:
-    """Write the map of a face beside the face; the file's path."""
+    """Draw a face beside its map and return the path of the file."""
     number, prediction = faces[at]
-    # Files of several folders may share a name, and faces a file.
+    # Number the files, because images in different folders may share a name, and faces share an image.
     prefix = f"{at + 1:0{len(str(len(faces)))}}_" if len(faces) > 1 else ""
     path = out / f"{prefix}{Path(prediction.source).stem}_{method}.png"
     share = share_text(prediction.probabilities[explanation.target])

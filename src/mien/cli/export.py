@@ -1,4 +1,4 @@
-"""``mien export``: a run as an ONNX file, also in fp16 and int8."""
+"""``mien export``: export a run to ONNX, also in fp16 and int8."""
 
 from __future__ import annotations
 

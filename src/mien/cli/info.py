@@ -1,4 +1,4 @@
-"""``mien info``: the metadata of a model; the recipes that come with mien."""
+"""``mien info``: show the metadata of a model, or the built-in recipes."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _show_model(model: str, *, json: bool) -> None:
     if json:
         show_json(manifest.model_dump(mode="json"))
         return
-    # Of a stranger's model the recipe may hold anything.
+    # The recipe in a model from elsewhere may contain anything.
     settings = manifest.recipe.get("model")
     network = settings.get("name", "?") if isinstance(settings, dict) else "?"
     facts = {
@@ -73,7 +73,7 @@ def _show_model(model: str, *, json: bool) -> None:
 
 
 def _outputs(manifest: Manifest) -> dict[str, str]:
-    """Classes and temperature of each output, that which answers by default first."""
+    """Return classes and temperature of each output, the default output first."""
     rows = {}
     for each in sorted(manifest.outputs_to_choose, key=lambda output: output != manifest.output()):
         named = "" if each.name is None else f"{each.name}: "

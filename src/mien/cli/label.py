@@ -1,4 +1,4 @@
-"""``mien label``: several people vote on faces, each in a local page; then their votes become a data set."""
+"""``mien label``: people vote on faces in a local page; then their votes are merged into a data set."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def label(
     assert name is not None
     ballot = ballot_file(votes, name)
     images = relative_images(faces)
-    read_ballot(ballot, images)  # refuses another folder's votes before the model runs
+    read_ballot(ballot, images)  # refuse votes on another folder before the model runs
     with needs_extra("serve", "The page"):
         from mien.serve.label_app import create_label_app
         from mien.serve.limits import Limits

@@ -1,4 +1,4 @@
-"""The command ``mien``: one file for each command, errors in one line."""
+"""The command ``mien``: one file per command, errors in one line."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ app: typer.Typer = typer.Typer(
 )
 
 _STOPPED = 130
-"""The exit code of Ctrl-C. Newer versions of typer turn Ctrl-C into it themselves, without a message."""
+"""Exit code after Ctrl-C. Newer versions of typer use it themselves, without a message."""
 _NO_MEMORY = "This machine does not have enough memory for this command."
-# typer gives its usage errors no public name of their own; BadParameter's grandparent is the root of all of them.
+# typer exports no base class of its usage errors; it is BadParameter's grandparent.
 _USAGE_ERROR: Any = typer.BadParameter.__mro__[2]
 
 
@@ -51,26 +51,26 @@ def _root(
 
 
 def main() -> None:
-    """Run the command line. A user's mistake ends with exit code 2 and one line on stderr, with its code."""
+    """Run the command line. A user's mistake gives one line on stderr with its code, and exit code 2."""
     _open_missing_streams()
     for stream in (sys.stdout, sys.stderr):
-        # A file name that is no text, or a terminal that knows no block characters, must not end a command.
+        # Odd file names, or a terminal without block characters, must not end a command.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     _check_no_empty_word(sys.argv)
-    # Shells expand ~ at the beginning of a word alone, and not in --out=~/runs.
+    # Shells expand ~ only at the start of a word, so not in --out=~/runs.
     home = os.environ.get("HOME", "~")
     sys.argv[1:] = [re.sub(r"(?:^|(?<==))~(?=/|$)", lambda _: home, word) for word in sys.argv[1:]]
-    # At exit Python looks at every object for cycles, a tenth of `mien predict photo.jpg`; the system frees all.
+    # At exit Python would search all objects for cycles, a tenth of `mien predict photo.jpg`. The system frees memory.
     atexit.register(gc.freeze)
-    # pydantic would read every installed package for its plugins: a twentieth of it.
+    # pydantic would search all installed packages for plugins, a twentieth of `mien predict photo.jpg`.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     try:
         code = app(prog_name="mien", standalone_mode=False)
     except MienError as error:
         _fail(as_options(error.raw), error.code, _STOPPED if isinstance(error, StoppedError) else 2)
     except _USAGE_ERROR as error:
-        # Here, for pydantic takes as long to load as all else that is needed for --help.
+        # Imported here, because pydantic takes as long to load as everything else for --help.
         from mien.cli.usage import usage_text
 
         command = error.ctx.command_path if error.ctx is not None else "mien"
@@ -78,7 +78,7 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         _fail("Stopped.", "stopped", _STOPPED)
     except BrokenPipeError:
-        # Whatever read our output has ended (`mien ... | head`); that is no error. Python would complain at exit.
+        # The reader of our output has ended (`mien ... | head`), which is no error. Python would complain at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except (MemoryError, RuntimeError, OSError) as error:
@@ -87,16 +87,16 @@ def main() -> None:
         _fail("Stopped.", "stopped", _STOPPED)
     status = code if isinstance(code, int) else 0
     if not is_main_process():
-        # Threads of torch's group of processes may outlive it; while Python goes, they end the process with SIGABRT.
+        # Threads of torch's process group may outlive it, and end the process with SIGABRT while Python exits.
         sys.stderr.flush()
         os._exit(status)
     sys.exit(status)
 
 
 def _open_missing_streams() -> None:
-    """Give a program without a console (a service, a daemon, ``2>&-``) streams that lead nowhere.
+    """Open null streams in a program without a console (a service, a daemon, ``2>&-``).
 
-    Their numbers are taken too: the next file that is opened would get them, and what C libraries say about errors.
+    Otherwise the next opened files would get the descriptors 0 to 2, and receive C libraries' error messages.
     """
     for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
         if getattr(sys, name) is None:
@@ -108,10 +108,10 @@ def _open_missing_streams() -> None:
 
 
 def _fail_of_system(error: Exception) -> NoReturn:
-    """End with one line where the machine refused: memory, the file system. Raises all other errors."""
+    """End with one line for errors of the machine, such as memory or file system. Raises all other errors again."""
     if isinstance(error, MemoryError):
         _fail(_NO_MEMORY, "memory")
-    # What torch raises on a CPU, and on a GPU; it may not be installed.
+    # torch's errors on a CPU, and on a GPU; torch may not be installed.
     if "DefaultCPUAllocator" in str(error) or type(error).__name__ == "OutOfMemoryError":
         _fail(f"{_NO_MEMORY} Training needs less with a smaller batch size or network.", "memory")
     if isinstance(error, OSError):
@@ -123,7 +123,7 @@ def _fail_of_system(error: Exception) -> NoReturn:
 
 
 def _check_no_empty_word(words: list[str]) -> None:
-    """Refuse what an unset "$VARIABLE" of a shell leaves: as a path it would be the current folder."""
+    """Refuse an empty argument, as from an unset "$VARIABLE": as a path it would be the current folder."""
     for at, word in enumerate(words[1:], start=1):
         if not word:
             before = words[at - 1] if at > 1 else "mien"
@@ -133,7 +133,7 @@ def _check_no_empty_word(words: list[str]) -> None:
 
 
 def _fail(message: str, code: str, status: int = 2) -> NoReturn:
-    # One line, whatever a file name or a library's message holds.
+    # One line, even if a file name or a library's message has several.
     sys.stderr.write(f"mien: {printable(' '.join(message.split()))} [{code}]\n")
     sys.exit(status)
 

@@ -1,4 +1,4 @@
-"""Options that several commands share, as dataclasses: a command takes the value, typer sees its fields."""
+"""Options shared by several commands, as dataclasses: typer sees the fields, the command gets the object."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any, get_type_hints
 
 
 def with_option_groups(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The command with each parameter that is a dataclass in place of one option for each of its fields.
+    """Replace each dataclass parameter of a command by one option per field.
 
-    A field may be such a dataclass itself. Names of fields must differ within a command.
+    A field may be such a dataclass itself. Names of fields must be unique in a command.
     """
     hints = get_type_hints(command, include_extras=True)
 

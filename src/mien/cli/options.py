@@ -1,4 +1,4 @@
-"""Arguments and options that mean the same in every command."""
+"""Arguments and options with the same meaning in every command."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def _set_quiet(quiet: bool) -> bool:
     return quiet
 
 
-# The object of a command.
+# Main argument of a command.
 ModelArgument = Annotated[str, typer.Argument(help=MODEL_HELP, metavar="MODEL")]
 DataArgument = Annotated[Path, typer.Argument(help=DATA_HELP, metavar="PATH")]
 
-# What a command reads.
+# Input of a command.
 ModelOption = Annotated[str, typer.Option("--model", help=MODEL_HELP, metavar="MODEL")]
 DataOption = Annotated[Path, typer.Option("--data", help=DATA_HELP, metavar="PATH")]
 OptionalDataOption = Annotated[Path | None, typer.Option("--data", help=DATA_HELP, metavar="PATH")]
@@ -43,7 +43,7 @@ SplitOfPredictionsOption = Annotated[
 
 CropsOption = Annotated[bool, typer.Option("--crops", help="Treat each image as a face crop; run no detection.")]
 
-# How a model is used.
+# How the model is used.
 OutputOption = Annotated[
     str | None,
     typer.Option(
@@ -78,7 +78,7 @@ EngineOption = Annotated[
     ),
 ]
 
-# How training is changed.
+# How the model is trained.
 DeviceOption = Annotated[
     Literal["auto", "cpu", "cuda", "mps"],
     typer.Option("--device", help="Where to train. auto uses a GPU if there is one."),
@@ -87,7 +87,7 @@ DeviceOption = Annotated[
 
 # How results are written.
 def _stdin_as_file(images: list[Any]) -> list[Any]:
-    """``-`` becomes a file that holds what standard input brings, until the command ends."""
+    """Replace ``-`` by a temporary file with the content of standard input."""
     if not any(str(name) == "-" for name in images):
         return images
     if sys.stdin.isatty():
@@ -112,7 +112,7 @@ QuietOption = Annotated[
 
 @dataclass(frozen=True)
 class PlainSettings:
-    """The keys of a recipe that have options of their own."""
+    """Keys of a recipe with their own options."""
 
     epochs: Annotated[
         int | None, typer.Option("--epochs", min=1, help="Train for N epochs. Sets epochs of the recipe.", metavar="N")
@@ -131,7 +131,7 @@ class PlainSettings:
     )
 
     def changes(self, before: Sequence[str] | None = None, classes: str | None = None) -> list[str]:
-        """The changes of ``--set`` and, after them, those of the plain options, as ``"key=value"``.
+        """Return the changes of ``--set`` and then those of these options, as ``"key=value"``.
 
         >>> PlainSettings(epochs=5, lr=0.01).changes(["optim.momentum=0.8"])
         ['optim.momentum=0.8', 'epochs=5', 'optim.lr=0.01']

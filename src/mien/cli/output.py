@@ -1,4 +1,4 @@
-"""Printing of results, and checks of the folder that ``--out`` names."""
+"""Printing of results, and checks of the folder given as ``--out``."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def show(renderable: RenderableType, pipe_width: int = 120) -> None:
-    """Print a result on stdout, to a pipe in ``pipe_width`` columns: it has no width of its own."""
+    """Print a result on stdout. A pipe has no width of its own, so ``pipe_width`` columns are used."""
     from rich.console import Console
 
     console = Console(width=None if is_terminal(sys.stdout) else pipe_width, markup=False, emoji=False, highlight=False)
@@ -32,7 +32,7 @@ def show(renderable: RenderableType, pipe_width: int = 120) -> None:
 
 
 def notice(words: str, code: str = "") -> None:
-    """Print something beside the result on stderr, unless ``--quiet``; with a code as :class:`Notice`."""
+    """Print a line beside the result on stderr unless ``--quiet``; with ``code`` like a :class:`Notice`."""
     if not is_quiet():
         lines = as_options(Notice(words, code=code).line if code else words).split("\n")
         sys.stderr.writelines(f"{printable(line)}\n" for line in lines)
@@ -46,13 +46,13 @@ def show_notices(notices: Iterable[Notice]) -> None:
 
 def show_json(value: Any) -> None:
     """Print JSON on stdout."""
-    # What another encoding lacks would become Python's escapes, which JSON does not know.
+    # Other encodings than UTF would give Python's escapes, which are not valid JSON, so escape as JSON does.
     knows_all = "utf" in (sys.stdout.encoding or "utf-8").lower()
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=not knows_all) + "\n")
 
 
 def show_rows(rows: Sequence[Mapping[str, Any]], as_json: bool = False, pipe_width: int = 120) -> None:
-    """Print rows of the same keys: a table with the keys at its head and a line for each item of a list, or JSON."""
+    """Print rows with equal keys as a table with one line per list item, or as JSON."""
     if as_json:
         show_json(rows)
     elif rows:
@@ -65,7 +65,7 @@ def show_rows(rows: Sequence[Mapping[str, Any]], as_json: bool = False, pipe_wid
         room = get_terminal_size().columns if is_terminal(sys.stdout) else pipe_width
         text = "".join(lines)
         if len(lines[0]) <= room and text.isascii() and text.isprintable():
-            # The same as from rich, which takes a tenth of `mien predict photo.jpg` to load.
+            # Plain text like rich's, because loading rich takes a tenth of `mien predict photo.jpg`.
             sys.stdout.write("".join(f"{line}\n" for line in lines))
             return
         from rich.table import Table
@@ -83,7 +83,7 @@ def _cell(value: Any) -> str:
 
 
 def show_facts(facts: Mapping[str, str], title: str = "") -> None:
-    """Print names and values in two columns, under a title."""
+    """Print names and values in two columns, with a title."""
     from rich.table import Table
 
     table = Table(title=title or None, title_justify="left", box=None, show_header=False, pad_edge=False)
@@ -95,22 +95,22 @@ def show_facts(facts: Mapping[str, str], title: str = "") -> None:
 
 
 def check_outside(out: Path, data: Path) -> None:
-    """Refuse an ``--out`` inside the data. Raises :class:`RunError` (``out-in-data``)."""
+    """Raise :class:`RunError` (``out-in-data``) if ``--out`` is inside the data."""
     if data.is_dir() and out.resolve().is_relative_to(data.resolve()):
         raise RunError(
-            f"{out} is inside the data, {data}: what is written there would later be read with it. Choose another "
+            f"{out} is inside the data, {data}: files written there would later be read as data. Choose another "
             f"folder for --out.",
             code="out-in-data",
         )
 
 
 def check_out(out: Path | None, data: Path | None = None, *, for_page: bool = False) -> None:
-    """Refuse an ``--out`` that is a file, a run folder or a part of the data, before anything is computed.
+    """Raise an error if ``--out`` is a file, a run folder or inside the data, before anything is computed.
 
     Args:
-        out: the folder to write; None passes.
-        data: given where images are written. A later read of that folder would take them for samples.
-        for_page: a report is written, which would replace the page of an evaluation.
+        out: output folder; None is accepted.
+        data: data folder, if images are written. A later read would take them for samples.
+        for_page: True if a report is written, which would replace an evaluation's page.
 
     Raises:
         RunError: ``out-is-run``, ``out-is-file``, ``out-in-data``, ``out-is-evaluation``.
@@ -129,7 +129,7 @@ def check_out(out: Path | None, data: Path | None = None, *, for_page: bool = Fa
 
 
 def check_overwrite(out: Path | None, names: Iterable[str], overwrite: bool) -> None:
-    """Refuse to replace files of ``--out`` without ``--overwrite``, and ``--overwrite`` without ``--out``.
+    """Refuse to replace files in ``--out`` without ``--overwrite``, and to use ``--overwrite`` without ``--out``.
 
     Raises:
         RunError: a file exists.
@@ -142,7 +142,7 @@ def check_overwrite(out: Path | None, names: Iterable[str], overwrite: bool) -> 
 
 
 def environment(data: Path | str, extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Metadata of this machine and command, for environment.json and pages."""
+    """Return metadata of this machine and command, for environment.json and pages."""
     return {
         "data": str(data),
         "command": without_password(shlex.join(["mien", *sys.argv[1:]])),
@@ -155,7 +155,7 @@ def environment(data: Path | str, extra: Mapping[str, str] | None = None) -> dic
 
 
 def _commit() -> str:
-    """The commit that the working folder is at; ``""`` outside git."""
+    """Return the commit of the working folder; ``""`` outside git."""
     with suppress(OSError):
         command = ["git", "rev-parse", "HEAD"]
         return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()

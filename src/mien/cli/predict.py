@@ -1,4 +1,4 @@
-"""``mien predict``: the faces in images, and the predicted expression of each."""
+"""``mien predict``: detect faces in images and classify the expression of each."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def predict(
         detector = None if crops else detection.detector()
         return FaceReader(predictor, detector, classes=classes)
 
-    # Whatever can be refused is refused here, before anything is read or written.
+    # Check all arguments before anything is read or written.
     reader = make_reader(threads)
     sources = tuple(str(Path(name)) for name in images)
     annotator = None if annotate is None else Annotator(annotate, [Path(name) for name in sources])
@@ -98,7 +98,7 @@ def predict(
     job = _Job(sources, reader, crops, annotator, skip_bad, workers or 1, on_ray if engine == "ray" else None)
     total = job.count()
     if out is None:
-        # All of them before any is printed: a bad image late in the list leaves nothing half-written.
+        # Compute all results before printing, so that a bad image late in the list leaves no partial output.
         answers = list(job.results(job.files(), total))
         for each in answers:
             tally.add(each)
@@ -119,28 +119,28 @@ def predict(
 def _check(
     images: list[str], out: Path | None, given: dict[str, bool], detection: DetectionOptions, *, crops: bool, ray: bool
 ) -> None:
-    """Refuse what does not go together. Raises :class:`DataError`."""
+    """Check that the options are compatible. Raises :class:`DataError`."""
     address = next((name for name in images if "://" in name), None)
     if address is not None:
         raise missing_file(address)
     if crops:
         limits = {"--annotate": given["--annotate"], **detection.given()}
-        leave_out("--crops takes images as faces and detects none", limits)
+        leave_out("--crops treats images as faces and detects none", limits)
     if ray:
         leave_out("--engine ray writes a table", {"--annotate": given["--annotate"]})
         if out is None:
             raise DataError("--engine ray writes into a file; give --out FILE.", code="options")
     if out is not None:
-        leave_out("The suffix of --out decides the format", {name: given[name] for name in ("--json", "--csv")})
+        leave_out("The suffix of --out sets the format", {name: given[name] for name in ("--json", "--csv")})
     else:
         leave_out("Without --out no file is replaced", {"--overwrite": given["--overwrite"]})
     if given["--json"]:
-        leave_out("--json is one form of output", {"--csv": given["--csv"]})
+        leave_out("--json is already an output format", {"--csv": given["--csv"]})
 
 
 @dataclass(frozen=True)
 class _Job:
-    """Which images to predict in this process, and how."""
+    """The images to predict in this process, and the settings."""
 
     sources: tuple[str, ...]
     reader: FaceReader
@@ -154,7 +154,7 @@ class _Job:
         return walk_sources(self.sources, missing_too=self.skip_bad)
 
     def count(self) -> int:
-        """How many there are. Names photos of formats that are not read, and photos that are no face crops."""
+        """Count the images. Print notices about unsupported formats, and photos given as face crops."""
         count = sum(1 for _ in self.files())
         for folder in filter(os.path.isdir, dict.fromkeys(self.sources)):
             if unread := count_unread(folder):
@@ -164,7 +164,7 @@ class _Job:
         return count
 
     def results(self, files: Iterator[Path], count: int) -> Iterator[dict[str, Any]]:
-        """Results with progress; skipped images are listed."""
+        """Yield results with a progress bar, and list skipped images."""
         if self.on_ray is None:
             results = predict_files(
                 self.reader, files, crops=self.crops, annotator=self.annotator, skip_bad=self.skip_bad,
@@ -179,7 +179,7 @@ class _Job:
 
 
 def _write(job: _Job, total: int, output: ResumableOutput, tally: Tally) -> None:
-    """Write the results to a file that a killed command can resume."""
+    """Write the results to a file, which can be resumed after a kill."""
     with output as journal:
         if done := journal.found:
             notice(f"{done:,} of {total:,} images are done already; resuming.")

@@ -1,4 +1,4 @@
-"""Predictions as a table, and in one line."""
+"""Output of predictions as a table, and their summary in one line."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from mien.page.wording import counted
 
 
 class Tally:
-    """Counts answers as they pass: images, faces, what people would say of them, skipped images."""
+    """Counts images, faces, special answers and skipped images."""
 
     def __init__(self, detector: Detector | None) -> None:
         self._detector = detector
         self._images = self._faces = self._without = self._bad = 0
         self._said: Counter[str] = Counter()
-        # Of the images without a face, those that look like face crops.
+        # Number of images without a face that look like face crops.
         self._crops = 0
         self._first_crop = ""
 
@@ -45,13 +45,13 @@ class Tally:
             self._first_crop = self._first_crop or answer["source"]
 
     def check_any(self, out: Path | None) -> None:
-        """Refuse where all images were skipped. Raises :class:`DataError` (``no-images``)."""
+        """Raise :class:`DataError` (``no-images``) if all images were skipped."""
         if self._bad and not self._images:
             reasons = f"; {out} lists the reasons" if out is not None and out.suffix == ".jsonl" else ""
             raise DataError(f"None of {counted(self._bad, 'image')} could be read{reasons}.", code="no-images")
 
     def note(self) -> None:
-        """Print what may be the reason where no face was detected in an image."""
+        """Print the likely reason why no face was detected in some images."""
         if self._crops:
             names = f"{counted(self._crops, 'small image')}, such as {self._first_crop}"
             notice(crop_as_photo(names, option="--crops").line)
@@ -67,7 +67,7 @@ class Tally:
 
 
 def show_answers(answers: Iterable[Mapping[str, Any]], total: str) -> None:
-    """Print a table: a line for each face, and one for each image without a face. Then what all came to, if told."""
+    """Print a table with a line per face and per image without faces, then the summary, if it is given."""
     rows: list[dict[str, Any]] = []
     for answer in answers:
         if "error" in answer:
@@ -82,7 +82,7 @@ def show_answers(answers: Iterable[Mapping[str, Any]], total: str) -> None:
             rows.append({"image": name, "face": number, "box": box, "score": score, **_said(face)})
         if not answer["faces"]:
             rows.append(dict.fromkeys(_COLUMNS, "") | {"image": name, "box": "no face"})
-    # Paths of files are long, and programs that read a pipe need them whole.
+    # Paths are long, and programs that read a pipe need them complete.
     show_rows(rows, pipe_width=200)
     if total:
         typer.echo(total)

@@ -1,4 +1,4 @@
-"""``mien report``: everything about a model's predictions on one page. Works without torch, except for gradients."""
+"""``mien report``: a full report on a model's predictions. Needs torch only for gradients."""
 
 from __future__ import annotations
 

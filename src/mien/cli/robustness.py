@@ -1,4 +1,4 @@
-"""``mien robustness``: how accuracy drops on corrupted images. Works without torch."""
+"""``mien robustness``: measure the accuracy on corrupted images. Works without torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The data that a command was pointed at: checked, read, described."""
+"""The data given to a command: options, checks, loading, metadata."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from mien.data.votes import read_ferplus
 
 @dataclass(frozen=True)
 class AuditedOptions:
-    """How to read data as they are."""
+    """Options for reading data without cleaning it."""
 
     class_map: Annotated[
         str | None, typer.Option("--map", help="Rename classes of the data: 'joy=happy,0=angry'.", metavar="A=B,...")
@@ -49,7 +49,7 @@ class AuditedOptions:
 
 @dataclass(frozen=True)
 class SourceOptions(AuditedOptions):
-    """How to read data that a command names by itself, or not at all."""
+    """Options for reading data, including a list of changes."""
 
     clean: Annotated[
         Path | None,
@@ -59,11 +59,11 @@ class SourceOptions(AuditedOptions):
     ] = None
 
     def at(self, path: Path) -> Source:
-        """The data at a path."""
+        """Return the data at a path with these options."""
         return Source(path, self)
 
     def at_any(self, data: Path | None) -> Source | None:
-        """None without data, where the options of reading are refused.
+        """Return the data, or None if no path is given. Options then are an error.
 
         Raises:
             DataError: ``options``.
@@ -77,16 +77,16 @@ class SourceOptions(AuditedOptions):
 
 @dataclass(frozen=True)
 class Source:
-    """Data, and how to read it."""
+    """A data path with the options for reading it."""
 
     path: DataOption
     how: SourceOptions = SourceOptions()
 
     def check(self) -> None:
-        """Refuse at a glance what :meth:`read` will refuse: for commands that load torch first, which takes seconds.
+        """Check quickly for errors that :meth:`read` would find, before torch is loaded, which takes seconds.
 
         Raises:
-            DataError: as :meth:`read`.
+            DataError: see :meth:`read`.
         """
         describe_source(self.path)
         if self.how.class_map:
@@ -97,12 +97,12 @@ class Source:
             read_ferplus(self.how.votes)
 
     def read(self, size_px: int = 48, channels: int = 1, *, again: bool = False) -> ReadResult:
-        """Read the data. Print which images were skipped, and what a list of changes did.
+        """Read the data. Print which images were skipped, and what the list of changes did.
 
         Args:
             size_px: side of the images.
             channels: 1 for grey, 3 for RGB.
-            again: the data was read before, at another size; print nothing about it.
+            again: True if the data was read before at another size; then nothing is printed.
 
         Raises:
             DataError: the data cannot be read, or the list of changes is for other data.
@@ -118,7 +118,7 @@ class Source:
         return result
 
     def metadata(self) -> dict[str, str]:
-        """The list of changes and the votes that a metric was computed under, with their digests; empty without."""
+        """Return paths and digests of the list of changes and the votes file, for results; empty without them."""
         files = {
             name: file for name, file in (("clean", self.how.clean), ("votes", self.how.votes)) if file is not None
         }
@@ -126,10 +126,10 @@ class Source:
         return {**{name: str(file) for name, file in files.items()}, **digests}
 
     def environment(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
-        """Metadata of this data, machine and command, for environment.json."""
+        """Return metadata of this data, machine and command, for environment.json."""
         return environment(self.path, {**(extra or {}), **self.metadata()})
 
 
 def environment_of(source: Source | None) -> dict[str, str]:
-    """:meth:`Source.environment`, also where no data is given."""
+    """Return :meth:`Source.environment`, or metadata without data if none is given."""
     return environment("not given") if source is None else source.environment()

@@ -1,4 +1,4 @@
-"""``mien study``: recipes over seeds, one table and one page."""
+"""``mien study``: compare recipes over several seeds, with one table and one page."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def study(
         _show_studies(json)
         return
     wanted = load_study(name)
-    wanted.restricted(only or ())  # a wrong name is refused before torch is loaded, which takes seconds
+    wanted.restricted(only or ())  # refuse a wrong name before loading torch, which takes seconds
     if data is None:
         raise StudyError(f"A study needs data: mien study {name} --data PATH.", code="options")
     source = data_options.at(data)
@@ -105,7 +105,7 @@ class _Progress(StudyProgress):
 
 
 class _DryRun(StudyCallback):
-    """Prints what would run, and ends the command."""
+    """Prints the planned runs and ends the command."""
 
     def __init__(self, json: bool) -> None:
         self._json = json

@@ -42,7 +42,7 @@ def sweep(
 
     After Ctrl-C the same command resumes the sweep.
     """
-    # Before torch, which takes seconds.
+    # Check this before loading torch, which takes seconds.
     chosen = load_space(space, plain.changes())
     folder = out or Path("sweeps") / chosen.name
     source.check()

@@ -1,4 +1,4 @@
-"""``mien train``: recipe and data in, run folder out."""
+"""``mien train``: train a model from a recipe and data."""
 
 from __future__ import annotations
 

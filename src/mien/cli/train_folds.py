@@ -1,4 +1,4 @@
-"""``mien train --folds K``: cross-validation by group."""
+"""``mien train --folds K``: cross-validation with groups."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from mien.pipeline.training_view import TrainProgress
 
 
 def train_folds_and_show(options: TrainOptions, changes: Sequence[str], count: int, *, json: bool) -> None:
-    """Train a model for each fold, and measure each on the fold that it did not see.
+    """Train a model for each fold, and measure it on that fold.
 
     Raises:
-        MienError: as :func:`mien.api.cross_validate.cross_validate`; nothing is written then.
+        MienError: see :func:`mien.api.cross_validate.cross_validate`; nothing is written then.
     """
     job = find_job(options.recipe, changes, options.init_from, options.device)
     options.source.check()

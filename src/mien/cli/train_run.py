@@ -1,4 +1,4 @@
-"""Shared steps of ``mien train`` and ``mien distill``: check, read, train, show."""
+"""Shared steps of ``mien train`` and ``mien distill``: check options, read data, train, print results."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """The options of ``mien train`` and ``mien distill``."""
+    """Options of ``mien train`` and ``mien distill``."""
 
     recipe: Annotated[
         str, typer.Argument(help="The name of a recipe (see `mien info --recipes`), or a .toml file.", metavar="RECIPE")
@@ -74,23 +74,23 @@ def train_and_show(
     """Train, export and evaluate, and print the result.
 
     Args:
-        options: of the command.
-        changes: of the recipe, such as ``"epochs=5"``.
-        teachers: what ``--teachers`` names.
-        tta: views per face of the teachers' predictions.
-        json: print JSON.
+        options: options of the command.
+        changes: changes of the recipe, such as ``"epochs=5"``.
+        teachers: values of ``--teachers``.
+        tta: number of augmented views per face for the teachers' predictions.
+        json: whether to print JSON.
 
     Raises:
-        MienError: as :func:`mien.pipeline.training_run.run_recipe`.
+        MienError: see :func:`mien.pipeline.training_run.run_recipe`.
     """
     job = find_options(options, changes, teachers, tta)
-    # Made in every process, to refuse a wrong name in all.
+    # Create it in every process, so that all refuse a wrong name.
     logger = Logger(options.log, job.out) if options.log is not None else None
     network = check(options, job)
     if not job.resumes:
         check_outside(job.out.path, options.source.path)
     if options.resume and not job.resumes:
-        notice(f"{job.out.path} holds no run to resume. A new run starts.", "nothing-to-resume")
+        notice(f"{job.out.path} contains no run to resume. A new run starts.", "nothing-to-resume")
     data = options.source.read(*job.recipe.input.stored_as)
     notice(
         f"{options.source.path}: {data.shape}, {len(data.faces):,} faces of {len(data.faces.classes)} classes; "
@@ -105,7 +105,7 @@ def train_and_show(
     if not is_main_process():
         return
     if result.removed:
-        notice(f"removed {', '.join(result.removed)} from {result.run}: made from other weights.", "files-removed")
+        notice(f"removed {', '.join(result.removed)} from {result.run}: they are of other weights.", "files-removed")
     if json:
         show_json(result.to_dict())
     else:
@@ -117,14 +117,14 @@ def train_and_show(
 def find_options(
     options: TrainOptions, changes: Sequence[str], teachers: Sequence[str] = (), tta: int = 10
 ) -> TrainingJob:
-    """The job that the options name. Arguments and errors as :func:`train_and_show`."""
-    # Before torch is loaded: most mistakes are in a name, a path or a --set.
+    """Make the training job from the options. Arguments and errors are as in :func:`train_and_show`."""
+    # Check these before loading torch, because most mistakes are in a name, a path or a --set.
     job = find_job(options.recipe, changes, options.init_from, options.device)
     return job.writing(options.out, teachers, tta, options.resume).within(options.time)
 
 
 def check(options: TrainOptions, job: TrainingJob) -> Network:
-    """Refuse what cannot be trained, before data is read. A wrong --out hides no wrong --data, which is read longer."""
+    """Check the options before data is read, first --data, whose reading takes longest."""
     options.source.check()
     return job.check()
 
@@ -144,7 +144,7 @@ def _show(result: TrainingResult) -> None:
     notice(f"Written to {result.run}: model.onnx (the model), {page}, weights, metrics and predictions.")
     if result.cross_validated:
         validated = cross_validated_text(result.cross_validated).capitalize()
-        notice(f"{validated}. The penalty was chosen on the same folds, so it flatters a little.")
+        notice(f"{validated}. The penalty was chosen on the same folds, so this is slightly optimistic.")
     show_notices(result.notices)
     if result.was_stopped:
         words = [word for word in sys.argv[1:] if word != "--resume"]

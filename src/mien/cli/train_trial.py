@@ -1,4 +1,4 @@
-"""``mien train --find-lr`` and ``--dry-run``: a few steps of training that write no run."""
+"""``mien train --find-lr`` and ``--dry-run``: train a few steps without writing a run."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from mien.page.wording import duration_text
 
 
 def estimate_and_show(options: TrainOptions, changes: Sequence[str], *, json: bool) -> None:
-    """Time a few steps of a training, and say what all of it will take.
+    """Time a few training steps and print an estimate for the whole training.
 
     Raises:
-        MienError: as :func:`mien.api.train.train`;
+        MienError: see :func:`mien.api.train.train`.
     """
     job = find_options(options, changes)
-    check(options, replace(job, run=None))  # its folder may exist: nothing is written
+    check(options, replace(job, run=None))  # nothing is written, so its folder may exist
     plan = job.plan(options.source)
     from mien.training.probe import estimate_training
 
@@ -40,17 +40,17 @@ def estimate_and_show(options: TrainOptions, changes: Sequence[str], *, json: bo
             "steps": f"{found.epochs * found.steps_per_epoch:,}: {found.epochs} epochs of {found.steps_per_epoch:,}",
             "memory": f"{memory} at most, on {found.device}",
             "processor": f"{processor_name()}, {available_cores()} cores",
-            "time": f"{duration_text(found.seconds, units=True)}, by a few steps timed here just now",
+            "time": f"{duration_text(found.seconds, units=True)}, estimated from a few steps on this machine",
         }
     )
-    notice(f"Nothing is written. Without --dry-run the run goes to {job.out.path}, where nothing may be yet.")
+    notice(f"Nothing was written. Without --dry-run the run goes to {job.out.path}, which must not exist yet.")
 
 
 def find_lr_and_show(options: TrainOptions, changes: Sequence[str], *, json: bool) -> None:
-    """Run the range test, print its suggestion, and draw its curve.
+    """Run the learning-rate range test, print its suggestion, and draw its curve.
 
     Raises:
-        MienError: as :func:`mien.api.find_lr.find_lr`;
+        MienError: see :func:`mien.api.find_lr.find_lr`.
     """
     job = find_job(options.recipe, changes, options.init_from, options.device)
     check(options, job)
@@ -67,5 +67,5 @@ def find_lr_and_show(options: TrainOptions, changes: Sequence[str], *, json: boo
         f"Suggested learning rate: {found.suggestion:.2g}, where the loss falls fastest. It must be below "
         f"{found.highest:.2g}, from which the loss rises. The recipe has {recipe.optim.lr:g}."
     )
-    notice(f"Train with it: --lr {found.suggestion:.2g}. It holds for this recipe, batch size and data.")
+    notice(f"Train with it: --lr {found.suggestion:.2g}. It is valid for this recipe, batch size and data.")
     notice(f"Chart: {drawn}" if drawn else "No chart was drawn: it needs pip install 'mien[report]'.")

@@ -1,4 +1,4 @@
-"""Errors in a command's options, in plain words."""
+"""Error messages about a command's options."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mien.base.recipe import key_of
 
 
 def leave_out(why: str, options: Mapping[str, object]) -> None:
-    """Refuse those of some options that are given, by their names.
+    """Raise an error that names those of the options that were given.
 
     Raises:
         DataError: ``options``.
@@ -25,7 +25,7 @@ def leave_out(why: str, options: Mapping[str, object]) -> None:
 
 
 def usage_text(error: Any) -> str:
-    """One sentence for one of typer's usage errors; newer versions of typer leave the value to pydantic."""
+    """Describe one of typer's usage errors in a sentence. Newer versions of typer let pydantic check values."""
     cause = error.__cause__
     if isinstance(cause, ValidationError) and error.param is not None:
         fault = cause.errors()[0]
@@ -38,7 +38,7 @@ def usage_text(error: Any) -> str:
     takes_keys = error.ctx is not None and any("--set" in each.opts for each in error.ctx.command.params)
     if takes_keys and (key := key_of(name.replace("-", "_"))):
         return f"There is no option --{name}. Did you mean --set {key}=VALUE?"
-    # typer compares with the dashes, which all names have.
+    # typer compares names including their dashes, so compare without them.
     known = {name.lstrip("-"): name for name in getattr(error, "possibilities", None) or ()}
     if likely := [known[name] for name in get_close_matches(name, known)]:
         return f"There is no option {error.option_name}. Did you mean {' or '.join(likely)}?"

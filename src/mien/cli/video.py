@@ -1,4 +1,4 @@
-"""``mien video``: the faces of a video, and their predicted expressions over time."""
+"""``mien video``: classify the faces of a video over time."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def video(
         "detector": f"{detector.name}, every {detect_every:g} s",
         **{name: fact for name, fact in environment(file).items() if name != "data"},
     }
-    # Not beside the video, which may be on a camera's card.
+    # Not beside the video, which may be on a camera's memory card.
     folder = Path(f"{file.stem}-mien") if out is None else out
     result = write_video(folder, opened, reader, annotate=annotate, overwrite=overwrite, metadata=metadata)
     show_notices(result.notes)

@@ -1,4 +1,4 @@
-"""``mien web``: the browser page as static files."""
+"""``mien web``: build the browser page as static files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``mien webcam``: the browser page with the webcam."""
+"""``mien webcam``: show the webcam in the browser page."""
 
 from __future__ import annotations
 
@@ -32,13 +32,12 @@ def webcam(
 
     built_page()
     limits = Limits()
-    # Without a token, whatever MIEN_TOKEN says: the service is for this machine alone, and a page behind a token would
-    # use its own model instead.
+    # Ignore MIEN_TOKEN. The service is only for this machine, and with a token the page would use its own model.
     app = create_app(model, limits=limits)
     listener = open_port("127.0.0.1", port)
     page = f"{address(listener)}/?webcam=1"
     notice(f"{page} shows the webcam; open it yourself if no browser starts. Press Ctrl-C to stop.")
-    # The port listens already, so what the browser requests before the service runs waits. A browser in a terminal
-    # would block this thread until it ends.
+    # The port is already open, so the browser's requests wait for the service. A browser in a terminal would block this
+    # thread.
     threading.Thread(target=webbrowser.open, args=(page,), daemon=True).start()
     run(app, listener, limits)
