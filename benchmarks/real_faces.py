@@ -5,7 +5,9 @@
 FOLDER/labels.csv has ``path,label``. Of each photograph the largest face counts; no face and "unsure" are wrong. A
 firm answer of mien is neither unsure nor one of several alternatives. ``--tilt`` turns every photograph by so many
 degrees first, to the left and to the right in turn. A peer (fer, deepface, emotiefflib, feat) is given as an
-interpreter that has it installed. Times are of detection and classification, after a first photograph.
+interpreter that has it installed. fer-model (GitHub, vicksam) has no detector, so it gets mien's crops: its interpreter
+has ai-edge-litert and Pillow, and FER_MODEL names its ``ferplus_model_pd_best.tflite``. Times are of detection and
+classification, fer-model's of classification alone, after a first photograph.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from PIL import Image
 from mien.base.images import open_image
 from mien.base.labels import canonical_class
 from mien.base.preprocess import upright_rgb
+from mien.inference.face_reader import FaceReader
 from mien.inference.predictor import load
 
 RECALLED = ("neutral", "happy", "surprise", "sad", "angry")
@@ -73,6 +76,22 @@ def read(path):
     faces = faces.assign(area=faces.FaceRectWidth * faces.FaceRectHeight).sort_values("area").dropna(subset=["area"])
     return faces.emotions.iloc[-1].idxmax() if len(faces) else None
 """,
+    "fer-model": """
+import os
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+from PIL import Image
+tool = Interpreter(os.environ["FER_MODEL"])
+tool.allocate_tensors()
+names = "neutral happiness surprise sadness anger disgust fear contempt".split()
+def read(path):
+    face = np.asarray(Image.open(path), np.float32)
+    if face.shape != (48, 48):
+        return None
+    tool.set_tensor(tool.get_input_details()[0]["index"], face[None, :, :, None] / 255)
+    tool.invoke()
+    return names[tool.get_tensor(tool.get_output_details()[0]["index"])[0, :8].argmax()]
+""",
 }
 _PYTHON_LOOP = """
 import json, sys, time
@@ -107,8 +126,14 @@ def of_mien(model: str, files: list[Path], tilt: float = 0) -> Iterator[Answer]:
 def of_peer(name: str, where: str, files: list[Path], folder: Path) -> Iterator[Answer]:
     """The answers of another tool, in a process of its own."""
     given = [folder / f"{number}.png" for number in range(len(files))]
+    reader = FaceReader(load("default"))
     for file, path in zip(files, given, strict=True):
-        open_image(file).convert("RGB").save(path)
+        image = open_image(file)
+        if name == "fer-model":
+            rgb = upright_rgb(image)
+            crops = reader.crop(rgb, reader.detect(rgb)[:1])
+            image = Image.fromarray(crops[0]) if len(crops) else Image.new("L", (1, 1))
+        image.convert("L" if name == "fer-model" else "RGB").save(path)
     command = [where, "-c", PYTHON[name] + _PYTHON_LOOP]
     done = subprocess.run(command, input="\n".join(map(str, given)), stdout=subprocess.PIPE, text=True, check=True)
     lines = [line for line in done.stdout.splitlines() if line.startswith("@")]

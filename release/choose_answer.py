@@ -13,7 +13,9 @@ at least 70% must be firm. Where no margin reaches both, it is the one with 70% 
 The rule with the highest mean of four metrics wins: accuracy and mean recall on both sets, where an unsure answer is a
 wrong one. Rules whose firm answers reach the 75% go before others. "contempt" always has half its weight: it is
 answered only where it is twice as likely as the next. Both forms of a model get the rule of its fp16 form. Each face is
-classified as it is and mirrored, as those of photographs are.
+classified as it is and mirrored, as those of photographs are. ``--keep`` chooses and writes nothing: it measures the
+rule that ships. Calibration errors are of the probability beside the answer, then the same after a temperature that
+is fitted on other folds of the set.
 """
 
 from __future__ import annotations
@@ -39,6 +41,8 @@ from mien.data.dataset import Dataset
 from mien.data.read import load_dataset
 from mien.data.votes import check_votes, vote_probabilities
 from mien.evaluation.ferplus import majority
+from mien.evaluation.metrics import calibration_error
+from mien.evaluation.temperature import cross_fit_temperature
 from mien.inference.face_reader import FaceReader
 from mien.inference.find_model import find_run
 from mien.inference.predictor import Predictor
@@ -120,6 +124,17 @@ def metrics_of(rule: AnswerRule, classes: tuple[str, ...], of: Measured, recalle
     return Answers(rule, classes, of, recalled).metrics(rule.unsure_below, rule.margin)
 
 
+def calibration_of(rule: AnswerRule, classes: tuple[str, ...], of: Measured) -> dict[str, float]:
+    """The calibration error of the probability beside the answer, as it is and after a temperature."""
+    head = VotesHead(OUTPUT, "logits", classes, 1.0, "votes").under(rule)
+    probabilities, labels = head.shown(of.shares), np.array([head.classes.index(each) for each in of.truth])
+    fitted = cross_fit_temperature(labels, probabilities).probabilities
+    return {
+        "calibration error": calibration_error(labels, probabilities),
+        "cross-fitted": calibration_error(labels, fitted),
+    }
+
+
 def choose(prior: Floats, classes: tuple[str, ...], majority_set: Measured, photographs: Measured) -> AnswerRule:
     """The best rule of the grid. Raises ValueError where none leaves so many photographs unsure."""
     base = AnswerRule(output=OUTPUT, prior=tuple(np.round(prior, 5).tolist()), strength=0.0, unsure_below=0.0)
@@ -179,6 +194,7 @@ def main() -> None:
     parser.add_argument("names", nargs="+")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--photos", type=Path, required=True)
+    parser.add_argument("--keep", action="store_true")
     wanted = parser.parse_args()
     data = load_dataset(wanted.data, size_px=48)
     train = data.of_split("train")
@@ -188,14 +204,18 @@ def main() -> None:
         # The model's order of classes, and the data's, may differ.
         own = prior[[train.vote_classes.index(each) for each in predictor.classes]]
         sets = {"majority": majority_of(predictor, data), "photographs": photographs_in(wanted.photos, predictor)}
-        rule = choose(own, predictor.classes, sets["majority"], sets["photographs"])
-        write(rule, name)
+        shipped = read_manifest(find_run(name).model).answer if wanted.keep else None
+        rule = shipped or choose(own, predictor.classes, sets["majority"], sets["photographs"])
+        if not wanted.keep:
+            write(rule, name)
         for kind, of in sets.items():
             found = metrics_of(rule, predictor.classes, of, RECALLED[kind])
+            found |= calibration_of(rule, predictor.classes, of)
             shown = ", ".join(f"{key} {value:.1%}" for key, value in found.items())
             sys.stdout.write(f"{name}, {kind} ({len(of.truth):,}): {shown}\n")
         sys.stdout.write(f"{name}: {rule.model_dump(exclude={'output', 'prior'})}\n")
-    write_text(PAGE, page())
+    if not wanted.keep:
+        write_text(PAGE, page())
 
 
 if __name__ == "__main__":
