@@ -16,21 +16,21 @@ from mien.inference.drawing import draw_photo
 from mien.inference.prediction import Prediction
 
 MAX_JPEG_PX = 65_500
-"""Longest side of an image that libjpeg writes."""
+"""Largest side of a JPEG that libjpeg can write."""
 
 
 class Annotator:
-    """Writes annotated images into a folder, each at its relative path below the common folder of all arguments.
+    """Writes annotated images to a folder, each at its path relative to the common folder of all arguments.
 
-    So two images of one name get two paths, whatever their order. Images are JPEGs in the source's size, upright, with
-    its colour profile; an animation as its first frame.
+    So two images with the same name get different paths. Images are upright JPEGs in the source's size, with its colour
+    profile. An animation gives its first frame.
 
     Args:
-        folder: where the images are written.
-        arguments: the files and folders that images are read from.
+        folder: folder of the annotated images.
+        arguments: files and folders from which images are read.
 
     Attributes:
-        folder: as given.
+        folder: the given folder.
         shared: the common folder of all arguments.
 
     Raises:
@@ -46,7 +46,7 @@ class Annotator:
             home = source if argument.is_dir() else source.parent
             if real == home or real in source.parents or (argument.is_dir() and home in real.parents):
                 raise DataError(
-                    f"--annotate {folder} and {argument} are inside each other, so an input image could be "
+                    f"--annotate {folder} and {argument} overlap, so an input image could be "
                     f"overwritten. Choose a folder outside.",
                     code="annotate-overlap",
                 )
@@ -61,29 +61,29 @@ class Annotator:
             ) from None
 
     def path_of(self, source: str | os.PathLike[str]) -> Path:
-        """Path of the annotated copy of a file: ``a.jpg`` keeps its name, ``a.png`` becomes ``a.png.jpg``.
+        """Return the path of a file's annotated copy: ``a.jpg`` keeps its name, ``a.png`` becomes ``a.png.jpg``.
 
-        ``a.png.jpg`` keeps its name unless there is an ``a.png`` beside it: then it becomes ``a.png.jpg.jpg``.
+        ``a.png.jpg`` also keeps its name, unless ``a.png`` exists beside it; then it becomes ``a.png.jpg.jpg``.
         """
         given, path = Path(source), self.folder / os.path.relpath(_absolute(source), self.shared)
         keeps = given.suffix.lower() in {".jpg", ".jpeg"} and not given.with_suffix("").is_file()
         return path if keeps else path.with_name(f"{path.name}.jpg")
 
     def write(self, source: str, rgb: npt.NDArray[np.uint8], predictions: Sequence[Prediction]) -> Path:
-        """Write an image with its predictions; returns its path.
+        """Write an image with its predictions and return the path.
 
         Args:
-            source: the image file.
+            source: path of the image file.
             rgb: the upright image, uint8 (H, W, 3).
-            predictions: one for each face in it.
+            predictions: predictions of its faces.
 
         Raises:
             RunError: the folder cannot be written.
-            DataError: an image too large for a JPEG (``annotate-format``); the copy would replace its source
-                (``annotate-overwrite``); the source no longer exists (``file-missing``).
+            DataError: the image is too large for a JPEG (``annotate-format``), the copy would replace its source
+                (``annotate-overwrite``), or the source no longer exists (``file-missing``).
         """
         with open_image_header(source) as original:
-            # A profile of another colour space (CMYK, grey) would be wrong for RGB.
+            # A profile for another colour space (CMYK, grey) would be wrong for RGB.
             profile = original.info.get("icc_profile") if original.mode in {"RGB", "RGBA", "P"} else None
         target = self.path_of(source)
         if target.exists() and target.samefile(source):
@@ -103,5 +103,5 @@ class Annotator:
 
 
 def _absolute(path: str | os.PathLike[str]) -> str:
-    """Absolute, without ``..``; links are kept, because a linked image is annotated at the link's path."""
+    """Make a path absolute, without ``..``. Links are kept, so a linked image is annotated at the link's path."""
     return os.path.normpath(Path(path).absolute())

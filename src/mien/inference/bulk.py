@@ -1,4 +1,4 @@
-"""Predict many image files, in several threads or processes of Ray, at bounded memory."""
+"""Predict many image files in threads or Ray processes, with bounded memory."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ def predict_files(
     skip_bad: bool = False,
     workers: int = 1,
 ) -> Iterator[dict[str, Any]]:
-    """The result of each file, in their order, as :mod:`mien.inference.resumable_output` describes it.
+    """Yield the result of each file in order, as described in :mod:`mien.inference.resumable_output`.
 
     Args:
-        reader: detects and classifies the faces.
-        files: the images.
-        crops: each is a face crop.
-        annotator: writes a copy of each photo with its predictions.
-        skip_bad: an image that cannot be read gives a dict with its ``error`` instead of ending the iteration.
-        workers: threads.
+        reader: detector, cropper and classifier.
+        files: image files.
+        crops: True if each image is a face crop.
+        annotator: writer of annotated photos; None writes none.
+        skip_bad: True yields a dict with ``error`` for an unreadable image; False raises the error.
+        workers: number of threads.
 
     Raises:
-        DataError: an image that cannot be read, without ``skip_bad``.
+        DataError: an image cannot be read, and ``skip_bad`` is False.
         RunError: an annotated image cannot be written.
     """
 
@@ -61,20 +61,20 @@ def predict_files(
         return [answers[str(file)] for file in chunk]
 
     stream = iter(files)
-    # Face crops are fastest in batches; a photo alone is work enough.
+    # Face crops are fastest in batches; a single photo is work enough.
     chunks = iter(lambda: list(islice(stream, BATCH if crops else 1)), [])
     for results in ordered_map(predict, chunks, workers):
         yield from results
 
 
 CHUNK = 512
-"""Face crops of a task of Ray, 16 times as many as photos: some seconds of work, which a killed worker repeats."""
+"""Number of face crops in a Ray task, 16 times that of photos: some seconds of work, repeated if a worker dies."""
 RETRIES = 5
-"""How often Ray starts a worker again that died."""
+"""How often Ray restarts a worker that died."""
 
 
 class _RayWorker:
-    """Predicts chunks of files in a process of Ray. An error is a value: Ray would wrap it into its traceback."""
+    """Predicts chunks of files in a Ray process. Errors are returned: Ray would wrap raised ones in a traceback."""
 
     def __init__(self, make_reader: Callable[[], FaceReader], folder: str, crops: bool, skip_bad: bool) -> None:
         os.chdir(folder)
@@ -95,20 +95,20 @@ def predict_on_ray(
     skip_bad: bool = False,
     workers: int | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """The results of :func:`predict_files` from processes of Ray, in any order.
+    """Yield the results of :func:`predict_files` from Ray processes, in any order.
 
-    All machines must see the files, and the working folder, under the same path.
+    All machines must see the files and the working folder under the same path.
 
     Args:
-        make_reader: called once in each process.
-        files: the images; all names are in memory.
-        crops: each is a face crop.
-        skip_bad: as in :func:`predict_files`.
-        workers: how many processes; one for each core of the cluster by default.
+        make_reader: function that makes the reader, called once per process.
+        files: image files; all their names are held in memory.
+        crops: True if each image is a face crop.
+        skip_bad: see :func:`predict_files`.
+        workers: number of processes; by default one per core of the cluster.
 
     Raises:
         MissingExtraError: Ray is not installed.
-        DataError: an image that cannot be read, without ``skip_bad``.
+        DataError: an image cannot be read, and ``skip_bad`` is False.
         RunError: there is no cluster, or workers died too often.
     """
     ray = start_ray()
@@ -134,21 +134,19 @@ def predict_on_ray(
 def settings_of(
     images: Sequence[str], model: str, reader: FaceReader, *, crops: bool, annotator: Annotator | None = None
 ) -> dict[str, Any]:
-    """Return the settings that decide the answers, as JSON values. Work is resumed only if they are equal.
+    """Return the settings that determine the results, as JSON values. Work is resumed only if they are equal.
 
-    Lists are compared as sets.
-
-    Without ``--skip-bad``: images that could not be read are tried again.
+    Lists are compared as sets. ``--skip-bad`` is not included, so unreadable images can be retried without it.
     """
     absolute = all(Path(name).is_absolute() for name in images)
     return {
         "mien": __version__,
         "images": sorted(set(images)),
-        # Images are known by their relative names, which depend on the working folder.
+        # Relative names of images depend on the working folder.
         "working folder": None if absolute else str(Path.cwd()),
         "model": f"sha256:{file_sha256(find_model(model))[:16]}",
         "detector": None if crops else reader.detector.name,
-        # Text, because lists are compared as sets: 20 px and 20 faces would be the same.
+        # As text, because as a set the limits of 20 px and 20 faces would be equal.
         "faces": None if crops else getattr(reader.detector, "limits", None),
         "crops": crops,
         "output": reader.classifier.output.name,

@@ -1,4 +1,4 @@
-"""Predictions as images: boxes and labels drawn into a photo, and one face crop with a bar for each class."""
+"""Drawing of predictions: boxes and labels on a photo, and a face crop with a bar for each class."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 _INK, _PAPER = (255, 255, 255), (20, 20, 24)
-"""White on nearly black, and lines of both: one of them is visible on any background."""
+"""White and nearly black; lines in both are visible on any background."""
 
 _GREY = (150, 150, 155)
 
@@ -30,7 +30,7 @@ _MIN_TEXT_PX = 7
 
 
 class Labelled(Protocol):
-    """The parts that are drawn of a :class:`mien.inference.prediction.Prediction`."""
+    """The attributes of a :class:`mien.inference.prediction.Prediction` that are drawn."""
 
     @property
     def classes(self) -> tuple[str, ...]: ...  # noqa: D102
@@ -52,7 +52,7 @@ Colour = str | tuple[int, int, int]
 
 
 class Look(TypedDict, total=False):
-    """How predictions are drawn: arguments of :func:`draw_predictions`."""
+    """Drawing options: keyword arguments of :func:`draw_predictions`."""
 
     line_px: int
     text_px: int
@@ -68,23 +68,21 @@ def draw_predictions(
     text_px: int | None = None,
     colours: Mapping[str, Colour] | None = None,
 ) -> None:
-    """Draw the box and label of each prediction into an upright RGB image, numbered if there are several.
+    """Draw box and label of each prediction on an upright RGB image, numbered if there are several.
 
-    A box has the colour of its class. It is dashed where the prediction is in doubt. Labels are as large as image and
-    box allow, stay inside the image, and cover neither faces nor one another where there is room; where there is
-    little, they become shorter.
+    A box has the colour of its class. It is dashed if the prediction is in doubt. The text size depends on image and
+    box. Labels stay inside the image and avoid faces and other labels. If there is little room, they get shorter.
 
     Args:
-        image: is changed in place.
-        predictions: each with its box.
-        numbers: one for each prediction, shown even for a single one; 1, 2, ... by default.
-        line_px: width of a box's one line; by default three lines, which are seen on any background.
+        image: image that is drawn on in place.
+        predictions: predictions with their boxes.
+        numbers: number of each prediction, shown even for a single one; by default 1, 2, ... if there are several.
+        line_px: width of a single line for the box. By default it has three lines, visible on any background.
         text_px: height of the text; 0 draws no labels.
-        colours: of answers by name, as Pillow takes them, such as ``{"happy": "gold", "unsure": (0, 0, 0)}``; others
-            have mien's own.
+        colours: Pillow colours by answer, such as ``{"happy": "gold", "unsure": (0, 0, 0)}``; others keep mien's.
 
     Raises:
-        DataError: a width or height that is none, or what Pillow knows as no colour (``draw-look``).
+        DataError: an impossible width or height, or an unknown colour (``draw-look``).
     """
     from PIL import ImageColor, ImageDraw
 
@@ -95,10 +93,10 @@ def draw_predictions(
         if (1 if line_px is None else line_px) < 1 or (text_px or 0) < 0:
             raise ValueError(f"line_px must be 1 or more and text_px 0 or more; found {line_px} and {text_px}")
     except (ValueError, TypeError) as error:
-        raise DataError(f"Predictions cannot be drawn so: {error}.", code="draw-look") from None
+        raise DataError(f"Predictions cannot be drawn: {error}.", code="draw-look") from None
 
     draw = ImageDraw.Draw(image)
-    # All boxes first, so that no line crosses a label.
+    # Draw all boxes first, so that no line crosses a label.
     for prediction in predictions:
         _draw_box(draw, image.size, prediction, _colour(prediction, colours), line_px)
     if text_px == 0:
@@ -117,7 +115,7 @@ def draw_predictions(
 
 
 def draw_photo(rgb: npt.NDArray[np.uint8], predictions: Sequence[Labelled], **look: Unpack[Look]) -> Image:
-    """An RGB image of an upright photo, uint8 (H, W, 3), with :func:`draw_predictions`."""
+    """Draw predictions on an upright photo, uint8 (H, W, 3), by :func:`draw_predictions`. Returns an RGB image."""
     from PIL import Image
 
     image = Image.fromarray(rgb)
@@ -126,7 +124,7 @@ def draw_photo(rgb: npt.NDArray[np.uint8], predictions: Sequence[Labelled], **lo
 
 
 def draw_face(crop: npt.NDArray[np.uint8], probabilities: Mapping[str, float], top: str) -> Image:
-    """Draw a face crop, uint8 (S, S[, 3]), enlarged, beside a bar for each class. Returns an RGB image."""
+    """Draw an enlarged face crop, uint8 (S, S[, 3]), beside a bar for each class. Returns an RGB image."""
     from PIL import Image, ImageDraw
 
     side, text_px = 288, 18
@@ -146,7 +144,7 @@ def draw_face(crop: npt.NDArray[np.uint8], probabilities: Mapping[str, float], t
 
 
 class _Label:
-    """The forms of a label, from the longest to the number alone, in the size of text that image and box allow."""
+    """The forms of a label, from the longest to only the number, in a text size that suits image and box."""
 
     def __init__(
         self, size: tuple[int, int], labelled: Labelled, number: str, text_px: int | None, *, small: bool
@@ -154,7 +152,7 @@ class _Label:
         width, height = size
         full = number + labelled.text
         box_px = labelled.box.width
-        # The cap keeps the label of a face that fills the image from covering it.
+        # The upper limit keeps the label from covering a face that fills the image.
         large_px = max(round(min(max(box_px / 7, max(size) / 70), max(size) / 25)), 11)
         wanted_px = min(max(round(box_px / 4), 9), large_px) if small else large_px
         self.text_px = max(min(text_px or wanted_px, height // 4, 400), _MIN_TEXT_PX)
@@ -169,7 +167,7 @@ class _Label:
         ]
 
     def draw(self, draw: ImageDraw, place: Place, ink: tuple[int, int, int], colour: Colour) -> None:
-        """Draw one form: its text on nearly black, and a bar in the colour of the box at its left."""
+        """Draw one form: text on nearly black, with a bar in the box's colour on the left."""
         left, top, right, bottom = _corners(place.box)
         bar = max(self.text_px // 3, 1)
         draw.rectangle((left, top, right, bottom), fill=_PAPER)
@@ -179,12 +177,12 @@ class _Label:
 
 
 def _corners(box: Box) -> tuple[int, int, int, int]:
-    """Left, top, right and bottom, all inclusive, as Pillow draws rectangles."""
+    """Return left, top, right and bottom, all inclusive, as Pillow draws rectangles."""
     return box.left, box.top, box.left + box.width - 1, box.top + box.height - 1
 
 
 def _colour(labelled: Labelled, colours: Mapping[str, Colour]) -> Colour:
-    """The colour of the predicted class; white and grey of what has none."""
+    """Return the colour of the predicted class; white for "unsure" and grey for "not-a-face"."""
     if labelled.answer in colours:
         return colours[labelled.answer]
     if labelled.not_a_face:
@@ -195,7 +193,7 @@ def _colour(labelled: Labelled, colours: Mapping[str, Colour]) -> Colour:
 def _draw_box(
     draw: ImageDraw, size: tuple[int, int], labelled: Labelled, colour: Colour, one_line_px: int | None
 ) -> None:
-    """Draw three lines, from outside: nearly black, in colour, white. The colour is dashed where there is doubt."""
+    """Draw three lines, from outside to inside: nearly black, colour, white. The colour is dashed if in doubt."""
     box = labelled.box
     left, top, right, bottom = _corners(box)
     if one_line_px is not None:
@@ -218,7 +216,7 @@ def _draw_box(
 
 
 def _draw_dashes(draw: ImageDraw, corners: tuple[int, int, int, int], line_px: int, colour: Colour) -> None:
-    """Draw a rectangle of dashes, three lines long and two apart, from each corner on."""
+    """Draw a rectangle of dashes from each corner, three line widths long and two apart."""
     left, top, right, bottom = corners
     dash, step = 3 * line_px, 5 * line_px
     for at in range(left, right, step):
@@ -239,7 +237,7 @@ def _shortened(text: str, font: FreeTypeFont | BitmapFont, width: float) -> str:
 
 @lru_cache(maxsize=1024)
 def _text_length(text: str, font: FreeTypeFont | BitmapFont) -> float:
-    """In pixels. A video's labels say the same again and again."""
+    """Return the width of a text in pixels. Cached, because labels of a video repeat."""
     return font.getlength(text)
 
 
@@ -252,12 +250,12 @@ def _font(size_px: int) -> FreeTypeFont | BitmapFont:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a label is drawn.
+    """The place of a label.
 
     Attributes:
-        form: which of its forms, from 0.
-        box: its rectangle, in pixels.
-        covered_px: pixels of faces and other labels that it covers.
+        form: index of the form of the label.
+        box: rectangle in pixels.
+        covered_px: number of pixels of faces and other labels that it covers.
     """
 
     form: int
@@ -270,13 +268,13 @@ def place_labels(
 ) -> list[Place]:
     """Place a label beside each face, inside the image.
 
-    The first form that fits anywhere beside its face is taken: above, below or at a side, where it covers no face and
-    no other label. Where no form fits, the last one is placed where it covers least.
+    The longest form that fits above, below or at a side of its face, without covering faces or labels, is used. If no
+    form fits, the shortest is placed where it covers least.
 
     Args:
         size: width and height of the image.
-        faces: N boxes.
-        forms: for each face the width and height of its label, the longest form first; at least one.
+        faces: boxes of N faces.
+        forms: width and height of each form of each face's label, the longest first; at least one.
     """
     taken = np.array([(face.left, face.top, face.width, face.height) for face in faces]).reshape(-1, 4)
     places = []
@@ -295,7 +293,7 @@ def place_labels(
 
 
 def _beside(size: tuple[int, int], face: Box, label: tuple[int, int]) -> npt.NDArray[np.int64]:
-    """Rectangles (K, 4) of a label beside a face, the best first, moved into the image."""
+    """Return candidate rectangles (K, 4) of a label beside a face, the best first, moved into the image."""
     width, height = label
     right, below = face.left + face.width, face.top + face.height
     lefts = (face.left, right - width, face.left + (face.width - width) // 2)
@@ -312,14 +310,14 @@ def _beside(size: tuple[int, int], face: Box, label: tuple[int, int]) -> npt.NDA
 
 
 def _covered(labels: npt.NDArray[np.int64], taken: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """How many pixels of the taken rectangles (N, 4) each label (K, 4) covers: int64 (K,)."""
+    """Count the pixels of the taken rectangles (N, 4) that each label (K, 4) covers: int64 (K,)."""
     low = np.maximum(labels[:, np.newaxis, :2], taken[:, :2])
     high = np.minimum((labels[:, :2] + labels[:, 2:])[:, np.newaxis], taken[:, :2] + taken[:, 2:])
     return np.asarray(np.clip(high - low, 0, None).prod(axis=2).sum(axis=1))
 
 
 def share_text(share: float) -> str:
-    """A share or probability in whole percent, as the page writes it: nobody and everybody are exact.
+    """Format a fraction or probability in whole percent; 0% and 100% are shown only if exact.
 
     >>> share_text(0.984), share_text(0.997), share_text(1), share_text(0.001)
     ('98%', '>99%', '100%', '<1%')

@@ -1,11 +1,11 @@
-"""The one path from an RGB image to predictions: detect, crop, classify.
+"""The single path from an RGB image to predictions: detect, crop, classify.
 
     rgb ──detect──► faces ──crop──► face crops ──classify──► probabilities ──prediction──► [Prediction, ...]
 
-A face in a photograph is classified as it is and mirrored, and the two are averaged: what that costs is little beside
-detecting it, and more answers are right. A face crop is classified once, as ``mien evaluate`` measures it.
+A face in a photograph is classified together with its mirror image, and the results are averaged. This costs little
+compared to the detection and improves accuracy. A face crop is classified once, as in ``mien evaluate``.
 
-Command line, Python, service and video all take it. Video skips ``detect`` for boxes that it tracks.
+Command line, Python, service and video use this path. Video skips ``detect`` for tracked boxes.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ from mien.inference.prediction import Prediction, prediction_fields
 
 
 class FaceReader:
-    """Reads the faces of RGB images. It holds settings and no state: safe to call from several threads.
+    """Detects and classifies the faces of RGB images. It has settings but no state, so it is thread-safe.
 
     Args:
-        classifier: the model; a :class:`mien.Predictor` is one.
-        detector: detects the faces, or its name; :func:`mien.faces.find_detector` finds it at the first detection.
-        classes: a label scheme that merges the model's classes, such as ``"binary"`` or
+        classifier: classifier, such as a :class:`mien.Predictor`.
+        detector: face detector or its name; :func:`mien.faces.find_detector` loads it at the first detection.
+        classes: label scheme that merges the model's classes, such as ``"binary"`` or
             ``"good=happy+surprise,bad=sad"``. None keeps the model's classes.
 
     Attributes:
-        classifier: as given.
-        classes: class names of the predictions, after merging.
-        given_classes: the label scheme as given.
-        perceived: whether predictions are what people would say: by an output taught by votes, without merged classes.
+        classifier: the given classifier.
+        classes: class names of the predictions after merging.
+        given_classes: the given label scheme.
+        perceived: whether predictions are shares of people: the output was trained on votes, and no classes are merged.
 
     Raises:
-        DataError: a scheme that does not suit the model.
+        DataError: the label scheme does not match the model.
     """
 
     def __init__(
@@ -62,12 +62,12 @@ class FaceReader:
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """As :attr:`Prediction.fields`, of every prediction."""
+        """Names of the values in :attr:`Prediction.fields`, the same for all predictions."""
         return prediction_fields(self.classifier.output.name, self.perceived)
 
     @property
     def answers(self) -> tuple[str, ...]:
-        """Every :attr:`Prediction.answer` that there can be."""
+        """All possible values of :attr:`Prediction.answer`."""
         if not self.perceived:
             return self.classes
         expressions = (name for name in self.classes if name not in NO_EXPRESSION)
@@ -75,7 +75,7 @@ class FaceReader:
 
     @cached_property
     def detector(self) -> Detector:
-        """The detector in use. Raises :class:`mien.base.errors.ModelError` where it cannot be loaded."""
+        """The face detector. Raises :class:`mien.base.errors.ModelError` if it cannot be loaded."""
         return find_detector(self._given_detector)
 
     def read(
@@ -84,16 +84,15 @@ class FaceReader:
         """Predict the expression of each face in an image.
 
         Args:
-            rgb: the upright image, uint8 (H, W, 3), as :func:`mien.base.preprocess.upright_rgb` makes it.
-            faces: faces that are known already; detected by default.
+            rgb: upright image, uint8 (H, W, 3), as from :func:`mien.base.preprocess.upright_rgb`.
+            faces: known faces; by default they are detected.
             source: name of the image, for :attr:`Prediction.source`.
 
         Returns:
-            A prediction for each face, the largest face first, with the part of its box that is inside the image; an
-            image without a face gives an empty list.
+            A prediction for each face, the largest first, with its box clipped to the image; empty without faces.
 
         Raises:
-            ModelError: the face detector cannot be used; a user's own gives what is no face.
+            ModelError: the face detector cannot be used, or a user's detector returns invalid faces.
         """
         faces = self.detect(rgb) if faces is None else faces
         crops = self.crop(rgb, faces)
@@ -105,27 +104,27 @@ class FaceReader:
         ]
 
     def detect(self, rgb: npt.NDArray[np.uint8]) -> list[Face]:
-        """Detect the faces in an upright image uint8 (H, W, 3), the largest first; boxes may extend beyond it."""
+        """Detect the faces in an upright image, uint8 (H, W, 3), the largest first; boxes may extend beyond it."""
         return self.detector.detect(rgb)
 
     def crop(self, rgb: npt.NDArray[np.uint8], faces: Sequence[Face]) -> npt.NDArray[np.uint8]:
-        """Cut face crops out of an image, as the detector's boxes and landmarks need it; out of a dark one brightened.
+        """Cut out face crops by the detector's boxes and landmarks, brightened if the image is dark.
 
         uint8 (H, W, 3) and N faces -> crops of the model's size, uint8 (N, size_px, size_px[, 3]).
         """
         return cut_out(rgb, faces, self.detector.margin, *self.classifier.manifest.input.stored_as)
 
     def classify(self, crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
-        """Probabilities of :attr:`classes`: uint8 (N, size_px, size_px[, 3]) -> float64 (N, C), each row sums to 1."""
+        """Compute probabilities of :attr:`classes`: uint8 (N, size_px, size_px[, 3]) -> float64 (N, C)."""
         return self.merge(self.classifier.probabilities(crops))
 
     def classify_found(self, crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
-        """As :meth:`classify`, of faces out of a photograph: the mean over each crop and its mirror image."""
+        """Classify crops from a photograph: the mean over each crop and its mirror image. See :meth:`classify`."""
         rows = self.classifier.probabilities(np.concatenate([crops, crops[:, :, ::-1]]))
         return self.merge((rows[: len(crops)] + rows[len(crops) :]) / 2)
 
     def merge(self, probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Merge the model's probabilities (N, C) into those of :attr:`classes` (N, G), by the label scheme if any."""
+        """Merge the model's probabilities (N, C) into those of :attr:`classes` (N, G) by the label scheme, if any."""
         if self._scheme is None:
             return probabilities
         return self._scheme.merge_probabilities(probabilities, self.classifier.classes)
@@ -140,7 +139,7 @@ class FaceReader:
         detection_score: float | None = None,
         landmarks: dict[str, tuple[float, float]] | None = None,
     ) -> Prediction:
-        """One prediction of merged probabilities float64 (G,)."""
+        """Build a prediction from merged probabilities, float64 (G,)."""
         head = self.classifier.output
         valence, arousal = None, None
         if isinstance(head, VotesHead) and self.perceived:

@@ -1,4 +1,4 @@
-"""Find a model's files by the name or path that a user gives."""
+"""Find a model's files by its name or path."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ SHIPPED: tuple[str, ...] = tuple(
         key=lambda name: (name != "default", name),
     )
 )
-"""Models that come with the package, the first one by default: the run folders in ``mien/shipped``."""
+"""Names of the built-in models, the default first. They are run folders in ``mien/shipped``."""
 
 
 def is_shipped(name: str | os.PathLike[str]) -> bool:
-    """Whether this is the name of a model that comes with mien, with or without ``-int8``; a :class:`Path` is none.
+    """Return whether this is the name of a built-in model, with or without ``-int8``. A :class:`Path` never is.
 
     Raises:
-        ModelError: neither text nor a path (``model-type``).
+        ModelError: neither text nor path (``model-type``).
     """
     if not isinstance(name, str | os.PathLike):
         raise ModelError(
@@ -38,23 +38,23 @@ def is_shipped(name: str | os.PathLike[str]) -> bool:
 
 
 def is_shipped_run(run: RunFolder) -> bool:
-    """Whether a run folder is that of a model that comes with mien."""
+    """Return whether a run folder is that of a built-in model."""
     return run.path in {find_run(name).path for name in SHIPPED}
 
 
 def find_run(name: str | os.PathLike[str]) -> RunFolder:
-    """The run folder of a shipped model's name, or at a path; no file is opened."""
+    """Return the run folder of a built-in model's name, or at a path. No file is opened."""
     if is_shipped(name):
         return RunFolder(Path(str(_SHIPPED / os.fspath(name).removesuffix(INT8))))
     return RunFolder(Path(name))
 
 
 def find_trained(name: str | os.PathLike[str]) -> RunFolder:
-    """The run folder of a model with trainable weights: :func:`find_run`, but no int8 model.
+    """Return the run folder of a model with trainable weights, like :func:`find_run` without int8 models.
 
     Raises:
-        ModelError: an int8 model (``model-int8``), one that the package holds without weights to train from
-            (``model-not-trainable``), a folder of folds, or a misspelt name of a shipped model (``model-missing``).
+        ModelError: an int8 model (``model-int8``), a built-in model without trainable weights
+            (``model-not-trainable``), a folder of folds, or a misspelt name of a built-in model (``model-missing``).
     """
     if is_shipped(name) and os.fspath(name).endswith(INT8):
         whole = os.fspath(name).removesuffix(INT8)
@@ -64,7 +64,7 @@ def find_trained(name: str | os.PathLike[str]) -> RunFolder:
     run = find_run(name)
     if is_shipped(name) and not run.best.is_file():
         raise ModelError(
-            f"This package holds {os.fspath(name)} without its weights to train from, which are large; they are in "
+            f"This package does not contain the trainable weights of {os.fspath(name)}; they are in "
             f"mien's repository. Use {SHIPPED[0]}.",
             code="model-not-trainable",
         )
@@ -76,18 +76,18 @@ def find_trained(name: str | os.PathLike[str]) -> RunFolder:
 
 
 def find_run_of_model(name: str | os.PathLike[str]) -> RunFolder | None:
-    """The run folder that a model belongs to, also for its ``.onnx`` file; None if it is in no run folder."""
+    """Return the run folder that a model or its ``.onnx`` file belongs to; None if there is none."""
     run = find_run(name)
     run = RunFolder(run.path.parent) if run.path.is_file() else run
     return run if run.is_run else None
 
 
 def find_model(name: str | os.PathLike[str]) -> Path:
-    """The ``.onnx`` file of a shipped model, a run folder, or the file itself.
+    """Return the path of a model's ``.onnx`` file, from a built-in name, a run folder or the file itself.
 
     Raises:
-        ModelError: there is no such model (``model-missing``), the run has no exported model (``model-not-exported``),
-            or the file is another one of a run, or an image (``model-other-file``).
+        ModelError: no such model (``model-missing``), a run without exported model (``model-not-exported``), or another
+            file of a run or an image (``model-other-file``).
     """
     run = find_run(name)
     if is_shipped(name) and os.fspath(name).endswith(INT8):
@@ -117,12 +117,12 @@ def find_model(name: str | os.PathLike[str]) -> Path:
 
 
 def _check_kind(file: Path) -> None:
-    """Refuse weights and images, which are given by mistake. Other files are refused where they are opened."""
+    """Raise an error for weights and images, which are common mistakes. Other files fail when opened."""
     what = {".safetensors": "holds weights", **dict.fromkeys(IMAGE_SUFFIXES, "is an image")}.get(file.suffix.lower())
     if what is not None:
         is_of_run = what == "holds weights" and RunFolder(file.parent).is_run
         given = f"Give the run folder: {file.parent}" if is_of_run else "Give a run folder or a .onnx file."
-        raise ModelError(f"{file} {what}; it is no model file. {given}", code="model-other-file")
+        raise ModelError(f"{file} {what}; it is not a model file. {given}", code="model-other-file")
 
 
 def _check_not_folds(run: RunFolder) -> None:
@@ -138,8 +138,8 @@ def _check_not_folds(run: RunFolder) -> None:
 
 
 def _meant(name: str | os.PathLike[str], known: Sequence[str]) -> str:
-    """A suggestion for a misspelt name of a shipped model; ``""`` for a path, even one like ``runs/fast``."""
+    """Suggest a built-in model for a misspelt name; ``""`` for a path, even one like ``runs/fast``."""
     if os.fspath(name) in known:
-        return f" As text, and not as a path, '{os.fspath(name)}' is a built-in model."
+        return f" '{os.fspath(name)}' is a built-in model if given as text instead of a path."
     close = get_close_matches(os.fspath(name), known, n=1) if Path(name).name == os.fspath(name) else []
     return f" Did you mean '{close[0]}'?" if close else ""

@@ -1,4 +1,4 @@
-"""Image files below a folder."""
+"""Search of image files below a folder."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from mien.base.images import IMAGE_SUFFIXES, UNREAD_ADVICE, UNREAD_SUFFIXES, is_
 
 
 def image_files(folder: str | os.PathLike[str]) -> list[Path]:
-    """All image files below a folder, by suffix, sorted; hidden files are skipped.
+    """Return all image files below a folder, by suffix, sorted. Hidden files are skipped.
 
     Raises:
-        DataError: there is none (``folder-without-images``), or a folder cannot be read (``folder-unreadable``).
+        DataError: no image file (``folder-without-images``), or an unreadable folder (``folder-unreadable``).
     """
     if not (found := list(walk_images(folder))):
         raise no_images(folder)
@@ -22,7 +22,7 @@ def image_files(folder: str | os.PathLike[str]) -> list[Path]:
 
 
 def walk_images(folder: str | os.PathLike[str]) -> Iterator[Path]:
-    """The files of :func:`image_files` in the same order. In memory: the names in one folder for each level.
+    """Yield the files of :func:`image_files` in the same order. Memory holds only one folder's names per level.
 
     Raises:
         DataError: a folder cannot be read (``folder-unreadable``).
@@ -30,11 +30,11 @@ def walk_images(folder: str | os.PathLike[str]) -> Iterator[Path]:
     folder, names, folders = Path(folder), [], set()
     try:
         with os.scandir(folder) as entries:
-            # Names only: an entry is three times as large, and a folder may contain a million.
+            # Keep only names: a directory entry is three times as large, and a folder may contain a million.
             for entry in entries:
                 if entry.name.startswith("."):
                     continue
-                # A link could lead back to this folder.
+                # Do not follow links, which could lead back to this folder.
                 if entry.is_dir(follow_symlinks=False):
                     if is_system_folder(entry.name):
                         continue
@@ -53,7 +53,7 @@ def walk_images(folder: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def count_unread(folder: str | os.PathLike[str]) -> int:
-    """How many photos below a folder have a format that mien does not read, by suffix; hidden ones do not count."""
+    """Count the photos below a folder in formats that mien cannot open, by suffix, without hidden files."""
     count = 0
     for _, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not is_system_folder(name)]
@@ -62,7 +62,7 @@ def count_unread(folder: str | os.PathLike[str]) -> int:
 
 
 def no_images(folder: str | os.PathLike[str]) -> DataError:
-    """The error for a folder without images."""
+    """Return the error for a folder without images."""
     suffixes = ", ".join(sorted(IMAGE_SUFFIXES))
     unread = count_unread(folder)
     hint = f" It has {unread:,} of other formats: {UNREAD_ADVICE}." if unread else ""
@@ -70,14 +70,14 @@ def no_images(folder: str | os.PathLike[str]) -> DataError:
 
 
 def walk_sources(sources: Sequence[str], *, missing_too: bool = False) -> Iterator[Path]:
-    """All images of each file or folder, a source once; sorted in each folder.
+    """Yield all images of files and folders, each source once, sorted in each folder.
 
     Args:
         sources: files and folders.
-        missing_too: name missing files like others.
+        missing_too: True also yields missing files.
 
     Raises:
-        DataError: a source is missing or has no image.
+        DataError: a source is missing or contains no image.
     """
     for source in map(Path, dict.fromkeys(sources)):
         if source.is_dir():

@@ -1,4 +1,4 @@
-"""The model file at work: face crops in, probabilities out, by onnxruntime and never by torch."""
+"""Classifier for face crops that runs a model file with onnxruntime, without torch."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 BATCH = 64
-"""Face crops that the network sees at a time."""
+"""Number of face crops per batch."""
 
 CPU = "CPUExecutionProvider"
 _SUFFIX = "ExecutionProvider"
@@ -29,22 +29,22 @@ _SHORT = {"directml": f"Dml{_SUFFIX}"}
 
 
 class OnnxClassifier:
-    """Classifies face crops by one output of a model. Safe to call from several threads.
+    """Classifies face crops with one output of a model. Thread-safe.
 
     Args:
-        path: a ``.onnx`` file that mien exported.
-        threads: how many threads a prediction may use; None leaves it to onnxruntime.
-        output: name of the output that answers; see :meth:`mien.base.model_file.Manifest.output`.
-        provider: which device computes; see :func:`find_provider`.
+        path: path of an ``.onnx`` file exported by mien.
+        threads: number of threads for a prediction; None leaves it to onnxruntime.
+        output: name of the output to use; see :meth:`mien.base.model_file.Manifest.output`.
+        provider: execution provider, such as a GPU; see :func:`find_provider`.
 
     Attributes:
-        path: the file.
-        manifest: the model's metadata: outputs, input size, version.
-        output: the output that answers: its name, classes, temperature.
+        path: path of the file.
+        manifest: metadata of the model: outputs, input size, version.
+        output: the output in use: its name, classes, temperature.
 
     Raises:
         ModelError: the file is missing, damaged, not mien's, or of a newer mien; the model has no such output; the
-            provider is missing (``provider-missing``) or cannot be started (``provider-unusable``); threads below 1
+            provider is missing (``provider-missing``) or cannot start (``provider-unusable``); or threads are below 1
             (``threads-range``).
     """
 
@@ -71,7 +71,7 @@ class OnnxClassifier:
         self.output: LabelHead = self.manifest.output(output)
 
     def with_output(self, output: str | None) -> Self:
-        """The same model, answering by another output. It shares the memory of this one.
+        """Return the same model with another output in use. Both share memory.
 
         Raises:
             ModelError: the model has no such output (``output-unknown``).
@@ -79,11 +79,11 @@ class OnnxClassifier:
         return self._answering_by(self.manifest.output(output))
 
     def for_labels(self) -> Self:
-        """The same model, answering by the output that learned labels. Metrics and gradients are of that one."""
+        """Return the same model with the label's output in use, on which metrics and gradients are computed."""
         return self._answering_by(self.manifest.all_outputs[0])
 
     def with_manifest(self, manifest: Manifest) -> Self:
-        """The same graph under another manifest, which must have the same outputs. It shares the memory of this one."""
+        """Return the same graph with another manifest, which must have the same outputs. Both share memory."""
         other = self._answering_by(manifest.output(self.output.name))
         other.manifest = manifest
         return other
@@ -99,7 +99,7 @@ class OnnxClassifier:
         return other
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickled as its file's path, which is opened again."""
+        """Pickle as the file's path, which is opened again."""
         return type(self), (self.path.absolute(), self._threads, self.output.name, self._provider)
 
     @property
@@ -108,37 +108,37 @@ class OnnxClassifier:
         return self.output.classes
 
     def probabilities(self, images: npt.NDArray[np.uint8], temperature: float | None = None) -> npt.NDArray[np.float64]:
-        """Classify face crops, a batch at a time, so N may be large.
+        """Compute probabilities of face crops in batches, so N may be large.
 
         Args:
-            images: face crops, uint8 (N, size_px, size_px), in colour (N, size_px, size_px, 3), 0..255: N times
+            images: face crops, uint8 (N, size_px, size_px), or (N, size_px, size_px, 3) in colour, 0..255: N times
                 ``manifest.input.face_shape``.
-            temperature: divides the logits before the softmax; the output's own by default.
+            temperature: divisor of the logits before the softmax; by default the output's own.
 
         Returns:
-            float64 (N, C), each row sums to 1.
+            float64 (N, C), rows sum to 1.
 
         Raises:
-            DataError: another shape or dtype.
-            ModelError: as :func:`run_model`.
+            DataError: wrong shape or dtype.
+            ModelError: see :func:`run_model`.
         """
         return self.output.values(self._run(images, [self.output.logits])[0], temperature)
 
     def output_probabilities(
         self, images: npt.NDArray[np.uint8], temperatures: Mapping[str, float]
     ) -> npt.NDArray[np.float64]:
-        """Classify face crops by several outputs in one pass through the network.
+        """Compute probabilities of several outputs in one pass through the network.
 
         Args:
-            images: as in :meth:`probabilities`.
-            temperatures: what divides the logits of each output, by its name in ``manifest.outputs``.
+            images: face crops, as in :meth:`probabilities`.
+            temperatures: temperature of each output by its name in ``manifest.outputs``.
 
         Returns:
-            float64 (N, sum of their classes): the outputs side by side, in the order of ``temperatures``. Each row of
-            each output sums to 1.
+            float64 (N, sum of their classes): the outputs side by side, in the order of ``temperatures``. Each output's
+            probabilities sum to 1 in each row.
 
         Raises:
-            DataError: another shape or dtype.
+            DataError: wrong shape or dtype.
             ModelError: no such output.
         """
         found = self._run(images, [self.manifest.output(output).logits for output in temperatures])
@@ -146,24 +146,24 @@ class OnnxClassifier:
         return np.concatenate([softmax(logits.astype(np.float64) / by) for logits, by in divided], axis=1)
 
     def features(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """Embeddings of face crops: the input of the network's last layer.
+        """Compute embeddings of face crops: the input of the network's last layer.
 
         Args:
-            images: as in :meth:`probabilities`.
+            images: face crops, as in :meth:`probabilities`.
 
         Returns:
             float32 (N, D).
 
         Raises:
-            DataError: another shape or dtype.
-            ModelError: the model file has no output for features (``features-missing``).
+            DataError: wrong shape or dtype.
+            ModelError: the model file has no features output (``features-missing``).
         """
         if "features" not in _widths(self._session):
             raise ModelError("This model file has no features. Export the run again.", code="features-missing")
         return self._run(images, ["features"])[0]
 
     def _run(self, images: npt.NDArray[np.uint8], names: Sequence[str]) -> list[npt.NDArray[np.float32]]:
-        """Outputs of the graph by name, a batch of face crops at a time: float32 (N, width) each."""
+        """Compute named outputs of the graph in batches: float32 (N, width) each."""
         parts = [
             run_model(self._session, names, to_input(images[batch], self.manifest.input), self.path)
             for batch in slices(len(images), BATCH)
@@ -179,16 +179,16 @@ def run_model(
     """Run a graph on a batch and return some of its outputs.
 
     Args:
-        session: of the model.
+        session: session of the model.
         outputs: names of outputs, such as ``logits``.
         inputs: float32 (N, channels, crop_px, crop_px).
-        path: the model's file, named in errors.
+        path: path of the model file, for errors.
 
     Returns:
         float32 (N, C) for each output, finite.
 
     Raises:
-        ModelError: onnxruntime failed (``model-run``); NaN, infinity or another shape than the graph declares
+        ModelError: onnxruntime failed (``model-run``), or an output is NaN, infinite or of a wrong shape
             (``model-output``).
     """
     try:
@@ -212,15 +212,15 @@ def run_model(
 
 
 def _widths(session: InferenceSession) -> dict[str, int]:
-    """How many numbers each output of the graph gives about a face."""
+    """Return the number of values per face of each output of the graph."""
     return {output.name: output.shape[1] for output in session.get_outputs()}
 
 
 def find_provider(name: str | None) -> str:
-    """The provider that a user names, as ONNX Runtime calls it.
+    """Return ONNX Runtime's name of an execution provider.
 
     Args:
-        name: ``cpu``, ``cuda``, ``coreml``, ``openvino``, ``directml``, ..., or ONNX Runtime's own name such as
+        name: ``cpu``, ``cuda``, ``coreml``, ``openvino``, ``directml``, ..., or ONNX Runtime's name such as
             ``CUDAExecutionProvider``; case is ignored. None is the CPU.
 
     Raises:
@@ -238,7 +238,7 @@ def find_provider(name: str | None) -> str:
     if found is None:
         known = ", ".join(sorted(each.removesuffix(_SUFFIX).lower() for each in present))
         raise ModelError(
-            f"ONNX Runtime has no provider '{name}' here; it has: {known}. Others come with another package of it, "
+            f"ONNX Runtime has no provider '{name}' here; it has: {known}. Other packages of ONNX Runtime have others, "
             "such as onnxruntime-gpu.",
             code="provider-missing",
         )

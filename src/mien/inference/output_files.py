@@ -1,4 +1,4 @@
-"""Results of images as JSONL, CSV or parquet, written atomically and one at a time."""
+"""Results of images as JSONL, CSV or parquet, written one at a time and whole or not at all."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from mien.base.files import plain, whole_file
 Results = Iterable[Mapping[str, Any]]
 
 FACE_COLUMNS: tuple[str, ...] = ("face", "box_left", "box_top", "box_width", "box_height")
-"""Columns of a detected face. ``face`` counts from 1 in each image; it is 0 in the only row of an image without one."""
+"""Columns of a detected face. ``face`` counts from 1 in each image; an image without faces has one row with 0."""
 
 SCORE_COLUMN = "detection_score"
-"""The column after these: the detector's own score."""
+"""Column of the detector's score, after FACE_COLUMNS."""
 
 _ROWS_AT_ONCE = 4096
 
@@ -28,9 +28,9 @@ class Columns:
     """The columns of a table of results.
 
     Attributes:
-        classes: a column for the probability of each.
-        crops: the images are face crops, which have no box.
-        fields: what else is said of a face; see :attr:`mien.inference.prediction.Prediction.fields`.
+        classes: classes, each with a column for its probability.
+        crops: whether the images are face crops, which have no box.
+        fields: further columns; see :attr:`mien.inference.prediction.Prediction.fields`.
     """
 
     classes: tuple[str, ...]
@@ -39,12 +39,12 @@ class Columns:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All names, in order."""
+        """All column names in order."""
         place = () if self.crops else ("detector", *FACE_COLUMNS, SCORE_COLUMN)
         return ("source", *place, *self.fields, *self.classes)
 
     def rows(self, results: Results) -> Iterator[tuple[Any, ...]]:
-        """A row for each face, in the order of :attr:`names`; None for missing values."""
+        """Yield a row per face, in the order of :attr:`names`; missing values are None."""
         for result in results:
             if "error" in result:
                 continue
@@ -72,7 +72,7 @@ def write_csv(stream: TextIO, results: Results, columns: Columns) -> None:
 
 
 def csv_cell(value: Any) -> Any:
-    """A value as CSV has it: six digits of a float, ``true`` and ``false`` as in JSON, ``;`` between names."""
+    """Format a value for CSV: floats with six digits, ``true`` and ``false`` as in JSON, ``;`` between names."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list | tuple):
@@ -114,7 +114,7 @@ def _parquet(path: Path, results: Results, columns: Columns) -> None:
 
 
 def json_line(result: Mapping[str, Any]) -> bytes:
-    """A result as a line of JSON in UTF-8."""
+    """Return a result as a line of JSON in UTF-8."""
     try:
         return (json.dumps(result, ensure_ascii=False) + "\n").encode()
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""Predictions for one face, and for all faces of one photo."""
+"""Predictions for one face, and for all faces of a photo."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 
 def prediction_fields(output: str | None, perceived: bool) -> tuple[str, ...]:
-    """As :attr:`Prediction.fields`."""
+    """Return the names in :attr:`Prediction.fields`."""
     named = () if output is None else ("output",)
     by_votes = ("unsure", "not_a_face", "derived_valence", "derived_arousal") if perceived else ()
     return (*named, "answer", "top", "confidence", "in_doubt", "alternatives", *by_votes)
 
 
 def answer_text(answer: str, alternatives: Sequence[str]) -> str:
-    """An answer with its alternatives in words.
+    """Format an answer with its alternatives.
 
     >>> answer_text("neutral", ["happy"]), answer_text("sad", ["fear", "angry"]), answer_text("unsure", ["sad"])
     ('neutral or happy', 'sad, fear or angry', 'unsure')
@@ -43,23 +43,23 @@ def answer_text(answer: str, alternatives: Sequence[str]) -> str:
 class Prediction:
     """The expression that a model predicts for one face. It says nothing about what the person feels.
 
-    A notebook shows it as the face beside a bar for each class.
+    In a notebook it is shown as the face beside a bar for each class.
 
     Attributes:
-        source: the image file, or ``"image 3"`` for the third array.
+        source: path of the image, or ``"image 3"`` for the third array.
         classes: class names.
-        probability_vector: float64 (C,), the probability of each class in the order of ``classes``; sums to 1.
-        box: where the face was detected, in pixels of the upright image; all of :attr:`crop` where that was the image.
-        crop: the face crop that the model saw, uint8 (S, S), of a colour model (S, S, 3).
-        detection_score: the detector's own score, see :attr:`mien.faces.Face.score`; None without a detection.
-        output: name of the model's output that answered; None for a model without named outputs.
-        perceived: whether votes taught the output, so that it may be unsure or say that this is not a face.
-        unsure_below: probability of the top expression below which it is unsure.
-        margin: an expression less likely than the top by less than this is an alternative.
-        derived_valence: -1 (unpleasant) to 1, the mean of the expressions' valences weighted by how many people would
-            choose each; None unless ``perceived``. It is no measurement of a person: :mod:`mien.base.heads.affect`.
-        derived_arousal: likewise, -1 (calm) to 1.
-        landmarks: as :attr:`mien.faces.Face.landmarks`; empty without a detection.
+        probability_vector: float64 (C,), probabilities in the order of ``classes``; they sum to 1.
+        box: box of the face in pixels of the upright image; for a face crop, the whole of :attr:`crop`.
+        crop: face crop seen by the model, uint8 (S, S), or (S, S, 3) for a colour model.
+        detection_score: score of the detector, see :attr:`mien.faces.Face.score`; None without detection.
+        output: name of the model's output in use; None for a model without named outputs.
+        perceived: whether the output was trained on votes. Then the answer may be "unsure" or "not-a-face".
+        unsure_below: probability of the top expression below which the answer is "unsure".
+        margin: expressions less than this below the top probability are alternatives.
+        derived_valence: -1 (unpleasant) to 1, mean valence of the expressions, weighted by the shares of people; None
+            unless ``perceived``. It does not measure the person: :mod:`mien.base.heads.affect`.
+        derived_arousal: -1 (calm) to 1, derived likewise.
+        landmarks: landmarks, as in :attr:`mien.faces.Face.landmarks`; empty without detection.
     """
 
     source: str
@@ -77,7 +77,7 @@ class Prediction:
     derived_arousal: float | None = None
 
     def __eq__(self, other: object) -> bool:
-        """Whether all but the crop is equal, probabilities to the bit."""
+        """Compare everything except the crop; probabilities must be equal to the bit."""
         return self._compared == other._compared if isinstance(other, Prediction) else NotImplemented
 
     def __hash__(self) -> int:
@@ -95,7 +95,7 @@ class Prediction:
 
     @property
     def top(self) -> str:
-        """The class of highest probability."""
+        """The most probable class."""
         return self.classes[self._top]
 
     @property
@@ -105,51 +105,51 @@ class Prediction:
 
     @property
     def probabilities(self) -> dict[str, float]:
-        """Probability of each class by name, 0..1; they sum to 1."""
+        """Probabilities by class name, 0..1; they sum to 1."""
         return dict(zip(self.classes, self.probability_vector.tolist(), strict=True))
 
     @property
     def not_a_face(self) -> bool | None:
-        """Whether ``not-a-face`` is the class of highest probability; None unless :attr:`perceived`."""
+        """Whether ``not-a-face`` is the most probable class; None unless :attr:`perceived`."""
         return self.top == NOT_A_FACE_CLASS if self.perceived else None
 
     @property
     def unsure(self) -> bool | None:
         """Whether no expression reaches :attr:`unsure_below`. None unless :attr:`perceived`.
 
-        False where the answer is not a face.
+        False if the answer is "not-a-face".
         """
         return not (self.not_a_face or self._decisions.likely[0]) if self.perceived else None
 
     @property
     def alternatives(self) -> tuple[str, ...]:
-        """The expressions that are nearly as likely as :attr:`top`, the most probable first: a tie; often empty."""
+        """Expressions nearly as probable as :attr:`top`, the most probable first; often empty."""
         tied = np.flatnonzero(self._decisions.tied[0])
         return tuple(self.classes[at] for at in tied[np.argsort(-self.probability_vector[tied], kind="stable")])
 
     @property
     def in_doubt(self) -> bool:
-        """Whether it has :attr:`alternatives` or is unsure, or, unless :attr:`perceived`, is below one half."""
+        """Whether it is unsure or has :attr:`alternatives`, or unless :attr:`perceived`, has a confidence below 0.5."""
         unsure = self.confidence < AGREEMENT if self.unsure is None else self.unsure
         return unsure or bool(self.alternatives)
 
     @property
     def answer(self) -> str:
-        """An expression, ``"unsure"`` or ``"not-a-face"``; :attr:`top` unless :attr:`perceived`.
+        """The answer: an expression, ``"unsure"`` or ``"not-a-face"``; :attr:`top` unless :attr:`perceived`.
 
-        docs/predict.md has the rule.
+        docs/predict.md gives the rule.
         """
         return UNSURE if self.unsure else self.top
 
     @property
     def text(self) -> str:
-        """The answer in a few words, with the confidence if it is firm: ``"happy 94%"``, ``"neutral or happy"``."""
+        """The answer as text, with the confidence if it is not in doubt: ``"happy 94%"``, ``"neutral or happy"``."""
         plain = self.unsure or self.not_a_face or self.alternatives
         return answer_text(self.answer, self.alternatives) + ("" if plain else f" {share_text(self.confidence)}")
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """Names of what :meth:`to_dict` and tables say beside place and probabilities."""
+        """Names of the values in :meth:`to_dict` and tables, other than place and probabilities."""
         return prediction_fields(self.output, self.perceived)
 
     @cached_property
@@ -161,7 +161,7 @@ class Prediction:
         return int(self._decisions.top[0])
 
     def show(self) -> Image:
-        """Draw the face crop, enlarged, beside a bar for each class.
+        """Draw the enlarged face crop beside a bar for each class.
 
         Raises:
             DataError: the prediction was made without its face crop (``crop-missing``).
@@ -171,7 +171,7 @@ class Prediction:
         return draw_face(self.crop, self.probabilities, "" if self.unsure else self.top)
 
     def _repr_png_(self) -> bytes | None:
-        """How a notebook shows it: :meth:`show` as PNG."""
+        """Return :meth:`show` as PNG for a notebook."""
         if self.crop is None:
             return None
         stream = io.BytesIO()
@@ -179,7 +179,7 @@ class Prediction:
         return stream.getvalue()
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready: source, what :attr:`fields` names, probabilities; of a detected face box, score and landmarks."""
+        """Return source, :attr:`fields`, probabilities and, after a detection, box, score and landmarks, JSON-ready."""
         score = self.detection_score
         landmarks = {name: [round(x, 1), round(y, 1)] for name, (x, y) in self.landmarks.items()}
         return {
@@ -197,12 +197,12 @@ class Photo:
     """The faces and predictions of one photo, or of one face crop.
 
     Attributes:
-        source: the image file, or ``"image 3"`` for the third array.
-        width: of the upright image, in pixels; of a face crop the model's image size.
-        height: as width.
+        source: path of the image, or ``"image 3"`` for the third array.
+        width: width of the upright image in pixels; for a face crop the model's image size.
+        height: height, likewise.
         detector: name of the detector; None for a face crop.
-        predictions: one for each face, the largest first; one for a face crop.
-        rgb: the upright image, uint8 (height, width, 3); None for a face crop.
+        predictions: one prediction per face, the largest first; exactly one for a face crop.
+        rgb: upright image, uint8 (height, width, 3); None for a face crop.
     """
 
     source: str
@@ -213,23 +213,22 @@ class Photo:
     rgb: npt.NDArray[np.uint8] | None = field(default=None, compare=False, repr=False)
 
     def draw(self, **look: Unpack[Look]) -> Image:
-        """A copy of the photo, an RGB image, with the box and the answer of each face drawn in.
+        """Return a copy of the photo, an RGB image, with box and answer of each face drawn in.
 
         Args:
-            **look: ``line_px``, ``text_px`` and ``colours``, as :func:`mien.inference.drawing.draw_predictions` has
-                them.
+            ***look: ``line_px``, ``text_px`` and ``colours``, as in :func:`mien.inference.drawing.draw_predictions`.
 
         Raises:
-            DataError: a face crop (``photo-missing``): :meth:`Prediction.show` draws that.
+            DataError: it is a face crop (``photo-missing``); draw that with :meth:`Prediction.show`.
         """
         if self.rgb is None:
             raise DataError(f"{self.source} is a face crop; draw it with .predictions[0].show().", code="photo-missing")
         return draw_photo(self.rgb, self.predictions, **look)
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready: source, image (width and height), detector, and faces as :meth:`Prediction.to_dict`.
+        """Return source, image (width and height), detector, and faces by :meth:`Prediction.to_dict`, JSON-ready.
 
-        Of a face crop :meth:`Prediction.to_dict` alone.
+        A face crop gives only :meth:`Prediction.to_dict`.
         """
         if self.detector is None:
             return self.predictions[0].to_dict()

@@ -1,4 +1,4 @@
-"""``mien.Predictor``: images of any kind in, predictions out."""
+"""``mien.Predictor``: predictions from images of any kind."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 FLAT = 48 * 48
-"""A grey array this wide is rows of FER2013's faces, and no face crop."""
+"""Width from which a grey array is treated as rows of flattened faces instead of a face crop."""
 
 
 class Predictor(OnnxClassifier):
-    """A model that predicts the expression of each face in images. Safe to call from several threads.
+    """A model that predicts the expression of each face in images. Thread-safe.
 
-    :func:`mien.load` makes one. Face crops that are arrays already go to :meth:`probabilities`.
+    :func:`mien.load` makes one. For face crops that are already arrays, use :meth:`probabilities`.
     """
 
     def __repr__(self) -> str:
         named = f" {self.output.name}" if self.output.name else ""
         return f"<Predictor {self.manifest.full_name}{named}: {', '.join(self.classes)}>"
 
-    @overload  # a str is an iterable of str too: the first one holds
+    @overload  # a str is also an iterable of str; the first overload applies
     def predict(  # type: ignore[overload-overlap]
         self,
         image: ImageSource,
@@ -85,24 +85,23 @@ class Predictor(OnnxClassifier):
         """Detect and classify the faces in one image, or in several.
 
         Args:
-            image: a path, the bytes or an open binary file of an image, a PIL image, or an array uint8 (H, W) grey
-                or (H, W, 3) RGB; or several of these: a list, a pandas Series of paths, a generator.
-            classes: a label scheme that merges the model's classes; see :class:`FaceReader`.
-            min_score: the least score of a face by the detector, 0..1; None leaves it to the detector.
-            min_size: the least longer side of a face, in pixels.
-            max_faces: the largest faces of an image are kept, at most so many.
-            detector: detects the faces: ``"network"`` or your own; None is the detector in use, see
-                :func:`mien.faces.find_detector`.
-            on_error: called with the name and the error of each image that cannot be read, which then has no
-                predictions; by default the error is raised.
-            bgr: arrays are BGR or BGRA, as OpenCV reads images; by default RGB.
+            image: path, image bytes, open binary file, PIL image, or array uint8 (H, W) grey or (H, W, 3) RGB; or
+                several of these: a list, a pandas Series of paths, a generator.
+            classes: label scheme that merges the model's classes; see :class:`FaceReader`.
+            min_score: lowest detector score of a face, 0..1; None uses the detector's limit.
+            min_size: smallest longer side of a face, in pixels.
+            max_faces: number of largest faces to keep in each image.
+            detector: ``"network"`` or your own detector; None uses the default, see :func:`mien.faces.find_detector`.
+            on_error: called with name and error of each unreadable image, which then has no predictions; by default the
+                error is raised.
+            bgr: True if arrays are BGR or BGRA, as OpenCV reads images.
 
         Returns:
-            A :class:`Prediction` for each face, the largest first; empty without a face. For a list a list of these.
+            A :class:`Prediction` for each face, the largest first; empty without faces. For several images, a list of
+            these.
 
         Raises:
-            DataError: something that is not an image; a scheme that does not suit the model; a limit that
-                no face can meet.
+            DataError: not an image, a label scheme that does not match the model, or an impossible limit.
             ModelError: the face detector cannot be used; see :func:`mien.faces.find_detector`.
         """
         several = is_several(image)
@@ -136,18 +135,18 @@ class Predictor(OnnxClassifier):
     def predict_crops(
         self, images: ImageSource | Iterable[ImageSource], *, classes: str | None = None
     ) -> list[Prediction]:
-        """Classify images that are face crops, about as tight as FER2013's; no face is detected.
+        """Classify images that are face crops, about as tight as FER2013's, without detection.
 
         Args:
-            images: images as :meth:`predict` takes them, a stack of arrays (N, H, W) or (N, H, W, 3), a folder's path,
-                or one image.
-            classes: as in :meth:`predict`.
+            images: images as in :meth:`predict`, a stack of arrays (N, H, W) or (N, H, W, 3), the path of a folder, or
+                a single image.
+            classes: label scheme, as in :meth:`predict`.
 
         Returns:
-            One for each image, in order; of a folder by name.
+            One prediction per image, in order; for a folder in the order of names.
 
         Raises:
-            DataError: something that is not an image; a folder without one; a scheme that does not suit the model.
+            DataError: not an image, a folder without images, or a label scheme that does not match the model.
 
         >>> import mien, numpy as np
         >>> (prediction,) = mien.load().predict_crops(np.full((48, 48), 128, dtype=np.uint8))
@@ -177,22 +176,22 @@ class Predictor(OnnxClassifier):
         on_error: Callable[[str, DataError], None] | None = None,
         bgr: bool = False,
     ) -> Generator[Photo, None, None]:
-        """Detect and classify the faces of images, in order, at bounded memory: a photo or a batch of crops at a time.
+        """Detect and classify faces of images in order, with bounded memory: one photo or batch of crops at a time.
 
         Args:
-            images: as in :meth:`predict`.
-            crops: each image is a face crop, as in :meth:`predict_crops`, and has one prediction.
-            classes: as in :meth:`predict`.
-            detector: as in :meth:`predict`.
-            on_error: called with the name and the error of each image that cannot be read, which is then skipped.
-            bgr: as in :meth:`predict`.
+            images: images, as in :meth:`predict`.
+            crops: True if each image is a face crop with one prediction, as in :meth:`predict_crops`.
+            classes: label scheme, as in :meth:`predict`.
+            detector: face detector, as in :meth:`predict`.
+            on_error: called with name and error of each unreadable image, which is then skipped.
+            bgr: channel order, as in :meth:`predict`.
 
         Raises:
-            DataError: an image that cannot be read, where there is no ``on_error``; a scheme that does not
-                suit the model.
+            DataError: an image cannot be read and there is no ``on_error``, or the label scheme does not match the
+                model.
             ModelError: the face detector cannot be used.
         """
-        # Of an array only a stack is several images; one of a single axis may hold paths.
+        # An array is several images only if it is a stack, or has one axis, which may hold paths.
         whole = images.ndim > 1 and not _is_stack(images) if isinstance(images, np.ndarray) else not is_several(images)
         if whole:
             raise DataError("stream takes several images; give a list, [image], or use predict.", code="image-type")
@@ -207,7 +206,7 @@ def read_images(
     crops: bool = False,
     on_error: Callable[[str, DataError], None] | None = None,
 ) -> Generator[Photo, None, None]:
-    """As :meth:`Predictor.stream`, with a reader that has a detector and settings already."""
+    """Do the same as :meth:`Predictor.stream`, with a given reader."""
     if crops:
         form = reader.classifier.manifest.input.stored_as
         opened = _open_each(images, lambda image, _: face_square(open_image_source(image), *form), on_error)
@@ -236,16 +235,16 @@ def load(
     """Load a model for predicting.
 
     Args:
-        path: a run folder, a ``.onnx`` file, or the name of a model that comes with mien.
-        threads: how many threads a prediction may use; None leaves it to onnxruntime.
-        output: which of the model's outputs answers, by name. None takes the file's rule of the answer, or what people
-            would say, where the model has learned from votes; see docs/predict.md.
-        provider: which of ONNX Runtime's providers computes: ``"cuda"``, ``"coreml"``, ``"openvino"``, ``"directml"``,
-            ...; None is the CPU.
+        path: run folder, ``.onnx`` file, or name of a built-in model.
+        threads: number of threads for a prediction; None leaves it to onnxruntime.
+        output: name of the model's output to use. None uses the answer rule, or else the output trained on votes, or
+            else the label's; see docs/predict.md.
+        provider: execution provider of ONNX Runtime: ``"cuda"``, ``"coreml"``, ``"openvino"``, ``"directml"``, ...;
+            None is the CPU.
 
     Raises:
-        ModelError: no model there, damaged, not mien's, or of a newer mien; no such output (``output-unknown``); the
-            provider is missing or unusable.
+        ModelError: no such model, or it is damaged, not mien's, or of a newer mien; no such output
+            (``output-unknown``); the provider is missing or unusable.
     """
     return Predictor(find_model(path), threads, output, provider)
 
@@ -255,7 +254,7 @@ def _open_each(
     open_one: Callable[[ImageSource, str], T],
     on_error: Callable[[str, DataError], None] | None,
 ) -> Iterator[tuple[str, T]]:
-    """The name of each image, and what ``open_one`` returns for it; a bad image goes to ``on_error`` or is raised."""
+    """Yield each image's name and the result of ``open_one``; bad images go to ``on_error`` or raise."""
     for number, image in enumerate(images, start=1):
         source = str(image) if isinstance(image, str | os.PathLike) else f"image {number}"
         try:
@@ -266,7 +265,7 @@ def _open_each(
             )
         except DataError as found:
             said = found.raw
-            if said.startswith("the image "):  # as bytes are called; here they have a number
+            if said.startswith("the image "):  # the name of bytes; here they have a number
                 said = source + said.removeprefix("the image")
             error = DataError(said if said.startswith(source) else f"{source}: {said}", code=found.code)
         else:
@@ -278,7 +277,7 @@ def _open_each(
 
 
 def _warn_of_channels_first(stack: npt.NDArray[Any]) -> None:
-    """A stack of three images may be one in colour, as torch has it."""
+    """Warn that a stack of three images may be one colour image with channels first, as in torch."""
     if stack.ndim == 3 and stack.shape[0] == 3:
         warnings.warn(
             MienWarning(
@@ -291,17 +290,17 @@ def _warn_of_channels_first(stack: npt.NDArray[Any]) -> None:
 
 
 def _check_not_flat(array: npt.NDArray[Any]) -> None:
-    """Refuse rows of flattened faces, which are one long image too."""
+    """Raise an error for rows of flattened faces, which would be read as one long image."""
     if array.ndim == 2 and array.shape[1] == FLAT:
         raise DataError(
-            f"An array of shape {array.shape} is no face crop. Give rows of flattened faces as "
+            f"An array of shape {array.shape} is not a face crop. Give rows of flattened faces as "
             "array.reshape(-1, 48, 48).",
             code="image-flat",
         )
 
 
 def is_several(images: object) -> bool:
-    """Whether it is several images, and not one. An array is one image."""
+    """Return whether ``images`` is several images. An array counts as one image."""
     one = isinstance(images, str | bytes | bytearray | memoryview | os.PathLike | np.ndarray | Mapping)
     return isinstance(images, Iterable) and not (one or hasattr(images, "read") or hasattr(images, "getbands"))
 

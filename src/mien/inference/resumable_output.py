@@ -1,13 +1,13 @@
-"""Results of many images, stored while they are computed, so that a killed command resumes where it stopped.
+"""Storage of many results while they are computed, so that a killed command can resume.
 
     FILE.part    a journal: one line of settings, then a line of JSON for each finished image
     FILE         written from it at the end (.jsonl, .csv or .parquet), atomically; the journal is removed then
 
-The journal is locked while it is open. The next command tries images with errors again.
+The journal is locked while it is open. The next command retries images with errors.
 
-The result of a photo is ``{"source", "image": {"width", "height"}, "detector", "faces": [...]}``; of a face crop,
-``{"source", "answer", "top", "confidence", "probabilities"}``; of one that cannot be read, ``{"source", "error"}``. A
-model with named outputs adds what :attr:`mien.inference.prediction.Prediction.fields` names.
+A photo's result is ``{"source", "image": {"width", "height"}, "detector", "faces": [...]}``. A face crop's is
+``{"source", "answer", "top", "confidence", "probabilities"}``, an unreadable image's ``{"source", "error"}``. A model
+with named outputs adds the names in :attr:`mien.inference.prediction.Prediction.fields`.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ class ResumableOutput:
     """The results of one ``FILE``, open for appending.
 
     Attributes:
-        found: how many images were finished when it was opened; images with an error do not count.
+        found: number of finished images when it was opened, without those with errors.
 
     Raises:
         MissingExtraError: FILE ends in .parquet, which needs pyarrow.
-        RunError: FILE exists (``output-exists``), has another suffix (``output-suffix``) or cannot be written
-            (``output-unwritable``). Its journal has other settings (``journal-settings``), is damaged
-            (``journal-damaged``), is another program's file (``journal-foreign``) or is in use (``journal-in-use``).
+        RunError: FILE exists (``output-exists``), has an unknown suffix (``output-suffix``) or cannot be written
+            (``output-unwritable``). Or its journal has other settings (``journal-settings``), is damaged
+            (``journal-damaged``), is another program's file (``journal-foreign``) or in use (``journal-in-use``).
     """
 
     def __init__(self, out: Path, settings: Mapping[str, Any], columns: Columns, *, overwrite: bool = False) -> None:
         self.out: Path = out
         self.part: Path = out.with_name(f"{out.name}.part")
-        # Of the latest line of each image in the journal.
+        # Position of the latest line of each image in the journal.
         self._positions: dict[str, int] = {}
         self._columns = columns
         if out.suffix.lower() not in WRITERS or out.is_dir():
@@ -68,7 +68,7 @@ class ResumableOutput:
                     f"{self.part} is in use by another command. Wait until it ends, or choose another --out.",
                     code="journal-in-use",
                 )
-            # Checked under the lock, because another command may finish before that. It removes its journal last.
+            # Check under the lock, because another command may just have finished; it removes its journal last.
             if out.exists() and not overwrite and not self.part.stat().st_size:
                 self._remove()
                 raise RunError(
@@ -95,7 +95,7 @@ class ResumableOutput:
         self._close()
 
     def __contains__(self, source: str) -> bool:
-        """Whether an image was finished when the journal was opened."""
+        """Return whether an image was finished when the journal was opened."""
         return source in self._done
 
     def add(self, result: Mapping[str, Any]) -> None:
@@ -121,7 +121,7 @@ class ResumableOutput:
         """Write FILE from the journal, atomically, and remove the journal.
 
         Args:
-            sources: of all images, in the order that FILE gets, however often the command was resumed.
+            sources: names of all images in the order of FILE, which does not depend on interruptions.
             on_result: called with each result in FILE.
 
         Raises:
@@ -141,23 +141,23 @@ class ResumableOutput:
 
     def _remove(self) -> None:
         """Remove the journal while it is locked: once unlocked, it may be another command's."""
-        if sys.platform == "win32":  # which removes no open file
+        if sys.platform == "win32":  # Windows cannot remove an open file
             self._close()
         self.part.unlink(missing_ok=True)
         self._close()
 
     def _close(self) -> None:
-        # Closing writes again what a full disk refused; that error has been raised already.
+        # Closing may repeat a write that a full disk refused; that error was already raised.
         with suppress(OSError):
             self._stream.close()
 
     def _resume(self, settings: Mapping[str, Any]) -> set[str]:
-        """The finished images, without errors. A truncated last line is removed."""
+        """Return the finished images without errors, and remove a truncated last line."""
         self._stream.seek(0)
         first = self._stream.readline()
         if not _HEAD.startswith(first[: len(_HEAD)]):
             raise RunError(
-                f"{self.part} is not mien's file, and results would be stored there. Move it, or choose another --out.",
+                f"{self.part} is not mien's, but results would be stored there. Move it, or choose another --out.",
                 code="journal-foreign",
             )
         if not first.endswith(b"\n"):
@@ -184,7 +184,7 @@ class ResumableOutput:
             if before[name] != value:
                 what = f"{name} {before[name]}, and now it is {value}"
                 if isinstance(value, list):
-                    # There may be thousands: name one.
+                    # There may be thousands of differences, so name one.
                     one = min(set(before[name]) ^ set(value))
                     what = f"other {name}: {one} was {'not ' if one in value else ''}among them"
                 raise RunError(

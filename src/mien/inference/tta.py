@@ -1,4 +1,4 @@
-"""Test-time augmentation: probabilities averaged over shifted and mirrored copies of each face crop."""
+"""Test-time augmentation: average probabilities over shifted and mirrored copies of each face crop."""
 
 from __future__ import annotations
 
@@ -12,23 +12,24 @@ from mien.base.progress import slices
 from mien.inference.onnx_classifier import BATCH
 
 VIEWS: tuple[int, ...] = (1, 2, 10)
-"""The crop alone; with its mirror image; centre and four corners, each mirrored too (Krizhevsky et al. 2012, 4.1)."""
+"""Numbers of views: the crop; with its mirror image; centre and four corners, also mirrored (Krizhevsky et al. 2012,
+4.1)."""
 
 SHIFT = 1 / 24
-"""Shift of a corner view, as a fraction of the side: 2 of 48 pixels. Outside the crop its border pixels repeat."""
+"""Shift of a corner view, as a fraction of the side: 2 of 48 pixels. Border pixels are repeated."""
 
 _SHIFTS = ((0, 0), (-1, -1), (-1, 1), (1, -1), (1, 1))
 
 
 def check_tta(views: int) -> None:
-    """Raise :class:`DataError` (``tta-views``) for a number of views that is not in :data:`VIEWS`."""
+    """Raise :class:`DataError` (``tta-views``) unless the number of views is in :data:`VIEWS`."""
     if views not in VIEWS:
         known = f"{', '.join(map(str, VIEWS[:-1]))} or {VIEWS[-1]}"
         raise DataError(f"Test-time augmentation has {known} views; found {views}.", code="tta-views")
 
 
 def augmented_views(images: npt.NDArray[np.uint8], views: int) -> Iterator[npt.NDArray[np.uint8]]:
-    """The face crops in each view, the original first. uint8 (N, S, S[, 3]) -> ``views`` times the same shape.
+    """Yield the face crops in each view, the original first. uint8 (N, S, S[, 3]) -> ``views`` times the same shape.
 
     Raises:
         DataError: ``views`` is not in :data:`VIEWS` (``tta-views``).
@@ -49,12 +50,13 @@ def augmented_views(images: npt.NDArray[np.uint8], views: int) -> Iterator[npt.N
 def mean_over_views(
     predict: Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float64]], images: npt.NDArray[np.uint8], views: int
 ) -> npt.NDArray[np.float64]:
-    """The mean of what ``predict`` returns, float64 (N, K), over the views of each face crop, a batch at a time.
+    """Average the results of ``predict``, float64 (N, K), over the views of each face crop, in batches.
 
     Args:
-        predict: uint8 (N, S, S[, 3]) -> float64 (N, K), such as :meth:`mien.Predictor.probabilities`.
+        predict: function that maps uint8 (N, S, S[, 3]) to float64 (N, K), such as
+            :meth:`mien.Predictor.probabilities`.
         images: face crops, uint8 (N, S, S[, 3]).
-        views: one of :data:`VIEWS`.
+        views: number of views, one of :data:`VIEWS`.
 
     Raises:
         DataError: ``views`` is not in :data:`VIEWS` (``tta-views``).
