@@ -1,4 +1,4 @@
-"""``mien.audit``: what would make a metric on this data wrong."""
+"""``mien.audit``: find faults of a data set that would make a metric misleading."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from mien.page.terminal import as_html, as_text
 from mien.training.callback import Callback
 
 MAY_HOLD_A_REVIEW = " It may hold a review."
-"""Why a ``clean.toml`` is not lightly replaced."""
+"""Added to the message that a ``clean.toml`` exists."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,10 +33,10 @@ class AuditResult:
     """Results of an audit of a data set.
 
     Attributes:
-        findings: everything, as values.
-        data: the data set as it was read.
-        name: what the data is called.
-        changes: the samples to drop or relabel, as ``clean.toml`` lists them.
+        findings: all findings as values.
+        data: data set as it was read.
+        name: name of the data.
+        changes: samples to drop or relabel, as in ``clean.toml``.
     """
 
     findings: AuditFindings = field(repr=False)
@@ -47,15 +47,15 @@ class AuditResult:
     def write(
         self, folder: str | os.PathLike[str], *, metadata: Mapping[str, str] | None = None, overwrite: bool = False
     ) -> Path:
-        """Write ``audit.html``, ``audit.json``, ``clean.toml``, charts and tables into a folder; the page's path.
+        """Write ``audit.html``, ``audit.json``, ``clean.toml``, charts and tables into a folder; returns the page.
 
         Args:
-            folder: created where it is missing.
-            metadata: what else the page says of how it was made.
-            overwrite: replace a ``clean.toml``.
+            folder: output folder, created if missing.
+            metadata: further information for the page about how it was made.
+            overwrite: True replaces an existing ``clean.toml``.
 
         Raises:
-            RunError: there is a ``clean.toml`` already, which may hold a review.
+            RunError: a ``clean.toml`` exists already, which may have been reviewed.
         """
         folder = Path(folder)
         check_replaceable([folder / "clean.toml"], overwrite, MAY_HOLD_A_REVIEW)
@@ -70,7 +70,7 @@ class AuditResult:
         return written.page
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready: the content of ``audit.json``."""
+        """Return the content of ``audit.json``, JSON-ready."""
         skipped = [list(each) for each in self.data.skipped]
         return {"path": self.name, "skipped": skipped, **audit_values(self.findings)}
 
@@ -90,18 +90,19 @@ def audit(
     notify: Callable[[str], None] = lambda line: None,
     callback: Callback | None = None,
 ) -> AuditResult:
-    """Find what would make a metric on this data wrong: copies, leaks, doubtful labels, unusable images.
+    """Find what would make a metric on this data misleading: copies, leaks, doubtful labels, corrupted images.
 
     Args:
-        data: labelled faces, of all splits.
-        predictions: out-of-fold probabilities of a model, to judge the labels by as well.
-        recipe: judge the labels by five models of this recipe instead, each trained without a fifth of the samples.
-        out: folder for these models; the same call resumes them after an interruption.
+        data: labelled faces of all splits.
+        predictions: a model's out-of-fold predictions, to check the labels.
+        recipe: recipe to check the labels by cross-validation instead: five models, each trained without a fifth of the
+            samples.
+        out: folder for these models; the same call resumes after an interruption.
         notify: called with one line for each warning and each fold.
-        callback: follows the training of each fold.
+        callback: callback for the training of each fold.
 
     Raises:
-        DataError: as :func:`mien.auditing.run.check_audit`; both ``predictions`` and ``recipe``.
+        DataError: see :func:`mien.auditing.run.check_audit`, or both ``predictions`` and ``recipe`` are given.
         RecipeError: the recipe merges or drops classes.
         MissingExtraError: the extra ``audit`` is not installed, or ``train`` with a recipe.
     """
@@ -131,7 +132,7 @@ def audit(
 
 
 def _check_extras(*, trains: bool) -> None:
-    """Name a missing package now, not after minutes."""
+    """Raise an error for a missing package now instead of after minutes."""
     with needs_extra("audit", "The audit"):
         import_page_packages()
         import scipy  # noqa: F401
@@ -142,7 +143,7 @@ def _check_extras(*, trains: bool) -> None:
 
 
 def _check_training(data: Data, recipe: Recipe, dataset: Dataset, notify: Callable[[str], None]) -> Dataset:
-    """The data at the recipe's input size, once it is sure that the recipe can be trained on it."""
+    """Check that the recipe can be trained on the data, and return the data at the recipe's input size."""
     from mien.runs.folds import check_audited
     from mien.training.plan import recipe_warnings
 

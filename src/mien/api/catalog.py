@@ -1,4 +1,4 @@
-"""``mien.list_models`` and ``mien.list_recipes``: what comes with mien."""
+"""``mien.list_models`` and ``mien.list_recipes``: the built-in models and recipes."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from mien.inference.find_model import SHIPPED, find_model
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """A model that comes with mien.
+    """A built-in model.
 
     Attributes:
-        name: what :func:`mien.load` takes.
-        path: its ``.onnx`` file.
+        name: name for :func:`mien.load`.
+        path: path of its ``.onnx`` file.
     """
 
     name: str
@@ -25,7 +25,7 @@ class ModelInfo:
 
     @cached_property
     def manifest(self) -> Manifest:
-        """Classes, input, recipe, licence and metrics, as the file says."""
+        """Classes, input, recipe, licence and metrics of the model."""
         return read_manifest(self.path)
 
     def __str__(self) -> str:
@@ -33,11 +33,11 @@ class ModelInfo:
 
 
 def list_models() -> list[ModelInfo]:
-    """The models that come with mien: name, size, classes, accuracy."""
+    """List the built-in models with name, size, classes and accuracy."""
     names = [name + form for name in SHIPPED for form in ("", INT8)]
     return [ModelInfo(name, find_model(name)) for name in names]
 
 
 def list_recipes() -> list[str]:
-    """Names of the recipes that come with mien; ``mien.load_recipe(name)`` shows one."""
+    """List the names of the built-in recipes; ``mien.load_recipe(name)`` shows one."""
     return list(recipe_names())

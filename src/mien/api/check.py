@@ -1,4 +1,4 @@
-"""``mien.check``: can a claimed accuracy be believed?"""
+"""``mien.check``: check the predictions behind a claimed accuracy."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from mien.pipeline.measured_split import WITHOUT_LEAKED, MeasuredSplit
 from mien.pipeline.predictions_csv import ClaimedPredictions, read_predictions_csv
 
 WIDE = 0.1
-"""An interval of more than ten points says little about a model."""
+"""Width of an interval from which it says little about a model: ten points."""
 VERDICTS = {
-    "wrong": "Do not believe this score as it stands.",
-    "caution": "Believe this score with the cautions below.",
-    "fine": "Nothing found speaks against this score.",
+    "wrong": "Do not trust this accuracy as it is.",
+    "caution": "Trust this accuracy only with the cautions below.",
+    "fine": "No problem was found with this accuracy.",
 }
 
 Verdict = Literal["fine", "caution", "wrong", "unknown"]
@@ -45,9 +45,9 @@ class ClaimFinding(JsonResult):
     """One question about a claim and its answer.
 
     Attributes:
-        key: the question, one of those in docs/check.md.
-        verdict: ``"fine"``, ``"caution"``, ``"wrong"``, or ``"unknown"`` where the data cannot tell.
-        words: the answer, with its figures.
+        key: name of the question, as in docs/check.md.
+        verdict: ``"fine"``, ``"caution"``, ``"wrong"``, or ``"unknown"`` if the data cannot tell.
+        words: answer with its numbers.
     """
 
     key: str
@@ -57,14 +57,14 @@ class ClaimFinding(JsonResult):
 
 @dataclass(frozen=True)
 class ClaimResult:
-    """Findings on the predictions behind a claimed accuracy.
+    """Findings about the predictions behind a claimed accuracy.
 
     Attributes:
-        accuracy: share of correct samples, 0..1, with its 95% interval.
+        accuracy: fraction of correct samples, 0..1, with its 95% interval.
         samples: number of samples with a prediction.
-        findings: one for each question, in the order of the page.
-        split: the split of the samples.
-        name: of the predictions.
+        findings: one finding per question, in the order of the page.
+        split: split of the samples.
+        name: name of the predictions.
     """
 
     accuracy: Estimate
@@ -79,12 +79,12 @@ class ClaimResult:
         return next((name for name in VERDICTS if any(item.verdict == name for item in self.findings)), "fine")
 
     def table(self) -> Table:
-        """The findings, one a row."""
+        """Return a table with one finding per row."""
         columns = (Column("question", "text"), Column("verdict", "text"), Column("answer", "text"))
         return Table("findings", columns, [(item.key, item.verdict, item.words) for item in self.findings])
 
     def write_report(self, folder: str | os.PathLike[str], metadata: Mapping[str, str] | None = None) -> Path:
-        """Write ``report.html`` with the verdict and the findings into a folder; the path of the page.
+        """Write ``report.html`` with verdict and findings into a folder, and return the page's path.
 
         Raises:
             MissingExtraError: the extra ``report`` is not installed.
@@ -95,7 +95,7 @@ class ClaimResult:
         return Page(f"Check of {self.name}", lead, (section,), dict(metadata or {})).write(Path(folder)).page
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready: accuracy, samples, verdict and findings."""
+        """Return accuracy, samples, verdict and findings, JSON-ready."""
         return {
             "predictions": self.name,
             "split": self.split,
@@ -124,19 +124,19 @@ def check(
 ) -> ClaimResult:
     """Check the predictions behind a claimed accuracy.
 
-    Are classes exchanged? Do copies of training images flatter it? Is it better than another file, and with which
+    Are classes exchanged? Do copies of training images increase it? Is it better than another file, and with which
     interval? Would a second panel of annotators agree as often? Were the labels of the split seen in training?
 
     Args:
-        predictions: a CSV (a column of ids or files, and one of classes or one probability a class), a predictions
+        predictions: a CSV (a column of ids or files, and one of classes or one probability per class), a predictions
             file of mien, or values.
-        data: the labelled data that the claim is about.
-        split: the split of a CSV; other predictions name their own.
+        data: labelled data that the claim is about.
+        split: split for a CSV; other predictions name their own.
         against: other predictions for the same samples.
-        claimed: the accuracy that was claimed, 0..1.
+        claimed: claimed accuracy, 0..1.
 
     Raises:
-        DataError: the predictions do not fit the data; ``claimed`` is outside of 0..1.
+        DataError: the predictions do not match the data, or ``claimed`` is outside 0..1.
     """
     if claimed is not None and not 0 <= claimed <= 1:
         raise DataError(f"A claimed accuracy must be in 0..1; found {claimed:g}.", code="claimed-range")
@@ -181,21 +181,21 @@ def _coverage(claim: ClaimedPredictions, accuracy: Estimate, expected: int) -> C
         return ClaimFinding("all samples", "fine", f"Each of the {expected:,} samples has a prediction.")
     words = (
         f"{missing:,} of {expected:,} samples have no prediction; {claim.without_answer:,} of them have an answer that "
-        f"is no class. If they count as wrong, the accuracy is {percent(accuracy.value * count / expected)}."
+        f"is not a class. If they count as wrong, the accuracy is {percent(accuracy.value * count / expected)}."
     )
     return ClaimFinding("all samples", "caution", words)
 
 
 def _labels(claim: ClaimedPredictions) -> ClaimFinding:
     if claim.other_labels:
-        words = f"{claim.other_labels:,} labels of the file are not those of the data. The data's labels count here."
+        words = f"{claim.other_labels:,} labels in the file differ from the data. The data's labels are used here."
         return ClaimFinding("labels", "wrong", words)
-    return ClaimFinding("labels", "fine", "The file contradicts no label of the data.")
+    return ClaimFinding("labels", "fine", "No label in the file differs from the data.")
 
 
 def _claimed(claimed: float, accuracy: Estimate) -> ClaimFinding:
     words = f"Claimed were {percent(claimed)}; the predictions give {percent(accuracy.value)}."
-    # Half a unit of the last digit that people write, 73.2%.
+    # Half a unit of the last digit of a typical claim, 73.2%.
     return ClaimFinding("claimed accuracy", "fine" if abs(claimed - accuracy.value) <= 6e-4 else "wrong", words)
 
 
@@ -234,7 +234,7 @@ def _copies(measured: MeasuredSplit) -> ClaimFinding:
         return ClaimFinding(key, "unknown", "Only validation and test samples can be copies of earlier splits.")
     everything = len(measured.predictions)
     if clean.count == everything:
-        return ClaimFinding(key, "fine", "No sample is a copy of an image of an earlier split.")
+        return ClaimFinding(key, "fine", "No sample is a copy of an image in an earlier split.")
     gain = measured.predictions.accuracy - clean.accuracy.value
     words = (
         f"{everything - clean.count:,} of {everything:,} samples have a copy in an earlier split. Without them the "
@@ -259,7 +259,7 @@ def _annotators(found: Predictions) -> list[ClaimFinding]:
         f"{learned.samples:,} labels contradict most annotators. The predictions repeat {share_text(learned.repeated)}."
     )
     if learned.is_clear:
-        words += " Nobody can guess so many: the model was probably trained on these samples."
+        words += " This cannot be chance: the model was probably trained on these samples."
     agree = proportion_among(predicted == seen, seen >= 0, found.groups)
     panel = (
         f"A second panel of annotators would choose the majority's class for {share_text(ceiling.second_panel)} of the "

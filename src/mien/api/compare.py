@@ -1,4 +1,4 @@
-"""``mien.compare``: models on the same samples."""
+"""``mien.compare``: compare models on the same samples."""
 
 from __future__ import annotations
 
@@ -30,32 +30,31 @@ def compare(
     data: Data | None = None,
     split: Literal["train", "validation", "test", "all"] = "validation",
 ) -> Comparison:
-    """Compare two models on the same samples: differences with intervals, and McNemar's test.
+    """Compare two models on the same samples, by differences with intervals and McNemar's test.
 
     Args:
-        first: the baseline: a model, its predictions, or its evaluation.
-        second: the other one.
-        data: labelled faces; needed for a model, except a run or evaluated folder with predictions. Adds metrics
-            without copies, and faces to the page; its groups, if it has any, take the place of those of the
-            predictions.
-        split: which of them.
+        first: baseline: a model, its predictions, or its evaluation.
+        second: other model, predictions or evaluation.
+        data: labelled faces. They are needed for a model, except for a run or evaluation folder with predictions. They
+            add metrics without copies, and faces on the page. Groups of the data replace those of the predictions.
+        split: split to compare on.
 
     Raises:
-        DataError: a model without data; predictions of other samples, labels, classes or data.
+        DataError: a model without data, or predictions for other samples, labels, classes or data.
     """
     named = [_named_predictions(each, which, data, split) for each, which in ((first, "first"), (second, "second"))]
     return compare_named(named, None if data is None else read(data, FINGERPRINT_PX))[0]
 
 
 def compare_named(named: Sequence[tuple[str, Predictions]], data: ReadResult | None) -> list[Comparison]:
-    """:func:`compare` of the first model with each of the others.
+    """Run :func:`compare` for the first model with each of the others.
 
     Args:
-        named: two or more names with predictions, the baseline first.
-        data: the data set that they are of: adds metrics without copies, groups and faces.
+        named: at least two names with predictions, the baseline first.
+        data: data set of the predictions, which adds metrics without copies, groups and faces.
 
     Raises:
-        DataError: fewer than two; otherwise as :func:`compare`.
+        DataError: fewer than two; otherwise see :func:`compare`.
     """
     if len(named) < 2:
         raise DataError(
@@ -80,10 +79,10 @@ def compare_named(named: Sequence[tuple[str, Predictions]], data: ReadResult | N
 
 
 def keep_shared_samples(named: Sequence[tuple[str, Predictions]]) -> tuple[list[tuple[str, Predictions]], Notice]:
-    """The predictions on the samples that all share, and in words how many samples each loses.
+    """Keep only the samples that all predictions have; a notice says how many each loses.
 
     Raises:
-        DataError: no sample is in all of them.
+        DataError: no sample is in all predictions.
     """
     kept = shared_samples([predictions for _, predictions in named])
     parts = [
@@ -113,5 +112,5 @@ def _named_predictions(
     if data is None:
         raise DataError("Comparing models needs data; or give their predictions.", code="data-missing")
     done = evaluate(given, data, split)
-    # As the command does: two runs of one recipe differ by their folders.
+    # As in the command: two runs of one recipe differ only by their folders.
     return str(given) if isinstance(given, (str, os.PathLike)) else done.name or which, done.predictions

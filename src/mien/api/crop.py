@@ -1,4 +1,4 @@
-"""``mien.crop``: the faces of photographs as files to train on, cut out as predictions cut them."""
+"""``mien.crop``: save the faces of photographs as training images, cropped as in prediction."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from mien.inference.image_files import image_files
 
 
 class Cropped(NamedTuple):
-    """Counts of :func:`crop`.
+    """Result of :func:`crop`.
 
     Attributes:
-        faces: how many faces there are now.
+        faces: number of faces in the output folder.
         without: photographs without a face.
-        bad: what is wrong with photographs that were left out.
-        others: PNG files in the folder that are of no photograph, such as of one that was moved.
+        bad: error messages of skipped photographs.
+        others: PNG files in the output folder without a photograph, for example because it was moved.
     """
 
     faces: int
@@ -46,23 +46,23 @@ def crop(
     detector: Detector | str | None = None,
     skip_bad: bool = False,
 ) -> Cropped:
-    """Write the largest face of each photograph below a folder: ``photos/happy/a.jpg`` as ``out/happy/a.jpg.png``.
+    """Save the largest face of each photograph in a folder: ``photos/happy/a.jpg`` as ``out/happy/a.jpg.png``.
 
-    A face that is there already, and not older than its photograph, stays: a killed call goes on where it was.
+    An existing face that is not older than its photograph is kept, so an interrupted call can be continued.
 
     Args:
-        photos: a folder; its folders, such as those of classes and splits, are kept.
-        out: the folder of the faces.
-        size_px: side of the squares.
-        channels: 1 makes them grey, 3 RGB.
-        detector: as in :meth:`mien.Predictor.predict`.
-        skip_bad: leave out photographs that cannot be read, instead of raising.
+        photos: folder of photographs. Its subfolders, such as those of classes and splits, are kept.
+        out: folder of the faces.
+        size_px: side of the squares in pixels.
+        channels: 1 for grey squares, 3 for RGB.
+        detector: face detector, as in :meth:`mien.Predictor.predict`.
+        skip_bad: skip photographs that cannot be read instead of raising an error.
 
     Raises:
-        DataError: no photographs; one that cannot be read.
+        DataError: no photographs, or one that cannot be read.
         ModelError: the detector cannot be used.
-        RunError: ``out`` is inside ``photos`` (``out-in-data``); a face is there already, of another size or colour
-            (``faces-differ``); a file cannot be written.
+        RunError: ``out`` is inside ``photos`` (``out-in-data``); an existing face has another size or colours
+            (``faces-differ``); or a file cannot be written.
     """
     photos, out, detector = Path(photos), Path(out), find_detector(detector)
     if out.resolve().is_relative_to(photos.resolve()):
@@ -72,12 +72,12 @@ def crop(
     for target in (each for each in targets.values() if each.exists()):
         if (kept := open_image(target)).size != (size_px, size_px) or len(kept.getbands()) != channels:
             raise RunError(
-                f"{target} is there already, with another size or colours. Choose another folder with {arg('out')}.",
+                f"{target} exists already with another size or colours. Choose another folder with {arg('out')}.",
                 code="faces-differ",
             )
 
     def cut(file: Path) -> bytes | DataError | None:
-        """A PNG of the face; None without one."""
+        """Return a PNG of the face, None without a face."""
         try:
             rgb = upright_rgb(open_image(file))
         except DataError as error:
@@ -105,5 +105,5 @@ def crop(
 
 
 def _changed(file: Path) -> float:
-    """When a file was changed, in seconds."""
+    """Return the modification time of a file in seconds."""
     return file.stat().st_mtime

@@ -1,4 +1,4 @@
-"""``mien.cross_validate``: a model for each fold, measured on the fold that it did not see."""
+"""``mien.cross_validate``: train a model for each fold, and measure it on that fold."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class CrossValidated:
     """Metrics of models on samples that they were not trained on.
 
     Attributes:
-        folder: it holds a run folder for each fold.
-        predictions: of all samples of train and validation, each by the model that did not see it.
-        evaluation: their metrics; ``evaluation.by`` has those of each fold.
+        folder: folder with a run folder for each fold.
+        predictions: predictions for all samples of train and validation, each by the model that was not trained on it.
+        evaluation: metrics of the predictions; ``evaluation.by`` has those of each fold.
     """
 
     folder: Path
@@ -44,12 +44,12 @@ class CrossValidated:
 
     @property
     def summary(self) -> str:
-        """In words, mean and standard deviation of the folds."""
+        """Mean and standard deviation over the folds, as text."""
         values = self.accuracies
         return f"Accuracy of the folds: mean {mean(values):.1%}, standard deviation {stdev(values):.1%}."
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready: the folder, and the content of ``metrics.json``."""
+        """Return the folder and the content of ``metrics.json``, JSON-ready."""
         return {"run": str(self.folder), **self.evaluation.to_dict()}
 
     def __str__(self) -> str:
@@ -72,26 +72,26 @@ def cross_validate(
     callback: Callback | None = None,
     notify: Callable[[str], None] = lambda line: None,
 ) -> CrossValidated:
-    """Train a model for each fold of train and validation, and measure each on the fold that it did not see.
+    """Train a model for each fold of train and validation, and measure it on that fold.
 
-    Samples of one group stay in one fold; without groups, near-copies do. The test split is not touched.
+    A group always stays in one fold; without groups, near-copies do. The test split is not used.
 
     Args:
-        recipe: as in :func:`mien.train`.
+        recipe: recipe, as in :func:`mien.train`.
         data: labelled faces.
-        folds: how many, from 2 to the number of groups.
-        out: the folder to write; ``runs/NAME-foldsK`` by default.
-        init_from: fine-tune this run or shipped model in every fold.
-        settings: keys of the recipe: ``{"epochs": 5}``.
-        resume: continue with the folds in ``out`` that are not finished.
+        folds: number of folds, from 2 to the number of groups.
+        out: output folder; default ``runs/NAME-foldsK``.
+        init_from: run or built-in model to fine-tune in every fold.
+        settings: changed keys of the recipe: ``{"epochs": 5}``.
+        resume: continue with the unfinished folds in ``out``.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        callback: follows the training of each fold.
+        callback: callback for the training of each fold.
         notify: called with one line at the start of each fold.
 
     Raises:
-        RunError: ``out`` holds something else, or folds without ``resume``.
+        RunError: ``out`` has other content, or folds without ``resume``.
         DataError: fewer groups than folds, or a fold that cannot be trained.
-        MienError: as :func:`mien.train`.
+        MienError: see :func:`mien.train`.
     """
     check_callback(callback)
     job = find_job(recipe, settings_of(settings), init_from, device)
@@ -99,12 +99,12 @@ def cross_validate(
 
 
 def folds_folder(job: TrainingJob, folds: int, out: str | os.PathLike[str] | None, resume: bool) -> Path:
-    """The folder of a cross-validation. Raises :class:`RunError` where it holds what is not to be resumed."""
+    """Return the folder of a cross-validation. Raises :class:`RunError` if its content must not be resumed."""
     folder = Path(out) if out is not None else Path("runs") / f"{job.recipe.name}-folds{folds}"
     has_folds = (folder / "fold-1").is_dir()
     if has_folds and not resume:
         raise RunError(
-            f"{folder} holds folds already. Choose another folder with {arg('out')}, or continue with "
+            f"{folder} contains folds already. Choose another folder with {arg('out')}, or continue with "
             f"{arg('resume', True)}.",
             code="run-exists",
         )
@@ -116,7 +116,7 @@ def folds_folder(job: TrainingJob, folds: int, out: str | os.PathLike[str] | Non
 def run_folds(
     job: TrainingJob, data: Data, count: int, folder: Path, callback: Callback | None, notify: Callable[[str], None]
 ) -> CrossValidated:
-    """:func:`cross_validate` by a job, into a folder of :func:`folds_folder`."""
+    """Run :func:`cross_validate` for a job, in a folder from :func:`folds_folder`."""
     job.check()
     with needs_extra("train", "Training"):
         from mien.runs.folds import check_groups, make_folds, measure_folds, predict_folds

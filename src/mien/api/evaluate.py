@@ -1,4 +1,4 @@
-"""``mien.evaluate``: metrics of a model, or of a predictions file."""
+"""``mien.evaluate``: compute metrics of a model or a predictions file."""
 
 from __future__ import annotations
 
@@ -38,20 +38,20 @@ def evaluate(
     classes: str | None = None,
     by: str | None = None,
 ) -> EvaluationResult:
-    """Measure a model on one split of labelled faces.
+    """Evaluate a model on one split of labelled faces.
 
-    Each use of the test split is written into the ledger of the model's run folder.
+    Each use of the test split is recorded in the ledger of the model's run folder.
 
     Args:
-        model: a loaded model, a run folder, a ``.onnx`` file, or a name of :func:`list_models`.
+        model: a loaded model, a run folder, a ``.onnx`` file, or a name in :func:`list_models`.
         data: labelled faces.
-        split: which of them; ``all`` suits a model that was not trained on any.
-        tta: mean over 1, 2 (mirrored) or 10 (corners, too) views of each face.
-        classes: merge classes by this label scheme; samples of classes that it drops are left out.
-        by: a column of the data to break metrics down by.
+        split: split to use; ``all`` is for a model that was not trained on any of the data.
+        tta: number of averaged views of each face: 1, 2 (mirrored) or 10 (also corners).
+        classes: label scheme that merges classes; samples of dropped classes are left out.
+        by: column of the data to break metrics down by.
 
     Raises:
-        DataError: no such split, column or scheme; faces without labels that the model knows.
+        DataError: no such split, column or scheme, or labels that the model does not know.
     """
     options = EvaluateOptions(split, by, tta, parse_scheme(classes or "all"))
     predictor = for_labels(model)
@@ -66,26 +66,26 @@ def evaluate(
 def evaluate_read(
     model: Predictor, data: ReadResult, options: EvaluateOptions, use: Mapping[str, Any]
 ) -> EvaluationResult:
-    """:func:`evaluate`, once the model is loaded and data is read.
+    """Run :func:`evaluate` with a loaded model and loaded data.
 
     Args:
-        model: checked by :func:`mien.pipeline.evaluate.check_options`.
-        data: read at the size of the model.
-        options: what to measure.
-        use: what the ledger says of the data, where the test split is used.
+        model: model checked by :func:`mien.pipeline.evaluate.check_options`.
+        data: data loaded at the model's size.
+        options: evaluation options.
+        use: information about the data for the ledger, if the test split is used.
     """
     faces = _without_dropped(model, data.faces, options)
     predictions = predict_to_evaluate(model, faces, options)
     run = run_with_ledger(model)
     if run is not None and holds_test(predictions, faces.of_split(options.split)):
-        # Noted before metrics are computed: whatever fails later, the split has been used.
+        # Record the use before computing metrics, because the split was used even if a later step fails.
         merged = predictions.with_scheme(options.scheme)
         facts = {"data_fingerprint": data.fingerprint, **use, "accuracy": merged.accuracy}
         facts |= {"note": merged.note} if merged.note else {}
         facts |= {"classes": options.scheme.name} if options.scheme is not None else {}
         run.note_test_use(facts)
     split = MeasuredSplit.resolve(predictions, faces, [(model, faces)], uncleaned=data.uncleaned)
-    # The data as it was read, with the classes that were left out above: a report or a comparison is given that.
+    # Use the fingerprint of the data as loaded, with the dropped classes, because a report will load the same data.
     fingerprint = data.faces.fingerprint_for_predictions(options.split)
     split = replace(split, predictions=replace(split.predictions, data_fingerprint=fingerprint))
     return _measure(
@@ -99,7 +99,7 @@ def evaluate_read(
 
 
 def _without_dropped(model: Predictor, faces: Dataset, options: EvaluateOptions) -> Dataset:
-    """The faces but those of classes that the model lacks and the scheme drops, such as contempt with ``seven``."""
+    """Remove faces of classes that the model lacks and the scheme drops, such as contempt with ``seven``."""
     if options.scheme is None:
         return faces
     merged = {name for group in options.scheme.groups.values() for name in group}
@@ -125,13 +125,13 @@ def _measure(split: MeasuredSplit, options: EvaluateOptions, **about: Any) -> Ev
 
 
 def run_with_ledger(model: Predictor) -> RunFolder | None:
-    """The run folder in which uses of the test split are noted; None for built-in models and lone files."""
+    """Return the run folder that records uses of the test split; None for built-in models and single files."""
     run = run_of(model)
     return None if run is None or is_shipped_run(run) else run
 
 
 def evaluate_file(path: str | os.PathLike[str], *, classes: str | None = None) -> EvaluationResult:
-    """Measure a predictions file of any model, without the model and without images. See docs/predictions.md."""
+    """Evaluate a predictions file of any model, without model and images. See docs/predictions.md."""
     predictions = read_predictions(path)
     known = predictions.temperature is not None
     return _measure(

@@ -1,4 +1,4 @@
-"""``mien.explain``: which pixels spoke for an expression."""
+"""``mien.explain``: map which pixels favour the predicted expression."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
     from mien.explanation.gradient.torch_model import TorchModel
 
 _BATCH = 8
-"""Faces that are explained at a time."""
+"""Number of faces explained at a time."""
 
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """Which pixels of one face spoke for a class.
+    """Map of how much each pixel of a face favours a class.
 
     Attributes:
-        prediction: of this face.
-        target: the class that is explained.
-        map: float32 (S, S); larger spoke more for the class, below 0 against it.
+        prediction: prediction of this face.
+        target: explained class.
+        map: float32 (S, S); larger values favour the class more, negative ones contradict it.
     """
 
     prediction: Prediction
@@ -44,7 +44,7 @@ class Explanation:
     map: npt.NDArray[np.float32] = field(repr=False)
 
     def show(self) -> Image.Image:
-        """The face under its map, as an RGB image."""
+        """Draw the face with its map as an RGB image."""
         assert self.prediction.crop is not None
         return Image.fromarray(overlay(self.prediction.crop, self.map))
 
@@ -55,24 +55,24 @@ class Explanation:
 
 
 class Explainer:
-    """A model and some methods, ready to explain: what can be refused is refused before an image is read.
+    """A model with explanation methods. Errors are raised before an image is read.
 
     Args:
-        model: as in :func:`explain`.
-        methods: names of ``mien.explanation.methods.METHODS``.
-        target: as in :func:`explain`.
-        output: which of the model's outputs to explain, by name; None takes the one that `load` takes, but that which
-            learned labels where a method works by gradients: the network's weights for torch give no other.
+        model: model, as in :func:`explain`.
+        methods: names in ``mien.explanation.methods.METHODS``.
+        target: class to explain, as in :func:`explain`.
+        output: name of the output to explain. None uses the default of :func:`mien.load`; gradient methods use the
+            label's output, because the torch weights have no other.
 
     Attributes:
-        predictor: the model, answering by the output that is explained.
-        notices: which output is explained, where that is not the one that answers; whether gradients are those of the
-            weights that the model was quantized from.
+        predictor: model with the explained output in use.
+        notices: notices that another output than the default is explained, or that gradients are those of the weights
+            before quantization.
 
     Raises:
         DataError: no such method (``method-unknown``) or class (``class-unknown``).
-        ModelError: a method by gradients for a model without its weights for torch (``weights-missing``), with
-            others (``gradients-other-weights``) or for another output than that of labels (``output-gradients``).
+        ModelError: a gradient method for a model without torch weights (``weights-missing``), with different ones
+            (``gradients-other-weights``), or for another output than the label's (``output-gradients``).
         MissingExtraError: torch is not installed.
     """
 
@@ -91,12 +91,12 @@ class Explainer:
         if predictor.output.name != self.predictor.output.name:
             words = (
                 f"The output {self.predictor.output.name} is explained, not {predictor.output.name}: {gradient[0]} "
-                f"works with no other."
+                f"supports no other."
                 + (f" For {predictor.output.name} give occlusion alone." if len(methods) > len(gradient) else "")
             )
             self.notices.append(Notice(words, code="output-explained"))
         if gradient and self.predictor.manifest.precision == "int8":
-            words = "Gradients are those of the weights that the model was quantized from."
+            words = "Gradients are computed with the weights before quantization."
             self.notices.append(Notice(words, code="gradients-unquantized"))
         self._network = self._load_network(model, gradient[0]) if gradient else None
         self._target = target
@@ -117,7 +117,7 @@ class Explainer:
         return matching_torch_model(run, self.predictor.manifest, self.predictor.probabilities)
 
     def explain(self, predictions: Sequence[Prediction], method: str) -> list[Explanation]:
-        """Explain predictions of :attr:`predictor`, one face each, by one of the methods."""
+        """Explain predictions of :attr:`predictor` with one of the methods."""
         classes = self.predictor.classes
         chosen = [self._target or each.top for each in predictions]
         maps: list[npt.NDArray[np.float32]] = []
@@ -140,25 +140,25 @@ class Explainer:
 def explain(
     model: Model, images: Any, method: str = "occlusion", *, crops: bool = False, target: str | None = None
 ) -> list[Explanation]:
-    """Map which pixels spoke for an expression, for each face in some images.
+    """Map which pixels favour the predicted expression, for each face in the images.
 
-    The answer that the model gives is explained: with ``mien.load("default", output="fer2013")`` that of FER2013's
-    label. Methods by gradients always explain the label's.
+    The explained output is the one in use: ``mien.load("default", output="fer2013")`` explains FER2013's label.
+    Gradient methods always explain the label's output.
 
     Args:
-        model: a loaded model, or where it is. Methods by gradients need its run folder, so give that or a name.
-        images: one image or several, as :meth:`mien.Predictor.predict` takes them, or face crops as
-            :meth:`mien.Predictor.predict_crops` does.
-        crops: each image is a face crop; no face is detected.
-        method: a name of ``mien.explanation.methods.METHODS``: occlusion, gradient, gradcam.
-        target: the class to explain; the predicted one by default.
+        model: a loaded model or its name or path. Gradient methods need its run folder, so give that or a name.
+        images: one or several images, as in :meth:`mien.Predictor.predict`, or face crops as in
+            :meth:`mien.Predictor.predict_crops`.
+        crops: True if each image is a face crop; then no face is detected.
+        method: a name in ``mien.explanation.methods.METHODS``: occlusion, gradient, gradcam.
+        target: class to explain; by default the predicted one.
 
     Returns:
-        One for each face, image by image, the largest face first; none for images without a face.
+        One explanation per face, image by image, the largest face first; none for images without a face.
 
     Raises:
         DataError: no such method or class.
-        ModelError: a method by gradients for a model without its weights for torch, or with others.
+        ModelError: a gradient method for a model without torch weights, or with different ones.
     """
     explainer = Explainer(model, [method], target)
     for each in explainer.notices:

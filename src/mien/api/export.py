@@ -1,4 +1,4 @@
-"""``mien.export``: a run's weights as one model file."""
+"""``mien.export``: export a run's weights to a model file."""
 
 from __future__ import annotations
 
@@ -26,25 +26,26 @@ from mien.pipeline.evaluation_files import headline_values
 from mien.pipeline.split_predictions import predict_split, with_model_classes
 
 Precision: TypeAlias = Literal["fp32", "fp16", "int8"]
-"""In what a model file stores its weights; int8 computes in 8 bits too."""
+"""Number format of the weights; int8 also computes in 8 bits."""
 
 CALIBRATION_FACES = 512
-"""Training faces whose activations calibrate the int8 ranges."""
+"""Number of training faces whose activations calibrate the int8 ranges."""
 
 
 @dataclass(frozen=True)
 class ExportResult(os.PathLike[str]):
-    """A model file that was written, compared with what it was made from. It can be given where a path is.
+    """An exported model file, compared with its source. It can be used as a path.
 
     Attributes:
-        file: its path.
+        file: path of the file.
         precision: fp32, fp16 or int8.
-        samples: how many faces were compared: of fp32 synthetic ones with torch, else validation with the fp32 file.
-        agreement: fraction of them with the same top class, in the output where it is lowest.
-        largest_difference: of any probability of any output, at temperature 1.
-        accuracy: on validation, 0..1; None for fp32, as are the next two.
-        original_accuracy: the fp32 file's, on the same samples.
-        original_bytes: the fp32 file's size.
+        samples: number of compared faces: for fp32 synthetic faces (with torch), otherwise validation (with the fp32
+            file).
+        agreement: fraction of faces with the same top class, for the worst output.
+        largest_difference: largest difference of any probability of any output, at temperature 1.
+        accuracy: validation accuracy, 0..1; None for fp32, as the next two.
+        original_accuracy: accuracy of the fp32 file on the same samples.
+        original_bytes: size of the fp32 file.
     """
 
     file: Path
@@ -61,7 +62,7 @@ class ExportResult(os.PathLike[str]):
 
     @property
     def description(self) -> str:
-        """In words."""
+        """Description of the file and the comparison."""
         told = f"{self.file}: {self.file.stat().st_size / 1e6:.2f} MB"
         whose, compared = "synthetic faces", "torch"
         if self.original_bytes is not None:
@@ -76,7 +77,7 @@ class ExportResult(os.PathLike[str]):
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready, without what is None."""
+        """Return the fields that are not None, JSON-ready."""
         own = {"file": str(self.file), "bytes": self.file.stat().st_size}
         return own | {name: value for name, value in vars(self).items() if name != "file" and value is not None}
 
@@ -89,17 +90,17 @@ def export(
     precision: Precision = "fp32",
     data: Data | None = None,
 ) -> ExportResult:
-    """Write a run's weights as one ``.onnx`` file, and prove that it gives the same probabilities.
+    """Export a run's weights to one ``.onnx`` file, and check that it gives the same probabilities.
 
     Args:
         run: the run folder.
-        out: the file; ``model.onnx``, ``model.half.onnx`` or ``model.int8.onnx`` in the run folder by default.
-        precision: fp16 halves the file; int8 quarters it and is faster. Both are measured on validation.
-        data: labelled faces, needed for fp16 and int8.
+        out: path to write; default ``model.onnx``, ``model.half.onnx`` or ``model.int8.onnx`` in the run folder.
+        precision: fp16 halves the size; int8 quarters it and is faster. Both are measured on validation.
+        data: labelled faces, required for fp16 and int8.
 
     Raises:
-        RunError: no finished epoch to export; no such precision; ``out`` is no ``.onnx`` file, or the file that is
-            quantized.
+        RunError: no finished epoch, an unknown precision, or ``out`` is not an ``.onnx`` path or is the fp32 file
+            itself.
         DataError: fp16 or int8 without data.
     """
     if precision not in get_args(Precision):
@@ -109,7 +110,7 @@ def export(
     folder, file = _checked(run, out)
     if precision == "fp32":
         with needs_extra("train", "Exporting"):
-            # It imports torch, which the other precisions and `import mien` do without.
+            # Import it here, because it imports torch, which the other precisions and `import mien` do not need.
             from mien.exporting.to_onnx import export_run as export_fp32
         file = file or folder.model
         parity = export_fp32(folder, file)
@@ -134,45 +135,45 @@ def export(
 
 
 def _checked(run: str | os.PathLike[str], out: str | os.PathLike[str] | None) -> tuple[RunFolder, Path | None]:
-    """The run folder and the file to write. Raises :class:`RunError`."""
+    """Return the run folder and the file to write. Raises :class:`RunError`."""
     shipped = is_shipped(run)
     folder, file = RunFolder(Path(run)), None if out is None else Path(out)
     if shipped and not folder.is_run:
         raise RunError(f"{run} is built in and already exported. mien export needs a run folder.", code="run-shipped")
     if not folder.path.exists():
-        folder = find_trained(run)  # says what may have been meant
+        folder = find_trained(run)  # its error suggests a name
     if file is not None:
         check_model_file(file)
     return folder, file
 
 
 def check_onnx() -> None:
-    """Raise :class:`MissingExtraError` before any work, unless graphs can be changed here."""
+    """Raise :class:`MissingExtraError` now if the packages for changing graphs are missing."""
     with needs_extra("train", "Exporting"):
         import onnx  # noqa: F401
 
 
 def check_model_file(out: Path) -> None:
-    """Raise :class:`RunError` unless a model can be written to this path by its name."""
+    """Raise :class:`RunError` unless the path ends in ``.onnx`` and is not a folder."""
     if out.suffix != ".onnx" or out.is_dir():
         raise RunError(f"{arg('out')} must name a .onnx file; found {out}.", code="out-suffix")
 
 
 def quantize(model: Path, precision: Literal["fp16", "int8"], faces: Dataset, out: Path) -> ExportResult:
-    """Quantize a model file, measure both files, and write the new one with its metrics in its manifest.
+    """Quantize a model file, measure both files, and write the new one with its metrics in the manifest.
 
-    The temperature stays the original's. The manifest gets metrics only if ``faces`` is the data that the model was
-    trained on, because it holds that data's fingerprint.
+    The temperature is that of the original. Metrics are stored only if ``faces`` is the model's training data, because
+    the manifest has that data's fingerprint.
 
     Args:
-        model: an fp32 ``.onnx`` file of mien's.
+        model: path of an fp32 ``.onnx`` file by mien.
         precision: fp16 stores weights in half precision; int8 quantizes weights and activations.
-        faces: labelled faces at the model's size, with a training (int8) and a validation split.
-        out: the file to write.
+        faces: labelled faces at the model's size, with a training split (for int8) and a validation split.
+        out: path to write.
 
     Raises:
-        DataError: a split is missing, or the data has a class that the model does not have.
-        ModelError: weights that the precision cannot represent.
+        DataError: a split is missing, or the data has a class that the model lacks.
+        ModelError: the precision cannot represent the weights.
         RunError: the file cannot be written.
     """
     original = Predictor(model).for_labels()
@@ -208,7 +209,7 @@ def quantize(model: Path, precision: Literal["fp16", "int8"], faces: Dataset, ou
 
 
 def _calibration_inputs(predictor: Predictor, faces: Dataset) -> Any:
-    """Inputs of some training faces, always the same ones. float32 (N, channels, S, S)."""
+    """Return inputs of some training faces, always the same ones. float32 (N, channels, S, S)."""
     chosen = with_model_classes(predictor, faces).of_split("train")
     some = np.random.default_rng(0).permutation(len(chosen))[:CALIBRATION_FACES]
     return to_input(chosen.images[np.sort(some)], predictor.manifest.input)

@@ -1,4 +1,4 @@
-"""``mien.find_lr``: a learning rate to begin with."""
+"""``mien.find_lr``: find a learning rate by a range test."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class LrSearch:
     """Result of a learning-rate range test.
 
     Attributes:
-        suggestion: the rate at which the loss falls fastest, for ``lr`` of the recipe.
+        suggestion: learning rate at which the loss falls fastest, for ``lr`` of the recipe.
         rates: float64 (N,), the learning rate of each step.
         losses: float64 (N,), the running mean of the loss at each step.
     """
@@ -34,15 +34,15 @@ class LrSearch:
 
     @property
     def highest(self) -> float:
-        """The rate of the lowest loss. Above it training gets worse: the upper bound of Smith's range."""
+        """Learning rate of the lowest loss. Above it training gets worse; it is the upper end of Smith's range."""
         return float(self.rates[self.losses.argmin()])
 
     def plot(self) -> Chart:
-        """The loss over the learning rate, with the suggestion marked. Needs the extra ``report``."""
+        """Plot the loss by learning rate, with the suggestion marked. Needs the extra ``report``."""
         return rate_chart(self.rates, self.losses, self.suggestion)
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready: suggestion, highest, rates and losses."""
+        """Return suggestion, highest, rates and losses, JSON-ready."""
         return {
             "suggestion": self.suggestion,
             "highest": self.highest,
@@ -63,20 +63,20 @@ def find_lr(
     settings: Mapping[str, Any] | None = None,
     device: str = "auto",
 ) -> LrSearch:
-    """Find a learning rate by a range test: 100 steps whose rate rises from 1e-6 to 10 (Smith, 2015).
+    """Find a learning rate by a range test: 100 steps with a rate rising from 1e-6 to 10 (Smith, 2015).
 
-    Nothing is written. The result holds for this recipe, batch size and data.
+    Nothing is written. The result is valid for this recipe, batch size and data.
 
     Args:
-        recipe: as in :func:`mien.train`, like all that follow.
-        data: faces with ``train``.
-        init_from: fine-tune this run or shipped model.
-        settings: keys of the recipe: ``{"batch_size": 64}``.
+        recipe: recipe; all arguments are as in :func:`mien.train`.
+        data: faces with a ``train`` split.
+        init_from: run or built-in model to fine-tune.
+        settings: changed keys of the recipe: ``{"batch_size": 64}``.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
 
     Raises:
-        TrainingError: the loss falls at no rate (``lr-not-found``).
-        MienError: as :func:`mien.train`.
+        TrainingError: the loss falls at no learning rate (``lr-not-found``).
+        MienError: see :func:`mien.train`.
     """
     job = find_job(recipe, settings_of(settings), init_from, device)
     job.check()
@@ -84,7 +84,7 @@ def find_lr(
 
 
 def search_lr(job: TrainingJob, data: Data) -> LrSearch:
-    """:func:`find_lr` of a checked job."""
+    """Run :func:`find_lr` for a checked job."""
     plan = job.plan(data)
     from mien.training.probe import range_test, steepest
 

@@ -1,4 +1,4 @@
-"""Arguments that the functions share: data and models, as values or as paths."""
+"""Argument types shared by the functions: data and models, as objects or paths."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ from mien.inference.predictor import Predictor, load
 
 @runtime_checkable
 class DataSource(Protocol):
-    """A place of data that knows how to read it: the options ``--data``, ``--map``, ... of the command line."""
+    """A source of data that can load it, such as the options ``--data``, ``--map``, ... of the command line."""
 
     @property
     def path(self) -> Path:
-        """Where the data is."""
+        """Path of the data."""
         ...
 
     def read(self, size_px: int, channels: int = 1, *, again: bool = False) -> ReadResult:
-        """The data with images of this side, grey or RGB. ``again``: print nothing of data that was read before."""
+        """Load the data with images of this side, grey or RGB. ``again`` prints nothing about data loaded before."""
         ...
 
     def environment(self) -> dict[str, Any]:
-        """Data, command and machine, for what is written."""
+        """Return data, command and machine as metadata for written files."""
         ...
 
 
 Data: TypeAlias = Dataset | ReadResult | DataSource | str | os.PathLike[str]
-"""A data set, or where it is."""
+"""A data set, or its path."""
 Model: TypeAlias = Predictor | str | os.PathLike[str]
-"""A loaded model, or what :func:`mien.load` takes: a name, a run folder, a ``.onnx`` file."""
+"""A loaded model, or an argument of :func:`mien.load`: a name, a run folder, a ``.onnx`` file."""
 
 
 def read(data: Data, size_px: int, channels: int = 1, *, again: bool = False) -> ReadResult:
-    """The data at a model's image size, in pixels, and with its channels; ``again`` where it was read before.
+    """Load data at a model's image size in pixels and channels; ``again`` if it was loaded before.
 
     Raises:
-        DataError: as :func:`mien.load_dataset`; something that is no data (``data-type``).
+        DataError: see :func:`mien.load_dataset`, or the argument is not data (``data-type``).
     """
     if isinstance(data, ReadResult):
         return data
@@ -61,22 +61,22 @@ def read(data: Data, size_px: int, channels: int = 1, *, again: bool = False) ->
 
 
 def environment(data: Data) -> dict[str, Any]:
-    """Return the metadata of the data that is written: its name, for a command also its options and the machine."""
+    """Return metadata of the data for written files: its name, and from a command also options and machine."""
     return data.environment() if isinstance(data, DataSource) else {"data": data_name(data)}
 
 
 def data_name(data: Data) -> str:
-    """The data's path, for the metadata of what is written."""
+    """Return the data's path, for metadata in written files."""
     if isinstance(data, Dataset | ReadResult):
         return "arrays in memory"
     return str(data if isinstance(data, str | os.PathLike) else data.path)
 
 
 def for_labels(model: Model) -> Predictor:
-    """The model, loaded, answering by the output that learned labels: what all metrics are of."""
+    """Load the model if necessary, with the label's output in use, on which all metrics are computed."""
     return (model if isinstance(model, Predictor) else load(model)).for_labels()
 
 
 def run_of(model: Model) -> RunFolder | None:
-    """The run folder that a model is in; None for a lone model file."""
+    """Return the run folder of a model; None for a single model file."""
     return find_run_of_model(model.path if isinstance(model, Predictor) else model)

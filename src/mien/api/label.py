@@ -1,4 +1,4 @@
-"""``mien.merge_votes``: what several people said of the same faces, as a data set with votes."""
+"""``mien.merge_votes``: merge several people's votes on the same faces into a data set."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ from mien.page.wording import counted, share_text
 
 ASK_AGAIN = "ask_again.csv"
 CLEAR = 0.5
-"""An answer of more than this share of the people decides."""
+"""Fraction of people above which an answer decides the label."""
 
 
 @dataclass(frozen=True)
 class MergedVotes:
-    """The votes of several people on the same images.
+    """The merged votes of several people on the same images.
 
     Attributes:
-        people: names, by file.
-        images: those with a vote.
-        labelled: images whose most frequent answer is an expression, and of more than half of the people.
-        within: share of repeated faces to which a person gave the same answer again, by person; without repetitions
-            the person is missing.
-        between: share of pairs of people who gave the same answer, mean over images; None without shared images.
+        people: names of the people, from the file names.
+        images: number of images with a vote.
+        labelled: number of images whose most frequent answer is an expression given by more than half of the people.
+        within: for each person, the fraction of repeated faces with the same answer again. A person without repetitions
+            is missing.
+        between: fraction of pairs of people with the same answer, mean over images; None without shared images.
         alpha: Krippendorff's alpha; NaN without shared images.
-        ceiling: how often a second panel of as many people would choose the same class; None without shared images.
+        ceiling: how often a second panel of the same size would choose the same class; None without shared images.
         ask_again: images without a clear answer, the most disputed first.
-        table: the file that was written: path, label, and a column of votes for each class.
+        table: path of the written file: path, label, and a column of votes for each class.
     """
 
     people: Sequence[str]
@@ -58,7 +58,7 @@ class MergedVotes:
     table: Path
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
+        """Return all fields, JSON-ready."""
         names = ("people", "images", "labelled", "within", "between", "alpha", "ceiling", "ask_again")
         return {**{name: json_ready(getattr(self, name)) for name in names}, "table": str(self.table)}
 
@@ -72,7 +72,7 @@ class MergedVotes:
         if self.between is not None and self.ceiling is not None:
             lines += [
                 f"two people agree on {share_text(self.between)} (Krippendorff's alpha {self.alpha:.2f})",
-                f"a second panel would choose the same class for {share_text(self.ceiling)}: the ceiling of a model",
+                f"a second panel would choose the same class for {share_text(self.ceiling)}, the ceiling of any model",
             ]
         if self.ask_again:
             again = self.table.with_name(ASK_AGAIN)
@@ -81,12 +81,12 @@ class MergedVotes:
 
 
 def relative_images(folder: str | os.PathLike[str]) -> list[str]:
-    """The images below a folder, relative to it, with ``/``. Raises :class:`DataError` where there is none."""
+    """List the images below a folder, relative to it, with ``/``. Raises :class:`DataError` if there are none."""
     return [file.relative_to(folder).as_posix() for file in image_files(folder)]
 
 
 def doubtful_first(images: Sequence[str], folder: Path, model: Predictor) -> list[str]:
-    """The images in the order of the model's doubt, the greatest entropy of its probabilities first."""
+    """Sort images by the model's doubt: highest entropy of the probabilities first."""
     values = np.array(
         [list(found.probabilities.values()) for found in model.predict_crops([folder / i for i in images])]
     )
@@ -95,24 +95,24 @@ def doubtful_first(images: Sequence[str], folder: Path, model: Predictor) -> lis
 
 
 def merge_votes(votes: str | os.PathLike[str], faces: str | os.PathLike[str]) -> MergedVotes:
-    """Merge the files that ``mien label`` wrote, one a person, into ``labels.csv`` beside them.
+    """Merge the ballots written by ``mien label``, one per person, into ``labels.csv`` beside them.
 
-    ``mien train`` and ``mien audit`` read that file: path, label, and ``votes_*`` columns. An image is in it if more
-    than half of the people gave it the same expression. A face that a person saw twice counts with the first answer.
+    ``mien train`` and ``mien audit`` can read this file with columns path, label and ``votes_*``. It contains an image
+    if more than half of the people gave it the same expression. For a repeated face, the first answer counts.
 
     Args:
-        votes: the folder of the files, each named after a person.
-        faces: the folder of the images.
+        votes: folder of the ballots, each named after a person.
+        faces: folder of the images.
 
     Raises:
-        DataError: no file; a file that is none of ``mien label``; votes on images that are not in the folder.
+        DataError: no ballot, a file that is not a ballot, or votes on images that are not in the folder.
     """
     folder = Path(votes)
     images = relative_images(faces)
     files = sorted(file for file in folder.glob("*.csv") if file.name not in {f"{MERGED}.csv", ASK_AGAIN})
     ballots = {file.stem: ballot for file in files if (ballot := read_ballot(file, images))}
     if not ballots:
-        raise DataError(f"{folder} holds no votes. Vote with: mien label FACES --name YOU", code="ballots-missing")
+        raise DataError(f"{folder} contains no votes. Vote with: mien label FACES --name YOU", code="ballots-missing")
     counts = {image: np.zeros(len(FERPLUS_CLASSES), dtype=np.int64) for image in images}
     within = {}
     for person, ballot in ballots.items():
@@ -152,7 +152,7 @@ def merge_votes(votes: str | os.PathLike[str], faces: str | os.PathLike[str]) ->
 
 
 def _first_and_same(ballot: Sequence[Vote]) -> tuple[dict[str, str], list[bool]]:
-    """Each image's first answer; for each image seen again, whether the answer was the same."""
+    """Return each image's first answer; and for each repeated image, whether the answer was the same."""
     first: dict[str, str] = {}
     same = []
     for image, answer in ballot:

@@ -1,4 +1,4 @@
-"""``mien.report``: everything about a model's predictions on one page."""
+"""``mien.report``: write a full report on a model's predictions as one page."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ def report(
     split: Literal["train", "validation", "test", "all"] | None = None,
     explain: bool = True,
 ) -> WrittenPage:
-    """Write a full report on predictions and errors, as one page with its charts and tables beside it.
+    """Write a full report on predictions and errors as one page, with its charts and tables as files.
 
     Args:
-        predictions: a run folder, the folder of an evaluation, a predictions file of any model, or its content.
-        data: labelled faces that the predictions are of.
-        out: the folder to write; ``report-SPLIT`` beside the predictions by default.
-        model: that made the predictions; in a run folder the run's own by default.
-        split: which predictions of a folder; validation by default.
-        explain: add attention maps, which take half a minute. They need data and model.
+        predictions: a run folder, an evaluation folder, a predictions file of any model, or a Predictions object.
+        data: labelled faces of the predictions.
+        out: output folder; default ``report-SPLIT`` beside the predictions.
+        model: model that made the predictions; for a run folder the run's own by default.
+        split: split of the predictions in a folder; default validation.
+        explain: whether to add attention maps, which take half a minute and need data and model.
 
     Raises:
-        DataError: the predictions are not of this data or this model.
+        DataError: the predictions are for other data, or by another model.
         MissingExtraError: the extra ``report`` is not installed.
     """
     if isinstance(predictions, Predictions):

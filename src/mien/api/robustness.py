@@ -1,4 +1,4 @@
-"""``mien.robustness``: how accuracy drops on corrupted images. Works without torch."""
+"""``mien.robustness``: measure the accuracy on corrupted images. Works without torch."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def robustness(
     """Measure a model on images with noise, blur, bad light, occlusion and more, at five strengths each.
 
     Args:
-        model: a loaded model, a run folder, a ``.onnx`` file, or a name of :func:`list_models`.
+        model: a loaded model, a run folder, a ``.onnx`` file, or a name in :func:`list_models`.
         data: labelled faces.
         split: validation or train; only :func:`evaluate` uses the test split.
-        limit: use at most so many randomly chosen samples.
-        seed: of the corruptions and of ``limit``.
+        limit: largest number of samples, chosen at random.
+        seed: seed of the corruptions and of the random choice.
 
     Raises:
-        DataError: the test split; no such split; a limit below 1 (``limit-range``), a seed below 0.
+        DataError: the test split, no such split, a limit below 1 (``limit-range``), or a negative seed.
     """
     check_seed(seed)
     if limit is not None and limit < 1:

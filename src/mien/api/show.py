@@ -1,4 +1,4 @@
-"""``mien.show``: a sheet of faces of each class, as they are or as training shows them."""
+"""``mien.show``: draw a sheet of faces of each class, original or augmented as in training."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ def show(
     faces_per_class: int = 8,
     seed: int = 0,
 ) -> Chart:
-    """Draw a sheet of faces, a row for each class. A notebook shows it; ``.save("faces.png")`` writes it.
+    """Draw a sheet of faces with a row for each class. A notebook shows it; ``.save("faces.png")`` writes it.
 
     Args:
         data: labelled faces.
-        recipe: name, file or value of a recipe: faces are drawn as its training shows them, cropped and augmented; the
-            first of each row is the face as it is. Needs the extra ``train``.
-        split: train, validation or test; all of the data by default, of a recipe train.
-        faces_per_class: at most so many, at least 1, drawn at random.
-        seed: another seed, other faces and changes.
+        recipe: name, file or object of a recipe. Faces are then cropped and augmented as in its training; the first in
+            each row is the original. Needs the extra ``train``.
+        split: train, validation or test; default: all data, or train with a recipe.
+        faces_per_class: largest number of faces per class, at least 1, chosen at random.
+        seed: seed of the choice and the augmentation.
 
     Raises:
-        DataError: no such split; no faces (``no-faces``); images of another size than the recipe's; a seed below 0.
+        DataError: no such split, no faces (``no-faces``), images of another size than the recipe's, or a negative seed.
         MissingExtraError: matplotlib is not installed.
     """
     check_seed(seed)
@@ -62,5 +62,5 @@ def show(
             drawn = [drawn[0], *as_shown(np.stack([drawn[0]] * faces_per_class), given, seed)[1:]]
         blank = np.full_like(faces.images[0], 255)
         images += [*drawn, *[blank] * (faces_per_class - len(drawn))]
-        captions += [shorten(name, 12), *[""] * (faces_per_class - 1)]  # so many letters fit above one face
+        captions += [shorten(name, 12), *[""] * (faces_per_class - 1)]  # 12 letters fit above a face
     return face_sheet(images, captions, columns=faces_per_class)

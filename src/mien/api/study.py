@@ -1,4 +1,4 @@
-"""``mien.study``: recipes over several seeds, compared in one table."""
+"""``mien.study``: train recipes with several seeds and compare them in one table."""
 
 from __future__ import annotations
 
@@ -39,29 +39,29 @@ def study(
     callback: StudyCallback | None = None,
     verbose: int = 1,
 ) -> StudyTable:
-    """Train every variant of a study once per seed, and compare them. A finished run is never repeated.
+    """Train every variant of a study once per seed, and compare them. Finished runs are never repeated.
 
     Args:
-        spec: the name of a study that comes with mien, a ``.toml`` file, or a study.
-        data: faces with ``train`` and ``validation``; ``test`` is not touched.
-        out: folder of runs, table and page; ``studies/NAME`` by default.
-        results: folder of the finished runs; ``out/results`` by default.
-        only: run and show these variants alone, and what they are made from.
-        recipe: this recipe in place of the study's own.
-        settings: keys to change in every recipe, ``{"epochs": 5}``, or in a variant's, ``{"slow:epochs": 5}``; also as
-            the command line has them, ``["epochs=5"]``.
-        jobs: how many runs at the same time: 1 by default, with Ray as many as it has cores.
+        spec: name of a built-in study, path of a ``.toml`` file, or a study object.
+        data: faces with ``train`` and ``validation`` splits; ``test`` is not used.
+        out: folder of runs, table and page; default ``studies/NAME``.
+        results: folder of finished runs; default ``out/results``.
+        only: variants to run and show, with those that they build on; by default all.
+        recipe: recipe to use instead of the study's.
+        settings: changed keys of every recipe, ``{"epochs": 5}``, or of one variant, ``{"slow:epochs": 5}``; or a list
+            as on the command line, ``["epochs=5"]``.
+        jobs: number of runs at the same time; default 1, with Ray one per core.
         engine: ``local``, or ``ray`` for the cluster at ``RAY_ADDRESS``.
-        finished: train nothing; write table and page of the finished runs.
-        callback: called with the plan, and for epochs and ends of runs; nothing is printed then.
-        verbose: 0 prints nothing; 1 a line for each run that ends, on a terminal above a bar.
+        finished: True trains nothing and only writes table and page of the finished runs.
+        callback: callback for the plan, epochs and ends of runs; with it, nothing is printed.
+        verbose: 0 prints nothing; 1 prints a line per ended run, and a progress bar on a terminal.
 
     Returns:
-        The table of all finished runs, which is written to ``study.json`` and ``report.html``.
+        The table of all finished runs, also written to ``study.json`` and ``report.html``.
 
     Raises:
         MissingExtraError: torch, matplotlib or scipy is not installed.
-        MienError: a study, a recipe, data or a folder that cannot be used.
+        MienError: study, recipe, data or folder cannot be used.
     """
     changes = list(settings)
     if isinstance(settings, Mapping):
@@ -82,7 +82,7 @@ def study(
         import scipy  # noqa: F401
     trained = [variant for variant in chosen.variants if not variant.after]
     forms = {chosen.recipe_of(each, chosen.seeds_of(each)[0], changes).input.stored_as for each in trained}
-    # Each size, grey or RGB, is decoded once, for all runs.
+    # Decode each size, grey or RGB, only once for all runs.
     faces = {form: read(data, *form, again=at > 0).faces for at, form in enumerate(sorted(forms))}
     metadata, completed = environment(data), read_completed(kept)
     callback = callback or (StudyProgress() if verbose else StudyCallback())
@@ -91,7 +91,7 @@ def study(
     if finished and not any(run.key in completed for run in runs):
         own = "these settings" if changes else f"its own settings, without {arg('settings')},"
         raise StudyError(
-            f"{kept} holds no finished run of this study with {own} on this data.", code="nothing-finished"
+            f"{kept} contains no finished run of this study with {own} on this data.", code="nothing-finished"
         )
     to_do = [] if finished else pending(runs, completed, folder)
     notices = []
@@ -106,7 +106,7 @@ def study(
         executor = choose_executor(context, callback, engine, jobs, len(to_do))
         all_ended = run_all(to_do, completed, context, callback, executor)
     except MienError as error:
-        # It waits until table and page of the other runs are written.
+        # Raise the error only after table and page of the other runs are written.
         failure = error
     finally:
         callback.on_end()

@@ -33,21 +33,21 @@ def sweep(
     """Train one recipe many times with different values of some keys, and compare the validation accuracies.
 
     Args:
-        space: the name of a space that comes with mien, a ``.toml`` file, or a space.
-        data: faces with ``train`` and ``validation``; ``test`` is not touched.
-        out: folder of the sweep; ``sweeps/SPACE`` by default. A sweep that it holds is resumed.
-        trials: how many recipes are tried; the space's own number by default.
-        settings: keys of the recipe that every trial starts from: ``{"epochs": 5}``.
+        space: name of a built-in space, path of a ``.toml`` file, or a space object.
+        data: faces with ``train`` and ``validation`` splits; ``test`` is not used.
+        out: folder of the sweep; default ``sweeps/SPACE``. An existing sweep in it is resumed.
+        trials: number of trials; default: the space's.
+        settings: changed keys of the base recipe of all trials: ``{"epochs": 5}``.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        notify: called with one line for each warning and each trial that ends.
-        callback: follows the training of each trial.
+        notify: called with one line for each warning and each ended trial.
+        callback: callback for the training of each trial.
 
     Returns:
-        All finished trials, the best first in ``trials.csv``; ``best_recipe`` is the file to train.
+        All finished trials, sorted from the best in ``trials.csv``; ``best_recipe`` is the recipe file of the best.
 
     Raises:
         MissingExtraError: Optuna or torch is not installed.
-        MienError: a space, data or folder that cannot be used.
+        MienError: space, data or folder cannot be used.
     """
     if isinstance(space, Space) and settings:
         words = "Settings belong to a space by name or file; change this one with dataclasses.replace(space, base=...)."

@@ -1,4 +1,4 @@
-"""``mien.to_pandas`` and ``mien.to_supervision``: predictions as other packages have them."""
+"""``mien.to_pandas`` and ``mien.to_supervision``: convert predictions for other packages."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
 
 def to_pandas(predictions: Iterable[Prediction | list[Prediction] | Photo | VideoFrame]) -> DataFrame:
-    """A row for each face, with the columns of ``mien predict --csv`` and ``mien video``.
+    """Return a table with a row per face and the columns of ``mien predict --csv`` and ``mien video``.
 
     Args:
-        predictions: what ``predict``, ``predict_crops`` and ``stream`` return, or the frames of :func:`mien.track`.
+        predictions: results of ``predict``, ``predict_crops`` or ``stream``, or frames of :func:`mien.track`.
 
     Returns:
-        ``source``; ``frame``, ``time_seconds`` and ``track`` of a video; ``box_left`` ... ``box_height`` in pixels and
-        ``detection_score`` of a detected face; ``answer``, ``top``, ``confidence``; a probability for each class, 0..1.
-        Images and frames without a face have no row. Without any face the table has no columns of classes.
+        ``source``; for a video ``frame``, ``time_seconds`` and ``track``; for a detected face ``box_left`` ...
+        ``box_height`` in pixels and ``detection_score``; ``answer``, ``top``, ``confidence``; a probability for each
+        class, 0..1. Images and frames without faces have no row. Without any face there are no columns of classes.
 
     Raises:
-        DataError: something else (``predictions-type``).
+        DataError: not predictions (``predictions-type``).
         MissingExtraError: pandas is not installed.
 
     >>> import mien, numpy as np
@@ -43,14 +43,14 @@ def to_pandas(predictions: Iterable[Prediction | list[Prediction] | Photo | Vide
 
 
 def to_supervision(shown: Photo | VideoFrame) -> Any:
-    """The faces as one ``supervision.Detections``, for its annotators, zones and sinks.
+    """Return the faces as one ``supervision.Detections``, for supervision's annotators, zones and sinks.
 
     Args:
-        shown: a photo of :meth:`mien.Predictor.stream`, or a frame of :func:`mien.track`.
+        shown: a photo from :meth:`mien.Predictor.stream`, or a frame from :func:`mien.track`.
 
     Returns:
-        ``xyxy`` in pixels, ``confidence`` and ``class_id`` of each prediction's top, of a frame ``tracker_id``, and the
-        answers as ``data["class_name"]``.
+        ``xyxy`` in pixels, ``confidence`` and ``class_id`` of each top class, for a frame ``tracker_id``, and the
+        answers in ``data["class_name"]``.
 
     Raises:
         MissingExtraError: supervision is not installed.
@@ -81,12 +81,12 @@ def _rows(each: object) -> Iterator[dict[str, Any]]:
     elif isinstance(each, VideoFrame):
         for face in each.faces:
             frame = {"frame": each.number, "time_seconds": each.time_seconds, "track": face.track}
-            # The first key keeps its place.
+            # The first key keeps its position.
             yield {"source": face.prediction.source, **frame, **_row(face.prediction)}
     elif isinstance(each, Prediction):
         yield _row(each)
     else:
-        raise DataError(f"{type(each).__name__} is no prediction.", code="predictions-type")
+        raise DataError(f"{type(each).__name__} is not a prediction.", code="predictions-type")
 
 
 def _row(prediction: Prediction) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""``mien.train``: a recipe and data in, a trained model out."""
+"""``mien.train``: train a model from a recipe and data."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from mien.training.plan import Augmentation, LossFunction, OptimizerMaker, Parts, TrainingPlan
 
 _FEW = 50
-"""Samples of validation: where 35 of 50 are right, the 95% interval spans about 25 points."""
+"""Number of validation samples below which a notice is given. With 35 of 50 right, the 95% interval spans 25 points."""
 
 
 @usual_torch()
@@ -64,43 +64,45 @@ def train(
     time: str | float | None = None,
     verbose: int = 1,
 ) -> TrainingResult:
-    """Train a classifier, export it, and measure it on the validation split.
+    """Train a classifier, export it, and evaluate it on the validation split.
 
     Args:
-        recipe: a name of :func:`list_recipes`, a ``.toml`` file, or a recipe.
-        data: faces with ``train`` and ``validation``; ``test`` is not touched.
-        out: the run folder to write; ``runs/NAME`` by default.
-        init_from: fine-tune: start with the weights, network and input of this run or shipped model.
-        epochs: passes over the train split; the recipe's by default.
-        batch_size: images a step, 2 or more; the recipe's by default.
-        lr: peak learning rate, above 0; the recipe's by default.
-        seed: of all randomness, 0 or more; the recipe's by default.
-        classes: a label scheme, such as ``"binary"`` or ``"good=happy+surprise,bad=sad"``.
-        settings: any other key of the recipe: ``{"augment.flip": False}``.
+        recipe: a name in :func:`list_recipes`, path of a ``.toml`` file, or a recipe object.
+        data: faces with ``train`` and ``validation`` splits; ``test`` is not used.
+        out: run folder to create; default ``runs/NAME``.
+        init_from: run or built-in model to fine-tune; it gives the initial weights, network and input.
+        epochs: passes over the train split; default: the recipe's.
+        batch_size: images per step, 2 or more; default: the recipe's.
+        lr: peak learning rate, greater than 0; default: the recipe's.
+        seed: seed of all randomness, 0 or more; default: the recipe's.
+        classes: label scheme, such as ``"binary"`` or ``"good=happy+surprise,bad=sad"``.
+        settings: other changed keys of the recipe: ``{"augment.flip": False}``.
         resume: resume the run in ``out`` if there is one.
-        callback: one, or a list: called before and after every step and epoch; it can change the run and stop it. See
-            :class:`mien.training.callback.Callback`.
-        network: a class of ``torch.nn.Module`` that maps images to logits, or an instance, whose weights are then the
-            first ones. It is as ``[model] file`` and ``name`` of a recipe: the run keeps its source.
-        loss: logits float32 (B, C), labels int64 (B,) -> a scalar tensor; in place of the recipe's.
-        augment: images float32 (B, channels, S, S), 0..1 -> the same shape; in place of the recipe's augmentation,
-            except mixup and cutmix. With torch's random numbers a resumed run repeats it.
-        optimizer: a list of parameters -> a ``torch.optim.Optimizer``; in place of the recipe's. The recipe's schedule
-            multiplies its learning rates.
-        teachers: models, as :func:`mien.load` takes them, or predictions files of the train split; what they predict is
-            learnt beside the labels. See :func:`distill`.
-        tta: views per face whose mean a teacher predicts: 1, 2 or 10.
+        callback: one callback or a list, called before and after every step and epoch. It can change and stop the run;
+            see :class:`mien.training.callback.Callback`.
+        network: class of ``torch.nn.Module`` that maps images to logits, or an instance with initial weights. It has
+            the same effect as ``[model] file`` and ``name`` in a recipe: the run stores its source.
+        loss: function of logits float32 (B, C) and labels int64 (B,) that returns a scalar tensor; replaces the
+            recipe's loss.
+        augment: function of images float32 (B, channels, S, S), 0..1, that returns the same shape; replaces the
+            recipe's augmentation except mixup and cutmix. If it uses torch's random numbers, a resumed run repeats
+            them.
+        optimizer: function of a list of parameters that returns a ``torch.optim.Optimizer``; replaces the recipe's. The
+            recipe's schedule multiplies its learning rates.
+        teachers: models, as for :func:`mien.load`, or predictions files of the train split. Their predictions are
+            learned in addition to the labels; see :func:`distill`.
+        tta: number of views per face over which a teacher's predictions are averaged: 1, 2 or 10.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        time: train for as many epochs as fit into so many seconds, or ``"30m"``, ``"1h30m"``; a few steps are timed
-            first. A resumed run keeps its epochs.
-        verbose: 0 prints nothing; 1 a line an epoch, in a notebook as a live table.
+        time: time limit in seconds or as ``"30m"``, ``"1h30m"``. A few steps are timed to choose the number of epochs.
+            A resumed run keeps its number of epochs.
+        verbose: 0 prints nothing; 1 prints a line per epoch, in a notebook a live table.
 
     Returns:
-        The run folder, the loaded model, the history of epochs and the validation metrics.
+        Run folder, loaded model, history of epochs and validation metrics.
 
     Raises:
-        MissingExtraError: torch is not installed; the message names the command that installs it.
-        MienError: a recipe, data or folder that cannot be used; a teacher of other classes or data.
+        MissingExtraError: torch is not installed; the message gives the command to install it.
+        MienError: recipe, data or folder cannot be used, or a teacher has other classes or data.
     """
     callbacks = callback if isinstance(callback, Sequence) else [callback]
     for each in callbacks:
@@ -113,7 +115,7 @@ def train(
     if network is not None:
         if init_from is not None:
             raise RecipeError(
-                "Give network or init_from: a run that is fine-tuned keeps its network.", code="recipe-set-fixed"
+                "Give either network or init_from: fine-tuning keeps the network of the run.", code="recipe-set-fixed"
             )
         name, file, weights = source_of(network)
         changes = [("model.name", name), ("model.file", file), *changes]
@@ -132,16 +134,17 @@ def train(
 
 
 def load_network(run: str | os.PathLike[str]) -> Module:
-    """The network of a run with its trained weights, on the CPU and in evaluation mode, as t-SNE or Captum need it.
+    """Load a run's network with its trained weights, on the CPU in evaluation mode, such as for t-SNE or Captum.
 
-    It is the module that ``network=`` or ``[model] file`` made, or one of mien's. It maps images float32 (B, channels,
-    S, S) to logits, S being ``input.crop_px`` of the recipe; the images are (pixels / 255 - mean) / std of ``[input]``.
+    It is the module from ``network=`` or ``[model] file``, or one of mien's. It maps images float32 (B, channels, S, S)
+    to logits, with S = ``input.crop_px`` of the recipe. Images are normalised as (pixels / 255 - mean) / std with the
+    values in ``[input]``.
 
     Args:
         run: a run folder, or the name of a built-in model.
 
     Raises:
-        ModelError: there is no such run, or it has no weights to train from.
+        ModelError: no such run, or it has no trainable weights.
         MissingExtraError: torch is not installed.
     """
     with needs_extra("train", "A network"):
@@ -159,19 +162,19 @@ def _print(notices: Iterable[Notice]) -> None:
 def distill(
     recipe: str | os.PathLike[str] | Recipe, data: Data, teachers: Sequence[str | os.PathLike[str]], **options: Any
 ) -> TrainingResult:
-    """Train a classifier on the labels and on the predictions of teachers: :func:`mien.train` with ``teachers``.
+    """Train a classifier on labels and on teachers' predictions: :func:`mien.train` with ``teachers``.
 
-    The predictions for the train split are computed once for each teacher, and kept in the cache.
+    Each teacher predicts the train split once; its predictions are cached.
 
     Args:
-        recipe: as in :func:`mien.train`; its table ``[distill]`` sets how much the teachers count.
-        data: as in :func:`mien.train`.
-        teachers: at least one.
-        options: all others of :func:`mien.train`, such as ``tta``, ``out`` and ``settings``.
+        recipe: recipe, as in :func:`mien.train`; its table ``[distill]`` sets the weight of the teachers.
+        data: data, as in :func:`mien.train`.
+        teachers: at least one model or predictions file.
+        options: other arguments of :func:`mien.train`, such as ``tta``, ``out`` and ``settings``.
 
     Raises:
-        DataError: no teacher; one of other classes or other data, or without some of the faces.
-        MienError: as :func:`mien.train`.
+        DataError: no teacher, or one for other classes or data, or without some of the faces.
+        MienError: see :func:`mien.train`.
     """
     if not teachers:
         raise DataError("teachers must name at least one model or predictions file.", code="teachers-missing")
@@ -179,13 +182,13 @@ def distill(
 
 
 def settings_of(settings: Mapping[str, Any] | None, *, lr: float | None = None, **plain: Any) -> list[Change]:
-    """The changes of a recipe that arguments ask for; None asks for nothing."""
+    """Return the changes of a recipe that these arguments give; None changes nothing."""
     given = {key: value for key, value in {**plain, "optim.lr": lr}.items() if value is not None}
     return list((given | dict(settings or {})).items())
 
 
 def check_callback(callback: object) -> None:
-    """Refuse what cannot follow a run, before anything is written. Raises :class:`mien.base.errors.TrainingError`."""
+    """Raise :class:`mien.base.errors.TrainingError` for an invalid callback, before anything is written."""
     if callback is None or isinstance(callback, Callback):
         return
     found = f"the class {callback.__name__}" if isinstance(callback, type) else type(callback).__name__
@@ -199,15 +202,15 @@ class TrainingJob:
     """Inputs of a training run, except its data.
 
     Attributes:
-        recipe: after all changes.
-        init_from: the run to fine-tune, if any.
+        recipe: recipe after all changes.
+        init_from: run to fine-tune, if any.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        run: the folder to write; None where no run is written.
-        teachers: for distillation: files of models, or of predictions.
-        tta: views per face of the teachers' predictions.
-        resumes: ``run`` exists and is resumed.
-        parts: what a user gave in place of the recipe's own.
-        seconds: that the epochs fit into, in place of the recipe's number of them.
+        run: folder to write; None if no run is written.
+        teachers: files of models or predictions for distillation.
+        tta: number of views per face for the teachers' predictions.
+        resumes: whether ``run`` exists and is resumed.
+        parts: user's replacements for parts of the recipe.
+        seconds: time limit from which the number of epochs is chosen.
     """
 
     recipe: Recipe
@@ -222,23 +225,23 @@ class TrainingJob:
 
     @property
     def out(self) -> RunFolder:
-        """The folder to write, of a job that has one."""
+        """The run folder to write; the job must have one."""
         assert self.run is not None
         return self.run
 
     def writing(
         self, out: str | os.PathLike[str] | None, teachers: Sequence[str | os.PathLike[str]], tta: int, resume: bool
     ) -> TrainingJob:
-        """The job of a run that is written. Arguments and errors as those of :func:`train`."""
+        """Return the job with a run folder to write. Arguments and errors are as in :func:`train`."""
         run = RunFolder(Path(out) if out is not None else Path("runs") / self.recipe.name)
         check_tta(tta)
         return replace(self, run=run, teachers=find_teachers(teachers), tta=tta, resumes=resume and run.is_run)
 
     def within(self, time: str | float | None) -> TrainingJob:
-        """The job with as many epochs as fit into some time. A run that is resumed has its number of them already.
+        """Return the job with a time limit for its epochs. A resumed run keeps its number of epochs.
 
         Raises:
-            RecipeError: no duration (``time-form``), or several processes (``time-processes``).
+            RecipeError: not a duration (``time-form``), or several processes (``time-processes``).
         """
         if time is None:
             return self
@@ -250,18 +253,18 @@ class TrainingJob:
         return replace(self, seconds=seconds_of(time))
 
     def check(self) -> Network:
-        """Refuse what cannot be trained, before data is read. Returns the network, untrained, for :meth:`start`.
+        """Check everything before data is read. Returns the untrained network for :meth:`start`.
 
         Raises:
-            RunError: the folder holds something that is not to be resumed, or cannot be; ``init_from`` has no weights.
-            RecipeError: the network does not exist, or is too deep for its images; a head is fitted, and something is
-                given that this leaves out (``fit-head``).
+            RunError: the folder has other content or cannot be resumed, or ``init_from`` has no weights.
+            RecipeError: the network does not exist or is too deep for its images, or an argument is incompatible with
+                fitting a head (``fit-head``).
             TrainingError: the device does not exist.
             MissingExtraError: torch is not installed.
         """
         if self.recipe.tuning.fit_head and (self.teachers or self.parts is not None):
             raise RecipeError(
-                "tuning.fit_head fits the head to labels by a method of its own: leave out teachers, loss, augment and "
+                "tuning.fit_head fits the head to labels in its own way: leave out teachers, loss, augment and "
                 "optimizer.",
                 code="fit-head",
             )
@@ -272,7 +275,7 @@ class TrainingJob:
             from mien.training.state import check_network, check_resumable, file_digest
         check_device(self.device)
         if self.init_from is not None:
-            file_digest(self.init_from.best)  # refuses where the weights are missing
+            file_digest(self.init_from.best)  # raises an error if the weights are missing
         network = check_network(self.recipe)
         if self.recipe.model.file:
             from mien.exporting.to_onnx import check_export
@@ -285,10 +288,10 @@ class TrainingJob:
         return network
 
     def plan(self, data: Data) -> TrainingPlan:
-        """Read data as the recipe's network sees it, and bring both together.
+        """Load data for the recipe's network and make the training plan.
 
         Raises:
-            MienError: as :func:`mien.load_dataset` and :func:`mien.training.plan.plan_training`.
+            MienError: see :func:`mien.load_dataset` and :func:`mien.training.plan.plan_training`.
         """
         from mien.training.plan import plan_training
 
@@ -308,11 +311,11 @@ class TrainingJob:
         return replace(plan, recipe=plan.recipe.model_copy(update={"epochs": epochs}))
 
     def notices(self, plan: TrainingPlan) -> Iterator[Notice]:
-        """List what a user may not expect of this run."""
+        """Yield notices about surprising properties of this run."""
         from mien.training import checkpoint
         from mien.training.plan import recipe_warnings
 
-        # Of a run that is resumed, the weights are trained.
+        # A resumed run has trained weights.
         recipe, tunes = self.recipe, self.init_from is not None or self.resumes
         if self.resumes:
             words = f"{self.out.path} is resumed after epoch {len(self.out.read_history())} of {plan.recipe.epochs}."
@@ -328,19 +331,19 @@ class TrainingJob:
             words = f"validation has only {counted(held_out, 'sample')}: its metrics are uncertain."
             yield Notice(words, code="validation-small")
         if self.init_from is not None and not self.resumes:
-            # For a head, train is measured too: by folds.
+            # A fitted head is also measured on train, by cross-validation.
             parts = ("train", "validation") if recipe.tuning.fit_head else ("validation",)
             places = np.flatnonzero(np.isin(plan.dataset.split, parts))
             digests = image_digests(plan.dataset.images, places)
             if known := int(np.isin(digests, read_trained_on(self.init_from)).sum()):
                 words = f"the model of {arg('init_from')} was trained on {known:,} of these {len(places):,} images of "
-                yield Notice(f"{words}{' and '.join(parts)}: accuracy on them flatters.", code="trained-on")
+                yield Notice(f"{words}{' and '.join(parts)}: accuracy on them is too optimistic.", code="trained-on")
         if self.init_from is not None and not self.resumes and not recipe.tuning.fit_head:
             known = checkpoint.load(self.init_from.best)[1]["classes"]
             if new := [name for name in plan.classes if name not in known]:
-                words = f"the model of {arg('init_from')} does not know {', '.join(new)}: learnt from random weights."
+                words = f"the model of {arg('init_from')} does not know {', '.join(new)}: trained from random weights."
                 unused = ", ".join(name for name in known if name not in plan.classes)
-                if unused and recipe.classes == "all":  # a label scheme gives other names on purpose
+                if unused and recipe.classes == "all":  # a label scheme changes names on purpose
                     words += f" Its classes {unused} are unused; rename with {arg('class_map', f'{new[0]}=NAME')}."
                 yield Notice(words, code="classes-unmatched")
         begun = tunes or plan.parts.weights is not None
@@ -354,12 +357,12 @@ class TrainingJob:
         metadata: Mapping[str, Any],
         network: Network | None = None,
     ) -> TrainingResult:
-        """Train, export and evaluate; first, teachers predict the train split of ``data``.
+        """Train, export and evaluate. Teachers first predict the train split of ``data``.
 
-        ``network`` is that of :meth:`check`, and is trained.
+        ``network`` is the result of :meth:`check`; it is trained.
 
         Raises:
-            MienError: as :func:`mien.pipeline.soft_labels.predict_soft_labels` and
+            MienError: see :func:`mien.pipeline.soft_labels.predict_soft_labels` and
                 :func:`mien.pipeline.training_run.run_recipe`.
         """
         from mien.pipeline.training_run import run_recipe
@@ -383,14 +386,14 @@ class TrainingJob:
 
 
 _OF_TIME = 0.95
-"""Share of the time for epochs; the rest is for export and evaluation."""
+"""Fraction of the time limit for epochs; the rest is for export and evaluation."""
 
 
 def seconds_of(time: str | float) -> float:
-    """A duration in seconds.
+    """Parse a duration and return seconds.
 
     Raises:
-        RecipeError: it is none (``time-form``).
+        RecipeError: not a duration (``time-form``).
 
     >>> seconds_of("1h30m"), seconds_of("90s"), seconds_of(60)
     (5400.0, 90.0, 60.0)
@@ -404,7 +407,7 @@ def seconds_of(time: str | float) -> float:
         )
         if seconds > 0:
             return float(seconds)
-    raise RecipeError(f"{arg('time')} is such as 30m, 90s or 1h30m; found {time!r:.40}.", code="time-form")
+    raise RecipeError(f"{arg('time')} must be like 30m, 90s or 1h30m; found {time!r:.40}.", code="time-form")
 
 
 def find_job(
@@ -413,17 +416,17 @@ def find_job(
     init_from: str | os.PathLike[str] | None,
     device: str = "auto",
 ) -> TrainingJob:
-    """The job of a training that writes no run. With ``init_from`` its recipe has that run's network and input."""
+    """Make a training job without a run folder. With ``init_from`` its recipe gets that run's network and input."""
     if not isinstance(recipe, Recipe | str | os.PathLike):
         raise RecipeError(
-            f"A recipe is given by its name or file; found {type(recipe).__name__}. `mien info --recipes` lists them.",
+            f"A recipe must be a name or file; found {type(recipe).__name__}. `mien info --recipes` lists them.",
             code="recipe-type",
         )
     if not isinstance(recipe, Recipe):
         recipe = load_recipe(os.fspath(recipe), changes)
     elif changes:
         raise RecipeError(
-            "Settings belong to a recipe by name or file; change this one with recipe.model_copy(update=...).",
+            "Settings need a recipe given by name or file; change this one with recipe.model_copy(update=...).",
             code="settings-of-a-value",
         )
     if recipe.tuning.fit_head and init_from is None:
