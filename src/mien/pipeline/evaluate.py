@@ -1,4 +1,4 @@
-"""Measurement of a model on a split, or of a predictions file of any model. No torch."""
+"""Evaluation of a model on a split, or of a predictions file of any model. Needs no torch."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ class EvaluateOptions:
     """Options of an evaluation.
 
     Attributes:
-        split: train, validation, test or all; of a predictions file its own.
-        by: a column of the data to group metrics by; None for none.
-        tta: test-time augmentation: how many views of each face are averaged; see :mod:`mien.inference.tta`.
-        scheme: merges the predicted classes; None leaves them.
+        split: train, validation, test or all; a predictions file has its own.
+        by: column of the data to group metrics by; None for no grouping.
+        tta: test-time augmentation: number of averaged views of each face; see :mod:`mien.inference.tta`.
+        scheme: label scheme that merges the predicted classes; None merges none.
     """
 
     split: str = "validation"
@@ -55,23 +55,23 @@ class EvaluateOptions:
 
 
 def check_options(options: EvaluateOptions, predictor: Predictor) -> None:
-    """Check that the model has the classes that the scheme merges. Raises :class:`DataError`."""
+    """Check that the model has the classes of the label scheme. Raises :class:`DataError`."""
     if options.scheme is not None:
         options.scheme.mapping(predictor.classes, "the model")
 
 
 def predict_to_evaluate(predictor: Predictor, faces: Dataset, options: EvaluateOptions) -> Predictions:
-    """The model's predictions for each face of a split. For the test split, this uses it.
+    """Predict each face of a split for an evaluation. For the test split, this counts as a use of it.
 
     Args:
         predictor: the model.
-        faces: all of the data, at the model's size.
-        options: checked by :func:`check_options`.
+        faces: whole data set at the model's size.
+        options: options checked by :func:`check_options`.
 
     Raises:
-        DataError: as :func:`predict_split`; an unknown or unusable column; a scheme that drops every face.
+        DataError: see :func:`predict_split`; an unknown or unusable column; or a scheme that drops every face.
     """
-    # Everything is checked before the first prediction: later errors would use the test split for nothing.
+    # Check everything before the first prediction, because a later error would waste a use of the test split.
     votes_of(predictor, with_model_classes(predictor, faces).of_split(options.split))
     digests_of(predictor)
     column = _column(predictor, faces, options)
@@ -81,23 +81,23 @@ def predict_to_evaluate(predictor: Predictor, faces: Dataset, options: EvaluateO
 
 
 def merging_description(predictions: Predictions, merged: Predictions, scheme: LabelScheme | None) -> str:
-    """In words, what merging the predicted classes did; empty without a scheme."""
+    """Describe the merging of the predicted classes; ``""`` without a scheme."""
     if scheme is None:
         return ""
     return f"merged after the prediction by '{scheme.name}': {len(merged):,} of {len(predictions):,} samples"
 
 
 def break_down_by(split: MeasuredSplit, column: str) -> BreakDown:
-    """Metrics for each value of a column of the data, which :func:`predict_to_evaluate` has checked."""
+    """Compute metrics for each value of a column of the data, which :func:`predict_to_evaluate` checked."""
     assert split.faces is not None
     return BreakDown(column, tuple(break_down(split.predictions, split.faces.columns[column])))
 
 
 def _column(predictor: Predictor, faces: Dataset, options: EvaluateOptions) -> Any:
-    """The column to group by, of the measured samples; None without a name.
+    """Return the column to group by for the measured samples; None without a column name.
 
     Raises:
-        DataError: no such column, or one with several values per face; a scheme that drops every face.
+        DataError: no such column, several values per face, or a scheme that drops every face.
     """
     faces = with_model_classes(predictor, faces.of_split(options.split)).with_scheme(options.scheme)
     by = options.by
@@ -124,13 +124,13 @@ class EvaluationResult:
 
     Attributes:
         evaluation: all metrics, as values.
-        measured: the predictions with the faces and models behind them, under the merged classes.
-        model: the model; None where a predictions file was measured.
+        measured: the predictions with their faces and models, with merged classes.
+        model: the model; None for a predictions file.
         run: the run folder of the model.
-        name: the name of the model; empty where a predictions file was measured.
-        merged: in words, what merging classes did; empty if nothing was merged.
-        temperature_note: in words, how the model's temperature was used; empty if unknown.
-        notices: what to know: a model was trained on samples of the split.
+        name: name of the model; ``""`` for a predictions file.
+        merged: text about merged classes; ``""`` if no classes were merged.
+        temperature_note: text about the use of the model's temperature; ``""`` if unknown.
+        notices: notices, such as that the model was trained on samples of the split.
     """
 
     evaluation: Evaluation = field(repr=False)
@@ -144,12 +144,12 @@ class EvaluationResult:
 
     @property
     def predictions(self) -> Predictions:
-        """Probabilities of every class for every sample, with labels and sample ids."""
+        """Probabilities of all classes for all samples, with labels and sample ids."""
         return self.measured.predictions
 
     @property
     def class_counts(self) -> Mapping[str, Sequence[int]]:
-        """Faces of each class in each split of the data; empty for a predictions file."""
+        """Number of faces per class in each split of the data; empty for a predictions file."""
         return self.measured.class_counts
 
     @property
@@ -159,12 +159,12 @@ class EvaluationResult:
 
     @property
     def accuracy(self) -> Estimate:
-        """Share of samples whose predicted class is the label, 0..1, with its 95% interval."""
+        """Fraction of samples whose predicted class is the label, 0..1, with its 95% interval."""
         return self.evaluation.accuracy
 
     @property
     def confusion_matrix(self) -> npt.NDArray[np.int64]:
-        """int64 (C, C): rows are true classes, columns predicted ones."""
+        """Confusion matrix, int64 (C, C): rows are true classes, columns predicted classes."""
         return self.evaluation.confusion
 
     @property
@@ -174,18 +174,17 @@ class EvaluationResult:
 
     @property
     def votes(self) -> VoteEvaluation | None:
-        """How well annotators' votes are predicted, by FER+'s protocol and as distributions.
+        """Metrics by annotators' votes: FER+'s protocol, and distributions of votes.
 
-        None where these samples have no votes, where ``classes`` merged the classes, and where no output can be
-        measured by them.
+        None if these samples have no votes, if ``classes`` merged classes, or if no output can be compared with votes.
         """
         return self.evaluation.votes
 
     def mistakes(self) -> Table:
-        """All misclassified samples: file, label, prediction and the probability of every class; surest first.
+        """Return a table of all misclassified samples, most confident first: file, label, prediction, probabilities.
 
-        It has ``save("mistakes.csv")`` (``.json``, ``.md``, ``.tex``), ``to_pandas()`` and ``rows``. ``file`` is empty
-        where a predictions file was measured.
+        Use its ``save("mistakes.csv")`` (``.json``, ``.md``, ``.tex``), ``to_pandas()`` or ``rows``. ``file`` is empty
+        for a predictions file.
         """
         order = worst_mistakes(self.predictions.labels, self.predictions.probabilities, len(self.predictions))
         faces, classes = self.measured.faces, self.classes
@@ -199,10 +198,10 @@ class EvaluationResult:
         return Table("mistakes", columns, rows)
 
     def show_mistakes(self, count: int = 9) -> Chart:
-        """The misclassified faces with the surest answers: label, prediction and its probability below each.
+        """Draw the most confident misclassified faces, each with label, prediction and its probability.
 
         Raises:
-            DataError: a predictions file was measured, which has no faces, or there is no mistake (``no-faces``).
+            DataError: a predictions file has no faces, or there is no mistake (``no-faces``).
         """
         worst = worst_mistakes(self.predictions.labels, self.predictions.probabilities, max(count, 1))
         if self.measured.faces is None or not len(worst):
@@ -215,15 +214,15 @@ class EvaluationResult:
         return face_sheet(list(np.asarray(self.measured.faces.images)[worst]), captions, columns=min(len(worst), 3))
 
     def per_class(self) -> Table:
-        """Precision, recall, F1, AUC and samples of each class, and their averages."""
+        """Return a table of precision, recall, F1, AUC and support of each class, and their averages."""
         return classification_report(self.evaluation)
 
     def plot_confusion_matrix(self) -> Chart:
-        """The confusion matrix: percent of each true class, and counts. Needs the extra ``report``, as all charts."""
+        """Draw the confusion matrix: percent of each true class, and counts. All charts need the extra ``report``."""
         return confusion_chart(self.confusion_matrix, self.classes)
 
     def plot_roc(self) -> Chart:
-        """The ROC curve of each class against the rest, with its area, and their averages.
+        """Draw the ROC curve of each class against the rest, with its area, and the averages.
 
         Raises:
             DataError: all samples are of one class.
@@ -234,12 +233,12 @@ class EvaluationResult:
         return roc_chart(curves, self.classes)
 
     def plot_precision_recall(self) -> Chart:
-        """The precision-recall curve of each class, with its average precision."""
+        """Draw the precision-recall curve of each class, with its average precision."""
         curves = precision_recall_curves(self.predictions.labels, self.predictions.probabilities)
         return precision_recall_chart(curves, self.classes)
 
     def plot_reliability(self) -> Chart:
-        """Accuracy of the predictions by their confidence; below the diagonal the model is overconfident."""
+        """Draw accuracy by confidence; below the diagonal the model is overconfident."""
         confidence = self.predictions.probabilities.max(axis=1)
         correct = self.predictions.probabilities.argmax(axis=1) == self.predictions.labels
         return reliability_chart(reliability(confidence, correct, groups=self.predictions.groups), None)
@@ -250,15 +249,15 @@ class EvaluationResult:
         """Write ``predictions_SPLIT.npz``, ``metrics.json`` and a short ``report.html``, as ``mien evaluate --out``.
 
         Args:
-            folder: where to; ``mien report`` and ``mien compare`` take it then.
-            metadata: shown in the report, by name.
-            overwrite: replace the files of another evaluation.
+            folder: output folder, which ``mien report`` and ``mien compare`` can use.
+            metadata: information for the report, by name.
+            overwrite: True replaces the files of another evaluation.
 
         Returns:
-            The report's path; None without the extra ``report``.
+            Path of the report; None without the extra ``report``.
 
         Raises:
-            RunError: a run folder, which has such files of its own; a file exists, or cannot be written.
+            RunError: the folder is a run folder, which has its own such files, or a file exists or cannot be written.
         """
         folder = Path(folder)
         RunFolder(folder).check_no_run()
@@ -277,7 +276,7 @@ class EvaluationResult:
         )
 
     def write_report(self, folder: str | os.PathLike[str]) -> Path:
-        """Write ``report.html``, and its charts and tables as files, into a folder; the path of the page.
+        """Write ``report.html`` with its charts and tables as files into a folder, and return the page's path.
 
         Raises:
             MissingExtraError: the extra ``report`` is not installed.
@@ -285,7 +284,7 @@ class EvaluationResult:
         inputs = ReportInputs(
             self.predictions,
             f"{self.name or 'predictions'}: {self.predictions.split}",
-            # Other probabilities than the model's own: merged, or averaged over views or models.
+            # Leave out the model if the probabilities are not its own: merged, or averaged over views or models.
             model=None if self.merged or self.predictions.note else self.model,
             model_name=self.name or None,
             run=self.run,
@@ -294,7 +293,7 @@ class EvaluationResult:
         return write_measured(Path(folder), inputs, self.measured, self.evaluation).page
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready: the content of ``metrics.json``."""
+        """Return the content of ``metrics.json``, JSON-ready."""
         return self.evaluation.to_dict()
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""The files of an evaluation: predictions, metrics, the short report and the full one. No torch."""
+"""Files of an evaluation: predictions, metrics, the short report and the full report. Needs no torch."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from mien.version import __version__
 
 
 def headline_values(evaluation: Evaluation) -> dict[str, float]:
-    """The headline metrics of validation as the manifest stores them, without undefined ones."""
+    """Return the headline metrics on validation for the manifest, without undefined ones."""
     return {
         f"validation_{name}": estimate.value
         for name, estimate in evaluation.headline.items()
@@ -38,7 +38,7 @@ def headline_values(evaluation: Evaluation) -> dict[str, float]:
 
 
 def made_words(run: RunFolder, parameters: int) -> str:
-    """How a run was made, as a paragraph to cite; ``""`` for a model that ships, whose card says it."""
+    """Describe how a run was made, as a paragraph to cite; ``""`` for a built-in model, whose card says it."""
     if not (run.path / "environment.json").is_file() or not (history := run.read_history()):
         return ""
     recipe, facts = run.read_recipe(), run.read_environment()
@@ -57,7 +57,7 @@ def made_words(run: RunFolder, parameters: int) -> str:
 
 
 def file_names(split: str) -> tuple[str, ...]:
-    """Names of the files that :func:`write_evaluation` writes."""
+    """Return the names of the files written by :func:`write_evaluation`."""
     return f"predictions_{split}.npz", "metrics.json", "report.html"
 
 
@@ -75,17 +75,17 @@ def write_evaluation(
     """Write ``predictions_<split>.npz``, ``metrics.json`` and, if the extra is installed, ``report.html``.
 
     Args:
-        folder: where to.
-        predictions: for one split.
-        evaluation: their metrics.
-        title: of the report.
-        metadata: shown in the report, by name.
-        class_counts: faces of each class in each split of the data.
-        history: the epochs of the run, if there are any.
+        folder: output folder.
+        predictions: predictions for one split.
+        evaluation: metrics of the predictions.
+        title: title of the report.
+        metadata: information for the report, by name.
+        class_counts: number of faces per class in each split of the data.
+        history: epochs of the run, if any.
         best_epoch: the selected epoch.
 
     Returns:
-        The report's path; None without the extra ``report``. A former report is removed then.
+        Path of the report; None without the extra ``report``, which also removes an earlier report.
 
     Raises:
         RunError: a file cannot be written.
@@ -97,7 +97,7 @@ def write_evaluation(
             predictions, evaluation, class_counts=class_counts, history=history, best_epoch=best_epoch
         )
         html = report_page(context, title, metadata, SUMMARY).html()
-    # All or none: what is half there could neither be used nor, without --overwrite, be written again.
+    # Write all files or none: a partial result could not be used, nor replaced without --overwrite.
     with ExitStack() as files:
         place = RunFolder(folder).predictions(predictions.split)
         with files.enter_context(whole_file(place)).open("wb") as stream:
@@ -107,7 +107,7 @@ def write_evaluation(
         if html is not None:
             files.enter_context(whole_file(report)).write_text(plain(html), encoding="utf-8", newline="")
     if html is None:
-        # A former report would not match these metrics.
+        # An earlier report would not match these metrics.
         report.unlink(missing_ok=True)
         return None
     return report
@@ -118,16 +118,16 @@ class ReportInputs:
     """Inputs of a report. None means unknown; sections that need it are skipped.
 
     Attributes:
-        predictions: of N samples, from any model.
-        title: heads the page.
-        file: of the predictions; a ``robustness.json`` may be beside it.
-        model: that made the predictions, for sections that need new ones.
+        predictions: predictions for N samples, by any model.
+        title: title of the page.
+        file: path of the predictions; a ``robustness.json`` may be beside it.
+        model: model that made the predictions, for sections that need new ones.
         model_name: path or name of the model, as for ``mien robustness``.
-        run: the run folder of the model, for its training history and for gradients.
-        data: the data that the predictions are of: all splits, at the image size of the model if there is one. Its
-            classes may differ if a label scheme leads to those of the predictions.
+        run: run folder of the model, for its training history and for gradients.
+        data: data of the predictions: all splits, at the model's image size if there is a model. Its classes may differ
+            if a label scheme converts them to those of the predictions.
         metadata: how the page was made, such as data and command.
-        explain: add attention maps, if data and model are given.
+        explain: whether to add attention maps, if data and model are given.
     """
 
     predictions: Predictions
@@ -144,15 +144,15 @@ class ReportInputs:
     def find(
         cls, path: Path, model: Predictor | str | os.PathLike[str] | None = None, split: str | None = None
     ) -> ReportInputs:
-        """The predictions in a run folder, the folder of an evaluation, or a file; with their model.
+        """Find the predictions in a run folder, an evaluation folder or a file, and their model.
 
         Args:
-            path: the folder or file.
-            model: that made the predictions; in a run folder the run's own by default.
-            split: which predictions of a folder; validation by default.
+            path: folder or file.
+            model: model that made the predictions; for a run folder the run's own by default.
+            split: split of the predictions in a folder; default validation.
 
         Raises:
-            DataError: no predictions there.
+            DataError: there are no predictions.
             ModelError: no such model.
         """
         is_file = path.is_file()
@@ -160,7 +160,7 @@ class ReportInputs:
         predictions = read_predictions(file)
         name = file.stem if is_file else file.parent.resolve().name
         if model is None and not is_file and RunFolder(path).model.is_file():
-            # A run may be called as a shipped model is; the name of the model says then which of them it is.
+            # A run folder may have the name of a built-in model; then use its absolute path.
             model = path.absolute() if is_shipped(str(path)) else path
         if model is None:
             return cls(predictions, f"{name}: {predictions.split}", file)
@@ -173,7 +173,7 @@ class ReportInputs:
 
     @property
     def default_out(self) -> Path:
-        """Beside the predictions; a split may have any name, a folder may not."""
+        """Default output folder beside the predictions. Unsafe characters in the split's name become hyphens."""
         split = "".join(each if each.isalnum() or each in "-_." else "-" for each in self.predictions.split)
         return (Path() if self.file is None else self.file.parent) / f"report-{split}"
 
@@ -182,14 +182,13 @@ def write_report(out: Path, inputs: ReportInputs) -> WrittenPage:
     """Write ``report.html`` with its charts and tables into a folder.
 
     Args:
-        out: the folder; a ``robustness.json`` in it is shown.
-        inputs: what is known.
+        out: output folder; a ``robustness.json`` in it is included.
+        inputs: inputs of the report.
 
     Raises:
-        DataError: the predictions are not of these faces or this model. Nothing is written
-            then, and after any other error.
+        DataError: the predictions do not match the faces or the model. Nothing is written then, nor after other errors.
         MissingExtraError: matplotlib or jinja2 is not installed.
-        RunError: the file system refused.
+        RunError: a file cannot be written.
     """
     model, predictions = inputs.model, inputs.predictions
     if model is not None and model.classes != predictions.classes:
@@ -209,7 +208,7 @@ def write_report(out: Path, inputs: ReportInputs) -> WrittenPage:
 
 
 def write_measured(out: Path, inputs: ReportInputs, split: MeasuredSplit, evaluation: Evaluation) -> WrittenPage:
-    """:func:`write_report`, once predictions are matched with their data and measured. ``inputs.data`` is not read."""
+    """Write a report for predictions that are already matched and measured. ``inputs.data`` is ignored."""
     model, run, predictions = inputs.model, inputs.run, inputs.predictions
     history = run.read_history() if run is not None else []
     places = [out, *([] if inputs.file is None else [inputs.file.parent]), *([] if run is None else [run.path])]
@@ -230,7 +229,7 @@ def write_measured(out: Path, inputs: ReportInputs, split: MeasuredSplit, evalua
 
 
 def _metadata(inputs: ReportInputs) -> dict[str, str]:
-    """How the page was made, by name."""
+    """Return how the page was made, by name."""
     metadata = {} if inputs.file is None else {"predictions": str(inputs.file)}
     metadata["model"] = inputs.model_name or "not given"
     if inputs.run is not None:

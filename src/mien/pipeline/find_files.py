@@ -1,4 +1,4 @@
-"""Find the predictions file and the ``robustness.json`` that belong together. No torch."""
+"""Search for a predictions file and its ``robustness.json``. Needs no torch."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from mien.reporting.context import NOT_MEASURED
 
 
 def find_predictions(folder: Path, split: str | None = None) -> Path:
-    """The predictions file of a run folder, or of a folder that ``mien evaluate --out`` wrote.
+    """Return the predictions file in a run folder, or in a folder by ``mien evaluate --out``.
 
     Raises:
-        DataError: there is none, no such split, or there are several and ``split`` does not choose one.
+        DataError: there is none, no such split, or there are several and ``split`` is not given.
     """
     found = {file.stem.removeprefix("predictions_"): file for file in sorted(folder.glob("predictions_*.npz"))}
     if split is not None and split in found:
@@ -55,15 +55,15 @@ def find_predictions(folder: Path, split: str | None = None) -> Path:
 def find_robustness(
     places: Sequence[Path], predictions: Predictions, model_name: str | None
 ) -> RobustnessResult | Notice:
-    """The first ``robustness.json`` with the predictions' split and model, or why there is none.
+    """Return the first ``robustness.json`` for the predictions' split and model, or a notice why there is none.
 
     Args:
-        places: files or folders in which it may lie.
-        predictions: of the report.
-        model_name: path of the model; None if unknown, which matches every model.
+        places: files or folders to search.
+        predictions: predictions of the report.
+        model_name: path of the model; None if unknown, which matches any model.
 
     Raises:
-        DataError: a file that is no ``robustness.json``.
+        DataError: a file is not a ``robustness.json``.
     """
     if predictions.split == "test":
         words = "Robustness section skipped: only `mien evaluate` may use the test split."
@@ -85,6 +85,6 @@ def find_robustness(
 
 
 def _place(model: str) -> Path:
-    """A run folder, whether it is named itself or by its model file; otherwise the file."""
+    """Return the run folder for a run or its model file; otherwise the file."""
     run = find_run_of_model(model)
     return (find_run(model) if run is None else run).path.resolve()

@@ -1,4 +1,4 @@
-"""Predictions of one split with all that measuring them takes: faces, votes, groups, leaked samples. No torch."""
+"""Predictions of one split with everything needed to measure them: faces, votes, groups, leaked samples. No torch."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from mien.pipeline.split_predictions import Member, votes_of, with_model_classes
 from mien.pipeline.trained_on import digests_of, image_digests
 
 CHECKED_SAMPLES = 64
-"""Samples on which a model is compared with its predictions."""
+"""Number of samples on which a model is compared with its predictions."""
 
 
 def faces_of_predictions(faces: Dataset, predictions: Predictions) -> Dataset:
-    """The data under the classes of the predictions, by renaming or by a label scheme.
+    """Convert the data to the classes of the predictions, by renaming or by a label scheme.
 
-    The predictions name their scheme, unless they are of an earlier mien or another program. Then the first scheme
-    with these classes that matches is used. A scheme of the user's own is found by the labels, where the fingerprint
-    says that the predictions are for this data.
+    The predictions name their scheme, unless they are by an earlier mien or another program. Then the first built-in
+    scheme that gives their classes is used. If the fingerprint shows that the predictions are for this data, a custom
+    scheme is inferred from the labels.
 
     Raises:
         DataError: classes, samples or labels differ.
@@ -62,7 +62,7 @@ def faces_of_predictions(faces: Dataset, predictions: Predictions) -> Dataset:
 
 
 def _scheme_of(faces: Dataset, predictions: Predictions) -> LabelScheme:
-    """The label scheme that made the labels of the data those of the predictions, where one did."""
+    """Infer the label scheme that maps the data's labels to those of the predictions, if there is one."""
     shared = np.isin(predictions.sample_ids, faces.rows)
     labels = predictions.labels[shared]
     own = faces.labels[faces.places(predictions.sample_ids[shared])]
@@ -74,9 +74,9 @@ def _scheme_of(faces: Dataset, predictions: Predictions) -> LabelScheme:
 
 
 def check_fingerprint(faces: Dataset, predictions: Predictions) -> None:
-    """Check that predictions are for this data, whatever size it was read at. Without a fingerprint they pass.
+    """Check that predictions are for this data, at any size. Predictions without a fingerprint are accepted.
 
-    Those for the data before a list of changes was applied pass too: samples are matched by themselves.
+    Predictions for the data before a list of changes are accepted too, because samples are matched one by one.
 
     Raises:
         DataError: the fingerprints differ.
@@ -91,7 +91,7 @@ def check_fingerprint(faces: Dataset, predictions: Predictions) -> None:
 
 
 def match_faces(faces: Dataset, predictions: Predictions) -> Dataset:
-    """The faces of the predictions, in their order, from data under the same classes.
+    """Select the faces of the predictions, in their order, from data with the same classes.
 
     Raises:
         DataError: samples or labels differ.
@@ -122,7 +122,7 @@ def match_faces(faces: Dataset, predictions: Predictions) -> Dataset:
 
 
 def holds_test(predictions: Predictions, chosen: Dataset | None) -> bool:
-    """Whether a sample is of the test split, by the predictions' split or by the split of the faces."""
+    """Return whether any sample is of the test split, by the predictions' split or the faces' split."""
     return predictions.split == "test" or (chosen is not None and bool((chosen.split == "test").any()))
 
 
@@ -130,15 +130,15 @@ def check_model(model: Predictor, chosen: Dataset, predictions: Predictions) -> 
     """Check that a model made the predictions, on some samples outside the test split.
 
     Args:
-        model: with the classes of the predictions.
-        chosen: the faces of the predictions, in their order.
-        predictions: made at temperature 1 or at the model's own.
+        model: model with the classes of the predictions.
+        chosen: faces of the predictions, in their order.
+        predictions: predictions at temperature 1 or at the model's own.
 
     Returns:
-        The temperature at which the predictions were made; None if all samples are of the test split.
+        The temperature of the predictions; None if all samples are of the test split.
 
     Raises:
-        DataError: the model predicts otherwise.
+        DataError: the model gives other predictions.
     """
     checkable = np.flatnonzero((chosen.split != "test") & (predictions.split != "test"))
     if not len(checkable):
@@ -166,14 +166,14 @@ WITHOUT_LEAKED = "without leaked samples"
 
 @dataclass(frozen=True, eq=False)
 class MeasuredSplit:
-    """Predictions of one split, and the data and models behind them. Made by :meth:`resolve`.
+    """Predictions of one split with their data and models. Made by :meth:`resolve`.
 
     Attributes:
-        predictions: of N samples, with the groups of the data, and its votes where they had none.
-        members: the models that made the predictions, each with the data at its input size; empty if unknown.
-        all_faces: the faces of all splits under the classes of the predictions; None without data.
-        faces: the N faces of the predictions, in their order; None without data.
-        reference: the faces of all splits in which copies are looked for; see :func:`leakage_reference`.
+        predictions: predictions for N samples, with groups and, if they had none, votes from the data.
+        members: models that made the predictions, each with the data at its input size; empty if unknown.
+        all_faces: faces of all splits with the classes of the predictions; None without data.
+        faces: faces of the N predictions, in their order; None without data.
+        reference: faces of all splits in which copies are searched; see :func:`leakage_reference`.
     """
 
     predictions: Predictions
@@ -195,15 +195,16 @@ class MeasuredSplit:
         """Match predictions with their data.
 
         Args:
-            predictions: of one split, from any model.
-            faces: the data that they are for: all splits. Without models, its classes may differ if a label scheme
-                leads to those of the predictions.
-            members: the models that made them, each with the data at its input size; under the models' classes.
-            uncleaned: the data before a list of changes was applied; None if nothing was cleaned.
-            part_of_split: allow predictions for a part of the split.
+            predictions: predictions for one split, by any model.
+            faces: data of the predictions: all splits. Without models, its classes may differ if a label scheme
+                converts them to those of the predictions.
+            members: models that made the predictions, each with the data at its input size and with the model's
+                classes.
+            uncleaned: data before a list of changes was applied; None if it was not cleaned.
+            part_of_split: True allows predictions for a part of the split.
 
         Raises:
-            DataError: the predictions are not for these faces.
+            DataError: the predictions do not match these faces.
         """
         if faces is None:
             return cls(predictions, members)
@@ -224,9 +225,9 @@ class MeasuredSplit:
         return cls(predictions, members, faces, chosen, reference)
 
     def with_scheme(self, scheme: LabelScheme | None) -> MeasuredSplit:
-        """The same under merged classes, without samples of dropped ones; None changes nothing.
+        """Merge classes and remove samples of dropped classes; None changes nothing.
 
-        Copies are still looked for under the models' own classes: they were trained on samples that the scheme drops.
+        Copies are still searched with the models' own classes, because models were also trained on dropped samples.
         """
         if scheme is None:
             return self
@@ -242,12 +243,12 @@ class MeasuredSplit:
 
     @property
     def class_counts(self) -> Mapping[str, Sequence[int]]:
-        """Faces of each class in each split of the data; empty without data."""
+        """Number of faces per class in each split of the data; empty without data."""
         return {} if self.all_faces is None else self.all_faces.counts_by_split()
 
     @cached_property
     def masks(self) -> Mapping[str, npt.NDArray[np.bool_]]:
-        """The samples in each subset of :func:`subset_masks`; those that a model was trained on count as leaked."""
+        """Samples in each subset of :func:`subset_masks`; samples that a model was trained on count as leaked."""
         masks = {} if self.reference is None else subset_masks(self.reference, self.predictions)
         if masks:
             masks[WITHOUT_LEAKED] &= ~self._trained_on[0]
@@ -255,18 +256,19 @@ class MeasuredSplit:
 
     @property
     def trained_on_elsewhere(self) -> npt.NDArray[np.bool_]:
-        """Samples that a model was trained on although no image of an earlier split is identical: bool (N,).
+        """Samples that a model was trained on without an identical image in an earlier split: bool (N,).
 
-        The data had other splits then, or all of it is measured. Not of train; as far as the models' run folders say.
+        The splits were then different in training, or all data is measured. Samples of train are not counted. The
+        models' run folders provide this information.
         """
         return self._trained_on[1]
 
     def subsets(self) -> list[SubsetMetrics]:
-        """Metrics on all samples and without copies; empty without data, and for the training split."""
+        """Compute metrics on all samples and without copies; empty without data, and for the training split."""
         return evaluate_subsets(self.predictions, self.masks)
 
     def evaluate(self) -> Evaluation:
-        """All metrics: of the answers, of all samples, without copies, and by votes."""
+        """Compute all metrics: of answers, on all samples, without copies, and by votes."""
         return replace(
             evaluate_predictions(self.predictions),
             answer=evaluate_answers(self.predictions),
@@ -277,7 +279,7 @@ class MeasuredSplit:
 
     @cached_property
     def _trained_on(self) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-        """Samples that a model was trained on, and those of them without an identical image in an earlier split."""
+        """Return samples that a model was trained on, and those of them without an identical earlier image."""
         ids = self.predictions.sample_ids
         trained = np.zeros(len(ids), dtype=np.bool_)
         elsewhere = trained.copy()
@@ -285,7 +287,7 @@ class MeasuredSplit:
             return trained, elsewhere
         for model, faces in self.members:
             known = digests_of(model)
-            # That a model was trained on the train split of its own data needs no word.
+            # A model is expected to be trained on the train split of its own data.
             own = faces.matches_training_data(model.manifest.data_fingerprint)
             if len(known) and not (own and self.predictions.split == "train"):
                 faces = with_model_classes(model, faces)
@@ -298,23 +300,23 @@ class MeasuredSplit:
 
 
 def subset_masks(faces: Dataset, predictions: Predictions) -> dict[str, npt.NDArray[np.bool_]]:
-    """Which samples are left without leaked samples, and without conflicting copies: bool (N,) by name.
+    """Return masks of the samples without leaks, and without conflicting copies: bool (N,) by name.
 
-    A validation sample is leaked if an identical image or a near-copy is in train; a test sample, if one is in train or
-    validation. A sample has a conflicting copy if an identical image, of whatever split, has another label. Where the
-    data has groups that its splits cut apart, the samples of groups that were not trained on are measured too. Of
-    another split than validation and test nothing is leaked, and the result is empty.
+    A validation sample is leaked if an identical image or near-copy is in train; a test sample, if one is in train or
+    validation. A sample has a conflicting copy if an identical image in any split has another label. If the data's
+    splits divide its groups, a mask of samples in unseen groups is added. For other splits than validation and test,
+    the result is empty.
 
     Args:
-        faces: all of the data that the model was trained on and that ``predictions`` are for. Under the model's own
-            classes: a label scheme that merges its predictions may drop copies that it was trained on. Under the data's
-            classes if the model is unknown.
-        predictions: N samples of one split.
+        faces: all data that the model was trained on, which includes that of ``predictions``. It has the model's
+            classes, because a label scheme that merges predictions may drop copies; or the data's classes if the model
+            is unknown.
+        predictions: predictions for N samples of one split.
     """
     if predictions.split not in {"validation", "test"}:
         return {}
     if predictions.split == "validation":
-        # The result for validation must not depend on whether the test split is at hand.
+        # Drop test, so that the result for validation does not depend on whether test is available.
         faces = faces.subset(faces.split != "test")
     images = np.asarray(faces.images)
     groups = faces.groups
@@ -330,15 +332,15 @@ def subset_masks(faces: Dataset, predictions: Predictions) -> dict[str, npt.NDAr
 
 
 def leakage_reference(models: Sequence[Predictor], faces: Dataset, uncleaned: Dataset | None) -> Dataset:
-    """The faces in which copies are looked for.
+    """Return the faces in which copies are searched.
 
-    A model that was not trained on the cleaned data may have been trained on what the list of changes drops. So this is
-    the data before cleaning, unless every model was trained on the cleaned data.
+    This is the data before cleaning, unless every model was trained on the cleaned data. A model may have been trained
+    on samples that the list of changes drops.
 
     Args:
-        models: the models that are measured; none if they are unknown.
-        faces: all of the data, as it was read and cleaned.
-        uncleaned: the same before it was cleaned; None if nothing was cleaned.
+        models: measured models; empty if unknown.
+        faces: all data as loaded and cleaned.
+        uncleaned: all data before cleaning; None if it was not cleaned.
     """
     if uncleaned is None or (
         models and all(faces.matches_training_data(model.manifest.data_fingerprint) for model in models)

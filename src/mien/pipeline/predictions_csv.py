@@ -1,4 +1,4 @@
-"""Anybody's predictions as a CSV: ids or file names, and a predicted class or the probability of each."""
+"""Reader for predictions of any program in a CSV: ids or file names, and a predicted class or class probabilities."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ LABEL_HEADERS = ("label", "true", "y_true", "truth", "actual", "true class")
 
 @dataclass(frozen=True)
 class ClaimedPredictions:
-    """Predictions read from a table, for the samples that have an answer.
+    """Predictions from a table, for the samples with a valid class as answer.
 
     Attributes:
-        predictions: with the labels of the data; certain (1 and 0) where the table names classes only.
-        without_answer: samples of the table whose answer is no class, such as "unsure".
-        other_labels: samples of the table whose label is not that of the data.
+        predictions: predictions with the labels of the data; probabilities are 1 and 0 if the table has only classes.
+        without_answer: number of samples whose answer is not a class, such as "unsure".
+        other_labels: number of samples whose label differs from the data's.
     """
 
     predictions: Predictions
@@ -40,15 +40,15 @@ def read_predictions_csv(path: Path, dataset: Dataset, split: str) -> ClaimedPre
     """Read a table of predictions and match it with the samples of one split.
 
     Samples are matched by id (:data:`ID_HEADERS`), else by file name (:data:`FILE_HEADERS`). A prediction is a class
-    name, or a number that counts the classes of the data from 0.
+    name, or an index into the classes of the data.
 
     Args:
-        path: a CSV with a header.
-        dataset: the data that the predictions are for.
-        split: which samples.
+        path: path of a CSV with a header.
+        dataset: data of the predictions.
+        split: split of the samples.
 
     Raises:
-        DataError: no column of ids, files, or predictions; an id twice, or not in the split; an unknown class.
+        DataError: no column of ids, files or predictions; an id that is repeated or not in the split; an unknown class.
     """
     try:
         names, delimiter = read_names(path)
@@ -74,7 +74,7 @@ def read_predictions_csv(path: Path, dataset: Dataset, split: str) -> ClaimedPre
         index = index_of.get(key, index_of.get(PurePosixPath(key.replace("\\", "/")).name, -1))
         if index < 0:
             raise DataError(
-                f"{place}: '{key}' is no sample of '{split}' in the data, or several. Give {names[key_at]} as the data "
+                f"{place}: '{key}' matches no sample of '{split}', or several. Give {names[key_at]} as the data "
                 f"has it, such as {next(iter(index_of), '')}, or choose another split.",
                 code="sample-unknown",
             )
@@ -93,7 +93,7 @@ def read_predictions_csv(path: Path, dataset: Dataset, split: str) -> ClaimedPre
     if not line_of:
         raise DataError(f"{path.name} has a header but no rows.", code="no-samples")
     indices, probabilities = np.array(list(line_of)), np.array(values)
-    # Columns of more classes than the data has do not add up to 1: then the named answer counts.
+    # If the columns include classes that the data lacks, they do not sum to 1; then use the predicted class.
     certain = answer_at is not None and not (
         len(values) and np.allclose(probabilities.sum(axis=1), 1, atol=SUM_TOLERANCE)
     )
@@ -103,7 +103,7 @@ def read_predictions_csv(path: Path, dataset: Dataset, split: str) -> ClaimedPre
         kept = classes >= 0
         without = int((~kept).sum())
         if not kept.any():
-            raise DataError(f"{path.name} names no class of the data in any row.", code="no-samples")
+            raise DataError(f"{path.name} has no class of the data in any row.", code="no-samples")
         indices, probabilities = indices[kept], np.eye(len(dataset.classes))[classes[kept]]
     matched = chosen.subset(indices)
     fingerprint = dataset.fingerprint_for_predictions(split)
@@ -117,7 +117,7 @@ def _columns_error(path: Path, names: Sequence[str], wanted: str) -> DataError:
 
 
 def _probability_columns(names: Sequence[str], classes: Sequence[str]) -> list[int] | None:
-    """The column of each class's probability, by its name, ``p(name)``, ``p_name`` or ``prob_name``; or None."""
+    """Find each class's column of probabilities: its name, ``p(name)``, ``p_name`` or ``prob_name``; or None."""
     found = []
     for name in classes:
         at = find_column(names, (name, f"p({name})", f"p_{name}", f"prob_{name}", f"probability_{name}"))
@@ -135,7 +135,7 @@ def _numbers(fields: Sequence[str], columns: Sequence[int], place: str) -> npt.N
 
 
 def _class_index(value: str, classes: Sequence[str], place: str, *, or_none: bool = False) -> int:
-    """The class of a name or number; -1 for an answer that is no class of the data, where ``or_none`` allows it."""
+    """Return the index of a class given by name or number; with ``or_none`` -1 for other answers."""
     text = value.strip()
     name = canonical_class(text)
     if name in classes:
@@ -145,7 +145,7 @@ def _class_index(value: str, classes: Sequence[str], place: str, *, or_none: boo
     if or_none and (text in {"", UNSURE} or name in {*EXPRESSIONS, *NO_EXPRESSION}):
         return -1
     raise DataError(
-        f"{place}: '{text}' is none of the classes {', '.join(classes)}, nor a number below {len(classes)}.",
+        f"{place}: '{text}' is neither a class ({', '.join(classes)}) nor a number below {len(classes)}.",
         code="class-unknown",
     )
 
@@ -155,7 +155,7 @@ def _by_id(dataset: Dataset) -> Mapping[str, int]:
 
 
 def _by_file(dataset: Dataset) -> Mapping[str, int]:
-    """Samples by their source, and by the last part of it where that is unique."""
+    """Return the index of samples by source, and by the last part of the source if that is unique."""
     sources = [str(source).replace("\\", "/") for source in dataset.source]
     last = [PurePosixPath(source).name for source in sources]
     counts: dict[str, int] = {}

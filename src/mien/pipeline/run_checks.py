@@ -1,4 +1,4 @@
-"""Checks of a finished training: notices with a code, and what to do. Nothing is said of a good run."""
+"""Checks of a finished training. They give notices with a code and advice; a good run has none."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from mien.training.plan import TrainingPlan
 from mien.training.validation import accuracies_by_norms
 
 STALE = 0.05
-"""Share of a batch norm's statistics that may be left from before the first step."""
+"""Largest fraction of batch-norm statistics that may remain from before the first step."""
 NORMS_MATTER = 0.03
-"""So much more accurate is a network with new statistics, where they are worth a word."""
+"""Smallest gain in accuracy by recalibrated batch norms that gives a notice."""
 LEARNT_BY_HEART, BELOW = 0.98, 0.15
 _NORM_FACES = 512
 
@@ -27,17 +27,17 @@ _NORM_FACES = 512
 def check_run(
     plan: TrainingPlan, run: RunFolder, history: Sequence[Mapping[str, float]], best_epoch: int, evaluation: Evaluation
 ) -> tuple[Notice, ...]:
-    """All notices about a run.
+    """Return all notices about a run.
 
     Args:
-        plan: of the training.
-        run: with its weights.
+        plan: plan of the training.
+        run: run folder with weights.
         history: at least one epoch.
-        best_epoch: the one kept, from 1.
-        evaluation: on validation.
+        best_epoch: kept epoch, from 1.
+        evaluation: evaluation on validation.
     """
     chance = sum(each.weight * math.log(len(each.classes)) for each in plan.outputs)
-    chance = chance if plan.parts.loss is None else math.inf  # a loss of the user's own has another scale
+    chance = chance if plan.parts.loss is None else math.inf  # a user's own loss has another scale
     found = [
         *check_answers(evaluation),
         *_check_recalls(evaluation),
@@ -50,7 +50,7 @@ def check_run(
 
 
 def _check_recalls(evaluation: Evaluation) -> Iterator[Notice]:
-    """Name the classes of which no sample is recognised, where it is not most of them."""
+    """Name classes without any recognised sample, unless these are most classes."""
     present = [each for each in evaluation.per_class if each.support]
     missed = [f"{each.name} (0 of {each.support:,})" for each in present if each.recall == 0]
     if 0 < len(missed) <= len(present) / 2:
@@ -64,7 +64,7 @@ def _check_recalls(evaluation: Evaluation) -> Iterator[Notice]:
 def check_history(
     history: Sequence[Mapping[str, float]], best_epoch: int, largest_share: float, chance: float
 ) -> Iterator[Notice]:
-    """Whether the loss does what it should over the epochs; ``chance`` is the loss of equal probabilities."""
+    """Check the loss over the epochs; ``chance`` is the loss of equal probabilities."""
     train, validation = ([line[f"{part}_loss"] for line in history] for part in ("train", "validation"))
     epochs, kept = len(history), history[best_epoch - 1]
     lowest = int(np.argmin(validation))
@@ -76,7 +76,7 @@ def check_history(
             code="rate-too-high",
         )
     elif epochs >= 3:
-        # A loss of the user's own may be negative.
+        # A user's own loss may be negative.
         rose, scale = train[-1] - train[0], abs(train[0])
         if rose > 0.1 * scale:
             yield Notice(
@@ -101,14 +101,14 @@ def check_history(
     gap = kept["train_accuracy"] - kept["validation_accuracy"]
     if kept["train_accuracy"] >= LEARNT_BY_HEART and gap > BELOW:
         yield Notice(
-            f"{kept['train_accuracy']:.0%} of train is answered correctly, of validation {gap:.0%} less: the network "
-            f"has learnt train by heart. More data, augmentation or a smaller network would help.",
+            f"accuracy on train is {kept['train_accuracy']:.0%}, on validation {gap:.0%} lower: the network "
+            f"has memorised train. More data, augmentation or a smaller network would help.",
             code="learnt-by-heart",
         )
 
 
 def _check_norms(plan: TrainingPlan, run: RunFolder, steps: int, *, suspicious: bool) -> Iterator[Notice]:
-    """Whether batch norms with statistics of train as it is answer better; measured where there is reason to."""
+    """Check whether recalibrated batch norms improve accuracy. This is measured only if there is a reason."""
     network = checkpoint.load_network(run)
     momenta = [norm.momentum for norm in batch_norms(network) if norm.momentum is not None]
     if not momenta or not (suspicious or (1 - min(momenta)) ** steps > STALE):
@@ -117,9 +117,9 @@ def _check_norms(plan: TrainingPlan, run: RunFolder, steps: int, *, suspicious: 
     own, renewed = accuracies_by_norms(network, faces, plan)
     if renewed - own > NORMS_MATTER:
         left = max((1 - momentum) ** steps for momentum in momenta)
-        why = f": after {steps:,} steps {left:.0%} of them is what they began with" if left > STALE else ""
+        why = f": after {steps:,} steps {left:.0%} of them is still the initial value" if left > STALE else ""
         yield Notice(
-            f"the batch norms' statistics are far from those of the data{why}. Measured again on {len(faces)} train "
+            f"the batch norms' statistics do not match the data{why}. Recalibrated on {len(faces)} train "
             f"images, accuracy on validation is {renewed:.1%} instead of {own:.1%}. Train with "
             f"{arg('settings', 'recalibrate_bn=true')}, or for more steps.",
             code="batch-norms-stale",

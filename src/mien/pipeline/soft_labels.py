@@ -1,4 +1,4 @@
-"""Soft labels: what teachers predict for the train split. They are kept in the cache, so that each is computed once."""
+"""Soft labels: teachers' predictions for the train split. They are cached, so that each is computed once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from mien.pipeline.split_predictions import predict_split
 
 
 def find_teachers(names: Sequence[str | os.PathLike[str]]) -> list[Path]:
-    """The files of the teachers that a user names: models, or predictions files of the train split.
+    """Find the files of teachers given by a user: models, or predictions files of the train split.
 
     Raises:
         DataError: no such file.
@@ -31,7 +31,7 @@ def find_teachers(names: Sequence[str | os.PathLike[str]]) -> list[Path]:
     for name in names:
         path = Path(name)
         if _holds_predictions(path) and not path.is_file():
-            raise DataError(f"There is no file {name}. A model can be a teacher, too.", code="soft-labels-missing")
+            raise DataError(f"There is no file {name}. A model can also be a teacher.", code="soft-labels-missing")
         found.append(path if _holds_predictions(path) else find_model(name))
     return found
 
@@ -43,19 +43,19 @@ def _holds_predictions(file: Path) -> bool:
 def predict_soft_labels(
     teachers: Sequence[Path], faces: Dataset, read: Callable[[InputSpec], Dataset], views: int
 ) -> list[Teacher]:
-    """Each teacher with its predictions for the train split, which come from the cache where they are in it.
+    """Return each teacher with its predictions for the train split, from the cache if possible.
 
-    The temperature is 1: a model's own was fitted on validation labels, which must not influence a student. A run that
-    was interrupted repeats the last teacher only.
+    The temperature is 1, because a model's own was fitted on validation labels, which must not influence a student. An
+    interrupted run repeats only the last teacher.
 
     Args:
-        teachers: of :func:`find_teachers`.
+        teachers: files from :func:`find_teachers`.
         faces: the student's data, by which the cache is searched.
-        read: gives the same data at a teacher's input size.
-        views: views per face (test-time augmentation).
+        read: function that loads the same data at a teacher's input size.
+        views: number of views per face (test-time augmentation).
 
     Raises:
-        DataError: as :func:`mien.pipeline.split_predictions.predict_split`.
+        DataError: see :func:`mien.pipeline.split_predictions.predict_split`.
         RunError: the cache cannot be written.
     """
     return [

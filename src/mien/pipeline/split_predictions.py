@@ -1,4 +1,4 @@
-"""Run a model on one split: faces in, predictions out. No torch."""
+"""Predictions of a model on one split. Needs no torch."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ from mien.inference.predictor import Predictor
 from mien.inference.tta import mean_over_views
 
 Member = tuple[Predictor, Dataset]
-"""A model, and the data at its input size."""
+"""A model with the data at its input size."""
 
 
 def scheme_of(predictor: Predictor) -> str:
-    """The label scheme that a model was trained under; ``""`` if it has the classes of its data."""
+    """Return the label scheme that a model was trained with; ``""`` if it has the classes of its data."""
     scheme = str(predictor.manifest.recipe.get("classes", "all"))
     return "" if scheme == "all" else scheme
 
 
 def with_model_classes(predictor: Predictor, faces: Dataset) -> Dataset:
-    """The faces under the model's classes: its label scheme, its order.
+    """Convert the faces to the model's classes, by its label scheme and order.
 
     Raises:
-        DataError: the data has a class that the model does not have.
+        DataError: the data has a class that the model lacks.
     """
     scheme = parse_scheme(str(predictor.manifest.recipe.get("classes", "all")))
-    # Data that has the model's own classes already needs no merging.
+    # Data that already has the model's classes needs no merging.
     if scheme is not None and not set(faces.classes) <= set(predictor.classes):
         faces = faces.with_scheme(scheme)
     unknown = [name for name in faces.classes if name not in predictor.classes]
@@ -55,22 +55,23 @@ def with_model_classes(predictor: Predictor, faces: Dataset) -> Dataset:
 def predict_split(
     predictor: Predictor, faces: Dataset, split: str, tta: int = 1, temperature: float | None = None
 ) -> Predictions:
-    """The model's predictions for each face of a split.
+    """Predict each face of a split.
 
     Args:
         predictor: the model.
-        faces: all of the data, as it was read.
+        faces: whole data set as loaded.
         split: train, validation, test or all.
-        tta: test-time augmentation: how many views of each face are averaged; see :mod:`mien.inference.tta`.
-        temperature: the divisor of the logits. None takes the model's own, except on the samples that it was fitted
-            on, where it would be optimistic: there 1. Beside a given one, that of the output of votes is 1.
+        tta: test-time augmentation: number of averaged views of each face; see :mod:`mien.inference.tta`.
+        temperature: divisor of the logits. None uses the model's own, except on the samples it was fitted on, where it
+            would be optimistic; there it is 1. If it is given, the output trained on votes has temperature 1.
 
     Returns:
-        With the votes of the data, with what the output that learned from votes predicts if there is one, and with the
-        answers that users get where those are of another output than the label's.
+        Predictions with the data's votes, with those of an output trained on votes, and with the users' answers if they
+        come from another output than the label's.
 
     Raises:
-        DataError: as :func:`with_model_classes`; no such split; an unsupported number of views; as :func:`votes_of`.
+        DataError: see :func:`with_model_classes` and :func:`votes_of`; no such split; or an unsupported number of
+            views.
     """
     chosen = with_model_classes(predictor, faces.of_split(split))
     votes = votes_of(predictor, chosen)
@@ -119,7 +120,7 @@ def predict_split(
 
 
 def answers_of(output: LabelHead, probabilities: npt.NDArray[np.float64]) -> Answers:
-    """The answers of an output that votes taught, as :attr:`mien.Prediction.answer` is; float64 (N, C)."""
+    """Compute the answers of an output trained on votes, as :attr:`mien.Prediction.answer` does; float64 (N, C)."""
     decisions = decide(probabilities, output.classes, output.unsure_below, output.margin)
     top = np.array(output.classes)[decisions.top]
     said = np.where(decisions.likely | (top == NOT_A_FACE_CLASS), top, UNSURE)
@@ -127,10 +128,10 @@ def answers_of(output: LabelHead, probabilities: npt.NDArray[np.float64]) -> Ans
 
 
 def votes_of(predictor: Predictor | None, faces: Dataset) -> VotePredictions | None:
-    """The votes of faces in the order of the classes of the model's output that learned from votes, if there is one.
+    """Return the votes on faces, in the class order of the model's output trained on votes, if it has one.
 
-    Of several such outputs it is :attr:`mien.base.model_file.Manifest.measured_output`. None where no face has votes.
-    Without ``output`` where people could choose a class that the output does not have.
+    Among several such outputs, :attr:`mien.base.model_file.Manifest.measured_output` is used. None if no face has
+    votes. ``output`` is empty if people could choose a class that the output lacks.
     """
     answering = None if predictor is None else predictor.manifest.measured_output
     output = answering.name if answering is not None and answering.perceived else None
@@ -139,7 +140,7 @@ def votes_of(predictor: Predictor | None, faces: Dataset) -> VotePredictions | N
     counts = check_votes(faces)
     if answering is None or output is None or not set(faces.vote_classes) <= set(answering.classes):
         return VotePredictions(counts, faces.vote_classes)
-    # In the output's order, and without those of its classes that nobody could choose.
+    # In the output's order, without classes of the output that people could not choose.
     classes = tuple(name for name in answering.classes if name in faces.vote_classes)
     return VotePredictions(counts[:, [faces.vote_classes.index(name) for name in classes]], classes, output=output)
 
@@ -147,7 +148,7 @@ def votes_of(predictor: Predictor | None, faces: Dataset) -> VotePredictions | N
 def _of_choices(
     predictor: Predictor, votes: VotePredictions, probabilities: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
-    """Return an output's probabilities of the classes that people could choose: (N, C) -> (N, V), rows sum to 1."""
+    """Restrict an output's probabilities to the classes that people could choose: (N, C) -> (N, V), rows sum to 1."""
     classes = predictor.manifest.output(votes.output).classes
     if classes == votes.classes:
         return probabilities
@@ -160,7 +161,7 @@ def _of_choices(
 def _divisors(
     predictor: Predictor, by_votes: str, answering: LabelHead, temperature: float, *, fitted: bool
 ) -> dict[str, float]:
-    """The temperatures of the label's output, of the one measured by votes (if any), and of that which answers."""
+    """Return temperatures of the label's output, the output compared with votes (if any), and the answering one."""
     outputs = predictor.manifest.outputs
     others = [*([by_votes] if by_votes else []), *([_source(answering)] if answering.perceived else [])]
     if not others:
@@ -169,50 +170,49 @@ def _divisors(
 
 
 def _source(answering: LabelHead) -> str:
-    """The named output of the graph that the answer is made of."""
+    """Return the name of the graph's output from which the answer is made."""
     rule = answering.rule if isinstance(answering, VotesHead) else None
     return (answering.name or "") if rule is None else rule.output
 
 
 def fitted_on(predictor: Predictor, faces: Dataset, split: str) -> bool:
-    """Whether the model's temperature was fitted on this split of these faces.
+    """Return whether the model's temperature was fitted on this split of these faces.
 
-    A list of changes (``--clean``) before training, before the measurement, or a different one before each, does not
-    matter.
+    Lists of changes (``--clean``), before training or now, make no difference.
     """
     manifest = predictor.manifest
     trained_on = (manifest.data_fingerprint, *manifest.cleaned_from)
-    # In this order: comparing older fingerprints hashes all pixels.
+    # Check cleaned_from first, because matches_training_data hashes all pixels.
     known = any(each in faces.cleaned_from for each in trained_on)
     return split == "validation" and (known or any(faces.matches_training_data(each) for each in trained_on))
 
 
 def temperature_description(predictor: Predictor, faces: Dataset, split: str) -> str:
-    """In words, what :func:`predict_split` did with the model's temperature."""
+    """Describe what :func:`predict_split` did with the model's temperature."""
     if fitted_on(predictor, faces, split):
         return "without the model's temperature, which was fitted on these samples"
     return f"with the model's temperature {predictor.manifest.temperature:.3g}"
 
 
 HALF_WAY = 100
-"""A temperature that is fitted on so many samples goes half of the way from 1, in its logarithm. On the 8 faces of a
-small folder, all of them right, the fit was 0.06, and every answer was sure."""
+"""Number of samples at which the fitted temperature is moved half of the way towards 1, on a log scale. On the 8 faces
+of a small folder, all predicted correctly, the fit was 0.06, which made every answer certain."""
 
 
 def temperature_for_use(predictions: Predictions) -> float:
-    """The temperature to store in a model, fitted on its validation predictions.
+    """Fit the temperature to store in a model on its validation predictions.
 
-    Drawn towards 1, the network as it is, where there are few samples: see :data:`HALF_WAY`.
+    With few samples it is moved towards 1 (no change); see :data:`HALF_WAY`.
     """
     return _steadied(fit_temperature(predictions.labels, predictions.probabilities), len(predictions))
 
 
 def vote_temperature_for_use(predictor: Predictor, faces: Dataset) -> float:
-    """The temperature to store for an output taught by votes, fitted on the distributions of validation's votes.
+    """Fit the temperature of an output trained on votes, on the distributions of votes in validation.
 
     Args:
-        predictor: answering by that output.
-        faces: all of the data. Without votes for these classes the temperature is 1.
+        predictor: model with that output in use.
+        faces: whole data set. Without votes on these classes the temperature is 1.
     """
     chosen = faces.of_split("validation")
     if chosen.votes is None or set(chosen.vote_classes) != set(predictor.classes):
@@ -227,12 +227,12 @@ def vote_temperature_for_use(predictor: Predictor, faces: Dataset) -> float:
 
 
 def fitted_temperatures(predictor: Predictor, faces: Dataset, predictions: Predictions) -> dict[str, Any]:
-    """The temperatures to store in a model, as changes of its manifest: ``temperature`` and ``outputs``.
+    """Fit the temperatures to store in a model; returns changes of its manifest: ``temperature`` and ``outputs``.
 
     Args:
         predictor: the model.
-        faces: the data whose validation split they are fitted on.
-        predictions: for that split at temperature 1, by the output of the label.
+        faces: data whose validation split is used for the fit.
+        predictions: predictions of the label's output for that split at temperature 1.
     """
     outputs = dict(predictor.manifest.outputs)
     for each in predictor.manifest.all_outputs:

@@ -1,7 +1,7 @@
-"""Which samples a model was trained on, whatever the splits of the data that it is measured on say.
+"""Record of the images that a model was trained on, independent of the data's current splits.
 
-A split may be cut otherwise when a model is measured than when it was trained: by groups, in folds, by another list of
-changes. So a run folder keeps a digest of each image of train. No torch.
+Splits may differ between training and evaluation: by groups, folds or a list of changes. So a run folder stores a
+digest of each training image. Needs no torch.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from mien.inference.predictor import Predictor
 
 
 def image_digests(images: npt.NDArray[np.uint8], places: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
-    """The first 8 bytes of BLAKE2b of the images (N, ...) at some places (K,): uint64 (K,).
+    """Compute the first 8 bytes of BLAKE2b of the images (N, ...) at indices (K,): uint64 (K,).
 
-    They are read one by one, for images may be mapped and larger than memory.
+    They are read one by one, because a mapped file may be larger than memory.
     """
     digests = b"".join(hashlib.blake2b(images[place].tobytes(), digest_size=8).digest() for place in places)
     return np.frombuffer(digests, dtype="<u8").astype(np.uint64)
 
 
 def write_trained_on(run: RunFolder, faces: Dataset, start: RunFolder | None = None) -> None:
-    """Write the digests of train, as the network reads its images, and those of the run that it started from.
+    """Write the digests of the training images as the network sees them, and those of the initial run.
 
     Args:
-        run: where to.
-        faces: under the model's classes: samples that a label scheme drops were not trained on.
-        start: the run whose weights were the first ones, if any.
+        run: run folder to write to.
+        faces: data with the model's classes, without samples that a label scheme drops.
+        start: run with the initial weights, if any.
 
     Raises:
-        RunError: the disk refuses; the digests of ``start`` are damaged.
+        RunError: the file cannot be written, or the digests of ``start`` are damaged.
     """
     digests = image_digests(faces.images, np.flatnonzero(faces.split == "train"))
     if start is not None:
@@ -47,7 +47,7 @@ def write_trained_on(run: RunFolder, faces: Dataset, start: RunFolder | None = N
 
 
 def read_trained_on(run: RunFolder) -> npt.NDArray[np.uint64]:
-    """Read what :func:`write_trained_on` wrote; empty for a run of an earlier mien. Models that ship share one file.
+    """Read the digests of a run; empty for a run by an earlier mien. All built-in models share one file.
 
     Raises:
         RunError: the file cannot be read (``trained-on-damaged``).
@@ -60,13 +60,13 @@ def read_trained_on(run: RunFolder) -> npt.NDArray[np.uint64]:
         return np.empty(0, dtype=np.uint64)
     except (OSError, ValueError, EOFError):
         raise RunError(
-            f"{run.trained_on} is damaged. Train again, or remove the file: then nobody sees which samples of the data "
+            f"{run.trained_on} is damaged. Train again, or remove the file; then it is unknown which samples "
             f"were trained on.",
             code="trained-on-damaged",
         ) from None
 
 
 def digests_of(model: Predictor) -> npt.NDArray[np.uint64]:
-    """Return the digests of the run that a model lies in: uint64 (D,). Errors as :func:`read_trained_on`."""
+    """Return the digests of a model's run: uint64 (D,). Errors are as in :func:`read_trained_on`."""
     run = find_run_of_model(model.path)
     return np.empty(0, dtype=np.uint64) if run is None else read_trained_on(run)

@@ -1,4 +1,4 @@
-"""One whole run: train, export, evaluate on validation. ``mien train``, ``mien demo`` and studies use it."""
+"""A complete run: train, export, evaluate on validation. ``mien train``, ``mien demo`` and studies use it."""
 
 from __future__ import annotations
 
@@ -42,18 +42,18 @@ from mien.training.plan import TrainingPlan
 
 @dataclass(frozen=True, eq=False, repr=False)
 class TrainingResult(Outcome):
-    """A finished training run: its history, best epoch and reason to end, exported and measured.
+    """A finished, exported and evaluated training run, with its history, best epoch and reason to end.
 
     Attributes:
         run: the run folder.
-        recipe: with every setting of its model.
-        parity: how closely the exported file agrees with torch.
-        predictions: for the validation split.
-        evaluation: on the validation split, as :func:`mien.evaluate` gives it.
+        recipe: recipe with every setting of its model.
+        parity: agreement of the exported file with torch.
+        predictions: predictions for the validation split.
+        evaluation: evaluation on the validation split, as from :func:`mien.evaluate`.
         report: path of the page; None without the extra ``report``.
-        removed: names of deleted files, which were made from other weights.
-        notices: what is wrong with the run, and what to do; see :mod:`mien.pipeline.run_checks`.
-        cross_validated: of a fitted head, its ``accuracy`` on ``images`` of train in ``folds``; else empty.
+        removed: names of deleted files that were made from earlier weights.
+        notices: problems of the run with advice; see :mod:`mien.pipeline.run_checks`.
+        cross_validated: for a fitted head, ``accuracy`` on ``images`` of train in ``folds``; else empty.
     """
 
     run: Path
@@ -72,7 +72,7 @@ class TrainingResult(Outcome):
         return Predictor(RunFolder(self.run).model)
 
     def __repr__(self) -> str:
-        """Accuracy beside what it is to be compared with, the epoch kept, and what went wrong."""
+        """Return the accuracy with reference values, the kept epoch, and the notices."""
         found, whole = self.evaluation.accuracy, self.evaluation.evaluation
         balanced, largest = percent(whole.balanced_accuracy.value), percent(whole.largest_share)
         line = (
@@ -84,7 +84,7 @@ class TrainingResult(Outcome):
         return "\n".join([*lines, *(each.line for each in self.notices)])
 
     def plot_history(self, metric: str = "accuracy") -> Chart:
-        """A metric over the epochs, of train and validation where both are known; ``"learning_rate"``, too.
+        """Draw a metric over the epochs, for train and validation if both are known; also ``"learning_rate"``.
 
         Raises:
             DataError: the history has no such metric (``metric-unknown``).
@@ -93,7 +93,7 @@ class TrainingResult(Outcome):
         return training_chart(self.history, metric, self.best_epoch)
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready: run, epoch, which epoch is kept, metrics."""
+        """Return run, epoch, which epoch is kept, and metrics, JSON-ready."""
         kept = {"run": str(self.run), "epoch": self.best_epoch, "keep": self.recipe.stopping.keep}
         return {**kept, **self.evaluation.to_dict()}
 
@@ -113,29 +113,30 @@ def run_recipe(
     device: str = "auto",
     network: Network | None = None,
 ) -> TrainingResult:
-    """Train by a recipe, export the epoch that it keeps, evaluate that on validation, and write the run folder.
+    """Train by a recipe, export the kept epoch, evaluate it on validation, and write the run folder.
 
-    Under ``torchrun`` the first process exports and evaluates, and all of them return its result.
+    Under ``torchrun`` only the first process exports and evaluates, and all processes return its result.
 
-    The temperature fitted on validation goes into the exported model. The metrics on validation are without it.
+    The temperature fitted on validation is stored in the exported model. The validation metrics are computed without
+    it.
 
     Args:
-        plan: a recipe and a data set; see :func:`mien.training.plan.plan_training`.
+        plan: recipe and data set; see :func:`mien.training.plan.plan_training`.
         run: the run folder.
-        resume: continue the run in the folder, if there is one.
-        init_from: a run whose weights are the initial weights.
+        resume: True continues the run in the folder, if there is one.
+        init_from: run that provides the initial weights.
         teachers: models for distillation; see :func:`mien.training.distillation.make_distillation`.
-        callback: called after every step and epoch.
-        metadata: for environment.json and the report: data, command, ...
+        callback: callback for every step and epoch.
+        metadata: metadata for environment.json and the report: data, command, ...
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        network: see :func:`mien.training.state.prepare`.
+        network: network to train; see :func:`mien.training.state.prepare`.
 
     Raises:
-        MienError: as :func:`mien.training.loop.train` and :func:`mien.exporting.to_onnx.exporting`; another process
+        MienError: see :func:`mien.training.loop.train` and :func:`mien.exporting.to_onnx.exporting`; or another process
             uses the run.
     """
     environment = dict(metadata or {})
-    # The first process alone locks the folder, and writes into it.
+    # Only the first process locks the folder and writes to it.
     with run.alone() if is_main_process() else nullcontext():
         outcome = train(
             plan,
@@ -164,14 +165,14 @@ def finish_run(
     """Export a run's best weights, evaluate the exported model on validation, and write the run folder.
 
     Args:
-        plan: of the run.
-        run: a run folder with best weights.
-        outcome: of its training.
-        metadata: for the report.
-        start: the run whose weights were the initial weights.
+        plan: plan of the run.
+        run: run folder with best weights.
+        outcome: result of its training.
+        metadata: metadata for the report.
+        start: run that provided the initial weights.
 
     Raises:
-        MienError: as :func:`mien.exporting.to_onnx.exporting`.
+        MienError: see :func:`mien.exporting.to_onnx.exporting`.
     """
     recipe, faces = run.read_recipe(), plan.dataset
     same_weights = manifest_of_weights(run, checkpoint.load(run.best)[1]) is not None
@@ -208,7 +209,7 @@ def finish_run(
         class_counts=split.class_counts,
         metadata={name: str(value) for name, value in found.items()},
     )
-    # The predictor above is that of a temporary file, which other processes of a training could not open.
+    # The predictor above uses a temporary file, which other processes of a training could not open.
     model = Predictor(run.model).for_labels()
     split = replace(split, members=[(model, faces)])
     return TrainingResult(
@@ -226,7 +227,7 @@ def finish_run(
 
 
 def cross_validated_text(found: Mapping[str, float]) -> str:
-    """``TrainingResult.cross_validated`` in words."""
+    """Format ``TrainingResult.cross_validated`` as text."""
     return (
         f"cross-validated accuracy: {percent(found['accuracy'])} of {found['images']:,} train images in "
         f"{found['folds']} folds"
@@ -234,18 +235,18 @@ def cross_validated_text(found: Mapping[str, float]) -> str:
 
 
 def _precision(run: RunFolder) -> dict[str, str]:
-    """Why an epoch's accuracy may differ from that of model.onnx: empty where both are in fp32."""
+    """Explain why an epoch's accuracy may differ from model.onnx's; empty if both are in fp32."""
     if run.read_environment().get("precision", "fp32") == "fp32":
         return {}
     return {"precision": "bf16 in training and in history.csv; fp32 in model.onnx and in these metrics"}
 
 
 def calibrate(file: Path, faces: Dataset) -> tuple[Predictor, Predictions]:
-    """Open an exported model with temperatures fitted on validation.
+    """Open an exported model and fit its temperatures on validation.
 
     Returns:
-        The model with them in its manifest (the file is not changed), and its predictions for validation at
-        temperature 1.
+        The model with these temperatures in its manifest (the file is not changed), and its predictions for validation
+        at temperature 1.
     """
     predictor = Predictor(file).for_labels()
     predictions = predict_split(predictor, faces, "validation")

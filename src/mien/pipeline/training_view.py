@@ -1,4 +1,4 @@
-"""Display of a training run: a line an epoch, on a terminal above a bar, in a notebook as a live table."""
+"""Progress display of training: a line per epoch and a bar on a terminal, a live table in a notebook."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ HEADER: tuple[str, str] = (
 
 
 class TrainProgress(Callback):
-    """Prints a line an epoch on stderr, unless ``--quiet``. One may follow several runs, one after another.
+    """Prints a line per epoch on stderr, unless ``--quiet``. One object may follow several runs in turn.
 
-    On a terminal a bar under the lines shows images a second, the loss and the time left; in a notebook the lines are
-    a table with the curves of loss and accuracy.
+    On a terminal, a bar below the lines shows images per second, loss and remaining time. In a notebook the lines are a
+    table with curves of loss and accuracy.
     """
 
     def __init__(self) -> None:
@@ -56,13 +56,13 @@ class TrainProgress(Callback):
         self._seconds_before = training.history[-1]["seconds"] if training.history else 0.0
         self._loss = 0.0
         self._display: Any = None
-        # A head that is fitted has no steps, and bars of its own.
+        # A fitted head has no steps, but bars of its own.
         if bars_are_shown() and not _in_notebook() and not training.recipe.tuning.fit_head:
             self._bar = _bar()
             steps = training.plan.steps_per_epoch
             epochs = training.recipe.epochs
             task = self._bar.add_task("", total=steps * epochs, epoch=1, epochs=epochs, rate="", loss="-")
-            # What was done before a resume counts as done, not as speed.
+            # Epochs before a resume count as done, but not for the speed.
             self._bar.reset(task, completed=self._epochs_before * steps)
             self._bar.start()
 
@@ -70,7 +70,7 @@ class TrainProgress(Callback):
         """See :class:`mien.training.callback.Callback`."""
         if self._bar is None:
             return
-        # A single batch's loss jumps about; show a running mean.
+        # The loss of single batches fluctuates, so show a running mean.
         self._loss = loss if not self._loss else 0.95 * self._loss + 0.05 * loss
         task = self._bar.tasks[0]
         rate = f"{task.speed * images:,.0f} images/s" if task.speed else ""
@@ -125,7 +125,7 @@ class TrainProgress(Callback):
             self._bar.console.print(line, markup=False, highlight=False)
 
     def _update_display(self) -> None:
-        """Show the table and the curves in place of those of the epoch before."""
+        """Replace the table and curves of the previous epoch."""
         ipython = import_module("IPython.display")
         columns = [Column(f"{group} {name}".strip(), "text") for group, name, _ in _COLUMNS]
         table = Table("epochs", (*columns, Column("best", "text")), self._rows)
@@ -151,7 +151,7 @@ def _bar() -> Progress:
         TimeRemainingColumn(compact=True),
         TextColumn("loss {task.fields[loss]}"),
         console=Console(stderr=True),
-        # Rates over the last half minute: an epoch's validation must not read as a stall.
+        # Speed over the last half minute, so that the validation of an epoch does not look like a stall.
         speed_estimate_period=30,
         transient=True,
     )
