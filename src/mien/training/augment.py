@@ -1,4 +1,4 @@
-"""Random changes of training images, as batched tensor operations on whatever device holds the batch."""
+"""Augmentation of training images, as batched tensor operations on the batch's device."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from mien.base.preprocess import InputSpec, in_pixels, normalise
 from mien.base.recipe import AugmentRecipe, Recipe
 
 REFERENCE_PX = 48
-"""Lengths in pixels are those of a face of this side."""
+"""Lengths in pixels are for a face of this side."""
 
 SMALLEST_SIGMA_PX, LARGEST_SIGMA_PX = 0.3, 2.0
 SMALLEST_RESOLUTION = 0.25
 LARGEST_NOISE = 0.15
-"""Standard deviation, as a fraction of white."""
+"""Largest standard deviation of the noise, as a fraction of white."""
 
 
 def augment(
@@ -32,19 +32,19 @@ def augment(
     mirrored: Tensor | None = None,
     side_px: int | None = None,
 ) -> Tensor:
-    """Cut, change and normalise one batch.
+    """Crop, augment and normalise one batch.
 
     Args:
         images: uint8 (N, size_px, size_px), RGB (N, size_px, size_px, 3), 0..255.
-        recipe: what to change, and how far.
-        spec: the network's input.
+        recipe: augmentation settings.
+        spec: input of the network.
         generator: source of all randomness, on the images' device.
-        mirrored: bool (N,), which images to show mirrored; None mirrors none.
-        side_px: show the crop at this side, smaller than ``crop_px``; None shows it as it is.
+        mirrored: bool (N,), images to mirror; None mirrors none.
+        side_px: side to resize the crop to, smaller than ``crop_px``; None keeps it.
 
     Returns:
-        float32 (N, channels, side_px, side_px), normalised as in serving. Mixup and cutmix, which mix labels too, are
-        :func:`mix`.
+        float32 (N, channels, side_px, side_px), normalised as in prediction. Mixup and cutmix, which also mix labels,
+        are in :func:`mix`.
     """
     side_px = side_px or spec.crop_px
     pixels = channels_first(images).to(torch.float32)
@@ -72,14 +72,14 @@ def augment(
 
 
 def corrupt(pixels: Tensor, recipe: AugmentRecipe, generator: torch.Generator) -> Tensor:
-    """Blur some images, show some at a lower resolution, add noise to some; each of a random strength.
+    """Blur some images, reduce the resolution of some, and add noise to some; each with random strength.
 
-    Hendrycks & Dietterich 2019 measure such corruptions. The strengths span about the first four of the five that
-    :mod:`mien.evaluation.corruptions` measures, so the robustness of a network trained with them is to known kinds.
+    Hendrycks & Dietterich 2019 measure such corruptions. The strengths span about the first four of five in
+    :mod:`mien.evaluation.corruptions`, so a network trained with them is measured on known kinds.
 
     Args:
         pixels: float32 (N, channels, S, S), 0..255.
-        recipe: its ``blur``, ``low_resolution`` and ``noise`` are the fractions of images.
+        recipe: settings, of which ``blur``, ``low_resolution`` and ``noise`` are fractions of images.
         generator: source of all randomness, on the images' device.
 
     Returns:
@@ -107,9 +107,9 @@ def corrupt(pixels: Tensor, recipe: AugmentRecipe, generator: torch.Generator) -
 
 
 def blur_matrices(sigmas: Tensor, side: int) -> Tensor:
-    """Gaussian blur of one axis as matrices: float32 (N,) standard deviations in pixels -> float32 (N, side, side).
+    """Return matrices of a Gaussian blur along one axis: deviations in pixels, float32 (N,) -> float32 (N, side, side).
 
-    Beyond the border there is nothing: rows are scaled to sum to 1, so that a grey image stays as it is.
+    Rows are scaled to sum to 1, so that a uniform image stays unchanged at the border.
     """
     places = torch.arange(side, device=sigmas.device, dtype=torch.float32)
     apart = (places.view(-1, 1) - places.view(1, -1)) ** 2
@@ -119,9 +119,9 @@ def blur_matrices(sigmas: Tensor, side: int) -> Tensor:
 
 @lru_cache(maxsize=8)
 def resolution_matrices(side: int) -> Tensor:
-    """Shrinking one axis and enlarging it again, for each size from a quarter of the side up: (K, side, side).
+    """Return matrices that shrink and re-enlarge one axis, for sizes from a quarter of the side up: (K, side, side).
 
-    Both steps are linear and separable, so their effect on unit vectors is the whole filter.
+    Both steps are linear and separable, so their effect on unit vectors gives the whole filter.
     """
     unit = torch.eye(side).unsqueeze(0)
     matrices = []
@@ -133,29 +133,29 @@ def resolution_matrices(side: int) -> Tensor:
 
 
 def _both_ways(pixels: Tensor, matrices: Tensor) -> Tensor:
-    """One linear filter an image, on its rows and its columns: (N, C, S, S), (N, S, S) -> (N, C, S, S)."""
+    """Apply one linear filter per image to rows and columns: (N, C, S, S), (N, S, S) -> (N, C, S, S)."""
     return matrices.unsqueeze(1) @ pixels @ matrices.transpose(1, 2).unsqueeze(1)
 
 
 def channels_first(images: Tensor) -> Tensor:
-    """Grey (N, H, W) or RGB (N, H, W, 3) as (N, 1 or 3, H, W)."""
+    """Convert grey (N, H, W) or RGB (N, H, W, 3) to (N, 1 or 3, H, W)."""
     return images.unsqueeze(1) if images.ndim == 3 else images.permute(0, 3, 1, 2)
 
 
 def as_shown(images: npt.NDArray[np.uint8], recipe: Recipe, seed: int = 0) -> npt.NDArray[np.uint8]:
-    """Faces as training might show them to the network, as pictures for people; mixup and cutmix are left out.
+    """Return faces as training might show them, as images for people; without mixup and cutmix.
 
     Args:
         images: uint8 (N, size_px, size_px), RGB (N, size_px, size_px, 3).
-        recipe: of which ``augment`` and ``input`` count.
-        seed: another seed, other changes.
+        recipe: recipe, of which ``augment`` and ``input`` are used.
+        seed: seed of the augmentation.
 
     Returns:
         uint8 (N, crop_px, crop_px), RGB (N, crop_px, crop_px, 3), 0..255.
     """
     spec = recipe.input
     mirrored = alternate(len(images), 1, seed, torch.device("cpu")) if recipe.augment.flip else None
-    # A copy, because faces may be read-only, which torch warns of.
+    # Copy, because torch warns about read-only arrays.
     pixels = torch.from_numpy(np.array(images))
     batch = augment(pixels, recipe.augment, spec, torch.Generator().manual_seed(seed), mirrored=mirrored)
     return in_pixels(batch.numpy(), spec)
@@ -164,17 +164,17 @@ def as_shown(images: npt.NDArray[np.uint8], recipe: Recipe, seed: int = 0) -> np
 def mix(
     batch: Tensor, recipe: AugmentRecipe, generator: torch.Generator, host: torch.Generator
 ) -> tuple[Tensor, Tensor, float]:
-    """Blend each image with a partner: mixup (Zhang et al. 2018) or cutmix (Yun et al. 2019), at random if both.
+    """Mix each image with a partner by mixup (Zhang et al. 2018), cutmix (Yun et al. 2019), or one of them at random.
 
     Args:
         batch: float32 (N, channels, S, S).
-        recipe: the alphas of the two.
-        generator: whom each is mixed with, on the batch's device.
-        host: how, and how far: on the CPU. The same generator where that holds the batch.
+        recipe: alphas of mixup and cutmix.
+        generator: generator for the partners, on the batch's device.
+        host: generator for method and strength, on the CPU; the same generator if the batch is on the CPU.
 
     Returns:
-        The mixed batch; int64 (N,) each image's partner; and lam, the weight of each image's own label, 0..1. The loss
-        is ``lam * loss(labels) + (1 - lam) * loss(labels[partner])``.
+        The mixed batch; int64 (N,) the partner of each image; and lam, the weight of each image's own label, 0..1. The
+        loss is ``lam * loss(labels) + (1 - lam) * loss(labels[partner])``.
     """
     count = len(batch)
     partner = torch.randperm(count, generator=generator, device=batch.device)
@@ -193,10 +193,10 @@ def mix(
 
 
 def alternate(count: int, epoch: int, seed: int, device: torch.device) -> Tensor:
-    """Which images an epoch shows mirrored: half of them, the other half in the next epoch. -> bool (count,).
+    """Return which images to mirror in an epoch: half of them, and the other half in the next. -> bool (count,).
 
-    Alternating flip (Jordan 2024, "94% on CIFAR-10 in 3.29 Seconds"): of two epochs in a row each image is seen once
-    plain and once mirrored, which random flips leave to chance.
+    This is the alternating flip (Jordan 2024, "94% on CIFAR-10 in 3.29 Seconds"). In two consecutive epochs the network
+    sees each image once plain and once mirrored; random flips do not guarantee that.
     """
     first = torch.rand(count, generator=torch.Generator().manual_seed(seed)) < 0.5
     return (first ^ (epoch % 2 == 1)).to(device)
@@ -210,19 +210,19 @@ def _warp(
     mirrored: Tensor | None,
     side_px: int,
 ) -> Tensor:
-    """Rotation, scale, shear, shift, mirror and the crop in one resampling; beyond the border its pixels repeat."""
+    """Apply rotation, scale, shear, shift, mirroring and the crop in one resampling, with repeated border pixels."""
     count = len(pixels)
     angle = _uniform(pixels, generator, -1, 1).view(count) * math.radians(recipe.rotation_degrees)
     zoom = 1 / _uniform(pixels, generator, 1 - recipe.scale, 1 + recipe.scale).view(count)
     sign = torch.ones_like(zoom) if mirrored is None else 1 - 2 * mirrored.to(zoom.dtype)
-    # affine_grid spans -1..1 over the output; the crop covers this share of the image. Its start is rounded down.
+    # affine_grid spans -1..1 over the output; the crop covers this fraction of the image. Its start is rounded down.
     share = spec.crop_px / spec.size_px
     off_centre = (2 * spec.window.start + spec.crop_px - spec.size_px) / spec.size_px
     shift = off_centre + 2 * recipe.translate * (
         torch.rand(count, 2, generator=generator, device=pixels.device) * 2 - 1
     )
     cosine, sine = share * zoom * angle.cos(), share * zoom * angle.sin()
-    # From the drawing's x and y to the image's: what each adds to column and row.
+    # From x and y of the output to those of the image: what each adds to column and row.
     right, down = (cosine, sine), (-sine, cosine)
     if recipe.shear:
         slant = _uniform(pixels, generator, -recipe.shear, recipe.shear).view(count)
@@ -234,7 +234,7 @@ def _warp(
 
 
 def _erase(batch: Tensor, probability: float, generator: torch.Generator) -> Tensor:
-    """Grey out a rectangle of 2 to 20% of the area in some images (Zhong et al. 2020)."""
+    """Replace a rectangle of 2 to 20% of the area by grey in some images (Zhong et al. 2020)."""
     side = batch.shape[-1]
     area = _uniform(batch, generator, 0.02, 0.2)
     stretch = _uniform(batch, generator, math.log(0.5), math.log(2.0)).exp()
@@ -249,7 +249,7 @@ def _erase(batch: Tensor, probability: float, generator: torch.Generator) -> Ten
 
 
 def _uniform(like: Tensor, generator: torch.Generator, low: float, high: float) -> Tensor:
-    """One number an image, (N, 1, 1, 1)."""
+    """Draw one number per image, (N, 1, 1, 1)."""
     unit = torch.rand(len(like), 1, 1, 1, generator=generator, device=like.device)
     return low + (high - low) * unit
 
@@ -264,7 +264,7 @@ def _beta(alpha: float, generator: torch.Generator) -> float:
     drawn: list[float] = torch._standard_gamma(shape, generator=generator).tolist()
     first, second = drawn
     if max(first, second) <= torch.finfo(torch.float32).tiny:
-        # With a small alpha both fall below what a float can be. One is far larger than the other then, as likely this
-        # as that.
+        # With a small alpha, both draws can underflow to 0. One is then far larger than the other, each with
+        # probability 0.5.
         return float(_scalar(generator) < 0.5)
     return first / (first + second)

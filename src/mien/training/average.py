@@ -1,9 +1,8 @@
-"""The weights that are kept: a moving average, with batch norms that are measured for it.
+"""The weights to keep: a moving average, with batch-norm statistics recalculated for it.
 
-The statistics of a norm belong to other weights than their average, and to images that were augmented. Wu &
-Johnson, "Rethinking 'Batch' in BatchNorm", 2021, call the remedy precise batch norm. torch.optim.swa_utils.update_bn
-gives the same statistics to the bit where no dropout comes before a norm; it runs dropout while it measures, and resets
-the count of batches.
+The statistics of a batch norm belong to the current weights and to augmented images. Wu & Johnson, "Rethinking 'Batch'
+in BatchNorm", 2021, recalculate them (precise batch norm). torch.optim.swa_utils.update_bn gives identical statistics
+if no dropout precedes a norm. But it keeps dropout on, and resets the count of batches.
 """
 
 from __future__ import annotations
@@ -22,14 +21,14 @@ from mien.models.network import Network
 
 BATCH = 256
 ENOUGH = 4096
-"""So many faces are used after each epoch: `fast` is as accurate with them as with all (docs/lab-notebook.md)."""
+"""Number of faces used after each epoch: `fast` is as accurate with them as with all (docs/lab-notebook.md)."""
 
 
 class WeightAverage:
-    """Exponential moving average of a network's weights and running statistics, updated once a step.
+    """Exponential moving average of a network's weights and running statistics, updated once per step.
 
-    ``average <- d * average + (1 - d) * weights`` with ``d = min(decay, (1 + step) / (10 + step))``, so that
-    the first steps do not hold on to the random start. With a decay of 0 it is the network itself.
+    ``average <- d * average + (1 - d) * weights`` with ``d = min(decay, (1 + step) / (10 + step))``, so that the random
+    initial weights are forgotten quickly. With a decay of 0 it is the network itself.
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
@@ -40,25 +39,25 @@ class WeightAverage:
         )
 
     def update(self, step: int) -> None:
-        """Take in the weights after ``step`` (0-based)."""
+        """Include the weights after ``step`` (0-based)."""
         if self.tensors:
             decay = min(self._decay, (1 + step) / (10 + step))
             torch._foreach_lerp_(list(self.tensors.values()), list(self._live.values()), 1 - decay)
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
-        """Put back the average that a checkpoint kept."""
+        """Restore the average from a checkpoint."""
         for name, value in tensors.items():
             self.tensors[name].copy_(value)
 
     def take_statistics(self) -> None:
-        """Take the running statistics that the network has now; to be called inside :meth:`in_place`."""
+        """Copy the network's current running statistics; call it inside :meth:`in_place`."""
         for name, value in self.tensors.items():
             if name.endswith(("running_mean", "running_var")):
                 value.copy_(self._live[name])
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
-        """Inside the block the network has the averaged weights."""
+        """Give the network the averaged weights within the block."""
         if not self.tensors:
             yield
             return
@@ -74,12 +73,12 @@ class WeightAverage:
 
 
 def enough_of(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """A copy of at most :data:`ENOUGH` of these faces, uint8 (N, ...), drawn at random, always the same."""
+    """Return a copy of at most :data:`ENOUGH` faces, uint8 (N, ...), chosen at random, always the same."""
     return images[np.sort(np.random.default_rng(0).permutation(len(images))[:ENOUGH])]
 
 
 def batch_norms(network: nn.Module) -> list[_BatchNorm]:
-    """Its layers that keep statistics of what they saw."""
+    """Return the batch norms that keep running statistics."""
     return [each for each in network.modules() if isinstance(each, _BatchNorm) and each.track_running_stats]
 
 
@@ -87,20 +86,20 @@ def batch_norms(network: nn.Module) -> list[_BatchNorm]:
 def recalibrate_bn(
     network: Network, images: npt.NDArray[np.uint8], spec: InputSpec, *, through: nn.Module | None = None
 ) -> None:
-    """Set the running statistics of all batch norms to the mean over batches of these faces, in a fixed random order.
+    """Set the running statistics of all batch norms to their mean over batches of these faces, in a fixed random order.
 
     Args:
-        network: changed in place, and left in evaluation mode.
-        images: uint8 (N, size_px, size_px[, 3]), two or more.
-        spec: the network's input.
-        through: what to call in its place, if it computes by way of another module (in bf16, say).
+        network: network to change in place; it is left in evaluation mode.
+        images: uint8 (N, size_px, size_px[, 3]), at least two.
+        spec: input of the network.
+        through: module to call instead of the network, such as one that computes in bf16.
     """
     network.eval()
     norms = batch_norms(network)
     if not norms:
         return
     order = np.random.default_rng(0).permutation(len(images))
-    # The tensors themselves are counted on while it measures.
+    # Restore these tensors afterwards, because the measurement changes them.
     before = [(norm.momentum, norm.state_dict()["num_batches_tracked"].clone()) for norm in norms]
     device = next(network.parameters()).device
     try:
@@ -109,7 +108,7 @@ def recalibrate_bn(
             # None: the plain mean over batches.
             norm.momentum = None
             norm.train()
-        # Of nearly the same size, since each counts alike.
+        # Batches of almost equal size, because each has the same weight.
         for rows in np.array_split(order, -(-len(order) // BATCH)):
             inputs = torch.from_numpy(to_input(images[rows], spec)).to(device)
             (through or network)(inputs.contiguous(memory_format=torch.channels_last))

@@ -1,4 +1,4 @@
-"""Batches of an epoch: every face once, in a random order, changed and mixed, batch by batch."""
+"""Batches of an epoch: every face once, in random order, augmented and mixed."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from mien.training.augment import alternate, augment, mix
 
 
 def image_tensor(images: npt.NDArray[np.uint8], device: torch.device) -> Tensor:
-    """A data set's images for :func:`epoch_batches`, which must not be written into: on the device.
+    """Return a data set's images as a read-only tensor on the device, for :func:`epoch_batches`.
 
-    Those of a mapped file stay where they are, except for a GPU with room for them.
+    Images of a mapped file stay there, unless a GPU has room for them.
     """
     if not is_mapped(images):
-        # Their own memory, unless they are read-only: a copy would double it.
+        # Shares memory unless the array is read-only; a copy would need twice the memory.
         return torch.from_numpy(np.require(images, requirements="W")).to(device)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The given NumPy array is not writable", UserWarning)
@@ -34,14 +34,14 @@ def image_tensor(images: npt.NDArray[np.uint8], device: torch.device) -> Tensor:
 
 @dataclass(frozen=True)
 class Batch:
-    """Faces as a network sees them in one step.
+    """The faces of one step as the network sees them.
 
     Attributes:
         images: float32 (B, channels, S, S), normalised, channels-last.
-        chosen: int64 (B,), which of the faces they are.
-        partner: int64 (B,), which of the faces each is mixed with; None where none is.
-        lam: the weight of each image itself in its mix, 0..1; its partner has 1 - lam.
-        index: which step of the epoch, from 0.
+        chosen: int64 (B,), indices of the faces.
+        partner: int64 (B,), index of the face that each is mixed with; None without mixing.
+        lam: weight of each image in its mix, 0..1; its partner has 1 - lam.
+        index: index of the step in the epoch, from 0.
     """
 
     images: Tensor
@@ -51,18 +51,18 @@ class Batch:
     index: int
 
     def part(self, places: slice) -> Batch:
-        """Some of these faces."""
+        """Return a part of the batch."""
         partner = None if self.partner is None else self.partner[places]
         return replace(self, images=self.images[places], chosen=self.chosen[places], partner=partner)
 
     def mixed(self, values: Tensor) -> Tensor:
-        """Return the batch's values (B, C) of those of all faces (N, C), mixed as its faces are."""
+        """Select the batch's values (B, C) from those of all faces (N, C), mixed like the faces."""
         own = values[self.chosen]
         return own if self.partner is None else self.lam * own + (1 - self.lam) * values[self.partner]
 
 
 def count_steps(faces: int, batch_size: int) -> int:
-    """Steps of one epoch. The last, smaller batch is left out: batch norm on a handful of faces is noise."""
+    """Count the steps of an epoch. The last, smaller batch is skipped: batch norm is too noisy on a few faces."""
     return max(faces // batch_size, 1)
 
 
@@ -76,21 +76,21 @@ def epoch_batches(
     mixing: bool,
     side_px: Callable[[int], int] | None = None,
 ) -> Iterator[Batch]:
-    """The batches of one epoch. All that is random in them comes from ``seed`` and ``epoch``.
+    """Yield the batches of one epoch. All randomness depends on ``seed`` and ``epoch``.
 
     Args:
-        images: uint8 (N, size_px, size_px[, 3]), 0..255: from :func:`image_tensor`.
-        labels: int64 (N,), on the device that is to hold the batches.
-        recipe: its ``augment``, ``input``, ``batch_size`` and ``balance`` count.
-        seed: of the run; ``epoch`` is counted from 1.
-        epoch: which one.
-        mixing: whether images are mixed with one another, where the recipe mixes.
-        side_px: of a step's index, the side to show the crop at; None shows it as it is. Where images are not cut and
-            pasted (cutmix), the side changes nothing else: the same faces are turned, moved and mixed alike.
+        images: uint8 (N, size_px, size_px[, 3]), 0..255, from :func:`image_tensor`.
+        labels: int64 (N,), on the device for the batches.
+        recipe: recipe, of which ``augment``, ``input``, ``batch_size`` and ``balance`` are used.
+        seed: seed of the run.
+        epoch: number of the epoch, from 1.
+        mixing: whether to apply mixup and cutmix, if the recipe has them.
+        side_px: function that returns the side of the crop for a step's index; None keeps the crop. Without cutmix the
+            side changes nothing else: the same faces are augmented and mixed in the same way.
     """
     device = labels.device
     generator = torch.Generator(device).manual_seed(epoch_seed(seed, epoch) + 1)
-    # Numbers that Python acts on are drawn beside it: each one that it reads from a GPU is a wait for all work so far.
+    # Draw numbers that Python needs on the CPU, because reading from a GPU waits for all its pending work.
     host = generator if device.type == "cpu" else torch.Generator().manual_seed(epoch_seed(seed, epoch) + 1)
     if recipe.balance.sampling == "batches":
         order = torch.from_numpy(balanced_order(labels.cpu().numpy(), recipe.batch_size, (seed, epoch))).to(device)
@@ -116,10 +116,10 @@ def epoch_batches(
 
 
 def _is_mixed(recipe: AugmentRecipe, host: torch.Generator) -> bool:
-    """Whether to mix this batch. No number is drawn where all batches are mixed: their sequence stays as it was."""
+    """Decide whether to mix this batch. If all batches are mixed, no number is drawn, which keeps older sequences."""
     return recipe.mixup_probability == 1 or float(torch.rand((), generator=host)) < recipe.mixup_probability
 
 
 def epoch_seed(seed: int, epoch: int) -> int:
-    """The seed of one epoch: far enough apart that no epoch of one seed shares its numbers with one of the next."""
+    """Return the seed of an epoch. Seeds are spaced so that epochs of different runs do not share random numbers."""
     return 2 * (seed * 100_003 + epoch)

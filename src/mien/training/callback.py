@@ -1,4 +1,4 @@
-"""How a program follows a training run and changes it: callbacks, of which trackers are some. Ctrl-C stops it."""
+"""Callbacks that follow and change a training run, trackers that log it, and handling of Ctrl-C."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Callback:
-    """Follow a run: override what you need. A run calls these methods in its own thread.
+    """Base class of callbacks for a training run. Override the methods that you need; they run in the run's thread.
 
     >>> class StopAt(Callback):
     ...     def __init__(self, accuracy):
@@ -35,39 +35,40 @@ class Callback:
     """
 
     def on_train_begin(self, training: TrainingState) -> None:
-        """Called before the first step, of a resumed run too.
+        """Called before the first step, also in a resumed run.
 
         Args:
-            training: the run. Its ``network`` and ``optimizer`` may be changed, here or later; what is changed is
-                not of the recipe, so that a resumed run has to do it again.
+            training: state of the run. Its ``network`` and ``optimizer`` may be changed, here or later. The recipe does
+                not record such changes, so repeat them in a resumed run.
         """
 
     def on_step_begin(self, training: TrainingState, batch: Batch) -> Batch | None:
-        """Called before each optimiser step, once its learning rate is set in ``training.optimizer.param_groups``.
+        """Called before each optimiser step, after its learning rate is set in ``training.optimizer.param_groups``.
 
         Args:
-            training: the run.
-            batch: ``images`` float32 (B, channels, S, S), augmented and normalised, and which samples they are.
+            training: state of the run.
+            batch: batch with ``images`` float32 (B, channels, S, S), augmented and normalised, and indices of the
+                samples.
 
         Returns:
-            The batch to train on in its place (``dataclasses.replace(batch, images=...)``); None keeps it.
+            Another batch to train on (``dataclasses.replace(batch, images=...)``), or None to keep it.
         """
 
     def on_step_end(self, epoch: int, images: int, loss: float) -> None:
         """Called after each optimiser step.
 
         Args:
-            epoch: from 1.
-            images: how many images this step trained on.
-            loss: mean loss of this step. On a GPU the loss is read every 32 steps only; this is the last one read.
+            epoch: number of the epoch, from 1.
+            images: number of images in this step.
+            loss: mean loss of this step. On a GPU, the loss is read only every 32 steps; this is the last value.
         """
 
     def on_epoch_end(self, metrics: HistoryLine, is_best: bool) -> None:
-        """Called after each epoch, once its checkpoint is written.
+        """Called after each epoch, when its checkpoint is written.
 
         Args:
-            metrics: this epoch's line of history.csv.
-            is_best: whether the weights of this epoch are the ones to keep so far.
+            metrics: line of history.csv for this epoch.
+            is_best: whether this epoch's weights are the best so far.
         """
 
     def on_train_end(self, reason: str | None) -> None:
@@ -75,22 +76,22 @@ class Callback:
 
         Args:
             reason: why training ended: ``all epochs done``, ``interrupted`` by Ctrl-C, ``stopped`` by a callback, ...;
-                None where an error ended it.
+                None after an error.
         """
 
     def on_result(self, result: Any) -> None:
-        """Called once the model is exported and measured, with what :func:`mien.train` returns."""
+        """Called when the model is exported and evaluated, with the result of :func:`mien.train`."""
 
     def should_stop(self) -> bool:
-        """Whether the run should stop. Asked before each step and each epoch, so keep it fast.
+        """Return whether the run should stop. It is called before each step and epoch, so keep it fast.
 
-        A stopped run keeps its finished epochs, discards the one under way, and can be resumed.
+        A stopped run keeps its finished epochs, discards the current one, and can be resumed.
         """
         return False
 
 
 class Callbacks(Callback):
-    """Several callbacks as one; they are called in their order."""
+    """Several callbacks as one, called in order."""
 
     def __init__(self, *callbacks: Callback | None) -> None:
         self._all = [each for each in callbacks if each is not None]
@@ -132,11 +133,11 @@ class Callbacks(Callback):
 
 
 Tracker = tuple[Callable[[HistoryLine, int], Any], Callable[[bool], Any]]
-"""Logs the values of an epoch; ends the tracker's run, which may have failed."""
+"""Functions of a tracker: log the values of an epoch; end the tracker's run, with whether it failed."""
 
 
 def _tensorboard(run: RunFolder) -> Tracker:
-    """Event files in the run folder's ``tensorboard``, as lightning-fabric's logger writes them."""
+    """Write event files to the run folder's ``tensorboard``, with lightning-fabric's logger."""
     for former in (run.path / "tensorboard").glob("events.out.tfevents.*"):
         former.unlink()
     made = import_module("lightning_fabric.loggers.tensorboard").TensorBoardLogger
@@ -150,14 +151,14 @@ def _tensorboard(run: RunFolder) -> Tracker:
 
 
 def _wandb(run: RunFolder) -> Tracker:
-    """A run of the project ``WANDB_PROJECT``, or ``mien``; offline files are in the run folder's ``wandb``."""
+    """Log to a run in the project ``WANDB_PROJECT``, or ``mien``. Offline files are in the run folder's ``wandb``."""
     wandb = import_module("wandb")
     tracked = wandb.init(
         dir=run.path,
         name=run.path.resolve().name,
         project=os.environ.get("WANDB_PROJECT", "mien"),
         config=run.read_recipe().model_dump(mode="json"),
-        # W&B itself reads the environment once a process, which may have been before WANDB_MODE was set.
+        # W&B reads the environment only once per process, possibly before WANDB_MODE was set.
         mode=os.environ.get("WANDB_MODE", "").lower() or None,
         settings=wandb.Settings(silent=True, console="off", x_disable_stats=True),
     )
@@ -165,13 +166,13 @@ def _wandb(run: RunFolder) -> Tracker:
 
 
 def _mlflow(run: RunFolder) -> Tracker:
-    """A run of the experiment ``MLFLOW_EXPERIMENT_NAME``, or ``mien``, in the store of ``MLFLOW_TRACKING_URI``."""
+    """Log to a run in the experiment ``MLFLOW_EXPERIMENT_NAME``, or ``mien``, in the store ``MLFLOW_TRACKING_URI``."""
     mlflow = import_module("mlflow")
     mlflow.set_experiment(os.environ.get("MLFLOW_EXPERIMENT_NAME", "mien"))
     mlflow.start_run(run_name=run.path.resolve().name)
     for key, value in run.read_recipe().model_dump(mode="json").items():
         inner = {f"{key}.{each}": value[each] for each in value} if isinstance(value, dict) else {key: value}
-        # Every store of MLflow takes 500 letters of a value.
+        # Every store of MLflow accepts values of 500 letters.
         mlflow.log_params({each: str(text)[:500] for each, text in inner.items()})
     return (
         lambda values, epoch: mlflow.log_metrics(values, step=epoch),
@@ -184,17 +185,17 @@ LOGGERS: dict[str, tuple[Callable[[RunFolder], Tracker], str]] = {
     "wandb": (_wandb, "wandb"),
     "mlflow": (_mlflow, "mlflow"),
 }
-"""Package -> what opens a run of that tracker, and the extra that brings it."""
+"""For each tracker: the function that opens its run, and the extra that installs it."""
 
 
 class Logger(Callback):
-    """Copies each finished epoch of history.csv to a tracker of :data:`LOGGERS`, from the first epoch to the last.
+    """Copies each finished epoch of history.csv to a tracker in :data:`LOGGERS`.
 
-    A resumed run is copied whole: TensorBoard's files are written again, MLflow and Weights & Biases have a new run.
+    A resumed run is logged from its first epoch: TensorBoard's files are rewritten, MLflow and W&B get a new run.
     """
 
     def __init__(self, name: str, run: RunFolder) -> None:
-        """Refuses a tracker that cannot be used, before anything is read.
+        """Check that the tracker can be used, before data is read.
 
         Raises:
             RunError: an unknown name (``logger-unknown``), or no login (``logger-login``).
@@ -216,7 +217,7 @@ class Logger(Callback):
             )
 
     def on_epoch_end(self, metrics: HistoryLine, is_best: bool) -> None:
-        """See :class:`Callback`. Opens the tracker once the run folder exists."""
+        """See :class:`Callback`. The tracker is opened now, because the run folder did not exist before."""
         with self._in_one_line():
             self._tracker = self._tracker or self._open(self._run)
             for line in self._run.read_history()[self._epochs :]:
@@ -231,7 +232,7 @@ class Logger(Callback):
 
     @contextmanager
     def _in_one_line(self) -> Iterator[None]:
-        """Whatever a tracker raises, as one line."""
+        """Turn any error of a tracker into a RunError with one line."""
         try:
             yield
         except RunError:
@@ -239,7 +240,7 @@ class Logger(Callback):
         except Exception as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
             raise RunError(
-                f"{self._name} cannot be used: {reason}. The epoch is kept; continue with --resume, without --log or "
+                f"{self._name} cannot be used: {reason}. The epoch is kept. Continue with --resume, without --log or "
                 f"with other settings of the tracker.",
                 code="logger-failed",
             ) from error
@@ -250,9 +251,9 @@ _current: threading.Event | None = None
 
 @contextmanager
 def interruptible() -> Iterator[threading.Event]:
-    """Let the first Ctrl-C end the epoch in order; a second one stops at once.
+    """Let the first Ctrl-C end the epoch properly; a second one stops at once.
 
-    Inside another such block the event is that block's, so that what ends a run ends the loop over runs too.
+    Nested blocks share the outer block's event, so that the event also ends a loop over runs.
     """
     global _current
     interrupted = threading.Event()

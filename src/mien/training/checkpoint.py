@@ -1,4 +1,4 @@
-"""Checkpoints: tensors and a little JSON in safetensors files, written whole or not at all, never unpickled."""
+"""Checkpoints: tensors and some JSON in safetensors files, written whole or not at all. Nothing is unpickled."""
 
 from __future__ import annotations
 
@@ -18,56 +18,56 @@ from mien.base.run_folder import RunFolder
 from mien.models.network import Network
 from mien.models.registry import build_model
 
-# One entry of metadata alone: safetensors writes several in any order, and equal checkpoints are to be equal files.
+# Use a single metadata entry: safetensors writes several in any order, so equal checkpoints would differ.
 _FACTS = "mien.facts"
 
 
 def save(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
-    """Write tensors and JSON-ready facts. Raises :class:`mien.base.errors.RunError` when the disk refuses."""
-    # safetensors wants each tensor dense in row-major order; training keeps convolutions channels-last.
+    """Write tensors and JSON-ready metadata. Raises :class:`mien.base.errors.RunError` if writing fails."""
+    # safetensors needs row-major tensors, but training keeps convolutions channels-last.
     dense = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     write_bytes(path, safetensors.torch.save(dense, metadata={_FACTS: json.dumps(facts)}))
 
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read what :func:`save` wrote.
+    """Read a file written by :func:`save`.
 
     Raises:
-        RunError: missing, damaged, or not a checkpoint of mien's.
+        RunError: the file is missing, damaged, or not a checkpoint of mien.
     """
     if not path.is_file():
         raise RunError(f"{path} is missing. Training writes it after an epoch.", code="checkpoint-missing")
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             facts = json.loads((file.metadata() or {})[_FACTS])
-            # Copies: in the file's own memory they would keep it from being replaced, or alive when it is.
+            # Clone the tensors, so that the file is not kept open and can be replaced.
             return {name: file.get_tensor(name).clone() for name in file.keys()}, facts  # noqa: SIM118 - not a dict
     except (safetensors.SafetensorError, KeyError, ValueError, OSError):
         refuse_pointer(path, RunError)
         raise RunError(
-            f"{path} is damaged, unreadable or not a checkpoint of mien's. Train again into another folder.",
+            f"{path} is damaged, unreadable or not a checkpoint of mien. Train again into another folder.",
             code="checkpoint-damaged",
         ) from None
 
 
 def row_keys(name: str, target: str, classes: Sequence[str]) -> list[tuple[str, str]]:
-    """Output and class of each row of a head, for one output; the label output has no name of its own here."""
+    """Return output and class of each row in the head, for one output; the label's output has the name ``""``."""
     return [("" if target == "label" else name, each) for each in classes]
 
 
 def head_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
-    """Output and class of each row of the head of a checkpoint, by its facts; see :func:`row_keys`."""
+    """Return output and class of each row in a checkpoint's head, from its metadata; see :func:`row_keys`."""
     outputs = facts.get("outputs") or {"label": {"target": "label", "classes": facts["classes"]}}
     return [key for name, each in outputs.items() for key in row_keys(name, each["target"], each["classes"])]
 
 
 def pack(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Put ``prefix.`` before every name."""
+    """Add ``prefix.`` to every name."""
     return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
 
 
 def unpack(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Undo :func:`pack`: the tensors under ``prefix.``, without it."""
+    """Select the tensors whose names begin with ``prefix.``, and remove it; the inverse of :func:`pack`."""
     return {name.removeprefix(f"{prefix}."): value for name, value in tensors.items() if name.startswith(f"{prefix}.")}
 
 
@@ -75,9 +75,9 @@ _NUMBER = ":number"
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The optimiser's state as tensors named ``<parameter>.<entry>``; a plain number's name ends in ``:number``.
+    """Return the optimiser's state as tensors named ``<parameter>.<entry>``; names of plain numbers end in ``:number``.
 
-    Some optimisers, such as schedule-free ones, keep state in their groups: ``group<index>.<entry>``.
+    Some optimisers, such as schedule-free ones, have state in their groups: ``group<index>.<entry>``.
     """
     found: dict[str, Tensor] = {}
     content = optimizer.state_dict()
@@ -93,7 +93,7 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Put back what :func:`optimizer_tensors` took."""
+    """Restore the state from :func:`optimizer_tensors`."""
     state: dict[int, dict[str, Tensor | float]] = {}
     groups = optimizer.state_dict()["param_groups"]
     for name, value in tensors.items():
@@ -105,7 +105,7 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tenso
 
 
 def load_matching(model: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
-    """Load weights into a model that must have exactly these. Raises :class:`RunError`."""
+    """Load weights into a model whose parameters must match exactly. Raises :class:`RunError`."""
     try:
         model.load_state_dict(tensors)
     except RuntimeError:
@@ -115,7 +115,7 @@ def load_matching(model: nn.Module, tensors: dict[str, Tensor], path: Path) -> N
 
 
 def load_best(run: RunFolder) -> tuple[Network, dict[str, Any]]:
-    """The network of a run's best epoch in evaluation mode, on the CPU, and the checkpoint's facts.
+    """Load the network of a run's best epoch on the CPU in evaluation mode, and the checkpoint's metadata.
 
     Raises:
         RunError: no such run, no finished epoch, a damaged checkpoint, or one of another network.
@@ -128,10 +128,10 @@ def load_best(run: RunFolder) -> tuple[Network, dict[str, Any]]:
 
 
 def load_network(run: RunFolder) -> Network:
-    """The network of a run's best epoch in evaluation mode, with its label output alone.
+    """Load the network of a run's best epoch in evaluation mode, with only the label's output.
 
     Raises:
-        RunError: as :func:`load_best`.
+        RunError: see :func:`load_best`.
     """
     network, facts = load_best(run)
     count = len(facts["classes"])

@@ -1,9 +1,9 @@
-"""Where, in which precision and in how many processes to train: what the machine does best, by lightning-fabric.
+"""Device, precision and processes for training, chosen with lightning-fabric.
 
-``torchrun`` starts several processes that train one network (data parallelism). Every process holds all faces and makes
-the whole batch, as one process would, then takes its part of it. So the batches do not depend on the number of
-processes. Gradients are averaged by torch's DistributedDataParallel. Batch norms measure the whole batch on GPUs, by
-torch's SyncBatchNorm, and on CPUs their process's part of it.
+``torchrun`` starts several processes that train one network (data parallelism). Every process holds all faces, makes
+the whole batch and then takes its part, so batches do not depend on the number of processes. torch's
+DistributedDataParallel averages the gradients. Batch norms use the whole batch on GPUs (torch's SyncBatchNorm), and the
+process's part on CPUs.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from mien.training.batches import Batch
 Result = TypeVar("Result")
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
-"""Names of devices; ``auto`` is an NVIDIA GPU where there is one, else the CPU."""
+"""Names of devices; ``auto`` is an NVIDIA GPU if there is one, else the CPU."""
 
 
 def check_device(name: str) -> None:
-    """Refuse a device that mien does not know, or that this machine lacks. Raises :class:`TrainingError`."""
+    """Raise :class:`TrainingError` for a device that is unknown or not on this machine."""
     if name not in DEVICES:
         raise TrainingError(f"There is no device '{name}'." + nearest(name, DEVICES), code="device-unknown")
     lacks_cuda = name == "cuda" and not torch.cuda.is_available()
@@ -46,12 +46,12 @@ def check_device(name: str) -> None:
 
 
 def sum_dtype(device: torch.device) -> torch.dtype:
-    """In what sums over an epoch are taken: float64, or float32 on an Apple GPU, which has no float64."""
+    """Return the dtype for sums over an epoch: float64, or float32 on an Apple GPU, which lacks float64."""
     return torch.float32 if device.type == "mps" else torch.float64
 
 
 def default_device() -> str:
-    """Return what ``auto`` chooses on this machine, in words: ``"CPU, fp32, torch 2.13.0"``."""
+    """Describe the device that ``auto`` chooses here: ``"CPU, fp32, torch 2.13.0"``."""
     on_gpu = torch.cuda.is_available()
     name = torch.cuda.get_device_name(0) if on_gpu else "CPU"
     return f"{name}, {'bf16' if _computes_bf16(on_gpu) else 'fp32'}, torch {torch.__version__}"
@@ -60,12 +60,12 @@ def default_device() -> str:
 def make_fabric(
     precision: Literal["auto", "bf16", "fp32"], device: str = "auto", *, may_leave_out: bool = False
 ) -> Fabric:
-    """One device of :data:`DEVICES`, or under ``torchrun`` one for each process.
+    """Make a Fabric for one device of :data:`DEVICES`, or under ``torchrun`` for one device per process.
 
     Args:
-        precision: ``auto`` is bf16 by autocast where the device computes in it, else fp32.
+        precision: ``auto`` is bf16 by autocast if the device supports it natively, else fp32.
         device: see :func:`check_device`.
-        may_leave_out: whether some weights may be without a gradient in a step of several processes.
+        may_leave_out: whether some weights may have no gradient in a step of several processes.
 
     Raises:
         TrainingError: the device does not exist.
@@ -77,17 +77,17 @@ def make_fabric(
         precision = "bf16" if accelerator != "mps" and _computes_bf16(on_gpu) else "fp32"
     count = process_count()
     here = int(os.environ["LOCAL_WORLD_SIZE"]) if count > 1 else 1
-    # Fabric advertises itself through the log.
+    # Fabric advertises itself in the log.
     logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        # Batches of one size come again and again: trying each convolution's kernels once pays.
+        # Batches have a fixed size, so trying the kernels of each convolution once pays off.
         torch.backends.cudnn.benchmark = on_gpu
         return Fabric(
             accelerator=accelerator,
             devices=here,
             num_nodes=count // here,
-            # Not all processes validate as many batches: nothing is broadcast before each.
+            # Processes may validate different numbers of batches, so do not broadcast buffers before each.
             strategy="auto"
             if count == 1
             else DDPStrategy(
@@ -100,7 +100,7 @@ def make_fabric(
 
 
 def precision_name(fabric: Fabric) -> str:
-    """In what the network computes: ``"bf16"`` or ``"fp32"``."""
+    """Return the precision of the network's computation: ``"bf16"`` or ``"fp32"``."""
     return "bf16" if isinstance(fabric.strategy.precision, MixedPrecision) else "fp32"
 
 
@@ -111,23 +111,23 @@ def _computes_bf16(on_gpu: bool) -> bool:
 
 
 def threads() -> int:
-    """With how many threads torch computes on the CPU."""
+    """Return the number of threads that torch uses on the CPU."""
     return torch.get_num_threads()
 
 
 def set_threads(count: int) -> None:
-    """Let torch compute with so many threads, at least 1."""
+    """Set the number of torch's threads, at least 1."""
     torch.set_num_threads(count)
 
 
 def part_of_process(count: int, fabric: Fabric) -> slice:
-    """The positions of this process among ``count``: contiguous, none twice, none left out."""
+    """Return this process's contiguous share of ``count`` items; together the shares cover each item once."""
     rank, size = fabric.global_rank, fabric.world_size
     return slice(count * rank // size, count * (rank + 1) // size)
 
 
 def part_of_batch(batch: Batch, fabric: Fabric) -> tuple[Batch, float]:
-    """The part of a batch for this process, and the factor of its loss: the mean over processes is then the batch's."""
+    """Return this process's part of a batch, and the factor that makes the mean loss over processes the batch's."""
     count = len(batch.chosen)
     if fabric.world_size == 1:
         return batch, 1.0
@@ -136,12 +136,12 @@ def part_of_batch(batch: Batch, fabric: Fabric) -> tuple[Batch, float]:
 
 
 def any_process(fabric: Fabric, flag: bool) -> bool:
-    """Whether the flag is set in any process. All of them have to ask."""
+    """Return whether the flag is set in any process. All processes must call this."""
     return bool(sum_of_processes(fabric, torch.tensor(float(flag))) > 0)
 
 
 def sum_of_processes(fabric: Fabric, value: Tensor) -> Tensor:
-    """The sum over all processes, each of which has to ask; on the value's own device."""
+    """Sum a value over all processes, each of which must call this. The result is on the value's device."""
     if fabric.world_size == 1:
         return value
     total: Any = fabric.all_reduce(value.to(fabric.device).clone(), reduce_op="sum")
@@ -149,28 +149,28 @@ def sum_of_processes(fabric: Fabric, value: Tensor) -> Tensor:
 
 
 def share_first(fabric: Fabric, tensors: Iterable[Tensor]) -> None:
-    """Give every process the first one's values."""
+    """Copy the first process's values to all processes."""
     if fabric.world_size > 1:
         for tensor in tensors:
             distributed.broadcast(tensor, 0)
 
 
 def keep_for_ever(model: object) -> None:
-    """Never destroy a model that processes train together, and with it torch's group of processes.
+    """Prevent the destruction of a distributed model and its process group.
 
-    The group's destructor waits for its threads while it holds Python's lock; a thread that is giving back the last
-    gradients waits for that lock, and both wait for ever (seen with torch 2.13 and gloo after Ctrl-C). The
-    processes end soon after.
+    The group's destructor waits for its threads while holding Python's lock. A thread that returns the last gradients
+    waits for that lock, so both wait forever (seen with torch 2.13 and gloo after Ctrl-C). The processes end soon
+    afterwards anyway.
     """
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(model))
 
 
 def from_first(make: Callable[[], Result]) -> Result:
-    """Return in all processes what ``make`` returns in the first. Then leave the group."""
+    """Run ``make`` in the first process, return its result in all processes, and leave the group."""
     if not distributed.is_initialized():
         return make()
     results: list[Any] = [make() if distributed.get_rank() == 0 else None]
-    # Between processes of one run, which trust each other; no file is unpickled.
+    # The processes of one run trust each other; no file is unpickled.
     distributed.broadcast_object_list(results)
     leave()
     result: Result = results[0]
@@ -178,7 +178,7 @@ def from_first(make: Callable[[], Result]) -> Result:
 
 
 def leave() -> None:
-    """Leave the processes that train together, when all are done."""
+    """Leave the process group when all processes are done."""
     if distributed.is_initialized():
         distributed.barrier()
         distributed.destroy_process_group()

@@ -1,4 +1,4 @@
-"""Distillation: a student learns from the predictions of teachers and from the labels (Hinton, Vinyals & Dean 2015)."""
+"""Distillation: a student learns from teachers' predictions and from labels (Hinton, Vinyals & Dean 2015)."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from mien.training.batches import Batch
 from mien.training.losses import Output
 
 LEAST_AGREEMENT = 0.9
-"""Below this share of equal labels, rows of the same numbers are other faces: of strange data about a quarter would be
-equal, and a review changes fewer labels."""
+"""Smallest fraction of equal labels for predictions on the same data. For other data about a quarter would be equal by
+chance; a review of labels changes fewer."""
 
 
 @dataclass(frozen=True)
 class Distillation:
-    """How a student learns from teachers.
+    """Distillation targets and settings.
 
     Attributes:
-        alpha: weight of the teachers, above 0 and up to 1; the rest is that of labels and votes.
-        temperature: T, above 0.
-        predictions: what teachers predict of each face, for each output of the student float32 (N, classes); for that
-            of the label softened by T: p^(1/T), rescaled. None for an output that no teacher has.
+        alpha: weight of the distillation loss, above 0 and at most 1; the loss on labels and votes has 1 - alpha.
+        temperature: temperature T, greater than 0.
+        predictions: teachers' predictions for each face and each output of the student, float32 (N, classes). Those for
+            the label's output are softened by T: p^(1/T), rescaled. None for an output that no teacher has.
     """
 
     alpha: float
@@ -42,21 +42,21 @@ class Distillation:
     predictions: Sequence[Tensor | None]
 
     def targets(self, batch: Batch) -> list[Tensor | None]:
-        """The predictions of a batch, mixed where its faces are, as labels are."""
+        """Return the targets of a batch, mixed like its faces."""
         return [None if each is None else batch.mixed(each) for each in self.predictions]
 
     def loss(self, hard: Tensor, logits: Tensor, targets: Tensor) -> Tensor:
-        """``alpha * T^2 * KL(targets || softmax(logits / T)) + (1 - alpha) * hard``.
+        """Compute ``alpha * T^2 * KL(targets || softmax(logits / T)) + (1 - alpha) * hard``.
 
-        T^2 keeps the gradient's size when T changes (the paper's section 2).
+        T^2 keeps the size of the gradient independent of T (section 2 of the paper).
         """
         soft = functional.kl_div((logits / self.temperature).log_softmax(1), targets, reduction="batchmean")
         return self.alpha * self.temperature**2 * soft + (1 - self.alpha) * hard
 
     def mixed_votes(self, predicted: Tensor, votes: Tensor) -> Tensor:
-        """``alpha`` of what teachers predict of the votes and the rest of the votes themselves, float32 (B, V).
+        """Mix teachers' predictions of votes with weight ``alpha`` and the votes themselves, float32 (B, V).
 
-        The part of an image that has no votes is the teachers' alone: each row sums to 1.
+        Where an image has no votes, only the teachers count, so each row sums to 1.
         """
         missing = 1 - votes.sum(1, keepdim=True)
         return (self.alpha + (1 - self.alpha) * missing) * predicted + (1 - self.alpha) * votes
@@ -65,20 +65,20 @@ class Distillation:
 def make_distillation(
     recipe: Recipe, outputs: Sequence[Output], teachers: Sequence[Teacher], faces: Dataset, device: torch.device
 ) -> Distillation:
-    """Targets that a recipe makes of teachers.
+    """Compute distillation targets from teachers.
 
-    A teacher teaches the label, and each other output that it has by that name.
+    A teacher provides targets for the label's output, and for each other output that it has by the same name.
 
     Args:
-        recipe: the student's.
-        outputs: the student's.
-        teachers: with their predictions of the train split.
-        faces: what an epoch shows, under the student's classes, in its order. A face that balancing repeated or changed
-            has the soft label of its row.
-        device: of the student.
+        recipe: recipe of the student.
+        outputs: outputs of the student.
+        teachers: teachers with their predictions for the train split.
+        faces: faces of an epoch, with the student's classes, in its order. Repeated or relabelled faces use the soft
+            label of their row.
+        device: device of the student.
 
     Raises:
-        DataError: soft labels of other classes or other data, or a face without one.
+        DataError: soft labels for other classes or data, or a face without a soft label.
     """
     alpha, temperature = recipe.distill.alpha, recipe.distill.temperature
     known = [(each.predictions, read_predictions(each.predictions)) for each in teachers]
@@ -89,7 +89,7 @@ def make_distillation(
         for (path, each), (_, shown) in zip(known, labels, strict=True):
             votes = each.votes
             if votes is not None and votes.output == output.name and votes.probabilities is not None:
-                # The scheme may leave out rows, and drops votes, whose classes it does not merge.
+                # The scheme may drop samples, and also drops votes, whose classes it cannot merge.
                 kept = np.isin(each.sample_ids, shown.sample_ids)
                 taught.append((path, shown))
                 values.append(votes.probabilities[kept][:, _columns(str(path), votes.classes, output.classes)])
@@ -101,12 +101,12 @@ def make_distillation(
 def soft_labels(
     predictions: Sequence[tuple[Path, Predictions]], faces: Dataset, temperature: float
 ) -> npt.NDArray[np.float64]:
-    """The mean softened prediction for each face of those teachers that know its row. -> float64 (N, C).
+    """Average the softened predictions for each face over the teachers that have its row. -> float64 (N, C).
 
-    So several teachers that each know all rows are averaged, and those of out-of-fold predictions complete each other.
+    So teachers that all know every row are averaged, and out-of-fold predictions complement each other.
 
     Raises:
-        DataError: other classes than the faces', other data, or a face that no teacher knows.
+        DataError: other classes than the faces', other data, or a face without predictions.
     """
     softened = []
     for path, each in predictions:
@@ -118,7 +118,7 @@ def soft_labels(
 def _mean_by_row(
     predictions: Sequence[tuple[Path, Predictions]], values: Sequence[npt.NDArray[np.float64]], faces: Dataset
 ) -> npt.NDArray[np.float64]:
-    """The mean, for each face, of the values of those teachers that know its row."""
+    """Average values for each face over the teachers that have its row."""
     total = np.zeros((len(faces), values[0].shape[1]))
     known = np.zeros(len(faces), dtype=np.int64)
     for (path, teacher), own in zip(predictions, values, strict=True):
@@ -128,7 +128,7 @@ def _mean_by_row(
         named = np.array(teacher.classes)[teacher.labels[place]] == np.array(faces.classes)[faces.labels]
         if has.any() and named[has].mean() < LEAST_AGREEMENT:
             raise DataError(
-                f"{path} is of other data: only {named[has].mean():.0%} of its labels are the same as here. "
+                f"{path} is for other data: only {named[has].mean():.0%} of its labels are equal. "
                 f"Give the model itself as teacher.",
                 code="teacher-other-data",
             )
@@ -145,7 +145,7 @@ def _mean_by_row(
 
 
 def _under_scheme(predictions: Predictions, recipe: Recipe, classes: tuple[str, ...]) -> Predictions:
-    """A teacher of all classes may teach a student of fewer."""
+    """Apply the recipe's label scheme to a teacher's predictions, unless they have the student's classes."""
     if set(predictions.classes) == set(classes):
         return predictions
     return predictions.with_scheme(parse_scheme(recipe.classes))

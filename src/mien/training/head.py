@@ -1,7 +1,7 @@
-"""A linear head on the frozen features of a trained network: logistic regression, in seconds, for few images.
+"""A linear head on frozen features of a trained network: logistic regression in seconds, for few images.
 
-Kornblith, Shlens & Le, Do Better ImageNet Models Transfer Better?, CVPR 2019, section 3: L-BFGS with an L2 penalty that
-is chosen among a few, here by cross-validation.
+Method: Kornblith, Shlens & Le, Do Better ImageNet Models Transfer Better?, CVPR 2019, section 3. It is L-BFGS with an
+L2 penalty, here chosen among a few by cross-validation.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from mien.training.state import TrainingState
 FOLDS = 5
 PENALTIES = (1.0, 0.1, 0.01, 0.001, 0.0001)
 _CROSS_VALIDATED = 5000
-"""The penalty is chosen on at most so many images."""
+"""Largest number of images used to choose the penalty."""
 _BATCH = 256
 
 
 @dataclass(frozen=True)
 class CrossValidation:
-    """How well heads answer images of train that they were not fitted on.
+    """Cross-validated accuracy of the head on training images.
 
     Attributes:
-        accuracy: 0..1. The penalty was chosen on the same folds, so it flatters a little.
-        images: how many were answered.
-        folds: into how many parts they were dealt; identical images, or those of a group, share one.
-        penalty: weight in the loss of half the sum of the squares of the head's weights.
+        accuracy: accuracy, 0..1. The penalty was chosen on the same folds, so it is slightly optimistic.
+        images: number of images.
+        folds: number of folds; identical images, or those of a group, share one.
+        penalty: factor of half the sum of squared weights in the loss.
     """
 
     accuracy: float
@@ -44,10 +44,10 @@ class CrossValidation:
 
 
 def fit_head(state: TrainingState) -> HistoryLine:
-    """Fit the head to the train split, plain and mirrored; all else stays. Sets ``state.cross_validation``.
+    """Fit the head on the train split, plain and mirrored; other weights stay. Sets ``state.cross_validation``.
 
     Returns:
-        The history's columns about train: on plain images.
+        The history's columns about train, on plain images.
     """
     plain, mirrored = _features(state)
     mean, scale = plain.mean(0), plain.std(0).clamp_min(1e-6)
@@ -64,7 +64,7 @@ def fit_head(state: TrainingState) -> HistoryLine:
 
 
 def _features(state: TrainingState) -> tuple[Tensor, Tensor]:
-    """Features of all train images as they are served, and of their mirror images: (N, D) each, of ``sum_dtype``."""
+    """Compute features of all plain train images and of their mirror images: (N, D) each, ``sum_dtype``."""
     network, device = state.network.eval(), state.fabric.device
     found: tuple[list[Tensor], list[Tensor]] = ([], [])
     precise = sum_dtype(device)
@@ -79,7 +79,7 @@ def _features(state: TrainingState) -> tuple[Tensor, Tensor]:
 
 
 def _choose_penalty(state: TrainingState, plain: Tensor, mirrored: Tensor) -> float:
-    """The penalty of the smallest cross-validated loss; the largest where there is too little to deal into folds."""
+    """Choose the penalty with the lowest cross-validated loss; the largest if there are too few samples for folds."""
     faces = state.plan.balanced_train
     faces = faces.subset(chosen := np.sort(np.random.default_rng(0).permutation(len(faces))[:_CROSS_VALIDATED]))
     groups = group_identical(faces.images) if faces.groups is None else faces.groups
@@ -106,7 +106,7 @@ def _choose_penalty(state: TrainingState, plain: Tensor, mirrored: Tensor) -> fl
 
 
 def _fit(state: TrainingState, features: Tensor, labels: Tensor, penalty: float) -> tuple[Tensor, Tensor]:
-    """Weight (C, D) and bias (C,) that minimise the run's loss plus the penalty, by L-BFGS."""
+    """Minimise the run's loss plus the penalty by L-BFGS; return weight (C, D) and bias (C,)."""
     weight = features.new_zeros(len(state.plan.classes), features.shape[1]).requires_grad_()
     bias = features.new_zeros(len(state.plan.classes)).requires_grad_()
     optimizer = torch.optim.LBFGS([weight, bias], max_iter=100, line_search_fn="strong_wolfe")

@@ -1,7 +1,7 @@
-"""The training loop: recipe and faces in, run folder out.
+"""The training loop: it trains on a recipe and faces, and writes a run folder.
 
-Randomness comes from the recipe's seed and the epoch; best epoch, patience and plateau cuts follow from the history.
-So a run that was killed and resumed ends with the same weights (on a CPU, the same machine and number of threads).
+Random numbers depend only on the recipe's seed and the epoch. Best epoch, patience and plateau depend only on the
+history. So a killed and resumed run ends with the same weights (on a CPU, with the same machine and number of threads).
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from mien.training.state import TrainingState, file_digest, prepare, restore, sa
 from mien.training.validation import validate
 
 READ_EVERY = 32
-"""On a GPU the loss is read, shown and checked in one step of so many."""
+"""On a GPU the loss is read, shown and checked once in this many steps."""
 PROCESS_SEED = 1_000_000_007
-"""How far the seeds of processes that train together are apart: dropout draws other numbers in each."""
+"""Distance of the seeds of parallel processes, so that dropout draws other numbers in each."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,9 @@ class Outcome:
     """How a run ended.
 
     Attributes:
-        history: one line an epoch.
-        best_epoch: from 1.
-        reason: why it ended, in words: ``all epochs done``, ``interrupted`` by Ctrl-C, ``stopped`` by its callback, ...
+        history: one line per epoch.
+        best_epoch: best epoch, from 1.
+        reason: why it ended: ``all epochs done``, ``interrupted`` by Ctrl-C, ``stopped`` by a callback, ...
     """
 
     history: list[HistoryLine]
@@ -52,7 +52,7 @@ class Outcome:
 
     @property
     def was_stopped(self) -> bool:
-        """Whether Ctrl-C or the callback ended the run before its end: it can be resumed."""
+        """Whether Ctrl-C or a callback ended the run early, so that it can be resumed."""
         return self.reason in {"interrupted", "stopped"}
 
 
@@ -68,27 +68,27 @@ def train(
     device: str = "auto",
     network: Network | None = None,
 ) -> Outcome:
-    """Train a network and leave a run folder with checkpoints and history.
+    """Train a network and write a run folder with checkpoints and history.
 
     Args:
-        plan: a recipe and a data set; see :func:`mien.training.plan.plan_training`. Samples of ``train`` are trained
-            on, those of ``validation`` choose the best epoch, those of ``test`` are not touched.
-        run: the run folder, made with the first epoch; keep several processes apart with :meth:`RunFolder.alone`.
-        resume: resume the run in the folder, if there is one.
-        init_from: a run whose weights are the initial ones; see :func:`mien.training.state.load_init_weights`.
-        teachers: models to learn from beside the labels; see :func:`mien.training.distillation.make_distillation`.
-        callback: called after every step and epoch; it can stop the run.
-        environment: facts for environment.json, beside what the loop knows itself.
+        plan: recipe and data set; see :func:`mien.training.plan.plan_training`. Samples of ``train`` are trained on,
+            those of ``validation`` choose the best epoch, those of ``test`` are not used.
+        run: run folder, created in the first epoch. Use :meth:`RunFolder.alone` to keep other processes out.
+        resume: True resumes the run in the folder, if there is one.
+        init_from: run that provides the initial weights; see :func:`mien.training.state.load_init_weights`.
+        teachers: teachers for distillation; see :func:`mien.training.distillation.make_distillation`.
+        callback: callback for every step and epoch; it can stop the run.
+        environment: further metadata for environment.json.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        network: see :func:`mien.training.state.prepare`.
+        network: network to train; see :func:`mien.training.state.prepare`.
 
     Raises:
-        DataError: soft labels that do not fit the data.
-        RecipeError: a network too deep for its faces.
+        DataError: soft labels do not match the data.
+        RecipeError: the network is too deep for its images.
         RunError: the folder exists (without ``resume``), belongs to another recipe or other data, was started with
             other weights or teachers, or the disk is full.
-        TrainingError: the loss is not a number. The best checkpoint so far stays. Or the device does not exist.
-        StoppedError: stopped before the first epoch ended.
+        TrainingError: the loss is not a number (the best checkpoint is kept), or the device does not exist.
+        StoppedError: the run was stopped before the first epoch ended.
     """
     callback = callback or Callback()
     resume = resume and run.is_run
@@ -140,7 +140,7 @@ def train(
 
 
 def _hardware(state: TrainingState) -> dict[str, Any]:
-    """Return what a result depends on to the bit, beside recipe and data."""
+    """Return everything besides recipe and data that affects a result's bits."""
     fabric = state.fabric
     together = {"processes": fabric.world_size} if fabric.world_size > 1 else {}
     named = {"device": str(fabric.device), "precision": precision_name(fabric), "threads": threads()}
@@ -148,13 +148,13 @@ def _hardware(state: TrainingState) -> dict[str, Any]:
 
 
 def _finished_epoch(state: TrainingState, callback: Callback, should_stop: Callable[[], bool]) -> HistoryLine | None:
-    """Train and validate one epoch; its line of the history. None where it was stopped before its last step."""
+    """Train and validate one epoch and return its line of the history; None if it was stopped before its last step."""
     epoch, began = len(state.history) + 1, time.perf_counter()
     line = fit_head(state) if state.recipe.tuning.fit_head else _train_epoch(state, epoch, callback, should_stop)
     if line is None:
         return None
     line |= {"epoch": epoch, **validate(state)}
-    # A last step can spoil the weights after a loss that was still finite: such an epoch is not kept.
+    # The last step may make the weights NaN although its loss was finite. Such an epoch is not kept.
     _check_loss(state, epoch, epoch * state.plan.steps_per_epoch, line["validation_loss"])
     before = state.history[-1]["seconds"] if state.history else 0.0
     return line | {"seconds": before + time.perf_counter() - began}
@@ -163,14 +163,14 @@ def _finished_epoch(state: TrainingState, callback: Callback, should_stop: Calla
 def _train_epoch(
     state: TrainingState, epoch: int, callback: Callback, should_stop: Callable[[], bool]
 ) -> HistoryLine | None:
-    """One pass over the train split: last learning rate, mean loss, and accuracy on the images as augmented.
+    """Train one epoch; return last learning rate, mean loss, and accuracy on the augmented images.
 
-    None where it was stopped before its last step.
+    Return None if it was stopped before its last step.
     """
     recipe = state.recipe
     fabric = state.fabric
     device = fabric.device
-    # Dropout draws from the global generator, what is shown from one of its own; both start again each epoch.
+    # Dropout uses the global generator, batches have their own; both are seeded in each epoch.
     torch.manual_seed(epoch_seed(recipe.seed, epoch) + fabric.global_rank * PROCESS_SEED)
     cut = plateau_factor(recipe.schedule, [line["validation_loss"] for line in state.history])
     precise = sum_dtype(device)
@@ -186,7 +186,7 @@ def _train_epoch(
         step = (epoch - 1) * state.plan.steps_per_epoch + batch.index
         rate = recipe.optim.lr * cut * rate_factor(recipe.schedule, step, state.plan.steps_per_epoch, recipe.epochs)
         set_rate(state.optimizer, rate)
-        rate = max(group["lr"] for group in state.optimizer.param_groups)  # of a user's optimiser, its own
+        rate = max(group["lr"] for group in state.optimizer.param_groups)  # a user's optimiser has its own rate
         shown, share = part_of_batch(callback.on_step_begin(state, batch) or batch, fabric)
         labels = state.labels[shown.chosen]
         logits, loss = forward_loss(state, shown, targets)
@@ -219,7 +219,7 @@ def _check_loss(state: TrainingState, epoch: int, step: int, value: float) -> No
         where = ", into another folder"
     by = "at" if _read_every(state.fabric.device) == 1 else "by"
     raise TrainingError(
-        f"The loss is {value} {by} step {step} (epoch {epoch}): training cannot go on. {kept}",
+        f"The loss is {value} {by} step {step} (epoch {epoch}): training cannot continue. {kept}",
         f"Train again with a lower learning rate than optim.lr={state.recipe.optim.lr:g}{where}.",
         code="loss-not-finite",
     )
@@ -229,7 +229,7 @@ def _reason_to_end(state: TrainingState) -> str | None:
     done, patience = len(state.history), state.recipe.stopping.patience
     if done >= state.recipe.epochs:
         return "all epochs done"
-    # Waiting begins when all layers learn: a head that has settled must not end the run before.
+    # Patience starts when all layers train, because a settled head must not end the run earlier.
     frozen = state.recipe.tuning.frozen_epochs
     if done and patience and done - max(best_by_metric(state.history, state.recipe), frozen) >= patience:
         return f"no better {state.recipe.stopping.metric} for {patience} epochs"
@@ -237,7 +237,7 @@ def _reason_to_end(state: TrainingState) -> str | None:
 
 
 def recipe_batches(state: TrainingState, epoch: int) -> Iterator[Batch]:
-    """The batches of one epoch, counted from 1, as the recipe shows them."""
+    """Yield the batches of one epoch (from 1) with the recipe's augmentation."""
     recipe = state.recipe
     mixing = epoch <= round(recipe.epochs * (1 - recipe.augment.mixup_off_epochs))
 
@@ -257,9 +257,9 @@ def recipe_batches(state: TrainingState, epoch: int) -> Iterator[Batch]:
 
 
 def forward_loss(state: TrainingState, batch: Batch, vote_targets: Sequence[Tensor] = ()) -> tuple[Tensor, Tensor]:
-    """Logits of the label output, and the loss of all outputs, ready for the way back.
+    """Compute logits of the label's output and the loss of all outputs, ready for backpropagation.
 
-    ``vote_targets`` are those of :func:`mien.training.losses.epoch_targets`, on the device.
+    ``vote_targets`` come from :func:`mien.training.losses.epoch_targets`, on the device.
     """
     outputs, distillation = state.plan.outputs, state.distillation
     taught = [None] * len(outputs) if distillation is None else distillation.targets(batch)
@@ -279,13 +279,13 @@ def forward_loss(state: TrainingState, batch: Batch, vote_targets: Sequence[Tens
         target = batch.mixed(votes)
         if distillation is not None and predicted is not None:
             target = distillation.mixed_votes(predicted, target)
-        # Of a face without votes the target is all zeros: it teaches nothing.
+        # A face without votes has a target of zeros and does not contribute.
         loss = loss + output.weight * functional.cross_entropy(own, target)
     return logits[0], loss
 
 
 def take_step(state: TrainingState, share: float, loss: Tensor) -> None:
-    """Change the weights by the loss of :func:`forward_loss`; ``share`` as :func:`part_of_batch` gives it."""
+    """Update the weights with the loss of :func:`forward_loss`; ``share`` comes from :func:`part_of_batch`."""
     recipe, fabric = state.recipe, state.fabric
     fabric.backward(share * loss)
     if recipe.optim.clip_norm:

@@ -1,7 +1,7 @@
-"""Outputs of a network, what teaches each, and what a step makes smaller.
+"""Outputs of a network, their targets, and the loss.
 
-All outputs share one linear head, whose rows are those of the label output and then of the others. Splitting its
-logits by output is the only place where they differ, so everything that works on a head works on several outputs.
+All outputs share one linear head; its first rows are those of the label's output. Outputs differ only in how the logits
+are split, so code for one head works for several outputs.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from mien.data.votes import check_votes, vote_probabilities, votes_fingerprint
 from mien.evaluation.metrics import Floats
 
 DEFAULT_NAME = "label"
-"""Name of the only output of a recipe without outputs."""
+"""Name of the only output of a recipe without named outputs."""
 
 
 @dataclass(frozen=True)
 class Output:
-    """One output.
+    """One output of the network.
 
     Attributes:
-        name: from the recipe.
-        target: what teaches it: label, votes, majority or sampled; see :class:`mien.base.recipe.OutputRecipe`.
-        weight: of its loss in the sum.
-        classes: its class names, in the order of its logits.
+        name: name in the recipe.
+        target: training target: label, votes, majority or sampled; see :class:`mien.base.recipe.OutputRecipe`.
+        weight: weight of its loss in the sum.
+        classes: class names in the order of the logits.
     """
 
     name: str
@@ -44,19 +44,19 @@ class Output:
 
     @property
     def learns_votes(self) -> bool:
-        """Whether votes teach it, in any form."""
+        """Whether the output learns from votes, in any form."""
         return self.target != "label"
 
 
 def make_outputs(recipe: Recipe, faces: Dataset) -> tuple[Output, ...]:
-    """The outputs of a recipe for some faces, that of the label first.
+    """Return a recipe's outputs for a data set, the label's first.
 
     Args:
-        recipe: without outputs, it has one from labels.
-        faces: under the recipe's label scheme.
+        recipe: recipe; without named outputs it has one for labels.
+        faces: faces with the recipe's label scheme applied.
 
     Raises:
-        DataError: an output learns from votes, and the faces have none, or unusable ones.
+        DataError: an output learns from votes, and the faces have none or unusable ones.
     """
     if not recipe.outputs:
         return (Output(DEFAULT_NAME, "label", 1.0, faces.classes),)
@@ -69,12 +69,12 @@ def make_outputs(recipe: Recipe, faces: Dataset) -> tuple[Output, ...]:
 
 
 def count_logits(outputs: Sequence[Output]) -> int:
-    """Number of logits of all outputs together."""
+    """Count the logits of all outputs."""
     return sum(len(output.classes) for output in outputs)
 
 
 def output_facts(recipe: Recipe, outputs: Sequence[Output], faces: Dataset) -> dict[str, Any]:
-    """Return what checkpoint and environment record of named outputs, JSON-ready; nothing without them."""
+    """Return metadata of named outputs for checkpoint and environment, JSON-ready; empty without named outputs."""
     if not recipe.outputs:
         return {}
     facts: dict[str, Any] = {
@@ -86,9 +86,9 @@ def output_facts(recipe: Recipe, outputs: Sequence[Output], faces: Dataset) -> d
 
 
 def vote_distributions(outputs: Sequence[Output], faces: Dataset) -> npt.NDArray[np.float64] | None:
-    """The distribution of each face's votes, float64 (N, V); None where no output learns from votes.
+    """Return the distribution of each face's votes, float64 (N, V); None if no output learns from votes.
 
-    A face without votes has zeros: without teachers, it teaches nothing to the outputs that learn from votes.
+    A face without votes has zeros: without teachers, outputs for votes learn nothing from it.
     """
     return vote_probabilities(check_votes(faces)) if any(output.learns_votes for output in outputs) else None
 
@@ -100,17 +100,17 @@ def epoch_targets(
     epoch: int,
     device: torch.device,
 ) -> list[Tensor]:
-    """Targets of the outputs that learn from votes, in one epoch.
+    """Compute the targets of outputs for votes in one epoch.
 
     Args:
-        outputs: all of a network.
-        distributions: float64 (N, V), of the votes of each face.
-        seed: of the run.
-        epoch: from 1; sampled votes differ from epoch to epoch.
-        device: of the result.
+        outputs: all outputs of the network.
+        distributions: float64 (N, V), distribution of votes on each face.
+        seed: seed of the run.
+        epoch: number of the epoch, from 1; sampled votes differ between epochs.
+        device: device of the result.
 
     Returns:
-        For each output after the first a float32 (N, V) distribution; zeros for a face without votes.
+        A float32 (N, V) distribution for each output after the first; zeros for a face without votes.
     """
     targets = []
     for output in outputs[1:]:
@@ -126,36 +126,36 @@ def epoch_targets(
 
 
 def majority_targets(distributions: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """All probability on the class with most votes, shared evenly where classes tie. (N, V) -> (N, V)."""
+    """Give all probability to the class with the most votes, shared between ties. (N, V) -> (N, V)."""
     largest = (distributions == distributions.max(axis=1, keepdims=True)) & (distributions > 0)
     return np.asarray(largest / np.maximum(largest.sum(axis=1, keepdims=True), 1))
 
 
 def sampled_targets(distributions: npt.NDArray[np.float64], seed: int, epoch: int) -> npt.NDArray[np.float64]:
-    """One vote of each row, drawn by its distribution: Barsoum et al. 2016's probabilistic label drawing.
+    """Draw one vote per row from its distribution: probabilistic label drawing of Barsoum et al. 2016.
 
-    (N, V) -> (N, V), one 1 in each row that is not all zeros.
+    (N, V) -> (N, V), with a single 1 in each row that is not all zeros.
     """
     drawn = np.random.default_rng((seed, epoch, 10)).random((len(distributions), 1))
     cumulative = distributions.cumsum(axis=1)
-    # Rounding may leave the last sum below 1; the draw is scaled to it.
+    # Rounding may leave the last cumulative sum below 1, so scale the draw by it.
     chosen = (cumulative <= drawn * cumulative[:, -1:]).sum(axis=1)
-    # One class more for rows without votes, whose sums never exceed the draw.
+    # An extra class for rows without votes, whose sums never exceed the draw.
     return np.asarray(np.eye(distributions.shape[1] + 1)[chosen, :-1])
 
 
 @dataclass(frozen=True)
 class Loss:
-    """A loss of logits and labels. With all defaults it is cross-entropy.
+    """A loss of logits and labels. With default values it is cross-entropy.
 
     Attributes:
-        class_weights: float32 (C,), how much faces of each class count; None counts all alike.
+        class_weights: float32 (C,), weight of each class; None gives equal weights.
         label_smoothing: fraction of the target that is spread over all classes.
-        focal_gamma: focal loss (Lin et al. 2017, equation 5): every part of the cross-entropy is multiplied by
-            (1 - p)^gamma, p the probability that the network gives that class; 0 changes nothing.
-        shift: float32 (C,), added to the logits: tau times the log of the class frequencies makes it the
-            logit-adjusted loss (Menon et al. 2021, equation 10). The network then answers as if all classes were
-            equally frequent, without any shift. None adds nothing.
+        focal_gamma: gamma of the focal loss (Lin et al. 2017, equation 5): each part of the cross-entropy is multiplied
+            by (1 - p)^gamma, with p the predicted probability of that class; 0 changes nothing.
+        shift: float32 (C,), added to the logits. With tau times the log of the class frequencies it is the
+            logit-adjusted loss (Menon et al. 2021, equation 10). The network then predicts, without the shift, as if
+            all classes were equally frequent. None adds nothing.
     """
 
     class_weights: Tensor | None = None
@@ -164,7 +164,7 @@ class Loss:
     shift: Tensor | None = None
 
     def __call__(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Mean loss of a batch, weighted as torch's own: by the weights of the labels. float (N, C), int64 (N,)."""
+        """Compute the mean loss of a batch, weighted by label as in torch. float (N, C), int64 (N,)."""
         logits = self.shifted(logits)
         if self.focal_gamma == 0:
             weight = None if self.class_weights is None else self.class_weights.to(logits.dtype)
@@ -176,7 +176,7 @@ class Loss:
         return self._parts(logits, targets, weights).sum() / weights[labels].sum()
 
     def of_distributions(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """The same of distributions, float (N, C), which are not smoothed; a face weighs what its classes do."""
+        """Compute the loss for target distributions, float (N, C), without smoothing, weighted by their classes."""
         logits = self.shifted(logits)
         if self.focal_gamma == 0 and self.class_weights is None:
             return functional.cross_entropy(logits, targets)
@@ -184,32 +184,32 @@ class Loss:
         return self._parts(logits, targets, weights).sum() / (weights * targets).sum()
 
     def shifted(self, logits: Tensor) -> Tensor:
-        """The logits whose softmax is fitted to the labels, float (N, C)."""
+        """Return the shifted logits, float (N, C), whose softmax is fitted to the labels."""
         return logits if self.shift is None else logits + self.shift
 
     def _parts(self, logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
         log_probabilities = logits.log_softmax(1)
-        # 1 - p from the logarithm, which keeps its digits where p is nearly 1; its power has an infinite slope at 0.
+        # Compute 1 - p from log p, which is precise for p near 1. The clamp avoids an infinite slope at 0.
         missing = (-torch.expm1(log_probabilities)).clamp_min(1e-7)
         return weights * targets * missing**self.focal_gamma * -log_probabilities
 
     def to(self, device: torch.device) -> Loss:
-        """The same loss, for logits on ``device``."""
+        """Return the loss on another device."""
         weights, shift = (None if each is None else each.to(device) for each in (self.class_weights, self.shift))
         return replace(self, class_weights=weights, shift=shift)
 
 
 def make_loss(recipe: Recipe, counts: npt.NDArray[np.int64], classes: Sequence[str]) -> Loss:
-    """The loss that a recipe asks for.
+    """Make the loss of a recipe.
 
     Args:
-        recipe: its ``class_weights``, ``label_smoothing`` and ``balance`` count.
-        counts: int64 (C,), samples of each class to train on, after balancing.
-        classes: their names.
+        recipe: recipe, of which ``class_weights``, ``label_smoothing`` and ``balance`` are used.
+        counts: int64 (C,), number of training samples per class after balancing.
+        classes: names of the classes.
 
     Raises:
-        RecipeError: a weight of a class that there is not.
-        DataError: logits are to be adjusted by the frequency of a class that has no sample.
+        RecipeError: a weight is given for an unknown class.
+        DataError: logit adjustment needs samples of every class.
     """
     weights, shift = None, None
     if recipe.class_weights == "balanced":
@@ -218,7 +218,7 @@ def make_loss(recipe: Recipe, counts: npt.NDArray[np.int64], classes: Sequence[s
         weights = effective_weights(counts, recipe.balance.effective_beta)
     elif isinstance(recipe.class_weights, dict):
         for name in set(recipe.class_weights) - set(classes):
-            words = f"class_weights names '{name}', which is no class of the data."
+            words = f"class_weights names '{name}', which is not a class of the data."
             raise RecipeError(words + nearest(name, classes), code="class-unknown")
         weights = np.array([recipe.class_weights.get(name, 1.0) for name in classes])
     if recipe.balance.logit_adjustment:
@@ -233,16 +233,16 @@ def make_loss(recipe: Recipe, counts: npt.NDArray[np.int64], classes: Sequence[s
 
 
 def balanced_weights(counts: npt.NDArray[Any]) -> Floats:
-    """N / (K n_c) of every class; a class without a face weighs 0. (C,) counts -> float64 (C,)."""
+    """Compute N / (K n_c) for every class; a class without faces gets 0. (C,) counts -> float64 (C,)."""
     sizes = counts.astype(np.float64)
     return np.asarray(np.divide(sizes.sum() / len(sizes), sizes, out=np.zeros_like(sizes), where=sizes > 0))
 
 
 def effective_weights(counts: npt.NDArray[Any], beta: float) -> Floats:
-    """Weights by the effective number of faces, (1 - beta) / (1 - beta^n_c): Cui et al. 2019, equation 4.
+    """Compute weights by the effective number of faces, (1 - beta) / (1 - beta^n_c): Cui et al. 2019, equation 4.
 
-    They are scaled to sum to the number of classes, as in the paper. beta = 0 weighs all classes alike, beta near 1 as
-    :func:`balanced_weights`. A class without a face weighs 0. (C,) counts -> float64 (C,).
+    They are scaled to sum to the number of classes, as in the paper. beta = 0 gives equal weights, beta near 1 those of
+    :func:`balanced_weights`. A class without faces gets 0. (C,) counts -> float64 (C,).
     """
     effective = (1 - beta ** counts.astype(np.float64)) / (1 - beta)
     weights = np.divide(1.0, effective, out=np.zeros_like(effective), where=counts > 0)

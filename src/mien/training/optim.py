@@ -1,4 +1,4 @@
-"""How weights change: optimiser, schedule, the rates of layers that are fine-tuned."""
+"""Optimiser, learning-rate schedule, and learning rates of single layers in fine-tuning."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from mien.models.network import Network
 def build_optimizer(
     model: nn.Module, recipe: OptimRecipe, lr_scales: Mapping[nn.Parameter, float] | None = None
 ) -> optim.Optimizer:
-    """Make the optimiser; weight decay acts on weights of two or more dimensions, not on norms and biases.
+    """Make the optimiser. Weight decay applies only to weights with two or more dimensions, not to norms and biases.
 
     Args:
-        model: whose parameters learn.
-        recipe: which optimiser, with its settings.
-        lr_scales: each parameter's share of the learning rate, 1 where it is not named; every group keeps its own as
-            ``lr_scale``, by which the loop multiplies the rate of a step.
+        model: model with the parameters to train.
+        recipe: optimiser and its settings.
+        lr_scales: factor of the learning rate for each parameter, by default 1. Each group stores its factor as
+            ``lr_scale``, which the loop multiplies with the rate of a step.
     """
     shares = {p: (lr_scales or {}).get(p, 1.0) for p in model.parameters() if p.requires_grad}
     groups: list[dict[str, Any]] = []
@@ -44,15 +44,15 @@ def build_optimizer(
 
 
 def set_rate(optimizer: optim.Optimizer, rate: float) -> None:
-    """Let the next step have this learning rate, above 0; each group has its own share of it."""
+    """Set the learning rate of the next step, greater than 0; each group applies its factor."""
     for group in optimizer.param_groups:
         group["lr"] = rate * group["lr_scale"]
 
 
 def rate_factor(recipe: ScheduleRecipe, step: int, steps_per_epoch: int, epochs: int) -> float:
-    """Learning rate at ``step`` (0-based, over the whole run) as a share of the recipe's, without plateau's cuts.
+    """Return the learning rate at ``step`` (0-based in the run) as a fraction of the recipe's, without plateau.
 
-    A pure function of its arguments, so that a resumed run needs no scheduler state.
+    It depends only on its arguments, so a resumed run needs no scheduler state.
     """
     total = steps_per_epoch * epochs
     warm = recipe.warmup * total
@@ -71,9 +71,9 @@ def rate_factor(recipe: ScheduleRecipe, step: int, steps_per_epoch: int, epochs:
 
 
 def plateau_factor(recipe: ScheduleRecipe, validation_losses: Sequence[float]) -> float:
-    """Return the factor of the rate after plateau's cuts in these epochs.
+    """Return the factor of the learning rate after plateau's cuts in these epochs.
 
-    It is cut when ``patience`` epochs bring no better result.
+    A cut happens after ``patience`` epochs without a better result.
     """
     if recipe.name != "plateau":
         return 1.0
@@ -89,9 +89,9 @@ def plateau_factor(recipe: ScheduleRecipe, validation_losses: Sequence[float]) -
 
 
 def lr_scales(network: Network, layer_decay: float) -> dict[nn.Parameter, float]:
-    """Each parameter's share of the learning rate: ``layer_decay ** k`` in the k-th block below the head.
+    """Return each parameter's factor of the learning rate: ``layer_decay ** k`` in the k-th block below the head.
 
-    The discriminative rates of Howard & Ruder, ULMFiT, ACL 2018, section 3.2 (who take 1 / 2.6).
+    These are the discriminative rates of Howard & Ruder, ULMFiT, ACL 2018, section 3.2 (they use 1 / 2.6).
     """
     found = blocks(network)
     return {
@@ -100,11 +100,11 @@ def lr_scales(network: Network, layer_decay: float) -> dict[nn.Parameter, float]
 
 
 def blocks(network: Network) -> list[list[nn.Parameter]]:
-    """A network's parameters in blocks from the images to the head, which is the last block; each is in one of them.
+    """Group a network's parameters into blocks, from the images to the head, which is the last block.
 
-    A block is a part of the network; a sequence of parts is opened, down to residual blocks and single convolutions.
-    A part without matrices, such as the norm after a convolution, belongs to the block before it; a parameter in no
-    part, such as a position embedding, to the first.
+    A block is a part of the network. Sequences are opened, down to residual blocks and single convolutions. A part
+    without matrices, such as the norm after a convolution, joins the previous block. A parameter in no part, such as a
+    position embedding, joins the first block.
     """
     found: list[list[nn.Parameter]] = []
     for part in _opened(network.parts()):
@@ -127,10 +127,10 @@ def _opened(parts: Iterable[nn.Module]) -> Iterator[nn.Module]:
 
 
 def freeze(network: Network, optimizer: optim.Optimizer, frozen: bool) -> None:
-    """Let only the head of a network in training mode learn, or everything that the optimiser has.
+    """Train only the head, or everything in the optimiser, for a network in training mode.
 
-    A frozen weight has no gradient, so neither decay nor momentum moves it. Frozen batch norms keep their running
-    statistics and work by them: they belong to the weights that stay.
+    A frozen weight has no gradient, so neither weight decay nor momentum changes it. Frozen batch norms use and keep
+    their running statistics, which belong to the frozen weights.
     """
     head = set(network.head.parameters())
     for group in optimizer.param_groups:

@@ -1,4 +1,4 @@
-"""A training run before it starts: a recipe, a data set and what a user gives in place of the recipe's own parts."""
+"""Plan of a training run: a recipe, a data set, and the user's replacements for parts of the recipe."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ OptimizerMaker = Callable[[list[nn.Parameter]], torch.optim.Optimizer]
 
 @dataclass(frozen=True)
 class Parts:
-    """Parts that replace those of a recipe; None leaves the recipe's.
+    """User's replacements for parts of a recipe; None keeps the recipe's part.
 
     Attributes:
-        loss: logits float32 (B, C) and labels int64 (B,) -> a scalar; in place of the recipe's loss of the label.
-        augment: images float32 (B, channels, S, S), 0..1 -> the same shape; in place of the recipe's augmentation
-            except mixup and cutmix.
-        optimizer: the trainable parameters -> an optimiser. The recipe's schedule multiplies its learning rates.
-        weights: the network's first weights, by name.
-        of_recipe: names of those that a recipe's files hold.
+        loss: function of logits float32 (B, C) and labels int64 (B,) that returns a scalar; replaces the label's loss.
+        augment: function of images float32 (B, channels, S, S), 0..1, that returns the same shape; replaces the
+            recipe's augmentation except mixup and cutmix.
+        optimizer: function of the trainable parameters that returns an optimiser. The schedule multiplies its rates.
+        weights: initial weights of the network, by name.
+        of_recipe: names of the parts that come from files in the recipe.
     """
 
     loss: LossFunction | None = None
@@ -49,10 +49,10 @@ class Parts:
     of_recipe: frozenset[str] = frozenset()
 
     def with_files(self, recipe: Recipe) -> Parts:
-        """With the functions of files that the recipe names, where none was given by hand.
+        """Add the functions in files named by the recipe, for parts that are not given directly.
 
         Raises:
-            RecipeError: as :func:`mien.models.own.own_function`.
+            RecipeError: see :func:`mien.models.own.own_function`.
         """
         named = {"optimizer" if table == "optim" else table: (part, table) for table, part in recipe.own_parts.items()}
         found: dict[str, Any] = {
@@ -61,16 +61,16 @@ class Parts:
         return replace(self, of_recipe=frozenset(found), **found)
 
     def names(self) -> dict[str, str]:
-        """Return what the run records: the name of each part that there is."""
+        """Return the name of each given part, which the run records."""
         given = {"loss": self.loss, "augment": self.augment, "optimizer": self.optimizer}
         named = {name: _name(part) for name, part in given.items() if part is not None and name not in self.of_recipe}
         return named | ({} if self.weights is None else {"weights": "of an instance"})
 
     def label_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """The user's loss of a batch.
+        """Compute the user's loss of a batch.
 
         Raises:
-            TrainingError: it is no scalar (``loss-not-scalar``), or has no gradient (``loss-without-gradient``).
+            TrainingError: it is not a scalar (``loss-not-scalar``), or has no gradient (``loss-without-gradient``).
         """
         assert self.loss is not None
         with _named(self.loss, "loss"):
@@ -83,23 +83,23 @@ class Parts:
             )
         if logits.requires_grad and not value.requires_grad:
             raise TrainingError(
-                f"loss must follow from the logits; {_name(self.loss)} returns a tensor without a gradient.",
+                f"loss must depend on the logits; {_name(self.loss)} returns a tensor without a gradient.",
                 code="loss-without-gradient",
             )
         return value
 
     def recipe_shown(self, recipe: Recipe) -> Recipe:
-        """The recipe by which batches are made: with a user's augmentation, only mixup and cutmix of its own."""
+        """Return the recipe for making batches; a user's augmentation leaves only the recipe's mixup and cutmix."""
         if self.augment is None:
             return recipe
         kept = {name: getattr(recipe.augment, name) for name in AugmentRecipe.model_fields if name.startswith("mixup")}
         return recipe.model_copy(update={"augment": AugmentRecipe(**kept, cutmix=recipe.augment.cutmix)})
 
     def augmented(self, batches: Iterable[Batch], spec: InputSpec) -> Iterator[Batch]:
-        """The batches with the user's augmentation.
+        """Apply the user's augmentation to the batches.
 
         Raises:
-            TrainingError: it returns another shape, or what is not finite (``augment-output``).
+            TrainingError: it returns another shape, or values that are not finite (``augment-output``).
         """
         assert self.augment is not None
         for batch in batches:
@@ -117,10 +117,10 @@ class Parts:
             yield replace(batch, images=shown)
 
     def make_optimizer(self, network: nn.Module, lr: float) -> torch.optim.Optimizer:
-        """The user's optimiser; ``lr`` is the recipe's, by which the loop's rates are shares.
+        """Make the user's optimiser; ``lr`` is the recipe's, for which the schedule gives factors.
 
         Raises:
-            TrainingError: it is none (``optimizer-type``).
+            TrainingError: it is not an optimiser (``optimizer-type``).
         """
         assert self.optimizer is not None
         with _named(self.optimizer, "optimizer"):
@@ -141,7 +141,7 @@ NO_PARTS = Parts()
 
 @contextmanager
 def _named(part: object, argument: str) -> Iterator[None]:
-    """Whatever a user's part raises, as one line that names it."""
+    """Turn any error in a user's part into a TrainingError that names it."""
     try:
         yield
     except Exception as error:
@@ -156,7 +156,7 @@ def _name(part: object) -> str:
 
 _FEW_STEPS = 100
 _SMALL_BATCH = 16
-"""Advice where an epoch has few steps."""
+"""Batch size to suggest if an epoch has few steps."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,15 +164,15 @@ class TrainingPlan:
     """Data and settings of a run. Made by :func:`plan_training`.
 
     Attributes:
-        recipe: with every setting of its model written out, so that it stays true when defaults change.
-        dataset: all faces, under the data's own classes.
-        train: the train split under the recipe's label scheme, before balancing.
-        validation: the validation split under the recipe's label scheme.
-        outputs: of the network, that of the label first.
-        class_counts: int64 (C,), samples of each class that an epoch draws from, after balancing.
-        loss: of the label output, on the CPU.
+        recipe: recipe with every setting of its model, so that it stays valid when defaults change.
+        dataset: all faces, with the data's own classes.
+        train: train split with the recipe's label scheme, before balancing.
+        validation: validation split with the recipe's label scheme.
+        outputs: outputs of the network, the label's first.
+        class_counts: int64 (C,), number of samples per class in an epoch, after balancing.
+        loss: loss of the label's output, on the CPU.
         steps_per_epoch: optimiser steps of one epoch.
-        parts: what a user gave in place of the recipe's own.
+        parts: user's replacements for parts of the recipe.
     """
 
     recipe: Recipe
@@ -187,37 +187,37 @@ class TrainingPlan:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Class names of the label output, in the order of its logits."""
+        """Class names of the label's output, in the order of its logits."""
         return self.train.classes
 
     @property
     def train_count(self) -> int:
-        """Number of samples to train on, after balancing."""
+        """Number of training samples after balancing."""
         return int(self.class_counts.sum())
 
     def progress(self, epoch: int, index: int) -> float:
-        """Share of all steps before step ``index`` (from 0) of ``epoch`` (from 1)."""
+        """Return the fraction of all steps before step ``index`` (from 0) of ``epoch`` (from 1)."""
         return ((epoch - 1) * self.steps_per_epoch + index) / (self.steps_per_epoch * self.recipe.epochs)
 
     @cached_property
     def balanced_train(self) -> Dataset:
-        """The samples to train on: the train split after balancing."""
+        """The train split after balancing."""
         return balance(self.train, self.recipe.balance, self.recipe.seed)
 
 
 def plan_training(recipe: Recipe, dataset: Dataset, parts: Parts | None = None) -> TrainingPlan:
-    """Bring a recipe and a data set together. Neither builds a network nor makes a face.
+    """Combine a recipe and a data set, without building a network or copying faces.
 
     Args:
-        recipe: what to do.
-        dataset: under the data's own classes; the recipe's label scheme is applied here, and nowhere else.
-        parts: what a user gave in place of the recipe's own.
+        recipe: recipe to train.
+        dataset: data with its own classes; the recipe's label scheme is applied only here.
+        parts: user's replacements for parts of the recipe.
 
     Raises:
-        DataError: no train or no validation split; fewer than two classes to train on; images of another size or
-            number of channels than the recipe's; too few samples of a class to balance, or to adjust logits by; votes
-            that an output needs.
-        RecipeError: the recipe names a model or setting that does not exist.
+        DataError: no train or validation split; fewer than two classes to train on; images of another size or number of
+            channels than the recipe's; too few samples of a class for balancing or logit adjustment; or missing votes
+            for an output.
+        RecipeError: unknown model or setting.
     """
     recipe = completed(recipe)
     scheme = parse_scheme(recipe.classes)
@@ -245,7 +245,7 @@ def plan_training(recipe: Recipe, dataset: Dataset, parts: Parts | None = None) 
 
 
 def check_images(dataset: Dataset, recipe: Recipe) -> None:
-    """Refuse images of another size or number of channels than the recipe's. Raises :class:`DataError`."""
+    """Raise :class:`DataError` for images of another size or number of channels than the recipe's."""
     if dataset.images.shape[1:] != recipe.input.face_shape:
         size_px, channels = recipe.input.stored_as
         raise DataError(
@@ -256,15 +256,15 @@ def check_images(dataset: Dataset, recipe: Recipe) -> None:
 
 
 def recipe_warnings(recipe: Recipe, *, from_run: bool = False, train_faces: int | None = None) -> Iterator[Notice]:
-    """List what one should know before training by this recipe; one sentence each.
+    """Yield notices to read before training with this recipe, one sentence each.
 
     Args:
-        recipe: what to do.
-        from_run: the run begins with trained weights.
-        train_faces: how many faces there are to learn, once classes are balanced, where that is known.
+        recipe: recipe to train.
+        from_run: whether the run starts from trained weights.
+        train_faces: number of training faces after balancing, if known.
 
     Raises:
-        RecipeError: there is no such model.
+        RecipeError: unknown model.
     """
     frozen = recipe.tuning.frozen_epochs
     if frozen and not from_run and starts_from_scratch(recipe.model):

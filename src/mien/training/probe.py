@@ -1,8 +1,8 @@
-"""A few steps of a training that write no run: the time that all will take, and a learning rate to begin with.
+"""Trial steps of training that write no run: an estimate of the time, and a learning-rate range test.
 
-The learning-rate range test is of L. N. Smith, Cyclical Learning Rates for Training Neural Networks, section 3.3
-(arXiv:1506.01186, 2015). Steps, smoothing and the stop are those of fastai and PyTorch Lightning: the loss is smoothed,
-and the test ends where it has exploded.
+The range test is from L. N. Smith, Cyclical Learning Rates for Training Neural Networks, section 3.3 (arXiv:1506.01186,
+2015). Steps, smoothing and end follow fastai and PyTorch Lightning: the loss is smoothed, and the test ends when it
+explodes.
 """
 
 from __future__ import annotations
@@ -33,23 +33,23 @@ from mien.training.state import TrainingState, prepare
 from mien.training.validation import predict_probabilities
 
 _WARM_UP = 3
-"""The first steps choose kernels and are not timed."""
+"""Number of first steps that are not timed, because they choose kernels."""
 _TIMED_SECONDS = 3.0
 _VALIDATED = 512
 
 
 @dataclass(frozen=True)
 class TrainingEstimate:
-    """Cost of a training run.
+    """Estimated cost of a training run.
 
     Attributes:
-        epochs: of the recipe; early stopping may need fewer.
+        epochs: epochs of the recipe; early stopping may need fewer.
         steps_per_epoch: optimiser steps of an epoch.
-        parameters: of the network.
-        seconds: of training and validation on this machine.
-        memory_bytes: the most that the process (on a GPU: that torch on the device) has held during the steps timed;
-            None where the system does not say.
-        device: where the steps ran: ``cpu``, ``cuda:0``, ``mps:0``.
+        parameters: number of parameters of the network.
+        seconds: time for training and validation on this machine.
+        memory_bytes: peak memory of the process (on a GPU, of torch on the device) during the timed steps; None if
+            unknown.
+        device: device of the steps: ``cpu``, ``cuda:0``, ``mps:0``.
     """
 
     epochs: int
@@ -60,16 +60,16 @@ class TrainingEstimate:
     device: str
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready, all attributes by name."""
+        """Return all attributes by name, JSON-ready."""
         return asdict(self)
 
 
 def estimate_training(plan: TrainingPlan, init_from: RunFolder | None = None, device: str = "auto") -> TrainingEstimate:
-    """Time a few steps at each image side that the recipe has, and a part of a validation. Nothing is written.
+    """Time a few steps at each image side of the recipe, and part of a validation. Nothing is written.
 
     Raises:
         TrainingError: the recipe fits a head (``no-steps``).
-        MienError: as :func:`mien.training.state.prepare`.
+        MienError: see :func:`mien.training.state.prepare`.
     """
     state = _prepare(plan, init_from, device)
     recipe = plan.recipe
@@ -94,14 +94,14 @@ def estimate_training(plan: TrainingPlan, init_from: RunFolder | None = None, de
 def _prepare(plan: TrainingPlan, init_from: RunFolder | None, device: str) -> TrainingState:
     if plan.recipe.tuning.fit_head:
         raise TrainingError(
-            "A head that is fitted takes no steps to try (tuning.fit_head).", "Train it: that takes seconds.",
+            "A fitted head (tuning.fit_head) has no training steps to try.", "Train it: that takes seconds.",
             code="no-steps",
         )  # fmt: skip
     return prepare(plan, init_from, device=device)
 
 
 def endless_batches(state: TrainingState) -> Iterator[tuple[Batch, list[torch.Tensor]]]:
-    """The batches of one epoch after another, with the targets of the epoch."""
+    """Yield the batches of successive epochs, each with its targets."""
     for epoch in count(1):
         torch.manual_seed(epoch_seed(state.recipe.seed, epoch))
         state.model.train()
@@ -112,7 +112,7 @@ def endless_batches(state: TrainingState) -> Iterator[tuple[Batch, list[torch.Te
 
 
 def _step_seconds(state: TrainingState, side_px: int) -> float:
-    """The mean of the steps of some seconds, at least one, with images of this side."""
+    """Return the mean time of the steps in some seconds, at least one step, with images of this side."""
     recipe = state.recipe.model_copy(update={"progressive_resizing": ((math.inf, side_px),)})
     began, steps = 0.0, -_WARM_UP
     for batch, targets in endless_batches(replace(state, plan=replace(state.plan, recipe=recipe))):
@@ -120,7 +120,7 @@ def _step_seconds(state: TrainingState, side_px: int) -> float:
         take_step(state, 1.0, loss)
         steps += 1
         if steps == 0:
-            loss.item()  # a GPU answers before it has done the work; the number waits for it
+            loss.item()  # reading the loss waits for the GPU's work
             began = time.perf_counter()
         elif steps > 0 and time.perf_counter() - began > _TIMED_SECONDS:
             loss.item()
@@ -139,34 +139,34 @@ def _most_memory(device: torch.device) -> int | None:
 
 
 SMOOTHING = 0.98
-"""Share of the former mean in the running mean of the losses."""
+"""Weight of the previous mean in the running mean of the losses."""
 RATES = np.geomspace(1e-6, 10.0, 100)
-"""The learning rate of each step of a range test, each the same factor above the last."""
+"""Learning rate of each step of a range test, rising by a constant factor."""
 EXPLODED = 4.0
-"""The test ends where the smoothed loss is this many times the lowest one."""
+"""The test ends when the smoothed loss exceeds the lowest one by this factor."""
 _SKIPPED = 10
-"""The first steps are not suggested: their running mean is of a few losses only."""
+"""Number of first steps without a suggestion, because their running mean has few losses."""
 
 
 def range_test(
     plan: TrainingPlan, *, init_from: RunFolder | None = None, device: str = "auto"
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Train for some steps at the rates :data:`RATES`.
+    """Train some steps with the learning rates :data:`RATES`.
 
-    Nothing is written. The batches, the loss and the optimiser are the recipe's; its schedule is not used.
+    Nothing is written. Batches, loss and optimiser are the recipe's; its schedule is not used.
 
     Args:
         plan: recipe and data.
-        init_from: a run to fine-tune.
-        device: see :func:`mien.training.device.check_device`.
+        init_from: run to fine-tune.
+        device: device; see :func:`mien.training.device.check_device`.
 
     Returns:
-        Rates and smoothed losses of the N steps until it ends, float64 (N,) each.
+        Learning rates and smoothed losses of the N steps until the test ends, float64 (N,) each.
 
     Raises:
         TrainingError: the recipe fits a head (``no-steps``).
-        MienError: as :func:`mien.training.state.prepare`.
-        StoppedError: Ctrl-C (``stopped-early``).
+        MienError: see :func:`mien.training.state.prepare`.
+        StoppedError: Ctrl-C was pressed (``stopped-early``).
     """
     state = _prepare(plan, init_from, device)
     losses: list[float] = []
@@ -190,21 +190,21 @@ def range_test(
 
 
 def steepest(rates: npt.NDArray[np.float64], losses: npt.NDArray[np.float64]) -> float:
-    """The rate below that of the lowest loss at which the loss falls fastest over the logarithm of the rate.
+    """Return the learning rate at which the loss falls fastest by log rate, below the rate of the lowest loss.
 
     Args:
-        rates: float64 (N,), as :func:`range_test` returns them.
-        losses: float64 (N,), beside them.
+        rates: float64 (N,), from :func:`range_test`.
+        losses: float64 (N,), from :func:`range_test`.
 
     Raises:
-        TrainingError: the loss falls nowhere (``lr-not-found``).
+        TrainingError: the loss does not fall (``lr-not-found``).
     """
     lowest = int(losses.argmin()) if len(losses) else 0
-    # After the lowest loss comes the explosion, from whose top a loss can fall steeply again.
+    # Ignore the part after the lowest loss, where an exploded loss may fall steeply again.
     slopes = np.gradient(losses)[_SKIPPED:lowest] if lowest > _SKIPPED else np.zeros(1)
     if slopes.min() >= 0:
         raise TrainingError(
-            f"The loss falls at no learning rate from {rates[0]:.1g} up: nothing can be suggested."
+            f"The loss does not fall at any learning rate from {rates[0]:.1g} up, so none can be suggested."
             if len(rates)
             else "The loss is not a number at the first step.",
             "Check the data with `mien audit`, and the recipe's loss and network.",

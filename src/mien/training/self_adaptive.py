@@ -1,8 +1,8 @@
-"""Self-adaptive training: labels give way to what the network says of each face.
+"""Self-adaptive training: targets move from the labels towards the network's own predictions.
 
-Huang, Zhang & Zhang, "Self-Adaptive Training: beyond Empirical Risk Minimization", 2020. A wrong label is contradicted
-by the faces around it before the network has learnt it by heart. Here, unlike in the paper, a part of the label stays,
-and all faces count alike.
+Source: Huang, Zhang & Zhang, "Self-Adaptive Training: beyond Empirical Risk Minimization", 2020. The network
+contradicts a wrong label before it memorises it. Unlike in the paper, a part of the label is kept, and all faces have
+the same weight.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from mien.training.device import sum_of_processes
 from mien.training.losses import Loss
 
 START = 0.3
-"""Share of the steps after which targets move: the paper's 60 of 200 epochs."""
+"""Fraction of the steps after which targets move: 60 of 200 epochs in the paper."""
 MOMENTUM = 0.9
-"""Share of a target that stays when its face is seen: the paper's value."""
+"""Fraction of a target that is kept when its face is seen, as in the paper."""
 
 
 class SelfAdaptive:
-    """The targets of the label output, for each face that an epoch shows: a repeated one has several.
+    """Targets of the label's output, one for each face of an epoch; a repeated face has several.
 
     Attributes:
-        given: float32 (N, C), the labels, smoothed.
-        moving: float32 (N, C), the same at first; then a moving average of the predictions for each face as augmented.
+        given: float32 (N, C), smoothed labels.
+        moving: float32 (N, C), initially the same; then a moving average of predictions for the augmented faces.
     """
 
     def __init__(self, labels: Tensor, classes: int, recipe: Recipe, loss: Loss) -> None:
-        """Targets of these labels, int64 (N,), on their device, for a loss there."""
+        """Make targets from labels, int64 (N,), on their device, for a loss on that device."""
         smoothing = recipe.label_smoothing
         self.given = functional.one_hot(labels, classes).float() * (1 - smoothing) + smoothing / classes
         self.moving = self.given.clone()
@@ -39,12 +39,12 @@ class SelfAdaptive:
         self._before = self.moving.clone()
 
     def loss(self, logits: Tensor, batch: Batch, progress: float) -> Tensor:
-        """Mean loss of a batch. Moves the targets of its faces; those of mixed faces stay.
+        """Compute the mean loss of a batch and move the targets of its faces. Targets of mixed faces stay.
 
         Args:
             logits: float32 (B, C).
-            batch: what the network saw.
-            progress: share of the run's steps before this one, 0..1.
+            batch: batch that the network saw.
+            progress: fraction of the run's steps before this one, 0..1.
         """
         if progress < START:
             return self._loss.of_distributions(logits, batch.mixed(self.given))
@@ -55,12 +55,12 @@ class SelfAdaptive:
         return self._loss.of_distributions(logits, self._share * moving + (1 - self._share) * given)
 
     def exchange(self, fabric: Fabric) -> None:
-        """Give every process what the others moved in this epoch: the mean, where several moved one target."""
+        """Combine the targets that the processes moved in this epoch; the mean, if several moved the same target."""
         if fabric.world_size > 1:
             change = self.moving - self._before
             movers = sum_of_processes(fabric, change.any(1, keepdim=True).float())
             self.restore(self._before + sum_of_processes(fabric, change) / movers.clamp_min(1))
 
     def restore(self, moving: Tensor) -> None:
-        """Put back what a checkpoint or the other processes have as ``moving``."""
+        """Restore ``moving`` from a checkpoint or from the other processes."""
         self.moving, self._before = moving.to(self.given.device), moving.to(self.given.device, copy=True)

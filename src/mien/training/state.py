@@ -1,4 +1,4 @@
-"""State of a training run: the weights that it starts with, and what it writes after each epoch and resumes from."""
+"""State of a training run: initial weights, files written after each epoch, and resuming."""
 
 from __future__ import annotations
 
@@ -34,25 +34,25 @@ from mien.training.self_adaptive import SelfAdaptive
 
 @dataclass
 class TrainingState:
-    """State that the loop works on.
+    """State of a training run.
 
     Attributes:
         plan: recipe and data.
         fabric: device and precision.
-        network: the weights that are trained.
-        model: the network as ``fabric`` wraps it; what is called.
-        optimizer: of the network's weights.
-        average: the weights that are validated and saved.
-        recalibration_images: uint8 (M, S, S[, 3]), train images without augmentation, for batch norms; else None.
-        images: uint8 (N, S, S[, 3]), the train split after balancing; see :func:`mien.training.batches.image_tensor`.
-        labels: int64 (N,) on the device.
-        loss: of the label output, on the device.
-        init_checkpoint: the file that the first weights came from; None where they are random.
-        vote_distributions: float64 (N, V) of ``images``, where an output is trained on votes.
-        distillation: what teachers predict for ``images``, where there are teachers.
-        self_adaptive: targets of the label output that move, where the recipe asks for them.
-        history: of the finished epochs.
-        cross_validation: of a head that was fitted; see :mod:`mien.training.head`.
+        network: network that is trained.
+        model: ``network`` wrapped by ``fabric``, for calls.
+        optimizer: optimiser of the network's weights.
+        average: weights that are validated and saved.
+        recalibration_images: uint8 (M, S, S[, 3]), train images without augmentation, for batch norms; or None.
+        images: uint8 (N, S, S[, 3]), train split after balancing; see :func:`mien.training.batches.image_tensor`.
+        labels: int64 (N,), labels on the device.
+        loss: loss of the label's output, on the device.
+        init_checkpoint: file of the initial weights; None if they are random.
+        vote_distributions: float64 (N, V), votes on ``images`` if an output learns from votes.
+        distillation: teachers' predictions for ``images``, if there are teachers.
+        self_adaptive: moving targets of the label's output, if the recipe uses them.
+        history: lines of the finished epochs.
+        cross_validation: result for a fitted head; see :mod:`mien.training.head`.
     """
 
     plan: TrainingPlan
@@ -79,10 +79,10 @@ class TrainingState:
 
 
 def check_network(recipe: Recipe, classes: int = 7) -> Network:
-    """Build the network, with weights by the recipe's seed, and run it at every size that the recipe shows it.
+    """Build the network with weights from the recipe's seed, and run it at every image size of the recipe.
 
     Raises:
-        RecipeError: as :func:`mien.models.registry.build_model` and ``check_sizes``.
+        RecipeError: see :func:`mien.models.registry.build_model` and ``check_sizes``.
     """
     torch.manual_seed(recipe.seed)
     network = build_model(recipe.model, classes, *recipe.input.seen_as)
@@ -90,7 +90,7 @@ def check_network(recipe: Recipe, classes: int = 7) -> Network:
     check_sizes(network, recipe.model, recipe.input.crop_px, early_px, recipe.input.channels)
     if recipe.tuning.frozen_epochs and not network.head.weight.requires_grad:
         raise RecipeError(
-            f"{recipe.model.name} does not end in a linear layer, which could learn alone. Take away what follows its "
+            f"{recipe.model.name} does not end in a linear layer that could be trained alone. Remove what follows its "
             f"last one, such as a log_softmax, or set tuning.frozen_epochs to 0.",
             code="no-head",
         )
@@ -105,22 +105,22 @@ def prepare(
     device: str = "auto",
     network: Network | None = None,
 ) -> TrainingState:
-    """Build everything that a run needs. Touches nothing on disk.
+    """Build everything that a run needs, without touching the disk.
 
     Args:
-        plan: what to train on.
-        init_from: a run whose weights to begin with; None takes what the recipe's model begins with.
-        resumes: weights are about to be restored, so none are loaded to begin with.
-        teachers: see :func:`mien.training.distillation.make_distillation`.
-        device: see :func:`mien.training.device.check_device`.
-        network: that of :func:`check_network`, untrained; built here where it has other outputs.
+        plan: plan of the run.
+        init_from: run that provides the initial weights; None uses those of the recipe's model.
+        resumes: whether weights will be restored, so that no initial ones are loaded.
+        teachers: teachers; see :func:`mien.training.distillation.make_distillation`.
+        device: device; see :func:`mien.training.device.check_device`.
+        network: untrained network from :func:`check_network`; it is rebuilt if its outputs differ.
 
     Raises:
-        DataError: teachers of other data or classes.
-        RecipeError: a network too deep for its faces.
-        RunError: ``init_from`` has no checkpoint, or holds another network.
-        ModelError: pretrained weights are missing, damaged or another network's, or cannot be downloaded.
-        TrainingError: the device does not exist; a batch has fewer images than there are processes.
+        DataError: teachers for other data or classes.
+        RecipeError: the network is too deep for its images.
+        RunError: ``init_from`` has no checkpoint, or another network.
+        ModelError: pretrained weights are missing, damaged, of another network, or cannot be downloaded.
+        TrainingError: the device does not exist, or a batch has fewer images than processes.
     """
     recipe = plan.recipe
     train_faces = plan.balanced_train
@@ -144,7 +144,7 @@ def prepare(
         if plan.parts.weights is not None:
             assert isinstance(network, OwnNetwork)
             network.load_instance(plan.parts.weights)
-    # Channels-last is the layout in which both oneDNN and cuDNN convolve bf16 fastest.
+    # oneDNN and cuDNN compute bf16 convolutions fastest in channels-last layout.
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if fabric.world_size > 1 and fabric.device.type == "cuda":
         network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
@@ -179,7 +179,7 @@ def prepare(
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file, as ``"sha256:..."``. Raises :class:`RunError` where it is missing."""
+    """Return the SHA-256 of a file as ``"sha256:..."``. Raises :class:`RunError` if it is missing."""
     if not path.is_file():
         raise RunError(
             f"{path}, the weights to start from, is missing. Training writes it after an epoch.",
@@ -189,12 +189,12 @@ def file_digest(path: Path) -> str:
 
 
 def load_init_weights(network: Network, outputs: Sequence[Output], init_from: RunFolder) -> None:
-    """Load a trained run's weights for fine-tuning. Rows of the head go by output and class; new ones start fresh.
+    """Load a trained run's weights for fine-tuning. Rows of the head are matched by output and class; others stay new.
 
-    The label outputs of both match, whatever their names; all others match by name.
+    The two label outputs match even if their names differ; other outputs match by name.
 
     Raises:
-        RunError: the run has no checkpoint, or its network is another.
+        RunError: the run has no checkpoint, or another network.
     """
     tensors, facts = checkpoint.load(init_from.best)
     own = network.state_dict()
@@ -210,7 +210,7 @@ def load_init_weights(network: Network, outputs: Sequence[Output], init_from: Ru
 
 
 def save_epoch(state: TrainingState, run: RunFolder, facts: dict[str, Any]) -> None:
-    """Write the files of the epoch that ended last. Raises :class:`RunError`."""
+    """Write the files after an epoch. Raises :class:`RunError`."""
     tensors = (
         checkpoint.pack("model", state.network.state_dict())
         | checkpoint.pack("average", state.average.tensors)
@@ -223,7 +223,7 @@ def save_epoch(state: TrainingState, run: RunFolder, facts: dict[str, Any]) -> N
 
 
 def _save_best(state: TrainingState, run: RunFolder, facts: dict[str, Any]) -> None:
-    """Write history, and the weights where the last epoch is the best one."""
+    """Write the history, and the weights if the last epoch is the best."""
     if best_epoch(state.history, state.recipe) == len(state.history):
         with state.average.in_place():
             checkpoint.save(run.best, state.network.state_dict(), {**facts, "epoch": len(state.history)})
@@ -231,10 +231,10 @@ def _save_best(state: TrainingState, run: RunFolder, facts: dict[str, Any]) -> N
 
 
 def check_resumable(run: RunFolder, recipe: Recipe, *, tunes: bool) -> None:
-    """Refuse a run that no training made, or has another recipe; ``tunes``: --from is given. Raises RunError."""
+    """Raise RunError if a run has no checkpoint or another recipe; ``tunes`` says whether --from is given."""
     if run.best.is_file() and not run.last.is_file():
         raise RunError(
-            f"{run.path} has no checkpoint to resume: only its weights were kept. Fine-tune it with "
+            f"{run.path} has no checkpoint to resume: only its weights are stored. Fine-tune it with "
             f"{arg('init_from')}.",
             code="run-not-resumable",
         )
@@ -259,23 +259,23 @@ def check_resumable(run: RunFolder, recipe: Recipe, *, tunes: bool) -> None:
 
 
 def restore(state: TrainingState, run: RunFolder, facts: dict[str, Any]) -> dict[str, Any]:
-    """Bring the state to where the run's last finished epoch left it.
+    """Restore the state after the run's last finished epoch.
 
     Args:
-        state: what :func:`mien.training.state.prepare` made.
-        run: started before.
-        facts: of the run as it was asked for now.
+        state: state from :func:`mien.training.state.prepare`.
+        run: run that was started before.
+        facts: metadata of the run as requested now.
 
     Returns:
-        The run's own facts: with an epoch done, its first weights need not be at hand any more, but are named.
+        The run's own metadata. After the first epoch its initial weights are no longer needed, but still named.
 
     Raises:
-        RunError: no training made the run; it has another recipe, other data, teachers or first weights; its
-            checkpoint is damaged.
+        RunError: the run has no checkpoint or a damaged one, or another recipe, other data, teachers or initial
+            weights.
     """
     check_resumable(run, state.recipe, tunes=state.init_checkpoint is not None)
     if not run.last.is_file():
-        return facts  # killed while the files of its first epoch were written
+        return facts  # killed while writing the files of its first epoch
     tensors, kept = checkpoint.load(run.last)
     if not state.plan.dataset.matches_training_data(kept["data_fingerprint"]):
         raise _trained_with_other("data", run)
@@ -298,7 +298,7 @@ def restore(state: TrainingState, run: RunFolder, facts: dict[str, Any]) -> dict
     if state.self_adaptive is not None:
         state.self_adaptive.restore(tensors["targets.label"])
     state.history = kept["history"]
-    # A process may have been killed after it wrote the checkpoint.
+    # The process may have been killed after writing the checkpoint.
     if state.fabric.is_global_zero:
         _save_best(state, run, facts)
     return facts

@@ -1,4 +1,4 @@
-"""A network measured on the validation split after each epoch."""
+"""Validation of a network after each epoch."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ _BATCH = 512
 
 
 def predict_probabilities(model: nn.Module, fabric: Fabric, plan: TrainingPlan) -> list[npt.NDArray[np.float64]]:
-    """Probabilities of every class of each output for the validation split, by the torch model in evaluation mode.
+    """Compute class probabilities of each output for the validation split, with the torch model in evaluation mode.
 
     Returns:
-        For each output of the plan, that of the label first, float64 (N, classes).
+        For each output of the plan, the label's first, float64 (N, classes).
     """
     model.eval()
     images, spec = plan.validation.images, plan.recipe.input
     sizes = [len(output.classes) for output in plan.outputs]
     part = part_of_process(len(images), fabric)
-    # Each process fills in its part of zeros: their sum is the whole, to the bit.
+    # Each process fills its part of zeros, so the sum is exact.
     whole = torch.zeros((len(images), sum(sizes)), dtype=torch.float64)
     with torch.inference_mode():
         for first in range(part.start, part.stop, _BATCH):
@@ -48,11 +48,11 @@ def predict_probabilities(model: nn.Module, fabric: Fabric, plan: TrainingPlan) 
 
 @torch.inference_mode()
 def accuracies_by_norms(network: Network, images: npt.NDArray[np.uint8], plan: TrainingPlan) -> tuple[float, float]:
-    """Accuracy on validation, 0..1, with the batch norms' own statistics, and with those of some train images.
+    """Compute the validation accuracy, 0..1, with the batch norms' own statistics and with those of train images.
 
     Args:
-        network: on the CPU, with the label output alone; its statistics are changed.
-        images: uint8 (N, size_px, size_px[, 3]), two or more.
+        network: network on the CPU with only the label's output; its statistics are changed.
+        images: uint8 (N, size_px, size_px[, 3]), at least two.
         plan: recipe and data.
     """
 
@@ -70,12 +70,12 @@ def accuracies_by_norms(network: Network, images: npt.NDArray[np.uint8], plan: T
 
 
 def validate(state: TrainingState) -> HistoryLine:
-    """The history's columns about validation: of the label output, and of the one that answers, if votes teach it."""
+    """Return the history's validation columns, for the label's output and any answering output for votes."""
     plan, recipe = state.plan, state.recipe
-    # On a CPU each process's batch norms measured its own part of a batch.
+    # On CPUs each process's batch norms saw only its part of a batch, so copy the first one's.
     share_first(state.fabric, (*state.network.buffers(), *state.average.tensors.values()))
     with state.average.in_place():
-        # Norms that are frozen keep theirs: what is learnt meanwhile goes by them.
+        # Frozen norms keep their statistics, because the layers above train with them.
         if state.recalibration_images is not None and len(state.history) >= recipe.tuning.frozen_epochs:
             recalibrate_bn(state.network, state.recalibration_images, recipe.input, through=state.model)
             state.average.take_statistics()
