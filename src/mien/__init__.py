@@ -1,10 +1,10 @@
-"""mien: train, measure, export and use facial-expression classifiers.
+"""mien: train, evaluate, export and use facial-expression classifiers.
 
     import mien
     for prediction in mien.load().predict("photo.jpg"):
         print(prediction.box, prediction.answer, prediction.confidence)
 
-A classifier reads an expression in an image. It does not know what a person feels.
+A classifier predicts an expression from an image. It does not know what a person feels.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from mien.version import __version__ as __version__
 
-# Read when torch is loaded. Threads that spin while they wait make training beside other work 3 to 7 times slower.
+# torch reads this when loaded. Threads that spin while waiting slow down training beside other work 3 to 7 times.
 if not {"GOMP_SPINCOUNT", "KMP_BLOCKTIME"} & os.environ.keys():
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
@@ -65,7 +65,7 @@ if TYPE_CHECKING:
     from mien.video.tracker import Tracker as Tracker
     from mien.video.tracker import track as track
 
-# Loaded on first use: `import mien` stays under 0.1 s and works where only the core is installed.
+# Loaded on first use, so that `import mien` takes under 0.1 s and needs only the core install.
 _NAMES = {
     "mien.api.audit": ("audit",),
     "mien.api.catalog": ("list_models", "list_recipes"),
@@ -102,7 +102,7 @@ _HOMES = {name: module for module, names in _NAMES.items() for name in names}
 
 __all__ = sorted([*_HOMES, "__version__", "faces"])
 
-# A type checker would take any name for one of these.
+# A type checker would accept any attribute name because of __getattr__.
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> Any:

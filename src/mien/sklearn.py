@@ -1,6 +1,6 @@
-"""A scikit-learn classifier that trains, keeps and uses a mien model: ``mien.sklearn.ExpressionClassifier``.
+"""A scikit-learn classifier that trains, stores and uses a mien model: ``mien.sklearn.ExpressionClassifier``.
 
-It goes wherever scikit-learn takes an estimator: ``cross_val_score``, ``GridSearchCV``, ``Pipeline``, ``joblib.dump``.
+It works wherever scikit-learn needs an estimator: ``cross_val_score``, ``GridSearchCV``, ``Pipeline``, ``joblib.dump``.
 """
 
 from __future__ import annotations
@@ -34,30 +34,30 @@ if TYPE_CHECKING:
 
 
 class PixelError(DataError, ValueError):
-    """Data that cannot be used, as scikit-learn expects it: a ``ValueError``."""
+    """Error for unusable data. It is a ``ValueError``, as scikit-learn expects."""
 
 
 class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """Train a mien recipe with ``fit``, and classify face crops with ``predict``.
 
-    Images are face crops, grey (N, H, W) or flattened (N, H * W), of any size: they are scaled to the recipe's. A
-    recipe of three channels takes RGB, (N, H, W, 3) or flattened. Pixels are numbers 0..255, usually uint8; fractions
-    are rounded. ``fit`` cuts a stratified validation split of 15% off its data, which chooses the
-    temperature of the probabilities, and the epoch where the recipe keeps the best.
+    Images are face crops of any size, grey (N, H, W) or flattened (N, H * W); they are resized for the recipe. A recipe
+    with three channels needs RGB, (N, H, W, 3) or flattened. Pixels are numbers 0..255, usually uint8; fractions are
+    rounded. ``fit`` sets aside a stratified validation split of 15% of its data. It is used to fit the temperature of
+    the probabilities, and to choose the best epoch if the recipe keeps that.
 
     Args:
-        recipe: the name of a built-in recipe, or a ``.toml`` file.
-        settings: keys of the recipe to change: ``{"epochs": 10, "optim.lr": 0.05}``.
-        image_shape: (H, W) of the images, with RGB (H, W, 3); one of them may be -1, as in ``numpy.reshape``. None:
+        recipe: name of a built-in recipe, or path of a ``.toml`` file.
+        settings: changed keys of the recipe: ``{"epochs": 10, "optim.lr": 0.05}``.
+        image_shape: (H, W) of the images, or (H, W, 3) for RGB; one value may be -1, as in ``numpy.reshape``. None:
             they are square.
         random_state: seed of all randomness, 0 or more; None keeps the recipe's seed. Runs are repeatable either way.
-        device: where to train: ``auto``, ``cpu``, ``cuda`` or ``mps``. Prediction runs on the CPU.
+        device: device for training: ``auto``, ``cpu``, ``cuda`` or ``mps``. Prediction runs on the CPU.
 
     Attributes:
-        classes_: (C,) the labels, sorted, of the type that ``fit`` was given.
-        n_features_in_: pixels of an image.
-        history_: one entry an epoch: loss and metrics of train and validation by name.
-        model_: the ``.onnx`` file, as bytes. :meth:`save` writes it for every other part of mien.
+        classes_: (C,) sorted labels, of the type given to ``fit``.
+        n_features_in_: number of pixel values per image.
+        history_: one dict per epoch with loss and metrics of train and validation.
+        model_: content of the ``.onnx`` file. :meth:`save` writes it for use elsewhere in mien.
 
     >>> ExpressionClassifier("quick", settings={"epochs": 5}).get_params()["settings"]
     {'epochs': 5}
@@ -87,8 +87,8 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             y: (N,) labels: text or numbers.
 
         Raises:
-            PixelError: arrays of other shapes or values, or data that cannot be trained on; a ``ValueError`` too.
-            MienError: a recipe or setting that does not exist, or a recipe with a label scheme; torch is not installed.
+            PixelError: arrays of a wrong shape or with wrong values, or data that cannot be used for training.
+            MienError: unknown recipe or setting, a recipe with a label scheme, or torch is not installed.
         """
         features, labels = validate_data(self, _flat(X), y, dtype="numeric", ensure_min_samples=2)
         check_classification_targets(labels)
@@ -96,7 +96,7 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         recipe = load_recipe(os.fspath(self.recipe), [*dict(self.settings or {}).items(), *seed.items()])
         pixels = self._pixels(features, recipe.input.channels)
         if recipe.classes != "all":
-            # The columns of its probabilities would not be those of classes_.
+            # With a label scheme, the probabilities would not have the columns of classes_.
             raise RecipeError(
                 f"The recipe has the label scheme '{recipe.classes}'; mien.sklearn needs 'all'. Merge the labels in y.",
                 code="recipe-merges-classes",
@@ -124,16 +124,16 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         return self
 
     def predict_proba(self, X: npt.ArrayLike) -> npt.NDArray[np.float64]:  # noqa: N803
-        """Probabilities of face crops.
+        """Compute class probabilities of face crops.
 
         Args:
-            X: as in :meth:`fit`.
+            X: face crops, as in :meth:`fit`.
 
         Returns:
-            float64 (N, C) in the order of ``classes_``, each row sums to 1.
+            float64 (N, C) in the order of ``classes_``, rows sum to 1.
 
         Raises:
-            PixelError: as :meth:`fit`.
+            PixelError: see :meth:`fit`.
             sklearn.exceptions.NotFittedError: before :meth:`fit`.
         """
         check_is_fitted(self)
@@ -142,15 +142,15 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         return self._classifier.probabilities(np.stack([face_square(image, size_px, channels) for image in pixels]))
 
     def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:  # noqa: N803
-        """The most probable label of each face crop, (N,). Arguments and errors as :meth:`predict_proba`."""
+        """Predict the most probable label of each face crop, (N,). Arguments are as in :meth:`predict_proba`."""
         probabilities = self.predict_proba(X)
         return np.asarray(self.classes_[probabilities.argmax(axis=1)])
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the model as a ``.onnx`` file, which :func:`mien.load` and all commands take. Returns its path.
+        """Write the model to a ``.onnx`` file for :func:`mien.load` and all commands, and return the path.
 
         Raises:
-            DataError: another suffix (``out-suffix``).
+            DataError: wrong suffix (``out-suffix``).
         """
         check_is_fitted(self)
         if Path(path).suffix != ".onnx":
@@ -165,7 +165,7 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         return tags
 
     def __getstate__(self) -> dict[str, Any]:
-        # The file itself is kept; onnxruntime's session of it cannot be pickled.
+        # Pickle only the file's content, because onnxruntime's session cannot be pickled.
         return {name: value for name, value in super().__getstate__().items() if name != "_classifier"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -174,7 +174,7 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             self._classifier = _open(self.model_)
 
     def _pixels(self, flat: npt.NDArray[Any], channels: int) -> npt.NDArray[np.uint8]:
-        """Flat images as uint8 (N, H, W), in colour (N, H, W, 3)."""
+        """Reshape flat images to uint8 (N, H, W), or (N, H, W, 3) in colour."""
         if flat.dtype != np.uint8 and (flat.min() < 0 or flat.max() > 255):
             found = f"{flat.min():g}..{flat.max():g}"
             raise PixelError(
@@ -184,7 +184,7 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             )
         if flat.dtype.kind == "f" and 0 < flat.max() <= 1:
             raise PixelError(
-                "Pixels must be 0..255; these end at 1 or below. Multiply them by 255.", code="pixel-range"
+                "Pixels must be 0..255; the largest here is 1 or less. Multiply them by 255.", code="pixel-range"
             )
         side = round((flat.shape[1] / channels) ** 0.5)
         square = (side, side) if channels == 1 else (side, side, channels)
@@ -200,7 +200,7 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
 
 
 def _flat(images: Any) -> Any:
-    """Stacks (N, H, W[, 3]) as (N, pixels): the two dimensions that scikit-learn checks. All else stays as it is."""
+    """Flatten stacks (N, H, W[, 3]) to (N, pixels), the dimensions that scikit-learn checks. Others are unchanged."""
     return images.reshape(len(images), -1) if isinstance(images, np.ndarray) and images.ndim in {3, 4} else images
 
 
