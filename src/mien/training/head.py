@@ -53,7 +53,7 @@ def fit_head(state: TrainingState) -> HistoryLine:
     mean, scale = plain.mean(0), plain.std(0).clamp_min(1e-6)
     plain, mirrored = (plain - mean) / scale, (mirrored - mean) / scale
     penalty = _choose_penalty(state, plain, mirrored)
-    weight, bias = _fit(state, torch.cat([plain, mirrored]), state.labels.repeat(2), penalty)
+    weight, bias = _fit(state, torch.cat([plain, mirrored]), state.labels.repeat(2), penalty, exact=True)
     logits = plain @ weight.T + bias
     loss = float(state.loss(logits.float(), state.labels))
     with torch.no_grad():
@@ -105,11 +105,17 @@ def _choose_penalty(state: TrainingState, plain: Tensor, mirrored: Tensor) -> fl
     return best[2]
 
 
-def _fit(state: TrainingState, features: Tensor, labels: Tensor, penalty: float) -> tuple[Tensor, Tensor]:
-    """Minimise the run's loss plus the penalty by L-BFGS; return weight (C, D) and bias (C,)."""
+def _fit(
+    state: TrainingState, features: Tensor, labels: Tensor, penalty: float, exact: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Minimise the run's loss plus the penalty by L-BFGS; return weight (C, D) and bias (C,).
+
+    ``exact`` goes on until logits are right to about 1e-5, as those of a head that the browser page fits.
+    """
     weight = features.new_zeros(len(state.plan.classes), features.shape[1]).requires_grad_()
     bias = features.new_zeros(len(state.plan.classes)).requires_grad_()
-    optimizer = torch.optim.LBFGS([weight, bias], max_iter=100, line_search_fn="strong_wolfe")
+    limits = {"max_iter": 2000, "tolerance_grad": 1e-9, "tolerance_change": 1e-15} if exact else {"max_iter": 100}
+    optimizer = torch.optim.LBFGS([weight, bias], line_search_fn="strong_wolfe", **limits)
 
     def closure() -> Tensor:
         optimizer.zero_grad()

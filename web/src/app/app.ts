@@ -1,10 +1,10 @@
 /** What each control of the page does. */
 
-import { type ErrorCode, problem } from "../errors";
+import { type ErrorCode, PageError, problem, problemWith } from "../errors";
 import type { Box } from "../faces/box";
 import { list, translate } from "../locales/translate";
+import { Classifier } from "../model/classifier";
 import { fetchFile, reasonOf } from "../model/download";
-import { modelAddress } from "../model/manifest";
 import { occlusion } from "../model/occlusion";
 import type { Probabilities } from "../heads/votes";
 import { besidePage } from "../model/runtime";
@@ -14,6 +14,7 @@ import { element } from "../view/elements";
 import type { Page } from "../view/page";
 import { ImageSession } from "./image_session";
 import { Stage } from "./stage";
+import { TeachSession } from "./teach_session";
 import { VideoSession } from "./video_session";
 
 /** Four generated portraits; addresses by the paths of their files. */
@@ -25,6 +26,9 @@ export class App {
   readonly stage: Stage;
   readonly images: ImageSession;
   readonly videos: VideoSession;
+  readonly teaching: TeachSession;
+  /** Offer another model and use it; set where the list of models is. */
+  addModel: (name: string, open: () => Promise<Classifier>) => Promise<boolean> = async () => false;
 
   constructor(
     private readonly page: Page,
@@ -33,12 +37,15 @@ export class App {
     this.stage = new Stage(page);
     this.images = new ImageSession(page, this.stage, predictor);
     this.videos = new VideoSession(page, this.stage, this.images, predictor);
+    this.teaching = new TeachSession(page, this.stage, predictor, (name, open) => this.addModel(name, open));
   }
 
-  /** Images are added to those that are there. If there is no image among the files, the first video is played. */
+  /** Images are added to those that are there. If there is no image among the files, the first video is played; a model file is used. */
   async open(files: File[]): Promise<void> {
     const { messages } = this.page;
     messages.clearProblems();
+    const model = files.find(({ name }) => name.endsWith(".onnx"));
+    if (model) return this.openModel(model);
     const videos = files.filter(({ type }) => type.startsWith("video/"));
     // A file of unknown type may be an image; if it is not, an error names it.
     const images = files.filter(({ type }) => type.startsWith("image/") || (!type && !videos.length));
@@ -81,7 +88,7 @@ export class App {
   }
 
   /** Classify everything with another of the page's models. A camera or a video ends. */
-  async useModel(which: number, name: string): Promise<boolean> {
+  async useModel(name: string, opening: () => Promise<Classifier>): Promise<boolean> {
     const loading = () => translate("loading");
     const { messages } = this.page;
     messages.clearProblems();
@@ -89,7 +96,7 @@ export class App {
     messages.show(loading);
     try {
       const predictor = await this.predictor;
-      await predictor.useModel(modelAddress(which));
+      predictor.useModel(await opening());
       const { shown } = this.stage;
       this.images.forget();
       this.stage.show({ kind: "nothing" });
@@ -97,11 +104,17 @@ export class App {
       await this.images.process(shown.kind === "image" ? [shown.item] : [...this.images.items]);
       return true;
     } catch (error) {
-      messages.addProblem(problem("model-failed", () => ({ name, reason: reasonOf(error) })));
+      messages.addProblem(error instanceof PageError ? problemWith(name, error) : problem("model-failed", () => ({ name, reason: reasonOf(error) })));
       return false;
     } finally {
       messages.replace(loading, this.stage.summary);
     }
+  }
+
+  /** Use a model file of the user's, and go on teaching from it. */
+  async openModel(file: File): Promise<void> {
+    const open = async () => Classifier.open(new Uint8Array(await file.arrayBuffer()));
+    if (await this.addModel(file.name, open)) this.teaching.goOnFrom((await this.predictor).model);
   }
 
   /** Show faces from this score of the detector on. */
@@ -178,6 +191,7 @@ export class App {
   refresh(): void {
     this.page.retranslate();
     this.images.showList();
+    this.teaching.show();
   }
 
   #reportSkipped(code: ErrorCode, files: File[]): void {

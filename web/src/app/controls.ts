@@ -21,7 +21,9 @@ export function bindSources(app: App, page: Page): void {
   element("clear-images").onclick = () => app.images.clear();
   element("copy").onclick = () => void app.copy();
   element("save").onclick = () => app.save();
-  for (const input of [images, video]) {
+  const model = element<HTMLInputElement>("model-file");
+  element("open-model").onclick = () => model.click();
+  for (const input of [images, video, model]) {
     input.onchange = () => {
       void app.open([...(input.files ?? [])]);
       // The same file can be chosen again.

@@ -1,7 +1,8 @@
 /** The lists of models, of the model's outputs, and of the label schemes of the chosen output. */
 
 import { outputsOf } from "../heads/votes";
-import { offeredModel } from "../model/manifest";
+import { Classifier } from "../model/classifier";
+import { modelAddress, offeredModel } from "../model/manifest";
 import { schemesFor } from "../predictions/label_schemes";
 import { element } from "../view/elements";
 import { fillSelect } from "../view/model_switches";
@@ -9,12 +10,25 @@ import type { Page } from "../view/page";
 import { settingsOf } from "../view/settings";
 import type { App } from "./app";
 
-export function bindModels(app: App, page: Page, names: string[]): void {
+export function bindModels(app: App, page: Page, given: string[]): void {
+  const names = [...given];
   let used = 0;
+  const openers = names.map((_, which) => () => Classifier.load(modelAddress(which)));
   const fast = offeredModel(names, navigator);
   const offer = element("fast-offer");
   offer.hidden = fast < 0;
-  fillSelect("models", names.map((name) => [name, name]), names[used]!);
+  list();
+  app.addModel = async (name, open) => {
+    const before = names.indexOf(name);
+    const place = before < 0 ? names.length : before;
+    if (!(await app.useModel(name, open))) return false;
+    names[place] = name;
+    openers[place] = open;
+    used = place;
+    list();
+    app.refresh();
+    return true;
+  };
   const models = element<HTMLSelectElement>("models");
   element("use-fast").onclick = () => {
     models.selectedIndex = fast;
@@ -26,9 +40,13 @@ export function bindModels(app: App, page: Page, names: string[]): void {
   const schemes = element<HTMLSelectElement>("schemes");
   schemes.onchange = () => change({ scheme: schemesFor(page.settings.output)[schemes.selectedIndex]! });
 
+  function list(): void {
+    fillSelect("models", names.map((name) => [name, name]), names[used]!);
+  }
+
   async function use(): Promise<void> {
     models.disabled = true;
-    if (await app.useModel(models.selectedIndex, models.value)) used = models.selectedIndex;
+    if (await app.useModel(models.value, openers[models.selectedIndex]!)) used = models.selectedIndex;
     models.selectedIndex = used;
     models.disabled = false;
     offer.hidden = fast < 0 || used === fast;

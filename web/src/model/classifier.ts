@@ -1,8 +1,11 @@
 import type { InferenceSession } from "onnxruntime-web/wasm";
 
+import { PageError } from "../errors";
 import { toInput } from "../preprocess/input";
 import { fetchManifest, type Manifest } from "./manifest";
 import { type Output, outputsOf, type Probabilities, probabilitiesOf } from "../heads/votes";
+import { fetchFile } from "./download";
+import { manifestIn } from "./model_file";
 import { openModel, runtime } from "./runtime";
 
 /** Faces per run: a larger batch would block the page. */
@@ -15,14 +18,33 @@ export class Classifier {
   private constructor(
     readonly manifest: Manifest,
     private readonly session: InferenceSession,
+    /** The model file. */
+    readonly file: Uint8Array,
   ) {
     this.#outputs = outputsOf(manifest);
   }
 
   /** The model whose file and manifest have this address, without ".onnx" and ".json". */
   static async load(address: URL, manifest = fetchManifest(address)): Promise<Classifier> {
-    const [loaded, session] = await Promise.all([manifest, openModel(new URL(`${address.href}.onnx`))]);
-    return new Classifier(loaded, session);
+    const file = fetchFile(new URL(`${address.href}.onnx`)).then((response) => response.bytes());
+    const [loaded, session] = await Promise.all([manifest, openModel(file)]);
+    return new Classifier(loaded, session, await file);
+  }
+
+  /** A model file that holds its manifest, as all of mien's do. Raises PageError. */
+  static async open(file: Uint8Array): Promise<Classifier> {
+    let manifest: Manifest | null;
+    try {
+      manifest = manifestIn(file);
+    } catch {
+      throw new PageError("model-damaged");
+    }
+    if (!manifest) throw new PageError("manifest-missing");
+    if ((manifest.input.channels ?? 1) > 1) throw new PageError("model-in-colour");
+    const session = await openModel(Promise.resolve(file)).catch(() => {
+      throw new PageError("model-damaged");
+    });
+    return new Classifier(manifest, session, file);
   }
 
   dispose(): Promise<void> {
@@ -31,19 +53,37 @@ export class Classifier {
 
   /** Probabilities of grey face crops (size_px * size_px values each). */
   async probabilities(crops: Uint8Array[]): Promise<Probabilities[]> {
+    const rows: Probabilities[] = [];
+    const logits = [...new Set(this.#outputs.map((output) => output.logits))];
+    await this.#run(crops, logits, (given, batch) => {
+      const ofOutputs = this.#outputs.map((output) => ({
+        name: output.name,
+        rows: probabilitiesOf(output, given[output.logits]!),
+      }));
+      rows.push(...batch.map((_, at) => Object.fromEntries(ofOutputs.map(({ name, rows }) => [name, rows[at]!]))));
+    });
+    return rows;
+  }
+
+  /** What its last layer gets of each crop. Raises PageError. */
+  async features(crops: Uint8Array[]): Promise<Float32Array[]> {
+    if (!this.session.outputNames.includes("features")) throw new PageError("features-missing");
+    const rows: Float32Array[] = [];
+    await this.#run(crops, ["features"], ({ features }, batch) => {
+      const width = features!.length / batch.length;
+      rows.push(...batch.map((_, at) => features!.slice(at * width, (at + 1) * width)));
+    });
+    return rows;
+  }
+
+  async #run(crops: Uint8Array[], outputs: string[], use: (given: Record<string, Float32Array>, batch: Uint8Array[]) => void): Promise<void> {
     const { Tensor } = await runtime();
     const { input: spec } = this.manifest;
-    const rows: Probabilities[] = [];
     for (let first = 0; first < crops.length; first += BATCH_SIZE) {
       const batch = crops.slice(first, first + BATCH_SIZE);
       const images = new Tensor("float32", toInput(batch, spec), [batch.length, 1, spec.crop_px, spec.crop_px]);
-      const given = await this.session.run({ images }, [...new Set(this.#outputs.map(({ logits }) => logits))]);
-      const ofOutputs = this.#outputs.map((output) => ({
-        name: output.name,
-        rows: probabilitiesOf(output, given[output.logits]!.data as Float32Array),
-      }));
-      rows.push(...batch.map((_, at) => Object.fromEntries(ofOutputs.map(({ name, rows }) => [name, rows[at]!]))));
+      const given = await this.session.run({ images }, outputs);
+      use(Object.fromEntries(outputs.map((name) => [name, given[name]!.data as Float32Array])), batch);
     }
-    return rows;
   }
 }

@@ -15,6 +15,11 @@ export interface Manifest {
   outputs?: Record<string, { classes: string[]; temperature: number; target: string }>;
   /** How shares of people become the answer that is shown by default; as mien.base.heads.votes.AnswerRule. */
   answer?: AnswerRule | null;
+  /** What a model that is taught further takes over. */
+  parameters?: number;
+  recipe?: Record<string, unknown>;
+  licence?: string;
+  mien_version?: string;
 }
 
 interface AnswerRule {

@@ -14,9 +14,9 @@ export function runtime(): Promise<Runtime> {
   return loading;
 }
 
-/** Open a model. */
-export async function openModel(url: URL): Promise<InferenceSession> {
-  const [ort, bytes] = await Promise.all([runtime(), fetchFile(url).then((response) => response.bytes())]);
+/** Open a model file. */
+export async function openModel(file: URL | Promise<Uint8Array>): Promise<InferenceSession> {
+  const [ort, bytes] = await Promise.all([runtime(), file instanceof URL ? fetchFile(file).then((response) => response.bytes()) : file]);
   return ort.InferenceSession.create(bytes, { executionProviders: ["wasm"], graphOptimizationLevel: "all" });
 }
 

@@ -8,10 +8,10 @@ export function asJson(predictions: SavedPrediction[]): string {
   return `${JSON.stringify(predictions, null, 2)}\n`;
 }
 
-/** Let the browser save a text as a file. */
-export function saveFile(text: string, name: string): void {
+/** Let the browser save a file. */
+export function saveFile(content: string | Uint8Array<ArrayBuffer>, name: string, type = "application/json"): void {
   const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([text], { type: "application/json" }));
+  link.href = URL.createObjectURL(new Blob([content], { type }));
   link.download = name;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);

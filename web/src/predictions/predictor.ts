@@ -60,13 +60,13 @@ export class Predictor {
     this.detector.minScore = score;
   }
 
-  /** Classify with another model from now on. Raises LoadError; then the model stays. */
-  async useModel(address: URL): Promise<void> {
-    try {
-      this.classifier = await Classifier.load(address);
-    } catch (error) {
-      throw new LoadError(reasonOf(error));
-    }
+  /** Classify with another model from now on. */
+  useModel(classifier: Classifier): void {
+    this.classifier = classifier;
+  }
+
+  get model(): Classifier {
+    return this.classifier;
   }
 
   get manifest(): Manifest {
@@ -141,7 +141,7 @@ type Given = Omit<DetectedFace, "score"> & { score: number | null };
 type View = "plain" | "mirrored";
 
 /** The mirror image of a face crop of side * side values. */
-function mirrored(crop: Uint8Array, side: number): Uint8Array {
+export function mirrored(crop: Uint8Array, side: number): Uint8Array {
   return crop.map((_, at) => crop[at - (at % side) + (side - 1 - (at % side))]!);
 }
 

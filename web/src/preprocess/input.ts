@@ -4,6 +4,8 @@ export interface InputSpec {
   crop_px: number;
   mean: number;
   std: number;
+  /** 3 is in colour, which the page does not have. */
+  channels?: number;
 }
 
 /**

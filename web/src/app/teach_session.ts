@@ -1,0 +1,171 @@
+/** Teaching the page: classes that the user names, their faces, and the model that they make. */
+
+import { PageError, problem } from "../errors";
+import { list, translate } from "../locales/translate";
+import { Classifier } from "../model/classifier";
+import { reasonOf } from "../model/download";
+import type { NumberedFace } from "../predictions/image_predictions";
+import { saveFile } from "../predictions/json_file";
+import type { Predictor } from "../predictions/predictor";
+import { openImage } from "../sources/image_file";
+import { LessonError, type Origin, originOf, type Taught, type TaughtClass, teach } from "../teach/teach";
+import { element } from "../view/elements";
+import type { Page } from "../view/page";
+import { showTeachClasses, showTaught } from "../view/teach_panel";
+import type { Stage } from "./stage";
+
+/** Of a recording, a face is taken so often, and so many at most. */
+const RECORDED = { everyMilliseconds: 200, faces: 100 };
+
+export class TeachSession {
+  readonly #classes: TaughtClass[] = [];
+  #origin: Origin | null = null;
+  #taught: Taught | null = null;
+  /** The class that is recorded, and what ends that. */
+  #recording: { into: TaughtClass; timer: number } | null = null;
+  #recordings = 0;
+  /** 0..1 while it learns. */
+  #progress: number | null = null;
+  #cell: [number, number] | null = null;
+
+  constructor(
+    private readonly page: Page,
+    private readonly stage: Stage,
+    private readonly predictor: Promise<Predictor>,
+    private readonly addModel: (name: string, open: () => Promise<Classifier>) => Promise<boolean>,
+  ) {
+    element("teach-add").onclick = () => this.#addClass();
+    element("teach-train").onclick = () => void this.#teach();
+    element("teach-save").onclick = () => this.#taught && saveFile(this.#taught.file, "taught.onnx", "application/octet-stream");
+    element<HTMLDetailsElement>("teach").ontoggle = () => {
+      while (this.#classes.length < 2) this.#addClass();
+    };
+  }
+
+  /** Teach a model that was opened further, with its own classes, unless there are faces already. */
+  goOnFrom(classifier: Classifier): void {
+    this.#origin = originOf(classifier);
+    if (!this.#origin || this.#classes.some(({ faces }) => faces.length)) return;
+    this.#classes.splice(0, Infinity, ...classifier.manifest.classes.map((name) => ({ name, faces: [] })));
+    this.show();
+  }
+
+  show(): void {
+    showTeachClasses(this.#classes, this.#recording?.into ?? null, this.#progress, {
+      addImages: (into, files) => void this.#addImages(into, files),
+      addShown: (into) => this.#addShown(into),
+      remove: (one) => {
+        if (this.#recording?.into === one) this.#stopRecording();
+        this.#classes.splice(this.#classes.indexOf(one), 1);
+        this.show();
+      },
+      removeFace: (of, face) => {
+        of.faces.splice(of.faces.indexOf(face), 1);
+        this.show();
+      },
+    });
+    showTaught(this.#taught, this.#cell, (cell) => {
+      this.#cell = cell;
+      this.show();
+    });
+  }
+
+  #addClass(): void {
+    this.#classes.push({ name: translate("teach_class", { number: this.#classes.length + 1 }), faces: [] });
+    this.show();
+  }
+
+  /** The largest face of each image. */
+  async #addImages(into: TaughtClass, files: File[]): Promise<void> {
+    const { messages } = this.page;
+    messages.clearProblems();
+    const predictor = await this.predictor;
+    const without: string[] = [];
+    for (const file of files) {
+      messages.show(() => translate("processing", { name: file.name }));
+      try {
+        const image = await openImage(file);
+        const areCrops = element<HTMLInputElement>("face-crops").checked;
+        const [face] = await (areCrops ? predictor.predictCrop(image) : predictor.predictImage(image, []));
+        if (face) into.faces.push({ crop: face.crop, side: predictor.manifest.input.size_px });
+        else without.push(file.name);
+      } catch (error) {
+        this.#report(file.name, error);
+      }
+      this.show();
+    }
+    messages.show(this.stage.summary);
+    if (without.length) this.#refuse("teach-no-face", without);
+  }
+
+  /** The chosen face on the screen: once of an image, and until this is called again of a camera or a video. */
+  #addShown(into: TaughtClass): void {
+    const wasInto = this.#recording?.into;
+    this.#stopRecording();
+    if (wasInto === into) return this.show();
+    this.page.messages.clearProblems();
+    const side = this.page.manifest.input.size_px;
+    const face = this.page.chosenFace;
+    if (this.stage.shown.kind !== "video") {
+      if (!face) return this.#refuse("teach-nothing-shown");
+      into.faces.push({ crop: face.crop, side });
+      return this.show();
+    }
+    const recording = `recording ${(this.#recordings += 1)}`;
+    let last: NumberedFace | null = null;
+    let left = RECORDED.faces;
+    const take = () => {
+      const shown = this.stage.shown.kind === "video" ? this.page.chosenFace : null;
+      if (!shown?.crop.length || shown.crop === last?.crop) return;
+      last = shown;
+      into.faces.push({ crop: shown.crop, side, recording });
+      if (!(left -= 1)) this.#stopRecording();
+      this.show();
+    };
+    this.#recording = { into, timer: window.setInterval(take, RECORDED.everyMilliseconds) };
+    take();
+    this.show();
+  }
+
+  #stopRecording(): void {
+    window.clearInterval(this.#recording?.timer);
+    this.#recording = null;
+  }
+
+  async #teach(): Promise<void> {
+    const { messages } = this.page;
+    this.#stopRecording();
+    messages.clearProblems();
+    this.#taught = this.#cell = null;
+    this.#setProgress(0);
+    try {
+      const { model } = await this.predictor;
+      const classes = this.#classes.map(({ name, faces }) => ({ name: name.trim(), faces: [...faces] }));
+      this.#taught = await teach(classes, model, this.#origin, (done) => this.#setProgress(done));
+      const { file } = this.#taught;
+      await this.addModel("taught", () => Classifier.open(file));
+    } catch (error) {
+      this.#report(translate("teach"), error);
+    } finally {
+      this.#setProgress(null);
+    }
+  }
+
+  #setProgress(done: number | null): void {
+    this.#progress = done;
+    this.show();
+  }
+
+  #report(name: string, error: unknown): void {
+    if (error instanceof LessonError) return this.#refuse(error.code, error.names);
+    if (error instanceof PageError) return this.#refuse(error.code, [name]);
+    console.error(error);
+    this.#refuse("prediction-failed", [name], reasonOf(error));
+  }
+
+  /** Say what is wrong, where the user looks. */
+  #refuse(code: PageError["code"], names: string[] = [], reason = ""): void {
+    this.page.messages.addProblem(problem(code, () => ({ name: list(names), names: list(names), reason })));
+    element("errors").scrollIntoView({ block: "nearest" });
+  }
+}

@@ -1,0 +1,125 @@
+/** From named classes and their faces to a model: features, a head, cross-validation, a model file. */
+
+import { PageError } from "../errors";
+import { Classifier } from "../model/classifier";
+import { type Head, headIn, withHead } from "../model/model_file";
+import { toFaceCrop } from "../preprocess/face_crop";
+import { mirrored } from "../predictions/predictor";
+import { teachHead } from "./head";
+
+export interface TaughtFace {
+  /** A grey face crop of side * side values. */
+  crop: Uint8Array;
+  side: number;
+  /** Where it comes from: faces of one recording are alike. Without one it is alike to the same crop alone. */
+  recording?: string;
+}
+
+export interface TaughtClass {
+  name: string;
+  faces: TaughtFace[];
+}
+
+/** A model that goes on learning its classes. */
+export interface Origin {
+  classifier: Classifier;
+  head: Head;
+}
+
+export interface Taught {
+  classes: TaughtClass[];
+  file: Uint8Array<ArrayBuffer>;
+  /** For each class, and for each class that is answered: the faces. Null where a class has a single recording or image. */
+  cells: TaughtFace[][][] | null;
+  /** Share of right answers, 0..1, with its 95% interval; groups of faces count, not faces. */
+  accuracy: { value: number; low: number; high: number; faces: number } | null;
+  /** Classes whose faces are of one group. */
+  single: string[];
+  /** The name of the model that it went on from. */
+  from: string | null;
+}
+
+const NAME = "taught";
+
+/** Raises PageError where the classes cannot be learnt, in words for their names. */
+export class LessonError extends PageError {
+  constructor(code: "teach-few-classes" | "teach-name-missing" | "teach-name-twice" | "teach-few-faces", readonly names: string[] = []) {
+    super(code);
+  }
+}
+
+/** The model that a file holds, where its last layer is one that can go on learning; else null. */
+export function originOf(classifier: Classifier): Origin | null {
+  const head = Object.keys(classifier.manifest.outputs ?? {}).length ? null : headIn(classifier.file);
+  return head && { classifier, head };
+}
+
+/**
+ * Learn the classes that have faces: on the features of `base`, or from where `origin` was, if it has the same classes.
+ * Raises PageError.
+ */
+export async function teach(given: TaughtClass[], base: Classifier, origin: Origin | null, onProgress: (done: number) => void): Promise<Taught> {
+  const classes = given.filter(({ faces }) => faces.length);
+  checkClasses(classes);
+  const names = classes.map(({ name }) => name);
+  const places = names.map((name) => origin?.classifier.manifest.classes.indexOf(name) ?? -1);
+  const goesOn = origin && places.length === origin.head.bias.length && !places.includes(-1) ? origin : null;
+  const { classifier, head } = goesOn ?? { classifier: base };
+  const faces = classes.flatMap((each) => each.faces);
+  const labels = classes.flatMap((each, label) => each.faces.map(() => label));
+  const { size_px: side } = classifier.manifest.input;
+  const crops = faces.map((face) => (face.side === side ? face.crop : toFaceCrop({ width: face.side, height: face.side, data: face.crop }, side)));
+  const views = [crops, crops.map((crop) => mirrored(crop, side))];
+  const [plain, turned] = await Promise.all(views.map(async (view) => Float64Array.from((await classifier.features(view)).flatMap((row) => [...row]))));
+  const groups = faces.map(({ recording, crop }) => recording ?? crop.join());
+  const lesson = { plain: plain!, mirrored: turned!, labels, classes: classes.length, groups };
+  const taught = await teachHead(lesson, onProgress, head && inOrder(head, places));
+  const right = taught.answers?.filter((answer, at) => answer === labels[at]).length ?? 0;
+  const groupCount = new Set(groups).size;
+  const value = right / faces.length;
+  const cells = taught.answers && names.map((_, label) => names.map((__, answer) => faces.filter((___, at) => labels[at] === label && taught.answers![at] === answer)));
+  const { input, recipe } = classifier.manifest;
+  const manifest = {
+    ...{ schema_version: 5, name: NAME, classes: names, input, precision: classifier.manifest.precision, temperature: 1 },
+    parameters: classifier.manifest.parameters,
+    recipe: { name: NAME, description: "taught in the browser page", epochs: 1, input, model: recipe?.["model"] ?? {}, tuning: { fit_head: true } },
+    // Empty where it is unknown, as in predictions.
+    ...{ recipe_digest: "", data_fingerprint: "", epoch: 1, licence: classifier.manifest.licence ?? "MIT", mien_version: classifier.manifest.mien_version },
+    scores: taught.answers ? { cross_validated_accuracy: value } : {},
+    created: new Date().toISOString(),
+  };
+  return {
+    classes,
+    file: withHead(classifier.file, taught.head, manifest),
+    cells,
+    accuracy: taught.answers && { value, ...wilson(value, groupCount), faces: faces.length },
+    single: names.filter((_, label) => new Set(groups.filter((__, at) => labels[at] === label)).size < 2),
+    from: goesOn && goesOn.classifier.manifest.name,
+  };
+}
+
+function checkClasses(classes: TaughtClass[]): void {
+  const names = classes.map(({ name }) => name);
+  if (classes.length < 2) throw new LessonError("teach-few-classes");
+  if (names.includes("")) throw new LessonError("teach-name-missing");
+  const twice = names.filter((name, at) => names.indexOf(name) < at);
+  if (twice.length) throw new LessonError("teach-name-twice", [...new Set(twice)]);
+  const few = classes.filter(({ faces }) => faces.length < 2).map(({ name }) => name);
+  if (few.length) throw new LessonError("teach-few-faces", few);
+}
+
+/** A head whose classes stand in another order. */
+function inOrder({ weight, bias }: Head, places: number[]): Head {
+  const width = weight.length / bias.length;
+  const rows = places.flatMap((place) => [...weight.subarray(place * width, (place + 1) * width)]);
+  return { weight: Float64Array.from(rows), bias: Float64Array.from(places, (place) => bias[place]!) };
+}
+
+/** 95% score interval of a share (Wilson 1927), as mien.evaluation.intervals.wilson_interval. */
+export function wilson(share: number, count: number): { low: number; high: number } {
+  const squared = 1.959963984540054 ** 2;
+  const centre = share + squared / (2 * count);
+  const half = Math.sqrt(squared * ((share * (1 - share)) / count + squared / (4 * count ** 2)));
+  const scale = 1 + squared / count;
+  return { low: share ? (centre - half) / scale : 0, high: share < 1 ? (centre + half) / scale : 1 };
+}

@@ -1,0 +1,149 @@
+/** The classes that are taught, with their faces; and how well they were learnt. */
+
+import { expression, list, percent, translate } from "../locales/translate";
+import type { Taught, TaughtClass, TaughtFace } from "../teach/teach";
+import { colourOf } from "./colours";
+import { element, resizeChildren, setText } from "./elements";
+
+interface Actions {
+  addImages: (into: TaughtClass, files: File[]) => void;
+  addShown: (into: TaughtClass) => void;
+  remove: (one: TaughtClass) => void;
+  removeFace: (of: TaughtClass, face: TaughtFace) => void;
+}
+
+/** `recorded` is the class that a camera or video is recorded into; `progress` is 0..1 while it learns. */
+export function showTeachClasses(classes: TaughtClass[], recorded: TaughtClass | null, progress: number | null, actions: Actions): void {
+  const rows = resizeChildren(element("teach-classes"), classes.length, makeClass);
+  rows.forEach((row, index) => {
+    const one = classes[index]!;
+    const [name, count, images, shown, remove, faces, files] = [...row.children] as [HTMLInputElement, HTMLElement, ...HTMLButtonElement[]];
+    row.style.setProperty("--colour", colourOf(one.name, index));
+    if (name.value !== one.name && document.activeElement !== name) name.value = one.name;
+    name.setAttribute("aria-label", translate("teach_name", { number: index + 1 }));
+    name.oninput = () => (one.name = name.value);
+    setText(count, translate(one.faces.length === 1 ? "teach_one_face" : "teach_faces", { count: one.faces.length }));
+    setText(images!, translate("choose_images"));
+    const chooser = files as unknown as HTMLInputElement;
+    images!.onclick = () => chooser.click();
+    chooser.onchange = () => {
+      actions.addImages(one, [...(chooser.files ?? [])]);
+      chooser.value = "";
+    };
+    shown!.setAttribute("aria-pressed", String(recorded === one));
+    setText(shown!, translate(recorded === one ? "teach_recording" : "teach_shown"));
+    shown!.onclick = () => actions.addShown(one);
+    setText(remove!, "×");
+    remove!.setAttribute("aria-label", translate("teach_remove", { name: one.name }));
+    remove!.hidden = classes.length < 3;
+    remove!.onclick = () => actions.remove(one);
+    showFaces(faces!, one.faces, (face) => actions.removeFace(one, face));
+    for (const each of [images!, shown!, remove!]) each.disabled = progress !== null;
+  });
+  for (const id of ["teach-add", "teach-train"]) element<HTMLButtonElement>(id).disabled = progress !== null;
+  element("teach-progress").hidden = progress === null;
+  element<HTMLProgressElement>("teach-progress").value = progress ?? 0;
+}
+
+/** What came of it; `cell` is the class, and the class that was answered, whose faces are shown. */
+export function showTaught(taught: Taught | null, cell: [number, number] | null, choose: (cell: [number, number]) => void): void {
+  element("teach-result").hidden = !taught;
+  if (!taught) return;
+  const { accuracy, cells, single, from } = taught;
+  const names = taught.classes.map(({ name }) => expression(name));
+  const measured = accuracy
+    ? translate("teach_accuracy", { accuracy: percent(accuracy.value, 1), count: accuracy.faces, low: percent(accuracy.low, 1), high: percent(accuracy.high, 1) })
+    : translate("teach_unmeasured", { names: list(single.map(expression)) });
+  element("teach-accuracy").textContent = from ? `${measured} ${translate("teach_further", { name: from })}` : measured;
+  element("teach-cells").hidden = element("teach-cells-note").hidden = !cells;
+  const shown = cell && cells?.[cell[0]]?.[cell[1]];
+  element("teach-cell").textContent = shown ? translate("teach_cell", { count: shown.length, name: names[cell[0]]!, answer: names[cell[1]]! }) : "";
+  showFaces(element("teach-cell-faces"), shown || []);
+  if (!cells) return;
+  const table = element<HTMLTableElement>("teach-cells");
+  const rows = [makeRow("", names), ...cells.map((row, label) => makeRow(names[label]!, row.map((faces, answer) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = String(faces.length);
+    button.className = label === answer ? "right" : "";
+    button.setAttribute("aria-label", translate("teach_cell", { count: faces.length, name: names[label]!, answer: names[answer]! }));
+    button.setAttribute("aria-pressed", String(cell?.[0] === label && cell[1] === answer));
+    button.disabled = !faces.length;
+    button.onclick = () => choose([label, answer]);
+    return button;
+  })))];
+  const focused = [...table.querySelectorAll("button")].indexOf(document.activeElement as HTMLButtonElement);
+  table.replaceChildren(...rows);
+  table.querySelectorAll("button")[focused]?.focus();
+}
+
+function makeRow(head: string, cells: (string | HTMLElement)[]): HTMLTableRowElement {
+  const row = document.createElement("tr");
+  const isHead = !head;
+  const first = document.createElement(isHead ? "td" : "th");
+  if (!isHead) first.setAttribute("scope", "row");
+  first.textContent = head;
+  row.append(first, ...cells.map((content) => {
+    const cell = document.createElement(isHead ? "th" : "td");
+    if (isHead) cell.setAttribute("scope", "col");
+    cell.append(content);
+    return cell;
+  }));
+  return row;
+}
+
+function makeClass(): HTMLLIElement {
+  const row = document.createElement("li");
+  const name = document.createElement("input");
+  name.type = "text";
+  name.maxLength = 40;
+  const count = document.createElement("span");
+  count.className = "note numeric";
+  const buttons = ["", "", "plain"].map((style) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = style;
+    return button;
+  });
+  const files = document.createElement("input");
+  files.type = "file";
+  files.accept = "image/*";
+  files.multiple = true;
+  files.hidden = true;
+  const faces = document.createElement("ul");
+  faces.className = "faces";
+  row.append(name, count, ...buttons, faces, files);
+  return row;
+}
+
+/** Face crops side by side; those that can be removed are buttons. */
+function showFaces(into: HTMLElement, faces: TaughtFace[], remove?: (face: TaughtFace) => void): void {
+  const items = resizeChildren(into, faces.length, () => {
+    const item = document.createElement("li");
+    const canvas = document.createElement("canvas");
+    const holder = remove ? document.createElement("button") : item;
+    if (holder !== item) item.append(holder);
+    holder.append(canvas);
+    return item;
+  });
+  items.forEach((item, at) => {
+    const face = faces[at]!;
+    drawFace(item.querySelector("canvas")!, face);
+    const button = item.querySelector("button");
+    if (!button) return;
+    button.type = "button";
+    button.title = translate("teach_remove_face");
+    button.onclick = () => remove!(face);
+  });
+}
+
+const drawn = new WeakMap<HTMLCanvasElement, TaughtFace>();
+
+function drawFace(canvas: HTMLCanvasElement, face: TaughtFace): void {
+  if (drawn.get(canvas) === face) return;
+  drawn.set(canvas, face);
+  canvas.width = canvas.height = face.side;
+  const image = new ImageData(face.side, face.side);
+  face.crop.forEach((value, at) => image.data.set([value, value, value, 255], 4 * at));
+  canvas.getContext("2d")!.putImageData(image, 0, 0);
+}

@@ -1,0 +1,158 @@
+// Teaching the page. Oracles: the classes that were given, and Python's answers with the same files (teach_files.py).
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import path from "node:path";
+
+import type { Page } from "playwright-core";
+import { afterAll, beforeAll, expect, test } from "vitest";
+
+import type { Prediction } from "../../src/predictions/prediction";
+import { drop, errorCodes, folder, pageErrors, python, reports, saved, Visit, waitForText } from "./browser";
+
+const CLASSES = ["happy", "surprise"];
+const faces = path.join(folder, "teach");
+const pngs = (name: string) => readdirSync(faces).filter((file) => file.startsWith(name)).map((file) => path.join(faces, file));
+
+let visit: Visit;
+beforeAll(async () => {
+  mkdirSync(faces);
+  python("teach_files.py", "draw", faces);
+  visit = await Visit.begin({ camera: "astronaut" });
+}, 300_000);
+afterAll(() => visit.end());
+
+async function open(): Promise<Page> {
+  const page = await visit.open();
+  await page.check("#face-crops");
+  await page.click("#teach summary");
+  return page;
+}
+
+async function give(page: Page, at: number, files: string[]): Promise<void> {
+  await page.locator("#teach-classes > li").nth(at).locator("input[type=file]").setInputFiles(files);
+  await waitForText(page, `#teach-classes > li:nth-child(${at + 1}) .note`, new RegExp(`^${files.length} `));
+}
+
+async function nameClass(page: Page, at: number, name: string): Promise<void> {
+  await page.locator("#teach-classes > li").nth(at).locator("input[type=text]").fill(name);
+}
+
+async function teach(page: Page): Promise<string> {
+  await page.click("#teach-train");
+  return waitForText(page, "#teach-accuracy", /Learnt/);
+}
+
+/** What the page says of some face crops, which it is given as images. */
+async function answers(page: Page, files: string[]): Promise<Prediction[]> {
+  await drop(page, files.map((file) => ({ name: path.basename(file), type: "image/png", bytes: readFileSync(file) })));
+  await expect.poll(() => page.textContent("#images")).not.toMatch(/^$|…/);
+  return (await saved(page)) as unknown as Prediction[];
+}
+
+/** Python's answers with the same file are the page's. */
+function expectPythons(model: string, given: Prediction[], within: number): string {
+  const { name, answers } = JSON.parse(python("teach_files.py", "predict", model, faces)) as { name: string; answers: Record<string, Record<string, number>> };
+  for (const { source, probabilities } of given) {
+    expect(Object.keys(probabilities)).toEqual(Object.keys(answers[source]!));
+    for (const each of Object.keys(probabilities)) expect(Math.abs(probabilities[each]! - answers[source]![each]!), source).toBeLessThan(within);
+  }
+  return name;
+}
+
+async function saveModel(page: Page): Promise<string> {
+  const [download] = await Promise.all([page.waitForEvent("download"), page.click("#teach-save")]);
+  expect(download.suggestedFilename()).toBe("taught.onnx");
+  const file = path.join(folder, "taught.onnx");
+  await download.saveAs(file);
+  return file;
+}
+
+test("twenty images a class become a model that page and Python open again", { timeout: 300_000 }, async () => {
+  const page = await open();
+  for (const [at, name] of CLASSES.entries()) {
+    await nameClass(page, at, name);
+    await give(page, at, pngs(name));
+  }
+  expect(await teach(page)).toMatch(/Right on (\d\d\.\d%|100\.0%) of 40 faces/);
+  await page.locator("#teach-cells button:not(:disabled)").first().click();
+  expect(await page.textContent("#teach-cell")).toMatch(/^happy, answered happy: (1\d|20)$/);
+  expect(await page.locator("#teach-cell-faces canvas").count()).toBeGreaterThan(9);
+  const some = [...pngs("happy").slice(0, 3), ...pngs("surprise").slice(0, 3)];
+  const said = await answers(page, some);
+  expect(said.map(({ top }) => top)).toEqual(some.map((file) => path.basename(file).split("-")[0]));
+  const file = await saveModel(page);
+  expect(expectPythons(file, said, 2e-2)).toBe("taught-int8");
+
+  const again = await visit.open();
+  await again.check("#face-crops");
+  await drop(again, [{ name: "taught.onnx", type: "", bytes: readFileSync(file) }]);
+  await waitForText(again, "#answer-model", /taught-int8/);
+  expect(await answers(again, some)).toEqual(said);
+  await again.context().close();
+  await page.context().close();
+});
+
+test("a model of mien train head is opened, and goes on learning", { timeout: 300_000 }, async () => {
+  const page = await open();
+  const run = path.join(faces, "run", "model.onnx");
+  await page.setInputFiles("#model-file", run);
+  await waitForText(page, "#answer-model", /head/);
+  expect(expectPythons(run, await answers(page, pngs("happy-1")), 1e-4)).toBe("head");
+  expect(await page.locator("#teach-classes input[type=text]").evaluateAll((all) => all.map((each) => (each as HTMLInputElement).value))).toEqual(CLASSES);
+  for (const [at, name] of CLASSES.entries()) await give(page, at, pngs(name).slice(0, 5));
+  expect(await teach(page)).toContain("It went on from head.");
+  expectPythons(await saveModel(page), await answers(page, pngs("surprise-2")), 1e-4);
+  await page.context().close();
+});
+
+test("the camera is recorded: one recording is not measured, two are", { timeout: 120_000 }, async () => {
+  const page = await open();
+  await page.click("#use-camera");
+  await page.waitForSelector("#answer strong");
+  const record = async (at: number) => {
+    const row = page.locator("#teach-classes > li").nth(at);
+    const before = await row.locator("canvas").count();
+    await row.getByText("Add the face shown").click();
+    await expect.poll(() => row.locator("canvas").count(), { timeout: 30_000 }).toBeGreaterThan(before + 2);
+    await row.getByText("Stop recording").click();
+  };
+  await record(0);
+  await record(1);
+  expect(await teach(page)).toContain("not measured");
+  expect(await page.isVisible("#teach-cells")).toBe(false);
+  await page.click("#use-camera");
+  await record(0);
+  await record(1);
+  expect(await teach(page)).toMatch(/Right on .* of \d+ faces/);
+  await page.context().close();
+});
+
+test("what cannot be learnt is one line", { timeout: 120_000 }, async () => {
+  const page = await open();
+  const refused = async (code: string, text = "") => {
+    await page.click("#teach-train");
+    return reports(page, code, text);
+  };
+  await refused("teach-few-classes");
+  await page.locator("#teach-classes > li").first().getByText("Add the face shown").click();
+  await reports(page, "teach-nothing-shown");
+  await give(page, 0, pngs("happy-1").slice(0, 2));
+  await give(page, 1, pngs("surprise-0"));
+  await refused("teach-few-faces", "class 2");
+  await nameClass(page, 1, " class 1 ");
+  await refused("teach-name-twice", "class 1");
+  await nameClass(page, 1, " ");
+  await refused("teach-name-missing");
+  expect(await errorCodes(page)).toEqual(["teach-name-missing"]);
+  await page.uncheck("#face-crops");
+  const empty = path.join(folder, "empty.png");
+  writeFileSync(empty, Buffer.from("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg==", "base64"));
+  await page.locator("#teach-classes input[type=file]").first().setInputFiles(empty);
+  await reports(page, "teach-no-face", "empty.png");
+  await drop(page, [{ name: "odd.onnx", type: "", bytes: Buffer.from("odd") }]);
+  await reports(page, "model-damaged", "odd.onnx");
+  await drop(page, [{ name: "none.onnx", type: "", bytes: Buffer.alloc(0) }]);
+  await reports(page, "manifest-missing", "none.onnx");
+  await page.context().close();
+});
+
+test("no page had an error", () => expect(pageErrors).toEqual([]));

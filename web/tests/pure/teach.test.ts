@@ -1,0 +1,70 @@
+// Oracles: Python's head on the same features and folds (make_teach_vectors.py), and files that Python wrote.
+import { readFileSync } from "node:fs";
+import path from "node:path";
+
+import { expect, test } from "vitest";
+
+import { headIn, manifestIn, withHead } from "../../src/model/model_file";
+import { dealGroups } from "../../src/teach/folds";
+import { type Lesson, logitsOf, teachHead } from "../../src/teach/head";
+import vectors from "../teach.json";
+
+const model = readFileSync(path.join(import.meta.dirname, "../votes/model.onnx"));
+
+const unpacked = (text: string) => Float64Array.from(new Float32Array(Uint8Array.from(Buffer.from(text, "base64")).buffer));
+const lesson: Lesson = {
+  plain: unpacked(vectors.plain),
+  mirrored: unpacked(vectors.mirrored),
+  labels: vectors.labels,
+  classes: vectors.classes.length,
+  groups: vectors.labels.map((_, at) => String(at)),
+};
+const width = lesson.plain.length / lesson.labels.length;
+
+test("the head is Python's, to 1e-5, with its penalty and its accuracy", async () => {
+  const progress: number[] = [];
+  const { head, penalty, answers, folds } = await teachHead(lesson, (done) => progress.push(done), undefined, vectors.folds);
+  expect([penalty, folds]).toEqual([vectors.penalty, 5]);
+  expect(answers!.filter((answer, at) => answer === vectors.labels[at]).length / vectors.labels.length).toBeCloseTo(vectors.accuracy, 12);
+  vectors.logits.forEach((logits, face) => {
+    const ours = logitsOf(head, lesson.plain.subarray(face * width, (face + 1) * width));
+    logits.forEach((logit, at) => expect(Math.abs(ours[at]! - logit)).toBeLessThan(1e-5));
+  });
+  expect(progress).toEqual(progress.toSorted((one, other) => one - other));
+  expect(progress.at(-1)).toBe(1);
+});
+
+test("a head that goes on from another stays near it where faces say nothing new", async () => {
+  const { head } = await teachHead(lesson, () => {}, undefined, vectors.folds);
+  const further = await teachHead(lesson, () => {}, head, vectors.folds);
+  const logits = (of: typeof head) => logitsOf(of, lesson.plain.subarray(0, width));
+  logits(further.head).forEach((logit, at) => expect(Math.abs(logit - logits(head)[at]!)).toBeLessThan(2));
+  expect(further.answers!.filter((answer, at) => answer === vectors.labels[at]).length / vectors.labels.length).toBeGreaterThan(vectors.accuracy);
+});
+
+test("a class of one recording is not cross-validated", async () => {
+  const groups = vectors.labels.map((label, at) => (label ? String(at) : "recording"));
+  expect(await teachHead({ ...lesson, groups }, () => {})).toMatchObject({ answers: null, folds: 0, penalty: 1 });
+});
+
+test("folds keep groups together and spread classes evenly", () => {
+  const labels = Array.from({ length: 40 }, (_, at) => at % 2);
+  const groups = labels.map((label, at) => `${label} ${Math.floor(at / 8)}`);
+  const folds = dealGroups(groups, labels, 2, 5);
+  expect(new Set(groups.map((group, at) => `${group}: ${folds[at]}`)).size).toBe(10);
+  for (let fold = 0; fold < 5; fold += 1) expect(labels.filter((_, at) => folds[at] === fold).toSorted()).toEqual([0, 0, 0, 0, 1, 1, 1, 1]);
+});
+
+test("a model file keeps its network and gets another head and manifest", () => {
+  const head = { weight: Float64Array.from({ length: 48 }, (_, at) => at / 8), bias: Float64Array.of(-1, 300, 0.5) };
+  const taught = withHead(model, head, { name: "taught", classes: ["a", "b", "ä"] });
+  expect(manifestIn(taught)).toEqual({ name: "taught", classes: ["a", "b", "ä"] });
+  expect(headIn(taught)).toEqual(head);
+  expect(withHead(taught, head, { name: "taught", classes: ["a", "b", "ä"] }).length).toBe(taught.length);
+});
+
+test("a file that is cut off or of another kind is refused", () => {
+  expect(() => manifestIn(model.subarray(0, -3))).toThrow("cut off");
+  expect(() => manifestIn(Buffer.from("no model at all"))).toThrow();
+  expect(manifestIn(new Uint8Array())).toBe(null);
+});
