@@ -79,3 +79,22 @@ def test_what_the_encoder_refuses_is_said_in_a_line(tmp_path, encode_video):
         copied(tmp_path / "in.mkv", tmp_path / "out.mp4")
     assert "17000 x 2" in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def heard(path):
+    """The sound's packets: their times in seconds, and their bytes."""
+    with av.open(str(path)) as container:
+        packets = container.demux(container.streams.audio[0]) if container.streams.audio else ()
+        return [(float(each.pts * each.time_base), bytes(each)) for each in packets if each.pts is not None]
+
+
+@pytest.mark.parametrize(("name", "sound", "lost"), [("in.mp4", "aac", None), ("in.avi", "pcm_mulaw", "pcm_mulaw")])
+def test_sound_is_copied_where_an_mp4_can_hold_it(tmp_path, encode_video, name, sound, lost):
+    encode_video(tmp_path / name, shades(30), sound=sound)
+    with VideoFile(tmp_path / name) as video, VideoWriter(tmp_path / "out.mp4", video) as writer:
+        for frame in video.frames():
+            writer.add(frame.rgb, frame.pts)
+    source, copy = heard(tmp_path / name), heard(tmp_path / "out.mp4")
+    assert writer.lost_sound == lost
+    assert [content for _, content in copy] == ([] if lost else [content for _, content in source])
+    assert [at for at, _ in copy] == ([] if lost else pytest.approx([at for at, _ in source], abs=0.03))

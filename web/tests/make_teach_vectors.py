@@ -1,4 +1,4 @@
-"""Write teach.json: features of drawn faces, and the head that ``mien train head`` fits to them, which the page must match.
+"""Write teach.json: features of drawn faces, and the head that ``mien train head`` fits to them.
 
 python web/tests/make_teach_vectors.py
 """

@@ -114,8 +114,10 @@ def _fit(
     """
     weight = features.new_zeros(len(state.plan.classes), features.shape[1]).requires_grad_()
     bias = features.new_zeros(len(state.plan.classes)).requires_grad_()
-    limits = {"max_iter": 2000, "tolerance_grad": 1e-9, "tolerance_change": 1e-15} if exact else {"max_iter": 100}
-    optimizer = torch.optim.LBFGS([weight, bias], line_search_fn="strong_wolfe", **limits)
+    steps, gradient, change = (2000, 1e-9, 1e-15) if exact else (100, 1e-7, 1e-9)
+    optimizer = torch.optim.LBFGS(
+        [weight, bias], 1.0, steps, tolerance_grad=gradient, tolerance_change=change, line_search_fn="strong_wolfe"
+    )
 
     def closure() -> Tensor:
         optimizer.zero_grad()

@@ -92,7 +92,7 @@ def write_video(
         with ThreadPoolExecutor(1, "page") as pool:
             page = pool.submit(_page, timeline, video, notes, metadata, annotate)
             if annotate:
-                write_annotated(parts["annotated"], video.path, timeline, predictor)
+                notes += write_annotated(parts["annotated"], video.path, timeline, predictor)
             parts["timeline"].write_text(page.result(), encoding="utf-8")
     if not annotate:
         # An annotated copy of an earlier video would be confusing.
@@ -191,8 +191,8 @@ def _prediction(row: npt.NDArray[np.float32], predictor: Tracker) -> Prediction:
     return predictor.reader.prediction(predictor.source, vector, None, box=box, detection_score=score)
 
 
-def write_annotated(path: Path, source: Path, timeline: Timeline, predictor: Tracker) -> None:
-    """Copy a video with boxes and predictions of its faces, without sound.
+def write_annotated(path: Path, source: Path, timeline: Timeline, predictor: Tracker) -> list[Notice]:
+    """Copy a video with boxes and predictions of its faces, and with its sound.
 
     Whether a track is a face is known only at the end of a video, and all frames do not fit into memory. Therefore the
     video is decoded a second time.
@@ -202,6 +202,9 @@ def write_annotated(path: Path, source: Path, timeline: Timeline, predictor: Tra
         source: path of the video.
         timeline: its faces, without tracks that are not faces.
         predictor: tracker that followed the faces.
+
+    Returns:
+        A notice where an MP4 cannot hold the sound.
 
     Raises:
         DataError: the video cannot be decoded.
@@ -229,3 +232,7 @@ def write_annotated(path: Path, source: Path, timeline: Timeline, predictor: Tra
     ):
         for frame in track(frames, video.expected_frames, f"annotating {source.name}", "frames"):
             writer.add(frame.rgb, frame.pts)
+    if writer.lost_sound is None:
+        return []
+    words = f"{ANNOTATED} has no sound: an MP4 cannot hold that of {source}, {writer.lost_sound}."
+    return [Notice(words, code="sound-left-out")]

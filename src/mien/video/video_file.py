@@ -78,7 +78,7 @@ class VideoFile:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path: Path = Path(path)
-        self._container = _open(self.path)
+        self._container = open_container(self.path)
         try:
             streams = self._container.streams.video
             # The cover image of a song is a video stream of one frame.
@@ -241,7 +241,8 @@ class VideoFile:
         return seconds if seconds * self.frame_rate > 2.5 else 0.0
 
 
-def _open(path: Path) -> Any:
+def open_container(path: Path) -> Any:
+    """Open a video file. Raises as :class:`VideoFile`."""
     with needs_extra("video", "Reading videos"):
         import av
     if path.is_dir():

@@ -1,7 +1,8 @@
-"""Writer of the annotated copy of a video, without sound, as an MP4 for all players."""
+"""Writer of the annotated copy of a video, with its sound, as an MP4 for all players."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from mien.base.errors import RunError
-from mien.video.video_file import VideoFile
+from mien.video.video_file import VideoFile, open_container
 
 _OPTIONS = {"preset": "superfast", "crf": "21", "rc-lookahead": "10"}
 """Preset of x264: half the time of `veryfast` at 2.5 times the size, with few frames buffered in memory."""
@@ -25,11 +26,15 @@ _BT601 = 6
 class VideoWriter:
     """Writes frames of a video to a file in order, with their times. It is a context manager.
 
-    Width and height become even, as yuv420p requires, by repeating the last column or row.
+    Width and height become even, as yuv420p requires, by repeating the last column or row. The first sound of the
+    video's file is copied as it is, where an MP4 can hold it.
 
     Args:
         path: path of the MP4.
         video: source of the frames.
+
+    Attributes:
+        lost_sound: the codec of sound that an MP4 cannot hold; None where there is none.
 
     Raises:
         RunError: the encoder failed, or the file cannot be written (``video-unwritable``).
@@ -47,6 +52,13 @@ class VideoWriter:
             stream.codec_context.time_base = video.time_base
             stream.codec_context.colorspace = _BT601
             self._stream = stream
+            self._source = open_container(video.path)
+            sound = next(iter(self._source.streams.audio), None)
+            fits = sound is not None and sound.codec_context.codec.canonical_name in self._container.supported_codecs
+            self.lost_sound = None if sound is None or fits else sound.codec_context.name
+            self._sound = self._container.add_stream_from_template(sound) if fits else None
+            self._packets = self._sound_packets(sound) if fits else iter(())
+            self._next_sound = next(self._packets, None)
 
     def __enter__(self) -> VideoWriter:
         return self
@@ -63,7 +75,9 @@ class VideoWriter:
         else:
             with _errors(self._video):
                 self._container.mux(self._stream.encode(None))
+                self._add_sound(math.inf)
                 self._container.close()
+        self._source.close()
 
     def add(self, rgb: npt.NDArray[np.uint8], pts: int) -> None:
         """Add a frame, uint8 (H, W, 3), at time ``pts`` in the video's time base, after the last one.
@@ -80,7 +94,24 @@ class VideoWriter:
         frame = av.VideoFrame.from_ndarray(rgb, format="rgb24").reformat(format="yuv420p", dst_colorspace="ITU601")
         frame.pts, frame.time_base = pts, self._video.time_base
         with _errors(self._video):
+            self._add_sound(float(pts * self._video.time_base))
             self._container.mux(self._stream.encode(frame))
+
+    def _add_sound(self, until_seconds: float) -> None:
+        while self._next_sound is not None and self._next_sound.dts * self._next_sound.time_base <= until_seconds:
+            self._container.mux(self._next_sound)
+            self._next_sound = next(self._packets, None)
+
+    def _sound_packets(self, sound: Any) -> Iterator[Any]:
+        """Packets of the sound, timed from the start of the file; what cannot be read ends it."""
+        import av
+
+        start = round(self._video.start_seconds / sound.time_base)
+        with suppress(av.FFmpegError):
+            for packet in self._source.demux(sound):
+                if packet.dts is not None and packet.pts is not None:
+                    packet.pts, packet.dts, packet.stream = packet.pts - start, packet.dts - start, self._sound
+                    yield packet
 
 
 @contextmanager
