@@ -57,13 +57,14 @@ def test_a_video_becomes_three_files(mien, tmp_path, smiling):
 
 
 def test_json_sums_up(mien, tmp_path, smiling):
-    answer = mien("video", smiling, "--out", tmp_path / "out", "--json")
+    answer = mien("video", smiling, "--out", tmp_path / "out", "--json", "--alarm", "happy:0.5", "--alarm", "sad:0.9")
     said = json.loads(answer.out)
     assert said["video"] == {"width": 240, "height": 220, "frames": 12, "seconds": pytest.approx(0.8)}
     assert (said["damaged_frames"], said["missing_seconds"], said["detector"]) == (0, 0, find_detector().name)
     (track,) = said["tracks"]
     assert (track["track"], track["frames"], track["answer"]) == (1, 12, "happy")
     assert track["frames_by_answer"]["happy"] == 12
+    assert [(alarm["track"], alarm["class"]) for alarm in said["alarms"]] == [(1, "happy")]
     assert sum(track["probabilities"].values()) == pytest.approx(1)
     assert set(said["files"]) == {"annotated", "table", "timeline"}
     for path in said["files"].values():
@@ -92,6 +93,12 @@ def test_without_out_the_folder_is_named_for_the_clip(mien, tmp_path, smiling, m
     assert sorted(str(path.relative_to(tmp_path)) for path in (tmp_path / "smile-mien").iterdir()) == files
     refused(mien("video", smiling), "file-exists", files[0], "--out")
     assert mien("video", smiling, "--no-annotate", "--overwrite").code == 0
+
+
+@pytest.mark.parametrize("alarm", ["happy", "joy:0.7", "happy:7", "happy:much"])
+def test_an_alarm_needs_a_class_and_a_limit(mien, tmp_path, smiling, alarm):
+    refused(mien("video", smiling, "--out", tmp_path / "out", "--alarm", alarm), "alarm", "CLASS:LIMIT")
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_video_itself_is_never_replaced(mien, tmp_path, smiling):

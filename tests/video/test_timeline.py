@@ -138,3 +138,11 @@ def test_a_face_that_is_away_for_a_while_has_two_runs():
         pytest.approx([0.0, 0.1, 0.2, 0.3, 0.4]),
         pytest.approx([0.7, 0.8, 0.9, 1.0]),
     ]
+
+
+def test_an_alarm_lasts_while_a_class_is_at_its_own_limit():
+    """By hand: each class has its limit, a gap ends an alarm, and they come by time."""
+    happy, sad, none = ([0.1, 0.8, 0.1], 9), ([0.6, 0.3, 0.1], 9), ([0.4, 0.5, 0.1], 9)
+    timeline = made([(0.0, {1: none, 2: happy}), (0.5, {1: sad}), (1.0, {1: sad, 2: happy}), (1.5, {1: none})])
+    alarms = [tuple(alarm.values()) for alarm in timeline.alarms({"happy": 0.7, "sad": 0.55})]
+    assert alarms == [(2, "happy", 0.0, 0.0), (1, "sad", 0.5, 1.0), (2, "happy", 1.0, 1.0)]

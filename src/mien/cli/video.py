@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from mien.base.errors import DataError
 from mien.cli.detection import DetectionOptions
 from mien.cli.options import (
     ClassesOption,
@@ -28,6 +31,7 @@ from mien.video.tracker import DETECT_EVERY_SECONDS, Tracker
 from mien.video.video_file import VideoFile
 
 OUT_HELP = "Folder for annotated.mp4, faces.csv and timeline.html. The default for talk.mp4 is ./talk-mien."
+ALARM_HELP = "Report when a class is at least so probable: --alarm angry:0.7. Can be given for several classes."
 DETECT_HELP = "Detect faces in a whole frame this often; they are tracked in between."
 
 
@@ -41,6 +45,7 @@ def video(
     annotate: Annotated[
         bool, typer.Option("--annotate/--no-annotate", help="Write annotated.mp4, with boxes and predictions.")
     ] = True,
+    alarm: Annotated[list[str] | None, typer.Option(help=ALARM_HELP, metavar="CLASS:LIMIT")] = None,
     *,
     detection: DetectionOptions,
     provider: ProviderOption = None,
@@ -53,6 +58,7 @@ def video(
     detector = detection.detector()
     predictor = load(model, threads=1, output=output, provider=provider)
     reader = Tracker(predictor, detector=detector, source=str(file), classes=classes, detect_every_seconds=detect_every)
+    limits = _limits(alarm or (), reader.reader.classes)
     metadata = {
         "video": str(file),
         "model": model,
@@ -64,11 +70,26 @@ def video(
     folder = Path(f"{file.stem}-mien") if out is None else out
     result = write_video(folder, opened, reader, annotate=annotate, overwrite=overwrite, metadata=metadata)
     show_notices(result.notes)
+    alarms = result.timeline.alarms(limits)
     if json:
-        show_json(_content(opened, result, detector.name, reader.reader.answers))
+        show_json({**_content(opened, result, detector.name, reader.reader.answers), "alarms": alarms})
         return
     _show_table(result, detector.name)
+    for each in alarms:
+        typer.echo("alarm: face {track}, {class}, {first_seconds:.1f} to {last_seconds:.1f} s".format(**each))
     typer.echo("\n".join(str(path) for path in result.files.values()))
+
+
+def _limits(given: Iterable[str], classes: Sequence[str]) -> dict[str, float]:
+    """Read the limits of ``--alarm``. Raises :class:`DataError` (``alarm``)."""
+    limits = {}
+    for text in given:
+        name, _, limit = text.rpartition(":")
+        if name not in classes or not re.fullmatch(r"0?\.\d+|[01]", limit):
+            words = f"--alarm needs CLASS:LIMIT, such as {classes[0]}:0.7, LIMIT in 0..1; found {text}."
+            raise DataError(f"{words} Classes: {', '.join(classes)}.", code="alarm")
+        limits[name] = float(limit)
+    return limits
 
 
 def _content(file: VideoFile, result: VideoResult, detector: str, answers: tuple[str, ...]) -> dict[str, Any]:

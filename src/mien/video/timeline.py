@@ -5,10 +5,10 @@ from __future__ import annotations
 import heapq
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
-from typing import NamedTuple
+from itertools import groupby, product
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -191,6 +191,16 @@ class Timeline:
         merged = heapq.merge(*faces, key=lambda face: face[:2])
         for frame, of_frame in groupby(merged, key=lambda face: face[0]):
             yield frame, [(number, row) for _, number, row in of_frame]
+
+    def alarms(self, limits: Mapping[str, float]) -> list[dict[str, Any]]:
+        """Return the intervals in which a track's smoothed probability of a class is at least its limit, by time."""
+        alarms = []
+        for track, (name, limit) in product(self.tracks.values(), limits.items()):
+            frames = np.array(track.frames)[track.smoothed[:, self.classes.index(name)] >= limit]
+            for part in np.split(frames, np.flatnonzero(np.diff(frames) > 1) + 1) if frames.size else ():
+                first, last = (self.starts_seconds[frame] for frame in part[[0, -1]])
+                alarms.append({"track": track.number, "class": name, "first_seconds": first, "last_seconds": last})
+        return sorted(alarms, key=lambda alarm: alarm["first_seconds"])
 
     def runs(self, number: int) -> list[Run]:
         """Return the intervals in which a track is visible without a break, with at most :data:`MAX_STEPS` steps."""

@@ -53,7 +53,7 @@ class VideoWriter:
             stream.codec_context.colorspace = _BT601
             self._stream = stream
             self._source = open_container(video.path)
-            sound = next(iter(self._source.streams.audio), None)
+            sound: Any = next(iter(self._source.streams.audio), None)
             fits = sound is not None and sound.codec_context.codec.canonical_name in self._container.supported_codecs
             self.lost_sound = None if sound is None or fits else sound.codec_context.name
             self._sound = self._container.add_stream_from_template(sound) if fits else None

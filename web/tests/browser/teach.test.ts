@@ -38,6 +38,7 @@ async function nameClass(page: Page, at: number, name: string): Promise<void> {
 
 async function teach(page: Page): Promise<string> {
   await page.click("#teach-train");
+  await page.waitForSelector("#teach-train:enabled");
   return waitForText(page, "#teach-accuracy", /Learnt/);
 }
 
