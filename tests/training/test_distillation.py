@@ -20,9 +20,9 @@ from mien.inference.predictor import load
 from mien.pipeline.soft_labels import predict_soft_labels
 from mien.training import checkpoint
 from mien.training.callback import Callback
-from mien.training.distillation import Distillation, make_distillation, soft_labels
+from mien.training.distillation import soft_labels, teacher_targets
+from mien.training.heads import make_outputs
 from mien.training.loop import train
-from mien.training.losses import make_outputs
 from mien.training.plan import plan_training
 from mien.training.state import prepare
 from support import raises
@@ -54,21 +54,20 @@ def by_hand(logits, teacher, hard, share, temperature):
 
 
 @pytest.mark.parametrize(("temperature", "share"), [(1.0, 1.0), (3.0, 0.9), (4.0, 0.3)])
-def test_the_loss_is_the_papers_formula(faces, temperature, share):
+def test_the_loss_is_the_papers_formula(faces, tiny_recipe, temperature, share):
     predictions = drawn(faces)
-    stored = torch.from_numpy(soft_labels([("x", predictions)], faces.of_split("train"), temperature)).float()
+    recipe = changed(tiny_recipe, distill={"alpha": share, "temperature": temperature})
+    head = prepare(plan_training(recipe, faces)).heads[0]
+    head.taught = torch.from_numpy(soft_labels([("x", predictions)], faces.of_split("train"), temperature)).float()
     chosen = torch.arange(10, 42)
     logits = torch.randn(32, 7, generator=torch.Generator().manual_seed(0))
-    distillation = Distillation(share, temperature, [stored])
-    (targets,) = distillation.targets(batch(torch.empty(0), chosen))
-    loss = distillation.loss(torch.tensor(0.7), logits, targets)
+    loss = head.distilled(torch.tensor(0.7), logits, batch(torch.empty(0), chosen))
     expected = by_hand(logits.double().numpy(), predictions.probabilities[10:42], 0.7, share, temperature)
     assert loss.item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_mixed_faces_have_mixed_targets():
-    distillation = Distillation(0.9, 1.0, [torch.eye(4)])
-    (targets,) = distillation.targets(batch(torch.empty(0), torch.tensor([2, 0]), torch.tensor([0, 2]), 0.7))
+    targets = batch(torch.empty(0), torch.tensor([2, 0]), torch.tensor([0, 2]), 0.7).mixed(torch.eye(4))
     assert torch.allclose(targets, torch.tensor([[0.3, 0, 0.7, 0], [0.7, 0, 0.3, 0]]))
 
 
@@ -128,15 +127,13 @@ def test_a_teacher_of_all_classes_may_teach_fewer(tmp_path, faces):
     write_predictions(path, predictions)
     few = faces.of_split("train").with_scheme(parse_scheme(scheme))
     recipe = Recipe(classes=scheme)
-    distillation = make_distillation(recipe, make_outputs(recipe, few), [Teacher(path, path)], few, torch.device("cpu"))
+    (targets,) = teacher_targets(recipe, make_outputs(recipe, few), [Teacher(path, path)], few)
     order = list(predictions.classes)
     pairs = [[order.index(name) for name in names] for names in (("happy", "surprise"), ("sad", "angry"))]
     kept = np.isin(predictions.labels, np.ravel(pairs))
     sums = np.stack([predictions.probabilities[kept][:, pair].sum(axis=1) for pair in pairs], axis=1)
     roots = (sums / sums.sum(axis=1, keepdims=True)) ** (1 / 3)
-    assert distillation.targets(batch(torch.empty(len(few))))[0].numpy() == pytest.approx(
-        roots / roots.sum(axis=1, keepdims=True), abs=1e-6
-    )
+    assert targets == pytest.approx(roots / roots.sum(axis=1, keepdims=True), abs=1e-6)
 
 
 def test_a_student_says_what_its_teacher_says(tmp_path, faces, tiny_recipe):
@@ -212,7 +209,7 @@ def test_a_teacher_teaches_each_output_of_the_same_name(tmp_path, voted_faces, v
     teachers = predict_soft_labels(teachers, voted_faces, lambda spec: voted_faces, 1)
     state = prepare(plan_training(recipe, voted_faces), teachers=teachers)
     images = np.asarray(voted_faces.of_split("train").images[:8])
-    label, votes = state.distillation.targets(batch(torch.empty(8)))
+    label, votes = (head.taught[:8] for head in state.heads)
     expected = load(voted_run.path, output="perceived")
     assert expected.classes == state.plan.outputs[1].classes
     assert votes.numpy() == pytest.approx(expected.probabilities(images, temperature=1.0), abs=1e-3)
@@ -222,14 +219,13 @@ def test_a_teacher_teaches_each_output_of_the_same_name(tmp_path, voted_faces, v
     assert label.numpy() == pytest.approx(mean, abs=2e-3)
     merged = plan_training(changed(recipe, classes="binary"), voted_faces)
     some = np.isin(voted_faces.of_split("train").rows, merged.train.rows)
-    at = torch.arange(len(merged.train))
-    taught = prepare(merged, teachers=teachers[1:]).distillation.targets(batch(torch.empty(len(at)), at))[1]
+    taught = prepare(merged, teachers=teachers[1:]).heads[1].taught
     everything = load(voted_run.path, output="perceived").probabilities(
         np.asarray(voted_faces.of_split("train").images)[some], temperature=1.0
     )
     assert taught.numpy() == pytest.approx(everything, abs=1e-3), "merged classes leave the votes as they are"
     alone = prepare(plan_training(recipe, voted_faces), teachers=teachers[:1])
-    assert alone.distillation.targets(batch(torch.empty(8)))[1] is None, "the data's votes stay alone"
+    assert alone.heads[1].taught is None, "the data's votes stay alone"
 
 
 def test_faces_that_balancing_repeated_have_their_rows_soft_label(faces, tiny_recipe, teacher):
@@ -237,8 +233,7 @@ def test_faces_that_balancing_repeated_have_their_rows_soft_label(faces, tiny_re
     state = prepare(plan_training(recipe, faces), teachers=[teacher])
     train_faces = faces.of_split("train")
     assert len(state.labels) > len(train_faces)
-    plain = prepare(plan_training(tiny_recipe, faces), teachers=[teacher]).distillation
-    last = torch.arange(len(state.labels))[-5:]
-    for place, target in zip(last, state.distillation.targets(batch(torch.empty(5), last))[0], strict=True):
+    plain = prepare(plan_training(tiny_recipe, faces), teachers=[teacher]).heads[0].taught
+    for place, target in list(enumerate(state.heads[0].taught))[-5:]:
         at = np.flatnonzero((train_faces.images == state.images[place].numpy()).all(axis=(1, 2)))[:1]
-        assert torch.equal(target, plain.targets(batch(torch.empty(1), torch.from_numpy(at)))[0][0])
+        assert torch.equal(target, plain[at[0]])

@@ -15,15 +15,12 @@ from mien.base.recipe import check_recipe
 from mien.base.run_folder import RunFolder
 from mien.training import checkpoint, loop
 from mien.training.batches import Batch
-from mien.training.distillation import Distillation
+from mien.training.heads import majority_targets, sampled_targets
 from mien.training.loop import train
-from mien.training.losses import epoch_targets, majority_targets, make_outputs, sampled_targets
 from mien.training.plan import plan_training
 from mien.training.state import prepare
 from support import raises
 from training_support import OUTPUTS, batch, changed
-
-CPU = torch.device("cpu")
 
 
 @pytest.fixture
@@ -31,7 +28,7 @@ def recipe(tiny_recipe_text):
     return check_recipe(tomllib.loads(tiny_recipe_text + OUTPUTS), "votes")
 
 
-def test_targets_of_an_epoch(recipe, voted_faces):
+def test_targets_of_an_epoch():
     """Oracles: by hand for the majority; the mean of many drawn epochs for sampled votes."""
     shares = np.array([[0.5, 0.5, 0.0], [0.2, 0.1, 0.7]])
     assert majority_targets(shares).tolist() == [[0.5, 0.5, 0], [0, 0, 1]]
@@ -40,8 +37,6 @@ def test_targets_of_an_epoch(recipe, voted_faces):
     assert np.abs(drawn.mean(axis=0) - shares).max() < 0.03
     assert (drawn[:, 0, 2] == 0).all()
     assert np.array_equal(sampled_targets(shares, 3, 5), sampled_targets(shares, 3, 5))
-    (targets,) = epoch_targets(make_outputs(recipe, voted_faces), shares, 0, 1, CPU)
-    assert np.array_equal(targets.numpy(), shares.astype(np.float32))
 
 
 @pytest.mark.parametrize(
@@ -51,17 +46,19 @@ def test_targets_of_an_epoch(recipe, voted_faces):
 def test_the_loss_is_the_weighted_sum(recipe, voted_faces, target, taught):
     """Oracle: torch's cross-entropy and KL divergence on each image and its partner, written out."""
     perceived = recipe.outputs["perceived"].model_copy(update={"target": target})
-    recipe = recipe.model_copy(update={"outputs": {**recipe.outputs, "perceived": perceived}})
+    distill = recipe.distill.model_copy(update={"temperature": 2.0})
+    recipe = recipe.model_copy(update={"outputs": {**recipe.outputs, "perceived": perceived}, "distill": distill})
     state = prepare(plan_training(recipe, voted_faces))
     drawn = torch.randn(len(state.labels), 17, generator=torch.Generator().manual_seed(1))
     answers, predicted = drawn[:, :7].softmax(1), drawn[:, 7:].softmax(1)
     if taught:
-        state.distillation = Distillation(0.9, 2.0, [answers, predicted if "votes" in taught else None])
+        state.heads[0].taught, state.heads[1].taught = answers, predicted if "votes" in taught else None
     chosen, partner, share = torch.arange(6), torch.tensor([5, 4, 3, 2, 1, 0]), 0.3
     inputs = torch.randn(6, 1, 44, 44, generator=torch.Generator().manual_seed(0))
-    (votes,) = epoch_targets(state.plan.outputs, state.vote_distributions, 0, 1, CPU)
+    state.heads[1].begin_epoch(1)
+    votes = state.heads[1].targets
     state.network.eval()
-    label_logits, loss = loop.forward_loss(state, Batch(inputs, chosen, partner, share, 0), [votes])
+    label_logits, loss = loop.forward_loss(state, Batch(inputs, chosen, partner, share, 0))
     logits = state.network(inputs).float()
     assert torch.allclose(label_logits, logits[:, :7])
     expected = torch.zeros(())
@@ -86,14 +83,14 @@ def test_faces_without_votes_teach_the_label_alone(tmp_path, recipe, voted_faces
     some = replace(voted_faces, votes=np.where(asked[:, None], voted_faces.votes, 0), vote_classes=FERPLUS_CLASSES)
     recipe = changed(recipe, outputs={"perceived": {"target": target, "weight": 0.5}}, epochs=1)
     state = prepare(plan_training(recipe, some))
-    (votes,) = epoch_targets(state.plan.outputs, state.vote_distributions, 0, 1, CPU)
-    known = torch.from_numpy(state.vote_distributions.sum(axis=1) > 0)
+    state.heads[1].begin_epoch(1)
+    votes, known = state.heads[1].targets, torch.from_numpy(state.plan.balanced_train.votes.any(axis=1))
     assert torch.equal(votes.sum(1) > 0.5, known)
     assert votes[~known].abs().sum() == 0
     chosen = torch.nonzero(~known).ravel()[:6]
     inputs = torch.randn(6, 1, 44, 44, generator=torch.Generator().manual_seed(0))
     state.network.eval()
-    logits, loss = loop.forward_loss(state, Batch(inputs, chosen, None, 1.0, 0), [votes])
+    logits, loss = loop.forward_loss(state, Batch(inputs, chosen, None, 1.0, 0))
     label = functional.cross_entropy(logits, state.labels[chosen], label_smoothing=0.1)
     assert loss.item() == pytest.approx(2 * label.item(), rel=1e-5)
     train(plan_training(recipe, some), RunFolder(tmp_path / "run"))
@@ -111,16 +108,14 @@ def test_faces_without_votes_teach_the_label_alone(tmp_path, recipe, voted_faces
         plan_training(recipe, never)
 
 
-def test_teachers_stand_in_where_there_are_no_votes():
+def test_teachers_stand_in_where_there_are_no_votes(recipe, voted_faces):
     """By hand: a face with votes has a tenth of them; of a mix with one without, that part is the teachers' alone."""
-    votes, predicted = torch.tensor([[1.0, 0.0], [0.0, 0.0]]), torch.tensor([[0.5, 0.5], [0.25, 0.75]])
-    distillation = Distillation(0.9, 2.0, [None, predicted])
+    head = prepare(plan_training(recipe, voted_faces)).heads[1]
+    head.targets, head.taught = torch.tensor([[1.0, 0.0], [0.0, 0.0]]), torch.tensor([[0.5, 0.5], [0.25, 0.75]])
     both = torch.arange(2)
-    plain = batch(torch.zeros(2))
-    alone = distillation.mixed_votes(distillation.targets(plain)[1], votes)
+    alone = head.blended(batch(torch.zeros(2)))
     assert torch.allclose(alone, torch.tensor([[0.55, 0.45], [0.25, 0.75]]))
-    blended = batch(torch.zeros(2), both, both.flip(0), 0.6)
-    mixed = distillation.mixed_votes(distillation.targets(blended)[1], torch.tensor([[0.6, 0], [0.4, 0]]))
+    mixed = head.blended(batch(torch.zeros(2), both, both.flip(0), 0.6))
     # Teachers of the mix: [0.4, 0.6] and [0.35, 0.65]; of the first image 0.9 + 0.1 * 0.4 of them, and 0.1 of its 0.6.
     assert torch.allclose(mixed, torch.tensor([[0.94 * 0.4 + 0.06, 0.94 * 0.6], [0.96 * 0.35 + 0.04, 0.96 * 0.65]]))
     assert torch.allclose(mixed.sum(1), torch.ones(2))

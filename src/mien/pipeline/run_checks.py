@@ -12,9 +12,8 @@ from mien.base.run_folder import RunFolder
 from mien.evaluation.error_analysis import check_answers
 from mien.evaluation.results import Evaluation
 from mien.training import checkpoint
-from mien.training.average import batch_norms, enough_of
+from mien.training.average import accuracy, batch_norms, enough_of, recalibrate_bn
 from mien.training.plan import TrainingPlan
-from mien.training.validation import accuracies_by_norms
 
 STALE = 0.05
 """Largest fraction of batch-norm statistics that may remain from before the first step."""
@@ -114,7 +113,9 @@ def _check_norms(plan: TrainingPlan, run: RunFolder, steps: int, *, suspicious: 
     if not momenta or not (suspicious or (1 - min(momenta)) ** steps > STALE):
         return
     faces = enough_of(plan.train.images)[:_NORM_FACES]
-    own, renewed = accuracies_by_norms(network, faces, plan)
+    own = accuracy(network, plan.validation, plan.recipe.input)
+    recalibrate_bn(network, faces, plan.recipe.input)
+    renewed = accuracy(network, plan.validation, plan.recipe.input)
     if renewed - own > NORMS_MATTER:
         left = max((1 - momentum) ** steps for momentum in momenta)
         why = f": after {steps:,} steps {left:.0%} of them is still the initial value" if left > STALE else ""

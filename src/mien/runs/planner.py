@@ -12,7 +12,7 @@ from mien.inference.find_model import find_trained
 from mien.models.registry import completed
 from mien.runs.plan import FacesByForm, PlannedRun
 from mien.runs.spec import Study, Variant
-from mien.training.losses import count_logits, output_facts
+from mien.training.heads import count_logits, output_facts
 from mien.training.plan import plan_training
 from mien.training.state import check_network, file_digest
 

@@ -1,16 +1,12 @@
-"""Distillation: a student learns from teachers' predictions and from labels (Hinton, Vinyals & Dean 2015)."""
+"""Predictions of teachers for each image of an epoch, from their files of predictions."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
-from torch.nn import functional
 
 from mien.base.errors import DataError
 from mien.base.labels import parse_scheme
@@ -18,56 +14,17 @@ from mien.base.recipe import Recipe
 from mien.data.dataset import Dataset
 from mien.evaluation.predictions import Predictions, Teacher, read_predictions
 from mien.evaluation.temperature import apply_temperature
-from mien.training.batches import Batch
-from mien.training.losses import Output
+from mien.training.heads import Output
 
 LEAST_AGREEMENT = 0.9
 """Smallest fraction of equal labels for predictions on the same data. For other data about a quarter would be equal by
 chance; a review of labels changes fewer."""
 
 
-@dataclass(frozen=True)
-class Distillation:
-    """Distillation targets and settings.
-
-    Attributes:
-        alpha: weight of the distillation loss, above 0 and at most 1; the loss on labels and votes has 1 - alpha.
-        temperature: temperature T, greater than 0.
-        predictions: teachers' predictions for each face and each output of the student, float32 (N, classes). Those for
-            the label's output are softened by T: p^(1/T), rescaled. None for an output that no teacher has.
-    """
-
-    alpha: float
-    temperature: float
-    predictions: Sequence[Tensor | None]
-
-    def targets(self, batch: Batch) -> list[Tensor | None]:
-        """Return the targets of a batch, mixed like its faces."""
-        return [None if each is None else batch.mixed(each) for each in self.predictions]
-
-    def loss(self, hard: Tensor, logits: Tensor, targets: Tensor) -> Tensor:
-        """Compute ``alpha * T^2 * KL(targets || softmax(logits / T)) + (1 - alpha) * hard``.
-
-        T^2 keeps the size of the gradient independent of T (section 2 of the paper).
-        """
-        soft = functional.kl_div((logits / self.temperature).log_softmax(1), targets, reduction="batchmean")
-        return self.alpha * self.temperature**2 * soft + (1 - self.alpha) * hard
-
-    def mixed_votes(self, predicted: Tensor, votes: Tensor) -> Tensor:
-        """Mix teachers' predictions of votes with weight ``alpha`` and the votes themselves, float32 (B, V).
-
-        Where an image has no votes, only the teachers count, so each row sums to 1.
-        """
-        missing = 1 - votes.sum(1, keepdim=True)
-        return (self.alpha + (1 - self.alpha) * missing) * predicted + (1 - self.alpha) * votes
-
-
-def make_distillation(
-    recipe: Recipe, outputs: Sequence[Output], teachers: Sequence[Teacher], faces: Dataset, device: torch.device
-) -> Distillation:
-    """Compute distillation targets from teachers.
-
-    A teacher provides targets for the label's output, and for each other output that it has by the same name.
+def teacher_targets(
+    recipe: Recipe, outputs: Sequence[Output], teachers: Sequence[Teacher], faces: Dataset
+) -> list[npt.NDArray[np.float64] | None]:
+    """Compute the mean prediction of teachers, for the label's output and each other output of the same name.
 
     Args:
         recipe: recipe of the student.
@@ -75,15 +32,17 @@ def make_distillation(
         teachers: teachers with their predictions for the train split.
         faces: faces of an epoch, with the student's classes, in its order. Repeated or relabelled faces use the soft
             label of their row.
-        device: device of the student.
+
+    Returns:
+        For each output float64 (N, classes); those for the label's output are softened by the temperature T: p^(1/T),
+        rescaled. None for an output that no teacher has.
 
     Raises:
         DataError: soft labels for other classes or data, or a face without a soft label.
     """
-    alpha, temperature = recipe.distill.alpha, recipe.distill.temperature
     known = [(each.predictions, read_predictions(each.predictions)) for each in teachers]
     labels = [(path, _under_scheme(each, recipe, faces.classes)) for path, each in known]
-    stored: list[npt.NDArray[np.float64] | None] = [soft_labels(labels, faces, temperature)]
+    stored: list[npt.NDArray[np.float64] | None] = [soft_labels(labels, faces, recipe.distill.temperature)]
     for output in outputs[1:]:
         taught, values = [], []
         for (path, each), (_, shown) in zip(known, labels, strict=True):
@@ -94,8 +53,7 @@ def make_distillation(
                 taught.append((path, shown))
                 values.append(votes.probabilities[kept][:, _columns(str(path), votes.classes, output.classes)])
         stored.append(_mean_by_row(taught, values, faces) if taught else None)
-    tensors = [None if each is None else torch.from_numpy(each.astype(np.float32)).to(device) for each in stored]
-    return Distillation(alpha, temperature, tensors)
+    return stored
 
 
 def soft_labels(

@@ -55,7 +55,7 @@ def fit_head(state: TrainingState) -> HistoryLine:
     penalty = _choose_penalty(state, plain, mirrored)
     weight, bias = _fit(state, torch.cat([plain, mirrored]), state.labels.repeat(2), penalty, exact=True)
     logits = plain @ weight.T + bias
-    loss = float(state.loss(logits.float(), state.labels))
+    loss = float(state.label_loss(logits.float(), state.labels))
     with torch.no_grad():
         state.network.head.weight.copy_(weight / scale)
         state.network.head.bias.copy_(bias - weight @ (mean / scale))
@@ -98,7 +98,7 @@ def _choose_penalty(state: TrainingState, plain: Tensor, mirrored: Tensor) -> fl
             kept, held = fold_of != fold, fold_of == fold
             weight, bias = _fit(state, torch.cat([plain[kept], mirrored[kept]]), labels[kept].repeat(2), penalty)
             logits[held] = plain[held] @ weight.T + bias
-        loss = float(state.loss(logits, labels))
+        loss = float(state.label_loss(logits, labels))
         accuracy = int((logits.argmax(1) == labels).sum()) / len(labels)
         best = min(best, (loss, accuracy, penalty), key=lambda each: each[0])
     state.cross_validation = CrossValidation(best[1], len(labels), folds, best[2])
@@ -121,7 +121,7 @@ def _fit(
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        loss = state.loss(features @ weight.T + bias, labels) + penalty * weight.square().sum() / 2
+        loss = state.label_loss(features @ weight.T + bias, labels) + penalty * weight.square().sum() / 2
         loss.backward()  # type: ignore[no-untyped-call]
         return loss
 

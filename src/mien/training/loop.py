@@ -12,26 +12,40 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from mien.base.errors import StoppedError, TrainingError
+from mien.base.preprocess import to_input
 from mien.base.run_folder import HistoryLine, RunFolder, best_by_metric, best_epoch
 from mien.evaluation.predictions import Teacher
 from mien.models.network import Network
+from mien.training.average import recalibrate_bn
 from mien.training.batches import Batch, epoch_batches, epoch_seed
 from mien.training.callback import Callback, interruptible
-from mien.training.device import any_process, leave, part_of_batch, precision_name, sum_dtype, sum_of_processes, threads
+from mien.training.device import (
+    any_process,
+    leave,
+    part_of_batch,
+    part_of_process,
+    precision_name,
+    share_first,
+    sum_dtype,
+    sum_of_processes,
+    threads,
+)
 from mien.training.head import fit_head
-from mien.training.losses import epoch_targets, output_facts
+from mien.training.heads import count_logits, output_facts
 from mien.training.optim import freeze, plateau_factor, rate_factor, set_rate
 from mien.training.plan import TrainingPlan
 from mien.training.state import TrainingState, file_digest, prepare, restore, save_epoch
-from mien.training.validation import validate
 
 READ_EVERY = 32
 """On a GPU the loss is read, shown and checked once in this many steps."""
+_BATCH = 512
+"""Number of validation images per forward pass."""
 PROCESS_SEED = 1_000_000_007
 """Distance of the seeds of parallel processes, so that dropout draws other numbers in each."""
 
@@ -76,7 +90,7 @@ def train(
         run: run folder, created in the first epoch. Use :meth:`RunFolder.alone` to keep other processes out.
         resume: True resumes the run in the folder, if there is one.
         init_from: run that provides the initial weights; see :func:`mien.training.state.load_init_weights`.
-        teachers: teachers for distillation; see :func:`mien.training.distillation.make_distillation`.
+        teachers: teachers for distillation; see :func:`mien.training.distillation.teacher_targets`.
         callback: callback for every step and epoch; it can stop the run.
         environment: further metadata for environment.json.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
@@ -179,7 +193,8 @@ def _train_epoch(
     value, seen, rate = 0.0, 0, 0.0
     state.model.train()
     freeze(state.network, state.optimizer, epoch <= recipe.tuning.frozen_epochs)
-    targets = epoch_targets(state.plan.outputs, state.vote_distributions, recipe.seed, epoch, device)
+    for head in state.heads:
+        head.begin_epoch(epoch)
     for batch in recipe_batches(state, epoch):
         if should_stop():
             return None
@@ -189,7 +204,7 @@ def _train_epoch(
         rate = max(group["lr"] for group in state.optimizer.param_groups)  # a user's optimiser has its own rate
         shown, share = part_of_batch(callback.on_step_begin(state, batch) or batch, fabric)
         labels = state.labels[shown.chosen]
-        logits, loss = forward_loss(state, shown, targets)
+        logits, loss = forward_loss(state, shown)
         if shown.index % _read_every(device) == 0:
             value = float(sum_of_processes(fabric, share * loss.detach())) / fabric.world_size
             _check_loss(state, epoch, step + 1, value)
@@ -199,8 +214,8 @@ def _train_epoch(
         correct += (logits.argmax(1) == labels).sum()
         seen += len(labels)
         callback.on_step_end(epoch, len(batch.chosen), value)
-    if state.self_adaptive is not None:
-        state.self_adaptive.exchange(fabric)
+    for head in state.heads:
+        head.exchange(fabric)
     sums = torch.stack([total_loss, correct.to(precise), torch.tensor(seen, dtype=precise, device=device)])
     lost, hits, all_seen = sum_of_processes(fabric, sums).tolist()
     return {"learning_rate": rate, "train_loss": lost / max(all_seen, 1), "train_accuracy": hits / max(all_seen, 1)}
@@ -256,32 +271,19 @@ def recipe_batches(state: TrainingState, epoch: int) -> Iterator[Batch]:
     return batches if state.plan.parts.augment is None else state.plan.parts.augmented(batches, recipe.input)
 
 
-def forward_loss(state: TrainingState, batch: Batch, vote_targets: Sequence[Tensor] = ()) -> tuple[Tensor, Tensor]:
-    """Compute logits of the label's output and the loss of all outputs, ready for backpropagation.
-
-    ``vote_targets`` come from :func:`mien.training.losses.epoch_targets`, on the device.
-    """
-    outputs, distillation = state.plan.outputs, state.distillation
-    taught = [None] * len(outputs) if distillation is None else distillation.targets(batch)
-    logits = state.model(batch.images).float().split([len(output.classes) for output in outputs], dim=1)
-    if state.self_adaptive is not None:
-        progress = state.plan.progress(len(state.history) + 1, batch.index)
-        loss = state.self_adaptive.loss(logits[0], batch, progress)
-    else:
-        loss = state.loss(logits[0], state.labels[batch.chosen])
-        if batch.partner is not None:
-            loss = batch.lam * loss + (1 - batch.lam) * state.loss(logits[0], state.labels[batch.partner])
-    if distillation is not None and taught[0] is not None:
-        loss = distillation.loss(loss, logits[0], taught[0])
-    if outputs[0].weight != 1:
-        loss = outputs[0].weight * loss
-    for output, own, predicted, votes in zip(outputs[1:], logits[1:], taught[1:], vote_targets, strict=True):
-        target = batch.mixed(votes)
-        if distillation is not None and predicted is not None:
-            target = distillation.mixed_votes(predicted, target)
-        # A face without votes has a target of zeros and does not contribute.
-        loss = loss + output.weight * functional.cross_entropy(own, target)
+def forward_loss(state: TrainingState, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Compute logits of the label's output and the weighted sum of all heads' losses, ready for backpropagation."""
+    logits = _split(state, state.model(batch.images).float())
+    progress = state.plan.progress(len(state.history) + 1, batch.index)
+    loss = logits[0].new_zeros(())
+    for head, own in zip(state.heads, logits, strict=True):
+        loss = loss + head.output.weight * head.loss(own, batch, progress)
     return logits[0], loss
+
+
+def _split(state: TrainingState, logits: Tensor) -> tuple[Tensor, ...]:
+    """Split the logits of all outputs, (N, all) -> (N, C) for each."""
+    return torch.split(logits, [len(head.output.classes) for head in state.heads], dim=1)
 
 
 def take_step(state: TrainingState, share: float, loss: Tensor) -> None:
@@ -292,3 +294,37 @@ def take_step(state: TrainingState, share: float, loss: Tensor) -> None:
         fabric.clip_gradients(state.model, state.optimizer, max_norm=recipe.optim.clip_norm, error_if_nonfinite=False)
     state.optimizer.step()
     state.optimizer.zero_grad()
+
+
+def validate(state: TrainingState) -> HistoryLine:
+    """Return the history's validation columns of all heads, with the weights to keep."""
+    plan, recipe = state.plan, state.recipe
+    # On CPUs each process's batch norms saw only its part of a batch, so copy the first one's.
+    share_first(state.fabric, (*state.network.buffers(), *state.average.tensors.values()))
+    with state.average.in_place():
+        # Frozen norms keep their statistics, because the layers above train with them.
+        if state.recalibration_images is not None and len(state.history) >= recipe.tuning.frozen_epochs:
+            recalibrate_bn(state.network, state.recalibration_images, recipe.input, through=state.model)
+            state.average.take_statistics()
+        values = predict_validation(state)
+    line: HistoryLine = {}
+    for head, own in zip(state.heads, values, strict=True):
+        line |= head.measure(own, plan.validation)
+    return line
+
+
+def predict_validation(state: TrainingState) -> list[npt.NDArray[np.float64]]:
+    """Predict the validation split with the torch model in evaluation mode: for each head float64 (N, C)."""
+    state.model.eval()
+    images, fabric = state.plan.validation.images, state.fabric
+    part = part_of_process(len(images), fabric)
+    # Each process fills its part of zeros, so the sum is exact.
+    whole = torch.zeros((len(images), count_logits(state.plan.outputs)), dtype=torch.float64)
+    with torch.inference_mode():
+        for first in range(part.start, part.stop, _BATCH):
+            rows = slice(first, min(first + _BATCH, part.stop))
+            inputs = fabric.to_device(torch.from_numpy(to_input(np.asarray(images[rows]), state.recipe.input)))
+            logits = state.model(inputs.contiguous(memory_format=torch.channels_last)).float().cpu().double()
+            parts = zip(state.heads, _split(state, logits), strict=True)
+            whole[rows] = torch.cat([head.values(own) for head, own in parts], dim=1)
+    return [np.ascontiguousarray(each.numpy()) for each in _split(state, sum_of_processes(fabric, whole))]

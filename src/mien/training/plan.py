@@ -22,9 +22,8 @@ from mien.data.dataset import Dataset
 from mien.models.own import own_function
 from mien.models.registry import completed, starts_from_scratch
 from mien.training.batches import Batch, count_steps
-from mien.training.losses import Loss, Output, make_loss, make_outputs
+from mien.training.heads import Loss, LossFunction, Output, make_loss, make_outputs
 
-LossFunction = Callable[[Tensor, Tensor], Tensor]
 Augmentation = Callable[[Tensor], Tensor]
 OptimizerMaker = Callable[[list[nn.Parameter]], torch.optim.Optimizer]
 

@@ -25,12 +25,10 @@ from mien.base.progress import track
 from mien.base.run_folder import RunFolder
 from mien.training.batches import Batch, epoch_seed
 from mien.training.callback import interruptible
-from mien.training.loop import forward_loss, recipe_batches, take_step
-from mien.training.losses import epoch_targets
+from mien.training.loop import forward_loss, predict_validation, recipe_batches, take_step
 from mien.training.optim import set_rate
 from mien.training.plan import TrainingPlan
 from mien.training.state import TrainingState, prepare
-from mien.training.validation import predict_probabilities
 
 _WARM_UP = 3
 """Number of first steps that are not timed, because they choose kernels."""
@@ -78,7 +76,7 @@ def estimate_training(plan: TrainingPlan, init_from: RunFolder | None = None, de
     answered = min(len(plan.validation), _VALIDATED)
     part = replace(plan, validation=plan.validation.subset(np.arange(answered)))
     began = time.perf_counter()
-    predict_probabilities(state.model, state.fabric, part)
+    predict_validation(replace(state, plan=part))
     recalibrated = 0 if state.recalibration_images is None else len(state.recalibration_images)
     after = (time.perf_counter() - began) / answered * (len(plan.validation) + recalibrated)
     return TrainingEstimate(
@@ -100,23 +98,22 @@ def _prepare(plan: TrainingPlan, init_from: RunFolder | None, device: str) -> Tr
     return prepare(plan, init_from, device=device)
 
 
-def endless_batches(state: TrainingState) -> Iterator[tuple[Batch, list[torch.Tensor]]]:
-    """Yield the batches of successive epochs, each with its targets."""
+def endless_batches(state: TrainingState) -> Iterator[Batch]:
+    """Yield the batches of successive epochs."""
     for epoch in count(1):
         torch.manual_seed(epoch_seed(state.recipe.seed, epoch))
         state.model.train()
-        outputs, seed, device = state.plan.outputs, state.recipe.seed, state.fabric.device
-        targets = epoch_targets(outputs, state.vote_distributions, seed, epoch, device)
-        for batch in recipe_batches(state, epoch):
-            yield batch, targets
+        for head in state.heads:
+            head.begin_epoch(epoch)
+        yield from recipe_batches(state, epoch)
 
 
 def _step_seconds(state: TrainingState, side_px: int) -> float:
     """Return the mean time of the steps in some seconds, at least one step, with images of this side."""
     recipe = state.recipe.model_copy(update={"progressive_resizing": ((math.inf, side_px),)})
     began, steps = 0.0, -_WARM_UP
-    for batch, targets in endless_batches(replace(state, plan=replace(state.plan, recipe=recipe))):
-        _, loss = forward_loss(state, batch, targets)
+    for batch in endless_batches(replace(state, plan=replace(state.plan, recipe=recipe))):
+        _, loss = forward_loss(state, batch)
         take_step(state, 1.0, loss)
         steps += 1
         if steps == 0:
@@ -173,11 +170,11 @@ def range_test(
     mean = 0.0
     with interruptible() as interrupted:
         tried = track(RATES, len(RATES), "trying learning rates", "steps")
-        for rate, (batch, targets) in zip(tried, endless_batches(state), strict=False):
+        for rate, batch in zip(tried, endless_batches(state), strict=False):
             if interrupted.is_set():
                 raise StoppedError("The learning-rate finder was stopped; nothing is written.", code="stopped-early")
             set_rate(state.optimizer, float(rate))
-            _, loss = forward_loss(state, batch, targets)
+            _, loss = forward_loss(state, batch)
             value = float(loss.detach())
             if not math.isfinite(value):
                 break

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,11 +25,10 @@ from mien.training import checkpoint
 from mien.training.average import WeightAverage, enough_of
 from mien.training.batches import image_tensor
 from mien.training.device import keep_for_ever, make_fabric
-from mien.training.distillation import Distillation, make_distillation
-from mien.training.losses import Output, count_logits, vote_distributions
+from mien.training.distillation import teacher_targets
+from mien.training.heads import HEADS, Head, LossFunction, Output, as_tensor, count_logits
 from mien.training.optim import build_optimizer, lr_scales
 from mien.training.plan import TrainingPlan
-from mien.training.self_adaptive import SelfAdaptive
 
 
 @dataclass
@@ -46,11 +45,9 @@ class TrainingState:
         recalibration_images: uint8 (M, S, S[, 3]), train images without augmentation, for batch norms; or None.
         images: uint8 (N, S, S[, 3]), train split after balancing; see :func:`mien.training.batches.image_tensor`.
         labels: int64 (N,), labels on the device.
-        loss: loss of the label's output, on the device.
+        label_loss: loss of the label's output, on the device.
+        heads: heads of the outputs, the label's first.
         init_checkpoint: file of the initial weights; None if they are random.
-        vote_distributions: float64 (N, V), votes on ``images`` if an output learns from votes.
-        distillation: teachers' predictions for ``images``, if there are teachers.
-        self_adaptive: moving targets of the label's output, if the recipe uses them.
         history: lines of the finished epochs.
         cross_validation: result for a fitted head; see :mod:`mien.training.head`.
     """
@@ -64,11 +61,9 @@ class TrainingState:
     recalibration_images: npt.NDArray[np.uint8] | None
     images: Tensor
     labels: Tensor
-    loss: Callable[[Tensor, Tensor], Tensor]
+    label_loss: LossFunction
+    heads: Sequence[Head]
     init_checkpoint: Path | None
-    vote_distributions: npt.NDArray[np.float64] | None = None
-    distillation: Distillation | None = None
-    self_adaptive: SelfAdaptive | None = None
     history: list[HistoryLine] = field(default_factory=list)
     cross_validation: Any = None
 
@@ -111,7 +106,7 @@ def prepare(
         plan: plan of the run.
         init_from: run that provides the initial weights; None uses those of the recipe's model.
         resumes: whether weights will be restored, so that no initial ones are loaded.
-        teachers: teachers; see :func:`mien.training.distillation.make_distillation`.
+        teachers: teachers; see :func:`mien.training.distillation.teacher_targets`.
         device: device; see :func:`mien.training.device.check_device`.
         network: untrained network from :func:`check_network`; it is rebuilt if its outputs differ.
 
@@ -155,7 +150,14 @@ def prepare(
     model, optimizer = fabric.setup(network, made)
     if fabric.world_size > 1:
         keep_for_ever(model)
-    labels = fabric.to_device(torch.from_numpy(train_faces.labels.copy()))
+    label_loss = plan.loss.to(fabric.device) if plan.parts.loss is None else plan.parts.label_loss
+    taught: Sequence[npt.NDArray[np.float64] | None] = [None] * len(plan.outputs)
+    if teachers:
+        taught = teacher_targets(recipe, plan.outputs, teachers, train_faces)
+    heads = [
+        HEADS[output.target](output, recipe, train_faces, fabric.device, label_loss, as_tensor(values, fabric.device))
+        for output, values in zip(plan.outputs, taught, strict=True)
+    ]
     return TrainingState(
         plan=plan,
         fabric=fabric,
@@ -165,16 +167,10 @@ def prepare(
         average=WeightAverage(network, recipe.ema_decay),
         recalibration_images=enough_of(np.asarray(plan.train.images)) if recipe.recalibrate_bn else None,
         images=image_tensor(train_faces.images, fabric.device),
-        labels=labels,
-        loss=plan.loss.to(fabric.device) if plan.parts.loss is None else plan.parts.label_loss,
+        labels=fabric.to_device(torch.from_numpy(train_faces.labels.copy())),
+        label_loss=label_loss,
+        heads=heads,
         init_checkpoint=init_checkpoint,
-        vote_distributions=vote_distributions(plan.outputs, train_faces),
-        distillation=make_distillation(recipe, plan.outputs, teachers, train_faces, fabric.device)
-        if teachers
-        else None,
-        self_adaptive=SelfAdaptive(labels, len(plan.classes), recipe, plan.loss.to(fabric.device))
-        if recipe.self_adaptive and plan.parts.loss is None
-        else None,
     )
 
 
@@ -216,8 +212,8 @@ def save_epoch(state: TrainingState, run: RunFolder, facts: dict[str, Any]) -> N
         | checkpoint.pack("average", state.average.tensors)
         | checkpoint.pack("optimizer", checkpoint.optimizer_tensors(state.optimizer))
     )
-    if state.self_adaptive is not None:
-        tensors["targets.label"] = state.self_adaptive.moving
+    for head in state.heads:
+        tensors |= head.tensors()
     checkpoint.save(run.last, tensors, {**facts, "history": state.history})
     _save_best(state, run, facts)
 
@@ -295,8 +291,8 @@ def restore(state: TrainingState, run: RunFolder, facts: dict[str, Any]) -> dict
     checkpoint.load_matching(state.network, checkpoint.unpack("model", tensors), run.last)
     state.average.restore(checkpoint.unpack("average", tensors))
     checkpoint.restore_optimizer(state.optimizer, checkpoint.unpack("optimizer", tensors))
-    if state.self_adaptive is not None:
-        state.self_adaptive.restore(tensors["targets.label"])
+    for head in state.heads:
+        head.restore(tensors)
     state.history = kept["history"]
     # The process may have been killed after writing the checkpoint.
     if state.fabric.is_global_zero:

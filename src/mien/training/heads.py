@@ -1,0 +1,458 @@
+"""Heads in training: targets, loss and validation columns of each output of a network.
+
+All outputs share one linear layer; its rows are the logits of the label's output, then those of the others. The loss of
+a step is the weighted sum of their losses. A new kind of output is a class in :data:`HEADS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+from torch.nn import functional
+
+from mien.base.errors import DataError, RecipeError, nearest
+from mien.base.heads.votes import answering
+from mien.base.recipe import Recipe
+from mien.base.run_folder import HistoryLine
+from mien.data.dataset import Dataset
+from mien.data.votes import check_votes, vote_probabilities, votes_fingerprint
+from mien.evaluation import metrics
+from mien.evaluation.ferplus import distribution_cross_entropy, majority_accuracy
+from mien.evaluation.metrics import Floats
+from mien.training.batches import Batch
+from mien.training.device import sum_of_processes
+
+LossFunction = Callable[[Tensor, Tensor], Tensor]
+
+DEFAULT_NAME = "label"
+"""Name of the only output of a recipe without outputs."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """One output of the network.
+
+    Attributes:
+        name: name in the recipe.
+        target: training target: label, votes, majority or sampled; see :class:`mien.base.recipe.OutputRecipe`.
+        weight: weight of its loss in the sum.
+        classes: class names in the order of the logits.
+        answers: whether it is used when no output is named.
+    """
+
+    name: str
+    target: str
+    weight: float
+    classes: tuple[str, ...]
+    answers: bool = True
+
+
+def make_outputs(recipe: Recipe, dataset: Dataset) -> tuple[Output, ...]:
+    """Return a recipe's outputs for a data set, the label's first.
+
+    Args:
+        recipe: recipe; without named outputs it has one for labels.
+        dataset: data with the recipe's label scheme applied.
+
+    Raises:
+        DataError: the data has no targets for an output, such as votes, or unusable ones.
+    """
+    if not recipe.outputs:
+        return (Output(DEFAULT_NAME, "label", 1.0, dataset.classes),)
+    answer = answering([output.target for output in recipe.outputs.values()])
+    return tuple(
+        Output(name, output.target, output.weight, HEADS[output.target].classes_of(dataset), at == answer)
+        for at, (name, output) in enumerate(recipe.outputs.items())
+    )
+
+
+def count_logits(outputs: Sequence[Output]) -> int:
+    """Count the logits of all outputs."""
+    return sum(len(output.classes) for output in outputs)
+
+
+def output_facts(recipe: Recipe, outputs: Sequence[Output], dataset: Dataset) -> dict[str, Any]:
+    """Return metadata of named outputs for checkpoint and environment, JSON-ready; empty without named outputs."""
+    if not recipe.outputs:
+        return {}
+    facts: dict[str, Any] = {
+        "outputs": {output.name: {"classes": list(output.classes), "target": output.target} for output in outputs}
+    }
+    if recipe.learns_votes:
+        facts["votes_fingerprint"] = votes_fingerprint(dataset)
+    return facts
+
+
+@dataclass(eq=False)
+class Head:
+    """An output of a network in training.
+
+    Attributes:
+        output: name, weight and classes of the output.
+        recipe: recipe of the run.
+        dataset: the N images of an epoch, in its order.
+        device: device of the network.
+        label_loss: loss of logits (B, C) and labels (B,), on the device.
+        taught: teachers' predictions for each image, float32 (N, C); None if no teacher has this output.
+    """
+
+    output: Output
+    recipe: Recipe
+    dataset: Dataset
+    device: torch.device
+    label_loss: LossFunction
+    taught: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        """Make the targets that are the same in all epochs."""
+
+    @staticmethod
+    def classes_of(dataset: Dataset) -> tuple[str, ...]:
+        """Return the names of the logits for a data set. Raises DataError if the data has no targets."""
+        raise NotImplementedError
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Choose the targets of an epoch, counted from 1."""
+
+    def loss(self, logits: Tensor, batch: Batch, progress: float) -> Tensor:
+        """Compute the mean loss of a batch.
+
+        Args:
+            logits: float32 (B, C).
+            batch: batch that the network saw.
+            progress: fraction of the run's steps before this one, 0..1.
+        """
+        raise NotImplementedError
+
+    def values(self, logits: Tensor) -> Tensor:
+        """Compute the output's values from logits, (N, C) -> (N, C)."""
+        return logits.softmax(1)
+
+    def measure(self, values: Floats, validation: Dataset) -> HistoryLine:
+        """Return the history's validation columns, from :meth:`values`, float64 (N, C)."""
+        raise NotImplementedError
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the state to keep in checkpoints, by name."""
+        return {}
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """Restore the state from a checkpoint."""
+
+    def exchange(self, fabric: Fabric) -> None:
+        """Combine the state of all processes at the end of an epoch."""
+
+
+class LabelHead(Head):
+    """An output for labels; its targets are ``moving`` if the recipe asks for it."""
+
+    def __post_init__(self) -> None:
+        self.labels = torch.from_numpy(self.dataset.labels.copy()).to(self.device)
+        self.moving: SelfAdaptive | None = None
+        # Targets do not move with a user's own loss.
+        if self.recipe.self_adaptive and isinstance(self.label_loss, Loss):
+            self.moving = SelfAdaptive(self.labels, len(self.output.classes), self.recipe, self.label_loss)
+
+    @staticmethod
+    def classes_of(dataset: Dataset) -> tuple[str, ...]:
+        """See :class:`Head`."""
+        return dataset.classes
+
+    def loss(self, logits: Tensor, batch: Batch, progress: float) -> Tensor:
+        """See :class:`Head`."""
+        if self.moving is not None:
+            return self.distilled(self.moving.loss(logits, batch, progress), logits, batch)
+        loss = self.label_loss(logits, self.labels[batch.chosen])
+        if batch.partner is not None:
+            loss = batch.lam * loss + (1 - batch.lam) * self.label_loss(logits, self.labels[batch.partner])
+        return self.distilled(loss, logits, batch)
+
+    def distilled(self, hard: Tensor, logits: Tensor, batch: Batch) -> Tensor:
+        """Compute ``alpha * T^2 * KL(taught || softmax(logits / T)) + (1 - alpha) * hard``.
+
+        T^2 keeps the size of the gradient independent of T (Hinton, Vinyals & Dean 2015, section 2).
+        """
+        if self.taught is None:
+            return hard
+        alpha, temperature = self.recipe.distill.alpha, self.recipe.distill.temperature
+        targets = batch.mixed(self.taught)
+        soft = functional.kl_div((logits / temperature).log_softmax(1), targets, reduction="batchmean")
+        return alpha * temperature**2 * soft + (1 - alpha) * hard
+
+    def measure(self, values: Floats, validation: Dataset) -> HistoryLine:
+        """See :class:`Head`."""
+        labels = validation.labels
+        confusion = metrics.confusion_matrix(labels, values.argmax(1), len(validation.classes))
+        rows = metrics.support(confusion)
+        return {
+            "validation_loss": metrics.log_loss(labels, values),
+            "validation_accuracy": float(metrics.accuracy(confusion)),
+            "validation_macro_f1": float(metrics.macro_average(metrics.f1(confusion), rows)),
+            "validation_macro_auc": float(metrics.macro_average(metrics.roc_auc(labels, values), rows)),
+        }
+
+    def tensors(self) -> dict[str, Tensor]:
+        """See :class:`Head`."""
+        return {} if self.moving is None else {"targets.label": self.moving.moving}
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """See :class:`Head`."""
+        if self.moving is not None:
+            self.moving.restore(tensors["targets.label"])
+
+    def exchange(self, fabric: Fabric) -> None:
+        """See :class:`Head`."""
+        if self.moving is not None:
+            self.moving.exchange(fabric)
+
+
+class VotesHead(Head):
+    """An output for annotators' votes: their distribution, their majority, or one vote drawn in each epoch.
+
+    Attributes:
+        targets: distributions of an epoch, float32 (N, V). An image without votes has zeros and does not contribute.
+    """
+
+    targets: Tensor
+
+    def __post_init__(self) -> None:
+        self._shares = vote_probabilities(check_votes(self.dataset))
+
+    @staticmethod
+    def classes_of(dataset: Dataset) -> tuple[str, ...]:
+        """See :class:`Head`."""
+        check_votes(dataset)
+        return dataset.vote_classes
+
+    def begin_epoch(self, epoch: int) -> None:
+        """See :class:`Head`. Sampled votes differ between epochs."""
+        targets = self._shares
+        if self.output.target == "majority":
+            targets = majority_targets(targets)
+        elif self.output.target == "sampled":
+            targets = sampled_targets(targets, self.recipe.seed, epoch)
+        self.targets = torch.from_numpy(targets.astype(np.float32)).to(self.device)
+
+    def loss(self, logits: Tensor, batch: Batch, progress: float) -> Tensor:
+        """See :class:`Head`."""
+        return functional.cross_entropy(logits, self.blended(batch))
+
+    def blended(self, batch: Batch) -> Tensor:
+        """Mix teachers' predictions of votes with weight ``alpha`` and the votes themselves, float32 (B, V).
+
+        Where an image has no votes, only the teachers count, so each row sums to 1.
+        """
+        votes = batch.mixed(self.targets)
+        if self.taught is None:
+            return votes
+        alpha = self.recipe.distill.alpha
+        missing = 1 - votes.sum(1, keepdim=True)
+        return (alpha + (1 - alpha) * missing) * batch.mixed(self.taught) + (1 - alpha) * votes
+
+    def measure(self, values: Floats, validation: Dataset) -> HistoryLine:
+        """See :class:`Head`. Of several outputs that learn votes only the one that answers is measured."""
+        if not self.output.answers:
+            return {}
+        votes = check_votes(validation)
+        voted = votes.any(axis=1)
+        return {
+            "validation_votes_loss": distribution_cross_entropy(vote_probabilities(votes[voted]), values[voted]),
+            "validation_majority_accuracy": majority_accuracy(votes, values, validation.vote_classes),
+        }
+
+
+HEADS: dict[str, type[Head]] = {
+    "label": LabelHead,
+    **dict.fromkeys(("votes", "majority", "sampled"), VotesHead),
+}
+"""What teaches an output -> its head."""
+
+
+def majority_targets(distributions: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Give all probability to the class with the most votes, shared between ties. (N, V) -> (N, V)."""
+    largest = (distributions == distributions.max(axis=1, keepdims=True)) & (distributions > 0)
+    return np.asarray(largest / np.maximum(largest.sum(axis=1, keepdims=True), 1))
+
+
+def sampled_targets(distributions: npt.NDArray[np.float64], seed: int, epoch: int) -> npt.NDArray[np.float64]:
+    """Draw one vote per row from its distribution: probabilistic label drawing of Barsoum et al. 2016.
+
+    (N, V) -> (N, V), with a single 1 in each row that is not all zeros.
+    """
+    drawn = np.random.default_rng((seed, epoch, 10)).random((len(distributions), 1))
+    cumulative = distributions.cumsum(axis=1)
+    # Rounding may leave the last cumulative sum below 1, so scale the draw by it.
+    chosen = (cumulative <= drawn * cumulative[:, -1:]).sum(axis=1)
+    # An extra class for rows without votes, whose sums never exceed the draw.
+    return np.asarray(np.eye(distributions.shape[1] + 1)[chosen, :-1])
+
+
+START = 0.3
+"""Fraction of the steps after which targets move: 60 of 200 epochs in the paper."""
+MOMENTUM = 0.9
+"""Fraction of a target that is kept when its face is seen, as in the paper."""
+
+
+class SelfAdaptive:
+    """Targets that move from the labels towards the network's own predictions, one for each face of an epoch.
+
+    Source: Huang, Zhang & Zhang, "Self-Adaptive Training: beyond Empirical Risk Minimization", 2020. The network
+    contradicts a wrong label before it memorises it. Unlike in the paper, a part of the label is kept, and all faces
+    have the same weight.
+
+    Attributes:
+        given: float32 (N, C), smoothed labels.
+        moving: float32 (N, C), initially the same; then a moving average of predictions for the augmented faces.
+    """
+
+    def __init__(self, labels: Tensor, classes: int, recipe: Recipe, loss: Loss) -> None:
+        """Make targets from labels, int64 (N,), on their device, for a loss on that device."""
+        smoothing = recipe.label_smoothing
+        self.given = functional.one_hot(labels, classes).float() * (1 - smoothing) + smoothing / classes
+        self.moving = self.given.clone()
+        self._share, self._loss = recipe.self_adaptive, loss
+        self._before = self.moving.clone()
+
+    def loss(self, logits: Tensor, batch: Batch, progress: float) -> Tensor:
+        """Compute the mean loss of a batch and move the targets of its faces. Targets of mixed faces stay.
+
+        Args:
+            logits: float32 (B, C).
+            batch: batch that the network saw.
+            progress: fraction of the run's steps before this one, 0..1.
+        """
+        if progress < START:
+            return self._loss.of_distributions(logits, batch.mixed(self.given))
+        if batch.partner is None:
+            predicted = self._loss.shifted(logits.detach()).softmax(1)
+            self.moving[batch.chosen] = MOMENTUM * self.moving[batch.chosen] + (1 - MOMENTUM) * predicted
+        moving, given = batch.mixed(self.moving), batch.mixed(self.given)
+        return self._loss.of_distributions(logits, self._share * moving + (1 - self._share) * given)
+
+    def exchange(self, fabric: Fabric) -> None:
+        """Combine the targets that the processes moved in this epoch; the mean, if several moved the same target."""
+        if fabric.world_size > 1:
+            change = self.moving - self._before
+            movers = sum_of_processes(fabric, change.any(1, keepdim=True).float())
+            self.restore(self._before + sum_of_processes(fabric, change) / movers.clamp_min(1))
+
+    def restore(self, moving: Tensor) -> None:
+        """Restore ``moving`` from a checkpoint or from the other processes."""
+        self.moving, self._before = moving.to(self.given.device), moving.to(self.given.device, copy=True)
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A loss of logits and labels. With default values it is cross-entropy.
+
+    Attributes:
+        class_weights: float32 (C,), weight of each class; None gives equal weights.
+        label_smoothing: fraction of the target that is spread over all classes.
+        focal_gamma: gamma of the focal loss (Lin et al. 2017, equation 5): each part of the cross-entropy is multiplied
+            by (1 - p)^gamma, with p the predicted probability of that class; 0 changes nothing.
+        shift: float32 (C,), added to the logits. With tau times the log of the class frequencies it is the
+            logit-adjusted loss (Menon et al. 2021, equation 10). The network then predicts, without the shift, as if
+            all classes were equally frequent. None adds nothing.
+    """
+
+    class_weights: Tensor | None = None
+    label_smoothing: float = 0.0
+    focal_gamma: float = 0.0
+    shift: Tensor | None = None
+
+    def __call__(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Compute the mean loss of a batch, weighted by label as in torch. float (N, C), int64 (N,)."""
+        logits = self.shifted(logits)
+        if self.focal_gamma == 0:
+            weight = None if self.class_weights is None else self.class_weights.to(logits.dtype)
+            return functional.cross_entropy(logits, labels, weight=weight, label_smoothing=self.label_smoothing)
+        class_count = logits.shape[1]
+        targets = functional.one_hot(labels, class_count).to(logits.dtype)
+        targets = (1 - self.label_smoothing) * targets + self.label_smoothing / class_count
+        weights = logits.new_ones(class_count) if self.class_weights is None else self.class_weights
+        return self._parts(logits, targets, weights).sum() / weights[labels].sum()
+
+    def of_distributions(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Compute the loss for target distributions, float (N, C), without smoothing, weighted by their classes."""
+        logits = self.shifted(logits)
+        if self.focal_gamma == 0 and self.class_weights is None:
+            return functional.cross_entropy(logits, targets)
+        weights = logits.new_ones(logits.shape[1]) if self.class_weights is None else self.class_weights
+        return self._parts(logits, targets, weights).sum() / (weights * targets).sum()
+
+    def shifted(self, logits: Tensor) -> Tensor:
+        """Return the shifted logits, float (N, C), whose softmax is fitted to the labels."""
+        return logits if self.shift is None else logits + self.shift
+
+    def _parts(self, logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+        log_probabilities = logits.log_softmax(1)
+        # Compute 1 - p from log p, which is precise for p near 1. The clamp avoids an infinite slope at 0.
+        missing = (-torch.expm1(log_probabilities)).clamp_min(1e-7)
+        return weights * targets * missing**self.focal_gamma * -log_probabilities
+
+    def to(self, device: torch.device) -> Loss:
+        """Return the loss on another device."""
+        weights, shift = (None if each is None else each.to(device) for each in (self.class_weights, self.shift))
+        return replace(self, class_weights=weights, shift=shift)
+
+
+def make_loss(recipe: Recipe, counts: npt.NDArray[np.int64], classes: Sequence[str]) -> Loss:
+    """Make the loss of a recipe.
+
+    Args:
+        recipe: recipe, of which ``class_weights``, ``label_smoothing`` and ``balance`` are used.
+        counts: int64 (C,), number of training samples per class after balancing.
+        classes: names of the classes.
+
+    Raises:
+        RecipeError: a weight is given for an unknown class.
+        DataError: logit adjustment needs samples of every class.
+    """
+    weights, shift = None, None
+    if recipe.class_weights == "balanced":
+        weights = balanced_weights(counts)
+    elif recipe.class_weights == "effective":
+        weights = effective_weights(counts, recipe.balance.effective_beta)
+    elif isinstance(recipe.class_weights, dict):
+        for name in set(recipe.class_weights) - set(classes):
+            words = f"class_weights names '{name}', which is not a class of the data."
+            raise RecipeError(words + nearest(name, classes), code="class-unknown")
+        weights = np.array([recipe.class_weights.get(name, 1.0) for name in classes])
+    if recipe.balance.logit_adjustment:
+        if not counts.all():
+            raise DataError(
+                f"balance.logit_adjustment needs samples of every class; the train split has none of "
+                f"'{classes[int(counts.argmin())]}'. Leave that class out with a label scheme.",
+                code="class-empty",
+            )
+        shift = recipe.balance.logit_adjustment * np.log(counts / counts.sum())
+    return Loss(as_tensor(weights), recipe.label_smoothing, recipe.balance.focal_gamma, as_tensor(shift))
+
+
+def balanced_weights(counts: npt.NDArray[Any]) -> Floats:
+    """Compute N / (K n_c) for every class; a class without faces gets 0. (C,) counts -> float64 (C,)."""
+    sizes = counts.astype(np.float64)
+    return np.asarray(np.divide(sizes.sum() / len(sizes), sizes, out=np.zeros_like(sizes), where=sizes > 0))
+
+
+def effective_weights(counts: npt.NDArray[Any], beta: float) -> Floats:
+    """Compute weights by the effective number of faces, (1 - beta) / (1 - beta^n_c): Cui et al. 2019, equation 4.
+
+    They are scaled to sum to the number of classes, as in the paper. beta = 0 gives equal weights, beta near 1 those of
+    :func:`balanced_weights`. A class without faces gets 0. (C,) counts -> float64 (C,).
+    """
+    effective = (1 - beta ** counts.astype(np.float64)) / (1 - beta)
+    weights = np.divide(1.0, effective, out=np.zeros_like(effective), where=counts > 0)
+    return np.asarray(weights * len(counts) / weights.sum())
+
+
+def as_tensor(values: Floats | None, device: torch.device | str = "cpu") -> Tensor | None:
+    """Return the values as float32 on a device; None for None."""
+    return None if values is None else torch.from_numpy(values.astype(np.float32)).to(device)
