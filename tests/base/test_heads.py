@@ -28,7 +28,7 @@ def test_a_rule_makes_an_answer_of_shares(vectors):
     assert np.allclose(found, vectors["shown"], atol=1e-5)
     assert (answer.unsure_below, answer.margin) == (0.4, 0.15)
     for head, row in ((source, np.array(vectors["shares"])), (answer, found)):
-        assert np.allclose(head.affect(row[np.newaxis])[0], vectors["affect"], atol=1e-4)
+        assert np.allclose(head.derived(row[np.newaxis])[0], vectors["affect"], atol=1e-4)
     plain = AnswerRule.model_validate(vectors["rule"] | {"strength": 0.0, "weights": {}})
     (unchanged,) = source.under(plain).shown(np.array([vectors["shares"]]))
     assert np.allclose(unchanged[:8], np.array(vectors["shares"][:8]) / 0.92, atol=1e-9)

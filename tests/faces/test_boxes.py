@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mien.faces.boxes import iou, regions_around
+from mien.faces.face import iou, regions_around
 
 
 def mask(rows, columns, *cells):

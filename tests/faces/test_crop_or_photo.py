@@ -2,7 +2,7 @@
 
 import pytest
 
-from mien.faces.crop_or_photo import crop_as_photo, may_be_crop, may_be_photo, photo_as_crop
+from mien.faces.crop import crop_as_photo, may_be_crop, may_be_photo, photo_as_crop
 from mien.faces.face import Box, Face
 
 

@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 
 from mien.base.errors import ModelError
-from mien.faces.boxes import iou, merge_agreeing, suppress_overlaps
 from mien.faces.crop import brightened
+from mien.faces.face import iou, merge_agreeing, suppress_overlaps
 from mien.faces.network import NetworkDetector, network_files
 from support import raises
 

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from mien.faces.boxes import iou
-from mien.faces.face import Box
+from mien.faces.face import Box, iou
 from mien.video.template_matching import TemplateMatcher, _peak, correlate
 
 FACE = Box(178, 68, 94, 94)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mien.base.errors import DataError, MissingExtraError, needs_extra
+from mien.base.heads.votes import VotesHead
 from mien.inference.output_files import FACE_COLUMNS, SCORE_COLUMN
 from mien.inference.prediction import Photo, Prediction, prediction_fields
 from mien.video.tracker import VideoFrame
@@ -38,7 +39,7 @@ def to_pandas(predictions: Iterable[Prediction | list[Prediction] | Photo | Vide
     with needs_extra("pandas", "A table"):
         import pandas as pd
     rows = [row for each in predictions for row in _rows(each)]
-    empty = ["source", *FACE_COLUMNS[1:], SCORE_COLUMN, *prediction_fields(None, perceived=True)]
+    empty = ["source", *FACE_COLUMNS[1:], SCORE_COLUMN, *prediction_fields(None, True, VotesHead.derives)]
     return pd.DataFrame(rows, columns=None if rows else empty)
 
 

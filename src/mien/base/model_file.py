@@ -13,8 +13,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from mien.base.errors import ModelError, nearest
 from mien.base.files import refuse_pointer, write_bytes
+from mien.base.heads.kinds import HEADS, Target, answering
 from mien.base.heads.label import LabelHead
-from mien.base.heads.votes import ANSWER, AnswerRule, VotesHead, answering
+from mien.base.heads.votes import ANSWER, AnswerRule, VotesHead
 from mien.base.preprocess import InputSpec
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class OutputManifest(BaseModel):
 
     classes: Classes
     temperature: float = Field(default=1.0, ge=LEAST_TEMPERATURE, le=GREATEST_TEMPERATURE)
-    target: Literal["label", "votes", "majority", "sampled"] = Field(description="training target")
+    target: Target = Field(description="training target")
 
 
 class Manifest(BaseModel):
@@ -97,7 +98,7 @@ class Manifest(BaseModel):
             raise ValueError(f"an output is named {ANSWER}")
         if self.answer is not None:
             source = self.outputs.get(self.answer.output)
-            if source is None or source.target == "label":
+            if source is None or not HEADS[source.target].perceived:
                 raise ValueError(f"the answer's rule is for '{self.answer.output}', which did not learn from votes")
             if not set(self.answer.weights) <= set(source.classes):
                 raise ValueError(f"the answer has a weight for a class not among {', '.join(source.classes)}")
@@ -131,8 +132,7 @@ class Manifest(BaseModel):
         heads = [LabelHead(first, "logits", self.classes, self.temperature)]
         for name in others:
             it = self.outputs[name]
-            kind = LabelHead if it.target == "label" else VotesHead
-            heads.append(kind(name, f"logits_{name}", it.classes, it.temperature, it.target))
+            heads.append(HEADS[it.target](name, f"logits_{name}", it.classes, it.temperature, it.target))
         return tuple(heads)
 
     def output(self, name: str | None = None) -> LabelHead:

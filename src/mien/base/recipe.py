@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 from pydantic_core import PydanticCustomError
 
 from mien.base.errors import DataError, RecipeError, arg
+from mien.base.heads.kinds import HEADS, Target
 from mien.base.labels import parse_scheme
 from mien.base.preprocess import InputSpec
 from mien.base.spec_file import SpecKind, dump_toml, is_path, parse_toml
@@ -193,17 +194,12 @@ class StoppingRecipe(StrictModel):
 class OutputRecipe(StrictModel):
     """One output of the network: its training target and the weight of its loss."""
 
-    target: Literal["label", "votes", "majority", "sampled"] = Field(
+    target: Target = Field(
         default="label",
         description="label: the data's label; votes: the distribution of votes; majority: the class with most votes; "
         "sampled: one vote, drawn again each epoch",
     )
     weight: float = Field(default=1.0, gt=0, le=_MOST, description="weight of this output's loss in the sum")
-
-    @property
-    def learns_votes(self) -> bool:
-        """Whether the output learns from votes, in any form."""
-        return self.target != "label"
 
 
 class TuningRecipe(StrictModel):
@@ -352,7 +348,7 @@ class Recipe(StrictModel):
     @property
     def learns_votes(self) -> bool:
         """Whether any output learns from votes, in any form."""
-        return any(output.learns_votes for output in self.outputs.values())
+        return any(HEADS[output.target].perceived for output in self.outputs.values())
 
     def side_px(self, progress: float) -> int:
         """Return the side in pixels of the training crop when ``progress`` (0..1) of the run is done."""

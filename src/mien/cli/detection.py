@@ -15,7 +15,7 @@ from mien.base.errors import MienError
 from mien.base.images import open_image
 from mien.base.preprocess import upright_rgb
 from mien.cli.output import notice
-from mien.faces.crop_or_photo import MAX_SEARCHED, may_be_photo, photo_as_crop
+from mien.faces.crop import MAX_SEARCHED, may_be_photo, photo_as_crop
 from mien.faces.face import Detector, LimitedDetector
 from mien.faces.find import find_detector
 

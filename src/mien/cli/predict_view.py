@@ -12,7 +12,7 @@ import typer
 from mien.base.errors import DataError
 from mien.base.labels import NOT_A_FACE_CLASS, UNSURE
 from mien.cli.output import notice, show_rows
-from mien.faces.crop_or_photo import crop_as_photo, may_be_crop
+from mien.faces.crop import crop_as_photo, may_be_crop
 from mien.faces.face import Detector
 from mien.inference.drawing import share_text
 from mien.inference.prediction import answer_text

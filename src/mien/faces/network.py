@@ -20,9 +20,18 @@ from PIL import Image
 
 from mien.base.errors import ModelError
 from mien.base.model_file import stay_offline
-from mien.faces.boxes import Boxes, Region, merge_agreeing, regions_around, suppress_overlaps
 from mien.faces.crop import brightened
-from mien.faces.face import Box, Face, Margin, largest_first
+from mien.faces.face import (
+    Box,
+    Boxes,
+    Face,
+    Margin,
+    Region,
+    largest_first,
+    merge_agreeing,
+    regions_around,
+    suppress_overlaps,
+)
 
 Pixels = npt.NDArray[np.uint8]
 Area = tuple[float, float, float, float]

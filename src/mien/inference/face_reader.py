@@ -16,7 +16,6 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from mien.base.heads.votes import VotesHead
 from mien.base.labels import NO_EXPRESSION, NOT_A_FACE_CLASS, UNSURE, parse_scheme
 from mien.faces.crop import cut_out
 from mien.faces.face import Box, Detector, Face
@@ -54,7 +53,7 @@ class FaceReader:
         self.classifier: OnnxClassifier = classifier
         self.given_classes: str | None = classes
         self._given_detector = detector
-        self._scheme = parse_scheme("all" if classes is None else classes)
+        self._scheme = None if classes is None else parse_scheme(classes)
         self.classes: tuple[str, ...] = classifier.classes if self._scheme is None else self._scheme.classes
         if self._scheme is not None:
             self._scheme.mapping(classifier.classes, "the model")
@@ -63,7 +62,12 @@ class FaceReader:
     @property
     def fields(self) -> tuple[str, ...]:
         """Names of the values in :attr:`Prediction.fields`, the same for all predictions."""
-        return prediction_fields(self.classifier.output.name, self.perceived)
+        return prediction_fields(self.classifier.output.name, self.perceived, self.further)
+
+    @property
+    def further(self) -> tuple[str, ...]:
+        """Names of the values in :attr:`Prediction.further`."""
+        return self.classifier.output.derives if self._scheme is None else ()
 
     @property
     def answers(self) -> tuple[str, ...]:
@@ -141,9 +145,7 @@ class FaceReader:
     ) -> Prediction:
         """Build a prediction from merged probabilities, float64 (G,)."""
         head = self.classifier.output
-        valence, arousal = None, None
-        if isinstance(head, VotesHead) and self.perceived:
-            valence, arousal = head.affect(row[np.newaxis])[0].tolist()
+        further = head.derived(row[np.newaxis])[0].tolist() if self.further else ()
         return Prediction(
             source,
             self.classes,
@@ -156,6 +158,5 @@ class FaceReader:
             perceived=self.perceived,
             unsure_below=head.unsure_below,
             margin=head.margin,
-            derived_valence=valence,
-            derived_arousal=arousal,
+            further=dict(zip(self.further, further, strict=True)),
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Unpack
@@ -21,11 +21,10 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
-def prediction_fields(output: str | None, perceived: bool) -> tuple[str, ...]:
+def prediction_fields(output: str | None, perceived: bool, further: Iterable[str]) -> tuple[str, ...]:
     """Return the names in :attr:`Prediction.fields`."""
-    named = () if output is None else ("output",)
-    by_votes = ("unsure", "not_a_face", "derived_valence", "derived_arousal") if perceived else ()
-    return (*named, "answer", "top", "confidence", "in_doubt", "alternatives", *by_votes)
+    named, by_votes = () if output is None else ("output",), ("unsure", "not_a_face") if perceived else ()
+    return (*named, "answer", "top", "confidence", "in_doubt", "alternatives", *by_votes, *further)
 
 
 def answer_text(answer: str, alternatives: Sequence[str]) -> str:
@@ -56,9 +55,7 @@ class Prediction:
         perceived: whether the output was trained on votes. Then the answer may be "unsure" or "not-a-face".
         unsure_below: probability of the top expression below which the answer is "unsure".
         margin: expressions less than this below the top probability are alternatives.
-        derived_valence: -1 (unpleasant) to 1, mean valence of the expressions, weighted by the shares of people; None
-            unless ``perceived``. It does not measure the person: :mod:`mien.base.heads.affect`.
-        derived_arousal: -1 (calm) to 1, derived likewise.
+        further: further values of the face, by name.
         landmarks: landmarks, as in :attr:`mien.faces.Face.landmarks`; empty without detection.
     """
 
@@ -73,8 +70,7 @@ class Prediction:
     unsure_below: float = AGREEMENT
     margin: float = TIE_MARGIN
     landmarks: dict[str, tuple[float, float]] = field(default_factory=dict)
-    derived_valence: float | None = None
-    derived_arousal: float | None = None
+    further: dict[str, float] = field(default_factory=dict)
 
     def __eq__(self, other: object) -> bool:
         """Compare everything except the crop; probabilities must be equal to the bit."""
@@ -148,9 +144,22 @@ class Prediction:
         return answer_text(self.answer, self.alternatives) + ("" if plain else f" {share_text(self.confidence)}")
 
     @property
+    def derived_valence(self) -> float | None:
+        """Mean valence of the expressions, -1 (unpleasant) to 1, weighted by the shares of people.
+
+        None unless :attr:`perceived`. It does not measure the person: :func:`mien.base.heads.votes.derived_affect`.
+        """
+        return self.further.get("derived_valence")
+
+    @property
+    def derived_arousal(self) -> float | None:
+        """Mean arousal, -1 (calm) to 1, derived likewise."""
+        return self.further.get("derived_arousal")
+
+    @property
     def fields(self) -> tuple[str, ...]:
         """Names of the values in :meth:`to_dict` and tables, other than place and probabilities."""
-        return prediction_fields(self.output, self.perceived)
+        return prediction_fields(self.output, self.perceived, self.further)
 
     @cached_property
     def _decisions(self) -> Decisions:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from mien.base.errors import DataError, MienWarning
 from mien.base.images import open_image_source
 from mien.base.preprocess import face_square, from_opencv, upright_rgb
-from mien.faces.crop_or_photo import crop_as_photo, may_be_crop
+from mien.faces.crop import crop_as_photo, may_be_crop
 from mien.faces.face import LimitedDetector
 from mien.faces.find import find_detector
 from mien.inference.face_reader import FaceReader

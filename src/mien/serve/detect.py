@@ -12,7 +12,7 @@ from PIL import Image, UnidentifiedImageError
 from mien.base.errors import DataError, Notice
 from mien.base.images import ignore_pillow_warnings, open_image
 from mien.base.preprocess import face_square, upright_rgb
-from mien.faces.crop_or_photo import crop_as_photo, may_be_crop, may_be_photo, photo_as_crop
+from mien.faces.crop import crop_as_photo, may_be_crop, may_be_photo, photo_as_crop
 from mien.inference.drawing import draw_photo
 from mien.inference.face_reader import FaceReader
 from mien.inference.prediction import Prediction

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from functools import partial
 
 from mien.base.errors import DataError, ModelError
-from mien.faces.crop_or_photo import MAX_SEARCHED
+from mien.faces.crop import MAX_SEARCHED
 from mien.faces.face import Detector, LimitedDetector
 from mien.inference.face_reader import FaceReader
 from mien.inference.onnx_classifier import OnnxClassifier

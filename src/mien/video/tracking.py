@@ -11,8 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mien.faces.boxes import iou
-from mien.faces.face import Box, Face
+from mien.faces.face import Box, Face, iou
 from mien.video.template_matching import TemplateMatcher
 
 MIN_IOU = 0.3

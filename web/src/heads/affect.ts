@@ -1,4 +1,4 @@
-/** Valence and arousal, derived from how likely each expression is; as mien.base.heads.affect. */
+/** Valence and arousal, derived from how likely each expression is; as mien.base.heads.votes. */
 
 import type { Output } from "./votes";
 

@@ -1,7 +1,7 @@
 import type { DetectedFace } from "../faces/box";
 import type { PredictedFace } from "./predictor";
 
-/** A photo may have been given as a face crop, or a face crop as a photo. The rules are those of mien.faces.crop_or_photo. */
+/** A photo may have been given as a face crop, or a face crop as a photo. The rules are those of mien.faces.crop. */
 export type CropHint = "crop_as_photo" | "photo_as_crop";
 
 /** Longest side of face crops in the usual data sets; as in mien.faces.crop. */

@@ -1,4 +1,4 @@
-// Oracle: the rules of mien.faces.crop_or_photo, by hand; its limits from the Python files.
+// Oracle: the rules of mien.faces.crop, by hand; its limits from the Python files.
 import { readFileSync } from "node:fs";
 import path from "node:path";
 
@@ -6,7 +6,7 @@ import { describe, expect, test } from "vitest";
 
 import { CROP_PX, cropHint, SMALL_FACE } from "../../src/predictions/crop_hints";
 
-describe("hints, as of mien.faces.crop_or_photo", () => {
+describe("hints, as of mien.faces.crop", () => {
   const whole = { box: null };
   const face = (side: number) => ({ box: { left: 0, top: 0, width: side, height: side / 2 }, score: 1 });
   const hint = async (width: number, height: number, faces: { box: null }[], ...found: ReturnType<typeof face>[]) =>
@@ -17,7 +17,7 @@ describe("hints, as of mien.faces.crop_or_photo", () => {
       const code = readFileSync(path.join(import.meta.dirname, "../../../src/mien/faces", file), "utf8");
       return Number(new RegExp(`^${name} = (.+)$`, "m").exec(code)![1]);
     };
-    expect([CROP_PX, SMALL_FACE]).toEqual([limit("crop.py", "CROP_PX"), limit("crop_or_photo.py", "SMALL_FACE")]);
+    expect([CROP_PX, SMALL_FACE]).toEqual([limit("crop.py", "CROP_PX"), limit("crop.py", "SMALL_FACE")]);
   });
 
   test("a small image without a face may be a face crop", async () => {

@@ -81,6 +81,8 @@ class LabelHead:
 
     perceived: ClassVar[bool] = False
     """True if the output was trained on votes."""
+    derives: ClassVar[tuple[str, ...]] = ()
+    """Names of the values that :meth:`derived` gives."""
     unsure_below: ClassVar[float] = AGREEMENT
     margin: ClassVar[float] = TIE_MARGIN
 
@@ -97,3 +99,7 @@ class LabelHead:
             temperature: replaces the output's own temperature.
         """
         return softmax(logits.astype(np.float64) / (self.temperature if temperature is None else temperature))
+
+    def derived(self, probabilities: Floats) -> Floats:
+        """Further values that follow from :meth:`values`: float64 (N, C) -> (N, len(derives))."""
+        return np.empty((len(probabilities), 0))

@@ -1,0 +1,31 @@
+"""The kinds of outputs, by what teaches them. A new kind is a class in this folder, and a line here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from mien.base.heads.label import LabelHead
+from mien.base.heads.votes import VotesHead
+
+Target = Literal["label", "votes", "majority", "sampled"]
+
+HEADS: dict[str, type[LabelHead]] = {
+    "votes": VotesHead,
+    "sampled": VotesHead,
+    "majority": VotesHead,
+    "label": LabelHead,
+}
+"""Target -> head, in the order in which they answer."""
+
+
+def answering(targets: Sequence[str]) -> int:
+    """Return the index of the output that is used when none is named, by each output's training target.
+
+    The order is: the distribution of votes, one sampled vote, the majority of votes, the label.
+    ``web/src/heads/votes.ts`` has the same rule.
+
+    >>> answering(["label", "majority", "votes"]), answering(["label"])
+    (2, 0)
+    """
+    return min(range(len(targets)), key=lambda at: list(HEADS).index(targets[at]))
