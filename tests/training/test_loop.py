@@ -74,7 +74,7 @@ def test_what_an_epoch_says_of_itself(faces, tiny_recipe, monkeypatch):
     state = prepare(plan_training(recipe, faces))
     answers = torch.randn(len(state.labels), len(faces.classes), generator=torch.Generator().manual_seed(0))
 
-    def learn(state, shown, vote_targets):
+    def learn(state, shown):
         logits = answers[shown.chosen] + 0 * state.network.head.bias
         return logits, torch.nn.functional.cross_entropy(logits, state.labels[shown.chosen])
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -14,10 +14,9 @@ from mien.base.processes import is_main_process
 from mien.base.recipe import Recipe
 from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
-from mien.evaluation.predictions import Predictions, Teacher
+from mien.evaluation.predictions import Predictions
 from mien.exporting.to_onnx import Parity, exporting, manifest_of_weights
 from mien.inference.predictor import Predictor
-from mien.models.network import Network
 from mien.page.charts.overview import training_chart
 from mien.page.charts.svg import Chart
 from mien.page.sections import metrics_table
@@ -105,13 +104,10 @@ def run_recipe(
     plan: TrainingPlan,
     run: RunFolder,
     *,
-    resume: bool = False,
     init_from: RunFolder | None = None,
-    teachers: Sequence[Teacher] = (),
     callback: Callback | None = None,
     metadata: Mapping[str, Any] | None = None,
-    device: str = "auto",
-    network: Network | None = None,
+    **options: Any,
 ) -> TrainingResult:
     """Train by a recipe, export the kept epoch, evaluate it on validation, and write the run folder.
 
@@ -123,13 +119,10 @@ def run_recipe(
     Args:
         plan: recipe and data set; see :func:`mien.training.plan.plan_training`.
         run: the run folder.
-        resume: True continues the run in the folder, if there is one.
         init_from: run that provides the initial weights.
-        teachers: models for distillation; see :func:`mien.training.distillation.make_distillation`.
         callback: callback for every step and epoch.
         metadata: metadata for environment.json and the report: data, command, ...
-        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        network: network to train; see :func:`mien.training.state.prepare`.
+        options: further arguments of :func:`mien.training.loop.train`.
 
     Raises:
         MienError: see :func:`mien.training.loop.train` and :func:`mien.exporting.to_onnx.exporting`; or another process
@@ -138,17 +131,7 @@ def run_recipe(
     environment = dict(metadata or {})
     # Only the first process locks the folder and writes to it.
     with run.alone() if is_main_process() else nullcontext():
-        outcome = train(
-            plan,
-            run,
-            resume=resume,
-            init_from=init_from,
-            teachers=teachers,
-            callback=callback,
-            environment=environment,
-            device=device,
-            network=network,
-        )
+        outcome = train(plan, run, init_from=init_from, callback=callback, environment=environment, **options)
         result = from_first(lambda: finish_run(plan, run, outcome, environment, init_from))
     if callback is not None:
         callback.on_result(result)

@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partialmethod
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -96,10 +97,9 @@ class Callbacks(Callback):
     def __init__(self, *callbacks: Callback | None) -> None:
         self._all = [each for each in callbacks if each is not None]
 
-    def on_train_begin(self, training: TrainingState) -> None:
-        """See :class:`Callback`."""
+    def _call(self, name: str, *arguments: Any, **named: Any) -> None:
         for each in self._all:
-            each.on_train_begin(training)
+            getattr(each, name)(*arguments, **named)
 
     def on_step_begin(self, training: TrainingState, batch: Batch) -> Batch:
         """See :class:`Callback`."""
@@ -107,29 +107,13 @@ class Callbacks(Callback):
             batch = each.on_step_begin(training, batch) or batch
         return batch
 
-    def on_step_end(self, epoch: int, images: int, loss: float) -> None:
-        """See :class:`Callback`."""
-        for each in self._all:
-            each.on_step_end(epoch, images, loss)
-
-    def on_epoch_end(self, metrics: HistoryLine, is_best: bool) -> None:
-        """See :class:`Callback`."""
-        for each in self._all:
-            each.on_epoch_end(metrics, is_best)
-
-    def on_train_end(self, reason: str | None) -> None:
-        """See :class:`Callback`."""
-        for each in self._all:
-            each.on_train_end(reason)
-
-    def on_result(self, result: Any) -> None:
-        """See :class:`Callback`."""
-        for each in self._all:
-            each.on_result(result)
-
     def should_stop(self) -> bool:
         """See :class:`Callback`."""
         return any(each.should_stop() for each in self._all)
+
+
+for _name in ("on_train_begin", "on_step_end", "on_epoch_end", "on_train_end", "on_result"):
+    setattr(Callbacks, _name, partialmethod(Callbacks._call, _name))
 
 
 Tracker = tuple[Callable[[HistoryLine, int], Any], Callable[[bool], Any]]

@@ -31,9 +31,6 @@ from mien.training.device import sum_of_processes
 
 LossFunction = Callable[[Tensor, Tensor], Tensor]
 
-DEFAULT_NAME = "label"
-"""Name of the only output of a recipe without outputs."""
-
 
 @dataclass(frozen=True)
 class Output:
@@ -65,7 +62,7 @@ def make_outputs(recipe: Recipe, dataset: Dataset) -> tuple[Output, ...]:
         DataError: the data has no targets for an output, such as votes, or unusable ones.
     """
     if not recipe.outputs:
-        return (Output(DEFAULT_NAME, "label", 1.0, dataset.classes),)
+        return (Output("label", "label", 1.0, dataset.classes),)
     answer = answering([output.target for output in recipe.outputs.values()])
     return tuple(
         Output(name, output.target, output.weight, HEADS[output.target].classes_of(dataset), at == answer)

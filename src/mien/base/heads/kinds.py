@@ -11,9 +11,7 @@ from mien.base.heads.votes import VotesHead
 Target = Literal["label", "votes", "majority", "sampled"]
 
 HEADS: dict[str, type[LabelHead]] = {
-    "votes": VotesHead,
-    "sampled": VotesHead,
-    "majority": VotesHead,
+    **dict.fromkeys(("votes", "sampled", "majority"), VotesHead),
     "label": LabelHead,
 }
 """Target -> head, in the order in which they answer."""
