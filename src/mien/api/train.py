@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from mien.models.network import Network
     from mien.models.own import Module, OwnModule
     from mien.pipeline.training_run import TrainingResult
-    from mien.training.plan import Augmentation, LossFunction, OptimizerMaker, Parts, TrainingPlan
+    from mien.training.heads import LossFunction
+    from mien.training.plan import Augmentation, OptimizerMaker, Parts, TrainingPlan
 
 _FEW = 50
 """Number of validation samples below which a notice is given. With 35 of 50 right, the 95% interval spans 25 points."""

@@ -254,7 +254,7 @@ class VotesHead(Head):
         return (alpha + (1 - alpha) * missing) * batch.mixed(self.taught) + (1 - alpha) * votes
 
     def measure(self, values: Floats, validation: Dataset) -> HistoryLine:
-        """See :class:`Head`. Of several outputs that learn votes only the one that answers is measured."""
+        """See :class:`Head`. Only the output that answers is measured."""
         if not self.output.answers:
             return {}
         votes = check_votes(validation)
@@ -269,7 +269,7 @@ HEADS: dict[str, type[Head]] = {
     "label": LabelHead,
     **dict.fromkeys(("votes", "majority", "sampled"), VotesHead),
 }
-"""What teaches an output -> its head."""
+"""Head by the target of an output."""
 
 
 def majority_targets(distributions: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

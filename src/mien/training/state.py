@@ -151,9 +151,7 @@ def prepare(
     if fabric.world_size > 1:
         keep_for_ever(model)
     label_loss = plan.loss.to(fabric.device) if plan.parts.loss is None else plan.parts.label_loss
-    taught: Sequence[npt.NDArray[np.float64] | None] = [None] * len(plan.outputs)
-    if teachers:
-        taught = teacher_targets(recipe, plan.outputs, teachers, train_faces)
+    taught = teacher_targets(recipe, plan.outputs, teachers, train_faces) if teachers else [None] * len(plan.outputs)
     heads = [
         HEADS[output.target](output, recipe, train_faces, fabric.device, label_loss, as_tensor(values, fabric.device))
         for output, values in zip(plan.outputs, taught, strict=True)
