@@ -1,4 +1,4 @@
-/** What can go wrong on the page. Each error has a stable code; its sentence is `error.CODE` in the locale files. */
+/** Errors of the page. Each has a stable code; its sentence is `error.CODE` in the locale files. */
 
 import { type Key, translate } from "./locales/translate";
 import { reasonOf } from "./model/download";
@@ -15,7 +15,7 @@ export class PageError extends Error {
   }
 }
 
-/** An error to show: its sentence follows the language. */
+/** An error to show. Its sentence changes with the language. */
 export interface Problem {
   code: ErrorCode;
   sentence: () => string;
@@ -25,7 +25,7 @@ export function problem(code: ErrorCode, values: () => Record<string, string> = 
   return { code, sentence: () => translate(`error.${code}`, values()) };
 }
 
-/** Why a source failed. Any error that is no PageError is a prediction that failed. */
+/** The problem of a source that failed. An error that is not a PageError means a failed prediction. */
 export function problemWith(name: string, error: unknown): Problem {
   const code = error instanceof PageError ? error.code : "prediction-failed";
   return problem(code, () => ({ name, reason: reasonOf(error) }));

@@ -17,7 +17,7 @@ import { type Settings, settingsOf } from "./view/settings";
 
 keeping.isOn = true;
 translateDocument(document);
-// Until the controls are bound, a dropped file must not make the browser leave the page.
+// Before the controls are bound, a dropped file must not navigate the browser away.
 document.ondragover = document.ondrop = (event) => event.preventDefault();
 void start();
 
@@ -29,7 +29,7 @@ async function start(): Promise<void> {
   const address = modelAddress(0);
   const fetching = fetchManifest(address);
   const predictor = Predictor.load(Promise.resolve(address), fetching);
-  // Everything that needs the networks awaits them; their error is shown once, below.
+  // Code that needs the networks awaits them; the error is shown once, below.
   predictor.catch(() => {});
   let manifest: Manifest;
   let models: string[];
@@ -59,7 +59,7 @@ async function start(): Promise<void> {
     page.messages.replace(loading);
   }
   document.documentElement.dataset["ready"] = "yes";
-  // Where the browser has none, the page works, but not without a network.
+  // Without a service worker the page works, but not offline.
   void navigator.serviceWorker?.register("worker.js").catch(() => {});
   // `mien webcam` opens the page with ?webcam=1.
   if (new URLSearchParams(location.search).get("webcam") === "1") void app.videos.useCamera();

@@ -40,7 +40,7 @@ export class App {
     this.teaching = new TeachSession(page, this.stage, predictor, (name, open) => this.addModel(name, open));
   }
 
-  /** Images are added to those that are there. If there is no image among the files, the first video is played; a model file is used. */
+  /** Add images to the list. Without any image among the files, play the first video. Use a model file. */
   async open(files: File[]): Promise<void> {
     const { messages } = this.page;
     messages.clearProblems();
@@ -75,7 +75,7 @@ export class App {
       const target = (probabilities: Probabilities) =>
         this.page.prediction("", { box: null, score: null, probabilities }).probabilities[top]!;
       const map = await occlusion((crops) => predictor.probabilities(crops), face.crop, side, seen, target);
-      // Meanwhile another face or label scheme may be chosen: the map is not of that one. A stopped camera keeps its face.
+      // Ignore the map if another face or label scheme was chosen meanwhile. A stopped camera keeps its face.
       const current = this.page.chosenFace ?? face;
       if (this.stage.shown !== shown || current.number !== face.number || this.page.settings.scheme !== scheme) return;
       this.page.setMap(face, map, top);
@@ -87,7 +87,7 @@ export class App {
     }
   }
 
-  /** Classify everything with another of the page's models. A camera or a video ends. */
+  /** Classify everything with another of the page's models. A camera or video ends. */
   async useModel(name: string, opening: () => Promise<Classifier>): Promise<boolean> {
     const loading = () => translate("loading");
     const { messages } = this.page;
@@ -111,19 +111,19 @@ export class App {
     }
   }
 
-  /** Use a model file of the user's, and go on teaching from it. */
+  /** Use a model file of the user, and continue teaching from it. */
   async openModel(file: File): Promise<void> {
     const open = async () => Classifier.open(new Uint8Array(await file.arrayBuffer()));
     if (await this.addModel(file.name, open)) this.teaching.goOnFrom((await this.predictor).model);
   }
 
-  /** Show faces from this score of the detector on. */
+  /** Show only faces with at least this detector score. */
   async setMinScore(score: number): Promise<void> {
     (await this.predictor).minScore = score;
     await this.images.repeat();
   }
 
-  /** Classify a face at a box that the user drew, in fractions of the shown image. */
+  /** Classify a face in a box drawn by the user, in fractions of the shown image. */
   async addFace({ left, top, width, height }: Box): Promise<void> {
     const { predictions } = this.page;
     if (!predictions) return;
@@ -136,7 +136,7 @@ export class App {
     });
   }
 
-  /** Show the images that come with the page. */
+  /** Show the example images of the page. */
   async openExample(): Promise<void> {
     const load = async ([path, address]: [string, string]) => {
       const bytes = await (await fetchFile(besidePage(address))).blob();
@@ -179,7 +179,7 @@ export class App {
     );
   }
 
-  /** The status after predictions were given out: it says so where images were not processed yet. */
+  /** The status after predictions were copied or saved. It says if some images were not processed yet. */
   #howMany(done: "copied" | "saved"): () => string {
     const { items } = this.images;
     const count = this.stage.shown.kind === "video" ? 0 : items.length;

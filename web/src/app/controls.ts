@@ -1,4 +1,4 @@
-/** Binds buttons, switches, drops and pastes to what the app does. */
+/** Binds buttons, switches, drops and pastes to the app's functions. */
 
 import { currentLanguage, languages, percent, setLanguage } from "../locales/translate";
 import { element } from "../view/elements";
@@ -26,14 +26,14 @@ export function bindSources(app: App, page: Page): void {
   for (const input of [images, video, model]) {
     input.onchange = () => {
       void app.open([...(input.files ?? [])]);
-      // The same file can be chosen again.
+      // Allow choosing the same file again.
       input.value = "";
     };
   }
   bindDrops(app);
   document.onpaste = (event) => {
     const files = [...(event.clipboardData?.files ?? [])];
-    // Pasted text is ignored; it is no mistake.
+    // Ignore pasted text without a message.
     if (files.length) void app.open(files);
   };
 }
@@ -66,7 +66,7 @@ export function bindSettings(app: App, page: Page): void {
   };
   const minScore = element<HTMLInputElement>("min-score");
   minScore.oninput = () => (element("min-score-value").textContent = percent(Number(minScore.value) / 100));
-  // Only when the slider is let go: every image is processed again.
+  // Only when the slider is released, because every image is processed again.
   minScore.onchange = () => void app.setMinScore(Number(minScore.value) / 100);
   element("face-crops").onchange = () => void app.images.repeat();
 }

@@ -32,17 +32,17 @@ export class ImageSession {
     return this.process(this.#gallery.add(files));
   }
 
-  /** Show the first of some images that can be shown, and one of its faces; then process all that are left. */
+  /** Show the first of these images that can be shown, and one of its faces; then process the rest. */
   async process(items: GalleryItem[], face = 1): Promise<void> {
     this.showList();
     let isShown = !items.length;
     for (const item of items) if ((isShown = await this.#choose(item, face))) break;
     if (!isShown) this.setAside();
     this.showList();
-    // If the rest is being processed already, that loop comes to these images too.
+    // If another call is already processing the rest, it will process these images too.
     if (this.#processingRest) return;
     this.#processingRest = true;
-    // A camera or a video that was started meanwhile needs all the time.
+    // Stop for a camera or video that was started meanwhile.
     while (this.stage.shown.kind !== "video") {
       const item = this.items.find(({ predictions }) => !predictions);
       if (!item) break;
@@ -53,19 +53,19 @@ export class ImageSession {
   }
 
   /**
-   * Take the image off the screen, since what was opened after it cannot be shown: its answer would stand beside the error.
-   * It stays in the list.
+   * Remove the image from the screen when a later file cannot be shown, so that its answer is not shown beside the
+   * error. It stays in the list.
    */
   setAside(): void {
     if (this.stage.shown.kind === "image") this.stage.show({ kind: "nothing" });
   }
 
-  /** Remove all images, from the screen too. */
+  /** Remove all images, also from the screen. */
   clear(): void {
     this.#gallery.clear();
     this.page.messages.clearProblems();
     if (this.stage.shown.kind === "image") this.stage.show({ kind: "nothing" });
-    // Its own button is hidden soon.
+    // Its own button will be hidden.
     element("choose-images").focus();
     this.showList();
   }
@@ -75,7 +75,7 @@ export class ImageSession {
     this.#gallery.forget();
   }
 
-  /** Classify a face at a box that the user drew on the image on the screen, in its pixels. */
+  /** Classify a face in a box drawn by the user on the shown image, in its pixels. */
   async addFace(box: Box): Promise<void> {
     const { shown } = this.stage;
     if (shown.kind !== "image") return;
@@ -90,23 +90,23 @@ export class ImageSession {
     }
   }
 
-  /** Take away the box of the chosen face, which the user drew. */
+  /** Remove the box of the chosen face, drawn by the user. */
   async removeBox(): Promise<void> {
     const { shown } = this.stage;
     const box = this.page.chosenFace?.box;
     if (shown.kind !== "image" || !box) return;
-    // Its own button is hidden soon.
+    // Its own button will be hidden.
     element("draw-box").focus();
     this.#gallery.removeBox(shown.item, box);
     await this.process([shown.item]);
   }
 
-  /** Process all images again, after a setting of detection was changed. */
+  /** Process all images again after a detection setting changed. */
   async repeat(): Promise<void> {
     this.page.messages.clearProblems();
     this.#gallery.forget();
     const { shown } = this.stage;
-    // Beside a camera or a video, images wait until one is chosen or added.
+    // With a camera or video running, images wait until one is chosen or added.
     if (shown.kind !== "video") await this.process(shown.kind === "image" ? [shown.item] : []);
   }
 
@@ -124,7 +124,7 @@ export class ImageSession {
     }
     if (this.stage.shown !== shown) return this.showList();
     this.stage.show({ kind: "image", item });
-    // The button is hidden now, which browsers notice a moment later. The next likely button gets its focus.
+    // The button is hidden now, which browsers notice later. Focus the most likely next button.
     const focusIsFree = [button, document.body].includes(document.activeElement as HTMLElement);
     if (focused && focusIsFree) element("explain").focus();
   }
@@ -140,7 +140,7 @@ export class ImageSession {
     });
   }
 
-  /** Show an image, and choose one of its faces. Returns whether it is shown, or something else was started meanwhile. */
+  /** Show an image and choose one of its faces. Returns false if something else was started meanwhile. */
   async #choose(item: GalleryItem, face: number): Promise<boolean> {
     const turn = this.stage.stop();
     this.page.messages.show(() => translate("processing", { name: item.file.name }));
@@ -160,7 +160,7 @@ export class ImageSession {
     return true;
   }
 
-  /** Remove an image that failed, and say why, once. */
+  /** Remove an image that failed, and report the reason once. */
   #refuse(item: GalleryItem, error: unknown): void {
     if (!this.#gallery.remove(item)) return;
     const { shown } = this.stage;

@@ -55,7 +55,7 @@ export function bindModels(app: App, page: Page, given: string[]): void {
 
   function change(settings: Partial<Page["settings"]>): void {
     Object.assign(page.settings, settings);
-    // An occlusion map belongs to one answer.
+    // An occlusion map is only valid for one answer.
     page.forgetMap();
     app.refresh();
   }

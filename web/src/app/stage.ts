@@ -1,4 +1,4 @@
-/** What is on the screen, and the one place where it is replaced. */
+/** What is on the screen, and the only code that replaces it. */
 
 import { PageError, problem, problemWith } from "../errors";
 import { LoadError } from "../model/download";
@@ -9,13 +9,13 @@ import type { Page, Shown } from "../view/page";
 export class Stage {
   readonly video = element<HTMLVideoElement>("video");
   shown: Shown = { kind: "nothing" };
-  /** Called after something else is shown. */
+  /** Called after something else was shown. */
   onChange: () => void = () => {};
-  /** Counts what was started or stopped, so that late results of something older are not shown. */
+  /** Counts starts and stops, so that late results of something older are not shown. */
   #turn = 0;
 
   constructor(private readonly page: Page) {
-    // A file that is damaged midway would stop without a message. A file that cannot start is reported by VideoSession.
+    // A file damaged midway stops without a message. VideoSession reports a file that cannot start.
     this.video.onerror = () => {
       if (this.shown.kind !== "video" || !this.video.src) return;
       const { source: name } = this.shown.video;
@@ -37,8 +37,8 @@ export class Stage {
   }
 
   /**
-   * End the camera or pause the video, or give up waiting for it; the latest predictions stay.
-   * Returns the turn of what starts now.
+   * End the camera, pause the video, or stop waiting for it. The latest predictions stay. Returns the turn of what
+   * starts next.
    */
   stop(): number {
     this.#turn += 1;
@@ -58,7 +58,7 @@ export class Stage {
   /** Show something else. */
   show(shown: Shown): void {
     if (this.shown.kind === "video") this.shown.video.stop();
-    // A camera is shown as a mirror; for images the user's choice is kept from one to the next.
+    // A camera is mirrored. For images the user's choice is kept.
     const isCamera = shown.kind === "video" && this.video.srcObject !== null;
     if (shown.kind !== "image" || this.shown.kind !== "image") this.#setMirror(isCamera);
     const videoEnds = this.shown.kind === "video" && shown.kind !== "video";
@@ -69,13 +69,13 @@ export class Stage {
     this.page.messages.show(this.summary);
   }
 
-  /** There is one video element: remove what it played before. */
+  /** Remove what the only video element played before. */
   freeVideo(): void {
     if (this.shown.kind === "video") this.show({ kind: "nothing" });
     else release(this.video);
   }
 
-  /** Show why a source failed. A LoadError is shown already. */
+  /** Show why a source failed. A LoadError is already shown. */
   report(name: string, error: unknown): void {
     if (error instanceof LoadError) return;
     if (!(error instanceof PageError)) console.error(error);

@@ -1,4 +1,4 @@
-/** Predicts on the frames of the camera, or of a video file, which can be played afterwards. */
+/** Predicts on frames of the camera, or of a video file, which can be played afterwards. */
 
 import { problem } from "../errors";
 import { translate } from "../locales/translate";
@@ -32,7 +32,7 @@ export class VideoSession {
     messages.show(() => translate("loading"));
     let stream: MediaStream | null = null;
     try {
-      // The camera is switched on only when the networks are loaded.
+      // Switch on the camera only after the networks are loaded.
       const predictor = await this.predictor;
       if (!this.stage.isCurrent(turn)) return;
       messages.show(() => translate("waiting_for_camera"));
@@ -47,10 +47,10 @@ export class VideoSession {
       if (this.stage.isCurrent(turn)) await this.#predict(CAMERA, predictor, new CameraFrames(this.stage.video));
     } catch (error) {
       if (!this.#giveUp(CAMERA, error, turn)) return;
-      // Show the images again, if there are any and nothing is on the screen.
+      // Show the images again, if there are any and the screen is empty.
       if (this.stage.shown.kind === "nothing") await this.images.process([...this.images.items]);
     } finally {
-      // However it ended, the camera is off.
+      // Switch off the camera in any case.
       stream?.getTracks().forEach((track) => track.stop());
     }
   }
@@ -72,7 +72,7 @@ export class VideoSession {
     }
   }
 
-  /** Predict on each frame: of a camera for as long as it is on the screen, of a file until its end. */
+  /** Predict on each frame: of a camera until it is stopped, of a file until its end. */
   async #predict(source: string, predictor: Predictor, frames: Frames): Promise<void> {
     const video = new VideoPredictor(source, predictor, frames);
     const shown: Shown = { kind: "video", video };
@@ -82,7 +82,7 @@ export class VideoSession {
     try {
       await video.run((predictions) => this.stage.shown === shown && this.#showFrame(video, predictions));
       if (!video.clip || this.stage.shown !== shown) return;
-      // Stopped before its end, this was done already, and something else may run.
+      // If the video was stopped early, this is already done and something else may be running.
       if (video.frames >= video.clip.count) this.stage.stop();
       this.#playAgain(video, video.clip);
     } catch (error) {
@@ -98,14 +98,14 @@ export class VideoSession {
     this.page.videoPanel.update(video, currentTime, video.clip && duration, this.page.chosenFace);
   }
 
-  /** Show a file from its start, with what was said of each frame. */
+  /** Play a file from its start, with the predictions of each frame. */
   #playAgain(video: VideoPredictor, { rate }: ClipFrames): void {
     const { shown, video: player } = this.stage;
     this.page.player.enabled = true;
     const next = () => player.requestVideoFrameCallback((_, { mediaTime }) => {
       if (this.stage.shown !== shown) return;
       this.#showFrame(video, video.at(mediaTime + 0.5 / rate));
-      // No later frame may come to draw what was drawn a moment ago.
+      // While paused no further frame triggers drawing.
       if (player.paused) this.page.videoPanel.draw(this.page.chosenFace);
       this.page.player.refresh();
       next();
@@ -114,7 +114,7 @@ export class VideoSession {
     player.currentTime = 0;
   }
 
-  /** A camera or a video could not start. Returns false for late errors of something that was stopped, which are ignored. */
+  /** Report that a camera or video could not start. Returns false for errors after a stop, which are ignored. */
   #giveUp(source: string, error: unknown, turn: number): boolean {
     if (!this.stage.isCurrent(turn)) return false;
     this.stage.stop();

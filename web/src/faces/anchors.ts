@@ -3,7 +3,7 @@ import type { DetectedFace } from "./box";
 /** Side of the detector's cells, in pixels of its input. */
 export const CELL_PX = 32;
 
-/** Width and height, in cells, of the five anchors of each cell: those of tiny face detector. */
+/** Width and height, in cells, of the tiny face detector's five anchors of each cell. */
 const ANCHORS: [number, number][] = [
   [1.603231, 2.094468],
   [6.041143, 7.080126],
@@ -13,8 +13,8 @@ const ANCHORS: [number, number][] = [
 ];
 
 /**
- * Boxes from the detector's output: for each anchor five planes of rows x columns values (centre x and y within the
- * cell as logits, width and height as logarithms of factors, score as a logit). Redmon & Farhadi, YOLO9000, 2017.
+ * Decode boxes from the detector's output. Each anchor has five planes of rows x columns values: centre x and y within
+ * the cell as logits, width and height as logarithms of factors, score as a logit. Redmon & Farhadi, YOLO9000, 2017.
  *
  * Boxes are in pixels of the detector's input. Only boxes with a score above `minScore` are returned.
  */
@@ -36,7 +36,7 @@ export function decodeBoxes(cells: Float32Array, rows: number, columns: number, 
   return faces;
 }
 
-/** Scores from the detector's output: of the smallest anchor and the highest of all, in each of so many cells. */
+/** Scores from the detector's output, in each of `plane` cells: of the smallest anchor, and the highest of all. */
 export function scoresOf(cells: Float32Array, plane: number): { smallest: Float32Array; highest: Float32Array } {
   const smallest = cells.slice(4 * plane, 5 * plane).map(sigmoid);
   const highest = smallest.slice();

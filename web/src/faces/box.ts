@@ -1,4 +1,4 @@
-/** A rectangle in pixels of the image; it may reach beyond the border. */
+/** A rectangle in pixels of the image; it may extend beyond the border. */
 export interface Box {
   left: number;
   top: number;
@@ -13,21 +13,21 @@ export interface Features {
   landmarks?: Landmarks;
 }
 
-/** Points by the names of mien.faces.Face: right_eye, left_eye, nose, right_mouth_corner, left_mouth_corner; the person's own sides. */
+/** Points named as in mien.faces.Face, such as right_eye and left_mouth_corner; right is the person's right. */
 export type Landmarks = Record<string, [number, number]>;
 
 export interface DetectedFace {
   box: Box;
-  /** Of a face that was checked. */
+  /** For a face that was checked. */
   features?: Features;
-  /** The detector's score, 0..1; not calibrated. It may be higher where proposals were merged. */
+  /** Score of the detector, 0..1, not calibrated. It may be higher for merged proposals. */
   score: number;
 }
 
-/** Share of the smaller of two boxes: with more in common they are of one face, however unlike their sizes. */
+/** Boxes are of one face if their overlap covers more than this fraction of the smaller box. */
 const NESTED = 0.7;
 
-/** The part of a box inside an image, at least one pixel; as Python's Box.clipped. */
+/** The part of a box inside an image, at least one pixel, like Python's Box.clipped. */
 export function clipped({ left, top, width, height }: Box, imageWidth: number, imageHeight: number): Box {
   const [x, y] = [Math.min(Math.max(left, 0), imageWidth - 1), Math.min(Math.max(top, 0), imageHeight - 1)];
   const [right, bottom] = [Math.min(left + width, imageWidth), Math.min(top + height, imageHeight)];
@@ -41,8 +41,8 @@ export function iou(one: Box, other: Box): number {
 }
 
 /**
- * Merges the boxes that agree, best score first; as mien.faces.boxes. A merged box is the mean of its boxes, weighted by
- * their squared scores. Its score is the sum over the looks of the best score of each.
+ * Merge boxes that overlap between detection passes, best score first, like mien.faces.boxes. A merged box is the mean
+ * of its boxes, weighted by their squared scores. Its score is the sum of the best score in each pass.
  */
 export function mergeAgreeing(looks: DetectedFace[][], minIou: number): DetectedFace[] {
   let left = looks.flatMap((faces, look) => faces.map((face) => ({ ...face, look })));
@@ -51,7 +51,7 @@ export function mergeAgreeing(looks: DetectedFace[][], minIou: number): Detected
   while (left.length) {
     const best = left[0]!;
     const group = left.filter((face) => face === best || iou(best.box, face.box) > minIou);
-    // The first box of a look is its best one.
+    // The first box of a pass is its best one.
     const firsts = new Map(group.toReversed().map(({ look, score }) => [look, score]));
     merged.push({ box: meanBox(group), score: [...firsts.values()].reduce((sum, score) => sum + score, 0) });
     const grouped = new Set(group);
@@ -61,8 +61,8 @@ export function mergeAgreeing(looks: DetectedFace[][], minIou: number): Detected
 }
 
 /**
- * Non-maximum suppression: of boxes with a higher IoU than `maxIou`, and of a box and one that lies mostly in it, the one
- * with the best score. Largest box first.
+ * Non-maximum suppression. If boxes have a higher IoU than `maxIou`, or one lies mostly in the other, the best score
+ * stays. Largest box first.
  */
 export function suppressOverlaps(faces: DetectedFace[], maxIou: number): DetectedFace[] {
   const kept: DetectedFace[] = [];
@@ -72,7 +72,7 @@ export function suppressOverlaps(faces: DetectedFace[], maxIou: number): Detecte
   return kept.sort((one, other) => area(other.box) - area(one.box));
 }
 
-/** What two boxes have in common, as a share of the smaller one. */
+/** Overlap of two boxes, as a fraction of the smaller one. */
 export function sharedWithSmaller(one: Box, other: Box): number {
   return shared(one, other) / Math.min(area(one), area(other));
 }

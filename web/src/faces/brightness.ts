@@ -1,14 +1,13 @@
 import type { DecodedImage, Drawable, RgbaImage } from "../preprocess/image";
 
-/** As in mien.faces.crop. */
+/** These constants are explained in mien.faces.crop. */
 const WHITE_SHARE = 0.995;
 const DARK_BELOW = 128;
 const BLACK_BELOW = 8;
 const STEP = 4;
 
 /**
- * An image that is no larger than `side` pixels, or a copy that is; a dark one is stretched until its brightest pixels are
- * white.
+ * Copy an image to at most `side` pixels if it is larger; brighten a dark one until its brightest pixels are white.
  */
 export function workingCopy(image: DecodedImage, side: number, canvas: OffscreenCanvas): Drawable {
   const white = whiteOf(image.pixels);
@@ -28,7 +27,7 @@ export function workingCopy(image: DecodedImage, side: number, canvas: Offscreen
   return { source: canvas, width: width!, height: height! };
 }
 
-/** A dark image stretched until its brightest pixels are white; any other as it is. */
+/** Brighten a dark image until its brightest pixels are white; return any other unchanged. */
 export function brightened(image: RgbaImage): RgbaImage {
   const white = whiteOf(image);
   if (white === null) return image;
@@ -37,20 +36,20 @@ export function brightened(image: RgbaImage): RgbaImage {
   return { ...image, data };
 }
 
-/** In place. Larger values become 255: the array clamps. */
+/** In place. Uint8ClampedArray clamps larger values to 255. */
 function stretch(data: Uint8ClampedArray, white: number): void {
   for (let at = 0; at < data.length; at += 4) {
     for (let channel = at; channel < at + 3; channel += 1) data[channel] = Math.floor(data[channel]! * (255 / white));
   }
 }
 
-/** What is to become white in a dark image; null for any other. */
+/** The level that becomes white in a dark image; null for any other. */
 function whiteOf(image: RgbaImage): number | null {
   const white = Math.max(whiteLevel(image), BLACK_BELOW);
   return white < DARK_BELOW ? white : null;
 }
 
-/** The value that 99.5% of a sample of the pixels' values do not exceed. */
+/** The level that 99.5% of a sample of the pixels do not exceed. */
 function whiteLevel({ data, width, height }: RgbaImage): number {
   const counts = new Uint32Array(256);
   let total = 0;

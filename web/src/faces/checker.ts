@@ -6,23 +6,23 @@ import { type Drawable, roundHalfEven } from "../preprocess/image";
 import type { Square } from "./crop";
 import { type Box, type DetectedFace, type Features, iou } from "./box";
 
-/** Side of the network's input, values of its output, and faces that it is given at once. */
+/** Side of the network's input, number of its output values, and number of faces per batch. */
 const CHECK_PX = 48;
 const VALUES = 16;
 const BATCH = 64;
 
-/** One stage alone must not decide. */
+/** Limit of a stage's log odds, so that no stage decides alone. */
 const MAX_LOG_ODDS = 4;
 
-/** A proposal with a lower score at the first check is not checked again. As in mien.faces.network. */
+/** A proposal with a lower score in the first check is not checked again. As in mien.faces.network. */
 const MIN_FIRST_SCORE = 0.02;
 
 const LANDMARKS = ["right_eye", "left_eye", "nose", "right_mouth_corner", "left_mouth_corner"];
 
-/** Boxes of a face in two frames with a lower IoU are of one that moved. */
+/** Boxes in two frames with a lower IoU are of a face that moved. */
 const IN_PLACE = 0.65;
 
-/** What turns a proposal into a box as the check expects it, in sides of the proposal. As in mien.faces.network. */
+/** Turns a proposal into a box as the check expects it, as fractions of the proposal. As in mien.faces.network. */
 const FRAMING = { width: 0.76, height: 1.01, down: -0.112 };
 
 /** Checks proposals with the second network of mien.faces.network: the last two stages of MTCNN. */
@@ -39,7 +39,7 @@ export class Checker {
     return this.session.release();
   }
 
-  /** The same faces with better boxes, and with one score, 0..1, of what both networks say. */
+  /** Return the same faces with better boxes, and one score, 0..1, from both networks. */
   async check(image: Drawable, faces: DetectedFace[]): Promise<DetectedFace[]> {
     const squares = faces.map(({ box }) => squareOf(box));
     const first = await this.#run(image, squares);
@@ -55,8 +55,8 @@ export class Checker {
   }
 
   /**
-   * Faces that were checked in a frame before, each with the box and the score of its last step. Where one stays in its
-   * place there is one step: a second would say the same. No first score is asked for: a face that moved may have a low one.
+   * Check faces of earlier frames again; each comes with the box and score of its last step. A face that stays in place
+   * needs only one step. The first score is not checked, because it may be low for a face that moved.
    */
   async follow(image: Drawable, faces: DetectedFace[]): Promise<DetectedFace[]> {
     const step = async (from: DetectedFace[]) => {
@@ -86,7 +86,7 @@ export class Checker {
     return squares.map((_, index) => (data as Float32Array).subarray(index * VALUES, (index + 1) * VALUES));
   }
 
-  /** Red, green and blue of each square, one below the other; black outside the image. */
+  /** Red, green and blue of all squares, one below the other; black outside the image. */
   #crops(image: Drawable, squares: Square[]): Uint8Array {
     this.#canvas.width = CHECK_PX;
     this.#canvas.height = CHECK_PX * squares.length;
@@ -107,7 +107,7 @@ export class Checker {
   }
 }
 
-/** A proposal of the first network, with its box as the check expects it. */
+/** Convert a proposal of the first network to a box as the check expects it. */
 export function reframed({ box: { left, top, width, height }, score }: DetectedFace): DetectedFace {
   const [newWidth, newHeight] = [width * FRAMING.width, height * FRAMING.height];
   const box = {
@@ -124,7 +124,7 @@ function squareOf({ left, top, width, height }: Box): Square {
   return { left: left + (width - side) / 2, top: top + (height - side) / 2, side };
 }
 
-/** A better box from the check's output for a square. */
+/** Compute a better box from the check's output for a square. */
 function regressed({ left, top, side }: Square, values: Float32Array): Box {
   const [west, north, east, south] = [...values.subarray(2, 6)].map((value) => value * side);
   return {
@@ -135,7 +135,7 @@ function regressed({ left, top, side }: Square, values: Float32Array): Box {
   };
 }
 
-/** From the check's output for a square: x, then y, of right eye, left eye, nose, right and left corner of the mouth. */
+/** Return points from the check's output for a square: right eye, left eye, nose, right and left mouth corner. */
 export function featuresOf({ left, top, side }: Square, values: Float32Array): Features {
   const between = (one: number, other: number): [number, number] => [
     left + (side * (values[6 + one]! + values[6 + other]!)) / 2,
@@ -145,13 +145,13 @@ export function featuresOf({ left, top, side }: Square, values: Float32Array): F
   return { eyes: between(0, 1), mouth: between(3, 4), landmarks };
 }
 
-/** As in mien.faces.network: the box between those of both checks is better than either. */
+/** The mean of both checks' boxes is better than either, as in mien.faces.network. */
 function meanOf(one: Box, other: Box): Box {
   const mean = (side: keyof Box) => (one[side] + other[side]) / 2;
   return { left: mean("left"), top: mean("top"), width: mean("width"), height: mean("height") };
 }
 
-/** What the check's output for a square says of the face there, which was proposed with this score. */
+/** Return the face from the check's output for a square; `proposed` is the score of its proposal. */
 function faceAt(square: Square, values: Float32Array, proposed: number): DetectedFace {
   return { box: regressed(square, values), features: featuresOf(square, values), score: scoreOf(proposed, values) };
 }

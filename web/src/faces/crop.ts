@@ -2,36 +2,36 @@ import { luma } from "../preprocess/grey";
 import { type GreyImage, type RgbaImage, roundHalfEven } from "../preprocess/image";
 import type { Box, Features } from "./box";
 
-/** Side of a crop like FER2013's, in longer sides of this detector's box. As in mien.faces.network. */
+/** Side of a crop framed like FER2013's, as a multiple of the box's longer side. As in mien.faces.network. */
 export const MARGIN = 0.975;
 
-/** Where eyes and mouth are in FER2013's images, in sides of an image. As in mien.faces.crop. */
+/** Position of eyes and mouth in FER2013, as fractions of the image's side. As in mien.faces.crop. */
 const SPAN = 0.406;
 const DOWN = 0.085;
 
-/** From this tilt on, in radians, a crop is turned level. As in mien.faces.crop. */
+/** Tilt in radians from which a crop is turned level. As in mien.faces.crop. */
 const LEVEL_FROM = (15 * Math.PI) / 180;
 
-/** Side of a crop that is turned, at most. */
+/** Largest side of a turned crop. */
 const MAX_LEVEL_PX = 384;
 
-/** How a face is tilted, in radians clockwise, and the point that it is turned about. */
+/** Tilt of a face in radians clockwise, and the point that it is rotated about. */
 export interface Tilt {
   angle: number;
   x: number;
   y: number;
 }
 
-/** A square region of an image, which may reach beyond the border. */
+/** A square region of an image, which may extend beyond the border. */
 export interface Square {
   left: number;
   top: number;
   side: number;
-  /** Of a tilted face. */
+  /** For a tilted face. */
   tilt?: Tilt;
 }
 
-/** The square that is cut out for a face, as mien.faces.crop has it: where eyes and mouth are known, they say where. */
+/** The square to cut out for a face, as in mien.faces.crop. Eyes and mouth determine its position if known. */
 export function squareAround(box: Box, features?: Features): Square {
   let exact = MARGIN * Math.max(box.width, box.height);
   let [x, y] = [box.left + box.width / 2, box.top + box.height / 2];
@@ -51,7 +51,7 @@ function tiltOf({ eyes, mouth }: Features): Tilt | null {
   return Math.abs(angle) >= LEVEL_FROM ? { angle, x, y } : null;
 }
 
-/** The square region in grey; beyond the border the image's border pixels repeat. */
+/** Cut out the square in grey, with repeated border pixels beyond the image. */
 export function cut(image: RgbaImage, { left, top, side, tilt }: Square): GreyImage {
   if (tilt) return cutTurned(image, { left, top, side }, tilt);
   const data = new Uint8Array(side * side);
@@ -61,7 +61,7 @@ export function cut(image: RgbaImage, { left, top, side, tilt }: Square): GreyIm
   return { width: side, height: side, data };
 }
 
-/** The square, turned by the tilt: bilinear between the centres of pixels. */
+/** Cut out the rotated square, with bilinear interpolation between pixel centres. */
 function cutTurned(image: RgbaImage, { left, top, side }: Square, { angle, x, y }: Tilt): GreyImage {
   const count = Math.min(side, MAX_LEVEL_PX);
   const data = new Uint8Array(count * count);

@@ -5,14 +5,14 @@ import { Checker, reframed } from "./checker";
 import type { Look } from "./look";
 import { copySide, Proposer } from "./proposer";
 
-/** The lowest score of a face, unless the user chooses a higher one. As in mien.faces.network. */
+/** Lowest score of a face, unless the user chooses a higher one. As in mien.faces.network. */
 const MIN_SCORE = 0.45;
 
 /** As in mien.faces.network. */
 const AGREEING_IOU = 0.4;
 const NMS_IOU = 0.3;
 
-/** How a still image is looked at. All as in mien.faces.network. */
+/** Copies of a still image that are searched. All as in mien.faces.network. */
 const FIRST_PX = 320;
 const CLOSER = [
   { side: 640, hint: 0.005 },
@@ -27,22 +27,22 @@ const SEEN = 0.5;
 const TILTED_HINT = 0.02;
 const KNOWN = 0.9;
 
-/** Of a face that fills the image. As in mien.faces.network. */
+/** Search for a face that fills the image. As in mien.faces.network. */
 const CLOSE_UP = { sides: [96, 128, 192, 256], border: 1 / 3, minScore: 0.7 };
 
 /** Each frame of a video is resized to this longer side; the first network needs faces of about 30 pixels. */
 const FRAME_PX = 320;
 
-/** New faces are looked for this often, and in each frame while none is known. Known ones are followed in every frame. */
+/** Seconds between searches for new faces; without known faces every frame is searched. */
 const LOOK_EVERY_SECONDS = 0.2;
 
-/** Small ones are looked for this often, and live for at most a fifth of the time. */
+/** Seconds between searches for small faces in a live video; they take at most a fifth of the time. */
 const SMALL_FACES_EVERY = { seconds: 0.4, durations: 5 };
 
-/** The best proposals, which are checked. */
+/** Largest number of proposals that are checked. */
 const MAX_PROPOSALS = { image: 1000, frame: 8 };
 
-/** A face of the frame before counts as proposed with this score: the check decides whether it is still there. */
+/** Score of a known face as a proposal; the check decides whether it is still there. */
 const KNOWN_SCORE = 0.5;
 
 /** Detects faces as mien.faces.network does: one network proposes them in copies of the image, another checks them. */
@@ -73,7 +73,7 @@ export class Detector {
     return inPixelsOf(image, copy, faces.length ? faces : await this.#closeUp(copy));
   }
 
-  /** What each look at a still image proposes: the first sees all of it, the others what may be left. */
+  /** Propose faces in a still image: the first copy is searched completely, further ones where faces may be missing. */
   async #proposals(copy: Drawable): Promise<DetectedFace[][]> {
     const longer = Math.max(copy.width, copy.height);
     const first = await this.proposer.look(copy, copySide(copy, FIRST_PX));
@@ -88,7 +88,7 @@ export class Detector {
     return proposals;
   }
 
-  /** What closer looks propose, at copies of up to `largest` pixels: of the whole, or beside known faces where a hint is. */
+  /** Propose faces in larger copies, up to `largest` pixels: everywhere, or at hints beside known faces. */
   async #closer(copy: Drawable, first: Look, known: Box[], largest: number): Promise<DetectedFace[][]> {
     const looks = [first];
     for (const { side, hint } of CLOSER) {
@@ -101,7 +101,7 @@ export class Detector {
     return looks.slice(1).map(({ faces }) => faces);
   }
 
-  /** A face that fills the image is found in a small copy that is mirrored at its border. */
+  /** Find a face that fills the image, in a small copy with mirrored borders. */
   async #closeUp(copy: Drawable): Promise<DetectedFace[]> {
     const scale = copySide(copy, FIRST_PX) / Math.max(copy.width, copy.height);
     const [width, height] = [copy.width, copy.height].map((length) => Math.max(Math.round(length * scale), 1)) as [number, number];
@@ -115,15 +115,15 @@ export class Detector {
       .map((face) => moved(face, border, [1 / scale, 1 / scale]));
   }
 
-  /** Before the first frame of a camera, which is live, or of a video file, whose result must not depend on the machine. */
+  /** Call before the first frame of a camera (live) or of a video file, whose result must not depend on the machine. */
   startVideo(isLive: boolean): void {
     this.#isLive = isLive;
     this.#nextLook = this.#nextSmallFaces = 0;
   }
 
   /**
-   * The same in a frame of a video: upright, and not in each frame. `known` are the boxes of the faces in the frames before,
-   * which need no proposal; `seconds` is the frame's time.
+   * Detect faces in a frame of a video: only upright ones, and new ones not in every frame. `known` are the boxes of
+   * faces in earlier frames, which need no proposal. `seconds` is the time of the frame.
    */
   async detectInFrame(frame: DecodedImage, known: Box[], seconds: number): Promise<DetectedFace[]> {
     const copy = this.#copyOf(frame);
@@ -143,7 +143,7 @@ export class Detector {
     this.#nextLook = seconds + LOOK_EVERY_SECONDS;
     if (seconds < this.#nextSmallFaces) return [first.faces];
     const start = performance.now();
-    // No closer look enlarges a camera's frame: that takes half a second on a slow machine, in which nothing moves.
+    // Do not enlarge a camera's frame: on a slow machine this would freeze the picture for half a second.
     const largest = this.#isLive ? Math.max(copy.width, copy.height) : LARGEST_PX;
     const closer = await this.#closer(copy, first, known, largest);
     const taken = (performance.now() - start) / 1000;
@@ -170,12 +170,12 @@ function boxesFrom(faces: DetectedFace[], minScore: number): Box[] {
   return faces.filter(({ score }) => score >= minScore).map(({ box }) => box);
 }
 
-/** A copy of so many pixels with its mirror images around it. */
+/** Surround a copy with its mirror images. */
 function mirroredAround({ source }: Drawable, width: number, height: number, border: number): Drawable {
   const canvas = new OffscreenCanvas(width + 2 * border, height + 2 * border);
   const context = canvas.getContext("2d", { willReadFrequently: true, colorSpace: "srgb", alpha: false })!;
   context.imageSmoothingQuality = "high";
-  // The middle of each tile in the canvas; -1 mirrors it.
+  // Centre of each tile in the canvas; -1 mirrors the tile.
   for (const across of [-1, 0, 1]) {
     for (const down of [-1, 0, 1]) {
       context.setTransform(across ? -1 : 1, 0, 0, down ? -1 : 1, border + width * (across + 0.5), border + height * (down + 0.5));
@@ -185,7 +185,7 @@ function mirroredAround({ source }: Drawable, width: number, height: number, bor
   return { source: canvas, width: canvas.width, height: canvas.height };
 }
 
-/** Boxes in whole pixels of the image, from those in pixels of a copy of another size. */
+/** Convert boxes in pixels of a copy to whole pixels of the image. */
 function inPixelsOf(image: Drawable, copy: Drawable, faces: DetectedFace[]): DetectedFace[] {
   const scale: [number, number] = [image.width / copy.width, image.height / copy.height];
   return faces.map((each) => {
@@ -196,7 +196,7 @@ function inPixelsOf(image: Drawable, copy: Drawable, faces: DetectedFace[]): Det
   });
 }
 
-/** A face of a copy with a border, in an image without it that is so many times as wide and as high. */
+/** Convert a face of a copy with a border to an image without border, scaled by `across` and `down`. */
 function moved({ box, features, score }: DetectedFace, border: number, [across, down]: [number, number]): DetectedFace {
   const point = ([x, y]: [number, number]): [number, number] => [(x - border) * across, (y - border) * down];
   const [left, top] = point([box.left, box.top]);

@@ -1,17 +1,17 @@
 import { CELL_PX, decodeBoxes, scoresOf } from "./anchors";
 import type { Box, DetectedFace } from "./box";
 
-/** Left, top, right and bottom; the last two are outside. In pixels of an image or in cells. */
+/** Left, top, right and bottom, in pixels of an image or in cells; right and bottom are exclusive. */
 export type Area = [number, number, number, number];
 
-/** Regions that cover more of the image than this are looked at as one. As in mien.faces.boxes. */
+/** If the regions cover more of the image than this, they become one. As in mien.faces.boxes. */
 const MOSTLY = 0.8;
 
-/** What was proposed in one copy of an image: boxes in pixels of the image, and scores in cells. As in mien.faces.network. */
+/** Proposals in one copy of an image: boxes in pixels of the image, and scores in cells. As in mien.faces.network. */
 export class Look {
   faces: DetectedFace[] = [];
   readonly cellPx: number;
-  /** Score of the smallest anchor, and the highest of all, in each cell; 0 where the copy was not looked at. */
+  /** Score of the smallest anchor, and the highest of all, in each cell; 0 where the copy was not searched. */
   readonly smallest: Float32Array;
   readonly highest: Float32Array;
 
@@ -26,7 +26,7 @@ export class Look {
     this.highest = new Float32Array(rows * columns);
   }
 
-  /** Adds what the network says of some of its cells. */
+  /** Add the network's output for some cells. */
   add([left, top, right, bottom]: Area, output: Float32Array, minScore: number): void {
     const [rows, columns] = [bottom - top, right - left];
     const scale = this.cellPx / CELL_PX;
@@ -49,7 +49,7 @@ export class Look {
     }
   }
 
-  /** Areas of the image around the cells with a higher score than `hint` that no box touches. */
+  /** Areas of the image around cells that score more than `hint` and that no box touches. */
   areas(scores: Float32Array, hint: number, boxes: Box[]): Area[] {
     const mask = [...scores].map((score) => score > hint);
     for (const { left, top, width, height } of boxes) {
@@ -75,7 +75,7 @@ export class Look {
   }
 }
 
-/** Rectangles apart that hold each true cell and one cell around it; the whole if they cover most. As in mien.faces.boxes. */
+/** Disjoint rectangles around true cells, with a margin of one cell; a single one if they cover most of the image. */
 export function regionsAround(mask: boolean[], rows: number, columns: number): Area[] {
   let merged: Area[] = [];
   mask.forEach((isTrue, index) => {
@@ -83,7 +83,7 @@ export function regionsAround(mask: boolean[], rows: number, columns: number): A
     const [row, column] = [Math.floor(index / columns), index % columns];
     let grown: Area = [column - 1, row - 1, column + 2, row + 2];
     for (;;) {
-      // A rectangle that has grown may touch others than before.
+      // A rectangle that has grown may touch further ones.
       const [left, top, right, bottom] = grown;
       const touched = merged.filter((area) => area[0] <= right && area[1] <= bottom && area[2] >= left && area[3] >= top);
       if (!touched.length) break;

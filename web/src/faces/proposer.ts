@@ -28,7 +28,7 @@ export class Proposer {
     return this.session.release();
   }
 
-  /** In a copy with a longer side of `side` pixels: everywhere, or in areas given in pixels of the image. */
+  /** Propose in a copy with a longer side of `side` pixels: everywhere, or in areas given in pixels of the image. */
   async look(image: Drawable, side: number, areas?: Area[]): Promise<Look> {
     const scale = side / Math.max(image.width, image.height);
     const look = new Look(side, scale, cellsOf(image.height * scale), cellsOf(image.width * scale));
@@ -40,7 +40,7 @@ export class Proposer {
     return look;
   }
 
-  /** In areas of a copy that are rotated counterclockwise. */
+  /** Propose in areas of a copy that are rotated counterclockwise. */
   async lookTilted(image: Drawable, side: number, areas: Area[], degrees: number): Promise<DetectedFace[]> {
     const scale = side / Math.max(image.width, image.height);
     const angle = (degrees * Math.PI) / 180;
@@ -72,7 +72,7 @@ export class Proposer {
     return faces;
   }
 
-  /** Draws some cells of a copy; right of and below the image its border pixels repeat. */
+  /** Draw some cells of a copy, with repeated border pixels on the right and below. */
   #draw({ source, width, height }: Drawable, scale: number, [left, top, right, bottom]: Area): void {
     const context = this.#clear(right - left, bottom - top);
     context.translate(-left * CELL_PX, -top * CELL_PX);
@@ -86,7 +86,7 @@ export class Proposer {
     }
   }
 
-  /** Makes the canvas black, with so many cells. */
+  /** Make the canvas black and set its size in cells. */
   #clear(columns: number, rows: number): OffscreenCanvasRenderingContext2D {
     this.#canvas.width = columns * CELL_PX;
     this.#canvas.height = rows * CELL_PX;
@@ -105,7 +105,7 @@ export class Proposer {
   }
 }
 
-/** The longer side of a copy that is asked for. */
+/** Longer side of a copy, limited by the largest enlargement. */
 export function copySide({ width, height }: Drawable, side: number): number {
   return Math.min(side, MAX_ENLARGED * Math.max(width, height));
 }

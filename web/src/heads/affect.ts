@@ -1,4 +1,4 @@
-/** Valence and arousal, derived from how likely each expression is; as mien.base.heads.votes. */
+/** Valence and arousal, derived from the probabilities of the expressions, as in mien.base.heads.votes. */
 
 import type { Output } from "./votes";
 
@@ -10,7 +10,7 @@ const AROUSAL: Record<string, number> = {
   happy: 0.059, sad: 0.112, surprise: 0.364, fear: 0.226, disgust: 0.264, angry: 0.319, contempt: -0.507, neutral: -0.799,
 };
 
-/** Of the shares of people behind an output's probabilities: valence, -1 (unpleasant) to 1, and arousal, -1 (calm) to 1. */
+/** Derive valence, -1 (unpleasant) to 1, and arousal, -1 (calm) to 1, from an output's probabilities. */
 export function derivedAffect(probabilities: number[], { classes, given, rule }: Output): [valence: number, arousal: number] {
   const words = classes.flatMap((name, at) => {
     if (!(name in VALENCE)) return [];

@@ -1,22 +1,22 @@
 /** The rule of the answer, as mien.base.heads.label has it. */
 
-/** Answers of annotators that are no expression, as in mien.base.labels. */
+/** Answers of annotators that are not expressions, as in mien.base.labels. */
 export const NOT_A_FACE = "not-a-face";
 export const NO_EXPRESSION = ["unknown", NOT_A_FACE];
 
-/** Below this probability an answer is in doubt, unless the model's rule says otherwise. */
+/** Default probability below which an answer is in doubt. */
 export const AGREEMENT = 0.5;
 
-/** An expression less than this behind the likeliest class is an alternative, unless the model's rule says otherwise. */
+/** Default margin: an expression less than this below the most probable class is an alternative. */
 export const TIE_MARGIN = 0.1;
 
 export interface Decision {
   /** The class of highest probability, and that probability. */
   top: string;
   highest: number;
-  /** Whether that class is an expression, and likely enough. */
+  /** Whether that class is an expression and probable enough. */
   likely: boolean;
-  /** The expressions that are nearly as likely, the likeliest first. */
+  /** Expressions nearly as probable, the most probable first. */
   tied: string[];
 }
 
@@ -28,12 +28,12 @@ export function decide(probabilities: Record<string, number>, unsureBelow = AGRE
   return { top, highest, likely, tied: tied.map(([name]) => name) };
 }
 
-/** The class with the highest probability, and that probability; the first of equal ones. */
+/** The most probable class and its probability; the first of ties. */
 export function likeliest(probabilities: Record<string, number>): [string, number] {
   return Object.entries(probabilities).reduce((best, each) => (each[1] > best[1] ? each : best));
 }
 
-/** Probabilities from rows of logits, which are divided by the temperature first, as mien.Predictor computes them. */
+/** Compute probabilities from rows of logits divided by the temperature, like mien.Predictor. */
 export function softmax(logits: Float32Array, classes: number, temperature: number): number[][] {
   const rows: number[][] = [];
   for (let first = 0; first < logits.length; first += classes) {

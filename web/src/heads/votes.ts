@@ -1,45 +1,45 @@
-/** The outputs of a model: each is an answer of its own, with its own classes. As mien.base.heads.votes. */
+/** Outputs of a model, each with its own classes and answers, as in mien.base.heads.votes. */
 
 import type { Manifest } from "../model/manifest";
 import { AGREEMENT, NO_EXPRESSION, NOT_A_FACE, softmax, TIE_MARGIN } from "./label";
 
-/** Name of the output that a rule makes of the votes' output. */
+/** Name of the output that an answer rule makes from votes. */
 export const ANSWER = "answer";
 
 export interface Rule {
-  /** What each share of the logits' classes is multiplied by. */
+  /** Factor of the share of each of the logits' classes. */
   factors: number[];
 }
 
 export interface Output {
-  /** Empty for the only output of a model without named ones. */
+  /** Empty for a model without named outputs. */
   name: string;
-  /** The graph's output with its logits. */
+  /** Name of the graph's output that holds the logits. */
   logits: string;
   classes: string[];
-  /** Classes of the logits; without a rule the same. */
+  /** Classes of the logits; without a rule equal to `classes`. */
   given: string[];
-  /** What makes it of another output's probabilities. */
+  /** Rule that makes it from another output's probabilities. */
   rule?: Rule;
-  /** Below this probability an answer of people's votes is "unsure". */
+  /** Probability below which an answer from votes is "unsure". */
   unsureBelow: number;
-  /** Expressions less than this behind the first are alternatives. */
+  /** Expressions less than this below the highest probability are alternatives. */
   margin: number;
   temperature: number;
-  /** What taught it: label, votes, sampled or majority. */
+  /** Training target: label, votes, sampled or majority. */
   target: string;
-  /** Whether votes taught it. Without a rule, a probability is the share of people who are expected to choose the class. */
+  /** Whether it was trained on votes. Without a rule, a probability is then the expected share of people. */
   byVotes: boolean;
-  /** How often it is right on the validation images; null where that was not measured by their label. */
+  /** Accuracy on the validation images; null if not measured. */
   accuracy: number | null;
 }
 
 const USUAL = { unsureBelow: AGREEMENT, margin: TIE_MARGIN };
 
-/** Probabilities of one face: a row for each output, by its name, in the order of its classes. */
+/** Probabilities of one face: one row per output name, in the order of its classes. */
 export type Probabilities = Record<string, number[]>;
 
-/** The outputs in the manifest's order, as mien.base.model_file.Manifest.all_outputs names their logits. */
+/** The outputs in the manifest's order, with logits named as in mien.base.model_file.Manifest.all_outputs. */
 export function outputsOf({ outputs = {}, classes, temperature, scores, answer }: Manifest): Output[] {
   const accuracy = scores["validation_accuracy"] ?? null;
   const named = Object.entries(outputs).map(([name, output], index) => ({
@@ -64,7 +64,7 @@ export function outputsOf({ outputs = {}, classes, temperature, scores, answer }
   return [{ ...votes, name: ANSWER, classes: shown, rule: { factors }, unsureBelow, margin, accuracy: null }, ...named];
 }
 
-/** Probabilities of an output's classes from rows of its logits, as mien.base.heads.votes.VotesHead.shown. */
+/** Compute an output's probabilities from its logits, like mien.base.heads.votes.VotesHead.shown. */
 export function probabilitiesOf({ given, classes, temperature, rule }: Pick<Output, "given" | "classes" | "temperature" | "rule">, logits: Float32Array): number[][] {
   const rows = softmax(logits, given.length, temperature);
   if (!rule) return rows;
@@ -81,7 +81,7 @@ export function probabilitiesOf({ given, classes, temperature, rule }: Pick<Outp
   });
 }
 
-/** The output that answers unless the user chooses, as mien.base.model_file.Manifest.output says. */
+/** The output that is used by default, like mien.base.model_file.Manifest.output. */
 export function defaultOutput(outputs: Output[]): Output {
   if (outputs[0]!.rule) return outputs[0]!;
   const by = (wanted: string) => outputs.find(({ target }) => target === wanted);

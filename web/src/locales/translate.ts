@@ -1,6 +1,5 @@
 /**
- * Everything that the page says, in the chosen language. Each JSON file beside this one is a language, and nothing else
- * has to name it.
+ * All texts of the page in the chosen language. Each JSON file in this folder is a language; no other code lists them.
  */
 
 import type { Output } from "../heads/votes";
@@ -35,7 +34,7 @@ export function setLanguage(chosen: Language): void {
   try {
     localStorage.setItem(STORED, chosen);
   } catch {
-    // A browser that stores nothing forgets the language too.
+    // A browser that stores nothing also forgets the language.
   }
 }
 
@@ -49,13 +48,13 @@ const EXPRESSIONS: readonly Key[] = [
   "contempt", "unknown", "not-a-face",
 ];
 
-/** The name of a class. A class that is not listed keeps the model's name, even if a sentence has the same key. */
+/** The translated name of a class. An unknown class keeps the model's name, even if a sentence has the same key. */
 export function expression(name: string): string {
   const known = EXPRESSIONS.find((key) => key === name);
   return known ? translate(known) : name;
 }
 
-/** What an output answers, in words. An output that the page does not know keeps its name. */
+/** Description of an output. An unknown output keeps its name. */
 export function outputName({ name, byVotes, rule }: Pick<Output, "name" | "byVotes" | "rule">): string {
   if (rule) return translate("output_answer");
   if (byVotes) return translate("output_votes");
@@ -63,8 +62,8 @@ export function outputName({ name, byVotes, rule }: Pick<Output, "name" | "byVot
 }
 
 /**
- * A fraction 0..1 as a percentage with a fixed number of decimals. Only 0 is "0%" and only the whole is "100%": what would be
- * rounded to them is "<1%" or ">99%".
+ * A fraction 0..1 as a percentage with fixed decimals. "0%" and "100%" are shown only if exact; otherwise "<1%" and
+ * ">99%".
  */
 export function percent(fraction: number, decimals = 0): string {
   const format = numberFormat({ style: "percent", minimumFractionDigits: decimals, maximumFractionDigits: decimals });
@@ -79,17 +78,17 @@ export function integer(value: number): string {
   return numberFormat({ maximumFractionDigits: 0 })(value);
 }
 
-/** 75.25 -> "1:15", or with one decimal "1:15.2": a clock shows the time that has passed. */
+/** 75.25 -> "1:15", or with one decimal "1:15.2". Like a clock, it rounds down. */
 export function clock(seconds: number, decimals = 0): string {
   const format = numberFormat({ minimumIntegerDigits: 2, minimumFractionDigits: decimals });
-  // Without the addend a sum such as 0.1 + 0.7 would show as 0.7.
+  // Without the addend, floating point would show 0.1 + 0.7 as 0.7.
   const passed = Math.max(Math.floor(seconds * 10 ** decimals + 1e-6), 0) / 10 ** decimals;
   return `${Math.floor(passed / 60)}:${format(passed % 60)}`;
 }
 
 const FORMATS = new Map<string, (value: number) => string>();
 
-/** One is kept for each language and style: a video's frame asks for dozens, and each takes long to make. */
+/** Cached for each language and style, because a frame needs dozens and each is slow to make. */
 function numberFormat(style: Intl.NumberFormatOptions): (value: number) => string {
   const name = language + JSON.stringify(style);
   let format = FORMATS.get(name);

@@ -8,7 +8,7 @@ import { fetchFile } from "./download";
 import { manifestIn } from "./model_file";
 import { openModel, runtime } from "./runtime";
 
-/** Faces per run: a larger batch would block the page. */
+/** Number of faces per run; a larger batch would block the page. */
 const BATCH_SIZE = 32;
 
 /** One of the page's models, with its manifest. */
@@ -24,7 +24,7 @@ export class Classifier {
     this.#outputs = outputsOf(manifest);
   }
 
-  /** The model whose file and manifest have this address, without ".onnx" and ".json". */
+  /** Load the model whose file and manifest have this address plus ".onnx" and ".json". */
   static async load(address: URL, manifest = fetchManifest(address)): Promise<Classifier> {
     const file = fetchFile(new URL(`${address.href}.onnx`)).then((response) => response.bytes());
     const [loaded, session] = await Promise.all([manifest, openModel(file)]);

@@ -1,20 +1,20 @@
-/** The page's part of Cache Storage, which src/worker.js reads too. */
+/** Name of the page's cache in Cache Storage, which src/worker.js reads too. */
 const STORE = "mien";
 
-/** Whether files are kept: by the page, but not in pages of others. */
+/** Whether files are stored for offline use: on the page yes, in other pages no. */
 export const keeping = { isOn: false };
 
-/** Networks could not be loaded. The page shows this once, for as long as it is open. */
+/** The networks could not be loaded. The page shows this once and permanently. */
 export class LoadError extends Error {}
 
 export function reasonOf(error: unknown): string {
   return String((error as Error).message ?? error);
 }
 
-/** Fetch a file, and keep it for the time without a network. Raises where the host has none. */
+/** Fetch a file and store it for offline use. Throws if the host does not have it. */
 export async function fetchFile(url: URL): Promise<Response> {
   const response = await fetch(url);
-  // What development servers and sites of one page answer with where a file is missing.
+  // Development servers and single-page hosts answer with a page if a file is missing.
   const isPage = response.headers.get("Content-Type")?.startsWith("text/html");
   if (!response.ok || isPage) throw new Error(`${url.pathname}: ${isPage ? "a page is there, and no such file" : `${response.status} ${response.statusText}`}`);
   void keep(url, response.clone());
@@ -26,11 +26,11 @@ export async function kept(url: URL): Promise<Response | undefined> {
 }
 
 export async function keep(url: URL, response: Response): Promise<void> {
-  // A full disk is no reason to stop.
+  // Continue even if the disk is full.
   await (await store())?.put(url, response).catch(() => {});
 }
 
-/** Nothing where the browser stores nothing: in a private window of some, or over plain http from another machine. */
+/** Undefined if the browser stores nothing: in some private windows, or over http from another machine. */
 async function store(): Promise<Cache | undefined> {
   return keeping.isOn ? globalThis.caches?.open(STORE).catch(() => undefined) : undefined;
 }

@@ -1,4 +1,4 @@
-/** onnxruntime-web from the page's own folder. The npm package takes it from the app's packages instead (src/package). */
+/** Loads onnxruntime-web from the page's folder. The npm package loads it from the app's packages (src/package). */
 
 import { XzReadableStream } from "xz-decompress";
 
@@ -14,14 +14,14 @@ export async function loadRuntime(): Promise<Runtime> {
   const [ort, binary] = await Promise.all([import("onnxruntime-web/wasm"), fetchUnpacked(besidePage(packedRuntime))]);
   ort.env.wasm.wasmBinary = binary;
   ort.env.wasm.numThreads = threads();
-  // What its threads load in a worker has a file of its own: this one shares modules with the page, which would start there.
+  // Threads load a separate file in their workers, because this one would start the page's modules there.
   if (threads() > 1) ort.env.wasm.wasmPaths = { mjs: besidePage(threadScript) };
   return ort;
 }
 
 /**
- * The runtime is compressed with xz, which browsers cannot unpack. The unpacked bytes are kept: the next visit starts
- * without the second that it takes, and browsers keep the compiled code of bytes that they know.
+ * The runtime is compressed with xz, which browsers cannot unpack. The unpacked bytes are stored, which saves a second
+ * at the next visit. Browsers also keep the compiled code of known bytes.
  */
 async function fetchUnpacked(url: URL): Promise<ArrayBuffer> {
   const unpacked = new URL(url.href.replace(/\.xz$/, ""));
@@ -35,8 +35,8 @@ async function fetchUnpacked(url: URL): Promise<ArrayBuffer> {
 }
 
 /**
- * Half of the cores: on busy cores, threads that wait for one another are slower than one thread. Threads share memory,
- * which browsers allow only for pages with COOP and COEP headers; without these headers there is one thread.
+ * Half of the cores: on busy cores, threads that wait for each other are slower than one thread. Threads share memory,
+ * which browsers allow only with COOP and COEP headers. Without them there is one thread.
  */
 function threads(): number {
   const cores = navigator.hardwareConcurrency || 1;

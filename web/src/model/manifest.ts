@@ -2,18 +2,18 @@ import type { InputSpec } from "../preprocess/input";
 import { fetchFile } from "./download";
 import { besidePage } from "./runtime";
 
-/** What the page uses of a model's manifest; see mien.base.model_file. */
+/** The fields of a model's manifest that the page uses; see mien.base.model_file. */
 export interface Manifest {
   name: string;
   classes: string[];
   input: InputSpec;
   precision: string;
   temperature: number;
-  /** Of the first output. */
+  /** Scores of the first output. */
   scores: Record<string, number>;
-  /** By name, the first with the classes and the temperature above; empty or missing where there is one without a name. */
+  /** Outputs by name. The first has the classes and temperature above. Empty or missing for one unnamed output. */
   outputs?: Record<string, { classes: string[]; temperature: number; target: string }>;
-  /** How shares of people become the answer that is shown by default; as mien.base.heads.votes.AnswerRule. */
+  /** Rule that turns shares of people into the default answer, as mien.base.heads.votes.AnswerRule. */
   answer?: AnswerRule | null;
   /** What a model that is taught further takes over. */
   parameters?: number;
@@ -31,7 +31,7 @@ interface AnswerRule {
   margin?: number;
 }
 
-/** The names of the models beside the page; it starts with the first, on every device. */
+/** Names of the models beside the page. It always starts with the first. */
 export async function fetchModelNames(): Promise<string[]> {
   return (await (await fetchFile(besidePage("models.json"))).json()) as string[];
 }
@@ -41,18 +41,18 @@ const SLOW = { cores: 2, memory: 2 };
 
 interface Device {
   hardwareConcurrency?: number;
-  /** Only some browsers say it. */
+  /** Only some browsers provide it. */
   deviceMemory?: number;
 }
 
-/** The place of mien's fast model, which a slow device is offered; -1 on other devices, and where there is no choice. */
+/** Index of mien's fast model, which slow devices are offered; -1 on other devices, or without a choice. */
 export function offeredModel(names: string[], { hardwareConcurrency = 1, deviceMemory = Infinity }: Device): number {
   const isSlow = hardwareConcurrency <= SLOW.cores || deviceMemory <= SLOW.memory;
   const isFast = (name: string) => ["fast", "fast-int8"].includes(name);
   return isSlow && !isFast(names[0]!) ? names.findIndex(isFast) : -1;
 }
 
-/** The address of the model at this place among them, as mien.serve.built_page names its files: "model", "model-2", ... */
+/** Address of the model at this index; mien.serve.built_page names the files "model", "model-2", ... */
 export function modelAddress(which: number): URL {
   return besidePage(which === 0 ? "model" : `model-${which + 1}`);
 }
@@ -61,7 +61,7 @@ export async function fetchManifest(address: URL): Promise<Manifest> {
   return (await (await fetchFile(new URL(`${address.href}.json`))).json()) as Manifest;
 }
 
-/** As mien.base.model_file.Manifest.full_name. */
+/** Full name, as mien.base.model_file.Manifest.full_name. */
 export function fullName({ name, precision }: Manifest): string {
   return precision === "int8" ? `${name}-int8` : name;
 }

@@ -1,13 +1,13 @@
-/** As mien.explanation.occlusion: cover a part of the face, and see how far the probability of a class falls. */
+/** Covers parts of the face and measures the drop of a class's probability, as mien.explanation.occlusion. */
 
 import { roundHalfEven } from "../preprocess/image";
 
 /**
- * A patch in the mean grey of the face slides over it. A pixel's value is the mean drop of the probability while the
- * pixel was covered. Zeiler & Fergus, ECCV 2014, section 4.2.
+ * A patch in the mean grey of the face slides over it. A pixel's value is the mean drop of the probability while it was
+ * covered. Zeiler & Fergus, ECCV 2014, section 4.2.
  *
- * `crop` is a grey face crop of side * side values, of which the model sees the central `seen` * `seen`. `target` picks
- * the number whose drop counts from a face's probabilities. Returns side * side values in -1..1.
+ * `crop` is a grey face crop of side * side values; the model sees the central `seen` * `seen`. `target` selects the
+ * probability to measure. Returns side * side values in -1..1.
  */
 export async function occlusion<Probabilities>(
   predict: (crops: Uint8Array[]) => Promise<Probabilities[]>,
@@ -38,7 +38,7 @@ export async function occlusion<Probabilities>(
   return drops.map((drop, index) => drop / Math.max(counts[index]!, 1));
 }
 
-/** Where the patch starts along one side; the last patch touches the edge. */
+/** Start positions of the patch along one side; the last patch touches the edge. */
 function offsets(seen: number, patch: number, stride: number): number[] {
   const result: number[] = [];
   for (let offset = 0; offset < seen - patch; offset += stride) result.push(offset);

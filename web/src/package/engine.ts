@@ -1,4 +1,4 @@
-/** The page's engine for pages of others: pictures and videos in, faces with their expressions out. */
+/** The page's engine for other pages: predicts faces and expressions in pictures and videos. */
 
 import type { Box, Landmarks } from "../faces/box";
 import { defaultOutput, type Output, outputsOf } from "../heads/votes";
@@ -14,22 +14,22 @@ export type { Box, Landmarks, Prediction };
 /** A face with its prediction: `answer`, `in_doubt`, `alternatives`, `top`, `confidence`, `probabilities`, `box`, `detection_score`. */
 export type Face = Prediction & { box: Box; detection_score: number; landmarks: Landmarks };
 
-/** A face of a video. `track` is its number from frame to frame, and its probabilities are smoothed over 0.2 s. */
+/** A face of a video. `track` is its number in all frames, and its probabilities are smoothed over 0.2 s. */
 export type TrackedFace = Face & { track: number };
 
-/** Whatever a canvas can draw and that has a size: an image, a video, a canvas, an ImageBitmap, a VideoFrame. */
+/** Anything that a canvas can draw and that has a size: an image, video, canvas, ImageBitmap or VideoFrame. */
 export type Picture = HTMLImageElement | HTMLVideoElement | HTMLCanvasElement | OffscreenCanvas | ImageBitmap | VideoFrame;
 
 export interface Options {
-  /** "default", or "fast", which is a third as large and less often right; or the address of a model without its ".onnx". */
+  /** "default", or "fast" (a third of the size, less accurate), or the address of a model without ".onnx". */
   model?: "default" | "fast" | URL;
-  /** Which of the model's outputs answers, such as "fer2013" or "perceived"; by default the one that the model names. */
+  /** Output of the model to use, such as "fer2013" or "perceived"; by default the model's own choice. */
   output?: string;
   /** The lowest score of a face, 0.45 to 1. */
   minScore?: number;
 }
 
-/** A variable, because bundlers would look for files in an address that is put together beside it. */
+/** A variable, because bundlers would try to resolve an address built directly from import.meta.url. */
 const HERE = import.meta.url;
 
 export class Mien {
@@ -40,7 +40,7 @@ export class Mien {
     private readonly output: Output,
   ) {}
 
-  /** Load the networks. Raises an Error where one cannot be fetched, or where the model has no such output. */
+  /** Load the networks. Throws an Error if one cannot be fetched, or the model has no such output. */
   static async load({ model = "default", output, minScore }: Options = {}): Promise<Mien> {
     const address = model instanceof URL ? model : new URL(`models/${model}`, HERE);
     const predictor = await Predictor.load(Promise.resolve(address));
@@ -51,15 +51,15 @@ export class Mien {
     return new Mien(predictor, chosen);
   }
 
-  /** The faces of a picture, the largest first. Boxes are in its pixels. */
+  /** Return the faces of a picture, the largest first, with boxes in its pixels. */
   async predict(picture: Picture): Promise<Face[]> {
     const faces = await this.predictor.predictImage(this.#read(picture), []);
     return faces.map((face) => this.#face(face));
   }
 
   /**
-   * Follow the faces of a camera or a video. Call the returned function with each frame and its time in seconds, one after
-   * another. `isLive` says that a slow machine may look for small faces less often.
+   * Track the faces of a camera or video. Call the returned function with each frame and its time in seconds, in order.
+   * `isLive` allows a slow machine to search for small faces less often.
    */
   follow({ isLive = true } = {}): (picture: Picture, seconds: number) => Promise<TrackedFace[]> {
     const tracker = new Tracker();
@@ -71,7 +71,7 @@ export class Mien {
     };
   }
 
-  /** Free the memory of the networks; nothing can be predicted afterwards. */
+  /** Free the memory of the networks. No predictions are possible afterwards. */
   dispose(): Promise<void> {
     return this.predictor.dispose();
   }
@@ -92,7 +92,7 @@ export class Mien {
   }
 }
 
-/** Draw boxes and answers of faces into a canvas that shows their picture in its own size. */
+/** Draw boxes and answers of faces on a canvas that shows their picture in its own size. */
 export function draw(
   context: CanvasRenderingContext2D | OffscreenCanvasRenderingContext2D,
   faces: Face[],
@@ -111,7 +111,7 @@ export function draw(
 }
 
 function sizeOf(picture: Picture): { width: number; height: number } {
-  // Not by their classes: a worker has no elements, and not every browser has VideoFrame.
+  // Do not test for classes: a worker has no elements, and some browsers lack VideoFrame.
   if ("naturalWidth" in picture) return { width: picture.naturalWidth, height: picture.naturalHeight };
   if ("videoWidth" in picture) return { width: picture.videoWidth, height: picture.videoHeight };
   if ("displayWidth" in picture) return { width: picture.displayWidth, height: picture.displayHeight };

@@ -1,4 +1,4 @@
-/** onnxruntime-web as the app has installed it: the app's bundler, or its import map, says where it is. */
+/** Loads onnxruntime-web as installed by the app; its bundler or import map finds it. */
 
 import * as ort from "onnxruntime-web/wasm";
 

@@ -1,16 +1,16 @@
 import type { DetectedFace } from "../faces/box";
 import type { PredictedFace } from "./predictor";
 
-/** A photo may have been given as a face crop, or a face crop as a photo. The rules are those of mien.faces.crop. */
+/** Detects photos given as face crops, and the reverse, by the rules of mien.faces.crop. */
 export type CropHint = "crop_as_photo" | "photo_as_crop";
 
-/** Longest side of face crops in the usual data sets; as in mien.faces.crop. */
+/** Largest side of face crops in common data sets, as in mien.faces.crop. */
 export const CROP_PX = 224;
 
-/** A face under this share of the image's shorter side is a face in a photo. */
+/** If a face is below this fraction of the image's shorter side, the image is a photo. */
 export const SMALL_FACE = 0.4;
 
-/** `detect` is called only for a large image that was taken as one face. */
+/** `detect` is called only for a large image that was treated as a face crop. */
 export async function cropHint(
   { width, height }: { width: number; height: number },
   faces: Pick<PredictedFace, "box">[],

@@ -9,18 +9,18 @@ import type { PredictedFace, Predictor } from "./predictor";
 
 export interface GalleryItem {
   file: File;
-  /** A small copy of the image, once it is opened. */
+  /** A small copy of the image, available once it was opened. */
   thumbnail?: OffscreenCanvas;
-  /** Missing until the image is processed; without faces where none was found. */
+  /** Undefined until the image is processed; without faces if none was found. */
   predictions?: ImagePredictions;
-  /** Boxes that the user drew. They stay when the image is processed again, and wait while images are face crops. */
+  /** Boxes drawn by the user. They are kept when the image is processed again, and unused for face crops. */
   drawn: Box[];
 }
 
 export class Gallery {
   readonly items: GalleryItem[] = [];
 
-  /** `areCrops` says whether each image is a face crop, at the time of the call. */
+  /** `areCrops` returns whether images are face crops at present. */
   constructor(
     private readonly predictor: Promise<Predictor>,
     private readonly areCrops: () => boolean,
@@ -32,7 +32,7 @@ export class Gallery {
     return items;
   }
 
-  /** Returns whether the image was still there: two callers may fail on the same one. */
+  /** Returns false if the image was already removed, because two callers may fail on the same image. */
   remove(item: GalleryItem): boolean {
     const index = this.items.indexOf(item);
     if (index < 0) return false;
@@ -40,7 +40,7 @@ export class Gallery {
     return true;
   }
 
-  /** Open an image, and predict unless that is done. Raises PageError. */
+  /** Open an image, and predict unless that was done. Throws PageError. */
   async process(item: GalleryItem): Promise<DecodedImage> {
     const image = await openImage(item.file);
     item.thumbnail ??= thumbnailOf(image, { left: 0, top: 0, width: image.width, height: image.height });
@@ -50,7 +50,7 @@ export class Gallery {
       const { manifest, minScore } = predictor;
       const { drawn } = item;
       const faces = await (areCrops ? predictor.predictCrop(image) : predictor.predictImage(image, drawn));
-      // If a setting was changed or a box drawn meanwhile, predict again.
+      // Predict again if a setting changed or a box was drawn meanwhile.
       const isSame = areCrops === this.areCrops() && manifest === predictor.manifest && minScore === predictor.minScore;
       if (isSame && drawn === item.drawn) item.predictions = predictionsOf(item, image, faces);
     }
@@ -58,8 +58,8 @@ export class Gallery {
   }
 
   /**
-   * As `process`, and look whether the image was given as what it is: of many crops only those that are looked at cost a
-   * detection. If the predictions are forgotten meanwhile, it begins again.
+   * Do `process`, and also check whether the image is a crop or a photo. This detection runs only for crops that are
+   * shown. If predictions are discarded meanwhile, it starts again.
    */
   async processToShow(item: GalleryItem): Promise<DecodedImage> {
     let image: DecodedImage;
@@ -76,15 +76,15 @@ export class Gallery {
     predictions.hint = await cropHint(image, predictions.faces, () => predictor.detect(image));
   }
 
-  /** Predict on a box that the user drew, beside or instead of the faces that were found. Returns the new face's number. */
+  /** Predict a box drawn by the user, besides or instead of detected faces. Returns the new face's number. */
   async addFace(item: GalleryItem, box: Box): Promise<number> {
     const image = await openImage(item.file);
     const face = await (await this.predictor).predictBox(image, box);
     item.drawn = [...item.drawn.filter((other) => !isSameFace(other, box)), box];
-    // Forgotten meanwhile: the box is predicted with the rest, or waits until images are no face crops.
+    // If predictions were discarded, the box is predicted with the rest, or waits while images are face crops.
     if (!item.predictions || this.areCrops()) await this.process(item);
     else {
-      // A face without a box is the whole image, which the user has given up by drawing.
+      // A face without a box is the whole image, which the user replaces by drawing.
       const boxed = item.predictions.faces.filter((each) => each.box);
       item.predictions = predictionsOf(item, image, [...boxed, face]);
       item.predictions.hint = null;
@@ -92,13 +92,13 @@ export class Gallery {
     return item.predictions!.faces.at(-1)!.number;
   }
 
-  /** Take away a box that the user drew. The image has to be processed again: a face may be found there. */
+  /** Remove a box drawn by the user. The image must be processed again, because a face may be detected there. */
   removeBox(item: GalleryItem, box: Box): void {
     item.drawn = item.drawn.filter((each) => each !== box);
     delete item.predictions;
   }
 
-  /** Predict again, with the whole image as one face. Raises PageError. */
+  /** Predict again with the whole image as one face. Throws PageError. */
   async processWhole(item: GalleryItem): Promise<void> {
     const image = await openImage(item.file);
     item.predictions = predictionsOf(item, image, await (await this.predictor).predictCrop(image));
@@ -109,13 +109,13 @@ export class Gallery {
     this.items.length = 0;
   }
 
-  /** Forget all predictions but the drawn boxes, so that every image is processed again. */
+  /** Discard all predictions except drawn boxes, so that every image is processed again. */
   forget(): void {
     for (const item of this.items) delete item.predictions;
   }
 }
 
-/** Longer side of a thumbnail in pixels: twice of what the list shows. */
+/** Longer side of a thumbnail in pixels: twice the size in the list. */
 const THUMBNAIL_PX = 96;
 
 function thumbnailOf({ source }: DecodedImage, { left, top, width, height }: Box): OffscreenCanvas {
@@ -127,7 +127,7 @@ function thumbnailOf({ source }: DecodedImage, { left, top, width, height }: Box
   return canvas;
 }
 
-/** The faces with their numbers. Where the user drew a box, no other one is listed. */
+/** Number the faces. A detected face under a drawn box is left out. */
 function predictionsOf({ file, drawn }: GalleryItem, image: DecodedImage, faces: PredictedFace[]): ImagePredictions {
   const { width, height } = image;
   const listed = faces.filter(({ box }) => !box || drawn.includes(box) || !drawn.some((other) => isSameFace(other, box)));
@@ -139,7 +139,7 @@ function predictionsOf({ file, drawn }: GalleryItem, image: DecodedImage, faces:
   return { source: file.name, width, height, faces: numbered };
 }
 
-/** With a higher IoU than this, a box that the user drew and another one are of the same face. */
+/** Above this IoU, a drawn box and a detected one are the same face. */
 const SAME_FACE = 0.4;
 
 function isSameFace(drawn: Box, other: Box): boolean {

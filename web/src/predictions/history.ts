@@ -1,4 +1,4 @@
-/** The predictions for one face over time, averaged in as many steps as the timeline draws. */
+/** The predictions for one face over time, averaged over the timeline's steps. */
 
 import { likeliest } from "../heads/label";
 
@@ -7,7 +7,7 @@ export interface Moment {
   number: number;
 }
 
-/** Probabilities of the expressions in `count` equal steps of time from `start` to `end`. */
+/** Probabilities of the expressions in `count` equal time steps from `start` to `end`. */
 export class TimeSteps {
   readonly #steps = new Map<number, { count: number; sums: Record<string, number> }>();
   readonly #topCounts = new Map<string, number>();
@@ -30,7 +30,7 @@ export class TimeSteps {
     this.#topCounts.set(top, (this.#topCounts.get(top) ?? 0) + 1);
   }
 
-  /** The mean probabilities of each step that has any, in order. */
+  /** The mean probabilities of each non-empty step, in order. */
   means(): { step: number; probabilities: Record<string, number> }[] {
     return [...this.#steps]
       .sort(([one], [other]) => one - other)
@@ -40,13 +40,13 @@ export class TimeSteps {
       }));
   }
 
-  /** The class that was the likeliest in most moments. */
+  /** The class that was the most probable at most times. */
   mostFrequent(): string | null {
     return [...this.#topCounts].sort((one, other) => other[1] - one[1])[0]?.[0] ?? null;
   }
 }
 
-/** Keeps the steps between calls and adds only new moments, because a long video has tens of thousands. */
+/** Keeps steps between calls and adds only new moments, because a long video has tens of thousands. */
 export class History<Entry extends Moment> {
   #query: unknown[] = [];
   #steps = new TimeSteps(0, 1, 1);
@@ -55,8 +55,8 @@ export class History<Entry extends Moment> {
   /**
    * The steps of one face from `start` to `end`.
    *
-   * `dropped` moments came before `entries` and are no longer kept. `scheme` is what `probabilities` depends on beside
-   * the entry: another scheme starts the steps again.
+   * `dropped` counts moments before `entries` that were discarded. `scheme` is what `probabilities` depends on besides
+   * the entry; a new one recalculates all steps.
    */
   steps(
     { entries, dropped }: { entries: Entry[]; dropped: number },
@@ -72,7 +72,7 @@ export class History<Entry extends Moment> {
       this.#counted = 0;
     }
     const first = Math.max(this.#counted - dropped, 0);
-    // Backwards: the last minute of a camera is at the end. A video starts at 0, so all of its entries are visited.
+    // Go backwards: the last minute of a camera is at the end. A video starts at 0, so all its entries are visited.
     for (let at = entries.length - 1; at >= first && entries[at]!.seconds >= start; at -= 1) {
       const entry = entries[at]!;
       if (entry.number === face) this.#steps.add(entry.seconds, probabilities(entry));

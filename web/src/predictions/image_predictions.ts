@@ -14,6 +14,6 @@ export interface ImagePredictions {
   width: number;
   height: number;
   faces: NumberedFace[];
-  /** Of an image that was on the screen. */
+  /** For an image that was shown. */
   hint?: CropHint | null;
 }

@@ -1,4 +1,4 @@
-/** Predictions as a JSON file: each in the shape of mien's Prediction.to_dict(); in a video with its time and face. */
+/** Saves predictions as JSON, each in the shape of mien's Prediction.to_dict(); in a video with time and face. */
 
 import type { Prediction } from "./prediction";
 

@@ -1,10 +1,10 @@
 import type { Output } from "../heads/votes";
 
-/** The label schemes of mien.base.labels: which classes of the model make up each class that is shown. */
+/** Label schemes as in mien.base.labels: the classes of the model that form each shown class. */
 
 export interface LabelScheme {
   name: "all" | "five" | "binary";
-  /** New class -> classes of the model that it merges. Classes in no group are dropped. */
+  /** New class -> classes of the model that it merges. Other classes are dropped. */
   groups: Record<string, string[]>;
 }
 
@@ -16,8 +16,8 @@ const MERGING: LabelScheme[] = [
 ];
 
 /**
- * The schemes that an output allows; the first keeps all classes. People's votes allow no other: what is left after a
- * class is dropped is no share of people.
+ * The schemes that an output allows; the first keeps all classes. Outputs for votes allow only that, because shares of
+ * people are no longer valid after a class is dropped.
  */
 export function schemesFor({ classes, byVotes }: Pick<Output, "classes" | "byVotes">): LabelScheme[] {
   const all: LabelScheme = { name: "all", groups: Object.fromEntries(classes.map((name) => [name, [name]])) };
@@ -27,7 +27,7 @@ export function schemesFor({ classes, byVotes }: Pick<Output, "classes" | "byVot
   return [all, ...allowed.filter(({ groups }) => Object.keys(groups).length < classes.length)];
 }
 
-/** Probabilities of the scheme's classes: the sum over each group, rescaled so that all sum to 1. */
+/** Probabilities of the scheme's classes: sums over each group, rescaled to sum to 1. */
 export function mergeProbabilities(
   probabilities: number[],
   classes: string[],

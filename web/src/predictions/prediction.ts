@@ -10,33 +10,33 @@ export interface Prediction {
   source: string;
   box?: Box;
   detection_score?: number;
-  /** Points of a detected face, in pixels. */
+  /** Points of a detected face in pixels. */
   landmarks?: Landmarks;
-  /** Of a model with several outputs. */
+  /** Only for a model with several outputs. */
   output?: string;
-  /** An expression, "unsure" or "not-a-face"; of an output of labels the class at the top. */
+  /** An expression, "unsure" or "not-a-face"; for an output trained on labels the top class. */
   answer: string;
   top: string;
   confidence: number;
-  /** Whether it is unsure, has alternatives, or, of an output of labels, is below one half. */
+  /** Whether it is unsure, has alternatives, or for an output trained on labels is below 0.5. */
   in_doubt: boolean;
-  /** The expressions that are nearly as likely as the top, the likeliest first. */
+  /** Expressions nearly as probable as the top, the most probable first. */
   alternatives: string[];
-  /** Of an output that people's votes taught: no expression is likely enough. */
+  /** Only for an output trained on votes: no expression is probable enough. */
   unsure?: boolean;
   not_a_face?: boolean;
-  /** Means over the expressions, -1 to 1: no measurement of a person. Only of an output that learned from votes. */
+  /** Means over the expressions, -1 to 1, which do not measure the person. Only for an output trained on votes. */
   derived_valence?: number;
   derived_arousal?: number;
   probabilities: Record<string, number>;
 }
 
-/** What the page says of a face: an expression, or the one that it would have been, and its probability. */
+/** The page's answer for a face: an expression, or "unsure" with the top expression, and its probability. */
 export interface Answer {
   kind: "expression" | "unsure" | "not-a-face";
   name: string;
   probability: number;
-  /** Of an expression: the others that are nearly as likely. */
+  /** For an expression: others that are nearly as probable. */
   alternatives: string[];
 }
 
@@ -46,7 +46,7 @@ export function areShares({ output, unsure }: Prediction): boolean {
 }
 
 
-/** What a prediction is made of. */
+/** The fields of a face from which a prediction is made. */
 export type Classified = Pick<PredictedFace, "box" | "score" | "landmarks" | "probabilities">;
 
 /** The prediction of an output under a label scheme. */
@@ -79,13 +79,13 @@ export function predictionOf(
   };
 }
 
-/** To a tenth of a pixel, as in Python. */
+/** Round to a tenth of a pixel, as in Python. */
 function rounded(landmarks: Landmarks): Landmarks {
   const tenth = (value: number) => Math.round(10 * value) / 10;
   return Object.fromEntries(Object.entries(landmarks).map(([name, [x, y]]) => [name, [tenth(x), tenth(y)]]));
 }
 
-/** The answer of a prediction. Below `minConfidence` it is unsure. */
+/** The answer of a prediction. It is "unsure" below `minConfidence`. */
 export function answerOf({ top, probabilities, alternatives, unsure }: Prediction, minConfidence: number): Answer {
   if (unsure !== undefined && top === NOT_A_FACE) return { kind: "not-a-face", name: top, probability: probabilities[top]!, alternatives: [] };
   const expressions = Object.entries(probabilities).filter(([name]) => unsure === undefined || !NO_EXPRESSION.includes(name));

@@ -1,4 +1,4 @@
-/** From an image to the probabilities of its faces: detect, crop, classify. */
+/** Predicts the probabilities of an image's faces: detect, crop, classify. */
 
 import { type Box, clipped, type DetectedFace, type Landmarks } from "../faces/box";
 import { brightened } from "../faces/brightness";
@@ -13,13 +13,13 @@ import { toGrey } from "../preprocess/grey";
 import type { DecodedImage } from "../preprocess/image";
 
 export interface PredictedFace {
-  /** null where the whole image was taken as the face crop. */
+  /** null if the whole image was the face crop. */
   box: Box | null;
-  /** The detector's score, 0..1; null where nothing was detected: of a box that the user drew, or the whole image. */
+  /** Score of the detector, 0..1; null without detection: for a drawn box or the whole image. */
   score: number | null;
-  /** Of a detected face, in pixels of the image. */
+  /** For a detected face, in pixels of the image. */
   landmarks?: Landmarks | undefined;
-  /** What was cut out of the image, where that is a part of it. */
+  /** The square that was cut out, unless the whole image was used. */
   square?: Square;
   /** The grey face crop that the model saw: size_px * size_px values, 0..255. */
   crop: Uint8Array;
@@ -35,7 +35,7 @@ export class Predictor {
     private readonly detector: Detector,
   ) {}
 
-  /** Load the detector, and the model at this address. Raises LoadError. */
+  /** Load the detector and the model at this address. Throws LoadError. */
   static async load(address: Promise<URL>, manifest?: Promise<Manifest>): Promise<Predictor> {
     try {
       const opening = address.then((model) => Classifier.load(model, manifest));
@@ -51,7 +51,7 @@ export class Predictor {
     await Promise.all([this.classifier.dispose(), this.detector.dispose()]);
   }
 
-  /** The lowest score of a face that counts, 0..1. */
+  /** Lowest score of a face to keep, 0..1. */
   get minScore(): number {
     return this.detector.minScore;
   }
@@ -60,7 +60,7 @@ export class Predictor {
     this.detector.minScore = score;
   }
 
-  /** Classify with another model from now on. */
+  /** Use another model from now on. */
   useModel(classifier: Classifier): void {
     this.classifier = classifier;
   }
@@ -73,39 +73,39 @@ export class Predictor {
     return this.classifier.manifest;
   }
 
-  /** The faces of a still image, the largest first, and then those at boxes that the user drew. */
+  /** Predict the faces of a still image, the largest first, followed by boxes drawn by the user. */
   async predictImage(image: DecodedImage, drawn: Box[]): Promise<PredictedFace[]> {
     const found = await this.detect(image);
     return this.#predictFaces(image, [...found, ...drawn.map((box) => ({ box, score: null }))]);
   }
 
-  /** Where the faces of a still image are, the largest first. */
+  /** Detect the faces of a still image, the largest first. */
   detect(image: DecodedImage): Promise<DetectedFace[]> {
     return this.detector.detectInImage(image);
   }
 
-  /** Before the first frame of a camera, which is live, or of a video file. */
+  /** Call before the first frame of a camera (live) or video file. */
   startVideo(isLive: boolean): void {
     this.#isLive = isLive;
     this.detector.startVideo(isLive);
   }
 
-  /** The faces of a video's next frame, the largest first. `known` are the boxes of those in the frames before. */
+  /** Predict the faces of a video's next frame, the largest first. `known` are boxes of faces in earlier frames. */
   async predictFrame(frame: DecodedImage, known: Box[], seconds: number): Promise<PredictedFace[]> {
     const faces = await this.detector.detectInFrame(frame, known, seconds);
     if (!this.#isLive) return this.#predictFaces(frame, faces);
-    // One view a frame, in turn: the tracker averages them over time, at half the cost.
+    // Alternate plain and mirrored views: the tracker averages them over time, at half the cost.
     this.#frames += 1;
     return this.#predictFaces(frame, faces, [this.#frames % 2 ? "plain" : "mirrored"]);
   }
 
-  /** A face at a place that the user chose. */
+  /** Predict a face in a box chosen by the user. */
   async predictBox(image: DecodedImage, box: Box): Promise<PredictedFace> {
     const [face] = await this.#predictFaces(image, [{ box, score: null }]);
     return face!;
   }
 
-  /** An image that is already a face crop: no detection. */
+  /** Predict an image that is a face crop, without detection. */
   async predictCrop(image: DecodedImage): Promise<PredictedFace[]> {
     const crop = toFaceCrop(toGrey(image.pixels), this.manifest.input.size_px);
     const [probabilities] = await this.probabilities([crop]);
@@ -117,7 +117,7 @@ export class Predictor {
     return this.classifier.probabilities(crops);
   }
 
-  /** As Python's FaceReader: a face in a photograph is classified as it is and mirrored. */
+  /** Like Python's FaceReader: a face in a photograph is classified together with its mirror image. */
   async #predictFaces(image: DecodedImage, faces: Given[], views: View[] = ["plain", "mirrored"]): Promise<PredictedFace[]> {
     if (!faces.length) return [];
     const side = this.manifest.input.size_px;
@@ -128,14 +128,14 @@ export class Predictor {
     const rows = await this.probabilities(seen);
     return faces.map(({ box, score, features }, index) => {
       const probabilities = meanOf(rows[index]!, rows.at(index - crops.length)!);
-      // The gallery knows a box that the user drew by its identity.
+      // Keep the object of a drawn box, by which the gallery identifies it.
       const inside = score === null ? box : clipped(box, image.width, image.height);
       return { box: inside, score, landmarks: features?.landmarks, square: squares[index]!, crop: crops[index]!, probabilities };
     });
   }
 }
 
-/** A detected face, or a box that the user drew. */
+/** A detected face, or a box drawn by the user. */
 type Given = Omit<DetectedFace, "score"> & { score: number | null };
 
 type View = "plain" | "mirrored";

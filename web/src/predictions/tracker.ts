@@ -14,33 +14,33 @@ export interface FrameFace {
 
 export interface Track extends FrameFace {
   number: number;
-  /** When the face was detected last, in the video's time. */
+  /** Time of the last detection, in seconds of the video. */
   seconds: number;
-  /** When it was missed first since then. */
+  /** Time of the first miss since then. */
   missed?: number;
-  /** It was missed where another face is: it is not shown until it is detected again. */
+  /** It was missed where another face is, so it is hidden until it is detected again. */
   covered?: boolean;
 }
 
 /**
- * How far the centre of a face may move, in sides of its box: at once, for each second between two frames, and at most.
- * Frames may be far apart, so that its boxes do not overlap.
+ * Largest distance that the centre of a face may move between two frames, in sides of its box: `atOnce` plus
+ * `perSecond`, limited to `most`. Frames may be so far apart that the boxes do not overlap.
  */
 const REACH = { atOnce: 0.55, perSecond: 1, most: 1 };
 
-/** How much larger one of two boxes of a face may be. */
+/** Largest ratio of the sizes of two boxes of a face. */
 const MAX_GROWTH = 1.8;
 
-/** The detector misses a face now and then: its last box is shown for this long. */
+/** A missed face's last box is shown for this time, because the detector misses faces now and then. */
 export const SHOWN_SECONDS = 0.25;
 
-/** But not where a detected face covers more than this of the smaller box: likely it is that face, which moved fast. */
+/** It is hidden if a detected face covers more than this of the smaller box: likely the same face, moved fast. */
 export const MAX_COVERED = 0.2;
 
-/** A face that is detected again this long after it was missed first keeps its number; as in mien.video.tracking. */
+/** A face that is detected again this long after its first miss keeps its number, as in mien.video.tracking. */
 const PATIENCE_SECONDS = 1;
 
-/** After this time half of the smoothed probabilities is new, at any frame rate; as in mien.video.tracking. */
+/** Time after which half of the smoothed probabilities is new, at any frame rate, as in mien.video.tracking. */
 const HALF_LIFE_SECONDS = 0.2;
 
 export class Tracker {
@@ -62,24 +62,24 @@ export class Tracker {
     const missed = this.#tracks
       .filter((track) => !seen.has(track))
       .map((track) => ({ ...track, missed: track.missed ?? seconds, covered: track.covered || isCovered(track) }))
-      // After a jump to another time of the video, faces are new ones.
+      // After a jump in the video, faces are new.
       .filter((track) => Math.abs(seconds - track.missed) <= PATIENCE_SECONDS);
     this.#tracks = [...current, ...missed];
     return current;
   }
 
-  /** The faces to show: those of the frame, then those that were missed for a moment. */
+  /** The faces to show: those in the frame, then those missed for a moment. */
   shown(seconds: number): Track[] {
     return this.#tracks.filter((track) => !track.covered && Math.abs(seconds - track.seconds) <= SHOWN_SECONDS);
   }
 
-  /** Where to look for faces in the next frame: each may be detected again. */
+  /** Boxes in which to check for faces in the next frame. */
   known(): Box[] {
     return this.#tracks.filter(({ covered }) => !covered).map(({ box }) => box);
   }
 }
 
-/** The track of each face that has one, by the face's place: the nearest pairs first. */
+/** Match faces to tracks, nearest pairs first; returns the track of each matched face by its index. */
 function matched(faces: FrameFace[], tracks: Track[], seconds: number): Map<number, Track> {
   const pairs = tracks.flatMap((track) => {
     const reach = Math.min(REACH.atOnce + REACH.perSecond * Math.abs(seconds - track.seconds), REACH.most);
@@ -95,7 +95,7 @@ function matched(faces: FrameFace[], tracks: Track[], seconds: number): Map<numb
   return matches;
 }
 
-/** Between the centres of two boxes, in sides of a box; Infinity where one is too large to be the other. */
+/** Distance between the centres of two boxes, in sides of a box; Infinity if their sizes differ too much. */
 function distance(one: Box, other: Box): number {
   const [side, otherSide] = [one, other].map(({ width, height }) => (width + height) / 2) as [number, number];
   if (Math.max(side, otherSide) > MAX_GROWTH * Math.min(side, otherSide)) return Infinity;
@@ -104,7 +104,7 @@ function distance(one: Box, other: Box): number {
   return (2 * Math.hypot(across, down)) / (side + otherSide);
 }
 
-/** A share `weight` of the new probabilities, and the rest of the old ones. */
+/** Mix new probabilities with `weight` and old ones with the rest. */
 function mix(fresh: Probabilities, old: Probabilities, weight: number): Probabilities {
   const mixed = (name: string, row: number[]) =>
     row.map((probability, index) => weight * probability + (1 - weight) * old[name]![index]!);

@@ -6,25 +6,25 @@ import type { ImagePredictions, NumberedFace } from "./image_predictions";
 import type { Predictor } from "./predictor";
 import { MAX_COVERED, SHOWN_SECONDS, Tracker } from "./tracker";
 
-/** The probabilities of one face in one frame. In a video file it has its crop, to be explained when it is shown again. */
+/** The probabilities of one face in one frame. In a video file it also has its crop, for explanations. */
 export interface FaceInFrame extends NumberedFace {
   box: Box;
   seconds: number;
 }
 
-/** The latest are kept: about half an hour of one face. */
+/** Largest number of entries that are kept: about half an hour of one face. */
 const MAX_KEPT = 50_000;
 
 /** Throughput is measured over this many frames. */
 const RECENT_FRAMES = 30;
 
 export class VideoPredictor {
-  /** Every face of every frame, in the order of frames. */
+  /** All faces of all frames, in the order of frames. */
   readonly entries: FaceInFrame[] = [];
-  /** How many entries before these are no longer kept. */
+  /** Number of earlier entries that were discarded. */
   dropped = 0;
   frames = 0;
-  /** The file's frames; null of a camera. */
+  /** Frames of the file; null for a camera. */
   readonly clip: ClipFrames | null;
   readonly #tracker = new Tracker();
   #size = { width: 1, height: 1 };
@@ -38,7 +38,7 @@ export class VideoPredictor {
     this.clip = frameSource instanceof ClipFrames ? frameSource : null;
   }
 
-  /** Calls `show` after each frame, until the last one or until stopped. */
+  /** Call `show` after each frame, until the last one or until stopped. */
   async run(show: (predictions: ImagePredictions) => void): Promise<void> {
     this.predictor.startVideo(!this.clip);
     await this.frameSource.forEach(async (frame, seconds) => {
@@ -58,7 +58,7 @@ export class VideoPredictor {
     this.frameSource.stop();
   }
 
-  /** What was said of the frame at a time, in seconds, and of faces that were missed there for a moment. */
+  /** The predictions of the frame at a time, in seconds, including faces missed for a moment. */
   at(seconds: number): ImagePredictions {
     const faces: FaceInFrame[] = [];
     let latest = -1;
@@ -72,7 +72,7 @@ export class VideoPredictor {
     return { source: this.source, ...this.#size, faces };
   }
 
-  /** Frames per second, and milliseconds per frame, over the latest frames; null before there are two. */
+  /** Frames per second, and milliseconds per frame, over the latest frames; null with less than two frames. */
   throughput(): { rate: number; milliseconds: number } | null {
     const first = this.#recent[0];
     const last = this.#recent.at(-1);
@@ -82,7 +82,7 @@ export class VideoPredictor {
     return { rate, milliseconds: total / this.#recent.length };
   }
 
-  /** The place of the first entry after a time. */
+  /** Index of the first entry after a time. */
   #firstAfter(seconds: number): number {
     let [low, high] = [0, this.entries.length];
     while (low < high) {
@@ -100,5 +100,5 @@ export class VideoPredictor {
   }
 }
 
-/** Thousands of crops of a camera would fill the memory. */
+/** Replaces the crops of a camera, which would fill the memory. */
 const NO_CROP = new Uint8Array();

@@ -2,8 +2,8 @@ import { type GreyImage, roundHalfEven } from "./image";
 import { resize } from "./resize";
 
 /**
- * The grey face crop that a model gets, as mien.base.preprocess makes it: resized until the longer side fits, then padded
- * with its border pixels. Returns side * side values.
+ * Make the grey face crop for a model, like mien.base.preprocess: resize until the longer side fits, then pad with
+ * border pixels. Returns side * side values.
  */
 export function toFaceCrop(image: GreyImage, side: number): Uint8Array {
   const longer = Math.max(image.width, image.height);

@@ -1,6 +1,6 @@
-/** Images as the page passes them on. Pixels are row by row from the top left, 0..255. */
+/** Image types of the page. Pixels are row by row from the top left, 0..255. */
 
-/** Red, green, blue and alpha of each pixel; a canvas's ImageData is one. */
+/** Red, green, blue and alpha of each pixel, such as a canvas's ImageData. */
 export interface RgbaImage {
   width: number;
   height: number;
@@ -26,7 +26,7 @@ export interface DecodedImage extends Drawable {
   pixels: RgbaImage;
 }
 
-/** Python's round(): halves go to the even neighbour. */
+/** Python's round(): halves are rounded to the even neighbour. */
 export function roundHalfEven(value: number): number {
   const below = Math.floor(value);
   if (value - below !== 0.5) return Math.round(value);

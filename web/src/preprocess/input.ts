@@ -1,4 +1,4 @@
-/** The model's input; see mien.base.preprocess.InputSpec. */
+/** Specification of the model's input; see mien.base.preprocess.InputSpec. */
 export interface InputSpec {
   size_px: number;
   crop_px: number;
@@ -9,13 +9,13 @@ export interface InputSpec {
 }
 
 /**
- * The network's input from face crops, as mien.base.preprocess.to_input computes it: the central crop_px of each as
+ * Compute the network's input from face crops, like mien.base.preprocess.to_input: the central crop_px of each as
  * (pixel / 255 - mean) / std. Returns crops.length * crop_px * crop_px values.
  */
 export function toInput(crops: Uint8Array[], spec: InputSpec): Float32Array {
   const { size_px: side, crop_px: centre } = spec;
   const start = Math.floor((side - centre) / 2);
-  // Single precision in every step, as numpy computes it.
+  // Use single precision in every step, like numpy.
   const mean = Math.fround(255 * spec.mean);
   const factor = Math.fround(1 / (255 * spec.std));
   const input = new Float32Array(crops.length * centre * centre);

@@ -1,6 +1,6 @@
 /**
- * Pillow's resize(LANCZOS) for 8-bit grey, bit for bit: Lanczos's filter over three pixels of the smaller image on both
- * sides (so that fine stripes do not alias), first horizontally, then vertically, in fixed-point arithmetic.
+ * Pillow's resize(LANCZOS) for 8-bit grey, bit for bit: Lanczos's filter over three pixels of the smaller image on
+ * either side, which avoids aliasing. It runs horizontally, then vertically, in fixed-point arithmetic.
  */
 
 import type { GreyImage } from "./image";
@@ -11,7 +11,7 @@ const PRECISION_BITS = 22;
 /** Half of the filter's width, in pixels of the smaller image. */
 const LOBES = 3;
 
-/** For each new pixel: the first old pixel that it uses, and the weight of each. */
+/** For each new pixel: the first old pixel used, and the weights. */
 interface Weights {
   starts: number[];
   weights: Int32Array[];

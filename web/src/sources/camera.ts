@@ -1,6 +1,6 @@
 import { type ErrorCode, PageError } from "../errors";
 
-/** Ask the browser for the camera. Raises PageError. */
+/** Ask the browser for the camera. Throws PageError. */
 export async function openCamera(): Promise<MediaStream> {
   // Browsers define this only for pages from this machine or over https.
   if (!navigator.mediaDevices) throw new PageError("camera-insecure");

@@ -3,7 +3,7 @@ import type { DecodedImage } from "../preprocess/image";
 /** Frames of a video element, one after another. */
 export abstract class Frames {
   protected isRunning = true;
-  /** Ends the wait for the next frame. */
+  /** End the wait for the next frame. */
   protected wake: () => void = () => {};
   readonly #canvas = new OffscreenCanvas(1, 1);
 
@@ -14,10 +14,10 @@ export abstract class Frames {
     this.wake();
   }
 
-  /** Calls `use` with each frame and its time in the video, until the last one or until stopped. */
+  /** Call `use` with each frame and its time in the video, until the last one or until stopped. */
   abstract forEach(use: (frame: DecodedImage, seconds: number) => Promise<void>): Promise<void>;
 
-  /** Waits until the browser shows another frame. Returns that frame's time; null where `stop` came first. */
+  /** Wait until the browser shows another frame, and return its time; null after `stop`. */
   protected next(): Promise<number | null> {
     if (!this.isRunning) return Promise.resolve(null);
     return new Promise((resolve) => {
@@ -38,51 +38,51 @@ export abstract class Frames {
   }
 }
 
-/** The newest frame of a camera, as often as there is time for one. */
+/** The newest frames of a camera, as many as there is time for. */
 export class CameraFrames extends Frames {
   async forEach(use: (frame: DecodedImage, seconds: number) => Promise<void>): Promise<void> {
     let next = this.next();
-    // A frame that came before the stop has a time.
+    // A frame from before the stop has a time.
     while ((await next) !== null && this.isRunning) {
-      // Asked for before this one is used: one that comes meanwhile is taken at once, instead of the one after it.
+      // Request the next frame before using this one, so that a frame that comes meanwhile is not missed.
       next = this.next();
       await use(this.capture(), this.video.currentTime);
     }
   }
 }
 
-/** The rate is measured on so many frames, played at this speed: a busy machine shows each of them. */
+/** The frame rate is measured over this many frames at this speed, at which even a busy machine shows each. */
 const MEASURED = { frames: 8, speed: 0.5 };
 
-/** Of a video with a higher rate every second frame is taken, and so on. */
+/** From a video with a higher rate only every second frame is used, and so on. */
 const MAX_RATE = 30;
 
-/** The rate of a video that is too short to measure it. */
+/** Assumed rate of a video that is too short to measure. */
 const USUAL_RATE = 25;
 
-/** Longest wait for a frame: the last one may have been shown already. */
+/** Longest wait for a frame, because the last one may already have been shown. */
 const PATIENCE_MILLISECONDS = 1000;
 
-/** Every frame of a video file, however long each takes: the video waits. */
+/** Every frame of a video file; the video waits for slow predictions. */
 export class ClipFrames extends Frames {
-  /** How many there are, and how many a second; 0 until that is measured. */
+  /** Number of frames, and frames per second; 0 until measured. */
   count = 0;
   rate = 0;
 
   async forEach(use: (frame: DecodedImage, seconds: number) => Promise<void>): Promise<void> {
     const { video } = this;
     this.rate = await this.#measureRate();
-    // Recordings of browsers do not say how long they are, until one looks for their end.
+    // Browser recordings have no duration until their end is sought.
     if (!Number.isFinite(video.duration)) await this.#seek(Number.MAX_SAFE_INTEGER);
     this.count = Math.max(Math.round(video.duration * this.rate), 1);
     for (let index = 0; this.isRunning && index < this.count; index += 1) {
-      // The middle of the time for which a frame is shown.
+      // The middle of the frame's display time.
       await this.#seek((index + 0.5) / this.rate);
       if (this.isRunning) await use(this.capture(), index / this.rate);
     }
   }
 
-  /** Frames a second, in whole numbers; of a video that plays from its start. */
+  /** Measure the frames per second, a whole number, of a video that plays from its start. */
   async #measureRate(): Promise<number> {
     const { video } = this;
     const times: number[] = [];
@@ -96,7 +96,7 @@ export class ClipFrames extends Frames {
     video.playbackRate = 1;
     const gaps = times.slice(1).map((time, index) => time - times[index]!).filter((gap) => gap > 0);
     if (!gaps.length) return USUAL_RATE;
-    // A gap over a frame that was not shown counts as two.
+    // A gap with a skipped frame counts as two.
     const shortest = Math.min(...gaps);
     const total = gaps.reduce((sum, gap) => sum + gap, 0);
     const rate = Math.max(Math.round(gaps.reduce((sum, gap) => sum + Math.round(gap / shortest), 0) / total), 1);

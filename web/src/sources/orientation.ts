@@ -1,4 +1,4 @@
-/** The EXIF orientation of WebP files. Browsers apply it to JPEG and PNG files, but not all of them to WebP. */
+/** EXIF orientation of WebP files, which not all browsers apply. */
 
 /** The EXIF tag, and the type of its value (16 bits). */
 const ORIENTATION = 0x0112;
@@ -7,7 +7,7 @@ const SHORT = 3;
 /** Bytes in one entry of an EXIF table. */
 const ENTRY_BYTES = 12;
 
-/** The EXIF orientation of a WebP file, 1..8; 1 (upright) for a file without one, or of another format. */
+/** The EXIF orientation of a WebP file, 1..8; 1 (upright) if it has none or is of another format. */
 export function webpOrientation(file: ArrayBuffer): number {
   const view = new DataView(file);
   if (view.byteLength < 12 || letters(view, 0) !== "RIFF" || letters(view, 8) !== "WEBP") return 1;
@@ -24,7 +24,7 @@ export function webpOrientation(file: ArrayBuffer): number {
   return 1;
 }
 
-/** The canvas transform that draws an image of this size and orientation upright. */
+/** The canvas transform that draws an image with this size and orientation upright. */
 export function uprightTransform(orientation: number, width: number, height: number): DOMMatrix2DInit {
   const [a, b, c, d, e, f] = [
     [1, 0, 0, 1, 0, 0],
@@ -44,9 +44,9 @@ export function swapsSides(orientation: number): boolean {
   return orientation >= 5;
 }
 
-/** The tag in the first EXIF table; 1 where it is missing or out of range. */
+/** The tag in the first EXIF table; 1 if it is missing or out of range. */
 function orientationOf(given: DataView): number {
-  // Some programs write JPEG's header before it.
+  // Some programs write JPEG's EXIF header first.
   const header = given.byteLength >= 6 && letters(given, 0) === "Exif" ? 6 : 0;
   const exif = new DataView(given.buffer, given.byteOffset + header, given.byteLength - header);
   if (exif.byteLength < 8) return 1;

@@ -1,6 +1,6 @@
 import { PageError } from "../errors";
 
-/** Play a video file, to see whether the browser can. Raises PageError. */
+/** Play a video file to test whether the browser can. Throws PageError. */
 export async function playFile(video: HTMLVideoElement, file: Blob): Promise<void> {
   video.src = URL.createObjectURL(file);
   try {
@@ -8,7 +8,7 @@ export async function playFile(video: HTMLVideoElement, file: Blob): Promise<voi
   } catch {
     throw new PageError("video-unreadable");
   }
-  // If browsers can decode only the sound, they play it, and no frame ever comes.
+  // If browsers can decode only the sound, they play it without any frame.
   if (!video.videoWidth) throw new PageError("video-unreadable");
 }
 
@@ -23,6 +23,6 @@ export function release(video: HTMLVideoElement): void {
   video.srcObject = null;
   if (video.src) URL.revokeObjectURL(video.src);
   video.removeAttribute("src");
-  // Without this the browser continues to play.
+  // Without this the browser keeps playing.
   video.load();
 }

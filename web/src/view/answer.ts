@@ -1,10 +1,10 @@
-/** A prediction in words: in large letters, at a box, and for a screen reader. */
+/** Text of a prediction: in large letters, at a box, and for a screen reader. */
 
 import { expression, percent, translate } from "../locales/translate";
 import { answerOf, areShares, type Prediction } from "../predictions/prediction";
 import { colourOf } from "./colours";
 
-/** "happy, 87%", "neutral or happy, 31%" or "unsure, perhaps happy, 30%"; of people's votes "87% of people would say happy". */
+/** "happy, 87%", "neutral or happy, 31%" or "unsure, perhaps happy, 30%"; for votes "87% of people would say happy". */
 export function answerText(prediction: Prediction, minConfidence: number): string {
   const [answer, probability] = answerParts(prediction, minConfidence);
   const { kind } = answerOf(prediction, minConfidence);
@@ -20,7 +20,7 @@ export function captionText(prediction: Prediction, minConfidence: number): stri
   return kind === "expression" ? `${expression(name)} ${percent(probability)}` : expression(name);
 }
 
-/** The colour of the expression; null where the answer is none. */
+/** The colour of the expression; null if the answer is not an expression. */
 export function answerColour(prediction: Prediction, minConfidence: number): string | null {
   const { kind, name } = answerOf(prediction, minConfidence);
   return kind === "expression" ? colourOf(name, Object.keys(prediction.probabilities).indexOf(name)) : null;
@@ -40,13 +40,13 @@ export function showAnswer(paragraph: HTMLElement, prediction: Prediction | null
   paragraph.replaceChildren(large, " ", small);
 }
 
-/** Say how sure the detector was that this is a face; nothing where it found none. */
+/** Show the detector's score; nothing without detection. */
 export function showDetectionScore(paragraph: HTMLElement, prediction: Prediction | null): void {
   const score = prediction?.detection_score;
   paragraph.textContent = score === undefined ? "" : translate("detection_score", { score: percent(score) });
 }
 
-/** Valence and arousal, where votes taught the output. */
+/** Show valence and arousal if the output was trained on votes. */
 export function showDerived(details: HTMLElement, paragraph: HTMLElement, prediction: Prediction | null): void {
   const { derived_valence: valence, derived_arousal: arousal } = prediction ?? {};
   details.hidden = valence === undefined || arousal === undefined;
@@ -54,7 +54,7 @@ export function showDerived(details: HTMLElement, paragraph: HTMLElement, predic
   paragraph.textContent = translate("derived_values", { valence: valence.toFixed(2), arousal: arousal.toFixed(2) });
 }
 
-/** Whether no single expression is likely. */
+/** Whether no single expression is probable enough. */
 export function isInDoubt(prediction: Prediction, minConfidence: number): boolean {
   const { kind, alternatives } = answerOf(prediction, minConfidence);
   return kind !== "expression" || alternatives.length > 0;
@@ -66,7 +66,7 @@ function eitherText(names: string[]): string {
   return others.length ? translate("either", { others: others.reverse().join(", "), last }) : last;
 }
 
-/** The answer, and the probability or the share of people behind it. */
+/** The answer with its probability or share of people. */
 function answerParts(prediction: Prediction, minConfidence: number): [string, string] {
   const { kind, name, probability, alternatives } = answerOf(prediction, minConfidence);
   const values = { expression: eitherText([name, ...alternatives]), probability: percent(probability) };

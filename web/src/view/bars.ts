@@ -3,15 +3,15 @@ import type { Prediction } from "../predictions/prediction";
 import { colourOf } from "./colours";
 import { element, resizeChildren } from "./elements";
 
-/** So many are shown until the user asks for all: the likeliest. */
+/** Number of bars shown until the user asks for all: the most probable classes. */
 const FEW = 3;
 
-/** A bar for each expression, as long as its probability; all in the model's order, or the likeliest. */
+/** A bar for each expression, as long as its probability: all in the model's order, or the most probable. */
 export class Bars {
   readonly #list = element("bars");
   readonly #more = element("more-bars");
 
-  /** `onChange` is called when the user wants more or fewer. */
+  /** `onChange` is called when the user wants more or fewer bars. */
   constructor(onChange: () => void) {
     this.#more.onclick = () => {
       this.#more.setAttribute("aria-expanded", String(!this.#showsAll));

@@ -1,13 +1,13 @@
-/** A box that the user draws on the image, where a face was missed. */
+/** Lets the user draw a box on the image where a face was missed. */
 
 import type { Box } from "../faces/box";
 import { type Key, translate } from "../locales/translate";
 import { element } from "./elements";
 
-/** A box with a shorter side than this, in CSS pixels, is too small: it may have been a click. */
+/** A box with a shorter side than this, in CSS pixels, is ignored: it may have been a click. */
 const MIN_SIDE_PX = 8;
 
-/** While the button is pressed, a drag on the image draws a box. */
+/** While the button is switched on, dragging on the image draws a box. */
 export class BoxDrawing {
   /** Called with fractions 0..1 of the shown image. */
   onBox: (fractions: Box) => void = () => {};
@@ -25,7 +25,7 @@ export class BoxDrawing {
     this.#frame.onpointerup = (event) => this.#end(event);
   }
 
-  /** Give up drawing, and what was said about it. */
+  /** Stop drawing, and remove the message about it. */
   stop(): void {
     this.#set(false);
   }

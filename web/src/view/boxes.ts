@@ -1,15 +1,15 @@
 import { type Box, clipped } from "../faces/box";
 
 export interface ShownBox {
-  /** The face's number: its button stays the same while the face is shown. */
+  /** Number of the face; its button stays the same while the face is shown. */
   number: number;
   box: Box;
-  /** The text at the box, and the label for a screen reader. */
+  /** Text at the box, and label for a screen reader. */
   caption: string;
   label: string;
-  /** The colour of the expression; null of what is none, or unsure. */
+  /** Colour of the expression; null if unsure or not a face. */
   colour: string | null;
-  /** Its box is dashed. */
+  /** Whether its box is dashed. */
   inDoubt: boolean;
   chosen: boolean;
   choose: () => void;
@@ -18,7 +18,7 @@ export interface ShownBox {
 /** Distance of a caption from its box, in CSS pixels. */
 const GAP_PX = 4;
 
-/** A button over each face, so that mouse, finger and keyboard can choose it. */
+/** Show a button over each face, so that mouse, finger and keyboard can choose it. */
 export function showBoxes(layer: HTMLElement, boxes: ShownBox[], width: number, height: number, mirror: boolean): void {
   const buttons = buttonsOf(layer, boxes);
   const [across, down] = [layer.clientWidth / width, layer.clientHeight / height];
@@ -45,21 +45,21 @@ export function showBoxes(layer: HTMLElement, boxes: ShownBox[], width: number, 
 interface Caption {
   text: HTMLElement;
   number: number;
-  /** The box on the screen. */
+  /** Position of the box on the screen. */
   place: Box;
   chosen: boolean;
 }
 
 /**
- * Each caption goes above its box, below or beside it, where it covers no face and no other caption. Where there is no
- * room for it the number alone goes there, and where there is none for that, nothing; the answer is in the panel.
+ * Place each caption above, below or beside its box, without covering faces or other captions. If there is no room,
+ * only the number is shown, or nothing; the answer is also in the panel.
  */
 function placeCaptions(layer: HTMLElement, captions: Caption[]): void {
-  // Captions may lie beside the image, but not beside the stage.
+  // Captions may lie outside the image, but not outside the stage.
   const [image, stage] = [layer.getBoundingClientRect(), layer.closest("#screen")!.getBoundingClientRect()];
   const bounds = { left: stage.left - image.left, top: stage.top - image.top, width: stage.width, height: stage.height };
   const taken = captions.map(({ place }) => place);
-  // The chosen one first; then the largest.
+  // The chosen face first, then the largest.
   const order = captions.toSorted((one, other) => Number(other.chosen) - Number(one.chosen) || other.place.width - one.place.width);
   for (const { text, number, place } of order) {
     text.hidden = false;
@@ -93,7 +93,7 @@ function isOver(one: Box, other: Box): boolean {
   return across && one.top < other.top + other.height && other.top < one.top + one.height;
 }
 
-/** The button of each box. A removed button passes the focus to the first, or to the layer until there is a box. */
+/** The button of each box. A removed button passes the focus to the first, or to the layer if there is no box. */
 function buttonsOf(layer: HTMLElement, boxes: ShownBox[]): HTMLButtonElement[] {
   const present = new Map([...layer.children].map((button) => [(button as HTMLElement).dataset["face"], button]));
   const buttons = boxes.map(({ number }) => {
@@ -106,7 +106,7 @@ function buttonsOf(layer: HTMLElement, boxes: ShownBox[]): HTMLButtonElement[] {
   });
   const { activeElement } = document;
   const focusIsFree = activeElement === layer || [...present.values()].includes(activeElement as Element);
-  // No scrolling: the user may be reading further below.
+  // Do not scroll, because the user may be reading further below.
   if (focusIsFree) (buttons[0] ?? layer).focus({ preventScroll: true });
   for (const button of present.values()) button.remove();
   return buttons;

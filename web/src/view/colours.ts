@@ -1,4 +1,4 @@
-/** The colour of each expression. Neighbours differ for colour-blind people too, and a name is always beside it. */
+/** Colours of the expressions. Neighbours are distinct for colour-blind people, and a name is always beside them. */
 const COLOURS: Record<string, string> = {
   angry: "#c4543a",
   disgust: "#7f8c3b",
@@ -16,7 +16,7 @@ const COLOURS: Record<string, string> = {
 
 const OTHERS = ["#28666e", "#b5703c", "#5a6fb0", "#9a5b7d", "#5f8f5a", "#a08a3c"];
 
-/** The colour of the class at `index`; classes of other models take turns. */
+/** The colour of the class at `index`; unknown classes cycle through other colours. */
 export function colourOf(name: string, index: number): string {
   return COLOURS[name] ?? OTHERS[index % OTHERS.length]!;
 }

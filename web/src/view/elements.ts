@@ -5,19 +5,19 @@ export function element<Kind extends HTMLElement = HTMLElement>(id: string): Kin
   return found as Kind;
 }
 
-/** Set a text unless it is there already: a screen reader repeats what is written again. */
+/** Set a text only if it changed, because screen readers repeat text that is written again. */
 export function setText(target: HTMLElement, text: string): void {
   if (target.textContent !== text) target.textContent = text;
 }
 
-/** Add or remove children until there are `count`. The others stay, and with them the focus. */
+/** Add or remove children until there are `count`. The others keep their state and focus. */
 export function resizeChildren<Kind extends HTMLElement>(parent: HTMLElement, count: number, make: () => Kind): Kind[] {
   while (parent.children.length > count) parent.lastElementChild!.remove();
   while (parent.children.length < count) parent.append(make());
   return [...parent.children] as Kind[];
 }
 
-/** Give a canvas the resolution of the screen. Returns its context, scaled to CSS pixels, and its size in them. */
+/** Give a canvas the screen's resolution. Returns its context, scaled to CSS pixels, and its size in them. */
 export function sharpCanvas(canvas: HTMLCanvasElement): {
   context: CanvasRenderingContext2D;
   width: number;

@@ -3,13 +3,13 @@ import type { GalleryItem } from "../predictions/gallery";
 import type { NumberedFace } from "../predictions/image_predictions";
 import { element, resizeChildren } from "./elements";
 
-/** A face of an image; null of one without a face, or that is not processed yet. */
+/** A face of an image; null if the image has no face or is not processed yet. */
 export interface Entry {
   item: GalleryItem;
   face: NumberedFace | null;
 }
 
-/** An entry for each face of each image, in the order of the list. */
+/** One entry per face of each image, in the order of the list. */
 export function entriesOf(items: readonly GalleryItem[]): Entry[] {
   return items.flatMap((item): Entry[] => {
     const faces = item.predictions?.faces ?? [];
@@ -17,7 +17,7 @@ export function entriesOf(items: readonly GalleryItem[]): Entry[] {
   });
 }
 
-/** A button for each entry, with its answer and the image's name. One may be the face on the screen. */
+/** Show a button per entry, with its answer and the image's name. One may be the face on the screen. */
 export function showImageList(
   entries: Entry[],
   isChosen: (entry: Entry) => boolean,
@@ -49,7 +49,7 @@ function makeRow(): HTMLLIElement {
   return row;
 }
 
-/** Draw it once: each canvas remembers what is on it. */
+/** Draw a thumbnail only once; each canvas remembers its content. */
 function drawThumbnail(canvas: HTMLCanvasElement, thumbnail: OffscreenCanvas | undefined): void {
   if (drawn.get(canvas) === thumbnail) return;
   canvas.width = thumbnail?.width ?? 1;

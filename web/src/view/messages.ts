@@ -1,4 +1,4 @@
-/** The lines below the image: the status, and what went wrong. Sentences follow the language. */
+/** The lines below the image: the status and errors. Sentences change with the language. */
 
 import type { Problem } from "../errors";
 import { element, setText } from "./elements";
@@ -14,18 +14,18 @@ export class Messages {
     setText(element("status"), status());
   }
 
-  /** Replace a status, unless another one has replaced it already. */
+  /** Replace a status, unless another one has already replaced it. */
   replace(status: () => string, instead = () => ""): void {
     if (this.#status === status) this.show(instead);
   }
 
-  /** Show a problem beside those that are shown already. */
+  /** Show a further problem. */
   addProblem(problem: Problem): void {
     this.#problems.push(problem);
     this.#showProblems();
   }
 
-  /** Show a problem for as long as the page is open. */
+  /** Show a problem permanently. */
   addPermanentProblem(problem: Problem): void {
     this.#permanent.push(problem);
     this.#showProblems();
@@ -46,7 +46,7 @@ export class Messages {
   }
 }
 
-/** The sentence of each problem, and its code. A problem that is shown already is not written again: a screen reader repeats it. */
+/** Show each problem's sentence and code. A shown problem is not rewritten: screen readers would repeat it. */
 export function showProblems(problems: Problem[]): void {
   const list = element("errors");
   const shown = [...list.children].map((each) => each.firstChild!.textContent);

@@ -1,4 +1,4 @@
-/** The lists that depend on the model: its outputs, and the label schemes of the chosen one. With a single entry there is none. */
+/** Lists of the model's outputs and of the chosen output's label schemes. A list with one entry is hidden. */
 
 import { outputName, translate } from "../locales/translate";
 import type { Manifest } from "../model/manifest";

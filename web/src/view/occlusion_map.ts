@@ -14,7 +14,7 @@ const MAX_QUANTILE = 0.99;
 /** Opacity of the strongest colour. */
 const MAX_OPACITY = 0.6;
 
-/** Where the map is 0 or below, the face stays grey. */
+/** Draw the map. Where it is 0 or negative, the face stays grey. */
 export function drawMap(canvas: HTMLCanvasElement, crop: Uint8Array, map: Float32Array, mirror: boolean): void {
   const side = Math.sqrt(crop.length);
   const positive = map.filter((value) => value > 0).sort();

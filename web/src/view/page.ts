@@ -1,4 +1,4 @@
-/** Shows the predictions on the screen, as the settings say. It predicts nothing itself. */
+/** Shows the predictions on the screen according to the settings. It predicts nothing itself. */
 
 import { expression, percent, translate, translateDocument } from "../locales/translate";
 import { fullName, type Manifest } from "../model/manifest";
@@ -21,7 +21,7 @@ import { Player } from "./player";
 import { type Settings, settingsOf } from "./settings";
 import { VideoPanel } from "./video_panel";
 
-/** What is on the screen: an image with its predictions, or a camera or video, running or stopped. */
+/** What is on the screen: an image with predictions, or a camera or video, running or stopped. */
 export type Shown =
   | { kind: "nothing" }
   | { kind: "image"; item: GalleryItem }
@@ -46,12 +46,12 @@ export class Page {
     this.videoPanel = new VideoPanel(settings, (source, face) => this.prediction(source, face), (seconds) => this.player.jump(seconds));
   }
 
-  /** The prediction for a face by the chosen output, under the chosen label scheme. */
+  /** The prediction for a face by the chosen output and label scheme. */
   prediction(source: string, face: Classified): Prediction {
     return predictionOf(source, face, this.settings.output, this.settings.scheme);
   }
 
-  /** Show what another model says. Predictions of the previous model must be gone. */
+  /** Show results of another model. Predictions of the previous model must be removed before. */
   useManifest(manifest: Manifest): void {
     this.manifest = manifest;
     Object.assign(this.settings, settingsOf(defaultOutput(outputsOf(manifest))));
@@ -70,7 +70,7 @@ export class Page {
     return faces?.find(({ number }) => number === this.chosenNumber) ?? faces?.[0] ?? null;
   }
 
-  /** Show something else: no face is chosen, explained or announced yet. */
+  /** Show something else, without a chosen, explained or announced face. */
   showScreen(shown: Shown): void {
     this.chosenNumber = 1;
     this.forgetMap();
@@ -84,7 +84,7 @@ export class Page {
     element("player").hidden = shown.kind !== "video" || !shown.video.clip;
     this.player.enabled = false;
     const predictions = shown.kind === "image" ? shown.item.predictions! : null;
-    // Of a face crop the whole image is the face.
+    // The whole image of a face crop is the face, so no box is drawn.
     element("draw-offer").hidden = shown.kind !== "image" || element<HTMLInputElement>("face-crops").checked;
     element("classify-whole").hidden = predictions?.faces.length !== 0;
     element("mirror-switch").hidden = shown.kind === "nothing";
@@ -104,7 +104,7 @@ export class Page {
     canvas.getContext("2d")!.drawImage(source, 0, 0);
   }
 
-  /** What was found in the image on the screen, in words. */
+  /** Describe what was found in the image on the screen. */
   summary({ file: { name } }: GalleryItem): string {
     const { faces = [], hint } = this.predictions ?? {};
     const [face] = faces;
@@ -115,7 +115,7 @@ export class Page {
     return hint ? `${found} ${translate(hint, { choice: translate("face_crops") })}` : found;
   }
 
-  /** Show other faces: those of another image or of the next frame. */
+  /** Show other faces, of another image or the next frame. */
   show(predictions: ImagePredictions | null): void {
     this.predictions = predictions;
     this.refresh();
@@ -126,7 +126,7 @@ export class Page {
     const { minConfidence, mirror, scheme } = this.settings;
     const face = this.chosenFace;
     const prediction = face && this.predictions ? this.prediction(this.predictions.source, face) : null;
-    // In a video another face may replace the one that the map belongs to.
+    // In a video another face may replace the one of the map.
     if (face && face.number !== this.#map?.face.number) this.#map = null;
     const several = (this.predictions?.faces.length ?? 0) > 1;
     element("prediction-title").textContent = several

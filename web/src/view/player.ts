@@ -1,4 +1,4 @@
-/** The controls of a video file, below it: those of the browser would cover faces. */
+/** Controls of a video file, below it, because the browser's own would cover faces. */
 
 import { clock, translate } from "../locales/translate";
 import { element, setText } from "./elements";
@@ -14,7 +14,7 @@ export class Player {
     for (const event of ["play", "pause", "seeked"]) this.#video.addEventListener(event, () => this.refresh());
   }
 
-  /** While a file is analysed, the analysis moves through it. */
+  /** While a file is analysed, the controls are disabled, because the analysis moves through it. */
   set enabled(enabled: boolean) {
     this.#play.disabled = this.#seek.disabled = !enabled;
   }

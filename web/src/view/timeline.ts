@@ -1,4 +1,4 @@
-/** The probabilities of the expressions over time, stacked. */
+/** Draws the probabilities of the expressions over time, stacked. */
 
 import { clock } from "../locales/translate";
 import type { TimeSteps } from "../predictions/history";
@@ -8,30 +8,30 @@ import { sharpCanvas } from "./elements";
 /** Width of a step in CSS pixels. */
 const STEP_PX = 3;
 
-/** A moment is drawn for this long; a longer time without the face stays empty. */
+/** A moment is drawn for at most this long; longer gaps stay empty. */
 const HOLD_SECONDS = 1;
 
-/** How many times are written below the timeline. */
+/** Number of time labels below the timeline. */
 const TICKS = 5;
 
-/** What the timeline shows at one time. */
+/** Values of the timeline at one time. */
 export interface Reading {
   seconds: number;
-  /** So many of a second's are worth showing. */
+  /** Number of useful decimals of a second. */
   decimals: number;
   probabilities: Record<string, number>;
 }
 
-/** How many steps of time fit on the canvas. */
+/** Number of time steps that fit on the canvas. */
 export function stepCount(canvas: HTMLCanvasElement): number {
   return Math.max(Math.floor(canvas.clientWidth / STEP_PX), 1);
 }
 
-/** Draw the steps, with a line at the middle of the height and one at the place of the pointer, 0..1. */
+/** Draw the steps, with a line at half height and one at the pointer, 0..1. */
 export function drawTimeline(canvas: HTMLCanvasElement, steps: TimeSteps, pointer: number | null): void {
   const { context, width, height } = sharpCanvas(canvas);
   for (const { step, until, probabilities } of blocks(steps)) {
-    // Whole pixels: the background would show between fractions of pixels.
+    // Use whole pixels, because the background would show between fractions of pixels.
     const left = Math.floor((step * width) / steps.count);
     const right = Math.ceil((until * width) / steps.count);
     let top = 0;
@@ -48,7 +48,7 @@ export function drawTimeline(canvas: HTMLCanvasElement, steps: TimeSteps, pointe
   if (pointer !== null) context.fillRect(Math.round(pointer * width), 0, 1, height);
 }
 
-/** What is drawn at a place of the timeline, 0..1; null where the face was not in view. */
+/** Values at a position of the timeline, 0..1; null if the face was not visible. */
 export function readingAt(steps: TimeSteps, place: number): Reading | null {
   const at = Math.min(Math.floor(place * steps.count), steps.count - 1);
   const block = blocks(steps).find(({ step, until }) => step <= at && at < until);
@@ -58,13 +58,13 @@ export function readingAt(steps: TimeSteps, place: number): Reading | null {
     : null;
 }
 
-/** Times at equal distances, the first and the last included. */
+/** Equally spaced times, including the first and the last. */
 export function ticks(start: number, end: number): string[] {
   const decimals = decimalsFor(end - start);
   return Array.from({ length: TICKS }, (_, index) => clock(start + (index * (end - start)) / (TICKS - 1), decimals));
 }
 
-/** Decimals of a second that tell the times of a span apart: of 10 s on none, of a clip of 2 s one. */
+/** Number of decimals needed to distinguish the times of a span: none for 10 s, one for a clip of 2 s. */
 function decimalsFor(seconds: number): number {
   return Math.min(Math.max(Math.ceil(1 - Math.log10(seconds)), 0), 2);
 }

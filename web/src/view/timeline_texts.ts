@@ -1,14 +1,14 @@
-/** What is written around the timeline: the legend, the times, and the values under the pointer. */
+/** Texts around the timeline: the legend, the times, and the values at the pointer. */
 
 import { clock, expression, percent, translate } from "../locales/translate";
 import { colourOf } from "./colours";
 import { element, resizeChildren, setText } from "./elements";
 import { type Reading, ticks } from "./timeline";
 
-/** So many classes are named under the pointer. */
+/** Number of classes named at the pointer. */
 const NAMED = 3;
 
-/** A patch of colour and a name for each class. */
+/** Show a colour patch and a name for each class. */
 export function showLegend(classes: string[]): void {
   const rows = resizeChildren(element("timeline-legend"), classes.length, () => {
     const row = document.createElement("li");

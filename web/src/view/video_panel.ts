@@ -1,4 +1,4 @@
-/** What the page shows of a camera or a video: timeline, throughput, and announcements for screen readers. */
+/** The page's panel for a camera or a video: timeline, throughput, and announcements for screen readers. */
 
 import { clock, expression, integer, translate } from "../locales/translate";
 import { History, type TimeSteps } from "../predictions/history";
@@ -11,7 +11,7 @@ import type { Settings } from "./settings";
 import { drawTimeline, readingAt, stepCount } from "./timeline";
 import { showLegend, showReading, showTimes } from "./timeline_texts";
 
-/** How much of the past a camera's timeline shows. */
+/** Number of past seconds that a camera's timeline shows. */
 const WINDOW_SECONDS = 60;
 
 /** Minimum time between two announcements, and between two drawings of the timeline. */
@@ -25,11 +25,11 @@ export class VideoPanel {
   readonly #history = new History<FaceInFrame>();
   /** The camera or video on the screen, running or stopped; `duration` is null for a camera. */
   #latest: { video: VideoPredictor; now: number; duration: number | null } | null = null;
-  /** The face of the timeline: while no face is in view, the last one. */
+  /** The face of the timeline. While no face is visible, it is the last one. */
   #face = 1;
   #announced = NEVER_ANNOUNCED;
   #drawn = 0;
-  /** What the timeline shows, and where the pointer is on it, 0..1; without one a file's present time is marked. */
+  /** Steps of the timeline, and the pointer's position, 0..1. Without a pointer, a file's current time is marked. */
   #steps: TimeSteps | null = null;
   #pointer: number | null = null;
 
@@ -57,7 +57,7 @@ export class VideoPanel {
     element("announcement").textContent = "";
   }
 
-  /** After each frame. Announcements and drawings are limited in rate. */
+  /** Update after each frame. Announcements and drawings are limited in rate. */
   update(video: VideoPredictor, now: number, duration: number | null, face: NumberedFace | null): void {
     const time = performance.now();
     this.#announce(face && this.predict(video.source, face), time);
@@ -67,7 +67,7 @@ export class VideoPanel {
     this.draw(face);
   }
 
-  /** The timeline and the throughput after the latest frame. */
+  /** Draw the timeline and the throughput after the latest frame. */
   draw(chosen: NumberedFace | null): void {
     if (!this.#latest) return;
     const { video, now, duration } = this.#latest;
@@ -100,7 +100,7 @@ export class VideoPanel {
     return this.#pointer ?? (duration ? now / duration : null);
   }
 
-  /** What was analysed of a file; nothing of a camera. */
+  /** Describe what was analysed of a file; empty for a camera. */
   summary({ clip, frames, source: name }: VideoPredictor): string {
     if (!clip) return "";
     const count = integer(frames);
