@@ -56,6 +56,9 @@ def test_train_evaluate_export_info_predict(mien, tmp_path, recipe_file, face_fo
     assert exported.err == ""
     shown = mien("info", tmp_path / "x.onnx", "--json")
     assert json.loads(shown.out)["scores"]["validation_accuracy"] == content["headline"]["accuracy"]["value"]
+    layers = json.loads(mien("info", run, "--layers", "--json").out)
+    assert sum(each["parameters"] for each in layers) == json.loads(shown.out)["parameters"]
+    assert layers[-1]["output"] == str(len(content["classes"]))
     infos = [mien("info", each).out for each in (run, "fast-int8")]
     for words in ("angry, disgust", "computed without the temperature", "tiny, sha256:", "MIT (of the network and"):
         assert words in infos[0]
@@ -85,7 +88,7 @@ def test_an_export_replaces_neither_what_it_is_made_from_nor_what_else_a_run_hol
 ):
     run = tmp_path / "run"
     shutil.copytree(tiny_run.path, run)
-    before = {file.name: file.read_bytes() for file in run.iterdir()}
+    before = {file.name: file.read_bytes() for file in run.glob("*.*")}
     words = ("export", run, "--precision", "int8", "--data", face_folder)
     for out in ("best.safetensors", "recipe.toml", "."):
         refused(mien("export", run, "--out", run / out), "out-suffix", "--out")
@@ -94,7 +97,7 @@ def test_an_export_replaces_neither_what_it_is_made_from_nor_what_else_a_run_hol
     refused(mien("export", run / "model.onnx"), "not-a-run", "model.onnx")
     for option in (("--group", "person"), ("--map", "a=b")):
         refused(mien("export", run, *option), "options", option[0])
-    assert {file.name: file.read_bytes() for file in run.iterdir()} == before
+    assert {file.name: file.read_bytes() for file in run.glob("*.*")} == before
     assert mien(*words).code == 0
     (run / "model.int8.onnx").replace(run / "model.onnx")
     refused(mien(*words), "precision", run)

@@ -9,8 +9,8 @@ from scipy import stats
 from sklearn import metrics as sk
 
 from mien.base.errors import DataError
-from mien.evaluation.estimates import break_down, evaluate_predictions, evaluate_subsets
-from mien.evaluation.intervals import proportion, resampled_weights
+from mien.evaluation.estimates import break_down, evaluate_predictions, evaluate_subsets, group_gaps
+from mien.evaluation.intervals import proportion, resampled_weights, share_difference
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import Estimate
 from support import raises
@@ -161,6 +161,18 @@ def test_break_down_takes_any_kind_of_column(values, expected):
     parts = break_down(made_predictions(rows=3), values, resamples=10)
     assert [part.value for part in parts] == expected
     assert sum(part.count for part in parts) == 3
+
+
+def test_gaps_are_against_all_others_and_corrected_for_their_number():
+    labels, values = np.arange(300) % 3, np.array(["a", "b", "c"]).repeat(100)
+    answers = np.where((values == "b") & (labels == 2), 0, labels)
+    gaps = group_gaps(Predictions(np.arange(300), labels, np.eye(3)[answers], ("x", "y", "z"), "s", ""), values)
+    worst = min(gaps, key=lambda gap: gap.p_value)
+    assert (len(gaps), worst.value, worst.metric, worst.count) == (12, "b", "recall of z", 33)
+    assert (worst.rate.value, worst.difference.value) == (0, -1)
+    hits = answers == labels
+    assert worst.p_value == pytest.approx(12 * share_difference(hits[labels == 2], values[labels == 2] == "b")[1])
+    assert not group_gaps(made_predictions(60), np.arange(60) == 7), "one sample is not compared"
 
 
 def test_break_down_refuses_what_does_not_group():

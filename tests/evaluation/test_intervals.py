@@ -15,6 +15,7 @@ from mien.evaluation.intervals import (
     percentile_interval,
     proportion,
     resampled_weights,
+    share_difference,
     wilson_interval,
 )
 from mien.evaluation.predictions import Predictions, read_predictions, write_predictions
@@ -38,6 +39,17 @@ def test_wilson_of_arrays_and_of_nothing():
     assert math.isnan(low[2])
     assert math.isnan(high[2])
     assert math.isnan(proportion(0, 0).value)
+
+
+def test_a_difference_of_shares_has_newcombes_interval_and_nearly_scipys_p():
+    """Oracles: row (a) of Newcombe's table II, 56 of 70 against 48 of 80; scipy's chi-square test."""
+    hits, inside = np.repeat([True, False, True, False], [56, 14, 48, 32]), np.arange(150) < 70
+    found, p = share_difference(hits, inside)
+    assert (found.value, found.low, found.high) == pytest.approx((0.2, 0.0524, 0.3339), abs=5e-5)
+    assert p == pytest.approx(stats.chi2_contingency([[56, 14], [48, 32]], correction=False).pvalue, abs=2e-3)
+    assert share_difference(hits, ~inside)[1] == pytest.approx(p)
+    twice = share_difference(np.tile(hits, 2), np.tile(inside, 2), np.tile(np.arange(150), 2))
+    assert (twice[0].low, twice[1]) == pytest.approx((found.low, p))
 
 
 def test_resamples_are_those_that_numpy_draws_whole_in_any_chunks():

@@ -158,7 +158,7 @@ def test_the_folder_of_an_evaluation(classifier, faces, tmp_path, monkeypatch):
         )
 
     report = write()
-    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == [
+    assert sorted(file.name for file in (tmp_path / "out").glob("*.*")) == [
         "metrics.json",
         "predictions_test.npz",
         "report.html",

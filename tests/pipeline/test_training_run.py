@@ -38,7 +38,11 @@ def test_a_run_folder_holds_all_that_it_promises(tiny_run):
         "metrics.json",
         "report.html",
         "trained_on.npy",
+        "figures",
+        "tables",
     }
+    assert (tiny_run.path / "figures" / "confusion.pdf").is_file()
+    assert (tiny_run.path / "tables" / "classification-report.tex").read_text().startswith(r"\begin{table}")
 
 
 def test_an_output_of_votes_has_its_own_temperature(voted_run, voted_faces):

@@ -9,11 +9,12 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from mien.api.inputs import Data, Model, data_name, for_labels, read, run_of
-from mien.base.errors import MienWarning
+from mien.base.errors import MienWarning, Notice
 from mien.base.labels import LabelScheme, parse_scheme
 from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
 from mien.data.read import ReadResult
+from mien.evaluation.estimates import LEAST_COMPARED
 from mien.evaluation.predictions import read_predictions
 from mien.inference.find_model import is_shipped_run
 from mien.inference.predictor import Predictor
@@ -115,11 +116,18 @@ def _measure(split: MeasuredSplit, options: EvaluateOptions, **about: Any) -> Ev
         merged.evaluate(),
         by=None if options.by is None else break_down_by(merged, options.by),
     )
+    notices = [] if evaluation.trained_on_notice is None else [evaluation.trained_on_notice]
+    parts = () if evaluation.by is None else evaluation.by.parts
+    if small := [f"{part.value} ({part.count:,})" for part in parts if part.count < LEAST_COMPARED]:
+        words = (
+            f"{options.by}: too few samples to compare with the others: {', '.join(small)}; {LEAST_COMPARED} would do"
+        )
+        notices.append(Notice(f"{words}.", code="groups-small"))
     return EvaluationResult(
         evaluation,
         merged,
         merged=merging_description(split.predictions, merged.predictions, options.scheme),
-        notices=[] if evaluation.trained_on_notice is None else [evaluation.trained_on_notice],
+        notices=notices,
         **about,
     )
 

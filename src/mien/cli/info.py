@@ -6,13 +6,14 @@ from typing import Annotated
 
 import typer
 
+from mien.api.train import load_network
 from mien.base.heads.votes import VotesHead
 from mien.base.model_file import Manifest, read_manifest
 from mien.base.recipe import dump_recipe, load_recipe, recipe_names
 from mien.cli.options import JsonOption, ModelArgument, QuietOption
 from mien.cli.output import show_facts, show_json, show_rows
 from mien.inference.drawing import share_text
-from mien.inference.find_model import find_model
+from mien.inference.find_model import find_model, find_trained
 
 
 def info(
@@ -24,6 +25,7 @@ def info(
         ),
     ] = None,
     recipes: Annotated[bool, typer.Option("--recipes", help="List the built-in recipes.")] = False,
+    layers: Annotated[bool, typer.Option("--layers", help="List the layers of the model's network.")] = False,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -40,6 +42,11 @@ def info(
             [{"name": r.name, "model": r.model.name, "epochs": r.epochs, "description": r.description} for r in known],
             json,
         )
+    elif layers:
+        network, seen = load_network(model), find_trained(model).read_recipe().input
+        from mien.models.network import layers_of
+
+        show_rows(layers_of(network, *seen.seen_as[::-1]), json)
     else:
         _show_model(model, json=json)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,13 +12,17 @@ import numpy.typing as npt
 
 from mien.base.errors import DataError
 from mien.evaluation import metrics
-from mien.evaluation.intervals import percentile_interval, share_interval
+from mien.evaluation.intervals import percentile_interval, proportion_among, share_difference, share_interval
 from mien.evaluation.named_metrics import resample
 from mien.evaluation.predictions import Predictions
-from mien.evaluation.results import ClassMetrics, Estimate, Evaluation, SubsetMetrics
+from mien.evaluation.results import ClassMetrics, Estimate, Evaluation, GroupGap, SubsetMetrics
+from mien.evaluation.seed_variance import holm
 
 MOST_GROUPS = 100
 """Largest number of distinct values of a grouping column. More suggest names or measurements."""
+
+LEAST_COMPARED = 20
+"""Smallest number of samples that are compared with all others."""
 
 
 def evaluate_predictions(predictions: Predictions, resamples: int = 1000) -> Evaluation:
@@ -103,6 +108,29 @@ def break_down(predictions: Predictions, values: npt.NDArray[Any], resamples: in
     distinct, group_of = group_values(values)
     kept = {str(value): group_of == index for index, value in enumerate(distinct)}
     return evaluate_subsets(predictions, kept, resamples)
+
+
+def group_gaps(predictions: Predictions, values: npt.NDArray[Any]) -> tuple[GroupGap, ...]:
+    """Compare accuracy and recall of each class for each value of a column (N,) with all samples of another value.
+
+    Only :data:`LEAST_COMPARED` samples or more on both sides are compared, and only the first of two values.
+
+    Raises:
+        DataError: see :func:`group_values`.
+    """
+    distinct, group_of = group_values(values)
+    labels, right = predictions.labels, predictions.probabilities.argmax(axis=1) == predictions.labels
+    counted_by = {"accuracy": labels >= 0}
+    counted_by |= {f"recall of {name}": labels == at for at, name in enumerate(predictions.classes)}
+    found = []
+    for at, value in enumerate(distinct[: 1 if len(distinct) == 2 else None]):
+        for metric, counted in counted_by.items():
+            hits, inside = right[counted], group_of[counted] == at
+            groups = None if predictions.groups is None else predictions.groups[counted]
+            if min(inside.sum(), (~inside).sum()) >= LEAST_COMPARED:
+                rate, compared = proportion_among(hits, inside, groups), share_difference(hits, inside, groups)
+                found.append(GroupGap(str(value), metric, int(inside.sum()), rate, *compared))
+    return tuple(replace(gap, p_value=p) for gap, p in zip(found, holm([gap.p_value for gap in found]), strict=True))
 
 
 def evaluate_subsets(

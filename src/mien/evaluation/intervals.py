@@ -143,3 +143,19 @@ def proportion_among(
             worth = min(worth, float(count))
     low, high = map(float, wilson_interval(share * worth, worth))
     return Estimate(share, low, high)
+
+
+def share_difference(
+    hits: npt.NDArray[np.bool_], inside: npt.NDArray[np.bool_], groups: Groups | None = None
+) -> tuple[Estimate, float]:
+    """Compute the share of hits inside a part minus the share outside, with its 95% interval, and a two-sided p-value.
+
+    The interval is Newcombe's (Statistics in Medicine 17, 1998, method 10). The p-value is that of a normal
+    distribution with this interval, so it is below 0.05 if the interval leaves out 0.
+    """
+    one, other = proportion_among(hits, inside, groups), proportion_among(hits, ~inside, groups)
+    value = one.value - other.value
+    below = math.hypot(one.value - one.low, other.high - other.value)
+    above = math.hypot(one.high - one.value, other.value - other.low)
+    deviations = _DEVIATIONS * abs(value) / (below if value > 0 else above)
+    return Estimate(value, value - below, value + above), math.erfc(deviations / math.sqrt(2))

@@ -183,11 +183,33 @@ class SubsetMetrics(JsonResult):
 
 
 @dataclass(frozen=True)
+class GroupGap(JsonResult):
+    """Difference between the samples with one value of a column and all others.
+
+    Attributes:
+        value: value of the column.
+        metric: ``"accuracy"`` or ``"recall of CLASS"``.
+        count: samples with this value; for a recall only samples of the class.
+        rate: accuracy or recall, 0..1.
+        difference: rate minus the rate of all other samples.
+        p_value: two-sided, after Holm's correction for the tests of the column.
+    """
+
+    value: str
+    metric: str
+    count: int
+    rate: Estimate
+    difference: Estimate
+    p_value: float
+
+
+@dataclass(frozen=True)
 class BreakDown(JsonResult):
-    """Metrics for each value of a column; ``parts`` are in the order of the values."""
+    """Metrics for each value of a column, ``parts`` in the order of the values, and differences between the values."""
 
     column: str
     parts: tuple[SubsetMetrics, ...]
+    gaps: tuple[GroupGap, ...] = ()
 
 
 def fields_to_dict(result: Any, leave_out: tuple[str, ...] = ()) -> dict[str, Any]:

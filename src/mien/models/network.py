@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from pathlib import Path
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 
@@ -35,6 +37,26 @@ class Network(nn.Module, ABC):
     def load_pretrained(self) -> Path | None:
         """Load initial weights from a file and return its path; None if the network has no such weights."""
         return None
+
+
+def layers_of(network: nn.Module, channels: int, side_px: int) -> list[dict[str, Any]]:
+    """Return name, kind, output shape (of one image) and parameters of each layer, in the order of their use."""
+    rows: list[dict[str, Any]] = []
+    hooks = []
+    for name, layer in network.named_modules():
+        if not list(layer.children()):
+
+            def note(layer: nn.Module, _: Any, output: Any, name: str = name) -> None:
+                shape = " x ".join(map(str, output.shape[1:])) if isinstance(output, Tensor) else "?"
+                count = sum(each.numel() for each in layer.parameters())
+                rows.append({"layer": name, "kind": type(layer).__name__, "output": shape, "parameters": count})
+
+            hooks.append(layer.register_forward_hook(note))
+    with torch.inference_mode():
+        network(torch.zeros(1, channels, side_px, side_px))
+    for hook in hooks:
+        hook.remove()
+    return rows
 
 
 def start_for_relu(network: nn.Module) -> None:

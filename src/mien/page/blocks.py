@@ -166,7 +166,7 @@ class Table:
         rows = [[cell.replace("|", "\\|") for cell in row] for row in self._texts()]
         return "".join(f"| {' | '.join(cells)} |\n" for cells in (head, rules, *rows))
 
-    def to_latex(self) -> str:
+    def to_latex(self, title: str = "") -> str:
         """Return a LaTeX ``tabular`` for the package booktabs, with numbers as on the page and the best in bold.
 
         With a caption it is wrapped in a ``table`` with the label ``tab:NAME``.
@@ -182,9 +182,9 @@ class Table:
         first, *others = (" & ".join(cells) + " \\\\\n" for cells in (head, *rows))
         body = f"\\toprule\n{first}\\midrule\n{''.join(others)}\\bottomrule\n"
         tabular = f"\\begin{{tabular}}{{{columns}}}\n{body}\\end{{tabular}}\n"
-        if not self.caption:
+        if not (caption := self.caption or title):
             return tabular
-        about = f"\\caption{{{_latex(self.caption)}}}\n\\label{{tab:{self.name}}}\n"
+        about = f"\\caption{{{_latex(caption)}}}\n\\label{{tab:{self.name}}}\n"
         return f"\\begin{{table}}\n\\centering\n{about}{tabular}\\end{{table}}\n"
 
     def _texts(self) -> Iterator[list[str]]:

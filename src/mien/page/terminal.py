@@ -99,8 +99,21 @@ def _answers(answer: AnswerEvaluation) -> RenderableType:
 
 
 def break_down_text(by: BreakDown) -> RenderableType:
-    """Return accuracy and macro-F1 for each value of a column, printable by rich."""
-    return titled(f"By {by.column}", rich_table(subsets_table(by.parts, by.column)))
+    """Return metrics for each value of a column, and its significant differences, printable by rich."""
+    parts: list[RenderableType] = [titled(f"By {by.column}", rich_table(subsets_table(by.parts, by.column)))]
+    rows = [(gap.value, gap.metric, gap.count, gap.rate.value, gap.difference, gap.p_value) for gap in by.gaps]
+    if rows:
+        found = [row for row in rows if row[-1] < 0.05]
+        words = (
+            f"{len(found)} of {len(rows)} differences between one value and all others are significant (Holm, 0.05)."
+        )
+        parts.append(Text(f"\n{words}"))
+        columns = (
+            Column(by.column, "text"), Column("metric", "text"), Column("samples", "count"), Column("value", "percent"),
+            Column("minus others", "points"), Column("p (Holm)", "p"),
+        )  # fmt: skip
+        parts += [rich_table(Table("groups", columns, found))] if found else []
+    return Group(*parts)
 
 
 def _votes(votes: VoteEvaluation) -> Iterator[RenderableType]:

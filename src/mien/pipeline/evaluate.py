@@ -19,7 +19,7 @@ from mien.data.dataset import Dataset
 from mien.evaluation.calibration import reliability
 from mien.evaluation.curves import precision_recall_curves, roc_curves
 from mien.evaluation.error_analysis import worst_mistakes
-from mien.evaluation.estimates import break_down, group_values
+from mien.evaluation.estimates import break_down, group_gaps, group_values
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import BreakDown, Estimate, Evaluation
 from mien.evaluation.vote_metrics import VoteEvaluation
@@ -90,7 +90,8 @@ def merging_description(predictions: Predictions, merged: Predictions, scheme: L
 def break_down_by(split: MeasuredSplit, column: str) -> BreakDown:
     """Compute metrics for each value of a column of the data, which :func:`predict_to_evaluate` checked."""
     assert split.faces is not None
-    return BreakDown(column, tuple(break_down(split.predictions, split.faces.columns[column])))
+    values = split.faces.columns[column]
+    return BreakDown(column, tuple(break_down(split.predictions, values)), group_gaps(split.predictions, values))
 
 
 def _column(predictor: Predictor, faces: Dataset, options: EvaluateOptions) -> Any:

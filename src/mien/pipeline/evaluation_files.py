@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mien.base.errors import DataError, MissingExtraError
-from mien.base.files import plain, whole_file
+from mien.base.files import whole_file
 from mien.base.run_folder import RunFolder
 from mien.data.read import ReadResult
 from mien.evaluation.predictions import Predictions, read_predictions, save_predictions
@@ -72,7 +72,7 @@ def write_evaluation(
     history: Sequence[Mapping[str, Any]] = (),
     best_epoch: int | None = None,
 ) -> Path | None:
-    """Write ``predictions_<split>.npz``, ``metrics.json`` and, if the extra is installed, ``report.html``.
+    """Write ``predictions_<split>.npz``, ``metrics.json`` and, if the extra is installed, the report with its files.
 
     Args:
         folder: output folder.
@@ -90,13 +90,6 @@ def write_evaluation(
     Raises:
         RunError: a file cannot be written.
     """
-    report = folder / "report.html"
-    html: str | None = None
-    with suppress(MissingExtraError):
-        context = ReportContext(
-            predictions, evaluation, class_counts=class_counts, history=history, best_epoch=best_epoch
-        )
-        html = report_page(context, title, metadata, SUMMARY).html()
     # Write all files or none: a partial result could not be used, nor replaced without --overwrite.
     with ExitStack() as files:
         place = RunFolder(folder).predictions(predictions.split)
@@ -104,13 +97,14 @@ def write_evaluation(
             save_predictions(stream, predictions)
         metrics = files.enter_context(whole_file(folder / "metrics.json"))
         metrics.write_text(json.dumps(evaluation.to_dict(), indent=2) + "\n", encoding="utf-8", newline="")
-        if html is not None:
-            files.enter_context(whole_file(report)).write_text(plain(html), encoding="utf-8", newline="")
-    if html is None:
-        # An earlier report would not match these metrics.
-        report.unlink(missing_ok=True)
-        return None
-    return report
+        with suppress(MissingExtraError):
+            context = ReportContext(
+                predictions, evaluation, class_counts=class_counts, history=history, best_epoch=best_epoch
+            )
+            return report_page(context, title, metadata, SUMMARY).write(folder).page
+    # An earlier report would not match these metrics.
+    (folder / "report.html").unlink(missing_ok=True)
+    return None
 
 
 @dataclass(frozen=True)

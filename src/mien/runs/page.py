@@ -270,6 +270,9 @@ def _notices(table: StudyTable) -> list[Notice]:
     if any(each.seeds == 1 for each in found):
         words = "With one seed, intervals cover only the choice of faces. Another seed may reverse a small difference."
         notices.append(Notice(words, code="one-seed"))
+    if any(each.seeds == 2 for each in found):
+        words = "With two seeds the variation of training is hardly known: intervals are wide. Train three or more."
+        notices.append(Notice(words, code="two-seeds"))
     return notices
 
 
