@@ -10,12 +10,12 @@ from mien.base.errors import Notice
 from mien.evaluation.corruptions import STRENGTHS
 from mien.evaluation.error_analysis import Indices, confused_pairs, worst_mistakes
 from mien.page.blocks import Block, CaptionedChart, Column, FaceRow, FaceTile, Row, Section, Table, Text
-from mien.page.charts.error_analysis import pairs_chart, robustness_curves_chart
+from mien.page.charts.error_analysis import robustness_curves_chart
 from mien.page.rendering import data_address
 from mien.page.wording import counted, interval_text, percent
 from mien.reporting.context import ReportContext, Skipped
 
-PAIRS_IN_CHART = 12
+PAIRS_SHOWN = 12
 WORST = 24
 FACES_OF_A_CELL = 12
 MOST_IN_CELLS = 600
@@ -34,12 +34,8 @@ def pairs_section(context: ReportContext) -> Section:
         Column("true class", "text"), Column("predicted", "text"), Column("samples", "count"),
         Column("of the true class", "percent"),
     )  # fmt: skip
-    chart = CaptionedChart(
-        pairs_chart(pairs[:PAIRS_IN_CHART], context.classes),
-        "The most frequent mistakes: percentage of the true class with its 95% interval, and the count.",
-    )
-    table = Table("confused-pairs", columns, rows, shown=PAIRS_IN_CHART)
-    return Section("pairs", "Confused pairs", (Row((chart, table)),))
+    table = Table("confused-pairs", columns, rows, shown=PAIRS_SHOWN)
+    return Section("pairs", "Confused pairs", (table,))
 
 
 def cell_faces(context: ReportContext) -> dict[tuple[int, int], FaceRow]:

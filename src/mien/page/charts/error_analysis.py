@@ -1,4 +1,4 @@
-"""Charts of confused pairs, differences, and robustness."""
+"""Charts of differences and of robustness."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.evaluation.corruptions import STRENGTHS
-from mien.evaluation.error_analysis import ConfusedPair
 from mien.evaluation.results import Estimate
 from mien.evaluation.robustness import RobustnessResult
 from mien.page.charts.curves import PANEL_COLUMNS
@@ -19,18 +18,22 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def pairs_chart(pairs: Sequence[ConfusedPair], classes: Sequence[str]) -> Chart:
-    """Draw the percentage of each true class predicted as another class; at least one pair."""
-    short = [shorten(name, 14) for name in classes]
-    names = [f"{short[pair.first]} as {short[pair.second]}" for pair in pairs]
-    notes = [f"{pair.count:,}" for pair in pairs]
-    return _bars("confused-pairs", names, [pair.rate for pair in pairs], notes, "of the true class, %", COLOURS[5])
-
-
 def differences_chart(name: str, named: Sequence[tuple[str, Estimate]]) -> Chart:
-    """Draw differences in percentage points with their intervals; at least one."""
+    """Draw differences in percentage points as bars with their intervals; at least one."""
     labels, estimates = [shorten(each) for each, _ in named], [each for _, each in named]
-    return _bars(name, labels, estimates, None, "difference, points", COLOURS[0])
+
+    def draw(axes: Axes) -> None:
+        at, values = np.arange(len(labels)), [100 * each.value for each in estimates]
+        error = {"elinewidth": 0.9, "ecolor": INK}
+        axes.barh(at, values, 0.72, color=COLOURS[0], xerr=_reach(estimates), error_kw=error)
+        axes.set_yticks(at, labels)
+        axes.tick_params(axis="y", length=0)
+        axes.margins(x=0.1)
+        axes.invert_yaxis()
+        axes.set_xlabel("difference, points")
+        axes.grid(axis="x")
+
+    return make_chart(name, draw, height_inches=0.7 + 0.24 * len(labels))
 
 
 def robustness_curves_chart(result: RobustnessResult) -> Chart:
@@ -54,34 +57,6 @@ def robustness_curves_chart(result: RobustnessResult) -> Chart:
     rows = -(-len(heights) // PANEL_COLUMNS)
     panels = [panel(index) for index in range(len(heights))]
     return make_panels("robustness-curves", panels, columns=PANEL_COLUMNS, height_inches=0.5 + 1.05 * rows)
-
-
-def _bars(
-    name: str,
-    labels: Sequence[str],
-    estimates: Sequence[Estimate],
-    notes: Sequence[str] | None,
-    label: str,
-    colour: str,
-) -> Chart:
-    """Draw bars from 0 to each estimate in percent, with its interval and a note."""
-
-    def draw(axes: Axes) -> None:
-        at = np.arange(len(labels))
-        values = [100 * each.value for each in estimates]
-        axes.barh(at, values, 0.72, color=colour, xerr=_reach(estimates), error_kw={"elinewidth": 0.9, "ecolor": INK})
-        if notes is not None:
-            ends = [100 * np.nanmax([each.high, each.value]) for each in estimates]
-            for height, end, note in zip(at, ends, notes, strict=True):
-                axes.annotate(note, (end, height), (4, 0), textcoords="offset points", va="center", fontsize=7)
-        axes.set_yticks(at, labels)
-        axes.tick_params(axis="y", length=0)
-        axes.margins(x=0.1)
-        axes.invert_yaxis()
-        axes.set_xlabel(label)
-        axes.grid(axis="x")
-
-    return make_chart(name, draw, height_inches=0.7 + 0.24 * len(labels))
 
 
 def _reach(estimates: Sequence[Estimate]) -> npt.NDArray[np.float64]:
