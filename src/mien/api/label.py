@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,9 +11,8 @@ from typing import Any
 import numpy as np
 
 from mien.base.errors import DataError
-from mien.base.files import write_text
 from mien.base.labels import FERPLUS_CLASSES, NO_EXPRESSION
-from mien.data.ballots import MERGED, Vote, read_ballot
+from mien.data.ballots import MERGED, Vote, read_ballot, write_rows
 from mien.data.votes import VOTE_PREFIX
 from mien.evaluation.agreement import krippendorff_alpha, pair_agreement
 from mien.evaluation.intervals import proportion
@@ -135,8 +132,8 @@ def merge_votes(votes: str | os.PathLike[str], faces: str | os.PathLike[str]) ->
         for name, row, kept in zip(names, table, clear, strict=True)
         if kept
     ]
-    _write(written, ("path", "label", *(f"{VOTE_PREFIX}{name}" for name in FERPLUS_CLASSES)), rows)
-    _write(folder / ASK_AGAIN, ("image",), [(name,) for name in order])
+    write_rows(written, ("path", "label", *(f"{VOTE_PREFIX}{name}" for name in FERPLUS_CLASSES)), rows)
+    write_rows(folder / ASK_AGAIN, ("image",), [(name,) for name in order])
     ceiling = vote_ceiling(table, FERPLUS_CLASSES)
     return MergedVotes(
         tuple(ballots),
@@ -161,11 +158,3 @@ def _first_and_same(ballot: Sequence[Vote]) -> tuple[dict[str, str], list[bool]]
         else:
             first[image] = answer
     return first, same
-
-
-def _write(path: Path, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(names)
-    writer.writerows(rows)
-    write_text(path, text.getvalue())

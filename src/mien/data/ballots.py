@@ -7,7 +7,7 @@ import io
 import re
 import zlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -85,10 +85,13 @@ def read_ballot(path: Path, images: Sequence[str] | None = None) -> list[Vote]:
 
 def write_ballot(path: Path, votes: Sequence[Vote]) -> None:
     """Write one person's ballot, whole or not at all. Raises :class:`RunError`."""
+    write_rows(path, _COLUMNS, votes)
+
+
+def write_rows(path: Path, names: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a CSV file, whole or not at all. Raises :class:`RunError`."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_COLUMNS)
-    writer.writerows(votes)
+    csv.writer(text, lineterminator="\n").writerows([names, *rows])
     write_text(path, text.getvalue())
 
 
