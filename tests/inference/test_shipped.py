@@ -153,7 +153,7 @@ def test_a_shipped_models_int8_form_is_named_after_it(tmp_path, monkeypatch, tin
         ("default-int8", "use default."),
         ("slow-int8", "'fast-int8'?"),
         ("runs/fast", "default, fast, fast-int8."),
-        (Path("fast"), "'fast' is a built-in model."),
+        (Path("fast"), "'fast' is a built-in model if given as text instead of a path."),
     ):
         with raises(ModelError, "model-missing") as caught:
             find_model(name)

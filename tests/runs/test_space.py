@@ -87,7 +87,7 @@ def test_a_recipes_file_is_looked_for_beside_the_space(tmp_path):
         ('optim.name = { choice = ["sgd", "lion"] }', "recipe-value", "optim.name = 'lion'"),
         ("optim.lr = { loguniform = [0.01, 1.0] }", "space-value", "parameters.optim.lr.loguniform"),
         ("optim.lr = { log = [0.01, 1.0], uniform = [0.0, 1.0] }", "space-value", "uniform, log, integer, choice"),
-        ("optim.lr = { log = [1.0, 0.01] }", "space-value", "low end 1.0 is not below the high end 0.01"),
+        ("optim.lr = { log = [1.0, 0.01] }", "space-value", "lower end 1.0 is not below the upper end 0.01"),
         ("optim.weight_decay = { log = [0.0, 0.01] }", "space-value", "0.0"),
         ("optim.lr = { log = [0.01] }", "space-missing-key", "parameters.optim.lr.log"),
         ("optim.lr = { choice = [0.1] }", "space-value", "parameters.optim.lr.choice"),

@@ -1,15 +1,15 @@
 /**
- * The page's service worker: the page opens without a network, and later visits start from the files that are kept. Vite
- * writes it beside index.html, with the names of the built files (vite.config.ts).
+ * Service worker of the page: it stores the page's files, so that the page opens offline. Vite writes it beside
+ * index.html, with the names of the built files (vite.config.ts).
  */
 
-/** As in model/download.ts. */
+/** Name of the page's cache, as in model/download.ts. */
 const STORE = "mien";
 
-/** Every file of this build. */
+/** All files of this build. */
 const FILES = [];
 
-/** What the page fetches by itself, it keeps by itself: networks, and the runtime unpacked. */
+/** Files that the page stores itself: networks and the unpacked runtime. */
 const KEPT_BY_PAGE = /\.(onnx|xz)$/;
 
 self.addEventListener("install", (event) => event.waitUntil(install()));
@@ -52,7 +52,7 @@ async function newestFirst(request) {
   }
 }
 
-/** Answers of a service beside the page are not its files: those say no-store. */
+/** Store a response, except no-store answers of a prediction service beside the page. */
 async function keep(request, response) {
   if (response.ok && !response.headers.get("Cache-Control")?.includes("no-store")) {
     const store = await caches.open(STORE);

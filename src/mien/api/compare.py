@@ -112,5 +112,5 @@ def _named_predictions(
     if data is None:
         raise DataError("Comparing models needs data; or give their predictions.", code="data-missing")
     done = evaluate(given, data, split)
-    # As in the command: two runs of one recipe differ only by their folders.
+    # Name runs by their paths, because two runs of one recipe have the same name.
     return str(given) if isinstance(given, (str, os.PathLike)) else done.name or which, done.predictions

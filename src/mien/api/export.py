@@ -39,8 +39,7 @@ class ExportResult(os.PathLike[str]):
     Attributes:
         file: path of the file.
         precision: fp32, fp16 or int8.
-        samples: number of compared faces: for fp32 synthetic faces (with torch), otherwise validation (with the fp32
-            file).
+        samples: number of compared faces: synthetic for fp32 (against torch), else of validation (against fp32).
         agreement: fraction of faces with the same top class, for the worst output.
         largest_difference: largest difference of any probability of any output, at temperature 1.
         accuracy: validation accuracy, 0..1; None for fp32, as the next two.
@@ -99,8 +98,7 @@ def export(
         data: labelled faces, required for fp16 and int8.
 
     Raises:
-        RunError: no finished epoch, an unknown precision, or ``out`` is not an ``.onnx`` path or is the fp32 file
-            itself.
+        RunError: no finished epoch, an unknown precision, or ``out`` is not an ``.onnx`` path or is the fp32 file.
         DataError: fp16 or int8 without data.
     """
     if precision not in get_args(Precision):

@@ -35,8 +35,7 @@ class MergedVotes:
         people: names of the people, from the file names.
         images: number of images with a vote.
         labelled: number of images whose most frequent answer is an expression given by more than half of the people.
-        within: for each person, the fraction of repeated faces with the same answer again. A person without repetitions
-            is missing.
+        within: for each person with repeated faces, the fraction of them with the same answer again.
         between: fraction of pairs of people with the same answer, mean over images; None without shared images.
         alpha: Krippendorff's alpha; NaN without shared images.
         ceiling: how often a second panel of the same size would choose the same class; None without shared images.

@@ -83,8 +83,7 @@ def train(
             see :class:`mien.training.callback.Callback`.
         network: class of ``torch.nn.Module`` that maps images to logits, or an instance with initial weights. It has
             the same effect as ``[model] file`` and ``name`` in a recipe: the run stores its source.
-        loss: function of logits float32 (B, C) and labels int64 (B,) that returns a scalar tensor; replaces the
-            recipe's loss.
+        loss: function of logits float32 (B, C) and labels int64 (B,) that returns a scalar; replaces the recipe's loss.
         augment: function of images float32 (B, channels, S, S), 0..1, that returns the same shape; replaces the
             recipe's augmentation except mixup and cutmix. If it uses torch's random numbers, a resumed run repeats
             them.

@@ -200,7 +200,7 @@ def _decoding(name: str) -> Iterator[None]:
             code="image-format",
         ) from None
     except Image.DecompressionBombError:
-        # Pillow checks its own limit first. It is twice ours, unless the program has changed it.
+        # Pillow checks its own limit first, which is twice ours unless the program has changed it.
         if (own := 2 * (Image.MAX_IMAGE_PIXELS or 0)) < MAXIMUM_PIXELS:
             raise DataError(
                 f"{name} has more than {own:,} pixels: twice PIL.Image.MAX_IMAGE_PIXELS, which this program has set.",

@@ -121,8 +121,7 @@ def grey_square(image: Image | npt.NDArray[np.generic], size_px: int) -> npt.NDA
     bit for bit.
 
     Args:
-        image: a PIL image, or an array: uint8 or uint16 grey (H, W) or (H, W, 1), uint8 RGB (H, W, 3) or
-            RGBA (H, W, 4).
+        image: PIL image, or array: uint8 or uint16 grey (H, W) or (H, W, 1), uint8 RGB (H, W, 3) or RGBA (H, W, 4).
         size_px: side of the result in pixels.
 
     Raises:

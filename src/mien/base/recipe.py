@@ -404,8 +404,7 @@ def load_recipe(name: str, changes: Sequence[Change] = ()) -> Recipe:
     """Load a recipe by name or from a ``.toml`` file, and apply changes.
 
     Args:
-        name: one of :func:`recipe_names`, or a path that ends in ``.toml``. A recipe without a ``name`` gets the
-            file's.
+        name: one of :func:`recipe_names`, or a ``.toml`` path. A recipe without a ``name`` gets the file's.
         changes: changes to apply in order, e.g. ``["optim.lr=0.01"]``.
 
     Raises:

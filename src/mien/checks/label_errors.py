@@ -94,12 +94,12 @@ def rank_label_issues(
 
 
 def contradicted_labels(labels: Labels, probabilities: Floats) -> Mask:
-    """Find labels that confident learning takes for wrong, pruned by noise rate. -> bool (N,).
+    """Find labels that confident learning considers wrong, pruned by noise rate. -> bool (N,).
 
-    A sample counts for the likeliest class whose probability reaches the mean among that class's own samples. The
-    counts of a label's samples, scaled to their number, estimate how many belong to each other class. That many are
-    flagged, first those whose probability exceeds that of their label most (Northcutt, Jiang & Chuang, JAIR 70, 2021).
-    A label that is the likeliest class is never flagged.
+    Each sample counts for the most probable class whose probability reaches the mean of that class's own samples. For
+    each label, these counts estimate how many of its samples belong to each other class. As many are flagged, largest
+    excess over the label's probability first (Northcutt, Jiang & Chuang, JAIR 70, 2021). A label that is the most
+    probable class is never flagged.
 
     Args:
         labels: int64 (N,), 0..C-1, each class at least once.

@@ -63,7 +63,7 @@ def explain(
     Each PNG shows the face and, beside it, the face under the map. Methods disagree, and a map is no proof:
     docs/explain.md shows how to check a method on a model.
     """
-    # Not beside the photo, which may be on a camera's memory card.
+    # Do not write beside the photo, which may be on a camera's memory card.
     out = Path(f"{images[0].resolve().stem}-explained") if out is None else out
     for path in images:
         check_out(out, path)

@@ -69,7 +69,7 @@ def read_entry(folder: Path) -> tuple[Dataset, dict[str, Any]]:
             source=table["source"],
             rows=table["rows"],
             columns=columns,
-            # Of a study's data, which a list of changes may have cleaned.
+            # Only the data of a study may be cleaned before it is stored.
             cleaned_from=tuple(meta.get("cleaned_from", ())),
             votes=table["votes"] if meta["vote_classes"] else None,
             vote_classes=tuple(meta["vote_classes"]),

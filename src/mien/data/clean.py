@@ -79,8 +79,7 @@ class Clean:
         changes: changes, at most one per row.
 
     Raises:
-        DataError: a row occurs twice, or a row of validation or test is changed for a reason that the data does not
-            prove.
+        DataError: a row occurs twice, or a row of validation or test is changed for an unproven reason.
     """
 
     data_fingerprint: str
@@ -176,8 +175,7 @@ def check_made_for(clean: Clean, faces: Dataset, path: str | os.PathLike[str]) -
 def apply_clean(faces: Dataset, clean: Clean, usual: Dataset | None = None) -> Dataset:
     """Drop and relabel faces as listed.
 
-    The new fingerprint is computed from the data's fingerprint and the changes, so it is the same for every size of the
-    faces.
+    The new fingerprint is computed from the data's fingerprint and the changes, so it is the same for every image size.
 
     Args:
         faces: faces before cleaning, at any size.

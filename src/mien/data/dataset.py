@@ -168,8 +168,8 @@ class Dataset:
     def fingerprint_for_predictions(self, split: str) -> str:
         """Return the fingerprint that identifies the data of a split's predictions.
 
-        It is :attr:`fingerprint_without_test`, with two exceptions. For test and all it is :attr:`fingerprint`. So it
-        is where ``rows`` are positions that would shift without test, as in class folders.
+        It is :attr:`fingerprint_without_test`, with two exceptions that use :attr:`fingerprint`: the splits test and
+        all, and ``rows`` that are positions and would shift without test, as in class folders.
         """
         rows = self.rows[self.split != "test"]
         shifted = np.array_equal(self.rows, np.arange(len(self))) and not np.array_equal(rows, np.arange(len(rows)))

@@ -35,8 +35,7 @@ def read_path_csv(path: Path, options: ReadOptions) -> FaceTable:
     """Read a CSV of path,label[,split]. Paths are relative to the CSV's folder; other columns are kept.
 
     Raises:
-        DataError: a row with too few columns, an empty label, an unknown split, an image that is missing or cannot be
-            decoded.
+        DataError: a row with too few columns, an empty label, an unknown split, a missing or undecodable image.
     """
     header = read_header(path)
     assert header.path is not None

@@ -237,8 +237,7 @@ def count_by_group(
 def deal_groups(groups: npt.NDArray[np.int64], labels: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
     """Assign groups to folds with an even spread of classes, like scikit-learn's StratifiedGroupKFold.
 
-    Groups with the most uneven classes come first. Each goes to the fold that keeps the shares of the classes most
-    even.
+    Groups with the most uneven classes come first. Each goes to the fold that keeps the class shares most even.
 
     Args:
         groups: int64 (N,).

@@ -6,8 +6,7 @@ expression is a pattern of action units times a random intensity: faint fear loo
 neutral. This overlap, pose, light and occlusions make the task too hard for a linear model, and hard for a small CNN.
 Drawings say nothing about real people.
 
-Random numbers are drawn face by face, so the bytes do not depend on the batch size. synthetic_drawing.py draws the
-faces.
+Random numbers are drawn face by face, so the batch size has no effect. synthetic_drawing.py draws the faces.
 """
 
 from __future__ import annotations

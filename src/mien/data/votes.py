@@ -188,7 +188,7 @@ def with_votes(faces: Dataset, path: str | os.PathLike[str]) -> Dataset:
     usages, votes = read_ferplus(Path(path))
     beyond = np.flatnonzero((faces.rows < 0) | (faces.rows >= len(votes)))
     if len(beyond):
-        raise _other_images(f"{path} has {len(votes):,} rows; the data has row {faces.rows[beyond[0]]}")
+        raise _other_images(f"{path} has {len(votes):,} rows, but the data has row {faces.rows[beyond[0]]}")
     differ = np.flatnonzero(usages[faces.rows] != faces.split)
     if len(differ):
         row, own = faces.rows[differ[0]], faces.split[differ[0]]

@@ -32,8 +32,7 @@ class Curve(JsonResult):
     """A curve over falling thresholds. ROC: true by false positive rate. Precision-recall: precision by recall.
 
     Attributes:
-        across: float64 (P,), 0..1, ascending: false positive rate or recall. P is at most :data:`MOST_POINTS`, or 0 if
-            undefined.
+        across: float64 (P,), 0..1, ascending: false positive rate or recall. P <= :data:`MOST_POINTS`; 0 if undefined.
         up: float64 (P,), 0..1: true positive rate or precision.
         thresholds: float64 (P,), lowest probability that counts as positive; the first is infinity. NaN in the macro
             average, which mixes thresholds.
@@ -127,8 +126,7 @@ def roc_curves(labels: Labels, probabilities: Floats, resamples: int = 1000, gro
 def precision_recall_curves(labels: Labels, probabilities: Floats) -> tuple[Curve, ...]:
     """Compute the precision-recall curve of each class against the rest, in order.
 
-    The average precision is the sum over thresholds of (gain in recall) * precision, without interpolation, as in
-    scikit-learn.
+    The average precision is the sum over thresholds of (gain in recall) * precision, as in scikit-learn.
 
     Args:
         labels: int64 (N,), 0..C-1.

@@ -30,9 +30,8 @@ def resampled_weights(count: int, resamples: int, groups: Groups | None = None) 
     Args:
         count: number of samples N.
         resamples: number of resamples.
-        groups: int64 (N,), group of each sample. As many whole groups as there are get drawn (cluster bootstrap:
-            Davison & Hinkley, Bootstrap Methods and their Application, 1997, section 3.8). None: single samples are
-            drawn.
+        groups: int64 (N,), group of each sample. Whole groups are drawn, as many as exist (cluster bootstrap: Davison &
+            Hinkley, Bootstrap Methods and their Application, 1997, section 3.8). None draws single samples.
     """
     generator = np.random.default_rng(SEED)
     group_of = np.arange(count) if groups is None else np.unique(groups, return_inverse=True)[1]

@@ -226,11 +226,9 @@ class Predictions:
         note: how the predictions were made, unless by one model from one view of each face; otherwise ``""``.
         temperature: divisor of the logits; None if unknown or not a single one.
         votes: annotators' votes on the same N samples with the model's predictions of them; None without votes.
-        groups: int64 (N,), equal for samples of one group, such as a person; the bootstrap draws whole groups. None: no
-            groups.
+        groups: int64 (N,), equal for samples of one group, such as a person; the bootstrap draws whole groups. Or None.
         answers: answers that users get; None if they are the most probable class.
-        scheme: label scheme that maps the data's classes to ``classes``, such as ``"binary"``; ``""`` if none or
-            unknown.
+        scheme: label scheme that maps the data's classes to ``classes``, such as ``"binary"``; else ``""``.
 
     Raises:
         DataError: an array violates one of these rules, or there is no sample.

@@ -40,7 +40,7 @@ class Faithfulness(JsonResult):
         faces: number of faces N.
         deletion_gain: area under the curve of the moved map minus that of the map, mean over faces, with an interval.
             Above 0 the maps are better.
-        insertion_gain: area under the map's curve minus that of the moved map, likewise.
+        insertion_gain: area under the curve of the map minus that of the moved map, mean over faces, with an interval.
     """
 
     faces: int

@@ -69,7 +69,7 @@ def full_scale(face_map: npt.NDArray[np.floating[Any]]) -> float:
 
 
 FACE_PX = 288
-"""Smallest side of each face in a figure, so that a title of 60 letters fits above both."""
+"""Smallest side of the two faces in a figure, so that a title of 60 letters fits above them."""
 
 MARGIN_PX, TEXT_PX, LINE_PX, SCALE_PX = 12, 15, 21, 14
 _INK, _SOFT, _PAPER, _MIDDLE_GREY = (20, 20, 24), (95, 98, 104), (255, 255, 255), 128

@@ -190,8 +190,7 @@ SMALL_FACE = 0.4
 59 of 82 photographs with a face, and for none of 150 FER2013 crops enlarged to 300 px."""
 
 MAX_SEARCHED = 3
-"""Number of images per command, and per request, in which faces are detected only for this notice. It limits the time.
-"""
+"""Number of images per command or request in which faces are detected only for this notice, to limit the time."""
 
 
 def may_be_photo(width: int, height: int) -> bool:

@@ -170,8 +170,7 @@ Boxes = npt.NDArray[np.float64]
 """Left, top, width and height of N boxes, optionally with a score: (N, 4 or 5)."""
 
 NESTED = 0.7
-"""Boxes are of one face if their overlap covers more than this fraction of the smaller box, even if their IoU is low.
-"""
+"""Boxes are of one face if their overlap covers more than this fraction of the smaller box, whatever their IoU."""
 
 
 def merge_agreeing(looks: Sequence[Boxes], min_iou: float) -> Boxes:
@@ -232,8 +231,7 @@ Region = tuple[int, int, int, int]
 """Left, top, right and bottom in cells; right and bottom are exclusive."""
 
 MOSTLY = 0.8
-"""If the regions cover more of the image than this, they become one, because the border of each region also costs time.
-"""
+"""Regions that cover more of the image than this become one, because the border of each region also costs time."""
 
 
 def regions_around(mask: npt.NDArray[np.bool_], around: int) -> list[Region]:

@@ -146,7 +146,7 @@ def settings_of(
         "working folder": None if absolute else str(Path.cwd()),
         "model": f"sha256:{file_sha256(find_model(model))[:16]}",
         "detector": None if crops else reader.detector.name,
-        # As text, because as a set the limits of 20 px and 20 faces would be equal.
+        # One text, because entries are compared as sets, where limits of 20 px and 20 faces would be the same 20.
         "faces": None if crops else getattr(reader.detector, "limits", None),
         "crops": crops,
         "output": reader.classifier.output.name,

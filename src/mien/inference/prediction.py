@@ -153,7 +153,7 @@ class Prediction:
 
     @property
     def derived_arousal(self) -> float | None:
-        """Mean arousal, -1 (calm) to 1, derived likewise."""
+        """Mean arousal, -1 (calm) to 1 (excited), derived like the valence."""
         return self.further.get("derived_arousal")
 
     @property
@@ -208,7 +208,7 @@ class Photo:
     Attributes:
         source: path of the image, or ``"image 3"`` for the third array.
         width: width of the upright image in pixels; for a face crop the model's image size.
-        height: height, likewise.
+        height: height of the upright image in pixels; for a face crop equal to ``width``.
         detector: name of the detector; None for a face crop.
         predictions: one prediction per face, the largest first; exactly one for a face crop.
         rgb: upright image, uint8 (height, width, 3); None for a face crop.

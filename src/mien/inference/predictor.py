@@ -187,8 +187,7 @@ class Predictor(OnnxClassifier):
             bgr: channel order, as in :meth:`predict`.
 
         Raises:
-            DataError: an image cannot be read and there is no ``on_error``, or the label scheme does not match the
-                model.
+            DataError: an image cannot be read and ``on_error`` is None, or the label scheme does not match the model.
             ModelError: the face detector cannot be used.
         """
         # An array is several images only if it is a stack, or has one axis, which may hold paths.

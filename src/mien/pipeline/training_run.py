@@ -113,8 +113,7 @@ def run_recipe(
 
     Under ``torchrun`` only the first process exports and evaluates, and all processes return its result.
 
-    The temperature fitted on validation is stored in the exported model. The validation metrics are computed without
-    it.
+    The temperature fitted on validation is stored in the exported model. Validation metrics do not use it.
 
     Args:
         plan: recipe and data set; see :func:`mien.training.plan.plan_training`.

@@ -42,8 +42,7 @@ class MapExplainer:
         predict: function that maps faces uint8 (n, S, S[, 3]) to probabilities (n, C).
         crop_px: side of the central crop that the model sees.
         network: a :class:`mien.explanation.gradient.torch_model.TorchModel`; None allows only occlusion.
-        randomize: function of (method, faces, their maps) that tests against randomised weights; None without a
-            network.
+        randomize: function of (method, faces, their maps) that tests against randomised weights; or None.
         methods: names of the usable methods.
     """
 

@@ -90,7 +90,7 @@ def robustness_section(context: ReportContext) -> Section | Skipped:
         f"{result.description}."
     )
     if result.groups is not None:
-        words += f" The intervals draw whole groups: {result.groups:,}."
+        words += f" The intervals are from resampling {result.groups:,} whole groups."
     blocks: list[Block] = [Text(words)]
     if context.groups is not None and result.groups is None:
         advice = (

@@ -87,7 +87,7 @@ def _temperature_words(context: ReportContext, calibration: Calibration, fitted:
         "Identical images are in the same fold." if context.identical is not None else
         "Without the data, identical images may be in different folds."
     )  # fmt: skip
-    together += " So are samples of a group." if context.groups is not None else ""
+    together += " Samples of a group are in the same fold." if context.groups is not None else ""
     sense = "overconfident" if calibration.temperature > 1 else "underconfident"
     return Text(
         f"Temperature fitted on all samples: {decimal(calibration.temperature)}, so the model is {sense}. The metrics "

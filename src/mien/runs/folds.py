@@ -140,8 +140,7 @@ def predict_folds(
     Raises:
         StoppedError: a run was interrupted (``stopped``).
         MienError: see :func:`mien.pipeline.training_run.run_recipe`.
-        DataError, RunError: a fold cannot be trained, or was started with other data or weights. No fold is trained
-            then.
+        DataError, RunError: a fold cannot be trained, or was started with other data or weights; none is trained then.
     """
     faces = folds.faces
     _check_folds(recipe, folds, folder, init_from)

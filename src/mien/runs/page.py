@@ -211,8 +211,8 @@ def _comparison_section(number: int, compared: VariantComparison) -> Section:
         return Section(f"comparison-{number}", title, (Text(none),))
     shown = _compared_table(number, compared)
     words = (
-        "Differences are seed by seed on the same samples. The interval of several seeds covers the variation of faces "
-        "and of training (t, Satterthwaite's degrees of freedom), that of one seed the faces (paired bootstrap). The "
+        "Runs are compared by seed, on the same samples. With several seeds the interval covers the variation of faces "
+        "and of training (t, Satterthwaite's degrees of freedom); with one seed only faces (paired bootstrap). The "
         f"last column corrects the {len(shown.rows)} p-values for their number (Holm): with several seeds, call a "
         "difference significant if it is below 0.05 there."
     )

@@ -12,8 +12,7 @@ class Limits:
     A request over a limit is refused with a 4xx status. Brackets give the error code, followed by the option of ``mien
     serve`` if there is one. Names contain units: bytes, pixels, seconds.
 
-    Memory: uploads take at most ``max_requests * max_bytes`` bytes. In addition there is one more decoded image than
-    threads.
+    Memory: uploads take at most ``max_requests * max_bytes`` bytes. There is also one more decoded image than threads.
     """
 
     # The body of a request (upload.py).

@@ -215,14 +215,14 @@ def _warp(
     angle = _uniform(pixels, generator, -1, 1).view(count) * math.radians(recipe.rotation_degrees)
     zoom = 1 / _uniform(pixels, generator, 1 - recipe.scale, 1 + recipe.scale).view(count)
     sign = torch.ones_like(zoom) if mirrored is None else 1 - 2 * mirrored.to(zoom.dtype)
-    # affine_grid spans -1..1 over the output; the crop covers this fraction of the image. Its start is rounded down.
+    # affine_grid spans -1..1 over the output; the crop, whose start is rounded down, covers this fraction of the image.
     share = spec.crop_px / spec.size_px
     off_centre = (2 * spec.window.start + spec.crop_px - spec.size_px) / spec.size_px
     shift = off_centre + 2 * recipe.translate * (
         torch.rand(count, 2, generator=generator, device=pixels.device) * 2 - 1
     )
     cosine, sine = share * zoom * angle.cos(), share * zoom * angle.sin()
-    # From x and y of the output to those of the image: what each adds to column and row.
+    # Vectors in the image (column, row) of a step to the right and of a step down in the output.
     right, down = (cosine, sine), (-sine, cosine)
     if recipe.shear:
         slant = _uniform(pixels, generator, -recipe.shear, recipe.shear).view(count)
@@ -264,7 +264,6 @@ def _beta(alpha: float, generator: torch.Generator) -> float:
     drawn: list[float] = torch._standard_gamma(shape, generator=generator).tolist()
     first, second = drawn
     if max(first, second) <= torch.finfo(torch.float32).tiny:
-        # With a small alpha, both draws can underflow to 0. One is then far larger than the other, each with
-        # probability 0.5.
+        # With a small alpha, both draws can underflow to 0. The result is then 0 or 1 with equal probability.
         return float(_scalar(generator) < 0.5)
     return first / (first + second)

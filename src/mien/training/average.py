@@ -2,7 +2,7 @@
 
 The statistics of a batch norm belong to the current weights and to augmented images. Wu & Johnson, "Rethinking 'Batch'
 in BatchNorm", 2021, recalculate them (precise batch norm). torch.optim.swa_utils.update_bn gives identical statistics
-if no dropout precedes a norm. But it keeps dropout on, and resets the count of batches.
+if no dropout precedes a norm. However, it leaves dropout switched on, and resets the count of batches.
 """
 
 from __future__ import annotations

@@ -116,7 +116,7 @@ def epoch_batches(
 
 
 def _is_mixed(recipe: AugmentRecipe, host: torch.Generator) -> bool:
-    """Decide whether to mix this batch. If all batches are mixed, no number is drawn, which keeps older sequences."""
+    """Decide whether to mix this batch. Draws no number if all are mixed, for the same sequence as before."""
     return recipe.mixup_probability == 1 or float(torch.rand((), generator=host)) < recipe.mixup_probability
 
 

@@ -48,8 +48,7 @@ class Callback:
 
         Args:
             training: state of the run.
-            batch: batch with ``images`` float32 (B, channels, S, S), augmented and normalised, and indices of the
-                samples.
+            batch: ``images`` float32 (B, channels, S, S), augmented and normalised, and indices of the samples.
 
         Returns:
             Another batch to train on (``dataclasses.replace(batch, images=...)``), or None to keep it.

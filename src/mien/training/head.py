@@ -110,7 +110,7 @@ def _fit(
 ) -> tuple[Tensor, Tensor]:
     """Minimise the run's loss plus the penalty by L-BFGS; return weight (C, D) and bias (C,).
 
-    ``exact`` goes on until logits are right to about 1e-5, as those of a head that the browser page fits.
+    ``exact`` continues until logits are exact to about 1e-5, like those of heads from the browser page.
     """
     weight = features.new_zeros(len(state.plan.classes), features.shape[1]).requires_grad_()
     bias = features.new_zeros(len(state.plan.classes)).requires_grad_()

@@ -153,7 +153,7 @@ class LabelHead(Head):
     def __post_init__(self) -> None:
         self.labels = torch.from_numpy(self.dataset.labels.copy()).to(self.device)
         self.moving: SelfAdaptive | None = None
-        # Targets do not move with a user's own loss.
+        # Self-adaptive targets need mien's own loss.
         if self.recipe.self_adaptive and isinstance(self.label_loss, Loss):
             self.moving = SelfAdaptive(self.labels, len(self.output.classes), self.recipe, self.label_loss)
 

@@ -264,8 +264,7 @@ def restore(state: TrainingState, run: RunFolder, facts: dict[str, Any]) -> dict
         The run's own metadata. After the first epoch its initial weights are no longer needed, but still named.
 
     Raises:
-        RunError: the run has no checkpoint or a damaged one, or another recipe, other data, teachers or initial
-            weights.
+        RunError: no checkpoint or a damaged one, or another recipe, other data, teachers or initial weights.
     """
     check_resumable(run, state.recipe, tunes=state.init_checkpoint is not None)
     if not run.last.is_file():

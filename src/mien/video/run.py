@@ -204,7 +204,7 @@ def write_annotated(path: Path, source: Path, timeline: Timeline, predictor: Tra
         predictor: tracker that followed the faces.
 
     Returns:
-        A notice where an MP4 cannot hold the sound.
+        A notice if an MP4 cannot hold the sound.
 
     Raises:
         DataError: the video cannot be decoded.
@@ -234,5 +234,5 @@ def write_annotated(path: Path, source: Path, timeline: Timeline, predictor: Tra
             writer.add(frame.rgb, frame.pts)
     if writer.lost_sound is None:
         return []
-    words = f"{ANNOTATED} has no sound: an MP4 cannot hold that of {source}, {writer.lost_sound}."
+    words = f"{ANNOTATED} has no sound, because an MP4 cannot hold the {writer.lost_sound} sound of {source}."
     return [Notice(words, code="sound-left-out")]

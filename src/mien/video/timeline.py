@@ -54,8 +54,7 @@ class TrackSummary:
         rows: float32 (5 + C) for each of these frames: left, top, width and height of the box, the detector's score
             (NaN if it has none), the smoothed probabilities.
         doubts: whether each answer is in doubt; see :attr:`mien.Prediction.in_doubt`.
-        unlikely: number of frames whose answer is "unsure", or for a model without votes has a probability below one
-            half.
+        unlikely: number of frames whose answer is "unsure", or for a model without votes has a probability below 0.5.
         frames_by_answer: number of frames with each answer; see :attr:`mien.inference.prediction.Prediction.answer`.
         found: number of detections, while it was visible, that found it.
         missed: number of detections, while it was visible, that did not find it.

@@ -54,8 +54,7 @@ class TrackedFace:
 
     Attributes:
         track: number of the face over time, from 1.
-        prediction: prediction smoothed over time, with the box and crop of this frame, and the score of the last
-            detection.
+        prediction: prediction smoothed over time, with box and crop of this frame, and score of the last detection.
         detected: True if the detector found it in this frame, False if it missed it, None if no detection ran.
     """
 

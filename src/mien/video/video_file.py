@@ -160,8 +160,7 @@ class VideoFile:
     def _place(self, frame: VideoFrame, last: int) -> int:
         """Return the time of a frame, in units from the start, after the last frame's (-1 if it is the first).
 
-        Raw streams have no times, and times in broken or joined files may go back. Such a frame follows the last one
-        directly.
+        Raw streams have no times, and times in broken files may go back. Such a frame follows the last one directly.
         """
         stated = None if frame.pts is None else round(frame.pts - self.start_seconds / self.time_base)
         if stated is not None and stated > last:

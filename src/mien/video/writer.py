@@ -26,15 +26,15 @@ _BT601 = 6
 class VideoWriter:
     """Writes frames of a video to a file in order, with their times. It is a context manager.
 
-    Width and height become even, as yuv420p requires, by repeating the last column or row. The first sound of the
-    video's file is copied as it is, where an MP4 can hold it.
+    Width and height become even, as yuv420p requires, by repeating the last column or row. The first sound
+    stream of the file is copied without change, if an MP4 can hold it.
 
     Args:
         path: path of the MP4.
         video: source of the frames.
 
     Attributes:
-        lost_sound: the codec of sound that an MP4 cannot hold; None where there is none.
+        lost_sound: codec of the sound that was left out, because an MP4 cannot hold it; else None.
 
     Raises:
         RunError: the encoder failed, or the file cannot be written (``video-unwritable``).
@@ -103,7 +103,7 @@ class VideoWriter:
             self._next_sound = next(self._packets, None)
 
     def _sound_packets(self, sound: Any) -> Iterator[Any]:
-        """Packets of the sound, timed from the start of the file; what cannot be read ends it."""
+        """Yield packets of the sound, with times from the start of the file, until the first unreadable one."""
         import av
 
         start = round(self._video.start_seconds / sound.time_base)

@@ -1,4 +1,4 @@
-/** What each control of the page does. */
+/** Functions behind the controls of the page. */
 
 import { type ErrorCode, PageError, problem, problemWith } from "../errors";
 import type { Box } from "../faces/box";
@@ -27,7 +27,7 @@ export class App {
   readonly images: ImageSession;
   readonly videos: VideoSession;
   readonly teaching: TeachSession;
-  /** Offer another model and use it; set where the list of models is. */
+  /** Offer another model and use it. The list of models sets this function. */
   addModel: (name: string, open: () => Promise<Classifier>) => Promise<boolean> = async () => false;
 
   constructor(
@@ -40,7 +40,7 @@ export class App {
     this.teaching = new TeachSession(page, this.stage, predictor, (name, open) => this.addModel(name, open));
   }
 
-  /** Add images to the list. Without any image among the files, play the first video. Use a model file. */
+  /** Use a model file if there is one. Otherwise add images to the list, or play the first video. */
   async open(files: File[]): Promise<void> {
     const { messages } = this.page;
     messages.clearProblems();

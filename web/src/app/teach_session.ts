@@ -1,4 +1,4 @@
-/** Teaching the page: classes that the user names, their faces, and the model that they make. */
+/** Lets the user teach the page: name classes, add their faces, and make a model. */
 
 import { PageError, problem } from "../errors";
 import { list, translate } from "../locales/translate";
@@ -14,17 +14,17 @@ import type { Page } from "../view/page";
 import { showTeachClasses, showTaught } from "../view/teach_panel";
 import type { Stage } from "./stage";
 
-/** Of a recording, a face is taken so often, and so many at most. */
+/** Interval between the faces of a recording, and their largest number. */
 const RECORDED = { everyMilliseconds: 200, faces: 100 };
 
 export class TeachSession {
   readonly #classes: TaughtClass[] = [];
   #origin: Origin | null = null;
   #taught: Taught | null = null;
-  /** The class that is recorded, and what ends that. */
+  /** The class that is recorded, and the timer of the recording. */
   #recording: { into: TaughtClass; timer: number } | null = null;
   #recordings = 0;
-  /** 0..1 while it learns. */
+  /** Progress of the training, 0..1; null outside it. */
   #progress: number | null = null;
   #cell: [number, number] | null = null;
 
@@ -42,7 +42,7 @@ export class TeachSession {
     };
   }
 
-  /** Teach a model that was opened further, with its own classes, unless there are faces already. */
+  /** Prepare to train an opened model further. Its classes are shown, unless faces were already added. */
   goOnFrom(classifier: Classifier): void {
     this.#origin = originOf(classifier);
     if (!this.#origin || this.#classes.some(({ faces }) => faces.length)) return;
@@ -75,7 +75,7 @@ export class TeachSession {
     this.show();
   }
 
-  /** The largest face of each image. */
+  /** Add the largest face of each image. */
   async #addImages(into: TaughtClass, files: File[]): Promise<void> {
     const { messages } = this.page;
     messages.clearProblems();
@@ -98,7 +98,7 @@ export class TeachSession {
     if (without.length) this.#refuse("teach-no-face", without);
   }
 
-  /** The chosen face on the screen: once of an image, and until this is called again of a camera or a video. */
+  /** Add the chosen face on the screen. For a camera or video, record faces until the next call. */
   #addShown(into: TaughtClass): void {
     const wasInto = this.#recording?.into;
     this.#stopRecording();
@@ -163,7 +163,7 @@ export class TeachSession {
     this.#refuse("prediction-failed", [name], reasonOf(error));
   }
 
-  /** Say what is wrong, where the user looks. */
+  /** Show a problem, and scroll to it. */
   #refuse(code: PageError["code"], names: string[] = [], reason = ""): void {
     this.page.messages.addProblem(problem(code, () => ({ name: list(names), names: list(names), reason })));
     element("errors").scrollIntoView({ block: "nearest" });

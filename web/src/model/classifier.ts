@@ -31,7 +31,7 @@ export class Classifier {
     return new Classifier(loaded, session, await file);
   }
 
-  /** A model file that holds its manifest, as all of mien's do. Raises PageError. */
+  /** Open a model file that contains its manifest, like all of mien's. Throws PageError. */
   static async open(file: Uint8Array): Promise<Classifier> {
     let manifest: Manifest | null;
     try {
@@ -65,7 +65,7 @@ export class Classifier {
     return rows;
   }
 
-  /** What its last layer gets of each crop. Raises PageError. */
+  /** Compute the features of each crop, which are the last layer's input. Throws PageError. */
   async features(crops: Uint8Array[]): Promise<Float32Array[]> {
     if (!this.session.outputNames.includes("features")) throw new PageError("features-missing");
     const rows: Float32Array[] = [];

@@ -15,7 +15,7 @@ export interface Manifest {
   outputs?: Record<string, { classes: string[]; temperature: number; target: string }>;
   /** Rule that turns shares of people into the default answer, as mien.base.heads.votes.AnswerRule. */
   answer?: AnswerRule | null;
-  /** What a model that is taught further takes over. */
+  /** Fields that are copied to a model that is trained further. */
   parameters?: number;
   recipe?: Record<string, unknown>;
   licence?: string;

@@ -1,4 +1,4 @@
-/** Model files (ONNX, in the encoding of Protocol Buffers): their manifest is read, and their head is read and replaced. */
+/** Reads the manifest and the head of a model file (ONNX, encoded as Protocol Buffers), and replaces them. */
 
 import type { Manifest } from "./manifest";
 
@@ -23,12 +23,12 @@ const INTEGER_ATTRIBUTE = 2;
 /** A field of a message: its number, its value, and the bytes of both. */
 interface Field {
   number: number;
-  /** What it contains, where that has a length: a text, a message or packed numbers. */
+  /** Bytes of the value if it has a length: a text, a message or packed numbers. */
   content: Uint8Array;
   whole: Uint8Array;
 }
 
-/** The manifest; null where the file is no model of mien. */
+/** Return the manifest; null if the file is not a model of mien. */
 export function manifestIn(model: Uint8Array): Manifest | null {
   for (const { content } of fieldsOf(model).filter(({ number }) => number === MODEL.metadata)) {
     const entry = fieldsOf(content);
@@ -37,7 +37,7 @@ export function manifestIn(model: Uint8Array): Manifest | null {
   return null;
 }
 
-/** The last layer from `features` to `logits`; null where it is not stored in fp32. */
+/** Return the last layer, from `features` to `logits`; null if it is not stored in fp32. */
 export function headIn(model: Uint8Array): Head | null {
   const graph = fieldsOf(contentOf(fieldsOf(model), MODEL.graph));
   const nodes = graph.filter(({ number }) => number === GRAPH.node).map(({ content }) => fieldsOf(content));
@@ -49,7 +49,7 @@ export function headIn(model: Uint8Array): Head | null {
   return { weight: floatsOf(weight), bias: floatsOf(bias) };
 }
 
-/** The same network, with this head alone and this manifest. */
+/** Return the same network with this head as the only one, and this manifest. */
 export function withHead(model: Uint8Array, { weight, bias }: Head, manifest: object): Uint8Array<ArrayBuffer> {
   const classes = bias.length;
   const fields = fieldsOf(model);
@@ -59,7 +59,7 @@ export function withHead(model: Uint8Array, { weight, bias }: Head, manifest: ob
   const graph = fieldsOf(contentOf(fields, MODEL.graph));
   const nodes = graph.filter(({ number }) => number === GRAPH.node);
   const needed = new Set(["features"]);
-  // Nodes stand in the order in which they are computed.
+  // Nodes are stored in the order in which they are computed.
   const kept = nodes.toReversed().filter(({ content }) => {
     const node = fieldsOf(content);
     if (!textsOf(node, NODE.output).some((name) => needed.has(name))) return false;
@@ -79,7 +79,7 @@ export function withHead(model: Uint8Array, { weight, bias }: Head, manifest: ob
     text(NODE.type, "Gemm"),
     message(NODE.attribute, [text(ATTRIBUTE.name, "transB"), integer(ATTRIBUTE.integer, 1), integer(ATTRIBUTE.type, INTEGER_ATTRIBUTE)]),
   ];
-  // A value's type: a tensor of this element type and shape, whose first side is the batch.
+  // Type of the output: a tensor of this element type and shape; its first dimension is the batch.
   const shape = [message(1, [text(2, "batch")]), message(1, [integer(1, classes)])];
   const logits = [text(1, "logits"), message(2, [message(1, [integer(1, FLOAT), message(2, shape)])])];
   const taught = [
@@ -97,14 +97,14 @@ function tensor(name: string, dims: number[], values: Float64Array): Uint8Array[
   return [...dims.map((each) => integer(TENSOR.dims, each)), integer(TENSOR.type, FLOAT), text(TENSOR.name, name), chunk(TENSOR.raw, raw)];
 }
 
-/** The fields of a message. Raises where it ends within one. */
+/** Return the fields of a message. Throws if it ends within a field. */
 function fieldsOf(bytes: Uint8Array): Field[] {
   const fields: Field[] = [];
   let at = 0;
   while (at < bytes.length) {
     const start = at;
     const tag = varint();
-    // Eight bytes, a varint, four bytes, or a length and as many bytes.
+    // Values are eight bytes, a varint, four bytes, or a length followed by as many bytes.
     const length = [-1, 8, -2, undefined, undefined, 4][tag & 7];
     if (length === undefined) throw new Error("no Protocol Buffers");
     const size = length === -1 ? (varint(), 0) : length === -2 ? varint() : length;
@@ -139,7 +139,7 @@ function textsOf(fields: Field[], wanted: number): string[] {
   return fields.filter(({ number }) => number === wanted).map(({ content }) => new TextDecoder().decode(content));
 }
 
-/** ONNX's numbers are little-endian. */
+/** Convert ONNX's numbers, which are little-endian. */
 function floatsOf(raw: Uint8Array): Float64Array {
   const view = new DataView(raw.buffer, raw.byteOffset, raw.length);
   return Float64Array.from({ length: raw.length / 4 }, (_, at) => view.getFloat32(4 * at, true));

@@ -1,6 +1,6 @@
 /**
- * A linear head on frozen features, as mien.training.head fits it: logistic regression on each face and its mirror image,
- * with the penalty of the smallest cross-validated loss.
+ * Fits a linear head on frozen features, like mien.training.head: logistic regression on each face and its mirror
+ * image, with the penalty of the smallest cross-validated loss.
  */
 
 import type { Head } from "../model/model_file";
@@ -13,22 +13,22 @@ export const PENALTIES = [1, 0.1, 0.01, 0.001, 0.0001];
 export interface Lesson {
   plain: Float64Array;
   mirrored: Float64Array;
-  /** The place of each face's class, 0..classes - 1; each class has a face. */
+  /** Index of each face's class, 0..classes - 1. Each class has a face. */
   labels: number[];
   classes: number;
-  /** Faces of a group, such as those of one recording, are never in two folds. */
+  /** Group of each face, such as its recording. All faces of a group are in the same fold. */
   groups: string[];
 }
 
 export interface TaughtHead {
   head: Head;
   penalty: number;
-  /** The class that a head that was not fitted to it gives each face; null where a class has a single group. */
+  /** Cross-validated class of each face; null if a class has a single group. */
   answers: number[] | null;
   folds: number;
 }
 
-/** `origin` is a head to go on from: the penalty is then on how far the weights are from its own. */
+/** Fit a head. With `origin`, start there and penalise the distance of the weights from its weights. */
 export async function teachHead(lesson: Lesson, onProgress: (done: number) => void, origin?: Head, foldOf = foldsOf(lesson)): Promise<TaughtHead> {
   const { labels, classes } = lesson;
   const width = lesson.plain.length / labels.length;
@@ -66,41 +66,41 @@ export async function teachHead(lesson: Lesson, onProgress: (done: number) => vo
   return { head: { weight: ofFeatures, bias: shifted }, penalty: PENALTIES[best]!, answers: folds ? answers[best]! : null, folds };
 }
 
-/** The logits of one face: C values. */
+/** Compute the C logits of one face. */
 export function logitsOf({ weight, bias }: Head, features: Float64Array): number[] {
   return Array.from(bias, (value, at) => value + dot(row(weight, at, features.length), features));
 }
 
-/** The fold of each face; null where a class has too few groups. */
+/** Return the fold of each face; null if a class has too few groups. */
 function foldsOf({ labels, classes, groups }: Lesson): number[] | null {
   const groupsOf = Array.from({ length: classes }, (_, label) => new Set(groups.filter((__, at) => labels[at] === label)).size);
   const folds = Math.min(FOLDS, ...groupsOf);
   return folds < 2 ? null : dealGroups(groups, labels, classes, folds);
 }
 
-/** The gradient ends below these: logits of the head that is kept are then exact to 1e-5. */
+/** Largest gradient at the end of a fit. The logits of the final head are then exact to 1e-5. */
 const TOLERANCE = { validated: 1e-5, kept: 1e-10 };
 const MAX_STEPS = 100;
 
 interface FitOptions {
   penalty: number;
   origin: Head;
-  /** Where the search begins. */
+  /** Initial head. */
   from: Head;
   tolerance: number;
   pause: () => Promise<void>;
 }
 
 /**
- * Minimise the mean cross-entropy of `rows` plus half the penalty times the squared distance of the weights from `origin`.
- * Newton's method, with conjugate gradients for its steps: Nocedal & Wright 2006, algorithm 7.1.
+ * Minimise the mean cross-entropy of `rows` plus half the penalty times the squared distance of the weights from
+ * `origin`. Newton's method, with conjugate gradients for its steps: Nocedal & Wright 2006, algorithm 7.1.
  */
 async function fitHead(rows: Float64Array, labels: number[], { penalty, origin, from, tolerance, pause }: FitOptions): Promise<Head> {
   const classes = from.bias.length;
   const count = labels.length;
   const width = rows.length / count;
   const weights = classes * width;
-  // The bias lies behind the weights.
+  // The bias follows the weights.
   let now: Float64Array = Float64Array.of(...from.weight, ...from.bias);
   let { loss, gradient, shares } = at(now);
   for (let step = 0; step < MAX_STEPS && largest(gradient) > tolerance; step += 1) {
@@ -108,7 +108,7 @@ async function fitHead(rows: Float64Array, labels: number[], { penalty, origin, 
     const slope = dot(gradient, direction);
     let length = 1;
     let next = at(moved(now, direction, length));
-    // The last digits of the loss are noise.
+    // Rounding makes the last digits of the loss inexact, so allow 1e-13.
     while (next.loss > loss + 1e-4 * length * slope + 1e-13 && length > 1e-6) next = at(moved(now, direction, (length /= 2)));
     now = moved(now, direction, length);
     ({ loss, gradient, shares } = next);
@@ -139,7 +139,7 @@ async function fitHead(rows: Float64Array, labels: number[], { penalty, origin, 
     return { loss: sum / count + (penalty * distance) / 2, gradient, shares };
   }
 
-  /** What the second derivative makes of a direction. */
+  /** Multiply a direction by the second derivative of the loss. */
   function curved(direction: Float64Array, shares: Float64Array): Float64Array {
     const changes = products(direction);
     for (let first = 0; first < changes.length; first += classes) {
@@ -173,7 +173,7 @@ async function fitHead(rows: Float64Array, labels: number[], { penalty, origin, 
     return result;
   }
 
-  /** The logits of all rows by a head. */
+  /** Compute the logits of all rows with a head. */
   function products(head: Float64Array): Float64Array {
     const result = new Float64Array(count * classes);
     for (let index = 0; index < count; index += 1) {
@@ -186,7 +186,7 @@ async function fitHead(rows: Float64Array, labels: number[], { penalty, origin, 
     return result;
   }
 
-  /** The change of the loss by a head's numbers, from that by the logits. */
+  /** Compute the gradient by a head's weights and bias from the gradient by the logits. */
   function transposed(byLogits: Float64Array): Float64Array {
     const result = new Float64Array(weights + classes);
     for (let index = 0; index < count; index += 1) {
@@ -200,7 +200,7 @@ async function fitHead(rows: Float64Array, labels: number[], { penalty, origin, 
   }
 }
 
-/** A head on features as one on standard features. */
+/** Convert a head for features to one for standardised features. */
 function standardHead({ weight, bias }: Head, mean: Float64Array, scale: Float64Array): Head {
   const width = mean.length;
   return { weight: weight.map((value, at) => value * scale[at % width]!), bias: bias.map((value, at) => value + dot(row(weight, at, width), mean)) };
@@ -239,7 +239,7 @@ function logSumExp(logits: number[]): number {
   return most + Math.log(logits.reduce((sum, logit) => sum + Math.exp(logit - most), 0));
 }
 
-/** Lets the page react to its user, thirty times a second. */
+/** Returns a function that lets the page react to its user, about thirty times a second. */
 function breather(): () => Promise<void> {
   let last = performance.now();
   return async () => {

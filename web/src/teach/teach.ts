@@ -1,4 +1,4 @@
-/** From named classes and their faces to a model: features, a head, cross-validation, a model file. */
+/** Makes a model file from named classes and their faces: features, a linear head, cross-validation. */
 
 import { PageError } from "../errors";
 import { Classifier } from "../model/classifier";
@@ -11,7 +11,7 @@ export interface TaughtFace {
   /** A grey face crop of side * side values. */
   crop: Uint8Array;
   side: number;
-  /** Where it comes from: faces of one recording are alike. Without one it is alike to the same crop alone. */
+  /** Its recording; similar faces of one recording are cross-validated together. Without it, only equal crops are. */
   recording?: string;
 }
 
@@ -20,7 +20,7 @@ export interface TaughtClass {
   faces: TaughtFace[];
 }
 
-/** A model that goes on learning its classes. */
+/** A model whose head is trained further. */
 export interface Origin {
   classifier: Classifier;
   head: Head;
@@ -29,34 +29,34 @@ export interface Origin {
 export interface Taught {
   classes: TaughtClass[];
   file: Uint8Array<ArrayBuffer>;
-  /** For each class, and for each class that is answered: the faces. Null where a class has a single recording or image. */
+  /** Faces by true class, then by predicted class; null if a class has a single recording or image. */
   cells: TaughtFace[][][] | null;
-  /** Share of right answers, 0..1, with its 95% interval; groups of faces count, not faces. */
+  /** Cross-validated accuracy, 0..1, with its 95% interval, whose sample size is the number of groups. */
   accuracy: { value: number; low: number; high: number; faces: number } | null;
-  /** Classes whose faces are of one group. */
+  /** Classes whose faces are all of one group. */
   single: string[];
-  /** The name of the model that it went on from. */
+  /** Name of the model that was trained further. */
   from: string | null;
 }
 
 const NAME = "taught";
 
-/** Raises PageError where the classes cannot be learnt, in words for their names. */
+/** Classes cannot be learnt; `names` are those concerned. */
 export class LessonError extends PageError {
   constructor(code: "teach-few-classes" | "teach-name-missing" | "teach-name-twice" | "teach-few-faces", readonly names: string[] = []) {
     super(code);
   }
 }
 
-/** The model that a file holds, where its last layer is one that can go on learning; else null. */
+/** Return a model and its head if that can be trained further; else null. */
 export function originOf(classifier: Classifier): Origin | null {
   const head = Object.keys(classifier.manifest.outputs ?? {}).length ? null : headIn(classifier.file);
   return head && { classifier, head };
 }
 
 /**
- * Learn the classes that have faces: on the features of `base`, or from where `origin` was, if it has the same classes.
- * Raises PageError.
+ * Learn the classes that have faces: with the features of `base`, or from `origin` if it has the same classes.
+ * Throws PageError.
  */
 export async function teach(given: TaughtClass[], base: Classifier, origin: Origin | null, onProgress: (done: number) => void): Promise<Taught> {
   const classes = given.filter(({ faces }) => faces.length);
@@ -83,7 +83,7 @@ export async function teach(given: TaughtClass[], base: Classifier, origin: Orig
     ...{ schema_version: 5, name: NAME, classes: names, input, precision: classifier.manifest.precision, temperature: 1 },
     parameters: classifier.manifest.parameters,
     recipe: { name: NAME, description: "taught in the browser page", epochs: 1, input, model: recipe?.["model"] ?? {}, tuning: { fit_head: true } },
-    // Empty where it is unknown, as in predictions.
+    // Unknown values are empty, as in predictions.
     ...{ recipe_digest: "", data_fingerprint: "", epoch: 1, licence: classifier.manifest.licence ?? "MIT", mien_version: classifier.manifest.mien_version },
     scores: taught.answers ? { cross_validated_accuracy: value } : {},
     created: new Date().toISOString(),
@@ -108,14 +108,14 @@ function checkClasses(classes: TaughtClass[]): void {
   if (few.length) throw new LessonError("teach-few-faces", few);
 }
 
-/** A head whose classes stand in another order. */
+/** Reorder the classes of a head. */
 function inOrder({ weight, bias }: Head, places: number[]): Head {
   const width = weight.length / bias.length;
   const rows = places.flatMap((place) => [...weight.subarray(place * width, (place + 1) * width)]);
   return { weight: Float64Array.from(rows), bias: Float64Array.from(places, (place) => bias[place]!) };
 }
 
-/** 95% score interval of a share (Wilson 1927), as mien.evaluation.intervals.wilson_interval. */
+/** Compute the 95% score interval of a share (Wilson 1927), like mien.evaluation.intervals.wilson_interval. */
 export function wilson(share: number, count: number): { low: number; high: number } {
   const squared = 1.959963984540054 ** 2;
   const centre = share + squared / (2 * count);

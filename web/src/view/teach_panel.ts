@@ -1,4 +1,4 @@
-/** The classes that are taught, with their faces; and how well they were learnt. */
+/** Shows the classes to teach with their faces, and the result. */
 
 import { expression, list, percent, translate } from "../locales/translate";
 import type { Taught, TaughtClass, TaughtFace } from "../teach/teach";
@@ -12,7 +12,7 @@ interface Actions {
   removeFace: (of: TaughtClass, face: TaughtFace) => void;
 }
 
-/** `recorded` is the class that a camera or video is recorded into; `progress` is 0..1 while it learns. */
+/** `recorded` is the class to which frames of a camera or video are added; `progress` is 0..1 during training. */
 export function showTeachClasses(classes: TaughtClass[], recorded: TaughtClass | null, progress: number | null, actions: Actions): void {
   const rows = resizeChildren(element("teach-classes"), classes.length, makeClass);
   rows.forEach((row, index) => {
@@ -45,7 +45,7 @@ export function showTeachClasses(classes: TaughtClass[], recorded: TaughtClass |
   element<HTMLProgressElement>("teach-progress").value = progress ?? 0;
 }
 
-/** What came of it; `cell` is the class, and the class that was answered, whose faces are shown. */
+/** Show the result; `cell` is the true and the predicted class whose faces are shown. */
 export function showTaught(taught: Taught | null, cell: [number, number] | null, choose: (cell: [number, number]) => void): void {
   element("teach-result").hidden = !taught;
   if (!taught) return;
@@ -116,7 +116,7 @@ function makeClass(): HTMLLIElement {
   return row;
 }
 
-/** Face crops side by side; those that can be removed are buttons. */
+/** Show face crops side by side, as buttons if they can be removed. */
 function showFaces(into: HTMLElement, faces: TaughtFace[], remove?: (face: TaughtFace) => void): void {
   const items = resizeChildren(into, faces.length, () => {
     const item = document.createElement("li");

@@ -1,4 +1,4 @@
-"""The kinds of outputs, by what teaches them. A new kind is a class in this folder, and a line here."""
+"""Kinds of outputs, by training target. A new kind needs a class in this folder and a line here."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ HEADS: dict[str, type[LabelHead]] = {
     **dict.fromkeys(("votes", "sampled", "majority"), VotesHead),
     "label": LabelHead,
 }
-"""Target -> head, in the order in which they answer."""
+"""Head of each training target, in the order of preference of :func:`answering`."""
 
 
 def answering(targets: Sequence[str]) -> int:

@@ -28,8 +28,8 @@ AROUSAL = {
     **{"happy": 0.059, "sad": 0.112, "surprise": 0.364, "fear": 0.226},
     **{"disgust": 0.264, "angry": 0.319, "contempt": -0.507, "neutral": -0.799},
 }
-"""Arousal of each expression, -1 (calm) to 1 (excited), fitted likewise. CCC 0.78; between two halves of the people,
-0.89."""
+"""Arousal of each expression, -1 (calm) to 1 (excited), fitted in the same way. CCC 0.78; between two halves of the
+people, 0.89."""
 
 
 class AnswerRule(BaseModel):

@@ -1,9 +1,9 @@
 "use strict";
-// What a page can do beyond being read. Nothing here is needed to read it, and nothing is fetched.
+// Interactive functions of a page. It can be read without them, and nothing is downloaded.
 const all = (selector, within = document) => [...within.querySelectorAll(selector)];
 const add = (parent, tag, properties = {}) => parent.appendChild(Object.assign(document.createElement(tag), properties));
 
-// Tables: a click on a header sorts, a field filters, a button shows the rows that are left out.
+// Tables: a click on a header sorts, a field filters, and a button shows hidden rows.
 for (const table of all("table.data")) {
   const body = table.tBodies[0];
   const rows = [...body.rows];
@@ -23,7 +23,7 @@ for (const table of all("table.data")) {
     const value = (row) => row.cells[column].dataset.key ?? row.cells[column].textContent;
     // Empty cells are last in both directions.
     const isEmpty = (text) => text === "" || text === "–";
-    // So are averages of the rows above them.
+    // Rows of averages are last, too.
     const isAverage = (row) => row.cells[0].textContent.endsWith(" average");
     const compare = (one, other) => {
       const [a, b] = [Number(one), Number(other)];
@@ -58,7 +58,7 @@ for (const table of all("table.data")) {
   update();
 }
 
-// The cells of the confusion matrix are links to their faces. They need a name, and the page should stay where it is.
+// The cells of the confusion matrix are links to their faces. They get a name. Following one scrolls little.
 for (const link of all(".scroll svg a")) {
   const cell = document.getElementById(link.getAttribute("xlink:href").slice(1));
   if (!cell) continue;
@@ -72,7 +72,7 @@ for (const link of all(".scroll svg a")) {
   };
 }
 
-// Curves: where their points are in the drawing, by the box that their axes have.
+// Curves: compute the positions of their points in the drawing from the box of the axes.
 const svgElement = (svg, tag, attributes) => {
   const element = svg.appendChild(document.createElementNS(svg.namespaceURI, tag));
   for (const [name, value] of Object.entries({ class: "at", ...attributes })) element.setAttribute(name, value);
@@ -83,7 +83,7 @@ const placing = (axes) => {
   return { x: (x) => left + ((x - x0) / (x1 - x0)) * (right - left), y: (y) => bottom + ((y - y0) / (y1 - y0)) * (top - bottom), top, bottom };
 };
 
-// The numbers of the point that is nearest to the pointer.
+// Show the values of the point nearest to the pointer.
 const tip = add(document.body, "div", { className: "tip", hidden: true });
 for (const svg of all("figure svg[data-x]")) {
   const points = all("[data-points]", svg).flatMap((curve) => {
@@ -113,10 +113,10 @@ for (const svg of all("figure svg[data-x]")) {
   svg.onpointerleave = () => show(null);
 }
 
-// A video beside the page: a click on a chart of time, or on a time in the table, jumps there, and charts show where it is.
+// A video beside the page: a click on a time in a chart or table jumps there, and charts mark the current time.
 const player = document.querySelector(".player video");
 if (player) {
-  // Where it is out of sight, a player that was used follows the reader.
+  // A player that was used stays visible while the reader scrolls.
   new IntersectionObserver(([{ isIntersecting, target }]) => {
     if (!isIntersecting) target.style.minHeight = `${target.offsetHeight}px`;
     player.classList.toggle("away", !isIntersecting && player.currentTime > 0);
@@ -151,7 +151,7 @@ if (player) {
   }
 }
 
-// The contents say which section is on the screen.
+// Mark the visible section in the table of contents.
 const links = new Map(all("nav a").map((link) => [link.hash.slice(1), link]));
 const seen = new IntersectionObserver(
   (entries) => {
