@@ -175,7 +175,7 @@ def majority_of(predictor: Predictor, data: Dataset) -> Measured:
     counted = np.flatnonzero(found >= 0)
     images = np.asarray(validation.images)[counted]
     truth = np.array(validation.vote_classes)[found[counted]]
-    return Measured(FaceReader(predictor).classify_found(images), truth)
+    return Measured(FaceReader(predictor).classify_found(images)[:, : len(predictor.classes)], truth)
 
 
 def write(rule: AnswerRule, name: str) -> None:

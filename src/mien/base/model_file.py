@@ -110,12 +110,18 @@ class Manifest(BaseModel):
 
     @property
     def outputs_to_choose(self) -> tuple[LabelHead, ...]:
-        """Outputs that a user can choose: the answer first if the model has a rule, then :attr:`all_outputs`."""
+        """Outputs of classes, which a user can choose: the answer first if the model has a rule."""
+        outputs = tuple(each for each in self.all_outputs if each.answers)
         if self.answer is None:
-            return self.all_outputs
-        votes = (each for each in self.all_outputs if isinstance(each, VotesHead))
+            return outputs
+        votes = (each for each in outputs if isinstance(each, VotesHead))
         source = next(each for each in votes if each.name == self.answer.output)
-        return (source.under(self.answer), *self.all_outputs)
+        return (source.under(self.answer), *outputs)
+
+    @property
+    def further_outputs(self) -> tuple[LabelHead, ...]:
+        """Outputs whose values are no probabilities of classes, and stand beside every answer."""
+        return tuple(each for each in self.all_outputs if not each.answers)
 
     @property
     def measured_output(self) -> LabelHead:

@@ -189,6 +189,39 @@ class Answers:
         return replace(self, said=self.said[chosen], confidence=self.confidence[chosen])
 
 
+@dataclass(frozen=True, eq=False)
+class RatedValues:
+    """Values of N samples that a model gives beside classes, and people's ratings of the same.
+
+    Attributes:
+        names: of E values.
+        values: float64 (N, E), predicted.
+        ratings: float64 (N, E), NaN where nobody rated a sample.
+    """
+
+    names: tuple[str, ...]
+    values: npt.NDArray[np.float64]
+    ratings: npt.NDArray[np.float64]
+
+    def check(self, count: int) -> None:
+        """Refuse arrays of another shape or type than floats (count, E). Raises :class:`DataError`."""
+        for array in (self.values, self.ratings):
+            if array.dtype.kind != "f" or array.shape != (count, len(self.names)):
+                raise DataError(
+                    f"'values' and 'ratings' must be floats of shape {(count, len(self.names))}; found {array.dtype} "
+                    f"{array.shape}.",
+                    code="ratings-shape",
+                )
+
+    def subset(self, chosen: npt.NDArray[Any]) -> RatedValues:
+        """The chosen samples, bool (N,) or indices (K,), in that order."""
+        return replace(self, values=self.values[chosen], ratings=self.ratings[chosen])
+
+    def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """The optional arrays of a predictions file."""
+        return {"value_names": np.array(self.names), "values": self.values, "ratings": self.ratings}
+
+
 UNREADABLE: tuple[type[Exception], ...] = (
     *(OSError, ValueError, EOFError, MemoryError, RuntimeError),
     *(zipfile.BadZipFile, zlib.error, tokenize.TokenError),
@@ -203,6 +236,7 @@ _OPTIONAL = (
     *("note", "temperature", "groups", "scheme"),
     *("vote_counts", "vote_classes", "vote_probabilities", "vote_output"),
     *("answers", "answer_confidence", "answer_output"),
+    *("value_names", "values", "ratings"),
 )
 _TEXTS = ("split", "data_fingerprint", "note", "scheme")
 _FORMER_NAMES = {"rows": "sample_ids"}
@@ -228,6 +262,7 @@ class Predictions:
         votes: annotators' votes on the same N samples with the model's predictions of them; None without votes.
         groups: int64 (N,), equal for samples of one group, such as a person; the bootstrap draws whole groups. Or None.
         answers: answers that users get; None if they are the most probable class.
+        rated: values beside classes, such as valence, with people's ratings; None without ratings.
         scheme: label scheme that maps the data's classes to ``classes``, such as ``"binary"``; else ``""``.
 
     Raises:
@@ -246,6 +281,7 @@ class Predictions:
     groups: npt.NDArray[np.int64] | None = None
     answers: Answers | None = None
     scheme: str = ""
+    rated: RatedValues | None = None
 
     def __post_init__(self) -> None:
         sample_ids, labels = _integers("sample_ids", self.sample_ids), _integers("labels", self.labels)
@@ -287,6 +323,8 @@ class Predictions:
             self.votes.check(sample_ids)
         if self.answers is not None:
             _check_length("answers", self.answers.said, count, "answers-type")
+        if self.rated is not None:
+            self.rated.check(count)
         groups = None if self.groups is None else _integers("groups", self.groups)
         if groups is not None:
             _check_length("groups", groups, count, "groups-shape")
@@ -317,6 +355,7 @@ class Predictions:
             votes=None if self.votes is None else self.votes.subset(chosen),
             answers=None if self.answers is None else self.answers.subset(chosen),
             groups=None if self.groups is None else self.groups[chosen],
+            rated=None if self.rated is None else self.rated.subset(chosen),
         )
 
     def with_scheme(self, scheme: LabelScheme | None) -> Predictions:
@@ -381,6 +420,8 @@ def save_predictions(
         more |= predictions.votes.to_arrays(precision)
     if predictions.groups is not None:
         more["groups"] = predictions.groups
+    if predictions.rated is not None:
+        more |= predictions.rated.to_arrays()
     if predictions.answers is not None:
         more |= {"answers": predictions.answers.said, "answer_output": np.array(predictions.answers.output)}
         more["answer_confidence"] = predictions.answers.confidence.astype(precision)
@@ -419,6 +460,9 @@ def read_predictions(path: str | os.PathLike[str]) -> Predictions:
             votes=_votes(arrays),
             groups=arrays.get("groups"),
             answers=_answers(arrays),
+            rated=RatedValues(_strings("value_names", arrays["value_names"]), arrays["values"], arrays["ratings"])
+            if {"value_names", "values", "ratings"} <= arrays.keys()
+            else None,
             **texts,
         )
     except DataError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -79,6 +79,7 @@ class Evaluation:
         answer: metrics of the answers that users get: right, wrong and unsure.
         subsets: metrics on all samples and without copies; empty without data.
         votes: metrics by annotators' votes; None without votes, or if a label scheme merged classes.
+        ratings: metrics of values beside classes, by name; empty without people's ratings.
         trained_on: number of samples that were in the model's training images, although the data shows no such overlap.
         by: metrics for each value of a column of the data; None without one.
     """
@@ -103,6 +104,7 @@ class Evaluation:
     answer: AnswerEvaluation | None = None
     subsets: tuple[SubsetMetrics, ...] = ()
     votes: VoteEvaluation | None = None
+    ratings: Mapping[str, Estimate] = field(default_factory=dict)
     trained_on: int = 0
     by: BreakDown | None = None
 
@@ -116,6 +118,7 @@ class Evaluation:
             "macro_auc": self.macro_auc,
             "log_loss": self.log_loss,
             "calibration_error": self.calibration_error,
+            **self.ratings,
         }
 
     @property

@@ -66,8 +66,9 @@ class FaceReader:
 
     @property
     def further(self) -> tuple[str, ...]:
-        """Names of the values in :attr:`Prediction.further`."""
-        return self.classifier.output.derives if self._scheme is None else ()
+        """Names of the values in :attr:`Prediction.further`: learned ratings if any, else values derived from votes."""
+        names = [name for head in self.classifier.further for name in head.classes]
+        return tuple(names) or (self.classifier.output.derives if self._scheme is None else ())
 
     @property
     def answers(self) -> tuple[str, ...]:
@@ -119,19 +120,26 @@ class FaceReader:
         return cut_out(rgb, faces, self.detector.margin, *self.classifier.manifest.input.stored_as)
 
     def classify(self, crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
-        """Compute probabilities of :attr:`classes`: uint8 (N, size_px, size_px[, 3]) -> float64 (N, C)."""
-        return self.merge(self.classifier.probabilities(crops))
+        """Compute probabilities of :attr:`classes`, then values of :attr:`further`.
+
+        uint8 (N, size_px, size_px[, 3]) -> float64 (N, C + E).
+        """
+        return self.merge(self.classifier.rows(crops))
 
     def classify_found(self, crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
         """Classify crops from a photograph: the mean over each crop and its mirror image. See :meth:`classify`."""
-        rows = self.classifier.probabilities(np.concatenate([crops, crops[:, :, ::-1]]))
+        rows = self.classifier.rows(np.concatenate([crops, crops[:, :, ::-1]]))
         return self.merge((rows[: len(crops)] + rows[len(crops) :]) / 2)
 
-    def merge(self, probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Merge the model's probabilities (N, C) into those of :attr:`classes` (N, G) by the label scheme, if any."""
-        if self._scheme is None:
-            return probabilities
-        return self._scheme.merge_probabilities(probabilities, self.classifier.classes)
+    def merge(self, rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Merge the model's classes in its rows into :attr:`classes`, by the label scheme if any, and derive values."""
+        count = len(self.classifier.classes)
+        probabilities, further = rows[:, :count], rows[:, count:]
+        if self.further and not further.shape[1]:
+            further = self.classifier.output.derived(probabilities)
+        if self._scheme is not None:
+            probabilities = self._scheme.merge_probabilities(probabilities, self.classifier.classes)
+        return np.concatenate([probabilities, further], axis=1)
 
     def prediction(
         self,
@@ -143,13 +151,12 @@ class FaceReader:
         detection_score: float | None = None,
         landmarks: dict[str, tuple[float, float]] | None = None,
     ) -> Prediction:
-        """Build a prediction from merged probabilities, float64 (G,)."""
-        head = self.classifier.output
-        further = head.derived(row[np.newaxis])[0].tolist() if self.further else ()
+        """Build a prediction from a row of :meth:`classify`, float64 (C + E,)."""
+        head, count = self.classifier.output, len(self.classes)
         return Prediction(
             source,
             self.classes,
-            row,
+            row[:count],
             box=box or Box(0, 0, *[self.classifier.manifest.input.size_px] * 2),
             crop=crop,
             detection_score=detection_score,
@@ -158,5 +165,5 @@ class FaceReader:
             perceived=self.perceived,
             unsure_below=head.unsure_below,
             margin=head.margin,
-            further=dict(zip(self.further, further, strict=True)),
+            further=dict(zip(self.further, row[count:].tolist(), strict=True)),
         )

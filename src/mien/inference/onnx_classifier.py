@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.base.errors import ModelError
-from mien.base.heads.label import LabelHead, softmax
+from mien.base.heads.label import LabelHead
 from mien.base.model_file import Manifest, open_model, stay_offline
 from mien.base.preprocess import to_input
 from mien.base.progress import slices
@@ -69,6 +69,7 @@ class OnnxClassifier:
                 code="provider-unusable",
             )
         self.output: LabelHead = self.manifest.output(output)
+        self.further: tuple[LabelHead, ...] = self.manifest.further_outputs
 
     def with_output(self, output: str | None) -> Self:
         """Return the same model with another output in use. Both share memory.
@@ -124,6 +125,12 @@ class OnnxClassifier:
         """
         return self.output.values(self._run(images, [self.output.logits])[0], temperature)
 
+    def rows(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+        """Probabilities as :meth:`probabilities`, and in further columns the values of outputs that are no classes."""
+        heads = (self.output, *self.further)
+        logits = self._run(images, [each.logits for each in heads])
+        return np.concatenate([head.values(own) for head, own in zip(heads, logits, strict=True)], axis=1)
+
     def output_probabilities(
         self, images: npt.NDArray[np.uint8], temperatures: Mapping[str, float]
     ) -> npt.NDArray[np.float64]:
@@ -134,16 +141,16 @@ class OnnxClassifier:
             temperatures: temperature of each output by its name in ``manifest.outputs``.
 
         Returns:
-            float64 (N, sum of their classes): the outputs side by side, in the order of ``temperatures``. Each output's
-            probabilities sum to 1 in each row.
+            float64 (N, sum of their classes): the outputs side by side, in the order of ``temperatures``. Probabilities
+            of each output sum to 1 in each row.
 
         Raises:
             DataError: wrong shape or dtype.
-            ModelError: no such output.
         """
-        found = self._run(images, [self.manifest.output(output).logits for output in temperatures])
-        divided = zip(found, temperatures.values(), strict=True)
-        return np.concatenate([softmax(logits.astype(np.float64) / by) for logits, by in divided], axis=1)
+        heads = {each.name: each for each in self.manifest.all_outputs}
+        found = self._run(images, [heads[name].logits for name in temperatures])
+        divided = zip(temperatures.items(), found, strict=True)
+        return np.concatenate([heads[name].values(logits, by) for (name, by), logits in divided], axis=1)
 
     def features(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Compute embeddings of face crops: the input of the network's last layer.

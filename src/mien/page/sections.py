@@ -28,9 +28,9 @@ from mien.page.blocks import (
 from mien.page.charts.curves import vote_reliability_chart
 from mien.page.charts.overview import class_chart, confusion_chart, runs_chart, training_chart
 from mien.page.wording import (
-    HEADLINES,
     UNDEFINED,
     decimal,
+    headline,
     interval_text,
     percent,
     samples_text,
@@ -115,7 +115,7 @@ def metrics_table(evaluation: Evaluation) -> Table:
     """Return a table of headline metrics with intervals."""
     columns = (Column("metric", "text"), Column("value", "number"), Column("95% interval", "number"))
     rows = [
-        (HEADLINES[key].name, value_text(key, estimate.value), interval_text(key, estimate))
+        (headline(key).name, value_text(key, estimate.value), interval_text(key, estimate))
         for key, estimate in evaluation.headline.items()
     ]
     rows.insert(2, (f"Always '{evaluation.largest_class}'", percent(evaluation.largest_share), ""))
@@ -150,7 +150,7 @@ def metrics_section(evaluation: Evaluation) -> Section:
     """Build the section of headline metrics with explanations, and any metrics without copies."""
     notice = evaluation.trained_on_notice
     units = "samples" if evaluation.groups is None else f"the {evaluation.groups:,} groups"
-    meanings = [headline.meaning for headline in HEADLINES.values()]
+    meanings = [headline(key).meaning for key in evaluation.headline]
     meanings.insert(2, "accuracy of always answering the largest class")
     cards = tuple(
         Metric(name, value, interval or UNDEFINED, meaning)

@@ -31,7 +31,18 @@ HEADLINES: dict[str, Headline] = {
     "log_loss": Headline("Log loss", "negative log-likelihood of the true class, in nats; 0 is best"),
     "calibration_error": Headline("Calibration error", "gap between confidence and accuracy; 0 is best"),
 }
-"""Names and meanings by the keys of ``Evaluation.headline``."""
+"""Names and meanings by the keys of ``Evaluation.headline``; not those of ratings."""
+_RATED = {
+    "ccc": "agreement with people's ratings (concordance correlation); 0 is chance, 1 is best",
+    "rmse": "root mean squared error by people's ratings, of a range of 2; 0 is best",
+}
+
+
+def headline(key: str) -> Headline:
+    """Return the name and meaning of a headline metric; a rating's key is such as ``valence_ccc``."""
+    name, _, metric = key.rpartition("_")
+    rated = Headline(f"{name.replace('_', ' ').capitalize()} {metric.upper()}", _RATED.get(metric, ""))
+    return HEADLINES.get(key, rated)
 
 
 def percent(fraction: float, digits: int = 1) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,8 +15,9 @@ from mien.base.heads.votes import VotesHead
 from mien.base.labels import NOT_A_FACE_CLASS, UNSURE, parse_scheme
 from mien.base.progress import slices, track
 from mien.data.dataset import Dataset
+from mien.data.ratings import read_ratings
 from mien.data.votes import check_votes, vote_probabilities
-from mien.evaluation.predictions import Answers, Predictions, VotePredictions
+from mien.evaluation.predictions import Answers, Predictions, RatedValues, VotePredictions
 from mien.evaluation.temperature import GREATEST_TEMPERATURE, LEAST_TEMPERATURE, apply_temperature, fit_temperature
 from mien.inference.onnx_classifier import BATCH
 from mien.inference.predictor import Predictor
@@ -78,9 +80,14 @@ def predict_split(
     fitted = temperature is not None or fitted_on(predictor, faces, split)
     if temperature is None:
         temperature = 1.0 if fitted else predictor.manifest.temperature
-    answering = predictor.manifest.output()
-    divisors = _divisors(predictor, "" if votes is None else votes.output, answering, temperature, fitted=fitted)
-    ends = np.cumsum([0, *(len(predictor.manifest.output(name).classes) for name in divisors)])
+    answering, further = predictor.manifest.output(), predictor.further
+    names = tuple(name for head in further for name in head.classes) or answering.derives
+    ratings = read_ratings(chosen, [name.removeprefix("derived_") for name in names]) if names else None
+    others = ["" if votes is None else votes.output, _source(answering) if answering.perceived else ""]
+    others += [] if ratings is None else [head.name or "" for head in further]
+    divisors = _divisors(predictor, [name for name in others if name], temperature, fitted=fitted)
+    sizes = {head.name: len(head.classes) for head in predictor.manifest.all_outputs}
+    ends = np.cumsum([0, *(sizes[name] for name in divisors)])
     column = {name: slice(ends[at], ends[at + 1]) for at, name in enumerate(divisors)}
 
     def predict(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
@@ -103,6 +110,10 @@ def predict_split(
     count = len(predictor.classes)
     if votes is not None and votes.output:
         votes = replace(votes, probabilities=_of_choices(predictor, votes, found[:, column[votes.output]]))
+    rated = None
+    if ratings is not None:
+        values = [found[:, column[head.name or ""]] for head in further] or [answering.derived(found[:, ends[-1] :])]
+        rated = RatedValues(names, np.concatenate(values, axis=1), ratings)
     return Predictions(
         sample_ids=chosen.rows,
         labels=chosen.labels,
@@ -116,6 +127,7 @@ def predict_split(
         groups=chosen.groups,
         answers=answers_of(answering, found[:, ends[-1] :]) if answering.perceived else None,
         scheme=scheme_of(predictor),
+        rated=rated,
     )
 
 
@@ -158,12 +170,9 @@ def _of_choices(
     return np.asarray(np.divide(kept, totals, out=even, where=totals > 0))
 
 
-def _divisors(
-    predictor: Predictor, by_votes: str, answering: LabelHead, temperature: float, *, fitted: bool
-) -> dict[str, float]:
-    """Return temperatures of the label's output, the output compared with votes (if any), and the answering one."""
+def _divisors(predictor: Predictor, others: Sequence[str], temperature: float, *, fitted: bool) -> dict[str, float]:
+    """Return temperatures of the label's output and others by name; empty if the label's is alone."""
     outputs = predictor.manifest.outputs
-    others = [*([by_votes] if by_votes else []), *([_source(answering)] if answering.perceived else [])]
     if not others:
         return {}
     return {next(iter(outputs)): temperature, **{name: 1.0 if fitted else outputs[name].temperature for name in others}}

@@ -178,15 +178,15 @@ def write_table(table: Path, timeline: Timeline, predictor: Tracker) -> None:
                     track,
                     *prediction.box,
                     *said,
-                    *row[BEFORE_VECTORS:].tolist(),
+                    *prediction.probability_vector.tolist(),
                 )
                 writer.writerow([csv_cell(value) for value in values])
 
 
-def _prediction(row: npt.NDArray[np.float32], predictor: Tracker) -> Prediction:
-    """Return the smoothed prediction in a row of :attr:`mien.video.timeline.TrackSummary.rows`."""
+def _prediction(row: npt.NDArray[np.float64], predictor: Tracker) -> Prediction:
+    """Return the smoothed prediction in a row of :meth:`mien.video.timeline.Timeline.by_frame`."""
     *sides, score = row[:BEFORE_VECTORS].tolist()
-    vector, box = row[BEFORE_VECTORS:].astype(np.float64), Box(*map(int, sides))
+    vector, box = row[BEFORE_VECTORS:], Box(*map(int, sides))
     score = None if math.isnan(score) else score
     return predictor.reader.prediction(predictor.source, vector, None, box=box, detection_score=score)
 

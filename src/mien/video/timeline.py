@@ -53,6 +53,7 @@ class TrackSummary:
         frames: numbers of the frames in which it is visible, rising.
         rows: float32 (5 + C) for each of these frames: left, top, width and height of the box, the detector's score
             (NaN if it has none), the smoothed probabilities.
+        further: values of :attr:`mien.inference.prediction.Prediction.further` for each of these frames.
         doubts: whether each answer is in doubt; see :attr:`mien.Prediction.in_doubt`.
         unlikely: number of frames whose answer is "unsure", or for a model without votes has a probability below 0.5.
         frames_by_answer: number of frames with each answer; see :attr:`mien.inference.prediction.Prediction.answer`.
@@ -70,6 +71,7 @@ class TrackSummary:
     last_seconds: float
     frames: list[int] = field(default_factory=list)
     rows: list[npt.NDArray[np.float32]] = field(default_factory=list)
+    further: list[list[float]] = field(default_factory=list)
     doubts: list[bool] = field(default_factory=list)
     unlikely: int = 0
     frames_by_answer: Counter[str] = field(default_factory=Counter)
@@ -157,6 +159,7 @@ class Timeline:
             track.frames.append(self.frames)
             score = math.nan if prediction.detection_score is None else prediction.detection_score
             track.rows.append(np.array([*box, score, *prediction.probability_vector], dtype=np.float32))
+            track.further.append(list(prediction.further.values()))
             track.doubts.append(prediction.in_doubt)
             unsure = prediction.unsure
             track.unlikely += prediction.confidence < AGREEMENT if unsure is None else unsure
@@ -180,16 +183,16 @@ class Timeline:
             del self.tracks[number]
         return dropped
 
-    def by_frame(self) -> Iterator[tuple[int, list[tuple[int, npt.NDArray[np.float32]]]]]:
-        """Yield the number of each frame with faces, and the track and row of each face, sorted by track."""
+    def by_frame(self) -> Iterator[tuple[int, list[tuple[int, npt.NDArray[np.float64]]]]]:
+        """Yield the number of each frame with faces, and each face's track and row with further values, by track."""
         # Lists instead of generators, which would later use the last track's number.
         faces = [
-            list(zip(track.frames, [track.number] * len(track.frames), track.rows, strict=True))
+            list(zip(track.frames, [track.number] * len(track.frames), track.rows, track.further, strict=True))
             for track in self.tracks.values()
         ]
         merged = heapq.merge(*faces, key=lambda face: face[:2])
         for frame, of_frame in groupby(merged, key=lambda face: face[0]):
-            yield frame, [(number, row) for _, number, row in of_frame]
+            yield frame, [(number, np.append(row, further)) for _, number, row, further in of_frame]
 
     def alarms(self, limits: Mapping[str, float]) -> list[dict[str, Any]]:
         """Return the intervals in which a track's smoothed probability of a class is at least its limit, by time."""

@@ -41,7 +41,7 @@ export function iou(one: Box, other: Box): number {
 }
 
 /**
- * Merge boxes that overlap between detection passes, best score first, like mien.faces.boxes. A merged box is the mean
+ * Merge boxes that overlap between detection passes, best score first, like mien.faces.face. A merged box is the mean
  * of its boxes, weighted by their squared scores. Its score is the sum of the best score in each pass.
  */
 export function mergeAgreeing(looks: DetectedFace[][], minIou: number): DetectedFace[] {

@@ -4,7 +4,7 @@ import type { Box, DetectedFace } from "./box";
 /** Left, top, right and bottom, in pixels of an image or in cells; right and bottom are exclusive. */
 export type Area = [number, number, number, number];
 
-/** If the regions cover more of the image than this, they become one. As in mien.faces.boxes. */
+/** If the regions cover more of the image than this, they become one. As in mien.faces.face. */
 const MOSTLY = 0.8;
 
 /** Proposals in one copy of an image: boxes in pixels of the image, and scores in cells. As in mien.faces.network. */
