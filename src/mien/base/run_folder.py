@@ -264,9 +264,6 @@ HISTORY_COLUMNS: tuple[str, ...] = (
     "validation_macro_auc",
 )
 
-VOTE_COLUMNS: tuple[str, ...] = ("validation_votes_loss", "validation_majority_accuracy")
-"""Additional columns of a run with an output that learns from votes."""
-
 
 def best_epoch(history: Sequence[Mapping[str, float]], recipe: Recipe) -> int:
     """Return the epoch (1-based) whose weights are kept: the best by the stopping metric, or the last."""
@@ -287,10 +284,9 @@ def best_by_metric(history: Sequence[Mapping[str, float]], recipe: Recipe) -> in
 
 
 def history_to_csv(history: Sequence[Mapping[str, float]]) -> str:
-    """Return the text of history.csv: columns :data:`HISTORY_COLUMNS` and any :data:`VOTE_COLUMNS`."""
+    """Return the text of history.csv: columns :data:`HISTORY_COLUMNS`, and those of further outputs."""
     stream = io.StringIO()
-    with_votes = bool(history) and VOTE_COLUMNS[0] in history[0]
-    columns = (*HISTORY_COLUMNS, *VOTE_COLUMNS) if with_votes else HISTORY_COLUMNS
+    columns = dict.fromkeys([*HISTORY_COLUMNS, *(name for line in history for name in line)])
     writer = csv.DictWriter(stream, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows({name: f"{value:.7g}" for name, value in line.items()} for line in history)
