@@ -135,9 +135,9 @@ GOOD_RULE = {"output": "perceived", "prior": [0.5, 0.3, 0.2], "strength": 0.4, "
 
 
 def test_a_rule_for_the_answer_comes_back(tmp_path):
-    written = Manifest.model_validate(BOTH | {"answer": GOOD_RULE, "schema_version": 5})
+    written = Manifest.model_validate(BOTH | {"answer": GOOD_RULE, "schema_version": SCHEMA_VERSION})
     found = read_manifest(write(tmp_path / "m.onnx", graph(perceived=3), written))
-    assert (found.answer, found.schema_version) == (written.answer, 5)
+    assert (found.answer, found.schema_version) == (written.answer, SCHEMA_VERSION)
     assert [each.name for each in found.outputs_to_choose] == ["answer", "fer2013", "perceived"]
     assert (found.output().name, found.output("perceived").rule) == ("answer", None)
 

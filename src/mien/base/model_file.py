@@ -21,9 +21,9 @@ from mien.base.preprocess import InputSpec
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 """Version of the manifest's schema. 2 added named outputs, 3 colour images, 4 the answer rule, 5 its margin and
-weights. Models are written in the newest version."""
+weights, 6 ratings. Models are written in the newest version."""
 
 INT8 = "-int8"
 """Suffix of the name of a model's int8 form."""

@@ -197,7 +197,7 @@ class OutputRecipe(StrictModel):
     target: Target = Field(
         default="label",
         description="label: the data's label; votes: the distribution of votes; majority: the class with most votes; "
-        "sampled: one vote, drawn again each epoch",
+        "sampled: one vote, drawn again each epoch; affect: ratings in the columns valence and arousal",
     )
     weight: float = Field(default=1.0, gt=0, le=_MOST, description="weight of this output's loss in the sum")
 

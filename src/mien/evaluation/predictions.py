@@ -194,32 +194,26 @@ class RatedValues:
     """Values of N samples that a model gives beside classes, and people's ratings of the same.
 
     Attributes:
-        names: of E values.
+        names: names of E values.
         values: float64 (N, E), predicted.
-        ratings: float64 (N, E), NaN where nobody rated a sample.
+        ratings: float64 (N, E), NaN for a sample without rating.
+
+    Raises:
+        DataError: an array has another shape or type (``values-type``, ``ratings-type``).
     """
 
     names: tuple[str, ...]
     values: npt.NDArray[np.float64]
     ratings: npt.NDArray[np.float64]
 
-    def check(self, count: int) -> None:
-        """Refuse arrays of another shape or type than floats (count, E). Raises :class:`DataError`."""
-        for array in (self.values, self.ratings):
-            if array.dtype.kind != "f" or array.shape != (count, len(self.names)):
-                raise DataError(
-                    f"'values' and 'ratings' must be floats of shape {(count, len(self.names))}; found {array.dtype} "
-                    f"{array.shape}.",
-                    code="ratings-shape",
-                )
+    def __post_init__(self) -> None:
+        for name in ("values", "ratings"):
+            array = _typed(name, getattr(self, name), "f", 2, "floats of shape (N, E)")
+            _check_length(f"{name}[0]", array.T, len(self.names), f"{name}-type")
 
     def subset(self, chosen: npt.NDArray[Any]) -> RatedValues:
-        """The chosen samples, bool (N,) or indices (K,), in that order."""
+        """Return the chosen samples, bool (N,) or indices (K,), in that order."""
         return replace(self, values=self.values[chosen], ratings=self.ratings[chosen])
-
-    def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """The optional arrays of a predictions file."""
-        return {"value_names": np.array(self.names), "values": self.values, "ratings": self.ratings}
 
 
 UNREADABLE: tuple[type[Exception], ...] = (
@@ -324,7 +318,8 @@ class Predictions:
         if self.answers is not None:
             _check_length("answers", self.answers.said, count, "answers-type")
         if self.rated is not None:
-            self.rated.check(count)
+            _check_length("values", self.rated.values, count, "values-type")
+            _check_length("ratings", self.rated.ratings, count, "ratings-type")
         groups = None if self.groups is None else _integers("groups", self.groups)
         if groups is not None:
             _check_length("groups", groups, count, "groups-shape")
@@ -421,7 +416,8 @@ def save_predictions(
     if predictions.groups is not None:
         more["groups"] = predictions.groups
     if predictions.rated is not None:
-        more |= predictions.rated.to_arrays()
+        rated = predictions.rated
+        more |= {"value_names": np.array(rated.names), "values": rated.values, "ratings": rated.ratings}
     if predictions.answers is not None:
         more |= {"answers": predictions.answers.said, "answer_output": np.array(predictions.answers.output)}
         more["answer_confidence"] = predictions.answers.confidence.astype(precision)

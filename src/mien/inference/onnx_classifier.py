@@ -41,6 +41,7 @@ class OnnxClassifier:
         path: path of the file.
         manifest: metadata of the model: outputs, input size, version.
         output: the output in use: its name, classes, temperature.
+        further: outputs whose values are no class probabilities; they come with every answer.
 
     Raises:
         ModelError: the file is missing, damaged, not mien's, or of a newer mien; the model has no such output; the

@@ -157,6 +157,16 @@ class Prediction:
         return self.further.get("derived_arousal")
 
     @property
+    def valence(self) -> float | None:
+        """-1 (unpleasant) to 1, as people rated the training images; None unless the model has learned ratings."""
+        return self.further.get("valence")
+
+    @property
+    def arousal(self) -> float | None:
+        """As :attr:`valence`, -1 (calm) to 1."""
+        return self.further.get("arousal")
+
+    @property
     def fields(self) -> tuple[str, ...]:
         """Names of the values in :meth:`to_dict` and tables, other than place and probabilities."""
         return prediction_fields(self.output, self.perceived, self.further)

@@ -91,6 +91,8 @@ class FaceResponse(BaseModel):
         "output was trained on votes",
     )
     derived_arousal: float | None = Field(default=None, description="-1 (calm) to 1, derived likewise")
+    valence: float | None = Field(default=None, description="-1 (unpleasant) to 1; only if the model learned ratings")
+    arousal: float | None = Field(default=None, description="-1 (calm) to 1, likewise")
     probabilities: dict[str, float] = Field(description="probability of each class; they sum to 1")
 
 

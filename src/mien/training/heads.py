@@ -18,14 +18,18 @@ from torch import Tensor
 from torch.nn import functional
 
 from mien.base.errors import DataError, RecipeError, nearest
+from mien.base.heads.affect import NAMES
 from mien.base.heads.kinds import answering
 from mien.base.recipe import Recipe
 from mien.base.run_folder import HistoryLine
 from mien.data.dataset import Dataset
+from mien.data.ratings import read_ratings
 from mien.data.votes import check_votes, vote_probabilities, votes_fingerprint
 from mien.evaluation import metrics
 from mien.evaluation.ferplus import distribution_cross_entropy, majority_accuracy
 from mien.evaluation.metrics import Floats
+from mien.evaluation.predictions import RatedValues
+from mien.evaluation.ratings import measure_ratings
 from mien.training.batches import Batch
 from mien.training.device import sum_of_processes
 
@@ -265,8 +269,54 @@ class VotesHead(Head):
         }
 
 
+class AffectHead(Head):
+    """An output for ratings of valence and arousal. Its loss is the mean of 1 - CCC over both, on rated images."""
+
+    def __post_init__(self) -> None:
+        self.ratings = as_tensor(_ratings(self.dataset), self.device)
+
+    @staticmethod
+    def classes_of(dataset: Dataset) -> tuple[str, ...]:
+        """See :class:`Head`."""
+        _ratings(dataset)
+        return NAMES
+
+    def loss(self, logits: Tensor, batch: Batch, progress: float) -> Tensor:
+        """See :class:`Head`. A mix of two images needs both ratings."""
+        assert self.ratings is not None
+        ratings = batch.mixed(self.ratings)
+        known = ~ratings.isnan()
+        weights = known / known.sum(0).clamp_min(1)
+        x, y = self.values(logits), ratings.nan_to_num()
+        covariance = (weights * (x - (weights * x).sum(0)) * (y - (weights * y).sum(0))).sum(0)
+        # Equals the sum of both variances and the squared distance of the means.
+        spread = (weights * (x - y).square()).sum(0) + 2 * covariance
+        return (1 - 2 * covariance / spread.clamp_min(1e-8)).mean()
+
+    def values(self, logits: Tensor) -> Tensor:
+        """See :class:`Head`."""
+        return logits.tanh()
+
+    def measure(self, values: Floats, validation: Dataset) -> HistoryLine:
+        """See :class:`Head`."""
+        found = measure_ratings(RatedValues(NAMES, values, _ratings(validation)), resamples=1)
+        return {f"validation_{name}": estimate.value for name, estimate in found.items() if name.endswith("ccc")}
+
+
+def _ratings(dataset: Dataset) -> Floats:
+    ratings = read_ratings(dataset, NAMES)
+    if ratings is None or np.isnan(ratings).all(axis=0).any():
+        raise DataError(
+            "The data has no ratings: columns valence and arousal, each from -1 to 1, in a CSV or parquet. Train and "
+            "validation need some.",
+            code="ratings-missing",
+        )
+    return ratings
+
+
 HEADS: dict[str, type[Head]] = {
     "label": LabelHead,
+    "affect": AffectHead,
     **dict.fromkeys(("votes", "majority", "sampled"), VotesHead),
 }
 """Head by the target of an output."""

@@ -56,8 +56,9 @@ export function outputsOf({ outputs = {}, classes, temperature, scores, answer }
   if (!named.length) {
     return [{ name: "", logits: "logits", classes, given: classes, temperature, target: "label", byVotes: false, ...USUAL, accuracy }];
   }
-  const votes = answer && named.find(({ name }) => name === answer.output);
-  if (!votes) return named;
+  const answering = named.filter(({ target }) => target !== "affect");
+  const votes = answer && answering.find(({ name }) => name === answer.output);
+  if (!votes) return answering;
   const { prior, strength, weights = {}, unsure_below: unsureBelow, margin = TIE_MARGIN } = answer;
   const factors = votes.given.map((name, at) => (weights[name] ?? 1) / prior[at]! ** strength);
   const shown = votes.given.filter((name) => !NO_EXPRESSION.includes(name) || name === NOT_A_FACE);

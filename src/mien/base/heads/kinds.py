@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+from mien.base.heads.affect import AffectHead
 from mien.base.heads.label import LabelHead
 from mien.base.heads.votes import VotesHead
 
-Target = Literal["label", "votes", "majority", "sampled"]
+Target = Literal["label", "votes", "majority", "sampled", "affect"]
 
 HEADS: dict[str, type[LabelHead]] = {
     **dict.fromkeys(("votes", "sampled", "majority"), VotesHead),
     "label": LabelHead,
+    "affect": AffectHead,
 }
 """Head of each training target, in the order of preference of :func:`answering`."""
 

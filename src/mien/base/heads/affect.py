@@ -1,0 +1,25 @@
+"""An output that learned people's ratings of valence and arousal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.base.heads.label import Floats, LabelHead
+
+NAMES = ("valence", "arousal")
+"""Each -1 (unpleasant, calm) to 1: columns of the data, of tables and of JSON."""
+
+
+@dataclass(frozen=True)
+class AffectHead(LabelHead):
+    """An output in use whose values are ratings; :attr:`classes` are their names."""
+
+    answers: ClassVar[bool] = False
+
+    def values(self, logits: npt.NDArray[np.float32], temperature: float | None = None) -> Floats:
+        """Ratings -1..1 from logits, float32 (N, 2) -> float64 (N, 2). There is no temperature."""
+        return np.tanh(logits.astype(np.float64))
