@@ -7,9 +7,9 @@ import os
 import tokenize
 import zipfile
 import zlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -77,8 +77,19 @@ def check_probabilities(
             )
 
 
+class PerSample:
+    """Base of dataclasses whose arrays have one row per sample."""
+
+    def subset(self, chosen: npt.NDArray[Any]) -> Self:
+        """Return the chosen samples, bool (N,) or indices (K,), in that order."""
+        values = {each.name: getattr(self, each.name) for each in fields(self)}  # type: ignore[arg-type]
+        arrays = {name: value[chosen] for name, value in values.items() if isinstance(value, np.ndarray)}
+        parts = {name: value.subset(chosen) for name, value in values.items() if isinstance(value, PerSample)}
+        return replace(self, **arrays, **parts)  # type: ignore[type-var]
+
+
 @dataclass(frozen=True, eq=False)
-class VotePredictions:
+class VotePredictions(PerSample):
     """The votes on N samples, and the probabilities of the output trained on votes.
 
     Integers and floats of any width are accepted. The fields hold float64.
@@ -145,11 +156,6 @@ class VotePredictions:
         """Each sample's votes as fractions, float64 (N, V); rows sum to 1, or to 0 without votes."""
         return vote_probabilities(self.counts)
 
-    def subset(self, chosen: npt.NDArray[Any]) -> VotePredictions:
-        """Return the chosen samples, bool (N,) or indices (K,), in that order."""
-        probabilities = None if self.probabilities is None else self.probabilities[chosen]
-        return replace(self, counts=self.counts[chosen], probabilities=probabilities)
-
     def to_arrays(self, precision: type[np.floating[Any]]) -> dict[str, npt.NDArray[Any]]:
         """Return the optional arrays of a predictions file; ``precision`` is the dtype of probabilities."""
         arrays: dict[str, npt.NDArray[Any]] = {"vote_counts": self.counts, "vote_classes": np.array(self.classes)}
@@ -159,7 +165,7 @@ class VotePredictions:
 
 
 @dataclass(frozen=True, eq=False)
-class Answers:
+class Answers(PerSample):
     """The answers that users get for N samples, if they are not the most probable class.
 
     Attributes:
@@ -184,13 +190,9 @@ class Answers:
             raise DataError("'answer_confidence' must be in 0..1.", code="answers-range")
         object.__setattr__(self, "confidence", confidence.astype(np.float64))
 
-    def subset(self, chosen: npt.NDArray[Any]) -> Answers:
-        """Return the chosen samples, bool (N,) or indices (K,), in that order."""
-        return replace(self, said=self.said[chosen], confidence=self.confidence[chosen])
-
 
 @dataclass(frozen=True, eq=False)
-class RatedValues:
+class RatedValues(PerSample):
     """Values of N samples that a model gives beside classes, and people's ratings of the same.
 
     Attributes:
@@ -210,10 +212,6 @@ class RatedValues:
         for name in ("values", "ratings"):
             array = _typed(name, getattr(self, name), "f", 2, "floats of shape (N, E)")
             _check_length(f"{name}[0]", array.T, len(self.names), f"{name}-type")
-
-    def subset(self, chosen: npt.NDArray[Any]) -> RatedValues:
-        """Return the chosen samples, bool (N,) or indices (K,), in that order."""
-        return replace(self, values=self.values[chosen], ratings=self.ratings[chosen])
 
 
 UNREADABLE: tuple[type[Exception], ...] = (
@@ -238,7 +236,7 @@ _FORMER_NAMES = {"rows": "sample_ids"}
 
 
 @dataclass(frozen=True, eq=False)
-class Predictions:
+class Predictions(PerSample):
     """A model's class probabilities for N faces of one split, with the true labels.
 
     Integers and floats of any width are accepted. The fields hold int64 and float64.
@@ -335,23 +333,6 @@ class Predictions:
     def accuracy(self) -> float:
         """Fraction of samples whose most probable class is the label, 0..1."""
         return float((self.probabilities.argmax(axis=1) == self.labels).mean())
-
-    def subset(self, chosen: npt.NDArray[Any]) -> Predictions:
-        """Return the chosen samples, bool (N,) or indices (K,), in that order.
-
-        Raises:
-            DataError: no sample is chosen.
-        """
-        return replace(
-            self,
-            sample_ids=self.sample_ids[chosen],
-            labels=self.labels[chosen],
-            probabilities=self.probabilities[chosen],
-            votes=None if self.votes is None else self.votes.subset(chosen),
-            answers=None if self.answers is None else self.answers.subset(chosen),
-            groups=None if self.groups is None else self.groups[chosen],
-            rated=None if self.rated is None else self.rated.subset(chosen),
-        )
 
     def with_scheme(self, scheme: LabelScheme | None) -> Predictions:
         """Apply a label scheme: probabilities are summed over each group and rescaled.

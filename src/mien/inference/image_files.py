@@ -72,10 +72,6 @@ def no_images(folder: str | os.PathLike[str]) -> DataError:
 def walk_sources(sources: Sequence[str], *, missing_too: bool = False) -> Iterator[Path]:
     """Yield all images of files and folders, each source once, sorted in each folder.
 
-    Args:
-        sources: files and folders.
-        missing_too: True also yields missing files.
-
     Raises:
         DataError: a source is missing or contains no image.
     """

@@ -120,10 +120,6 @@ class ResumableOutput:
     ) -> None:
         """Write FILE from the journal, atomically, and remove the journal.
 
-        Args:
-            sources: names of all images in the order of FILE, which does not depend on interruptions.
-            on_result: called with each result in FILE.
-
         Raises:
             RunError: FILE cannot be written.
         """

@@ -63,11 +63,6 @@ def check_options(options: EvaluateOptions, predictor: Predictor) -> None:
 def predict_to_evaluate(predictor: Predictor, faces: Dataset, options: EvaluateOptions) -> Predictions:
     """Predict each face of a split for an evaluation. For the test split, this counts as a use of it.
 
-    Args:
-        predictor: the model.
-        faces: whole data set at the model's size.
-        options: options checked by :func:`check_options`.
-
     Raises:
         DataError: see :func:`predict_split`; an unknown or unusable column; or a scheme that drops every face.
     """

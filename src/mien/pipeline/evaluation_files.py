@@ -74,16 +74,6 @@ def write_evaluation(
 ) -> Path | None:
     """Write ``predictions_<split>.npz``, ``metrics.json`` and, if the extra is installed, the report with its files.
 
-    Args:
-        folder: output folder.
-        predictions: predictions for one split.
-        evaluation: metrics of the predictions.
-        title: title of the report.
-        metadata: information for the report, by name.
-        class_counts: number of faces per class in each split of the data.
-        history: epochs of the run, if any.
-        best_epoch: the selected epoch.
-
     Returns:
         Path of the report; None without the extra ``report``, which also removes an earlier report.
 

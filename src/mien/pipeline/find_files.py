@@ -57,11 +57,6 @@ def find_robustness(
 ) -> RobustnessResult | Notice:
     """Return the first ``robustness.json`` for the predictions' split and model, or a notice why there is none.
 
-    Args:
-        places: files or folders to search.
-        predictions: predictions of the report.
-        model_name: path of the model; None if unknown, which matches any model.
-
     Raises:
         DataError: a file is not a ``robustness.json``.
     """

@@ -130,11 +130,6 @@ def holds_test(predictions: Predictions, chosen: Dataset | None) -> bool:
 def check_model(model: Predictor, chosen: Dataset, predictions: Predictions) -> float | None:
     """Check that a model made the predictions, on some samples outside the test split.
 
-    Args:
-        model: model with the classes of the predictions.
-        chosen: faces of the predictions, in their order.
-        predictions: predictions at temperature 1 or at the model's own.
-
     Returns:
         The temperature of the predictions; None if all samples are of the test split.
 
@@ -338,11 +333,6 @@ def leakage_reference(models: Sequence[Predictor], faces: Dataset, uncleaned: Da
 
     This is the data before cleaning, unless every model was trained on the cleaned data. A model may have been trained
     on samples that the list of changes drops.
-
-    Args:
-        models: measured models; empty if unknown.
-        faces: all data as loaded and cleaned.
-        uncleaned: all data before cleaning; None if it was not cleaned.
     """
     if uncleaned is None or (
         models and all(faces.matches_training_data(model.manifest.data_fingerprint) for model in models)

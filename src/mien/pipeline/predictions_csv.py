@@ -42,11 +42,6 @@ def read_predictions_csv(path: Path, dataset: Dataset, split: str) -> ClaimedPre
     Samples are matched by id (:data:`ID_HEADERS`), else by file name (:data:`FILE_HEADERS`). A prediction is a class
     name, or an index into the classes of the data.
 
-    Args:
-        path: path of a CSV with a header.
-        dataset: data of the predictions.
-        split: split of the samples.
-
     Raises:
         DataError: no column of ids, files or predictions; an id that is repeated or not in the split; an unknown class.
     """

@@ -26,15 +26,7 @@ _NORM_FACES = 512
 def check_run(
     plan: TrainingPlan, run: RunFolder, history: Sequence[Mapping[str, float]], best_epoch: int, evaluation: Evaluation
 ) -> tuple[Notice, ...]:
-    """Return all notices about a run.
-
-    Args:
-        plan: plan of the training.
-        run: run folder with weights.
-        history: at least one epoch.
-        best_epoch: kept epoch, from 1.
-        evaluation: evaluation on validation.
-    """
+    """Return all notices about a run."""
     chance = sum(each.weight * math.log(len(each.classes)) for each in plan.outputs)
     chance = chance if plan.parts.loss is None else math.inf  # a user's own loss has another scale
     found = [

@@ -48,12 +48,6 @@ def predict_soft_labels(
     The temperature is 1, because a model's own was fitted on validation labels, which must not influence a student. An
     interrupted run repeats only the last teacher.
 
-    Args:
-        teachers: files from :func:`find_teachers`.
-        faces: the student's data, by which the cache is searched.
-        read: function that loads the same data at a teacher's input size.
-        views: number of views per face (test-time augmentation).
-
     Raises:
         DataError: see :func:`mien.pipeline.split_predictions.predict_split`.
         RunError: the cache cannot be written.

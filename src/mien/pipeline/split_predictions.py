@@ -236,13 +236,7 @@ def vote_temperature_for_use(predictor: Predictor, faces: Dataset) -> float:
 
 
 def fitted_temperatures(predictor: Predictor, faces: Dataset, predictions: Predictions) -> dict[str, Any]:
-    """Fit the temperatures to store in a model; returns changes of its manifest: ``temperature`` and ``outputs``.
-
-    Args:
-        predictor: the model.
-        faces: data whose validation split is used for the fit.
-        predictions: predictions of the label's output for that split at temperature 1.
-    """
+    """Fit the temperatures to store in a model; returns changes of its manifest: ``temperature`` and ``outputs``."""
     outputs = dict(predictor.manifest.outputs)
     for each in predictor.manifest.all_outputs:
         if each.name is not None and each.perceived:

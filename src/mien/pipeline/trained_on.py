@@ -31,11 +31,6 @@ def image_digests(images: npt.NDArray[np.uint8], places: npt.NDArray[np.int64]) 
 def write_trained_on(run: RunFolder, faces: Dataset, start: RunFolder | None = None) -> None:
     """Write the digests of the training images as the network sees them, and those of the initial run.
 
-    Args:
-        run: run folder to write to.
-        faces: data with the model's classes, without samples that a label scheme drops.
-        start: run with the initial weights, if any.
-
     Raises:
         RunError: the file cannot be written, or the digests of ``start`` are damaged.
     """

@@ -114,14 +114,7 @@ def run_recipe(
     Under ``torchrun`` only the first process exports and evaluates, and all processes return its result.
 
     The temperature fitted on validation is stored in the exported model. Validation metrics do not use it.
-
-    Args:
-        plan: recipe and data set; see :func:`mien.training.plan.plan_training`.
-        run: the run folder.
-        init_from: run that provides the initial weights.
-        callback: callback for every step and epoch.
-        metadata: metadata for environment.json and the report: data, command, ...
-        options: further arguments of :func:`mien.training.loop.train`.
+    ``options`` are those of :func:`mien.training.loop.train`.
 
     Raises:
         MienError: see :func:`mien.training.loop.train` and :func:`mien.exporting.to_onnx.exporting`; or another process
@@ -145,13 +138,6 @@ def finish_run(
     start: RunFolder | None = None,
 ) -> TrainingResult:
     """Export a run's best weights, evaluate the exported model on validation, and write the run folder.
-
-    Args:
-        plan: plan of the run.
-        run: run folder with best weights.
-        outcome: result of its training.
-        metadata: metadata for the report.
-        start: run that provided the initial weights.
 
     Raises:
         MienError: see :func:`mien.exporting.to_onnx.exporting`.

@@ -46,12 +46,6 @@ def execute(
 ) -> CompletedRun | None:
     """Train one run and store its results. If results are stored already, they are kept and only its weights are made.
 
-    Args:
-        run: planned run. Its parent's folder must hold weights.
-        context: data and folders.
-        on_epoch: called with the number of finished epochs.
-        must_stop: returns True to stop at the next step.
-
     Returns:
         The stored run, or None if it was stopped.
 

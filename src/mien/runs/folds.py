@@ -123,17 +123,6 @@ def predict_folds(
 
     Finished folds in ``folder`` are reused, so the same call resumes after an interruption.
 
-    Args:
-        recipe: recipe to train.
-        folds: folds of the whole data set, at the image size of the recipe.
-        folder: output folder.
-        callback: callback for each training run, such as a progress display.
-        notify: called with one line at the start of each fold.
-        environment: for environment.json and the report of each run.
-        init_from: run that provides the initial weights of every fold.
-        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        advice: text on how to resume, for the message about an interruption.
-
     Returns:
         Predictions on all samples of train and validation.
 

@@ -311,17 +311,7 @@ def spreads_plot(
     scale: float,
     width_inches: float = WIDTH_INCHES,
 ) -> Chart:
-    """Plot each variant's mean with its interval, runs as rings, and published values as crosses.
-
-    Args:
-        name: name of the chart.
-        labels: labels of the variants, at least one.
-        spreads: metric of each variant.
-        published: published value of each variant, or None.
-        what: label of the axis.
-        scale: 100 to show percent, otherwise 1.
-        width_inches: width in inches.
-    """
+    """Plot each variant's mean with its interval, runs as rings, and published values as crosses."""
 
     def draw(axes: Axes) -> None:
         at = np.arange(len(labels))

@@ -76,13 +76,7 @@ class StudyCallback:
 
 
 def pending(runs: Sequence[PlannedRun], finished: Mapping[str, CompletedRun], out: Path) -> list[PlannedRun]:
-    """Return the unfinished runs, and their parents whose weights are missing in ``out``. Parents come first.
-
-    Args:
-        runs: all runs of a study, parents first.
-        finished: finished runs by key.
-        out: folder of the study.
-    """
+    """Return the unfinished runs, and their parents whose weights are missing in ``out``. Parents come first."""
     wanted: set[str] = set()
     for run in runs:
         if run.key in finished:

@@ -22,11 +22,6 @@ def make_plan(study: Study, faces_by_form: FacesByForm, changes: Sequence[str] =
 
     All first seeds come before all second seeds, so that an interrupted study already has a complete table.
 
-    Args:
-        study: study to plan.
-        faces_by_form: data at every size and number of channels used by the recipes.
-        changes: changes, as in :meth:`mien.runs.spec.Study.recipe_of`.
-
     Raises:
         RecipeError: an impossible change or network.
         DataError: data that a recipe cannot be trained on.

@@ -6,7 +6,6 @@ resumes a killed study: finished runs are in the results, the others in their ru
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -80,13 +79,6 @@ def run_all(
 
     A run whose loss is not a number is stored as failed, and so are the runs that start from it. If a run is repeated
     only for its weights, its stored results stay.
-
-    Args:
-        runs: runs from :func:`mien.runs.plan.pending`.
-        completed: stored runs by key.
-        context: data and folders.
-        callback: callback for epochs and ends of runs.
-        executor: where to train; by default in this process.
 
     Returns:
         True if all runs ended; False after Ctrl-C.
@@ -215,7 +207,7 @@ def _end_with_the_study() -> None:
     study = parent_process()
     assert study is not None
     study.join()
-    os._exit(1)
+    signal.raise_signal(signal.SIGTERM)
 
 
 class RayTasks(Executor):

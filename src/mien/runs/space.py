@@ -157,12 +157,6 @@ def load_space(name: str, changes: Sequence[str] = ()) -> Space:
 def parse_space(text: str, origin: str, folder: Path = Path(), changes: Sequence[str] = ()) -> Space:
     """Parse a space's TOML text and check it against its recipe.
 
-    Args:
-        text: TOML text.
-        origin: name in errors; its last part is the space's name.
-        folder: folder for relative paths of recipes.
-        changes: changes, as in :func:`load_space`.
-
     Raises:
         RecipeError: see :func:`load_space`.
     """

@@ -254,11 +254,6 @@ def load_study(name: str) -> Study:
 def parse_study(text: str, origin: str, folder: Path = Path()) -> Study:
     """Parse and check a study's TOML text.
 
-    Args:
-        text: TOML text.
-        origin: name in errors.
-        folder: folder for relative paths of recipes.
-
     Raises:
         StudyError, RecipeError: see :func:`load_study`.
     """

@@ -123,16 +123,6 @@ def search(
 ) -> SweepResult:
     """Run a sweep until all its trials are finished.
 
-    Args:
-        space: space to search.
-        faces: data with its own classes; only train and validation are used.
-        out: folder of the sweep, created or resumed.
-        trials: number of trials; default: the space's.
-        device: where to train; see :func:`mien.training.device.check_device`.
-        callback: callback for the training of each trial.
-        on_trial_end: called with one line about an ended trial.
-        metadata: for environment.json: data, command, ...
-
     Raises:
         DataError: the data lacks a split or a class that the recipe needs.
         RunError: the folder is in use, or has other content, such as a sweep of another space or other data.

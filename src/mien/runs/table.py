@@ -111,11 +111,6 @@ class StudyTable:
 def tabulate(study: Study, runs: Sequence[PlannedRun], finished: Mapping[str, CompletedRun]) -> StudyTable:
     """Combine the finished runs of a study; others count as missing.
 
-    Args:
-        study: checked study.
-        runs: all runs of the study.
-        finished: finished runs by key.
-
     Raises:
         DataError: a label scheme does not match the predictions.
         StudyError: stored predictions are damaged, or a comparison has predictions that do not match.

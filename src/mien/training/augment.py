@@ -145,11 +145,6 @@ def channels_first(images: Tensor) -> Tensor:
 def as_shown(images: npt.NDArray[np.uint8], recipe: Recipe, seed: int = 0) -> npt.NDArray[np.uint8]:
     """Return faces as training might show them, as images for people; without mixup and cutmix.
 
-    Args:
-        images: uint8 (N, size_px, size_px), RGB (N, size_px, size_px, 3).
-        recipe: recipe, of which ``augment`` and ``input`` are used.
-        seed: seed of the augmentation.
-
     Returns:
         uint8 (N, crop_px, crop_px), RGB (N, crop_px, crop_px, 3), 0..255.
     """

@@ -58,10 +58,6 @@ class Output:
 def make_outputs(recipe: Recipe, dataset: Dataset) -> tuple[Output, ...]:
     """Return a recipe's outputs for a data set, the label's first.
 
-    Args:
-        recipe: recipe; without named outputs it has one for labels.
-        dataset: data with the recipe's label scheme applied.
-
     Raises:
         DataError: the data has no targets for an output, such as votes, or unusable ones.
     """
@@ -368,13 +364,7 @@ class SelfAdaptive:
         self._before = self.moving.clone()
 
     def loss(self, logits: Tensor, batch: Batch, progress: float) -> Tensor:
-        """Compute the mean loss of a batch and move the targets of its faces. Targets of mixed faces stay.
-
-        Args:
-            logits: float32 (B, C).
-            batch: batch that the network saw.
-            progress: fraction of the run's steps before this one, 0..1.
-        """
+        """Compute the loss as :meth:`Head.loss`, and move the targets of the batch. Targets of mixed faces stay."""
         if progress < START:
             return self._loss.of_distributions(logits, batch.mixed(self.given))
         if batch.partner is None:

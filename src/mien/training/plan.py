@@ -207,11 +207,6 @@ class TrainingPlan:
 def plan_training(recipe: Recipe, dataset: Dataset, parts: Parts | None = None) -> TrainingPlan:
     """Combine a recipe and a data set, without building a network or copying faces.
 
-    Args:
-        recipe: recipe to train.
-        dataset: data with its own classes; the recipe's label scheme is applied only here.
-        parts: user's replacements for parts of the recipe.
-
     Raises:
         DataError: no train or validation split; fewer than two classes to train on; images of another size or number of
             channels than the recipe's; too few samples of a class for balancing or logit adjustment; or missing votes
@@ -256,11 +251,6 @@ def check_images(dataset: Dataset, recipe: Recipe) -> None:
 
 def recipe_warnings(recipe: Recipe, *, from_run: bool = False, train_faces: int | None = None) -> Iterator[Notice]:
     """Yield notices to read before training with this recipe, one sentence each.
-
-    Args:
-        recipe: recipe to train.
-        from_run: whether the run starts from trained weights.
-        train_faces: number of training faces after balancing, if known.
 
     Raises:
         RecipeError: unknown model.

@@ -152,11 +152,6 @@ def range_test(
 
     Nothing is written. Batches, loss and optimiser are the recipe's; its schedule is not used.
 
-    Args:
-        plan: recipe and data.
-        init_from: run to fine-tune.
-        device: device; see :func:`mien.training.device.check_device`.
-
     Returns:
         Learning rates and smoothed losses of the N steps until the test ends, float64 (N,) each.
 

@@ -100,15 +100,7 @@ def prepare(
     device: str = "auto",
     network: Network | None = None,
 ) -> TrainingState:
-    """Build everything that a run needs, without touching the disk.
-
-    Args:
-        plan: plan of the run.
-        init_from: run that provides the initial weights; None uses those of the recipe's model.
-        resumes: whether weights will be restored, so that no initial ones are loaded.
-        teachers: teachers; see :func:`mien.training.distillation.teacher_targets`.
-        device: device; see :func:`mien.training.device.check_device`.
-        network: untrained network from :func:`check_network`; it is rebuilt if its outputs differ.
+    """Build everything that a run needs, without touching the disk; ``resumes``: weights will be restored.
 
     Raises:
         DataError: teachers for other data or classes.
@@ -254,11 +246,6 @@ def check_resumable(run: RunFolder, recipe: Recipe, *, tunes: bool) -> None:
 
 def restore(state: TrainingState, run: RunFolder, facts: dict[str, Any]) -> dict[str, Any]:
     """Restore the state after the run's last finished epoch.
-
-    Args:
-        state: state from :func:`mien.training.state.prepare`.
-        run: run that was started before.
-        facts: metadata of the run as requested now.
 
     Returns:
         The run's own metadata. After the first epoch its initial weights are no longer needed, but still named.
