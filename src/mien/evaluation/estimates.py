@@ -101,9 +101,6 @@ def break_down(predictions: Predictions, values: npt.NDArray[Any], resamples: in
         predictions: N samples.
         values: (N,) strings, integers, floats or booleans, one per sample.
         resamples: bootstrap resamples, as in :func:`evaluate_predictions`; each subset is resampled separately.
-
-    Raises:
-        DataError: see :func:`group_values`.
     """
     distinct, group_of = group_values(values)
     kept = {str(value): group_of == index for index, value in enumerate(distinct)}

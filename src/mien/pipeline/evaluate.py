@@ -61,11 +61,7 @@ def check_options(options: EvaluateOptions, predictor: Predictor) -> None:
 
 
 def predict_to_evaluate(predictor: Predictor, faces: Dataset, options: EvaluateOptions) -> Predictions:
-    """Predict each face of a split for an evaluation. For the test split, this counts as a use of it.
-
-    Raises:
-        DataError: see :func:`predict_split`; an unknown or unusable column; or a scheme that drops every face.
-    """
+    """Predict each face of a split for an evaluation. For the test split, this counts as a use of it."""
     # Check everything before the first prediction, because a later error would waste a use of the test split.
     votes_of(predictor, with_model_classes(predictor, faces).of_split(options.split))
     digests_of(predictor)

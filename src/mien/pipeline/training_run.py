@@ -115,10 +115,6 @@ def run_recipe(
 
     The temperature fitted on validation is stored in the exported model. Validation metrics do not use it.
     ``options`` are those of :func:`mien.training.loop.train`.
-
-    Raises:
-        MienError: see :func:`mien.training.loop.train` and :func:`mien.exporting.to_onnx.exporting`; or another process
-            uses the run.
     """
     environment = dict(metadata or {})
     # Only the first process locks the folder and writes to it.
@@ -137,11 +133,7 @@ def finish_run(
     metadata: Mapping[str, Any] | None = None,
     start: RunFolder | None = None,
 ) -> TrainingResult:
-    """Export a run's best weights, evaluate the exported model on validation, and write the run folder.
-
-    Raises:
-        MienError: see :func:`mien.exporting.to_onnx.exporting`.
-    """
+    """Export a run's best weights, evaluate the exported model on validation, and write the run folder."""
     recipe, faces = run.read_recipe(), plan.dataset
     same_weights = manifest_of_weights(run, checkpoint.load(run.best)[1]) is not None
     removed = () if same_weights else run.remove_derived()

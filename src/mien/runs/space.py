@@ -155,11 +155,7 @@ def load_space(name: str, changes: Sequence[str] = ()) -> Space:
 
 
 def parse_space(text: str, origin: str, folder: Path = Path(), changes: Sequence[str] = ()) -> Space:
-    """Parse a space's TOML text and check it against its recipe.
-
-    Raises:
-        RecipeError: see :func:`load_space`.
-    """
+    """Parse a space's TOML text and check it against its recipe."""
     content = _KIND.parse(text, origin)
     if isinstance(content.get("parameters"), dict):
         content["parameters"] = dotted(content["parameters"], _is_range)

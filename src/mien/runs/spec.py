@@ -252,11 +252,7 @@ def load_study(name: str) -> Study:
 
 
 def parse_study(text: str, origin: str, folder: Path = Path()) -> Study:
-    """Parse and check a study's TOML text.
-
-    Raises:
-        StudyError, RecipeError: see :func:`load_study`.
-    """
+    """Parse and check a study's TOML text."""
     study = _KIND.check(Study, _KIND.parse(text, origin), origin)
 
     def beside(recipe: str) -> str:

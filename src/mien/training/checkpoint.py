@@ -128,11 +128,7 @@ def load_best(run: RunFolder) -> tuple[Network, dict[str, Any]]:
 
 
 def load_network(run: RunFolder) -> Network:
-    """Load the network of a run's best epoch in evaluation mode, with only the label's output.
-
-    Raises:
-        RunError: see :func:`load_best`.
-    """
+    """Load the network of a run's best epoch in evaluation mode, with only the label's output."""
     network, facts = load_best(run)
     count = len(facts["classes"])
     if network.head.out_features > count:

@@ -7,7 +7,7 @@ a step is the weighted sum of their losses. A new kind of output is a class in :
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -98,6 +98,7 @@ class Head:
         device: device of the network.
         label_loss: loss of logits (B, C) and labels (B,), on the device.
         taught: teachers' predictions for each image, float32 (N, C); None if no teacher has this output.
+        moving: targets that move, if the recipe asks for them.
     """
 
     output: Output
@@ -106,6 +107,7 @@ class Head:
     device: torch.device
     label_loss: LossFunction
     taught: Tensor | None = None
+    moving: SelfAdaptive | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         """Make the targets that are the same in all epochs."""
@@ -138,21 +140,24 @@ class Head:
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the state to keep in checkpoints, by name."""
-        return {}
+        return {} if self.moving is None else {"targets.label": self.moving.moving}
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
         """Restore the state from a checkpoint."""
+        if self.moving is not None:
+            self.moving.restore(tensors["targets.label"])
 
     def exchange(self, fabric: Fabric) -> None:
         """Combine the state of all processes at the end of an epoch."""
+        if self.moving is not None:
+            self.moving.exchange(fabric)
 
 
 class LabelHead(Head):
-    """An output for labels; its targets are ``moving`` if the recipe asks for it."""
+    """An output for labels."""
 
     def __post_init__(self) -> None:
         self.labels = torch.from_numpy(self.dataset.labels.copy()).to(self.device)
-        self.moving: SelfAdaptive | None = None
         # Self-adaptive targets need mien's own loss.
         if self.recipe.self_adaptive and isinstance(self.label_loss, Loss):
             self.moving = SelfAdaptive(self.labels, len(self.output.classes), self.recipe, self.label_loss)
@@ -194,20 +199,6 @@ class LabelHead(Head):
             "validation_macro_f1": float(metrics.macro_average(metrics.f1(confusion), rows)),
             "validation_macro_auc": float(metrics.macro_average(metrics.roc_auc(labels, values), rows)),
         }
-
-    def tensors(self) -> dict[str, Tensor]:
-        """See :class:`Head`."""
-        return {} if self.moving is None else {"targets.label": self.moving.moving}
-
-    def restore(self, tensors: dict[str, Tensor]) -> None:
-        """See :class:`Head`."""
-        if self.moving is not None:
-            self.moving.restore(tensors["targets.label"])
-
-    def exchange(self, fabric: Fabric) -> None:
-        """See :class:`Head`."""
-        if self.moving is not None:
-            self.moving.exchange(fabric)
 
 
 class VotesHead(Head):

@@ -48,11 +48,7 @@ class Parts:
     of_recipe: frozenset[str] = frozenset()
 
     def with_files(self, recipe: Recipe) -> Parts:
-        """Add the functions in files named by the recipe, for parts that are not given directly.
-
-        Raises:
-            RecipeError: see :func:`mien.models.own.own_function`.
-        """
+        """Add the functions in files named by the recipe, for parts that are not given directly."""
         named = {"optimizer" if table == "optim" else table: (part, table) for table, part in recipe.own_parts.items()}
         found: dict[str, Any] = {
             name: own_function(*given) for name, given in named.items() if getattr(self, name) is None

@@ -74,11 +74,7 @@ class TrainingState:
 
 
 def check_network(recipe: Recipe, classes: int = 7) -> Network:
-    """Build the network with weights from the recipe's seed, and run it at every image size of the recipe.
-
-    Raises:
-        RecipeError: see :func:`mien.models.registry.build_model` and ``check_sizes``.
-    """
+    """Build the network with weights from the recipe's seed, and run it at every image size of the recipe."""
     torch.manual_seed(recipe.seed)
     network = build_model(recipe.model, classes, *recipe.input.seen_as)
     early_px = [side_px for _, side_px in recipe.progressive_resizing]
