@@ -54,7 +54,7 @@ def compare_named(named: Sequence[tuple[str, Predictions]], data: ReadResult | N
         data: data set of the predictions, which adds metrics without copies, groups and faces.
 
     Raises:
-        DataError: fewer than two; otherwise see :func:`compare`.
+        DataError: fewer than two models; otherwise see :func:`compare`.
     """
     if len(named) < 2:
         raise DataError(

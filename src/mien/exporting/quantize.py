@@ -57,8 +57,8 @@ def to_int8(graph: bytes, inputs: npt.NDArray[np.float32]) -> bytes:
 
     It uses onnxruntime's static QDQ format. A range leaves out the outermost 0.0005% of the activations on either side;
     on FER2013 this changes fewer answers than the full range. Batch norms that were not fused stay fp32, because they
-    have no 8-bit kernel. The first convolution also does: with one channel it cannot fill an 8-bit instruction, and
-    takes a seventh of the time of ``fast``. Means over a feature map become global poolings.
+    have no 8-bit kernel. The first convolution also stays fp32, because one channel cannot fill an 8-bit instruction;
+    it takes a seventh of the time of ``fast``. Means over a feature map become global poolings.
 
     Args:
         graph: serialised fp32 graph with the input ``images``.

@@ -253,8 +253,8 @@ class MeasuredSplit:
     def trained_on_elsewhere(self) -> npt.NDArray[np.bool_]:
         """Samples that a model was trained on without an identical image in an earlier split: bool (N,).
 
-        The splits were then different in training, or all data is measured. Samples of train are not counted. The
-        models' run folders provide this information.
+        Such samples exist if the splits were different in training, or if all data is measured. Samples of train are
+        not counted. The models' run folders provide this information.
         """
         return self._trained_on[1]
 

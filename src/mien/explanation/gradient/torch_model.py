@@ -93,7 +93,7 @@ def matching_torch_model(run: RunFolder, manifest: Manifest, predict: Predict) -
     """
     model = load_torch_model(run, manifest.temperature)
     noise = np.random.default_rng(0).integers(0, 256, (4, *face_shape(*model.spec.stored_as)), dtype=np.uint8)
-    # mien's own networks differ by 0.00004 in fp16 and 0.01 in int8. Two different networks differ by 0.06.
+    # A network differs from its own file by 0.00004 in fp16 and 0.01 in int8, and from another network by 0.06.
     allowed = 0.02 if manifest.precision == "int8" else 1e-3
     if np.abs(model.predict(noise) - predict(noise)).mean() > allowed:
         raise ModelError(
