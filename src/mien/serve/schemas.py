@@ -90,9 +90,9 @@ class FaceResponse(BaseModel):
         description="-1 (unpleasant) to 1, derived from probabilities, not measured; missing unless the "
         "output was trained on votes",
     )
-    derived_arousal: float | None = Field(default=None, description="-1 (calm) to 1, derived likewise")
+    derived_arousal: float | None = Field(default=None, description="-1 (calm) to 1, derived like the valence")
     valence: float | None = Field(default=None, description="-1 (unpleasant) to 1; only if the model learned ratings")
-    arousal: float | None = Field(default=None, description="-1 (calm) to 1, likewise")
+    arousal: float | None = Field(default=None, description="-1 (calm) to 1; only if the model learned ratings")
     probabilities: dict[str, float] = Field(description="probability of each class; they sum to 1")
 
 

@@ -17,8 +17,8 @@ from mien.evaluation.temperature import apply_temperature
 from mien.training.heads import Output
 
 LEAST_AGREEMENT = 0.9
-"""Smallest fraction of equal labels for predictions on the same data. A review changes fewer than a tenth of the labels;
-unrelated data would agree on about a quarter by chance."""
+"""Smallest fraction of equal labels for predictions on the same data. A review changes fewer than a tenth of them; on
+other data about a quarter would be equal by chance."""
 
 
 def teacher_targets(
