@@ -120,7 +120,7 @@ class Manifest(BaseModel):
 
     @property
     def further_outputs(self) -> tuple[LabelHead, ...]:
-        """Outputs whose values are no probabilities of classes, and stand beside every answer."""
+        """Outputs whose values are not class probabilities; they are added to every answer."""
         return tuple(each for each in self.all_outputs if not each.answers)
 
     @property

@@ -193,7 +193,7 @@ class Answers(PerSample):
 
 @dataclass(frozen=True, eq=False)
 class RatedValues(PerSample):
-    """Values of N samples that a model gives beside classes, and people's ratings of the same.
+    """Values that a model predicts besides classes for N samples, with people's ratings of them.
 
     Attributes:
         names: names of E values.

@@ -1,4 +1,4 @@
-"""Values that a model gives beside classes, such as valence, measured by people's ratings."""
+"""Metrics of values that a model predicts besides classes, such as valence, against people's ratings."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ class OnnxClassifier:
         path: path of the file.
         manifest: metadata of the model: outputs, input size, version.
         output: the output in use: its name, classes, temperature.
-        further: outputs whose values are no class probabilities; they come with every answer.
+        further: outputs whose values are not class probabilities; they are added to every answer.
 
     Raises:
         ModelError: the file is missing, damaged, not mien's, or of a newer mien; the model has no such output; the
@@ -127,7 +127,7 @@ class OnnxClassifier:
         return self.output.values(self._run(images, [self.output.logits])[0], temperature)
 
     def rows(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
-        """Probabilities as :meth:`probabilities`, and in further columns the values of outputs that are no classes."""
+        """Compute :meth:`probabilities`, with the values of :attr:`further` as additional columns."""
         heads = (self.output, *self.further)
         logits = self._run(images, [each.logits for each in heads])
         return np.concatenate([head.values(own) for head, own in zip(heads, logits, strict=True)], axis=1)

@@ -163,7 +163,7 @@ class Prediction:
 
     @property
     def arousal(self) -> float | None:
-        """As :attr:`valence`, -1 (calm) to 1."""
+        """-1 (calm) to 1 (excited), otherwise like :attr:`valence`."""
         return self.further.get("arousal")
 
     @property

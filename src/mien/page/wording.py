@@ -31,10 +31,10 @@ HEADLINES: dict[str, Headline] = {
     "log_loss": Headline("Log loss", "negative log-likelihood of the true class, in nats; 0 is best"),
     "calibration_error": Headline("Calibration error", "gap between confidence and accuracy; 0 is best"),
 }
-"""Names and meanings by the keys of ``Evaluation.headline``; not those of ratings."""
+"""Names and meanings of the keys in ``Evaluation.headline``, except those of ratings."""
 _RATED = {
     "ccc": "agreement with people's ratings (concordance correlation); 0 is chance, 1 is best",
-    "rmse": "root mean squared error by people's ratings, of a range of 2; 0 is best",
+    "rmse": "root mean squared error against people's ratings, -1..1; 0 is best",
 }
 
 

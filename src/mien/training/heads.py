@@ -98,7 +98,7 @@ class Head:
         device: device of the network.
         label_loss: loss of logits (B, C) and labels (B,), on the device.
         taught: teachers' predictions for each image, float32 (N, C); None if no teacher has this output.
-        moving: targets that move, if the recipe asks for them.
+        moving: targets that move, if the recipe enables them.
     """
 
     output: Output
@@ -269,14 +269,14 @@ class AffectHead(Head):
         return NAMES
 
     def loss(self, logits: Tensor, batch: Batch, progress: float) -> Tensor:
-        """See :class:`Head`. A mix of two images needs both ratings."""
+        """See :class:`Head`. Mixes count only if both images have ratings."""
         assert self.ratings is not None
         ratings = batch.mixed(self.ratings)
         known = ~ratings.isnan()
         weights = known / known.sum(0).clamp_min(1)
         x, y = self.values(logits), ratings.nan_to_num()
         covariance = (weights * (x - (weights * x).sum(0)) * (y - (weights * y).sum(0))).sum(0)
-        # Equals the sum of both variances and the squared distance of the means.
+        # This equals the sum of both variances and the squared difference of the means.
         spread = (weights * (x - y).square()).sum(0) + 2 * covariance
         return (1 - 2 * covariance / spread.clamp_min(1e-8)).mean()
 

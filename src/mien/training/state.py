@@ -96,7 +96,7 @@ def prepare(
     device: str = "auto",
     network: Network | None = None,
 ) -> TrainingState:
-    """Build everything that a run needs, without touching the disk; ``resumes``: weights will be restored.
+    """Build everything that a run needs, without touching the disk; ``resumes`` means that weights will be restored.
 
     Raises:
         DataError: teachers for other data or classes.

@@ -11,15 +11,15 @@ import numpy.typing as npt
 from mien.base.heads.label import Floats, LabelHead
 
 NAMES = ("valence", "arousal")
-"""Each -1 (unpleasant, calm) to 1: columns of the data, of tables and of JSON."""
+"""Names of the two values, -1 (unpleasant or calm) to 1, in data, tables and JSON."""
 
 
 @dataclass(frozen=True)
 class AffectHead(LabelHead):
-    """An output in use whose values are ratings; :attr:`classes` are their names."""
+    """A network output whose values are ratings; :attr:`classes` are their names."""
 
     answers: ClassVar[bool] = False
 
     def values(self, logits: npt.NDArray[np.float32], temperature: float | None = None) -> Floats:
-        """Ratings -1..1 from logits, float32 (N, 2) -> float64 (N, 2). There is no temperature."""
+        """Compute ratings, -1..1, from logits, float32 (N, 2) -> float64 (N, 2). The temperature is not used."""
         return np.tanh(logits.astype(np.float64))

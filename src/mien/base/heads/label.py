@@ -82,7 +82,7 @@ class LabelHead:
     perceived: ClassVar[bool] = False
     """True if the output was trained on votes."""
     answers: ClassVar[bool] = True
-    """True if its values are probabilities of classes, by which a model can answer."""
+    """Whether its values are class probabilities, so that it can give the answer."""
     derives: ClassVar[tuple[str, ...]] = ()
     """Names of the values that :meth:`derived` gives."""
     unsure_below: ClassVar[float] = AGREEMENT
