@@ -29,9 +29,8 @@ LIMITS = {
     "commands": 22,
 }
 STANDING = {
-    "lines of src/mien": 39_100,
+    "lines of src/mien": 39_090,
     "files of src/mien": 266,
-    "lines of tests": 27_430,
 }
 """Sizes that are above their limit. They may only be lowered; an entry goes once its limit holds."""
 

@@ -82,13 +82,6 @@ def check(line: str) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_a_remark_behind_a_command_is_a_comment(page):
-    """Else who pastes the line gives the remark to the command, and back-ticks in it to the shell."""
-    for line in shown(page.read_text(encoding="utf-8")):
-        assert not re.search(r"\S {2,}(?![#\s-])", line), line
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_command_of_a_page_exists_with_its_options(page):
     for line in shown(page.read_text(encoding="utf-8")):
         try:

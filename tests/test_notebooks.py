@@ -86,19 +86,6 @@ def test_what_is_committed_is_drawn_learnt_and_small(path):
     assert path.stat().st_size < 1_500_000
 
 
-@each_notebook
-def test_it_is_short_and_stands_on_public_names(path):
-    notebook = nbformat.read(path, as_version=4)
-    assert len(notebook.cells) < 20
-    code = "\n".join(cell.source for cell in code_of(path))
-    assert re.findall(r"^\s*(?:import|from) (mien\S*)", code, flags=re.MULTILINE) == ["mien"]
-    words = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
-    targets = re.findall(r"\]\(([^)#]+)", words)
-    assert targets
-    for target in targets:
-        assert (FOLDER / target).is_file(), target
-
-
 def test_fer2013_is_taken_where_it_lies_beside(execute, tmp_path, faces):
     write_parquet(faces, tmp_path / "fer2013.parquet")
     _, settings, *_ = code_of(NOTEBOOKS[0])

@@ -15,14 +15,6 @@ def test_a_grey_square_of_the_right_size_passes_bit_for_bit(face):
     assert np.array_equal(grey_square(open_image(encoded(Image.fromarray(face))), 48), face)
 
 
-def test_the_same_image_reads_the_same_as_array_file_and_image():
-    colour = np.random.default_rng(1).integers(0, 256, (80, 60, 3), dtype=np.uint8)
-    image = Image.fromarray(colour)
-    square = grey_square(colour, 48)
-    assert np.array_equal(square, grey_square(image, 48))
-    assert np.array_equal(square, grey_square(open_image(encoded(image)), 48))
-
-
 def test_colour_becomes_itu_r_601_luma():
     """Oracle: 0.299 R + 0.587 G + 0.114 B."""
     pixel = np.full((8, 8, 3), (200, 100, 50), dtype=np.uint8)

@@ -7,6 +7,8 @@ import sys
 import pytest
 
 from mien.base import processes
+from mien.base.errors import RunError
+from support import raises
 
 
 @pytest.mark.parametrize(
@@ -58,3 +60,13 @@ def test_torchs_threads_wait_without_spinning_unless_the_user_says_so(own, expec
     script = "import mien, os; print(os.environ.get('OMP_WAIT_POLICY'))"
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == str(expected)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:9", "ray://127.0.0.1:9", "head..example:6379"])
+def test_an_address_without_a_cluster_is_refused_at_once(monkeypatch, address):
+    """Ray itself would try for minutes."""
+    ray = pytest.importorskip("ray", reason="mien[scale] is not installed")
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    monkeypatch.setattr(ray, "init", lambda **_: pytest.fail("Ray was asked"))
+    with raises(RunError, "ray-unreachable", address):
+        processes.start_ray()

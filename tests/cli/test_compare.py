@@ -33,19 +33,6 @@ def folders(three, tmp_path):
     return tmp_path / "weak", tmp_path / "strong", tmp_path / "third"
 
 
-def test_the_metrics_are_those_of_the_comparison(mien, three, folders):
-    weak, strong, third = folders
-    answer = mien("compare", weak, strong, "--predictions", third / "predictions_validation.npz", "--json")
-    assert answer.code == 0, answer.err
-    content = json.loads(answer.out)
-    assert [(each["first"], each["second"]) for each in content] == [
-        (str(weak), str(strong)),
-        (str(weak), str(third / "predictions_validation.npz")),
-    ]
-    expected = compare_predictions(three[0], three[1], names=(str(weak), str(strong))).to_dict()
-    assert {name: content[0][name] for name in expected} == expected
-
-
 def test_the_table_and_the_page(mien, three, folders, faces, face_parquet, tmp_path):
     weak, strong, _ = folders
     answer = mien("compare", weak, strong, "--data", face_parquet, "--out", tmp_path / "out")

@@ -34,12 +34,3 @@ def test_a_crop_without_a_found_face_is_noticed_once(mien, tiny_run, tmp_path):
 def astronaut_box():
     """Her face with hair, as a crop that is loose."""
     return np.array([140, 30, 310, 200]).tolist()
-
-
-def test_a_detector_that_cannot_be_used_does_not_stop_crops(mien, tiny_run, astronaut, tmp_path, monkeypatch):
-    """Crops need no detector; only the note does."""
-    Image.fromarray(astronaut).save(tmp_path / "photo.png")
-    monkeypatch.setenv("MIEN_DETECTOR", "missing")
-    said = mien("predict", tmp_path / "photo.png", "--crops", "--model", tiny_run.path)
-    assert said.code == 0, said.err
-    assert note_codes(said.err) == []

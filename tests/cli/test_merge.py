@@ -55,22 +55,6 @@ def test_predict_merges(mien, tiny_run, face_folder):
     assert set(rows[0]) == {"source", "answer", "top", "confidence", "in_doubt", "alternatives", "positive", "negative"}
 
 
-def test_bad_merges_are_one_line_and_write_nothing(mien, tmp_path, tiny_run, recipe_file, face_folder):
-    out = tmp_path / "out"
-    train = ("train", recipe_file, "--data", face_folder, "--out", out, "--classes")
-    refused(mien(*train, "sevn"), "recipe-value", "'seven'")
-    refused(mien(*train, "good=happy+awe,bad=sad"), "scheme-class-missing", "'awe'")
-    refused(mien(*train, "all=happy+sad"), "recipe-value")
-    refused(mien(*train, "a=happy,b=happy"), "recipe-value", "'happy'")
-    assert not out.exists()
-    evaluate = ("evaluate", tiny_run.path, "--data", face_folder, "--out", out)
-    refused(mien(*evaluate, "--classes", "sevn"), "scheme-unknown", "'seven'")
-    refused(mien(*evaluate, "--classes", "good=happy+awe,bad=sad"), "scheme-class-missing", "'awe'")
-    predict = ("predict", "--model", tiny_run.path, "--crops", face_folder / "test" / "happy")
-    refused(mien(*predict, "--classes", "a=awe,b=sad"), "scheme-class-missing", "'awe'")
-    assert not out.exists()
-
-
 def test_a_merge_that_empties_a_split_is_one_line(mien, tmp_path, recipe_file, faces):
     kept = (faces.split != "validation") | np.isin(faces.labels, [1, 6])
     write_parquet(faces.subset(kept), tmp_path / "faces.parquet")

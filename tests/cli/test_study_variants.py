@@ -6,12 +6,12 @@ import json
 
 import pytest
 
-from mien.base.errors import DataError, RecipeError, StudyError
+from mien.base.errors import RecipeError, StudyError
 from mien.base.files import file_sha256
 from mien.base.run_folder import RunFolder
 from mien.inference.find_model import find_run
 from mien.runs.planner import make_plan
-from mien.runs.spec import load_study, parse_study
+from mien.runs.spec import parse_study
 from mien.runs.store import read_completed
 from support import note_codes, raises, refused
 
@@ -91,15 +91,3 @@ def test_a_study_on_another_recipe_has_runs_of_its_own(mien, recipe, tmp_path, f
     assert json.loads((tmp_path / "out" / "study.json").read_text())["study"] == "two-tiny"
     assert RunFolder(run.folder).read_recipe().epochs == 1
     refused(mien(*arguments, "shrot"), "recipe-unknown", "short")
-
-
-def test_what_a_variant_refuses_names_options_on_the_command_line_and_arguments_in_python(
-    mien, recipe, tmp_path, faces, face_folder
-):
-    """Oracle: the two names of the one argument, in an error that another holds."""
-    recipe.write_text(recipe.read_text() + '\n[outputs.a]\ntarget = "label"\n[outputs.b]\ntarget = "votes"\n')
-    file = tmp_path / "s.toml"
-    file.write_text(STARTED.replace("RECIPE", str(recipe)).replace("START", "fresh"))
-    refused(mien("study", file, "--data", face_folder, "--out", tmp_path / "o"), "votes-missing", "'fresh'", "--votes")
-    with raises(DataError, "votes-missing", "'fresh'", "mien.load_dataset(..., votes=FILE)"):
-        make_plan(load_study(str(file)), {(48, 1): faces}, [])

@@ -98,27 +98,6 @@ def test_resume_where_there_is_no_run_says_that_one_begins(mien, tmp_path, recip
     refused(mien(*words, "--out", notes), "folder-exists")
 
 
-def test_what_is_wrong_with_the_arguments_is_said_before_the_data_is(
-    mien, tmp_path, recipe_file, tiny_run, face_folder
-):
-    out, data = tmp_path / "r", ("--data", face_folder)
-    headless = tmp_path / "headless"
-    shutil.copytree(tiny_run.path, headless)
-    (headless / "best.safetensors").unlink()
-    for words, code, value in (
-        (("--set", "model.name=nonsense"), "model-unknown", "'nonsense'"),
-        (("--set", "model.widths=[4]"), "model-setting", "widths"),
-        (("--set", "model.colour=3"), "model-setting-unknown", "'colour'"),
-        (("--set", "progressive_resizing=[[0.5, 4]]"), "recipe-value", "4 px"),
-        (("--from", headless), "checkpoint-missing", "best.safetensors"),
-        (("--out", tiny_run.path, "--resume", "--set", "seed=9"), "run-other-recipe", "other seed"),
-    ):
-        answer = mien("train", recipe_file, *data, "--out", out, *words)
-        refused(answer, code, value)
-        assert len(answer.err.splitlines()) == 1, answer.err
-    assert not out.exists()
-
-
 def test_so_does_torch_where_it_lacks_memory(mien, tmp_path, recipe_file, face_folder, monkeypatch):
     """Oracle: torch's own words for more memory than any machine has."""
     import torch
@@ -133,19 +112,25 @@ def test_so_does_torch_where_it_lacks_memory(mien, tmp_path, recipe_file, face_f
 
 
 def test_mistakes_of_training_are_one_line_and_leave_nothing(mien, tmp_path, recipe_file, face_folder, tiny_run):
-    run = tmp_path / "run"
-
+    run, headless = tmp_path / "run", tmp_path / "headless"
+    shutil.copytree(tiny_run.path, headless)
+    (headless / "best.safetensors").unlink()
     words = ("train", recipe_file, "--data", face_folder, "--out", run)
     refused(mien("train", "quik", *words[2:]), "recipe-unknown", "'quik'")
     for extra, code, *values in (
         (("--set", "optim.lr=0"), "recipe-value", "optim.lr", "0"),
         (("--set", "optim.rate=1"), "recipe-unknown-key", "'optim.rate'"),
         (("--set", "model.name=resnet"), "model-unknown"),
+        (("--set", "model.widths=[4]"), "model-setting", "widths"),
+        (("--set", "model.colour=3"), "model-setting-unknown", "'colour'"),
+        (("--set", "progressive_resizing=[[0.5, 4]]"), "recipe-value", "4 px"),
+        (("--out", tiny_run.path, "--resume", "--set", "seed=9"), "run-other-recipe", "other seed"),
         (("--set", "classes=seven2"), "recipe-value"),
         (("--set", "name=../elsewhere"), "recipe-value"),
         (("--set", 'epochs="3"'), "recipe-value"),
         (("--data", tmp_path / "none"), "data-missing"),
         (("--from", tmp_path / "none"), "model-missing"),
+        (("--from", headless), "checkpoint-missing", "best.safetensors"),
         (("--map", "x"), "map-syntax", "--map"),
     ):
         refused(mien(*words, *extra), code, *values)

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from mien.base.errors import DataError
-from mien.data.dataset import Dataset
 from mien.data.splits import (
     CUT_ORIGIN,
     NO_CUT,
@@ -45,27 +44,6 @@ def test_official_names_are_told_from_others() -> None:
     assert not is_official(["Training", "test"])
     assert not is_official(["Training"])
     assert not is_official([])
-
-
-def test_groups_match_the_counts_known_of_fer2013(fer2013_faces: Dataset) -> None:
-    """Oracle: shared/data/README.md, counted by comparing every pixel."""
-    groups = group_identical(fer2013_faces.images)
-    sizes = np.bincount(groups)
-    assert (sizes > 1).sum() == 1274
-    assert sizes[sizes > 1].sum() == 2800
-    conflicts = {group for group in np.flatnonzero(sizes > 1) if len(set(fer2013_faces.labels[groups == group])) > 1}
-    assert len(conflicts) == 47
-
-
-def test_cut_of_fer2013_separates_no_identical_images_and_keeps_every_class_share(fer2013_faces: Dataset) -> None:
-    train = fer2013_faces.of_split("train")
-    validation = cut_validation(train.images, train.labels)
-    on_both_sides = {image.tobytes() for image in train.images[validation]} & {
-        image.tobytes() for image in train.images[~validation]
-    }
-    assert not on_both_sides
-    share = np.bincount(train.labels[validation]) / np.bincount(train.labels)
-    assert np.abs(share - 0.15).max() < 0.01
 
 
 def test_cut_does_not_depend_on_the_order_of_the_images(noise) -> None:

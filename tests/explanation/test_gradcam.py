@@ -8,6 +8,7 @@ from mien.base.errors import DataError
 from mien.base.preprocess import InputSpec, to_input
 from mien.base.recipe import ModelRecipe
 from mien.explanation.gradient.gradcam import gradcam, last_maps
+from mien.explanation.gradient.gradients import gradient
 from mien.explanation.gradient.torch_model import TorchModel
 from mien.models.network import Network
 from mien.models.registry import build_model
@@ -75,3 +76,12 @@ def test_neither_a_shared_activation_nor_one_in_place_changes_the_map(squares, s
     found, expected = (gradcam(each, squares, np.array([0, 1, 2, 0, 1])) for each in models)
     assert expected.max() > 0
     assert found.tolist() == expected.tolist()
+
+
+def test_the_gradient_of_a_linear_network_is_its_closed_form(linear, squares):
+    """Of p = softmax((W x + b) / T): dp_c / dx = p_c (W_c - sum_k p_k W_k) / T."""
+    targets = np.array([0, 1, 2, 0, 1])
+    weights, p = linear.network.head.weight.detach().numpy(), linear.predict(squares)
+    slopes = p[np.arange(5), targets, None] * (weights[targets] - p @ weights) / linear.temperature
+    maps = gradient(linear, squares, targets)
+    assert maps[:, 2:14, 2:14] == pytest.approx(np.abs(slopes).reshape(-1, 12, 12), rel=1e-4, abs=1e-9)

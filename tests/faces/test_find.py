@@ -10,26 +10,16 @@ import mien
 from mien.base.errors import DataError, ModelError
 from mien.faces.crop import crop_faces, square_around
 from mien.faces.face import Box, Face, Margin
-from mien.faces.find import VARIABLE, find_detector
+from mien.faces.find import find_detector
 from mien.faces.network import NetworkDetector
 from support import encoded, raises
 
 
-@pytest.fixture(autouse=True)
-def _no_variable(monkeypatch):
-    monkeypatch.delenv(VARIABLE, raising=False)
-
-
-def test_the_network_is_the_default_and_has_a_name(monkeypatch):
+def test_the_network_is_the_default_and_has_a_name():
     assert isinstance(find_detector(), NetworkDetector)
-    monkeypatch.setenv(VARIABLE, "network")
     assert find_detector() is find_detector("network")
-
-
-def test_a_variable_that_names_no_detector_is_one_line(monkeypatch):
-    monkeypatch.setenv(VARIABLE, "yunet.onnx")
     with raises(ModelError, "detector-unknown", "yunet.onnx"):
-        find_detector()
+        find_detector("yunet.onnx")
 
 
 @pytest.mark.parametrize("score_range", [1.0, None, (0.0,), (0.0, 0.5, 1.0), ("low", "high"), "01"])

@@ -1,17 +1,14 @@
-"""Oracles: copies that the test makes, with Pillow; every pair, for candidates; scipy, for groups."""
+"""Oracle: copies that the test makes, with Pillow."""
 
 import io
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
-from scipy.sparse.csgraph import connected_components
 
 from mien.data.splits import group_identical
 from mien.near_copies.descriptor import fit_descriptor
-from mien.near_copies.finder import candidate_pairs, connect, contrast, find_near_copies
+from mien.near_copies.finder import candidate_pairs, contrast, find_near_copies
 from support import encoded
 
 
@@ -102,24 +99,6 @@ def test_at_most_one_false_pair_in_ten_million():
     assert len(found.first) <= 20_000 * 19_999 / 2 / 1e7
 
 
-def test_candidates_are_what_a_look_at_every_pair_finds(drawn):
-    doubled = np.concatenate([drawn, np.stack([shift(face, np.random.default_rng(1)) for face in drawn[:300]])])
-    descriptor = fit_descriptor(drawn, np.arange(len(drawn)))
-    described = descriptor.of(doubled, np.arange(len(doubled)))
-    first, second = candidate_pairs(described, descriptor)
-    lengths = np.square(described).sum(axis=1)
-    distances = lengths[:, np.newaxis] + lengths - 2 * described @ described.T
-    assert (distances[first, second] <= descriptor.reach * 1.001).all()
-    assert (first < second).all()
-    np.fill_diagonal(distances, np.inf)
-    nearest = np.sort(distances, axis=1)[:, [0]]
-    wanted = np.argwhere(np.triu((distances <= nearest) & (distances <= descriptor.reach)))
-    found = set(zip(first.tolist(), second.tolist(), strict=True))
-    assert np.mean([tuple(pair) in found for pair in wanted.tolist()]) > 0.97
-    own = [(at, len(drawn) + at) in found for at in range(300)]
-    assert np.mean(own) > 0.95
-
-
 def test_blocks_early_sorting_and_threads_change_no_pair(drawn, monkeypatch):
     """Oracle: the pairs of one block and one thread. Blocks of seven leave the last one short at every step."""
     monkeypatch.setattr("mien.near_copies.finder.available_cores", lambda: 1)
@@ -131,21 +110,6 @@ def test_blocks_early_sorting_and_threads_change_no_pair(drawn, monkeypatch):
     monkeypatch.setattr("mien.near_copies.finder.available_cores", lambda: 3)
     monkeypatch.setattr("mien.near_copies.finder._BLOCK", 7)
     assert np.array_equal(candidate_pairs(described, descriptor), whole)
-
-
-@given(
-    st.lists(st.integers(0, 5), min_size=1, max_size=12),
-    st.lists(st.tuples(st.integers(0, 11), st.integers(0, 11)), max_size=10),
-)
-def test_groups_are_scipys_components(identical, pairs):
-    count = len(identical)
-    pairs = [(one, other) for one, other in pairs if one < count and other < count]
-    first, second = (np.array([pair[side] for pair in pairs], dtype=np.int64) for side in (0, 1))
-    groups = connect(first, second, np.array(identical))
-    same = np.equal.outer(identical, identical)
-    same[first, second] = True
-    _, wanted = connected_components(same, directed=False)
-    assert np.array_equal(np.equal.outer(groups, groups), np.equal.outer(wanted, wanted))
 
 
 def test_blank_and_identical_pictures(drawn):

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from matplotlib.axes import Axes
 
 from mien.evaluation.predictions import Predictions
 from mien.page.charts.svg import legend_above, make_chart, shorten
@@ -30,19 +29,6 @@ def test_a_short_name_is_itself_and_a_long_one_keeps_both_its_ends(name, longest
         start, end = found.split("…")[0], found[len(found) - longest // 3 :]
         assert name.startswith(start)
         assert name.endswith(end)
-
-
-@pytest.mark.parametrize(("label", "columns"), [("a", 3), ("x" * 20, 2), ("x" * 55, 1)])
-def test_a_legend_has_as_many_columns_as_there_is_room(label, columns, monkeypatch):
-    asked = []
-    monkeypatch.setattr(Axes, "legend", lambda self, **style: asked.append(style["ncols"]))
-
-    def draw(axes):
-        axes.plot([0, 1], [0, 1], label=label)
-        legend_above(axes, 3)
-
-    make_chart("legend", draw, height_inches=2)
-    assert asked == [columns]
 
 
 @pytest.mark.parametrize("count", [2, 7])

@@ -8,20 +8,17 @@ import socket
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-import numpy as np
 import pytest
-from PIL import Image
 
 from mien.base.errors import ServeError
 from mien.serve.server import address, is_local, open_port
-from support import encoded, raises
+from support import raises
 
 NAME = "geheim-4711.png"
 
@@ -84,48 +81,14 @@ def start(tmp_path_factory) -> Iterator[Callable[..., Process]]:
         )
 
 
-def damaged_images():
-    """Images of every format that Pillow writes: incomplete, and with bytes changed in the head or anywhere."""
-    random = np.random.default_rng(0)
-    noise = Image.fromarray(random.integers(0, 256, (64, 64, 3), dtype=np.uint8))
-    exif = Image.Exif()
-    exif[0x0112], exif[0x010E] = 6, "x" * 40
-    whole = []
-    for kind, named in (
-        ("PNG", {"exif": exif}),
-        ("JPEG", {"exif": exif}),
-        ("JPEG", {"progressive": True}),
-        ("WEBP", {"exif": exif}),
-        ("BMP", {}),
-        ("GIF", {}),
-        ("PPM", {}),
-        ("TIFF", {}),
-        ("TIFF", {"compression": "tiff_lzw"}),
-        ("TIFF", {"compression": "jpeg"}),
-    ):
-        whole.append(encoded(noise, kind, **named))
-    whole.append(b"Pf\n2 2\n-1.0\n" + np.array([np.nan, np.inf, 1e38, -1e38], np.float32).tobytes())
-    whole.append(encoded(random.integers(0, 65536, (64, 64), dtype=np.uint16)))
-    for data in whole:
-        yield data
-        for share in (0.02, 0.3, 0.9):
-            yield data[: int(len(data) * share)]
-        for first, last in ((8, 200), (8, 200), (8, len(data)), (len(data) // 2, len(data))):
-            changed = np.frombuffer(data, np.uint8).copy()
-            at = random.integers(min(first, len(data) - 1), min(last, len(data)), 12)
-            changed[at] = random.integers(0, 256, 12)
-            yield changed.tobytes()
-
-
 def test_images_leave_no_trace_until_sigterm(start, tmp_path, face):
     """No file in any folder that the process knows, and no byte or name in its stderr."""
     folders = {name: tmp_path / name for name in ("TMPDIR", "HOME", "XDG_CACHE_HOME", "MIEN_CACHE")}
     for folder in folders.values():
         folder.mkdir()
     service = start(PYTHONDONTWRITEBYTECODE="1", **{name: str(folder) for name, folder in folders.items()})
-    statuses = Counter(service.predict(each).status_code for each in (face, face[:-50], b"no image", b""))
-    statuses += Counter(service.predict(each).status_code for each in damaged_images())
-    assert {200, 415, 422} <= set(statuses) <= {200, 413, 415, 422}
+    statuses = [service.predict(each).status_code for each in (face, face[:-50], b"no image", b"")]
+    assert statuses == [200, 422, 415, 415]
     files = [("file", (NAME, each)) for each in (face, b"no image")]
     assert service.client.post("/v1/batch", files=files).status_code == 200
     bad = b'--xx\r\nContent-Disposition: form-data; filename="%b"\r\nbad header\r\n\r\n' % NAME.encode()

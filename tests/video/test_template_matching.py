@@ -5,7 +5,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from mien.faces.face import Box, iou
-from mien.video.template_matching import TemplateMatcher, _peak, correlate
+from mien.video.template_matching import TemplateMatcher
 
 FACE = Box(178, 68, 94, 94)
 """Where the astronaut's face is."""
@@ -79,23 +79,3 @@ def test_a_face_at_the_border_is_followed_out_of_the_image(scene):
         if found is not None:
             assert found.left == pytest.approx(box.left - 20 * step, abs=10)
     assert found is None or found.left < 10
-
-
-@pytest.mark.parametrize("peak", [1.6, 2.0, 2.3, 3.49])
-def test_the_peak_between_pixels_is_the_parabolas(peak):
-    """Oracle: a parabola whose peak is known."""
-    values = -((np.arange(6) - peak) ** 2)
-    assert _peak(values, round(peak)) == pytest.approx(peak, abs=1e-12)
-
-
-def test_correlations_are_pearsons():
-    """Oracle: NumPy's coefficient, part by part; a uniform part has none."""
-    random = np.random.default_rng(2)
-    image, template = (random.integers(0, 256, size, dtype=np.uint8) for size in ((19, 16), (6, 7)))
-    image[:8, :9] = 77
-    found = correlate(image, template)
-    assert found.shape == (14, 10)
-    assert np.array_equal(found == 0, np.add.outer(np.arange(14) > 2, np.arange(10) > 2) == 0)
-    for row, column in ((3, 0), (5, 9), (13, 4)):
-        part = image[row : row + 6, column : column + 7]
-        assert found[row, column] == pytest.approx(np.corrcoef(part.ravel(), template.ravel())[0, 1])

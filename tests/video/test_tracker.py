@@ -1,4 +1,4 @@
-"""Whole videos read: real files, a detector that says what it is told to, and the real one with a real face."""
+"""Whole videos read: real files, and a detector that says what it is told to."""
 
 import contextlib
 import http.server
@@ -17,7 +17,6 @@ from mien.faces.crop import crop_faces, square_around
 from mien.faces.face import Box, Face, Margin
 from mien.inference.face_reader import FaceReader
 from mien.inference.predictor import load
-from mien.video.tracker import DETECT_EVERY_SECONDS
 from mien.video.tracking import HALF_LIFE_SECONDS, Track
 from support import encoded, raises
 
@@ -258,19 +257,6 @@ def test_a_camera_that_is_not_there_is_a_line(classifier, source, capfd):
     with raises(DataError, "camera-missing", str(source)):
         mien.track(source, classifier, detector=Told(moving))
     assert capfd.readouterr() == ("", "")
-
-
-def test_the_real_detector_and_model_read_a_real_face_that_moves(tmp_path, encode_video, astronaut):
-    """Eileen Collins smiles broadly, and moves by her face's width while nobody looks for her."""
-    wide = np.concatenate([astronaut[:300, 100:400], np.full((300, 120, 3), 60, dtype=np.uint8)], axis=1)
-    path = encode_video(tmp_path / "clip.mp4", [np.roll(wide, 9 * number, axis=1) for number in range(12)])
-    frames = list(mien.track(path))
-    assert DETECT_EVERY_SECONDS > 12 / 30
-    for frame in frames:
-        (face,) = frame.faces
-        assert face.track == 1
-        assert face.prediction.top == "happy"
-        assert abs(face.prediction.box.left - (178 - 100 + 9 * frame.number)) < 12
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files are listed on Linux only")

@@ -14,6 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from mien.base.errors import RunError, needs_extra
 
@@ -101,9 +102,6 @@ def ordered_map(work: Callable[[Item], Result], items: Iterable[Item], workers: 
                 future.cancel()
 
 
-_CONNECT_SECONDS = 10
-
-
 def start_ray() -> Any:
     """Start Ray on this machine, or join the cluster that ``RAY_ADDRESS`` names, and return the module.
 
@@ -118,24 +116,13 @@ def start_ray() -> Any:
     with needs_extra("scale", "--engine ray"):
         import ray
     if not ray.is_initialized():
-        _check_reachable(os.environ.get("RAY_ADDRESS", ""))
+        address = os.environ.get("RAY_ADDRESS", "")
+        host = urlsplit(f"//{address.rpartition('//')[2]}")
         try:
+            if host.port:  # Ray itself would retry for minutes
+                socket.create_connection((host.hostname, host.port), timeout=10).close()
             ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
         except Exception as error:  # noqa: BLE001 - a node that does not come up in 30 s raises a plain Exception
-            raise RunError(f"Ray cannot be started: {str(error).splitlines()[0]}", code="ray-unreachable") from None
+            words = f"Ray cannot be started{f' at RAY_ADDRESS={address}' if address else ''}"
+            raise RunError(f"{words}: {str(error).splitlines()[0]}", code="ray-unreachable") from None
     return ray
-
-
-def _check_reachable(address: str) -> None:
-    """Check that the address answers; Ray itself would retry for minutes. ``auto`` and ``local`` name no host."""
-    host, _, port = address.rpartition("://")[2].rpartition(":")
-    if not (host and port.isdecimal()):
-        return
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS).close()
-    except (OSError, OverflowError, UnicodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise RunError(
-            f"No Ray cluster answers at RAY_ADDRESS={address}: {reason}. Start one with: ray start --head",
-            code="ray-unreachable",
-        ) from None

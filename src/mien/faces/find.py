@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -20,9 +19,6 @@ from mien.faces.network import NetworkDetector
 
 if TYPE_CHECKING:
     from mien.base.images import ImageSource
-
-VARIABLE = "MIEN_DETECTOR"
-"""Environment variable that names one of :data:`DETECTORS`."""
 
 DETECTORS: dict[str, Callable[[], Detector]] = {"network": NetworkDetector}
 """Detectors by name; the first is the default."""
@@ -81,16 +77,16 @@ def _fit(box: Box, landmarks: Landmarks) -> bool:
 
 
 def find_detector(wanted: Detector | str | None = None) -> Detector:
-    """Return the detector to use: the one named in ``MIEN_DETECTOR``, else mien's own.
+    """Return the detector to use.
 
     Args:
-        wanted: a name of :data:`DETECTORS`, which overrides the variable, or a user's detector object.
+        wanted: a name of :data:`DETECTORS`, or a user's detector object; mien's own if None.
 
     Raises:
         ModelError: unknown detector (``detector-unknown``), or a file of mien's detector is missing or damaged
             (``detector-damaged``).
     """
-    if wanted is not None and not isinstance(wanted, str | os.PathLike):
+    if wanted is not None and not isinstance(wanted, str):
         if isinstance(wanted, NetworkDetector | LimitedDetector | OwnDetector):
             return wanted
         scores = getattr(wanted, "score_range", None)
@@ -103,7 +99,7 @@ def find_detector(wanted: Detector | str | None = None) -> Detector:
                 code="detector-type",
             )
         return OwnDetector(wanted)
-    name = os.fspath(wanted or os.environ.get(VARIABLE) or next(iter(DETECTORS)))
+    name = wanted or next(iter(DETECTORS))
     if name not in DETECTORS:
         raise ModelError(f"There is no face detector '{name}'. Choose {_NAMES}.", code="detector-unknown")
     return _load(name)
