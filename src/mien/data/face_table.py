@@ -72,11 +72,6 @@ class ReadOptions:
             raise DataError(
                 f'class_map must be a dict of names, such as {{"joy": "happy"}}; found {names!r:.80}.', code="map-type"
             )
-        path: Any = str | os.PathLike | None
-        for name, kind in (("skip_bad", bool), ("group", str | None), ("votes", path), ("clean", path)):
-            if not isinstance(found := getattr(self, name), kind):
-                wanted = type(self).__annotations__[name]
-                raise DataError(f"{name} must be {wanted}; found {found!r:.80}.", code="option-type")
 
     @property
     def forms(self) -> tuple[tuple[int, int], ...]:
