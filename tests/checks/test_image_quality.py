@@ -40,9 +40,3 @@ def test_what_is_no_face_comes_first(drawn):
     scores = outlier_scores(np.concatenate([drawn[:600], strange]))
     assert set(np.argsort(-scores)[:2].tolist()) == {600, 601}
     assert roc_auc_score(np.arange(610) >= 600, scores) > 0.85, "noise is less strange than patterns"
-
-
-def test_a_further_view_counts(drawn):
-    view = np.zeros(300)
-    view[7] = 1
-    assert np.argmax(outlier_scores(drawn[:300], [view]) - outlier_scores(drawn[:300])) == 7

@@ -24,13 +24,6 @@ def test_logits_are_divided_by_the_temperature(tiny_run, faces):
     assert load_torch_model(tiny_run, temperature=2.0).predict(images) == pytest.approx(expected, abs=1e-9)
 
 
-def test_modules_in_the_order_in_which_they_run(tiny_model):
-    names = [name for name, _, _ in run_order(tiny_model)]
-    assert names[0] == "stem.0"
-    assert names[-1] == "head"
-    assert not any(module._forward_hooks for module in tiny_model.network.modules())
-
-
 class Recurrent(nn.Module):
     """Rows of a map as a sequence: an LSTM returns a tuple."""
 

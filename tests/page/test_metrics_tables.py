@@ -67,13 +67,3 @@ def test_names_are_no_markup():
     text = shown(break_down_text(BreakDown("[u]column", parts)))
     assert "By [u]column" in text
     assert "[i]x" in text
-
-
-def test_break_down_shows_each_value():
-    predictions = perfect_scores(("a", "b"))
-    parts = break_down(
-        predictions, np.array(["copy of a training row, by its pixels"] * 20 + ["none"] * 50), resamples=5
-    )
-    text = shown(break_down_text(BreakDown("duplicate", tuple(parts))))
-    assert re.search(r"none +50 +100\.0% +92\.9–100\.0% +1\.000 +1\.000–1\.000", text)
-    assert max(map(len, text.splitlines())) <= 80

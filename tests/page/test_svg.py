@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mien.evaluation.predictions import Predictions
-from mien.page.charts.svg import legend_above, make_chart, shorten
+from mien.page.charts.svg import shorten
 from support import write_report
 
 LONG = tuple(f"an expression whose name goes on and on for 55 letters {number}" for number in range(7))
@@ -44,17 +44,6 @@ def test_names_of_55_letters_leave_room_for_every_figure(count, faces, tmp_path)
     page = written.page.read_text(encoding="utf-8")
     assert names[1] in page
     assert shorten(names[1]) in page
-
-
-def test_a_name_that_begins_with_an_underscore_is_in_the_legend():
-    def draw(axes):
-        axes.plot([0, 1], label=shorten("_other"))
-        axes.plot([1, 0], label=shorten("angry"))
-        legend_above(axes, 2)
-
-    found = make_chart("legend", draw, height_inches=2).svg_file().decode()
-    assert "_other" in found
-    assert "angry" in found
 
 
 @pytest.mark.parametrize("backend", ["module://gone.backend", "nonsense", "svg"])

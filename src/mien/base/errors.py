@@ -1,16 +1,5 @@
 """Errors that mien raises on purpose, notices and warnings.
 
-    MienError
-    ├── DataError          images, labels or tables that cannot be read or used
-    ├── RecipeError        a recipe with an unknown key, an impossible value, a name that does not exist
-    ├── StudyError         a study with contradicting settings or damaged results
-    ├── ModelError         a model file that is missing, damaged, foreign or from a newer mien
-    ├── RunError           a run folder that exists already, is incomplete, or cannot be written
-    ├── TrainingError      training that cannot continue (a loss that is not a number)
-    │   └── StoppedError   training stopped before it had a result; the message says what is kept
-    ├── ServeError         a service that cannot start: a port in use, a token that cannot be read
-    └── MissingExtraError  an optional part of mien that is not installed
-
 A :class:`Notice` is information shown beside a result. A :class:`MienWarning` warns about a problem in Python code.
 
 A message says what was expected, what was found, where, and what to do. :func:`arg` writes each argument in it.
