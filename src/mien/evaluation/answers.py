@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -13,54 +12,7 @@ from mien.evaluation.ferplus import majority
 from mien.evaluation.intervals import bootstrap_means, percentile_interval, proportion_among, share_interval
 from mien.evaluation.metrics import Floats, divide, equal_width_bins
 from mien.evaluation.predictions import Predictions
-from mien.evaluation.results import Estimate, JsonResult
-
-
-@dataclass(frozen=True)
-class ClassAnswers(JsonResult):
-    """The answers on the samples of one true class.
-
-    Attributes:
-        name: name of the class.
-        samples: number of samples, at least 1.
-        recall: fraction of right answers, 0..1; "unsure" counts as not right.
-        unsure: fraction of "unsure" answers, 0..1.
-    """
-
-    name: str
-    samples: int
-    recall: Estimate
-    unsure: float
-
-
-@dataclass(frozen=True)
-class AnswerEvaluation(JsonResult):
-    """Right, wrong and unsure answers; docs/evaluation.md has the formulas.
-
-    Attributes:
-        output: name of the answering output; ``""`` if the answer is the most probable class of the predictions.
-        truth: ``"label"``, or ``"majority"`` for the majority of annotators by FER+'s protocol.
-        samples: number of samples with such a truth.
-        right, wrong, unsure: fractions of the samples, 0..1; they sum to 1. "not-a-face" counts as wrong.
-        balanced_accuracy: mean recall over the classes with samples, 0..1.
-        calibration_error: expected calibration error of the shown probability, over answers that are not "unsure",
-            0..1; without an interval.
-        largest_class: the most frequent true class.
-        largest_share: fraction of the largest class, 0..1: the accuracy of always answering it.
-        per_class: metrics of the true classes with samples.
-    """
-
-    output: str
-    truth: str
-    samples: int
-    right: Estimate
-    wrong: Estimate
-    unsure: Estimate
-    balanced_accuracy: Estimate
-    calibration_error: Estimate
-    largest_class: str
-    largest_share: float
-    per_class: tuple[ClassAnswers, ...]
+from mien.evaluation.results import AnswerEvaluation, ClassAnswers, Estimate
 
 
 def evaluate_answers(predictions: Predictions, resamples: int = 1000) -> AnswerEvaluation:

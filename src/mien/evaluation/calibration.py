@@ -19,31 +19,8 @@ from mien.evaluation.metrics import (
     equal_width_bins,
     sample_losses,
 )
-from mien.evaluation.results import Estimate, JsonResult
+from mien.evaluation.results import Estimate, JsonResult, Reliability
 from mien.evaluation.temperature import cross_fit_temperature, fit_temperature
-
-
-@dataclass(frozen=True, eq=False)
-class Reliability(JsonResult):
-    """A reliability diagram: the accuracy of answers with about the same confidence.
-
-    Attributes:
-        lower: float64 (M,), lower end of each bin of confidence.
-        upper: float64 (M,), upper end of each bin.
-        count: int64 (M,), samples in each bin.
-        confidence: float64 (M,), mean confidence in the bin; NaN for an empty bin, as in the arrays below.
-        accuracy: float64 (M,), fraction of right samples.
-        low: float64 (M,), lower end of the accuracy's 95% interval.
-        high: float64 (M,), upper end.
-    """
-
-    lower: Floats
-    upper: Floats
-    count: npt.NDArray[np.int64]
-    confidence: Floats
-    accuracy: Floats
-    low: Floats
-    high: Floats
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mien.base.errors import Notice
-
-if TYPE_CHECKING:
-    from mien.evaluation.answers import AnswerEvaluation
-    from mien.evaluation.vote_metrics import VoteEvaluation
+from mien.evaluation.metrics import Floats
 
 LEVEL = 0.95
 """Level of all intervals."""
@@ -213,6 +210,135 @@ class BreakDown(JsonResult):
     column: str
     parts: tuple[SubsetMetrics, ...]
     gaps: tuple[GroupGap, ...] = ()
+
+
+@dataclass(frozen=True)
+class ClassAnswers(JsonResult):
+    """The answers on the samples of one true class.
+
+    Attributes:
+        name: name of the class.
+        samples: number of samples, at least 1.
+        recall: fraction of right answers, 0..1; "unsure" counts as not right.
+        unsure: fraction of "unsure" answers, 0..1.
+    """
+
+    name: str
+    samples: int
+    recall: Estimate
+    unsure: float
+
+
+@dataclass(frozen=True)
+class AnswerEvaluation(JsonResult):
+    """Right, wrong and unsure answers; docs/evaluation.md has the formulas.
+
+    Attributes:
+        output: name of the answering output; ``""`` if the answer is the most probable class of the predictions.
+        truth: ``"label"``, or ``"majority"`` for the majority of annotators by FER+'s protocol.
+        samples: number of samples with such a truth.
+        right, wrong, unsure: fractions of the samples, 0..1; they sum to 1. "not-a-face" counts as wrong.
+        balanced_accuracy: mean recall over the classes with samples, 0..1.
+        calibration_error: expected calibration error of the shown probability, over answers that are not "unsure",
+            0..1; without an interval.
+        largest_class: the most frequent true class.
+        largest_share: fraction of the largest class, 0..1: the accuracy of always answering it.
+        per_class: metrics of the true classes with samples.
+    """
+
+    output: str
+    truth: str
+    samples: int
+    right: Estimate
+    wrong: Estimate
+    unsure: Estimate
+    balanced_accuracy: Estimate
+    calibration_error: Estimate
+    largest_class: str
+    largest_share: float
+    per_class: tuple[ClassAnswers, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Reliability(JsonResult):
+    """A reliability diagram: the accuracy of answers with about the same confidence.
+
+    Attributes:
+        lower: float64 (M,), lower end of each bin of confidence.
+        upper: float64 (M,), upper end of each bin.
+        count: int64 (M,), samples in each bin.
+        confidence: float64 (M,), mean confidence in the bin; NaN for an empty bin, as in the arrays below.
+        accuracy: float64 (M,), fraction of right samples.
+        low: float64 (M,), lower end of the accuracy's 95% interval.
+        high: float64 (M,), upper end.
+    """
+
+    lower: Floats
+    upper: Floats
+    count: npt.NDArray[np.int64]
+    confidence: Floats
+    accuracy: Floats
+    low: Floats
+    high: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class MajorityMetrics(JsonResult):
+    """Metrics of one output by FER+'s protocol; see :mod:`mien.evaluation.ferplus`.
+
+    Attributes:
+        output: name of the output, or :data:`mien.evaluation.vote_metrics.BASELINE`.
+        evaluation: evaluation of the samples with a majority, on the classes that are expressions.
+        subsets: metrics on subsets, such as the samples without copies; may be empty.
+    """
+
+    output: str
+    evaluation: Evaluation
+    subsets: Sequence[SubsetMetrics]
+
+    @property
+    def parts(self) -> Sequence[SubsetMetrics]:
+        """The subsets, or if there are none, all samples with a majority."""
+        whole = self.evaluation
+        return self.subsets or [SubsetMetrics("all samples", whole.samples, whole.accuracy, whole.macro_f1)]
+
+
+@dataclass(frozen=True, eq=False)
+class DistributionMetrics(JsonResult):
+    """How far predicted distributions are from the distributions of votes, over all classes of the votes.
+
+    Attributes:
+        cross_entropy: mean of -sum_k t_k ln p_k, in nats; 0 or more.
+        vote_entropy: mean entropy of the votes in nats; no model can have a lower cross-entropy.
+        calibration_error: gap between the probability of the most probable class and the fraction of annotators who
+            chose it, over 15 bins of equal width; 0..1.
+        reliability: this gap in each bin; its ``accuracy`` is the mean fraction of annotators.
+    """
+
+    cross_entropy: Estimate
+    vote_entropy: float
+    calibration_error: Estimate
+    reliability: Reliability
+
+
+@dataclass(frozen=True, eq=False)
+class VoteEvaluation(JsonResult):
+    """Metrics of a model by annotators' votes.
+
+    Attributes:
+        samples: number of samples with votes; all metrics use only these.
+        without_votes: number of samples without votes.
+        with_majority: number of ``samples`` that FER+'s protocol counts.
+        majority: metrics of the output trained on votes, if any, then of the label's output if its classes are among
+            those of the votes. Empty if no sample counts.
+        distribution: metrics of the distributions; None if no output was trained on votes.
+    """
+
+    samples: int
+    without_votes: int
+    with_majority: int
+    majority: Sequence[MajorityMetrics]
+    distribution: DistributionMetrics | None
 
 
 def fields_to_dict(result: Any, leave_out: tuple[str, ...] = ()) -> dict[str, Any]:

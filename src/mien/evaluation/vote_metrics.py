@@ -15,75 +15,22 @@ import numpy.typing as npt
 from mien.base.labels import NO_EXPRESSION
 from mien.data.dataset import Dataset
 from mien.data.votes import vote_probabilities
-from mien.evaluation.calibration import Reliability
 from mien.evaluation.estimates import evaluate_predictions, evaluate_subsets
 from mien.evaluation.ferplus import Floats, majority, sample_cross_entropies
 from mien.evaluation.intervals import bootstrap_mean, bootstrap_means, percentile_interval
 from mien.evaluation.metrics import CALIBRATION_BINS, divide, equal_width_bins
 from mien.evaluation.predictions import Predictions, VotePredictions
-from mien.evaluation.results import Estimate, Evaluation, JsonResult, SubsetMetrics
+from mien.evaluation.results import (
+    DistributionMetrics,
+    Estimate,
+    JsonResult,
+    MajorityMetrics,
+    Reliability,
+    VoteEvaluation,
+)
 
 BASELINE = "label (baseline)"
 """Name of the output trained on labels, if it is measured by votes."""
-
-
-@dataclass(frozen=True, eq=False)
-class MajorityMetrics(JsonResult):
-    """Metrics of one output by FER+'s protocol; see :mod:`mien.evaluation.ferplus`.
-
-    Attributes:
-        output: name of the output, or :data:`BASELINE`.
-        evaluation: evaluation of the samples with a majority, on the classes that are expressions.
-        subsets: metrics on subsets, such as the samples without copies; may be empty.
-    """
-
-    output: str
-    evaluation: Evaluation
-    subsets: Sequence[SubsetMetrics]
-
-    @property
-    def parts(self) -> Sequence[SubsetMetrics]:
-        """The subsets, or if there are none, all samples with a majority."""
-        whole = self.evaluation
-        return self.subsets or [SubsetMetrics("all samples", whole.samples, whole.accuracy, whole.macro_f1)]
-
-
-@dataclass(frozen=True, eq=False)
-class DistributionMetrics(JsonResult):
-    """How far predicted distributions are from the distributions of votes, over all classes of the votes.
-
-    Attributes:
-        cross_entropy: mean of -sum_k t_k ln p_k, in nats; 0 or more.
-        vote_entropy: mean entropy of the votes in nats; no model can have a lower cross-entropy.
-        calibration_error: gap between the probability of the most probable class and the fraction of annotators who
-            chose it, over 15 bins of equal width; 0..1.
-        reliability: this gap in each bin; its ``accuracy`` is the mean fraction of annotators.
-    """
-
-    cross_entropy: Estimate
-    vote_entropy: float
-    calibration_error: Estimate
-    reliability: Reliability
-
-
-@dataclass(frozen=True, eq=False)
-class VoteEvaluation(JsonResult):
-    """Metrics of a model by annotators' votes.
-
-    Attributes:
-        samples: number of samples with votes; all metrics use only these.
-        without_votes: number of samples without votes.
-        with_majority: number of ``samples`` that FER+'s protocol counts.
-        majority: metrics of the output trained on votes, if any, then of the label's output if its classes are among
-            those of the votes. Empty if no sample counts.
-        distribution: metrics of the distributions; None if no output was trained on votes.
-    """
-
-    samples: int
-    without_votes: int
-    with_majority: int
-    majority: Sequence[MajorityMetrics]
-    distribution: DistributionMetrics | None
 
 
 def evaluate_votes(

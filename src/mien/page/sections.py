@@ -9,9 +9,14 @@ import numpy as np
 
 from mien.base.errors import Notice
 from mien.base.labels import FERPLUS_CLASSES, NO_EXPRESSION
-from mien.evaluation.answers import AnswerEvaluation
-from mien.evaluation.results import Estimate, Evaluation, SubsetMetrics
-from mien.evaluation.vote_metrics import DistributionMetrics, VoteEvaluation
+from mien.evaluation.results import (
+    AnswerEvaluation,
+    DistributionMetrics,
+    Estimate,
+    Evaluation,
+    SubsetMetrics,
+    VoteEvaluation,
+)
 from mien.page.blocks import (
     Block,
     CaptionedChart,

@@ -12,9 +12,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from mien.evaluation.answers import AnswerEvaluation
-from mien.evaluation.results import BreakDown, Evaluation
-from mien.evaluation.vote_metrics import VoteEvaluation
+from mien.evaluation.results import AnswerEvaluation, BreakDown, Evaluation, VoteEvaluation
 from mien.page.blocks import Column, Table
 from mien.page.sections import (
     answer_cells,

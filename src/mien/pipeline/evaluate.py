@@ -21,8 +21,7 @@ from mien.evaluation.curves import precision_recall_curves, roc_curves
 from mien.evaluation.error_analysis import worst_mistakes
 from mien.evaluation.estimates import break_down, group_gaps, group_values
 from mien.evaluation.predictions import Predictions
-from mien.evaluation.results import BreakDown, Estimate, Evaluation
-from mien.evaluation.vote_metrics import VoteEvaluation
+from mien.evaluation.results import BreakDown, Estimate, Evaluation, VoteEvaluation
 from mien.inference.predictor import Predictor
 from mien.page.blocks import Column, Table
 from mien.page.charts.curves import precision_recall_chart, reliability_chart, roc_chart

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from mien.base.labels import colour_of
-from mien.evaluation.calibration import CoverageCurve, Reliability
+from mien.evaluation.calibration import CoverageCurve
 from mien.evaluation.curves import Curve, RocCurves
+from mien.evaluation.results import Reliability
 from mien.page.charts.svg import COLOURS, INK, Chart, legend_above, make_chart, make_panels, shorten
 
 if TYPE_CHECKING:
