@@ -13,7 +13,7 @@ from mien.inference.find_model import find_run
 from mien.runs.planner import make_plan
 from mien.runs.spec import parse_study
 from mien.runs.store import read_completed
-from support import note_codes, raises, refused
+from support import raises, refused
 
 
 @pytest.fixture
@@ -56,18 +56,6 @@ def test_a_start_from_a_built_in_model_takes_what_is_changed_for_all(recipe, fac
     assert made.model == find_run("fast").read_recipe().model
     with raises(RecipeError, "recipe-set-fixed", "model.widths"):
         study.recipe_of(study.variant("fast"), 0, ["model.widths=[8, 8]"])
-
-
-def test_a_frozen_start_from_a_built_in_model_is_not_called_random(mien, recipe, tmp_path, face_folder):
-    file = tmp_path / "s.toml"
-    text = STARTED.replace("RECIPE", str(recipe)).replace("START", "fast")
-    file.write_text(text + "set = { tuning.frozen_epochs = 1 }\n")
-    said = mien("study", file, "--data", face_folder, "--out", tmp_path / "out", "--dry-run")
-    assert said.code == 0
-    assert "weights-random-frozen" not in note_codes(said.err)
-    file.write_text(text.replace('from = "fast"', "") + "set = { tuning.frozen_epochs = 1 }\n")
-    said = mien("study", file, "--data", face_folder, "--out", tmp_path / "out", "--dry-run")
-    assert "weights-random-frozen" in note_codes(said.err)
 
 
 def test_what_a_variant_starts_from_is_a_variant_or_a_built_in_model(recipe, faces):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from torch import nn
 
-from mien.explanation.gradient.torch_model import load_torch_model, run_order
+from mien.explanation.gradient.torch_model import run_order
 from mien.explanation.methods import explain
 from mien.inference.predictor import load
 
@@ -14,14 +14,6 @@ def test_it_answers_as_the_artifact_does(tiny_model, tiny_run, faces):
     images = np.asarray(faces.images[:70])
     assert tiny_model.predict(images) == pytest.approx(load(tiny_run.path).probabilities(images), abs=1e-5)
     assert tiny_model.predict(images[:0]).shape == (0, 7)
-
-
-def test_logits_are_divided_by_the_temperature(tiny_run, faces):
-    """Oracle: p(T) is proportional to p ** (1 / T)."""
-    images = np.asarray(faces.images[:5])
-    expected = load_torch_model(tiny_run, temperature=1.0).predict(images) ** 0.5
-    expected /= expected.sum(axis=1, keepdims=True)
-    assert load_torch_model(tiny_run, temperature=2.0).predict(images) == pytest.approx(expected, abs=1e-9)
 
 
 class Recurrent(nn.Module):

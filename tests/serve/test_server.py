@@ -1,6 +1,5 @@
 """The process as users start it: traces, ports, workers, and how it ends."""
 
-import asyncio
 import os
 import re
 import signal
@@ -184,23 +183,3 @@ def test_ports_and_addresses():
         assert not is_local(listener)
     with raises(ServeError, "port-unavailable"):
         open_port("192.0.2.1", 0)  # RFC 5737: nobody's
-
-
-def test_answers_do_not_wait_for_acknowledgements():
-    """TCP_NODELAY on accepted connections: without it each answer of two parts waits 40 ms for the client's TCP."""
-
-    async def main():
-        delays = asyncio.get_running_loop().create_future()
-
-        async def accepted(reader, writer):
-            delays.set_result(writer.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
-            writer.close()
-
-        listener = open_port("127.0.0.1", 0)
-        server = await asyncio.start_server(accepted, sock=listener)
-        _, writer = await asyncio.open_connection(*listener.getsockname())
-        assert await delays != 0
-        writer.close()
-        server.close()
-
-    asyncio.run(main())

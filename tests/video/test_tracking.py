@@ -91,14 +91,6 @@ def test_followed_boxes_carry_a_track_further_than_overlap_could():
     assert detected(blind, 1.0, [at(300)]) == [2]
 
 
-def test_crossing_faces_keep_their_numbers():
-    """They pass at a quarter of their height, seen all the time."""
-    tracker = BoxTracker()
-    for step in range(21):
-        left, right = at(20 * step, 100), at(400 - 20 * step, 125)
-        assert detected(tracker, 0.1 * step, [left, right]) == [1, 2]
-
-
 def test_a_face_that_hides_another_does_not_become_two():
     tracker = BoxTracker()
     _, second = tracker.detected(0, [at(0), at(100)])
