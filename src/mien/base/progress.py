@@ -1,9 +1,8 @@
-"""Progress bars with rate and remaining time, for work over two seconds, on terminals only."""
+"""Progress bars with the remaining time, on terminals only."""
 
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
@@ -58,7 +57,7 @@ def slices(count: int, size: int) -> list[slice]:
 
 
 def track(items: Iterable[T], total: int | None, what: str, unit: str) -> Iterator[T]:
-    """Yield ``items`` and show how many of ``total`` are done, the rate and the remaining time.
+    """Yield ``items`` and show how many of ``total`` are done, and the remaining time.
 
     Args:
         items: items to process.
@@ -72,20 +71,7 @@ def track(items: Iterable[T], total: int | None, what: str, unit: str) -> Iterat
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-    )
+    words = TextColumn("{task.description}")
+    columns = (words, BarColumn(), MofNCompleteColumn(), TextColumn(unit), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(what, total=total, rate="")
-        shown = time.monotonic()
-        for done, item in enumerate(items, start=1):
-            yield item
-            # An update costs as much as parsing half a row, so update at most ten times a second.
-            if done == total or time.monotonic() - shown > 0.1:
-                speed = progress.tasks[0].speed
-                progress.update(task, completed=done, rate="" if speed is None else f"{speed:,.0f} {unit}/s")
-                shown = time.monotonic()
+        yield from progress.track(items, total=total, description=what)

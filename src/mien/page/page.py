@@ -111,9 +111,4 @@ def _remove_earlier_files(page: Path) -> None:
     for listed in found[1].splitlines() if found else ():
         file = page.parent / listed
         if re.fullmatch(r"(figures|tables)/[^/]+", listed) and file.is_file():
-            try:
-                file.unlink()
-            except OSError as error:
-                raise RunError(
-                    f"{file}, from an earlier report, cannot be removed: {error.strerror}.", code="file-not-removable"
-                ) from None
+            file.unlink()
