@@ -30,7 +30,7 @@ Images = npt.NDArray[np.uint8]
 
 
 def new_images(count: int, shape: tuple[int, ...]) -> Images:
-    """Return room for images, uint8 (count, *shape), to be filled: in memory, or in a mapped file if it is large.
+    """Create an array to fill with images, uint8 (count, *shape): in memory, or in a mapped file if it is large.
 
     Raises:
         DataError: the disk is full (``no-space``).

@@ -34,7 +34,7 @@ CODES: dict[str, tuple[int, str]] = {
     "bad-parameter": (422, "a query parameter is unknown or has an impossible value"),
     "too-many-faces": (422, "an image has more faces than the limit"),
     "too-much-work": (422, "an image takes longer than the time limit, or has too many scans"),
-    "not-a-frame": (422, "a message of a stream is no binary message"),
+    "not-a-frame": (422, "a message of a stream is not binary"),
     "too-many-frames": (422, "a stream sends more frames a second than the limit"),
     "stream-idle": (408, "a stream sent no frame, or took no answer, in time"),
     "busy": (429, "more requests than the limit, or an image not begun in time; retry after Retry-After seconds"),

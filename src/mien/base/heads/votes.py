@@ -73,7 +73,7 @@ class VotesHead(LabelHead):
     """A network output trained on votes. Without a rule, its probabilities are shares of people.
 
     Attributes:
-        rule: rule that turns another output's probabilities into these; None for an output of the graph.
+        rule: rule that computes its probabilities from another output's; None if the network computes them.
         given: classes of that other output; empty without a rule.
     """
 
