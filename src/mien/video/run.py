@@ -232,7 +232,5 @@ def write_annotated(path: Path, source: Path, timeline: Timeline, predictor: Tra
     ):
         for frame in track(frames, video.expected_frames, f"annotating {source.name}", "frames"):
             writer.add(frame.rgb, frame.pts)
-    if writer.lost_sound is None:
-        return []
     words = f"{ANNOTATED} has no sound, because an MP4 cannot hold the {writer.lost_sound} sound of {source}."
-    return [Notice(words, code="sound-left-out")]
+    return [] if writer.lost_sound is None else [Notice(words, code="sound-left-out")]

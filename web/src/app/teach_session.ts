@@ -135,6 +135,8 @@ export class TeachSession {
   async #teach(): Promise<void> {
     const { messages } = this.page;
     this.#stopRecording();
+    // A camera or a video would take the time that learning needs, and ends with the old model anyway.
+    this.stage.stop();
     messages.clearProblems();
     this.#taught = this.#cell = null;
     this.#setProgress(0);

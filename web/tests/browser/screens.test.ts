@@ -39,5 +39,17 @@ test.runIf(OUT).each([
   await page.waitForTimeout(6000);
   await page.hover("#timeline-canvas", { position: { x: 20, y: 20 } });
   await shoot("camera");
+  await page.click("#teach summary");
+  for (const at of [0, 1, 0, 1]) {
+    const record = page.locator("#teach-classes > li").nth(at).locator("button").nth(1);
+    await record.click();
+    await page.waitForTimeout(1500);
+    await record.click();
+  }
+  await page.click("#teach-add");
+  await page.click("#teach-train");
+  await page.waitForSelector("#teach-result:not([hidden])");
+  await page.locator("#teach-cells button:not(:disabled)").first().click();
+  await shoot("taught");
   await page.context().close();
 });
