@@ -6,7 +6,7 @@ import os
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +33,18 @@ FLAT = 48 * 48
 """Width from which a grey array is treated as rows of flattened faces instead of a face crop."""
 
 
+class PredictOptions(TypedDict, total=False):
+    """Options of :meth:`Predictor.predict`."""
+
+    classes: str | None
+    min_score: float | None
+    min_size: int | None
+    max_faces: int | None
+    detector: Detector | str | None
+    on_error: Callable[[str, DataError], None] | None
+    bgr: bool
+
+
 class Predictor(OnnxClassifier):
     """A model that predicts the expression of each face in images. Thread-safe.
 
@@ -45,30 +57,10 @@ class Predictor(OnnxClassifier):
 
     @overload  # a str is also an iterable of str; the first overload applies
     def predict(  # type: ignore[overload-overlap]
-        self,
-        image: ImageSource,
-        *,
-        classes: str | None = None,
-        min_score: float | None = None,
-        min_size: int | None = None,
-        max_faces: int | None = None,
-        detector: Detector | str | None = None,
-        on_error: Callable[[str, DataError], None] | None = None,
-        bgr: bool = False,
+        self, image: ImageSource, **options: Unpack[PredictOptions]
     ) -> list[Prediction]: ...
     @overload
-    def predict(
-        self,
-        image: Iterable[ImageSource],
-        *,
-        classes: str | None = None,
-        min_score: float | None = None,
-        min_size: int | None = None,
-        max_faces: int | None = None,
-        detector: Detector | str | None = None,
-        on_error: Callable[[str, DataError], None] | None = None,
-        bgr: bool = False,
-    ) -> list[list[Prediction]]: ...
+    def predict(self, image: Iterable[ImageSource], **options: Unpack[PredictOptions]) -> list[list[Prediction]]: ...
 
     def predict(
         self,

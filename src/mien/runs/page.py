@@ -17,7 +17,7 @@ from mien.base.run_folder import RunFolder
 from mien.evaluation.named_metrics import VOTE_METRICS
 from mien.evaluation.seed_variance import Spread
 from mien.page.blocks import Block, CaptionedChart, Column, Section, Table, Text
-from mien.page.charts.svg import COLOURS, INK, WIDTH_INCHES, Chart, make_chart
+from mien.page.charts.svg import COLOURS, INK, make_chart
 from mien.page.page import Page, WrittenPage
 from mien.page.sections import learning_curves
 from mien.page.terminal import rich_table, titled
@@ -58,7 +58,9 @@ def write_study(out: Path, table: StudyTable, facts: Mapping[str, str]) -> Writt
     if blocks := learning_curves(histories):
         sections.insert(2, Section("curves", "Learning curves", tuple(blocks)))
     sections.append(_runs_section(table))
-    return Page(table.study.title, "Metrics on the validation split.", sections, facts, _notices(table)).write(out)
+    return Page(table.study.title, "Metrics on the validation split.", sections, facts, list(_notices(table))).write(
+        out
+    )
 
 
 def _summary_section(table: StudyTable) -> Section:
@@ -128,16 +130,38 @@ def _rows_section(table: StudyTable) -> Section:
 
 
 def _plot(metric: str, rows: Sequence[VariantRow]) -> CaptionedChart:
-    theirs = [row.variant.published.get(metric) for row in rows]
-    drawing = spreads_plot(
-        f"variants-{metric.replace('.', '-')}",
-        [row.variant.name for row in rows],
-        [row.metrics[metric] for row in rows],
-        theirs,
-        f"{metric_name(metric)}, %" if in_percent(metric) else metric_name(metric),
-        100 if in_percent(metric) else 1,
-    )
-    crosses = " Crosses: as published." if any(theirs) else ""
+    """Plot each variant's mean with its interval, runs as rings, and published values as crosses."""
+    scale = 100 if in_percent(metric) else 1
+    spreads = [row.metrics[metric] for row in rows]
+    published = [row.variant.published.get(metric) for row in rows]
+
+    def draw(axes: Axes) -> None:
+        at = np.arange(len(rows))
+        middle = np.array([scale * each.mean for each in spreads])
+        ends = np.array([[scale * each.interval.low, scale * each.interval.high] for each in spreads]).T
+        reach = np.clip(np.nan_to_num([middle - ends[0], ends[1] - middle]), 0, None)
+        axes.errorbar(
+            middle, at, xerr=reach, fmt="o", color=COLOURS[0], markersize=5, elinewidth=1, label="ours, mean, 95%"
+        )
+        several = [(value, height) for height, each in enumerate(spreads) if each.runs > 1 for value in each.values]
+        if several:
+            across, up = np.array(several).T
+            (rings,) = axes.plot(scale * across, up, "o", markersize=8, color=COLOURS[0], linewidth=0, label="each run")
+            rings.set_fillstyle("none")
+        theirs = [(value, height) for height, value in enumerate(published) if value is not None]
+        if theirs:
+            across, up = np.array(theirs).T
+            axes.plot(scale * across, up, "x", markersize=6, color=COLOURS[5], linewidth=0, label="published")
+        axes.set_yticks(at, [row.variant.name for row in rows])
+        axes.tick_params(axis="y", length=0)
+        axes.set_ylim(len(rows) - 0.5, -0.5)
+        axes.set_xlabel(f"{metric_name(metric)}, %" if in_percent(metric) else metric_name(metric))
+        axes.grid(axis="x", color=INK)
+        # Align with the labels too, because the axes alone can be too narrow.
+        axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=3, handletextpad=0.4, columnspacing=1.0)
+
+    drawing = make_chart(f"variants-{metric.replace('.', '-')}", draw, height_inches=1.0 + 0.26 * len(rows))
+    crosses = " Crosses: as published." if any(published) else ""
     return CaptionedChart(
         drawing, f"{metric_name(metric)} of each variant; bars are 95% bootstrap intervals over the faces.{crosses}"
     )
@@ -250,30 +274,28 @@ def _settings_table(table: StudyTable) -> Table:
     return Table("settings", columns, rows if keys else [])
 
 
-def _notices(table: StudyTable) -> list[Notice]:
-    notices = []
+def _notices(table: StudyTable) -> Iterator[Notice]:
     for row in table.rows:
         name = row.variant.name
         if row.missing:
-            notices.append(Notice(f"Not finished: {row.missing} of the runs of {name}.", code="runs-missing"))
+            yield Notice(f"Not finished: {row.missing} of the runs of {name}.", code="runs-missing")
         if row.failed:
             words = f"{row.failed} of the runs of {name} failed in training and are in no metric."
-            notices.append(Notice(words, code="runs-failed"))
+            yield Notice(words, code="runs-failed")
         if row.collapsed:
             words = f"{row.collapsed} of the runs of {name} are no better than always answering the largest class."
-            notices.append(Notice(words, code="no-better-than-one-class"))
+            yield Notice(words, code="no-better-than-one-class")
     for each in table.comparisons:
         if each.absent:
             words = f"'{each.comparison.title}' omits {', '.join(each.absent)}, which has no finished run."
-            notices.append(Notice(words, code="comparison-incomplete"))
+            yield Notice(words, code="comparison-incomplete")
     found = [each for compared in table.comparisons for by in compared.differences.values() for each in by.values()]
     if any(each.seeds == 1 for each in found):
         words = "With one seed, intervals cover only the choice of faces. Another seed may reverse a small difference."
-        notices.append(Notice(words, code="one-seed"))
+        yield Notice(words, code="one-seed")
     if any(each.seeds == 2 for each in found):
         words = "With two seeds the variation of training is hardly known: intervals are wide. Train three or more."
-        notices.append(Notice(words, code="two-seeds"))
-    return notices
+        yield Notice(words, code="two-seeds")
 
 
 def metric_name(metric: str) -> str:
@@ -300,46 +322,3 @@ def spread_text(metric: str, spread: Spread) -> str:
     if in_percent(metric):
         return f"{whole.removesuffix('%')} ± {100 * spread.deviation:.1f}%"
     return f"{whole} ± {spread.deviation:.3f}"
-
-
-def spreads_plot(
-    name: str,
-    labels: Sequence[str],
-    spreads: Sequence[Spread],
-    published: Sequence[float | None],
-    what: str,
-    scale: float,
-    width_inches: float = WIDTH_INCHES,
-) -> Chart:
-    """Plot each variant's mean with its interval, runs as rings, and published values as crosses."""
-
-    def draw(axes: Axes) -> None:
-        at = np.arange(len(labels))
-        middle = np.array([scale * each.mean for each in spreads])
-        ends = np.array([[scale * each.interval.low, scale * each.interval.high] for each in spreads]).T
-        reach = np.clip(np.nan_to_num([middle - ends[0], ends[1] - middle]), 0, None)
-        axes.errorbar(
-            middle, at, xerr=reach, fmt="o", color=COLOURS[0], markersize=5, elinewidth=1, label="ours, mean, 95%"
-        )
-        several = [
-            (scale * value, height)
-            for height, each in zip(at, spreads, strict=True)
-            if each.runs > 1
-            for value in each.values
-        ]
-        if several:
-            across, up = zip(*several, strict=True)
-            axes.plot(across, up, "o", markersize=8, fillstyle="none", color=COLOURS[0], linewidth=0, label="each run")
-        theirs = [(scale * value, height) for height, value in zip(at, published, strict=True) if value is not None]
-        if theirs:
-            across, up = zip(*theirs, strict=True)
-            axes.plot(across, up, "x", markersize=6, color=COLOURS[5], linewidth=0, label="published")
-        axes.set_yticks(at, labels)
-        axes.tick_params(axis="y", length=0)
-        axes.set_ylim(len(labels) - 0.5, -0.5)
-        axes.set_xlabel(what)
-        axes.grid(axis="x", color=INK)
-        # Align with the labels too, because the axes alone can be too narrow.
-        axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=3, handletextpad=0.4, columnspacing=1.0)
-
-    return make_chart(name, draw, height_inches=1.0 + 0.26 * len(labels), width_inches=width_inches)
