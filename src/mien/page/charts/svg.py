@@ -298,8 +298,8 @@ def legend_above(axes: Axes, columns: int, **style: Any) -> None:
     labels = axes.get_legend_handles_labels()[1]
     if labels:
         axes.legend(
-            loc="lower center",
-            bbox_to_anchor=(0.5, 1.0),
+            loc="lower left",
+            bbox_to_anchor=(0.0, 1.0),
             ncols=_fitting(labels, columns),
             **{"handlelength": 1.6, "columnspacing": 1.2, **style},
         )
