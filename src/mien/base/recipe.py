@@ -39,8 +39,7 @@ _DIGESTED_AS = (
     ("augment", "mixup_off_epochs", "off_last"),
     ("distill", "alpha", "share"),
 )
-"""Table, current name and old name of renamed keys. Digests use the old names, so stored runs and models still match.
-"""
+"""Table, current name and old name of renamed keys. Digests use old names, so stored runs and models still match."""
 
 
 class StrictModel(BaseModel):

@@ -24,8 +24,7 @@ from mien.data.splits import settle_splits
 from mien.data.votes import with_votes
 
 READER_VERSION = 16
-"""Version of the readers. Increase it when the same files would be read differently; this invalidates cached entries.
-"""
+"""Version of the readers. Increase it when files would be read differently; this invalidates cached entries."""
 
 
 @dataclass(frozen=True)

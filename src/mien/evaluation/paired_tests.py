@@ -17,8 +17,7 @@ from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import Estimate, JsonResult
 
 EXACT_BELOW = 25
-"""With fewer discordant samples (or groups), McNemar's test is exact; otherwise it uses the chi-square approximation.
-"""
+"""With fewer discordant samples (or groups), McNemar's test is exact; otherwise it approximates by chi-square."""
 
 
 @dataclass(frozen=True)

@@ -44,8 +44,7 @@ DETECT_EVERY_SECONDS = 0.5
 processing of 15 to 20 frames (benchmarks/video.py of commit 2cbe9555)."""
 
 AHEAD_BYTES = 48_000_000
-"""Size of the frames that are decoded ahead, so that detection in key frames runs while earlier frames are processed.
-"""
+"""Size of the frames decoded ahead, so that detection in key frames runs while earlier frames are processed."""
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from av import VideoFrame
 
 MAXIMUM_PIXELS = 8192 * 4320
-"""Largest number of pixels of a frame: the largest size in H.264's levels. Larger frames are refused before decoding.
-"""
+"""Largest number of pixels of a frame, from H.264's levels. Larger frames are refused before decoding."""
 
 # Supported formats. FFmpeg also supports playlists of other files and addresses, and text drawn as video.
 _FORMATS = (
