@@ -29,8 +29,8 @@ LIMITS = {
     "commands": 22,
 }
 STANDING = {
-    "lines of src/mien": 39_160,
-    "files of src/mien": 266,
+    "lines of src/mien": 39_140,
+    "files of src/mien": 264,
 }
 """Sizes that are above their limit. They may only be lowered; an entry goes once its limit holds."""
 
