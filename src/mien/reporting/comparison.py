@@ -23,8 +23,7 @@ from mien.evaluation.paired_tests import Difference, McNemar, bootstrap_p_value,
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import SEED, SubsetMetrics, json_ready
 from mien.page.blocks import Block, CaptionedChart, Column, FaceRow, FaceTile, Row, Section, Table, Text
-from mien.page.charts.error_analysis import differences_chart
-from mien.page.charts.overview import confusion_chart, runs_chart
+from mien.page.charts.overview import confusion_chart, differences_chart, runs_chart
 from mien.page.charts.svg import Chart
 from mien.page.page import Page
 from mien.page.rendering import data_address

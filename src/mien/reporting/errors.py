@@ -10,7 +10,7 @@ from mien.base.errors import Notice
 from mien.evaluation.corruptions import STRENGTHS
 from mien.evaluation.error_analysis import Indices, confused_pairs, worst_mistakes
 from mien.page.blocks import Block, CaptionedChart, Column, FaceRow, FaceTile, Row, Section, Table, Text
-from mien.page.charts.error_analysis import robustness_curves_chart
+from mien.page.charts.curves import robustness_curves_chart
 from mien.page.rendering import data_address
 from mien.page.wording import counted, interval_text, percent
 from mien.reporting.context import ReportContext, Skipped

@@ -1,4 +1,4 @@
-"""Charts of ROC and precision-recall curves, calibration and coverage."""
+"""Charts of ROC and precision-recall curves, calibration, coverage and robustness."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ import numpy as np
 
 from mien.base.labels import colour_of
 from mien.evaluation.calibration import CoverageCurve
+from mien.evaluation.corruptions import STRENGTHS
 from mien.evaluation.curves import Curve, RocCurves
 from mien.evaluation.results import Reliability
+from mien.evaluation.robustness import RobustnessResult
 from mien.page.charts.svg import COLOURS, INK, Chart, legend_above, make_chart, make_panels, shorten
 
 if TYPE_CHECKING:
@@ -117,6 +119,29 @@ def coverage_chart(curve: CoverageCurve) -> Chart:
         axes.grid()
 
     return make_chart("coverage", draw, height_inches=3.4)
+
+
+def robustness_curves_chart(result: RobustnessResult) -> Chart:
+    """Draw accuracy by strength in a panel for each corruption, with the others in grey."""
+    heights = [100 * np.append(result.clean_accuracy.value, each) for each in result.accuracy]
+    strengths = [0, *STRENGTHS]
+
+    def panel(index: int) -> Callable[[Axes], None]:
+        def draw(axes: Axes) -> None:
+            for each in heights:
+                axes.plot(strengths, each, color=INK, alpha=0.15, linewidth=0.7)
+            axes.plot(strengths, heights[index], color=COLOURS[0], linewidth=1.5, label=result.corruptions[index])
+            axes.set_title(result.corruptions[index], fontsize=8)
+            axes.set_xticks(strengths, ["0", *map(str, STRENGTHS)], fontsize=7)
+            axes.set_xlabel("strength")
+            axes.set_ylabel("accuracy, %")
+            axes.grid(axis="y")
+
+        return draw
+
+    rows = -(-len(heights) // PANEL_COLUMNS)
+    panels = [panel(index) for index in range(len(heights))]
+    return make_panels("robustness-curves", panels, columns=PANEL_COLUMNS, height_inches=0.5 + 1.05 * rows)
 
 
 def _unit_square(axes: Axes, across: str, up: str, columns: int) -> None:

@@ -1,4 +1,4 @@
-"""Charts of training, the confusion matrix and class balance; sheets of faces."""
+"""Charts of training, the confusion matrix, class balance and differences; sheets of faces."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.base.errors import DataError, nearest
+from mien.evaluation.results import Estimate
 from mien.page.charts.svg import (
     COLOURS,
     INK,
@@ -293,3 +294,24 @@ def face_sheet(images: Sequence[npt.NDArray[np.uint8]], captions: Sequence[str],
         axes.set_axis_off()
 
     return make_chart("faces", draw, height_inches=FACE_INCHES * rows * row_height, width_inches=FACE_INCHES * columns)
+
+
+def differences_chart(name: str, named: Sequence[tuple[str, Estimate]]) -> Chart:
+    """Draw differences in percentage points as bars with their intervals; at least one."""
+    labels, estimates = [shorten(each) for each, _ in named], [each for _, each in named]
+
+    def draw(axes: Axes) -> None:
+        at, values = np.arange(len(labels)), [100 * each.value for each in estimates]
+        # A difference without an interval reaches nowhere.
+        sides = [[each.value - each.low for each in estimates], [each.high - each.value for each in estimates]]
+        reach = 100 * np.clip(np.nan_to_num(sides), 0, None)
+        error = {"elinewidth": 0.9, "ecolor": INK}
+        axes.barh(at, values, 0.72, color=COLOURS[0], xerr=reach, error_kw=error)
+        axes.set_yticks(at, labels)
+        axes.tick_params(axis="y", length=0)
+        axes.margins(x=0.1)
+        axes.invert_yaxis()
+        axes.set_xlabel("difference, points")
+        axes.grid(axis="x")
+
+    return make_chart(name, draw, height_inches=0.7 + 0.24 * len(labels))
