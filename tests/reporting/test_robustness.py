@@ -43,5 +43,5 @@ def test_a_measurement_without_the_groups_of_the_data_says_so():
     assert block_codes(section_of(RESULT, groups)) == ["groups-not-drawn"]
     assert "group" not in words(section_of(RESULT))
     section = section_of(replace(RESULT, groups=1200), groups)
-    assert "groups: 1,200." in words(section)
+    assert "1,200 whole groups" in words(section)
     assert block_codes(section) == []
