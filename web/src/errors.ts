@@ -2,18 +2,14 @@
 
 import { type Key, translate } from "./locales/translate";
 import { reasonOf } from "./model/download";
+import { PageError } from "./page_error";
+
+export { PageError };
 
 type CodeOf<Sentence> = Sentence extends `error.${infer Code}` ? Code : never;
 
 /** Codes never change, so that tests and bug reports can name an error in any language. */
 export type ErrorCode = CodeOf<Key>;
-
-/** A source that cannot be used. Its sentence can name the source. */
-export class PageError extends Error {
-  constructor(readonly code: ErrorCode) {
-    super(code);
-  }
-}
 
 /** An error to show. Its sentence changes with the language. */
 export interface Problem {

@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from mien.faces.boxes import regions_around
 from PIL import Image
 
 from mien.base.images import open_image
 from mien.base.preprocess import grey_square
 from mien.data.synthetic import render_faces
+from mien.faces.face import regions_around
 from mien.inference.find_model import find_model
 from mien.inference.predictor import Predictor
 

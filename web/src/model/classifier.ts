@@ -1,6 +1,6 @@
 import type { InferenceSession } from "onnxruntime-web/wasm";
 
-import { PageError } from "../errors";
+import { PageError } from "../page_error";
 import { toInput } from "../preprocess/input";
 import { fetchManifest, type Manifest } from "./manifest";
 import { type Output, outputsOf, type Probabilities, probabilitiesOf } from "../heads/votes";

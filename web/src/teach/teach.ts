@@ -84,8 +84,8 @@ export async function teach(given: TaughtClass[], base: Classifier, origin: Orig
     parameters: classifier.manifest.parameters,
     recipe: { name: NAME, description: "taught in the browser page", epochs: 1, input, model: recipe?.["model"] ?? {}, tuning: { fit_head: true } },
     // Unknown values are empty, as in predictions.
-    ...{ recipe_digest: "", data_fingerprint: "", epoch: 1, licence: classifier.manifest.licence ?? "MIT", mien_version: classifier.manifest.mien_version },
-    scores: taught.answers ? { cross_validated_accuracy: value } : {},
+    ...{ recipe_digest: "in the browser page", data_fingerprint: "unknown", epoch: 1, licence: classifier.manifest.licence ?? "MIT", mien_version: classifier.manifest.mien_version },
+    scores: taught.answers ? { "cross-validated_accuracy": value } : {},
     created: new Date().toISOString(),
   };
   return {

@@ -2,27 +2,17 @@
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 
-import axe from "axe-core";
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 import type { Prediction } from "../../src/predictions/prediction";
-import { astronaut, BUILT, chooseOutput, drop, dropAstronaut, expectClose, folder, pageErrors, predictBox, python, reports, saved, says, VOTES, waitForText, Visit } from "./browser";
+import { astronaut, BUILT, chooseOutput, drop, dropAstronaut, expectClose, folder, pageErrors, predictBox, python, reports, saved, says, VOTES, waitForText, Visit, violations } from "./browser";
 
 let visit: Visit;
 beforeAll(async () => {
   visit = await Visit.begin({ camera: "astronaut" });
 });
 afterAll(() => visit.end());
-
-/** What axe finds by WCAG 2.2 A and AA and its own best practices. */
-async function violations(page: Page): Promise<string[]> {
-  await page.evaluate(axe.source);
-  return page.evaluate(async () => {
-    const { violations: found } = await (globalThis as unknown as { axe: typeof axe }).axe.run(document);
-    return found.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(" ")}`);
-  });
-}
 
 test.each([390, 1280])("the example is found, and axe finds nothing on any screen of %i pixels", async (width) => {
   const page = await visit.open({ viewport: { width, height: 844 } });

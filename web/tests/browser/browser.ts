@@ -5,6 +5,7 @@ import { existsSync, mkdtempSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 
+import axe from "axe-core";
 import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
 import { expect } from "vitest";
 
@@ -236,4 +237,13 @@ export async function reports(page: Page, code: string, text = ""): Promise<stri
 /** Codes of the errors that the page shows. */
 export function errorCodes(page: Page): Promise<string[]> {
   return page.locator("#errors [data-code]").evaluateAll((all) => all.map((each) => (each as HTMLElement).dataset["code"]!));
+}
+
+/** What axe finds by WCAG 2.2 A and AA and its own best practices. */
+export async function violations(page: Page): Promise<string[]> {
+  await page.evaluate(axe.source);
+  return page.evaluate(async () => {
+    const { violations: found } = await (globalThis as unknown as { axe: typeof axe }).axe.run(document);
+    return found.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(" ")}`);
+  });
 }

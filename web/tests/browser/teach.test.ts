@@ -6,7 +6,7 @@ import type { Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 
 import type { Prediction } from "../../src/predictions/prediction";
-import { drop, errorCodes, folder, pageErrors, python, reports, saved, Visit, waitForText } from "./browser";
+import { clip, drop, errorCodes, folder, pageErrors, python, reports, saved, violations, Visit, waitForText } from "./browser";
 
 const CLASSES = ["happy", "surprise"];
 const faces = path.join(folder, "teach");
@@ -77,6 +77,7 @@ test("twenty images a class become a model that page and Python open again", { t
   await page.locator("#teach-cells button:not(:disabled)").first().click();
   expect(await page.textContent("#teach-cell")).toMatch(/^happy, answered happy: (1\d|20)$/);
   expect(await page.locator("#teach-cell-faces canvas").count()).toBeGreaterThan(9);
+  expect(await violations(page)).toEqual([]);
   const some = [...pngs("happy").slice(0, 3), ...pngs("surprise").slice(0, 3)];
   const said = await answers(page, some);
   expect(said.map(({ top }) => top)).toEqual(some.map((file) => path.basename(file).split("-")[0]));
@@ -102,6 +103,16 @@ test("a model of mien train head is opened, and goes on learning", { timeout: 30
   for (const [at, name] of CLASSES.entries()) await give(page, at, pngs(name).slice(0, 5));
   expect(await teach(page)).toContain("It went on from head.");
   expectPythons(await saveModel(page), await answers(page, pngs("surprise-2")), 1e-4);
+  await page.context().close();
+});
+
+test("a clip is recorded while it is analysed", { timeout: 120_000 }, async () => {
+  const page = await open();
+  await page.setInputFiles("#video-file", { name: "clip.webm", mimeType: "video/webm", buffer: clip("astronaut") });
+  await page.waitForSelector("#answer strong");
+  const row = page.locator("#teach-classes > li").first();
+  await row.getByText("Add the face shown").click();
+  await expect.poll(() => row.locator("canvas").count(), { timeout: 30_000 }).toBeGreaterThan(2);
   await page.context().close();
 });
 

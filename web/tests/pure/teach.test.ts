@@ -7,6 +7,7 @@ import { expect, test } from "vitest";
 import { headIn, manifestIn, withHead } from "../../src/model/model_file";
 import { dealGroups } from "../../src/teach/folds";
 import { type Lesson, logitsOf, teachHead } from "../../src/teach/head";
+import { wilson } from "../../src/teach/teach";
 import vectors from "../teach.json";
 
 const model = readFileSync(path.join(import.meta.dirname, "../votes/model.onnx"));
@@ -45,6 +46,11 @@ test("a head that goes on from another stays near it where faces say nothing new
 test("a class of one recording is not cross-validated", async () => {
   const groups = vectors.labels.map((label, at) => (label ? String(at) : "recording"));
   expect(await teachHead({ ...lesson, groups }, () => {})).toMatchObject({ answers: null, folds: 0, penalty: 1 });
+});
+
+test("the interval is Python's wilson_interval, of 36 and 40 hits of 40", () => {
+  expect(wilson(0.9, 40)).toEqual({ low: expect.closeTo(0.769482, 5), high: expect.closeTo(0.96042, 5) });
+  expect(wilson(1, 40)).toEqual({ low: expect.closeTo(0.912378, 5), high: 1 });
 });
 
 test("folds keep groups together and spread classes evenly", () => {

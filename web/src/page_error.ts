@@ -1,0 +1,8 @@
+import type { ErrorCode } from "./errors";
+
+/** A source that cannot be used. Its sentence can name the source. */
+export class PageError extends Error {
+  constructor(readonly code: ErrorCode) {
+    super(code);
+  }
+}
