@@ -89,7 +89,8 @@ class Page:
             for table in section.tables():
                 files[folder / "tables" / f"{table.name}.csv"] = table.to_csv()
                 files[folder / "tables" / f"{table.name}.json"] = table.to_json()
-                files[folder / "tables" / f"{table.name}.tex"] = table.to_latex(section.title).encode("utf-8")
+                title = f"{section.title}: {table.name.replace('-', ' ')}"
+                files[folder / "tables" / f"{table.name}.tex"] = table.to_latex(title).encode("utf-8")
         _remove_earlier_files(folder / name)
         for path, content in files.items():
             write_bytes(path, content)

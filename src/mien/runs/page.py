@@ -162,9 +162,8 @@ def _plot(metric: str, rows: Sequence[VariantRow]) -> CaptionedChart:
 
     drawing = make_chart(f"variants-{metric.replace('.', '-')}", draw, height_inches=1.0 + 0.26 * len(rows))
     crosses = " Crosses: as published." if any(published) else ""
-    return CaptionedChart(
-        drawing, f"{metric_name(metric)} of each variant; bars are 95% bootstrap intervals over the faces.{crosses}"
-    )
+    words = f"{metric_name(metric)} of each variant; bars are 95% bootstrap intervals over the faces.{crosses}"
+    return CaptionedChart(drawing, words[0].upper() + words[1:])
 
 
 def _summary(table: StudyTable) -> Table:
