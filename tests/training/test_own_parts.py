@@ -401,10 +401,10 @@ def test_python_takes_a_class_or_an_instance(tmp_path, faces, tiny_recipe_text, 
     assert torch.equal(kept["head.weight"], instance.head.weight)
     assert torch.equal(kept["body.conv.weight"], instance.conv.weight)
     assert json.loads((tmp_path / "i" / "environment.json").read_text())["not_of_the_recipe"]["weights"]
-    differs = "its conv.weight is 5 x 1 x 5 x 5 and not 4 x 1 x 5 x 5"
+    differs = "conv.weight is 5 x 1 x 5 x 5 instead of 4 x 1 x 5 x 5"
     for network, code, words in (
         (FromPython(width=5), "model-instance", differs),
-        (FromPython(classes=3), "model-instance", "its head.weight is 3 x 4 and not 7 x 4"),
+        (FromPython(classes=3), "model-instance", "head.weight is 3 x 4 instead of 7 x 4"),
         (nn.Linear, "model-of-torch", ""),
         (3, "model-type", ""),
     ):
