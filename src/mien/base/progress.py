@@ -1,4 +1,4 @@
-"""Progress bars with the remaining time, on terminals only."""
+"""Progress bars with rate and remaining time, for work over two seconds, on terminals only."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def slices(count: int, size: int) -> list[slice]:
 
 
 def track(items: Iterable[T], total: int | None, what: str, unit: str) -> Iterator[T]:
-    """Yield ``items`` and show how many of ``total`` are done, and the remaining time.
+    """Yield ``items`` and show how many of ``total`` are done, the rate and the remaining time.
 
     Args:
         items: items to process.
@@ -69,9 +69,21 @@ def track(items: Iterable[T], total: int | None, what: str, unit: str) -> Iterat
         yield from items
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        ProgressColumn,
+        Task,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+    from rich.text import Text
 
-    words = TextColumn("{task.description}")
-    columns = (words, BarColumn(), MofNCompleteColumn(), TextColumn(unit), TimeRemainingColumn())
+    class Rate(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            return Text("" if task.speed is None else f"{task.speed:,.0f} {unit}/s")
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         yield from progress.track(items, total=total, description=what)
