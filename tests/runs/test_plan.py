@@ -36,7 +36,7 @@ def test_a_key_follows_recipe_seed_data_parent_and_first_weights(done):
         changed(data_fingerprint="sha256:other"),
         changed(parent=None),
         changed(parent=None, start_digest="sha256:file"),
-        changed(votes_fingerprint="sha256:votes"),
+        changed(targets_fingerprint="sha256:votes"),
     ]
     assert len({run.key, *(each.key for each in others)}) == 6
     renamed = run.recipe.model_copy(update={"name": "another", "description": "words"})

@@ -8,11 +8,12 @@ import pytest
 import torch
 
 import mien
-from mien.base.errors import DataError
+from mien.base.errors import DataError, RunError
 from mien.base.recipe import check_recipe
 from mien.base.run_folder import RunFolder
 from mien.evaluation.predictions import read_predictions
 from mien.pipeline.training_run import run_recipe
+from mien.training.loop import train
 from mien.training.plan import plan_training
 from mien.training.state import prepare
 from support import raises
@@ -64,6 +65,13 @@ def test_a_run_learns_ratings_and_tells_them_wherever_derived_ones_stand(tmp_pat
     assert one.to_dict()["valence"] == one.valence
     assert one.derived_valence is None
     assert one.classes == model.classes == rated.classes
+
+
+def test_a_run_goes_on_only_with_its_ratings(tmp_path, recipe, rated):
+    train(plan_training(recipe, rated), RunFolder(tmp_path / "run"))
+    others = replace(rated, columns={**rated.columns, "valence": rated.columns["valence"][::-1]})
+    with raises(RunError, "run-other-ratings"):
+        train(plan_training(recipe, others), RunFolder(tmp_path / "run"), resume=True)
 
 
 def test_ratings_that_are_missing_or_out_of_range_are_refused(recipe, rated, faces):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -31,3 +32,11 @@ def read_ratings(dataset: Dataset, names: Sequence[str]) -> npt.NDArray[np.float
             f"{' and '.join(names)} must be numbers from -1 to 1, or blank; found {wrong[0]:.80}.", code="ratings-range"
         )
     return ratings
+
+
+def ratings_fingerprint(dataset: Dataset, names: Sequence[str]) -> str:
+    """SHA-256 of ratings and their rows, as ``"sha256:..."``; the test split is ignored."""
+    learned = dataset.subset(dataset.split != "test")
+    digest = hashlib.sha256(np.ascontiguousarray(read_ratings(learned, names), dtype="<f8").data)
+    digest.update(np.ascontiguousarray(learned.rows, dtype="<i8").data)
+    return f"sha256:{digest.hexdigest()}"

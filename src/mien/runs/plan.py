@@ -31,7 +31,7 @@ class PlannedRun:
         train_faces: number of faces per epoch.
         parent: run whose final weights are its initial weights.
         start_digest: SHA-256 of the file with initial weights, if not from a parent; ``""`` for none.
-        votes_fingerprint: fingerprint of the votes that an output is trained on; ``""`` for none.
+        targets_fingerprint: fingerprints of the votes and ratings that outputs learn; ``""`` for none.
         model: built-in model that provides the initial weights.
     """
 
@@ -42,15 +42,15 @@ class PlannedRun:
     train_faces: int
     parent: PlannedRun | None = None
     start_digest: str = ""
-    votes_fingerprint: str = ""
+    targets_fingerprint: str = ""
     model: RunFolder | None = None
 
     @cached_property
     def key(self) -> str:
-        """SHA-256 over recipe (with seed), data, initial weights and votes. Equal keys mean the same run."""
+        """SHA-256 over recipe (with seed), data, initial weights, votes and ratings. Equal keys mean the same run."""
         start = self.parent.key if self.parent else self.start_digest
-        votes = [self.votes_fingerprint] if self.votes_fingerprint else []
-        parts = (self.recipe.digest, self.data_fingerprint, start, *votes)
+        targets = [self.targets_fingerprint] if self.targets_fingerprint else []
+        parts = (self.recipe.digest, self.data_fingerprint, start, *targets)
         return f"sha256:{hashlib.sha256(json.dumps(parts).encode()).hexdigest()}"
 
     @property

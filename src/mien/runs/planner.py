@@ -12,7 +12,7 @@ from mien.inference.find_model import find_trained
 from mien.models.registry import completed
 from mien.runs.plan import FacesByForm, PlannedRun
 from mien.runs.spec import Study, Variant
-from mien.training.heads import count_logits, output_facts
+from mien.training.heads import count_logits, target_fingerprints
 from mien.training.plan import plan_training
 from mien.training.state import check_network, file_digest
 
@@ -110,6 +110,6 @@ def _checked(variant: Variant, recipe: Recipe, faces_by_form: FacesByForm, is_bu
         plan.validation.classes,
         plan.train_count,
         start_digest="" if weights is None else file_digest(weights),
-        votes_fingerprint=output_facts(plan.recipe, plan.outputs, plan.dataset).get("votes_fingerprint", ""),
+        targets_fingerprint=" ".join(target_fingerprints(plan.recipe, plan.dataset).values()),
         model=model,
     )

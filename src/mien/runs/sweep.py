@@ -29,10 +29,10 @@ from mien.base.labels import parse_scheme
 from mien.base.recipe import Recipe, dump_recipe
 from mien.base.run_folder import HistoryLine, RunFolder, best_epoch
 from mien.data.dataset import Dataset
-from mien.data.votes import votes_fingerprint
 from mien.page.blocks import Column, Table
 from mien.runs.space import Space
 from mien.training.callback import Callback, Callbacks, interruptible
+from mien.training.heads import target_fingerprints
 from mien.training.loop import train
 from mien.training.plan import plan_training
 from mien.training.state import check_network
@@ -170,9 +170,7 @@ def check_networks(space: Space) -> None:
 @contextmanager
 def _opened(space: Space, faces: Dataset, out: Path) -> Iterator[optuna.Study]:
     """Open or create the sweep's Optuna study in its database. Raises :class:`RunError`."""
-    data = faces.fingerprint_without_test
-    if space.base.learns_votes:
-        data = f"{data} {votes_fingerprint(faces)}"
+    data = " ".join([faces.fingerprint_without_test, *target_fingerprints(space.base, faces).values()])
     pruning = space.pruning
     try:
         storage = RDBStorage(f"sqlite:///{out / DATABASE}")

@@ -23,7 +23,7 @@ from mien.base.heads.kinds import answering
 from mien.base.recipe import Recipe
 from mien.base.run_folder import HistoryLine
 from mien.data.dataset import Dataset
-from mien.data.ratings import read_ratings
+from mien.data.ratings import ratings_fingerprint, read_ratings
 from mien.data.votes import check_votes, vote_probabilities, votes_fingerprint
 from mien.evaluation import metrics
 from mien.evaluation.ferplus import distribution_cross_entropy, majority_accuracy
@@ -82,9 +82,15 @@ def output_facts(recipe: Recipe, outputs: Sequence[Output], dataset: Dataset) ->
     facts: dict[str, Any] = {
         "outputs": {output.name: {"classes": list(output.classes), "target": output.target} for output in outputs}
     }
-    if recipe.learns_votes:
-        facts["votes_fingerprint"] = votes_fingerprint(dataset)
-    return facts
+    return facts | target_fingerprints(recipe, dataset)
+
+
+def target_fingerprints(recipe: Recipe, dataset: Dataset) -> dict[str, str]:
+    """Return the fingerprints of votes and ratings that a recipe's outputs learn; empty for labels alone."""
+    found = {"votes_fingerprint": votes_fingerprint(dataset)} if recipe.learns_votes else {}
+    if any(output.target == "affect" for output in recipe.outputs.values()):
+        found["ratings_fingerprint"] = ratings_fingerprint(dataset, NAMES)
+    return found
 
 
 @dataclass(eq=False)

@@ -255,7 +255,8 @@ def restore(state: TrainingState, run: RunFolder, facts: dict[str, Any]) -> dict
     tensors, kept = checkpoint.load(run.last)
     if not state.plan.dataset.matches_training_data(kept["data_fingerprint"]):
         raise _trained_with_other("data", run)
-    for what, name in (("votes", "votes_fingerprint"), ("parts", "not_of_the_recipe"), ("teachers", "taught_by")):
+    names = {"votes": "votes_fingerprint", "ratings": "ratings_fingerprint", "parts": "not_of_the_recipe"}
+    for what, name in {**names, "teachers": "taught_by"}.items():
         own, given = (each.get(name) or "none" for each in (kept, facts))
         if own != given:
             raise _trained_with_other(what, run, f" ({own})")
