@@ -33,7 +33,10 @@ class Program:
     """A port of mien that reads from stdin and writes to stdout: numbers are big-endian, texts as Java writes them."""
 
     def __init__(self, command: list[str]) -> None:
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert process.stdin is not None
+        assert process.stdout is not None
+        self.stdin, self.stdout = process.stdin, process.stdout
         session, manifest = open_model(MODEL, threads=1)
         self.crop_px = manifest.input.crop_px
         networks = [
@@ -41,9 +44,10 @@ class Program:
         ]
         self.networks = [*networks, session]
         rule, spec = manifest.answer, manifest.input
+        assert rule is not None  # the default model has one
         head = manifest.outputs[rule.output]
-        self.send(len(head.classes), *head.classes, *map(float, rule.prior), spec.size_px, spec.crop_px, spec.mean)
-        self.send(spec.std, head.temperature, rule.strength, len(rule.weights))
+        self.send(len(head.classes), *head.classes, *map(float, rule.prior), spec.size_px, spec.crop_px)
+        self.send(*np.ravel([spec.mean, spec.std]).tolist(), head.temperature, rule.strength, len(rule.weights))
         for name, weight in rule.weights.items():
             self.send(name, float(weight))
         self.send(rule.unsure_below, rule.margin)
@@ -53,22 +57,22 @@ class Program:
         for value in values:
             if isinstance(value, str):
                 content = value.encode()
-                self.process.stdin.write(struct.pack(">H", len(content)) + content)
+                self.stdin.write(struct.pack(">H", len(content)) + content)
             else:
-                self.process.stdin.write(struct.pack(">i" if isinstance(value, int) else ">d", value))
+                self.stdin.write(struct.pack(">i" if isinstance(value, int) else ">d", value))
 
     def ask(self, what: int, rgb: Any, *values: float) -> list[str]:
         """What it says of an image: 1 is of a box, with two points or none, 2 is of all faces."""
         self.send(what, rgb.shape[1], rgb.shape[0])
-        self.process.stdin.write(rgb.tobytes())
+        self.stdin.write(rgb.tobytes())
         self.send(*values)
-        self.process.stdin.flush()
+        self.stdin.flush()
         while network := self._number():
             sizes = [self._number() for _ in range(self._number())]
-            content = self.process.stdout.read(self._number())
+            content = self.stdout.read(self._number())
             if network == 3:
                 images = np.frombuffer(content, ">f4").astype(np.float32)
-                given = {"images": images.reshape(sizes[0], 1, self.crop_px, self.crop_px)}
+                given: dict[str, Any] = {"images": images.reshape(sizes[0], 1, self.crop_px, self.crop_px)}
             else:
                 given = {
                     "pixels": np.frombuffer(content, np.uint8).reshape(
@@ -78,15 +82,12 @@ class Program:
             output = ("cells", "faces", "logits_perceived")[network - 1]
             found = self.networks[network - 1].run([output], given)[0].astype(">f4")
             self.send(found.size)
-            self.process.stdin.write(found.tobytes())
-            self.process.stdin.flush()
-        return [
-            self.process.stdout.read(struct.unpack(">H", self.process.stdout.read(2))[0]).decode()
-            for _ in range(self._number())
-        ]
+            self.stdin.write(found.tobytes())
+            self.stdin.flush()
+        return [self.stdout.read(struct.unpack(">H", self.stdout.read(2))[0]).decode() for _ in range(self._number())]
 
     def _number(self) -> int:
-        return int(struct.unpack(">i", self.process.stdout.read(4))[0])
+        return int(struct.unpack(">i", self.stdout.read(4))[0])
 
 
 def main(command: list[str]) -> int:
@@ -114,7 +115,7 @@ def main(command: list[str]) -> int:
             f"{file.name}: {answer}, box within {shift:.1f} pixels, probabilities within {difference:.2g}\n"
         )
     program.send(0)
-    program.process.stdin.close()
+    program.stdin.close()
     return int(any(worst))
 
 

@@ -47,4 +47,7 @@ def predict(model: Path, folder: Path) -> None:
 
 if __name__ == "__main__":
     what, *paths = sys.argv[1:]
-    {"draw": draw, "predict": predict}[what](*map(Path, paths))
+    if what == "draw":
+        draw(*map(Path, paths))
+    else:
+        predict(*map(Path, paths))
