@@ -1,7 +1,9 @@
 """mien evaluate: the ledger of the test split, --predictions, --by; several views."""
 
 import json
+import os
 import shutil
+import sys
 from unittest.mock import Mock
 
 import pytest
@@ -25,7 +27,7 @@ def test_the_test_split_is_written_into_the_ledger(mien, tmp_path, tiny_run, fac
         assert f"used {count} time" in answer.err
         assert run.test_uses() == count
         names = sorted(file.name for file in (tmp_path / f"out{count}").iterdir())
-        assert names == ["metrics.json", f"predictions_{split}.npz", "report.html"]
+        assert names == ["figures", "metrics.json", f"predictions_{split}.npz", "report.html", "tables"]
     mien("evaluate", run.path, "--data", face_folder)
     assert run.test_uses() == 2, "validation is not the test split"
     refused(mien("evaluate", run.path, "--data", face_folder, "--out", run.path), "out-is-run")
@@ -66,10 +68,10 @@ def test_anybodys_predictions_are_measured(mien, tmp_path, tiny_run, face_folder
     answer = mien("evaluate", "--predictions", tiny_run.predictions("validation"), "--json", "--out", tmp_path / "out")
     assert json.loads(answer.out)["headline"] == json.loads((tiny_run.path / "metrics.json").read_text())["headline"]
     assert (tmp_path / "out" / "report.html").is_file()
-    before = {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()}
+    before = {file.name: file.read_bytes() for file in (tmp_path / "out").rglob("*.*")}
     words = ("evaluate", "--predictions", tiny_run.predictions("validation"), "--out", tmp_path / "out")
     refused(mien(*words, "--classes", "binary"), "file-exists", "--overwrite")
-    assert {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()} == before
+    assert {file.name: file.read_bytes() for file in (tmp_path / "out").rglob("*.*")} == before
     assert mien(*words, "--classes", "binary", "--overwrite").code == 0
     assert (tmp_path / "out" / "metrics.json").read_bytes() != before["metrics.json"]
     refused(mien(*words[:-2], "--overwrite"), "options", "--overwrite", "--out")
@@ -80,6 +82,20 @@ def test_anybodys_predictions_are_measured(mien, tmp_path, tiny_run, face_folder
     refused(mien("evaluate", "--predictions", tmp_path / "none.npz"), "predictions-missing", "none.npz")
     refused(mien("evaluate", "--predictions", tiny_run.predictions("validation"), "--map", "a=b"), "options")
     refused(mien("evaluate", "--predictions", tiny_run.predictions("validation"), "--split", "train"), "options")
+
+
+def test_figures_that_are_there_are_not_replaced(mien, tmp_path, tiny_run):
+    (tmp_path / "out" / "figures").mkdir(parents=True)
+    words = ("evaluate", "--predictions", tiny_run.predictions("validation"), "--out", tmp_path / "out")
+    refused(mien(*words), "file-exists", "figures")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has file names that are not UTF-8")
+def test_a_path_that_is_not_utf_8_is_escaped_on_the_page(mien, tmp_path, tiny_run):
+    odd = tmp_path / os.fsdecode(b"caf\xe9.npz")
+    shutil.copy(tiny_run.predictions("validation"), odd)
+    assert mien("evaluate", "--predictions", odd, "--out", tmp_path / "out").code == 0
+    assert "caf\\udce9" in (tmp_path / "out/report.html").read_text()
 
 
 def test_by_a_column(mien, tmp_path, tiny_run, face_folder):

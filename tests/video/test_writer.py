@@ -95,3 +95,22 @@ def test_sound_is_copied_where_an_mp4_can_hold_it(tmp_path, encode_video, name, 
     source, copy = heard(tmp_path / name), heard(tmp_path / "out.mp4")
     assert [content for _, content in copy] == [content for _, content in source if fits]
     assert [at for at, _ in copy] == pytest.approx([at for at, _ in source if fits], abs=0.03)
+
+
+def test_sound_of_an_unknown_codec_is_left_out(tmp_path, encode_video):
+    encode_video(tmp_path / "in.mkv", shades(30), sound="aac")
+    content = (tmp_path / "in.mkv").read_bytes()
+    assert content.count(b"A_AAC") == 1
+    (tmp_path / "in.mkv").write_bytes(content.replace(b"A_AAC", b"A_XXX"))
+    copied(tmp_path / "in.mkv", tmp_path / "out.mp4")
+    assert heard(tmp_path / "out.mp4") == []
+
+
+def test_sound_whose_times_go_back_is_copied_up_to_there(tmp_path, encode_video):
+    """Two streams one after the other, as recorders split them."""
+    encode_video(tmp_path / "one.ts", shades(30), sound="aac")
+    (tmp_path / "two.ts").write_bytes((tmp_path / "one.ts").read_bytes() * 2)
+    copied(tmp_path / "two.ts", tmp_path / "out.mp4")
+    times = [at for at, _ in heard(tmp_path / "out.mp4")]
+    assert times == sorted(set(times))
+    assert len(times) >= len(heard(tmp_path / "one.ts"))

@@ -1,8 +1,7 @@
 """Storage of a data set's images: in memory, or in a memory-mapped file if there are many.
 
 Both are NumPy arrays. A mapped file uses no memory of the process: the system caches its pages as space allows. The
-system removes the file when the process ends.
-ends, however it ends.
+system removes the file when the process ends, however it ends.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mien.base.errors import Notice, RunError, arg
-from mien.base.files import write_bytes, write_text
+from mien.base.files import plain, write_bytes, write_text
 from mien.base.labels import class_colours
 from mien.page.blocks import CellFaces, FaceRow, Section
 from mien.page.rendering import render
@@ -98,7 +98,7 @@ class Page:
         listed = "\n".join(sorted(path.relative_to(folder).as_posix() for path in files))
         html = f"{html}\n<!-- {_LISTED}\n{listed}\n-->\n"
         write_text(folder / name, html)
-        return WrittenPage(folder / name, len(html.encode("utf-8")), tuple(files))
+        return WrittenPage(folder / name, len(plain(html).encode()), tuple(files))
 
 
 _LISTED = "Written beside this page:"

@@ -57,8 +57,8 @@ def made_words(run: RunFolder, parameters: int) -> str:
 
 
 def file_names(split: str) -> tuple[str, ...]:
-    """Return the names of the files written by :func:`write_evaluation`."""
-    return f"predictions_{split}.npz", "metrics.json", "report.html"
+    """Return the names of the files and folders written by :func:`write_evaluation`."""
+    return f"predictions_{split}.npz", "metrics.json", "report.html", "figures", "tables"
 
 
 def write_evaluation(
@@ -80,7 +80,7 @@ def write_evaluation(
     Raises:
         RunError: a file cannot be written.
     """
-    # Write all files or none: a partial result could not be used, nor replaced without --overwrite.
+    # Predictions and metrics are in place only once the page is: a partial result could not be used.
     with ExitStack() as files:
         place = RunFolder(folder).predictions(predictions.split)
         with files.enter_context(whole_file(place)).open("wb") as stream:

@@ -54,8 +54,10 @@ class VideoWriter:
             self._stream = stream
             self._source = open_container(video.path)
             sound: Any = next(iter(self._source.streams.audio), None)
-            fits = sound is not None and sound.codec_context.codec.canonical_name in self._container.supported_codecs
-            self.lost_sound = None if sound is None or fits else sound.codec_context.name
+            # FFmpeg has no context for a codec that it does not know.
+            codec = sound and sound.codec_context
+            fits = bool(codec) and codec.codec.canonical_name in self._container.supported_codecs
+            self.lost_sound = None if sound is None or fits else codec.name if codec else "unknown"
             self._sound = self._container.add_stream_from_template(sound) if fits else None
             self._packets = self._sound_packets(sound) if fits else iter(())
             self._next_sound = next(self._packets, None)
@@ -107,9 +109,12 @@ class VideoWriter:
         import av
 
         start = round(self._video.start_seconds / sound.time_base)
+        last = -math.inf
         with suppress(av.FFmpegError):
             for packet in self._source.demux(sound):
-                if packet.dts is not None and packet.pts is not None:
+                # Joined files repeat times, which an MP4 cannot.
+                if packet.dts is not None and packet.pts is not None and packet.dts > last:
+                    last = packet.dts
                     packet.pts, packet.dts, packet.stream = packet.pts - start, packet.dts - start, self._sound
                     yield packet
 
