@@ -128,7 +128,7 @@ def test_folders_and_names_that_are_refused(faces, tmp_path):
     with raises(DataError, "ballots-missing"):
         mien.merge_votes(tmp_path, faces)
     shutil.copytree(faces, tmp_path / "copy")
-    for name in ("labels", "a/b", ""):
+    for name in ("labels", "ask_again", "a/b", ""):
         with raises(DataError, "person-name"):
             ballot_file(tmp_path, name)
     assert len(FERPLUS_CLASSES) == 10, "one key each"

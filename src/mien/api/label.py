@@ -12,7 +12,7 @@ import numpy as np
 
 from mien.base.errors import DataError
 from mien.base.labels import FERPLUS_CLASSES, NO_EXPRESSION
-from mien.data.ballots import MERGED, Vote, read_ballot, write_rows
+from mien.data.ballots import ASK_AGAIN, MERGED, Vote, read_ballot, write_rows
 from mien.data.votes import VOTE_PREFIX
 from mien.evaluation.agreement import krippendorff_alpha, pair_agreement
 from mien.evaluation.intervals import proportion
@@ -22,7 +22,6 @@ from mien.inference.image_files import image_files
 from mien.inference.predictor import Predictor
 from mien.page.wording import counted, share_text
 
-ASK_AGAIN = "ask_again.csv"
 CLEAR = 0.5
 """Fraction of people above which an answer decides the label."""
 
@@ -71,7 +70,7 @@ class MergedVotes:
                 f"a second panel would choose the same class for {share_text(self.ceiling)}, the ceiling of any model",
             ]
         if self.ask_again:
-            again = self.table.with_name(ASK_AGAIN)
+            again = self.table.with_name(f"{ASK_AGAIN}.csv")
             lines.append(f"{counted(len(self.ask_again), 'image')} without a clear answer: {again}")
         return "\n".join(lines)
 
@@ -105,7 +104,7 @@ def merge_votes(votes: str | os.PathLike[str], faces: str | os.PathLike[str]) ->
     """
     folder = Path(votes)
     images = relative_images(faces)
-    files = sorted(file for file in folder.glob("*.csv") if file.name not in {f"{MERGED}.csv", ASK_AGAIN})
+    files = sorted(file for file in folder.glob("*.csv") if file.stem not in {MERGED, ASK_AGAIN})
     ballots = {file.stem: ballot for file in files if (ballot := read_ballot(file, images))}
     if not ballots:
         raise DataError(f"{folder} contains no votes. Vote with: mien label FACES --name YOU", code="ballots-missing")
@@ -132,7 +131,7 @@ def merge_votes(votes: str | os.PathLike[str], faces: str | os.PathLike[str]) ->
         if kept
     ]
     write_rows(written, ("path", "label", *(f"{VOTE_PREFIX}{name}" for name in FERPLUS_CLASSES)), rows)
-    write_rows(folder / ASK_AGAIN, ("image",), [(name,) for name in order])
+    write_rows(folder / f"{ASK_AGAIN}.csv", ("image",), [(name,) for name in order])
     ceiling = vote_ceiling(table, FERPLUS_CLASSES)
     return MergedVotes(
         tuple(ballots),

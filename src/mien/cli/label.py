@@ -32,7 +32,7 @@ def label(
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Vote on the expressions of faces with the keys 1 to 8, in a page on this machine.
+    """Vote on the expressions of faces with the keys 1 to 9 and 0, in a page on this machine.
 
     Nobody sees the votes of others or of the model. Its most doubtful faces come first, and one in ten comes twice.
     With --merge the votes of all become a table for mien train and mien audit, with the agreement of the people.

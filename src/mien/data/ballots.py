@@ -24,6 +24,8 @@ REPEAT_DISTANCE = 5
 """Questions between a face and its repetition."""
 MERGED = "labels"
 """Name of the merged table; no person may use it."""
+ASK_AGAIN = "ask_again"
+"""Name of the list of images without a clear answer; no person may use it."""
 
 _COLUMNS = ("image", "vote")
 _PERSON = re.compile(r"[\w-]{1,40}")
@@ -40,11 +42,12 @@ def ballot_file(folder: Path, person: str) -> Path:
     """Return the path of one person's ballot.
 
     Raises:
-        DataError: the name has characters other than letters, digits, ``_`` and ``-``.
+        DataError: the name has characters other than letters, digits, ``_`` and ``-``, or is that of a merged file.
     """
-    if not _PERSON.fullmatch(person) or person == MERGED:
+    if not _PERSON.fullmatch(person) or person in {MERGED, ASK_AGAIN}:
         raise DataError(
-            f"The name must be 1 to 40 letters, digits, '_' or '-', and not '{MERGED}'; found '{person}'.",
+            f"The name must be 1 to 40 letters, digits, '_' or '-', and not '{MERGED}' or '{ASK_AGAIN}'; found "
+            f"'{person}'.",
             code="person-name",
         )
     return folder / f"{person}.csv"

@@ -16,7 +16,6 @@ export function bindModels(app: App, page: Page, given: string[]): void {
   const openers = names.map((_, which) => () => Classifier.load(modelAddress(which)));
   const fast = offeredModel(names, navigator);
   const offer = element("fast-offer");
-  offer.hidden = fast < 0;
   list();
   app.addModel = async (name, open) => {
     const before = names.indexOf(name);
@@ -42,6 +41,8 @@ export function bindModels(app: App, page: Page, given: string[]): void {
 
   function list(): void {
     fillSelect("models", names.map((name) => [name, name]), names[used]!);
+    // A model of the user has other classes.
+    offer.hidden = fast < 0 || used === fast || used >= given.length;
   }
 
   async function use(): Promise<void> {
@@ -49,7 +50,7 @@ export function bindModels(app: App, page: Page, given: string[]): void {
     if (await app.useModel(models.value, openers[models.selectedIndex]!)) used = models.selectedIndex;
     models.selectedIndex = used;
     models.disabled = false;
-    offer.hidden = fast < 0 || used === fast;
+    list();
     app.refresh();
   }
 

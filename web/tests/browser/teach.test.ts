@@ -20,8 +20,8 @@ beforeAll(async () => {
 }, 300_000);
 afterAll(() => visit.end());
 
-async function open(): Promise<Page> {
-  const page = await visit.open();
+async function open(prepare?: (page: Page) => Promise<unknown>): Promise<Page> {
+  const page = await visit.open({}, prepare);
   await page.check("#face-crops");
   await page.click("#teach summary");
   return page;
@@ -94,10 +94,15 @@ test("twenty images a class become a model that page and Python open again", { t
 });
 
 test("a model of mien train head is opened, and goes on learning", { timeout: 300_000 }, async () => {
-  const page = await open();
+  const page = await open(async (fresh) => {
+    await fresh.addInitScript(() => Object.defineProperty(navigator, "hardwareConcurrency", { get: () => 2 }));
+    await fresh.route("**/models.json", (route) => route.fulfill({ json: ["default-int8", "fast-int8"] }));
+  });
+  expect(await page.isVisible("#use-fast")).toBe(true);
   const run = path.join(faces, "run", "model.onnx");
   await page.setInputFiles("#model-file", run);
   await waitForText(page, "#answer-model", /head/);
+  expect(await page.isVisible("#use-fast"), "the fast model has other classes").toBe(false);
   expect(expectPythons(run, await answers(page, pngs("happy-1")), 1e-4)).toBe("head");
   expect(await page.locator("#teach-classes input[type=text]").evaluateAll((all) => all.map((each) => (each as HTMLInputElement).value))).toEqual(CLASSES);
   for (const [at, name] of CLASSES.entries()) await give(page, at, pngs(name).slice(0, 5));
