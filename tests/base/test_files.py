@@ -15,7 +15,6 @@ from mien.base.errors import DataError, RunError
 from mien.base.files import (
     cache_folder,
     check_replaceable,
-    file_sha256,
     lock_file,
     whole_file,
     write_bytes,
@@ -23,14 +22,6 @@ from mien.base.files import (
 )
 from mien.base.run_folder import RunFolder
 from support import raises
-
-
-def test_writes_and_replaces(tmp_path):
-    file = tmp_path / "new" / "newer" / "a.txt"
-    write_text(file, "one")
-    write_text(file, "zwei ä")
-    assert file.read_text(encoding="utf-8") == "zwei ä"
-    assert os.listdir(file.parent) == ["a.txt"]
 
 
 def test_the_longest_name_has_room_and_a_longer_one_is_said_as_it_was_given(tmp_path):
@@ -147,12 +138,6 @@ def test_a_rename_is_followed_by_an_fsync_of_its_folder(tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "replace", lambda self, to: (calls.append("renamed"), replace(self, to)))
     write_bytes(tmp_path / "a", b"x")
     assert calls == [False, "renamed", True]
-
-
-def test_the_sha256_of_a_file(tmp_path):
-    """Oracle: the digest of "abc" in FIPS 180-2."""
-    (tmp_path / "a").write_bytes(b"abc")
-    assert file_sha256(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 
 
 def test_a_user_without_name_and_home_has_no_cache(monkeypatch, tiny_run, face_folder):

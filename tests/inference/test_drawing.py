@@ -80,11 +80,6 @@ def test_each_classes_bar_is_as_long_as_its_share(words):
     assert tops[0] < tops[1], "in the order of the classes"
 
 
-def test_a_number_for_each_prediction():
-    with pytest.raises(ValueError):
-        drawn([LEFT, RIGHT], [1])
-
-
 def covers(one, other):
     wide = min(one.left + one.width, other.left + other.width) - max(one.left, other.left)
     high = min(one.top + one.height, other.top + other.height) - max(one.top, other.top)

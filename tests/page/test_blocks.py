@@ -72,11 +72,6 @@ def test_what_stands_in_the_page():
     assert share.show(None) == share.show(math.nan) == "–"
 
 
-def test_columns_of_one_name_would_be_lost():
-    with pytest.raises(AssertionError, match="duplicate column names"):
-        Table("t", (Column("p"), Column("p")), [(1.0, 2.0)])
-
-
 class Cells(HTMLParser):
     """The text of each cell, and all elements."""
 

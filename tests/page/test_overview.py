@@ -122,10 +122,6 @@ def test_the_heat_map_says_counts_shares_and_names():
         assert share in shares
 
 
-def test_bars_say_counts_and_names():
-    assert {"2,345", "train", "test", "sad $x$", "<happy> & 喜"} <= set(words(CHARTS["bars"]()))
-
-
 def test_letters_on_any_colour_of_the_map_have_contrast_4_5():
     from matplotlib import colormaps
 
@@ -134,7 +130,7 @@ def test_letters_on_any_colour_of_the_map_have_contrast_4_5():
         return np.dot(linear, [0.2126, 0.7152, 0.0722])
 
     for share in np.linspace(0, 1, 101):
-        colour = colormaps["cividis"](share)[:3]
+        colour = colormaps["Blues"](share)[:3]
         letters = [int(readable_on(colour)[at : at + 2], 16) / 255 for at in (1, 3, 5)]
         dark, light = sorted((luminance(colour), luminance(letters)))
         assert (light + 0.05) / (dark + 0.05) >= 4.5
