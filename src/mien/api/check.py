@@ -179,9 +179,10 @@ def _coverage(claim: ClaimedPredictions, accuracy: Estimate, expected: int) -> C
     missing = expected - count
     if not missing:
         return ClaimFinding("all samples", "fine", f"Each of the {expected:,} samples has a prediction.")
+    reason = f", {claim.without_answer:,} because their answer is not a class" if claim.without_answer else ""
     words = (
-        f"{missing:,} of {expected:,} samples have no prediction; {claim.without_answer:,} of them have an answer that "
-        f"is not a class. If they count as wrong, the accuracy is {percent(accuracy.value * count / expected)}."
+        f"{missing:,} of {expected:,} samples have no prediction{reason}. "
+        f"If they count as wrong, the accuracy is {percent(accuracy.value * count / expected)}."
     )
     return ClaimFinding("all samples", "caution", words)
 
