@@ -37,7 +37,7 @@ fun main(args: Array<String>) {
             val crop = mien.faceCrop(image, Face(box, 1.0, points.getOrNull(0), points.getOrNull(1)))
             val (name, others, all) = mien.answerOfCrop(crop)
             listOf(crop.joinToString(","), name, others.joinToString(","), all.entries.joinToString(",") { "${it.key}=${it.value}" })
-        } else mien.predict(image).map { "${it.box.left},${it.box.top},${it.box.width},${it.box.height};${it.score};${it.answer};" + it.probabilities.entries.joinToString(",") { e -> "${e.key}=${e.value}" } }
+        } else mien.predict(image).map { "${it.box.left},${it.box.top},${it.box.width},${it.box.height};${it.score};${it.answer};${it.alternatives.joinToString(",")};" + it.probabilities.entries.joinToString(",") { e -> "${e.key}=${e.value}" } }
         output.writeInt(0); output.writeInt(lines.size); lines.forEach { output.writeUTF(it) }; output.flush()
     }
 }

@@ -198,7 +198,7 @@ class Mien(private val networks: Networks, private val manifest: Manifest) {
         return IntArray(size * size) { at -> rounded((0 until side).fold(0.0) { sum, it -> sum + weights[at / size][it] * across[it * size + at % size] }).toInt() }
     }
 
-    /** The answer, its alternatives, and all probabilities: the mean of the crop and its mirror image. */
+    /** The answer, its alternatives (the most probable first), and all probabilities: the mean of the crop and its mirror image. */
     fun answerOfCrop(crop: IntArray): Triple<String, List<String>, Map<String, Double>> {
         val (size, seen) = Pair(manifest.sizePx, manifest.cropPx)
         val start = (size - seen) / 2
@@ -232,7 +232,7 @@ class Mien(private val networks: Networks, private val manifest: Manifest) {
         val (top, highest) = probabilities.entries.sortedByDescending { it.value }.first()
         if (top == NOT_A_FACE) return Triple(top, emptyList(), probabilities)
         val near = probabilities.filter { (name, value) -> name != top && name != NOT_A_FACE && highest - value < manifest.margin }
-        return Triple(if (highest < manifest.unsureBelow) "unsure" else top, near.keys.toList(), probabilities)
+        return Triple(if (highest < manifest.unsureBelow) "unsure" else top, near.entries.sortedByDescending { it.value }.map { it.key }, probabilities)
     }
 }
 

@@ -226,7 +226,7 @@ public struct Mien {
         }
     }
 
-    /// The answer, its alternatives, and all probabilities: the mean of the crop and its mirror image.
+    /// The answer, its alternatives (the most probable first), and all probabilities: the mean of the crop and its mirror image.
     public func answer(ofCrop crop: [Int]) throws -> (String, [String], [(name: String, value: Double)]) {
         let (size, seen) = (manifest.sizePx, manifest.cropPx)
         let start = (size - seen) / 2
@@ -263,7 +263,7 @@ public struct Mien {
         let top = probabilities.first { $0.value == highest }!.name
         if top == notAFace { return (top, [], probabilities) }
         let near = probabilities.filter { $0.name != top && $0.name != notAFace && highest - $0.value < manifest.margin }
-        return (highest < manifest.unsureBelow ? "unsure" : top, near.map { $0.name }, probabilities)
+        return (highest < manifest.unsureBelow ? "unsure" : top, near.sorted { $0.value > $1.value }.map { $0.name }, probabilities)
     }
 }
 
