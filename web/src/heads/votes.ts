@@ -62,7 +62,7 @@ export function outputsOf({ outputs = {}, classes, temperature, scores, answer }
   const { prior, strength, weights = {}, unsure_below: unsureBelow, margin = TIE_MARGIN } = answer;
   const factors = votes.given.map((name, at) => (weights[name] ?? 1) / prior[at]! ** strength);
   const shown = votes.given.filter((name) => !NO_EXPRESSION.includes(name) || name === NOT_A_FACE);
-  return [{ ...votes, name: ANSWER, classes: shown, rule: { factors }, unsureBelow, margin, accuracy: null }, ...named];
+  return [{ ...votes, name: ANSWER, classes: shown, rule: { factors }, unsureBelow, margin, accuracy: null }, ...answering];
 }
 
 /** Compute an output's probabilities from its logits, like mien.base.heads.votes.VotesHead.shown. */

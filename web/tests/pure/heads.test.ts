@@ -12,6 +12,7 @@ test("a rule makes an answer of shares of people, as in Python", () => {
   const outputs = {
     fer2013: { classes: ["a", "b"], temperature: 1, target: "label" },
     perceived: { classes, temperature: 1, target: "votes" },
+    affect: { classes: ["valence", "arousal"], temperature: 1, target: "affect" },
   };
   const manifest = { classes: ["a", "b"], temperature: 1, scores: {}, outputs, answer } as unknown as Manifest;
   const [first, ...others] = outputsOf(manifest);
@@ -19,6 +20,7 @@ test("a rule makes an answer of shares of people, as in Python", () => {
   expect(first).toMatchObject({ unsureBelow: 0.4, margin: 0.15, classes: classes.filter((name) => name !== "unknown") });
   const [row] = probabilitiesOf(first!, Float32Array.from(shares, Math.log));
   shown.forEach((value, at) => expect(row![at]).toBeCloseTo(value, 4));
+  expect(others.map(({ name }) => name)).toEqual(["fer2013", "perceived"]);
   const perceived = others.find(({ name }) => name === "perceived")!;
   expect(probabilitiesOf(perceived, Float32Array.from(shares, Math.log))[0]![0]).toBeCloseTo(0.36, 6);
 });
