@@ -28,7 +28,10 @@ export interface TaughtHead {
   folds: number;
 }
 
-/** Fit a head. With `origin`, start there and penalise the distance of the weights from its weights. */
+/**
+ * Fit a head. With `origin`, start there and penalise the distance of the weights from its weights. The folds start
+ * from zero all the same, because `origin` may have been fitted to their faces.
+ */
 export async function teachHead(lesson: Lesson, onProgress: (done: number) => void, origin?: Head, foldOf = foldsOf(lesson)): Promise<TaughtHead> {
   const { labels, classes } = lesson;
   const width = lesson.plain.length / labels.length;
@@ -36,8 +39,8 @@ export async function teachHead(lesson: Lesson, onProgress: (done: number) => vo
   const standard = (rows: Float64Array) => rows.map((value, at) => (value - mean[at % width]!) / scale[at % width]!);
   const plain = standard(lesson.plain);
   const mirrored = standard(lesson.mirrored);
-  const start = origin ? standardHead(origin, mean, scale) : { weight: new Float64Array(classes * width), bias: new Float64Array(classes) };
-  const fit = (chosen: number[], penalty: number, from: Head, tolerance: number) => {
+  const zero = { weight: new Float64Array(classes * width), bias: new Float64Array(classes) };
+  const fit = (chosen: number[], penalty: number, start: Head, from: Head, tolerance: number) => {
     const rows = Float64Array.from([plain, mirrored].flatMap((view) => chosen.map((at) => row(view, at, width))).flatMap((each) => [...each]));
     return fitHead(rows, [...chosen, ...chosen].map((at) => labels[at]!), { penalty, origin: start, from, tolerance, pause });
   };
@@ -47,9 +50,9 @@ export async function teachHead(lesson: Lesson, onProgress: (done: number) => vo
   const losses = PENALTIES.map(() => 0);
   const answers = PENALTIES.map((): number[] => []);
   for (let fold = 0; fold < folds; fold += 1) {
-    let head = start;
+    let head: Head = zero;
     for (const [which, penalty] of PENALTIES.entries()) {
-      head = await fit(faces.filter((at) => foldOf![at] !== fold), penalty, head, TOLERANCE.validated);
+      head = await fit(faces.filter((at) => foldOf![at] !== fold), penalty, zero, head, TOLERANCE.validated);
       for (const at of faces.filter((each) => foldOf![each] === fold)) {
         const logits = logitsOf(head, row(plain, at, width));
         losses[which]! += logSumExp(logits) - logits[labels[at]!]!;
@@ -59,7 +62,8 @@ export async function teachHead(lesson: Lesson, onProgress: (done: number) => vo
     }
   }
   const best = folds ? losses.indexOf(Math.min(...losses)) : 0;
-  const { weight, bias } = await fit(faces, PENALTIES[best]!, start, TOLERANCE.kept);
+  const start = origin ? standardHead(origin, mean, scale) : zero;
+  const { weight, bias } = await fit(faces, PENALTIES[best]!, start, start, TOLERANCE.kept);
   onProgress(1);
   const ofFeatures = weight.map((value, at) => value / scale[at % width]!);
   const shifted = bias.map((value, at) => value - dot(row(ofFeatures, at, width), mean));

@@ -54,6 +54,7 @@ export function showTaught(taught: Taught | null, cell: [number, number] | null,
   const measured = accuracy
     ? translate("teach_accuracy", { accuracy: percent(accuracy.value, 1), count: accuracy.faces, low: percent(accuracy.low, 1), high: percent(accuracy.high, 1) })
     : translate("teach_unmeasured", { names: list(single.map(expression)) });
+  Object.assign(element("teach-accuracy").dataset, { accuracy: accuracy?.value ?? "", faces: accuracy?.faces ?? "", from: from ?? "" });
   element("teach-accuracy").textContent = from ? `${measured} ${translate("teach_further", { name: from })}` : measured;
   element("teach-cells").hidden = element("teach-cells-note").hidden = !cells;
   const shown = cell && cells?.[cell[0]]?.[cell[1]];
