@@ -96,7 +96,10 @@ export class App {
     messages.show(loading);
     try {
       const predictor = await this.predictor;
-      predictor.useModel(await opening());
+      const opened = await opening();
+      const before = predictor.model;
+      predictor.useModel(opened);
+      if (!this.teaching.needs(before)) void before.dispose();
       const { shown } = this.stage;
       this.images.forget();
       this.stage.show({ kind: "nothing" });

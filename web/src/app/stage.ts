@@ -31,6 +31,10 @@ export class Stage {
     return shown.kind === "video" ? this.page.videoPanel.summary(shown.video) : "";
   };
 
+  get turn(): number {
+    return this.#turn;
+  }
+
   /** Whether nothing was started or stopped since `stop` returned this turn. */
   isCurrent(turn: number): boolean {
     return turn === this.#turn;

@@ -44,10 +44,17 @@ export class TeachSession {
 
   /** Prepare to train an opened model further. Its classes are shown, unless faces were already added. */
   goOnFrom(classifier: Classifier): void {
+    const before = this.#origin?.classifier;
     this.#origin = originOf(classifier);
+    if (before && before !== classifier) void before.dispose();
     if (!this.#origin || this.#classes.some(({ faces }) => faces.length)) return;
     this.#classes.splice(0, Infinity, ...classifier.manifest.classes.map((name) => ({ name, faces: [] })));
     this.show();
+  }
+
+  /** Whether training goes on from this model. */
+  needs(classifier: Classifier): boolean {
+    return this.#origin?.classifier === classifier;
   }
 
   show(): void {
@@ -98,7 +105,7 @@ export class TeachSession {
     if (without.length) this.#refuse("teach-no-face", without);
   }
 
-  /** Add the chosen face on the screen. For a camera or video, record faces until the next call. */
+  /** Add the chosen face on the screen. For a camera or video, record faces until it ends or the next call. */
   #addShown(into: TaughtClass): void {
     const wasInto = this.#recording?.into;
     this.#stopRecording();
@@ -111,11 +118,16 @@ export class TeachSession {
       into.faces.push({ crop: face.crop, side });
       return this.show();
     }
+    const { shown: source, turn } = this.stage;
     const recording = `recording ${(this.#recordings += 1)}`;
     let last: NumberedFace | null = null;
     let left = RECORDED.faces;
     const take = () => {
-      const shown = this.stage.shown.kind === "video" ? this.page.chosenFace : null;
+      if (this.stage.shown !== source || !this.stage.isCurrent(turn)) {
+        this.#stopRecording();
+        return this.show();
+      }
+      const shown = this.page.chosenFace;
       if (!shown?.crop.length || shown.crop === last?.crop) return;
       last = shown;
       into.faces.push({ crop: shown.crop, side, recording });
@@ -143,9 +155,8 @@ export class TeachSession {
     try {
       const { model } = await this.predictor;
       const classes = this.#classes.map(({ name, faces }) => ({ name: name.trim(), faces: [...faces] }));
-      this.#taught = await teach(classes, model, this.#origin, (done) => this.#setProgress(done));
-      const { file } = this.#taught;
-      await this.addModel("taught", () => Classifier.open(file));
+      const taught = await teach(classes, model, this.#origin, (done) => this.#setProgress(done));
+      if (await this.addModel("taught", () => Classifier.open(taught.file))) this.#taught = taught;
     } catch (error) {
       this.#report(translate("teach"), error);
     } finally {

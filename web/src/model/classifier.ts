@@ -14,6 +14,7 @@ const BATCH_SIZE = 32;
 /** One of the page's models, with its manifest. */
 export class Classifier {
   readonly #outputs: Output[];
+  readonly #runs = new Set<Promise<void>>();
 
   private constructor(
     readonly manifest: Manifest,
@@ -47,8 +48,10 @@ export class Classifier {
     return new Classifier(manifest, session, file);
   }
 
-  dispose(): Promise<void> {
-    return this.session.release();
+  /** Free the memory of the network, after the runs that have begun. */
+  async dispose(): Promise<void> {
+    await Promise.allSettled(this.#runs);
+    await this.session.release();
   }
 
   /** Probabilities of grey face crops (size_px * size_px values each). */
@@ -76,7 +79,13 @@ export class Classifier {
     return rows;
   }
 
-  async #run(crops: Uint8Array[], outputs: string[], use: (given: Record<string, Float32Array>, batch: Uint8Array[]) => void): Promise<void> {
+  async #run(...given: Parameters<Classifier["runBatches"]>): Promise<void> {
+    const run = this.runBatches(...given);
+    this.#runs.add(run);
+    await run.finally(() => this.#runs.delete(run));
+  }
+
+  private async runBatches(crops: Uint8Array[], outputs: string[], use: (given: Record<string, Float32Array>, batch: Uint8Array[]) => void): Promise<void> {
     const { Tensor } = await runtime();
     const { input: spec } = this.manifest;
     for (let first = 0; first < crops.length; first += BATCH_SIZE) {
