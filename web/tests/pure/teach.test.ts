@@ -2,13 +2,16 @@
 import { readFileSync } from "node:fs";
 import path from "node:path";
 
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 
+import { Classifier } from "../../src/model/classifier";
 import { headIn, manifestIn, withHead } from "../../src/model/model_file";
 import { dealGroups } from "../../src/teach/folds";
 import { type Lesson, logitsOf, teachHead } from "../../src/teach/head";
 import { wilson } from "../../src/teach/teach";
 import vectors from "../teach.json";
+
+vi.mock("../../src/model/runtime", () => ({ runtime: async () => ({ Tensor: class {} }) }));
 
 const model = readFileSync(path.join(import.meta.dirname, "../votes/model.onnx"));
 
@@ -65,6 +68,20 @@ test("folds keep groups together and spread classes evenly", () => {
   const folds = dealGroups(groups, labels, 2, 5);
   expect(new Set(groups.map((group, at) => `${group}: ${folds[at]}`)).size).toBe(10);
   for (let fold = 0; fold < 5; fold += 1) expect(labels.filter((_, at) => folds[at] === fold).toSorted()).toEqual([0, 0, 0, 0, 1, 1, 1, 1]);
+});
+
+test("a model is freed after the runs that have begun", async () => {
+  const done: string[] = [];
+  const run = async () => {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    done.push("run");
+    return { features: { data: new Float32Array(3) } };
+  };
+  const session = { outputNames: ["features"], run, release: async () => void done.push("freed") };
+  const input = { size_px: 2, crop_px: 2, mean: 0, std: 1 };
+  const classifier = Reflect.construct(Classifier, [{ classes: ["a"], scores: {}, input }, session, model]) as Classifier;
+  await Promise.all([classifier.features([new Uint8Array(4)]), classifier.dispose()]);
+  expect(done).toEqual(["run", "freed"]);
 });
 
 test("a model file keeps its network and gets another head and manifest", () => {
