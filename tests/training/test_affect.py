@@ -11,8 +11,14 @@ import mien
 from mien.base.errors import DataError, RunError
 from mien.base.recipe import check_recipe
 from mien.base.run_folder import RunFolder
+from mien.data.ratings import read_ratings
 from mien.evaluation.predictions import read_predictions
+from mien.exporting.to_onnx import measure_parity
+from mien.pipeline import run_checks
+from mien.pipeline.split_predictions import predict_split
 from mien.pipeline.training_run import run_recipe
+from mien.runs.folds import make_folds, predict_folds
+from mien.training import checkpoint
 from mien.training.loop import train
 from mien.training.plan import plan_training
 from mien.training.state import prepare
@@ -32,6 +38,13 @@ def rated(faces):
     valence = np.tanh((np.asarray(faces.images).mean(axis=(1, 2)) - 128) / 20)
     arousal = np.where(np.arange(len(faces)) % 3 == 0, "", np.round(-valence, 3).astype(str))
     return replace(faces, columns={"valence": valence, "arousal": arousal})
+
+
+@pytest.fixture(scope="module")
+def rated_run(tmp_path_factory, tiny_recipe_text, rated):
+    run = RunFolder(tmp_path_factory.mktemp("rated") / "run")
+    run_recipe(plan_training(check_recipe(tomllib.loads(tiny_recipe_text + OUTPUTS), "rated", []), rated), run)
+    return run
 
 
 @pytest.fixture
@@ -65,6 +78,57 @@ def test_a_run_learns_ratings_and_tells_them_wherever_derived_ones_stand(tmp_pat
     assert one.to_dict()["valence"] == one.valence
     assert one.derived_valence is None
     assert one.classes == model.classes == rated.classes
+    assert one != replace(one, further={**one.further, "valence": 0.5})
+
+
+@pytest.mark.parametrize("form", ["fp16", "int8"])
+def test_a_smaller_form_is_compared_in_ratings_too(tmp_path, rated_run, rated, form):
+    out = mien.export(rated_run.path, tmp_path / "small.onnx", precision=form, data=rated)
+    images = rated.of_split("validation").images
+    rows = [mien.load(file).rows(np.asarray(images)) for file in (rated_run.model, out)]
+    # The columns of the label have a temperature.
+    assert out.largest_difference >= np.abs(rows[0] - rows[1])[:, -2:].max() > 0
+    assert out.agreement > 0.9
+
+
+def test_parity_is_of_ratings_not_of_a_softmax(rated_run):
+    """A softmax does not change if the same is added to both logits."""
+    network, _ = checkpoint.load_best(rated_run)
+    assert measure_parity(network, rated_run.model).largest_difference < 1e-5
+    with torch.no_grad():
+        network.head.bias[-2:] += 0.5
+    assert measure_parity(network, rated_run.model).largest_difference > 0.1
+
+
+def test_guessing_has_the_loss_of_chance(tmp_path, recipe, rated, monkeypatch):
+    """Oracle: the losses themselves, of equal logits."""
+    plan, told = plan_training(recipe.model_copy(update={"epochs": 1}), rated), []
+    heads, nine = prepare(plan).heads, batch(torch.empty(9))
+    losses = [head.loss(torch.zeros(9, len(head.output.classes)), nine, 0.5).item() for head in heads]
+    monkeypatch.setattr(run_checks, "check_history", lambda *given: told.append(given[3]) or ())
+    run_recipe(plan, RunFolder(tmp_path / "run"))
+    assert told == [pytest.approx(sum(losses), rel=1e-5)]
+
+
+def test_ratings_of_another_scale_matter_only_to_a_model_of_ratings(rated_run, voted_run, rated):
+    from_1_to_9 = replace(rated, columns={"valence": np.full(len(rated), 5), "arousal": np.full(len(rated), 9)})
+    assert predict_split(mien.load(voted_run.path).for_labels(), from_1_to_9, "test").rated is None
+    with raises(DataError, "ratings-range"):
+        predict_split(mien.load(rated_run.path), from_1_to_9, "test")
+
+
+def test_folds_keep_the_ratings(tmp_path, recipe, rated):
+    folds = make_folds(rated, np.arange(len(rated)), 2)
+    recipe = recipe.model_copy(update={"epochs": 1})
+    found = predict_folds(recipe, folds, tmp_path, notify=lambda words: None)
+    valence = rated.columns["valence"][rated.places(found.sample_ids)]
+    assert found.rated.ratings[:, 0] == pytest.approx(valence)
+
+
+@pytest.mark.parametrize("cells", [["-1", "", "1"], ["-1.0", " ", " 1"], ["-1", "None", "1"], [-1.0, np.nan, 1.0]])
+def test_blank_cells_have_no_rating(rated, cells):
+    found = read_ratings(replace(rated.subset(np.arange(3)), columns={"valence": np.array(cells)}), ("valence",))
+    assert np.array_equal(found[:, 0], [-1, np.nan, 1], equal_nan=True)
 
 
 def test_a_run_goes_on_only_with_its_ratings(tmp_path, recipe, rated):
@@ -75,6 +139,11 @@ def test_a_run_goes_on_only_with_its_ratings(tmp_path, recipe, rated):
 
 
 def test_ratings_that_are_missing_or_out_of_range_are_refused(recipe, rated, faces):
+    in_train = np.where(rated.split == "train", rated.columns["arousal"], "")
+    with raises(DataError, "ratings-missing", "validation split", "in arousal."):
+        plan_training(recipe, replace(rated, columns={**rated.columns, "arousal": in_train}))
+    with raises(DataError, "ratings-range", "found high of", str(rated.source[0])):
+        read_ratings(replace(rated, columns={**rated.columns, "arousal": np.full(len(faces), "high")}), ("arousal",))
     with raises(DataError, "ratings-missing"):
         plan_training(recipe, faces)
     with raises(DataError, "ratings-range", "arousal"):

@@ -41,7 +41,7 @@ class ExportResult(os.PathLike[str]):
         precision: fp32, fp16 or int8.
         samples: number of compared faces: synthetic for fp32 (against torch), else of validation (against fp32).
         agreement: fraction of faces with the same top class, for the worst output.
-        largest_difference: largest difference of any probability of any output, at temperature 1.
+        largest_difference: largest difference of any value of any output, at temperature 1.
         accuracy: validation accuracy, 0..1; None for fp32, as the next two.
         original_accuracy: accuracy of the fp32 file on the same samples.
         original_bytes: size of the fp32 file.
@@ -117,7 +117,8 @@ def export(
         raise DataError(
             f"{precision} is measured on the validation split; give {arg('data', 'PATH')}.", code="data-missing"
         )
-    check_onnx()
+    with needs_extra("train", "Exporting"):
+        import onnx  # noqa: F401
     folder.read_recipe()
     model = find_model(folder.path)
     manifest = read_manifest(model)
@@ -143,12 +144,6 @@ def _checked(run: str | os.PathLike[str], out: str | os.PathLike[str] | None) ->
     if file is not None:
         check_model_file(file)
     return folder, file
-
-
-def check_onnx() -> None:
-    """Raise :class:`MissingExtraError` now if the packages for changing graphs are missing."""
-    with needs_extra("train", "Exporting"):
-        import onnx  # noqa: F401
 
 
 def check_model_file(out: Path) -> None:
@@ -189,17 +184,16 @@ def quantize(model: Path, precision: Literal["fp16", "int8"], faces: Dataset, ou
             graph = attach_manifest(graph, manifest.model_copy(update={"scores": scores}))
             temporary.write_bytes(graph)
     images = np.asarray(faces.of_split("validation").images)
-    pairs = [(before.probabilities, after.probabilities)]
-    for output in original.manifest.all_outputs:
-        if output.name != original.output.name:
-            one, two = (each.with_output(output.name).probabilities(images, 1.0) for each in (original, quantized))
-            pairs.append((one, two))
+    pairs = [(original.output, before.probabilities, after.probabilities)]
+    for head in original.manifest.all_outputs[1:]:
+        one, two = (each.output_probabilities(images, {head.name or "": 1.0}) for each in (original, quantized))
+        pairs.append((head, one, two))
     return ExportResult(
         file=out,
         precision=precision,
         samples=len(after),
-        agreement=min(float((one.argmax(axis=1) == two.argmax(axis=1)).mean()) for one, two in pairs),
-        largest_difference=max(float(np.abs(one - two).max()) for one, two in pairs),
+        agreement=min(float((one.argmax(1) == two.argmax(1)).mean()) for head, one, two in pairs if head.answers),
+        largest_difference=max(float(np.abs(one - two).max()) for _, one, two in pairs),
         accuracy=after.accuracy,
         original_accuracy=before.accuracy,
         original_bytes=model.stat().st_size,

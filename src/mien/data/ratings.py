@@ -21,17 +21,20 @@ def read_ratings(dataset: Dataset, names: Sequence[str]) -> npt.NDArray[np.float
     if not set(names) <= set(dataset.columns):
         return None
     cells = np.stack([dataset.columns[name].astype(np.str_) for name in names], axis=1)
-    cells[np.isin(cells, ("", "None"))] = "nan"
-    try:
-        ratings = cells.astype(np.float64)
-        wrong = [f"{cells[row, at]} of {dataset.source[row]}" for row, at in np.argwhere(np.abs(ratings) > 1)]
-    except ValueError as error:
-        wrong = [str(error)]
+    ratings = np.vectorize(_rating, otypes=[np.float64])(cells)
+    wrong = [f"{cells[row, at]!s:.80} of {dataset.source[row]}" for row, at in np.argwhere(np.abs(ratings) > 1)]
     if wrong:
         raise DataError(
-            f"{' and '.join(names)} must be numbers from -1 to 1, or blank; found {wrong[0]:.80}.", code="ratings-range"
+            f"{' and '.join(names)} must be numbers from -1 to 1, or blank; found {wrong[0]}.", code="ratings-range"
         )
-    return ratings
+    return np.asarray(ratings)
+
+
+def _rating(cell: str) -> float:
+    try:
+        return float("nan" if cell.strip() in {"", "None"} else cell)
+    except ValueError:
+        return np.inf
 
 
 def ratings_fingerprint(dataset: Dataset, names: Sequence[str]) -> str:

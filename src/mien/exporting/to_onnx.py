@@ -41,7 +41,7 @@ class Parity:
 
     Attributes:
         faces: number of compared faces.
-        largest_difference: largest difference of any probability of any face.
+        largest_difference: largest difference of any value of any face.
         agreement: fraction of faces with the same top class.
     """
 
@@ -174,18 +174,17 @@ def measure_parity(network: Network, file: Path) -> Parity:
     faces = render_faces(draw_labels(PARITY_FACES, seed=0), seed=0, channels=spec.channels)
     squares = np.stack([face_square(face, spec.size_px, spec.channels) for face in faces])
     images = to_input(squares, spec)
-    sizes = _sizes(network, manifest.outputs)
+    heads, sizes = manifest.all_outputs, _sizes(network, manifest.outputs)
     with torch.inference_mode():
-        ours = [each.double().softmax(1) for each in torch.split(network(torch.from_numpy(images)), sizes, dim=1)]
-    found = session.run([output.logits for output in manifest.all_outputs], {"images": images})
-    theirs = [torch.from_numpy(each).double().softmax(1) for each in found]
-    pairs = list(zip(ours, theirs, strict=True))
-    # torch's max, unlike Python's, propagates NaN.
-    differences = torch.stack([(one - two).abs().max() for one, two in pairs])
+        ours = torch.split(network(torch.from_numpy(images)), sizes, dim=1)
+    theirs = session.run([head.logits for head in heads], {"images": images})
+    each = zip(heads, ours, theirs, strict=True)
+    pairs = [(head, head.values(one.numpy(), 1.0), head.values(two, 1.0)) for head, one, two in each]
     return Parity(
         faces=len(images),
-        largest_difference=float(differences.max()),
-        agreement=min(float((one.argmax(1) == two.argmax(1)).double().mean()) for one, two in pairs),
+        # NumPy's max, unlike Python's, propagates NaN.
+        largest_difference=float(np.max([np.abs(one - two).max() for _, one, two in pairs])),
+        agreement=min(float((one.argmax(1) == two.argmax(1)).mean()) for head, one, two in pairs if head.answers),
     )
 
 

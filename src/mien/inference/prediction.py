@@ -83,7 +83,7 @@ class Prediction:
     def _compared(self) -> tuple[Any, ...]:
         vector = self.probability_vector.tobytes()
         own = (self.source, self.classes, vector, self.box, self.detection_score, self.unsure_below, self.margin)
-        return *own, self.output, self.perceived, tuple(self.landmarks.items())
+        return *own, self.output, self.perceived, *self.landmarks.items(), *self.further.items()
 
     def __repr__(self) -> str:
         place = "" if self.detection_score is None else f" at {self.box}"

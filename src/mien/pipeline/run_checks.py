@@ -13,6 +13,7 @@ from mien.evaluation.error_analysis import check_answers
 from mien.evaluation.results import Evaluation
 from mien.training import checkpoint
 from mien.training.average import accuracy, batch_norms, enough_of, recalibrate_bn
+from mien.training.heads import HEADS
 from mien.training.plan import TrainingPlan
 
 STALE = 0.05
@@ -27,7 +28,7 @@ def check_run(
     plan: TrainingPlan, run: RunFolder, history: Sequence[Mapping[str, float]], best_epoch: int, evaluation: Evaluation
 ) -> tuple[Notice, ...]:
     """Return all notices about a run."""
-    chance = sum(each.weight * math.log(len(each.classes)) for each in plan.outputs)
+    chance = sum(each.weight * (HEADS[each.target].chance or math.log(len(each.classes))) for each in plan.outputs)
     chance = chance if plan.parts.loss is None else math.inf  # a user's own loss has another scale
     found = [
         *check_answers(evaluation),
@@ -55,7 +56,7 @@ def _check_recalls(evaluation: Evaluation) -> Iterator[Notice]:
 def check_history(
     history: Sequence[Mapping[str, float]], best_epoch: int, largest_share: float, chance: float
 ) -> Iterator[Notice]:
-    """Check the loss over the epochs; ``chance`` is the loss of equal probabilities."""
+    """Check the loss over the epochs; ``chance`` is the loss of guessing."""
     train, validation = ([line[f"{part}_loss"] for line in history] for part in ("train", "validation"))
     epochs, kept = len(history), history[best_epoch - 1]
     lowest = int(np.argmin(validation))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -82,7 +83,10 @@ def predict_split(
         temperature = 1.0 if fitted else predictor.manifest.temperature
     answering, further = predictor.manifest.output(), predictor.further
     names = tuple(name for head in further for name in head.classes) or answering.derives
-    ratings = read_ratings(chosen, [name.removeprefix("derived_") for name in names]) if names else None
+    ratings = None
+    # Columns of another scale matter only to a model that learned ratings.
+    with nullcontext() if further else suppress(DataError):
+        ratings = read_ratings(chosen, [name.removeprefix("derived_") for name in names]) if names else None
     others = ["" if votes is None else votes.output, _source(answering) if answering.perceived else ""]
     others += [] if ratings is None else [head.name or "" for head in further]
     divisors = _divisors(predictor, [name for name in others if name], temperature, fitted=fitted)

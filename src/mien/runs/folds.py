@@ -27,7 +27,7 @@ from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
 from mien.data.splits import check_class_groups, cut_groups, deal_groups
 from mien.evaluation.estimates import evaluate_predictions, evaluate_subsets
-from mien.evaluation.predictions import Predictions, read_predictions, write_predictions
+from mien.evaluation.predictions import Predictions, RatedValues, read_predictions, write_predictions
 from mien.evaluation.results import BreakDown, Evaluation
 from mien.inference.predictor import Predictor
 from mien.models.registry import completed, starts_from_scratch
@@ -157,6 +157,8 @@ def predict_folds(
             write_predictions(run.predictions(SPLIT), replace(predictions, split=SPLIT, data_fingerprint=fingerprint))
         parts.append(read_predictions(run.predictions(SPLIT)))
     sample_ids = np.concatenate([each.sample_ids for each in parts])
+    rated = [each.rated for each in parts if each.rated is not None]
+    joined = [np.concatenate([getattr(each, name) for each in rated]) for name in ("values", "ratings") if rated]
     together = Predictions(
         sample_ids=sample_ids,
         labels=np.concatenate([each.labels for each in parts]),
@@ -165,6 +167,7 @@ def predict_folds(
         split=SPLIT,
         data_fingerprint=faces.fingerprint_for_predictions(SPLIT),
         groups=None if faces.groups is None else faces.groups[faces.places(sample_ids)],
+        rated=RatedValues(rated[0].names, *joined) if len(rated) == len(parts) else None,
     )
     write_predictions(RunFolder(folder).predictions(SPLIT), together)
     return together

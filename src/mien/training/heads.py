@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -114,6 +114,9 @@ class Head:
     label_loss: LossFunction
     taught: Tensor | None = None
     moving: SelfAdaptive | None = field(default=None, init=False)
+
+    chance: ClassVar[float | None] = None
+    """Loss of equal logits; None is the log of the number of classes."""
 
     def __post_init__(self) -> None:
         """Make the targets that are the same in all epochs."""
@@ -265,6 +268,8 @@ class VotesHead(Head):
 class AffectHead(Head):
     """An output for ratings of valence and arousal. Its loss is the mean of 1 - CCC over both, on rated images."""
 
+    chance = 1.0
+
     def __post_init__(self) -> None:
         self.ratings = as_tensor(_ratings(self.dataset), self.device)
 
@@ -298,10 +303,11 @@ class AffectHead(Head):
 
 def _ratings(dataset: Dataset) -> Floats:
     ratings = read_ratings(dataset, NAMES)
-    if ratings is None or np.isnan(ratings).all(axis=0).any():
+    blank = [name for at, name in enumerate(NAMES) if ratings is None or np.isnan(ratings[:, at]).all()]
+    if ratings is None or blank:
         raise DataError(
-            "The data has no ratings: columns valence and arousal, each from -1 to 1, in a CSV or parquet. Train and "
-            "validation need some.",
+            f"The {dataset.split[0]} split has no ratings in {' and '.join(blank)}. Write them in these columns of a "
+            "CSV or parquet, from -1 to 1.",
             code="ratings-missing",
         )
     return ratings
