@@ -22,11 +22,9 @@ def read_ratings(dataset: Dataset, names: Sequence[str]) -> npt.NDArray[np.float
         return None
     cells = np.stack([dataset.columns[name].astype(np.str_) for name in names], axis=1)
     ratings = np.vectorize(_rating, otypes=[np.float64])(cells)
-    wrong = [f"{cells[row, at]!s:.80} of {dataset.source[row]}" for row, at in np.argwhere(np.abs(ratings) > 1)]
-    if wrong:
-        raise DataError(
-            f"{' and '.join(names)} must be numbers from -1 to 1, or blank; found {wrong[0]}.", code="ratings-range"
-        )
+    for row, at in np.argwhere(np.abs(ratings) > 1):
+        found = f"{cells[row, at]!s:.80} of {dataset.source[row]}"
+        raise DataError(f"{names[at]} must be a number from -1 to 1, or blank; found {found}.", code="ratings-range")
     return np.asarray(ratings)
 
 

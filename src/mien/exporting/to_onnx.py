@@ -172,8 +172,7 @@ def measure_parity(network: Network, file: Path) -> Parity:
     session, manifest = open_model(file)
     spec = manifest.input
     faces = render_faces(draw_labels(PARITY_FACES, seed=0), seed=0, channels=spec.channels)
-    squares = np.stack([face_square(face, spec.size_px, spec.channels) for face in faces])
-    images = to_input(squares, spec)
+    images = to_input(np.stack([face_square(face, spec.size_px, spec.channels) for face in faces]), spec)
     heads, sizes = manifest.all_outputs, _sizes(network, manifest.outputs)
     with torch.inference_mode():
         ours = torch.split(network(torch.from_numpy(images)), sizes, dim=1)

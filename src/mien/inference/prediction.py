@@ -92,12 +92,12 @@ class Prediction:
     @property
     def top(self) -> str:
         """The most probable class."""
-        return self.classes[self._top]
+        return self.classes[self._decisions.top[0]]
 
     @property
     def confidence(self) -> float:
         """Probability of :attr:`top`, 0..1."""
-        return float(self.probability_vector[self._top])
+        return float(self.probability_vector[self._decisions.top[0]])
 
     @property
     def probabilities(self) -> dict[str, float]:
@@ -174,10 +174,6 @@ class Prediction:
     @cached_property
     def _decisions(self) -> Decisions:
         return decide(self.probability_vector[np.newaxis], self.classes, self.unsure_below, self.margin)
-
-    @cached_property
-    def _top(self) -> int:
-        return int(self._decisions.top[0])
 
     def show(self) -> Image:
         """Draw the enlarged face crop beside a bar for each class.

@@ -111,7 +111,6 @@ def predict_split(
             for batch in track(batches, len(batches), f"predicting {split}", "batches")
         ]
     )
-    count = len(predictor.classes)
     if votes is not None and votes.output:
         votes = replace(votes, probabilities=_of_choices(predictor, votes, found[:, column[votes.output]]))
     rated = None
@@ -121,7 +120,7 @@ def predict_split(
     return Predictions(
         sample_ids=chosen.rows,
         labels=chosen.labels,
-        probabilities=found[:, :count],
+        probabilities=found[:, : len(predictor.classes)],
         classes=predictor.classes,
         split=split,
         data_fingerprint=faces.fingerprint_for_predictions(split),
