@@ -92,7 +92,7 @@ class Prediction:
     @property
     def top(self) -> str:
         """The most probable class."""
-        return self.classes[self._decisions.top[0]]
+        return self.classes[int(self._decisions.top[0])]
 
     @property
     def confidence(self) -> float:
