@@ -36,14 +36,3 @@ def test_every_pixel_of_grey_and_colour_is_in_the_sheet(faces):
     for (_, _, pixels), image in zip(found, faces.images[:4], strict=False):
         assert (pixels == image[:, :, np.newaxis]).all()
     assert np.array_equal(found[4][2], colour)
-
-
-def test_faces_stand_in_rows_with_their_words(faces):
-    drawing = face_sheet(faces.images[:5], ["a", "b <i>", "c", "$d$", "e"], columns=3)
-    across, down = zip(*((x, y) for x, y, _ in images(drawing)), strict=True)
-    assert across[:3] == tuple(sorted(across[:3]))
-    assert across[3:] == across[:2]
-    assert down[0] == down[1] == down[2] < down[3] == down[4]
-    captions = [float(each) for each in re.findall(r'<text [^>]* y="([^"]+)"', drawing.svg)]
-    assert captions[2] < down[2] < captions[3] < down[3], "each above its face"
-    assert words(drawing) == ["a", "b <i>", "c", "$d$", "e"]

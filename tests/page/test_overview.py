@@ -76,22 +76,6 @@ def test_the_files_are_dark_on_white_whatever_the_page_is(tmp_path, monkeypatch)
         chart.save(tmp_path / "chart.gif")
 
 
-def test_a_notebook_shows_the_file_and_says_its_name_alone():
-    """Oracle: what stands in the file from its element on."""
-    chart = training_chart(HISTORY, "loss", 2)
-    shown = chart._repr_svg_()
-    assert ElementTree.fromstring(shown).tag.endswith("}svg")
-    assert chart.svg_file().decode().endswith(shown)
-    assert "currentColor" not in shown
-    # Jupyter keeps this beside the image.
-    assert repr(chart) == "Chart(name='loss-curve')"
-
-
-def test_the_best_epoch_is_marked_where_it_is_known():
-    assert "epoch kept (2)" in words(CHARTS["loss"]())
-    assert not any("best" in word for word in words(training_chart(HISTORY, "accuracy", None).svg))
-
-
 def test_any_metric_of_the_history_is_drawn_and_no_other():
     rates = [{**line, "learning_rate": 0.1 / line["epoch"]} for line in HISTORY]
     svg = training_chart(rates, "learning_rate", None).svg

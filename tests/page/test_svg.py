@@ -4,14 +4,11 @@ import os
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mien.evaluation.predictions import Predictions
 from mien.page.charts.svg import shorten
-from support import write_report
 
 LONG = tuple(f"an expression whose name goes on and on for 55 letters {number}" for number in range(7))
 
@@ -29,21 +26,6 @@ def test_a_short_name_is_itself_and_a_long_one_keeps_both_its_ends(name, longest
         start, end = found.split("…")[0], found[len(found) - longest // 3 :]
         assert name.startswith(start)
         assert name.endswith(end)
-
-
-@pytest.mark.parametrize("count", [2, 7])
-def test_names_of_55_letters_leave_room_for_every_figure(count, faces, tmp_path):
-    """Matplotlib warns where a figure has no room left, and a warning fails a test; the tables have the names whole."""
-    names = LONG[:count]
-    labels = np.arange(10 * count) % count
-    probabilities = np.random.default_rng(0).dirichlet(np.ones(count), len(labels))
-    predictions = Predictions(np.arange(len(labels)), labels, probabilities, names, "validation", "")
-    written = write_report(tmp_path, predictions)
-    assert all(len(name) >= 55 for name in names)
-    assert (tmp_path / "tables" / "classification-report.csv").read_text().count(names[1]) == 1
-    page = written.page.read_text(encoding="utf-8")
-    assert names[1] in page
-    assert shorten(names[1]) in page
 
 
 @pytest.mark.parametrize("backend", ["module://gone.backend", "nonsense", "svg"])

@@ -2,7 +2,6 @@
 
 import io
 
-import pytest
 from rich.console import Console
 
 from mien.evaluation.results import Estimate
@@ -25,14 +24,3 @@ def test_a_figure_has_its_interval_and_nothing_is_a_dash():
     assert light.split() == ["light", "0.500", "0.400–0.600", "10.0%"]
     assert edges.split() == ["edges", "–", "–"]
     assert light.index("0.500") + len("0.500") == head.index("AUC") + len("AUC"), "figures stand to the right"
-
-
-@pytest.mark.parametrize("width", [50, 60, 80])
-def test_a_list_that_does_not_fit_is_folded_and_not_cut(width):
-    values = {"optim.weight_decay": 0.0005, "model.convolutions": [2, 2, 2, 2], "model.widths": [64, 128, 256, 432]}
-    columns = (Column("key", "text"), Column("recipe", "number"), Column("best", "number"))
-    shown = lines(Table("best", columns, [(key, value, value) for key, value in values.items()]), width)
-    # Cells fold within their columns: what each column holds, put together again.
-    words = "".join("".join(shown).split())
-    for figure in ("64", "128", "256", "432"):
-        assert words.count(figure) >= 2
