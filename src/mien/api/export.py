@@ -135,9 +135,9 @@ def export(
 
 def _checked(run: str | os.PathLike[str], out: str | os.PathLike[str] | None) -> tuple[RunFolder, Path | None]:
     """Return the run folder and the file to write. Raises :class:`RunError`."""
-    folder, file = RunFolder(Path(run)), None if out is None else Path(out)
-    if is_shipped(run) and not folder.is_run:
+    if is_shipped(run) and not RunFolder(Path(run)).is_run:
         raise RunError(f"{run} is built in and already exported. mien export needs a run folder.", code="run-shipped")
+    folder, file = RunFolder(Path(run)), None if out is None else Path(out)
     if not folder.path.exists():
         folder = find_trained(run)  # its error suggests a name
     if file is not None:
