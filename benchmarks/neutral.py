@@ -1,4 +1,4 @@
-"""What a person's own rest would change: log-odds of their neutral photographs subtracted from their other ones.
+"""Effect of a person's own rest: log-odds of their neutral photographs subtracted from their other ones.
 
     git clone https://github.com/muxspace/facial_expressions
     python benchmarks/neutral.py facial_expressions KEPT_ASIDE

@@ -70,7 +70,7 @@ def test_what_a_script_imports_of_mien_is_there(file):
 
 
 def test_every_extra_that_a_message_or_page_names_exists():
-    """Of an unknown one, pip only warns, and installs nothing."""
+    """Pip only warns of an unknown extra, and installs nothing."""
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
     files = [*(ROOT / "src").rglob("*.py"), *ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
     named: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""What is kept of former measurements is consistent."""
+"""Kept results of former measurements are consistent."""
 
 import json
 from pathlib import Path

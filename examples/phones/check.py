@@ -62,7 +62,7 @@ class Program:
                 self.stdin.write(struct.pack(">i" if isinstance(value, int) else ">d", value))
 
     def ask(self, what: int, rgb: Any, *values: float) -> list[str]:
-        """What it says of an image: 1 is of a box, with two points or none, 2 is of all faces."""
+        """Return its answers for an image: 1 for a box, with two points or none, 2 for all faces."""
         self.send(what, rgb.shape[1], rgb.shape[0])
         self.stdin.write(rgb.tobytes())
         self.send(*values)

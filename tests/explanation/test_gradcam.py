@@ -79,7 +79,7 @@ def test_neither_a_shared_activation_nor_one_in_place_changes_the_map(squares, s
 
 
 def test_the_gradient_of_a_linear_network_is_its_closed_form(linear, squares):
-    """Of p = softmax((W x + b) / T): dp_c / dx = p_c (W_c - sum_k p_k W_k) / T."""
+    """Oracle: for p = softmax((W x + b) / T): dp_c / dx = p_c (W_c - sum_k p_k W_k) / T."""
     targets = np.array([0, 1, 2, 0, 1])
     weights, p = linear.network.head.weight.detach().numpy(), linear.predict(squares)
     slopes = p[np.arange(5), targets, None] * (weights[targets] - p @ weights) / linear.temperature

@@ -16,7 +16,7 @@ from support import raises
 
 
 class Fixed:
-    """A detector that says what it was told to."""
+    """A detector that returns the given faces."""
 
     name = "fixed"
     margin, score_range = Margin(1.2, 0.05), (0.0, 1.0)

@@ -17,7 +17,7 @@ from mien.exporting.to_onnx import measure_parity
 from mien.pipeline import run_checks
 from mien.pipeline.split_predictions import predict_split
 from mien.pipeline.training_run import run_recipe
-from mien.runs.folds import make_folds, predict_folds
+from mien.runs.folds import make_folds, measure_folds, predict_folds
 from mien.training import checkpoint
 from mien.training.loop import train
 from mien.training.plan import plan_training
@@ -123,6 +123,8 @@ def test_folds_keep_the_ratings(tmp_path, recipe, rated):
     found = predict_folds(recipe, folds, tmp_path, notify=lambda words: None)
     valence = rated.columns["valence"][rated.places(found.sample_ids)]
     assert found.rated.ratings[:, 0] == pytest.approx(valence)
+    expected = ccc(found.rated.values[:, 0], found.rated.ratings[:, 0])
+    assert measure_folds(found, folds).ratings["valence_ccc"].value == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("cells", [["-1", "", "1"], ["-1.0", " ", " 1"], ["-1", "None", "1"], [-1.0, np.nan, 1.0]])

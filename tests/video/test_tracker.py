@@ -1,4 +1,4 @@
-"""Whole videos read: real files, and a detector that says what it is told to."""
+"""Whole videos read: real files, and a detector that returns given faces."""
 
 import contextlib
 import http.server

@@ -15,6 +15,7 @@ from mien.evaluation import metrics
 from mien.evaluation.intervals import percentile_interval, proportion_among, share_difference, share_interval
 from mien.evaluation.named_metrics import resample
 from mien.evaluation.predictions import Predictions
+from mien.evaluation.ratings import measure_ratings
 from mien.evaluation.results import ClassMetrics, Estimate, Evaluation, GroupGap, SubsetMetrics
 from mien.evaluation.seed_variance import holm
 
@@ -73,6 +74,7 @@ def evaluate_predictions(predictions: Predictions, resamples: int = 1000) -> Eva
         resamples=resamples,
         groups=None if predictions.groups is None else len(np.unique(predictions.groups)),
         note=predictions.note,
+        ratings={} if predictions.rated is None else measure_ratings(predictions.rated, predictions.groups, resamples),
     )
 
 

@@ -17,7 +17,6 @@ from mien.data.splits import group_identical, near_copy_groups
 from mien.evaluation.answers import evaluate_answers
 from mien.evaluation.estimates import evaluate_predictions, evaluate_subsets
 from mien.evaluation.predictions import LARGEST_DIFFERENCE, Predictions
-from mien.evaluation.ratings import measure_ratings
 from mien.evaluation.results import Evaluation, SubsetMetrics
 from mien.evaluation.vote_metrics import evaluate_votes
 from mien.inference.predictor import Predictor
@@ -264,13 +263,11 @@ class MeasuredSplit:
 
     def evaluate(self) -> Evaluation:
         """Compute all metrics: of answers, on all samples, without copies, by votes and by ratings."""
-        rated = self.predictions.rated
         return replace(
             evaluate_predictions(self.predictions),
             answer=evaluate_answers(self.predictions),
             subsets=tuple(self.subsets()),
             votes=evaluate_votes(self.predictions, self.masks),
-            ratings={} if rated is None else measure_ratings(rated, self.predictions.groups),
             trained_on=int(self.trained_on_elsewhere.sum()),
         )
 
