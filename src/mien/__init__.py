@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from mien.version import __version__ as __version__
 
-# torch reads this when loaded. Threads that spin while waiting slow down training beside other work 3 to 7 times.
+# torch reads this when loaded. Spinning threads slow down training 3 to 7 times when other programs run.
 if not {"GOMP_SPINCOUNT", "KMP_BLOCKTIME"} & os.environ.keys():
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 

@@ -24,8 +24,8 @@ from mien.page.rendering import import_page_packages
 from mien.page.terminal import as_html, as_text
 from mien.training.callback import Callback
 
-MAY_HOLD_A_REVIEW = " It may hold a review."
-"""Added to the message that a ``clean.toml`` exists."""
+MAY_HOLD_A_REVIEW = " It may contain your edits."
+"""Last sentence of the error that a ``clean.toml`` exists."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,11 +51,11 @@ class AuditResult:
 
         Args:
             folder: output folder, created if missing.
-            metadata: further information for the page about how it was made.
+            metadata: more lines for the page about how it was made.
             overwrite: True replaces an existing ``clean.toml``.
 
         Raises:
-            RunError: a ``clean.toml`` exists already, which may have been reviewed.
+            RunError: a ``clean.toml`` exists already, and a person may have edited it.
         """
         folder = Path(folder)
         check_replaceable([folder / "clean.toml"], overwrite, MAY_HOLD_A_REVIEW)
@@ -90,14 +90,14 @@ def audit(
     notify: Callable[[str], None] = lambda line: None,
     callback: Callback | None = None,
 ) -> AuditResult:
-    """Find what would make a metric on this data misleading: copies, leaks, doubtful labels, corrupted images.
+    """Find copies, leaks, doubtful labels and corrupted images: all would make a metric on this data misleading.
 
     Args:
         data: labelled faces of all splits.
         predictions: a model's out-of-fold predictions, to check the labels.
-        recipe: recipe to check the labels by cross-validation instead: five models, each trained without a fifth of the
-            samples.
-        out: folder for these models; the same call resumes after an interruption.
+        recipe: recipe that checks the labels by cross-validation instead: it trains five models, each without a fifth
+            of the samples.
+        out: folder for these models; repeat the call to resume after an interruption.
         notify: called with one line for each warning and each fold.
         callback: callback for the training of each fold.
 
@@ -132,7 +132,7 @@ def audit(
 
 
 def _check_extras(*, trains: bool) -> None:
-    """Raise an error for a missing package now instead of after minutes."""
+    """Raise an error for a missing package at once, not after minutes of work."""
     with needs_extra("audit", "The audit"):
         import_page_packages()
         import scipy  # noqa: F401

@@ -29,7 +29,7 @@ from mien.pipeline.measured_split import WITHOUT_LEAKED, MeasuredSplit
 from mien.pipeline.predictions_csv import ClaimedPredictions, read_predictions_csv
 
 WIDE = 0.1
-"""Width of an interval from which it says little about a model: ten points."""
+"""An interval this wide or wider (ten points) says little about a model."""
 VERDICTS = {
     "wrong": "Do not trust this accuracy as it is.",
     "caution": "Trust this accuracy only with the cautions below.",
@@ -46,8 +46,8 @@ class ClaimFinding(JsonResult):
 
     Attributes:
         key: name of the question, as in docs/check.md.
-        verdict: ``"fine"``, ``"caution"``, ``"wrong"``, or ``"unknown"`` if the data cannot tell.
-        words: answer with its numbers.
+        verdict: ``"fine"``, ``"caution"``, ``"wrong"``, or ``"unknown"`` if the data does not allow an answer.
+        words: the answer as a sentence with numbers.
     """
 
     key: str
@@ -62,8 +62,8 @@ class ClaimResult:
     Attributes:
         accuracy: fraction of correct samples, 0..1, with its 95% interval.
         samples: number of samples with a prediction.
-        findings: one finding per question, in the order of the page.
-        split: split of the samples.
+        findings: one finding per question, in the order of docs/check.md.
+        split: split of the data that the predictions are for.
         name: name of the predictions.
     """
 
@@ -90,7 +90,7 @@ class ClaimResult:
             MissingExtraError: the extra ``report`` is not installed.
         """
         lead = f"{VERDICTS[self.verdict]} {self._measured()}"
-        note = "Findings say what these predictions and this data show. They cannot prove how a model was trained."
+        note = "These findings follow from the predictions and the data. They cannot prove how a model was trained."
         section = Section("findings", "What was checked", (self.table(), Text(note, soft=True)))
         return Page(f"Check of {self.name}", lead, (section,), dict(metadata or {})).write(Path(folder)).page
 
@@ -124,14 +124,14 @@ def check(
 ) -> ClaimResult:
     """Check the predictions behind a claimed accuracy.
 
-    Are classes exchanged? Do copies of training images increase it? Is it better than another file, and with which
-    interval? Would a second panel of annotators agree as often? Were the labels of the split seen in training?
+    Are classes exchanged? Do copies of training images increase the accuracy? Are the predictions better than those in
+    another file? Would a second panel of annotators agree as often? Were the labels of the split seen in training?
 
     Args:
         predictions: a CSV (a column of ids or files, and one of classes or one probability per class), a predictions
             file of mien, or values.
         data: labelled data that the claim is about.
-        split: split for a CSV; other predictions name their own.
+        split: split that a CSV's predictions are for; other predictions files name it themselves.
         against: other predictions for the same samples.
         claimed: claimed accuracy, 0..1.
 
@@ -195,8 +195,8 @@ def _labels(claim: ClaimedPredictions) -> ClaimFinding:
 
 
 def _claimed(claimed: float, accuracy: Estimate) -> ClaimFinding:
-    words = f"Claimed were {percent(claimed)}; the predictions give {percent(accuracy.value)}."
-    # Half a unit of the last digit of a typical claim, 73.2%.
+    words = f"The claim is {percent(claimed)}; the predictions give {percent(accuracy.value)}."
+    # Half of the last digit in a typical claim such as 73.2%.
     return ClaimFinding("claimed accuracy", "fine" if abs(claimed - accuracy.value) <= 6e-4 else "wrong", words)
 
 
@@ -212,7 +212,7 @@ def _exchange(found: Predictions) -> ClaimFinding:
     predicted = found.probabilities.argmax(axis=1)
     best = best_exchange(confusion_matrix(found.labels, predicted, len(found.classes)))
     if best is None:
-        return ClaimFinding("order of classes", "unknown", "There are too many classes to try all orders.")
+        return ClaimFinding("order of classes", "unknown", "There are too many classes to try every order of them.")
     if not best.is_clear:
         return ClaimFinding("order of classes", "fine", "No other order of the classes fits the labels clearly better.")
     pairs = [f"{found.classes[at]} means {found.classes[to]}" for at, to in enumerate(best.renamed) if at != to]

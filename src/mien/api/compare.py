@@ -35,12 +35,12 @@ def compare(
     Args:
         first: baseline: a model, its predictions, or its evaluation.
         second: other model, predictions or evaluation.
-        data: labelled faces. They are needed for a model, except for a run or evaluation folder with predictions. They
-            add metrics without copies, and faces on the page. Groups of the data replace those of the predictions.
+        data: labelled faces. A model needs them, unless it is a run or evaluation folder that contains predictions.
+            They add metrics without copies, and faces on the page. Groups of the data replace those of the predictions.
         split: split to compare on.
 
     Raises:
-        DataError: a model without data, or predictions for other samples, labels, classes or data.
+        DataError: a model is given without data, or the predictions differ in samples, labels, classes or data.
     """
     named = [_named_predictions(each, which, data, split) for each, which in ((first, "first"), (second, "second"))]
     return compare_named(named, None if data is None else read(data, FINGERPRINT_PX))[0]
@@ -51,7 +51,7 @@ def compare_named(named: Sequence[tuple[str, Predictions]], data: ReadResult | N
 
     Args:
         named: at least two names with predictions, the baseline first.
-        data: data set of the predictions, which adds metrics without copies, groups and faces.
+        data: data set of the predictions; it adds metrics without copies, groups, and faces on the page.
 
     Raises:
         DataError: fewer than two models; otherwise see :func:`compare`.
@@ -79,10 +79,10 @@ def compare_named(named: Sequence[tuple[str, Predictions]], data: ReadResult | N
 
 
 def keep_shared_samples(named: Sequence[tuple[str, Predictions]]) -> tuple[list[tuple[str, Predictions]], Notice]:
-    """Keep only the samples that all predictions have; a notice says how many each loses.
+    """Keep the samples that occur in all predictions; a notice says how many samples each file loses.
 
     Raises:
-        DataError: no sample is in all predictions.
+        DataError: no sample occurs in all predictions.
     """
     kept = shared_samples([predictions for _, predictions in named])
     parts = [
@@ -90,7 +90,7 @@ def keep_shared_samples(named: Sequence[tuple[str, Predictions]]) -> tuple[list[
         for (name, before), after in zip(named, kept, strict=True)
     ]
     pairs = [(name, after) for (name, _), after in zip(named, kept, strict=True)]
-    words = f"compared on the {len(kept[0]):,} samples that all share; excluded: {', '.join(parts)}"
+    words = f"compared on the {len(kept[0]):,} samples that all predictions have; excluded: {', '.join(parts)}"
     return pairs, Notice(words, code="samples-excluded")
 
 
@@ -110,7 +110,7 @@ def _named_predictions(
     if data is None and isinstance(given, str | os.PathLike) and Path(given).is_dir():
         return str(given), read_predictions(find_predictions(Path(given), split))
     if data is None:
-        raise DataError("Comparing models needs data; or give their predictions.", code="data-missing")
+        raise DataError("Give data to compare models, or give their predictions.", code="data-missing")
     done = evaluate(given, data, split)
     # Name runs by their paths, because two runs of one recipe have the same name.
     return str(given) if isinstance(given, (str, os.PathLike)) else done.name or which, done.predictions

@@ -26,9 +26,9 @@ class Cropped(NamedTuple):
 
     Attributes:
         faces: number of faces in the output folder.
-        without: photographs without a face.
+        without: photographs in which no face was found.
         bad: error messages of skipped photographs.
-        others: PNG files in the output folder without a photograph, for example because it was moved.
+        others: PNG files in the output folder whose photograph is missing, for example because it was moved.
     """
 
     faces: int
@@ -51,7 +51,7 @@ def crop(
     An existing face that is not older than its photograph is kept, so an interrupted call can be continued.
 
     Args:
-        photos: folder of photographs. Its subfolders, such as those of classes and splits, are kept.
+        photos: folder of photographs. The output has the same subfolders, such as those of classes and splits.
         out: folder of the faces.
         size_px: side of the squares in pixels.
         channels: 1 for grey squares, 3 for RGB.
@@ -59,7 +59,7 @@ def crop(
         skip_bad: skip photographs that cannot be read instead of raising an error.
 
     Raises:
-        DataError: no photographs, or one that cannot be read.
+        DataError: there is no photograph, or one cannot be read.
         ModelError: the detector cannot be used.
         RunError: ``out`` is inside ``photos`` (``out-in-data``); an existing face has another size or colours
             (``faces-differ``); or a file cannot be written.

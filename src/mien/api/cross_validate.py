@@ -29,7 +29,7 @@ class CrossValidated:
     Attributes:
         folder: folder with a run folder for each fold.
         predictions: predictions for all samples of train and validation, each by the model that was not trained on it.
-        evaluation: metrics of the predictions; ``evaluation.by`` has those of each fold.
+        evaluation: metrics of the predictions; ``evaluation.by`` has the metrics of each fold.
     """
 
     folder: Path
@@ -74,7 +74,7 @@ def cross_validate(
 ) -> CrossValidated:
     """Train a model for each fold of train and validation, and measure it on that fold.
 
-    A group always stays in one fold; without groups, near-copies do. The test split is not used.
+    A group is never divided; without groups, near-copies stay together. The test split is not used.
 
     Args:
         recipe: recipe, as in :func:`mien.train`.
@@ -89,8 +89,8 @@ def cross_validate(
         notify: called with one line at the start of each fold.
 
     Raises:
-        RunError: ``out`` has other content, or folds without ``resume``.
-        DataError: fewer groups than folds, or a fold that cannot be trained.
+        RunError: ``out`` has other content, or has folds and ``resume`` is False.
+        DataError: there are fewer groups than folds, or a fold cannot be trained.
         MienError: see :func:`mien.train`.
     """
     check_callback(callback)

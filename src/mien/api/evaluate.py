@@ -52,7 +52,7 @@ def evaluate(
         by: column of the data to break metrics down by.
 
     Raises:
-        DataError: no such split, column or scheme, or labels that the model does not know.
+        DataError: no such split, column or scheme, or labels that are not classes of the model.
     """
     options = EvaluateOptions(split, by, tta, parse_scheme(classes or "all"))
     predictor = for_labels(model)
@@ -67,13 +67,13 @@ def evaluate(
 def evaluate_read(
     model: Predictor, data: ReadResult, options: EvaluateOptions, use: Mapping[str, Any]
 ) -> EvaluationResult:
-    """Run :func:`evaluate` with a loaded model and loaded data.
+    """Evaluate as :func:`evaluate` does, but with a loaded model and loaded data.
 
     Args:
         model: model checked by :func:`mien.pipeline.evaluate.check_options`.
         data: data loaded at the model's size.
         options: evaluation options.
-        use: information about the data for the ledger, if the test split is used.
+        use: information about the data that the ledger records when the test split is used.
     """
     faces = _without_dropped(model, data.faces, options)
     predictions = predict_to_evaluate(model, faces, options)
@@ -86,7 +86,7 @@ def evaluate_read(
         facts |= {"classes": options.scheme.name} if options.scheme is not None else {}
         run.note_test_use(facts)
     split = MeasuredSplit.resolve(predictions, faces, [(model, faces)], uncleaned=data.uncleaned)
-    # Use the fingerprint of the data as loaded, with the dropped classes, because a report will load the same data.
+    # Fingerprint the data before classes are dropped, because a report loads it in the same way.
     fingerprint = data.faces.fingerprint_for_predictions(options.split)
     split = replace(split, predictions=replace(split.predictions, data_fingerprint=fingerprint))
     return _measure(
@@ -100,7 +100,7 @@ def evaluate_read(
 
 
 def _without_dropped(model: Predictor, faces: Dataset, options: EvaluateOptions) -> Dataset:
-    """Remove faces of classes that the model lacks and the scheme drops, such as contempt with ``seven``."""
+    """Remove faces whose class is unknown to the model and dropped by the scheme, such as contempt with ``seven``."""
     if options.scheme is None:
         return faces
     merged = {name for group in options.scheme.groups.values() for name in group}
@@ -120,7 +120,7 @@ def _measure(split: MeasuredSplit, options: EvaluateOptions, **about: Any) -> Ev
     parts = () if evaluation.by is None else evaluation.by.parts
     if small := [f"{part.value} ({part.count:,})" for part in parts if part.count < LEAST_COMPARED]:
         words = (
-            f"{options.by}: too few samples to compare with the others: {', '.join(small)}; {LEAST_COMPARED} would do"
+            f"{options.by}: too few samples to compare with the others: {', '.join(small)}; {LEAST_COMPARED} are needed"
         )
         notices.append(Notice(f"{words}.", code="groups-small"))
     return EvaluationResult(
@@ -139,7 +139,7 @@ def run_with_ledger(model: Predictor) -> RunFolder | None:
 
 
 def evaluate_file(path: str | os.PathLike[str], *, classes: str | None = None) -> EvaluationResult:
-    """Evaluate a predictions file of any model, without model and images. See docs/predictions.md."""
+    """Evaluate a predictions file; model and images are not needed. See docs/predictions.md."""
     predictions = read_predictions(path)
     known = predictions.temperature is not None
     return _measure(

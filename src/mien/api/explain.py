@@ -44,7 +44,7 @@ class Explanation:
     map: npt.NDArray[np.float32] = field(repr=False)
 
     def show(self) -> Image.Image:
-        """Draw the face with its map as an RGB image."""
+        """Draw the map over its face, as an RGB image."""
         assert self.prediction.crop is not None
         return Image.fromarray(overlay(self.prediction.crop, self.map))
 
@@ -55,7 +55,7 @@ class Explanation:
 
 
 class Explainer:
-    """A model with explanation methods. Errors are raised before an image is read.
+    """A model with explanation methods. The constructor raises errors before any image is read.
 
     Args:
         model: model, as in :func:`explain`.
@@ -66,8 +66,8 @@ class Explainer:
 
     Attributes:
         predictor: model with the explained output in use.
-        notices: notices that another output than the default is explained, or that gradients are those of the weights
-            before quantization.
+        notices: notices that the explained output is not the default, or that gradients are of the weights before
+            quantization.
 
     Raises:
         DataError: no such method (``method-unknown``) or class (``class-unknown``).
@@ -142,11 +142,11 @@ def explain(
 ) -> list[Explanation]:
     """Map which pixels favour the predicted expression, for each face in the images.
 
-    The explained output is the one in use: ``mien.load("default", output="fer2013")`` explains FER2013's label.
-    Gradient methods always explain the label's output.
+    The explained output is the model's current one: ``mien.load("default", output="fer2013")`` explains FER2013's
+    label. Gradient methods always explain the label's output.
 
     Args:
-        model: a loaded model or its name or path. Gradient methods need its run folder, so give that or a name.
+        model: a loaded model or its name or path. Gradient methods need a run folder or a built-in name.
         images: one or several images, as in :meth:`mien.Predictor.predict`, or face crops as in
             :meth:`mien.Predictor.predict_crops`.
         crops: True if each image is a face crop; then no face is detected.
@@ -154,7 +154,7 @@ def explain(
         target: class to explain; by default the predicted one.
 
     Returns:
-        One explanation per face, image by image, the largest face first; none for images without a face.
+        One explanation per face, image by image, the largest face first; an image without faces has none.
 
     Raises:
         DataError: no such method or class.

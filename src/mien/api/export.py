@@ -34,15 +34,15 @@ CALIBRATION_FACES = 512
 
 @dataclass(frozen=True)
 class ExportResult(os.PathLike[str]):
-    """An exported model file, compared with its source. It can be used as a path.
+    """An exported model file, compared with its source. The object can be given wherever a path is expected.
 
     Attributes:
         file: path of the file.
         precision: fp32, fp16 or int8.
-        samples: number of compared faces: synthetic for fp32 (against torch), else of validation (against fp32).
+        samples: number of compared faces: synthetic for fp32 (against torch), else validation (against fp32).
         agreement: fraction of faces with the same top class, for the worst output.
         largest_difference: largest difference of any value of any output, at temperature 1.
-        accuracy: validation accuracy, 0..1; None for fp32, as the next two.
+        accuracy: validation accuracy, 0..1; this and the next two are None for fp32.
         original_accuracy: accuracy of the fp32 file on the same samples.
         original_bytes: size of the fp32 file.
     """
@@ -94,7 +94,7 @@ def export(
     Args:
         run: the run folder.
         out: path to write; default ``model.onnx``, ``model.half.onnx`` or ``model.int8.onnx`` in the run folder.
-        precision: fp16 halves the size; int8 quarters it and is faster. Both are measured on validation.
+        precision: fp16 halves the size; int8 quarters it and is faster. Both are evaluated on the validation split.
         data: labelled faces, required for fp16 and int8.
 
     Raises:
@@ -139,7 +139,7 @@ def _checked(run: str | os.PathLike[str], out: str | os.PathLike[str] | None) ->
         raise RunError(f"{run} is built in and already exported. mien export needs a run folder.", code="run-shipped")
     folder, file = RunFolder(Path(run)), None if out is None else Path(out)
     if not folder.path.exists():
-        folder = find_trained(run)  # its error suggests a name
+        folder = find_trained(run)  # this raises an error that suggests a name
     if file is not None:
         check_model_file(file)
     return folder, file
@@ -152,9 +152,9 @@ def check_model_file(out: Path) -> None:
 
 
 def quantize(model: Path, precision: Literal["fp16", "int8"], faces: Dataset, out: Path) -> ExportResult:
-    """Quantize a model file, measure both files, and write the new one with its metrics in the manifest.
+    """Quantize a model file, evaluate both files, and write the new one with its metrics in the manifest.
 
-    The temperature is that of the original. Metrics are stored only if ``faces`` is the model's training data, because
+    The temperature of the original is kept. Metrics are stored only if ``faces`` is the model's training data, because
     the manifest has that data's fingerprint.
 
     Args:
@@ -200,7 +200,7 @@ def quantize(model: Path, precision: Literal["fp16", "int8"], faces: Dataset, ou
 
 
 def _calibration_inputs(predictor: Predictor, faces: Dataset) -> Any:
-    """Return inputs of some training faces, always the same ones. float32 (N, channels, S, S)."""
+    """Return network inputs of some training faces; the choice is always the same. float32 (N, channels, S, S)."""
     chosen = with_model_classes(predictor, faces).of_split("train")
     some = np.random.default_rng(0).permutation(len(chosen))[:CALIBRATION_FACES]
     return to_input(chosen.images[np.sort(some)], predictor.manifest.input)

@@ -63,9 +63,9 @@ def find_lr(
     settings: Mapping[str, Any] | None = None,
     device: str = "auto",
 ) -> LrSearch:
-    """Find a learning rate by a range test: 100 steps with a rate rising from 1e-6 to 10 (Smith, 2015).
+    """Find a learning rate by a range test: it rises from 1e-6 to 10 in 100 steps (Smith, 2015).
 
-    Nothing is written. The result is valid for this recipe, batch size and data.
+    No file is written. The result is valid for this recipe, batch size and data.
 
     Args:
         recipe: recipe; all arguments are as in :func:`mien.train`.

@@ -18,7 +18,7 @@ from mien.inference.predictor import Predictor, load
 
 @runtime_checkable
 class DataSource(Protocol):
-    """A source of data that can load it, such as the options ``--data``, ``--map``, ... of the command line."""
+    """An object that can load data, such as the options ``--data``, ``--map``, ... of the command line."""
 
     @property
     def path(self) -> Path:
@@ -41,7 +41,7 @@ Model: TypeAlias = Predictor | str | os.PathLike[str]
 
 
 def read(data: Data, size_px: int, channels: int = 1, *, again: bool = False) -> ReadResult:
-    """Load data at a model's image size in pixels and channels; ``again`` if it was loaded before.
+    """Load data at a model's image size, in pixels, and with its channels; ``again`` says that it was loaded before.
 
     Raises:
         DataError: see :func:`mien.load_dataset`, or the argument is not data (``data-type``).
@@ -61,7 +61,7 @@ def read(data: Data, size_px: int, channels: int = 1, *, again: bool = False) ->
 
 
 def environment(data: Data) -> dict[str, Any]:
-    """Return metadata of the data for written files: its name, and from a command also options and machine."""
+    """Return metadata of the data for written files: its name, and in a command also options and machine."""
     return data.environment() if isinstance(data, DataSource) else {"data": data_name(data)}
 
 

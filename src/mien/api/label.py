@@ -33,11 +33,11 @@ class MergedVotes:
     Attributes:
         people: names of the people, from the file names.
         images: number of images with a vote.
-        labelled: number of images whose most frequent answer is an expression given by more than half of the people.
-        within: for each person with repeated faces, the fraction of them with the same answer again.
+        labelled: number of images for which more than half of the people gave the same expression.
+        within: for each person who saw faces twice, the fraction of these faces with the same answer.
         between: fraction of pairs of people with the same answer, mean over images; None without shared images.
         alpha: Krippendorff's alpha; NaN without shared images.
-        ceiling: how often a second panel of the same size would choose the same class; None without shared images.
+        ceiling: how often a second panel of as many people would agree; None without shared images.
         ask_again: images without a clear answer, the most disputed first.
         table: path of the written file: path, label, and a column of votes for each class.
     """
@@ -66,7 +66,7 @@ class MergedVotes:
         ]
         if self.between is not None and self.ceiling is not None:
             lines += [
-                f"two people agree on {share_text(self.between)} (Krippendorff's alpha {self.alpha:.2f})",
+                f"two people agree on {share_text(self.between)} of the images (Krippendorff's alpha {self.alpha:.2f})",
                 f"a second panel would choose the same class for {share_text(self.ceiling)}, the ceiling of any model",
             ]
         if self.ask_again:
@@ -147,7 +147,7 @@ def merge_votes(votes: str | os.PathLike[str], faces: str | os.PathLike[str]) ->
 
 
 def _first_and_same(ballot: Sequence[Vote]) -> tuple[dict[str, str], list[bool]]:
-    """Return each image's first answer; and for each repeated image, whether the answer was the same."""
+    """Return the first answer for each image, and whether repeated images got the same answer."""
     first: dict[str, str] = {}
     same = []
     for image, answer in ballot:

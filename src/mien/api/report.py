@@ -30,12 +30,12 @@ def report(
         predictions: a run folder, an evaluation folder, a predictions file of any model, or a Predictions object.
         data: labelled faces of the predictions.
         out: output folder; default ``report-SPLIT`` beside the predictions.
-        model: model that made the predictions; for a run folder the run's own by default.
-        split: split of the predictions in a folder; default validation.
+        model: model that made the predictions; default: the model of the run folder, if one is given.
+        split: split, if a folder has predictions for several; default validation.
         explain: whether to add attention maps, which take half a minute and need data and model.
 
     Raises:
-        DataError: the predictions are for other data, or by another model.
+        DataError: the predictions are for other data, or another model made them.
         MissingExtraError: the extra ``report`` is not installed.
     """
     if isinstance(predictions, Predictions):

@@ -27,7 +27,7 @@ def robustness(
         seed: seed of the corruptions and of the random choice.
 
     Raises:
-        DataError: the test split, no such split, a limit below 1 (``limit-range``), or a negative seed.
+        DataError: ``split`` is test or does not exist, ``limit`` is below 1 (``limit-range``), or ``seed`` is negative.
     """
     check_seed(seed)
     if limit is not None and limit < 1:

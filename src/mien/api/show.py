@@ -23,7 +23,7 @@ def show(
     faces_per_class: int = 8,
     seed: int = 0,
 ) -> Chart:
-    """Draw a sheet of faces with a row for each class. A notebook shows it; ``.save("faces.png")`` writes it.
+    """Draw a sheet of faces with a row for each class. A notebook displays the sheet; ``.save("faces.png")`` writes it.
 
     Args:
         data: labelled faces.
@@ -49,7 +49,7 @@ def show(
         split = split or "train"
     faces = faces if split is None else faces.of_split(split)
     if faces_per_class < 1 or not len(faces):
-        raise DataError(f"A sheet needs at least one face of a class; found {len(faces)} faces.", code="no-faces")
+        raise DataError(f"A sheet needs at least one face per class; found {len(faces)} faces.", code="no-faces")
     generator = np.random.default_rng(seed)
     images, captions = [], []
     for index, name in enumerate(faces.classes):
@@ -62,5 +62,5 @@ def show(
             drawn = [drawn[0], *as_shown(np.stack([drawn[0]] * faces_per_class), given, seed)[1:]]
         blank = np.full_like(faces.images[0], 255)
         images += [*drawn, *[blank] * (faces_per_class - len(drawn))]
-        captions += [shorten(name, 12), *[""] * (faces_per_class - 1)]  # 12 letters fit above a face
+        captions += [shorten(name, 12), *[""] * (faces_per_class - 1)]  # only 12 letters fit above a face
     return face_sheet(images, captions, columns=faces_per_class)

@@ -46,14 +46,14 @@ def study(
         data: faces with ``train`` and ``validation`` splits; ``test`` is not used.
         out: folder of runs, table and page; default ``studies/NAME``.
         results: folder of finished runs; default ``out/results``.
-        only: variants to run and show, with those that they build on; by default all.
+        only: variants to run and show, and with them the variants that they build on; by default all.
         recipe: recipe to use instead of the study's.
         settings: changed keys of every recipe, ``{"epochs": 5}``, or of one variant, ``{"slow:epochs": 5}``; or a list
             as on the command line, ``["epochs=5"]``.
         jobs: number of runs at the same time; default 1, with Ray one per core.
         engine: ``local``, or ``ray`` for the cluster at ``RAY_ADDRESS``.
         finished: True trains nothing and only writes table and page of the finished runs.
-        callback: callback for the plan, epochs and ends of runs; with it, nothing is printed.
+        callback: called with the plan, each epoch, and the end of each run; with a callback, nothing is printed.
         verbose: 0 prints nothing; 1 prints a line per ended run, and a progress bar on a terminal.
 
     Returns:
@@ -89,7 +89,7 @@ def study(
     with busy("checking every run"):
         runs = make_plan(chosen, faces, changes)
     if finished and not any(run.key in completed for run in runs):
-        own = "these settings" if changes else f"its own settings, without {arg('settings')},"
+        own = "these settings" if changes else f"the study's settings (without {arg('settings')})"
         raise StudyError(
             f"{kept} contains no finished run of this study with {own} on this data.", code="nothing-finished"
         )

@@ -24,9 +24,9 @@ def to_pandas(predictions: Iterable[Prediction | list[Prediction] | Photo | Vide
         predictions: results of ``predict``, ``predict_crops`` or ``stream``, or frames of :func:`mien.track`.
 
     Returns:
-        ``source``; for a video ``frame``, ``time_seconds`` and ``track``; for a detected face ``box_left`` ...
-        ``box_height`` in pixels and ``detection_score``; ``answer``, ``top``, ``confidence``; a probability for each
-        class, 0..1. Images and frames without faces have no row. Without any face there are no columns of classes.
+        ``source``; for a video also ``frame``, ``time_seconds`` and ``track``; for a detected face also ``box_left``
+        ... ``box_height`` in pixels and ``detection_score``; ``answer``, ``top``, ``confidence``; a probability for
+        each class, 0..1. Images and frames without faces have no row. Without a face, columns of classes are missing.
 
     Raises:
         DataError: not predictions (``predictions-type``).
@@ -50,8 +50,8 @@ def to_supervision(shown: Photo | VideoFrame) -> Any:
         shown: a photo from :meth:`mien.Predictor.stream`, or a frame from :func:`mien.track`.
 
     Returns:
-        ``xyxy`` in pixels, ``confidence`` and ``class_id`` of each top class, for a frame ``tracker_id``, and the
-        answers in ``data["class_name"]``.
+        ``xyxy`` in pixels, ``confidence`` and ``class_id`` of the top class, answers in ``data["class_name"]``; for a
+        frame also ``tracker_id``.
 
     Raises:
         MissingExtraError: supervision is not installed.
@@ -82,7 +82,7 @@ def _rows(each: object) -> Iterator[dict[str, Any]]:
     elif isinstance(each, VideoFrame):
         for face in each.faces:
             frame = {"frame": each.number, "time_seconds": each.time_seconds, "track": face.track}
-            # The first key keeps its position.
+            # A key's position is that of its first occurrence.
             yield {"source": face.prediction.source, **frame, **_row(face.prediction)}
     elif isinstance(each, Prediction):
         yield _row(each)

@@ -81,16 +81,16 @@ def train(
         resume: resume the run in ``out`` if there is one.
         callback: one callback or a list, called before and after every step and epoch. It can change and stop the run;
             see :class:`mien.training.callback.Callback`.
-        network: class of ``torch.nn.Module`` that maps images to logits, or an instance with initial weights. It has
-            the same effect as ``[model] file`` and ``name`` in a recipe: the run stores its source.
+        network: class of ``torch.nn.Module`` that maps images to logits, or an instance with initial weights. This
+            equals ``[model] file`` and ``name`` in a recipe: the run stores the source code.
         loss: function of logits float32 (B, C) and labels int64 (B,) that returns a scalar; replaces the recipe's loss.
         augment: function of images float32 (B, channels, S, S), 0..1, that returns the same shape; replaces the
             recipe's augmentation except mixup and cutmix. If it uses torch's random numbers, a resumed run repeats
             them.
         optimizer: function of a list of parameters that returns a ``torch.optim.Optimizer``; replaces the recipe's. The
             recipe's schedule multiplies its learning rates.
-        teachers: models, as for :func:`mien.load`, or predictions files of the train split. Their predictions are
-            learned in addition to the labels; see :func:`distill`.
+        teachers: models, as for :func:`mien.load`, or predictions files of the train split. The network learns their
+            predictions and the labels; see :func:`distill`.
         tta: number of views per face over which a teacher's predictions are averaged: 1, 2 or 10.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         time: time limit in seconds or as ``"30m"``, ``"1h30m"``. A few steps are timed to choose the number of epochs.
@@ -182,7 +182,7 @@ def distill(
 
 
 def settings_of(settings: Mapping[str, Any] | None, *, lr: float | None = None, **plain: Any) -> list[Change]:
-    """Return the changes of a recipe that these arguments give; None changes nothing."""
+    """Return these arguments as changes to a recipe; an argument that is None changes nothing."""
     given = {key: value for key, value in {**plain, "optim.lr": lr}.items() if value is not None}
     return list((given | dict(settings or {})).items())
 
@@ -193,7 +193,7 @@ def check_callback(callback: object) -> None:
         return
     found = f"the class {callback.__name__}" if isinstance(callback, type) else type(callback).__name__
     raise TrainingError(
-        f"callback must be an object of mien.Callback or of a class made from it; found {found}.", code="callback-type"
+        f"callback must be an instance of mien.Callback or of a subclass; found {found}.", code="callback-type"
     )
 
 
@@ -209,7 +209,7 @@ class TrainingJob:
         teachers: files of models or predictions for distillation.
         tta: number of views per face for the teachers' predictions.
         resumes: whether ``run`` exists and is resumed.
-        parts: user's replacements for parts of the recipe.
+        parts: functions and classes of the user that replace parts of the recipe.
         seconds: time limit from which the number of epochs is chosen.
     """
 
@@ -246,7 +246,7 @@ class TrainingJob:
         if time is None:
             return self
         if process_count() > 1:
-            raise RecipeError(f"{arg('time')} is measured in one process. Set epochs.", code="time-processes")
+            raise RecipeError(f"{arg('time')} works only with one process. Set epochs instead.", code="time-processes")
         if self.resumes:
             epochs = self.out.read_recipe().epochs
             return replace(self, recipe=self.recipe.model_copy(update={"epochs": epochs}))
@@ -275,12 +275,12 @@ class TrainingJob:
             from mien.training.state import check_network, check_resumable, file_digest
         check_device(self.device)
         if self.init_from is not None:
-            file_digest(self.init_from.best)  # raises an error if the weights are missing
+            file_digest(self.init_from.best)  # this raises an error if the weights are missing
         network = check_network(self.recipe)
         if self.recipe.model.file:
             from mien.exporting.to_onnx import check_export
 
-            with busy("trying the export of the network"):
+            with busy("testing that the network can be exported"):
                 check_export(network, self.recipe)
         if self.resumes and is_main_process():
             with self.out.alone():
@@ -311,7 +311,7 @@ class TrainingJob:
         return replace(plan, recipe=plan.recipe.model_copy(update={"epochs": epochs}))
 
     def notices(self, plan: TrainingPlan) -> Iterator[Notice]:
-        """Yield notices about surprising properties of this run."""
+        """Yield notices about anything in this run that may surprise the user."""
         from mien.training import checkpoint
         from mien.training.plan import recipe_warnings
 
@@ -343,7 +343,7 @@ class TrainingJob:
             if new := [name for name in plan.classes if name not in known]:
                 words = f"the model of {arg('init_from')} does not know {', '.join(new)}: trained from random weights."
                 unused = ", ".join(name for name in known if name not in plan.classes)
-                if unused and recipe.classes == "all":  # a label scheme changes names on purpose
+                if unused and recipe.classes == "all":  # no notice, because a label scheme changes names on purpose
                     words += f" Its classes {unused} are unused; rename with {arg('class_map', f'{new[0]}=NAME')}."
                 yield Notice(words, code="classes-unmatched")
         begun = tunes or plan.parts.weights is not None
@@ -386,14 +386,14 @@ class TrainingJob:
 
 
 _OF_TIME = 0.95
-"""Fraction of the time limit for epochs; the rest is for export and evaluation."""
+"""Fraction of the time limit that epochs may use; the rest is for export and evaluation."""
 
 
 def seconds_of(time: str | float) -> float:
-    """Parse a duration and return seconds.
+    """Parse a duration, such as ``"1h30m"``, and return seconds.
 
     Raises:
-        RecipeError: not a duration (``time-form``).
+        RecipeError: the text is not a duration (``time-form``).
 
     >>> seconds_of("1h30m"), seconds_of("90s"), seconds_of(60)
     (5400.0, 90.0, 60.0)

@@ -40,7 +40,7 @@ class LabelReview:
 
     Attributes:
         indices: int64 (M,), the predicted samples as indices into the faces.
-        predictions: predictions on M samples.
+        predictions: a model's predictions on M samples.
         issues: doubtful labels among these samples.
         flagged_confirmed: fraction of flagged labels that most voters contradict; None without votes.
     """
@@ -57,15 +57,15 @@ class AuditFindings:
 
     Attributes:
         faces: the faces.
-        identical: int64 (N,), group of each face; identical images share one.
+        identical: int64 (N,), group of each face; identical images share a group.
         near: pairs and groups of near-copies.
         identical_counts: counts of identical images.
         near_counts: counts of identical images and near-copies together.
         quality_issues: image issues by name.
         outliers: float64 (N,), how unusual each image is; higher is more unusual.
         ceilings: highest expected accuracy on the annotators' majority, for each split with votes.
-        label_review: review of the labels by a model's predictions; None without predictions.
-        changes: suggested drops and new labels.
+        label_review: review of the labels by a model's predictions; None if no predictions were given.
+        changes: samples that should be dropped or get another label.
         not_checked: sentences about what could not be checked and what it would need.
     """
 

@@ -27,7 +27,7 @@ class Check:
     """A check of the audit.
 
     Attributes:
-        key: key of its section on the page.
+        key: id of its section on the page.
         title: title of its section, and of its table in a terminal.
         values: function that returns findings for ``audit.json``, converted by
             :func:`~mien.evaluation.results.json_ready`.

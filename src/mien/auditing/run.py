@@ -39,7 +39,7 @@ from mien.near_copies.finder import NearCopies, contrast, find_near_copies
 from mien.pipeline.measured_split import check_fingerprint, match_faces
 
 WEAK_BELOW = 0.5
-"""Accuracy below which a model is too weak for a review, because most of its doubts are its own mistakes."""
+"""A model with a lower accuracy is too weak to review labels: most labels that it contradicts are right."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +84,7 @@ def _one_thread() -> AbstractContextManager[Any]:
 
 
 def audit_faces(faces: Dataset, copies: Copies, predictions: Predictions | None = None) -> AuditFindings:
-    """Find everything that would make a metric on this data misleading.
+    """Run all checks of an audit on a data set.
 
     Args:
         faces: all splits of the data.
@@ -93,7 +93,7 @@ def audit_faces(faces: Dataset, copies: Copies, predictions: Predictions | None 
             classes; None skips the label review.
 
     Raises:
-        DataError: the predictions are of other data.
+        DataError: the predictions are for other data.
         MissingExtraError: a package of the extra ``audit`` is not installed.
     """
     if predictions is not None:
@@ -126,8 +126,8 @@ def check_audit(faces: Dataset, predictions: Predictions | None) -> None:
     """Raise an error for predictions that an audit cannot use, before the slow search for copies.
 
     Raises:
-        DataError: fewer than two classes, or predictions of other data, of the train or test split, or without samples
-            of some class.
+        DataError: fewer than two classes, or predictions for other data, for the train or test split, or without
+            samples of some class.
     """
     present = [name for name, count in zip(faces.classes, faces.counts(), strict=True) if count]
     if len(present) < 2:
@@ -183,7 +183,7 @@ def _quality_issues(
         "blank": QualityIssue(deviation < BLANK_BELOW, "almost one grey level", deviation),
         "near-blank": QualityIssue(~visible & (deviation >= BLANK_BELOW), "very low contrast", deviation),
         "text or drawing": QualityIssue(
-            visible & (few_tones < FEW_TONES_BELOW), "few grey levels for its contrast", few_tones
+            visible & (few_tones < FEW_TONES_BELOW), "few grey levels for this contrast", few_tones
         ),
         "blurred or enlarged": QualityIssue(visible & (fine < LITTLE_DETAIL_BELOW), "almost no fine detail", fine),
     }
@@ -238,7 +238,7 @@ def _not_checked(faces: Dataset, review: LabelReview | None) -> Iterator[Notice]
     elif review.predictions.accuracy < WEAK_BELOW:
         yield Notice(
             f"Labels reviewed by a weak model with accuracy {review.predictions.accuracy:.1%}. Most of its "
-            f"doubts are its own mistakes.",
+            f"doubts are wrong.",
             code="labels-weak-model",
         )
     if review is not None and len(review.indices) < len(faces):

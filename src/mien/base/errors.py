@@ -20,11 +20,11 @@ from typing import Any, Self
 _ARGUMENT = re.compile(r"‹(\w+)(?:=([^›]*))?›")
 _OPTIONS = {"class_map": "--map", "init_from": "--from", "settings": "--set"}
 _OF_LOADING = ("class_map", "group", "skip_bad", "votes")
-"""Arguments of mien.load_dataset, which other functions do not have."""
+"""Arguments that only mien.load_dataset has."""
 
 
 def arg(name: str, value: object = None) -> str:
-    """Mark an argument in a message: its Python name and the ``value`` to give it (True for a flag)."""
+    """Mark an argument in a message by its Python name and the ``value`` to give it (True for a flag)."""
     return f"‹{name}›" if value is None else f"‹{name}={value}›"
 
 
@@ -44,7 +44,7 @@ def as_options(message: str) -> str:
 
 
 def as_arguments(message: str) -> str:
-    """Return a message with its arguments as in Python.
+    """Return a message with its arguments written as in Python, ``out=...``.
 
     >>> as_arguments(f"Choose another {arg('out')}, or {arg('resume', True)}; try {arg('settings', 'seed=1')}.")
     'Choose another out, or resume=True; try settings={"seed": 1}.'
@@ -73,11 +73,11 @@ class MienError(Exception):
 
     Args:
         message: what was expected, what was found, where, and what to do.
-        code: kind of mistake, as words joined by hyphens: ``split-missing``. It is stable between versions.
+        code: kind of mistake, as words joined by hyphens: ``split-missing``. A code never changes between versions.
 
     Attributes:
         code: the given code, or the default of the class, such as ``data`` for :class:`DataError`.
-        raw: the message with arguments marked by :func:`arg`. Use it to include this message in another one.
+        raw: the message with arguments marked by :func:`arg`. Another message can include it.
 
     >>> DataError("fer2013.csv line 812: pixel 300 is outside 0..255.", code="pixel-range").code
     'pixel-range'
@@ -127,7 +127,7 @@ class TrainingError(MienError):
     """Training that cannot continue.
 
     Attributes:
-        reason: what happened, without the advice. The advice applies only to a run that was started alone.
+        reason: what happened, without the advice. Advice is for a run outside a study or sweep.
     """
 
     code: str = "training"
@@ -138,7 +138,7 @@ class TrainingError(MienError):
 
 
 class StoppedError(TrainingError):
-    """Training that was stopped before it had a result. The message says which files are kept."""
+    """Training that was stopped before it finished an epoch. The message says which files are kept."""
 
     code: str = "stopped"
 
@@ -156,7 +156,7 @@ class MissingExtraError(MienError):
 
 
 class Notice(str):
-    """A sentence to show beside a result. It has a ``code`` and ``raw``, like an error.
+    """A sentence to show beside a result. A notice has a ``code`` and ``raw``, like an error.
 
     >>> Notice("validation has only 9 samples.", code="validation-small").line
     'note: validation has only 9 samples. [validation-small]'
@@ -172,17 +172,17 @@ class Notice(str):
         return notice
 
     def __getnewargs_ex__(self) -> tuple[tuple[str], dict[str, str]]:
-        """Return the arguments of copies and pickles."""
+        """Return the arguments with which copy and pickle create the notice again."""
         return (self.raw,), {"code": self.code}
 
     @property
     def line(self) -> Notice:
-        """The notice as terminals show it."""
+        """The text of the notice, with arguments as command-line options."""
         return Notice(f"note: {self.raw} [{self.code}]", code=self.code)
 
 
 class MienWarning(UserWarning):
-    """Warning of an argument without effect or a misleading metric. Its code is stable, like an error's."""
+    """Warning of an argument without effect or a misleading metric. Its code never changes, like an error's."""
 
     def __init__(self, message: str, *, code: str = "warning") -> None:
         super().__init__(message)
@@ -191,7 +191,7 @@ class MienWarning(UserWarning):
 
 @contextmanager
 def needs_extra(extra: str, purpose: str) -> Iterator[None]:
-    """Turn a failed import inside the block into one line that names the extra to install.
+    """Turn a failed import in the ``with`` block into an error that names the extra to install.
 
     Args:
         extra: name of the extra in pyproject.toml, e.g. ``"train"``.
@@ -215,16 +215,16 @@ def needs_extra(extra: str, purpose: str) -> Iterator[None]:
 def without_password(text: str) -> str:
     """Return a text with passwords and keys in its addresses replaced by ``***``, so that it may be shown and stored.
 
-    Addresses are such as ``postgresql://user:password@host`` or ``s3://bucket?secret_key=S``. An S3 key may contain
+    Examples of addresses: ``postgresql://user:password@host``, ``s3://bucket?secret_key=S``. An S3 key may contain
     slashes. Text that begins like a port number is not treated as a key.
     """
-    # pathlib turns the two slashes of an address into one.
+    # pathlib replaces the two slashes of an address by one.
     text = re.sub(r"(\w://?[^\s:/@]*):(?:[^\s/]*|(?!\d+/)[^\s@?]*)@", r"\1:***@", text)
     return re.sub(r"(?i)([?&][\w.-]*(?:secret|password|token|key|sig)[\w.-]*=)[^\s&]+", r"\1***", text)
 
 
 def printable(text: str) -> str:
-    """Return a text with control characters escaped, so that a file name cannot steer a terminal. Emoji stay."""
+    """Return a text with control characters escaped; a file name could otherwise control the terminal. Emoji stay."""
     kept = ("\N{ZERO WIDTH JOINER}", "\N{NO-BREAK SPACE}", "\N{IDEOGRAPHIC SPACE}")
     return "".join(each if each.isprintable() or each in kept else ascii(each)[1:-1] for each in text)
 
@@ -270,18 +270,18 @@ _KINDS = {
     "dataclass": "a table of keys and values",
     "date": "a date",
 }
-"""Words for pydantic's error types, by the start of the type's name: ``int`` for ``int_type`` and ``int_parsing``."""
+"""Phrases for pydantic's error types. The key is the start of the type's name: ``int`` for ``int_type``."""
 _LIMITS = {"ge": "{} or more", "gt": "greater than {}", "le": "at most {}", "lt": "less than {}"}
 _LIMIT_FAULTS = {"greater_than_equal": "ge", "greater_than": "gt", "less_than_equal": "le", "less_than": "lt"}
 _FOLDER_NAME = "^[A-Za-z0-9]"
 
 
 def rule_of(fault: Mapping[str, Any], constraints: Iterable[object] = ()) -> str:
-    """Say in words what the value of one of pydantic's errors must be.
+    """Describe what a value that pydantic refused must be.
 
     Args:
         fault: an entry of ``ValidationError.errors()``.
-        constraints: the ``metadata`` of the field. All its limits are listed; without it, only the broken one.
+        constraints: the ``metadata`` of the field. With it, all limits are listed, not only the broken one.
 
     >>> rule_of({"type": "int_parsing", "msg": ""})
     'must be a whole number'

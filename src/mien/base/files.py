@@ -21,9 +21,9 @@ _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 @contextmanager
 def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield a temporary path beside ``path`` that becomes ``path`` when the block ends well.
+    """Yield a temporary path beside ``path``; it is renamed to ``path`` when the block ends without an error.
 
-    If the block fails (full disk, Ctrl-C, kill), ``path`` keeps its previous content. It never holds half a file.
+    If the block fails (full disk, Ctrl-C, kill), ``path`` keeps its previous content. ``path`` never holds half a file.
     Missing parent folders are created.
 
     Raises:
@@ -58,7 +58,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
 def _temporary_file(path: Path) -> Iterator[Path]:
     """Create an empty file beside ``path`` and remove it when the block fails.
 
-    Its name is random, so a leftover of a killed process disturbs nothing. It is short, so it fits beside a long name.
+    Its name is random, so one that a killed process left is harmless. It is short, so it fits beside a long name.
     """
     temporary = path.with_name(f".{secrets.token_hex(6)}.part")
     # tempfile would make a file that only its owner can read.
@@ -72,13 +72,13 @@ def _temporary_file(path: Path) -> Iterator[Path]:
 
 
 def _is_beside(file: Path, path: Path) -> bool:
-    """Whether a file is ``path``, its temporary file or a folder that holds it."""
+    """Whether a file is ``path``, its temporary file, or a folder that contains it."""
     temporary = file.name.startswith(".") and file.name.endswith(".part")
     return file in {path, *path.parents} or (file.parent == path.parent and temporary)
 
 
 def sync_folder(folder: Path) -> None:
-    """Make renames in a folder survive a power cut. Windows does this by itself."""
+    """Flush a folder to disk, so that renames in it survive a power cut. Windows does this by itself."""
     if sys.platform == "win32":
         return
     descriptor = os.open(folder, os.O_RDONLY)
@@ -93,7 +93,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def check_replaceable(paths: Iterable[Path], overwrite: bool, warning: str = "") -> None:
-    """Refuse to replace files without ``overwrite``; ``warning`` ends the error. Raises :class:`RunError`."""
+    """Raise an error if a file exists, unless ``overwrite``; ``warning`` ends the error. Raises :class:`RunError`."""
     for path in paths:
         if path.exists() and not overwrite:
             raise RunError(
@@ -138,7 +138,7 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
 def cache_folder(name: str) -> Path:
     """Return the folder ``name`` for files that can be recreated, in ``$MIEN_CACHE`` or the user's cache folder.
 
-    A user without a home folder gets a path at which no file can be created.
+    For a user without a home folder, it returns a path where no file can be created.
     """
     try:
         return Path(os.environ.get("MIEN_CACHE") or user_cache_dir("mien", appauthor=False)).expanduser() / name
@@ -157,13 +157,13 @@ def lock_file(stream: BinaryIO) -> bool:
 
     Return False when another process holds the lock or has removed the file since it was opened.
 
-    The lock is advisory. On a file system without locks it always succeeds.
+    The lock is advisory: it stops only programs that ask for it. On a file system without locks it always succeeds.
     """
     try:
         if sys.platform == "win32":
             import msvcrt
 
-            # Lock a byte beyond the end of the file: Windows lets no one read locked bytes.
+            # Lock a byte beyond the end of the file, because Windows forbids all reading of locked bytes.
             place = stream.tell()
             stream.seek(1 << 62)
             try:

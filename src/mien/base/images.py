@@ -1,4 +1,4 @@
-"""Open images from files, bytes, PIL images or arrays; turn them upright; refuse those with too many pixels."""
+"""Open images from files, bytes, PIL images or arrays; turn them upright; refuse images with too many pixels."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     ImageSource: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO | npt.NDArray[Any] | Image
 
 MAXIMUM_PIXELS = 100_000_000
-"""Largest number of pixels. Larger images are refused before decoding, because a small file can fill the memory."""
+"""Largest number of pixels. Larger images are refused before decoding, because a small file can decode to gigabytes."""
 
 FORMATS: tuple[str, ...] = ("PNG", "JPEG", "WEBP", "AVIF", "BMP", "GIF", "TIFF", "PPM")
-"""Formats that mien opens. Some of Pillow's other formats (EPS) start other programs. HEIC needs pi-heif."""
+"""Formats that mien opens. Other formats of Pillow, such as EPS, start external programs. HEIC needs pi-heif."""
 
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 """Bytes 8 to 12 of an HEIC file, after ``ftyp``."""
@@ -95,7 +95,7 @@ def open_image(source: str | os.PathLike[str] | bytes) -> Image:
 
 @contextmanager
 def open_image_header(source: str | os.PathLike[str] | bytes) -> Iterator[Image]:
-    """Open an image and read only its header. Errors within the block, such as of decoding, become a DataError.
+    """Open an image and read only its header. Errors in the ``with`` block become a DataError.
 
     Args:
         source: a path, or the bytes of an image file.
@@ -117,7 +117,7 @@ def open_image_header(source: str | os.PathLike[str] | bytes) -> Iterator[Image]
 
 
 def _formats_of(head: bytes, name: str) -> tuple[str, ...]:
-    """Return the formats to try for a file's first 12 bytes; HEIC is one if its package is installed."""
+    """Return the formats to try for a file's first 12 bytes; HEIC is included if its package is installed."""
     if head[4:8] != b"ftyp" or head[8:12] not in _HEIC_BRANDS:
         return FORMATS
     try:
@@ -131,7 +131,7 @@ def _formats_of(head: bytes, name: str) -> tuple[str, ...]:
 
 
 class _File(io.BufferedReader):
-    """A file reader that never asks for more bytes than there are: damaged lengths would allocate gigabytes."""
+    """A file reader that reads at most to the end of the file; a damaged length could allocate gigabytes."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         if size is not None and size > io.DEFAULT_BUFFER_SIZE:
@@ -142,8 +142,8 @@ class _File(io.BufferedReader):
 def ignore_pillow_warnings() -> None:
     """Silence Pillow's warnings about odd metadata and large images; they do not affect the pixels.
 
-    The filter stays in place. ``warnings.catch_warnings`` changes the filters of the whole process and is not
-    thread-safe. The filter moves to the front again if others were added before it.
+    The warning filter stays active. ``warnings.catch_warnings`` changes the filters of the whole process and is not
+    thread-safe. The filter moves to the front if other filters were added before it.
     """
     with _FILTERS:
         if warnings.filters[:1] != [_PILLOW_IGNORED]:
@@ -152,12 +152,12 @@ def ignore_pillow_warnings() -> None:
 
 def missing_file(name: str | os.PathLike[str]) -> DataError:
     """Return the error for a file that does not exist (``file-missing``) or is a web address (``image-address``)."""
-    # Path() turns the two slashes of an address into one.
+    # Path() replaces the two slashes of an address by one.
     address = re.sub(r"^(\w\w+):/(?!/)", lambda of: "file:///" if of[1] == "file" else f"{of[1]}://", os.fspath(name))
     address = without_password(address)
     if address.startswith("file://"):
         path = "/" + address[7:].lstrip("/")
-        return DataError(f"{address} is an address; give the path, {path}.", code="image-address")
+        return DataError(f"{address} is a file address; give its path, {path}.", code="image-address")
     if "://" in address:
         return DataError(f"{address} is a web address; mien works offline. Download it first.", code="image-address")
     return DataError(f"{os.fspath(name) or 'The empty path'} does not exist.", code="file-missing")
@@ -200,7 +200,7 @@ def _decoding(name: str) -> Iterator[None]:
             code="image-format",
         ) from None
     except Image.DecompressionBombError:
-        # Pillow checks its own limit first, which is twice ours unless the program has changed it.
+        # Pillow first checks its own limit: twice mien's, unless the program has changed it.
         if (own := 2 * (Image.MAX_IMAGE_PIXELS or 0)) < MAXIMUM_PIXELS:
             raise DataError(
                 f"{name} has more than {own:,} pixels: twice PIL.Image.MAX_IMAGE_PIXELS, which this program has set.",
@@ -248,14 +248,14 @@ def _upright(image: Image, name: str) -> Image:
 
 
 def open_image_source(source: ImageSource) -> Image | npt.NDArray[np.generic]:
-    """Open anything that users may pass as an image.
+    """Open an image given in any supported form.
 
     Args:
         source: a path, image bytes or an open binary file; a PIL image, which is turned upright; or an array, which is
             returned unchanged.
 
     Raises:
-        DataError: ``source`` is something else (``image-type``), or an error of :func:`open_image`.
+        DataError: ``source`` has another type (``image-type``), or see :func:`open_image`.
     """
     if isinstance(source, bytearray | memoryview):
         source = bytes(source)

@@ -16,7 +16,7 @@ EXPRESSIONS: tuple[str, ...] = ("angry", "disgust", "fear", "happy", "sad", "sur
 """The seven expressions in the order of FER2013's labels: ``EXPRESSIONS[3] == "happy"``."""
 
 NOT_A_FACE_CLASS = "not-a-face"
-"""Answer of an annotator who sees no face, and the class of a model trained on such votes."""
+"""Answer of an annotator who sees no face; models trained on such votes have it as a class."""
 
 NO_EXPRESSION: tuple[str, ...] = ("unknown", NOT_A_FACE_CLASS)
 """Annotators' answers that are not expressions."""
@@ -88,7 +88,7 @@ def parse_map(text: str) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class LabelScheme:
-    """A mapping of the data's classes to new classes. Classes that it does not name are dropped.
+    """A mapping of the data's classes to new classes. Classes that are in no group are dropped.
 
     ``groups`` maps each new class to the classes it merges, in order: ``{"positive": ("happy", "surprise"), "negative":
     ("angry", "fear", "sad")}``.
@@ -106,7 +106,7 @@ class LabelScheme:
         """Return the index of the new class for each class of the data, or -1 if it is dropped. Shape (C,).
 
         Raises:
-            DataError: the scheme names a class that is not in ``classes``. ``owner`` names their source in the message.
+            DataError: the scheme names a class that is not in ``classes``. The message calls them ``owner``'s.
         """
         for wanted in (name for group in self.groups.values() for name in group):
             if wanted not in classes:
@@ -193,7 +193,7 @@ def parse_scheme(text: str) -> LabelScheme | None:
         groups[new] = names
     if len(groups) < 2:
         raise DataError(
-            f"The label scheme '{text}' leaves one class; a classifier needs at least two.", code="too-few-classes"
+            f"The label scheme '{text}' has one class; a classifier needs at least two.", code="too-few-classes"
         )
     return LabelScheme(text, groups)
 

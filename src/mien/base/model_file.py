@@ -37,7 +37,7 @@ MANIFEST_KEY = "mien.manifest"
 
 def _all_different(classes: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(classes)) < len(classes):
-        raise ValueError("a class is named twice")
+        raise ValueError("a class occurs twice")
     return classes
 
 
@@ -72,7 +72,7 @@ class Manifest(BaseModel):
     data_fingerprint: str = Field(description="fingerprint of the faces in training and validation")
     cleaned_from: tuple[str, ...] = Field(
         default=(),
-        description="fingerprints of the data before each list of changes was applied; empty if none was",
+        description="fingerprints of the data before each list of changes; empty without such lists",
     )
     taught_by: tuple[str, ...] = Field(default=(), description="SHA-256 of soft labels or teachers' model files")
     epoch: int = Field(description="epoch of these weights")
@@ -99,7 +99,7 @@ class Manifest(BaseModel):
         if self.answer is not None:
             source = self.outputs.get(self.answer.output)
             if source is None or not HEADS[source.target].perceived:
-                raise ValueError(f"the answer's rule is for '{self.answer.output}', which did not learn from votes")
+                raise ValueError(f"the answer's rule is for '{self.answer.output}', which was not trained on votes")
             if not set(self.answer.weights) <= set(source.classes):
                 raise ValueError(f"the answer has a weight for a class not among {', '.join(source.classes)}")
             if len(self.answer.prior) != len(source.classes):
@@ -110,7 +110,7 @@ class Manifest(BaseModel):
 
     @property
     def outputs_to_choose(self) -> tuple[LabelHead, ...]:
-        """Outputs of classes, which a user can choose: the answer first if the model has a rule."""
+        """Outputs that classify, from which a user can choose; the first is the answer if the model has a rule."""
         outputs = tuple(each for each in self.all_outputs if each.answers)
         if self.answer is None:
             return outputs
@@ -120,12 +120,12 @@ class Manifest(BaseModel):
 
     @property
     def further_outputs(self) -> tuple[LabelHead, ...]:
-        """Outputs whose values are not class probabilities; they are added to every answer."""
+        """Outputs whose values are not class probabilities, such as valence; every prediction includes them."""
         return tuple(each for each in self.all_outputs if not each.answers)
 
     @property
     def measured_output(self) -> LabelHead:
-        """The graph's output that is compared with people's votes, or the label's output; see :func:`answering`."""
+        """The output that is compared with people's votes, or else the label's output; see :func:`answering`."""
         outputs = self.all_outputs
         return outputs[answering([each.target for each in outputs])]
 
@@ -145,7 +145,7 @@ class Manifest(BaseModel):
         """Return an output by name.
 
         Args:
-            name: name of the output; None chooses the answer rule, or without a rule :func:`answering`.
+            name: name of the output; None: the rule's answer, else :func:`answering`.
 
         Raises:
             ModelError: the model has no such output (``output-unknown``).
@@ -167,12 +167,12 @@ class Manifest(BaseModel):
 
     @property
     def full_name(self) -> str:
-        """The model's name. That of the int8 form ends in :data:`INT8`; all other forms share one name."""
+        """The model's name. The int8 form's name ends in :data:`INT8`; the fp32 and fp16 forms have the same name."""
         return f"{self.name}{INT8}" if self.precision == "int8" else self.name
 
 
 def parse_manifest(metadata: Mapping[str, str], path: Path) -> Manifest:
-    """Parse the manifest from a model file's metadata. Raises :class:`ModelError` with ``path`` in the message."""
+    """Parse the manifest in a model file's metadata. Raises :class:`ModelError` with ``path`` in the message."""
     if MANIFEST_KEY not in metadata:
         raise ModelError(
             f"{path} is an ONNX model without mien's manifest, so its classes and preprocessing are not known. "
@@ -224,8 +224,8 @@ def open_model(
 
     Args:
         path: the ``.onnx`` file.
-        threads: how many threads a prediction may use; None leaves it to onnxruntime.
-        provider: ONNX Runtime's name of the device's provider. The CPU computes what the device cannot.
+        threads: how many threads a prediction may use; None lets onnxruntime decide.
+        provider: ONNX Runtime's name of the device's provider. The CPU computes the rest.
 
     Returns:
         The session and the manifest.
@@ -240,7 +240,7 @@ def open_model(
     content = _read(path)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
-    # Spinning threads take CPU time from other work and from each other: docs/lab-notebook.md.
+    # Threads that spin while they wait slow down all other work: docs/lab-notebook.md.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if not _has_int8_dot_product():
         # On such x86 CPUs the fast int8 product can overflow. The exact one takes twice as long.
@@ -249,9 +249,9 @@ def open_model(
         options.intra_op_num_threads = threads
     try:
         options.add_session_config_entry("session.load_model_format", "ONNX")
-        # A folder that cannot exist, so that weights in external files are never read from the working folder.
+        # This folder cannot exist, so onnxruntime never reads weights from files in the working folder.
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
-        # onnxruntime's fallback would print to stdout.
+        # With its fallback, onnxruntime would print to stdout.
         session = onnxruntime.InferenceSession(
             content, options, providers=list(dict.fromkeys([provider, "CPUExecutionProvider"])), enable_fallback=0
         )
@@ -302,13 +302,13 @@ def _check_graph(session: InferenceSession, manifest: Manifest, path: Path) -> N
 
 
 def _has_int8_dot_product() -> bool:
-    """Return whether NumPy found AVX-512 VNNI. It cannot detect a CPU that has only AVX-VNNI."""
+    """Return whether NumPy found AVX-512 VNNI. NumPy does not report CPUs that have only AVX-VNNI."""
     found = np.show_config(mode="dicts").get("SIMD Extensions", {}).get("found", [])
     return any(name.startswith(("AVX512_ICL", "AVX512_SPR", "AVX512_VNNI")) for name in found)
 
 
 def attach_manifest(graph: bytes, manifest: Manifest) -> bytes:
-    """Put a manifest into a serialised ONNX graph, replacing any that it has. Needs the extra ``train``."""
+    """Write a manifest into a serialised ONNX graph, in place of an existing one. Needs the extra ``train``."""
     import onnx
 
     model = onnx.load_model_from_string(graph)

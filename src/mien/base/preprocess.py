@@ -3,7 +3,7 @@
     image --base/images--> PIL image --face_square--> uint8 (S, S) or (S, S, 3) --to_input--> float32 (1 or 3, C, C)
 
 :func:`upright_rgb` turns a photo into an array. Its faces are detected and cropped (mien/faces), and each crop goes
-through :func:`face_square`. Training also starts from these squares, but augmentation crops them. Both use
+through :func:`face_square`. In training, augmentation crops the same squares. Training and prediction both use
 :func:`normalise`.
 """
 
@@ -30,7 +30,7 @@ def _numbers(least: float, most: float) -> BeforeValidator:
         numbers = value if isinstance(value, list | tuple) else [value]
         good = all(isinstance(each, int | float) and not isinstance(each, bool) for each in numbers)
         if not (good and all(least <= each <= most for each in numbers) and (numbers == [value] or len(numbers) == 3)):
-            raise ValueError(f"expected {least:g} to {most:g}: one number, or three in a list for red, green and blue")
+            raise ValueError(f"expected one number, {least:g} to {most:g}, or a list of three for red, green, blue")
         return float(value) if numbers == [value] else tuple(float(each) for each in numbers)
 
     return BeforeValidator(check)
@@ -43,7 +43,7 @@ class InputSpec(BaseModel):
     """The input of a network.
 
     A face is stored as a square of ``size_px``: grey with one channel, RGB with three. The network sees its central
-    ``crop_px`` square, normalised as ``(pixel / 255 - mean) / std``; with three channels both may be three numbers.
+    ``crop_px`` square, normalised as ``(pixel / 255 - mean) / std``; with three channels, both may have three numbers.
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -148,7 +148,7 @@ def _squared(pixels: npt.NDArray[np.uint8], size_px: int) -> npt.NDArray[np.uint
     longer = max(pixels.shape[:2])
     if longer != size_px:
         height, width = (max(round(side * size_px / longer), 1) for side in pixels.shape[:2])
-        # Sharp like FER2013's faces. A triangle filter costs up to one point of accuracy on photographs.
+        # As sharp as FER2013's faces. A triangle filter costs up to one point of accuracy on photographs.
         pixels = np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS), dtype=np.uint8)
     below, right = (size_px - side for side in pixels.shape[:2])
     if below or right:
@@ -195,7 +195,7 @@ def _in_three_channels(grey: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 def _opaque(image: Image) -> Image:
     from PIL import Image
 
-    if image.mode == "La":  # Pillow converts it to no other mode
+    if image.mode == "La":  # Pillow can convert this mode only to L
         image = image.convert("LA")
     if not image.has_transparency_data:
         return image
@@ -236,7 +236,7 @@ def _grey_array(array: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
     colour = array.ndim == 3
-    # uint16 in either byte order.
+    # Accept uint16 in both byte orders.
     if array.dtype.kind == "u" and array.dtype.itemsize == 2 and not colour:
         return _in_8_bits(array.astype(np.float32), 257.0)
     if array.dtype != np.uint8:
@@ -269,7 +269,7 @@ def normalise(pixels: Pixels, spec: InputSpec) -> Pixels:
 
 
 def denormalise(inputs: Pixels, spec: InputSpec) -> Pixels:
-    """Undo :func:`normalise` and return pixels 0..255."""
+    """Invert :func:`normalise`: return pixels 0..255."""
     mean, std = (_by_channel(value, inputs) for value in (spec.mean, spec.std))
     return 255.0 * (inputs * std + mean)  # type: ignore[no-any-return]
 

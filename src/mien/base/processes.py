@@ -50,7 +50,7 @@ def processor_name() -> str:
 
 @contextmanager
 def usual_torch() -> Iterator[None]:
-    """Enable gradients, float32 and the CPU within the block, whatever torch modes the program has set."""
+    """Use gradients, float32 and the CPU in the ``with`` block, whatever torch modes the program has set."""
     torch: Any = sys.modules.get("torch")
     if torch is None:
         yield
@@ -74,7 +74,7 @@ def process_count() -> int:
 
 
 def is_main_process() -> bool:
-    """Return whether this is the only or first process (rank 0). Only this one writes files and prints."""
+    """Return whether this is the only or first process (rank 0). Only the process of rank 0 writes files and prints."""
     return process_count() == 1 or os.environ["RANK"] == "0"
 
 
@@ -111,7 +111,7 @@ def start_ray() -> Any:
     """
     # Without this, Ray sends usage reports to its maker.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    # Keep Ray's own worker messages off the user's terminal.
+    # Do not show messages of Ray's workers in the terminal.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     with needs_extra("scale", "--engine ray"):
         import ray
@@ -119,7 +119,7 @@ def start_ray() -> Any:
         address = os.environ.get("RAY_ADDRESS", "")
         host = urlsplit(f"//{address.rpartition('//')[2]}")
         try:
-            if host.port:  # Ray itself would retry for minutes
+            if host.port:  # by itself, Ray would retry for minutes
                 socket.create_connection((host.hostname, host.port), timeout=10).close()
             ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
         except Exception as error:  # noqa: BLE001 - a node that does not come up in 30 s raises a plain Exception

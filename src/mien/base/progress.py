@@ -25,7 +25,7 @@ def is_quiet() -> bool:
 
 
 def is_terminal(stream: object) -> bool:
-    """Return whether a stream is a terminal. It may be None or lack ``isatty``."""
+    """Return whether a stream is a terminal. ``stream`` may be None or have no ``isatty``."""
     isatty = getattr(stream, "isatty", None)
     return isatty is not None and bool(isatty())
 

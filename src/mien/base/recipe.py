@@ -29,7 +29,7 @@ Fraction = Annotated[float, Field(ge=0, lt=1)]
 Factor = Annotated[float, Field(ge=0, le=10)]
 
 _MOST = 1e30
-"""Upper limit of settings used in fp32, whose largest number is 3e38."""
+"""Upper limit of settings that are used in fp32; the largest fp32 number is 3e38."""
 Weight = Annotated[float, Field(ge=0, le=_MOST)]
 _DIGESTED_AS = (
     ("", "recalibrate_bn", "renew_statistics"),
@@ -79,7 +79,7 @@ class OwnPart(StrictModel):
     @model_validator(mode="after")
     def _file_and_name(self) -> OwnPart:
         if bool(self.file) != bool(self.name):
-            raise ValueError("needs both file and name, or neither")
+            raise ValueError("needs both file and name, or none of them")
         return self
 
 
@@ -97,7 +97,7 @@ class OptimRecipe(StrictModel):
     momentum: Fraction = 0.9
     nesterov: bool = True
     betas: tuple[Fraction, Fraction] = (0.9, 0.999)
-    epsilon: float = Field(default=1e-8, gt=0, description="adam, adamw, rmsprop: keeps divisions finite")
+    epsilon: float = Field(default=1e-8, gt=0, description="adam, adamw, rmsprop: small number added to divisors")
     weight_decay: float = Field(default=0.0, ge=0, le=_MOST)
     clip_norm: float = Field(default=0.0, ge=0, description="largest gradient norm; 0 is no limit")
 
@@ -113,7 +113,7 @@ class ScheduleRecipe(StrictModel):
     """The learning rate over the run, as a factor of ``optim.lr``."""
 
     name: Literal["constant", "step", "plateau", "cosine", "one-cycle"] = "constant"
-    # one-cycle rises during warmup and falls linearly afterwards.
+    # With one-cycle, the rate rises during warmup and falls linearly afterwards.
     warmup: Fraction = Field(default=0.0, description="fraction of the run in which the rate rises linearly from 0")
     final: Fraction = Field(default=0.0, description="cosine, one-cycle: final rate as a fraction of lr")
     step_epochs: int = Field(default=10, ge=1, description="step: epochs between two cuts")
@@ -202,7 +202,7 @@ class OutputRecipe(StrictModel):
 
 
 class TuningRecipe(StrictModel):
-    """Fine-tuning settings for pretrained weights. The defaults train all layers alike."""
+    """Fine-tuning settings for pretrained weights. By default, all layers train with the same learning rate."""
 
     frozen_epochs: int = Field(default=0, ge=0, description="initial epochs in which only the head is trained")
     layer_decay: float = Field(
@@ -218,7 +218,7 @@ class TuningRecipe(StrictModel):
 class Recipe(StrictModel):
     """The settings of one training run, without its data."""
 
-    # A run's folder gets this name.
+    # The name is also the default name of run folders.
     name: str = Field(default="unnamed", pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]*$")
     description: str = ""
     seed: int = Field(default=0, ge=0, lt=2**31)
@@ -272,10 +272,10 @@ class Recipe(StrictModel):
     @field_validator("outputs")
     @classmethod
     def _one_output_learns_labels(cls, outputs: dict[str, OutputRecipe]) -> dict[str, OutputRecipe]:
-        """Put the label's output first and sort the others by name, so that their order in a file has no effect."""
+        """Put the label's output first and sort the others by name, so that the order in a file has no effect."""
         named = [name for name, output in outputs.items() if output.target == "label"]
         if outputs and len(named) != 1:
-            raise ValueError(f"one output needs target = 'label', no more and no fewer; found {len(named)}")
+            raise ValueError(f"exactly one output needs target = 'label'; found {len(named)}")
         return {name: outputs[name] for name in (*named, *sorted(set(outputs) - set(named)))}
 
     @model_validator(mode="after")
@@ -292,7 +292,7 @@ class Recipe(StrictModel):
     def _early_sizes_grow(self) -> Recipe:
         shares = [share for share, _ in self.progressive_resizing]
         if shares != sorted(shares):
-            raise ValueError("progressive_resizing needs its pairs sorted by their first values")
+            raise ValueError("progressive_resizing needs pairs sorted by their first values")
         for _, side_px in self.progressive_resizing:
             if not 8 <= side_px <= self.input.crop_px:
                 raise ValueError(
@@ -306,7 +306,7 @@ class Recipe(StrictModel):
         chosen = [
             name
             for name, is_on in (
-                # With share < 1, oversampled classes still differ in size, so weights may balance the rest.
+                # With share < 1, oversampled classes still differ in size, so class weights are allowed too.
                 (f"balance.sampling = '{balance.sampling}'", balance.sampling != "none" and balance.share == 1),
                 (f"class_weights = '{self.class_weights}'", self.class_weights != "none"),
                 (f"balance.logit_adjustment = {balance.logit_adjustment:g}", balance.logit_adjustment > 0),
@@ -314,7 +314,7 @@ class Recipe(StrictModel):
             if is_on
         ]
         if len(chosen) > 1:
-            raise ValueError(f"{' and '.join(chosen)} would balance the classes twice; keep one of them")
+            raise ValueError(f"{' and '.join(chosen)} would balance the classes twice; use only one of them")
         return self
 
     @model_validator(mode="after")
@@ -333,7 +333,7 @@ class Recipe(StrictModel):
         return self
 
     def resolved(self) -> dict[str, Any]:
-        """Return every key with its value, JSON-ready. ``nesterov`` is left out if the optimiser has no momentum."""
+        """Return every key with its value, JSON-ready. ``nesterov`` is missing if the optimiser has no momentum."""
         content = self.model_dump(mode="json")
         if self.optim.nesterov and (self.optim.name != "sgd" or not self.optim.momentum):
             del content["optim"]["nesterov"]
@@ -346,7 +346,7 @@ class Recipe(StrictModel):
 
     @property
     def learns_votes(self) -> bool:
-        """Whether any output learns from votes, in any form."""
+        """Whether any output is trained on votes, their majority, or a sampled vote."""
         return any(HEADS[output.target].perceived for output in self.outputs.values())
 
     def side_px(self, progress: float) -> int:
@@ -355,15 +355,15 @@ class Recipe(StrictModel):
 
     @property
     def digest(self) -> str:
-        """SHA-256 of everything that affects the result (not name and description), as ``"sha256:..."``.
+        """SHA-256 of all settings that affect the result (not name and description), as ``"sha256:..."``.
 
-        Keys at their default are left out, so a run keeps its digest when recipes gain a key. The default of a key must
-        therefore never change. A renamed key counts under its old name. All settings of the network count, so compare
-        recipes after :func:`mien.models.registry.completed`.
+        Keys at their default are left out, so a digest stays valid when recipes get a new key. The default of a key
+        must therefore never change. For a renamed key, the old name is hashed. All settings of the network are hashed,
+        so compare recipes after :func:`mien.models.registry.completed`.
         """
         content = self.model_dump(mode="json", exclude={"name", "description"}, exclude_defaults=True)
         for table in ("model", *OWN_PARTS):
-            # The file's text counts, through file_sha256; its path does not.
+            # The digest covers the file's text (file_sha256), not its path.
             content.get(table, {}).pop("file", None)
         for table, name, former in _DIGESTED_AS:
             values = content.get(table, {}) if table else content
@@ -403,7 +403,7 @@ def load_recipe(name: str, changes: Sequence[Change] = ()) -> Recipe:
     """Load a recipe by name or from a ``.toml`` file, and apply changes.
 
     Args:
-        name: one of :func:`recipe_names`, or a ``.toml`` path. A recipe without a ``name`` gets the file's.
+        name: one of :func:`recipe_names`, or a ``.toml`` path. A recipe without a ``name`` gets that of its file.
         changes: changes to apply in order, e.g. ``["optim.lr=0.01"]``.
 
     Raises:
@@ -415,7 +415,7 @@ def load_recipe(name: str, changes: Sequence[Change] = ()) -> Recipe:
         for table in ("model", *OWN_PARTS):
             values = content.get(table)
             if isinstance(values, Mapping) and isinstance(file := values.get("file"), str) and file:
-                # A file is relative to the recipe; one given by --set is relative to the working folder.
+                # Paths in a recipe are relative to it; paths given by --set are relative to the working folder.
                 content[table] = {**values, "file": str(Path(name).parent / file)}
     return check_recipe(content, name, changes)
 
@@ -432,8 +432,8 @@ def check_recipe(content: Mapping[str, Any], origin: str, changes: Sequence[Chan
 def _without_other_model(content: dict[str, Any], settings: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     """Drop the settings of the recipe's network if ``model.name`` changes to another family.
 
-    The other network may not have these settings. A family is a name without its final digits: ``vgg11`` and ``vgg16``
-    share their settings.
+    The other network may not have these settings. A family is a name without final digits: ``vgg11`` and ``vgg16`` have
+    the same settings.
     """
     model = content.get("model")
     names = [str(value) for key, value in settings if key == "model.name"]
@@ -443,7 +443,7 @@ def _without_other_model(content: dict[str, Any], settings: Sequence[tuple[str, 
 
 
 def _name_of_file(path: str) -> str:
-    """Return the file's stem; each character that a recipe's name cannot have becomes a hyphen."""
+    """Return the file's stem; characters that are not allowed in a recipe's name become hyphens."""
     return re.sub(r"[^A-Za-z0-9._ -]", "-", Path(path).stem).lstrip("._ -") or "unnamed"
 
 
@@ -455,7 +455,7 @@ def tuned(recipe: Recipe, trained: Recipe, changes: Sequence[Change] = ()) -> Re
     """Return a recipe for fine-tuning: ``recipe`` with the network and input of ``trained``.
 
     Args:
-        recipe: training settings. Only ``dropout`` of its model counts, since it has no weights.
+        recipe: training settings. From its model only ``dropout`` is used, because dropout has no weights.
         trained: recipe of the run that provides the weights.
         changes: changes by the user, as in :func:`load_recipe`.
 
@@ -513,7 +513,7 @@ def _parsed(change: str) -> tuple[str, Any]:
 
 
 def _with(table: Mapping[str, Any], path: Sequence[str], value: Any, key: str) -> dict[str, Any]:
-    """Return the table with one value changed; ``path`` is the rest of ``key``."""
+    """Return the table with one value changed; ``path`` holds the parts of ``key`` that remain."""
     name, *rest = path
     if not rest:
         return {**table, name: value}

@@ -40,7 +40,7 @@ _LOCK = ".mien.lock"
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Paths and small files of one run. Creating the object does not touch the disk."""
+    """Paths and small files of one run. Creating the object neither reads nor writes files."""
 
     path: Path
 
@@ -82,7 +82,7 @@ class RunFolder:
         return self.path / f"predictions_{split}.npz"
 
     def remove_derived(self) -> tuple[str, ...]:
-        """Remove files made from a replaced model and return their names.
+        """Remove files that were made from an older model, and return their names.
 
         They are quantized models, soft labels, robustness and test predictions. The ledger of the test split stays.
         """
@@ -100,7 +100,7 @@ class RunFolder:
 
     @property
     def exists(self) -> bool:
-        """Whether the path holds anything other than hidden files, which killed processes leave."""
+        """Whether the path holds anything except hidden files, which killed processes may leave."""
         if not self.path.is_dir():
             return self.path.exists()
         return any(not file.name.startswith(".") for file in self.path.iterdir())
@@ -134,7 +134,7 @@ class RunFolder:
         Raises:
             RunError: the folder cannot be written.
         """
-        # Imported here because prediction needs no recipe.
+        # Import it here, because prediction does not need it.
         from mien.base.recipe import dump_recipe
 
         parts = recipe.own_parts | ({"model": recipe.model} if recipe.model.file else {})
@@ -149,10 +149,10 @@ class RunFolder:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Lock the folder against other commands within the block; create it if it is missing.
+        """Lock the folder against other commands in the ``with`` block; create it if it is missing.
 
         Half-written files of killed processes are removed first, and new folders afterwards if they are empty. On
-        Windows the lock file stays, which does no harm.
+        Windows the lock file remains; this is harmless.
 
         Raises:
             RunError: another process holds the lock, or the folder cannot be written.
@@ -271,9 +271,9 @@ def best_epoch(history: Sequence[Mapping[str, float]], recipe: Recipe) -> int:
 
 
 def best_by_metric(history: Sequence[Mapping[str, float]], recipe: Recipe) -> int:
-    """Return the epoch (1-based) with the best value of the stopping metric. Ties go to the lowest loss.
+    """Return the epoch (1-based) with the best value of the stopping metric. The lowest loss wins a tie.
 
-    Ties are common in small validation splits.
+    Equal epochs are common with small validation splits.
     """
     metric = recipe.stopping.metric
     sign = -1.0 if metric == "loss" else 1.0

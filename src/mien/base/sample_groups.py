@@ -22,7 +22,7 @@ def connected_components(count: int, first: npt.NDArray[np.int64], second: npt.N
     Returns:
         int64 (N,), the smallest node of each node's component.
     """
-    least = np.arange(count, dtype=np.int64)  # the smallest node known to be connected
+    least = np.arange(count, dtype=np.int64)  # smallest node that each node is known to be connected to
     while True:
         before = least.copy()
         smaller = np.minimum(least[first], least[second])
@@ -38,7 +38,7 @@ def join_groups(count: int, *groupings: Groups | None) -> Groups:
 
     Args:
         count: number of samples N.
-        groupings: int64 (N,) each; None is ignored.
+        groupings: int64 (N,) each; groupings that are None are ignored.
 
     Returns:
         int64 (N,), the group of each sample. Without any grouping, each sample is its own group.

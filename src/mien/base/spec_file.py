@@ -1,8 +1,7 @@
 """TOML specs: find, parse, check and write recipes, search spaces and studies.
 
-A spec is given by the name of a file in the package, or by a path. Errors are one line that names the file and the key,
-and suggests the nearest known name.
-the nearest name that exists.
+A spec is given by the name of a file in the package, or by a path. An error is one line that names the file and the
+key, and suggests the nearest known name.
 """
 
 from __future__ import annotations
@@ -70,7 +69,7 @@ class SpecKind:
             return Path(name).read_text(encoding="utf-8-sig")
         except FileNotFoundError:
             known = Path(name).stem in self.names()
-            hint = f" Did you mean '{Path(name).stem}', which comes with mien?" if known else ""
+            hint = f" Did you mean '{Path(name).stem}', which is built in?" if known else ""
             raise self._error(f"There is no {self.noun} file {name}.{hint}", "unreadable") from None
         except IsADirectoryError:
             raise self._error(f"{name} is a folder; a {self.noun} is a .toml file.", "unreadable") from None
@@ -92,7 +91,7 @@ class SpecKind:
             MienError: ``NOUN-unknown-key``, ``NOUN-missing-key`` or ``NOUN-value``.
         """
         try:
-            # JSON gives strict types but allows a list for a tuple. TOML's dates become text and fail the check.
+            # Through JSON, types are strict but a list may be a tuple. Dates become text, and fail.
             text = json.dumps(content, default=str)
         except (ValueError, RecursionError):
             # TOML's hexadecimal numbers can be of any length; Python writes at most 4300 digits.
@@ -105,7 +104,7 @@ class SpecKind:
             raise self._explained(error, model, origin) from None
 
     def _explained(self, error: ValidationError, model: type[BaseModel], origin: str) -> MienError:
-        """Describe the first fault in one line. A misspelt key comes before the missing key that it causes."""
+        """Describe the first fault in one line. A misspelt key is named before the missing one."""
         faults = error.errors()
         fault = next((each for each in faults if each["type"] == "extra_forbidden"), faults[0])
         where, what = place(fault["loc"]), f"The {self.noun} {origin}"
@@ -140,7 +139,7 @@ class SpecKind:
         return ""
 
     def _nearest(self, model: type[BaseModel], location: tuple[int | str, ...]) -> str:
-        """Suggest the intended key for the last part of ``location``, also from other tables."""
+        """Suggest a key similar to the last part of ``location``; it may be in another table."""
         *path, last = location
         siblings = model
         for part in path:
@@ -160,7 +159,7 @@ def parse_toml(text: str) -> dict[str, Any]:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError:
         raise
-    except ValueError:  # Python's message is about a setting of Python
+    except ValueError:  # Python's own message is about a setting of Python
         raise ValueError("a number has too many digits") from None
     except RecursionError:
         raise ValueError("brackets are nested too deep") from None
@@ -184,7 +183,7 @@ def _inline(value: Any) -> str:
         return "{" + ", ".join(f"{_key(key)} = {_inline(each)}" for key, each in value.items()) + "}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(_inline(each) for each in value) + "]"
-    # Escape bytes that are not UTF-8. JSON scalars are valid TOML except for one character.
+    # Escape the bytes that are not UTF-8. JSON's scalars are valid TOML except for one character.
     value = plain(value) if isinstance(value, str) else value
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
@@ -200,12 +199,12 @@ def _field(model: type[BaseModel], location: tuple[int | str, ...]) -> FieldInfo
 
 
 def _fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
-    """Return the fields by their names in the file."""
+    """Return the model's fields by their names in the file."""
     return {info.alias or name: info for name, info in model.model_fields.items()}
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:
-    """Yield the models in a field's type: the type itself, or those in a list, table or optional value."""
+    """Yield the models in a field's type: the type itself, or members of a list, table or optional type."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     for inner in get_args(annotation):

@@ -1,7 +1,7 @@
 """Counts of duplicate images: groups, conflicting labels, leakage between splits.
 
-Groups are integers that copies share. ``mien.data.splits.group_identical`` groups identical images, and
-:func:`mien.near_copies.finder.find_near_copies` near-copies too.
+A group is an integer; copies of one image have the same group. ``mien.data.splits.group_identical`` groups identical
+images, and :func:`mien.near_copies.finder.find_near_copies` near-copies too.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Leak:
-    """``samples`` of ``split`` have a copy in ``source``, an earlier split."""
+    """A leak: so many ``samples`` of ``split`` have a copy in ``source``, an earlier split."""
 
     split: str
     source: str
@@ -91,7 +91,7 @@ def copied_from(groups: Groups, split: npt.NDArray[np.str_], later: str, earlier
 def leaked(groups: Groups, split: npt.NDArray[np.str_]) -> Mask:
     """Return leaked samples: validation samples with a copy in train, test samples with one in train or validation.
 
-    bool (N,). Copies in validation count because models are selected on it.
+    bool (N,). Copies in validation count as leaks too, because models are selected on it.
     """
     from_train = copied_from(groups, split, "validation", "train") | copied_from(groups, split, "test", "train")
     return from_train | copied_from(groups, split, "test", "validation")

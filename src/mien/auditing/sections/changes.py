@@ -26,7 +26,7 @@ def table(findings: AuditFindings) -> Table:
 
 
 def blocks(findings: AuditFindings) -> list[Block]:
-    """Return the instructions for the list, and a table of all changes for the files."""
+    """Return instructions for using the list; also a table of all changes, which is saved as a file."""
     columns = ("row", "split", "label", "to", "kind", "reason", "source")
     rows = [tuple(getattr(change, name) for name in columns) for change in findings.changes]
     return [

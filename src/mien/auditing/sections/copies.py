@@ -1,4 +1,4 @@
-"""Copies: one image in several samples, splits or labels."""
+"""Copies: the same image in several samples, maybe in other splits or with other labels."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def values(findings: AuditFindings) -> dict[str, Any]:
 
 
 def table(findings: AuditFindings) -> Table:
-    """Return a table of groups, conflicts and leaks, for identical images and with near-copies."""
+    """Return a table of groups, conflicts and leaks: one column for identical images, one that adds near-copies."""
     exact, near = findings.identical_counts, findings.near_counts
     rows = [
         ("images that occur more than once", exact.groups, near.groups),
         ("samples with these images", exact.samples, near.samples),
-        ("of these images, with conflicting labels", exact.conflicting_groups, near.conflicting_groups),
+        ("of these images, those with conflicting labels", exact.conflicting_groups, near.conflicting_groups),
         ("samples with conflicting labels", exact.conflicting_samples, near.conflicting_samples),
     ]
     rows += [
@@ -68,7 +68,7 @@ def blocks(findings: AuditFindings) -> list[Block]:
 
 
 def groups_table(findings: AuditFindings) -> Table:
-    """Return a table of all samples that have a copy, with group ids, for the files."""
+    """Return a table of all samples that have a copy, with group ids, which is saved as a file."""
     faces = findings.faces
     several = np.flatnonzero(has_copy(findings.near.groups))
     order = several[np.lexsort((several, findings.identical[several], findings.near.groups[several]))]
@@ -109,7 +109,7 @@ def _group(findings: AuditFindings, group: int) -> FaceRow:
     members = np.flatnonzero(findings.near.groups == group)
     labels = findings.faces.labels[members]
     counts = [f"{findings.faces.classes[at]} {count}" for at, count in enumerate(np.bincount(labels)) if count]
-    # Rare labels first, so that few faces show the conflict.
+    # Faces with rare labels come first, so that the first few show the conflict.
     order = members[np.argsort(np.bincount(labels)[labels], kind="stable")][:FACES_OF_A_GROUP]
     return FaceRow(", ".join(counts), tuple(face_tile(findings, int(each)) for each in order))
 

@@ -43,8 +43,8 @@ def blocks(findings: AuditFindings) -> list[Block]:
     return [
         *shown,
         Text(
-            "Outliers are ranked by how rare their local frequencies and tones are. Very close crops have no "
-            "separate test, but are among the outliers."
+            "Outliers are ranked by how rare their local frequencies and grey tones are. Very close crops are "
+            "among them."
         ),
         FaceRow("Most unusual images", tiles),
     ]

@@ -15,7 +15,7 @@ SHOWN = 48
 
 
 def values(findings: AuditFindings) -> dict[str, Any]:
-    """Return the counts of reviewed labels; None without predictions."""
+    """Return how many labels were reviewed and doubted; None without predictions."""
     review = findings.label_review
     if review is None:
         return {"labels": None}
@@ -65,7 +65,7 @@ def blocks(findings: AuditFindings) -> list[Block]:
                 if of_train
                 else "No sample of train was predicted, so no change is suggested. "
             )
-            + ("" if review.flagged_confirmed is not None else "There are no votes to check it: look at the faces.")
+            + ("" if review.flagged_confirmed is not None else "There are no votes to check this: look at the faces.")
         ),
         label_issues_table(findings, review),
         FaceRow("Most doubtful labels", tuple(_doubtful_tile(findings, review, int(each)) for each in worst)),
@@ -122,13 +122,13 @@ def ceiling_table(findings: AuditFindings) -> Table:
 
 
 def ceiling_blocks(findings: AuditFindings) -> list[Block]:
-    """Return an explanation of the estimate."""
+    """Explain how the ceiling is estimated."""
     if not findings.ceilings:
         return []
     return [
         Text(
-            "Annotators disagree, and this limits the accuracy on their majority. The table says how often a "
-            "second panel of the same size gives the same answer. Panels are drawn from the votes, on samples with a "
+            "Annotators disagree, and this limits the accuracy on their majority. The table says how often as "
+            "many other people would have the same majority. Such panels are drawn from the votes, on samples with a "
             "majority by FER+'s protocol.",
             soft=True,
         )

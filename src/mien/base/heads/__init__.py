@@ -1,1 +1,1 @@
-"""Heads: the outputs of a network, one file for each kind. This folder needs only NumPy."""
+"""Heads, the outputs of a network: one file for each kind of head. The code here imports only NumPy."""

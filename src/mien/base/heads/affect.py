@@ -1,4 +1,4 @@
-"""An output that learned people's ratings of valence and arousal."""
+"""Output trained on people's ratings of valence and arousal."""
 
 from __future__ import annotations
 

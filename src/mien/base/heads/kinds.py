@@ -1,4 +1,4 @@
-"""Kinds of outputs, by training target. A new kind needs a class in this folder and a line here."""
+"""Classes of outputs, by training target. To add an output, write its class in this folder and add a line here."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HEADS: dict[str, type[LabelHead]] = {
 
 
 def answering(targets: Sequence[str]) -> int:
-    """Return the index of the output that is used when none is named, by each output's training target.
+    """Return the index of the default output, given the training target of each output.
 
     The order is: the distribution of votes, one sampled vote, the majority of votes, the label.
     ``web/src/heads/votes.ts`` has the same rule.

@@ -14,11 +14,11 @@ from mien.base.labels import NO_EXPRESSION, NOT_A_FACE_CLASS
 Floats = npt.NDArray[np.float64]
 
 AGREEMENT = 0.5
-"""Default probability below which the answer is "unsure". FER+'s majority rule also requires half of the people to
-agree."""
+"""Default probability below which the answer is "unsure". Likewise, FER+'s majority rule requires that half of the
+people agree."""
 
 TIE_MARGIN = 0.1
-"""Default margin: an expression whose probability is less than this below the highest one is an alternative."""
+"""Default margin. Expressions whose probability is below the highest by less than this are alternatives."""
 
 
 class Decisions(NamedTuple):
@@ -38,13 +38,13 @@ class Decisions(NamedTuple):
 def decide(
     probabilities: Floats, classes: Sequence[str], unsure_below: float = AGREEMENT, margin: float = TIE_MARGIN
 ) -> Decisions:
-    """Decide which class is the answer to each row. ``web/src/heads/label.ts`` has the same rule.
+    """Choose the answer for each row of probabilities. ``web/src/heads/label.ts`` has the same rule.
 
     Args:
         probabilities: float64 (N, C), rows sum to 1.
         classes: C names.
-        unsure_below: lowest probability of a likely answer, 0..1.
-        margin: expressions less than this below the highest probability are tied with it, 0..1.
+        unsure_below: an answer with a lower probability is "unsure", 0..1.
+        margin: expressions whose probability is below the highest by less than this are tied with it, 0..1.
     """
     is_expression = np.array([name not in NO_EXPRESSION for name in classes])
     top = probabilities.argmax(axis=1)
@@ -82,7 +82,7 @@ class LabelHead:
     perceived: ClassVar[bool] = False
     """True if the output was trained on votes."""
     answers: ClassVar[bool] = True
-    """Whether its values are class probabilities, so that it can give the answer."""
+    """Whether its values are class probabilities; only then can it give the answer."""
     derives: ClassVar[tuple[str, ...]] = ()
     """Names of the values that :meth:`derived` gives."""
     unsure_below: ClassVar[float] = AGREEMENT
@@ -103,5 +103,5 @@ class LabelHead:
         return softmax(logits.astype(np.float64) / (self.temperature if temperature is None else temperature))
 
     def derived(self, probabilities: Floats) -> Floats:
-        """Further values that follow from :meth:`values`: float64 (N, C) -> (N, len(derives))."""
+        """Compute other values from those of :meth:`values`: float64 (N, C) -> (N, len(derives))."""
         return np.empty((len(probabilities), 0))

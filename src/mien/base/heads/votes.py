@@ -33,7 +33,7 @@ people, 0.89."""
 
 
 class AnswerRule(BaseModel):
-    """Rule that turns shares of people into the default answer; see :meth:`VotesHead.shown`.
+    """Rule that computes the default answer from shares of people; see :meth:`VotesHead.shown`.
 
     ``release/choose_answer.py`` chooses the values for a model.
     """
@@ -42,9 +42,9 @@ class AnswerRule(BaseModel):
 
     output: str = Field(description="name of the output trained on votes")
     prior: tuple[float, ...] = Field(description="mean share of votes of each class in training")
-    strength: float = Field(ge=0.0, le=1.0, description="exponent of the prior: 0 no correction, 1 full correction")
+    strength: float = Field(ge=0.0, le=1.0, description="exponent of the prior: 0 is no correction, 1 full correction")
     weights: dict[str, float] = Field(default_factory=dict, description="further factors of the shares of expressions")
-    unsure_below: float = Field(ge=0.0, lt=1.0, description="a lower probability gives the answer 'unsure'")
+    unsure_below: float = Field(ge=0.0, lt=1.0, description="an answer with a lower probability is 'unsure'")
     margin: float = Field(
         default=TIE_MARGIN, ge=0.0, lt=1.0, description="expressions less than this below the first are alternatives"
     )
@@ -70,7 +70,7 @@ class AnswerRule(BaseModel):
 
 @dataclass(frozen=True)
 class VotesHead(LabelHead):
-    """A network output trained on votes. Without a rule, its probabilities are shares of people.
+    """A network output trained on votes. Without a rule, its values are shares of people.
 
     Attributes:
         rule: rule that computes its probabilities from another output's; None if the network computes them.
@@ -90,7 +90,7 @@ class VotesHead(LabelHead):
 
     @property
     def margin(self) -> float:  # type: ignore[override]
-        """Expressions less than this below the highest probability are alternatives."""
+        """Expressions whose probability is below the highest by less than this are alternatives."""
         return TIE_MARGIN if self.rule is None else self.rule.margin
 
     @property
@@ -118,7 +118,7 @@ class VotesHead(LabelHead):
         if self.rule is None:
             return shares
         is_expression = np.array([name not in NO_EXPRESSION for name in self.given])
-        # A softmax may round all expressions to 0, which could not be rescaled.
+        # A softmax may round all expressions to 0, and a sum of 0 cannot be rescaled.
         shares = shares + 1e-12
         weighted = shares[:, is_expression] * self.rule.factors(self.given)[is_expression]
         before = shares[:, is_expression].sum(axis=1, keepdims=True)
