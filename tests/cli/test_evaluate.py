@@ -48,7 +48,7 @@ def test_all_faces_are_measured_and_those_of_training_are_counted(mien, tmp_path
     shutil.copytree(face_folder, tmp_path / "open", ignore=lambda _, names: {"test"} & set(names))
     said = mien("evaluate", "default", "--data", tmp_path / "open").err
     part, rest = (int((faces.split == name).sum()) for name in ("validation", "train"))
-    assert f"{part} of {part + rest} faces were measured. For all: --split all [part-measured]" in said
+    assert f"{part} of {part + rest} faces were evaluated. For all: --split all [part-measured]" in said
 
 
 def test_the_ledger_knows_of_a_test_split_whose_measuring_broke_off(mien, tmp_path, tiny_run, face_folder, monkeypatch):

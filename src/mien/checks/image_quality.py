@@ -18,10 +18,10 @@ NEAR_BLANK_BELOW = 8.0
 """Standard deviation of the pixels below which almost nothing is visible."""
 
 FEW_TONES_BELOW = 0.7
-"""Limit of :func:`tones`. On FER2013, 60 of 80 images below it are text, signs or drawings."""
+"""Limit of :func:`tones`. On FER2013, 60 of 80 images with less are text, signs or drawings."""
 
 LITTLE_DETAIL_BELOW = 0.006
-"""Limit of :func:`detail`. Images below it are blurred or were enlarged from a smaller one."""
+"""Limit of :func:`detail`. Images with a lower value are blurred or were enlarged."""
 
 _LEVELS = 256
 _DIRECTIONS = 60
@@ -50,7 +50,7 @@ def detail(images: Images) -> Floats:
         images: uint8 (N, H, W).
 
     Returns:
-        float64 (N,), 0..1 except for images with almost no contrast; 0 for a blank image.
+        float64 (N,), 0..1, 0 for a blank image; other values only for images with almost no contrast.
     """
     return _by_chunk(images, _detail)
 
@@ -82,7 +82,7 @@ def _by_chunk(images: Images, measure: Callable[[Images], Floats]) -> Floats:
 
 
 def outlier_scores(images: Images, further: Sequence[Floats] = ()) -> Floats:
-    """Score how unlike the others each image is, by its local spectra and further measures.
+    """Score how much each image differs from the others, by its local spectra and further measures.
 
     The score is Fisher's sum (Statistical Methods for Research Workers, 1932): for each measure, minus the logarithm of
     the fraction of images that are at least as unusual. The measures are not independent, so the score ranks images but

@@ -3,8 +3,8 @@
 The probabilities must come from a model that was not trained on the sample or a copy of it: out-of-fold predictions, or
 predictions on another split.
 
-Training samples are judged only by training labels. Validation labels would otherwise change the training set, and so
-leak into a model that is later measured on them.
+Training samples are compared only with training labels. Otherwise validation labels would change the training set, and
+leak into models that are later measured on them.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ Mask = npt.NDArray[np.bool_]
 NEIGHBOURS = 50
 
 SURE_FROM = 0.7
-"""Probability, and fraction of neighbours, of another class from which a new label is suggested."""
+"""A new label is suggested if its probability and its fraction of the neighbours reach this."""
 
-_SMALLEST = 1e-4  # floor of probabilities, so that nearly impossible classes do not decide the neighbours
+_SMALLEST = 1e-4  # lower limit of probabilities, so that nearly impossible classes do not decide the neighbours
 
 
 @dataclass(frozen=True, eq=False)
 class LabelIssues:
-    """How strongly a model and the nearest neighbours contradict the labels of N samples.
+    """The evidence against the labels of N samples, from a model and from the nearest neighbours.
 
     Attributes:
         confidence: float64 (N,), the model's probability of the label.
         agreement: float64 (N,), fraction of the sample's neighbours with the same label.
-        suspicion: float64 (N,), mean of the two ranks among the evidence, 0..1; higher is more doubtful.
+        suspicion: float64 (N,), mean of the ranks of both in the evidence, 0..1; higher is more doubtful.
         flagged: bool (N,), samples that confident learning finds mislabelled; only samples of the evidence.
         suggested: int64 (N,), class predicted by the model.
         sure: bool (N,), flagged training samples for which model and neighbours agree on another class.
@@ -96,10 +96,10 @@ def rank_label_issues(
 def contradicted_labels(labels: Labels, probabilities: Floats) -> Mask:
     """Find labels that confident learning considers wrong, pruned by noise rate. -> bool (N,).
 
-    Each sample counts for the most probable class whose probability reaches the mean of that class's own samples. For
-    each label, these counts estimate how many of its samples belong to each other class. As many are flagged, largest
-    excess over the label's probability first (Northcutt, Jiang & Chuang, JAIR 70, 2021). A label that is the most
-    probable class is never flagged.
+    A class's threshold is its mean probability on its own samples. A sample counts for its most probable class above
+    it. For each label, these counts estimate how many of its samples belong to each other class. As many are flagged,
+    those with the largest excess over the label's probability (Northcutt et al., JAIR 70, 2021). A label that is the
+    most probable class is never flagged.
 
     Args:
         labels: int64 (N,), 0..C-1, each class at least once.
@@ -124,7 +124,7 @@ def contradicted_labels(labels: Labels, probabilities: Floats) -> Mask:
 
 
 def _rounded(values: Floats) -> Labels:
-    """Round to whole numbers with the same sum: where needed, the values changed most are rounded the other way."""
+    """Round to whole numbers with the same sum: if needed, values near a half are rounded the other way."""
     whole = values.round()
     missing = round(values.sum() - whole.sum())
     order = np.argsort(values - whole)
@@ -153,8 +153,8 @@ def check_evidence(labels: Labels, classes: int, what: str) -> None:
 def neighbour_labels(labels: Labels, probabilities: Floats, groups: npt.NDArray[np.int64], evidence: Mask) -> Floats:
     """Compute for each sample the fraction of each label among its nearest neighbours in probability. -> (N, C).
 
-    They are up to :data:`NEIGHBOURS` samples of ``evidence``, bool (N,), without the sample and its copies. A sample
-    with only copies nearby gets the fractions of the whole evidence.
+    Neighbours are up to :data:`NEIGHBOURS` samples of ``evidence``, bool (N,), except the sample and its copies. If all
+    its neighbours are copies, a sample gets the fractions of the whole evidence.
     """
     with needs_extra("audit", "Finding wrong labels"):
         from scipy.spatial import KDTree
@@ -164,7 +164,7 @@ def neighbour_labels(labels: Labels, probabilities: Floats, groups: npt.NDArray[
     count = min(NEIGHBOURS + 1, len(witnesses))
     near = witnesses[KDTree(places[witnesses]).query(places, range(1, count + 1))[1]]
     others = groups[near] != groups[:, np.newaxis]
-    # Ask for one more, because a sample of the evidence finds itself. The others then have one too many.
+    # Ask for one more, because a sample of the evidence finds itself. Other samples then have one too many.
     others &= np.cumsum(others, axis=1) <= NEIGHBOURS
     classes = probabilities.shape[1]
     counts = np.zeros((len(labels), classes))
@@ -175,7 +175,7 @@ def neighbour_labels(labels: Labels, probabilities: Floats, groups: npt.NDArray[
 
 
 def _rank(values: Floats, evidence: Mask) -> Floats:
-    """Rank each value among those of the evidence, ties with their mean, scaled to 0..1. (N,) -> (N,)."""
+    """Rank each value among the evidence, scaled to 0..1; equal values get their mean rank. (N,) -> (N,)."""
     ordered = np.sort(values[evidence])
     lower, upper = (np.searchsorted(ordered, values, side=side) for side in ("left", "right"))
     return np.asarray(np.clip((lower + upper - 1) / 2 / max(len(ordered) - 1, 1), 0, 1))

@@ -1,6 +1,6 @@
 """Suggested changes for a person to review: which samples to drop or relabel, and why.
 
-Validation and test lose only two kinds of samples, which the data itself proves: blank images, and identical images
+From validation and test only two kinds are dropped, which the data itself proves: blank images, and identical images
 with different labels in one split. All other changes are made in train. A copy of a validation or test sample is
 dropped, and the second of two identical samples. An image in which most voters saw no face is dropped. A label is
 changed if the image's copies outvote it, or if model and neighbours are sure that it is wrong.
@@ -20,7 +20,7 @@ from mien.data.clean import Change, Kind
 from mien.data.dataset import Dataset
 
 OUTVOTED_BY = 2 / 3
-"""Fraction of an image's copies, of which there must be three or more, that outvotes the others."""
+"""A label is changed if this fraction of the copies has another one; three copies are needed."""
 
 Found = Iterator[tuple[int, Kind, str, int | None]]
 """Index of a sample, kind of reason, reason, and new class (None: drop the sample)."""
@@ -108,7 +108,7 @@ def _conflicts_of_train(faces: Dataset, train: npt.NDArray[np.int64], identical:
         disputed = train[in_conflict(groups[train], faces.labels[train])]
         for members in _by_group(groups, disputed):
             if int(near[members[0]]) in settled:
-                continue  # its near-copies already decided the label
+                continue  # its near-copies decided the label already
             counts = np.bincount(faces.labels[members], minlength=len(faces.classes))
             top = int(counts.argmax())
             if len(members) > 2 and counts[top] >= OUTVOTED_BY * len(members):

@@ -46,7 +46,7 @@ def audit(
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Audit a data set: duplicates, leakage, doubtful labels, bad images, label-noise ceiling.
+    """Audit a data set: duplicates, leakage, doubtful labels, corrupted images, label-noise ceiling.
 
     Writes a page that shows faces, and clean.toml: samples to drop or relabel. Review that file, then give it to any
     command but audit as --clean. The data itself is never changed.

@@ -23,7 +23,7 @@ def check(
     ],
     data: DataOption,
     split: Annotated[
-        Literal["train", "validation", "test", "all"], typer.Option("--split", help="The split of a CSV.")
+        Literal["train", "validation", "test", "all"], typer.Option("--split", help="The split of a CSV's samples.")
     ] = "test",
     against: Annotated[
         Path | None, typer.Option("--against", help="Other predictions for the same samples.", metavar="PREDICTIONS")
@@ -41,8 +41,8 @@ def check(
 ) -> None:
     """Check the predictions behind a claimed accuracy.
 
-    Are classes exchanged? Do copies of training images flatter it? Is it better than another file? Would a second
-    panel of annotators agree as often? Were the labels of the split seen in training?
+    Are classes exchanged? Do copies of training images increase the accuracy? Are the predictions better than those in
+    another file? Would a second panel of annotators agree as often? Were the labels of the split seen in training?
     """
     source = data_options.at(data)
     check_out(out, data, for_page=True)

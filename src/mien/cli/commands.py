@@ -71,8 +71,8 @@ class LazyCommand(TyperCommand):
     """Stand-in for a command in help and completion. The real command is loaded when it is invoked."""
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
-        """Load the real command and let it take over."""
-        # Imports leave no garbage; searching for it would take a twentieth of `mien predict photo.jpg`.
+        """Load the real command and run it."""
+        # Garbage collection during imports would find nothing and take a twentieth of `mien predict photo.jpg`.
         gc.disable()
         try:
             command = load_command(str(self.name))
@@ -82,7 +82,7 @@ class LazyCommand(TyperCommand):
 
 
 class CommandGroup(TyperGroup):
-    """Lazy group of click: it lists all commands of the table, but imports only the invoked one."""
+    """A click group that lists all commands of the table, but imports only the invoked one."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)

@@ -29,7 +29,7 @@ def compare(
     ] = None,
     split: SplitOfPredictionsOption = None,
     shared_only: Annotated[
-        bool, typer.Option("--shared-only", help="Compare on the samples that all models have; count the others.")
+        bool, typer.Option("--shared-only", help="Compare on the samples that all models predicted; count the rest.")
     ] = False,
     data: OptionalDataOption = None,
     out: Annotated[
@@ -48,7 +48,7 @@ def compare(
     or those of --group.
     """
     if split is not None and not folders:
-        raise DataError("--split chooses among the predictions of DIR; --predictions FILE has one.", code="options")
+        raise DataError("--split chooses predictions in DIR; a --predictions FILE has one split.", code="options")
     source = data_options.at_any(data)
     check_out(out, data, for_page=True)
     files = [(str(folder), find_predictions(folder, split)) for folder in folders or ()]
@@ -62,7 +62,7 @@ def compare(
         notes.append(shared)
     result = None if source is None else source.read()
     comparisons = compare_named(named, result)
-    # Each notice once, because the first model is part of every comparison.
+    # Print each notice once, although the first model is part of every comparison.
     notes += dict.fromkeys(words for each in comparisons for words in each.notices)
     show_notices(notes)
     if out is not None:

@@ -94,12 +94,12 @@ def show_faces(
     path: DataArgument,
     out: Annotated[Path, typer.Option(help="The .png, .svg or .pdf file to write.", metavar="FILE")],
     recipe: Annotated[
-        str | None, typer.Option("--recipe", help="Show faces as training by this recipe does.", metavar="RECIPE")
+        str | None, typer.Option("--recipe", help="Show faces augmented as by this recipe.", metavar="RECIPE")
     ] = None,
     split: Annotated[
         str | None, typer.Option("--split", help="train, validation, test or all.", metavar="SPLIT")
     ] = None,
-    count: Annotated[int, typer.Option(min=1, max=50, help="Faces of each class.", metavar="N")] = 8,
+    count: Annotated[int, typer.Option(min=1, max=50, help="Number of faces for each class.", metavar="N")] = 8,
     *,
     data_options: SourceOptions,
     overwrite: OverwriteOption = False,
@@ -107,7 +107,7 @@ def show_faces(
 ) -> None:
     """Draw a sheet of faces, a row for each class.
 
-    With --recipe, each row has a face as it is, then as training by the recipe shows it: cropped and augmented.
+    With --recipe, each row has an original face, then the same face cropped and augmented as in training.
     """
     check_replaceable([out], overwrite)
     check_chart_name(out)
@@ -136,7 +136,7 @@ def convert(
     check_replaceable([out], overwrite)
     result = data_options.at(path).read(size_px, 3 if colour else 1)
     write_parquet(result.faces, out, overwrite=overwrite, split_origin=result.split_origin)
-    # Resizing changes the fingerprint when the data is read again at the usual size, so leave it out.
+    # Omit the fingerprint: resized data has another one when it is read again.
     fingerprint = f"; fingerprint {result.fingerprint}" if size_px == FINGERPRINT_PX and not colour else ""
     notice(f"{out}: {len(result.faces):,} images, {out.stat().st_size / 1e6:.1f} MB{fingerprint}")
 
@@ -151,9 +151,9 @@ def crop(
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Skip and list images that cannot be read.")] = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Write the largest face of each photograph, cut out as mien predict cuts it. Folders of classes and splits stay.
+    """Write the largest face of each photograph, cropped as in mien predict. Folders of classes and splits are kept.
 
-    Faces that are there already stay, unless their photograph is newer: the same command resumes.
+    Existing faces are kept unless their photograph is newer, so the same command resumes.
     """
     check_out(out)
     faces, without, bad, others = cut_out_faces(
@@ -173,7 +173,7 @@ def crop(
     notice(f"{out}: {counted(faces, 'face')} of {counted(faces + len(without) + len(bad), 'photograph')}")
 
 
-@app.command("synthetic", short_help="Write a folder of drawn faces, to try things with.")
+@app.command("synthetic", short_help="Write a folder of drawn faces, for experiments.")
 def synthetic(
     folder: Annotated[Path, typer.Argument(help="The folder to create.", metavar="DIR")],
     count: Annotated[int, typer.Option("--faces", help="How many faces.", min=70, max=1_000_000, metavar="N")] = 700,

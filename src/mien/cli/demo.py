@@ -31,8 +31,8 @@ def demo(
 ) -> None:
     """Run the whole workflow on synthetic faces: train, test, report, export, predict.
 
-    The faces are drawn by mien; the accuracy on them says nothing about people. At the end the model that comes with
-    mien reads four portraits, which an image generator made.
+    The faces are drawn by mien; the accuracy on them says nothing about people. At the end a built-in model classifies
+    four portraits from an image generator.
     """
     with needs_extra("train,report", "The demo"):
         import_page_packages()

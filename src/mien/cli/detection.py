@@ -43,11 +43,11 @@ class DetectionOptions:
 
     @property
     def limits(self) -> tuple[float | None, int | None, int | None]:
-        """All limits, in the order of :class:`mien.faces.face.LimitedDetector`'s arguments."""
+        """All limits, in the order of the arguments of :class:`mien.faces.face.LimitedDetector`."""
         return self.min_score, self.min_size, self.max_faces
 
     def given(self) -> dict[str, bool]:
-        """Return for each option, by name, whether it was given."""
+        """Return a table of option names, with True for each that was given."""
         names = ("--min-score", "--min-size", "--max-faces")
         return {name: value is not None for name, value in zip(names, self.limits, strict=True)}
 
@@ -64,7 +64,7 @@ class DetectionOptions:
 def note_photos_as_crops(files: Iterable[Path]) -> None:
     """Print a notice if one of the first images given as face crops is a photo: large, with a small face."""
     for file in islice(files, MAX_SEARCHED):
-        # The command reports bad files itself, and crops need no detector.
+        # The command itself reports files that cannot be read, and crops need no detector.
         with suppress(MienError):
             rgb = upright_rgb(open_image(file))
             height, width = rgb.shape[:2]

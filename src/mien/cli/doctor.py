@@ -19,7 +19,7 @@ from mien.inference.predictor import load
 from mien.serve.built_page import STATIC
 from mien.version import __version__
 
-_ELSEWHERE = "AzureExecutionProvider"  # never used, because it sends images to a service
+_ELSEWHERE = "AzureExecutionProvider"  # never used, because it sends images to a server
 _CORE = ("numpy", "Pillow", "pydantic", "typer", "rich")
 
 Check = tuple[str, str, str]
@@ -38,7 +38,7 @@ def _here() -> Iterator[Check]:
 
     system = f"Python {platform.python_version()}, {platform.system()} {platform.machine()}"
     yield "mien", f"{__version__}, {system}, {available_cores()} cores", ""
-    # onnxruntime may come from another package, such as onnxruntime-gpu (docs/predict.md).
+    # Another package may provide onnxruntime, such as onnxruntime-gpu (docs/predict.md).
     runtime = f"onnxruntime {onnxruntime.__version__}"
     yield "core", ", ".join([*(f"{name} {version(name)}" for name in _CORE), runtime]), ""
     providers = [each for each in onnxruntime.get_available_providers() if each != _ELSEWHERE]
@@ -64,7 +64,7 @@ def _extras() -> Iterator[Check]:
 
 
 def _with_nested(name: str, needed: dict[str, list[Requirement]]) -> Iterator[Requirement]:
-    """Yield the requirements of an extra; ``mien[train]`` in it is replaced by the requirements of train."""
+    """Yield the packages that an extra requires; ``mien[train]`` in it is replaced by the requirements of train."""
     for requirement in needed[name]:
         if requirement.name == "mien":
             for extra in requirement.extras:

@@ -122,7 +122,7 @@ def _evaluate_model(model: str, source: Source, options: EvaluateOptions, provid
     run = run_with_ledger(predictor)
     part, whole = int((data.faces.split == options.split).sum()), len(data.faces)
     if run is None and options.split == "validation" and part < whole and not (data.faces.split == "test").any():
-        notice(f"{part:,} of {whole:,} faces were measured. For all: --split all", "part-measured")
+        notice(f"{part:,} of {whole:,} faces were evaluated. For all: --split all", "part-measured")
     is_test = holds_test(result.predictions, result.measured.faces)
     if is_test and run is not None:
         notice(f"The test split has now been used {run.test_uses()} time(s) with this model ({run.path}).")

@@ -60,10 +60,10 @@ def explain(
 ) -> None:
     """Detect the faces in images, and map which pixels of each its prediction depends on.
 
-    Each PNG shows the face and, beside it, the face under the map. Methods disagree, and a map is no proof:
-    docs/explain.md shows how to check a method on a model.
+    Each PNG shows the face and, beside it, the same face with the map in colour. Methods disagree, and a map is no
+    proof: docs/explain.md shows how to check a method on a model.
     """
-    # Do not write beside the photo, which may be on a camera's memory card.
+    # Do not write into the photo's folder, which may be on a camera's memory card.
     out = Path(f"{images[0].resolve().stem}-explained") if out is None else out
     for path in images:
         check_out(out, path)
@@ -100,7 +100,7 @@ def explain(
 
 
 def _find_faces(images: Sequence[Path], predictor: Predictor, crops: bool) -> list[Face]:
-    """Detect and classify the faces. Raises :class:`DataError` without a face, or for a corrupted image."""
+    """Detect the faces and classify them. Raises :class:`DataError` without a face, or for a corrupted image."""
     files = [file for path in images for file in (image_files(path) if path.is_dir() else [path])]
     if crops:
         note_photos_as_crops(files)
@@ -122,7 +122,7 @@ def _find_faces(images: Sequence[Path], predictor: Predictor, crops: bool) -> li
 def _write_png(out: Path, at: int, faces: Sequence[Face], method: str, explanation: Explanation) -> Path:
     """Draw a face beside its map and return the path of the file."""
     number, prediction = faces[at]
-    # Number the files, because images in different folders may share a name, and faces share an image.
+    # Number the files: two images may have the same name, and an image may have several faces.
     prefix = f"{at + 1:0{len(str(len(faces)))}}_" if len(faces) > 1 else ""
     path = out / f"{prefix}{Path(prediction.source).stem}_{method}.png"
     share = share_text(prediction.probabilities[explanation.target])

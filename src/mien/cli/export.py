@@ -44,7 +44,7 @@ def export(
     """
     source = data_options.at_any(data)
     if precision == "fp32" and source is not None:
-        raise DataError("--data needs --precision fp16 or int8; fp32 reads no data.", code="options")
+        raise DataError("--data needs --precision fp16 or int8, because fp32 uses no data", code="options")
     made = api.export(run, out, precision=precision, data=source)
     if precision == "fp32" and not read_manifest(made.file).scores:
         notice(

@@ -20,16 +20,14 @@ def info(
     model: ModelArgument = "default",
     recipe: Annotated[
         str | None,
-        typer.Option(
-            help="Print this recipe as TOML, with the value of every key: a start for your own.", metavar="NAME"
-        ),
+        typer.Option(help="Print this recipe as TOML, with every key, to start your own from.", metavar="NAME"),
     ] = None,
     recipes: Annotated[bool, typer.Option("--recipes", help="List the built-in recipes.")] = False,
     layers: Annotated[bool, typer.Option("--layers", help="List the layers of the model's network.")] = False,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Show the metadata of a model: classes, input, origin, metrics. Or show recipes, in place of a model."""
+    """Show the metadata of a model: classes, input, origin, metrics. Without a model, show recipes."""
     if recipe is not None:
         chosen = load_recipe(recipe)
         if json:
@@ -57,7 +55,7 @@ def _show_model(model: str, *, json: bool) -> None:
     if json:
         show_json(manifest.model_dump(mode="json"))
         return
-    # The recipe in a model from elsewhere may contain anything.
+    # A model file from elsewhere may contain any text as its recipe.
     settings = manifest.recipe.get("model")
     network = settings.get("name", "?") if isinstance(settings, dict) else "?"
     facts = {

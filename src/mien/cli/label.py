@@ -22,7 +22,7 @@ def label(
     name: Annotated[str | None, typer.Option("--name", help="The voter; the file is NAME.csv.", metavar="NAME")] = None,
     merge: Annotated[bool, typer.Option("--merge", help="Merge all votes into labels.csv.")] = False,
     votes: Annotated[
-        Path, typer.Option("--votes", help="The folder of the files, one a person.", metavar="DIR")
+        Path, typer.Option("--votes", help="The folder of the vote files, one for each person.", metavar="DIR")
     ] = Path("votes"),
     model: ModelOption = "default",
     port: Annotated[
@@ -34,8 +34,8 @@ def label(
 ) -> None:
     """Vote on the expressions of faces with the keys 1 to 9 and 0, in a page on this machine.
 
-    Nobody sees the votes of others or of the model. Its most doubtful faces come first, and one in ten comes twice.
-    With --merge the votes of all become a table for mien train and mien audit, with the agreement of the people.
+    Nobody sees the votes of others or of the model. Faces that the model doubts most come first; one in ten comes
+    twice. --merge writes all people's votes as a table for mien train and mien audit, and prints how well they agree.
     """
     if merge == (name is not None):
         raise DataError("Give either --name NAME to vote, or --merge.", code="options")
@@ -49,7 +49,7 @@ def label(
     assert name is not None
     ballot = ballot_file(votes, name)
     images = relative_images(faces)
-    read_ballot(ballot, images)  # refuse votes on another folder before the model runs
+    read_ballot(ballot, images)  # raise an error for votes on another folder before the model runs
     with needs_extra("serve", "The page"):
         from mien.serve.label_app import create_label_app
         from mien.serve.limits import Limits

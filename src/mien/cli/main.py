@@ -1,4 +1,4 @@
-"""The command ``mien``: one file per command, errors in one line."""
+"""The command ``mien``: runs a subcommand and prints errors in one line."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ app: typer.Typer = typer.Typer(
 )
 
 _STOPPED = 130
-"""Exit code after Ctrl-C. Newer versions of typer use it themselves, without a message."""
+"""Exit code after Ctrl-C. Newer versions of typer exit with the same code, but without a message."""
 _NO_MEMORY = "This machine does not have enough memory for this command."
 # typer exports no base class of its usage errors; it is BadParameter's grandparent.
 _USAGE_ERROR: Any = typer.BadParameter.__mro__[2]
@@ -54,23 +54,23 @@ def main() -> None:
     """Run the command line. A user's mistake gives one line on stderr with its code, and exit code 2."""
     _open_missing_streams()
     for stream in (sys.stdout, sys.stderr):
-        # Odd file names, or a terminal without block characters, must not end a command.
+        # Odd file names, or a terminal without block characters, must not cause an error.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     _check_no_empty_word(sys.argv)
-    # Shells expand ~ only at the start of a word, so not in --out=~/runs.
+    # Shells expand ~ only at the start of a word, not in --out=~/runs.
     home = os.environ.get("HOME", "~")
     sys.argv[1:] = [re.sub(r"(?:^|(?<==))~(?=/|$)", lambda _: home, word) for word in sys.argv[1:]]
     # At exit Python would search all objects for cycles, a tenth of `mien predict photo.jpg`. The system frees memory.
     atexit.register(gc.freeze)
-    # pydantic would search all installed packages for plugins, a twentieth of `mien predict photo.jpg`.
+    # pydantic would search all packages for plugins, which takes a twentieth of `mien predict photo.jpg`.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     try:
         code = app(prog_name="mien", standalone_mode=False)
     except MienError as error:
         _fail(as_options(error.raw), error.code, _STOPPED if isinstance(error, StoppedError) else 2)
     except _USAGE_ERROR as error:
-        # Imported here, because pydantic takes as long to load as everything else for --help.
+        # Import it here, because pydantic takes as long to load as everything else for --help.
         from mien.cli.usage import usage_text
 
         command = error.ctx.command_path if error.ctx is not None else "mien"
@@ -78,7 +78,7 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         _fail("Stopped.", "stopped", _STOPPED)
     except BrokenPipeError:
-        # The reader of our output has ended (`mien ... | head`), which is no error. Python would complain at exit.
+        # The program that reads our output ended (`mien ... | head`); no error. Python would complain at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except (MemoryError, RuntimeError, OSError) as error:
@@ -94,7 +94,7 @@ def main() -> None:
 
 
 def _open_missing_streams() -> None:
-    """Open null streams in a program without a console (a service, a daemon, ``2>&-``).
+    """Open the null device as standard streams if there are none (a service, a daemon, ``2>&-``).
 
     Otherwise the next opened files would get the descriptors 0 to 2, and receive C libraries' error messages.
     """
@@ -133,7 +133,7 @@ def _check_no_empty_word(words: list[str]) -> None:
 
 
 def _fail(message: str, code: str, status: int = 2) -> NoReturn:
-    # One line, even if a file name or a library's message has several.
+    # Print one line, even if a file name or a library's message has several.
     sys.stderr.write(f"mien: {printable(' '.join(message.split()))} [{code}]\n")
     sys.exit(status)
 

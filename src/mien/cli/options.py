@@ -24,7 +24,7 @@ def _set_quiet(quiet: bool) -> bool:
     return quiet
 
 
-# Main argument of a command.
+# Main arguments of a command.
 ModelArgument = Annotated[str, typer.Argument(help=MODEL_HELP, metavar="MODEL")]
 DataArgument = Annotated[Path, typer.Argument(help=DATA_HELP, metavar="PATH")]
 
@@ -43,7 +43,7 @@ SplitOfPredictionsOption = Annotated[
 
 CropsOption = Annotated[bool, typer.Option("--crops", help="Treat each image as a face crop; run no detection.")]
 
-# How the model is used.
+# Use of the model.
 OutputOption = Annotated[
     str | None,
     typer.Option(
@@ -78,14 +78,14 @@ EngineOption = Annotated[
     ),
 ]
 
-# How the model is trained.
+# Training.
 DeviceOption = Annotated[
     Literal["auto", "cpu", "cuda", "mps"],
     typer.Option("--device", help="Where to train. auto uses a GPU if there is one."),
 ]
 
 
-# How results are written.
+# Output.
 def _stdin_as_file(images: list[Any]) -> list[Any]:
     """Replace ``-`` by a temporary file with the content of standard input."""
     if not any(str(name) == "-" for name in images):

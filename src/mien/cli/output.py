@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def show(renderable: RenderableType, pipe_width: int = 120) -> None:
-    """Print a result on stdout. A pipe has no width of its own, so ``pipe_width`` columns are used."""
+    """Print a result on stdout. For a pipe, which has no width, ``pipe_width`` columns are used."""
     from rich.console import Console
 
     console = Console(width=None if is_terminal(sys.stdout) else pipe_width, markup=False, emoji=False, highlight=False)
@@ -46,7 +46,7 @@ def show_notices(notices: Iterable[Notice]) -> None:
 
 def show_json(value: Any) -> None:
     """Print JSON on stdout."""
-    # Other encodings than UTF would give Python's escapes, which are not valid JSON, so escape as JSON does.
+    # Outside UTF encodings, Python's own escapes would not be valid JSON, so escape as JSON does.
     knows_all = "utf" in (sys.stdout.encoding or "utf-8").lower()
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=not knows_all) + "\n")
 
@@ -65,7 +65,7 @@ def show_rows(rows: Sequence[Mapping[str, Any]], as_json: bool = False, pipe_wid
         room = get_terminal_size().columns if is_terminal(sys.stdout) else pipe_width
         text = "".join(lines)
         if len(lines[0]) <= room and text.isascii() and text.isprintable():
-            # Plain text like rich's, because loading rich takes a tenth of `mien predict photo.jpg`.
+            # Print plain text that looks like rich's: loading rich takes a tenth of `mien predict photo.jpg`.
             sys.stdout.write("".join(f"{line}\n" for line in lines))
             return
         from rich.table import Table
@@ -109,7 +109,7 @@ def check_out(out: Path | None, data: Path | None = None, *, for_page: bool = Fa
 
     Args:
         out: output folder; None is accepted.
-        data: data folder, if images are written. A later read would take them for samples.
+        data: data folder, if images are written. Later they would be read as samples.
         for_page: True if a report is written, which would replace an evaluation's page.
 
     Raises:

@@ -125,15 +125,15 @@ def _check(
         raise missing_file(address)
     if crops:
         limits = {"--annotate": given["--annotate"], **detection.given()}
-        leave_out("--crops treats images as faces and detects none", limits)
+        leave_out("--crops treats images as face crops and detects no faces", limits)
     if ray:
         leave_out("--engine ray writes a table", {"--annotate": given["--annotate"]})
         if out is None:
             raise DataError("--engine ray writes into a file; give --out FILE.", code="options")
     if out is not None:
-        leave_out("The suffix of --out sets the format", {name: given[name] for name in ("--json", "--csv")})
+        leave_out("The suffix of --out sets the format already", {name: given[name] for name in ("--json", "--csv")})
     else:
-        leave_out("Without --out no file is replaced", {"--overwrite": given["--overwrite"]})
+        leave_out("--overwrite is for --out", {"--overwrite": given["--overwrite"]})
     if given["--json"]:
         leave_out("--json is already an output format", {"--csv": given["--csv"]})
 
@@ -179,7 +179,7 @@ class _Job:
 
 
 def _write(job: _Job, total: int, output: ResumableOutput, tally: Tally) -> None:
-    """Write the results to a file, which can be resumed after a kill."""
+    """Write the results to a file; after an interruption, the same call resumes."""
     with output as journal:
         if done := journal.found:
             notice(f"{done:,} of {total:,} images are done already; resuming.")

@@ -20,7 +20,7 @@ from mien.page.wording import counted
 
 
 class Tally:
-    """Counts images, faces, special answers and skipped images."""
+    """Counts images, faces, "unsure" and "not-a-face" answers, and skipped images."""
 
     def __init__(self, detector: Detector | None) -> None:
         self._detector = detector
@@ -67,7 +67,7 @@ class Tally:
 
 
 def show_answers(answers: Iterable[Mapping[str, Any]], total: str) -> None:
-    """Print a table with a line per face and per image without faces, then the summary, if it is given."""
+    """Print a table with a line for each face and each image without faces, then the summary, if given."""
     rows: list[dict[str, Any]] = []
     for answer in answers:
         if "error" in answer:
@@ -82,7 +82,7 @@ def show_answers(answers: Iterable[Mapping[str, Any]], total: str) -> None:
             rows.append({"image": name, "face": number, "box": box, "score": score, **_said(face)})
         if not answer["faces"]:
             rows.append(dict.fromkeys(_COLUMNS, "") | {"image": name, "box": "no face"})
-    # Paths are long, and programs that read a pipe need them complete.
+    # Do not shorten paths in a pipe, because programs need the complete path.
     show_rows(rows, pipe_width=200)
     if total:
         typer.echo(total)
@@ -94,7 +94,7 @@ _COLUMNS = ("image", "face", "box", "score", "expression", "probability", "other
 def _said(prediction: Mapping[str, Any]) -> dict[str, str]:
     said, top = prediction["answer"], prediction["top"]
     ranked = sorted(prediction["probabilities"].items(), key=lambda item: (item[0] != top, -item[1]))
-    # "unsure" has no probability: every class is among the others.
+    # "unsure" has no probability of its own, so every class is listed under others.
     first = 0 if said == UNSURE else 1
     others = ", ".join(f"{name} {share_text(probability)}" for name, probability in ranked[first : first + 2])
     probability = share_text(prediction["confidence"]) if first else ""

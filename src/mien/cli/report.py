@@ -43,8 +43,8 @@ def report(
 ) -> None:
     """Write a full report on a model's predictions and errors, as one page for a browser or a printer.
 
-    Some sections need --data, --model (a run folder has its own), or the robustness.json of mien robustness in DIR or
-    OUT. Every chart is also written as SVG and PNG, every table as CSV, JSON and LaTeX. Faces are only on the page.
+    Some sections need --data, --model (unless DIR is a run folder), or robustness.json by mien robustness in DIR or
+    OUT. Every chart is also written as SVG and PNG, every table as CSV, JSON and LaTeX. Only the page shows faces.
     """
     place = folder or predictions
     if place is None or (folder is not None and predictions is not None):

@@ -96,7 +96,7 @@ def serve(
             f"Require a token with {VARIABLE} or --token-file.",
             "service-open",
         )
-    notice(f"{address(listener)} is a page; /v1/predict classifies images, /docs is for trials. Press Ctrl-C to stop.")
+    notice(f"{address(listener)} is the page; /v1/predict classifies images. Try it at /docs. Press Ctrl-C to stop.")
     if workers == 1:
         run(app, listener, limits)
     else:
@@ -104,7 +104,7 @@ def serve(
 
 
 def _make_app(model: str, *, threads: int, in_worker: bool = False, **named: Any) -> Any:
-    """Create the service. Workers print no notices, because the first process did, and share the cores."""
+    """Create the service. Workers share the cores, and print no notices because the first process did."""
     from mien.serve.app import create_app
     from mien.serve.server import silence_logs
 

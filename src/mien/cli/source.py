@@ -63,7 +63,7 @@ class SourceOptions(AuditedOptions):
         return Source(path, self)
 
     def at_any(self, data: Path | None) -> Source | None:
-        """Return the data, or None if no path is given. Options then are an error.
+        """Return the data, or None if no path is given. Without a path, options are an error.
 
         Raises:
             DataError: ``options``.
@@ -83,7 +83,7 @@ class Source:
     how: SourceOptions = SourceOptions()
 
     def check(self) -> None:
-        """Check quickly for errors that :meth:`read` would find, before torch is loaded, which takes seconds.
+        """Check quickly for errors that :meth:`read` would find later, because loading torch takes seconds.
 
         Raises:
             DataError: see :meth:`read`.
@@ -131,5 +131,5 @@ class Source:
 
 
 def environment_of(source: Source | None) -> dict[str, str]:
-    """Return :meth:`Source.environment`, or metadata without data if none is given."""
+    """Return :meth:`Source.environment`, or only metadata of machine and command if there is no data."""
     return environment("not given") if source is None else source.environment()

@@ -34,14 +34,14 @@ def study(
     only: Annotated[
         list[str] | None,
         typer.Option(
-            help="Run and show only this variant, and what it is made from. Can be repeated.", metavar="VARIANT"
+            help="Run and show only this variant, and those that it builds on. Can be repeated.", metavar="VARIANT"
         ),
     ] = None,
     recipe: Annotated[
         str | None,
         typer.Option(
             "--recipe",
-            help="Use this recipe instead of the study's own, such as small (one minute for each run on one core).",
+            help="Use this recipe instead of the study's own. small takes one minute for each run on one core.",
             metavar="RECIPE",
         ),
     ] = None,
@@ -80,7 +80,7 @@ def study(
         _show_studies(json)
         return
     wanted = load_study(name)
-    wanted.restricted(only or ())  # refuse a wrong name before loading torch, which takes seconds
+    wanted.restricted(only or ())  # raise an error for a wrong name before loading torch, which takes seconds
     if data is None:
         raise StudyError(f"A study needs data: mien study {name} --data PATH.", code="options")
     source = data_options.at(data)

@@ -49,15 +49,15 @@ def train(
     """Train a classifier, export it to ONNX, and evaluate it on the validation split.
 
     With --folds K, it cross-validates instead: train and validation are split into K folds, and each fold is
-    predicted by a model that was trained on the others. With --find-lr, it suggests a learning rate and draws its
-    curve; with --dry-run, it says how long the training will take, and writes nothing. To train on several machines,
-    start mien with torchrun.
+    predicted by a model that was trained on the others. With --find-lr, it suggests a learning rate and draws the curve
+    of the loss. With --dry-run, it prints how long the training will take, and writes nothing. To train on several
+    machines, start mien with torchrun.
     """
     changes = options.plain.changes(options.set_keys, classes)
     if find_lr + dry_run + (folds is not None) > 1:
         raise DataError("Give only one of --find-lr, --dry-run and --folds.", code="options")
     if dry_run:
-        _refuse("--dry-run times a few steps and writes nothing", options, "resume", "log")
+        _refuse("--dry-run only times a few steps and writes nothing", options, "resume", "log")
         estimate_and_show(options, changes, json=json)
     elif find_lr:
         _refuse("--find-lr takes a few steps and writes no run", options, "out", "resume", "log", "time")

@@ -84,7 +84,7 @@ def train_and_show(
         MienError: see :func:`mien.pipeline.training_run.run_recipe`.
     """
     job = find_options(options, changes, teachers, tta)
-    # Create it in every process, so that all refuse a wrong name.
+    # Create it in every process, so that all raise the error for a wrong name.
     logger = Logger(options.log, job.out) if options.log is not None else None
     network = check(options, job)
     if not job.resumes:
@@ -105,7 +105,7 @@ def train_and_show(
     if not is_main_process():
         return
     if result.removed:
-        notice(f"removed {', '.join(result.removed)} from {result.run}: they are of other weights.", "files-removed")
+        notice(f"removed {', '.join(result.removed)} from {result.run}: they belong to other weights.", "files-removed")
     if json:
         show_json(result.to_dict())
     else:
@@ -124,7 +124,7 @@ def find_options(
 
 
 def check(options: TrainOptions, job: TrainingJob) -> Network:
-    """Check the options before data is read, first --data, whose reading takes longest."""
+    """Check the options before data is read."""
     options.source.check()
     return job.check()
 

@@ -23,7 +23,7 @@ def estimate_and_show(options: TrainOptions, changes: Sequence[str], *, json: bo
         MienError: see :func:`mien.api.train.train`.
     """
     job = find_options(options, changes)
-    check(options, replace(job, run=None))  # nothing is written, so its folder may exist
+    check(options, replace(job, run=None))  # nothing is written, so the run's folder may exist
     plan = job.plan(options.source)
     from mien.training.probe import estimate_training
 

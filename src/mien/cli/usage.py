@@ -14,7 +14,7 @@ from mien.base.recipe import key_of
 
 
 def leave_out(why: str, options: Mapping[str, object]) -> None:
-    """Raise an error that names those of the options that were given.
+    """Raise an error that names the given options.
 
     Raises:
         DataError: ``options``.
@@ -25,7 +25,7 @@ def leave_out(why: str, options: Mapping[str, object]) -> None:
 
 
 def usage_text(error: Any) -> str:
-    """Describe one of typer's usage errors in a sentence. Newer versions of typer let pydantic check values."""
+    """Describe one of typer's usage errors in a sentence. Newer versions of typer check values with pydantic."""
     cause = error.__cause__
     if isinstance(cause, ValidationError) and error.param is not None:
         fault = cause.errors()[0]

@@ -31,7 +31,7 @@ from mien.video.tracker import DETECT_EVERY_SECONDS, Tracker
 from mien.video.video_file import VideoFile
 
 OUT_HELP = "Folder for annotated.mp4, faces.csv and timeline.html. The default for talk.mp4 is ./talk-mien."
-ALARM_HELP = "Report when a class is at least so probable: --alarm angry:0.7. Can be given for several classes."
+ALARM_HELP = "Report when a class is at least this probable: --alarm angry:0.7. Can be given for several classes."
 DETECT_HELP = "Detect faces in a whole frame this often; they are tracked in between."
 
 
@@ -66,7 +66,7 @@ def video(
         "detector": f"{detector.name}, every {detect_every:g} s",
         **{name: fact for name, fact in environment(file).items() if name != "data"},
     }
-    # Not beside the video, which may be on a camera's memory card.
+    # Do not write into the video's folder, which may be on a camera's memory card.
     folder = Path(f"{file.stem}-mien") if out is None else out
     result = write_video(folder, opened, reader, annotate=annotate, overwrite=overwrite, metadata=metadata)
     show_notices(result.notes)
@@ -130,6 +130,6 @@ def _show_table(result: VideoResult, detector: str) -> None:
     if shown.rows:
         show(rich_table(shown))
     fewer = len(timeline.tracks) - len(shown.rows)
-    more = f", the {len(shown.rows)} longest above" if fewer else ""
+    more = f"; the {len(shown.rows)} longest are above" if fewer else ""
     faces = counted(len(timeline.tracks), "face") if timeline.tracks else "no face"
     typer.echo(f"{detector}: {faces} in {counted(timeline.frames, 'frame')} of {timeline.end_seconds:.1f} s{more}")

@@ -15,7 +15,7 @@ from mien.serve.built_page import FAST_MODEL, PAGE_MODEL, copy_page
 
 app: typer.Typer = new_group("Build the browser page.")
 
-_MODELS = f"{PAGE_MODEL} and, as an offer to slow devices, {FAST_MODEL}"
+_MODELS = f"{PAGE_MODEL}, and {FAST_MODEL} for slow devices"
 
 
 @app.callback()

@@ -32,7 +32,7 @@ def webcam(
 
     built_page()
     limits = Limits()
-    # Ignore MIEN_TOKEN. The service is only for this machine, and with a token the page would use its own model.
+    # Ignore MIEN_TOKEN. No token: the service is for this machine only, and with one the page uses its own model.
     app = create_app(model, limits=limits)
     listener = open_port("127.0.0.1", port)
     page = f"{address(listener)}/?webcam=1"

@@ -16,7 +16,7 @@ from mien.data.dataset import Dataset
 
 
 def balance(faces: Dataset, recipe: BalanceRecipe, seed: int) -> Dataset:
-    """Apply ``recipe`` to training faces. Call :func:`check_counts` before."""
+    """Apply ``recipe`` to training faces. Call :func:`check_counts` first."""
     if recipe.faces_per_class:
         faces = draw_per_class(faces, recipe.faces_per_class, seed)
     if recipe.sampling == "undersample":
@@ -25,7 +25,7 @@ def balance(faces: Dataset, recipe: BalanceRecipe, seed: int) -> Dataset:
 
 
 def balanced_counts(counts: npt.NDArray[np.int64], recipe: BalanceRecipe) -> npt.NDArray[np.int64]:
-    """Return the number of faces per class after :func:`balance`, from that before. int64 (C,) -> int64 (C,)."""
+    """Compute the number of faces per class after :func:`balance` from the number before. int64 (C,) -> int64 (C,)."""
     if recipe.faces_per_class:
         counts = np.minimum(counts, recipe.faces_per_class)
     match recipe.sampling:
@@ -40,7 +40,7 @@ def balanced_counts(counts: npt.NDArray[np.int64], recipe: BalanceRecipe) -> npt
 def draw_per_class(faces: Dataset, count: int, seed: int) -> Dataset:
     """Draw at most ``count`` faces of each class at random, and keep their order.
 
-    A larger count with the same seed draws the same faces and more.
+    With the same seed, a larger count draws the same faces and additional ones.
     """
     generator = np.random.default_rng(seed)
     kept = [generator.permutation(members)[:count] for members in _members(faces.labels, len(faces.classes))]
@@ -48,9 +48,9 @@ def draw_per_class(faces: Dataset, count: int, seed: int) -> Dataset:
 
 
 def oversample(faces: Dataset, share: float, seed: int) -> Dataset:
-    """Repeat faces of smaller classes until each class has ``share`` of the largest; they follow all faces.
+    """Repeat faces of smaller classes until each class has ``share`` of the largest; repeated faces come last.
 
-    A face is repeated only after all others of its class were used as often.
+    No face is repeated again before all other faces of its class are.
     """
     generator = np.random.default_rng(seed)
     counts = faces.counts()
@@ -64,7 +64,7 @@ def balanced_order(labels: npt.NDArray[np.int64], batch_size: int, seed: Sequenc
     """Return an order of faces in which every batch has equally many faces of each class.
 
     Counts differ by one if ``batch_size`` is not a multiple of the number of classes. An epoch keeps its number of
-    batches. A face is repeated only after all others of its class.
+    batches. No face is repeated before all others of its class were used.
 
     Args:
         labels: int64 (N,). Classes without a face are ignored.
@@ -77,7 +77,7 @@ def balanced_order(labels: npt.NDArray[np.int64], batch_size: int, seed: Sequenc
     generator = np.random.default_rng(seed)
     present, labels = np.unique(labels, return_inverse=True)
     length = max(len(labels) // batch_size, 1) * batch_size
-    # Classes alternate along the epoch, so every part of it has all of them.
+    # Classes alternate, so every part of the epoch has faces of all classes.
     turns = np.arange(length) % len(present)
     order = np.empty(length, dtype=np.int64)
     for label, members in enumerate(_members(labels, len(present))):
@@ -103,7 +103,7 @@ def _members(labels: npt.NDArray[np.int64], class_count: int) -> list[npt.NDArra
 
 
 def _cycle(members: npt.NDArray[np.int64], count: int, generator: np.random.Generator) -> npt.NDArray[np.int64]:
-    """Return ``count`` members by repeated shuffles of all of them."""
+    """Return ``count`` members: all of them in random order, then all again in another order, and so on."""
     if not count:
         return members[:0]
     rounds = -(-count // len(members))

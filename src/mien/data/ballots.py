@@ -109,7 +109,7 @@ def next_image(images: Sequence[str], votes: Sequence[Vote], person: str) -> str
         person: this person's name, which seeds the choice of repeated faces.
 
     Returns:
-        The image, or None when all have a vote.
+        The image, or None when all images have a vote.
     """
     seen = Counter(vote.image for vote in votes)
     left = next((image for image in images if image not in seen), None)

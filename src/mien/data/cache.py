@@ -4,9 +4,9 @@
                         table.npz     labels, splits, sources, rows, votes, columns
                         meta.json     classes, fingerprints, notes on how the data was read
 
-The key is made from the paths, sizes and modification times of the source, and from the options. So an entry is found
-without reading the source. An entry is written to a temporary folder and renamed, so half an entry never counts. If the
-cache fails, data is read without it.
+The key is made from the paths, sizes and modification times of the source, and from the options. An entry is therefore
+found without reading the source. An entry is written to a temporary folder and renamed, so half an entry never counts.
+If the cache cannot be used, data is read without it.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _logger = logging.getLogger("mien.data")
 def load(key: str) -> tuple[Dataset, dict[str, Any]] | None:
     """Open the entry of ``key``: its memory-mapped faces and its metadata; None if there is none.
 
-    A damaged entry, such as after a power cut, is removed and counts as none.
+    A damaged entry, such as after a power cut, is removed.
     """
     folder = cache_folder("faces") / key
     try:
@@ -55,7 +55,7 @@ def load(key: str) -> tuple[Dataset, dict[str, Any]] | None:
 
 
 def read_entry(folder: Path) -> tuple[Dataset, dict[str, Any]]:
-    """Open, memory-mapped, what :func:`write_entry` wrote. A damaged entry raises any exception of numpy."""
+    """Open the memory-mapped files that :func:`write_entry` wrote. A damaged entry may raise any exception of numpy."""
     meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
     images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
     # np.load would leave a damaged file open if it had opened it itself
@@ -69,7 +69,7 @@ def read_entry(folder: Path) -> tuple[Dataset, dict[str, Any]]:
             source=table["source"],
             rows=table["rows"],
             columns=columns,
-            # Only the data of a study may be cleaned before it is stored.
+            # Only a study stores data that was cleaned first.
             cleaned_from=tuple(meta.get("cleaned_from", ())),
             votes=table["votes"] if meta["vote_classes"] else None,
             vote_classes=tuple(meta["vote_classes"]),

@@ -3,8 +3,8 @@
 ``mien audit`` writes the file and a person reviews it. Other commands apply it with ``--clean``. The file names its
 data by fingerprint. The data itself is never changed.
 
-A model's opinion must not change the data that models are measured on. Rows of validation and test are therefore never
-relabelled, and dropped only if images and labels prove the fault.
+A model's predictions must not change the data that models are measured on. Rows of validation and test are therefore
+never relabelled, and dropped only if images and labels prove the fault.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from mien.data.splits import group_identical
 from mien.version import __version__
 
 Kind = Literal["blank", "no-face", "conflict", "leak", "copy", "doubt"]
-"""Kinds of reasons. ``doubt`` is a model's opinion. Changes added by hand use these kinds too."""
+"""Kinds of reasons. ``doubt``: a model contradicts the label. Changes that you add by hand need one of these kinds."""
 
 PROVABLE_KINDS = ("blank", "conflict")
 """Kinds that the data itself proves; only these may drop rows of validation and test."""
@@ -96,7 +96,7 @@ class Clean:
                 continue
             if change.to is not None:
                 raise DataError(
-                    f"{where}: a row of {change.split} keeps its label, as models are measured by it. Delete the line.",
+                    f"{where}: a row of {change.split} keeps its label, which models are measured by. Delete the line.",
                     code="clean-relabels-measured",
                 )
             if change.kind not in PROVABLE_KINDS:
@@ -138,7 +138,7 @@ def read_clean(path: str | os.PathLike[str]) -> Clean:
             code="clean-not-text",
         ) from None
     except (OSError, ValueError) as error:
-        # ValueError: not TOML, or a number with more digits than Python reads.
+        # ValueError: the text is not TOML, or a number has more digits than Python allows.
         raise DataError(
             f"{path} cannot be read as TOML: {getattr(error, 'strerror', None) or error}.", code="clean-unreadable"
         ) from None
@@ -181,7 +181,7 @@ def apply_clean(faces: Dataset, clean: Clean, usual: Dataset | None = None) -> D
         faces: faces before cleaning, at any size.
         clean: list of changes.
         usual: the same faces at :data:`mien.data.dataset.FINGERPRINT_PX`, from which the list was made. They must prove
-            the changes of validation and test rows. None: ``faces`` are used.
+            that changes of validation and test rows are justified. None uses ``faces``.
 
     Raises:
         DataError: the data lacks a row, class or label of the list; a row of validation or test is dropped for a reason
@@ -225,7 +225,7 @@ def apply_clean(faces: Dataset, clean: Clean, usual: Dataset | None = None) -> D
 
 
 def _fingerprint(before: str, changes: Sequence[Change]) -> str:
-    """Compute the fingerprint after changes from that before them."""
+    """Compute the fingerprint after changes from the fingerprint before."""
     if not changes:
         return before
     digest = hashlib.sha256(before.encode())
@@ -235,7 +235,7 @@ def _fingerprint(before: str, changes: Sequence[Change]) -> str:
 
 
 def _prove(faces: Dataset, changes: Sequence[tuple[Change, int]]) -> None:
-    """Check that images and labels prove the changes of validation and test rows; each comes with its index."""
+    """Check that images and labels prove the changes of validation and test rows, given as (change, index)."""
     groups = None
     for change, place in changes:
         if change.split == "train":

@@ -25,7 +25,7 @@ from mien.data.splits import canonical_split, settle_splits
 SPLITS = ("train", "validation", "test")
 """FER2013's Training, PublicTest and PrivateTest are ``train``, ``validation`` and ``test``."""
 ALL = "all"
-"""Name for all faces, where a split is expected."""
+"""Name that stands for all faces where a split is expected."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -79,8 +79,8 @@ class Dataset:
         Args:
             images: uint8 (N, H, W) grey or (N, H, W, 3) RGB, 0..255; or a list of N images of various sizes.
             labels: (N,) class names, or integers that index ``classes``.
-            classes: two or more class names in the order of the labels; required for integer labels. None takes the
-                names in ``labels``, the known expressions first.
+            classes: two or more class names in the order of the labels; required for integer labels. None uses the
+                names in ``labels``, known expressions first.
             split: (N,) train, validation or test. None cuts a validation split from all faces, without a test split.
             size_px: side of the stored squares, 8..1024 px.
             sample_ids: int (N,), unique ids that match samples with predictions. None: 0..N-1.
@@ -158,7 +158,7 @@ class Dataset:
     def fingerprint_without_test(self) -> str:
         """Fingerprint of all faces except the test split, which training and model selection never see.
 
-        FER2013 with and without PrivateTest has the same value. If all faces or none are in test, it is
+        FER2013 has the same value with and without PrivateTest. If all faces or none are in test, it is
         :attr:`fingerprint`.
         """
         trained_on = self.split != "test"
@@ -168,27 +168,27 @@ class Dataset:
     def fingerprint_for_predictions(self, split: str) -> str:
         """Return the fingerprint that identifies the data of a split's predictions.
 
-        It is :attr:`fingerprint_without_test`, with two exceptions that use :attr:`fingerprint`: the splits test and
-        all, and ``rows`` that are positions and would shift without test, as in class folders.
+        It is :attr:`fingerprint_without_test`. Two cases use :attr:`fingerprint`: the splits test and all, and ``rows``
+        that would shift without the test split, as in class folders.
         """
         rows = self.rows[self.split != "test"]
         shifted = np.array_equal(self.rows, np.arange(len(self))) and not np.array_equal(rows, np.arange(len(rows)))
         return self.fingerprint if split in {"test", ALL} or shifted else self.fingerprint_without_test
 
     def with_fingerprints(self, fingerprint: str, without_test: str) -> Dataset:
-        """Return the same faces with known fingerprints, such as those of the faces at another size."""
+        """Return the same faces with given fingerprints, such as those of the faces at another size."""
         same = replace(self)
-        # functools.cached_property stores its value here; hashing 80 MB again would be slow.
+        # Store the values where functools.cached_property looks for them; hashing 80 MB again would be slow.
         vars(same).update(fingerprint=fingerprint, fingerprint_without_test=without_test)
         return same
 
     def matches_training_data(self, fingerprint: str) -> bool:
-        """Return whether a model's training fingerprint is that of these faces; the test split is ignored."""
+        """Return whether a model was trained on these faces, by its fingerprint; the test split is ignored."""
         return fingerprint == self.fingerprint_without_test
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """Identity of the training data for a run and its model, JSON-ready. It ignores the test split."""
+        """Identity of the training data for a run and its model, JSON-ready. The test split is ignored."""
         own = self.fingerprint_without_test
         return {"data_fingerprint": own, "cleaned_from": [each for each in self.cleaned_from[1::2] if each != own]}
 
@@ -284,7 +284,7 @@ class Dataset:
         return np.bincount(labels, minlength=len(self.classes)).astype(np.int64)
 
     def counts_by_split(self) -> dict[str, list[int]]:
-        """Count the faces of each class in each split that has any."""
+        """Count the faces of each class in each split that has faces."""
         return {split: self.counts(split).tolist() for split in SPLITS if (self.split == split).any()}
 
 
@@ -320,7 +320,7 @@ def _labels(given: npt.NDArray[Any], classes: Sequence[str] | None) -> tuple[npt
         names = ClassNames({})
         found = [names.name(name) for name in found]
         classes = order_classes(set(found))
-        for each in names.finish("the labels", apart="classes=, the names as they are"):
+        for each in names.finish("the labels", apart="classes=, the unchanged names"):
             warnings.warn(MienWarning(str(each), code=each.code), stacklevel=4)
     index_of = {name: index for index, name in enumerate(classes)}
     unknown = next((name for name in found if name not in index_of), None)

@@ -53,7 +53,7 @@ def read_images(
         what: description for the progress bar.
         split: split of each image, ``""`` where the data has none.
         split_origin: as in :class:`FaceTable`.
-        source: origin of each image, as in :class:`Dataset`. The arguments below also hold N entries.
+        source: origin of each image, as in :class:`Dataset`. All following arguments hold N entries.
         columns: further columns by name.
         rows: row numbers. None: positions.
         votes: votes on each image. None: no votes.
@@ -94,7 +94,7 @@ class Decoded:
         images: uint8 (K, S, S[, 3]) in each of :attr:`ReadOptions.forms`.
         kept: int64 (K,), indices of the decoded items.
         skipped: (source, reason) of the other items.
-        colourless: number of grey images among them, if they are read in colour.
+        colourless: number of grey images among ``images``, if they are read in colour.
     """
 
     images: list[npt.NDArray[np.uint8]]
@@ -109,7 +109,7 @@ def decode_images(items: Iterable[Item], count: int, options: ReadOptions, what:
     Args:
         items: for each image, a name for messages and a path or the bytes of an image file.
         count: number of items.
-        options: squares to make. With ``skip_bad``, images that cannot be decoded are listed and skipped.
+        options: kind of squares. With ``skip_bad``, images that cannot be decoded are listed and skipped.
         what: description for the progress bar.
 
     Raises:
@@ -138,7 +138,7 @@ def decode_images(items: Iterable[Item], count: int, options: ReadOptions, what:
 
 
 Opened = tuple[str, list[npt.NDArray[np.uint8]] | DataError]
-"""Name of an image; its squares, or an error that names it."""
+"""Name of an image, and its squares or an error that names it."""
 
 
 def _open(item: Item, options: ReadOptions) -> Opened:

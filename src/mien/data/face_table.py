@@ -22,11 +22,11 @@ SPLIT_HEADERS = ("split", "usage", "set")
 PATH_HEADERS = ("image", "file", "filename", "file_name", "path", "filepath")
 _LONGEST_HEADER = 65536
 OWN_HEADERS = ("image", "label", "split", "row", "source")
-"""Columns of mien's own parquet files. Other columns with these names get an underscore."""
+"""Columns of mien's own parquet files. The user's columns with these names get an underscore."""
 
 FINGERPRINT_PX = 48
-"""Side in pixels of the grey squares that fingerprints are computed from. So models of any size, grey or colour,
-recognise the same data."""
+"""Side in pixels of the grey squares that fingerprints are computed from. Models of any input size, grey or colour, can
+therefore recognise the same data."""
 
 
 def check_form(size_px: object, channels: object) -> None:
@@ -97,7 +97,7 @@ class ClassNames:
     """Maps labels in the data to class names, first by ``--map``, then by synonyms.
 
     Attributes:
-        guessed: numbers that were interpreted in Kaggle's numbering.
+        guessed: numbers that were read as classes in Kaggle's numbering.
     """
 
     def __init__(self, class_map: Mapping[str, str]) -> None:
@@ -121,7 +121,7 @@ class ClassNames:
         Raises:
             DataError: another label that the map does not name.
         """
-        # pandas writes 3 as 3.0 in a column with gaps. Longer numbers could exceed Python's limit of digits.
+        # pandas writes 3 as 3.0 in a column with gaps. Longer numbers could exceed Python's limit on digits.
         whole = re.fullmatch(r"\s*(\d{1,9})(?:\.0+)?\s*", found, re.ASCII)
         number = int(whole[1]) if whole else -1
         usual = EXPRESSIONS[number] if 0 <= number < len(EXPRESSIONS) else canonical_class(found)
@@ -135,7 +135,7 @@ class ClassNames:
                 raise DataError(f"{where}: the label is empty. Give every row one.", code="label-missing")
             mend = f"Correct the row, or say which class it is: {arg('class_map')} '{label}=NAME'."
             if whole:
-                # Numbers from 1 to 7 are never FER2013's order plus one.
+                # Numbers from 1 to 7 never mean FER2013's order plus one.
                 mend = (
                     f"If the numbers are another data set's, name all of them: {arg('class_map')} '1=NAME,2=NAME,...'."
                 )
@@ -147,8 +147,8 @@ class ClassNames:
 
         Args:
             path: path of the data, for messages.
-            column: column of the labels. For FER2013's own column, ``emotion``, numbers need no notice.
-            apart: advice on how to keep two names apart, where there is no map.
+            column: column of the labels. Numbers in FER2013's own column, ``emotion``, need no notice.
+            apart: advice on how to keep two names as two classes, for data that takes no map.
 
         Raises:
             DataError: a name on the map's left side never occurs.
@@ -215,7 +215,7 @@ def normalize_header(name: str) -> str:
 
 
 def find_column(headers: Iterable[str], wanted: Sequence[str]) -> int | None:
-    """Return the position in ``headers`` of the first of ``wanted`` that is there, or None."""
+    """Return the position in ``headers`` of the first name in ``wanted`` that occurs, or None."""
     found = [normalize_header(header) for header in headers]
     return next((found.index(name) for name in wanted if name in found), None)
 
@@ -227,7 +227,7 @@ def free_name(name: str) -> str:
 
 def parse_column(values: Sequence[str]) -> npt.NDArray[Any]:
     """Convert a column of text to whole numbers, else to numbers; else keep the text; (N,)."""
-    if any("_" in value for value in values):  # Python would read the name 1_0 as ten
+    if any("_" in value for value in values):  # Python would read 1_0 as the number ten
         return np.array(values)
     for kind in (np.int64, np.float64):
         try:
@@ -278,7 +278,7 @@ def csv_rows(path: Path, columns: int, delimiter: str) -> Iterator[tuple[int, li
     """Yield line number and fields of each row below the header that is not blank.
 
     Raises:
-        DataError: a wrong number of columns, not UTF-8, or not a CSV.
+        DataError: a row has a wrong number of columns, or the file is not UTF-8 or not a CSV.
     """
     with path.open(encoding="utf-8-sig", newline="") as stream:
         reader = csv.reader(stream, delimiter=delimiter)

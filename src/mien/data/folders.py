@@ -1,4 +1,4 @@
-"""Class folders: the folder names are the labels; split folders may lie above them."""
+"""Class folders: folder names are the labels; split folders may contain the class folders."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from mien.data.splits import OFFICIAL_ORIGIN, canonical_split, is_official
 # msambare/fer2013 names its files Training_3908.jpg, PublicTest_4.jpg, PrivateTest_77.jpg.
 _OFFICIAL_NAME = re.compile(r"(Training|PublicTest|PrivateTest)_\d+\.")
 _SYSTEM_FILES = frozenset({"Thumbs.db", "thumbs.db", "Desktop.ini", "desktop.ini"})
-_WORD = re.compile("[A-Z]?[a-z]+|[A-Z]+|[0-9]+")  # FER2013Train is three
+_WORD = re.compile("[A-Z]?[a-z]+|[A-Z]+|[0-9]+")  # FER2013Train is split into three
 _BY_NAME = attrgetter("name")
 
 
@@ -112,7 +112,7 @@ def read_folders(folder: Path, options: ReadOptions) -> FaceTable:
 def _folder_columns(below: list[tuple[str, ...]]) -> dict[str, npt.NDArray[np.str_]]:
     """Return columns of subfolders: ``folder1`` is the folder below the class, ``folder2`` the path of two, and so on.
 
-    An image at a smaller depth has ``""``.
+    An image with fewer folders above it has ``""``.
     """
     depth = max(map(len, below))
     return {
@@ -146,7 +146,7 @@ def _tree(folder: Path) -> tuple[list[tuple[Path, str]], list[Path]]:
 
 
 def _check_classes(folder: Path, below: Sequence[Path]) -> None:
-    """Raise an error if the folders are splits or people instead of classes, since a model would learn these.
+    """Raise an error if the folders are splits or people, because a model would learn them as classes.
 
     Raises:
         DataError: ``folders-are-splits``, ``folders-above-classes``.

@@ -38,7 +38,7 @@ def group_column(
             without a value.
     """
     if "(" not in group and group not in columns:
-        known = nearest(group, columns) if columns else " It has only images and labels."
+        known = nearest(group, columns) if columns else " The data has only images and labels."
         raise DataError(
             f"The data has no column '{group}' to group by." + known + " A regular expression for file names needs "
             "parentheses: '(p[0-9]+)_'.",
@@ -51,12 +51,12 @@ def group_column(
 
 
 def _composed(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Convert names to composed Unicode, so that macOS's form of an accent makes no group of its own."""
+    """Convert names to composed Unicode, so that an accent in macOS's form does not make another group."""
     return np.array([composed(each) for each in values.tolist()]) if values.dtype.kind == "U" else values
 
 
 def check_groups(values: npt.ArrayLike, count: int) -> npt.NDArray[Any]:
-    """Check groups of arrays in memory and return them as a column: text or whole numbers (N,). Raises DataError."""
+    """Check the groups given with arrays, and return them as a column: text or whole numbers (N,). Raises DataError."""
     column = np.asarray(values)
     if column.dtype.kind == "O" and all(isinstance(each, str) for each in column.tolist()):
         column = column.astype(np.str_)
@@ -95,11 +95,11 @@ def _matches(pattern: str, source: npt.NDArray[np.str_]) -> npt.NDArray[np.str_]
     if expression.groups != 1:
         raise DataError(
             f"{arg('group')} '{pattern}' must have one pair of parentheses, around the group's name; found "
-            f"{expression.groups}. Write others as (?:...).",
+            f"{expression.groups}. Write others as (?:...), which forms no group.",
             code="group-pattern",
         )
     found = [expression.search(name) for name in source.tolist()]
-    # A pattern may match without its group, as '(a)|b' does.
+    # A pattern such as '(a)|b' may match without a value for its group.
     names = [(match[1] or "") if match else "" for match in found]
     if not any(names):
         raise DataError(

@@ -1,7 +1,7 @@
 """Storage of a data set's images: in memory, or in a memory-mapped file if there are many.
 
-Both are NumPy arrays. A mapped file uses no memory of the process: the system caches its pages as space allows. The
-system removes the file when the process ends, however it ends.
+In both cases they are a NumPy array. A mapped file uses no memory of the process: the system caches its pages as space
+allows. The system removes the file when the process ends, however it ends.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from mien.base.files import cache_folder
 from mien.base.progress import slices
 
 LARGE_BYTES = 1 << 28
-"""Size from which images go into a mapped file. FER2013 has a third of it."""
+"""Size from which images go into a mapped file. FER2013 has a third of this size."""
 
 _BLOCK = 1024
 Images = npt.NDArray[np.uint8]
@@ -38,10 +38,10 @@ def new_images(count: int, shape: tuple[int, ...]) -> Images:
     if size < LARGE_BYTES:
         return np.empty((count, *shape), dtype=np.uint8)
     file, folder = _temporary_file()
-    with file:  # the map keeps it
+    with file:  # the map keeps the file open
         try:
-            if hasattr(os, "posix_fallocate"):  # macOS and Windows lack it
-                # A disk that is full later would end the process.
+            if hasattr(os, "posix_fallocate"):  # macOS and Windows have no posix_fallocate
+                # Allocate all space now; if the disk were full later, the process would crash.
                 os.posix_fallocate(file.fileno(), 0, size)
         except OSError as error:
             raise DataError(
@@ -61,9 +61,9 @@ def is_mapped(images: Images) -> bool:
 def expect_random(images: Images) -> Images:
     """Tell the system that single images of a mapped file will be read in random order.
 
-    It would otherwise read ahead and drop pages that are still needed.
+    Otherwise the system would read ahead, and drop pages that are still needed.
     """
-    # numpy.memmap offers no public name for its map. Windows has no such call.
+    # numpy.memmap has no public attribute for its map. Windows has no madvise.
     if is_mapped(images) and hasattr(mmap, "MADV_RANDOM"):
         images._mmap.madvise(mmap.MADV_RANDOM)  # type: ignore[attr-defined]
     return images
@@ -97,7 +97,7 @@ def convert(images: Images, work: Callable[[Images], Images], shape: tuple[int, 
 
 
 def _temporary_file() -> tuple[IO[bytes], Path]:
-    """Open a nameless file in the cache folder, or else in the system's temporary folder; return it and the folder."""
+    """Open an unnamed file in the cache folder, or else in the system's temporary folder; return it and the folder."""
     folder = cache_folder("faces")
     try:
         folder.mkdir(parents=True, exist_ok=True)

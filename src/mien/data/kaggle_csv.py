@@ -41,7 +41,7 @@ _BLOCK_BYTES = 1 << 18
 def read_kaggle_csv(path: Path, options: ReadOptions) -> FaceTable:
     """Read ``fer2013.csv`` (emotion,pixels,Usage), ``icml_face_data.csv`` and similar files, with columns in any order.
 
-    Rows are counted first, so the images fill one array and need no second copy.
+    Rows are counted first, so that one array of the right size can be filled without a copy.
 
     Raises:
         DataError: a truncated row, a wrong number of pixels, a pixel outside 0..255, an unknown label or Usage (the
@@ -61,7 +61,7 @@ def read_kaggle_csv(path: Path, options: ReadOptions) -> FaceTable:
     source: list[str] = []
     rows: list[int] = []
     skipped: list[tuple[str, str]] = []
-    name_of_file = path.name  # pathlib computes it at every call
+    name_of_file = path.name  # keep the name, because pathlib computes it at every call
     with path.open("rb", buffering=_BLOCK_BYTES) as stream, warnings.catch_warnings():
         # Before NumPy 2.3, np.fromstring only warns about text that is not a number.
         warnings.simplefilter("error", DeprecationWarning)
@@ -74,7 +74,7 @@ def read_kaggle_csv(path: Path, options: ReadOptions) -> FaceTable:
             try:
                 name, split, fields, face = parser.parse(line, where)
             except DataError as error:
-                # An unknown label or split is not damage of a single row.
+                # An unknown label or split does not mean that a row is damaged.
                 if not options.skip_bad or error.code in {"label-unknown", "label-missing", "split-unknown"}:
                     raise
                 skipped.append((where, str(error)))
@@ -89,7 +89,7 @@ def read_kaggle_csv(path: Path, options: ReadOptions) -> FaceTable:
     if not names:
         raise DataError(f"{path.name} has a header but no rows that can be read. {_DAMAGED}", code="data-empty")
     notes = parser.classes.finish(path.name, header.names[header.label].strip())
-    # Empty lines at the end are not reported.
+    # Do not report empty lines at the end.
     if empty := filled - len(names) - len(skipped):
         notes.append(Notice(f"Empty lines left out of {path.name}: {empty:,}.", code="lines-empty"))
     labels, classes = index_classes(names)
@@ -138,7 +138,7 @@ class _RowParser:
         return self._names[label], self._splits[found], fields, self._pixels(fields[self.header.pixels], where)
 
     def split_origin(self) -> str:
-        """Describe how the splits were formed, given the split names found."""
+        """Describe how the splits were formed, from the split names in the file."""
         if is_official(found.decode() for found in self._splits):
             return OFFICIAL_ORIGIN
         return "" if self.header.split is None else f"as in the column '{self.header.names[self.header.split].strip()}'"

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from pyarrow import ChunkedArray
 
 MIEN_KEY = b"mien"
-"""Key in the schema's metadata of files by mien. Their classes, splits and sources are used unchanged."""
+"""Key in the schema's metadata of files by mien. In such files, classes, splits and sources are used unchanged."""
 
 _BATCH_ROWS = 512
 _IMAGE_HEADERS = ("image", "img", "picture")
@@ -128,8 +128,8 @@ def write_parquet(
     Columns: ``image`` struct{bytes (PNG), path}, ``label`` int64 with class names in the schema's metadata, ``split``,
         ``row`` int64, ``source``, ``votes_CLASS`` for each class of votes, then the faces' columns.
 
-    Reading it back at the same size gives equal faces. The fingerprint is also the same for grey squares of
-    ``FINGERPRINT_PX``.
+    Reading it back at the same size gives equal faces. For grey squares of ``FINGERPRINT_PX``, the fingerprint is equal
+    too.
 
     Args:
         faces: faces with images uint8 (N, S, S) or (N, S, S, 3).
@@ -225,7 +225,7 @@ def _join(tables: list[dict[str, npt.NDArray[Any]]]) -> dict[str, npt.NDArray[An
 
 
 class ParquetFile:
-    """One parquet file with the roles of its columns. Everything except the images is in memory."""
+    """One parquet file with the roles of its columns. All columns except the images are in memory."""
 
     def __init__(self, file: Path, root: Path) -> None:
         with needs_extra("parquet", "Reading parquet"):
@@ -249,7 +249,7 @@ class ParquetFile:
         split = find_column(headers, SPLIT_HEADERS)
         self.split: str | None = None if split is None else headers[split]
         metadata: dict[bytes, bytes] = self.parquet.schema_arrow.metadata or {}
-        # Other tools keep the metadata when they drop columns. Such a file no longer counts as mien's.
+        # Other tools keep the metadata when they drop columns. Such a file is no longer treated as one of mien's.
         self.by_mien: bool = MIEN_KEY in metadata and set(OWN_HEADERS) <= set(headers)
         self.about: dict[str, Any] = _json_of(metadata, MIEN_KEY)
         self.declared: tuple[str, ...] = _declared_classes(metadata, self.label)
@@ -317,7 +317,7 @@ class ParquetFile:
         return [next((word for word in words if canonical_split(word)), "")] * self.count
 
     def sources(self, literal: bool) -> list[str]:
-        """Return the origin of each face: file and row, counted from 0; ``literal`` returns the file's own column."""
+        """Return the origin of each face: file and row, counted from 0; ``literal`` keeps the file's own column."""
         if literal:
             return [str(value) for value in self.table["source"].to_pylist()]
         return [f"{self.name} row {row}" for row in range(self.count)]
@@ -374,12 +374,12 @@ def _to_array(column: ChunkedArray) -> npt.NDArray[Any] | None:
     """Convert a column to a NumPy array of N entries; None for an unsupported type."""
     import pyarrow as pa
 
-    # pandas writes categories as dictionaries.
+    # pandas writes categories as parquet dictionaries.
     kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
     missing = "" if pa.types.is_string(kind) or pa.types.is_large_string(kind) else np.nan
     try:
         values = np.array([missing if value is None else value for value in column.to_pylist()])
-    except (ValueError, OverflowError):  # lists of different lengths
+    except (ValueError, OverflowError):  # the lists have different lengths
         return None
     usable = values.dtype.kind in "iufb" if values.ndim == 2 else values.ndim == 1 and values.dtype.kind in "iufbU"
     return values if usable else None

@@ -25,7 +25,7 @@ from mien.data.votes import gather_votes
 
 
 def referenced_files(path: Path) -> Iterator[Path]:
-    """Yield the image files that the table names, row by row."""
+    """Yield the path of the image in each row of the table."""
     header = read_header(path)
     for _, fields in csv_rows(path, len(header.names), header.delimiter):
         yield _image_path(path, header, fields)
@@ -79,7 +79,7 @@ def read_path_csv(path: Path, options: ReadOptions) -> FaceTable:
 
 def _image_path(path: Path, header: Header, fields: Sequence[str]) -> Path:
     assert header.path is not None
-    # Windows writes backslashes; image names practically never contain one.
+    # Windows writes backslashes; on other systems image names almost never contain one.
     named = fields[header.path].strip().replace("\\", "/")
     image = Path(named) if "://" in named else path.parent / named
     if not str(image).isascii() and not image.exists():

@@ -1,4 +1,4 @@
-"""Ratings of images as columns of numbers, such as ``valence`` and ``arousal``; blank for an image without rating."""
+"""Ratings of images: columns of numbers, such as ``valence`` and ``arousal``; blank for an image without a rating."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from mien.data.splits import settle_splits
 from mien.data.votes import with_votes
 
 READER_VERSION = 16
-"""Version of the readers. Increase it when files would be read differently; this invalidates cached entries."""
+"""Version of the readers. Increase it when readers change their results; this invalidates cached entries."""
 
 
 @dataclass(frozen=True)
@@ -114,12 +114,12 @@ def read_data(path: str | os.PathLike[str], options: ReadOptions | None = None, 
 
 
 def untrained_classes(faces: Dataset) -> Iterator[Notice]:
-    """Name the classes without training images, if train has any images."""
+    """Return a notice that names classes without training images, if train has any images."""
     counts = faces.counts("train")
     names = [name for name, count, all_ in zip(faces.classes, counts, faces.counts(), strict=True) if all_ > count == 0]
     if not names or not counts.any():
         return
-    words = f"no training images for: {', '.join(names)}. A model of this data will almost never predict "
+    words = f"no training images for: {', '.join(names)}. A model trained on this data will almost never predict "
     words += "it." if len(names) == 1 else "them."
     if unlabelled := _NO_CLASSES & set(names):
         words += f" If images of '{min(unlabelled)}' have no label, move them away and run mien predict --crops."
@@ -167,7 +167,7 @@ def _read(path: Path, options: ReadOptions, cache: bool) -> ReadResult:
         }
         face_cache.store(key, result.faces, facts)
         if is_mapped(result.faces.images) and (kept := face_cache.load(key)) is not None:
-            # Keep only one file on disk.
+            # Keep only one copy of the images on disk.
             result = replace(result, faces=kept[0])
     return result
 
@@ -187,7 +187,7 @@ def _finish(table: FaceTable, options: ReadOptions, shape: str, source: Path) ->
     unsaid = np.flatnonzero(faces.split == "")
     if 0 < len(unsaid) < len(faces):
         raise DataError(
-            f"{faces.source[unsaid[0]]}: no split, although other rows have one. Give every row a split, or none.",
+            f"{faces.source[unsaid[0]]} has no split, although other rows have one. Give every row a split, or none.",
             code="split-incomplete",
         )
     if options.group is not None:
@@ -202,14 +202,14 @@ def _finish(table: FaceTable, options: ReadOptions, shape: str, source: Path) ->
     if table.usual is not faces.images:
         usual = replace(faces, images=table.usual)
         faces = faces.with_fingerprints(usual.fingerprint, usual.fingerprint_without_test)
-    # Read-only as from the cache, so that code that writes to them fails on the first run already.
+    # Read-only as from the cache, so that code that writes to the images fails in the first run already.
     faces.images.setflags(write=False)
     notes = (*table.notes, *_crossing(faces))
     return ReadResult(faces, shape, origin, tuple(table.skipped), notes, cached=False)
 
 
 def _crossing(faces: Dataset) -> Iterator[Notice]:
-    """Name the groups that the data's own splits divide."""
+    """Return a notice about groups that the data's own splits divide."""
     if (groups := faces.groups) is None:
         return
     sides = [np.unique(groups[faces.split == name]) for name in SPLITS]
@@ -231,7 +231,7 @@ def _cache_key(source: Path, shape: DataShape, options: ReadOptions) -> str:
         sorted(options.class_map.items()),
         options.skip_bad,
         options.group,
-        # Grey data omits the channels, so that older entries stay valid.
+        # For grey data the key omits the channels, so that older entries stay valid.
         *([int(options.channels)] if options.channels != 1 else []),
     ]
     digest.update(json.dumps([str(source.absolute()), *how]).encode())

@@ -42,7 +42,7 @@ def _state_of_path_csv(path: Path) -> Iterator[str]:
     for file in referenced_files(path):
         try:
             yield from _state_of([file])
-        except (OSError, ValueError):  # ValueError: an impossible file name
+        except (OSError, ValueError):  # ValueError: the file name is impossible
             yield file_state(file, None)
 
 
@@ -61,7 +61,7 @@ def describe_source(path: str | os.PathLike[str]) -> str:
 
 
 def detect_shape(path: Path) -> tuple[Path, DataShape]:
-    """Return the path to read and its shape. For a folder with one table, the path is that file."""
+    """Return the path to read and its shape. For a folder with a single table, this is the path of the table."""
     if path.is_dir():
         return _detect_folder(path)
     if not path.exists():
@@ -97,7 +97,7 @@ def _detect_folder(folder: Path) -> tuple[Path, DataShape]:
         )
     tables = sorted(file for file in folder.iterdir() if file.suffix.lower() == ".csv" and file.name[0] != ".")
     usual = [file for file in tables if file.name.lower() in _USUAL_CSVS]
-    # A single folder beside a table holds its images. Two or more folders are classes or splits.
+    # A single folder beside a table holds its images. Two or more folders are class or split folders.
     if len(subfolders(folder)) < 2 and (len(tables) == 1 or usual):
         return detect_shape((usual or tables)[0])
     if holds_class_folders(folder):

@@ -23,14 +23,14 @@ CUT_ORIGIN = f"stratified cut of {VALIDATION_SHARE:.0%} of train, near-copies ke
 OFFICIAL_ORIGIN = "official FER2013 splits"
 
 _SIDE_PX = 48
-"""Larger images are compared at this size. It is enough to find copies and limits time and memory."""
+"""Larger images are compared at this size. This size is enough to find copies, and limits time and memory."""
 
 _CACHED_FROM = 200
-"""Number of images from which groups are cached; fewer are compared quickly."""
+"""Groups are cached from this number of images on; fewer are compared quickly."""
 
 _KEPT = 50
 _FINDER_VERSION = 3
-"""Version of the finder. Increase it when the finder would find other copies; this invalidates cached groups."""
+"""Version of the finder. Increase it when the finder finds other copies than before; this invalidates cached groups."""
 
 _OFFICIAL = {"training": "train", "publictest": "validation", "privatetest": "test"}
 _SYNONYMS = {
@@ -53,10 +53,10 @@ def is_official(names: Iterable[str]) -> bool:
 
 
 def group_identical(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
-    """Number the groups of pixel-identical images.
+    """Give identical images the same group number.
 
-    uint8 (N, ...) -> int64 (N,): equal images share a number. The numbers are ranks of keyed hashes, so they are a
-    random order that does not depend on the machine or the order of the files.
+    uint8 (N, ...) -> int64 (N,): equal images share a number. Numbers are ranks of keyed hashes: a random order that is
+    the same on all machines and for any order of files.
     """
     digests = [_rank(image.tobytes()) for image in np.asarray(images)]
     rank = {digest: index for index, digest in enumerate(sorted(set(digests)))}
@@ -64,10 +64,10 @@ def group_identical(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
 
 
 def near_copy_groups(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
-    """Number the groups of near-copies: identical, mirrored, shifted, cropped, recompressed or brighter images.
+    """Give near-copies (mirrored, shifted, cropped, recompressed or brighter images) the same group number.
 
-    Near-copies are transitive: if A is near B and B near C, all three form one group. FER2013 takes half a minute once;
-    later the groups come from the user's cache folder.
+    Near-copies are transitive: if A is near B and B near C, all three form one group. For FER2013 this takes half a
+    minute the first time; later the groups are read from the user's cache folder.
 
     Args:
         images: uint8 (N, S, S) or (N, S, S, 3).
@@ -117,13 +117,13 @@ def cut_validation(
 ) -> npt.NDArray[np.bool_]:
     """Choose validation faces: :data:`VALIDATION_SHARE` of every class, with copies on the same side.
 
-    A group of copies counts for its most frequent label (the rarer class at a tie). Every class with two groups or more
-    is on both sides; a class with one group stays in train.
+    The label of a group of copies is its most frequent one (the rarer class at a tie). A class with two or more groups
+    is in both splits; a class with one group stays in train.
 
     Args:
         images: uint8 (N, ...).
         labels: int64 (N,).
-        copies: int64 (N,), equal for copies; None: only identical images are copies.
+        copies: int64 (N,), equal for copies; None treats only identical images as copies.
 
     Returns:
         bool (N,), True for validation.
@@ -138,7 +138,7 @@ def cut_validation(
     votes = np.zeros((int(groups.max()) + 1, int(labels.max()) + 1), dtype=np.int64)
     np.add.at(votes, (groups, labels), 1)
     sizes = votes.sum(axis=1)
-    rarity = 1.0 / (votes.sum(axis=0) + 1.0)  # less than 1, so it decides only ties
+    rarity = 1.0 / (votes.sum(axis=0) + 1.0)  # the term is less than 1, so it decides only ties
     class_of_group = np.argmax(votes + rarity, axis=1)
     chosen = np.zeros(len(sizes), dtype=np.bool_)
     for label in np.unique(class_of_group):
@@ -160,9 +160,9 @@ def cut_groups(
 ) -> npt.NDArray[np.bool_]:
     """Choose validation faces by whole groups, so that every class has about the same share there.
 
-    Groups are visited in a random order that depends only on their names. A group is added if this moves the classes
-    closer to ``share``. Then each missing class gets the group that changes the shares least. A group that holds every
-    face of a class stays in train.
+    Groups are visited in a random order that depends only on their names. A group is added if the fractions of the
+    classes then come closer to ``share``. For each class that is still missing, the group that changes the fractions
+    least is added. A group that holds every face of a class stays in train.
 
     Args:
         groups: text or numbers (N,). A group is never divided.
@@ -178,7 +178,7 @@ def cut_groups(
     chosen, taken = np.zeros(len(names), dtype=np.bool_), np.zeros_like(total)
 
     def cost(added: npt.NDArray[np.int64]) -> float:
-        """Return the distance from the wanted shares with this group added; infinite if train would lose a class."""
+        """Return how far the fractions are from ``share`` with this group; infinite if train would lose a class."""
         after = taken + added
         if ((after == total) & (total > 0)).any():
             return float("inf")
@@ -202,8 +202,8 @@ def cut_nearest_groups(groups: npt.NDArray[Any], labels: npt.NDArray[np.int64]) 
     """Choose like :func:`cut_groups`, then bring the number of samples close to :data:`VALIDATION_SHARE`.
 
     A large group that was added for a rare class can make the split too large. Single groups therefore change sides as
-    long as this brings the number of samples closer. Classes on both sides stay on both. Among several candidates, the
-    one with the most even shares of classes moves.
+    long as this brings the number of samples closer. Classes that are in both splits stay in both. Among several such
+    groups, the one that leaves the classes most even is moved.
     """
     names, number, counts = count_by_group(groups, labels)
     chosen = np.zeros(len(names), dtype=np.bool_)
@@ -214,7 +214,7 @@ def cut_nearest_groups(groups: npt.NDArray[Any], labels: npt.NDArray[np.int64]) 
         taken = counts[chosen].sum(axis=0)
         after = taken + counts * np.where(chosen, -1, 1)[:, np.newaxis]
         kept = (((after > 0) | (taken == 0)) & ((after < total) | (total == 0))).all(axis=1)
-        # Half a sample of tolerance, so that rounding never counts as closer.
+        # Allow half a sample of tolerance, so that rounding errors never count as closer.
         nearer = np.abs(after.sum(axis=1) - wanted) < abs(taken.sum() - wanted) - 0.5
         costs = (np.square(after - VALIDATION_SHARE * total) / np.maximum(total, 1)).sum(axis=1)
         costs[~(kept & nearer)] = np.inf
@@ -237,7 +237,7 @@ def count_by_group(
 def deal_groups(groups: npt.NDArray[np.int64], labels: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
     """Assign groups to folds with an even spread of classes, like scikit-learn's StratifiedGroupKFold.
 
-    Groups with the most uneven classes come first. Each goes to the fold that keeps the class shares most even.
+    Groups with the most uneven classes come first. Each group goes to the fold where it keeps the classes most even.
 
     Args:
         groups: int64 (N,).
@@ -269,7 +269,7 @@ def deal_groups(groups: npt.NDArray[np.int64], labels: npt.NDArray[np.int64], co
 def check_class_groups(
     groups: npt.NDArray[Any], labels: npt.NDArray[np.int64], classes: Sequence[str], *, named: bool = True
 ) -> None:
-    """Raise an error if one group holds every face of a class, because one side of any cut would lack the class.
+    """Raise an error if one group holds every face of a class, because then one split would lack the class.
 
     Raises:
         DataError: ``group-holds-class``, or ``class-too-small`` if the groups are unnamed copies.
@@ -293,7 +293,7 @@ def check_class_groups(
 
 
 def _rank(content: bytes) -> bytes:
-    """Return a hash that serves as the rank in a random order. Another key would cut other samples."""
+    """Return a hash that serves as the rank in a random order. Another key would choose other samples."""
     return hashlib.blake2b(content, digest_size=16, key=b"0").digest()
 
 
@@ -308,8 +308,8 @@ def settle_splits(
 ) -> tuple[npt.NDArray[np.str_], str]:
     """Cut a validation split where one is missing.
 
-    Without any split, validation is cut from all faces and there is no test. Train without validation gives part of it
-    to validation. Data without train, for evaluation only, is unchanged.
+    Without any split, validation is cut from all faces and there is no test. If there is train but no validation, part
+    of train becomes validation. Data without train, for evaluation only, is unchanged.
 
     Args:
         split: str (N,), train, validation, test or ``""`` (not given).

@@ -3,8 +3,8 @@
 A face is a stack of smooth shapes (head, hair, eyes, brows, nose, mouth, wrinkles). Their geometry follows facial
 action units (AU1 inner brow raiser ... AU26 jaw drop; Ekman & Friesen, Facial Action Coding System, 1978). An
 expression is a pattern of action units times a random intensity: faint fear looks like surprise, faint sadness like
-neutral. This overlap, pose, light and occlusions make the task too hard for a linear model, and hard for a small CNN.
-Drawings say nothing about real people.
+neutral. Overlap, pose, light and occlusions make the task too hard for a linear model, and hard for a small CNN.
+Accuracy on drawings says nothing about real people.
 
 Random numbers are drawn face by face, so the batch size has no effect. synthetic_drawing.py draws the faces.
 """
@@ -80,7 +80,7 @@ def render_faces(
 
 
 def _shares(count: int, proportions: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
-    """Divide ``count`` in the given proportions by largest remainder; ties go to the earlier part."""
+    """Divide ``count`` in given proportions (largest remainder method); at a tie, the earlier part gets more."""
     exact = count * proportions / proportions.sum()
     shares: npt.NDArray[np.int64] = np.floor(exact).astype(np.int64)
     shares[np.argsort(shares - exact, kind="stable")[: count - shares.sum()]] += 1
@@ -102,11 +102,11 @@ def draw_labels(count: int, seed: int) -> npt.NDArray[np.int64]:
     """
     if count < len(EXPRESSIONS):
         raise DataError(
-            f"Synthetic faces need a count of {len(EXPRESSIONS)} or more, one a class; found {count}.",
+            f"Synthetic faces need a count of {len(EXPRESSIONS)} or more, one per class; found {count}.",
             code="count-too-small",
         )
     shares = _shares(count, np.array(EXPRESSION_PROPORTIONS))
-    while (shares == 0).any():  # too rare a class for this count gets one from the largest
+    while (shares == 0).any():  # a class without a face gets one from the largest class
         shares[np.argmax(shares)] -= 1
         shares[np.argmin(shares)] += 1
     labels = np.repeat(np.arange(len(EXPRESSIONS), dtype=np.int64), shares)
@@ -144,7 +144,7 @@ def synthetic_faces(count: int = 10_000, seed: int = 0, size_px: int = SIZE_PX, 
 def write_class_folders(faces: Dataset, folder: Path) -> None:
     """Write the images as ``folder/SPLIT/CLASS/NUMBER.png``, which :func:`mien.load_dataset` can read.
 
-    The folder appears only once it is complete.
+    The folder is created under another name and renamed when it is complete.
 
     Raises:
         DataError: the folder exists (``folder-exists``).

@@ -85,7 +85,7 @@ def draw_traits(labels: npt.NDArray[np.int64], generator: np.random.Generator) -
     strength = _STRENGTHS[labels, (face["pattern"][:, 0] < 0.5).astype(np.int64)]
     for i, unit in enumerate(_ACTION_UNITS):
         vary, stray = uniform[:, first + 2 * i, None], uniform[:, first + 2 * i + 1, None]
-        stray = stray * stray * stray  # mostly small: a quarter of the maximum on average
+        stray = stray * stray * stray  # most are small: a quarter of the maximum on average
         face[f"AU{unit}"] = strength[:, i, None] * intensity * (0.7 + 0.6 * vary) + _STRAY * stray
     face["AU25"] = face["AU25"] + np.maximum(face["speaking"], 0) * (1 - face["AU23"])
     face["AU43"] = np.minimum(face["AU43"], 0.85)
@@ -97,9 +97,9 @@ def draw_faces(face: Traits, bank: Array, side: int = SIZE_PX, tint: Array | Non
 
     Args:
         face: traits of each face; lengths are in px of a 48 px image for every ``side``.
-        bank: float32 (NOISE_BANK,), normal noise that faces take a section of.
+        bank: float32 (NOISE_BANK,), normal noise; each face uses a section of it.
         side: side S in pixels; S * S is at most ``NOISE_BANK``.
-        tint: float32 (F, 3), -1..1: what is added to red, green and blue of the middle tones; None draws in grey.
+        tint: float32 (F, 3), -1..1, added to red, green and blue of the middle tones; None draws in grey.
 
     Returns:
         uint8 (F, S, S), or (F, S, S, 3) with a tint.
@@ -118,7 +118,7 @@ def draw_faces(face: Traits, bank: Array, side: int = SIZE_PX, tint: Array | Non
 
 
 def _pixels_of(rows: tuple[int, int], side: int) -> slice:
-    """Return the pixels of some rows of 48, in an image of side ``side``."""
+    """Return the pixels of some of 48 rows, scaled to an image of side ``side``."""
     first, last = rows
     return slice(first * side // SIZE_PX * side, -(-last * side // SIZE_PX) * side)
 
@@ -172,14 +172,14 @@ def _draw_head(face: Traits, x: Array, y: Array, side: int) -> tuple[Array, Arra
     width, height = face["head_width_px"], face["head_height_px"]
     canvas = face["background"] + face["background_slope"] * np.float32(1 / 24) * (x + y)
     jaw = np.maximum(y, 0)
-    down = (y - jaw * (2.0 * face["AU26"] / height)) / height  # the jaw drops 2 px, the forehead stays
+    down = (y - jaw * (2.0 * face["AU26"] / height)) / height  # the jaw drops 2 px, the forehead does not move
     down *= down
     jaw *= face["jaw"] / height
     jaw += 1
     jaw *= x
     jaw /= width
     jaw *= jaw
-    radius = jaw + down  # squared: 1 on the outline
+    radius = jaw + down  # squared distance: 1 on the outline
     outer = x / (width + face["hair_width_px"])
     outer *= outer
     outer += down * np.float32(0.85)
@@ -295,7 +295,7 @@ def _draw_mouth(face: Traits, canvas: Array, x: Array, y: Array) -> None:
     lower = height + 1.7 * part + 7.0 * jaw + 1.8 * lift * part - 0.5 * face["AU17"] + 0.4 * lift - 0.4 * face["AU15"]
     lower = np.maximum(lower, upper + 0.1)
     along = x / half
-    skewed = y - face["mouth_skew_px"] * along  # one corner higher than the other
+    skewed = y - face["mouth_skew_px"] * along  # asymmetry: one corner higher than the other
     along *= along
     square = np.clip(0.3 * part + 0.9 * jaw + 0.5 * face["AU10"] + 0.4 * face["AU20"], 0, 0.75)
     bend = along * square
@@ -331,7 +331,7 @@ def _draw_over(face: Traits, canvas: Array, head: Array, x: Array, y: Array) -> 
 
 
 def _draw_occlusion(face: Traits, canvas: Array, x: Array, y: Array) -> None:
-    """Draw glasses on some faces and a hand on a few others (a fringe is a low hairline)."""
+    """Draw glasses on some faces and a hand on a few others."""
     draw = face["occlusion"][:, 0]
     chosen = np.flatnonzero(draw < _GLASSES)
     if len(chosen):
@@ -390,7 +390,7 @@ def _finish(face: Traits, canvas: Array, bank: Array, side: int, tint: Array | N
     shape: tuple[int, ...] = (faces, side, side)
     if tint is not None:
         np.clip(canvas, 0, 1, out=canvas)
-        middle = canvas * (1 - canvas)  # black and white stay unchanged
+        middle = canvas * (1 - canvas)  # black and white do not change
         canvas = canvas[:, :, None] + tint[:, None, :] * middle[:, :, None]
         shape = (*shape, 3)
     canvas *= 255

@@ -34,14 +34,14 @@ _FERPLUS_HEADER = (
     *("anger", "disgust", "fear", "contempt", "unknown", "nf"),
 )
 _LEAST_AGREEMENT = 0.4
-"""Smallest agreement of majority and label for matching rows. It is about two thirds for FER2013, and a fifth for
-shuffled rows."""
+"""If majority and label agree less often than this, the rows do not match. They agree on about two thirds of FER2013,
+and on a fifth of shuffled rows."""
 
 _MOST_DIGITS = 9
 """Largest number of digits of a vote count, so that sums fit int64."""
 
 _TOTALS = ("", "total", "sum", "count", "n")
-"""Names after ``votes_`` that mean a sum instead of a class."""
+"""Columns ``votes_NAME`` with these names hold a sum, not a class."""
 
 
 def check_votes(faces: Dataset) -> npt.NDArray[np.float64]:
@@ -62,15 +62,15 @@ def check_votes(faces: Dataset) -> npt.NDArray[np.float64]:
     if not faces.votes.any():
         splits = ", ".join(np.unique(faces.split).tolist())
         raise DataError(
-            f"None of the {len(faces):,} images of {splits} has votes. Learning from votes needs some "
-            f"in train and in validation.",
+            f"None of the {len(faces):,} images of {splits} has votes. Training on votes needs some in "
+            f"train and in validation.",
             code="votes-empty",
         )
     return faces.votes.astype(np.float64)
 
 
 def vote_probabilities(counts: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """Normalise each row of votes to a distribution: counts (N, V), 0 or more -> float64 (N, V).
+    """Divide each row of votes by its sum: counts (N, V), 0 or more -> float64 (N, V).
 
     Rows sum to 1; rows without votes are all 0.
     """
@@ -93,7 +93,7 @@ def votes_fingerprint(faces: Dataset) -> str:
 
 
 def vote_columns(names: Iterable[str]) -> list[str]:
-    """Return the columns ``votes_<class>`` of a table, in any case; none if there is only one."""
+    """Return the names of columns ``votes_<class>``, upper or lower case; none if there is only one."""
     found = [name for name in names if name.lower().startswith(VOTE_PREFIX)]
     return found if len(found) > 1 else []
 
@@ -111,8 +111,8 @@ def gather_votes(
         places: position of each row for messages, such as ``faces.csv line 3``.
 
     Returns:
-        The other columns; the votes, int64 or float64 (N, V), or None; the class names in the table's order. A row with
-        all these columns empty has no votes: zeros.
+        The other columns; the votes, int64 or float64 (N, V), or None; the class names in the table's order. A row
+        whose columns of votes are all empty has no votes: zeros.
 
     Raises:
         DataError: a value is not a number, or a column is a sum.
@@ -173,7 +173,7 @@ def ferplus_votes(rows: Iterable[Any], file: str) -> npt.NDArray[Any]:
 
 
 def with_votes(faces: Dataset, path: str | os.PathLike[str]) -> Dataset:
-    """Give FER2013 the votes of FER+'s official ``fer2013new.csv``, replacing any others.
+    """Add the votes in FER+'s official ``fer2013new.csv`` to FER2013, in place of any others.
 
     The file has a line for each image of Kaggle's ``fer2013.csv``, in its order:
     ``Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF``.
