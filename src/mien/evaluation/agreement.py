@@ -31,8 +31,8 @@ def pair_agreement(counts: npt.NDArray[np.int64], resamples: int = 1000) -> Esti
 def krippendorff_alpha(counts: npt.NDArray[np.int64]) -> float:
     """Compute Krippendorff's alpha for nominal answers: 1 is full agreement, 0 is agreement by chance.
 
-    It is 1 - observed / expected disagreement (Krippendorff, Content Analysis, 2004, chapter 11). Samples with fewer
-    than two answers are left out.
+    The value is 1 - observed / expected disagreement (Krippendorff, Content Analysis, 2004, chapter 11). Samples with
+    fewer than two answers are left out.
 
     Args:
         counts: int64 (N, V), number of people who gave each answer.

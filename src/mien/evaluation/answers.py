@@ -40,7 +40,7 @@ def evaluate_answers(predictions: Predictions, resamples: int = 1000) -> AnswerE
         """Compute right, wrong, unsure and balanced accuracy: (B, K) -> (B, 4), NaN where undefined."""
         answered, doubtful = means[:, 0], means[:, 1]
         supports, hits = np.split(means[:, 2:], 2, axis=1)
-        # NaN if a class was not drawn, as in macro averages.
+        # NaN if a resample lacks a class, as in macro averages.
         balanced = divide(hits, supports).mean(axis=1)
         return np.stack([answered, 1 - answered - doubtful, doubtful, balanced], axis=1)
 
@@ -54,7 +54,7 @@ def evaluate_answers(predictions: Predictions, resamples: int = 1000) -> AnswerE
     gaps = np.bincount(equal_width_bins(shown[~unsure]), weights=(right - shown)[~unsure])
     error = math.nan if unsure.all() else float(np.abs(gaps).sum() / (~unsure).sum())
     largest = int(of_class.sum(axis=0).argmax())
-    # In the order of the classes. Classes that only annotators could choose, such as contempt, come last.
+    # Keep the order of the classes. Classes that only annotators could choose, such as contempt, come last.
     order = sorted(range(len(names)), key=lambda at: ([*predictions.classes, names[at]].index(names[at]), names[at]))
     per_class = tuple(
         ClassAnswers(
@@ -81,7 +81,7 @@ def evaluate_answers(predictions: Predictions, resamples: int = 1000) -> AnswerE
 
 
 def _truth(predictions: Predictions) -> tuple[npt.NDArray[np.str_], str]:
-    """Return each sample's true class, str (N,), ``""`` if unknown, and the kind of truth."""
+    """Return each sample's true class, str (N,), ``""`` if unknown, and ``"label"`` or ``"majority"``."""
     if predictions.votes is not None and predictions.answers is not None:
         found = majority(predictions.votes.counts, predictions.votes.classes)
         if (found >= 0).any():

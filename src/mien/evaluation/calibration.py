@@ -48,7 +48,7 @@ class Calibration(JsonResult):
     Attributes:
         before: metrics of the given probabilities.
         after: metrics with a temperature fitted on the other folds; NaN if there is only one fold.
-        temperature: temperature fitted on all samples, for future use. No metric here uses it.
+        temperature: temperature fitted on all samples, for new data. No metric here uses it.
         fold_temperatures: float64 (F,), temperatures used for ``after``.
     """
 
@@ -63,7 +63,7 @@ class CoverageCurve(JsonResult):
     """Accuracy on the most confident samples, as a function of their fraction.
 
     Attributes:
-        coverage: float64 (P,), fraction of samples answered, ascending to 1.
+        coverage: float64 (P,), fraction of samples that are answered, rising to 1.
         accuracy: float64 (P,), accuracy on the answered samples.
         thresholds: float64 (P,), lowest confidence of an answered sample.
     """
@@ -99,7 +99,7 @@ def calibrate(
     *,
     copies: Groups | None = None,
 ) -> Calibration:
-    """Compute calibration metrics before and after temperature scaling, which is cross-fitted.
+    """Compute calibration metrics before and after cross-fitted temperature scaling.
 
     Args:
         labels: int64 (N,), 0..C-1; N at least 1.
@@ -127,7 +127,7 @@ def accuracy_against_coverage(
     """
     order = np.argsort(-confidence, kind="stable")
     falling = confidence[order]
-    # Samples of equal confidence are answered together.
+    # Samples of equal confidence are all answered or all left out.
     ends = np.flatnonzero(np.append(falling[1:] != falling[:-1], True))
     kept = ends[np.unique(np.linspace(0, len(ends) - 1, min(most_points, len(ends))).round().astype(np.int64))]
     answered = kept + 1

@@ -13,9 +13,9 @@ from mien.evaluation.metrics import Labels
 from mien.evaluation.results import Estimate, JsonResult
 
 MAX_CLASSES = 12
-"""The exact search over all assignments takes 2^C steps."""
+"""Largest number of classes, because the exact search over assignments takes 2^C steps."""
 SURE_Z = 6.0
-"""Standard deviations from which an exchange cannot be chance, even for the best of 12! assignments."""
+"""Number of standard deviations that cannot be chance, even for the best of 12! assignments."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Exchange(JsonResult):
     Attributes:
         renamed: int64 (C,), the best name for each predicted class; a permutation of 0..C-1.
         accuracy: accuracy under these names, 0..1.
-        is_clear: whether the gain over the given names is too large for chance.
+        is_clear: whether the gain in accuracy is too large to be chance.
     """
 
     renamed: npt.NDArray[np.int64]
@@ -49,7 +49,7 @@ def best_exchange(confusion: npt.NDArray[np.int64]) -> Exchange | None:
     count = len(confusion)
     if count > MAX_CLASSES:
         return None
-    # best[used]: most correct samples if the first predicted classes take the true classes whose bits are in `used`.
+    # best[used]: most correct samples if the first predicted classes are renamed to the classes with bits in `used`.
     best = np.full(1 << count, -1, dtype=np.int64)
     choice = np.zeros(1 << count, dtype=np.int64)
     best[0] = 0
@@ -73,8 +73,8 @@ def best_exchange(confusion: npt.NDArray[np.int64]) -> Exchange | None:
 
 
 LEARNED_SHARE = 0.6
-"""Fraction above which labels were probably memorised. Models that never saw the labels reach about 40%
-(docs/check.md)."""
+"""A model that repeats more than this fraction has probably memorised the labels. Models that never saw the labels
+reach about 40% (docs/check.md)."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class LearnedLabels(JsonResult):
     A wrong label cannot be recognised in the image, so a model that repeats most of them was probably trained on them.
 
     Attributes:
-        samples: number of samples whose label is not the majority's class.
+        samples: number of samples whose label is not the class that most annotators chose.
         repeated: fraction of them whose prediction equals the label, 0..1, with its 95% interval.
         is_clear: whether the interval lies above :data:`LEARNED_SHARE`.
     """

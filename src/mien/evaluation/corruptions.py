@@ -1,8 +1,8 @@
 """Corruptions of face images with five strengths each, in the style of ImageNet-C.
 
 Source: Hendrycks & Dietterich, Benchmarking Neural Network Robustness to Common Corruptions, ICLR 2019. Its strengths
-are for 224 px; these are for 48 px, and lengths in px scale with the face's side. Random numbers depend only on the
-seed and the corruption's name, so a face is corrupted in the same way at every strength.
+are for 224 px, those here for 48 px; lengths in px scale with the face's side. Random numbers depend only on the seed
+and the corruption's name, so a face is corrupted in the same way at every strength.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Corruption:
 
 
 def corrupt_in_parts(images: Images, name: str, strength: int, seed: int) -> Iterator[Images]:
-    """Corrupt faces in parts of some hundreds, so that a large split is not copied in memory.
+    """Corrupt faces a few hundred at a time, so that a large split is not copied in memory.
 
     Args:
         images: uint8 (N, S, S), or (N, S, S, 3) in colour.
@@ -155,7 +155,7 @@ def _shift(images: Images, length_px: float, generator: np.random.Generator) -> 
 
 
 def _cover(centre_y: float, aspect: float) -> Apply:
-    """Cover a horizontally centred rectangle of ``height`` by ``aspect * height``, fractions of the side."""
+    """Cover a horizontally centred rectangle, ``height`` by ``aspect * height`` in fractions of the side."""
 
     def apply(images: Images, height: float, _: np.random.Generator) -> Images:
         count = len(images)
@@ -184,7 +184,7 @@ def _fill(images: Images, centre_y: Floats, centre_x: Floats, height: float, wid
     return np.asarray(np.where(covered, _bytes(images.mean(axis=(1, 2), keepdims=True)), images))
 
 
-# FER2013's faces are framed so that eyes lie about 0.38 of the side from the top, and the mouth 0.77.
+# In FER2013, eyes lie about 0.38 of the side below the top, and the mouth 0.77.
 CORRUPTIONS: dict[str, Corruption] = {
     "gaussian-noise": Corruption(_gaussian_noise, (0.03, 0.06, 0.1, 0.15, 0.22), "standard deviation / 255"),
     "blur": Corruption(_blur, (0.6, 1.0, 1.5, 2.0, 3.0), "Gaussian's standard deviation, px of 48"),

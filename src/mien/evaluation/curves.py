@@ -18,7 +18,7 @@ from mien.evaluation.metrics import Floats, Labels, OneVersusRest, divide, macro
 from mien.evaluation.results import Estimate, JsonResult
 
 MOST_POINTS = 200
-"""Largest number of points of a drawn curve. More are not visible and enlarge the page."""
+"""Largest number of points of a drawn curve. More points would be invisible and enlarge the page."""
 
 GRID: Floats = np.linspace(0.0, 1.0, 101)
 """False positive rates of the macro-average curve."""
@@ -29,15 +29,15 @@ Points: TypeAlias = tuple[Floats, Floats, Floats]
 
 @dataclass(frozen=True, eq=False)
 class Curve(JsonResult):
-    """A curve over falling thresholds. ROC: true by false positive rate. Precision-recall: precision by recall.
+    """A curve over falling thresholds. ROC: true over false positive rate. Precision-recall: precision over recall.
 
     Attributes:
-        across: float64 (P,), 0..1, ascending: false positive rate or recall. P <= :data:`MOST_POINTS`; 0 if undefined.
+        across: float64 (P,), 0..1, ascending: false positive rate, or recall. P <= :data:`MOST_POINTS`; 0 if undefined.
         up: float64 (P,), 0..1: true positive rate or precision.
         thresholds: float64 (P,), lowest probability that counts as positive; the first is infinity. NaN in the macro
             average, which mixes thresholds.
-        area: area under the ROC curve with its 95% interval, or average precision without one; from all points, not
-            only the kept ones.
+        area: area under the ROC curve with its 95% interval, or average precision without one; computed from all
+            points, also those that are not kept.
     """
 
     across: Floats
@@ -114,7 +114,7 @@ def roc_curves(labels: Labels, probabilities: Floats, resamples: int = 1000, gro
     chunks = resampled_weights(count, resamples, groups)
     drawn = np.array([areas_under(weights) for chunk in chunks for weights in chunk])
     own = areas_under(np.ones(count))
-    # Like the headline's AUC, the macro area is undefined if a class with samples is not drawn.
+    # Like the headline AUC, the macro area is undefined if a resample lacks a class.
     drawn[np.isnan(drawn[:, ~np.isnan(own)]).any(axis=1), -2] = np.nan
     areas = [percentile_interval(*pair) for pair in zip(own, drawn.T, strict=True)]
     points = [roc_points(labels == index, column) for index, column in enumerate(probabilities.T)]
@@ -142,7 +142,7 @@ def precision_recall_curves(labels: Labels, probabilities: Floats) -> tuple[Curv
 
 
 def thin(across: Floats, up: Floats, most: int = MOST_POINTS) -> npt.NDArray[np.intp]:
-    """Choose at most ``most`` points, about equally spaced along a curve, so that it looks the same.
+    """Choose at most ``most`` points, equally spaced along a curve, so that it looks unchanged.
 
     Args:
         across: float (P,), horizontal coordinates.

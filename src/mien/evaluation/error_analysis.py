@@ -15,7 +15,7 @@ from mien.evaluation.metrics import Floats, Labels
 from mien.evaluation.results import Estimate, Evaluation, JsonResult
 
 ONE_ANSWER = 0.95
-"""Fraction of answers from which a model counts as always answering one class."""
+"""A model with this fraction of answers in one class is said to always answer it."""
 
 Indices = npt.NDArray[np.int64]
 
@@ -48,7 +48,7 @@ def confused_pairs(labels: Labels, predicted: Indices, groups: Groups | None = N
         groups: int64 (N,), as in :func:`mien.evaluation.intervals.proportion_among`.
 
     Returns:
-        Pairs by falling count; ties by falling rate, then in the order of the classes.
+        Pairs sorted by falling count, then by falling rate, then in the order of the classes.
     """
     pairs = []
     for first, second in sorted({*zip(labels.tolist(), predicted.tolist(), strict=True)}):
@@ -68,7 +68,7 @@ def worst_mistakes(labels: Labels, probabilities: Floats, count: int = 20) -> In
         count: largest number of samples.
 
     Returns:
-        int64 (K,); ties go to the sample with the lower probability of the true class, then to the earlier one.
+        int64 (K,); at equal confidence, the lower probability of the true class comes first, then the earlier sample.
     """
     wrong = np.flatnonzero(probabilities.argmax(axis=1) != labels)
     of_truth = probabilities[wrong, labels[wrong]]
@@ -84,7 +84,7 @@ def check_answers(evaluation: Evaluation) -> Iterator[Notice]:
     if answers[top] > ONE_ANSWER * evaluation.samples and share < ONE_ANSWER:
         yield Notice(
             f"{answers[top] / evaluation.samples:.0%} of all answers are '{evaluation.classes[top]}': the network does "
-            f"not tell the classes apart. Train for more epochs, without class weights, or with a learning rate that "
+            f"not distinguish the classes. Train for more epochs, without class weights, or with a learning rate that "
             f"{arg('find_lr')} suggests.",
             code="one-answer",
         )

@@ -1,4 +1,4 @@
-"""Evaluation of predictions: headline metrics with intervals, metrics per class, the confusion matrix."""
+"""Evaluate predictions: headline metrics with intervals, metrics per class, the confusion matrix."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from mien.evaluation.results import ClassMetrics, Estimate, Evaluation, GroupGap
 from mien.evaluation.seed_variance import holm
 
 MOST_GROUPS = 100
-"""Largest number of distinct values of a grouping column. More suggest names or measurements."""
+"""Largest number of distinct values of a grouping column. A column with more probably holds names or measurements."""
 
 LEAST_COMPARED = 20
-"""Smallest number of samples that are compared with all others."""
+"""Fewer samples than this are not compared with the others."""
 
 
 def evaluate_predictions(predictions: Predictions, resamples: int = 1000) -> Evaluation:
@@ -51,7 +51,7 @@ def evaluate_predictions(predictions: Predictions, resamples: int = 1000) -> Eva
 
     named = ("macro_recall", "macro_f1", "macro_auc", "log_loss")
     accuracy, balanced_accuracy, macro_f1, macro_auc, log_loss = _intervals(predictions, named, resamples)
-    # Chance can only increase a sum of absolute values, so resamples give no valid interval.
+    # Noise can only increase a sum of absolute values, so resamples give no valid interval.
     calibration_error = Estimate(metrics.calibration_error(labels, probabilities), math.nan, math.nan)
     return Evaluation(
         split=predictions.split,
@@ -112,7 +112,7 @@ def break_down(predictions: Predictions, values: npt.NDArray[Any], resamples: in
 def group_gaps(predictions: Predictions, values: npt.NDArray[Any]) -> tuple[GroupGap, ...]:
     """Compare accuracy and recall of each class for each value of a column (N,) with all samples of another value.
 
-    Only :data:`LEAST_COMPARED` samples or more on both sides are compared, and only the first of two values.
+    Both sides need :data:`LEAST_COMPARED` samples. Of two values only the first is compared.
 
     Raises:
         DataError: see :func:`group_values`.

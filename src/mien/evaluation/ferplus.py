@@ -2,7 +2,7 @@
 
 E. Barsoum, C. Zhang, C. Canton Ferrer, Z. Zhang, "Training Deep Networks for Facial Expression Recognition with
 Crowd-Sourced Label Distribution", ICMI 2016. Ten annotators chose one of eight expressions, "unknown" or "not a face"
-for each image of FER2013. The protocol used in follow-up work:
+for each image of FER2013. Later papers use this protocol:
 
 1. Single votes are noise: counts of exactly 1 become 0 (except an image's only vote, or shares of annotators).
 2. The majority of an image is the class with more than half of the remaining votes.
@@ -55,7 +55,7 @@ def majority_predictions(probabilities: Floats, classes: Sequence[str]) -> npt.N
 
 
 def majority_accuracy(votes: npt.NDArray[Any], probabilities: Floats, classes: Sequence[str]) -> float:
-    """Compute the accuracy by FER+'s protocol; NaN if it leaves no image.
+    """Compute the accuracy by FER+'s protocol; NaN if the protocol leaves out all images.
 
     Args:
         votes: (N, V), the number of votes for each class.
@@ -70,7 +70,7 @@ def majority_accuracy(votes: npt.NDArray[Any], probabilities: Floats, classes: S
 
 
 def distribution_cross_entropy(targets: Floats, probabilities: Floats) -> float:
-    """Compute the mean of :func:`sample_cross_entropies`, which is at least the mean entropy of the targets."""
+    """Compute the mean of :func:`sample_cross_entropies`. It is at least the mean entropy of the targets."""
     return float(sample_cross_entropies(targets, probabilities).mean())
 
 

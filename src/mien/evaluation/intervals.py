@@ -15,13 +15,13 @@ from mien.evaluation.metrics import Floats, divide
 from mien.evaluation.results import LEVEL, SEED, Estimate
 
 _CHUNK_CELLS = 2_000_000
-"""Number of weights in memory at a time: 16 MB."""
+"""Largest number of weights in memory at a time (16 MB)."""
 
 _DEVIATIONS = NormalDist().inv_cdf((1 + LEVEL) / 2)
-"""Standard deviations on either side of the mean that contain LEVEL of a normal distribution: 1.96."""
+"""A normal distribution has the fraction LEVEL within so many standard deviations of its mean: 1.96."""
 
 FEW_GROUPS = 5
-"""With fewer groups that contain a hit (or a miss), the variance between groups is too unreliable to use."""
+"""If fewer groups contain a hit (or a miss), the variance between groups is not used."""
 
 
 def resampled_weights(count: int, resamples: int, groups: Groups | None = None) -> Iterator[Floats]:
@@ -58,7 +58,7 @@ def percentile_interval(value: float, of_resamples: Floats) -> Estimate:
 
 
 def share_interval(hits: npt.NDArray[np.bool_], of_resamples: Floats, groups: Groups | None) -> Estimate:
-    """Compute :func:`percentile_interval` for a fraction of hits; if none or all are hits, :func:`proportion_among`."""
+    """Compute :func:`percentile_interval` for a fraction of hits, but :func:`proportion_among` if it is 0 or 1."""
     if hits.any() and not hits.all():
         return percentile_interval(float(hits.mean()), of_resamples)
     return proportion_among(hits, groups=groups)
@@ -123,7 +123,7 @@ def proportion_among(
 
     Args:
         hits: bool (N,).
-        among: bool (N,), samples to count; None for all.
+        among: bool (N,), the samples to use; None for all.
         groups: int64 (N,), as in :func:`resampled_weights`.
     """
     if among is not None:
@@ -147,7 +147,7 @@ def proportion_among(
 def share_difference(
     hits: npt.NDArray[np.bool_], inside: npt.NDArray[np.bool_], groups: Groups | None = None
 ) -> tuple[Estimate, float]:
-    """Compute the share of hits inside a part minus the share outside, with its 95% interval, and a two-sided p-value.
+    """Compute the fraction of hits in a part minus that outside, its 95% interval, and a two-sided p-value.
 
     The interval is Newcombe's (Statistics in Medicine 17, 1998, method 10). The p-value is that of a normal
     distribution with this interval, so it is below 0.05 if the interval leaves out 0.

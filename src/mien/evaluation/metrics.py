@@ -1,7 +1,7 @@
 """Classification metrics, from arrays.
 
-Each is also computed from sums over rows, which :mod:`mien.evaluation.named_metrics` uses to resample it. An undefined
-value (the recall of a class without rows) is NaN, never 0.
+The parts that are sums over rows let :mod:`mien.evaluation.named_metrics` compute a metric for each resample. An
+undefined value (the recall of a class without rows) is NaN, never 0.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ CALIBRATION_BINS = 15
 """Number of equal-width bins of the calibration error, as in Guo et al. 2017."""
 
 SMALLEST_PROBABILITY = 1e-15
-"""Lower clip of probabilities in the log loss: one certain but wrong answer costs 34.5, not infinity."""
+"""Smallest probability in the log loss, so that a certain but wrong answer costs 34.5, not infinity."""
 
 
 def confusion_matrix(labels: Labels, predictions: Labels, class_count: int) -> npt.NDArray[np.int64]:
@@ -88,14 +88,14 @@ def weighted_average(per_class: Floats, rows_per_class: npt.NDArray[Any]) -> Flo
 
 @dataclass(frozen=True)
 class OneVersusRest:
-    """The rows of one class against all others, sorted once so that the ROC area under any weights is one pass.
+    """The rows of one class against all others, sorted once, so that the ROC area takes one pass for any weights.
 
-    The U distinct scores of the class's rows define 2U + 1 ascending places: below the first, at it, between it and the
-    second, at the second, and so on.
+    The U distinct scores of the class's rows define 2U + 1 ordered positions (places): below the first score, at the
+    first, between first and second, at the second, and so on.
 
     Attributes:
         places: int64 (N,), place of each row's score, 0..2U, plus 2U + 1 for the class's own rows.
-        count: number of places, 2U + 1.
+        count: number of places: 2U + 1.
     """
 
     places: npt.NDArray[np.int64]
@@ -103,14 +103,14 @@ class OneVersusRest:
 
     @classmethod
     def of(cls, is_positive: npt.NDArray[np.bool_], scores: Floats) -> OneVersusRest:
-        """Assign places to rows, from masks bool (N,) and scores float (N,)."""
+        """Compute the place of each row from its mask, bool (N,), and its score, float (N,)."""
         edges = np.unique(scores[is_positive])
         places = np.searchsorted(edges, scores, side="left") + np.searchsorted(edges, scores, side="right")
         count = 2 * len(edges) + 1
         return cls(places + count * is_positive, count)
 
     def area(self, weights: Floats) -> float:
-        """Compute the area under the ROC curve with ``weights``, float (N,); NaN if either side has weight 0.
+        """Compute the area under the ROC curve with ``weights``, float (N,); NaN if one side has weight 0.
 
         It is the probability that a row of the class scores above a row of the others, with ties counted half (the
         Mann-Whitney statistic with mid-ranks: Hanley & McNeil, Radiology 143, 1982).
@@ -148,7 +148,7 @@ def sample_losses(labels: Labels, probabilities: Floats) -> Floats:
     Each row is first rescaled to sum to 1, and probabilities are clipped at :data:`SMALLEST_PROBABILITY`.
     """
     of_truth = probabilities[np.arange(len(labels)), labels] / probabilities.sum(axis=1)
-    # abs: the log of exactly 1 is 0, and its negative would print as -0.
+    # Use abs, because the negative log of exactly 1 would print as -0.
     return np.asarray(np.abs(np.log(np.clip(of_truth, SMALLEST_PROBABILITY, 1.0))), dtype=np.float64)
 
 
@@ -176,9 +176,9 @@ def confidence_gaps(labels: Labels, probabilities: Floats) -> tuple[npt.NDArray[
 def calibration_error(labels: Labels, probabilities: Floats) -> float:
     """Compute the expected calibration error of the top label, in 0..1.
 
-    It is 0 if, for example, 80% of the answers given with 80% are right. Formula: the sum over bins of (rows in bin /
-    N) * |accuracy in bin - mean confidence in bin| (Guo et al., On Calibration of Modern Neural Networks, ICML 2017,
-    equation 3). Arguments are as in :func:`roc_auc`.
+    It is 0 if a confidence of, say, 80% means that 80% of such answers are right. Formula: the sum over bins of (rows
+    in bin / N) * |accuracy in bin - mean confidence in bin| (Guo et al., On Calibration of Modern Neural Networks, ICML
+    2017, equation 3). Arguments are as in :func:`roc_auc`.
     """
     bins, gaps = confidence_gaps(labels, probabilities)
     return float(np.abs(np.bincount(bins, weights=gaps)).sum() / len(labels))

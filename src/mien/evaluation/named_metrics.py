@@ -83,7 +83,7 @@ class WeightedMetrics:
         return self._macro(_OF_CONFUSION[name.removeprefix("macro_")](confusion), support)
 
     def _macro(self, per_class: Floats, support: npt.NDArray[Any]) -> Floats:
-        """Compute the macro average; NaN if the weights leave out a class, because it would be another metric."""
+        """Compute the macro average; NaN if a class has weight 0, because that would be another metric."""
         lost = (self._present & (support == 0)).any(axis=-1)
         return np.where(lost, np.nan, metrics.macro_average(per_class, support))
 
@@ -128,7 +128,7 @@ def groups_of(runs: Sequence[Predictions]) -> npt.NDArray[np.int64] | None:
 
 
 def _counted_and_right(predictions: Predictions, name: str) -> tuple[Floats, Floats]:
-    """Return which samples a metric of :data:`VOTE_METRICS` counts, and which are right: float64 (N,), 0 or 1."""
+    """Return which samples a metric of :data:`VOTE_METRICS` uses, and which are right: float64 (N,), 0 or 1."""
     count = len(predictions)
     if predictions.votes is None:
         return np.zeros(count), np.zeros(count)
@@ -147,5 +147,5 @@ def _counted_and_right(predictions: Predictions, name: str) -> tuple[Floats, Flo
 
 
 def _sums(values: Floats, places: npt.NDArray[np.int64], count: int) -> Floats:
-    """Sum the values at each place, 0..count-1: float (..., N) and int64 (N,) -> float64 (..., count)."""
+    """Sum the values that have the same place, 0..count-1: float (..., N) and int64 (N,) -> float64 (..., count)."""
     return np.apply_along_axis(lambda row: np.bincount(places, row, count), -1, values)

@@ -17,7 +17,7 @@ from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import Estimate, JsonResult
 
 EXACT_BELOW = 25
-"""With fewer discordant samples (or groups), McNemar's test is exact; otherwise it approximates by chi-square."""
+"""McNemar's test is exact with fewer discordant samples (or groups), else the chi-square approximation."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Difference(JsonResult):
     """A metric of both models, and the second minus the first.
 
     Attributes:
-        first: first model's metric; NaN if undefined, as in the fields below.
+        first: metric of the first model; NaN if undefined, as in the fields below.
         second: second model's metric.
         difference: second minus first, with its 95% paired bootstrap interval.
         p_value: two-sided p-value of "no difference", 0..1; see :func:`mien.reporting.comparison.compare_predictions`.
@@ -137,7 +137,7 @@ def mcnemar_test(
     sizes, found = np.abs(differences[differences != 0]), abs(int(differences.sum()))
     counts, over = (int(only_first.sum()), int(only_second.sum())), "" if groups is None else " over groups"
     if len(sizes) < EXACT_BELOW:
-        # Distribution of the sum of the sizes with a plus sign, each of which has probability one half.
+        # Distribution of the sum of the positive differences, if each sign has probability one half.
         chances = np.ones(1)
         for size in sizes:
             chances = (np.pad(chances, (0, size)) + np.pad(chances, (size, 0))) / 2

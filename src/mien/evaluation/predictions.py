@@ -20,11 +20,11 @@ from mien.base.labels import LabelScheme
 from mien.data.votes import vote_probabilities
 
 SUM_TOLERANCE = 1e-3
-"""Largest deviation of a sample's probability sum from 1; float16 needs this much."""
+"""A sample's probabilities may sum to 1 with this error, which float16 needs."""
 
 _MOST_BYTES = 1_000_000_000
-"""Largest unpacked size of a file: a million samples of a hundred classes. Compressed zeros are a thousand times
-smaller."""
+"""Largest unpacked size of a file: a million samples of a hundred classes. Without a limit, a small file of compressed
+zeros could fill the memory."""
 
 
 def _typed(name: str, given: Any, kinds: str, dimensions: int, what: str) -> npt.NDArray[Any]:
@@ -57,9 +57,9 @@ def check_probabilities(
     sample_ids: npt.NDArray[np.int64], probabilities: npt.NDArray[np.float64], name: str = "probabilities"
 ) -> None:
     """Raise an error if probabilities, float64 (N, C), are not distributions; ``name`` is for the message."""
-    # NaN is checked first, because it fails the other checks too and needs its own message.
+    # Check NaN first: it fails the other checks too, and needs its own message.
     outside = (probabilities < 0) | (probabilities > 1)
-    with np.errstate(invalid="ignore"):  # infinity minus infinity; the first check reports it
+    with np.errstate(invalid="ignore"):  # ignore warnings of infinity minus infinity, which the first check reports
         off_sum = np.abs(probabilities.sum(axis=1) - 1) > SUM_TOLERANCE
     for bad, expected, code in (
         (~np.isfinite(probabilities).all(axis=1), "must be finite numbers", "probability-not-finite"),
@@ -127,7 +127,7 @@ class VotePredictions(PerSample):
             object.__setattr__(self, "probabilities", arrays["vote_probabilities"].astype(np.float64))
 
     def check(self, sample_ids: npt.NDArray[np.int64]) -> None:
-        """Check the values against the samples, int64 (N,). Raises :class:`DataError`."""
+        """Check that the values match the samples, int64 (N,). Raises :class:`DataError`."""
         if len(set(self.classes)) < len(self.classes) or len(self.classes) < 2:
             raise DataError(
                 f"'vote_classes' must be two unique names or more; found {', '.join(self.classes)}.",
@@ -166,7 +166,7 @@ class VotePredictions(PerSample):
 
 @dataclass(frozen=True, eq=False)
 class Answers(PerSample):
-    """The answers that users get for N samples, if they are not the most probable class.
+    """The answers that users get for N samples, if these are not just the most probable classes.
 
     Attributes:
         said: str (N,), a class, ``"unsure"`` or ``"not-a-face"``.
@@ -193,7 +193,7 @@ class Answers(PerSample):
 
 @dataclass(frozen=True, eq=False)
 class RatedValues(PerSample):
-    """Values that a model predicts besides classes for N samples, with people's ratings of them.
+    """Values that a model predicts besides classes for N samples, such as valence, and people's ratings.
 
     Attributes:
         names: names of E values.
@@ -221,7 +221,7 @@ UNREADABLE: tuple[type[Exception], ...] = (
 """Exceptions that NumPy raises for a missing or damaged ``.npz``."""
 
 LARGEST_DIFFERENCE = 1e-3
-"""Tolerance for probabilities of one model on two machines, or stored as float16."""
+"""Probabilities of one model may differ by this much between machines, or if stored as float16."""
 
 _ARRAYS = ("sample_ids", "labels", "probabilities", "classes", "split", "data_fingerprint")
 _OPTIONAL = (
@@ -232,7 +232,7 @@ _OPTIONAL = (
 )
 _TEXTS = ("split", "data_fingerprint", "note", "scheme")
 _FORMER_NAMES = {"rows": "sample_ids"}
-"""Former array names, written by mien before 2026-11, with the current names."""
+"""Array names that mien wrote before 2026-11, and the current names."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -249,8 +249,8 @@ class Predictions(PerSample):
         classes: C unique class names, in the order of the labels and of the columns.
         split: the split of the faces, e.g. ``"test"``.
         data_fingerprint: ``Dataset.fingerprint_for_predictions`` of the data, or ``""`` if unknown.
-        note: how the predictions were made, unless by one model from one view of each face; otherwise ``""``.
-        temperature: divisor of the logits; None if unknown or not a single one.
+        note: how the predictions were made; ``""`` for one model and one view of each face.
+        temperature: divisor of the logits; None if unknown, or if several were used.
         votes: annotators' votes on the same N samples with the model's predictions of them; None without votes.
         groups: int64 (N,), equal for samples of one group, such as a person; the bootstrap draws whole groups. Or None.
         answers: answers that users get; None if they are the most probable class.
@@ -360,7 +360,7 @@ class Predictions(PerSample):
             classes=scheme.classes,
             votes=None,
             answers=None,
-            # A scheme applied after another has no name.
+            # Two schemes in succession have no common name.
             scheme="" if self.scheme else scheme.name,
         )
 
@@ -402,8 +402,8 @@ def save_predictions(
     if predictions.answers is not None:
         more |= {"answers": predictions.answers.said, "answer_output": np.array(predictions.answers.output)}
         more["answer_confidence"] = predictions.answers.confidence.astype(precision)
-    # Write to a stream, because numpy appends ".npz" to other names. Do not pass allow_pickle: numpy 1.26 would store
-    # an array of that name. No array is of dtype object.
+    # Write to a stream, because numpy appends ".npz" to other names. Do not pass allow_pickle, which numpy 1.26 would
+    # store as an array. No array is of dtype object.
     np.savez_compressed(
         stream,
         sample_ids=predictions.sample_ids,
@@ -449,13 +449,13 @@ def read_predictions(path: str | os.PathLike[str]) -> Predictions:
 
 def _read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
     try:
-        # If numpy opened a file that is not a zip itself, it would stay open.
+        # Open the file here, because numpy would leave it open if it is not a zip.
         with path.open("rb") as stream:
             archive = np.load(stream, allow_pickle=False)
             # np.load returns a bare array for a .npy file.
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise DataError("This is a single array; expected an .npz with several.", code="predictions-unreadable")
-            assert archive.zip is not None  # None only after closing
+            assert archive.zip is not None  # it is None only after closing
             unpacked = sum(entry.file_size for entry in archive.zip.infolist())
             if unpacked > _MOST_BYTES:
                 words = f"Its arrays would take {unpacked:,} bytes; the limit is {_MOST_BYTES:,}."
@@ -506,7 +506,7 @@ def _votes(arrays: dict[str, npt.NDArray[Any]]) -> VotePredictions | None:
 
 
 class Teacher(NamedTuple):
-    """A teacher recorded by a run: its file, a model or predictions, and its predictions of the train split."""
+    """A teacher: its file (a model or predictions), and its predictions for the train split."""
 
     file: Path
     predictions: Path

@@ -72,12 +72,12 @@ class Evaluation:
         confusion: int64 (C, C), rows are true classes, columns predicted classes.
         resamples: number of bootstrap resamples for the intervals.
         groups: number of groups that were resampled; None if samples were resampled.
-        note: how the predictions were made, unless by one model from one view of each face.
+        note: how the predictions were made; ``""`` for one model and one view of each face.
         answer: metrics of the answers that users get: right, wrong and unsure.
         subsets: metrics on all samples and without copies; empty without data.
         votes: metrics by annotators' votes; None without votes, or if a label scheme merged classes.
         ratings: metrics of values beside classes, by name; empty without people's ratings.
-        trained_on: number of samples that were in the model's training images, although the data shows no such overlap.
+        trained_on: number of samples that the model was trained on, although they are not in train now.
         by: metrics for each value of a column of the data; None without one.
     """
 
@@ -189,7 +189,7 @@ class GroupGap(JsonResult):
     Attributes:
         value: value of the column.
         metric: ``"accuracy"`` or ``"recall of CLASS"``.
-        count: samples with this value; for a recall only samples of the class.
+        count: number of samples with this value; for a recall only samples of the class.
         rate: accuracy or recall, 0..1.
         difference: rate minus the rate of all other samples.
         p_value: two-sided, after Holm's correction for the tests of the column.
@@ -231,12 +231,12 @@ class ClassAnswers(JsonResult):
 
 @dataclass(frozen=True)
 class AnswerEvaluation(JsonResult):
-    """Right, wrong and unsure answers; docs/evaluation.md has the formulas.
+    """Metrics of right, wrong and unsure answers; docs/evaluation.md has the formulas.
 
     Attributes:
         output: name of the answering output; ``""`` if the answer is the most probable class of the predictions.
         truth: ``"label"``, or ``"majority"`` for the majority of annotators by FER+'s protocol.
-        samples: number of samples with such a truth.
+        samples: number of samples for which the truth is known.
         right, wrong, unsure: fractions of the samples, 0..1; they sum to 1. "not-a-face" counts as wrong.
         balanced_accuracy: mean recall over the classes with samples, 0..1.
         calibration_error: expected calibration error of the shown probability, over answers that are not "unsure",
@@ -261,7 +261,7 @@ class AnswerEvaluation(JsonResult):
 
 @dataclass(frozen=True, eq=False)
 class Reliability(JsonResult):
-    """A reliability diagram: the accuracy of answers with about the same confidence.
+    """A reliability diagram: the accuracy of answers in each bin of confidence.
 
     Attributes:
         lower: float64 (M,), lower end of each bin of confidence.
@@ -288,7 +288,7 @@ class MajorityMetrics(JsonResult):
 
     Attributes:
         output: name of the output, or :data:`mien.evaluation.vote_metrics.BASELINE`.
-        evaluation: evaluation of the samples with a majority, on the classes that are expressions.
+        evaluation: evaluation of the samples with a majority, with expressions as the only classes.
         subsets: metrics on subsets, such as the samples without copies; may be empty.
     """
 
@@ -298,7 +298,7 @@ class MajorityMetrics(JsonResult):
 
     @property
     def parts(self) -> Sequence[SubsetMetrics]:
-        """The subsets, or if there are none, all samples with a majority."""
+        """Metrics on the subsets; without subsets, on all samples with a majority."""
         whole = self.evaluation
         return self.subsets or [SubsetMetrics("all samples", whole.samples, whole.accuracy, whole.macro_f1)]
 
@@ -328,9 +328,9 @@ class VoteEvaluation(JsonResult):
     Attributes:
         samples: number of samples with votes; all metrics use only these.
         without_votes: number of samples without votes.
-        with_majority: number of ``samples`` that FER+'s protocol counts.
+        with_majority: number of ``samples`` with a majority by FER+'s protocol.
         majority: metrics of the output trained on votes, if any, then of the label's output if its classes are among
-            those of the votes. Empty if no sample counts.
+            those of the votes. Empty if no sample has a majority.
         distribution: metrics of the distributions; None if no output was trained on votes.
     """
 

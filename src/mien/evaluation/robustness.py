@@ -37,7 +37,7 @@ class RobustnessResult:
         faces: number of faces.
         seed: seed of the corruptions.
         groups: number of resampled groups; None if faces were resampled.
-        model, data, split: arguments of ``mien robustness``, as text.
+        model, data, split: arguments given to ``mien robustness``, as text.
         data_fingerprint: fingerprint of the data as loaded; ``""`` if unknown.
     """
 
@@ -54,7 +54,7 @@ class RobustnessResult:
     data_fingerprint: str = ""
 
     def __str__(self) -> str:
-        """Return a text table of the accuracy in percent under each corruption and strength."""
+        """Return a text table: accuracy in percent for each corruption and strength."""
         clean, corrupted = (
             f"{each.value:.1%} ({each.low:.1%} to {each.high:.1%})"
             for each in (self.clean_accuracy, self.mean_accuracy)
@@ -100,7 +100,7 @@ def measure_robustness(
     seed: int = 0,
     groups: Groups | None = None,
 ) -> RobustnessResult:
-    """Measure a model's accuracy under every corruption and strength, in 5 K + 1 passes over the faces.
+    """Measure a model's accuracy under K corruptions of five strengths, in 5 K + 1 passes over the faces.
 
     Args:
         predict: function that maps faces uint8 (N, S, S[, 3]) to probabilities (N, C).

@@ -70,7 +70,7 @@ class RepeatedDifference:
 
 
 def aligned(runs: Sequence[Predictions]) -> list[Predictions]:
-    """Reduce the runs to the samples that all have, in the same order.
+    """Keep only the samples that all runs have, in the same order.
 
     Raises:
         DataError: no common sample, or labels, classes or data differ.
@@ -98,8 +98,8 @@ def compare_repeats(baseline: Sequence[Resampled], other: Sequence[Resampled]) -
     """Compare the runs of one recipe with those of another, paired by seed, on the same samples.
 
     One pair of runs is compared by the paired bootstrap over samples. With S >= 2 pairs the mean difference varies with
-    the faces, the runs and their interaction. Over N samples these variances are F/N, R/S and I/(S N). Only these sums
-    of them can be measured:
+    the faces, the runs and their interaction. For N samples, the variances of these three are F/N, R/S and I/(S N).
+    Only sums of these variances can be measured:
 
         v_samples = F/N + I/(S N)   bootstrap over samples of the mean over pairs
         v_runs    = R/S + I/(S N)   sample variance of the pairs' differences, over S
@@ -130,11 +130,11 @@ def compare_repeats(baseline: Sequence[Resampled], other: Sequence[Resampled]) -
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Correct p-values for their number: S. Holm, Scandinavian Journal of Statistics 6, 1979.
+    """Correct p-values for the number of tests: S. Holm, Scandinavian Journal of Statistics 6, 1979.
 
     If differences with a corrected value below 0.05 are reported, the chance of any false one is at most 0.05. The
-    smallest of K p-values is multiplied by K, the next by K - 1, and so on. None becomes smaller than the previous one
-    or larger than 1. NaN stays NaN and is not counted.
+    smallest of K p-values is multiplied by K, the next by K - 1, and so on. No corrected value is smaller than the
+    previous one or larger than 1. NaN stays NaN and is not counted.
     """
     known = [at for at, each in enumerate(p_values) if not math.isnan(each)]
     corrected, least = [math.nan] * len(p_values), 0.0
@@ -150,7 +150,7 @@ def _one_pair(difference: float, resampled: Floats) -> tuple[Estimate, float]:
 
 
 def _several(differences: Floats, resampled: Floats) -> tuple[Estimate, float]:
-    """Estimate the mean difference from S pairs' differences (S,) and their resamples (S, B)."""
+    """Estimate the mean difference from the differences of S pairs (S,) and their resamples (S, B)."""
     with needs_extra("report", "Comparing repeated runs"):
         from scipy.stats import t as student
     mean, pairs = float(differences.mean()), len(differences)

@@ -1,4 +1,4 @@
-"""Temperature scaling from probabilities alone, cross-fitted so that no sample is used in its own fit.
+"""Temperature scaling of probabilities, cross-fitted: no sample is scaled by a temperature fitted on it.
 
 Guo et al., On Calibration of Modern Neural Networks, ICML 2017, section 4.2: logits are divided by one number T. The
 log of a probability equals its logit up to a constant per sample, which the softmax ignores.
@@ -18,7 +18,7 @@ FOLDS = 5
 FOLD_SEED = 0
 
 LEAST_TEMPERATURE, GREATEST_TEMPERATURE = 0.05, 20.0
-"""Bounds of the fit. If all predictions are right, or all wrong, the optimum would be 0, or infinite."""
+"""Bounds of the fit. Without bounds, T would be 0 if all predictions are right, and infinite if all are wrong."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +26,7 @@ class CrossFit:
     """Probabilities rescaled with temperatures that were fitted without the sample's fold.
 
     Attributes:
-        probabilities: float64 (N, C); NaN for a sample without another fold.
+        probabilities: float64 (N, C); NaN if there is only one fold.
         folds: int64 (N,), the fold of each sample.
         temperatures: float64 (F,), fitted on all folds except this one; NaN with a single fold.
     """
@@ -37,7 +37,7 @@ class CrossFit:
 
 
 def assign_folds(groups: npt.NDArray[np.int64], folds: int = FOLDS) -> npt.NDArray[np.int64]:
-    """Assign groups to folds at random. The result for a group does not depend on the order of the samples.
+    """Assign groups to folds at random. A group's fold does not depend on the order of the samples.
 
     Args:
         groups: int64 (N,), equal for samples that stay together, such as ``mien.data.splits.group_identical`` for
@@ -64,8 +64,8 @@ def fit_temperature(targets: Labels | Floats, probabilities: Floats) -> float:
         probabilities: float (N, C).
 
     Returns:
-        The temperature, within :data:`LEAST_TEMPERATURE`..:data:`GREATEST_TEMPERATURE`; 1 if all are equally good (all
-        samples are uniform); NaN without samples.
+        The temperature, :data:`LEAST_TEMPERATURE`..:data:`GREATEST_TEMPERATURE`; 1 if the loss is the same for all
+        (uniform samples); NaN without samples.
     """
     if not len(targets):
         return float("nan")
@@ -84,11 +84,11 @@ def fit_temperature(targets: Labels | Floats, probabilities: Floats) -> float:
     low, high, inverse = 1 / GREATEST_TEMPERATURE, 1 / LEAST_TEMPERATURE, 1.0
     for _ in range(200):
         slope, curvature = slope_and_curvature(inverse)
-        if abs(slope) <= 1e-13:  # uniform samples give only rounding errors
+        if abs(slope) <= 1e-13:  # for uniform samples, the slope is only a rounding error
             break
         low, high = (low, inverse) if slope > 0 else (inverse, high)
         step = inverse - slope / curvature if curvature > 0 else low
-        # If Newton's step leaves the bracket, try its geometric middle.
+        # If Newton's step leaves the bracket, use the bracket's geometric mean.
         following = step if low < step < high else float(np.sqrt(low * high))
         if abs(following - inverse) <= 1e-12 * inverse:
             break
@@ -113,7 +113,7 @@ def apply_temperature(probabilities: Floats, temperature: float | Floats) -> Flo
 def cross_fit_temperature(
     labels: Labels, probabilities: Floats, groups: npt.NDArray[np.int64] | None = None
 ) -> CrossFit:
-    """Rescale each sample with the temperature fitted on the other folds of :data:`FOLDS`.
+    """Rescale each sample with the temperature fitted on the other :data:`FOLDS` - 1 folds.
 
     Args:
         labels: int64 (N,), 0..C-1.

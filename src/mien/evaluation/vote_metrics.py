@@ -1,4 +1,4 @@
-"""Metrics by annotators' votes: for a model's predictions, for the best possible model, and for a data set.
+"""Metrics by annotators' votes: for predictions, for the best possible model, and for a data set.
 
 docs/evaluation.md has the formulas. Intervals are as in :mod:`mien.evaluation.estimates`.
 """
@@ -30,13 +30,13 @@ from mien.evaluation.results import (
 )
 
 BASELINE = "label (baseline)"
-"""Name of the output trained on labels, if it is measured by votes."""
+"""Name under which the label's output appears in metrics by votes."""
 
 
 def evaluate_votes(
     predictions: Predictions, kept: Mapping[str, npt.NDArray[np.bool_]] | None = None, resamples: int = 1000
 ) -> VoteEvaluation | None:
-    """Measure predictions by their votes; None if they have no usable votes.
+    """Compute the metrics of predictions by their votes; None if they have no usable votes.
 
     Args:
         predictions: N samples.
@@ -63,7 +63,7 @@ def evaluate_votes(
 
 @dataclass(frozen=True)
 class VoteCeiling(JsonResult):
-    """The highest accuracy on the annotators' majority that can be expected of any model.
+    """The highest accuracy on the annotators' majority that any model can be expected to reach.
 
     Attributes:
         samples: number of samples with a majority by FER+'s protocol and at least two votes.
@@ -82,11 +82,11 @@ def vote_ceiling(
     panels: int = 400,
     resamples: int = 1000,
 ) -> VoteCeiling | None:
-    """Estimate how well anybody can predict the majority of annotators, by drawing votes again.
+    """Estimate how well anybody can predict the majority of annotators, by resampling the votes.
 
     Each sample's votes are treated as the shares of all people, and panels of the same size are drawn from them. A
-    panel's answer is its most frequent expression; ties count fractionally. So only disagreement among annotators
-    limits the result. A model may still learn the habits of one labeller, which this ignores.
+    panel's answer is its most frequent expression; ties count fractionally. Only disagreement among annotators
+    therefore limits the result. A model may exceed it by learning the habits of a single labeller.
 
     Args:
         counts: (N, V), number of votes for each class. Samples with fractional votes, or fewer than two votes, are left
@@ -107,7 +107,7 @@ def vote_ceiling(
     sizes, shares = counts.sum(axis=1).astype(np.int64), vote_probabilities(counts)
     expressions = np.array([name not in NO_EXPRESSION for name in classes])
     generator = np.random.default_rng(0)
-    # Frequencies of the answers in two sets of panels, because a panel always agrees with itself.
+    # Compare answers of two sets of panels, because a panel always agrees with itself.
     first, second = (
         np.mean([_answers(generator.multinomial(sizes, shares), expressions) for _ in range(panels // 2)], axis=0)
         for _ in range(2)
@@ -117,7 +117,7 @@ def vote_ceiling(
 
 
 def _answers(weights: npt.NDArray[Any], expressions: npt.NDArray[np.bool_]) -> Floats:
-    """Return 1 for the expression of greatest weight in each row, shared between ties: (N, V) -> float64 (N, V)."""
+    """Return 1 for the largest expression in each row, or 1/n for n equal ones: (N, V) -> float64 (N, V)."""
     competing = np.where(expressions, weights, -1)
     top = competing >= competing.max(axis=1, keepdims=True)
     return np.asarray(top / top.sum(axis=1, keepdims=True))
@@ -126,8 +126,8 @@ def _answers(weights: npt.NDArray[Any], expressions: npt.NDArray[np.bool_]) -> F
 def majority_predictions_by_output(predictions: Predictions) -> dict[str, Predictions]:
     """Return each output's predictions by name, on the samples with a majority, which is used as their label.
 
-    The classes are the expressions among the classes of the votes. Probabilities of other classes are dropped and rows
-    are rescaled. The result is empty if no sample has a majority.
+    The classes of the result are those classes of the votes that are expressions. Probabilities of other classes are
+    dropped, and rows are rescaled to sum to 1. The result is empty if no sample has a majority.
     """
     votes = predictions.votes
     assert votes is not None
@@ -156,7 +156,7 @@ def majority_predictions_by_output(predictions: Predictions) -> dict[str, Predic
 
 
 def _over(expressions: Sequence[str], probabilities: Floats, classes: Sequence[str]) -> Floats:
-    """Select and rescale the columns of the expressions: (N, C) -> (N, E); 0 for one that is not among the classes."""
+    """Select and rescale the columns of the expressions: (N, C) -> (N, E); a missing expression gets 0."""
     found = np.zeros((len(probabilities), len(expressions)))
     for at, name in enumerate(classes):
         if name in expressions:

@@ -5,8 +5,8 @@ pixels of the face, the most important first; a good map makes the probability f
 the blurred face; a good map makes it rise early.
 
 By default a map is compared with the same map moved to a random position. Random orders of single pixels would be too
-easy to beat. On 64 rendered faces, the demo's model has a deletion area of 0.51 for them. Maps moved to a wrong
-position have 0.42 to 0.49, only because they remove whole regions.
+easy to beat. On 64 synthetic faces, they give the demo's model a deletion area of 0.51. Moved maps give 0.42 to 0.49,
+only because they remove whole regions.
 
 :func:`judge` combines this with the test of randomised weights (:mod:`mien.explanation.gradient.randomization`).
 """
@@ -86,7 +86,7 @@ def measure_faithfulness(
 
 
 def pixel_ranks(maps: npt.NDArray[Any], window: slice, generator: np.random.Generator) -> npt.NDArray[np.int64]:
-    """Rank the pixels of each map, 0 the most important: (N, S, S) -> int64 (N, S, S), -1 outside the window.
+    """Rank the pixels of each map from 0, the most important: (N, S, S) -> int64 (N, S, S), -1 outside the window.
 
     ``window`` is the range of rows and columns, as :attr:`InputSpec.window`. Ties are broken at random, because
     breaking them by position would rank an empty map from top to bottom.
@@ -138,16 +138,16 @@ def _moved_maps(
 
 
 LEAST_FACES = 20
-"""Fewest faces for a verdict in either test, because an interval over few faces is meaningless."""
+"""Neither test gives a verdict for fewer faces, because an interval over few faces is meaningless."""
 
 LEAST_GAIN = 0.0
-"""The interval of the deletion gain must lie above this: the map is better than moved maps, and not by chance. The
+"""The interval of the deletion gain must lie above this: maps must be better than moved maps. The
 interval of the insertion gain must not lie below it, because the map would then be worse than moved maps.
 """
 
 LARGEST_CORRELATION = 0.5
 """The interval of the rank correlation with the maps of the randomised network must lie below this. Adebayo et al. give
-no number. At 0.5, a quarter (r squared) of the variation of the ranks is still explained by an untrained network.
+no number. At 0.5, the maps still share a quarter (r squared) of their variation with those of an untrained network.
 """
 
 
@@ -169,8 +169,8 @@ def judge(
 ) -> Literal["passes", "fails", "undecided"]:
     """Judge whether a method's maps of a model can be trusted.
 
-    They pass under three conditions. Deletion is better than for moved maps. Insertion is not worse. If tested, the
-    maps change when the weights are randomised. With fewer than :data:`LEAST_FACES` faces the result is
+    They pass under three conditions. The deletion gain is above 0. The insertion gain is not below 0. The maps change
+    when the weights are randomised, if this was tested. With fewer than :data:`LEAST_FACES` faces the result is
     ``"undecided"``.
     """
     faces = min(faithfulness.faces, faithfulness.faces if randomisation is None else randomisation.faces)

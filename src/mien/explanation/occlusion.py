@@ -20,7 +20,7 @@ def occlusion(
     stride_px: int | None = None,
     crop_px: int | None = None,
 ) -> npt.NDArray[np.float32]:
-    """Slide a patch of the face's mean colour over it. A pixel's value is the mean drop while it was covered.
+    """Slide a patch of the face's mean colour over it. A pixel's value is the mean drop while covered.
 
     Source: Zeiler & Fergus, Visualizing and Understanding Convolutional Networks, ECCV 2014, section 4.2.
 
@@ -28,8 +28,8 @@ def occlusion(
         predict: function that maps faces to probabilities.
         images: uint8 (N, S, S[, 3]).
         targets: int64 (N,), class to explain for each face.
-        patch_px: side of the patch. Default: a sixth of the crop, which is 8 px of FER2013's 48, about an eye.
-        stride_px: step between positions, at most ``patch_px`` so that every pixel is covered. Default: half of it.
+        patch_px: side of the patch. Default: a sixth of the crop, which is 8 px for FER2013's 48 px, about an eye.
+        stride_px: step between positions, at most ``patch_px`` so that every pixel is covered. Default: half the patch.
         crop_px: side of the central square that the model sees; None means the whole image.
 
     Returns:
@@ -55,7 +55,7 @@ def occlusion(
 
 
 def patch_masks(side: int, patch_px: int, stride_px: int, crop_px: int) -> npt.NDArray[np.bool_]:
-    """Return all positions of the patch in the central crop, bool (P, side, side); the last one touches the edge."""
+    """Return all positions of the patch in the central crop, bool (P, side, side); the last touches the edge."""
     start = (side - crop_px) // 2
     offsets = sorted({*range(0, crop_px - patch_px, stride_px), crop_px - patch_px})
     covered = np.zeros((len(offsets), side), dtype=np.bool_)

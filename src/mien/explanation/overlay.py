@@ -19,7 +19,7 @@ cf4170 e65163 f5695c fb8761 fea571 fec387 fde0a2 fcfdbf
 _MAGMA = np.array([list(bytes.fromhex(each)) for each in _MAGMA_HEX.split()], dtype=np.float64)
 
 SCALED_BY = 0.99
-"""Quantile of a map's positive values from which the last colour is used."""
+"""Positive values above this quantile of a map all get the last colour."""
 
 
 def colour(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
@@ -38,7 +38,7 @@ def overlay(
     """Colour a face by a map. Where the map is 0 or negative, the face is unchanged.
 
     The top hundredth of the map's positive values gets the last colour (Smilkov et al., SmoothGrad, 2017, section 3.1).
-    If it were scaled by the largest pixel, a gradient map would hardly be visible.
+    Scaled by its largest pixel, a gradient map would hardly be visible.
 
     Args:
         face: uint8 (S, S), or (S, S, 3) in colour.
@@ -63,13 +63,13 @@ def painted(face: npt.NDArray[np.uint8], share: npt.NDArray[np.float64]) -> npt.
 
 
 def full_scale(face_map: npt.NDArray[np.floating[Any]]) -> float:
-    """Return the value that gets the last colour in :func:`overlay`; 0.0 if no pixel favours the class."""
+    """Return the value that :func:`overlay` shows in the last colour; 0.0 if no pixel favours the class."""
     positive = face_map[face_map > 0].astype(np.float64)
     return float(np.quantile(positive, SCALED_BY)) if len(positive) else 0.0
 
 
 FACE_PX = 288
-"""Smallest side of the two faces in a figure, so that a title of 60 letters fits above them."""
+"""Smallest side of each of the two faces in a figure, so that a title of 60 letters fits above."""
 
 MARGIN_PX, TEXT_PX, LINE_PX, SCALE_PX = 12, 15, 21, 14
 _INK, _SOFT, _PAPER, _MIDDLE_GREY = (20, 20, 24), (95, 98, 104), (255, 255, 255), 128
@@ -108,7 +108,7 @@ def map_picture(
 
 
 def fitted(draw: ImageDraw.ImageDraw, text: str, width_px: float) -> str:
-    """Truncate a text to one line. The beginning is cut off, because the end of a path says more."""
+    """Truncate a text to one line. The beginning is cut off, because the end of a path is more informative."""
     text = " ".join(text.split())
     if draw.textlength(text, font=_font()) <= width_px:
         return text

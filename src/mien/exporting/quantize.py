@@ -1,4 +1,4 @@
-"""Quantized forms of an exported graph: weights stored in fp16, or nearly everything in int8."""
+"""Quantize an exported graph: weights stored in fp16, or nearly everything in int8."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ BATCH = 64
 
 
 def to_fp16(graph: bytes) -> bytes:
-    """Store a graph's matrices and kernels as fp16, for half the size at the same speed. It still computes in fp32.
+    """Store a graph's matrices and kernels as fp16: half the size at the same speed. It still computes in fp32.
 
-    Each is converted by a cast node, which onnxruntime evaluates once when it opens the file. Vectors (biases, norms)
+    A cast node converts each to fp32; onnxruntime evaluates it once, when it opens the file. Vectors (biases, norms)
     stay fp32: they are small and have a wider range.
 
     Raises:
@@ -55,10 +55,10 @@ def to_fp16(graph: bytes) -> bytes:
 def to_int8(graph: bytes, inputs: npt.NDArray[np.float32]) -> bytes:
     """Quantize a graph to 8-bit weights with one scale per channel, and 8-bit activations with measured ranges.
 
-    It uses onnxruntime's static QDQ format. A range leaves out the outermost 0.0005% of the activations on either side;
-    on FER2013 this changes fewer answers than the full range. Batch norms that were not fused stay fp32, because they
-    have no 8-bit kernel. The first convolution also stays fp32, because one channel cannot fill an 8-bit instruction;
-    it takes a seventh of the time of ``fast``. Means over a feature map become global poolings.
+    It uses onnxruntime's static QDQ format. A range omits the outermost 0.0005% of the activations on either side; on
+    FER2013 this changes fewer answers than a full range. Batch norms that were not fused stay fp32, because they have
+    no 8-bit kernel. The first convolution also stays fp32, because one channel cannot fill an 8-bit instruction; in
+    ``fast`` it takes a seventh of the time. Means over a feature map become global poolings.
 
     Args:
         graph: serialised fp32 graph with the input ``images``.
@@ -82,7 +82,7 @@ def to_int8(graph: bytes, inputs: npt.NDArray[np.float32]) -> bytes:
             _Batches(inputs),
             quant_format=quantization.QuantFormat.QDQ,
             per_channel=True,
-            # x86 and ARM have instructions for this pair of types.
+            # x86 and ARM have instructions for this pair of integer types.
             activation_type=quantization.QuantType.QUInt8,
             weight_type=quantization.QuantType.QInt8,
             op_types_to_quantize=sorted(kinds - {"BatchNormalization"}),

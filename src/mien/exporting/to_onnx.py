@@ -52,7 +52,7 @@ class Parity:
 
 @dataclass
 class Export:
-    """A checked model file. It moves to its final path when the block of :func:`exporting` ends.
+    """A checked model file. The file moves to its final path when the block of :func:`exporting` ends.
 
     Attributes:
         file: temporary path of the file.
@@ -102,7 +102,7 @@ def exporting(run: RunFolder, out: Path | None = None) -> Iterator[Export]:
     with whole_file(out or run.model) as temporary:
         temporary.write_bytes(attach_manifest(graph, manifest))
         parity = measure_parity(network, temporary)
-        # "not <=" instead of ">", so that NaN fails too.
+        # Write "not <=" instead of ">", so that NaN fails too.
         if not parity.largest_difference <= LARGEST_DIFFERENCE:
             raise ModelError(
                 f"The exported model's probabilities differ from torch's by up to {parity.largest_difference:.2g} "
@@ -119,7 +119,7 @@ def export_run(run: RunFolder, out: Path | None = None) -> Parity:
 
 
 def check_export(network: Network, recipe: Recipe) -> None:
-    """Export a user's network with its initial weights, so that a failure shows before training.
+    """Export a user's network with its initial weights, so that an error occurs before training.
 
     Raises:
         ModelError: ``export-failed``.
@@ -144,7 +144,7 @@ def outputs_of(facts: dict[str, Any]) -> dict[str, OutputManifest]:
 
 
 def _measured(run: RunFolder, facts: dict[str, Any]) -> dict[str, Any]:
-    """Return scores and temperatures from the run's current model, if it has these weights."""
+    """Return metrics and temperatures from the run's current model, if it has these weights."""
     former = manifest_of_weights(run, facts)
     if former is None:
         return {}
@@ -168,7 +168,7 @@ def manifest_of_weights(run: RunFolder, facts: dict[str, Any]) -> Manifest | Non
 
 
 def measure_parity(network: Network, file: Path) -> Parity:
-    """Compare a network in evaluation mode with a model file on rendered faces, by the worst output."""
+    """Compare a network in evaluation mode with a model file on synthetic faces, by the worst output."""
     session, manifest = open_model(file)
     spec = manifest.input
     faces = render_faces(draw_labels(PARITY_FACES, seed=0), seed=0, channels=spec.channels)
@@ -233,7 +233,7 @@ def _to_onnx(
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     logging.getLogger("onnxscript").setLevel(logging.ERROR)
     with warnings.catch_warnings():
-        # The exporter warns about its own deprecated internals.
+        # The exporter gives warnings about its own deprecated parts.
         warnings.simplefilter("ignore")
         try:
             program = torch.onnx.export(

@@ -16,16 +16,16 @@ from mien.base.preprocess import face_shape, face_square, grey_stack
 from mien.faces.face import Box, Face, Margin
 
 WHITE_SHARE = 0.995
-"""The pixels above this quantile count as the brightest."""
+"""A photo's brightest pixels are those above this quantile."""
 
 DARK_BELOW = 128
 """A photo is dark if its brightest pixels are darker than this."""
 
 BLACK_BELOW = 8
-"""Crops darker than this are mostly noise. They are brightened only as much as a photo of this level."""
+"""Crops darker than this are mostly noise. They are brightened only as much as a crop of this level."""
 
 STEP = 4
-"""Row and column step for measuring how dark a photo is."""
+"""Only every so many-th row and column is used to measure how dark a photo is."""
 
 
 def brightened(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
@@ -48,8 +48,8 @@ CROP_PX = 224
 
 MAX_FULL_PX = 4096
 MAX_PADDING = 4
-"""A square is subsampled if it is longer than MAX_FULL_PX and has more than MAX_PADDING times the pixels of the image
-inside it. Around a long thin image it would otherwise take gigabytes."""
+"""A square is subsampled if it is wider than MAX_FULL_PX and has MAX_PADDING times more pixels than its part of the
+image. Otherwise the square around a long, thin image would take gigabytes."""
 
 
 EYES, MOUTH = ("right_eye", "left_eye"), ("right_mouth_corner", "left_mouth_corner")
@@ -60,10 +60,10 @@ mouth's, and how far below the image's centre the point between them lies. Media
 PublicTest's first 1,200 images."""
 
 LEVEL_FROM = 15
-"""Degrees from which a tilted face is turned level. docs/lab-notebook.md has the gain."""
+"""A face with a larger tilt, in degrees, is turned level. docs/lab-notebook.md has the gain."""
 
 MAX_LEVEL_PX = 384
-"""Largest side of a turned crop: eight times a model's 48 px input."""
+"""Largest side of a crop that is turned level: eight times a model's 48 px input."""
 
 Landmarks = Mapping[str, tuple[float, float]]
 Tilt = tuple[float, float, float]
@@ -110,7 +110,7 @@ def tilt_of(landmarks: Landmarks) -> Tilt | None:
 def cut_out(
     rgb: npt.NDArray[np.uint8], faces: Sequence[Face], margin: Margin, size_px: int, channels: int = 1
 ) -> npt.NDArray[np.uint8]:
-    """Cut out N faces, brightened if the image is dark: uint8 (H, W, 3) -> uint8 (N, size_px, size_px[, 3])."""
+    """Crop N faces, brightened if the image is dark: uint8 (H, W, 3) -> uint8 (N, size_px, size_px[, 3])."""
     squares = [square_around(face.box, margin, face.landmarks) for face in faces]
     tilts = [tilt_of(face.landmarks) for face in faces]
     return crop_faces(brightened(rgb) if faces else rgb, squares, size_px, channels, tilts)
@@ -155,7 +155,7 @@ def _turned(rgb: npt.NDArray[np.uint8], square: Box, tilt: Tilt, channels: int) 
     rows = np.clip(y + sine * across + cosine * down - 0.5, 0, height - 1)
     left, top = columns.astype(np.int64), rows.astype(np.int64)
     right, below = np.minimum(left + 1, width - 1), np.minimum(top + 1, height - 1)
-    # Four neighbours of each point, (2, 2, n, n[, 3]). Convert to grey before interpolating, as page and apps do.
+    # Four neighbours of each point, (2, 2, n, n[, 3]). Convert to grey before interpolating, as the browser page does.
     near = rgb[np.array([[top, top], [below, below]]), np.array([[left, right], [left, right]])]
     if channels == 1:
         near = grey_stack(near.reshape(4, count, count, 3)).reshape(2, 2, count, count)
@@ -171,7 +171,7 @@ def window(
 ) -> npt.NDArray[np.uint8]:
     """Return these rows and columns of an image, uint8 (H, W[, 3]); they are contiguous but may repeat. Read-only.
 
-    Without repetitions it is a slice, which saves an eighth of the time of tracking faces in a video.
+    Without repetitions the result is a slice, which saves an eighth of the time of tracking faces in a video.
     """
     if rows[-1] - rows[0] + 1 == len(rows) and columns[-1] - columns[0] + 1 == len(columns):
         return image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
@@ -186,11 +186,11 @@ def _indices(rgb: npt.NDArray[np.uint8], square: Box) -> tuple[npt.NDArray[np.in
 
 
 SMALL_FACE = 0.4
-"""If the largest face box is below this fraction of the image's shorter side, the image is likely a photo. It holds for
+"""If the largest face is below this fraction of the image's shorter side, the image is likely a photo. This is true for
 59 of 82 photographs with a face, and for none of 150 FER2013 crops enlarged to 300 px."""
 
 MAX_SEARCHED = 3
-"""Number of images per command or request in which faces are detected only for this notice, to limit the time."""
+"""For this notice, faces are detected in at most so many images per command or request."""
 
 
 def may_be_photo(width: int, height: int) -> bool:
@@ -206,7 +206,7 @@ def photo_as_crop(name: str, width: int, height: int, faces: Sequence[Face], *, 
         width: width in pixels.
         height: height in pixels.
         faces: faces detected in it, the largest first.
-        option: option or argument that declares images to be face crops.
+        option: option or argument which says that images are face crops.
     """
     box = faces[0].box if faces else None
     if box is None or max(box.width, box.height) >= SMALL_FACE * min(width, height):
@@ -225,7 +225,7 @@ def may_be_crop(width: int, height: int, found: int) -> bool:
 
 
 def crop_as_photo(names: str, *, option: str) -> Notice:
-    """Return the notice about images chosen by :func:`may_be_crop`; ``option`` declares images to be face crops."""
+    """Return the notice about images chosen by :func:`may_be_crop`; ``option`` says that images are face crops."""
     return Notice(
         f"no face was detected in {names}. For images that are face crops, use {option}.",
         code="crops-as-photos",

@@ -100,11 +100,11 @@ class Detector(Protocol):
 
     @property
     def name(self) -> str:
-        """Name in results, e.g. ``"TinyFace + MTCNN"``."""
+        """Name of the detector in results, e.g. ``"TinyFace + MTCNN"``."""
 
     @property
     def margin(self) -> Margin:
-        """Margin that turns its boxes into face crops."""
+        """Margin that turns the detector's boxes into face crops."""
 
     @property
     def score_range(self) -> tuple[float, float]:
@@ -152,10 +152,10 @@ class LimitedDetector:
         highest = self.score_range[1]
         if min_score is not None and not 0 <= min_score <= highest:
             raise DataError(
-                f"The least score of a face must be from 0 to {highest:g} with {self.name}; found {min_score:g}.",
+                f"The lowest score of a face must be 0 to {highest:g} for {self.name}; found {min_score:g}.",
                 code="min-score-range",
             )
-        for value, named in ((min_size_px, "The least size of a face"), (max_faces, "The number of faces")):
+        for value, named in ((min_size_px, "The smallest size of a face"), (max_faces, "The number of faces")):
             if value is not None and value < 1:
                 raise DataError(f"{named} must be 1 or more; found {value}.", code="face-limit")
 
@@ -170,7 +170,7 @@ Boxes = npt.NDArray[np.float64]
 """Left, top, width and height of N boxes, optionally with a score: (N, 4 or 5)."""
 
 NESTED = 0.7
-"""Boxes are of one face if their overlap covers more than this fraction of the smaller box, whatever their IoU."""
+"""Two boxes are of one face if their overlap covers more than this fraction of the smaller one, at any IoU."""
 
 
 def merge_agreeing(looks: Sequence[Boxes], min_iou: float) -> Boxes:
@@ -192,7 +192,7 @@ def merge_agreeing(looks: Sequence[Boxes], min_iou: float) -> Boxes:
         near = iou(boxes[0], boxes) > min_iou
         near[0] = True
         group, weights = boxes[near], boxes[near, 4] ** 2
-        # The first box of a pass is its best one.
+        # Among the boxes of a pass, the first one is the best.
         first = np.unique(look[near], return_index=True)[1]
         merged.append([*(group[:, :4] * weights[:, np.newaxis]).sum(axis=0) / weights.sum(), group[first, 4].sum()])
         boxes, look = boxes[~near], look[~near]
@@ -203,7 +203,7 @@ def merge_agreeing(looks: Sequence[Boxes], min_iou: float) -> Boxes:
 def suppress_overlaps(boxes: Boxes, max_iou: float) -> npt.NDArray[np.intp]:
     """Non-maximum suppression: return indices of the boxes (N, 5) to keep, best score first.
 
-    A box also overlaps another if more than :data:`NESTED` of one lies in the other.
+    Boxes also overlap if more than :data:`NESTED` of one lies in the other.
     """
     order, kept = np.argsort(-boxes[:, 4], kind="stable"), []
     while len(order):
@@ -231,7 +231,7 @@ Region = tuple[int, int, int, int]
 """Left, top, right and bottom in cells; right and bottom are exclusive."""
 
 MOSTLY = 0.8
-"""Regions that cover more of the image than this become one, because the border of each region also costs time."""
+"""If regions cover more of the image than this, the whole image is one region: their borders also cost time."""
 
 
 def regions_around(mask: npt.NDArray[np.bool_], around: int) -> list[Region]:
@@ -244,7 +244,7 @@ def regions_around(mask: npt.NDArray[np.bool_], around: int) -> list[Region]:
     for row, column in np.argwhere(mask):
         new = np.array([column - around, row - around, column + around + 1, row + around + 1])
         while True:
-            # A rectangle that has grown may touch further ones.
+            # A rectangle that has grown may touch other rectangles.
             touched = (merged[:, :2] <= new[2:]).all(axis=1) & (merged[:, 2:] >= new[:2]).all(axis=1)
             if not touched.any():
                 break

@@ -1,4 +1,4 @@
-"""Choice of the detector, and the public :func:`detect`."""
+"""Find the detector to use; :func:`detect` detects faces with it."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ _NAMES = " or ".join(map(repr, DETECTORS))
 
 
 class OwnDetector:
-    """Wrapper of a user's own detector that checks its faces, so that mistakes give a clear one-line error.
+    """Wrapper of a user's own detector that checks its faces, so that mistakes give a clear error.
 
-    ``detect`` raises ModelError for a result that is not a list of faces (``detector-faces``). It also does for
+    ``detect`` raises ModelError for a result that is not a list of faces (``detector-faces``). The same holds for
     landmarks that do not fit the box, such as fractions of the image (``landmarks-outside``).
     """
 
@@ -69,7 +69,7 @@ def _is_face(face: Any) -> bool:
 
 
 def _fit(box: Box, landmarks: Landmarks) -> bool:
-    """Return whether eyes and mouth fit the box. Over 859 faces the two sizes differ by at most a third."""
+    """Return whether eyes and mouth fit the box. On 859 faces their sizes differ by at most a third."""
     x, y, own = between(landmarks)
     side = max(box.width, box.height)
     apart = math.dist((x, y), (box.left + box.width / 2, box.top + box.height / 2))

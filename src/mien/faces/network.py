@@ -41,43 +41,43 @@ PROPOSALS, CHECK = "proposals.onnx", "check.onnx"
 
 FIRST_PX = 320
 CLOSER = ((640, 0.005), (1280, 0.006))
-"""Longer sides of closer copies, each with a hint. A closer copy is searched only where the smallest anchor in the
-previous copy scored at least the hint. The first copy is always searched completely. These constants were chosen on the
-photographs of docs/lab-notebook.md; smaller searches miss faces."""
+"""Longer sides of further, larger copies, each with a hint: a score. A larger copy is searched only where the smallest
+anchor of the previous copy had this score or more. The first copy is always searched everywhere. These constants were
+chosen on the photographs of docs/lab-notebook.md; smaller searches miss faces."""
 
 LARGEST_PX = CLOSER[-1][0]
 MIN_STEP = 1.25
-"""A closer copy is skipped unless it is at least this much larger than the previous one."""
+"""A larger copy is skipped unless it is at least this many times the size of the previous one."""
 
 TILTED_PX, TILTS = 416, (30, -30)
 """Longer side in pixels, and rotations in degrees, of the copies in which tilted faces are proposed."""
 
 SURE, LARGE = 0.6, 0.15
-"""The second copy is searched completely unless the first one has a face with at least this score, of at least this
-fraction of the image's longer side."""
+"""The second copy is searched everywhere, unless the first one has a face with this score and this fraction of the
+image's longer side."""
 
 SEEN = 0.5
-"""Cells under a proposal with this score are not searched again in a closer copy."""
+"""Cells of a proposal with this score are not searched again in a larger copy."""
 
 TILTED_HINT = 0.02
-"""A tilted copy is searched where any anchor in the first copy scored more than this, unless an upright face was found
-there with the merged score :data:`KNOWN`."""
+"""A tilted copy is searched where any anchor of the first copy scored more than this, except where an upright face with
+the merged score :data:`KNOWN` was found."""
 
 KNOWN = 0.9
 
 MAX_ENLARGED = 2
-"""Largest enlargement of a small image."""
+"""A small image is enlarged at most this many times."""
 
 CLOSE_UP_PX, CLOSE_UP_BORDER = (96, 128, 192, 256), 1 / 3
 CLOSE_UP_SCORE = 0.7
-"""Search for a face that fills the image, if no other was found. Copies of these longer sides are made, with the image
+"""If no face was found, a face that fills the image is searched. Copies of these longer sides are made, with the image
 mirrored around it by CLOSE_UP_BORDER of its longer side. CLOSE_UP_SCORE is the lowest score."""
 
 MIN_PROPOSAL = 0.06
 """Lowest score of a proposal by the first network."""
 
 MAX_PROPOSALS = 1000
-"""Largest number of proposals that are checked, the best first. It limits the time on crowds and textures."""
+"""Largest number of proposals that are checked, the best first. This limits the time for crowds and textures."""
 
 AGREEING_IOU = 0.4
 NMS_IOU = 0.3
@@ -86,7 +86,7 @@ MIN_SCORE = 0.45
 """Lowest score of a face, chosen on 117 photographs with 262 faces: docs/lab-notebook.md."""
 
 MIN_FIRST_SCORE = 0.02
-"""Proposals that score lower in the first check are not checked again."""
+"""Proposals with a lower score in the first check are not checked a second time."""
 
 THREADS = 2
 
@@ -95,8 +95,8 @@ ANCHORS = ((1.603231, 2.094468), (6.041143, 7.080126), (2.882459, 3.518061), (4.
 """Width and height in cells of the five anchors of each cell, as in web/src/faces/anchors.ts."""
 
 FRAMING = (0.76, 1.01, -0.112)
-"""Width, height and downward shift that turn a proposal into the box expected by the check, as fractions of the
-proposal's side: medians over matched boxes of the development photographs."""
+"""Width, height and downward shift that turn a proposal into the box that the check expects, as fractions of the
+proposal's side: medians over the development photographs."""
 
 CHECK_PX = 48
 BATCH = 64
@@ -185,7 +185,7 @@ class NetworkDetector:
             left, top, right, bottom = (round(edge * scale) for edge in area)
             part = _part(image, copy, (left, top, min(right, copy[0]), min(bottom, copy[1])))
             turned = np.ceil(np.abs(turn) @ part.size).astype(int)
-            # Map from the rotated part back to the part.
+            # Map positions in the rotated part back to the part.
             back = np.column_stack([turn.T, np.array(part.size) / 2 - turn.T @ turned / 2])
             rotated = part.transform(
                 tuple(turned.tolist()), Image.Transform.AFFINE, back.ravel().tolist(), Image.Resampling.BILINEAR
@@ -240,7 +240,7 @@ class NetworkDetector:
         proposed, boxes = merged[likely, 4], _regressed(squares, checked)[likely]
         squares = _squares(boxes)
         checked = self._run_check(image, squares)
-        # Crops framed by the mean of both boxes give better predictions than the second box alone (by 0.002 nats).
+        # Crops from the mean of both boxes give better predictions than those from the second box (by 0.002 nats).
         boxes = (boxes + _regressed(squares, checked)) / 2
         found = np.concatenate([boxes, _score(proposed, checked)[:, np.newaxis]], axis=1)
         points = checked[:, 6:].reshape(-1, 2, 5).swapaxes(1, 2)
@@ -276,7 +276,7 @@ class _Look:
     scores: npt.NDArray[np.float64]
 
     def areas(self, hints: npt.NDArray[np.bool_]) -> list[Area]:
-        """Return rectangles around the given cells (rows, columns), in pixels of the image."""
+        """Return rectangles around cells (rows, columns), in pixels of the image."""
         px = self.cell_px
         return [(px * left, px * top, px * right, px * bottom) for left, top, right, bottom in regions_around(hints, 1)]
 
@@ -291,7 +291,7 @@ class _Look:
 
 
 def _score(proposed: npt.NDArray[np.float64], checked: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Combine the scores of both networks into one, 0..1. Clipping keeps one stage from deciding alone."""
+    """Combine the scores of both networks into one score, 0..1. Clipped scores cannot decide alone."""
     odds = np.clip(checked[:, :2], -MAX_LOG_ODDS, MAX_LOG_ODDS).sum(axis=1) + 2 * np.log(proposed)
     return _sigmoid(odds / 2)
 
@@ -365,7 +365,7 @@ def _session(path: Path) -> Any:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = THREADS
-    # Spinning threads would take cores from the classifier.
+    # Threads that spin while they wait would take cores from the classifier.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         return onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])

@@ -22,8 +22,8 @@ MAX_JPEG_PX = 65_500
 class Annotator:
     """Writes annotated images to a folder, each at its path relative to the common folder of all arguments.
 
-    So two images with the same name get different paths. Images are upright JPEGs in the source's size, with its colour
-    profile. An animation gives its first frame.
+    Two images with the same name therefore get different paths. Images are upright JPEGs in the source's size, with its
+    colour profile. An animation gives its first frame.
 
     Args:
         folder: folder of the annotated images.
@@ -61,7 +61,7 @@ class Annotator:
             ) from None
 
     def path_of(self, source: str | os.PathLike[str]) -> Path:
-        """Return the path of a file's annotated copy: ``a.jpg`` keeps its name, ``a.png`` becomes ``a.png.jpg``.
+        """Return the path of a file's annotated copy: ``a.jpg`` is unchanged, ``a.png`` becomes ``a.png.jpg``.
 
         ``a.png.jpg`` also keeps its name, unless ``a.png`` exists beside it; then it becomes ``a.png.jpg.jpg``.
         """
@@ -103,5 +103,5 @@ class Annotator:
 
 
 def _absolute(path: str | os.PathLike[str]) -> str:
-    """Make a path absolute, without ``..``. Links are kept, so a linked image is annotated at the link's path."""
+    """Make a path absolute, without ``..``. Links are not resolved: a linked image has the link's path."""
     return os.path.normpath(Path(path).absolute())

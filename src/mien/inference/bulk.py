@@ -61,20 +61,20 @@ def predict_files(
         return [answers[str(file)] for file in chunk]
 
     stream = iter(files)
-    # Face crops are fastest in batches; a single photo is work enough.
+    # Face crops are fastest in batches; a photo is enough work by itself.
     chunks = iter(lambda: list(islice(stream, BATCH if crops else 1)), [])
     for results in ordered_map(predict, chunks, workers):
         yield from results
 
 
 CHUNK = 512
-"""Number of face crops in a Ray task, 16 times that of photos: some seconds of work, repeated if a worker dies."""
+"""Face crops in a Ray task, 16 times as many as photos: some seconds of work, repeated if a worker dies."""
 RETRIES = 5
 """How often Ray restarts a worker that died."""
 
 
 class _RayWorker:
-    """Predicts chunks of files in a Ray process. Errors are returned: Ray would wrap raised ones in a traceback."""
+    """Predicts chunks of files in a Ray process. Errors are returned; Ray wraps raised errors in a traceback."""
 
     def __init__(self, make_reader: Callable[[], FaceReader], folder: str, crops: bool, skip_bad: bool) -> None:
         os.chdir(folder)
@@ -101,7 +101,7 @@ def predict_on_ray(
 
     Args:
         make_reader: function that makes the reader, called once per process.
-        files: image files; all their names are held in memory.
+        files: image files; all names are kept in memory.
         crops: True if each image is a face crop.
         skip_bad: see :func:`predict_files`.
         workers: number of processes; by default one per core of the cluster.
@@ -136,7 +136,7 @@ def settings_of(
 ) -> dict[str, Any]:
     """Return the settings that determine the results, as JSON values. Work is resumed only if they are equal.
 
-    Lists are compared as sets. ``--skip-bad`` is not included, so unreadable images can be retried without it.
+    The order in lists is ignored. ``--skip-bad`` is not included, so unreadable images can be retried without it.
     """
     absolute = all(Path(name).is_absolute() for name in images)
     return {
@@ -146,7 +146,7 @@ def settings_of(
         "working folder": None if absolute else str(Path.cwd()),
         "model": f"sha256:{file_sha256(find_model(model))[:16]}",
         "detector": None if crops else reader.detector.name,
-        # One text, because entries are compared as sets, where limits of 20 px and 20 faces would be the same 20.
+        # Store the limits as one text: without order, limits of 20 px and 20 faces would be equal.
         "faces": None if crops else getattr(reader.detector, "limits", None),
         "crops": crops,
         "output": reader.classifier.output.name,

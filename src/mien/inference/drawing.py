@@ -52,7 +52,7 @@ Colour = str | tuple[int, int, int]
 
 
 class Look(TypedDict, total=False):
-    """Drawing options: keyword arguments of :func:`draw_predictions`."""
+    """Options for drawing: keyword arguments of :func:`draw_predictions`."""
 
     line_px: int
     text_px: int
@@ -70,14 +70,14 @@ def draw_predictions(
 ) -> None:
     """Draw box and label of each prediction on an upright RGB image, numbered if there are several.
 
-    A box has the colour of its class. It is dashed if the prediction is in doubt. The text size depends on image and
-    box. Labels stay inside the image and avoid faces and other labels. If there is little room, they get shorter.
+    A box has the colour of its class. The box is dashed if the prediction is in doubt. The text size depends on image
+    and box. Labels stay inside the image and avoid faces and other labels. If there is little room, they get shorter.
 
     Args:
         image: image that is drawn on in place.
         predictions: predictions with their boxes.
         numbers: number of each prediction, shown even for a single one; by default 1, 2, ... if there are several.
-        line_px: width of a single line for the box. By default it has three lines, visible on any background.
+        line_px: width of a single line for the box. By default the box has three lines, visible on any background.
         text_px: height of the text; 0 draws no labels.
         colours: Pillow colours by answer, such as ``{"happy": "gold", "unsure": (0, 0, 0)}``; others keep mien's.
 
@@ -152,7 +152,7 @@ class _Label:
         width, height = size
         full = number + labelled.text
         box_px = labelled.box.width
-        # The upper limit keeps the label from covering a face that fills the image.
+        # With this upper limit, a label does not cover a face that fills the image.
         large_px = max(round(min(max(box_px / 7, max(size) / 70), max(size) / 25)), 11)
         wanted_px = min(max(round(box_px / 4), 9), large_px) if small else large_px
         self.text_px = max(min(text_px or wanted_px, height // 4, 400), _MIN_TEXT_PX)
@@ -167,7 +167,7 @@ class _Label:
         ]
 
     def draw(self, draw: ImageDraw, place: Place, ink: tuple[int, int, int], colour: Colour) -> None:
-        """Draw one form: text on nearly black, with a bar in the box's colour on the left."""
+        """Draw one form of the label: text on nearly black, with a bar in the box's colour on the left."""
         left, top, right, bottom = _corners(place.box)
         bar = max(self.text_px // 3, 1)
         draw.rectangle((left, top, right, bottom), fill=_PAPER)
@@ -193,7 +193,7 @@ def _colour(labelled: Labelled, colours: Mapping[str, Colour]) -> Colour:
 def _draw_box(
     draw: ImageDraw, size: tuple[int, int], labelled: Labelled, colour: Colour, one_line_px: int | None
 ) -> None:
-    """Draw three lines, from outside to inside: nearly black, colour, white. The colour is dashed if in doubt."""
+    """Draw a box of three lines: nearly black, colour, white. The colour is dashed if in doubt."""
     box = labelled.box
     left, top, right, bottom = _corners(box)
     if one_line_px is not None:
@@ -237,7 +237,7 @@ def _shortened(text: str, font: FreeTypeFont | BitmapFont, width: float) -> str:
 
 @lru_cache(maxsize=1024)
 def _text_length(text: str, font: FreeTypeFont | BitmapFont) -> float:
-    """Return the width of a text in pixels. Cached, because labels of a video repeat."""
+    """Return the width of a text in pixels. The width is cached, because labels of a video repeat."""
     return font.getlength(text)
 
 
@@ -250,7 +250,7 @@ def _font(size_px: int) -> FreeTypeFont | BitmapFont:
 
 @dataclass(frozen=True)
 class Place:
-    """The place of a label.
+    """Position and form of a label.
 
     Attributes:
         form: index of the form of the label.
@@ -268,8 +268,8 @@ def place_labels(
 ) -> list[Place]:
     """Place a label beside each face, inside the image.
 
-    The longest form that fits above, below or at a side of its face, without covering faces or labels, is used. If no
-    form fits, the shortest is placed where it covers least.
+    The longest form is used that fits beside its face without covering faces or other labels. If no form fits, the
+    shortest is placed where it covers fewest pixels.
 
     Args:
         size: width and height of the image.

@@ -1,11 +1,11 @@
-"""The single path from an RGB image to predictions: detect, crop, classify.
+"""The path from an RGB image to predictions: detect, crop, classify.
 
     rgb ──detect──► faces ──crop──► face crops ──classify──► probabilities ──prediction──► [Prediction, ...]
 
 A face in a photograph is classified together with its mirror image, and the results are averaged. This costs little
 compared to the detection and improves accuracy. A face crop is classified once, as in ``mien evaluate``.
 
-Command line, Python, service and video use this path. Video skips ``detect`` for tracked boxes.
+Command line, Python, service and video all use it. Video skips ``detect`` for tracked boxes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from mien.inference.prediction import Prediction, prediction_fields
 
 
 class FaceReader:
-    """Detects and classifies the faces of RGB images. It has settings but no state, so it is thread-safe.
+    """Detects and classifies the faces of RGB images. An object has settings but no state, so it is thread-safe.
 
     Args:
         classifier: classifier, such as a :class:`mien.Predictor`.
@@ -37,7 +37,7 @@ class FaceReader:
         classifier: the given classifier.
         classes: class names of the predictions after merging.
         given_classes: the given label scheme.
-        perceived: whether predictions are shares of people: the output was trained on votes, and no classes are merged.
+        perceived: whether probabilities are shares of people: trained on votes, and no classes merged.
 
     Raises:
         DataError: the label scheme does not match the model.
@@ -66,7 +66,7 @@ class FaceReader:
 
     @property
     def further(self) -> tuple[str, ...]:
-        """Names of the values in :attr:`Prediction.further`: learned ratings if any, else values derived from votes."""
+        """Names of the values in :attr:`Prediction.further`: learned ratings, or else values derived from votes."""
         names = [name for head in self.classifier.further for name in head.classes]
         return tuple(names) or (self.classifier.output.derives if self._scheme is None else ())
 
@@ -132,7 +132,7 @@ class FaceReader:
         return self.merge((rows[: len(crops)] + rows[len(crops) :]) / 2)
 
     def merge(self, rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Merge the model's classes in its rows into :attr:`classes`, by the label scheme if any, and derive values."""
+        """Merge the model's classes into :attr:`classes` by the label scheme, if there is one, and derive values."""
         count = len(self.classifier.classes)
         probabilities, further = rows[:, :count], rows[:, count:]
         if self.further and not further.shape[1]:

@@ -24,10 +24,10 @@ SHIPPED: tuple[str, ...] = tuple(
 
 
 def is_shipped(name: str | os.PathLike[str]) -> bool:
-    """Return whether this is the name of a built-in model, with or without ``-int8``. A :class:`Path` never is.
+    """Return whether this is the name of a built-in model, with or without ``-int8``. A :class:`Path` is never one.
 
     Raises:
-        ModelError: neither text nor path (``model-type``).
+        ModelError: the model is neither text nor a path (``model-type``).
     """
     if not isinstance(name, str | os.PathLike):
         raise ModelError(
@@ -43,14 +43,14 @@ def is_shipped_run(run: RunFolder) -> bool:
 
 
 def find_run(name: str | os.PathLike[str]) -> RunFolder:
-    """Return the run folder of a built-in model's name, or at a path. No file is opened."""
+    """Return the run folder of a built-in model's name, or at a path. The files are not opened."""
     if is_shipped(name):
         return RunFolder(Path(str(_SHIPPED / os.fspath(name).removesuffix(INT8))))
     return RunFolder(Path(name))
 
 
 def find_trained(name: str | os.PathLike[str]) -> RunFolder:
-    """Return the run folder of a model with trainable weights, like :func:`find_run` without int8 models.
+    """Return the run folder of a model with trainable weights, as :func:`find_run` does but without int8.
 
     Raises:
         ModelError: an int8 model (``model-int8``), a built-in model without trainable weights
@@ -117,7 +117,7 @@ def find_model(name: str | os.PathLike[str]) -> Path:
 
 
 def _check_kind(file: Path) -> None:
-    """Raise an error for weights and images, which are common mistakes. Other files fail when opened."""
+    """Raise an error for files of weights and images, which are common mistakes. Other files fail on opening."""
     what = {".safetensors": "holds weights", **dict.fromkeys(IMAGE_SUFFIXES, "is an image")}.get(file.suffix.lower())
     if what is not None:
         is_of_run = what == "holds weights" and RunFolder(file.parent).is_run
@@ -138,7 +138,7 @@ def _check_not_folds(run: RunFolder) -> None:
 
 
 def _meant(name: str | os.PathLike[str], known: Sequence[str]) -> str:
-    """Suggest a built-in model for a misspelt name; ``""`` for a path, even one like ``runs/fast``."""
+    """Suggest a built-in model for a misspelt name; ``""`` for a path such as ``runs/fast``."""
     if os.fspath(name) in known:
         return f" '{os.fspath(name)}' is a built-in model if given as text instead of a path."
     close = get_close_matches(os.fspath(name), known, n=1) if Path(name).name == os.fspath(name) else []

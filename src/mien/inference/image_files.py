@@ -65,12 +65,12 @@ def no_images(folder: str | os.PathLike[str]) -> DataError:
     """Return the error for a folder without images."""
     suffixes = ", ".join(sorted(IMAGE_SUFFIXES))
     unread = count_unread(folder)
-    hint = f" It has {unread:,} of other formats: {UNREAD_ADVICE}." if unread else ""
+    hint = f" It has {unread:,} files of other formats: {UNREAD_ADVICE}." if unread else ""
     return DataError(f"{os.fspath(folder)} contains no images ({suffixes}).{hint}", code="folder-without-images")
 
 
 def walk_sources(sources: Sequence[str], *, missing_too: bool = False) -> Iterator[Path]:
-    """Yield all images of files and folders, each source once, sorted in each folder.
+    """Yield all images in files and folders, sorted within each folder; a source that is given twice counts once.
 
     Raises:
         DataError: a source is missing or contains no image.

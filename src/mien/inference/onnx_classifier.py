@@ -41,7 +41,7 @@ class OnnxClassifier:
         path: path of the file.
         manifest: metadata of the model: outputs, input size, version.
         output: the output in use: its name, classes, temperature.
-        further: outputs whose values are not class probabilities; they are added to every answer.
+        further: outputs whose values are not class probabilities; every prediction includes them.
 
     Raises:
         ModelError: the file is missing, damaged, not mien's, or of a newer mien; the model has no such output; the
@@ -101,7 +101,7 @@ class OnnxClassifier:
         return other
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle as the file's path, which is opened again."""
+        """Pickle only the file's path; unpickling opens the file again."""
         return type(self), (self.path.absolute(), self._threads, self.output.name, self._provider)
 
     @property
@@ -110,7 +110,7 @@ class OnnxClassifier:
         return self.output.classes
 
     def probabilities(self, images: npt.NDArray[np.uint8], temperature: float | None = None) -> npt.NDArray[np.float64]:
-        """Compute probabilities of face crops in batches, so N may be large.
+        """Compute probabilities of face crops, in batches, so that N may be large.
 
         Args:
             images: face crops, uint8 (N, size_px, size_px), or (N, size_px, size_px, 3) in colour, 0..255: N times
@@ -142,8 +142,8 @@ class OnnxClassifier:
             temperatures: temperature of each output by its name in ``manifest.outputs``.
 
         Returns:
-            float64 (N, sum of their classes): the outputs side by side, in the order of ``temperatures``. Probabilities
-            of each output sum to 1 in each row.
+            float64 (N, number of all classes): the outputs side by side, in the order of ``temperatures``.
+            Probabilities of each output sum to 1 in each row.
 
         Raises:
             DataError: wrong shape or dtype.
@@ -246,8 +246,8 @@ def find_provider(name: str | None) -> str:
     if found is None:
         known = ", ".join(sorted(each.removesuffix(_SUFFIX).lower() for each in present))
         raise ModelError(
-            f"ONNX Runtime has no provider '{name}' here; it has: {known}. Other packages of ONNX Runtime have others, "
-            "such as onnxruntime-gpu.",
+            f"ONNX Runtime has no provider '{name}' here; it has: {known}. Other packages, such as "
+            "onnxruntime-gpu, have more providers.",
             code="provider-missing",
         )
     return found

@@ -52,9 +52,9 @@ class Prediction:
         crop: face crop seen by the model, uint8 (S, S), or (S, S, 3) for a colour model.
         detection_score: score of the detector, see :attr:`mien.faces.Face.score`; None without detection.
         output: name of the model's output in use; None for a model without named outputs.
-        perceived: whether the output was trained on votes. Then the answer may be "unsure" or "not-a-face".
+        perceived: whether the output was trained on votes. If True, the answer may be "unsure" or "not-a-face".
         unsure_below: probability of the top expression below which the answer is "unsure".
-        margin: expressions less than this below the top probability are alternatives.
+        margin: expressions are alternatives if their probability is below the top one by less than this.
         further: further values of the face, by name.
         landmarks: landmarks, as in :attr:`mien.faces.Face.landmarks`; empty without detection.
     """
@@ -73,7 +73,7 @@ class Prediction:
     further: dict[str, float] = field(default_factory=dict)
 
     def __eq__(self, other: object) -> bool:
-        """Compare everything except the crop; probabilities must be equal to the bit."""
+        """Compare all fields except the crop; probabilities must be exactly equal."""
         return self._compared == other._compared if isinstance(other, Prediction) else NotImplemented
 
     def __hash__(self) -> int:
@@ -125,7 +125,7 @@ class Prediction:
 
     @property
     def in_doubt(self) -> bool:
-        """Whether it is unsure or has :attr:`alternatives`, or unless :attr:`perceived`, has a confidence below 0.5."""
+        """Whether the answer is unsure or has :attr:`alternatives`; unless :attr:`perceived`, below 0.5."""
         unsure = self.confidence < AGREEMENT if self.unsure is None else self.unsure
         return unsure or bool(self.alternatives)
 
@@ -147,7 +147,7 @@ class Prediction:
     def derived_valence(self) -> float | None:
         """Mean valence of the expressions, -1 (unpleasant) to 1, weighted by the shares of people.
 
-        None unless :attr:`perceived`. It does not measure the person: :func:`mien.base.heads.votes.derived_affect`.
+        None unless :attr:`perceived`. It measures no person: :func:`mien.base.heads.votes.derived_affect`.
         """
         return self.further.get("derived_valence")
 
@@ -163,12 +163,12 @@ class Prediction:
 
     @property
     def arousal(self) -> float | None:
-        """-1 (calm) to 1 (excited), otherwise like :attr:`valence`."""
+        """Learned arousal, -1 (calm) to 1 (excited); otherwise like :attr:`valence`."""
         return self.further.get("arousal")
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """Names of the values in :meth:`to_dict` and tables, other than place and probabilities."""
+        """Names of the values in :meth:`to_dict` and tables, except those of place and probabilities."""
         return prediction_fields(self.output, self.perceived, self.further)
 
     @cached_property
@@ -228,13 +228,13 @@ class Photo:
     rgb: npt.NDArray[np.uint8] | None = field(default=None, compare=False, repr=False)
 
     def draw(self, **look: Unpack[Look]) -> Image:
-        """Return a copy of the photo, an RGB image, with box and answer of each face drawn in.
+        """Return a copy of the photo, an RGB image, with the box and answer of each face.
 
         Args:
             ***look: ``line_px``, ``text_px`` and ``colours``, as in :func:`mien.inference.drawing.draw_predictions`.
 
         Raises:
-            DataError: it is a face crop (``photo-missing``); draw that with :meth:`Prediction.show`.
+            DataError: the result is of a face crop (``photo-missing``); draw that with :meth:`Prediction.show`.
         """
         if self.rgb is None:
             raise DataError(f"{self.source} is a face crop; draw it with .predictions[0].show().", code="photo-missing")
@@ -243,7 +243,7 @@ class Photo:
     def to_dict(self) -> dict[str, Any]:
         """Return source, image (width and height), detector, and faces by :meth:`Prediction.to_dict`, JSON-ready.
 
-        A face crop gives only :meth:`Prediction.to_dict`.
+        For a face crop, only :meth:`Prediction.to_dict` is returned.
         """
         if self.detector is None:
             return self.predictions[0].to_dict()

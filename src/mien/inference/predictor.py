@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 FLAT = 48 * 48
-"""Width from which a grey array is treated as rows of flattened faces instead of a face crop."""
+"""A grey array of this width or more is treated as rows of flattened faces, not as a face crop."""
 
 
 class PredictOptions(TypedDict, total=False):
@@ -135,7 +135,7 @@ class Predictor(OnnxClassifier):
             classes: label scheme, as in :meth:`predict`.
 
         Returns:
-            One prediction per image, in order; for a folder in the order of names.
+            One prediction per image, in order; for a folder, by file name.
 
         Raises:
             DataError: not an image, a folder without images, or a label scheme that does not match the model.
@@ -182,7 +182,7 @@ class Predictor(OnnxClassifier):
             DataError: an image cannot be read and ``on_error`` is None, or the label scheme does not match the model.
             ModelError: the face detector cannot be used.
         """
-        # An array is several images only if it is a stack, or has one axis, which may hold paths.
+        # An array holds several images if it is a stack, or has one axis, which may be of paths.
         whole = images.ndim > 1 and not _is_stack(images) if isinstance(images, np.ndarray) else not is_several(images)
         if whole:
             raise DataError("stream takes several images; give a list, [image], or use predict.", code="image-type")
@@ -197,7 +197,7 @@ def read_images(
     crops: bool = False,
     on_error: Callable[[str, DataError], None] | None = None,
 ) -> Generator[Photo, None, None]:
-    """Do the same as :meth:`Predictor.stream`, with a given reader."""
+    """Yield the results of :meth:`Predictor.stream` with a given reader."""
     if crops:
         form = reader.classifier.manifest.input.stored_as
         opened = _open_each(images, lambda image, _: face_square(open_image_source(image), *form), on_error)
@@ -228,8 +228,8 @@ def load(
     Args:
         path: run folder, ``.onnx`` file, or name of a built-in model.
         threads: number of threads for a prediction; None leaves it to onnxruntime.
-        output: name of the model's output to use. None uses the answer rule, or else the output trained on votes, or
-            else the label's; see docs/predict.md.
+        output: name of the model's output to use. None uses the answer rule if there is one, or else the output trained
+            on votes, or else the label's; see docs/predict.md.
         provider: execution provider of ONNX Runtime: ``"cuda"``, ``"coreml"``, ``"openvino"``, ``"directml"``, ...;
             None is the CPU.
 
@@ -245,18 +245,18 @@ def _open_each(
     open_one: Callable[[ImageSource, str], T],
     on_error: Callable[[str, DataError], None] | None,
 ) -> Iterator[tuple[str, T]]:
-    """Yield each image's name and the result of ``open_one``; bad images go to ``on_error`` or raise."""
+    """Yield each image's name and the result of ``open_one``; unreadable images go to ``on_error`` or raise."""
     for number, image in enumerate(images, start=1):
         source = str(image) if isinstance(image, str | os.PathLike) else f"image {number}"
         try:
             opened = open_one(image, source)
         except MemoryError:
             error = DataError(
-                f"{source} needs more memory than was free. Shrink it, or read fewer at a time.", code="image-memory"
+                f"{source} needs more memory than is free. Shrink it, or read fewer at a time.", code="image-memory"
             )
         except DataError as found:
             said = found.raw
-            if said.startswith("the image "):  # the name of bytes; here they have a number
+            if said.startswith("the image "):  # replace the name "bytes" by a number
                 said = source + said.removeprefix("the image")
             error = DataError(said if said.startswith(source) else f"{source}: {said}", code=found.code)
         else:
@@ -272,8 +272,8 @@ def _warn_of_channels_first(stack: npt.NDArray[Any]) -> None:
     if stack.ndim == 3 and stack.shape[0] == 3:
         warnings.warn(
             MienWarning(
-                f"an array of shape {stack.shape} was read as 3 grey images. If it is one in colour, give "
-                "np.moveaxis(array, 0, 2); if it is not, a list of arrays.",
+                f"an array of shape {stack.shape} was read as 3 grey images. If it is one colour image, give "
+                "np.moveaxis(array, 0, 2); otherwise give a list of arrays.",
                 code="channels-first",
             ),
             stacklevel=3,
@@ -291,7 +291,7 @@ def _check_not_flat(array: npt.NDArray[Any]) -> None:
 
 
 def is_several(images: object) -> bool:
-    """Return whether ``images`` is several images. An array counts as one image."""
+    """Return whether ``images`` holds several images. A single array is one image."""
     one = isinstance(images, str | bytes | bytearray | memoryview | os.PathLike | np.ndarray | Mapping)
     return isinstance(images, Iterable) and not (one or hasattr(images, "read") or hasattr(images, "getbands"))
 

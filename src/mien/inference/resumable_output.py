@@ -3,9 +3,9 @@
     FILE.part    a journal: one line of settings, then a line of JSON for each finished image
     FILE         written from it at the end (.jsonl, .csv or .parquet), atomically; the journal is removed then
 
-The journal is locked while it is open. The next command retries images with errors.
+The journal is locked while it is open. The next command tries images with errors again.
 
-A photo's result is ``{"source", "image": {"width", "height"}, "detector", "faces": [...]}``. A face crop's is
+A photo's result is ``{"source", "image": {"width", "height"}, "detector", "faces": [...]}``. That of a face crop is
 ``{"source", "answer", "top", "confidence", "probabilities"}``, an unreadable image's ``{"source", "error"}``. A model
 with named outputs adds the names in :attr:`mien.inference.prediction.Prediction.fields`.
 """
@@ -33,7 +33,7 @@ class ResumableOutput:
     """The results of one ``FILE``, open for appending.
 
     Attributes:
-        found: number of finished images when it was opened, without those with errors.
+        found: number of finished images when it was opened, except those with errors.
 
     Raises:
         MissingExtraError: FILE ends in .parquet, which needs pyarrow.
@@ -45,7 +45,7 @@ class ResumableOutput:
     def __init__(self, out: Path, settings: Mapping[str, Any], columns: Columns, *, overwrite: bool = False) -> None:
         self.out: Path = out
         self.part: Path = out.with_name(f"{out.name}.part")
-        # Position of the latest line of each image in the journal.
+        # Position of each image's last line in the journal.
         self._positions: dict[str, int] = {}
         self._columns = columns
         if out.suffix.lower() not in WRITERS or out.is_dir():
@@ -136,7 +136,7 @@ class ResumableOutput:
         self._remove()
 
     def _remove(self) -> None:
-        """Remove the journal while it is locked: once unlocked, it may be another command's."""
+        """Remove the journal while it is locked, because another command may use it as soon as it is unlocked."""
         if sys.platform == "win32":  # Windows cannot remove an open file
             self._close()
         self.part.unlink(missing_ok=True)
@@ -178,7 +178,7 @@ class ResumableOutput:
     def _check(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
         for name, value in now.items():
             if before[name] != value:
-                what = f"{name} {before[name]}, and now it is {value}"
+                what = f"{name} {before[name]}, now {value}"
                 if isinstance(value, list):
                     # There may be thousands of differences, so name one.
                     one = min(set(before[name]) ^ set(value))

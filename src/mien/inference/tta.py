@@ -12,11 +12,11 @@ from mien.base.progress import slices
 from mien.inference.onnx_classifier import BATCH
 
 VIEWS: tuple[int, ...] = (1, 2, 10)
-"""Numbers of views: the crop; with its mirror image; centre and four corners, also mirrored (Krizhevsky et al. 2012,
-4.1)."""
+"""Numbers of views: 1, the crop; 2, also its mirror image; 10, centre and corners, also mirrored (Krizhevsky et al.
+2012, 4.1)."""
 
 SHIFT = 1 / 24
-"""Shift of a corner view, as a fraction of the side: 2 of 48 pixels. Border pixels are repeated."""
+"""Shift of a corner view as a fraction of the side; 2 of 48 pixels. Border pixels are repeated."""
 
 _SHIFTS = ((0, 0), (-1, -1), (-1, 1), (1, -1), (1, 1))
 

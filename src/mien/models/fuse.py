@@ -16,7 +16,7 @@ from mien.models.mien import MienNet, Stage
 from mien.models.network import Network
 
 NARROW = 16
-"""Up to this many channels, a convolution leaves much of an 8-bit instruction unused."""
+"""A convolution of so few channels leaves much of an 8-bit instruction unused."""
 
 
 def fuse_for_inference(network: Network, crop_px: int) -> Network:
@@ -38,7 +38,7 @@ def fuse_for_inference(network: Network, crop_px: int) -> Network:
     for stage in network.stages:
         assert isinstance(stage, Stage)
         stage.entry = _fuse_conv_bn(stage.entry, side_px)
-        side_px //= 2  # only the last stage may lack a pooling
+        side_px //= 2  # only the last stage may have no pooling
     return network
 
 
@@ -46,7 +46,7 @@ def _fuse_conv_bn(layers: nn.Sequential, side_px: int) -> nn.Sequential:
     """Fuse a convolution, an optional pooling, a norm and a ReLU, for feature maps of this side.
 
     The norm is folded into the convolution, so it takes no time. With pooling in between, this is exact only if no
-    scale is negative, because scaling must commute with the maximum. If one is negative, the layers stay unchanged.
+    scale is negative, because the maximum comes first. If one is negative, the layers are not fused.
     """
     convolution, *pools, norm, relu = layers
     # In a separable convolution, only the second half is fused.
@@ -65,7 +65,7 @@ class Pairs(nn.Module):
     """A 3x3 convolution with bias and ReLU, computed for two neighbouring pixels of a row at once.
 
     It is a 3x4 convolution with stride 2 that gives twice the channels at half of the positions. With channels last, as
-    in 8-bit convolutions, the memory layout equals that of the single outputs, so nothing is moved. In fp32 it needs a
+    in 8-bit convolutions, the memory layout equals that of the single outputs, so no data is moved. In fp32 it needs a
     third more multiplications.
     """
 

@@ -11,7 +11,7 @@ from mien.models.network import Network, start_for_relu
 
 
 class SqueezeExcite(nn.Module):
-    """Squeeze-and-excite: weigh channels by the content of the whole image (Hu et al. 2018, reduction 8).
+    """Squeeze-and-excite (SE): weigh channels by the content of the whole image (Hu et al. 2018, reduction 8).
 
     It computes with channels last, like training and 8-bit convolutions. This halves its training time and saves
     transposes in 8-bit files.
@@ -34,7 +34,7 @@ class SqueezeExcite(nn.Module):
 class Stage(nn.Module):
     """A 3x3 convolution, max-pool, batch norm, ReLU; then one residual branch of more convolutions and SE.
 
-    Pooling comes first, because norm and ReLU then work on a quarter of the pixels. It commutes with ReLU.
+    Pooling comes first, because norm and ReLU then work on a quarter of the pixels. Pooling and ReLU can change places.
     """
 
     def __init__(

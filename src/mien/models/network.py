@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 
 class Network(nn.Module, ABC):
-    """A classifier of two parts. Callers can use the features or replace the head.
+    """A classifier of two parts: features and head. Callers can use the features or replace the head.
 
     Attributes:
         head: the last layer, features (N, D) -> logits (N, classes).
@@ -31,7 +31,7 @@ class Network(nn.Module, ABC):
         return logits
 
     def parts(self) -> list[nn.Module]:
-        """Return the parts in order, from the images to the head, as fine-tuning needs them."""
+        """Return the network's blocks in order, from the images to the head, for fine-tuning by block."""
         return list(self.children())
 
     def load_pretrained(self) -> Path | None:

@@ -1,4 +1,4 @@
-"""Users' own networks: any ``nn.Module`` of a Python file that maps images to logits."""
+"""Users' own networks: any ``nn.Module`` in a Python file that maps images to logits."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class OwnNetwork(Network):
         return self.body
 
     def load_instance(self, weights: Mapping[str, Tensor]) -> None:
-        """Load the weights of an instance of the user's class, under its own names.
+        """Load the weights of an instance of the user's class, with the instance's names.
 
         Raises:
             RecipeError: the weights differ from those of the network made by calling the class (``model-instance``).
@@ -124,7 +124,7 @@ def build_own(recipe: ModelRecipe, classes: int, size_px: int, channels: int) ->
     filled = {"classes": classes, "num_classes": classes, "size_px": size_px, "channels": channels}
     arguments = {name: value for name, value in filled.items() if name in known} | settings
     for name, value in settings.items():
-        # TOML has no tuples, so stored tuples come back as lists.
+        # TOML has no tuples, so stored tuples are read as lists.
         if isinstance(value, list) and name in known and isinstance(known[name].default, tuple):
             arguments[name] = tuple(value)
     images = torch.zeros(2, channels, size_px, size_px)
@@ -155,7 +155,7 @@ def build_own(recipe: ModelRecipe, classes: int, size_px: int, channels: int) ->
         raise RecipeError(f"{_place(recipe)} returns NaN or infinity for black images.", code="model-file-output")
     if bool((logits >= 0).all()) and torch.allclose(logits.sum(dim=1), torch.ones(2)):
         raise RecipeError(
-            f"{_place(recipe)} returns probabilities. Leave its last softmax out: the loss has one.",
+            f"{_place(recipe)} returns probabilities. Remove its last softmax, because the loss has one.",
             code="model-file-output",
         )
     return OwnNetwork(module, _head_name(module, calls, logits), classes)
@@ -172,8 +172,8 @@ def _head_name(module: nn.Module, calls: list[tuple[str, Tensor]], logits: Tenso
 def source_of(network: OwnModule) -> tuple[str, str, dict[str, Tensor] | None]:
     """Return name and file of a user's class, and the weights of an instance; None for a class.
 
-    A class of a module is in the module's file. A class of a script or notebook is copied to a file of its own, because
-    importing the script would start training again.
+    The class of an imported module is in that module's file. A class of a script or notebook is copied to a file of its
+    own, because importing the script would start training again.
 
     Raises:
         RecipeError: not a class or instance of ``torch.nn.Module``, or a class without known source.
@@ -198,7 +198,7 @@ def _file_of(kind: type[nn.Module]) -> str:
     file = getattr(sys.modules.get(kind.__module__), "__file__", None)
     if file and kind.__module__ != "__main__" and "." not in kind.__qualname__:
         return str(file)
-    # Notebooks know the file and lines of methods, but not of classes.
+    # In notebooks, Python finds the file and lines of methods, but not of classes.
     functions = filter(inspect.isfunction, vars(kind).values())
     own = (each for each in functions if each.__qualname__.startswith(f"{kind.__qualname__}."))
     code = next((inspect.unwrap(each).__code__ for each in own), None)
@@ -225,7 +225,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 """
-"""Names that the source of a class from a script may use."""
+"""Names that are defined for the source of a class from a script."""
 
 
 def _class_of(recipe: ModelRecipe, digest: str) -> type[nn.Module]:
@@ -291,11 +291,11 @@ def _load(file: str, digest: str) -> Mapping[str, Any]:
     if spec is None or spec.loader is None:
         raise RecipeError(f"{file} is not a Python file: its name must end in .py.", code="model-file")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look up their module here
+    sys.modules[name] = module  # dataclasses look up their module in sys.modules
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the code is the user's
-        raise RecipeError(f"{file} does not import: {_reason(error)}.", code="model-file") from None
+        raise RecipeError(f"{file} cannot be imported: {_reason(error)}.", code="model-file") from None
     return vars(module)
 
 
@@ -306,7 +306,7 @@ def _digest(file: str, table: str = "model") -> str:
 
 
 def _defaults(kind: type[nn.Module]) -> dict[str, Any]:
-    """Return those defaults of a class that TOML can hold."""
+    """Return the defaults of a class's arguments that TOML can hold."""
     parameters = inspect.signature(kind).parameters.values()
     return {
         each.name: each.default

@@ -116,7 +116,7 @@ def import_timm() -> Any:
         MissingExtraError: timm is not installed, or its torchvision does not match torch.
     """
     with needs_extra("timm", "A timm backbone"), warnings.catch_warnings():
-        # torchvision warns about missing image readers, which mien does not use.
+        # torchvision gives warnings about missing image readers, which mien does not use.
         warnings.simplefilter("ignore")
         try:
             import timm
@@ -181,10 +181,10 @@ def _from_hub(name: str, source: dict[str, Any]) -> Path:
 
 
 def _pretrained_state(name: str, source: dict[str, Any], file: Path, channels: int) -> dict[str, Tensor]:
-    """Convert a file's weights for the backbone: fold the first layer for one channel, drop the classifier."""
+    """Convert a file's weights for the backbone: sum the first layer over colours for grey, drop the classifier."""
     tensors = _read(file)
-    # With the same number of classes as the file, timm checks that every weight fits. Otherwise it skips what does not
-    # fit, and a wrong file would pass.
+    # With the same number of classes as the file, timm checks that every weight fits. Otherwise timm skips weights that
+    # do not fit, and accepts a wrong file.
     classifier = source.get("classifier") or ""
     rows = tensors.get(f"{classifier if isinstance(classifier, str) else classifier[0]}.weight")
     classes = 0 if rows is None else len(rows)

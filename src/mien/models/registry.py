@@ -108,13 +108,13 @@ MODELS: dict[str, Callable[..., Network]] = {
     "resnet34": _resnet(34),
     "timm": _timm,
 }
-"""``(classes, size_px, channels, **settings) -> Network``; the keyword arguments are the recipe's settings."""
+"""``(classes, size_px, channels, **settings) -> Network``; ``settings`` are those of the recipe."""
 
 
 def check_sizes(
     network: Network, recipe: ModelRecipe, own_px: int, early_px: Iterable[int] = (), channels: int = 1
 ) -> None:
-    """Check that a network works on images of its own side and of the sides of ``progressive_resizing``.
+    """Check that a network works on images of its input side and of the sides in ``progressive_resizing``.
 
     Raises:
         RecipeError: the network does not work at one of these sides.
@@ -175,7 +175,7 @@ def complete(recipe: ModelRecipe) -> ModelRecipe:
         return ModelRecipe.model_validate({"name": recipe.name, **completed_own(recipe)})
     settings = model_settings(_known(recipe))
     for name, value in recipe.settings.items():
-        # TOML may have 0 for a float such as 0.0. Convert it, so that both give the same recipe.
+        # In TOML, a float may be written as 0 instead of 0.0. Convert it, so that both forms give the same recipe.
         settings[name] = float(value) if type(value) is int and type(settings.get(name)) is float else value
     return ModelRecipe.model_validate({"name": recipe.name, **settings})
 

@@ -11,7 +11,7 @@ BLOCKS: dict[int, tuple[int, ...]] = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions with batch norm, added to the block's input (the paper's figure 5, left)."""
+    """Two 3x3 convolutions with batch norm, added to the block's input (figure 5, left, of the paper)."""
 
     def __init__(self, channels: int, width: int, stride: int) -> None:
         super().__init__()

@@ -25,7 +25,7 @@ class StudyB(Network):
                 layers += [nn.Conv2d(channels, width, 3), nn.ReLU(), _keras_norm(nn.BatchNorm2d, width)]
                 channels = width
             layers += [nn.MaxPool2d(2), nn.Dropout(0.25)]
-            side = max((side - 4) // 2, 1)  # too small images leave nothing; check_sizes refuses them
+            side = max((side - 4) // 2, 1)  # images that are too small leave no pixels; check_sizes refuses them
         self.stages: nn.Sequential = nn.Sequential(*layers)
         self.dense: nn.Sequential = nn.Sequential(
             nn.Flatten(),

@@ -15,7 +15,7 @@ class VGG(Network):
 
     Each of five stages has 3x3 convolutions, each with batch norm and ReLU, and a max-pool. The first stage has
     ``width`` channels; they double up to ``8 * width``. The paper's two dense layers of 4,096 (for 224 px and 1,000
-    classes) are replaced by one of ``8 * width``, with dropout before and after it.
+    classes) are replaced by a single one of ``8 * width``, with dropout before and after.
     """
 
     def __init__(self, classes: int, depth: int, width: int, dropout: float, channels: int = 1) -> None:

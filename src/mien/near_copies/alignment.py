@@ -10,7 +10,7 @@ import numpy.typing as npt
 from mien.near_copies.resampling import Floats32, axis_matrix, in_chunks, resample
 
 ZOOMS: tuple[float, ...] = (1 / 1.11, 1 / 1.055, 1.0, 1.055, 1.11)
-"""Zooms of the second image from which the search starts. A crop to 90% magnifies by 1.11."""
+"""Zooms of the second image from which the search starts. A crop to 90% of the side is a zoom of 1.11."""
 
 _CYCLES = (2, 10)  # range of frequencies in the search, in cycles per image: without lighting and pixel noise
 _REACH = 6 / 48  # largest shift in the search, in sides: 3 px, plus 3 px for the corner of a crop
@@ -23,7 +23,7 @@ _NOTHING = 1e-6
 def aligned_correlation(
     images: npt.NDArray[np.uint8], first: npt.NDArray[np.int64], second: npt.NDArray[np.int64]
 ) -> Floats32:
-    """Compute how similar the images of each pair are at their best alignment.
+    """Compute the similarity of the two images of each pair at their best alignment.
 
     Args:
         images: uint8 (N, S, S).
@@ -32,7 +32,7 @@ def aligned_correlation(
 
     Returns:
         float32 (P,), -1..1: correlation of the detail (a difference of two blurs) over the overlap. It is near 1 for a
-        copy of any brightness and contrast. Pairs with dissimilar low frequencies get their correlation instead.
+        copy of any brightness and contrast. For pairs with dissimilar low frequencies, it is the correlation of those.
     """
     if not len(first):
         return np.zeros(0, dtype=np.float32)
@@ -82,7 +82,7 @@ def _shift_waves(side: int) -> tuple[npt.NDArray[np.complex64], npt.NDArray[np.c
     shifts = _shifts_px(side)
     squared = down[:, np.newaxis] ** 2 + across**2
     band = (squared >= _CYCLES[0] ** 2) & (squared <= _CYCLES[1] ** 2)
-    # A real image's spectrum is symmetric: half is computed and counts twice, except the frequencies on the axis.
+    # A real image's spectrum is symmetric: compute half and count it twice, except frequencies on the axis.
     counts = band * np.where(down == 0, 1.0, 2.0)[:, np.newaxis]
     return (
         np.exp(2j * np.pi * np.outer(shifts, down) / side).astype(np.complex64),
@@ -102,7 +102,7 @@ def _search(one: Floats32, other: Floats32) -> tuple[Placement, Floats32]:
     shift_down, shift_across, counts = _shift_waves(side)
     # The detail does not depend on the mean; removing it improves precision.
     one, other = (each - each.mean(axis=(1, 2), keepdims=True) for each in (one, other))
-    # Use only detail: under a fading window, coarse lighting would favour shift 0 and decide.
+    # Use only detail: under a fading window, coarse lighting would always favour shift 0.
     of_one = _spectrum(one, _waves(side, 1.0), counts)
     across = np.arange(-_CYCLES[1], _CYCLES[1] + 1)
     turn = np.exp(-2j * np.pi * across * (side - 1) / side).astype(np.complex64)
@@ -143,7 +143,7 @@ def _refine(one: Floats32, other: Floats32, placement: Placement) -> Floats32:
     """Improve zoom and shifts by a few least-squares steps, and return the correlation of detail.
 
     These are Gauss-Newton steps on the difference of detail (Lucas & Kanade, IJCAI 1981). A step is kept only if it
-    helps.
+    increases the correlation.
     """
     found, step = _step(one, other, placement)
     hopeful = np.arange(len(found))
@@ -163,7 +163,7 @@ def _refine(one: Floats32, other: Floats32, placement: Placement) -> Floats32:
 
 
 def _step(one: Floats32, other: Floats32, placement: Placement) -> tuple[Floats32, Floats32]:
-    """Return the correlation at a placement (P,), and the change of zoom, down and across that increases it (P, 3)."""
+    """Return the correlation at a placement (P,), and the step in zoom, down and across that increases it (P, 3)."""
     side = one.shape[1]
     mirrored, zoom, down, across = placement.T
     turned = np.where(mirrored[:, np.newaxis, np.newaxis] > 0, other[:, :, ::-1], other)

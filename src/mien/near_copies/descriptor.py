@@ -1,8 +1,8 @@
 """A short descriptor of an image that is similar for copies and different for other images, fitted to the data.
 
 It is based on local spectra: magnitudes of low frequencies under overlapping windows. They hardly change under shifts
-of a few pixels, and not at all with brightness. A mirrored image has the spectra of the mirrored window. Sums and
-absolute differences of the two are used, which mirroring does not change.
+of a few pixels, and not at all with brightness. A mirrored image has the spectra of the mirrored window. The features
+are sums and absolute differences of both, which mirroring does not change.
 
 The fit is linear discriminant analysis (Fisher 1936) with every image as its own class. It chooses the linear
 combinations that differ most between images and least between an image and its shifted or cropped copies.
@@ -21,9 +21,9 @@ from mien.near_copies.resampling import Floats32, axis_matrix, in_chunks, resamp
 
 DIMENSIONS = 64
 SAMPLE = 4000
-"""Number of images used by the fit. A quarter of them only measures the distance between copies."""
+"""Number of images used by the fit. A quarter of these only serve to measure the distance between copies."""
 
-_WINDOWS = 3  # number per axis; each is 3/4 of the side wide
+_WINDOWS = 3  # windows per axis; each is 3/4 of the side wide
 _CYCLES = 7  # highest frequency, in cycles per window
 _RIDGE = 1e-2
 _REACHED = 0.995
@@ -71,17 +71,17 @@ def fit_descriptor(images: npt.NDArray[np.uint8], usable: npt.NDArray[np.int64])
     to_fit = changes[copied < fitted]
     within = to_fit.T @ to_fit / len(to_fit)
     between = (plain[:fitted] - plain[:fitted].mean(axis=0)) / np.sqrt(max(fitted - 1, 1))
-    # Add a little of the mean variance in all directions, so that none looks undisturbed for lack of examples.
+    # Add a little of the mean variance in all directions, so that none has variance 0 for lack of examples.
     within += _RIDGE * np.trace(within) / len(within) * np.eye(len(within))
     directions = _discriminants(between, within)[:, :DIMENSIONS]
-    # Copies of fitted images are closer than other copies, so measure with images that were not fitted.
+    # Measure with images that were not used in the fit, because copies of fitted images are closer.
     others = changes[copied >= fitted] if len(sample) > fitted else to_fit
     reach = np.quantile(np.square(others @ directions).sum(axis=1), _REACHED)
     return Descriptor(plain.mean(axis=0), directions, float(reach))
 
 
 def _discriminants(between: npt.NDArray[np.float64], within: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return directions v, best first, with (B'B) v = l W v and v' W v = 1, for l above 0.
+    """Return the directions v with (B'B) v = l W v, v' W v = 1 and l above 0, the largest l first.
 
     NumPy cannot solve generalised eigenproblems and SciPy is not in the core install. The Cholesky factor of W gives an
     ordinary problem. With fewer images than features, the smaller matrix B inv(W) B' is solved.
@@ -147,7 +147,7 @@ def _changes(
     disturbances = _disturbances(sample.shape[1])
     images_shown, changes = [], []
     for number, disturb in enumerate(disturbances):
-        # Give each image a few of the disturbances, and each disturbance to equally many images.
+        # Each image gets a few of the disturbances, and each disturbance goes to equally many images.
         mine = np.flatnonzero((np.arange(len(sample)) + number) % len(disturbances) < _COPIES)
         if len(mine):
             images_shown.append(mine)
@@ -156,7 +156,7 @@ def _changes(
 
 
 def _disturbances(side: int) -> list[Callable[[npt.NDArray[np.uint8]], Floats32]]:
-    """Return the most disturbed copies that must be found.
+    """Return copies with the largest changes that must still be found.
 
     They are shifted by 3 px of 48 to every corner, cropped to 90%, both, or a fifth of the range lighter or darker.
     """

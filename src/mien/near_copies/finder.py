@@ -104,7 +104,7 @@ def candidate_pairs(described: Floats32, descriptor: Descriptor) -> tuple[npt.ND
     def of_table(rotation: Floats32) -> Found:
         return _nearest_pairs(_pairs_of_table(described, rotation, descriptor.reach), count)
 
-    # Each thread needs 140 bytes per image, for its table and waiting ones, so large data uses only two threads.
+    # Each thread needs 140 bytes per image for its table and those in the queue, so large data uses two threads.
     tables = ordered_map(of_table, rotations, min(available_cores(), max(2, 8 * _MANY // count)))
     pairs, _ = _nearest_pairs(track(tables, len(rotations), "finding near-copies", "tables"), count)
     return pairs // count, pairs % count
@@ -130,8 +130,8 @@ def _pairs_of_table(described: Floats32, rotation: Floats32, reach: float) -> It
 def _nearest_pairs(parts: Iterable[Found], count: int) -> Found:
     """Keep the pairs that are among the nearest few of one of their images, ascending, without repetition.
 
-    A pair that is not among the nearest so far can be dropped at once. So memory grows linearly with the images, and
-    the result does not depend on the order of the parts.
+    A pair that is not among the nearest pairs so far is dropped at once. Memory therefore grows linearly with the
+    images, and the result does not depend on the order of the parts.
 
     Args:
         parts: pairs, int64 (P,), first * count + second; and their distances, float32 (P,).
@@ -142,7 +142,7 @@ def _nearest_pairs(parts: Iterable[Found], count: int) -> Found:
     for part in parts:
         kept.append(part)
         new += len(part[0])
-        # Sorting needs several times the memory of its input, so merge only now and then.
+        # Merge rarely, because sorting needs several times the memory of its input.
         if new > count // 2:
             kept, new = [_merged(kept, count)], 0
     return _merged(kept, count)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 MOST_ROWS = 500
-"""Largest number of rows in a page's table, unless it shows more from the start."""
+"""Largest number of rows in a page's table, unless ``shown`` is larger."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Column:
 
     Attributes:
         name: header in files, and on the page unless ``head`` is set.
-        head: header on the page and in a terminal, if it differs from the name.
+        head: header on the page and in a terminal, if it is not the name.
         format: how to write values: ``"points"`` is a signed difference in percentage points, ``"signed"`` a signed
             decimal, ``"p"`` a p-value, ``"number"`` any number or text. An :class:`Estimate` also shows its interval.
     """
@@ -98,7 +98,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """A table. The page shows its first ``shown`` rows (None: all), files contain all. Column names are unique.
+    """A table. The page shows the first ``shown`` rows (None: all); files contain all rows. Column names are unique.
 
     With scripts, a partly shown table can be sorted, filtered and expanded to :data:`MOST_ROWS`. ``best`` lists cells,
     by row and column name, that are bold in LaTeX.
@@ -114,14 +114,14 @@ class Table:
 
     @property
     def page_rows(self) -> Sequence[tuple[Any, ...]]:
-        """Rows in the page's HTML; none if none is shown."""
+        """Rows in the page's HTML; empty if no row is shown."""
         if self.shown is None:
             return self.rows
         return self.rows[: max(self.shown, MOST_ROWS)] if self.shown else ()
 
     @staticmethod
     def sort_key(value: Any) -> str:
-        """Return the number by which a script sorts a cell; ``""`` to sort by text."""
+        """Return the number that a script sorts a cell by; ``""`` to sort by text."""
         number = value.value if isinstance(value, Estimate) else value
         is_number = isinstance(number, int | float | np.number) and not isinstance(number, bool)
         return repr(float(number)) if is_number and np.isfinite(number) else ""
@@ -252,12 +252,12 @@ class Player:
 
 @dataclass(frozen=True)
 class FaceTile:
-    """An image of a face. It is only in the page, never in a file.
+    """An image of a face. The image is only in the page, never in a file.
 
     Attributes:
         image: image as a ``data:`` address.
         caption: text below the image.
-        detail: lines shown on click, as (name, value, probability to draw as a bar or None).
+        detail: lines shown on click: (name, value, probability for a bar or None).
     """
 
     image: str

@@ -1,6 +1,6 @@
 """A page as one HTML file that loads nothing from the network.
 
-The page is complete without scripts: charts are drawn and tables are written. A script (``templates/page.js``) adds
+Without scripts the page is complete, with all charts and tables. A script (``templates/page.js``) adds
 values at the pointer, sorting and filtering.
 """
 
@@ -43,7 +43,7 @@ class Page:
         title: title of the page.
         lead: one or two sentences below the title.
         sections: content in order.
-        metadata: how the page was made, such as model, data and command.
+        metadata: facts about the page's origin, such as model, data and command.
         notices: sentences about missing or damaged parts; the page stores their codes as ``data-code``.
         subject: source of the faces on the page.
         classes: classes of the model or the data in order; they determine colours.

@@ -25,7 +25,7 @@ def render(template: str, **values: Any) -> str:
     """
     with needs_extra("report", "The report"):
         from jinja2 import Environment, PackageLoader, StrictUndefined
-    # Names come from data and may contain anything, so everything except charts is escaped.
+    # Names come from data and may contain any text, so everything except charts is escaped.
     environment = Environment(
         autoescape=True,
         undefined=StrictUndefined,
@@ -49,7 +49,7 @@ def data_address(image: npt.NDArray[np.uint8], largest_px: int = LARGEST_PX) -> 
     if max(picture.size) > largest_px:
         picture.thumbnail((largest_px, largest_px))
     if picture.mode == "RGB":
-        # A palette of 64 colours suffices for a small face and takes a third of the bytes.
+        # 64 colours are enough for a small face, and take a third of the bytes.
         picture = picture.quantize(64)
     stream = io.BytesIO()
     picture.save(stream, "PNG", optimize=True)

@@ -60,7 +60,7 @@ _METRIC_WORDS = (
 )
 
 WIDEST_CONFUSION = 7
-"""Largest number of classes that fits a narrow screen without scrolling."""
+"""A narrow screen shows at most so many classes without scrolling."""
 
 
 def evaluation_lead(evaluation: Evaluation) -> str:
@@ -76,13 +76,13 @@ ANSWER_METRICS: dict[str, tuple[str, str]] = {
     "wrong": ("Wrong", "other answers"),
     "unsure": ("Unsure", "no answer: the probability is below the model's limit"),
     "balanced_accuracy": ("Balanced accuracy", "mean recall over classes"),
-    "calibration_error": ("Calibration error", "gap between the probability shown and how often it is right"),
+    "calibration_error": ("Calibration error", "gap between the shown probability and the fraction of right answers"),
 }
 """Name and meaning of the headline metrics of :class:`AnswerEvaluation`."""
 
 
 def answer_words(answer: AnswerEvaluation) -> str:
-    """Describe which output gives the answer, and what the truth is."""
+    """Describe which output gives the answer, and which truth it is compared with."""
     output = f"the output '{answer.output}'" if answer.output else "the most probable class"
     truth = "the label" if answer.truth == "label" else "the majority of the annotators, of the samples that have one"
     return f"Answers by {output}; the truth is {truth}: {samples_text(answer.samples)}."
@@ -152,7 +152,7 @@ def subsets_table(parts: Sequence[SubsetMetrics], header: str = "measured on") -
 
 
 def metrics_section(evaluation: Evaluation) -> Section:
-    """Build the section of headline metrics with explanations, and any metrics without copies."""
+    """Build the section of headline metrics with explanations, and metrics without copies, if known."""
     notice = evaluation.trained_on_notice
     units = "samples" if evaluation.groups is None else f"the {evaluation.groups:,} groups"
     meanings = [headline(key).meaning for key in evaluation.headline]
@@ -176,12 +176,12 @@ def confusion_section(evaluation: Evaluation, faces: Mapping[tuple[int, int], Fa
 
     Args:
         evaluation: evaluation of the samples.
-        faces: faces to show on a click, for some cells (true class, predicted class).
+        faces: faces that a click on a cell (true class, predicted class) shows; some cells only.
     """
     keys = {cell: f"cell-{cell[0]}-{cell[1]}" for cell in faces or {}}
     cells = tuple((keys[cell], row) for cell, row in (faces or {}).items())
     classes = evaluation.classes
-    # A class without samples has no percentages.
+    # If a class has no samples, it has no percentages.
     totals = evaluation.confusion.sum(axis=1, keepdims=True)
     percentages = np.divide(
         evaluation.confusion, totals, out=np.full(evaluation.confusion.shape, np.nan), where=totals > 0
@@ -276,7 +276,7 @@ _PROTOCOL_WORDS = (
 
 
 def majority_words(votes: VoteEvaluation) -> str:
-    """Describe how many samples count, and how many have no votes."""
+    """Describe how many samples have a majority, and how many have no votes."""
     without = f" Without votes, and not counted: {samples_text(votes.without_votes)}." if votes.without_votes else ""
     if not votes.majority:
         return f"No majority: of {samples_text(votes.samples)}, none has a majority that is an expression.{without}"
@@ -304,10 +304,10 @@ def majority_table(votes: VoteEvaluation) -> Table:
 
 
 def distribution_table(metrics: DistributionMetrics) -> Table:
-    """Return a table of distances between predicted distributions and votes."""
+    """Return a table of distances between the predicted distributions and those of the votes."""
     rows = [
         (f"cross-entropy, nats; best {decimal(metrics.vote_entropy)}", metrics.cross_entropy),
-        ("calibration error against annotators; best 0", metrics.calibration_error),
+        ("calibration error against annotators; 0 is best", metrics.calibration_error),
     ]
     return Table("vote-distribution", (Column("metric", "text"), Column("value")), rows)
 

@@ -28,11 +28,11 @@ from mien.page.sections import (
 from mien.page.wording import samples_text
 
 _LEAST_NUMBER = 7
-"""Minimum width of a column, so that its numbers never wrap; its header may."""
+"""Minimum width of a column, so that its numbers never wrap, although its header may."""
 
 
 def titled(title: str, renderable: RenderableType) -> Group:
-    """Put a title line above something that rich can print."""
+    """Print a title line above something that rich can print."""
     return Group(Text(f"\n{title}", style="bold"), renderable)
 
 
@@ -42,7 +42,7 @@ def rich_table(table: Table) -> RichTable:
     # Intervals get their own column.
     with_interval = [any(column.interval(row[at]) for row in table.rows) for at, column in enumerate(table.columns)]
     for column, wide in zip(table.columns, with_interval, strict=True):
-        # Text, because rich treats square brackets in a str as markup.
+        # Use Text, because rich treats square brackets in a str as markup.
         justify: Literal["left", "right"] = "left" if column.format == "text" else "right"
         result.add_column(
             Text(column.head or column.name),
@@ -73,7 +73,7 @@ def evaluation_text(evaluation: Evaluation) -> RenderableType:
     classes = rich_table(classification_report(evaluation))
     classes.rows[len(evaluation.classes) - 1].end_section = True
     answer = evaluation.answer
-    # If the answer is the most probable class, the headline metrics are the same.
+    # If the answer is the most probable class, this table would repeat the headline metrics.
     parts = [_answers(answer)] if answer is not None and answer.output else []
     headline = rich_table(metrics_table(evaluation))
     headline.columns[1].style = "bold"
@@ -153,7 +153,7 @@ def _needed_width(names: Sequence[str], headers: Sequence[str]) -> int:
 def as_text(renderable: Any) -> str:
     """Return the plain text that rich would print, in at most 100 columns."""
     stream = io.StringIO()
-    # In a notebook rich would also display it.
+    # In a notebook, rich would also display the text.
     Console(file=stream, width=100, color_system=None, force_jupyter=False).print(renderable)
     return stream.getvalue()
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
-# Importing this would double the imports of `mien predict`.
+# Importing this at run time would double the imports of `mien predict`.
 if TYPE_CHECKING:
     from mien.base.recipe import StoppingRecipe
     from mien.evaluation.results import Estimate
@@ -39,7 +39,7 @@ _RATED = {
 
 
 def headline(key: str) -> Headline:
-    """Return the name and meaning of a headline metric; a rating's key is such as ``valence_ccc``."""
+    """Return the name and meaning of a headline metric; keys of ratings are such as ``valence_ccc``."""
     name, _, metric = key.rpartition("_")
     rated = Headline(f"{name.replace('_', ' ').capitalize()} {metric.upper()}", _RATED.get(metric, ""))
     return HEADLINES.get(key, rated)

@@ -41,7 +41,7 @@ class EvaluateOptions:
     """Options of an evaluation.
 
     Attributes:
-        split: train, validation, test or all; a predictions file has its own.
+        split: train, validation, test or all; ignored for a predictions file, which names its split.
         by: column of the data to group metrics by; None for no grouping.
         tta: test-time augmentation: number of averaged views of each face; see :mod:`mien.inference.tta`.
         scheme: label scheme that merges the predicted classes; None merges none.
@@ -61,7 +61,7 @@ def check_options(options: EvaluateOptions, predictor: Predictor) -> None:
 
 def predict_to_evaluate(predictor: Predictor, faces: Dataset, options: EvaluateOptions) -> Predictions:
     """Predict each face of a split for an evaluation. For the test split, this counts as a use of it."""
-    # Check everything before the first prediction, because a later error would waste a use of the test split.
+    # Check everything before the first prediction, because an error later would waste a use of the test split.
     votes_of(predictor, with_model_classes(predictor, faces).of_split(options.split))
     digests_of(predictor)
     column = _column(predictor, faces, options)
@@ -71,7 +71,7 @@ def predict_to_evaluate(predictor: Predictor, faces: Dataset, options: EvaluateO
 
 
 def merging_description(predictions: Predictions, merged: Predictions, scheme: LabelScheme | None) -> str:
-    """Describe the merging of the predicted classes; ``""`` without a scheme."""
+    """Describe how predicted classes were merged; ``""`` without a scheme."""
     if scheme is None:
         return ""
     return f"merged after the prediction by '{scheme.name}': {len(merged):,} of {len(predictions):,} samples"
@@ -115,7 +115,7 @@ class EvaluationResult:
 
     Attributes:
         evaluation: all metrics, as values.
-        measured: the predictions with their faces and models, with merged classes.
+        measured: the predictions with their faces and models, after classes were merged.
         model: the model; None for a predictions file.
         run: the run folder of the model.
         name: name of the model; ``""`` for a predictions file.
@@ -275,7 +275,7 @@ class EvaluationResult:
         inputs = ReportInputs(
             self.predictions,
             f"{self.name or 'predictions'}: {self.predictions.split}",
-            # Leave out the model if the probabilities are not its own: merged, or averaged over views or models.
+            # Leave out the model if probabilities were merged, or averaged over views or models.
             model=None if self.merged or self.predictions.note else self.model,
             model_name=self.name or None,
             run=self.run,

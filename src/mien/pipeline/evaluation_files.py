@@ -38,7 +38,7 @@ def headline_values(evaluation: Evaluation) -> dict[str, float]:
 
 
 def made_words(run: RunFolder, parameters: int) -> str:
-    """Describe how a run was made, as a paragraph to cite; ``""`` for a built-in model, whose card says it."""
+    """Describe how a run was made, as a paragraph to cite; ``""`` for a built-in model, because its card says it."""
     if not (run.path / "environment.json").is_file() or not (history := run.read_history()):
         return ""
     recipe, facts = run.read_recipe(), run.read_environment()
@@ -80,7 +80,7 @@ def write_evaluation(
     Raises:
         RunError: a file cannot be written.
     """
-    # Predictions and metrics are in place only once the page is: a partial result could not be used.
+    # Move predictions and metrics into place only after the page, because a partial result cannot be used.
     with ExitStack() as files:
         place = RunFolder(folder).predictions(predictions.split)
         with files.enter_context(whole_file(place)).open("wb") as stream:
@@ -92,7 +92,7 @@ def write_evaluation(
                 predictions, evaluation, class_counts=class_counts, history=history, best_epoch=best_epoch
             )
             return report_page(context, title, metadata, SUMMARY).write(folder).page
-    # An earlier report would not match these metrics.
+    # Remove an earlier report, because it does not match these metrics.
     (folder / "report.html").unlink(missing_ok=True)
     return None
 
@@ -105,11 +105,11 @@ class ReportInputs:
         predictions: predictions for N samples, by any model.
         title: title of the page.
         file: path of the predictions; a ``robustness.json`` may be beside it.
-        model: model that made the predictions, for sections that need new ones.
+        model: model that made the predictions, for sections that need new predictions.
         model_name: path or name of the model, as for ``mien robustness``.
         run: run folder of the model, for its training history and for gradients.
         data: data of the predictions: all splits, at the model's image size if there is a model. Its classes may differ
-            if a label scheme converts them to those of the predictions.
+            from those of the predictions if a label scheme converts them.
         metadata: how the page was made, such as data and command.
         explain: whether to add attention maps, if data and model are given.
     """

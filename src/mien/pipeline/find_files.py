@@ -17,7 +17,7 @@ def find_predictions(folder: Path, split: str | None = None) -> Path:
     """Return the predictions file in a run folder, or in a folder by ``mien evaluate --out``.
 
     Raises:
-        DataError: there is none, no such split, or there are several and ``split`` is not given.
+        DataError: there are no predictions, none for this split, or several and no ``split``.
     """
     found = {file.stem.removeprefix("predictions_"): file for file in sorted(folder.glob("predictions_*.npz"))}
     if split is not None and split in found:
@@ -72,7 +72,7 @@ def find_robustness(
         prints = {measured.data_fingerprint, predictions.data_fingerprint} - {""}
         other_model = model_name is not None and _place(measured.model) != _place(model_name)
         if measured.split != predictions.split or len(prints) > 1 or other_model:
-            words = f"{file} skipped: it covers {measured.description}, not the data or the model of this report."
+            words = f"{file} skipped: it is for {measured.description}, not for the data or the model of this report."
             nothing = Notice(words, code="robustness-other")
             continue
         return measured

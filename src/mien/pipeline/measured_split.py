@@ -1,4 +1,4 @@
-"""Predictions of one split with everything needed to measure them: faces, votes, groups, leaked samples. No torch."""
+"""Predictions of one split with everything that their metrics need: faces, votes, groups, leaked samples. No torch."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from mien.pipeline.split_predictions import Member, votes_of, with_model_classes
 from mien.pipeline.trained_on import digests_of, image_digests
 
 CHECKED_SAMPLES = 64
-"""Number of samples on which a model is compared with its predictions."""
+"""Number of samples that a model predicts again, to check that it made the predictions."""
 
 
 def faces_of_predictions(faces: Dataset, predictions: Predictions) -> Dataset:
     """Convert the data to the classes of the predictions, by renaming or by a label scheme.
 
-    The predictions name their scheme, unless they are by an earlier mien or another program. Then the first built-in
+    The predictions name their scheme, unless an earlier mien or another program wrote them. Then the first built-in
     scheme that gives their classes is used. If the fingerprint shows that the predictions are for this data, a custom
     scheme is inferred from the labels.
 
@@ -76,7 +76,7 @@ def _scheme_of(faces: Dataset, predictions: Predictions) -> LabelScheme:
 def check_fingerprint(faces: Dataset, predictions: Predictions) -> None:
     """Check that predictions are for this data, at any size. Predictions without a fingerprint are accepted.
 
-    Predictions for the data before a list of changes are accepted too, because samples are matched one by one.
+    Predictions for the data before cleaning are accepted too, because samples are matched one by one.
 
     Raises:
         DataError: the fingerprints differ.
@@ -122,15 +122,15 @@ def match_faces(faces: Dataset, predictions: Predictions) -> Dataset:
 
 
 def holds_test(predictions: Predictions, chosen: Dataset | None) -> bool:
-    """Return whether any sample is of the test split, by the predictions' split or the faces' split."""
+    """Return whether any sample is in the test split, according to the predictions or to the faces."""
     return predictions.split == "test" or (chosen is not None and bool((chosen.split == "test").any()))
 
 
 def check_model(model: Predictor, chosen: Dataset, predictions: Predictions) -> float | None:
-    """Check that a model made the predictions, on some samples outside the test split.
+    """Check on some samples outside the test split that a model made the predictions.
 
     Returns:
-        The temperature of the predictions; None if all samples are of the test split.
+        Temperature that the predictions were made with; None if all samples are of the test split.
 
     Raises:
         DataError: the model gives other predictions.
@@ -161,7 +161,7 @@ WITHOUT_LEAKED = "without leaked samples"
 
 @dataclass(frozen=True, eq=False)
 class MeasuredSplit:
-    """Predictions of one split with their data and models. Made by :meth:`resolve`.
+    """Predictions of one split with their data and models. :meth:`resolve` makes an object.
 
     Attributes:
         predictions: predictions for N samples, with groups and, if they had none, votes from the data.
@@ -242,7 +242,7 @@ class MeasuredSplit:
 
     @cached_property
     def masks(self) -> Mapping[str, npt.NDArray[np.bool_]]:
-        """Samples in each subset of :func:`subset_masks`; samples that a model was trained on count as leaked."""
+        """Masks of :func:`subset_masks`; samples that a model was trained on are leaked too."""
         masks = {} if self.reference is None else subset_masks(self.reference, self.predictions)
         if masks:
             masks[WITHOUT_LEAKED] &= ~self._trained_on[0]
@@ -250,10 +250,10 @@ class MeasuredSplit:
 
     @property
     def trained_on_elsewhere(self) -> npt.NDArray[np.bool_]:
-        """Samples that a model was trained on without an identical image in an earlier split: bool (N,).
+        """Samples that a model was trained on, although no identical image is in an earlier split: bool (N,).
 
         Such samples exist if the splits were different in training, or if all data is measured. Samples of train are
-        not counted. The models' run folders provide this information.
+        left out. The models' run folders provide this information.
         """
         return self._trained_on[1]
 
@@ -273,7 +273,7 @@ class MeasuredSplit:
 
     @cached_property
     def _trained_on(self) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-        """Return samples that a model was trained on, and those of them without an identical earlier image."""
+        """Return two masks: samples that a model was trained on, and those without an identical earlier image."""
         ids = self.predictions.sample_ids
         trained = np.zeros(len(ids), dtype=np.bool_)
         elsewhere = trained.copy()
@@ -281,7 +281,7 @@ class MeasuredSplit:
             return trained, elsewhere
         for model, faces in self.members:
             known = digests_of(model)
-            # A model is expected to be trained on the train split of its own data.
+            # It is normal that a model was trained on the train split of its own data.
             own = faces.matches_training_data(model.manifest.data_fingerprint)
             if len(known) and not (own and self.predictions.split == "train"):
                 faces = with_model_classes(model, faces)
@@ -296,10 +296,10 @@ class MeasuredSplit:
 def subset_masks(faces: Dataset, predictions: Predictions) -> dict[str, npt.NDArray[np.bool_]]:
     """Return masks of the samples without leaks, and without conflicting copies: bool (N,) by name.
 
-    A validation sample is leaked if an identical image or near-copy is in train; a test sample, if one is in train or
-    validation. A sample has a conflicting copy if an identical image in any split has another label. If the data's
-    splits divide its groups, a mask of samples in unseen groups is added. For other splits than validation and test,
-    the result is empty.
+    A validation sample is leaked if an identical image or near-copy is in train. A test sample is leaked if one is in
+    train or validation. A sample has a conflicting copy if an identical image in any split has another label. If the
+    data's splits divide its groups, a mask of samples in unseen groups is added. For other splits than validation and
+    test, the result is empty.
 
     Args:
         faces: all data that the model was trained on, which includes that of ``predictions``. It has the model's
@@ -310,7 +310,7 @@ def subset_masks(faces: Dataset, predictions: Predictions) -> dict[str, npt.NDAr
     if predictions.split not in {"validation", "test"}:
         return {}
     if predictions.split == "validation":
-        # Drop test, so that the result for validation does not depend on whether test is available.
+        # Drop test, so that results for validation are the same with and without a test split.
         faces = faces.subset(faces.split != "test")
     images = np.asarray(faces.images)
     groups = faces.groups

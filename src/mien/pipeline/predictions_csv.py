@@ -23,7 +23,7 @@ LABEL_HEADERS = ("label", "true", "y_true", "truth", "actual", "true class")
 
 @dataclass(frozen=True)
 class ClaimedPredictions:
-    """Predictions from a table, for the samples with a valid class as answer.
+    """Predictions from a table, for the samples whose answer is a class of the data.
 
     Attributes:
         predictions: predictions with the labels of the data; probabilities are 1 and 0 if the table has only classes.
@@ -88,7 +88,7 @@ def read_predictions_csv(path: Path, dataset: Dataset, split: str) -> ClaimedPre
     if not line_of:
         raise DataError(f"{path.name} has a header but no rows.", code="no-samples")
     indices, probabilities = np.array(list(line_of)), np.array(values)
-    # If the columns include classes that the data lacks, they do not sum to 1; then use the predicted class.
+    # If there are columns for classes that the data lacks, the others do not sum to 1: use the predicted class.
     certain = answer_at is not None and not (
         len(values) and np.allclose(probabilities.sum(axis=1), 1, atol=SUM_TOLERANCE)
     )
@@ -112,7 +112,7 @@ def _columns_error(path: Path, names: Sequence[str], wanted: str) -> DataError:
 
 
 def _probability_columns(names: Sequence[str], classes: Sequence[str]) -> list[int] | None:
-    """Find each class's column of probabilities: its name, ``p(name)``, ``p_name`` or ``prob_name``; or None."""
+    """Find each class's column of probabilities, named ``name``, ``p(name)``, ``p_name`` or ``prob_name``; or None."""
     found = []
     for name in classes:
         at = find_column(names, (name, f"p({name})", f"p_{name}", f"prob_{name}", f"probability_{name}"))
@@ -150,7 +150,7 @@ def _by_id(dataset: Dataset) -> Mapping[str, int]:
 
 
 def _by_file(dataset: Dataset) -> Mapping[str, int]:
-    """Return the index of samples by source, and by the last part of the source if that is unique."""
+    """Return the index of each sample by its source, and by the last part of the source if that is unique."""
     sources = [str(source).replace("\\", "/") for source in dataset.source]
     last = [PurePosixPath(source).name for source in sources]
     counts: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""Checks of a finished training. They give notices with a code and advice; a good run has none."""
+"""Checks of a finished training run. Each problem gives a notice with a code and advice."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from mien.training.heads import HEADS
 from mien.training.plan import TrainingPlan
 
 STALE = 0.05
-"""Largest fraction of batch-norm statistics that may remain from before the first step."""
+"""Largest fraction of batch-norm statistics that may still come from the initial values."""
 NORMS_MATTER = 0.03
-"""Smallest gain in accuracy by recalibrated batch norms that gives a notice."""
+"""A notice is given if recalibrated batch norms gain at least this much accuracy."""
 LEARNT_BY_HEART, BELOW = 0.98, 0.15
 _NORM_FACES = 512
 
@@ -29,7 +29,7 @@ def check_run(
 ) -> tuple[Notice, ...]:
     """Return all notices about a run."""
     chance = sum(each.weight * (HEADS[each.target].chance or math.log(len(each.classes))) for each in plan.outputs)
-    chance = chance if plan.parts.loss is None else math.inf  # a user's own loss has another scale
+    chance = chance if plan.parts.loss is None else math.inf  # a user's own loss may have another scale
     found = [
         *check_answers(evaluation),
         *_check_recalls(evaluation),
@@ -42,7 +42,7 @@ def check_run(
 
 
 def _check_recalls(evaluation: Evaluation) -> Iterator[Notice]:
-    """Name classes without any recognised sample, unless these are most classes."""
+    """Name the classes without any correct prediction, unless most classes are such."""
     present = [each for each in evaluation.per_class if each.support]
     missed = [f"{each.name} (0 of {each.support:,})" for each in present if each.recall == 0]
     if 0 < len(missed) <= len(present) / 2:
@@ -100,7 +100,7 @@ def check_history(
 
 
 def _check_norms(plan: TrainingPlan, run: RunFolder, steps: int, *, suspicious: bool) -> Iterator[Notice]:
-    """Check whether recalibrated batch norms improve accuracy. This is measured only if there is a reason."""
+    """Check whether recalibrated batch norms improve accuracy. This is measured only if their statistics look wrong."""
     network = checkpoint.load_network(run)
     momenta = [norm.momentum for norm in batch_norms(network) if norm.momentum is not None]
     if not momenta or not (suspicious or (1 - min(momenta)) ** steps > STALE):

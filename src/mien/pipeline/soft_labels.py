@@ -1,4 +1,4 @@
-"""Soft labels: teachers' predictions for the train split. They are cached, so that each is computed once."""
+"""Soft labels: teachers' predictions for the train split. They are cached, so that each teacher predicts only once."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def predict_soft_labels(
 ) -> list[Teacher]:
     """Return each teacher with its predictions for the train split, from the cache if possible.
 
-    The temperature is 1, because a model's own was fitted on validation labels, which must not influence a student. An
-    interrupted run repeats only the last teacher.
+    The temperature is 1: a model's own was fitted on validation labels, which must not influence a student. A resumed
+    run repeats only the teacher that was interrupted.
 
     Raises:
         DataError: see :func:`mien.pipeline.split_predictions.predict_split`.

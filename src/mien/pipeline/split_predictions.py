@@ -41,7 +41,7 @@ def with_model_classes(predictor: Predictor, faces: Dataset) -> Dataset:
         DataError: the data has a class that the model lacks.
     """
     scheme = parse_scheme(str(predictor.manifest.recipe.get("classes", "all")))
-    # Data that already has the model's classes needs no merging.
+    # Do not merge data that already has the model's classes.
     if scheme is not None and not set(faces.classes) <= set(predictor.classes):
         faces = faces.with_scheme(scheme)
     unknown = [name for name in faces.classes if name not in predictor.classes]
@@ -84,7 +84,7 @@ def predict_split(
     answering, further = predictor.manifest.output(), predictor.further
     names = tuple(name for head in further for name in head.classes) or answering.derives
     ratings = None
-    # Columns of another scale matter only to a model that learned ratings.
+    # Only a model that learned ratings needs their columns in the right scale.
     with nullcontext() if further else suppress(DataError):
         ratings = read_ratings(chosen, [name.removeprefix("derived_") for name in names]) if names else None
     others = ["" if votes is None else votes.output, _source(answering) if answering.perceived else ""]
@@ -155,7 +155,7 @@ def votes_of(predictor: Predictor | None, faces: Dataset) -> VotePredictions | N
     counts = check_votes(faces)
     if answering is None or output is None or not set(faces.vote_classes) <= set(answering.classes):
         return VotePredictions(counts, faces.vote_classes)
-    # In the output's order, without classes of the output that people could not choose.
+    # Use the output's order, without classes that people could not choose.
     classes = tuple(name for name in answering.classes if name in faces.vote_classes)
     return VotePredictions(counts[:, [faces.vote_classes.index(name) for name in classes]], classes, output=output)
 
@@ -174,7 +174,7 @@ def _of_choices(
 
 
 def _divisors(predictor: Predictor, others: Sequence[str], temperature: float, *, fitted: bool) -> dict[str, float]:
-    """Return temperatures of the label's output and others by name; empty if the label's is alone."""
+    """Return temperatures of all outputs by name; empty if the label's is the only one."""
     outputs = predictor.manifest.outputs
     if not others:
         return {}
@@ -190,7 +190,7 @@ def _source(answering: LabelHead) -> str:
 def fitted_on(predictor: Predictor, faces: Dataset, split: str) -> bool:
     """Return whether the model's temperature was fitted on this split of these faces.
 
-    Lists of changes (``--clean``), before training or now, make no difference.
+    Lists of changes (``--clean``) make no difference, neither before training nor now.
     """
     manifest = predictor.manifest
     trained_on = (manifest.data_fingerprint, *manifest.cleaned_from)
@@ -200,15 +200,15 @@ def fitted_on(predictor: Predictor, faces: Dataset, split: str) -> bool:
 
 
 def temperature_description(predictor: Predictor, faces: Dataset, split: str) -> str:
-    """Describe what :func:`predict_split` did with the model's temperature."""
+    """Describe whether :func:`predict_split` used the model's temperature."""
     if fitted_on(predictor, faces, split):
         return "without the model's temperature, which was fitted on these samples"
     return f"with the model's temperature {predictor.manifest.temperature:.3g}"
 
 
 HALF_WAY = 100
-"""Number of samples at which the fitted temperature is moved half of the way towards 1, on a log scale. On the 8 faces
-of a small folder, all predicted correctly, the fit was 0.06, which made every answer certain."""
+"""With so many samples, the fitted temperature is moved half of the way towards 1, on a log scale. On 8 faces, all
+predicted correctly, the fit was 0.06, which made every answer certain."""
 
 
 def temperature_for_use(predictions: Predictions) -> float:

@@ -1,7 +1,7 @@
 """Record of the images that a model was trained on, independent of the data's current splits.
 
-Splits may differ between training and evaluation: by groups, folds or a list of changes. So a run folder stores a
-digest of each training image. Needs no torch.
+Splits may differ between training and evaluation: by groups, folds or a list of changes. A run folder therefore stores
+a digest of each training image. Needs no torch.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from mien.inference.predictor import Predictor
 def image_digests(images: npt.NDArray[np.uint8], places: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
     """Compute the first 8 bytes of BLAKE2b of the images (N, ...) at indices (K,): uint64 (K,).
 
-    They are read one by one, because a mapped file may be larger than memory.
+    Images are read one by one, because a mapped file may be larger than memory.
     """
     digests = b"".join(hashlib.blake2b(images[place].tobytes(), digest_size=8).digest() for place in places)
     return np.frombuffer(digests, dtype="<u8").astype(np.uint64)

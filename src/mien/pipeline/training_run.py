@@ -41,7 +41,7 @@ from mien.training.plan import TrainingPlan
 
 @dataclass(frozen=True, eq=False, repr=False)
 class TrainingResult(Outcome):
-    """A finished, exported and evaluated training run, with its history, best epoch and reason to end.
+    """A finished training run, exported and evaluated: its history, best epoch, and why it ended.
 
     Attributes:
         run: the run folder.
@@ -51,7 +51,7 @@ class TrainingResult(Outcome):
         evaluation: evaluation on the validation split, as from :func:`mien.evaluate`.
         report: path of the page; None without the extra ``report``.
         removed: names of deleted files that were made from earlier weights.
-        notices: problems of the run with advice; see :mod:`mien.pipeline.run_checks`.
+        notices: problems of the run, with advice; see :mod:`mien.pipeline.run_checks`.
         cross_validated: for a fitted head, ``accuracy`` on ``images`` of train in ``folds``; else empty.
     """
 
@@ -169,7 +169,7 @@ def finish_run(
         class_counts=split.class_counts,
         metadata={name: str(value) for name, value in found.items()},
     )
-    # The predictor above uses a temporary file, which other processes of a training could not open.
+    # Open the file again: the predictor above uses a temporary one, which other processes could not open.
     model = Predictor(run.model).for_labels()
     split = replace(split, members=[(model, faces)])
     return TrainingResult(
@@ -195,7 +195,7 @@ def cross_validated_text(found: Mapping[str, float]) -> str:
 
 
 def _precision(run: RunFolder) -> dict[str, str]:
-    """Explain why an epoch's accuracy may differ from model.onnx's; empty if both are in fp32."""
+    """Explain why an epoch's accuracy may differ from that of model.onnx; empty if both are in fp32."""
     if run.read_environment().get("precision", "fp32") == "fp32":
         return {}
     return {"precision": "bf16 in training and in history.csv; fp32 in model.onnx and in these metrics"}

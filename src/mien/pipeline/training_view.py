@@ -39,7 +39,7 @@ HEADER: tuple[str, str] = (
 
 
 class TrainProgress(Callback):
-    """Prints a line per epoch on stderr, unless ``--quiet``. One object may follow several runs in turn.
+    """Prints a line per epoch on stderr, unless ``--quiet``. One object may show several runs, one after another.
 
     On a terminal, a bar below the lines shows images per second, loss and remaining time. In a notebook the lines are a
     table with curves of loss and accuracy.
@@ -56,13 +56,13 @@ class TrainProgress(Callback):
         self._seconds_before = training.history[-1]["seconds"] if training.history else 0.0
         self._loss = 0.0
         self._display: Any = None
-        # A fitted head has no steps, but bars of its own.
+        # A fitted head has no steps, and shows its own bars.
         if bars_are_shown() and not _in_notebook() and not training.recipe.tuning.fit_head:
             self._bar = _bar()
             steps = training.plan.steps_per_epoch
             epochs = training.recipe.epochs
             task = self._bar.add_task("", total=steps * epochs, epoch=1, epochs=epochs, rate="", loss="-")
-            # Epochs before a resume count as done, but not for the speed.
+            # After a resume, earlier epochs count as done, but not for the speed.
             self._bar.reset(task, completed=self._epochs_before * steps)
             self._bar.start()
 
@@ -151,7 +151,7 @@ def _bar() -> Progress:
         TimeRemainingColumn(compact=True),
         TextColumn("loss {task.fields[loss]}"),
         console=Console(stderr=True),
-        # Speed over the last half minute, so that the validation of an epoch does not look like a stall.
+        # Show the speed of the last half minute, so that an epoch's validation does not look like a stall.
         speed_estimate_period=30,
         transient=True,
     )

@@ -29,7 +29,7 @@ from mien.page.wording import percent
 from mien.reporting.context import ReportContext, Skipped, draw_sorted
 
 JUDGED_FACES = 24
-"""Number of faces for the checks: enough for a verdict in half a minute."""
+"""Number of faces for the checks: they give a verdict in half a minute."""
 
 Maps = npt.NDArray[np.float32]
 
@@ -121,7 +121,7 @@ def _checks(judged: npt.NDArray[np.uint8], explainer: MapExplainer) -> Table:
 
 
 def _gallery(context: ReportContext, images: npt.NDArray[np.uint8], explainer: MapExplainer) -> Row:
-    """Return the most confident correct and the most confident wrong face of each class, with every map."""
+    """Return the most confident correct and most confident wrong face of each class, with all maps."""
     chosen = []
     for index in range(len(context.classes)):
         for is_correct in (True, False):
@@ -138,7 +138,7 @@ def _gallery(context: ReportContext, images: npt.NDArray[np.uint8], explainer: M
         title = f"{true}, correct, {sure}" if true == predicted else f"{true}, predicted {predicted}, {sure}"
         tiles = [FaceTile(data_address(faces[index]), "the face")]
         for name, each in maps.items():
-            # A map may have no pixel that favours the class.
+            # In some maps no pixel favours the class.
             caption = name if each[index].max() > 0 else f"{name}: no pixel favours it"
             tiles.append(FaceTile(data_address(overlay(faces[index], each[index], 2)), caption))
         rows.append(FaceRow(title, tuple(tiles), large=True))
@@ -165,7 +165,7 @@ def build_explainer(
         return occlusion, Notice(f"{skipped}: the run folder has no {run.best.name}.", code="gradients-without-weights")
     try:
         with needs_extra("train", "Explaining a model by gradients"):
-            # Import by name: training writes this report's summary too, and pages must not need torch.
+            # Import by name, because training writes a report too, and pages must not need torch.
             randomization = import_module("mien.explanation.gradient.randomization")
             torch_model = import_module("mien.explanation.gradient.torch_model")
         network = torch_model.matching_torch_model(run, model.manifest, model.probabilities)

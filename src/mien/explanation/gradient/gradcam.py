@@ -1,4 +1,4 @@
-"""Grad-CAM: the positions in the last convolutional feature maps that favour a class."""
+"""Grad-CAM: show which positions in the last convolutional feature maps favour a class."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mien.base.errors import DataError
 from mien.explanation.gradient.torch_model import TorchModel, run_order
 
 LEAST_PLACES = 4
-"""Smallest side of a usable feature map. On a smaller one, an eye and the mouth would share a position."""
+"""Smallest side of a usable feature map. On a smaller map, an eye and the mouth would share a position."""
 
 
 def gradcam(
@@ -37,10 +37,10 @@ def gradcam(
         seen: list[Tensor] = []
 
         def keep(module: nn.Module, given: object, output: Tensor) -> Tensor:
-            # A module that is used several times has other outputs, too.
+            # A module that is used several times also has outputs of other sizes.
             if output.dim() == 4 and output.shape[2] == rows:
                 seen.append(output)
-            # Pass on a copy, because later layers may modify it in place.
+            # Return a copy to the network, because later layers may modify it in place.
             return output.clone()
 
         with layer.register_forward_hook(keep):

@@ -15,8 +15,8 @@ def gradient(
 ) -> npt.NDArray[np.float32]:
     """Compute the largest absolute gradient of the class's probability over channels.
 
-    Source: Simonyan, Vedaldi & Zisserman, Deep Inside Convolutional Networks, 2014, section 3. As in Study B, it uses
-    the probability after the softmax.
+    Source: Simonyan, Vedaldi & Zisserman, Deep Inside Convolutional Networks, 2014, section 3. As in Study B, the
+        gradient is that of the probability after the softmax.
 
     Args:
         model: the network.

@@ -32,13 +32,13 @@ def check_randomization(
 ) -> RandomizationTest:
     """Compare a method's maps for a network with those for the same network with shuffled weights.
 
-    Both explain the classes predicted by the original network.
+    In both cases, the maps explain the classes predicted by the original network.
 
     Args:
         name: method in :data:`mien.explanation.methods.METHODS`.
         model: the network; it is not changed.
         images: uint8 (N, size_px, size_px[, 3]).
-        maps: float (N, size_px, size_px), maps of the original network, if already computed.
+        maps: float (N, size_px, size_px), maps of the original network, if they are already computed.
         seed: seed of the randomisation.
 
     Raises:

@@ -58,7 +58,7 @@ class TorchModel:
     def maps(
         self, images: npt.NDArray[np.uint8], targets: npt.NDArray[np.int64], map_of: Callable[[Tensor, Tensor], Tensor]
     ) -> npt.NDArray[np.float32]:
-        """Compute maps in batches, placed on the stored faces: float32 (N, size_px, size_px), 0 outside the crop.
+        """Compute maps in batches, enlarged to the stored faces: float32 (N, size_px, size_px), 0 outside the crop.
 
         Args:
             images: uint8 (N, size_px, size_px[, 3]).
@@ -80,11 +80,11 @@ def load_torch_model(run: RunFolder, temperature: float) -> TorchModel:
 
 
 def matching_torch_model(run: RunFolder, manifest: Manifest, predict: Predict) -> TorchModel:
-    """Load the network that a run's model file was exported from. Both must agree on four noise images.
+    """Load the network that a run's model file was exported from. Network and file must agree on four noise images.
 
     Args:
         run: run folder with the weights.
-        manifest: manifest of the model file, which answers by the label's output.
+        manifest: manifest of the model file, with the label's output in use.
         predict: function of the model file that maps faces, uint8 (N, S, S[, 3]), to float64 (N, C).
 
     Raises:
@@ -93,7 +93,7 @@ def matching_torch_model(run: RunFolder, manifest: Manifest, predict: Predict) -
     """
     model = load_torch_model(run, manifest.temperature)
     noise = np.random.default_rng(0).integers(0, 256, (4, *face_shape(*model.spec.stored_as)), dtype=np.uint8)
-    # A network differs from its own file by 0.00004 in fp16 and 0.01 in int8, and from another network by 0.06.
+    # The same network differs by 0.00004 in fp16 and 0.01 in int8, another network by 0.06.
     allowed = 0.02 if manifest.precision == "int8" else 1e-3
     if np.abs(model.predict(noise) - predict(noise)).mean() > allowed:
         raise ModelError(

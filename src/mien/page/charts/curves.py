@@ -30,7 +30,7 @@ _NamedCurve: TypeAlias = tuple[str, str, Curve]
 
 
 def roc_chart(curves: RocCurves, classes: Sequence[str]) -> Chart:
-    """Draw each class's ROC curve and both averages in a panel each, with the other curves in grey."""
+    """Draw one panel for each class's ROC curve and both averages, with the other curves in grey."""
     drawn = _of_classes(curves.per_class, classes)
     drawn += [("macro average", INK, curves.macro), ("micro average", INK, curves.micro)]
     return _panels("roc-classes", drawn, "false positive rate", "true positive rate", diagonal=True)
@@ -81,7 +81,7 @@ def reliability_chart(before: Reliability, after: Reliability | None) -> Chart:
 
 
 def vote_reliability_chart(reliability: Reliability) -> Chart:
-    """Draw the fraction of annotators who chose the predicted class by its probability, with intervals."""
+    """Draw how many annotators chose the predicted class, as a fraction, by its probability; with intervals."""
     kinds = [("predicted class", reliability, COLOURS[5], "o", 0.0)]
     return _reliability("vote-reliability", kinds, "fraction of annotators")
 
@@ -122,7 +122,7 @@ def coverage_chart(curve: CoverageCurve) -> Chart:
 
 
 def robustness_curves_chart(result: RobustnessResult) -> Chart:
-    """Draw accuracy by strength in a panel for each corruption, with the others in grey."""
+    """Draw one panel for each corruption: accuracy by strength, with the other corruptions in grey."""
     heights = [100 * np.append(result.clean_accuracy.value, each) for each in result.accuracy]
     strengths = [0, *STRENGTHS]
 

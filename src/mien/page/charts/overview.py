@@ -32,8 +32,8 @@ def training_chart(history: Sequence[Mapping[str, Any]], metric: str, best_epoch
 
     Args:
         history: at least one epoch with the key ``epoch``; None or NaN if unknown.
-        metric: ``"loss"``, ``"accuracy"``, ``"macro_f1"``, ``"learning_rate"``, ...: a key of the history, or the part
-            of one after ``train_`` and ``validation_``.
+        metric: a key of the history, or the part of a key after ``train_`` and ``validation_``: ``"loss"``,
+            ``"accuracy"``, ``"macro_f1"``, ``"learning_rate"``, ...
         best_epoch: epoch to mark.
 
     Raises:
@@ -59,8 +59,8 @@ def runs_chart(histories: Mapping[str, Sequence[Mapping[str, Any]]], metric: str
     """Draw one metric of several runs over their epochs, one line per run.
 
     Args:
-        histories: history of each run by name, with at least one epoch and the key ``epoch``. Names with the same text
-            before " / " share a colour.
+        histories: history of each run by name, with at least one epoch and the key ``epoch``. Runs whose names have the
+            same text before " / " share a colour.
         metric: key of the histories.
 
     Raises:
@@ -77,7 +77,7 @@ def runs_chart(histories: Mapping[str, Sequence[Mapping[str, Any]]], metric: str
         at = families.index(family)
         first = next(each for each in known if each.split(" / ")[0] == family) == name
         style = ("-", "--", ":")[at // len(COLOURS) % 3]
-        # Only one of a variant's seeds gets a legend entry.
+        # The legend has one entry per variant, not per seed.
         curves.append((shorten(family) if first else f"_{name}", history, metric, COLOURS[at % len(COLOURS)], style))
     return _curves_chart(f"runs-{metric.replace('_', '-')}", curves, metric, [], height_inches=3.2)
 
@@ -164,14 +164,14 @@ def confusion_chart(
     links: Mapping[tuple[int, int], str] | None = None,
     name: str = "confusion",
 ) -> Chart:
-    """Draw the confusion matrix. Colour and percentage are per true class; the smaller number is the count.
+    """Draw the confusion matrix. Colour and percentage refer to the true class; the smaller number is the count.
 
     Colours go from white to blue, so that 2% and 12% look different, even in print.
 
     Args:
         confusion: int64 (C, C), rows are true classes.
         classes: C names.
-        links: key of the page element that a click on a cell (row, column) leads to, for some cells.
+        links: for some cells (row, column), the key of the page element that a click leads to.
         name: name of the chart, unique within a page.
 
     Raises:
@@ -183,12 +183,12 @@ def confusion_chart(
 
     count = len(classes)
     totals = confusion.sum(axis=1, keepdims=True)
-    # The row of a class without samples is NaN and has no colour.
+    # If a class has no samples, its row is NaN and has no colour.
     fractions = np.divide(confusion, totals, out=np.full(confusion.shape, np.nan), where=totals > 0)
     names = [shorten(name) for name in classes]
     # Width of the names beside the cells: 0.065 inches per letter.
     beside_inches = max(1.0, 0.4 + 0.065 * max(map(len, names)))
-    # Cells are as large as fits a phone, but large enough for their numbers.
+    # Cells are small enough for a phone, but large enough for their numbers.
     cell_inches = max(0.46, (WIDTH_INCHES - beside_inches) / max(count, 4))
     letters = float(np.clip(cell_inches * 17, 7, 11))
 
@@ -259,10 +259,10 @@ def _number(line: Mapping[str, Any], key: str) -> float:
 
 
 FACE_INCHES = 0.85
-"""Size of a face with its gap. FER2013's 48 px are then enlarged by half."""
+"""Size of a face with its gap. It enlarges FER2013's 48 px by half."""
 
 _GAP = 0.08
-"""Gap as a fraction of that size."""
+"""Gap between faces as a fraction of that size."""
 
 
 def face_sheet(images: Sequence[npt.NDArray[np.uint8]], captions: Sequence[str], *, columns: int) -> Chart:
@@ -302,7 +302,7 @@ def differences_chart(name: str, named: Sequence[tuple[str, Estimate]]) -> Chart
 
     def draw(axes: Axes) -> None:
         at, values = np.arange(len(labels)), [100 * each.value for each in estimates]
-        # A difference without an interval reaches nowhere.
+        # A difference without an interval has no ends.
         sides = [[each.value - each.low for each in estimates], [each.high - each.value for each in estimates]]
         reach = 100 * np.clip(np.nan_to_num(sides), 0, None)
         error = {"elinewidth": 0.9, "ecolor": INK}

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.lines import Line2D
 
 WIDTH_INCHES = 4.2
-"""Width of a chart: that of a phone (403 CSS pixels), so that text stays readable there."""
+"""Width of a chart: as wide as a phone (403 CSS pixels), where its text must be readable."""
 
 COLOURS: tuple[str, ...] = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
 """Colours of Okabe & Ito (2008), which are distinct for colour-blind people, on white and on black."""
@@ -34,16 +34,16 @@ INK = "#010203"
 """Unique placeholder colour that becomes ``currentColor``, which follows the page's light or dark scheme."""
 
 MOST_POINTS = 200
-"""Largest number of points of a curve whose values the page shows at the pointer."""
+"""For at most so many points of a curve, the page shows the values at the pointer."""
 
 LONGEST_NAME = 20
 """Longest name in charts; longer ones are shortened. Tables have full names."""
 
 _PAPER_INK = "#16181d"
-"""Colour that replaces INK in files, which have no colour scheme."""
+"""Colour that replaces INK in files, because files have no colour scheme."""
 
 _STYLE: Any = {
-    "svg.fonttype": "none",  # letters as text: small, selectable, in the page's own font
+    "svg.fonttype": "none",  # store letters as text: small, selectable, in the page's own font
     "text.usetex": False,
     "text.parse_math": False,  # keep dollar signs in class names
     "font.family": "sans-serif",
@@ -68,7 +68,7 @@ _STYLE: Any = {
 
 
 _MORE_FONTS = ("Noto Sans CJK SC", "Noto Sans CJK JP", "Microsoft YaHei", "Malgun Gothic", "Arial Unicode MS")
-"""Fonts of Linux, Windows and macOS for scripts that matplotlib's default font lacks, for PNG and PDF files."""
+"""Fonts on Linux, Windows and macOS for writing systems that matplotlib's default font lacks (PNG, PDF)."""
 
 _NO_METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))
 
@@ -176,7 +176,7 @@ def make_panels(
         for index, (panel, draw) in enumerate(zip(panels, draws, strict=False)):
             draw(panel)
             panel.label_outer()
-            # The last row may be incomplete, so columns can end in an empty place.
+            # The last row of panels may be incomplete, so some columns are shorter.
             if index + columns >= len(draws):
                 panel.tick_params(axis="x", labelbottom=True)
         for panel in panels[len(draws) :]:
@@ -214,7 +214,7 @@ def _with_data(svg: str, name: str, figure: Figure) -> str:
     """Add the values of named curves to the SVG as ``data-`` attributes, for the page's script.
 
     Axes get ``data-box``: the limits of x, their position in the SVG, and the same for y. Curves get their name and at
-    most :data:`MOST_POINTS` points. Non-linear axes get neither.
+    most :data:`MOST_POINTS` points. Non-linear axes and their curves get no data.
     """
     width, height = 72 * figure.get_size_inches()
     found: dict[str, dict[str, str]] = {}
@@ -270,13 +270,13 @@ def _style(name: str) -> Iterator[None]:
 
     # A fixed salt gives the same bytes for the same chart.
     with matplotlib.rc_context({**_STYLE, "svg.hashsalt": name}), warnings.catch_warnings():
-        # matplotlib's font may lack a class name's script, but browsers have fonts for it.
+        # matplotlib's font may lack the letters of a class name, but browsers have fonts for them.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         yield
 
 
 def _on_white(svg: str) -> str:
-    """Add a white background to a transparent SVG file, whose text would be unreadable on black."""
+    """Add a white background to a transparent SVG file, because its dark text would be unreadable on black."""
     head = re.search(r"<svg[^>]*>", svg)
     assert head is not None
     return f'{svg[: head.end()]}\n <rect width="100%" height="100%" fill="#ffffff"/>{svg[head.end() :]}'

@@ -1,5 +1,5 @@
 "use strict";
-// Interactive functions of a page. It can be read without them, and nothing is downloaded.
+// Interactive functions of a page. The page can be read without them, and they download nothing.
 const all = (selector, within = document) => [...within.querySelectorAll(selector)];
 const add = (parent, tag, properties = {}) => parent.appendChild(Object.assign(document.createElement(tag), properties));
 
