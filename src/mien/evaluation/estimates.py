@@ -112,7 +112,7 @@ def break_down(predictions: Predictions, values: npt.NDArray[Any], resamples: in
 def group_gaps(predictions: Predictions, values: npt.NDArray[Any]) -> tuple[GroupGap, ...]:
     """Compare accuracy and recall of each class for each value of a column (N,) with all samples of another value.
 
-    Both sides need :data:`LEAST_COMPARED` samples. Of two values only the first is compared.
+    Both sides need :data:`LEAST_COMPARED` samples. If there are two values, only the first is compared.
 
     Raises:
         DataError: see :func:`group_values`.

@@ -91,7 +91,7 @@ class TimmNetwork(Network):
         return file
 
     def _width(self) -> int:
-        """Compute D from one black image. This also checks that the backbone works at this side."""
+        """Compute D with one black image. This also checks that the backbone works at this side."""
         self.backbone.eval()
         try:
             with torch.inference_mode():

@@ -77,7 +77,7 @@ def _waves(side: int, zoom: float) -> Floats32:
 
 @cache
 def _shift_waves(side: int) -> tuple[npt.NDArray[np.complex64], npt.NDArray[np.complex64], Floats32]:
-    """Return shift phases, complex64 (M, F) down and (G, M) across, and weights of the frequencies, float32 (F, G)."""
+    """Return the phases of M shifts, complex64 (M, F) down, (G, M) across; and frequencies' weights, float32 (F, G)."""
     down, across = np.arange(_CYCLES[1] + 1), np.arange(-_CYCLES[1], _CYCLES[1] + 1)
     shifts = _shifts_px(side)
     squared = down[:, np.newaxis] ** 2 + across**2

@@ -143,7 +143,7 @@ def _waves(side: int, cycles: npt.NDArray[np.int64]) -> npt.NDArray[np.complex64
 def _changes(
     sample: npt.NDArray[np.uint8], plain: npt.NDArray[np.float64]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """Measure how copies differ: their image's index, int64 (M,), and the change of the spectra, float64 (M, F)."""
+    """Measure how M copies differ: index of their image, int64 (M,), and change of spectra, float64 (M, F)."""
     disturbances = _disturbances(sample.shape[1])
     images_shown, changes = [], []
     for number, disturb in enumerate(disturbances):

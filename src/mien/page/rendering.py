@@ -37,7 +37,7 @@ def render(template: str, **values: Any) -> str:
 
 
 def import_page_packages() -> None:
-    """Import the packages for pages with charts. Use it in ``needs_extra`` to detect missing ones before long work."""
+    """Import the packages for pages with charts. Use it in ``needs_extra``, to find missing ones before long work."""
     import jinja2  # noqa: F401
 
     import_matplotlib()

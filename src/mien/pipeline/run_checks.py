@@ -100,7 +100,7 @@ def check_history(
 
 
 def _check_norms(plan: TrainingPlan, run: RunFolder, steps: int, *, suspicious: bool) -> Iterator[Notice]:
-    """Check whether recalibrated batch norms improve accuracy. This is measured only if their statistics look wrong."""
+    """Check whether recalibrated batch norms improve accuracy. This is measured only if a problem is likely."""
     network = checkpoint.load_network(run)
     momenta = [norm.momentum for norm in batch_norms(network) if norm.momentum is not None]
     if not momenta or not (suspicious or (1 - min(momenta)) ** steps > STALE):

@@ -55,8 +55,8 @@ def read_trained_on(run: RunFolder) -> npt.NDArray[np.uint64]:
         return np.empty(0, dtype=np.uint64)
     except (OSError, ValueError, EOFError):
         raise RunError(
-            f"{run.trained_on} is damaged. Train again, or remove the file; then it is unknown which samples "
-            f"were trained on.",
+            f"{run.trained_on} is damaged. Train again, or remove the file; then mien does not know which "
+            f"samples were trained on.",
             code="trained-on-damaged",
         ) from None
 

@@ -187,7 +187,7 @@ def make_panels(
     text = whole[whole.index("<svg") :].strip().replace(INK, "currentColor")
     # The page scales charts and needs the natural width (CSS: 96 px per inch).
     text = re.sub(r'\bwidth="[^"]*"', f'style="--natural-width: {96 * width_inches:.0f}px"', text, count=1)
-    # matplotlib numbers ids from 1 in every chart, but ids must be unique in a page. Links lead to faces on the page.
+    # matplotlib numbers ids from 1 in every chart, but ids must be unique in a page. Links lead to the page's faces.
     text = re.sub(r'(<[^>]*?\bid="|href="#|url\(#)', rf"\g<1>{name}-", text).replace(' target="_blank"', "")
     return Chart(name, _with_data(text, name, figure), figure, _on_white(whole))
 
