@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import mien
+from mien.runs.spec import parse_study
 from support import load_script
 
 ROOT = Path(__file__).parents[1]
@@ -82,3 +83,11 @@ def test_every_extra_that_a_message_or_page_names_exists():
             named |= dict.fromkeys("".join(names).split(","), file.name)
     assert len(named) > 8
     assert {name: where for name, where in named.items() if name not in extras} == {}
+
+
+@pytest.mark.parametrize("page", ["study", "extend"])
+def test_a_study_of_a_page_can_be_loaded(page):
+    """Without a name of its own it has the file's."""
+    text = (ROOT / f"docs/{page}.md").read_text(encoding="utf-8")
+    (study,) = (block for block in re.findall(r"```toml\n(.*?)```", text, re.DOTALL) if "[[variants]]" in block)
+    assert parse_study(study, "rates.toml").name == "rates"

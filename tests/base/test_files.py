@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import mien
 from mien.base.errors import DataError, RunError
@@ -171,6 +172,12 @@ def test_home_is_expanded_in_options_the_cache_and_python(tmp_path, monkeypatch)
     assert RunFolder(Path("~/run")).path == tmp_path / "run"
     with raises(DataError, "data-missing", tmp_path / "gone"):
         mien.load_dataset("~/gone")
+    for opened in (mien.load_dataset, mien.load):
+        with pytest.raises(mien.MienError, match="~no-such/a"):
+            opened("~no-such/a")
+    Image.new("L", (48, 48)).save(tmp_path / "a.png")
+    (tmp_path / "r.toml").write_text("epochs = 3")
+    assert (len(mien.load("fast").predict_crops("~/a.png")), mien.load_recipe("~/r.toml").epochs) == (1, 3)
     words = ["mien", "--out=~/e", "~", "a~b", "--set", "model.weights=~/w", "x=~y"]
     script = "import sys, mien.cli.main as m; m.app = lambda **_: print(sys.argv); m.main()"
     done = subprocess.run([sys.executable, "-c", script, *words[1:]], capture_output=True, text=True, check=True)

@@ -23,6 +23,8 @@ def test_no_command_shows_help_and_a_wrong_one_is_one_line(mien):
         ("--patience", "stopping.patience"),
         ("--optimizer", "optim.name"),
         ("--mixup", "augment.mixup"),
+        ("--augment", "augment.KEY"),
+        ("--imgsz", "input.size_px"),
     ):
         refused(mien("train", "quick", "--data", "x", option, "5"), "usage", f"--set {key}=VALUE")
     unlike = mien("predict", "x", "--nope")

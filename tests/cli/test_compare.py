@@ -165,5 +165,9 @@ def test_both_metrics_without_samples_that_copies_spoil(mien, three, faces, tmp_
     assert "subsets" not in json.loads(without.out)[0]
     # The page adds faces, and nothing to the metrics.
     assert mien("compare", *files, *given[:-2], "--json").out == answer.out
+    for name, predictions, list_ in (("weak", three[0], None), ("strong", three[1], clean)):
+        made_for = load_dataset(tmp_path / "leaky.parquet", clean=list_).fingerprint
+        write_predictions(tmp_path / f"{name}.npz", replace(predictions, data_fingerprint=made_for))
+    assert mien("compare", *files, *given[:-2], "--json").out == answer.out
     shown = mien("compare", *files, *given[:-2])
     assert (shown.code, len(re.findall(r"without leaked samples +\d", shown.out))) == (0, 2), shown

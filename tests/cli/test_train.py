@@ -7,12 +7,14 @@ import shutil
 import numpy as np
 import pytest
 
+import mien as package
+from mien.base.errors import RecipeError
 from mien.base.labels import EXPRESSIONS
 from mien.base.run_folder import RunFolder
 from mien.data.parquet import write_parquet
 from mien.data.read import load_dataset
 from mien.training import loop
-from support import note_codes, noted, refused
+from support import note_codes, noted, raises, refused
 
 
 def test_plain_options_are_changes_of_the_recipe(mien, tmp_path, recipe_file, face_folder):
@@ -222,3 +224,9 @@ def test_a_time_that_holds_no_epoch_is_refused(mien, tmp_path, recipe_file, face
     answer = mien("train", recipe_file, "--data", face_folder, "--out", tmp_path / "run", "--time", time)
     refused(answer, code, "--time")
     assert not (tmp_path / "run").exists()
+
+
+def test_time_and_epochs_contradict_each_other(mien, recipe_file, face_folder):
+    refused(mien("train", recipe_file, "--data", face_folder, "--time", "9h", "--epochs", "3"), "options", "--epochs")
+    with raises(RecipeError, "options", "epochs"):
+        package.train(recipe_file, face_folder, time="9h", epochs=3)

@@ -179,11 +179,15 @@ def test_links_without_a_target_and_pipes_are_bad_images(tree, tmp_path: Path, m
     assert (result.fingerprint, [name for name, _ in result.skipped]) == (clean, ["happy/zz.png"])
 
 
+LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 12\n"
+
+
+@pytest.mark.parametrize(("text", "command"), [(LFS, "git lfs pull"), ("/annex/objects/MD5-s1--2.png\n", "annex get")])
 @pytest.mark.parametrize("file", ["faces/happy/000.png", "faces.csv", "faces.parquet", "faces/a.parquet"])
-def test_a_pointer_of_git_lfs_is_named(tree, tmp_path: Path, file: str) -> None:
+def test_a_pointer_of_git_lfs_or_annex_is_named(tree, tmp_path: Path, file: str, text: str, command: str) -> None:
     tree(*many("happy", "sad"))
-    (tmp_path / file).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 12\n")
-    with pytest.raises(DataError, match="git lfs pull"):
+    (tmp_path / file).write_text(text)
+    with pytest.raises(DataError, match=command):
         read_data(tmp_path / file.rpartition("/happy")[0] if "happy" in file else tmp_path / file.partition("/")[0])
 
 

@@ -103,7 +103,7 @@ def test_an_array_with_its_channels_first_is_read_with_a_warning(classifier):
     with pytest.warns(MienWarning, match="3 grey images") as caught:
         assert len(classifier.predict_crops(np.zeros((3, 48, 48), dtype=np.uint8))) == 3
     assert caught[0].message.code == "channels-first"
-    with raises(DataError, "image-shape"):
+    with raises(DataError, "image-shape", "transpose(1, 2, 0)"):
         classifier.predict(np.zeros((3, 512, 512), dtype=np.uint8))
 
 
@@ -132,6 +132,8 @@ def test_a_prediction_names_what_it_found(classifier, faces):
         (b"hello", "image-format", "image 1 is not an image"),
         (b"", "image-empty", "image 1 is empty"),
         ("none.png", "file-missing", "none.png"),
+        ("/9j/" + 9000 * "A", "file-missing", f"/9j/{36 * 'A'}...{40 * 'A'} is too long"),
+        ("data:image/png;base64,AAAA", "image-address", "data:image/png;base64,AAAA"),
         ([np.zeros((48, 48), np.uint8), None], "image-type", "image 2"),
     ],
 )
@@ -207,9 +209,9 @@ def test_threads_share_a_classifier(classifier, faces):
     assert not wrong
 
 
-@pytest.mark.parametrize("threads", [0, -1])
+@pytest.mark.parametrize("threads", [0, -1, 1.5, "2", 10**6])
 def test_so_many_threads_are_refused(threads):
-    with raises(ModelError, "threads-range", threads):
+    with raises(ModelError, "threads-range", repr(threads)):
         load(threads=threads)
 
 

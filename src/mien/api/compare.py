@@ -97,7 +97,9 @@ def keep_shared_samples(named: Sequence[tuple[str, Predictions]]) -> tuple[list[
 def _resolve(predictions: Predictions, data: ReadResult | None) -> MeasuredSplit:
     if data is None:
         return MeasuredSplit(predictions)
-    return MeasuredSplit.resolve(predictions, data.faces, uncleaned=data.uncleaned, part_of_split=True)
+    split = MeasuredSplit.resolve(predictions, data.faces, uncleaned=data.uncleaned, part_of_split=True)
+    # Predictions of the data before it was cleaned match it too, sample by sample.
+    return replace(split, predictions=replace(split.predictions, data_fingerprint=data.faces.fingerprint))
 
 
 def _named_predictions(

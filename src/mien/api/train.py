@@ -111,6 +111,8 @@ def train(
         from mien.models.own import source_of
         from mien.training.plan import Parts
     changes = settings_of(settings, epochs=epochs, batch_size=batch_size, lr=lr, seed=seed, classes=classes)
+    if epochs is not None and time is not None:
+        raise RecipeError("time sets the number of epochs. Leave out epochs.", code="options")
     weights = None
     if network is not None:
         if init_from is not None:
@@ -347,6 +349,7 @@ class TrainingJob:
                     words += f" Its classes {unused} are unused; rename with {arg('class_map', f'{new[0]}=NAME')}."
                 yield Notice(words, code="classes-unmatched")
         begun = tunes or plan.parts.weights is not None
+        recipe = recipe.model_copy(update={"epochs": plan.recipe.epochs})
         yield from recipe_warnings(recipe, from_run=begun, train_faces=plan.train_count)
 
     def start(

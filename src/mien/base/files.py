@@ -103,17 +103,24 @@ def check_replaceable(paths: Iterable[Path], overwrite: bool, warning: str = "")
             )
 
 
-_POINTER = b"version https://git-lfs"
+_POINTERS = {
+    b"version https://git-lfs": ("a Git LFS pointer", "git lfs pull", "git-lfs-pointer"),
+    b"/annex/objects/": ("a pointer of git-annex", "git annex get .", "git-annex-pointer"),
+}
 
 
 def refuse_pointer(path: str | os.PathLike[str], error: type[MienError]) -> None:
-    """Raise ``error`` (``git-lfs-pointer``) if the file is a Git LFS pointer."""
-    with suppress(OSError), Path(path).open("rb") as stream:
-        if stream.read(len(_POINTER)) == _POINTER:
-            raise error(
-                f"{path} is a Git LFS pointer, not the file itself. Run in its repository: git lfs pull",
-                code="git-lfs-pointer",
-            )
+    """Raise ``error`` if the file is a pointer, of Git LFS (``git-lfs-pointer``) or ``git-annex-pointer``."""
+    with suppress(OSError), expand_home(path).open("rb") as stream:
+        start = stream.read(32)
+        for begins, (what, command, code) in _POINTERS.items():
+            if start.startswith(begins):
+                raise error(f"{path} is {what}, not the file itself. Run in its repository: {command}", code=code)
+
+
+def expand_home(path: str | os.PathLike[str]) -> Path:
+    """Expand ``~`` at the start of a path. A home folder that nobody has stays as it is."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - Path.expanduser raises RuntimeError for an unknown user
 
 
 def plain(text: str) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.base.errors import DataError, MienError, without_password
-from mien.base.files import refuse_pointer
+from mien.base.files import expand_home, refuse_pointer
 
 if TYPE_CHECKING:
     from typing import BinaryIO
@@ -90,7 +90,7 @@ def open_image(source: str | os.PathLike[str] | bytes) -> Image:
         DataError: the file is missing, empty, not an image, damaged, cut off, or over :data:`MAXIMUM_PIXELS`.
     """
     with open_image_header(source) as image:
-        return _upright(image, _name(source))
+        return _upright(image, name_of(source))
 
 
 @contextmanager
@@ -106,13 +106,13 @@ def open_image_header(source: str | os.PathLike[str] | bytes) -> Iterator[Image]
     from PIL import Image
 
     ignore_pillow_warnings()
-    with _decoding(_name(source)):
-        opened = io.BytesIO(source) if isinstance(source, bytes) else _File(io.FileIO(source))
+    with _decoding(name_of(source)):
+        opened = io.BytesIO(source) if isinstance(source, bytes) else _File(io.FileIO(expand_home(source)))
         with opened as file:
             if not (file.peek(1) if isinstance(file, _File) else source):
-                raise DataError(f"{_name(source)} is empty: it has 0 bytes.", code="image-empty")
+                raise DataError(f"{name_of(source)} is empty: it has 0 bytes.", code="image-empty")
             head = file.peek(12) if isinstance(file, _File) else file.getvalue()
-            with Image.open(file, formats=_formats_of(head[:12], _name(source))) as image:
+            with Image.open(file, formats=_formats_of(head[:12], name_of(source))) as image:
                 yield image
 
 
@@ -150,6 +150,9 @@ def ignore_pillow_warnings() -> None:
             warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
+_DECODE = "Decode a base64 string and give the bytes."
+
+
 def missing_file(name: str | os.PathLike[str]) -> DataError:
     """Return the error for a file that does not exist (``file-missing``) or is a web address (``image-address``)."""
     # Path() replaces the two slashes of an address by one.
@@ -158,16 +161,18 @@ def missing_file(name: str | os.PathLike[str]) -> DataError:
     if address.startswith("file://"):
         path = "/" + address[7:].lstrip("/")
         return DataError(f"{address} is a file address; give its path, {path}.", code="image-address")
+    if address.startswith("data:"):
+        return DataError(f"{name_of(address)} holds an image. {_DECODE}", code="image-address")
     if "://" in address:
         return DataError(f"{address} is a web address; mien works offline. Download it first.", code="image-address")
     return DataError(f"{os.fspath(name) or 'The empty path'} does not exist.", code="file-missing")
 
 
-def _name(source: str | os.PathLike[str] | bytes) -> str:
+def name_of(source: str | os.PathLike[str] | bytes) -> str:
+    """Return the source's name in messages: a path, or the start and end of a base64 string given as a path."""
     if isinstance(source, bytes):
         return "the image"
     name = os.fspath(source)
-    # Shorten a base64 string that was given as a path.
     return name if len(name) <= 300 else f"{name[:40]}...{name[-40:]}"
 
 
@@ -209,9 +214,7 @@ def _decoding(name: str) -> Iterator[None]:
         raise _too_large(name) from None
     except Exception as error:  # noqa: BLE001 - struct.error, TypeError, AttributeError: damaged files raise anything
         if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
-            raise DataError(
-                f"{name} is too long for a path. Decode a base64 string and give the bytes.", code="file-missing"
-            ) from None
+            raise DataError(f"{name} is too long for a path. {_DECODE}", code="file-missing") from None
         reason = str(error) or type(error).__name__
         raise DataError(f"{name} is damaged and cannot be decoded ({reason}).", code="image-damaged") from None
 

@@ -254,10 +254,11 @@ def _check_array(array: npt.NDArray[np.generic]) -> None:
     if 0 in array.shape:
         raise DataError(f"An image array must not be empty; found shape {array.shape}.", code="image-shape")
     if not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in {1, 3, 4})):
-        several = array.ndim in {3, 4} or array.dtype.kind in "OUS"
+        hint = " Give several images as list(array)." if array.ndim in {3, 4} or array.dtype.kind in "OUS" else ""
+        if array.ndim == 3 and array.shape[0] in {1, 3, 4}:
+            hint = " Put the channels last: array.transpose(1, 2, 0)."
         raise DataError(
-            f"An image array must be (H, W), (H, W, 3) or (H, W, 4); found shape {array.shape}."
-            + (" Give several images as list(array)." if several else ""),
+            f"An image array must be (H, W), (H, W, 3) or (H, W, 4); found shape {array.shape}.{hint}",
             code="image-shape",
         )
 

@@ -384,6 +384,8 @@ _ALSO_CALLED = {
     "early_stopping": "stopping.patience",
     "dropout": "model.dropout",
     "class_weight": "class_weights",
+    "imgsz": "input.size_px",
+    "image_size": "input.size_px",
     "loss_fn": "loss.file",
 }
 _KIND = SpecKind("recipe", "recipes", RecipeError, _ALSO_CALLED)
@@ -411,7 +413,7 @@ def load_recipe(name: str, changes: Sequence[Change] = ()) -> Recipe:
     """
     content = _KIND.parse(_KIND.read(name), name)
     if is_path(name):
-        content = {"name": _name_of_file(name), **content}
+        content = {"name": name_of_file(name), **content}
         for table in ("model", *OWN_PARTS):
             values = content.get(table)
             if isinstance(values, Mapping) and isinstance(file := values.get("file"), str) and file:
@@ -442,7 +444,7 @@ def _without_other_model(content: dict[str, Any], settings: Sequence[tuple[str, 
     return content
 
 
-def _name_of_file(path: str) -> str:
+def name_of_file(path: str) -> str:
     """Return the file's stem; characters that are not allowed in a recipe's name become hyphens."""
     return re.sub(r"[^A-Za-z0-9._ -]", "-", Path(path).stem).lstrip("._ -") or "unnamed"
 

@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mien.base.errors import RunError, arg
-from mien.base.files import lock_file, write_bytes, write_text
+from mien.base.files import expand_home, lock_file, write_bytes, write_text
 
 if TYPE_CHECKING:
     from mien.base.recipe import Recipe
@@ -45,7 +45,7 @@ class RunFolder:
     path: Path
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "path", Path(self.path).expanduser())
+        object.__setattr__(self, "path", expand_home(self.path))
 
     @property
     def recipe_file(self) -> Path:

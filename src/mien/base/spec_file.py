@@ -19,7 +19,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from mien.base.errors import MienError, nearest, place, rule_of, sentence, value_text
-from mien.base.files import plain
+from mien.base.files import expand_home, plain, refuse_pointer
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -65,8 +65,9 @@ class SpecKind:
                 hint = f" Did you mean the file {file}?" if file.is_file() else nearest(name, self.names())
                 raise self._error(f"There is no {self.noun} '{name}'.{hint}", "unknown")
             return (resources.files("mien") / self.plural / f"{name}.toml").read_text(encoding="utf-8")
+        refuse_pointer(name, self.error)
         try:
-            return Path(name).read_text(encoding="utf-8-sig")
+            return expand_home(name).read_text(encoding="utf-8-sig")
         except FileNotFoundError:
             known = Path(name).stem in self.names()
             hint = f" Did you mean '{Path(name).stem}', which is built in?" if known else ""
@@ -131,6 +132,8 @@ class SpecKind:
 
     def key_of(self, model: type[BaseModel], name: str) -> str:
         """Return the dotted key for a bare name, ``"lr"`` -> ``"optim.lr"``, or ``""`` if there is none."""
+        if name in model.model_fields and next(_models(model.model_fields[name].annotation), None):
+            return f"{name}.KEY"
         if name in self.also_called or name in model.model_fields:
             return self.also_called.get(name, name)
         for table, info in _fields(model).items():

@@ -17,6 +17,7 @@ from mien.base.run_folder import RunFolder
 from mien.cli.options import DeviceOption, PlainSettings
 from mien.cli.output import check_outside, notice, show, show_json, show_notices
 from mien.cli.source import Source
+from mien.cli.usage import leave_out
 from mien.page.terminal import evaluation_text
 from mien.page.wording import kept_epoch_text
 from mien.pipeline.training_view import TrainProgress
@@ -118,6 +119,8 @@ def find_options(
     options: TrainOptions, changes: Sequence[str], teachers: Sequence[str] = (), tta: int = 10
 ) -> TrainingJob:
     """Make the training job from the options. Arguments and errors are as in :func:`train_and_show`."""
+    if options.time is not None:
+        leave_out("--time sets the number of epochs", {"--epochs": options.plain.epochs})
     # Check these before loading torch, because most mistakes are in a name, a path or a --set.
     job = find_job(options.recipe, changes, options.init_from, options.device)
     return job.writing(options.out, teachers, tta, options.resume).within(options.time)

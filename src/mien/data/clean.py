@@ -20,7 +20,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError
 
 from mien.base.errors import DataError, arg, fault_text, nearest
-from mien.base.files import write_text
+from mien.base.files import expand_home, refuse_pointer, write_text
 from mien.base.spec_file import dump_toml, parse_toml
 from mien.data.dataset import Dataset
 from mien.data.splits import group_identical
@@ -126,8 +126,9 @@ def read_clean(path: str | os.PathLike[str]) -> Clean:
         DataError: missing, not TOML, an unknown key or kind, a row named twice, or a row of validation or test changed
             for a reason that the data does not prove.
     """
+    refuse_pointer(path, DataError)
     try:
-        file = _File.model_validate(parse_toml(Path(path).read_text(encoding="utf-8-sig")))
+        file = _File.model_validate(parse_toml(expand_home(path).read_text(encoding="utf-8-sig")))
     except FileNotFoundError:
         raise DataError(f"{path} does not exist. mien audit PATH writes such a file.", code="clean-missing") from None
     except ValidationError as error:

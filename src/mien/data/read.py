@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from mien.base.errors import DataError, Notice, as_options
+from mien.base.files import expand_home
 from mien.data import cache as face_cache
 from mien.data.clean import Clean, apply_clean, check_made_for, read_clean
 from mien.data.dataset import FINGERPRINT_PX, SPLITS, Dataset, FaceTable
@@ -104,7 +105,7 @@ def read_data(path: str | os.PathLike[str], options: ReadOptions | None = None, 
             code="data-type",
         )
     changes = None if options.clean is None else read_clean(options.clean)
-    path = Path(path).expanduser()
+    path = expand_home(path)
     result = _read(path, options, cache)
     if options.votes is not None:
         result = replace(result, faces=with_votes(result.faces, options.votes))

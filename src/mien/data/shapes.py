@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mien.base.errors import DataError
-from mien.base.files import refuse_pointer
+from mien.base.files import expand_home, refuse_pointer
 from mien.data.dataset import FaceTable
 from mien.data.face_table import ReadOptions, file_state, read_header
 from mien.data.folders import holds_class_folders, is_image_name, read_folders, subfolders, tree_state
@@ -55,7 +55,7 @@ _PARQUET = DataShape("parquet", read_parquet, lambda path: _state_of(parquet_fil
 def describe_source(path: str | os.PathLike[str]) -> str:
     """Return the name of the shape of the data at ``path``, e.g. ``"Kaggle CSV"``. Raises DataError."""
     try:
-        return detect_shape(Path(path).expanduser())[1].name
+        return detect_shape(expand_home(path))[1].name
     except OSError as error:
         raise unreadable(path, error) from None
 

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.base.errors import DataError, arg
+from mien.base.files import expand_home
 from mien.base.labels import FERPLUS_CLASSES, canonical_class
 from mien.data.dataset import Dataset
 from mien.data.splits import canonical_split
@@ -185,7 +186,7 @@ def with_votes(faces: Dataset, path: str | os.PathLike[str]) -> Dataset:
     Raises:
         DataError: no such file, another kind of file, a damaged line, or lines about other images.
     """
-    usages, votes = read_ferplus(Path(path))
+    usages, votes = read_ferplus(expand_home(path))
     beyond = np.flatnonzero((faces.rows < 0) | (faces.rows >= len(votes)))
     if len(beyond):
         raise _other_images(f"{path} has {len(votes):,} rows, but the data has row {faces.rows[beyond[0]]}")

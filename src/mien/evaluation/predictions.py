@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.base.errors import DataError
-from mien.base.files import whole_file
+from mien.base.files import expand_home, refuse_pointer, whole_file
 from mien.base.labels import LabelScheme
 from mien.data.votes import vote_probabilities
 
@@ -422,7 +422,8 @@ def read_predictions(path: str | os.PathLike[str]) -> Predictions:
     Raises:
         DataError: the file is missing, not an ``.npz`` of plain arrays, or violates a rule of :class:`Predictions`.
     """
-    path = Path(path)
+    path = expand_home(path)
+    refuse_pointer(path, DataError)
     try:
         arrays = _read_arrays(path)
         texts = {name: _string(name, arrays[name]) for name in _TEXTS if name in arrays}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from copy import copy
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -20,6 +21,7 @@ from mien.base.progress import slices
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
+MAXIMUM_THREADS = 1024
 BATCH = 64
 """Number of face crops per batch."""
 
@@ -45,8 +47,8 @@ class OnnxClassifier:
 
     Raises:
         ModelError: the file is missing, damaged, not mien's, or of a newer mien; the model has no such output; the
-            provider is missing (``provider-missing``) or cannot start (``provider-unusable``); or threads are below 1
-            (``threads-range``).
+            provider is missing (``provider-missing``) or cannot start (``provider-unusable``); or threads are
+            impossible (``threads-range``).
     """
 
     def __init__(
@@ -56,8 +58,11 @@ class OnnxClassifier:
         output: str | None = None,
         provider: str | None = None,
     ) -> None:
-        if threads is not None and threads < 1:
-            raise ModelError(f"threads must be 1 or more, or None; found {threads}.", code="threads-range")
+        if threads is not None and not (isinstance(threads, Integral) and 1 <= threads <= MAXIMUM_THREADS):
+            raise ModelError(
+                f"threads must be a whole number from 1 to {MAXIMUM_THREADS}, or None; found {threads!r}.",
+                code="threads-range",
+            )
         self.path: Path = Path(path)
         self._threads, self._provider = threads, provider
         chosen = find_provider(provider)

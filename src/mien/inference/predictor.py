@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.base.errors import DataError, MienWarning
-from mien.base.images import open_image_source
+from mien.base.images import name_of, open_image_source
 from mien.base.preprocess import face_square, from_opencv, upright_rgb
 from mien.faces.crop import crop_as_photo, may_be_crop
 from mien.faces.face import LimitedDetector
@@ -247,7 +247,7 @@ def _open_each(
 ) -> Iterator[tuple[str, T]]:
     """Yield each image's name and the result of ``open_one``; unreadable images go to ``on_error`` or raise."""
     for number, image in enumerate(images, start=1):
-        source = str(image) if isinstance(image, str | os.PathLike) else f"image {number}"
+        source = name_of(image) if isinstance(image, str | os.PathLike) else f"image {number}"
         try:
             opened = open_one(image, source)
         except MemoryError:

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from mien.base.errors import DataError, RecipeError, StudyError, arg, nearest
 from mien.base.labels import parse_scheme
-from mien.base.recipe import Change, Recipe, StrictModel, dotted, load_recipe, tuned
+from mien.base.recipe import Change, Recipe, StrictModel, dotted, load_recipe, name_of_file, tuned
 from mien.base.run_folder import RunFolder
 from mien.base.spec_file import SpecKind, is_path
 from mien.evaluation.named_metrics import check_metric
@@ -253,7 +253,8 @@ def load_study(name: str) -> Study:
 
 def parse_study(text: str, origin: str, folder: Path = Path()) -> Study:
     """Parse and check a study's TOML text."""
-    study = _KIND.check(Study, _KIND.parse(text, origin), origin)
+    named = dict.fromkeys(("name", "title"), name_of_file(origin)) if is_path(origin) else {}
+    study = _KIND.check(Study, {**named, **_KIND.parse(text, origin)}, origin)
 
     def beside(recipe: str) -> str:
         return str(folder / recipe) if is_path(recipe) else recipe

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.base.errors import DataError, needs_extra, without_password
+from mien.base.files import expand_home, refuse_pointer
 from mien.base.images import IMAGE_SUFFIXES, missing_file
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class VideoFile:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path: Path = Path(path)
+        self.path: Path = expand_home(path)
         self._container = open_container(self.path)
         try:
             streams = self._container.streams.video
@@ -260,6 +261,7 @@ def open_container(path: Path) -> Any:
     except av.error.PermissionError:
         raise DataError(f"{path} cannot be read: permission denied.", code="file-permission") from None
     except (av.FFmpegError, OSError, ValueError):
+        refuse_pointer(path, DataError)
         hint = " For an image use: mien predict" if path.suffix.lower() in IMAGE_SUFFIXES else ""
         raise DataError(f"{path} {_NO_VIDEO}.{hint}", code="video-format") from None
 
