@@ -13,14 +13,7 @@ from PIL import Image
 
 import mien
 from mien.base.errors import DataError, RunError
-from mien.base.files import (
-    cache_folder,
-    check_replaceable,
-    lock_file,
-    whole_file,
-    write_bytes,
-    write_text,
-)
+from mien.base.files import cache_folder, check_replaceable, lock_file, whole_file, write_bytes, write_text
 from mien.base.run_folder import RunFolder
 from support import raises
 

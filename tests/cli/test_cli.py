@@ -19,14 +19,9 @@ def test_no_command_shows_help_and_a_wrong_one_is_one_line(mien):
     refused(mien("trian"), "usage")
     refused(mien("train", "quick"), "usage", "--data", "--help")
     refused(mien("predict", "x", "--modl", "x"), "usage", "--modl", "Did you mean --model?")
-    for option, key in (
-        ("--patience", "stopping.patience"),
-        ("--optimizer", "optim.name"),
-        ("--mixup", "augment.mixup"),
-        ("--augment", "augment.KEY"),
-        ("--imgsz", "input.size_px"),
-    ):
-        refused(mien("train", "quick", "--data", "x", option, "5"), "usage", f"--set {key}=VALUE")
+    keys = {"optimizer": "optim.name", "mixup": "augment.mixup", "augment": "augment.KEY", "imgsz": "input.size_px"}
+    for option, key in keys.items():
+        refused(mien("train", "quick", "--data", "x", f"--{option}", "5"), "usage", f"--set {key}=VALUE")
     unlike = mien("predict", "x", "--nope")
     refused(unlike, "usage", "--nope")
     assert "Did you mean" not in unlike.err

@@ -25,7 +25,6 @@ class QualityIssue:
 
     Attributes:
         mask: bool (N,), the samples that have the issue.
-        meaning: short description of the issue.
         severity: float (N,), lower is worse; ranks the samples.
     """
 
@@ -56,7 +55,6 @@ class AuditFindings:
     """Everything that an audit of N faces found.
 
     Attributes:
-        faces: the faces.
         identical: int64 (N,), group of each face; identical images share a group.
         near: pairs and groups of near-copies.
         identical_counts: counts of identical images.

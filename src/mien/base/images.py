@@ -215,7 +215,7 @@ def _decoding(name: str) -> Iterator[None]:
     except Exception as error:  # noqa: BLE001 - struct.error, TypeError, AttributeError: damaged files raise anything
         if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
             raise DataError(f"{name} is too long for a path. {_DECODE}", code="file-missing") from None
-        reason = str(error) or type(error).__name__
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise DataError(f"{name} is damaged and cannot be decoded ({reason}).", code="image-damaged") from None
 
 

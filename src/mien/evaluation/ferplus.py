@@ -57,10 +57,7 @@ def majority_predictions(probabilities: Floats, classes: Sequence[str]) -> npt.N
 def majority_accuracy(votes: npt.NDArray[Any], probabilities: Floats, classes: Sequence[str]) -> float:
     """Compute the accuracy by FER+'s protocol; NaN if the protocol leaves out all images.
 
-    Args:
-        votes: (N, V), the number of votes for each class.
-        probabilities: float64 (N, V), in the same order of classes.
-        classes: V class names.
+    Votes and classes are as in :func:`majority`; probabilities float64 (N, V), in the same order of classes.
     """
     truth = majority(votes, classes)
     counted = truth >= 0

@@ -56,9 +56,6 @@ class Evaluation:
     """The metrics of one split. docs/evaluation.md gives the formulas.
 
     Attributes:
-        split: the split of the samples.
-        samples: number of samples.
-        classes: C class names.
         data_fingerprint: as in the predictions; ``""`` if unknown.
         accuracy: fraction of samples whose most probable class is the true class, 0..1.
         balanced_accuracy: mean recall over the classes that have samples, 0..1.
@@ -170,8 +167,6 @@ class SubsetMetrics(JsonResult):
     """Metrics of a subset, such as the samples with one value of a column.
 
     Attributes:
-        value: name of the subset.
-        count: number of samples.
         accuracy: accuracy on the subset, 0..1.
         macro_f1: mean F1 over the classes that have samples in the subset, 0..1.
     """
@@ -217,8 +212,6 @@ class ClassAnswers(JsonResult):
     """The answers on the samples of one true class.
 
     Attributes:
-        name: name of the class.
-        samples: number of samples, at least 1.
         recall: fraction of right answers, 0..1; "unsure" counts as not right.
         unsure: fraction of "unsure" answers, 0..1.
     """

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from copy import copy
-from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -40,7 +39,6 @@ class OnnxClassifier:
         provider: execution provider, such as a GPU; see :func:`find_provider`.
 
     Attributes:
-        path: path of the file.
         manifest: metadata of the model: outputs, input size, version.
         output: the output in use: its name, classes, temperature.
         further: outputs whose values are not class probabilities; every prediction includes them.
@@ -58,7 +56,7 @@ class OnnxClassifier:
         output: str | None = None,
         provider: str | None = None,
     ) -> None:
-        if threads is not None and not (isinstance(threads, Integral) and 1 <= threads <= MAXIMUM_THREADS):
+        if threads is not None and not (isinstance(threads, int | np.integer) and 1 <= threads <= MAXIMUM_THREADS):
             raise ModelError(
                 f"threads must be a whole number from 1 to {MAXIMUM_THREADS}, or None; found {threads!r}.",
                 code="threads-range",

@@ -47,15 +47,11 @@ class ReportContext:
     """Everything that sections may use. None means unknown; sections that need it are skipped.
 
     Attributes:
-        predictions: predictions on N samples.
-        evaluation: metrics of the predictions.
         faces: faces of the N samples, in the same order.
         class_counts: C counts for each split; may be empty.
         history: one mapping per epoch, as from ``RunFolder.read_history``; may be empty.
         best_epoch: epoch whose weights were kept.
         robustness: result of ``mien robustness``, or the reason why it is not shown.
-        model: the model.
-        run: run folder of the model.
         is_test: whether the samples are of the test split. The model must then not predict them again.
         explain: whether to compute attention maps.
     """

@@ -140,9 +140,8 @@ def _plot(metric: str, rows: Sequence[VariantRow]) -> CaptionedChart:
         middle = np.array([scale * each.mean for each in spreads])
         ends = np.array([[scale * each.interval.low, scale * each.interval.high] for each in spreads]).T
         reach = np.clip(np.nan_to_num([middle - ends[0], ends[1] - middle]), 0, None)
-        axes.errorbar(
-            middle, at, xerr=reach, fmt="o", color=COLOURS[0], markersize=5, elinewidth=1, label="ours, mean, 95%"
-        )
+        label = "ours, mean, 95%" if any(published) else "mean, 95%"
+        axes.errorbar(middle, at, xerr=reach, fmt="o", color=COLOURS[0], markersize=5, elinewidth=1, label=label)
         several = [(value, height) for height, each in enumerate(spreads) if each.runs > 1 for value in each.values]
         if several:
             across, up = np.array(several).T
@@ -245,12 +244,12 @@ def _comparison_section(number: int, compared: VariantComparison) -> Section:
 def _runs_section(table: StudyTable) -> Section:
     columns = (
         Column("variant", "text"), Column("seed", "count"), Column("epochs", "count"), Column("epoch kept", "count"),
-        Column("training", "text"), Column("on", "text"), Column("failed", "text"), Column("kept in", "text"),
+        Column("training", "text"), Column("on", "text"), Column("kept in", "text"),
     )  # fmt: skip
     rows = [
         (
             run.variant, run.recipe.seed, each.record.epochs, each.record.best_epoch,
-            duration_text(each.record.seconds), each.record.hardware, each.record.failed, each.folder.name,
+            each.record.failed or duration_text(each.record.seconds), each.record.hardware, each.folder.name,
         )
         for run, each in table.runs
     ]  # fmt: skip
@@ -263,11 +262,12 @@ def _runs_section(table: StudyTable) -> Section:
 def _settings_table(table: StudyTable) -> Table:
     """Return a table of the recipe keys in which variants differ."""
     recipes = {run.variant: dotted(run.recipe.model_dump(mode="json")) for run, _ in table.runs}
-    keys = sorted({key for each in recipes.values() for key in each} - {"name", "description", "seed"})
+    keys = sorted({key for each in recipes.values() for key in each if not key.endswith("sha256")})
     keys = [key for key in keys if len({repr(each.get(key)) for each in recipes.values()}) > 1]
+    keys = [key for key in keys if key not in {"name", "description", "seed"}]
     columns = (Column("variant", "text"), Column("settings in which variants differ", "text"))
     rows = [
-        (name, ", ".join(f"{key} = {value_text(each[key])}" for key in keys if key in each))
+        (name, ", ".join(f"{key} = {value_text(each[key])}" for key in keys if each.get(key, "") != "") or "–")
         for name, each in recipes.items()
     ]
     return Table("settings", columns, rows if keys else [])

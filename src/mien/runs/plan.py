@@ -24,7 +24,6 @@ class PlannedRun:
     """One run of a study.
 
     Attributes:
-        variant: name of the variant.
         recipe: complete recipe with seed; its name contains the study's and the variant's.
         data_fingerprint: fingerprint of the data as loaded; validation predictions record it too.
         classes: classes that the run is trained on.

@@ -47,7 +47,6 @@ class TrackSummary:
     """Summary of one face over a whole video.
 
     Attributes:
-        number: the track's number.
         crop: best face crop, uint8 (S, S[, 3]). Preferred are detected faces, completely inside the frame, with a high
             score and a large size.
         frames: numbers of the frames in which it is visible, rising.
@@ -59,8 +58,6 @@ class TrackSummary:
         frames_by_answer: number of frames with each answer; see :attr:`mien.inference.prediction.Prediction.answer`.
         found: number of detections, while it was visible, that found it.
         missed: number of detections, while it was visible, that did not find it.
-        first_seconds: time of its first frame.
-        last_seconds: time of its last frame.
         crop_quality: quality of ``crop``: whether it was detected, is inside the frame, and its side in pixels times
             its score.
     """
@@ -120,11 +117,6 @@ class Timeline:
         classes: class names.
         frame_seconds: duration to assume for a video with one frame.
         score_range: lowest and highest score of the detector.
-
-    Attributes:
-        classes: class names.
-        tracks: tracks by number.
-        starts_seconds: time of each frame.
     """
 
     def __init__(

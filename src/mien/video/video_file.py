@@ -40,9 +40,7 @@ class DecodedFrame:
     """A decoded frame.
 
     Attributes:
-        number: number of the frame, from 0.
         pts: time since the start of the file in units of the video's ``time_base``; strictly rising.
-        seconds: time in seconds.
         rgb: uint8 (H, W, 3), upright.
     """
 
@@ -56,7 +54,6 @@ class VideoFile:
     """A video file that can be decoded once from its start. It is a context manager.
 
     Attributes:
-        path: path of the file.
         width: width of its first frame, upright, in pixels.
         height: height of its first frame.
         time_base: duration of one time unit, in seconds.

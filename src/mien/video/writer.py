@@ -24,14 +24,10 @@ _BT601 = 6
 
 
 class VideoWriter:
-    """Writes frames of a video to a file in order, with their times. It is a context manager.
+    """Writes frames of ``video`` to the MP4 ``path`` in order, with their times. It is a context manager.
 
     Width and height become even, as yuv420p requires, by repeating the last column or row. The first sound
     stream of the file is copied without change, if an MP4 can hold it.
-
-    Args:
-        path: path of the MP4.
-        video: source of the frames.
 
     Attributes:
         lost_sound: codec of the sound that was left out, because an MP4 cannot hold it; else None.
