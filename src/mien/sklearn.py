@@ -42,15 +42,15 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
 
     Images are face crops of any size, grey (N, H, W) or flattened (N, H * W); they are resized for the recipe. A recipe
     with three channels needs RGB, (N, H, W, 3) or flattened. Pixels are numbers 0..255, usually uint8; fractions are
-    rounded. ``fit`` sets aside a stratified validation split of 15% of its data. It is used to fit the temperature of
-    the probabilities, and to choose the best epoch if the recipe keeps that.
+    rounded. ``fit`` sets aside a stratified validation split of 15% of its data. This split is used to fit the
+    temperature, and to choose the best epoch if the recipe keeps that.
 
     Args:
         recipe: name of a built-in recipe, or path of a ``.toml`` file.
         settings: changed keys of the recipe: ``{"epochs": 10, "optim.lr": 0.05}``.
         image_shape: (H, W) of the images, or (H, W, 3) for RGB; one value may be -1, as in ``numpy.reshape``. None:
             they are square.
-        random_state: seed of all randomness, 0 or more; None keeps the recipe's seed. Runs are repeatable either way.
+        random_state: seed of all randomness, 0 or more; None keeps the recipe's seed. Both are repeatable.
         device: device for training: ``auto``, ``cpu``, ``cuda`` or ``mps``. Prediction runs on the CPU.
 
     Attributes:
@@ -96,7 +96,7 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         recipe = load_recipe(os.fspath(self.recipe), [*dict(self.settings or {}).items(), *seed.items()])
         pixels = self._pixels(features, recipe.input.channels)
         if recipe.classes != "all":
-            # With a label scheme, the probabilities would not have the columns of classes_.
+            # With a label scheme, the columns of the probabilities would not be those of classes_.
             raise RecipeError(
                 f"The recipe has the label scheme '{recipe.classes}'; mien.sklearn needs 'all'. Merge the labels in y.",
                 code="recipe-merges-classes",
@@ -200,7 +200,7 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
 
 
 def _flat(images: Any) -> Any:
-    """Flatten stacks (N, H, W[, 3]) to (N, pixels), the dimensions that scikit-learn checks. Others are unchanged."""
+    """Flatten stacks (N, H, W[, 3]) to (N, pixels), which scikit-learn's checks need. Other arrays stay."""
     return images.reshape(len(images), -1) if isinstance(images, np.ndarray) and images.ndim in {3, 4} else images
 
 

@@ -1,3 +1,3 @@
-"""The version of mien, in one place."""
+"""The version of mien; other files read it from here."""
 
 __version__ = "0.1.0"

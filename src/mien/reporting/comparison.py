@@ -87,7 +87,7 @@ class Comparison:
     def notices(self) -> list[Notice]:
         """Notices about the predictions, such as test-time augmentation or different temperatures.
 
-        Temperature 1 means that the model's temperature was not applied, because it was fitted on these samples. Two
+        At temperature 1, the model's temperature was not applied, because it was fitted on these samples. Two
         models that both use their own temperature need no notice.
         """
         sides = (self.first, self.first_predictions), (self.second, self.second_predictions)
@@ -119,7 +119,7 @@ class Comparison:
         return comparison_page([self]).write(Path(folder)).page
 
     def to_dict(self) -> dict[str, Any]:
-        """Return both models' metrics, differences, intervals and p-values, with any notes and subsets, JSON-ready."""
+        """Return both models' metrics, differences, intervals and p-values, also notes and subsets, JSON-ready."""
         left_out = {"first_predictions", "second_predictions", "subsets", "faces", "histories"}
         content = {
             each.name: json_ready(getattr(self, each.name)) for each in fields(self) if each.name not in left_out
@@ -156,13 +156,13 @@ def compare_predictions(
     """Compare two models sample by sample.
 
     It uses the paired bootstrap (Efron & Tibshirani 1993, chapters 13 and 15): each resample draws the same samples for
-    both models. The p-values of accuracy and recalls are McNemar's, those of recalls on the samples of the class. The
-    p-values of macro-F1 and log loss are twice the smaller fraction of resamples on one side of 0, with 1 added to
-    numerator and denominator (Davison & Hinkley 1997, equation 4.11), so they are at least 2 / (resamples + 1). With
-    groups in the predictions, whole groups are drawn and McNemar's test is over groups.
+    both models. The p-values of accuracy and recalls are McNemar's; for a recall, the test uses the samples of the
+    class. The p-values of macro-F1 and log loss are twice the smaller fraction of resamples on one side of 0, with 1
+    added to numerator and denominator (Davison & Hinkley 1997, equation 4.11), so they are at least 2 / (resamples +
+    1). With groups in the predictions, whole groups are drawn and McNemar's test is over groups.
 
     Args:
-        first: first model's predictions, samples in any order.
+        first: first model's predictions; samples may have any order.
         second: second model's predictions.
         resamples: number of bootstrap resamples.
         names: names of the models.
@@ -212,7 +212,7 @@ def compare_predictions(
 
 
 def comparison_page(comparisons: Sequence[Comparison], metadata: Mapping[str, str] | None = None) -> Page:
-    """Build a page that compares several models with the first of them. Nothing is written yet.
+    """Build a page that compares several models with the first one. No file is written.
 
     Args:
         comparisons: comparisons, at least one.
@@ -297,7 +297,7 @@ def comparison_subsets_table(found: Comparison, key: str = "comparison") -> Tabl
 
 
 def comparison_section(found: Comparison, key: str = "comparison") -> Section:
-    """Build the section about the differences of two models, with the faces where they differ."""
+    """Build the section about the differences of two models, with faces on which they differ."""
     test = found.mcnemar
     words = (
         f"Of {found.samples:,} samples, only {found.first} is correct on {test.only_first:,}, only {found.second} on "
@@ -313,9 +313,9 @@ def comparison_section(found: Comparison, key: str = "comparison") -> Section:
         Text(words),
         comparison_table(found, key),
         Text(
-            "Differences have 95% paired bootstrap intervals. p of accuracy and of a recall is McNemar's, of a recall "
-            "on the samples of the class: it may exceed 0.05 although the interval excludes 0. p of macro-F1 and of "
-            "log loss is from the resamples.",
+            "Differences have 95% paired bootstrap intervals. p of accuracy and of a recall is McNemar's; it "
+            "may exceed 0.05 although the interval excludes 0. For a recall it uses the samples of the class. p of "
+            "macro-F1 and of log loss is from the resamples.",
             soft=True,
         ),
     ]

@@ -29,7 +29,7 @@ NOT_MEASURED: Notice = Notice(
 
 
 def draw_sorted(count: int, most: int) -> Indices:
-    """Draw at most ``most`` of ``count`` indices at random, ascending. The result is always the same."""
+    """Choose at most ``most`` of ``count`` indices at random, ascending. The choice is always the same."""
     if count <= most:
         return np.arange(count, dtype=np.int64)
     return np.sort(np.random.default_rng(0).choice(count, most, replace=False)).astype(np.int64)
@@ -44,7 +44,7 @@ class Skipped:
 
 @dataclass(frozen=True, eq=False)
 class ReportContext:
-    """Everything that sections may use. None means unknown; sections that need it are skipped.
+    """All inputs that sections may use. None means unknown; sections that need it are skipped.
 
     Attributes:
         faces: faces of the N samples, in the same order.
@@ -52,7 +52,7 @@ class ReportContext:
         history: one mapping per epoch, as from ``RunFolder.read_history``; may be empty.
         best_epoch: epoch whose weights were kept.
         robustness: result of ``mien robustness``, or the reason why it is not shown.
-        is_test: whether the samples are of the test split. The model must then not predict them again.
+        is_test: whether the samples are of the test split. If so, the model must not predict them again.
         explain: whether to compute attention maps.
     """
 
@@ -75,7 +75,7 @@ class ReportContext:
 
     @property
     def groups(self) -> npt.NDArray[np.int64] | None:
-        """Groups such as people, int64 (N,), which are resampled whole and stay in one fold; None without groups."""
+        """Groups such as people, int64 (N,): resampled as a whole, never divided by folds; None without groups."""
         return self.predictions.groups
 
     @property
@@ -112,7 +112,7 @@ class ReportContext:
 
     @cached_property
     def identical(self) -> npt.NDArray[np.int64] | None:
-        """Group of each sample, int64 (N,); identical images share one. None without faces."""
+        """Group of each sample, int64 (N,); identical images are in the same group. None without faces."""
         return None if self.faces is None else group_identical(np.asarray(self.faces.images))
 
     def file_of(self, index: int) -> str:

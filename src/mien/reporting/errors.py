@@ -20,7 +20,7 @@ WORST = 24
 FACES_OF_A_CELL = 12
 MOST_IN_CELLS = 600
 CELL_FACE_PX = 48
-"""Limits for faces in the confusion matrix: at most 600 of 48 pixels, which are 1.5 MB."""
+"""Limits for faces in the confusion matrix: at most 600 faces of 48 pixels, which are 1.5 MB."""
 NO_MISTAKES: Notice = Notice("None: all predictions are correct.", code="no-mistakes")
 
 
@@ -131,7 +131,7 @@ def _mistake_tile(context: ReportContext, index: int) -> FaceTile:
 
 
 def _different(context: ReportContext, indices: Indices) -> Indices:
-    """Remove samples whose image is identical to an earlier one."""
+    """Remove samples whose image is identical to that of an earlier sample."""
     assert context.identical is not None
     _, first = np.unique(context.identical[indices], return_index=True)
     return indices[np.sort(first)]
@@ -155,7 +155,7 @@ def _worst_table(context: ReportContext) -> Table:
         )
         for index in worst
     ]
-    # Without data drop the first column; without votes drop the last.
+    # Drop the first column if there is no data, and the last if there are no votes.
     known = slice(0 if context.faces is not None else 1, None if any(row[-1] for row in rows) else -1)
     cut: list[tuple[Any, ...]] = [row[known] for row in rows]
     return Table("worst-mistakes", tuple(list(columns)[known]), cut, shown=0 if context.faces is not None else 12)

@@ -11,7 +11,7 @@ from mien.page.wording import decimal, percent, samples_text
 from mien.reporting.context import ReportContext
 
 SURE_WITHIN = 0.03
-"""Largest difference between mean confidence and accuracy of a well-calibrated model."""
+"""A model is well calibrated if mean confidence and accuracy differ by at most this."""
 
 WEAK_BELOW = 0.7
 """A class is weak if its recall is below this fraction of the best class's recall."""
@@ -19,7 +19,7 @@ WEAK_BELOW = 0.7
 FEW_SAMPLES = 500
 
 MANY_LEAKED = 0.005
-"""Fraction of leaked samples below which no advice is given."""
+"""If fewer samples than this fraction are leaked, no advice is given."""
 
 
 def summary_section(context: ReportContext) -> Section:
@@ -93,7 +93,7 @@ def _leaked(context: ReportContext) -> int | None:
 
 
 def _collapse(context: ReportContext) -> str:
-    """Describe a collapse to one class, as after training, or the accuracy of always answering the largest class."""
+    """Describe a collapse to one class, or else the accuracy of always answering the largest class."""
     for found in check_answers(context.evaluation):
         return Notice(as_options(found.raw[0].upper() + found.raw[1:]), code=found.code)
     largest, share = context.evaluation.largest_class, context.evaluation.largest_share
@@ -130,7 +130,7 @@ def _advice(context: ReportContext) -> Iterator[str]:
     if evaluation.samples < FEW_SAMPLES:
         reach = (evaluation.accuracy.high - evaluation.accuracy.low) / 2
         yield (
-            f"{samples_text(evaluation.samples)} leave ±{100 * reach:.1f} points: measure on more before you compare "
-            f"models."
+            f"{samples_text(evaluation.samples)} give an interval of ±{100 * reach:.1f} points: use more before "
+            f"you compare models."
         )
     yield "Another seed changes a model by about a point. Compare recipes over several: mien study."

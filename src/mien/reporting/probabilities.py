@@ -47,10 +47,10 @@ def curves_section(context: ReportContext) -> Section:
 
 
 def calibration_section(context: ReportContext) -> Section:
-    """Build the section about calibration. Everything is fitted on other folds than it is measured on."""
+    """Build the section about calibration. No temperature is measured on the folds of its fit."""
     predictions = context.predictions
     calibration = calibrate(predictions.labels, predictions.probabilities, context.groups, copies=context.identical)
-    # A single sample, or identical ones, leave no other fold for the fit.
+    # With one sample, or only identical ones, there is no other fold for the fit.
     fitted = not np.isnan(calibration.after.calibration_error)
     curve = accuracy_against_coverage(context.confidence, context.correct)
     reliability = reliability_chart(calibration.before.reliability, calibration.after.reliability if fitted else None)

@@ -30,7 +30,7 @@ def _metrics(context: ReportContext) -> Section:
 
 def _answers(context: ReportContext) -> Section | None:
     answer = context.evaluation.answer
-    # If the answer is the most probable class, the next section has its metrics.
+    # If the answer is the most probable class, the next section shows the same metrics.
     return answers_section(answer) if answer is not None and answer.output else None
 
 
@@ -55,7 +55,7 @@ SUMMARY: tuple[SectionOf, ...] = (
     _training,
     next_section,
 )
-"""Sections of the page that training and evaluation write; they take no further time."""
+"""Sections of the page that training and evaluation write; they are computed quickly."""
 
 SECTIONS: tuple[SectionOf, ...] = (
     summary_section,
@@ -72,7 +72,7 @@ SECTIONS: tuple[SectionOf, ...] = (
     attention_section,
     next_section,
 )
-"""Sections of the report in order. A section that does not apply is None, one that lacks input is Skipped."""
+"""Sections of the report in order. A section that does not apply is None; without its input, it is Skipped."""
 
 
 def report_page(
@@ -81,7 +81,7 @@ def report_page(
     """Build the page of a report. Nothing is written yet.
 
     Args:
-        context: available inputs. Sections that need more are listed as skipped at the top.
+        context: available inputs. Sections that need further inputs are listed as skipped at the top.
         title: title, such as the name of the run.
         metadata: how the page was made: model, data, versions, command, in the order shown.
         sections: :data:`SECTIONS` or :data:`SUMMARY`.

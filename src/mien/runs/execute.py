@@ -44,20 +44,20 @@ class StudyContext:
 def execute(
     run: PlannedRun, context: StudyContext, on_epoch: Callable[[int], None], must_stop: Callable[[], bool]
 ) -> CompletedRun | None:
-    """Train one run and store its results. If results are stored already, they are kept and only its weights are made.
+    """Train one run and store its results. If its results are stored, they are kept; only weights are new.
 
     Returns:
-        The stored run, or None if it was stopped.
+        The stored run, or None if training was stopped.
 
     Raises:
-        MienError: see :func:`mien.pipeline.training_run.run_recipe`. A loss that is not a number does not raise; the
-            run is stored as failed.
+        MienError: see :func:`mien.pipeline.training_run.run_recipe`. If the loss is not a number, no error is raised:
+            the run is stored as failed.
     """
     folder = folder_of(run, context.out)
     start = run.model if run.parent is None else folder_of(run.parent, context.out)
     failed = ""
     if folder.best.is_file() and not folder.last.is_file():
-        # A finished run cannot be resumed. If its weights are needed again, it is trained again.
+        # A finished run cannot be resumed. If its weights are needed, it is trained again.
         shutil.rmtree(folder.path)
     try:
         result = run_recipe(
@@ -76,7 +76,7 @@ def execute(
         failed = error.reason
     results = context.results / run.folder_name
     kept = read_run(results) if (results / RECORD).is_file() else _keep(run, failed, context)
-    # This largest file is needed only by --resume. Without it the folder counts as finished.
+    # Remove this largest file, which only --resume needs. A folder without it counts as finished.
     folder.last.unlink(missing_ok=True)
     return kept
 

@@ -5,9 +5,9 @@
     <folder>/predictions_out-of-fold.npz       all predictions
 
 Train and validation are split into folds that keep groups (or copies) together and have similar shares of each class. A
-tenth of a fold's training samples select its epoch and fit its temperature. So no sample influences its own prediction.
-The test split is never used. ``mien train --folds K`` trains each fold's model on all samples of the other folds.
-``mien audit`` uses only those of train, so that no validation label influences predictions on train.
+tenth of each fold's training samples is used to choose the epoch and to fit the temperature. Thus no sample influences
+its own prediction. The test split is never used. ``mien train --folds K`` trains each fold's model on all samples of
+the other folds. ``mien audit`` uses only those of train, so that no validation label influences predictions on train.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from mien.training.plan import plan_training
 from mien.training.state import check_network, file_digest
 
 VALIDATION_FOLDS = 10
-"""One in this many training samples of a fold is used for validation instead."""
+"""One in so many training samples of a fold is used for validation instead."""
 
 FOLDS = 5
 """Number of folds of an audit."""
@@ -76,12 +76,12 @@ class FoldPlan:
         """Return the training data of a fold's model, including its validation split. Groups stay together."""
         others = np.flatnonzero((self.fold_of >= 0) & (self.fold_of != fold) & self.trained_on)
         validates = cut_groups(self.groups[others], self.faces.labels[others], share=1 / VALIDATION_FOLDS)
-        # This validation split differs from the data's own, so drop the fingerprints of cleaned data.
+        # Drop the fingerprints of cleaned data, because this validation split is not the data's own.
         return replace(self.faces.subset(others), split=np.where(validates, "validation", "train"), cleaned_from=())
 
 
 def make_folds(faces: Dataset, groups: npt.NDArray[np.int64], count: int, *, only_train: bool = False) -> FoldPlan:
-    """Assign train and validation to folds; with ``only_train`` no model is trained on validation samples."""
+    """Assign train and validation to folds; with ``only_train``, no model is trained on validation samples."""
     predicted = faces.split != "test"
     fold_of = np.full(len(faces), -1, dtype=np.int64)
     fold_of[predicted] = deal_groups(groups[predicted], faces.labels[predicted], count)
@@ -129,14 +129,14 @@ def predict_folds(
     Raises:
         StoppedError: a run was interrupted (``stopped``).
         MienError: see :func:`mien.pipeline.training_run.run_recipe`.
-        DataError, RunError: a fold cannot be trained, or was started with other data or weights; none is trained then.
+        DataError, RunError: a fold cannot be trained, or was started with other data or weights; no fold is trained.
     """
     faces = folds.faces
     _check_folds(recipe, folds, folder, init_from)
     parts = []
     for fold in range(folds.count):
         run = RunFolder(folder / f"fold-{fold + 1}")
-        # _check_folds already refused folds of other data.
+        # _check_folds has already refused folds that were started with other data.
         if not (run.is_run and run.predictions(SPLIT).is_file()):
             notify(f"fold {fold + 1} of {folds.count}: {run.path}")
             result = run_recipe(

@@ -68,7 +68,7 @@ def _summary_section(table: StudyTable) -> Section:
 
 
 def _sentences(table: StudyTable) -> Iterator[str]:
-    """Yield sentences on the best variant and the significant differences."""
+    """Yield sentences about the best variant and the significant differences."""
     runs, seeds = len(table.runs), len({run.recipe.seed for run, _ in table.runs})
     trained = duration_text(sum(each.record.seconds for _, each in table.runs), units=True)
     of = f"{counted(len(table.rows), 'variant')} and {counted(seeds, 'seed')}"
@@ -116,8 +116,8 @@ def _rows_section(table: StudyTable) -> Section:
         _summary(table),
         Text(
             "± is the standard deviation over runs with different seeds; values without it are of one run. "
-            "A run that keeps its best epoch is measured at the epoch that validation selected, so its metrics are "
-            "optimistic. Metrics on different classes or samples are not comparable.",
+            "If a run keeps its best epoch, validation has chosen that epoch, so its metrics are optimistic. "
+            "Metrics on different classes or samples are not comparable.",
             soft=True,
         ),
     ]
@@ -156,7 +156,7 @@ def _plot(metric: str, rows: Sequence[VariantRow]) -> CaptionedChart:
         axes.set_ylim(len(rows) - 0.5, -0.5)
         axes.set_xlabel(f"{metric_name(metric)}, %" if in_percent(metric) else metric_name(metric))
         axes.grid(axis="x", color=INK)
-        # Align with the labels too, because the axes alone can be too narrow.
+        # Align the legend with the labels too, because the axes alone may be too narrow for it.
         axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=3, handletextpad=0.4, columnspacing=1.0)
 
     drawing = make_chart(f"variants-{metric.replace('.', '-')}", draw, height_inches=1.0 + 0.26 * len(rows))
@@ -229,7 +229,7 @@ def _about(compared: VariantComparison) -> str:
 def _comparison_section(number: int, compared: VariantComparison) -> Section:
     title = compared.comparison.title
     if not compared.differences:
-        none = Notice("The baseline, or every other variant, has no finished run.", code="comparison-empty")
+        none = Notice("The baseline has no finished run, or no other variant has one.", code="comparison-empty")
         return Section(f"comparison-{number}", title, (Text(none),))
     shown = _compared_table(number, compared)
     words = (
@@ -279,7 +279,7 @@ def _notices(table: StudyTable) -> Iterator[Notice]:
         if row.missing:
             yield Notice(f"Not finished: {row.missing} of the runs of {name}.", code="runs-missing")
         if row.failed:
-            words = f"{row.failed} of the runs of {name} failed in training and are in no metric."
+            words = f"{row.failed} of the runs of {name} failed in training and are not part of any metric."
             yield Notice(words, code="runs-failed")
         if row.collapsed:
             words = f"{row.collapsed} of the runs of {name} are no better than always answering the largest class."
@@ -293,7 +293,7 @@ def _notices(table: StudyTable) -> Iterator[Notice]:
         words = "With one seed, intervals cover only the choice of faces. Another seed may reverse a small difference."
         yield Notice(words, code="one-seed")
     if any(each.seeds == 2 for each in found):
-        words = "With two seeds the variation of training is hardly known: intervals are wide. Train three or more."
+        words = "With two seeds, the variation of training is hardly known, so intervals are wide. Train three or more."
         yield Notice(words, code="two-seeds")
 
 
@@ -304,7 +304,7 @@ def metric_name(metric: str) -> str:
 
 
 def in_percent(metric: str) -> bool:
-    """Return whether a metric is written in percent."""
+    """Return whether a metric is shown in percent."""
     return metric in {"accuracy", *VOTE_METRICS}
 
 

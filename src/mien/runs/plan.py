@@ -1,4 +1,4 @@
-"""Plan of a study: its runs with parents first, and the pending ones. Needs no torch."""
+"""Plan of a study: its runs, parents first, and which of them are pending. Needs no torch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mien.data.dataset import Dataset
 from mien.runs.store import CompletedRun
 
 FacesByForm = Mapping[tuple[int, int], Dataset]
-"""The data by image side and number of channels, for the recipes of a study."""
+"""The data in each form (image side, channels) that a recipe of the study needs."""
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class PlannedRun:
         data_fingerprint: fingerprint of the data as loaded; validation predictions record it too.
         classes: classes that the run is trained on.
         train_faces: number of faces per epoch.
-        parent: run whose final weights are its initial weights.
+        parent: run whose final weights are the initial weights of this one.
         start_digest: SHA-256 of the file with initial weights, if not from a parent; ``""`` for none.
-        targets_fingerprint: fingerprints of the votes and ratings that outputs learn; ``""`` for none.
+        targets_fingerprint: fingerprints of the votes and ratings that outputs are trained on; ``""`` for none.
         model: built-in model that provides the initial weights.
     """
 
@@ -62,16 +62,16 @@ class StudyCallback:
     """Base class of callbacks for a study. Override the methods that you need."""
 
     def on_plan(self, runs: Sequence[PlannedRun], to_do: Sequence[PlannedRun], notices: Sequence[Notice]) -> None:
-        """Called after all runs were checked, before those of ``to_do`` start. ``notices`` are for the user."""
+        """Called after all runs were checked, before those of ``to_do`` start. The user sees ``notices``."""
 
     def on_epochs(self, run: PlannedRun, done: int) -> None:
-        """Called when ``done`` epochs of a run are finished; 0 at the start."""
+        """Called when ``done`` epochs of a run are finished, and with 0 at its start."""
 
     def on_run_end(self, run: PlannedRun, completed: CompletedRun) -> None:
         """Called when a run has ended and its results are stored."""
 
     def on_end(self) -> None:
-        """Called once no run is active any more, for any reason."""
+        """Called once, when no run is active any more, for any reason."""
 
 
 def pending(runs: Sequence[PlannedRun], finished: Mapping[str, CompletedRun], out: Path) -> list[PlannedRun]:
@@ -89,7 +89,7 @@ def pending(runs: Sequence[PlannedRun], finished: Mapping[str, CompletedRun], ou
 
 
 def _serves(parent: PlannedRun, finished: Mapping[str, CompletedRun], out: Path) -> bool:
-    """Return whether children can start: the parent failed (so they fail too), or all its weights exist."""
+    """Return whether the runs that start from it can begin: it failed (so they fail too), or has weights."""
     kept = finished.get(parent.key)
     if kept is None:
         return False

@@ -20,7 +20,7 @@ from mien.training.state import check_network, file_digest
 def make_plan(study: Study, faces_by_form: FacesByForm, changes: Sequence[str] = ()) -> tuple[PlannedRun, ...]:
     """Return all runs of a study, parents first, after checking that each can be trained.
 
-    All first seeds come before all second seeds, so that an interrupted study already has a complete table.
+    The first seeds of all variants come first, so that an interrupted study already has a complete table.
 
     Raises:
         RecipeError: an impossible change or network.
@@ -62,7 +62,7 @@ def make_plan(study: Study, faces_by_form: FacesByForm, changes: Sequence[str] =
 
 
 def _check_metrics(study: Study, known: set[str]) -> None:
-    """Raise an error if a metric names an unknown class, which would give an empty column."""
+    """Raise an error if a metric names an unknown class, because its column would be empty."""
     for given in (*(each.classes for each in study.variants), *(each.classes for each in study.comparisons)):
         scheme = parse_scheme(given or "all")
         known = known if scheme is None else known | set(scheme.classes)
@@ -76,7 +76,7 @@ def _check_metrics(study: Study, known: set[str]) -> None:
 
 
 def _recipe(study: Study, variant: Variant, seed: int, changes: Sequence[str]) -> Recipe:
-    """Return the complete recipe of a run, so that equal recipes in different notation give the same run."""
+    """Return the complete recipe of a run, so that a recipe gives the same run in any notation."""
     return completed(study.recipe_of(variant, seed, changes))
 
 
@@ -105,7 +105,7 @@ def _checked(variant: Variant, recipe: Recipe, faces_by_form: FacesByForm, is_bu
     return PlannedRun(
         variant.name,
         recipe,
-        # A finished run is identified by its validation predictions.
+        # Validation predictions show that a run is finished.
         faces.fingerprint_for_predictions("validation"),
         plan.validation.classes,
         plan.train_count,

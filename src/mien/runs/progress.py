@@ -17,7 +17,7 @@ from mien.runs.store import CompletedRun
 
 
 class StudyProgress(StudyCallback):
-    """Prints to stderr unless ``--quiet`` is given; the bar names the active run."""
+    """Prints to stderr, unless ``--quiet`` is given. The bar names the active run."""
 
     def __init__(self) -> None:
         self._epochs: dict[str, int] = {}
@@ -27,7 +27,7 @@ class StudyProgress(StudyCallback):
             TextColumn("{task.description}"),
             console=Console(stderr=True),
             disable=not bars_are_shown(),
-            # Epochs take minutes, so the speed is averaged over the last hour.
+            # Average the speed over the last hour, because epochs take minutes.
             speed_estimate_period=3600,
         )
         self._task = self._bar.add_task("", total=None)

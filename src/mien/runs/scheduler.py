@@ -34,7 +34,7 @@ RETRIES = 5
 """How often Ray restarts a run whose worker died."""
 
 Ended = tuple[CompletedRun | None, MienError | None]
-"""Result of a run (None if it was stopped), or the error that ended it."""
+"""Result of a run (None if the run was stopped), or the error that ended the run."""
 
 
 class Executor:
@@ -47,7 +47,7 @@ class Executor:
     def __init__(self, context: StudyContext, callback: StudyCallback | None = None, slots: int = 1) -> None:
         self.slots: int = slots
         self._context, self._callback = context, callback or StudyCallback()
-        # A unique name, because another study may use the same folder.
+        # Use a unique name, because another study may use the same folder.
         self._stop_file = context.out / "runs" / f".stop-{uuid4().hex}"
 
     def submit(self, run: PlannedRun) -> Future[Ended]:
@@ -75,10 +75,10 @@ def run_all(
     callback: StudyCallback,
     executor: Executor | None = None,
 ) -> bool:
-    """Run all of ``runs``, parents before children.
+    """Run all of ``runs``; a run starts after the run that provides its weights.
 
     A run whose loss is not a number is stored as failed, and so are the runs that start from it. If a run is repeated
-    only for its weights, its stored results stay.
+    only for its weights, its stored results are kept.
 
     Returns:
         True if all runs ended; False after Ctrl-C.
@@ -132,7 +132,7 @@ def _killed(what: str) -> StudyError:
 
 
 def _run_elsewhere(run: PlannedRun, context: StudyContext, threads: int, stop: Path) -> Ended:
-    """Execute a run in another process. A user's error is returned: Ray would wrap a raised one in a traceback."""
+    """Execute a run in another process. A user's error is returned; Ray wraps raised errors in a traceback."""
     # Only the study prints to the terminal.
     set_quiet(True)
     set_threads(threads)
@@ -173,7 +173,7 @@ class Processes(Executor):
         context = replace(self._context, faces_by_form={})
         task = partial(_run_in_worker, run, context, self._shared.name, self._threads, self._stop_file)
         # Ctrl-C in a terminal reaches all processes. Block it while a worker starts, so that the worker inherits the
-        # block until it ignores the signal. The study itself receives the signal slightly later.
+        # block until it ignores the signal. The study then receives the signal slightly later.
         if not hasattr(signal, "pthread_sigmask"):
             return self._pool.submit(task)
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
@@ -184,7 +184,7 @@ class Processes(Executor):
 
 
 def _entry(shared: str, form: tuple[int, int]) -> Path:
-    """Return the folder from which all workers map the data in one form."""
+    """Return the folder from which all workers memory-map the data in one form."""
     return Path(shared) / "{} {}".format(*form)
 
 
@@ -203,7 +203,7 @@ def _start_worker() -> None:
 
 
 def _end_with_the_study() -> None:
-    """End this worker when the study's process ends, so that it does not keep training after a kill."""
+    """End this worker when the study's process ends, so that a killed study does not go on training."""
     study = parent_process()
     assert study is not None
     study.join()
@@ -213,7 +213,7 @@ def _end_with_the_study() -> None:
 class RayTasks(Executor):
     """Trains runs as Ray tasks, one core each, on the cluster at ``RAY_ADDRESS`` or on this machine.
 
-    Ray restarts a run whose worker died, and the run resumes from its folder. All machines need the study's folders.
+    Ray restarts a run whose worker died, and the run resumes from its folder. All machines share the study's folders.
     """
 
     def __init__(self, context: StudyContext, slots: int) -> None:
@@ -223,7 +223,7 @@ class RayTasks(Executor):
     def __enter__(self) -> Self:
         self._ray = start_ray()
         self._task = self._ray.remote(num_cpus=1, max_retries=RETRIES)(_run_elsewhere)
-        # One copy per machine, shared by all its workers.
+        # Keep one copy per machine, which all its workers share.
         self._shared = self._ray.put(self._context)
         return self
 
@@ -242,7 +242,7 @@ class RayTasks(Executor):
 def choose_executor(
     context: StudyContext, callback: StudyCallback, engine: str, jobs: int | None, runs: int
 ) -> Executor:
-    """Choose the executor for this many runs: ``jobs`` at once, on this machine at most one per core."""
+    """Choose the executor: it trains ``jobs`` runs at the same time, on this machine at most one per core."""
     if engine == "ray":
         return RayTasks(context, jobs or max(runs, 1))
     slots = min(jobs or 1, runs, available_cores())

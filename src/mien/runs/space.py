@@ -2,7 +2,7 @@
 
 Files are strict TOML; ``spaces/*.toml`` are the built-in spaces.
 
-Every range is checked against the recipe when the file is loaded, so a mistyped key is found in seconds.
+Every range is checked against the recipe when the file is loaded, so that a mistyped key is an error at once.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import optuna
 
 _FIXED = ("name", "description", "seed", "classes", "input.size_px", "input.channels", "epochs")
-"""Keys that must be equal in all trials. Otherwise accuracies would not be comparable, or differ by luck."""
+"""Keys that must be equal in all trials. Otherwise accuracies would not be comparable, or would differ by chance."""
 
 
 _KIND = SpecKind("search space", "spaces", RecipeError)
@@ -54,7 +54,7 @@ class Range(StrictModel):
 
     @property
     def ends(self) -> tuple[float, float]:
-        """Lower and upper end of a range that is not a choice."""
+        """Lower and upper end of a range; for a choice there are none."""
         return self.uniform or self.log or self.integer or (0, 0)
 
     @property
@@ -75,7 +75,7 @@ RANGE_KINDS: tuple[str, ...] = tuple(Range.model_fields)
 
 
 class Pruning(StrictModel):
-    """Successive halving (Li et al., MLSys 2020): one in ``factor`` trials passes epochs first, first * factor, ..."""
+    """Successive halving (Li et al., MLSys 2020): one in ``factor`` trials survives epoch first, first * factor, ..."""
 
     first_epoch: int = Field(ge=1, description="first epoch at which trials are pruned")
     factor: int = Field(default=3, ge=2)
@@ -100,7 +100,7 @@ class Space:
         ranges: ranges by dotted key.
         trials: number of trials.
         seed: seed of the search; each trial's seed is derived from it and the trial's number.
-        pruning: when to prune trials; None never prunes.
+        pruning: when to prune trials; None prunes no trial.
     """
 
     name: str
@@ -130,7 +130,7 @@ class Space:
         return check_recipe(self.base.model_dump(mode="json"), f"{self.base.name}, varied,", list(values.items()))
 
     def recipes_at_the_ends(self) -> Iterator[tuple[str, Recipe]]:
-        """Yield each key and the base recipe with each end, or each choice, of its range.
+        """Yield each key with the base recipe in which it has one end, or one choice, of its range.
 
         Raises:
             RecipeError: the recipe has no such key, or the value is not allowed.
@@ -141,7 +141,7 @@ class Space:
 
 
 def load_space(name: str, changes: Sequence[str] = ()) -> Space:
-    """Load a space by name or from a ``.toml`` file. A path of a recipe in it is relative to that file.
+    """Load a space by name or from a ``.toml`` file. The path of a recipe in the file is relative to the file.
 
     Args:
         name: name of a built-in space, or a path that ends in ``.toml``.
@@ -184,5 +184,5 @@ def parse_space(text: str, origin: str, folder: Path = Path(), changes: Sequence
 
 
 def _is_range(key: str, value: Mapping[str, Any]) -> bool:
-    """Return whether a table is a range and not a table of ranges (TOML nests ``optim.lr = ...``)."""
+    """Return whether a table is a range, not a table of ranges (TOML nests ``optim.lr = ...``)."""
     return not value or not set(RANGE_KINDS).isdisjoint(value)

@@ -28,7 +28,7 @@ _KIND = SpecKind("study", "studies", StudyError)
 
 
 class Variant(StrictModel):
-    """One row of the table: a recipe trained once per seed, or another row's predictions in merged classes."""
+    """One row of the table: a recipe trained once per seed, or another row's predictions after merging classes."""
 
     name: Name
     title: str = ""
@@ -50,7 +50,7 @@ class Variant(StrictModel):
 
 
 class ComparisonSpec(StrictModel):
-    """Variants compared with a baseline, on the samples that all of them predict."""
+    """Variants compared with a baseline, on the samples that all of them have predictions for."""
 
     title: str
     variants: Annotated[tuple[str, ...], Field(min_length=2)]
@@ -103,13 +103,13 @@ class Study(StrictModel):
     def _check_variant(self, variant: Variant, above: Sequence[str]) -> None:
         who = f"the variant '{variant.name}'"
         for other, word in ((variant.init_from, "from"), (variant.after, "after")):
-            # Variants must follow those that they build on, so the list can run from top to bottom.
+            # Variants must follow those that they build on, so that they can run in this order.
             if other and other not in above and not (word == "from" and is_shipped(other)):
                 what = "a built-in model or a variant" if word == "from" else "a variant"
                 raise ValueError(f"{who} has {word} = '{other}', which is not {what} listed before it")
         unseen = next((each for each in variant.published if each not in self.metrics), None)
         if unseen is not None:
-            raise ValueError(f"{who} has a published '{unseen}', which is not in metrics")
+            raise ValueError(f"{who} has a published value of '{unseen}', which is not in metrics")
         if bool(variant.after) != bool(variant.classes):
             raise ValueError(f"{who} needs 'after' and 'classes', or none of them")
         if variant.after and (variant.recipe or variant.set or variant.init_from or variant.seeds):
@@ -126,7 +126,7 @@ class Study(StrictModel):
             raise ValueError(f"{who} has the baseline '{comparison.baseline}', which is not among its variants")
 
     def changed(self, recipe: str | None, changes: Sequence[str]) -> Study:
-        """Return the study with another recipe and changed settings, which its title then names.
+        """Return the study with another recipe and changed settings, and with these in its title.
 
         With another recipe, runs get their own names, and published values are dropped.
         """
@@ -140,7 +140,7 @@ class Study(StrictModel):
         return self.model_copy(update=update)
 
     def restricted(self, names: Sequence[str]) -> Study:
-        """Return the study with only these variants and those that they build on; all of it without names.
+        """Return the study with only these variants and those that they build on; with no names, the whole study.
 
         Raises:
             StudyError: a variant does not exist.
@@ -197,7 +197,7 @@ class Study(StrictModel):
                 raise StudyError(
                     f"The study sets '{key}' itself; change the seeds in its file.", code="study-set-fixed"
                 )
-        # Other keys of a table stay, except in a named model, because another network has other settings.
+        # Keep the other keys of a table, except for a named model, because another network has other settings.
         own: list[Change] = list(dotted(variant.set, lambda key, value: key == "model" and "name" in value).items())
         fixed = [("name", f"{self.name}-{variant.name}"), ("seed", seed)]
         recipe = load_recipe(variant.recipe or self.recipe, [*own, *changes, *fixed])
@@ -206,17 +206,17 @@ class Study(StrictModel):
             if model is None:
                 start = self.recipe_of(self.variant(variant.init_from), seed, given)
                 return tuned(recipe, start, [*own, *for_one])
-            # Without a parent, the changes for all variants must be applied here.
+            # If there is no parent, apply the changes for all variants here.
             recipe = tuned(recipe, model.read_recipe(), [*own, *changes])
         return recipe
 
     def model_of(self, variant: Variant) -> RunFolder | None:
-        """Return the built-in model that a variant starts from; None for another variant or no initial weights."""
+        """Return the built-in model that a variant starts from; None if it starts from a variant or at random."""
         above = [each.name for each in self.variants[: self.variants.index(variant)]]
         return find_run(variant.init_from) if variant.init_from and variant.init_from not in above else None
 
     def _changes_of(self, variant: Variant, changes: Sequence[str]) -> tuple[list[str], list[str]]:
-        """Return the changes for all variants, and those for this variant."""
+        """Split changes: return those for all variants, and those for this variant."""
         for_all: list[str] = []
         for_one: list[str] = []
         for change in changes:
@@ -228,7 +228,7 @@ class Study(StrictModel):
             meant = self.variant(name.strip())
             if meant.after:
                 raise StudyError(
-                    f"{arg('settings')} {change}: '{meant.name}' is not trained; it is made from '{meant.after}'.",
+                    f"{arg('settings')} {change}: '{meant.name}' is not trained; it merges '{meant.after}'.",
                     code="study-set-merged",
                 )
             if meant == variant:

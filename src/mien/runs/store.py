@@ -21,13 +21,13 @@ PREDICTIONS = "predictions_validation.npz"
 
 
 class RunRecord(BaseModel):
-    """How a run went: the content of ``run.json``.
+    """The record of a run: the content of ``run.json``.
 
-    ``key`` is that of :class:`mien.runs.plan.PlannedRun`, ``variant`` the name of the variant that was trained first.
+    ``key`` is that of :class:`mien.runs.plan.PlannedRun`; ``variant`` names the first variant with this run.
     The key is computed from ``data_fingerprint``, ``started_from`` (key of another run, digest of a file, or ``""``),
     the recipe and any votes. ``epochs`` counts finished epochs; ``best_epoch`` is the kept one (0 for none).
     ``seconds`` is the time of training and validation with ``threads`` of torch. ``failed`` says why training failed,
-    or is ``""``. ``machine`` is for human readers.
+    or is ``""``. ``machine`` is only for human readers.
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(extra="ignore", frozen=True, strict=True)
@@ -63,7 +63,7 @@ class CompletedRun:
         """Read the predictions on validation.
 
         Raises:
-            StudyError: they are missing or damaged, or of other data than the record says.
+            StudyError: they are missing or damaged, or for other data than the record says.
         """
         try:
             found = read_predictions(self.folder / PREDICTIONS)
@@ -73,7 +73,7 @@ class CompletedRun:
             ) from None
         if found.data_fingerprint != self.record.data_fingerprint:
             raise StudyError(
-                f"The predictions in {self.folder} are of other data than {RECORD} says. Remove the folder.",
+                f"The predictions in {self.folder} are for other data than {RECORD} says. Remove the folder.",
                 code="study-data",
             )
         return found
@@ -90,7 +90,7 @@ def read_completed(results: Path) -> dict[str, CompletedRun]:
 
 
 def read_run(folder: Path) -> CompletedRun:
-    """Read the run in a folder. Raises like :func:`read_completed`."""
+    """Read the run in a folder. Raises the errors of :func:`read_completed`."""
     try:
         return CompletedRun(folder, RunRecord.model_validate_json((folder / RECORD).read_text(encoding="utf-8")))
     except (OSError, ValueError):

@@ -1,8 +1,8 @@
-"""Search a space: many short runs of one recipe with different values, one by one.
+"""Search a space: train many short runs of one recipe with different values, one by one.
 
 Each trial is a run folder in ``OUT/trials``. Optuna draws values, prunes, and stores trials in ``OUT/trials.db``. A
-finished trial keeps recipe, environment and history. Its weights are removed to save disk space; train ``best.toml`` to
-get them again.
+finished trial keeps recipe, environment and history. Weights are removed to save disk space; to get the best ones
+again, train ``best.toml``.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class TrialResult:
 
 
 def best_first(trials: Sequence[TrialResult]) -> list[TrialResult]:
-    """Sort trials: complete ones by accuracy, then the others by accuracy; ties by number."""
+    """Sort trials: complete ones first, then by accuracy, then by number."""
 
     def rank(trial: TrialResult) -> tuple[bool, float, int]:
         accuracy = -1.0 if math.isnan(trial.accuracy) else trial.accuracy
@@ -81,7 +81,7 @@ class SweepResult:
         folder: folder of the sweep.
         trials: finished trials by number.
         total: planned number of trials.
-        was_stopped: whether Ctrl-C ended it.
+        was_stopped: whether Ctrl-C ended the sweep.
     """
 
     folder: Path
@@ -129,7 +129,7 @@ def search(
     """
     total = trials or space.trials
     in_scheme = faces.with_scheme(parse_scheme(space.base.classes))
-    # Report a missing split now instead of in the first trial.
+    # Report a missing split now, not in the first trial.
     in_scheme.of_split("train")
     in_scheme.of_split("validation")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -156,7 +156,7 @@ def search(
 
 
 def check_networks(space: Space) -> None:
-    """Build the network at each end of each range of its settings. Raises :class:`RecipeError`."""
+    """Check that the network can be built at each end of its ranges. Raises :class:`RecipeError`."""
     for key, recipe in space.recipes_at_the_ends():
         if key.startswith(("model.", "input.", "progressive_resizing")):
             try:
@@ -209,7 +209,7 @@ class _TrialCallback(Callback):
         self.history: list[HistoryLine] = []
         self.is_pruned = False
         self._trial, self._recipe, self._run = trial, recipe, run
-        # Report the epochs of a run that was stopped before.
+        # Report the epochs that a stopped run has already finished.
         self._report()
 
     @property
@@ -263,7 +263,7 @@ class _Objective:
         return accuracy
 
     def _train(self, trial: optuna.Trial, values: Mapping[str, Any]) -> tuple[float | None, str, str]:
-        """Return the accuracy of a complete trial (else None), the outcome, and the reason if values are invalid."""
+        """Return accuracy of a complete trial (else None), outcome, and the reason if values are invalid."""
         try:
             recipe = self.space.recipe_for(values)
             plan = plan_training(recipe, self.faces)

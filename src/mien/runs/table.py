@@ -32,7 +32,7 @@ class VariantRow:
         metrics: metrics by name over the finished runs; empty without one.
         failed: number of runs whose training failed.
         missing: number of unfinished runs.
-        collapsed: number of runs no more accurate than always answering the largest class.
+        collapsed: number of runs that are no better than always answering the largest class.
     """
 
     variant: Variant
@@ -51,8 +51,8 @@ class VariantComparison:
     Attributes:
         comparison: specification of the comparison.
         samples: number of common samples; 0 if the baseline or all others have no finished run.
-        differences: differences from the baseline, by variant with a finished run and metric; empty without common
-            seeds. P-values are corrected for their number in the whole comparison.
+        differences: differences from the baseline, by variant and metric; empty without common seeds. P-values are
+            corrected for the number of tests in the whole comparison.
         absent: variants without a finished run.
     """
 
@@ -109,7 +109,7 @@ class StudyTable:
 
 
 def tabulate(study: Study, runs: Sequence[PlannedRun], finished: Mapping[str, CompletedRun]) -> StudyTable:
-    """Combine the finished runs of a study; others count as missing.
+    """Combine the finished runs of a study; all others are counted as missing.
 
     Raises:
         DataError: a label scheme does not match the predictions.
@@ -170,7 +170,7 @@ def _compare(
 
 
 def _adjusted(differences: Mapping[str, Mapping[str, RepeatedDifference]]) -> dict[str, dict[str, RepeatedDifference]]:
-    """Correct all p-values of a comparison together, because readers look for small ones among all of them."""
+    """Correct all p-values of a comparison together, because readers look for the small ones among them."""
     adjusted = iter(holm([each.p_value for found in differences.values() for each in found.values()]))
     return {
         name: {metric: replace(each, adjusted_p_value=next(adjusted)) for metric, each in found.items()}

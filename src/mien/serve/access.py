@@ -1,6 +1,6 @@
 """Access control of the service: bearer token, allowed host names, and no requests from other sites' pages.
 
-Otherwise pages of other sites could send requests, and with DNS rebinding also read the answers.
+Otherwise pages of other sites could send requests and, by DNS rebinding, read the answers.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from mien.serve.api_errors import ApiError
 VARIABLE = "MIEN_TOKEN"
 _TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*")  # RFC 6750, section 2.1
 MIN_TOKEN_LETTERS = 16
-"""Shortest token. A shorter one could be guessed, because the number of attempts is not limited."""
+"""Shortest token. A shorter token could be guessed, because the number of attempts is not limited."""
 
 _HOST = re.compile(r"[a-z0-9_]([a-z0-9._-]*[a-z0-9_])?", re.IGNORECASE | re.ASCII)
 
@@ -36,8 +36,8 @@ def find_token(file: Path | None) -> str | None:
     There is no option for the token itself, because all users of a machine can see the arguments of its programs.
 
     Raises:
-        ServeError: the file cannot be read (``token-unreadable``), contains no token (``token-invalid``), or a short
-            one (``token-short``).
+        ServeError: the file cannot be read (``token-unreadable``), contains no token (``token-invalid``), or a token
+            that is too short (``token-short``).
     """
     if file is None:
         text, place = os.environ.get(VARIABLE), VARIABLE
@@ -76,12 +76,12 @@ def require_token(token: str) -> Callable[..., Awaitable[None]]:
 
 
 def is_token(given: str, token: str) -> bool:
-    """Compare a token in constant time, so that the time reveals nothing."""
+    """Compare a token in constant time, so that the time reveals nothing about it."""
     return hmac.compare_digest(given.encode(), token.encode())
 
 
 def check_host_names(names: Sequence[str]) -> None:
-    """Raise ServeError (``host-name``) for names that no request's host can equal: with port, address or pattern."""
+    """Raise ServeError (``host-name``) for a name with a port, path or pattern, which no request's host can equal."""
     for name in names:
         if not _HOST.fullmatch(name):
             raise ServeError(
@@ -99,8 +99,8 @@ def page_origins(hosts: Sequence[str]) -> str:
 class CheckOrigin:
     """ASGI middleware that refuses requests to other hosts (``foreign-host``) or from other sites (``foreign-origin``).
 
-    Own hosts are IP addresses, ``localhost``, the machine's name and names allowed by the user. IP addresses are safe,
-    because DNS rebinding needs a name.
+    Allowed hosts are IP addresses, ``localhost``, the machine's name and names allowed by the user. IP addresses are
+    safe, because DNS rebinding needs a name.
 
     Args:
         app: the service to protect.
@@ -113,7 +113,7 @@ class CheckOrigin:
         self._own = {"localhost", socket.gethostname().lower()} | self._allowed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one request."""
+        """Check a request, and pass it on or refuse it."""
         error = None if scope["type"] == "lifespan" else self._error(Headers(scope=scope))
         if error is None:
             await self.app(scope, receive, send)

@@ -30,18 +30,18 @@ CODES: dict[str, tuple[int, str]] = {
     "image-format": (415, "a file is not an image in a format that the service reads"),
     "image-damaged": (422, "an image is incomplete or damaged"),
     "form-file-missing": (422, "the body has no image"),
-    "unknown-field": (422, "the form has a field other than 'file', or the JSON other than 'image' and 'images'"),
+    "unknown-field": (422, "the form has a field other than 'file', or the JSON one other than 'image' and 'images'"),
     "bad-parameter": (422, "a query parameter is unknown or has an impossible value"),
     "too-many-faces": (422, "an image has more faces than the limit"),
-    "too-much-work": (422, "an image takes longer than the time limit, or has too many scans"),
+    "too-much-work": (422, "an image takes longer than the time limit, or a JPEG has too many scans"),
     "not-a-frame": (422, "a message of a stream is not binary"),
     "too-many-frames": (422, "a stream sends more frames a second than the limit"),
-    "stream-idle": (408, "a stream sent no frame, or took no answer, in time"),
+    "stream-idle": (408, "a stream sent no frame, or received no answer, in time"),
     "busy": (429, "more requests than the limit, or an image not begun in time; retry after Retry-After seconds"),
-    "internal": (500, "a defect of the service"),
+    "internal": (500, "a bug in the service"),
 }
-"""Error codes with their HTTP status and meaning. They agree with the codes of :class:`mien.base.errors.MienError`:
-what :mod:`mien.base.images` refuses as ``image-damaged`` has the same code over HTTP."""
+"""Error codes with their HTTP status and meaning. They are the codes of :class:`mien.base.errors.MienError`: an image
+that :mod:`mien.base.images` refuses as ``image-damaged`` has this code over HTTP too."""
 
 
 class ErrorDetail(BaseModel):
@@ -71,7 +71,7 @@ class ApiError(MienError):
         return CODES[self.code][0]
 
     def body(self) -> ErrorResponse:
-        """The JSON body of the answer."""
+        """The JSON body of the error's answer."""
         return ErrorResponse(error=ErrorDetail(code=self.code, message=str(self)))
 
     def response(self, scope: Scope) -> JSONResponse:
@@ -83,7 +83,7 @@ class ApiError(MienError):
 
 def internal_error() -> ApiError:
     """Return the error for an unexpected exception."""
-    return ApiError("The service failed; its log says where.", code="internal")
+    return ApiError("The service failed; its log contains the error.", code="internal")
 
 
 def error_responses(*codes: str) -> dict[int | str, dict[str, Any]]:

@@ -77,7 +77,7 @@ def create_app(
     Args:
         model: model, as in :func:`mien.load`.
         detector: face detector, as in :meth:`mien.Predictor.predict`.
-        threads: number of cores for images; default: all. One more image is processed at a time.
+        threads: number of cores for images; default: all. One image more than this is processed at a time.
         limits: limits of requests.
         token: bearer token that clients must send; None requires none.
         hosts: further host names of the service; see :class:`mien.serve.access.CheckOrigin`.
@@ -121,7 +121,7 @@ def create_app(
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
-        # Generated clients name their functions by this id.
+        # Generated clients use this id as the name of a function.
         generate_unique_id_function=lambda route: route.name,
     )
     add_error_handlers(app)
@@ -165,7 +165,7 @@ def _add_predictions(router: APIRouter, service: PredictionService, model: Model
     async def predict_one(
         request: Request, parameters: FaceParameters, *, crops: bool = False, draw: bool = False
     ) -> tuple[PredictedImage, float]:
-        """Return the answer, and when the work on it began."""
+        """Return the answer, and the time at which the work on it began."""
         reader = service.reader(parameters, crops=crops)
         with service.slot():
             files = await receive_files(request, limits, max_files=1)
@@ -227,7 +227,7 @@ def _add_stream(
         """Receive JPEG frames; send the faces of each frame with their track numbers."""
         await socket.accept()
         try:
-            # A client without the token must not occupy a stream's slot.
+            # A client without the token must not count as a stream.
             if token is not None and not sends_token(socket, token):
                 with place("logins"):
                     await receive_token(socket, token, limits.idle_seconds)
@@ -255,7 +255,7 @@ def _add_metadata(router: APIRouter, model: ModelResponse, metrics: ServiceMetri
         """Return the model's manifest and the SHA-256 of its file."""
         return model
 
-    # response_class=PlainTextResponse would declare errors as plain text, too.
+    # response_class=PlainTextResponse would declare that errors are plain text, too.
     plain: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
 
     @router.get("/metrics", response_class=Response, responses=plain, tags=["service"])
@@ -265,7 +265,7 @@ def _add_metadata(router: APIRouter, model: ModelResponse, metrics: ServiceMetri
 
 
 def _add_middleware(app: FastAPI, hosts: Sequence[str], metrics: ServiceMetrics, root_path: str) -> None:
-    """Add middleware. The one added last sees requests first."""
+    """Add middleware. The middleware that is added last receives requests first."""
     app.add_middleware(GZipMiddleware, compresslevel=6)
     if hosts:
         app.add_middleware(

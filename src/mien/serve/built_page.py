@@ -1,4 +1,4 @@
-"""The built browser page: its folder, the model files that it reads, and copies of it with other models."""
+"""The built browser page: its folder, its model files, and copies of it with other models."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ MANIFEST = "model.json"
 """Files of the page's first model and its manifest."""
 
 MODELS = "models.json"
-"""File with the names of all models of the page, the first one first."""
+"""File with the names of all models of the page, in their order."""
 
 PAGE_MODEL = "default"
-"""Default model of the page, the same as that of ``mien.load()``."""
+"""Default model of the page; ``mien.load()`` has the same default."""
 
 FAST_MODEL = "fast"
 """Model for slow devices: a third of the size, faster, and less accurate."""
@@ -103,10 +103,10 @@ def _as_json(content: object) -> bytes:
 
 
 def service_models(model: Path, guarded: bool) -> list[Path]:
-    """Return the models that the service's page offers: the service's own first, then mien's.
+    """Return the models that the service's page offers: first the service's own, then mien's.
 
-    The page is public. If the service requires a token (``guarded``), its own model is therefore not published, and the
-    page starts with :data:`PAGE_MODEL`. The same holds if its model needs colour images.
+    Anyone can open the page. If the service requires a token (``guarded``), its own model is therefore not published,
+    and the page starts with :data:`PAGE_MODEL`. The same holds if its model needs colour images.
     """
     first = find_model(PAGE_MODEL) if guarded or read_manifest(model).input.channels != 1 else model
     return [first, *(each for each in map(find_model, SHIPPED) if each.resolve() != first.resolve())]

@@ -20,8 +20,8 @@ from mien.serve.api_errors import ApiError
 from mien.serve.limits import Limits
 
 SERVED_FORMATS: tuple[str, ...] = ("PNG", "JPEG", "WEBP", "AVIF", "GIF")
-"""Image formats that the service accepts. Pillow decodes some BMP and PPM files slowly in Python, and TIFF's C library
-writes to the log."""
+"""Image formats that the service accepts. BMP and PPM are left out because Pillow decodes some slowly in Python; TIFF
+because its C library writes to the log."""
 
 _START_OF_SCAN, _END_OF_IMAGE, _FILL = 0xDA, 0xD9, 0xFF
 _WITHOUT_LENGTH = {0x00, 0x01, *range(0xD0, 0xD9)}
@@ -38,7 +38,7 @@ class PredictedImage:
         width: width of the upright image in pixels.
         height: height of the upright image in pixels.
         predictions: one prediction per face, the largest first; exactly one for a face crop.
-        found: number of faces in the image; more than the predictions if only the largest were requested.
+        found: number of faces in the image, which may be more than the predictions if only the largest are requested.
         hint: notice if a photo may have been given as a face crop, or the reverse.
         drawn: JPEG of the photo with boxes and answers, if requested.
     """
@@ -70,8 +70,8 @@ def predict_image(
         limits: limits of pixels, scans and faces.
         source: name of the image in predictions.
         crops: True if the image is a face crop.
-        max_faces: number of largest faces to keep. None keeps all, and refuses more than the limit.
-        look: True also detects faces in a large face crop, to check whether it is a photo.
+        max_faces: number of largest faces to keep. None keeps all, and refuses images with more than the limit.
+        look: True also detects faces in a large face crop, to find out whether it is a photo.
         draw: True draws boxes and answers on the photo.
 
     Raises:

@@ -20,7 +20,7 @@ PAGE = Path(__file__).parent / "label_page"
 
 
 class Question(BaseModel):
-    """Next question of the page: an image with its number in the folder; None if all have a vote."""
+    """Next image that the page asks about, with its number in the folder; None if all images have a vote."""
 
     person: str
     image: str | None
@@ -31,7 +31,7 @@ class Question(BaseModel):
 
 
 class Answer(BaseModel):
-    """A vote, with the number of votes known to the page, so that an outdated page cannot vote twice."""
+    """A vote, and how many votes the page knows of, so that an outdated page cannot vote twice."""
 
     image: str
     answer: str

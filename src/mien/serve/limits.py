@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits that keep one client from blocking the others.
+    """Limits, so that one client cannot block the others.
 
-    A request over a limit is refused with a 4xx status. Brackets give the error code, followed by the option of ``mien
-    serve`` if there is one. Names contain units: bytes, pixels, seconds.
+    A request over a limit is refused with a 4xx status. Each docstring names the error code in brackets, then the
+    option of ``mien serve`` if there is one. Names contain units: bytes, pixels, seconds.
 
-    Memory: uploads take at most ``max_requests * max_bytes`` bytes. There is also one more decoded image than threads.
+    Memory: uploads take at most ``max_requests * max_bytes`` bytes. Decoded images: one more than threads.
     """
 
     # The body of a request (upload.py).
@@ -36,9 +36,9 @@ class Limits:
     max_requests: int = 64
     """Largest number of prediction requests at a time, from headers to answers [busy] ``--max-requests``."""
     work_seconds: float = 30.0
-    """Largest time from the complete body to the answer [too-much-work; busy if work had not begun]."""
+    """Largest time from the complete body to the answer [too-much-work, or busy if work had not begun]."""
     images_at_once: int = 2
-    """Number of a batch's images processed at a time; the rest wait, so that other requests get their turn."""
+    """Number of images of a batch that are processed at a time, so that other requests do not wait long."""
 
     # Streams (stream.py).
     max_streams: int = 4
@@ -50,8 +50,8 @@ class Limits:
 
     # Connections (server.py): uvicorn's own limits.
     max_connections: int = 512
-    """Largest number of connections; a request on a further one gets uvicorn's plain 503."""
+    """Largest number of connections; a request on another one gets uvicorn's plain 503."""
     head_bytes: int = 16_384
-    """Largest number of bytes of a request's headers; more get uvicorn's plain 400."""
+    """Largest number of bytes in a request's headers; larger ones get uvicorn's plain 400."""
     idle_seconds: int = 5
     """Time after which a connection without a request, or without a stream's first message, is closed."""

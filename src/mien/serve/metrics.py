@@ -1,4 +1,4 @@
-"""Prometheus counters of the service. Clients cannot create labels, so the number of series is bounded."""
+"""Prometheus counters of the service. Clients cannot create labels, so the number of time series is bounded."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from mien.version import __version__
 CONTENT_TYPE: str = CONTENT_TYPE_PLAIN_0_0_4
 
 FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
-"""Environment variable of the folder in which workers count. prometheus_client reads it when imported."""
+"""Environment variable for the folder in which workers count. prometheus_client reads it when imported."""
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
 class ServiceMetrics:
-    """The counters of one app.
+    """Prometheus counters of one running service.
 
     Args:
         model: name of the model.
@@ -35,7 +35,7 @@ class ServiceMetrics:
         PlatformCollector(registry=registry)
         build = Gauge(
             "mien_build_info",
-            "1; its labels are mien's version, and the model with the SHA-256 of its file.",
+            "Always 1; its labels are mien's version, the model and the SHA-256 of its file.",
             ["version", "model", "sha256"],
             registry=registry,
             multiprocess_mode="livemax",
@@ -80,7 +80,7 @@ class CountRequests:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        began, status = time.perf_counter(), 499  # nginx's status for a client that closed the connection
+        began, status = time.perf_counter(), 499  # nginx's status code for a client that closed the connection
 
         async def note_status(message: Message) -> None:
             nonlocal status
@@ -91,11 +91,11 @@ class CountRequests:
         try:
             await self.app(scope, receive, note_status)
         except Exception:
-            # The framework answers such an exception outside this middleware.
+            # For such an exception, the framework sends the answer outside this middleware.
             status, scope["mien.error"] = 500, "internal"
             raise
         finally:
-            # Use the route's template, never the client's address, as label.
+            # As label, use the route's template, never the path that the client sent.
             route = getattr(scope.get("route"), "path", None) or "other"
             self.metrics.requests.labels(route, str(status)).inc()
             self.metrics.seconds.labels(route).observe(time.perf_counter() - began)

@@ -1,4 +1,4 @@
-"""The browser page of the service: its built files (or a note), and its models. All files are local."""
+"""The browser page of the service: its built files (or a note), and its models. All files come from this service."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from mien.serve import built_page
 from mien.serve.built_page import page_files
 
 HEADERS: dict[str, str] = {
-    # A page may load only files of this service; docs/web.md says what this does not prevent.
+    # A page may load only files from this service; docs/web.md says what this does not prevent.
     "Content-Security-Policy": "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; "
     "connect-src 'self'; manifest-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'; style-src 'self'",
-    # These two together enable WebAssembly threads.
+    # These two headers together enable WebAssembly threads.
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Embedder-Policy": "require-corp",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-"""Headers of every answer."""
+"""HTTP headers of every answer."""
 
 HASHED = "assets"
-"""Vite's folder for files whose names change with their content."""
+"""Folder in which Vite puts files whose names change with their content."""
 
 _NO_PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>mien</title><meta name="viewport" content="width=device-width">
@@ -107,7 +107,7 @@ _START = """SwaggerUIBundle({
 
 
 def add_docs(app: FastAPI) -> None:
-    """Serve ``/docs`` with Swagger UI from the package fastapi-offline. FastAPI would load it from another host."""
+    """Serve ``/docs`` with Swagger UI from the package fastapi-offline. FastAPI loads it from another host."""
     found = find_spec("fastapi_offline")
     assert found is not None
     assert found.origin is not None
@@ -129,7 +129,7 @@ def add_page(app: FastAPI, models: Sequence[Path]) -> None:
 
     Args:
         app: service with all its other addresses.
-        models: ``.onnx`` files that the page offers, instead of those it was built with.
+        models: ``.onnx`` files that the page offers, instead of the models that it was built with.
     """
     static = built_page.STATIC
     if not (static / "index.html").is_file():

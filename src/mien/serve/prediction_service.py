@@ -1,4 +1,4 @@
-"""Prediction work of the service, outside the event loop and within the limits."""
+"""Prediction in the service, outside the event loop and within the limits."""
 
 from __future__ import annotations
 
@@ -40,19 +40,19 @@ class PredictionService:
     ) -> None:
         self._classifier, self._detector = classifier, detector
         self._limits, self._metrics = limits, metrics
-        # One more than cores: it decodes while the others run networks.
+        # Use one thread more than cores: one decodes while the others run networks.
         self.pool: ThreadPoolExecutor = ThreadPoolExecutor(threads + 1, thread_name_prefix="images")
         self._requests = 0
 
     def stop(self) -> None:
-        """Finish the active images and start no more."""
+        """Finish the images in progress, and start no others."""
         self.pool.shutdown(cancel_futures=True)
 
     @contextmanager
     def slot(self) -> Iterator[None]:
         """Count a request while it is received and processed. Raises :class:`ApiError` beyond the limit (``busy``)."""
         if self._requests >= self._limits.max_requests:
-            raise ApiError(f"{self._requests} requests are active, the largest number. Try again.", code="busy")
+            raise ApiError(f"{self._requests} requests are active, which is the limit. Try again later.", code="busy")
         self._requests += 1
         self._metrics.under_way.inc()
         try:
@@ -91,7 +91,7 @@ class PredictionService:
         crops: bool = False,
         draw: bool = False,
     ) -> list[PredictedImage | ApiError]:
-        """Predict a request's images, a few at a time, so that other requests get their turn.
+        """Predict a request's images, a few at a time, so that other requests do not wait long.
 
         Args:
             files: contents of image files.

@@ -12,7 +12,7 @@ from mien.serve.detect import PredictedImage
 
 
 class FaceParameters(BaseModel):
-    """Query parameters of a request about faces in a photo or frame. Others are refused."""
+    """Query parameters of a request about faces in a photo or frame; any other is refused."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
 
@@ -44,7 +44,7 @@ class FaceParameters(BaseModel):
 
 
 class PredictParameters(FaceParameters):
-    """Query parameters of a request for predictions. Others are refused."""
+    """Query parameters of a request for predictions; any other is refused."""
 
     crops: bool = Field(default=False, description="each image is a face crop, about as tight as FER2013's")
 
@@ -73,7 +73,7 @@ class FaceResponse(BaseModel):
     output: str | None = Field(default=None, description="output that gives the answer; missing if it has no name")
     answer: str = Field(description="an expression, 'unsure' or 'not-a-face'; equals `top` if trained on labels")
     top: str = Field(description="the most probable class")
-    # Not limited to 1, because rounding may make a sum of probabilities slightly larger.
+    # Do not limit it to 1, because rounding may make a sum of probabilities slightly larger.
     confidence: float = Field(description="the model's probability of `top`, 0..1")
     in_doubt: bool = Field(description="true if unsure, with alternatives, or, for a label's output, below 0.5")
     alternatives: list[str] = Field(description="expressions nearly as probable as `top`, the most probable first")
@@ -110,7 +110,7 @@ class ImageResponse(BaseModel):
     faces: list[FaceResponse] = Field(description="faces, the largest first")
     faces_found: int = Field(description="number of detected faces, including those left out by max_faces")
     hint: str | None = Field(
-        default=None, description="says that a photo may have been sent as a face crop, or a face crop as a photo"
+        default=None, description="notice that a photo may have been sent as a face crop, or a face crop as a photo"
     )
     hint_code: str | None = Field(default=None, description="code of the hint: photo-as-crop or crops-as-photos")
 
@@ -138,15 +138,15 @@ class ModelName(BaseModel):
 class _Answer(BaseModel):
     model: ModelName
     detector: str | None = Field(default=None, description="name of the face detector; missing with crops")
-    milliseconds: float = Field(description="time from the complete request to the answer")
+    milliseconds: float = Field(description="milliseconds from the complete request to the answer")
 
 
 class PredictResponse(_Answer, ImageResponse):
-    """The answer about one image."""
+    """The answer to a request with one image."""
 
 
 class BatchResponse(_Answer):
-    """The answer about several images."""
+    """The answer to a request with several images."""
 
     results: list[ImageResponse | ErrorResponse] = Field(description="one result per file, in order")
 
@@ -159,6 +159,6 @@ class ModelResponse(ModelName):
 
 
 class HealthResponse(BaseModel):
-    """The state of the service."""
+    """The answer of the health check."""
 
     status: str

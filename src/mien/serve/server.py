@@ -1,7 +1,7 @@
 """Open the port and run the service in one or several processes, until SIGTERM or Ctrl-C.
 
-uvicorn handles HTTP, stops gracefully and replaces workers. Its limits suffice for trusted clients or behind a proxy.
-For the open internet, ``compose.internet.yaml`` puts a proxy in front that disconnects slow clients.
+uvicorn handles HTTP, stops gracefully and replaces workers. Its limits are enough for trusted clients or behind a
+proxy. For the open internet, ``compose.internet.yaml`` puts a proxy in front that disconnects slow clients.
 """
 
 from __future__ import annotations
@@ -75,10 +75,10 @@ def run(app: FastAPI, listener: socket.socket, limits: Limits) -> None:
     """Serve until SIGTERM or Ctrl-C, then finish active requests.
 
     Raises:
-        KeyboardInterrupt: after a stop by Ctrl-C.
+        KeyboardInterrupt: the service was stopped by Ctrl-C.
     """
     silence_logs()
-    # Otherwise each counter and histogram has a second line with its creation time.
+    # Otherwise each counter and histogram would have another line with its creation time.
     disable_created_metrics()  # type: ignore[no-untyped-call]
     uvicorn.Server(_config(app, limits)).run(sockets=[listener])
 
@@ -97,8 +97,8 @@ def run_workers(make_app: Callable[[], FastAPI], listener: socket.socket, limits
         limits,
         factory=True,
         workers=workers,
-        # Seconds after which an unresponsive worker is replaced. On a busy machine, starting takes longer than the
-        # default 5.
+        # Seconds after which an unresponsive worker is replaced. On a busy machine, a start takes longer than the
+        # default of 5 s.
         timeout_worker_healthcheck=60,
     )
     # All workers count in this folder; see ServiceMetrics.page.
@@ -129,16 +129,16 @@ def _config(app: Callable[..., Any], limits: Limits, **named: Any) -> uvicorn.Co
         server_header=False,
         # An access log would contain clients' addresses; /metrics counts requests instead.
         access_log=False,
-        # uvicorn's warnings are about clients' data: bytes that are not HTTP, or requests to upgrade.
+        # uvicorn's warnings are about data of clients: bytes that are not HTTP, or requests to upgrade.
         log_level="error",
         **named,
     )
 
 
 def silence_logs() -> None:
-    """Keep clients' data out of this process's log."""
-    for name in ("python_multipart", "PIL"):  # they quote forms and images
+    """Keep the data of clients out of this process's log."""
+    for name in ("python_multipart", "PIL"):  # their messages quote forms and images
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    # Pillow and NumPy warn about odd images. Filters apply to the whole process, so threads cannot set them
-    # temporarily.
+    # Pillow and NumPy warn about odd images. Filters of warnings apply to the whole process, so a thread cannot set one
+    # for a while.
     warnings.simplefilter("ignore")

@@ -1,7 +1,7 @@
 """WebSocket stream: receives JPEG frames and sends their faces with track numbers and smoothed answers.
 
 If a client sends faster than the service answers, only the newest frame is used, and the answer says how many were
-skipped. Unreadable, too frequent or missing frames end the stream: one message with the error, then a closing frame.
+skipped. Unreadable, too frequent or missing frames end the stream with an error message and a closing frame.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Stream:
 
     Args:
         socket: accepted WebSocket.
-        tracker: tracker for this stream only.
+        tracker: tracker that only this stream uses.
         limits: limits of frames.
         pool: executor that decodes and predicts frames.
     """
@@ -132,7 +132,7 @@ async def receive_token(socket: WebSocket, token: str, seconds: float) -> None:
     """Require the token in the first message, ``{"token": "..."}``, because browsers cannot send the header.
 
     Raises:
-        ApiError: another token, or none in time (``unauthorised``).
+        ApiError: the token is wrong, or was not sent in time (``unauthorised``).
     """
     with suppress(TimeoutError, ValueError, KeyError, TypeError, RecursionError):
         async with asyncio.timeout(seconds):

@@ -1,7 +1,7 @@
 """Receive images as a multipart form, one image file, or base64 in JSON; in memory and within limits.
 
-Starlette's parser reads the form. It would write parts larger than ``spool_max_size`` to disk, so that is set beyond
-any body. ``Request.form`` is not used, because it limits neither the total size nor the time.
+Starlette's parser reads the form. It would write parts larger than ``spool_max_size`` to disk, so this is set larger
+than any body. ``Request.form`` is not used, because it limits neither the total size nor the time.
 """
 
 from __future__ import annotations
@@ -132,11 +132,11 @@ async def _bounded_chunks(request: Request, limits: Limits) -> AsyncGenerator[by
 class _Form(MultiPartParser):
     """Starlette's multipart parser, in memory; it records whether the form was complete."""
 
-    spool_max_size = sys.maxsize  # nothing is written to disk; _bounded_chunks bounds the bytes
+    spool_max_size = sys.maxsize  # so that nothing is written to disk; _bounded_chunks limits the bytes
     is_complete = False
 
     def on_headers_finished(self) -> None:
-        # Old clients may send only filename*, which encodes other alphabets. The name does not matter.
+        # Old clients may send only filename*, in which other alphabets are encoded. The name does not matter.
         disposition = self._current_part.content_disposition
         if disposition is not None:
             self._current_part.content_disposition = disposition.replace(b"filename*=", b"filename=")

@@ -15,7 +15,7 @@ from mien.base.preprocess import InputSpec, in_pixels, normalise
 from mien.base.recipe import AugmentRecipe, Recipe
 
 REFERENCE_PX = 48
-"""Lengths in pixels are for a face of this side."""
+"""Lengths in pixels refer to a face of this side."""
 
 SMALLEST_SIGMA_PX, LARGEST_SIGMA_PX = 0.3, 2.0
 SMALLEST_RESOLUTION = 0.25
@@ -72,10 +72,10 @@ def augment(
 
 
 def corrupt(pixels: Tensor, recipe: AugmentRecipe, generator: torch.Generator) -> Tensor:
-    """Blur some images, reduce the resolution of some, and add noise to some; each with random strength.
+    """Blur some images, reduce the resolution of others, and add noise to others, with random strength.
 
-    Hendrycks & Dietterich 2019 measure such corruptions. The strengths span about the first four of five in
-    :mod:`mien.evaluation.corruptions`, so a network trained with them is measured on known kinds.
+    Hendrycks & Dietterich 2019 measure such corruptions. The strengths are about the first four of five in
+    :mod:`mien.evaluation.corruptions`, so robustness then measures corruptions known from training.
 
     Args:
         pixels: float32 (N, channels, S, S), 0..255.
@@ -119,7 +119,7 @@ def blur_matrices(sigmas: Tensor, side: int) -> Tensor:
 
 @lru_cache(maxsize=8)
 def resolution_matrices(side: int) -> Tensor:
-    """Return matrices that shrink and re-enlarge one axis, for sizes from a quarter of the side up: (K, side, side).
+    """Return matrices that shrink an axis and enlarge it again, for sizes of a quarter or more: (K, side, side).
 
     Both steps are linear and separable, so their effect on unit vectors gives the whole filter.
     """
@@ -143,7 +143,7 @@ def channels_first(images: Tensor) -> Tensor:
 
 
 def as_shown(images: npt.NDArray[np.uint8], recipe: Recipe, seed: int = 0) -> npt.NDArray[np.uint8]:
-    """Return faces as training might show them, as images for people; without mixup and cutmix.
+    """Return faces augmented as in training, as images for people; without mixup and cutmix.
 
     Returns:
         uint8 (N, crop_px, crop_px), RGB (N, crop_px, crop_px, 3), 0..255.
@@ -165,7 +165,7 @@ def mix(
         batch: float32 (N, channels, S, S).
         recipe: alphas of mixup and cutmix.
         generator: generator for the partners, on the batch's device.
-        host: generator for method and strength, on the CPU; the same generator if the batch is on the CPU.
+        host: generator for method and strength, on the CPU; equals ``generator`` if the batch is on the CPU.
 
     Returns:
         The mixed batch; int64 (N,) the partner of each image; and lam, the weight of each image's own label, 0..1. The
@@ -190,8 +190,8 @@ def mix(
 def alternate(count: int, epoch: int, seed: int, device: torch.device) -> Tensor:
     """Return which images to mirror in an epoch: half of them, and the other half in the next. -> bool (count,).
 
-    This is the alternating flip (Jordan 2024, "94% on CIFAR-10 in 3.29 Seconds"). In two consecutive epochs the network
-    sees each image once plain and once mirrored; random flips do not guarantee that.
+    This is the alternating flip (Jordan 2024, "94% on CIFAR-10 in 3.29 Seconds"). In two consecutive epochs, the
+    network sees each image once plain and once mirrored, unlike with random flips.
     """
     first = torch.rand(count, generator=torch.Generator().manual_seed(seed)) < 0.5
     return (first ^ (epoch % 2 == 1)).to(device)
@@ -210,7 +210,7 @@ def _warp(
     angle = _uniform(pixels, generator, -1, 1).view(count) * math.radians(recipe.rotation_degrees)
     zoom = 1 / _uniform(pixels, generator, 1 - recipe.scale, 1 + recipe.scale).view(count)
     sign = torch.ones_like(zoom) if mirrored is None else 1 - 2 * mirrored.to(zoom.dtype)
-    # affine_grid spans -1..1 over the output; the crop, whose start is rounded down, covers this fraction of the image.
+    # affine_grid spans -1..1 over the output. The crop covers this fraction of the image; its start is rounded down.
     share = spec.crop_px / spec.size_px
     off_centre = (2 * spec.window.start + spec.crop_px - spec.size_px) / spec.size_px
     shift = off_centre + 2 * recipe.translate * (
@@ -254,7 +254,7 @@ def _scalar(generator: torch.Generator) -> float:
 
 
 def _beta(alpha: float, generator: torch.Generator) -> float:
-    """Beta(alpha, alpha) from two gamma draws; torch.distributions takes no generator."""
+    """Draw from Beta(alpha, alpha) by two gamma draws, because torch.distributions takes no generator."""
     shape = torch.full((2,), alpha)
     drawn: list[float] = torch._standard_gamma(shape, generator=generator).tolist()
     first, second = drawn

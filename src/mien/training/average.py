@@ -1,4 +1,4 @@
-"""The weights to keep: a moving average, with batch-norm statistics recalculated for it.
+"""Weights that are kept: a moving average, with batch-norm statistics recalculated for it.
 
 The statistics of a batch norm belong to the current weights and to augmented images. Wu & Johnson, "Rethinking 'Batch'
 in BatchNorm", 2021, recalculate them (precise batch norm). torch.optim.swa_utils.update_bn gives identical statistics
@@ -23,14 +23,14 @@ from mien.models.network import Network
 
 BATCH = 256
 ENOUGH = 4096
-"""Number of faces used after each epoch: `fast` is as accurate with them as with all (docs/lab-notebook.md)."""
+"""Number of faces used after each epoch: `fast` is as accurate with so many as with all (docs/lab-notebook.md)."""
 
 
 class WeightAverage:
     """Exponential moving average of a network's weights and running statistics, updated once per step.
 
     ``average <- d * average + (1 - d) * weights`` with ``d = min(decay, (1 + step) / (10 + step))``, so that the random
-    initial weights are forgotten quickly. With a decay of 0 it is the network itself.
+    initial weights are forgotten quickly. With a decay of 0, the average is the network itself.
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
@@ -59,7 +59,7 @@ class WeightAverage:
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
-        """Give the network the averaged weights within the block."""
+        """Give the network the averaged weights in the ``with`` block."""
         if not self.tensors:
             yield
             return
@@ -86,7 +86,7 @@ def batch_norms(network: nn.Module) -> list[_BatchNorm]:
 
 @torch.inference_mode()
 def accuracy(network: Network, dataset: Dataset, spec: InputSpec) -> float:
-    """Share of a data set, 0..1, that a network on the CPU with the label output alone answers correctly."""
+    """Compute the accuracy, 0..1, of a network on the CPU that has only the label's output."""
     right = 0
     for part in slices(len(dataset), BATCH):
         answers = network(torch.from_numpy(to_input(np.asarray(dataset.images[part]), spec))).argmax(1).numpy()
@@ -117,10 +117,10 @@ def recalibrate_bn(
     try:
         for norm in norms:
             norm.reset_running_stats()
-            # None: the plain mean over batches.
+            # None gives the plain mean over batches.
             norm.momentum = None
             norm.train()
-        # Batches of almost equal size, because each has the same weight.
+        # Use batches of almost equal size, because each has the same weight.
         for rows in np.array_split(order, -(-len(order) // BATCH)):
             inputs = torch.from_numpy(to_input(images[rows], spec)).to(device)
             (through or network)(inputs.contiguous(memory_format=torch.channels_last))

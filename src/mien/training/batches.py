@@ -20,10 +20,10 @@ from mien.training.augment import alternate, augment, mix
 def image_tensor(images: npt.NDArray[np.uint8], device: torch.device) -> Tensor:
     """Return a data set's images as a read-only tensor on the device, for :func:`epoch_batches`.
 
-    Images of a mapped file stay there, unless a GPU has room for them.
+    Images of a memory-mapped file stay in the file, unless they fit into a GPU's memory.
     """
     if not is_mapped(images):
-        # Shares memory unless the array is read-only; a copy would need twice the memory.
+        # Only a read-only array is copied, because a copy needs twice the memory.
         return torch.from_numpy(np.require(images, requirements="W")).to(device)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The given NumPy array is not writable", UserWarning)
@@ -51,7 +51,7 @@ class Batch:
     index: int
 
     def part(self, places: slice) -> Batch:
-        """Return a part of the batch."""
+        """Return the part of the batch from one index to another."""
         partner = None if self.partner is None else self.partner[places]
         return replace(self, images=self.images[places], chosen=self.chosen[places], partner=partner)
 
@@ -76,7 +76,7 @@ def epoch_batches(
     mixing: bool,
     side_px: Callable[[int], int] | None = None,
 ) -> Iterator[Batch]:
-    """Yield the batches of one epoch. All randomness depends on ``seed`` and ``epoch``.
+    """Yield the batches of one epoch. All random numbers depend only on ``seed`` and ``epoch``.
 
     Args:
         images: uint8 (N, size_px, size_px[, 3]), 0..255, from :func:`image_tensor`.
@@ -85,8 +85,8 @@ def epoch_batches(
         seed: seed of the run.
         epoch: number of the epoch, from 1.
         mixing: whether to apply mixup and cutmix, if the recipe has them.
-        side_px: function that returns the side of the crop for a step's index; None keeps the crop. Without cutmix the
-            side changes nothing else: the same faces are augmented and mixed in the same way.
+        side_px: function that returns the side of the crop for a step's index; None keeps the crop. Without cutmix, the
+            side has no effect on how faces are augmented and mixed.
     """
     device = labels.device
     generator = torch.Generator(device).manual_seed(epoch_seed(seed, epoch) + 1)
@@ -116,7 +116,7 @@ def epoch_batches(
 
 
 def _is_mixed(recipe: AugmentRecipe, host: torch.Generator) -> bool:
-    """Decide whether to mix this batch. Draws no number if all are mixed, for the same sequence as before."""
+    """Decide whether to mix this batch. Draws no number if all are mixed, as in older runs."""
     return recipe.mixup_probability == 1 or float(torch.rand((), generator=host)) < recipe.mixup_probability
 
 

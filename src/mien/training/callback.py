@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Callback:
-    """Base class of callbacks for a training run. Override the methods that you need; they run in the run's thread.
+    """Base class of callbacks for a training run. Override the methods that you need; they run in the training thread.
 
     >>> class StopAt(Callback):
     ...     def __init__(self, accuracy):
@@ -40,7 +40,7 @@ class Callback:
 
         Args:
             training: state of the run. Its ``network`` and ``optimizer`` may be changed, here or later. The recipe does
-                not record such changes, so repeat them in a resumed run.
+                not record such changes, so make them again in a resumed run.
         """
 
     def on_step_begin(self, training: TrainingState, batch: Batch) -> Batch | None:
@@ -83,7 +83,7 @@ class Callback:
         """Called when the model is exported and evaluated, with the result of :func:`mien.train`."""
 
     def should_stop(self) -> bool:
-        """Return whether the run should stop. It is called before each step and epoch, so keep it fast.
+        """Return True to stop the run. It is called before each step and epoch, so keep it fast.
 
         A stopped run keeps its finished epochs, discards the current one, and can be resumed.
         """
@@ -116,7 +116,7 @@ for _name in ("on_train_begin", "on_step_end", "on_epoch_end", "on_train_end", "
 
 
 Tracker = tuple[Callable[[HistoryLine, int], Any], Callable[[bool], Any]]
-"""Functions of a tracker: log the values of an epoch; end the tracker's run, with whether it failed."""
+"""Two functions of a tracker: log the values of an epoch; end the tracker's run, given whether it failed."""
 
 
 def _tensorboard(run: RunFolder) -> Tracker:
@@ -155,7 +155,7 @@ def _mlflow(run: RunFolder) -> Tracker:
     mlflow.start_run(run_name=run.path.resolve().name)
     for key, value in run.read_recipe().model_dump(mode="json").items():
         inner = {f"{key}.{each}": value[each] for each in value} if isinstance(value, dict) else {key: value}
-        # Every store of MLflow accepts values of 500 letters.
+        # All stores of MLflow accept values of up to 500 letters.
         mlflow.log_params({each: str(text)[:500] for each, text in inner.items()})
     return (
         lambda values, epoch: mlflow.log_metrics(values, step=epoch),
@@ -200,7 +200,7 @@ class Logger(Callback):
             )
 
     def on_epoch_end(self, metrics: HistoryLine, is_best: bool) -> None:
-        """See :class:`Callback`. The tracker is opened now, because the run folder did not exist before."""
+        """See :class:`Callback`. The tracker is opened only now, because the run folder did not exist before."""
         with self._in_one_line():
             self._tracker = self._tracker or self._open(self._run)
             for line in self._run.read_history()[self._epochs :]:
@@ -223,7 +223,7 @@ class Logger(Callback):
         except Exception as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
             raise RunError(
-                f"{self._name} cannot be used: {reason}. The epoch is kept. Continue with --resume, without --log or "
+                f"{self._name} cannot be used: {reason}. The epoch is kept. Resume with --resume, without --log or "
                 f"with other settings of the tracker.",
                 code="logger-failed",
             ) from error
@@ -236,7 +236,7 @@ _current: threading.Event | None = None
 def interruptible() -> Iterator[threading.Event]:
     """Let the first Ctrl-C end the epoch properly; a second one stops at once.
 
-    Nested blocks share the outer block's event, so that the event also ends a loop over runs.
+    Nested blocks share the outer block's event, so that it also ends a loop over runs.
     """
     global _current
     interrupted = threading.Event()

@@ -18,7 +18,7 @@ from mien.base.run_folder import RunFolder
 from mien.models.network import Network
 from mien.models.registry import build_model
 
-# Use a single metadata entry: safetensors writes several in any order, so equal checkpoints would differ.
+# Use a single metadata entry: safetensors writes several in random order, so equal checkpoints would differ.
 _FACTS = "mien.facts"
 
 
@@ -118,7 +118,7 @@ def load_best(run: RunFolder) -> tuple[Network, dict[str, Any]]:
     """Load the network of a run's best epoch on the CPU in evaluation mode, and the checkpoint's metadata.
 
     Raises:
-        RunError: no such run, no finished epoch, a damaged checkpoint, or one of another network.
+        RunError: no such run, no finished epoch, a damaged checkpoint, or a checkpoint of another network.
     """
     recipe = run.read_recipe()
     tensors, facts = load(run.best)

@@ -1,9 +1,8 @@
 """Device, precision and processes for training, chosen with lightning-fabric.
 
-``torchrun`` starts several processes that train one network (data parallelism). Every process holds all faces, makes
-the whole batch and then takes its part, so batches do not depend on the number of processes. torch's
-DistributedDataParallel averages the gradients. Batch norms use the whole batch on GPUs (torch's SyncBatchNorm), and the
-process's part on CPUs.
+``torchrun`` starts several processes that train one network (data parallelism). Every process makes the whole batch
+from all faces and takes its part, so batches do not depend on the number of processes. torch's DistributedDataParallel
+averages the gradients. Batch norms use the whole batch on GPUs (torch's SyncBatchNorm), and the process's part on CPUs.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from mien.training.batches import Batch
 Result = TypeVar("Result")
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
-"""Names of devices; ``auto`` is an NVIDIA GPU if there is one, else the CPU."""
+"""Names of devices; ``auto`` chooses an NVIDIA GPU if there is one, else the CPU."""
 
 
 def check_device(name: str) -> None:
@@ -65,7 +64,7 @@ def make_fabric(
     Args:
         precision: ``auto`` is bf16 by autocast if the device supports it natively, else fp32.
         device: see :func:`check_device`.
-        may_leave_out: whether some weights may have no gradient in a step of several processes.
+        may_leave_out: whether some weights may have no gradient in a step; matters with several processes.
 
     Raises:
         TrainingError: the device does not exist.
@@ -77,17 +76,17 @@ def make_fabric(
         precision = "bf16" if accelerator != "mps" and _computes_bf16(on_gpu) else "fp32"
     count = process_count()
     here = int(os.environ["LOCAL_WORLD_SIZE"]) if count > 1 else 1
-    # Fabric advertises itself in the log.
+    # Fabric writes advertisements to the log.
     logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        # Batches have a fixed size, so trying the kernels of each convolution once pays off.
+        # Batches have a fixed size, so it is worth trying the kernels of each convolution once.
         torch.backends.cudnn.benchmark = on_gpu
         return Fabric(
             accelerator=accelerator,
             devices=here,
             num_nodes=count // here,
-            # Processes may validate different numbers of batches, so do not broadcast buffers before each.
+            # Do not broadcast buffers before each batch, because processes may validate different numbers of batches.
             strategy="auto"
             if count == 1
             else DDPStrategy(
@@ -121,13 +120,13 @@ def set_threads(count: int) -> None:
 
 
 def part_of_process(count: int, fabric: Fabric) -> slice:
-    """Return this process's contiguous share of ``count`` items; together the shares cover each item once."""
+    """Return this process's contiguous part of ``count`` items; together the parts contain each item once."""
     rank, size = fabric.global_rank, fabric.world_size
     return slice(count * rank // size, count * (rank + 1) // size)
 
 
 def part_of_batch(batch: Batch, fabric: Fabric) -> tuple[Batch, float]:
-    """Return this process's part of a batch, and the factor that makes the mean loss over processes the batch's."""
+    """Return this process's part of a batch, and its loss factor: the processes' mean is then the batch's loss."""
     count = len(batch.chosen)
     if fabric.world_size == 1:
         return batch, 1.0
@@ -141,7 +140,7 @@ def any_process(fabric: Fabric, flag: bool) -> bool:
 
 
 def sum_of_processes(fabric: Fabric, value: Tensor) -> Tensor:
-    """Sum a value over all processes, each of which must call this. The result is on the value's device."""
+    """Sum a value over all processes; each of them must call this. The result is on the value's device."""
     if fabric.world_size == 1:
         return value
     total: Any = fabric.all_reduce(value.to(fabric.device).clone(), reduce_op="sum")
@@ -160,7 +159,7 @@ def keep_for_ever(model: object) -> None:
 
     The group's destructor waits for its threads while holding Python's lock. A thread that returns the last gradients
     waits for that lock, so both wait forever (seen with torch 2.13 and gloo after Ctrl-C). The processes end soon
-    afterwards anyway.
+    afterwards.
     """
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(model))
 
@@ -170,7 +169,7 @@ def from_first(make: Callable[[], Result]) -> Result:
     if not distributed.is_initialized():
         return make()
     results: list[Any] = [make() if distributed.get_rank() == 0 else None]
-    # The processes of one run trust each other; no file is unpickled.
+    # Only objects from processes of the same run are unpickled here, never a file.
     distributed.broadcast_object_list(results)
     leave()
     result: Result = results[0]

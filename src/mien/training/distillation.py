@@ -1,4 +1,4 @@
-"""Predictions of teachers for each image of an epoch, from their files of predictions."""
+"""Teachers' predictions for each image of an epoch, from their predictions files."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from mien.evaluation.temperature import apply_temperature
 from mien.training.heads import Output
 
 LEAST_AGREEMENT = 0.9
-"""Smallest fraction of equal labels for predictions on the same data. A review changes fewer than a tenth of them; on
-other data about a quarter would be equal by chance."""
+"""If fewer labels than this fraction are equal, the predictions are for other data. A label review changes fewer than a
+tenth; on other data, about a quarter would be equal by chance."""
 
 
 def teacher_targets(
@@ -61,7 +61,7 @@ def soft_labels(
 ) -> npt.NDArray[np.float64]:
     """Average the softened predictions for each face over the teachers that have its row. -> float64 (N, C).
 
-    So teachers that all know every row are averaged, and out-of-fold predictions complement each other.
+    Teachers that have all rows are therefore averaged, and out-of-fold predictions are combined.
 
     Raises:
         DataError: other classes than the faces', other data, or a face without predictions.

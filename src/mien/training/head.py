@@ -1,7 +1,7 @@
 """A linear head on frozen features of a trained network: logistic regression in seconds, for few images.
 
 Method: Kornblith, Shlens & Le, Do Better ImageNet Models Transfer Better?, CVPR 2019, section 3. It is L-BFGS with an
-L2 penalty, here chosen among a few by cross-validation.
+L2 penalty. Here cross-validation chooses the penalty from a few values.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from mien.training.state import TrainingState
 FOLDS = 5
 PENALTIES = (1.0, 0.1, 0.01, 0.001, 0.0001)
 _CROSS_VALIDATED = 5000
-"""Largest number of images used to choose the penalty."""
+"""The penalty is chosen on at most this number of images."""
 _BATCH = 256
 
 
@@ -33,7 +33,7 @@ class CrossValidation:
     Attributes:
         accuracy: accuracy, 0..1. The penalty was chosen on the same folds, so it is slightly optimistic.
         images: number of images.
-        folds: number of folds; identical images, or those of a group, share one.
+        folds: number of folds; identical images, or images of a group, are in one fold.
         penalty: factor of half the sum of squared weights in the loss.
     """
 
@@ -44,10 +44,10 @@ class CrossValidation:
 
 
 def fit_head(state: TrainingState) -> HistoryLine:
-    """Fit the head on the train split, plain and mirrored; other weights stay. Sets ``state.cross_validation``.
+    """Fit the head on the plain and mirrored train split; other weights are unchanged. Sets ``state.cross_validation``.
 
     Returns:
-        The history's columns about train, on plain images.
+        Values for the history's columns about train, on plain images.
     """
     plain, mirrored = _features(state)
     mean, scale = plain.mean(0), plain.std(0).clamp_min(1e-6)
@@ -79,7 +79,7 @@ def _features(state: TrainingState) -> tuple[Tensor, Tensor]:
 
 
 def _choose_penalty(state: TrainingState, plain: Tensor, mirrored: Tensor) -> float:
-    """Choose the penalty with the lowest cross-validated loss; the largest if there are too few samples for folds."""
+    """Choose the penalty with the lowest cross-validated loss, or the largest if samples are too few for folds."""
     faces = state.plan.balanced_train
     faces = faces.subset(chosen := np.sort(np.random.default_rng(0).permutation(len(faces))[:_CROSS_VALIDATED]))
     groups = group_identical(faces.images) if faces.groups is None else faces.groups
@@ -110,7 +110,7 @@ def _fit(
 ) -> tuple[Tensor, Tensor]:
     """Minimise the run's loss plus the penalty by L-BFGS; return weight (C, D) and bias (C,).
 
-    ``exact`` continues until logits are exact to about 1e-5, like those of heads from the browser page.
+    With ``exact`` it runs until logits are exact to about 1e-5, as on the browser page.
     """
     weight = features.new_zeros(len(state.plan.classes), features.shape[1]).requires_grad_()
     bias = features.new_zeros(len(state.plan.classes)).requires_grad_()

@@ -1,7 +1,7 @@
-"""Heads in training: targets, loss and validation columns of each output of a network.
+"""Heads (outputs) in training: targets, loss and validation columns of each.
 
 All outputs share one linear layer; its rows are the logits of the label's output, then those of the others. The loss of
-a step is the weighted sum of their losses. A new kind of output is a class in :data:`HEADS`.
+a step is the weighted sum of their losses. To add a kind of output, add its class to :data:`HEADS`.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Output:
         target: training target: label, votes, majority or sampled; see :class:`mien.base.recipe.OutputRecipe`.
         weight: weight of its loss in the sum.
         classes: class names in the order of the logits.
-        answers: whether it is used when no output is named.
+        answers: whether this is the default output.
     """
 
     name: str
@@ -86,7 +86,7 @@ def output_facts(recipe: Recipe, outputs: Sequence[Output], dataset: Dataset) ->
 
 
 def target_fingerprints(recipe: Recipe, dataset: Dataset) -> dict[str, str]:
-    """Return the fingerprints of votes and ratings that a recipe's outputs learn; empty for labels alone."""
+    """Return fingerprints of the votes and ratings that outputs are trained on; empty for labels alone."""
     found = {"votes_fingerprint": votes_fingerprint(dataset)} if recipe.learns_votes else {}
     if any(output.target == "affect" for output in recipe.outputs.values()):
         found["ratings_fingerprint"] = ratings_fingerprint(dataset, NAMES)
@@ -103,8 +103,8 @@ class Head:
         dataset: the N images of an epoch, in its order.
         device: device of the network.
         label_loss: loss of logits (B, C) and labels (B,), on the device.
-        taught: teachers' predictions for each image, float32 (N, C); None if no teacher has this output.
-        moving: targets that move, if the recipe enables them.
+        taught: predictions of teachers for each image, float32 (N, C); None if no teacher has this output.
+        moving: self-adaptive targets, if the recipe enables them.
     """
 
     output: Output
@@ -116,7 +116,7 @@ class Head:
     moving: SelfAdaptive | None = field(default=None, init=False)
 
     chance: ClassVar[float | None] = None
-    """Loss of equal logits; None is the log of the number of classes."""
+    """Loss of a network that guesses: all logits are equal; None is the log of the number of classes."""
 
     def __post_init__(self) -> None:
         """Make the targets that are the same in all epochs."""
@@ -148,7 +148,7 @@ class Head:
         raise NotImplementedError
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return the state to keep in checkpoints, by name."""
+        """Return the state to save in checkpoints, by name."""
         return {} if self.moving is None else {"targets.label": self.moving.moving}
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
@@ -167,7 +167,7 @@ class LabelHead(Head):
 
     def __post_init__(self) -> None:
         self.labels = torch.from_numpy(self.dataset.labels.copy()).to(self.device)
-        # Self-adaptive targets need mien's own loss.
+        # Self-adaptive targets work only with mien's own loss.
         if self.recipe.self_adaptive and isinstance(self.label_loss, Loss):
             self.moving = SelfAdaptive(self.labels, len(self.output.classes), self.recipe, self.label_loss)
 
@@ -214,7 +214,7 @@ class VotesHead(Head):
     """An output for annotators' votes: their distribution, their majority, or one vote drawn in each epoch.
 
     Attributes:
-        targets: distributions of an epoch, float32 (N, V). An image without votes has zeros and does not contribute.
+        targets: distributions of an epoch, float32 (N, V). Images without votes have zeros, and no loss.
     """
 
     targets: Tensor
@@ -229,7 +229,7 @@ class VotesHead(Head):
         return dataset.vote_classes
 
     def begin_epoch(self, epoch: int) -> None:
-        """See :class:`Head`. Sampled votes differ between epochs."""
+        """See :class:`Head`. Sampled votes are drawn again in each epoch."""
         targets = self._shares
         if self.output.target == "majority":
             targets = majority_targets(targets)
@@ -244,7 +244,7 @@ class VotesHead(Head):
     def blended(self, batch: Batch) -> Tensor:
         """Mix teachers' predictions of votes with weight ``alpha`` and the votes themselves, float32 (B, V).
 
-        Where an image has no votes, only the teachers count, so each row sums to 1.
+        If an image has no votes, only the teachers' predictions are used, so each row sums to 1.
         """
         votes = batch.mixed(self.targets)
         if self.taught is None:
@@ -254,7 +254,7 @@ class VotesHead(Head):
         return (alpha + (1 - alpha) * missing) * batch.mixed(self.taught) + (1 - alpha) * votes
 
     def measure(self, values: Floats, validation: Dataset) -> HistoryLine:
-        """See :class:`Head`. Only the output that answers is measured."""
+        """See :class:`Head`. Only the default output is measured."""
         if not self.output.answers:
             return {}
         votes = check_votes(validation)
@@ -280,14 +280,14 @@ class AffectHead(Head):
         return NAMES
 
     def loss(self, logits: Tensor, batch: Batch, progress: float) -> Tensor:
-        """See :class:`Head`. Mixes count only if both images have ratings."""
+        """See :class:`Head`. A mixed image is used only if both of its images have ratings."""
         assert self.ratings is not None
         ratings = batch.mixed(self.ratings)
         known = ~ratings.isnan()
         weights = known / known.sum(0).clamp_min(1)
         x, y = self.values(logits), ratings.nan_to_num()
         covariance = (weights * (x - (weights * x).sum(0)) * (y - (weights * y).sum(0))).sum(0)
-        # This equals the sum of both variances and the squared difference of the means.
+        # This is the sum of both variances and of the squared difference of the means.
         spread = (weights * (x - y).square()).sum(0) + 2 * covariance
         return (1 - 2 * covariance / spread.clamp_min(1e-8)).mean()
 
@@ -318,7 +318,7 @@ HEADS: dict[str, type[Head]] = {
     "affect": AffectHead,
     **dict.fromkeys(("votes", "majority", "sampled"), VotesHead),
 }
-"""Head by the target of an output."""
+"""Class of an output, by its training target."""
 
 
 def majority_targets(distributions: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -336,14 +336,14 @@ def sampled_targets(distributions: npt.NDArray[np.float64], seed: int, epoch: in
     cumulative = distributions.cumsum(axis=1)
     # Rounding may leave the last cumulative sum below 1, so scale the draw by it.
     chosen = (cumulative <= drawn * cumulative[:, -1:]).sum(axis=1)
-    # An extra class for rows without votes, whose sums never exceed the draw.
+    # The extra class is for rows without votes, whose sums never exceed the draw.
     return np.asarray(np.eye(distributions.shape[1] + 1)[chosen, :-1])
 
 
 START = 0.3
-"""Fraction of the steps after which targets move: 60 of 200 epochs in the paper."""
+"""Targets move after this fraction of the steps: 60 of 200 epochs in the paper."""
 MOMENTUM = 0.9
-"""Fraction of a target that is kept when its face is seen, as in the paper."""
+"""Each time a face is seen, this fraction of its target is kept, as in the paper."""
 
 
 class SelfAdaptive:
@@ -367,7 +367,7 @@ class SelfAdaptive:
         self._before = self.moving.clone()
 
     def loss(self, logits: Tensor, batch: Batch, progress: float) -> Tensor:
-        """Compute the loss as :meth:`Head.loss`, and move the targets of the batch. Targets of mixed faces stay."""
+        """Compute the loss as :meth:`Head.loss`, and move the targets of the batch. Mixed faces' targets stay."""
         if progress < START:
             return self._loss.of_distributions(logits, batch.mixed(self.given))
         if batch.partner is None:
@@ -377,7 +377,7 @@ class SelfAdaptive:
         return self._loss.of_distributions(logits, self._share * moving + (1 - self._share) * given)
 
     def exchange(self, fabric: Fabric) -> None:
-        """Combine the targets that the processes moved in this epoch; the mean, if several moved the same target."""
+        """Combine the targets that the processes moved in this epoch; if several moved one, take the mean."""
         if fabric.world_size > 1:
             change = self.moving - self._before
             movers = sum_of_processes(fabric, change.any(1, keepdim=True).float())
@@ -398,8 +398,8 @@ class Loss:
         focal_gamma: gamma of the focal loss (Lin et al. 2017, equation 5): each part of the cross-entropy is multiplied
             by (1 - p)^gamma, with p the predicted probability of that class; 0 changes nothing.
         shift: float32 (C,), added to the logits. With tau times the log of the class frequencies it is the
-            logit-adjusted loss (Menon et al. 2021, equation 10). The network then predicts, without the shift, as if
-            all classes were equally frequent. None adds nothing.
+            logit-adjusted loss (Menon et al. 2021, equation 10). Without the shift, the network then predicts as if all
+            classes were equally frequent. None adds nothing.
     """
 
     class_weights: Tensor | None = None

@@ -43,16 +43,16 @@ from mien.training.plan import TrainingPlan
 from mien.training.state import TrainingState, file_digest, prepare, restore, save_epoch
 
 READ_EVERY = 32
-"""On a GPU the loss is read, shown and checked once in this many steps."""
+"""On a GPU, the loss is read, shown and checked only once in so many steps."""
 _BATCH = 512
 """Number of validation images per forward pass."""
 PROCESS_SEED = 1_000_000_007
-"""Distance of the seeds of parallel processes, so that dropout draws other numbers in each."""
+"""Difference between the seeds of parallel processes, so that each draws other numbers for dropout."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended.
+    """The history of a run, its best epoch, and why it ended.
 
     Attributes:
         history: one line per epoch.
@@ -87,7 +87,7 @@ def train(
     Args:
         plan: recipe and data set; see :func:`mien.training.plan.plan_training`. Samples of ``train`` are trained on,
             those of ``validation`` choose the best epoch, those of ``test`` are not used.
-        run: run folder, created in the first epoch. Use :meth:`RunFolder.alone` to keep other processes out.
+        run: run folder, created in the first epoch. :meth:`RunFolder.alone` keeps other processes out.
         resume: True resumes the run in the folder, if there is one.
         init_from: run that provides the initial weights; see :func:`mien.training.state.load_init_weights`.
         teachers: teachers for distillation; see :func:`mien.training.distillation.teacher_targets`.
@@ -154,7 +154,7 @@ def train(
 
 
 def _hardware(state: TrainingState) -> dict[str, Any]:
-    """Return everything besides recipe and data that affects a result's bits."""
+    """Return all facts, besides recipe and data, that affect the exact result."""
     fabric = state.fabric
     together = {"processes": fabric.world_size} if fabric.world_size > 1 else {}
     named = {"device": str(fabric.device), "precision": precision_name(fabric), "threads": threads()}
@@ -168,7 +168,7 @@ def _finished_epoch(state: TrainingState, callback: Callback, should_stop: Calla
     if line is None:
         return None
     line |= {"epoch": epoch, **validate(state)}
-    # The last step may make the weights NaN although its loss was finite. Such an epoch is not kept.
+    # After the last step, weights may be NaN although its loss was finite. Such an epoch is not kept.
     _check_loss(state, epoch, epoch * state.plan.steps_per_epoch, line["validation_loss"])
     before = state.history[-1]["seconds"] if state.history else 0.0
     return line | {"seconds": before + time.perf_counter() - began}
@@ -184,7 +184,7 @@ def _train_epoch(
     recipe = state.recipe
     fabric = state.fabric
     device = fabric.device
-    # Dropout uses the global generator, batches have their own; both are seeded in each epoch.
+    # Dropout uses the global generator, batches use another; both are seeded in each epoch.
     torch.manual_seed(epoch_seed(recipe.seed, epoch) + fabric.global_rank * PROCESS_SEED)
     cut = plateau_factor(recipe.schedule, [line["validation_loss"] for line in state.history])
     precise = sum_dtype(device)
@@ -244,7 +244,7 @@ def _reason_to_end(state: TrainingState) -> str | None:
     done, patience = len(state.history), state.recipe.stopping.patience
     if done >= state.recipe.epochs:
         return "all epochs done"
-    # Patience starts when all layers train, because a settled head must not end the run earlier.
+    # Count patience only from when all layers train: a head that has converged must not end the run.
     frozen = state.recipe.tuning.frozen_epochs
     if done and patience and done - max(best_by_metric(state.history, state.recipe), frozen) >= patience:
         return f"no better {state.recipe.stopping.metric} for {patience} epochs"
@@ -297,12 +297,12 @@ def take_step(state: TrainingState, share: float, loss: Tensor) -> None:
 
 
 def validate(state: TrainingState) -> HistoryLine:
-    """Return the history's validation columns of all heads, with the weights to keep."""
+    """Return the history's validation columns of all heads, with the weights that are kept."""
     plan, recipe = state.plan, state.recipe
     # On CPUs each process's batch norms saw only its part of a batch, so copy the first one's.
     share_first(state.fabric, (*state.network.buffers(), *state.average.tensors.values()))
     with state.average.in_place():
-        # Frozen norms keep their statistics, because the layers above train with them.
+        # Frozen norms keep their statistics, because the later layers are trained with them.
         if state.recalibration_images is not None and len(state.history) >= recipe.tuning.frozen_epochs:
             recalibrate_bn(state.network, state.recalibration_images, recipe.input, through=state.model)
             state.average.take_statistics()
@@ -318,7 +318,7 @@ def predict_validation(state: TrainingState) -> list[npt.NDArray[np.float64]]:
     state.model.eval()
     images, fabric = state.plan.validation.images, state.fabric
     part = part_of_process(len(images), fabric)
-    # Each process fills its part of zeros, so the sum is exact.
+    # Each process fills its part and leaves zeros elsewhere, so the sum is exact.
     whole = torch.zeros((len(images), count_logits(state.plan.outputs)), dtype=torch.float64)
     with torch.inference_mode():
         for first in range(part.start, part.stop, _BATCH):

@@ -32,7 +32,7 @@ def build_optimizer(
         groups.append({"params": plain, "weight_decay": 0.0, "lr_scale": share})
     match recipe.name:
         case "sgd":
-            # torch refuses Nesterov without momentum.
+            # torch raises an error for Nesterov without momentum.
             nesterov = recipe.nesterov and recipe.momentum > 0
             return optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=nesterov)
         case "adam":
@@ -71,7 +71,7 @@ def rate_factor(recipe: ScheduleRecipe, step: int, steps_per_epoch: int, epochs:
 
 
 def plateau_factor(recipe: ScheduleRecipe, validation_losses: Sequence[float]) -> float:
-    """Return the factor of the learning rate after plateau's cuts in these epochs.
+    """Return the factor of the learning rate that the schedule ``plateau`` has reached after these epochs.
 
     A cut happens after ``patience`` epochs without a better result.
     """
@@ -91,7 +91,7 @@ def plateau_factor(recipe: ScheduleRecipe, validation_losses: Sequence[float]) -
 def lr_scales(network: Network, layer_decay: float) -> dict[nn.Parameter, float]:
     """Return each parameter's factor of the learning rate: ``layer_decay ** k`` in the k-th block below the head.
 
-    These are the discriminative rates of Howard & Ruder, ULMFiT, ACL 2018, section 3.2 (they use 1 / 2.6).
+    These are the discriminative rates of Howard & Ruder, ULMFiT, ACL 2018, section 3.2, where it is 1 / 2.6.
     """
     found = blocks(network)
     return {
@@ -102,9 +102,9 @@ def lr_scales(network: Network, layer_decay: float) -> dict[nn.Parameter, float]
 def blocks(network: Network) -> list[list[nn.Parameter]]:
     """Group a network's parameters into blocks, from the images to the head, which is the last block.
 
-    A block is a part of the network. Sequences are opened, down to residual blocks and single convolutions. A part
-    without matrices, such as the norm after a convolution, joins the previous block. A parameter in no part, such as a
-    position embedding, joins the first block.
+    Blocks are parts of the network, such as residual blocks. Sequences are divided, down to residual blocks and single
+    convolutions. A part without matrices, such as the norm after a convolution, joins the previous block. A parameter
+    outside all parts, such as a position embedding, joins the first block.
     """
     found: list[list[nn.Parameter]] = []
     for part in _opened(network.parts()):
@@ -127,9 +127,9 @@ def _opened(parts: Iterable[nn.Module]) -> Iterator[nn.Module]:
 
 
 def freeze(network: Network, optimizer: optim.Optimizer, frozen: bool) -> None:
-    """Train only the head, or everything in the optimiser, for a network in training mode.
+    """Train only the head, or all parameters in the optimiser. The network is in training mode.
 
-    A frozen weight has no gradient, so neither weight decay nor momentum changes it. Frozen batch norms use and keep
+    A frozen weight has no gradient, so neither weight decay nor momentum can change it. Frozen batch norms use and keep
     their running statistics, which belong to the frozen weights.
     """
     head = set(network.head.parameters())

@@ -30,7 +30,7 @@ OptimizerMaker = Callable[[list[nn.Parameter]], torch.optim.Optimizer]
 
 @dataclass(frozen=True)
 class Parts:
-    """User's replacements for parts of a recipe; None keeps the recipe's part.
+    """Functions of the user that replace parts of a recipe; None keeps that of the recipe.
 
     Attributes:
         loss: function of logits float32 (B, C) and labels int64 (B,) that returns a scalar; replaces the label's loss.
@@ -48,7 +48,7 @@ class Parts:
     of_recipe: frozenset[str] = frozenset()
 
     def with_files(self, recipe: Recipe) -> Parts:
-        """Add the functions in files named by the recipe, for parts that are not given directly."""
+        """Add the functions from files that the recipe names, for parts that are not given as functions."""
         named = {"optimizer" if table == "optim" else table: (part, table) for table, part in recipe.own_parts.items()}
         found: dict[str, Any] = {
             name: own_function(*given) for name, given in named.items() if getattr(self, name) is None
@@ -56,7 +56,7 @@ class Parts:
         return replace(self, of_recipe=frozenset(found), **found)
 
     def names(self) -> dict[str, str]:
-        """Return the name of each given part, which the run records."""
+        """Return the name of each given function, which the run records."""
         given = {"loss": self.loss, "augment": self.augment, "optimizer": self.optimizer}
         named = {name: _name(part) for name, part in given.items() if part is not None and name not in self.of_recipe}
         return named | ({} if self.weights is None else {"weights": "of an instance"})
@@ -65,7 +65,7 @@ class Parts:
         """Compute the user's loss of a batch.
 
         Raises:
-            TrainingError: it is not a scalar (``loss-not-scalar``), or has no gradient (``loss-without-gradient``).
+            TrainingError: the loss is no scalar (``loss-not-scalar``), or has no gradient (``loss-without-gradient``).
         """
         assert self.loss is not None
         with _named(self.loss, "loss"):
@@ -94,7 +94,7 @@ class Parts:
         """Apply the user's augmentation to the batches.
 
         Raises:
-            TrainingError: it returns another shape, or values that are not finite (``augment-output``).
+            TrainingError: the result has another shape, or values that are not finite (``augment-output``).
         """
         assert self.augment is not None
         for batch in batches:
@@ -112,10 +112,10 @@ class Parts:
             yield replace(batch, images=shown)
 
     def make_optimizer(self, network: nn.Module, lr: float) -> torch.optim.Optimizer:
-        """Make the user's optimiser; ``lr`` is the recipe's, for which the schedule gives factors.
+        """Make the user's optimiser; ``lr`` is the recipe's; the schedule gives factors of it.
 
         Raises:
-            TrainingError: it is not an optimiser (``optimizer-type``).
+            TrainingError: the result is not an optimiser (``optimizer-type``).
         """
         assert self.optimizer is not None
         with _named(self.optimizer, "optimizer"):
@@ -136,7 +136,7 @@ NO_PARTS = Parts()
 
 @contextmanager
 def _named(part: object, argument: str) -> Iterator[None]:
-    """Turn any error in a user's part into a TrainingError that names it."""
+    """Turn any error in a user's function into a TrainingError that names the function."""
     try:
         yield
     except Exception as error:
@@ -151,12 +151,12 @@ def _name(part: object) -> str:
 
 _FEW_STEPS = 100
 _SMALL_BATCH = 16
-"""Batch size to suggest if an epoch has few steps."""
+"""Batch size that is suggested if an epoch has few steps."""
 
 
 @dataclass(frozen=True, eq=False)
 class TrainingPlan:
-    """Data and settings of a run. Made by :func:`plan_training`.
+    """Data and settings of a run. :func:`plan_training` makes it.
 
     Attributes:
         recipe: recipe with every setting of its model, so that it stays valid when defaults change.
@@ -201,12 +201,12 @@ class TrainingPlan:
 
 
 def plan_training(recipe: Recipe, dataset: Dataset, parts: Parts | None = None) -> TrainingPlan:
-    """Combine a recipe and a data set, without building a network or copying faces.
+    """Make the plan for a recipe and a data set, without building a network or copying faces.
 
     Raises:
-        DataError: no train or validation split; fewer than two classes to train on; images of another size or number of
-            channels than the recipe's; too few samples of a class for balancing or logit adjustment; or missing votes
-            for an output.
+        DataError: there is no train or validation split; train has fewer than two classes; images of another size or
+            number of channels than the recipe's; too few samples of a class for balancing or logit adjustment; or
+            missing votes for an output.
         RecipeError: unknown model or setting.
     """
     recipe = completed(recipe)
@@ -263,12 +263,12 @@ def recipe_warnings(recipe: Recipe, *, from_run: bool = False, train_faces: int 
     mixed = (recipe.augment.mixup or recipe.augment.cutmix) and recipe.augment.mixup_probability == 1
     if recipe.self_adaptive and mixed and not recipe.augment.mixup_off_epochs:
         yield Notice(
-            "self_adaptive has no effect where every batch is mixed: lower augment.mixup_probability.",
+            "self_adaptive has no effect if every batch is mixed: lower augment.mixup_probability.",
             code="targets-stay",
         )
     if frozen >= recipe.epochs:
         yield Notice(
-            f"tuning.frozen_epochs = {frozen} lasts for the whole run of {recipe.epochs}: only the head learns. "
+            f"tuning.frozen_epochs = {frozen} lasts for the whole run of {recipe.epochs}: only the head is trained. "
             f"To train the rest too, lower it or set more epochs.",
             code="only-head-learns",
         )

@@ -1,4 +1,4 @@
-"""Trial steps of training that write no run: an estimate of the time, and a learning-rate range test.
+"""Train a few steps without writing a run: to estimate the time, or for a learning-rate range test.
 
 The range test is from L. N. Smith, Cyclical Learning Rates for Training Neural Networks, section 3.3 (arXiv:1506.01186,
 2015). Steps, smoothing and end follow fastai and PyTorch Lightning: the loss is smoothed, and the test ends when it
@@ -31,7 +31,7 @@ from mien.training.plan import TrainingPlan
 from mien.training.state import TrainingState, prepare
 
 _WARM_UP = 3
-"""Number of first steps that are not timed, because they choose kernels."""
+"""Number of first steps that are not timed, because torch chooses kernels in them."""
 _TIMED_SECONDS = 3.0
 _VALIDATED = 512
 
@@ -41,7 +41,7 @@ class TrainingEstimate:
     """Estimated cost of a training run.
 
     Attributes:
-        epochs: epochs of the recipe; early stopping may need fewer.
+        epochs: epochs of the recipe; early stopping may end sooner.
         steps_per_epoch: optimiser steps of an epoch.
         parameters: number of parameters of the network.
         seconds: time for training and validation on this machine.
@@ -109,7 +109,7 @@ def endless_batches(state: TrainingState) -> Iterator[Batch]:
 
 
 def _step_seconds(state: TrainingState, side_px: int) -> float:
-    """Return the mean time of the steps in some seconds, at least one step, with images of this side."""
+    """Train on images of this side for some seconds, at least one step; return the mean time of a step."""
     recipe = state.recipe.model_copy(update={"progressive_resizing": ((math.inf, side_px),)})
     began, steps = 0.0, -_WARM_UP
     for batch in endless_batches(replace(state, plan=replace(state.plan, recipe=recipe))):
@@ -117,7 +117,7 @@ def _step_seconds(state: TrainingState, side_px: int) -> float:
         take_step(state, 1.0, loss)
         steps += 1
         if steps == 0:
-            loss.item()  # reading the loss waits for the GPU's work
+            loss.item()  # reading the loss waits until the GPU has finished
             began = time.perf_counter()
         elif steps > 0 and time.perf_counter() - began > _TIMED_SECONDS:
             loss.item()
@@ -131,7 +131,7 @@ def _most_memory(device: torch.device) -> int | None:
     if sys.platform == "win32":
         return None
     resource = import_module("resource")
-    # Linux counts kilobytes, macOS bytes.
+    # The unit is kilobytes on Linux, bytes on macOS.
     return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) * (1 if sys.platform == "darwin" else 1024)
 
 
@@ -140,9 +140,9 @@ SMOOTHING = 0.98
 RATES = np.geomspace(1e-6, 10.0, 100)
 """Learning rate of each step of a range test, rising by a constant factor."""
 EXPLODED = 4.0
-"""The test ends when the smoothed loss exceeds the lowest one by this factor."""
+"""The test ends when the smoothed loss is this many times the lowest one."""
 _SKIPPED = 10
-"""Number of first steps without a suggestion, because their running mean has few losses."""
+"""Number of first steps that are not suggested, because their running mean has few losses."""
 
 
 def range_test(
@@ -153,7 +153,7 @@ def range_test(
     Nothing is written. Batches, loss and optimiser are the recipe's; its schedule is not used.
 
     Returns:
-        Learning rates and smoothed losses of the N steps until the test ends, float64 (N,) each.
+        Learning rates and smoothed losses of the N steps before the test ended, float64 (N,) each.
 
     Raises:
         TrainingError: the recipe fits a head (``no-steps``).
@@ -192,7 +192,7 @@ def steepest(rates: npt.NDArray[np.float64], losses: npt.NDArray[np.float64]) ->
         TrainingError: the loss does not fall (``lr-not-found``).
     """
     lowest = int(losses.argmin()) if len(losses) else 0
-    # Ignore the part after the lowest loss, where an exploded loss may fall steeply again.
+    # Ignore the steps after the lowest loss, where an exploded loss may fall steeply again.
     slopes = np.gradient(losses)[_SKIPPED:lowest] if lowest > _SKIPPED else np.zeros(1)
     if slopes.min() >= 0:
         raise TrainingError(

@@ -39,7 +39,7 @@ class TrainingState:
         plan: recipe and data.
         fabric: device and precision.
         network: network that is trained.
-        model: ``network`` wrapped by ``fabric``, for calls.
+        model: ``network`` wrapped by ``fabric``; call this one.
         optimizer: optimiser of the network's weights.
         average: weights that are validated and saved.
         recalibration_images: uint8 (M, S, S[, 3]), train images without augmentation, for batch norms; or None.
@@ -74,7 +74,7 @@ class TrainingState:
 
 
 def check_network(recipe: Recipe, classes: int = 7) -> Network:
-    """Build the network with weights from the recipe's seed, and run it at every image size of the recipe."""
+    """Build the network with weights from the recipe's seed, and test it at every image size of the recipe."""
     torch.manual_seed(recipe.seed)
     network = build_model(recipe.model, classes, *recipe.input.seen_as)
     early_px = [side_px for _, side_px in recipe.progressive_resizing]
@@ -96,12 +96,12 @@ def prepare(
     device: str = "auto",
     network: Network | None = None,
 ) -> TrainingState:
-    """Build everything that a run needs, without touching the disk; ``resumes`` means that weights will be restored.
+    """Build everything that a run needs, without writing files; ``resumes`` means that weights will be restored.
 
     Raises:
         DataError: teachers for other data or classes.
         RecipeError: the network is too deep for its images.
-        RunError: ``init_from`` has no checkpoint, or another network.
+        RunError: ``init_from`` has no checkpoint, or one of another network.
         ModelError: pretrained weights are missing, damaged, of another network, or cannot be downloaded.
         TrainingError: the device does not exist, or a batch has fewer images than processes.
     """
@@ -171,12 +171,12 @@ def file_digest(path: Path) -> str:
 
 
 def load_init_weights(network: Network, outputs: Sequence[Output], init_from: RunFolder) -> None:
-    """Load a trained run's weights for fine-tuning. Rows of the head are matched by output and class; others stay new.
+    """Load a trained run's weights for fine-tuning. Head rows are matched by output and class; others stay random.
 
-    The two label outputs match even if their names differ; other outputs match by name.
+    The label's outputs match even if their names differ; other outputs match by name.
 
     Raises:
-        RunError: the run has no checkpoint, or another network.
+        RunError: the run has no checkpoint, or one of another network.
     """
     tensors, facts = checkpoint.load(init_from.best)
     own = network.state_dict()
@@ -213,7 +213,7 @@ def _save_best(state: TrainingState, run: RunFolder, facts: dict[str, Any]) -> N
 
 
 def check_resumable(run: RunFolder, recipe: Recipe, *, tunes: bool) -> None:
-    """Raise RunError if a run has no checkpoint or another recipe; ``tunes`` says whether --from is given."""
+    """Raise RunError if a run has no checkpoint or another recipe; ``tunes`` is True if --from is given."""
     if run.best.is_file() and not run.last.is_file():
         raise RunError(
             f"{run.path} has no checkpoint to resume: only its weights are stored. Fine-tune it with "
@@ -251,7 +251,7 @@ def restore(state: TrainingState, run: RunFolder, facts: dict[str, Any]) -> dict
     """
     check_resumable(run, state.recipe, tunes=state.init_checkpoint is not None)
     if not run.last.is_file():
-        return facts  # killed while writing the files of its first epoch
+        return facts  # the process was killed while writing the files of the first epoch
     tensors, kept = checkpoint.load(run.last)
     if not state.plan.dataset.matches_training_data(kept["data_fingerprint"]):
         raise _trained_with_other("data", run)
@@ -275,7 +275,7 @@ def restore(state: TrainingState, run: RunFolder, facts: dict[str, Any]) -> dict
     for head in state.heads:
         head.restore(tensors)
     state.history = kept["history"]
-    # The process may have been killed after writing the checkpoint.
+    # The process may have been killed just after it wrote the checkpoint.
     if state.fabric.is_global_zero:
         _save_best(state, run, facts)
     return facts

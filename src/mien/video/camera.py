@@ -1,4 +1,4 @@
-"""Read frames of a camera or network stream with PyAV, always the newest one, so that slow processing never lags."""
+"""Read the newest frame of a camera or network stream with PyAV, so that slow processing never lags behind."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import numpy.typing as npt
 from mien.base.errors import DataError, MienWarning, needs_extra, without_password
 
 WAIT_SECONDS = 10
-"""Seconds that a stream may take to open, and later to send a frame."""
+"""Largest time in seconds for opening a stream, and later for each frame."""
 
 TRIES = 30
 """Number of attempts, one per second, to reopen a lost camera or stream."""
@@ -29,7 +29,7 @@ def live_frames(source: int | str) -> Generator[tuple[float, npt.NDArray[np.uint
     A lost source is reopened with a warning (``camera-lost``). The frames end when a stream ends.
 
     Raises:
-        DataError: the source cannot be opened (``camera-missing``), or not be reopened (``camera-lost``).
+        DataError: the source cannot be opened (``camera-missing``) or reopened (``camera-lost``).
         MissingExtraError: PyAV is not installed.
     """
     return _followed(source, _open(source))
@@ -38,11 +38,11 @@ def live_frames(source: int | str) -> Generator[tuple[float, npt.NDArray[np.uint
 def _followed(source: int | str, container: Any) -> Generator[tuple[float, npt.NDArray[np.uint8]], None, None]:
     began: float | None = None
     while True:
-        is_lost = isinstance(source, int)  # a camera has no end
+        is_lost = isinstance(source, int)  # a camera's frames never end
         with closing(_newest(container)) as frames:
             for seconds, frame in frames:
                 if isinstance(frame, Exception):
-                    # Files and others over HTTP may end normally.
+                    # Files and other sources over HTTP may end normally.
                     is_lost = is_lost or not str(source).startswith("http")
                     break
                 began = seconds if began is None else began
@@ -102,7 +102,7 @@ def _newest(container: Any) -> Generator[tuple[float, Any], None, None]:
 
     def put(frame: Any) -> None:
         with suppress(queue.Empty):
-            newest.get_nowait()  # discard a frame that was not read in time
+            newest.get_nowait()  # discard the previous frame if it was not read in time
         newest.put((time.monotonic(), frame))
 
     def read() -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _LEGEND_COLUMNS = 5
 _WIDTH_INCHES = 7.9
-"""Width of charts over time, which fill the page and are scrolled on phones."""
+"""Width of charts over time: they fill the page, and phones scroll them."""
 
 _FAINT = 0.3
 
@@ -57,12 +57,12 @@ def tracks_plot(timeline: Timeline, numbers: Sequence[int]) -> Chart:
 def expressions_plot(timeline: Timeline, number: int) -> Chart:
     """Plot the stacked probabilities of one face's classes over time, with the colours of :func:`tracks_plot`.
 
-    It is empty while the face is not visible.
+    The chart is empty while the face is not visible.
     """
 
     def draw(axes: Axes) -> None:
         for edges, shares, _ in timeline.runs(number):
-            # From the start of the first step to the end of the last, so that a single step has a width too.
+            # Draw from the start of the first step to the end of the last, so that a single step is visible too.
             at = np.concatenate([edges[:1], (edges[:-1] + edges[1:]) / 2, edges[-1:]])
             tops = np.cumsum(100 * np.concatenate([shares[:1], shares, shares[-1:]]), axis=1)
             below = np.zeros(len(at))
@@ -94,7 +94,7 @@ def _finish(axes: Axes, timeline: Timeline) -> None:
 
 
 def clock(seconds: float) -> str:
-    """Format a time in seconds below a minute, otherwise as players show it.
+    """Format a time: in seconds below a minute, otherwise as video players do.
 
     >>> clock(7.25), clock(65), clock(3725)
     ('7.2 s', '1:05', '1:02:05')
@@ -103,7 +103,7 @@ def clock(seconds: float) -> str:
 
 
 MOST_SHOWN = 20
-"""Largest number of faces with their own section, because a crowd's page would take minutes to draw and read."""
+"""At most so many faces get a section of their own: for a crowd, drawing the page would take minutes."""
 
 
 def timeline_html(
@@ -116,7 +116,7 @@ def timeline_html(
     metadata: Mapping[str, str],
     player: str = "",
 ) -> str:
-    """Return the page as HTML. It contains everything except the annotated video.
+    """Return the page as HTML. The page contains everything except the annotated video.
 
     Args:
         timeline: timeline of the whole video.
@@ -124,7 +124,7 @@ def timeline_html(
         lead: introduction of one or two sentences.
         notes: notices, such as damaged frames.
         table_name: name of the file with all frames and tracks.
-        metadata: further information for readers, such as model and command.
+        metadata: facts for readers, such as model and command.
         player: name of the annotated video beside the page, or ``""``.
 
     Raises:
@@ -138,7 +138,7 @@ def timeline_html(
 
 
 def longest_tracks(timeline: Timeline) -> list[TrackSummary]:
-    """Return the tracks to show: those with most frames, at most :data:`MOST_SHOWN`, by number."""
+    """Return the :data:`MOST_SHOWN` tracks with most frames, sorted by number."""
     longest = sorted(timeline.tracks.values(), key=lambda track: (-len(track.frames), track.number))[:MOST_SHOWN]
     return sorted(longest, key=lambda track: track.number)
 
@@ -201,7 +201,7 @@ def _face_section(timeline: Timeline, track: TrackSummary) -> Section:
     means = zip(timeline.classes, track.mean.tolist(), strict=True)
     words = f"{clock(track.first_seconds)} to {clock(track.last_seconds)}, most often {track.answer}"
     detail = tuple((each, f"{100 * share:.0f}%", share) for each, share in means)
-    caption = "Smoothed probability of each expression over time. Opening the chart shows their means."
+    caption = "Smoothed probability of each expression over time. Open the chart to see their means."
     return Section(
         f"face-{track.number}",
         name,

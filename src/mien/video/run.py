@@ -1,4 +1,4 @@
-"""Steps of ``mien video``: predict all frames, then draw them, and write three files."""
+"""Steps of ``mien video``: predict all frames, draw the predictions, and write three files."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class VideoResult:
     """The result of :func:`write_video`.
 
     Attributes:
-        timeline: predictions for its faces over time.
+        timeline: predictions for the video's faces over time.
         files: paths of the written files: ``annotated``, ``table``, ``timeline``.
         notes: notices for the user, about damage and about tracks that are not faces.
     """
@@ -69,7 +69,7 @@ def write_video(
     if annotate and not video.path.is_file():
         raise DataError(
             f"{video.path} is not a regular file, but {ANNOTATED} needs a second pass over it. Save it to a file "
-            f"first, or leave the copy out with --no-annotate.",
+            f"first, or use --no-annotate to write no copy.",
             code="video-pipe",
         )
     _check(out, video, paths, overwrite)
@@ -79,23 +79,23 @@ def write_video(
         del paths["annotated"]
     reader = predictor.reader
     timeline = Timeline(reader.classes, float(1 / video.frame_rate), reader.detector.score_range)
-    # Close the frames before the video, because a thread decodes ahead.
+    # Close the generator of frames before the video, because a thread decodes ahead.
     with video, closing(track_file(video, predictor)) as frames, _folder(out), ExitStack() as stack:
         parts = {what: stack.enter_context(whole_file(path)) for what, path in paths.items()}
         for frame in track(frames, video.expected_frames, f"predicting {video.path.name}", "frames"):
             timeline.add(frame)
-        # Which tracks are faces is known only at the end.
+        # Only now is it known which tracks are faces.
         no_faces = timeline.drop_what_is_no_face()
         write_table(parts["table"], timeline, predictor)
         notes = list(_notes(video, no_faces))
-        # Draw the page's charts (0.6 s) on a core that the copy leaves idle.
+        # Draw the page's charts (0.6 s) on a core that the annotated copy does not use.
         with ThreadPoolExecutor(1, "page") as pool:
             page = pool.submit(_page, timeline, video, notes, metadata, annotate)
             if annotate:
                 notes += write_annotated(parts["annotated"], video.path, timeline, predictor)
             parts["timeline"].write_text(page.result(), encoding="utf-8")
     if not annotate:
-        # An annotated copy of an earlier video would be confusing.
+        # Remove the annotated copy of an earlier video, which would be confusing.
         (out / ANNOTATED).unlink(missing_ok=True)
     return VideoResult(timeline, paths, notes)
 
@@ -104,7 +104,7 @@ def _notes(video: VideoFile, no_faces: Sequence[int]) -> Iterator[Notice]:
     if video.resized:
         yield Notice(
             f"{counted(video.resized, 'frame')} of {video.path} have another size than {video.width} x {video.height} "
-            "pixels: boxes are in each frame's own, and the annotated copy has bars.",
+            "pixels: boxes are in pixels of their frame, and the annotated copy has bars.",
             code="video-sizes",
         )
     if video.damaged:
@@ -194,17 +194,17 @@ def _prediction(row: npt.NDArray[np.float64], predictor: Tracker) -> Prediction:
 def write_annotated(path: Path, source: Path, timeline: Timeline, predictor: Tracker) -> list[Notice]:
     """Copy a video with boxes and predictions of its faces, and with its sound.
 
-    Whether a track is a face is known only at the end of a video, and all frames do not fit into memory. Therefore the
-    video is decoded a second time.
+    Only at the end of a video is it known which tracks are faces, and its frames do not fit into memory. The video is
+    therefore decoded a second time.
 
     Args:
         path: path of the MP4 copy.
         source: path of the video.
-        timeline: its faces, without tracks that are not faces.
+        timeline: faces of the video; tracks that are not faces are removed.
         predictor: tracker that followed the faces.
 
     Returns:
-        A notice if an MP4 cannot hold the sound.
+        A notice if the sound is missing because an MP4 cannot hold it.
 
     Raises:
         DataError: the video cannot be decoded.
@@ -223,7 +223,7 @@ def write_annotated(path: Path, source: Path, timeline: Timeline, predictor: Tra
             yield replace(frame, rgb=np.asarray(image, dtype=np.uint8))
             number, drawn = next(faces, (-1, []))
 
-    # Three threads: one decodes, one draws, and this one encodes.
+    # Use three threads: one decodes, one draws, and this one encodes.
     with (
         VideoFile(source) as video,
         VideoWriter(path, video) as writer,

@@ -1,4 +1,4 @@
-"""Tracking of a face between detections by template matching, at a hundredth of the cost of a detection.
+"""Track a face between detections by template matching, at a hundredth of the cost of a detection.
 
 A grey template of the face is searched for around its last position, at three scales (normalised cross-correlation;
 Lewis 1995). Only a detection replaces the template, so that it does not drift.
@@ -19,13 +19,13 @@ TEMPLATE_PX = 32
 """Longer side of the template; one of its pixels is 3% of the face."""
 
 SEARCH_RADIUS = 0.5
-"""Search radius on each side, as a fraction of the box. At 30 frames/s no face moves further per frame."""
+"""Search radius on each side, as a fraction of the box. At 30 frames/s, a face moves less than this per frame."""
 
 SCALES: tuple[float, ...] = (1.0, 0.95, 1.05)
-"""Scales of the face relative to the last frame. 1 comes first and so wins ties."""
+"""Scales of the face relative to the last frame. At a tie the first one, 1, is used."""
 
 MIN_CORRELATION = 0.6
-"""Correlation below which a face counts as lost."""
+"""A face is lost if the correlation is below this."""
 
 _MIN_CONTRAST = 4
 
@@ -34,13 +34,13 @@ class TemplateMatcher:
     """Tracks one face.
 
     Args:
-        frame: frame in which it was detected, uint8 (H, W) grey or (H, W, 3) RGB.
-        box: its box in that frame.
+        frame: frame in which the face was detected, uint8 (H, W) grey or (H, W, 3) RGB.
+        box: box of the face in that frame.
     """
 
     def __init__(self, frame: npt.NDArray[np.uint8], box: Box) -> None:
         self._detected = box
-        # Floats, because with whole pixels a 20 px face could never grow by 5%.
+        # Use floats, because in whole pixels a 20 px face could never grow by 5%.
         self._centre = (box.left + box.width / 2, box.top + box.height / 2)
         self._scale = 1.0
         shrink = TEMPLATE_PX / max(box.width, box.height)
@@ -48,7 +48,7 @@ class TemplateMatcher:
         self._template = _sample(frame, self._centre, (box.width, box.height), self._size)
 
     def follow(self, frame: npt.NDArray[np.uint8]) -> Box | None:
-        """Find the face in the next frame of the same size and return its box; None if it is lost."""
+        """Find the face in the next frame of the same size and return its box; None if the face is lost."""
         if np.ptp(self._template) < _MIN_CONTRAST:
             return None
         best = (MIN_CORRELATION, 0.0, 0.0, 1.0)
@@ -118,7 +118,7 @@ def _sample(
 
 
 def _peak(values: npt.NDArray[Any], top: int) -> float:
-    """Return the peak position of a parabola through the highest value and its two neighbours."""
+    """Return the position of the peak of a parabola through the highest value and its two neighbours."""
     if not 0 < top < len(values) - 1:
         return float(top)
     before, at, after = (float(value) for value in values[top - 1 : top + 2])

@@ -1,4 +1,4 @@
-"""Summary of a whole video: each track's predictions over time, about 200 bytes per face and frame."""
+"""Summary of a whole video: the predictions of each track over time, about 200 bytes per face and frame."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from mien.base.labels import NOT_A_FACE_CLASS
 from mien.video.tracker import VideoFrame
 
 WEAK = 0.45
-"""Scores below this fraction of a detector's range are weak. On the photographs of docs/lab-notebook.md, a weak score
-with an "unsure" answer occurs for three of six false boxes and three of 236 faces."""
+"""A detection score below this fraction of the detector's range is weak. On the photographs of docs/lab-notebook.md, a
+weak score with an "unsure" answer occurs for three of six false boxes and three of 236 faces."""
 
 BEFORE_VECTORS = 5
 """Number of columns in :attr:`TrackSummary.rows` before the probabilities."""
 
 MAX_STEPS = 240
-"""Largest number of time steps of a video, as many as are distinguishable on a page."""
+"""Largest number of time steps of a video: more cannot be distinguished on a page."""
 
 
 class Run(NamedTuple):
-    """N time steps in which a face is visible without a break.
+    """A period in which a face is visible without a break, in N time steps.
 
     Attributes:
         edges: edges of the steps in seconds, float64 (N + 1,), rising.
@@ -47,19 +47,19 @@ class TrackSummary:
     """Summary of one face over a whole video.
 
     Attributes:
-        crop: best face crop, uint8 (S, S[, 3]). Preferred are detected faces, completely inside the frame, with a high
+        crop: best face crop, uint8 (S, S[, 3]). The best crop is detected, completely inside the frame, and has a high
             score and a large size.
-        frames: numbers of the frames in which it is visible, rising.
+        frames: numbers of the frames in which the face is visible, rising.
         rows: float32 (5 + C) for each of these frames: left, top, width and height of the box, the detector's score
             (NaN if it has none), the smoothed probabilities.
         further: values of :attr:`mien.inference.prediction.Prediction.further` for each of these frames.
         doubts: whether each answer is in doubt; see :attr:`mien.Prediction.in_doubt`.
         unlikely: number of frames whose answer is "unsure", or for a model without votes has a probability below 0.5.
         frames_by_answer: number of frames with each answer; see :attr:`mien.inference.prediction.Prediction.answer`.
-        found: number of detections, while it was visible, that found it.
-        missed: number of detections, while it was visible, that did not find it.
-        crop_quality: quality of ``crop``: whether it was detected, is inside the frame, and its side in pixels times
-            its score.
+        found: number of detections that found the face while it was visible.
+        missed: number of detections that did not find the face while it was visible.
+        crop_quality: quality of ``crop``: was it detected, is it inside the frame, and its side in pixels times its
+            score.
     """
 
     number: int
@@ -88,7 +88,7 @@ class TrackSummary:
 
     @property
     def detection_score(self) -> float | None:
-        """Mean detection score over its frames, with the last score between detections. None without scores."""
+        """Mean detection score over all frames; between detections, the last score is used. None without scores."""
         score = float(np.mean([row[BEFORE_VECTORS - 1] for row in self.rows], dtype=np.float64))
         return None if math.isnan(score) else score
 
@@ -98,9 +98,9 @@ class TrackSummary:
         return self.frames_by_answer.most_common(1)[0][0]
 
     def is_face(self, weak_score: float = 0.0) -> bool:
-        """Return whether detector and model consider it a face.
+        """Return whether detector and model consider the track a face.
 
-        The detector must find it at least as often as it misses it, and the model must see a face in most frames. If
+        The detector must find it as often as it misses it, or more, and the model must see a face in most frames. If
         the detector's score is weak, the model must also be sure of its answer in half of them.
         """
         no_face, frames = self.frames_by_answer[NOT_A_FACE_CLASS], len(self.frames)
@@ -115,7 +115,7 @@ class Timeline:
 
     Args:
         classes: class names.
-        frame_seconds: duration to assume for a video with one frame.
+        frame_seconds: duration that is assumed for a video with a single frame.
         score_range: lowest and highest score of the detector.
     """
 
@@ -126,7 +126,7 @@ class Timeline:
         self.tracks: dict[int, TrackSummary] = {}
         self.starts_seconds: list[float] = []
         lowest, highest = score_range
-        # If a detector's score has no upper limit, no score is known to be weak.
+        # If a detector's score has no upper limit, no score is weak.
         self._weak_score = lowest + WEAK * (highest - lowest) if math.isfinite(highest) else 0.0
         self._frame_seconds = frame_seconds
 
@@ -169,7 +169,7 @@ class Timeline:
         self.starts_seconds.append(frame.time_seconds)
 
     def drop_what_is_no_face(self) -> list[int]:
-        """Remove the tracks that are not faces by :meth:`TrackSummary.is_face`, and return their numbers."""
+        """Remove the tracks that are no faces according to :meth:`TrackSummary.is_face`; return their numbers."""
         dropped = [number for number, track in self.tracks.items() if not track.is_face(self._weak_score)]
         for number in dropped:
             del self.tracks[number]
@@ -177,7 +177,7 @@ class Timeline:
 
     def by_frame(self) -> Iterator[tuple[int, list[tuple[int, npt.NDArray[np.float64]]]]]:
         """Yield the number of each frame with faces, and each face's track and row with further values, by track."""
-        # Lists instead of generators, which would later use the last track's number.
+        # Use lists, because generators would later use the last track's number.
         faces = [
             list(zip(track.frames, [track.number] * len(track.frames), track.rows, track.further, strict=True))
             for track in self.tracks.values()

@@ -44,17 +44,17 @@ DETECT_EVERY_SECONDS = 0.5
 processing of 15 to 20 frames (benchmarks/video.py of commit 2cbe9555)."""
 
 AHEAD_BYTES = 48_000_000
-"""Size of the frames decoded ahead, so that detection in key frames runs while earlier frames are processed."""
+"""Largest size of frames that are decoded ahead, so that faces are detected while earlier frames are processed."""
 
 
 @dataclass(frozen=True)
 class TrackedFace:
-    """One face in one frame.
+    """A face in one frame.
 
     Attributes:
         track: number of the face over time, from 1.
-        prediction: prediction smoothed over time, with box and crop of this frame, and score of the last detection.
-        detected: True if the detector found it in this frame, False if it missed it, None if no detection ran.
+        prediction: prediction smoothed over time; box and crop are of this frame, the score is of the last detection.
+        detected: True if the detector found the face in this frame, False if it did not, None if it did not run.
     """
 
     track: int
@@ -101,9 +101,9 @@ class VideoFrame:
 
 
 class Tracker:
-    """Tracks and classifies the faces of consecutive frames, with constant numbers and smoothed answers.
+    """Tracks and classifies the faces of consecutive frames. A face keeps its number, and answers are smoothed.
 
-    One tracker takes the frames of one source, in order, from one thread.
+    Use one tracker for each source, with its frames in order, from one thread.
 
     Args:
         model: a loaded model, or a name as for :func:`mien.load`. ``"fast"`` halves the time per face.
@@ -138,7 +138,7 @@ class Tracker:
                 raise DataError(
                     f"The {name} must be a number of seconds, 0 or more; found {seconds:g}.", code="seconds-range"
                 )
-        # One thread: few faces need no more, and further threads of onnxruntime would spin while frames are decoded.
+        # Use one thread, which is enough for a few faces: others would spin while frames are decoded.
         predictor = model if isinstance(model, OnnxClassifier) else load(model, threads=1)
         self.reader: FaceReader = FaceReader(predictor, detector, classes=classes)
         self.source: str = source
@@ -162,7 +162,7 @@ class Tracker:
             Faces sorted by track; empty if there are none.
 
         Raises:
-            DataError: not an image, or a time before the last frame's (``seconds-order``).
+            DataError: the frame is no image, or its time is before that of the last one (``seconds-order``).
             ModelError: the face detector cannot be used.
         """
         if time_seconds is None:
@@ -170,7 +170,7 @@ class Tracker:
             time_seconds = time.monotonic() - self._began
         if not time_seconds >= self._seconds:
             raise DataError(
-                f"The frame is of {time_seconds:g} s, the previous one of {self._seconds:g} s. Give frames in the "
+                f"The frame's time is {time_seconds:g} s, the previous one's {self._seconds:g} s. Give frames in the "
                 "order of their times.",
                 code="seconds-order",
             )
@@ -178,7 +178,7 @@ class Tracker:
         return self.follow(time_seconds, rgb, self.detect(rgb) if self.is_key(time_seconds) else None)
 
     def is_key(self, seconds: float) -> bool:
-        """Return whether to detect faces in the next frame, at this time. It depends only on times."""
+        """Return whether to detect faces in the next frame, at this time. This depends only on times."""
         # Tolerance of 1 us: three frames of 1/30 s are 0.1 s, but not in floating point.
         if seconds - self._key_seconds < self._detect_every_seconds - 1e-6:
             return False
@@ -190,9 +190,9 @@ class Tracker:
         return self.reader.detect(rgb)
 
     def follow(self, seconds: float, rgb: npt.NDArray[np.uint8], found: list[Face] | None) -> list[TrackedFace]:
-        """Update with the faces detected in the frame, as :meth:`update` does; None if it is not a key frame."""
+        """Update as :meth:`update` does, with the faces detected in the frame; None if it is not a key frame."""
         self._seconds = seconds
-        if rgb.shape != self._shape:  # tracked positions are not valid in the new size
+        if rgb.shape != self._shape:  # tracked positions are not valid in a frame of another size
             self._shape = rgb.shape
             self._boxes.tracks.clear()
             found = self.detect(rgb) if found is None else found
@@ -247,7 +247,7 @@ def track(
     Args:
         source: path of a video file, number of a camera (0 is the first), or address of a stream, such as
             ``"rtsp://host/path"``. For a camera or stream only the newest frame is used, so that answers never lag.
-        model: model, as in :class:`Tracker`; the arguments below are also as there.
+        model: model, as in :class:`Tracker`, which also explains the arguments below.
         classes: label scheme.
         half_life_seconds: half-life of the smoothing.
         detect_every_seconds: time between two detections.
@@ -255,7 +255,7 @@ def track(
 
     Returns:
         Generator of frames, with bounded memory: all frames of a file in order, or those of a camera or stream until it
-        ends. Its ``close()``, or the end of ``with contextlib.closing(...)``, releases camera or file.
+        ends. Its ``close()``, or the end of ``with contextlib.closing(...)``, releases the camera or file.
 
     Raises:
         DataError: a file is not a video or cannot be decoded; a camera or stream cannot be opened (``camera-missing``)
@@ -274,7 +274,7 @@ def track(
             code="video-type",
         )
     if isinstance(source, str) and source.isdecimal():
-        source = int(source)  # command lines give text
+        source = int(source)  # the command line gives a camera's number as text
     name = f"camera {source}" if isinstance(source, int) else os.fspath(source)
     tracker = Tracker(
         model,

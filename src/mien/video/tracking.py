@@ -1,6 +1,6 @@
 """Tracks of faces from boxes and times, and smoothing over time.
 
-A track follows a position, not a person: a person who returns later gets a new track.
+A track follows a position, not a person, so a person who returns later gets a new track.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ MIN_IOU = 0.3
 """Smallest overlap (intersection over union) of consecutive boxes of a track."""
 
 SAME_FACE_IOU = 0.5
-"""Two tracks with a larger overlap are on one face."""
+"""Two tracks with a larger overlap follow the same face."""
 
 PATIENCE_SECONDS = 1.0
-"""A track is kept this long after a detector first missed its face. Time counts from the first miss instead of the last
-detection, because detections may be further apart than this."""
+"""A track is kept for this time after a detection first missed its face. The time begins at the first miss, not at the
+last detection, because detections may be further apart."""
 
 HALF_LIFE_SECONDS = 0.2
 """Half-life of the smoothing: predictions this old have half the weight. Facial expressions last 0.5 to 4 s (Matsumoto
@@ -37,10 +37,10 @@ class Track:
     Attributes:
         number: number of the track, from 1, in the order of detection.
         box: last box.
-        missed_seconds: time at which a detector first missed it; None if the last detection found it.
+        missed_seconds: time of the first detection that missed it; None if the last detection found it.
         lost: whether it is not visible now.
         face: face as last detected.
-        matcher: template matcher started at the last detection.
+        matcher: template matcher with the face of the last detection.
     """
 
     number: int
@@ -54,7 +54,7 @@ class Track:
 
     @property
     def shown(self) -> Face:
-        """The last detected face, moved to its current box."""
+        """The face of the last detection, moved to the current box."""
         assert self.face is not None
         return self.face.moved(self.box)
 
@@ -76,7 +76,7 @@ class Track:
 
 
 class BoxTracker:
-    """Matches boxes to tracks, greedily by overlap.
+    """Matches boxes to tracks, the largest overlap first.
 
     Attributes:
         tracks: visible tracks, and lost ones that may return, sorted by number.
@@ -94,10 +94,10 @@ class BoxTracker:
     def detected(self, seconds: float, boxes: Sequence[Box]) -> list[Track]:
         """Update the tracks with all boxes of a detection, and return each box's track.
 
-        A track without a box stays for :data:`PATIENCE_SECONDS`. It is lost if it overlaps another face's box.
+        A track without a box is kept for :data:`PATIENCE_SECONDS`. It is lost if it overlaps another face's box.
 
         Args:
-            seconds: time of the detection, not before the last one.
+            seconds: time of the detection, not before that of the last one.
             boxes: detected boxes.
         """
         matched = self._match(boxes)
@@ -124,7 +124,7 @@ class BoxTracker:
             if shared >= MIN_IOU
         ]
         matched: dict[int, Track] = {}
-        # Best overlap first; ties go to the oldest track.
+        # Sort by overlap, the largest first; at a tie the oldest track comes first.
         for _, _, index, track in sorted(pairs, key=lambda pair: pair[:3], reverse=True):
             if index not in matched and track not in matched.values():
                 matched[index] = track
@@ -140,5 +140,5 @@ def _stays(track: Track, seconds: float, boxes: Sequence[Box]) -> bool:
 
 
 def _sides(boxes: Sequence[Box]) -> npt.NDArray[np.float64]:
-    """Return left, top, width and height of N boxes: float64 (N, 4)."""
+    """Return N boxes as left, top, width and height: float64 (N, 4)."""
     return np.array([[*box] for box in boxes], dtype=np.float64).reshape(-1, 4)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 MAXIMUM_PIXELS = 8192 * 4320
 """Largest number of pixels of a frame, from H.264's levels. Larger frames are refused before decoding."""
 
-# Supported formats. FFmpeg also supports playlists of other files and addresses, and text drawn as video.
+# Supported formats. Allow only these: FFmpeg can also open playlists of other files and addresses, and text as video.
 _FORMATS = (
     "mov,matroska,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,gif,apng,h264,hevc,m4v,mjpeg,ivf,obu,dv,mxf,"
     "yuv4mpegpipe,nut,rm,wtv"
@@ -51,7 +51,7 @@ class DecodedFrame:
 
 
 class VideoFile:
-    """A video file that can be decoded once from its start. It is a context manager.
+    """A video file that can be decoded once from its start. Use it in a ``with`` block, which closes the file.
 
     Attributes:
         width: width of its first frame, upright, in pixels.
@@ -60,9 +60,9 @@ class VideoFile:
         frame_rate: mean frames per second, stated by the file or estimated by FFmpeg.
         expected_frames: number of frames, stated by the file or estimated; None if unknown.
         start_seconds: timestamp of the file's start.
-        resized: number of frames so far whose size or orientation differs from the first: rotated phones, joined files.
+        resized: number of frames so far with another size or orientation than the first: rotated phones, joined files.
         damaged: number of frames so far that could not be decoded completely.
-        gap_seconds: total duration so far of missing frames after damage.
+        gap_seconds: total duration of the frames that are missing so far because of damage.
         missing_seconds: stated duration minus decoded duration; known only at the end.
 
     Raises:
@@ -134,15 +134,15 @@ class VideoFile:
         self._container.close()
 
     def frames(self) -> Iterator[DecodedFrame]:
-        """Yield all frames in the order of their times. Can be iterated once."""
+        """Yield all frames in the order of their times. The frames can be iterated only once."""
         frame, number, pts, known = self._first, 0, -1, 0
         self._first = None
         while frame is not None:
             following = next(self._decoded, None)
             last, pts = pts, self._place(frame, pts)
             gap = self._missing(float((pts - last - self._frame_units) * self.time_base)) if last >= 0 else 0.0
-            # Files with a variable frame rate have gaps without damage. A gap may follow damage later, because decoding
-            # is ahead.
+            # Files with a variable frame rate have gaps without damage. A gap may come some frames after the damage,
+            # because decoding is ahead.
             if gap and self.damaged > known:
                 self.gap_seconds, known = self.gap_seconds + gap, self.damaged
             yield DecodedFrame(number, pts, float(pts * self.time_base), self._upright(frame))
@@ -165,7 +165,7 @@ class VideoFile:
         return last + self._frame_units if last >= 0 else 0
 
     def _decode(self) -> Iterator[VideoFrame]:
-        """Yield frames as stored. Errors are counted, and decoding continues after them."""
+        """Yield frames as they are stored. Errors are counted, and decoding continues after them."""
         import av
 
         packets = self._container.demux(self._stream)
@@ -222,7 +222,7 @@ class VideoFile:
     def _find_stated_seconds(self) -> float | None:
         if self._stream.duration is not None:
             return float(self._stream.duration * self.time_base)
-        # The file's duration is that of its longest stream, so it is useful only with a single stream.
+        # The file's duration is that of its longest stream, so it is used only if there is a single stream.
         if self._container.duration is not None and len(self._container.streams) == 1:
             return float(self._container.duration) / 1_000_000
         return None
@@ -233,12 +233,12 @@ class VideoFile:
         self.missing_seconds = self._missing(missing)
 
     def _missing(self, seconds: float) -> float:
-        """Return the seconds, or 0 if rounding and unequal frame durations (up to two frames) explain them."""
+        """Return the missing seconds, or 0 if rounding and unequal frame durations (up to two frames) explain them."""
         return seconds if seconds * self.frame_rate > 2.5 else 0.0
 
 
 def open_container(path: Path) -> Any:
-    """Open a video file. Raises as :class:`VideoFile`."""
+    """Open a video file. Raises the errors of :class:`VideoFile`."""
     with needs_extra("video", "Reading videos"):
         import av
     if path.is_dir():

@@ -1,4 +1,4 @@
-"""Writer of the annotated copy of a video, with its sound, as an MP4 for all players."""
+"""Write the annotated copy of a video, with its sound, as an MP4 for all players."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from mien.base.errors import RunError
 from mien.video.video_file import VideoFile, open_container
 
 _OPTIONS = {"preset": "superfast", "crf": "21", "rc-lookahead": "10"}
-"""Preset of x264: half the time of `veryfast` at 2.5 times the size, with few frames buffered in memory."""
+"""Preset of x264: takes half the time of `veryfast` and 2.5 times the space, and buffers few frames."""
 
 _BT601 = 6
-"""Number of the YUV colour matrix in ISO/IEC 23091-2. Without it, players guess it from the size."""
+"""Number of the YUV colour matrix in ISO/IEC 23091-2. Without it, players guess the matrix from the frame's size."""
 
 
 class VideoWriter:
@@ -30,7 +30,7 @@ class VideoWriter:
     stream of the file is copied without change, if an MP4 can hold it.
 
     Attributes:
-        lost_sound: codec of the sound that was left out, because an MP4 cannot hold it; else None.
+        lost_sound: codec of the sound, if it was left out because an MP4 cannot hold it; else None.
 
     Raises:
         RunError: the encoder failed, or the file cannot be written (``video-unwritable``).
@@ -50,7 +50,7 @@ class VideoWriter:
             self._stream = stream
             self._source = open_container(video.path)
             sound: Any = next(iter(self._source.streams.audio), None)
-            # FFmpeg has no context for a codec that it does not know.
+            # If FFmpeg does not know a codec, there is no context.
             codec = sound and sound.codec_context
             fits = bool(codec) and codec.codec.canonical_name in self._container.supported_codecs
             self.lost_sound = None if sound is None or fits else codec.name if codec else "unknown"
@@ -67,7 +67,7 @@ class VideoWriter:
         import av
 
         if kind is not None:
-            # The file is useless now; an error at its end would hide the first one.
+            # The file is useless now. An error when closing it would hide the first one.
             with suppress(av.FFmpegError):
                 self._container.close()
         else:
@@ -78,7 +78,7 @@ class VideoWriter:
         self._source.close()
 
     def add(self, rgb: npt.NDArray[np.uint8], pts: int) -> None:
-        """Add a frame, uint8 (H, W, 3), at time ``pts`` in the video's time base, after the last one.
+        """Add the next frame, uint8 (H, W, 3), with its time ``pts`` in the video's time base.
 
         A frame of another size than the first is fitted between black bars.
         """
@@ -108,7 +108,7 @@ class VideoWriter:
         last = -math.inf
         with suppress(av.FFmpegError):
             for packet in self._source.demux(sound):
-                # Joined files repeat times, which an MP4 cannot.
+                # Skip repeated times of joined files, which an MP4 cannot hold.
                 if packet.dts is not None and packet.pts is not None and packet.dts > last:
                     last = packet.dts
                     packet.pts, packet.dts, packet.stream = packet.pts - start, packet.dts - start, self._sound
@@ -122,7 +122,7 @@ def _errors(video: VideoFile) -> Iterator[None]:
 
     try:
         yield
-    except (av.FFmpegError, ValueError) as error:  # ValueError: an FFmpeg without x264
+    except (av.FFmpegError, ValueError) as error:  # ValueError: FFmpeg was built without x264
         reason = getattr(error, "strerror", None) or error
         raise RunError(
             f"The annotated video, {video.width} x {video.height} pixels, could not be written: {reason}. "
