@@ -21,7 +21,9 @@ export function problem(code: ErrorCode, values: () => Record<string, string> = 
   return { code, sentence: () => translate(`error.${code}`, values()) };
 }
 
-/** The problem of a source that failed. An error that is not a PageError means a failed prediction. */
+/** Return the problem to show for a source that failed. Any error that is not a PageError came from a failed
+ * prediction.
+ */
 export function problemWith(name: string, error: unknown): Problem {
   const code = error instanceof PageError ? error.code : "prediction-failed";
   return problem(code, () => ({ name, reason: reasonOf(error) }));

@@ -17,7 +17,7 @@ import { type Settings, settingsOf } from "./view/settings";
 
 keeping.isOn = true;
 translateDocument(document);
-// Before the controls are bound, a dropped file must not navigate the browser away.
+// Before the controls are bound, a dropped file must not make the browser leave the page.
 document.ondragover = document.ondrop = (event) => event.preventDefault();
 void start();
 
@@ -29,7 +29,7 @@ async function start(): Promise<void> {
   const address = modelAddress(0);
   const fetching = fetchManifest(address);
   const predictor = Predictor.load(Promise.resolve(address), fetching);
-  // Code that needs the networks awaits them; the error is shown once, below.
+  // Code that needs the networks waits for them; an error is shown once, below.
   predictor.catch(() => {});
   let manifest: Manifest;
   let models: string[];

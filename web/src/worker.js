@@ -26,7 +26,7 @@ async function install() {
   await self.skipWaiting();
 }
 
-/** Names in assets/ change with the content, so stored files that this build lacks are deleted. */
+/** File names in assets/ change with the content, so stored files that are not in this build are deleted. */
 async function forgetOld() {
   const store = await caches.open(STORE);
   for (const { url } of await store.keys()) {
@@ -40,7 +40,7 @@ async function keptFirst(request) {
   return (await caches.match(request)) ?? keep(request, await fetch(request));
 }
 
-/** The page and its models keep their names when they change, so stored copies are only used offline. */
+/** The page and its models keep their names when they change, so stored copies are used only offline. */
 async function newestFirst(request) {
   try {
     return await keep(request, await fetch(request));

@@ -17,7 +17,7 @@ import { Stage } from "./stage";
 import { TeachSession } from "./teach_session";
 import { VideoSession } from "./video_session";
 
-/** Four generated portraits; addresses by the paths of their files. */
+/** Addresses of the four generated portraits, by file path. */
 const EXAMPLES = import.meta.glob<string>("../../../src/mien/shipped/faces/*.jpg", { eager: true, query: "?url", import: "default" });
 
 const explaining = () => translate("explaining");
@@ -27,7 +27,7 @@ export class App {
   readonly images: ImageSession;
   readonly videos: VideoSession;
   readonly teaching: TeachSession;
-  /** Offer another model and use it. The list of models sets this function. */
+  /** Offer another model and use it. The list of models provides this function. */
   addModel: (name: string, open: () => Promise<Classifier>) => Promise<boolean> = async () => false;
 
   constructor(
@@ -40,14 +40,14 @@ export class App {
     this.teaching = new TeachSession(page, this.stage, predictor, (name, open) => this.addModel(name, open));
   }
 
-  /** Use a model file if there is one. Otherwise add images to the list, or play the first video. */
+  /** Use a model file if there is one. Otherwise add the images to the list, or play the first video. */
   async open(files: File[]): Promise<void> {
     const { messages } = this.page;
     messages.clearProblems();
     const model = files.find(({ name }) => name.endsWith(".onnx"));
     if (model) return this.openModel(model);
     const videos = files.filter(({ type }) => type.startsWith("video/"));
-    // A file of unknown type may be an image; if it is not, an error names it.
+    // A file of unknown type may be an image; if it is none, an error names it.
     const images = files.filter(({ type }) => type.startsWith("image/") || (!type && !videos.length));
     const others = files.filter((file) => !images.includes(file) && !videos.includes(file));
     if (others.length === files.length) {
@@ -75,7 +75,8 @@ export class App {
       const target = (probabilities: Probabilities) =>
         this.page.prediction("", { box: null, score: null, probabilities }).probabilities[top]!;
       const map = await occlusion((crops) => predictor.probabilities(crops), face.crop, side, seen, target);
-      // Ignore the map if another face or label scheme was chosen meanwhile. A stopped camera keeps its face.
+      // Ignore the map if another face or label scheme was chosen meanwhile. The face of a stopped camera is still
+      // there.
       const current = this.page.chosenFace ?? face;
       if (this.stage.shown !== shown || current.number !== face.number || this.page.settings.scheme !== scheme) return;
       this.page.setMap(face, map, top);
@@ -87,7 +88,7 @@ export class App {
     }
   }
 
-  /** Classify everything with another of the page's models. A camera or video ends. */
+  /** Classify everything again with another of the page's models. A running camera or video is stopped. */
   async useModel(name: string, opening: () => Promise<Classifier>): Promise<boolean> {
     const loading = () => translate("loading");
     const { messages } = this.page;
@@ -182,7 +183,7 @@ export class App {
     );
   }
 
-  /** The status after predictions were copied or saved. It says if some images were not processed yet. */
+  /** The status after predictions were copied or saved. The status says if some images were not processed yet. */
   #howMany(done: "copied" | "saved"): () => string {
     const { items } = this.images;
     const count = this.stage.shown.kind === "video" ? 0 : items.length;

@@ -26,14 +26,14 @@ export function bindSources(app: App, page: Page): void {
   for (const input of [images, video, model]) {
     input.onchange = () => {
       void app.open([...(input.files ?? [])]);
-      // Allow choosing the same file again.
+      // Without this, the same file could not be chosen again.
       input.value = "";
     };
   }
   bindDrops(app);
   document.onpaste = (event) => {
     const files = [...(event.clipboardData?.files ?? [])];
-    // Ignore pasted text without a message.
+    // Pasted text is ignored, without a message.
     if (files.length) void app.open(files);
   };
 }
@@ -66,7 +66,7 @@ export function bindSettings(app: App, page: Page): void {
   };
   const minScore = element<HTMLInputElement>("min-score");
   minScore.oninput = () => (element("min-score-value").textContent = percent(Number(minScore.value) / 100));
-  // Only when the slider is released, because every image is processed again.
+  // Wait until the slider is released, because every image is processed again.
   minScore.onchange = () => void app.setMinScore(Number(minScore.value) / 100);
   element("face-crops").onchange = () => void app.images.repeat();
 }

@@ -27,7 +27,7 @@ export class ImageSession {
     return this.#gallery.items;
   }
 
-  /** Add image files to those that are there, and process them. */
+  /** Add image files to the list, and process them. */
   add(files: File[]): Promise<void> {
     return this.process(this.#gallery.add(files));
   }
@@ -39,10 +39,10 @@ export class ImageSession {
     for (const item of items) if ((isShown = await this.#choose(item, face))) break;
     if (!isShown) this.setAside();
     this.showList();
-    // If another call is already processing the rest, it will process these images too.
+    // If another call is already processing the list, it will process these images too.
     if (this.#processingRest) return;
     this.#processingRest = true;
-    // Stop for a camera or video that was started meanwhile.
+    // Stop if a camera or video was started meanwhile.
     while (this.stage.shown.kind !== "video") {
       const item = this.items.find(({ predictions }) => !predictions);
       if (!item) break;
@@ -53,8 +53,8 @@ export class ImageSession {
   }
 
   /**
-   * Remove the image from the screen when a later file cannot be shown, so that its answer is not shown beside the
-   * error. It stays in the list.
+   * Remove the image from the screen when a later file cannot be shown: its answer must not be beside the error. The
+   * image stays in the list.
    */
   setAside(): void {
     if (this.stage.shown.kind === "image") this.stage.show({ kind: "nothing" });
@@ -106,7 +106,7 @@ export class ImageSession {
     this.page.messages.clearProblems();
     this.#gallery.forget();
     const { shown } = this.stage;
-    // With a camera or video running, images wait until one is chosen or added.
+    // While a camera or video runs, images wait until one is chosen or added.
     if (shown.kind !== "video") await this.process(shown.kind === "image" ? [shown.item] : []);
   }
 
@@ -124,7 +124,8 @@ export class ImageSession {
     }
     if (this.stage.shown !== shown) return this.showList();
     this.stage.show({ kind: "image", item });
-    // The button is hidden now, which browsers notice later. Focus the most likely next button.
+    // The button is hidden now, but browsers notice this only later. Move the focus to the button that is most likely
+    // needed next.
     const focusIsFree = [button, document.body].includes(document.activeElement as HTMLElement);
     if (focused && focusIsFree) element("explain").focus();
   }

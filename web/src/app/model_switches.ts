@@ -41,7 +41,7 @@ export function bindModels(app: App, page: Page, given: string[]): void {
 
   function list(): void {
     fillSelect("models", names.map((name) => [name, name]), names[used]!);
-    // A model of the user has other classes.
+    // A model of the user may have other classes.
     offer.hidden = fast < 0 || used === fast || used >= given.length;
   }
 

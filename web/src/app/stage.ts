@@ -1,4 +1,4 @@
-/** What is on the screen, and the only code that replaces it. */
+/** Holds what is on the screen; only this code replaces it. */
 
 import { PageError, problem, problemWith } from "../errors";
 import { LoadError } from "../model/download";
@@ -11,11 +11,11 @@ export class Stage {
   shown: Shown = { kind: "nothing" };
   /** Called after something else was shown. */
   onChange: () => void = () => {};
-  /** Counts starts and stops, so that late results of something older are not shown. */
+  /** Counts starts and stops, so that late results of an older image or video are not shown. */
   #turn = 0;
 
   constructor(private readonly page: Page) {
-    // A file damaged midway stops without a message. VideoSession reports a file that cannot start.
+    // A file that is damaged in the middle stops without a message. VideoSession reports a file that cannot start.
     this.video.onerror = () => {
       if (this.shown.kind !== "video" || !this.video.src) return;
       const { source: name } = this.shown.video;
@@ -41,8 +41,8 @@ export class Stage {
   }
 
   /**
-   * End the camera, pause the video, or stop waiting for it. The latest predictions stay. Returns the turn of what
-   * starts next.
+   * End the camera, pause the video, or stop waiting for it. The latest predictions stay on the screen. Returns a
+   * number (turn) for the image or video that starts next.
    */
   stop(): number {
     this.#turn += 1;
@@ -53,16 +53,16 @@ export class Stage {
     const button = element("stop");
     const focused = document.activeElement === button;
     button.hidden = true;
-    // A hidden button loses the focus.
+    // A button that is hidden loses the focus.
     if (focused) element("use-camera").focus();
     this.page.messages.show(this.summary);
     return this.#turn;
   }
 
-  /** Show something else. */
+  /** Show something else on the screen. */
   show(shown: Shown): void {
     if (this.shown.kind === "video") this.shown.video.stop();
-    // A camera is mirrored. For images the user's choice is kept.
+    // A camera's image is mirrored. For images the user's choice is kept.
     const isCamera = shown.kind === "video" && this.video.srcObject !== null;
     if (shown.kind !== "image" || this.shown.kind !== "image") this.#setMirror(isCamera);
     const videoEnds = this.shown.kind === "video" && shown.kind !== "video";
@@ -73,13 +73,13 @@ export class Stage {
     this.page.messages.show(this.summary);
   }
 
-  /** Remove what the only video element played before. */
+  /** Remove what the page's single video element played before. */
   freeVideo(): void {
     if (this.shown.kind === "video") this.show({ kind: "nothing" });
     else release(this.video);
   }
 
-  /** Show why a source failed. A LoadError is already shown. */
+  /** Show why a source failed. A LoadError is shown elsewhere. */
   report(name: string, error: unknown): void {
     if (error instanceof LoadError) return;
     if (!(error instanceof PageError)) console.error(error);

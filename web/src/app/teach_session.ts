@@ -14,7 +14,7 @@ import type { Page } from "../view/page";
 import { showTeachClasses, showTaught } from "../view/teach_panel";
 import type { Stage } from "./stage";
 
-/** Interval between the faces of a recording, and their largest number. */
+/** Time between two faces of a recording, and the largest number of faces. */
 const RECORDED = { everyMilliseconds: 200, faces: 100 };
 
 export class TeachSession {
@@ -24,7 +24,7 @@ export class TeachSession {
   /** The class that is recorded, and the timer of the recording. */
   #recording: { into: TaughtClass; timer: number } | null = null;
   #recordings = 0;
-  /** Progress of the training, 0..1; null outside it. */
+  /** Progress of the training, 0..1; null if none is running. */
   #progress: number | null = null;
   #cell: [number, number] | null = null;
 
@@ -52,7 +52,7 @@ export class TeachSession {
     this.show();
   }
 
-  /** Whether training goes on from this model. */
+  /** Whether training continues from this model. */
   needs(classifier: Classifier): boolean {
     return this.#origin?.classifier === classifier;
   }
@@ -105,7 +105,7 @@ export class TeachSession {
     if (without.length) this.#refuse("teach-no-face", without);
   }
 
-  /** Add the chosen face on the screen. For a camera or video, record faces until it ends or the next call. */
+  /** Add the chosen face on the screen. For a camera or video, record faces until it ends or this is called again. */
   #addShown(into: TaughtClass): void {
     const wasInto = this.#recording?.into;
     this.#stopRecording();
@@ -147,7 +147,7 @@ export class TeachSession {
   async #teach(): Promise<void> {
     const { messages } = this.page;
     this.#stopRecording();
-    // A camera or a video would take the time that learning needs, and ends with the old model anyway.
+    // Stop a camera or video: it would slow down learning, and a new model ends it anyway.
     this.stage.stop();
     messages.clearProblems();
     this.#taught = this.#cell = null;
@@ -176,7 +176,7 @@ export class TeachSession {
     this.#refuse("prediction-failed", [name], reasonOf(error));
   }
 
-  /** Show a problem, and scroll to it. */
+  /** Show a problem, and scroll to its message. */
   #refuse(code: PageError["code"], names: string[] = [], reason = ""): void {
     this.page.messages.addProblem(problem(code, () => ({ name: list(names), names: list(names), reason })));
     element("errors").scrollIntoView({ block: "nearest" });

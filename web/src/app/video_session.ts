@@ -13,7 +13,7 @@ import type { Page, Shown } from "../view/page";
 import type { ImageSession } from "./image_session";
 import type { Stage } from "./stage";
 
-/** The source of predictions from the camera. */
+/** Name of the camera as the source of predictions. */
 const CAMERA = "webcam";
 
 export class VideoSession {
@@ -50,7 +50,7 @@ export class VideoSession {
       // Show the images again, if there are any and the screen is empty.
       if (this.stage.shown.kind === "nothing") await this.images.process([...this.images.items]);
     } finally {
-      // Switch off the camera in any case.
+      // Switch off the camera, whatever the state.
       stream?.getTracks().forEach((track) => track.stop());
     }
   }
@@ -82,7 +82,7 @@ export class VideoSession {
     try {
       await video.run((predictions) => this.stage.shown === shown && this.#showFrame(video, predictions));
       if (!video.clip || this.stage.shown !== shown) return;
-      // If the video was stopped early, this is already done and something else may be running.
+      // If the video was stopped early, this was done before, and something else may be running.
       if (video.frames >= video.clip.count) this.stage.stop();
       this.#playAgain(video, video.clip);
     } catch (error) {
@@ -105,7 +105,7 @@ export class VideoSession {
     const next = () => player.requestVideoFrameCallback((_, { mediaTime }) => {
       if (this.stage.shown !== shown) return;
       this.#showFrame(video, video.at(mediaTime + 0.5 / rate));
-      // While paused no further frame triggers drawing.
+      // While the video is paused, no frame would trigger a drawing.
       if (player.paused) this.page.videoPanel.draw(this.page.chosenFace);
       this.page.player.refresh();
       next();
@@ -114,7 +114,7 @@ export class VideoSession {
     player.currentTime = 0;
   }
 
-  /** Report that a camera or video could not start. Returns false for errors after a stop, which are ignored. */
+  /** Report that a camera or video could not start. Errors after a stop are ignored: then it returns false. */
   #giveUp(source: string, error: unknown, turn: number): boolean {
     if (!this.stage.isCurrent(turn)) return false;
     this.stage.stop();

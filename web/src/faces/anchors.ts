@@ -3,7 +3,7 @@ import type { DetectedFace } from "./box";
 /** Side of the detector's cells, in pixels of its input. */
 export const CELL_PX = 32;
 
-/** Width and height, in cells, of the tiny face detector's five anchors of each cell. */
+/** Width and height, in cells, of the five anchors that the tiny face detector has in each cell. */
 const ANCHORS: [number, number][] = [
   [1.603231, 2.094468],
   [6.041143, 7.080126],
@@ -36,7 +36,7 @@ export function decodeBoxes(cells: Float32Array, rows: number, columns: number, 
   return faces;
 }
 
-/** Scores from the detector's output, in each of `plane` cells: of the smallest anchor, and the highest of all. */
+/** Two scores in each of `plane` cells, from the detector's output: of the smallest anchor, and the highest of all. */
 export function scoresOf(cells: Float32Array, plane: number): { smallest: Float32Array; highest: Float32Array } {
   const smallest = cells.slice(4 * plane, 5 * plane).map(sigmoid);
   const highest = smallest.slice();

@@ -18,13 +18,13 @@ export type Landmarks = Record<string, [number, number]>;
 
 export interface DetectedFace {
   box: Box;
-  /** For a face that was checked. */
+  /** Missing unless the face was checked. */
   features?: Features;
-  /** Score of the detector, 0..1, not calibrated. It may be higher for merged proposals. */
+  /** Score of the detector, 0..1, not calibrated. It may be above 1 for merged proposals. */
   score: number;
 }
 
-/** Boxes are of one face if their overlap covers more than this fraction of the smaller box. */
+/** Two boxes are of one face if their overlap covers more than this fraction of the smaller one. */
 const NESTED = 0.7;
 
 /** The part of a box inside an image, at least one pixel, like Python's Box.clipped. */
@@ -51,7 +51,7 @@ export function mergeAgreeing(looks: DetectedFace[][], minIou: number): Detected
   while (left.length) {
     const best = left[0]!;
     const group = left.filter((face) => face === best || iou(best.box, face.box) > minIou);
-    // The first box of a pass is its best one.
+    // Among the boxes of a pass, the first one is the best.
     const firsts = new Map(group.toReversed().map(({ look, score }) => [look, score]));
     merged.push({ box: meanBox(group), score: [...firsts.values()].reduce((sum, score) => sum + score, 0) });
     const grouped = new Set(group);
@@ -61,8 +61,8 @@ export function mergeAgreeing(looks: DetectedFace[][], minIou: number): Detected
 }
 
 /**
- * Non-maximum suppression. If boxes have a higher IoU than `maxIou`, or one lies mostly in the other, the best score
- * stays. Largest box first.
+ * Non-maximum suppression. If two boxes have a higher IoU than `maxIou`, or one lies mostly in the other, keep the one
+ * with the better score. Return the largest box first.
  */
 export function suppressOverlaps(faces: DetectedFace[], maxIou: number): DetectedFace[] {
   const kept: DetectedFace[] = [];

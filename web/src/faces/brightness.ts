@@ -1,6 +1,6 @@
 import type { DecodedImage, Drawable, RgbaImage } from "../preprocess/image";
 
-/** These constants are explained in mien.faces.crop. */
+/** mien.faces.crop explains these constants. */
 const WHITE_SHARE = 0.995;
 const DARK_BELOW = 128;
 const BLACK_BELOW = 8;
@@ -36,7 +36,7 @@ export function brightened(image: RgbaImage): RgbaImage {
   return { ...image, data };
 }
 
-/** In place. Uint8ClampedArray clamps larger values to 255. */
+/** In place. Uint8ClampedArray sets larger values to 255. */
 function stretch(data: Uint8ClampedArray, white: number): void {
   for (let at = 0; at < data.length; at += 4) {
     for (let channel = at; channel < at + 3; channel += 1) data[channel] = Math.floor(data[channel]! * (255 / white));

@@ -11,7 +11,7 @@ const CHECK_PX = 48;
 const VALUES = 16;
 const BATCH = 64;
 
-/** Limit of a stage's log odds, so that no stage decides alone. */
+/** Limit of the log odds of each network, so that neither decides alone. */
 const MAX_LOG_ODDS = 4;
 
 /** A proposal with a lower score in the first check is not checked again. As in mien.faces.network. */
@@ -19,10 +19,10 @@ const MIN_FIRST_SCORE = 0.02;
 
 const LANDMARKS = ["right_eye", "left_eye", "nose", "right_mouth_corner", "left_mouth_corner"];
 
-/** Boxes in two frames with a lower IoU are of a face that moved. */
+/** If the boxes of a face in two frames have a lower IoU, the face moved. */
 const IN_PLACE = 0.65;
 
-/** Turns a proposal into a box as the check expects it, as fractions of the proposal. As in mien.faces.network. */
+/** Turns a proposal into the box that the check expects; fractions of the proposal's side. As in mien.faces.network. */
 const FRAMING = { width: 0.76, height: 1.01, down: -0.112 };
 
 /** Checks proposals with the second network of mien.faces.network: the last two stages of MTCNN. */
@@ -39,7 +39,7 @@ export class Checker {
     return this.session.release();
   }
 
-  /** Return the same faces with better boxes, and one score, 0..1, from both networks. */
+  /** Return the faces with better boxes, and with one score, 0..1, from both networks. */
   async check(image: Drawable, faces: DetectedFace[]): Promise<DetectedFace[]> {
     const squares = faces.map(({ box }) => squareOf(box));
     const first = await this.#run(image, squares);
@@ -55,7 +55,7 @@ export class Checker {
   }
 
   /**
-   * Check faces of earlier frames again; each comes with the box and score of its last step. A face that stays in place
+   * Check faces of earlier frames again; each has the box and score of its last check. A face that stays in place
    * needs only one step. The first score is not checked, because it may be low for a face that moved.
    */
   async follow(image: Drawable, faces: DetectedFace[]): Promise<DetectedFace[]> {
@@ -145,7 +145,7 @@ export function featuresOf({ left, top, side }: Square, values: Float32Array): F
   return { eyes: between(0, 1), mouth: between(3, 4), landmarks };
 }
 
-/** The mean of both checks' boxes is better than either, as in mien.faces.network. */
+/** As in mien.faces.network, the mean of the boxes of both checks is better than either. */
 function meanOf(one: Box, other: Box): Box {
   const mean = (side: keyof Box) => (one[side] + other[side]) / 2;
   return { left: mean("left"), top: mean("top"), width: mean("width"), height: mean("height") };

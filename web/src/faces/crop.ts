@@ -9,10 +9,10 @@ export const MARGIN = 0.975;
 const SPAN = 0.406;
 const DOWN = 0.085;
 
-/** Tilt in radians from which a crop is turned level. As in mien.faces.crop. */
+/** A face with a larger tilt, in radians, is turned level. As in mien.faces.crop. */
 const LEVEL_FROM = (15 * Math.PI) / 180;
 
-/** Largest side of a turned crop. */
+/** Largest side of a crop that is turned level. */
 const MAX_LEVEL_PX = 384;
 
 /** Tilt of a face in radians clockwise, and the point that it is rotated about. */
@@ -27,11 +27,12 @@ export interface Square {
   left: number;
   top: number;
   side: number;
-  /** For a tilted face. */
+  /** Only for a tilted face. */
   tilt?: Tilt;
 }
 
-/** The square to cut out for a face, as in mien.faces.crop. Eyes and mouth determine its position if known. */
+/** The square to cut out for a face, as in mien.faces.crop. Its position depends on eyes and mouth, if they are known.
+ * */
 export function squareAround(box: Box, features?: Features): Square {
   let exact = MARGIN * Math.max(box.width, box.height);
   let [x, y] = [box.left + box.width / 2, box.top + box.height / 2];

@@ -12,7 +12,7 @@ const MIN_SCORE = 0.45;
 const AGREEING_IOU = 0.4;
 const NMS_IOU = 0.3;
 
-/** Copies of a still image that are searched. All as in mien.faces.network. */
+/** Copies of a still image in which faces are searched. All values are those of mien.faces.network. */
 const FIRST_PX = 320;
 const CLOSER = [
   { side: 640, hint: 0.005 },
@@ -36,7 +36,7 @@ const FRAME_PX = 320;
 /** Seconds between searches for new faces; without known faces every frame is searched. */
 const LOOK_EVERY_SECONDS = 0.2;
 
-/** Seconds between searches for small faces in a live video; they take at most a fifth of the time. */
+/** Seconds between searches for small faces in a live video; the searches take at most a fifth of the time. */
 const SMALL_FACES_EVERY = { seconds: 0.4, durations: 5 };
 
 /** Largest number of proposals that are checked. */
@@ -73,7 +73,7 @@ export class Detector {
     return inPixelsOf(image, copy, faces.length ? faces : await this.#closeUp(copy));
   }
 
-  /** Propose faces in a still image: the first copy is searched completely, further ones where faces may be missing. */
+  /** Propose faces in a still image: the first copy is searched everywhere, larger ones where faces may be missing. */
   async #proposals(copy: Drawable): Promise<DetectedFace[][]> {
     const longer = Math.max(copy.width, copy.height);
     const first = await this.proposer.look(copy, copySide(copy, FIRST_PX));
@@ -115,15 +115,17 @@ export class Detector {
       .map((face) => moved(face, border, [1 / scale, 1 / scale]));
   }
 
-  /** Call before the first frame of a camera (live) or of a video file, whose result must not depend on the machine. */
+  /** Call this before the first frame of a camera (live) or of a video file. A file's results must not depend on the
+   * machine.
+   */
   startVideo(isLive: boolean): void {
     this.#isLive = isLive;
     this.#nextLook = this.#nextSmallFaces = 0;
   }
 
   /**
-   * Detect faces in a frame of a video: only upright ones, and new ones not in every frame. `known` are the boxes of
-   * faces in earlier frames, which need no proposal. `seconds` is the time of the frame.
+   * Detect faces in a frame of a video: only upright ones, and new ones only in some frames. `known` are the boxes of
+   * faces in earlier frames, for which no proposal is needed. `seconds` is the time of the frame.
    */
   async detectInFrame(frame: DecodedImage, known: Box[], seconds: number): Promise<DetectedFace[]> {
     const copy = this.#copyOf(frame);
@@ -143,7 +145,7 @@ export class Detector {
     this.#nextLook = seconds + LOOK_EVERY_SECONDS;
     if (seconds < this.#nextSmallFaces) return [first.faces];
     const start = performance.now();
-    // Do not enlarge a camera's frame: on a slow machine this would freeze the picture for half a second.
+    // Do not enlarge a camera's frame, which would stop the picture for half a second on a slow machine.
     const largest = this.#isLive ? Math.max(copy.width, copy.height) : LARGEST_PX;
     const closer = await this.#closer(copy, first, known, largest);
     const taken = (performance.now() - start) / 1000;

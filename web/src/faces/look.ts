@@ -4,7 +4,7 @@ import type { Box, DetectedFace } from "./box";
 /** Left, top, right and bottom, in pixels of an image or in cells; right and bottom are exclusive. */
 export type Area = [number, number, number, number];
 
-/** If the regions cover more of the image than this, they become one. As in mien.faces.face. */
+/** If regions cover more of the image than this, they are replaced by one. The value is that of mien.faces.face. */
 const MOSTLY = 0.8;
 
 /** Proposals in one copy of an image: boxes in pixels of the image, and scores in cells. As in mien.faces.network. */
@@ -83,7 +83,7 @@ export function regionsAround(mask: boolean[], rows: number, columns: number): A
     const [row, column] = [Math.floor(index / columns), index % columns];
     let grown: Area = [column - 1, row - 1, column + 2, row + 2];
     for (;;) {
-      // A rectangle that has grown may touch further ones.
+      // A rectangle that has grown may touch other rectangles.
       const [left, top, right, bottom] = grown;
       const touched = merged.filter((area) => area[0] <= right && area[1] <= bottom && area[2] >= left && area[3] >= top);
       if (!touched.length) break;

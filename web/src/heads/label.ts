@@ -1,4 +1,4 @@
-/** The rule of the answer, as mien.base.heads.label has it. */
+/** The rule that chooses the answer, as in mien.base.heads.label. */
 
 /** Answers of annotators that are not expressions, as in mien.base.labels. */
 export const NOT_A_FACE = "not-a-face";
@@ -7,7 +7,7 @@ export const NO_EXPRESSION = ["unknown", NOT_A_FACE];
 /** Default probability below which an answer is in doubt. */
 export const AGREEMENT = 0.5;
 
-/** Default margin: an expression less than this below the most probable class is an alternative. */
+/** Default margin. Expressions whose probability is below the highest by less than this are alternatives. */
 export const TIE_MARGIN = 0.1;
 
 export interface Decision {
@@ -28,7 +28,7 @@ export function decide(probabilities: Record<string, number>, unsureBelow = AGRE
   return { top, highest, likely, tied: tied.map(([name]) => name) };
 }
 
-/** The most probable class and its probability; the first of ties. */
+/** The most probable class and its probability; if several are equal, the first. */
 export function likeliest(probabilities: Record<string, number>): [string, number] {
   return Object.entries(probabilities).reduce((best, each) => (each[1] > best[1] ? each : best));
 }

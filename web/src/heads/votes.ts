@@ -7,7 +7,7 @@ import { AGREEMENT, NO_EXPRESSION, NOT_A_FACE, softmax, TIE_MARGIN } from "./lab
 export const ANSWER = "answer";
 
 export interface Rule {
-  /** Factor of the share of each of the logits' classes. */
+  /** Factor for each class of the logits, by which its share is multiplied. */
   factors: number[];
 }
 
@@ -19,7 +19,7 @@ export interface Output {
   classes: string[];
   /** Classes of the logits; without a rule equal to `classes`. */
   given: string[];
-  /** Rule that makes it from another output's probabilities. */
+  /** Rule that computes this output from the probabilities of another. */
   rule?: Rule;
   /** Probability below which an answer from votes is "unsure". */
   unsureBelow: number;
@@ -28,7 +28,7 @@ export interface Output {
   temperature: number;
   /** Training target: label, votes, sampled or majority. */
   target: string;
-  /** Whether it was trained on votes. Without a rule, a probability is then the expected share of people. */
+  /** Whether the output was trained on votes. Without a rule, a probability is then the expected share of people. */
   byVotes: boolean;
   /** Accuracy on the validation images; null if not measured. */
   accuracy: number | null;

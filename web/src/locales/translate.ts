@@ -34,7 +34,7 @@ export function setLanguage(chosen: Language): void {
   try {
     localStorage.setItem(STORED, chosen);
   } catch {
-    // A browser that stores nothing also forgets the language.
+    // If the browser stores nothing, the language is not remembered.
   }
 }
 
@@ -48,7 +48,7 @@ const EXPRESSIONS: readonly Key[] = [
   "contempt", "unknown", "not-a-face",
 ];
 
-/** The translated name of a class. An unknown class keeps the model's name, even if a sentence has the same key. */
+/** The translated name of a class. An unknown class keeps its name in the model, even if it equals a sentence's key. */
 export function expression(name: string): string {
   const known = EXPRESSIONS.find((key) => key === name);
   return known ? translate(known) : name;
@@ -88,7 +88,7 @@ export function clock(seconds: number, decimals = 0): string {
 
 const FORMATS = new Map<string, (value: number) => string>();
 
-/** Cached for each language and style, because a frame needs dozens and each is slow to make. */
+/** Cached for each language and style: a frame needs dozens of formats, and each is slow to make. */
 function numberFormat(style: Intl.NumberFormatOptions): (value: number) => string {
   const name = language + JSON.stringify(style);
   let format = FORMATS.get(name);

@@ -25,7 +25,7 @@ export class Classifier {
     this.#outputs = outputsOf(manifest);
   }
 
-  /** Load the model whose file and manifest have this address plus ".onnx" and ".json". */
+  /** Load the model whose file has this address plus ".onnx", and whose manifest has it plus ".json". */
   static async load(address: URL, manifest = fetchManifest(address)): Promise<Classifier> {
     const file = fetchFile(new URL(`${address.href}.onnx`)).then((response) => response.bytes());
     const [loaded, session] = await Promise.all([manifest, openModel(file)]);
@@ -48,7 +48,7 @@ export class Classifier {
     return new Classifier(manifest, session, file);
   }
 
-  /** Free the memory of the network, after the runs that have begun. */
+  /** Free the memory of the network when the active runs have ended. */
   async dispose(): Promise<void> {
     await Promise.allSettled(this.#runs);
     await this.session.release();

@@ -1,7 +1,7 @@
 /** Name of the page's cache in Cache Storage, which src/worker.js reads too. */
 const STORE = "mien";
 
-/** Whether files are stored for offline use: on the page yes, in other pages no. */
+/** Whether files are stored for offline use: only on mien's own page. */
 export const keeping = { isOn: false };
 
 /** The networks could not be loaded. The page shows this once and permanently. */
@@ -11,7 +11,7 @@ export function reasonOf(error: unknown): string {
   return String((error as Error).message ?? error);
 }
 
-/** Fetch a file and store it for offline use. Throws if the host does not have it. */
+/** Fetch a file and store it for offline use. Throws if the host does not have the file. */
 export async function fetchFile(url: URL): Promise<Response> {
   const response = await fetch(url);
   // Development servers and single-page hosts answer with a page if a file is missing.
@@ -26,7 +26,7 @@ export async function kept(url: URL): Promise<Response | undefined> {
 }
 
 export async function keep(url: URL, response: Response): Promise<void> {
-  // Continue even if the disk is full.
+  // If the disk is full, continue without storing.
   await (await store())?.put(url, response).catch(() => {});
 }
 

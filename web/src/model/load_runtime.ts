@@ -20,8 +20,8 @@ export async function loadRuntime(): Promise<Runtime> {
 }
 
 /**
- * The runtime is compressed with xz, which browsers cannot unpack. The unpacked bytes are stored, which saves a second
- * at the next visit. Browsers also keep the compiled code of known bytes.
+ * The runtime is compressed with xz, which browsers cannot unpack. Storing the unpacked bytes saves a second at the
+ * next visit. Browsers also keep the compiled code of known bytes.
  */
 async function fetchUnpacked(url: URL): Promise<ArrayBuffer> {
   const unpacked = new URL(url.href.replace(/\.xz$/, ""));
@@ -35,8 +35,8 @@ async function fetchUnpacked(url: URL): Promise<ArrayBuffer> {
 }
 
 /**
- * Half of the cores: on busy cores, threads that wait for each other are slower than one thread. Threads share memory,
- * which browsers allow only with COOP and COEP headers. Without them there is one thread.
+ * Use half of the cores: on busy cores, threads that wait for each other are slower than one thread. Threads share
+ * memory, which browsers allow only with COOP and COEP headers. Without these headers, there is one thread.
  */
 function threads(): number {
   const cores = navigator.hardwareConcurrency || 1;

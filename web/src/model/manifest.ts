@@ -11,11 +11,12 @@ export interface Manifest {
   temperature: number;
   /** Scores of the first output. */
   scores: Record<string, number>;
-  /** Outputs by name. The first has the classes and temperature above. Empty or missing for one unnamed output. */
+  /** Outputs by name. The first output has the classes and temperature above. Empty or missing for one unnamed output.
+   * */
   outputs?: Record<string, { classes: string[]; temperature: number; target: string }>;
   /** Rule that turns shares of people into the default answer, as mien.base.heads.votes.AnswerRule. */
   answer?: AnswerRule | null;
-  /** Fields that are copied to a model that is trained further. */
+  /** Fields that a model keeps when it is trained further. */
   parameters?: number;
   recipe?: Record<string, unknown>;
   licence?: string;
@@ -31,7 +32,7 @@ interface AnswerRule {
   margin?: number;
 }
 
-/** Names of the models beside the page. It always starts with the first. */
+/** Names of the models beside the page. The page always starts with the first one. */
 export async function fetchModelNames(): Promise<string[]> {
   return (await (await fetchFile(besidePage("models.json"))).json()) as string[];
 }
@@ -41,7 +42,7 @@ const SLOW = { cores: 2, memory: 2 };
 
 interface Device {
   hardwareConcurrency?: number;
-  /** Only some browsers provide it. */
+  /** Only some browsers provide the memory size. */
   deviceMemory?: number;
 }
 

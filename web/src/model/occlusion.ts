@@ -3,8 +3,8 @@
 import { roundHalfEven } from "../preprocess/image";
 
 /**
- * A patch in the mean grey of the face slides over it. A pixel's value is the mean drop of the probability while it was
- * covered. Zeiler & Fergus, ECCV 2014, section 4.2.
+ * A patch in the mean grey of the face slides over it. A pixel's value is the mean drop of the probability while the
+ * pixel was covered. Zeiler & Fergus, ECCV 2014, section 4.2.
  *
  * `crop` is a grey face crop of side * side values; the model sees the central `seen` * `seen`. `target` selects the
  * probability to measure. Returns side * side values in -1..1.

@@ -29,7 +29,7 @@ export interface Options {
   minScore?: number;
 }
 
-/** A variable, because bundlers would try to resolve an address built directly from import.meta.url. */
+/** Use a variable: bundlers would try to resolve an address that is built directly from import.meta.url. */
 const HERE = import.meta.url;
 
 export class Mien {
@@ -58,8 +58,8 @@ export class Mien {
   }
 
   /**
-   * Track the faces of a camera or video. Call the returned function with each frame and its time in seconds, in order.
-   * `isLive` allows a slow machine to search for small faces less often.
+   * Track the faces of a camera or video. Returns a function: call it with each frame, in order, and its time in
+   * seconds. `isLive` allows a slow machine to search for small faces less often.
    */
   follow({ isLive = true } = {}): (picture: Picture, seconds: number) => Promise<TrackedFace[]> {
     const tracker = new Tracker();
@@ -71,7 +71,7 @@ export class Mien {
     };
   }
 
-  /** Free the memory of the networks. No predictions are possible afterwards. */
+  /** Free the memory of the networks. The object can then make no predictions. */
   dispose(): Promise<void> {
     return this.predictor.dispose();
   }
@@ -92,7 +92,7 @@ export class Mien {
   }
 }
 
-/** Draw boxes and answers of faces on a canvas that shows their picture in its own size. */
+/** Draw boxes and answers of faces on a canvas that has the size of their picture. */
 export function draw(
   context: CanvasRenderingContext2D | OffscreenCanvasRenderingContext2D,
   faces: Face[],
@@ -111,7 +111,7 @@ export function draw(
 }
 
 function sizeOf(picture: Picture): { width: number; height: number } {
-  // Do not test for classes: a worker has no elements, and some browsers lack VideoFrame.
+  // Do not test with instanceof: a worker has no elements, and some browsers have no VideoFrame.
   if ("naturalWidth" in picture) return { width: picture.naturalWidth, height: picture.naturalHeight };
   if ("videoWidth" in picture) return { width: picture.videoWidth, height: picture.videoHeight };
   if ("displayWidth" in picture) return { width: picture.displayWidth, height: picture.displayHeight };

@@ -10,7 +10,7 @@ export const CROP_PX = 224;
 /** If a face is below this fraction of the image's shorter side, the image is a photo. */
 export const SMALL_FACE = 0.4;
 
-/** `detect` is called only for a large image that was treated as a face crop. */
+/** This calls `detect` only for a large image that was treated as a face crop. */
 export async function cropHint(
   { width, height }: { width: number; height: number },
   faces: Pick<PredictedFace, "box">[],

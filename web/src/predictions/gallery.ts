@@ -13,14 +13,14 @@ export interface GalleryItem {
   thumbnail?: OffscreenCanvas;
   /** Undefined until the image is processed; without faces if none was found. */
   predictions?: ImagePredictions;
-  /** Boxes drawn by the user. They are kept when the image is processed again, and unused for face crops. */
+  /** Boxes drawn by the user. Boxes are kept when the image is processed again; for face crops they are not used. */
   drawn: Box[];
 }
 
 export class Gallery {
   readonly items: GalleryItem[] = [];
 
-  /** `areCrops` returns whether images are face crops at present. */
+  /** `areCrops` returns whether images are currently treated as face crops. */
   constructor(
     private readonly predictor: Promise<Predictor>,
     private readonly areCrops: () => boolean,
@@ -32,7 +32,7 @@ export class Gallery {
     return items;
   }
 
-  /** Returns false if the image was already removed, because two callers may fail on the same image. */
+  /** Returns false if the image was removed before: two callers may fail on the same image. */
   remove(item: GalleryItem): boolean {
     const index = this.items.indexOf(item);
     if (index < 0) return false;
@@ -40,7 +40,7 @@ export class Gallery {
     return true;
   }
 
-  /** Open an image, and predict unless that was done. Throws PageError. */
+  /** Open an image, and predict its faces unless this was done before. Throws PageError. */
   async process(item: GalleryItem): Promise<DecodedImage> {
     const image = await openImage(item.file);
     item.thumbnail ??= thumbnailOf(image, { left: 0, top: 0, width: image.width, height: image.height });
@@ -58,8 +58,8 @@ export class Gallery {
   }
 
   /**
-   * Do `process`, and also check whether the image is a crop or a photo. This detection runs only for crops that are
-   * shown. If predictions are discarded meanwhile, it starts again.
+   * Call `process`, and also check whether the image is a crop or a photo. This detection runs only for crops that are
+   * shown. If predictions are discarded meanwhile, they are made again.
    */
   async processToShow(item: GalleryItem): Promise<DecodedImage> {
     let image: DecodedImage;
@@ -81,10 +81,10 @@ export class Gallery {
     const image = await openImage(item.file);
     const face = await (await this.predictor).predictBox(image, box);
     item.drawn = [...item.drawn.filter((other) => !isSameFace(other, box)), box];
-    // If predictions were discarded, the box is predicted with the rest, or waits while images are face crops.
+    // If predictions were discarded, the box is predicted later, with the other boxes or when images are no face crops.
     if (!item.predictions || this.areCrops()) await this.process(item);
     else {
-      // A face without a box is the whole image, which the user replaces by drawing.
+      // A face without a box is the whole image; the drawn box replaces it.
       const boxed = item.predictions.faces.filter((each) => each.box);
       item.predictions = predictionsOf(item, image, [...boxed, face]);
       item.predictions.hint = null;
@@ -127,7 +127,7 @@ function thumbnailOf({ source }: DecodedImage, { left, top, width, height }: Box
   return canvas;
 }
 
-/** Number the faces. A detected face under a drawn box is left out. */
+/** Give each face a number. A detected face under a drawn box is left out. */
 function predictionsOf({ file, drawn }: GalleryItem, image: DecodedImage, faces: PredictedFace[]): ImagePredictions {
   const { width, height } = image;
   const listed = faces.filter(({ box }) => !box || drawn.includes(box) || !drawn.some((other) => isSameFace(other, box)));

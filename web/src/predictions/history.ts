@@ -46,7 +46,7 @@ export class TimeSteps {
   }
 }
 
-/** Keeps steps between calls and adds only new moments, because a long video has tens of thousands. */
+/** Keeps steps between calls and adds only new moments, because a long video has tens of thousands of moments. */
 export class History<Entry extends Moment> {
   #query: unknown[] = [];
   #steps = new TimeSteps(0, 1, 1);
@@ -55,8 +55,8 @@ export class History<Entry extends Moment> {
   /**
    * The steps of one face from `start` to `end`.
    *
-   * `dropped` counts moments before `entries` that were discarded. `scheme` is what `probabilities` depends on besides
-   * the entry; a new one recalculates all steps.
+   * `dropped` counts moments before `entries` that were discarded. `probabilities` depends on the entry and on
+   * `scheme`; if `scheme` changes, all steps are recalculated.
    */
   steps(
     { entries, dropped }: { entries: Entry[]; dropped: number },
@@ -72,7 +72,8 @@ export class History<Entry extends Moment> {
       this.#counted = 0;
     }
     const first = Math.max(this.#counted - dropped, 0);
-    // Go backwards: the last minute of a camera is at the end. A video starts at 0, so all its entries are visited.
+    // Go backwards, because the last minute of a camera is at the end. The timeline of a video starts at 0, so all
+    // entries are visited.
     for (let at = entries.length - 1; at >= first && entries[at]!.seconds >= start; at -= 1) {
       const entry = entries[at]!;
       if (entry.number === face) this.#steps.add(entry.seconds, probabilities(entry));

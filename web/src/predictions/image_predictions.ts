@@ -4,7 +4,7 @@ import type { PredictedFace } from "./predictor";
 /** A face with its number: 1 is the largest face of an image; in a video a face keeps its number. */
 export interface NumberedFace extends PredictedFace {
   number: number;
-  /** A small picture of it, in the list of images. */
+  /** A small picture of the face, in the list of images. */
   thumbnail?: OffscreenCanvas;
 }
 
@@ -14,6 +14,6 @@ export interface ImagePredictions {
   width: number;
   height: number;
   faces: NumberedFace[];
-  /** For an image that was shown. */
+  /** Only for an image that was shown. */
   hint?: CropHint | null;
 }

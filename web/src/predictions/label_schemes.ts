@@ -4,7 +4,7 @@ import type { Output } from "../heads/votes";
 
 export interface LabelScheme {
   name: "all" | "five" | "binary";
-  /** New class -> classes of the model that it merges. Other classes are dropped. */
+  /** From each new class to the classes of the model that it merges. Other classes are dropped. */
   groups: Record<string, string[]>;
 }
 
@@ -16,8 +16,8 @@ const MERGING: LabelScheme[] = [
 ];
 
 /**
- * The schemes that an output allows; the first keeps all classes. Outputs for votes allow only that, because shares of
- * people are no longer valid after a class is dropped.
+ * The schemes that an output allows; the first keeps all classes. Outputs for votes allow only the first, because
+ * shares of people are not valid after a class is dropped.
  */
 export function schemesFor({ classes, byVotes }: Pick<Output, "classes" | "byVotes">): LabelScheme[] {
   const all: LabelScheme = { name: "all", groups: Object.fromEntries(classes.map((name) => [name, [name]])) };

@@ -18,14 +18,15 @@ export interface Prediction {
   answer: string;
   top: string;
   confidence: number;
-  /** Whether it is unsure, has alternatives, or for an output trained on labels is below 0.5. */
+  /** Whether the answer is unsure or has alternatives; for an output trained on labels, whether it is below 0.5. */
   in_doubt: boolean;
   /** Expressions nearly as probable as the top, the most probable first. */
   alternatives: string[];
   /** Only for an output trained on votes: no expression is probable enough. */
   unsure?: boolean;
   not_a_face?: boolean;
-  /** Means over the expressions, -1 to 1, which do not measure the person. Only for an output trained on votes. */
+  /** Means over the expressions, -1 to 1; they are no measurement of the person. Only for an output trained on votes.
+   * */
   derived_valence?: number;
   derived_arousal?: number;
   probabilities: Record<string, number>;
@@ -36,7 +37,7 @@ export interface Answer {
   kind: "expression" | "unsure" | "not-a-face";
   name: string;
   probability: number;
-  /** For an expression: others that are nearly as probable. */
+  /** For an expression: other expressions that are nearly as probable. */
   alternatives: string[];
 }
 
@@ -85,7 +86,7 @@ function rounded(landmarks: Landmarks): Landmarks {
   return Object.fromEntries(Object.entries(landmarks).map(([name, [x, y]]) => [name, [tenth(x), tenth(y)]]));
 }
 
-/** The answer of a prediction. It is "unsure" below `minConfidence`. */
+/** The answer of a prediction. The answer is "unsure" below `minConfidence`. */
 export function answerOf({ top, probabilities, alternatives, unsure }: Prediction, minConfidence: number): Answer {
   if (unsure !== undefined && top === NOT_A_FACE) return { kind: "not-a-face", name: top, probability: probabilities[top]!, alternatives: [] };
   const expressions = Object.entries(probabilities).filter(([name]) => unsure === undefined || !NO_EXPRESSION.includes(name));

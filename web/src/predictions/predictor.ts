@@ -13,13 +13,13 @@ import { toGrey } from "../preprocess/grey";
 import type { DecodedImage } from "../preprocess/image";
 
 export interface PredictedFace {
-  /** null if the whole image was the face crop. */
+  /** null if the whole image is the face crop. */
   box: Box | null;
   /** Score of the detector, 0..1; null without detection: for a drawn box or the whole image. */
   score: number | null;
   /** For a detected face, in pixels of the image. */
   landmarks?: Landmarks | undefined;
-  /** The square that was cut out, unless the whole image was used. */
+  /** The square that was cropped, unless the whole image was used. */
   square?: Square;
   /** The grey face crop that the model saw: size_px * size_px values, 0..255. */
   crop: Uint8Array;
@@ -84,7 +84,7 @@ export class Predictor {
     return this.detector.detectInImage(image);
   }
 
-  /** Call before the first frame of a camera (live) or video file. */
+  /** Call this before the first frame of a camera (live) or video file. */
   startVideo(isLive: boolean): void {
     this.#isLive = isLive;
     this.detector.startVideo(isLive);
@@ -94,7 +94,7 @@ export class Predictor {
   async predictFrame(frame: DecodedImage, known: Box[], seconds: number): Promise<PredictedFace[]> {
     const faces = await this.detector.detectInFrame(frame, known, seconds);
     if (!this.#isLive) return this.#predictFaces(frame, faces);
-    // Alternate plain and mirrored views: the tracker averages them over time, at half the cost.
+    // Alternate plain and mirrored views, which the tracker averages over time: this halves the cost.
     this.#frames += 1;
     return this.#predictFaces(frame, faces, [this.#frames % 2 ? "plain" : "mirrored"]);
   }
@@ -128,7 +128,7 @@ export class Predictor {
     const rows = await this.probabilities(seen);
     return faces.map(({ box, score, features }, index) => {
       const probabilities = meanOf(rows[index]!, rows.at(index - crops.length)!);
-      // Keep the object of a drawn box, by which the gallery identifies it.
+      // Keep a drawn box's object, because the gallery identifies the box by it.
       const inside = score === null ? box : clipped(box, image.width, image.height);
       return { box: inside, score, landmarks: features?.landmarks, square: squares[index]!, crop: crops[index]!, probabilities };
     });

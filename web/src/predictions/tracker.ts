@@ -16,9 +16,9 @@ export interface Track extends FrameFace {
   number: number;
   /** Time of the last detection, in seconds of the video. */
   seconds: number;
-  /** Time of the first miss since then. */
+  /** Time of the first miss since the last detection. */
   missed?: number;
-  /** It was missed where another face is, so it is hidden until it is detected again. */
+  /** The face was missed where another face is, so it is hidden until it is detected again. */
   covered?: boolean;
 }
 
@@ -28,19 +28,20 @@ export interface Track extends FrameFace {
  */
 const REACH = { atOnce: 0.55, perSecond: 1, most: 1 };
 
-/** Largest ratio of the sizes of two boxes of a face. */
+/** Largest ratio between the sizes of two boxes of the same face. */
 const MAX_GROWTH = 1.8;
 
-/** A missed face's last box is shown for this time, because the detector misses faces now and then. */
+/** The detector sometimes misses a face; its last box is then shown for this time. */
 export const SHOWN_SECONDS = 0.25;
 
-/** It is hidden if a detected face covers more than this of the smaller box: likely the same face, moved fast. */
+/** It is hidden if a detected face covers more than this fraction of the smaller box: likely the same face, moved fast.
+ * */
 export const MAX_COVERED = 0.2;
 
-/** A face that is detected again this long after its first miss keeps its number, as in mien.video.tracking. */
+/** A face that is detected again within this time after its first miss keeps its number, as in mien.video.tracking. */
 const PATIENCE_SECONDS = 1;
 
-/** Time after which half of the smoothed probabilities is new, at any frame rate, as in mien.video.tracking. */
+/** Time after which old probabilities have half of the weight, at any frame rate, as in mien.video.tracking. */
 const HALF_LIFE_SECONDS = 0.2;
 
 export class Tracker {
@@ -62,13 +63,13 @@ export class Tracker {
     const missed = this.#tracks
       .filter((track) => !seen.has(track))
       .map((track) => ({ ...track, missed: track.missed ?? seconds, covered: track.covered || isCovered(track) }))
-      // After a jump in the video, faces are new.
+      // After a jump in the video, all faces get new numbers.
       .filter((track) => Math.abs(seconds - track.missed) <= PATIENCE_SECONDS);
     this.#tracks = [...current, ...missed];
     return current;
   }
 
-  /** The faces to show: those in the frame, then those missed for a moment. */
+  /** The faces to show: those in the frame, then those that were missed for a moment. */
   shown(seconds: number): Track[] {
     return this.#tracks.filter((track) => !track.covered && Math.abs(seconds - track.seconds) <= SHOWN_SECONDS);
   }
@@ -104,7 +105,7 @@ function distance(one: Box, other: Box): number {
   return (2 * Math.hypot(across, down)) / (side + otherSide);
 }
 
-/** Mix new probabilities with `weight` and old ones with the rest. */
+/** Average probabilities: the new ones have `weight`, the old ones 1 - `weight`. */
 function mix(fresh: Probabilities, old: Probabilities, weight: number): Probabilities {
   const mixed = (name: string, row: number[]) =>
     row.map((probability, index) => weight * probability + (1 - weight) * old[name]![index]!);

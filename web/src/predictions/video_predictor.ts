@@ -6,7 +6,8 @@ import type { ImagePredictions, NumberedFace } from "./image_predictions";
 import type { Predictor } from "./predictor";
 import { MAX_COVERED, SHOWN_SECONDS, Tracker } from "./tracker";
 
-/** The probabilities of one face in one frame. In a video file it also has its crop, for explanations. */
+/** The probabilities of one face in one frame. In a video file, the entry also has the face's crop, for explanations.
+ * */
 export interface FaceInFrame extends NumberedFace {
   box: Box;
   seconds: number;
@@ -38,7 +39,7 @@ export class VideoPredictor {
     this.clip = frameSource instanceof ClipFrames ? frameSource : null;
   }
 
-  /** Call `show` after each frame, until the last one or until stopped. */
+  /** Predict each frame, and call `show` after it, until the last one or until stopped. */
   async run(show: (predictions: ImagePredictions) => void): Promise<void> {
     this.predictor.startVideo(!this.clip);
     await this.frameSource.forEach(async (frame, seconds) => {
@@ -100,5 +101,5 @@ export class VideoPredictor {
   }
 }
 
-/** Replaces the crops of a camera, which would fill the memory. */
+/** Used instead of a camera's crops, which would fill the memory. */
 const NO_CROP = new Uint8Array();

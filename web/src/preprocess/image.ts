@@ -1,4 +1,4 @@
-/** Image types of the page. Pixels are row by row from the top left, 0..255. */
+/** Types of images in the page. Pixels are row by row from the top left, 0..255. */
 
 /** Red, green, blue and alpha of each pixel, such as a canvas's ImageData. */
 export interface RgbaImage {

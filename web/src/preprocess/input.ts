@@ -4,7 +4,7 @@ export interface InputSpec {
   crop_px: number;
   mean: number;
   std: number;
-  /** 3 is in colour, which the page does not have. */
+  /** 3 means colour, which the page does not support. */
   channels?: number;
 }
 

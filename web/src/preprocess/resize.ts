@@ -1,6 +1,6 @@
 /**
  * Pillow's resize(LANCZOS) for 8-bit grey, bit for bit: Lanczos's filter over three pixels of the smaller image on
- * either side, which avoids aliasing. It runs horizontally, then vertically, in fixed-point arithmetic.
+ * either side, which avoids aliasing. The filter runs horizontally, then vertically, in fixed-point arithmetic.
  */
 
 import type { GreyImage } from "./image";

@@ -3,7 +3,7 @@ import type { DecodedImage } from "../preprocess/image";
 /** Frames of a video element, one after another. */
 export abstract class Frames {
   protected isRunning = true;
-  /** End the wait for the next frame. */
+  /** Stop waiting for the next frame. */
   protected wake: () => void = () => {};
   readonly #canvas = new OffscreenCanvas(1, 1);
 
@@ -38,11 +38,11 @@ export abstract class Frames {
   }
 }
 
-/** The newest frames of a camera, as many as there is time for. */
+/** Frames of a camera, always the newest one; slow predictions skip frames. */
 export class CameraFrames extends Frames {
   async forEach(use: (frame: DecodedImage, seconds: number) => Promise<void>): Promise<void> {
     let next = this.next();
-    // A frame from before the stop has a time.
+    // A frame that was shown before the stop may still arrive.
     while ((await next) !== null && this.isRunning) {
       // Request the next frame before using this one, so that a frame that comes meanwhile is not missed.
       next = this.next();
@@ -51,28 +51,28 @@ export class CameraFrames extends Frames {
   }
 }
 
-/** The frame rate is measured over this many frames at this speed, at which even a busy machine shows each. */
+/** The frame rate is measured over so many frames, at a speed at which even a busy machine shows each frame. */
 const MEASURED = { frames: 8, speed: 0.5 };
 
-/** From a video with a higher rate only every second frame is used, and so on. */
+/** From a video with a higher frame rate, only every second frame is used, or every third, and so on. */
 const MAX_RATE = 30;
 
 /** Assumed rate of a video that is too short to measure. */
 const USUAL_RATE = 25;
 
-/** Longest wait for a frame, because the last one may already have been shown. */
+/** Longest wait for a frame; the last one may have been shown before. */
 const PATIENCE_MILLISECONDS = 1000;
 
 /** Every frame of a video file; the video waits for slow predictions. */
 export class ClipFrames extends Frames {
-  /** Number of frames, and frames per second; 0 until measured. */
+  /** Number of frames, and frames per second; 0 until they are measured. */
   count = 0;
   rate = 0;
 
   async forEach(use: (frame: DecodedImage, seconds: number) => Promise<void>): Promise<void> {
     const { video } = this;
     this.rate = await this.#measureRate();
-    // Browser recordings have no duration until their end is sought.
+    // Recordings made by browsers have no known duration until their end is sought.
     if (!Number.isFinite(video.duration)) await this.#seek(Number.MAX_SAFE_INTEGER);
     this.count = Math.max(Math.round(video.duration * this.rate), 1);
     for (let index = 0; this.isRunning && index < this.count; index += 1) {
@@ -96,7 +96,7 @@ export class ClipFrames extends Frames {
     video.playbackRate = 1;
     const gaps = times.slice(1).map((time, index) => time - times[index]!).filter((gap) => gap > 0);
     if (!gaps.length) return USUAL_RATE;
-    // A gap with a skipped frame counts as two.
+    // A gap in which a frame was skipped counts as two frames.
     const shortest = Math.min(...gaps);
     const total = gaps.reduce((sum, gap) => sum + gap, 0);
     const rate = Math.max(Math.round(gaps.reduce((sum, gap) => sum + Math.round(gap / shortest), 0) / total), 1);

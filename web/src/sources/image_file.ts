@@ -2,7 +2,7 @@ import { PageError } from "../errors";
 import type { DecodedImage } from "../preprocess/image";
 import { swapsSides, uprightTransform, webpOrientation } from "./orientation";
 
-/** As mien.base.images.MAXIMUM_PIXELS; a larger image needs more memory than a page has. */
+/** Equals mien.base.images.MAXIMUM_PIXELS; a larger image needs more memory than a page has. */
 const MAX_PIXELS = 100_000_000;
 
 /** Decode an image file: upright, on a white background; the first frame of an animation. Throws PageError. */
@@ -13,7 +13,7 @@ export async function openImage(file: Blob): Promise<DecodedImage> {
     orientation = webpOrientation(await file.arrayBuffer());
     // The browser must not rotate an image that is rotated below.
     const imageOrientation = orientation === 1 ? "from-image" : "none";
-    // No colour conversion, as in Python.
+    // Do not convert colours, as in Python.
     source = await createImageBitmap(file, { imageOrientation, colorSpaceConversion: "none" });
   } catch {
     throw new PageError("image-unreadable");
@@ -35,7 +35,7 @@ export async function openImage(file: Blob): Promise<DecodedImage> {
   } catch {
     throw new PageError("image-too-large");
   }
-  // Browsers do not report too large a canvas: it stays empty although it was filled with white.
+  // Browsers do not report that a canvas is too large: it stays empty although it was filled with white.
   if (pixels.data[3] !== 255) throw new PageError("image-too-large");
   return { source: canvas, width, height, pixels };
 }

@@ -46,7 +46,7 @@ export function swapsSides(orientation: number): boolean {
 
 /** The tag in the first EXIF table; 1 if it is missing or out of range. */
 function orientationOf(given: DataView): number {
-  // Some programs write JPEG's EXIF header first.
+  // Some programs write JPEG's EXIF header before the table.
   const header = given.byteLength >= 6 && letters(given, 0) === "Exif" ? 6 : 0;
   const exif = new DataView(given.buffer, given.byteOffset + header, given.byteLength - header);
   if (exif.byteLength < 8) return 1;

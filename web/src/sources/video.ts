@@ -8,7 +8,7 @@ export async function playFile(video: HTMLVideoElement, file: Blob): Promise<voi
   } catch {
     throw new PageError("video-unreadable");
   }
-  // If browsers can decode only the sound, they play it without any frame.
+  // If a browser can decode only the sound, it plays that without any frame.
   if (!video.videoWidth) throw new PageError("video-unreadable");
 }
 
@@ -23,6 +23,6 @@ export function release(video: HTMLVideoElement): void {
   video.srcObject = null;
   if (video.src) URL.revokeObjectURL(video.src);
   video.removeAttribute("src");
-  // Without this the browser keeps playing.
+  // Without this, the browser would keep playing.
   video.load();
 }

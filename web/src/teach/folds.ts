@@ -1,6 +1,6 @@
 /**
- * Deal groups into folds so that each class is spread evenly over them, like mien.data.splits.deal_groups. Ties keep
- * the given order. Returns the fold of each face, 0..count - 1.
+ * Deal groups into folds so that each class is spread evenly over them, like mien.data.splits.deal_groups. Equal groups
+ * keep the given order. Returns the fold of each face, 0..count - 1.
  */
 export function dealGroups(groups: string[], labels: number[], classes: number, count: number): number[] {
   const names = [...new Set(groups)];
@@ -15,7 +15,7 @@ export function dealGroups(groups: string[], labels: number[], classes: number, 
     const shares = counts[group]!.map((value, label) => value / inClass[label]!);
     const empty = sizes.filter((size) => !size).length;
     const ranks = held.map((_, fold) => {
-      // Reserve the last groups for folds that are still empty.
+      // Give the last groups to folds that are still empty.
       if (sizes[fold]! && order.length - done <= empty) return Infinity;
       const uneven = shares.map((share, label) => deviation(held.map((row, at) => row[label]! + (at === fold ? share : 0))));
       return Number(uneven.reduce((sum, value) => sum + value / classes, 0).toFixed(12));

@@ -13,7 +13,7 @@ export const PENALTIES = [1, 0.1, 0.01, 0.001, 0.0001];
 export interface Lesson {
   plain: Float64Array;
   mirrored: Float64Array;
-  /** Index of each face's class, 0..classes - 1. Each class has a face. */
+  /** Index of each face's class, 0..classes - 1. Each class needs at least one face. */
   labels: number[];
   classes: number;
   /** Group of each face, such as its recording. All faces of a group are in the same fold. */
@@ -23,14 +23,14 @@ export interface Lesson {
 export interface TaughtHead {
   head: Head;
   penalty: number;
-  /** Cross-validated class of each face; null if a class has a single group. */
+  /** Class of each face, predicted by cross-validation; null if a class has a single group. */
   answers: number[] | null;
   folds: number;
 }
 
 /**
- * Fit a head. With `origin`, start there and penalise the distance of the weights from its weights. The folds start
- * from zero all the same, because `origin` may have been fitted to their faces.
+ * Fit a head. If `origin` is given, start from it, and penalise the distance of the weights from its weights. The folds
+ * still start from zero, because `origin` may have been fitted to their faces.
  */
 export async function teachHead(lesson: Lesson, onProgress: (done: number) => void, origin?: Head, foldOf = foldsOf(lesson)): Promise<TaughtHead> {
   const { labels, classes } = lesson;
@@ -82,7 +82,7 @@ function foldsOf({ labels, classes, groups }: Lesson): number[] | null {
   return folds < 2 ? null : dealGroups(groups, labels, classes, folds);
 }
 
-/** Largest gradient at the end of a fit. The logits of the final head are then exact to 1e-5. */
+/** Largest gradient at the end of a fit. With this, the logits of the final head are exact to 1e-5. */
 const TOLERANCE = { validated: 1e-5, kept: 1e-10 };
 const MAX_STEPS = 100;
 
@@ -104,7 +104,7 @@ async function fitHead(rows: Float64Array, labels: number[], { penalty, origin, 
   const count = labels.length;
   const width = rows.length / count;
   const weights = classes * width;
-  // The bias follows the weights.
+  // In the array, the bias follows the weights.
   let now: Float64Array = Float64Array.of(...from.weight, ...from.bias);
   let { loss, gradient, shares } = at(now);
   for (let step = 0; step < MAX_STEPS && largest(gradient) > tolerance; step += 1) {
@@ -190,7 +190,7 @@ async function fitHead(rows: Float64Array, labels: number[], { penalty, origin, 
     return result;
   }
 
-  /** Compute the gradient by a head's weights and bias from the gradient by the logits. */
+  /** Compute the gradient for a head's weights and bias from the gradient for the logits. */
   function transposed(byLogits: Float64Array): Float64Array {
     const result = new Float64Array(weights + classes);
     for (let index = 0; index < count; index += 1) {
@@ -243,7 +243,7 @@ function logSumExp(logits: number[]): number {
   return most + Math.log(logits.reduce((sum, logit) => sum + Math.exp(logit - most), 0));
 }
 
-/** Returns a function that lets the page react to its user, about thirty times a second. */
+/** Returns a function to call while computing: about thirty times a second, it lets the page react to the user. */
 function breather(): () => Promise<void> {
   let last = performance.now();
   return async () => {

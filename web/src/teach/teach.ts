@@ -11,7 +11,9 @@ export interface TaughtFace {
   /** A grey face crop of side * side values. */
   crop: Uint8Array;
   side: number;
-  /** Its recording; similar faces of one recording are cross-validated together. Without it, only equal crops are. */
+  /** The recording that it is from: similar faces of one recording stay in one fold. Without a recording, only equal
+   * crops do.
+   */
   recording?: string;
 }
 
@@ -31,7 +33,7 @@ export interface Taught {
   file: Uint8Array<ArrayBuffer>;
   /** Faces by true class, then by predicted class; null if a class has a single recording or image. */
   cells: TaughtFace[][][] | null;
-  /** Cross-validated accuracy, 0..1, with its 95% interval, whose sample size is the number of groups. */
+  /** Cross-validated accuracy, 0..1, with its 95% interval; the sample size is the number of groups. */
   accuracy: { value: number; low: number; high: number; faces: number } | null;
   /** Classes whose faces are all of one group. */
   single: string[];
@@ -41,21 +43,21 @@ export interface Taught {
 
 const NAME = "taught";
 
-/** Classes cannot be learnt; `names` are those concerned. */
+/** Classes cannot be learnt; `names` are the classes in question. */
 export class LessonError extends PageError {
   constructor(code: "teach-few-classes" | "teach-name-missing" | "teach-name-twice" | "teach-few-faces", readonly names: string[] = []) {
     super(code);
   }
 }
 
-/** Return a model and its head if that can be trained further; else null. */
+/** Return a model and its head if the head can be trained further; else null. */
 export function originOf(classifier: Classifier): Origin | null {
   const head = Object.keys(classifier.manifest.outputs ?? {}).length ? null : headIn(classifier.file);
   return head && { classifier, head };
 }
 
 /**
- * Learn the classes that have faces: with the features of `base`, or from `origin` if it has the same classes.
+ * Learn the classes that have faces, on the features of `base`; start from `origin` if it has the same classes.
  * Throws PageError.
  */
 export async function teach(given: TaughtClass[], base: Classifier, origin: Origin | null, onProgress: (done: number) => void): Promise<Taught> {
@@ -83,7 +85,7 @@ export async function teach(given: TaughtClass[], base: Classifier, origin: Orig
     ...{ schema_version: 5, name: NAME, classes: names, input, precision: classifier.manifest.precision, temperature: 1 },
     parameters: classifier.manifest.parameters,
     recipe: { name: NAME, description: "taught in the browser page", epochs: 1, input, model: recipe?.["model"] ?? {}, tuning: { fit_head: true } },
-    // Unknown values are empty, as in predictions.
+    // Unknown values are empty, as in a predictions file.
     ...{ recipe_digest: "in the browser page", data_fingerprint: "unknown", epoch: 1, licence: classifier.manifest.licence ?? "MIT", mien_version: classifier.manifest.mien_version },
     scores: taught.answers ? { "cross-validated_accuracy": value } : {},
     created: new Date().toISOString(),
@@ -115,7 +117,7 @@ function inOrder({ weight, bias }: Head, places: number[]): Head {
   return { weight: Float64Array.from(rows), bias: Float64Array.from(places, (place) => bias[place]!) };
 }
 
-/** Compute the 95% score interval of a share (Wilson 1927), like mien.evaluation.intervals.wilson_interval. */
+/** Compute the 95% score interval of a fraction (Wilson 1927), like mien.evaluation.intervals.wilson_interval. */
 export function wilson(share: number, count: number): { low: number; high: number } {
   const squared = 1.959963984540054 ** 2;
   const centre = share + squared / (2 * count);

@@ -6,7 +6,7 @@ import { element, resizeChildren } from "./elements";
 /** Number of bars shown until the user asks for all: the most probable classes. */
 const FEW = 3;
 
-/** A bar for each expression, as long as its probability: all in the model's order, or the most probable. */
+/** A bar for each expression, as long as its probability: all in the model's order, or only the most probable. */
 export class Bars {
   readonly #list = element("bars");
   readonly #more = element("more-bars");

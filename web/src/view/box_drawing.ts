@@ -1,4 +1,4 @@
-/** Lets the user draw a box on the image where a face was missed. */
+/** Lets the user draw a box around a face that was not detected. */
 
 import type { Box } from "../faces/box";
 import { type Key, translate } from "../locales/translate";

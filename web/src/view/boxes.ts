@@ -1,7 +1,7 @@
 import { type Box, clipped } from "../faces/box";
 
 export interface ShownBox {
-  /** Number of the face; its button stays the same while the face is shown. */
+  /** Number of the face; while the face is shown, its button is the same element. */
   number: number;
   box: Box;
   /** Text at the box, and label for a screen reader. */
@@ -9,7 +9,7 @@ export interface ShownBox {
   label: string;
   /** Colour of the expression; null if unsure or not a face. */
   colour: string | null;
-  /** Whether its box is dashed. */
+  /** Whether the box is dashed. */
   inDoubt: boolean;
   chosen: boolean;
   choose: () => void;
@@ -52,14 +52,14 @@ interface Caption {
 
 /**
  * Place each caption above, below or beside its box, without covering faces or other captions. If there is no room,
- * only the number is shown, or nothing; the answer is also in the panel.
+ * only the number is shown, or nothing, because the answer is also in the panel.
  */
 function placeCaptions(layer: HTMLElement, captions: Caption[]): void {
   // Captions may lie outside the image, but not outside the stage.
   const [image, stage] = [layer.getBoundingClientRect(), layer.closest("#screen")!.getBoundingClientRect()];
   const bounds = { left: stage.left - image.left, top: stage.top - image.top, width: stage.width, height: stage.height };
   const taken = captions.map(({ place }) => place);
-  // The chosen face first, then the largest.
+  // Place the chosen face's caption first, then that of the largest face.
   const order = captions.toSorted((one, other) => Number(other.chosen) - Number(one.chosen) || other.place.width - one.place.width);
   for (const { text, number, place } of order) {
     text.hidden = false;
@@ -93,7 +93,9 @@ function isOver(one: Box, other: Box): boolean {
   return across && one.top < other.top + other.height && other.top < one.top + one.height;
 }
 
-/** The button of each box. A removed button passes the focus to the first, or to the layer if there is no box. */
+/** The button of each box. If the button with the focus is removed, the first button gets the focus, or the layer if
+ * there is no box.
+ */
 function buttonsOf(layer: HTMLElement, boxes: ShownBox[]): HTMLButtonElement[] {
   const present = new Map([...layer.children].map((button) => [(button as HTMLElement).dataset["face"], button]));
   const buttons = boxes.map(({ number }) => {

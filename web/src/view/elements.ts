@@ -10,7 +10,7 @@ export function setText(target: HTMLElement, text: string): void {
   if (target.textContent !== text) target.textContent = text;
 }
 
-/** Add or remove children until there are `count`. The others keep their state and focus. */
+/** Add or remove children until there are `count`. Children that stay keep their state and focus. */
 export function resizeChildren<Kind extends HTMLElement>(parent: HTMLElement, count: number, make: () => Kind): Kind[] {
   while (parent.children.length > count) parent.lastElementChild!.remove();
   while (parent.children.length < count) parent.append(make());

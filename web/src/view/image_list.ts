@@ -17,7 +17,7 @@ export function entriesOf(items: readonly GalleryItem[]): Entry[] {
   });
 }
 
-/** Show a button per entry, with its answer and the image's name. One may be the face on the screen. */
+/** Show a button per entry, with its answer and the image's name. One entry may be the face on the screen. */
 export function showImageList(
   entries: Entry[],
   isChosen: (entry: Entry) => boolean,
@@ -49,7 +49,7 @@ function makeRow(): HTMLLIElement {
   return row;
 }
 
-/** Draw a thumbnail only once; each canvas remembers its content. */
+/** Draw a thumbnail only once: the page remembers what each canvas shows. */
 function drawThumbnail(canvas: HTMLCanvasElement, thumbnail: OffscreenCanvas | undefined): void {
   if (drawn.get(canvas) === thumbnail) return;
   canvas.width = thumbnail?.width ?? 1;

@@ -19,7 +19,7 @@ export class Messages {
     if (this.#status === status) this.show(instead);
   }
 
-  /** Show a further problem. */
+  /** Show another problem, below those that are shown. */
   addProblem(problem: Problem): void {
     this.#problems.push(problem);
     this.#showProblems();
@@ -46,7 +46,9 @@ export class Messages {
   }
 }
 
-/** Show each problem's sentence and code. A shown problem is not rewritten: screen readers would repeat it. */
+/** Show each problem's sentence and code. A problem that is shown is not written again, because screen readers would
+ * repeat it.
+ */
 export function showProblems(problems: Problem[]): void {
   const list = element("errors");
   const shown = [...list.children].map((each) => each.firstChild!.textContent);

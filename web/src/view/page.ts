@@ -1,4 +1,4 @@
-/** Shows the predictions on the screen according to the settings. It predicts nothing itself. */
+/** Shows the predictions on the screen according to the settings. This class predicts nothing. */
 
 import { expression, percent, translate, translateDocument } from "../locales/translate";
 import { fullName, type Manifest } from "../model/manifest";
@@ -21,7 +21,7 @@ import { Player } from "./player";
 import { type Settings, settingsOf } from "./settings";
 import { VideoPanel } from "./video_panel";
 
-/** What is on the screen: an image with predictions, or a camera or video, running or stopped. */
+/** The content of the screen: an image with predictions, or a camera or video, running or stopped. */
 export type Shown =
   | { kind: "nothing" }
   | { kind: "image"; item: GalleryItem }
@@ -51,7 +51,7 @@ export class Page {
     return predictionOf(source, face, this.settings.output, this.settings.scheme);
   }
 
-  /** Show results of another model. Predictions of the previous model must be removed before. */
+  /** Show results of another model. Remove the predictions of the previous model first. */
   useManifest(manifest: Manifest): void {
     this.manifest = manifest;
     Object.assign(this.settings, settingsOf(defaultOutput(outputsOf(manifest))));
@@ -70,7 +70,7 @@ export class Page {
     return faces?.find(({ number }) => number === this.chosenNumber) ?? faces?.[0] ?? null;
   }
 
-  /** Show something else, without a chosen, explained or announced face. */
+  /** Show something else; no face is then chosen, explained or announced. */
   showScreen(shown: Shown): void {
     this.chosenNumber = 1;
     this.forgetMap();
@@ -84,7 +84,7 @@ export class Page {
     element("player").hidden = shown.kind !== "video" || !shown.video.clip;
     this.player.enabled = false;
     const predictions = shown.kind === "image" ? shown.item.predictions! : null;
-    // The whole image of a face crop is the face, so no box is drawn.
+    // In a face crop the whole image is the face, so no box is drawn.
     element("draw-offer").hidden = shown.kind !== "image" || element<HTMLInputElement>("face-crops").checked;
     element("classify-whole").hidden = predictions?.faces.length !== 0;
     element("mirror-switch").hidden = shown.kind === "nothing";
@@ -126,7 +126,7 @@ export class Page {
     const { minConfidence, mirror, scheme } = this.settings;
     const face = this.chosenFace;
     const prediction = face && this.predictions ? this.prediction(this.predictions.source, face) : null;
-    // In a video another face may replace the one of the map.
+    // In a video, another face may have replaced the face of the map.
     if (face && face.number !== this.#map?.face.number) this.#map = null;
     const several = (this.predictions?.faces.length ?? 0) > 1;
     element("prediction-title").textContent = several

@@ -3,7 +3,7 @@ import { type LabelScheme, schemesFor } from "../predictions/label_schemes";
 
 /** The user's settings for showing predictions. */
 export interface Settings {
-  /** Output of the model to use. */
+  /** Output of the model that is used. */
   output: Output;
   scheme: LabelScheme;
   /** Confidence, 0..1, below which the page shows "unsure". */
@@ -13,7 +13,7 @@ export interface Settings {
 
 const LABEL_MIN_CONFIDENCE = 0.4;
 
-/** The settings that depend on the output, until the user changes them. */
+/** Return the default settings for an output, until the user changes them. */
 export function settingsOf(output: Output): Pick<Settings, "output" | "scheme" | "minConfidence"> {
   const minConfidence = output.byVotes ? output.unsureBelow : LABEL_MIN_CONFIDENCE;
   return { output, scheme: schemesFor(output)[0]!, minConfidence };

@@ -8,7 +8,7 @@ import { sharpCanvas } from "./elements";
 /** Width of a step in CSS pixels. */
 const STEP_PX = 3;
 
-/** A moment is drawn for at most this long; longer gaps stay empty. */
+/** The probabilities at a moment are drawn for at most this time, so longer gaps stay empty. */
 const HOLD_SECONDS = 1;
 
 /** Number of time labels below the timeline. */
@@ -17,7 +17,7 @@ const TICKS = 5;
 /** Values of the timeline at one time. */
 export interface Reading {
   seconds: number;
-  /** Number of useful decimals of a second. */
+  /** Number of decimals for times that are useful. */
   decimals: number;
   probabilities: Record<string, number>;
 }
@@ -31,7 +31,7 @@ export function stepCount(canvas: HTMLCanvasElement): number {
 export function drawTimeline(canvas: HTMLCanvasElement, steps: TimeSteps, pointer: number | null): void {
   const { context, width, height } = sharpCanvas(canvas);
   for (const { step, until, probabilities } of blocks(steps)) {
-    // Use whole pixels, because the background would show between fractions of pixels.
+    // Use whole pixels, because the background would be visible between fractions of pixels.
     const left = Math.floor((step * width) / steps.count);
     const right = Math.ceil((until * width) / steps.count);
     let top = 0;
@@ -69,7 +69,7 @@ function decimalsFor(seconds: number): number {
   return Math.min(Math.max(Math.ceil(1 - Math.log10(seconds)), 0), 2);
 }
 
-/** Each step that has probabilities, and the step until which they are drawn. */
+/** Each step that has probabilities, and the step up to which they are drawn. */
 function blocks(steps: TimeSteps): { step: number; until: number; probabilities: Record<string, number> }[] {
   const hold = Math.ceil((HOLD_SECONDS / (steps.end - steps.start)) * steps.count);
   const means = steps.means();

@@ -5,7 +5,7 @@ import { colourOf } from "./colours";
 import { element, resizeChildren, setText } from "./elements";
 import { type Reading, ticks } from "./timeline";
 
-/** Number of classes named at the pointer. */
+/** Number of classes that are named at the pointer. */
 const NAMED = 3;
 
 /** Show a colour patch and a name for each class. */

@@ -25,11 +25,12 @@ export class VideoPanel {
   readonly #history = new History<FaceInFrame>();
   /** The camera or video on the screen, running or stopped; `duration` is null for a camera. */
   #latest: { video: VideoPredictor; now: number; duration: number | null } | null = null;
-  /** The face of the timeline. While no face is visible, it is the last one. */
+  /** The face whose timeline is shown. While no face is visible, this is the last face. */
   #face = 1;
   #announced = NEVER_ANNOUNCED;
   #drawn = 0;
-  /** Steps of the timeline, and the pointer's position, 0..1. Without a pointer, a file's current time is marked. */
+  /** Steps of the timeline, and the pointer's position, 0..1. Without a pointer, the current time of a file is marked.
+   * */
   #steps: TimeSteps | null = null;
   #pointer: number | null = null;
 
@@ -47,7 +48,7 @@ export class VideoPanel {
     };
   }
 
-  /** Start again with another camera or video, or with none. */
+  /** Clear the panel for another camera or video, or hide it. */
   reset(): void {
     this.#face = 1;
     this.#latest = null;
@@ -57,7 +58,7 @@ export class VideoPanel {
     element("announcement").textContent = "";
   }
 
-  /** Update after each frame. Announcements and drawings are limited in rate. */
+  /** Update after each frame. Announcements and drawings are limited to a few per second. */
   update(video: VideoPredictor, now: number, duration: number | null, face: NumberedFace | null): void {
     const time = performance.now();
     this.#announce(face && this.predict(video.source, face), time);
@@ -100,7 +101,7 @@ export class VideoPanel {
     return this.#pointer ?? (duration ? now / duration : null);
   }
 
-  /** Describe what was analysed of a file; empty for a camera. */
+  /** Describe how much of a file was analysed; empty for a camera. */
   summary({ clip, frames, source: name }: VideoPredictor): string {
     if (!clip) return "";
     const count = integer(frames);
