@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 class PixelError(DataError, ValueError):
-    """Error for unusable data. It is a ``ValueError``, as scikit-learn expects."""
+    """Error for unusable data. The error is a ``ValueError``, as scikit-learn expects."""
 
 
 class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -48,9 +48,9 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
     Args:
         recipe: name of a built-in recipe, or path of a ``.toml`` file.
         settings: changed keys of the recipe: ``{"epochs": 10, "optim.lr": 0.05}``.
-        image_shape: (H, W) of the images, or (H, W, 3) for RGB; one value may be -1, as in ``numpy.reshape``. None:
-            they are square.
-        random_state: seed of all randomness, 0 or more; None keeps the recipe's seed. Both are repeatable.
+        image_shape: (H, W) of the images, or (H, W, 3) for RGB; one value may be -1, as in ``numpy.reshape``. None
+            means square images.
+        random_state: seed of all randomness, 0 or more; None keeps the recipe's seed. Training is repeatable.
         device: device for training: ``auto``, ``cpu``, ``cuda`` or ``mps``. Prediction runs on the CPU.
 
     Attributes:
@@ -200,7 +200,7 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
 
 
 def _flat(images: Any) -> Any:
-    """Flatten stacks (N, H, W[, 3]) to (N, pixels), which scikit-learn's checks need. Other arrays stay."""
+    """Flatten stacks (N, H, W[, 3]) to (N, pixels), which scikit-learn's checks need. Others are kept."""
     return images.reshape(len(images), -1) if isinstance(images, np.ndarray) and images.ndim in {3, 4} else images
 
 

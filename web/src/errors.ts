@@ -1,4 +1,4 @@
-/** Errors of the page. Each has a stable code; its sentence is `error.CODE` in the locale files. */
+/** Errors of the page. Each error has a stable code; its sentence is `error.CODE` in the locale files. */
 
 import { type Key, translate } from "./locales/translate";
 import { reasonOf } from "./model/download";
@@ -11,7 +11,7 @@ type CodeOf<Sentence> = Sentence extends `error.${infer Code}` ? Code : never;
 /** Codes never change, so that tests and bug reports can name an error in any language. */
 export type ErrorCode = CodeOf<Key>;
 
-/** An error to show. Its sentence changes with the language. */
+/** An error to show. The sentence changes with the language. */
 export interface Problem {
   code: ErrorCode;
   sentence: () => string;

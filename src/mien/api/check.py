@@ -42,7 +42,7 @@ Claim: TypeAlias = Predictions | EvaluationResult | str | os.PathLike[str]
 
 @dataclass(frozen=True)
 class ClaimFinding(JsonResult):
-    """One question about a claim and its answer.
+    """One question about a claim, and the answer.
 
     Attributes:
         key: name of the question, as in docs/check.md.

@@ -35,7 +35,7 @@ def sweep(
     Args:
         space: name of a built-in space, path of a ``.toml`` file, or a space object.
         data: faces with ``train`` and ``validation`` splits; ``test`` is not used.
-        out: folder of the sweep; default ``sweeps/SPACE``. If it contains a sweep, that is resumed.
+        out: folder of the sweep; default ``sweeps/SPACE``. A sweep that it contains is resumed.
         trials: number of trials; default: the space's.
         settings: changed keys of the base recipe of all trials: ``{"epochs": 5}``.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.

@@ -79,8 +79,8 @@ def train(
         classes: label scheme, such as ``"binary"`` or ``"good=happy+surprise,bad=sad"``.
         settings: other changed keys of the recipe: ``{"augment.flip": False}``.
         resume: resume the run in ``out`` if there is one.
-        callback: one callback or a list, called before and after every step and epoch. It can change and stop the run;
-            see :class:`mien.training.callback.Callback`.
+        callback: one callback or a list, called before and after every step and epoch. A callback can change and stop
+            the run; see :class:`mien.training.callback.Callback`.
         network: class of ``torch.nn.Module`` that maps images to logits, or an instance with initial weights. This
             equals ``[model] file`` and ``name`` in a recipe: the run stores the source code.
         loss: function of logits float32 (B, C) and labels int64 (B,) that returns a scalar; replaces the recipe's loss.
@@ -138,9 +138,9 @@ def train(
 def load_network(run: str | os.PathLike[str]) -> Module:
     """Load a run's network with its trained weights, on the CPU in evaluation mode, such as for t-SNE or Captum.
 
-    It is the module from ``network=`` or ``[model] file``, or one of mien's. It maps images float32 (B, channels, S, S)
-    to logits, with S = ``input.crop_px`` of the recipe. Images are normalised as (pixels / 255 - mean) / std with the
-    values in ``[input]``.
+    The network is the module from ``network=`` or ``[model] file``, or one of mien's. It maps images float32 (B,
+    channels, S, S) to logits, with S = ``input.crop_px`` of the recipe. Images are normalised as (pixels / 255 - mean)
+    / std with the values in ``[input]``.
 
     Args:
         run: a run folder, or the name of a built-in model.

@@ -44,7 +44,7 @@ WEAK_BELOW = 0.5
 
 @dataclass(frozen=True, eq=False)
 class Copies:
-    """Copies among the faces. They are found first, because cross-validation keeps copies together.
+    """Copies among the faces. Copies are found first, because cross-validation keeps them together.
 
     Attributes:
         identical: int64 (N,), group of each face; identical images share one.

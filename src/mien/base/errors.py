@@ -5,7 +5,7 @@ A :class:`Notice` is information shown beside a result. A :class:`MienWarning` w
 A message says what was expected, what was found, where, and what to do. :func:`arg` writes each argument in it.
 ``str(error)`` names arguments as Python does (``out=...``). ``error.raw`` keeps the form of :func:`arg`: the command
 line turns it into options (``--out``), and other messages may include it. The command line prints an error as one line
-and exits with 2. It prints a notice as a line that begins with ``note:``. A code names the kind of error or notice and
+and exits with 2. A notice is printed as a line that begins with ``note:``. A code names the kind of error or notice and
 never changes. Programs and tests should match the code, not the sentence.
 """
 

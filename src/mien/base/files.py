@@ -58,7 +58,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
 def _temporary_file(path: Path) -> Iterator[Path]:
     """Create an empty file beside ``path`` and remove it when the block fails.
 
-    Its name is random, so one that a killed process left is harmless. It is short, so it fits beside a long name.
+    Its name is random, so one that a killed process left is harmless. The name is short, so it fits beside a long one.
     """
     temporary = path.with_name(f".{secrets.token_hex(6)}.part")
     # tempfile would make a file that only its owner can read.

@@ -243,7 +243,7 @@ def open_model(
     # Threads that spin while they wait slow down all other work: docs/lab-notebook.md.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if not _has_int8_dot_product():
-        # On such x86 CPUs the fast int8 product can overflow. The exact one takes twice as long.
+        # On x86 CPUs without VNNI, the fast int8 product can overflow. The exact one takes twice as long.
         options.add_session_config_entry("session.x64quantprecision", "1")
     if threads is not None:
         options.intra_op_num_threads = threads

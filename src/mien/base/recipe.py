@@ -43,7 +43,7 @@ _DIGESTED_AS = (
 
 
 class StrictModel(BaseModel):
-    """A table of a TOML file. It is immutable and refuses unknown keys, infinity and NaN."""
+    """A table of a TOML file. A table is immutable and refuses unknown keys, infinity and NaN."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -174,7 +174,7 @@ class BalanceRecipe(StrictModel):
 
 
 class DistillRecipe(StrictModel):
-    """Knowledge distillation from teachers. It has no effect without teachers (``mien train``)."""
+    """Knowledge distillation from teachers. Distillation has no effect without teachers (``mien train``)."""
 
     temperature: float = Field(default=3.0, gt=0, description="temperature of the teachers' and student's softmax")
     alpha: float = Field(

@@ -1,4 +1,4 @@
-"""The folder of one training run. It contains everything about the run.
+"""The folder of one training run. The folder contains everything about the run.
 
 recipe.toml              the recipe, every key with its value
 NAME.py                  the user's own network, if the recipe names one in [model] file

@@ -192,7 +192,7 @@ def _inline(value: Any) -> str:
 
 
 def _field(model: type[BaseModel], location: tuple[int | str, ...]) -> FieldInfo | None:
-    """Return the field at ``location``; None inside a list."""
+    """Return the model's field at ``location``; None for an item of a list."""
     found: FieldInfo | None = None
     models: list[type[BaseModel]] = [model]
     for part in location:

@@ -18,7 +18,7 @@ NEAR_BLANK_BELOW = 8.0
 """Standard deviation of the pixels below which almost nothing is visible."""
 
 FEW_TONES_BELOW = 0.7
-"""Limit of :func:`tones`. On FER2013, 60 of 80 images with less are text, signs or drawings."""
+"""Limit of :func:`tones`. On FER2013, 60 of 80 images below this limit are text, signs or drawings."""
 
 LITTLE_DETAIL_BELOW = 0.006
 """Limit of :func:`detail`. Images with a lower value are blurred or were enlarged."""
@@ -31,7 +31,7 @@ _SAMPLE = 8000
 def tones(images: Images) -> Floats:
     """Measure the number of tones for the contrast of an image: small for text, signs and drawings.
 
-    It is the number of grey levels that hold 90% of the pixels, divided by the pixels' standard deviation, times the
+    The value is n / s * f: n grey levels hold 90% of the pixels, s is the pixels' standard deviation, and f is the
     fraction of pixels more than 3 levels away from the most common grey. A photograph has about 3.
 
     Args:

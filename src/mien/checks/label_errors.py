@@ -64,7 +64,7 @@ def rank_label_issues(
         labels: int64 (N,), 0..C-1.
         probabilities: float (N, C).
         groups: int64 (N,), equal for copies.
-        of_train: bool (N,), samples of the training split; None means all.
+        of_train: bool (N,), samples of the training split; None if all are.
 
     Raises:
         DataError: a class has no sample in the evidence.

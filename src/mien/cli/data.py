@@ -182,6 +182,6 @@ def synthetic(
     colour: Annotated[bool, typer.Option("--colour", help="Draw in colour. The default is grey.")] = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Write drawn faces as DIR/SPLIT/CLASS/NUMBER.png. They show no real person."""
+    """Write drawn faces as DIR/SPLIT/CLASS/NUMBER.png. The drawings show no real person."""
     write_class_folders(synthetic_faces(count, seed, size_px, 3 if colour else 1), folder)
     notice(f"{folder}: {count:,} faces of 7 classes in train, validation and test")

@@ -108,7 +108,7 @@ def check_out(out: Path | None, data: Path | None = None, *, for_page: bool = Fa
     """Raise an error if ``--out`` is a file, a run folder or inside the data, before anything is computed.
 
     Args:
-        out: output folder; None is accepted.
+        out: output folder; None if nothing is written.
         data: data folder, if images are written. Later they would be read as samples.
         for_page: True if a report is written, which would replace an evaluation's page.
 

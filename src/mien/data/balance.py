@@ -50,7 +50,7 @@ def draw_per_class(faces: Dataset, count: int, seed: int) -> Dataset:
 def oversample(faces: Dataset, share: float, seed: int) -> Dataset:
     """Repeat faces of smaller classes until each class has ``share`` of the largest; repeated faces come last.
 
-    No face is repeated again before all other faces of its class are.
+    No face is used a third time before all others of its class are used twice, and so on.
     """
     generator = np.random.default_rng(seed)
     counts = faces.counts()

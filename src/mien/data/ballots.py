@@ -58,7 +58,7 @@ def read_ballot(path: Path, images: Sequence[str] | None = None) -> list[Vote]:
 
     Args:
         path: path of the ballot.
-        images: images that may be voted on; None allows all.
+        images: images that may be voted on; None allows all images.
 
     Raises:
         DataError: not a ballot, an unknown answer, or an image that is not among ``images``.
@@ -101,7 +101,7 @@ def write_rows(path: Path, names: Sequence[str], rows: Iterable[Sequence[object]
 def next_image(images: Sequence[str], votes: Sequence[Vote], person: str) -> str | None:
     """Return the next face to show: the first without a vote or, one time in ten, one that already has one.
 
-    It depends only on the votes, so an interrupted session can continue.
+    The choice depends only on the votes, so an interrupted session can continue.
 
     Args:
         images: all images, in the order of the questions.

@@ -39,7 +39,7 @@ _logger = logging.getLogger("mien.data")
 
 
 def load(key: str) -> tuple[Dataset, dict[str, Any]] | None:
-    """Open the entry of ``key``: its memory-mapped faces and its metadata; None if there is none.
+    """Open the entry of ``key``: its memory-mapped faces and its metadata; None if there is no entry.
 
     A damaged entry, such as after a power cut, is removed.
     """
@@ -107,7 +107,7 @@ def write_entry(folder: Path, faces: Dataset, facts: dict[str, Any]) -> None:
 
 
 def store(key: str, faces: Dataset, facts: dict[str, Any]) -> None:
-    """Store ``faces`` and ``facts`` (plain JSON values) under ``key``. If that fails, warn once in one line."""
+    """Store ``faces`` and ``facts`` (plain JSON values) under ``key``. If writing fails, warn once, in one line."""
     parent = cache_folder("faces")
     try:
         parent.mkdir(parents=True, exist_ok=True)

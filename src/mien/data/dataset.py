@@ -158,7 +158,7 @@ class Dataset:
     def fingerprint_without_test(self) -> str:
         """Fingerprint of all faces except the test split, which training and model selection never see.
 
-        FER2013 has the same value with and without PrivateTest. If all faces or none are in test, it is
+        FER2013 has the same value with and without PrivateTest. If all faces or none are in test, it equals
         :attr:`fingerprint`.
         """
         trained_on = self.split != "test"
@@ -168,8 +168,8 @@ class Dataset:
     def fingerprint_for_predictions(self, split: str) -> str:
         """Return the fingerprint that identifies the data of a split's predictions.
 
-        It is :attr:`fingerprint_without_test`. Two cases use :attr:`fingerprint`: the splits test and all, and ``rows``
-        that would shift without the test split, as in class folders.
+        This is :attr:`fingerprint_without_test`. Two cases use :attr:`fingerprint`: the splits test and all, and
+        ``rows`` that would shift without the test split, as in class folders.
         """
         rows = self.rows[self.split != "test"]
         shifted = np.array_equal(self.rows, np.arange(len(self))) and not np.array_equal(rows, np.arange(len(rows)))

@@ -56,7 +56,7 @@ def read_images(
         source: origin of each image, as in :class:`Dataset`. All following arguments hold N entries.
         columns: further columns by name.
         rows: row numbers. None: positions.
-        votes: votes on each image. None: no votes.
+        votes: votes on each image; None if there are no votes.
         vote_classes: names of the classes of the votes.
         group_column: name of the column with the groups. ``""``: no groups.
         notes: as in :class:`FaceTable`.

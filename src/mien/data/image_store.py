@@ -1,7 +1,7 @@
 """Storage of a data set's images: in memory, or in a memory-mapped file if there are many.
 
-In both cases they are a NumPy array. A mapped file uses no memory of the process: the system caches its pages as space
-allows. The system removes the file when the process ends, however it ends.
+In both cases, the images are a NumPy array. A mapped file uses no memory of the process: the system caches its pages as
+space allows. The system removes the file when the process ends, however it ends.
 """
 
 from __future__ import annotations

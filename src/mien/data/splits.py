@@ -308,8 +308,8 @@ def settle_splits(
 ) -> tuple[npt.NDArray[np.str_], str]:
     """Cut a validation split where one is missing.
 
-    Without any split, validation is cut from all faces and there is no test. If there is train but no validation, part
-    of train becomes validation. Data without train, for evaluation only, is unchanged.
+    If there is no split, validation is cut from all faces, and there is no test split. If there is train but no
+    validation, part of train becomes validation. Data without train, for evaluation only, is unchanged.
 
     Args:
         split: str (N,), train, validation, test or ``""`` (not given).

@@ -46,8 +46,8 @@ _STRENGTHS: Array = np.array(
     [[[pattern.get(unit, 0.0) for unit in _ACTION_UNITS] for pattern in _PATTERNS[name]] for name in EXPRESSIONS],
     dtype=np.float32,
 )
-# These two set the difficulty: logistic regression reaches 51.9%, a small CNN 84.4%. With 0.25 and 0.25 the CNN reached
-# 91%.
+# These two settings make the task hard: logistic regression reaches 51.9%, a small CNN 84.4%. With 0.25 and 0.25 the
+# CNN reached 91%.
 _LOWEST_INTENSITY = np.float32(0.12)
 _STRAY = np.float32(0.4)  # largest strength of an action unit that is not part of the expression
 

@@ -48,7 +48,7 @@ class Calibration(JsonResult):
     Attributes:
         before: metrics of the given probabilities.
         after: metrics with a temperature fitted on the other folds; NaN if there is only one fold.
-        temperature: temperature fitted on all samples, for new data. No metric here uses it.
+        temperature: temperature fitted on all samples, for new data. No metric here uses this temperature.
         fold_temperatures: float64 (F,), temperatures used for ``after``.
     """
 
@@ -105,9 +105,9 @@ def calibrate(
         labels: int64 (N,), 0..C-1; N at least 1.
         probabilities: float (N, C).
         groups: int64 (N,), equal for samples of one group, such as a person. A group stays in one fold and is resampled
-            as a whole. None: no groups.
+            as a whole. None if there are no groups.
         resamples: number of bootstrap resamples; the temperatures are not refitted in each.
-        copies: int64 (N,), equal for copies, such as identical images. They stay in one fold but are resampled
+        copies: int64 (N,), equal for copies, such as identical images. Copies stay in one fold, but are resampled
             separately.
     """
     fit = cross_fit_temperature(labels, probabilities, join_groups(len(labels), groups, copies))

@@ -21,7 +21,7 @@ MOST_POINTS = 200
 """Largest number of points of a drawn curve. More points would be invisible and enlarge the page."""
 
 GRID: Floats = np.linspace(0.0, 1.0, 101)
-"""False positive rates of the macro-average curve."""
+"""False positive rates at which the macro-average curve is computed."""
 
 Points: TypeAlias = tuple[Floats, Floats, Floats]
 """Horizontal and vertical coordinate and threshold of each point of a curve, float64 (P,) each."""

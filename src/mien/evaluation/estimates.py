@@ -31,8 +31,8 @@ def evaluate_predictions(predictions: Predictions, resamples: int = 1000) -> Eva
 
     Intervals are percentile bootstrap intervals over samples (Efron & Tibshirani, An Introduction to the Bootstrap,
     1993, chapter 13): N samples are drawn with replacement ``resamples`` times, and the interval runs from the 2.5th to
-    the 97.5th percentile of the metric. It depends only on predictions and resamples. If the predictions have groups,
-    whole groups are drawn, because samples of one person are not independent.
+    the 97.5th percentile of the metric. An interval depends only on predictions and resamples. If the predictions have
+    groups, whole groups are drawn, because samples of one person are not independent.
     """
     labels, probabilities = predictions.labels, predictions.probabilities
     confusion = metrics.confusion_matrix(labels, probabilities.argmax(axis=1), len(predictions.classes))

@@ -123,7 +123,7 @@ def proportion_among(
 
     Args:
         hits: bool (N,).
-        among: bool (N,), the samples to use; None for all.
+        among: bool (N,), the samples to use; None uses all.
         groups: int64 (N,), as in :func:`resampled_weights`.
     """
     if among is not None:

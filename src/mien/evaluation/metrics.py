@@ -74,7 +74,7 @@ def f1(confusion: npt.NDArray[Any]) -> Floats:
 
 
 def macro_average(per_class: Floats, rows_per_class: npt.NDArray[Any]) -> Floats:
-    """Average over the classes with rows and a defined metric. Two (..., C) -> (...); NaN if there are none."""
+    """Average over the classes with rows and a defined metric. Two (..., C) -> (...); NaN if there is no such class."""
     counted = (rows_per_class > 0) & ~np.isnan(per_class)
     return divide(np.where(counted, per_class, 0.0).sum(axis=-1), counted.sum(axis=-1))
 

@@ -39,7 +39,7 @@ class Difference(JsonResult):
 
 @dataclass(frozen=True)
 class McNemar(JsonResult):
-    """McNemar's test of equal accuracy. It uses only the samples that exactly one model predicts correctly.
+    """McNemar's test of equal accuracy. The test uses only the samples that exactly one model predicts correctly.
 
     See :func:`mcnemar_test`.
 
@@ -123,7 +123,7 @@ def mcnemar_test(
     difference d: samples that only the second model predicts correctly, minus samples that only the first does. If the
     models are equally good, d is as likely as -d. The test is exact below :data:`EXACT_BELOW` groups with d other than
     0. Otherwise it is the chi-square test of (|sum of d| - g)^2 / (sum of d^2), g the greatest common divisor of all d.
-    With groups of one sample it equals McNemar's test.
+    With groups of one sample, the sign-flip test equals McNemar's.
 
     Args:
         only_first: bool (N,), samples that only the first model predicts correctly.

@@ -75,7 +75,7 @@ class Evaluation:
         votes: metrics by annotators' votes; None without votes, or if a label scheme merged classes.
         ratings: metrics of values beside classes, by name; empty without people's ratings.
         trained_on: number of samples that the model was trained on, although they are not in train now.
-        by: metrics for each value of a column of the data; None without one.
+        by: metrics for each value of a column of the data; None if no column is named.
     """
 
     split: str
@@ -127,7 +127,7 @@ class Evaluation:
 
     @property
     def trained_on_notice(self) -> Notice | None:
-        """Notice that a model was trained on some of the samples; None if it was not."""
+        """Notice that a model was trained on some of the samples; None without such samples."""
         if not self.trained_on:
             return None
         advice = {"all": "Measure it on validation or test.", "train": "Measure it on other images."}.get(

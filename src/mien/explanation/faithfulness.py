@@ -5,8 +5,8 @@ pixels of the face, the most important first; a good map makes the probability f
 the blurred face; a good map makes it rise early.
 
 By default a map is compared with the same map moved to a random position. Random orders of single pixels would be too
-easy to beat. On 64 synthetic faces, they give the demo's model a deletion area of 0.51. Moved maps give 0.42 to 0.49,
-only because they remove whole regions.
+easy to beat. On 64 synthetic faces, random orders give the demo's model a deletion area of 0.51. Moved maps give 0.42
+to 0.49, only because they remove whole regions.
 
 :func:`judge` combines this with the test of randomised weights (:mod:`mien.explanation.gradient.randomization`).
 """
@@ -169,7 +169,7 @@ def judge(
 ) -> Literal["passes", "fails", "undecided"]:
     """Judge whether a method's maps of a model can be trusted.
 
-    They pass under three conditions. The deletion gain is above 0. The insertion gain is not below 0. The maps change
+    Maps pass under three conditions. The deletion gain is above 0. The insertion gain is not below 0. The maps change
     when the weights are randomised, if this was tested. With fewer than :data:`LEAST_FACES` faces the result is
     ``"undecided"``.
     """

@@ -97,7 +97,7 @@ def to_int8(graph: bytes, inputs: npt.NDArray[np.float32]) -> bytes:
 def _with_pooled_means(graph: bytes) -> bytes:
     """Replace means over the positions of a channels-last feature map by global poolings.
 
-    Global poolings have an 8-bit kernel. For a plain mean, onnxruntime converts the map to fp32, on one thread.
+    Global poolings have an 8-bit kernel. For a plain mean, onnxruntime converts the feature map to fp32, on one thread.
     """
     import onnx
 

@@ -22,7 +22,7 @@ DARK_BELOW = 128
 """A photo is dark if its brightest pixels are darker than this."""
 
 BLACK_BELOW = 8
-"""Crops darker than this are mostly noise. They are brightened only as much as a crop of this level."""
+"""Crops darker than this are mostly noise. Such crops are brightened only as much as a crop of this level."""
 
 STEP = 4
 """Only every so many-th row and column is used to measure how dark a photo is."""
@@ -76,8 +76,8 @@ def square_around(box: Box, margin: Margin, landmarks: Landmarks | None = None) 
     Args:
         box: box of the face.
         margin: how the detector's boxes become squares.
-        landmarks: as in :attr:`mien.faces.Face.landmarks`. With eyes and mouth, they set the square's centre. Its side
-            is then the geometric mean of the sides from the landmarks and from the box.
+        landmarks: as in :attr:`mien.faces.Face.landmarks`. If eyes and mouth are known, they set the square's centre.
+            Its side is then the geometric mean of the sides from the landmarks and from the box.
     """
     longer = max(box.width, box.height)
     side = margin.size * longer

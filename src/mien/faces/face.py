@@ -42,7 +42,7 @@ class Box:
         return image[top:bottom, left:right]
 
     def clipped(self, width: int, height: int) -> Box:
-        """Return the part of the box inside an image, at least one pixel. All results are clipped this way."""
+        """Return the part of the box inside an image, at least one pixel. Boxes in all results are clipped this way."""
         left, top = min(max(self.left, 0), width - 1), min(max(self.top, 0), height - 1)
         right, bottom = min(self.left + self.width, width), min(self.top + self.height, height)
         return Box(left, top, max(right - left, 1), max(bottom - top, 1))
@@ -60,8 +60,8 @@ class Face:
         box: bounding box.
         score: the detector's confidence; its meaning and range depend on the detector.
         landmarks: (x, y) in pixels of the image by name (``right_eye``, ``left_eye``, ``nose``, ``right_mouth_corner``,
-            ``left_mouth_corner``; right and left are the person's own); empty if the detector has none. With both eyes
-            and both mouth corners, they determine the crop.
+            ``left_mouth_corner``; right and left are the person's own); empty if the detector has none. If eyes and
+            mouth corners are known, they determine the crop.
     """
 
     box: Box
@@ -176,8 +176,8 @@ NESTED = 0.7
 def merge_agreeing(looks: Sequence[Boxes], min_iou: float) -> Boxes:
     """Merge boxes that overlap between detection passes; the best score comes first.
 
-    A merged box is the mean of its boxes, weighted by their squared scores. Its score is the sum of the best score in
-    each pass. A real face is found in several passes, a false one usually in only one.
+    A merged box is the mean of its boxes, weighted by their squared scores. The merged score is the sum of the best
+    score in each pass. A real face is found in several passes, a false one usually in only one.
 
     Args:
         looks: boxes of each pass over one image: left, top, width, height and score, float64 (N, 5).

@@ -110,7 +110,7 @@ def network_files(folder: Path = FOLDER) -> tuple[Path, ...]:
 
 
 class NetworkDetector:
-    """Detector for frontal, profile and tilted faces, also in crowds. Its score is 0..1, not calibrated.
+    """Detector for frontal, profile and tilted faces, also in crowds. The score is 0..1, not calibrated.
 
     Args:
         folder: folder of :data:`PROPOSALS` and :data:`CHECK`.

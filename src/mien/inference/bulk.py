@@ -34,7 +34,7 @@ def predict_files(
         reader: detector, cropper and classifier.
         files: image files.
         crops: True if each image is a face crop.
-        annotator: writer of annotated photos; None writes none.
+        annotator: writer of annotated photos; None if they are not wanted.
         skip_bad: True yields a dict with ``error`` for an unreadable image; False raises the error.
         workers: number of threads.
 

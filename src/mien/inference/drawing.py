@@ -71,7 +71,7 @@ def draw_predictions(
     """Draw box and label of each prediction on an upright RGB image, numbered if there are several.
 
     A box has the colour of its class. The box is dashed if the prediction is in doubt. The text size depends on image
-    and box. Labels stay inside the image and avoid faces and other labels. If there is little room, they get shorter.
+    and box. Labels stay inside the image and avoid faces and other labels. If there is little room, labels get shorter.
 
     Args:
         image: image that is drawn on in place.
@@ -269,7 +269,7 @@ def place_labels(
     """Place a label beside each face, inside the image.
 
     The longest form is used that fits beside its face without covering faces or other labels. If no form fits, the
-    shortest is placed where it covers fewest pixels.
+    shortest form is placed where it covers fewest pixels.
 
     Args:
         size: width and height of the image.

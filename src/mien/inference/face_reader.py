@@ -2,8 +2,8 @@
 
     rgb ──detect──► faces ──crop──► face crops ──classify──► probabilities ──prediction──► [Prediction, ...]
 
-A face in a photograph is classified together with its mirror image, and the results are averaged. This costs little
-compared to the detection and improves accuracy. A face crop is classified once, as in ``mien evaluate``.
+A face in a photograph is classified together with its mirror image, and the results are averaged. The second view takes
+little time compared to detection, and improves accuracy. A face crop is classified once, as in ``mien evaluate``.
 
 Command line, Python, service and video all use it. Video skips ``detect`` for tracked boxes.
 """

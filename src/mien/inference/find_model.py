@@ -20,7 +20,7 @@ SHIPPED: tuple[str, ...] = tuple(
         key=lambda name: (name != "default", name),
     )
 )
-"""Names of the built-in models, the default first. They are run folders in ``mien/shipped``."""
+"""Names of the built-in models, the default first. Built-in models are run folders in ``mien/shipped``."""
 
 
 def is_shipped(name: str | os.PathLike[str]) -> bool:
@@ -76,7 +76,7 @@ def find_trained(name: str | os.PathLike[str]) -> RunFolder:
 
 
 def find_run_of_model(name: str | os.PathLike[str]) -> RunFolder | None:
-    """Return the run folder that a model or its ``.onnx`` file belongs to; None if there is none."""
+    """Return the run folder that a model or its ``.onnx`` file belongs to; None if it is in no run folder."""
     run = find_run(name)
     run = RunFolder(run.path.parent) if run.path.is_file() else run
     return run if run.is_run else None

@@ -40,7 +40,7 @@ def answer_text(answer: str, alternatives: Sequence[str]) -> str:
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Prediction:
-    """The expression that a model predicts for one face. It says nothing about what the person feels.
+    """The expression that a model predicts for one face. A prediction says nothing about what the person feels.
 
     In a notebook it is shown as the face beside a bar for each class.
 

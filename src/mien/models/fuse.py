@@ -46,7 +46,7 @@ def _fuse_conv_bn(layers: nn.Sequential, side_px: int) -> nn.Sequential:
     """Fuse a convolution, an optional pooling, a norm and a ReLU, for feature maps of this side.
 
     The norm is folded into the convolution, so it takes no time. With pooling in between, this is exact only if no
-    scale is negative, because the maximum comes first. If one is negative, the layers are not fused.
+    scale is negative, because the maximum comes first. If a scale is negative, the layers are not fused.
     """
     convolution, *pools, norm, relu = layers
     # In a separable convolution, only the second half is fused.
@@ -65,8 +65,8 @@ class Pairs(nn.Module):
     """A 3x3 convolution with bias and ReLU, computed for two neighbouring pixels of a row at once.
 
     It is a 3x4 convolution with stride 2 that gives twice the channels at half of the positions. With channels last, as
-    in 8-bit convolutions, the memory layout equals that of the single outputs, so no data is moved. In fp32 it needs a
-    third more multiplications.
+    in 8-bit convolutions, the memory layout equals that of the single outputs, so no data is moved. In fp32, this needs
+    a third more multiplications.
     """
 
     weight: Tensor

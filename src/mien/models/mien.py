@@ -13,7 +13,7 @@ from mien.models.network import Network, start_for_relu
 class SqueezeExcite(nn.Module):
     """Squeeze-and-excite (SE): weigh channels by the content of the whole image (Hu et al. 2018, reduction 8).
 
-    It computes with channels last, like training and 8-bit convolutions. This halves its training time and saves
+    SE computes with channels last, like training and 8-bit convolutions. This halves its training time and saves
     transposes in 8-bit files.
     """
 

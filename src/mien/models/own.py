@@ -162,7 +162,7 @@ def build_own(recipe: ModelRecipe, classes: int, size_px: int, channels: int) ->
 
 
 def _head_name(module: nn.Module, calls: list[tuple[str, Tensor]], logits: Tensor) -> str | None:
-    """Return the name of the linear layer with bias, called once, whose output is the logits; None if there is none."""
+    """Return the name of the linear layer with bias, called once, whose output is the logits; None if no layer is."""
     name = next((name for name, output in calls if output is logits), None)
     if name is None or [each for each, _ in calls].count(name) > 1:
         return None

@@ -1,8 +1,8 @@
 """A short descriptor of an image that is similar for copies and different for other images, fitted to the data.
 
-It is based on local spectra: magnitudes of low frequencies under overlapping windows. They hardly change under shifts
-of a few pixels, and not at all with brightness. A mirrored image has the spectra of the mirrored window. The features
-are sums and absolute differences of both, which mirroring does not change.
+The descriptor uses local spectra: magnitudes of low frequencies under overlapping windows. They hardly change under
+shifts of a few pixels, and not at all with brightness. A mirrored image has the spectra of the mirrored window. The
+features are sums and absolute differences of both, which mirroring does not change.
 
 The fit is linear discriminant analysis (Fisher 1936) with every image as its own class. It chooses the linear
 combinations that differ most between images and least between an image and its shifted or cropped copies.

@@ -42,7 +42,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Metric:
-    """One headline metric.
+    """A headline metric, shown as a card.
 
     Attributes:
         name: name, such as ``"Accuracy"``.

@@ -105,7 +105,7 @@ _LISTED = "Written beside this page:"
 
 
 def _remove_earlier_files(page: Path) -> None:
-    """Delete the charts and tables listed in an earlier page of this name. Other files stay."""
+    """Delete the charts and tables listed in an earlier page of this name. Other files are kept."""
     if not page.is_file():
         return
     found = re.search(rf"<!-- {_LISTED}\n(.*)\n-->\s*$", page.read_text(encoding="utf-8", errors="replace"), re.DOTALL)

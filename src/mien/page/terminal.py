@@ -67,8 +67,8 @@ _WIDTH = 80
 def evaluation_text(evaluation: Evaluation) -> RenderableType:
     """Return all tables of an evaluation, printable by rich.
 
-    These are answers, headline metrics with intervals, metrics per class and the confusion matrix. If available,
-    metrics without copies, by votes and by a column follow.
+    The tables are answers, headline metrics with intervals, metrics per class and the confusion matrix. Metrics without
+    copies, by votes and by a column follow, if available.
     """
     classes = rich_table(classification_report(evaluation))
     classes.rows[len(evaluation.classes) - 1].end_section = True

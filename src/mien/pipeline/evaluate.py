@@ -44,7 +44,7 @@ class EvaluateOptions:
         split: train, validation, test or all; ignored for a predictions file, which names its split.
         by: column of the data to group metrics by; None for no grouping.
         tta: test-time augmentation: number of averaged views of each face; see :mod:`mien.inference.tta`.
-        scheme: label scheme that merges the predicted classes; None merges none.
+        scheme: label scheme that merges the predicted classes; None keeps all classes.
     """
 
     split: str = "validation"
@@ -60,7 +60,7 @@ def check_options(options: EvaluateOptions, predictor: Predictor) -> None:
 
 
 def predict_to_evaluate(predictor: Predictor, faces: Dataset, options: EvaluateOptions) -> Predictions:
-    """Predict each face of a split for an evaluation. For the test split, this counts as a use of it."""
+    """Predict each face of a split for an evaluation. Predicting the test split counts as a use of it."""
     # Check everything before the first prediction, because an error later would waste a use of the test split.
     votes_of(predictor, with_model_classes(predictor, faces).of_split(options.split))
     digests_of(predictor)

@@ -194,7 +194,7 @@ class MeasuredSplit:
             faces: data of the predictions: all splits. Without models, its classes may differ if a label scheme
                 converts them to those of the predictions.
             members: models that made the predictions, each with the data at its input size and in its classes.
-            uncleaned: data before a list of changes was applied; None if it was not cleaned.
+            uncleaned: data before a list of changes was applied; None if the data was not cleaned.
             part_of_split: True allows predictions for a part of the split.
 
         Raises:

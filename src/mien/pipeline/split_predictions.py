@@ -66,10 +66,10 @@ def predict_split(
         split: train, validation, test or all.
         tta: test-time augmentation: number of averaged views of each face; see :mod:`mien.inference.tta`.
         temperature: divisor of the logits. None uses the model's own, except on the samples it was fitted on, where it
-            would be optimistic; there it is 1. If it is given, the output trained on votes has temperature 1.
+            would be optimistic; there it is 1. With a given temperature, the output trained on votes has temperature 1.
 
     Returns:
-        Predictions with the data's votes, with those of an output trained on votes, and with the users' answers if they
+        Predictions with the data's votes and the probabilities of an output trained on votes. Answers are added if they
         come from another output than the label's.
 
     Raises:
@@ -214,7 +214,7 @@ predicted correctly, the fit was 0.06, which made every answer certain."""
 def temperature_for_use(predictions: Predictions) -> float:
     """Fit the temperature to store in a model on its validation predictions.
 
-    With few samples it is moved towards 1 (no change); see :data:`HALF_WAY`.
+    With few samples, the temperature is moved towards 1 (no change); see :data:`HALF_WAY`.
     """
     return _steadied(fit_temperature(predictions.labels, predictions.probabilities), len(predictions))
 

@@ -152,7 +152,7 @@ def build_explainer(
 
     Args:
         model: the model.
-        run: run folder with the model's weights; None if there is none.
+        run: run folder with the model's weights; None if unknown.
         images: faces uint8 (N, S, S[, 3]) of the model's size, not from the test split.
     """
     crop_px = model.manifest.input.crop_px

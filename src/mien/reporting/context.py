@@ -52,7 +52,7 @@ class ReportContext:
         history: one mapping per epoch, as from ``RunFolder.read_history``; may be empty.
         best_epoch: epoch whose weights were kept.
         robustness: result of ``mien robustness``, or the reason why it is not shown.
-        is_test: whether the samples are of the test split. If so, the model must not predict them again.
+        is_test: whether the samples are of the test split. The model must not predict a test split again.
         explain: whether to compute attention maps.
     """
 
@@ -80,7 +80,7 @@ class ReportContext:
 
     @property
     def no_new_predictions(self) -> Notice | None:
-        """Reason why the model cannot predict these faces again; None if it can."""
+        """Reason why the model cannot predict these faces again; None if this is possible."""
         skipped = "Sections that need new predictions skipped"
         if self.is_test:
             return Notice(f"{skipped}: only mien evaluate may use the test split.", code="new-predictions-of-test")

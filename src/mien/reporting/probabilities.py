@@ -47,7 +47,7 @@ def curves_section(context: ReportContext) -> Section:
 
 
 def calibration_section(context: ReportContext) -> Section:
-    """Build the section about calibration. No temperature is measured on the folds of its fit."""
+    """Build the section about calibration. No sample is scaled by a temperature fitted on it."""
     predictions = context.predictions
     calibration = calibrate(predictions.labels, predictions.probabilities, context.groups, copies=context.identical)
     # With one sample, or only identical ones, there is no other fold for the fit.

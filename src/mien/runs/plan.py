@@ -21,7 +21,7 @@ FacesByForm = Mapping[tuple[int, int], Dataset]
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One run of a study.
+    """A planned run of a study.
 
     Attributes:
         recipe: complete recipe with seed; its name contains the study's and the variant's.
@@ -100,5 +100,5 @@ def _serves(parent: PlannedRun, finished: Mapping[str, CompletedRun], out: Path)
 
 
 def folder_of(run: PlannedRun, out: Path) -> RunFolder:
-    """Return a run's folder. It contains ``last.safetensors`` until the run is finished."""
+    """Return a run's folder. The folder contains ``last.safetensors`` until the run is finished."""
     return RunFolder(out / "runs" / run.folder_name)

@@ -100,7 +100,7 @@ class Space:
         ranges: ranges by dotted key.
         trials: number of trials.
         seed: seed of the search; each trial's seed is derived from it and the trial's number.
-        pruning: when to prune trials; None prunes no trial.
+        pruning: when to prune trials; None if no trial is pruned.
     """
 
     name: str

@@ -71,7 +71,7 @@ class StudyTable:
         rows: one row per variant.
         comparisons: comparisons of the study.
         runs: finished runs in planned order.
-        page: path of ``report.html``; None if it was not written.
+        page: path of ``report.html``; None if no page was written.
         was_stopped: whether Ctrl-C ended the study before its last run.
     """
 

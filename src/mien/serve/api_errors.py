@@ -75,7 +75,7 @@ class ApiError(MienError):
         return ErrorResponse(error=ErrorDetail(code=self.code, message=str(self)))
 
     def response(self, scope: Scope) -> JSONResponse:
-        """Build the answer to a request. It also sets the code in ``scope`` for the metrics."""
+        """Build the answer to a request. The error code is also stored in ``scope``, for the metrics."""
         scope["mien.error"] = self.code
         headers = {"unauthorised": {"WWW-Authenticate": "Bearer"}, "busy": {"Retry-After": "1"}}
         return JSONResponse(self.body().model_dump(), self.status, headers.get(self.code, {}))

@@ -77,9 +77,9 @@ def create_app(
     Args:
         model: model, as in :func:`mien.load`.
         detector: face detector, as in :meth:`mien.Predictor.predict`.
-        threads: number of cores for images; default: all. One image more than this is processed at a time.
+        threads: number of cores for images; default: all. One image more than cores is processed at a time.
         limits: limits of requests.
-        token: bearer token that clients must send; None requires none.
+        token: bearer token that clients must send; None if they need no token.
         hosts: further host names of the service; see :class:`mien.serve.access.CheckOrigin`.
         provider: ONNX Runtime provider, as in :func:`mien.load`.
         root_path: prefix under which a proxy offers the service, such as ``"/faces"``; the proxy may keep or remove it.

@@ -12,7 +12,7 @@ from mien.base.model_file import read_manifest
 from mien.inference.find_model import SHIPPED, find_model
 
 STATIC: Path = Path(__file__).parent / "static"
-"""Folder that ``make web`` builds from web/. It is missing in a checkout without a built page."""
+"""Folder that ``make web`` builds from web/. The folder is missing in a checkout without a built page."""
 
 MODEL = "model.onnx"
 MANIFEST = "model.json"
@@ -45,7 +45,7 @@ def copy_page(destination: Path, models: Sequence[Path], *, overwrite: bool = Fa
     For the folder of the built page itself, only the models are written.
 
     Args:
-        destination: output folder. Its other files are kept.
+        destination: output folder. Other files in it are kept.
         models: ``.onnx`` files exported by mien. The page starts with the first and offers the others.
         overwrite: True replaces an existing page.
 

@@ -1,4 +1,4 @@
-"""All limits of the service, used by all its modules."""
+"""All limits of the service, for use in its modules."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ class PredictionService:
         classifier: classifier to use.
         detector: face detector.
         limits: limits of the work on a request.
-        threads: number of cores for images. One more image is processed at a time.
+        threads: number of cores for images. One image more than cores is processed at a time.
         metrics: counters of faces and active requests.
     """
 

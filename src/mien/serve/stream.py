@@ -41,7 +41,7 @@ _Frame = tuple[int, float, bytes]
 
 
 class Stream:
-    """One client's stream.
+    """The WebSocket stream of one client.
 
     Args:
         socket: accepted WebSocket.

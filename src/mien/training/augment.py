@@ -39,8 +39,8 @@ def augment(
         recipe: augmentation settings.
         spec: input of the network.
         generator: source of all randomness, on the images' device.
-        mirrored: bool (N,), images to mirror; None mirrors none.
-        side_px: side to resize the crop to, smaller than ``crop_px``; None keeps it.
+        mirrored: bool (N,), images to mirror; None if no image is.
+        side_px: side to resize the crop to, smaller than ``crop_px``; None does not resize.
 
     Returns:
         float32 (N, channels, side_px, side_px), normalised as in prediction. Mixup and cutmix, which also mix labels,

@@ -39,8 +39,8 @@ class Callback:
         """Called before the first step, also in a resumed run.
 
         Args:
-            training: state of the run. Its ``network`` and ``optimizer`` may be changed, here or later. The recipe does
-                not record such changes, so make them again in a resumed run.
+            training: state of the run. You may change ``training.network`` and ``training.optimizer``, here or later.
+                The recipe does not record such changes, so make them again in a resumed run.
         """
 
     def on_step_begin(self, training: TrainingState, batch: Batch) -> Batch | None:
@@ -83,7 +83,7 @@ class Callback:
         """Called when the model is exported and evaluated, with the result of :func:`mien.train`."""
 
     def should_stop(self) -> bool:
-        """Return True to stop the run. It is called before each step and epoch, so keep it fast.
+        """Return True to stop the run. The method is called before each step and epoch, so it must be fast.
 
         A stopped run keeps its finished epochs, discards the current one, and can be resumed.
         """

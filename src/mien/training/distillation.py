@@ -48,7 +48,7 @@ def teacher_targets(
         for (path, each), (_, shown) in zip(known, labels, strict=True):
             votes = each.votes
             if votes is not None and votes.output == output.name and votes.probabilities is not None:
-                # The label scheme may drop samples. It always drops votes, so take them from before it was applied.
+                # The label scheme may drop samples. A label scheme always drops votes, so take those from before.
                 kept = np.isin(each.sample_ids, shown.sample_ids)
                 taught.append((path, shown))
                 values.append(votes.probabilities[kept][:, _columns(str(path), votes.classes, output.classes)])

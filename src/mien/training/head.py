@@ -1,7 +1,7 @@
 """A linear head on frozen features of a trained network: logistic regression in seconds, for few images.
 
-Method: Kornblith, Shlens & Le, Do Better ImageNet Models Transfer Better?, CVPR 2019, section 3. It is L-BFGS with an
-L2 penalty. Here cross-validation chooses the penalty from a few values.
+Method: Kornblith, Shlens & Le, Do Better ImageNet Models Transfer Better?, CVPR 2019, section 3. The method is L-BFGS
+with an L2 penalty. Here cross-validation chooses the penalty from a few values.
 """
 
 from __future__ import annotations

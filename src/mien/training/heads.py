@@ -38,7 +38,7 @@ LossFunction = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Output:
-    """One output of the network.
+    """An output of the network, as the recipe describes it.
 
     Attributes:
         name: name in the recipe.
@@ -266,7 +266,7 @@ class VotesHead(Head):
 
 
 class AffectHead(Head):
-    """An output for ratings of valence and arousal. Its loss is the mean of 1 - CCC over both, on rated images."""
+    """An output for ratings of valence and arousal. The loss is the mean of 1 - CCC over both, on rated images."""
 
     chance = 1.0
 
@@ -399,7 +399,7 @@ class Loss:
             by (1 - p)^gamma, with p the predicted probability of that class; 0 changes nothing.
         shift: float32 (C,), added to the logits. With tau times the log of the class frequencies it is the
             logit-adjusted loss (Menon et al. 2021, equation 10). Without the shift, the network then predicts as if all
-            classes were equally frequent. None adds nothing.
+            classes were equally frequent. If None, no logits are shifted.
     """
 
     class_weights: Tensor | None = None
@@ -494,5 +494,5 @@ def effective_weights(counts: npt.NDArray[Any], beta: float) -> Floats:
 
 
 def as_tensor(values: Floats | None, device: torch.device | str = "cpu") -> Tensor | None:
-    """Return the values as float32 on a device; None for None."""
+    """Convert values to float32 on a device; return None if they are None."""
     return None if values is None else torch.from_numpy(values.astype(np.float32)).to(device)

@@ -30,7 +30,7 @@ OptimizerMaker = Callable[[list[nn.Parameter]], torch.optim.Optimizer]
 
 @dataclass(frozen=True)
 class Parts:
-    """Functions of the user that replace parts of a recipe; None keeps that of the recipe.
+    """Functions of the user that replace parts of a recipe; None means that the recipe's part is used.
 
     Attributes:
         loss: function of logits float32 (B, C) and labels int64 (B,) that returns a scalar; replaces the label's loss.

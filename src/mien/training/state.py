@@ -47,7 +47,7 @@ class TrainingState:
         labels: int64 (N,), labels on the device.
         label_loss: loss of the label's output, on the device.
         heads: heads of the outputs, the label's first.
-        init_checkpoint: file of the initial weights; None if they are random.
+        init_checkpoint: file of the initial weights; None for random weights.
         history: lines of the finished epochs.
         cross_validation: result for a fitted head; see :mod:`mien.training.head`.
     """
@@ -244,7 +244,7 @@ def restore(state: TrainingState, run: RunFolder, facts: dict[str, Any]) -> dict
     """Restore the state after the run's last finished epoch.
 
     Returns:
-        The run's own metadata. After the first epoch its initial weights are no longer needed, but still named.
+        The run's own metadata. After the first epoch, initial weights are only named, not needed.
 
     Raises:
         RunError: no checkpoint or a damaged one, or another recipe, other data, teachers or initial weights.

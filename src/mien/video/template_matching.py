@@ -22,7 +22,7 @@ SEARCH_RADIUS = 0.5
 """Search radius on each side, as a fraction of the box. At 30 frames/s, a face moves less than this per frame."""
 
 SCALES: tuple[float, ...] = (1.0, 0.95, 1.05)
-"""Scales of the face relative to the last frame. At a tie the first one, 1, is used."""
+"""Scales of the face relative to the last frame. If several fit equally, the first (1) is used."""
 
 MIN_CORRELATION = 0.6
 """A face is lost if the correlation is below this."""
@@ -85,7 +85,7 @@ class TemplateMatcher:
 def correlate(image: npt.NDArray[np.uint8], template: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
     """Correlate a template (h, w) with every part of an image (H, W): Pearson's r (H - h + 1, W - w + 1), -1..1.
 
-    It is 0 where a part is uniform. Products are computed by a fast Fourier transform, sums by cumulative sums.
+    For a uniform part, r is 0. Products are computed by a fast Fourier transform, sums by cumulative sums.
     """
     pixels, contrast = image.astype(np.float64), template - template.mean()
     spectrum = np.fft.rfft2(pixels) * np.fft.rfft2(contrast, s=image.shape).conj()

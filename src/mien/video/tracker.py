@@ -70,7 +70,7 @@ class TrackedFace:
 
 @dataclass(frozen=True, eq=False)
 class VideoFrame:
-    """One frame and the faces in it.
+    """A frame of a video, with the faces in it.
 
     Attributes:
         number: number of the frame, from 0.
@@ -190,7 +190,7 @@ class Tracker:
         return self.reader.detect(rgb)
 
     def follow(self, seconds: float, rgb: npt.NDArray[np.uint8], found: list[Face] | None) -> list[TrackedFace]:
-        """Update as :meth:`update` does, with the faces detected in the frame; None if it is not a key frame."""
+        """Update as :meth:`update` does, with the faces detected in the frame; None if the frame is no key frame."""
         self._seconds = seconds
         if rgb.shape != self._shape:  # tracked positions are not valid in a frame of another size
             self._shape = rgb.shape

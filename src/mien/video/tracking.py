@@ -32,7 +32,7 @@ change within half a second."""
 
 @dataclass(eq=False)
 class Track:
-    """One face over time.
+    """The track of one face over time.
 
     Attributes:
         number: number of the track, from 1, in the order of detection.

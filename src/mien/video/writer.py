@@ -24,7 +24,7 @@ _BT601 = 6
 
 
 class VideoWriter:
-    """Writes frames of ``video`` to the MP4 ``path`` in order, with their times. It is a context manager.
+    """Writes frames of ``video`` to the MP4 ``path`` in order, with their times. Use it in a ``with`` block.
 
     Width and height become even, as yuv420p requires, by repeating the last column or row. The first sound
     stream of the file is copied without change, if an MP4 can hold it.

@@ -60,7 +60,7 @@ export class ImageSession {
     if (this.stage.shown.kind === "image") this.stage.show({ kind: "nothing" });
   }
 
-  /** Remove all images, also from the screen. */
+  /** Remove all images from the list and the screen. */
   clear(): void {
     this.#gallery.clear();
     this.page.messages.clearProblems();

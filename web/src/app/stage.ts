@@ -62,7 +62,7 @@ export class Stage {
   /** Show something else on the screen. */
   show(shown: Shown): void {
     if (this.shown.kind === "video") this.shown.video.stop();
-    // A camera's image is mirrored. For images the user's choice is kept.
+    // A camera's image is mirrored. For images, the user's choice of mirroring is kept.
     const isCamera = shown.kind === "video" && this.video.srcObject !== null;
     if (shown.kind !== "image" || this.shown.kind !== "image") this.#setMirror(isCamera);
     const videoEnds = this.shown.kind === "video" && shown.kind !== "video";

@@ -42,7 +42,7 @@ export class TeachSession {
     };
   }
 
-  /** Prepare to train an opened model further. Its classes are shown, unless faces were already added. */
+  /** Prepare to train an opened model further. The model's classes are shown, unless faces were already added. */
   goOnFrom(classifier: Classifier): void {
     const before = this.#origin?.classifier;
     this.#origin = originOf(classifier);

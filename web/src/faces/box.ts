@@ -20,7 +20,7 @@ export interface DetectedFace {
   box: Box;
   /** Missing unless the face was checked. */
   features?: Features;
-  /** Score of the detector, 0..1, not calibrated. It may be above 1 for merged proposals. */
+  /** Score of the detector, 0..1, not calibrated. The score may be above 1 for merged proposals. */
   score: number;
 }
 

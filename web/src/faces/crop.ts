@@ -31,8 +31,8 @@ export interface Square {
   tilt?: Tilt;
 }
 
-/** The square to cut out for a face, as in mien.faces.crop. Its position depends on eyes and mouth, if they are known.
- * */
+/** The square to cut out for a face, as in mien.faces.crop. The square's position depends on eyes and mouth, if they
+ * are known. */
 export function squareAround(box: Box, features?: Features): Square {
   let exact = MARGIN * Math.max(box.width, box.height);
   let [x, y] = [box.left + box.width / 2, box.top + box.height / 2];

@@ -20,7 +20,7 @@ const STORED = "mien.language";
 
 let language: Language = firstLanguage();
 
-/** Each language with its own name for itself. */
+/** All languages, each with its name in that language. */
 export function languages(): [Language, string][] {
   return [...SENTENCES].map(([name, sentences]) => [name, sentences.language_name]);
 }
@@ -78,10 +78,10 @@ export function integer(value: number): string {
   return numberFormat({ maximumFractionDigits: 0 })(value);
 }
 
-/** 75.25 -> "1:15", or with one decimal "1:15.2". Like a clock, it rounds down. */
+/** 75.25 -> "1:15", or with one decimal "1:15.2". Times are rounded down, as on a clock. */
 export function clock(seconds: number, decimals = 0): string {
   const format = numberFormat({ minimumIntegerDigits: 2, minimumFractionDigits: decimals });
-  // Without the addend, floating point would show 0.1 + 0.7 as 0.7.
+  // Add a little, because floating point would show 0.1 + 0.7 as 0.7.
   const passed = Math.max(Math.floor(seconds * 10 ** decimals + 1e-6), 0) / 10 ** decimals;
   return `${Math.floor(passed / 60)}:${format(passed % 60)}`;
 }

@@ -11,8 +11,8 @@ export interface Manifest {
   temperature: number;
   /** Scores of the first output. */
   scores: Record<string, number>;
-  /** Outputs by name. The first output has the classes and temperature above. Empty or missing for one unnamed output.
-   * */
+  /** Outputs by name. The first output has the classes and temperature above. Empty or missing if there is one output
+   * without a name. */
   outputs?: Record<string, { classes: string[]; temperature: number; target: string }>;
   /** Rule that turns shares of people into the default answer, as mien.base.heads.votes.AnswerRule. */
   answer?: AnswerRule | null;

@@ -7,7 +7,7 @@ export interface RgbaImage {
   data: Uint8ClampedArray | Uint8Array;
 }
 
-/** One value for each pixel. */
+/** A grey image: one value for each pixel. */
 export interface GreyImage {
   width: number;
   height: number;

@@ -1,4 +1,4 @@
-/** Shows the predictions on the screen according to the settings. This class predicts nothing. */
+/** Shows the predictions on the screen according to the settings. The class makes no predictions. */
 
 import { expression, percent, translate, translateDocument } from "../locales/translate";
 import { fullName, type Manifest } from "../model/manifest";

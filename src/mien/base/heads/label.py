@@ -27,7 +27,7 @@ class Decisions(NamedTuple):
     Attributes:
         top: the class of highest probability, int64 (N,).
         likely: whether that class is an expression with a probability of at least ``unsure_below``, bool (N,).
-        tied: expressions nearly as likely as the first, bool (N, C). All False if the first is "not-a-face".
+        tied: expressions nearly as likely as the first, bool (N, C). If the first is "not-a-face", all are False.
     """
 
     top: npt.NDArray[np.int64]

@@ -57,7 +57,7 @@ def check_randomization(
 def randomized(model: TorchModel, seed: int) -> TorchModel:
     """Return a copy of the network with the values of each tensor shuffled, starting with the head.
 
-    This destroys what was learned but roughly keeps the size of the activations.
+    Shuffling destroys what was learned, but roughly keeps the size of the activations.
     """
     shuffled = replace(model, network=copy.deepcopy(model.network))
     generator = torch.Generator().manual_seed(seed)

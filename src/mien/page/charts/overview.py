@@ -259,7 +259,7 @@ def _number(line: Mapping[str, Any], key: str) -> float:
 
 
 FACE_INCHES = 0.85
-"""Size of a face with its gap. It enlarges FER2013's 48 px by half."""
+"""Size of a face with its gap. Faces of FER2013, 48 px, are enlarged by half."""
 
 _GAP = 0.08
 """Gap between faces as a fraction of that size."""

@@ -75,7 +75,7 @@ _NO_METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))
 
 @dataclass(frozen=True, eq=False)
 class Chart:
-    """One rendered chart.
+    """A chart, rendered as SVG.
 
     Attributes:
         name: name of the chart and its files; unique within a page.
