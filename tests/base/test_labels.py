@@ -4,14 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mien.base.errors import DataError
-from mien.base.labels import (
-    EXPRESSIONS,
-    SCHEMES,
-    canonical_class,
-    order_classes,
-    parse_map,
-    parse_scheme,
-)
+from mien.base.labels import EXPRESSIONS, SCHEMES, canonical_class, order_classes, parse_map, parse_scheme
 from support import raises
 
 

@@ -7,12 +7,7 @@ import numpy as np
 import pytest
 
 from mien.evaluation.predictions import Predictions
-from mien.reporting.comparison import (
-    compare_predictions,
-    comparison_subsets_table,
-    comparison_table,
-    short_names,
-)
+from mien.reporting.comparison import compare_predictions, comparison_subsets_table, comparison_table, short_names
 
 
 @pytest.fixture

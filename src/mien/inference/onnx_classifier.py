@@ -20,7 +20,6 @@ from mien.base.progress import slices
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-MAXIMUM_THREADS = 1024
 BATCH = 64
 """Number of face crops per batch."""
 
@@ -56,9 +55,9 @@ class OnnxClassifier:
         output: str | None = None,
         provider: str | None = None,
     ) -> None:
-        if threads is not None and not (isinstance(threads, int | np.integer) and 1 <= threads <= MAXIMUM_THREADS):
+        if threads is not None and not (isinstance(threads, int | np.integer) and 1 <= threads <= 1024):
             raise ModelError(
-                f"threads must be a whole number from 1 to {MAXIMUM_THREADS}, or None; found {threads!r}.",
+                f"threads must be a whole number from 1 to 1024, or None; found {threads!r}.",
                 code="threads-range",
             )
         self.path: Path = Path(path)

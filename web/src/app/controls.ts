@@ -10,6 +10,9 @@ export function bindSources(app: App, page: Page): void {
   const video = element<HTMLInputElement>("video-file");
   for (const id of ["choose-images", "use-camera", "play-video", "open-example"]) element<HTMLButtonElement>(id).disabled = false;
   element("choose-images").onclick = () => images.click();
+  element("invitation").onclick = ({ target }) => {
+    if (target !== element("open-example")) images.click();
+  };
   element("play-video").onclick = () => video.click();
   element("use-camera").onclick = () => void app.videos.useCamera();
   element("stop").onclick = () => app.stage.stop();

@@ -35,6 +35,7 @@ export class Bars {
       fill.style.width = `${100 * probability}%`;
       fill.style.background = colour;
     });
+    this.#list.classList.toggle("empty", !prediction);
     this.#more.hidden = classes.length <= FEW;
     this.#more.textContent = this.#showsAll ? translate("fewer") : translate("more", { count: classes.length });
   }

@@ -33,9 +33,18 @@ export function showImageList(
     drawThumbnail(thumbnail, entry.face?.thumbnail ?? entry.item.thumbnail);
     text.textContent = entry.item.predictions ? (entry.face ? answer(entry) : translate("no_face_short")) : "…";
     name.textContent = entry.item.file.name;
-    button.setAttribute("aria-pressed", String(isChosen(entry)));
+    const chosen = isChosen(entry);
+    if (chosen && button.getAttribute("aria-pressed") !== "true") reveal(row);
+    button.setAttribute("aria-pressed", String(chosen));
     button.onclick = () => choose(entry);
   });
+}
+
+/** Scroll the list, not the page, until an entry is in it. */
+function reveal(row: HTMLElement): void {
+  const list = row.parentElement!;
+  const start = row.offsetLeft - list.offsetLeft;
+  list.scrollLeft = Math.min(start, Math.max(list.scrollLeft, start + row.offsetWidth - list.clientWidth));
 }
 
 function makeRow(): HTMLLIElement {

@@ -132,7 +132,7 @@ export class Page {
     element("prediction-title").textContent = several
       ? translate("prediction_for", { number: face!.number })
       : translate("prediction");
-    showAnswer(element("answer"), prediction, minConfidence);
+    showAnswer(element("answer"), prediction, minConfidence, this.predictions ? "no_face_now" : "no_prediction");
     showDetectionScore(element("detection-score"), prediction);
     showDerived(element("derived"), element("derived-values"), prediction);
     this.#bars.show(Object.keys(scheme.groups), prediction);

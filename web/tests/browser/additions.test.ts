@@ -210,6 +210,9 @@ test("each face is listed with a picture of it and can be chosen there; the list
   await page.click("#clear-images");
   expect([await page.isVisible("#gallery"), await page.isVisible("#invitation")]).toEqual([false, true]);
   expect(await page.textContent("#answer")).toBe(says("no_prediction"));
+  expect(await page.isVisible("#bars")).toBe(false);
+  const [chooser] = await Promise.all([page.waitForEvent("filechooser"), page.click("#invitation p")]);
+  expect(chooser.isMultiple()).toBe(true);
   await dropAstronaut(page);
   await expect.poll(() => page.locator("#images li").count()).toBe(1);
   await page.context().close();

@@ -103,7 +103,7 @@ test("while networks load: the page says so, and the camera waits and can be sto
       await route.continue();
     });
   });
-  await page.waitForSelector("#bars li");
+  await page.waitForSelector("#bars li", { state: "attached" });
   expect(await page.textContent("#status")).toBe("Loading the networks …");
   await page.click('[data-language="de"]');
   expect(await page.textContent("#status")).toBe("Die Netze werden geladen …");
