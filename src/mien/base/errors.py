@@ -316,6 +316,8 @@ def rule_of(fault: Mapping[str, Any], constraints: Iterable[object] = ()) -> str
 
 def place(location: Iterable[int | str]) -> str:
     """Return the dotted path of a value in a file: ``("outputs", "a", 0)`` -> ``"outputs.a[0]"``."""
+    # pydantic adds which of several types it tried.
+    location = [part for part in location if not str(part).startswith(("dict[", "literal["))]
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).removeprefix(".")
 
 

@@ -105,7 +105,7 @@ def check_replaceable(paths: Iterable[Path], overwrite: bool, warning: str = "")
 
 _POINTERS = {
     b"version https://git-lfs": ("a Git LFS pointer", "git lfs pull", "git-lfs-pointer"),
-    b"/annex/objects/": ("a pointer of git-annex", "git annex get .", "git-annex-pointer"),
+    b"/annex/objects/": ("a pointer of git-annex", "git annex get", "git-annex-pointer"),
 }
 
 
@@ -115,7 +115,7 @@ def refuse_pointer(path: str | os.PathLike[str], error: type[MienError]) -> None
         start = stream.read(32)
         for begins, (what, command, code) in _POINTERS.items():
             if start.startswith(begins):
-                raise error(f"{path} is {what}, not the file itself. Run in its repository: {command}", code=code)
+                raise error(f"{path} is {what}, not the file itself. Run {command} in its repository.", code=code)
 
 
 def expand_home(path: str | os.PathLike[str]) -> Path:

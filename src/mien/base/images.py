@@ -150,9 +150,6 @@ def ignore_pillow_warnings() -> None:
             warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
-_DECODE = "Decode a base64 string and give the bytes."
-
-
 def missing_file(name: str | os.PathLike[str]) -> DataError:
     """Return the error for a file that does not exist (``file-missing``) or is a web address (``image-address``)."""
     # Path() replaces the two slashes of an address by one.
@@ -162,7 +159,7 @@ def missing_file(name: str | os.PathLike[str]) -> DataError:
         path = "/" + address[7:].lstrip("/")
         return DataError(f"{address} is a file address; give its path, {path}.", code="image-address")
     if address.startswith("data:"):
-        return DataError(f"{name_of(address)} holds an image. {_DECODE}", code="image-address")
+        return DataError(f"{name_of(address)} is base64. Decode it to bytes.", code="image-address")
     if "://" in address:
         return DataError(f"{address} is a web address; mien works offline. Download it first.", code="image-address")
     return DataError(f"{os.fspath(name) or 'The empty path'} does not exist.", code="file-missing")
@@ -214,7 +211,7 @@ def _decoding(name: str) -> Iterator[None]:
         raise _too_large(name) from None
     except Exception as error:  # noqa: BLE001 - struct.error, TypeError, AttributeError: damaged files raise anything
         if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
-            raise DataError(f"{name} is too long for a path. {_DECODE}", code="file-missing") from None
+            raise DataError(f"{name} is too long for a path. Decode base64 to bytes.", code="file-missing") from None
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise DataError(f"{name} is damaged and cannot be decoded ({reason}).", code="image-damaged") from None
 

@@ -56,10 +56,7 @@ class OnnxClassifier:
         provider: str | None = None,
     ) -> None:
         if threads is not None and not (isinstance(threads, int | np.integer) and 1 <= threads <= 1024):
-            raise ModelError(
-                f"threads must be a whole number from 1 to 1024, or None; found {threads!r}.",
-                code="threads-range",
-            )
+            raise ModelError(f"threads must be a whole number from 1 to 1024; found {threads!r}.", code="threads-range")
         self.path: Path = Path(path)
         self._threads, self._provider = threads, provider
         chosen = find_provider(provider)

@@ -146,7 +146,8 @@ def _named(part: object, argument: str) -> Iterator[None]:
 
 def _name(part: object) -> str:
     named = part if hasattr(part, "__qualname__") else type(part)
-    return f"{named.__module__}.{named.__qualname__}"
+    # A recipe's own file is a module with a digest as its name.
+    return named.__qualname__ if "mien_own_" in named.__module__ else f"{named.__module__}.{named.__qualname__}"
 
 
 _FEW_STEPS = 100
