@@ -6,7 +6,7 @@
 /** Name of the page's cache, as in model/download.ts. */
 const STORE = "mien";
 
-/** All files of this build. */
+/** Paths of all files in this build. */
 const FILES = [];
 
 /** Files that the page stores itself: networks and the unpacked runtime. */

@@ -39,5 +39,5 @@ def list_models() -> list[ModelInfo]:
 
 
 def list_recipes() -> list[str]:
-    """List the names of the built-in recipes; ``mien.load_recipe(name)`` shows one."""
+    """List the names of the built-in recipes; ``mien.load_recipe(name)`` loads a recipe."""
     return list(recipe_names())

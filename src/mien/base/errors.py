@@ -77,7 +77,7 @@ class MienError(Exception):
 
     Attributes:
         code: the given code, or the default of the class, such as ``data`` for :class:`DataError`.
-        raw: the message with arguments marked by :func:`arg`. Another message can include it.
+        raw: the message with arguments marked by :func:`arg`. Use it to build another message.
 
     >>> DataError("fer2013.csv line 812: pixel 300 is outside 0..255.", code="pixel-range").code
     'pixel-range'
@@ -239,7 +239,7 @@ def sentence(words: str) -> str:
 
 
 def nearest(name: object, known: Iterable[str], table: str = "") -> str:
-    """Suggest the known name closest to ``name``, or list all known names. ``table`` is written before each name.
+    """Suggest the known name closest to ``name``, or list all known names. ``table`` is a prefix for each name.
 
     >>> nearest("learning_rte", ["learning_rate", "momentum"])
     " Did you mean 'learning_rate'?"
@@ -338,5 +338,5 @@ def value_text(value: Any) -> str:
 
 
 def _number(limit: Any) -> str:
-    """1.0 -> ``"1"``, 2147483648 as it is."""
+    """1.0 -> ``"1"``, 2147483648 unchanged."""
     return f"{limit:g}" if isinstance(limit, float) else str(limit)

@@ -93,7 +93,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def check_replaceable(paths: Iterable[Path], overwrite: bool, warning: str = "") -> None:
-    """Raise an error if a file exists, unless ``overwrite``; ``warning`` ends the error. Raises :class:`RunError`."""
+    """Raise an error if a file exists, unless ``overwrite``; ``warning`` is appended. Raises :class:`RunError`."""
     for path in paths:
         if path.exists() and not overwrite:
             raise RunError(

@@ -106,7 +106,7 @@ class LabelScheme:
         """Return the index of the new class for each class of the data, or -1 if it is dropped. Shape (C,).
 
         Raises:
-            DataError: the scheme names a class that is not in ``classes``. The message calls them ``owner``'s.
+            DataError: the scheme names a class that is not in ``classes``. The error names their ``owner``.
         """
         for wanted in (name for group in self.groups.values() for name in group):
             if wanted not in classes:

@@ -207,7 +207,7 @@ def stay_offline() -> None:
     """Stop onnxruntime from sending telemetry. Call this before onnxruntime is imported.
 
     From 1.29 on, importing it writes a machine identifier to the user's cache and reports on sessions.
-    ``disable_telemetry_events`` comes too late. Users can override this with the environment variable.
+    ``disable_telemetry_events`` can only be called afterwards. Users can override this with the environment variable.
     """
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
@@ -225,10 +225,10 @@ def open_model(
     Args:
         path: the ``.onnx`` file.
         threads: how many threads a prediction may use; None lets onnxruntime decide.
-        provider: ONNX Runtime's name of the device's provider. The CPU computes the rest.
+        provider: ONNX Runtime's name of the device's provider. The CPU computes all other nodes.
 
     Returns:
-        The session and the manifest.
+        The open session and its manifest.
 
     Raises:
         ModelError: the file is missing, damaged, not mien's, or of a newer schema.

@@ -271,7 +271,7 @@ def best_epoch(history: Sequence[Mapping[str, float]], recipe: Recipe) -> int:
 
 
 def best_by_metric(history: Sequence[Mapping[str, float]], recipe: Recipe) -> int:
-    """Return the epoch (1-based) with the best value of the stopping metric. The lowest loss wins a tie.
+    """Return the epoch (1-based) with the best value of the stopping metric. At a tie, the lowest loss is best.
 
     Equal epochs are common with small validation splits.
     """

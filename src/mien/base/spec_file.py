@@ -92,7 +92,7 @@ class SpecKind:
             MienError: ``NOUN-unknown-key``, ``NOUN-missing-key`` or ``NOUN-value``.
         """
         try:
-            # Through JSON, types are strict but a list may be a tuple. Dates become text, and fail.
+            # Through JSON, types are strict but a list may be a tuple. TOML dates become text and fail.
             text = json.dumps(content, default=str)
         except (ValueError, RecursionError):
             # TOML's hexadecimal numbers can be of any length; Python writes at most 4300 digits.

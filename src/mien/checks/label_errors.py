@@ -35,7 +35,7 @@ class LabelIssues:
     Attributes:
         confidence: float64 (N,), the model's probability of the label.
         agreement: float64 (N,), fraction of the sample's neighbours with the same label.
-        suspicion: float64 (N,), mean of the ranks of both in the evidence, 0..1; higher is more doubtful.
+        suspicion: float64 (N,), mean rank by these two in the evidence, 0..1; higher is more doubtful.
         flagged: bool (N,), samples that confident learning finds mislabelled; only samples of the evidence.
         suggested: int64 (N,), class predicted by the model.
         sure: bool (N,), flagged training samples for which model and neighbours agree on another class.

@@ -65,5 +65,5 @@ def audit(
     show(audit_tables(audited.findings))
     notice(
         f"\npage:  {page} ({page.stat().st_size / 1e6:.1f} MB). It shows faces of the data: check its licence "
-        f"before you share it.\nlist:  {list_file}. Review it, then give it to any command but audit as --clean."
+        f"before you share it.\nlist:  {list_file}. Review it, then give it to any command except audit as --clean."
     )

@@ -78,7 +78,7 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         _fail("Stopped.", "stopped", _STOPPED)
     except BrokenPipeError:
-        # The program that reads our output ended (`mien ... | head`); no error. Python would complain at exit.
+        # The program that reads our output ended (`mien ... | head`); no error. Python would print an error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except (MemoryError, RuntimeError, OSError) as error:

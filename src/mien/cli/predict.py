@@ -154,11 +154,11 @@ class _Job:
         return walk_sources(self.sources, missing_too=self.skip_bad)
 
     def count(self) -> int:
-        """Count the images. Print notices about unsupported formats, and photos given as face crops."""
+        """Return the number of images. Print notices about unsupported formats, and photos given as face crops."""
         count = sum(1 for _ in self.files())
         for folder in filter(os.path.isdir, dict.fromkeys(self.sources)):
             if unread := count_unread(folder):
-                notice(f"{folder}: {unread:,} of other formats left out; {UNREAD_ADVICE}", "images-left-out")
+                notice(f"{folder}: {unread:,} files of other formats left out; {UNREAD_ADVICE}", "images-left-out")
         if self.crops:
             note_photos_as_crops(self.files())
         return count

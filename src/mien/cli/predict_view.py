@@ -31,7 +31,7 @@ class Tally:
         self._first_crop = ""
 
     def add(self, answer: Mapping[str, Any]) -> None:
-        """Count one answer."""
+        """Count an answer of a face."""
         if "error" in answer:
             self._bad += 1
             return

@@ -50,7 +50,7 @@ def report(
     if place is None or (folder is not None and predictions is not None):
         raise DataError("Give either a folder or --predictions FILE.", code="options")
     if predictions is not None and split is not None:
-        raise DataError("--split chooses among the predictions of DIR; --predictions FILE has one.", code="options")
+        raise DataError("--split chooses predictions in DIR; a --predictions FILE has one split.", code="options")
     source = data_options.at_any(data)
     inputs = ReportInputs.find(place, model, split)
     out = out or inputs.default_out

@@ -24,7 +24,7 @@ def webcam(
 ) -> None:
     """Classify your webcam's images in the browser. This starts mien serve for this machine and opens its page.
 
-    The model runs in the page: no image leaves the browser. Ctrl-C stops it.
+    The model runs in the page: no image leaves the browser. Ctrl-C stops the service.
     """
     with needs_extra("serve", "The page"):
         from mien.serve.app import create_app

@@ -63,8 +63,8 @@ def oversample(faces: Dataset, share: float, seed: int) -> Dataset:
 def balanced_order(labels: npt.NDArray[np.int64], batch_size: int, seed: Sequence[int]) -> npt.NDArray[np.int64]:
     """Return an order of faces in which every batch has equally many faces of each class.
 
-    Counts differ by one if ``batch_size`` is not a multiple of the number of classes. An epoch keeps its number of
-    batches. No face is repeated before all others of its class were used.
+    Counts differ by one if ``batch_size`` is not a multiple of the number of classes. An epoch has as many batches as
+    without balancing. No face is repeated before all others of its class were used.
 
     Args:
         labels: int64 (N,). Classes without a face are ignored.

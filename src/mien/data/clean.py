@@ -1,7 +1,7 @@
 """clean.toml: rows of a data set to drop or relabel, each with a reason.
 
-``mien audit`` writes the file and a person reviews it. Other commands apply it with ``--clean``. The file names its
-data by fingerprint. The data itself is never changed.
+``mien audit`` writes the file and a person reviews it. Other commands apply it with ``--clean``. The file identifies
+its data by fingerprint. The data itself is never changed.
 
 A model's predictions must not change the data that models are measured on. Rows of validation and test are therefore
 never relabelled, and dropped only if images and labels prove the fault.
@@ -38,7 +38,7 @@ BLANK_BELOW = 1.0
 _VERSION = 1
 _HEAD = """\
 # Samples that could be dropped or relabelled, found by mien {version}: one sample per line. The data is not changed.
-# Review it: delete the lines that you disagree with, then give the file to any command but audit as --clean {name}.
+# Review it: delete the lines that you disagree with, then give the file to any command except audit as --clean {name}.
 # Samples of validation and test can only be dropped, and only if they are blank or identical with different labels.
 """
 

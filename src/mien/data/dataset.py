@@ -30,10 +30,10 @@ ALL = "all"
 
 @dataclass(frozen=True, repr=False)
 class Dataset:
-    """Faces with their labels.
+    """Faces with labels, splits and further columns.
 
     Attributes:
-        images: uint8, (N, H, W) grey or (N, H, W, 3) RGB, 0..255. May be a read-only memory map.
+        images: uint8, (N, H, W) grey or (N, H, W, 3) RGB, 0..255. The array may be a read-only memory map.
         labels: int64 (N,), each the index of a name in ``classes``.
         classes: class names, in the order of the labels.
         split: str (N,), each one of :data:`SPLITS`.

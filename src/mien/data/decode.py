@@ -58,7 +58,7 @@ def read_images(
         rows: row numbers. None: positions.
         votes: votes on each image; None if there are no votes.
         vote_classes: names of the classes of the votes.
-        group_column: name of the column with the groups. ``""``: no groups.
+        group_column: name of the column with the groups. ``""`` if there are no groups.
         notes: as in :class:`FaceTable`.
         complete: as in :class:`FaceTable`.
 

@@ -293,7 +293,7 @@ def check_class_groups(
 
 
 def _rank(content: bytes) -> bytes:
-    """Return a hash that serves as the rank in a random order. Another key would choose other samples."""
+    """Return a hash that serves as the rank in a random order. With another key, other samples would be chosen."""
     return hashlib.blake2b(content, digest_size=16, key=b"0").digest()
 
 

@@ -35,7 +35,7 @@ _TINTS = np.array([[0.1, 0.6], [-0.15, 0.15], [-0.6, -0.1]], dtype=np.float32)  
 
 
 def check_seed(seed: int) -> None:
-    """Refuse a negative seed. Raises :class:`DataError` (``seed-range``)."""
+    """Raise an error for a negative seed. Raises :class:`DataError` (``seed-range``)."""
     if seed < 0:
         raise DataError(f"A seed must be 0 or more; found {seed}.", code="seed-range")
 

@@ -19,8 +19,8 @@ def evaluate_answers(predictions: Predictions, resamples: int = 1000) -> AnswerE
     """Compute metrics of the answers, or of the most probable classes if the predictions have no answers.
 
     For an output trained on votes, the truth is the annotators' majority if any sample has one; samples without one are
-    left out. Otherwise it is the label. Intervals are bootstrap intervals over samples or groups; those of recalls are
-    Wilson's.
+    left out. Otherwise the truth is the label. Intervals are bootstrap intervals over samples or groups; those of
+    recalls are Wilson's.
     """
     truth, kind = _truth(predictions)
     counted = truth != ""

@@ -29,7 +29,7 @@ Points: TypeAlias = tuple[Floats, Floats, Floats]
 
 @dataclass(frozen=True, eq=False)
 class Curve(JsonResult):
-    """A curve over falling thresholds. ROC: true over false positive rate. Precision-recall: precision over recall.
+    """A curve: one point per threshold. ROC: true over false positive rate. Precision-recall: precision over recall.
 
     Attributes:
         across: float64 (P,), 0..1, ascending: false positive rate, or recall. P <= :data:`MOST_POINTS`; 0 if undefined.

@@ -123,7 +123,7 @@ def resample(runs: Sequence[Predictions], names: Sequence[str], resamples: int =
 
 
 def groups_of(runs: Sequence[Predictions]) -> npt.NDArray[np.int64] | None:
-    """Return the groups of the first run that has any, int64 (N,); None if none has. All runs share their samples."""
+    """Return the groups of the first run that has any, int64 (N,); None if none has. All runs have the same samples."""
     return next((each.groups for each in runs if each.groups is not None), None)
 
 

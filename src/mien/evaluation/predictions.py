@@ -456,7 +456,7 @@ def _read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
             # np.load returns a bare array for a .npy file.
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise DataError("This is a single array; expected an .npz with several.", code="predictions-unreadable")
-            assert archive.zip is not None  # it is None only after closing
+            assert archive.zip is not None  # zip is None only after closing
             unpacked = sum(entry.file_size for entry in archive.zip.infolist())
             if unpacked > _MOST_BYTES:
                 words = f"Its arrays would take {unpacked:,} bytes; the limit is {_MOST_BYTES:,}."

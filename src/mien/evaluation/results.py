@@ -130,7 +130,7 @@ class Evaluation:
         """Notice that a model was trained on some of the samples; None without such samples."""
         if not self.trained_on:
             return None
-        advice = {"all": "Measure it on validation or test.", "train": "Measure it on other images."}.get(
+        advice = {"all": "Evaluate it on validation or test.", "train": "Evaluate it on other images."}.get(
             self.split,
             "Did training use other splits? Load the data with the same group column and list of changes.",
         )

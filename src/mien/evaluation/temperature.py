@@ -104,7 +104,7 @@ def apply_temperature(probabilities: Floats, temperature: float | Floats) -> Flo
         temperature: greater than 0, one for all samples or (N,). NaN stays NaN.
 
     Returns:
-        float64 (N, C), rows sum to 1. The order within a row stays.
+        float64 (N, C), rows sum to 1. The order of classes by probability does not change.
     """
     divisor = np.broadcast_to(np.asarray(temperature, dtype=np.float64), len(probabilities))
     return softmax(_logits(probabilities) / divisor[:, np.newaxis])

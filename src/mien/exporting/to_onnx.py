@@ -77,7 +77,7 @@ def exporting(run: RunFolder, out: Path | None = None) -> Iterator[Export]:
 
     Raises:
         RunError: no such run, no finished epoch, a damaged checkpoint, or the disk is full.
-        ModelError: probabilities differ from torch's by more than :data:`LARGEST_DIFFERENCE`. Nothing is written.
+        ModelError: probabilities differ from torch's by more than :data:`LARGEST_DIFFERENCE`. No file is kept.
     """
     recipe = run.read_recipe()
     network, facts = checkpoint.load_best(run)

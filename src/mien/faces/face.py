@@ -115,7 +115,7 @@ class Detector(Protocol):
 
 
 def largest_first(faces: list[Face]) -> list[Face]:
-    """Sort faces by area, the largest first, then from left to right. Every detector returns this order."""
+    """Sort faces by area, the largest first, then from left to right. Every detector returns faces in this order."""
     return sorted(faces, key=lambda face: (-face.box.width * face.box.height, face.box.left, face.box.top))
 
 
@@ -237,7 +237,7 @@ MOSTLY = 0.8
 def regions_around(mask: npt.NDArray[np.bool_], around: int) -> list[Region]:
     """Return disjoint rectangles around the True cells of a mask (rows, columns), enlarged by ``around`` cells.
 
-    They lie inside the mask. If they cover most of it, one rectangle covers the whole mask; an empty mask has none.
+    All lie inside the mask. If they cover most of it, one rectangle covers the whole mask; an empty mask has none.
     """
     rows, columns = mask.shape
     merged = np.empty((0, 4), dtype=np.int64)

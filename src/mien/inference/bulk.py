@@ -35,7 +35,7 @@ def predict_files(
         files: image files.
         crops: True if each image is a face crop.
         annotator: writer of annotated photos; None if they are not wanted.
-        skip_bad: True yields a dict with ``error`` for an unreadable image; False raises the error.
+        skip_bad: True yields a dict with ``error`` for an unreadable image; False raises its error.
         workers: number of threads.
 
     Raises:

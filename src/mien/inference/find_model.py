@@ -117,7 +117,7 @@ def find_model(name: str | os.PathLike[str]) -> Path:
 
 
 def _check_kind(file: Path) -> None:
-    """Raise an error for files of weights and images, which are common mistakes. Other files fail on opening."""
+    """Raise an error for files of weights and images, which are common mistakes. Other files raise on opening."""
     what = {".safetensors": "holds weights", **dict.fromkeys(IMAGE_SUFFIXES, "is an image")}.get(file.suffix.lower())
     if what is not None:
         is_of_run = what == "holds weights" and RunFolder(file.parent).is_run

@@ -251,7 +251,7 @@ Part = TypeVar("Part", OwnPart, OptimRecipe)
 
 
 def complete_part(part: Part, table: str) -> Part:
-    """Add the digest of the file to a part of a recipe, if it names one. Raises :class:`RecipeError` as below."""
+    """Add the digest of the file to a part of a recipe, if it names one. Errors: see :func:`own_function`."""
     if not part.file:
         return part
     own_function(part, table)

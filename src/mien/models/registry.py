@@ -187,7 +187,7 @@ def _known(recipe: ModelRecipe) -> str:
 
 
 def completed(recipe: Recipe) -> Recipe:
-    """Complete a recipe with all settings of its network and digests of files. Equal training gives equal digests."""
+    """Complete a recipe with all settings of its network and digests of files. Equal training has equal digests."""
     parts = {table: complete_part(getattr(recipe, table), table) for table in recipe.own_parts}
     return recipe.model_copy(update={"model": complete(recipe.model), **parts})
 

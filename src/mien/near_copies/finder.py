@@ -185,7 +185,7 @@ def _rotations(count: int, dimensions: int) -> list[Floats32]:
 def _order(described: Floats32, rotation: Floats32) -> npt.NDArray[np.int64]:
     """Build a table: indices of the images, sorted by the signs of rotated descriptors; the first sign counts most."""
     turned = described[:, : len(rotation)] @ rotation
-    middles = np.median(turned[:: -(-len(turned) // _MANY)], axis=0)  # the images are in random order
+    middles = np.median(turned[:: -(-len(turned) // _MANY)], axis=0)  # the rows are in random order
     code = np.zeros(len(turned), dtype=np.int32)
     for column, middle in zip(turned.T, middles, strict=True):
         code = 2 * code + (column > middle)

@@ -121,7 +121,7 @@ class Table:
 
     @staticmethod
     def sort_key(value: Any) -> str:
-        """Return the number that a script sorts a cell by; ``""`` to sort by text."""
+        """Return the number that a script sorts a cell by; ``""`` if it is sorted by text."""
         number = value.value if isinstance(value, Estimate) else value
         is_number = isinstance(number, int | float | np.number) and not isinstance(number, bool)
         return repr(float(number)) if is_number and np.isfinite(number) else ""

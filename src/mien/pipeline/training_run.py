@@ -113,8 +113,8 @@ def run_recipe(
 
     Under ``torchrun`` only the first process exports and evaluates, and all processes return its result.
 
-    The temperature fitted on validation is stored in the exported model. Validation metrics do not use it.
-    ``options`` are those of :func:`mien.training.loop.train`.
+    The temperature fitted on validation is stored in the exported model. Validation metrics do not use this
+    temperature. ``options`` are those of :func:`mien.training.loop.train`.
     """
     environment = dict(metadata or {})
     # Only the first process locks the folder and writes to it.

@@ -78,7 +78,7 @@ SECTIONS: tuple[SectionOf, ...] = (
 def report_page(
     context: ReportContext, title: str, metadata: Mapping[str, str], sections: Sequence[SectionOf] = SECTIONS
 ) -> Page:
-    """Build the page of a report. Nothing is written yet.
+    """Build the page of a report. No file is written.
 
     Args:
         context: available inputs. Sections that need further inputs are listed as skipped at the top.

@@ -62,7 +62,7 @@ class StudyCallback:
     """Base class of callbacks for a study. Override the methods that you need."""
 
     def on_plan(self, runs: Sequence[PlannedRun], to_do: Sequence[PlannedRun], notices: Sequence[Notice]) -> None:
-        """Called after all runs were checked, before those of ``to_do`` start. The user sees ``notices``."""
+        """Called after all runs were checked, before those of ``to_do`` start. Show ``notices`` to the user."""
 
     def on_epochs(self, run: PlannedRun, done: int) -> None:
         """Called when ``done`` epochs of a run are finished, and with 0 at its start."""

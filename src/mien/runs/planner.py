@@ -81,7 +81,7 @@ def _recipe(study: Study, variant: Variant, seed: int, changes: Sequence[str]) -
 
 
 def _first_run(study: Study, variant: Variant, faces_by_form: FacesByForm, changes: Sequence[str]) -> PlannedRun:
-    """Plan the run of a variant's first seed, without its parent. Errors name the variant."""
+    """Plan the run of a variant's first seed, without its parent. Error messages name the variant."""
     try:
         recipe = _recipe(study, variant, study.seeds_of(variant)[0], changes)
         return _checked(variant, recipe, faces_by_form, is_built_in=study.model_of(variant) is not None)

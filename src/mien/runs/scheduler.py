@@ -213,7 +213,7 @@ def _end_with_the_study() -> None:
 class RayTasks(Executor):
     """Trains runs as Ray tasks, one core each, on the cluster at ``RAY_ADDRESS`` or on this machine.
 
-    Ray restarts a run whose worker died, and the run resumes from its folder. All machines share the study's folders.
+    Ray restarts a run whose worker died, and the run resumes from its folder. All machines need the study's folders.
     """
 
     def __init__(self, context: StudyContext, slots: int) -> None:

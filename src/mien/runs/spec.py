@@ -211,7 +211,7 @@ class Study(StrictModel):
         return recipe
 
     def model_of(self, variant: Variant) -> RunFolder | None:
-        """Return the built-in model that a variant starts from; None if it starts from a variant or at random."""
+        """Return the built-in model that a variant starts from; None for a parent variant or random weights."""
         above = [each.name for each in self.variants[: self.variants.index(variant)]]
         return find_run(variant.init_from) if variant.init_from and variant.init_from not in above else None
 

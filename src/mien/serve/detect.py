@@ -143,7 +143,7 @@ def check_image(data: bytes, limits: Limits) -> None:
 
 
 def _count_scans(data: bytes, limit: int) -> int:
-    """Count the scans of a JPEG, up to the limit plus one. Bytes after its end are ignored."""
+    """Count the scans of a JPEG, up to the limit plus one. Bytes after the image's end are ignored."""
     found, at = 0, 2
     while found <= limit and (at := data.find(b"\xff", at)) != -1 and at + 3 < len(data):
         kind = data[at + 1]

@@ -133,7 +133,7 @@ class PredictionService:
             if work is not None and work.cancel():
                 return ApiError("The service did not get to this image in time. Try again.", code="busy")
             return ApiError(
-                f"The image, or those before it, took over {self._limits.work_seconds:g} s. Shrink or send fewer.",
+                f"This image, or earlier ones, took over {self._limits.work_seconds:g} s. Shrink or send fewer.",
                 code="too-much-work",
             )
         except ApiError as error:

@@ -140,7 +140,7 @@ def any_process(fabric: Fabric, flag: bool) -> bool:
 
 
 def sum_of_processes(fabric: Fabric, value: Tensor) -> Tensor:
-    """Sum a value over all processes; each of them must call this. The result is on the value's device."""
+    """Sum a value over all processes; each of them must call this. The sum is on the value's device."""
     if fabric.world_size == 1:
         return value
     total: Any = fabric.all_reduce(value.to(fabric.device).clone(), reduce_op="sum")

@@ -367,7 +367,7 @@ class SelfAdaptive:
         self._before = self.moving.clone()
 
     def loss(self, logits: Tensor, batch: Batch, progress: float) -> Tensor:
-        """Compute the loss as :meth:`Head.loss`, and move the targets of the batch. Mixed faces' targets stay."""
+        """Compute the loss as :meth:`Head.loss`, and move the targets of the batch. Mixed faces keep targets."""
         if progress < START:
             return self._loss.of_distributions(logits, batch.mixed(self.given))
         if batch.partner is None:

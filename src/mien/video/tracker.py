@@ -94,7 +94,7 @@ class VideoFrame:
         }
 
     def draw(self, **look: Unpack[Look]) -> Image.Image:
-        """Draw the frame with the numbers, boxes and answers of its faces; ``look`` as in :meth:`Photo.draw`."""
+        """Draw the frame with the numbers, boxes and answers of its faces; ``look``: see :meth:`Photo.draw`."""
         image, tracks = Image.fromarray(self.rgb), [face.track for face in self.faces]
         draw_predictions(image, [face.prediction for face in self.faces], tracks, **look)
         return image
@@ -186,7 +186,7 @@ class Tracker:
         return True
 
     def detect(self, rgb: npt.NDArray[np.uint8]) -> list[Face]:
-        """Detect faces in a key frame, uint8 (H, W, 3), the largest first. May run in parallel to :meth:`follow`."""
+        """Detect faces in a key frame, uint8 (H, W, 3), the largest first. It may run in parallel to :meth:`follow`."""
         return self.reader.detect(rgb)
 
     def follow(self, seconds: float, rgb: npt.NDArray[np.uint8], found: list[Face] | None) -> list[TrackedFace]:

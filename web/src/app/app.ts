@@ -27,7 +27,7 @@ export class App {
   readonly images: ImageSession;
   readonly videos: VideoSession;
   readonly teaching: TeachSession;
-  /** Offer another model and use it. The list of models provides this function. */
+  /** Offer another model and use it. Set by the list of models. */
   addModel: (name: string, open: () => Promise<Classifier>) => Promise<boolean> = async () => false;
 
   constructor(

@@ -65,7 +65,7 @@ export class ImageSession {
     this.#gallery.clear();
     this.page.messages.clearProblems();
     if (this.stage.shown.kind === "image") this.stage.show({ kind: "nothing" });
-    // Its own button will be hidden.
+    // The clicked button will be hidden.
     element("choose-images").focus();
     this.showList();
   }
@@ -95,7 +95,7 @@ export class ImageSession {
     const { shown } = this.stage;
     const box = this.page.chosenFace?.box;
     if (shown.kind !== "image" || !box) return;
-    // Its own button will be hidden.
+    // The clicked button will be hidden.
     element("draw-box").focus();
     this.#gallery.removeBox(shown.item, box);
     await this.process([shown.item]);

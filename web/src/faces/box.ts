@@ -18,7 +18,7 @@ export type Landmarks = Record<string, [number, number]>;
 
 export interface DetectedFace {
   box: Box;
-  /** Missing unless the face was checked. */
+  /** Middle of the eyes and of the mouth; missing unless the face was checked. */
   features?: Features;
   /** Score of the detector, 0..1, not calibrated. The score may be above 1 for merged proposals. */
   score: number;

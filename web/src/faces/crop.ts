@@ -27,7 +27,7 @@ export interface Square {
   left: number;
   top: number;
   side: number;
-  /** Only for a tilted face. */
+  /** Set only for a tilted face. */
   tilt?: Tilt;
 }
 

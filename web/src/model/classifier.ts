@@ -19,7 +19,7 @@ export class Classifier {
   private constructor(
     readonly manifest: Manifest,
     private readonly session: InferenceSession,
-    /** The model file. */
+    /** Bytes of the model file. */
     readonly file: Uint8Array,
   ) {
     this.#outputs = outputsOf(manifest);

@@ -4,7 +4,7 @@ const STORE = "mien";
 /** Whether files are stored for offline use: only on mien's own page. */
 export const keeping = { isOn: false };
 
-/** The networks could not be loaded. The page shows this once and permanently. */
+/** The networks could not be loaded. The page shows this error once and permanently. */
 export class LoadError extends Error {}
 
 export function reasonOf(error: unknown): string {

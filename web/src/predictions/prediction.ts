@@ -12,7 +12,7 @@ export interface Prediction {
   detection_score?: number;
   /** Points of a detected face in pixels. */
   landmarks?: Landmarks;
-  /** Only for a model with several outputs. */
+  /** Name of the output; only for a model with several outputs. */
   output?: string;
   /** An expression, "unsure" or "not-a-face"; for an output trained on labels the top class. */
   answer: string;

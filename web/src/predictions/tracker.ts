@@ -96,7 +96,7 @@ function matched(faces: FrameFace[], tracks: Track[], seconds: number): Map<numb
   return matches;
 }
 
-/** Distance between the centres of two boxes, in sides of a box; Infinity if their sizes differ too much. */
+/** Distance between the centres of two boxes, in sides of a box; Infinity if the boxes differ too much in size. */
 function distance(one: Box, other: Box): number {
   const [side, otherSide] = [one, other].map(({ width, height }) => (width + height) / 2) as [number, number];
   if (Math.max(side, otherSide) > MAX_GROWTH * Math.min(side, otherSide)) return Infinity;

@@ -11,7 +11,7 @@ const PRECISION_BITS = 22;
 /** Half of the filter's width, in pixels of the smaller image. */
 const LOBES = 3;
 
-/** For each new pixel: the first old pixel used, and the weights. */
+/** For each pixel of the result: the index of the first source pixel, and the weights of it and the next ones. */
 interface Weights {
   starts: number[];
   weights: Int32Array[];

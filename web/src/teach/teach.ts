@@ -12,7 +12,7 @@ export interface TaughtFace {
   crop: Uint8Array;
   side: number;
   /** The recording that it is from: similar faces of one recording stay in one fold. Without a recording, only equal
-   * crops do.
+   * crops stay in one fold.
    */
   recording?: string;
 }

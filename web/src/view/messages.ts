@@ -1,4 +1,4 @@
-/** The lines below the image: the status and errors. Sentences change with the language. */
+/** The lines below the image: the status and errors. Their sentences change with the language. */
 
 import type { Problem } from "../errors";
 import { element, setText } from "./elements";

@@ -32,8 +32,8 @@ def blocks(findings: AuditFindings) -> list[Block]:
     return [
         Text(
             "Samples to drop or relabel, each with its reason. Review the file and delete the lines that you disagree "
-            "with. Then give it to any command but audit with --clean. The data on disk is not changed. For validation "
-            "and test only blank images, and identical images with conflicting labels in one split, are listed."
+            "with. Then give it to any command except audit with --clean. The data on disk is not changed. From "
+            "validation and test, only blank images, and identical images with conflicting labels in one split, are listed."
         ),
         Table("list-of-changes", tuple(Column(name, "text") for name in columns), rows, shown=0),
     ]

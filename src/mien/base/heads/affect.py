@@ -21,5 +21,5 @@ class AffectHead(LabelHead):
     answers: ClassVar[bool] = False
 
     def values(self, logits: npt.NDArray[np.float32], temperature: float | None = None) -> Floats:
-        """Compute ratings, -1..1, from logits, float32 (N, 2) -> float64 (N, 2). The temperature is not used."""
+        """Compute ratings, -1..1, from logits, float32 (N, 2) -> float64 (N, 2). Ratings need no temperature."""
         return np.tanh(logits.astype(np.float64))

@@ -75,7 +75,7 @@ class TorchModel:
 
 
 def load_torch_model(run: RunFolder, temperature: float) -> TorchModel:
-    """Load the network of a run's best epoch with the temperature of its model. Raises like ``load_network``."""
+    """Load the network of a run's best epoch with the temperature of its model. Errors: see ``load_network``."""
     return TorchModel(load_network(run), run.read_recipe().input, temperature)
 
 

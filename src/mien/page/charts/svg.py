@@ -37,7 +37,7 @@ MOST_POINTS = 200
 """For at most so many points of a curve, the page shows the values at the pointer."""
 
 LONGEST_NAME = 20
-"""Longest name in charts; longer ones are shortened. Tables have full names."""
+"""Longest name in charts; longer ones are shortened. Tables show full names."""
 
 _PAPER_INK = "#16181d"
 """Colour that replaces INK in files, because files have no colour scheme."""

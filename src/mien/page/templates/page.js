@@ -58,7 +58,7 @@ for (const table of all("table.data")) {
   update();
 }
 
-// The cells of the confusion matrix are links to their faces. They get a name. Following one scrolls little.
+// The cells of the confusion matrix are links to their faces. They get a name. A click scrolls only a little.
 for (const link of all(".scroll svg a")) {
   const cell = document.getElementById(link.getAttribute("xlink:href").slice(1));
   if (!cell) continue;
