@@ -49,7 +49,7 @@ def audit(
     """Audit a data set: duplicates, leakage, doubtful labels, corrupted images, label-noise ceiling.
 
     Writes a page that shows faces, and clean.toml: samples to drop or relabel. Review that file, then give it to any
-    command but audit as --clean. The data itself is never changed.
+    command except audit as --clean. The data itself is never changed.
     """
     source = Source(path, SourceOptions(**vars(data_options)))
     source.check()

@@ -31,9 +31,9 @@ def blocks(findings: AuditFindings) -> list[Block]:
     rows = [tuple(getattr(change, name) for name in columns) for change in findings.changes]
     return [
         Text(
-            "Samples to drop or relabel, each with its reason. Review the file and delete the lines that you disagree "
-            "with. Then give it to any command except audit with --clean. The data on disk is not changed. From "
-            "validation and test, only blank images, and identical images with conflicting labels in one split, are listed."
+            "Samples to drop or relabel, each with its reason. Review the file: delete lines that you disagree with. "
+            "Give it to any command except audit with --clean. The data on disk is not changed. For validation and "
+            "test, only blank images, and identical images with conflicting labels in one split, are listed."
         ),
         Table("list-of-changes", tuple(Column(name, "text") for name in columns), rows, shown=0),
     ]
