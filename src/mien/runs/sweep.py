@@ -20,7 +20,7 @@ from optuna.exceptions import StorageInternalError
 from optuna.pruners import NopPruner, SuccessiveHalvingPruner
 from optuna.samplers import TPESampler
 from optuna.storages import RDBStorage
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from mien.base.errors import RecipeError, RunError, StoppedError, TrainingError, arg
@@ -38,8 +38,6 @@ from mien.training.plan import plan_training
 from mien.training.state import check_network
 
 DATABASE = "trials.db"
-
-_DONE = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
 @dataclass(frozen=True)
@@ -64,13 +62,8 @@ class TrialResult:
 
 
 def best_first(trials: Sequence[TrialResult]) -> list[TrialResult]:
-    """Sort trials: complete ones first, then by accuracy, then by number."""
-
-    def rank(trial: TrialResult) -> tuple[bool, float, int]:
-        accuracy = -1.0 if math.isnan(trial.accuracy) else trial.accuracy
-        return trial.outcome != "complete", -accuracy, trial.number
-
-    return sorted(trials, key=rank)
+    """Sort trials: complete ones first, by accuracy, then by number."""
+    return sorted(trials, key=lambda trial: (-trial.accuracy if trial.outcome == "complete" else 0, trial.number))
 
 
 @dataclass(frozen=True)
@@ -134,25 +127,32 @@ def search(
     in_scheme.of_split("validation")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     with RunFolder(out).alone(), _opened(space, faces, out) as study, interruptible() as interrupted:
-        found = _results(study, space, out, total)
+        result = _results(study, space, out, total)
         # A process may have been killed right after storing a trial's result.
-        _write(space, found)
-        while len(found.trials) < total and not found.was_stopped:
-            number = len(found.trials)
-            run = RunFolder(out / "trials" / f"{number:04}")
-            trial_metadata = {**(metadata or {}), "trial": number}
+        _write(space, result)
+        for number in range(len(result.trials), total):
             # The seed depends only on the number, so a resumed trial draws the same values.
             study.sampler = TPESampler(seed=int(np.random.SeedSequence((space.seed, number)).generate_state(1)[0]))
-            try:
-                study.optimize(_Objective(space, faces, run, callback, trial_metadata, device), n_trials=1)
-            except StoppedError:
-                return replace(found, was_stopped=True)
+            trial, run = study.ask(), RunFolder(out / "trials" / f"{number:04}")
+            options = {"callback": callback, "environment": {**(metadata or {}), "trial": number}, "device": device}
+            outcome, why, accuracy = _run_trial(space, faces, trial, run, options)
+            if outcome == "stopped":
+                study.tell(trial, state=TrialState.FAIL)
+                return replace(result, was_stopped=True)
+            history = run.read_history()
+            seconds = history[-1]["seconds"] if history else 0.0
+            for key, value in {"outcome": outcome, "epochs": len(history), "seconds": seconds}.items():
+                trial.set_user_attr(key, value)
+            study.tell(trial, accuracy, TrialState.PRUNED if accuracy is None else TrialState.COMPLETE)
             for weights in (run.last, run.best):
                 weights.unlink(missing_ok=True)
-            found = _results(study, space, out, total, was_stopped=interrupted.is_set())
-            _write(space, found)
-            on_trial_end(_in_words(study.trials[-1], number))
-    return found
+            result = _results(study, space, out, total)
+            _write(space, result)
+            reached = "" if accuracy is None else f", {accuracy:.1%}"
+            on_trial_end(f"trial {number}: {outcome}{why}, {len(history)} epochs{reached}, {seconds:.0f} s")
+            if interrupted.is_set():
+                return replace(result, was_stopped=True)
+    return result
 
 
 def check_networks(space: Space) -> None:
@@ -202,92 +202,58 @@ def _opened(space: Space, faces: Dataset, out: Path) -> Iterator[optuna.Study]:
         ) from error
 
 
-class _TrialCallback(Callback):
-    """Reports each epoch to Optuna, and stops the run when the trial is pruned."""
+def _run_trial(
+    space: Space, faces: Dataset, trial: optuna.Trial, run: RunFolder, options: Mapping[str, Any]
+) -> tuple[str, str, float | None]:
+    """Train a trial in its folder. Return its outcome, the reason if values are invalid, and a complete accuracy."""
+    values = space.values({key: each.suggest(trial, key) for key, each in space.ranges.items()})
+    try:
+        recipe = space.recipe_for(values)
+        plan = plan_training(recipe, faces)
+        pruning = _Pruning(trial, recipe, run)
+        if not pruning.should_stop():
+            callback = Callbacks(options["callback"], pruning)
+            trained = train(plan, run, resume=True, **{**options, "callback": callback})
+    except RecipeError as error:
+        return "invalid", f": {error}", None
+    except StoppedError:
+        return "stopped", "", None
+    except TrainingError:
+        return "diverged", "", None
+    if pruning.should_stop() or trained.was_stopped:
+        return "pruned" if pruning.should_stop() else "stopped", "", None
+    return "complete", "", _best_accuracy(run.read_history(), recipe)
+
+
+class _Pruning(Callback):
+    """Reports each epoch to Optuna, also those of a run that was stopped before, and stops the run if it prunes."""
 
     def __init__(self, trial: optuna.Trial, recipe: Recipe, run: RunFolder) -> None:
-        self.history: list[HistoryLine] = []
-        self.is_pruned = False
         self._trial, self._recipe, self._run = trial, recipe, run
-        # Report the epochs that a stopped run has already finished.
+        self._epochs, self._is_pruned = 0, False
         self._report()
 
-    @property
-    def accuracy(self) -> float:
-        """Validation accuracy of the best epoch so far, 0..1."""
-        return self.history[best_epoch(self.history, self._recipe) - 1]["validation_accuracy"]
-
     def on_epoch_end(self, metrics: HistoryLine, is_best: bool) -> None:
-        """See :class:`mien.training.callback.Callback`."""
         self._report()
 
     def should_stop(self) -> bool:
-        """See :class:`mien.training.callback.Callback`."""
-        return self.is_pruned
+        return self._is_pruned
 
     def _report(self) -> None:
-        for line in self._run.read_history()[len(self.history) :]:
-            self.history.append(line)
-            self._trial.report(self.accuracy, len(self.history))
-            if self._trial.should_prune() and len(self.history) < self._recipe.epochs:
-                self.is_pruned = True
-                return
+        history = self._run.read_history()
+        while self._epochs < len(history) and not self._is_pruned:
+            self._epochs += 1
+            self._trial.report(_best_accuracy(history[: self._epochs], self._recipe), self._epochs)
+            self._is_pruned = self._trial.should_prune() and self._epochs < self._recipe.epochs
 
 
-@dataclass(frozen=True)
-class _Objective:
-    """Trains one trial in its folder; the attributes are arguments of :func:`search`."""
-
-    space: Space
-    faces: Dataset
-    run: RunFolder
-    callback: Callback | None
-    metadata: Mapping[str, Any]
-    device: str
-
-    def __call__(self, trial: optuna.Trial) -> float:
-        """Train the trial and return its validation accuracy, 0..1.
-
-        Raises:
-            TrialPruned: the trial was pruned, its loss is not a number, or its values contradict each other.
-            StoppedError: Ctrl-C was pressed; the trial does not count.
-        """
-        drawn = {key: values.suggest(trial, key) for key, values in self.space.ranges.items()}
-        accuracy, outcome, why = self._train(trial, self.space.values(drawn))
-        history = self.run.read_history()
-        seconds = history[-1]["seconds"] if history else 0.0
-        for key, value in {"outcome": outcome, "why": why, "epochs": len(history), "seconds": seconds}.items():
-            trial.set_user_attr(key, value)
-        if accuracy is None:
-            raise optuna.TrialPruned
-        return accuracy
-
-    def _train(self, trial: optuna.Trial, values: Mapping[str, Any]) -> tuple[float | None, str, str]:
-        """Return accuracy of a complete trial (else None), outcome, and the reason if values are invalid."""
-        try:
-            recipe = self.space.recipe_for(values)
-            plan = plan_training(recipe, self.faces)
-            reports = _TrialCallback(trial, recipe, self.run)
-            if not reports.is_pruned:
-                outcome = train(
-                    plan, self.run, resume=True, callback=Callbacks(self.callback, reports),
-                    environment=dict(self.metadata), device=self.device,
-                )  # fmt: skip
-        except RecipeError as error:
-            return None, "invalid", f"invalid: {error}"
-        except StoppedError:
-            raise
-        except TrainingError:
-            return None, "diverged", ""
-        if reports.is_pruned:
-            return None, "pruned", ""
-        if outcome.was_stopped:
-            raise StoppedError(f"Trial {self.run.path.name} was stopped.")
-        return reports.accuracy, "complete", ""
+def _best_accuracy(history: Sequence[HistoryLine], recipe: Recipe) -> float:
+    """Return the validation accuracy, 0..1, of the epoch whose weights the recipe keeps."""
+    return history[best_epoch(history, recipe) - 1]["validation_accuracy"]
 
 
-def _results(study: optuna.Study, space: Space, out: Path, total: int, was_stopped: bool = False) -> SweepResult:
-    finished = study.get_trials(deepcopy=False, states=_DONE)
+def _results(study: optuna.Study, space: Space, out: Path, total: int) -> SweepResult:
+    finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
     trials = [
         TrialResult(
             number=number,
@@ -299,13 +265,7 @@ def _results(study: optuna.Study, space: Space, out: Path, total: int, was_stopp
         )
         for number, trial in enumerate(finished)
     ]
-    return SweepResult(out, tuple(trials), total, was_stopped)
-
-
-def _in_words(trial: FrozenTrial, number: int) -> str:
-    words = [trial.user_attrs["why"] or trial.user_attrs["outcome"], f"{trial.user_attrs['epochs']} epochs"]
-    words += [] if trial.value is None else [f"{trial.value:.1%}"]
-    return f"trial {number}: {', '.join(words)}, {trial.user_attrs['seconds']:.0f} s"
+    return SweepResult(out, tuple(trials), total)
 
 
 def _write(space: Space, found: SweepResult) -> None:
