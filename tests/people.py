@@ -7,7 +7,7 @@ import numpy as np
 from mien.data.synthetic_drawing import NOISE_BANK, draw_faces, draw_traits
 
 _OF_A_FRAME = ("noise_start",)
-_OF_A_SEQUENCE = ("rotation_radians", "yaw_px", "gaze_x_px", "light_x", "intensity", "pattern", "occlusion", "speaking")
+_OF_A_SEQUENCE = ("rotation_radians", "yaw_px", "gaze_x_px", "light_x", "intensity")
 
 
 def rendered_people(people: int, sequences: int, frames: int, seed: int):

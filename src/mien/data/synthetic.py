@@ -1,9 +1,7 @@
 """Drawn faces with seven expressions: test and demo data that needs no download.
 
-A face is a stack of smooth shapes (head, hair, eyes, brows, nose, mouth, wrinkles). Their geometry follows facial
-action units (AU1 inner brow raiser ... AU26 jaw drop; Ekman & Friesen, Facial Action Coding System, 1978). An
-expression is a pattern of action units times a random intensity: faint fear looks like surprise, faint sadness like
-neutral. Overlap, pose, light and occlusions make the task too hard for a linear model, and hard for a small CNN.
+An expression is a pattern of action units times a random intensity: faint fear looks like surprise, faint sadness like
+neutral. Overlap, pose, light and noise make the task hard for a small CNN.
 Accuracy on drawings says nothing about real people.
 
 Random numbers are drawn face by face, so the batch size has no effect. synthetic_drawing.py draws the faces.
@@ -48,19 +46,12 @@ def _generator(seed: int, stream: int) -> np.random.Generator:
 def render_faces(
     labels: npt.NDArray[np.integer[Any]], seed: int, size_px: int = SIZE_PX, channels: int = 1
 ) -> npt.NDArray[np.uint8]:
-    """Draw one face for each label.
+    """Draw one face for each label, 0..6 in the order of :data:`mien.base.labels.EXPRESSIONS`.
 
-    Args:
-        labels: int (N,), 0..6 in the order of :data:`mien.base.labels.EXPRESSIONS`.
-        seed: 0 or more. Face i depends only on the seed, i, ``labels[i]``, the size and the channels.
-        size_px: side S in pixels, 16..448.
-        channels: 1 draws in grey, 3 in colour.
+    Face i depends only on the seed, i, ``labels[i]``, the size S (16..448) and the channels (1 grey, 3 colour). Returns
+    uint8 (N, S, S) or (N, S, S, 3), 0 black .. 255 white.
 
-    Returns:
-        uint8 (N, S, S), grey, 0 black .. 255 white; RGB (N, S, S, 3).
-
-    Raises:
-        DataError: a negative seed, or an impossible size or number of channels.
+    Raises DataError for a negative seed, or an impossible size or number of channels.
     """
     if not SMALLEST_PX <= size_px <= LARGEST_PX or channels not in {1, 3}:
         raise DataError(
@@ -88,17 +79,9 @@ def _shares(count: int, proportions: npt.NDArray[np.float64]) -> npt.NDArray[np.
 
 
 def draw_labels(count: int, seed: int) -> npt.NDArray[np.int64]:
-    """Draw labels in FER2013's proportions (largest remainder, at least one per class), in random order.
+    """Draw labels, int64 (count,), in FER2013's proportions (largest remainder, one per class or more), at random.
 
-    Args:
-        count: number of labels, 7 or more.
-        seed: 0 or more; it affects only the order.
-
-    Returns:
-        int64 (count,), 0..6 in the order of :data:`mien.base.labels.EXPRESSIONS`.
-
-    Raises:
-        DataError: ``count`` is below 7 or ``seed`` negative.
+    Raises DataError for a ``count`` below 7 or a negative ``seed``.
     """
     if count < len(EXPRESSIONS):
         raise DataError(
@@ -117,14 +100,8 @@ def draw_labels(count: int, seed: int) -> npt.NDArray[np.int64]:
 def synthetic_faces(count: int = 10_000, seed: int = 0, size_px: int = SIZE_PX, channels: int = 1) -> Dataset:
     """Return a Dataset of drawn faces in FER2013's proportions, split 80/10/10 within each class.
 
-    Args:
-        count: number of faces, 7 or more; no split is empty from 29 on.
-        seed: 0 or more; equal count and seed give equal bytes.
-        size_px: side in pixels, as in :func:`render_faces`.
-        channels: 1 or 3.
-
-    Raises:
-        DataError: ``count`` is below 7, or an error of :func:`render_faces`.
+    Equal count and seed give equal bytes. No split is empty from 29 faces on; fewer than 7 are a DataError, as is what
+    :func:`render_faces` refuses.
     """
     labels = draw_labels(count, seed)
     split = np.empty(count, dtype="<U10")
@@ -144,10 +121,7 @@ def synthetic_faces(count: int = 10_000, seed: int = 0, size_px: int = SIZE_PX, 
 def write_class_folders(faces: Dataset, folder: Path) -> None:
     """Write the images as ``folder/SPLIT/CLASS/NUMBER.png``, which :func:`mien.load_dataset` can read.
 
-    The folder is created under another name and renamed when it is complete.
-
-    Raises:
-        DataError: the folder exists (``folder-exists``).
+    The folder appears only once it is complete. Raises DataError if it exists (``folder-exists``).
     """
     if folder.exists():
         raise DataError(f"{folder} already exists. Choose another folder.", code="folder-exists")
