@@ -49,12 +49,7 @@ def compare(
 def compare_named(named: Sequence[tuple[str, Predictions]], data: ReadResult | None) -> list[Comparison]:
     """Run :func:`compare` for the first model with each of the others.
 
-    Args:
-        named: at least two names with predictions, the baseline first.
-        data: data set of the predictions; it adds metrics without copies, groups, and faces on the page.
-
-    Raises:
-        DataError: fewer than two models; otherwise see :func:`compare`.
+    ``data`` adds metrics without copies, groups, and faces on the page. Raises DataError for fewer than two models.
     """
     if len(named) < 2:
         raise DataError(
@@ -81,8 +76,7 @@ def compare_named(named: Sequence[tuple[str, Predictions]], data: ReadResult | N
 def keep_shared_samples(named: Sequence[tuple[str, Predictions]]) -> tuple[list[tuple[str, Predictions]], Notice]:
     """Keep the samples that occur in all predictions; a notice says how many samples each file loses.
 
-    Raises:
-        DataError: no sample occurs in all predictions.
+    Raises DataError if no sample occurs in all predictions.
     """
     kept = shared_samples([predictions for _, predictions in named])
     parts = [

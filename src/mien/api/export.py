@@ -152,21 +152,14 @@ def check_model_file(out: Path) -> None:
 
 
 def quantize(model: Path, precision: Literal["fp16", "int8"], faces: Dataset, out: Path) -> ExportResult:
-    """Quantize a model file, evaluate both files, and write the new one with its metrics in the manifest.
+    """Quantize an fp32 model file, evaluate both files, and write the new one with its metrics in the manifest.
 
-    The temperature of the original is kept. Metrics are stored only if ``faces`` is the model's training data, because
-    the manifest has that data's fingerprint.
+    fp16 stores weights in half precision; int8 quantizes weights and activations. The temperature of the original is
+    kept. Metrics are stored only if ``faces`` is the model's training data, because the manifest has that data's
+    fingerprint.
 
-    Args:
-        model: path of an fp32 ``.onnx`` file by mien.
-        precision: fp16 stores weights in half precision; int8 quantizes weights and activations.
-        faces: labelled faces at the model's size, with a training split (for int8) and a validation split.
-        out: path to write.
-
-    Raises:
-        DataError: a split is missing, or the data has a class that the model lacks.
-        ModelError: the precision cannot represent the weights.
-        RunError: the file cannot be written.
+    Raises DataError: the validation split, or for int8 the training split, is missing, or the data has a class that the
+    model lacks; ModelError: the precision cannot represent the weights.
     """
     original = Predictor(model).for_labels()
     before = predict_split(original, faces, "validation", temperature=1.0)

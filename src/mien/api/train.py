@@ -242,8 +242,7 @@ class TrainingJob:
     def within(self, time: str | float | None) -> TrainingJob:
         """Return the job with a time limit for its epochs. A resumed run keeps its number of epochs.
 
-        Raises:
-            RecipeError: not a duration (``time-form``), or several processes (``time-processes``).
+        Raises RecipeError: not a duration (``time-form``), or several processes (``time-processes``).
         """
         if time is None:
             return self
@@ -290,11 +289,7 @@ class TrainingJob:
         return network
 
     def plan(self, data: Data) -> TrainingPlan:
-        """Load data for the recipe's network and make the training plan.
-
-        Raises:
-            MienError: see :func:`mien.load_dataset` and :func:`mien.training.plan.plan_training`.
-        """
+        """Load data for the recipe's network and make the training plan, which both may raise."""
         from mien.training.plan import plan_training
 
         faces = read(data, *self.recipe.input.stored_as).faces
@@ -363,10 +358,6 @@ class TrainingJob:
         """Train, export and evaluate. Teachers first predict the train split of ``data``.
 
         ``network`` is the result of :meth:`check`; it is trained.
-
-        Raises:
-            MienError: see :func:`mien.pipeline.soft_labels.predict_soft_labels` and
-                :func:`mien.pipeline.training_run.run_recipe`.
         """
         from mien.pipeline.training_run import run_recipe
 

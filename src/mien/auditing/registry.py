@@ -87,9 +87,7 @@ def audit_tables(findings: AuditFindings) -> RenderableType:
 def write_audit(folder: Path, findings: AuditFindings, *, title: str, metadata: Mapping[str, str]) -> WrittenPage:
     """Write ``audit.html`` with its charts and tables into a folder; the page is written last.
 
-    Raises:
-        MissingExtraError: matplotlib or jinja2 is not installed.
-        RunError: the files cannot be written.
+    Raises MissingExtraError without matplotlib or jinja2, RunError if the files cannot be written.
     """
     sections = []
     for check in CHECKS:

@@ -84,17 +84,11 @@ def _one_thread() -> AbstractContextManager[Any]:
 
 
 def audit_faces(faces: Dataset, copies: Copies, predictions: Predictions | None = None) -> AuditFindings:
-    """Run all checks of an audit on a data set.
+    """Run all checks of an audit on a data set, all splits.
 
-    Args:
-        faces: all splits of the data.
-        copies: from :func:`find_copies`.
-        predictions: predictions by a model that was not trained on these samples or their copies, with the data's
-            classes; None skips the label review.
-
-    Raises:
-        DataError: the predictions are for other data.
-        MissingExtraError: a package of the extra ``audit`` is not installed.
+    ``predictions`` are by a model that was not trained on these samples or their copies, with the data's classes; None
+    skips the label review. Raises DataError for predictions for other data, MissingExtraError without the extra
+    ``audit``.
     """
     if predictions is not None:
         faces = _with_classes_of(predictions, faces)
@@ -125,9 +119,8 @@ def audit_faces(faces: Dataset, copies: Copies, predictions: Predictions | None 
 def check_audit(faces: Dataset, predictions: Predictions | None) -> None:
     """Raise an error for predictions that an audit cannot use, before the slow search for copies.
 
-    Raises:
-        DataError: fewer than two classes, or predictions for other data, for the train or test split, or without
-            samples of some class.
+    Raises DataError: fewer than two classes, or predictions for other data, for the train or test split, or without
+    samples of some class.
     """
     present = [name for name, count in zip(faces.classes, faces.counts(), strict=True) if count]
     if len(present) < 2:

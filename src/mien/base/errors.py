@@ -193,12 +193,8 @@ class MienWarning(UserWarning):
 def needs_extra(extra: str, purpose: str) -> Iterator[None]:
     """Turn a failed import in the ``with`` block into an error that names the extra to install.
 
-    Args:
-        extra: name of the extra in pyproject.toml, e.g. ``"train"``.
-        purpose: subject of the message's sentence, e.g. ``"Training"``.
-
-    Raises:
-        MissingExtraError: a package is not installed. A missing module of mien itself is a bug and raises as usual.
+    ``purpose`` is the subject of the sentence, e.g. ``"Training"``. Raises MissingExtraError if a package is not
+    installed. A missing module of mien itself is a bug and raises as usual.
     """
     try:
         yield
@@ -279,9 +275,7 @@ _FOLDER_NAME = "^[A-Za-z0-9]"
 def rule_of(fault: Mapping[str, Any], constraints: Iterable[object] = ()) -> str:
     """Describe what a value that pydantic refused must be.
 
-    Args:
-        fault: an entry of ``ValidationError.errors()``.
-        constraints: the ``metadata`` of the field. With it, all limits are listed, not only the broken one.
+    ``constraints`` are the ``metadata`` of the field. With it, all limits are listed, not only the broken one.
 
     >>> rule_of({"type": "int_parsing", "msg": ""})
     'must be a whole number'

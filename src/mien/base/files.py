@@ -24,10 +24,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; it is renamed to ``path`` when the block ends without an error.
 
     If the block fails (full disk, Ctrl-C, kill), ``path`` keeps its previous content. ``path`` never holds half a file.
-    Missing parent folders are created.
-
-    Raises:
-        RunError: the file system refused (disk full, no permission, a file-size limit).
+    Missing parent folders are created. Raises RunError if the file system refused (disk full, no permission, a limit).
     """
     path = Path(path)
     if path.parts[:1] == ("~",):

@@ -81,13 +81,10 @@ def is_system_folder(name: str) -> bool:
 
 
 def open_image(source: str | os.PathLike[str] | bytes) -> Image:
-    """Open and decode an image and turn it upright by its EXIF orientation. An animation gives its first frame.
+    """Open and decode an image, a path or bytes, and turn it upright by its EXIF orientation.
 
-    Args:
-        source: a path, or the bytes of an image file.
-
-    Raises:
-        DataError: the file is missing, empty, not an image, damaged, cut off, or over :data:`MAXIMUM_PIXELS`.
+    An animation gives its first frame. Raises DataError: missing, empty, not an image, damaged, cut off, or over
+    :data:`MAXIMUM_PIXELS`.
     """
     with open_image_header(source) as image:
         return _upright(image, name_of(source))
@@ -95,14 +92,7 @@ def open_image(source: str | os.PathLike[str] | bytes) -> Image:
 
 @contextmanager
 def open_image_header(source: str | os.PathLike[str] | bytes) -> Iterator[Image]:
-    """Open an image and read only its header. Errors in the ``with`` block become a DataError.
-
-    Args:
-        source: a path, or the bytes of an image file.
-
-    Raises:
-        DataError: the file is missing, empty, not an image, or damaged.
-    """
+    """Open an image, a path or bytes, and read only its header. Errors in the ``with`` block become a DataError."""
     from PIL import Image
 
     ignore_pillow_warnings()
@@ -250,12 +240,8 @@ def _upright(image: Image, name: str) -> Image:
 def open_image_source(source: ImageSource) -> Image | npt.NDArray[np.generic]:
     """Open an image given in any supported form.
 
-    Args:
-        source: a path, image bytes or an open binary file; a PIL image, which is turned upright; or an array, which is
-            returned unchanged.
-
-    Raises:
-        DataError: ``source`` has another type (``image-type``), or see :func:`open_image`.
+    These are a path, image bytes or an open binary file; a PIL image, which is turned upright; or an array, which is
+    returned unchanged. Raises DataError for another type (``image-type``), and as :func:`open_image`.
     """
     if isinstance(source, bytearray | memoryview):
         source = bytes(source)

@@ -69,8 +69,7 @@ def order_classes(names: set[str]) -> tuple[str, ...]:
 def parse_map(text: str) -> dict[str, str]:
     """Parse ``"contempt=disgust,0=angry"`` into a mapping from names in the data to names to use.
 
-    Raises:
-        DataError: a part is not ``name=name``, or a name on the left occurs twice.
+    Raises DataError: a part is not ``name=name``, or a name on the left occurs twice.
     """
     mapping: dict[str, str] = {}
     for part in text.split(","):
@@ -105,8 +104,7 @@ class LabelScheme:
     def mapping(self, classes: Sequence[str], owner: str = "the data") -> npt.NDArray[np.int64]:
         """Return the index of the new class for each class of the data, or -1 if it is dropped. Shape (C,).
 
-        Raises:
-            DataError: the scheme names a class that is not in ``classes``. The error names their ``owner``.
+        Raises DataError if the scheme names a class that is not in ``classes``. The error names their ``owner``.
         """
         for wanted in (name for group in self.groups.values() for name in group):
             if wanted not in classes:
@@ -161,10 +159,8 @@ SCHEMES: dict[str, LabelScheme] = {
 def parse_scheme(text: str) -> LabelScheme | None:
     """Parse a scheme: ``"all"`` (returns None, keeps all classes), a name of :data:`SCHEMES`, or a custom scheme.
 
-    A custom scheme is written ``"positive=happy+surprise,negative=angry+fear+sad"``.
-
-    Raises:
-        DataError: unknown name, malformed group, a class in two groups, or fewer than two groups.
+    A custom scheme is written ``"positive=happy+surprise,negative=angry+fear+sad"``. Raises DataError: unknown name,
+    malformed group, a class in two groups, or fewer than two groups.
     """
     if text == "all":
         return None

@@ -142,13 +142,9 @@ class Manifest(BaseModel):
         return tuple(heads)
 
     def output(self, name: str | None = None) -> LabelHead:
-        """Return an output by name.
+        """Return an output by name; None: the rule's answer, else :func:`answering`.
 
-        Args:
-            name: name of the output; None: the rule's answer, else :func:`answering`.
-
-        Raises:
-            ModelError: the model has no such output (``output-unknown``).
+        Raises ModelError if the model has no such output (``output-unknown``).
         """
         outputs = self.outputs_to_choose
         if name is None:
@@ -222,16 +218,8 @@ def open_model(
 ) -> tuple[InferenceSession, Manifest]:
     """Open a model file without reading any other file. A graph is a program: open only files that you trust.
 
-    Args:
-        path: the ``.onnx`` file.
-        threads: how many threads a prediction may use; None lets onnxruntime decide.
-        provider: ONNX Runtime's name of the device's provider. The CPU computes all other nodes.
-
-    Returns:
-        The open session and its manifest.
-
-    Raises:
-        ModelError: the file is missing, damaged, not mien's, or of a newer schema.
+    ``provider`` is ONNX Runtime's name of the device's provider; the CPU computes all other nodes. ``threads`` are those of a
+    prediction. Raises ModelError: the file is missing, damaged, not mien's, or of a newer schema.
     """
     stay_offline()
     import onnxruntime

@@ -101,13 +101,7 @@ def face_shape(size_px: int, channels: int) -> tuple[int, ...]:
 def face_square(image: Image | npt.NDArray[np.generic], size_px: int, channels: int = 1) -> npt.NDArray[np.uint8]:
     """Convert an image to the square that models see. Returns uint8 (size_px, size_px), or (size_px, size_px, 3).
 
-    Args:
-        image: as in :func:`grey_square`.
-        size_px: side of the result in pixels.
-        channels: 1 calls :func:`grey_square`; 3 does the same in RGB and repeats grey in all three channels.
-
-    Raises:
-        DataError: as :func:`grey_square`.
+    One channel calls :func:`grey_square`; three do the same in RGB and repeat grey in all three channels.
     """
     return grey_square(image, size_px) if channels == 1 else _squared(upright_rgb(image), size_px)
 
@@ -168,13 +162,7 @@ def upright_rgb(image: Image | npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]
     """Convert a whole image to RGB for face detection. Returns uint8 (H, W, 3), 0..255.
 
     Transparency becomes white, grey is repeated in all three channels, 16-bit grey is scaled to 8 bits.
-    :func:`grey_square` of the result equals :func:`grey_square` of the image.
-
-    Args:
-        image: as in :func:`grey_square`.
-
-    Raises:
-        DataError: as :func:`grey_square`.
+    :func:`grey_square` of the result equals :func:`grey_square` of the image, and raises the same.
     """
     from PIL import Image
 
@@ -292,8 +280,7 @@ def in_pixels(inputs: npt.NDArray[np.float32], spec: InputSpec) -> npt.NDArray[n
 def to_input(images: npt.NDArray[np.uint8], spec: InputSpec) -> npt.NDArray[np.float32]:
     """Crop the centre and normalise: uint8 (N, size_px, size_px[, 3]) -> float32 (N, channels, crop_px, crop_px).
 
-    Raises:
-        DataError: wrong shape (``crops-shape``) or dtype (``crops-dtype``).
+    Raises DataError: wrong shape (``crops-shape``) or dtype (``crops-dtype``).
     """
     if images.dtype != np.uint8:
         raise DataError(

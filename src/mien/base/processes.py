@@ -105,9 +105,7 @@ def ordered_map(work: Callable[[Item], Result], items: Iterable[Item], workers: 
 def start_ray() -> Any:
     """Start Ray on this machine, or join the cluster that ``RAY_ADDRESS`` names, and return the module.
 
-    Raises:
-        MissingExtraError: Ray is not installed.
-        RunError: Ray cannot start, or no cluster answers at the address (``ray-unreachable``).
+    Raises MissingExtraError without Ray, RunError if no cluster answers or starts (``ray-unreachable``).
     """
     # Without this, Ray sends usage reports to its maker.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")

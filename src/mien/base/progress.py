@@ -59,11 +59,7 @@ def slices(count: int, size: int) -> list[slice]:
 def track(items: Iterable[T], total: int | None, what: str, unit: str) -> Iterator[T]:
     """Yield ``items`` and show how many of ``total`` are done, the rate and the remaining time.
 
-    Args:
-        items: items to process.
-        total: number of items, or None if unknown.
-        what: the work in a few words, e.g. ``"reading fer2013.csv"``.
-        unit: plural noun for the items, e.g. ``"rows"``.
+    ``what`` is the work in a few words, e.g. ``"reading fer2013.csv"``; ``unit`` is plural, e.g. ``"rows"``.
     """
     if not bars_are_shown():
         yield from items

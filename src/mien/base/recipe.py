@@ -456,13 +456,8 @@ def _family(model_name: str) -> str:
 def tuned(recipe: Recipe, trained: Recipe, changes: Sequence[Change] = ()) -> Recipe:
     """Return a recipe for fine-tuning: ``recipe`` with the network and input of ``trained``.
 
-    Args:
-        recipe: training settings. From its model only ``dropout`` is used, because dropout has no weights.
-        trained: recipe of the run that provides the weights.
-        changes: changes by the user, as in :func:`load_recipe`.
-
-    Raises:
-        RecipeError: a change that the trained weights do not allow, or an impossible combination.
+    From the recipe's own model only ``dropout`` is used, because dropout has no weights. Raises RecipeError for a
+    change by the user that the trained weights do not allow, or an impossible combination.
     """
     model = trained.model.model_dump()
     for change in changes:

@@ -129,11 +129,7 @@ class RunFolder:
             raise RunError(f"{self.path} is a run folder. Choose another folder with {arg('out')}.", code="out-is-run")
 
     def create(self, recipe: Recipe, environment: Mapping[str, Any]) -> None:
-        """Make this a run folder: write recipe and environment, and copy the user's own Python files.
-
-        Raises:
-            RunError: the folder cannot be written.
-        """
+        """Make this a run folder: write recipe and environment, and copy the user's own Python files."""
         # Import it here, because prediction does not need it.
         from mien.base.recipe import dump_recipe
 
@@ -152,10 +148,7 @@ class RunFolder:
         """Lock the folder against other commands in the ``with`` block; create it if it is missing.
 
         Half-written files of killed processes are removed first, and new folders afterwards if they are empty. On
-        Windows the lock file remains; this is harmless.
-
-        Raises:
-            RunError: another process holds the lock, or the folder cannot be written.
+        Windows the lock file remains; this is harmless. Raises RunError if another process holds the lock.
         """
         file = self.path / _LOCK
         try:
@@ -186,12 +179,7 @@ class RunFolder:
                         folder.rmdir()
 
     def read_recipe(self) -> Recipe:
-        """Read the recipe.
-
-        Raises:
-            RunError: the folder is missing or holds no run.
-            RecipeError: the recipe was edited and is no longer valid.
-        """
+        """Read the recipe. Raises RunError if the folder holds no run, RecipeError if the recipe is no longer valid."""
         if not self.is_run:
             if self.path.is_file():
                 raise RunError(f"{self.path} is a file; give a run folder, as mien train makes.", code="not-a-run")

@@ -12,15 +12,9 @@ Groups: TypeAlias = npt.NDArray[np.int64]
 
 
 def connected_components(count: int, first: npt.NDArray[np.int64], second: npt.NDArray[np.int64]) -> Groups:
-    """Find the connected components of a graph.
+    """Find the connected components of a graph of N nodes, whose P edges join ``first`` and ``second``.
 
-    Args:
-        count: number of nodes N.
-        first: one node of each edge, int64 (P,), 0..N-1.
-        second: the other node of each edge, int64 (P,).
-
-    Returns:
-        int64 (N,), the smallest node of each node's component.
+    Returns int64 (N,), the smallest node of each node's component.
     """
     least = np.arange(count, dtype=np.int64)  # smallest node that each node is known to be connected to
     while True:
@@ -36,12 +30,7 @@ def connected_components(count: int, first: npt.NDArray[np.int64], second: npt.N
 def join_groups(count: int, *groupings: Groups | None) -> Groups:
     """Join groupings, such as people and copies: samples that share a group in any of them share one in the result.
 
-    Args:
-        count: number of samples N.
-        groupings: int64 (N,) each; groupings that are None are ignored.
-
-    Returns:
-        int64 (N,), the group of each sample. Without any grouping, each sample is its own group.
+    Groupings that are None are ignored. Without any grouping, each sample is its own group.
     """
     given = [np.unique(each, return_inverse=True)[1] for each in groupings if each is not None]
     if not given or not count:

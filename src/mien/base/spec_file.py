@@ -51,13 +51,9 @@ class SpecKind:
         return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
 
     def read(self, name: str) -> str:
-        """Read the text of a spec.
+        """Read the text of a spec, one of :meth:`names` or a path (see :func:`is_path`).
 
-        Args:
-            name: one of :meth:`names`, or a path (see :func:`is_path`).
-
-        Raises:
-            MienError: ``NOUN-unknown`` (no such name) or ``NOUN-unreadable`` (no such file, or not UTF-8).
+        Raises MienError: ``NOUN-unknown`` (no such name) or ``NOUN-unreadable`` (no such file, or not UTF-8).
         """
         if not is_path(name):
             if name not in self.names():
@@ -88,8 +84,7 @@ class SpecKind:
     def check(self, model: type[M], content: Mapping[str, Any], origin: str) -> M:
         """Check parsed content and return it as ``model``. Errors name ``origin``.
 
-        Raises:
-            MienError: ``NOUN-unknown-key``, ``NOUN-missing-key`` or ``NOUN-value``.
+        Raises MienError: ``NOUN-unknown-key``, ``NOUN-missing-key`` or ``NOUN-value``.
         """
         try:
             # Through JSON, types are strict but a list may be a tuple. TOML dates become text and fail.

@@ -46,13 +46,7 @@ class CopyCounts:
 
 
 def count_copies(groups: Groups, labels: npt.NDArray[np.int64], split: npt.NDArray[np.str_]) -> CopyCounts:
-    """Count groups, conflicts and leaks.
-
-    Args:
-        groups: int64 (N,), equal for copies.
-        labels: int64 (N,), 0 or more.
-        split: str (N,), train, validation or test.
-    """
+    """Count groups of copies, conflicts between labels, and leaks between splits."""
     copied, conflicting = has_copy(groups), in_conflict(groups, labels)
     present = [name for name in SPLITS if (split == name).any()]
     pairs = [(later, earlier) for at, later in enumerate(present) for earlier in present[:at]]
@@ -91,7 +85,7 @@ def copied_from(groups: Groups, split: npt.NDArray[np.str_], later: str, earlier
 def leaked(groups: Groups, split: npt.NDArray[np.str_]) -> Mask:
     """Return leaked samples: validation samples with a copy in train, test samples with one in train or validation.
 
-    bool (N,). Copies in validation count as leaks too, because models are selected on it.
+    Copies in validation count as leaks too, because models are selected on it.
     """
     from_train = copied_from(groups, split, "validation", "train") | copied_from(groups, split, "test", "train")
     return from_train | copied_from(groups, split, "test", "validation")

@@ -29,16 +29,10 @@ _SAMPLE = 8000
 
 
 def tones(images: Images) -> Floats:
-    """Measure the number of tones for the contrast of an image: small for text, signs and drawings.
+    """Measure the number of tones for the contrast of an image, uint8 (N, H, W): small for text, signs and drawings.
 
     The value is n / s * f: n grey levels hold 90% of the pixels, s is the pixels' standard deviation, and f is the
-    fraction of pixels more than 3 levels away from the most common grey. A photograph has about 3.
-
-    Args:
-        images: uint8 (N, H, W).
-
-    Returns:
-        float64 (N,), 0 or more; 0 for a single grey level.
+    fraction of pixels more than 3 levels away from the most common grey. A photograph has about 3, a single level 0.
     """
     return _by_chunk(images, _tones)
 
@@ -46,11 +40,7 @@ def tones(images: Images) -> Floats:
 def detail(images: Images) -> Floats:
     """Compute the fraction of an image's variance that a light blur removes: small for blurred or enlarged images.
 
-    Args:
-        images: uint8 (N, H, W).
-
-    Returns:
-        float64 (N,), 0..1, 0 for a blank image; other values only for images with almost no contrast.
+    It is 0..1, 0 for a blank image; other values only for images with almost no contrast.
     """
     return _by_chunk(images, _detail)
 
@@ -84,16 +74,9 @@ def _by_chunk(images: Images, measure: Callable[[Images], Floats]) -> Floats:
 def outlier_scores(images: Images, further: Sequence[Floats] = ()) -> Floats:
     """Score how much each image differs from the others, by its local spectra and further measures.
 
-    The score is Fisher's sum (Statistical Methods for Research Workers, 1932): for each measure, minus the logarithm of
-    the fraction of images that are at least as unusual. The measures are not independent, so the score ranks images but
-    is not a test.
-
-    Args:
-        images: uint8 (N, S, S), at least two.
-        further: further measures, float (N,) each, higher is more unusual.
-
-    Returns:
-        float64 (N,), 0 or more; higher is rarer.
+    Measures are higher for unusual images. The score, 0 or more, is Fisher's sum (Statistical Methods for Research
+    Workers, 1932): for each measure, minus the logarithm of the fraction of images that are at least as unusual. The
+    measures are not independent, so the score ranks images but is not a test.
     """
     views = (_strangeness(images), *further)
     return np.asarray(-np.sum([np.log(rarity(view)) for view in views], axis=0))

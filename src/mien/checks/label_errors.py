@@ -57,18 +57,10 @@ def rank_label_issues(
     """Rank samples by how strongly a model contradicts their labels.
 
     :func:`contradicted_labels` flags samples. Neighbours are the nearest in log probabilities, without copies of the
-    sample. All samples are ranked against the training samples. Without training samples, all are ranked against each
-    other and none is ``sure``.
+    sample. All samples are ranked against those of the training split, ``of_train``. Without any, all are ranked
+    against each other and none is ``sure``.
 
-    Args:
-        labels: int64 (N,), 0..C-1.
-        probabilities: float (N, C).
-        groups: int64 (N,), equal for copies.
-        of_train: bool (N,), samples of the training split; None if all are.
-
-    Raises:
-        DataError: a class has no sample in the evidence.
-        MissingExtraError: SciPy is not installed.
+    Raises DataError for a class without a sample in the evidence, MissingExtraError without SciPy.
     """
     of_train = np.ones(len(labels), dtype=np.bool_) if of_train is None else of_train
     evidence = of_train if of_train.any() else ~of_train
@@ -94,16 +86,12 @@ def rank_label_issues(
 
 
 def contradicted_labels(labels: Labels, probabilities: Floats) -> Mask:
-    """Find labels that confident learning considers wrong, pruned by noise rate. -> bool (N,).
+    """Find labels that confident learning considers wrong, pruned by noise rate; each class is there at least once.
 
     A class's threshold is its mean probability on its own samples. A sample counts for its most probable class above
     it. For each label, these counts estimate how many of its samples belong to each other class. As many are flagged,
     those with the largest excess over the label's probability (Northcutt et al., JAIR 70, 2021). A label that is the
     most probable class is never flagged.
-
-    Args:
-        labels: int64 (N,), 0..C-1, each class at least once.
-        probabilities: float (N, C), rows sum to 1.
     """
     classes, named = probabilities.shape[1], probabilities[np.arange(len(labels)), labels]
     counts = np.bincount(labels, minlength=classes)
@@ -133,16 +121,7 @@ def _rounded(values: Floats) -> Labels:
 
 
 def check_evidence(labels: Labels, classes: int, what: str) -> None:
-    """Raise an error if a class has no evidence.
-
-    Args:
-        labels: int64 (N,), 0..C-1, labels of the evidence.
-        classes: number of classes C.
-        what: noun for one sample of the evidence, for the message.
-
-    Raises:
-        DataError: a class has no sample.
-    """
+    """Raise a DataError if a class has no sample in the evidence; ``what`` is the noun for a sample of it."""
     if len(np.unique(labels)) < classes:
         raise DataError(
             f"Finding label errors needs predictions for at least one {what} of every class of the model.",

@@ -37,14 +37,8 @@ def suggest_changes(
 ) -> list[Change]:
     """Suggest at most one change per sample, in the order of the samples.
 
-    Args:
-        faces: N faces.
-        blank: bool (N,), blank images.
-        not_a_face: bool (N,), images in which most people saw no face.
-        identical: int64 (N,), equal for identical images.
-        near: int64 (N,), equal for identical images and near-copies.
-        doubted: bool (N,), samples for which model and neighbours are sure that the label is wrong.
-        suggested: int64 (N,), class that they suggest.
+    ``identical`` images are also in one group of ``near``. In ``not_a_face`` most people saw no face. For the
+    ``doubted``, model and neighbours are sure that the label is wrong, and suggest a class each.
     """
     of_train = faces.split == "train"
     # An image without a face is dropped and does not count as a copy of others.

@@ -52,12 +52,7 @@ class DetectionOptions:
         return {name: value is not None for name, value in zip(names, self.limits, strict=True)}
 
     def detector(self) -> Detector:
-        """Return the detector, limited by these options.
-
-        Raises:
-            DataError: see :class:`mien.faces.face.LimitedDetector`.
-            ModelError: see :func:`mien.faces.find_detector`.
-        """
+        """Return the detector, limited by these options. Raises as :func:`mien.faces.find_detector`."""
         return LimitedDetector(find_detector(), *self.limits)
 
 

@@ -107,13 +107,8 @@ def check_outside(out: Path, data: Path) -> None:
 def check_out(out: Path | None, data: Path | None = None, *, for_page: bool = False) -> None:
     """Raise an error if ``--out`` is a file, a run folder or inside the data, before anything is computed.
 
-    Args:
-        out: output folder; None if nothing is written.
-        data: data folder, if images are written. Later they would be read as samples.
-        for_page: True if a report is written, which would replace an evaluation's page.
-
-    Raises:
-        RunError: ``out-is-run``, ``out-is-file``, ``out-in-data``, ``out-is-evaluation``.
+    ``data`` is given if images are written; later they would be read as samples. A report (``for_page``) would replace
+    an evaluation's page. Raises RunError: ``out-is-run``, ``out-is-file``, ``out-in-data``, ``out-is-evaluation``.
     """
     if out is None:
         return
@@ -129,12 +124,7 @@ def check_out(out: Path | None, data: Path | None = None, *, for_page: bool = Fa
 
 
 def check_overwrite(out: Path | None, names: Iterable[str], overwrite: bool) -> None:
-    """Refuse to replace files in ``--out`` without ``--overwrite``, and to use ``--overwrite`` without ``--out``.
-
-    Raises:
-        RunError: a file exists.
-        DataError: ``options``.
-    """
+    """Refuse to replace files in ``--out`` without ``--overwrite``, and to use ``--overwrite`` without ``--out``."""
     if out is not None:
         check_replaceable([out / name for name in names], overwrite)
     elif overwrite:

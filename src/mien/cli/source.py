@@ -63,11 +63,7 @@ class SourceOptions(AuditedOptions):
         return Source(path, self)
 
     def at_any(self, data: Path | None) -> Source | None:
-        """Return the data, or None if no path is given. Without a path, options are an error.
-
-        Raises:
-            DataError: ``options``.
-        """
+        """Return the data, or None if no path is given. Without a path, options are an error."""
         if data is not None:
             return self.at(data)
         if self != SourceOptions():
@@ -83,11 +79,7 @@ class Source:
     how: SourceOptions = SourceOptions()
 
     def check(self) -> None:
-        """Check quickly for errors that :meth:`read` would find later, because loading torch takes seconds.
-
-        Raises:
-            DataError: see :meth:`read`.
-        """
+        """Check quickly for errors that :meth:`read` would find later, because loading torch takes seconds."""
         describe_source(self.path)
         if self.how.class_map:
             parse_map(self.how.class_map)
@@ -97,15 +89,9 @@ class Source:
             read_ferplus(self.how.votes)
 
     def read(self, size_px: int = 48, channels: int = 1, *, again: bool = False) -> ReadResult:
-        """Read the data. Print which images were skipped, and what the list of changes did.
+        """Read the data. Print which images were skipped, and what the list of changes did, unless ``again``.
 
-        Args:
-            size_px: side of the images.
-            channels: 1 for grey, 3 for RGB.
-            again: True if the data was read before at another size; then nothing is printed.
-
-        Raises:
-            DataError: the data cannot be read, or the list of changes is for other data.
+        Raises DataError if the data cannot be read, or the list of changes is for other data.
         """
         how = self.how
         names = parse_map(how.class_map) if how.class_map else {}

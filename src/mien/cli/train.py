@@ -70,11 +70,7 @@ def train(
 
 
 def _train_folds_and_show(options: TrainOptions, changes: Sequence[str], count: int, *, json: bool) -> None:
-    """Train a model for each fold, and measure it on that fold.
-
-    Raises:
-        MienError: see :func:`mien.api.cross_validate.cross_validate`; nothing is written then.
-    """
+    """Train a model for each fold, and measure it on that fold. After an error nothing is written."""
     job = find_job(options.recipe, changes, options.init_from, options.device)
     options.source.check()
     check_out(options.out, options.source.path)

@@ -72,18 +72,7 @@ class TrainOptions:
 def train_and_show(
     options: TrainOptions, changes: Sequence[str], teachers: Sequence[str] = (), tta: int = 10, *, json: bool
 ) -> None:
-    """Train, export and evaluate, and print the result.
-
-    Args:
-        options: options of the command.
-        changes: changes of the recipe, such as ``"epochs=5"``.
-        teachers: values of ``--teachers``.
-        tta: number of augmented views per face for the teachers' predictions.
-        json: whether to print JSON.
-
-    Raises:
-        MienError: see :func:`mien.pipeline.training_run.run_recipe`.
-    """
+    """Train, export and evaluate, and print the result. ``tta`` is the number of views of a face for the teachers."""
     job = find_options(options, changes, teachers, tta)
     # Create it in every process, so that all raise the error for a wrong name.
     logger = Logger(options.log, job.out) if options.log is not None else None

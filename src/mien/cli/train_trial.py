@@ -17,11 +17,7 @@ from mien.page.wording import duration_text
 
 
 def estimate_and_show(options: TrainOptions, changes: Sequence[str], *, json: bool) -> None:
-    """Time a few training steps and print an estimate for the whole training.
-
-    Raises:
-        MienError: see :func:`mien.api.train.train`.
-    """
+    """Time a few training steps and print an estimate for the whole training."""
     job = find_options(options, changes)
     check(options, replace(job, run=None))  # nothing is written, so the run's folder may exist
     plan = job.plan(options.source)
@@ -47,11 +43,7 @@ def estimate_and_show(options: TrainOptions, changes: Sequence[str], *, json: bo
 
 
 def find_lr_and_show(options: TrainOptions, changes: Sequence[str], *, json: bool) -> None:
-    """Run the learning-rate range test, print its suggestion, and draw its curve.
-
-    Raises:
-        MienError: see :func:`mien.api.find_lr.find_lr`.
-    """
+    """Run the learning-rate range test, print its suggestion, and draw its curve."""
     job = find_job(options.recipe, changes, options.init_from, options.device)
     check(options, job)
     chart = Path("runs") / f"{job.recipe.name}-find-lr.svg"

@@ -14,11 +14,7 @@ from mien.base.recipe import key_of
 
 
 def leave_out(why: str, options: Mapping[str, object]) -> None:
-    """Raise an error that names the given options.
-
-    Raises:
-        DataError: ``options``.
-    """
+    """Raise an error that names the given options."""
     given = [name for name, value in options.items() if value]
     if given:
         raise DataError(f"{why}. Leave out {' and '.join(given)}.", code="options")

@@ -61,18 +61,10 @@ def oversample(faces: Dataset, share: float, seed: int) -> Dataset:
 
 
 def balanced_order(labels: npt.NDArray[np.int64], batch_size: int, seed: Sequence[int]) -> npt.NDArray[np.int64]:
-    """Return an order of faces in which every batch has equally many faces of each class.
+    """Return an order of faces, labels int64 (N,), in which every batch has equally many faces of each class.
 
-    Counts differ by one if ``batch_size`` is not a multiple of the number of classes. An epoch has as many batches as
-    without balancing. No face is repeated before all others of its class were used.
-
-    Args:
-        labels: int64 (N,). Classes without a face are ignored.
-        batch_size: faces in a batch.
-        seed: seed of the order.
-
-    Returns:
-        int64 (B * batch_size,) indices, B = max(N // batch_size, 1).
+    Counts differ by one if ``batch_size`` is not a multiple of the number of classes. An epoch has as many batches
+    as without balancing, max(N // batch_size, 1). No face is repeated before all others of its class were used.
     """
     generator = np.random.default_rng(seed)
     present, labels = np.unique(labels, return_inverse=True)

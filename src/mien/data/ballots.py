@@ -41,8 +41,7 @@ class Vote(NamedTuple):
 def ballot_file(folder: Path, person: str) -> Path:
     """Return the path of one person's ballot.
 
-    Raises:
-        DataError: the name has characters other than letters, digits, ``_`` and ``-``, or is that of a merged file.
+    Raises DataError for a name with characters other than letters, digits, ``_`` and ``-``, or of a merged file.
     """
     if not _PERSON.fullmatch(person) or person in {MERGED, ASK_AGAIN}:
         raise DataError(
@@ -56,12 +55,7 @@ def ballot_file(folder: Path, person: str) -> Path:
 def read_ballot(path: Path, images: Sequence[str] | None = None) -> list[Vote]:
     """Read one person's votes in the order they were given; return none if there is no file.
 
-    Args:
-        path: path of the ballot.
-        images: images that may be voted on; None allows all images.
-
-    Raises:
-        DataError: not a ballot, an unknown answer, or an image that is not among ``images``.
+    Raises DataError: not a ballot, an unknown answer, or an image that is not among ``images`` (None allows all).
     """
     if not path.exists():
         return []
@@ -101,15 +95,8 @@ def write_rows(path: Path, names: Sequence[str], rows: Iterable[Sequence[object]
 def next_image(images: Sequence[str], votes: Sequence[Vote], person: str) -> str | None:
     """Return the next face to show: the first without a vote or, one time in ten, one that already has one.
 
-    The choice depends only on the votes, so an interrupted session can continue.
-
-    Args:
-        images: all images, in the order of the questions.
-        votes: this person's votes so far.
-        person: this person's name, which seeds the choice of repeated faces.
-
-    Returns:
-        The image, or None when all images have a vote.
+    The choice depends only on the votes so far and the person's name, so an interrupted session can continue. None when all
+    images have a vote.
     """
     seen = Counter(vote.image for vote in votes)
     left = next((image for image in images if image not in seen), None)

@@ -72,14 +72,9 @@ class _File(BaseModel):
 
 @dataclass(frozen=True)
 class Clean:
-    """A reviewed list of changes.
+    """A reviewed list of changes, at most one per row, for the data with this fingerprint.
 
-    Attributes:
-        data_fingerprint: fingerprint of the data that the list was made for.
-        changes: changes, at most one per row.
-
-    Raises:
-        DataError: a row occurs twice, or a row of validation or test is changed for an unproven reason.
+    Raises DataError: a row occurs twice, or a row of validation or test is changed for an unproven reason.
     """
 
     data_fingerprint: str
@@ -122,9 +117,8 @@ def write_clean(path: str | os.PathLike[str], clean: Clean) -> None:
 def read_clean(path: str | os.PathLike[str]) -> Clean:
     """Read a list of changes.
 
-    Raises:
-        DataError: missing, not TOML, an unknown key or kind, a row named twice, or a row of validation or test changed
-            for a reason that the data does not prove.
+    Raises DataError: missing, not TOML, an unknown key or kind, a row named twice, or a row of validation or test
+    changed for a reason that the data does not prove.
     """
     refuse_pointer(path, DataError)
     try:
@@ -160,11 +154,7 @@ def read_clean(path: str | os.PathLike[str]) -> Clean:
 
 
 def check_made_for(clean: Clean, faces: Dataset, path: str | os.PathLike[str]) -> None:
-    """Raise an error if the list was made for other data than ``faces``, which must not be cleaned yet.
-
-    Raises:
-        DataError: the fingerprints differ.
-    """
+    """Raise a DataError if the list was made for other data than ``faces``, which must not be cleaned yet."""
     if clean.data_fingerprint != faces.fingerprint:
         raise DataError(
             f"{path} was made for data {clean.data_fingerprint[:19]}..., found {faces.fingerprint[:19]}.... "
@@ -177,16 +167,11 @@ def apply_clean(faces: Dataset, clean: Clean, usual: Dataset | None = None) -> D
     """Drop and relabel faces as listed.
 
     The new fingerprint is computed from the data's fingerprint and the changes, so it is the same for every image size.
+    ``usual`` are the same faces at :data:`mien.data.dataset.FINGERPRINT_PX`, from which the list was made. They must
+    prove that changes of validation and test rows are justified. None uses ``faces``.
 
-    Args:
-        faces: faces before cleaning, at any size.
-        clean: list of changes.
-        usual: the same faces at :data:`mien.data.dataset.FINGERPRINT_PX`, from which the list was made. They must prove
-            that changes of validation and test rows are justified. None uses ``faces``.
-
-    Raises:
-        DataError: the data lacks a row, class or label of the list; a row of validation or test is dropped for a reason
-            that the data does not prove; or no face is left.
+    Raises DataError: the data lacks a row, class or label of the list; a row of validation or test is dropped for a
+    reason that the data does not prove; or no face is left.
     """
     position = {row: at for at, row in enumerate(faces.rows.tolist())}
     labels, kept = faces.labels.copy(), np.ones(len(faces), dtype=np.bool_)

@@ -46,24 +46,8 @@ def read_images(
 ) -> FaceTable:
     """Decode N images of known classes and return their table, without skipped ones.
 
-    Args:
-        items: for each image, a name for messages and a path or the bytes of an image file.
-        names: class of each image.
-        options: how to read the images.
-        what: description for the progress bar.
-        split: split of each image, ``""`` where the data has none.
-        split_origin: as in :class:`FaceTable`.
-        source: origin of each image, as in :class:`Dataset`. All following arguments hold N entries.
-        columns: further columns by name.
-        rows: row numbers. None: positions.
-        votes: votes on each image; None if there are no votes.
-        vote_classes: names of the classes of the votes.
-        group_column: name of the column with the groups. ``""`` if there are no groups.
-        notes: as in :class:`FaceTable`.
-        complete: as in :class:`FaceTable`.
-
-    Raises:
-        DataError: as :func:`decode_images`.
+    ``items`` are as for :func:`decode_images`, with the class of each in ``names``. ``split`` is ``""`` where the data
+    has none. All other arguments are fields of :class:`FaceTable` and :class:`Dataset`, with N entries.
     """
     decoded = decode_images(items, len(names), options, what)
     kept = decoded.kept
@@ -106,15 +90,11 @@ class Decoded:
 def decode_images(items: Iterable[Item], count: int, options: ReadOptions, what: str) -> Decoded:
     """Decode ``count`` images to squares, in order, on all cores; large data goes into a mapped file.
 
-    Args:
-        items: for each image, a name for messages and a path or the bytes of an image file.
-        count: number of items.
-        options: kind of squares. With ``skip_bad``, images that cannot be decoded are listed and skipped.
-        what: description for the progress bar.
+    An item is a name for messages, and a path or the bytes of an image file. With ``skip_bad``, images that cannot be
+    decoded are listed and skipped.
 
-    Raises:
-        DataError: an image cannot be decoded (the message names it), or all images are grey but colour is asked for
-            (``data-grey``).
+    Raises DataError: an image cannot be decoded (the message names it), or all images are grey but colour is asked for
+    (``data-grey``).
     """
     images = [new_images(count, face_shape(*form)) for form in options.forms]
     kept: list[int] = []

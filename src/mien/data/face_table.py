@@ -118,8 +118,7 @@ class ClassNames:
     def numbered(self, found: str, where: str) -> str:
         """Return the class of a number in Kaggle's numbering (0 angry .. 6 neutral) or of an expression's name.
 
-        Raises:
-            DataError: another label that the map does not name.
+        Raises DataError for another label that the map does not name.
         """
         # pandas writes 3 as 3.0 in a column with gaps. Longer numbers could exceed Python's limit on digits.
         whole = re.fullmatch(r"\s*(\d{1,9})(?:\.0+)?\s*", found, re.ASCII)
@@ -145,13 +144,8 @@ class ClassNames:
     def finish(self, path: object, column: str = "", apart: str = "") -> list[Notice]:
         """Return notices about class names, after all labels have been mapped.
 
-        Args:
-            path: path of the data, for messages.
-            column: column of the labels. Numbers in FER2013's own column, ``emotion``, need no notice.
-            apart: advice on how to keep two names as two classes, for data that takes no map.
-
-        Raises:
-            DataError: a name on the map's left side never occurs.
+        Numbers in FER2013's own column of labels, ``emotion``, need no notice. ``apart`` says how to keep two names as
+        two classes, for data that takes no map. Raises DataError for a name on the map's left side that never occurs.
         """
         for unused in self._unused.values():
             raise DataError(
@@ -192,11 +186,7 @@ def index_classes(names: Sequence[str]) -> tuple[npt.NDArray[np.int64], tuple[st
 
 
 def split_of(found: str, where: str) -> str:
-    """Return the split that a name means; ``""`` for an empty name.
-
-    Raises:
-        DataError: the name is not a split.
-    """
+    """Return the split that a name means; ``""`` for an empty name. Raises DataError if it is not a split."""
     if not found.strip():
         return ""
     split = canonical_split(found)
@@ -250,11 +240,7 @@ class Header:
 
 
 def read_names(path: Path) -> tuple[tuple[str, ...], str]:
-    """Read the column names of a CSV as written, and its delimiter.
-
-    Raises:
-        DataError: the file is not text, or not a CSV.
-    """
+    """Read the column names of a CSV as written, and its delimiter. Raises DataError if it is no CSV."""
     with path.open("rb") as stream:
         first = stream.readline(_LONGEST_HEADER)
     try:
@@ -277,8 +263,7 @@ def read_names(path: Path) -> tuple[tuple[str, ...], str]:
 def csv_rows(path: Path, columns: int, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """Yield line number and fields of each row below the header that is not blank.
 
-    Raises:
-        DataError: a row has a wrong number of columns, or the file is not UTF-8 or not a CSV.
+    Raises DataError: a row has a wrong number of columns, or the file is not UTF-8 or not a CSV.
     """
     with path.open(encoding="utf-8-sig", newline="") as stream:
         reader = csv.reader(stream, delimiter=delimiter)
@@ -305,8 +290,7 @@ def csv_rows(path: Path, columns: int, delimiter: str) -> Iterator[tuple[int, li
 def read_header(path: Path) -> Header:
     """Read the header of a CSV. Names match without case, quotes and outer spaces.
 
-    Raises:
-        DataError: the file is empty, not text, or has no columns for image and label.
+    Raises DataError if the file is empty, not text, or has no columns for image and label.
     """
     names, delimiter = read_names(path)
     label = find_column(names, LABEL_HEADERS)

@@ -54,10 +54,7 @@ def read_folders(folder: Path, options: ReadOptions) -> FaceTable:
     """Read ``<class>/*.png``, or ``<split>/<class>/*.png``; folders inside a class folder belong to the class.
 
     If all files are named as in msambare/fer2013 (Training_1.jpg, PublicTest_2.jpg, PrivateTest_3.jpg), their names
-    give FER2013's official splits.
-
-    Raises:
-        DataError: no class folders, no images, an image that cannot be decoded.
+    give FER2013's official splits. Raises DataError: no class folders, no images, an image that cannot be decoded.
     """
     class_folders, ignored = _tree(folder)
     class_names = ClassNames(options.class_map)
@@ -110,10 +107,7 @@ def read_folders(folder: Path, options: ReadOptions) -> FaceTable:
 
 
 def _folder_columns(below: list[tuple[str, ...]]) -> dict[str, npt.NDArray[np.str_]]:
-    """Return columns of subfolders: ``folder1`` is the folder below the class, ``folder2`` the path of two, and so on.
-
-    An image with fewer folders above it has ``""``.
-    """
+    """Return columns of subfolders: ``folder1`` is the folder below the class, ``folder2`` the path of two, ..."""
     depth = max(map(len, below))
     return {
         f"folder{level}": np.array([plain("/".join(each[:level])) if len(each) >= level else "" for each in below])
@@ -146,11 +140,7 @@ def _tree(folder: Path) -> tuple[list[tuple[Path, str]], list[Path]]:
 
 
 def _check_classes(folder: Path, below: Sequence[Path]) -> None:
-    """Raise an error if the folders are splits or people, because a model would learn them as classes.
-
-    Raises:
-        DataError: ``folders-are-splits``, ``folders-above-classes``.
-    """
+    """Raise a DataError if the folders are splits or people, because a model would learn them as classes."""
     words = {each.name: _WORD.findall(each.name) or [each.name] for each in below}
     splits = [name for name, own in words.items() if canonical_split(own[0]) or canonical_split(own[-1])]
     if len(splits) > 1 or len(splits) == len(below):

@@ -23,19 +23,11 @@ GROUP_COLUMN = "group"
 def group_column(
     group: str, columns: Mapping[str, npt.NDArray[Any]], source: npt.NDArray[np.str_]
 ) -> tuple[str, dict[str, npt.NDArray[Any]]]:
-    """Add the column of the groups that ``group`` specifies.
+    """Add the column of the groups that ``group`` specifies; return its name and all columns.
 
-    Args:
-        group: name of a column, or a pattern such as ``"(p[0-9]+)_"``.
-        columns: columns of the data, N entries each.
-        source: str (N,), origin of each sample, in which a pattern is searched.
-
-    Returns:
-        Name of the column with the groups, and all columns including it.
-
-    Raises:
-        DataError: no such column; a pattern without exactly one group, or that does not match every name; a sample
-            without a value.
+    ``group`` is the name of a column, or a pattern such as ``"(p[0-9]+)_"``, which is searched in ``source``. Raises
+    DataError: no such column; a pattern without exactly one group, or that does not match every name; a sample without
+    a value.
     """
     if "(" not in group and group not in columns:
         known = nearest(group, columns) if columns else " The data has only images and labels."

@@ -29,10 +29,9 @@ Images = npt.NDArray[np.uint8]
 
 
 def new_images(count: int, shape: tuple[int, ...]) -> Images:
-    """Create an array to fill with images, uint8 (count, *shape): in memory, or in a mapped file if it is large.
+    """Create uint8 (count, *shape) to fill with images: in memory, or in a mapped file if it is large.
 
-    Raises:
-        DataError: the disk is full (``no-space``).
+    Raises DataError if the disk is full (``no-space``).
     """
     size = count * math.prod(shape)
     if size < LARGE_BYTES:

@@ -41,11 +41,9 @@ _BLOCK_BYTES = 1 << 18
 def read_kaggle_csv(path: Path, options: ReadOptions) -> FaceTable:
     """Read ``fer2013.csv`` (emotion,pixels,Usage), ``icml_face_data.csv`` and similar files, with columns in any order.
 
-    Rows are counted first, so that one array of the right size can be filled without a copy.
-
-    Raises:
-        DataError: a truncated row, a wrong number of pixels, a pixel outside 0..255, an unknown label or Usage (the
-            message names file and line), or colour is asked for (``data-grey``).
+    Rows are counted first, so that one array of the right size can be filled without a copy. Raises DataError: a
+    truncated row, a wrong number of pixels, a pixel outside 0..255, an unknown label or Usage (the message names file
+    and line), or colour is asked for (``data-grey``).
     """
     if options.channels != 1:
         raise only_grey()

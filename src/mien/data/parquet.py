@@ -60,9 +60,7 @@ def parquet_files(path: Path) -> list[Path]:
 def read_parquet(path: Path, options: ReadOptions) -> FaceTable:
     """Read one parquet file or a folder of them, one row group at a time.
 
-    Raises:
-        DataError: not parquet, a missing column, an unknown label or split, an image that cannot be decoded.
-        MissingExtraError: pyarrow is not installed.
+    Raises DataError: not parquet, a missing column, an unknown label or split, an image that cannot be decoded.
     """
     # A file without rows gives no reliable column types.
     files = [file for each in parquet_files(path) if (file := ParquetFile(each, path)).count]

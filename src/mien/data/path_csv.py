@@ -34,8 +34,7 @@ def referenced_files(path: Path) -> Iterator[Path]:
 def read_path_csv(path: Path, options: ReadOptions) -> FaceTable:
     """Read a CSV of path,label[,split]. Paths are relative to the CSV's folder; other columns are kept.
 
-    Raises:
-        DataError: a row with too few columns, an empty label, an unknown split, a missing or undecodable image.
+    Raises DataError: a row with too few columns, an empty label, an unknown split, a missing or undecodable image.
     """
     header = read_header(path)
     assert header.path is not None

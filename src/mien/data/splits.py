@@ -53,10 +53,9 @@ def is_official(names: Iterable[str]) -> bool:
 
 
 def group_identical(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
-    """Give identical images the same group number.
+    """Give identical images the same group number: uint8 (N, ...) -> int64 (N,).
 
-    uint8 (N, ...) -> int64 (N,): equal images share a number. Numbers are ranks of keyed hashes: a random order that is
-    the same on all machines and for any order of files.
+    Numbers are ranks of keyed hashes: a random order that is the same on all machines and for any order of files.
     """
     digests = [_rank(image.tobytes()) for image in np.asarray(images)]
     rank = {digest: index for index, digest in enumerate(sorted(set(digests)))}
@@ -66,14 +65,8 @@ def group_identical(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
 def near_copy_groups(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
     """Give near-copies (mirrored, shifted, cropped, recompressed or brighter images) the same group number.
 
-    Near-copies are transitive: if A is near B and B near C, all three form one group. For FER2013 this takes half a
-    minute the first time; later the groups are read from the user's cache folder.
-
-    Args:
-        images: uint8 (N, S, S) or (N, S, S, 3).
-
-    Returns:
-        int64 (N,): near-copies share a number.
+    uint8 (N, S, S[, 3]) -> int64 (N,). Near-copies are transitive: if A is near B and B near C, all three form one
+    group. For FER2013 this takes half a minute the first time; later the groups are read from the user's cache folder.
     """
     small = _small(images)
     if len(small) < _CACHED_FROM:
@@ -115,18 +108,10 @@ def _small(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 def cut_validation(
     images: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64], copies: npt.NDArray[np.int64] | None = None
 ) -> npt.NDArray[np.bool_]:
-    """Choose validation faces: :data:`VALIDATION_SHARE` of every class, with copies on the same side.
+    """Choose validation faces, bool (N,): :data:`VALIDATION_SHARE` of every class, with copies on the same side.
 
-    The label of a group of copies is its most frequent one (the rarer class at a tie). A class with two or more groups
-    is in both splits; a class with one group stays in train.
-
-    Args:
-        images: uint8 (N, ...).
-        labels: int64 (N,).
-        copies: int64 (N,), equal for copies; None treats only identical images as copies.
-
-    Returns:
-        bool (N,), True for validation.
+    The label of a group of copies (None: of identical images) is its most frequent one (the rarer class at a tie). A
+    class with two or more groups is in both splits; a class with one group stays in train.
     """
     if len(images) == 0:
         return np.zeros(0, dtype=np.bool_)
@@ -158,19 +143,11 @@ def cut_validation(
 def cut_groups(
     groups: npt.NDArray[Any], labels: npt.NDArray[np.int64], share: float = VALIDATION_SHARE
 ) -> npt.NDArray[np.bool_]:
-    """Choose validation faces by whole groups, so that every class has about the same share there.
+    """Choose validation faces, bool (N,), by whole groups, so that every class has about the same share there.
 
     Groups are visited in a random order that depends only on their names. A group is added if the fractions of the
     classes then come closer to ``share``. For each class that is still missing, the group that changes the fractions
     least is added. A group that holds every face of a class stays in train.
-
-    Args:
-        groups: text or numbers (N,). A group is never divided.
-        labels: int64 (N,).
-        share: wanted fraction of each class, 0..1.
-
-    Returns:
-        bool (N,), True for validation.
     """
     names, number, counts = count_by_group(groups, labels)
     total = counts.sum(axis=0)
@@ -238,14 +215,7 @@ def deal_groups(groups: npt.NDArray[np.int64], labels: npt.NDArray[np.int64], co
     """Assign groups to folds with an even spread of classes, like scikit-learn's StratifiedGroupKFold.
 
     Groups with the most uneven classes come first. Each group goes to the fold where it keeps the classes most even.
-
-    Args:
-        groups: int64 (N,).
-        labels: int64 (N,).
-        count: number of folds, 2..number of groups.
-
-    Returns:
-        int64 (N,), fold of each sample, 0..count-1; every fold has a group.
+    Returns the fold of each sample, int64 (N,), 0..count-1; every fold has a group.
     """
     _, number, counts = count_by_group(groups, labels)
     counts = counts[:, counts.sum(axis=0) > 0]
@@ -271,8 +241,7 @@ def check_class_groups(
 ) -> None:
     """Raise an error if one group holds every face of a class, because then one split would lack the class.
 
-    Raises:
-        DataError: ``group-holds-class``, or ``class-too-small`` if the groups are unnamed copies.
+    Raises DataError: ``group-holds-class``, or ``class-too-small`` if the groups are unnamed copies.
     """
     names, _, counts = count_by_group(groups, labels)
     holders = (counts > 0).sum(axis=0)
@@ -306,24 +275,11 @@ def settle_splits(
     groups: npt.NDArray[Any] | None = None,
     classes: Sequence[str] = (),
 ) -> tuple[npt.NDArray[np.str_], str]:
-    """Cut a validation split where one is missing.
+    """Cut a validation split where one is missing; return the split of every face, and how the splits were formed.
 
-    If there is no split, validation is cut from all faces, and there is no test split. If there is train but no
-    validation, part of train becomes validation. Data without train, for evaluation only, is unchanged.
-
-    Args:
-        split: str (N,), train, validation, test or ``""`` (not given).
-        origin: how ``split`` was formed.
-        images: uint8 (N, ...).
-        labels: int64 (N,).
-        groups: text or numbers (N,); groups are never divided. None keeps near-copies together.
-        classes: names of the labels; needed with ``groups``.
-
-    Returns:
-        Split of every face, and a text that says how it was formed.
-
-    Raises:
-        DataError: as :func:`check_class_groups`.
+    If there is no split (``""``), validation is cut from all faces, and there is no test. If there is train but no
+    validation, part of train becomes validation. Data without train, for evaluation only, is unchanged. Groups are
+    never divided, and raise as :func:`check_class_groups`; None keeps near-copies together.
     """
     present = set(split.tolist())
     if present == {""}:

@@ -121,7 +121,8 @@ def synthetic_faces(count: int = 10_000, seed: int = 0, size_px: int = SIZE_PX, 
 def write_class_folders(faces: Dataset, folder: Path) -> None:
     """Write the images as ``folder/SPLIT/CLASS/NUMBER.png``, which :func:`mien.load_dataset` can read.
 
-    The folder appears only once it is complete. Raises DataError if it exists (``folder-exists``).
+    The folder is created under another name and renamed when it is complete. Raises DataError if it exists
+    (``folder-exists``).
     """
     if folder.exists():
         raise DataError(f"{folder} already exists. Choose another folder.", code="folder-exists")

@@ -46,13 +46,9 @@ _TOTALS = ("", "total", "sum", "count", "n")
 
 
 def check_votes(faces: Dataset) -> npt.NDArray[np.float64]:
-    """Return the votes that a recipe trains or evaluates on.
+    """Return the votes that a recipe trains or evaluates on: float64 (N, V), all 0 for a face without votes.
 
-    Returns:
-        float64 (N, V): votes for each of ``faces.vote_classes``; all 0 for a face without votes.
-
-    Raises:
-        DataError: the data has no votes, or none for any of these faces.
+    Raises DataError if the data has no votes, or none for any of these faces.
     """
     if faces.votes is None:
         raise DataError(
@@ -71,21 +67,14 @@ def check_votes(faces: Dataset) -> npt.NDArray[np.float64]:
 
 
 def vote_probabilities(counts: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """Divide each row of votes by its sum: counts (N, V), 0 or more -> float64 (N, V).
-
-    Rows sum to 1; rows without votes are all 0.
-    """
+    """Divide each row of votes, (N, V), by its sum: float64 (N, V); rows without votes are all 0."""
     counts = np.asarray(counts, dtype=np.float64)
     totals = counts.sum(axis=1, keepdims=True)
     return np.asarray(np.divide(counts, totals, out=np.zeros_like(counts), where=totals > 0))
 
 
 def votes_fingerprint(faces: Dataset) -> str:
-    """SHA-256 of votes, their classes and rows, as ``"sha256:..."``; the test split is ignored.
-
-    Raises:
-        DataError: the faces have no votes.
-    """
+    """SHA-256 of votes, their classes and rows, as ``"sha256:..."``; the test split is ignored."""
     learned = faces.subset(faces.split != "test")
     digest = hashlib.sha256(repr(learned.vote_classes).encode())
     digest.update(np.ascontiguousarray(check_votes(learned), dtype="<f8").data)
@@ -107,16 +96,10 @@ def gather_votes(
 ) -> tuple[dict[str, npt.NDArray[Any]], npt.NDArray[Any] | None, tuple[str, ...]]:
     """Separate the columns ``votes_<class>`` (two or more) from a table.
 
-    Args:
-        columns: columns by name, N entries each.
-        places: position of each row for messages, such as ``faces.csv line 3``.
+    Returns the other columns; the votes, int64 or float64 (N, V), or None; the class names in the table's order. A row
+    whose columns of votes are all empty has no votes: zeros. ``places`` name the rows in messages.
 
-    Returns:
-        The other columns; the votes, int64 or float64 (N, V), or None; the class names in the table's order. A row
-        whose columns of votes are all empty has no votes: zeros.
-
-    Raises:
-        DataError: a value is not a number, or a column is a sum.
+    Raises DataError for a value that is not a number, or a column that is a sum.
     """
     found = vote_columns(columns)
     if not found:
@@ -154,8 +137,7 @@ def _numbers(name: str, values: npt.NDArray[Any], places: Sequence[str] | npt.ND
 def ferplus_votes(rows: Iterable[Any], file: str) -> npt.NDArray[Any]:
     """Convert FER+'s lists in a parquet column to counts, (N, 10); an empty row gives zeros.
 
-    Raises:
-        DataError: a row is not ten numbers; the message names ``file``.
+    Raises DataError for a row that is not ten numbers; the message names ``file``.
     """
     counts: list[list[float]] = []
     for row, value in enumerate(rows):
@@ -176,15 +158,10 @@ def ferplus_votes(rows: Iterable[Any], file: str) -> npt.NDArray[Any]:
 def with_votes(faces: Dataset, path: str | os.PathLike[str]) -> Dataset:
     """Add the votes in FER+'s official ``fer2013new.csv`` to FER2013, in place of any others.
 
-    The file has a line for each image of Kaggle's ``fer2013.csv``, in its order:
-    ``Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF``.
+    The file has a line for each image of Kaggle's ``fer2013.csv``, in its order: ``Usage,Image
+    name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF``.
 
-    Args:
-        faces: FER2013, with ``rows`` as in ``fer2013.csv``.
-        path: path of ``fer2013new.csv``.
-
-    Raises:
-        DataError: no such file, another kind of file, a damaged line, or lines about other images.
+    Raises DataError: no such file, another kind of file, a damaged line, or lines about other images.
     """
     usages, votes = read_ferplus(expand_home(path))
     beyond = np.flatnonzero((faces.rows < 0) | (faces.rows >= len(votes)))

@@ -12,12 +12,7 @@ from mien.evaluation.results import Estimate
 def pair_agreement(counts: npt.NDArray[np.int64], resamples: int = 1000) -> Estimate | None:
     """Compute the fraction of pairs of people with the same answer, mean over samples, 0..1, with its 95% interval.
 
-    Args:
-        counts: int64 (N, V), number of people who gave each answer.
-        resamples: bootstrap resamples over samples.
-
-    Returns:
-        The estimate, or None if no sample has two answers.
+    ``counts`` int64 (N, V): number of people who gave each answer. None if no sample has two answers.
     """
     people = counts.sum(axis=1)
     shared = counts[people >= 2]
@@ -29,16 +24,10 @@ def pair_agreement(counts: npt.NDArray[np.int64], resamples: int = 1000) -> Esti
 
 
 def krippendorff_alpha(counts: npt.NDArray[np.int64]) -> float:
-    """Compute Krippendorff's alpha for nominal answers: 1 is full agreement, 0 is agreement by chance.
+    """Compute Krippendorff's alpha for nominal answers, int64 (N, V): 1 is full agreement, 0 agreement by chance.
 
     The value is 1 - observed / expected disagreement (Krippendorff, Content Analysis, 2004, chapter 11). Samples with
-    fewer than two answers are left out.
-
-    Args:
-        counts: int64 (N, V), number of people who gave each answer.
-
-    Returns:
-        Alpha; NaN if no sample has two answers, or all answers are the same class.
+    fewer than two answers are left out; NaN if none has two, or all answers are the same class.
     """
     people = counts.sum(axis=1)
     shared = counts[people >= 2].astype(np.float64)

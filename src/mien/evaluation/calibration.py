@@ -74,12 +74,10 @@ class CoverageCurve(JsonResult):
 
 
 def reliability(confidence: Floats, correct: npt.NDArray[np.bool_], groups: Groups | None = None) -> Reliability:
-    """Bin samples by confidence and compute the accuracy in each bin.
+    """Bin samples by confidence (N,), 0..1, and compute the accuracy in each bin.
 
-    Args:
-        confidence: float (N,), 0..1: the top probability, or for one class its column of the probabilities.
-        correct: bool (N,), whether the answer is right; for one class ``labels == index``.
-        groups: int64 (N,), as in :func:`mien.evaluation.intervals.proportion_among`.
+    Confidence is the top probability and ``correct`` whether the answer is right; for one class, its column of the
+    probabilities, and ``labels == index``.
     """
     bins = CALIBRATION_BINS
     number = equal_width_bins(confidence)
@@ -101,14 +99,8 @@ def calibrate(
 ) -> Calibration:
     """Compute calibration metrics before and after cross-fitted temperature scaling.
 
-    Args:
-        labels: int64 (N,), 0..C-1; N at least 1.
-        probabilities: float (N, C).
-        groups: int64 (N,), equal for samples of one group, such as a person. A group stays in one fold and is resampled
-            as a whole. None if there are no groups.
-        resamples: number of bootstrap resamples; the temperatures are not refitted in each.
-        copies: int64 (N,), equal for copies, such as identical images. Copies stay in one fold, but are resampled
-            separately.
+    A group stays in one fold and is resampled as a whole. Copies (``copies`` int64 (N,), equal for copies) stay in one
+    fold too, but are resampled separately. The temperatures are not refitted in each resample.
     """
     fit = cross_fit_temperature(labels, probabilities, join_groups(len(labels), groups, copies))
     before, after = (_metrics_of(labels, each, resamples, groups) for each in (probabilities, fit.probabilities))
@@ -120,10 +112,7 @@ def accuracy_against_coverage(
 ) -> CoverageCurve:
     """Compute the accuracy of answering only the most confident samples (El-Yaniv & Wiener, JMLR 11, 2010).
 
-    Args:
-        confidence: float (N,), higher for more confident predictions; N at least 1.
-        correct: bool (N,).
-        most_points: largest number of points to keep for drawing.
+    ``confidence`` (N,) is higher for more confident predictions, N at least 1; ``most_points`` are kept for drawing.
     """
     order = np.argsort(-confidence, kind="stable")
     falling = confidence[order]

@@ -34,17 +34,11 @@ class Exchange(JsonResult):
 
 
 def best_exchange(confusion: npt.NDArray[np.int64]) -> Exchange | None:
-    """Find the renaming of predicted classes with the highest accuracy.
+    """Find the renaming of predicted classes (columns of ``confusion``, (C, C)) with the highest accuracy.
 
     This is the assignment problem, solved exactly by dynamic programming over sets of classes (Held & Karp 1962). An
     exchange is clear if it gains at least 5 points, and more samples than :data:`SURE_Z` standard deviations of a sign
-    test.
-
-    Args:
-        confusion: (C, C), rows are true classes, columns predicted ones.
-
-    Returns:
-        The best renaming, or None with more than :data:`MAX_CLASSES` classes.
+    test. None with more than :data:`MAX_CLASSES` classes.
     """
     count = len(confusion)
     if count > MAX_CLASSES:
@@ -95,12 +89,9 @@ class LearnedLabels(JsonResult):
 
 
 def learned_labels(labels: Labels, predicted: Labels, majority: Labels) -> LearnedLabels:
-    """Measure how often predictions repeat labels that contradict the annotators.
+    """Measure how often predictions, int64 (N,), repeat labels that contradict the annotators.
 
-    Args:
-        labels: int64 (N,), the given labels.
-        predicted: int64 (N,), the predicted classes.
-        majority: int64 (N,), the majority's class; -1 if there is none, or it is not one of the classes.
+    ``majority`` is -1 if there is none, or it is not one of the classes.
     """
     contradicted = (majority >= 0) & (majority != labels)
     repeated = proportion_among(predicted == labels, contradicted)

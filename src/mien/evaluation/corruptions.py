@@ -44,16 +44,10 @@ class Corruption:
 
 
 def corrupt_in_parts(images: Images, name: str, strength: int, seed: int) -> Iterator[Images]:
-    """Corrupt faces a few hundred at a time, so that a large split is not copied in memory.
+    """Corrupt faces, uint8 (N, S, S[, 3]), a few hundred at a time, so that a split is not copied in memory.
 
-    Args:
-        images: uint8 (N, S, S), or (N, S, S, 3) in colour.
-        name: one of :data:`CORRUPTIONS`.
-        strength: 1..5.
-        seed: 0 or more. The result for face i depends only on the seed, i and the face.
-
-    Yields:
-        The parts in order, uint8 (n, S, S[, 3]).
+    ``name`` is one of :data:`CORRUPTIONS`, ``strength`` 1..5. The result for face i depends only on the seed, i and the
+    face.
     """
     corruption = CORRUPTIONS[name]
     generator = np.random.default_rng([seed, zlib.crc32(name.encode())])
@@ -205,10 +199,7 @@ CORRUPTIONS: dict[str, Corruption] = {
 def _sample_bilinear(
     images: npt.NDArray[np.uint8], rows: npt.NDArray[np.float32], columns: npt.NDArray[np.float32]
 ) -> npt.NDArray[np.uint8]:
-    """Sample images at given coordinates, bilinearly, with repeated border.
-
-    uint8 (N, H, W) or (N, H, W, 3), coordinates float32 (N, H, W) -> the images' shape.
-    """
+    """Sample images uint8 (N, H, W[, 3]) at coordinates float32 (N, H, W), bilinearly, with repeated border."""
     height, width = images.shape[1:3]
     rows, columns = np.clip(rows, 0, height - 1), np.clip(columns, 0, width - 1)
     top, left = rows.astype(np.int64), columns.astype(np.int64)

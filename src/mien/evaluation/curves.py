@@ -58,13 +58,8 @@ class RocCurves(JsonResult):
 def roc_points(is_positive: npt.NDArray[np.bool_], scores: Floats) -> Points:
     """Compute all points of a ROC curve: Fawcett, Pattern Recognition Letters 27, 2006, algorithm 1.
 
-    Args:
-        is_positive: bool (N,).
-        scores: float (N,), higher for positive samples. Samples with equal scores share a point.
-
-    Returns:
-        False positive rates, true positive rates and thresholds, from (0, 0) at infinity; three empty arrays without
-        positive or without negative samples.
+    Returns false positive rates, true positive rates and thresholds, from (0, 0) at infinity; three empty arrays
+    without positive or without negative samples. Samples with equal scores share a point.
     """
     hits, misses, thresholds = _counts(is_positive, scores)
     if hits[-1] == 0 or misses[-1] == 0:
@@ -73,13 +68,10 @@ def roc_points(is_positive: npt.NDArray[np.bool_], scores: Floats) -> Points:
 
 
 def precision_recall_points(is_positive: npt.NDArray[np.bool_], scores: Floats) -> Points:
-    """Compute all points of a precision-recall curve.
+    """Compute all points of a precision-recall curve, as :func:`roc_points` does.
 
-    Arguments are as in :func:`roc_points`.
-
-    Returns:
-        Recalls (ascending), precisions and thresholds, from (0, 1) at infinity; three empty arrays without positive
-        samples.
+    Returns recalls (ascending), precisions and thresholds, from (0, 1) at infinity; three empty arrays without positive
+    samples.
     """
     hits, misses, thresholds = _counts(is_positive, scores)
     if hits[-1] == 0:
@@ -91,14 +83,8 @@ def roc_curves(labels: Labels, probabilities: Floats, resamples: int = 1000, gro
     """Compute ROC curves of each class against the rest, and their macro and micro averages.
 
     Macro: the mean true positive rate of the classes at each false positive rate (vertical averaging, Fawcett 2006);
-        its area is the mean of the areas. Micro: the N x C decisions "is this sample of this class?" pooled. Resamples
-        are those of ``evaluate_predictions``, so the macro area's interval equals the headline AUC's.
-
-    Args:
-        labels: int64 (N,), 0..C-1.
-        probabilities: float (N, C).
-        resamples: number of bootstrap resamples for the intervals of the areas.
-        groups: int64 (N,), equal for samples of one group, such as a person, which are drawn together. None: no groups.
+    its area is the mean of the areas. Micro: the N x C decisions "is this sample of this class?" pooled. Resamples are
+    those of ``evaluate_predictions``, so the macro area's interval equals the headline AUC's.
     """
     count, class_count = probabilities.shape
     one_hot = (labels[:, np.newaxis] == np.arange(class_count)).ravel()
@@ -127,10 +113,6 @@ def precision_recall_curves(labels: Labels, probabilities: Floats) -> tuple[Curv
     """Compute the precision-recall curve of each class against the rest, in order.
 
     The average precision is the sum over thresholds of (gain in recall) * precision, as in scikit-learn.
-
-    Args:
-        labels: int64 (N,), 0..C-1.
-        probabilities: float (N, C).
     """
     curves = []
     for index, column in enumerate(probabilities.T):
@@ -142,15 +124,9 @@ def precision_recall_curves(labels: Labels, probabilities: Floats) -> tuple[Curv
 
 
 def thin(across: Floats, up: Floats, most: int = MOST_POINTS) -> npt.NDArray[np.intp]:
-    """Choose at most ``most`` points, equally spaced along a curve, so that it looks unchanged.
+    """Choose at most ``most`` points (2 or more), equally spaced along a curve (P,), so that it looks unchanged.
 
-    Args:
-        across: float (P,), horizontal coordinates.
-        up: float (P,), vertical coordinates.
-        most: largest number of points, at least 2.
-
-    Returns:
-        Indices (Q,), ascending, with both ends; all points if there are at most ``most``.
+    Returns indices (Q,), ascending, with both ends; all points if there are at most ``most``.
     """
     if len(across) <= most:
         return np.arange(len(across))

@@ -40,16 +40,7 @@ class ConfusedPair(JsonResult):
 
 
 def confused_pairs(labels: Labels, predicted: Indices, groups: Groups | None = None) -> tuple[ConfusedPair, ...]:
-    """List all pairs of classes that were confused at least once, the most frequent first.
-
-    Args:
-        labels: int64 (N,).
-        predicted: int64 (N,), the predicted classes.
-        groups: int64 (N,), as in :func:`mien.evaluation.intervals.proportion_among`.
-
-    Returns:
-        Pairs sorted by falling count, then by falling rate, then in the order of the classes.
-    """
+    """List all pairs of classes that were confused at least once, by falling count, then rate, then class order."""
     pairs = []
     for first, second in sorted({*zip(labels.tolist(), predicted.tolist(), strict=True)}):
         if first != second:
@@ -60,15 +51,9 @@ def confused_pairs(labels: Labels, predicted: Indices, groups: Groups | None = N
 
 
 def worst_mistakes(labels: Labels, probabilities: Floats, count: int = 20) -> Indices:
-    """Return the indices of the wrong predictions with the highest confidence, highest first.
+    """Return the indices of at most ``count`` wrong predictions with the highest confidence, highest first.
 
-    Args:
-        labels: int64 (N,), 0..C-1.
-        probabilities: float (N, C).
-        count: largest number of samples.
-
-    Returns:
-        int64 (K,); at equal confidence, the lower probability of the true class comes first, then the earlier sample.
+    At equal confidence, the lower probability of the true class comes first, then the earlier sample.
     """
     wrong = np.flatnonzero(probabilities.argmax(axis=1) != labels)
     of_truth = probabilities[wrong, labels[wrong]]

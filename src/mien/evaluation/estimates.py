@@ -81,8 +81,7 @@ def evaluate_predictions(predictions: Predictions, resamples: int = 1000) -> Eva
 def group_values(values: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
     """Return the sorted distinct values of a column (N,), and the index of each sample's value, int64 (N,).
 
-    Raises:
-        DataError: more than :data:`MOST_GROUPS` distinct values.
+    Raises DataError for more than :data:`MOST_GROUPS` distinct values.
     """
     if values.dtype.kind == "O":
         values = values.astype(np.str_)
@@ -97,12 +96,9 @@ def group_values(values: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArra
 
 
 def break_down(predictions: Predictions, values: npt.NDArray[Any], resamples: int = 1000) -> list[SubsetMetrics]:
-    """Compute accuracy and macro-F1 for each value of a column, in the order of the values.
+    """Compute accuracy and macro-F1 for each value of a column (N,), in the order of the values.
 
-    Args:
-        predictions: N samples.
-        values: (N,) strings, integers, floats or booleans, one per sample.
-        resamples: bootstrap resamples, as in :func:`evaluate_predictions`; each subset is resampled separately.
+    Each subset is resampled separately, as in :func:`evaluate_predictions`.
     """
     distinct, group_of = group_values(values)
     kept = {str(value): group_of == index for index, value in enumerate(distinct)}
@@ -112,10 +108,8 @@ def break_down(predictions: Predictions, values: npt.NDArray[Any], resamples: in
 def group_gaps(predictions: Predictions, values: npt.NDArray[Any]) -> tuple[GroupGap, ...]:
     """Compare accuracy and recall of each class for each value of a column (N,) with all samples of another value.
 
-    Both sides need :data:`LEAST_COMPARED` samples. If there are two values, only the first is compared.
-
-    Raises:
-        DataError: see :func:`group_values`.
+    Both sides need :data:`LEAST_COMPARED` samples. If there are two values, only the first is compared. Raises as
+    :func:`group_values`.
     """
     distinct, group_of = group_values(values)
     labels, right = predictions.labels, predictions.probabilities.argmax(axis=1) == predictions.labels
@@ -135,15 +129,9 @@ def group_gaps(predictions: Predictions, values: npt.NDArray[Any]) -> tuple[Grou
 def evaluate_subsets(
     predictions: Predictions, kept: Mapping[str, npt.NDArray[np.bool_]], resamples: int = 1000
 ) -> list[SubsetMetrics]:
-    """Compute accuracy and macro-F1 on subsets, such as the samples without a copy in the training split.
+    """Compute accuracy and macro-F1 on subsets given by masks, such as the samples without a copy in train.
 
-    Args:
-        predictions: N samples.
-        kept: for each subset by name, a mask bool (N,) of its samples.
-        resamples: bootstrap resamples, as in :func:`evaluate_predictions`; each subset is resampled separately.
-
-    Returns:
-        Metrics of each subset in order; NaN for an empty subset.
+    Each subset is resampled separately, as in :func:`evaluate_predictions`; an empty one has NaN.
     """
     return [_subset_metrics(name, predictions, mask, resamples) for name, mask in kept.items()]
 

@@ -13,7 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
+"""Probabilities are float (N, C), rows sum to 1, in all files of this folder."""
 Labels = npt.NDArray[np.int64]
+"""int64 (N,), 0..C-1."""
 
 CALIBRATION_BINS = 15
 """Number of equal-width bins of the calibration error, as in Guo et al. 2017."""
@@ -56,18 +58,12 @@ def precision(confusion: npt.NDArray[Any]) -> Floats:
 
 
 def recall(confusion: npt.NDArray[Any]) -> Floats:
-    """Compute recall of each class: TP / (TP + FN). (..., C, C) -> (..., C).
-
-    It is NaN for a class without rows.
-    """
+    """Compute recall of each class: TP / (TP + FN). (..., C, C) -> (..., C); NaN for a class without rows."""
     return divide(_diagonal(confusion), support(confusion))
 
 
 def f1(confusion: npt.NDArray[Any]) -> Floats:
-    """Compute the harmonic mean of precision and recall: 2 TP / (2 TP + FP + FN). (..., C, C) -> (..., C).
-
-    It is NaN for a class without rows.
-    """
+    """Compute the mean of precision and recall: 2 TP / (2 TP + FP + FN). (..., C, C) -> (..., C); NaN without rows."""
     rows = support(confusion)
     scores = divide(2.0 * _diagonal(confusion), rows + confusion.sum(axis=-2), undefined=0.0)
     return np.where(rows > 0, scores, np.nan)
@@ -129,14 +125,9 @@ def one_versus_rest(labels: Labels, probabilities: Floats) -> list[OneVersusRest
 
 
 def roc_auc(labels: Labels, probabilities: Floats) -> Floats:
-    """Compute the one-vs-rest area under the ROC curve of each class, in 0..1.
+    """Compute the one-vs-rest area under the ROC curve of each class, float64 (C,) in 0..1.
 
-    Args:
-        labels: int64 (N,), 0..C-1.
-        probabilities: float (N, C).
-
-    Returns:
-        float64 (C,); NaN for a class without rows, or with all of them.
+    It is NaN for a class without rows, or with all of them.
     """
     weights = np.ones(len(labels))
     return np.array([each.area(weights) for each in one_versus_rest(labels, probabilities)])

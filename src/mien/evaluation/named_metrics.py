@@ -105,10 +105,7 @@ def resample(runs: Sequence[Predictions], names: Sequence[str], resamples: int =
     """Compute metrics of one or more runs on the same samples in the same order, with the same resamples.
 
     If the predictions have groups, whole groups are drawn. Shared resamples make differences between runs paired, so
-    faces that are hard for all runs cancel out.
-
-    Raises:
-        DataError: an unknown metric.
+    faces that are hard for all runs cancel out. Raises DataError for an unknown metric.
     """
     measured = [WeightedMetrics(predictions, names) for predictions in runs]
     count = len(runs[0])

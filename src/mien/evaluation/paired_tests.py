@@ -62,8 +62,7 @@ class McNemar(JsonResult):
 def shared_samples(several: Sequence[Predictions]) -> list[Predictions]:
     """Keep only the samples that all predictions have, e.g. for models trained with and without disgust.
 
-    Raises:
-        DataError: they have no sample in common.
+    Raises DataError if they have no sample in common.
     """
     shared = reduce(np.intersect1d, (predictions.sample_ids for predictions in several))
     if not len(shared):
@@ -74,8 +73,7 @@ def shared_samples(several: Sequence[Predictions]) -> list[Predictions]:
 def match_samples(first: Predictions, second: Predictions) -> tuple[Predictions, Predictions]:
     """Check that two predictions match, and return both sorted by sample id.
 
-    Raises:
-        DataError: samples, labels, classes or data fingerprints (if both have one) differ.
+    Raises DataError if samples, labels, classes or data fingerprints (if both have one) differ.
     """
     if first.classes != second.classes:
         raise DataError(
@@ -116,19 +114,15 @@ def mcnemar_test(
 ) -> McNemar:
     """Run McNemar's test of equal accuracy: Psychometrika 12, 1947; continuity: Edwards, Psychometrika 13, 1948.
 
-    Below :data:`EXACT_BELOW` discordant samples it is the exact binomial test with probability one half. Otherwise it
-    is the chi-square test of (|b - c| - 1)^2 / (b + c) with one degree of freedom.
+    ``only_first`` and ``only_second``, bool (N,), are samples that exactly this model predicts correctly. Below
+    :data:`EXACT_BELOW` of them it is the exact binomial test with probability one half. Otherwise it is the chi-square
+    test of (|b - c| - 1)^2 / (b + c) with one degree of freedom.
 
     With groups it is the sign-flip test (Fisher, The Design of Experiments, 1935, section 21). Each group has a
     difference d: samples that only the second model predicts correctly, minus samples that only the first does. If the
     models are equally good, d is as likely as -d. The test is exact below :data:`EXACT_BELOW` groups with d other than
     0. Otherwise it is the chi-square test of (|sum of d| - g)^2 / (sum of d^2), g the greatest common divisor of all d.
     With groups of one sample, the sign-flip test equals McNemar's.
-
-    Args:
-        only_first: bool (N,), samples that only the first model predicts correctly.
-        only_second: bool (N,), samples that only the second model predicts correctly.
-        groups: int64 (N,), equal for samples of one group, such as a person. None: no groups.
     """
     differences = only_second.astype(np.int64) - only_first
     if groups is not None:

@@ -370,14 +370,8 @@ def write_predictions(
 ) -> None:
     """Write predictions as a compressed ``.npz``, whole or not at all. Equal predictions give equal bytes.
 
-    Args:
-        path: file to write.
-        predictions: predictions to write.
-        precision: dtype of the probabilities. float32, which networks use, halves the size. float16 keeps three digits
-            in a quarter of the size; probabilities below 6e-8 become 0.
-
-    Raises:
-        RunError: the file cannot be written.
+    ``precision`` is the dtype of the probabilities. float32, which networks use, halves the size. float16 keeps three
+    digits in a quarter of the size; probabilities below 6e-8 become 0.
     """
     with whole_file(path) as temporary, temporary.open("wb") as stream:
         save_predictions(stream, predictions, precision)

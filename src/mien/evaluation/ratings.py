@@ -14,13 +14,8 @@ from mien.evaluation.results import Estimate
 def concordance_and_error(means: Floats) -> tuple[Floats, Floats]:
     """Compute Lin's concordance correlation (Biometrics 45, 1989), -1..1, and the root mean squared error.
 
-    CCC = 2 cov(x, y) / (var(x) + var(y) + (mean(x) - mean(y))^2), NaN if all values are equal.
-
-    Args:
-        means: means of x, y, x^2, y^2 and xy, float64 (..., 5).
-
-    Returns:
-        CCC and RMSE, float64 (...) each.
+    CCC = 2 cov(x, y) / (var(x) + var(y) + (mean(x) - mean(y))^2), NaN if all values are equal. ``means`` are those of
+    x, y, x^2, y^2 and xy, float64 (..., 5).
     """
     x, y, xx, yy, xy = np.moveaxis(means, -1, 0)
     return divide(2 * (xy - x * y), xx + yy - 2 * x * y), np.sqrt(np.maximum(xx + yy - 2 * xy, 0))

@@ -102,14 +102,8 @@ def measure_robustness(
 ) -> RobustnessResult:
     """Measure a model's accuracy under K corruptions of five strengths, in 5 K + 1 passes over the faces.
 
-    Args:
-        predict: function that maps faces uint8 (N, S, S[, 3]) to probabilities (N, C).
-        images: uint8 (N, S, S[, 3]).
-        labels: int64 (N,), 0..C-1.
-        corruptions: K names of :data:`mien.evaluation.corruptions.CORRUPTIONS`.
-        seed: seed of the corruptions.
-        groups: int64 (N,), equal for faces of one group, such as a person, which are drawn together. None: no groups.
-
+    ``predict`` maps faces uint8 (N, S, S[, 3]) to probabilities (N, C); ``corruptions`` are names of
+    :data:`mien.evaluation.corruptions.CORRUPTIONS`.
     """
     clean = predict(images).argmax(axis=1) == labels
     right = np.empty((len(corruptions), len(STRENGTHS), len(images)), dtype=np.bool_)

@@ -72,8 +72,7 @@ class RepeatedDifference:
 def aligned(runs: Sequence[Predictions]) -> list[Predictions]:
     """Keep only the samples that all runs have, in the same order.
 
-    Raises:
-        DataError: no common sample, or labels, classes or data differ.
+    Raises DataError for no common sample, or if labels, classes or data differ.
     """
     first, *others = shared_samples(runs)
     return [match_samples(first, predictions)[1] for predictions in (first, *others)]
@@ -109,12 +108,7 @@ def compare_repeats(baseline: Sequence[Resampled], other: Sequence[Resampled]) -
     larger of the first two. The interval is the difference +- t times its square root. The t quantile has
     Satterthwaite's degrees of freedom (Biometrics Bulletin 2, 1946), variance^2 / (v_runs^2 / (S - 1)).
 
-    Args:
-        baseline: S runs, at least 1, one per seed.
-        other: S runs with the same seeds in the same order.
-
-    Raises:
-        MissingExtraError: scipy is not installed (for two pairs or more).
+    Raises MissingExtraError without scipy for two pairs or more.
     """
     first, second = (np.stack([run.values for run in runs]) for runs in (baseline, other))
     drawn = np.stack([run.drawn for run in other]) - np.stack([run.drawn for run in baseline])

@@ -37,15 +37,10 @@ class CrossFit:
 
 
 def assign_folds(groups: npt.NDArray[np.int64], folds: int = FOLDS) -> npt.NDArray[np.int64]:
-    """Assign groups to folds at random. A group's fold does not depend on the order of the samples.
+    """Assign groups to folds at random, int64 (N,), 0..F-1; the numbers of groups per fold differ by at most one.
 
-    Args:
-        groups: int64 (N,), equal for samples that stay together, such as ``mien.data.splits.group_identical`` for
-            identical images; ``np.arange(N)`` if no samples belong together.
-        folds: number of folds, at least 2; fewer groups give fewer folds.
-
-    Returns:
-        int64 (N,), 0..F-1; the numbers of groups per fold differ by at most one.
+    A group's fold does not depend on the order of the samples. Fewer groups than folds give fewer folds;
+    ``np.arange(N)`` says that no samples belong together.
     """
     distinct, group_of_row = np.unique(groups, return_inverse=True)
     dealt = np.random.default_rng(FOLD_SEED).permutation(len(distinct)) % folds
@@ -55,17 +50,12 @@ def assign_folds(groups: npt.NDArray[np.int64], folds: int = FOLDS) -> npt.NDArr
 def fit_temperature(targets: Labels | Floats, probabilities: Floats) -> float:
     """Find the temperature that minimises the log loss; it is above 1 for an overconfident classifier.
 
-    With distributions as targets, the loss is the cross-entropy ``-sum_k t_k log p_k``. The loss is convex in 1/T.
+    With distributions as targets, (N, C), the loss is the cross-entropy ``-sum_k t_k log p_k``. The loss is convex in 1/T.
     Newton's method finds the zero of its slope, with bisection as a safeguard. A probability of 0 counts as
     :data:`~mien.evaluation.metrics.SMALLEST_PROBABILITY`, or as the sample's smallest probability if that is less.
 
-    Args:
-        targets: labels int64 (N,), 0..C-1, or distributions float64 (N, C), rows sum to 1.
-        probabilities: float (N, C).
-
-    Returns:
-        The temperature, :data:`LEAST_TEMPERATURE`..:data:`GREATEST_TEMPERATURE`; 1 if the loss is the same for all
-        (uniform samples); NaN without samples.
+    Returns it, :data:`LEAST_TEMPERATURE`..:data:`GREATEST_TEMPERATURE`; 1 if the loss is the same for all (uniform
+    samples); NaN without samples.
     """
     if not len(targets):
         return float("nan")
@@ -97,15 +87,7 @@ def fit_temperature(targets: Labels | Floats, probabilities: Floats) -> float:
 
 
 def apply_temperature(probabilities: Floats, temperature: float | Floats) -> Floats:
-    """Compute probabilities at another temperature: softmax(log p / T).
-
-    Args:
-        probabilities: float (N, C).
-        temperature: greater than 0, one for all samples or (N,). NaN stays NaN.
-
-    Returns:
-        float64 (N, C), rows sum to 1. The order of classes by probability does not change.
-    """
+    """Compute probabilities (N, C) at another temperature above 0, one or (N,): softmax(log p / T). NaN stays NaN."""
     divisor = np.broadcast_to(np.asarray(temperature, dtype=np.float64), len(probabilities))
     return softmax(_logits(probabilities) / divisor[:, np.newaxis])
 
@@ -113,13 +95,7 @@ def apply_temperature(probabilities: Floats, temperature: float | Floats) -> Flo
 def cross_fit_temperature(
     labels: Labels, probabilities: Floats, groups: npt.NDArray[np.int64] | None = None
 ) -> CrossFit:
-    """Rescale each sample with the temperature fitted on the other :data:`FOLDS` - 1 folds.
-
-    Args:
-        labels: int64 (N,), 0..C-1.
-        probabilities: float (N, C).
-        groups: int64 (N,), as in :func:`assign_folds`; None: no groups.
-    """
+    """Rescale each sample with the temperature fitted on the other folds; groups as in :func:`assign_folds`."""
     fold_of_row = assign_folds(np.arange(len(labels)) if groups is None else groups)
     temperatures = np.array(
         [

@@ -36,13 +36,7 @@ BASELINE = "label (baseline)"
 def evaluate_votes(
     predictions: Predictions, kept: Mapping[str, npt.NDArray[np.bool_]] | None = None, resamples: int = 1000
 ) -> VoteEvaluation | None:
-    """Compute the metrics of predictions by their votes; None if they have no usable votes.
-
-    Args:
-        predictions: N samples.
-        kept: masks of subsets by name, bool (N,), as from :func:`mien.pipeline.measured_split.subset_masks`.
-        resamples: bootstrap resamples for each interval.
-    """
+    """Compute metrics of predictions by their votes, also on subsets by masks; None without usable votes."""
     votes = predictions.votes
     if votes is None or not votes.known.any():
         return None

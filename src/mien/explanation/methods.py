@@ -28,11 +28,7 @@ class Method:
     needs_torch: bool
 
     def load(self) -> Callable[..., npt.NDArray[np.float32]]:
-        """Import the function.
-
-        Raises:
-            MissingExtraError: torch is not installed.
-        """
+        """Import the function. Raises MissingExtraError without torch."""
         module, _, name = self.home.partition(":")
         with needs_extra("train", "This method"):
             found = import_module(f"mien.explanation.{module}")
@@ -65,20 +61,11 @@ def explain(
 ) -> npt.NDArray[np.float32]:
     """Compute saliency maps by a method of :data:`METHODS`; larger values favour the class more.
 
-    Args:
-        name: name of the method.
-        images: uint8 (N, S, S[, 3]).
-        targets: int64 (N,), class to explain for each face; None explains the predicted class.
-        predict: function that maps images to probabilities; ``model.predict`` by default.
-        model: a :class:`mien.explanation.gradient.torch_model.TorchModel`, for methods that need torch.
-        crop_px: side of the central square that the model sees; by default the model's own.
+    ``targets`` is the class to explain for each face, by default the predicted one. Methods that need torch take a
+    :class:`mien.explanation.gradient.torch_model.TorchModel`, others ``predict``, by default the model's. ``crop_px``
+    is the side of the central square that the model sees. Returns float32 (N, S, S), finite; 0 outside that crop.
 
-    Returns:
-        float32 (N, S, S), finite; 0 outside the central crop.
-
-    Raises:
-        DataError: no such method.
-        MissingExtraError: torch is not installed.
+    Raises DataError for no such method, MissingExtraError without torch.
     """
     method = find_method(name)
     if predict is None:

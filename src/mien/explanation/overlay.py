@@ -35,18 +35,10 @@ STRENGTH = 0.6
 def overlay(
     face: npt.NDArray[np.uint8], face_map: npt.NDArray[np.floating[Any]], enlarge: int = 4
 ) -> npt.NDArray[np.uint8]:
-    """Colour a face by a map. Where the map is 0 or negative, the face is unchanged.
+    """Colour a face, uint8 (S, S[, 3]), by a map, and enlarge it. Where the map is 0 or negative, it is unchanged.
 
     The top hundredth of the map's positive values gets the last colour (Smilkov et al., SmoothGrad, 2017, section 3.1).
     Scaled by its largest pixel, a gradient map would hardly be visible.
-
-    Args:
-        face: uint8 (S, S), or (S, S, 3) in colour.
-        face_map: float (S, S). Negative values (evidence against the class) are not shown.
-        enlarge: factor k; each pixel becomes k x k equal pixels.
-
-    Returns:
-        RGB uint8 (S * k, S * k, 3).
     """
     share = np.clip(face_map.astype(np.float64) / (full_scale(face_map) or 1.0), 0.0, 1.0)
     return painted(face, share).repeat(enlarge, axis=0).repeat(enlarge, axis=1)
@@ -80,15 +72,8 @@ def map_picture(
 ) -> Image.Image:
     """Draw a face, the same face with its map, a title above and the colour scale below.
 
-    Args:
-        face: uint8 (S, S), or (S, S, 3) in colour.
-        face_map: float (S, S).
-        title: lines of text, the first in black; long lines are truncated.
-        explained: class that the map explains.
-
-    Returns:
-        An RGB image. The width of each face is a multiple of S pixels, at least :data:`FACE_PX`; it lies
-        :data:`MARGIN_PX` from the left border and from the other face.
+    The title's first line is black; long lines are truncated. The width of each face in the RGB image is a multiple of
+    S pixels, at least :data:`FACE_PX`; it lies :data:`MARGIN_PX` from the left border and from the other face.
     """
     enlarge = -(-FACE_PX // len(face))
     side = enlarge * len(face)

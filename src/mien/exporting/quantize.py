@@ -24,10 +24,7 @@ def to_fp16(graph: bytes) -> bytes:
     """Store a graph's matrices and kernels as fp16: half the size at the same speed. It still computes in fp32.
 
     A cast node converts each to fp32; onnxruntime evaluates it once, when it opens the file. Vectors (biases, norms)
-    stay fp32: they are small and have a wider range.
-
-    Raises:
-        ModelError: a weight exceeds fp16's range.
+    stay fp32: they are small and have a wider range. Raises ModelError if a weight exceeds fp16's range.
     """
     import onnx
 
@@ -55,14 +52,11 @@ def to_fp16(graph: bytes) -> bytes:
 def to_int8(graph: bytes, inputs: npt.NDArray[np.float32]) -> bytes:
     """Quantize a graph to 8-bit weights with one scale per channel, and 8-bit activations with measured ranges.
 
-    It uses onnxruntime's static QDQ format. A range omits the outermost 0.0005% of the activations on either side; on
-    FER2013 this changes fewer answers than a full range. Batch norms that were not fused stay fp32, because they have
-    no 8-bit kernel. The first convolution also stays fp32, because one channel cannot fill an 8-bit instruction; in
-    ``fast`` it takes a seventh of the time. Means over a feature map become global poolings.
-
-    Args:
-        graph: serialised fp32 graph with the input ``images``.
-        inputs: float32 (N, channels, S, S), network inputs of ordinary faces, to measure the ranges.
+    It uses onnxruntime's static QDQ format. A range, measured on network inputs of ordinary faces, omits the outermost
+    0.0005% of the activations on either side; on FER2013 this changes fewer answers than a full range. Batch norms that
+    were not fused stay fp32, because they have no 8-bit kernel. The first convolution also stays fp32, because one
+    channel cannot fill an 8-bit instruction; in ``fast`` it takes a seventh of the time. Means over a feature map
+    become global poolings.
     """
     import onnx
 

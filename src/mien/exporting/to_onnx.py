@@ -69,15 +69,13 @@ class Export:
 
 @contextmanager
 def exporting(run: RunFolder, out: Path | None = None) -> Iterator[Export]:
-    """Export the model of a run's best epoch. The file is written at the end of the block, or not at all.
+    """Export the model of a run's best epoch to ``out``, or ``model.onnx`` in the run's folder.
 
-    Args:
-        run: a run with at least one finished epoch.
-        out: path to write; default ``model.onnx`` in the run's folder.
+    The file is written at the end of the block, or not at all.
 
     Raises:
         RunError: no such run, no finished epoch, a damaged checkpoint, or the disk is full.
-        ModelError: probabilities differ from torch's by more than :data:`LARGEST_DIFFERENCE`. No file is kept.
+        ModelError: probabilities differ from torch's by more than :data:`LARGEST_DIFFERENCE`.
     """
     recipe = run.read_recipe()
     network, facts = checkpoint.load_best(run)
@@ -119,11 +117,7 @@ def export_run(run: RunFolder, out: Path | None = None) -> Parity:
 
 
 def check_export(network: Network, recipe: Recipe) -> None:
-    """Export a user's network with its initial weights, so that an error occurs before training.
-
-    Raises:
-        ModelError: ``export-failed``.
-    """
+    """Export a user's network with its initial weights, so that ``export-failed`` occurs before training."""
     _to_onnx(deepcopy(network).eval(), recipe.input.crop_px, channels=recipe.input.channels)
 
 

@@ -73,11 +73,8 @@ Tilt = tuple[float, float, float]
 def square_around(box: Box, margin: Margin, landmarks: Landmarks | None = None) -> Box:
     """Return the square to cut out of an image for a face, in whole pixels; it may extend beyond the image.
 
-    Args:
-        box: box of the face.
-        margin: how the detector's boxes become squares.
-        landmarks: as in :attr:`mien.faces.Face.landmarks`. If eyes and mouth are known, they set the square's centre.
-            Its side is then the geometric mean of the sides from the landmarks and from the box.
+    With eyes and mouth, the landmarks set the square's centre. Its side is then the geometric mean of the sides from
+    the landmarks and from the box.
     """
     longer = max(box.width, box.height)
     side = margin.size * longer
@@ -201,12 +198,7 @@ def may_be_photo(width: int, height: int) -> bool:
 def photo_as_crop(name: str, width: int, height: int, faces: Sequence[Face], *, option: str) -> Notice | None:
     """Return a notice if an image given as a face crop is likely a photo.
 
-    Args:
-        name: name of the image in the notice.
-        width: width in pixels.
-        height: height in pixels.
-        faces: faces detected in it, the largest first.
-        option: option or argument which says that images are face crops.
+    ``faces`` were detected in it, the largest first; ``option`` says that images are face crops.
     """
     box = faces[0].box if faces else None
     if box is None or max(box.width, box.height) >= SMALL_FACE * min(width, height):

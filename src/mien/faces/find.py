@@ -77,14 +77,10 @@ def _fit(box: Box, landmarks: Landmarks) -> bool:
 
 
 def find_detector(wanted: Detector | str | None = None) -> Detector:
-    """Return the detector to use.
+    """Return the detector to use: a name of :data:`DETECTORS`, or a user's detector object; mien's own if None.
 
-    Args:
-        wanted: a name of :data:`DETECTORS`, or a user's detector object; mien's own if None.
-
-    Raises:
-        ModelError: unknown detector (``detector-unknown``), or a file of mien's detector is missing or damaged
-            (``detector-damaged``).
+    Raises ModelError: unknown detector (``detector-unknown``), or a file of mien's detector is missing or damaged
+    (``detector-damaged``).
     """
     if wanted is not None and not isinstance(wanted, str):
         if isinstance(wanted, NetworkDetector | LimitedDetector | OwnDetector):

@@ -112,11 +112,7 @@ def network_files(folder: Path = FOLDER) -> tuple[Path, ...]:
 class NetworkDetector:
     """Detector for frontal, profile and tilted faces, also in crowds. The score is 0..1, not calibrated.
 
-    Args:
-        folder: folder of :data:`PROPOSALS` and :data:`CHECK`.
-
-    Raises:
-        ModelError: a file is missing or damaged (``detector-damaged``).
+    Raises ModelError if :data:`PROPOSALS` or :data:`CHECK` is missing or damaged (``detector-damaged``).
     """
 
     name: str = "TinyFace + MTCNN"
@@ -214,9 +210,8 @@ class NetworkDetector:
     def _propose(self, image: Image.Image) -> tuple[Boxes, npt.NDArray[np.float64]]:
         """Run the first network on an RGB image.
 
-        Returns:
-            Left, top, width, height and score, float64 (N, 5); and the score of each anchor in each cell, float64
-            (anchors, rows, columns).
+        Returns left, top, width, height and score, float64 (N, 5); and the score of each anchor in each cell, float64
+        (anchors, rows, columns).
         """
         right, below = (-length % CELL_PX for length in image.size)
         pixels = np.pad(np.asarray(image.convert("RGBA")), ((0, below), (0, right), (0, 0)), mode="edge")

@@ -70,17 +70,11 @@ class Annotator:
         return path if keeps else path.with_name(f"{path.name}.jpg")
 
     def write(self, source: str, rgb: npt.NDArray[np.uint8], predictions: Sequence[Prediction]) -> Path:
-        """Write an image with its predictions and return the path.
+        """Write an upright image, uint8 (H, W, 3), with the predictions of its faces, and return the path.
 
-        Args:
-            source: path of the image file.
-            rgb: the upright image, uint8 (H, W, 3).
-            predictions: predictions of its faces.
-
-        Raises:
-            RunError: the folder cannot be written.
-            DataError: the image is too large for a JPEG (``annotate-format``), the copy would replace its source
-                (``annotate-overwrite``), or the source no longer exists (``file-missing``).
+        Raises RunError if the folder cannot be written. Raises DataError if the image is too large for a JPEG
+        (``annotate-format``), the copy would replace its source (``annotate-overwrite``), or the source no longer
+        exists (``file-missing``).
         """
         with open_image_header(source) as original:
             # A profile for another colour space (CMYK, grey) would be wrong for RGB.

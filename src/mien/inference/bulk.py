@@ -30,17 +30,8 @@ def predict_files(
 ) -> Iterator[dict[str, Any]]:
     """Yield the result of each file in order, as described in :mod:`mien.inference.resumable_output`.
 
-    Args:
-        reader: detector, cropper and classifier.
-        files: image files.
-        crops: True if each image is a face crop.
-        annotator: writer of annotated photos; None if they are not wanted.
-        skip_bad: True yields a dict with ``error`` for an unreadable image; False raises its error.
-        workers: number of threads.
-
-    Raises:
-        DataError: an image cannot be read, and ``skip_bad`` is False.
-        RunError: an annotated image cannot be written.
+    With ``skip_bad``, an unreadable image gives a dict with ``error``; otherwise its DataError is raised. ``workers``
+    are threads. Raises RunError if an annotated image cannot be written.
     """
 
     def predict(chunk: list[Path]) -> list[dict[str, Any]]:
@@ -97,19 +88,10 @@ def predict_on_ray(
 ) -> Iterator[dict[str, Any]]:
     """Yield the results of :func:`predict_files` from Ray processes, in any order.
 
-    All machines must see the files and the working folder under the same path.
+    All machines must see the files and the working folder under the same path. Each of ``workers`` processes, by
+    default one per core of the cluster, makes its own reader. All names of files are kept in memory.
 
-    Args:
-        make_reader: function that makes the reader, called once per process.
-        files: image files; all names are kept in memory.
-        crops: True if each image is a face crop.
-        skip_bad: see :func:`predict_files`.
-        workers: number of processes; by default one per core of the cluster.
-
-    Raises:
-        MissingExtraError: Ray is not installed.
-        DataError: an image cannot be read, and ``skip_bad`` is False.
-        RunError: there is no cluster, or workers died too often.
+    Raises MissingExtraError without Ray, RunError if there is no cluster, or workers died too often.
     """
     ray = start_ray()
     from ray.util import ActorPool

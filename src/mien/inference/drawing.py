@@ -266,15 +266,11 @@ class Place:
 def place_labels(
     size: tuple[int, int], faces: Sequence[Box], forms: Sequence[Sequence[tuple[int, int]]]
 ) -> list[Place]:
-    """Place a label beside each face, inside the image.
+    """Place a label beside each face, inside the image of ``size``, width and height.
 
     The longest form is used that fits beside its face without covering faces or other labels. If no form fits, the
-    shortest form is placed where it covers fewest pixels.
-
-    Args:
-        size: width and height of the image.
-        faces: boxes of N faces.
-        forms: width and height of each form of each face's label, the longest first; at least one.
+    shortest form is placed where it covers fewest pixels. ``forms`` are the width and height of each form of each face's
+    label, the longest first.
     """
     taken = np.array([(face.left, face.top, face.width, face.height) for face in faces]).reshape(-1, 4)
     places = []

@@ -26,8 +26,7 @@ SHIPPED: tuple[str, ...] = tuple(
 def is_shipped(name: str | os.PathLike[str]) -> bool:
     """Return whether this is the name of a built-in model, with or without ``-int8``. A :class:`Path` is never one.
 
-    Raises:
-        ModelError: the model is neither text nor a path (``model-type``).
+    Raises ModelError if the model is neither text nor a path (``model-type``).
     """
     if not isinstance(name, str | os.PathLike):
         raise ModelError(
@@ -52,9 +51,8 @@ def find_run(name: str | os.PathLike[str]) -> RunFolder:
 def find_trained(name: str | os.PathLike[str]) -> RunFolder:
     """Return the run folder of a model with trainable weights, as :func:`find_run` does but without int8.
 
-    Raises:
-        ModelError: an int8 model (``model-int8``), a built-in model without trainable weights
-            (``model-not-trainable``), a folder of folds, or a misspelt name of a built-in model (``model-missing``).
+    Raises ModelError: an int8 model (``model-int8``), a built-in model without trainable weights
+    (``model-not-trainable``), a folder of folds, or a misspelt name of a built-in model (``model-missing``).
     """
     if is_shipped(name) and os.fspath(name).endswith(INT8):
         whole = os.fspath(name).removesuffix(INT8)
@@ -85,9 +83,8 @@ def find_run_of_model(name: str | os.PathLike[str]) -> RunFolder | None:
 def find_model(name: str | os.PathLike[str]) -> Path:
     """Return the path of a model's ``.onnx`` file, from a built-in name, a run folder or the file itself.
 
-    Raises:
-        ModelError: no such model (``model-missing``), a run without exported model (``model-not-exported``), or another
-            file of a run or an image (``model-other-file``).
+    Raises ModelError: no such model (``model-missing``), a run without exported model (``model-not-exported``), or
+    another file of a run or an image (``model-other-file``).
     """
     run = find_run(name)
     if is_shipped(name) and os.fspath(name).endswith(INT8):

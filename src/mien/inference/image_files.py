@@ -13,8 +13,7 @@ from mien.base.images import IMAGE_SUFFIXES, UNREAD_ADVICE, UNREAD_SUFFIXES, is_
 def image_files(folder: str | os.PathLike[str]) -> list[Path]:
     """Return all image files below a folder, by suffix, sorted. Hidden files are skipped.
 
-    Raises:
-        DataError: no image file (``folder-without-images``), or an unreadable folder (``folder-unreadable``).
+    Raises DataError: no image file (``folder-without-images``), or an unreadable folder (``folder-unreadable``).
     """
     if not (found := list(walk_images(folder))):
         raise no_images(folder)
@@ -24,8 +23,7 @@ def image_files(folder: str | os.PathLike[str]) -> list[Path]:
 def walk_images(folder: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield the files of :func:`image_files` in the same order. Memory holds only one folder's names per level.
 
-    Raises:
-        DataError: a folder cannot be read (``folder-unreadable``).
+    Raises DataError if a folder cannot be read (``folder-unreadable``).
     """
     folder, names, folders = Path(folder), [], set()
     try:
@@ -72,8 +70,7 @@ def no_images(folder: str | os.PathLike[str]) -> DataError:
 def walk_sources(sources: Sequence[str], *, missing_too: bool = False) -> Iterator[Path]:
     """Yield all images in files and folders, sorted within each folder; a source that is given twice counts once.
 
-    Raises:
-        DataError: a source is missing or contains no image.
+    Raises DataError if a source is missing or contains no image.
     """
     for source in map(Path, dict.fromkeys(sources)):
         if source.is_dir():

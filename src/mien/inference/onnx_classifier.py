@@ -134,18 +134,10 @@ class OnnxClassifier:
     def output_probabilities(
         self, images: npt.NDArray[np.uint8], temperatures: Mapping[str, float]
     ) -> npt.NDArray[np.float64]:
-        """Compute probabilities of several outputs in one pass through the network.
+        """Compute probabilities of several outputs in one pass through the network, at the temperature of each.
 
-        Args:
-            images: face crops, as in :meth:`probabilities`.
-            temperatures: temperature of each output by its name in ``manifest.outputs``.
-
-        Returns:
-            float64 (N, number of all classes): the outputs side by side, in the order of ``temperatures``.
-            Probabilities of each output sum to 1 in each row.
-
-        Raises:
-            DataError: wrong shape or dtype.
+        Returns float64 (N, number of all classes): the outputs side by side, in the order of ``temperatures``.
+        Probabilities of each output sum to 1 in each row. Crops are as in :meth:`probabilities`.
         """
         heads = {each.name: each for each in self.manifest.all_outputs}
         found = self._run(images, [heads[name].logits for name in temperatures])
@@ -153,17 +145,10 @@ class OnnxClassifier:
         return np.concatenate([heads[name].values(logits, by) for (name, by), logits in divided], axis=1)
 
     def features(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """Compute embeddings of face crops: the input of the network's last layer.
+        """Compute embeddings of face crops, float32 (N, D): the input of the network's last layer.
 
-        Args:
-            images: face crops, as in :meth:`probabilities`.
-
-        Returns:
-            float32 (N, D).
-
-        Raises:
-            DataError: wrong shape or dtype.
-            ModelError: the model file has no features output (``features-missing``).
+        Crops are as in :meth:`probabilities`. Raises ModelError if the file has no features output
+        (``features-missing``).
         """
         if "features" not in _widths(self._session):
             raise ModelError("This model file has no features. Export the run again.", code="features-missing")
@@ -183,20 +168,10 @@ class OnnxClassifier:
 def run_model(
     session: InferenceSession, outputs: Sequence[str], inputs: npt.NDArray[np.float32], path: Path
 ) -> list[npt.NDArray[np.float32]]:
-    """Run a graph on a batch and return some of its outputs.
+    """Run a graph on a batch, float32 (N, channels, crop_px, crop_px); return some outputs, float32 (N, C) each.
 
-    Args:
-        session: session of the model.
-        outputs: names of outputs, such as ``logits``.
-        inputs: float32 (N, channels, crop_px, crop_px).
-        path: path of the model file, for errors.
-
-    Returns:
-        float32 (N, C) for each output, finite.
-
-    Raises:
-        ModelError: onnxruntime failed (``model-run``), or an output is NaN, infinite or of a wrong shape
-            (``model-output``).
+    Raises ModelError: onnxruntime failed (``model-run``), or an output is NaN, infinite or of a wrong shape
+    (``model-output``). It names the model file, ``path``.
     """
     try:
         found: list[npt.NDArray[np.float32]] = session.run(list(outputs), {"images": inputs})
@@ -224,14 +199,10 @@ def _widths(session: InferenceSession) -> dict[str, int]:
 
 
 def find_provider(name: str | None) -> str:
-    """Return ONNX Runtime's name of an execution provider.
+    """Return ONNX Runtime's name of an execution provider; None is the CPU.
 
-    Args:
-        name: ``cpu``, ``cuda``, ``coreml``, ``openvino``, ``directml``, ..., or ONNX Runtime's name such as
-            ``CUDAExecutionProvider``; case is ignored. None is the CPU.
-
-    Raises:
-        ModelError: the installed ONNX Runtime does not have it (``provider-missing``).
+    ``name`` is ``cpu``, ``cuda``, ``coreml``, ``openvino``, ``directml``, ..., or ONNX Runtime's, such as
+    ``CUDAExecutionProvider``, in any case. Raises ModelError if it is not installed (``provider-missing``).
     """
     if name is None:
         return CPU

@@ -118,11 +118,7 @@ class ResumableOutput:
     def finish(
         self, sources: Iterable[str], on_result: Callable[[Mapping[str, Any]], None] = lambda result: None
     ) -> None:
-        """Write FILE from the journal, atomically, and remove the journal.
-
-        Raises:
-            RunError: FILE cannot be written.
-        """
+        """Write FILE from the journal, atomically, and remove the journal. Raises RunError if it cannot be written."""
 
         def results() -> Iterator[dict[str, Any]]:
             for source in sources:

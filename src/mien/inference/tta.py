@@ -31,8 +31,7 @@ def check_tta(views: int) -> None:
 def augmented_views(images: npt.NDArray[np.uint8], views: int) -> Iterator[npt.NDArray[np.uint8]]:
     """Yield the face crops in each view, the original first. uint8 (N, S, S[, 3]) -> ``views`` times the same shape.
 
-    Raises:
-        DataError: ``views`` is not in :data:`VIEWS` (``tta-views``).
+    Raises DataError if ``views`` is not in :data:`VIEWS` (``tta-views``).
     """
     check_tta(views)
     side = images.shape[1]
@@ -52,14 +51,7 @@ def mean_over_views(
 ) -> npt.NDArray[np.float64]:
     """Average the results of ``predict``, float64 (N, K), over the views of each face crop, in batches.
 
-    Args:
-        predict: function that maps uint8 (N, S, S[, 3]) to float64 (N, K), such as
-            :meth:`mien.Predictor.probabilities`.
-        images: face crops, uint8 (N, S, S[, 3]).
-        views: number of views, one of :data:`VIEWS`.
-
-    Raises:
-        DataError: ``views`` is not in :data:`VIEWS` (``tta-views``).
+    Raises as :func:`augmented_views`.
     """
     check_tta(views)
     if views == 1 or not len(images):

@@ -72,8 +72,7 @@ class OwnNetwork(Network):
     def load_instance(self, weights: Mapping[str, Tensor]) -> None:
         """Load the weights of an instance of the user's class, with the instance's names.
 
-        Raises:
-            RecipeError: the weights differ from those of the network made by calling the class (``model-instance``).
+        Raises RecipeError if they differ from those of the network made by calling the class (``model-instance``).
         """
         head = None if self._head_name is None else f"{self._head_name}."
         named = {
@@ -173,10 +172,8 @@ def source_of(network: OwnModule) -> tuple[str, str, dict[str, Tensor] | None]:
     """Return name and file of a user's class, and the weights of an instance; None for a class.
 
     The class of an imported module is in that module's file. A class of a script or notebook is copied to a file of its
-    own, because importing the script would start training again.
-
-    Raises:
-        RecipeError: not a class or instance of ``torch.nn.Module``, or a class without known source.
+    own, because importing the script would start training again. Raises RecipeError: not a class or instance of
+    ``torch.nn.Module``, or a class without known source.
     """
     kind = network if isinstance(network, type) else type(network)
     if not issubclass(kind, nn.Module):
@@ -261,9 +258,7 @@ def complete_part(part: Part, table: str) -> Part:
 def own_function(part: OwnPart | OptimRecipe, table: str) -> Callable[..., Any]:
     """Return the function of a recipe's part; a class of ``nn.Module``, such as a loss, is instantiated.
 
-    Raises:
-        RecipeError: the file is missing (``model-file-missing``), has changed since the run began
-            (``model-file-changed``), cannot be imported or lacks the function (``model-file``).
+    Raises RecipeError with the first three codes of :func:`build_own`.
     """
     digest = _digest(part.file, table)
     if part.file_sha256 not in {"", digest}:

@@ -80,9 +80,8 @@ class TimmNetwork(Network):
     def load_pretrained(self) -> Path | None:
         """Load the pretrained weights.
 
-        Raises:
-            ModelError: the file is missing, damaged, not safetensors, or of another network; or the weights are not in
-                the cache and cannot be downloaded.
+        Raises ModelError: the file is missing, damaged, not safetensors, or of another network; or the weights are not
+        in the cache and cannot be downloaded.
         """
         if not self._pretrained:
             return None
@@ -110,11 +109,7 @@ class TimmNetwork(Network):
 
 
 def import_timm() -> Any:
-    """Import timm.
-
-    Raises:
-        MissingExtraError: timm is not installed, or its torchvision does not match torch.
-    """
+    """Import timm. Raises MissingExtraError if it is not installed, or its torchvision does not match torch."""
     with needs_extra("timm", "A timm backbone"), warnings.catch_warnings():
         # torchvision gives warnings about missing image readers, which mien does not use.
         warnings.simplefilter("ignore")

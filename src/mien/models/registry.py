@@ -114,11 +114,7 @@ MODELS: dict[str, Callable[..., Network]] = {
 def check_sizes(
     network: Network, recipe: ModelRecipe, own_px: int, early_px: Iterable[int] = (), channels: int = 1
 ) -> None:
-    """Check that a network works on images of its input side and of the sides in ``progressive_resizing``.
-
-    Raises:
-        RecipeError: the network does not work at one of these sides.
-    """
+    """Raise RecipeError unless a network works at its input side and at the sides in ``progressive_resizing``."""
     # The meta device computes only shapes, without time or memory. A user's network may create real tensors.
     device = "cpu" if recipe.file else "meta"
     shape = copy.deepcopy(network).to(device).eval()
@@ -141,14 +137,7 @@ def check_sizes(
 def build_model(recipe: ModelRecipe, classes: int, size_px: int, channels: int = 1) -> Network:
     """Build a network with new weights, drawn from torch's global generator.
 
-    Args:
-        recipe: name and settings of the network.
-        classes: number of outputs.
-        size_px: side of the input images.
-        channels: 1 for grey images, 3 for RGB.
-
-    Raises:
-        RecipeError: no such network, or an unknown or impossible setting. :func:`check_sizes` checks the image size.
+    Raises RecipeError: no such network, or an unknown or impossible setting. :func:`check_sizes` checks the image size.
     """
     if recipe.file:
         return build_own(recipe, classes, size_px, channels)

@@ -23,16 +23,11 @@ _NOTHING = 1e-6
 def aligned_correlation(
     images: npt.NDArray[np.uint8], first: npt.NDArray[np.int64], second: npt.NDArray[np.int64]
 ) -> Floats32:
-    """Compute the similarity of the two images of each pair at their best alignment.
+    """Compute the similarity of the two images of each pair at their best alignment: float32 (P,), -1..1.
 
-    Args:
-        images: uint8 (N, S, S).
-        first: int64 (P,), indices of the first images.
-        second: int64 (P,), indices of the second images.
-
-    Returns:
-        float32 (P,), -1..1: correlation of the detail (a difference of two blurs) over the overlap. It is near 1 for a
-        copy of any brightness and contrast. For pairs with dissimilar low frequencies, it is the correlation of those.
+    It is the correlation of the detail (a difference of two blurs) over the overlap, near 1 for a copy of any
+    brightness and contrast. For pairs with dissimilar low frequencies, it is the correlation of those. ``first`` and
+    ``second`` are indices of the images, uint8 (N, S, S).
     """
     if not len(first):
         return np.zeros(0, dtype=np.float32)
@@ -59,11 +54,9 @@ def _shifts_px(side: int) -> npt.NDArray[np.int64]:
 
 @cache
 def _waves(side: int, zoom: float) -> Floats32:
-    """Return the Fourier factors of an image's detail along one axis, after magnification.
+    """Return the Fourier factors of an image's detail along one axis, after magnification, for each of the two blurs.
 
-    Returns:
-        float32 (2, 2 F, S), for each of the two blurs: cosines, then sines, of cycles 0..F-1, under a window that fades
-        at the border.
+    float32 (2, 2 F, S): cosines, then sines, of cycles 0..F-1, under a window that fades at the border.
     """
     at = np.arange(side)
     window = np.clip(np.minimum(at + 1, side - at) / (side / 6), 0, 1)
@@ -94,8 +87,7 @@ def _shift_waves(side: int) -> tuple[npt.NDArray[np.complex64], npt.NDArray[np.c
 def _search(one: Floats32, other: Floats32) -> tuple[Placement, Floats32]:
     """Find the mirroring, zoom and shift of ``other`` that correlate best with ``one``, from low frequencies only.
 
-    Returns:
-        The placement (P, 4) and its correlation, float32 (P,).
+    Returns the placement (P, 4) and its correlation, float32 (P,).
     """
     count, side, _ = one.shape
     shifts = _shifts_px(side)

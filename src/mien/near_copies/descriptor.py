@@ -58,12 +58,7 @@ class Descriptor:
 
 
 def fit_descriptor(images: npt.NDArray[np.uint8], usable: npt.NDArray[np.int64]) -> Descriptor:
-    """Fit the descriptor to at least two images.
-
-    Args:
-        images: uint8 (N, S, S).
-        usable: int64 (K,), indices of images to choose from; none may be blank.
-    """
+    """Fit the descriptor to at least two of the ``usable`` images (indices), none of them blank."""
     sample = images[usable[np.random.default_rng(0).permutation(len(usable))[:SAMPLE]]]
     plain = _spectra_of(sample)
     copied, changes = _changes(sample, plain)
@@ -81,17 +76,11 @@ def fit_descriptor(images: npt.NDArray[np.uint8], usable: npt.NDArray[np.int64])
 
 
 def _discriminants(between: npt.NDArray[np.float64], within: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return the directions v with (B'B) v = l W v, v' W v = 1 and l above 0, the largest l first.
+    """Return the directions v with (B'B) v = l W v, v' W v = 1 and l above 0, the largest l first: (F, at most F).
 
-    NumPy cannot solve generalised eigenproblems and SciPy is not in the core install. The Cholesky factor of W gives an
-    ordinary problem. With fewer images than features, the smaller matrix B inv(W) B' is solved.
-
-    Args:
-        between: B, float64 (images, F).
-        within: W, float64 (F, F), positive definite.
-
-    Returns:
-        float64 (F, at most F).
+    B is ``between`` (images, F) and W ``within`` (F, F), positive definite. NumPy cannot solve generalised
+    eigenproblems and SciPy is not in the core install. The Cholesky factor of W gives an ordinary problem. With fewer
+    images than features, the smaller matrix B inv(W) B' is solved.
     """
     if len(between) < len(within):
         solved = np.linalg.solve(within, between.T)

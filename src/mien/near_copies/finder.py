@@ -65,13 +65,10 @@ def contrast(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
 def find_near_copies(
     images: npt.NDArray[np.uint8], identical: npt.NDArray[np.int64], deviation: npt.NDArray[np.float64]
 ) -> NearCopies:
-    """Find near-copies among images.
+    """Find near-copies among images, uint8 (N, S, S); one of each group of ``identical`` ones is compared.
 
-    Args:
-        images: uint8 (N, S, S).
-        identical: int64 (N,), equal for identical images; one of each group is compared. With numbers from
-            :func:`mien.data.splits.group_identical`, the result does not depend on the order of the images.
-        deviation: float (N,), contrast from :func:`contrast`.
+    With numbers from :func:`mien.data.splits.group_identical`, the result does not depend on the order of the images.
+    ``deviation`` is the contrast from :func:`contrast`.
     """
     _, representative = np.unique(identical, return_index=True)
     # Sort by number instead of position, so that the order of the files does not affect the result.
@@ -93,10 +90,7 @@ def candidate_pairs(described: Floats32, descriptor: Descriptor) -> tuple[npt.ND
 
     A table sorts the images by the signs of randomly rotated descriptors, with the first sign as the first key (as in
     an LSH forest: Bawa, Condie & Ganesan, WWW 2005). A pair is kept if it is among the nearest few of one of its
-    images.
-
-    Returns:
-        Indices of the first and second image of each pair, int64 (P,) each, ascending, without repetition.
+    images. Returns indices of the first and second images, int64 (P,) each, ascending, without repetition.
     """
     count = len(described)
     rotations = _rotations(count, min(_CODE_DIMENSIONS, described.shape[1]))
@@ -130,12 +124,8 @@ def _pairs_of_table(described: Floats32, rotation: Floats32, reach: float) -> It
 def _nearest_pairs(parts: Iterable[Found], count: int) -> Found:
     """Keep the pairs that are among the nearest few of one of their images, ascending, without repetition.
 
-    A pair that is not among the nearest pairs so far is dropped at once. Memory therefore grows linearly with the
-    images, and the result does not depend on the order of the parts.
-
-    Args:
-        parts: pairs, int64 (P,), first * count + second; and their distances, float32 (P,).
-        count: number of images.
+    A pair, first * count + second with its distance, that is not among the nearest pairs so far is dropped at once.
+    Memory therefore grows linearly with the images, and the result does not depend on the order of the parts.
     """
     kept: list[Found] = [(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32))]
     new = 0
@@ -164,13 +154,7 @@ def _merged(parts: list[Found], count: int) -> Found:
 def connect(
     first: npt.NDArray[np.int64], second: npt.NDArray[np.int64], identical: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.int64]:
-    """Number the groups of samples connected by pairs and identical images. -> int64 (N,).
-
-    Args:
-        first: int64 (P,), first sample of each pair.
-        second: int64 (P,), second sample of each pair.
-        identical: int64 (N,), equal for identical images.
-    """
+    """Number the groups of samples, int64 (N,), connected by pairs (P,) and identical images."""
     count = len(identical)
     groups = join_groups(count, identical, connected_components(count, first, second))
     return np.unique(groups, return_inverse=True)[1]

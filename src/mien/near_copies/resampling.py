@@ -15,16 +15,10 @@ Floats32 = npt.NDArray[np.float32]
 
 
 def axis_matrix(side_px: int, zoom: npt.ArrayLike = 1.0, shift_px: npt.ArrayLike = 0.0, fill: bool = True) -> Floats32:
-    """Return matrices that magnify one axis about its centre, then shift it, with linear interpolation.
+    """Return matrices, float32 (..., S, S), that magnify one axis about its centre, then shift it, linearly.
 
-    Args:
-        side_px: S, pixels along the axis.
-        zoom: (...), greater than 1 magnifies.
-        shift_px: (...), shift to the right or down.
-        fill: True repeats the border pixel outside the image; False gives 0 (black).
-
-    Returns:
-        float32 (..., S, S), one row per pixel of the result.
+    A zoom above 1 magnifies, a shift is to the right or down. ``fill`` repeats the border pixel outside the image; else
+    it is 0 (black).
     """
     zoom, shift_px = (np.asarray(each, dtype=np.float32)[..., np.newaxis] for each in (zoom, shift_px))
     centre = np.float32((side_px - 1) / 2)

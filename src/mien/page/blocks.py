@@ -137,9 +137,7 @@ class Table:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write all rows into a ``.csv``, ``.json``, ``.md`` (Markdown) or ``.tex`` (LaTeX) file, whole or not at all.
 
-        Raises:
-            DataError: unknown suffix.
-            RunError: the file cannot be written.
+        Raises DataError for another suffix, RunError if the file cannot be written.
         """
         file = Path(path)
         forms: dict[str, Callable[[], str | bytes]] = {

@@ -69,13 +69,8 @@ class Page:
     def write(self, folder: Path, name: str = "report.html") -> WrittenPage:
         """Write ``figures/*.svg``, ``.png``, ``.pdf`` and ``tables/*.csv``, ``.json``, ``.tex``, and at last the page.
 
-        Args:
-            folder: output folder, created if missing.
-            name: file name of the page.
-
-        Raises:
-            MissingExtraError: matplotlib or jinja2 is not installed.
-            RunError: a file cannot be written, or the folder is a file.
+        Raises MissingExtraError without matplotlib or jinja2, RunError if a file cannot be written, or the folder is a
+        file.
         """
         if folder.is_file():
             raise RunError(f"{folder} is a file; {arg('out')} needs a folder.", code="out-is-file")

@@ -18,11 +18,7 @@ LARGEST_PX = 96
 
 
 def render(template: str, **values: Any) -> str:
-    """Fill in a template from the folder ``templates``.
-
-    Raises:
-        MissingExtraError: jinja2 is not installed.
-    """
+    """Fill in a template from the folder ``templates``. Raises MissingExtraError without jinja2."""
     with needs_extra("report", "The report"):
         from jinja2 import Environment, PackageLoader, StrictUndefined
     # Names come from data and may contain any text, so everything except charts is escaped.

@@ -139,12 +139,7 @@ def classification_report(evaluation: Evaluation) -> Table:
 
 
 def subsets_table(parts: Sequence[SubsetMetrics], header: str = "measured on") -> Table:
-    """Return a table of accuracy and macro-F1 on subsets of the samples.
-
-    Args:
-        parts: metrics of the subsets, such as all samples and those without copies.
-        header: name of the first column.
-    """
+    """Return a table of accuracy and macro-F1 on subsets, such as all samples and those without copies."""
     columns = (
         Column(header, "text"), Column("samples", "count"), Column("accuracy", "percent"), Column("macro-F1"),
     )  # fmt: skip
@@ -174,9 +169,7 @@ def metrics_section(evaluation: Evaluation) -> Section:
 def confusion_section(evaluation: Evaluation, faces: Mapping[tuple[int, int], FaceRow] | None = None) -> Section:
     """Build the section of the confusion matrix and metrics per class, with counts and percentages as files.
 
-    Args:
-        evaluation: evaluation of the samples.
-        faces: faces that a click on a cell (true class, predicted class) shows; some cells only.
+    ``faces`` are those that a click on a cell (true class, predicted class) shows; some cells only.
     """
     keys = {cell: f"cell-{cell[0]}-{cell[1]}" for cell in faces or {}}
     cells = tuple((keys[cell], row) for cell, row in (faces or {}).items())
@@ -226,14 +219,7 @@ def training_section(
     class_counts: Mapping[str, Sequence[int]],
     classes: Sequence[str],
 ) -> Section:
-    """Build the section of loss and accuracy by epoch, and the class balance of each split.
-
-    Args:
-        history: one mapping per epoch, as from ``RunFolder.read_history``; may be empty.
-        best_epoch: epoch whose weights were kept; None if unknown.
-        class_counts: C counts of faces for each split; may be empty.
-        classes: C names.
-    """
+    """Build the section of loss and accuracy by epoch, and the class balance of each split; both may be empty."""
     blocks: list[Block] = []
     if history:
         words = {"learning_rate": "Learning rate at the end of each epoch.", "macro_f1": "Macro-F1 after each epoch."}

@@ -87,8 +87,7 @@ def break_down_by(split: MeasuredSplit, column: str) -> BreakDown:
 def _column(predictor: Predictor, faces: Dataset, options: EvaluateOptions) -> Any:
     """Return the column to group by for the measured samples; None without a column name.
 
-    Raises:
-        DataError: no such column, several values per face, or a scheme that drops every face.
+    Raises DataError: no such column, several values per face, or a scheme that drops every face.
     """
     faces = with_model_classes(predictor, faces.of_split(options.split)).with_scheme(options.scheme)
     by = options.by
@@ -191,8 +190,7 @@ class EvaluationResult:
     def show_mistakes(self, count: int = 9) -> Chart:
         """Draw the most confident misclassified faces, each with label, prediction and its probability.
 
-        Raises:
-            DataError: a predictions file has no faces, or there is no mistake (``no-faces``).
+        Raises DataError: a predictions file has no faces, or there is no mistake (``no-faces``).
         """
         worst = worst_mistakes(self.predictions.labels, self.predictions.probabilities, max(count, 1))
         if self.measured.faces is None or not len(worst):
@@ -215,8 +213,7 @@ class EvaluationResult:
     def plot_roc(self) -> Chart:
         """Draw the ROC curve of each class against the rest, with its area, and the averages.
 
-        Raises:
-            DataError: all samples are of one class.
+        Raises DataError if all samples are of one class.
         """
         curves = roc_curves(self.predictions.labels, self.predictions.probabilities, groups=self.predictions.groups)
         if not any(len(each.across) for each in curves.per_class):
@@ -239,16 +236,9 @@ class EvaluationResult:
     ) -> Path | None:
         """Write ``predictions_SPLIT.npz``, ``metrics.json`` and a short ``report.html``, as ``mien evaluate --out``.
 
-        Args:
-            folder: output folder, which ``mien report`` and ``mien compare`` can use.
-            metadata: information for the report, by name.
-            overwrite: True replaces the files of another evaluation.
-
-        Returns:
-            Path of the report; None without the extra ``report``.
-
-        Raises:
-            RunError: the folder is a run folder, which has its own such files, or a file exists or cannot be written.
+        ``mien report`` and ``mien compare`` can use the folder. Returns the report's path; None without the extra
+        ``report``. Raises RunError: the folder is a run folder, which has its own such files, or a file exists or
+        cannot be written.
         """
         folder = Path(folder)
         RunFolder(folder).check_no_run()
@@ -267,11 +257,7 @@ class EvaluationResult:
         )
 
     def write_report(self, folder: str | os.PathLike[str]) -> Path:
-        """Write ``report.html`` with its charts and tables as files into a folder, and return the page's path.
-
-        Raises:
-            MissingExtraError: the extra ``report`` is not installed.
-        """
+        """Write ``report.html`` with charts and tables into a folder; return its path. Needs the extra ``report``."""
         inputs = ReportInputs(
             self.predictions,
             f"{self.name or 'predictions'}: {self.predictions.split}",

@@ -74,11 +74,7 @@ def write_evaluation(
 ) -> Path | None:
     """Write ``predictions_<split>.npz``, ``metrics.json`` and, if the extra is installed, the report with its files.
 
-    Returns:
-        Path of the report; None without the extra ``report``, which also removes an earlier report.
-
-    Raises:
-        RunError: a file cannot be written.
+    Returns the report's path; None without the extra ``report``, which also removes an earlier report.
     """
     # Move predictions and metrics into place only after the page, because a partial result cannot be used.
     with ExitStack() as files:
@@ -128,16 +124,9 @@ class ReportInputs:
     def find(
         cls, path: Path, model: Predictor | str | os.PathLike[str] | None = None, split: str | None = None
     ) -> ReportInputs:
-        """Find the predictions in a run folder, an evaluation folder or a file, and their model.
+        """Find the predictions in a run folder, an evaluation folder or a file, and their model, by default the run's.
 
-        Args:
-            path: folder or file.
-            model: model that made the predictions; for a run folder the run's own by default.
-            split: split of the predictions in a folder; default validation.
-
-        Raises:
-            DataError: there are no predictions.
-            ModelError: no such model.
+        Raises DataError without predictions, ModelError for no such model.
         """
         is_file = path.is_file()
         file = path if is_file else find_predictions(path, split)

@@ -32,10 +32,7 @@ def faces_of_predictions(faces: Dataset, predictions: Predictions) -> Dataset:
 
     The predictions name their scheme, unless an earlier mien or another program wrote them. Then the first built-in
     scheme that gives their classes is used. If the fingerprint shows that the predictions are for this data, a custom
-    scheme is inferred from the labels.
-
-    Raises:
-        DataError: classes, samples or labels differ.
+    scheme is inferred from the labels. Raises DataError if classes, samples or labels differ.
     """
     misfit: DataError | None = None
     schemes: list[LabelScheme | None] = [None]
@@ -74,12 +71,9 @@ def _scheme_of(faces: Dataset, predictions: Predictions) -> LabelScheme:
 
 
 def check_fingerprint(faces: Dataset, predictions: Predictions) -> None:
-    """Check that predictions are for this data, at any size. Predictions without a fingerprint are accepted.
+    """Raise a DataError unless predictions are for this data, at any size, or have no fingerprint.
 
     Predictions for the data before cleaning are accepted too, because samples are matched one by one.
-
-    Raises:
-        DataError: the fingerprints differ.
     """
     found = faces.fingerprint_for_predictions(predictions.split)
     if predictions.data_fingerprint not in {"", found, faces.fingerprint, *faces.cleaned_from}:
@@ -93,8 +87,7 @@ def check_fingerprint(faces: Dataset, predictions: Predictions) -> None:
 def match_faces(faces: Dataset, predictions: Predictions) -> Dataset:
     """Select the faces of the predictions, in their order, from data with the same classes.
 
-    Raises:
-        DataError: samples or labels differ.
+    Raises DataError if samples or labels differ.
     """
     if predictions.split in {*SPLITS, ALL}:
         faces = faces.of_split(predictions.split)
@@ -129,11 +122,7 @@ def holds_test(predictions: Predictions, chosen: Dataset | None) -> bool:
 def check_model(model: Predictor, chosen: Dataset, predictions: Predictions) -> float | None:
     """Check on some samples outside the test split that a model made the predictions.
 
-    Returns:
-        Temperature that the predictions were made with; None if all samples are of the test split.
-
-    Raises:
-        DataError: the model gives other predictions.
+    Returns their temperature; None if all samples are of the test split. Raises DataError for other predictions.
     """
     checkable = np.flatnonzero((chosen.split != "test") & (predictions.split != "test"))
     if not len(checkable):
@@ -187,18 +176,14 @@ class MeasuredSplit:
         uncleaned: Dataset | None = None,
         part_of_split: bool = False,
     ) -> MeasuredSplit:
-        """Match predictions with their data.
+        """Match predictions, by any model, with their data.
 
-        Args:
-            predictions: predictions for one split, by any model.
-            faces: data of the predictions: all splits. Without models, its classes may differ if a label scheme
-                converts them to those of the predictions.
-            members: models that made the predictions, each with the data at its input size and in its classes.
-            uncleaned: data before a list of changes was applied; None if the data was not cleaned.
-            part_of_split: True allows predictions for a part of the split.
+        Without models, the classes of ``faces``, all splits, may differ if a label scheme converts them to those of the
+        predictions. ``members`` are the models that made the predictions, each with the data at its input size and in
+        its classes; ``uncleaned`` is the data before a list of changes was applied. ``part_of_split`` allows
+        predictions for a part of the split.
 
-        Raises:
-            DataError: the predictions do not match these faces.
+        Raises DataError if the predictions do not match these faces.
         """
         if faces is None:
             return cls(predictions, members)
@@ -301,11 +286,8 @@ def subset_masks(faces: Dataset, predictions: Predictions) -> dict[str, npt.NDAr
     data's splits divide its groups, a mask of samples in unseen groups is added. For other splits than validation and
     test, the result is empty.
 
-    Args:
-        faces: all data that the model was trained on, which includes that of ``predictions``. It has the model's
-            classes, because a label scheme that merges predictions may drop copies; or the data's classes if the model
-            is unknown.
-        predictions: predictions for N samples of one split.
+    ``faces`` is all data that the model was trained on, which includes that of ``predictions``. It has the model's
+    classes, because a label scheme that merges predictions may drop copies; or the data's if the model is unknown.
     """
     if predictions.split not in {"validation", "test"}:
         return {}

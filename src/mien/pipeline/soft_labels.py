@@ -23,9 +23,7 @@ from mien.pipeline.split_predictions import predict_split
 def find_teachers(names: Sequence[str | os.PathLike[str]]) -> list[Path]:
     """Find the files of teachers given by a user: models, or predictions files of the train split.
 
-    Raises:
-        DataError: no such file.
-        ModelError, RunError: no such model or run.
+    Raises DataError for no such file, ModelError or RunError for no such model or run.
     """
     found = []
     for name in names:
@@ -46,11 +44,7 @@ def predict_soft_labels(
     """Return each teacher with its predictions for the train split, from the cache if possible.
 
     The temperature is 1: a model's own was fitted on validation labels, which must not influence a student. A resumed
-    run repeats only the teacher that was interrupted.
-
-    Raises:
-        DataError: see :func:`mien.pipeline.split_predictions.predict_split`.
-        RunError: the cache cannot be written.
+    run repeats only the teacher that was interrupted. Raises as :func:`mien.pipeline.split_predictions.predict_split`.
     """
     return [
         Teacher(each, each if _holds_predictions(each) else _predict(each, faces, read, views)) for each in teachers

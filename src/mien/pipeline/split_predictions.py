@@ -37,8 +37,7 @@ def scheme_of(predictor: Predictor) -> str:
 def with_model_classes(predictor: Predictor, faces: Dataset) -> Dataset:
     """Convert the faces to the model's classes, by its label scheme and order.
 
-    Raises:
-        DataError: the data has a class that the model lacks.
+    Raises DataError if the data has a class that the model lacks.
     """
     scheme = parse_scheme(str(predictor.manifest.recipe.get("classes", "all")))
     # Do not merge data that already has the model's classes.
@@ -58,23 +57,14 @@ def with_model_classes(predictor: Predictor, faces: Dataset) -> Dataset:
 def predict_split(
     predictor: Predictor, faces: Dataset, split: str, tta: int = 1, temperature: float | None = None
 ) -> Predictions:
-    """Predict each face of a split.
+    """Predict each face of a split of a data set, as loaded.
 
-    Args:
-        predictor: the model.
-        faces: whole data set as loaded.
-        split: train, validation, test or all.
-        tta: test-time augmentation: number of averaged views of each face; see :mod:`mien.inference.tta`.
-        temperature: divisor of the logits. None uses the model's own, except on the samples it was fitted on, where it
-            would be optimistic; there it is 1. With a given temperature, the output trained on votes has temperature 1.
+    ``tta`` is the number of averaged views of each face; see :mod:`mien.inference.tta`. Without a ``temperature``, the
+    logits are divided by the model's own, except on the samples it was fitted on, where it would be optimistic; there
+    it is 1. If it is given, the output trained on votes has temperature 1.
 
-    Returns:
-        Predictions with the data's votes and the probabilities of an output trained on votes. Answers are added if they
-        come from another output than the label's.
-
-    Raises:
-        DataError: see :func:`with_model_classes` and :func:`votes_of`; no such split; or an unsupported number of
-            views.
+    Returns predictions with the data's votes, with those of an output trained on votes, and with the users' answers if
+    they come from another output than the label's. Raises DataError as :func:`with_model_classes` and :func:`votes_of`.
     """
     chosen = with_model_classes(predictor, faces.of_split(split))
     votes = votes_of(predictor, chosen)
@@ -220,11 +210,9 @@ def temperature_for_use(predictions: Predictions) -> float:
 
 
 def vote_temperature_for_use(predictor: Predictor, faces: Dataset) -> float:
-    """Fit the temperature of an output trained on votes, on the distributions of votes in validation.
+    """Fit the temperature of the output in use, trained on votes, on the distributions of votes in validation.
 
-    Args:
-        predictor: model with that output in use.
-        faces: whole data set. Without votes on these classes the temperature is 1.
+    Without votes on these classes the temperature is 1.
     """
     chosen = faces.of_split("validation")
     if chosen.votes is None or set(chosen.vote_classes) != set(predictor.classes):

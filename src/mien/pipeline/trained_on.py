@@ -31,8 +31,7 @@ def image_digests(images: npt.NDArray[np.uint8], places: npt.NDArray[np.int64]) 
 def write_trained_on(run: RunFolder, faces: Dataset, start: RunFolder | None = None) -> None:
     """Write the digests of the training images as the network sees them, and those of the initial run.
 
-    Raises:
-        RunError: the file cannot be written, or the digests of ``start`` are damaged.
+    Raises RunError if the file cannot be written, or the digests of ``start`` are damaged.
     """
     digests = image_digests(faces.images, np.flatnonzero(faces.split == "train"))
     if start is not None:
@@ -44,8 +43,7 @@ def write_trained_on(run: RunFolder, faces: Dataset, start: RunFolder | None = N
 def read_trained_on(run: RunFolder) -> npt.NDArray[np.uint64]:
     """Read the digests of a run; empty for a run by an earlier mien. All built-in models share one file.
 
-    Raises:
-        RunError: the file cannot be read (``trained-on-damaged``).
+    Raises RunError if the file cannot be read (``trained-on-damaged``).
     """
     shared = run.path.with_name(run.trained_on.name)
     try:

@@ -85,9 +85,7 @@ class TrainingResult(Outcome):
     def plot_history(self, metric: str = "accuracy") -> Chart:
         """Draw a metric over the epochs, for train and validation if both are known; also ``"learning_rate"``.
 
-        Raises:
-            DataError: the history has no such metric (``metric-unknown``).
-            MissingExtraError: the extra ``report`` is not installed.
+        Needs the extra ``report``. Raises DataError if the history has no such metric (``metric-unknown``).
         """
         return training_chart(self.history, metric, self.best_epoch)
 
@@ -204,9 +202,8 @@ def _precision(run: RunFolder) -> dict[str, str]:
 def calibrate(file: Path, faces: Dataset) -> tuple[Predictor, Predictions]:
     """Open an exported model and fit its temperatures on validation.
 
-    Returns:
-        The model with these temperatures in its manifest (the file is not changed), and its predictions for validation
-        at temperature 1.
+    Returns the model with these temperatures in its manifest (the file is not changed), and its predictions for
+    validation at temperature 1.
     """
     predictor = Predictor(file).for_labels()
     predictions = predict_split(predictor, faces, "validation")

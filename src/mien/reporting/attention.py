@@ -72,10 +72,7 @@ def attention_section(context: ReportContext) -> Section | Skipped:
 def show_attention(context: ReportContext, explainer: MapExplainer, notice: Notice | None = None) -> Section:
     """Build the section that shows which methods are faithful, and faces with their maps. Needs faces.
 
-    Args:
-        context: context with faces.
-        explainer: explainer of the model.
-        notice: why some methods are missing; None if all are available.
+    ``notice`` says why some methods are missing.
     """
     assert context.faces is not None
     images = np.asarray(context.faces.images)
@@ -148,13 +145,7 @@ def _gallery(context: ReportContext, images: npt.NDArray[np.uint8], explainer: M
 def build_explainer(
     model: Predictor, run: RunFolder | None, images: npt.NDArray[np.uint8]
 ) -> tuple[MapExplainer, Notice | None]:
-    """Build a model's explainer, with a notice if some methods cannot be used (else None).
-
-    Args:
-        model: the model.
-        run: run folder with the model's weights; None if unknown.
-        images: faces uint8 (N, S, S[, 3]) of the model's size, not from the test split.
-    """
+    """Build a model's explainer for faces, not from the test split, with a notice if some methods cannot be used."""
     crop_px = model.manifest.input.crop_px
     occlusion = MapExplainer(model.probabilities, crop_px)
 

@@ -105,17 +105,12 @@ class Comparison:
     def plot_learning_curves(self, metric: str = "validation_accuracy") -> Chart:
         """Plot a metric of both runs over their epochs. Needs the extra ``report``.
 
-        Raises:
-            DataError: no run of this comparison has a history with this metric (``metric-unknown``).
+        Raises DataError if no run of this comparison has a history with this metric (``metric-unknown``).
         """
         return runs_chart(self.histories, metric)
 
     def write_report(self, folder: str | os.PathLike[str]) -> Path:
-        """Write ``report.html`` with charts and tables into a folder, and return the page's path.
-
-        Raises:
-            MissingExtraError: the extra ``report`` is not installed.
-        """
+        """Write ``report.html`` with charts and tables into a folder; return its path. Needs the extra ``report``."""
         return comparison_page([self]).write(Path(folder)).page
 
     def to_dict(self) -> dict[str, Any]:
@@ -161,14 +156,7 @@ def compare_predictions(
     added to numerator and denominator (Davison & Hinkley 1997, equation 4.11), so they are at least 2 / (resamples +
     1). With groups in the predictions, whole groups are drawn and McNemar's test is over groups.
 
-    Args:
-        first: first model's predictions; samples may have any order.
-        second: second model's predictions.
-        resamples: number of bootstrap resamples.
-        names: names of the models.
-
-    Raises:
-        DataError: samples, labels, classes or data differ.
+    Raises DataError if samples (in any order), labels, classes or data differ.
     """
     first, second = match_samples(first, second)
     metrics = ["accuracy", "macro_f1", "log_loss", *(f"recall.{each}" for each in first.classes)]
@@ -212,15 +200,7 @@ def compare_predictions(
 
 
 def comparison_page(comparisons: Sequence[Comparison], metadata: Mapping[str, str] | None = None) -> Page:
-    """Build a page that compares several models with the first one. No file is written.
-
-    Args:
-        comparisons: comparisons, at least one.
-        metadata: how the page was made.
-
-    Raises:
-        MissingExtraError: matplotlib is not installed.
-    """
+    """Build a page that compares several models with the first one. No file is written."""
     found = comparisons[0]
     notes = "; ".join(dict.fromkeys(words for each in comparisons for words in each.notices))
     without_faces = Notice("Faces skipped: no data was given. Give --data PATH.", code="faces-without-data")

@@ -80,14 +80,8 @@ def report_page(
 ) -> Page:
     """Build the page of a report. No file is written.
 
-    Args:
-        context: available inputs. Sections that need further inputs are listed as skipped at the top.
-        title: title, such as the name of the run.
-        metadata: how the page was made: model, data, versions, command, in the order shown.
-        sections: :data:`SECTIONS` or :data:`SUMMARY`.
-
-    Raises:
-        MissingExtraError: matplotlib is not installed.
+    Sections that need further inputs are listed as skipped at the top. ``metadata`` says how the page was made: model,
+    data, versions, command, in the order shown. Raises MissingExtraError without matplotlib.
     """
     built = [section(context) for section in sections]
     return Page(

@@ -44,14 +44,10 @@ class StudyContext:
 def execute(
     run: PlannedRun, context: StudyContext, on_epoch: Callable[[int], None], must_stop: Callable[[], bool]
 ) -> CompletedRun | None:
-    """Train one run and store its results. If its results are stored, they are kept; only weights are new.
+    """Train one run and store its results; None if training was stopped.
 
-    Returns:
-        The stored run, or None if training was stopped.
-
-    Raises:
-        MienError: see :func:`mien.pipeline.training_run.run_recipe`. If the loss is not a number, no error is raised:
-            the run is stored as failed.
+    If its results are stored, they are kept; only weights are new. If the loss is not a number, no error is raised: the
+    run is stored as failed. Other errors are as in :func:`mien.pipeline.training_run.run_recipe`.
     """
     folder = folder_of(run, context.out)
     start = run.model if run.parent is None else folder_of(run.parent, context.out)

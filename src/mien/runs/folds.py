@@ -89,11 +89,7 @@ def make_folds(faces: Dataset, groups: npt.NDArray[np.int64], count: int, *, onl
 
 
 def check_groups(faces: Dataset, groups: npt.NDArray[np.int64], count: int) -> None:
-    """Raise an error if the groups cannot be divided into ``count`` folds.
-
-    Raises:
-        DataError: fewer groups than folds; a group that holds every face of a class.
-    """
+    """Raise a DataError if there are fewer groups than ``count`` folds, or one holds every face of a class."""
     predicted = faces.split != "test"
     own, labels = groups[predicted], faces.labels[predicted]
     found = len(np.unique(own))
@@ -119,12 +115,9 @@ def predict_folds(
     device: str = "auto",
     advice: str = "",
 ) -> Predictions:
-    """Train one model per fold and collect the predictions on the fold's samples.
+    """Train one model per fold and return predictions on all samples of train and validation.
 
     Finished folds in ``folder`` are reused, so the same call resumes after an interruption.
-
-    Returns:
-        Predictions on all samples of train and validation.
 
     Raises:
         StoppedError: a run was interrupted (``stopped``).
@@ -176,9 +169,8 @@ def predict_folds(
 def check_audited(recipe: Recipe, faces: Dataset) -> None:
     """Raise an error for a recipe or data that an audit cannot use, before the slow search for copies.
 
-    Raises:
-        RecipeError: the recipe merges or drops classes, or its network cannot be built.
-        DataError: there is no train split, or it has no samples of some class.
+    Raises RecipeError if the recipe merges or drops classes, or its network cannot be built, DataError without a train
+    split, or samples of some class in it.
     """
     scheme = parse_scheme(recipe.classes)
     if scheme is not None and set(scheme.classes) != set(faces.classes):

@@ -43,9 +43,7 @@ _NAMES = {
 def write_study(out: Path, table: StudyTable, facts: Mapping[str, str]) -> WrittenPage:
     """Write ``report.html`` with its charts and tables into a folder.
 
-    Raises:
-        MissingExtraError: matplotlib or jinja2 is not installed.
-        RunError: the files cannot be written.
+    Raises MissingExtraError without matplotlib or jinja2, RunError if the files cannot be written.
     """
     sections = [
         _summary_section(table),

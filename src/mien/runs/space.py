@@ -132,8 +132,7 @@ class Space:
     def recipes_at_the_ends(self) -> Iterator[tuple[str, Recipe]]:
         """Yield each key with the base recipe in which it has one end, or one choice, of its range.
 
-        Raises:
-            RecipeError: the recipe has no such key, or the value is not allowed.
+        Raises RecipeError: the recipe has no such key, or the value is not allowed.
         """
         for key, each in self.ranges.items():
             for value in each.choice or each.ends:
@@ -143,13 +142,8 @@ class Space:
 def load_space(name: str, changes: Sequence[str] = ()) -> Space:
     """Load a space by name or from a ``.toml`` file. The path of a recipe in the file is relative to the file.
 
-    Args:
-        name: name of a built-in space, or a path that ends in ``.toml``.
-        changes: changes of the base recipe, such as ``"epochs=5"``.
-
-    Raises:
-        RecipeError: no such space, invalid TOML, an unknown key, a range that the recipe does not allow, or a change of
-            a searched key.
+    ``changes`` are of the base recipe, such as ``"epochs=5"``. Raises RecipeError: no such space, invalid TOML, an
+    unknown key, a range that the recipe does not allow, or a change of a searched key.
     """
     return parse_space(_KIND.read(name), name, Path(name).parent, changes)
 

@@ -142,8 +142,7 @@ class Study(StrictModel):
     def restricted(self, names: Sequence[str]) -> Study:
         """Return the study with only these variants and those that they build on; with no names, the whole study.
 
-        Raises:
-            StudyError: a variant does not exist.
+        Raises StudyError if a variant does not exist.
         """
         if not names:
             return self
@@ -180,15 +179,9 @@ class Study(StrictModel):
     def recipe_of(self, variant: Variant, seed: int, changes: Sequence[str] = ()) -> Recipe:
         """Return the recipe of one run.
 
-        Args:
-            variant: variant that is trained.
-            seed: seed of the run.
-            changes: ``key=value`` on top of the variant's settings, as in :func:`mien.base.recipe.load_recipe`;
-                ``variant:key=value`` changes only that variant.
-
-        Raises:
-            RecipeError: an unknown key or an impossible value.
-            StudyError: a change of a key that only the study sets, or of an unknown variant.
+        ``changes``, on top of the variant's settings, are ``key=value`` or ``variant:key=value``, which changes only
+        that variant. Raises RecipeError for an unknown key or an impossible value, StudyError for a key that only the
+        study sets, or an unknown variant.
         """
         given, (for_all, for_one) = changes, self._changes_of(variant, changes)
         changes = [*for_all, *for_one]
@@ -244,9 +237,8 @@ def study_names() -> list[str]:
 def load_study(name: str) -> Study:
     """Load a study by name or from a ``.toml`` file, and check every recipe in it.
 
-    Raises:
-        StudyError: no such study, invalid TOML, an unknown key, or contradicting variants.
-        RecipeError: a variant sets an unknown or impossible key.
+    Raises StudyError: no such study, invalid TOML, an unknown key, or contradicting variants; RecipeError: a variant
+    sets an unknown or impossible key.
     """
     return parse_study(_KIND.read(name), name, Path(name).parent)
 

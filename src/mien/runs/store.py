@@ -62,8 +62,7 @@ class CompletedRun:
     def predictions(self) -> Predictions:
         """Read the predictions on validation.
 
-        Raises:
-            StudyError: they are missing or damaged, or for other data than the record says.
+        Raises StudyError: they are missing or damaged, or for other data than the record says.
         """
         try:
             found = read_predictions(self.folder / PREDICTIONS)
@@ -80,11 +79,7 @@ class CompletedRun:
 
 
 def read_completed(results: Path) -> dict[str, CompletedRun]:
-    """Read all runs in a folder, by key; empty if the folder does not exist.
-
-    Raises:
-        StudyError: a ``run.json`` is damaged.
-    """
+    """Read all runs in a folder, by key; empty if it does not exist. Raises StudyError for a damaged ``run.json``."""
     runs = [read_run(file.parent) for file in sorted(results.glob(f"*/{RECORD}"))]
     return {each.record.key: each for each in runs}
 

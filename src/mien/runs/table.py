@@ -111,10 +111,8 @@ class StudyTable:
 def tabulate(study: Study, runs: Sequence[PlannedRun], finished: Mapping[str, CompletedRun]) -> StudyTable:
     """Combine the finished runs of a study; all others are counted as missing.
 
-    Raises:
-        DataError: a label scheme does not match the predictions.
-        StudyError: stored predictions are damaged, or a comparison has predictions that do not match.
-        MissingExtraError: scipy is not installed.
+    Raises DataError if a label scheme does not match the predictions, StudyError if stored predictions are damaged, or
+    a comparison has predictions that do not match, MissingExtraError without scipy.
     """
     done = [(run, finished[run.key]) for run in runs if run.key in finished]
     predictions: dict[str, dict[int, Predictions]] = {}

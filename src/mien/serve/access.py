@@ -34,10 +34,8 @@ def find_token(file: Path | None) -> str | None:
     """Return the token from a file, else from the environment variable, else None.
 
     There is no option for the token itself, because all users of a machine can see the arguments of its programs.
-
-    Raises:
-        ServeError: the file cannot be read (``token-unreadable``), contains no token (``token-invalid``), or a token
-            that is too short (``token-short``).
+    Raises ServeError: the file cannot be read (``token-unreadable``), contains no token (``token-invalid``), or a token
+    that is too short (``token-short``).
     """
     if file is None:
         text, place = os.environ.get(VARIABLE), VARIABLE

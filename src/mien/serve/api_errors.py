@@ -58,12 +58,7 @@ class ErrorResponse(BaseModel):
 
 
 class ApiError(MienError):
-    """A request that is refused with a 4xx or 5xx status.
-
-    Args:
-        message: what was expected, what was found, what to do.
-        code: one of :data:`CODES`.
-    """
+    """A request that is refused with a 4xx or 5xx status; ``code`` is one of :data:`CODES`."""
 
     @property
     def status(self) -> int:

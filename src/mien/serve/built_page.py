@@ -40,17 +40,10 @@ def built_page() -> Path:
 
 
 def copy_page(destination: Path, models: Sequence[Path], *, overwrite: bool = False) -> list[Path]:
-    """Copy the built page and models into a folder, as static files for any web host.
+    """Copy the built page and models into a folder, as static files for any web host, and return the paths.
 
-    For the folder of the built page itself, only the models are written.
-
-    Args:
-        destination: output folder. Other files in it are kept.
-        models: ``.onnx`` files exported by mien. The page starts with the first and offers the others.
-        overwrite: True replaces an existing page.
-
-    Returns:
-        Paths of the written files.
+    Other files in the folder are kept. The page starts with the first model and offers the others. For the folder of
+    the built page itself, only the models are written.
 
     Raises:
         ModelError: not a model of mien, or a model of colour images (``page-grey-only``).

@@ -64,18 +64,11 @@ def predict_image(
 ) -> PredictedImage:
     """Decode an image, detect its faces and classify them.
 
-    Args:
-        data: content of an image file.
-        reader: detector, cropper and classifier.
-        limits: limits of pixels, scans and faces.
-        source: name of the image in predictions.
-        crops: True if the image is a face crop.
-        max_faces: number of largest faces to keep. None keeps all, and refuses images with more than the limit.
-        look: True also detects faces in a large face crop, to find out whether it is a photo.
-        draw: True draws boxes and answers on the photo.
+    ``max_faces`` keeps the largest; None keeps all, and refuses images with more than the limit. ``look`` also detects
+    faces in a large face crop (``crops``), to find out whether it is a photo. ``draw`` draws boxes and answers on the
+    photo.
 
-    Raises:
-        ApiError: not an image, a damaged image, or one over a limit.
+    Raises ApiError: not an image, a damaged image, or one over a limit.
     """
     check_image(data, limits)
     try:
@@ -111,8 +104,7 @@ def _drawn(rgb: npt.NDArray[np.uint8], predictions: list[Prediction]) -> bytes:
 def check_image(data: bytes, limits: Limits) -> None:
     """Check an image's header against the limits, without decoding it.
 
-    Raises:
-        ApiError: not an image, a damaged header, or more pixels or JPEG scans than the limits.
+    Raises ApiError: not an image, a damaged header, or more pixels or JPEG scans than the limits.
     """
     ignore_pillow_warnings()
     if not data:

@@ -39,15 +39,9 @@ class Answer(BaseModel):
 
 
 def create_label_app(folder: Path, images: Sequence[str], ballot: Path) -> FastAPI:
-    """Make the page for one person.
+    """Make the page for one person, who votes on the images (paths in the folder) in this order.
 
-    Args:
-        folder: folder of the images.
-        images: paths relative to the folder, in the order of the questions.
-        ballot: the person's ballot file, which is continued if it exists.
-
-    Raises:
-        DataError: see :func:`mien.data.ballots.read_ballot`.
+    The ballot file is continued if it exists. Raises as :func:`mien.data.ballots.read_ballot`.
     """
     votes, lock, numbers = read_ballot(ballot, images), threading.Lock(), {name: at for at, name in enumerate(images)}
     app = FastAPI(title="mien label", docs_url=None, redoc_url=None, openapi_url=None)

@@ -21,12 +21,7 @@ _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
 class ServiceMetrics:
-    """Prometheus counters of one running service.
-
-    Args:
-        model: name of the model.
-        sha256: SHA-256 of its file.
-    """
+    """Prometheus counters of one running service, labelled with name and SHA-256 of the model."""
 
     def __init__(self, model: str = "", sha256: str = "") -> None:
         self.registry: CollectorRegistry = CollectorRegistry()

@@ -125,12 +125,7 @@ def add_docs(app: FastAPI) -> None:
 
 
 def add_page(app: FastAPI, models: Sequence[Path]) -> None:
-    """Serve ``/`` and all files of the page, if it is built.
-
-    Args:
-        app: service with all its other addresses.
-        models: ``.onnx`` files that the page offers, instead of the models that it was built with.
-    """
+    """Serve ``/`` and all files of the page, if it is built, with these models instead of those it was built with."""
     static = built_page.STATIC
     if not (static / "index.html").is_file():
 

@@ -25,15 +25,7 @@ _LOG = logging.getLogger("uvicorn.error")
 
 
 class PredictionService:
-    """Predicts the images of all requests.
-
-    Args:
-        classifier: classifier to use.
-        detector: face detector.
-        limits: limits of the work on a request.
-        threads: number of cores for images. One image more than cores is processed at a time.
-        metrics: counters of faces and active requests.
-    """
+    """Predicts the images of all requests. One more image than ``threads``, cores, is processed at a time."""
 
     def __init__(
         self, classifier: OnnxClassifier, detector: Detector, limits: Limits, threads: int, metrics: ServiceMetrics

@@ -31,8 +31,7 @@ QUEUE = 2048
 def open_port(host: str, port: int) -> socket.socket:
     """Listen on a port; 0 chooses a free port.
 
-    Raises:
-        ServeError: the port is in use or not allowed, or the address is not on this machine (``port-unavailable``).
+    Raises ServeError: the port is in use or not allowed, or the address is not on this machine (``port-unavailable``).
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -84,14 +83,7 @@ def run(app: FastAPI, listener: socket.socket, limits: Limits) -> None:
 
 
 def run_workers(make_app: Callable[[], FastAPI], listener: socket.socket, limits: Limits, workers: int) -> None:
-    """Serve with several processes that share the port; see :func:`run`.
-
-    Args:
-        make_app: picklable function that makes the service; called silently in each worker.
-        listener: a listening socket.
-        limits: limits of each worker.
-        workers: number of processes.
-    """
+    """Serve with several processes that share the port, each by its own, pickled ``make_app``; see :func:`run`."""
     config = _config(
         make_app,
         limits,

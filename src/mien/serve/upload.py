@@ -51,15 +51,9 @@ def form_document(limits: Limits, many: bool = False) -> dict[str, Any]:
 
 
 async def receive_files(request: Request, limits: Limits, max_files: int) -> list[bytes]:
-    """Receive the files of a request in order.
+    """Receive the files of a request, whose body has not been read, in order.
 
-    Args:
-        request: request whose body has not been read.
-        limits: limits of bytes and seconds.
-        max_files: largest number of files.
-
-    Raises:
-        ApiError: not a form, an unknown field, no file, too many bytes or files, incomplete, or too slow.
+    Raises ApiError: not a form, an unknown field, no file, too many bytes or files, incomplete, or too slow.
     """
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > limits.max_bytes:

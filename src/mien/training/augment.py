@@ -32,19 +32,10 @@ def augment(
     mirrored: Tensor | None = None,
     side_px: int | None = None,
 ) -> Tensor:
-    """Crop, augment and normalise one batch.
+    """Crop, augment and normalise one batch, uint8 (N, size_px, size_px[, 3]); mixup and cutmix are in :func:`mix`.
 
-    Args:
-        images: uint8 (N, size_px, size_px), RGB (N, size_px, size_px, 3), 0..255.
-        recipe: augmentation settings.
-        spec: input of the network.
-        generator: source of all randomness, on the images' device.
-        mirrored: bool (N,), images to mirror; None if no image is.
-        side_px: side to resize the crop to, smaller than ``crop_px``; None does not resize.
-
-    Returns:
-        float32 (N, channels, side_px, side_px), normalised as in prediction. Mixup and cutmix, which also mix labels,
-        are in :func:`mix`.
+    ``generator`` is on the images' device, ``mirrored`` bool (N,). The crop is resized to ``side_px``, if it is given.
+    Returns float32 (N, channels, side_px, side_px), normalised as in prediction.
     """
     side_px = side_px or spec.crop_px
     pixels = channels_first(images).to(torch.float32)
@@ -75,15 +66,8 @@ def corrupt(pixels: Tensor, recipe: AugmentRecipe, generator: torch.Generator) -
     """Blur some images, reduce the resolution of others, and add noise to others, with random strength.
 
     Hendrycks & Dietterich 2019 measure such corruptions. The strengths are about the first four of five in
-    :mod:`mien.evaluation.corruptions`, so robustness then measures corruptions known from training.
-
-    Args:
-        pixels: float32 (N, channels, S, S), 0..255.
-        recipe: settings, of which ``blur``, ``low_resolution`` and ``noise`` are fractions of images.
-        generator: source of all randomness, on the images' device.
-
-    Returns:
-        float32 (N, channels, S, S), 0..255.
+    :mod:`mien.evaluation.corruptions`, so robustness then measures corruptions known from training. Pixels are float32
+    (N, channels, S, S), 0..255.
     """
     count, side, device = len(pixels), pixels.shape[-1], pixels.device
     unchanged = torch.eye(side, device=device)
@@ -143,11 +127,7 @@ def channels_first(images: Tensor) -> Tensor:
 
 
 def as_shown(images: npt.NDArray[np.uint8], recipe: Recipe, seed: int = 0) -> npt.NDArray[np.uint8]:
-    """Return faces augmented as in training, as images for people; without mixup and cutmix.
-
-    Returns:
-        uint8 (N, crop_px, crop_px), RGB (N, crop_px, crop_px, 3), 0..255.
-    """
+    """Return faces, uint8 (N, crop_px, crop_px[, 3]), augmented as in training, without mixup and cutmix."""
     spec = recipe.input
     mirrored = alternate(len(images), 1, seed, torch.device("cpu")) if recipe.augment.flip else None
     # Copy, because torch warns about read-only arrays.
@@ -161,15 +141,9 @@ def mix(
 ) -> tuple[Tensor, Tensor, float]:
     """Mix each image with a partner by mixup (Zhang et al. 2018), cutmix (Yun et al. 2019), or one of them at random.
 
-    Args:
-        batch: float32 (N, channels, S, S).
-        recipe: alphas of mixup and cutmix.
-        generator: generator for the partners, on the batch's device.
-        host: generator for method and strength, on the CPU; equals ``generator`` if the batch is on the CPU.
-
-    Returns:
-        The mixed batch; int64 (N,) the partner of each image; and lam, the weight of each image's own label, 0..1. The
-        loss is ``lam * loss(labels) + (1 - lam) * loss(labels[partner])``.
+    ``generator``, on the batch's device, draws the partners; ``host``, on the CPU, method and strength. Returns the
+    mixed batch; int64 (N,) the partner of each image; and lam, the weight of each image's own label, 0..1. The loss is
+    ``lam * loss(labels) + (1 - lam) * loss(labels[partner])``.
     """
     count = len(batch)
     partner = torch.randperm(count, generator=generator, device=batch.device)

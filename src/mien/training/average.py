@@ -100,11 +100,7 @@ def recalibrate_bn(
 ) -> None:
     """Set the running statistics of all batch norms to their mean over batches of these faces, in a fixed random order.
 
-    Args:
-        network: network to change in place; it is left in evaluation mode.
-        images: uint8 (N, size_px, size_px[, 3]), at least two.
-        spec: input of the network.
-        through: module to call instead of the network, such as one that computes in bf16.
+    The network, left in evaluation mode, is called as ``through``, such as a module that computes in bf16.
     """
     network.eval()
     norms = batch_norms(network)

@@ -78,15 +78,9 @@ def epoch_batches(
 ) -> Iterator[Batch]:
     """Yield the batches of one epoch. All random numbers depend only on ``seed`` and ``epoch``.
 
-    Args:
-        images: uint8 (N, size_px, size_px[, 3]), 0..255, from :func:`image_tensor`.
-        labels: int64 (N,), on the device for the batches.
-        recipe: recipe, of which ``augment``, ``input``, ``batch_size`` and ``balance`` are used.
-        seed: seed of the run.
-        epoch: number of the epoch, from 1.
-        mixing: whether to apply mixup and cutmix, if the recipe has them.
-        side_px: function that returns the side of the crop for a step's index; None keeps the crop. Without cutmix, the
-            side has no effect on how faces are augmented and mixed.
+    ``images`` are from :func:`image_tensor`, ``labels`` on the device for the batches. ``mixing`` allows mixup and
+    cutmix, if the recipe has them. ``side_px`` returns the side of the crop for a step's index. Without cutmix, the
+    side has no effect on how faces are augmented and mixed.
     """
     device = labels.device
     generator = torch.Generator(device).manual_seed(epoch_seed(seed, epoch) + 1)

@@ -38,45 +38,33 @@ class Callback:
     def on_train_begin(self, training: TrainingState) -> None:
         """Called before the first step, also in a resumed run.
 
-        Args:
-            training: state of the run. You may change ``training.network`` and ``training.optimizer``, here or later.
-                The recipe does not record such changes, so make them again in a resumed run.
+        ``network`` and ``optimizer`` of the state may be changed, here or later. The recipe does not record such
+        changes, so make them again in a resumed run.
         """
 
     def on_step_begin(self, training: TrainingState, batch: Batch) -> Batch | None:
         """Called before each optimiser step, after its learning rate is set in ``training.optimizer.param_groups``.
 
-        Args:
-            training: state of the run.
-            batch: ``images`` float32 (B, channels, S, S), augmented and normalised, and indices of the samples.
-
-        Returns:
-            Another batch to train on (``dataclasses.replace(batch, images=...)``), or None to keep it.
+        Return another batch to train on (``dataclasses.replace(batch, images=...)``), or None to keep it. Its images
+        are float32 (B, channels, S, S), augmented and normalised.
         """
 
     def on_step_end(self, epoch: int, images: int, loss: float) -> None:
-        """Called after each optimiser step.
+        """Called after each optimiser step with the epoch (from 1), the number of images and their mean loss.
 
-        Args:
-            epoch: number of the epoch, from 1.
-            images: number of images in this step.
-            loss: mean loss of this step. On a GPU, the loss is read only every 32 steps; this is the last value.
+        On a GPU, the loss is read only every 32 steps; this is the last value.
         """
 
     def on_epoch_end(self, metrics: HistoryLine, is_best: bool) -> None:
         """Called after each epoch, when its checkpoint is written.
 
-        Args:
-            metrics: line of history.csv for this epoch.
-            is_best: whether this epoch's weights are the best so far.
+        ``metrics`` is its line of history.csv; ``is_best`` says whether its weights are the best so far.
         """
 
     def on_train_end(self, reason: str | None) -> None:
         """Called after the last epoch, before the model is exported.
 
-        Args:
-            reason: why training ended: ``all epochs done``, ``interrupted`` by Ctrl-C, ``stopped`` by a callback, ...;
-                None after an error.
+        Reasons are ``all epochs done``, ``interrupted`` by Ctrl-C, ``stopped`` by a callback, ...; None after an error.
         """
 
     def on_result(self, result: Any) -> None:
@@ -180,9 +168,7 @@ class Logger(Callback):
     def __init__(self, name: str, run: RunFolder) -> None:
         """Check that the tracker can be used, before data is read.
 
-        Raises:
-            RunError: an unknown name (``logger-unknown``), or no login (``logger-login``).
-            MissingExtraError: its package is not installed.
+        Raises RunError for an unknown name (``logger-unknown``) or no login (``logger-login``), MissingExtraError.
         """
         if name not in LOGGERS:
             raise RunError(f"There is no logger '{name}'." + nearest(name, LOGGERS), code="logger-unknown")

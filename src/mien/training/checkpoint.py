@@ -30,11 +30,7 @@ def save(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
 
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read a file written by :func:`save`.
-
-    Raises:
-        RunError: the file is missing, damaged, or not a checkpoint of mien.
-    """
+    """Read a file written by :func:`save`. Raises RunError if it is missing, damaged, or not a checkpoint of mien."""
     if not path.is_file():
         raise RunError(f"{path} is missing. Training writes it after an epoch.", code="checkpoint-missing")
     try:
@@ -117,8 +113,7 @@ def load_matching(model: nn.Module, tensors: dict[str, Tensor], path: Path) -> N
 def load_best(run: RunFolder) -> tuple[Network, dict[str, Any]]:
     """Load the network of a run's best epoch on the CPU in evaluation mode, and the checkpoint's metadata.
 
-    Raises:
-        RunError: no such run, no finished epoch, a damaged checkpoint, or a checkpoint of another network.
+    Raises RunError: no such run, no finished epoch, a damaged checkpoint, or a checkpoint of another network.
     """
     recipe = run.read_recipe()
     tensors, facts = load(run.best)

@@ -61,13 +61,8 @@ def make_fabric(
 ) -> Fabric:
     """Make a Fabric for one device of :data:`DEVICES`, or under ``torchrun`` for one device per process.
 
-    Args:
-        precision: ``auto`` is bf16 by autocast if the device supports it natively, else fp32.
-        device: see :func:`check_device`.
-        may_leave_out: whether some weights may have no gradient in a step; matters with several processes.
-
-    Raises:
-        TrainingError: the device does not exist.
+    ``auto`` is bf16 by autocast if the device supports it natively, else fp32. With ``may_leave_out``, some weights may
+    have no gradient in a step of several processes. Raises TrainingError if the device does not exist.
     """
     check_device(device)
     on_gpu = device in {"auto", "cuda"} and torch.cuda.is_available()

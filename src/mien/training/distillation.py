@@ -26,19 +26,11 @@ def teacher_targets(
 ) -> list[npt.NDArray[np.float64] | None]:
     """Compute the mean prediction of teachers, for the label's output and each other output of the same name.
 
-    Args:
-        recipe: recipe of the student.
-        outputs: outputs of the student.
-        teachers: teachers with their predictions for the train split.
-        faces: faces of an epoch, with the student's classes, in its order. Repeated or relabelled faces use the soft
-            label of their row.
+    ``faces`` are those of an epoch, with the student's classes, in its order. Repeated or relabelled faces use the soft
+    label of their row. Returns for each output float64 (N, classes), None if no teacher has it; those for the label's
+    output are softened by the temperature T: p^(1/T), rescaled.
 
-    Returns:
-        For each output float64 (N, classes); those for the label's output are softened by the temperature T: p^(1/T),
-        rescaled. None for an output that no teacher has.
-
-    Raises:
-        DataError: soft labels for other classes or data, or a face without a soft label.
+    Raises DataError: soft labels for other classes or data, or a face without a soft label.
     """
     known = [(each.predictions, read_predictions(each.predictions)) for each in teachers]
     labels = [(path, _under_scheme(each, recipe, faces.classes)) for path, each in known]
@@ -61,10 +53,8 @@ def soft_labels(
 ) -> npt.NDArray[np.float64]:
     """Average the softened predictions for each face over the teachers that have its row. -> float64 (N, C).
 
-    Teachers that have all rows are therefore averaged, and out-of-fold predictions are combined.
-
-    Raises:
-        DataError: other classes than the faces', other data, or a face without predictions.
+    Teachers that have all rows are therefore averaged, and out-of-fold predictions are combined. Raises DataError:
+    other classes than the faces', other data, or a face without predictions.
     """
     softened = []
     for path, each in predictions:

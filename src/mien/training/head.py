@@ -46,8 +46,7 @@ class CrossValidation:
 def fit_head(state: TrainingState) -> HistoryLine:
     """Fit the head on the plain and mirrored train split; other weights are unchanged. Sets ``state.cross_validation``.
 
-    Returns:
-        Values for the history's columns about train, on plain images.
+    Returns values for the history's columns about train, on plain images.
     """
     plain, mirrored = _features(state)
     mean, scale = plain.mean(0), plain.std(0).clamp_min(1e-6)

@@ -58,8 +58,7 @@ class Output:
 def make_outputs(recipe: Recipe, dataset: Dataset) -> tuple[Output, ...]:
     """Return a recipe's outputs for a data set, the label's first.
 
-    Raises:
-        DataError: the data has no targets for an output, such as votes, or unusable ones.
+    Raises DataError if the data has no targets for an output, such as votes, or unusable ones.
     """
     if not recipe.outputs:
         return (Output("label", "label", 1.0, dataset.classes),)
@@ -130,13 +129,7 @@ class Head:
         """Choose the targets of an epoch, counted from 1."""
 
     def loss(self, logits: Tensor, batch: Batch, progress: float) -> Tensor:
-        """Compute the mean loss of a batch.
-
-        Args:
-            logits: float32 (B, C).
-            batch: batch that the network saw.
-            progress: fraction of the run's steps before this one, 0..1.
-        """
+        """Compute the mean loss of a batch; ``progress`` is the fraction of the run's steps before this one."""
         raise NotImplementedError
 
     def values(self, logits: Tensor) -> Tensor:
@@ -444,16 +437,9 @@ class Loss:
 
 
 def make_loss(recipe: Recipe, counts: npt.NDArray[np.int64], classes: Sequence[str]) -> Loss:
-    """Make the loss of a recipe.
+    """Make the loss of a recipe, for the number of training samples per class after balancing.
 
-    Args:
-        recipe: recipe, of which ``class_weights``, ``label_smoothing`` and ``balance`` are used.
-        counts: int64 (C,), number of training samples per class after balancing.
-        classes: names of the classes.
-
-    Raises:
-        RecipeError: a weight is given for an unknown class.
-        DataError: logit adjustment needs samples of every class.
+    Raises RecipeError for the weight of an unknown class, DataError if logit adjustment lacks samples of a class.
     """
     weights, shift = None, None
     if recipe.class_weights == "balanced":

@@ -84,17 +84,10 @@ def train(
 ) -> Outcome:
     """Train a network and write a run folder with checkpoints and history.
 
-    Args:
-        plan: recipe and data set; see :func:`mien.training.plan.plan_training`. Samples of ``train`` are trained on,
-            those of ``validation`` choose the best epoch, those of ``test`` are not used.
-        run: run folder, created in the first epoch. :meth:`RunFolder.alone` keeps other processes out.
-        resume: True resumes the run in the folder, if there is one.
-        init_from: run that provides the initial weights; see :func:`mien.training.state.load_init_weights`.
-        teachers: teachers for distillation; see :func:`mien.training.distillation.teacher_targets`.
-        callback: callback for every step and epoch; it can stop the run.
-        environment: further metadata for environment.json.
-        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        network: network to train; see :func:`mien.training.state.prepare`.
+    Samples of ``train`` are trained on, those of ``validation`` choose the best epoch, those of ``test`` are not used.
+    The folder is created in the first epoch; :meth:`RunFolder.alone` keeps other processes out. ``init_from``,
+    ``teachers`` and ``network`` are as in :func:`mien.training.state.prepare`; ``environment`` is added to
+    environment.json.
 
     Raises:
         DataError: soft labels do not match the data.
@@ -177,10 +170,7 @@ def _finished_epoch(state: TrainingState, callback: Callback, should_stop: Calla
 def _train_epoch(
     state: TrainingState, epoch: int, callback: Callback, should_stop: Callable[[], bool]
 ) -> HistoryLine | None:
-    """Train one epoch; return last learning rate, mean loss, and accuracy on the augmented images.
-
-    Return None if it was stopped before its last step.
-    """
+    """Train one epoch; return rate, mean loss and accuracy on augmented images, or None if it was stopped."""
     recipe = state.recipe
     fabric = state.fabric
     device = fabric.device

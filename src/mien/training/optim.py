@@ -17,11 +17,8 @@ def build_optimizer(
 ) -> optim.Optimizer:
     """Make the optimiser. Weight decay applies only to weights with two or more dimensions, not to norms and biases.
 
-    Args:
-        model: model with the parameters to train.
-        recipe: optimiser and its settings.
-        lr_scales: factor of the learning rate for each parameter, by default 1. Each group stores its factor as
-            ``lr_scale``, which the loop multiplies with the rate of a step.
+    ``lr_scales`` has a factor of the learning rate for each parameter, by default 1. Each group stores its factor as
+    ``lr_scale``, which the loop multiplies with the rate of a step.
     """
     shares = {p: (lr_scales or {}).get(p, 1.0) for p in model.parameters() if p.requires_grad}
     groups: list[dict[str, Any]] = []

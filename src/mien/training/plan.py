@@ -64,8 +64,8 @@ class Parts:
     def label_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Compute the user's loss of a batch.
 
-        Raises:
-            TrainingError: the loss is no scalar (``loss-not-scalar``), or has no gradient (``loss-without-gradient``).
+        Raises TrainingError: the loss is no scalar (``loss-not-scalar``), or has no gradient
+        (``loss-without-gradient``).
         """
         assert self.loss is not None
         with _named(self.loss, "loss"):
@@ -93,8 +93,7 @@ class Parts:
     def augmented(self, batches: Iterable[Batch], spec: InputSpec) -> Iterator[Batch]:
         """Apply the user's augmentation to the batches.
 
-        Raises:
-            TrainingError: the result has another shape, or values that are not finite (``augment-output``).
+        Raises TrainingError: the result has another shape, or values that are not finite (``augment-output``).
         """
         assert self.augment is not None
         for batch in batches:
@@ -114,8 +113,7 @@ class Parts:
     def make_optimizer(self, network: nn.Module, lr: float) -> torch.optim.Optimizer:
         """Make the user's optimiser; ``lr`` is the recipe's; the schedule gives factors of it.
 
-        Raises:
-            TrainingError: the result is not an optimiser (``optimizer-type``).
+        Raises TrainingError if the result is not an optimiser (``optimizer-type``).
         """
         assert self.optimizer is not None
         with _named(self.optimizer, "optimizer"):
@@ -247,11 +245,7 @@ def check_images(dataset: Dataset, recipe: Recipe) -> None:
 
 
 def recipe_warnings(recipe: Recipe, *, from_run: bool = False, train_faces: int | None = None) -> Iterator[Notice]:
-    """Yield notices to read before training with this recipe, one sentence each.
-
-    Raises:
-        RecipeError: unknown model.
-    """
+    """Yield notices to read before training with this recipe, one sentence each. Raises RecipeError: unknown model."""
     frozen = recipe.tuning.frozen_epochs
     if frozen and not from_run and starts_from_scratch(recipe.model):
         yield Notice(

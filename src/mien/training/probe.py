@@ -65,9 +65,7 @@ class TrainingEstimate:
 def estimate_training(plan: TrainingPlan, init_from: RunFolder | None = None, device: str = "auto") -> TrainingEstimate:
     """Time a few steps at each image side of the recipe, and part of a validation. Nothing is written.
 
-    Raises:
-        TrainingError: the recipe fits a head (``no-steps``).
-        MienError: see :func:`mien.training.state.prepare`.
+    Raises TrainingError if the recipe fits a head (``no-steps``), and as :func:`mien.training.state.prepare`.
     """
     state = _prepare(plan, init_from, device)
     recipe = plan.recipe
@@ -148,17 +146,11 @@ _SKIPPED = 10
 def range_test(
     plan: TrainingPlan, *, init_from: RunFolder | None = None, device: str = "auto"
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Train some steps with the learning rates :data:`RATES`.
+    """Train some steps with the learning rates :data:`RATES`. Nothing is written.
 
-    Nothing is written. Batches, loss and optimiser are the recipe's; its schedule is not used.
-
-    Returns:
-        Learning rates and smoothed losses of the N steps before the test ended, float64 (N,) each.
-
-    Raises:
-        TrainingError: the recipe fits a head (``no-steps``).
-        MienError: see :func:`mien.training.state.prepare`.
-        StoppedError: Ctrl-C was pressed (``stopped-early``).
+    Batches, loss and optimiser are the recipe's; its schedule is not used. Returns learning rates and smoothed losses
+    of the N steps before the test ended, float64 (N,) each. Raises as :func:`estimate_training`, and StoppedError after
+    Ctrl-C (``stopped-early``).
     """
     state = _prepare(plan, init_from, device)
     losses: list[float] = []
@@ -184,12 +176,7 @@ def range_test(
 def steepest(rates: npt.NDArray[np.float64], losses: npt.NDArray[np.float64]) -> float:
     """Return the learning rate at which the loss falls fastest by log rate, below the rate of the lowest loss.
 
-    Args:
-        rates: float64 (N,), from :func:`range_test`.
-        losses: float64 (N,), from :func:`range_test`.
-
-    Raises:
-        TrainingError: the loss does not fall (``lr-not-found``).
+    Raises TrainingError if the loss of :func:`range_test` does not fall (``lr-not-found``).
     """
     lowest = int(losses.argmin()) if len(losses) else 0
     # Ignore the steps after the lowest loss, where an exploded loss may fall steeply again.

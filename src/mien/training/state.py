@@ -173,10 +173,8 @@ def file_digest(path: Path) -> str:
 def load_init_weights(network: Network, outputs: Sequence[Output], init_from: RunFolder) -> None:
     """Load a trained run's weights for fine-tuning. Head rows are matched by output and class; others stay random.
 
-    The label's outputs match even if their names differ; other outputs match by name.
-
-    Raises:
-        RunError: the run has no checkpoint, or one of another network.
+    The label's outputs match even if their names differ; other outputs match by name. Raises RunError if the run has no
+    checkpoint, or one of another network.
     """
     tensors, facts = checkpoint.load(init_from.best)
     own = network.state_dict()
@@ -241,13 +239,10 @@ def check_resumable(run: RunFolder, recipe: Recipe, *, tunes: bool) -> None:
 
 
 def restore(state: TrainingState, run: RunFolder, facts: dict[str, Any]) -> dict[str, Any]:
-    """Restore the state after the run's last finished epoch.
+    """Restore the state after the run's last finished epoch, and return the run's own metadata.
 
-    Returns:
-        The run's own metadata. After the first epoch, initial weights are only named, not needed.
-
-    Raises:
-        RunError: no checkpoint or a damaged one, or another recipe, other data, teachers or initial weights.
+    After the first epoch its initial weights are no longer needed, but still named. Raises RunError: no checkpoint or a
+    damaged one, or another recipe, other data, teachers or initial weights.
     """
     check_resumable(run, state.recipe, tunes=state.init_checkpoint is not None)
     if not run.last.is_file():

@@ -116,19 +116,10 @@ def timeline_html(
     metadata: Mapping[str, str],
     player: str = "",
 ) -> str:
-    """Return the page as HTML. The page contains everything except the annotated video.
+    """Return the page of a whole video as HTML. The page contains everything except the annotated video.
 
-    Args:
-        timeline: timeline of the whole video.
-        title: title of the page.
-        lead: introduction of one or two sentences.
-        notes: notices, such as damaged frames.
-        table_name: name of the file with all frames and tracks.
-        metadata: facts for readers, such as model and command.
-        player: name of the annotated video beside the page, or ``""``.
-
-    Raises:
-        MissingExtraError: matplotlib or jinja2 is not installed.
+    ``lead`` introduces it, ``table_name`` is the file with all frames and tracks, ``player`` the annotated video beside
+    the page, or ``""``. Raises MissingExtraError without matplotlib or jinja2.
     """
     shown = longest_tracks(timeline)
     sections = [_overview(timeline, shown, table_name, player), *(_face_section(timeline, track) for track in shown)]

@@ -50,15 +50,9 @@ class VideoResult:
 def write_video(
     out: Path, video: VideoFile, predictor: Tracker, *, annotate: bool, overwrite: bool, metadata: Mapping[str, str]
 ) -> VideoResult:
-    """Predict a whole video and write its files into a folder: all of them or none.
+    """Predict a newly opened video, close it, and write its files into a folder: all of them or none.
 
-    Args:
-        out: output folder; created if missing.
-        video: newly opened video; it is closed at the end.
-        predictor: tracker that predicts the faces.
-        annotate: True also writes the video with boxes and predictions, which needs a second pass.
-        overwrite: True replaces the files of an earlier video.
-        metadata: information for the page, such as model and command.
+    ``annotate`` also writes the video with boxes and predictions, which needs a second pass.
 
     Raises:
         DataError: ``annotate`` of a pipe, which can be read only once (``video-pipe``).
@@ -192,23 +186,12 @@ def _prediction(row: npt.NDArray[np.float64], predictor: Tracker) -> Prediction:
 
 
 def write_annotated(path: Path, source: Path, timeline: Timeline, predictor: Tracker) -> list[Notice]:
-    """Copy a video with boxes and predictions of its faces, and with its sound.
+    """Copy a video with boxes and predictions of its faces, and its sound; return a notice if MP4 cannot hold that.
 
     Only at the end of a video is it known which tracks are faces, and its frames do not fit into memory. The video is
-    therefore decoded a second time.
+    therefore decoded a second time, for a timeline without tracks that are not faces.
 
-    Args:
-        path: path of the MP4 copy.
-        source: path of the video.
-        timeline: faces of the video; tracks that are not faces are removed.
-        predictor: tracker that followed the faces.
-
-    Returns:
-        A notice if the sound is missing because an MP4 cannot hold it.
-
-    Raises:
-        DataError: the video cannot be decoded.
-        RunError: the copy cannot be written (``video-unwritable``).
+    Raises DataError if the video cannot be decoded, RunError if the copy cannot be written (``video-unwritable``).
     """
     faces = timeline.by_frame()
 

@@ -92,13 +92,9 @@ class BoxTracker:
         return [track for track in self.tracks if not track.lost]
 
     def detected(self, seconds: float, boxes: Sequence[Box]) -> list[Track]:
-        """Update the tracks with all boxes of a detection, and return each box's track.
+        """Update the tracks with all boxes of a detection, in the order of time, and return each box's track.
 
         A track without a box is kept for :data:`PATIENCE_SECONDS`. It is lost if it overlaps another face's box.
-
-        Args:
-            seconds: time of the detection, not before that of the last one.
-            boxes: detected boxes.
         """
         matched = self._match(boxes)
         # Drop tracks only after matching, because a face may still be there after a long time without detection.

@@ -38,13 +38,10 @@ class Decisions(NamedTuple):
 def decide(
     probabilities: Floats, classes: Sequence[str], unsure_below: float = AGREEMENT, margin: float = TIE_MARGIN
 ) -> Decisions:
-    """Choose the answer for each row of probabilities. ``web/src/heads/label.ts`` has the same rule.
+    """Choose the answer for each row of probabilities, (N, C). ``web/src/heads/label.ts`` has the same rule.
 
-    Args:
-        probabilities: float64 (N, C), rows sum to 1.
-        classes: C names.
-        unsure_below: an answer with a lower probability is "unsure", 0..1.
-        margin: expressions whose probability is below the highest by less than this are tied with it, 0..1.
+    An answer with a probability below ``unsure_below`` is "unsure". Expressions whose probability is below the highest
+    by less than ``margin`` are tied with it.
     """
     is_expression = np.array([name not in NO_EXPRESSION for name in classes])
     top = probabilities.argmax(axis=1)
@@ -96,9 +93,7 @@ class LabelHead:
     def values(self, logits: npt.NDArray[np.float32], temperature: float | None = None) -> Floats:
         """Compute probabilities of :attr:`classes` from logits, float32 (N, K) -> float64 (N, C); rows sum to 1.
 
-        Args:
-            logits: one column for each of :attr:`logit_classes`.
-            temperature: replaces the output's own temperature.
+        There is a column of logits for each of :attr:`logit_classes`. ``temperature`` replaces the output's own.
         """
         return softmax(logits.astype(np.float64) / (self.temperature if temperature is None else temperature))
 

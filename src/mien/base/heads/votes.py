@@ -103,17 +103,12 @@ class VotesHead(LabelHead):
         return self.shown(super().values(logits, temperature))
 
     def shown(self, shares: Floats) -> Floats:
-        """Convert shares of people to probabilities of :attr:`classes`.
+        """Convert shares of people, (N, classes of the logits), to probabilities of :attr:`classes`, float64 (N, C).
 
         With a rule, the shares of expressions are multiplied by :meth:`AnswerRule.factors` and rescaled to their former
         sum. "unknown" is then left out; the share of "not-a-face" is not multiplied. Correcting for the prior follows
-        Saerens et al. 2002, weakened by ``strength``. ``web/src/heads/votes.ts`` does the same.
-
-        Args:
-            shares: float64 (N, classes of the logits), rows sum to 1.
-
-        Returns:
-            float64 (N, C), rows sum to 1; without a rule the same array.
+        Saerens et al. 2002, weakened by ``strength``. ``web/src/heads/votes.ts`` does the same. Without a rule, the
+        shares are returned.
         """
         if self.rule is None:
             return shares
@@ -140,14 +135,9 @@ class VotesHead(LabelHead):
 
 
 def derived_affect(shares: Floats, classes: Sequence[str]) -> Floats:
-    """Compute the valence and arousal of N faces from the probabilities of their expressions.
+    """Compute the valence and arousal of N faces, -1..1, float64 (N, 2), from the shares (N, C) of their expressions.
 
-    Args:
-        shares: share of people who would choose each class, float64 (N, C). Classes without a value are left out.
-        classes: C names.
-
-    Returns:
-        float64 (N, 2), valence and arousal in -1..1: means of the classes' values, weighted by ``shares``.
+    They are means of the classes' values, weighted by the shares. Classes without a value are left out.
     """
     words = np.array([[VALENCE.get(name, 0.0), AROUSAL.get(name, 0.0)] for name in classes])
     kept = shares * np.isin(classes, list(VALENCE))

@@ -1,4 +1,4 @@
-"""Charts of training, the confusion matrix, class balance and differences; sheets of faces."""
+"""Charts of training, the confusion matrix, class balance and differences; sheets of faces. All need matplotlib."""
 
 from __future__ import annotations
 
@@ -30,15 +30,9 @@ if TYPE_CHECKING:
 def training_chart(history: Sequence[Mapping[str, Any]], metric: str, best_epoch: int | None) -> Chart:
     """Draw a metric over the epochs, for training and validation if both are known, with the kept epoch marked.
 
-    Args:
-        history: at least one epoch with the key ``epoch``; None or NaN if unknown.
-        metric: a key of the history, or the part of a key after ``train_`` and ``validation_``: ``"loss"``,
-            ``"accuracy"``, ``"macro_f1"``, ``"learning_rate"``, ...
-        best_epoch: epoch to mark.
-
-    Raises:
-        DataError: the history has no such metric.
-        MissingExtraError: matplotlib is not installed.
+    ``metric`` is a key of the history (one epoch or more), or the part of a key after ``train_`` and ``validation_``:
+    ``"loss"``, ``"accuracy"``, ``"macro_f1"``, ``"learning_rate"``, ... Raises DataError if the history has no such
+    metric.
     """
     lines = [
         (kind, f"{prefix}{metric}", colour, style)
@@ -56,16 +50,9 @@ def training_chart(history: Sequence[Mapping[str, Any]], metric: str, best_epoch
 
 
 def runs_chart(histories: Mapping[str, Sequence[Mapping[str, Any]]], metric: str = "validation_accuracy") -> Chart:
-    """Draw one metric of several runs over their epochs, one line per run.
+    """Draw one metric of several runs, by name, over their epochs, one line per run.
 
-    Args:
-        histories: history of each run by name, with at least one epoch and the key ``epoch``. Runs whose names have the
-            same text before " / " share a colour.
-        metric: key of the histories.
-
-    Raises:
-        DataError: no history has this metric.
-        MissingExtraError: matplotlib is not installed.
+    Runs whose names have the same text before " / " share a colour. Raises DataError if no history has this metric.
     """
     known = {name: history for name, history in histories.items() if history and metric in history[0]}
     if not known:
@@ -131,16 +118,7 @@ def _curves_chart(
 
 
 def rate_chart(rates: npt.NDArray[np.float64], losses: npt.NDArray[np.float64], suggestion: float) -> Chart:
-    """Draw the loss by learning rate of a range test, with the suggested rate marked.
-
-    Args:
-        rates: float64 (N,), greater than 0.
-        losses: float64 (N,).
-        suggestion: one of the rates.
-
-    Raises:
-        MissingExtraError: matplotlib is not installed.
-    """
+    """Draw the loss by learning rate of a range test, float64 (N,) each, with the suggested rate marked."""
 
     def draw(axes: Axes) -> None:
         axes.plot(rates, losses, color=COLOURS[0], linewidth=1.6, label="training loss")
@@ -164,18 +142,10 @@ def confusion_chart(
     links: Mapping[tuple[int, int], str] | None = None,
     name: str = "confusion",
 ) -> Chart:
-    """Draw the confusion matrix. Colour and percentage refer to the true class; the smaller number is the count.
+    """Draw the confusion matrix, int64 (C, C), rows are true classes. Colour and percentage refer to the true class.
 
-    Colours go from white to blue, so that 2% and 12% look different, even in print.
-
-    Args:
-        confusion: int64 (C, C), rows are true classes.
-        classes: C names.
-        links: for some cells (row, column), the key of the page element that a click leads to.
-        name: name of the chart, unique within a page.
-
-    Raises:
-        MissingExtraError: matplotlib is not installed.
+    Colours go from white to blue, so that 2% and 12% look different, even in print. The smaller number is the count.
+    ``links`` has, for some cells (row, column), the key of the page element that a click leads to.
     """
     import_matplotlib()
     from matplotlib import colormaps
@@ -223,15 +193,7 @@ def confusion_chart(
 
 
 def class_chart(class_counts: Mapping[str, Sequence[int]], classes: Sequence[str]) -> Chart:
-    """Draw the class balance of each split as bars, with the number of faces at the ends.
-
-    Args:
-        class_counts: C counts for each split; at least one split.
-        classes: C names.
-
-    Raises:
-        MissingExtraError: matplotlib is not installed.
-    """
+    """Draw the class balance of each split (C counts) as bars, with the number of faces at the ends."""
     splits = len(class_counts)
     thickness = 0.8 / splits
     positions = np.arange(len(classes))
@@ -266,16 +228,7 @@ _GAP = 0.08
 
 
 def face_sheet(images: Sequence[npt.NDArray[np.uint8]], captions: Sequence[str], *, columns: int) -> Chart:
-    """Draw faces in rows, each with a caption above.
-
-    Args:
-        images: N images (at least one), uint8 (H, W) grey or RGB (H, W, 3), 0..255; all are shown at the same size.
-        captions: N single-line texts.
-        columns: number of faces per row.
-
-    Raises:
-        MissingExtraError: matplotlib is not installed.
-    """
+    """Draw faces, uint8 (H, W) or (H, W, 3), in rows at the same size, each with a line of text above."""
     rows = -(-len(images) // columns)
     # The unit of the axes is the size of one face.
     row_height = 1.2

@@ -99,9 +99,7 @@ class Chart:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the chart to a ``.svg``, ``.png`` or ``.pdf`` file, whole or not at all.
 
-        Raises:
-            DataError: unknown suffix.
-            RunError: the file cannot be written.
+        Raises DataError for another suffix, RunError if the file cannot be written.
         """
         form = check_chart_name(Path(path))
         write_bytes(Path(path), {".svg": self.svg_file, ".png": self.png_file, ".pdf": self.pdf_file}[form]())
@@ -143,16 +141,9 @@ def check_chart_name(file: Path) -> str:
 def make_chart(
     name: str, draw: Callable[[Axes], None], *, height_inches: float, width_inches: float = WIDTH_INCHES
 ) -> Chart:
-    """Make a chart with one pair of axes.
+    """Make a chart with one pair of axes, on which ``draw`` draws, of a size in inches at natural size.
 
-    Args:
-        name: unique within a page; prefix of its elements' ids.
-        draw: function that draws on the given axes.
-        height_inches: height at natural size.
-        width_inches: width at natural size.
-
-    Raises:
-        MissingExtraError: matplotlib is not installed.
+    ``name`` is unique within a page, and the prefix of its elements' ids. Raises MissingExtraError without matplotlib.
     """
     return make_panels(name, [draw], columns=1, height_inches=height_inches, width_inches=width_inches)
 
