@@ -21,7 +21,7 @@ TOLERANCE = 0.03
 
 LIMITS = {
     "lines of src/mien": 36_000,
-    "files of src/mien": 263,
+    "files of src/mien": 260,
     "lines of tests": 27_000,
     "lines of scripts (docs, release, benchmarks, web/scripts)": 2_800,
     "words of docs, without cli.md": 38_000,
@@ -29,8 +29,7 @@ LIMITS = {
     "commands": 22,
 }
 STANDING = {
-    "lines of src/mien": 39_140,
-    "files of src/mien": 263,
+    "lines of src/mien": 37_710,
 }
 """Sizes that are above their limit. They may only be lowered; an entry goes once its limit holds."""
 

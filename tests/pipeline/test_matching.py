@@ -14,7 +14,7 @@ from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import Estimate
 from mien.evaluation.robustness import RobustnessResult, write_robustness
 from mien.inference.predictor import load
-from mien.pipeline.find_files import find_robustness
+from mien.pipeline.evaluation_files import find_robustness
 from mien.pipeline.measured_split import check_fingerprint, check_model, faces_of_predictions, match_faces
 from support import make_predictions, raises
 

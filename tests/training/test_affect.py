@@ -11,7 +11,7 @@ import mien
 from mien.base.errors import DataError, RunError
 from mien.base.recipe import check_recipe
 from mien.base.run_folder import RunFolder
-from mien.data.ratings import read_ratings
+from mien.data.votes import read_ratings
 from mien.evaluation.predictions import read_predictions
 from mien.exporting.to_onnx import measure_parity
 from mien.pipeline import run_checks

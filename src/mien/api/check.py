@@ -148,7 +148,11 @@ def check(
     accuracy = proportion_among(hits, groups=found.groups)
     findings = [
         _coverage(claim, accuracy, len(source.faces.of_split(found.split))),
-        _labels(claim),
+        ClaimFinding(
+            "labels",
+            "wrong" if claim.other_labels else "fine",
+            f"{claim.other_labels:,} labels in the file differ from the data, whose labels are used here.",
+        ),
         *([] if claimed is None else [_claimed(claimed, accuracy)]),
         _size(accuracy),
         _exchange(found),
@@ -185,13 +189,6 @@ def _coverage(claim: ClaimedPredictions, accuracy: Estimate, expected: int) -> C
         f"If they count as wrong, the accuracy is {percent(accuracy.value * count / expected)}."
     )
     return ClaimFinding("all samples", "caution", words)
-
-
-def _labels(claim: ClaimedPredictions) -> ClaimFinding:
-    if claim.other_labels:
-        words = f"{claim.other_labels:,} labels in the file differ from the data. The data's labels are used here."
-        return ClaimFinding("labels", "wrong", words)
-    return ClaimFinding("labels", "fine", "No label in the file differs from the data.")
 
 
 def _claimed(claimed: float, accuracy: Estimate) -> ClaimFinding:

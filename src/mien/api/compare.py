@@ -19,7 +19,7 @@ from mien.data.read import ReadResult
 from mien.evaluation.paired_tests import shared_samples
 from mien.evaluation.predictions import Predictions, read_predictions
 from mien.pipeline.evaluate import EvaluationResult
-from mien.pipeline.find_files import find_predictions
+from mien.pipeline.evaluation_files import find_predictions
 from mien.pipeline.measured_split import MeasuredSplit
 from mien.reporting.comparison import Comparison, compare_predictions
 

@@ -13,7 +13,7 @@ from mien.cli.options import JsonOption, OptionalDataOption, QuietOption, SplitO
 from mien.cli.output import check_out, notice, show_json, show_notices
 from mien.cli.source import SourceOptions, environment_of
 from mien.evaluation.predictions import read_predictions
-from mien.pipeline.find_files import find_predictions
+from mien.pipeline.evaluation_files import find_predictions
 from mien.reporting.comparison import comparison_page
 
 

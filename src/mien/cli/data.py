@@ -48,7 +48,10 @@ def info(
         show_json({"path": str(path), **dataset_info(result), "votes": votes})
         return
     _show_summary(result)
-    _show_counts(result)
+    for split, counts in result.faces.counts_by_split().items():
+        total, largest = max(sum(counts), 1), max(*counts, 1)
+        bars = [f"{count:6,}  {count / total:6.1%}  {'█' * round(40 * count / largest)}" for count in counts]
+        show_facts(dict(zip(result.faces.classes, bars, strict=True)), title=f"{split}: {sum(counts):,}")
     if votes is not None:
         _show_votes(votes, result.faces)
 
@@ -66,13 +69,6 @@ def _show_summary(result: ReadResult) -> None:
     if faces.fingerprint_without_test != result.fingerprint:
         facts["without test"] = faces.fingerprint_without_test
     show_facts(facts)
-
-
-def _show_counts(result: ReadResult) -> None:
-    for split, counts in result.faces.counts_by_split().items():
-        total, largest = max(sum(counts), 1), max(*counts, 1)
-        bars = [f"{count:6,}  {count / total:6.1%}  {'█' * round(40 * count / largest)}" for count in counts]
-        show_facts(dict(zip(result.faces.classes, bars, strict=True)), title=f"{split}: {sum(counts):,}")
 
 
 def _show_votes(votes: Mapping[str, Any], faces: Dataset) -> None:

@@ -110,7 +110,8 @@ def write_clean(path: str | os.PathLike[str], clean: Clean) -> None:
     ]
     for name, wanted in (("drop", False), ("relabel", True)):
         chosen = [each for each in clean.changes if (each.to is not None) == wanted]
-        lines += ["", f"{name} = [", *(f"    {{{_line(each)}}}," for each in chosen), "]"]
+        rows = (dump_toml(each.model_dump(exclude_none=True)).strip().replace("\n", ", ") for each in chosen)
+        lines += ["", f"{name} = [", *(f"    {{{row}}}," for row in rows), "]"]
     write_text(path, "\n".join(lines) + "\n")
 
 
@@ -239,7 +240,3 @@ def _prove(faces: Dataset, changes: Sequence[tuple[Change, int]]) -> None:
                 f"clean.toml drops row {change.row} of {change.split} as '{change.kind}', but {found}. Delete it.",
                 code="clean-unproved",
             )
-
-
-def _line(change: Change) -> str:
-    return ", ".join(dump_toml(change.model_dump(exclude_none=True)).strip().split("\n"))

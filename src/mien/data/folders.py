@@ -149,7 +149,11 @@ def _check_classes(folder: Path, below: Sequence[Path]) -> None:
             "test, with a folder for each class in them.",
             code="folders-are-splits",
         )
-    inner = {each.name: _expressions_in(each) for each in below if canonical_class(each.name) not in EXPRESSIONS}
+    inner = {
+        each.name: {canonical_class(inside.name) for inside in subfolders(each)} & set(EXPRESSIONS)
+        for each in below
+        if canonical_class(each.name) not in EXPRESSIONS
+    }
     above = [name for name, expressions in inner.items() if len(expressions) > 1]
     if len(above) > 1:
         raise DataError(
@@ -158,10 +162,6 @@ def _check_classes(folder: Path, below: Sequence[Path]) -> None:
             f"{folder.name}/happy/{above[0]}/face.png, and group by {arg('group', 'folder1')}.",
             code="folders-above-classes",
         )
-
-
-def _expressions_in(folder: Path) -> set[str]:
-    return {canonical_class(each.name) for each in subfolders(folder)} & set(EXPRESSIONS)
 
 
 def _descend(folder: Path) -> Path:

@@ -37,14 +37,11 @@ def group_column(
             code="column-missing",
         )
     name = group if group in columns else GROUP_COLUMN
-    values = _composed(columns[group] if group in columns else _matches(group, source))
+    values = columns[group] if group in columns else _matches(group, source)
+    if values.dtype.kind == "U":  # composed Unicode, so that macOS's form of an accent makes no group of its own
+        values = np.array([composed(each) for each in values.tolist()])
     _check_values(group, values, source)
     return name, {**columns, name: values}
-
-
-def _composed(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Convert names to composed Unicode, so that an accent in macOS's form does not make another group."""
-    return np.array([composed(each) for each in values.tolist()]) if values.dtype.kind == "U" else values
 
 
 def check_groups(values: npt.ArrayLike, count: int) -> npt.NDArray[Any]:

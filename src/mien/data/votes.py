@@ -1,4 +1,4 @@
-"""Votes: how many annotators chose each class for each image.
+"""Votes: how many annotators chose each class for each image. Ratings: numbers that people gave it, such as valence.
 
 FER+ (Barsoum et al. 2016, "Training Deep Networks for Facial Expression Recognition with Crowd-Sourced Label
 Distribution") asked ten annotators about every image of FER2013. In memory, votes of any file format are
@@ -221,3 +221,33 @@ def read_ferplus(path: Path) -> tuple[npt.NDArray[np.str_], npt.NDArray[np.int64
         splits.append(split)
         counts.append([int(cell) for cell in cells])
     return np.array(splits), np.array(counts, dtype=np.int64)
+
+
+def read_ratings(dataset: Dataset, names: Sequence[str]) -> npt.NDArray[np.float64] | None:
+    """Return the ratings in E columns of N images: float64 (N, E), -1..1, NaN if blank; None without the columns.
+
+    Raises DataError for a value that is not a number from -1 to 1 (``ratings-range``).
+    """
+    if not set(names) <= set(dataset.columns):
+        return None
+    cells = np.stack([dataset.columns[name].astype(np.str_) for name in names], axis=1)
+    ratings = np.vectorize(_rating, otypes=[np.float64])(cells)
+    for row, at in np.argwhere(np.abs(ratings) > 1):
+        found = f"{cells[row, at]!s:.80} of {dataset.source[row]}"
+        raise DataError(f"{names[at]} must be a number from -1 to 1, or blank; found {found}.", code="ratings-range")
+    return np.asarray(ratings)
+
+
+def _rating(cell: str) -> float:
+    try:
+        return float("nan" if cell.strip() in {"", "None"} else cell)
+    except ValueError:
+        return np.inf
+
+
+def ratings_fingerprint(dataset: Dataset, names: Sequence[str]) -> str:
+    """SHA-256 of ratings and their rows, as ``"sha256:..."``; the test split is ignored."""
+    learned = dataset.subset(dataset.split != "test")
+    digest = hashlib.sha256(np.ascontiguousarray(read_ratings(learned, names), dtype="<f8").data)
+    digest.update(np.ascontiguousarray(learned.rows, dtype="<i8").data)
+    return f"sha256:{digest.hexdigest()}"

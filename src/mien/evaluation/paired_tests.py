@@ -89,7 +89,7 @@ def match_samples(first: Predictions, second: Predictions) -> tuple[Predictions,
             f"Evaluate both models on one data set, with the same {arg('clean')} or without.",
             code="data-differs",
         )
-    first, second = (_ascending(predictions) for predictions in (first, second))
+    first, second = (each.subset(np.argsort(each.sample_ids)) for each in (first, second))
     if not np.array_equal(first.sample_ids, second.sample_ids):
         lone = np.setxor1d(first.sample_ids, second.sample_ids)
         raise DataError(
@@ -149,7 +149,3 @@ def bootstrap_p_value(drawn: Floats) -> float:
         return math.nan
     smaller = min(int((defined <= 0).sum()), int((defined >= 0).sum()))
     return min(1.0, 2 * (smaller + 1) / (len(defined) + 1))
-
-
-def _ascending(predictions: Predictions) -> Predictions:
-    return predictions.subset(np.argsort(predictions.sample_ids))

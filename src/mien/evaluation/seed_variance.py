@@ -115,9 +115,11 @@ def compare_repeats(baseline: Sequence[Resampled], other: Sequence[Resampled]) -
     found = []
     for index in range(first.shape[1]):
         differences, resampled = (second - first)[:, index], drawn[:, :, index]
-        difference, p_value = (
-            _one_pair(differences[0], resampled[0]) if len(first) == 1 else _several(differences, resampled)
-        )
+        if len(first) > 1:
+            difference, p_value = _several(differences, resampled)
+        else:
+            difference = percentile_interval(float(differences[0]), resampled[0])
+            p_value = math.nan if math.isnan(difference.value) else bootstrap_p_value(resampled[0])
         means = float(first[:, index].mean()), float(second[:, index].mean())
         found.append(RepeatedDifference(*means, difference, p_value, len(first)))
     return found
@@ -136,11 +138,6 @@ def holm(p_values: Sequence[float]) -> list[float]:
         least = max(least, min((len(known) - rank) * p_values[at], 1.0))
         corrected[at] = least
     return corrected
-
-
-def _one_pair(difference: float, resampled: Floats) -> tuple[Estimate, float]:
-    interval = percentile_interval(float(difference), resampled)
-    return interval, math.nan if math.isnan(interval.value) else bootstrap_p_value(resampled)
 
 
 def _several(differences: Floats, resampled: Floats) -> tuple[Estimate, float]:

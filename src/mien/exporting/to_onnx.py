@@ -248,13 +248,10 @@ def _to_onnx(
                 code="export-failed",
             ) from None
     assert program is not None
-    graph: bytes = _without_traces(program.model_proto).SerializeToString()
-    return graph
-
-
-def _without_traces(model: Any) -> Any:
-    """Remove the exporter's notes about the code, such as stack traces with local paths."""
+    model = program.model_proto
+    # Remove the exporter's notes about the code, such as stack traces with local paths.
     for part in (model.graph, *model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output):
         del part.metadata_props[:]
         part.ClearField("doc_string")
-    return model
+    serialised: bytes = model.SerializeToString()
+    return serialised

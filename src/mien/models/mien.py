@@ -116,3 +116,19 @@ class MienNet(Network):
         maps: Tensor = self.stages(self.stem(images))
         features: Tensor = self.dropout(maps.permute(0, 2, 3, 1).mean(dim=(1, 2)))
         return features
+
+
+class SeparableNet(MienNet):
+    """The stages of :class:`MienNet` with depthwise-separable 3x3 convolutions: far fewer weights, for pages.
+
+    There is no activation between the two parts, as in Chollet, "Xception", CVPR 2017. Arguments are as in
+    :class:`MienNet`.
+    """
+
+    @staticmethod
+    def convolution(channels: int, width: int) -> nn.Module:
+        """Build a separable convolution, (N, channels, S, S) -> (N, width, S, S)."""
+        return nn.Sequential(
+            nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False),
+            nn.Conv2d(channels, width, 1, bias=False),
+        )

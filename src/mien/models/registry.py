@@ -12,13 +12,12 @@ from pydantic import ConfigDict, Field, ValidationError, validate_call
 
 from mien.base.errors import RecipeError, nearest, place, rule_of, value_text
 from mien.base.recipe import ModelRecipe, Recipe
-from mien.models.mien import MienNet
+from mien.models.mien import MienNet, SeparableNet
 from mien.models.network import Network
 from mien.models.own import build_own, complete_part, completed_own
 from mien.models.pretrained import TimmNetwork
 from mien.models.resnet import ResNet
 from mien.models.seed_cnn import StudyA, StudyB
-from mien.models.separable import SeparableNet
 from mien.models.vgg import VGG
 
 Dropout = Annotated[float, Field(ge=0, lt=1)]

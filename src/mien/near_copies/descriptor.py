@@ -158,12 +158,8 @@ def _disturbances(side: int) -> list[Callable[[npt.NDArray[np.uint8]], Floats32]
             for scale, by, fill in ((1.0, far, True), (1.0, far, False), (zoom, edge, True), (zoom, 0.5 * far, True)):
                 rows, columns = (axis_matrix(side, scale, sign * by, fill) for sign in (down, across))
                 found.append(partial(resample, rows=rows, columns=columns))
-    found += [partial(_lighter, by=change) for change in (-51, 51)]
-    return found
-
-
-def _lighter(images: npt.NDArray[np.uint8], by: int) -> Floats32:
-    return np.clip(images.astype(np.float32) + by, 0, 255)
+    lighter = (lambda images, by=change: np.clip(images.astype(np.float32) + by, 0, 255) for change in (-51, 51))
+    return [*found, *lighter]
 
 
 def _spectra_of(images: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:

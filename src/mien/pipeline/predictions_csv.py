@@ -59,7 +59,8 @@ def read_predictions_csv(path: Path, dataset: Dataset, split: str) -> ClaimedPre
         raise _columns_error(path, names, f"predictions: {PREDICTION_HEADERS[0]}, or one column for each class")
     label_at = find_column([name if at != answer_at else "" for at, name in enumerate(names)], LABEL_HEADERS)
 
-    index_of = _by_id(chosen) if id_at is not None else _by_file(chosen)
+    by_id = {str(sample_id): index for index, sample_id in enumerate(chosen.rows.tolist())}
+    index_of = by_id if id_at is not None else _by_file(chosen)
     key_at = id_at if id_at is not None else file_at
     assert key_at is not None
     line_of: dict[int, int] = {}
@@ -143,10 +144,6 @@ def _class_index(value: str, classes: Sequence[str], place: str, *, or_none: boo
         f"{place}: '{text}' is neither a class ({', '.join(classes)}) nor a number below {len(classes)}.",
         code="class-unknown",
     )
-
-
-def _by_id(dataset: Dataset) -> Mapping[str, int]:
-    return {str(sample_id): index for index, sample_id in enumerate(dataset.rows.tolist())}
 
 
 def _by_file(dataset: Dataset) -> Mapping[str, int]:

@@ -16,8 +16,7 @@ from mien.base.heads.votes import VotesHead
 from mien.base.labels import NOT_A_FACE_CLASS, UNSURE, parse_scheme
 from mien.base.progress import slices, track
 from mien.data.dataset import Dataset
-from mien.data.ratings import read_ratings
-from mien.data.votes import check_votes, vote_probabilities
+from mien.data.votes import check_votes, read_ratings, vote_probabilities
 from mien.evaluation.predictions import Answers, Predictions, RatedValues, VotePredictions
 from mien.evaluation.temperature import GREATEST_TEMPERATURE, LEAST_TEMPERATURE, apply_temperature, fit_temperature
 from mien.inference.onnx_classifier import BATCH

@@ -38,6 +38,8 @@ from mien.training.device import from_first
 from mien.training.loop import Outcome, train
 from mien.training.plan import TrainingPlan
 
+_BF16 = "bf16 in training and in history.csv; fp32 in model.onnx and in these metrics"
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class TrainingResult(Outcome):
@@ -153,7 +155,7 @@ def finish_run(
         "epoch kept": kept_epoch_text(outcome.best_epoch, len(outcome.history), recipe.stopping),
         "training time": f"{outcome.history[-1]['seconds']:.0f} s",
         **({"head": cross_validated_text(cross_validated)} if cross_validated else {}),
-        **_precision(run),
+        **({} if run.read_environment().get("precision", "fp32") == "fp32" else {"precision": _BF16}),
         **(metadata or {}),
         "training": made_words(run, manifest.parameters),
     }
@@ -190,13 +192,6 @@ def cross_validated_text(found: Mapping[str, float]) -> str:
         f"cross-validated accuracy: {percent(found['accuracy'])} of {found['images']:,} train images in "
         f"{found['folds']} folds"
     )
-
-
-def _precision(run: RunFolder) -> dict[str, str]:
-    """Explain why an epoch's accuracy may differ from that of model.onnx; empty if both are in fp32."""
-    if run.read_environment().get("precision", "fp32") == "fp32":
-        return {}
-    return {"precision": "bf16 in training and in history.csv; fp32 in model.onnx and in these metrics"}
 
 
 def calibrate(file: Path, faces: Dataset) -> tuple[Predictor, Predictions]:

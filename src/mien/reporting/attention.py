@@ -108,12 +108,9 @@ def _checks(judged: npt.NDArray[np.uint8], explainer: MapExplainer) -> Table:
         verdict = judge(faithful, randomized)
         rows.append((name, verdict, faithful.deletion_gain, faithful.insertion_gain, correlation))
     columns = (
-        Column("method", "text"),
-        Column("verdict", "text"),
-        Column("deletion gain", "signed"),
-        Column("insertion gain", "signed"),
-        Column("rank correlation", "signed"),
-    )
+        Column("method", "text"), Column("verdict", "text"), Column("deletion gain", "signed"),
+        Column("insertion gain", "signed"), Column("rank correlation", "signed"),
+    )  # fmt: skip
     return Table("explanation-checks", columns, rows)
 
 

@@ -250,12 +250,9 @@ def comparison_table(found: Comparison, key: str = "comparison") -> Table:
         *((f"recall of {name}", each) for name, each in zip(found.classes, found.recall, strict=True)),
     ]
     columns = (
-        Column("metric", "text"),
-        Column("first", head=first),
-        Column("second", head=second),
-        Column("difference", "signed"),
-        Column("p", "p"),
-    )
+        Column("metric", "text"), Column("first", head=first), Column("second", head=second),
+        Column("difference", "signed"), Column("p", "p"),
+    )  # fmt: skip
     rows = [(name, each.first, each.second, each.difference, each.p_value) for name, each in named]
     return Table(f"{key}-differences", columns, rows, f"Difference: {found.second} minus {found.first}.")
 
@@ -264,11 +261,10 @@ def comparison_subsets_table(found: Comparison, key: str = "comparison") -> Tabl
     """Return a table of both models' metrics on all samples and without copies."""
     sides = tuple(zip(("first", "second"), short_names(found.first, found.second), strict=True))
     columns = (
-        Column("measured on", "text"),
-        Column("samples", "count"),
+        Column("measured on", "text"), Column("samples", "count"),
         *(Column(f"accuracy, {side}", "percent", f"accuracy, {name}") for side, name in sides),
         *(Column(f"macro-F1, {side}", head=f"macro-F1, {name}") for side, name in sides),
-    )
+    )  # fmt: skip
     rows = [
         (first.value, first.count, first.accuracy, second.accuracy, first.macro_f1, second.macro_f1)
         for first, second in found.subsets

@@ -121,13 +121,10 @@ class _Callback(Callback):
     """Reports epochs, and stops the run when the study stops."""
 
     def __init__(self, on_epoch: Callable[[int], None], must_stop: Callable[[], bool]) -> None:
-        self._on_epoch = on_epoch
-        self._must_stop = must_stop
+        self._on_epoch, self._must_stop = on_epoch, must_stop
 
     def should_stop(self) -> bool:
-        """See :class:`mien.training.callback.Callback`."""
         return self._must_stop()
 
     def on_epoch_end(self, metrics: HistoryLine, is_best: bool) -> None:
-        """See :class:`mien.training.callback.Callback`."""
         self._on_epoch(int(metrics["epoch"]))

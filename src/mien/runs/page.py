@@ -46,7 +46,7 @@ def write_study(out: Path, table: StudyTable, facts: Mapping[str, str]) -> Writt
     Raises MissingExtraError without matplotlib or jinja2, RunError if the files cannot be written.
     """
     sections = [
-        _summary_section(table),
+        Section("summary", "In short", tuple(map(Text, _sentences(table)))),
         _rows_section(table),
         *(_comparison_section(n, e) for n, e in enumerate(table.comparisons, 1)),
     ]
@@ -59,10 +59,6 @@ def write_study(out: Path, table: StudyTable, facts: Mapping[str, str]) -> Writt
     return Page(table.study.title, "Metrics on the validation split.", sections, facts, list(_notices(table))).write(
         out
     )
-
-
-def _summary_section(table: StudyTable) -> Section:
-    return Section("summary", "In short", tuple(Text(each) for each in _sentences(table)))
 
 
 def _sentences(table: StudyTable) -> Iterator[str]:
@@ -166,12 +162,10 @@ def _plot(metric: str, rows: Sequence[VariantRow]) -> CaptionedChart:
 def _summary(table: StudyTable) -> Table:
     metrics = table.study.metrics
     columns = (
-        Column("variant", "text"),
-        Column("what", "text"),
-        *(Column(_with_published(table, name), "text") for name in metrics),
-        Column("faces", "text"),
+        Column("variant", "text"), Column("what", "text"),
+        *(Column(_with_published(table, name), "text") for name in metrics), Column("faces", "text"),
         Column("runs", "text"),
-    )
+    )  # fmt: skip
     rows = []
     for row in table.rows:
         cells = [_cell(row, name) for name in metrics]

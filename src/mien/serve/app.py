@@ -125,7 +125,8 @@ def create_app(
         generate_unique_id_function=lambda route: route.name,
     )
     add_error_handlers(app)
-    guarded = _router(token)
+    requires, codes = ([], ()) if token is None else ([Depends(require_token(token))], ("unauthorised",))
+    guarded = APIRouter(dependencies=requires, responses=error_responses(*codes))
     _add_predictions(guarded, service, described, limits)
     _add_metadata(guarded, described, metrics)
     app.include_router(guarded)
@@ -141,13 +142,6 @@ def create_app(
     add_page(app, service_models(model_file, guarded=token is not None))
     _add_middleware(app, hosts, metrics, root_path)
     return app
-
-
-def _router(token: str | None) -> APIRouter:
-    """Make a router whose addresses require the token, if there is one."""
-    if token is None:
-        return APIRouter(responses=error_responses())
-    return APIRouter(dependencies=[Depends(require_token(token))], responses=error_responses("unauthorised"))
 
 
 def _add_predictions(router: APIRouter, service: PredictionService, model: ModelResponse, limits: Limits) -> None:

@@ -41,14 +41,7 @@ _Frame = tuple[int, float, bytes]
 
 
 class Stream:
-    """The WebSocket stream of one client.
-
-    Args:
-        socket: accepted WebSocket.
-        tracker: tracker that only this stream uses.
-        limits: limits of frames.
-        pool: executor that decodes and predicts frames.
-    """
+    """One client's stream: its own tracker, and the executor that decodes and predicts frames."""
 
     def __init__(self, socket: WebSocket, tracker: Tracker, limits: Limits, pool: Executor) -> None:
         self._socket, self._tracker, self._limits, self._pool = socket, tracker, limits, pool

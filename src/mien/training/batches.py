@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mien.base.recipe import AugmentRecipe, Recipe
+from mien.base.recipe import Recipe
 from mien.data.balance import balanced_order
 from mien.data.image_store import expect_random, is_mapped
 from mien.training.augment import alternate, augment, mix
@@ -102,16 +102,14 @@ def epoch_batches(
             side_px=None if side_px is None else side_px(index),
         )
         partner, lam = None, 1.0
-        if mixing and (recipe.augment.mixup or recipe.augment.cutmix) and _is_mixed(recipe.augment, host):
-            batch, places, lam = mix(batch, recipe.augment, generator, host)
-            partner = chosen[places]
+        if mixing and (recipe.augment.mixup or recipe.augment.cutmix):
+            share = recipe.augment.mixup_probability
+            # If all batches are mixed no number is drawn, for the same sequence as before.
+            if share == 1 or float(torch.rand((), generator=host)) < share:
+                batch, places, lam = mix(batch, recipe.augment, generator, host)
+                partner = chosen[places]
         images_shown = batch.contiguous(memory_format=torch.channels_last)
         yield Batch(images_shown, chosen, partner, lam, index)
-
-
-def _is_mixed(recipe: AugmentRecipe, host: torch.Generator) -> bool:
-    """Decide whether to mix this batch. Draws no number if all are mixed, as in older runs."""
-    return recipe.mixup_probability == 1 or float(torch.rand((), generator=host)) < recipe.mixup_probability
 
 
 def epoch_seed(seed: int, epoch: int) -> int:

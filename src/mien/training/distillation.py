@@ -33,7 +33,11 @@ def teacher_targets(
     Raises DataError: soft labels for other classes or data, or a face without a soft label.
     """
     known = [(each.predictions, read_predictions(each.predictions)) for each in teachers]
-    labels = [(path, _under_scheme(each, recipe, faces.classes)) for path, each in known]
+    # Predictions with the student's classes are under its scheme already.
+    scheme = parse_scheme(recipe.classes)
+    labels = [
+        (path, each if set(each.classes) == set(faces.classes) else each.with_scheme(scheme)) for path, each in known
+    ]
     stored: list[npt.NDArray[np.float64] | None] = [soft_labels(labels, faces, recipe.distill.temperature)]
     for output in outputs[1:]:
         taught, values = [], []
@@ -90,13 +94,6 @@ def _mean_by_row(
             code="teacher-incomplete",
         )
     return np.asarray(total / known[:, None])
-
-
-def _under_scheme(predictions: Predictions, recipe: Recipe, classes: tuple[str, ...]) -> Predictions:
-    """Apply the recipe's label scheme to a teacher's predictions, unless they have the student's classes."""
-    if set(predictions.classes) == set(classes):
-        return predictions
-    return predictions.with_scheme(parse_scheme(recipe.classes))
 
 
 def _columns(name: str, known: Sequence[str], wanted: Sequence[str]) -> list[int]:

@@ -137,13 +137,9 @@ def longest_tracks(timeline: Timeline) -> list[TrackSummary]:
 def tracks_table(tracks: Sequence[TrackSummary]) -> Table:
     """Return a table with a row per track: when its face is visible, and the fraction of frames with each answer."""
     columns = (
-        Column("face", "count"),
-        Column("from", "text"),
-        Column("to", "text"),
-        Column("frames", "count"),
-        Column("in doubt", "percent"),
-        Column("expressions", "text"),
-    )
+        Column("face", "count"), Column("from", "text"), Column("to", "text"), Column("frames", "count"),
+        Column("in doubt", "percent"), Column("expressions", "text"),
+    )  # fmt: skip
     rows = [
         (
             track.number,

@@ -285,15 +285,9 @@ def track(
         detect_every_seconds=detect_every_seconds,
     )
     if isinstance(source, int) or re.match(r"\w{2,}://", name):
-        return _track_live(live_frames(source if isinstance(source, int) else name), tracker)
+        live = enumerate(live_frames(source if isinstance(source, int) else name))
+        return (VideoFrame(number, seconds, rgb, tracker.update(rgb, seconds)) for number, (seconds, rgb) in live)
     return track_file(VideoFile(source), tracker)
-
-
-def _track_live(
-    frames: Iterable[tuple[float, npt.NDArray[np.uint8]]], tracker: Tracker
-) -> Generator[VideoFrame, None, None]:
-    for number, (seconds, rgb) in enumerate(frames):
-        yield VideoFrame(number, seconds, rgb, tracker.update(rgb, seconds))
 
 
 def track_file(video: VideoFile, tracker: Tracker) -> Generator[VideoFrame, None, None]:

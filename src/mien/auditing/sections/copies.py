@@ -56,7 +56,8 @@ def blocks(findings: AuditFindings) -> list[Block]:
         ),
         groups_table(findings),
     ]
-    across = _pairs_across(findings)
+    split = findings.faces.split
+    across = np.flatnonzero(split[near.first] != split[near.second])
     if len(across):
         found.append(Text(f"Near-copies across splits: examples from {len(across):,} pairs."))
         found.append(Row(tuple(_pair(findings, int(pair)) for pair in _spread(across, PAIRS_SHOWN))))
@@ -92,11 +93,6 @@ def face_tile(findings: AuditFindings, index: int) -> FaceTile:
     caption = f"{faces.classes[faces.labels[index]]}, {faces.split[index]} {faces.rows[index]}"
     file = str(faces.source[index])
     return FaceTile(data_address(faces.images[index]), caption, (("file", file, None),) if file else ())
-
-
-def _pairs_across(findings: AuditFindings) -> npt.NDArray[np.int64]:
-    split, near = findings.faces.split, findings.near
-    return np.flatnonzero(split[near.first] != split[near.second])
 
 
 def _pair(findings: AuditFindings, pair: int) -> FaceRow:

@@ -99,7 +99,7 @@ def _curves_chart(
     def draw(axes: Axes) -> None:
         for label, history, key, colour, style in curves:
             epochs = [int(line["epoch"]) for line in history]
-            values = [percent * _number(line, key) for line in history]
+            values = [math.nan if line.get(key) is None else percent * float(line[key]) for line in history]
             # A line of one point is invisible without a marker.
             marker = "o" if len(epochs) == 1 else ""
             axes.plot(epochs, values, style, color=colour, label=label, linewidth=1.6, marker=marker, markersize=4)
@@ -213,11 +213,6 @@ def class_chart(class_counts: Mapping[str, Sequence[int]], classes: Sequence[str
         legend_above(axes, 3, handlelength=1.0)
 
     return make_chart("class-bars", draw, height_inches=0.9 + len(classes) * (0.12 + 0.16 * splits))
-
-
-def _number(line: Mapping[str, Any], key: str) -> float:
-    value = line.get(key)
-    return math.nan if value is None else float(value)
 
 
 FACE_INCHES = 0.85
