@@ -289,7 +289,8 @@ def rule_of(fault: Mapping[str, Any], constraints: Iterable[object] = ()) -> str
     broken = _LIMIT_FAULTS.get(kind)
     given = {name: getattr(each, name) for each in constraints for name in _LIMITS if hasattr(each, name)}
     limits = given or ({broken: context[broken]} if broken else {})
-    words = " and ".join(_LIMITS[name].format(_number(limit)) for name, limit in limits.items())
+    shown = {name: f"{limit:g}" if isinstance(limit, float) else limit for name, limit in limits.items()}
+    words = " and ".join(_LIMITS[name].format(limit) for name, limit in shown.items())
     if broken:
         return f"must be {words}"
     if kind in {"too_short", "too_long"}:
@@ -329,8 +330,3 @@ def value_text(value: Any) -> str:
     """Return a value roughly as TOML writes it, for a message; at most 60 characters."""
     text = str(value).lower() if isinstance(value, bool) else repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def _number(limit: Any) -> str:
-    """1.0 -> ``"1"``, 2147483648 unchanged."""
-    return f"{limit:g}" if isinstance(limit, float) else str(limit)

@@ -98,7 +98,13 @@ def find_model(name: str | os.PathLike[str]) -> Path:
         given = f"Give a run folder, a .onnx file, or: {', '.join(known)}."
         raise ModelError(f"There is no model at {name}. {given}{_meant(name, known)}", code="model-missing")
     if run.path.is_file():
-        _check_kind(run.path)
+        # Weights and images are common mistakes; other files fail on opening.
+        suffix = run.path.suffix.lower()
+        if suffix == ".safetensors" or suffix in IMAGE_SUFFIXES:
+            what = "is an image" if suffix in IMAGE_SUFFIXES else "holds weights"
+            is_of_run = suffix == ".safetensors" and RunFolder(run.path.parent).is_run
+            given = f"Give the run folder: {run.path.parent}" if is_of_run else "Give a run folder or a .onnx file."
+            raise ModelError(f"{run.path} {what}; it is not a model file. {given}", code="model-other-file")
         return run.path
     _check_not_folds(run)
     if not run.model.is_file():
@@ -111,15 +117,6 @@ def find_model(name: str | os.PathLike[str]) -> Path:
             code="model-missing",
         )
     return run.model
-
-
-def _check_kind(file: Path) -> None:
-    """Raise an error for files of weights and images, which are common mistakes. Other files raise on opening."""
-    what = {".safetensors": "holds weights", **dict.fromkeys(IMAGE_SUFFIXES, "is an image")}.get(file.suffix.lower())
-    if what is not None:
-        is_of_run = what == "holds weights" and RunFolder(file.parent).is_run
-        given = f"Give the run folder: {file.parent}" if is_of_run else "Give a run folder or a .onnx file."
-        raise ModelError(f"{file} {what}; it is not a model file. {given}", code="model-other-file")
 
 
 def _check_not_folds(run: RunFolder) -> None:

@@ -74,17 +74,12 @@ def walk_sources(sources: Sequence[str], *, missing_too: bool = False) -> Iterat
     """
     for source in map(Path, dict.fromkeys(sources)):
         if source.is_dir():
-            yield from _at_least_one(source)
+            images = walk_images(source)
+            if (first := next(images, None)) is None:
+                raise no_images(source)
+            yield first
+            yield from images
         elif missing_too or source.exists():
             yield source
         else:
             raise missing_file(source)
-
-
-def _at_least_one(folder: Path) -> Iterator[Path]:
-    images = walk_images(folder)
-    first = next(images, None)
-    if first is None:
-        raise no_images(folder)
-    yield first
-    yield from images

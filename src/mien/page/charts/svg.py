@@ -172,7 +172,11 @@ def make_panels(
                 panel.tick_params(axis="x", labelbottom=True)
         for panel in panels[len(draws) :]:
             panel.remove()
-        _set_gids(figure)
+        # All axes and named curves get an id in the SVG, under which their data is added.
+        for number, axes in enumerate(figure.axes):
+            axes.set_gid(f"axes-{number}")
+            for index, (_, line) in enumerate(_curves(axes)):
+                line.set_gid(f"curve-{number}-{index}")
         figure.savefig(stream, format="svg", transparent=True, metadata=_NO_METADATA, dpi=150)
     whole = stream.getvalue()
     text = whole[whole.index("<svg") :].strip().replace(INK, "currentColor")
@@ -191,14 +195,6 @@ def _curves(axes: Axes) -> list[tuple[str, Line2D]]:
     bars = [each for each in axes.containers if isinstance(each, ErrorbarContainer)]
     names |= {each.lines[0]: str(each.get_label()) for each in bars}
     return [(name.strip(), line) for line, name in names.items() if not name.startswith("_")]
-
-
-def _set_gids(figure: Figure) -> None:
-    """Give all axes and named curves an id in the SVG, under which their data is added."""
-    for number, axes in enumerate(figure.axes):
-        axes.set_gid(f"axes-{number}")
-        for index, (_, line) in enumerate(_curves(axes)):
-            line.set_gid(f"curve-{number}-{index}")
 
 
 def _with_data(svg: str, name: str, figure: Figure) -> str:
