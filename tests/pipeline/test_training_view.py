@@ -45,7 +45,7 @@ def test_each_epoch_is_a_line_in_python_with_a_star_for_the_best(tmp_path, faces
     printed = capsys.readouterr()
     assert shown(printed.err) == cells(result.history, 4)
     assert "\n".join(HEADER) in printed.err
-    assert re.search(r" 0:00( \*)?$", printed.err.splitlines()[5]), "nothing is left after the last epoch"
+    assert re.search(r" 4/4 .* 0:00( \*)?$", printed.err, re.MULTILINE), "nothing is left after the last epoch"
     assert printed.out == ""
     train_and_export(tiny_recipe, faces, out=tmp_path / "quiet", verbose=0)
     assert capsys.readouterr().err == ""
