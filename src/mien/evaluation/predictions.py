@@ -338,10 +338,8 @@ class Predictions(PerSample):
         """Apply a label scheme: probabilities are summed over each group and rescaled.
 
         Samples of dropped classes are removed, as in ``Dataset.with_scheme``. Votes and answers are removed too,
-        because their classes are not merged. None changes nothing.
-
-        Raises:
-            DataError: the scheme names a class that is missing here, or drops every sample.
+        because their classes are not merged. None changes nothing. Raises DataError if the scheme names a class that is
+        missing here, or drops every sample.
         """
         if scheme is None:
             return self
@@ -413,8 +411,7 @@ def save_predictions(
 def read_predictions(path: str | os.PathLike[str]) -> Predictions:
     """Read a predictions file written by mien or by another program.
 
-    Raises:
-        DataError: the file is missing, not an ``.npz`` of plain arrays, or violates a rule of :class:`Predictions`.
+    Raises DataError: missing, not an ``.npz`` of plain arrays, or against a rule of :class:`Predictions`.
     """
     path = expand_home(path)
     refuse_pointer(path, DataError)

@@ -76,22 +76,14 @@ def vote_ceiling(
     panels: int = 400,
     resamples: int = 1000,
 ) -> VoteCeiling | None:
-    """Estimate how well anybody can predict the majority of annotators, by resampling the votes.
+    """Estimate how well anybody can predict the majority of annotators, by resampling the votes (N, V).
 
     Each sample's votes are treated as the shares of all people, and panels of the same size are drawn from them. A
     panel's answer is its most frequent expression; ties count fractionally. Only disagreement among annotators
     therefore limits the result. A model may exceed it by learning the habits of a single labeller.
 
-    Args:
-        counts: (N, V), number of votes for each class. Samples with fractional votes, or fewer than two votes, are left
-            out, because the size of their panel is unknown.
-        classes: V class names.
-        groups: int64 (N,), samples with one number are drawn together in the intervals; None: no groups.
-        panels: number of panels drawn for each sample, at least 2.
-        resamples: bootstrap resamples for each interval.
-
-    Returns:
-        The ceiling, or None if no sample is left.
+    Samples with fractional votes, or fewer than two votes, are left out, because the size of their panel is unknown.
+    None if no sample is left.
     """
     counts = np.asarray(counts, dtype=np.float64)
     usable = (counts == np.rint(counts)).all(axis=1) & (counts.sum(axis=1) >= 2) & (majority(counts, classes) >= 0)

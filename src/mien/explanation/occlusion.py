@@ -22,18 +22,10 @@ def occlusion(
 ) -> npt.NDArray[np.float32]:
     """Slide a patch of the face's mean colour over it. A pixel's value is the mean drop while covered.
 
-    Source: Zeiler & Fergus, Visualizing and Understanding Convolutional Networks, ECCV 2014, section 4.2.
-
-    Args:
-        predict: function that maps faces to probabilities.
-        images: uint8 (N, S, S[, 3]).
-        targets: int64 (N,), class to explain for each face.
-        patch_px: side of the patch. Default: a sixth of the crop, which is 8 px for FER2013's 48 px, about an eye.
-        stride_px: step between positions, at most ``patch_px`` so that every pixel is covered. Default: half the patch.
-        crop_px: side of the central square that the model sees; None means the whole image.
-
-    Returns:
-        float32 (N, S, S), drop of the class's probability, -1..1; 0 outside the crop.
+    Source: Zeiler & Fergus, Visualizing and Understanding Convolutional Networks, ECCV 2014, section 4.2. The patch is
+    by default a sixth of the crop, which is 8 px for FER2013's 48 px, about an eye, and moves by half of it; by itself
+    at most, so that every pixel is covered. Returns float32 (N, S, S), drop of the class's probability, -1..1; 0
+    outside the crop.
     """
     side = images.shape[1]
     crop = side if crop_px is None else crop_px

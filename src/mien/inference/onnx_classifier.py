@@ -74,8 +74,7 @@ class OnnxClassifier:
     def with_output(self, output: str | None) -> Self:
         """Return the same model with another output in use. Both share memory.
 
-        Raises:
-            ModelError: the model has no such output (``output-unknown``).
+        Raises ModelError if the model has no such output (``output-unknown``).
         """
         return self._answering_by(self.manifest.output(output))
 

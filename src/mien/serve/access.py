@@ -97,12 +97,8 @@ def page_origins(hosts: Sequence[str]) -> str:
 class CheckOrigin:
     """ASGI middleware that refuses requests to other hosts (``foreign-host``) or from other sites (``foreign-origin``).
 
-    Allowed hosts are IP addresses, ``localhost``, the machine's name and names allowed by the user. IP addresses are
-    safe, because DNS rebinding needs a name.
-
-    Args:
-        app: the service to protect.
-        allowed: further host names without ports. Pages on these hosts may also send requests.
+    Allowed hosts are IP addresses, ``localhost``, the machine's name and names allowed by the user, without ports,
+    whose pages may also send requests. IP addresses are safe, because DNS rebinding needs a name.
     """
 
     def __init__(self, app: ASGIApp, allowed: Sequence[str] = ()) -> None:

@@ -85,15 +85,7 @@ class PredictionService:
     ) -> list[PredictedImage | ApiError]:
         """Predict a request's images, a few at a time, so that other requests do not wait long.
 
-        Args:
-            files: contents of image files.
-            parameters: parameters of the request.
-            reader: reader from :meth:`reader`.
-            crops: True if each file is a face crop.
-            draw: True draws boxes and answers on the photos.
-
-        Returns:
-            Predictions for each file in order, or an error if it is unreadable, over a limit, or not done in time.
+        Returns predictions for each file in order, or an error if it is unreadable, over a limit, or not done in time.
         """
         deadline = asyncio.get_running_loop().time() + self._limits.work_seconds
         turns = asyncio.Semaphore(self._limits.images_at_once)

@@ -71,11 +71,7 @@ def is_local(listener: socket.socket) -> bool:
 
 
 def run(app: FastAPI, listener: socket.socket, limits: Limits) -> None:
-    """Serve until SIGTERM or Ctrl-C, then finish active requests.
-
-    Raises:
-        KeyboardInterrupt: the service was stopped by Ctrl-C.
-    """
+    """Serve until SIGTERM or Ctrl-C, then finish active requests. Raises KeyboardInterrupt after Ctrl-C."""
     silence_logs()
     # Otherwise each counter and histogram would have another line with its creation time.
     disable_created_metrics()  # type: ignore[no-untyped-call]

@@ -16,15 +16,7 @@ def gradient(
     """Compute the largest absolute gradient of the class's probability over channels.
 
     Source: Simonyan, Vedaldi & Zisserman, Deep Inside Convolutional Networks, 2014, section 3. As in Study B, the
-        gradient is that of the probability after the softmax.
-
-    Args:
-        model: the network.
-        images: uint8 (N, size_px, size_px[, 3]).
-        targets: int64 (N,), class to explain for each face.
-
-    Returns:
-        float32 (N, size_px, size_px), 0 or more; 0 outside the central crop that the network sees.
+    gradient is that of the probability after the softmax. Maps are 0 or more, and as in :meth:`TorchModel.maps`.
     """
 
     def map_of(inputs: Tensor, chosen: Tensor) -> Tensor:

@@ -32,17 +32,8 @@ def check_randomization(
 ) -> RandomizationTest:
     """Compare a method's maps for a network with those for the same network with shuffled weights.
 
-    In both cases, the maps explain the classes predicted by the original network.
-
-    Args:
-        name: method in :data:`mien.explanation.methods.METHODS`.
-        model: the network; it is not changed.
-        images: uint8 (N, size_px, size_px[, 3]).
-        maps: float (N, size_px, size_px), maps of the original network, if they are already computed.
-        seed: seed of the randomisation.
-
-    Raises:
-        DataError: no faces, or no such method.
+    In both cases, the maps explain the classes predicted by the original network, whose ``maps`` may be given. Raises
+    DataError without faces, or for no such method.
     """
     if not len(images):
         raise DataError("The check of randomised weights needs at least one face.", code="no-faces")

@@ -60,11 +60,8 @@ class TorchModel:
     ) -> npt.NDArray[np.float32]:
         """Compute maps in batches, enlarged to the stored faces: float32 (N, size_px, size_px), 0 outside the crop.
 
-        Args:
-            images: uint8 (N, size_px, size_px[, 3]).
-            targets: int64 (N,), class to explain for each face.
-            map_of: function of inputs with gradients, (n, channels, crop_px, crop_px), and their classes (n,), that
-                returns maps (n, crop_px, crop_px).
+        ``targets`` int64 (N,) is the class to explain for each face. ``map_of`` takes inputs with gradients, (n,
+        channels, crop_px, crop_px), and their classes (n,), and returns maps (n, crop_px, crop_px).
         """
         placed = np.zeros((len(images), self.spec.size_px, self.spec.size_px), dtype=np.float32)
         for part in slices(len(images), BATCH):
@@ -82,14 +79,8 @@ def load_torch_model(run: RunFolder, temperature: float) -> TorchModel:
 def matching_torch_model(run: RunFolder, manifest: Manifest, predict: Predict) -> TorchModel:
     """Load the network that a run's model file was exported from. Network and file must agree on four noise images.
 
-    Args:
-        run: run folder with the weights.
-        manifest: manifest of the model file, with the label's output in use.
-        predict: function of the model file that maps faces, uint8 (N, S, S[, 3]), to float64 (N, C).
-
-    Raises:
-        ModelError: the file was made from other weights (``gradients-other-weights``).
-        RunError: see :func:`load_torch_model`.
+    ``manifest`` and ``predict`` are the model file's, with the label's output in use. Raises ModelError for other
+    weights (``gradients-other-weights``), and as :func:`load_torch_model`.
     """
     model = load_torch_model(run, manifest.temperature)
     noise = np.random.default_rng(0).integers(0, 256, (4, *face_shape(*model.spec.stored_as)), dtype=np.uint8)
