@@ -95,8 +95,8 @@ def write_rows(path: Path, names: Sequence[str], rows: Iterable[Sequence[object]
 def next_image(images: Sequence[str], votes: Sequence[Vote], person: str) -> str | None:
     """Return the next face to show: the first without a vote or, one time in ten, one that already has one.
 
-    The choice depends only on the votes so far and the person's name, so an interrupted session can continue. None when all
-    images have a vote.
+    The choice depends only on the votes so far and the person's name, so an interrupted session can continue. None when
+    all images have a vote.
     """
     seen = Counter(vote.image for vote in votes)
     left = next((image for image in images if image not in seen), None)

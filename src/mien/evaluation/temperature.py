@@ -50,8 +50,8 @@ def assign_folds(groups: npt.NDArray[np.int64], folds: int = FOLDS) -> npt.NDArr
 def fit_temperature(targets: Labels | Floats, probabilities: Floats) -> float:
     """Find the temperature that minimises the log loss; it is above 1 for an overconfident classifier.
 
-    With distributions as targets, (N, C), the loss is the cross-entropy ``-sum_k t_k log p_k``. The loss is convex in 1/T.
-    Newton's method finds the zero of its slope, with bisection as a safeguard. A probability of 0 counts as
+    With distributions as targets, (N, C), the loss is the cross-entropy ``-sum_k t_k log p_k``. The loss is convex in
+    1/T. Newton's method finds the zero of its slope, with bisection as a safeguard. A probability of 0 counts as
     :data:`~mien.evaluation.metrics.SMALLEST_PROBABILITY`, or as the sample's smallest probability if that is less.
 
     Returns it, :data:`LEAST_TEMPERATURE`..:data:`GREATEST_TEMPERATURE`; 1 if the loss is the same for all (uniform

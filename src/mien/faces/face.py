@@ -177,8 +177,8 @@ def merge_agreeing(looks: Sequence[Boxes], min_iou: float) -> Boxes:
     """Merge boxes that overlap between detection passes; the best score comes first.
 
     A box (left, top, width, height, score) joins the best remaining box if their IoU is above ``min_iou``. A merged box
-    is the mean of its boxes, weighted by their squared scores. The merged score is the sum of the best score in each pass. A
-    real face is found in several passes, a false one usually in only one.
+    is the mean of its boxes, weighted by their squared scores. The merged score is the sum of the best score in each
+    pass. A real face is found in several passes, a false one usually in only one.
     """
     boxes = np.concatenate([np.empty((0, 5)), *looks])
     look = np.repeat(np.arange(len(looks)), [len(each) for each in looks])

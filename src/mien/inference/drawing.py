@@ -269,8 +269,8 @@ def place_labels(
     """Place a label beside each face, inside the image of ``size``, width and height.
 
     The longest form is used that fits beside its face without covering faces or other labels. If no form fits, the
-    shortest form is placed where it covers fewest pixels. ``forms`` are the width and height of each form of each face's
-    label, the longest first.
+    shortest form is placed where it covers fewest pixels. ``forms`` are the width and height of each form of each
+    face's label, the longest first.
     """
     taken = np.array([(face.left, face.top, face.width, face.height) for face in faces]).reshape(-1, 4)
     places = []
