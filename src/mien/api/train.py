@@ -338,7 +338,7 @@ class TrainingJob:
         if self.init_from is not None and not self.resumes and not recipe.tuning.fit_head:
             known = checkpoint.load(self.init_from.best)[1]["classes"]
             if new := [name for name in plan.classes if name not in known]:
-                words = f"the model of {arg('init_from')} does not know {', '.join(new)}: trained from random weights."
+                words = f"the model of {arg('init_from')} has no class {', '.join(new)}: it starts at random."
                 unused = ", ".join(name for name in known if name not in plan.classes)
                 if unused and recipe.classes == "all":  # no notice, because a label scheme changes names on purpose
                     words += f" Its classes {unused} are unused; rename with {arg('class_map', f'{new[0]}=NAME')}."

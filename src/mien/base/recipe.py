@@ -114,11 +114,11 @@ class ScheduleRecipe(StrictModel):
 
     name: Literal["constant", "step", "plateau", "cosine", "one-cycle"] = "constant"
     # With one-cycle, the rate rises during warmup and falls linearly afterwards.
-    warmup: Fraction = Field(default=0.0, description="fraction of the run in which the rate rises linearly from 0")
+    warmup: Fraction = Field(default=0.0, description="fraction of the run in which the learning rate rises from 0")
     final: Fraction = Field(default=0.0, description="cosine, one-cycle: final rate as a fraction of lr")
-    step_epochs: int = Field(default=10, ge=1, description="step: epochs between two cuts")
-    factor: float = Field(default=0.1, gt=0, lt=1, description="step, plateau: factor of the rate at each cut")
-    patience: int = Field(default=3, ge=1, description="plateau: epochs without a better validation loss")
+    step_epochs: int = Field(default=10, ge=1, description="step: epochs between two cuts of the learning rate")
+    factor: float = Field(default=0.1, gt=0, lt=1, description="step, plateau: each cut multiplies the rate by this")
+    patience: int = Field(default=3, ge=1, description="plateau: epochs without a better loss before a cut")
 
 
 class AugmentRecipe(OwnPart):
@@ -132,7 +132,7 @@ class AugmentRecipe(OwnPart):
     rotation_degrees: float = Field(default=0.0, ge=0, le=180)
     scale: Fraction = Field(default=0.0, description="zoom between 1 - scale and 1 + scale")
     shear: Fraction = Field(default=0.0, description="largest shear: horizontal shift as a fraction of the height")
-    brightness: float = Field(default=0.0, ge=0, le=1, description="largest offset, as a fraction of white")
+    brightness: float = Field(default=0.0, ge=0, le=1, description="largest change, as a fraction of white")
     brightness_range: tuple[Factor, Factor] = Field(
         default=(1.0, 1.0), description="[0.2, 1.2]: grey values are multiplied by 0.2 to 1.2"
     )
@@ -140,11 +140,11 @@ class AugmentRecipe(OwnPart):
     random_erasing: Probability = Field(default=0.0, description="fraction of images that lose a rectangle")
     blur: Probability = Field(default=0.0, description="fraction of images that are blurred")
     noise: Probability = Field(default=0.0, description="fraction of images with added Gaussian noise")
-    low_resolution: Probability = Field(default=0.0, description="fraction of images shown at a lower resolution")
+    low_resolution: Probability = Field(default=0.0, description="fraction of images reduced to a lower resolution")
     mixup: float = Field(default=0.0, ge=0, le=_MOST, description="alpha of the Beta distribution; 0 is off")
     cutmix: float = Field(default=0.0, ge=0, le=_MOST, description="alpha of the Beta distribution; 0 is off")
     mixup_probability: Probability = Field(default=1.0, description="fraction of batches that mixup and cutmix change")
-    mixup_off_epochs: Fraction = Field(default=0.0, description="fraction of last epochs without mixup and cutmix")
+    mixup_off_epochs: Fraction = Field(default=0.0, description="last fraction of epochs without mixup and cutmix")
 
     @field_validator("brightness_range")
     @classmethod
@@ -186,8 +186,8 @@ class StoppingRecipe(StrictModel):
     """Which epoch is the best, and how long to wait for a better one."""
 
     metric: Literal["accuracy", "loss", "macro_f1", "macro_auc"] = "accuracy"
-    keep: Literal["best", "last"] = Field(default="best", description="the epoch whose weights are kept and exported")
-    patience: int = Field(default=0, ge=0, description="epochs without a better value; 0 never stops early")
+    keep: Literal["best", "last"] = Field(default="best", description="which epoch's weights are kept and exported")
+    patience: int = Field(default=0, ge=0, description="stop after so many epochs without a better value; 0: never")
 
 
 class OutputRecipe(StrictModel):
@@ -206,7 +206,7 @@ class TuningRecipe(StrictModel):
 
     frozen_epochs: int = Field(default=0, ge=0, description="initial epochs in which only the head is trained")
     layer_decay: float = Field(
-        default=1.0, gt=0, le=1, description="factor of the learning rate of each block relative to the next"
+        default=1.0, gt=0, le=1, description="learning rate of a block, as a fraction of that of the next block"
     )
     fit_head: bool = Field(
         default=False,

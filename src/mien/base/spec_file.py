@@ -102,7 +102,7 @@ class SpecKind:
     def _explained(self, error: ValidationError, model: type[BaseModel], origin: str) -> MienError:
         """Describe the first fault in one line. A misspelt key is named before the missing one."""
         faults = error.errors()
-        # Of a key that takes a word or a table, explain what was given.
+        # If a key takes a word or a table, explain what was given.
         faults = [each for each in faults if each["type"] != "literal_error" or type(each["input"]) is str] or faults
         fault = next((each for each in faults if each["type"] == "extra_forbidden"), faults[0])
         where, what = place(fault["loc"]), f"The {self.noun} {origin}"

@@ -188,8 +188,8 @@ def vote_info(faces: Dataset) -> dict[str, Any] | None:
     """Summarise the votes of a data set for ``mien data info``, JSON-ready; None if no image has votes.
 
     ``images`` counts images with votes. ``comparable`` counts those with a majority by FER+'s protocol
-    (:mod:`mien.evaluation.ferplus`); it equals the label for a fraction ``agreement`` (None if there are none).
-    ``fractions`` are the shares of all votes by class.
+    (:mod:`mien.evaluation.ferplus`); the majority equals the label for a fraction ``agreement`` (None if there are
+    none). ``fractions`` are the shares of all votes by class.
     """
     if faces.votes is None or not faces.votes.any():
         return None

@@ -5,7 +5,7 @@
 A face in a photograph is classified together with its mirror image, and the results are averaged. The second view takes
 little time compared to detection, and improves accuracy. A face crop is classified once, as in ``mien evaluate``.
 
-Command line, Python, service and video all use it. Video skips ``detect`` for tracked boxes.
+Command line, Python, service and video all use this path. Video skips ``detect`` for tracked boxes.
 """
 
 from __future__ import annotations

@@ -43,8 +43,8 @@ from mien.page.wording import (
 )
 
 COPIES_WORDS = (
-    "Leaked: an identical image or a near-copy (mirrored, shifted, cropped, recompressed, lighter) is in train, for "
-    "test also in validation. Conflicting copies: an identical image has another label."
+    "Leaked: an identical image or a near-copy (mirrored, shifted, cropped, recompressed, lighter) is in train, or, "
+    "for a test sample, in validation. Conflicting copies: an identical image has another label."
 )
 _TRAINED_WORDS = " Samples that the model was trained on also count as leaked, if its run folder lists them."
 

@@ -17,36 +17,36 @@ class Limits:
 
     # The body of a request (upload.py).
     max_bytes: int = 20_000_000
-    """Largest number of bytes of a body, all files together [too-many-bytes] ``--max-bytes``."""
+    """Largest number of bytes of a body, all files together [error too-many-bytes] ``--max-bytes``."""
     max_files: int = 64
-    """Largest number of files in a request to /v1/batch [too-many-files]."""
+    """Largest number of files in a request to /v1/batch [error too-many-files]."""
     body_seconds: float = 30.0
-    """Largest time until the whole body has arrived [body-too-slow]."""
+    """Largest time until the whole body has arrived [error body-too-slow]."""
 
     # One image, before it is decoded (detect.py).
     max_pixels: int = 25_000_000
-    """Largest number of pixels of an image [image-pixels] ``--max-pixels``."""
+    """Largest number of pixels of an image [error image-pixels] ``--max-pixels``."""
     max_jpeg_scans: int = 100
-    """Largest number of scans of a JPEG [too-much-work]. A progressive JPEG has about ten; each is a pass over all
-    pixels."""
+    """Largest number of scans of a JPEG [error too-much-work]. A progressive JPEG has about ten; each is a pass
+    over all pixels."""
 
     # The work on a request (detect.py, prediction_service.py).
     max_faces: int = 100
-    """Largest number of faces in an image [too-many-faces]."""
+    """Largest number of faces in an image [error too-many-faces]."""
     max_requests: int = 64
-    """Largest number of prediction requests at a time, from headers to answers [busy] ``--max-requests``."""
+    """Largest number of prediction requests at a time, from headers to answers [error busy] ``--max-requests``."""
     work_seconds: float = 30.0
-    """Largest time from the complete body to the answer [too-much-work, or busy if work had not begun]."""
+    """Largest time from the complete body to the answer [error too-much-work, or busy before the work]."""
     images_at_once: int = 2
     """Number of images of a batch that are processed at a time, so that other requests do not wait long."""
 
     # Streams (stream.py).
     max_streams: int = 4
-    """Largest number of streams at a time, including clients that have yet to send the token [busy]."""
+    """Largest number of streams at a time, including clients that have yet to send the token [error busy]."""
     stream_frames_a_second: int = 60
     """Largest number of frames per second of a stream, over two seconds [too-many-frames]. Slower work skips frames."""
     stream_idle_seconds: float = 30.0
-    """Largest time between two frames, or until an answer is received [stream-idle]."""
+    """Largest time between two frames, or until an answer is received [error stream-idle]."""
 
     # Connections (server.py): uvicorn's own limits.
     max_connections: int = 512

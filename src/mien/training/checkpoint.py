@@ -63,7 +63,7 @@ def pack(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def unpack(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Select the tensors whose names begin with ``prefix.``, and remove it; the inverse of :func:`pack`."""
+    """Select the tensors whose names begin with ``prefix.``, without that prefix; the inverse of :func:`pack`."""
     return {name.removeprefix(f"{prefix}."): value for name, value in tensors.items() if name.startswith(f"{prefix}.")}
 
 

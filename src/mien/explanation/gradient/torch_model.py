@@ -40,8 +40,8 @@ class TorchModel:
     def probabilities(self, inputs: Tensor) -> Tensor:
         """Map normalised images (N, channels, crop_px, crop_px) to probabilities, float64 (N, C), rows sum to 1.
 
-        It uses float64, because the gradient of a confident answer, p (1 - p) times that of the logits, vanishes in
-        float32.
+        The result is float64, because the gradient of a confident answer, p (1 - p) times that of the logits, vanishes
+        in float32.
         """
         logits: Tensor = self.network(inputs)
         return (logits.double() / self.temperature).softmax(1)
