@@ -71,7 +71,7 @@ def crop(
         raise RunError(f"{out} is inside the photographs. Choose another folder with {arg('out')}.", code="out-in-data")
     files = [*image_files(photos)]
     alike = Counter(str(file.with_suffix("")).lower() for file in files)
-    # A name with a further point stays whole, because it could be the whole name of another photograph.
+    # Keep a name with another dot whole, because it may be the full name of another photograph.
     whole = {file for file in files if "." in file.stem or alike[str(file.with_suffix("")).lower()] > 1}
     names = {file: f"{file.name if file in whole else file.stem}.png" for file in files}
     targets = {file: out / file.relative_to(photos).with_name(name) for file, name in names.items()}

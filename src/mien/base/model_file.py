@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 SCHEMA_VERSION = 6
-"""Version of the manifest's schema. 2 added named outputs, 3 colour images, 4 the answer rule, 5 its margin and
+"""Version of the manifest's schema. Version 2 added named outputs, 3 colour, 4 the answer rule, 5 its margin and
 weights, 6 ratings. Models are written in the newest version."""
 
 INT8 = "-int8"
@@ -239,7 +239,7 @@ def open_model(
         options.add_session_config_entry("session.load_model_format", "ONNX")
         # This folder cannot exist, so onnxruntime never reads weights from files in the working folder.
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
-        # With its fallback, onnxruntime would print to stdout.
+        # onnxruntime would print to stdout when it falls back.
         session = onnxruntime.InferenceSession(
             content, options, providers=list(dict.fromkeys([provider, "CPUExecutionProvider"])), enable_fallback=0
         )

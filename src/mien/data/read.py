@@ -87,7 +87,7 @@ def load_dataset(
         are computed from the grey faces at :data:`FINGERPRINT_PX`, so they do not depend on the size.
 
     Raises:
-        DataError: missing, empty, damaged or unknown data. The message says where and what to do.
+        DataError: missing, empty, damaged or unknown data. The message says where, and how to mend it.
         MissingExtraError: the data is parquet and pyarrow is not installed.
     """
     names = {} if class_map is None else class_map

@@ -204,7 +204,7 @@ def cut_nearest_groups(groups: npt.NDArray[Any], labels: npt.NDArray[np.int64]) 
 def count_by_group(
     groups: npt.NDArray[Any], labels: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return the names of G groups, each sample's group number (N,), and the faces per group and class (G, C)."""
+    """Return the names of G groups, each sample's group (N,), and the number of faces per group and class (G, C)."""
     names, number = np.unique(groups, return_inverse=True)
     counts = np.zeros((len(names), int(labels.max(initial=-1)) + 1), dtype=np.int64)
     np.add.at(counts, (number, labels), 1)

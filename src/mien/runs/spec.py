@@ -35,7 +35,7 @@ class Variant(StrictModel):
     recipe: str = Field(default="", description="name of a recipe; default: the study's")
     set: dict[str, Any] = Field(
         default={},
-        description="changed keys of the recipe, e.g. {optim.lr = 0.01}; naming a model replaces its whole table",
+        description="changed keys of the recipe, e.g. {optim.lr = 0.01}; a new model replaces the whole table",
     )
     seeds: Seeds | None = Field(default=None, description="default: the study's")
     init_from: str = Field(

@@ -75,7 +75,7 @@ class WeightAverage:
 
 
 def enough_of(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Return a copy of at most :data:`ENOUGH` faces, uint8 (N, ...), chosen at random, always the same."""
+    """Return a copy of at most :data:`ENOUGH` faces, uint8 (N, ...); the random choice is always the same."""
     return images[np.sort(np.random.default_rng(0).permutation(len(images))[:ENOUGH])]
 
 

@@ -120,7 +120,7 @@ class Head:
     moving: SelfAdaptive | None = field(default=None, init=False)
 
     chance: ClassVar[float | None] = None
-    """Loss of a network that guesses: all logits are equal; None is the log of the number of classes."""
+    """Loss of a network that guesses: all logits are equal; None stands for the log of the number of classes."""
 
     def __post_init__(self) -> None:
         """Make the targets that are the same in all epochs."""
