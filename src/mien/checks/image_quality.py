@@ -21,7 +21,7 @@ FEW_TONES_BELOW = 0.7
 """Limit of :func:`tones`. On FER2013, 60 of 80 images below this limit are text, signs or drawings."""
 
 LITTLE_DETAIL_BELOW = 0.006
-"""Limit of :func:`detail`. Images with a lower value are blurred or were enlarged."""
+"""Images with less :func:`detail` are blurred or were enlarged."""
 
 _LEVELS = 256
 _DIRECTIONS = 60

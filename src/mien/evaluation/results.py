@@ -127,7 +127,7 @@ class Evaluation:
 
     @property
     def trained_on_notice(self) -> Notice | None:
-        """Notice that a model was trained on some of the samples; None without such samples."""
+        """Notice that a model was trained on some of the samples; None if it was trained on none of them."""
         if not self.trained_on:
             return None
         advice = {"all": "Evaluate it on validation or test.", "train": "Evaluate it on other images."}.get(

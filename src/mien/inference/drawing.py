@@ -306,7 +306,7 @@ def _beside(size: tuple[int, int], face: Box, label: tuple[int, int]) -> npt.NDA
 
 
 def _covered(labels: npt.NDArray[np.int64], taken: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Count the pixels of the taken rectangles (N, 4) that each label (K, 4) covers: int64 (K,)."""
+    """Count the pixels of N taken rectangles (N, 4) that each of K labels (K, 4) covers: int64 (K,)."""
     low = np.maximum(labels[:, np.newaxis, :2], taken[:, :2])
     high = np.minimum((labels[:, :2] + labels[:, 2:])[:, np.newaxis], taken[:, :2] + taken[:, 2:])
     return np.asarray(np.clip(high - low, 0, None).prod(axis=2).sum(axis=1))

@@ -21,7 +21,7 @@ def image_files(folder: str | os.PathLike[str]) -> list[Path]:
 
 
 def walk_images(folder: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield the files of :func:`image_files` in the same order. Memory holds only one folder's names per level.
+    """Yield the files of :func:`image_files` in the same order. Only the names of one folder per level are in memory.
 
     Raises DataError if a folder cannot be read (``folder-unreadable``).
     """

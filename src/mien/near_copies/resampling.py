@@ -41,7 +41,7 @@ Array = TypeVar("Array", bound=npt.NDArray[Any])
 def in_chunks(work: Callable[[slice], Array], count: int, what: str) -> Array:
     """Apply ``work`` to slices of ``count`` items (at least one) in threads, and join the results in order.
 
-    Threads suffice, because NumPy's products release Python's lock. The result does not depend on their number.
+    Threads suffice, because NumPy's products release Python's lock. The number of threads has no effect.
     """
     parts = slices(count, CHUNK)
     results = ordered_map(work, parts, min(available_cores(), len(parts)))

@@ -75,8 +75,7 @@ export class App {
       const target = (probabilities: Probabilities) =>
         this.page.prediction("", { box: null, score: null, probabilities }).probabilities[top]!;
       const map = await occlusion((crops) => predictor.probabilities(crops), face.crop, side, seen, target);
-      // Ignore the map if another face or label scheme was chosen meanwhile. The face of a stopped camera is still
-      // there.
+      // Ignore the map if another face or scheme was chosen meanwhile. The face of a stopped camera is still there.
       const current = this.page.chosenFace ?? face;
       if (this.stage.shown !== shown || current.number !== face.number || this.page.settings.scheme !== scheme) return;
       this.page.setMap(face, map, top);

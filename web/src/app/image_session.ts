@@ -124,8 +124,7 @@ export class ImageSession {
     }
     if (this.stage.shown !== shown) return this.showList();
     this.stage.show({ kind: "image", item });
-    // The button is hidden now, but browsers notice this only later. Move the focus to the button that is most likely
-    // needed next.
+    // Browsers notice only later that the button is hidden. Move the focus to the most likely next button.
     const focusIsFree = [button, document.body].includes(document.activeElement as HTMLElement);
     if (focused && focusIsFree) element("explain").focus();
   }

@@ -72,8 +72,7 @@ export class History<Entry extends Moment> {
       this.#counted = 0;
     }
     const first = Math.max(this.#counted - dropped, 0);
-    // Go backwards, because the last minute of a camera is at the end. The timeline of a video starts at 0, so all
-    // entries are visited.
+    // Go backwards, because a camera's last minute is at the end. A video's timeline starts at 0, so all entries count.
     for (let at = entries.length - 1; at >= first && entries[at]!.seconds >= start; at -= 1) {
       const entry = entries[at]!;
       if (entry.number === face) this.#steps.add(entry.seconds, probabilities(entry));
