@@ -1,8 +1,7 @@
 """Drawn faces with seven expressions: test and demo data that needs no download.
 
 An expression is a pattern of action units times a random intensity: faint fear looks like surprise, faint sadness like
-neutral. Overlap, pose, light and noise make the task hard for a small CNN.
-Accuracy on drawings says nothing about real people.
+neutral. Overlap, pose, light and noise make the task hard for a small CNN. Accuracy on it says nothing about people.
 
 Random numbers are drawn face by face, so the batch size has no effect. synthetic_drawing.py draws the faces.
 """

@@ -116,9 +116,8 @@ def search(
 ) -> SweepResult:
     """Run a sweep until all its trials are finished.
 
-    Raises:
-        DataError: the data lacks a split or a class that the recipe needs.
-        RunError: the folder is in use, or has other content, such as a sweep of another space or other data.
+    Raises DataError: the data lacks a split or a class that the recipe needs. Raises RunError: the folder is in use, or
+    has other content, such as a sweep of another space or other data.
     """
     total = trials or space.trials
     in_scheme = faces.with_scheme(parse_scheme(space.base.classes))
