@@ -289,7 +289,7 @@ class TrainingJob:
         return network
 
     def plan(self, data: Data) -> TrainingPlan:
-        """Load data for the recipe's network and make the training plan, which both may raise."""
+        """Load data for the recipe's network and make the training plan; both may raise errors."""
         from mien.training.plan import plan_training
 
         faces = read(data, *self.recipe.input.stored_as).faces

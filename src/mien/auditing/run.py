@@ -86,7 +86,7 @@ def _one_thread() -> AbstractContextManager[Any]:
 def audit_faces(faces: Dataset, copies: Copies, predictions: Predictions | None = None) -> AuditFindings:
     """Run all checks of an audit on a data set, all splits.
 
-    ``predictions`` are by a model that was not trained on these samples or their copies, with the data's classes; None
+    The model of ``predictions`` has the data's classes, and was not trained on these samples or their copies; None
     skips the label review. Raises DataError for predictions for other data, MissingExtraError without the extra
     ``audit``.
     """

@@ -240,7 +240,7 @@ def _upright(image: Image, name: str) -> Image:
 def open_image_source(source: ImageSource) -> Image | npt.NDArray[np.generic]:
     """Open an image given in any supported form.
 
-    These are a path, image bytes or an open binary file; a PIL image, which is turned upright; or an array, which is
+    Forms are a path, image bytes or an open binary file; a PIL image, which is turned upright; or an array, which is
     returned unchanged. Raises DataError for another type (``image-type``), and as :func:`open_image`.
     """
     if isinstance(source, bytearray | memoryview):

@@ -218,8 +218,8 @@ def open_model(
 ) -> tuple[InferenceSession, Manifest]:
     """Open a model file without reading any other file. A graph is a program: open only files that you trust.
 
-    ``provider`` is ONNX Runtime's name of the device's provider; the CPU computes all other nodes. ``threads`` are
-    those of a prediction. Raises ModelError: the file is missing, damaged, not mien's, or of a newer schema.
+    ``provider`` is ONNX Runtime's name of the device's provider; the CPU computes all other nodes. A prediction uses
+    ``threads``. Raises ModelError: the file is missing, damaged, not mien's, or of a newer schema.
     """
     stay_offline()
     import onnxruntime

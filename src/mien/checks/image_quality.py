@@ -40,7 +40,7 @@ def tones(images: Images) -> Floats:
 def detail(images: Images) -> Floats:
     """Compute the fraction of an image's variance that a light blur removes: small for blurred or enlarged images.
 
-    It is 0..1, 0 for a blank image; other values only for images with almost no contrast.
+    The fraction is 0..1, 0 for a blank image; other values only for images with almost no contrast.
     """
     return _by_chunk(images, _detail)
 
@@ -74,7 +74,7 @@ def _by_chunk(images: Images, measure: Callable[[Images], Floats]) -> Floats:
 def outlier_scores(images: Images, further: Sequence[Floats] = ()) -> Floats:
     """Score how much each image differs from the others, by its local spectra and further measures.
 
-    Measures are higher for unusual images. The score, 0 or more, is Fisher's sum (Statistical Methods for Research
+    The measures are higher for unusual images. The score, 0 or more, is Fisher's sum (Statistical Methods for Research
     Workers, 1932): for each measure, minus the logarithm of the fraction of images that are at least as unusual. The
     measures are not independent, so the score ranks images but is not a test.
     """

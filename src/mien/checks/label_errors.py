@@ -57,8 +57,8 @@ def rank_label_issues(
     """Rank samples by how strongly a model contradicts their labels.
 
     :func:`contradicted_labels` flags samples. Neighbours are the nearest in log probabilities, without copies of the
-    sample. All samples are ranked against those of the training split, ``of_train``. Without any, all are ranked
-    against each other and none is ``sure``.
+    sample. All samples are ranked against those of the training split, ``of_train``. Without a training split, all are
+    ranked against each other and none is ``sure``.
 
     Raises DataError for a class without a sample in the evidence, MissingExtraError without SciPy.
     """
@@ -86,7 +86,7 @@ def rank_label_issues(
 
 
 def contradicted_labels(labels: Labels, probabilities: Floats) -> Mask:
-    """Find labels that confident learning considers wrong, pruned by noise rate; each class is there at least once.
+    """Find labels that confident learning considers wrong, pruned by noise rate; each class occurs at least once.
 
     A class's threshold is its mean probability on its own samples. A sample counts for its most probable class above
     it. For each label, these counts estimate how many of its samples belong to each other class. As many are flagged,
@@ -121,7 +121,7 @@ def _rounded(values: Floats) -> Labels:
 
 
 def check_evidence(labels: Labels, classes: int, what: str) -> None:
-    """Raise a DataError if a class has no sample in the evidence; ``what`` is the noun for a sample of it."""
+    """Raise a DataError if a class has no sample in the evidence; ``what`` is the noun for a sample."""
     if len(np.unique(labels)) < classes:
         raise DataError(
             f"Finding label errors needs predictions for at least one {what} of every class of the model.",

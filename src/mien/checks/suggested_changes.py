@@ -37,8 +37,8 @@ def suggest_changes(
 ) -> list[Change]:
     """Suggest at most one change per sample, in the order of the samples.
 
-    ``identical`` images are also in one group of ``near``. In ``not_a_face`` most people saw no face. For the
-    ``doubted``, model and neighbours are sure that the label is wrong, and suggest a class each.
+    ``identical`` images are also in one group of ``near``. In images of ``not_a_face``, most people saw no face. For
+    samples of ``doubted``, model and neighbours are sure that the label is wrong; each has a suggested class.
     """
     of_train = faces.split == "train"
     # An image without a face is dropped and does not count as a copy of others.

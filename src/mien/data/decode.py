@@ -46,8 +46,8 @@ def read_images(
 ) -> FaceTable:
     """Decode N images of known classes and return their table, without skipped ones.
 
-    ``items`` are as for :func:`decode_images`, with the class of each in ``names``. ``split`` is ``""`` where the data
-    has none. All other arguments are fields of :class:`FaceTable` and :class:`Dataset`, with N entries.
+    ``items`` are as for :func:`decode_images`, with the class of each in ``names``. ``split`` is ``""`` if the data has
+    none. All other arguments are fields of :class:`FaceTable` and :class:`Dataset`, with N entries.
     """
     decoded = decode_images(items, len(names), options, what)
     kept = decoded.kept

@@ -38,7 +38,7 @@ def group_column(
         )
     name = group if group in columns else GROUP_COLUMN
     values = columns[group] if group in columns else _matches(group, source)
-    if values.dtype.kind == "U":  # composed Unicode, so that macOS's form of an accent makes no group of its own
+    if values.dtype.kind == "U":  # compose Unicode, so that an accent in macOS's form makes no other group
         values = np.array([composed(each) for each in values.tolist()])
     _check_values(group, values, source)
     return name, {**columns, name: values}

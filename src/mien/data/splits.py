@@ -279,7 +279,7 @@ def settle_splits(
 
     If there is no split (``""``), validation is cut from all faces, and there is no test. If there is train but no
     validation, part of train becomes validation. Data without train, for evaluation only, is unchanged. Groups are
-    never divided, and raise as :func:`check_class_groups`; None keeps near-copies together.
+    never divided; for their errors, see :func:`check_class_groups`; None keeps near-copies together.
     """
     present = set(split.tolist())
     if present == {""}:

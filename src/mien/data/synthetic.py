@@ -99,8 +99,8 @@ def draw_labels(count: int, seed: int) -> npt.NDArray[np.int64]:
 def synthetic_faces(count: int = 10_000, seed: int = 0, size_px: int = SIZE_PX, channels: int = 1) -> Dataset:
     """Return a Dataset of drawn faces in FER2013's proportions, split 80/10/10 within each class.
 
-    Equal count and seed give equal bytes. No split is empty from 29 faces on; fewer than 7 are a DataError, as is what
-    :func:`render_faces` refuses.
+    Equal count and seed give equal bytes. From 29 faces on, no split is empty. Raises DataError for fewer than 7 faces,
+    and as :func:`render_faces`.
     """
     labels = draw_labels(count, seed)
     split = np.empty(count, dtype="<U10")

@@ -225,7 +225,7 @@ def _finish(face: Traits, canvas: Array, bank: Array, side: int, tint: Array | N
     starts = (face["noise_start"][:, 0] * (NOISE_BANK - side**2)).astype(np.int64)
     canvas += np.lib.stride_tricks.sliding_window_view(bank, side**2)[starts] * face["noise"]
     canvas = np.clip((canvas - 0.45) * face["contrast"] + 0.47 + face["brightness"], 0, 1)
-    if tint is not None:  # black and white stay unchanged
+    if tint is not None:  # black and white do not change
         canvas = canvas[:, :, None] + tint[:, None, :] * (canvas * (1 - canvas))[:, :, None]
     drawn = np.clip(canvas * 255 + 0.5, 0, 255).astype(np.uint8)
     return drawn.reshape(len(canvas), side, side, *(() if tint is None else (3,)))

@@ -1,4 +1,4 @@
-"""Votes: how many annotators chose each class for each image. Ratings: numbers that people gave it, such as valence.
+"""Votes: how many annotators chose each class for each image. Ratings: people's numbers for it, such as valence.
 
 FER+ (Barsoum et al. 2016, "Training Deep Networks for Facial Expression Recognition with Crowd-Sourced Label
 Distribution") asked ten annotators about every image of FER2013. In memory, votes of any file format are

@@ -76,8 +76,8 @@ class CoverageCurve(JsonResult):
 def reliability(confidence: Floats, correct: npt.NDArray[np.bool_], groups: Groups | None = None) -> Reliability:
     """Bin samples by confidence (N,), 0..1, and compute the accuracy in each bin.
 
-    Confidence is the top probability and ``correct`` whether the answer is right; for one class, its column of the
-    probabilities, and ``labels == index``.
+    Confidence is the top probability, and ``correct`` says whether the answer is right. For one class, they are its
+    column of probabilities and ``labels == index``.
     """
     bins = CALIBRATION_BINS
     number = equal_width_bins(confidence)
@@ -112,7 +112,7 @@ def accuracy_against_coverage(
 ) -> CoverageCurve:
     """Compute the accuracy of answering only the most confident samples (El-Yaniv & Wiener, JMLR 11, 2010).
 
-    ``confidence`` (N,) is higher for more confident predictions, N at least 1; ``most_points`` are kept for drawing.
+    ``confidence`` (N,) is higher for more confident predictions, N at least 1; ``most_points`` are kept at most.
     """
     order = np.argsort(-confidence, kind="stable")
     falling = confidence[order]

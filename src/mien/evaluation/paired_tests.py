@@ -114,9 +114,9 @@ def mcnemar_test(
 ) -> McNemar:
     """Run McNemar's test of equal accuracy: Psychometrika 12, 1947; continuity: Edwards, Psychometrika 13, 1948.
 
-    ``only_first`` and ``only_second``, bool (N,), are samples that exactly this model predicts correctly. Below
-    :data:`EXACT_BELOW` of them it is the exact binomial test with probability one half. Otherwise it is the chi-square
-    test of (|b - c| - 1)^2 / (b + c) with one degree of freedom.
+    ``only_first`` and ``only_second``, bool (N,), are the samples that only this model predicts correctly. Below
+    :data:`EXACT_BELOW` such samples, it is the exact binomial test with probability one half. Otherwise it is the
+    chi-square test of (|b - c| - 1)^2 / (b + c) with one degree of freedom.
 
     With groups it is the sign-flip test (Fisher, The Design of Experiments, 1935, section 21). Each group has a
     difference d: samples that only the second model predicts correctly, minus samples that only the first does. If the

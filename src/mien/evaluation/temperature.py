@@ -40,7 +40,7 @@ def assign_folds(groups: npt.NDArray[np.int64], folds: int = FOLDS) -> npt.NDArr
     """Assign groups to folds at random, int64 (N,), 0..F-1; the numbers of groups per fold differ by at most one.
 
     A group's fold does not depend on the order of the samples. Fewer groups than folds give fewer folds;
-    ``np.arange(N)`` says that no samples belong together.
+    ``np.arange(N)`` means that no samples belong together.
     """
     distinct, group_of_row = np.unique(groups, return_inverse=True)
     dealt = np.random.default_rng(FOLD_SEED).permutation(len(distinct)) % folds
@@ -54,8 +54,8 @@ def fit_temperature(targets: Labels | Floats, probabilities: Floats) -> float:
     1/T. Newton's method finds the zero of its slope, with bisection as a safeguard. A probability of 0 counts as
     :data:`~mien.evaluation.metrics.SMALLEST_PROBABILITY`, or as the sample's smallest probability if that is less.
 
-    Returns it, :data:`LEAST_TEMPERATURE`..:data:`GREATEST_TEMPERATURE`; 1 if the loss is the same for all (uniform
-    samples); NaN without samples.
+    Returns the temperature, :data:`LEAST_TEMPERATURE`..:data:`GREATEST_TEMPERATURE`; 1 if the loss is the same for all
+    (uniform samples); NaN without samples.
     """
     if not len(targets):
         return float("nan")

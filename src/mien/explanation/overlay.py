@@ -35,7 +35,7 @@ STRENGTH = 0.6
 def overlay(
     face: npt.NDArray[np.uint8], face_map: npt.NDArray[np.floating[Any]], enlarge: int = 4
 ) -> npt.NDArray[np.uint8]:
-    """Colour a face, uint8 (S, S[, 3]), by a map, and enlarge it. Where the map is 0 or negative, it is unchanged.
+    """Colour a face, uint8 (S, S[, 3]), by a map, and enlarge it. Where the map is 0 or less, the face is unchanged.
 
     The top hundredth of the map's positive values gets the last colour (Smilkov et al., SmoothGrad, 2017, section 3.1).
     Scaled by its largest pixel, a gradient map would hardly be visible.

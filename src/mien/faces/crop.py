@@ -73,7 +73,7 @@ Tilt = tuple[float, float, float]
 def square_around(box: Box, margin: Margin, landmarks: Landmarks | None = None) -> Box:
     """Return the square to cut out of an image for a face, in whole pixels; it may extend beyond the image.
 
-    With eyes and mouth, the landmarks set the square's centre. Its side is then the geometric mean of the sides from
+    If eyes and mouth are known, they set the square's centre. Its side is then the geometric mean of the sides from
     the landmarks and from the box.
     """
     longer = max(box.width, box.height)

@@ -31,7 +31,7 @@ def predict_files(
     """Yield the result of each file in order, as described in :mod:`mien.inference.resumable_output`.
 
     With ``skip_bad``, an unreadable image gives a dict with ``error``; otherwise its DataError is raised. ``workers``
-    are threads. Raises RunError if an annotated image cannot be written.
+    is the number of threads. Raises RunError if an annotated image cannot be written.
     """
 
     def predict(chunk: list[Path]) -> list[dict[str, Any]]:

@@ -170,7 +170,7 @@ def run_model(
     """Run a graph on a batch, float32 (N, channels, crop_px, crop_px); return some outputs, float32 (N, C) each.
 
     Raises ModelError: onnxruntime failed (``model-run``), or an output is NaN, infinite or of a wrong shape
-    (``model-output``). It names the model file, ``path``.
+    (``model-output``). The error names the model file, ``path``.
     """
     try:
         found: list[npt.NDArray[np.float32]] = session.run(list(outputs), {"images": inputs})

@@ -25,7 +25,7 @@ def aligned_correlation(
 ) -> Floats32:
     """Compute the similarity of the two images of each pair at their best alignment: float32 (P,), -1..1.
 
-    It is the correlation of the detail (a difference of two blurs) over the overlap, near 1 for a copy of any
+    The value is the correlation of the detail (a difference of two blurs) over the overlap: near 1 for a copy of any
     brightness and contrast. For pairs with dissimilar low frequencies, it is the correlation of those. ``first`` and
     ``second`` are indices of the images, uint8 (N, S, S).
     """

@@ -124,7 +124,7 @@ def _pairs_of_table(described: Floats32, rotation: Floats32, reach: float) -> It
 def _nearest_pairs(parts: Iterable[Found], count: int) -> Found:
     """Keep the pairs that are among the nearest few of one of their images, ascending, without repetition.
 
-    A pair, first * count + second with its distance, that is not among the nearest pairs so far is dropped at once.
+    A pair (first * count + second, distance) that is not among the nearest pairs so far is dropped at once.
     Memory therefore grows linearly with the images, and the result does not depend on the order of the parts.
     """
     kept: list[Found] = [(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32))]

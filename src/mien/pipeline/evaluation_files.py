@@ -127,7 +127,7 @@ class ReportInputs:
     ) -> ReportInputs:
         """Find the predictions in a run folder, an evaluation folder or a file, and their model, by default the run's.
 
-        Raises DataError without predictions, ModelError for no such model.
+        Raises DataError without predictions, ModelError if there is no such model.
         """
         is_file = path.is_file()
         file = path if is_file else find_predictions(path, split)

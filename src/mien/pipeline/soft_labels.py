@@ -23,7 +23,7 @@ from mien.pipeline.split_predictions import predict_split
 def find_teachers(names: Sequence[str | os.PathLike[str]]) -> list[Path]:
     """Find the files of teachers given by a user: models, or predictions files of the train split.
 
-    Raises DataError for no such file, ModelError or RunError for no such model or run.
+    Raises DataError, ModelError or RunError if there is no such file, model or run.
     """
     found = []
     for name in names:

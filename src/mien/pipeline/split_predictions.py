@@ -60,7 +60,7 @@ def predict_split(
 
     ``tta`` is the number of averaged views of each face; see :mod:`mien.inference.tta`. Without a ``temperature``, the
     logits are divided by the model's own, except on the samples it was fitted on, where it would be optimistic; there
-    it is 1. If it is given, the output trained on votes has temperature 1.
+    it is 1. If one is given, the output trained on votes has temperature 1.
 
     Returns predictions with the data's votes, with those of an output trained on votes, and with the users' answers if
     they come from another output than the label's. Raises DataError as :func:`with_model_classes` and :func:`votes_of`.

@@ -47,7 +47,7 @@ def execute(
     """Train one run and store its results; None if training was stopped.
 
     If its results are stored, they are kept; only weights are new. If the loss is not a number, no error is raised: the
-    run is stored as failed. Other errors are as in :func:`mien.pipeline.training_run.run_recipe`.
+    run is stored as failed. Raises the other errors of :func:`mien.pipeline.training_run.run_recipe`.
     """
     folder = folder_of(run, context.out)
     start = run.model if run.parent is None else folder_of(run.parent, context.out)

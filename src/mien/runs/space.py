@@ -142,7 +142,7 @@ class Space:
 def load_space(name: str, changes: Sequence[str] = ()) -> Space:
     """Load a space by name or from a ``.toml`` file. The path of a recipe in the file is relative to the file.
 
-    ``changes`` are of the base recipe, such as ``"epochs=5"``. Raises RecipeError: no such space, invalid TOML, an
+    ``changes`` of the base recipe are such as ``"epochs=5"``. Raises RecipeError: no such space, invalid TOML, an
     unknown key, a range that the recipe does not allow, or a change of a searched key.
     """
     return parse_space(_KIND.read(name), name, Path(name).parent, changes)

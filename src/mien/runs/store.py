@@ -62,7 +62,7 @@ class CompletedRun:
     def predictions(self) -> Predictions:
         """Read the predictions on validation.
 
-        Raises StudyError: they are missing or damaged, or for other data than the record says.
+        Raises StudyError if they are missing, damaged, or for other data than the record says.
         """
         try:
             found = read_predictions(self.folder / PREDICTIONS)

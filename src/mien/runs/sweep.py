@@ -204,7 +204,7 @@ def _opened(space: Space, faces: Dataset, out: Path) -> Iterator[optuna.Study]:
 def _run_trial(
     space: Space, faces: Dataset, trial: optuna.Trial, run: RunFolder, options: Mapping[str, Any]
 ) -> tuple[str, str, float | None]:
-    """Train a trial in its folder. Return its outcome, the reason if values are invalid, and a complete accuracy."""
+    """Train a trial in its folder. Return outcome, reason of invalid values, and the accuracy if complete."""
     values = space.values({key: each.suggest(trial, key) for key, each in space.ranges.items()})
     try:
         recipe = space.recipe_for(values)

@@ -64,9 +64,9 @@ def predict_image(
 ) -> PredictedImage:
     """Decode an image, detect its faces and classify them.
 
-    ``max_faces`` keeps the largest; None keeps all, and refuses images with more than the limit. ``look`` also detects
-    faces in a large face crop (``crops``), to find out whether it is a photo. ``draw`` draws boxes and answers on the
-    photo.
+    ``max_faces`` keeps only the largest faces; None keeps all, and refuses images with more than the limit. ``look``
+    also detects faces in a large face crop (``crops``), to find out whether it is a photo. ``draw`` draws boxes and
+    answers on the photo.
 
     Raises ApiError: not an image, a damaged image, or one over a limit.
     """

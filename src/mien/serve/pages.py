@@ -125,7 +125,7 @@ def add_docs(app: FastAPI) -> None:
 
 
 def add_page(app: FastAPI, models: Sequence[Path]) -> None:
-    """Serve ``/`` and all files of the page, if it is built, with these models instead of those it was built with."""
+    """Serve ``/`` and all files of the page, if it is built, with these models instead of its own."""
     static = built_page.STATIC
     if not (static / "index.html").is_file():
 

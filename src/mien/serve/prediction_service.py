@@ -25,7 +25,7 @@ _LOG = logging.getLogger("uvicorn.error")
 
 
 class PredictionService:
-    """Predicts the images of all requests. One more image than ``threads``, cores, is processed at a time."""
+    """Predicts the images of all requests. One image more than ``threads`` (cores) is processed at a time."""
 
     def __init__(
         self, classifier: OnnxClassifier, detector: Detector, limits: Limits, threads: int, metrics: ServiceMetrics

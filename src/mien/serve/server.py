@@ -79,7 +79,7 @@ def run(app: FastAPI, listener: socket.socket, limits: Limits) -> None:
 
 
 def run_workers(make_app: Callable[[], FastAPI], listener: socket.socket, limits: Limits, workers: int) -> None:
-    """Serve with several processes that share the port, each by its own, pickled ``make_app``; see :func:`run`."""
+    """Serve with several processes that share the port; each gets ``make_app`` by pickle. See :func:`run`."""
     config = _config(
         make_app,
         limits,

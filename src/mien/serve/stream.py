@@ -41,7 +41,7 @@ _Frame = tuple[int, float, bytes]
 
 
 class Stream:
-    """One client's stream: its own tracker, and the executor that decodes and predicts frames."""
+    """The stream of one client, with its own tracker, and the executor that decodes and predicts frames."""
 
     def __init__(self, socket: WebSocket, tracker: Tracker, limits: Limits, pool: Executor) -> None:
         self._socket, self._tracker, self._limits, self._pool = socket, tracker, limits, pool

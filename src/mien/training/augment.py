@@ -141,9 +141,9 @@ def mix(
 ) -> tuple[Tensor, Tensor, float]:
     """Mix each image with a partner by mixup (Zhang et al. 2018), cutmix (Yun et al. 2019), or one of them at random.
 
-    ``generator``, on the batch's device, draws the partners; ``host``, on the CPU, method and strength. Returns the
-    mixed batch; int64 (N,) the partner of each image; and lam, the weight of each image's own label, 0..1. The loss is
-    ``lam * loss(labels) + (1 - lam) * loss(labels[partner])``.
+    ``generator``, on the batch's device, draws the partners; ``host``, on the CPU, draws method and strength. Returns
+    the mixed batch; int64 (N,) the partner of each image; and lam, the weight of each image's own label, 0..1. The loss
+    is ``lam * loss(labels) + (1 - lam) * loss(labels[partner])``.
     """
     count = len(batch)
     partner = torch.randperm(count, generator=generator, device=batch.device)

@@ -100,7 +100,7 @@ def recalibrate_bn(
 ) -> None:
     """Set the running statistics of all batch norms to their mean over batches of these faces, in a fixed random order.
 
-    The network, left in evaluation mode, is called as ``through``, such as a module that computes in bf16.
+    The network is called through ``through``, such as a module that computes in bf16, and is left in evaluation mode.
     """
     network.eval()
     norms = batch_norms(network)

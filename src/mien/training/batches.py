@@ -78,7 +78,7 @@ def epoch_batches(
 ) -> Iterator[Batch]:
     """Yield the batches of one epoch. All random numbers depend only on ``seed`` and ``epoch``.
 
-    ``images`` are from :func:`image_tensor`, ``labels`` on the device for the batches. ``mixing`` allows mixup and
+    ``images`` come from :func:`image_tensor`; ``labels`` are on the device of the batches. ``mixing`` allows mixup and
     cutmix, if the recipe has them. ``side_px`` returns the side of the crop for a step's index. Without cutmix, the
     side has no effect on how faces are augmented and mixed.
     """
@@ -104,7 +104,7 @@ def epoch_batches(
         partner, lam = None, 1.0
         if mixing and (recipe.augment.mixup or recipe.augment.cutmix):
             share = recipe.augment.mixup_probability
-            # If all batches are mixed no number is drawn, for the same sequence as before.
+            # If all batches are mixed, no number is drawn, as in older runs.
             if share == 1 or float(torch.rand((), generator=host)) < share:
                 batch, places, lam = mix(batch, recipe.augment, generator, host)
                 partner = chosen[places]

@@ -45,8 +45,8 @@ class Callback:
     def on_step_begin(self, training: TrainingState, batch: Batch) -> Batch | None:
         """Called before each optimiser step, after its learning rate is set in ``training.optimizer.param_groups``.
 
-        Return another batch to train on (``dataclasses.replace(batch, images=...)``), or None to keep it. Its images
-        are float32 (B, channels, S, S), augmented and normalised.
+        Return another batch to train on (``dataclasses.replace(batch, images=...)``), or None to keep it. The batch's
+        images are float32 (B, channels, S, S), augmented and normalised.
         """
 
     def on_step_end(self, epoch: int, images: int, loss: float) -> None:
@@ -58,7 +58,7 @@ class Callback:
     def on_epoch_end(self, metrics: HistoryLine, is_best: bool) -> None:
         """Called after each epoch, when its checkpoint is written.
 
-        ``metrics`` is its line of history.csv; ``is_best`` says whether its weights are the best so far.
+        ``metrics`` is the epoch's line of history.csv; ``is_best`` says whether its weights are the best so far.
         """
 
     def on_train_end(self, reason: str | None) -> None:

@@ -26,14 +26,14 @@ def teacher_targets(
 ) -> list[npt.NDArray[np.float64] | None]:
     """Compute the mean prediction of teachers, for the label's output and each other output of the same name.
 
-    ``faces`` are those of an epoch, with the student's classes, in its order. Repeated or relabelled faces use the soft
+    ``faces`` are those of an epoch in its order, with the student's classes. Repeated or relabelled faces use the soft
     label of their row. Returns for each output float64 (N, classes), None if no teacher has it; those for the label's
     output are softened by the temperature T: p^(1/T), rescaled.
 
     Raises DataError: soft labels for other classes or data, or a face without a soft label.
     """
     known = [(each.predictions, read_predictions(each.predictions)) for each in teachers]
-    # Predictions with the student's classes are under its scheme already.
+    # Predictions with the student's classes have its scheme already.
     scheme = parse_scheme(recipe.classes)
     labels = [
         (path, each if set(each.classes) == set(faces.classes) else each.with_scheme(scheme)) for path, each in known

@@ -241,7 +241,7 @@ def check_resumable(run: RunFolder, recipe: Recipe, *, tunes: bool) -> None:
 def restore(state: TrainingState, run: RunFolder, facts: dict[str, Any]) -> dict[str, Any]:
     """Restore the state after the run's last finished epoch, and return the run's own metadata.
 
-    After the first epoch its initial weights are no longer needed, but still named. Raises RunError: no checkpoint or a
+    After the first epoch, initial weights are only named, not needed. Raises RunError: no checkpoint or a
     damaged one, or another recipe, other data, teachers or initial weights.
     """
     check_resumable(run, state.recipe, tunes=state.init_checkpoint is not None)

@@ -118,8 +118,8 @@ def timeline_html(
 ) -> str:
     """Return the page of a whole video as HTML. The page contains everything except the annotated video.
 
-    ``lead`` introduces it, ``table_name`` is the file with all frames and tracks, ``player`` the annotated video beside
-    the page, or ``""``. Raises MissingExtraError without matplotlib or jinja2.
+    ``lead`` is the introduction, ``table_name`` the file with all frames and tracks, ``player`` the annotated video
+    beside the page, or ``""``. Raises MissingExtraError without matplotlib or jinja2.
     """
     shown = longest_tracks(timeline)
     sections = [_overview(timeline, shown, table_name, player), *(_face_section(timeline, track) for track in shown)]

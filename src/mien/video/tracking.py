@@ -92,7 +92,7 @@ class BoxTracker:
         return [track for track in self.tracks if not track.lost]
 
     def detected(self, seconds: float, boxes: Sequence[Box]) -> list[Track]:
-        """Update the tracks with all boxes of a detection, in the order of time, and return each box's track.
+        """Update the tracks with all boxes of a detection, and return each box's track; call it in the order of time.
 
         A track without a box is kept for :data:`PATIENCE_SECONDS`. It is lost if it overlaps another face's box.
         """

@@ -145,7 +145,7 @@ def confusion_chart(
     """Draw the confusion matrix, int64 (C, C), rows are true classes. Colour and percentage refer to the true class.
 
     Colours go from white to blue, so that 2% and 12% look different, even in print. The smaller number is the count.
-    ``links`` has, for some cells (row, column), the key of the page element that a click leads to.
+    ``links`` gives, for some cells (row, column), the key of the page element that a click leads to.
     """
     import_matplotlib()
     from matplotlib import colormaps

@@ -141,7 +141,7 @@ def check_chart_name(file: Path) -> str:
 def make_chart(
     name: str, draw: Callable[[Axes], None], *, height_inches: float, width_inches: float = WIDTH_INCHES
 ) -> Chart:
-    """Make a chart with one pair of axes, on which ``draw`` draws, of a size in inches at natural size.
+    """Make a chart with one pair of axes, on which ``draw`` draws; its natural size is in inches.
 
     ``name`` is unique within a page, and the prefix of its elements' ids. Raises MissingExtraError without matplotlib.
     """
