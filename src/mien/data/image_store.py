@@ -22,7 +22,7 @@ from mien.base.files import cache_folder
 from mien.base.progress import slices
 
 LARGE_BYTES = 1 << 28
-"""Size from which images go into a mapped file. FER2013 has a third of this size."""
+"""Size from which images go into a mapped file. FER2013 is a third as large."""
 
 _BLOCK = 1024
 Images = npt.NDArray[np.uint8]

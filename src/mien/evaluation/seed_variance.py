@@ -1,7 +1,7 @@
 """Variance over seeds: metrics of recipes that were trained several times, and differences between recipes.
 
 A metric varies with the sampling of the split and with the randomness of training. The bootstrap over samples of one
-run shows only the first. Repeated runs with other seeds also show the second.
+run shows only the first. Runs with other seeds also show the variance of training.
 """
 
 from __future__ import annotations

@@ -72,7 +72,7 @@ def execute(
         failed = error.reason
     results = context.results / run.folder_name
     kept = read_run(results) if (results / RECORD).is_file() else _keep(run, failed, context)
-    # Remove this largest file, which only --resume needs. A folder without it counts as finished.
+    # Remove this largest file, which only --resume needs. A folder without this file counts as finished.
     folder.last.unlink(missing_ok=True)
     return kept
 

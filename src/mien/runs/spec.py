@@ -55,7 +55,7 @@ class ComparisonSpec(StrictModel):
     title: str
     variants: Annotated[tuple[str, ...], Field(min_length=2)]
     baseline: str
-    classes: str = Field(default="", description="label scheme to merge the predictions into first")
+    classes: str = Field(default="", description="label scheme that first merges the predictions")
 
 
 class Study(StrictModel):

@@ -174,7 +174,7 @@ def range_test(
 
 
 def steepest(rates: npt.NDArray[np.float64], losses: npt.NDArray[np.float64]) -> float:
-    """Return the learning rate at which the loss falls fastest by log rate, below the rate of the lowest loss.
+    """Return the rate, below that of the lowest loss, at which the loss falls fastest over the log of the rate.
 
     Raises TrainingError if the loss of :func:`range_test` does not fall (``lr-not-found``).
     """
