@@ -50,8 +50,7 @@ _TRAINED_WORDS = " Samples that the model was trained on also count as leaked, i
 
 _INTERVAL_WORDS = (
     "The 95% intervals show how much a metric varies with the choice of {units} ({resamples:,} bootstrap resamples). "
-    "They do not include the variation between training runs. A dash marks what is undefined, and the calibration "
-    "error has no interval."
+    "They do not include the variation between training runs. A dash: there is no value, or no interval."
 )
 
 _METRIC_WORDS = (
@@ -255,9 +254,9 @@ def training_section(
 
 
 _PROTOCOL_WORDS = (
-    "FER+'s protocol: of several votes on an image, single ones are dropped (shares are kept); the majority is the "
-    "class with more than half of the remaining votes; samples without a majority, or whose majority is unknown or not "
-    "a face, are left out. The prediction is the most probable expression."
+    "FER+'s protocol: a class that only one of several people chose loses this vote. The majority is the class with "
+    "more than half of the remaining votes. Samples without a majority, or whose majority is unknown or not a face, "
+    "are left out. The prediction is the most probable expression."
 )
 
 

@@ -141,6 +141,7 @@ if (player) {
     return [(seconds) => ["x1", "x2"].forEach((side) => line.setAttribute(side, place.x(seconds)))];
   });
   player.ontimeupdate = () => marks.forEach((move) => move(player.currentTime));
+  player.ontimeupdate();
   for (const cell of all("table.data td")) {
     const parts = /^(?:(\d+):)?(?:(\d+):)?([\d.]+)(?: s)?$/.exec(cell.textContent.trim());
     if (!parts || !/ s$|:/.test(parts[0])) continue;
