@@ -121,3 +121,8 @@ def test_a_notebook_has_one_table_that_grows(tmp_path, faces, tiny_recipe, monke
     assert second["data"]["text/html"].count("<svg") == 2
     assert capsys.readouterr().err == ""
     assert not progress.is_quiet()
+
+
+def test_a_fitted_head_shows_no_epochs(tmp_path, faces, capsys):
+    train_and_export("head", faces, out=tmp_path / "run")
+    assert shown(capsys.readouterr().err) == []

@@ -126,10 +126,9 @@ def _show(result: TrainingResult) -> None:
 
     show(evaluation_text(result.evaluation.evaluation))
     kept = kept_epoch_text(result.best_epoch, len(result.history), result.recipe.stopping)
-    notice(
-        f"Training ended after {result.history[-1]['seconds']:.0f} s: {result.reason}. "
-        f"The model has the weights of epoch {kept}."
-    )
+    end = f"{result.reason}. The model has the weights of epoch {kept}"
+    end = "the head is fitted" if result.recipe.tuning.fit_head else end
+    notice(f"Training ended after {result.history[-1]['seconds']:.0f} s: {end}.")
     if RunFolder(result.run).read_environment().get("precision") == "bf16":
         notice("The epochs were validated in bf16, these metrics are of model.onnx in fp32: they differ slightly.")
     page = "report.html (the page of these metrics)" if result.report else "no report.html (pip install 'mien[report]')"

@@ -78,7 +78,7 @@ class TrainProgress(Callback):
 
     def on_epoch_end(self, metrics: HistoryLine, is_best: bool) -> None:
         """See :class:`mien.training.callback.Callback`."""
-        if is_quiet():
+        if is_quiet() or self._training.recipe.tuning.fit_head:
             return
         self._rows.append(self._row(metrics, is_best))
         if _in_notebook():
