@@ -46,7 +46,6 @@ def test_no_file_says_nesterov_where_it_is_off(optim):
         ("[optim]\nlr = 'fast'", "recipe-value", "optim.lr = 'fast'"),
         ("[optim]\nname = 'lion'", "recipe-value", "optim.name = 'lion'"),
         ("epochs = 0", "recipe-value", "epochs = 0"),
-        ("class_weights = 'heavy'", "recipe-value", "class_weights = 'heavy'"),
         ("[class_weights]\nhappy = -1", "recipe-value", "class_weights.happy = -1"),
         ("classes = 'sevn'", "recipe-value", "'seven'"),
         ("[input]\ncrop_px = 99", "recipe-value", "crop_px 99"),
