@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from mien.inference.predictor import load as load
     from mien.runs.plan import StudyCallback as StudyCallback
     from mien.training.callback import Callback as Callback
+    from mien.video.run import predict_video as predict_video
     from mien.video.tracker import Tracker as Tracker
     from mien.video.tracker import track as track
 
@@ -96,6 +97,7 @@ _NAMES = {
     "mien.base.recipe": ("Recipe", "load_recipe"),
     "mien.runs.plan": ("StudyCallback",),
     "mien.training.callback": ("Callback",),
+    "mien.video.run": ("predict_video",),
     "mien.video.tracker": ("Tracker", "track"),
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names}

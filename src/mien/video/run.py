@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import math
+import os
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -14,18 +16,20 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from mien.base.errors import DataError, Notice, RunError, needs_extra
+from mien.base.errors import DataError, MienWarning, Notice, RunError, needs_extra
 from mien.base.files import check_replaceable, whole_file
 from mien.base.progress import track
-from mien.faces.face import Box
+from mien.faces.face import Box, Detector
 from mien.inference.drawing import draw_predictions
 from mien.inference.output_files import FACE_COLUMNS, SCORE_COLUMN, csv_cell
 from mien.inference.prediction import Prediction
+from mien.inference.predictor import Predictor
 from mien.page.rendering import import_page_packages
 from mien.page.wording import counted
+from mien.version import __version__
 from mien.video.page import timeline_html
 from mien.video.timeline import BEFORE_VECTORS, Timeline
-from mien.video.tracker import Tracker, in_background, track_file
+from mien.video.tracker import DETECT_EVERY_SECONDS, Tracker, in_background, track_file
 from mien.video.video_file import DecodedFrame, VideoFile
 from mien.video.writer import VideoWriter
 
@@ -34,7 +38,7 @@ ANNOTATED, TABLE, PAGE = "annotated.mp4", "faces.csv", "timeline.html"
 
 @dataclass(frozen=True)
 class VideoResult:
-    """The result of :func:`write_video`.
+    """The result of :func:`mien.predict_video`.
 
     Attributes:
         timeline: predictions for the video's faces over time.
@@ -45,6 +49,45 @@ class VideoResult:
     timeline: Timeline
     files: dict[str, Path]
     notes: list[Notice]
+
+
+def predict_video(
+    video: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    model: Predictor | str | os.PathLike[str] = "fast",
+    *,
+    classes: str | None = None,
+    detect_every_seconds: float = DETECT_EVERY_SECONDS,
+    detector: Detector | str | None = None,
+    annotate: bool = True,
+    overwrite: bool = False,
+) -> VideoResult:
+    """Write what ``mien video`` writes: an annotated copy, a table of every frame, a page over time.
+
+    Args:
+        video: path of a video file.
+        out: folder for ``annotated.mp4``, ``faces.csv`` and ``timeline.html``: all are written, or none.
+        model: model, as in :class:`mien.Tracker`; the next three arguments are also as there.
+        classes: label scheme.
+        detect_every_seconds: time between two detections.
+        detector: face detector.
+        annotate: False leaves out the annotated copy.
+        overwrite: True replaces the files of an earlier video.
+
+    Raises:
+        DataError: the file is not a video, or ``annotate`` of a pipe (``video-pipe``).
+        RunError: files exist already, the folder is a file (``output-file``), or writing failed.
+        MissingExtraError: PyAV, matplotlib or jinja2 is not installed.
+    """
+    opened, source = VideoFile(video), os.fspath(video)
+    tracker = Tracker(
+        model, detector=detector, source=source, classes=classes, detect_every_seconds=detect_every_seconds
+    )
+    metadata = {"video": source, "detector": tracker.reader.detector.name, "mien version": __version__}
+    result = write_video(Path(out), opened, tracker, annotate=annotate, overwrite=overwrite, metadata=metadata)
+    for note in result.notes:
+        warnings.warn(MienWarning(str(note), code=note.code), stacklevel=2)
+    return result
 
 
 def write_video(
