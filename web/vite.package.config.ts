@@ -37,8 +37,8 @@ export default defineConfig({
       closeBundle() {
         mkdirSync(`${OUT}/dist/models`, { recursive: true });
         const models = mkdtempSync(path.join(tmpdir(), "mien-models-"));
-        execFileSync(PYTHON, ["-m", "mien", "web", "build", models, "--model", "default", "--model", "fast"], { stdio: "ignore" });
-        for (const [file, name] of [["model", "default"], ["model-2", "fast"]]) {
+        execFileSync(PYTHON, ["-m", "mien", "web", "build", models, "--model", "default", "--model", "fast", "--model", "tiny"], { stdio: "ignore" });
+        for (const [file, name] of [["model", "default"], ["model-2", "fast"], ["model-3", "tiny"]]) {
           for (const kind of [".onnx", ".json"]) copyFileSync(path.join(models, file + kind), `${OUT}/dist/models/${name}${kind}`);
         }
         rmSync(models, { recursive: true });

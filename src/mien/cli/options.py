@@ -16,7 +16,7 @@ from mien.base.errors import DataError
 from mien.base.progress import set_quiet
 
 DATA_HELP = "Labelled images: fer2013.csv, a CSV of path,label, a folder of class folders, or a parquet file."
-MODEL_HELP = "A run folder, a .onnx file, or a built-in model: default, fast, best, or one of them with -int8."
+MODEL_HELP = "A run folder, a .onnx file, or a built-in model: default, fast, tiny, best, or one of them with -int8."
 
 
 def _set_quiet(quiet: bool) -> bool:

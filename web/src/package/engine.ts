@@ -21,8 +21,8 @@ export type TrackedFace = Face & { track: number };
 export type Picture = HTMLImageElement | HTMLVideoElement | HTMLCanvasElement | OffscreenCanvas | ImageBitmap | VideoFrame;
 
 export interface Options {
-  /** "default", or "fast" (a third of the size, less accurate), or the address of a model without ".onnx". */
-  model?: "default" | "fast" | URL;
+  /** "default", or "fast" or "tiny" (a third and a ninth of the size, less accurate), or the address of a model without ".onnx". */
+  model?: "default" | "fast" | "tiny" | URL;
   /** Output of the model to use, such as "fer2013" or "perceived"; by default the model's own choice. */
   output?: string;
   /** The lowest score of a face, 0.45 to 1. */
