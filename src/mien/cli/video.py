@@ -26,7 +26,6 @@ from mien.page.terminal import rich_table
 from mien.page.wording import counted
 from mien.video.page import longest_tracks, tracks_table
 from mien.video.run import VideoResult, write_video
-from mien.video.timeline import TrackSummary
 from mien.video.tracker import DETECT_EVERY_SECONDS, Tracker
 from mien.video.video_file import VideoFile
 
@@ -105,22 +104,21 @@ def _content(file: VideoFile, result: VideoResult, detector: str, answers: tuple
         "damaged_frames": file.damaged,
         "missing_seconds": file.missing_seconds,
         "detector": detector,
-        "tracks": [_track(track, timeline.classes, answers) for track in timeline.tracks.values()],
+        "tracks": [
+            {
+                "track": track.number,
+                "first_seconds": track.first_seconds,
+                "last_seconds": track.last_seconds,
+                "frames": len(track.frames),
+                "detection_score": track.detection_score,
+                "answer": track.answer,
+                "frames_in_doubt": sum(track.doubts),
+                "frames_by_answer": {name: track.frames_by_answer[name] for name in answers},
+                "probabilities": dict(zip(timeline.classes, track.mean.tolist(), strict=True)),
+            }
+            for track in timeline.tracks.values()
+        ],
         "files": {what: str(path) for what, path in result.files.items()},
-    }
-
-
-def _track(track: TrackSummary, classes: tuple[str, ...], answers: tuple[str, ...]) -> dict[str, Any]:
-    return {
-        "track": track.number,
-        "first_seconds": track.first_seconds,
-        "last_seconds": track.last_seconds,
-        "frames": len(track.frames),
-        "detection_score": track.detection_score,
-        "answer": track.answer,
-        "frames_in_doubt": sum(track.doubts),
-        "frames_by_answer": {name: track.frames_by_answer[name] for name in answers},
-        "probabilities": dict(zip(classes, track.mean.tolist(), strict=True)),
     }
 
 

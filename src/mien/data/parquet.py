@@ -129,16 +129,8 @@ def write_parquet(
     Reading it back at the same size gives equal faces. For grey squares of ``FINGERPRINT_PX``, the fingerprint is equal
     too.
 
-    Args:
-        faces: faces with images uint8 (N, S, S) or (N, S, S, 3).
-        path: file to write.
-        overwrite: True replaces an existing file.
-        split_origin: how the splits were formed, for readers of the file.
-
-    Raises:
-        DataError: the file exists.
-        RunError: the file cannot be written.
-        MissingExtraError: pyarrow is not installed.
+    ``split_origin`` tells readers of the file how the splits were formed. Raises DataError if the file exists and
+    ``overwrite`` is False, RunError if it cannot be written, and MissingExtraError without pyarrow.
     """
     with needs_extra("parquet", "Writing parquet"):
         import pyarrow as pa

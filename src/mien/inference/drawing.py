@@ -72,17 +72,11 @@ def draw_predictions(
 
     A box has the colour of its class. The box is dashed if the prediction is in doubt. The text size depends on image
     and box. Labels stay inside the image and avoid faces and other labels. If there is little room, labels get shorter.
+    ``numbers`` are shown even for one prediction. ``line_px`` is the width of a single line for the box; by default
+    the box has three lines, visible on any background. ``text_px`` is the height of the text; 0 draws no labels.
+    ``colours`` are Pillow colours by answer, such as ``{"happy": "gold", "unsure": (0, 0, 0)}``; others keep mien's.
 
-    Args:
-        image: image that is drawn on in place.
-        predictions: predictions with their boxes.
-        numbers: number of each prediction, shown even for a single one; by default 1, 2, ... if there are several.
-        line_px: width of a single line for the box. By default the box has three lines, visible on any background.
-        text_px: height of the text; 0 draws no labels.
-        colours: Pillow colours by answer, such as ``{"happy": "gold", "unsure": (0, 0, 0)}``; others keep mien's.
-
-    Raises:
-        DataError: an impossible width or height, or an unknown colour (``draw-look``).
+    Raises DataError for an impossible width or height, or an unknown colour (``draw-look``).
     """
     from PIL import ImageColor, ImageDraw
 

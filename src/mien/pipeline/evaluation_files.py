@@ -153,16 +153,10 @@ class ReportInputs:
 
 
 def write_report(out: Path, inputs: ReportInputs) -> WrittenPage:
-    """Write ``report.html`` with its charts and tables into a folder.
+    """Write ``report.html`` with its charts and tables into a folder. Its ``robustness.json`` is included, if any.
 
-    Args:
-        out: output folder; a ``robustness.json`` in it is included.
-        inputs: inputs of the report.
-
-    Raises:
-        DataError: the predictions do not match the faces or the model. Nothing is written then, nor after other errors.
-        MissingExtraError: matplotlib or jinja2 is not installed.
-        RunError: a file cannot be written.
+    Raises DataError if the predictions do not match the faces or the model, MissingExtraError without matplotlib or
+    jinja2, and RunError if a file cannot be written. After an error nothing is written.
     """
     model, predictions = inputs.model, inputs.predictions
     if model is not None and model.classes != predictions.classes:

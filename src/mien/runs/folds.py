@@ -119,10 +119,8 @@ def predict_folds(
 
     Finished folds in ``folder`` are reused, so the same call resumes after an interruption.
 
-    Raises:
-        StoppedError: a run was interrupted (``stopped``).
-        MienError: see :func:`mien.pipeline.training_run.run_recipe`.
-        DataError, RunError: a fold cannot be trained, or was started with other data or weights; no fold is trained.
+    Raises what :func:`mien.pipeline.training_run.run_recipe` raises. If a fold cannot be trained, or was started with
+    other data or weights, no fold is trained.
     """
     faces = folds.faces
     _check_folds(recipe, folds, folder, init_from)

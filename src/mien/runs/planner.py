@@ -22,13 +22,8 @@ def make_plan(study: Study, faces_by_form: FacesByForm, changes: Sequence[str] =
 
     The first seeds of all variants come first, so that an interrupted study already has a complete table.
 
-    Raises:
-        RecipeError: an impossible change or network.
-        DataError: data that a recipe cannot be trained on.
-        ModelError: pretrained weights are missing.
-        MissingExtraError: a variant's network needs a package that is not installed.
-        StudyError: two variants are the same run, a variant has a seed that its parent lacks, or a metric names an
-            unknown class.
+    Raises what :meth:`mien.api.train.TrainingJob.check` raises, and StudyError if two variants are the same run, a
+    variant has a seed that its parent lacks, or a metric names an unknown class.
     """
     trained = [variant for variant in study.variants if not variant.after]
     first = {each.name: _first_run(study, each, faces_by_form, changes) for each in trained}

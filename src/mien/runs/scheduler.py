@@ -78,14 +78,10 @@ def run_all(
     """Run all of ``runs``; a run starts after the run that provides its weights.
 
     A run whose loss is not a number is stored as failed, and so are the runs that start from it. If a run is repeated
-    only for its weights, its stored results are kept.
+    only for its weights, its stored results are kept. Returns True if all runs ended, False after Ctrl-C.
 
-    Returns:
-        True if all runs ended; False after Ctrl-C.
-
-    Raises:
-        MienError: see :func:`mien.pipeline.training_run.run_recipe`, except :class:`mien.base.errors.TrainingError`.
-        StudyError: a process of the study was killed (``study-process-killed``).
+    Raises what :func:`mien.pipeline.training_run.run_recipe` raises, except TrainingError, and StudyError if a process
+    of the study was killed (``study-process-killed``).
     """
     known, waiting, stopped = dict(completed), list(runs), False
     running: dict[Future[Ended], PlannedRun] = {}

@@ -89,9 +89,7 @@ def train(
     ``teachers`` and ``network`` are as in :func:`mien.training.state.prepare`; ``environment`` is added to
     environment.json.
 
-    Raises:
-        DataError: soft labels do not match the data.
-        RecipeError: the network is too deep for its images.
+    Raises what ``prepare`` raises, and:
         RunError: the folder exists (without ``resume``), belongs to another recipe or other data, was started with
             other weights or teachers, or the disk is full.
         TrainingError: the loss is not a number (the best checkpoint is kept), or the device does not exist.

@@ -98,12 +98,9 @@ def prepare(
 ) -> TrainingState:
     """Build everything that a run needs, without writing files; ``resumes`` means that weights will be restored.
 
-    Raises:
-        DataError: teachers for other data or classes.
-        RecipeError: the network is too deep for its images.
-        RunError: ``init_from`` has no checkpoint, or one of another network.
-        ModelError: pretrained weights are missing, damaged, of another network, or cannot be downloaded.
-        TrainingError: the device does not exist, or a batch has fewer images than processes.
+    Raises DataError for teachers of other data or classes, RecipeError for a network too deep for its images, RunError
+    if ``init_from`` has no checkpoint of this network, ModelError for pretrained weights that cannot be used, and
+    TrainingError for a device that does not exist or a batch with fewer images than processes.
     """
     recipe = plan.recipe
     train_faces = plan.balanced_train

@@ -95,12 +95,8 @@ def write_video(
 ) -> VideoResult:
     """Predict a newly opened video, close it, and write its files into a folder: all of them or none.
 
-    ``annotate`` also writes the video with boxes and predictions, which needs a second pass.
-
-    Raises:
-        DataError: ``annotate`` of a pipe, which can be read only once (``video-pipe``).
-        RunError: files exist already, the folder is a file (``output-file``), or writing failed.
-        MissingExtraError: matplotlib or jinja2 is not installed.
+    ``annotate`` also writes the video with boxes and predictions, which needs a second pass. Raises as
+    :func:`predict_video`.
     """
     paths = {"annotated": out / ANNOTATED, "table": out / TABLE, "timeline": out / PAGE}
     if annotate and not video.path.is_file():
