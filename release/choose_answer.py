@@ -32,6 +32,7 @@ import numpy as np
 import numpy.typing as npt
 from model_card import PAGE, facts_of_files, page
 
+from mien.api.evaluate import evaluate
 from mien.base.files import write_text
 from mien.base.heads.label import decide
 from mien.base.heads.votes import AnswerRule, VotesHead
@@ -178,14 +179,18 @@ def majority_of(predictor: Predictor, data: Dataset) -> Measured:
     return Measured(FaceReader(predictor).classify_found(images)[:, : len(predictor.classes)], truth)
 
 
-def write(rule: AnswerRule, name: str) -> None:
-    """Put a rule into both forms of a shipped model, and what changes by it into its card."""
+def write(rule: AnswerRule, name: str, data: Path) -> None:
+    """Put a rule into both forms of a shipped model, and what changes by it into its card and its metrics."""
     folder = find_run(name)
     card_file = folder.path / "card.json"
     for file in (folder.model, folder.model_int8):
         replace_manifest(file, read_manifest(file).model_copy(update={"answer": rule}))
     card = json.loads(card_file.read_text(encoding="utf-8")) | facts_of_files(folder)
     write_text(card_file, json.dumps(card, indent=1) + "\n")
+    metrics_file = folder.path / "metrics.json"
+    metrics = json.loads(metrics_file.read_text(encoding="utf-8"))
+    metrics["answer"] = evaluate(name, data, split="validation").evaluation.to_dict()["answer"]
+    write_text(metrics_file, json.dumps(metrics, indent=2) + "\n")
 
 
 def main() -> None:
@@ -207,7 +212,7 @@ def main() -> None:
         shipped = read_manifest(find_run(name).model).answer if wanted.keep else None
         rule = shipped or choose(own, predictor.classes, sets["majority"], sets["photographs"])
         if not wanted.keep:
-            write(rule, name)
+            write(rule, name, wanted.data)
         for kind, of in sets.items():
             found = metrics_of(rule, predictor.classes, of, RECALLED[kind])
             found |= calibration_of(rule, predictor.classes, of)

@@ -9,6 +9,7 @@ import pytest
 
 import mien
 from mien.base.errors import DataError, MienWarning
+from mien.base.files import refuse_pointer
 from mien.faces.face import Box, Face, Margin
 from mien.inference.predictor import load
 from mien.video.run import write_video
@@ -35,6 +36,7 @@ class OnceMistaken:
 @pytest.fixture
 def clip(tmp_path, encode_video):
     pytest.importorskip("av")
+    pytest.importorskip("jinja2")
     blocks = np.random.default_rng(0).integers(90, 160, (15, 20, 1), dtype=np.uint8)
     image = np.repeat(np.kron(blocks, np.ones((8, 8, 1), dtype=np.uint8)), 3, axis=2)
     return encode_video(tmp_path / "clip.mkv", [image] * 5, rate=10, codec="ffv1")
@@ -51,7 +53,6 @@ def images(path):
 
 def test_what_is_no_face_is_neither_in_the_table_nor_drawn(tmp_path, clip):
     """Oracle: the copy differs from the video at the face's box in each frame, and nowhere near the lamp's."""
-    pytest.importorskip("jinja2")
     model = load("fast-int8", output="fer2013")
     with pytest.warns(MienWarning):
         made = mien.predict_video(clip, tmp_path / "out", model, detector=OnceMistaken(), detect_every_seconds=0)
@@ -64,7 +65,6 @@ def test_what_is_no_face_is_neither_in_the_table_nor_drawn(tmp_path, clip):
 
 def test_each_face_of_a_frame_has_its_own_track(tmp_path, clip):
     """Oracle: where the detector puts two faces."""
-    pytest.importorskip("jinja2")
 
     class Two(OnceMistaken):
         def detect(self, rgb):
@@ -79,7 +79,6 @@ def test_each_face_of_a_frame_has_its_own_track(tmp_path, clip):
 
 def test_the_table_says_what_was_predicted(tmp_path, clip):
     """Oracle: the frames themselves."""
-    pytest.importorskip("jinja2")
     made = write_video(tmp_path / "out", VideoFile(clip), predictor(), annotate=False, overwrite=False, metadata={})
     rows = csv.DictReader(made.files["table"].read_text().splitlines())
     for frame, row in zip(track_file(VideoFile(clip), predictor()), rows, strict=True):
@@ -94,9 +93,9 @@ def test_the_table_says_what_was_predicted(tmp_path, clip):
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a pipe with a name")
 def test_a_pipe_is_read_once_without_the_copy(tmp_path, clip):
     """Oracle: the table of the file itself. With the copy, which would read it twice, it is refused."""
-    pytest.importorskip("jinja2")
     pipe, tables, out = tmp_path / "pipe", [], tmp_path / "out"
     os.mkfifo(pipe)
+    refuse_pointer(pipe, DataError)  # opening it would wait for a writer, or take its first bytes
     video = VideoFile(clip)
     video.path = pipe
     with raises(DataError, "video-pipe", "pipe"):

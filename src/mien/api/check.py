@@ -23,7 +23,7 @@ from mien.evaluation.results import Estimate, JsonResult
 from mien.evaluation.vote_metrics import vote_ceiling
 from mien.page.blocks import Column, Section, Table, Text
 from mien.page.page import Page
-from mien.page.wording import p_text, percent, samples_text, share_text
+from mien.page.wording import counted, p_text, percent, samples_text, share_text
 from mien.pipeline.evaluate import EvaluationResult
 from mien.pipeline.measured_split import WITHOUT_LEAKED, MeasuredSplit
 from mien.pipeline.predictions_csv import ClaimedPredictions, read_predictions_csv
@@ -151,7 +151,7 @@ def check(
         ClaimFinding(
             "labels",
             "wrong" if claim.other_labels else "fine",
-            f"{claim.other_labels:,} labels in the file differ from the data, whose labels are used here.",
+            f"{counted(claim.other_labels, 'label')} in the file other than the data's, which are used here.",
         ),
         *([] if claimed is None else [_claimed(claimed, accuracy)]),
         _size(accuracy),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -47,10 +46,10 @@ def crop(
     detector: Detector | str | None = None,
     skip_bad: bool = False,
 ) -> Cropped:
-    """Save the largest face of each photograph in a folder: ``photos/happy/a.jpg`` as ``out/happy/a.png``.
+    """Save the largest face of each photograph in a folder: ``photos/happy/a.jpg`` as ``out/happy/a.jpg.png``.
 
-    Photographs of one name, ``a.jpg`` and ``a.webp``, give ``a.jpg.png`` and ``a.webp.png``. An existing face that is
-    not older than its photograph is kept, so an interrupted call can be continued.
+    A photograph's whole name stays, so that a face's name never depends on other files. An existing face that is not
+    older than its photograph is kept, so an interrupted call can be continued.
 
     Args:
         photos: folder of photographs. The output has the same subfolders, such as those of classes and splits.
@@ -69,15 +68,8 @@ def crop(
     photos, out, detector = Path(photos), Path(out), find_detector(detector)
     if out.resolve().is_relative_to(photos.resolve()):
         raise RunError(f"{out} is inside the photographs. Choose another folder with {arg('out')}.", code="out-in-data")
-    files = [*image_files(photos)]
-    alike = Counter(str(file.with_suffix("")).lower() for file in files)
-    # Keep a name with another dot whole, because it may be the full name of another photograph.
-    whole = {file for file in files if "." in file.stem or alike[str(file.with_suffix("")).lower()] > 1}
-    names = {file: f"{file.name if file in whole else file.stem}.png" for file in files}
-    targets = {file: out / file.relative_to(photos).with_name(name) for file, name in names.items()}
-    todo = [
-        file for file, kept in targets.items() if not (kept.exists() and kept.stat().st_mtime >= file.stat().st_mtime)
-    ]
+    targets = {file: out / file.relative_to(photos).with_name(f"{file.name}.png") for file in image_files(photos)}
+    todo = [file for file, target in targets.items() if not (target.exists() and _changed(target) >= _changed(file))]
     for target in (each for each in targets.values() if each.exists()):
         if (kept := open_image(target)).size != (size_px, size_px) or len(kept.getbands()) != channels:
             raise RunError(
@@ -111,3 +103,8 @@ def crop(
             raise DataError(f"{face.raw} Skip such images with {arg('skip_bad', True)}.", code=face.code)
     others = sorted(map(str, {*out.rglob("*.png")} - {*targets.values()}))
     return Cropped(len(targets) - len(without) - len(bad), without, bad, others)
+
+
+def _changed(file: Path) -> float:
+    """Return the modification time of a file in seconds."""
+    return file.stat().st_mtime

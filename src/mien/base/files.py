@@ -108,7 +108,9 @@ _POINTERS = {
 
 def refuse_pointer(path: str | os.PathLike[str], error: type[MienError]) -> None:
     """Raise ``error`` if the file is a pointer, of Git LFS (``git-lfs-pointer``) or ``git-annex-pointer``."""
-    with suppress(OSError), expand_home(path).open("rb") as stream:
+    if not (file := expand_home(path)).is_file():
+        return  # a pipe can be read only once
+    with suppress(OSError), file.open("rb") as stream:
         start = stream.read(32)
         for begins, (what, command, code) in _POINTERS.items():
             if start.startswith(begins):

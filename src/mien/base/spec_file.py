@@ -145,7 +145,7 @@ class SpecKind:
         for part in path:
             info = _fields(siblings).get(str(part)) if isinstance(part, str) else None
             siblings = next(_models(info.annotation), siblings) if info else siblings
-        if key := self.key_of(model, str(last)):
+        if (key := self.key_of(model, str(last))) and not key.endswith(".KEY"):
             return f" Did you mean '{key}'?"
         return nearest(str(last), _fields(siblings), f"{place(path)}." if path else "")
 

@@ -109,7 +109,7 @@ def find_options(
 ) -> TrainingJob:
     """Make the training job from the options. Arguments and errors are as in :func:`train_and_show`."""
     if options.time is not None:
-        leave_out("--time sets the number of epochs", {"--epochs": options.plain.epochs})
+        leave_out("--time sets the number of epochs", {"--epochs": any(each.startswith("epochs=") for each in changes)})
     # Check these before loading torch, because most mistakes are in a name, a path or a --set.
     job = find_job(options.recipe, changes, options.init_from, options.device)
     return job.writing(options.out, teachers, tta, options.resume).within(options.time)

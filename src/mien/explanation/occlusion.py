@@ -23,9 +23,9 @@ def occlusion(
     """Slide a patch of the face's mean colour over it. A pixel's value is the mean drop while covered.
 
     Source: Zeiler & Fergus, Visualizing and Understanding Convolutional Networks, ECCV 2014, section 4.2. The default
-        patch is a sixth of the crop: 8 px of FER2013's 48, about an eye. It moves by half of its side, at most by its
-        side, so that every pixel is covered. Returns float32 (N, S, S), drop of the class's probability, -1..1; 0
-    outside the crop.
+    patch is a sixth of the crop: 8 px of FER2013's 48, about an eye. It moves by half of its side, at most by its side,
+    so that every pixel is covered. Images are uint8 (N, S, S[, 3]), targets int64 (N,), classes to explain. Returns
+    float32 (N, S, S), drop of the class's probability, -1..1; 0 outside the crop.
     """
     side = images.shape[1]
     crop = side if crop_px is None else crop_px

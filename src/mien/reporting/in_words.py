@@ -133,4 +133,4 @@ def _advice(context: ReportContext) -> Iterator[str]:
             f"{samples_text(evaluation.samples)} give an interval of ±{100 * reach:.1f} points: use more before "
             f"you compare models."
         )
-    yield "Another seed changes the accuracy by up to 0.6 points on FER2013. Compare recipes over several: mien study."
+    yield "Another seed changes the accuracy by about a point on FER2013. Compare recipes over several: mien study."

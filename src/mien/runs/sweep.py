@@ -47,7 +47,7 @@ class TrialResult:
     Attributes:
         number: number of the trial, from 0; also the name of its folder.
         outcome: ``complete``, ``pruned`` by successive halving, ``diverged``, or ``invalid`` (contradicting values).
-        accuracy: validation accuracy of the best epoch, 0..1; NaN unless complete.
+        accuracy: validation accuracy of the best epoch, 0..1; NaN without an epoch.
         epochs: number of epochs.
         seconds: time of training and validation.
         values: values by key.

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from mien.base.errors import DataError, MienWarning, Notice, RunError, needs_extra
+from mien.base.errors import DataError, MienWarning, Notice, RunError, arg, needs_extra
 from mien.base.files import check_replaceable, whole_file
 from mien.base.progress import track
 from mien.faces.face import Box, Detector
@@ -75,16 +75,19 @@ def predict_video(
         overwrite: True replaces the files of an earlier video.
 
     Raises:
-        DataError: the file is not a video, or ``annotate`` of a pipe (``video-pipe``).
+        DataError: not a video, ``annotate`` of a pipe (``video-pipe``), or a scheme that does not match the model.
+        ModelError: see :func:`mien.load`.
         RunError: files exist already, the folder is a file (``output-file``), or writing failed.
         MissingExtraError: PyAV, matplotlib or jinja2 is not installed.
     """
-    opened, source = VideoFile(video), os.fspath(video)
+    source = os.fspath(video)
     tracker = Tracker(
         model, detector=detector, source=source, classes=classes, detect_every_seconds=detect_every_seconds
     )
-    metadata = {"video": source, "detector": tracker.reader.detector.name, "mien version": __version__}
-    result = write_video(Path(out), opened, tracker, annotate=annotate, overwrite=overwrite, metadata=metadata)
+    name = model.manifest.full_name if isinstance(model, Predictor) else str(model)
+    metadata = {"video": source, "model": name, "mien version": __version__}
+    how = {"annotate": annotate, "overwrite": overwrite}
+    result = write_video(Path(out), VideoFile(video), tracker, **how, metadata=metadata)
     for note in result.notes:
         warnings.warn(MienWarning(str(note), code=note.code), stacklevel=2)
     return result
@@ -93,16 +96,12 @@ def predict_video(
 def write_video(
     out: Path, video: VideoFile, predictor: Tracker, *, annotate: bool, overwrite: bool, metadata: Mapping[str, str]
 ) -> VideoResult:
-    """Predict a newly opened video, close it, and write its files into a folder: all of them or none.
-
-    ``annotate`` also writes the video with boxes and predictions, which needs a second pass. Raises as
-    :func:`predict_video`.
-    """
+    """Predict a newly opened video, close it, and write its files: all or none. Raises as :func:`predict_video`."""
     paths = {"annotated": out / ANNOTATED, "table": out / TABLE, "timeline": out / PAGE}
     if annotate and not video.path.is_file():
         raise DataError(
             f"{video.path} is not a regular file, but {ANNOTATED} needs a second pass over it. Save it to a file "
-            f"first, or use --no-annotate to write no copy.",
+            f"first, or write no copy: --no-annotate, annotate=False.",
             code="video-pipe",
         )
     _check(out, video, paths, overwrite)
@@ -174,10 +173,10 @@ def _page(
 def _check(out: Path, video: VideoFile, paths: Mapping[str, Path], overwrite: bool) -> None:
     """Raise an error if a file would be replaced without ``overwrite``."""
     if out.exists() and not out.is_dir():
-        raise RunError(f"--out must be a folder; {out} is a file.", code="output-file")
+        raise RunError(f"{arg('out')} must be a folder; {out} is a file.", code="output-file")
     for path in paths.values():
         if path.exists() and path.samefile(video.path):
-            raise RunError(f"{path} is the video itself. Choose another folder with --out.", code="output-is-input")
+            raise RunError(f"{path} is the video itself. Choose another {arg('out')}.", code="output-is-input")
     check_replaceable(paths.values(), overwrite)
 
 

@@ -178,31 +178,31 @@ describe("with a prediction on the screen", () => {
   });
 
   test("every control has a name for screen readers", async () => {
-    const expectParts = async (parts: (string | RegExp)[]) => {
+    const expectParts = async (parts: string[]) => {
       const snapshot = await page.locator("body").ariaSnapshot();
-      for (const part of parts) expect(snapshot).toMatch(part);
+      for (const part of parts) expect(snapshot).toContain(part);
       expect(snapshot).not.toMatch(/- (button|switch|slider|combobox)(:|\s*$)/m);
     };
     await expectParts([
       'button "Images"',
-      /button "Face 1: happy, \d\d%" \[pressed\]/,
+      'button "Face 1: happy, 99%" [pressed]',
       'meter "happy"',
       'meter "not a face"',
       'combobox "Answer"',
       'option "expression" [selected]',
-      /slider "Say “unsure” below \d\d%": "\d\d"/,
+      'slider "Say “unsure” below 28%": "28"',
       'switch "Mirror"',
       'region "Faces and images"',
-      /status: "astronaut.png: one face. happy, \d\d%."/,
+      'status: "astronaut.png: one face. happy, 99%."',
     ]);
     await chooseOutput(page, "fer2013");
     await expectParts([
-      /button "Face 1: happy, \d\d%" \[pressed\]/,
+      'button "Face 1: happy, 96%" [pressed]',
       'option "FER2013’s label" [selected]',
       'combobox "Expressions"',
       'option "all 7 expressions" [selected]',
-      /slider "Say “unsure” below \d\d%": "\d\d"/,
-      /status: "astronaut.png: one face. happy, \d\d%."/,
+      'slider "Say “unsure” below 40%": "40"',
+      'status: "astronaut.png: one face. happy, 96%."',
     ]);
   });
 
