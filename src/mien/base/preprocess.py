@@ -101,7 +101,7 @@ def face_shape(size_px: int, channels: int) -> tuple[int, ...]:
 def face_square(image: Image | npt.NDArray[np.generic], size_px: int, channels: int = 1) -> npt.NDArray[np.uint8]:
     """Convert an image to the square that models see. Returns uint8 (size_px, size_px), or (size_px, size_px, 3).
 
-    One channel calls :func:`grey_square`; three do the same in RGB and repeat grey in all three channels.
+    One channel calls :func:`grey_square`, which says what is raised; three do the same in RGB and repeat grey in all.
     """
     return grey_square(image, size_px) if channels == 1 else _squared(upright_rgb(image), size_px)
 

@@ -84,7 +84,7 @@ def roc_curves(labels: Labels, probabilities: Floats, resamples: int = 1000, gro
 
     Macro: the mean true positive rate of the classes at each false positive rate (vertical averaging, Fawcett 2006);
     its area is the mean of the areas. Micro: the N x C decisions "is this sample of this class?" pooled. Resamples are
-    those of ``evaluate_predictions``, so the macro area's interval equals the headline AUC's.
+    those of ``evaluate_predictions``, so the macro area's interval equals the headline AUC's. Shapes (N,), (N, C).
     """
     count, class_count = probabilities.shape
     one_hot = (labels[:, np.newaxis] == np.arange(class_count)).ravel()

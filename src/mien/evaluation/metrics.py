@@ -127,7 +127,7 @@ def one_versus_rest(labels: Labels, probabilities: Floats) -> list[OneVersusRest
 def roc_auc(labels: Labels, probabilities: Floats) -> Floats:
     """Compute the one-vs-rest area under the ROC curve of each class, float64 (C,) in 0..1.
 
-    The area is NaN for a class without rows, or with all of them.
+    Labels (N,), probabilities (N, C). The area is NaN for a class without rows, or with all of them.
     """
     weights = np.ones(len(labels))
     return np.array([each.area(weights) for each in one_versus_rest(labels, probabilities)])

@@ -38,7 +38,7 @@ def overlay(
     """Colour a face, uint8 (S, S[, 3]), by a map, and enlarge it. Where the map is 0 or less, the face is unchanged.
 
     The top hundredth of the map's positive values gets the last colour (Smilkov et al., SmoothGrad, 2017, section 3.1).
-    Scaled by its largest pixel, a gradient map would hardly be visible.
+    Scaled by its largest pixel, a gradient map would hardly be visible. Returns RGB uint8, ``enlarge`` times as large.
     """
     share = np.clip(face_map.astype(np.float64) / (full_scale(face_map) or 1.0), 0.0, 1.0)
     return painted(face, share).repeat(enlarge, axis=0).repeat(enlarge, axis=1)

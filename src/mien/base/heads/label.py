@@ -38,7 +38,7 @@ class Decisions(NamedTuple):
 def decide(
     probabilities: Floats, classes: Sequence[str], unsure_below: float = AGREEMENT, margin: float = TIE_MARGIN
 ) -> Decisions:
-    """Choose the answer for each row of probabilities, (N, C). ``web/src/heads/label.ts`` has the same rule.
+    """Choose the answer for each row of probabilities, (N, C), 0..1. ``web/src/heads/label.ts`` has the same rule.
 
     An answer with a probability below ``unsure_below`` is "unsure". Expressions whose probability is below the highest
     by less than ``margin`` are tied with it.
