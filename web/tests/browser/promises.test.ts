@@ -178,14 +178,14 @@ describe("with a prediction on the screen", () => {
   });
 
   test("every control has a name for screen readers", async () => {
-    const expectParts = async (parts: string[]) => {
+    const expectParts = async (parts: (string | RegExp)[]) => {
       const snapshot = await page.locator("body").ariaSnapshot();
-      for (const part of parts) expect(snapshot).toContain(part);
+      for (const part of parts) expect(snapshot).toMatch(part);
       expect(snapshot).not.toMatch(/- (button|switch|slider|combobox)(:|\s*$)/m);
     };
     await expectParts([
       'button "Images"',
-      'button "Face 1: happy, 99%" [pressed]',
+      /button "Face 1: happy, 9\d%" \[pressed\]/,
       'meter "happy"',
       'meter "not a face"',
       'combobox "Answer"',
@@ -193,16 +193,16 @@ describe("with a prediction on the screen", () => {
       'slider "Say “unsure” below 28%": "28"',
       'switch "Mirror"',
       'region "Faces and images"',
-      'status: "astronaut.png: one face. happy, 99%."',
+      /status: "astronaut\.png: one face\. happy, 9\d%\."/,
     ]);
     await chooseOutput(page, "fer2013");
     await expectParts([
-      'button "Face 1: happy, 96%" [pressed]',
+      /button "Face 1: happy, 9\d%" \[pressed\]/,
       'option "FER2013’s label" [selected]',
       'combobox "Expressions"',
       'option "all 7 expressions" [selected]',
       'slider "Say “unsure” below 40%": "40"',
-      'status: "astronaut.png: one face. happy, 96%."',
+      /status: "astronaut\.png: one face\. happy, 9\d%\."/,
     ]);
   });
 
