@@ -53,7 +53,7 @@ class VideoResult:
 
 def predict_video(
     video: str | os.PathLike[str],
-    out: str | os.PathLike[str],
+    out: str | os.PathLike[str] | None = None,
     model: Predictor | str | os.PathLike[str] = "fast",
     *,
     classes: str | None = None,
@@ -66,7 +66,7 @@ def predict_video(
 
     Args:
         video: path of a video file.
-        out: folder for ``annotated.mp4``, ``faces.csv`` and ``timeline.html``: all are written, or none.
+        out: folder for ``annotated.mp4``, ``faces.csv`` and ``timeline.html``: all or none; by default ``NAME-mien``.
         model: model, as in :class:`mien.Tracker`; the next three arguments are also as there.
         classes: label scheme.
         detect_every_seconds: time between two detections.
@@ -87,7 +87,8 @@ def predict_video(
     name = model.manifest.full_name if isinstance(model, Predictor) else str(model)
     metadata = {"video": source, "model": name, "mien version": __version__}
     how = {"annotate": annotate, "overwrite": overwrite}
-    result = write_video(Path(out), VideoFile(video), tracker, **how, metadata=metadata)
+    folder = Path(f"{Path(source).stem}-mien" if out is None else out)
+    result = write_video(folder, VideoFile(video), tracker, **how, metadata=metadata)
     for note in result.notes:
         warnings.warn(MienWarning(str(note), code=note.code), stacklevel=2)
     return result
