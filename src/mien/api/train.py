@@ -111,7 +111,7 @@ def train(
         from mien.models.own import source_of
         from mien.training.plan import Parts
     changes = settings_of(settings, epochs=epochs, batch_size=batch_size, lr=lr, seed=seed, classes=classes)
-    if time is not None and any(key == "epochs" for key, _ in changes):
+    if time is not None and (epochs is not None or "epochs" in (settings or {})):
         raise RecipeError("time sets the number of epochs. Leave out epochs.", code="options")
     weights = None
     if network is not None:

@@ -45,7 +45,7 @@ describe("settings", () => {
   test("below the chosen confidence the answer is unsure, and the file still has all probabilities", async () => {
     const border = () => page.locator("#boxes button").evaluate((box) => getComputedStyle(box).border);
     expect(await border()).toBe("3px solid rgb(223, 164, 38)");
-    await page.fill("#min-confidence", "95");
+    await page.fill("#min-confidence", "99");
     expect(await page.textContent("#answer strong")).toBe("unsure");
     expect(await border()).toBe("3px dashed rgb(255, 255, 255)");
     expect(await page.textContent("#boxes button span")).toBe("unsure");
