@@ -129,7 +129,7 @@ test("the keyboard reaches every control, and the focus is visible", async () =>
   expect(await page.locator("#bars li").count()).toBe(3);
   await tabTo("min-confidence");
   await page.keyboard.press("End");
-  expect(await page.textContent("#min-confidence-value")).toBe("95%");
+  expect(await page.textContent("#min-confidence-value")).toBe("99%");
   await tabTo("explain");
   await page.keyboard.press("Space");
   await page.waitForSelector("#map:not([hidden])");
