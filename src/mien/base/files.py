@@ -69,7 +69,7 @@ def _temporary_file(path: Path) -> Iterator[Path]:
 
 
 def _is_beside(file: Path, path: Path) -> bool:
-    """Whether a file is ``path``, its temporary file, or a folder that contains it."""
+    """Return whether a file is ``path``, its temporary file, or a folder that contains it."""
     temporary = file.name.startswith(".") and file.name.endswith(".part")
     return file in {path, *path.parents} or (file.parent == path.parent and temporary)
 

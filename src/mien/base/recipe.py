@@ -346,7 +346,7 @@ class Recipe(StrictModel):
 
     @property
     def learns_votes(self) -> bool:
-        """Whether any output is trained on votes, their majority, or a sampled vote."""
+        """Return whether any output is trained on votes, their majority, or a sampled vote."""
         return any(HEADS[output.target].perceived for output in self.outputs.values())
 
     def side_px(self, progress: float) -> int:
@@ -392,8 +392,10 @@ _KIND = SpecKind("recipe", "recipes", RecipeError, _ALSO_CALLED)
 
 
 def key_of(name: str) -> str:
-    """Return the dotted key for a bare key name or another package's name of it; ``""`` if there is none."""
-    return _KIND.key_of(Recipe, name)
+    """Return the dotted key for a key's name here or in another package; ``""`` if none. A table is ``augment.KEY``."""
+    key = _KIND.key_of(Recipe, name)
+    kind = Recipe.model_fields[key].annotation if key in Recipe.model_fields else None
+    return f"{key}.KEY" if isinstance(kind, type) and issubclass(kind, StrictModel) else key
 
 
 def recipe_names() -> list[str]:

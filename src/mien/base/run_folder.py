@@ -100,14 +100,14 @@ class RunFolder:
 
     @property
     def exists(self) -> bool:
-        """Whether the path holds anything except hidden files, which killed processes may leave."""
+        """Return whether the path holds anything except hidden files, which killed processes may leave."""
         if not self.path.is_dir():
             return self.path.exists()
         return any(not file.name.startswith(".") for file in self.path.iterdir())
 
     @property
     def is_run(self) -> bool:
-        """Whether the folder holds a run, finished or not."""
+        """Return whether the folder holds a run, finished or not."""
         return self.recipe_file.is_file()
 
     def check_free(self, *, or_resume: bool = False) -> None:

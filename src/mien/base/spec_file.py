@@ -129,8 +129,6 @@ class SpecKind:
 
     def key_of(self, model: type[BaseModel], name: str) -> str:
         """Return the dotted key for a bare name, ``"lr"`` -> ``"optim.lr"``, or ``""`` if there is none."""
-        if name in model.model_fields and next(_models(model.model_fields[name].annotation), None):
-            return f"{name}.KEY"
         if name in self.also_called or name in model.model_fields:
             return self.also_called.get(name, name)
         for table, info in _fields(model).items():
@@ -145,7 +143,7 @@ class SpecKind:
         for part in path:
             info = _fields(siblings).get(str(part)) if isinstance(part, str) else None
             siblings = next(_models(info.annotation), siblings) if info else siblings
-        if (key := self.key_of(model, str(last))) and not key.endswith(".KEY"):
+        if key := self.key_of(model, str(last)):
             return f" Did you mean '{key}'?"
         return nearest(str(last), _fields(siblings), f"{place(path)}." if path else "")
 

@@ -59,7 +59,7 @@ class Page:
 
     @property
     def shows_faces(self) -> bool:
-        """Whether the page shows any faces."""
+        """Return whether the page shows any faces."""
         return any(isinstance(part, FaceRow | CellFaces) for section in self.sections for part in section.parts())
 
     def html(self) -> str:

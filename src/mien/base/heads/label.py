@@ -79,7 +79,7 @@ class LabelHead:
     perceived: ClassVar[bool] = False
     """True if the output was trained on votes."""
     answers: ClassVar[bool] = True
-    """Whether its values are class probabilities; only then can it give the answer."""
+    """Return whether the values are class probabilities; only then can it give the answer."""
     derives: ClassVar[tuple[str, ...]] = ()
     """Names of the values that :meth:`derived` gives."""
     unsure_below: ClassVar[float] = AGREEMENT
