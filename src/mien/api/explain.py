@@ -17,7 +17,7 @@ from mien.base.errors import DataError, MienWarning, ModelError, Notice, nearest
 from mien.base.processes import usual_torch
 from mien.base.progress import slices, track
 from mien.explanation.methods import explain as make_maps
-from mien.explanation.methods import find_method
+from mien.explanation.methods import needs_torch
 from mien.explanation.overlay import overlay
 from mien.inference.prediction import Prediction
 from mien.inference.predictor import Predictor, is_several, load
@@ -79,7 +79,7 @@ class Explainer:
     def __init__(
         self, model: Model, methods: Sequence[str], target: str | None = None, output: str | None = None
     ) -> None:
-        gradient = [name for name in methods if find_method(name).needs_torch]
+        gradient = [name for name in methods if needs_torch(name)]
         predictor = model if isinstance(model, Predictor) else load(model, output=output)
         self.predictor: Predictor = predictor.for_labels() if gradient else predictor
         if gradient and output not in {None, self.predictor.output.name}:

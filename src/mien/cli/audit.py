@@ -11,7 +11,7 @@ from mien.api import audit as api
 from mien.api.audit import MAY_HOLD_A_REVIEW
 from mien.auditing.registry import audit_tables
 from mien.base.files import check_replaceable
-from mien.cli.options import DataArgument, JsonOption, OverwriteOption, QuietOption
+from mien.cli.options import DataArgument, JsonOption, OverwriteOption
 from mien.cli.output import check_out, notice, show, show_json
 from mien.cli.source import AuditedOptions, Source, SourceOptions
 from mien.evaluation.predictions import read_predictions
@@ -26,7 +26,6 @@ def audit(
     recipe: Annotated[
         str | None,
         typer.Option(
-            "--recipe",
             help="Check the labels by cross-validation: train this recipe five times, each time without a fifth of the "
             "samples. If it is interrupted, run the same command again to resume.",
             metavar="RECIPE",
@@ -44,7 +43,6 @@ def audit(
     data_options: AuditedOptions,
     overwrite: OverwriteOption = False,
     json: JsonOption = False,
-    quiet: QuietOption = False,
 ) -> None:
     """Audit a data set: duplicates, leakage, doubtful labels, corrupted images, label-noise ceiling.
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from mien.api.check import check as check_claim
-from mien.cli.options import DataOption, JsonOption, QuietOption
+from mien.cli.options import DataOption, JsonOption
 from mien.cli.output import check_out, notice, show_json
 from mien.cli.source import SourceOptions
 
@@ -23,21 +23,18 @@ def check(
     ],
     data: DataOption,
     split: Annotated[
-        Literal["train", "validation", "test", "all"], typer.Option("--split", help="The split of a CSV's samples.")
+        Literal["train", "validation", "test", "all"], typer.Option(help="The split of a CSV's samples.")
     ] = "test",
     against: Annotated[
-        Path | None, typer.Option("--against", help="Other predictions for the same samples.", metavar="PREDICTIONS")
+        Path | None, typer.Option(help="Other predictions for the same samples.", metavar="PREDICTIONS")
     ] = None,
-    claimed: Annotated[
-        float | None, typer.Option("--claimed", help="The accuracy that was claimed, 0..1.", metavar="X")
-    ] = None,
+    claimed: Annotated[float | None, typer.Option(help="The accuracy that was claimed, 0..1.", metavar="X")] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Write report.html and tables/ to this folder.", metavar="OUT")
+        Path | None, typer.Option(help="Write report.html and tables/ to this folder.", metavar="OUT")
     ] = None,
     *,
     data_options: SourceOptions,
     json: JsonOption = False,
-    quiet: QuietOption = False,
 ) -> None:
     """Check the predictions behind a claimed accuracy.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -99,6 +100,18 @@ class CommandGroup(TyperGroup):
                 )
 
 
-def new_group(help: str) -> typer.Typer:
-    """Make the typer app of a command with subcommands."""
-    return typer.Typer(help=help, invoke_without_command=True, add_completion=False, rich_markup_mode=None)
+class Subcommands(typer.Typer):
+    """The typer app of a command with subcommands. Without one, it prints its help."""
+
+    def __init__(self, help: str) -> None:
+        super().__init__(add_completion=False, rich_markup_mode=None)
+
+        @self.callback(help=help, invoke_without_command=True)
+        def show_help(context: typer.Context) -> None:
+            if context.invoked_subcommand is None:
+                typer.echo(context.get_help())
+
+    def command(self, name: str | None = None, **settings: Any) -> Callable[[Any], Any]:
+        """Decorate a subcommand, which may have groups of options."""
+        register = super().command(name, **settings)
+        return lambda function: register(with_option_groups(function))

@@ -9,7 +9,7 @@ import typer
 
 from mien.api.compare import compare_named, keep_shared_samples
 from mien.base.errors import DataError, Notice
-from mien.cli.options import JsonOption, OptionalDataOption, QuietOption, SplitOfPredictionsOption
+from mien.cli.options import JsonOption, OptionalDataOption, SplitOfPredictionsOption
 from mien.cli.output import check_out, notice, show_json, show_notices
 from mien.cli.source import SourceOptions, environment_of
 from mien.evaluation.predictions import read_predictions
@@ -33,13 +33,11 @@ def compare(
     ] = False,
     data: OptionalDataOption = None,
     out: Annotated[
-        Path | None,
-        typer.Option("--out", help="Write report.html, figures/ and tables/ to this folder.", metavar="OUT"),
+        Path | None, typer.Option(help="Write report.html, figures/ and tables/ to this folder.", metavar="OUT")
     ] = None,
     *,
     data_options: SourceOptions,
     json: JsonOption = False,
-    quiet: QuietOption = False,
 ) -> None:
     """Compare models on the same samples: paired bootstrap, McNemar's test, the difference for each class.
 

@@ -12,10 +12,9 @@ from mien.api.crop import crop as cut_out_faces
 from mien.api.show import show as draw_sheet
 from mien.base.errors import DataError, needs_extra
 from mien.base.files import check_replaceable
-from mien.cli.commands import new_group
+from mien.cli.commands import Subcommands
 from mien.cli.detection import DetectionOptions
-from mien.cli.option_groups import with_option_groups
-from mien.cli.options import DataArgument, JsonOption, OverwriteOption, QuietOption
+from mien.cli.options import DataArgument, JsonOption, OverwriteOption
 from mien.cli.output import check_out, notice, show_facts, show_json
 from mien.cli.source import SourceOptions
 from mien.data.dataset import FINGERPRINT_PX, Dataset
@@ -26,21 +25,11 @@ from mien.evaluation.vote_metrics import vote_info
 from mien.page.charts.svg import check_chart_name
 from mien.page.wording import counted
 
-app: typer.Typer = new_group("Inspect, show, convert and draw data sets.")
-
-
-@app.callback()
-def data(context: typer.Context) -> None:
-    """Inspect, show, convert and draw data sets."""
-    if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
+app = Subcommands("Inspect, show, convert and draw data sets.")
 
 
 @app.command("info", short_help="Show format, splits and class counts of a data set.")
-@with_option_groups
-def info(
-    path: DataArgument, *, data_options: SourceOptions, json: JsonOption = False, quiet: QuietOption = False
-) -> None:
+def info(path: DataArgument, *, data_options: SourceOptions, json: JsonOption = False) -> None:
     """Show format, splits, classes and votes of a data set, with a bar for each class and split."""
     result = data_options.at(path).read()
     votes = vote_info(result.faces)
@@ -85,21 +74,17 @@ def _show_votes(votes: Mapping[str, Any], faces: Dataset) -> None:
 
 
 @app.command("show", short_help="Draw a sheet of faces of each class.")
-@with_option_groups
 def show_faces(
     path: DataArgument,
     out: Annotated[Path, typer.Option(help="The .png, .svg or .pdf file to write.", metavar="FILE")],
     recipe: Annotated[
-        str | None, typer.Option("--recipe", help="Show faces augmented as by this recipe.", metavar="RECIPE")
+        str | None, typer.Option(help="Show faces augmented as by this recipe.", metavar="RECIPE")
     ] = None,
-    split: Annotated[
-        str | None, typer.Option("--split", help="train, validation, test or all.", metavar="SPLIT")
-    ] = None,
+    split: Annotated[str | None, typer.Option(help="train, validation, test or all.", metavar="SPLIT")] = None,
     count: Annotated[int, typer.Option(min=1, max=50, help="Number of faces for each class.", metavar="N")] = 8,
     *,
     data_options: SourceOptions,
     overwrite: OverwriteOption = False,
-    quiet: QuietOption = False,
 ) -> None:
     """Draw a sheet of faces, a row for each class.
 
@@ -112,7 +97,6 @@ def show_faces(
 
 
 @app.command("convert", short_help="Convert a data set to one parquet file.")
-@with_option_groups
 def convert(
     path: DataArgument,
     out: Annotated[Path, typer.Option(help="The parquet file to write.", metavar="FILE")],
@@ -121,7 +105,6 @@ def convert(
     size_px: Annotated[int, typer.Option(help="Side of the square images.", min=8, max=1024, metavar="N")] = 48,
     colour: Annotated[bool, typer.Option("--colour", help="Keep the colours. The default is grey.")] = False,
     overwrite: OverwriteOption = False,
-    quiet: QuietOption = False,
 ) -> None:
     """Convert a data set of any supported format to one parquet file in the image layout of Hugging Face."""
     with needs_extra("parquet", "Writing parquet"):
@@ -145,7 +128,6 @@ def crop(
     size_px: Annotated[int, typer.Option(help="Side of the square images.", min=8, max=1024, metavar="N")] = 48,
     colour: Annotated[bool, typer.Option("--colour", help="Keep the colours. The default is grey.")] = False,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Skip and list images that cannot be read.")] = False,
-    quiet: QuietOption = False,
 ) -> None:
     """Write the largest face of each photograph, cropped as in mien predict. Folders of classes and splits are kept.
 
@@ -176,7 +158,6 @@ def synthetic(
     seed: Annotated[int, typer.Option(help="Random seed.", min=0, metavar="N")] = 0,
     size_px: Annotated[int, typer.Option(help="Side of the images in pixels.", min=16, max=448, metavar="N")] = 48,
     colour: Annotated[bool, typer.Option("--colour", help="Draw in colour. The default is grey.")] = False,
-    quiet: QuietOption = False,
 ) -> None:
     """Write drawn faces as DIR/SPLIT/CLASS/NUMBER.png. The drawings show no real person."""
     write_class_folders(synthetic_faces(count, seed, size_px, 3 if colour else 1), folder)

@@ -10,7 +10,6 @@ import typer
 from mien.api.evaluate import evaluate
 from mien.api.train import train
 from mien.base.errors import needs_extra
-from mien.cli.options import QuietOption
 from mien.cli.output import notice, show, show_rows
 from mien.data.synthetic import synthetic_faces
 from mien.inference.drawing import share_text
@@ -27,7 +26,6 @@ def demo(
     out: Annotated[
         Path | None, typer.Option(help="The run folder to create. The default is mien-demo.", metavar="DIR")
     ] = None,
-    quiet: QuietOption = False,
 ) -> None:
     """Run the whole workflow on synthetic faces: train, test, report, export, predict.
 

@@ -27,19 +27,17 @@ class DetectionOptions:
     min_score: Annotated[
         float | None,
         typer.Option(
-            "--min-score",
             help="Leave out faces with a detector score below S, from 0 to 1. The default is the detector's own: 0.45 "
             "for mien's.",
             metavar="S",
         ),
     ] = None
     min_size: Annotated[
-        int | None,
-        typer.Option("--min-size", min=1, help="Leave out faces whose longer side is below PX pixels.", metavar="PX"),
+        int | None, typer.Option(min=1, help="Leave out faces whose longer side is below PX pixels.", metavar="PX")
     ] = None
-    max_faces: Annotated[
-        int | None, typer.Option("--max-faces", min=1, help="Keep the N largest faces of an image.", metavar="N")
-    ] = None
+    max_faces: Annotated[int | None, typer.Option(min=1, help="Keep the N largest faces of an image.", metavar="N")] = (
+        None
+    )
 
     @property
     def limits(self) -> tuple[float | None, int | None, int | None]:

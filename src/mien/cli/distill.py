@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from mien.cli.options import TTA_HELP, JsonOption, QuietOption
+from mien.cli.options import TTA_HELP, JsonOption
 from mien.cli.train_run import TrainOptions, train_and_show
 
 TEACHERS_HELP = (
@@ -20,7 +20,6 @@ def distill(
     teachers: Annotated[list[str], typer.Option(help=TEACHERS_HELP, metavar="MODEL|FILE")],
     tta: Annotated[int, typer.Option(help=f"Teachers: {TTA_HELP}", metavar="N")] = 10,
     json: JsonOption = False,
-    quiet: QuietOption = False,
 ) -> None:
     """Train a student on the predictions of teachers, export it, and evaluate it on the validation split.
 

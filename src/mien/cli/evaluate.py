@@ -19,7 +19,6 @@ from mien.cli.options import (
     OptionalDataOption,
     OverwriteOption,
     ProviderOption,
-    QuietOption,
 )
 from mien.cli.output import check_out, check_overwrite, notice, show, show_json, show_notices
 from mien.cli.source import Source, SourceOptions
@@ -38,7 +37,6 @@ def evaluate(
     split: Annotated[
         str | None,
         typer.Option(
-            "--split",
             help="train, validation (the default; PublicTest of FER2013), test (PrivateTest), or all faces.",
             metavar="SPLIT",
         ),
@@ -61,7 +59,6 @@ def evaluate(
     provider: ProviderOption = None,
     overwrite: OverwriteOption = False,
     json: JsonOption = False,
-    quiet: QuietOption = False,
 ) -> None:
     """Evaluate a model on one split of labelled images, or evaluate the predictions of any model.
 

@@ -15,7 +15,7 @@ from mien.base.errors import DataError
 from mien.base.files import check_replaceable, whole_file, write_bytes
 from mien.base.progress import track
 from mien.cli.detection import DetectionOptions, note_photos_as_crops
-from mien.cli.options import IMAGES, CropsOption, JsonOption, ModelOption, OutputOption, OverwriteOption, QuietOption
+from mien.cli.options import IMAGES, CropsOption, JsonOption, ModelOption, OutputOption, OverwriteOption
 from mien.cli.output import check_out, notice, show_json, show_notices, show_rows
 from mien.explanation.methods import METHODS
 from mien.explanation.overlay import map_picture
@@ -56,7 +56,6 @@ def explain(
     output: OutputOption = None,
     overwrite: OverwriteOption = False,
     json: JsonOption = False,
-    quiet: QuietOption = False,
 ) -> None:
     """Detect the faces in images, and map which pixels of each its prediction depends on.
 

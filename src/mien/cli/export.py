@@ -10,7 +10,7 @@ import typer
 from mien.api import export as api
 from mien.base.errors import DataError
 from mien.base.model_file import read_manifest
-from mien.cli.options import DATA_HELP, JsonOption, QuietOption
+from mien.cli.options import DATA_HELP, JsonOption
 from mien.cli.output import notice, show_json
 from mien.cli.source import SourceOptions
 
@@ -36,7 +36,6 @@ def export(
     *,
     data_options: SourceOptions,
     json: JsonOption = False,
-    quiet: QuietOption = False,
 ) -> None:
     """Export the best epoch of a run to ONNX, and check that it gives the same outputs as torch.
 

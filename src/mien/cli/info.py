@@ -10,7 +10,7 @@ from mien.api.train import load_network
 from mien.base.heads.votes import VotesHead
 from mien.base.model_file import Manifest, read_manifest
 from mien.base.recipe import dump_recipe, load_recipe, recipe_names
-from mien.cli.options import JsonOption, ModelArgument, QuietOption
+from mien.cli.options import JsonOption, ModelArgument
 from mien.cli.output import show_facts, show_json, show_rows
 from mien.inference.drawing import share_text
 from mien.inference.find_model import find_model, find_trained
@@ -25,7 +25,6 @@ def info(
     recipes: Annotated[bool, typer.Option("--recipes", help="List the built-in recipes.")] = False,
     layers: Annotated[bool, typer.Option("--layers", help="List the layers of the model's network.")] = False,
     json: JsonOption = False,
-    quiet: QuietOption = False,
 ) -> None:
     """Show the metadata of a model: classes, input, origin, metrics. Without a model, show recipes."""
     if recipe is not None:

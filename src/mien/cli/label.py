@@ -11,7 +11,7 @@ import typer
 
 from mien.api.label import doubtful_first, merge_votes, relative_images
 from mien.base.errors import DataError, needs_extra
-from mien.cli.options import JsonOption, ModelOption, QuietOption
+from mien.cli.options import JsonOption, ModelOption
 from mien.cli.output import notice, show_json
 from mien.data.ballots import ballot_file, read_ballot
 from mien.inference.predictor import load
@@ -19,10 +19,10 @@ from mien.inference.predictor import load
 
 def label(
     faces: Annotated[Path, typer.Argument(help="A folder of face crops.", metavar="FOLDER")],
-    name: Annotated[str | None, typer.Option("--name", help="The voter; the file is NAME.csv.", metavar="NAME")] = None,
+    name: Annotated[str | None, typer.Option(help="The voter; the file is NAME.csv.", metavar="NAME")] = None,
     merge: Annotated[bool, typer.Option("--merge", help="Merge all votes into labels.csv.")] = False,
     votes: Annotated[
-        Path, typer.Option("--votes", help="The folder of the vote files, one for each person.", metavar="DIR")
+        Path, typer.Option(help="The folder of the vote files, one for each person.", metavar="DIR")
     ] = Path("votes"),
     model: ModelOption = "default",
     port: Annotated[
@@ -30,7 +30,6 @@ def label(
     ] = 0,
     *,
     json: JsonOption = False,
-    quiet: QuietOption = False,
 ) -> None:
     """Vote on the expressions of faces with the keys 1 to 9 and 0, in a page on this machine.
 

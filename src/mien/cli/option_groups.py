@@ -1,15 +1,28 @@
-"""Options shared by several commands, as dataclasses: typer sees the fields, the command gets the object."""
+"""Options of a command: fields of dataclasses that several commands share, and ``--quiet``, which all have."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
-from typing import Any, get_type_hints
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from mien.base.progress import set_quiet
+
+_QUIET = inspect.Parameter(
+    "quiet",
+    inspect.Parameter.KEYWORD_ONLY,
+    default=False,
+    annotation=Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print no progress and no notices.", callback=set_quiet)
+    ],
+)
 
 
 def with_option_groups(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Replace each dataclass parameter of a command by one option per field.
+    """Replace each dataclass parameter of a command by one option per field, and add ``--quiet``.
 
     A field may be such a dataclass itself. Names of fields must be unique in a command.
     """
@@ -29,6 +42,7 @@ def with_option_groups(command: Callable[..., Any]) -> Callable[..., Any]:
             parameters += _options(hints[name])
         else:
             parameters.append(parameter.replace(kind=parameter.KEYWORD_ONLY, annotation=hints[name]))
+    parameters.append(_QUIET)
     run.__doc__ = command.__doc__
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {each.name: each.annotation for each in parameters}

@@ -13,15 +13,9 @@ from typing import Annotated, Any, Literal
 import typer
 
 from mien.base.errors import DataError
-from mien.base.progress import set_quiet
 
 DATA_HELP = "Labelled images: fer2013.csv, a CSV of path,label, a folder of class folders, or a parquet file."
 MODEL_HELP = "A run folder, a .onnx file, or a built-in model: default, fast, tiny, best, or one of them with -int8."
-
-
-def _set_quiet(quiet: bool) -> bool:
-    set_quiet(quiet)
-    return quiet
 
 
 # Main arguments of a command.
@@ -105,9 +99,6 @@ IMAGES = typer.Argument(
 
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace files that already exist.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-QuietOption = Annotated[
-    bool, typer.Option("--quiet", "-q", help="Print no progress and no notices.", callback=_set_quiet)
-]
 
 
 @dataclass(frozen=True)
@@ -115,20 +106,15 @@ class PlainSettings:
     """Keys of a recipe with their own options."""
 
     epochs: Annotated[
-        int | None, typer.Option("--epochs", min=1, help="Train for N epochs. Sets epochs of the recipe.", metavar="N")
+        int | None, typer.Option(min=1, help="Train for N epochs. Sets epochs of the recipe.", metavar="N")
     ] = None
     batch_size: Annotated[
-        int | None,
-        typer.Option(
-            "--batch-size", min=1, help="Number of images in a batch. Sets batch_size of the recipe.", metavar="N"
-        ),
+        int | None, typer.Option(min=1, help="Number of images in a batch. Sets batch_size of the recipe.", metavar="N")
     ] = None
-    lr: Annotated[
-        float | None, typer.Option("--lr", help="Peak learning rate. Sets optim.lr of the recipe.", metavar="X")
-    ] = None
-    seed: Annotated[int | None, typer.Option("--seed", help="Random seed. Sets seed of the recipe.", metavar="N")] = (
+    lr: Annotated[float | None, typer.Option(help="Peak learning rate. Sets optim.lr of the recipe.", metavar="X")] = (
         None
     )
+    seed: Annotated[int | None, typer.Option(help="Random seed. Sets seed of the recipe.", metavar="N")] = None
 
     def changes(self, before: Sequence[str] | None = None, classes: str | None = None) -> list[str]:
         """Return the changes of ``--set`` and then those of these options, as ``"key=value"``.

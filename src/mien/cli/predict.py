@@ -26,7 +26,6 @@ from mien.cli.options import (
     OutputOption,
     OverwriteOption,
     ProviderOption,
-    QuietOption,
 )
 from mien.cli.output import notice, show_json
 from mien.cli.predict_view import Tally, show_answers
@@ -76,7 +75,6 @@ def predict(
         typer.Option("--skip-bad", help="Skip images that cannot be read, and list them."),
     ] = False,
     overwrite: OverwriteOption = False,
-    quiet: QuietOption = False,
 ) -> None:
     """Detect the faces in images, and classify the expression of each."""
     given = {"--annotate": annotate is not None, "--json": json, "--csv": as_csv, "--overwrite": overwrite}

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from mien.base.errors import DataError
-from mien.cli.options import MODEL_HELP, JsonOption, OptionalDataOption, QuietOption, SplitOfPredictionsOption
+from mien.cli.options import MODEL_HELP, JsonOption, OptionalDataOption, SplitOfPredictionsOption
 from mien.cli.output import check_out, notice, show_json
 from mien.cli.source import SourceOptions, environment_of
 from mien.pipeline.evaluation_files import ReportInputs, write_report
@@ -23,14 +23,12 @@ def report(
         Path | None, typer.Option(help="A predictions file of any model, instead of DIR.", metavar="FILE")
     ] = None,
     data: OptionalDataOption = None,
-    model: Annotated[str | None, typer.Option("--model", help=MODEL_HELP, metavar="MODEL")] = None,
+    model: Annotated[str | None, typer.Option(help=MODEL_HELP, metavar="MODEL")] = None,
     split: SplitOfPredictionsOption = None,
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out",
-            help="Folder for report.html, figures/ and tables/. The default is DIR/report-SPLIT.",
-            metavar="OUT",
+            help="Folder for report.html, figures/ and tables/. The default is DIR/report-SPLIT.", metavar="OUT"
         ),
     ] = None,
     no_explain: Annotated[
@@ -39,7 +37,6 @@ def report(
     *,
     data_options: SourceOptions,
     json: JsonOption = False,
-    quiet: QuietOption = False,
 ) -> None:
     """Write a full report on a model's predictions and errors, as one page for a browser or a printer.
 

@@ -9,7 +9,7 @@ import typer
 
 from mien.api.robustness import robustness as measure
 from mien.base.errors import RunError
-from mien.cli.options import DataOption, JsonOption, ModelArgument, OverwriteOption, QuietOption
+from mien.cli.options import DataOption, JsonOption, ModelArgument, OverwriteOption
 from mien.cli.output import check_overwrite, notice, show_json
 from mien.cli.source import SourceOptions
 from mien.evaluation.robustness import NAME, write_robustness
@@ -19,7 +19,7 @@ def robustness(
     model: ModelArgument,
     data: DataOption,
     split: Annotated[
-        str, typer.Option("--split", help="validation or train. Only mien evaluate uses test.", metavar="SPLIT")
+        str, typer.Option(help="validation or train. Only mien evaluate uses test.", metavar="SPLIT")
     ] = "validation",
     out: Annotated[Path | None, typer.Option(help="Write robustness.json to this folder.", metavar="DIR")] = None,
     limit: Annotated[
@@ -30,7 +30,6 @@ def robustness(
     data_options: SourceOptions,
     overwrite: OverwriteOption = False,
     json: JsonOption = False,
-    quiet: QuietOption = False,
 ) -> None:
     """Measure a model on images with noise, blur, bad light, occlusion and more, at five strengths each."""
     source = data_options.at(data)

@@ -12,7 +12,7 @@ from mien.base.errors import needs_extra
 from mien.base.processes import available_cores
 from mien.base.progress import set_quiet
 from mien.cli.detection import DetectionOptions
-from mien.cli.options import ModelOption, ProviderOption, QuietOption
+from mien.cli.options import ModelOption, ProviderOption
 from mien.cli.output import notice
 from mien.serve.limits import Limits
 
@@ -64,7 +64,6 @@ def serve(
     root_path: Annotated[
         str, typer.Option(help="Prefix under which a proxy offers the service, such as /faces.", metavar="PATH")
     ] = "",
-    quiet: QuietOption = False,
 ) -> None:
     """Serve a model over HTTP: POST an image to /v1/predict. On Ctrl-C or SIGTERM, open requests are finished.
 

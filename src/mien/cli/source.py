@@ -32,7 +32,6 @@ class AuditedOptions:
     group: Annotated[
         str | None,
         typer.Option(
-            "--group",
             help="Group the samples, for example by person or video. Splits and folds never divide a group. COLUMN is "
             "a column of the data; with class folders, folder1 is the folder inside the class folder. Or give a "
             "regular expression for file names: '(p[0-9]+)_' groups by the part in parentheses.",
@@ -41,9 +40,7 @@ class AuditedOptions:
     ] = None
     votes: Annotated[
         Path | None,
-        typer.Option(
-            "--votes", help="The file fer2013new.csv of FER+. Its votes are added to FER2013.", metavar="FILE"
-        ),
+        typer.Option(help="The file fer2013new.csv of FER+. Its votes are added to FER2013.", metavar="FILE"),
     ] = None
 
 
@@ -53,9 +50,7 @@ class SourceOptions(AuditedOptions):
 
     clean: Annotated[
         Path | None,
-        typer.Option(
-            "--clean", help="Drop and relabel samples as listed in this clean.toml from `mien audit`.", metavar="FILE"
-        ),
+        typer.Option(help="Drop and relabel samples as listed in this clean.toml from `mien audit`.", metavar="FILE"),
     ] = None
 
     def at(self, path: Path) -> Source:

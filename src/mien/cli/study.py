@@ -10,7 +10,7 @@ import typer
 
 from mien.api import study as api
 from mien.base.errors import Notice, StudyError
-from mien.cli.options import EngineOption, JsonOption, OptionalDataOption, QuietOption
+from mien.cli.options import EngineOption, JsonOption, OptionalDataOption
 from mien.cli.output import check_out, notice, show, show_json, show_notices, show_rows
 from mien.cli.source import SourceOptions
 from mien.runs.page import study_tables
@@ -25,8 +25,7 @@ def study(
     ],
     data: OptionalDataOption = None,
     out: Annotated[
-        Path | None,
-        typer.Option("--out", help="Folder of runs, table and page. The default is studies/STUDY.", metavar="OUT"),
+        Path | None, typer.Option(help="Folder of runs, table and page. The default is studies/STUDY.", metavar="OUT")
     ] = None,
     results: Annotated[
         Path | None, typer.Option(help="Folder of the finished runs. The default is OUT/results.", metavar="DIR")
@@ -40,7 +39,6 @@ def study(
     recipe: Annotated[
         str | None,
         typer.Option(
-            "--recipe",
             help="Use this recipe instead of the study's own. small takes one minute for each run on one core.",
             metavar="RECIPE",
         ),
@@ -70,7 +68,6 @@ def study(
     *,
     data_options: SourceOptions,
     json: JsonOption = False,
-    quiet: QuietOption = False,
 ) -> None:
     """Run a study: compare recipes over several seeds on the same data. A finished run is never repeated.
 

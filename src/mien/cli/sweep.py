@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mien.api.sweep import sweep as search
-from mien.cli.options import DeviceOption, JsonOption, PlainSettings, QuietOption
+from mien.cli.options import DeviceOption, JsonOption, PlainSettings
 from mien.cli.output import check_out, notice, show, show_json
 from mien.cli.source import Source
 from mien.page.blocks import Column, Table
@@ -36,7 +36,6 @@ def sweep(
         typer.Option(help="Number of trials. The default is that of the space.", min=1, metavar="N"),
     ] = None,
     json: JsonOption = False,
-    quiet: QuietOption = False,
 ) -> None:
     """Search for better hyperparameters: many short runs, compared on the validation split.
 

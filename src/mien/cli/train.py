@@ -11,7 +11,7 @@ from mien.api.cross_validate import folds_folder, run_folds
 from mien.api.train import find_job
 from mien.base.errors import DataError
 from mien.base.processes import process_count
-from mien.cli.options import ClassesOption, JsonOption, QuietOption
+from mien.cli.options import ClassesOption, JsonOption
 from mien.cli.output import check_out, notice, show, show_json
 from mien.cli.train_run import TrainOptions, train_and_show
 from mien.cli.train_trial import estimate_and_show, find_lr_and_show
@@ -26,7 +26,6 @@ def train(
     folds: Annotated[
         int | None,
         typer.Option(
-            "--folds",
             min=2,
             help="Cross-validate: train K models, each on all folds except one. Groups (--group), or else near-copies, "
             "stay in one fold. K is at most the number of groups.",
@@ -44,7 +43,6 @@ def train(
         typer.Option("--dry-run", help="Time a few steps; print steps, parameters, memory and time. Train nothing."),
     ] = False,
     json: JsonOption = False,
-    quiet: QuietOption = False,
 ) -> None:
     """Train a classifier, export it to ONNX, and evaluate it on the validation split.
 

@@ -38,7 +38,7 @@ class TrainOptions:
     source: Source
     plain: PlainSettings
     out: Annotated[
-        Path | None, typer.Option("--out", help="The run folder to create. The default is runs/RECIPE.", metavar="DIR")
+        Path | None, typer.Option(help="The run folder to create. The default is runs/RECIPE.", metavar="DIR")
     ] = None
     device: DeviceOption = "auto"
     set_keys: Annotated[
@@ -61,11 +61,10 @@ class TrainOptions:
         ),
     ] = None
     time: Annotated[
-        str | None,
-        typer.Option("--time", help="Train for as many epochs as fit into this time: 30m, 1h30m.", metavar="TIME"),
+        str | None, typer.Option(help="Train for as many epochs as fit into this time: 30m, 1h30m.", metavar="TIME")
     ] = None
     log: Annotated[
-        str | None, typer.Option("--log", help="Also log each epoch to tensorboard, wandb or mlflow.", metavar="LOGGER")
+        str | None, typer.Option(help="Also log each epoch to tensorboard, wandb or mlflow.", metavar="LOGGER")
     ] = None
 
 

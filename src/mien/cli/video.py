@@ -18,7 +18,6 @@ from mien.cli.options import (
     OutputOption,
     OverwriteOption,
     ProviderOption,
-    QuietOption,
 )
 from mien.cli.output import environment, show, show_json, show_notices
 from mien.inference.predictor import load
@@ -50,7 +49,6 @@ def video(
     provider: ProviderOption = None,
     overwrite: OverwriteOption = False,
     json: JsonOption = False,
-    quiet: QuietOption = False,
 ) -> None:
     """Classify the faces of a video: an annotated copy, a table of every frame, a page over time."""
     opened = VideoFile(file)

@@ -7,22 +7,15 @@ from typing import Annotated
 
 import typer
 
-from mien.cli.commands import new_group
-from mien.cli.options import MODEL_HELP, OverwriteOption, QuietOption
+from mien.cli.commands import Subcommands
+from mien.cli.options import MODEL_HELP, OverwriteOption
 from mien.cli.output import notice
 from mien.inference.find_model import find_model
 from mien.serve.built_page import FAST_MODEL, PAGE_MODEL, copy_page
 
-app: typer.Typer = new_group("Build the browser page.")
+app = Subcommands("Build the browser page.")
 
 _MODELS = f"{PAGE_MODEL}, and {FAST_MODEL} for slow devices"
-
-
-@app.callback()
-def web(context: typer.Context) -> None:
-    """Build the page that classifies faces in a browser."""
-    if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
 
 
 @app.command("build", short_help="Copy the browser page and models to a folder.")
@@ -36,7 +29,6 @@ def build(
         typer.Option("--model", metavar="MODEL", help=f"{MODEL_HELP} Repeat to offer several. Default: {_MODELS}."),
     ] = None,
     overwrite: OverwriteOption = False,
-    quiet: QuietOption = False,
 ) -> None:
     """Copy the browser page and models to a folder that any web host can serve. The page opens with the first model."""
     names = models or [PAGE_MODEL, FAST_MODEL]

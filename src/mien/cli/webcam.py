@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from mien.base.errors import needs_extra
-from mien.cli.options import ModelOption, QuietOption
+from mien.cli.options import ModelOption
 from mien.cli.output import notice
 from mien.serve.built_page import PAGE_MODEL, built_page
 from mien.serve.limits import Limits
@@ -20,7 +20,6 @@ def webcam(
     port: Annotated[
         int, typer.Option(help="Port on this machine. 0 chooses a free one.", min=0, max=65535, metavar="N")
     ] = 8000,
-    quiet: QuietOption = False,
 ) -> None:
     """Classify your webcam's images in the browser. This starts mien serve for this machine and opens its page.
 

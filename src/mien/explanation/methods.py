@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
@@ -13,41 +11,15 @@ import numpy.typing as npt
 from mien.base.errors import DataError, nearest, needs_extra
 from mien.explanation.occlusion import Predict
 
-
-@dataclass(frozen=True)
-class Method:
-    """A method that computes how important pixels are for a prediction.
-
-    Attributes:
-        home: module in this folder and function, imported on first use because gradients need torch.
-        needs_torch: True if the function takes a :class:`~mien.explanation.gradient.torch_model.TorchModel`, False if
-            it takes a function that maps images to probabilities.
-    """
-
-    home: str
-    needs_torch: bool
-
-    def load(self) -> Callable[..., npt.NDArray[np.float32]]:
-        """Import the function. Raises MissingExtraError without torch."""
-        module, _, name = self.home.partition(":")
-        with needs_extra("train", "This method"):
-            found = import_module(f"mien.explanation.{module}")
-            function: Callable[..., npt.NDArray[np.float32]] = getattr(found, name)
-        return function
+METHODS: dict[str, str] = {"gradient": "gradient.gradients", "gradcam": "gradient.gradcam", "occlusion": "occlusion"}
+"""Module of each method in this folder, imported on first use. Its function has the method's name."""
 
 
-METHODS: dict[str, Method] = {
-    "gradient": Method("gradient.gradients:gradient", True),
-    "gradcam": Method("gradient.gradcam:gradcam", True),
-    "occlusion": Method("occlusion:occlusion", False),
-}
-
-
-def find_method(name: str) -> Method:
-    """Return the method with this name. Raises :class:`mien.base.errors.DataError`."""
+def needs_torch(name: str) -> bool:
+    """Return whether a method needs a network of torch. Raises :class:`DataError` for no such method."""
     if name not in METHODS:
         raise DataError(f"There is no method '{name}'." + nearest(name, METHODS), code="method-unknown")
-    return METHODS[name]
+    return METHODS[name].startswith("gradient.")
 
 
 def explain(
@@ -67,11 +39,14 @@ def explain(
 
     Raises DataError for no such method, MissingExtraError without torch.
     """
-    method = find_method(name)
+    of_torch = needs_torch(name)
     if predict is None:
         predict, crop_px = model.predict, model.spec.crop_px
     if targets is None:
         targets = predict(images).argmax(axis=1)
-    if method.needs_torch:
-        return method.load()(model, images, targets)
-    return method.load()(predict, images, targets, crop_px=crop_px)
+    with needs_extra("train", "This method"):
+        function = getattr(import_module(f"mien.explanation.{METHODS[name]}"), name)
+    maps: npt.NDArray[np.float32] = (
+        function(model, images, targets) if of_torch else function(predict, images, targets, crop_px=crop_px)
+    )
+    return maps

@@ -20,7 +20,7 @@ from mien.explanation.faithfulness import (
     judge,
     measure_faithfulness,
 )
-from mien.explanation.methods import METHODS, explain
+from mien.explanation.methods import METHODS, explain, needs_torch
 from mien.explanation.overlay import overlay
 from mien.inference.predictor import Predictor
 from mien.page.blocks import Column, FaceRow, FaceTile, Row, Section, Table, Text
@@ -50,7 +50,7 @@ class MapExplainer:
     crop_px: int
     network: Any = None
     randomize: Callable[[str, npt.NDArray[np.uint8], Maps], RandomizationTest] | None = None
-    methods: Sequence[str] = tuple(name for name, each in METHODS.items() if not each.needs_torch)
+    methods: Sequence[str] = tuple(name for name in METHODS if not needs_torch(name))
 
     def maps(self, name: str, images: npt.NDArray[np.uint8]) -> Maps:
         """Compute maps of the predicted classes for images uint8 (N, S, S[, 3]): float32 (N, S, S)."""
@@ -167,9 +167,9 @@ def build_explainer(
         return found
 
     methods, reasons = [], []
-    for name, each in METHODS.items():
+    for name in METHODS:
         try:
-            if each.needs_torch:
+            if needs_torch(name):
                 explain(name, np.asarray(images[:1]), model=network)
             methods.append(name)
         except DataError as error:
