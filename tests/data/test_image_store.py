@@ -15,7 +15,7 @@ from PIL import Image
 
 from mien.base.errors import DataError
 from mien.data import decode, image_store
-from mien.data.decode import decode_images
+from mien.data.decode import read_images
 from mien.data.image_store import expect_random, is_mapped, new_images, take
 from mien.data.parquet import write_parquet
 from mien.data.read import ReadOptions, read_data
@@ -138,6 +138,7 @@ def test_decoded_images_keep_their_order_on_many_threads(tmp_path, monkeypatch):
         Image.new("L", (120, 120), index).save(tmp_path / f"{index:03}.png")
     (tmp_path / "100.png").write_bytes(b"no image")
     items = [(f"{index:03}.png", tmp_path / f"{index:03}.png") for index in range(250)]
-    decoded = decode_images(items, 250, ReadOptions(skip_bad=True), "decoding")
-    assert decoded.images[0][:, 5, 5].tolist() == decoded.kept.tolist() == [i for i in range(250) if i != 100]
-    assert [name for name, _ in decoded.skipped] == ["100.png"]
+    nothing = {"split": [""] * 250, "split_origin": "", "source": [name for name, _ in items], "columns": {}}
+    table = read_images(items, ["happy", "sad"] * 125, ReadOptions(skip_bad=True), "decoding", **nothing)
+    assert table.faces.images[:, 5, 5].tolist() == table.faces.rows.tolist() == [i for i in range(250) if i != 100]
+    assert [name for name, _ in table.skipped] == ["100.png"]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -21,8 +20,10 @@ from mien.data.dataset import Dataset, FaceTable
 from mien.data.face_table import ReadOptions, index_classes, only_grey
 from mien.data.image_store import new_images
 
-Item = tuple[str, str | os.PathLike[str] | bytes]
-"""A name for messages, and a path or the bytes of an image file."""
+Content = str | os.PathLike[str] | bytes | Callable[[], npt.NDArray[np.uint8]]
+"""A path, the bytes of an image file, or a function that returns pixels; its errors name the image."""
+Item = tuple[str, Content]
+"""A name for messages, and the content of the image."""
 
 _BLOCK = 16
 
@@ -42,18 +43,39 @@ def read_images(
     vote_classes: tuple[str, ...] = (),
     group_column: str = "",
     notes: Sequence[Notice] = (),
+    skipped: Sequence[tuple[str, str]] = (),
     complete: bool = False,
 ) -> FaceTable:
-    """Decode N images of known classes and return their table, without skipped ones.
+    """Decode N images of known classes to squares, in order, on all cores, and return their table.
 
-    ``items`` are as for :func:`decode_images`, with the class of each in ``names``. ``split`` is ``""`` if the data has
-    none. All other arguments are fields of :class:`FaceTable` and :class:`Dataset`, with N entries.
+    ``names`` are the classes, and ``split`` is ``""`` if the data has none. All other arguments are fields of
+    :class:`FaceTable` and :class:`Dataset`, with N entries. Large data goes into a mapped file. With ``skip_bad``,
+    images that cannot be decoded are listed and left out.
+
+    Raises DataError: an image cannot be decoded (the message names it), or all images are grey but colour is asked for
+    (``data-grey``).
     """
-    decoded = decode_images(items, len(names), options, what)
-    kept = decoded.kept
-    labels, classes = index_classes([names[index] for index in kept])
+    images = [new_images(len(names), face_shape(*form)) for form in options.forms]
+    places: list[int] = []
+    bad = list(skipped)
+    coloured = 0
+    for index, (name, squares) in enumerate(track(_on_all_cores(items, options), len(names), what, "images")):
+        if isinstance(squares, DataError):
+            if not options.skip_bad:
+                raise squares
+            bad.append((name, str(squares)))
+            continue
+        for stored, square in zip(images, squares, strict=True):
+            stored[len(places)] = square
+        places.append(index)
+        coloured += options.channels == 1 or bool((squares[0][..., :1] != squares[0][..., 1:]).any())
+    if places and not coloured:
+        raise only_grey()
+    images = [stored[: len(places)] for stored in images]
+    kept = np.array(places, dtype=np.int64)
+    labels, classes = index_classes([names[index] for index in places])
     faces = Dataset(
-        images=decoded.images[0],
+        images=images[0],
         labels=labels,
         classes=classes,
         split=np.array(split, dtype="<U10")[kept],
@@ -64,57 +86,10 @@ def read_images(
         vote_classes=vote_classes,
         group_column=group_column,
     )
-    if decoded.colourless:
-        words = f"{decoded.colourless:,} of {len(kept):,} images are grey. A model may learn their source from this."
+    if colourless := len(places) - coloured:
+        words = f"{colourless:,} of {len(places):,} images are grey. A model may learn their source from this."
         notes = [*notes, Notice(words, code="images-mixed")]
-    return FaceTable(faces, decoded.images[-1], split_origin, decoded.skipped, notes, complete)
-
-
-@dataclass(frozen=True)
-class Decoded:
-    """Decoded images.
-
-    Attributes:
-        images: uint8 (K, S, S[, 3]) in each of :attr:`ReadOptions.forms`.
-        kept: int64 (K,), indices of the decoded items.
-        skipped: (source, reason) of the other items.
-        colourless: number of grey images among ``images``, if they are read in colour.
-    """
-
-    images: list[npt.NDArray[np.uint8]]
-    kept: npt.NDArray[np.int64]
-    skipped: list[tuple[str, str]]
-    colourless: int
-
-
-def decode_images(items: Iterable[Item], count: int, options: ReadOptions, what: str) -> Decoded:
-    """Decode ``count`` images to squares, in order, on all cores; large data goes into a mapped file.
-
-    An item is a name for messages, and a path or the bytes of an image file. With ``skip_bad``, images that cannot be
-    decoded are listed and skipped.
-
-    Raises DataError: an image cannot be decoded (the message names it), or all images are grey but colour is asked for
-    (``data-grey``).
-    """
-    images = [new_images(count, face_shape(*form)) for form in options.forms]
-    kept: list[int] = []
-    skipped: list[tuple[str, str]] = []
-    coloured = 0
-    for index, (name, squares) in enumerate(track(_on_all_cores(items, options), count, what, "images")):
-        if isinstance(squares, DataError):
-            if not options.skip_bad:
-                raise squares
-            skipped.append((name, str(squares)))
-            continue
-        for stored, square in zip(images, squares, strict=True):
-            stored[len(kept)] = square
-        kept.append(index)
-        coloured += options.channels == 1 or bool((squares[0][..., :1] != squares[0][..., 1:]).any())
-    if kept and not coloured:
-        raise only_grey()
-    return Decoded(
-        [stored[: len(kept)] for stored in images], np.array(kept, dtype=np.int64), skipped, len(kept) - coloured
-    )
+    return FaceTable(faces, images[-1], split_origin, bad, notes, complete)
 
 
 Opened = tuple[str, list[npt.NDArray[np.uint8]] | DataError]
@@ -124,11 +99,13 @@ Opened = tuple[str, list[npt.NDArray[np.uint8]] | DataError]
 def _open(item: Item, options: ReadOptions) -> Opened:
     name, content = item
     try:
-        if not isinstance(content, bytes) and Path(content).is_fifo():
+        if isinstance(content, str | os.PathLike) and Path(content).is_fifo():
             raise DataError(f"{name} is a pipe, not a file.", code="image-pipe")
-        image = open_image(content)
+        image = content() if callable(content) else open_image(content)
         return name, [face_square(image, *form) for form in options.forms]
     except DataError as error:
+        if callable(content):
+            return name, error
         reason = str(error)
         if isinstance(content, bytes):
             reason = reason.replace("the image", name, 1)

@@ -10,12 +10,11 @@ from pathlib import Path
 
 from mien.base.errors import DataError
 from mien.base.files import expand_home, refuse_pointer
+from mien.data.csv_table import read_csv, referenced_files
 from mien.data.dataset import FaceTable
 from mien.data.face_table import ReadOptions, file_state, read_header
 from mien.data.folders import holds_class_folders, is_image_name, read_folders, subfolders, tree_state
-from mien.data.kaggle_csv import read_kaggle_csv
 from mien.data.parquet import parquet_files, read_parquet
-from mien.data.path_csv import read_path_csv, referenced_files
 
 _ARCHIVES = (".zip", ".gz", ".tgz", ".tar", ".7z", ".rar", ".bz2", ".xz")
 _CSV_SUFFIXES = (".csv", ".tsv", ".txt")
@@ -46,8 +45,8 @@ def _state_of_path_csv(path: Path) -> Iterator[str]:
             yield file_state(file, None)
 
 
-_KAGGLE_CSV = DataShape("Kaggle CSV", read_kaggle_csv, lambda path: _state_of([path]))
-_PATH_CSV = DataShape("CSV of image paths", read_path_csv, _state_of_path_csv)
+_KAGGLE_CSV = DataShape("Kaggle CSV", read_csv, lambda path: _state_of([path]))
+_PATH_CSV = DataShape("CSV of image paths", read_csv, _state_of_path_csv)
 _FOLDERS = DataShape("class folders", read_folders, tree_state)
 _PARQUET = DataShape("parquet", read_parquet, lambda path: _state_of(parquet_files(path)))
 
