@@ -39,11 +39,12 @@ def test_going_on_with_other_settings_or_images_is_refused(mien, photos, tiny_ru
         ((tmp_path / "z.jpg", "--model", "default"), "model sha256:"),
         ((tmp_path / "z.jpg", "--classes", "binary"), "binary"),
         ((tmp_path / "z.jpg", "--crops"), "TinyFace + MTCNN"),
-        ((photos / "a.png",), photos / "a.png"),
-        ((), tmp_path / "z.jpg"),
     ):
         refused(mien(*command, *other), "journal-settings", said)
+    others = (*command[:-1], photos / "a.png")
+    refused(mien(*others), "journal-settings", photos / "a.png")
     assert (tmp_path / "out.csv.part").read_bytes() == before
+    assert mien(*command).err.startswith("1 of 1 images ")  # the damaged image is left out
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,9 @@
-"""Progress bars with rate and remaining time, for work over two seconds, on terminals only."""
+"""Progress with rate and remaining time: bars on terminals, and a plain line every 30 seconds in logs."""
 
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
@@ -11,6 +12,9 @@ from mien.base.processes import is_main_process
 
 T = TypeVar("T")
 _quiet = False
+
+LINE_SECONDS = 30.0
+"""Time between two lines of progress in a log."""
 
 
 def set_quiet(quiet: bool) -> None:
@@ -62,7 +66,7 @@ def track(items: Iterable[T], total: int | None, what: str, unit: str) -> Iterat
     ``what`` is the work in a few words, e.g. ``"reading fer2013.csv"``; ``unit`` is plural, e.g. ``"rows"``.
     """
     if not bars_are_shown():
-        yield from items
+        yield from items if is_quiet() or not hasattr(sys.stderr, "write") else _logged(items, total, what, unit)
         return
     from rich.console import Console
     from rich.progress import (
@@ -83,3 +87,15 @@ def track(items: Iterable[T], total: int | None, what: str, unit: str) -> Iterat
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         yield from progress.track(items, total=total, description=what)
+
+
+def _logged(items: Iterable[T], total: int | None, what: str, unit: str) -> Iterator[T]:
+    """Yield ``items`` and write how far they are to stderr, every :data:`LINE_SECONDS`."""
+    began = said = time.monotonic()
+    for done, item in enumerate(items):
+        if done and (now := time.monotonic()) - said >= LINE_SECONDS:
+            said, rate = now, done / (now - began)
+            left = "" if total is None else f" of {total:,}, {(total - done) / rate:,.0f} s left"
+            sys.stderr.write(f"{what}: {done:,} {unit}{left}, {rate:,.3g} {unit}/s\n")
+            sys.stderr.flush()
+        yield item
