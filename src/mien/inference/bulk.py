@@ -118,7 +118,8 @@ def settings_of(
 ) -> dict[str, Any]:
     """Return the settings that determine the results, as JSON values. Work is resumed only if they are equal.
 
-    The images may differ if some are the same. ``--skip-bad`` is not included, so unreadable images can be retried without it.
+    The images may differ if some are the same. ``--skip-bad`` is not included, so unreadable images can be retried
+    without it.
     """
     absolute = all(Path(name).is_absolute() for name in images)
     return {
