@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from typing import Annotated
 
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mien.models.network import Network, start_for_relu
+from mien.base.errors import RecipeError
+from mien.models.network import Dropout, Network, Width, start_for_relu
+
+# strict=False accepts lists, because TOML has no tuples.
+Widths = Annotated[tuple[Width, ...], Field(min_length=1, max_length=8, strict=False)]
+Counts = Annotated[tuple[Annotated[int, Field(ge=1, le=16)], ...], Field(min_length=1, max_length=8, strict=False)]
 
 
 class SqueezeExcite(nn.Module):
@@ -68,6 +75,8 @@ class MienNet(Network):
 
     Args:
         classes: number of classes.
+        size_px: side of the images; the network works at any.
+        channels: channels of the images.
         stem_width: channels of the first convolution.
         stem_stride: 2 uses a 4x4 kernel with stride 2 (faster), 1 a 3x3 kernel with stride 1 (finer).
         widths: channels of each stage.
@@ -75,21 +84,30 @@ class MienNet(Network):
             ``pool_last`` is False.
         pool_last: whether the last stage halves the side.
         dropout: dropout rate before the head.
-        channels: channels of the images.
+
+    Raises:
+        RecipeError: ``widths`` and ``convolutions`` differ in length (``model-setting``).
     """
 
     def __init__(
         self,
         classes: int,
-        stem_width: int,
-        stem_stride: int,
-        widths: Sequence[int],
-        convolutions: Sequence[int],
-        pool_last: bool,
-        dropout: float,
-        channels: int = 1,
+        size_px: int,
+        channels: int,
+        stem_width: Width = 32,
+        stem_stride: Annotated[int, Field(ge=1, le=2)] = 2,
+        widths: Widths = (64, 128, 256),
+        convolutions: Counts = (1, 2, 1),
+        pool_last: bool = True,
+        dropout: Dropout = 0.0,
     ) -> None:
         super().__init__()
+        if len(convolutions) != len(widths):
+            raise RecipeError(
+                f"The model needs one number of convolutions for each width; found {len(convolutions)} for "
+                f"{len(widths)} widths. Set both, model.widths and model.convolutions.",
+                code="model-setting",
+            )
         self.stem: nn.Sequential = nn.Sequential(
             nn.Conv2d(channels, stem_width, 2 + stem_stride, stem_stride, padding=1, bias=False),
             nn.BatchNorm2d(stem_width),

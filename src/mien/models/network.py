@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
+
+Dropout = Annotated[float, Field(ge=0, lt=1)]
+"""Dropout rate before the head. The registry checks settings by these types."""
+Width = Annotated[int, Field(ge=1, le=4096)]
+"""Number of channels."""
 
 
 class Network(nn.Module, ABC):
     """A classifier of two parts: features and head. Callers can use the features or replace the head.
+
+    mien's own networks are made of ``classes``, ``size_px`` and ``channels`` of the images, and the recipe's settings.
 
     Attributes:
         head: the last layer, features (N, D) -> logits (N, classes).

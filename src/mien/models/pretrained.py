@@ -6,17 +6,18 @@ import difflib
 import logging
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import safetensors
 import safetensors.torch
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
 from mien.base.errors import MissingExtraError, ModelError, RecipeError, needs_extra
 from mien.base.progress import busy
-from mien.models.network import Network
+from mien.models.network import Dropout, Network
 
 
 class TimmNetwork(Network):
@@ -30,31 +31,45 @@ class TimmNetwork(Network):
 
     Args:
         classes: number of classes.
+        size_px: side of the images.
+        channels: channels of the images, 1 or 3.
         backbone: name in timm, with or without a tag: ``resnet18``, ``resnet18.a1_in1k``.
-        side_px: input side of the backbone. Other images (``upsample_px``, ``progressive_resizing``) are resized to it
-            bilinearly, because some backbones work at one size only.
-        dropout: dropout rate before the head.
         pretrained: whether :meth:`load_pretrained` loads weights.
         weights: path of a safetensors file with weights; empty: they come from the Hugging Face hub or its cache.
-        channels: channels of the images, 1 or 3.
+        upsample_px: input side of the backbone, 0 for that of the images. Other images (``progressive_resizing``) are
+            resized to it bilinearly, because some backbones work at one size only.
+        dropout: dropout rate before the head.
 
     Raises:
-        RecipeError: unknown backbone, or one that does not support this side or number of channels.
+        RecipeError: unknown backbone, or one that does not support this side or number of channels; or contradicting
+            settings.
         MissingExtraError: timm is not installed, or its torchvision does not match torch.
     """
 
     def __init__(
         self,
         classes: int,
-        backbone: str,
-        side_px: int,
-        dropout: float,
-        pretrained: bool,
-        weights: str,
-        channels: int = 1,
+        size_px: int,
+        channels: int,
+        backbone: str = "resnet18",
+        pretrained: bool = True,
+        weights: str = "",
+        upsample_px: Annotated[int, Field(ge=0, le=1024)] = 0,
+        dropout: Dropout = 0.0,
     ) -> None:
         super().__init__()
-        self._name, self._side_px, self._pretrained, self._weights = backbone, side_px, pretrained, weights
+        if weights and not pretrained:
+            raise RecipeError(
+                f"The recipe has both model.pretrained = false and model.weights = '{weights}'; remove one of them.",
+                code="model-setting",
+            )
+        if 0 < upsample_px < size_px:
+            raise RecipeError(
+                f"model.upsample_px = {upsample_px} is smaller than the input, {size_px} px; 0 means no upsampling.",
+                code="model-setting",
+            )
+        self._side_px = upsample_px or size_px
+        self._name, self._pretrained, self._weights = backbone, pretrained, weights
         self._channels = channels
         built = _build(backbone, channels)
         self._source: dict[str, Any] = built.pretrained_cfg

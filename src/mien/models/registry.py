@@ -5,10 +5,11 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Callable, Iterable
-from typing import Annotated, Any
+from functools import cache, partial
+from typing import Any, get_type_hints
 
 import torch
-from pydantic import ConfigDict, Field, ValidationError, validate_call
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from mien.base.errors import RecipeError, nearest, place, rule_of, value_text
 from mien.base.recipe import ModelRecipe, Recipe
@@ -20,94 +21,19 @@ from mien.models.resnet import ResNet
 from mien.models.seed_cnn import StudyA, StudyB
 from mien.models.vgg import VGG
 
-Dropout = Annotated[float, Field(ge=0, lt=1)]
-Width = Annotated[int, Field(ge=1, le=4096)]
-# strict=False accepts lists, because TOML has no tuples.
-Widths = Annotated[tuple[Width, ...], Field(min_length=1, max_length=8, strict=False)]
-Counts = Annotated[tuple[Annotated[int, Field(ge=1, le=16)], ...], Field(min_length=1, max_length=8, strict=False)]
-
-
-def _mien(family: type[MienNet]) -> Callable[..., Network]:
-    def build(
-        classes: int,
-        size_px: int,
-        channels: int,
-        stem_width: Width = 32,
-        stem_stride: Annotated[int, Field(ge=1, le=2)] = 2,
-        widths: Widths = (64, 128, 256),
-        convolutions: Counts = (1, 2, 1),
-        pool_last: bool = True,
-        dropout: Dropout = 0.0,
-    ) -> Network:
-        if len(convolutions) != len(widths):
-            raise RecipeError(
-                f"The model needs one number of convolutions for each width; found {len(convolutions)} for "
-                f"{len(widths)} widths. Set both, model.widths and model.convolutions.",
-                code="model-setting",
-            )
-        return family(classes, stem_width, stem_stride, widths, convolutions, pool_last, dropout, channels)
-
-    return build
-
-
-def _study_a(classes: int, size_px: int, channels: int, dropout: Dropout = 0.5) -> Network:
-    return StudyA(classes, size_px, dropout, channels)
-
-
-def _study_b(classes: int, size_px: int, channels: int) -> Network:
-    return StudyB(classes, size_px, channels)
-
-
-def _vgg(depth: int) -> Callable[..., Network]:
-    def build(classes: int, size_px: int, channels: int, width: Width = 64, dropout: Dropout = 0.5) -> Network:
-        return VGG(classes, depth, width, dropout, channels)
-
-    return build
-
-
-def _resnet(depth: int) -> Callable[..., Network]:
-    def build(classes: int, size_px: int, channels: int, width: Width = 64, dropout: Dropout = 0.0) -> Network:
-        return ResNet(classes, depth, width, dropout, channels)
-
-    return build
-
-
-def _timm(
-    classes: int,
-    size_px: int,
-    channels: int,
-    backbone: str = "resnet18",
-    pretrained: bool = True,
-    weights: str = "",
-    upsample_px: Annotated[int, Field(ge=0, le=1024)] = 0,
-    dropout: Dropout = 0.0,
-) -> Network:
-    if weights and not pretrained:
-        raise RecipeError(
-            f"The recipe has both model.pretrained = false and model.weights = '{weights}'; remove one of them.",
-            code="model-setting",
-        )
-    if 0 < upsample_px < size_px:
-        raise RecipeError(
-            f"model.upsample_px = {upsample_px} is smaller than the input, {size_px} px; 0 means no upsampling.",
-            code="model-setting",
-        )
-    return TimmNetwork(classes, backbone, upsample_px or size_px, dropout, pretrained, weights, channels)
-
-
 MODELS: dict[str, Callable[..., Network]] = {
-    "mien": _mien(MienNet),
-    "separable": _mien(SeparableNet),
-    "study-a": _study_a,
-    "study-b": _study_b,
-    "vgg11": _vgg(11),
-    "vgg13": _vgg(13),
-    "vgg16": _vgg(16),
-    "resnet18": _resnet(18),
-    "resnet34": _resnet(34),
-    "timm": _timm,
+    "mien": MienNet,
+    "separable": SeparableNet,
+    "study-a": StudyA,
+    "study-b": StudyB,
+    "vgg11": partial(VGG, 11),
+    "vgg13": partial(VGG, 13),
+    "vgg16": partial(VGG, 16),
+    "resnet18": partial(ResNet, 18),
+    "resnet34": partial(ResNet, 34),
+    "timm": TimmNetwork,
 }
-"""``(classes, size_px, channels, **settings) -> Network``; ``settings`` are those of the recipe."""
+"""``(classes, size_px, channels, **settings) -> Network``; ``settings`` are those of the recipe, checked by type."""
 
 
 def check_sizes(
@@ -140,13 +66,13 @@ def build_model(recipe: ModelRecipe, classes: int, size_px: int, channels: int =
     """
     if recipe.file:
         return build_own(recipe, classes, size_px, channels)
-    build = MODELS[_known(recipe)]
+    name = _known(recipe)
     try:
-        return validate_call(config=ConfigDict(strict=True))(build)(classes, size_px, channels, **recipe.settings)
+        settings = _checks(name).model_validate(recipe.settings)
     except ValidationError as error:
         fault = error.errors()[0]
         key = place(fault["loc"])
-        if fault["type"] == "unexpected_keyword_argument":
+        if fault["type"] == "extra_forbidden":
             known = model_settings(recipe.name)
             hint = nearest(key, known) if known else " It has no settings."
             raise RecipeError(
@@ -155,6 +81,16 @@ def build_model(recipe: ModelRecipe, classes: int, size_px: int, channels: int =
         raise RecipeError(
             f"The recipe has model.{key} = {value_text(fault['input'])}; it {rule_of(fault)}.", code="model-setting"
         ) from None
+    return MODELS[name](classes, size_px, channels, **dict(settings))
+
+
+@cache
+def _checks(name: str) -> type[BaseModel]:
+    """Return a class that checks a network's settings by the types of its parameters."""
+    network = MODELS[name]
+    known = get_type_hints((network.func if isinstance(network, partial) else network).__init__, include_extras=True)
+    fields: dict[str, Any] = {key: (known[key], default) for key, default in model_settings(name).items()}
+    return create_model(name, __config__=ConfigDict(strict=True, extra="forbid"), **fields)
 
 
 def complete(recipe: ModelRecipe) -> ModelRecipe:

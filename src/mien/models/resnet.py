@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mien.models.network import Network, start_for_relu
+from mien.models.network import Dropout, Network, Width, start_for_relu
 
 BLOCKS: dict[int, tuple[int, ...]] = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
 
@@ -32,7 +32,9 @@ class BasicBlock(nn.Module):
 class ResNet(Network):
     """ResNet with basic blocks. As usual for small images, the stem is one 3x3 convolution without pooling."""
 
-    def __init__(self, classes: int, depth: int, width: int, dropout: float, channels: int = 1) -> None:
+    def __init__(
+        self, depth: int, classes: int, size_px: int, channels: int, width: Width = 64, dropout: Dropout = 0.0
+    ) -> None:
         super().__init__()
         self.stem: nn.Sequential = nn.Sequential(
             nn.Conv2d(channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from mien.models.network import Network
+from mien.models.network import Dropout, Network
 
 
 class StudyB(Network):
@@ -16,7 +16,7 @@ class StudyB(Network):
     momentum 0.99 (0.01 in torch), Glorot-uniform weights, zero biases.
     """
 
-    def __init__(self, classes: int, size_px: int, channels: int = 1) -> None:
+    def __init__(self, classes: int, size_px: int, channels: int) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         side = size_px
@@ -50,7 +50,7 @@ class StudyA(Network):
     dropout, without normalisation. Weights are initialised as in Keras.
     """
 
-    def __init__(self, classes: int, size_px: int, dropout: float, channels: int = 1) -> None:
+    def __init__(self, classes: int, size_px: int, channels: int, dropout: Dropout = 0.5) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         side = size_px

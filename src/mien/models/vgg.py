@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from mien.models.network import Network, start_for_relu
+from mien.models.network import Dropout, Network, Width, start_for_relu
 
 # Convolutions in each of the five stages: configurations A, B and D in table 1 of the paper.
 CONVOLUTIONS: dict[int, tuple[int, ...]] = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3)}
@@ -18,7 +18,9 @@ class VGG(Network):
     classes) are replaced by a single one of ``8 * width``, with dropout before and after.
     """
 
-    def __init__(self, classes: int, depth: int, width: int, dropout: float, channels: int = 1) -> None:
+    def __init__(
+        self, depth: int, classes: int, size_px: int, channels: int, width: Width = 64, dropout: Dropout = 0.5
+    ) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         for stage, count in enumerate(CONVOLUTIONS[depth]):
