@@ -7,7 +7,8 @@ import os
 import tokenize
 import zipfile
 import zlib
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Self
 
@@ -156,13 +157,6 @@ class VotePredictions(PerSample):
         """Each sample's votes as fractions, float64 (N, V); rows sum to 1, or to 0 without votes."""
         return vote_probabilities(self.counts)
 
-    def to_arrays(self, precision: type[np.floating[Any]]) -> dict[str, npt.NDArray[Any]]:
-        """Return the optional arrays of a predictions file; ``precision`` is the dtype of probabilities."""
-        arrays: dict[str, npt.NDArray[Any]] = {"vote_counts": self.counts, "vote_classes": np.array(self.classes)}
-        if self.probabilities is not None:
-            arrays |= {"vote_probabilities": self.probabilities.astype(precision), "vote_output": np.array(self.output)}
-        return arrays
-
 
 @dataclass(frozen=True, eq=False)
 class Answers(PerSample):
@@ -179,7 +173,7 @@ class Answers(PerSample):
 
     said: npt.NDArray[np.str_]
     confidence: npt.NDArray[np.float64]
-    output: str
+    output: str = ""
 
     def __post_init__(self) -> None:
         confidence = np.asarray(self.confidence)
@@ -224,13 +218,14 @@ LARGEST_DIFFERENCE = 1e-3
 """Probabilities of one model may differ by this much between machines, or if stored as float16."""
 
 _ARRAYS = ("sample_ids", "labels", "probabilities", "classes", "split", "data_fingerprint")
-_OPTIONAL = (
-    *("note", "temperature", "groups", "scheme"),
-    *("vote_counts", "vote_classes", "vote_probabilities", "vote_output"),
-    *("answers", "answer_confidence", "answer_output"),
-    *("value_names", "values", "ratings"),
-)
-_TEXTS = ("split", "data_fingerprint", "note", "scheme")
+_OPTIONAL = ("note", "scheme", "temperature", "groups")
+_PARTS: dict[str, tuple[type[Any], dict[str, str]]] = {
+    "votes": (VotePredictions, {f"vote_{name}": name for name in ("counts", "classes", "probabilities", "output")}),
+    "rated": (RatedValues, {"value_names": "names", "values": "values", "ratings": "ratings"}),
+    "answers": (Answers, {"answers": "said", "answer_confidence": "confidence", "answer_output": "output"}),
+}
+"""For each part of predictions: its class, and the file's arrays with its fields."""
+_PROBABILITIES = {"probabilities", "vote_probabilities", "answer_confidence"}
 _FORMER_NAMES = {"rows": "sample_ids"}
 """Array names that mien wrote before 2026-11, and the current names."""
 
@@ -379,33 +374,18 @@ def save_predictions(
     stream: BinaryIO, predictions: Predictions, precision: type[np.floating[Any]] = np.float64
 ) -> None:
     """Write predictions to an open file."""
-    more: dict[str, Any] = {"note": np.array(predictions.note, dtype=np.str_)} if predictions.note else {}
-    if predictions.scheme:
-        more["scheme"] = np.array(predictions.scheme, dtype=np.str_)
-    if predictions.temperature is not None:
-        more["temperature"] = np.array(predictions.temperature, dtype=np.float64)
-    if predictions.votes is not None:
-        more |= predictions.votes.to_arrays(precision)
-    if predictions.groups is not None:
-        more["groups"] = predictions.groups
-    if predictions.rated is not None:
-        rated = predictions.rated
-        more |= {"value_names": np.array(rated.names), "values": rated.values, "ratings": rated.ratings}
-    if predictions.answers is not None:
-        more |= {"answers": predictions.answers.said, "answer_output": np.array(predictions.answers.output)}
-        more["answer_confidence"] = predictions.answers.confidence.astype(precision)
+    values = {name: getattr(predictions, name) for name in (*_ARRAYS, *_OPTIONAL)}
+    for part, (_, names) in _PARTS.items():
+        if (held := getattr(predictions, part)) is not None:
+            values |= {name: getattr(held, field) for name, field in names.items()}
+    given: dict[str, Any] = {
+        name: np.asarray(value, dtype=precision if name in _PROBABILITIES else None)
+        for name, value in values.items()
+        if name in _ARRAYS or not (value is None or (isinstance(value, str) and not value))
+    }
     # Write to a stream, because numpy appends ".npz" to other names. Do not pass allow_pickle, which numpy 1.26 would
     # store as an array. No array is of dtype object.
-    np.savez_compressed(
-        stream,
-        sample_ids=predictions.sample_ids,
-        labels=predictions.labels,
-        probabilities=predictions.probabilities.astype(precision),
-        classes=np.array(predictions.classes, dtype=np.str_),
-        split=np.array(predictions.split, dtype=np.str_),
-        data_fingerprint=np.array(predictions.data_fingerprint, dtype=np.str_),
-        **more,
-    )
+    np.savez_compressed(stream, **given)
 
 
 def read_predictions(path: str | os.PathLike[str]) -> Predictions:
@@ -416,24 +396,17 @@ def read_predictions(path: str | os.PathLike[str]) -> Predictions:
     path = expand_home(path)
     refuse_pointer(path, DataError)
     try:
-        arrays = _read_arrays(path)
-        texts = {name: _string(name, arrays[name]) for name in _TEXTS if name in arrays}
-        return Predictions(
-            sample_ids=arrays["sample_ids"],
-            labels=arrays["labels"],
-            probabilities=arrays["probabilities"],
-            classes=_strings("classes", arrays["classes"]),
-            temperature=float(_typed("temperature", arrays["temperature"], "iuf", 0, "a single number"))
-            if "temperature" in arrays
-            else None,
-            votes=_votes(arrays),
-            groups=arrays.get("groups"),
-            answers=_answers(arrays),
-            rated=RatedValues(_strings("value_names", arrays["value_names"]), arrays["values"], arrays["ratings"])
-            if {"value_names", "values", "ratings"} <= arrays.keys()
-            else None,
-            **texts,
-        )
+        arrays = {name: _READ.get(name, _unchanged)(name, value) for name, value in _read_arrays(path).items()}
+        parts: dict[str, Any] = {}
+        for part, (made, names) in _PARTS.items():
+            needed = [name for name, each in zip(names, fields(made), strict=True) if each.default is MISSING]
+            if missing := [name for name in needed if name not in arrays]:
+                if needed[0] in arrays:
+                    raise DataError(f"'{needed[0]}' needs '{missing[0]}'.", code="array-missing")
+            else:
+                parts[part] = made(**{field: arrays[name] for name, field in names.items() if name in arrays})
+        own = {name: arrays[name] for name in (*_ARRAYS, *_OPTIONAL) if name in arrays}
+        return Predictions(**own, **parts)
     except DataError as error:
         words = f"{path}: {error.raw} The format is specified in docs/predictions.md."
         raise DataError(words, code=error.code) from None
@@ -462,7 +435,8 @@ def _read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
                     f"Missing: {', '.join(missing)}; found: {', '.join(archive.files) or 'nothing'}.",
                     code="array-missing",
                 )
-            return {name: archive[stored[name]] for name in (*_ARRAYS, *_OPTIONAL) if name in stored}
+            known = (*_ARRAYS, *_OPTIONAL, *(name for _, names in _PARTS.values() for name in names))
+            return {name: archive[stored[name]] for name in known if name in stored}
     except FileNotFoundError:
         raise DataError("The file does not exist.", code="predictions-missing") from None
     except UNREADABLE as error:
@@ -475,26 +449,20 @@ def _read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
         ) from None
 
 
-def _answers(arrays: dict[str, npt.NDArray[Any]]) -> Answers | None:
-    if "answers" not in arrays:
-        return None
-    if "answer_confidence" not in arrays:
-        raise DataError("'answers' needs 'answer_confidence', the probability of each.", code="array-missing")
-    output = _string("answer_output", arrays["answer_output"]) if "answer_output" in arrays else ""
-    return Answers(arrays["answers"], arrays["answer_confidence"], output)
+def _unchanged(name: str, value: Any) -> Any:
+    return value
 
 
-def _votes(arrays: dict[str, npt.NDArray[Any]]) -> VotePredictions | None:
-    if "vote_counts" not in arrays:
-        return None
-    if "vote_classes" not in arrays:
-        raise DataError("'vote_counts' needs 'vote_classes', the name of each column.", code="array-missing")
-    return VotePredictions(
-        arrays["vote_counts"],
-        _strings("vote_classes", arrays["vote_classes"]),
-        arrays.get("vote_probabilities"),
-        _string("vote_output", arrays["vote_output"]) if "vote_output" in arrays else "",
-    )
+def _number(name: str, value: Any) -> float:
+    return float(_typed(name, value, "iuf", 0, "a single number"))
+
+
+_READ: dict[str, Callable[[str, Any], Any]] = {
+    **dict.fromkeys(("split", "data_fingerprint", "note", "scheme", "vote_output", "answer_output"), _string),
+    **dict.fromkeys(("classes", "vote_classes", "value_names"), _strings),
+    "temperature": _number,
+}
+"""How arrays of a file are converted; others are checked by the class that holds them."""
 
 
 class Teacher(NamedTuple):
