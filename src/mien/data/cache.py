@@ -2,7 +2,7 @@
 
     <cache>/faces/<key>/images.npy    uint8 (N, S, S[, 3]), reopened as a memory map
                         table.npz     labels, splits, sources, rows, votes, columns
-                        meta.json     classes, fingerprints, notes on how the data was read
+                        meta.json     classes and other plain values, fingerprints, notes on how the data was read
 
 The key is made from the paths, sizes and modification times of the source, and from the options. An entry is therefore
 found without reading the source. An entry is written to a temporary folder and renamed, so half an entry never counts.
@@ -19,6 +19,7 @@ import tempfile
 import time
 import zipfile
 from contextlib import suppress
+from dataclasses import fields
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -60,45 +61,24 @@ def read_entry(folder: Path) -> tuple[Dataset, dict[str, Any]]:
     images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
     # np.load would leave a damaged file open if it had opened it itself
     with (folder / "table.npz").open("rb") as stream, np.load(stream, allow_pickle=False) as table:
-        columns = {name: table[_COLUMN_PREFIX + name] for name in meta["columns"]}
-        faces = Dataset(
-            images=images,
-            labels=table["labels"],
-            classes=tuple(meta["classes"]),
-            split=table["split"],
-            source=table["source"],
-            rows=table["rows"],
-            columns=columns,
-            # Only a study stores data that was cleaned first.
-            cleaned_from=tuple(meta.get("cleaned_from", ())),
-            votes=table["votes"] if meta["vote_classes"] else None,
-            vote_classes=tuple(meta["vote_classes"]),
-            group_column=str(meta["group_column"]),
-        )
+        arrays: dict[str, Any] = {name: table[name] for name in table.files}
+    columns = {name: arrays.pop(_COLUMN_PREFIX + name) for name in meta["columns"]}
+    plain: dict[str, Any] = meta["plain"]
+    plain = {name: tuple(value) if isinstance(value, list) else value for name, value in plain.items()}
+    faces = Dataset(images=images, columns=columns, **plain, **arrays)
     return faces.with_fingerprints(str(meta["fingerprint"]), str(meta["fingerprint_without_test"])), dict(meta["facts"])
 
 
 def write_entry(folder: Path, faces: Dataset, facts: dict[str, Any]) -> None:
     """Write faces and metadata into an empty folder. Raises :class:`OSError`."""
     np.save(folder / "images.npy", faces.images, allow_pickle=False)
-    columns = {_COLUMN_PREFIX + name: values for name, values in faces.columns.items()}
-    if faces.votes is not None:
-        columns["votes"] = faces.votes
-    np.savez(
-        folder / "table.npz",
-        allow_pickle=False,
-        labels=faces.labels,
-        split=faces.split,
-        source=faces.source,
-        rows=faces.rows,
-        **columns,
-    )
+    values = {each.name: getattr(faces, each.name) for each in fields(faces) if each.name not in {"images", "columns"}}
+    arrays = {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
+    columns = {_COLUMN_PREFIX + name: value for name, value in faces.columns.items()}
+    np.savez(folder / "table.npz", allow_pickle=False, **arrays, **columns)
     meta = {
-        "classes": faces.classes,
+        "plain": {name: value for name, value in values.items() if name not in arrays},
         "columns": list(faces.columns),
-        "vote_classes": faces.vote_classes,
-        "group_column": faces.group_column,
-        "cleaned_from": faces.cleaned_from,
         "fingerprint": faces.fingerprint,
         "fingerprint_without_test": faces.fingerprint_without_test,
         "facts": facts,
