@@ -35,7 +35,7 @@ def test_a_space_is_read_as_it_is_written():
     assert (space.name, space.trials, space.seed, space.base.epochs) == ("mine", 3, 7, 9)
     assert (space.pruning.first_epoch, space.pruning.factor) == (2, 3)
     trial = optuna.create_study().ask()
-    for key, each in space.ranges.items():
+    for key, each in space.parameters.items():
         each.suggest(trial, key)
     distributions = trial.distributions
     lr, erasing, batch = (distributions[key] for key in ("optim.lr", "augment.random_erasing", "batch_size"))
@@ -134,7 +134,7 @@ def test_a_space_that_does_not_exist():
 def test_the_recipe_of_a_space_is_changed_but_no_key_that_is_searched():
     usual, changed = load_space("quick"), load_space("quick", ["epochs=5", "seed=3"])
     assert (changed.base.epochs, changed.base.seed) == (5, 3)
-    assert changed.ranges == usual.ranges
+    assert changed.parameters == usual.parameters
     assert changed.digest != usual.digest
     with raises(RecipeError, "space-searched-key", "'optim.lr'"):
         load_space("quick", ["optim.lr=0.1"])

@@ -226,13 +226,7 @@ from torch.nn import functional
 
 
 def _class_of(recipe: ModelRecipe, digest: str) -> type[nn.Module]:
-    if _digest(recipe.file) != digest:
-        raise RecipeError(
-            f"{recipe.file} has changed since the run began, so its weights may not fit. Restore the "
-            f"file, or train again into another folder.",
-            code="model-file-changed",
-        )
-    names = _load(recipe.file, digest)
+    names = _names(recipe.file, digest)
     found = names.get(recipe.name)
     if not (isinstance(found, type) and issubclass(found, nn.Module)):
         classes = [name for name, each in names.items() if isinstance(each, type) and issubclass(each, nn.Module)]
@@ -242,6 +236,16 @@ def _class_of(recipe: ModelRecipe, digest: str) -> type[nn.Module]:
             code="model-file",
         )
     return found
+
+
+def _names(file: str, digest: str, table: str = "model") -> Mapping[str, Any]:
+    """Run a file and return its names. Raises RecipeError if it has another digest than the run has recorded."""
+    if digest not in {"", current := _digest(file, table)}:
+        raise RecipeError(
+            f"{file} has changed since the run began. Restore the file, or train again into another folder.",
+            code="model-file-changed",
+        )
+    return _load(file, current)
 
 
 Part = TypeVar("Part", OwnPart, OptimRecipe)
@@ -260,13 +264,7 @@ def own_function(part: OwnPart | OptimRecipe, table: str) -> Callable[..., Any]:
 
     Raises RecipeError with the first three codes of :func:`build_own`.
     """
-    digest = _digest(part.file, table)
-    if part.file_sha256 not in {"", digest}:
-        raise RecipeError(
-            f"{part.file} has changed since the run began. Restore the file, or train again into another folder.",
-            code="model-file-changed",
-        )
-    names = _load(part.file, digest)
+    names = _names(part.file, part.file_sha256, table)
     found = names.get(part.name)
     if isinstance(found, type) and issubclass(found, nn.Module):
         found = found()

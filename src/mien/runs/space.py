@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -84,38 +83,24 @@ class Pruning(StrictModel):
 class _SpaceFile(StrictModel):
     recipe: str
     trials: int = Field(ge=1)
-    seed: int = Field(default=0, ge=0, lt=2**31)
+    seed: int = Field(default=0, ge=0, lt=2**31, description="each trial's is derived from it and the trial's number")
     epochs: int | None = Field(default=None, ge=1)
     pruning: Pruning | None = None
-    parameters: Annotated[dict[str, Range], Field(min_length=1)]
+    parameters: Annotated[dict[str, Range], Field(min_length=1, description="ranges by dotted key")]
 
 
-@dataclass(frozen=True)
-class Space:
-    """A recipe and the ranges of its searched keys.
+class Space(_SpaceFile):
+    """A recipe and the ranges of its searched keys: a file with its name and the recipe that it names."""
 
-    Attributes:
-        name: file name without ``.toml``.
-        base: base recipe of all trials, with the space's number of epochs.
-        ranges: ranges by dotted key.
-        trials: number of trials.
-        seed: seed of the search; each trial's seed is derived from it and the trial's number.
-        pruning: when to prune trials; None if no trial is pruned.
-    """
-
-    name: str
-    base: Recipe
-    ranges: Mapping[str, Range]
-    trials: int
-    seed: int
-    pruning: Pruning | None
+    name: str = Field(description="file name without .toml")
+    base: Recipe = Field(description="base recipe of all trials, with the space's number of epochs")
 
     @cached_property
     def digest(self) -> str:
         """SHA-256 over everything except the name and the number of trials, as ``"sha256:..."``."""
         content = {
             "base": self.base.digest,
-            "ranges": {key: each.model_dump(mode="json", exclude_unset=True) for key, each in self.ranges.items()},
+            "ranges": {key: each.model_dump(mode="json", exclude_unset=True) for key, each in self.parameters.items()},
             "seed": self.seed,
             "pruning": None if self.pruning is None else self.pruning.model_dump(),
         }
@@ -123,7 +108,7 @@ class Space:
 
     def values(self, drawn: Mapping[str, Any]) -> dict[str, Any]:
         """Convert values drawn by :meth:`Range.suggest` to values of the recipe."""
-        return {key: json.loads(value) if self.ranges[key].choice else value for key, value in drawn.items()}
+        return {key: json.loads(value) if self.parameters[key].choice else value for key, value in drawn.items()}
 
     def recipe_for(self, values: Mapping[str, Any]) -> Recipe:
         """Return the recipe with these values. Raises :class:`RecipeError` if they contradict each other."""
@@ -134,7 +119,7 @@ class Space:
 
         Raises RecipeError: the recipe has no such key, or the value is not allowed.
         """
-        for key, each in self.ranges.items():
+        for key, each in self.parameters.items():
             for value in each.choice or each.ends:
                 yield key, self.recipe_for({key: value})
 
@@ -168,7 +153,7 @@ def parse_space(text: str, origin: str, folder: Path = Path(), changes: Sequence
             raise RecipeError(
                 f"The search space {origin} cannot vary '{key}', which all trials share.", code="space-fixed-key"
             )
-    space = Space(Path(origin).stem, base, file.parameters, file.trials, file.seed, file.pruning)
+    space = Space(name=Path(origin).stem, base=base, **dict(file))
     try:
         for _ in space.recipes_at_the_ends():
             pass

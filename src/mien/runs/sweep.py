@@ -205,7 +205,7 @@ def _run_trial(
     space: Space, faces: Dataset, trial: optuna.Trial, run: RunFolder, options: Mapping[str, Any]
 ) -> tuple[str, str, float | None]:
     """Train a trial in its folder. Return outcome, reason of invalid values, and the accuracy if complete."""
-    values = space.values({key: each.suggest(trial, key) for key, each in space.ranges.items()})
+    values = space.values({key: each.suggest(trial, key) for key, each in space.parameters.items()})
     try:
         recipe = space.recipe_for(values)
         plan = plan_training(recipe, faces)
@@ -271,7 +271,7 @@ def _write(space: Space, found: SweepResult) -> None:
     """Write trials.csv and, once a trial is complete, best.toml."""
     if not found.trials:
         return
-    keys = tuple(space.ranges)
+    keys = tuple(space.parameters)
     columns = tuple(map(Column, ("trial", "outcome", "accuracy", "epochs", "seconds", *keys)))
     rows = [
         (trial.number, trial.outcome, trial.accuracy, trial.epochs, trial.seconds, *map(trial.values.get, keys))
