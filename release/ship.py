@@ -41,6 +41,7 @@ from mien.pipeline.evaluation_files import write_evaluation
 from mien.pipeline.measured_split import MeasuredSplit
 from mien.pipeline.split_predictions import predict_split, with_model_classes
 from mien.pipeline.trained_on import read_trained_on
+from mien.reporting.context import ReportContext
 from mien.training import checkpoint
 
 SHIPPED = Path(__file__).parents[1] / "src" / "mien" / "shipped"
@@ -64,8 +65,8 @@ def make(run: RunFolder, name: str, faces: Dataset, folder: RunFolder, made_by: 
     validation = with_model_classes(model, faces.of_split("validation"))
     scores = predict_split(model, faces, "validation")
     with tempfile.TemporaryDirectory() as elsewhere:
-        evaluation = MeasuredSplit.resolve(scores, faces, [(model, faces)]).evaluate()
-        write_evaluation(Path(elsewhere), scores, evaluation, title=name, metadata={}, class_counts={})
+        evaluation = MeasuredSplit.resolve(scores, faces, model).evaluate()
+        write_evaluation(Path(elsewhere), ReportContext(scores, evaluation), name, {})
         shutil.copy(Path(elsewhere) / "metrics.json", folder.path / "metrics.json")
     data_print = faces.fingerprint_for_predictions("validation")
     measured = measure_robustness(model.probabilities, np.asarray(validation.images), validation.labels)

@@ -27,6 +27,7 @@ from mien.inference.onnx_classifier import OnnxClassifier
 from mien.inference.output_files import Columns
 from mien.inference.resumable_output import ResumableOutput
 from mien.pipeline.evaluation_files import write_evaluation
+from mien.reporting.context import ReportContext
 from mien.runs.spec import load_study
 from support import encoded, make_predictions, raises
 
@@ -98,16 +99,16 @@ def test_an_evaluation_on_a_full_disk_leaves_nothing(tmp_path, limit):
     labels = np.arange(400) % 7
     predictions = make_predictions(labels, [f"class {n}" for n in range(7)])
     evaluation = evaluate_predictions(predictions, resamples=10)
-    settings = {"title": "t", "metadata": {}, "class_counts": {}}
+    context = ReportContext(predictions, evaluation)
     former = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, former[1]))
     try:
         with raises(RunError, "file-unwritable"):
-            write_evaluation(tmp_path / "out", predictions, evaluation, **settings)
+            write_evaluation(tmp_path / "out", context, "t", {})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, former)
     assert list((tmp_path / "out").iterdir()) == []
-    write_evaluation(tmp_path / "out", predictions, evaluation, **settings)
+    write_evaluation(tmp_path / "out", context, "t", {})
     names = {file.name for file in (tmp_path / "out").iterdir()}
     assert names >= {"metrics.json", "predictions_validation.npz", "report.html"}
 

@@ -19,6 +19,7 @@ from mien.inference.predictor import load
 from mien.pipeline import evaluate as evaluate
 from mien.pipeline.evaluate import EvaluateOptions, check_options, predict_to_evaluate
 from mien.pipeline.split_predictions import predict_split
+from mien.reporting.context import ReportContext
 from support import raises
 
 
@@ -106,7 +107,6 @@ def test_two_who_write_one_evaluation_share_no_half_written_file(tiny_run, tmp_p
             parts.append(part.stat().st_ino == before)
 
     monkeypatch.setattr(evaluation_files, "whole_file", watched)
-    evaluation_files.write_evaluation(
-        tmp_path, predictions, evaluate_predictions(predictions, 1), title="t", metadata={}, class_counts={}
-    )
+    context = ReportContext(predictions, evaluate_predictions(predictions, 1))
+    evaluation_files.write_evaluation(tmp_path, context, "t", {})
     assert parts == [True] * 2

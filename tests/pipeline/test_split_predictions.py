@@ -11,10 +11,11 @@ from mien.data.dataset import Dataset
 from mien.evaluation.estimates import evaluate_predictions
 from mien.evaluation.predictions import read_predictions
 from mien.inference.predictor import load
-from mien.pipeline.evaluate import merging_description
+from mien.pipeline.evaluate import EvaluateOptions
 from mien.pipeline.evaluation_files import write_evaluation
 from mien.pipeline.measured_split import MeasuredSplit, leakage_reference
 from mien.pipeline.split_predictions import predict_split, temperature_description, with_model_classes
+from mien.reporting.context import ReportContext
 from support import raises
 
 
@@ -104,10 +105,10 @@ def test_a_model_of_the_cleaned_data_saw_no_more_than_that(tiny_run, classifier,
     replace_manifest(copy, classifier.manifest.model_copy(update=change))
     of_cleaned = load(copy)
     for data, whole in zip((cleaned, cleaned_without), wholes, strict=True):
-        assert leakage_reference([of_cleaned], data, whole) is data
-        assert leakage_reference([of_cleaned, classifier], data, whole) is whole
-        assert leakage_reference([], data, whole) is whole
-    assert leakage_reference([classifier], cleaned, None) is cleaned
+        assert leakage_reference(of_cleaned, data, whole) is data
+        assert leakage_reference(classifier, data, whole) is whole
+        assert leakage_reference(None, data, whole) is whole
+    assert leakage_reference(classifier, cleaned, None) is cleaned
 
 
 def reordered(faces, classes):
@@ -147,15 +148,8 @@ def test_the_folder_of_an_evaluation(classifier, faces, tmp_path, monkeypatch):
     predictions = predict_split(classifier, faces, "test")
 
     def write():
-        counts = faces.counts_by_split()
-        return write_evaluation(
-            tmp_path / "out",
-            predictions,
-            evaluate_predictions(predictions, 10),
-            title="t",
-            metadata={},
-            class_counts=counts,
-        )
+        context = ReportContext(predictions, evaluate_predictions(predictions, 10))
+        return write_evaluation(tmp_path / "out", context, "t", {})
 
     report = write()
     assert sorted(file.name for file in (tmp_path / "out").glob("*.*")) == [
@@ -173,10 +167,11 @@ def test_the_folder_of_an_evaluation(classifier, faces, tmp_path, monkeypatch):
 
 
 def test_a_merge_says_how_many_samples_it_kept(classifier, faces):
+    from mien.api.evaluate import _measure
     from mien.base.labels import SCHEMES
 
     answers = predict_split(classifier, faces, "train")
     counts = dict(zip(faces.classes, faces.counts("train"), strict=True))
-    words = merging_description(answers, answers.with_scheme(SCHEMES["five"]), SCHEMES["five"])
+    result = _measure(MeasuredSplit(answers), EvaluateOptions("train", scheme=SCHEMES["five"]))
     kept = len(answers) - counts["disgust"] - counts["neutral"]
-    assert words.endswith(f"by 'five': {kept} of {len(answers)} samples")
+    assert result.merged.endswith(f"by 'five': {kept} of {len(answers)} samples")

@@ -14,16 +14,15 @@ from mien.base.labels import LabelScheme, parse_scheme
 from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
 from mien.data.read import ReadResult
-from mien.evaluation.estimates import LEAST_COMPARED
+from mien.evaluation.estimates import LEAST_COMPARED, break_down, group_gaps
 from mien.evaluation.predictions import read_predictions
+from mien.evaluation.results import BreakDown
 from mien.inference.find_model import is_shipped_run
 from mien.inference.predictor import Predictor
 from mien.pipeline.evaluate import (
     EvaluateOptions,
     EvaluationResult,
-    break_down_by,
     check_options,
-    merging_description,
     predict_to_evaluate,
 )
 from mien.pipeline.measured_split import MeasuredSplit, holds_test
@@ -85,14 +84,13 @@ def evaluate_read(
         facts |= {"note": merged.note} if merged.note else {}
         facts |= {"classes": options.scheme.name} if options.scheme is not None else {}
         run.note_test_use(facts)
-    split = MeasuredSplit.resolve(predictions, faces, [(model, faces)], uncleaned=data.uncleaned)
+    split = MeasuredSplit.resolve(predictions, faces, model, uncleaned=data.uncleaned)
     # Fingerprint the data before classes are dropped, because a report loads it in the same way.
     fingerprint = data.faces.fingerprint_for_predictions(options.split)
     split = replace(split, predictions=replace(split.predictions, data_fingerprint=fingerprint))
     return _measure(
         split,
         options,
-        model=model,
         run=run_of(model),
         name=model.manifest.full_name,
         temperature_note=temperature_description(model, faces, options.split),
@@ -111,11 +109,13 @@ def _without_dropped(model: Predictor, faces: Dataset, options: EvaluateOptions)
 
 
 def _measure(split: MeasuredSplit, options: EvaluateOptions, **about: Any) -> EvaluationResult:
-    merged = split.with_scheme(options.scheme)
-    evaluation = replace(
-        merged.evaluate(),
-        by=None if options.by is None else break_down_by(merged, options.by),
-    )
+    merged, by = split.with_scheme(options.scheme), None
+    if options.by is not None:
+        assert merged.faces is not None
+        values = merged.faces.columns[options.by]
+        gaps = group_gaps(merged.predictions, values)
+        by = BreakDown(options.by, tuple(break_down(merged.predictions, values)), gaps)
+    evaluation = replace(merged.evaluate(), by=by)
     notices = [] if evaluation.trained_on_notice is None else [evaluation.trained_on_notice]
     parts = () if evaluation.by is None else evaluation.by.parts
     if small := [f"{part.value} ({part.count:,})" for part in parts if part.count < LEAST_COMPARED]:
@@ -123,13 +123,11 @@ def _measure(split: MeasuredSplit, options: EvaluateOptions, **about: Any) -> Ev
             f"{options.by}: too few samples to compare with the others: {', '.join(small)}; {LEAST_COMPARED} are needed"
         )
         notices.append(Notice(f"{words}.", code="groups-small"))
-    return EvaluationResult(
-        evaluation,
-        merged,
-        merged=merging_description(split.predictions, merged.predictions, options.scheme),
-        notices=notices,
-        **about,
-    )
+    words = ""
+    if options.scheme is not None:
+        counts = f"{len(merged.predictions):,} of {len(split.predictions):,} samples"
+        words = f"merged after the prediction by '{options.scheme.name}': {counts}"
+    return EvaluationResult(evaluation, merged, merged=words, notices=notices, **about)
 
 
 def run_with_ledger(model: Predictor) -> RunFolder | None:

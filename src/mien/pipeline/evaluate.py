@@ -19,9 +19,9 @@ from mien.data.dataset import Dataset
 from mien.evaluation.calibration import reliability
 from mien.evaluation.curves import precision_recall_curves, roc_curves
 from mien.evaluation.error_analysis import worst_mistakes
-from mien.evaluation.estimates import break_down, group_gaps, group_values
+from mien.evaluation.estimates import group_values
 from mien.evaluation.predictions import Predictions
-from mien.evaluation.results import BreakDown, Estimate, Evaluation, VoteEvaluation
+from mien.evaluation.results import Estimate, Evaluation, VoteEvaluation
 from mien.inference.predictor import Predictor
 from mien.page.blocks import Column, Table
 from mien.page.charts.curves import precision_recall_chart, reliability_chart, roc_chart
@@ -34,6 +34,7 @@ from mien.pipeline.evaluation_files import ReportInputs, file_names, write_evalu
 from mien.pipeline.measured_split import MeasuredSplit
 from mien.pipeline.split_predictions import predict_split, votes_of, with_model_classes
 from mien.pipeline.trained_on import digests_of
+from mien.reporting.context import ReportContext
 
 
 @dataclass(frozen=True)
@@ -70,20 +71,6 @@ def predict_to_evaluate(predictor: Predictor, faces: Dataset, options: EvaluateO
     return predict_split(predictor, faces, options.split, options.tta)
 
 
-def merging_description(predictions: Predictions, merged: Predictions, scheme: LabelScheme | None) -> str:
-    """Describe how predicted classes were merged; ``""`` without a scheme."""
-    if scheme is None:
-        return ""
-    return f"merged after the prediction by '{scheme.name}': {len(merged):,} of {len(predictions):,} samples"
-
-
-def break_down_by(split: MeasuredSplit, column: str) -> BreakDown:
-    """Compute metrics for each value of a column of the data, which :func:`predict_to_evaluate` checked."""
-    assert split.faces is not None
-    values = split.faces.columns[column]
-    return BreakDown(column, tuple(break_down(split.predictions, values)), group_gaps(split.predictions, values))
-
-
 def _column(predictor: Predictor, faces: Dataset, options: EvaluateOptions) -> Any:
     """Return the column to group by for the measured samples; None without a column name.
 
@@ -115,7 +102,6 @@ class EvaluationResult:
     Attributes:
         evaluation: all metrics, as values.
         measured: the predictions with their faces and models, after classes were merged.
-        model: the model; None for a predictions file.
         run: the run folder of the model.
         name: name of the model; ``""`` for a predictions file.
         merged: text about merged classes; ``""`` if no classes were merged.
@@ -125,12 +111,16 @@ class EvaluationResult:
 
     evaluation: Evaluation = field(repr=False)
     measured: MeasuredSplit = field(repr=False)
-    model: Predictor | None = None
     run: RunFolder | None = field(repr=False, default=None)
     name: str = ""
     merged: str = field(repr=False, default="")
     temperature_note: str = field(repr=False, default="")
     notices: Sequence[Notice] = ()
+
+    @property
+    def model(self) -> Predictor | None:
+        """The model; None for a predictions file."""
+        return self.measured.model
 
     @property
     def predictions(self) -> Predictions:
@@ -245,22 +235,25 @@ class EvaluationResult:
         check_replaceable([folder / name for name in file_names(self.predictions.split)], overwrite)
         note = self.predictions.note
         about = {"probabilities": self.temperature_note, "classes": self.merged, "averaging": note}
-        return write_evaluation(
-            folder,
+        context = ReportContext(
             self.predictions,
             self.evaluation,
-            title=f"{self.name or 'predictions'}: {self.predictions.split}",
-            metadata={**(metadata or {}), **{name: words for name, words in about.items() if words}},
             class_counts=self.class_counts,
             history=[] if self.run is None else self.run.read_history(),
             best_epoch=None if self.run is None or self.model is None else self.model.manifest.epoch,
         )
+        metadata = {**(metadata or {}), **{name: words for name, words in about.items() if words}}
+        return write_evaluation(folder, context, self._title, metadata)
+
+    @property
+    def _title(self) -> str:
+        return f"{self.name or 'predictions'}: {self.predictions.split}"
 
     def write_report(self, folder: str | os.PathLike[str]) -> Path:
         """Write ``report.html`` with charts and tables into a folder; return its path. Needs the extra ``report``."""
         inputs = ReportInputs(
             self.predictions,
-            f"{self.name or 'predictions'}: {self.predictions.split}",
+            self._title,
             # Leave out the model if probabilities were merged, or averaged over views or models.
             model=None if self.merged or self.predictions.note else self.model,
             model_name=self.name or None,

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from mien.base.errors import DataError, MissingExtraError, Notice, arg, nearest
 from mien.base.files import whole_file
@@ -62,32 +61,19 @@ def file_names(split: str) -> tuple[str, ...]:
     return f"predictions_{split}.npz", "metrics.json", "report.html", "figures", "tables"
 
 
-def write_evaluation(
-    folder: Path,
-    predictions: Predictions,
-    evaluation: Evaluation,
-    *,
-    title: str,
-    metadata: Mapping[str, str],
-    class_counts: Mapping[str, Sequence[int]],
-    history: Sequence[Mapping[str, Any]] = (),
-    best_epoch: int | None = None,
-) -> Path | None:
+def write_evaluation(folder: Path, context: ReportContext, title: str, metadata: Mapping[str, str]) -> Path | None:
     """Write ``predictions_<split>.npz``, ``metrics.json`` and, if the extra is installed, the report with its files.
 
     Returns the report's path; None without the extra ``report``, which also removes an earlier report.
     """
     # Move predictions and metrics into place only after the page, because a partial result cannot be used.
     with ExitStack() as files:
-        place = RunFolder(folder).predictions(predictions.split)
+        place = RunFolder(folder).predictions(context.predictions.split)
         with files.enter_context(whole_file(place)).open("wb") as stream:
-            save_predictions(stream, predictions)
+            save_predictions(stream, context.predictions)
         metrics = files.enter_context(whole_file(folder / "metrics.json"))
-        metrics.write_text(json.dumps(evaluation.to_dict(), indent=2) + "\n", encoding="utf-8", newline="")
+        metrics.write_text(json.dumps(context.evaluation.to_dict(), indent=2) + "\n", encoding="utf-8", newline="")
         with suppress(MissingExtraError):
-            context = ReportContext(
-                predictions, evaluation, class_counts=class_counts, history=history, best_epoch=best_epoch
-            )
             return report_page(context, title, metadata, SUMMARY).write(folder).page
     # Remove an earlier report, because it does not match these metrics.
     (folder / "report.html").unlink(missing_ok=True)
@@ -167,8 +153,7 @@ def write_report(out: Path, inputs: ReportInputs) -> WrittenPage:
         )
     faces = None if inputs.data is None else inputs.data.faces
     uncleaned = None if inputs.data is None else inputs.data.uncleaned
-    members = [] if model is None or faces is None else [(model, faces)]
-    split = MeasuredSplit.resolve(predictions, faces, members, uncleaned=uncleaned)
+    split = MeasuredSplit.resolve(predictions, faces, model, uncleaned=uncleaned)
     checked = None if model is None or split.faces is None else check_model(model, split.faces, predictions)
     if checked is not None:
         inputs = replace(inputs, predictions=replace(predictions, temperature=checked))

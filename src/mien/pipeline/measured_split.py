@@ -20,7 +20,7 @@ from mien.evaluation.predictions import LARGEST_DIFFERENCE, Predictions
 from mien.evaluation.results import Evaluation, SubsetMetrics
 from mien.evaluation.vote_metrics import evaluate_votes
 from mien.inference.predictor import Predictor
-from mien.pipeline.split_predictions import Member, votes_of, with_model_classes
+from mien.pipeline.split_predictions import votes_of, with_model_classes
 from mien.pipeline.trained_on import digests_of, image_digests
 
 CHECKED_SAMPLES = 64
@@ -154,14 +154,16 @@ class MeasuredSplit:
 
     Attributes:
         predictions: predictions for N samples, with groups and, if they had none, votes from the data.
-        members: models that made the predictions, each with the data at its input size; empty if unknown.
+        model: model that made the predictions; None if unknown.
+        data: faces of all splits as they were given, at the model's input size; None without data.
         all_faces: faces of all splits with the classes of the predictions; None without data.
         faces: faces of the N predictions, in their order; None without data.
         reference: faces of all splits in which copies are searched; see :func:`leakage_reference`.
     """
 
     predictions: Predictions
-    members: Sequence[Member] = ()
+    model: Predictor | None = None
+    data: Dataset | None = None
     all_faces: Dataset | None = None
     faces: Dataset | None = None
     reference: Dataset | None = None
@@ -171,29 +173,27 @@ class MeasuredSplit:
         cls,
         predictions: Predictions,
         faces: Dataset | None = None,
-        members: Sequence[Member] = (),
+        model: Predictor | None = None,
         *,
         uncleaned: Dataset | None = None,
         part_of_split: bool = False,
     ) -> MeasuredSplit:
         """Match predictions, by any model, with their data.
 
-        Without models, the classes of ``faces``, all splits, may differ if a label scheme converts them to those of the
-        predictions. ``members`` are the models that made the predictions, each with the data at its input size and in
-        its classes; ``uncleaned`` is the data before a list of changes was applied. ``part_of_split`` allows
-        predictions for a part of the split.
+        ``faces``, all splits, are at the size of ``model``, which made the predictions. Without a model, their classes
+        may differ if a label scheme converts them to those of the predictions. ``uncleaned`` is the data before a list
+        of changes was applied. ``part_of_split`` allows predictions for a part of the split.
 
         Raises DataError if the predictions do not match these faces.
         """
         if faces is None:
-            return cls(predictions, members)
+            return cls(predictions, model)
         check_fingerprint(faces, predictions)
-        models = [model for model, _ in members]
-        reference = leakage_reference(models, faces, uncleaned)
+        data, reference = faces, leakage_reference(model, faces, uncleaned)
         if part_of_split:
             faces = faces.subset(np.isin(faces.rows, predictions.sample_ids))
-        if models:
-            faces, reference = (with_model_classes(models[0], each) for each in (faces, reference))
+        if model is not None:
+            faces, reference = (with_model_classes(model, each) for each in (faces, reference))
         else:
             faces = faces_of_predictions(faces, predictions)
         chosen = match_faces(faces, predictions)
@@ -201,12 +201,12 @@ class MeasuredSplit:
             predictions = replace(predictions, groups=chosen.groups)
         if predictions.votes is None:
             predictions = replace(predictions, votes=votes_of(None, chosen))
-        return cls(predictions, members, faces, chosen, reference)
+        return cls(predictions, model, data, faces, chosen, reference)
 
     def with_scheme(self, scheme: LabelScheme | None) -> MeasuredSplit:
         """Merge classes and remove samples of dropped classes; None changes nothing.
 
-        Copies are still searched with the models' own classes, because models were also trained on dropped samples.
+        Copies are still searched with the model's own classes, because it was also trained on dropped samples.
         """
         if scheme is None:
             return self
@@ -262,19 +262,17 @@ class MeasuredSplit:
         ids = self.predictions.sample_ids
         trained = np.zeros(len(ids), dtype=np.bool_)
         elsewhere = trained.copy()
-        if self.predictions.split not in {*SPLITS, ALL}:
+        if self.predictions.split not in {*SPLITS, ALL} or self.model is None or self.data is None:
             return trained, elsewhere
-        for model, faces in self.members:
-            known = digests_of(model)
-            # It is normal that a model was trained on the train split of its own data.
-            own = faces.matches_training_data(model.manifest.data_fingerprint)
-            if len(known) and not (own and self.predictions.split == "train"):
-                faces = with_model_classes(model, faces)
-                places = faces.places(ids)
-                seen = np.isin(image_digests(faces.images, places), known)
-                trained |= seen
-                if seen.any():
-                    elsewhere |= seen & ~leaked(group_identical(faces.images), faces.split)[places]
+        known = digests_of(self.model)
+        # It is normal that a model was trained on the train split of its own data.
+        own = self.data.matches_training_data(self.model.manifest.data_fingerprint)
+        if len(known) and not (own and self.predictions.split == "train"):
+            faces = with_model_classes(self.model, self.data)
+            places = faces.places(ids)
+            trained = np.isin(image_digests(faces.images, places), known)
+            if trained.any():
+                elsewhere = trained & ~leaked(group_identical(faces.images), faces.split)[places]
         return trained, elsewhere
 
 
@@ -307,14 +305,11 @@ def subset_masks(faces: Dataset, predictions: Predictions) -> dict[str, npt.NDAr
     return kept
 
 
-def leakage_reference(models: Sequence[Predictor], faces: Dataset, uncleaned: Dataset | None) -> Dataset:
+def leakage_reference(model: Predictor | None, faces: Dataset, uncleaned: Dataset | None) -> Dataset:
     """Return the faces in which copies are searched.
 
-    This is the data before cleaning, unless every model was trained on the cleaned data. A model may have been trained
-    on samples that the list of changes drops.
+    This is the data before cleaning, unless the model was trained on the cleaned data. A model may have been trained on
+    samples that the list of changes drops.
     """
-    if uncleaned is None or (
-        models and all(faces.matches_training_data(model.manifest.data_fingerprint) for model in models)
-    ):
-        return faces
-    return uncleaned
+    of_cleaned = model is not None and faces.matches_training_data(model.manifest.data_fingerprint)
+    return faces if uncleaned is None or of_cleaned else uncleaned

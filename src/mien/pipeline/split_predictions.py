@@ -23,9 +23,6 @@ from mien.inference.onnx_classifier import BATCH
 from mien.inference.predictor import Predictor
 from mien.inference.tta import mean_over_views
 
-Member = tuple[Predictor, Dataset]
-"""A model with the data at its input size."""
-
 
 def scheme_of(predictor: Predictor) -> str:
     """Return the label scheme that a model was trained with; ``""`` if it has the classes of its data."""

@@ -32,6 +32,7 @@ from mien.pipeline.split_predictions import (
     with_model_classes,
 )
 from mien.pipeline.trained_on import write_trained_on
+from mien.reporting.context import ReportContext
 from mien.training import checkpoint
 from mien.training.callback import Callback
 from mien.training.device import from_first
@@ -140,7 +141,7 @@ def finish_run(
     with exporting(run) as export:
         predictor, predictions = calibrate(export.file, faces)
         write_trained_on(run, with_model_classes(predictor, faces), start)
-        split = MeasuredSplit.resolve(predictions, faces, [(predictor, faces)])
+        split = MeasuredSplit.resolve(predictions, faces, predictor)
         evaluation = split.evaluate()
         manifest = predictor.manifest.model_copy(update={"scores": headline_values(evaluation)})
         export.complete(manifest)
@@ -159,26 +160,25 @@ def finish_run(
         **(metadata or {}),
         "training": made_words(run, manifest.parameters),
     }
-    report = write_evaluation(
-        run.path,
+    context = ReportContext(
         predictions,
         evaluation,
-        title=f"{recipe.name}: validation",
+        class_counts=split.class_counts,
         history=outcome.history,
         best_epoch=outcome.best_epoch,
-        class_counts=split.class_counts,
-        metadata={name: str(value) for name, value in found.items()},
     )
+    title, words = f"{recipe.name}: validation", {name: str(value) for name, value in found.items()}
+    report = write_evaluation(run.path, context, title, words)
     # Open the file again: the predictor above uses a temporary one, which other processes could not open.
     model = Predictor(run.model).for_labels()
-    split = replace(split, members=[(model, faces)])
+    split = replace(split, model=model)
     return TrainingResult(
         **vars(outcome),
         run=run.path,
         recipe=recipe,
         parity=export.parity,
         predictions=predictions,
-        evaluation=EvaluationResult(evaluation, split, model, run, manifest.full_name),
+        evaluation=EvaluationResult(evaluation, split, run, manifest.full_name),
         report=report,
         removed=removed,
         notices=check_run(plan, run, outcome.history, outcome.best_epoch, evaluation),
