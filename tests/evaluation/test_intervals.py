@@ -33,12 +33,10 @@ def test_wilson_matches_scipy(case):
     assert 0 <= found.low <= found.value <= found.high <= 1
 
 
-def test_wilson_of_arrays_and_of_nothing():
-    low, high = wilson_interval(np.array([0, 3, 0]), np.array([5, 3, 0]))
-    assert (low[0], high[1]) == (0, 1)
-    assert math.isnan(low[2])
-    assert math.isnan(high[2])
-    assert math.isnan(proportion(0, 0).value)
+def test_wilson_of_none_of_all_and_of_nothing():
+    assert (wilson_interval(0, 5)[0], wilson_interval(3, 3)[1]) == (0, 1)
+    nothing = proportion(0, 0)
+    assert all(map(math.isnan, (nothing.value, nothing.low, nothing.high)))
 
 
 def test_a_difference_of_shares_has_newcombes_interval_and_nearly_scipys_p():

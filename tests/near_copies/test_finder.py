@@ -51,7 +51,7 @@ def share_found(images, random, copies_of_a_kind):
         [np.stack([kind(images[at], random) for at in row]) for kind, row in zip(KINDS, chosen, strict=True)]
     )
     together = np.concatenate([images, copies])
-    found = find_near_copies(together, group_identical(together), contrast(together))
+    found = find_near_copies(together, group_identical(together))
     own = found.groups[chosen.ravel()] == found.groups[len(images) :]
     others = (found.first < len(images)) & (found.second < len(images))
     return dict(zip(KINDS, own.reshape(chosen.shape).mean(axis=1), strict=True)), int(others.sum())
@@ -68,7 +68,7 @@ def test_the_order_of_the_images_changes_nothing(drawn):
     few = drawn[:800]
     together = np.concatenate([few, *(np.stack([kind(face, random) for face in few[:60]]) for kind in KINDS)])
     order = random.permutation(len(together))
-    one, other = (find_near_copies(each, group_identical(each), contrast(each)) for each in (together, together[order]))
+    one, other = (find_near_copies(each, group_identical(each)) for each in (together, together[order]))
     assert np.array_equal(one.groups[order], other.groups)
     assert np.array_equal(np.sort(one.correlation), np.sort(other.correlation))
 
@@ -87,7 +87,7 @@ def test_at_most_one_false_pair_in_ten_million():
     from mien.data.synthetic import draw_labels, render_faces
 
     images = render_faces(draw_labels(20_000, 3), 3)
-    found = find_near_copies(images, group_identical(images), contrast(images))
+    found = find_near_copies(images, group_identical(images))
     assert len(found.first) <= 20_000 * 19_999 / 2 / 1e7
 
 
@@ -106,7 +106,7 @@ def test_blocks_early_sorting_and_threads_change_no_pair(drawn, monkeypatch):
 
 def test_blank_and_identical_pictures(drawn):
     images = np.concatenate([drawn[:3], drawn[:2], np.zeros((4, 48, 48), dtype=np.uint8)])
-    found = find_near_copies(images, group_identical(images), contrast(images))
+    found = find_near_copies(images, group_identical(images))
     assert len(found.first) == 0
     assert found.groups[:2].tolist() == found.groups[3:5].tolist()
     assert len(set(found.groups.tolist())) == 4, "the blank ones are identical"

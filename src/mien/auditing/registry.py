@@ -1,60 +1,21 @@
-"""The checks of an audit in order, each with its findings as JSON, table and page blocks.
-
-To add a check, write a file with its functions and add an entry to :data:`CHECKS`.
-"""
+"""The findings of an audit as JSON, as tables in a terminal, and as a page."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.text import Text as RichText
 
-from mien.auditing.findings import AuditFindings
-from mien.auditing.sections import changes, copies, images, labels
+from mien.auditing.run import AuditFindings
+from mien.auditing.sections import CHECKS
 from mien.evaluation.results import json_ready
-from mien.page.blocks import Block, Section, Table
+from mien.page.blocks import Section
 from mien.page.page import Page, WrittenPage
 from mien.page.terminal import rich_table, titled
 from mien.page.wording import samples_text
-
-
-@dataclass(frozen=True)
-class Check:
-    """A check of the audit.
-
-    Attributes:
-        key: id of its section on the page.
-        title: title of its section, and of its table in a terminal.
-        values: function that returns findings for ``audit.json``, converted by
-            :func:`~mien.evaluation.results.json_ready`.
-        table: function that returns the findings as a table, without rows if the check does not apply.
-        blocks: function that returns what the page shows below the table, such as faces.
-    """
-
-    key: str
-    title: str
-    values: Callable[[AuditFindings], Mapping[str, Any]]
-    table: Callable[[AuditFindings], Table]
-    blocks: Callable[[AuditFindings], Sequence[Block]]
-
-
-CHECKS: tuple[Check, ...] = (
-    Check("copies", "Copies", copies.values, copies.table, copies.blocks),
-    Check("labels", "Doubtful labels", labels.values, labels.table, labels.blocks),
-    Check("images", "Image quality", images.values, images.table, images.blocks),
-    Check(
-        "ceiling",
-        "Label-noise ceiling: accuracy on the majority of annotators",
-        labels.ceiling_values,
-        labels.ceiling_table,
-        labels.ceiling_blocks,
-    ),
-    Check("changes", "Suggested changes (clean.toml)", changes.values, changes.table, changes.blocks),
-)
 
 
 def audit_values(findings: AuditFindings) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.auditing.findings import AuditFindings, LabelReview, QualityIssue
 from mien.base.errors import DataError, Notice, needs_extra
 from mien.base.labels import NOT_A_FACE_CLASS
 from mien.base.preprocess import grey_stack
 from mien.base.progress import busy
 from mien.base.sample_groups import join_groups
-from mien.checks.copies import count_copies
+from mien.checks.copies import CopyCounts, count_copies
 from mien.checks.image_quality import (
     FEW_TONES_BELOW,
     LITTLE_DETAIL_BELOW,
@@ -25,15 +24,16 @@ from mien.checks.image_quality import (
     outlier_scores,
     tones,
 )
-from mien.checks.label_errors import check_evidence, rank_label_issues
+from mien.checks.label_errors import LabelIssues, check_evidence, rank_label_issues
 from mien.checks.suggested_changes import suggest_changes
-from mien.data.clean import BLANK_BELOW
+from mien.data.clean import BLANK_BELOW, Change
 from mien.data.dataset import SPLITS, Dataset
 from mien.data.image_store import convert
 from mien.data.splits import group_identical
 from mien.data.votes import vote_probabilities
 from mien.evaluation.intervals import proportion_among
 from mien.evaluation.predictions import Predictions
+from mien.evaluation.results import Estimate
 from mien.evaluation.vote_metrics import VoteCeiling, vote_ceiling
 from mien.near_copies.finder import NearCopies, contrast, find_near_copies
 from mien.pipeline.measured_split import check_fingerprint, match_faces
@@ -43,18 +43,77 @@ WEAK_BELOW = 0.5
 
 
 @dataclass(frozen=True, eq=False)
+class QualityIssue:
+    """A kind of corrupted image.
+
+    Attributes:
+        mask: bool (N,), the samples that have the issue.
+        severity: float (N,), lower is worse; ranks the samples.
+    """
+
+    mask: npt.NDArray[np.bool_]
+    meaning: str
+    severity: npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class LabelReview:
+    """Labels that the predictions of a model contradict.
+
+    Attributes:
+        indices: int64 (M,), the predicted samples as indices into the faces.
+        predictions: a model's predictions on M samples.
+        issues: doubtful labels among these samples.
+        flagged_confirmed: fraction of flagged labels that most voters contradict; None without votes.
+    """
+
+    indices: npt.NDArray[np.int64]
+    predictions: Predictions
+    issues: LabelIssues
+    flagged_confirmed: Estimate | None
+
+
+@dataclass(frozen=True, eq=False)
+class AuditFindings:
+    """Everything that an audit of N faces found.
+
+    Attributes:
+        identical: int64 (N,), group of each face; identical images share a group.
+        near: pairs and groups of near-copies.
+        identical_counts: counts of identical images.
+        near_counts: counts of identical images and near-copies together.
+        quality_issues: image issues by name.
+        outliers: float64 (N,), how unusual each image is; higher is more unusual.
+        ceilings: highest expected accuracy on the annotators' majority, for each split with votes.
+        label_review: review of the labels by a model's predictions; None if no predictions were given.
+        changes: samples that should be dropped or get another label.
+        not_checked: sentences about what could not be checked and what it would need.
+    """
+
+    faces: Dataset
+    identical: npt.NDArray[np.int64]
+    near: NearCopies
+    identical_counts: CopyCounts
+    near_counts: CopyCounts
+    quality_issues: Mapping[str, QualityIssue]
+    outliers: npt.NDArray[np.float64]
+    ceilings: Mapping[str, VoteCeiling]
+    label_review: LabelReview | None
+    changes: tuple[Change, ...]
+    not_checked: tuple[Notice, ...]
+
+
+@dataclass(frozen=True, eq=False)
 class Copies:
     """Copies among the faces. Copies are found first, because cross-validation keeps them together.
 
     Attributes:
         identical: int64 (N,), group of each face; identical images share one.
         near: pairs and groups of near-copies.
-        contrast: float64 (N,), standard deviation of the pixels of each image.
     """
 
     identical: npt.NDArray[np.int64]
     near: NearCopies
-    contrast: npt.NDArray[np.float64]
 
 
 def find_copies(faces: Dataset) -> Copies:
@@ -62,8 +121,8 @@ def find_copies(faces: Dataset) -> Copies:
     images = _grey(faces.images)
     with _one_thread():
         with busy("counting copies"):
-            identical, deviation = group_identical(images), contrast(images)
-        return Copies(identical, find_near_copies(images, identical, deviation), deviation)
+            identical = group_identical(images)
+        return Copies(identical, find_near_copies(images, identical))
 
 
 def kept_together(faces: Dataset, copies: Copies) -> npt.NDArray[np.int64]:
@@ -95,19 +154,19 @@ def audit_faces(faces: Dataset, copies: Copies, predictions: Predictions | None 
     groups = copies.near.groups
     with _one_thread():
         images = _grey(faces.images)
-        few_tones = tones(images)
+        few_tones, deviation = tones(images), contrast(images)
         review = None if predictions is None else _review_labels(faces, predictions, groups)
         doubtful, suggested = np.zeros(len(faces), dtype=np.bool_), faces.labels.copy()
         if review is not None:
             doubtful[review.indices], suggested[review.indices] = review.issues.sure, review.issues.suggested
-        blank, not_a_face = copies.contrast < BLANK_BELOW, _most_saw_no_face(faces)
+        blank, not_a_face = deviation < BLANK_BELOW, _most_saw_no_face(faces)
         return AuditFindings(
             faces=faces,
             identical=copies.identical,
             near=copies.near,
             identical_counts=count_copies(copies.identical, faces.labels, faces.split),
             near_counts=count_copies(groups, faces.labels, faces.split),
-            quality_issues=_quality_issues(images, copies.contrast, few_tones),
+            quality_issues=_quality_issues(images, deviation, few_tones),
             outliers=outlier_scores(images, [-few_tones]),
             ceilings=_ceilings(faces),
             label_review=review,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,12 @@ def read_images(
     places: list[int] = []
     bad = list(skipped)
     coloured = 0
-    for index, (name, squares) in enumerate(track(_on_all_cores(items, options), len(names), what, "images")):
+    remaining = iter(items)
+    blocks: Iterator[list[Item]] = iter(lambda: list(islice(remaining, _BLOCK)), [])
+    # Pillow releases Python's lock while it decodes and resizes.
+    opened = ordered_map(lambda block: [_open(item, options) for item in block], blocks, available_cores())
+    done = track(chain.from_iterable(opened), len(names), what, "images")
+    for index, (name, squares) in enumerate(done):
         if isinstance(squares, DataError):
             if not options.skip_bad:
                 raise squares
@@ -113,11 +118,3 @@ def _open(item: Item, options: ReadOptions) -> Opened:
             reason = f"{name}: {reason}"
         advice = "" if options.skip_bad else f" Replace it, or leave such images out with {arg('skip_bad', True)}."
         return name, DataError(reason + advice, code="image-unreadable")
-
-
-def _on_all_cores(items: Iterable[Item], options: ReadOptions) -> Iterator[Opened]:
-    """Open each item in threads, in order. Pillow releases Python's lock while it decodes and resizes."""
-    remaining = iter(items)
-    blocks: Iterator[list[Item]] = iter(lambda: list(islice(remaining, _BLOCK)), [])
-    for block in ordered_map(lambda block: [_open(item, options) for item in block], blocks, available_cores()):
-        yield from block

@@ -13,7 +13,7 @@ from mien.base.files import expand_home, refuse_pointer
 from mien.data.csv_table import read_csv, referenced_files
 from mien.data.dataset import FaceTable
 from mien.data.face_table import ReadOptions, file_state, read_header
-from mien.data.folders import holds_class_folders, is_image_name, read_folders, subfolders, tree_state
+from mien.data.folders import holds_class_folders, read_folders, subfolders, tree_state
 from mien.data.parquet import parquet_files, read_parquet
 
 _ARCHIVES = (".zip", ".gz", ".tgz", ".tar", ".7z", ".rar", ".bz2", ".xz")
@@ -88,7 +88,8 @@ def detect_shape(path: Path) -> tuple[Path, DataShape]:
 
 
 def _detect_folder(folder: Path) -> tuple[Path, DataShape]:
-    if _holds_parquet(folder):
+    inside = (each for pattern in ("*.parquet", "*/*.parquet") for each in folder.glob(pattern))
+    if any(each.relative_to(folder).parts[0][0] != "." for each in inside):
         return folder, _PARQUET
     if all((folder / name).is_file() for name in ("recipe.toml", "environment.json")):
         raise DataError(
@@ -107,22 +108,6 @@ def _detect_folder(folder: Path) -> tuple[Path, DataShape]:
             code="data-ambiguous",
         )
     return folder, _FOLDERS
-
-
-def _holds_parquet(folder: Path) -> bool:
-    """Return whether parquet files lie in the folder or one level below; image folders are not searched."""
-    with os.scandir(folder) as entries:
-        inside = list(entries)
-    if any(entry.name.endswith(".parquet") for entry in inside):
-        return True
-    for folder_below in (entry for entry in inside if entry.is_dir() and not entry.name.startswith(".")):
-        with os.scandir(folder_below.path) as entries:
-            for entry in entries:
-                if entry.name.endswith(".parquet"):
-                    return True
-                if is_image_name(entry.name):
-                    break
-    return False
 
 
 def unreadable(path: str | os.PathLike[str], error: OSError) -> DataError:

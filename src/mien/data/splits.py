@@ -15,7 +15,7 @@ from mien.base.errors import DataError, RunError, arg
 from mien.base.files import cache_folder, whole_file
 from mien.base.preprocess import grey_square
 from mien.data.image_store import convert, take
-from mien.near_copies.finder import contrast, find_near_copies
+from mien.near_copies.finder import find_near_copies
 
 VALIDATION_SHARE = 0.15
 NO_CUT = "no validation split, because no class has two different images"
@@ -94,7 +94,7 @@ def _find(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
     identical = group_identical(images)
     if len(images) < 2:
         return identical
-    return find_near_copies(images, identical, contrast(images)).groups
+    return find_near_copies(images, identical).groups
 
 
 def _small(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

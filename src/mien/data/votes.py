@@ -76,9 +76,13 @@ def vote_probabilities(counts: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
 def votes_fingerprint(faces: Dataset) -> str:
     """SHA-256 of votes, their classes and rows, as ``"sha256:..."``; the test split is ignored."""
     learned = faces.subset(faces.split != "test")
-    digest = hashlib.sha256(repr(learned.vote_classes).encode())
-    digest.update(np.ascontiguousarray(check_votes(learned), dtype="<f8").data)
-    digest.update(np.ascontiguousarray(learned.rows, dtype="<i8").data)
+    return _fingerprint(repr(learned.vote_classes), check_votes(learned), learned.rows)
+
+
+def _fingerprint(words: str, values: npt.NDArray[np.float64] | None, rows: npt.NDArray[np.int64]) -> str:
+    digest = hashlib.sha256(words.encode())
+    digest.update(np.ascontiguousarray(values, dtype="<f8").data)
+    digest.update(np.ascontiguousarray(rows, dtype="<i8").data)
     return f"sha256:{digest.hexdigest()}"
 
 
@@ -248,6 +252,4 @@ def _rating(cell: str) -> float:
 def ratings_fingerprint(dataset: Dataset, names: Sequence[str]) -> str:
     """SHA-256 of ratings and their rows, as ``"sha256:..."``; the test split is ignored."""
     learned = dataset.subset(dataset.split != "test")
-    digest = hashlib.sha256(np.ascontiguousarray(read_ratings(learned, names), dtype="<f8").data)
-    digest.update(np.ascontiguousarray(learned.rows, dtype="<i8").data)
-    return f"sha256:{digest.hexdigest()}"
+    return _fingerprint("", read_ratings(learned, names), learned.rows)

@@ -133,17 +133,13 @@ def evaluate_subsets(
 
     Each subset is resampled separately, as in :func:`evaluate_predictions`; an empty one has NaN.
     """
-    return [_subset_metrics(name, predictions, mask, resamples) for name, mask in kept.items()]
-
-
-def _subset_metrics(
-    name: str, predictions: Predictions, inside: npt.NDArray[np.bool_], resamples: int
-) -> SubsetMetrics:
-    if not inside.any():
-        undefined = Estimate(math.nan, math.nan, math.nan)
-        return SubsetMetrics(name, 0, undefined, undefined)
-    accuracy, macro_f1 = _intervals(predictions.subset(inside), ("macro_f1",), resamples)
-    return SubsetMetrics(name, int(inside.sum()), accuracy, macro_f1)
+    found = []
+    for name, inside in kept.items():
+        accuracy = macro_f1 = Estimate(math.nan, math.nan, math.nan)
+        if inside.any():
+            accuracy, macro_f1 = _intervals(predictions.subset(inside), ("macro_f1",), resamples)
+        found.append(SubsetMetrics(name, int(inside.sum()), accuracy, macro_f1))
+    return found
 
 
 def _intervals(predictions: Predictions, names: Sequence[str], resamples: int) -> list[Estimate]:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.base.sample_groups import Groups
-from mien.evaluation.metrics import Floats, divide
+from mien.evaluation.metrics import Floats
 from mien.evaluation.results import LEVEL, SEED, Estimate
 
 _CHUNK_CELLS = 2_000_000
@@ -79,35 +79,24 @@ def bootstrap_mean(values: Floats, resamples: int = 1000, groups: Groups | None 
     return percentile_interval(float(values.mean()), drawn)
 
 
-def wilson_interval(hits: npt.ArrayLike, count: npt.ArrayLike) -> tuple[Floats, Floats]:
-    """Compute the 95% score interval of a proportion: Wilson, JASA 22, 1927.
+def wilson_interval(hits: float, count: float) -> tuple[float, float]:
+    """Return both ends of the 95% score interval of a proportion, 0..1: Wilson, JASA 22, 1927; NaN without trials.
 
-    Unlike the normal interval it stays in 0..1, and has a positive width even at 0 and 1.
-
-    Args:
-        hits: (...), number of hits, 0..count.
-        count: (...), number of trials, 0 or more.
-
-    Returns:
-        Lower and upper ends, float64 (...), in 0..1; NaN where ``count`` is 0.
+    Unlike the normal interval it stays in 0..1, and has a positive width even at 0 and 1. ``hits`` are 0..``count``,
+    and both may be fractions.
     """
-    hits, count = np.asarray(hits, dtype=np.float64), np.asarray(count, dtype=np.float64)
-    found, squared = divide(hits, count), _DEVIATIONS**2
-    centre = found + divide(np.full_like(count, squared / 2), count)
-    half = _DEVIATIONS * np.sqrt(
-        divide(found * (1 - found), count) + divide(np.full_like(count, squared / 4), count**2)
-    )
-    scale = 1 + divide(np.full_like(count, squared), count)
+    if not count:
+        return math.nan, math.nan
+    share, squared = hits / count, _DEVIATIONS**2
+    centre, scale = share + squared / 2 / count, 1 + squared / count
+    half = _DEVIATIONS * math.sqrt(share * (1 - share) / count + squared / 4 / count**2)
     # At 0 and 1 set the end exactly, to avoid rounding errors.
-    low = np.where(hits == 0, np.where(count > 0, 0.0, np.nan), (centre - half) / scale)
-    high = np.where(hits == count, np.where(count > 0, 1.0, np.nan), (centre + half) / scale)
-    return low, high
+    return 0.0 if hits == 0 else (centre - half) / scale, 1.0 if hits == count else (centre + half) / scale
 
 
 def proportion(hits: int | np.integer[Any], count: int | np.integer[Any]) -> Estimate:
     """Return ``hits / count`` with its :func:`wilson_interval`; all NaN if ``count`` is 0."""
-    low, high = wilson_interval(hits, count)
-    return Estimate(int(hits) / int(count) if count else math.nan, float(low), float(high))
+    return Estimate(int(hits) / int(count) if count else math.nan, *wilson_interval(int(hits), int(count)))
 
 
 def proportion_among(
@@ -140,8 +129,7 @@ def proportion_among(
         worth = len(hits) / max(float(deviations @ deviations) / (len(hits) * share * (1 - share)), 1.0)
         if min(with_hit, with_miss) < FEW_GROUPS:
             worth = min(worth, float(count))
-    low, high = map(float, wilson_interval(share * worth, worth))
-    return Estimate(share, low, high)
+    return Estimate(share, *wilson_interval(share * worth, worth))
 
 
 def share_difference(

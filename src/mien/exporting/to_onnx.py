@@ -79,18 +79,25 @@ def exporting(run: RunFolder, out: Path | None = None) -> Iterator[Export]:
     """
     recipe = run.read_recipe()
     network, facts = checkpoint.load_best(run)
+    content = recipe.resolved()
+    for key in {"weights", "file"} & content["model"].keys():
+        content["model"][key] = Path(content["model"][key]).name  # paths mean nothing to others
+    outputs = {
+        name: OutputManifest(classes=tuple(each["classes"]), target=each["target"])
+        for name, each in facts.get("outputs", {}).items()
+    }
     manifest = Manifest(
         name=recipe.name,
         classes=tuple(facts["classes"]),
         input=recipe.input,
         parameters=sum(parameter.numel() for parameter in network.parameters()),
-        recipe=_for_others(recipe),
+        recipe=content,
         recipe_digest=facts["recipe_digest"],
         data_fingerprint=facts["data_fingerprint"],
         cleaned_from=tuple(facts.get("cleaned_from", ())),
         taught_by=tuple(facts.get("taught_by", ())),
         epoch=facts["epoch"],
-        **{"outputs": outputs_of(facts), **_measured(run, facts)},
+        **{"outputs": outputs, **_measured(run, facts)},
         licence=network.licence,
         mien_version=__version__,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -119,22 +126,6 @@ def export_run(run: RunFolder, out: Path | None = None) -> Parity:
 def check_export(network: Network, recipe: Recipe) -> None:
     """Export a user's network with its initial weights, so that ``export-failed`` occurs before training."""
     _to_onnx(deepcopy(network).eval(), recipe.input.crop_px, channels=recipe.input.channels)
-
-
-def _for_others(recipe: Recipe) -> dict[str, Any]:
-    """Return the recipe for the manifest; paths are reduced to file names."""
-    content = recipe.resolved()
-    for key in {"weights", "file"} & content["model"].keys():
-        content["model"][key] = Path(content["model"][key]).name
-    return content
-
-
-def outputs_of(facts: dict[str, Any]) -> dict[str, OutputManifest]:
-    """Return the named outputs in a checkpoint's metadata; empty if its output has no name."""
-    return {
-        name: OutputManifest(classes=tuple(each["classes"]), target=each["target"])
-        for name, each in facts.get("outputs", {}).items()
-    }
 
 
 def _measured(run: RunFolder, facts: dict[str, Any]) -> dict[str, Any]:
@@ -199,7 +190,10 @@ class _WithFeatures(nn.Module):
         if len(sizes) > 1:
             whole = network.head
             parts = zip(whole.weight.split(list(sizes)), whole.bias.split(list(sizes)), strict=True)  # type: ignore[no-untyped-call]
-            self.heads = nn.ModuleList([_linear(weight, bias) for weight, bias in parts])
+            for weight, bias in parts:
+                layer = nn.Linear(weight.shape[1], weight.shape[0])
+                layer.load_state_dict({"weight": weight.detach(), "bias": bias.detach()})
+                self.heads.append(layer)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         features = self.network.features(images)
@@ -207,12 +201,6 @@ class _WithFeatures(nn.Module):
             return self.network.head(features), features
         first, *others = (head(features) for head in self.heads)
         return first, features, *others
-
-
-def _linear(weight: Tensor, bias: Tensor) -> nn.Linear:
-    layer = nn.Linear(weight.shape[1], weight.shape[0])
-    layer.load_state_dict({"weight": weight.detach(), "bias": bias.detach()})
-    return layer
 
 
 def _to_onnx(

@@ -119,7 +119,13 @@ def build_own(recipe: ModelRecipe, classes: int, size_px: int, channels: int) ->
     kind = _class_of(recipe, settings.pop("file_sha256"))
     del settings["file"]
     known = inspect.signature(kind).parameters
-    _check_settings(recipe, settings, known)
+    takes_any = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in known.values())
+    if unknown := next((name for name in settings if name not in known and not takes_any), None):
+        raise RecipeError(
+            f"{_place(recipe)} has no parameter '{unknown}' (model.{unknown})."
+            + nearest(unknown, set(known) - {"self"}),
+            code="model-setting-unknown",
+        )
     filled = {"classes": classes, "num_classes": classes, "size_px": size_px, "channels": channels}
     arguments = {name: value for name, value in filled.items() if name in known} | settings
     for name, value in settings.items():
@@ -306,17 +312,6 @@ def _defaults(kind: type[nn.Module]) -> dict[str, Any]:
         for each in parameters
         if isinstance(each.default, bool | int | float | str | list | tuple) and each.name not in _GIVEN
     }
-
-
-def _check_settings(recipe: ModelRecipe, settings: Mapping[str, Any], known: Mapping[str, inspect.Parameter]) -> None:
-    if any(each.kind is inspect.Parameter.VAR_KEYWORD for each in known.values()):
-        return
-    for name in settings:
-        if name not in known:
-            raise RecipeError(
-                f"{_place(recipe)} has no parameter '{name}' (model.{name})." + nearest(name, set(known) - {"self"}),
-                code="model-setting-unknown",
-            )
 
 
 def _place(recipe: ModelRecipe) -> str:

@@ -62,17 +62,14 @@ def contrast(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
     return np.array([image.std(dtype=np.float64) for image in images], dtype=np.float64)
 
 
-def find_near_copies(
-    images: npt.NDArray[np.uint8], identical: npt.NDArray[np.int64], deviation: npt.NDArray[np.float64]
-) -> NearCopies:
+def find_near_copies(images: npt.NDArray[np.uint8], identical: npt.NDArray[np.int64]) -> NearCopies:
     """Find near-copies among images, uint8 (N, S, S); one of each group of ``identical`` ones is compared.
 
     With numbers from :func:`mien.data.splits.group_identical`, the result does not depend on the order of the images.
-    ``deviation`` is the contrast from :func:`contrast`.
     """
     _, representative = np.unique(identical, return_index=True)
     # Sort by number instead of position, so that the order of the files does not affect the result.
-    kept = representative[deviation[representative] >= LEAST_CONTRAST]
+    kept = representative[contrast(images)[representative] >= LEAST_CONTRAST]
     if len(kept) < 2:
         nothing = np.zeros(0, dtype=np.int64)
         return NearCopies(nothing, nothing, np.zeros(0, np.float32), connect(nothing, nothing, identical))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 from typing import Any
@@ -22,12 +21,6 @@ from mien.evaluation.temperature import GREATEST_TEMPERATURE, LEAST_TEMPERATURE,
 from mien.inference.onnx_classifier import BATCH
 from mien.inference.predictor import Predictor
 from mien.inference.tta import mean_over_views
-
-
-def scheme_of(predictor: Predictor) -> str:
-    """Return the label scheme that a model was trained with; ``""`` if it has the classes of its data."""
-    scheme = str(predictor.manifest.recipe.get("classes", "all"))
-    return "" if scheme == "all" else scheme
 
 
 def with_model_classes(predictor: Predictor, faces: Dataset) -> Dataset:
@@ -75,7 +68,11 @@ def predict_split(
         ratings = read_ratings(chosen, [name.removeprefix("derived_") for name in names]) if names else None
     others = ["" if votes is None else votes.output, _source(answering) if answering.perceived else ""]
     others += [] if ratings is None else [head.name or "" for head in further]
-    divisors = _divisors(predictor, [name for name in others if name], temperature, fitted=fitted)
+    outputs, scheme = predictor.manifest.outputs, str(predictor.manifest.recipe.get("classes", "all"))
+    divisors: dict[str, float] = {}
+    if any(others):
+        divisors = {name: 1.0 if fitted else outputs[name].temperature for name in others if name}
+        divisors = {next(iter(outputs)): temperature, **divisors}
     sizes = {head.name: len(head.classes) for head in predictor.manifest.all_outputs}
     ends = np.cumsum([0, *(sizes[name] for name in divisors)])
     column = {name: slice(ends[at], ends[at + 1]) for at, name in enumerate(divisors)}
@@ -115,7 +112,7 @@ def predict_split(
         votes=votes,
         groups=chosen.groups,
         answers=answers_of(answering, found[:, ends[-1] :]) if answering.perceived else None,
-        scheme=scheme_of(predictor),
+        scheme="" if scheme == "all" else scheme,
         rated=rated,
     )
 
@@ -157,14 +154,6 @@ def _of_choices(
     totals = kept.sum(axis=1, keepdims=True)
     even = np.full_like(kept, 1 / len(votes.classes))
     return np.asarray(np.divide(kept, totals, out=even, where=totals > 0))
-
-
-def _divisors(predictor: Predictor, others: Sequence[str], temperature: float, *, fitted: bool) -> dict[str, float]:
-    """Return temperatures of all outputs by name; empty if the label's is the only one."""
-    outputs = predictor.manifest.outputs
-    if not others:
-        return {}
-    return {next(iter(outputs)): temperature, **{name: 1.0 if fitted else outputs[name].temperature for name in others}}
 
 
 def _source(answering: LabelHead) -> str:

@@ -36,7 +36,7 @@ def make_plan(study: Study, faces_by_form: FacesByForm, changes: Sequence[str] =
             for seed in study.seeds_of(variant)[rank : rank + 1]:
                 run = replace(
                     first[variant.name],
-                    recipe=_recipe(study, variant, seed, changes),
+                    recipe=completed(study.recipe_of(variant, seed, changes)),
                     parent=runs.get((variant.init_from, seed)),
                 )
                 if variant.init_from and run.parent is None and run.model is None:
@@ -70,15 +70,10 @@ def _check_metrics(study: Study, known: set[str]) -> None:
             )
 
 
-def _recipe(study: Study, variant: Variant, seed: int, changes: Sequence[str]) -> Recipe:
-    """Return the complete recipe of a run, so that a recipe gives the same run in any notation."""
-    return completed(study.recipe_of(variant, seed, changes))
-
-
 def _first_run(study: Study, variant: Variant, faces_by_form: FacesByForm, changes: Sequence[str]) -> PlannedRun:
     """Plan the run of a variant's first seed, without its parent. Error messages name the variant."""
     try:
-        recipe = _recipe(study, variant, study.seeds_of(variant)[0], changes)
+        recipe = completed(study.recipe_of(variant, study.seeds_of(variant)[0], changes))
         return _checked(variant, recipe, faces_by_form, is_built_in=study.model_of(variant) is not None)
     except (MissingExtraError, ModelError) as error:
         how = f"To run only other variants, name them with {arg('only')}."

@@ -130,7 +130,12 @@ def train(
                 if state.cross_validation is not None:
                     facts["cross_validation"] = asdict(state.cross_validation)
                 if writes and epoch == 1:
-                    run.create(plan.recipe, {**(environment or {}), **facts, **_hardware(state)})
+                    # All facts, besides recipe and data, that affect the exact result.
+                    fabric = state.fabric
+                    hardware = {"device": str(fabric.device), "precision": precision_name(fabric), "threads": threads()}
+                    hardware |= {"torch": torch.__version__}
+                    hardware |= {"processes": fabric.world_size} if fabric.world_size > 1 else {}
+                    run.create(plan.recipe, {**(environment or {}), **facts, **hardware})
                 if writes:
                     save_epoch(state, run, facts)
                 callback.on_epoch_end(line, best_epoch(state.history, plan.recipe) == epoch)
@@ -142,14 +147,6 @@ def train(
         raise StoppedError("The run was stopped before its first epoch ended; nothing is kept.", code="stopped-early")
     assert reason is not None
     return Outcome(state.history, best_epoch(state.history, plan.recipe), reason)
-
-
-def _hardware(state: TrainingState) -> dict[str, Any]:
-    """Return all facts, besides recipe and data, that affect the exact result."""
-    fabric = state.fabric
-    together = {"processes": fabric.world_size} if fabric.world_size > 1 else {}
-    named = {"device": str(fabric.device), "precision": precision_name(fabric), "threads": threads()}
-    return {**named, "torch": torch.__version__, **together}
 
 
 def _finished_epoch(state: TrainingState, callback: Callback, should_stop: Callable[[], bool]) -> HistoryLine | None:

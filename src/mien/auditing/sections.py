@@ -1,0 +1,364 @@
+"""The sections of an audit, each with its findings as JSON, table and page blocks.
+
+To add a check, add its class and an entry in :data:`CHECKS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.auditing.run import AuditFindings, LabelReview
+from mien.checks.copies import has_copy, in_conflict
+from mien.page.blocks import Block, Column, FaceRow, FaceTile, Row, Table, Text
+from mien.page.rendering import data_address
+from mien.page.wording import percent
+
+PAIRS_SHOWN = 16
+GROUPS_SHOWN = 12
+FACES_OF_A_GROUP = 6
+DOUBTFUL_SHOWN = 48
+IMAGES_PER_ISSUE = 16
+OUTLIERS_SHOWN = 48
+
+
+class Check:
+    """A section of the audit.
+
+    Attributes:
+        key: id of the section on the page.
+        title: title of the section, and of its table in a terminal.
+    """
+
+    key: ClassVar[str]
+    title: ClassVar[str]
+
+    def values(self, findings: AuditFindings) -> Mapping[str, Any]:
+        """Return findings for ``audit.json``, converted by :func:`~mien.evaluation.results.json_ready`."""
+        raise NotImplementedError
+
+    def table(self, findings: AuditFindings) -> Table:
+        """Return the findings as a table, without rows if the check does not apply."""
+        raise NotImplementedError
+
+    def blocks(self, findings: AuditFindings) -> Sequence[Block]:
+        """Return what the page shows below the table, such as faces."""
+        raise NotImplementedError
+
+
+class CopiesCheck(Check):
+    """Copies: the same image in several samples, maybe in other splits or with other labels."""
+
+    key = "copies"
+    title = "Copies"
+
+    def values(self, findings: AuditFindings) -> dict[str, Any]:
+        """Return the counts of identical images and near-copies."""
+        return {
+            "identical": findings.identical_counts,
+            "identical_or_near": findings.near_counts,
+            "near_pairs": len(findings.near.first),
+        }
+
+    def table(self, findings: AuditFindings) -> Table:
+        """Return a table of groups, conflicts and leaks: one column for identical images, one that adds near-copies."""
+        exact, near = findings.identical_counts, findings.near_counts
+        rows = [
+            ("images that occur more than once", exact.groups, near.groups),
+            ("samples with these images", exact.samples, near.samples),
+            ("of these images, those with conflicting labels", exact.conflicting_groups, near.conflicting_groups),
+            ("samples with conflicting labels", exact.conflicting_samples, near.conflicting_samples),
+        ]
+        rows += [
+            (f"samples of {one.split} with a copy in {one.source}", one.samples, other.samples)
+            for one, other in zip(exact.leaks, near.leaks, strict=True)
+        ]
+        columns = (Column("copies", "text"), Column("identical", "count"), Column("identical or near", "count"))
+        return Table("copies", columns, rows)
+
+    def blocks(self, findings: AuditFindings) -> list[Block]:
+        """Return examples of near-copies across splits, and of images with conflicting labels."""
+        near = findings.near
+        found: list[Block] = [
+            Text(
+                f"Identical: the same pixels. Near: mirrored, shifted by a few pixels, cropped by up to a tenth, "
+                f"recompressed, lighter or darker: {len(near.first):,} pairs. Images with too little contrast are not "
+                f"compared. See docs/audit.md.",
+                soft=True,
+            ),
+            groups_table(findings),
+        ]
+        split = findings.faces.split
+        across = np.flatnonzero(split[near.first] != split[near.second])
+        if len(across):
+            found.append(Text(f"Near-copies across splits: examples from {len(across):,} pairs."))
+            found.append(Row(tuple(_pair(findings, int(pair)) for pair in _spread(across, PAIRS_SHOWN))))
+        disputed = np.unique(near.groups[in_conflict(near.groups, findings.faces.labels)])
+        if len(disputed):
+            found.append(Text(f"Conflicting labels of one image: examples from {len(disputed):,} images."))
+            found.append(Row(tuple(_group(findings, int(group)) for group in _spread(disputed, GROUPS_SHOWN))))
+        return found
+
+
+def groups_table(findings: AuditFindings) -> Table:
+    """Return a table of all samples that have a copy, with group ids, which is saved as a file."""
+    faces = findings.faces
+    several = np.flatnonzero(has_copy(findings.near.groups))
+    order = several[np.lexsort((several, findings.identical[several], findings.near.groups[several]))]
+    columns = (
+        Column("group", "text"), Column("identical group", "text"), Column("sample", "text"), Column("split", "text"),
+        Column("label", "text"), Column("source", "text"),
+    )  # fmt: skip
+    rows = [
+        (
+            int(findings.near.groups[at]), int(findings.identical[at]), int(faces.rows[at]), str(faces.split[at]),
+            faces.classes[faces.labels[at]], str(faces.source[at]),
+        )
+        for at in order
+    ]  # fmt: skip
+    return Table("copied-samples", columns, rows, shown=0)
+
+
+def face_tile(findings: AuditFindings, index: int) -> FaceTile:
+    """Return the tile of a sample's face with label, split, id and file."""
+    faces = findings.faces
+    caption = f"{faces.classes[faces.labels[index]]}, {faces.split[index]} {faces.rows[index]}"
+    file = str(faces.source[index])
+    return FaceTile(data_address(faces.images[index]), caption, (("file", file, None),) if file else ())
+
+
+def _pair(findings: AuditFindings, pair: int) -> FaceRow:
+    near = findings.near
+    members = (int(near.first[pair]), int(near.second[pair]))
+    return FaceRow(f"correlation {near.correlation[pair]:.3f}", tuple(face_tile(findings, each) for each in members))
+
+
+def _group(findings: AuditFindings, group: int) -> FaceRow:
+    members = np.flatnonzero(findings.near.groups == group)
+    labels = findings.faces.labels[members]
+    counts = [f"{findings.faces.classes[at]} {count}" for at, count in enumerate(np.bincount(labels)) if count]
+    # Faces with rare labels come first, so that the first few show the conflict.
+    order = members[np.argsort(np.bincount(labels)[labels], kind="stable")][:FACES_OF_A_GROUP]
+    return FaceRow(", ".join(counts), tuple(face_tile(findings, int(each)) for each in order))
+
+
+def _spread(values: Sequence[int] | npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
+    """Choose at most ``count`` of the values, evenly spread."""
+    values = np.asarray(values)
+    return values[np.unique(np.linspace(0, len(values) - 1, min(count, len(values))).astype(np.int64))]
+
+
+class LabelsCheck(Check):
+    """Labels that a model's predictions contradict."""
+
+    key = "labels"
+    title = "Doubtful labels"
+
+    def values(self, findings: AuditFindings) -> dict[str, Any]:
+        """Return how many labels were reviewed and doubted; None without predictions."""
+        review = findings.label_review
+        if review is None:
+            return {"labels": None}
+        issues = review.issues
+        return {
+            "labels": {
+                "samples": len(review.predictions),
+                "accuracy": review.predictions.accuracy,
+                "split": review.predictions.split,
+                "evidence": int(issues.evidence.sum()),
+                "flagged": int(issues.flagged.sum()),
+                "sure": int(issues.sure.sum()),
+                "flagged_confirmed": review.flagged_confirmed,
+            }
+        }
+
+    def table(self, findings: AuditFindings) -> Table:
+        """Return a table of doubtful labels, and how many of them most voters contradict."""
+        review = findings.label_review
+        columns = (Column("labels", "text"), Column("samples", "count"), Column("most voters contradict", "percent"))
+        rows: list[tuple[Any, ...]] = []
+        if review is not None:
+            issues = review.issues
+            rows = [
+                ("reviewed", len(review.predictions), None),
+                ("label predicted by the model", round(review.predictions.accuracy * len(review.predictions)), None),
+                ("flagged by confident learning", int(issues.flagged.sum()), review.flagged_confirmed),
+                ("of these, model and neighbours agree on one other class", int(issues.sure.sum()), None),
+            ]
+        return Table("doubtful-labels-counts", columns, rows)
+
+    def blocks(self, findings: AuditFindings) -> list[Block]:
+        """Return the most doubtful labels with their faces."""
+        review = findings.label_review
+        if review is None:
+            return [Text("Labels were not reviewed: no predictions were given. Only conflicting copies are known.")]
+        of_train = " of train" if (findings.faces.split[review.indices] == "train").any() else ""
+        worst = np.argsort(-review.issues.suspicion, kind="stable")[:DOUBTFUL_SHOWN]
+        return [
+            Text(
+                f"Samples are ranked by two scores: the probability of the label, and the fraction of nearest "
+                f"neighbours{of_train} with the same label. "
+                + (
+                    "Labels of other splits are not used: validation and test must not influence changes in train. "
+                    if of_train
+                    else "No sample of train was predicted, so no change is suggested. "
+                )
+                + (
+                    ""
+                    if review.flagged_confirmed is not None
+                    else "There are no votes to check this: look at the faces."
+                )
+            ),
+            label_issues_table(findings, review),
+            FaceRow("Most doubtful labels", tuple(_doubtful_tile(findings, review, int(each)) for each in worst)),
+        ]
+
+
+def label_issues_table(findings: AuditFindings, review: LabelReview) -> Table:
+    """Return a table of all reviewed samples for the files, the most doubtful first."""
+    issues, predictions = review.issues, review.predictions
+    columns = (
+        Column("sample", "text"), Column("label", "text"), Column("suggested", "text"), Column("probability of label"),
+        Column("agreeing neighbours"), Column("flagged", "text"), Column("votes", "text"),
+        Column("source", "text"),
+    )  # fmt: skip
+    rows = [
+        (
+            int(predictions.sample_ids[at]), predictions.classes[predictions.labels[at]],
+            predictions.classes[issues.suggested[at]],
+            float(issues.confidence[at]), float(issues.agreement[at]), "yes" if issues.flagged[at] else "no",
+            findings.faces.votes_on(int(review.indices[at])), str(findings.faces.source[review.indices[at]]),
+        )
+        for at in np.argsort(-issues.suspicion, kind="stable")
+    ]  # fmt: skip
+    return Table("doubtful-labels", columns, rows, shown=0)
+
+
+def _doubtful_tile(findings: AuditFindings, review: LabelReview, at: int) -> FaceTile:
+    predictions, index = review.predictions, int(review.indices[at])
+    probabilities = predictions.probabilities[at]
+    order = np.argsort(-probabilities, kind="stable")
+    detail: list[tuple[str, str, float | None]] = [
+        (predictions.classes[each], percent(float(probabilities[each]), 0), float(probabilities[each]))
+        for each in order
+    ]
+    votes = findings.faces.votes_on(index)
+    detail += [("votes", votes, None)] if votes else []
+    detail.append(("sample", f"{predictions.sample_ids[at]}, {findings.faces.split[index]}", None))
+    label, suggested = (predictions.classes[each[at]] for each in (predictions.labels, review.issues.suggested))
+    caption = f"label {label}, suggested {suggested}"
+    return FaceTile(data_address(findings.faces.images[index]), caption, tuple(detail))
+
+
+class ImagesCheck(Check):
+    """Corrupted images, and images without a face."""
+
+    key = "images"
+    title = "Image quality"
+
+    def values(self, findings: AuditFindings) -> dict[str, Any]:
+        """Count the images with each issue."""
+        return {"quality_issues": {name: int(issue.mask.sum()) for name, issue in findings.quality_issues.items()}}
+
+    def table(self, findings: AuditFindings) -> Table:
+        """Return a table of the number of images with each issue."""
+        columns = (Column("issue", "text"), Column("samples", "count"), Column("meaning", "text"))
+        return Table(
+            "quality-issues",
+            columns,
+            [(name, int(issue.mask.sum()), issue.meaning) for name, issue in findings.quality_issues.items()],
+        )
+
+    def blocks(self, findings: AuditFindings) -> list[Block]:
+        """Return example images of each issue, and the outliers."""
+        unusual = np.argsort(-findings.outliers, kind="stable")[:OUTLIERS_SHOWN]
+        shown: list[Block] = []
+        for name, issue in findings.quality_issues.items():
+            worst = np.flatnonzero(issue.mask)
+            worst = worst[np.argsort(issue.severity[worst], kind="stable")][:IMAGES_PER_ISSUE]
+            if len(worst):
+                title = f"{name}: {int(issue.mask.sum()):,}"
+                shown.append(FaceRow(title, tuple(face_tile(findings, int(each)) for each in worst)))
+        tiles = tuple(face_tile(findings, int(each)) for each in unusual)
+        return [
+            *shown,
+            Text(
+                "Outliers are ranked by how rare their local frequencies and grey tones are. Very close crops are "
+                "among them."
+            ),
+            FaceRow("Most unusual images", tiles),
+        ]
+
+
+class CeilingCheck(Check):
+    """The accuracy ceiling set by the annotators' disagreement."""
+
+    key = "ceiling"
+    title = "Label-noise ceiling: accuracy on the majority of annotators"
+
+    def values(self, findings: AuditFindings) -> dict[str, Any]:
+        """Return the ceiling of each split with votes."""
+        return {"ceilings": findings.ceilings}
+
+    def table(self, findings: AuditFindings) -> Table:
+        """Return a table of the ceiling of each split with votes."""
+        columns = (Column("split", "text"), Column("samples", "count"), Column("a second panel", "percent"))
+        return Table(
+            "ceilings", columns, [(split, each.samples, each.second_panel) for split, each in findings.ceilings.items()]
+        )
+
+    def blocks(self, findings: AuditFindings) -> list[Block]:
+        """Explain how the ceiling is estimated."""
+        if not findings.ceilings:
+            return []
+        return [
+            Text(
+                "Annotators disagree, and this limits the accuracy on their majority. The table says how often as "
+                "many other people would have the same majority. Such panels are drawn from the votes, on samples with "
+                "a majority by FER+'s protocol.",
+                soft=True,
+            )
+        ]
+
+
+class ChangesCheck(Check):
+    """The suggested changes, as ``clean.toml`` lists them."""
+
+    key = "changes"
+    title = "Suggested changes (clean.toml)"
+
+    def values(self, findings: AuditFindings) -> dict[str, Any]:
+        """Count the changes by kind and split, ``{"drop copy": {"train": 12}}``."""
+        counts: dict[str, dict[str, int]] = {}
+        for change in findings.changes:
+            of_kind = counts.setdefault(f"{'drop' if change.to is None else 'relabel'} {change.kind}", {})
+            of_kind[change.split] = of_kind.get(change.split, 0) + 1
+        return {"changes": dict(sorted(counts.items()))}
+
+    def table(self, findings: AuditFindings) -> Table:
+        """Return a table of the numbers of dropped and relabelled samples, by kind and split."""
+        splits = tuple(findings.faces.counts_by_split())
+        columns = (Column("change", "text"), *(Column(split, "count") for split in splits))
+        counted = self.values(findings)["changes"].items()
+        return Table("changes", columns, [(kind, *(of.get(split, 0) for split in splits)) for kind, of in counted])
+
+    def blocks(self, findings: AuditFindings) -> list[Block]:
+        """Return instructions for using the list; also a table of all changes, which is saved as a file."""
+        columns = ("row", "split", "label", "to", "kind", "reason", "source")
+        rows = [tuple(getattr(change, name) for name in columns) for change in findings.changes]
+        return [
+            Text(
+                "Samples to drop or relabel, each with its reason. Review the file: delete lines that you disagree "
+                "with. Give it to any command except audit with --clean. The data on disk is not changed. For "
+                "validation and test, only blank images, and identical images with conflicting labels in one "
+                "split, are listed."
+            ),
+            Table("list-of-changes", tuple(Column(name, "text") for name in columns), rows, shown=0),
+        ]
+
+
+CHECKS: tuple[Check, ...] = (CopiesCheck(), LabelsCheck(), ImagesCheck(), CeilingCheck(), ChangesCheck())
+"""All sections, in the order of page and terminal."""
