@@ -44,8 +44,8 @@ def test_the_figures_are_of_the_cross_fitted_probabilities(classes):
     labels, probabilities = sampled_case(3, classes=classes, sharpness=4.0)
     groups = np.random.default_rng(3).integers(0, 400, 500)
     found = calibration.calibrate(labels, probabilities, groups, resamples=5)
-    rescaled = cross_fit_temperature(labels, probabilities, groups)
-    for figures, source in ((found.before, probabilities), (found.after, rescaled.probabilities)):
+    rescaled, _ = cross_fit_temperature(labels, probabilities, groups)
+    for figures, source in ((found.before, probabilities), (found.after, rescaled)):
         assert figures.log_loss.value == pytest.approx(metrics.log_loss(labels, source), abs=1e-9)
         assert figures.brier.value == pytest.approx(brier(labels, source), abs=1e-9)
         assert figures.calibration_error == pytest.approx(metrics.calibration_error(labels, source), abs=1e-9)
@@ -76,13 +76,14 @@ def test_one_row_has_no_calibrated_figures():
     json.dumps(found.to_dict(), allow_nan=False)
 
 
-def test_each_threshold_answers_the_rows_that_its_point_counts():
-    """Oracle: the definition, counted over rows, with many ties."""
+def test_each_point_counts_the_most_confident_rows():
+    """Oracle: the definition, counted over rows, with many ties. A threshold is the confidence of the last one."""
     labels, probabilities = sampled_case(6, rows=300)
     confidence, correct = probabilities.max(axis=1).round(2), probabilities.argmax(axis=1) == labels
     for most_points in (200, 12):
         curve = calibration.accuracy_against_coverage(confidence, correct, most_points)
-        assert len(curve.thresholds) == min(len(np.unique(confidence)), most_points)
-        answered = confidence >= curve.thresholds[:, np.newaxis]
+        assert len(curve.coverage) == min(len(np.unique(confidence)), most_points)
+        last = np.rint(curve.coverage * 300).astype(int) - 1
+        answered = confidence >= np.sort(confidence)[::-1][last, np.newaxis]
         assert curve.coverage == pytest.approx(answered.mean(axis=1), abs=1e-12)
         assert curve.accuracy == pytest.approx([correct[rows].mean() for rows in answered], abs=1e-12)

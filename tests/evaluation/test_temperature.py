@@ -98,27 +98,27 @@ def test_folds_keep_groups_together_and_do_not_see_the_order(groups, folds, rand
 def test_no_row_sees_a_temperature_that_its_own_fold_had_a_part_in(seed):
     labels, probabilities = sampled_case(seed, rows=60)
     groups = np.random.default_rng(seed).integers(0, 40, 60)
-    before = cross_fit_temperature(labels, probabilities, groups)
-    fold = before.folds[0]
-    mine = before.folds == fold
+    before, temperatures = cross_fit_temperature(labels, probabilities, groups)
+    fold = assign_folds(groups)[0]
+    mine = assign_folds(groups) == fold
     altered = np.where(mine, (labels + 1) % 4, labels)
-    after = cross_fit_temperature(altered, probabilities, groups)
-    np.testing.assert_array_equal(after.probabilities[mine], before.probabilities[mine])
-    assert after.temperatures[fold] == before.temperatures[fold]
-    assert (after.temperatures != before.temperatures).any()
+    after, others = cross_fit_temperature(altered, probabilities, groups)
+    np.testing.assert_array_equal(after[mine], before[mine])
+    assert others[fold] == temperatures[fold]
+    assert (others != temperatures).any()
 
 
 def test_every_fold_gets_the_temperature_of_the_others():
     labels, probabilities = sampled_case(3, rows=200)
-    fit = cross_fit_temperature(labels, probabilities)
+    fitted, temperatures = cross_fit_temperature(labels, probabilities)
     for fold in range(5):
-        others = fit.folds != fold
-        assert fit.temperatures[fold] == fit_temperature(labels[others], probabilities[others])
-        expected = apply_temperature(probabilities[~others], fit.temperatures[fold])
-        np.testing.assert_allclose(fit.probabilities[~others], expected, rtol=1e-12)
-    assert metrics.log_loss(labels, fit.probabilities) < metrics.log_loss(labels, probabilities)
+        others = assign_folds(np.arange(200)) != fold
+        assert temperatures[fold] == fit_temperature(labels[others], probabilities[others])
+        expected = apply_temperature(probabilities[~others], temperatures[fold])
+        np.testing.assert_allclose(fitted[~others], expected, rtol=1e-12)
+    assert metrics.log_loss(labels, fitted) < metrics.log_loss(labels, probabilities)
 
 
 def test_one_group_has_nothing_to_fit_on():
-    fit = cross_fit_temperature(np.array([0, 1]), np.full((2, 2), 0.5), np.array([4, 4]))
-    assert np.isnan(fit.probabilities).all()
+    fitted, _ = cross_fit_temperature(np.array([0, 1]), np.full((2, 2), 0.5), np.array([4, 4]))
+    assert np.isnan(fitted).all()

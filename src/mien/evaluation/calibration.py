@@ -65,12 +65,10 @@ class CoverageCurve(JsonResult):
     Attributes:
         coverage: float64 (P,), fraction of samples that are answered, rising to 1.
         accuracy: float64 (P,), accuracy on the answered samples.
-        thresholds: float64 (P,), lowest confidence of an answered sample.
     """
 
     coverage: Floats
     accuracy: Floats
-    thresholds: Floats
 
 
 def reliability(confidence: Floats, correct: npt.NDArray[np.bool_], groups: Groups | None = None) -> Reliability:
@@ -102,9 +100,9 @@ def calibrate(
     A group stays in one fold and is resampled as a whole. Copies (``copies`` int64 (N,), equal for copies) stay in one
     fold too, but are resampled separately. The temperatures are not refitted in each resample.
     """
-    fit = cross_fit_temperature(labels, probabilities, join_groups(len(labels), groups, copies))
-    before, after = (_metrics_of(labels, each, resamples, groups) for each in (probabilities, fit.probabilities))
-    return Calibration(before, after, fit_temperature(labels, probabilities), fit.temperatures)
+    fitted, temperatures = cross_fit_temperature(labels, probabilities, join_groups(len(labels), groups, copies))
+    before, after = (_metrics_of(labels, each, resamples, groups) for each in (probabilities, fitted))
+    return Calibration(before, after, fit_temperature(labels, probabilities), temperatures)
 
 
 def accuracy_against_coverage(
@@ -121,7 +119,7 @@ def accuracy_against_coverage(
     kept = ends[np.unique(np.linspace(0, len(ends) - 1, min(most_points, len(ends))).round().astype(np.int64))]
     answered = kept + 1
     hits = np.cumsum(correct[order], dtype=np.float64)[kept]
-    return CoverageCurve(answered / len(confidence), hits / answered, falling[kept])
+    return CoverageCurve(answered / len(confidence), hits / answered)
 
 
 def _metrics_of(labels: Labels, probabilities: Floats, resamples: int, groups: Groups | None) -> CalibrationMetrics:

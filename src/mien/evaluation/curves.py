@@ -23,8 +23,8 @@ MOST_POINTS = 200
 GRID: Floats = np.linspace(0.0, 1.0, 101)
 """False positive rates at which the macro-average curve is computed."""
 
-Points: TypeAlias = tuple[Floats, Floats, Floats]
-"""Horizontal and vertical coordinate and threshold of each point of a curve, float64 (P,) each."""
+Points: TypeAlias = tuple[Floats, Floats]
+"""Horizontal and vertical coordinate of each point of a curve, float64 (P,) each."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,15 +34,12 @@ class Curve(JsonResult):
     Attributes:
         across: float64 (P,), 0..1, ascending: false positive rate, or recall. P <= :data:`MOST_POINTS`; 0 if undefined.
         up: float64 (P,), 0..1: true positive rate or precision.
-        thresholds: float64 (P,), lowest probability that counts as positive; the first is infinity. NaN in the macro
-            average, which mixes thresholds.
         area: area under the ROC curve with its 95% interval, or average precision without one; computed from all
             points, also those that are not kept.
     """
 
     across: Floats
     up: Floats
-    thresholds: Floats
     area: Estimate
 
 
@@ -58,25 +55,24 @@ class RocCurves(JsonResult):
 def roc_points(is_positive: npt.NDArray[np.bool_], scores: Floats) -> Points:
     """Compute all points of a ROC curve: Fawcett, Pattern Recognition Letters 27, 2006, algorithm 1.
 
-    Returns false positive rates, true positive rates and thresholds, from (0, 0) at infinity; three empty arrays
-    without positive or without negative samples. Samples with equal scores share a point.
+    Returns false and true positive rates, from (0, 0); two empty arrays without positive or without negative samples.
+    Samples with equal scores share a point.
     """
-    hits, misses, thresholds = _counts(is_positive, scores)
+    hits, misses = _counts(is_positive, scores)
     if hits[-1] == 0 or misses[-1] == 0:
-        return np.zeros(0), np.zeros(0), np.zeros(0)
-    return misses / misses[-1], hits / hits[-1], thresholds
+        return np.zeros(0), np.zeros(0)
+    return misses / misses[-1], hits / hits[-1]
 
 
 def precision_recall_points(is_positive: npt.NDArray[np.bool_], scores: Floats) -> Points:
     """Compute all points of a precision-recall curve, as :func:`roc_points` does.
 
-    Returns recalls (ascending), precisions and thresholds, from (0, 1) at infinity; three empty arrays without positive
-    samples.
+    Returns recalls (ascending) and precisions, from (0, 1); two empty arrays without positive samples.
     """
-    hits, misses, thresholds = _counts(is_positive, scores)
+    hits, misses = _counts(is_positive, scores)
     if hits[-1] == 0:
-        return np.zeros(0), np.zeros(0), np.zeros(0)
-    return hits / hits[-1], divide(hits, hits + misses, undefined=1.0), thresholds
+        return np.zeros(0), np.zeros(0)
+    return hits / hits[-1], divide(hits, hits + misses, undefined=1.0)
 
 
 def roc_curves(labels: Labels, probabilities: Floats, resamples: int = 1000, groups: Groups | None = None) -> RocCurves:
@@ -116,8 +112,7 @@ def precision_recall_curves(labels: Labels, probabilities: Floats) -> tuple[Curv
     """
     curves = []
     for index, column in enumerate(probabilities.T):
-        points = precision_recall_points(labels == index, column)
-        recall, precision, _ = points
+        points = recall, precision = precision_recall_points(labels == index, column)
         average = float(np.diff(recall) @ precision[1:]) if len(recall) else math.nan
         curves.append(_curve(points, Estimate(average, math.nan, math.nan)))
     return tuple(curves)
@@ -137,23 +132,22 @@ def thin(across: Floats, up: Floats, most: int = MOST_POINTS) -> npt.NDArray[np.
 
 
 def _counts(is_positive: npt.NDArray[np.bool_], scores: Floats) -> Points:
-    """Count true and false positives at each threshold; the first point is 0 at infinity."""
+    """Count true and false positives at each threshold; the first point is 0."""
     order = np.argsort(-scores, kind="stable")
     falling = scores[order]
     # Keep only the end of each run of equal scores: no threshold lies between equal scores.
     ends = np.flatnonzero(np.append(falling[1:] != falling[:-1], True))
     hits = np.append(0.0, np.cumsum(is_positive[order])[ends])
-    return hits, np.append(0.0, ends + 1.0) - hits, np.append(np.inf, falling[ends])
+    return hits, np.append(0.0, ends + 1.0) - hits
 
 
 def _macro_points(per_class: list[Points]) -> Points:
-    rates = [np.interp(GRID, false, true) for false, true, _ in per_class if len(false)]
+    rates = [np.interp(GRID, false, true) for false, true in per_class if len(false)]
     if not rates:
-        return np.zeros(0), np.zeros(0), np.zeros(0)
-    return np.append(0.0, GRID), np.append(0.0, np.mean(rates, axis=0)), np.full(len(GRID) + 1, np.nan)
+        return np.zeros(0), np.zeros(0)
+    return np.append(0.0, GRID), np.append(0.0, np.mean(rates, axis=0))
 
 
 def _curve(points: Points, area: Estimate) -> Curve:
-    kept = thin(points[0], points[1])
-    across, up, thresholds = (each[kept] for each in points)
-    return Curve(across, up, thresholds, area)
+    kept = thin(*points)
+    return Curve(points[0][kept], points[1][kept], area)

@@ -6,8 +6,6 @@ log of a probability equals its logit up to a constant per sample, which the sof
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 
@@ -19,21 +17,6 @@ FOLD_SEED = 0
 
 LEAST_TEMPERATURE, GREATEST_TEMPERATURE = 0.05, 20.0
 """Bounds of the fit. Without bounds, T would be 0 if all predictions are right, and infinite if all are wrong."""
-
-
-@dataclass(frozen=True, eq=False)
-class CrossFit:
-    """Probabilities rescaled with temperatures that were fitted without the sample's fold.
-
-    Attributes:
-        probabilities: float64 (N, C); NaN if there is only one fold.
-        folds: int64 (N,), the fold of each sample.
-        temperatures: float64 (F,), fitted on all folds except this one; NaN with a single fold.
-    """
-
-    probabilities: Floats
-    folds: npt.NDArray[np.int64]
-    temperatures: Floats
 
 
 def assign_folds(groups: npt.NDArray[np.int64], folds: int = FOLDS) -> npt.NDArray[np.int64]:
@@ -94,8 +77,11 @@ def apply_temperature(probabilities: Floats, temperature: float | Floats) -> Flo
 
 def cross_fit_temperature(
     labels: Labels, probabilities: Floats, groups: npt.NDArray[np.int64] | None = None
-) -> CrossFit:
-    """Rescale each sample with the temperature fitted on the other folds; groups as in :func:`assign_folds`."""
+) -> tuple[Floats, Floats]:
+    """Rescale each sample with the temperature fitted on the other folds; groups as in :func:`assign_folds`.
+
+    Returns probabilities, float64 (N, C), and the temperature of each fold, float64 (F,); NaN with a single fold.
+    """
     fold_of_row = assign_folds(np.arange(len(labels)) if groups is None else groups)
     temperatures = np.array(
         [
@@ -103,7 +89,7 @@ def cross_fit_temperature(
             for fold in range(int(fold_of_row.max(initial=-1)) + 1)
         ]
     )
-    return CrossFit(apply_temperature(probabilities, temperatures[fold_of_row]), fold_of_row, temperatures)
+    return apply_temperature(probabilities, temperatures[fold_of_row]), temperatures
 
 
 def _logits(probabilities: Floats) -> Floats:
