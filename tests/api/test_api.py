@@ -115,7 +115,7 @@ def test_a_sheet_shows_faces_of_each_class_and_as_training_does(mien, face_folde
     assert package.show(face_folder, "quick", faces_per_class=3).svg != package.show(face_folder, faces_per_class=3).svg
     answer = mien("data", "show", face_folder, "--recipe", "quick", "--count", 3, "--out", tmp_path / "faces.png")
     assert answer.code == 0, answer.err
-    assert (tmp_path / "faces.png").read_bytes() == package.show(face_folder, "quick", faces_per_class=3).png_file()
+    assert (tmp_path / "faces.png").read_bytes() == package.show(face_folder, "quick", faces_per_class=3).file("png")
     refused(mien("data", "show", face_folder, "--out", tmp_path / "faces.png"), "file-exists", "faces.png")
     refused(mien("data", "show", face_folder, "--out", tmp_path / "faces.gif"), "chart-suffix")
     refused(mien("data", "show", face_folder, "--split", "tset", "--out", tmp_path / "a.png"), "split-unknown")

@@ -6,7 +6,7 @@ from PIL import Image
 
 from mien.api.explain import explain
 from mien.explanation.methods import METHODS
-from mien.explanation.overlay import LINE_PX, MARGIN_PX
+from mien.explanation.overlay import LINE_PX
 from support import noted, refused, warned
 
 
@@ -25,8 +25,7 @@ def test_every_method_gives_a_png_beside_the_face_and_its_maps(mien, tiny_run, f
     assert list(rows[0]["files"]) == list(METHODS)
     face = np.asarray(Image.open(files[0]))
     png = np.asarray(Image.open(rows[0]["files"]["occlusion"]))
-    below, side = MARGIN_PX + 2 * LINE_PX + MARGIN_PX // 2, 6 * 48
-    assert (png[below : below + side : 6, MARGIN_PX : MARGIN_PX + side : 6, 0] == face).all()
+    assert (png[2 * LINE_PX :: 6, : 6 * 48 : 6, 0] == face).all()
     with np.load(tmp_path / "out" / "maps.npz", allow_pickle=False) as stored:
         assert (stored["maps"].shape, stored["maps"].dtype) == ((len(METHODS), 2, 48, 48), np.float32)
         assert stored["methods"].tolist() == list(METHODS)

@@ -14,7 +14,7 @@ from mien.page.charts.overview import face_sheet
 def images(drawing):
     """Place across and down, and the pixels, of each image."""
     found = []
-    for node in ElementTree.fromstring(drawing.svg_file()).iter():
+    for node in ElementTree.fromstring(drawing.file("svg")).iter():
         if node.tag.endswith("}image"):
             (address,) = (value for name, value in node.attrib.items() if name.endswith("href"))
             data = base64.b64decode(address.partition(",")[2])
@@ -25,7 +25,7 @@ def images(drawing):
 
 
 def words(drawing):
-    svg = ElementTree.fromstring(drawing.svg_file())
+    svg = ElementTree.fromstring(drawing.file("svg"))
     return ["".join(node.itertext()).strip() for node in svg.iter() if node.tag.endswith("}text")]
 
 

@@ -57,19 +57,19 @@ def test_ids_differ_between_charts_and_references_are_met():
 
 def test_the_files_are_dark_on_white_whatever_the_page_is(tmp_path, monkeypatch):
     chart = class_chart({"train": [2345, 0], "test": [0, 0]}, ("sad", "⌚"))
-    text = chart.svg_file().decode()
+    text = chart.file("svg").decode()
     assert ElementTree.fromstring(text.encode()).tag.endswith("}svg")
     assert 'fill="#ffffff"' in text
     assert INK not in text
     assert "currentColor" not in text
-    png = chart.png_file()
+    png = chart.file("png")
     pixels = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
     assert pixels[0, 0].tolist() == [255, 255, 255]
     assert pixels.min(axis=2).min() < 80
     again = class_chart({"train": [2345, 0], "test": [0, 0]}, ("sad", "⌚"))
-    assert (png, chart.pdf_file()) == (again.png_file(), again.pdf_file())
+    assert (png, chart.file("pdf")) == (again.file("png"), again.file("pdf"))
     monkeypatch.setattr("mien.page.charts.svg._MORE_FONTS", ("STIXGeneral", "no such font"))
-    assert again.png_file() != png, "matplotlib's STIX has the clock that its DejaVu lacks"
+    assert again.file("png") != png, "matplotlib's STIX has the clock that its DejaVu lacks"
     chart.save(tmp_path / "chart.PDF")
     assert (tmp_path / "chart.PDF").read_bytes().startswith(b"%PDF")
     with raises(DataError, "chart-suffix", "chart.gif"):

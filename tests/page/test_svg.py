@@ -33,7 +33,7 @@ def test_a_backend_that_is_not_here_draws_all_the_same(backend):
     """A notebook hands its MPLBACKEND to what it starts. It stays as it was for programs started from here."""
     script = (
         "from mien.page.charts.svg import make_chart; import os\n"
-        "make_chart('a', lambda axes: axes.plot([1, 2]), height_inches=2).png_file()\n"
+        "make_chart('a', lambda axes: axes.plot([1, 2]), height_inches=2).file('png')\n"
         "print(os.environ['MPLBACKEND'])"
     )
     done = subprocess.run(

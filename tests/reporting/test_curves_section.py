@@ -5,9 +5,9 @@ import pytest
 
 from mien.evaluation.estimates import evaluate_predictions
 from mien.evaluation.predictions import Predictions
-from mien.page.sections import confusion_section
 from mien.reporting.context import ReportContext
 from mien.reporting.probabilities import curves_section
+from mien.reporting.report_page import confusion_section
 
 
 @pytest.mark.parametrize(("labels", "drawn"), [([0, 1, 1, 0], True), ([1, 1, 1], False), ([1], False)])
@@ -27,6 +27,6 @@ def test_a_class_may_be_called_as_a_column_is():
     predictions = Predictions(
         np.arange(4), np.arange(4) % 2, np.full((4, 2), 0.5), ("true class", "b"), "validation", ""
     )
-    tables = confusion_section(evaluate_predictions(predictions, 10)).tables()
+    tables = confusion_section(ReportContext(predictions, evaluate_predictions(predictions, 10))).tables()
     counts = next(table for table in tables if table.name == "confusion-counts")
     assert [column.name for column in counts.columns][1:] == ["true class", "b"]

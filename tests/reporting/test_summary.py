@@ -7,9 +7,8 @@ import pytest
 
 from mien.evaluation.estimates import evaluate_predictions
 from mien.evaluation.predictions import Predictions
-from mien.page.sections import training_section
 from mien.reporting.context import ReportContext
-from mien.reporting.report_page import SUMMARY, report_page
+from mien.reporting.report_page import SUMMARY, report_page, training_section
 from support import page_codes
 
 HISTORY = [
@@ -114,7 +113,10 @@ def test_ids_are_unique_and_labels_point_at_them(tmp_path):
 
 def test_the_table_of_the_history_says_epochs_and_rates_as_they_are():
     """Oracle: the numbers by hand, of which a decimal with three places would be 1.000 and 0.000."""
-    (table,) = training_section([{"epoch": 1, "learning_rate": 1.5e-5}], 1, {}, ("a", "b")).tables()
+    predictions = Predictions(np.arange(2), np.arange(2), np.eye(2), ("a", "b"), "validation", "")
+    history = [{"epoch": 1, "learning_rate": 1.5e-5}]
+    context = ReportContext(predictions, evaluate_predictions(predictions, 10), history=history, best_epoch=1)
+    (table,) = training_section(context).tables()
     assert [column.show(value) for column, value in zip(table.columns, table.rows[0], strict=True)] == ["1", "1.5e-05"]
 
 

@@ -16,7 +16,7 @@ def test_every_error_has_the_shape_and_the_codes_of_all_errors_of_mien():
     for code, (status, _) in CODES.items():
         error, scope = ApiError("Sentence.", code=code), {}
         assert re.fullmatch(r"[a-z]+(-[a-z]+)*", code)
-        assert 400 <= error.status == status < 600
+        assert 400 <= status < 600
         response = error.response(scope)
         assert json.loads(response.body) == {"error": {"code": code, "message": "Sentence."}}
         assert (response.status_code, scope) == (status, {"mien.error": code})

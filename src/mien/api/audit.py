@@ -107,7 +107,14 @@ def audit(
     """
     if recipe is not None and predictions is not None:
         raise DataError(f"Give either {arg('recipe')} or {arg('predictions', 'FILE')}.", code="options")
-    _check_extras(trains=recipe is not None)
+    # Raise an error for a missing package at once, not after minutes of work.
+    with needs_extra("audit", "The audit"):
+        import_page_packages()
+        import scipy  # noqa: F401
+        import threadpoolctl  # noqa: F401
+    if recipe is not None:
+        with needs_extra("train", "Training"):
+            import mien.training.loop  # noqa: F401
     judge = recipe if recipe is None or isinstance(recipe, Recipe) else load_recipe(os.fspath(recipe))
     result = read(data, FINGERPRINT_PX)
     check_audit(result.faces, predictions)
@@ -128,17 +135,6 @@ def audit(
         )
     found = audit_faces(result.faces, copies, predictions)
     return AuditResult(found, result, data_name(data), Clean(result.fingerprint, found.changes))
-
-
-def _check_extras(*, trains: bool) -> None:
-    """Raise an error for a missing package at once, not after minutes of work."""
-    with needs_extra("audit", "The audit"):
-        import_page_packages()
-        import scipy  # noqa: F401
-        import threadpoolctl  # noqa: F401
-    if trains:
-        with needs_extra("train", "Training"):
-            import mien.training.loop  # noqa: F401
 
 
 def _check_training(data: Data, recipe: Recipe, dataset: Dataset, notify: Callable[[str], None]) -> Dataset:

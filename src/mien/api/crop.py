@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 from pathlib import Path
 from typing import NamedTuple
@@ -11,7 +10,7 @@ from PIL import Image
 
 from mien.base.errors import DataError, RunError, arg
 from mien.base.files import write_bytes
-from mien.base.images import open_image
+from mien.base.images import encoded, open_image
 from mien.base.preprocess import upright_rgb
 from mien.base.processes import available_cores, ordered_map
 from mien.base.progress import track
@@ -86,9 +85,7 @@ def crop(
         faces = detector.detect(rgb)[:1]
         if not faces:
             return None
-        stream = io.BytesIO()
-        Image.fromarray(cut_out(rgb, faces, detector.margin, size_px, channels)[0]).save(stream, "PNG")
-        return stream.getvalue()
+        return encoded(Image.fromarray(cut_out(rgb, faces, detector.margin, size_px, channels)[0]))
 
     without, bad = [], []
     cuts = ordered_map(cut, todo, available_cores())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from PIL import Image
 
 from mien.api.inputs import Model, run_of
 from mien.base.errors import DataError, MienWarning, ModelError, Notice, nearest, needs_extra
+from mien.base.images import encoded
 from mien.base.processes import usual_torch
 from mien.base.progress import slices, track
 from mien.explanation.methods import explain as make_maps
@@ -49,9 +49,7 @@ class Explanation:
         return Image.fromarray(overlay(self.prediction.crop, self.map))
 
     def _repr_png_(self) -> bytes:
-        stream = io.BytesIO()
-        self.show().save(stream, "PNG")
-        return stream.getvalue()
+        return encoded(self.show())
 
 
 class Explainer:

@@ -105,7 +105,13 @@ def export(
         raise RunError(
             f"precision is {precision!r}; it must be one of {', '.join(get_args(Precision))}.", code="precision-unknown"
         )
-    folder, file = _checked(run, out)
+    if is_shipped(run) and not RunFolder(Path(run)).is_run:
+        raise RunError(f"{run} is built in and already exported. mien export needs a run folder.", code="run-shipped")
+    folder, file = RunFolder(Path(run)), None if out is None else Path(out)
+    if not folder.path.exists():
+        folder = find_trained(run)  # this raises an error that suggests a name
+    if file is not None and (file.suffix != ".onnx" or file.is_dir()):
+        raise RunError(f"{arg('out')} must name a .onnx file; found {file}.", code="out-suffix")
     if precision == "fp32":
         with needs_extra("train", "Exporting"):
             # Import it here, because it imports torch, which the other precisions and `import mien` do not need.
@@ -133,24 +139,6 @@ def export(
     return quantize(model, precision, read(data, *manifest.input.stored_as).faces, file)
 
 
-def _checked(run: str | os.PathLike[str], out: str | os.PathLike[str] | None) -> tuple[RunFolder, Path | None]:
-    """Return the run folder and the file to write. Raises :class:`RunError`."""
-    if is_shipped(run) and not RunFolder(Path(run)).is_run:
-        raise RunError(f"{run} is built in and already exported. mien export needs a run folder.", code="run-shipped")
-    folder, file = RunFolder(Path(run)), None if out is None else Path(out)
-    if not folder.path.exists():
-        folder = find_trained(run)  # this raises an error that suggests a name
-    if file is not None:
-        check_model_file(file)
-    return folder, file
-
-
-def check_model_file(out: Path) -> None:
-    """Raise :class:`RunError` unless the path ends in ``.onnx`` and is not a folder."""
-    if out.suffix != ".onnx" or out.is_dir():
-        raise RunError(f"{arg('out')} must name a .onnx file; found {out}.", code="out-suffix")
-
-
 def quantize(model: Path, precision: Literal["fp16", "int8"], faces: Dataset, out: Path) -> ExportResult:
     """Quantize an fp32 model file, evaluate both files, and write the new one with its metrics in the manifest.
 
@@ -165,7 +153,13 @@ def quantize(model: Path, precision: Literal["fp16", "int8"], faces: Dataset, ou
     before = predict_split(original, faces, "validation", temperature=1.0)
     with busy(f"exporting in {precision}"):
         content = model.read_bytes()
-        graph = to_fp16(content) if precision == "fp16" else to_int8(content, _calibration_inputs(original, faces))
+        if precision == "fp16":
+            graph = to_fp16(content)
+        else:
+            # The choice of training faces is always the same.
+            chosen = with_model_classes(original, faces).of_split("train")
+            some = np.sort(np.random.default_rng(0).permutation(len(chosen))[:CALIBRATION_FACES])
+            graph = to_int8(content, to_input(chosen.images[some], original.manifest.input))
     manifest = original.manifest.model_copy(update={"precision": precision, "scores": {}})
     with whole_file(out) as temporary:
         temporary.write_bytes(attach_manifest(graph, manifest))
@@ -190,10 +184,3 @@ def quantize(model: Path, precision: Literal["fp16", "int8"], faces: Dataset, ou
         original_accuracy=before.accuracy,
         original_bytes=model.stat().st_size,
     )
-
-
-def _calibration_inputs(predictor: Predictor, faces: Dataset) -> Any:
-    """Return network inputs of some training faces; the choice is always the same. float32 (N, channels, S, S)."""
-    chosen = with_model_classes(predictor, faces).of_split("train")
-    some = np.random.default_rng(0).permutation(len(chosen))[:CALIBRATION_FACES]
-    return to_input(chosen.images[np.sort(some)], predictor.manifest.input)

@@ -32,16 +32,24 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise RunError(f"{path} begins with ~, a folder of that name. Write {path.expanduser()}.", code="path-tilde")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _temporary_file(path) as temporary:
+        # Random, so that a file that a killed process left is harmless; short, so that it fits beside a long name.
+        temporary = path.with_name(f".{secrets.token_hex(6)}.part")
+        # tempfile would make a file that only its owner can read.
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666))
+        try:
             yield temporary
             with temporary.open("rb+") as stream:
                 os.fsync(stream.fileno())
             temporary.replace(path)
+        except BaseException:
+            with suppress(OSError):
+                temporary.unlink()
+            raise
         sync_folder(path.parent)
     except OSError as error:
         # Do not explain an OSError about another file, such as one read inside the block.
-        of_others = error.filename is not None and not _is_beside(Path(str(error.filename)), path)
-        if of_others:
+        file = path if error.filename is None else Path(str(error.filename))
+        if file not in {path, *path.parents} and (file.parent != path.parent or file.suffix != ".part"):
             raise
         reason = error.strerror or str(error)
         former = " Its former content is unchanged." if os.path.lexists(path) else ""
@@ -49,29 +57,6 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         if error.errno in _NO_SPACE:
             mend = f"Free some space, then run the command again (a training with {arg('resume', True)})"
         raise RunError(f"{path} could not be written: {reason}.{former} {mend}.", code="file-unwritable") from error
-
-
-@contextmanager
-def _temporary_file(path: Path) -> Iterator[Path]:
-    """Create an empty file beside ``path`` and remove it when the block fails.
-
-    Its name is random, so one that a killed process left is harmless. The name is short, so it fits beside a long one.
-    """
-    temporary = path.with_name(f".{secrets.token_hex(6)}.part")
-    # tempfile would make a file that only its owner can read.
-    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666))
-    try:
-        yield temporary
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink()
-        raise
-
-
-def _is_beside(file: Path, path: Path) -> bool:
-    """Return whether a file is ``path``, its temporary file, or a folder that contains it."""
-    temporary = file.name.startswith(".") and file.name.endswith(".part")
-    return file in {path, *path.parents} or (file.parent == path.parent and temporary)
 
 
 def sync_folder(folder: Path) -> None:

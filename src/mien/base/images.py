@@ -237,6 +237,13 @@ def _upright(image: Image, name: str) -> Image:
     return upright
 
 
+def encoded(image: Image, form: str = "PNG", **options: Any) -> bytes:
+    """Return the bytes of an image file in one of Pillow's formats; ``options`` are Pillow's."""
+    stream = io.BytesIO()
+    image.save(stream, form, **options)
+    return stream.getvalue()
+
+
 def open_image_source(source: ImageSource) -> Image | npt.NDArray[np.generic]:
     """Open an image given in any supported form.
 

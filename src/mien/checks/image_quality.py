@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import wraps
 
 import numpy as np
 import numpy.typing as npt
@@ -28,24 +29,23 @@ _DIRECTIONS = 60
 _SAMPLE = 8000
 
 
+def _by_chunk(measure: Callable[[Images], Floats]) -> Callable[[Images], Floats]:
+    """Measure many images in parts."""
+
+    @wraps(measure)
+    def whole(images: Images) -> Floats:
+        return in_chunks(lambda part: measure(np.asarray(images[part])), len(images), "measuring images")
+
+    return whole
+
+
+@_by_chunk
 def tones(images: Images) -> Floats:
     """Measure the number of tones for the contrast of an image, uint8 (N, H, W): small for text, signs and drawings.
 
     The value is n / s * f: n grey levels hold 90% of the pixels, s is the pixels' standard deviation, and f is the
     fraction of pixels more than 3 levels away from the most common grey. A photograph has about 3, a single level 0.
     """
-    return _by_chunk(images, _tones)
-
-
-def detail(images: Images) -> Floats:
-    """Compute the fraction of an image's variance that a light blur removes: small for blurred or enlarged images.
-
-    The fraction is 0..1, 0 for a blank image; other values only for images with almost no contrast.
-    """
-    return _by_chunk(images, _detail)
-
-
-def _tones(images: Images) -> Floats:
     count, pixels = len(images), images[0].size
     cells = np.arange(count)[:, np.newaxis] * _LEVELS + images.reshape(count, -1)
     levels = np.bincount(cells.ravel(), minlength=count * _LEVELS).reshape(count, _LEVELS)
@@ -56,7 +56,12 @@ def _tones(images: Images) -> Floats:
     return np.asarray(holding / np.maximum(deviation, 1.0) * (1 - common))
 
 
-def _detail(images: Images) -> Floats:
+@_by_chunk
+def detail(images: Images) -> Floats:
+    """Compute the fraction of an image's variance that a light blur removes: small for blurred or enlarged images.
+
+    The fraction is 0..1, 0 for a blank image; other values only for images with almost no contrast.
+    """
     plain = images.astype(np.float32)
     blurred: Floats32 = plain
     for axis in (1, 2):
@@ -65,10 +70,6 @@ def _detail(images: Images) -> Floats:
         )
     lost = np.square(plain - blurred)[:, 1:-1, 1:-1].mean(axis=(1, 2))
     return np.asarray(lost / np.maximum(plain.var(axis=(1, 2)), 1.0), dtype=np.float64)
-
-
-def _by_chunk(images: Images, measure: Callable[[Images], Floats]) -> Floats:
-    return in_chunks(lambda part: measure(np.asarray(images[part])), len(images), "measuring images")
 
 
 def outlier_scores(images: Images, further: Sequence[Floats] = ()) -> Floats:

@@ -5,13 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from mien.api import audit as api
 from mien.api.audit import MAY_HOLD_A_REVIEW
 from mien.auditing.registry import audit_tables
 from mien.base.files import check_replaceable
-from mien.cli.options import DataArgument, JsonOption, OverwriteOption
+from mien.cli.options import DataArgument, JsonOption, OverwriteOption, option
 from mien.cli.output import check_out, notice, show, show_json
 from mien.cli.source import AuditedOptions, Source, SourceOptions
 from mien.evaluation.predictions import read_predictions
@@ -20,23 +18,20 @@ from mien.pipeline.training_view import TrainProgress
 
 def audit(
     path: DataArgument,
-    out: Annotated[
-        Path, typer.Option(help="Folder for audit.html, clean.toml, audit.json and tables/.", metavar="DIR")
-    ] = Path("audit"),
+    out: Annotated[Path, option("Folder for audit.html, clean.toml, audit.json and tables/.", "DIR")] = Path("audit"),
     recipe: Annotated[
         str | None,
-        typer.Option(
-            help="Check the labels by cross-validation: train this recipe five times, each time without a fifth of the "
+        option(
+            "Check the labels by cross-validation: train this recipe five times, each time without a fifth of the "
             "samples. If it is interrupted, run the same command again to resume.",
-            metavar="RECIPE",
+            "RECIPE",
         ),
     ] = None,
     predictions: Annotated[
         Path | None,
-        typer.Option(
-            help="Check the labels with this predictions file (docs/predictions.md) of a model not trained on its "
-            "samples.",
-            metavar="FILE",
+        option(
+            "Check the labels with this predictions file (docs/predictions.md) of a model not trained on its samples.",
+            "FILE",
         ),
     ] = None,
     *,

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from mien.api.check import check as check_claim
-from mien.cli.options import DataOption, JsonOption
+from mien.cli.options import DataOption, JsonOption, option
 from mien.cli.output import check_out, notice, show_json
 from mien.cli.source import SourceOptions
 
@@ -25,13 +25,9 @@ def check(
     split: Annotated[
         Literal["train", "validation", "test", "all"], typer.Option(help="The split of a CSV's samples.")
     ] = "test",
-    against: Annotated[
-        Path | None, typer.Option(help="Other predictions for the same samples.", metavar="PREDICTIONS")
-    ] = None,
-    claimed: Annotated[float | None, typer.Option(help="The accuracy that was claimed, 0..1.", metavar="X")] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Write report.html and tables/ to this folder.", metavar="OUT")
-    ] = None,
+    against: Annotated[Path | None, option("Other predictions for the same samples.", "PREDICTIONS")] = None,
+    claimed: Annotated[float | None, option("The accuracy that was claimed, 0..1.", "X")] = None,
+    out: Annotated[Path | None, option("Write report.html and tables/ to this folder.", "OUT")] = None,
     *,
     data_options: SourceOptions,
     json: JsonOption = False,

@@ -9,7 +9,7 @@ import typer
 
 from mien.api.compare import compare_named, keep_shared_samples
 from mien.base.errors import DataError, Notice
-from mien.cli.options import JsonOption, OptionalDataOption, SplitOfPredictionsOption
+from mien.cli.options import JsonOption, OptionalDataOption, SplitOfPredictionsOption, option
 from mien.cli.output import check_out, notice, show_json, show_notices
 from mien.cli.source import SourceOptions, environment_of
 from mien.evaluation.predictions import read_predictions
@@ -25,16 +25,14 @@ def compare(
         ),
     ] = None,
     predictions: Annotated[
-        list[Path] | None, typer.Option(help="A predictions file of any model. Can be repeated.", metavar="FILE")
+        list[Path] | None, option("A predictions file of any model. Can be repeated.", "FILE")
     ] = None,
     split: SplitOfPredictionsOption = None,
     shared_only: Annotated[
         bool, typer.Option("--shared-only", help="Compare on the samples that all models predicted; count the rest.")
     ] = False,
     data: OptionalDataOption = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Write report.html, figures/ and tables/ to this folder.", metavar="OUT")
-    ] = None,
+    out: Annotated[Path | None, option("Write report.html, figures/ and tables/ to this folder.", "OUT")] = None,
     *,
     data_options: SourceOptions,
     json: JsonOption = False,

@@ -13,8 +13,7 @@ from mien.api.show import show as draw_sheet
 from mien.base.errors import DataError, needs_extra
 from mien.base.files import check_replaceable
 from mien.cli.commands import Subcommands
-from mien.cli.detection import DetectionOptions
-from mien.cli.options import DataArgument, JsonOption, OverwriteOption
+from mien.cli.options import DataArgument, JsonOption, OverwriteOption, option
 from mien.cli.output import check_out, notice, show_facts, show_json
 from mien.cli.source import SourceOptions
 from mien.data.dataset import FINGERPRINT_PX, Dataset
@@ -76,12 +75,10 @@ def _show_votes(votes: Mapping[str, Any], faces: Dataset) -> None:
 @app.command("show", short_help="Draw a sheet of faces of each class.")
 def show_faces(
     path: DataArgument,
-    out: Annotated[Path, typer.Option(help="The .png, .svg or .pdf file to write.", metavar="FILE")],
-    recipe: Annotated[
-        str | None, typer.Option(help="Show faces augmented as by this recipe.", metavar="RECIPE")
-    ] = None,
-    split: Annotated[str | None, typer.Option(help="train, validation, test or all.", metavar="SPLIT")] = None,
-    count: Annotated[int, typer.Option(min=1, max=50, help="Number of faces for each class.", metavar="N")] = 8,
+    out: Annotated[Path, option("The .png, .svg or .pdf file to write.", "FILE")],
+    recipe: Annotated[str | None, option("Show faces augmented as by this recipe.", "RECIPE")] = None,
+    split: Annotated[str | None, option("train, validation, test or all.", "SPLIT")] = None,
+    count: Annotated[int, option("Number of faces for each class.", "N", min=1, max=50)] = 8,
     *,
     data_options: SourceOptions,
     overwrite: OverwriteOption = False,
@@ -99,10 +96,10 @@ def show_faces(
 @app.command("convert", short_help="Convert a data set to one parquet file.")
 def convert(
     path: DataArgument,
-    out: Annotated[Path, typer.Option(help="The parquet file to write.", metavar="FILE")],
+    out: Annotated[Path, option("The parquet file to write.", "FILE")],
     *,
     data_options: SourceOptions,
-    size_px: Annotated[int, typer.Option(help="Side of the square images.", min=8, max=1024, metavar="N")] = 48,
+    size_px: Annotated[int, option("Side of the square images.", "N", min=8, max=1024)] = 48,
     colour: Annotated[bool, typer.Option("--colour", help="Keep the colours. The default is grey.")] = False,
     overwrite: OverwriteOption = False,
 ) -> None:
@@ -123,9 +120,9 @@ def convert(
 @app.command("crop", short_help="Cut the faces out of photographs, to train on.")
 def crop(
     photos: Annotated[Path, typer.Argument(metavar="PHOTOS", help="A folder of photographs.")],
-    out: Annotated[Path, typer.Option(help="The folder for the faces.", metavar="DIR")],
+    out: Annotated[Path, option("The folder for the faces.", "DIR")],
     *,
-    size_px: Annotated[int, typer.Option(help="Side of the square images.", min=8, max=1024, metavar="N")] = 48,
+    size_px: Annotated[int, option("Side of the square images.", "N", min=8, max=1024)] = 48,
     colour: Annotated[bool, typer.Option("--colour", help="Keep the colours. The default is grey.")] = False,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Skip and list images that cannot be read.")] = False,
 ) -> None:
@@ -134,14 +131,8 @@ def crop(
     Existing faces are kept unless their photograph is newer, so the same command resumes.
     """
     check_out(out)
-    faces, without, bad, others = cut_out_faces(
-        photos,
-        out,
-        size_px=size_px,
-        channels=3 if colour else 1,
-        detector=DetectionOptions().detector(),
-        skip_bad=skip_bad,
-    )
+    channels = 3 if colour else 1
+    faces, without, bad, others = cut_out_faces(photos, out, size_px=size_px, channels=channels, skip_bad=skip_bad)
     for each in bad:
         notice(f"skipped: {each}")
     for files, words, code in ((without, "no face, so left out", "no-face"), (others, "without a photo", "no-photo")):
@@ -155,8 +146,8 @@ def crop(
 def synthetic(
     folder: Annotated[Path, typer.Argument(help="The folder to create.", metavar="DIR")],
     count: Annotated[int, typer.Option("--faces", help="How many faces.", min=70, max=1_000_000, metavar="N")] = 700,
-    seed: Annotated[int, typer.Option(help="Random seed.", min=0, metavar="N")] = 0,
-    size_px: Annotated[int, typer.Option(help="Side of the images in pixels.", min=16, max=448, metavar="N")] = 48,
+    seed: Annotated[int, option("Random seed.", "N", min=0)] = 0,
+    size_px: Annotated[int, option("Side of the images in pixels.", "N", min=16, max=448)] = 48,
     colour: Annotated[bool, typer.Option("--colour", help="Draw in colour. The default is grey.")] = False,
 ) -> None:
     """Write drawn faces as DIR/SPLIT/CLASS/NUMBER.png. The drawings show no real person."""

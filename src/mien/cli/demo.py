@@ -10,6 +10,7 @@ import typer
 from mien.api.evaluate import evaluate
 from mien.api.train import train
 from mien.base.errors import needs_extra
+from mien.cli.options import option
 from mien.cli.output import notice, show, show_rows
 from mien.data.synthetic import synthetic_faces
 from mien.inference.drawing import share_text
@@ -23,9 +24,7 @@ PORTRAITS: Path = Path(__file__).parents[1] / "shipped" / "faces"
 
 
 def demo(
-    out: Annotated[
-        Path | None, typer.Option(help="The run folder to create. The default is mien-demo.", metavar="DIR")
-    ] = None,
+    out: Annotated[Path | None, option("The run folder to create. The default is mien-demo.", "DIR")] = None,
 ) -> None:
     """Run the whole workflow on synthetic faces: train, test, report, export, predict.
 

@@ -9,11 +9,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from mien.base.errors import MienError
 from mien.base.images import open_image
 from mien.base.preprocess import upright_rgb
+from mien.cli.options import option
 from mien.cli.output import notice
 from mien.faces.crop import MAX_SEARCHED, may_be_photo, photo_as_crop
 from mien.faces.face import Detector, LimitedDetector
@@ -26,18 +25,14 @@ class DetectionOptions:
 
     min_score: Annotated[
         float | None,
-        typer.Option(
-            help="Leave out faces with a detector score below S, from 0 to 1. The default is the detector's own: 0.45 "
+        option(
+            "Leave out faces with a detector score below S, from 0 to 1. The default is the detector's own: 0.45 "
             "for mien's.",
-            metavar="S",
+            "S",
         ),
     ] = None
-    min_size: Annotated[
-        int | None, typer.Option(min=1, help="Leave out faces whose longer side is below PX pixels.", metavar="PX")
-    ] = None
-    max_faces: Annotated[int | None, typer.Option(min=1, help="Keep the N largest faces of an image.", metavar="N")] = (
-        None
-    )
+    min_size: Annotated[int | None, option("Leave out faces whose longer side is below PX pixels.", "PX", min=1)] = None
+    max_faces: Annotated[int | None, option("Keep the N largest faces of an image.", "N", min=1)] = None
 
     @property
     def limits(self) -> tuple[float | None, int | None, int | None]:

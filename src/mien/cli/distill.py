@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
-from mien.cli.options import TTA_HELP, JsonOption
+from mien.cli.options import TTA_HELP, JsonOption, option
 from mien.cli.train_run import TrainOptions, train_and_show
 
 TEACHERS_HELP = (
@@ -17,8 +15,8 @@ TEACHERS_HELP = (
 
 def distill(
     options: TrainOptions,
-    teachers: Annotated[list[str], typer.Option(help=TEACHERS_HELP, metavar="MODEL|FILE")],
-    tta: Annotated[int, typer.Option(help=f"Teachers: {TTA_HELP}", metavar="N")] = 10,
+    teachers: Annotated[list[str], option(TEACHERS_HELP, "MODEL|FILE")],
+    tta: Annotated[int, option(f"Teachers: {TTA_HELP}", "N")] = 10,
     json: JsonOption = False,
 ) -> None:
     """Train a student on the predictions of teachers, export it, and evaluate it on the validation split.

@@ -19,6 +19,7 @@ from mien.cli.options import (
     OptionalDataOption,
     OverwriteOption,
     ProviderOption,
+    option,
 )
 from mien.cli.output import check_out, check_overwrite, notice, show, show_json, show_notices
 from mien.cli.source import Source, SourceOptions
@@ -36,23 +37,16 @@ def evaluate(
     data: OptionalDataOption = None,
     split: Annotated[
         str | None,
-        typer.Option(
-            help="train, validation (the default; PublicTest of FER2013), test (PrivateTest), or all faces.",
-            metavar="SPLIT",
-        ),
+        option("train, validation (the default; PublicTest of FER2013), test (PrivateTest), or all faces.", "SPLIT"),
     ] = None,
-    by: Annotated[
-        str | None, typer.Option(help="Also compute metrics for each value of this column.", metavar="COLUMN")
-    ] = None,
+    by: Annotated[str | None, option("Also compute metrics for each value of this column.", "COLUMN")] = None,
     out: Annotated[
-        Path | None,
-        typer.Option(help="Write predictions_SPLIT.npz, metrics.json and report.html to this folder.", metavar="DIR"),
+        Path | None, option("Write predictions_SPLIT.npz, metrics.json and report.html to this folder.", "DIR")
     ] = None,
     predictions: Annotated[
-        Path | None,
-        typer.Option(help="Evaluate this predictions file (docs/predictions.md) instead of a model.", metavar="FILE"),
+        Path | None, option("Evaluate this predictions file (docs/predictions.md) instead of a model.", "FILE")
     ] = None,
-    tta: Annotated[int, typer.Option(help=TTA_HELP, metavar="N")] = 1,
+    tta: Annotated[int, option(TTA_HELP, "N")] = 1,
     classes: ClassesOption = None,
     *,
     data_options: SourceOptions,

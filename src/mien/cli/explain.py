@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,9 +12,10 @@ import typer
 from mien.api.explain import Explainer, Explanation
 from mien.base.errors import DataError
 from mien.base.files import check_replaceable, whole_file, write_bytes
+from mien.base.images import encoded
 from mien.base.progress import track
-from mien.cli.detection import DetectionOptions, note_photos_as_crops
-from mien.cli.options import IMAGES, CropsOption, JsonOption, ModelOption, OutputOption, OverwriteOption
+from mien.cli.detection import note_photos_as_crops
+from mien.cli.options import IMAGES, CropsOption, JsonOption, ModelOption, OutputOption, OverwriteOption, option
 from mien.cli.output import check_out, notice, show_json, show_notices, show_rows
 from mien.explanation.methods import METHODS
 from mien.explanation.overlay import map_picture
@@ -34,20 +34,19 @@ def explain(
     *,
     out: Annotated[
         Path | None,
-        typer.Option(
-            help="Folder for a PNG for each face and method, and maps.npz. The default for photo.jpg is "
-            "./photo-explained.",
-            metavar="DIR",
+        option(
+            "Folder for a PNG for each face and method, and maps.npz. The default for photo.jpg is ./photo-explained.",
+            "DIR",
         ),
     ] = None,
     model: ModelOption = "default",
     crops: CropsOption = False,
     method: Annotated[
         list[str],
-        typer.Option(
-            help="occlusion, which works with any model; gradient or gradcam, which need a run folder and "
+        option(
+            "occlusion, which works with any model; gradient or gradcam, which need a run folder and "
             "mien[train]; or all. Can be repeated.",
-            metavar="NAME",
+            "NAME",
         ),
     ] = ["occlusion"],  # noqa: B006 - typer makes a fresh list of it
     of_class: Annotated[
@@ -103,7 +102,7 @@ def _find_faces(images: Sequence[Path], predictor: Predictor, crops: bool) -> li
     files = [file for path in images for file in (image_files(path) if path.is_dir() else [path])]
     if crops:
         note_photos_as_crops(files)
-    photos = predictor.stream(files, crops=crops, detector=None if crops else DetectionOptions().detector())
+    photos = predictor.stream(files, crops=crops)
     faces: list[Face] = []
     for photo in track(photos, len(files), "detecting", "images"):
         if not photo.predictions:
@@ -126,13 +125,11 @@ def _write_png(out: Path, at: int, faces: Sequence[Face], method: str, explanati
     path = out / f"{prefix}{Path(prediction.source).stem}_{method}.png"
     share = share_text(prediction.probabilities[explanation.target])
     title = [
-        prediction.source if prediction.detection_score is None else f"{prediction.source}, face {number}",
+        Path(prediction.source).name + ("" if prediction.detection_score is None else f", face {number}"),
         f"{prediction.text}; {method} for {explanation.target} ({share})",
     ]
     assert prediction.crop is not None
-    stream = io.BytesIO()
-    map_picture(prediction.crop, explanation.map, title, explanation.target).save(stream, "PNG")
-    write_bytes(path, stream.getvalue())
+    write_bytes(path, encoded(map_picture(prediction.crop, explanation.map, title)))
     return path
 
 

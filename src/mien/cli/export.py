@@ -10,7 +10,7 @@ import typer
 from mien.api import export as api
 from mien.base.errors import DataError
 from mien.base.model_file import read_manifest
-from mien.cli.options import DATA_HELP, JsonOption
+from mien.cli.options import DATA_HELP, JsonOption, option
 from mien.cli.output import notice, show_json
 from mien.cli.source import SourceOptions
 
@@ -25,13 +25,10 @@ def export(
     ] = "fp32",
     out: Annotated[
         Path | None,
-        typer.Option(
-            help="The .onnx file to write. The default is RUN/model.onnx, model.half.onnx or model.int8.onnx.",
-            metavar="FILE",
-        ),
+        option("The .onnx file to write. The default is RUN/model.onnx, model.half.onnx or model.int8.onnx.", "FILE"),
     ] = None,
     data: Annotated[
-        Path | None, typer.Option(help=f"{DATA_HELP} fp16 and int8 need it to measure their accuracy.", metavar="PATH")
+        Path | None, option(f"{DATA_HELP} fp16 and int8 need it to measure their accuracy.", "PATH")
     ] = None,
     *,
     data_options: SourceOptions,

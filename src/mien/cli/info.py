@@ -10,7 +10,7 @@ from mien.api.train import load_network
 from mien.base.heads.votes import VotesHead
 from mien.base.model_file import Manifest, read_manifest
 from mien.base.recipe import dump_recipe, load_recipe, recipe_names
-from mien.cli.options import JsonOption, ModelArgument
+from mien.cli.options import JsonOption, ModelArgument, option
 from mien.cli.output import show_facts, show_json, show_rows
 from mien.inference.drawing import share_text
 from mien.inference.find_model import find_model, find_trained
@@ -19,8 +19,7 @@ from mien.inference.find_model import find_model, find_trained
 def info(
     model: ModelArgument = "default",
     recipe: Annotated[
-        str | None,
-        typer.Option(help="Print this recipe as TOML, with every key, to start your own from.", metavar="NAME"),
+        str | None, option("Print this recipe as TOML, with every key, to start your own from.", "NAME")
     ] = None,
     recipes: Annotated[bool, typer.Option("--recipes", help="List the built-in recipes.")] = False,
     layers: Annotated[bool, typer.Option("--layers", help="List the layers of the model's network.")] = False,

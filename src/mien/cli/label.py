@@ -11,7 +11,7 @@ import typer
 
 from mien.api.label import doubtful_first, merge_votes, relative_images
 from mien.base.errors import DataError, needs_extra
-from mien.cli.options import JsonOption, ModelOption
+from mien.cli.options import JsonOption, ModelOption, option
 from mien.cli.output import notice, show_json
 from mien.data.ballots import ballot_file, read_ballot
 from mien.inference.predictor import load
@@ -19,15 +19,11 @@ from mien.inference.predictor import load
 
 def label(
     faces: Annotated[Path, typer.Argument(help="A folder of face crops.", metavar="FOLDER")],
-    name: Annotated[str | None, typer.Option(help="The voter; the file is NAME.csv.", metavar="NAME")] = None,
+    name: Annotated[str | None, option("The voter; the file is NAME.csv.", "NAME")] = None,
     merge: Annotated[bool, typer.Option("--merge", help="Merge all votes into labels.csv.")] = False,
-    votes: Annotated[
-        Path, typer.Option(help="The folder of the vote files, one for each person.", metavar="DIR")
-    ] = Path("votes"),
+    votes: Annotated[Path, option("The folder of the vote files, one for each person.", "DIR")] = Path("votes"),
     model: ModelOption = "default",
-    port: Annotated[
-        int, typer.Option(help="Port on this machine. 0 chooses a free one.", min=0, max=65535, metavar="N")
-    ] = 0,
+    port: Annotated[int, option("Port on this machine. 0 chooses a free one.", "N", min=0, max=65535)] = 0,
     *,
     json: JsonOption = False,
 ) -> None:

@@ -18,6 +18,11 @@ DATA_HELP = "Labelled images: fer2013.csv, a CSV of path,label, a folder of clas
 MODEL_HELP = "A run folder, a .onnx file, or a built-in model: default, fast, tiny, best, or one of them with -int8."
 
 
+def option(help: str, metavar: str, **limits: Any) -> Any:
+    """Describe an option with a value. Its name is that of the parameter; ``limits`` are further settings of typer."""
+    return typer.Option(help=help, metavar=metavar, **limits)
+
+
 # Main arguments of a command.
 ModelArgument = Annotated[str, typer.Argument(help=MODEL_HELP, metavar="MODEL")]
 DataArgument = Annotated[Path, typer.Argument(help=DATA_HELP, metavar="PATH")]
@@ -105,16 +110,12 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of 
 class PlainSettings:
     """Keys of a recipe with their own options."""
 
-    epochs: Annotated[
-        int | None, typer.Option(min=1, help="Train for N epochs. Sets epochs of the recipe.", metavar="N")
-    ] = None
+    epochs: Annotated[int | None, option("Train for N epochs. Sets epochs of the recipe.", "N", min=1)] = None
     batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Number of images in a batch. Sets batch_size of the recipe.", metavar="N")
+        int | None, option("Number of images in a batch. Sets batch_size of the recipe.", "N", min=1)
     ] = None
-    lr: Annotated[float | None, typer.Option(help="Peak learning rate. Sets optim.lr of the recipe.", metavar="X")] = (
-        None
-    )
-    seed: Annotated[int | None, typer.Option(help="Random seed. Sets seed of the recipe.", metavar="N")] = None
+    lr: Annotated[float | None, option("Peak learning rate. Sets optim.lr of the recipe.", "X")] = None
+    seed: Annotated[int | None, option("Random seed. Sets seed of the recipe.", "N")] = None
 
     def changes(self, before: Sequence[str] | None = None, classes: str | None = None) -> list[str]:
         """Return the changes of ``--set`` and then those of these options, as ``"key=value"``.

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,6 +25,7 @@ from mien.cli.options import (
     OutputOption,
     OverwriteOption,
     ProviderOption,
+    option,
 )
 from mien.cli.output import notice, show_json
 from mien.cli.predict_view import Tally, show_answers
@@ -44,23 +44,21 @@ def predict(
     model: ModelOption = "default",
     crops: CropsOption = False,
     annotate: Annotated[
-        Path | None, typer.Option(help="Write each image with boxes and predictions to this folder.", metavar="DIR")
+        Path | None, option("Write each image with boxes and predictions to this folder.", "DIR")
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(
-            help="Write the predictions to this .jsonl, .csv or .parquet file. To resume after an interruption, run "
+        option(
+            "Write the predictions to this .jsonl, .csv or .parquet file. To resume after an interruption, run "
             "the same command again.",
-            metavar="FILE",
+            "FILE",
         ),
     ] = None,
     provider: ProviderOption = None,
     workers: Annotated[
         int | None,
-        typer.Option(
-            min=1,
-            help="Process N images at the same time. The default is 1, and one for each core with --engine ray.",
-            metavar="N",
+        option(
+            "Process N images at the same time. The default is 1, and one for each core with --engine ray.", "N", min=1
         ),
     ] = None,
     engine: EngineOption = "local",
@@ -71,8 +69,7 @@ def predict(
     json: JsonOption = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV instead of a table.")] = False,
     skip_bad: Annotated[
-        bool,
-        typer.Option("--skip-bad", help="Skip images that cannot be read, and list them."),
+        bool, typer.Option("--skip-bad", help="Skip images that cannot be read, and list them.")
     ] = False,
     overwrite: OverwriteOption = False,
 ) -> None:
@@ -92,16 +89,39 @@ def predict(
     annotator = None if annotate is None else Annotator(annotate, [Path(name) for name in sources])
     settings = {} if out is None else settings_of(sources, model, reader, crops=crops, annotator=annotator)
     tally, columns = Tally(None if crops else reader.detector), Columns(reader.classes, crops, reader.fields)
-    on_ray = partial(predict_on_ray, make_reader, crops=crops, skip_bad=skip_bad, workers=workers)
-    job = _Job(sources, reader, crops, annotator, skip_bad, workers or 1, on_ray if engine == "ray" else None)
-    total = job.count()
+    find_files = partial(walk_sources, sources, missing_too=skip_bad)
+    if engine == "ray":
+        work = partial(predict_on_ray, make_reader, crops=crops, skip_bad=skip_bad, workers=workers)
+    else:
+        work = partial(predict_files, reader, crops=crops, annotator=annotator, skip_bad=skip_bad, workers=workers or 1)
+
+    def results(files: Iterator[Path], count: int) -> Iterator[dict[str, Any]]:
+        """Yield results with a progress bar, and list skipped images."""
+        for each in track(work(files), count, "predicting", "faces" if crops else "images"):
+            if "error" in each:
+                notice(f"skipped: {each['error']}")
+            yield each
+
+    total = sum(1 for _ in find_files())
+    _note_inputs(sources, find_files() if crops else ())
     if out is None:
         # Compute all results before printing, so that a bad image late in the list leaves no partial output.
-        answers = list(job.results(job.files(), total))
+        answers = list(results(find_files(), total))
         for each in answers:
             tally.add(each)
     else:
-        _write(job, total, ResumableOutput(out, settings, columns, overwrite=overwrite), tally)
+        with ResumableOutput(out, settings, columns, overwrite=overwrite) as journal:
+            if done := journal.found:
+                notice(f"{done:,} of {total:,} images are done already; resuming.")
+            left = (file for file in find_files() if str(file) not in journal)
+            try:
+                for each in results(left, max(total - done, 0)):
+                    journal.add(each)
+            except KeyboardInterrupt:
+                notice("Stopped. Finished images are kept; run the same command to resume.")
+                raise
+            journal.finish(map(str, find_files()), tally.add)
+        typer.echo(f"{out}: {tally}" + (f"; {done:,} done before" if done else ""))
     tally.check_any(out)
     if json:
         show_json(answers)
@@ -112,6 +132,14 @@ def predict(
     tally.note()
     if annotator is not None:
         notice(f"annotated images: {annotator.folder}")
+
+
+def _note_inputs(sources: Sequence[str], crops: Iterable[Path]) -> None:
+    """Print notices about unsupported formats in folders, and about photos among the images given as face crops."""
+    for folder in filter(os.path.isdir, dict.fromkeys(sources)):
+        if unread := count_unread(folder):
+            notice(f"{folder}: {unread:,} files of other formats left out; {UNREAD_ADVICE}", "images-left-out")
+    note_photos_as_crops(crops)
 
 
 def _check(
@@ -134,59 +162,3 @@ def _check(
         leave_out("--overwrite is for --out", {"--overwrite": given["--overwrite"]})
     if given["--json"]:
         leave_out("--json is already an output format", {"--csv": given["--csv"]})
-
-
-@dataclass(frozen=True)
-class _Job:
-    """The images to predict in this process, and the settings."""
-
-    sources: tuple[str, ...]
-    reader: FaceReader
-    crops: bool
-    annotator: Annotator | None
-    skip_bad: bool
-    workers: int
-    on_ray: Callable[[Iterator[Path]], Iterator[dict[str, Any]]] | None
-
-    def files(self) -> Iterator[Path]:
-        return walk_sources(self.sources, missing_too=self.skip_bad)
-
-    def count(self) -> int:
-        """Return the number of images. Print notices about unsupported formats, and photos given as face crops."""
-        count = sum(1 for _ in self.files())
-        for folder in filter(os.path.isdir, dict.fromkeys(self.sources)):
-            if unread := count_unread(folder):
-                notice(f"{folder}: {unread:,} files of other formats left out; {UNREAD_ADVICE}", "images-left-out")
-        if self.crops:
-            note_photos_as_crops(self.files())
-        return count
-
-    def results(self, files: Iterator[Path], count: int) -> Iterator[dict[str, Any]]:
-        """Yield results with a progress bar, and list skipped images."""
-        if self.on_ray is None:
-            results = predict_files(
-                self.reader, files, crops=self.crops, annotator=self.annotator, skip_bad=self.skip_bad,
-                workers=self.workers,
-            )  # fmt: skip
-        else:
-            results = self.on_ray(files)
-        for each in track(results, count, "predicting", "faces" if self.crops else "images"):
-            if "error" in each:
-                notice(f"skipped: {each['error']}")
-            yield each
-
-
-def _write(job: _Job, total: int, output: ResumableOutput, tally: Tally) -> None:
-    """Write the results to a file; after an interruption, the same call resumes."""
-    with output as journal:
-        if done := journal.found:
-            notice(f"{done:,} of {total:,} images are done already; resuming.")
-        left = (file for file in job.files() if str(file) not in journal)
-        try:
-            for result in job.results(left, max(total - done, 0)):
-                journal.add(result)
-        except KeyboardInterrupt:
-            notice("Stopped. Finished images are kept; run the same command to resume.")
-            raise
-        journal.finish(map(str, job.files()), tally.add)
-    typer.echo(f"{journal.out}: {tally}" + (f"; {done:,} done before" if done else ""))

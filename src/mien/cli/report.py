@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from mien.base.errors import DataError
-from mien.cli.options import MODEL_HELP, JsonOption, OptionalDataOption, SplitOfPredictionsOption
+from mien.cli.options import MODEL_HELP, JsonOption, OptionalDataOption, SplitOfPredictionsOption, option
 from mien.cli.output import check_out, notice, show_json
 from mien.cli.source import SourceOptions, environment_of
 from mien.pipeline.evaluation_files import ReportInputs, write_report
@@ -19,17 +19,12 @@ def report(
     folder: Annotated[
         Path | None, typer.Argument(help="A run folder, or the folder of mien evaluate --out DIR.", metavar="DIR")
     ] = None,
-    predictions: Annotated[
-        Path | None, typer.Option(help="A predictions file of any model, instead of DIR.", metavar="FILE")
-    ] = None,
+    predictions: Annotated[Path | None, option("A predictions file of any model, instead of DIR.", "FILE")] = None,
     data: OptionalDataOption = None,
-    model: Annotated[str | None, typer.Option(help=MODEL_HELP, metavar="MODEL")] = None,
+    model: Annotated[str | None, option(MODEL_HELP, "MODEL")] = None,
     split: SplitOfPredictionsOption = None,
     out: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder for report.html, figures/ and tables/. The default is DIR/report-SPLIT.", metavar="OUT"
-        ),
+        Path | None, option("Folder for report.html, figures/ and tables/. The default is DIR/report-SPLIT.", "OUT")
     ] = None,
     no_explain: Annotated[
         bool, typer.Option("--no-explain", help="Skip the saliency maps, which take half a minute.")

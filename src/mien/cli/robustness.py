@@ -9,7 +9,7 @@ import typer
 
 from mien.api.robustness import robustness as measure
 from mien.base.errors import RunError
-from mien.cli.options import DataOption, JsonOption, ModelArgument, OverwriteOption
+from mien.cli.options import DataOption, JsonOption, ModelArgument, OverwriteOption, option
 from mien.cli.output import check_overwrite, notice, show_json
 from mien.cli.source import SourceOptions
 from mien.evaluation.robustness import NAME, write_robustness
@@ -18,14 +18,10 @@ from mien.evaluation.robustness import NAME, write_robustness
 def robustness(
     model: ModelArgument,
     data: DataOption,
-    split: Annotated[
-        str, typer.Option(help="validation or train. Only mien evaluate uses test.", metavar="SPLIT")
-    ] = "validation",
-    out: Annotated[Path | None, typer.Option(help="Write robustness.json to this folder.", metavar="DIR")] = None,
-    limit: Annotated[
-        int | None, typer.Option(min=1, help="Use at most N randomly chosen samples.", metavar="N")
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Random seed of the corruptions and of --limit.", metavar="N")] = 0,
+    split: Annotated[str, option("validation or train. Only mien evaluate uses test.", "SPLIT")] = "validation",
+    out: Annotated[Path | None, option("Write robustness.json to this folder.", "DIR")] = None,
+    limit: Annotated[int | None, option("Use at most N randomly chosen samples.", "N", min=1)] = None,
+    seed: Annotated[int, option("Random seed of the corruptions and of --limit.", "N", min=0)] = 0,
     *,
     data_options: SourceOptions,
     overwrite: OverwriteOption = False,

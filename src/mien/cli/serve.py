@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
-
-import typer
+from typing import Annotated
 
 from mien.base.errors import needs_extra
 from mien.base.processes import available_cores
-from mien.base.progress import set_quiet
-from mien.cli.detection import DetectionOptions
-from mien.cli.options import ModelOption, ProviderOption
+from mien.cli.options import ModelOption, ProviderOption, option
 from mien.cli.output import notice
 from mien.serve.limits import Limits
 
@@ -21,49 +17,38 @@ _DEFAULT = Limits()
 
 def serve(
     model: ModelOption = "default",
-    host: Annotated[
-        str, typer.Option(help="Address to listen on. 0.0.0.0 allows other machines.", metavar="ADDRESS")
-    ] = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option(help="Port to listen on. 0 chooses a free one.", min=0, max=65535, metavar="N")
-    ] = 8000,
+    host: Annotated[str, option("Address to listen on. 0.0.0.0 allows other machines.", "ADDRESS")] = "127.0.0.1",
+    port: Annotated[int, option("Port to listen on. 0 chooses a free one.", "N", min=0, max=65535)] = 8000,
     token_file: Annotated[
         Path | None,
-        typer.Option(
-            help="Require the bearer token in this file. Without it, the token in MIEN_TOKEN is used, if set.",
-            metavar="FILE",
-        ),
+        option("Require the bearer token in this file. Without it, the token in MIEN_TOKEN is used, if set.", "FILE"),
     ] = None,
     threads: Annotated[
         int | None,
-        typer.Option(
-            help="Images that each process works on at the same time. The default shares the cores among --workers.",
+        option(
+            "Images that each process works on at the same time. The default shares the cores among --workers.",
+            "N",
             min=1,
-            metavar="N",
         ),
     ] = None,
     workers: Annotated[
-        int, typer.Option(help="Processes that share the port. Each limit applies to each process.", min=1, metavar="N")
+        int, option("Processes that share the port. Each limit applies to each process.", "N", min=1)
     ] = 1,
     provider: ProviderOption = None,
-    max_bytes: Annotated[int, typer.Option(help="Largest request in bytes.", min=1, metavar="N")] = _DEFAULT.max_bytes,
-    max_pixels: Annotated[
-        int, typer.Option(help="Largest image in pixels.", min=1, max=100_000_000, metavar="N")
-    ] = _DEFAULT.max_pixels,
+    max_bytes: Annotated[int, option("Largest request in bytes.", "N", min=1)] = _DEFAULT.max_bytes,
+    max_pixels: Annotated[int, option("Largest image in pixels.", "N", min=1, max=100_000_000)] = _DEFAULT.max_pixels,
     max_requests: Annotated[
-        int, typer.Option(help="Requests at the same time. Further ones get status 429.", min=1, metavar="N")
+        int, option("Requests at the same time. Further ones get status 429.", "N", min=1)
     ] = _DEFAULT.max_requests,
     allow_host: Annotated[
         list[str] | None,
-        typer.Option(
-            help="Also accept requests to this host name, and from web pages of this host at any port (CORS). Can be "
+        option(
+            "Also accept requests to this host name, and from web pages of this host at any port (CORS). Can be "
             "repeated. Requests to IP addresses, localhost and this machine's name are always accepted.",
-            metavar="NAME",
+            "NAME",
         ),
     ] = None,
-    root_path: Annotated[
-        str, typer.Option(help="Prefix under which a proxy offers the service, such as /faces.", metavar="PATH")
-    ] = "",
+    root_path: Annotated[str, option("Prefix under which a proxy offers the service, such as /faces.", "PATH")] = "",
 ) -> None:
     """Serve a model over HTTP: POST an image to /v1/predict. On Ctrl-C or SIGTERM, open requests are finished.
 
@@ -72,13 +57,14 @@ def serve(
     """
     with needs_extra("serve", "The service"):
         from mien.serve.access import VARIABLE, find_token
+        from mien.serve.app import create_app
         from mien.serve.server import address, is_local, open_port, run, run_workers
 
     limits = Limits(max_bytes=max_bytes, max_pixels=max_pixels, max_requests=max_requests)
     token = find_token(token_file)
     threads = threads or max(available_cores() // workers, 1)
     make_app = partial(
-        _make_app,
+        create_app,
         model,
         threads=threads,
         limits=limits,
@@ -99,15 +85,4 @@ def serve(
     if workers == 1:
         run(app, listener, limits)
     else:
-        run_workers(partial(make_app, in_worker=True), listener, limits, workers)
-
-
-def _make_app(model: str, *, threads: int, in_worker: bool = False, **named: Any) -> Any:
-    """Create the service. Workers share the cores, and print no notices because the first process did."""
-    from mien.serve.app import create_app
-    from mien.serve.server import silence_logs
-
-    if in_worker:
-        silence_logs()
-        set_quiet(True)
-    return create_app(model, detector=DetectionOptions().detector(), threads=threads, **named)
+        run_workers(make_app, listener, limits, workers)

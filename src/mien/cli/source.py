@@ -12,7 +12,7 @@ import typer
 from mien.base.errors import DataError
 from mien.base.files import file_sha256
 from mien.base.labels import parse_map
-from mien.cli.options import DataOption
+from mien.cli.options import DataOption, option
 from mien.cli.output import environment, notice, show_notices
 from mien.data.clean import read_clean
 from mien.data.face_table import ReadOptions
@@ -31,16 +31,15 @@ class AuditedOptions:
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Skip and list images that cannot be read.")] = False
     group: Annotated[
         str | None,
-        typer.Option(
-            help="Group the samples, for example by person or video. Splits and folds never divide a group. COLUMN is "
+        option(
+            "Group the samples, for example by person or video. Splits and folds never divide a group. COLUMN is "
             "a column of the data; with class folders, folder1 is the folder inside the class folder. Or give a "
             "regular expression for file names: '(p[0-9]+)_' groups by the part in parentheses.",
-            metavar="COLUMN",
+            "COLUMN",
         ),
     ] = None
     votes: Annotated[
-        Path | None,
-        typer.Option(help="The file fer2013new.csv of FER+. Its votes are added to FER2013.", metavar="FILE"),
+        Path | None, option("The file fer2013new.csv of FER+. Its votes are added to FER2013.", "FILE")
     ] = None
 
 
@@ -49,8 +48,7 @@ class SourceOptions(AuditedOptions):
     """Options for reading data, including a list of changes."""
 
     clean: Annotated[
-        Path | None,
-        typer.Option(help="Drop and relabel samples as listed in this clean.toml from `mien audit`.", metavar="FILE"),
+        Path | None, option("Drop and relabel samples as listed in this clean.toml from `mien audit`.", "FILE")
     ] = None
 
     def at(self, path: Path) -> Source:

@@ -10,7 +10,7 @@ import typer
 
 from mien.api import study as api
 from mien.base.errors import Notice, StudyError
-from mien.cli.options import EngineOption, JsonOption, OptionalDataOption
+from mien.cli.options import EngineOption, JsonOption, OptionalDataOption, option
 from mien.cli.output import check_out, notice, show, show_json, show_notices, show_rows
 from mien.cli.source import SourceOptions
 from mien.runs.page import study_tables
@@ -24,23 +24,16 @@ def study(
         str, typer.Argument(help="The name of a study (see `mien study list`), or a .toml file.", metavar="STUDY")
     ],
     data: OptionalDataOption = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder of runs, table and page. The default is studies/STUDY.", metavar="OUT")
-    ] = None,
-    results: Annotated[
-        Path | None, typer.Option(help="Folder of the finished runs. The default is OUT/results.", metavar="DIR")
-    ] = None,
+    out: Annotated[Path | None, option("Folder of runs, table and page. The default is studies/STUDY.", "OUT")] = None,
+    results: Annotated[Path | None, option("Folder of the finished runs. The default is OUT/results.", "DIR")] = None,
     only: Annotated[
         list[str] | None,
-        typer.Option(
-            help="Run and show only this variant, and those that it builds on. Can be repeated.", metavar="VARIANT"
-        ),
+        option("Run and show only this variant, and those that it builds on. Can be repeated.", "VARIANT"),
     ] = None,
     recipe: Annotated[
         str | None,
-        typer.Option(
-            help="Use this recipe instead of the study's own. small takes one minute for each run on one core.",
-            metavar="RECIPE",
+        option(
+            "Use this recipe instead of the study's own. small takes one minute for each run on one core.", "RECIPE"
         ),
     ] = None,
     changes: Annotated[
@@ -53,11 +46,11 @@ def study(
     ] = None,
     jobs: Annotated[
         int | None,
-        typer.Option(
-            min=1,
-            help="Train N runs at the same time; they share the cores. The default is 1, and one for each core with "
+        option(
+            "Train N runs at the same time; they share the cores. The default is 1, and one for each core with "
             "--engine ray.",
-            metavar="N",
+            "N",
+            min=1,
         ),
     ] = None,
     engine: EngineOption = "local",
@@ -109,7 +102,12 @@ class _DryRun(StudyCallback):
 
     def on_plan(self, runs: Sequence[PlannedRun], to_do: Sequence[PlannedRun], notices: Sequence[Notice]) -> None:
         show_notices(notices)
-        _show_what_would_run(runs, to_do, self._json)
+        rows = [{"variant": run.variant, "seed": run.recipe.seed, "epochs": run.recipe.epochs} for run in to_do]
+        if self._json:
+            show_json({"runs": len(runs), "to_do": rows})
+        else:
+            show_rows(rows)
+            typer.echo(f"{len(to_do)} of {len(runs)} runs to do.")
         raise typer.Exit
 
 
@@ -119,12 +117,3 @@ def _show_studies(json: bool) -> None:
         runs = sum(len(each.seeds_of(variant)) for variant in each.variants if not variant.after)
         rows.append({"name": each.name, "runs": runs, "question": each.question or each.title})
     show_rows(rows, json)
-
-
-def _show_what_would_run(all_runs: Sequence[PlannedRun], to_do: Sequence[PlannedRun], json: bool) -> None:
-    rows = [{"variant": run.variant, "seed": run.recipe.seed, "epochs": run.recipe.epochs} for run in to_do]
-    if json:
-        show_json({"runs": len(all_runs), "to_do": rows})
-        return
-    show_rows(rows)
-    typer.echo(f"{len(to_do)} of {len(all_runs)} runs to do.")

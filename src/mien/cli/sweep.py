@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mien.api.sweep import sweep as search
-from mien.cli.options import DeviceOption, JsonOption, PlainSettings
+from mien.cli.options import DeviceOption, JsonOption, PlainSettings, option
 from mien.cli.output import check_out, notice, show, show_json
 from mien.cli.source import Source
 from mien.page.blocks import Column, Table
@@ -28,13 +28,8 @@ def sweep(
     source: Source,
     plain: PlainSettings,
     device: DeviceOption = "auto",
-    out: Annotated[
-        Path | None, typer.Option(help="Folder of the sweep. The default is sweeps/SPACE.", metavar="DIR")
-    ] = None,
-    trials: Annotated[
-        int | None,
-        typer.Option(help="Number of trials. The default is that of the space.", min=1, metavar="N"),
-    ] = None,
+    out: Annotated[Path | None, option("Folder of the sweep. The default is sweeps/SPACE.", "DIR")] = None,
+    trials: Annotated[int | None, option("Number of trials. The default is that of the space.", "N", min=1)] = None,
     json: JsonOption = False,
 ) -> None:
     """Search for better hyperparameters: many short runs, compared on the validation split.

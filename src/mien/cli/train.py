@@ -11,7 +11,7 @@ from mien.api.cross_validate import folds_folder, run_folds
 from mien.api.train import find_job
 from mien.base.errors import DataError
 from mien.base.processes import process_count
-from mien.cli.options import ClassesOption, JsonOption
+from mien.cli.options import ClassesOption, JsonOption, option
 from mien.cli.output import check_out, notice, show, show_json
 from mien.cli.train_run import TrainOptions, train_and_show
 from mien.cli.train_trial import estimate_and_show, find_lr_and_show
@@ -25,11 +25,11 @@ def train(
     classes: ClassesOption = None,
     folds: Annotated[
         int | None,
-        typer.Option(
-            min=2,
-            help="Cross-validate: train K models, each on all folds except one. Groups (--group), or else near-copies, "
+        option(
+            "Cross-validate: train K models, each on all folds except one. Groups (--group), or else near-copies, "
             "stay in one fold. K is at most the number of groups.",
-            metavar="K",
+            "K",
+            min=2,
         ),
     ] = None,
     find_lr: Annotated[

@@ -14,7 +14,7 @@ import typer
 from mien.api.train import TrainingJob, find_job
 from mien.base.processes import is_main_process
 from mien.base.run_folder import RunFolder
-from mien.cli.options import DeviceOption, PlainSettings
+from mien.cli.options import DeviceOption, PlainSettings, option
 from mien.cli.output import check_outside, notice, show, show_json, show_notices
 from mien.cli.source import Source
 from mien.cli.usage import leave_out
@@ -37,9 +37,7 @@ class TrainOptions:
     ]
     source: Source
     plain: PlainSettings
-    out: Annotated[
-        Path | None, typer.Option(help="The run folder to create. The default is runs/RECIPE.", metavar="DIR")
-    ] = None
+    out: Annotated[Path | None, option("The run folder to create. The default is runs/RECIPE.", "DIR")] = None
     device: DeviceOption = "auto"
     set_keys: Annotated[
         list[str] | None,
@@ -60,12 +58,8 @@ class TrainOptions:
             metavar="RUN",
         ),
     ] = None
-    time: Annotated[
-        str | None, typer.Option(help="Train for as many epochs as fit into this time: 30m, 1h30m.", metavar="TIME")
-    ] = None
-    log: Annotated[
-        str | None, typer.Option(help="Also log each epoch to tensorboard, wandb or mlflow.", metavar="LOGGER")
-    ] = None
+    time: Annotated[str | None, option("Train for as many epochs as fit into this time: 30m, 1h30m.", "TIME")] = None
+    log: Annotated[str | None, option("Also log each epoch to tensorboard, wandb or mlflow.", "LOGGER")] = None
 
 
 def train_and_show(

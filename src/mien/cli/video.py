@@ -18,6 +18,7 @@ from mien.cli.options import (
     OutputOption,
     OverwriteOption,
     ProviderOption,
+    option,
 )
 from mien.cli.output import environment, show, show_json, show_notices
 from mien.inference.predictor import load
@@ -35,15 +36,15 @@ DETECT_HELP = "Detect faces in a whole frame this often; they are tracked in bet
 
 def video(
     file: Annotated[Path, typer.Argument(help="A video file.", metavar="VIDEO")],
-    out: Annotated[Path | None, typer.Option(help=OUT_HELP, metavar="DIR")] = None,
+    out: Annotated[Path | None, option(OUT_HELP, "DIR")] = None,
     model: ModelOption = "fast",
     output: OutputOption = None,
     classes: ClassesOption = None,
-    detect_every: Annotated[float, typer.Option(help=DETECT_HELP, min=0, metavar="SECONDS")] = DETECT_EVERY_SECONDS,
+    detect_every: Annotated[float, option(DETECT_HELP, "SECONDS", min=0)] = DETECT_EVERY_SECONDS,
     annotate: Annotated[
         bool, typer.Option("--annotate/--no-annotate", help="Write annotated.mp4, with boxes and predictions.")
     ] = True,
-    alarm: Annotated[list[str] | None, typer.Option(help=ALARM_HELP, metavar="CLASS:LIMIT")] = None,
+    alarm: Annotated[list[str] | None, option(ALARM_HELP, "CLASS:LIMIT")] = None,
     *,
     detection: DetectionOptions,
     provider: ProviderOption = None,

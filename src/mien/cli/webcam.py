@@ -6,10 +6,8 @@ import threading
 import webbrowser
 from typing import Annotated
 
-import typer
-
 from mien.base.errors import needs_extra
-from mien.cli.options import ModelOption
+from mien.cli.options import ModelOption, option
 from mien.cli.output import notice
 from mien.serve.built_page import PAGE_MODEL, built_page
 from mien.serve.limits import Limits
@@ -17,9 +15,7 @@ from mien.serve.limits import Limits
 
 def webcam(
     model: ModelOption = PAGE_MODEL,
-    port: Annotated[
-        int, typer.Option(help="Port on this machine. 0 chooses a free one.", min=0, max=65535, metavar="N")
-    ] = 8000,
+    port: Annotated[int, option("Port on this machine. 0 chooses a free one.", "N", min=0, max=65535)] = 8000,
 ) -> None:
     """Classify your webcam's images in the browser. This starts mien serve for this machine and opens its page.
 

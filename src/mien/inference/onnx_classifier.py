@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -89,13 +88,9 @@ class OnnxClassifier:
         return other
 
     def _answering_by(self, output: LabelHead) -> Self:
-        other = copy(self)
-        other.output = output
-        return other
-
-    def __copy__(self) -> Self:
         other = type(self).__new__(type(self))
         other.__dict__.update(self.__dict__)
+        other.output = output
         return other
 
     def __reduce__(self) -> tuple[Any, ...]:

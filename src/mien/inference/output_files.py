@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
-from mien.base.files import plain, whole_file
+from mien.base.files import plain
 
 Results = Iterable[Mapping[str, Any]]
 
@@ -78,12 +78,6 @@ def csv_cell(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return ";".join(value)
     return f"{value:.6f}" if isinstance(value, float) else value
-
-
-def write_results(out: Path, results: Results, columns: Columns) -> None:
-    """Write results in the format of the file's suffix. Raises :class:`mien.base.errors.RunError`."""
-    with whole_file(out) as temporary:
-        WRITERS[out.suffix.lower()](temporary, results, columns)
 
 
 def _jsonl(path: Path, results: Results, columns: Columns) -> None:

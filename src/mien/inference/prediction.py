@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,6 +12,7 @@ import numpy.typing as npt
 
 from mien.base.errors import DataError
 from mien.base.heads.label import AGREEMENT, TIE_MARGIN, Decisions, decide
+from mien.base.images import encoded
 from mien.base.labels import NOT_A_FACE_CLASS, UNSURE
 from mien.faces.face import Box
 from mien.inference.drawing import Look, draw_face, draw_photo, share_text
@@ -187,11 +187,7 @@ class Prediction:
 
     def _repr_png_(self) -> bytes | None:
         """Return :meth:`show` as PNG for a notebook."""
-        if self.crop is None:
-            return None
-        stream = io.BytesIO()
-        self.show().save(stream, "PNG")
-        return stream.getvalue()
+        return None if self.crop is None else encoded(self.show())
 
     def to_dict(self) -> dict[str, Any]:
         """Return source, :attr:`fields`, probabilities and, after a detection, box, score and landmarks, JSON-ready."""

@@ -150,9 +150,18 @@ class Predictor(OnnxClassifier):
             each = image_files(images)
         elif isinstance(images, np.ndarray) and _is_stack(images):
             each = images
-            _warn_of_channels_first(images)
-        elif isinstance(images, np.ndarray):
-            _check_not_flat(images)
+            if images.ndim == 3 and images.shape[0] == 3:
+                words = (
+                    f"an array of shape {images.shape} was read as 3 grey images. If it is one colour image, give "
+                    "np.moveaxis(array, 0, 2); otherwise give a list of arrays."
+                )
+                warnings.warn(MienWarning(words, code="channels-first"), stacklevel=2)
+        elif isinstance(images, np.ndarray) and images.ndim == 2 and images.shape[1] == FLAT:
+            raise DataError(
+                f"An array of shape {images.shape} is not a face crop. Give rows of flattened faces as "
+                "array.reshape(-1, 48, 48).",
+                code="image-flat",
+            )
         elif is_several(images):
             each = images  # type: ignore[assignment]
         photos = self.stream(each, crops=True, classes=classes)
@@ -265,29 +274,6 @@ def _open_each(
         if on_error is None:
             raise error from None
         on_error(source, error)
-
-
-def _warn_of_channels_first(stack: npt.NDArray[Any]) -> None:
-    """Warn that a stack of three images may be one colour image with channels first, as in torch."""
-    if stack.ndim == 3 and stack.shape[0] == 3:
-        warnings.warn(
-            MienWarning(
-                f"an array of shape {stack.shape} was read as 3 grey images. If it is one colour image, give "
-                "np.moveaxis(array, 0, 2); otherwise give a list of arrays.",
-                code="channels-first",
-            ),
-            stacklevel=3,
-        )
-
-
-def _check_not_flat(array: npt.NDArray[Any]) -> None:
-    """Raise an error for rows of flattened faces, which would be read as one long image."""
-    if array.ndim == 2 and array.shape[1] == FLAT:
-        raise DataError(
-            f"An array of shape {array.shape} is not a face crop. Give rows of flattened faces as "
-            "array.reshape(-1, 48, 48).",
-            code="image-flat",
-        )
 
 
 def is_several(images: object) -> bool:

@@ -18,12 +18,11 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Any, BinaryIO
 
 from mien.base.errors import RunError, arg, needs_extra
-from mien.base.files import lock_file
-from mien.inference.output_files import WRITERS, Columns, json_line, write_results
+from mien.base.files import lock_file, whole_file
+from mien.inference.output_files import WRITERS, Columns, json_line
 
 _SETTINGS = "begun_with"
 _HEAD = json.dumps({_SETTINGS: {}})[:-2].encode()
@@ -87,10 +86,8 @@ class ResumableOutput:
     def __enter__(self) -> ResumableOutput:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if error is not None and not self._kept:
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        if kind is not None and not self._kept:
             self._remove()
         self._close()
 
@@ -128,7 +125,8 @@ class ResumableOutput:
                     on_result(result)
                     yield result
 
-        write_results(self.out, results(), self._columns)
+        with whole_file(self.out) as temporary:
+            WRITERS[self.out.suffix.lower()](temporary, results(), self._columns)
         self._remove()
 
     def _remove(self) -> None:

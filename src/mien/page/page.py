@@ -78,9 +78,8 @@ class Page:
         files: dict[Path, bytes] = {}
         for section in self.sections:
             for chart in section.charts():
-                files[folder / "figures" / f"{chart.name}.svg"] = chart.svg_file()
-                files[folder / "figures" / f"{chart.name}.png"] = chart.png_file()
-                files[folder / "figures" / f"{chart.name}.pdf"] = chart.pdf_file()
+                for form in ("svg", "png", "pdf"):
+                    files[folder / "figures" / f"{chart.name}.{form}"] = chart.file(form)
             for table in section.tables():
                 files[folder / "tables" / f"{table.name}.csv"] = table.to_csv()
                 files[folder / "tables" / f"{table.name}.json"] = table.to_json()

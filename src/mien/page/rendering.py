@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from mien.base.errors import needs_extra
+from mien.base.images import encoded
 from mien.page.charts.svg import import_matplotlib
 
 LARGEST_PX = 96
@@ -47,6 +47,4 @@ def data_address(image: npt.NDArray[np.uint8], largest_px: int = LARGEST_PX) -> 
     if picture.mode == "RGB":
         # 64 colours are enough for a small face, and take a third of the bytes.
         picture = picture.quantize(64)
-    stream = io.BytesIO()
-    picture.save(stream, "PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
+    return "data:image/png;base64," + base64.b64encode(encoded(picture, optimize=True)).decode("ascii")

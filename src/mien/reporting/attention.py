@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -26,7 +27,7 @@ from mien.inference.predictor import Predictor
 from mien.page.blocks import Column, FaceRow, FaceTile, Row, Section, Table, Text
 from mien.page.rendering import data_address
 from mien.page.wording import percent
-from mien.reporting.context import ReportContext, Skipped, draw_sorted
+from mien.reporting.context import ReportContext, draw_sorted
 
 JUDGED_FACES = 24
 """Number of faces for the checks: they give a verdict in half a minute."""
@@ -49,7 +50,7 @@ class MapExplainer:
     predict: Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float64]]
     crop_px: int
     network: Any = None
-    randomize: Callable[[str, npt.NDArray[np.uint8], Maps], RandomizationTest] | None = None
+    randomize: Callable[..., RandomizationTest] | None = None
     methods: Sequence[str] = tuple(name for name in METHODS if not needs_torch(name))
 
     def maps(self, name: str, images: npt.NDArray[np.uint8]) -> Maps:
@@ -57,12 +58,12 @@ class MapExplainer:
         return explain(name, images, predict=self.predict, model=self.network, crop_px=self.crop_px)
 
 
-def attention_section(context: ReportContext) -> Section | Skipped:
+def attention_section(context: ReportContext) -> Section | Notice:
     """Build an explainer for the model and show its maps. Needs faces and a model."""
     if reason := context.no_new_predictions:
-        return Skipped(reason)
+        return reason
     if not context.explain:
-        return Skipped(Notice("Attention maps skipped, as requested.", code="attention-not-wanted"))
+        return Notice("Attention maps skipped, as requested.", code="attention-not-wanted")
     assert context.model is not None
     assert context.faces is not None
     explainer, notice = build_explainer(context.model, context.run, np.asarray(context.faces.images))
@@ -103,7 +104,7 @@ def _checks(judged: npt.NDArray[np.uint8], explainer: MapExplainer) -> Table:
     for name in track(explainer.methods, total=len(explainer.methods), what="checking maps", unit="methods"):
         maps = explainer.maps(name, judged)
         faithful = measure_faithfulness(explainer.predict, judged, maps, crop_px=explainer.crop_px)
-        randomized = None if explainer.randomize is None else explainer.randomize(name, judged, maps)
+        randomized = None if explainer.randomize is None else explainer.randomize(name, images=judged, maps=maps)
         correlation = None if randomized is None else randomized.spearman
         verdict = judge(faithful, randomized)
         rows.append((name, verdict, faithful.deletion_gain, faithful.insertion_gain, correlation))
@@ -162,10 +163,7 @@ def build_explainer(
     except MienError as error:
         return occlusion, Notice(f"{skipped}: the weights of the run cannot be used. {error.raw}", code=error.code)
 
-    def randomize(name: str, images: npt.NDArray[np.uint8], maps: Maps) -> RandomizationTest:
-        found: RandomizationTest = randomization.check_randomization(name, network, images, maps=maps)
-        return found
-
+    randomize = partial(randomization.check_randomization, model=network)
     methods, reasons = [], []
     for name in METHODS:
         try:

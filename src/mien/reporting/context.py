@@ -35,13 +35,6 @@ def draw_sorted(count: int, most: int) -> Indices:
     return np.sort(np.random.default_rng(0).choice(count, most, replace=False)).astype(np.int64)
 
 
-@dataclass(frozen=True)
-class Skipped:
-    """A section that cannot be built, with the reason as a notice."""
-
-    reason: Notice
-
-
 @dataclass(frozen=True, eq=False)
 class ReportContext:
     """All inputs that sections may use. None means unknown; sections that need it are skipped.

@@ -8,12 +8,12 @@ import numpy as np
 
 from mien.base.errors import Notice
 from mien.evaluation.corruptions import STRENGTHS
-from mien.evaluation.error_analysis import Indices, confused_pairs, worst_mistakes
+from mien.evaluation.error_analysis import confused_pairs, worst_mistakes
 from mien.page.blocks import Block, CaptionedChart, Column, FaceRow, FaceTile, Row, Section, Table, Text
 from mien.page.charts.curves import robustness_curves_chart
 from mien.page.rendering import data_address
 from mien.page.wording import counted, interval_text, percent
-from mien.reporting.context import ReportContext, Skipped
+from mien.reporting.context import ReportContext
 
 PAIRS_SHOWN = 12
 WORST = 24
@@ -40,7 +40,7 @@ def pairs_section(context: ReportContext) -> Section:
 
 def cell_faces(context: ReportContext) -> dict[tuple[int, int], FaceRow]:
     """Return the most confident faces of each cell of the confusion matrix; empty without faces."""
-    if context.faces is None:
+    if context.faces is None or context.identical is None:
         return {}
     labels, predicted, sure = context.predictions.labels, context.predicted, context.confidence
     found = {}
@@ -49,7 +49,9 @@ def cell_faces(context: ReportContext) -> dict[tuple[int, int], FaceRow]:
     for true, said in cells.tolist():
         inside = np.flatnonzero((labels == true) & (predicted == said))
         ordered = inside[np.argsort(-sure[inside], kind="stable")]
-        shown = _different(context, ordered[: 3 * most])[:most]
+        # Of identical images, show the first.
+        _, first = np.unique(context.identical[ordered[: 3 * most]], return_index=True)
+        shown = ordered[np.sort(first)[:most]]
         faces = tuple(
             FaceTile(data_address(context.faces.images[index], CELL_FACE_PX), percent(float(sure[index]), 0))
             for index in shown
@@ -78,11 +80,11 @@ def worst_section(context: ReportContext) -> Section:
     return Section("worst", "Worst mistakes", tuple(blocks))
 
 
-def robustness_section(context: ReportContext) -> Section | Skipped:
+def robustness_section(context: ReportContext) -> Section | Notice:
     """Build the section about accuracy under every corruption and strength."""
     result = context.robustness
     if isinstance(result, Notice):
-        return Skipped(result)
+        return result
     clean, mean = result.clean_accuracy, result.mean_accuracy
     words = (
         f"Accuracy on {result.faces:,} clean faces: {percent(clean.value)} ({interval_text('accuracy', clean)}). Mean "
@@ -128,13 +130,6 @@ def _mistake_tile(context: ReportContext, index: int) -> FaceTile:
     true, predicted = context.classes[context.predictions.labels[index]], context.classes[context.predicted[index]]
     caption = f"{true}, predicted {predicted} {percent(float(probabilities.max()), 0)}"
     return FaceTile(data_address(context.faces.images[index]), caption, tuple(detail))
-
-
-def _different(context: ReportContext, indices: Indices) -> Indices:
-    """Remove samples whose image is identical to that of an earlier sample."""
-    assert context.identical is not None
-    _, first = np.unique(context.identical[indices], return_index=True)
-    return indices[np.sort(first)]
 
 
 def _worst_table(context: ReportContext) -> Table:

@@ -5,74 +5,203 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
-from mien.page.blocks import Section
+import numpy as np
+
+from mien.base.errors import Notice
+from mien.page.blocks import Block, CaptionedChart, CellFaces, Column, Metric, MetricCards, Row, Section, Table, Text
+from mien.page.charts.curves import vote_reliability_chart
+from mien.page.charts.overview import class_chart, confusion_chart, training_chart
 from mien.page.page import Page
 from mien.page.sections import (
-    answers_section,
-    confusion_section,
-    evaluation_lead,
-    metrics_section,
-    training_section,
-    votes_section,
+    COPIES_WORDS,
+    WIDEST_CONFUSION,
+    answer_cells,
+    answer_table,
+    answer_words,
+    classification_report,
+    distribution_table,
+    majority_table,
+    majority_words,
+    metrics_table,
+    subsets_table,
 )
+from mien.page.wording import UNDEFINED, headline, samples_text
 from mien.reporting.attention import attention_section
-from mien.reporting.context import ReportContext, Skipped
+from mien.reporting.context import ReportContext
 from mien.reporting.errors import cell_faces, pairs_section, robustness_section, worst_section
 from mien.reporting.in_words import next_section, summary_section
 from mien.reporting.probabilities import calibration_section, curves_section
 
-SectionOf: TypeAlias = Callable[[ReportContext], Section | Skipped | None]
+SectionOf: TypeAlias = Callable[[ReportContext], Section | Notice | None]
 
 
-def _metrics(context: ReportContext) -> Section:
-    return metrics_section(context.evaluation)
+_TRAINED_WORDS = " Samples that the model was trained on also count as leaked, if its run folder lists them."
+
+_INTERVAL_WORDS = (
+    "The 95% intervals show how much a metric varies with the choice of {units} ({resamples:,} bootstrap resamples). "
+    "They do not include the variation between training runs. A dash: there is no value, or no interval."
+)
+
+_METRIC_WORDS = (
+    "Precision: TP / (TP + FP). Recall: TP / (TP + FN). F1: their harmonic mean. AUC: probability that a sample of "
+    "the class ranks above a sample of another class."
+)
+
+_PROTOCOL_WORDS = (
+    "FER+'s protocol: a class that only one of several people chose loses this vote. The majority is the class with "
+    "more than half of the remaining votes. Samples without a majority, or whose majority is unknown or not a face, "
+    "are left out. The prediction is the most probable expression."
+)
 
 
-def _answers(context: ReportContext) -> Section | None:
+def answers_section(context: ReportContext) -> Section | None:
+    """Build the section about the answers that users get: right, wrong and unsure, and recall per class."""
     answer = context.evaluation.answer
     # If the answer is the most probable class, the next section shows the same metrics.
-    return answers_section(answer) if answer is not None and answer.output else None
+    if answer is None or not answer.output:
+        return None
+    cards = MetricCards(tuple(Metric(*each) for each in answer_cells(answer)))
+    return Section("answers", "What users get", (Text(answer_words(answer), soft=True), cards, answer_table(answer)))
 
 
-def _confusion(context: ReportContext) -> Section:
-    return confusion_section(context.evaluation, cell_faces(context))
+def metrics_section(context: ReportContext) -> Section:
+    """Build the section of headline metrics with explanations, and metrics without copies, if known."""
+    evaluation = context.evaluation
+    notice = evaluation.trained_on_notice
+    units = "samples" if evaluation.groups is None else f"the {evaluation.groups:,} groups"
+    meanings = [headline(key).meaning for key in evaluation.headline]
+    meanings.insert(2, "accuracy of always answering the largest class")
+    cards = tuple(
+        Metric(name, value, interval or UNDEFINED, meaning)
+        for (name, value, interval), meaning in zip(metrics_table(evaluation).rows, meanings, strict=True)
+    )
+    blocks: list[Block] = [
+        MetricCards(cards),
+        *(() if notice is None else (Text(notice),)),
+        Text(_INTERVAL_WORDS.format(resamples=evaluation.resamples, units=units), soft=True),
+    ]
+    if evaluation.subsets:
+        blocks += [subsets_table(evaluation.subsets), Text(COPIES_WORDS + _TRAINED_WORDS, soft=True)]
+    return Section("metrics", "Metrics", tuple(blocks))
 
 
-def _training(context: ReportContext) -> Section:
-    return training_section(context.history, context.best_epoch, context.class_counts, context.classes)
+def confusion_section(context: ReportContext) -> Section:
+    """Build the section of the confusion matrix and metrics per class, with counts and percentages as files.
+
+    With faces, a click on a cell (true class, predicted class) shows some of them.
+    """
+    evaluation, faces = context.evaluation, cell_faces(context)
+    keys = {cell: f"cell-{cell[0]}-{cell[1]}" for cell in faces}
+    cells = tuple((keys[cell], row) for cell, row in faces.items())
+    classes = evaluation.classes
+    # If a class has no samples, it has no percentages.
+    totals = evaluation.confusion.sum(axis=1, keepdims=True)
+    percentages = np.divide(
+        evaluation.confusion, totals, out=np.full(evaluation.confusion.shape, np.nan), where=totals > 0
+    )
+    header = "true class" if "true class" not in classes else "true class of the sample"
+    counts = [(name, *line) for name, line in zip(classes, evaluation.confusion.tolist(), strict=True)]
+    rows = [(name, *line) for name, line in zip(classes, percentages.tolist(), strict=True)]
+    chart = CaptionedChart(
+        confusion_chart(evaluation.confusion, classes, keys),
+        "Each row is a true class, each column a predicted class. A cell shows the percentage of the row and the "
+        "count. The diagonal is correct.",
+        scrolls=len(classes) > WIDEST_CONFUSION,
+    )
+    names = Column(header, "text")
+    of_classes = (chart, classification_report(evaluation))
+    blocks = (
+        *(of_classes if chart.scrolls else (Row(of_classes),)),
+        *([CellFaces(cells, "confusion")] if cells else []),
+        Text(_METRIC_WORDS, soft=True),
+        Table("confusion-counts", (names, *(Column(name, "count") for name in classes)), counts, shown=0),
+        Table("confusion-percent", (names, *(Column(name, "percent") for name in classes)), rows, shown=0),
+    )
+    return Section("confusion", "Confusion matrix", blocks)
 
 
-def _votes(context: ReportContext) -> Section | None:
-    return None if context.evaluation.votes is None else votes_section(context.evaluation.votes)
+def training_section(context: ReportContext) -> Section:
+    """Build the section of loss and accuracy by epoch, and the class balance of each split; both may be empty."""
+    history, best_epoch, class_counts = context.history, context.best_epoch, context.class_counts
+    blocks: list[Block] = []
+    if history:
+        words = {"learning_rate": "Learning rate at the end of each epoch.", "macro_f1": "Macro-F1 after each epoch."}
+        charts = [
+            CaptionedChart(
+                training_chart(history, metric, best_epoch),
+                words.get(metric, f"{metric.capitalize()} after each epoch."),
+            )
+            for metric in ("accuracy", "loss", "macro_f1", "learning_rate")
+            if {metric, f"validation_{metric}"} & history[0].keys()
+        ]
+        blocks.append(Row(tuple(charts)))
+        if best_epoch is not None:
+            blocks.append(
+                Text(f"The dotted line marks the epoch whose weights were kept: {best_epoch} of {len(history)}.", True)
+            )
+        names = tuple(history[0])
+        rows = [tuple(line.get(name) for name in names) for line in history]
+        blocks.append(Table("history", tuple(Column(name, "number") for name in names), rows, shown=0))
+    else:
+        blocks.append(
+            Text(Notice("The training history is unknown: only the predictions were given.", code="history-unknown"))
+        )
+    if class_counts:
+        chart = CaptionedChart(class_chart(class_counts, context.classes), "Class balance of each split.")
+        splits = tuple(class_counts)
+        rows = [(name, *(int(class_counts[split][at]) for split in splits)) for at, name in enumerate(context.classes)]
+        columns = (Column("class", "text"), *(Column(split, "count") for split in splits))
+        blocks.append(Row((chart, Table("class-counts", columns, rows))))
+    else:
+        blocks.append(Text(Notice("The class balance of the data is unknown.", code="class-balance-unknown")))
+    return Section("training", "Training", tuple(blocks))
+
+
+def votes_section(context: ReportContext) -> Section | None:
+    """Build the section about accuracy on the annotators' majority, and about the distribution of votes."""
+    votes = context.evaluation.votes
+    if votes is None:
+        return None
+    blocks: list[Block] = [Text(majority_words(votes))]
+    if votes.majority:
+        blocks += [majority_table(votes), Text(_PROTOCOL_WORDS, soft=True)]
+    if votes.distribution is not None:
+        chart = CaptionedChart(
+            vote_reliability_chart(votes.distribution.reliability),
+            "Fraction of annotators who chose the predicted class, by its probability, with 95% intervals. Below the "
+            "dotted line the model is overconfident.",
+        )
+        blocks.append(Row((chart, distribution_table(votes.distribution))))
+    return Section("votes", "Votes of annotators", tuple(blocks))
 
 
 SUMMARY: tuple[SectionOf, ...] = (
     summary_section,
-    _answers,
-    _metrics,
-    _confusion,
-    _votes,
-    _training,
+    answers_section,
+    metrics_section,
+    confusion_section,
+    votes_section,
+    training_section,
     next_section,
 )
 """Sections of the page that training and evaluation write; they are computed quickly."""
 
 SECTIONS: tuple[SectionOf, ...] = (
     summary_section,
-    _answers,
-    _metrics,
-    _confusion,
+    answers_section,
+    metrics_section,
+    confusion_section,
     curves_section,
-    _training,
+    training_section,
     calibration_section,
-    _votes,
+    votes_section,
     pairs_section,
     worst_section,
     robustness_section,
     attention_section,
     next_section,
 )
-"""Sections of the report in order. A section that does not apply is None; without its input, it is Skipped."""
+"""Sections of the report in order. A section that does not apply is None; without its input, it is a notice."""
 
 
 def report_page(
@@ -84,11 +213,16 @@ def report_page(
     data, versions, command, in the order shown. Raises MissingExtraError without matplotlib.
     """
     built = [section(context) for section in sections]
+    evaluation = context.evaluation
+    counts = f"{samples_text(evaluation.samples)}, {len(evaluation.classes)} classes"
+    lead = f"Metrics on the {evaluation.split} split: {counts}."
+    if absent := [metrics.name for metrics in evaluation.per_class if not metrics.support]:
+        lead += f" Without samples, and excluded from averages: {', '.join(absent)}."
     return Page(
         title,
-        evaluation_lead(context.evaluation),
+        lead,
         [each for each in built if isinstance(each, Section)],
         metadata,
-        list(dict.fromkeys(each.reason for each in built if isinstance(each, Skipped))),
+        list(dict.fromkeys(each for each in built if isinstance(each, Notice))),
         classes=context.classes,
     )

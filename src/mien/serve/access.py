@@ -89,11 +89,6 @@ def check_host_names(names: Sequence[str]) -> None:
             )
 
 
-def page_origins(hosts: Sequence[str]) -> str:
-    """Return a regular expression for origins of pages on these hosts, at any port."""
-    return rf"https?://({'|'.join(re.escape(name.lower()) for name in hosts)})(:[0-9]+)?"
-
-
 class CheckOrigin:
     """ASGI middleware that refuses requests to other hosts (``foreign-host``) or from other sites (``foreign-origin``).
 

@@ -60,11 +60,6 @@ class ErrorResponse(BaseModel):
 class ApiError(MienError):
     """A request that is refused with a 4xx or 5xx status; ``code`` is one of :data:`CODES`."""
 
-    @property
-    def status(self) -> int:
-        """HTTP status."""
-        return CODES[self.code][0]
-
     def body(self) -> ErrorResponse:
         """The JSON body of the error's answer."""
         return ErrorResponse(error=ErrorDetail(code=self.code, message=str(self)))
@@ -73,7 +68,7 @@ class ApiError(MienError):
         """Build the answer to a request. The error code is also stored in ``scope``, for the metrics."""
         scope["mien.error"] = self.code
         headers = {"unauthorised": {"WWW-Authenticate": "Bearer"}, "busy": {"Retry-After": "1"}}
-        return JSONResponse(self.body().model_dump(), self.status, headers.get(self.code, {}))
+        return JSONResponse(self.body().model_dump(), CODES[self.code][0], headers.get(self.code, {}))
 
 
 def internal_error() -> ApiError:

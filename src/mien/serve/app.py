@@ -25,7 +25,7 @@ from mien.faces.face import Detector
 from mien.faces.find import find_detector
 from mien.inference.find_model import find_model
 from mien.inference.onnx_classifier import OnnxClassifier
-from mien.serve.access import CheckOrigin, check_host_names, page_origins, require_token
+from mien.serve.access import CheckOrigin, check_host_names, require_token
 from mien.serve.api_errors import ApiError, add_error_handlers, error_responses, internal_error, invalid_parameter
 from mien.serve.built_page import service_models
 from mien.serve.detect import PredictedImage
@@ -149,32 +149,32 @@ def _add_predictions(router: APIRouter, service: PredictionService, model: Model
     responses[429]["headers"] = {"Retry-After": {"description": "seconds", "schema": {"type": "integer"}}}
     post = partial(router.post, tags=["faces"], openapi_extra=form_document(limits))
 
-    def metadata(parameters: PredictParameters, began: float) -> dict[str, Any]:
-        return {
-            "model": model,
-            "detector": None if parameters.crops else model.detector,
-            "milliseconds": round(1000 * (time.perf_counter() - began), 3),
-        }
+    async def predict_images(
+        request: Request, parameters: FaceParameters, max_files: int, *, draw: bool = False
+    ) -> tuple[list[PredictedImage | ApiError], dict[str, Any]]:
+        """Return the answers, and the fields of an answer about how they were made."""
+        reader = service.reader(parameters)
+        with service.slot():
+            files = await receive_files(request, limits, max_files)
+            began = time.perf_counter()
+            images = await service.predict(files, parameters, reader, draw=draw)
+        detector, milliseconds = model.detector if parameters.detects else None, 1000 * (time.perf_counter() - began)
+        return images, {"model": model, "detector": detector, "milliseconds": round(milliseconds, 3)}
 
     async def predict_one(
-        request: Request, parameters: FaceParameters, *, crops: bool = False, draw: bool = False
-    ) -> tuple[PredictedImage, float]:
-        """Return the answer, and the time at which the work on it began."""
-        reader = service.reader(parameters, crops=crops)
-        with service.slot():
-            files = await receive_files(request, limits, max_files=1)
-            began = time.perf_counter()
-            (image,) = await service.predict(files, parameters, reader, crops=crops, draw=draw)
+        request: Request, parameters: FaceParameters, *, draw: bool = False
+    ) -> tuple[PredictedImage, dict[str, Any]]:
+        (image,), about = await predict_images(request, parameters, 1, draw=draw)
         if isinstance(image, ApiError):
             raise image
-        return image, began
+        return image, about
 
     # Without detection there is no box and no detector.
     @post("/v1/predict", response_model_exclude_none=True, responses=responses)
     async def predict(request: Request, parameters: Annotated[PredictParameters, Query()]) -> PredictResponse:
         """Detect the faces in one image and classify each."""
-        image, began = await predict_one(request, parameters, crops=parameters.crops)
-        return PredictResponse.of(image, **metadata(parameters, began))
+        image, about = await predict_one(request, parameters)
+        return PredictResponse.of(image, **about)
 
     drawn = {"description": "the photo", "content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}}
 
@@ -192,13 +192,9 @@ def _add_predictions(router: APIRouter, service: PredictionService, model: Model
     )
     async def predict_batch(request: Request, parameters: Annotated[PredictParameters, Query()]) -> BatchResponse:
         """Predict several images. A failed image has its error at its position; the others are predicted."""
-        reader = service.reader(parameters, crops=parameters.crops)
-        with service.slot():
-            files = await receive_files(request, limits, limits.max_files)
-            began = time.perf_counter()
-            images = await service.predict(files, parameters, reader, crops=parameters.crops)
+        images, about = await predict_images(request, parameters, limits.max_files)
         results = [each.body() if isinstance(each, ApiError) else ImageResponse.of(each) for each in images]
-        return BatchResponse(results=results, **metadata(parameters, began))
+        return BatchResponse(results=results, **about)
 
 
 def _add_stream(
@@ -264,7 +260,7 @@ def _add_middleware(app: FastAPI, hosts: Sequence[str], metrics: ServiceMetrics,
     if hosts:
         app.add_middleware(
             CORSMiddleware,
-            allow_origin_regex=page_origins(hosts),
+            allow_origin_regex=rf"https?://({'|'.join(re.escape(name.lower()) for name in hosts)})(:[0-9]+)?",
             allow_methods=["GET", "POST"],
             allow_headers=["Authorization", "Content-Type"],
             expose_headers=["Retry-After"],

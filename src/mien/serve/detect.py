@@ -6,11 +6,10 @@ import io
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from mien.base.errors import DataError, Notice
-from mien.base.images import ignore_pillow_warnings, open_image
+from mien.base.images import encoded, ignore_pillow_warnings, open_image
 from mien.base.preprocess import face_square, upright_rgb
 from mien.faces.crop import crop_as_photo, may_be_crop, may_be_photo, photo_as_crop
 from mien.inference.drawing import draw_photo
@@ -92,13 +91,8 @@ def predict_image(
         )
     hint = crop_as_photo("this small image", option=_OPTION) if may_be_crop(*image.size, len(faces)) else None
     predictions = reader.read(rgb, kept, source=source)
-    return PredictedImage(*image.size, predictions, len(faces), hint, _drawn(rgb, predictions) if draw else None)
-
-
-def _drawn(rgb: npt.NDArray[np.uint8], predictions: list[Prediction]) -> bytes:
-    stream = io.BytesIO()
-    draw_photo(rgb, predictions).save(stream, "JPEG", quality=90)
-    return stream.getvalue()
+    drawn = encoded(draw_photo(rgb, predictions), "JPEG", quality=90) if draw else None
+    return PredictedImage(*image.size, predictions, len(faces), hint, drawn)
 
 
 def check_image(data: bytes, limits: Limits) -> None:

@@ -53,10 +53,10 @@ class PredictionService:
             self._requests -= 1
             self._metrics.under_way.dec()
 
-    def reader(self, parameters: FaceParameters, *, crops: bool = False) -> FaceReader:
+    def reader(self, parameters: FaceParameters) -> FaceReader:
         """Check a request's parameters and return a reader for them. Raises :class:`ApiError`."""
         for name in ("min_score", "min_size", "max_faces"):
-            if crops and getattr(parameters, name) is not None:
+            if not parameters.detects and getattr(parameters, name) is not None:
                 raise ApiError(f"'{name}' limits detected faces; leave it out with crops=true.", code="bad-parameter")
         try:
             return FaceReader(
@@ -75,13 +75,7 @@ class PredictionService:
         return Tracker(reader.classifier, detector=detector, classes=parameters.classes)
 
     async def predict(
-        self,
-        files: list[bytes],
-        parameters: FaceParameters,
-        reader: FaceReader,
-        *,
-        crops: bool = False,
-        draw: bool = False,
+        self, files: list[bytes], parameters: FaceParameters, reader: FaceReader, *, draw: bool = False
     ) -> list[PredictedImage | ApiError]:
         """Predict a request's images, a few at a time, so that other requests do not wait long.
 
@@ -96,7 +90,7 @@ class PredictionService:
                 reader,
                 self._limits,
                 source=f"image {number}",
-                crops=crops,
+                crops=not parameters.detects,
                 max_faces=parameters.max_faces,
                 look=number <= MAX_SEARCHED,
                 draw=draw,

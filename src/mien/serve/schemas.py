@@ -42,11 +42,21 @@ class FaceParameters(BaseModel):
         description="number of largest faces to classify; by default all, or an error if there are too many",
     )
 
+    @property
+    def detects(self) -> bool:
+        """Whether faces are detected in the images."""
+        return True
+
 
 class PredictParameters(FaceParameters):
     """Query parameters of a request for predictions; any other is refused."""
 
     crops: bool = Field(default=False, description="each image is a face crop, about as tight as FER2013's")
+
+    @property
+    def detects(self) -> bool:
+        """Whether faces are detected in the images."""
+        return not self.crops
 
 
 class BoxResponse(BaseModel):

@@ -13,6 +13,7 @@ import socket
 import tempfile
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import uvicorn
@@ -21,6 +22,7 @@ from prometheus_client import disable_created_metrics
 from uvicorn.supervisors import Multiprocess
 
 from mien.base.errors import ServeError
+from mien.base.progress import set_quiet
 from mien.serve.limits import Limits
 from mien.serve.metrics import FOLDER_VARIABLE
 
@@ -33,30 +35,25 @@ def open_port(host: str, port: int) -> socket.socket:
 
     Raises ServeError: the port is in use or not allowed, or the address is not on this machine (``port-unavailable``).
     """
+    listener = None
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         # asyncio sets TCP_NODELAY on accepted connections only if the protocol is given, which socket.create_server
         # does not do. Every answer would then wait 40 ms for the client's delayed acknowledgement.
         listener = socket.socket(family, kind, protocol or socket.IPPROTO_TCP)
-    except (OSError, UnicodeError) as error:
-        raise _port_unavailable(host, port, error) from None
-    try:
         if os.name == "posix":
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
         listener.listen(QUEUE)
-    except OSError as error:
-        listener.close()
-        raise _port_unavailable(host, port, error) from None
+    except (OSError, UnicodeError) as error:
+        if listener is not None:
+            listener.close()
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ServeError(
+            f"Cannot listen on {host} port {port}: {reason}. Choose another address with --host and --port.",
+            code="port-unavailable",
+        ) from None
     return listener
-
-
-def _port_unavailable(host: str, port: int, error: Exception) -> ServeError:
-    reason = getattr(error, "strerror", None) or str(error)
-    return ServeError(
-        f"Cannot listen on {host} port {port}: {reason}. Choose another address with --host and --port.",
-        code="port-unavailable",
-    )
 
 
 def address(listener: socket.socket) -> str:
@@ -81,7 +78,7 @@ def run(app: FastAPI, listener: socket.socket, limits: Limits) -> None:
 def run_workers(make_app: Callable[[], FastAPI], listener: socket.socket, limits: Limits, workers: int) -> None:
     """Serve with several processes that share the port; each gets ``make_app`` by pickle. See :func:`run`."""
     config = _config(
-        make_app,
+        partial(_in_worker, make_app),
         limits,
         factory=True,
         workers=workers,
@@ -96,6 +93,13 @@ def run_workers(make_app: Callable[[], FastAPI], listener: socket.socket, limits
             Multiprocess(config, sockets=[listener]).run()
         finally:
             del os.environ[FOLDER_VARIABLE]
+
+
+def _in_worker(make_app: Callable[[], FastAPI]) -> FastAPI:
+    """Make the service in a worker. It prints no notices, because the first process did."""
+    silence_logs()
+    set_quiet(True)
+    return make_app()
 
 
 def _config(app: Callable[..., Any], limits: Limits, **named: Any) -> uvicorn.Config:

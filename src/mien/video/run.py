@@ -123,7 +123,17 @@ def write_video(
         notes = list(_notes(video, no_faces))
         # Draw the page's charts (0.6 s) on a core that the annotated copy does not use.
         with ThreadPoolExecutor(1, "page") as pool:
-            page = pool.submit(_page, timeline, video, notes, metadata, annotate)
+            page = pool.submit(
+                timeline_html,
+                timeline,
+                title=video.path.name,
+                lead=f"{counted(timeline.frames, 'frame')} of {video.width} x {video.height} pixels in "
+                f"{timeline.end_seconds:.1f} s, {counted(len(timeline.tracks), 'face')}.",
+                notes=notes,
+                table_name=TABLE,
+                metadata=metadata,
+                player=ANNOTATED if annotate else "",
+            )
             if annotate:
                 notes += write_annotated(parts["annotated"], video.path, timeline, predictor)
             parts["timeline"].write_text(page.result(), encoding="utf-8")
@@ -158,17 +168,6 @@ def _notes(video: VideoFile, no_faces: Sequence[int]) -> Iterator[Notice]:
             f"model: number {', '.join(map(str, no_faces))}.",
             code="tracks-excluded",
         )
-
-
-def _page(
-    timeline: Timeline, video: VideoFile, notes: Sequence[Notice], metadata: Mapping[str, str], annotated: bool
-) -> str:
-    lead = (
-        f"{counted(timeline.frames, 'frame')} of {video.width} x {video.height} pixels "
-        f"in {timeline.end_seconds:.1f} s, {counted(len(timeline.tracks), 'face')}."
-    )
-    words = {"title": video.path.name, "lead": lead, "table_name": TABLE, "player": ANNOTATED if annotated else ""}
-    return timeline_html(timeline, notes=notes, metadata=metadata, **words)
 
 
 def _check(out: Path, video: VideoFile, paths: Mapping[str, Path], overwrite: bool) -> None:

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -107,7 +106,9 @@ class VideoFile:
             self._first: VideoFrame | None = next(self._decoded, None)
             if self._first is None:
                 raise DataError(f"{self.path} has no frame that can be decoded.", code="video-damaged")
-            self.start_seconds: Fraction = self._find_start(self._first)
+            start = self._container.start_time
+            first_seconds = (self._first.pts or 0) * self.time_base
+            self.start_seconds: Fraction = first_seconds if start is None else Fraction(start, 1_000_000)
             self.width: int
             self.height: int
             size = self._square_pixels(self._first)
@@ -119,9 +120,7 @@ class VideoFile:
     def __enter__(self) -> VideoFile:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -148,7 +147,10 @@ class VideoFile:
             yield DecodedFrame(number, pts, float(pts * self.time_base), self._upright(frame))
             number += 1
             frame = following
-        self._note_end(float((pts + self._frame_units) * self.time_base))
+        end_seconds = float((pts + self._frame_units) * self.time_base)
+        # Some files count the stated duration from their first timestamp, others from 0.
+        missing = (self._stated_seconds or 0.0) - end_seconds - max(float(self.start_seconds), 0.0)
+        self.missing_seconds = self._missing(missing)
 
     @property
     def _frame_units(self) -> int:
@@ -214,11 +216,6 @@ class VideoFile:
                 code="video-pixels",
             )
 
-    def _find_start(self, first: VideoFrame) -> Fraction:
-        if self._container.start_time is not None:
-            return Fraction(self._container.start_time, 1_000_000)
-        return Fraction(0) if first.pts is None else first.pts * self.time_base
-
     def _find_stated_seconds(self) -> float | None:
         if self._stream.duration is not None:
             return float(self._stream.duration * self.time_base)
@@ -226,11 +223,6 @@ class VideoFile:
         if self._container.duration is not None and len(self._container.streams) == 1:
             return float(self._container.duration) / 1_000_000
         return None
-
-    def _note_end(self, end_seconds: float) -> None:
-        # Some files count the stated duration from their first timestamp, others from 0.
-        missing = (self._stated_seconds or 0.0) - end_seconds - max(float(self.start_seconds), 0.0)
-        self.missing_seconds = self._missing(missing)
 
     def _missing(self, seconds: float) -> float:
         """Return the missing seconds, or 0 if rounding and unequal frame durations (up to two frames) explain them."""

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import nn
 
 from mien.base.errors import DataError
 from mien.evaluation.intervals import bootstrap_mean
@@ -52,8 +51,11 @@ def randomized(model: TorchModel, seed: int) -> TorchModel:
     """
     shuffled = replace(model, network=copy.deepcopy(model.network))
     generator = torch.Generator().manual_seed(seed)
-    for _, layer, _ in reversed(run_order(shuffled)):
-        _shuffle(layer, generator)
+    with torch.no_grad():
+        for _, layer, _ in reversed(run_order(shuffled)):
+            for tensor in (*layer.parameters(recurse=False), *layer.buffers(recurse=False)):
+                order = torch.randperm(tensor.numel(), generator=generator)
+                tensor.copy_(tensor.flatten()[order].reshape(tensor.shape))
     return shuffled
 
 
@@ -75,10 +77,3 @@ def _mean_ranks(values: npt.NDArray[Any]) -> Floats:
         _, place, count = np.unique(of_row, return_inverse=True, return_counts=True)
         row[:] = (np.cumsum(count) - (count - 1) / 2)[place.ravel()]
     return ranks
-
-
-@torch.no_grad()
-def _shuffle(layer: nn.Module, generator: torch.Generator) -> None:
-    for tensor in (*layer.parameters(recurse=False), *layer.buffers(recurse=False)):
-        order = torch.randperm(tensor.numel(), generator=generator)
-        tensor.copy_(tensor.flatten()[order].reshape(tensor.shape))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from mien.base.labels import colour_of
 from mien.evaluation.calibration import CoverageCurve
@@ -19,57 +20,77 @@ from mien.page.charts.svg import COLOURS, INK, Chart, legend_above, make_chart, 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+Floats = npt.NDArray[np.float64]
+
 PANEL_COLUMNS = 3
 """Number of panels side by side."""
 
 PANEL_NAME = 14
 """Longest name above a panel, in letters."""
 
-_NamedCurve: TypeAlias = tuple[str, str, Curve]
-"""Name, colour and curve for a panel."""
+
+class _Panel(NamedTuple):
+    label: str
+    title: str
+    colour: str
+    across: Sequence[float] | Floats
+    up: Floats
 
 
 def roc_chart(curves: RocCurves, classes: Sequence[str]) -> Chart:
     """Draw one panel for each class's ROC curve and both averages, with the other curves in grey."""
-    drawn = _of_classes(curves.per_class, classes)
-    drawn += [("macro average", INK, curves.macro), ("micro average", INK, curves.micro)]
-    return _panels("roc-classes", drawn, "false positive rate", "true positive rate", diagonal=True)
+    averages = {"macro average": curves.macro, "micro average": curves.micro}
+    return _class_panels(
+        "roc-classes", curves.per_class, classes, averages, ("false positive rate", "true positive rate")
+    )
 
 
 def precision_recall_chart(curves: Sequence[Curve], classes: Sequence[str]) -> Chart:
     """Draw each class's precision-recall curve in a panel, with the other curves in grey."""
-    return _panels("precision-recall", _of_classes(curves, classes), "recall", "precision")
+    return _class_panels("precision-recall", curves, classes, {}, ("recall", "precision"))
 
 
-def _of_classes(curves: Sequence[Curve], classes: Sequence[str]) -> list[_NamedCurve]:
-    return [
-        (name, colour_of(name, index), curve) for index, (name, curve) in enumerate(zip(classes, curves, strict=True))
+def _class_panels(
+    name: str,
+    curves: Sequence[Curve],
+    classes: Sequence[str],
+    averages: Mapping[str, Curve],
+    axes_names: tuple[str, str],
+) -> Chart:
+    """Draw a panel for each curve that has points. Charts with averages also have the diagonal of chance."""
+    named = [(of, colour_of(of, index), curve) for index, (of, curve) in enumerate(zip(classes, curves, strict=True))]
+    panels = [
+        _Panel(shorten(of), f"{shorten(of, PANEL_NAME)}\n{curve.area.value:.3f}", colour, curve.across, curve.up)
+        for of, colour, curve in (*named, *((of, INK, curve) for of, curve in averages.items()))
+        if len(curve.across)
     ]
 
+    def prepare(axes: Axes) -> None:
+        if averages:
+            axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=":")
+        _unit_square(axes, *axes_names, 0)
+        axes.set_xticks([0, 0.5, 1])
+        axes.set_yticks([0, 0.5, 1])
 
-def _panels(name: str, named: Sequence[_NamedCurve], across: str, up: str, *, diagonal: bool = False) -> Chart:
+    return _panels(name, panels, prepare, 1.48 if len(panels) > 2 else 2.0)
+
+
+def _panels(name: str, panels: Sequence[_Panel], prepare: Callable[[Axes], None], row_inches: float) -> Chart:
     """Draw small multiples: each curve in its colour over the others in grey."""
-    drawn = [each for each in named if len(each[2].across)]
 
-    def panel(own: _NamedCurve) -> Callable[[Axes], None]:
+    def panel(own: _Panel) -> Callable[[Axes], None]:
         def draw(axes: Axes) -> None:
-            if diagonal:
-                axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=":")
-            for _, _, other in drawn:
+            prepare(axes)
+            for other in panels:
                 axes.plot(other.across, other.up, color=INK, alpha=0.15, linewidth=0.7)
-            label, colour, curve = own
-            axes.plot(curve.across, curve.up, color=colour, linewidth=1.5, label=shorten(label))
-            axes.set_title(f"{shorten(label, PANEL_NAME)}\n{curve.area.value:.3f}", fontsize=8)
-            _unit_square(axes, across, up, 0)
-            axes.set_xticks([0, 0.5, 1])
-            axes.set_yticks([0, 0.5, 1])
+            axes.plot(own.across, own.up, color=own.colour, linewidth=1.5, label=own.label)
+            axes.set_title(own.title, fontsize=8)
 
         return draw
 
-    columns = min(PANEL_COLUMNS, len(drawn))
-    rows = -(-len(drawn) // columns)
-    panels = [panel(each) for each in drawn]
-    return make_panels(name, panels, columns=columns, height_inches=0.5 + (1.48 if columns > 2 else 2.0) * rows)
+    columns = min(PANEL_COLUMNS, len(panels))
+    height = 0.5 + row_inches * -(-len(panels) // columns)
+    return make_panels(name, [panel(each) for each in panels], columns=columns, height_inches=height)
 
 
 def reliability_chart(before: Reliability, after: Reliability | None) -> Chart:
@@ -123,25 +144,19 @@ def coverage_chart(curve: CoverageCurve) -> Chart:
 
 def robustness_curves_chart(result: RobustnessResult) -> Chart:
     """Draw one panel for each corruption: accuracy by strength, with the other corruptions in grey."""
-    heights = [100 * np.append(result.clean_accuracy.value, each) for each in result.accuracy]
-    strengths = [0, *STRENGTHS]
+    strengths = (0, *STRENGTHS)
+    panels = [
+        _Panel(name, name, COLOURS[0], strengths, 100 * np.append(result.clean_accuracy.value, accuracies))
+        for name, accuracies in zip(result.corruptions, result.accuracy, strict=True)
+    ]
 
-    def panel(index: int) -> Callable[[Axes], None]:
-        def draw(axes: Axes) -> None:
-            for each in heights:
-                axes.plot(strengths, each, color=INK, alpha=0.15, linewidth=0.7)
-            axes.plot(strengths, heights[index], color=COLOURS[0], linewidth=1.5, label=result.corruptions[index])
-            axes.set_title(result.corruptions[index], fontsize=8)
-            axes.set_xticks(strengths, ["0", *map(str, STRENGTHS)], fontsize=7)
-            axes.set_xlabel("strength")
-            axes.set_ylabel("accuracy, %")
-            axes.grid(axis="y")
+    def prepare(axes: Axes) -> None:
+        axes.set_xticks(strengths, [str(each) for each in strengths], fontsize=7)
+        axes.set_xlabel("strength")
+        axes.set_ylabel("accuracy, %")
+        axes.grid(axis="y")
 
-        return draw
-
-    rows = -(-len(heights) // PANEL_COLUMNS)
-    panels = [panel(index) for index in range(len(heights))]
-    return make_panels("robustness-curves", panels, columns=PANEL_COLUMNS, height_inches=0.5 + 1.05 * rows)
+    return _panels("robustness-curves", panels, prepare, 1.05)
 
 
 def _unit_square(axes: Axes, across: str, up: str, columns: int) -> None:

@@ -70,7 +70,12 @@ _STYLE: Any = {
 _MORE_FONTS = ("Noto Sans CJK SC", "Noto Sans CJK JP", "Microsoft YaHei", "Malgun Gothic", "Arial Unicode MS")
 """Fonts on Linux, Windows and macOS for writing systems that matplotlib's default font lacks (PNG, PDF)."""
 
-_NO_METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+_MADE_BY = {
+    "svg": ("Date", "Creator", "Format", "Type"),
+    "png": ("Software",),
+    "pdf": ("CreationDate", "Creator", "Producer"),
+}
+"""Metadata that matplotlib would write into each form of file, and that would differ between two of them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +98,7 @@ class Chart:
 
     def _repr_svg_(self) -> str:
         """Return the SVG for a notebook: dark on white, because the notebook's colours are unknown."""
-        text = self.svg_file().decode("utf-8")
+        text = self.file("svg").decode("utf-8")
         return text[text.index("<svg") :]
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -101,22 +106,12 @@ class Chart:
 
         Raises DataError for another suffix, RunError if the file cannot be written.
         """
-        form = check_chart_name(Path(path))
-        write_bytes(Path(path), {".svg": self.svg_file, ".png": self.png_file, ".pdf": self.pdf_file}[form]())
+        write_bytes(path, self.file(check_chart_name(Path(path))))
 
-    def svg_file(self) -> bytes:
-        """Return a complete SVG file: dark letters on white."""
-        return self._text.replace(INK, _PAPER_INK).encode("utf-8")
-
-    def png_file(self) -> bytes:
-        """Return a PNG file: dark letters on white."""
-        return self._file("png", dpi=200, metadata={"Software": None})
-
-    def pdf_file(self) -> bytes:
-        """Return a PDF file for LaTeX: dark letters on white."""
-        return self._file("pdf", metadata={"CreationDate": None, "Creator": None, "Producer": None})
-
-    def _file(self, form: str, **options: Any) -> bytes:
+    def file(self, form: str) -> bytes:
+        """Return a complete file, ``"svg"``, ``"png"`` or ``"pdf"``: dark letters on white."""
+        if form == "svg":
+            return self._text.replace(INK, _PAPER_INK).encode("utf-8")
         stream = io.BytesIO()
         with _style(self.name):
             from matplotlib import font_manager, text
@@ -126,16 +121,17 @@ class Chart:
                 each.set_fontfamily(fonts)
             # The layout was computed for the SVG; computing it again would take as long as drawing.
             self._figure.set_layout_engine("none")
-            self._figure.savefig(stream, format=form, facecolor="white", **options)
+            nameless: Any = dict.fromkeys(_MADE_BY[form])
+            self._figure.savefig(stream, format=form, facecolor="white", dpi=200, metadata=nameless)
         return stream.getvalue()
 
 
 def check_chart_name(file: Path) -> str:
-    """Return the suffix of a chart's file. Raises :class:`DataError` for an unsupported one (``chart-suffix``)."""
-    suffix = file.suffix.lower()
-    if suffix not in {".svg", ".png", ".pdf"}:
+    """Return the form of a chart's file, such as ``"svg"``. Raises :class:`DataError` (``chart-suffix``)."""
+    form = file.suffix.lower().removeprefix(".")
+    if form not in _MADE_BY:
         raise DataError(f"A chart is saved as .svg, .png or .pdf; found {file.name}.", code="chart-suffix")
-    return suffix
+    return form
 
 
 def make_chart(
@@ -177,14 +173,16 @@ def make_panels(
             axes.set_gid(f"axes-{number}")
             for index, (_, line) in enumerate(_curves(axes)):
                 line.set_gid(f"curve-{number}-{index}")
-        figure.savefig(stream, format="svg", transparent=True, metadata=_NO_METADATA, dpi=150)
+        figure.savefig(stream, format="svg", transparent=True, metadata=dict.fromkeys(_MADE_BY["svg"]), dpi=150)
     whole = stream.getvalue()
     text = whole[whole.index("<svg") :].strip().replace(INK, "currentColor")
     # The page scales charts and needs the natural width (CSS: 96 px per inch).
     text = re.sub(r'\bwidth="[^"]*"', f'style="--natural-width: {96 * width_inches:.0f}px"', text, count=1)
     # matplotlib numbers ids from 1 in every chart, but ids must be unique in a page. Links lead to the page's faces.
     text = re.sub(r'(<[^>]*?\bid="|href="#|url\(#)', rf"\g<1>{name}-", text).replace(' target="_blank"', "")
-    return Chart(name, _with_data(text, name, figure), figure, _on_white(whole))
+    # In a file, a white background: its dark text would be unreadable on black.
+    on_white = re.sub(r"<svg[^>]*>", r'\g<0>\n <rect width="100%" height="100%" fill="#ffffff"/>', whole, count=1)
+    return Chart(name, _with_data(text, name, figure), figure, on_white)
 
 
 def _curves(axes: Axes) -> list[tuple[str, Line2D]]:
@@ -260,13 +258,6 @@ def _style(name: str) -> Iterator[None]:
         # matplotlib's font may lack the letters of a class name, but browsers have fonts for them.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         yield
-
-
-def _on_white(svg: str) -> str:
-    """Add a white background to a transparent SVG file, because its dark text would be unreadable on black."""
-    head = re.search(r"<svg[^>]*>", svg)
-    assert head is not None
-    return f'{svg[: head.end()]}\n <rect width="100%" height="100%" fill="#ffffff"/>{svg[head.end() :]}'
 
 
 def shorten(name: str, longest: int = LONGEST_NAME) -> str:
