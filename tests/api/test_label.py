@@ -15,7 +15,7 @@ from mien.api.label import doubtful_first, relative_images
 from mien.base.errors import DataError
 from mien.base.labels import FERPLUS_CLASSES
 from mien.data.ballots import REPEAT_EVERY, Vote, ballot_file, next_image, read_ballot, write_ballot
-from mien.evaluation.agreement import krippendorff_alpha, pair_agreement
+from mien.evaluation.vote_metrics import krippendorff_alpha, pair_agreement
 from mien.serve.label_app import create_label_app
 from support import raises
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mien.auditing.run import Copies, audit_faces, find_copies, kept_together
+from mien.auditing.run import audit_faces, find_copies, kept_together
 from mien.base.labels import FERPLUS_CLASSES
 from mien.data.dataset import Dataset
 from mien.evaluation.predictions import Predictions
@@ -36,7 +36,7 @@ def people(times):
 
 def no_copies(count):
     nothing = np.zeros(0, dtype=np.int64)
-    return NearCopies(nothing, nothing, np.zeros(0, dtype=np.float32), np.arange(count))
+    return NearCopies(nothing, nothing, np.zeros(0, dtype=np.float32), np.arange(count), np.arange(count))
 
 
 def test_intervals_of_the_ceiling_draw_whole_groups():
@@ -54,7 +54,7 @@ def ends_of(ceiling):
 
 
 def found_copies(faces):
-    return Copies(np.arange(len(faces)), no_copies(len(faces)))
+    return no_copies(len(faces))
 
 
 def test_no_fold_splits_a_person_or_a_copy():

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from mien.auditing.registry import audit_values
 from mien.auditing.run import audit_faces, check_audit, find_copies
-from mien.auditing.sections import CHECKS
+from mien.auditing.sections import CHECKS, audit_values
 from mien.base.errors import DataError
 from mien.base.labels import FERPLUS_CLASSES
 from mien.data.clean import Clean, apply_clean

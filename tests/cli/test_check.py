@@ -97,8 +97,8 @@ def test_labels_known_by_heart_and_a_second_panel():
     assert verdicts(result(labels))["labels seen in training"] == "wrong"
     assert verdicts(result(seen))["labels seen in training"] == "fine"
     assert verdicts(result(seen))["a second panel"] == "caution"
-    known = learned_labels(labels, labels, seen)
-    assert (known.samples, known.repeated.value) == ((labels != seen).sum(), 1)
+    contradicted, repeated = learned_labels(labels, labels, seen)
+    assert (contradicted, repeated.value) == ((labels != seen).sum(), 1)
 
 
 def test_against_another_file(csv, faces, validation, face_parquet):

@@ -81,9 +81,9 @@ def test_each_point_counts_the_most_confident_rows():
     labels, probabilities = sampled_case(6, rows=300)
     confidence, correct = probabilities.max(axis=1).round(2), probabilities.argmax(axis=1) == labels
     for most_points in (200, 12):
-        curve = calibration.accuracy_against_coverage(confidence, correct, most_points)
-        assert len(curve.coverage) == min(len(np.unique(confidence)), most_points)
-        last = np.rint(curve.coverage * 300).astype(int) - 1
+        coverage, accuracy = calibration.accuracy_against_coverage(confidence, correct, most_points)
+        assert len(coverage) == min(len(np.unique(confidence)), most_points)
+        last = np.rint(coverage * 300).astype(int) - 1
         answered = confidence >= np.sort(confidence)[::-1][last, np.newaxis]
-        assert curve.coverage == pytest.approx(answered.mean(axis=1), abs=1e-12)
-        assert curve.accuracy == pytest.approx([correct[rows].mean() for rows in answered], abs=1e-12)
+        assert coverage == pytest.approx(answered.mean(axis=1), abs=1e-12)
+        assert accuracy == pytest.approx([correct[rows].mean() for rows in answered], abs=1e-12)

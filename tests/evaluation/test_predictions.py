@@ -91,7 +91,7 @@ def test_narrow_types_are_taken(tmp_path):
         ({"sample_ids": np.array([7, 3, 7])}, "sample-id-repeated", "7 occurs 2 times"),
         ({"labels": np.array([0, 1])}, "labels-shape", "2 for 3"),
         ({"labels": np.array([[0], [1], [1]])}, "labels-type", "(3, 1)"),
-        ({"labels": np.array([0, 2, 1])}, "label-range", "sample 3 (entry 1) has 2"),
+        ({"labels": np.array([0, 2, 1])}, "label-range", "sample 3 (entry 1) has [2]"),
         ({"probabilities": np.array([[1, 0]] * 3)}, "probabilities-shape", "int64 (3, 2)"),
         ({"probabilities": changed((1, 0), np.nan)}, "probability-not-finite", "sample 3 (entry 1) has [nan, 0.5]"),
         ({"probabilities": changed(1, [np.inf, -np.inf])}, "probability-not-finite", "sample 3 (entry 1)"),

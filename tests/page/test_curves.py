@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from matplotlib.axes import Axes
 
-from mien.evaluation.calibration import CoverageCurve
 from mien.evaluation.curves import precision_recall_curves, roc_curves
 from mien.page.charts.curves import coverage_chart, precision_recall_chart, roc_chart
 
@@ -35,5 +34,5 @@ def test_the_surest_rows_are_not_cut_off_where_they_are_wrong(monkeypatch):
         Axes, "set_ylim", lambda self, *ends, **named: (limits.append(ends), set_ylim(self, *ends, **named))
     )
     accuracy = np.maximum(np.arange(1, 101) - 5, 0) / np.arange(1, 101)
-    coverage_chart(CoverageCurve(np.arange(1, 101) / 100, accuracy)).file("svg")
+    coverage_chart(np.arange(1, 101) / 100, accuracy).file("svg")
     assert (0, 101) in limits

@@ -74,7 +74,7 @@ def test_the_penalty_is_that_of_the_least_cross_validated_loss(tones, tiny_run):
     best = int(np.argmax(scores))
     assert 0 < best < len(models) - 1, "not at an end of the list"
     chosen = head._choose_penalty(state, torch.from_numpy(features), torch.from_numpy(features))
-    assert chosen == head.PENALTIES[best] == state.cross_validation.penalty
+    assert chosen == head.PENALTIES[best] == state.cross_validation["penalty"]
 
 
 def test_what_a_fitted_head_has_no_use_for_is_refused(tones, tiny_run):

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from mien.api.inputs import Data, data_name, environment, read
-from mien.auditing.registry import audit_tables, audit_values, write_audit
 from mien.auditing.run import AuditFindings, audit_faces, check_audit, find_copies, kept_together
+from mien.auditing.sections import audit_tables, audit_values, write_audit
 from mien.base.errors import DataError, arg, needs_extra
 from mien.base.files import check_replaceable, write_text
 from mien.base.recipe import Recipe, load_recipe

@@ -13,7 +13,7 @@ import numpy as np
 from mien.api.inputs import Data, read
 from mien.base.errors import DataError
 from mien.data.dataset import FINGERPRINT_PX, Dataset
-from mien.evaluation.claim import best_exchange, learned_labels
+from mien.evaluation.claim import LEARNED_SHARE, best_exchange, learned_labels
 from mien.evaluation.ferplus import majority
 from mien.evaluation.intervals import bootstrap_mean, proportion_among
 from mien.evaluation.metrics import confusion_matrix
@@ -252,11 +252,10 @@ def _annotators(found: Predictions) -> list[ClaimFinding]:
     chosen = majority(found.votes.counts, found.votes.classes)
     place = {name: at for at, name in enumerate(found.classes)}
     seen = np.array([place.get(found.votes.classes[at], -1) if at >= 0 else -1 for at in chosen])
-    learned = learned_labels(found.labels, predicted, seen)
-    words = (
-        f"{learned.samples:,} labels contradict most annotators. The predictions repeat {share_text(learned.repeated)}."
-    )
-    if learned.is_clear:
+    contradicted, repeated = learned_labels(found.labels, predicted, seen)
+    is_clear = repeated.low > LEARNED_SHARE
+    words = f"{contradicted:,} labels contradict most annotators. The predictions repeat {share_text(repeated)}."
+    if is_clear:
         words += " This cannot be chance: the model was probably trained on these samples."
     agree = proportion_among(predicted == seen, seen >= 0, found.groups)
     panel = (
@@ -264,7 +263,7 @@ def _annotators(found: Predictions) -> list[ClaimFinding]:
         f"samples; the predictions do for {share_text(agree)}."
     )
     return [
-        ClaimFinding(keys[0], "wrong" if learned.is_clear else "fine", words),
+        ClaimFinding(keys[0], "wrong" if is_clear else "fine", words),
         ClaimFinding(keys[1], "caution" if agree.low > ceiling.second_panel.high else "fine", panel),
     ]
 

@@ -14,10 +14,9 @@ from mien.base.errors import DataError
 from mien.base.labels import FERPLUS_CLASSES, NO_EXPRESSION
 from mien.data.ballots import ASK_AGAIN, MERGED, Vote, read_ballot, write_rows
 from mien.data.votes import VOTE_PREFIX
-from mien.evaluation.agreement import krippendorff_alpha, pair_agreement
 from mien.evaluation.intervals import proportion
 from mien.evaluation.results import Estimate, json_ready
-from mien.evaluation.vote_metrics import vote_ceiling
+from mien.evaluation.vote_metrics import krippendorff_alpha, pair_agreement, vote_ceiling
 from mien.inference.image_files import image_files
 from mien.inference.predictor import Predictor
 from mien.page.wording import counted, share_text

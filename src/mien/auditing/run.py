@@ -103,31 +103,21 @@ class AuditFindings:
     not_checked: tuple[Notice, ...]
 
 
-@dataclass(frozen=True, eq=False)
-class Copies:
-    """Copies among the faces. Copies are found first, because cross-validation keeps them together.
+def find_copies(faces: Dataset) -> NearCopies:
+    """Find identical images and near-copies, which cross-validation keeps together.
 
-    Attributes:
-        identical: int64 (N,), group of each face; identical images share one.
-        near: pairs and groups of near-copies.
+    Raises MissingExtraError without the extra ``audit``.
     """
-
-    identical: npt.NDArray[np.int64]
-    near: NearCopies
-
-
-def find_copies(faces: Dataset) -> Copies:
-    """Find identical images and near-copies. Raises MissingExtraError without the extra ``audit``."""
     images = _grey(faces.images)
     with _one_thread():
         with busy("counting copies"):
             identical = group_identical(images)
-        return Copies(identical, find_near_copies(images, identical))
+        return find_near_copies(images, identical)
 
 
-def kept_together(faces: Dataset, copies: Copies) -> npt.NDArray[np.int64]:
+def kept_together(faces: Dataset, copies: NearCopies) -> npt.NDArray[np.int64]:
     """Return the group of each face, int64 (N,); near-copies and groups of the data stay in one fold."""
-    return join_groups(len(faces), faces.groups, copies.near.groups)
+    return join_groups(len(faces), faces.groups, copies.groups)
 
 
 def _grey(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
@@ -142,7 +132,7 @@ def _one_thread() -> AbstractContextManager[Any]:
     return limits
 
 
-def audit_faces(faces: Dataset, copies: Copies, predictions: Predictions | None = None) -> AuditFindings:
+def audit_faces(faces: Dataset, copies: NearCopies, predictions: Predictions | None = None) -> AuditFindings:
     """Run all checks of an audit on a data set, all splits.
 
     The model of ``predictions`` has the data's classes, and was not trained on these samples or their copies; None
@@ -151,7 +141,7 @@ def audit_faces(faces: Dataset, copies: Copies, predictions: Predictions | None 
     """
     if predictions is not None:
         faces = _with_classes_of(predictions, faces)
-    groups = copies.near.groups
+    groups = copies.groups
     with _one_thread():
         images = _grey(faces.images)
         few_tones, deviation = tones(images), contrast(images)
@@ -163,7 +153,7 @@ def audit_faces(faces: Dataset, copies: Copies, predictions: Predictions | None 
         return AuditFindings(
             faces=faces,
             identical=copies.identical,
-            near=copies.near,
+            near=copies,
             identical_counts=count_copies(copies.identical, faces.labels, faces.split),
             near_counts=count_copies(groups, faces.labels, faces.split),
             quality_issues=_quality_issues(images, deviation, few_tones),

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from mien.api import audit as api
 from mien.api.audit import MAY_HOLD_A_REVIEW
-from mien.auditing.registry import audit_tables
+from mien.auditing.sections import audit_tables
 from mien.base.files import check_replaceable
 from mien.cli.options import DataArgument, JsonOption, OverwriteOption, option
 from mien.cli.output import check_out, notice, show, show_json

@@ -80,12 +80,14 @@ class ReadOptions:
         return tuple(dict.fromkeys([(self.size_px, self.channels), (FINGERPRINT_PX, 1)]))
 
 
-def file_state(path: str | os.PathLike[str], status: os.stat_result | None) -> str:
-    """Describe a file for the cache's key; ``status`` is None for a missing file.
+def file_state(path: str | os.PathLike[str]) -> str:
+    """Describe a file for the cache's key; a missing file, such as a broken link, gives its error when it is read.
 
     The change time is included, because two files of equal size and modification time may have been swapped.
     """
-    if status is None:
+    try:
+        status = os.stat(path)  # noqa: PTH116 - a Path for each of many files would take longer
+    except (OSError, ValueError):  # ValueError: the file name is impossible
         return f"{path}\tmissing"
     return f"{path}\t{status.st_size}\t{status.st_mtime_ns}\t{status.st_ctime_ns}"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,24 +31,10 @@ class DataShape:
     state: Callable[[Path], Iterable[str]]
 
 
-def _state_of(files: Iterable[Path]) -> Iterator[str]:
-    for file in files:
-        yield file_state(file, file.stat())
-
-
-def _state_of_path_csv(path: Path) -> Iterator[str]:
-    yield from _state_of([path])
-    for file in referenced_files(path):
-        try:
-            yield from _state_of([file])
-        except (OSError, ValueError):  # ValueError: the file name is impossible
-            yield file_state(file, None)
-
-
-_KAGGLE_CSV = DataShape("Kaggle CSV", read_csv, lambda path: _state_of([path]))
-_PATH_CSV = DataShape("CSV of image paths", read_csv, _state_of_path_csv)
+_KAGGLE_CSV = DataShape("Kaggle CSV", read_csv, lambda path: [file_state(path)])
+_PATH_CSV = DataShape("CSV of image paths", read_csv, lambda path: map(file_state, [path, *referenced_files(path)]))
 _FOLDERS = DataShape("class folders", read_folders, tree_state)
-_PARQUET = DataShape("parquet", read_parquet, lambda path: _state_of(parquet_files(path)))
+_PARQUET = DataShape("parquet", read_parquet, lambda path: map(file_state, parquet_files(path)))
 
 
 def describe_source(path: str | os.PathLike[str]) -> str:

@@ -58,19 +58,6 @@ class Calibration(JsonResult):
     fold_temperatures: Floats
 
 
-@dataclass(frozen=True, eq=False)
-class CoverageCurve(JsonResult):
-    """Accuracy on the most confident samples, as a function of their fraction.
-
-    Attributes:
-        coverage: float64 (P,), fraction of samples that are answered, rising to 1.
-        accuracy: float64 (P,), accuracy on the answered samples.
-    """
-
-    coverage: Floats
-    accuracy: Floats
-
-
 def reliability(confidence: Floats, correct: npt.NDArray[np.bool_], groups: Groups | None = None) -> Reliability:
     """Bin samples by confidence (N,), 0..1, and compute the accuracy in each bin.
 
@@ -107,10 +94,11 @@ def calibrate(
 
 def accuracy_against_coverage(
     confidence: Floats, correct: npt.NDArray[np.bool_], most_points: int = 200
-) -> CoverageCurve:
+) -> tuple[Floats, Floats]:
     """Compute the accuracy of answering only the most confident samples (El-Yaniv & Wiener, JMLR 11, 2010).
 
     ``confidence`` (N,) is higher for more confident predictions, N at least 1; ``most_points`` are kept at most.
+    Returns the fraction of samples that are answered, rising to 1, and the accuracy on them: float64 (P,) each.
     """
     order = np.argsort(-confidence, kind="stable")
     falling = confidence[order]
@@ -119,7 +107,7 @@ def accuracy_against_coverage(
     kept = ends[np.unique(np.linspace(0, len(ends) - 1, min(most_points, len(ends))).round().astype(np.int64))]
     answered = kept + 1
     hits = np.cumsum(correct[order], dtype=np.float64)[kept]
-    return CoverageCurve(answered / len(confidence), hits / answered)
+    return answered / len(confidence), hits / answered
 
 
 def _metrics_of(labels: Labels, probabilities: Floats, resamples: int, groups: Groups | None) -> CalibrationMetrics:

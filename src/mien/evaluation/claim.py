@@ -71,28 +71,12 @@ LEARNED_SHARE = 0.6
 reach about 40% (docs/check.md)."""
 
 
-@dataclass(frozen=True)
-class LearnedLabels(JsonResult):
-    """How often predictions repeat labels that contradict the annotators' majority.
+def learned_labels(labels: Labels, predicted: Labels, majority: Labels) -> tuple[int, Estimate]:
+    """Measure how often predictions, int64 (N,), repeat labels that contradict the annotators' majority.
 
     A wrong label cannot be recognised in the image, so a model that repeats most of them was probably trained on them.
-
-    Attributes:
-        samples: number of samples whose label is not the class that most annotators chose.
-        repeated: fraction of them whose prediction equals the label, 0..1, with its 95% interval.
-        is_clear: whether the interval lies above :data:`LEARNED_SHARE`.
-    """
-
-    samples: int
-    repeated: Estimate
-    is_clear: bool
-
-
-def learned_labels(labels: Labels, predicted: Labels, majority: Labels) -> LearnedLabels:
-    """Measure how often predictions, int64 (N,), repeat labels that contradict the annotators.
-
-    ``majority`` is -1 if there is none, or it is not one of the classes.
+    ``majority`` is -1 if there is none, or it is not one of the classes. Returns the number of such samples, and the
+    fraction of them whose prediction equals the label, 0..1, with its 95% interval.
     """
     contradicted = (majority >= 0) & (majority != labels)
-    repeated = proportion_among(predicted == labels, contradicted)
-    return LearnedLabels(int(contradicted.sum()), repeated, bool(repeated.low > LEARNED_SHARE))
+    return int(contradicted.sum()), proportion_among(predicted == labels, contradicted)

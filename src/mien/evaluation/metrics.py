@@ -71,8 +71,7 @@ def f1(confusion: npt.NDArray[Any]) -> Floats:
 
 def macro_average(per_class: Floats, rows_per_class: npt.NDArray[Any]) -> Floats:
     """Average over the classes with rows and a defined metric. Two (..., C) -> (...); NaN if there is no such class."""
-    counted = (rows_per_class > 0) & ~np.isnan(per_class)
-    return divide(np.where(counted, per_class, 0.0).sum(axis=-1), counted.sum(axis=-1))
+    return weighted_average(per_class, rows_per_class > 0)
 
 
 def weighted_average(per_class: Floats, rows_per_class: npt.NDArray[Any]) -> Floats:

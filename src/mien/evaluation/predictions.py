@@ -54,6 +54,20 @@ def _check_length(name: str, values: npt.NDArray[Any], count: int, code: str) ->
         raise DataError(f"'{name}' needs one entry per sample; found {len(values)} for {count} samples.", code=code)
 
 
+def _refuse(
+    bad: npt.ArrayLike, rule: str, values: npt.NDArray[Any], sample_ids: npt.NDArray[np.int64], code: str
+) -> None:
+    """Raise a DataError if any sample is bad, bool (N,), with the values of the first."""
+    wrong = np.flatnonzero(bad)
+    if len(wrong):
+        shown = ", ".join(f"{value:.6g}" for value in np.atleast_1d(values[wrong[0]])[:10])
+        raise DataError(
+            f"{rule}; sample {sample_ids[wrong[0]]} (entry {wrong[0]}) has [{shown}]. Wrong samples: {len(wrong)} of "
+            f"{len(sample_ids)}.",
+            code=code,
+        )
+
+
 def check_probabilities(
     sample_ids: npt.NDArray[np.int64], probabilities: npt.NDArray[np.float64], name: str = "probabilities"
 ) -> None:
@@ -62,20 +76,12 @@ def check_probabilities(
     outside = (probabilities < 0) | (probabilities > 1)
     with np.errstate(invalid="ignore"):  # ignore warnings of infinity minus infinity, which the first check reports
         off_sum = np.abs(probabilities.sum(axis=1) - 1) > SUM_TOLERANCE
-    for bad, expected, code in (
+    for bad, rule, code in (
         (~np.isfinite(probabilities).all(axis=1), "must be finite numbers", "probability-not-finite"),
         (outside.any(axis=1), "must be in 0..1 (logits need a softmax first)", "probability-range"),
         (off_sum, f"must sum to 1 within {SUM_TOLERANCE} for each sample", "probability-sum"),
     ):
-        wrong = np.flatnonzero(bad)
-        if len(wrong):
-            first = wrong[0]
-            values = ", ".join(f"{value:.6g}" for value in probabilities[first, :10])
-            raise DataError(
-                f"'{name}' {expected}; sample {sample_ids[first]} (entry {first}) has [{values}]. "
-                f"Wrong samples: {len(wrong)} of {len(sample_ids)}.",
-                code=code,
-            )
+        _refuse(bad, f"'{name}' {rule}", probabilities, sample_ids, code)
 
 
 class PerSample:
@@ -136,14 +142,7 @@ class VotePredictions(PerSample):
             )
         _check_length("vote_counts", self.counts, len(sample_ids), "vote-counts-shape")
         usable = np.isfinite(self.counts).all(axis=1) & (self.counts >= 0).all(axis=1)
-        if not usable.all():
-            first = int(np.argmin(usable))
-            shown = ", ".join(f"{each:g}" for each in self.counts[first])
-            raise DataError(
-                f"'vote_counts' must be 0 or more; sample {sample_ids[first]} (entry {first}) has [{shown}]. "
-                f"Wrong samples: {(~usable).sum()}.",
-                code="vote-counts-range",
-            )
+        _refuse(~usable, "'vote_counts' must be 0 or more", self.counts, sample_ids, "vote-counts-range")
         if self.probabilities is not None:
             check_probabilities(sample_ids, self.probabilities, "vote_probabilities")
 
@@ -297,13 +296,8 @@ class Predictions(PerSample):
         if len(ids) < count:
             words = f"'sample_ids' must be unique; {ids[repeats > 1][0]} occurs {repeats.max()} times."
             raise DataError(words, code="sample-id-repeated")
-        wrong = np.flatnonzero((labels < 0) | (labels >= class_count))
-        if len(wrong):
-            raise DataError(
-                f"'labels' must be 0..{class_count - 1} for {class_count} classes; sample {sample_ids[wrong[0]]} "
-                f"(entry {wrong[0]}) has {labels[wrong[0]]}. Entries out of range: {len(wrong)}.",
-                code="label-range",
-            )
+        rule = f"'labels' must be 0..{class_count - 1} for {class_count} classes"
+        _refuse((labels < 0) | (labels >= class_count), rule, labels, sample_ids, "label-range")
         probabilities = probabilities.astype(np.float64)
         check_probabilities(sample_ids, probabilities)
         if self.votes is not None:

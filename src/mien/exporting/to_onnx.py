@@ -86,6 +86,11 @@ def exporting(run: RunFolder, out: Path | None = None) -> Iterator[Export]:
         name: OutputManifest(classes=tuple(each["classes"]), target=each["target"])
         for name, each in facts.get("outputs", {}).items()
     }
+    # Metrics and temperatures are kept if the run's current model has these weights.
+    former = manifest_of_weights(run, facts)
+    measured: dict[str, Any] = {"outputs": outputs}
+    if former is not None:
+        measured = {"scores": former.scores, "temperature": former.temperature, "outputs": former.outputs}
     manifest = Manifest(
         name=recipe.name,
         classes=tuple(facts["classes"]),
@@ -97,7 +102,7 @@ def exporting(run: RunFolder, out: Path | None = None) -> Iterator[Export]:
         cleaned_from=tuple(facts.get("cleaned_from", ())),
         taught_by=tuple(facts.get("taught_by", ())),
         epoch=facts["epoch"],
-        **{"outputs": outputs, **_measured(run, facts)},
+        **measured,
         licence=network.licence,
         mien_version=__version__,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -126,14 +131,6 @@ def export_run(run: RunFolder, out: Path | None = None) -> Parity:
 def check_export(network: Network, recipe: Recipe) -> None:
     """Export a user's network with its initial weights, so that ``export-failed`` occurs before training."""
     _to_onnx(deepcopy(network).eval(), recipe.input.crop_px, channels=recipe.input.channels)
-
-
-def _measured(run: RunFolder, facts: dict[str, Any]) -> dict[str, Any]:
-    """Return metrics and temperatures from the run's current model, if it has these weights."""
-    former = manifest_of_weights(run, facts)
-    if former is None:
-        return {}
-    return {"scores": former.scores, "temperature": former.temperature, "outputs": former.outputs}
 
 
 def manifest_of_weights(run: RunFolder, facts: dict[str, Any]) -> Manifest | None:

@@ -49,12 +49,14 @@ class NearCopies:
         second: int64 (P,), index of the second image, greater than ``first``.
         correlation: float32 (P,), correlation at the best alignment, :data:`LEAST_CORRELATION`..1.
         groups: int64 (N,), equal for samples connected by a chain of identical images or near-copies.
+        identical: int64 (N,), equal for identical images.
     """
 
     first: npt.NDArray[np.int64]
     second: npt.NDArray[np.int64]
     correlation: Floats32
     groups: npt.NDArray[np.int64]
+    identical: npt.NDArray[np.int64]
 
 
 def contrast(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
@@ -72,14 +74,14 @@ def find_near_copies(images: npt.NDArray[np.uint8], identical: npt.NDArray[np.in
     kept = representative[contrast(images)[representative] >= LEAST_CONTRAST]
     if len(kept) < 2:
         nothing = np.zeros(0, dtype=np.int64)
-        return NearCopies(nothing, nothing, np.zeros(0, np.float32), connect(nothing, nothing, identical))
+        return NearCopies(nothing, nothing, np.zeros(0, np.float32), connect(nothing, nothing, identical), identical)
     images = np.asarray(images)
     descriptor = fit_descriptor(images, kept)
     one, other = (kept[each] for each in candidate_pairs(descriptor.of(images, kept), descriptor))
     correlation = aligned_correlation(images, one, other)
     near = np.flatnonzero(correlation >= LEAST_CORRELATION)
     first, second = np.minimum(one[near], other[near]), np.maximum(one[near], other[near])
-    return NearCopies(first, second, correlation[near], connect(first, second, identical))
+    return NearCopies(first, second, correlation[near], connect(first, second, identical), identical)
 
 
 def candidate_pairs(described: Floats32, descriptor: Descriptor) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

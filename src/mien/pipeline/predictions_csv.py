@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -150,8 +151,6 @@ def _by_file(dataset: Dataset) -> Mapping[str, int]:
     """Return the index of each sample by its source, and by the last part of the source if that is unique."""
     sources = [str(source).replace("\\", "/") for source in dataset.source]
     last = [PurePosixPath(source).name for source in sources]
-    counts: dict[str, int] = {}
-    for name in last:
-        counts[name] = counts.get(name, 0) + 1
+    counts = Counter(last)
     short = {name: index for index, name in enumerate(last) if counts[name] == 1}
     return short | {source: index for index, source in enumerate(sources)}

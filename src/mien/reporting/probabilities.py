@@ -52,7 +52,6 @@ def calibration_section(context: ReportContext) -> Section:
     calibration = calibrate(predictions.labels, predictions.probabilities, context.groups, copies=context.identical)
     # With one sample, or only identical ones, there is no other fold for the fit.
     fitted = not np.isnan(calibration.after.calibration_error)
-    curve = accuracy_against_coverage(context.confidence, context.correct)
     reliability = reliability_chart(calibration.before.reliability, calibration.after.reliability if fitted else None)
     charts = (
         CaptionedChart(
@@ -61,7 +60,8 @@ def calibration_section(context: ReportContext) -> Section:
             "the model is overconfident.",
         ),
         CaptionedChart(
-            coverage_chart(curve), "Accuracy if the model abstains on the faces with the lowest confidence."
+            coverage_chart(*accuracy_against_coverage(context.confidence, context.correct)),
+            "Accuracy if the model abstains on the faces with the lowest confidence.",
         ),
     )
     words = _temperature_words(context, calibration, fitted)

@@ -71,23 +71,14 @@ def execute(
     except TrainingError as error:
         failed = error.reason
     results = context.results / run.folder_name
-    kept = read_run(results) if (results / RECORD).is_file() else _keep(run, failed, context)
+    kept = read_run(results) if (results / RECORD).is_file() else keep(run, failed, context)
     # Remove this largest file, which only --resume needs. A folder without this file counts as finished.
     folder.last.unlink(missing_ok=True)
     return kept
 
 
-def without_parent(run: PlannedRun, known: Mapping[str, CompletedRun], context: StudyContext) -> CompletedRun | None:
-    """Store a run as failed if its parent failed; return None if the run can start."""
-    parent = None if run.parent is None else known.get(run.parent.key)
-    if run.parent is None or parent is None or not parent.record.failed:
-        return None
-    failed = f"It starts from {run.parent.variant}, seed {run.parent.recipe.seed}, whose training failed."
-    return _keep(run, failed, context)
-
-
-def _keep(run: PlannedRun, failed: str, context: StudyContext) -> CompletedRun:
-    """Store the results of an ended run; ``failed`` says why it has no predictions."""
+def keep(run: PlannedRun, failed: str, context: StudyContext) -> CompletedRun:
+    """Store the results of an ended run; ``failed`` says why it has no predictions, or is ``""``."""
     folder = folder_of(run, context.out)
     history = folder.read_history()
     environment = folder.read_environment() if folder.is_run else {}

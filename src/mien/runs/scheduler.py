@@ -24,7 +24,7 @@ from mien.base.files import write_bytes
 from mien.base.processes import available_cores, start_ray
 from mien.base.progress import set_quiet
 from mien.data.cache import read_entry, write_entry
-from mien.runs.execute import StudyContext, execute, without_parent
+from mien.runs.execute import StudyContext, execute, keep
 from mien.runs.plan import PlannedRun, StudyCallback, folder_of
 from mien.runs.store import CompletedRun
 from mien.training.callback import interruptible
@@ -101,11 +101,11 @@ def run_all(
             for run in ready[: engine.slots - len(running)]:
                 waiting.remove(run)
                 callback.on_epochs(run, 0)
-                failed = without_parent(run, known, context)
-                if failed is None:
-                    running[engine.submit(run)] = run
+                if run.parent is not None and run.parent.key in known and known[run.parent.key].record.failed:
+                    source = f"{run.parent.variant}, seed {run.parent.recipe.seed}"
+                    end(run, keep(run, f"It starts from {source}, whose training failed.", context))
                 else:
-                    end(run, failed)
+                    running[engine.submit(run)] = run
             for future in wait(running, timeout=1.0, return_when=FIRST_COMPLETED).done:
                 run, (result, error) = running.pop(future), future.result()
                 if error is not None:

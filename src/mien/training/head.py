@@ -6,8 +6,6 @@ with an L2 penalty. Here cross-validation chooses the penalty from a few values.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -24,23 +22,6 @@ PENALTIES = (1.0, 0.1, 0.01, 0.001, 0.0001)
 _CROSS_VALIDATED = 5000
 """The penalty is chosen on at most this number of images."""
 _BATCH = 256
-
-
-@dataclass(frozen=True)
-class CrossValidation:
-    """Cross-validated accuracy of the head on training images.
-
-    Attributes:
-        accuracy: accuracy, 0..1. The penalty was chosen on the same folds, so it is slightly optimistic.
-        images: number of images.
-        folds: number of folds; identical images, or images of a group, are in one fold.
-        penalty: factor of half the sum of squared weights in the loss.
-    """
-
-    accuracy: float
-    images: int
-    folds: int
-    penalty: float
 
 
 def fit_head(state: TrainingState) -> HistoryLine:
@@ -100,7 +81,8 @@ def _choose_penalty(state: TrainingState, plain: Tensor, mirrored: Tensor) -> fl
         loss = float(state.label_loss(logits, labels))
         accuracy = int((logits.argmax(1) == labels).sum()) / len(labels)
         best = min(best, (loss, accuracy, penalty), key=lambda each: each[0])
-    state.cross_validation = CrossValidation(best[1], len(labels), folds, best[2])
+    # The penalty was chosen on the same folds, so this accuracy is slightly optimistic.
+    state.cross_validation = {"accuracy": best[1], "images": len(labels), "folds": folds, "penalty": best[2]}
     return best[2]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -128,7 +128,7 @@ def train(
                 state.history.append(line)
                 epoch = len(state.history)
                 if state.cross_validation is not None:
-                    facts["cross_validation"] = asdict(state.cross_validation)
+                    facts["cross_validation"] = state.cross_validation
                 if writes and epoch == 1:
                     # All facts, besides recipe and data, that affect the exact result.
                     fabric = state.fabric

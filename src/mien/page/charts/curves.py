@@ -7,20 +7,17 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from mien.base.labels import colour_of
-from mien.evaluation.calibration import CoverageCurve
 from mien.evaluation.corruptions import STRENGTHS
 from mien.evaluation.curves import Curve, RocCurves
+from mien.evaluation.metrics import Floats
 from mien.evaluation.results import Reliability
 from mien.evaluation.robustness import RobustnessResult
 from mien.page.charts.svg import COLOURS, INK, Chart, legend_above, make_chart, make_panels, shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-Floats = npt.NDArray[np.float64]
 
 PANEL_COLUMNS = 3
 """Number of panels side by side."""
@@ -125,16 +122,16 @@ def _reliability(name: str, kinds: Sequence[tuple[str, Reliability, str, str, fl
     return make_chart(name, draw, height_inches=4.2)
 
 
-def coverage_chart(curve: CoverageCurve) -> Chart:
-    """Draw the accuracy on the most confident samples by their fraction."""
+def coverage_chart(coverage: Floats, accuracy: Floats) -> Chart:
+    """Draw the accuracy on the most confident samples by their fraction, float64 (P,) each."""
 
     def draw(axes: Axes) -> None:
         axes.plot(
-            100 * curve.coverage, 100 * curve.accuracy, color=COLOURS[0], linewidth=1.5, label="accuracy",
-            marker="o" if len(curve.coverage) == 1 else "",
+            100 * coverage, 100 * accuracy, color=COLOURS[0], linewidth=1.5, label="accuracy",
+            marker="o" if len(coverage) == 1 else "",
         )  # fmt: skip
         axes.set_xlim(0, 101)
-        axes.set_ylim(min(50.0, math.floor(10 * curve.accuracy.min()) * 10.0), 101)
+        axes.set_ylim(min(50.0, math.floor(10 * accuracy.min()) * 10.0), 101)
         axes.set_xlabel("coverage: most confident faces first, %")
         axes.set_ylabel("accuracy, %")
         axes.grid()
