@@ -32,10 +32,10 @@ from mien.checks.copies import leaked
 from mien.data.dataset import Dataset
 from mien.data.read import load_dataset
 from mien.data.splits import near_copy_groups
+from mien.evaluation.calibration import cross_fit_temperature
 from mien.evaluation.estimates import evaluate_predictions
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.robustness import measure_robustness, write_robustness
-from mien.evaluation.temperature import cross_fit_temperature
 from mien.inference.predictor import Predictor
 from mien.pipeline.evaluation_files import write_evaluation
 from mien.pipeline.measured_split import MeasuredSplit

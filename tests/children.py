@@ -11,10 +11,9 @@ import torch
 from mien.base.errors import StudyError
 from mien.base.run_folder import RunFolder
 from mien.data.synthetic import synthetic_faces
-from mien.runs.execute import StudyContext
 from mien.runs.plan import StudyCallback
 from mien.runs.planner import make_plan
-from mien.runs.scheduler import Processes, run_all
+from mien.runs.scheduler import Processes, StudyContext, run_all
 from mien.runs.spec import load_study
 from mien.training.callback import Callback
 from mien.training.loop import train

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mien.base.sample_groups import join_groups
-from mien.evaluation.temperature import assign_folds
+from mien.evaluation.calibration import assign_folds
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=30))

@@ -10,9 +10,9 @@ from mien.base.errors import RecipeError, StudyError
 from mien.base.files import file_sha256
 from mien.base.run_folder import RunFolder
 from mien.inference.find_model import find_run
+from mien.runs.plan import read_completed
 from mien.runs.planner import make_plan
 from mien.runs.spec import parse_study
-from mien.runs.store import read_completed
 from support import raises, refused
 
 

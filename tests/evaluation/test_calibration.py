@@ -8,7 +8,7 @@ from scipy.special import softmax
 from sklearn import metrics as sk
 
 from mien.evaluation import calibration, metrics
-from mien.evaluation.temperature import cross_fit_temperature
+from mien.evaluation.calibration import cross_fit_temperature
 
 
 def brier(labels, probabilities):

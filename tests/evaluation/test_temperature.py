@@ -8,7 +8,7 @@ from scipy import optimize
 from scipy.special import softmax
 
 from mien.evaluation import metrics
-from mien.evaluation.temperature import (
+from mien.evaluation.calibration import (
     GREATEST_TEMPERATURE,
     LEAST_TEMPERATURE,
     apply_temperature,

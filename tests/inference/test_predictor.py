@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from mien.base.errors import DataError, MienWarning, ModelError
-from mien.evaluation.temperature import softmax
+from mien.evaluation.calibration import softmax
 from mien.inference.image_files import image_files
 from mien.inference.onnx_classifier import BATCH
 from mien.inference.predictor import load

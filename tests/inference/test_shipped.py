@@ -15,9 +15,9 @@ from mien.base.labels import FERPLUS_CLASSES
 from mien.base.model_file import read_manifest
 from mien.data.splits import near_copy_groups
 from mien.data.synthetic import render_faces
+from mien.evaluation.calibration import cross_fit_temperature
 from mien.evaluation.metrics import calibration_error
 from mien.evaluation.predictions import Predictions
-from mien.evaluation.temperature import cross_fit_temperature
 from mien.inference.find_model import SHIPPED, find_model, find_run
 from mien.inference.predictor import Predictor
 from support import raises

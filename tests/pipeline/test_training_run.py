@@ -12,8 +12,8 @@ from mien.base.labels import FERPLUS_CLASSES
 from mien.base.model_file import read_manifest
 from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
+from mien.evaluation.calibration import apply_temperature, fit_temperature
 from mien.evaluation.predictions import Predictions, read_predictions
-from mien.evaluation.temperature import apply_temperature, fit_temperature
 from mien.exporting import to_onnx as export
 from mien.inference.predictor import Predictor, load
 from mien.pipeline.split_predictions import HALF_WAY, temperature_for_use, vote_temperature_for_use

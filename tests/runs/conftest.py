@@ -10,12 +10,11 @@ import pytest
 
 from mien.base.recipe import dump_recipe
 from mien.data.dataset import Dataset
-from mien.runs.plan import PlannedRun, StudyCallback
+from mien.runs.plan import CompletedRun, PlannedRun, StudyCallback, read_completed
 from mien.runs.spec import Study, parse_study
-from mien.runs.store import CompletedRun, read_completed
 
 if TYPE_CHECKING:
-    from mien.runs.execute import StudyContext
+    from mien.runs.scheduler import StudyContext
 
 TINY_STUDY = """
 name = "small"
@@ -114,9 +113,8 @@ class Done:
 @pytest.fixture(scope="session")
 def done(tmp_path_factory: pytest.TempPathFactory, tiny_study: Study, faces: Dataset) -> Done:
     """The tiny study, run in this process."""
-    from mien.runs.execute import StudyContext
     from mien.runs.planner import make_plan
-    from mien.runs.scheduler import run_all
+    from mien.runs.scheduler import StudyContext, run_all
 
     out = tmp_path_factory.mktemp("out")
     context = StudyContext({(48, 1): faces}, out, out / "results", {"data": "rendered"})

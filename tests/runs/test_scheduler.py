@@ -21,13 +21,11 @@ from mien.base.model_file import read_manifest
 from mien.base.run_folder import RunFolder
 from mien.pipeline.training_run import run_recipe
 from mien.runs import progress, scheduler
-from mien.runs.execute import StudyContext, execute
-from mien.runs.plan import folder_of, pending
+from mien.runs.plan import folder_of, pending, read_completed
 from mien.runs.planner import make_plan
 from mien.runs.progress import StudyProgress
-from mien.runs.scheduler import Processes, choose_executor, run_all
+from mien.runs.scheduler import Processes, StudyContext, choose_executor, execute, run_all
 from mien.runs.spec import load_study
-from mien.runs.store import read_completed
 from mien.training import state
 from mien.training.plan import plan_training
 

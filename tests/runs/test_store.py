@@ -6,7 +6,7 @@ import json
 import shutil
 
 from mien.base.errors import StudyError
-from mien.runs.store import read_completed
+from mien.runs.plan import read_completed
 from support import raises
 
 

@@ -17,7 +17,7 @@ from mien.data.dataset import Dataset
 from mien.evaluation.predictions import Predictions, Teacher, write_predictions
 from mien.exporting.to_onnx import export_run
 from mien.inference.predictor import load
-from mien.pipeline.soft_labels import predict_soft_labels
+from mien.pipeline.split_predictions import predict_soft_labels
 from mien.training import checkpoint
 from mien.training.callback import Callback
 from mien.training.distillation import soft_labels, teacher_targets

@@ -16,10 +16,9 @@ from mien.base.processes import usual_torch
 from mien.base.progress import busy
 from mien.page.rendering import import_page_packages
 from mien.runs.page import write_study
-from mien.runs.plan import StudyCallback, pending
+from mien.runs.plan import StudyCallback, pending, read_completed
 from mien.runs.progress import StudyProgress
 from mien.runs.spec import Study, load_study
-from mien.runs.store import read_completed
 from mien.runs.table import StudyTable, tabulate
 
 
@@ -73,9 +72,8 @@ def study(
     if kept.is_file():
         raise StudyError(f"{kept} is a file; {arg('results')} must name a folder.", code="out-is-file")
     with needs_extra("train", "Training"):
-        from mien.runs.execute import StudyContext
         from mien.runs.planner import make_plan
-        from mien.runs.scheduler import choose_executor, run_all
+        from mien.runs.scheduler import StudyContext, choose_executor, run_all
         from mien.training.plan import recipe_warnings
     with needs_extra("report", "The page and the tests of a study"):
         import_page_packages()

@@ -24,7 +24,7 @@ from mien.data.dataset import Dataset
 from mien.inference.find_model import find_trained
 from mien.inference.tta import check_tta
 from mien.page.wording import counted
-from mien.pipeline.soft_labels import find_teachers, predict_soft_labels
+from mien.pipeline.split_predictions import find_teachers, predict_soft_labels
 from mien.pipeline.trained_on import image_digests, read_trained_on
 from mien.pipeline.training_view import TrainProgress
 from mien.training.callback import Callback, Callbacks

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.base.progress import slices
+from mien.near_copies.alignment import CHUNK, Floats32, in_chunks
 from mien.near_copies.descriptor import spectra
-from mien.near_copies.resampling import CHUNK, Floats32, in_chunks
 
 Floats = npt.NDArray[np.float64]
 Images = npt.NDArray[np.uint8]

@@ -16,8 +16,7 @@ from mien.cli.options import DataOption, option
 from mien.cli.output import environment, notice, show_notices
 from mien.data.clean import read_clean
 from mien.data.face_table import ReadOptions
-from mien.data.read import ReadResult, read_data
-from mien.data.shapes import describe_source
+from mien.data.read import ReadResult, describe_source, read_data
 from mien.data.votes import read_ferplus
 
 

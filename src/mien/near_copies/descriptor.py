@@ -17,7 +17,7 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from mien.near_copies.resampling import Floats32, axis_matrix, in_chunks, resample
+from mien.near_copies.alignment import Floats32, axis_matrix, in_chunks, resample
 
 DIMENSIONS = 64
 SAMPLE = 4000

@@ -17,9 +17,8 @@ import numpy.typing as npt
 from mien.base.processes import available_cores, ordered_map
 from mien.base.progress import slices, track
 from mien.base.sample_groups import connected_components, join_groups
-from mien.near_copies.alignment import aligned_correlation
+from mien.near_copies.alignment import Floats32, aligned_correlation
 from mien.near_copies.descriptor import Descriptor, fit_descriptor
-from mien.near_copies.resampling import Floats32
 
 LEAST_CORRELATION = 0.91
 """Smallest correlation of near-copies. docs/audit.md says how it was chosen."""

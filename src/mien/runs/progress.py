@@ -12,8 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from mien.base.errors import Notice
 from mien.base.progress import bars_are_shown, is_quiet
 from mien.page.wording import duration_text
-from mien.runs.plan import PlannedRun, StudyCallback
-from mien.runs.store import CompletedRun
+from mien.runs.plan import CompletedRun, PlannedRun, StudyCallback
 
 
 class StudyProgress(StudyCallback):

@@ -1,34 +1,150 @@
 """Run the pending runs of a study: one by one, in several processes, or as Ray tasks.
 
-The scheduler starts a run when its parent is finished. An executor decides where the run is trained. The same call
-resumes a killed study: finished runs are in the results, the others in their run folders.
+The scheduler starts a run when its parent is finished. An executor decides where the run is trained or resumed; its
+predictions and record, or its error, are then stored. The same call resumes a killed study: finished runs are in the
+results, the others in their run folders.
 """
 
 from __future__ import annotations
 
+import shutil
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Thread
-from typing import Self
+from typing import Any, Self
 from uuid import uuid4
 
-from mien.base.errors import MienError, StudyError, arg
-from mien.base.files import write_bytes
+import numpy as np
+
+from mien.base.errors import MienError, StoppedError, StudyError, TrainingError, arg
+from mien.base.files import write_bytes, write_text
 from mien.base.processes import available_cores, start_ray
 from mien.base.progress import set_quiet
+from mien.base.recipe import dump_recipe
+from mien.base.run_folder import HistoryLine
 from mien.data.cache import read_entry, write_entry
-from mien.runs.execute import StudyContext, execute, keep
-from mien.runs.plan import PlannedRun, StudyCallback, folder_of
-from mien.runs.store import CompletedRun
-from mien.training.callback import interruptible
-from mien.training.device import set_threads
+from mien.evaluation.predictions import read_predictions, write_predictions
+from mien.pipeline.training_run import run_recipe
+from mien.runs.plan import (
+    PREDICTIONS,
+    RECORD,
+    CompletedRun,
+    FacesByForm,
+    PlannedRun,
+    RunRecord,
+    StudyCallback,
+    folder_of,
+    read_run,
+)
+from mien.training import checkpoint
+from mien.training.callback import Callback, interruptible
+from mien.training.device import set_threads, threads
+from mien.training.plan import plan_training
+
+
+@dataclass(frozen=True)
+class StudyContext:
+    """Settings that all runs of a study share.
+
+    Attributes:
+        faces_by_form: data by image size and channels.
+        out: folder of the study; run folders are in ``out/runs``.
+        results: folder of finished runs; see :mod:`mien.runs.plan`.
+        metadata: metadata for environment.json.
+    """
+
+    faces_by_form: FacesByForm
+    out: Path
+    results: Path
+    metadata: Mapping[str, Any]
+
+
+def execute(
+    run: PlannedRun, context: StudyContext, on_epoch: Callable[[int], None], must_stop: Callable[[], bool]
+) -> CompletedRun | None:
+    """Train one run and store its results; None if training was stopped.
+
+    If its results are stored, they are kept; only weights are new. If the loss is not a number, no error is raised: the
+    run is stored as failed. Raises the other errors of :func:`mien.pipeline.training_run.run_recipe`.
+    """
+    folder = folder_of(run, context.out)
+    start = run.model if run.parent is None else folder_of(run.parent, context.out)
+    failed = ""
+    if folder.best.is_file() and not folder.last.is_file():
+        # A finished run cannot be resumed. If its weights are needed, it is trained again.
+        shutil.rmtree(folder.path)
+    try:
+        result = run_recipe(
+            plan_training(run.recipe, context.faces_by_form[run.recipe.input.stored_as]),
+            folder,
+            resume=True,
+            init_from=start,
+            callback=_Callback(on_epoch, must_stop),
+            metadata=context.metadata,
+        )
+        if result.was_stopped:
+            return None
+    except StoppedError:
+        return None
+    except TrainingError as error:
+        failed = error.reason
+    results = context.results / run.folder_name
+    kept = read_run(results) if (results / RECORD).is_file() else keep(run, failed, context)
+    # Remove this largest file, which only --resume needs. A folder without this file counts as finished.
+    folder.last.unlink(missing_ok=True)
+    return kept
+
+
+def keep(run: PlannedRun, failed: str, context: StudyContext) -> CompletedRun:
+    """Store the results of an ended run; ``failed`` says why it has no predictions, or is ``""``."""
+    folder = folder_of(run, context.out)
+    history = folder.read_history()
+    environment = folder.read_environment() if folder.is_run else {}
+    kept = context.results / run.folder_name
+    if folder.is_run:
+        write_text(kept / "recipe.toml", dump_recipe(folder.read_recipe()))
+    file = folder.path / "history.csv"
+    if file.is_file():
+        write_text(kept / "history.csv", file.read_text(encoding="utf-8"))
+    if not failed:
+        write_predictions(kept / PREDICTIONS, read_predictions(folder.predictions("validation")), np.float32)
+    record = RunRecord(
+        key=run.key,
+        variant=run.variant,
+        seed=run.recipe.seed,
+        data_fingerprint=run.data_fingerprint,
+        started_from=run.start_digest if run.parent is None else run.parent.key,
+        epochs=len(history),
+        best_epoch=checkpoint.load(folder.best)[1]["epoch"] if folder.best.is_file() else 0,
+        seconds=history[-1]["seconds"] if history else 0.0,
+        threads=threads(),
+        failed=failed,
+        machine={name: str(environment[name]) for name in ("machine", "device", "torch") if name in environment},
+    )
+    # Write the record last, because it marks the run as finished.
+    write_text(kept / RECORD, record.model_dump_json(indent=2) + "\n")
+    return CompletedRun(kept, record)
+
+
+class _Callback(Callback):
+    """Reports epochs, and stops the run when the study stops."""
+
+    def __init__(self, on_epoch: Callable[[int], None], must_stop: Callable[[], bool]) -> None:
+        self._on_epoch, self._must_stop = on_epoch, must_stop
+
+    def should_stop(self) -> bool:
+        return self._must_stop()
+
+    def on_epoch_end(self, metrics: HistoryLine, is_best: bool) -> None:
+        self._on_epoch(int(metrics["epoch"]))
+
 
 RETRIES = 5
 """How often Ray restarts a run whose worker died."""

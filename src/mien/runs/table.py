@@ -16,9 +16,8 @@ from mien.evaluation.named_metrics import Resampled, resample
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import fields_to_dict, json_ready
 from mien.evaluation.seed_variance import RepeatedDifference, Spread, aligned, compare_repeats, holm, spread
-from mien.runs.plan import PlannedRun
+from mien.runs.plan import CompletedRun, PlannedRun
 from mien.runs.spec import ComparisonSpec, Study, Variant
-from mien.runs.store import CompletedRun
 
 
 @dataclass(frozen=True)

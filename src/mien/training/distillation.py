@@ -12,8 +12,8 @@ from mien.base.errors import DataError
 from mien.base.labels import parse_scheme
 from mien.base.recipe import Recipe
 from mien.data.dataset import Dataset
+from mien.evaluation.calibration import apply_temperature
 from mien.evaluation.predictions import Predictions, Teacher, read_predictions
-from mien.evaluation.temperature import apply_temperature
 from mien.training.heads import Output
 
 LEAST_AGREEMENT = 0.9
