@@ -94,6 +94,8 @@ def test_skip_bad_goes_on_and_lists_the_rows(table) -> None:
     ((name, reason),) = result.skipped
     assert name == "fer2013.csv line 12"
     assert reason.startswith("fer2013.csv line 12: pixel 300 is outside 0..255.")
+    cut = read_data(table(41, row_with(GOOD)[:4000]), ReadOptions(skip_bad=True))
+    assert (len(cut.faces), cut.notes, len(cut.skipped)) == (39, (), 1), "a download that broke off"
     for code, row in (("label-unknown", row_with(GOOD, label=9)), ("split-unknown", row_with(GOOD, usage="Holdout"))):
         with raises(DataError, code):
             read_data(table(12, row), ReadOptions(skip_bad=True))

@@ -22,7 +22,6 @@ from mien.data.face_table import (
     ReadOptions,
     csv_rows,
     only_grey,
-    other_columns,
     parse_column,
     read_header,
     split_of,
@@ -55,13 +54,15 @@ def read_csv(path: Path, options: ReadOptions) -> FaceTable:
     by_pixels = header.pixels is not None
     if by_pixels and options.channels != 1:
         raise only_grey()
-    class_names, skipped = ClassNames(options.class_map), list[tuple[str, str]]()
+    class_names = ClassNames(options.class_map)
+    skipped: list[tuple[str, str]] = []
     damaged = skipped if by_pixels and options.skip_bad else None
-    rows = []
+    rows, empty = [], 0
     for line, fields in csv_rows(path, len(header.names), header.delimiter, damaged):
         if header.pixels is not None:
             fields[header.pixels] = ""  # pixels are read again below, so that they need no memory here
         rows.append((line, fields))
+        empty = line - 1 - len(rows) - len(skipped)
     if not rows:
         raise DataError(f"{path.name} has a header but no rows that can be read. {_DAMAGED}", code="data-empty")
     places = [f"{path.name} line {line}" for line, _ in rows]
@@ -74,15 +75,14 @@ def read_csv(path: Path, options: ReadOptions) -> FaceTable:
         found.append("" if header.split is None else fields[header.split])
     notes = class_names.finish(path.name, header.names[header.label].strip())
     columns, votes, vote_classes = gather_votes(
-        {name: parse_column([fields[at].strip() for _, fields in rows]) for name, at in other_columns(header).items()},
+        {name: parse_column([fields[at].strip() for _, fields in rows]) for name, at in header.others.items()},
         places,
     )
     contents: Iterator[Path | Callable[[], npt.NDArray[np.uint8]]]
     if by_pixels:
         source, contents = places, _pixels_of_rows(path, header)
         origin = "" if header.split is None else f"as in the column '{header.names[header.split].strip()}'"
-        # Do not report empty lines at the end.
-        if empty := rows[-1][0] - 1 - len(rows) - len(skipped):
+        if empty:  # those at the end are not counted
             notes.append(Notice(f"Empty lines left out of {path.name}: {empty:,}.", code="lines-empty"))
     else:
         assert header.path is not None
@@ -95,8 +95,8 @@ def read_csv(path: Path, options: ReadOptions) -> FaceTable:
                 code="image-missing",
             )
     with warnings.catch_warnings():
-        # Before NumPy 2.3, np.fromstring only warns about text that is not a number.
-        warnings.simplefilter("error", DeprecationWarning)
+        if by_pixels:  # before NumPy 2.3, np.fromstring only warns about text that is not a number
+            warnings.simplefilter("error", DeprecationWarning)
         return read_images(
             zip(places, contents, strict=True),
             names,

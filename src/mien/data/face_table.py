@@ -232,7 +232,7 @@ def parse_column(values: Sequence[str]) -> npt.NDArray[Any]:
 
 @dataclass(frozen=True)
 class Header:
-    """The column names as written, the delimiter, and the positions of known columns (None if absent)."""
+    """Column names as written, the delimiter, and the positions of known columns (None if absent) and of the others."""
 
     names: tuple[str, ...]
     delimiter: str
@@ -240,6 +240,7 @@ class Header:
     pixels: int | None
     path: int | None
     split: int | None
+    others: dict[str, int]
 
 
 def read_names(path: Path) -> tuple[tuple[str, ...], str]:
@@ -308,7 +309,7 @@ def csv_rows(
 def read_header(path: Path) -> Header:
     """Read the header of a CSV. Names match without case, quotes and outer spaces.
 
-    Raises DataError if the file is empty, not text, or has no columns for image and label.
+    Raises DataError if the file is empty, not text, or has no columns for image and label, or another column twice.
     """
     names, delimiter = read_names(path)
     label = find_column(names, LABEL_HEADERS)
@@ -321,16 +322,12 @@ def read_header(path: Path) -> Header:
             f"or path,label[,split].",
             code="csv-columns",
         )
-    return Header(names, delimiter, label, pixels, image, find_column(names, SPLIT_HEADERS))
-
-
-def other_columns(header: Header) -> dict[str, int]:
-    """Return the positions of all other columns by name. Raises :class:`DataError` if a name occurs twice."""
-    positions: dict[str, int] = {}
-    for position, name in enumerate(map(str.strip, header.names)):
-        if position in {header.label, header.pixels, header.path, header.split} or not name:
+    split = find_column(names, SPLIT_HEADERS)
+    others: dict[str, int] = {}
+    for position, name in enumerate(map(str.strip, names)):
+        if position in {label, pixels, image, split} or not name:
             continue
-        if free_name(name) in positions:
+        if free_name(name) in others:
             raise DataError(f"The column '{name}' occurs twice. Rename or remove one.", code="column-twice")
-        positions[free_name(name)] = position
-    return positions
+        others[free_name(name)] = position
+    return Header(names, delimiter, label, pixels, image, split, others)

@@ -320,8 +320,7 @@ def _cache_key(source: Path, shape: DataShape, options: ReadOptions) -> str:
         sorted(options.class_map.items()),
         options.skip_bad,
         options.group,
-        # For grey data the key omits the channels, so that older entries stay valid.
-        *([int(options.channels)] if options.channels != 1 else []),
+        int(options.channels),
     ]
     digest.update(json.dumps([str(source.absolute()), *how]).encode())
     digest.update("\n".join(shape.state(source.absolute())).encode("utf-8", "surrogateescape"))
