@@ -4,8 +4,13 @@ import io
 import re
 import signal
 import sys
+from dataclasses import dataclass
+
+from IPython.core.displaypub import CapturingDisplayPublisher
+from IPython.core.interactiveshell import InteractiveShell
 
 from mien.api.train import train as train_and_export
+from mien.base import progress
 from mien.base.run_folder import RunFolder
 from mien.pipeline.training_view import HEADER, TrainProgress
 from mien.training.loop import train
@@ -93,6 +98,29 @@ def test_ctrl_c_ends_with_130_and_keeps_the_model(mien, tmp_path, tiny_recipe_te
     monkeypatch.setattr(TrainProgress, "on_step_end", lambda *_: signal.raise_signal(signal.SIGINT))
     assert mien("train", recipe_file, "--data", face_folder, "--out", tmp_path / "none").code == 130
     assert not (tmp_path / "none").exists()
+
+
+def test_a_notebook_has_one_table_that_grows(tmp_path, faces, tiny_recipe, monkeypatch, capsys):
+    """Oracle: IPython's own publisher of what a cell displays."""
+
+    @dataclass
+    class Kernel:
+        kernel: object = True
+
+    shell = InteractiveShell.instance()
+    monkeypatch.setattr(shell, "display_pub", CapturingDisplayPublisher())
+    monkeypatch.setattr(sys.modules["IPython"], "get_ipython", Kernel)
+    try:
+        train(plan_training(tiny_recipe, faces), RunFolder(tmp_path / "run"), callback=TrainProgress())
+        first, second = shell.display_pub.outputs
+    finally:
+        InteractiveShell.clear_instance()
+    assert first["transient"]["display_id"] == second["transient"]["display_id"]
+    assert second["update"]
+    assert [each["data"]["text/html"].count("<tr") for each in (first, second)] == [2, 3]
+    assert second["data"]["text/html"].count("<svg") == 2
+    assert capsys.readouterr().err == ""
+    assert not progress.is_quiet()
 
 
 def test_a_fitted_head_shows_no_epochs(tmp_path, faces, capsys):

@@ -1,39 +1,48 @@
-"""Progress display of training: a line per epoch, and a bar on a terminal."""
+"""Progress display of training: a line per epoch and a bar on a terminal, a live table in a notebook."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from mien.base.errors import MissingExtraError
 from mien.base.progress import bars_are_shown, is_quiet
 from mien.base.run_folder import HistoryLine
+from mien.page.blocks import Column, Table
+from mien.page.charts.overview import training_chart
 from mien.page.wording import duration_text
 from mien.training.callback import Callback
 
 if TYPE_CHECKING:
     from mien.training.state import TrainingState
 
-_WIDTHS = (7, 8, 10, 8, 10, 10, 9, 9, 8)
-
-
-def _line(cells: Sequence[str]) -> str:
-    return "".join(f"{cell:>{width}}" for cell, width in zip(cells, _WIDTHS, strict=True))
-
-
+_COLUMNS = (
+    ("", "epoch", 7),
+    ("train", "loss", 8),
+    ("train", "accuracy", 10),
+    ("validation", "loss", 8),
+    ("validation", "accuracy", 10),
+    ("validation", "macro-F1", 10),
+    ("", "rate", 9),
+    ("", "seconds", 9),
+    ("", "left", 8),
+)
+"""Group, name and width of each column."""
 HEADER: tuple[str, str] = (
     f"{'train':>20}{'validation':>22}",
-    _line(("epoch", "loss", "accuracy", "loss", "accuracy", "macro-F1", "rate", "seconds", "left")),
+    "".join(f"{name:>{width}}" for _, name, width in _COLUMNS),
 )
 
 
 class TrainProgress(Callback):
     """Prints a line per epoch on stderr, unless ``--quiet``. One object may show several runs, one after another.
 
-    On a terminal, a bar below the lines shows images per second, loss and remaining time.
+    On a terminal, a bar below the lines shows images per second, loss and remaining time. In a notebook the lines are a
+    table with curves of loss and accuracy.
     """
 
     def __init__(self) -> None:
@@ -42,11 +51,13 @@ class TrainProgress(Callback):
     def on_train_begin(self, training: TrainingState) -> None:
         """See :class:`mien.training.callback.Callback`."""
         self._training = training
+        self._rows: list[tuple[str, ...]] = []
         self._epochs_before = len(training.history)
         self._seconds_before = training.history[-1]["seconds"] if training.history else 0.0
         self._loss = 0.0
+        self._display: Any = None
         # A fitted head has no steps, and shows its own bars.
-        if bars_are_shown() and not training.recipe.tuning.fit_head:
+        if bars_are_shown() and not _in_notebook() and not training.recipe.tuning.fit_head:
             self._bar = _bar()
             steps = training.plan.steps_per_epoch
             epochs = training.recipe.epochs
@@ -69,9 +80,14 @@ class TrainProgress(Callback):
         """See :class:`mien.training.callback.Callback`."""
         if is_quiet() or self._training.recipe.tuning.fit_head:
             return
-        for line in HEADER if len(self._training.history) == self._epochs_before + 1 else ():
+        self._rows.append(self._row(metrics, is_best))
+        if _in_notebook():
+            self._update_display()
+            return
+        for line in HEADER if len(self._rows) == 1 else ():
             self._print(line)
-        self._print(_line(self._row(metrics)) + (" *" if is_best else ""))
+        cells = zip(self._rows[-1], _COLUMNS, strict=False)
+        self._print("".join(f"{cell:>{width}}" for cell, (_, _, width) in cells) + (" *" if is_best else ""))
 
     def on_train_end(self, reason: str | None) -> None:
         """See :class:`mien.training.callback.Callback`."""
@@ -81,7 +97,7 @@ class TrainProgress(Callback):
         if reason == "interrupted" and self._training.history and not is_quiet():
             self._print("Interrupted. The finished epochs are kept; Ctrl-C again stops at once.")
 
-    def _row(self, metrics: HistoryLine) -> tuple[str, ...]:
+    def _row(self, metrics: HistoryLine, is_best: bool) -> tuple[str, ...]:
         history, epochs = self._training.history, self._training.recipe.epochs
         before = history[-2]["seconds"] if len(history) > 1 else 0.0
         done = len(history) - self._epochs_before
@@ -96,6 +112,7 @@ class TrainProgress(Callback):
             f"{metrics['learning_rate']:.2g}",
             f"{metrics['seconds'] - before:.1f}",
             duration_text(left),
+            "*" if is_best else "",
         )
 
     def _print(self, line: str) -> None:
@@ -106,6 +123,24 @@ class TrainProgress(Callback):
             sys.stderr.flush()
         else:
             self._bar.console.print(line, markup=False, highlight=False)
+
+    def _update_display(self) -> None:
+        """Replace the table and curves of the previous epoch."""
+        ipython = import_module("IPython.display")
+        columns = [Column(f"{group} {name}".strip(), "text") for group, name, _ in _COLUMNS]
+        table = Table("epochs", (*columns, Column("best", "text")), self._rows)
+        shown = ipython.HTML(table._repr_html_() + self._curves())
+        if self._display is None:
+            self._display = ipython.display(shown, display_id=True)
+        else:
+            self._display.update(shown)
+
+    def _curves(self) -> str:
+        try:
+            charts = [training_chart(self._training.history, name, None) for name in ("loss", "accuracy")]
+        except MissingExtraError:
+            return ""
+        return "".join(each._repr_svg_() for each in charts)
 
 
 def _bar() -> Progress:
@@ -120,3 +155,9 @@ def _bar() -> Progress:
         speed_estimate_period=30,
         transient=True,
     )
+
+
+def _in_notebook() -> bool:
+    ipython = sys.modules.get("IPython")
+    shell = None if ipython is None else ipython.get_ipython()
+    return getattr(shell, "kernel", None) is not None
