@@ -11,8 +11,8 @@ import numpy as np
 
 from mien.api.compare import compare_named
 from mien.api.inputs import read
-from mien.auditing.registry import write_audit
 from mien.auditing.run import audit_faces, find_copies
+from mien.auditing.sections import write_audit
 from mien.base.labels import EXPRESSIONS
 from mien.data.dataset import Dataset
 from mien.data.synthetic import render_faces
