@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from mien.evaluation.intervals import share_difference
-from mien.evaluation.seed_variance import holm
+from mien.evaluation.paired_tests import holm
 
 
 def name(path: str) -> str:

@@ -11,8 +11,8 @@ from sklearn import metrics as sk
 
 from mien.base.errors import DataError
 from mien.evaluation.named_metrics import Resampled, resample
+from mien.evaluation.paired_tests import aligned, compare_repeats, holm, spread
 from mien.evaluation.predictions import Predictions
-from mien.evaluation.seed_variance import aligned, compare_repeats, holm, spread
 from support import raises
 
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from mien.base.errors import StudyError
+from mien.evaluation.paired_tests import RepeatedDifference, Spread, holm
 from mien.evaluation.results import Estimate
-from mien.evaluation.seed_variance import RepeatedDifference, Spread, holm
 from mien.runs.page import metric_text, spread_text, study_tables, write_study
 from mien.runs.table import _adjusted, tabulate
 from support import note_codes, page_codes, raises

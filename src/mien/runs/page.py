@@ -15,7 +15,7 @@ from mien.base.errors import Notice, value_text
 from mien.base.recipe import dotted
 from mien.base.run_folder import RunFolder
 from mien.evaluation.named_metrics import VOTE_METRICS
-from mien.evaluation.seed_variance import Spread
+from mien.evaluation.paired_tests import Spread
 from mien.page.blocks import Block, CaptionedChart, Column, Section, Table, Text
 from mien.page.charts.svg import COLOURS, INK, make_chart
 from mien.page.page import Page, WrittenPage

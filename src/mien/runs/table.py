@@ -13,9 +13,9 @@ from mien.base.errors import DataError, StudyError
 from mien.base.labels import parse_scheme
 from mien.base.progress import track
 from mien.evaluation.named_metrics import Resampled, resample
+from mien.evaluation.paired_tests import RepeatedDifference, Spread, aligned, compare_repeats, holm, spread
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import fields_to_dict, json_ready
-from mien.evaluation.seed_variance import RepeatedDifference, Spread, aligned, compare_repeats, holm, spread
 from mien.runs.plan import CompletedRun, PlannedRun
 from mien.runs.spec import ComparisonSpec, Study, Variant
 

@@ -31,10 +31,10 @@ from mien.data.votes import (
     votes_fingerprint,
 )
 from mien.evaluation import metrics
+from mien.evaluation.estimates import measure_ratings
 from mien.evaluation.ferplus import distribution_cross_entropy, majority_accuracy
 from mien.evaluation.metrics import Floats
 from mien.evaluation.predictions import RatedValues
-from mien.evaluation.ratings import measure_ratings
 from mien.training.batches import Batch
 from mien.training.device import sum_of_processes
 
