@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import platform
-import re
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.metadata import PackageNotFoundError, metadata, requires, version
+from itertools import chain
 
 from packaging.requirements import Requirement
 
@@ -53,24 +53,18 @@ def _here() -> Iterator[Check]:
 
 def _extras() -> Iterator[Check]:
     """Yield each extra of the package, with its missing packages."""
-    needed: dict[str, list[Requirement]] = {}
-    for line in requires("mien") or ():
-        if extra := re.search(r"extra == ['\"]([\w-]+)['\"]", line):
-            needed.setdefault(extra.group(1), []).append(Requirement(line))
-    for name in sorted(needed.keys() - {"all", "test", "dev"}):
-        missing = [problem for each in _with_nested(name, needed) if (problem := _problem(each))]
+    for name in sorted({*metadata("mien").get_all("Provides-Extra", ())} - {"all", "test", "dev"}):
+        missing = [problem for each in _packages_of(name) if (problem := _problem(each))]
         advice = f"pip install 'mien[{name}]'" if missing else ""
         yield f"extra {name}", f"missing: {', '.join(missing)}" if missing else "works", advice
 
 
-def _with_nested(name: str, needed: dict[str, list[Requirement]]) -> Iterator[Requirement]:
+def _packages_of(name: str) -> Iterator[Requirement]:
     """Yield the packages that an extra requires; ``mien[train]`` in it is replaced by the requirements of train."""
-    for requirement in needed[name]:
-        if requirement.name == "mien":
-            for extra in requirement.extras:
-                yield from _with_nested(extra, needed)
-        else:
-            yield requirement
+    for each in map(Requirement, requires("mien") or ()):
+        if each.marker is not None and each.marker.evaluate({"extra": name}):
+            nested = [_packages_of(extra) for extra in each.extras] if each.name == "mien" else [[each]]
+            yield from chain.from_iterable(nested)
 
 
 def _problem(requirement: Requirement) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from importlib.util import find_spec
+from importlib import resources
 from pathlib import Path
 
 from fastapi import FastAPI, Request
@@ -108,10 +108,7 @@ _START = """SwaggerUIBundle({
 
 def add_docs(app: FastAPI) -> None:
     """Serve ``/docs`` with Swagger UI from the package fastapi-offline. FastAPI loads it from another host."""
-    found = find_spec("fastapi_offline")
-    assert found is not None
-    assert found.origin is not None
-    static = Path(found.origin).parent / "static"
+    static = Path(str(resources.files("fastapi_offline") / "static"))
 
     @app.get("/docs", include_in_schema=False)
     async def docs() -> HTMLResponse:
