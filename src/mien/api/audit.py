@@ -1,7 +1,5 @@
 """``mien.audit``: find faults of a data set that would make a metric misleading."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """``mien.list_models`` and ``mien.list_recipes``: the built-in models and recipes."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path

@@ -1,7 +1,5 @@
 """``mien.check``: check the predictions behind a claimed accuracy."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """``mien.compare``: compare models on the same samples."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from dataclasses import replace

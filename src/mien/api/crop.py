@@ -1,7 +1,5 @@
 """``mien.crop``: save the faces of photographs as training images, cropped as in prediction."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import NamedTuple

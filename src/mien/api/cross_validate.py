@@ -1,7 +1,5 @@
 """``mien.cross_validate``: train a model for each fold, and measure it on that fold."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

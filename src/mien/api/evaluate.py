@@ -1,7 +1,5 @@
 """``mien.evaluate``: compute metrics of a model or a predictions file."""
 
-from __future__ import annotations
-
 import os
 import warnings
 from collections.abc import Mapping

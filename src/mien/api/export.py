@@ -1,7 +1,5 @@
 """``mien.export``: export a run's weights to a model file."""
 
-from __future__ import annotations
-
 import os
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """``mien.find_lr``: find a learning rate by a range test."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Argument types shared by the functions: data and models, as objects or paths."""
 
-from __future__ import annotations
-
 import os
 import warnings
 from pathlib import Path

@@ -1,7 +1,5 @@
 """``mien.merge_votes``: merge several people's votes on the same faces into a data set."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

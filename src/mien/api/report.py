@@ -1,7 +1,5 @@
 """``mien.report``: write a full report on a model's predictions as one page."""
 
-from __future__ import annotations
-
 import os
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """``mien.robustness``: measure the accuracy on corrupted images. Works without torch."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

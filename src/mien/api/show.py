@@ -1,7 +1,5 @@
 """``mien.show``: draw a sheet of faces of each class, original or augmented as in training."""
 
-from __future__ import annotations
-
 import os
 
 import numpy as np

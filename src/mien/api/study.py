@@ -1,7 +1,5 @@
 """``mien.study``: train recipes with several seeds and compare them in one table."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Mapping, Sequence

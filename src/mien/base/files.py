@@ -1,7 +1,5 @@
 """Write files whole or not at all, and lock files for one process."""
 
-from __future__ import annotations
-
 import errno
 import hashlib
 import os

@@ -1,7 +1,5 @@
 """Expressions, their synonyms, and label schemes that merge or drop classes."""
 
-from __future__ import annotations
-
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """CPU cores, threads, Ray, and the rank of this process in distributed training."""
 
-from __future__ import annotations
-
 import logging
 import math
 import os

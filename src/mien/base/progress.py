@@ -1,7 +1,5 @@
 """Progress with rate and remaining time: bars on terminals, and a plain line every 30 seconds in logs."""
 
-from __future__ import annotations
-
 import sys
 import time
 from collections.abc import Iterable, Iterator

@@ -1,7 +1,5 @@
 """Groups of samples, joined from several groupings or from pairs."""
 
-from __future__ import annotations
-
 from typing import TypeAlias
 
 import numpy as np

@@ -4,8 +4,6 @@ A spec is given by the name of a file in the package, or by a path. An error is 
 key, and suggests the nearest known name.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import tomllib

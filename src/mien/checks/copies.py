@@ -4,8 +4,6 @@ A group is an integer; copies of one image have the same group. ``mien.data.spli
 images, and :func:`mien.near_copies.finder.find_near_copies` near-copies too.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

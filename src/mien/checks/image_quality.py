@@ -1,7 +1,5 @@
 """Image faults visible in the pixels: blank images, drawings or text, lack of detail; and images unlike the others."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from functools import wraps
 

@@ -7,8 +7,6 @@ Training samples are compared only with training labels. Otherwise validation la
 leak into models that are later measured on them.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -6,8 +6,6 @@ dropped, and the second of two identical samples. An image in which most voters 
 changed if the image's copies outvote it, or if model and neighbours are sure that it is wrong.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from itertools import chain
 

@@ -1,7 +1,5 @@
 """``mien audit``: find faults of a data set that would make a metric misleading."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

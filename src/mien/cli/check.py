@@ -1,7 +1,5 @@
 """``mien check``: check the predictions behind a claimed accuracy. Works without torch."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated, Literal
 

@@ -1,7 +1,5 @@
 """Table of all commands, and loading of a command's module when it is invoked."""
 
-from __future__ import annotations
-
 import gc
 from collections.abc import Callable
 from importlib import import_module

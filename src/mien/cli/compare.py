@@ -1,7 +1,5 @@
 """``mien compare``: compare models on the same samples, with significance tests. Works without torch."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

@@ -1,7 +1,5 @@
 """``mien data``: inspect, show, convert and draw data sets."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any

@@ -1,7 +1,5 @@
 """``mien demo``: the whole workflow on synthetic faces, by the functions of ``import mien``."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

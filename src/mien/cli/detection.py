@@ -1,7 +1,5 @@
 """Options that limit the detected faces, and the detector of a command."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """``mien distill``: train a student on teachers' predictions. Everything else is as in ``mien train``."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from mien.cli.options import TTA_HELP, JsonOption, option

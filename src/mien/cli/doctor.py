@@ -1,7 +1,5 @@
 """``mien doctor``: show what is installed and used, and how to add what is missing."""
 
-from __future__ import annotations
-
 import platform
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, metadata, requires, version

@@ -1,7 +1,5 @@
 """``mien evaluate``: evaluate a model on labelled images, or any model's predictions. Works without torch."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated

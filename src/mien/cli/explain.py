@@ -1,7 +1,5 @@
 """``mien explain``: map which pixels of a face a prediction depends on."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any

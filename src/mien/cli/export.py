@@ -1,7 +1,5 @@
 """``mien export``: export a run to ONNX, also in fp16 and int8."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated, Literal
 

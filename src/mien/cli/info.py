@@ -1,7 +1,5 @@
 """``mien info``: show the metadata of a model, or the built-in recipes."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import typer

@@ -1,7 +1,5 @@
 """``mien label``: people vote on faces in a local page; then their votes are merged into a data set."""
 
-from __future__ import annotations
-
 import threading
 import webbrowser
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The command ``mien``: runs a subcommand and prints errors in one line."""
 
-from __future__ import annotations
-
 import atexit
 import gc
 import io

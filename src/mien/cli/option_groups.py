@@ -1,7 +1,5 @@
 """Options of a command: fields of dataclasses that several commands share, and ``--quiet``, which all have."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, is_dataclass

@@ -1,7 +1,5 @@
 """Arguments and options with the same meaning in every command."""
 
-from __future__ import annotations
-
 import atexit
 import sys
 from collections.abc import Sequence

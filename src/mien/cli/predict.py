@@ -1,7 +1,5 @@
 """``mien predict``: detect faces in images and classify the expression of each."""
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence

@@ -1,7 +1,5 @@
 """Output of predictions as a table, and their summary in one line."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path

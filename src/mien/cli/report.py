@@ -1,7 +1,5 @@
 """``mien report``: a full report on a model's predictions. Needs torch only for gradients."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated

@@ -1,7 +1,5 @@
 """``mien serve``: serve a model over HTTP."""
 
-from __future__ import annotations
-
 from functools import partial
 from pathlib import Path
 from typing import Annotated

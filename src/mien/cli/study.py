@@ -1,7 +1,5 @@
 """``mien study``: compare recipes over several seeds, with one table and one page."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated

@@ -1,7 +1,5 @@
 """``mien train``: train a model from a recipe and data."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Annotated
 

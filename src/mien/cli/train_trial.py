@@ -1,7 +1,5 @@
 """``mien train --find-lr`` and ``--dry-run``: train a few steps without writing a run."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace

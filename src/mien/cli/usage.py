@@ -1,7 +1,5 @@
 """Error messages about a command's options."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from difflib import get_close_matches

@@ -1,7 +1,5 @@
 """``mien video``: classify the faces of a video over time."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path

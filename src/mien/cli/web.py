@@ -1,7 +1,5 @@
 """``mien web``: build the browser page as static files."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

@@ -1,7 +1,5 @@
 """``mien webcam``: show the webcam in the browser page."""
 
-from __future__ import annotations
-
 import threading
 import webbrowser
 from typing import Annotated

@@ -10,8 +10,6 @@ easy to beat: any map that removes whole regions is better than they are.
 :func:`judge` combines this with the test of randomised weights (:mod:`mien.explanation.gradient.randomization`).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, Literal
 

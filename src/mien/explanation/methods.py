@@ -1,7 +1,5 @@
 """All explanation methods by name. To add one, write a file with a function and add an entry here."""
 
-from __future__ import annotations
-
 from importlib import import_module
 from typing import Any
 

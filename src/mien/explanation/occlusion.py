@@ -1,7 +1,5 @@
 """Occlusion: cover parts of the face and measure the drop of the class's probability. Needs no torch."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

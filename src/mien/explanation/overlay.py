@@ -1,7 +1,5 @@
 """Draw a saliency map in colour over its face, and a figure with face, map and title."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Copies of photos with boxes and predictions drawn in, as JPEGs in one folder."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Predict many image files in threads or Ray processes, with bounded memory."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice

@@ -8,8 +8,6 @@ little time compared to detection, and improves accuracy. A face crop is classif
 Command line, Python, service and video all use this path. Video skips ``detect`` for tracked boxes.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import cached_property
 

@@ -1,7 +1,5 @@
 """Find a model's files by its name or path."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from difflib import get_close_matches

@@ -1,7 +1,5 @@
 """Search of image files below a folder."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Results of images as JSONL, CSV or parquet, written one at a time and whole or not at all."""
 
-from __future__ import annotations
-
 import csv
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping

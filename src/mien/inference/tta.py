@@ -1,7 +1,5 @@
 """Test-time augmentation: average probabilities over shifted and mirrored copies of each face crop."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 
 import numpy as np

@@ -4,8 +4,6 @@ Without scripts the page is complete, with all charts and tables. A script (``te
 values at the pointer, sorting and filtering.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

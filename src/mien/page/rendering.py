@@ -1,7 +1,5 @@
 """Rendering of templates as HTML with embedded images of faces."""
 
-from __future__ import annotations
-
 import base64
 from typing import Any
 

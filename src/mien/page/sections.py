@@ -1,7 +1,5 @@
 """Tables and words that pages and the terminal share: metrics, answers, votes; and learning curves."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Tables for a terminal, and an evaluation as such tables, readable at 80 columns."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal

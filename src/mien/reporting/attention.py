@@ -1,7 +1,5 @@
 """Attention maps of several methods, and checks of the methods."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial

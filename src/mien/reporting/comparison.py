@@ -1,7 +1,5 @@
 """Comparison of two models on the same samples: differences, tests, and the faces that only one predicts correctly."""
 
-from __future__ import annotations
-
 import math
 import os
 import re

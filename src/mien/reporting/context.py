@@ -1,7 +1,5 @@
 """Inputs for the sections of a report: predictions, and optionally data and model."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property

@@ -1,7 +1,5 @@
 """Sections about errors: confused pairs, worst mistakes, corrupted images."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The report's summary in five sentences, and advice on what to do next, from the measured metrics."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from mien.base.errors import Notice, as_options

@@ -1,7 +1,5 @@
 """Sections about probabilities: ROC and precision-recall curves, calibration."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

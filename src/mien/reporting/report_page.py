@@ -1,7 +1,5 @@
 """The report of a model's predictions as a page, with all possible sections or only the summary."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 

@@ -3,8 +3,6 @@
 Otherwise pages of other sites could send requests and, by DNS rebinding, read the answers.
 """
 
-from __future__ import annotations
-
 import hmac
 import ipaddress
 import os

@@ -1,7 +1,5 @@
 """Errors of the service: codes, HTTP status and their one JSON shape."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Annotated, Any
 

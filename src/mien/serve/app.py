@@ -1,7 +1,5 @@
 """The web service: handlers of all addresses."""
 
-from __future__ import annotations
-
 import logging
 import os
 import re

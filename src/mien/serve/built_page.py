@@ -1,7 +1,5 @@
 """The built browser page: its folder, its model files, and copies of it with other models."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Predict one image from the bytes of its file, within limits."""
 
-from __future__ import annotations
-
 import io
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """The page of ``mien label``: one person votes on faces without seeing other votes or the model's answers."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """All limits of the service, for use in its modules."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 

@@ -1,7 +1,5 @@
 """Prometheus counters of the service. Clients cannot create labels, so the number of time series is bounded."""
 
-from __future__ import annotations
-
 import os
 import time
 

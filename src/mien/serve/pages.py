@@ -1,7 +1,5 @@
 """The browser page of the service: its built files (or a note), and its models. All files come from this service."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping, Sequence
 from importlib import resources

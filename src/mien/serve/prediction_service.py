@@ -1,7 +1,5 @@
 """Prediction in the service, outside the event loop and within the limits."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from collections.abc import Callable, Iterator

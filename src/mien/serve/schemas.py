@@ -1,7 +1,5 @@
 """Schemas of request parameters and answers, from which FastAPI serialises."""
 
-from __future__ import annotations
-
 from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field

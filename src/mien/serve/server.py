@@ -4,8 +4,6 @@ uvicorn handles HTTP, stops gracefully and replaces workers. Its limits are enou
 proxy. For the open internet, ``compose.internet.yaml`` puts a proxy in front that disconnects slow clients.
 """
 
-from __future__ import annotations
-
 import ipaddress
 import logging
 import os

@@ -4,8 +4,6 @@ If a client sends faster than the service answers, only the newest frame is used
 skipped. Unreadable, too frequent or missing frames end the stream with an error message and a closing frame.
 """
 
-from __future__ import annotations
-
 import asyncio
 import json
 import time

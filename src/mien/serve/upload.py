@@ -4,8 +4,6 @@ Starlette's parser reads the form. It would write parts larger than ``spool_max_
 than any body. ``Request.form`` is not used, because it limits neither the total size nor the time.
 """
 
-from __future__ import annotations
-
 import asyncio
 import base64
 import json

@@ -1,7 +1,5 @@
 """Read the newest frame of a camera or network stream with PyAV, so that slow processing never lags behind."""
 
-from __future__ import annotations
-
 import platform
 import queue
 import threading

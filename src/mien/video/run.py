@@ -1,7 +1,5 @@
 """Steps of ``mien video``: predict all frames, draw the predictions, and write three files."""
 
-from __future__ import annotations
-
 import csv
 import math
 import os

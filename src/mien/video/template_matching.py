@@ -4,8 +4,6 @@ A grey template of the face is searched for around its last position, at three s
 Lewis 1995). Only a detection replaces the template, so that it does not drift.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

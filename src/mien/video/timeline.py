@@ -1,7 +1,5 @@
 """Summary of a whole video: the predictions of each track over time, about 200 bytes per face and frame."""
 
-from __future__ import annotations
-
 import heapq
 import math
 from collections import Counter

@@ -7,8 +7,6 @@ tracker = mien.Tracker()                         # frames of your own
 faces = tracker.update(rgb)
 """
 
-from __future__ import annotations
-
 import os
 import re
 import time

@@ -3,8 +3,6 @@
 A track follows a position, not a person, so a person who returns later gets a new track.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Output trained on people's ratings of valence and arousal."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar
 

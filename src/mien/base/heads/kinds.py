@@ -1,7 +1,5 @@
 """Classes of outputs, by training target. To add an output, write its class in this folder and add a line here."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Literal
 

@@ -1,7 +1,5 @@
 """An output trained on labels: a probability for each class. The answer is the most probable class."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple

@@ -1,7 +1,5 @@
 """Grad-CAM: show which positions in the last convolutional feature maps favour a class."""
 
-from __future__ import annotations
-
 import numpy as np
 import numpy.typing as npt
 import torch

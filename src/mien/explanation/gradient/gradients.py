@@ -1,7 +1,5 @@
 """Vanilla gradient: how much each pixel changes a class's probability."""
 
-from __future__ import annotations
-
 import numpy as np
 import numpy.typing as npt
 import torch

@@ -4,8 +4,6 @@ This is the model randomisation test of Adebayo et al., Sanity Checks for Salien
 all layers. A method whose maps do not change shows the edges of the image, not the model.
 """
 
-from __future__ import annotations
-
 import copy
 from dataclasses import replace
 from typing import Any

@@ -1,7 +1,5 @@
 """A network with its input specification, for methods that need gradients."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 
