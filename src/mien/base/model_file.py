@@ -6,10 +6,10 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
 
 from mien.base.errors import ModelError, nearest
 from mien.base.files import refuse_pointer, write_bytes
@@ -44,20 +44,16 @@ def _all_different(classes: tuple[str, ...]) -> tuple[str, ...]:
 Classes = Annotated[tuple[str, ...], Field(min_length=2), AfterValidator(_all_different)]
 
 
-class OutputManifest(BaseModel):
+class OutputManifest(BaseModel, extra="forbid", frozen=True):
     """Description of one output of a model."""
-
-    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
 
     classes: Classes
     temperature: float = Field(default=1.0, ge=LEAST_TEMPERATURE, le=GREATEST_TEMPERATURE)
     target: Target = Field(description="training target")
 
 
-class Manifest(BaseModel):
+class Manifest(BaseModel, extra="forbid", frozen=True):
     """Description of a model: its classes, input, origin and metrics."""
-
-    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
 
     schema_version: int = SCHEMA_VERSION
     name: str

@@ -9,11 +9,11 @@ goes through :func:`face_square`. In training, augmentation crops the same squar
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, model_validator
 
 from mien.base.errors import DataError
 
@@ -39,14 +39,12 @@ def _numbers(least: float, most: float) -> BeforeValidator:
 OneOrThree = float | tuple[float, float, float]
 
 
-class InputSpec(BaseModel):
+class InputSpec(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
     """The input of a network.
 
     A face is stored as a square of ``size_px``: grey with one channel, RGB with three. The network sees its central
     ``crop_px`` square, normalised as ``(pixel / 255 - mean) / std``; with three channels, both may have three numbers.
     """
-
-    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     size_px: int = Field(default=48, ge=8, le=1024)
     crop_px: int = Field(default=48, ge=8, le=1024)

@@ -12,9 +12,9 @@ import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from string import digits
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from mien.base.errors import DataError, RecipeError, arg
@@ -42,19 +42,15 @@ _DIGESTED_AS = (
 """Table, current name and old name of renamed keys. Digests use old names, so stored runs and models still match."""
 
 
-class StrictModel(BaseModel):
+class StrictModel(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
     """A table of a TOML file. A table is immutable and refuses unknown keys, infinity and NaN."""
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-
-class ModelRecipe(BaseModel):
+class ModelRecipe(BaseModel, extra="allow", frozen=True, allow_inf_nan=False):
     """The network. Keys other than ``name`` are settings of the network's family, checked by ``mien.models.registry``.
 
     With ``file``, ``name`` is a class in a user's Python file; ``file_sha256`` is the digest of its text.
     """
-
-    model_config: ClassVar[ConfigDict] = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
 
     name: str = "mien"
 

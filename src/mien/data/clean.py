@@ -14,10 +14,10 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError
+from pydantic import BaseModel, Field, StrictInt, ValidationError
 
 from mien.base.errors import DataError, arg, fault_text, nearest
 from mien.base.files import expand_home, refuse_pointer, write_text
@@ -43,14 +43,12 @@ _HEAD = """\
 """
 
 
-class Change(BaseModel):
+class Change(BaseModel, extra="forbid", frozen=True):
     """A change of one row.
 
     ``to`` is the new class, or None to drop the row. ``split`` and ``label`` are the row's current values. ``source``
     and ``reason`` are for human readers.
     """
-
-    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
 
     row: Annotated[StrictInt, Field(ge=-(2**63), le=2**63 - 1)]
     split: Literal["train", "validation", "test"]
@@ -61,9 +59,7 @@ class Change(BaseModel):
     source: str
 
 
-class _File(BaseModel):
-    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
-
+class _File(BaseModel, extra="forbid", frozen=True):
     version: StrictInt
     data_fingerprint: str
     drop: tuple[Change, ...] = ()

@@ -25,7 +25,7 @@ from mien.inference.predictor import Predictor
 from mien.page.blocks import Column, FaceRow, FaceTile, Row, Section, Table, Text
 from mien.page.rendering import data_address
 from mien.page.wording import percent
-from mien.reporting.context import ReportContext, draw_sorted
+from mien.reporting.context import ReportContext
 
 JUDGED_FACES = 24
 """Number of faces for the checks: they give a verdict in half a minute."""
@@ -75,7 +75,8 @@ def show_attention(context: ReportContext, explainer: MapExplainer, notice: Noti
     """
     assert context.faces is not None
     images = np.asarray(context.faces.images)
-    judged = images[draw_sorted(len(images), JUDGED_FACES)]
+    chosen = np.random.default_rng(0).choice(len(images), min(JUDGED_FACES, len(images)), replace=False)
+    judged = images[np.sort(chosen)]
     blocks = (
         Text(
             "The maps show which pixels support the predicted class. A map can mislead: the table shows which methods "

@@ -12,7 +12,6 @@ from mien.base.errors import Notice
 from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
 from mien.data.splits import group_identical
-from mien.evaluation.error_analysis import Indices
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import Evaluation
 from mien.evaluation.robustness import NAME as ROBUSTNESS_NAME
@@ -24,13 +23,6 @@ NOT_MEASURED: Notice = Notice(
     "minutes, with: mien robustness MODEL --data PATH --out RUN.",
     code="robustness-not-measured",
 )
-
-
-def draw_sorted(count: int, most: int) -> Indices:
-    """Choose at most ``most`` of ``count`` indices at random, ascending. The choice is always the same."""
-    if count <= most:
-        return np.arange(count, dtype=np.int64)
-    return np.sort(np.random.default_rng(0).choice(count, most, replace=False)).astype(np.int64)
 
 
 @dataclass(frozen=True, eq=False)

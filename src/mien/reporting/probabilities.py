@@ -63,18 +63,10 @@ def calibration_section(context: ReportContext) -> Section:
         ),
     )
     words = _temperature_words(context, calibration, fitted)
-    blocks = (_calibration_table(calibration), words, Row(charts))
-    return Section("calibration", "Calibration", blocks)
-
-
-def _calibration_table(calibration: Calibration) -> Table:
     names = {"calibration_error": "calibration error (15 bins)", "brier": "Brier score", "log_loss": "log loss"}
     rows = [(name, getattr(calibration.before, key), getattr(calibration.after, key)) for key, name in names.items()]
-    return Table(
-        "calibration",
-        (Column("metric, 0 is best", "text"), Column("uncalibrated"), Column("after temperature scaling")),
-        rows,
-    )
+    columns = (Column("metric, 0 is best", "text"), Column("uncalibrated"), Column("after temperature scaling"))
+    return Section("calibration", "Calibration", (Table("calibration", columns, rows), words, Row(charts)))
 
 
 def _temperature_words(context: ReportContext, calibration: Calibration, fitted: bool) -> Text:

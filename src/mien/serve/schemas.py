@@ -1,18 +1,16 @@
 """Schemas of request parameters and answers, from which FastAPI serialises."""
 
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from mien.base.model_file import Manifest
 from mien.serve.api_errors import ErrorResponse
 from mien.serve.detect import PredictedImage
 
 
-class FaceParameters(BaseModel):
+class FaceParameters(BaseModel, extra="forbid", frozen=True):
     """Query parameters of a request about faces in a photo or frame; any other is refused."""
-
-    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
 
     classes: str | None = Field(
         default=None,

@@ -147,17 +147,16 @@ def tracks_table(tracks: Sequence[TrackSummary]) -> Table:
             clock(track.last_seconds),
             len(track.frames),
             sum(track.doubts) / len(track.frames),
-            ", ".join(f"{name} {share_text(share)}" for name, share in answer_shares(track)),
+            # Without answers below 0.5%.
+            ", ".join(
+                f"{name} {share_text(count / len(track.frames))}"
+                for name, count in track.frames_by_answer.most_common()
+                if count >= 0.005 * len(track.frames)
+            ),
         )
         for track in tracks
     ]
     return Table("faces", columns, rows)
-
-
-def answer_shares(track: TrackSummary) -> list[tuple[str, float]]:
-    """Return each answer's fraction of a track's frames, the most frequent first, without answers below 0.5%."""
-    shares = ((name, count / len(track.frames)) for name, count in track.frames_by_answer.most_common())
-    return [(name, share) for name, share in shares if share >= 0.005]
 
 
 def _overview(timeline: Timeline, shown: Sequence[TrackSummary], table_name: str, player: str) -> Section:

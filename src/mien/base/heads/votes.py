@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, Field, field_validator
 
 from mien.base.heads.label import AGREEMENT, TIE_MARGIN, Floats, LabelHead
 from mien.base.labels import NO_EXPRESSION, NOT_A_FACE_CLASS
@@ -32,13 +32,11 @@ AROUSAL = {
 people, 0.89."""
 
 
-class AnswerRule(BaseModel):
+class AnswerRule(BaseModel, extra="forbid", frozen=True):
     """Rule that computes the default answer from shares of people; see :meth:`VotesHead.shown`.
 
     ``release/choose_answer.py`` chooses the values for a model.
     """
-
-    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
 
     output: str = Field(description="name of the output trained on votes")
     prior: tuple[float, ...] = Field(description="mean share of votes of each class in training")
