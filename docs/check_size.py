@@ -29,7 +29,7 @@ LIMITS = {
     "commands": 22,
 }
 STANDING = {
-    "lines of src/mien": 36_473,
+    "lines of src/mien": 36_159,
 }
 """Sizes that are above their limit. They may only be lowered; an entry goes once its limit holds."""
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from mien.evaluation.seed_variance import RepeatedDifference, Spread
 
 from mien.api.compare import compare_named
 from mien.api.inputs import read
@@ -18,7 +19,6 @@ from mien.data.dataset import Dataset
 from mien.data.synthetic import render_faces
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import Estimate
-from mien.evaluation.seed_variance import RepeatedDifference, Spread
 from mien.faces.face import Box
 from mien.inference.prediction import Prediction
 from mien.reporting.comparison import comparison_page

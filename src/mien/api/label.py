@@ -51,8 +51,7 @@ class MergedVotes:
 
     def to_dict(self) -> dict[str, Any]:
         """Return all fields, JSON-ready."""
-        names = ("people", "images", "labelled", "within", "between", "alpha", "ceiling", "ask_again")
-        return {**{name: json_ready(getattr(self, name)) for name in names}, "table": str(self.table)}
+        return {**json_ready(vars(self)), "table": str(self.table)}
 
     def __str__(self) -> str:
         items = self.within.items()

@@ -38,44 +38,31 @@ if TYPE_CHECKING:
 _LOCK = ".mien.lock"
 
 
+class _File:
+    """The path of a file, by its name in the run folder."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, run: RunFolder, kind: type) -> Path:
+        return run.path / self._name
+
+
 @dataclass(frozen=True)
 class RunFolder:
-    """Paths and small files of one run. Creating the object neither reads nor writes files."""
+    """Paths of the files above, and small files, of one run. Creating the object neither reads nor writes files."""
 
     path: Path
+    recipe_file = _File("recipe.toml")
+    last = _File("last.safetensors")
+    best = _File("best.safetensors")
+    model = _File("model.onnx")
+    model_fp16 = _File("model.half.onnx")
+    model_int8 = _File("model.int8.onnx")
+    trained_on = _File("trained_on.npy")
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "path", expand_home(self.path))
-
-    @property
-    def recipe_file(self) -> Path:
-        """Path of the recipe in TOML."""
-        return self.path / "recipe.toml"
-
-    @property
-    def last(self) -> Path:
-        """Checkpoint of the last finished epoch."""
-        return self.path / "last.safetensors"
-
-    @property
-    def best(self) -> Path:
-        """Weights of the best epoch so far."""
-        return self.path / "best.safetensors"
-
-    @property
-    def model(self) -> Path:
-        """Path of the exported model."""
-        return self.path / "model.onnx"
-
-    @property
-    def model_fp16(self) -> Path:
-        """Path of the model with fp16 weights, if it was exported."""
-        return self.path / "model.half.onnx"
-
-    @property
-    def model_int8(self) -> Path:
-        """Path of the int8 model, if it was exported."""
-        return self.path / "model.int8.onnx"
 
     def predictions(self, split: str) -> Path:
         """Return the path of the model's predictions on ``split``."""
@@ -92,11 +79,6 @@ class RunFolder:
         for file in gone:
             file.unlink(missing_ok=True)
         return tuple(file.name for file in gone)
-
-    @property
-    def trained_on(self) -> Path:
-        """Path of the digests of the training images; see :mod:`mien.pipeline.trained_on`."""
-        return self.path / "trained_on.npy"
 
     @property
     def exists(self) -> bool:

@@ -32,19 +32,13 @@ class DetectionOptions:
     min_size: Annotated[int | None, option("Leave out faces whose longer side is below PX pixels.", "PX", min=1)] = None
     max_faces: Annotated[int | None, option("Keep the N largest faces of an image.", "N", min=1)] = None
 
-    @property
-    def limits(self) -> tuple[float | None, int | None, int | None]:
-        """All limits, in the order of the arguments of :class:`mien.faces.face.LimitedDetector`."""
-        return self.min_score, self.min_size, self.max_faces
-
     def given(self) -> dict[str, bool]:
         """Return a table of option names, with True for each that was given."""
-        names = ("--min-score", "--min-size", "--max-faces")
-        return {name: value is not None for name, value in zip(names, self.limits, strict=True)}
+        return {f"--{name.replace('_', '-')}": value is not None for name, value in vars(self).items()}
 
     def detector(self) -> Detector:
         """Return the detector, limited by these options. Raises as :func:`mien.faces.find_detector`."""
-        return LimitedDetector(find_detector(), *self.limits)
+        return LimitedDetector(find_detector(), *vars(self).values())
 
 
 def note_photos_as_crops(files: Iterable[Path]) -> None:

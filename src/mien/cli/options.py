@@ -121,11 +121,5 @@ class PlainSettings:
         >>> PlainSettings(epochs=5, lr=0.01).changes(["optim.momentum=0.8"])
         ['optim.momentum=0.8', 'epochs=5', 'optim.lr=0.01']
         """
-        plain = {
-            "epochs": self.epochs,
-            "batch_size": self.batch_size,
-            "optim.lr": self.lr,
-            "seed": self.seed,
-            "classes": classes,
-        }
+        plain = {"optim.lr" if key == "lr" else key: value for key, value in vars(self).items()} | {"classes": classes}
         return [*(before or ()), *(f"{key}={value}" for key, value in plain.items() if value is not None)]

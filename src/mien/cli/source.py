@@ -97,9 +97,7 @@ class Source:
 
     def metadata(self) -> dict[str, str]:
         """Return paths and digests of the list of changes and the votes file, for results; empty without them."""
-        files = {
-            name: file for name, file in (("clean", self.how.clean), ("votes", self.how.votes)) if file is not None
-        }
+        files = {name: file for name in ("clean", "votes") if (file := getattr(self.how, name)) is not None}
         digests = {f"{name}_sha256": file_sha256(file) for name, file in files.items()}
         return {**{name: str(file) for name, file in files.items()}, **digests}
 

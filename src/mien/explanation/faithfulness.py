@@ -132,11 +132,6 @@ def _moved_maps(
 LEAST_FACES = 20
 """Neither test gives a verdict for fewer faces, because an interval over few faces is meaningless."""
 
-LEAST_GAIN = 0.0
-"""The interval of the deletion gain must lie above this: maps must be better than moved maps. The
-interval of the insertion gain must not lie below it, because the map would then be worse than moved maps.
-"""
-
 LARGEST_CORRELATION = 0.5
 """The interval of the rank correlation with the maps of the randomised network must lie below this. Adebayo et al. give
 no number. At 0.5, the maps still share a quarter (r squared) of their variation with those of an untrained network.
@@ -161,13 +156,14 @@ def judge(
 ) -> Literal["passes", "fails", "undecided"]:
     """Judge whether a method's maps of a model can be trusted.
 
-    Maps pass under three conditions. The deletion gain is above 0. The insertion gain is not below 0. The maps change
-    when the weights are randomised, if this was tested. With fewer than :data:`LEAST_FACES` faces the result is
+    Maps pass under three conditions. The interval of the deletion gain lies above 0: maps must be better than moved
+    maps. That of the insertion gain does not lie below 0. The maps change when the weights are randomised, if this was
+    tested. With fewer than :data:`LEAST_FACES` faces the result is
     ``"undecided"``.
     """
     faces = min(faithfulness.faces, faithfulness.faces if randomisation is None else randomisation.faces)
     if faces < LEAST_FACES:
         return "undecided"
-    faithful = faithfulness.deletion_gain.low > LEAST_GAIN and faithfulness.insertion_gain.high >= LEAST_GAIN
+    faithful = faithfulness.deletion_gain.low > 0 and faithfulness.insertion_gain.high >= 0
     learnt = randomisation is None or randomisation.spearman.high < LARGEST_CORRELATION
     return "passes" if faithful and learnt else "fails"

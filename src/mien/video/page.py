@@ -69,8 +69,7 @@ def expressions_plot(timeline: Timeline, number: int) -> Chart:
             for index, name in enumerate(timeline.classes):
                 axes.fill_between(at, below, tops[:, index], color=colour_of(name, index), linewidth=0)
                 below = tops[:, index]
-        axes.set_ylim(0, 100)
-        axes.set_ylabel("probability, %")
+        axes.set(ylim=(0, 100), ylabel="probability, %")
         _finish(axes, timeline)
 
     return make_chart(f"face-{number}", draw, height_inches=1.6, width_inches=_WIDTH_INCHES)

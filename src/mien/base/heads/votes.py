@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, Field
 
 from mien.base.heads.label import AGREEMENT, TIE_MARGIN, Floats, LabelHead
 from mien.base.labels import NO_EXPRESSION, NOT_A_FACE_CLASS
@@ -39,27 +39,17 @@ class AnswerRule(BaseModel, extra="forbid", frozen=True):
     """
 
     output: str = Field(description="name of the output trained on votes")
-    prior: tuple[float, ...] = Field(description="mean share of votes of each class in training")
+    prior: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(
+        description="mean share of votes of each class in training"
+    )
     strength: float = Field(ge=0.0, le=1.0, description="exponent of the prior: 0 is no correction, 1 full correction")
-    weights: dict[str, float] = Field(default_factory=dict, description="further factors of the shares of expressions")
+    weights: dict[str, Annotated[float, Field(gt=0, le=100)]] = Field(
+        default_factory=dict, description="further factors of the shares of expressions"
+    )
     unsure_below: float = Field(ge=0.0, lt=1.0, description="an answer with a lower probability is 'unsure'")
     margin: float = Field(
         default=TIE_MARGIN, ge=0.0, lt=1.0, description="expressions less than this below the first are alternatives"
     )
-
-    @field_validator("prior")
-    @classmethod
-    def _all_positive(cls, prior: tuple[float, ...]) -> tuple[float, ...]:
-        if not all(0 < share <= 1 for share in prior):
-            raise ValueError("each prior must be greater than 0, at most 1")
-        return prior
-
-    @field_validator("weights")
-    @classmethod
-    def _weights_are_factors(cls, weights: dict[str, float]) -> dict[str, float]:
-        if not all(0 < weight <= 100 for weight in weights.values()):
-            raise ValueError("each weight must be greater than 0, at most 100")
-        return weights
 
     def factors(self, classes: Sequence[str]) -> Floats:
         """Return the factor of each class's share, ``weight / prior ** strength``: float64 (C,)."""

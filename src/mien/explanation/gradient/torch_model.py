@@ -13,12 +13,11 @@ from mien.base.model_file import Manifest
 from mien.base.preprocess import InputSpec, face_shape, to_input
 from mien.base.progress import slices
 from mien.base.run_folder import RunFolder
+from mien.explanation.occlusion import Predict
 from mien.models.network import Network
 from mien.training.checkpoint import load_network
 
 BATCH = 64
-
-Predict = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float64]]
 
 
 @dataclass(frozen=True)

@@ -66,8 +66,7 @@ def _class_panels(
         if averages:
             axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=":")
         _unit_square(axes, *axes_names, 0)
-        axes.set_xticks([0, 0.5, 1])
-        axes.set_yticks([0, 0.5, 1])
+        axes.set(xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
 
     return _panels(name, panels, prepare, 1.48 if len(panels) > 2 else 2.0)
 
@@ -130,10 +129,8 @@ def coverage_chart(coverage: Floats, accuracy: Floats) -> Chart:
             100 * coverage, 100 * accuracy, color=COLOURS[0], linewidth=1.5, label="accuracy",
             marker="o" if len(coverage) == 1 else "",
         )  # fmt: skip
-        axes.set_xlim(0, 101)
         axes.set_ylim(min(50.0, math.floor(10 * accuracy.min()) * 10.0), 101)
-        axes.set_xlabel("coverage: most confident faces first, %")
-        axes.set_ylabel("accuracy, %")
+        axes.set(xlim=(0, 101), xlabel="coverage: most confident faces first, %", ylabel="accuracy, %")
         axes.grid()
 
     return make_chart("coverage", draw, height_inches=3.4)
@@ -149,19 +146,14 @@ def robustness_curves_chart(result: RobustnessResult) -> Chart:
 
     def prepare(axes: Axes) -> None:
         axes.set_xticks(strengths, [str(each) for each in strengths], fontsize=7)
-        axes.set_xlabel("strength")
-        axes.set_ylabel("accuracy, %")
+        axes.set(xlabel="strength", ylabel="accuracy, %")
         axes.grid(axis="y")
 
     return _panels("robustness-curves", panels, prepare, 1.05)
 
 
 def _unit_square(axes: Axes, across: str, up: str, columns: int) -> None:
-    axes.set_xlim(-0.02, 1.02)
-    axes.set_ylim(-0.02, 1.02)
-    axes.set_aspect("equal")
-    axes.set_xlabel(across)
-    axes.set_ylabel(up)
+    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal", xlabel=across, ylabel=up)
     axes.grid()
     if columns:
         legend_above(axes, columns)

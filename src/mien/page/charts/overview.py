@@ -108,9 +108,8 @@ def _curves_chart(
         if longest == 1:
             axes.set_xlim(0, 2)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.set_xlabel("epoch")
         words = metric.replace("macro_f1", "macro-F1").replace("_", " ")
-        axes.set_ylabel(f"{words}, %" if percent == 100 else words)
+        axes.set(xlabel="epoch", ylabel=f"{words}, %" if percent == 100 else words)
         axes.grid(axis="y")
         legend_above(axes, 3)
 
@@ -128,8 +127,7 @@ def rate_chart(rates: npt.NDArray[np.float64], losses: npt.NDArray[np.float64], 
         raised = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
         axes.xaxis.set_major_formatter(lambda rate, _: "10" + f"{math.log10(rate):.0f}".translate(raised))
         axes.minorticks_off()
-        axes.set_xlabel("learning rate")
-        axes.set_ylabel("loss")
+        axes.set(xlabel="learning rate", ylabel="loss")
         axes.grid(axis="y")
         legend_above(axes, 2)
 
@@ -185,8 +183,7 @@ def confusion_chart(
         axes.set_yticks(ticks, names)
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
-        axes.set_xlabel("predicted class")
-        axes.set_ylabel("true class")
+        axes.set(xlabel="predicted class", ylabel="true class")
 
     width, height = cell_inches * count + beside_inches, 0.85 * (cell_inches * count + 1.0) + 0.2
     return make_chart(name, draw, height_inches=height + 0.64 * (beside_inches - 1.0), width_inches=width)
@@ -236,9 +233,7 @@ def face_sheet(images: Sequence[npt.NDArray[np.uint8]], captions: Sequence[str],
             # "none" stores the original pixels in the file; the viewer enlarges them.
             axes.imshow(pixels, extent=(left, right, bottom, top), interpolation="none")
             axes.text(left, top + 0.02, caption, va="bottom", fontsize=7)
-        axes.set_xlim(0, columns - _GAP)
-        axes.set_ylim(-rows * row_height, 0)
-        axes.set_aspect("equal")
+        axes.set(xlim=(0, columns - _GAP), ylim=(-rows * row_height, 0), aspect="equal")
         axes.set_axis_off()
 
     return make_chart("faces", draw, height_inches=FACE_INCHES * rows * row_height, width_inches=FACE_INCHES * columns)
