@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mien.evaluation.seed_variance import RepeatedDifference, Spread
 
 from mien.api.compare import compare_named
 from mien.api.inputs import read
@@ -17,6 +16,7 @@ from mien.auditing.sections import write_audit
 from mien.base.labels import EXPRESSIONS
 from mien.data.dataset import Dataset
 from mien.data.synthetic import render_faces
+from mien.evaluation.paired_tests import RepeatedDifference, Spread
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import Estimate
 from mien.faces.face import Box
