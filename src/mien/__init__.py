@@ -22,10 +22,8 @@ if not {"GOMP_SPINCOUNT", "KMP_BLOCKTIME"} & os.environ.keys():
 
 # Names load on first use, so that `import mien` takes under 0.1 s and needs only the core install. The stub, which type
 # checkers read, says where each is from.
-_HOMES = {
-    name: module
-    for module, name in re.findall(r"^from (\S+) import (\w+)", Path(__file__).with_suffix(".pyi").read_text(), re.M)
-}
+_STUB = __loader__.get_data(str(Path(__file__).with_suffix(".pyi"))).decode()  # from a zip, too
+_HOMES = {name: module for module, name in re.findall(r"^from (\S+) import (\w+)", _STUB, re.M)}
 
 __all__ = sorted(_HOMES)
 

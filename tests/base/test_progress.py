@@ -1,4 +1,5 @@
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -25,7 +26,7 @@ def test_a_bar_is_shown_where_a_person_looks_and_did_not_ask_for_quiet(monkeypat
 
 def test_a_log_gets_plain_lines(monkeypatch, capfd):
     """The clock shows 0, 25, 50 and 75 seconds: a line after each 30."""
-    monkeypatch.setattr("mien.base.progress.time.monotonic", iter([0, 25, 50, 75]).__next__)
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=iter([0, 25, 50, 75]).__next__))
     list(progress.track(range(4), total=4, what="counting", unit="numbers"))
     assert capfd.readouterr().err == "counting: 2 numbers of 4, 50 s left, 0.04 numbers/s\n"
 

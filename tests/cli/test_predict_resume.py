@@ -41,10 +41,13 @@ def test_going_on_with_other_settings_or_images_is_refused(mien, photos, tiny_ru
         ((tmp_path / "z.jpg", "--crops"), "TinyFace + MTCNN"),
     ):
         refused(mien(*command, *other), "journal-settings", said)
-    others = (*command[:-1], photos / "a.png")
-    refused(mien(*others), "journal-settings", photos / "a.png")
+    refused(mien(*command[:-1], photos / "a.png"), "journal-settings", "1 image")
     assert (tmp_path / "out.csv.part").read_bytes() == before
-    assert mien(*command).err.startswith("1 of 1 images ")  # the damaged image is left out
+    # Without the damaged image, and with another one.
+    assert mien(*command, photos / "a.png").err.startswith("1 of 2 images ")
+    assert {line.split(",")[0] for line in (tmp_path / "out.csv").read_text().splitlines()[1:]} == {
+        str(photos / "c.jpg"), str(photos / "a.png"),
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

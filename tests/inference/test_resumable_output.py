@@ -16,7 +16,7 @@ from mien.inference.resumable_output import ResumableOutput
 from support import raises
 
 COLUMNS = Columns(("sad", "happy"), crops=False)
-SETTINGS = {"mien": "1", "model": "sha256:0123", "crops": False, "images": ["a", "b"]}
+SETTINGS = {"mien": "1", "model": "sha256:0123", "crops": False}
 
 
 def face(left, share):
@@ -174,7 +174,7 @@ def test_a_strangers_file_is_left_alone(tmp_path, notes):
     assert (tmp_path / "out.csv.part").read_text() == notes
 
 
-@pytest.mark.parametrize(("name", "value"), [("mien", "2"), ("model", "sha256:9"), ("crops", True), ("images", ["c"])])
+@pytest.mark.parametrize(("name", "value"), [("mien", "2"), ("model", "sha256:9"), ("crops", True)])
 def test_other_settings_are_refused_by_name(tmp_path, name, value):
     ResumableOutput(tmp_path / "out.csv", SETTINGS, COLUMNS).__exit__(None, None, None)
     with raises(RunError, "journal-settings") as caught:

@@ -51,7 +51,7 @@ def study(
         engine: ``local``, or ``ray`` for the cluster at ``RAY_ADDRESS``.
         finished: True trains nothing and only writes table and page of the finished runs.
         callback: called with the plan, each epoch, and the end of each run; with a callback, nothing is printed.
-        verbose: 0 prints nothing; 1 prints a line per ended run, and a progress bar on a terminal.
+        verbose: 0 prints no runs; 1 prints a line per ended run, and a progress bar on a terminal.
 
     Returns:
         The table of all finished runs, also written to ``study.json`` and ``report.html``.

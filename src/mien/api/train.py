@@ -95,7 +95,7 @@ def train(
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         time: time limit in seconds or as ``"30m"``, ``"1h30m"``. A few steps are timed to choose the number of epochs.
             A resumed run keeps its number of epochs.
-        verbose: 0 prints nothing; 1 prints a line per epoch, in a notebook a live table.
+        verbose: 0 prints no epochs; 1 prints a line per epoch, in a notebook a live table.
 
     Returns:
         Run folder, loaded model, history of epochs and validation metrics.

@@ -47,7 +47,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     except OSError as error:
         # Do not explain an OSError about another file, such as one read inside the block.
         file = path if error.filename is None else Path(str(error.filename))
-        if file not in {path, *path.parents} and (file.parent != path.parent or file.suffix != ".part"):
+        if file not in {path, *path.parents} and (file.parent != path.parent or not file.match(".*.part")):
             raise
         reason = error.strerror or str(error)
         former = " Its former content is unchanged." if os.path.lexists(path) else ""

@@ -95,5 +95,4 @@ def _logged(items: Iterable[T], total: int | None, what: str, unit: str) -> Iter
             said, rate = now, done / (now - began)
             left = "" if total is None else f" of {total:,}, {(total - done) / rate:,.0f} s left"
             sys.stderr.write(f"{what}: {done:,} {unit}{left}, {rate:,.3g} {unit}/s\n")
-            sys.stderr.flush()
         yield item

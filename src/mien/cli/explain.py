@@ -16,7 +16,7 @@ from mien.cli.detection import note_photos_as_crops
 from mien.cli.options import IMAGES, CropsOption, JsonOption, ModelOption, OutputOption, OverwriteOption, option
 from mien.cli.output import check_out, notice, show_json, show_notices, show_rows
 from mien.explanation.methods import METHODS
-from mien.explanation.overlay import map_picture
+from mien.explanation.overlay import full_scale, map_picture
 from mien.inference.drawing import share_text
 from mien.inference.image_files import image_files
 from mien.inference.prediction import Prediction
@@ -122,9 +122,11 @@ def _write_png(out: Path, at: int, faces: Sequence[Face], method: str, explanati
     prefix = f"{at + 1:0{len(str(len(faces)))}}_" if len(faces) > 1 else ""
     path = out / f"{prefix}{Path(prediction.source).stem}_{method}.png"
     share = share_text(prediction.probabilities[explanation.target])
+    largest, target = full_scale(explanation.map), explanation.target
     title = [
-        Path(prediction.source).name + ("" if prediction.detection_score is None else f", face {number}"),
-        f"{prediction.text}; {method} for {explanation.target} ({share})",
+        ("" if prediction.detection_score is None else f"face {number} of ") + Path(prediction.source).name,
+        f"{prediction.text}; {method} for {target} ({share})",
+        f"brightest: {largest:.2g} or more, favours {target}" if largest else f"no pixel favours {target}",
     ]
     assert prediction.crop is not None
     write_bytes(path, encoded(map_picture(prediction.crop, explanation.map, title)))

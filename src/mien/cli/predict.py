@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mien.base.errors import DataError
+from mien.base.errors import DataError, RunError
 from mien.base.images import UNREAD_ADVICE, missing_file
 from mien.base.progress import track
 from mien.cli.detection import DetectionOptions, note_photos_as_crops
@@ -35,6 +35,7 @@ from mien.inference.image_files import count_unread, walk_sources
 from mien.inference.output_files import Columns, write_csv
 from mien.inference.predictor import load
 from mien.inference.resumable_output import ResumableOutput
+from mien.page.wording import counted
 
 
 def predict(
@@ -109,11 +110,17 @@ def predict(
             tally.add(each)
     else:
         with ResumableOutput(out, settings, columns, overwrite=overwrite) as journal:
-            if done := journal.found:
+            if (done := sum(str(file) in journal for file in find_files())) < journal.found:
+                raise RunError(
+                    f"{journal.part} has results of {counted(journal.found - done, 'image')} that this command leaves out. Add "
+                    "them, or remove that file to start again.",
+                    code="journal-settings",
+                )
+            if done:
                 notice(f"{done:,} of {total:,} images are done already; resuming.")
             left = (file for file in find_files() if str(file) not in journal)
             try:
-                for each in results(left, max(total - done, 0)):
+                for each in results(left, total - done):
                     journal.add(each)
             except KeyboardInterrupt:
                 notice("Stopped. Finished images are kept; run the same command to resume.")

@@ -37,15 +37,19 @@ def overlay(
     The top hundredth of the map's positive values gets the last colour (Smilkov et al., SmoothGrad, 2017, section 3.1).
     Scaled by its largest pixel, a gradient map would hardly be visible. Returns RGB uint8, ``enlarge`` times as large.
     """
-    positive = face_map[face_map > 0].astype(np.float64)
-    largest = np.quantile(positive, SCALED_BY) if len(positive) else 1.0
-    share = np.clip(face_map.astype(np.float64) / largest, 0.0, 1.0)
+    share = np.clip(face_map.astype(np.float64) / (full_scale(face_map) or 1.0), 0.0, 1.0)
     cover = STRENGTH * share[:, :, None]
     # magma's first colours are black, which would look like a dark face, so begin where it is violet.
     pixels_below = face[:, :, None] if face.ndim == 2 else face
     blend = (1 - cover) * pixels_below + cover * colour(0.35 + 0.65 * share)
     pixels: npt.NDArray[np.uint8] = np.rint(blend).astype(np.uint8)
     return pixels.repeat(enlarge, axis=0).repeat(enlarge, axis=1)
+
+
+def full_scale(face_map: npt.NDArray[np.floating[Any]]) -> float:
+    """Return the value that :func:`overlay` shows in the last colour; 0.0 if no pixel favours the class."""
+    positive = face_map[face_map > 0].astype(np.float64)
+    return float(np.quantile(positive, SCALED_BY)) if len(positive) else 0.0
 
 
 FACE_PX, LINE_PX = 288, 21

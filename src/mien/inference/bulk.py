@@ -116,13 +116,11 @@ def settings_of(
 ) -> dict[str, Any]:
     """Return the settings that determine the results, as JSON values. Work is resumed only if they are equal.
 
-    The images may differ if some are the same. ``--skip-bad`` is not included, so unreadable images can be retried
-    without it.
+    ``--skip-bad`` is not included, so unreadable images can be retried without it.
     """
     absolute = all(Path(name).is_absolute() for name in images)
     return {
         "mien": __version__,
-        "images": sorted(set(images)),
         # Relative names of images depend on the working folder.
         "working folder": None if absolute else str(Path.cwd()),
         "model": f"sha256:{file_sha256(find_model(model))[:16]}",

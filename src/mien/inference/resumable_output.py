@@ -171,11 +171,9 @@ class ResumableOutput:
 
     def _check(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
         for name, value in now.items():
-            # An image may be left out or added: results are stored by image.
-            if before[name] != value and not (isinstance(value, list) and set(before[name]) & set(value)):
-                what = f"{name} {before[name]}, now {value}"
+            if before[name] != value:
                 raise RunError(
-                    f"{self.part} was started with {what}. Use the same settings to resume, or remove that file to "
-                    "start again.",
+                    f"{self.part} was started with {name} {before[name]}, now {value}. Use the same settings to resume, "
+                    "or remove that file to start again.",
                     code="journal-settings",
                 )
