@@ -112,8 +112,8 @@ def predict(
         with ResumableOutput(out, settings, columns, overwrite=overwrite) as journal:
             if (done := sum(str(file) in journal for file in find_files())) < journal.found:
                 raise RunError(
-                    f"{journal.part} has results of {counted(journal.found - done, 'image')} that this command leaves out. Add "
-                    "them, or remove that file to start again.",
+                    f"{journal.part} has results of {counted(journal.found - done, 'image')} that this command leaves "
+                    "out. Add them, or remove that file to start again.",
                     code="journal-settings",
                 )
             if done:

@@ -173,7 +173,7 @@ class ResumableOutput:
         for name, value in now.items():
             if before[name] != value:
                 raise RunError(
-                    f"{self.part} was started with {name} {before[name]}, now {value}. Use the same settings to resume, "
-                    "or remove that file to start again.",
+                    f"{self.part} was started with {name} {before[name]}, now {value}. Use the same settings to "
+                    "resume, or remove that file to start again.",
                     code="journal-settings",
                 )
