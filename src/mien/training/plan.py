@@ -71,11 +71,8 @@ class Parts:
         with _named(self.loss, "loss"):
             value = self.loss(logits, labels)
         if not isinstance(value, Tensor) or value.ndim or not value.is_floating_point():
-            found = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
-            raise TrainingError(
-                f"loss must return a scalar tensor, the mean over the batch; {_name(self.loss)} returns {found}.",
-                code="loss-not-scalar",
-            )
+            rule = "loss must return a scalar tensor, the mean over the batch"
+            raise _wrong(rule, self.loss, value, "loss-not-scalar")
         if logits.requires_grad and not value.requires_grad:
             raise TrainingError(
                 f"loss must depend on the logits; {_name(self.loss)} returns a tensor without a gradient.",
@@ -101,12 +98,8 @@ class Parts:
                 images = self.augment(denormalise(batch.images, spec) / 255)
             right = isinstance(images, Tensor) and images.shape == batch.images.shape and images.is_floating_point()
             if not right or not bool(torch.isfinite(images).all()):
-                found = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
-                raise TrainingError(
-                    f"augment must return finite float images of shape {tuple(batch.images.shape)}, 0..1; "
-                    f"{_name(self.augment)} returns {found}{', not all finite' if right else ''}.",
-                    code="augment-output",
-                )
+                rule = f"augment must return float images of shape {tuple(batch.images.shape)}, 0..1, all finite"
+                raise _wrong(rule, self.augment, images, "augment-output")
             shown = normalise(255 * images, spec).contiguous(memory_format=torch.channels_last)
             yield replace(batch, images=shown)
 
@@ -119,11 +112,7 @@ class Parts:
         with _named(self.optimizer, "optimizer"):
             made: Any = self.optimizer([each for each in network.parameters() if each.requires_grad])
         if not isinstance(made, torch.optim.Optimizer):
-            raise TrainingError(
-                f"optimizer must return a torch.optim.Optimizer; {_name(self.optimizer)} returns "
-                f"{type(made).__name__}.",
-                code="optimizer-type",
-            )
+            raise _wrong("optimizer must return a torch.optim.Optimizer", self.optimizer, made, "optimizer-type")
         for group in made.param_groups:
             group["lr_scale"] = group["lr"] / lr
         return made
@@ -140,6 +129,11 @@ def _named(part: object, argument: str) -> Iterator[None]:
     except Exception as error:
         reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}".rstrip(": .")
         raise TrainingError(f"{argument} {_name(part)} fails: {reason}.", code=f"{argument}-fails") from error
+
+
+def _wrong(rule: str, part: object, returned: object, code: str) -> TrainingError:
+    found = tuple(returned.shape) if isinstance(returned, Tensor) else type(returned).__name__
+    return TrainingError(f"{rule}; {_name(part)} returns {found}.", code=code)
 
 
 def _name(part: object) -> str:
