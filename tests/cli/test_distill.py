@@ -79,9 +79,9 @@ def test_a_run_stopped_between_teachers_repeats_none_that_is_done(
     mien, tmp_path, cache, teacher, recipe_file, face_folder, monkeypatch
 ):
     """Oracle: which models predict."""
-    from mien.pipeline import soft_labels
+    from mien.pipeline import split_predictions
 
-    asked, whole = [], soft_labels.predict_split
+    asked, whole = [], split_predictions.predict_split
 
     def predict(predictor, *given, **named):
         asked.append(predictor.path)
@@ -89,7 +89,7 @@ def test_a_run_stopped_between_teachers_repeats_none_that_is_done(
             raise KeyboardInterrupt
         return whole(predictor, *given, **named)
 
-    monkeypatch.setattr(soft_labels, "predict_split", predict)
+    monkeypatch.setattr(split_predictions, "predict_split", predict)
     words = ("distill", recipe_file, "--data", face_folder, "--out", tmp_path / "student", "--tta", 1)
     words += ("--teachers", teacher.path, "--teachers", "fast")
     assert mien(*words).code != 0
