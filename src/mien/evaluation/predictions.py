@@ -7,7 +7,6 @@ import os
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Self
@@ -390,17 +389,20 @@ def read_predictions(path: str | os.PathLike[str]) -> Predictions:
     path = expand_home(path)
     refuse_pointer(path, DataError)
     try:
-        arrays = {name: _READ.get(name, _unchanged)(name, value) for name, value in _read_arrays(path).items()}
-        parts: dict[str, Any] = {}
+        arrays = _read_arrays(path)
+        given = {name: _converted(name, arrays[name]) for name in (*_ARRAYS, *_OPTIONAL) if name in arrays}
+        for name, needed, what in (
+            ("vote_counts", "vote_classes", "the name of each column"),
+            ("answers", "answer_confidence", "the probability of each"),
+        ):
+            if name in arrays and needed not in arrays:
+                raise DataError(f"'{name}' needs '{needed}', {what}.", code="array-missing")
         for part, (made, names) in _PARTS.items():
-            needed = [name for name, each in zip(names, fields(made), strict=True) if each.default is MISSING]
-            if missing := [name for name in needed if name not in arrays]:
-                if needed[0] in arrays:
-                    raise DataError(f"'{needed[0]}' needs '{missing[0]}'.", code="array-missing")
-            else:
-                parts[part] = made(**{field: arrays[name] for name, field in names.items() if name in arrays})
-        own = {name: arrays[name] for name in (*_ARRAYS, *_OPTIONAL) if name in arrays}
-        return Predictions(**own, **parts)
+            optional = {each.name for each in fields(made) if each.default is not MISSING}
+            if all(name in arrays for name, field in names.items() if field not in optional):
+                held = {field: _converted(name, arrays[name]) for name, field in names.items() if name in arrays}
+                given[part] = made(**held)
+        return Predictions(**given)
     except DataError as error:
         words = f"{path}: {error.raw} The format is specified in docs/predictions.md."
         raise DataError(words, code=error.code) from None
@@ -423,12 +425,9 @@ def _read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
             for former, name in _FORMER_NAMES.items():
                 if former in stored:
                     stored.setdefault(name, former)
-            missing = [name for name in _ARRAYS if name not in stored]
-            if missing:
-                raise DataError(
-                    f"Missing: {', '.join(missing)}; found: {', '.join(archive.files) or 'nothing'}.",
-                    code="array-missing",
-                )
+            if missing := [name for name in _ARRAYS if name not in stored]:
+                words = f"Missing: {', '.join(missing)}; found: {', '.join(archive.files) or 'nothing'}."
+                raise DataError(words, code="array-missing")
             known = (*_ARRAYS, *_OPTIONAL, *(name for _, names in _PARTS.values() for name in names))
             return {name: archive[stored[name]] for name in known if name in stored}
     except FileNotFoundError:
@@ -443,20 +442,14 @@ def _read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
         ) from None
 
 
-def _unchanged(name: str, value: Any) -> Any:
-    return value
-
-
-def _number(name: str, value: Any) -> float:
-    return float(_typed(name, value, "iuf", 0, "a single number"))
-
-
-_READ: dict[str, Callable[[str, Any], Any]] = {
-    **dict.fromkeys(("split", "data_fingerprint", "note", "scheme", "vote_output", "answer_output"), _string),
-    **dict.fromkeys(("classes", "vote_classes", "value_names"), _strings),
-    "temperature": _number,
-}
-"""How arrays of a file are converted; others are checked by the class that holds them."""
+def _converted(name: str, value: Any) -> Any:
+    """Convert an array of a file to a field; arrays of numbers are checked by the class that holds them."""
+    if name == "temperature":
+        return float(_typed(name, value, "iuf", 0, "a single number"))
+    if name in {"classes", "vote_classes", "value_names"}:
+        return _strings(name, value)
+    texts = {"split", "data_fingerprint", "note", "scheme", "vote_output", "answer_output"}
+    return _string(name, value) if name in texts else value
 
 
 class Teacher(NamedTuple):
