@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import unicodedata
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from functools import partial
 from math import isqrt
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.base.errors import DataError, Notice
+from mien.base.progress import track
 from mien.data.dataset import FaceTable
 from mien.data.decode import read_images
 from mien.data.face_table import (
@@ -27,6 +28,7 @@ from mien.data.face_table import (
     split_of,
 )
 from mien.data.folders import holds_class_folders
+from mien.data.image_store import new_images
 from mien.data.splits import OFFICIAL_ORIGIN, is_official
 from mien.data.votes import gather_votes
 
@@ -54,35 +56,58 @@ def read_csv(path: Path, options: ReadOptions) -> FaceTable:
     by_pixels = header.pixels is not None
     if by_pixels and options.channels != 1:
         raise only_grey()
+    with path.open("rb") as stream:
+        count = sum(1 for _ in stream) - 1
     class_names = ClassNames(options.class_map)
+    rows: list[tuple[int, list[str]]] = []
+    known: dict[str, str] = {}
+    names, splits = [], []
     skipped: list[tuple[str, str]] = []
-    damaged = skipped if by_pixels and options.skip_bad else None
-    rows, empty = [], 0
-    for line, fields in csv_rows(path, len(header.names), header.delimiter, damaged):
-        if header.pixels is not None:
-            fields[header.pixels] = ""  # pixels are read again below, so that they need no memory here
-        rows.append((line, fields))
-        empty = line - 1 - len(rows) - len(skipped)
+    faces, last = np.empty((0, 0, 0), dtype=np.uint8), 1
+    lines = _lines(path, count) if by_pixels else csv_rows(path, len(header.names), header.delimiter)
+    with warnings.catch_warnings():
+        # Before NumPy 2.3, np.fromstring only warns about text that is not a number.
+        warnings.simplefilter("error", DeprecationWarning)
+        for last, content in lines:
+            place = f"{path.name} line {last}"
+            try:
+                fields = content if isinstance(content, list) else _split_line(content, header, place)
+                label = fields[header.label]
+                if not by_pixels and not label.strip():
+                    raise DataError(f"{place}: the label is empty.", code="label-missing")
+                if label not in known:
+                    known[label] = class_names.numbered(label, place) if by_pixels else class_names.name(label)
+                split = "" if header.split is None else split_of(fields[header.split], place)
+                if header.pixels is not None:
+                    face = _parse_face(fields[header.pixels], place, faces.shape[1])
+                    fields[header.pixels] = ""  # the text would take four times the memory of the pixels
+                    if not rows:
+                        faces = new_images(count, face.shape)
+                    faces[len(rows)] = face
+            except DataError as error:
+                # An unknown label or split does not mean that a row is damaged.
+                if not (options.skip_bad and error.code.startswith(("csv-", "pixel-"))):
+                    raise
+                skipped.append((place, str(error)))
+                continue
+            rows.append((last, fields))
+            names.append(known[label])
+            splits.append(split)
     if not rows:
-        raise DataError(f"{path.name} has a header but no rows that can be read. {_DAMAGED}", code="data-empty")
+        that = f" that can be read. {_DAMAGED}" if by_pixels else "."
+        raise DataError(f"{path.name} has a header but no rows{that}", code="data-empty")
     places = [f"{path.name} line {line}" for line, _ in rows]
-    names, found = [], []
-    for place, (_, fields) in zip(places, rows, strict=True):
-        label = fields[header.label]
-        if not by_pixels and not label.strip():
-            raise DataError(f"{place}: the label is empty.", code="label-missing")
-        names.append(class_names.numbered(label, place) if by_pixels else class_names.name(label))
-        found.append("" if header.split is None else fields[header.split])
+    found = set() if header.split is None else {fields[header.split] for _, fields in rows}
     notes = class_names.finish(path.name, header.names[header.label].strip())
     columns, votes, vote_classes = gather_votes(
         {name: parse_column([fields[at].strip() for _, fields in rows]) for name, at in header.others.items()},
         places,
     )
-    contents: Iterator[Path | Callable[[], npt.NDArray[np.uint8]]]
+    contents: Iterable[Path | npt.NDArray[np.uint8]]
     if by_pixels:
-        source, contents = places, _pixels_of_rows(path, header)
+        source, contents = places, faces[: len(rows)]
         origin = "" if header.split is None else f"as in the column '{header.names[header.split].strip()}'"
-        if empty:  # those at the end are not counted
+        if empty := last - 1 - len(rows) - len(skipped):  # those at the end are not counted
             notes.append(Notice(f"Empty lines left out of {path.name}: {empty:,}.", code="lines-empty"))
     else:
         assert header.path is not None
@@ -94,25 +119,22 @@ def read_csv(path: Path, options: ReadOptions) -> FaceTable:
                 f"read these, move the table to another place.",
                 code="image-missing",
             )
-    with warnings.catch_warnings():
-        if by_pixels:  # before NumPy 2.3, np.fromstring only warns about text that is not a number
-            warnings.simplefilter("error", DeprecationWarning)
-        return read_images(
-            zip(places, contents, strict=True),
-            names,
-            options,
-            f"reading {path.name}",
-            split=[split_of(name, place) for name, place in zip(found, places, strict=True)],
-            split_origin=OFFICIAL_ORIGIN if is_official(found) else origin,
-            source=source,
-            # Predictions name a row of Kaggle's table by its place in the file, even if others are left out.
-            rows=np.array([line - 2 for line, _ in rows]) if by_pixels else None,
-            columns=columns,
-            votes=votes,
-            vote_classes=vote_classes,
-            notes=notes,
-            skipped=skipped,
-        )
+    return read_images(
+        zip(places, contents, strict=True),
+        names,
+        options,
+        f"reading the images of {path.name}",
+        split=splits,
+        split_origin=OFFICIAL_ORIGIN if is_official(found) else origin,
+        source=source,
+        # Predictions name a row of Kaggle's table by its place in the file, even if others are left out.
+        rows=np.array([line - 2 for line, _ in rows]) if by_pixels else None,
+        columns=columns,
+        votes=votes,
+        vote_classes=vote_classes,
+        notes=notes,
+        skipped=skipped,
+    )
 
 
 def _image_path(path: Path, header: Header, fields: Sequence[str]) -> Path:
@@ -127,22 +149,38 @@ def _image_path(path: Path, header: Header, fields: Sequence[str]) -> Path:
     return image
 
 
-def _pixels_of_rows(path: Path, header: Header) -> Iterator[Callable[[], npt.NDArray[np.uint8]]]:
-    """Yield a function for each row that is not skipped; it parses the row's pixels, uint8 (S, S)."""
-    assert header.pixels is not None
-    for line, fields in csv_rows(path, len(header.names), header.delimiter, []):
-        yield partial(_parse_face, fields[header.pixels], f"{path.name} line {line}")
+def _lines(path: Path, count: int) -> Iterator[tuple[int, str]]:
+    """Yield number and text of each line below the header that is not blank."""
+    with path.open(encoding="utf-8", errors="replace", newline="\n") as stream:
+        next(stream)
+        for number, line in enumerate(track(stream, count, f"reading {path.name}", "rows"), 2):
+            if not line.isspace():
+                yield number, line
 
 
-def _parse_face(text: str, where: str) -> npt.NDArray[np.uint8]:
+def _split_line(line: str, header: Header, where: str) -> list[str]:
+    """Split a line of Kaggle's table into fields. A quote that is not closed ends here, so no other row is lost."""
+    fields = line.rstrip("\r\n").split(header.delimiter)
+    try:
+        if '"' in line:  # Kaggle quotes nothing, and csv would take a third of the time
+            fields = next(csv.reader([line], delimiter=header.delimiter))
+    except csv.Error as error:
+        raise DataError(f"{where} is not readable as CSV ({error}). {_DAMAGED}", code="csv-unreadable") from None
+    if len(fields) != len(header.names):
+        words = f"{where}: expected {len(header.names)} columns, found {len(fields)}. {_DAMAGED}"
+        raise DataError(words, code="csv-column-count")
+    return fields
+
+
+def _parse_face(text: str, where: str, side_px: int) -> npt.NDArray[np.uint8]:
+    """Parse pixels to uint8 (S, S); ``side_px`` is that of the rows above, or 0."""
     values = _parse_pixels(text, where)
     side = isqrt(len(values))
-    if side * side != len(values) or side < _SMALLEST_SIDE_PX:
-        raise DataError(
-            f"{where}: expected a square of {_SMALLEST_SIDE_PX}x{_SMALLEST_SIDE_PX} or more, such as 2,304 pixels "
-            f"(48x48), found {len(values):,}. {_DAMAGED}",
-            code="pixel-count",
-        )
+    if side * side != len(values) or side < _SMALLEST_SIDE_PX or side != (side_px or side):
+        square = f"a square of {_SMALLEST_SIDE_PX}x{_SMALLEST_SIDE_PX} or more, such as 2,304 pixels (48x48)"
+        if side_px:
+            square = f"{side_px * side_px:,} pixels ({side_px}x{side_px}) as in the rows above"
+        raise DataError(f"{where}: expected {square}, found {len(values):,}. {_DAMAGED}", code="pixel-count")
     if values.max() > 255 or values.min() < 0:
         wrong = values[(values < 0) | (values > 255)][0]
         raise DataError(f"{where}: pixel {wrong} is outside 0..255. {_DAMAGED}", code="pixel-range")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,8 @@ from mien.data.dataset import Dataset, FaceTable
 from mien.data.face_table import ReadOptions, index_classes, only_grey
 from mien.data.image_store import new_images
 
-Content = str | os.PathLike[str] | bytes | Callable[[], npt.NDArray[np.uint8]]
-"""A path, the bytes of an image file, or a function that returns pixels; its errors name the image."""
+Content = str | os.PathLike[str] | bytes | npt.NDArray[np.uint8]
+"""A path, the bytes of an image file, or pixels."""
 Item = tuple[str, Content]
 """A name for messages, and the content of the image."""
 
@@ -97,20 +97,15 @@ def read_images(
     return FaceTable(faces, images[-1], split_origin, bad, notes, complete)
 
 
-Opened = tuple[str, list[npt.NDArray[np.uint8]] | DataError]
-"""Name of an image, and its squares or an error that names it."""
-
-
-def _open(item: Item, options: ReadOptions) -> Opened:
+def _open(item: Item, options: ReadOptions) -> tuple[str, list[npt.NDArray[np.uint8]] | DataError]:
+    """Return the name of an image, and its squares or an error that names it."""
     name, content = item
     try:
         if isinstance(content, str | os.PathLike) and Path(content).is_fifo():
             raise DataError(f"{name} is a pipe, not a file.", code="image-pipe")
-        image = content() if callable(content) else open_image(content)
+        image = content if isinstance(content, np.ndarray) else open_image(content)
         return name, [face_square(image, *form) for form in options.forms]
     except DataError as error:
-        if callable(content):
-            return name, error
         reason = str(error)
         if isinstance(content, bytes):
             reason = reason.replace("the image", name, 1)

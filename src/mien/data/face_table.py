@@ -7,7 +7,6 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -264,45 +263,30 @@ def read_names(path: Path) -> tuple[tuple[str, ...], str]:
         ) from None
 
 
-def csv_rows(
-    path: Path, columns: int, delimiter: str, skipped: list[tuple[str, str]] | None = None
-) -> Iterator[tuple[int, list[str]]]:
+def csv_rows(path: Path, columns: int, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """Yield line number and fields of each row below the header that is not blank.
 
-    A row with a wrong number of columns is added to ``skipped`` as (place, reason), if that is given. Raises DataError:
-    such a row, or the file is not UTF-8 or not a CSV.
+    Raises DataError: a row has a wrong number of columns, or the file is not UTF-8 or not a CSV.
     """
     with path.open(encoding="utf-8-sig", newline="") as stream:
-        number = 1
+        reader = csv.reader(stream, delimiter=delimiter)
         try:
-            next(stream)
-            for line in stream:
-                number += 1
-                if '"' in line:
-                    # A quoted value may contain line ends.
-                    reader = csv.reader(chain([line], stream), delimiter=delimiter)
-                    fields = next(reader)
-                    number += reader.line_num - 1
-                else:  # Kaggle quotes nothing, and csv would take a third of the time
-                    fields = line.rstrip("\r\n").split(delimiter)
+            next(reader)
+            for fields in reader:
                 if not any(field.strip() for field in fields):
                     continue
-                if len(fields) == columns:
-                    yield number, fields
-                    continue
-                place = f"{path.name} line {number}"
-                words = (
-                    f"{place}: expected {columns} columns, found {len(fields)}. If the file is whole, put values that "
-                )
-                words += f"contain '{delimiter}' in double quotes."
-                if skipped is None:
-                    raise DataError(words, code="csv-column-count")
-                skipped.append((place, words))
+                if len(fields) != columns:
+                    raise DataError(
+                        f"{path.name} line {reader.line_num}: expected {columns} columns, found {len(fields)}. Put "
+                        f"values that contain '{delimiter}' in double quotes.",
+                        code="csv-column-count",
+                    )
+                yield reader.line_num, fields
         except UnicodeDecodeError:
             raise DataError(f"{path.name} is not UTF-8 text. Save it as a CSV in UTF-8.", code="csv-not-text") from None
         except csv.Error as error:
             raise DataError(
-                f"{path.name} line {number} is not readable as CSV ({error}).", code="csv-unreadable"
+                f"{path.name} line {reader.line_num + 1} is not readable as CSV ({error}).", code="csv-unreadable"
             ) from None
 
 
