@@ -20,7 +20,7 @@ from mien.data.clean import Clean, apply_clean, check_made_for, read_clean
 from mien.data.csv_table import read_csv, referenced_files
 from mien.data.dataset import FINGERPRINT_PX, SPLITS, Dataset, FaceTable
 from mien.data.face_table import ReadOptions, file_state, read_header
-from mien.data.folders import holds_class_folders, read_folders, subfolders, tree_state
+from mien.data.folders import holds_class_folders, is_image_name, read_folders, subfolders, tree_state
 from mien.data.groups import group_column
 from mien.data.image_store import is_mapped
 from mien.data.parquet import parquet_files, read_parquet
@@ -85,9 +85,13 @@ def detect_shape(path: Path) -> tuple[Path, DataShape]:
 
 
 def _detect_folder(folder: Path) -> tuple[Path, DataShape]:
-    inside = (each for pattern in ("*.parquet", "*/*.parquet") for each in folder.glob(pattern))
-    if any(each.relative_to(folder).parts[0][0] != "." for each in inside):
-        return folder, _PARQUET
+    for part in (folder, *subfolders(folder)):
+        with os.scandir(part) as entries:
+            for name in (entry.name for entry in entries):
+                if name.endswith(".parquet") and name[0] != ".":
+                    return folder, _PARQUET
+                if part != folder and is_image_name(name):  # a folder of images may hold thousands
+                    break
     if all((folder / name).is_file() for name in ("recipe.toml", "environment.json")):
         raise DataError(
             f"{folder} is a run folder of mien train. Give the data that it was trained on.", code="data-is-a-run"
@@ -249,11 +253,8 @@ def _read(path: Path, options: ReadOptions, cache: bool) -> ReadResult:
     except OSError as error:
         raise unreadable(path, error) from None
     if cache:
-        facts = {
-            "split_origin": result.split_origin,
-            "skipped": result.skipped,
-            "notes": [(each.code, each.raw) for each in result.notes],
-        }
+        said = [(each.code, each.raw) for each in result.notes]
+        facts = {"split_origin": result.split_origin, "skipped": result.skipped, "notes": said}
         face_cache.store(key, result.faces, facts)
         if is_mapped(result.faces.images) and (kept := face_cache.load(key)) is not None:
             # Keep only one copy of the images on disk.
@@ -313,15 +314,8 @@ def _crossing(faces: Dataset) -> Iterator[Notice]:
 
 def _cache_key(source: Path, shape: DataShape, options: ReadOptions) -> str:
     digest = hashlib.sha256()
-    how = [
-        READER_VERSION,
-        shape.name,
-        int(options.size_px),
-        sorted(options.class_map.items()),
-        options.skip_bad,
-        options.group,
-        int(options.channels),
-    ]
+    how = [READER_VERSION, shape.name, int(options.size_px), sorted(options.class_map.items())]
+    how += [options.skip_bad, options.group, int(options.channels)]
     digest.update(json.dumps([str(source.absolute()), *how]).encode())
     digest.update("\n".join(shape.state(source.absolute())).encode("utf-8", "surrogateescape"))
     return digest.hexdigest()[:32]
@@ -332,12 +326,8 @@ def group_info(faces: Dataset) -> dict[str, Any] | None:
     if (groups := faces.groups) is None:
         return None
     sizes = np.bincount(groups)
-    return {
-        "column": faces.group_column,
-        "count": len(sizes),
-        "smallest": int(sizes.min()),
-        "largest": int(sizes.max()),
-    }
+    smallest, largest = int(sizes.min()), int(sizes.max())
+    return {"column": faces.group_column, "count": len(sizes), "smallest": smallest, "largest": largest}
 
 
 def dataset_info(result: ReadResult) -> dict[str, Any]:
