@@ -129,7 +129,7 @@ def calibration_of(rule: AnswerRule, classes: tuple[str, ...], of: Measured) -> 
     """The calibration error of the probability beside the answer, as it is and after a temperature."""
     head = VotesHead(OUTPUT, "logits", classes, 1.0, "votes").under(rule)
     probabilities, labels = head.shown(of.shares), np.array([head.classes.index(each) for each in of.truth])
-    fitted = cross_fit_temperature(labels, probabilities)[0]
+    fitted, _ = cross_fit_temperature(labels, probabilities)
     return {
         "calibration error": calibration_error(labels, probabilities),
         "cross-fitted": calibration_error(labels, fitted),

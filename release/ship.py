@@ -96,7 +96,7 @@ def calibration(faces: Dataset, scores: Predictions) -> dict[str, Any]:
     """
     groups = near_copy_groups(np.asarray(faces.images))
     places = faces.places(scores.sample_ids)
-    rescaled = cross_fit_temperature(scores.labels, scores.probabilities, groups[places])[0]
+    rescaled, _ = cross_fit_temperature(scores.labels, scores.probabilities, groups[places])
     honest = replace(scores, probabilities=rescaled)
     unseen = honest.subset(~leaked(groups, faces.split)[places])
     both = {"all": honest, "unseen": unseen}

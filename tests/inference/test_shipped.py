@@ -188,7 +188,7 @@ def test_calibration_is_of_other_rows_and_without_copies(faces, monkeypatch):
     probabilities[:copies] = 0.97 * np.eye(len(faces.classes))[(labels[:copies] + 1) % len(faces.classes)] + 0.03 / 7
     predictions = Predictions(faces.rows[validation], labels, probabilities, faces.classes, "validation", "")
     found = calibration(replace(faces, images=images), predictions)
-    rescaled = cross_fit_temperature(labels, probabilities, near_copy_groups(images)[validation])[0]
+    rescaled, _ = cross_fit_temperature(labels, probabilities, near_copy_groups(images)[validation])
     for name, rows in (("all", slice(None)), ("unseen", slice(copies, None))):
         assert found[name]["value"] == pytest.approx(calibration_error(labels[rows], rescaled[rows]), abs=1e-12)
     assert found["unseen"]["value"] != found["all"]["value"]
