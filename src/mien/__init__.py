@@ -7,8 +7,6 @@
 A classifier predicts an expression from an image. It does not know what a person feels.
 """
 
-from __future__ import annotations
-
 import os
 import re
 from importlib import import_module

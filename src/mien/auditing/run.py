@@ -1,7 +1,5 @@
 """The audit of a data set: copies, label errors, bad images, the label-noise ceiling."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace

@@ -3,8 +3,6 @@
 To add a check, add its class and an entry in :data:`CHECKS`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar

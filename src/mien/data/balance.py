@@ -3,8 +3,6 @@
 The seed determines the result. Balance only the train split.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

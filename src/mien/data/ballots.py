@@ -1,7 +1,5 @@
 """Ballots: one person's votes on the faces of a folder, one CSV per person. :mod:`mien.api.label` merges them."""
 
-from __future__ import annotations
-
 import csv
 import io
 import re

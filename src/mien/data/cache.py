@@ -9,8 +9,6 @@ found without reading the source. An entry is written to a temporary folder and 
 If the cache cannot be used, data is read without it.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 import os

@@ -7,8 +7,6 @@ A model's predictions must not change the data that models are measured on. Rows
 never relabelled, and dropped only if images and labels prove the fault.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 from collections.abc import Sequence

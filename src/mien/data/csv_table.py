@@ -1,7 +1,5 @@
 """CSV tables with one row per face: its pixels as numbers (Kaggle's FER2013), or the path of its image."""
 
-from __future__ import annotations
-
 import csv
 import unicodedata
 import warnings

@@ -1,7 +1,5 @@
 """Decode many images into one array, the same way for every reader."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice

@@ -1,7 +1,5 @@
 """Output of every reader: faces as they are in the data, before splits are cut."""
 
-from __future__ import annotations
-
 import csv
 import os
 import re

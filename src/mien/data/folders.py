@@ -1,7 +1,5 @@
 """Class folders: folder names are the labels; split folders may contain the class folders."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Iterator, Sequence

@@ -4,8 +4,6 @@
 folders below the class. A pattern is a regular expression with one group, searched in each file name.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from typing import Any

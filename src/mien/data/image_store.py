@@ -4,8 +4,6 @@ In both cases, the images are a NumPy array. A mapped file uses no memory of the
 space allows. The system removes the file when the process ends, however it ends.
 """
 
-from __future__ import annotations
-
 import math
 import mmap
 import os

@@ -1,7 +1,5 @@
 """The shapes of data that mien reads: which lies at a path, and reading it through the cache."""
 
-from __future__ import annotations
-
 import difflib
 import hashlib
 import json

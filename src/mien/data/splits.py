@@ -1,7 +1,5 @@
 """Splits: their names, the images that must stay together, and the cut of a missing validation split."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections.abc import Iterable, Sequence

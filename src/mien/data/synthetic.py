@@ -6,8 +6,6 @@ neutral. Overlap, pose, light and noise make the task hard for a small CNN. Accu
 Random numbers are drawn face by face, so the batch size has no effect. synthetic_drawing.py draws the faces.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any

@@ -5,8 +5,6 @@ drop; Ekman & Friesen, Facial Action Coding System, 1978). Only +, -, *, /, sqrt
 fixes their results, so the bytes are the same on every machine.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

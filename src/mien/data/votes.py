@@ -5,8 +5,6 @@ Distribution") asked ten annotators about every image of FER2013. In memory, vot
 :attr:`mien.data.dataset.Dataset.votes`, under the names :attr:`~mien.data.dataset.Dataset.vote_classes`.
 """
 
-from __future__ import annotations
-
 import csv
 import hashlib
 import os

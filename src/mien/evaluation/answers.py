@@ -1,7 +1,5 @@
 """Metrics of the answers that ``mien predict`` shows by default: right, wrong or unsure."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

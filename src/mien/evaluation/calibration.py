@@ -5,8 +5,6 @@ log of a probability equals its logit up to a constant per sample, which the sof
 no sample is scaled by a temperature fitted on it.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Checks of a claimed accuracy: were classes exchanged, and were the labels memorised?"""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -5,8 +5,6 @@ are for 224 px, those here for 48 px; lengths in px scale with the face's side. 
 and the corruption's name, so a face is corrupted in the same way at every strength.
 """
 
-from __future__ import annotations
-
 import io
 import zlib
 from collections.abc import Callable, Iterator

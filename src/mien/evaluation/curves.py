@@ -3,8 +3,6 @@
 A class without samples, or with all of them, has no ROC curve: its points are empty and its area is NaN.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import TypeAlias

@@ -1,7 +1,5 @@
 """Error analysis: confused classes, the worst mistakes, and models that always give one answer."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 

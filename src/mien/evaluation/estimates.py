@@ -1,7 +1,5 @@
 """Evaluate predictions: headline metrics with intervals, metrics per class, the confusion matrix."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace

@@ -10,8 +10,6 @@ for each image of FER2013. Later papers use this protocol:
 4. A prediction is the most probable of the eight expressions. Accuracy is the fraction equal to the majority.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

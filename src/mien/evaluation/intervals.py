@@ -1,7 +1,5 @@
 """Confidence intervals: the bootstrap over samples for any metric, Wilson's for a proportion."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from statistics import NormalDist

@@ -1,7 +1,5 @@
 """Metrics of a whole split by name, under any sample weights, as the bootstrap needs them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any

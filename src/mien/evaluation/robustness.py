@@ -1,7 +1,5 @@
 """Robustness: accuracy under every corruption and strength, stored in ``robustness.json``."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Callable, Sequence

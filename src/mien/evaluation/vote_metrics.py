@@ -3,8 +3,6 @@
 docs/evaluation.md has the formulas. Intervals are as in :mod:`mien.evaluation.estimates`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any

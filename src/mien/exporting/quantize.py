@@ -1,7 +1,5 @@
 """Quantize an exported graph: weights stored in fp16, or nearly everything in int8."""
 
-from __future__ import annotations
-
 import io
 import logging
 import tempfile

@@ -1,7 +1,5 @@
 """Export a run's best weights to one ``.onnx`` file, and check that it gives the same outputs as torch."""
 
-from __future__ import annotations
-
 import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence

@@ -3,8 +3,6 @@
 The notices at the end are about photos given as face crops, and face crops given as photos.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 

@@ -3,8 +3,6 @@
 Without it, `fast` in 8 bits takes 29% longer; without :class:`Pairs` 15% longer (64 faces, one thread).
 """
 
-from __future__ import annotations
-
 import copy
 
 import torch

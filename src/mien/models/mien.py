@@ -1,7 +1,5 @@
 """mien's own network: small, fast to train on a CPU, and light to run."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Annotated
 

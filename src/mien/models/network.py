@@ -1,7 +1,5 @@
 """Base class of mien's networks: features, then a linear head."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Annotated, Any

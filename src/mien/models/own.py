@@ -1,7 +1,5 @@
 """Users' own networks: any ``nn.Module`` in a Python file that maps images to logits."""
 
-from __future__ import annotations
-
 import ast
 import hashlib
 import importlib.util

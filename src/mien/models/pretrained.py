@@ -1,7 +1,5 @@
 """Backbones of timm with pretrained weights: Wightman, PyTorch Image Models, 2019."""
 
-from __future__ import annotations
-
 import difflib
 import logging
 import warnings

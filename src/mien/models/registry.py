@@ -1,7 +1,5 @@
 """All networks by name. To add one, write a class in its own file and add an entry here; the tests then cover it."""
 
-from __future__ import annotations
-
 import copy
 import inspect
 from collections.abc import Callable, Iterable

@@ -1,7 +1,5 @@
 """ResNet for face-sized images: He et al., "Deep Residual Learning for Image Recognition", CVPR 2016."""
 
-from __future__ import annotations
-
 from torch import Tensor, nn
 from torch.nn import functional
 

@@ -1,7 +1,5 @@
 """The plain CNNs of the two studies on which mien is based."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

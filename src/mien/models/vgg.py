@@ -1,7 +1,5 @@
 """VGG for face-sized images: Simonyan & Zisserman, "Very Deep Convolutional Networks", ICLR 2015, with batch norm."""
 
-from __future__ import annotations
-
 from torch import Tensor, nn
 
 from mien.models.network import Dropout, Network, Width, start_for_relu

@@ -3,8 +3,6 @@
 Square images are zoomed and shifted in chunks, by two matrix products: image' = rows @ image @ columns.T.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import cache
 from typing import Any, TypeVar

@@ -8,8 +8,6 @@ The fit is linear discriminant analysis (Fisher 1936) with every image as its ow
 combinations that differ most between images and least between an image and its shifted or cropped copies.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial

@@ -6,8 +6,6 @@ computes each candidate's correlation at the best alignment. Time grows as n log
 n), because of sorting.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 

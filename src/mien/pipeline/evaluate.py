@@ -1,7 +1,5 @@
 """Evaluation of a model on a split, or of a predictions file of any model. Needs no torch."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

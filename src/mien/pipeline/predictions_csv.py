@@ -1,7 +1,5 @@
 """Reader for predictions of any program in a CSV: ids or file names, and a predicted class or class probabilities."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

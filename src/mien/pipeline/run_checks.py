@@ -1,7 +1,5 @@
 """Checks of a finished training run. Each problem gives a notice with a code and advice."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Mapping, Sequence
 

@@ -1,7 +1,5 @@
 """Predictions of a model on one split; those of teachers for train are cached. Needs no torch."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

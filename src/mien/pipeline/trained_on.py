@@ -4,8 +4,6 @@ Splits may differ between training and evaluation: by groups, folds or a list of
 a digest of each training image. Needs no torch.
 """
 
-from __future__ import annotations
-
 import hashlib
 
 import numpy as np

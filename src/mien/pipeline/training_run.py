@@ -1,7 +1,5 @@
 """A complete run: train, export, evaluate on validation. ``mien train``, ``mien demo`` and studies use it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace

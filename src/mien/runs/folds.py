@@ -10,8 +10,6 @@ its own prediction. The test split is never used. ``mien train --folds K`` train
 the other folds. ``mien audit`` uses only those of train, so that no validation label influences predictions on train.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Plan a study for given data, and check every run before the first one starts."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 

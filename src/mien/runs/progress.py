@@ -1,7 +1,5 @@
 """Progress display of a study: a line for each ended run, and a bar over all epochs (in a log, a line every 10 s)."""
 
-from __future__ import annotations
-
 import sys
 import time
 from collections.abc import Sequence

@@ -5,8 +5,6 @@ predictions and record, or its error, are then stored. The same call resumes a k
 results, the others in their run folders.
 """
 
-from __future__ import annotations
-
 import shutil
 import signal
 from collections.abc import Callable, Mapping, Sequence

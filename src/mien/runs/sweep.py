@@ -5,8 +5,6 @@ finished trial keeps recipe, environment and history. Weights are removed to sav
 again, train ``best.toml``.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """A study's finished runs as one table: metrics over seeds, published values, paired comparisons. Needs no torch."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path

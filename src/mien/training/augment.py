@@ -1,7 +1,5 @@
 """Augmentation of training images, as batched tensor operations on the batch's device."""
 
-from __future__ import annotations
-
 import math
 from functools import lru_cache
 

@@ -5,8 +5,6 @@ in BatchNorm", 2021, recalculate them (precise batch norm). torch.optim.swa_util
 if no dropout precedes a norm. However, it leaves dropout switched on, and resets the count of batches.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 

@@ -1,7 +1,5 @@
 """Checkpoints: tensors and some JSON in safetensors files, written whole or not at all. Nothing is unpickled."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from pathlib import Path

@@ -5,8 +5,6 @@ from all faces and takes its part, so batches do not depend on the number of pro
 averages the gradients. Batch norms use the whole batch on GPUs (torch's SyncBatchNorm), and the process's part on CPUs.
 """
 
-from __future__ import annotations
-
 import ctypes
 import logging
 import os

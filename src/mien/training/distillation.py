@@ -1,7 +1,5 @@
 """Teachers' predictions for each image of an epoch, from their predictions files."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -4,8 +4,6 @@ Method: Kornblith, Shlens & Le, Do Better ImageNet Models Transfer Better?, CVPR
 with an L2 penalty. Here cross-validation chooses the penalty from a few values.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from torch import Tensor

@@ -4,8 +4,6 @@ Random numbers depend only on the recipe's seed and the epoch. Best epoch, patie
 history. So a killed and resumed run ends with the same weights (on a CPU, with the same machine and number of threads).
 """
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence

@@ -1,7 +1,5 @@
 """Optimiser, learning-rate schedule, and learning rates of single layers in fine-tuning."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any

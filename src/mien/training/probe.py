@@ -5,8 +5,6 @@ The range test is from L. N. Smith, Cyclical Learning Rates for Training Neural 
 explodes.
 """
 
-from __future__ import annotations
-
 import math
 import sys
 import time

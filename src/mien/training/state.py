@@ -1,7 +1,5 @@
 """State of a training run: initial weights, files written after each epoch, and resuming."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
