@@ -269,7 +269,6 @@ _KINDS = {
 """Phrases for pydantic's error types. The key is the start of the type's name: ``int`` for ``int_type``."""
 _LIMITS = {"ge": "{} or more", "gt": "greater than {}", "le": "at most {}", "lt": "less than {}"}
 _LIMIT_FAULTS = {"greater_than_equal": "ge", "greater_than": "gt", "less_than_equal": "le", "less_than": "lt"}
-_FOLDER_NAME = "^[A-Za-z0-9]"
 
 
 def rule_of(fault: Mapping[str, Any], constraints: Iterable[object] = ()) -> str:
@@ -300,7 +299,7 @@ def rule_of(fault: Mapping[str, Any], constraints: Iterable[object] = ()) -> str
     if kind in {"literal_error", "enum"}:
         return f"must be {context['expected']}"
     if kind == "string_pattern_mismatch":
-        if context["pattern"].startswith(_FOLDER_NAME):
+        if context["pattern"].startswith("^[A-Za-z0-9]"):
             return "must begin with a letter or digit, and have only letters, digits, spaces and . _ - in it"
         return "must begin with a small letter, and have only small letters, digits and _ in it, 31 at most"
     name = _KINDS.get(kind) or _KINDS.get(kind.partition("_")[0])

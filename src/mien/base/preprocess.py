@@ -287,10 +287,6 @@ def to_input(images: npt.NDArray[np.uint8], spec: InputSpec) -> npt.NDArray[np.f
     if images.shape[1:] != spec.face_shape:
         expected = ", ".join(str(side) for side in spec.face_shape)
         raise DataError(f"Face crops must be (N, {expected}); found {images.shape}.", code="crops-shape")
-    crop = images[:, spec.window, spec.window]
-    return normalise(in_channels(crop.astype(np.float32)), spec)
-
-
-def in_channels(images: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Move channels first: grey (N, H, W) or RGB (N, H, W, 3) -> (N, 1 or 3, H, W)."""
-    return images[:, np.newaxis] if images.ndim == 3 else np.ascontiguousarray(np.moveaxis(images, 3, 1))
+    crop = images[:, spec.window, spec.window].astype(np.float32)
+    # Channels first: grey (N, H, W) or RGB (N, H, W, 3) -> (N, 1 or 3, H, W).
+    return normalise(crop[:, np.newaxis] if crop.ndim == 3 else np.ascontiguousarray(np.moveaxis(crop, 3, 1)), spec)

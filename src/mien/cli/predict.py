@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -102,7 +102,11 @@ def predict(
             yield each
 
     total = sum(1 for _ in find_files())
-    _note_inputs(sources, find_files() if crops else ())
+    for folder in filter(os.path.isdir, dict.fromkeys(sources)):
+        if unread := count_unread(folder):
+            notice(f"{folder}: {unread:,} files of other formats left out; {UNREAD_ADVICE}", "images-left-out")
+    if crops:
+        note_photos_as_crops(find_files())
     if out is None:
         # Compute all results before printing, so that a bad image late in the list leaves no partial output.
         answers = list(results(find_files(), total))
@@ -137,14 +141,6 @@ def predict(
     tally.note()
     if annotator is not None:
         notice(f"annotated images: {annotator.folder}")
-
-
-def _note_inputs(sources: Sequence[str], crops: Iterable[Path]) -> None:
-    """Print notices about unsupported formats in folders, and about photos among the images given as face crops."""
-    for folder in filter(os.path.isdir, dict.fromkeys(sources)):
-        if unread := count_unread(folder):
-            notice(f"{folder}: {unread:,} files of other formats left out; {UNREAD_ADVICE}", "images-left-out")
-    note_photos_as_crops(crops)
 
 
 def _check(

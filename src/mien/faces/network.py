@@ -229,7 +229,10 @@ class NetworkDetector:
     ) -> tuple[Boxes, npt.NDArray[np.float64]]:
         """Check the proposals of all passes with the second network; return the accepted boxes and their landmarks."""
         merged = merge_agreeing(looks, AGREEING_IOU)[:MAX_PROPOSALS]
-        squares = _squares(_reframed(merged))
+        width, height, down = FRAMING
+        size = merged[:, 2:4] * (width, height)
+        middle = merged[:, :2] + merged[:, 2:4] * (0.5, 0.5 + down)
+        squares = _squares(np.concatenate([middle - size / 2, size], axis=1))
         checked = self._run_check(image, squares)
         likely = _score(merged[:, 4], checked) > MIN_FIRST_SCORE
         proposed, boxes = merged[likely, 4], _regressed(squares, checked)[likely]
@@ -320,13 +323,6 @@ def _whole(area: Area, cell_px: float, columns: int, rows: int) -> Region:
     """Return the region of whole cells that an area in pixels of the image touches."""
     left, top, right, bottom = (edge / cell_px for edge in area)
     return math.floor(left), math.floor(top), min(math.ceil(right), columns), min(math.ceil(bottom), rows)
-
-
-def _reframed(proposals: Boxes) -> Boxes:
-    width, height, down = FRAMING
-    size = proposals[:, 2:4] * (width, height)
-    middle = proposals[:, :2] + proposals[:, 2:4] * (0.5, 0.5 + down)
-    return np.concatenate([middle - size / 2, size], axis=1)
 
 
 def _squares(boxes: Boxes) -> Boxes:

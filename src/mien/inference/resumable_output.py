@@ -156,7 +156,14 @@ class ResumableOutput:
             return set()
         done, good = set(), len(first)
         try:
-            self._check(json.loads(first)[_SETTINGS], settings)
+            before = json.loads(first)[_SETTINGS]
+            for name, value in settings.items():
+                if before[name] != value:
+                    raise RunError(
+                        f"{self.part} was started with {name} {before[name]}, now {value}. Use the same settings to "
+                        "resume, or remove that file to start again.",
+                        code="journal-settings",
+                    )
             for line in self._stream:
                 if line.endswith(b"\n"):
                     result = json.loads(line)
@@ -168,12 +175,3 @@ class ResumableOutput:
             raise RunError(f"{self.part} is damaged. Remove it to start again.", code="journal-damaged") from None
         self._stream.truncate(good)
         return done
-
-    def _check(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-        for name, value in now.items():
-            if before[name] != value:
-                raise RunError(
-                    f"{self.part} was started with {name} {before[name]}, now {value}. Use the same settings to "
-                    "resume, or remove that file to start again.",
-                    code="journal-settings",
-                )

@@ -83,15 +83,10 @@ class LabelHead:
     unsure_below: ClassVar[float] = AGREEMENT
     margin: ClassVar[float] = TIE_MARGIN
 
-    @property
-    def logit_classes(self) -> tuple[str, ...]:
-        """The classes in the order of the logits."""
-        return self.classes
-
     def values(self, logits: npt.NDArray[np.float32], temperature: float | None = None) -> Floats:
         """Compute probabilities of :attr:`classes` from logits, float32 (N, K) -> float64 (N, C); rows sum to 1.
 
-        There is a column of logits for each of :attr:`logit_classes`. ``temperature`` replaces the output's own.
+        ``temperature`` replaces the output's own.
         """
         return softmax(logits.astype(np.float64) / (self.temperature if temperature is None else temperature))
 

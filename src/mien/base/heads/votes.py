@@ -81,11 +81,6 @@ class VotesHead(LabelHead):
         """Expressions whose probability is below the highest by less than this are alternatives."""
         return TIE_MARGIN if self.rule is None else self.rule.margin
 
-    @property
-    def logit_classes(self) -> tuple[str, ...]:
-        """The classes in the order of the logits."""
-        return self.classes if self.rule is None else self.given
-
     def values(self, logits: npt.NDArray[np.float32], temperature: float | None = None) -> Floats:
         """Compute probabilities as :meth:`LabelHead.values` does, and apply the rule if there is one."""
         return self.shown(super().values(logits, temperature))
