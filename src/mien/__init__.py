@@ -10,7 +10,6 @@ A classifier predicts an expression from an image. It does not know what a perso
 import os
 import re
 from importlib import import_module
-from pathlib import Path
 
 from mien.version import __version__ as __version__
 
@@ -20,7 +19,7 @@ if not {"GOMP_SPINCOUNT", "KMP_BLOCKTIME"} & os.environ.keys():
 
 # Names load on first use, so that `import mien` takes under 0.1 s and needs only the core install. The stub, which type
 # checkers read, says where each is from.
-_STUB = __loader__.get_data(str(Path(__file__).with_suffix(".pyi"))).decode()  # from a zip, too
+_STUB = __spec__.loader.get_data(f"{__file__.rpartition('.')[0]}.pyi").decode()  # type: ignore[union-attr]
 _HOMES = {name: module for module, name in re.findall(r"^from (\S+) import (\w+)", _STUB, re.M)}
 
 __all__ = sorted(_HOMES)

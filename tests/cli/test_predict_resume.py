@@ -41,7 +41,7 @@ def test_going_on_with_other_settings_or_images_is_refused(mien, photos, tiny_ru
         ((tmp_path / "z.jpg", "--crops"), "TinyFace + MTCNN"),
     ):
         refused(mien(*command, *other), "journal-settings", said)
-    refused(mien(*command[:-1], photos / "a.png"), "journal-settings", "1 image")
+    refused(mien(*command[:-1], photos / "a.png"), "journal-settings", photos / "c.jpg")
     assert (tmp_path / "out.csv.part").read_bytes() == before
     # Without the damaged image, and with another one.
     assert mien(*command, photos / "a.png").err.startswith("1 of 2 images ")

@@ -104,7 +104,7 @@ def test_what_was_done_is_known_again_and_a_line_cut_off_is_not(tmp_path, cut):
     with ResumableOutput(out, SETTINGS, COLUMNS) as journal:
         done = [answer["source"] in journal for answer in images]
         assert done == [True, cut == 0, False]
-        assert journal.found == sum(done)
+        assert len(journal.done) == sum(done)
         for answer, is_done in zip(images, done, strict=True):
             if not is_done:
                 journal.add(answer)
@@ -121,7 +121,7 @@ def test_what_could_not_be_read_is_tried_again_and_counted_once(tmp_path, mended
         journal.add(bad)
     told = []
     with ResumableOutput(tmp_path / "out.jsonl", SETTINGS, COLUMNS) as journal:
-        assert (journal.found, "bad.jpg" in journal) == (1, False)
+        assert (len(journal.done), "bad.jpg" in journal) == (1, False)
         again = {**last, "source": "bad.jpg"} if mended else bad
         journal.add(again)
         journal.add(last)

@@ -38,7 +38,7 @@ class DetectionOptions:
 
     def detector(self) -> Detector:
         """Return the detector, limited by these options. Raises as :func:`mien.faces.find_detector`."""
-        return LimitedDetector(find_detector(), *vars(self).values())
+        return LimitedDetector(find_detector(), self.min_score, self.min_size, self.max_faces)
 
 
 def note_photos_as_crops(files: Iterable[Path]) -> None:

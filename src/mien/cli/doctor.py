@@ -17,7 +17,6 @@ from mien.inference.predictor import load
 from mien.serve.built_page import STATIC
 from mien.version import __version__
 
-_ELSEWHERE = "AzureExecutionProvider"  # never used, because it sends images to a server
 _CORE = ("numpy", "Pillow", "pydantic", "typer", "rich")
 
 Check = tuple[str, str, str]
@@ -39,8 +38,8 @@ def _here() -> Iterator[Check]:
     # Another package may provide onnxruntime, such as onnxruntime-gpu (docs/predict.md).
     runtime = f"onnxruntime {onnxruntime.__version__}"
     yield "core", ", ".join([*(f"{name} {version(name)}" for name in _CORE), runtime]), ""
-    providers = [each for each in onnxruntime.get_available_providers() if each != _ELSEWHERE]
-    yield "runs models on", ", ".join(providers), ""
+    providers = set(onnxruntime.get_available_providers()) - {"AzureExecutionProvider"}  # it sends images to a server
+    yield "runs models on", ", ".join(sorted(providers)), ""
     try:
         from mien.training.device import default_device
 

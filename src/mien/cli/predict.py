@@ -35,7 +35,6 @@ from mien.inference.image_files import count_unread, walk_sources
 from mien.inference.output_files import Columns, write_csv
 from mien.inference.predictor import load
 from mien.inference.resumable_output import ResumableOutput
-from mien.page.wording import counted
 
 
 def predict(
@@ -114,13 +113,14 @@ def predict(
             tally.add(each)
     else:
         with ResumableOutput(out, settings, columns, overwrite=overwrite) as journal:
-            if (done := sum(str(file) in journal for file in find_files())) < journal.found:
+            unnamed = journal.done.difference(map(str, find_files() if journal.done else ()))
+            if left_out := sorted(filter(os.path.exists, unnamed)):
                 raise RunError(
-                    f"{journal.part} has results of {counted(journal.found - done, 'image')} that this command leaves "
-                    "out. Add them, or remove that file to start again.",
+                    f"{journal.part} has results of images that this command leaves out, such as {left_out[0]}. Add "
+                    "them, or remove that file to start again.",
                     code="journal-settings",
                 )
-            if done:
+            if done := len(journal.done) - len(unnamed):
                 notice(f"{done:,} of {total:,} images are done already; resuming.")
             left = (file for file in find_files() if str(file) not in journal)
             try:

@@ -284,7 +284,7 @@ def csv_rows(path: Path, columns: int, delimiter: str) -> Iterator[tuple[int, li
             raise DataError(f"{path.name} is not UTF-8 text. Save it as a CSV in UTF-8.", code="csv-not-text") from None
         except csv.Error as error:
             raise DataError(
-                f"{path.name} line {reader.line_num + 1} is not readable as CSV ({error}).", code="csv-unreadable"
+                f"{path.name} line {reader.line_num} is not readable as CSV ({error}).", code="csv-unreadable"
             ) from None
 
 

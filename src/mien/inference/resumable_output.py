@@ -32,7 +32,7 @@ class ResumableOutput:
     """The results of one ``FILE``, open for appending.
 
     Attributes:
-        found: number of finished images when it was opened, except those with errors.
+        done: sources of finished images when it was opened, except those with errors.
 
     Raises:
         MissingExtraError: FILE ends in .parquet, which needs pyarrow.
@@ -75,13 +75,12 @@ class ResumableOutput:
                     f"{arg('overwrite', True)}.",
                     code="output-exists",
                 )
-            self._done = self._resume(settings)
+            self.done: set[str] = self._resume(settings)
             self._stream.seek(0, os.SEEK_END)
         except BaseException:
             self._close()
             raise
-        self.found: int = len(self._done)
-        self._kept = self.found
+        self._kept = len(self.done)
 
     def __enter__(self) -> ResumableOutput:
         return self
@@ -93,7 +92,7 @@ class ResumableOutput:
 
     def __contains__(self, source: str) -> bool:
         """Return whether an image was finished when the journal was opened."""
-        return source in self._done
+        return source in self.done
 
     def add(self, result: Mapping[str, Any]) -> None:
         """Store a result. Raises :class:`RunError` if it cannot be written (``output-unwritable``)."""

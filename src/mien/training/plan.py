@@ -132,7 +132,9 @@ def _named(part: object, argument: str) -> Iterator[None]:
 
 
 def _wrong(rule: str, part: object, returned: object, code: str) -> TrainingError:
-    found = tuple(returned.shape) if isinstance(returned, Tensor) else type(returned).__name__
+    found = type(returned).__name__
+    if isinstance(returned, Tensor):
+        found = f"{tuple(returned.shape)} of {returned.dtype}" + ", not all finite" * (not returned.isfinite().all())
     return TrainingError(f"{rule}; {_name(part)} returns {found}.", code=code)
 
 
