@@ -28,7 +28,7 @@ def test_a_log_gets_plain_lines(monkeypatch, capfd):
     """The clock shows 0, 25, 50 and 75 seconds: a line after each 30."""
     monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=iter([0, 25, 50, 75]).__next__))
     list(progress.track(range(4), total=4, what="counting", unit="numbers"))
-    assert capfd.readouterr().err == "counting: 2 numbers of 4, 50 s left, 0.04 numbers/s\n"
+    assert capfd.readouterr().err == "counting: 2 of 4 numbers, 0.04 numbers/s, 50 s left\n"
 
 
 def test_a_program_without_stderr_sees_nothing(monkeypatch):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from mien.api.check import check
+from mien.base.errors import DataError
 from mien.data.dataset import Dataset
 from mien.evaluation.claim import MAX_CLASSES, best_exchange, learned_labels
 from mien.evaluation.ferplus import majority
@@ -58,7 +59,7 @@ def test_noise_is_no_exchange_and_many_classes_are_not_searched():
 
 def test_a_right_file_a_permuted_one_and_one_that_lacks_samples(csv, faces, validation, face_parquet):
     right = check(csv(named(faces, validation.labels)), face_parquet, "validation", claimed=1.0)
-    assert right.accuracy.value == 1
+    assert (right.accuracy.value, verdicts(right)["labels"]) == (1, "unknown")
     assert {right.verdict, *verdicts(right).values()} <= {"fine", "unknown", "caution"}
     order = np.roll(np.arange(len(faces.classes)), 1)
     permuted = check(csv(order[validation.labels]), face_parquet, "validation", claimed=1.0)
@@ -102,17 +103,13 @@ def test_labels_known_by_heart_and_a_second_panel():
 
 
 def test_against_another_file(csv, faces, validation, face_parquet):
-    good = Predictions(
-        validation.rows,
-        validation.labels,
-        np.eye(len(faces.classes))[validation.labels],
-        faces.classes,
-        "validation",
-        "",
-    )
+    sure = np.eye(len(faces.classes))[validation.labels]
+    good = Predictions(validation.rows, validation.labels, sure, faces.classes, "validation", "")
     bad = csv(np.zeros(len(validation.labels), dtype=np.int64))
     assert verdicts(check(good, face_parquet, "validation", against=bad))["better than the other file"] == "fine"
     assert verdicts(check(bad, face_parquet, "validation", against=good))["better than the other file"] == "caution"
+    with raises(DataError, "split-other", "validation"):
+        check(good, face_parquet, "train")
 
 
 def test_the_command(mien, csv, faces, validation, face_parquet, tmp_path):

@@ -134,3 +134,9 @@ def test_what_a_page_needs_is_missed_before_the_work(mien, tmp_path, face_folder
     out = tmp_path / "out"
     refused(mien(command, *words[command], "--out", out), "missing-extra", "matplotlib")
     assert not out.exists()
+
+
+def test_an_evaluation_needs_no_matplotlib(mien, tiny_run, face_folder, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert mien("evaluate", tiny_run.path, "--data", face_folder, "--out", tmp_path / "out").code == 0
+    assert {file.name for file in (tmp_path / "out").iterdir()} == {"metrics.json", "predictions_validation.npz"}

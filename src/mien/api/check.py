@@ -21,7 +21,7 @@ from mien.evaluation.results import Estimate, JsonResult
 from mien.evaluation.vote_metrics import vote_ceiling
 from mien.page.blocks import Column, Section, Table, Text
 from mien.page.page import Page
-from mien.page.wording import counted, p_text, percent, samples_text, share_text
+from mien.page.wording import counted, p_text, percent, share_text
 from mien.pipeline.evaluate import EvaluationResult
 from mien.pipeline.measured_split import WITHOUT_LEAKED, MeasuredSplit
 from mien.pipeline.predictions_csv import ClaimedPredictions, read_predictions_csv
@@ -109,13 +109,13 @@ class ClaimResult:
         return "\n".join([f"{VERDICTS[self.verdict]} {self._measured()}", *lines])
 
     def _measured(self) -> str:
-        return f"Accuracy {share_text(self.accuracy)} on {samples_text(self.samples)} of '{self.split}'."
+        return f"Accuracy {share_text(self.accuracy)} on {counted(self.samples, 'sample')} of '{self.split}'."
 
 
 def check(
     predictions: Claim,
     data: Data,
-    split: Literal["train", "validation", "test", "all"] = "test",
+    split: Literal["train", "validation", "test", "all"] | None = None,
     *,
     against: Claim | None = None,
     claimed: float | None = None,
@@ -129,51 +129,47 @@ def check(
         predictions: a CSV (a column of ids or files, and one of classes or one probability per class), a predictions
             file of mien, or values.
         data: labelled data that the claim is about.
-        split: split that a CSV's predictions are for; other predictions files name it themselves.
+        split: split that the predictions are for; default: that in a predictions file, and test for a CSV.
         against: other predictions for the same samples.
         claimed: claimed accuracy, 0..1.
 
     Raises:
-        DataError: the predictions do not match the data, or ``claimed`` is outside 0..1.
+        DataError: the predictions do not match the data or are for another split, or ``claimed`` is outside 0..1.
     """
     if claimed is not None and not 0 <= claimed <= 1:
-        raise DataError(f"A claimed accuracy must be in 0..1; found {claimed:g}.", code="claimed-range")
+        raise DataError(f"A claimed accuracy must be in 0..1, such as 0.732; found {claimed:g}.", code="claimed-range")
     source = read(data, FINGERPRINT_PX)
-    claim = _resolve(predictions, source.faces, split)
+    claim = _resolve(predictions, source.faces, split or "test")
+    if split not in {None, claim.predictions.split}:
+        raise DataError(f"The predictions are for '{claim.predictions.split}', not '{split}'.", code="split-other")
     measured = MeasuredSplit.resolve(claim.predictions, source.faces, uncleaned=source.uncleaned, part_of_split=True)
     found = measured.predictions
     hits = found.probabilities.argmax(axis=1) == found.labels
     accuracy = proportion_among(hits, groups=found.groups)
     findings = [
         _coverage(claim, accuracy, len(source.faces.of_split(found.split))),
-        ClaimFinding(
-            "labels",
-            "wrong" if claim.other_labels else "fine",
-            f"{counted(claim.other_labels, 'label')} in the file other than the data's, which are used here.",
-        ),
+        _labels(claim.other_labels),
         *([] if claimed is None else [_claimed(claimed, accuracy)]),
         _size(accuracy),
         _exchange(found),
         _baseline(found, accuracy),
         _copies(measured),
         *_annotators(found),
-        *([] if against is None else [_against(found, _resolve(against, source.faces, split).predictions)]),
+        *([] if against is None else [_against(found, _resolve(against, source.faces, found.split).predictions)]),
     ]
     name = str(predictions) if isinstance(predictions, str | os.PathLike) else "predictions"
     return ClaimResult(accuracy, len(found), findings, found.split, name)
 
 
-def _resolve(
-    given: Predictions | EvaluationResult | str | os.PathLike[str], dataset: Dataset, split: str
-) -> ClaimedPredictions:
+def _resolve(given: Claim, dataset: Dataset, split: str) -> ClaimedPredictions:
     if isinstance(given, EvaluationResult):
         given = given.predictions
-    if isinstance(given, Predictions):
-        return ClaimedPredictions(given, 0, 0)
-    path = Path(given)
-    if path.suffix.casefold() == ".npz":
-        return ClaimedPredictions(read_predictions(path), 0, 0)
-    return read_predictions_csv(path, dataset, split)
+    if not isinstance(given, Predictions):
+        path = Path(given)
+        if path.suffix.casefold() != ".npz":
+            return read_predictions_csv(path, dataset, split)
+        given = read_predictions(path)
+    return ClaimedPredictions(given, 0, 0)
 
 
 def _coverage(claim: ClaimedPredictions, accuracy: Estimate, expected: int) -> ClaimFinding:
@@ -187,6 +183,13 @@ def _coverage(claim: ClaimedPredictions, accuracy: Estimate, expected: int) -> C
         f"If they count as wrong, the accuracy is {percent(accuracy.value * count / expected)}."
     )
     return ClaimFinding("all samples", "caution", words)
+
+
+def _labels(other: int | None) -> ClaimFinding:
+    if other is None:
+        return ClaimFinding("labels", "unknown", "The file has no labels; those of the data are used.")
+    words = f"{counted(other, 'label')} of the file differ from the data's, which are used here."
+    return ClaimFinding("labels", "wrong" if other else "fine", words)
 
 
 def _claimed(claimed: float, accuracy: Estimate) -> ClaimFinding:
@@ -273,7 +276,7 @@ def _against(found: Predictions, other: Predictions) -> ClaimFinding:
     test = mcnemar_test(right[1] & ~right[0], right[0] & ~right[1], first.groups)
     gain = bootstrap_mean(right[0].astype(np.float64) - right[1], groups=first.groups)
     words = (
-        f"On {samples_text(len(first))} the difference to the other file is {100 * gain.value:+.1f} points "
+        f"On {counted(len(first), 'sample')} the difference to the other file is {100 * gain.value:+.1f} points "
         f"[{100 * gain.low:+.1f} to {100 * gain.high:+.1f}], {p_text(test.p_value)}."
     )
     return ClaimFinding("better than the other file", "fine" if gain.low > 0 else "caution", words)

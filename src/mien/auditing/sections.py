@@ -19,7 +19,7 @@ from mien.page.blocks import Block, Column, FaceRow, FaceTile, Row, Section, Tab
 from mien.page.page import Page, WrittenPage
 from mien.page.rendering import data_address
 from mien.page.terminal import rich_table, titled
-from mien.page.wording import percent, samples_text
+from mien.page.wording import counted, percent
 
 PAIRS_SHOWN = 16
 GROUPS_SHOWN = 12
@@ -407,6 +407,6 @@ def write_audit(folder: Path, findings: AuditFindings, *, title: str, metadata: 
         if blocks:
             sections.append(Section(check.key, check.title, blocks))
     splits = ", ".join(f"{sum(counts):,} {split}" for split, counts in findings.faces.counts_by_split().items())
-    lead = f"{samples_text(len(findings.faces))} ({splits}), {len(findings.faces.classes)} classes."
+    lead = f"{counted(len(findings.faces), 'sample')} ({splits}), {len(findings.faces.classes)} classes."
     page = Page(title, lead, sections, metadata, findings.not_checked, classes=findings.faces.classes)
     return page.write(folder, "audit.html")

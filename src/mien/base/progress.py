@@ -93,6 +93,6 @@ def _logged(items: Iterable[T], total: int | None, what: str, unit: str) -> Iter
     for done, item in enumerate(items):
         if done and (now := time.monotonic()) - said >= LINE_SECONDS:
             said, rate = now, done / (now - began)
-            left = "" if total is None else f" of {total:,}, {(total - done) / rate:,.0f} s left"
-            sys.stderr.write(f"{what}: {done:,} {unit}{left}, {rate:,.3g} {unit}/s\n")
+            of, left = ("", "") if total is None else (f" of {total:,}", f", {(total - done) / rate:,.0f} s left")
+            sys.stderr.write(f"{what}: {done:,}{of} {unit}, {rate:,.3g} {unit}/s{left}\n")
         yield item

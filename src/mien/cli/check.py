@@ -21,8 +21,9 @@ def check(
     ],
     data: DataOption,
     split: Annotated[
-        Literal["train", "validation", "test", "all"], typer.Option(help="The split of a CSV's samples.")
-    ] = "test",
+        Literal["train", "validation", "test", "all"] | None,
+        typer.Option(help="The split of the samples. Default: that in an .npz, and test for a CSV."),
+    ] = None,
     against: Annotated[Path | None, option("Other predictions for the same samples.", "PREDICTIONS")] = None,
     claimed: Annotated[float | None, option("The accuracy that was claimed, 0..1.", "X")] = None,
     out: Annotated[Path | None, option("Write report.html and tables/ to this folder.", "OUT")] = None,

@@ -22,11 +22,11 @@ from mien.page.blocks import (
 from mien.page.charts.overview import runs_chart
 from mien.page.wording import (
     UNDEFINED,
+    counted,
     decimal,
     headline,
     interval_text,
     percent,
-    samples_text,
     value_text,
 )
 
@@ -52,7 +52,7 @@ def answer_words(answer: AnswerEvaluation) -> str:
     """Describe which output gives the answer, and which truth it is compared with."""
     output = f"the output '{answer.output}'" if answer.output else "the most probable class"
     truth = "the label" if answer.truth == "label" else "the majority of the annotators, of the samples that have one"
-    return f"Answers by {output}; the truth is {truth}: {samples_text(answer.samples)}."
+    return f"Answers by {output}; the truth is {truth}: {counted(answer.samples, 'sample')}."
 
 
 def answer_cells(answer: AnswerEvaluation) -> list[tuple[str, str, str, str]]:
@@ -122,14 +122,14 @@ def learning_curves(histories: Mapping[str, Sequence[Mapping[str, Any]]]) -> lis
 
 def majority_words(votes: VoteEvaluation) -> str:
     """Describe how many samples have a majority, and how many have no votes."""
-    without = f" Without votes, and not counted: {samples_text(votes.without_votes)}." if votes.without_votes else ""
+    without = f" Not counted: {counted(votes.without_votes, 'sample')} without votes." if votes.without_votes else ""
     if not votes.majority:
-        return f"No majority: of {samples_text(votes.samples)}, none has a majority that is an expression.{without}"
+        return f"None of {counted(votes.samples, 'sample')} has a majority that is an expression.{without}"
     classes = votes.majority[0].evaluation.classes
     of_ferplus = set(classes) == set(FERPLUS_CLASSES) - set(NO_EXPRESSION)
     return (
         f"{'FER+ majority' if of_ferplus else 'Majority of the votes, by the protocol of FER+,'} of {len(classes)} "
-        f"classes: {votes.with_majority:,} of {samples_text(votes.samples)} have a majority."
+        f"classes: {votes.with_majority:,} of {counted(votes.samples, 'sample')} have a majority."
         f"{without}"
     )
 

@@ -23,7 +23,7 @@ from mien.page.sections import (
     metrics_table,
     subsets_table,
 )
-from mien.page.wording import samples_text
+from mien.page.wording import counted
 
 _LEAST_NUMBER = 7
 """Minimum width of a column, so that its numbers never wrap, although its header may."""
@@ -75,7 +75,7 @@ def evaluation_text(evaluation: Evaluation) -> RenderableType:
     parts = [_answers(answer)] if answer is not None and answer.output else []
     headline = rich_table(metrics_table(evaluation))
     headline.columns[1].style = "bold"
-    parts.append(titled(f"{evaluation.split}: {samples_text(evaluation.samples)}", headline))
+    parts.append(titled(f"{evaluation.split}: {counted(evaluation.samples, 'sample')}", headline))
     parts += [titled("Per class", classes), _confusion(evaluation)]
     if evaluation.subsets:
         parts.append(titled("Without copies", rich_table(subsets_table(evaluation.subsets))))

@@ -71,11 +71,6 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def samples_text(count: int) -> str:
-    """Format a number of samples: 1 -> ``"1 sample"``, 3589 -> ``"3,589 samples"``."""
-    return counted(count, "sample")
-
-
 def duration_text(seconds: float, *, units: bool = False) -> str:
     """Format a duration as ``m:ss`` or ``h:mm:ss``, or with units.
 

@@ -27,12 +27,12 @@ class ClaimedPredictions:
     Attributes:
         predictions: predictions with the labels of the data; probabilities are 1 and 0 if the table has only classes.
         without_answer: number of samples whose answer is not a class, such as "unsure".
-        other_labels: number of samples whose label differs from the data's.
+        other_labels: number of samples whose label differs from the data's; None without labels.
     """
 
     predictions: Predictions
     without_answer: int
-    other_labels: int
+    other_labels: int | None
 
 
 def read_predictions_csv(path: Path, dataset: Dataset, split: str) -> ClaimedPredictions:
@@ -103,7 +103,7 @@ def read_predictions_csv(path: Path, dataset: Dataset, split: str) -> ClaimedPre
     matched = chosen.subset(indices)
     fingerprint = dataset.fingerprint_for_predictions(split)
     predictions = Predictions(matched.rows, matched.labels, probabilities, dataset.classes, split, fingerprint)
-    return ClaimedPredictions(predictions, without, int(other))
+    return ClaimedPredictions(predictions, without, None if label_at is None else int(other))
 
 
 def _columns_error(path: Path, names: Sequence[str], wanted: str) -> DataError:

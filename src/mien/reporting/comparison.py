@@ -27,7 +27,7 @@ from mien.page.page import Page
 from mien.page.rendering import data_address
 from mien.page.sections import COPIES_WORDS, WIDEST_CONFUSION, learning_curves, subsets_table
 from mien.page.terminal import as_text, rich_table, titled
-from mien.page.wording import p_text, samples_text
+from mien.page.wording import counted, p_text
 
 FACES_SHOWN = 16
 _HEAD = 24
@@ -206,7 +206,7 @@ def comparison_page(comparisons: Sequence[Comparison], metadata: Mapping[str, st
     keys = ["comparison"] if len(comparisons) == 1 else [f"comparison-{at + 1}" for at in range(len(comparisons))]
     return Page(
         title=" · ".join((found.first, *(each.second for each in comparisons))),
-        lead=f"Metrics on the {found.first_predictions.split} split: {samples_text(found.samples)}, "
+        lead=f"Metrics on the {found.first_predictions.split} split: {counted(found.samples, 'sample')}, "
         f"{len(found.classes)} classes.",
         sections=[
             *(comparison_section(each, key) for each, key in zip(comparisons, keys, strict=True)),

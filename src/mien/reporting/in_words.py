@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from mien.base.errors import Notice, as_options
 from mien.evaluation.error_analysis import check_answers, confused_pairs
 from mien.page.blocks import Section, Text
-from mien.page.wording import decimal, percent, samples_text
+from mien.page.wording import counted, decimal, percent
 from mien.reporting.context import ReportContext
 
 SURE_WITHIN = 0.03
@@ -41,14 +41,14 @@ def _sentences(context: ReportContext) -> Iterator[str]:
     else:
         yield (
             f"Best class: {best.name}, of which {percent(best.recall)} are recognised. Worst: {worst.name}, "
-            f"{percent(worst.recall)} of {samples_text(worst.support)}."
+            f"{percent(worst.recall)} of {counted(worst.support, 'sample')}."
         )
     pairs = confused_pairs(context.predictions.labels, context.predicted)
     if pairs:
         true, said = (context.classes[at] for at in (pairs[0].first, pairs[0].second))
         yield (
             f"Most frequent mistake: {true} predicted as {said}, {pairs[0].count:,} of "
-            f"{samples_text(pairs[0].support)} ({percent(pairs[0].rate.value)})."
+            f"{counted(pairs[0].support, 'sample')} ({percent(pairs[0].rate.value)})."
         )
     else:
         yield "There is no mistake."
@@ -61,7 +61,7 @@ def _sentences(context: ReportContext) -> Iterator[str]:
     else:
         without = evaluation.subsets[1].accuracy.value
         rest = f"; without them accuracy is {percent(without)}" if leaked else ""
-        yield f"{samples_text(leaked)} of {evaluation.samples:,} leaked: a copy is in an earlier split{rest}."
+        yield f"{counted(leaked, 'sample')} of {evaluation.samples:,} leaked: a copy is in an earlier split{rest}."
     yield _collapse(context)
 
 
@@ -108,7 +108,7 @@ def _advice(context: ReportContext) -> Iterator[str]:
     leaked = _leaked(context) or 0
     if leaked > MANY_LEAKED * evaluation.samples:
         yield (
-            f"{samples_text(leaked)} of {evaluation.split} have copies in earlier splits. Train without those copies: "
+            f"{counted(leaked, 'sample')} of {evaluation.split} have copies in earlier splits. Train without those: "
             f"mien audit DATA --out audit, then mien train RECIPE --data DATA --clean audit/clean.toml."
         )
     present = [each for each in evaluation.per_class if each.support]
@@ -128,7 +128,7 @@ def _advice(context: ReportContext) -> Iterator[str]:
     if evaluation.samples < FEW_SAMPLES:
         reach = (evaluation.accuracy.high - evaluation.accuracy.low) / 2
         yield (
-            f"{samples_text(evaluation.samples)} give an interval of ±{100 * reach:.1f} points: use more before "
+            f"{counted(evaluation.samples, 'sample')} give an interval of ±{100 * reach:.1f} points: use more before "
             f"you compare models."
         )
     yield "Another seed changes the accuracy by about a point on FER2013. Compare recipes over several: mien study."

@@ -23,7 +23,7 @@ from mien.page.sections import (
     metrics_table,
     subsets_table,
 )
-from mien.page.wording import UNDEFINED, headline, samples_text
+from mien.page.wording import UNDEFINED, counted, headline
 from mien.reporting.attention import attention_section
 from mien.reporting.context import ReportContext
 from mien.reporting.errors import cell_faces, pairs_section, robustness_section, worst_section
@@ -212,7 +212,7 @@ def report_page(
     """
     built = [section(context) for section in sections]
     evaluation = context.evaluation
-    counts = f"{samples_text(evaluation.samples)}, {len(evaluation.classes)} classes"
+    counts = f"{counted(evaluation.samples, 'sample')}, {len(evaluation.classes)} classes"
     lead = f"Metrics on the {evaluation.split} split: {counts}."
     if absent := [metrics.name for metrics in evaluation.per_class if not metrics.support]:
         lead += f" Without samples, and excluded from averages: {', '.join(absent)}."

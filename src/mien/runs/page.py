@@ -21,7 +21,7 @@ from mien.page.charts.svg import COLOURS, INK, make_chart
 from mien.page.page import Page, WrittenPage
 from mien.page.sections import learning_curves
 from mien.page.terminal import rich_table, titled
-from mien.page.wording import UNDEFINED, counted, decimal, duration_text, percent, samples_text, signed
+from mien.page.wording import UNDEFINED, counted, decimal, duration_text, percent, signed
 from mien.runs.table import StudyTable, VariantComparison, VariantRow
 
 if TYPE_CHECKING:
@@ -215,7 +215,7 @@ def _compared_table(number: int, compared: VariantComparison) -> Table:
 def _about(compared: VariantComparison) -> str:
     baseline = compared.comparison.baseline
     merged = f"; predictions merged by '{compared.comparison.classes}'" if compared.comparison.classes else ""
-    return f"{samples_text(compared.samples)} in common{merged}; the baseline is {baseline}, on the same seeds."
+    return f"{counted(compared.samples, 'sample')} in common{merged}; the baseline is {baseline}, on the same seeds."
 
 
 def _comparison_section(number: int, compared: VariantComparison) -> Section:

@@ -232,12 +232,13 @@ def _data_attributes(values: Mapping[str, str]) -> str:
 
 
 def import_matplotlib() -> None:
-    """Import matplotlib, ignoring an invalid ``MPLBACKEND``, which notebooks pass to the programs they start."""
+    """Import matplotlib despite an invalid ``MPLBACKEND``, as notebooks pass it on. Raises MissingExtraError."""
     if sys.modules.get("matplotlib"):
         return
     backend = os.environ.pop("MPLBACKEND", None)
     try:
-        import matplotlib
+        with needs_extra("report", "A chart"):
+            import matplotlib
 
         if backend:
             with suppress(ValueError):
@@ -249,9 +250,8 @@ def import_matplotlib() -> None:
 
 @contextmanager
 def _style(name: str) -> Iterator[None]:
-    with needs_extra("report", "The report"):
-        import_matplotlib()
-        import matplotlib
+    import_matplotlib()
+    import matplotlib
 
     # A fixed salt gives the same bytes for the same chart.
     with matplotlib.rc_context({**_STYLE, "svg.hashsalt": name}), warnings.catch_warnings():
