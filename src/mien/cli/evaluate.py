@@ -110,7 +110,8 @@ def _evaluate_model(model: str, source: Source, options: EvaluateOptions, provid
     result = evaluate_read(predictor, data, options, {"data": str(source.path), **source.metadata()})
     run = run_with_ledger(predictor)
     part, whole = int((data.faces.split == options.split).sum()), len(data.faces)
-    if run is None and options.split == "validation" and part < whole and not (data.faces.split == "test").any():
+    own = not result.evaluation.trained_on and not (data.faces.split == "test").any()  # data of the user's own
+    if own and run is None and options.split == "validation" and part < whole:
         notice(f"{part:,} of {whole:,} faces were evaluated. For all: --split all", "part-measured")
     is_test = holds_test(result.predictions, result.measured.faces)
     if is_test and run is not None:

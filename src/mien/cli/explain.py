@@ -21,6 +21,7 @@ from mien.inference.drawing import share_text
 from mien.inference.image_files import image_files
 from mien.inference.prediction import Prediction
 from mien.inference.predictor import Predictor
+from mien.page.charts.svg import shorten
 from mien.page.wording import counted
 
 Face = tuple[int, Prediction]
@@ -118,13 +119,13 @@ def _find_faces(images: Sequence[Path], predictor: Predictor, crops: bool) -> li
 def _write_png(out: Path, at: int, faces: Sequence[Face], method: str, explanation: Explanation) -> Path:
     """Draw a face beside its map and return the path of the file."""
     number, prediction = faces[at]
+    source, largest, target = Path(prediction.source), full_scale(explanation.map), explanation.target
     # Number the files: two images may have the same name, and an image may have several faces.
     prefix = f"{at + 1:0{len(str(len(faces)))}}_" if len(faces) > 1 else ""
-    path = out / f"{prefix}{Path(prediction.source).stem}_{method}.png"
+    path = out / f"{prefix}{source.stem}_{method}.png"
     share = share_text(prediction.probabilities[explanation.target])
-    largest, target = full_scale(explanation.map), explanation.target
     title = [
-        ("" if prediction.detection_score is None else f"face {number} of ") + Path(prediction.source).name,
+        ("" if prediction.detection_score is None else f"face {number} of ") + shorten(source.name, 60),
         f"{prediction.text}; {method} for {target} ({share})",
         f"brightest: {largest:.2g} or more, favours {target}" if largest else f"no pixel favours {target}",
     ]
