@@ -13,7 +13,7 @@ from mien.serve.api_errors import ApiError
 from mien.serve.limits import Limits
 from mien.serve.metrics import ServiceMetrics
 from mien.serve.prediction_service import PredictionService
-from mien.serve.schemas import FaceParameters
+from mien.serve.schemas import FaceParameters, PredictParameters
 from support import encoded, raises
 
 
@@ -156,8 +156,8 @@ def test_a_request_chooses_the_output(voted_run, face):
     service = PredictionService(classifier, find_detector(), Limits(work_seconds=3600), 1, ServiceMetrics())
     found = {}
     for name in (None, "perceived", "fer2013"):
-        parameters = FaceParameters(output=name)
-        (image,) = asyncio.run(service.predict([face], parameters, service.reader(parameters), crops=True))
+        parameters = PredictParameters(output=name, crops=True)
+        (image,) = asyncio.run(service.predict([face], parameters, service.reader(parameters)))
         (found[name],) = image.predictions
     service.stop()
     for name, answer in found.items():
