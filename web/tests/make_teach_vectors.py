@@ -45,14 +45,15 @@ def main() -> None:
     with torch.no_grad():
         logits = state.network.head(plain.float())
     found = state.cross_validation
+    assert found
     content = {
         "classes": state.plan.classes,
         "plain": _packed(plain),
         "mirrored": _packed(mirrored),
         "labels": state.labels.tolist(),
         "folds": deal_groups(group_identical(faces.images), faces.labels, FOLDS).tolist(),
-        "penalty": found.penalty,
-        "accuracy": found.accuracy,
+        "penalty": found["penalty"],
+        "accuracy": found["accuracy"],
         "dealt": _dealt(),
         "logits": logits.double().numpy().round(6).tolist(),
     }
