@@ -17,8 +17,8 @@ from mien.version import __version__ as __version__
 if not {"GOMP_SPINCOUNT", "KMP_BLOCKTIME"} & os.environ.keys():
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-# Names load on first use, so that `import mien` takes under 0.1 s and needs only the core install. The stub, which type
-# checkers read, says where each is from.
+# Names load on first use, so that `import mien` takes under 0.1 s and needs only the core install. The stub says where
+# each is from, to type checkers and here, as with lazy_loader (Scientific Python's SPEC 1).
 _STUB = __spec__.loader.get_data(f"{__file__.rpartition('.')[0]}.pyi").decode()  # type: ignore[union-attr]
 _HOMES = {name: module for module, name in re.findall(r"^from (\S+) import (\w+)", _STUB, re.M)}
 

@@ -3,6 +3,7 @@
 To add a check, add its class and an entry in :data:`CHECKS`.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -29,7 +30,7 @@ IMAGES_PER_ISSUE = 16
 OUTLIERS_SHOWN = 48
 
 
-class Check:
+class Check(ABC):
     """A section of the audit.
 
     Attributes:
@@ -40,17 +41,17 @@ class Check:
     key: ClassVar[str]
     title: ClassVar[str]
 
+    @abstractmethod
     def values(self, findings: AuditFindings) -> Mapping[str, Any]:
         """Return findings for ``audit.json``, converted by :func:`~mien.evaluation.results.json_ready`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def table(self, findings: AuditFindings) -> Table:
         """Return the findings as a table, without rows if the check does not apply."""
-        raise NotImplementedError
 
+    @abstractmethod
     def blocks(self, findings: AuditFindings) -> Sequence[Block]:
         """Return what the page shows below the table, such as faces."""
-        raise NotImplementedError
 
 
 class CopiesCheck(Check):
@@ -95,15 +96,14 @@ class CopiesCheck(Check):
             ),
             groups_table(findings),
         ]
-        split = findings.faces.split
-        across = np.flatnonzero(split[near.first] != split[near.second])
+        across = np.flatnonzero(findings.faces.split[near.first] != findings.faces.split[near.second])
         if len(across):
-            found.append(Text(f"Near-copies across splits: examples from {len(across):,} pairs."))
-            found.append(Row(tuple(_pair(findings, int(pair)) for pair in _spread(across, PAIRS_SHOWN))))
+            pairs = tuple(_pair(findings, int(pair)) for pair in _spread(across, PAIRS_SHOWN))
+            found += [Text(f"Near-copies across splits: examples from {len(across):,} pairs."), Row(pairs)]
         disputed = np.unique(near.groups[in_conflict(near.groups, findings.faces.labels)])
         if len(disputed):
-            found.append(Text(f"Conflicting labels of one image: examples from {len(disputed):,} images."))
-            found.append(Row(tuple(_group(findings, int(group)) for group in _spread(disputed, GROUPS_SHOWN))))
+            groups = tuple(_group(findings, int(group)) for group in _spread(disputed, GROUPS_SHOWN))
+            found += [Text(f"Conflicting labels of one image: examples from {len(disputed):,} images."), Row(groups)]
         return found
 
 

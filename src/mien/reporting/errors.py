@@ -47,7 +47,7 @@ def cell_faces(context: ReportContext) -> dict[tuple[int, int], FaceRow]:
     for true, said in cells.tolist():
         inside = np.flatnonzero((labels == true) & (predicted == said))
         ordered = inside[np.argsort(-sure[inside], kind="stable")]
-        # Of identical images, show the first.
+        # Show the first of identical images.
         _, first = np.unique(context.identical[ordered[: 3 * most]], return_index=True)
         shown = ordered[np.sort(first)[:most]]
         faces = tuple(

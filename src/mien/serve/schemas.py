@@ -40,7 +40,7 @@ class FaceParameters(BaseModel, extra="forbid", frozen=True):
 
     @property
     def detects(self) -> bool:
-        """Whether faces are detected in the images."""
+        """Return whether faces are detected in the images."""
         return True
 
 
@@ -51,7 +51,7 @@ class PredictParameters(FaceParameters):
 
     @property
     def detects(self) -> bool:
-        """Whether faces are detected in the images."""
+        """Return whether faces are detected in the images."""
         return not self.crops
 
 
