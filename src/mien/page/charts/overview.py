@@ -16,7 +16,6 @@ from mien.page.charts.svg import (
     INK,
     WIDTH_INCHES,
     Chart,
-    import_matplotlib,
     legend_above,
     make_chart,
     readable_on,
@@ -90,13 +89,12 @@ def _curves_chart(
     height_inches: float = 2.6,
 ) -> Chart:
     """Draw lines over epochs, each with label, history, key, colour and style."""
-    import_matplotlib()
-    from matplotlib.ticker import MaxNLocator
-
     percent = 100 if metric.endswith("accuracy") else 1
     longest = max(len(history) for _, history, *_ in curves)
 
     def draw(axes: Axes) -> None:
+        from matplotlib.ticker import MaxNLocator
+
         for label, history, key, colour, style in curves:
             epochs = [int(line["epoch"]) for line in history]
             values = [math.nan if line.get(key) is None else percent * float(line[key]) for line in history]
@@ -145,10 +143,6 @@ def confusion_chart(
     Colours go from white to blue, so that 2% and 12% look different, even in print. The smaller number is the count.
     ``links`` gives, for some cells (row, column), the key of the page element that a click leads to.
     """
-    import_matplotlib()
-    from matplotlib import colormaps
-    from matplotlib.patches import Rectangle
-
     count = len(classes)
     totals = confusion.sum(axis=1, keepdims=True)
     # If a class has no samples, its row is NaN and has no colour.
@@ -161,6 +155,9 @@ def confusion_chart(
     letters = float(np.clip(cell_inches * 17, 7, 11))
 
     def draw(axes: Axes) -> None:
+        from matplotlib import colormaps
+        from matplotlib.patches import Rectangle
+
         colours = colormaps["Blues"]
         axes.pcolormesh(fractions, cmap=colours, vmin=0, vmax=1, edgecolors="face", linewidth=0.3)
         for row, column in np.ndindex(count, count):

@@ -232,13 +232,12 @@ def _data_attributes(values: Mapping[str, str]) -> str:
 
 
 def import_matplotlib() -> None:
-    """Import matplotlib despite an invalid ``MPLBACKEND``, as notebooks pass it on. Raises MissingExtraError."""
+    """Import matplotlib despite an invalid ``MPLBACKEND``, as notebooks pass it on. Use it in ``needs_extra``."""
     if sys.modules.get("matplotlib"):
         return
     backend = os.environ.pop("MPLBACKEND", None)
     try:
-        with needs_extra("report", "A chart"):
-            import matplotlib
+        import matplotlib
 
         if backend:
             with suppress(ValueError):
@@ -250,8 +249,9 @@ def import_matplotlib() -> None:
 
 @contextmanager
 def _style(name: str) -> Iterator[None]:
-    import_matplotlib()
-    import matplotlib
+    with needs_extra("report", "A chart"):
+        import_matplotlib()
+        import matplotlib
 
     # A fixed salt gives the same bytes for the same chart.
     with matplotlib.rc_context({**_STYLE, "svg.hashsalt": name}), warnings.catch_warnings():
