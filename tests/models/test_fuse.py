@@ -50,9 +50,7 @@ def kinds(layers):
             id="a stem in steps of two: 22, then 11 places a side",
         ),
         pytest.param(
-            {"name": "separable"},
-            *(44, [Pairs], *2 * ([nn.Conv2d, nn.Conv2d, nn.ReLU, nn.MaxPool2d],)),
-            id="separable",
+            {"name": "separable"}, *(44, [Pairs], *2 * ([nn.Conv2d, nn.Conv2d, nn.ReLU, nn.MaxPool2d],)), id="separable"
         ),
     ],
 )

@@ -17,12 +17,7 @@ from mien.evaluation.predictions import read_predictions
 from mien.evaluation.results import BreakDown
 from mien.inference.find_model import is_shipped_run
 from mien.inference.predictor import Predictor
-from mien.pipeline.evaluate import (
-    EvaluateOptions,
-    EvaluationResult,
-    check_options,
-    predict_to_evaluate,
-)
+from mien.pipeline.evaluate import EvaluateOptions, EvaluationResult, check_options, predict_to_evaluate
 from mien.pipeline.measured_split import MeasuredSplit, holds_test
 from mien.pipeline.split_predictions import temperature_description
 

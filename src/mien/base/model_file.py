@@ -67,8 +67,7 @@ class Manifest(BaseModel, extra="forbid", frozen=True):
     recipe_digest: str
     data_fingerprint: str = Field(description="fingerprint of the faces in training and validation")
     cleaned_from: tuple[str, ...] = Field(
-        default=(),
-        description="fingerprints of the data before each list of changes; empty without such lists",
+        default=(), description="fingerprints of the data before each list of changes; empty without such lists"
     )
     taught_by: tuple[str, ...] = Field(default=(), description="SHA-256 of soft labels or teachers' model files")
     epoch: int = Field(description="epoch of these weights")

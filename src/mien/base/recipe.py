@@ -160,9 +160,7 @@ class BalanceRecipe(StrictModel):
     )
     share: float = Field(default=1.0, gt=0, le=1, description="oversample: up to this fraction of the largest class")
     faces_per_class: int = Field(
-        default=0,
-        ge=0,
-        description="largest number of faces per class, drawn at random before sampling; 0 keeps all",
+        default=0, ge=0, description="largest number of faces per class, drawn at random before sampling; 0 keeps all"
     )
     effective_beta: Fraction = Field(default=0.999, description="beta of class_weights = effective")
     focal_gamma: float = Field(default=0.0, ge=0, description="focal loss: 0 is cross-entropy, 2 as in the paper")
@@ -235,12 +233,10 @@ class Recipe(StrictModel):
     )
     ema_decay: Fraction = Field(default=0.0, description="moving average of the weights, per step; 0 is off")
     recalibrate_bn: bool = Field(
-        default=False,
-        description="recalculate batch-norm statistics on 4,096 training faces without augmentation",
+        default=False, description="recalculate batch-norm statistics on 4,096 training faces without augmentation"
     )
     progressive_resizing: tuple[tuple[Probability, int], ...] = Field(
-        default=(),
-        description="[[0.4, 28], [0.7, 36]]: train at 28 px until 40% of the run, at 36 px until 70%",
+        default=(), description="[[0.4, 28], [0.7, 36]]: train at 28 px until 40% of the run, at 36 px until 70%"
     )
     outputs: dict[OutputName, OutputRecipe] = Field(
         default={}, description="outputs by name, exactly one with target label; empty means one output for labels"

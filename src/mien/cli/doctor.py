@@ -14,6 +14,7 @@ from mien.cli.output import show_rows
 from mien.faces.find import find_detector
 from mien.inference.find_model import SHIPPED
 from mien.inference.predictor import load
+from mien.page.wording import counted
 from mien.serve.built_page import STATIC
 from mien.version import __version__
 
@@ -34,7 +35,7 @@ def _here() -> Iterator[Check]:
     import onnxruntime
 
     system = f"Python {platform.python_version()}, {platform.system()} {platform.machine()}"
-    yield "mien", f"{__version__}, {system}, {available_cores()} cores", ""
+    yield "mien", f"{__version__}, {system}, {counted(available_cores(), 'core')}", ""
     # Another package may provide onnxruntime, such as onnxruntime-gpu (docs/predict.md).
     runtime = f"onnxruntime {onnxruntime.__version__}"
     yield "core", ", ".join([*(f"{name} {version(name)}" for name in _CORE), runtime]), ""

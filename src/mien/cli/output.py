@@ -44,6 +44,13 @@ def show_notices(notices: Iterable[Notice]) -> None:
         notice(each.line)
 
 
+def note_left_out(expressions: Sequence[str]) -> None:
+    """Print which expressions ``--classes`` leaves out."""
+    if expressions:
+        words = f"--classes leaves out {', '.join(expressions)}; such a face gets one of the other answers."
+        notice(words, "classes-left-out")
+
+
 def show_json(value: Any) -> None:
     """Print JSON on stdout."""
     # Outside UTF encodings, Python's own escapes would not be valid JSON, so escape as JSON does.

@@ -25,7 +25,7 @@ from mien.cli.options import (
     ProviderOption,
     option,
 )
-from mien.cli.output import notice, show_json
+from mien.cli.output import note_left_out, notice, show_json
 from mien.cli.predict_view import Tally, show_answers
 from mien.cli.usage import leave_out
 from mien.inference.annotate import Annotator
@@ -139,6 +139,7 @@ def predict(
     elif out is None:
         show_answers(answers, "" if crops else str(tally))
     tally.note()
+    note_left_out(reader.left_out)
     if annotator is not None:
         notice(f"annotated images: {annotator.folder}")
 

@@ -18,7 +18,7 @@ from mien.cli.options import (
     ProviderOption,
     option,
 )
-from mien.cli.output import environment, show, show_json, show_notices
+from mien.cli.output import environment, note_left_out, show, show_json, show_notices
 from mien.inference.predictor import load
 from mien.page.terminal import rich_table
 from mien.page.wording import counted
@@ -66,6 +66,7 @@ def video(
     folder = Path(f"{file.stem}-mien") if out is None else out
     result = write_video(folder, opened, reader, annotate=annotate, overwrite=overwrite, metadata=metadata)
     show_notices(result.notes)
+    note_left_out(reader.reader.left_out)
     alarms = result.timeline.alarms(limits)
     if json:
         show_json({**_content(opened, result, detector.name, reader.reader.answers), "alarms": alarms})

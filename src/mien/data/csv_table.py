@@ -98,8 +98,7 @@ def read_csv(path: Path, options: ReadOptions) -> FaceTable:
     found = set() if header.split is None else {fields[header.split] for _, fields in rows}
     notes = class_names.finish(path.name, header.names[header.label].strip())
     columns, votes, vote_classes = gather_votes(
-        {name: parse_column([fields[at].strip() for _, fields in rows]) for name, at in header.others.items()},
-        places,
+        {name: parse_column([fields[at].strip() for _, fields in rows]) for name, at in header.others.items()}, places
     )
     contents: Iterable[Path | npt.NDArray[np.uint8]]
     if by_pixels:

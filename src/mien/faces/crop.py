@@ -217,6 +217,5 @@ def may_be_crop(width: int, height: int, found: int) -> bool:
 def crop_as_photo(names: str, *, option: str) -> Notice:
     """Return the notice about images chosen by :func:`may_be_crop`; ``option`` says that images are face crops."""
     return Notice(
-        f"no face was detected in {names}. For images that are face crops, use {option}.",
-        code="crops-as-photos",
+        f"no face was detected in {names}. For images that are face crops, use {option}.", code="crops-as-photos"
     )

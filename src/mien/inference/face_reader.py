@@ -35,6 +35,7 @@ class FaceReader:
         classifier: the given classifier.
         classes: class names of the predictions after merging.
         given_classes: the given label scheme.
+        left_out: expressions that the scheme leaves out; their faces get one of the other answers.
         perceived: whether probabilities are shares of people: trained on votes, and no classes merged.
 
     Raises:
@@ -42,19 +43,16 @@ class FaceReader:
     """
 
     def __init__(
-        self,
-        classifier: OnnxClassifier,
-        detector: Detector | str | None = None,
-        *,
-        classes: str | None = None,
+        self, classifier: OnnxClassifier, detector: Detector | str | None = None, *, classes: str | None = None
     ) -> None:
         self.classifier: OnnxClassifier = classifier
         self.given_classes: str | None = classes
         self._given_detector = detector
         self._scheme = None if classes is None else parse_scheme(classes)
         self.classes: tuple[str, ...] = classifier.classes if self._scheme is None else self._scheme.classes
-        if self._scheme is not None:
-            self._scheme.mapping(classifier.classes, "the model")
+        mapping = () if self._scheme is None else self._scheme.mapping(classifier.classes, "the model")
+        lost = {name for name, new in zip(classifier.classes, mapping, strict=False) if new < 0}
+        self.left_out: tuple[str, ...] = tuple(sorted(lost.difference(NO_EXPRESSION)))
         self.perceived: bool = classifier.output.perceived and self._scheme is None
 
     @property

@@ -109,11 +109,7 @@ class Predictor(OnnxClassifier):
             found.append([])
 
         for photo in self.stream(
-            images,
-            classes=classes,
-            detector=detector,
-            on_error=skip if on_error is not None else None,
-            bgr=bgr,
+            images, classes=classes, detector=detector, on_error=skip if on_error is not None else None, bgr=bgr
         ):
             found.append(photo.predictions)
             if may_be_crop(photo.width, photo.height, len(photo.predictions)):

@@ -43,12 +43,7 @@ class Stage(nn.Module):
     """
 
     def __init__(
-        self,
-        channels: int,
-        width: int,
-        convolutions: int,
-        pool: bool,
-        convolution: Callable[[int, int], nn.Module],
+        self, channels: int, width: int, convolutions: int, pool: bool, convolution: Callable[[int, int], nn.Module]
     ) -> None:
         super().__init__()
         layers: list[nn.Module] = [convolution(channels, width)]

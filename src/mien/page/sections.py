@@ -12,23 +12,9 @@ from mien.evaluation.results import (
     SubsetMetrics,
     VoteEvaluation,
 )
-from mien.page.blocks import (
-    Block,
-    CaptionedChart,
-    Column,
-    Row,
-    Table,
-)
+from mien.page.blocks import Block, CaptionedChart, Column, Row, Table
 from mien.page.charts.overview import runs_chart
-from mien.page.wording import (
-    UNDEFINED,
-    counted,
-    decimal,
-    headline,
-    interval_text,
-    percent,
-    value_text,
-)
+from mien.page.wording import UNDEFINED, counted, decimal, headline, interval_text, percent, value_text
 
 COPIES_WORDS = (
     "Leaked: an identical image or a near-copy (mirrored, shifted, cropped, recompressed, lighter) is in train, or, "

@@ -159,11 +159,7 @@ def finish_run(
         "training": made_words(run, manifest.parameters),
     }
     context = ReportContext(
-        predictions,
-        evaluation,
-        class_counts=split.class_counts,
-        history=outcome.history,
-        best_epoch=outcome.best_epoch,
+        predictions, evaluation, class_counts=split.class_counts, history=outcome.history, best_epoch=outcome.best_epoch
     )
     title, words = f"{recipe.name}: validation", {name: str(value) for name, value in found.items()}
     report = write_evaluation(run.path, context, title, words)

@@ -39,9 +39,7 @@ class Variant(StrictModel):
     )
     seeds: Seeds | None = Field(default=None, description="default: the study's")
     init_from: str = Field(
-        default="",
-        alias="from",
-        description="initial weights: a variant with the same seed, or a built-in model",
+        default="", alias="from", description="initial weights: a variant with the same seed, or a built-in model"
     )
     after: str = Field(default="", description="not trained: merge the predictions of this variant into `classes`")
     classes: str = Field(default="", description="with `after`: the label scheme to merge into")

@@ -73,8 +73,7 @@ class FaceResponse(BaseModel):
         default=None, description="score of the detector, not calibrated; missing with crops"
     )
     landmarks: dict[str, tuple[float, float]] | None = Field(
-        default=None,
-        description="x and y in pixels of eyes, nose and mouth corners; missing with crops",
+        default=None, description="x and y in pixels of eyes, nose and mouth corners; missing with crops"
     )
     output: str | None = Field(default=None, description="output that gives the answer; missing if it has no name")
     answer: str = Field(description="an expression, 'unsure' or 'not-a-face'; equals `top` if trained on labels")

@@ -23,13 +23,7 @@ from mien.base.heads.kinds import answering
 from mien.base.recipe import Recipe
 from mien.base.run_folder import HistoryLine
 from mien.data.dataset import Dataset
-from mien.data.votes import (
-    check_votes,
-    ratings_fingerprint,
-    read_ratings,
-    vote_probabilities,
-    votes_fingerprint,
-)
+from mien.data.votes import check_votes, ratings_fingerprint, read_ratings, vote_probabilities, votes_fingerprint
 from mien.evaluation import metrics
 from mien.evaluation.estimates import measure_ratings
 from mien.evaluation.ferplus import distribution_cross_entropy, majority_accuracy

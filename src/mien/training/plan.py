@@ -254,8 +254,7 @@ def recipe_warnings(recipe: Recipe, *, from_run: bool = False, train_faces: int 
     mixed = (recipe.augment.mixup or recipe.augment.cutmix) and recipe.augment.mixup_probability == 1
     if recipe.self_adaptive and mixed and not recipe.augment.mixup_off_epochs:
         yield Notice(
-            "self_adaptive has no effect if every batch is mixed: lower augment.mixup_probability.",
-            code="targets-stay",
+            "self_adaptive has no effect if every batch is mixed: lower augment.mixup_probability.", code="targets-stay"
         )
     if frozen >= recipe.epochs:
         yield Notice(

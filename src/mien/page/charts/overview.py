@@ -11,16 +11,7 @@ import numpy.typing as npt
 
 from mien.base.errors import DataError, nearest
 from mien.evaluation.results import Estimate
-from mien.page.charts.svg import (
-    COLOURS,
-    INK,
-    WIDTH_INCHES,
-    Chart,
-    legend_above,
-    make_chart,
-    readable_on,
-    shorten,
-)
+from mien.page.charts.svg import COLOURS, INK, WIDTH_INCHES, Chart, legend_above, make_chart, readable_on, shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
