@@ -33,14 +33,15 @@ def next_section(context: ReportContext) -> Section:
 def _sentences(context: ReportContext) -> Iterator[str]:
     evaluation = context.evaluation
     present = [each for each in evaluation.per_class if each.support]
+    by = "" if context.predictions.votes is None else " by label"
     best, worst = (choose(present, key=lambda each: each.recall) for choose in (max, min))
     if len(present) == 1:
         yield f"All samples are of one class, {best.name}; {percent(best.recall)} are recognised."
     elif best.recall == worst.recall:
-        yield f"{percent(best.recall)} of each class are recognised."
+        yield f"{percent(best.recall)} of each class{by} are recognised."
     else:
         yield (
-            f"Best class: {best.name}, of which {percent(best.recall)} are recognised. Worst: {worst.name}, "
+            f"Best class{by}: {best.name}, of which {percent(best.recall)} are recognised. Worst: {worst.name}, "
             f"{percent(worst.recall)} of {counted(worst.support, 'sample')}."
         )
     pairs = confused_pairs(context.predictions.labels, context.predicted)
