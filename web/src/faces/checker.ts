@@ -1,7 +1,5 @@
-import type { InferenceSession } from "onnxruntime-web/wasm";
-
 import checkFile from "../../../src/mien/faces/networks/check.onnx?url";
-import { besidePage, openModel, runtime } from "../model/runtime";
+import { besidePage, type Network, openModel, runtime } from "../model/runtime";
 import { type Drawable, roundHalfEven } from "../preprocess/image";
 import type { Square } from "./crop";
 import { type Box, type DetectedFace, type Features, iou } from "./box";
@@ -29,14 +27,14 @@ const FRAMING = { width: 0.76, height: 1.01, down: -0.112 };
 export class Checker {
   readonly #canvas = new OffscreenCanvas(CHECK_PX, CHECK_PX);
 
-  private constructor(private readonly session: InferenceSession) {}
+  private constructor(private readonly network: Network) {}
 
   static async load(): Promise<Checker> {
     return new Checker(await openModel(besidePage(checkFile)));
   }
 
   dispose(): Promise<void> {
-    return this.session.release();
+    return this.network.release();
   }
 
   /** Return the faces with better boxes, and with one score, 0..1, from both networks. */
@@ -82,7 +80,7 @@ export class Checker {
   async #runBatch(image: Drawable, squares: Square[]): Promise<Float32Array[]> {
     const { Tensor } = await runtime();
     const pixels = new Tensor("uint8", this.#crops(image, squares), [squares.length, CHECK_PX, CHECK_PX, 3]);
-    const { data } = (await this.session.run({ pixels }, ["faces"]))["faces"]!;
+    const { data } = (await this.network.run({ pixels }, ["faces"]))["faces"]!;
     return squares.map((_, index) => (data as Float32Array).subarray(index * VALUES, (index + 1) * VALUES));
   }
 

@@ -1,4 +1,5 @@
 import type { DecodedImage, Drawable } from "../preprocess/image";
+import { queue } from "../queue";
 import { type Box, type DetectedFace, iou, mergeAgreeing, suppressOverlaps } from "./box";
 import { workingCopy } from "./brightness";
 import { Checker, reframed } from "./checker";
@@ -45,13 +46,22 @@ const MAX_PROPOSALS = { image: 1000, frame: 8 };
 /** Score of a known face as a proposal; the check decides whether it is still there. */
 const KNOWN_SCORE = 0.5;
 
+/** Detects faces in the frames of one video. `known` are the boxes of faces in earlier frames; `seconds` is the frame's time. */
+export type FrameDetector = (frame: DecodedImage, known: Box[], seconds: number) => Promise<DetectedFace[]>;
+
+/** When new faces of a video are searched next, in seconds of the video. */
+interface Schedule {
+  isLive: boolean;
+  nextLook: number;
+  nextSmallFaces: number;
+}
+
 /** Detects faces as mien.faces.network does: one network proposes them in copies of the image, another checks them. */
 export class Detector {
   minScore = MIN_SCORE;
   readonly #canvas = new OffscreenCanvas(1, 1);
-  #isLive = false;
-  #nextLook = 0;
-  #nextSmallFaces = 0;
+  /** Images use the same canvas, so one waits for the other. */
+  readonly #inTurn = queue();
 
   private constructor(
     private readonly proposer: Proposer,
@@ -67,10 +77,12 @@ export class Detector {
   }
 
   /** Faces in a still image, the largest first; boxes in whole pixels of the image. */
-  async detectInImage(image: DecodedImage): Promise<DetectedFace[]> {
-    const copy = this.#copyOf(image);
-    const faces = await this.#checked(copy, await this.#proposals(copy));
-    return inPixelsOf(image, copy, faces.length ? faces : await this.#closeUp(copy));
+  detectInImage(image: DecodedImage): Promise<DetectedFace[]> {
+    return this.#inTurn(async () => {
+      const copy = this.#copyOf(image);
+      const faces = await this.#checked(copy, await this.#proposals(copy));
+      return this.#chosen(image, copy, faces.length ? faces : await this.#closeUp(copy));
+    });
   }
 
   /** Propose faces in a still image: the first copy is searched everywhere, larger ones where faces may be missing. */
@@ -115,42 +127,45 @@ export class Detector {
       .map((face) => moved(face, border, [1 / scale, 1 / scale]));
   }
 
-  /** Call this before the first frame of a camera (live) or of a video file. A file's results must not depend on the
-   * machine.
+  /**
+   * Start a camera (live) or a video file, whose results must not depend on the machine. In its frames only upright faces
+   * are detected, and new ones only in some frames. Known faces need no proposal.
    */
-  startVideo(isLive: boolean): void {
-    this.#isLive = isLive;
-    this.#nextLook = this.#nextSmallFaces = 0;
+  startVideo(isLive: boolean): FrameDetector {
+    const schedule = { isLive, nextLook: 0, nextSmallFaces: 0 };
+    let latest = 0;
+    return (frame, known, seconds) => this.#inTurn(() => {
+      // The video has jumped back.
+      if (seconds < latest) schedule.nextLook = schedule.nextSmallFaces = 0;
+      latest = seconds;
+      return this.#detectInFrame(frame, known, seconds, schedule);
+    });
   }
 
-  /**
-   * Detect faces in a frame of a video: only upright ones, and new ones only in some frames. `known` are the boxes of
-   * faces in earlier frames, for which no proposal is needed. `seconds` is the time of the frame.
-   */
-  async detectInFrame(frame: DecodedImage, known: Box[], seconds: number): Promise<DetectedFace[]> {
+  async #detectInFrame(frame: DecodedImage, known: Box[], seconds: number, schedule: Schedule): Promise<DetectedFace[]> {
     const copy = this.#copyOf(frame);
     const before = inPixelsOf(copy, frame, known.map((box) => ({ box, score: KNOWN_SCORE })));
     const faces = await this.checker.follow(copy, before);
     const followed = this.#suppressed(faces);
-    if (followed.length && seconds < this.#nextLook) return inPixelsOf(frame, copy, followed);
-    const looks = await this.#looksAtFrame(copy, boxesFrom(followed, 0), seconds);
+    if (followed.length && seconds < schedule.nextLook) return this.#chosen(frame, copy, followed);
+    const looks = await this.#looksAtFrame(copy, boxesFrom(followed, 0), seconds, schedule);
     const proposals = mergeAgreeing(looks, AGREEING_IOU).map(reframed);
     const others = proposals.filter((face) => !followed.some(({ box }) => iou(box, face.box) > AGREEING_IOU));
     faces.push(...(await this.checker.check(copy, others.slice(0, MAX_PROPOSALS.frame))));
-    return inPixelsOf(frame, copy, this.#suppressed(faces));
+    return this.#chosen(frame, copy, this.#suppressed(faces));
   }
 
-  async #looksAtFrame(copy: Drawable, known: Box[], seconds: number): Promise<DetectedFace[][]> {
+  async #looksAtFrame(copy: Drawable, known: Box[], seconds: number, schedule: Schedule): Promise<DetectedFace[][]> {
     const first = await this.proposer.look(copy, copySide(copy, FRAME_PX));
-    this.#nextLook = seconds + LOOK_EVERY_SECONDS;
-    if (seconds < this.#nextSmallFaces) return [first.faces];
+    schedule.nextLook = seconds + LOOK_EVERY_SECONDS;
+    if (seconds < schedule.nextSmallFaces) return [first.faces];
     const start = performance.now();
     // Do not enlarge a camera's frame, which would stop the picture for half a second on a slow machine.
-    const largest = this.#isLive ? Math.max(copy.width, copy.height) : LARGEST_PX;
+    const largest = schedule.isLive ? Math.max(copy.width, copy.height) : LARGEST_PX;
     const closer = await this.#closer(copy, first, known, largest);
     const taken = (performance.now() - start) / 1000;
-    const pause = this.#isLive ? SMALL_FACES_EVERY.durations * taken : 0;
-    this.#nextSmallFaces = seconds + Math.max(SMALL_FACES_EVERY.seconds, pause);
+    const pause = schedule.isLive ? SMALL_FACES_EVERY.durations * taken : 0;
+    schedule.nextSmallFaces = seconds + Math.max(SMALL_FACES_EVERY.seconds, pause);
     return [first.faces, ...closer];
   }
 
@@ -164,7 +179,12 @@ export class Detector {
   }
 
   #suppressed(faces: DetectedFace[]): DetectedFace[] {
-    return suppressOverlaps(faces, NMS_IOU).filter(({ score }) => score >= this.minScore);
+    return suppressOverlaps(faces, NMS_IOU).filter(({ score }) => score >= MIN_SCORE);
+  }
+
+  /** The user's limit comes last: where faces are searched does not depend on it. */
+  #chosen(image: Drawable, copy: Drawable, faces: DetectedFace[]): DetectedFace[] {
+    return inPixelsOf(image, copy, faces.filter(({ score }) => score >= this.minScore));
   }
 }
 

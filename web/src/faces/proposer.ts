@@ -1,7 +1,5 @@
-import type { InferenceSession } from "onnxruntime-web/wasm";
-
 import proposalsFile from "../../../src/mien/faces/networks/proposals.onnx?url";
-import { besidePage, openModel, runtime } from "../model/runtime";
+import { besidePage, type Network, openModel, runtime } from "../model/runtime";
 import type { Drawable } from "../preprocess/image";
 import { CELL_PX, decodeBoxes } from "./anchors";
 import type { DetectedFace } from "./box";
@@ -18,14 +16,14 @@ const MAX_ENLARGED = 2;
 export class Proposer {
   readonly #canvas = new OffscreenCanvas(CELL_PX, CELL_PX);
 
-  private constructor(private readonly session: InferenceSession) {}
+  private constructor(private readonly network: Network) {}
 
   static async load(): Promise<Proposer> {
     return new Proposer(await openModel(besidePage(proposalsFile)));
   }
 
   dispose(): Promise<void> {
-    return this.session.release();
+    return this.network.release();
   }
 
   /** Propose in a copy with a longer side of `side` pixels: everywhere, or in areas given in pixels of the image. */
@@ -100,7 +98,7 @@ export class Proposer {
     const { data } = this.#canvas.getContext("2d")!.getImageData(0, 0, width, height);
     const { Tensor } = await runtime();
     const pixels = new Tensor("uint8", new Uint8Array(data.buffer), [height, width, 4]);
-    const output = await this.session.run({ pixels }, ["cells"]);
+    const output = await this.network.run({ pixels }, ["cells"]);
     return output["cells"]!.data as Float32Array;
   }
 }

@@ -1,12 +1,10 @@
-import type { InferenceSession } from "onnxruntime-web/wasm";
-
 import { PageError } from "../page_error";
 import { toInput } from "../preprocess/input";
-import { fetchManifest, type Manifest } from "./manifest";
+import { queue } from "../queue";
+import { fetchManifest, isComplete, type Manifest } from "./manifest";
 import { type Output, outputsOf, type Probabilities, probabilitiesOf } from "../heads/votes";
-import { fetchFile } from "./download";
 import { manifestIn } from "./model_file";
-import { openModel, runtime } from "./runtime";
+import { fetchBytes, type Network, openModel, runtime } from "./runtime";
 
 /** Number of faces per run; a larger batch would block the page. */
 const BATCH_SIZE = 32;
@@ -14,11 +12,11 @@ const BATCH_SIZE = 32;
 /** One of the page's models, with its manifest. */
 export class Classifier {
   readonly #outputs: Output[];
-  readonly #runs = new Set<Promise<void>>();
+  readonly #inTurn = queue();
 
   private constructor(
     readonly manifest: Manifest,
-    private readonly session: InferenceSession,
+    private readonly network: Network,
     /** Bytes of the model file. */
     readonly file: Uint8Array,
   ) {
@@ -27,9 +25,9 @@ export class Classifier {
 
   /** Load the model whose file has this address plus ".onnx", and whose manifest has it plus ".json". */
   static async load(address: URL, manifest = fetchManifest(address)): Promise<Classifier> {
-    const file = fetchFile(new URL(`${address.href}.onnx`)).then((response) => response.bytes());
-    const [loaded, session] = await Promise.all([manifest, openModel(file)]);
-    return new Classifier(loaded, session, await file);
+    const file = fetchBytes(new URL(`${address.href}.onnx`));
+    const [loaded, network] = await Promise.all([manifest, openModel(file)]);
+    return new Classifier(loaded, network, await file);
   }
 
   /** Open a model file that contains its manifest, like all of mien's. Throws PageError. */
@@ -41,17 +39,17 @@ export class Classifier {
       throw new PageError("model-damaged");
     }
     if (!manifest) throw new PageError("manifest-missing");
-    if ((manifest.input.channels ?? 1) > 1) throw new PageError("model-in-colour");
-    const session = await openModel(Promise.resolve(file)).catch(() => {
+    if ((manifest.input?.channels ?? 1) > 1) throw new PageError("model-in-colour");
+    if (!isComplete(manifest)) throw new PageError("model-damaged");
+    const network = await openModel(Promise.resolve(file)).catch(() => {
       throw new PageError("model-damaged");
     });
-    return new Classifier(manifest, session, file);
+    return new Classifier(manifest, network, file);
   }
 
   /** Free the memory of the network when the active runs have ended. */
-  async dispose(): Promise<void> {
-    await Promise.allSettled(this.#runs);
-    await this.session.release();
+  dispose(): Promise<void> {
+    return this.#inTurn(() => this.network.release());
   }
 
   /** Probabilities of grey face crops (size_px * size_px values each). */
@@ -70,7 +68,7 @@ export class Classifier {
 
   /** Compute the features of each crop, which are the last layer's input. Throws PageError. */
   async features(crops: Uint8Array[]): Promise<Float32Array[]> {
-    if (!this.session.outputNames.includes("features")) throw new PageError("features-missing");
+    if (!this.network.outputNames.includes("features")) throw new PageError("features-missing");
     const rows: Float32Array[] = [];
     await this.#run(crops, ["features"], ({ features }, batch) => {
       const width = features!.length / batch.length;
@@ -79,10 +77,8 @@ export class Classifier {
     return rows;
   }
 
-  async #run(...given: Parameters<Classifier["runBatches"]>): Promise<void> {
-    const run = this.runBatches(...given);
-    this.#runs.add(run);
-    await run.finally(() => this.#runs.delete(run));
+  #run(...given: Parameters<Classifier["runBatches"]>): Promise<void> {
+    return this.#inTurn(() => this.runBatches(...given));
   }
 
   private async runBatches(crops: Uint8Array[], outputs: string[], use: (given: Record<string, Float32Array>, batch: Uint8Array[]) => void): Promise<void> {
@@ -91,7 +87,7 @@ export class Classifier {
     for (let first = 0; first < crops.length; first += BATCH_SIZE) {
       const batch = crops.slice(first, first + BATCH_SIZE);
       const images = new Tensor("float32", toInput(batch, spec), [batch.length, 1, spec.crop_px, spec.crop_px]);
-      const given = await this.session.run({ images }, outputs);
+      const given = await this.network.run({ images }, outputs);
       use(Object.fromEntries(outputs.map((name) => [name, given[name]!.data as Float32Array])), batch);
     }
   }

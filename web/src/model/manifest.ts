@@ -66,3 +66,12 @@ export async function fetchManifest(address: URL): Promise<Manifest> {
 export function fullName({ name, precision }: Manifest): string {
   return precision === "int8" ? `${name}-int8` : name;
 }
+
+/** Whether the manifest of a user's file has what the page needs, and an output that says a class. */
+export function isComplete({ name, classes, input, scores, temperature, outputs }: Partial<Manifest>): boolean {
+  const numbers = [input?.size_px, input?.crop_px, input?.mean, input?.std, temperature];
+  const named = Object.values(outputs ?? {});
+  const lists = [classes, ...named.map((output) => output.classes)];
+  const says = !named.length || named.some(({ target }) => target !== "affect");
+  return Boolean(name && scores && says) && numbers.every(Number.isFinite) && lists.every((list) => Array.isArray(list) && list.length);
+}

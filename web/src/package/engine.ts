@@ -7,6 +7,7 @@ import { type Prediction, predictionOf } from "../predictions/prediction";
 import { Predictor } from "../predictions/predictor";
 import { Tracker } from "../predictions/tracker";
 import type { DecodedImage } from "../preprocess/image";
+import { queue } from "../queue";
 import { colourOf } from "../view/colours";
 
 export type { Box, Landmarks, Prediction };
@@ -34,6 +35,8 @@ const HERE = import.meta.url;
 
 export class Mien {
   readonly #canvas = new OffscreenCanvas(1, 1);
+  /** Pictures use the same canvas, so one waits for the other. */
+  readonly #inTurn = queue();
 
   private constructor(
     private readonly predictor: Predictor,
@@ -52,9 +55,11 @@ export class Mien {
   }
 
   /** Return the faces of a picture, the largest first, with boxes in its pixels. */
-  async predict(picture: Picture): Promise<Face[]> {
-    const faces = await this.predictor.predictImage(this.#read(picture), []);
-    return faces.map((face) => this.#face(face));
+  predict(picture: Picture): Promise<Face[]> {
+    return this.#inTurn(async () => {
+      const faces = await this.predictor.predictImage(this.#read(picture), []);
+      return faces.map((face) => this.#face(face));
+    });
   }
 
   /**
@@ -63,17 +68,17 @@ export class Mien {
    */
   follow({ isLive = true } = {}): (picture: Picture, seconds: number) => Promise<TrackedFace[]> {
     const tracker = new Tracker();
-    this.predictor.startVideo(isLive);
-    return async (picture, seconds) => {
-      const faces = await this.predictor.predictFrame(this.#read(picture), tracker.known(), seconds);
+    const predictFrame = this.predictor.startVideo(isLive);
+    return (picture, seconds) => this.#inTurn(async () => {
+      const faces = await predictFrame(this.#read(picture), tracker.known(), seconds);
       const tracks = tracker.update(faces.flatMap(({ box, ...face }) => (box ? [{ box, ...face }] : [])), seconds);
       return tracks.map((track) => ({ track: track.number, ...this.#face(track) }));
-    };
+    });
   }
 
   /** Free the memory of the networks. The object can then make no predictions. */
   dispose(): Promise<void> {
-    return this.predictor.dispose();
+    return this.#inTurn(() => this.predictor.dispose());
   }
 
   #face(face: Parameters<typeof predictionOf>[1]): Face {

@@ -1,8 +1,8 @@
-/** Saves predictions as JSON, each in the shape of mien's Prediction.to_dict(); in a video with time and face. */
+/** Saves predictions as JSON, each in the shape of mien's Prediction.to_dict(); in a video with time and track. */
 
 import type { Prediction } from "./prediction";
 
-export type SavedPrediction = Prediction & { time_seconds?: number; face?: number };
+export type SavedPrediction = Prediction & { time_seconds?: number; track?: number };
 
 export function asJson(predictions: SavedPrediction[]): string {
   return `${JSON.stringify(predictions, null, 2)}\n`;

@@ -26,10 +26,10 @@ export interface PredictedFace {
   probabilities: Probabilities;
 }
 
-export class Predictor {
-  #isLive = false;
-  #frames = 0;
+/** Predicts the faces of a video's next frame. `known` are the boxes of faces in earlier frames. */
+export type FramePredictor = (frame: DecodedImage, known: Box[], seconds: number) => Promise<PredictedFace[]>;
 
+export class Predictor {
   private constructor(
     private classifier: Classifier,
     private readonly detector: Detector,
@@ -84,19 +84,17 @@ export class Predictor {
     return this.detector.detectInImage(image);
   }
 
-  /** Call this before the first frame of a camera (live) or video file. */
-  startVideo(isLive: boolean): void {
-    this.#isLive = isLive;
-    this.detector.startVideo(isLive);
-  }
-
-  /** Predict the faces of a video's next frame, the largest first. `known` are boxes of faces in earlier frames. */
-  async predictFrame(frame: DecodedImage, known: Box[], seconds: number): Promise<PredictedFace[]> {
-    const faces = await this.detector.detectInFrame(frame, known, seconds);
-    if (!this.#isLive) return this.#predictFaces(frame, faces);
-    // Alternate plain and mirrored views, which the tracker averages over time: this halves the cost.
-    this.#frames += 1;
-    return this.#predictFaces(frame, faces, [this.#frames % 2 ? "plain" : "mirrored"]);
+  /** Start a camera (live) or video file. Returns a function that predicts the faces of its next frame, the largest first. */
+  startVideo(isLive: boolean): FramePredictor {
+    const detect = this.detector.startVideo(isLive);
+    let frames = 0;
+    return async (frame, known, seconds) => {
+      const faces = await detect(frame, known, seconds);
+      if (!isLive) return this.#predictFaces(frame, faces);
+      // Alternate plain and mirrored views, which the tracker averages over time: this halves the cost.
+      frames += 1;
+      return this.#predictFaces(frame, faces, [frames % 2 ? "plain" : "mirrored"]);
+    };
   }
 
   /** Predict a face in a box chosen by the user. */

@@ -41,10 +41,10 @@ export class VideoPredictor {
 
   /** Predict each frame, and call `show` after it, until the last one or until stopped. */
   async run(show: (predictions: ImagePredictions) => void): Promise<void> {
-    this.predictor.startVideo(!this.clip);
+    const predictFrame = this.predictor.startVideo(!this.clip);
     await this.frameSource.forEach(async (frame, seconds) => {
       const start = performance.now();
-      const predicted = await this.predictor.predictFrame(frame, this.#tracker.known(), seconds);
+      const predicted = await predictFrame(frame, this.#tracker.known(), seconds);
       const boxed = predicted.flatMap(({ box, ...rest }) => (box ? [{ box, ...rest }] : []));
       const tracks = this.#tracker.update(boxed, seconds);
       this.entries.push(...tracks.map((face) => (this.clip ? face : { ...face, crop: NO_CROP })));

@@ -8,6 +8,7 @@ import { Checker, featuresOf } from "../../src/faces/checker";
 import { Detector } from "../../src/faces/detector";
 import { Look, regionsAround } from "../../src/faces/look";
 import { Proposer } from "../../src/faces/proposer";
+import { fetchBytes, Network } from "../../src/model/runtime";
 import type { DecodedImage } from "../../src/preprocess/image";
 import { vectors } from "../vectors";
 
@@ -109,30 +110,62 @@ describe("boxes from cells", () => {
   });
 });
 
-describe("longer sides of the copies that a frame is looked at in", () => {
+describe("copies that are searched", () => {
   afterEach(() => {
     vi.restoreAllMocks();
     vi.unstubAllGlobals();
   });
 
-  /** A detector whose networks see nothing, and the sides that it asks for in its first frame, of a camera or not. */
-  const sidesOf = async (longer: number, isLive: boolean) => {
+  const imageOf = (longer: number) => {
+    const size = { width: longer, height: 8 };
+    return { ...size, pixels: { ...size, data: new Uint8ClampedArray(longer * 8 * 4).fill(255) } } as unknown as DecodedImage;
+  };
+
+  /** A detector whose networks see faces of these scores, and the sides of the copies that it searches, of images up to `longer`. */
+  const detectorOf = async (longer: number, ...scores: number[]) => {
     vi.stubGlobal("OffscreenCanvas", class {});
     const sides: number[] = [];
-    const look = async (_image: unknown, side: number) => {
+    const look = async (image: { width: number }, side: number) => {
       sides.push(side);
-      return new Look(side, side / longer, 1, 1);
+      await new Promise((resolve) => setTimeout(resolve));
+      return new Look(side, side / image.width, 1, 1);
     };
-    const none = async () => [];
-    vi.spyOn(Proposer, "load").mockResolvedValue({ look } as unknown as Proposer);
-    vi.spyOn(Checker, "load").mockResolvedValue({ check: none, follow: none } as unknown as Checker);
-    const detector = await Detector.load();
-    detector.startVideo(isLive);
-    const size = { width: longer, height: 8 };
-    const frame = { ...size, pixels: { ...size, data: new Uint8ClampedArray(longer * 8 * 4).fill(255) } };
-    expect(await detector.detectInFrame(frame as unknown as DecodedImage, [], 0)).toEqual([]);
+    const seen = async () => scores.map((score) => ({ box: box(0, 0, longer / 4), score }));
+    vi.spyOn(Proposer, "load").mockResolvedValue({ look, lookTilted: async () => [] } as unknown as Proposer);
+    vi.spyOn(Checker, "load").mockResolvedValue({ check: seen, follow: seen } as unknown as Checker);
+    return { detector: await Detector.load(), sides };
+  };
+
+  const sidesOf = async (longer: number, isLive: boolean) => {
+    const { detector, sides } = await detectorOf(longer);
+    expect(await detector.startVideo(isLive)(imageOf(longer), [], 0)).toEqual([]);
     return sides;
   };
+
+  test("no close-up is searched where the face scores less than the user's limit", async () => {
+    const { detector } = await detectorOf(480, 0.6);
+    expect(await detector.detectInImage(imageOf(480))).toHaveLength(1);
+    detector.minScore = 0.8;
+    expect(await detector.detectInImage(imageOf(480))).toEqual([]);
+  });
+
+  test("images wait for one another", async () => {
+    const { detector, sides } = await detectorOf(480, 0.6);
+    await Promise.all([480, 240].map((longer) => detector.detectInImage(imageOf(longer))));
+    expect(sides).toEqual([320, 640, 960, 320, 480]);
+  });
+
+  test("each video has its own times of search; after a jump back it is searched at once", async () => {
+    const { detector, sides } = await detectorOf(320, 0.9);
+    const [one, other] = [detector.startVideo(true), detector.startVideo(true)];
+    const isSearched = async (detect: typeof one, seconds: number) => {
+      sides.length = 0;
+      await detect(imageOf(320), [box(0, 0, 80)], seconds);
+      return sides.length > 0;
+    };
+    expect([await isSearched(one, 9), await isSearched(one, 9.1), await isSearched(other, 2), await isSearched(one, 9.15)]).toEqual([true, false, true, false]);
+    expect([await isSearched(one, 0), await isSearched(one, 0.1)]).toEqual([true, false]);
+  });
 
   test.each([
     [400, [320]],
@@ -149,4 +182,24 @@ describe("longer sides of the copies that a frame is looked at in", () => {
     expect(await sidesOf(480, false)).toEqual([320, 640, 960]);
     expect(await sidesOf(1280, false)).toEqual([320, 640, 1280]);
   });
+});
+
+test("a network waits until another one has run, even if that one fails", async () => {
+  let running = 0;
+  const run = async () => {
+    if ((running += 1) > 1) throw new Error("entered twice");
+    await new Promise((resolve) => setTimeout(resolve));
+    running -= 1;
+    throw new Error("failed");
+  };
+  const networks = [1, 2].map(() => new Network({ run } as unknown as ConstructorParameters<typeof Network>[0]));
+  const results = await Promise.allSettled(networks.map((network) => network.run({}, [])));
+  expect(results.map((result) => result.status === "rejected" && String(result.reason))).toEqual(["Error: failed", "Error: failed"]);
+});
+
+test("a file is read in browsers whose responses have no bytes()", async () => {
+  const response = { ok: true, headers: new Headers(), clone: () => response, arrayBuffer: async () => Uint8Array.of(1, 2).buffer };
+  vi.stubGlobal("fetch", async () => response);
+  expect(await fetchBytes(new URL("https://host/model.onnx"))).toEqual(Uint8Array.of(1, 2));
+  vi.unstubAllGlobals();
 });
