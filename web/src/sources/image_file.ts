@@ -18,6 +18,15 @@ export async function openImage(file: Blob): Promise<DecodedImage> {
   } catch {
     throw new PageError("image-unreadable");
   }
+  try {
+    return upright(source, orientation);
+  } finally {
+    source.close();
+  }
+}
+
+/** Draw an image upright. Throws PageError. */
+function upright(source: ImageBitmap, orientation: number): DecodedImage {
   const sideways = swapsSides(orientation);
   const [width, height] = sideways ? [source.height, source.width] : [source.width, source.height];
   if (width * height > MAX_PIXELS) throw new PageError("image-too-large");
@@ -28,7 +37,6 @@ export async function openImage(file: Blob): Promise<DecodedImage> {
   context.fillRect(0, 0, width, height);
   context.setTransform(uprightTransform(orientation, source.width, source.height));
   context.drawImage(source, 0, 0);
-  source.close();
   let pixels: ImageData;
   try {
     pixels = context.getImageData(0, 0, width, height, { colorSpace: "srgb" });

@@ -1,6 +1,7 @@
 // Oracle: Pillow, which wrote the files of vectors.json, and bytes by hand from the EXIF and WebP specifications.
 import { describe, expect, test, vi } from "vitest";
 
+import { openImage } from "../../src/sources/image_file";
 import { CameraFrames } from "../../src/sources/frames";
 import { swapsSides, uprightTransform, webpOrientation } from "../../src/sources/orientation";
 import { vectors } from "../vectors";
@@ -69,5 +70,13 @@ test("a camera's frame that comes while another is used is used next, unless the
   show(0, { mediaTime: 0 });
   await finished;
   expect(used).toEqual([0, 1]);
+  vi.unstubAllGlobals();
+});
+
+test("the memory of an image that is too large is freed", async () => {
+  const close = vi.fn();
+  vi.stubGlobal("createImageBitmap", async () => ({ width: 20_000, height: 5001, close }));
+  await expect(openImage(new Blob())).rejects.toMatchObject({ code: "image-too-large" });
+  expect(close).toHaveBeenCalledOnce();
   vi.unstubAllGlobals();
 });
