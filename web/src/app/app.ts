@@ -12,6 +12,7 @@ import { asJson, saveFile, type SavedPrediction } from "../predictions/json_file
 import type { Predictor } from "../predictions/predictor";
 import { element } from "../view/elements";
 import type { Page } from "../view/page";
+import { queue } from "../queue";
 import { ImageSession } from "./image_session";
 import { Stage } from "./stage";
 import { TeachSession } from "./teach_session";
@@ -27,6 +28,7 @@ export class App {
   readonly images: ImageSession;
   readonly videos: VideoSession;
   readonly teaching: TeachSession;
+  readonly #inTurn = queue();
   /** Offer another model and use it. Set by the list of models. */
   addModel: (name: string, open: () => Promise<Classifier>) => Promise<boolean> = async () => false;
 
@@ -40,17 +42,19 @@ export class App {
     this.teaching = new TeachSession(page, this.stage, predictor, (name, open) => this.addModel(name, open));
   }
 
-  /** Use a model file if there is one. Otherwise add the images to the list, or play the first video. */
+  /** Use the model files. Then add the images to the list, or play the first video. */
   async open(files: File[]): Promise<void> {
     const { messages } = this.page;
     messages.clearProblems();
-    const model = files.find(({ name }) => name.endsWith(".onnx"));
-    if (model) return this.openModel(model);
-    const videos = files.filter(({ type }) => type.startsWith("video/"));
+    const models = files.filter(({ name }) => name.toLowerCase().endsWith(".onnx"));
+    for (const model of models) await this.openModel(model);
+    const rest = files.filter((file) => !models.includes(file));
+    if (models.length && !rest.length) return;
+    const videos = rest.filter(({ type }) => type.startsWith("video/"));
     // A file of unknown type may be an image; if it is none, an error names it.
-    const images = files.filter(({ type }) => type.startsWith("image/") || (!type && !videos.length));
-    const others = files.filter((file) => !images.includes(file) && !videos.includes(file));
-    if (others.length === files.length) {
+    const images = rest.filter(({ type }) => type.startsWith("image/") || (!type && !videos.length));
+    const others = rest.filter((file) => !images.includes(file) && !videos.includes(file));
+    if (others.length === rest.length) {
       this.images.setAside();
       return messages.addProblem(problem("files-unsupported"));
     }
@@ -87,16 +91,22 @@ export class App {
     }
   }
 
-  /** Classify everything again with another of the page's models. A running camera or video is stopped. */
-  async useModel(name: string, opening: () => Promise<Classifier>): Promise<boolean> {
+  /**
+   * Use another model, and begin to classify everything again. A running camera or video is stopped, unless the model
+   * cannot be opened. Models that are asked for meanwhile wait.
+   */
+  useModel(name: string, opening: () => Promise<Classifier>): Promise<boolean> {
+    return this.#inTurn(() => this.#useModel(name, opening));
+  }
+
+  async #useModel(name: string, opening: () => Promise<Classifier>): Promise<boolean> {
     const loading = () => translate("loading");
     const { messages } = this.page;
-    messages.clearProblems();
-    this.stage.stop();
     messages.show(loading);
     try {
       const predictor = await this.predictor;
       const opened = await opening();
+      this.stage.stop();
       const before = predictor.model;
       predictor.useModel(opened);
       if (!this.teaching.needs(before)) void before.dispose();
@@ -104,7 +114,8 @@ export class App {
       this.images.forget();
       this.stage.show({ kind: "nothing" });
       this.page.useManifest(predictor.manifest);
-      await this.images.process(shown.kind === "image" ? [shown.item] : [...this.images.items]);
+      this.refresh();
+      void this.images.process(shown.kind === "image" ? [shown.item] : [...this.images.items]);
       return true;
     } catch (error) {
       messages.addProblem(error instanceof PageError ? problemWith(name, error) : problem("model-failed", () => ({ name, reason: reasonOf(error) })));

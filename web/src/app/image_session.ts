@@ -12,6 +12,8 @@ import type { Stage } from "./stage";
 export class ImageSession {
   readonly #gallery: Gallery;
   #processingRest = false;
+  /** The status while an image is opened. */
+  #processing = () => "";
 
   constructor(
     private readonly page: Page,
@@ -36,7 +38,8 @@ export class ImageSession {
   async process(items: GalleryItem[], face = 1): Promise<void> {
     this.showList();
     let isShown = !items.length;
-    for (const item of items) if ((isShown = await this.#choose(item, face))) break;
+    // Stop also if the list was cleared meanwhile.
+    for (const item of items) if ((isShown = !this.items.includes(item) || (await this.#choose(item, face)))) break;
     if (!isShown) this.setAside();
     this.showList();
     // If another call is already processing the list, it will process these images too.
@@ -64,6 +67,7 @@ export class ImageSession {
   clear(): void {
     this.#gallery.clear();
     this.page.messages.clearProblems();
+    this.page.messages.replace(this.#processing, this.stage.summary);
     if (this.stage.shown.kind === "image") this.stage.show({ kind: "nothing" });
     // The clicked button will be hidden.
     element("choose-images").focus();
@@ -140,10 +144,11 @@ export class ImageSession {
     });
   }
 
-  /** Show an image and choose one of its faces. Returns false if something else was started meanwhile. */
+  /** Show an image and choose one of its faces. Returns false if it cannot be shown; true even if something else was started. */
   async #choose(item: GalleryItem, face: number): Promise<boolean> {
     const turn = this.stage.stop();
-    this.page.messages.show(() => translate("processing", { name: item.file.name }));
+    this.#processing = () => translate("processing", { name: item.file.name });
+    this.page.messages.show(this.#processing);
     let image: DecodedImage;
     try {
       image = await this.#gallery.processToShow(item);
@@ -153,7 +158,7 @@ export class ImageSession {
       this.page.messages.show(this.stage.summary);
       return false;
     }
-    if (!this.stage.isCurrent(turn)) return true;
+    if (!this.stage.isCurrent(turn) || !this.items.includes(item)) return true;
     this.page.draw(image);
     this.stage.show({ kind: "image", item });
     if (face !== 1) this.page.choose(face);

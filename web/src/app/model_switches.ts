@@ -18,19 +18,19 @@ export function bindModels(app: App, page: Page, given: string[]): void {
   const offer = element("fast-offer");
   list();
   app.addModel = async (name, open) => {
-    const before = names.indexOf(name);
-    const place = before < 0 ? names.length : before;
     if (!(await app.useModel(name, open))) return false;
-    names[place] = name;
-    openers[place] = open;
-    used = place;
+    const before = names.indexOf(name);
+    used = before < 0 ? names.length : before;
+    names[used] = name;
+    openers[used] = open;
     list();
-    app.refresh();
     return true;
   };
   const models = element<HTMLSelectElement>("models");
   element("use-fast").onclick = () => {
     models.selectedIndex = fast;
+    // The clicked button will be hidden.
+    element("min-confidence").focus();
     void use();
   };
   models.onchange = use;
@@ -46,12 +46,11 @@ export function bindModels(app: App, page: Page, given: string[]): void {
   }
 
   async function use(): Promise<void> {
-    models.disabled = true;
-    if (await app.useModel(models.value, openers[models.selectedIndex]!)) used = models.selectedIndex;
-    models.selectedIndex = used;
-    models.disabled = false;
-    list();
-    app.refresh();
+    const chosen = models.selectedIndex;
+    page.messages.clearProblems();
+    if (await app.useModel(models.value, openers[chosen]!)) used = chosen;
+    // With the arrow keys, the next model may be chosen already.
+    if (models.selectedIndex === chosen) list();
   }
 
   function change(settings: Partial<Page["settings"]>): void {

@@ -235,11 +235,21 @@ test("without WebAssembly SIMD the page says what is missing, and asks for nothi
 });
 
 describe("several models", () => {
-  test("another one can be chosen, and classifies the same image", async () => {
+  test("another one can be chosen, and classifies the same images; more can be opened", async () => {
     const both = await Visit.begin({ folders: [twoModels(), BUILT] });
     const page = await both.open();
+    const bytes = readFileSync(astronaut());
+    await drop(page, Array.from({ length: 8 }, (_, at) => ({ name: `${at}.png`, type: "image/png", bytes })));
     await dropAstronaut(page);
-    await page.selectOption("#models", "unnamed");
+    await waitForText(page, "#status", /astronaut\.png: one face/);
+    await page.focus("#models");
+    await page.keyboard.press("ArrowDown");
+    // The new model's name, classes and outputs come before its answers.
+    await page.waitForFunction(() => {
+      const [model, images] = ["#answer-model", "#images"].map((id) => document.querySelector(id)!.textContent!);
+      return model!.includes("unnamed") && images!.includes("…");
+    });
+    expect(await page.evaluate(() => document.activeElement!.id)).toBe("models");
     // It has one output.
     await expect.poll(() => page.locator("#bars li span:first-child").allTextContents()).toEqual(LABELS);
     await waitForText(page, "#status", /astronaut\.png: one face/);
@@ -253,6 +263,9 @@ describe("several models", () => {
     expect(await page.locator("#bars li span:first-child").allTextContents()).toEqual(SEEN);
     expect([await page.isVisible("#outputs"), await page.isVisible("#schemes")]).toEqual([true, false]);
     expect(await page.inputValue("#outputs")).toBe("answer");
+    const file = readFileSync(path.join(VOTES, "model.onnx"));
+    await Promise.all(["a.onnx", "b.onnx"].map((name) => drop(page, [{ name, type: "", bytes: file }])));
+    await expect.poll(() => page.locator("#models option").allTextContents()).toEqual(["fast-int8", "unnamed", "a.onnx", "b.onnx"]);
     await both.end();
   });
 

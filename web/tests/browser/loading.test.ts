@@ -93,7 +93,7 @@ test("networks that fail: each image and the camera end with an error and its re
   await page.context().close();
 });
 
-test("while networks load: the page says so, and the camera waits and can be stopped", async () => {
+test("while networks load: the page says so, and the camera and images wait and can be stopped", async () => {
   let release = () => {};
   const released = new Promise<void>((done) => (release = done));
   const page = await visit.enter({}, async (fresh) => {
@@ -111,6 +111,9 @@ test("while networks load: the page says so, and the camera waits and can be sto
   await page.waitForTimeout(300);
   expect(await tracks(page)).toEqual([]);
   await page.click("#stop");
+  await drop(page, [photo()]);
+  await page.click("#clear-images");
+  expect(await page.textContent("#status")).toBe("");
   release();
   await page.waitForSelector("html[data-ready]");
   await page.waitForTimeout(500);
@@ -118,6 +121,10 @@ test("while networks load: the page says so, and the camera waits and can be sto
   expect(await page.isVisible("#video")).toBe(false);
   expect(await page.textContent("#status")).toBe("");
   expect(await page.isDisabled("#copy")).toBe(true);
+  // Images that are dropped one after another wait for one another.
+  for (const name of ["1.png", "2.png", "3.png"]) await drop(page, [{ ...photo(), name }]);
+  await expect.poll(() => page.textContent("#images")).toMatch(/^(fröhlich \d+.%\d\.png){3}$/);
+  expect(await errorCodes(page)).toEqual([]);
   await page.context().close();
 });
 
