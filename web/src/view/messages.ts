@@ -1,6 +1,7 @@
 /** The lines below the image: the status and errors. Their sentences change with the language. */
 
 import type { Problem } from "../errors";
+import { translate } from "../locales/translate";
 import { element, setText } from "./elements";
 
 export class Messages {
@@ -46,15 +47,29 @@ export class Messages {
   }
 }
 
+/** Number of problems with the same code that are shown; the others are counted. */
+const FEW = 10;
+
 /** Show each problem's sentence and code. A problem that is shown is not written again, because screen readers would
  * repeat it.
  */
 export function showProblems(problems: Problem[]): void {
   const list = element("errors");
-  const shown = [...list.children].map((each) => each.firstChild!.textContent);
-  const sentences = problems.map(({ sentence }) => sentence());
-  if (shown.length === sentences.length && shown.every((text, index) => text === sentences[index])) return;
-  list.replaceChildren(...problems.map(({ code }, index) => makeProblem(code, sentences[index]!)));
+  const counts = new Map<string, number>();
+  const shown = problems.filter(({ code }) => {
+    const count = (counts.get(code) ?? 0) + 1;
+    counts.set(code, count);
+    return count <= FEW;
+  });
+  shown.forEach(({ code, sentence }, at) => {
+    const [text, before] = [sentence(), list.children[at]];
+    if (before?.firstChild!.textContent === text) return;
+    if (before) before.replaceWith(makeProblem(code, text));
+    else list.append(makeProblem(code, text));
+  });
+  while (list.children.length > shown.length) list.lastElementChild!.remove();
+  const more = problems.length - shown.length;
+  setText(element("more-errors"), more ? translate("more_errors", { count: more }) : "");
 }
 
 function makeProblem(code: string, sentence: string): HTMLElement {

@@ -189,7 +189,7 @@ test("an image of unknown type is processed", async () => {
   await page.context().close();
 });
 
-test("a message that is shown already is not written again", async () => {
+test("a message that is shown already is not written again, and many of a kind are counted", async () => {
   const page = await visit.open();
   await drop(page, [{ name: "notes.txt", type: "text/plain", bytes: Buffer.from("no image") }]);
   await reports(page, "files-unsupported");
@@ -206,6 +206,13 @@ test("a message that is shown already is not written again", async () => {
     return count;
   });
   expect(written).toBe(0);
+  await page.evaluate(() => new MutationObserver((changes) => {
+    const added = changes.reduce((sum, { addedNodes }) => sum + addedNodes.length, 0);
+    document.body.dataset["added"] = String(Number(document.body.dataset["added"] ?? 0) + added);
+  }).observe(document.querySelector("#errors")!, { childList: true }));
+  await drop(page, Array.from({ length: 30 }, (_, at) => ({ name: `${at}.png`, type: "image/png", bytes: Buffer.from("odd") })));
+  expect(await waitForText(page, "#more-errors", /20/)).toBe(says("more_errors", { count: 20 }));
+  expect(await page.getAttribute("body", "data-added")).toBe("10");
   await page.context().close();
 });
 
