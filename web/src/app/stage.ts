@@ -31,8 +31,9 @@ export class Stage {
     return shown.kind === "video" ? this.page.videoPanel.summary(shown.video) : "";
   };
 
-  get turn(): number {
-    return this.#turn;
+  /** Whether a camera or video runs: it is watched, analysed or played. */
+  get isRunning(): boolean {
+    return this.shown.kind === "video" && !(element("stop").hidden && this.video.paused);
   }
 
   /** Whether nothing was started or stopped since `stop` returned this turn. */

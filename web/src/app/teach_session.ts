@@ -4,6 +4,7 @@ import { PageError, problem } from "../errors";
 import { list, translate } from "../locales/translate";
 import { Classifier } from "../model/classifier";
 import { reasonOf } from "../model/download";
+import { fullName } from "../model/manifest";
 import type { NumberedFace } from "../predictions/image_predictions";
 import { saveFile } from "../predictions/json_file";
 import type { Predictor } from "../predictions/predictor";
@@ -64,6 +65,8 @@ export class TeachSession {
       remove: (one) => {
         if (this.#recording?.into === one) this.#stopRecording();
         this.#classes.splice(this.#classes.indexOf(one), 1);
+        // The clicked button is removed, or hidden where two classes are left.
+        element("teach-add").focus();
         this.show();
       },
       removeFace: (of, face) => {
@@ -78,7 +81,11 @@ export class TeachSession {
   }
 
   #addClass(): void {
-    this.#classes.push({ name: translate("teach_class", { number: this.#classes.length + 1 }), faces: [] });
+    const names = this.#classes.map(({ name }) => name);
+    const nameOf = (number: number): string => translate("teach_class", { number });
+    let number = names.length + 1;
+    while (names.includes(nameOf(number))) number += 1;
+    this.#classes.push({ name: nameOf(number), faces: [] });
     this.show();
   }
 
@@ -105,7 +112,7 @@ export class TeachSession {
     if (without.length) this.#refuse("teach-no-face", without);
   }
 
-  /** Add the chosen face on the screen. For a camera or video, record faces until it ends or this is called again. */
+  /** Add the chosen face on the screen. While a camera or video runs, record faces until it ends or this is called again. */
   #addShown(into: TaughtClass): void {
     const wasInto = this.#recording?.into;
     this.#stopRecording();
@@ -113,17 +120,18 @@ export class TeachSession {
     this.page.messages.clearProblems();
     const side = this.page.manifest.input.size_px;
     const face = this.page.chosenFace;
-    if (this.stage.shown.kind !== "video") {
+    const { shown: source } = this.stage;
+    if (source.kind !== "video" || !this.stage.isRunning) {
       if (!face) return this.#refuse("teach-nothing-shown");
       into.faces.push({ crop: face.crop, side });
       return this.show();
     }
-    const { shown: source, turn } = this.stage;
-    const recording = `recording ${(this.#recordings += 1)}`;
+    // A file shows the same faces again. A camera does not.
+    const recording = source.video.clip ? source.video.source : `recording ${(this.#recordings += 1)}`;
     let last: NumberedFace | null = null;
     let left = RECORDED.faces;
     const take = () => {
-      if (this.stage.shown !== source || !this.stage.isCurrent(turn)) {
+      if (this.stage.shown !== source || !this.stage.isRunning) {
         this.#stopRecording();
         return this.show();
       }
@@ -145,6 +153,7 @@ export class TeachSession {
   }
 
   async #teach(): Promise<void> {
+    if (this.#progress !== null) return;
     const { messages } = this.page;
     this.#stopRecording();
     // Stop a camera or video: it would slow down learning, and a new model ends it anyway.
@@ -152,13 +161,15 @@ export class TeachSession {
     messages.clearProblems();
     this.#taught = this.#cell = null;
     this.#setProgress(0);
+    let name = translate("teach");
     try {
       const { model } = await this.predictor;
+      name = fullName(model.manifest);
       const classes = this.#classes.map(({ name, faces }) => ({ name: name.trim(), faces: [...faces] }));
       const taught = await teach(classes, model, this.#origin, (done) => this.#setProgress(done));
       if (await this.addModel("taught", () => Classifier.open(taught.file))) this.#taught = taught;
     } catch (error) {
-      this.#report(translate("teach"), error);
+      this.#report(name, error);
     } finally {
       this.#setProgress(null);
     }

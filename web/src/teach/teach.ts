@@ -11,9 +11,7 @@ export interface TaughtFace {
   /** A grey face crop of side * side values. */
   crop: Uint8Array;
   side: number;
-  /** The recording that it is from: similar faces of one recording stay in one fold. Without a recording, only equal
-   * crops stay in one fold.
-   */
+  /** The recording that it is from: similar faces of one recording stay in one fold, as do equal crops. */
   recording?: string;
 }
 
@@ -73,7 +71,7 @@ export async function teach(given: TaughtClass[], base: Classifier, origin: Orig
   const crops = faces.map((face) => (face.side === side ? face.crop : toFaceCrop({ width: face.side, height: face.side, data: face.crop }, side)));
   const views = [crops, crops.map((crop) => mirrored(crop, side))];
   const [plain, turned] = await Promise.all(views.map(async (view) => Float64Array.from((await classifier.features(view)).flatMap((row) => [...row]))));
-  const groups = faces.map(({ recording, crop }) => recording ?? crop.join());
+  const groups = groupsOf(faces);
   const lesson = { plain: plain!, mirrored: turned!, labels, classes: classes.length, groups };
   const taught = await teachHead(lesson, onProgress, head && inOrder(head, places));
   const right = taught.answers?.filter((answer, at) => answer === labels[at]).length ?? 0;
@@ -98,6 +96,17 @@ export async function teach(given: TaughtClass[], base: Classifier, origin: Orig
     single: names.filter((_, label) => new Set(groups.filter((__, at) => labels[at] === label)).size < 2),
     from: goesOn && goesOn.classifier.manifest.name,
   };
+}
+
+/** The group of each face: its recording, or its crop. Groups with an equal crop are one. */
+function groupsOf(faces: TaughtFace[]): string[] {
+  const crops = faces.map(({ crop }) => crop.join());
+  let groups = faces.map(({ recording }, at) => recording ?? crops[at]!);
+  crops.forEach((crop, at) => {
+    const [one, other] = [groups[at], groups[crops.indexOf(crop)]!];
+    if (one !== other) groups = groups.map((group) => (group === one ? other : group));
+  });
+  return groups;
 }
 
 function checkClasses(classes: TaughtClass[]): void {

@@ -1,6 +1,6 @@
 /** Shows the classes to teach with their faces, and the result. */
 
-import { expression, list, percent, translate } from "../locales/translate";
+import { currentLanguage, expression, list, percent, translate } from "../locales/translate";
 import type { Taught, TaughtClass, TaughtFace } from "../teach/teach";
 import { colourOf } from "./colours";
 import { element, resizeChildren, setText } from "./elements";
@@ -40,22 +40,30 @@ export function showTeachClasses(classes: TaughtClass[], recorded: TaughtClass |
     showFaces(faces!, one.faces, (face) => actions.removeFace(one, face));
     for (const each of [images!, shown!, remove!]) each.disabled = progress !== null;
   });
-  for (const id of ["teach-add", "teach-train"]) element<HTMLButtonElement>(id).disabled = progress !== null;
+  element<HTMLButtonElement>("teach-add").disabled = progress !== null;
+  // A button that is disabled loses the focus.
+  element("teach-train").setAttribute("aria-disabled", String(progress !== null));
   element("teach-progress").hidden = progress === null;
   element<HTMLProgressElement>("teach-progress").value = progress ?? 0;
 }
 
+/** The result, cell and language that the table shows. */
+let shownState: unknown[] = [];
+
 /** Show the result; `cell` is the true and the predicted class whose faces are shown. */
 export function showTaught(taught: Taught | null, cell: [number, number] | null, choose: (cell: [number, number]) => void): void {
   element("teach-result").hidden = !taught;
-  if (!taught) return;
+  if (!taught) return setText(element("teach-accuracy"), "");
   const { accuracy, cells, single, from } = taught;
   const names = taught.classes.map(({ name }) => expression(name));
   const measured = accuracy
     ? translate("teach_accuracy", { accuracy: percent(accuracy.value, 1), count: accuracy.faces, low: percent(accuracy.low, 1), high: percent(accuracy.high, 1) })
     : translate("teach_unmeasured", { names: list(single.map(expression)) });
   Object.assign(element("teach-accuracy").dataset, { accuracy: accuracy?.value ?? "", faces: accuracy?.faces ?? "", from: from ?? "" });
-  element("teach-accuracy").textContent = from ? `${measured} ${translate("teach_further", { name: from })}` : measured;
+  setText(element("teach-accuracy"), from ? `${measured} ${translate("teach_further", { name: from })}` : measured);
+  const state = [taught, cell, currentLanguage()];
+  if (state.every((value, at) => value === shownState[at])) return;
+  shownState = state;
   element("teach-cells").hidden = element("teach-cells-note").hidden = !cells;
   const shown = cell && cells?.[cell[0]]?.[cell[1]];
   element("teach-cell").textContent = shown ? translate("teach_cell", { count: shown.length, name: names[cell[0]]!, answer: names[cell[1]]! }) : "";
@@ -134,7 +142,11 @@ function showFaces(into: HTMLElement, faces: TaughtFace[], remove?: (face: Taugh
     if (!button) return;
     button.type = "button";
     button.title = translate("teach_remove_face");
-    button.onclick = () => remove!(face);
+    button.onclick = () => {
+      remove!(face);
+      // The removed button had the focus.
+      if (!button.isConnected) (into.lastElementChild ?? into.parentElement!).querySelector("button")!.focus();
+    };
   });
 }
 

@@ -39,14 +39,19 @@ async function nameClass(page: Page, at: number, name: string): Promise<void> {
 /** What the page measured: accuracy, number of faces and the model that went on learning, each "" if there is none. */
 async function teach(page: Page): Promise<{ accuracy: string; faces: string; from: string }> {
   await page.click("#teach-train");
-  await page.waitForSelector("#teach-train:enabled");
+  await page.waitForSelector("#teach-train[aria-disabled=false]");
+  expect(await focused(page)).toBe("teach-train");
   await page.waitForSelector("#teach-result:not([hidden])");
   return page.$eval("#teach-accuracy", (line) => ({ ...(line as HTMLElement).dataset }) as { accuracy: string; faces: string; from: string });
 }
 
-/** What the page says of some face crops, which it is given as images. */
-async function answers(page: Page, files: string[]): Promise<Prediction[]> {
-  await drop(page, files.map((file) => ({ name: path.basename(file), type: "image/png", bytes: readFileSync(file) })));
+function focused(page: Page): Promise<string> {
+  return page.evaluate(() => document.activeElement!.id || document.activeElement!.tagName);
+}
+
+/** What the page says of some face crops, which it is given as images, perhaps beside a model. */
+async function answers(page: Page, files: string[], ...models: { name: string; type: string; bytes: Buffer }[]): Promise<Prediction[]> {
+  await drop(page, [...files.map((file) => ({ name: path.basename(file), type: "image/png", bytes: readFileSync(file) })), ...models]);
   await expect.poll(() => page.textContent("#images")).not.toMatch(/^$|…/);
   return (await saved(page)) as unknown as Prediction[];
 }
@@ -91,9 +96,19 @@ test("twenty images a class become a model that page and Python open again", { t
 
   const again = await visit.open();
   await again.check("#face-crops");
-  await drop(again, [{ name: "taught.onnx", type: "", bytes: readFileSync(file) }]);
-  await waitForText(again, "#answer-model", /taught-int8/);
-  expect(await answers(again, some)).toEqual(said);
+  const taught = { name: "TAUGHT.ONNX", type: "", bytes: readFileSync(file) };
+  expect(await answers(again, some, taught)).toEqual(said);
+  expect(await again.textContent("#answer-model")).toContain("taught-int8");
+  // A camera that is started while a model loads ends with it.
+  await again.click("#clear-images");
+  await again.evaluate(() => new MutationObserver((_, observer) => {
+    observer.disconnect();
+    document.querySelector<HTMLElement>("#use-camera")!.click();
+  }).observe(document.querySelector("#status")!, { childList: true }));
+  await drop(again, [{ ...taught, name: "later.onnx" }]);
+  await again.waitForSelector('#models option:text("later.onnx")', { state: "attached" });
+  await again.waitForTimeout(500);
+  expect(await again.isVisible("#stop")).toBe(false);
   await again.context().close();
   await page.context().close();
 });
@@ -147,7 +162,19 @@ test("the camera is recorded: one recording is not measured, two are", { timeout
   await page.click("#use-camera");
   await record(0);
   await record(1);
-  expect(Number((await teach(page)).faces)).toBeGreaterThan(11);
+  // A model that cannot be opened leaves the camera as it is.
+  await drop(page, [{ name: "odd.onnx", type: "", bytes: Buffer.from("odd") }]);
+  await reports(page, "model-damaged", "odd.onnx");
+  expect(await page.isVisible("#stop")).toBe(true);
+  // A stopped camera has one face, which is no recording.
+  await page.click("#stop");
+  const row = page.locator("#teach-classes > li").first();
+  const before = await row.locator("canvas").count();
+  for (const count of [1, 2]) {
+    await row.locator("button[aria-pressed=false]").click();
+    expect(await row.locator("canvas").count()).toBe(before + count);
+  }
+  expect(Number((await teach(page)).faces)).toBeGreaterThan(13);
   await page.context().close();
 });
 
@@ -158,6 +185,15 @@ test("what cannot be learnt is one line", { timeout: 120_000 }, async () => {
     return reports(page, code, text);
   };
   await refused("teach-few-classes");
+  // A class that is removed leaves its name, and the focus goes to the next button.
+  await page.click("#teach-add");
+  await page.locator("#teach-classes > li:nth-child(2) .plain").click();
+  expect(await focused(page)).toBe("teach-add");
+  await page.keyboard.press("Enter");
+  const names = page.locator("#teach-classes input[type=text]").evaluateAll((all) => all.map((each) => (each as HTMLInputElement).value));
+  expect(new Set(await names).size).toBe(3);
+  await page.locator("#teach-classes > li:nth-child(3) .plain").click();
+  await nameClass(page, 1, "class 2");
   await page.locator("#teach-classes > li").first().locator("button[aria-pressed]").click();
   await reports(page, "teach-nothing-shown");
   await give(page, 0, pngs("happy-1").slice(0, 2));
@@ -177,6 +213,8 @@ test("what cannot be learnt is one line", { timeout: 120_000 }, async () => {
   await reports(page, "model-damaged", "odd.onnx");
   await drop(page, [{ name: "none.onnx", type: "", bytes: Buffer.alloc(0) }]);
   await reports(page, "manifest-missing", "none.onnx");
+  await page.locator("#teach-classes .faces button").last().click();
+  expect(await focused(page)).toBe("BUTTON");
   await page.context().close();
 });
 

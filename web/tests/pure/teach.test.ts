@@ -8,7 +8,7 @@ import { Classifier } from "../../src/model/classifier";
 import { headIn, manifestIn, withHead } from "../../src/model/model_file";
 import { dealGroups } from "../../src/teach/folds";
 import { type Lesson, logitsOf, teachHead } from "../../src/teach/head";
-import { wilson } from "../../src/teach/teach";
+import { type Origin, teach, wilson } from "../../src/teach/teach";
 import vectors from "../teach.json";
 
 vi.mock("../../src/model/runtime", () => ({ runtime: async () => ({ Tensor: class {} }) }));
@@ -50,6 +50,29 @@ test("a head that goes on from another stays near it where faces say nothing new
 test("a class of one recording is not cross-validated", async () => {
   const groups = vectors.labels.map((label, at) => (label ? String(at) : "recording"));
   expect(await teachHead({ ...lesson, groups }, () => {})).toMatchObject({ answers: null, folds: 0, penalty: 1 });
+});
+
+test("recordings that share a crop are one group, as is a crop that is given twice", async () => {
+  const manifest = { name: "base", classes: ["a"], scores: {}, input: { size_px: 2, crop_px: 2, mean: 0, std: 1 } };
+  const features = async (crops: Uint8Array[]) => crops.map(([first]) => Float32Array.of(first!, 1));
+  const face = (value: number, recording?: string) => ({ crop: new Uint8Array(4).fill(value), side: 2, ...(recording && { recording }) });
+  const classes = [
+    { name: "once", faces: [face(1, "first"), face(2, "first"), face(2, "second"), face(3, "second"), face(3)] },
+    { name: "twice", faces: [face(7, "third"), face(8, "fourth"), face(8)] },
+  ];
+  const taught = await teach(classes, { manifest, features, file: model } as unknown as Origin["classifier"], null, () => {});
+  expect(taught).toMatchObject({ single: ["once"], accuracy: null });
+});
+
+test.each([
+  ["input", { input: undefined }],
+  ["classes", { classes: [] }],
+  ["answers", { outputs: { mood: { classes: ["valence"], temperature: 1, target: "affect" } } }],
+  ["classes of an output", { outputs: { mood: { target: "votes" } } }],
+])("a model file whose manifest has no %s is refused", async (_, lacking) => {
+  const manifest = { ...manifestIn(model)!, ...lacking };
+  const file = withHead(model, { weight: new Float64Array(48), bias: new Float64Array(3) }, manifest);
+  await expect(Classifier.open(file)).rejects.toMatchObject({ code: "model-damaged" });
 });
 
 test("the interval is Python's wilson_interval, of 36 and 40 hits of 40", () => {
