@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 import mien as package
@@ -22,11 +23,11 @@ def study_file(tmp_path, tiny_recipe_text):
 
 
 def test_a_study_is_what_the_command_prints(mien, study_file, face_folder, tmp_path, capfd):
-    out, settings = tmp_path / "out", {"epochs": 1, "b:optim.lr": 0.002}
+    out, settings = tmp_path / "out", {"epochs": np.int64(1), "class_weights": {"sad": 2.0}}
     table = package.study(study_file, face_folder, out=out, settings=settings)
     lines = capfd.readouterr().err.splitlines()
     assert [line.split(":")[0] for line in lines if "epoch kept 1 of 1" in line] == ["a, seed 0", "b, seed 0"]
-    words = ("--set", "epochs=1", "--set", "b:optim.lr=0.002")
+    words = ("--set", "epochs=1", "--set", "class_weights={sad = 2.0}")
     printed = mien("study", study_file, "--data", face_folder, "--out", out, *words, "--json")
     assert table.to_dict() == json.loads(printed.out)
     assert [row.metrics["accuracy"].runs for row in table.rows] == [1, 1]

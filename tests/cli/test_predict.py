@@ -71,8 +71,8 @@ def test_out_holds_what_is_printed(mien, photos, tiny_run, tmp_path, suffix, wor
 
 
 def test_annotate_writes_each_image_beside_its_namesakes(mien, photos, tiny_run, tmp_path, monkeypatch):
-    other = tmp_path / "other"
-    other.mkdir()
+    other = tmp_path.joinpath(*["longer than what messages shorten, " * 3] * 3)
+    other.mkdir(parents=True)
     (other / "a.png").write_bytes((photos / "a.png").read_bytes())
     drawn = tmp_path / "drawn"
     answer = mien("predict", "--model", tiny_run.path, photos / "a.png", other / "a.png", "--annotate", drawn)

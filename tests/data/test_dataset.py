@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from mien.base.errors import DataError, MienWarning
 from mien.base.preprocess import grey_square
@@ -34,9 +35,11 @@ def test_numbers_splits_ids_and_colour_are_kept():
     assert found.rows[-1] == 139
 
 
-def test_images_of_various_sizes():
-    found = Dataset.from_arrays([GREY[0], GREY[1][:30]], ["a", "b"], split=["train", "validation"])
-    assert found.images.shape == (2, 48, 48)
+def test_images_of_various_sizes_and_of_pillow():
+    palette = Image.fromarray(GREY[2]).convert("P")
+    found = Dataset.from_arrays([GREY[0], GREY[1][:30], palette], [*"aba"], split=["train", *["validation"] * 2])
+    assert found.images.shape == (3, 48, 48)
+    assert np.array_equal(found.images[2], grey_square(GREY[2], 48))
 
 
 @pytest.mark.parametrize(
@@ -44,7 +47,9 @@ def test_images_of_various_sizes():
     [
         ({"images": GREY / 255}, "image-array"),
         ({"images": GREY[:0], "labels": []}, "data-empty"),
+        ({"images": iter(GREY)}, "images-type"),
         ({"labels": NAMES[:3]}, "length"),
+        ({"labels": [["a"], ["b", "c"]] * 20}, "length"),
         ({"labels": [0, 1] * 20}, "classes-missing"),
         ({"labels": [0, 2] * 20, "classes": ["a", "b"]}, "label-range"),
         ({"labels": [0.0, 1.0] * 20, "classes": ["a", "b"]}, "label-type"),
@@ -54,6 +59,7 @@ def test_images_of_various_sizes():
         ({"labels": [0, 1] * 20, "classes": ["angry", ""]}, "label-missing"),
         ({"split": ["train", "somewhere"] * 20}, "split-unknown"),
         ({"sample_ids": [1] * 40}, "sample-ids"),
+        ({"sample_ids": 2**63 + np.arange(40, dtype=np.uint64)}, "sample-ids"),
         ({"size_px": 4}, "image-size"),
     ],
 )

@@ -147,13 +147,14 @@ def test_columns_that_have_no_place_are_left_out_and_others_keep_their_kind(tmp_
         votes_history=[[1], [1, 2], [], [3]],  # alone: no votes
         age=[1, None, 3, 4],
         camera=pa.array(["x", None, "y", "x"]).dictionary_encode(),
+        place=pa.array(["x", None, "y", "x"], type=pa.string_view()),
     )
     faces = load_dataset(path)
     assert faces.rows.tolist() == [0, 1, 2, 3]  # 7 occurs twice, so it names no face
     assert faces.columns["row_"].tolist() == [7, 7, 8, 9]
     assert faces.columns["source_"].tolist() == ["a", "b", "c", "d"]
     assert not {"ragged", "votes_history"} & faces.columns.keys()
-    assert faces.columns["camera"].tolist() == ["x", "", "y", "x"]
+    assert faces.columns["camera"].tolist() == faces.columns["place"].tolist() == ["x", "", "y", "x"]
     assert np.array_equal(faces.columns["age"], [1, np.nan, 3, 4], equal_nan=True)
 
 

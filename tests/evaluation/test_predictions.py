@@ -138,6 +138,8 @@ def test_what_is_no_such_file_is_named(tmp_path):
         with raises(DataError, "predictions-unreadable", path) as caught:
             read_predictions(path)
         assert "pickle" not in str(caught.value)
+    with raises(DataError, "predictions-unreadable", "dtype object"):
+        read_predictions(save(tmp_path, classes=np.array(["a", "b"], dtype=object)))
     np.save(tmp_path / "one.npy", np.zeros(3))
     with raises(DataError, "predictions-unreadable"):
         read_predictions(tmp_path / "one.npy")

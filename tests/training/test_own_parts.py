@@ -12,6 +12,7 @@ from torch.nn import functional
 
 import mien as package
 from mien import train as train_and_export
+from mien.api.train import TrainingJob
 from mien.base.errors import RecipeError, RunError, TrainingError
 from mien.base.recipe import ModelRecipe, load_recipe
 from mien.base.run_folder import RunFolder
@@ -308,7 +309,9 @@ def recipe_of(tmp_path, tiny_recipe_text, monkeypatch):
 
 
 def test_a_class_of_a_loss_is_made(faces, recipe_of):
-    plan = plan_training(recipe_of(PARTS, ["loss.file=parts.py", "loss.name=Smoothed"]), faces)
+    recipe = recipe_of(PARTS, ["loss.file=parts.py", "loss.name=Smoothed"])
+    plan = plan_training(recipe, faces)
+    assert "loss-own" in {notice.code for notice in TrainingJob(recipe).notices(plan)}
     logits, labels = torch.randn(4, 7), torch.arange(4)
     assert plan.parts.label_loss(logits, labels) == functional.cross_entropy(logits, labels)
 

@@ -120,7 +120,7 @@ def merge_votes(votes: str | os.PathLike[str], faces: str | os.PathLike[str]) ->
     names = list(voted)
     order = [names[at] for at in np.argsort(share, kind="stable") if share[at] <= CLEAR]
     written = folder / f"{MERGED}.csv"
-    base = os.path.relpath(faces, folder).replace(os.sep, "/")
+    base = os.path.relpath(Path(faces).resolve(), folder.resolve()).replace(os.sep, "/")
     rows = [
         (f"{base}/{name}", FERPLUS_CLASSES[int(row.argmax())], *row.tolist())
         for name, row, kept in zip(names, table, clear, strict=True)

@@ -12,6 +12,7 @@ from mien.base.errors import MienError, Notice, StudyError, arg, needs_extra
 from mien.base.files import write_text
 from mien.base.processes import usual_torch
 from mien.base.progress import busy
+from mien.base.spec_file import toml_value
 from mien.page.rendering import import_page_packages
 from mien.runs.page import write_study
 from mien.runs.plan import StudyCallback, pending, read_completed
@@ -62,7 +63,7 @@ def study(
     """
     changes = list(settings)
     if isinstance(settings, Mapping):
-        changes = [f"{key}={json.dumps(value)}" for key, value in settings.items()]
+        changes = [f"{key}={toml_value(value)}" for key, value in settings.items()]
     whole = spec if isinstance(spec, Study) else load_study(os.fspath(spec))
     chosen = whole.changed(recipe, changes).restricted(only)
     folder = Path(out) if out is not None else Path("studies") / chosen.name

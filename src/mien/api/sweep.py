@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mien.api.inputs import Data, environment, read
 from mien.base.errors import RecipeError, needs_extra
 from mien.base.processes import usual_torch
+from mien.base.spec_file import toml_value
 from mien.runs.space import Space, load_space
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def sweep(
     if isinstance(space, Space) and settings:
         words = "Settings belong to a space by name or file; change this one with dataclasses.replace(space, base=...)."
         raise RecipeError(words, code="settings-of-a-value")
-    changes = [f"{key}={json.dumps(value)}" for key, value in (settings or {}).items()]
+    changes = [f"{key}={toml_value(value)}" for key, value in (settings or {}).items()]
     chosen = space if isinstance(space, Space) else load_space(os.fspath(space), changes)
     with needs_extra("search", "A sweep"):
         from mien.runs.sweep import check_networks, search

@@ -163,22 +163,24 @@ def parse_toml(text: str) -> dict[str, Any]:
 
 def dump_toml(content: Mapping[str, Any]) -> str:
     """Write values and tables of values as TOML. Lists stay on one line, as in ``[[0.4, 28], [0.7, 36]]``."""
-    lines = [f"{_key(key)} = {_inline(value)}" for key, value in content.items() if not isinstance(value, Mapping)]
+    lines = [f"{_key(key)} = {toml_value(value)}" for key, value in content.items() if not isinstance(value, Mapping)]
     for key, table in content.items():
         if isinstance(table, Mapping):
-            lines += ["", f"[{_key(key)}]", *(f"{_key(inner)} = {_inline(value)}" for inner, value in table.items())]
+            lines += ["", f"[{_key(key)}]", *(f"{_key(inner)} = {toml_value(value)}" for inner, value in table.items())]
     return "\n".join(lines) + "\n"
 
 
 def _key(name: str) -> str:
-    return name if re.fullmatch("[A-Za-z0-9_-]+", name) else _inline(name)
+    return name if re.fullmatch("[A-Za-z0-9_-]+", name) else toml_value(name)
 
 
-def _inline(value: Any) -> str:
+def toml_value(value: Any) -> str:
+    """Write a value as TOML on one line."""
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{_key(key)} = {_inline(each)}" for key, each in value.items()) + "}"
+        return "{" + ", ".join(f"{_key(key)} = {toml_value(each)}" for key, each in value.items()) + "}"
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(_inline(each) for each in value) + "]"
+        return "[" + ", ".join(toml_value(each) for each in value) + "]"
+    value = getattr(value, "item", lambda: value)()  # a scalar of NumPy
     # Escape the bytes that are not UTF-8. JSON's scalars are valid TOML except for one character.
     value = plain(value) if isinstance(value, str) else value
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

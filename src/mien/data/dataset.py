@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.base.errors import DataError, MienWarning, Notice, nearest
+from mien.base.images import open_image_source
 from mien.base.labels import LabelScheme, order_classes
 from mien.base.preprocess import face_square
 from mien.base.progress import slices
@@ -77,7 +78,8 @@ class Dataset:
         """Create a data set from face crops in memory.
 
         Args:
-            images: uint8 (N, H, W) grey or (N, H, W, 3) RGB, 0..255; or a list of N images of various sizes.
+            images: uint8 (N, H, W) grey or (N, H, W, 3) RGB, 0..255; or a list of N images of various sizes,
+                as arrays or of Pillow.
             labels: (N,) class names, or integers that index ``classes``.
             classes: two or more class names in the order of the labels; required for integer labels. None uses the
                 names in ``labels``, known expressions first.
@@ -93,6 +95,8 @@ class Dataset:
                 face of a class, if a validation split is cut.
         """
         check_form(size_px, channels)
+        if not hasattr(images, "__len__"):
+            raise DataError(f"images must be an array or a list; found {type(images).__name__}.", code="images-type")
         count = len(images)
         if not count:
             raise DataError("A data set needs images; found none.", code="data-empty")
@@ -104,7 +108,7 @@ class Dataset:
             )
         given = np.full(count, "", dtype="<U10") if split is None else _splits(_of_length(split, count, "split"))
         ids = np.arange(count) if sample_ids is None else _of_length(sample_ids, count, "sample_ids")
-        if ids.dtype.kind not in "iu" or len(np.unique(ids)) < count:
+        if ids.dtype.kind not in "iu" or len(np.unique(ids)) < count or (ids > np.iinfo(np.int64).max).any():
             raise DataError("sample_ids must be whole numbers, each used once.", code="sample-ids")
         column = None if groups is None else check_groups(groups, count)
         settled, _ = settle_splits(given, "as given", squares, indices, groups=column, classes=names)
@@ -289,17 +293,22 @@ class Dataset:
 
 
 def _square(image: npt.NDArray[np.uint8], index: int, stored_as: tuple[int, int]) -> npt.NDArray[np.uint8]:
-    array = np.asarray(image)
-    if stored_as[1] == 3 and (array.ndim == 2 or array.shape[2:] == (1,)):
+    # A list may also hold images of Pillow.
+    is_pillow = hasattr(image, "getbands")
+    array = image if is_pillow else np.asarray(image)
+    if stored_as[1] == 3 and not is_pillow and (array.ndim == 2 or array.shape[2:] == (1,)):
         raise only_grey(f"images[{index}]")
     try:
-        return face_square(array, *stored_as)
+        return face_square(open_image_source(array), *stored_as)
     except DataError as error:
         raise DataError(f"images[{index}]: {error.raw}", code="image-array") from None
 
 
 def _of_length(values: npt.ArrayLike, count: int, name: str) -> npt.NDArray[Any]:
-    array = np.asarray(values)
+    try:
+        array = np.asarray(values)
+    except ValueError:  # lists of different lengths
+        array = np.empty(0)
     if array.shape != (count,):
         raise DataError(f"{name} must have shape ({count},), one for each image; found {array.shape}.", code="length")
     return array

@@ -366,7 +366,7 @@ def _to_array(column: ChunkedArray) -> npt.NDArray[Any] | None:
 
     # pandas writes categories as parquet dictionaries.
     kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
-    missing = "" if pa.types.is_string(kind) or pa.types.is_large_string(kind) else np.nan
+    missing = "" if "string" in str(kind) else np.nan  # string, large_string, string_view
     try:
         values = np.array([missing if value is None else value for value in column.to_pylist()])
     except (ValueError, OverflowError):  # the lists have different lengths

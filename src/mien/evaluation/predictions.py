@@ -435,7 +435,9 @@ def _read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
     except UNREADABLE as error:
         reason = " ".join(str(error).split())
         # numpy's message mentions "pickle" for any file that is neither a zip nor an array.
-        if "pickle" in reason:
+        if "Object arrays" in reason:
+            reason = "an array has dtype object: store text as str"
+        elif "pickle" in reason:
             reason = "it is not an .npz"
         raise DataError(
             f"The file cannot be read as an .npz of plain arrays ({reason}).", code="predictions-unreadable"

@@ -252,7 +252,9 @@ def _open_each(
 ) -> Iterator[tuple[str, T]]:
     """Yield each image's name and the result of ``open_one``; unreadable images go to ``on_error`` or raise."""
     for number, image in enumerate(images, start=1):
-        source = name_of(image) if isinstance(image, str | os.PathLike) else f"image {number}"
+        # A text may also be a whole image in base64, which name_of shortens.
+        source = name_of(image) if isinstance(image, str) else f"image {number}"
+        source = os.fspath(image) if isinstance(image, os.PathLike) else source
         try:
             opened = open_one(image, source)
         except MemoryError:
