@@ -10,14 +10,15 @@ import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
-from io import TextIOBase
+from inspect import unwrap
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
+from mien.base import progress
 from mien.base.errors import MissingExtraError
 from mien.base.labels import FERPLUS_CLASSES
 from mien.base.recipe import Recipe, check_recipe
@@ -25,6 +26,7 @@ from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
 from mien.data.read import read_data
 from mien.data.synthetic import draw_labels, render_faces, synthetic_faces
+from undrawn import undrawn
 from video_support import write_video
 
 # Looking for garbage among all that is imported took a tenth of the time; less often, it takes half of that.
@@ -96,12 +98,20 @@ def _one_thread() -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def charts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests that look at charts, or compare them. Commands that they start draw SVG alone."""
+    from matplotlib.figure import Figure
+
+    monkeypatch.setattr(Figure, "savefig", unwrap(Figure.savefig))
+    monkeypatch.setenv("MIEN_TESTS_DRAWN", "svg")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _quick_trainings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Tests that train write the same few graphs, and a report whose charts none of them looks at, hundreds of times.
+    """Tests that train write the same few graphs, and charts that none of them looks at, hundreds of times.
 
-    The axes of its charts are filled, but not laid out and drawn, which takes a third of a tiny training. What charts
-    look like is tested in ``page/`` and ``reporting/``; trainings in processes of their own draw them.
+    Charts are filled, but not drawn, except with :func:`charts`. It is the same in commands that tests start.
     """
     if find_spec("torch") is None:
         yield
@@ -109,28 +119,16 @@ def _quick_trainings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
     import torch
     from matplotlib.figure import Figure
 
-    from mien.pipeline import training_run
     from remembered_export import remembering
-
-    write = training_run.write_evaluation
-
-    def empty(stream: IO[Any]) -> str | bytes:
-        return "<svg></svg>" if isinstance(stream, TextIOBase) else b""
-
-    def write_undrawn(*arguments: Any, **named: Any) -> Path | None:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Figure, "savefig", lambda _, stream, **options: stream.write(empty(stream)))
-            return write(*arguments, **named)
 
     base = tmp_path_factory.getbasetemp()
     # pytest-xdist gives each worker a folder in one.
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "exports"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MIEN_TESTS_EXPORTS", str(folder))
-        # Commands that tests start export a graph once, too.
         patch.setenv("PYTHONPATH", str(Path(__file__).parent / "for_children"), prepend=os.pathsep)
         patch.setattr(torch.onnx, "export", remembering(torch.onnx.export, folder))
-        patch.setattr(training_run, "write_evaluation", write_undrawn)
+        patch.setattr(Figure, "savefig", undrawn(Figure.savefig))
         # No test cuts the power; to wait for the disk took 7 ms, twenty times a training.
         patch.setattr(os, "fsync", lambda descriptor: None)
         yield
@@ -144,7 +142,8 @@ def _heeds_ctrl_c() -> None:
 
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test reads or fills the user's own cache."""
+    """No test reads or fills the user's own cache, or leaves the others --quiet."""
+    monkeypatch.setattr(progress, "_quiet", False)
     monkeypatch.setenv("MIEN_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
 
 

@@ -26,7 +26,7 @@ README = Path(__file__).parents[2] / "README.md"
 quick = partial(package.train, "quick")
 
 
-def test_the_readmes_ten_lines_run(face_folder, tmp_path, monkeypatch):
+def test_the_readmes_ten_lines_run(face_folder, tmp_path, monkeypatch, charts):
     """Every line as it stands in README, on rendered faces and for one epoch."""
     (code,) = (block for block in re.findall(r"```py\n(.*?)```", README.read_text(), re.S) if "mien.train(" in block)
     assert len(code.strip().splitlines()) <= 10
@@ -86,7 +86,7 @@ def test_an_evaluation_takes_the_place_of_no_run_and_of_no_other(tiny_run, tmp_p
     assert ["one-of-two" in page for page in pages] == [True, False]
 
 
-def test_mistakes_name_files_and_charts_are_drawn(tiny_run, face_folder, faces):
+def test_mistakes_name_files_and_charts_are_drawn(tiny_run, face_folder, faces, charts):
     """Oracles: counts by NumPy; the files of the folder; scikit-learn's areas."""
     result = package.evaluate(tiny_run.path, face_folder)
     found, table = result.predictions, result.mistakes()
@@ -107,7 +107,7 @@ def test_mistakes_name_files_and_charts_are_drawn(tiny_run, face_folder, faces):
     assert [row[0] for row in result.per_class().rows[:7]] == list(faces.classes)
 
 
-def test_a_sheet_shows_faces_of_each_class_and_as_training_does(mien, face_folder, faces, tmp_path):
+def test_a_sheet_shows_faces_of_each_class_and_as_training_does(mien, face_folder, faces, tmp_path, charts):
     """Oracle: the pixels of the faces in the SVG's images, counted; augmented ones differ."""
     sheet = package.show(face_folder, split="train", faces_per_class=3)
     assert sheet.svg.count("<image") == 3 * len(faces.classes)
@@ -158,7 +158,7 @@ def test_merged_classes_have_a_report_and_are_compared(tiny_run, faces, tmp_path
     assert (found.accuracy.difference.value, len(found.faces)) == (0, len(result.predictions))
 
 
-def test_arrays_train_as_a_folder_does(tmp_path, tiny_recipe, faces):
+def test_arrays_train_as_a_folder_does(tmp_path, tiny_recipe, faces, charts):
     """Oracle: the same images as a data set give the same weights to the bit."""
     rebuilt = package.Dataset.from_arrays(
         np.asarray(faces.images), faces.labels, classes=faces.classes, split=faces.split.tolist(), sample_ids=faces.rows
@@ -292,7 +292,7 @@ def test_what_is_no_data_model_recipe_or_callback_is_one_line(tmp_path, faces, c
     assert not list(tmp_path.iterdir())
 
 
-def test_a_report_is_what_the_command_writes_and_prints(mien, tiny_run, faces, tmp_path):
+def test_a_report_is_what_the_command_writes_and_prints(mien, tiny_run, faces, tmp_path, charts):
     """Oracle: the command line on the same run and data. Predictions by themselves have the page of their file."""
     write_parquet(faces, tmp_path / "faces.parquet")
     short = {"explain": False}

@@ -20,7 +20,7 @@ def changed(path, source, **changes):
     return path
 
 
-def test_a_run_with_its_data_becomes_a_page_and_its_files(mien, tiny_run, face_parquet, tmp_path):
+def test_a_run_with_its_data_becomes_a_page_and_its_files(mien, tiny_run, face_parquet, tmp_path, charts):
     arguments = ("report", tiny_run.path, "--data", face_parquet, "--no-explain", "--json")
     answer = mien(*arguments, "--out", tmp_path / "out")
     assert answer.code == 0, answer.err

@@ -82,7 +82,7 @@ def codes(text: str) -> list[str]:
     return [each for each in page_codes(text) if each not in {"copies-unknown"}]
 
 
-def test_the_page_says_what_it_is_of(tmp_path):
+def test_the_page_says_what_it_is_of(tmp_path, charts):
     page = Page(written(tmp_path))
     opening = page.words[: page.words.index("Accuracy")]
     for words in ("test", "1,234", "2 classes"):

@@ -71,7 +71,7 @@ def test_a_loss_that_never_falls_is_one_line(losses):
 
 
 def test_python_and_command_line_suggest_the_same_and_write_no_run(
-    mien, tmp_path, face_folder, tiny_recipe_text, monkeypatch
+    mien, tmp_path, face_folder, tiny_recipe_text, monkeypatch, charts
 ):
     """Oracle: each other; that rate lies where the curve itself says."""
     monkeypatch.chdir(tmp_path)

@@ -45,7 +45,7 @@ def page(made, **changes):
     return timeline_html(made, **{**words, **changes})
 
 
-def test_the_annotated_video_is_played_where_there_is_one():
+def test_the_annotated_video_is_played_where_there_is_one(charts):
     assert "<video" not in page(timeline(2))
     text = page(timeline(2), player="annotated.mp4")
     assert re.findall(r"<video[^>]*src=\"([^\"]*)\"", text) == ["annotated.mp4"]

@@ -1,0 +1,7 @@
+"""Tests of the page look at its charts."""
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def _charts(charts: None) -> None: ...
