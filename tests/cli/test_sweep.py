@@ -47,13 +47,3 @@ def test_mistakes_are_one_line_and_leave_nothing(mien, space, face_folder, tmp_p
     refused(answer, "space-network", "'widths'")
     assert len(answer.err.splitlines()) == 1
     assert not out.exists()
-
-
-def test_the_journal_of_another_space_is_one_line(mien, space, face_folder, tmp_path):
-    out = tmp_path / "out"
-    assert mien("sweep", space, "--data", face_folder, "--out", out).code == 0
-    before = {file: file.read_bytes() for file in out.rglob("*") if file.is_file()}
-    space.write_text(space.read_text().replace("0.01", "0.02"))
-    answer = mien("sweep", space, "--data", face_folder, "--out", out)
-    refused(answer, "sweep-other-space", "--out")
-    assert {file: file.read_bytes() for file in out.rglob("*") if file.is_file()} == before

@@ -189,7 +189,7 @@ def test_a_timm_backbone_and_a_random_start_is_said_loudly(mien, tmp_path, face_
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     command = ("train", "tune", "--data", face_folder, "--out", tmp_path / "r", "--set", "batch_size=32")
     command += ("--set", "epochs=1", "--set", "model.name=timm", "--set", "model.backbone=test_resnet")
-    refused(mien(*command), "weights-not-here", "model.weights", "model.pretrained=false")
+    refused(mien(*command), "weights-not-here", "test_resnet", "model.weights", "model.pretrained=false")
     refused(mien(*command, "--set", f"model.weights={tmp_path / 'x.safetensors'}"), "weights-missing")
     assert not (tmp_path / "r").exists()
     answer = mien(*command, "--set", "model.pretrained=false")

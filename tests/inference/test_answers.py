@@ -19,7 +19,7 @@ from mien.inference.drawing import draw_predictions
 from mien.inference.face_reader import FaceReader
 from mien.inference.prediction import Prediction
 from mien.pipeline.split_predictions import votes_of
-from support import raises, refused, warned
+from support import raises, refused
 
 DOUBT, AFFECT = ("in_doubt", "alternatives"), ("derived_valence", "derived_arousal")
 
@@ -233,11 +233,3 @@ def test_explanations_are_of_the_output_that_answers(voted_run, voted_faces, out
     (predicted,) = model.predict_crops([face])
     assert explained.prediction.classes == predicted.classes
     assert explained.prediction.probabilities == pytest.approx(predicted.probabilities)
-
-
-def test_gradients_explain_the_label(voted_run, voted_faces):
-    model = mien.load(voted_run.path)
-    with warned("output-explained", "perceived", "gradcam"):
-        (explained,) = mien.explain(voted_run.path, [np.asarray(voted_faces.images[0])], method="gradcam", crops=True)
-    assert model.output.name == "perceived"
-    assert explained.prediction.classes == voted_faces.classes

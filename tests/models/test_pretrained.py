@@ -122,15 +122,6 @@ def test_a_file_that_fits_only_in_part_is_refused(timm, tmp_path, spoil, classes
         network_of(weights=str(tmp_path / "w.safetensors")).load_pretrained()
 
 
-def test_offline_and_not_in_the_cache_is_one_line_that_says_what_to_do(timm, tmp_path, monkeypatch):
-    from huggingface_hub import constants
-
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    with raises(ModelError, "weights-not-here", "test_resnet", "model.weights"):
-        network_of().load_pretrained()
-
-
 def test_the_licence_is_that_of_the_weights(timm):
     assert "apache-2.0" in network_of().licence
     assert "not known" in network_of(weights="x.safetensors").licence
