@@ -6,7 +6,7 @@ from PIL import Image
 
 from mien.base.errors import DataError
 from mien.base.images import open_image
-from mien.base.preprocess import InputSpec, grey_square, normalise, to_input, upright_rgb
+from mien.base.preprocess import InputSpec, grey_square, to_input, upright_rgb
 from support import encoded, raises
 
 
@@ -104,22 +104,9 @@ def test_to_input_is_the_written_formula(face):
     assert to_input(face[None], spec)[0, 0] == pytest.approx(expected, abs=1e-5)
 
 
-def test_training_normalises_as_serving_does(face):
-    torch = pytest.importorskip("torch")
-
-    spec = InputSpec(mean=0.4, std=0.2)
-    tensor = normalise(torch.from_numpy(face).float(), spec)
-    assert np.array_equal(tensor.numpy(), to_input(face[None], spec)[0, 0])
-
-
 def test_a_crop_larger_than_the_image_is_impossible():
     with pytest.raises(ValueError, match=r"crop_px 60\b.*\b48\b"):
         InputSpec(size_px=48, crop_px=60)
-
-
-def test_faces_of_another_size_are_refused(face):
-    with raises(DataError, "crops-shape"):
-        to_input(face[None], InputSpec(size_px=40, crop_px=40))
 
 
 RAMP = np.arange(240, dtype=np.uint8)

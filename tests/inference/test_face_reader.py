@@ -80,14 +80,6 @@ def test_what_a_detector_of_ones_own_gives_is_checked(predictor, given):
         predictor.predict([RGB], detector=Odd(), max_faces=1, on_error=lambda *_: None)
 
 
-def test_a_mirrored_face_has_the_same_answer(predictor):
-    reader = FaceReader(predictor, Fixed())
-    crops = reader.crop(RGB, FACES)
-    mirrored = np.ascontiguousarray(crops[:, :, ::-1])
-    assert reader.classify_found(crops) == pytest.approx(reader.classify_found(mirrored), abs=1e-6)
-    assert reader.classify(crops) != pytest.approx(reader.classify(mirrored), abs=1e-6)
-
-
 def test_known_faces_are_not_detected_again(predictor):
     class Blind(Fixed):
         def detect(self, rgb):

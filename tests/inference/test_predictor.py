@@ -114,16 +114,6 @@ def test_a_folder_is_read_in_order(classifier, face_folder):
     assert len(files) == len(set(files)) > 20
 
 
-def test_a_prediction_names_what_it_found(classifier, faces):
-    (prediction,) = classifier.predict_crops(np.asarray(faces.images[0]))
-    assert prediction.top == max(prediction.probabilities, key=prediction.probabilities.get)
-    assert prediction.confidence == max(prediction.probabilities.values())
-    assert list(prediction.to_dict()) == [
-        *("source", "answer", "top", "confidence", "in_doubt", "alternatives", "probabilities")
-    ]
-    assert sum(prediction.probabilities.values()) == pytest.approx(1)
-
-
 @pytest.mark.parametrize(
     ("image", "code", "source"),
     [
@@ -248,13 +238,3 @@ def test_classes_are_merged(classifier, faces):
         assert sum(after.probabilities.values()) == pytest.approx(1)
         assert after.top == ("positive" if positive >= negative else "negative")
     assert classifier.predict_crops(images[0], classes="all")[0].classes == classifier.classes
-
-
-def test_a_scheme_that_does_not_suit_the_model_is_one_line(classifier, faces):
-    image = np.asarray(faces.images[0])
-    for given, code, named in (
-        ({"classes": "sevn"}, "scheme-unknown", "seven"),
-        ({"classes": "a=awe,b=sad"}, "scheme-class-missing", "awe"),
-    ):
-        with raises(DataError, code, named):
-            classifier.predict_crops(image, **given)

@@ -1,11 +1,9 @@
 import numpy as np
 import pytest
 
-from mien.base.errors import DataError
 from mien.base.preprocess import InputSpec, to_input
 from mien.inference.predictor import load
 from mien.inference.tta import VIEWS, augmented_views, mean_over_views
-from support import raises
 
 
 def test_ten_views_are_the_centre_and_the_four_corners_and_their_mirror_images():
@@ -41,17 +39,3 @@ def test_probabilities_are_the_mean_over_the_views(tiny_run, faces):
         found = mean_over_views(lambda shown: model.probabilities(shown, 1.5), images, views)
         assert found == pytest.approx(np.mean(alone, axis=0), abs=1e-6)
     assert mean_over_views(model.probabilities, images[:0], 10).shape == (0, 7)
-
-
-def test_a_mirrored_face_gets_the_same_answer_over_two_views(tiny_run, faces):
-    model = load(tiny_run.path)
-    images = np.asarray(faces.images[:20])
-    both = mean_over_views(model.probabilities, images, 2)
-    assert both == pytest.approx(mean_over_views(model.probabilities, images[:, :, ::-1], 2), abs=1e-6)
-    assert np.abs(both - model.probabilities(images)).max() > 1e-4
-
-
-@pytest.mark.parametrize("views", [0, 3, -1, 100])
-def test_other_numbers_of_views_are_refused(views, faces):
-    with raises(DataError, "tta-views"):
-        next(augmented_views(faces.images, views))

@@ -28,18 +28,6 @@ def test_statistics_leave_the_network_as_it_was_otherwise(tiny_run, faces):
         assert torch.equal(before[name], value) != ("running" in name), name
 
 
-def test_statistics_are_the_means_over_batches(tiny_run, faces):
-    """Oracle: torch.optim.swa_utils.update_bn, with batches of the same faces."""
-    spec, images = tiny_run.read_recipe().input, np.asarray(faces.images)
-    ours, theirs = (checkpoint.load_best(tiny_run)[0] for _ in range(2))
-    recalibrate_bn(ours, images, spec)
-    inputs = torch.from_numpy(to_input(images[np.random.default_rng(0).permutation(len(images))], spec))
-    torch.optim.swa_utils.update_bn(inputs.tensor_split(-(-len(inputs) // average.BATCH)), theirs)
-    for name, value in theirs.state_dict().items():
-        if "running" in name:
-            assert torch.allclose(value, ours.state_dict()[name], atol=1e-5), name
-
-
 def test_faces_that_leave_one_over_are_no_batch_of_one():
     """257 of them: Study B's network norms vectors, of which one alone has no variance."""
     images = np.random.default_rng(0).integers(0, 256, (257, 48, 48), dtype=np.uint8)
