@@ -34,27 +34,17 @@ def people(times):
     )
 
 
-def no_copies(count):
-    nothing = np.zeros(0, dtype=np.int64)
-    return NearCopies(nothing, nothing, np.zeros(0, dtype=np.float32), np.arange(count), np.arange(count))
-
-
 def test_intervals_of_the_ceiling_draw_whole_groups():
-    found = []
+    found, nothing = [], np.zeros(0, dtype=np.int64)
     for times in (1, 3):
         faces = people(times)
-        found.append([ends_of(each) for each in audit_faces(faces, found_copies(faces)).ceilings.values()])
+        own = np.arange(len(faces))
+        copies = NearCopies(nothing, nothing, nothing.astype(np.float32), own, own)
+        panels = [each.second_panel for each in audit_faces(faces, copies).ceilings.values()]
+        found.append([[each.value, each.low, each.high] for each in panels])
     assert found[0]
     for alone, thrice in zip(*found, strict=True):
         assert thrice == pytest.approx(alone, abs=0.02), "panels are drawn by sample, so only about"
-
-
-def ends_of(ceiling):
-    return [ceiling.second_panel.value, ceiling.second_panel.low, ceiling.second_panel.high]
-
-
-def found_copies(faces):
-    return no_copies(len(faces))
 
 
 def test_no_fold_splits_a_person_or_a_copy():

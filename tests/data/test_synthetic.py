@@ -37,10 +37,6 @@ def test_proportions_are_fer2013s_and_at_its_size_the_counts_too() -> None:
     assert np.bincount(labels).tolist() == FER2013_TRAINING_COUNTS
 
 
-# Where the Facial Action Coding System puts each expression's main action units, on an upright 48x48 face.
-BROWS, EYES, NOSE, MOUTH = slice(8, 18), slice(15, 24), slice(20, 31), slice(30, 44)
-
-
 def test_face_set_is_split_80_10_10_within_each_class() -> None:
     """Oracle: largest remainder, so each class's share of a split is within one face of exact."""
     faces = synthetic_faces(1000, 4)

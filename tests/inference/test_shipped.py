@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import mien
+from mien.base.errors import ModelError
 from mien.base.labels import FERPLUS_CLASSES
 from mien.base.model_file import read_manifest
 from mien.data.splits import near_copy_groups
@@ -18,6 +19,7 @@ from mien.data.synthetic import render_faces
 from mien.evaluation.calibration import cross_fit_temperature
 from mien.evaluation.metrics import calibration_error
 from mien.evaluation.predictions import Predictions
+from mien.inference import find_model as locate
 from mien.inference.find_model import SHIPPED, find_model, find_run
 from mien.inference.predictor import Predictor
 from support import raises
@@ -126,11 +128,6 @@ def test_no_face_travels_with_it(name):
 
 def test_a_shipped_models_int8_form_is_named_after_it(tmp_path, monkeypatch, tiny_run):
     """In a package of two models, of which one comes in int8."""
-    import shutil
-
-    from mien.base.errors import ModelError
-    from mien.inference import find_model as locate
-
     for name in ("default", "fast"):
         shutil.copytree(tiny_run.path, tmp_path / "shipped" / name)
     small = tmp_path / "shipped" / "fast" / "model.int8.onnx"
@@ -162,9 +159,6 @@ def test_a_shipped_models_int8_form_is_named_after_it(tmp_path, monkeypatch, tin
 
 def test_a_model_without_weights_to_train_from_says_so(tmp_path, monkeypatch, tiny_run):
     """As a wheel holds `best`."""
-    from mien.base.errors import ModelError
-    from mien.inference import find_model as locate
-
     shutil.copytree(tiny_run.path, tmp_path / "shipped" / "best")
     monkeypatch.setattr(locate, "_SHIPPED", tmp_path / "shipped")
     assert locate.find_trained("best").path == tmp_path / "shipped" / "best"

@@ -10,7 +10,7 @@ from mien.base.errors import ModelError, RunError
 from mien.base.model_file import read_manifest
 from mien.inference.find_model import find_model
 from mien.serve import built_page
-from support import raises
+from support import raises, refused
 
 
 @pytest.fixture
@@ -59,10 +59,7 @@ def test_the_built_page_itself_gets_another_model(static):
 
 def test_without_a_built_page_it_says_how_to_build_one(static, tmp_path, mien):
     (static / "index.html").unlink()
-    answer = mien("web", "build", tmp_path / "site")
-    assert answer.code == 2
-    assert "[page-not-built]" in answer.err
-    assert answer.err.count("\n") == 1
+    refused(mien("web", "build", tmp_path / "site"), "page-not-built")
     assert not (tmp_path / "site").exists()
 
 

@@ -7,9 +7,6 @@ from PIL import Image, ImageFilter
 from mien.faces.face import Box, iou
 from mien.video.template_matching import TemplateMatcher
 
-FACE = Box(178, 68, 94, 94)
-"""Where the astronaut's face is."""
-
 
 def overlap(one, other):
     """Intersection over union of two boxes."""

@@ -148,16 +148,12 @@ def test_a_face_keeps_its_number_however_seldom_it_is_looked_for(play, frame_sec
         ({"classes": "nonsense"}, "scheme-unknown", "nonsense"),
         ({"half_life_seconds": -1}, "seconds-range", "-1"),
         ({"detect_every_seconds": float("nan")}, "seconds-range", "nan"),
+        ({}, "file-missing", "nothing.mp4"),
     ],
 )
-def test_bad_settings_are_refused_before_anything_is_read(classifier, tmp_path, options, code, named):
+def test_a_bad_setting_or_file_is_refused_before_the_first_frame(classifier, tmp_path, options, code, named):
     with raises(DataError, code, named):
         mien.track(tmp_path / "nothing.mp4", classifier, detector=Told(moving), **options)
-
-
-def test_a_bad_file_is_refused_when_it_is_asked_for_not_at_the_first_frame(classifier, tmp_path):
-    with raises(DataError, "file-missing"):
-        mien.track(tmp_path / "nothing.mp4", classifier, detector=Told(moving))
 
 
 def test_memory_holds_one_frame_however_long_the_video_is(tmp_path, encode_video, classifier):
