@@ -82,7 +82,7 @@ def test_a_study_runs_once_and_is_told_again(mien, study_file, face_folder, tmp_
         (["FILE", "--data", "FACES", "--out", "FILE"], "out-is-file", ".toml"),
         (["FILE", "--data", "FACES", "--results", "FILE"], "out-is-file", "--results"),
         (["FILE", "--data", "FACES", "--out", "RUN"], "out-is-run", "--out"),
-        (["FILE", "--data", "FACES", "--set", "seed=3"], "study-set-fixed", "seed"),
+        (["FILE", "--data", "FACES", "--set", "name=x"], "study-set-fixed", "name"),
         (["FILE", "--data", "FACES", "--set", "optim.lr=0.001"], "study-same-recipe", "'slow'"),
         (["FILE", "--data", "FACES", "--jobs", "0"], "usage", "jobs"),
         (["FILE", "--data", "FACES", "--finished"], "nothing-finished", "results"),

@@ -99,11 +99,6 @@ def test_landmarks_move_with_their_box():
     assert face == Face(Box(15, 27, 80, 150), 0.9, {"nose": (55.0, 102.0)})
 
 
-def test_a_square_box_without_a_margin_is_cut_as_it_stands():
-    rgb = np.random.default_rng(1).integers(0, 256, (60, 80, 3), dtype=np.uint8)
-    assert np.array_equal(crop(rgb, square_around(Box(10, 5, 40, 40), Margin(1, 0))), rgb[5:45, 10:50])
-
-
 @pytest.mark.parametrize("count", [0, 1, 3])
 def test_faces_are_stacked_as_the_model_reads_them(count):
     rgb = np.random.default_rng(2).integers(0, 256, (60, 80, 3), dtype=np.uint8)

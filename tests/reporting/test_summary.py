@@ -131,12 +131,6 @@ def test_what_is_not_known_is_said(tmp_path):
     assert codes(written(tmp_path, history=[])) == ["history-unknown"]
 
 
-def test_absent_classes_are_named_at_the_top(tmp_path):
-    evaluation = evaluation_of(("sad", "happy", "fear"), present=2)
-    page = Page(written(tmp_path, evaluation=evaluation, class_counts={}))
-    assert ": fear." in page.words[: page.words.index("Accuracy")]
-
-
 @pytest.mark.parametrize(("classes", "rows", "present"), [(2, 1, 1), (7, 3, 3), (12, 24, 12)])
 def test_any_number_of_classes_and_rows(tmp_path, classes, rows, present):
     evaluation = evaluation_of([f"class {index}" for index in range(classes)], rows, present)

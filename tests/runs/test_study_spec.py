@@ -107,13 +107,6 @@ def test_a_recipes_file_is_relative_to_the_study(tmp_path):
     assert study.recipe_of(study.variant("base"), 0).epochs == 9
 
 
-@pytest.mark.parametrize("change", ["seed=7", "name=x"])
-def test_what_a_study_sets_itself_cannot_be_changed(change):
-    study = parse_study(GOOD, "small")
-    with raises(StudyError, "study-set-fixed"):
-        study.recipe_of(study.variant("base"), 0, [change])
-
-
 def test_an_unknown_study_or_variant_suggests_the_nearest():
     with raises(StudyError, "study-unknown") as caught:
         load_study("study-z")

@@ -99,8 +99,3 @@ def test_what_is_no_checkpoint_is_one_line(tmp_path, content):
     save_file({"a": torch.zeros(1)}, tmp_path / "c")
     with raises(RunError, "checkpoint-damaged"):
         checkpoint.load(tmp_path / "c")
-
-
-def test_weights_of_another_network_are_refused(tmp_path):
-    with raises(RunError, "weights-mismatch"):
-        checkpoint.load_matching(nn.Linear(2, 2), {"weight": torch.zeros(3, 2)}, tmp_path)

@@ -1,6 +1,5 @@
 """Oracles: the formula written again in NumPy; cross-entropy where both are the same; runs that are killed."""
 
-import hashlib
 import re
 from dataclasses import replace
 
@@ -10,12 +9,10 @@ import torch
 
 from mien.base.errors import DataError, RunError
 from mien.base.labels import parse_scheme
-from mien.base.model_file import read_manifest
 from mien.base.recipe import Recipe
 from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
 from mien.evaluation.predictions import Predictions, Teacher, write_predictions
-from mien.exporting.to_onnx import export_run
 from mien.inference.predictor import load
 from mien.pipeline.split_predictions import predict_soft_labels
 from mien.training import checkpoint
@@ -186,14 +183,6 @@ def test_a_run_goes_on_with_its_own_teachers_alone(tmp_path, faces, tiny_recipe,
     for teachers in ([], [other], [teacher, other]):
         with raises(RunError, "run-other-teachers"):
             train(plan_training(changed(tiny_recipe, epochs=1), faces), run, teachers=teachers, resume=True)
-
-
-def test_the_manifest_says_who_taught(tmp_path, faces, tiny_recipe, tiny_run, teacher):
-    run = RunFolder(tmp_path / "run")
-    train(plan_training(tiny_recipe, faces), run, teachers=[teacher])
-    export_run(run)
-    assert read_manifest(run.model).taught_by == (f"sha256:{hashlib.sha256(teacher.file.read_bytes()).hexdigest()}",)
-    assert read_manifest(tiny_run.model).taught_by == ()
 
 
 def test_teachers_do_not_change_how_a_student_begins(faces, tiny_recipe, teacher):

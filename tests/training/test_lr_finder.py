@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mien.api.find_lr import find_lr
-from mien.base.errors import DataError, RecipeError, TrainingError
+from mien.base.errors import TrainingError
 from mien.base.recipe import Recipe
 from mien.training.batches import epoch_batches, epoch_seed
 from mien.training.plan import plan_training
@@ -94,10 +94,3 @@ def test_python_and_command_line_suggest_the_same_and_write_no_run(
 def test_options_of_a_run_are_refused(mien, tmp_path):
     for options in (("--out", tmp_path / "run"), ("--resume",), ("--folds", "2"), ("--log", "tensorboard")):
         refused(mien("train", "quick", "--data", tmp_path, "--find-lr", *options), "options", "--find-lr")
-
-
-def test_mistakes_are_those_of_training(tmp_path):
-    with raises(RecipeError, "recipe-unknown"):
-        find_lr("nothing", tmp_path)
-    with raises(DataError, "data-missing"):
-        find_lr("quick", tmp_path / "none")
