@@ -66,8 +66,11 @@ def test_a_right_file_a_permuted_one_and_one_that_lacks_samples(csv, faces, vali
     assert verdicts(permuted)["order of classes"] == verdicts(permuted)["claimed accuracy"] == "wrong"
     unsure = np.array(named(faces, validation.labels), dtype=object)
     unsure[0] = "unsure"
-    lacking = check(csv(unsure, "file,answer", validation.source), face_parquet, "validation")
-    assert lacking.samples == len(validation) - 1
+    # A file's name counts, not the index that pandas wrote beside it.
+    lacking = check(
+        csv(unsure, "index,answer,file", validation.rows[::-1], [validation.source]), face_parquet, "validation"
+    )
+    assert (lacking.samples, lacking.accuracy.value) == (len(validation) - 1, 1)
     assert verdicts(lacking)["all samples"] == "caution"
 
 
@@ -110,6 +113,8 @@ def test_against_another_file(csv, faces, validation, face_parquet):
     assert verdicts(check(bad, face_parquet, "validation", against=good))["better than the other file"] == "caution"
     with raises(DataError, "split-other", "validation"):
         check(good, face_parquet, "train")
+    with raises(DataError, "labels-differ"):
+        check(good, face_parquet, against=replace(good, labels=good.labels[::-1]))
 
 
 def test_the_command(mien, csv, faces, validation, face_parquet, tmp_path):
@@ -136,13 +141,20 @@ def test_tables_that_are_refused(csv, faces, validation, face_parquet, columns, 
         check(csv(predicted, columns), face_parquet, "validation")
 
 
-def test_samples_that_are_refused(csv, faces, validation, face_parquet):
+def test_samples_that_are_refused(csv, faces, validation):
+    """A path matches an end of the data's, or the other way round, but no path that only ends in the same name."""
     predicted = named(faces, validation.labels)
-    for keys, code in (
-        ([10**9, *validation.rows[1:]], "sample-unknown"),
-        ([validation.rows[1], *validation.rows[1:]], "sample-id-repeated"),
+    data, paths = replace(faces, source=np.char.add("b/c/", faces.source)), validation.source
+    for column, keys, code in (
+        ("id", [10**9, *validation.rows[1:]], "sample-unknown"),
+        ("id", [validation.rows[1], *validation.rows[1:]], "sample-id-repeated"),
+        ("file", np.char.add("b/other/", paths), "sample-unknown"),
     ):
         with raises(Exception, code):
-            check(csv(predicted, keys=keys), face_parquet, "validation")
+            check(csv(predicted, f"{column},prediction", keys), data, "validation")
+    for start in ("", "c/", "/a/b/c/"):
+        assert (
+            check(csv(predicted, "file,prediction", np.char.add(start, paths)), data, "validation").accuracy.value == 1
+        )
     with raises(Exception, "claimed-range"):
-        check(csv(predicted), face_parquet, "validation", claimed=73.2)
+        check(csv(predicted), data, "validation", claimed=73.2)

@@ -21,7 +21,7 @@ from mien.evaluation.results import Estimate, JsonResult
 from mien.evaluation.vote_metrics import vote_ceiling
 from mien.page.blocks import Column, Section, Table, Text
 from mien.page.page import Page
-from mien.page.wording import counted, p_text, percent, share_text
+from mien.page.wording import counted, p_text, percent, points, share_text
 from mien.pipeline.evaluate import EvaluationResult
 from mien.pipeline.measured_split import WITHOUT_LEAKED, MeasuredSplit
 from mien.pipeline.predictions_csv import ClaimedPredictions, read_predictions_csv
@@ -142,7 +142,11 @@ def check(
     claim = _resolve(predictions, source.faces, split or "test")
     if split not in {None, claim.predictions.split}:
         raise DataError(f"The predictions are for '{claim.predictions.split}', not '{split}'.", code="split-other")
-    measured = MeasuredSplit.resolve(claim.predictions, source.faces, uncleaned=source.uncleaned, part_of_split=True)
+
+    def matched(given: Predictions) -> MeasuredSplit:
+        return MeasuredSplit.resolve(given, source.faces, uncleaned=source.uncleaned, part_of_split=True)
+
+    measured = matched(claim.predictions)
     found = measured.predictions
     hits = found.probabilities.argmax(axis=1) == found.labels
     accuracy = proportion_among(hits, groups=found.groups)
@@ -155,8 +159,10 @@ def check(
         _baseline(found, accuracy),
         _copies(measured),
         *_annotators(found),
-        *([] if against is None else [_against(found, _resolve(against, source.faces, found.split).predictions)]),
     ]
+    if against is not None:
+        other = _resolve(against, source.faces, found.split).predictions
+        findings.append(_against(found, matched(other).predictions))
     name = str(predictions) if isinstance(predictions, str | os.PathLike) else "predictions"
     return ClaimResult(accuracy, len(found), findings, found.split, name)
 
@@ -276,7 +282,7 @@ def _against(found: Predictions, other: Predictions) -> ClaimFinding:
     test = mcnemar_test(right[1] & ~right[0], right[0] & ~right[1], first.groups)
     gain = bootstrap_mean(right[0].astype(np.float64) - right[1], groups=first.groups)
     words = (
-        f"On {counted(len(first), 'sample')} the difference to the other file is {100 * gain.value:+.1f} points "
-        f"[{100 * gain.low:+.1f} to {100 * gain.high:+.1f}], {p_text(test.p_value)}."
+        f"On {counted(len(first), 'sample')} the difference to the other file is {points(gain.value)} points "
+        f"[{points(gain.low)} to {points(gain.high)}], {p_text(test.p_value)}."
     )
     return ClaimFinding("better than the other file", "fine" if gain.low > 0 else "caution", words)

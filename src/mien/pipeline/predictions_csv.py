@@ -1,7 +1,6 @@
 """Reader for predictions of any program in a CSV: ids or file names, and a predicted class or class probabilities."""
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -38,8 +37,8 @@ class ClaimedPredictions:
 def read_predictions_csv(path: Path, dataset: Dataset, split: str) -> ClaimedPredictions:
     """Read a table of predictions and match it with the samples of one split.
 
-    Samples are matched by id (:data:`ID_HEADERS`), else by file name (:data:`FILE_HEADERS`). A prediction is a class
-    name, or an index into the classes of the data.
+    Samples are matched by file (:data:`FILE_HEADERS`), else by id (:data:`ID_HEADERS`). A prediction is a class name,
+    or an index into the classes of the data.
 
     Raises DataError: no column of ids, files or predictions; an id that is repeated or not in the split; an unknown
     class.
@@ -49,8 +48,10 @@ def read_predictions_csv(path: Path, dataset: Dataset, split: str) -> ClaimedPre
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.", code="predictions-missing") from None
     chosen = dataset.of_split(split)
-    id_at, file_at = find_column(names, ID_HEADERS), find_column(names, FILE_HEADERS)
-    if id_at is None and file_at is None:
+    # Files come before ids, because an index that pandas wrote counts the rows of the table.
+    file_at, id_at = find_column(names, FILE_HEADERS), find_column(names, ID_HEADERS)
+    key_at = id_at if file_at is None else file_at
+    if key_at is None:
         raise _columns_error(path, names, f"ids or files of the samples: {ID_HEADERS[0]} or {FILE_HEADERS[0]}")
     column_of = _probability_columns(names, dataset.classes)
     answer_at = find_column(names, PREDICTION_HEADERS)
@@ -59,18 +60,16 @@ def read_predictions_csv(path: Path, dataset: Dataset, split: str) -> ClaimedPre
     label_at = find_column([name if at != answer_at else "" for at, name in enumerate(names)], LABEL_HEADERS)
 
     by_id = {str(sample_id): index for index, sample_id in enumerate(chosen.rows.tolist())}
-    index_of = by_id if id_at is not None else _by_file(chosen)
-    key_at = id_at if id_at is not None else file_at
-    assert key_at is not None
+    find = _by_file(chosen.source.tolist()) if key_at == file_at else lambda key: by_id.get(key, -1)
     line_of: dict[int, int] = {}
     values, answers, other = [], [], 0
     for line, fields in csv_rows(path, len(names), delimiter):
         key, place = fields[key_at].strip(), f"{path.name} line {line}"
-        index = index_of.get(key, index_of.get(PurePosixPath(key.replace("\\", "/")).name, -1))
+        index = find(key)
         if index < 0:
             raise DataError(
                 f"{place}: '{key}' matches no sample of '{split}', or several. Give {names[key_at]} as the data "
-                f"has it, such as {next(iter(index_of), '')}, or choose another split.",
+                f"has it, such as {(chosen.rows if file_at is None else chosen.source)[0]}, or choose another split.",
                 code="sample-unknown",
             )
         if index in line_of:
@@ -145,10 +144,28 @@ def _class_index(value: str, classes: Sequence[str], place: str, *, or_none: boo
     )
 
 
-def _by_file(dataset: Dataset) -> Mapping[str, int]:
-    """Return the index of each sample by its source, and by the last part of the source if that is unique."""
-    sources = [str(source).replace("\\", "/") for source in dataset.source]
-    last = [PurePosixPath(source).name for source in sources]
-    counts = Counter(last)
-    short = {name: index for index, name in enumerate(last) if counts[name] == 1}
-    return short | {source: index for index, source in enumerate(sources)}
+def _by_file(sources: Sequence[str]) -> Callable[[str], int]:
+    """Return a function that finds the index of the source that a path names; -1 for none, or several.
+
+    One must be the end of the other, by whole names of folders: ``happy/1.png`` names ``test/happy/1.png``.
+    """
+    whole = {_parts(source): index for index, source in enumerate(sources)}
+    ends: dict[tuple[str, ...], int] = {}
+    for parts, index in whole.items():
+        for end in _ends(parts):
+            ends[end] = -1 if end in ends else index
+    known = ends | whole
+
+    def find(path: str) -> int:
+        parts = _parts(path)
+        return known[parts] if parts in known else next((whole[end] for end in _ends(parts) if end in whole), -1)
+
+    return find
+
+
+def _parts(path: str) -> tuple[str, ...]:
+    return PurePosixPath(path.replace("\\", "/")).parts
+
+
+def _ends(parts: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    return (parts[at:] for at in range(1, len(parts)))
