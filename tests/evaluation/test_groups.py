@@ -1,6 +1,7 @@
 """Oracle: each sample three times, in a group of its own, is known no better than once; scipy's permutation test."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,8 +11,10 @@ from scipy import stats
 
 from mien.evaluation.calibration import calibrate
 from mien.evaluation.curves import roc_curves
+from mien.evaluation.estimates import evaluate_predictions
 from mien.evaluation.intervals import proportion, proportion_among, wilson_interval
-from mien.evaluation.paired_tests import mcnemar_test
+from mien.evaluation.named_metrics import resample
+from mien.evaluation.paired_tests import compare_repeats, mcnemar_test
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.robustness import measure_robustness
 from mien.reporting.comparison import compare_predictions
@@ -26,6 +29,9 @@ def predictions(seed=0, classes=3):
     logits[np.arange(COUNT), LABELS % classes] += 1.5
     raised = np.exp(logits)
     return raised / raised.sum(axis=1, keepdims=True)
+
+
+TWO = [Predictions(np.arange(COUNT), LABELS, predictions(seed), (*"abc",), "test", "") for seed in (0, 1)]
 
 
 def thrice(values):
@@ -87,21 +93,29 @@ def test_robustness():
 
 
 def test_two_models():
-    pairs = []
-    for times, groups in ((1, None), (3, GROUPS)):
-        ids, labels = np.arange(times * COUNT), LABELS.repeat(times)
-        pairs.append(
-            [
-                Predictions(ids, labels, predictions(seed).repeat(times, 0), tuple("abc"), "test", "", groups=groups)
-                for seed in (0, 1)
-            ]
-        )
-    alone, found = (compare_predictions(*pair, resamples=50).to_dict() for pair in pairs)
+    times = {"labels": LABELS.repeat(3), "sample_ids": np.arange(3 * COUNT), "groups": GROUPS}
+    thrice = [replace(each, probabilities=each.probabilities.repeat(3, 0), **times) for each in TWO]
+    alone, found = (compare_predictions(*pair, resamples=50).to_dict() for pair in (TWO, thrice))
     for name in ("accuracy", "macro_f1", "log_loss", "recall"):
         same(found[name], alone[name])
     for name in ("statistic", "p_value"):
         same(found["mcnemar"][name], alone["mcnemar"][name])
     assert found["mcnemar"]["method"] == f"{alone['mcnemar']['method']} over groups"
+
+
+def test_resamples_of_one_group_give_no_interval():
+    """Oracle: Wilson's interval of one sample; nothing else is known."""
+    pair = [replace(each, groups=np.zeros(COUNT, np.int64)) for each in TWO]
+    found, compared = evaluate_predictions(pair[0]), compare_predictions(*pair)
+    assert (found.accuracy.low, found.accuracy.high) == pytest.approx(wilson_interval(pair[0].accuracy, 1))
+    repeated = compare_repeats(*(resample([each], ["precision.a"]) * 2 for each in pair))[0]
+    known = (
+        calibrate(LABELS, predictions(), pair[0].groups).before.brier,
+        roc_curves(LABELS, predictions(), 9, pair[0].groups).macro.area,
+    )
+    for each in (found.log_loss, found.macro_f1, *known, compared.accuracy.difference, repeated.difference):
+        assert (math.isnan(each.value), math.isnan(each.low), math.isnan(each.high)) == (False, True, True)
+    assert np.isnan([compared.macro_f1.p_value, compared.log_loss.p_value, repeated.p_value]).all()
 
 
 @settings(max_examples=30, deadline=None)

@@ -25,6 +25,8 @@ FEW_GROUPS = 5
 def resampled_weights(count: int, resamples: int, groups: Groups | None = None) -> Iterator[Floats]:
     """Yield how often each of ``count`` samples was drawn, for some resamples at a time: float64 (B, N).
 
+    The weights are NaN if there is only one group, because all its resamples would be equal.
+
     Args:
         count: number of samples N.
         resamples: number of resamples.
@@ -38,6 +40,8 @@ def resampled_weights(count: int, resamples: int, groups: Groups | None = None) 
     for first in range(0, resamples, at_once):
         drawn = generator.integers(0, units, size=(min(at_once, resamples - first), units))
         weights = np.stack([np.bincount(each, minlength=units) for each in drawn]).astype(np.float64)
+        if units == 1:
+            weights[:] = np.nan
         yield weights[:, group_of]
 
 
@@ -56,8 +60,12 @@ def percentile_interval(value: float, of_resamples: Floats) -> Estimate:
 
 
 def share_interval(hits: npt.NDArray[np.bool_], of_resamples: Floats, groups: Groups | None) -> Estimate:
-    """Compute :func:`percentile_interval` for a fraction of hits, but :func:`proportion_among` if it is 0 or 1."""
-    if hits.any() and not hits.all():
+    """Compute :func:`percentile_interval` for a fraction of hits.
+
+    For a fraction of 0 or 1, or fewer than :data:`FEW_GROUPS` groups, compute :func:`proportion_among`.
+    """
+    few = groups is not None and len(np.unique(groups)) < FEW_GROUPS
+    if hits.any() and not hits.all() and not few:
         return percentile_interval(float(hits.mean()), of_resamples)
     return proportion_among(hits, groups=groups)
 

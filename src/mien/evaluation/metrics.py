@@ -175,10 +175,10 @@ def calibration_error(labels: Labels, probabilities: Floats) -> float:
 
 
 def divide(above: npt.NDArray[Any], below: npt.NDArray[Any], undefined: float = np.nan) -> Floats:
-    """Divide without warnings; the result is ``undefined`` where ``below`` is 0."""
+    """Divide without warnings; the result is ``undefined`` where ``below`` is 0, and NaN where it is NaN."""
     above, below = np.asarray(above, dtype=np.float64), np.asarray(below, dtype=np.float64)
     out = np.full(np.broadcast(above, below).shape, undefined)
-    np.divide(above, below, out=out, where=below > 0)
+    np.divide(above, below, out=out, where=~(below <= 0))
     return out
 
 

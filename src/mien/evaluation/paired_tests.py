@@ -281,7 +281,7 @@ def _several(differences: Floats, resampled: Floats) -> tuple[Estimate, float]:
     with needs_extra("report", "Comparing repeated runs"):
         from scipy.stats import t as student
     mean, pairs = float(differences.mean()), len(differences)
-    if math.isnan(mean):
+    if math.isnan(mean) or np.isnan(resampled).all():
         return Estimate(mean, math.nan, math.nan), math.nan
     of_samples = float(np.nanvar(resampled.mean(axis=0)))
     of_runs = float(differences.var(ddof=1)) / pairs

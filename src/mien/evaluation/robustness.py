@@ -54,7 +54,7 @@ class RobustnessResult:
     def __str__(self) -> str:
         """Return a text table: accuracy in percent for each corruption and strength."""
         clean, corrupted = (
-            f"{each.value:.1%} ({each.low:.1%} to {each.high:.1%})"
+            f"{each.value:.1%} ({each.low:.1%} to {each.high:.1%})".replace("nan%", "–")
             for each in (self.clean_accuracy, self.mean_accuracy)
         )
         groups = "" if self.groups is None else f"; intervals draw {self.groups:,} groups"
