@@ -4,6 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from mien.api.evaluate import evaluate
 from mien.base.errors import DataError
 from mien.base.model_file import replace_manifest
 from mien.data.clean import Change, Clean, apply_clean
@@ -14,7 +15,12 @@ from mien.inference.predictor import load
 from mien.pipeline.evaluate import EvaluateOptions
 from mien.pipeline.evaluation_files import write_evaluation
 from mien.pipeline.measured_split import MeasuredSplit, leakage_reference
-from mien.pipeline.split_predictions import predict_split, temperature_description, with_model_classes
+from mien.pipeline.split_predictions import (
+    predict_soft_labels,
+    predict_split,
+    temperature_description,
+    with_model_classes,
+)
 from mien.reporting.context import ReportContext
 from support import raises
 
@@ -34,6 +40,14 @@ def test_scores_are_the_models_answers_on_the_split(classifier, faces):
     numbered = replace(faces, rows=faces.rows + 1000)
     learnt = predict_split(classifier, numbered, "validation").data_fingerprint
     assert learnt == numbered.fingerprint_without_test != numbered.fingerprint
+
+
+def test_soft_labels_in_the_cache_are_those_of_the_same_ids(tiny_run, faces):
+    for by in (1000, 1001):
+        numbered = replace(faces, rows=faces.rows + by)
+        (teacher,) = predict_soft_labels([tiny_run.model], numbered, lambda _: numbered, 1)  # noqa: B023
+        found = read_predictions(teacher.predictions)
+        assert found.sample_ids.tolist() == numbered.of_split("train").rows.tolist()
 
 
 def test_the_temperature_is_left_out_only_where_it_was_fitted(tiny_run, faces, tmp_path):
@@ -75,6 +89,11 @@ def test_the_temperature_is_left_out_only_where_it_was_fitted(tiny_run, faces, t
         for data in (faces, without_test, cleaned, apply_clean(faces, Clean("", (also,)))):
             assert predict_split(model, data, "validation").temperature == 1
         assert predict_split(model, other, "validation").temperature == 1.43
+    # So it is where faces of a class that the model lacks are left out of the same data.
+    eighth = {"labels": np.where(faces.rows % 9 == 0, 7, faces.labels), "classes": (*faces.classes, "contempt")}
+    eight = replace(faces, **eighth)
+    found = evaluate(learnt_from(eight.fingerprint_without_test), eight, classes="seven")
+    assert (found.predictions.temperature, found.temperature_note) == (1.0, left_out)
 
 
 def test_what_is_said_of_validation_does_not_hang_on_the_test_split(faces, classifier):

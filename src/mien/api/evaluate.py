@@ -98,7 +98,9 @@ def _without_dropped(model: Predictor, faces: Dataset, options: EvaluateOptions)
     kept = [name for name in faces.classes if name in model.classes or name in merged]
     if len(kept) == len(faces.classes):
         return faces
-    return faces.with_scheme(LabelScheme(",".join(kept), {name: (name,) for name in kept}))
+    left = faces.with_scheme(LabelScheme(",".join(kept), {name: (name,) for name in kept}))
+    # A model that was trained on the data was trained on these faces, and its temperature fitted.
+    return left.with_fingerprints(faces.fingerprint, faces.fingerprint_without_test)
 
 
 def _measure(split: MeasuredSplit, options: EvaluateOptions, **about: Any) -> EvaluationResult:

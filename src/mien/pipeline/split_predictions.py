@@ -266,7 +266,9 @@ def predict_soft_labels(
 
 def _predict(teacher: Path, faces: Dataset, read: Callable[[InputSpec], Dataset], views: int) -> Path:
     votes = faces.vote_classes if faces.votes is not None else ()
-    key = [file_sha256(teacher), faces.fingerprint_for_predictions("train"), votes, views]
+    # Rows are numbered otherwise if a corrupted file, which was skipped, is gone.
+    rows = faces.rows[faces.split == "train"].tolist()
+    key = [file_sha256(teacher), faces.fingerprint_for_predictions("train"), rows, votes, views]
     name = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]
     file = cache_folder("soft-labels") / f"{name}.npz"
     if not file.is_file():
