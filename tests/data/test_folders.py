@@ -179,6 +179,14 @@ def test_links_without_a_target_and_pipes_are_bad_images(tree, tmp_path: Path, m
     assert (result.fingerprint, [name for name, _ in result.skipped]) == (clean, ["happy/zz.png"])
 
 
+def test_a_link_to_a_folder_above_is_left_out(tree) -> None:
+    """Oracle: the data without it. With it, each class had the images of both, many times."""
+    folder = tree(*many("happy", "sad"))
+    clean = read_data(folder).fingerprint
+    (folder / "happy" / "all").symlink_to("..")
+    assert read_data(folder).fingerprint == clean
+
+
 LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 12\n"
 
 

@@ -219,14 +219,19 @@ def free_name(name: str) -> str:
 
 
 def parse_column(values: Sequence[str]) -> npt.NDArray[Any]:
-    """Convert a column of text to whole numbers, else to numbers; else keep the text; (N,)."""
+    """Convert a column of text to whole numbers, else to numbers; else keep the text; (N,).
+
+    Also keep it if two texts are one number, such as 1 and 01, or ids of 20 digits, because they may name two people.
+    """
     if any("_" in value for value in values):  # Python would read 1_0 as the number ten
         return np.array(values)
     for kind in (np.int64, np.float64):
         try:
-            return np.array(values).astype(kind)
+            numbers = np.array(values).astype(kind)
         except (ValueError, OverflowError):
             continue
+        if len(np.unique(numbers)) == len(set(values)):
+            return numbers
     return np.array(values)
 
 

@@ -184,8 +184,9 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _files(folder: str | os.PathLike[str]) -> list[os.DirEntry[str]]:
-    """Return all files below a folder by name, without hidden and system files."""
+def _files(folder: str | os.PathLike[str], above: Sequence[Path] = ()) -> list[os.DirEntry[str]]:
+    """Return all files below a folder by name, without hidden and system files, and links to a folder above."""
+    within = (*above, Path(folder).resolve())
     with os.scandir(folder) as entries:
         ordered = sorted(entries, key=_BY_NAME)
     files = []
@@ -193,7 +194,8 @@ def _files(folder: str | os.PathLike[str]) -> list[os.DirEntry[str]]:
         if entry.name.startswith(".") or entry.name in _SYSTEM_FILES:
             continue
         if _is_folder(entry):
-            files += [] if is_system_folder(entry.name) else _files(entry.path)
+            loops = entry.is_symlink() and any(each.is_relative_to(Path(entry).resolve()) for each in within)
+            files += [] if loops or is_system_folder(entry.name) else _files(entry.path, within)
         else:
             files.append(entry)
     return files
