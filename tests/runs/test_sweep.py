@@ -9,15 +9,18 @@ import signal
 import tomllib
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
+import optuna
 import pytest
+from optuna.trial import TrialState
 
 from mien.base.errors import DataError, RecipeError, RunError
 from mien.base.labels import FERPLUS_CLASSES
 from mien.base.recipe import load_recipe
 from mien.base.run_folder import RunFolder, best_epoch
-from mien.runs.space import load_space
-from mien.runs.sweep import SweepResult, TrialResult, best_first, check_networks, search
+from mien.runs.space import Pruning, load_space
+from mien.runs.sweep import SweepResult, TrialResult, _Pruning, best_first, check_networks, search
 from mien.training.callback import Callback
 from mien.training.loop import train
 from mien.training.plan import plan_training
@@ -82,6 +85,17 @@ def test_trials_are_pruned_as_successive_halving_says(tmp_path, faces, space_fil
     assert [trial.epochs for trial in found.trials] == expected
     assert [trial.outcome for trial in found.trials] == ["complete" if epochs == 4 else "pruned" for epochs in expected]
     assert {"complete", "pruned"} == {trial.outcome for trial in found.trials}
+
+
+def test_a_stopped_trial_does_not_compete_with_those_after_it(tiny_recipe):
+    """Oracle: by hand. One of 0.3, 0.2 and 0.1 goes on; the trial that was stopped at 0.1 counts once."""
+    study, ended = optuna.create_study(direction="maximize"), []
+    for accuracy, state in ((0.1, "FAIL"), (0.1, "COMPLETE"), (0.3, "COMPLETE"), (0.2, "PRUNED")):
+        run = SimpleNamespace(read_history=lambda: [{"validation_accuracy": accuracy, "validation_loss": 1.0}])  # noqa: B023
+        pruning = _Pruning(trial := study.ask(), Pruning(first_epoch=1, factor=2), tiny_recipe, run)
+        ended.append(pruning.should_stop())
+        study.tell(trial, accuracy if state == "COMPLETE" else None, TrialState[state])
+    assert ended == [False, False, False, True]
 
 
 def test_more_trials_go_on_where_the_sweep_ended(tmp_path, faces, space_file):

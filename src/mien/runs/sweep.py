@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import optuna
 from optuna.exceptions import StorageInternalError
-from optuna.pruners import NopPruner, SuccessiveHalvingPruner
 from optuna.samplers import TPESampler
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
@@ -28,7 +27,7 @@ from mien.base.recipe import Recipe, dump_recipe
 from mien.base.run_folder import HistoryLine, RunFolder, best_epoch
 from mien.data.dataset import Dataset
 from mien.page.blocks import Column, Table
-from mien.runs.space import Space
+from mien.runs.space import Pruning, Space
 from mien.training.callback import Callback, Callbacks, interruptible
 from mien.training.heads import target_fingerprints
 from mien.training.loop import train
@@ -36,6 +35,7 @@ from mien.training.plan import plan_training
 from mien.training.state import check_network
 
 DATABASE = "trials.db"
+_FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
 @dataclass(frozen=True)
@@ -168,17 +168,10 @@ def check_networks(space: Space) -> None:
 def _opened(space: Space, faces: Dataset, out: Path) -> Iterator[optuna.Study]:
     """Open or create the sweep's Optuna study in its database. Raises :class:`RunError`."""
     data = " ".join([faces.fingerprint_without_test, *target_fingerprints(space.base, faces).values()])
-    pruning = space.pruning
     try:
         storage = RDBStorage(f"sqlite:///{out / DATABASE}")
         try:
-            study = optuna.create_study(
-                storage=storage,
-                study_name="sweep",
-                direction="maximize",
-                load_if_exists=True,
-                pruner=SuccessiveHalvingPruner(pruning.first_epoch, pruning.factor) if pruning else NopPruner(),
-            )
+            study = optuna.create_study(storage=storage, study_name="sweep", direction="maximize", load_if_exists=True)
             for key, value, what in (("space", space.digest, "another space"), ("data", data, "other data")):
                 if study.user_attrs.get(key, value) != value:
                     raise RunError(
@@ -207,7 +200,7 @@ def _run_trial(
     try:
         recipe = space.recipe_for(values)
         plan = plan_training(recipe, faces)
-        pruning = _Pruning(trial, recipe, run)
+        pruning = _Pruning(trial, space.pruning, recipe, run)
         if not pruning.should_stop():
             callback = Callbacks(options["callback"], pruning)
             trained = train(plan, run, resume=True, **{**options, "callback": callback})
@@ -225,8 +218,8 @@ def _run_trial(
 class _Pruning(Callback):
     """Reports each epoch to Optuna, also those of a run that was stopped before, and stops the run if it prunes."""
 
-    def __init__(self, trial: optuna.Trial, recipe: Recipe, run: RunFolder) -> None:
-        self._trial, self._recipe, self._run = trial, recipe, run
+    def __init__(self, trial: optuna.Trial, rule: Pruning | None, recipe: Recipe, run: RunFolder) -> None:
+        self._trial, self._rule, self._recipe, self._run = trial, rule, recipe, run
         self._epochs, self._is_pruned = 0, False
         self._report()
 
@@ -240,8 +233,24 @@ class _Pruning(Callback):
         history = self._run.read_history()
         while self._epochs < len(history) and not self._is_pruned:
             self._epochs += 1
-            self._trial.report(_best_accuracy(history[: self._epochs], self._recipe), self._epochs)
-            self._is_pruned = self._trial.should_prune() and self._epochs < self._recipe.epochs
+            accuracy = _best_accuracy(history[: self._epochs], self._recipe)
+            self._trial.report(accuracy, self._epochs)
+            self._is_pruned = self._epochs < self._recipe.epochs and self._falls_behind(accuracy)
+
+    def _falls_behind(self, accuracy: float) -> bool:
+        """Apply successive halving (Li et al., MLSys 2020) among the finished trials and this one.
+
+        Optuna's own would count a trial that was stopped and begins again twice.
+        """
+        if self._rule is None:
+            return False
+        epoch = self._rule.first_epoch
+        while epoch < self._epochs:
+            epoch *= self._rule.factor
+        finished = self._trial.study.get_trials(deepcopy=False, states=_FINISHED)
+        others = [each.intermediate_values[epoch] for each in finished if epoch in each.intermediate_values]
+        ranked = sorted([accuracy, *others], reverse=True)
+        return epoch == self._epochs and accuracy < ranked[max(len(ranked) // self._rule.factor, 1) - 1]
 
 
 def _best_accuracy(history: Sequence[HistoryLine], recipe: Recipe) -> float:
@@ -250,7 +259,7 @@ def _best_accuracy(history: Sequence[HistoryLine], recipe: Recipe) -> float:
 
 
 def _results(study: optuna.Study, space: Space, out: Path, total: int) -> SweepResult:
-    finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+    finished = study.get_trials(deepcopy=False, states=_FINISHED)
     trials = [
         TrialResult(
             number=number,
