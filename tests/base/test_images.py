@@ -121,15 +121,9 @@ def test_whatever_pillow_raises_of_a_damaged_file_is_one_line(name):
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
 @pytest.mark.parametrize(
     ("exif", "is_turned"),
-    [
-        (odd_exif(0x0100, 2), True),
-        (odd_exif(0x010F, 11), True),
-        (odd_exif(0x8769, 4), True),
-        (b"Exif\0\0garbage garbage", False),
-        (b"Exif\0\0II*\0\xff\xff\xff\x7f", False),
-        (b"Exif\0\0II", False),
-    ],
-)
+    [(odd_exif(0x0100, 2), True), (odd_exif(0x010F, 11), True), (odd_exif(0x8769, 4), True),
+     (b"Exif\0\0garbage garbage", False), (b"Exif\0\0II*\0\xff\xff\xff\x7f", False), (b"Exif\0\0II", False)],
+)  # fmt: skip
 def test_damaged_metadata_costs_no_image(face, kind, exif, is_turned):
     """Oracle: the same file without metadata, turned by hand where its orientation can be read."""
     content = encoded(Image.fromarray(face[:, :30]), kind, exif=exif)

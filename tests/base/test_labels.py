@@ -10,18 +10,10 @@ from support import raises
 
 @pytest.mark.parametrize(
     ("found", "name"),
-    [
-        ("Anger", "angry"),
-        (" happiness ", "happy"),
-        ("3_happy", "happy"),
-        ("06-Neutral", "neutral"),
-        ("Contempt", "contempt"),
-        ("Not a Face", "not-a-face"),
-        ("not_a_face", "not-a-face"),
-        ("NF", "not-a-face"),
-        ("Bored", "Bored"),
-    ],
-)
+    [("Anger", "angry"), (" happiness ", "happy"), ("3_happy", "happy"), ("06-Neutral", "neutral"),
+     ("Contempt", "contempt"), ("Not a Face", "not-a-face"), ("not_a_face", "not-a-face"), ("NF", "not-a-face"),
+     ("Bored", "Bored")],
+)  # fmt: skip
 def test_synonyms(found, name):
     assert canonical_class(found) == name
 

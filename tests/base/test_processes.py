@@ -13,18 +13,11 @@ from support import raises
 
 @pytest.mark.parametrize(
     ("files", "cores"),
-    [
-        ({}, 16),
-        ({"cpu.max": "max 100000\n"}, 16),
-        ({"cpu.max": "250000 100000\n"}, 3),
-        ({"cpu.max": "200000 100000\n"}, 2),
-        ({"cpu.max": "20000 100000\n"}, 1),
-        ({"cpu.max": "6400000 100000\n"}, 16),
-        ({"cpu.max": "nonsense\n"}, 16),
-        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, 16),
-        ({"cpu/cpu.cfs_quota_us": "400000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 4),
-    ],
-)
+    [({}, 16), ({"cpu.max": "max 100000\n"}, 16), ({"cpu.max": "250000 100000\n"}, 3),
+     ({"cpu.max": "200000 100000\n"}, 2), ({"cpu.max": "20000 100000\n"}, 1), ({"cpu.max": "6400000 100000\n"}, 16),
+     ({"cpu.max": "nonsense\n"}, 16), ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, 16),
+     ({"cpu/cpu.cfs_quota_us": "400000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 4)],
+)  # fmt: skip
 def test_a_containers_quota_counts(tmp_path, monkeypatch, files, cores):
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)

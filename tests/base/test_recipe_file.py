@@ -105,18 +105,10 @@ def test_a_change_is_text_or_a_key_with_its_value():
 
 @pytest.mark.parametrize(
     ("change", "code"),
-    [
-        ("optim.lr", "set-form"),
-        ("=3", "set-form"),
-        ("epochs.lr=1", "set-form"),
-        ("optim.rate=1", "unknown-key"),
-        ("optim.lr=-1", "value"),
-        ("progressive_resizing=[[0.5, 99]]", "value"),
-        ("epochs=" + "9" * 5000, "set-value"),
-        ("epochs=" + "[" * 5000, "set-value"),
-        ("progressive_resizing=[[0.5, 20], [0.2, 30]]", "value"),
-    ],
-)
+    [("optim.lr", "set-form"), ("=3", "set-form"), ("epochs.lr=1", "set-form"), ("optim.rate=1", "unknown-key"),
+     ("optim.lr=-1", "value"), ("progressive_resizing=[[0.5, 99]]", "value"), ("epochs=" + "9" * 5000, "set-value"),
+     ("epochs=" + "[" * 5000, "set-value"), ("progressive_resizing=[[0.5, 20], [0.2, 30]]", "value")],
+)  # fmt: skip
 def test_a_bad_set_is_an_error(change, code):
     with raises(RecipeError, f"recipe-{code}"):
         load_recipe("demo", [change])

@@ -77,14 +77,9 @@ def test_splits_of_the_data_are_kept_and_groups_across_them_are_told(tmp_path, n
 
 @pytest.mark.parametrize(
     ("group", "code"),
-    [
-        ("person", "column-missing"),
-        ("(", "group-pattern"),
-        ("(a)(b)", "group-pattern"),
-        ("(x)", "group-unmatched"),
-        ("/(p01)/", "group-incomplete"),
-    ],
-)
+    [("person", "column-missing"), ("(", "group-pattern"), ("(a)(b)", "group-pattern"), ("(x)", "group-unmatched"),
+     ("/(p01)/", "group-incomplete")],
+)  # fmt: skip
 def test_groups_that_cannot_be_read_are_refused(people_folder, group, code):
     with raises(DataError, code):
         read_data(people_folder, ReadOptions(group=group))

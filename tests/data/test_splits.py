@@ -20,20 +20,10 @@ from support import raises
 
 @pytest.mark.parametrize(
     ("found", "split"),
-    [
-        ("Training", "train"),
-        ("train", "train"),
-        ("PublicTest", "validation"),
-        ("val", "validation"),
-        ("Valid", "validation"),
-        ("public_test", "validation"),
-        ("PrivateTest", "test"),
-        ("private", "test"),
-        (" TEST ", "test"),
-        ("happy", None),
-        ("", None),
-    ],
-)
+    [("Training", "train"), ("train", "train"), ("PublicTest", "validation"), ("val", "validation"),
+     ("Valid", "validation"), ("public_test", "validation"), ("PrivateTest", "test"), ("private", "test"),
+     (" TEST ", "test"), ("happy", None), ("", None)],
+)  # fmt: skip
 def test_split_names_mean_what_people_mean(found: str, split: str | None) -> None:
     assert canonical_split(found) == split
 

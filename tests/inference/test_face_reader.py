@@ -57,17 +57,10 @@ def test_an_image_is_read_by_its_steps(predictor):
 
 @pytest.mark.parametrize(
     "given",
-    [
-        None,
-        (FACES[0],),
-        [(20, 10, 80, 80)],
-        [Face((20, 10, 80, 80), 1.0, {})],
-        [Face(Box(2.5, 1, 8, 8), 1.0, {})],
-        [Face(Box(2, 1, 8, 8), None, {})],
-        [Face(Box(2, 1, 8, 8), 1.0, {"nose": (1.0, 2.0, 3.0)})],
-        [Face(Box(2, 1, 8, 8), 1.0, {"nose": (1.0, None)})],
-    ],
-)
+    [None, (FACES[0],), [(20, 10, 80, 80)], [Face((20, 10, 80, 80), 1.0, {})], [Face(Box(2.5, 1, 8, 8), 1.0, {})],
+     [Face(Box(2, 1, 8, 8), None, {})], [Face(Box(2, 1, 8, 8), 1.0, {"nose": (1.0, 2.0, 3.0)})],
+     [Face(Box(2, 1, 8, 8), 1.0, {"nose": (1.0, None)})]],
+)  # fmt: skip
 def test_what_a_detector_of_ones_own_gives_is_checked(predictor, given):
     class Odd(Fixed):
         def detect(self, rgb):

@@ -66,18 +66,11 @@ def test_export_answers_as_torch_does(name):
 
 @pytest.mark.parametrize(
     ("name", "settings", "smallest"),
-    [
-        ("mien", {}, 16),
-        ("mien", {"stem_stride": 1, "widths": [8, 16], "convolutions": [1, 1]}, 8),
-        ("mien", {"widths": [8] * 4, "convolutions": [1] * 4}, 32),
-        ("separable", {}, 16),
-        ("study-a", {}, 16),
-        ("study-b", {}, 36),
-        ("vgg11", NARROW["vgg11"], 32),
-        ("resnet18", NARROW["resnet18"], 8),
-        ("timm", {**NARROW["timm"], "upsample_px": 64}, 8),
-    ],
-)
+    [("mien", {}, 16), ("mien", {"stem_stride": 1, "widths": [8, 16], "convolutions": [1, 1]}, 8),
+     ("mien", {"widths": [8] * 4, "convolutions": [1] * 4}, 32), ("separable", {}, 16), ("study-a", {}, 16),
+     ("study-b", {}, 36), ("vgg11", NARROW["vgg11"], 32), ("resnet18", NARROW["resnet18"], 8),
+     ("timm", {**NARROW["timm"], "upsample_px": 64}, 8)],
+)  # fmt: skip
 def test_the_smallest_input_works_and_a_smaller_one_is_refused(name, settings, smallest):
     """Oracle: torch, which gives an answer for a face of this side. A recipe's input has 8 px or more."""
     recipe = ModelRecipe.model_validate({"name": name, **settings})

@@ -101,20 +101,11 @@ def test_classes_merge(service, face):
 
 @pytest.mark.parametrize(
     ("query", "named"),
-    [
-        ("crop=true", "'crop'"),
-        ("crops=true&top=3", "'top'"),
-        ("crops=perhaps", "'crops'"),
-        ("classes=sevn", "'seven'"),
-        ("classes=a%3Dhappy%2Cb%3Dnobody", "'nobody'"),
-        ("max_faces=0", "1 or more"),
-        ("min_size=0", "'min_size'"),
-        ("min_score=-1", "'min_score'"),
-        ("crops=true&max_faces=1", "'max_faces'"),
-        ("draw=true", "'draw'"),
-        ("max_faces=many", "'max_faces'"),
-    ],
-)
+    [("crop=true", "'crop'"), ("crops=true&top=3", "'top'"), ("crops=perhaps", "'crops'"),
+     ("classes=sevn", "'seven'"), ("classes=a%3Dhappy%2Cb%3Dnobody", "'nobody'"), ("max_faces=0", "1 or more"),
+     ("min_size=0", "'min_size'"), ("min_score=-1", "'min_score'"), ("crops=true&max_faces=1", "'max_faces'"),
+     ("draw=true", "'draw'"), ("max_faces=many", "'max_faces'")],
+)  # fmt: skip
 def test_an_impossible_query_is_refused(service, face, query, named):
     response = service.predict(face, query)
     assert service.refusal(response, 422) == "bad-parameter"

@@ -93,31 +93,22 @@ def test_a_file_named_in_another_alphabet_alone_is_a_file(service, face, make_fo
 
 @pytest.mark.parametrize(
     ("content", "kind", "status", "code"),
-    [
-        (b"", None, 415, "not-a-form"),
-        (b"file=abc", "application/x-www-form-urlencoded", 415, "not-a-form"),
-        (b"{", "application/json", 400, "malformed-form"),
-        (b"{}", "application/json", 422, "form-file-missing"),
-        (b'{"images": []}', "application/json", 422, "form-file-missing"),
-        (b'{"image": "abc", "crops": true}', "application/json", 422, "unknown-field"),
-        (b'[["abc"]]', "application/json", 422, "unknown-field"),
-        (b'{"image": "no base64!"}', "application/json", 422, "image-damaged"),
-        (b'{"image": 7}', "application/json", 422, "image-damaged"),
-        (b'{"images": ["YQ==", "YQ=="]}', "application/json", 422, "too-many-files"),
-        (b'{"image": "YQ=="}', "application/json", 415, "image-format"),
-        (b"\x89PNG", "image/png", 415, "image-format"),
-        (b"", "image/jpeg", 415, "image-format"),
-        (b"", "multipart/form-data", 400, "malformed-form"),
-        (b"", FORM, 400, "malformed-form"),
-        (b"no form at all", FORM, 400, "malformed-form"),
-        (b"--xx\r\nbad header\r\n\r\n", FORM, 400, "malformed-form"),
-        (b"--xx--\r\n", FORM, 422, "form-file-missing"),
-        (PART + b"abc", FORM, 400, "malformed-form"),
-        (b"--xx\r\n" + b"a: b\r\n" * 5000, FORM, 400, "malformed-form"),
-        (b"--xx\r\n" + b"a" * 500_000, FORM, 400, "malformed-form"),
-        (b"", f"multipart/form-data; boundary={'x' * 5000}", 400, "malformed-form"),
-    ],
-)
+    [(b"", None, 415, "not-a-form"), (b"file=abc", "application/x-www-form-urlencoded", 415, "not-a-form"),
+     (b"{", "application/json", 400, "malformed-form"), (b"{}", "application/json", 422, "form-file-missing"),
+     (b'{"images": []}', "application/json", 422, "form-file-missing"),
+     (b'{"image": "abc", "crops": true}', "application/json", 422, "unknown-field"),
+     (b'[["abc"]]', "application/json", 422, "unknown-field"),
+     (b'{"image": "no base64!"}', "application/json", 422, "image-damaged"),
+     (b'{"image": 7}', "application/json", 422, "image-damaged"),
+     (b'{"images": ["YQ==", "YQ=="]}', "application/json", 422, "too-many-files"),
+     (b'{"image": "YQ=="}', "application/json", 415, "image-format"), (b"\x89PNG", "image/png", 415, "image-format"),
+     (b"", "image/jpeg", 415, "image-format"), (b"", "multipart/form-data", 400, "malformed-form"),
+     (b"", FORM, 400, "malformed-form"), (b"no form at all", FORM, 400, "malformed-form"),
+     (b"--xx\r\nbad header\r\n\r\n", FORM, 400, "malformed-form"), (b"--xx--\r\n", FORM, 422, "form-file-missing"),
+     (PART + b"abc", FORM, 400, "malformed-form"), (b"--xx\r\n" + b"a: b\r\n" * 5000, FORM, 400, "malformed-form"),
+     (b"--xx\r\n" + b"a" * 500_000, FORM, 400, "malformed-form"),
+     (b"", f"multipart/form-data; boundary={'x' * 5000}", 400, "malformed-form")],
+)  # fmt: skip
 def test_bodies_that_are_not_forms_are_refused(service, content, kind, status, code):
     headers = {} if kind is None else {"content-type": kind}
     assert service.refusal(service.ask("POST", "/v1/predict", content=content, headers=headers), status) == code

@@ -10,7 +10,8 @@ import numpy as np
 
 from mien.api.inputs import Data, read
 from mien.base.errors import DataError
-from mien.data.dataset import FINGERPRINT_PX, Dataset
+from mien.data.dataset import FINGERPRINT_PX
+from mien.data.read import ReadResult
 from mien.evaluation.claim import LEARNED_SHARE, best_exchange, learned_labels
 from mien.evaluation.ferplus import majority
 from mien.evaluation.intervals import bootstrap_mean, proportion_among
@@ -139,14 +140,9 @@ def check(
     if claimed is not None and not 0 <= claimed <= 1:
         raise DataError(f"A claimed accuracy must be in 0..1, such as 0.732; found {claimed:g}.", code="claimed-range")
     source = read(data, FINGERPRINT_PX)
-    claim = _resolve(predictions, source.faces, split or "test")
+    claim, measured = _resolve(predictions, source, split or "test")
     if split not in {None, claim.predictions.split}:
         raise DataError(f"The predictions are for '{claim.predictions.split}', not '{split}'.", code="split-other")
-
-    def matched(given: Predictions) -> MeasuredSplit:
-        return MeasuredSplit.resolve(given, source.faces, uncleaned=source.uncleaned, part_of_split=True)
-
-    measured = matched(claim.predictions)
     found = measured.predictions
     hits = found.probabilities.argmax(axis=1) == found.labels
     accuracy = proportion_among(hits, groups=found.groups)
@@ -159,23 +155,23 @@ def check(
         _baseline(found, accuracy),
         _copies(measured),
         *_annotators(found),
+        *([] if against is None else [_against(found, _resolve(against, source, found.split)[1].predictions)]),
     ]
-    if against is not None:
-        other = _resolve(against, source.faces, found.split).predictions
-        findings.append(_against(found, matched(other).predictions))
     name = str(predictions) if isinstance(predictions, str | os.PathLike) else "predictions"
     return ClaimResult(accuracy, len(found), findings, found.split, name)
 
 
-def _resolve(given: Claim, dataset: Dataset, split: str) -> ClaimedPredictions:
+def _resolve(given: Claim, source: ReadResult, split: str) -> tuple[ClaimedPredictions, MeasuredSplit]:
     if isinstance(given, EvaluationResult):
         given = given.predictions
-    if not isinstance(given, Predictions):
-        path = Path(given)
-        if path.suffix.casefold() != ".npz":
-            return read_predictions_csv(path, dataset, split)
-        given = read_predictions(path)
-    return ClaimedPredictions(given, 0, 0)
+    if isinstance(given, Predictions):
+        claim = ClaimedPredictions(given, 0, 0)
+    elif Path(given).suffix.casefold() == ".npz":
+        claim = ClaimedPredictions(read_predictions(given), 0, 0)
+    else:
+        claim = read_predictions_csv(Path(given), source.faces, split)
+    matched = MeasuredSplit.resolve(claim.predictions, source.faces, uncleaned=source.uncleaned, part_of_split=True)
+    return claim, matched
 
 
 def _coverage(claim: ClaimedPredictions, accuracy: Estimate, expected: int) -> ClaimFinding:

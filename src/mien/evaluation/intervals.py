@@ -25,13 +25,12 @@ FEW_GROUPS = 5
 def resampled_weights(count: int, resamples: int, groups: Groups | None = None) -> Iterator[Floats]:
     """Yield how often each of ``count`` samples was drawn, for some resamples at a time: float64 (B, N).
 
-    The weights are NaN if there is only one group, because all its resamples would be equal.
-
     Args:
         count: number of samples N.
         resamples: number of resamples.
         groups: int64 (N,), group of each sample. Whole groups are drawn, as many as exist (cluster bootstrap: Davison &
             Hinkley, Bootstrap Methods and their Application, 1997, section 3.8). None draws single samples.
+            One group alone gives NaN, because all its resamples would be equal.
     """
     generator = np.random.default_rng(SEED)
     group_of = np.arange(count) if groups is None else np.unique(groups, return_inverse=True)[1]
@@ -60,10 +59,7 @@ def percentile_interval(value: float, of_resamples: Floats) -> Estimate:
 
 
 def share_interval(hits: npt.NDArray[np.bool_], of_resamples: Floats, groups: Groups | None) -> Estimate:
-    """Compute :func:`percentile_interval` for a fraction of hits.
-
-    For a fraction of 0 or 1, or fewer than :data:`FEW_GROUPS` groups, compute :func:`proportion_among`.
-    """
+    """Compute :func:`percentile_interval`; for 0, 1 or below :data:`FEW_GROUPS` groups :func:`proportion_among`."""
     few = groups is not None and len(np.unique(groups)) < FEW_GROUPS
     if hits.any() and not hits.all() and not few:
         return percentile_interval(float(hits.mean()), of_resamples)

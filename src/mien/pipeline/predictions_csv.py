@@ -1,6 +1,6 @@
 """Reader for predictions of any program in a CSV: ids or file names, and a predicted class or class probabilities."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -149,23 +149,19 @@ def _by_file(sources: Sequence[str]) -> Callable[[str], int]:
 
     One must be the end of the other, by whole names of folders: ``happy/1.png`` names ``test/happy/1.png``.
     """
-    whole = {_parts(source): index for index, source in enumerate(sources)}
-    ends: dict[tuple[str, ...], int] = {}
-    for parts, index in whole.items():
-        for end in _ends(parts):
-            ends[end] = -1 if end in ends else index
-    known = ends | whole
+    whole = {_ends(source)[0]: index for index, source in enumerate(sources)}
+    known: dict[tuple[str, ...], int] = {}
+    for index, source in enumerate(sources):
+        for end in _ends(source)[1:]:
+            known[end] = -1 if end in known else index
+    known |= whole
 
     def find(path: str) -> int:
-        parts = _parts(path)
-        return known[parts] if parts in known else next((whole[end] for end in _ends(parts) if end in whole), -1)
+        return next((known[end] for at, end in enumerate(_ends(path)) if end in (whole if at else known)), -1)
 
     return find
 
 
-def _parts(path: str) -> tuple[str, ...]:
-    return PurePosixPath(path.replace("\\", "/")).parts
-
-
-def _ends(parts: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    return (parts[at:] for at in range(1, len(parts)))
+def _ends(path: str) -> list[tuple[str, ...]]:
+    parts = PurePosixPath(path.replace("\\", "/")).parts
+    return [parts[at:] for at in range(len(parts))]

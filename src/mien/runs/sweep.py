@@ -238,19 +238,15 @@ class _Pruning(Callback):
             self._is_pruned = self._epochs < self._recipe.epochs and self._falls_behind(accuracy)
 
     def _falls_behind(self, accuracy: float) -> bool:
-        """Apply successive halving (Li et al., MLSys 2020) among the finished trials and this one.
-
-        Optuna's own would count a trial that was stopped and begins again twice.
-        """
+        """Apply successive halving among finished trials; Optuna's own also counts those that were stopped."""
         if self._rule is None:
             return False
-        epoch = self._rule.first_epoch
-        while epoch < self._epochs:
-            epoch *= self._rule.factor
-        finished = self._trial.study.get_trials(deepcopy=False, states=_FINISHED)
-        others = [each.intermediate_values[epoch] for each in finished if epoch in each.intermediate_values]
-        ranked = sorted([accuracy, *others], reverse=True)
-        return epoch == self._epochs and accuracy < ranked[max(len(ranked) // self._rule.factor, 1) - 1]
+        at = self._rule.first_epoch
+        while at < self._epochs:
+            at *= self._rule.factor
+        reports = [each.intermediate_values for each in self._trial.study.get_trials(False, _FINISHED)]
+        ranked = sorted([accuracy, *(each[at] for each in reports if at in each)], reverse=True)
+        return at == self._epochs and accuracy < ranked[max(len(ranked) // self._rule.factor, 1) - 1]
 
 
 def _best_accuracy(history: Sequence[HistoryLine], recipe: Recipe) -> float:
