@@ -66,12 +66,8 @@ def read_folders(folder: Path, options: ReadOptions) -> FaceTable:
         images = [entry.path for entry in entries if is_image_name(entry.name)]
         others += [entry.path for entry in entries if not is_image_name(entry.name)]
         if not images:
-            notes.append(
-                Notice(
-                    f"The class folder {_relative(class_folder, folder)} has no images and was left out.",
-                    code="class-folder-empty",
-                )
-            )
+            words = f"The class folder {_relative(class_folder, folder)} has no images and was left out."
+            notes.append(Notice(words, code="class-folder-empty"))
             continue
         files += images
         names += [class_names.name(plain(class_folder.name))] * len(images)

@@ -107,14 +107,10 @@ def resample(runs: Sequence[Predictions], names: Sequence[str], resamples: int =
     """
     measured = [WeightedMetrics(predictions, names) for predictions in runs]
     count = len(runs[0])
-    drawn: list[list[Floats]] = [[] for _ in runs]
-    for weights in resampled_weights(count, resamples, groups_of(runs)):
-        for each, parts in zip(measured, drawn, strict=True):
-            parts.append(each.under(weights))
-    return [
-        Resampled(each.under(np.ones(count)), np.concatenate(parts))
-        for each, parts in zip(measured, drawn, strict=True)
-    ]
+    chosen = resampled_weights(count, resamples, groups_of(runs))
+    chunks = [[each.under(weights) for each in measured] for weights in chosen]
+    drawn = [np.concatenate(parts) for parts in zip(*chunks, strict=True)]
+    return [Resampled(each.under(np.ones(count)), parts) for each, parts in zip(measured, drawn, strict=True)]
 
 
 def groups_of(runs: Sequence[Predictions]) -> npt.NDArray[np.int64] | None:

@@ -213,12 +213,8 @@ class MeasuredSplit:
         predictions = self.predictions.with_scheme(scheme)
         if self.faces is None or self.all_faces is None:
             return replace(self, predictions=predictions)
-        return replace(
-            self,
-            predictions=predictions,
-            all_faces=self.all_faces.with_scheme(scheme),
-            faces=self.faces.with_scheme(scheme),
-        )
+        faces, everything = self.faces.with_scheme(scheme), self.all_faces.with_scheme(scheme)
+        return replace(self, predictions=predictions, faces=faces, all_faces=everything)
 
     @property
     def class_counts(self) -> Mapping[str, Sequence[int]]:
