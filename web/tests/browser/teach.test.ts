@@ -6,7 +6,7 @@ import type { Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 
 import type { Prediction } from "../../src/predictions/prediction";
-import { clip, drop, errorCodes, folder, pageErrors, python, reports, saved, violations, Visit, waitForText } from "./browser";
+import { clip, drop, errorCodes, folder, pageErrors, python, reports, saved, violations, Visit, VOTES, waitForText } from "./browser";
 
 const CLASSES = ["happy", "surprise"];
 const faces = path.join(folder, "teach");
@@ -204,6 +204,13 @@ test("what cannot be learnt is one line", { timeout: 120_000 }, async () => {
   await nameClass(page, 1, " ");
   await refused("teach-name-missing");
   expect(await errorCodes(page)).toEqual(["teach-name-missing"]);
+  await nameClass(page, 1, "class 2");
+  await page.locator("#teach-classes input[type=file]").last().setInputFiles(pngs("surprise-0"));
+  await waitForText(page, "#teach-classes > li:last-child .note", /^2 /);
+  const other = readFileSync(path.join(VOTES, "model.onnx"), "latin1").replaceAll("features", "pictures");
+  await drop(page, [{ name: "other.onnx", type: "", bytes: Buffer.from(other, "latin1") }]);
+  await waitForText(page, "#answer-model", /unnamed/);
+  await refused("features-missing", "unnamed");
   await page.uncheck("#face-crops");
   const empty = path.join(folder, "empty.png");
   writeFileSync(empty, Buffer.from("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg==", "base64"));
