@@ -16,7 +16,7 @@ from mien.evaluation.intervals import proportion, proportion_among, wilson_inter
 from mien.evaluation.named_metrics import resample
 from mien.evaluation.paired_tests import compare_repeats, mcnemar_test
 from mien.evaluation.predictions import Predictions
-from mien.evaluation.robustness import measure_robustness
+from mien.evaluation.robustness import measure_robustness, read_robustness, write_robustness
 from mien.reporting.comparison import compare_predictions
 
 COUNT = 90
@@ -116,6 +116,14 @@ def test_resamples_of_one_group_give_no_interval():
     for each in (found.log_loss, found.macro_f1, *known, compared.accuracy.difference, repeated.difference):
         assert (math.isnan(each.value), math.isnan(each.low), math.isnan(each.high)) == (False, True, True)
     assert np.isnan([compared.macro_f1.p_value, compared.log_loss.p_value, repeated.p_value]).all()
+
+
+def test_robustness_of_one_group_is_read_as_it_was_written(tmp_path):
+    images, labels = np.zeros((4, 48, 48), np.uint8), np.arange(4) % 2
+    found = measure_robustness(lambda faces: np.eye(2)[[0] * len(faces)], images, labels, groups=np.zeros(4, np.int64))
+    write_robustness(tmp_path, found)
+    again = read_robustness(tmp_path)
+    assert (again.clean_accuracy.value, math.isnan(again.clean_accuracy.low)) == (0.5, True)
 
 
 @settings(max_examples=30, deadline=None)

@@ -104,7 +104,7 @@ def test_the_page_says_what_it_is_of(tmp_path, charts):
     assert page.tags.count("svg") == 5
 
 
-def test_ids_are_unique_and_labels_point_at_them(tmp_path):
+def test_ids_are_unique_and_labels_point_at_them(tmp_path, charts):
     page = Page(written(tmp_path))
     ids = [value for name, value in page.attributes if name == "id"]
     assert len(ids) == len(set(ids))
@@ -132,6 +132,6 @@ def test_what_is_not_known_is_said(tmp_path):
 
 
 @pytest.mark.parametrize(("classes", "rows", "present"), [(2, 1, 1), (7, 3, 3), (12, 24, 12)])
-def test_any_number_of_classes_and_rows(tmp_path, classes, rows, present):
+def test_any_number_of_classes_and_rows(charts, tmp_path, classes, rows, present):
     evaluation = evaluation_of([f"class {index}" for index in range(classes)], rows, present)
     Page(written(tmp_path, evaluation=evaluation, class_counts={"test": [0] * classes}, history=HISTORY[:1]))

@@ -120,7 +120,7 @@ def test_what_is_not_finished_is_missing_and_said(done, tmp_path):
     assert write_study(tmp_path, nothing, {}).page_bytes > 1000
 
 
-def test_page_and_files_say_what_the_table_says(table, tmp_path):
+def test_page_and_files_say_what_the_table_says(table, tmp_path, charts):
     written = write_study(tmp_path, table, {"data": "rendered"})
     page = written.page.read_text()
     for words in ("A small study", "Does it run?", "five, merged", "50.0%", "failed in training", "Crosses"):

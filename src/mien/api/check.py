@@ -1,5 +1,6 @@
 """``mien.check``: check the predictions behind a claimed accuracy."""
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -260,14 +261,14 @@ def _annotators(found: Predictions) -> list[ClaimFinding]:
     words = f"{contradicted:,} labels contradict most annotators. The predictions repeat {share_text(repeated)}."
     if is_clear:
         words += " This cannot be chance: the model was probably trained on these samples."
-    agree = proportion_among(predicted == seen, seen >= 0, found.groups)
+    agree, high = proportion_among(predicted == seen, seen >= 0, found.groups), ceiling.second_panel.high
     panel = (
         f"A second panel of annotators would choose the majority's class for {share_text(ceiling.second_panel)} of the "
         f"samples; the predictions do for {share_text(agree)}."
     )
     return [
         ClaimFinding(keys[0], "wrong" if is_clear else "fine", words),
-        ClaimFinding(keys[1], "caution" if agree.low > ceiling.second_panel.high else "fine", panel),
+        ClaimFinding(keys[1], "unknown" if math.isnan(high) else "caution" if agree.low > high else "fine", panel),
     ]
 
 

@@ -293,10 +293,10 @@ class Dataset:
 
 
 def _square(image: npt.NDArray[np.uint8], index: int, stored_as: tuple[int, int]) -> npt.NDArray[np.uint8]:
-    # A list may also hold images of Pillow.
-    is_pillow = hasattr(image, "getbands")
-    array = image if is_pillow else np.asarray(image)
-    if stored_as[1] == 3 and not is_pillow and (array.ndim == 2 or array.shape[2:] == (1,)):
+    array: Any = image if hasattr(image, "getbands") else np.asarray(image)
+    mode = getattr(array, "mode", "")  # of Pillow
+    is_grey = mode[0] in "1LIF" if mode else array.ndim == 2 or array.shape[2:] == (1,)
+    if stored_as[1] == 3 and is_grey:
         raise only_grey(f"images[{index}]")
     try:
         return face_square(open_image_source(array), *stored_as)
@@ -307,8 +307,8 @@ def _square(image: npt.NDArray[np.uint8], index: int, stored_as: tuple[int, int]
 def _of_length(values: npt.ArrayLike, count: int, name: str) -> npt.NDArray[Any]:
     try:
         array = np.asarray(values)
-    except ValueError:  # lists of different lengths
-        array = np.empty(0)
+    except ValueError:
+        raise DataError(f"{name} holds lists of different lengths.", code="length") from None
     if array.shape != (count,):
         raise DataError(f"{name} must have shape ({count},), one for each image; found {array.shape}.", code="length")
     return array

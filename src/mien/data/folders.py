@@ -98,10 +98,9 @@ def read_folders(folder: Path, options: ReadOptions) -> FaceTable:
 
 def _folder_columns(below: list[tuple[str, ...]]) -> dict[str, npt.NDArray[np.str_]]:
     """Return columns of subfolders: ``folder1`` is the folder below the class, ``folder2`` the path of two, ..."""
-    depth = max(map(len, below))
     return {
         f"folder{level}": np.array([plain("/".join(each[:level])) if len(each) >= level else "" for each in below])
-        for level in range(1, depth + 1)
+        for level in range(1, max(map(len, below)) + 1)
     }
 
 

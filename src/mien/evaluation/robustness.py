@@ -132,11 +132,11 @@ def read_robustness(path: str | os.PathLike[str]) -> RobustnessResult:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         accuracy = np.array(list(content["accuracy"].values()), dtype=np.float64)
-        clean, mean = (
-            [float(content[name][each]) for each in ("value", "low", "high")]
-            for name in ("clean_accuracy", "mean_accuracy")
-        )
-        in_range = all(0 <= each <= 1 for each in (*accuracy.flat, *clean, *mean))
+        names, parts = ("clean_accuracy", "mean_accuracy"), ("value", "low", "high")
+        # The ends are null, here NaN, where one group alone was measured.
+        clean, mean = np.array([[content[name][part] for part in parts] for name in names], dtype=np.float64).tolist()
+        in_range = all(0 <= each <= 1 for each in (*accuracy.flat, clean[0], mean[0]))
+        in_range &= not any(each < 0 or each > 1 for each in (*clean, *mean))
         if accuracy.shape[1:] != (len(STRENGTHS),) or not in_range:
             raise ValueError("it needs accuracies in 0..1, five for each corruption")
         return RobustnessResult(

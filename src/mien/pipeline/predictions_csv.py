@@ -37,8 +37,8 @@ class ClaimedPredictions:
 def read_predictions_csv(path: Path, dataset: Dataset, split: str) -> ClaimedPredictions:
     """Read a table of predictions and match it with the samples of one split.
 
-    Samples are matched by file (:data:`FILE_HEADERS`), else by id (:data:`ID_HEADERS`). A prediction is a class name,
-    or an index into the classes of the data.
+    Samples are matched by id (:data:`ID_HEADERS`), else by file (:data:`FILE_HEADERS`), which comes before the id
+    "index". A prediction is a class name, or an index into the classes of the data.
 
     Raises DataError: no column of ids, files or predictions; an id that is repeated or not in the split; an unknown
     class.
@@ -48,9 +48,10 @@ def read_predictions_csv(path: Path, dataset: Dataset, split: str) -> ClaimedPre
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.", code="predictions-missing") from None
     chosen = dataset.of_split(split)
-    # Files come before ids, because an index that pandas wrote counts the rows of the table.
-    file_at, id_at = find_column(names, FILE_HEADERS), find_column(names, ID_HEADERS)
-    key_at = id_at if file_at is None else file_at
+    # An index that pandas wrote counts the rows of the table, so files come before it.
+    file_at = find_column(names, FILE_HEADERS)
+    id_at = find_column(names, ID_HEADERS if file_at is None else ID_HEADERS[:-1])
+    key_at = file_at if id_at is None else id_at
     if key_at is None:
         raise _columns_error(path, names, f"ids or files of the samples: {ID_HEADERS[0]} or {FILE_HEADERS[0]}")
     column_of = _probability_columns(names, dataset.classes)
@@ -60,7 +61,7 @@ def read_predictions_csv(path: Path, dataset: Dataset, split: str) -> ClaimedPre
     label_at = find_column([name if at != answer_at else "" for at, name in enumerate(names)], LABEL_HEADERS)
 
     by_id = {str(sample_id): index for index, sample_id in enumerate(chosen.rows.tolist())}
-    find = _by_file(chosen.source.tolist()) if key_at == file_at else lambda key: by_id.get(key, -1)
+    find = _by_file(chosen.source.tolist()) if id_at is None else lambda key: by_id.get(key, -1)
     line_of: dict[int, int] = {}
     values, answers, other = [], [], 0
     for line, fields in csv_rows(path, len(names), delimiter):
@@ -69,7 +70,7 @@ def read_predictions_csv(path: Path, dataset: Dataset, split: str) -> ClaimedPre
         if index < 0:
             raise DataError(
                 f"{place}: '{key}' matches no sample of '{split}', or several. Give {names[key_at]} as the data "
-                f"has it, such as {(chosen.rows if file_at is None else chosen.source)[0]}, or choose another split.",
+                f"has it, such as {(chosen.source if id_at is None else chosen.rows)[0]}, or choose another split.",
                 code="sample-unknown",
             )
         if index in line_of:

@@ -244,9 +244,11 @@ class _Pruning(Callback):
         at = self._rule.first_epoch
         while at < self._epochs:
             at *= self._rule.factor
+        if at != self._epochs:
+            return False
         reports = [each.intermediate_values for each in self._trial.study.get_trials(False, _FINISHED)]
         ranked = sorted([accuracy, *(each[at] for each in reports if at in each)], reverse=True)
-        return at == self._epochs and accuracy < ranked[max(len(ranked) // self._rule.factor, 1) - 1]
+        return accuracy < ranked[max(len(ranked) // self._rule.factor, 1) - 1]
 
 
 def _best_accuracy(history: Sequence[HistoryLine], recipe: Recipe) -> float:
