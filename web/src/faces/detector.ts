@@ -179,10 +179,10 @@ export class Detector {
   }
 
   #suppressed(faces: DetectedFace[]): DetectedFace[] {
-    return suppressOverlaps(faces, NMS_IOU).filter(({ score }) => score >= MIN_SCORE);
+    return suppressOverlaps(faces, NMS_IOU).filter(({ score }) => score >= Math.min(MIN_SCORE, this.minScore));
   }
 
-  /** The user's limit comes last: where faces are searched does not depend on it. */
+  /** A higher limit of the user comes last: where faces are searched does not depend on it. */
   #chosen(image: Drawable, copy: Drawable, faces: DetectedFace[]): DetectedFace[] {
     return inPixelsOf(image, copy, faces.filter(({ score }) => score >= this.minScore));
   }

@@ -149,6 +149,14 @@ describe("copies that are searched", () => {
     expect(await detector.detectInImage(imageOf(480))).toEqual([]);
   });
 
+  test("a lower limit of the user adds faces", async () => {
+    const { detector } = await detectorOf(480, 0.4);
+    expect(await detector.startVideo(true)(imageOf(480), [], 0)).toEqual([]);
+    detector.minScore = 0.3;
+    expect(await detector.startVideo(true)(imageOf(480), [], 0)).toHaveLength(1);
+    expect(await detector.detectInImage(imageOf(480))).toHaveLength(1);
+  });
+
   test("images wait for one another", async () => {
     const { detector, sides } = await detectorOf(480, 0.6);
     await Promise.all([480, 240].map((longer) => detector.detectInImage(imageOf(longer))));
