@@ -93,10 +93,10 @@ export class App {
 
   /**
    * Use another model, and begin to classify everything again. A running camera or video is stopped, unless the model
-   * cannot be opened. Models that are asked for meanwhile wait.
+   * cannot be opened. Models that are asked for meanwhile wait. A model that is no longer wanted in its turn is skipped.
    */
-  useModel(name: string, opening: () => Promise<Classifier>): Promise<boolean> {
-    return this.#inTurn(() => this.#useModel(name, opening));
+  useModel(name: string, opening: () => Promise<Classifier>, isWanted = () => true): Promise<boolean> {
+    return this.#inTurn(async () => isWanted() && this.#useModel(name, opening));
   }
 
   async #useModel(name: string, opening: () => Promise<Classifier>): Promise<boolean> {

@@ -38,8 +38,8 @@ export class ImageSession {
   async process(items: GalleryItem[], face = 1): Promise<void> {
     this.showList();
     let isShown = !items.length;
-    // Stop also if the list was cleared meanwhile.
-    for (const item of items) if ((isShown = !this.items.includes(item) || (await this.#choose(item, face)))) break;
+    // Skip what was removed meanwhile: by another call that failed to process it, or with the whole list.
+    for (const item of items) if (this.items.includes(item) && (isShown = await this.#choose(item, face))) break;
     if (!isShown) this.setAside();
     this.showList();
     // If another call is already processing the list, it will process these images too.

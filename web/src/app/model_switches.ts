@@ -13,19 +13,20 @@ import type { App } from "./app";
 export function bindModels(app: App, page: Page, given: string[]): void {
   const names = [...given];
   let used = 0;
+  /** Number of models asked for, and number of choices in the list. */
+  let [requests, choices] = [0, 0];
   const openers = names.map((_, which) => () => Classifier.load(modelAddress(which)));
   const fast = offeredModel(names, navigator);
   const offer = element("fast-offer");
   list();
-  app.addModel = async (name, open) => {
+  app.addModel = (name, open) => request(async () => {
     if (!(await app.useModel(name, open))) return false;
     const before = names.indexOf(name);
     used = before < 0 ? names.length : before;
     names[used] = name;
     openers[used] = open;
-    list();
     return true;
-  };
+  });
   const models = element<HTMLSelectElement>("models");
   element("use-fast").onclick = () => {
     models.selectedIndex = fast;
@@ -45,12 +46,24 @@ export function bindModels(app: App, page: Page, given: string[]): void {
     offer.hidden = fast < 0 || used === fast || used >= given.length;
   }
 
+  /** Show the model in use when the latest request ends. Until then the list shows what the user chose. */
+  async function request(work: () => Promise<boolean>): Promise<boolean> {
+    const number = (requests += 1);
+    const isUsed = await work();
+    if (number === requests) list();
+    return isUsed;
+  }
+
   async function use(): Promise<void> {
     const chosen = models.selectedIndex;
+    const choice = (choices += 1);
     page.messages.clearProblems();
-    if (await app.useModel(models.value, openers[chosen]!)) used = chosen;
-    // With the arrow keys, the next model may be chosen already.
-    if (models.selectedIndex === chosen) list();
+    await request(async () => {
+      // With the arrow keys, the next model may be chosen before this one's turn.
+      const isUsed = await app.useModel(models.value, openers[chosen]!, () => choice === choices);
+      if (isUsed) used = chosen;
+      return isUsed;
+    });
   }
 
   function change(settings: Partial<Page["settings"]>): void {
