@@ -221,7 +221,7 @@ def free_name(name: str) -> str:
 def parse_column(values: Sequence[str]) -> npt.NDArray[Any]:
     """Convert a column of text to whole numbers, else to numbers; else keep the text; (N,).
 
-    Also keep digits that are one number in two texts, such as 1 and 01, or ids of 20 digits: they may name two people.
+    Also keep it if two texts are one number, such as 1 and 01, or ids of 20 digits, because they may name two people.
     """
     if any("_" in value for value in values):  # Python would read 1_0 as the number ten
         return np.array(values)
@@ -230,7 +230,7 @@ def parse_column(values: Sequence[str]) -> npt.NDArray[Any]:
             numbers = np.array(values).astype(kind)
         except (ValueError, OverflowError):
             continue
-        if len(np.unique(numbers)) == len(set(values)) or not all(value.strip().isdigit() for value in values):
+        if len(np.unique(numbers)) == len(set(values)):
             return numbers
     return np.array(values)
 
