@@ -7,12 +7,12 @@ from functools import wraps
 from io import TextIOBase
 
 
-def undrawn(savefig, drawn=()):
-    """``savefig`` that writes a blank chart, except in the forms ``drawn``."""
+def undrawn(savefig, drawn=""):
+    """``savefig`` that writes a blank chart, except in the form ``drawn``."""
 
     @wraps(savefig)
     def write(figure, stream, **options):
-        if options["format"] in drawn:
+        if options["format"] == drawn:
             savefig(figure, stream, **options)
         else:
             stream.write("<svg></svg>" if isinstance(stream, TextIOBase) else b"")

@@ -45,7 +45,7 @@ def test_scores_are_the_models_answers_on_the_split(classifier, faces):
 def test_soft_labels_in_the_cache_are_those_of_the_same_ids(tiny_run, faces):
     for by in (1000, 1001):
         numbered = replace(faces, rows=faces.rows + by)
-        (teacher,) = predict_soft_labels([tiny_run.model], numbered, lambda _: numbered, 1)  # noqa: B023
+        (teacher,) = predict_soft_labels([tiny_run.model], numbered, lambda _, data=numbered: data, 1)
         found = read_predictions(teacher.predictions)
         assert found.sample_ids.tolist() == numbered.of_split("train").rows.tolist()
 

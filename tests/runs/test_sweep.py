@@ -91,7 +91,8 @@ def test_a_stopped_trial_does_not_compete_with_those_after_it(tiny_recipe):
     """Oracle: by hand. One of 0.3, 0.2 and 0.1 goes on; the trial that was stopped at 0.1 counts once."""
     study, ended = optuna.create_study(direction="maximize"), []
     for accuracy, state in ((0.1, "FAIL"), (0.1, "COMPLETE"), (0.3, "COMPLETE"), (0.2, "PRUNED")):
-        run = SimpleNamespace(read_history=lambda: [{"validation_accuracy": accuracy, "validation_loss": 1.0}])  # noqa: B023
+        history = [{"validation_accuracy": accuracy, "validation_loss": 1.0}]
+        run = SimpleNamespace(read_history=lambda lines=history: lines)
         pruning = _Pruning(trial := study.ask(), Pruning(first_epoch=1, factor=2), tiny_recipe, run)
         ended.append(pruning.should_stop())
         study.tell(trial, accuracy if state == "COMPLETE" else None, TrialState[state])

@@ -295,7 +295,7 @@ class Dataset:
 def _square(image: npt.NDArray[np.uint8], index: int, stored_as: tuple[int, int]) -> npt.NDArray[np.uint8]:
     array: Any = image if hasattr(image, "getbands") else np.asarray(image)
     mode = getattr(array, "mode", "")  # of Pillow
-    is_grey = mode[0] in "1LIF" if mode else array.ndim == 2 or array.shape[2:] == (1,)
+    is_grey = mode[0] != "P" and len(array.getbands()) < 3 if mode else array.ndim == 2 or array.shape[2:] == (1,)
     if stored_as[1] == 3 and is_grey:
         raise only_grey(f"images[{index}]")
     try:

@@ -13,7 +13,7 @@ from mien.data.dataset import Dataset
 from mien.data.face_table import PATH_HEADERS, csv_rows, find_column, normalize_header, read_names
 from mien.evaluation.predictions import SUM_TOLERANCE, Predictions
 
-ID_HEADERS = ("sample_id", "sample_ids", "sample", "id", "row", "index")
+ID_HEADERS = ("sample_id", "sample_ids", "sample", "id", "row")
 FILE_HEADERS = (*PATH_HEADERS, "source")
 PREDICTION_HEADERS = ("prediction", "predicted", "pred", "y_pred", "answer", "expression", "emotion", "class")
 LABEL_HEADERS = ("label", "true", "y_true", "truth", "actual", "true class")
@@ -37,8 +37,8 @@ class ClaimedPredictions:
 def read_predictions_csv(path: Path, dataset: Dataset, split: str) -> ClaimedPredictions:
     """Read a table of predictions and match it with the samples of one split.
 
-    Samples are matched by id (:data:`ID_HEADERS`), else by file (:data:`FILE_HEADERS`), which comes before the id
-    "index". A prediction is a class name, or an index into the classes of the data.
+    Samples are matched by id (:data:`ID_HEADERS`), else by file (:data:`FILE_HEADERS`), else by index. A prediction is
+    a class name, or an index into the classes of the data.
 
     Raises DataError: no column of ids, files or predictions; an id that is repeated or not in the split; an unknown
     class.
@@ -48,9 +48,9 @@ def read_predictions_csv(path: Path, dataset: Dataset, split: str) -> ClaimedPre
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.", code="predictions-missing") from None
     chosen = dataset.of_split(split)
-    # An index that pandas wrote counts the rows of the table, so files come before it.
-    file_at = find_column(names, FILE_HEADERS)
-    id_at = find_column(names, ID_HEADERS if file_at is None else ID_HEADERS[:-1])
+    id_at, file_at = find_column(names, ID_HEADERS), find_column(names, FILE_HEADERS)
+    if id_at is None and file_at is None:  # the index comes last: pandas also writes one that counts the table's rows
+        id_at = find_column(names, ("index",))
     key_at = file_at if id_at is None else id_at
     if key_at is None:
         raise _columns_error(path, names, f"ids or files of the samples: {ID_HEADERS[0]} or {FILE_HEADERS[0]}")

@@ -77,7 +77,7 @@ describe("the list of models", () => {
   });
 });
 
-test("an image is shown, though the one before it was removed by another call", async () => {
+test("the second image is shown if another call removed the first", async () => {
   vi.spyOn(console, "error").mockImplementation(() => {});
   const shown: string[] = [];
   const stage = { shown: { kind: "nothing" } as Shown, stop: () => 0, isCurrent: () => true, report() {}, summary: () => "" };
