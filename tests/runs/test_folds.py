@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedGroupKFold
 
 from mien.base.errors import DataError, RunError, StoppedError
+from mien.base.files import write_text
+from mien.base.recipe import dump_recipe
 from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
 from mien.data.splits import deal_groups
@@ -69,6 +71,8 @@ def test_no_row_and_no_copy_of_it_is_learnt(short_recipe, faces, tmp_path, monke
 def test_a_fold_that_was_stopped_goes_on_and_finished_ones_stay(short_recipe, faces, tmp_path):
     """Oracle: the same call in one go. Stopped after the first of three epochs of the second fold."""
     recipe, groups = short_recipe.model_copy(update={"epochs": 3}), np.arange(len(faces))
+    # A process was killed among the first files of this fold.
+    write_text(tmp_path / "whole" / "fold-1" / "recipe.toml", dump_recipe(recipe))
     whole = cross_val_predictions(recipe, faces, groups, tmp_path / "whole", notify=print)
 
     class Stops(Callback):

@@ -13,6 +13,7 @@ from torch.nn import functional
 import mien as package
 from mien import train as train_and_export
 from mien.api.train import TrainingJob
+from mien.base import run_folder
 from mien.base.errors import RecipeError, RunError, TrainingError
 from mien.base.recipe import ModelRecipe, load_recipe
 from mien.base.run_folder import RunFolder
@@ -86,6 +87,22 @@ def mine(tmp_path, tiny_recipe_text):
     recipe = tmp_path / "mine.toml"
     recipe.write_text(f'{before}[model]\nfile = "mine.py"\nname = "MyNet"\nwidth = 6\n\n[optim]{after}')
     return recipe
+
+
+@pytest.mark.parametrize("is_copied", [False, True])
+def test_a_run_killed_as_its_first_files_are_written_is_resumed(tmp_path, mine, faces, monkeypatch, is_copied):
+    plan, run, write = plan_training(load_recipe(str(mine)), faces), RunFolder(tmp_path / "run"), run_folder.write_bytes
+
+    def write_and_die(path, content):
+        if is_copied:
+            write(path, content)
+        raise ConnectionResetError
+
+    with monkeypatch.context() as patched, pytest.raises(ConnectionResetError):
+        patched.setattr(run_folder, "write_bytes", write_and_die)
+        train(plan, run)
+    assert train(plan, run, resume=True).reason == "all epochs done"
+    assert (run.path / "mine.py").is_file()
 
 
 def test_every_command_finds_the_network_in_its_run(mien, tmp_path, mine, face_folder, monkeypatch):

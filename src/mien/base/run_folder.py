@@ -116,13 +116,17 @@ class RunFolder:
         from mien.base.recipe import dump_recipe
 
         parts = recipe.own_parts | ({"model": recipe.model} if recipe.model.file else {})
+        copies: dict[str, bytes] = {}
         for table, part in parts.items():
             source = Path(part.file)
             shared = {Path(each.file) for each in parts.values() if Path(each.file).name == source.name}
             name = source.name if len(shared) == 1 else f"{table}_{source.name}"
-            write_bytes(self.path / name, source.read_bytes())
+            copies[name] = source.read_bytes()
             recipe = recipe.model_copy(update={table: part.model_copy(update={"file": name})})
+        # Write the recipe first: a folder without it is no run, so a run killed here could not be resumed.
         write_text(self.recipe_file, dump_recipe(recipe))
+        for name, content in copies.items():
+            write_bytes(self.path / name, content)
         write_text(self.path / "environment.json", json.dumps(environment, indent=2) + "\n")
 
     @contextmanager

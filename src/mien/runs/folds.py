@@ -96,9 +96,8 @@ def check_groups(faces: Dataset, groups: npt.NDArray[np.int64], count: int) -> N
             f"{arg('folds')} {count}: train and validation have {found:,} groups. Give 2 to {found} folds.",
             code="folds-range",
         )
-    named = bool(faces.group_column)
-    names = faces.columns[faces.group_column][predicted] if named else own
-    check_class_groups(names, labels, faces.classes, named=named)
+    names = faces.columns[faces.group_column][predicted] if faces.group_column else own
+    check_class_groups(names, labels, faces.classes, named=bool(faces.group_column))
 
 
 def predict_folds(
@@ -202,8 +201,8 @@ def _check_folds(recipe: Recipe, folds: FoldPlan, folder: Path, init_from: RunFo
         except DataError as error:
             words = f"Fold {fold + 1} of {folds.count} cannot be trained. {error.raw}"
             raise DataError(words, code=error.code) from None
-        if not run.is_run:
-            continue
+        if not run.best.is_file():
+            continue  # nothing is trained yet; a killed process may have left half of the first files
         environment = run.read_environment()
         begun = environment.get("started_from")
         # Without --from, a pretrained network starts from the weights that the recipe names.

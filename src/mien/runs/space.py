@@ -136,8 +136,10 @@ def load_space(name: str, changes: Sequence[str] = ()) -> Space:
 def parse_space(text: str, origin: str, folder: Path = Path(), changes: Sequence[str] = ()) -> Space:
     """Parse a space's TOML text and check it against its recipe."""
     content = _KIND.parse(text, origin)
-    if isinstance(content.get("parameters"), dict):
-        content["parameters"] = dotted(content["parameters"], _is_range)
+    if isinstance(content.get("parameters"), dict):  # TOML nests optim.lr, so a table of tables is not a range
+        content["parameters"] = dotted(
+            content["parameters"], lambda _, value: not value or not set(RANGE_KINDS).isdisjoint(value)
+        )
     file = _KIND.check(_SpaceFile, content, origin)
     for change in changes:
         if (key := change.partition("=")[0]) in file.parameters:
@@ -160,8 +162,3 @@ def parse_space(text: str, origin: str, folder: Path = Path(), changes: Sequence
     except RecipeError as error:
         raise RecipeError(f"The search space {origin}: {error.raw}", code=error.code) from None
     return space
-
-
-def _is_range(key: str, value: Mapping[str, Any]) -> bool:
-    """Return whether a table is a range, not a table of ranges (TOML nests ``optim.lr = ...``)."""
-    return not value or not set(RANGE_KINDS).isdisjoint(value)

@@ -208,7 +208,9 @@ def _save_best(state: TrainingState, run: RunFolder, facts: dict[str, Any]) -> N
 
 def check_resumable(run: RunFolder, recipe: Recipe, *, tunes: bool) -> None:
     """Raise RunError if a run has no checkpoint or another recipe; ``tunes`` is True if --from is given."""
-    if run.best.is_file() and not run.last.is_file():
+    if not run.last.is_file():
+        if not run.best.is_file():
+            return  # the process was killed while writing the files of the first epoch
         raise RunError(
             f"{run.path} has no checkpoint to resume: only its weights are stored. Fine-tune it with "
             f"{arg('init_from')}.",
@@ -242,7 +244,7 @@ def restore(state: TrainingState, run: RunFolder, facts: dict[str, Any]) -> dict
     """
     check_resumable(run, state.recipe, tunes=state.init_checkpoint is not None)
     if not run.last.is_file():
-        return facts  # the process was killed while writing the files of the first epoch
+        return facts
     tensors, kept = checkpoint.load(run.last)
     if not state.plan.dataset.matches_training_data(kept["data_fingerprint"]):
         raise _trained_with_other("data", run)
