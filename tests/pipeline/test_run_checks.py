@@ -88,6 +88,14 @@ def test_a_history_that_went_wrong_is_named(history, code):
     )
 
 
+@pytest.mark.parametrize(("sampling", "advised"), [("none", True), ("oversample", False)])
+def test_weights_are_advised_only_where_classes_are_not_balanced_yet(faces, tiny_recipe, sampling, advised):
+    recipe = changed(tiny_recipe, balance={"sampling": sampling}, recalibrate_bn=True)
+    missed = evaluated([0, 1, 2, 2], [1, 1, 2, 2])
+    (told,) = check_run(plan_training(recipe, faces), RunFolder("none"), lines([1.0], [1.0]), 1, missed)
+    assert (told.code, "class_weights" in told) == ("class-not-recognised", advised)
+
+
 def test_stale_batch_norms_are_named_with_what_new_ones_bring(tmp_path, faces, tiny_recipe):
     """Oracle: statistics that a run was trained with are replaced by those it began with, 0 and 1."""
     bright = np.arange(len(faces)) % 3

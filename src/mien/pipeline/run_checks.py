@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from mien.base.errors import Notice, arg
+from mien.base.recipe import Recipe
 from mien.base.run_folder import RunFolder
 from mien.evaluation.error_analysis import check_answers
 from mien.evaluation.results import Evaluation
@@ -30,7 +31,7 @@ def check_run(
     chance = chance if plan.parts.loss is None else math.inf  # a user's own loss may have another scale
     found = [
         *check_answers(evaluation),
-        *_check_recalls(evaluation),
+        *_check_recalls(evaluation, plan.recipe),
         *check_history(history, best_epoch, evaluation.largest_share, chance),
     ]
     steps = plan.steps_per_epoch * best_epoch
@@ -39,16 +40,15 @@ def check_run(
     return tuple(found)
 
 
-def _check_recalls(evaluation: Evaluation) -> Iterator[Notice]:
+def _check_recalls(evaluation: Evaluation, recipe: Recipe) -> Iterator[Notice]:
     """Name the classes without any correct prediction, unless most classes are such."""
+    balanced = recipe.class_weights != "none" or recipe.balance.sampling != "none" or recipe.balance.logit_adjustment
+    weights = "" if balanced else f", or {arg('settings', 'class_weights=balanced')},"
     present = [each for each in evaluation.per_class if each.support]
     missed = [f"{each.name} (0 of {each.support:,})" for each in present if each.recall == 0]
     if 0 < len(missed) <= len(present) / 2:
-        yield Notice(
-            f"not recognised at all: {', '.join(missed)}. More images, or "
-            f"{arg('settings', 'class_weights=balanced')}, would help.",
-            code="class-not-recognised",
-        )
+        words = f"not recognised at all: {', '.join(missed)}. More images{weights} would help."
+        yield Notice(words, code="class-not-recognised")
 
 
 def check_history(
