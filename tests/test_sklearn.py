@@ -71,7 +71,7 @@ def test_its_file_gives_the_same_probabilities(fitted, faces, tmp_path):
 def test_flat_images_of_any_type_are_the_same_images(fitted, faces):
     expected = fitted.predict_proba(faces.images[:20])
     flat = faces.images[:20].reshape(20, -1)
-    for same in (flat, flat.tolist(), flat.astype(np.float32), np.clip(flat + 0.2, 0, 255)):
+    for same in (flat, flat.tolist(), list(faces.images[:20]), flat.astype(np.float32), np.clip(flat + 0.2, 0, 255)):
         np.testing.assert_array_equal(fitted.predict_proba(same), expected)
     labels = fitted.predict(flat)
     assert fitted.score(flat, labels) == 1

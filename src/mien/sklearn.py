@@ -201,6 +201,7 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
 
 def _flat(images: Any) -> Any:
     """Flatten stacks (N, H, W[, 3]) to (N, pixels), which scikit-learn's checks need. Others are kept."""
+    images = np.asarray(images) if isinstance(images, list) else images
     return images.reshape(len(images), -1) if isinstance(images, np.ndarray) and images.ndim in {3, 4} else images
 
 
