@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mien.evaluation.predictions import read_predictions
-from support import refused
+from support import noted, refused
 
 
 @pytest.fixture
@@ -33,7 +33,9 @@ def test_two_folds_one_table_and_predictions_of_every_face(mien, train, face_fol
     assert sum(each["count"] for each in parts[1:]) == len(predictions)
     folds = [each["accuracy"]["value"] for each in parts[1:]]
     refused(train("--folds", "2"), "run-exists", "out")
-    refused(train("--folds", "2", "--resume", "--from", "out/fold-1"), "run-other-start", "fold-1", "--from")
+    from_fold = train("--folds", "2", "--resume", "--from", "out/fold-1")
+    refused(from_fold, "run-other-start", "fold-1", "--from")
+    noted(from_fold, "trained-on", f"of these {len(predictions)} images")
     again = train("--folds", "2", "--resume")
     assert again.code == 0
     assert "fold 1 of 2" not in again.err, "finished folds are kept"

@@ -84,7 +84,7 @@ def cross_validate(
         resume: continue with the unfinished folds in ``out``.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         callback: callback for the training of each fold.
-        notify: called with one line at the start of each fold.
+        notify: called with one line for a warning, and at the start of each fold.
 
     Raises:
         RunError: ``out`` has other content, or has folds and ``resume`` is False.
@@ -126,6 +126,8 @@ def run_folds(
     folds = make_folds(dataset, groups, count)
     kept_together = f"groups of '{dataset.group_column}'" if dataset.groups is not None else "near-copies"
     notify(f"train and validation are split into {count} folds; {kept_together} stay together")
+    for each in job.known_images(dataset, "train", "validation"):
+        notify(each.line)
     predictions = predict_folds(
         job.recipe,
         folds,

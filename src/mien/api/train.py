@@ -327,14 +327,9 @@ class TrainingJob:
         if held_out < _FEW:
             words = f"validation has only {counted(held_out, 'sample')}: its metrics are uncertain."
             yield Notice(words, code="validation-small")
-        if self.init_from is not None and not self.resumes:
+        if not self.resumes:
             # A fitted head is also measured on train, by cross-validation.
-            parts = ("train", "validation") if recipe.tuning.fit_head else ("validation",)
-            places = np.flatnonzero(np.isin(plan.dataset.split, parts))
-            digests = image_digests(plan.dataset.images, places)
-            if known := int(np.isin(digests, read_trained_on(self.init_from)).sum()):
-                words = f"the model of {arg('init_from')} was trained on {known:,} of these {len(places):,} images of "
-                yield Notice(f"{words}{' and '.join(parts)}: accuracy on them is too optimistic.", code="trained-on")
+            yield from self.known_images(plan.dataset, *["train"] * recipe.tuning.fit_head, "validation")
         if self.init_from is not None and not self.resumes and not recipe.tuning.fit_head:
             known = checkpoint.load(self.init_from.best)[1]["classes"]
             if new := [name for name in plan.classes if name not in known]:
@@ -353,6 +348,15 @@ class TrainingJob:
         begun = tunes or plan.parts.weights is not None
         recipe = recipe.model_copy(update={"epochs": plan.recipe.epochs})
         yield from recipe_warnings(recipe, from_run=begun, train_faces=plan.train_count)
+
+    def known_images(self, faces: Dataset, *splits: str) -> Iterator[Notice]:
+        """Yield a notice if the model of ``init_from`` was trained on images of these splits."""
+        if self.init_from is None:
+            return
+        places = np.flatnonzero(np.isin(faces.split, splits))
+        if known := int(np.isin(image_digests(faces.images, places), read_trained_on(self.init_from)).sum()):
+            words = f"the model of {arg('init_from')} was trained on {known:,} of these {len(places):,} images of "
+            yield Notice(f"{words}{' and '.join(splits)}: accuracy on them is too optimistic.", code="trained-on")
 
     def start(
         self,

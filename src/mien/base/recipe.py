@@ -433,7 +433,8 @@ def _without_other_model(content: dict[str, Any], settings: Sequence[tuple[str, 
     """
     model = content.get("model")
     names = [str(value) for key, value in settings if key == "model.name"]
-    if isinstance(model, Mapping) and names and _family(names[-1]) != _family(str(model.get("name", "mien"))):
+    former = str(model.get("name", "mien")) if isinstance(model, Mapping) else ""
+    if former and names and names[-1].rstrip(digits) != former.rstrip(digits):
         return {**content, "model": {}}
     return content
 
@@ -441,10 +442,6 @@ def _without_other_model(content: dict[str, Any], settings: Sequence[tuple[str, 
 def name_of_file(path: str) -> str:
     """Return the file's stem; characters that are not allowed in a recipe's name become hyphens."""
     return re.sub(r"[^A-Za-z0-9._ -]", "-", Path(path).stem).lstrip("._ -") or "unnamed"
-
-
-def _family(model_name: str) -> str:
-    return model_name.rstrip(digits)
 
 
 def tuned(recipe: Recipe, trained: Recipe, changes: Sequence[Change] = ()) -> Recipe:

@@ -134,8 +134,8 @@ def _check_classes(folder: Path, below: Sequence[Path]) -> None:
     splits = [name for name, own in words.items() if canonical_split(own[0]) or canonical_split(own[-1])]
     if len(splits) > 1 or len(splits) == len(below):
         raise DataError(
-            f"{folder}: {' and '.join(splits[:2])} look like splits, not classes. Name them train, validation and "
-            "test, with a folder for each class in them.",
+            f"{folder} has splits in the place of classes: {' and '.join(splits[:2])}. Name them train, validation "
+            "and test, with a folder for each class in them.",
             code="folders-are-splits",
         )
     inner = {

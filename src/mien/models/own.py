@@ -144,7 +144,7 @@ def build_own(recipe: ModelRecipe, classes: int, size_px: int, channels: int) ->
             logits = module(images)
         module.train()
     except Exception as error:  # noqa: BLE001 - the code is the user's
-        raise RecipeError(f"{_place(recipe)} fails: {_reason(error)}.", code="model-file-output") from None
+        raise RecipeError(f"{_place(recipe)} fails: {reason_of(error)}.", code="model-file-output") from None
     for hook in hooks:
         hook.remove()
     shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
@@ -292,7 +292,7 @@ def _load(file: str, digest: str) -> Mapping[str, Any]:
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the code is the user's
-        raise RecipeError(f"{file} cannot be imported: {_reason(error)}.", code="model-file") from None
+        raise RecipeError(f"{file} cannot be imported: {reason_of(error)}.", code="model-file") from None
     return vars(module)
 
 
@@ -316,5 +316,6 @@ def _place(recipe: ModelRecipe) -> str:
     return f"{recipe.file}: {recipe.name}"
 
 
-def _reason(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
+    """Return the type of an error in a user's code, and the first line of its message."""
     return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}".rstrip(": .")

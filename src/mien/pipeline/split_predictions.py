@@ -241,14 +241,10 @@ def find_teachers(names: Sequence[str | os.PathLike[str]]) -> list[Path]:
     found = []
     for name in names:
         path = Path(name)
-        if _holds_predictions(path) and not path.is_file():
+        if path.suffix == ".npz" and not path.is_file():
             raise DataError(f"There is no file {name}. A model can also be a teacher.", code="soft-labels-missing")
-        found.append(path if _holds_predictions(path) else find_model(name))
+        found.append(path if path.suffix == ".npz" else find_model(name))
     return found
-
-
-def _holds_predictions(file: Path) -> bool:
-    return file.suffix == ".npz"
 
 
 def predict_soft_labels(
@@ -259,9 +255,7 @@ def predict_soft_labels(
     The temperature is 1: a model's own was fitted on validation labels, which must not influence a student. A resumed
     run repeats only the teacher that was interrupted. Raises as :func:`mien.pipeline.split_predictions.predict_split`.
     """
-    return [
-        Teacher(each, each if _holds_predictions(each) else _predict(each, faces, read, views)) for each in teachers
-    ]
+    return [Teacher(each, each if each.suffix == ".npz" else _predict(each, faces, read, views)) for each in teachers]
 
 
 def _predict(teacher: Path, faces: Dataset, read: Callable[[InputSpec], Dataset], views: int) -> Path:

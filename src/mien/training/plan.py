@@ -19,7 +19,7 @@ from mien.base.preprocess import InputSpec, denormalise, normalise
 from mien.base.recipe import AugmentRecipe, Recipe
 from mien.data.balance import balance, balanced_counts, check_counts
 from mien.data.dataset import Dataset
-from mien.models.own import own_function
+from mien.models.own import own_function, reason_of
 from mien.models.registry import completed, starts_from_scratch
 from mien.training.batches import Batch, count_steps
 from mien.training.heads import Loss, LossFunction, Output, make_loss, make_outputs
@@ -127,8 +127,7 @@ def _named(part: object, argument: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}".rstrip(": .")
-        raise TrainingError(f"{argument} {_name(part)} fails: {reason}.", code=f"{argument}-fails") from error
+        raise TrainingError(f"{argument} {_name(part)} fails: {reason_of(error)}.", code=f"{argument}-fails") from error
 
 
 def _wrong(rule: str, part: object, returned: object, code: str) -> TrainingError:
