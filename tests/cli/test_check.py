@@ -13,6 +13,7 @@ from mien.data.dataset import Dataset
 from mien.evaluation.claim import MAX_CLASSES, best_exchange, learned_labels
 from mien.evaluation.ferplus import majority
 from mien.evaluation.predictions import Predictions
+from mien.pipeline.predictions_csv import _by_file
 from support import raises, refused
 
 
@@ -85,6 +86,19 @@ def test_probabilities_and_labels_of_a_table(csv, faces, validation, face_parque
     assert (result.accuracy.value, verdicts(result)["labels"]) == (1, "wrong")
 
 
+def test_the_predicted_class_counts_beside_probabilities(csv, faces, validation, face_parquet):
+    numbers, ids = validation.labels.astype(float), validation.rows.astype(float)  # pandas: 3.0 in a column with gaps
+    first = [['"0,5"' if at < 2 else "0"] * len(ids) for at in range(len(faces.classes))]  # the first class, in Excel
+    for columns, accuracy in (("prediction", 1), ("emotion", (validation.labels == 0).mean())):
+        file = csv(numbers, f"id,{columns},{','.join(faces.classes)}", ids, first)
+        assert check(file, face_parquet, "validation").accuracy.value == accuracy
+
+
+def test_a_file_name_matches_in_both_forms_of_unicode():
+    find = _by_file(["a/Zoe\u0308.png", "b/n\xef.png", "b/ni\u0308.png"])
+    assert [find(name) for name in ("Zo\xeb.png", "b\\Zo\xeb.png", "b/n\xef.png")] == [0, -1, -1]
+
+
 def test_labels_known_by_heart_and_a_second_panel():
     generator = np.random.default_rng(0)
     seen = generator.integers(0, 3, 600)
@@ -101,6 +115,8 @@ def test_labels_known_by_heart_and_a_second_panel():
     assert verdicts(result(labels))["labels seen in training"] == "wrong"
     assert verdicts(result(seen))["labels seen in training"] == "fine"
     assert verdicts(result(seen))["a second panel"] == "caution"
+    right = Predictions(data.rows, seen, np.eye(3)[seen], data.classes, "validation", "")
+    assert verdicts(check(right, replace(data, labels=seen)))["labels seen in training"] == "unknown"
     contradicted, repeated = learned_labels(labels, labels, seen)
     assert (contradicted, repeated.value) == ((labels != seen).sum(), 1)
 

@@ -258,7 +258,8 @@ def _annotators(found: Predictions) -> list[ClaimFinding]:
     seen = np.array([place.get(found.votes.classes[at], -1) if at >= 0 else -1 for at in chosen])
     contradicted, repeated = learned_labels(found.labels, predicted, seen)
     is_clear = repeated.low > LEARNED_SHARE
-    words = f"{contradicted:,} labels contradict most annotators. The predictions repeat {share_text(repeated)}."
+    words = f"Labels that contradict most annotators: {contradicted:,}."
+    words += f" The predictions repeat {share_text(repeated)}." if contradicted else ""
     if is_clear:
         words += " This cannot be chance: the model was probably trained on these samples."
     agree, high = proportion_among(predicted == seen, seen >= 0, found.groups), ceiling.second_panel.high
@@ -267,7 +268,7 @@ def _annotators(found: Predictions) -> list[ClaimFinding]:
         f"samples; the predictions do for {share_text(agree)}."
     )
     return [
-        ClaimFinding(keys[0], "wrong" if is_clear else "fine", words),
+        ClaimFinding(keys[0], "wrong" if is_clear else "fine" if contradicted else "unknown", words),
         ClaimFinding(keys[1], "unknown" if math.isnan(high) else "caution" if agree.low > high else "fine", panel),
     ]
 

@@ -8,14 +8,15 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.base.errors import DataError
-from mien.base.labels import EXPRESSIONS, NO_EXPRESSION, UNSURE, canonical_class
+from mien.base.labels import EXPRESSIONS, NO_EXPRESSION, UNSURE, canonical_class, composed
 from mien.data.dataset import Dataset
 from mien.data.face_table import PATH_HEADERS, csv_rows, find_column, normalize_header, read_names
-from mien.evaluation.predictions import SUM_TOLERANCE, Predictions
+from mien.evaluation.predictions import Predictions
 
 ID_HEADERS = ("sample_id", "sample_ids", "sample", "id", "row")
 FILE_HEADERS = (*PATH_HEADERS, "source")
-PREDICTION_HEADERS = ("prediction", "predicted", "pred", "y_pred", "answer", "expression", "emotion", "class")
+PREDICTION_HEADERS = ("prediction", "predicted", "pred", "y_pred", "answer")
+CLASS_HEADERS = ("expression", "emotion", "class")
 LABEL_HEADERS = ("label", "true", "y_true", "truth", "actual", "true class")
 
 
@@ -55,13 +56,15 @@ def read_predictions_csv(path: Path, dataset: Dataset, split: str) -> ClaimedPre
     if key_at is None:
         raise _columns_error(path, names, f"ids or files of the samples: {ID_HEADERS[0]} or {FILE_HEADERS[0]}")
     column_of = _probability_columns(names, dataset.classes)
-    answer_at = find_column(names, PREDICTION_HEADERS)
+    # Beside probabilities, a column "emotion" may hold the true labels.
+    answer_at = find_column(names, PREDICTION_HEADERS if column_of else (*PREDICTION_HEADERS, *CLASS_HEADERS))
     if answer_at is None and column_of is None:
         raise _columns_error(path, names, f"predictions: {PREDICTION_HEADERS[0]}, or one column for each class")
     label_at = find_column([name if at != answer_at else "" for at, name in enumerate(names)], LABEL_HEADERS)
 
     by_id = {str(sample_id): index for index, sample_id in enumerate(chosen.rows.tolist())}
-    find = _by_file(chosen.source.tolist()) if id_at is None else lambda key: by_id.get(key, -1)
+    # pandas writes 3 as 3.0 in a column that had gaps.
+    find = _by_file(chosen.source.tolist()) if id_at is None else lambda key: by_id.get(key.removesuffix(".0"), -1)
     line_of: dict[int, int] = {}
     values, answers, other = [], [], 0
     for line, fields in csv_rows(path, len(names), delimiter):
@@ -81,25 +84,19 @@ def read_predictions_csv(path: Path, dataset: Dataset, split: str) -> ClaimedPre
         line_of[index] = line
         if label_at is not None and fields[label_at].strip():
             other += _class_index(fields[label_at], dataset.classes, place) != chosen.labels[index]
-        if column_of is not None:
-            values.append(_numbers(fields, column_of, place))
         if answer_at is not None:
             answers.append(_class_index(fields[answer_at], dataset.classes, place, or_none=True))
+        elif column_of is not None:
+            values.append(_numbers(fields, column_of, place))
     if not line_of:
         raise DataError(f"{path.name} has a header but no rows.", code="no-samples")
     indices, probabilities = np.array(list(line_of)), np.array(values)
-    # If there are columns for classes that the data lacks, the others do not sum to 1: use the predicted class.
-    certain = answer_at is not None and not (
-        len(values) and np.allclose(probabilities.sum(axis=1), 1, atol=SUM_TOLERANCE)
-    )
-    without = 0
-    if certain:
-        classes = np.array(answers)
-        kept = classes >= 0
-        without = int((~kept).sum())
+    kept = np.array(answers, dtype=np.int64) >= 0
+    without = int((~kept).sum())
+    if answers:
         if not kept.any():
             raise DataError(f"{path.name} has no class of the data in any row.", code="no-samples")
-        indices, probabilities = indices[kept], np.eye(len(dataset.classes))[classes[kept]]
+        indices, probabilities = indices[kept], np.eye(len(dataset.classes))[np.array(answers)[kept]]
     matched = chosen.subset(indices)
     fingerprint = dataset.fingerprint_for_predictions(split)
     predictions = Predictions(matched.rows, matched.labels, probabilities, dataset.classes, split, fingerprint)
@@ -124,14 +121,14 @@ def _probability_columns(names: Sequence[str], classes: Sequence[str]) -> list[i
 
 def _numbers(fields: Sequence[str], columns: Sequence[int], place: str) -> npt.NDArray[np.float64]:
     try:
-        return np.array([float(fields[at]) for at in columns])
-    except ValueError:
-        raise DataError(f"{place}: a probability is not a number.", code="probabilities-shape") from None
+        return np.array([float(fields[at].replace(",", ".")) for at in columns])  # Excel may write 0,5
+    except ValueError as error:
+        raise DataError(f"{place}: a probability is no number ({error}).", code="probabilities-shape") from None
 
 
 def _class_index(value: str, classes: Sequence[str], place: str, *, or_none: bool = False) -> int:
     """Return the index of a class given by name or number; with ``or_none`` -1 for other answers."""
-    text = value.strip()
+    text = value.strip().removesuffix(".0")
     name = canonical_class(text)
     if name in classes:
         return list(classes).index(name)
@@ -150,11 +147,12 @@ def _by_file(sources: Sequence[str]) -> Callable[[str], int]:
 
     One must be the end of the other, by whole names of folders: ``happy/1.png`` names ``test/happy/1.png``.
     """
-    whole = {_ends(source)[0]: index for index, source in enumerate(sources)}
+    whole: dict[tuple[str, ...], int] = {}
     known: dict[tuple[str, ...], int] = {}
     for index, source in enumerate(sources):
-        for end in _ends(source)[1:]:
-            known[end] = -1 if end in known else index
+        for at, end in enumerate(_ends(source)):
+            places = known if at else whole
+            places[end] = -1 if end in places else index
     known |= whole
 
     def find(path: str) -> int:
@@ -164,5 +162,5 @@ def _by_file(sources: Sequence[str]) -> Callable[[str], int]:
 
 
 def _ends(path: str) -> list[tuple[str, ...]]:
-    parts = PurePosixPath(path.replace("\\", "/")).parts
+    parts = PurePosixPath(composed(path).replace("\\", "/")).parts
     return [parts[at:] for at in range(len(parts))]
