@@ -276,8 +276,8 @@ class Predictions(PerSample):
         if len({*self.classes, ""}) <= class_count:
             words = f"'classes' must be unique, non-empty names; found {', '.join(map(repr, self.classes))}."
             raise DataError(words, code="class-names")
-        if not self.split:
-            raise DataError("'split' must name the split of the samples, e.g. 'test'; it is empty.", code="split-empty")
+        if not self.split or not self.split.isprintable() or {*"/\\"} & {*self.split}:  # it becomes a file's name
+            raise DataError(f"'split' must be a name, e.g. 'test'; found {self.split!r:.80}.", code="split-name")
         probabilities = np.asarray(self.probabilities)
         if probabilities.dtype.kind != "f" or probabilities.shape != (count, class_count):
             raise DataError(
