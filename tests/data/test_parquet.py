@@ -148,6 +148,7 @@ def test_columns_that_have_no_place_are_left_out_and_others_keep_their_kind(tmp_
         age=[1, None, 3, 4],
         camera=pa.array(["x", None, "y", "x"]).dictionary_encode(),
         place=pa.array(["x", None, "y", "x"], type=pa.string_view()),
+        day=pa.array([18262, None, 18263, 18262], type=pa.date32()),
     )
     faces = load_dataset(path)
     assert faces.rows.tolist() == [0, 1, 2, 3]  # 7 occurs twice, so it names no face
@@ -155,6 +156,7 @@ def test_columns_that_have_no_place_are_left_out_and_others_keep_their_kind(tmp_
     assert faces.columns["source_"].tolist() == ["a", "b", "c", "d"]
     assert not {"ragged", "votes_history"} & faces.columns.keys()
     assert faces.columns["camera"].tolist() == faces.columns["place"].tolist() == ["x", "", "y", "x"]
+    assert faces.columns["day"].tolist() == ["2020-01-01", "", "2020-01-02", "2020-01-01"]
     assert np.array_equal(faces.columns["age"], [1, np.nan, 3, 4], equal_nan=True)
 
 

@@ -313,7 +313,7 @@ class ParquetFile:
         return [f"{self.name} row {row}" for row in range(self.count)]
 
     def columns(self) -> dict[str, npt.NDArray[Any]]:
-        """Return other columns that hold numbers, truth values, text, or lists of numbers of equal length."""
+        """Return other columns that hold numbers, truth values, text, dates, or lists of as many numbers."""
         result = {}
         votes = vote_columns(self.table.column_names)
         for name in self.table.column_names:
@@ -366,9 +366,11 @@ def _to_array(column: ChunkedArray) -> npt.NDArray[Any] | None:
 
     # pandas writes categories as parquet dictionaries.
     kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
-    missing = "" if "string" in str(kind) else np.nan  # string, large_string, string_view
+    shown = str if pa.types.is_temporal(kind) else None  # dates become text, as string, large_string and string_view
+    missing = "" if shown or "string" in str(kind) else np.nan
     try:
-        values = np.array([missing if value is None else value for value in column.to_pylist()])
+        values = column.to_pylist()
+        values = np.array([missing if each is None else shown(each) if shown else each for each in values])
     except (ValueError, OverflowError):  # the lists have different lengths
         return None
     usable = values.dtype.kind in "iufb" if values.ndim == 2 else values.ndim == 1 and values.dtype.kind in "iufbU"

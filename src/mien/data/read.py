@@ -114,7 +114,7 @@ def unreadable(path: str | os.PathLike[str], error: OSError) -> DataError:
     return DataError(f"{error.filename or path} cannot be read: {error.strerror or error}.", code="data-unreadable")
 
 
-READER_VERSION = 18
+READER_VERSION = 19
 """Version of the readers. Increase it when their results or the cache's files change; this invalidates old entries."""
 
 
