@@ -304,7 +304,7 @@ class DistributionMetrics(JsonResult):
         cross_entropy: mean of -sum_k t_k ln p_k, in nats; 0 or more.
         vote_entropy: mean entropy of the votes in nats; no model can have a lower cross-entropy.
         calibration_error: gap between the probability of the most probable class and the fraction of annotators who
-            chose it, over 15 bins of equal width; 0..1.
+            chose it, over 15 bins of equal width; 0..1, without an interval.
         reliability: this gap in each bin; its ``accuracy`` is the mean fraction of annotators.
     """
 

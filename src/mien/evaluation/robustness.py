@@ -15,7 +15,7 @@ from mien.base.files import write_text
 from mien.base.progress import track
 from mien.base.sample_groups import Groups
 from mien.evaluation.corruptions import CORRUPTIONS, STRENGTHS, corrupt_in_parts
-from mien.evaluation.intervals import bootstrap_mean
+from mien.evaluation.intervals import bootstrap_mean, bootstrap_means, share_interval
 from mien.evaluation.results import Estimate
 
 Predict = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float64]]
@@ -112,7 +112,7 @@ def measure_robustness(
     return RobustnessResult(
         corruptions=tuple(corruptions),
         accuracy=right.mean(axis=2),
-        clean_accuracy=bootstrap_mean(clean.astype(np.float64), groups=groups),
+        clean_accuracy=share_interval(clean, bootstrap_means(clean[:, np.newaxis], 1000, groups)[:, 0], groups),
         mean_accuracy=bootstrap_mean(right.mean(axis=(0, 1)), groups=groups),
         faces=len(images),
         seed=seed,

@@ -158,8 +158,7 @@ def _distribution_metrics(
     confidence, fraction = predicted.max(axis=1), truth[np.arange(len(truth)), predicted.argmax(axis=1)]
     inside = equal_width_bins(confidence)[:, np.newaxis] == np.arange(CALIBRATION_BINS)
     fractions, confidences = (inside * each[:, np.newaxis] for each in (fraction, confidence))
-    drawn = bootstrap_means(np.concatenate([fractions - confidences, fractions, inside], axis=1), resamples, groups)
-    gaps, hits, sizes = np.split(drawn, 3, axis=1)
+    hits, sizes = np.split(bootstrap_means(np.concatenate([fractions, inside], axis=1), resamples, groups), 2, axis=1)
     count = inside.sum(axis=0)
     heights = divide(fractions.sum(axis=0), count)
     intervals = [percentile_interval(*each) for each in zip(heights, divide(hits, sizes).T, strict=True)]
@@ -167,9 +166,7 @@ def _distribution_metrics(
     return DistributionMetrics(
         cross_entropy=bootstrap_mean(sample_cross_entropies(truth, predicted), resamples, groups=groups),
         vote_entropy=float(sample_cross_entropies(truth, truth).mean()),
-        calibration_error=percentile_interval(
-            float(np.abs((fractions - confidences).mean(axis=0)).sum()), np.abs(gaps).sum(axis=1)
-        ),
+        calibration_error=Estimate(float(np.abs((fractions - confidences).mean(axis=0)).sum()), np.nan, np.nan),
         reliability=Reliability(
             lower=edges[:-1],
             upper=edges[1:],
