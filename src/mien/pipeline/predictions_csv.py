@@ -1,5 +1,6 @@
 """Reader for predictions of any program in a CSV: ids or file names, and a predicted class or class probabilities."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -64,7 +65,7 @@ def read_predictions_csv(path: Path, dataset: Dataset, split: str) -> ClaimedPre
 
     by_id = {str(sample_id): index for index, sample_id in enumerate(chosen.rows.tolist())}
     # pandas writes 3 as 3.0 in a column that had gaps.
-    find = _by_file(chosen.source.tolist()) if id_at is None else lambda key: by_id.get(key.removesuffix(".0"), -1)
+    find = _by_file(chosen.source.tolist()) if id_at is None else lambda key: by_id.get(re.sub(r"\.0+$", "", key), -1)
     line_of: dict[int, int] = {}
     values, answers, other = [], [], 0
     for line, fields in csv_rows(path, len(names), delimiter):
@@ -128,7 +129,7 @@ def _numbers(fields: Sequence[str], columns: Sequence[int], place: str) -> npt.N
 
 def _class_index(value: str, classes: Sequence[str], place: str, *, or_none: bool = False) -> int:
     """Return the index of a class given by name or number; with ``or_none`` -1 for other answers."""
-    text = value.strip().removesuffix(".0")
+    text = re.sub(r"\.0+$", "", value.strip())
     name = canonical_class(text)
     if name in classes:
         return list(classes).index(name)
