@@ -15,6 +15,7 @@ import mien
 from mien.base.errors import DataError, RunError
 from mien.base.files import cache_folder, check_replaceable, lock_file, whole_file, write_bytes, write_text
 from mien.base.run_folder import RunFolder
+from mien.pipeline.split_predictions import find_teachers
 from support import raises
 
 
@@ -158,13 +159,17 @@ def test_a_folder_named_tilde_is_never_made(tmp_path, monkeypatch):
     assert not (tmp_path / "~").exists()
 
 
-def test_home_is_expanded_in_options_the_cache_and_python(tmp_path, monkeypatch):
+def test_home_is_expanded_in_options_the_cache_and_python(tmp_path, monkeypatch, faces):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("MIEN_CACHE", "~/c")
     assert cache_folder("faces") == tmp_path / "c" / "faces"
     assert RunFolder(Path("~/run")).path == tmp_path / "run"
     with raises(DataError, "data-missing", tmp_path / "gone"):
         mien.load_dataset("~/gone")
+    with raises(DataError, "soft-labels-missing", tmp_path / "gone.npz"):
+        find_teachers(["~/gone.npz"])
+    with raises(DataError, "predictions-missing", tmp_path / "gone.csv"):
+        mien.check("~/gone.csv", faces, "validation")
     for opened in (mien.load_dataset, mien.load):
         with pytest.raises(mien.MienError, match="~no-such/a"):
             opened("~no-such/a")

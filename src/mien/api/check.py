@@ -11,6 +11,7 @@ import numpy as np
 
 from mien.api.inputs import Data, read
 from mien.base.errors import DataError
+from mien.base.files import expand_home
 from mien.data.dataset import FINGERPRINT_PX
 from mien.data.read import ReadResult
 from mien.evaluation.claim import LEARNED_SHARE, best_exchange, learned_labels
@@ -170,9 +171,8 @@ def _resolve(given: Claim, source: ReadResult, split: str) -> tuple[ClaimedPredi
     elif Path(given).suffix.casefold() == ".npz":
         claim = ClaimedPredictions(read_predictions(given), 0, 0)
     else:
-        claim = read_predictions_csv(Path(given), source.faces, split)
-    matched = MeasuredSplit.resolve(claim.predictions, source.faces, uncleaned=source.uncleaned, part_of_split=True)
-    return claim, matched
+        claim = read_predictions_csv(expand_home(given), source.faces, split)
+    return claim, MeasuredSplit.resolve(claim.predictions, source.faces, uncleaned=source.uncleaned, part_of_split=True)
 
 
 def _coverage(claim: ClaimedPredictions, accuracy: Estimate, expected: int) -> ClaimFinding:

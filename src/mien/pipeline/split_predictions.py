@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.base.errors import DataError, arg
-from mien.base.files import cache_folder, file_sha256
+from mien.base.files import cache_folder, expand_home, file_sha256
 from mien.base.heads.label import LabelHead, decide
 from mien.base.heads.votes import VotesHead
 from mien.base.labels import NOT_A_FACE_CLASS, UNSURE, parse_scheme
@@ -240,9 +240,9 @@ def find_teachers(names: Sequence[str | os.PathLike[str]]) -> list[Path]:
     """
     found = []
     for name in names:
-        path = Path(name)
+        path = expand_home(name)
         if path.suffix == ".npz" and not path.is_file():
-            raise DataError(f"There is no file {name}. A model can also be a teacher.", code="soft-labels-missing")
+            raise DataError(f"There is no file {path}. A model can also be a teacher.", code="soft-labels-missing")
         found.append(path if path.suffix == ".npz" else find_model(name))
     return found
 
