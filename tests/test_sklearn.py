@@ -108,6 +108,11 @@ def test_bad_data_is_refused_as_a_value_error(recipe, faces):
             estimator.fit(wrong, labels)
     with raises(PixelError, "image-shape"):
         estimator.fit(flat[:, :-1], labels)
+    for shape in (48, np.array([48, 47])):
+        with raises(PixelError, "image-shape"):
+            clone(estimator).set_params(image_shape=shape).fit(flat, labels)
+    with pytest.raises(ValueError, match="0 sample"):
+        estimator.fit(faces.images[:0], labels[:0])
     with raises(PixelError, "class-count"):
         estimator.fit(flat, np.zeros_like(labels))
     for wrong, target in ((flat * np.nan, labels), (flat, labels[:-1]), (flat, flat[:, :2])):

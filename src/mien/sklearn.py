@@ -189,20 +189,20 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         side = round((flat.shape[1] / channels) ** 0.5)
         square = (side, side) if channels == 1 else (side, side, channels)
         try:
-            images = np.rint(flat).reshape(len(flat), *(self.image_shape or square))
-        except ValueError:
+            images = np.rint(flat).reshape(len(flat), *(square if self.image_shape is None else self.image_shape))
+        except (TypeError, ValueError):
             wanted = "a square" if self.image_shape is None else f"image_shape={self.image_shape}"
             raise PixelError(
-                f"{flat.shape[1]} features are not the pixels of {wanted}. Give image_shape=(height, width).",
+                f"{flat.shape[1]} features are not the pixels of {wanted}. Give image_shape=(H, W); RGB has (H, W, 3).",
                 code="image-shape",
             ) from None
         return np.asarray(images, dtype=np.uint8)
 
 
 def _flat(images: Any) -> Any:
-    """Flatten stacks (N, H, W[, 3]) to (N, pixels), which scikit-learn's checks need. Others are kept."""
-    images = np.asarray(images) if isinstance(images, list) else images
-    return images.reshape(len(images), -1) if isinstance(images, np.ndarray) and images.ndim in {3, 4} else images
+    """Flatten stacks or lists of images, (N, H, W[, 3]), to (N, pixels) for scikit-learn's checks. Others are kept."""
+    shape = np.shape(images)
+    return np.reshape(images, (shape[0], int(np.prod(shape[1:])))) if len(shape) in {3, 4} else images
 
 
 def _open(model: bytes) -> OnnxClassifier:

@@ -13,6 +13,7 @@ from PIL import Image
 import mien
 from mien.api.label import doubtful_first, relative_images
 from mien.base.errors import DataError
+from mien.base.images import open_image
 from mien.base.labels import FERPLUS_CLASSES
 from mien.data.ballots import REPEAT_EVERY, Vote, ballot_file, next_image, read_ballot, write_ballot
 from mien.evaluation.vote_metrics import krippendorff_alpha, pair_agreement
@@ -64,21 +65,27 @@ def test_each_face_is_asked_and_one_in_ten_twice():
 
 def test_the_page_saves_each_vote_and_goes_on_after_a_kill(faces, tmp_path):
     file = tmp_path / "votes" / "anna.csv"
-    client = TestClient(create_label_app(faces, IMAGES, file), "http://127.0.0.1")
+    client, again = (TestClient(create_label_app(faces, IMAGES, file), "http://127.0.0.1") for _ in range(2))
     question = client.get("/next").json()
     assert (question["image"], question["left"]) == (IMAGES[0], len(IMAGES))
-    assert client.get(f"/image/{question['number']}").content == (faces / IMAGES[0]).read_bytes()
+    shown = open_image(client.get(f"/image/{question['number']}").content).convert("L")
+    assert shown.tobytes() == Image.open(faces / IMAGES[0]).tobytes()
     vote = {"image": IMAGES[0], "answer": "sad", "votes": 0}
     assert client.post("/vote", json=vote).json()["votes"] == 1
     assert client.post("/vote", json=vote).status_code == 409, "a second page"
     assert read_ballot(file) == [Vote(IMAGES[0], "sad")]
-    again = TestClient(create_label_app(faces, IMAGES, file), "http://127.0.0.1")
-    assert again.get("/next").json()["image"] == IMAGES[1]
+    assert again.get("/next").json()["image"] == IMAGES[1], "a second process"
     assert again.post("/undo").json()["votes"] == 0
     assert read_ballot(file) == []
     assert again.get("/image/99").status_code == 404
     assert again.get("/next", headers={"host": "evil.example"}).status_code == 403
     assert "label.js" in again.get("/").text
+
+
+def test_the_page_shows_formats_that_browsers_do_not(tmp_path):
+    Image.new("L", (48, 48), 90).save(tmp_path / "a.tiff")
+    client = TestClient(create_label_app(tmp_path, ["a.tiff"], tmp_path / "anna.csv"), "http://127.0.0.1")
+    assert client.get("/image/0").content.startswith(b"\x89PNG")
 
 
 def test_merged_votes_are_data(faces, tmp_path):

@@ -129,17 +129,9 @@ def merge_votes(votes: str | os.PathLike[str], faces: str | os.PathLike[str]) ->
     write_rows(written, ("path", "label", *(f"{VOTE_PREFIX}{name}" for name in FERPLUS_CLASSES)), rows)
     write_rows(folder / f"{ASK_AGAIN}.csv", ("image",), [(name,) for name in order])
     ceiling = vote_ceiling(table, FERPLUS_CLASSES)
-    return MergedVotes(
-        tuple(ballots),
-        len(names),
-        len(rows),
-        within,
-        pair_agreement(table),
-        krippendorff_alpha(table),
-        None if ceiling is None else ceiling.second_panel,
-        order,
-        written,
-    )
+    panel = None if ceiling is None else ceiling.second_panel
+    agreement, alpha = pair_agreement(table), krippendorff_alpha(table)
+    return MergedVotes(tuple(ballots), len(names), len(rows), within, agreement, alpha, panel, order, written)
 
 
 def _first_and_same(ballot: Sequence[Vote]) -> tuple[dict[str, str], list[bool]]:

@@ -103,7 +103,7 @@ def predict(
     total = sum(1 for _ in find_files())
     for folder in filter(os.path.isdir, dict.fromkeys(sources)):
         if unread := count_unread(folder):
-            notice(f"{folder}: {unread:,} files of other formats left out; {UNREAD_ADVICE}", "images-left-out")
+            notice(f"{folder}: files of other formats left out: {unread:,}; {UNREAD_ADVICE}", "images-left-out")
     if crops:
         note_photos_as_crops(find_files())
     if out is None:

@@ -61,7 +61,7 @@ def no_images(folder: str | os.PathLike[str]) -> DataError:
     """Return the error for a folder without images."""
     suffixes = ", ".join(sorted(IMAGE_SUFFIXES))
     unread = count_unread(folder)
-    hint = f" It has {unread:,} files of other formats: {UNREAD_ADVICE}." if unread else ""
+    hint = f" Files of other formats: {unread:,}; {UNREAD_ADVICE}." if unread else ""
     return DataError(f"{os.fspath(folder)} contains no images ({suffixes}).{hint}", code="folder-without-images")
 
 

@@ -5,11 +5,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fastapi import FastAPI
-from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi.responses import JSONResponse, Response
+from PIL import Image
 from pydantic import BaseModel
 from starlette.staticfiles import StaticFiles
 
+from mien.base.images import encoded, open_image
 from mien.base.labels import FERPLUS_CLASSES
+from mien.base.preprocess import upright_rgb
 from mien.data.ballots import Vote, next_image, read_ballot, write_ballot
 from mien.serve.access import CheckOrigin
 from mien.serve.pages import HEADERS, AddHeaders
@@ -39,44 +42,42 @@ class Answer(BaseModel):
 def create_label_app(folder: Path, images: Sequence[str], ballot: Path) -> FastAPI:
     """Make the page for one person, who votes on the images (paths in the folder) in this order.
 
-    The ballot file is continued if it exists. Raises as :func:`mien.data.ballots.read_ballot`.
+    The ballot file is read for each answer, so that a second page or process loses no vote.
     """
-    votes, lock, numbers = read_ballot(ballot, images), threading.Lock(), {name: at for at, name in enumerate(images)}
-    app = FastAPI(title="mien label", docs_url=None, redoc_url=None, openapi_url=None)
+    lock, app = threading.Lock(), FastAPI(title="mien label", docs_url=None, redoc_url=None, openapi_url=None)
 
-    def question() -> Question:
+    def question(votes: Sequence[Vote]) -> Question:
         image = next_image(images, votes, ballot.stem)
-        left = len(images) - len({vote.image for vote in votes})
-        return Question(
-            person=ballot.stem, image=image, number=-1 if image is None else numbers[image], votes=len(votes), left=left
-        )
+        number, left = -1 if image is None else images.index(image), len(images) - len({vote.image for vote in votes})
+        return Question(person=ballot.stem, image=image, number=number, votes=len(votes), left=left)
 
     @app.get("/next")
     def following() -> Question:
-        with lock:
-            return question()
+        return question(read_ballot(ballot, images))
 
     @app.post("/vote", response_model=None)
     def vote(given: Answer) -> Question | Response:
         with lock:
-            expected = question()
+            votes = read_ballot(ballot, images)
+            expected = question(votes)
             if given.image != expected.image or given.votes != len(votes) or given.answer not in FERPLUS_CLASSES:
-                return JSONResponse({"error": "another page has voted; reload this page"}, 409)
-            write_ballot(ballot, [*votes, Vote(given.image, given.answer)])
-            votes.append(Vote(given.image, given.answer))
-            return question()
+                return JSONResponse({"error": "Another page has voted: reload this one."}, 409)
+            write_ballot(ballot, votes := [*votes, Vote(given.image, given.answer)])
+            return question(votes)
 
     @app.post("/undo")
     def undo() -> Question:
         with lock:
-            if votes:
-                write_ballot(ballot, votes[:-1])
-                votes.pop()
-            return question()
+            if votes := read_ballot(ballot, images):
+                write_ballot(ballot, votes := votes[:-1])
+            return question(votes)
 
     @app.get("/image/{number}")
     def image(number: int) -> Response:
-        return FileResponse(folder / images[number]) if 0 <= number < len(images) else Response(status_code=404)
+        if not 0 <= number < len(images):
+            return Response(status_code=404)
+        rgb = upright_rgb(open_image(folder / images[number]))
+        return Response(encoded(Image.fromarray(rgb)), media_type="image/png")  # browsers show no TIFF, PGM, HEIC
 
     app.mount("/", StaticFiles(directory=PAGE, html=True))
     app.add_middleware(AddHeaders, headers=HEADERS)

@@ -94,7 +94,7 @@ def _json_files(body: bytes, max_files: int) -> list[bytes]:
         raise ApiError('Send {"image": "BASE64"}; parameters go in the query.', code="unknown-field")
     texts = content.get("images", [content["image"]] if "image" in content else [])
     if not isinstance(texts, list) or not texts or len(content) > 1:
-        raise ApiError('The JSON has no image: send {"image": "BASE64"}.', code="form-file-missing")
+        raise ApiError('Send one image: {"image": "BASE64"}; or "images" with a list.', code="form-file-missing")
     if len(texts) > max_files:
         raise _too_many_files(max_files)
     try:

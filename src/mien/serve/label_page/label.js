@@ -11,8 +11,10 @@ async function ask(address, body) {
   busy = true;
   try {
     const reply = await fetch(address, body === undefined ? {} : { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
-    if (!reply.ok) throw new Error(`The vote was not saved (${reply.status}).`);
-    show(await reply.json());
+    if (!reply.ok && reply.status !== 409) throw new Error(`The vote was not saved (${reply.status}).`);
+    const next = await reply.json();
+    if (next.error) document.getElementById("progress").textContent = next.error;
+    else show(next);
   } catch (error) {
     document.getElementById("progress").textContent = `${error.message} Is mien label still running?`;
   } finally {
@@ -23,7 +25,7 @@ async function ask(address, body) {
 function show(next) {
   state = next;
   const done = next.image === null;
-  document.getElementById("progress").textContent = `${next.person}: ${next.votes} votes, ${next.left} faces left`;
+  document.getElementById("progress").textContent = `${next.person}: votes ${next.votes}, faces left ${next.left}`;
   document.getElementById("question").textContent = done ? "Done. Every face has your vote. You can close this page." : "Which expression do you see?";
   face.parentElement.hidden = answers.hidden = done;
   if (!done) face.src = `image/${next.number}`;
