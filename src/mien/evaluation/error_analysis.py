@@ -71,7 +71,7 @@ def check_answers(evaluation: Evaluation) -> Iterator[Notice]:
             f"{arg('find_lr')} suggests.",
             code="one-answer",
         )
-    if accuracy <= share:
+    if accuracy <= share < 1:  # where all samples are of one class, it is always right
         yield Notice(
             f"an accuracy of {accuracy:.1%} is no better than always answering '{evaluation.largest_class}', "
             f"{share:.1%}. Balanced accuracy is {evaluation.balanced_accuracy.value:.1%}; guessing has "

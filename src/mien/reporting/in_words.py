@@ -129,7 +129,7 @@ def _advice(context: ReportContext) -> Iterator[str]:
     if evaluation.samples < FEW_SAMPLES:
         reach = (evaluation.accuracy.high - evaluation.accuracy.low) / 2
         yield (
-            f"{counted(evaluation.samples, 'sample')} give an interval of ±{100 * reach:.1f} points: use more before "
-            f"you compare models."
+            f"The accuracy on {counted(evaluation.samples, 'sample')} has an interval of ±{100 * reach:.1f} points: "
+            f"use more before you compare models."
         )
     yield "Another seed changes the accuracy by about a point on FER2013. Compare recipes over several: mien study."
