@@ -29,7 +29,7 @@ def test_every_face_is_a_row():
     place = ("a.jpg", 1, 2, 3, 4, 0.5, "happy", "happy", 0.75, False, (), 0.25, 0.75)
     columns = ["source", "box_left", "box_top", "box_width", "box_height", "detection_score"]
     columns += ["answer", "top", "confidence", "in_doubt", "alternatives", *CLASSES]
-    for given in ([found], [[found], []], [photo]):
+    for given in (found, photo, [found], [[found], []], [photo]):
         table = mien.to_pandas(given)
         assert list(table.columns) == columns
         assert list(table.itertuples(index=False, name=None)) == [place]

@@ -151,7 +151,14 @@ def test_lines_text_and_colours_can_be_chosen(words):
 
 
 @pytest.mark.parametrize(
-    "look", [{"line_px": 0}, {"text_px": -1}, {"colours": {"happy": "no colour"}}, {"colours": {"sad": 7.5}}]
+    "look",
+    [
+        {"line_px": 0},
+        {"text_px": -1},
+        {"colours": {"happy": "no colour"}},
+        {"colours": {"sad": 7.5}},
+        {"colours": {"sad": [9, 9, 9]}},
+    ],
 )
 def test_a_look_that_is_none_is_refused(look):
     with raises(DataError, "draw-look"):

@@ -17,11 +17,14 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 
-def to_pandas(predictions: Iterable[Prediction | list[Prediction] | Photo | VideoFrame]) -> DataFrame:
+def to_pandas(
+    predictions: Iterable[Prediction | list[Prediction] | Photo | VideoFrame] | Prediction | Photo | VideoFrame,
+) -> DataFrame:
     """Return a table with a row per face and the columns of ``mien predict --csv`` and ``mien video``.
 
     Args:
-        predictions: results of ``predict``, ``predict_crops`` or ``stream``, or frames of :func:`mien.track`.
+        predictions: results of ``predict``, ``predict_crops`` or ``stream``, or frames of :func:`mien.track`; or
+            one prediction, photo or frame.
 
     Returns:
         ``source``; for a video also ``frame``, ``time_seconds`` and ``track``; for a detected face also ``box_left``
@@ -38,7 +41,8 @@ def to_pandas(predictions: Iterable[Prediction | list[Prediction] | Photo | Vide
     """
     with needs_extra("pandas", "A table"):
         import pandas as pd
-    rows = [row for each in predictions for row in _rows(each)]
+    several = predictions if isinstance(predictions, Iterable) else [predictions]
+    rows = [row for each in several for row in _rows(each)]
     empty = ["source", *FACE_COLUMNS[1:], SCORE_COLUMN, *prediction_fields(None, True, VotesHead.derives)]
     return pd.DataFrame(rows, columns=None if rows else empty)
 
