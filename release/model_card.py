@@ -97,9 +97,9 @@ def _metrics(name: str, card: dict[str, Any]) -> dict[str, str]:
         "macro-F1": _interval(headline["macro_f1"]),
         "macro-AUC": _interval(headline["macro_auc"]),
         "log loss": _interval(headline["log_loss"]),
-        "calibration error, 15 bins, without the temperature": _interval(headline["calibration_error"]),
-        "the same, at a temperature fitted on other samples": _interval(card["calibration"]["all"]),
-        "the same, without leaked samples too": _interval(card["calibration"]["unseen"]),
+        "calibration error, 15 bins, without the temperature": f"{headline['calibration_error']['value']:.3f}",
+        "the same, at a temperature fitted on other samples": f"{card['calibration']['all']['value']:.3f}",
+        "the same, without leaked samples too": f"{card['calibration']['unseen']['value']:.3f}",
     }
 
 

@@ -11,7 +11,7 @@ from mien.base.errors import MissingExtraError
 from mien.base.processes import available_cores, processor_name
 from mien.cli.output import notice, show, show_facts, show_json, show_notices
 from mien.cli.train_run import TrainOptions, check, find_options
-from mien.page.wording import duration_text
+from mien.page.wording import counted, duration_text
 
 
 def estimate_and_show(options: TrainOptions, changes: Sequence[str], *, json: bool) -> None:
@@ -31,7 +31,7 @@ def estimate_and_show(options: TrainOptions, changes: Sequence[str], *, json: bo
         {
             "recipe": f"{job.recipe.name}, network {plan.recipe.model.name} of {found.parameters:,} parameters",
             "data": f"{plan.train_count:,} train, {len(plan.validation):,} validation, {len(plan.classes)} classes",
-            "steps": f"{found.epochs * found.steps_per_epoch:,}: {found.epochs:,} epochs of {found.steps_per_epoch:,}",
+            "steps": f"{found.epochs * found.steps_per_epoch:,}: {counted(found.epochs, 'epoch')} of {found.steps_per_epoch:,}",
             "memory": f"{memory} at most, on {found.device}",
             "processor": f"{processor_name()}, {available_cores()} cores",
             "time": f"{duration_text(found.seconds, units=True)}, estimated from a few steps on this machine",
