@@ -13,7 +13,7 @@ from mien.data.dataset import Dataset
 from mien.evaluation.claim import MAX_CLASSES, best_exchange, learned_labels
 from mien.evaluation.ferplus import majority
 from mien.evaluation.predictions import Predictions
-from mien.pipeline.predictions_csv import _by_file
+from mien.pipeline.predictions_csv import _by_file, _class_index
 from support import raises, refused
 
 
@@ -92,6 +92,11 @@ def test_the_predicted_class_counts_beside_probabilities(csv, faces, validation,
     for columns, accuracy in (("prediction", 1), ("emotion", (validation.labels == 0).mean())):
         file = csv(numbers, f"id,{columns},{','.join(faces.classes)}", ids, first)
         assert check(file, face_parquet, "validation").accuracy.value == accuracy
+
+
+def test_a_name_goes_before_a_number():
+    found = [_class_index(text, ("v1.0", "1.0", "v2"), "line 1") for text in ("1.0", "v1.0", "2.0", "0")]
+    assert found == [1, 0, 2, 0]
 
 
 def test_a_file_name_matches_in_both_forms_of_unicode():

@@ -102,6 +102,7 @@ def test_narrow_types_and_their_sums_are_taken(tmp_path):
         ({"split": np.array("")}, "split-name", ""),
         ({"split": np.array("a\0b")}, "split-name", "a"),
         ({"split": np.array("../a")}, "split-name", "../a"),
+        ({"split": np.array("a" * 81)}, "split-name", "aaa"),
         ({"data_fingerprint": np.array(5)}, "data-fingerprint-type", "int64 ()"),
         ({"temperature": np.array("warm")}, "temperature-type", "<U4 ()"),
         ({"temperature": np.array(0.0)}, "temperature-range", "found 0.0"),

@@ -95,6 +95,9 @@ def test_a_fold_that_was_stopped_goes_on_and_finished_ones_stay(short_recipe, fa
     with raises(RunError, "other-recipe") as caught:
         cross_val_predictions(short_recipe, *arguments, notify=print)
     assert "fold-1" in str(caught.value)
+    RunFolder(tmp_path / "cut" / "fold-1").best.unlink()
+    with raises(RunError, "other-recipe"):
+        cross_val_predictions(short_recipe, *arguments, notify=print)
     told = []
     for _ in range(2):
         again = cross_val_predictions(recipe, *arguments, notify=told.append)

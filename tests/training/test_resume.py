@@ -104,6 +104,10 @@ def test_a_run_that_exists_is_not_overwritten_and_resume_wants_the_same_recipe_a
     # With the test split or without, it is the same training.
     without_test = faces.subset(np.flatnonzero(faces.split != "test"))
     assert train(plan_training(tiny_recipe, without_test), run, resume=True).reason == "all epochs done"
+    run.last.unlink()
+    run.best.unlink()
+    with raises(RunError, "run-other-recipe"):
+        train(plan_training(changed(tiny_recipe, seed=5), faces), run, resume=True)
 
 
 @pytest.mark.parametrize(("epoch", "moment"), [(1, "before last"), (2, "before last"), (2, "after last")])

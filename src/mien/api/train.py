@@ -329,7 +329,7 @@ class TrainingJob:
             yield Notice(words, code="validation-small")
         if not self.resumes:
             # A fitted head is also measured on train, by cross-validation.
-            yield from self.known_images(plan.dataset, *["train"] * recipe.tuning.fit_head, "validation")
+            yield from self.known_images(plan.dataset, *(("train",) if recipe.tuning.fit_head else ()), "validation")
         if self.init_from is not None and not self.resumes and not recipe.tuning.fit_head:
             known = checkpoint.load(self.init_from.best)[1]["classes"]
             if new := [name for name in plan.classes if name not in known]:

@@ -31,19 +31,14 @@ _NO_MEMORY = "This machine does not have enough memory for this command."
 _USAGE_ERROR: Any = typer.BadParameter.__mro__[2]
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"mien {__version__}")
-        raise typer.Exit
-
-
 @app.callback()
 def _root(
     context: typer.Context,
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
-    ] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
+    if version:
+        typer.echo(f"mien {__version__}")
+        raise typer.Exit
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
 

@@ -26,12 +26,13 @@ def estimate_and_show(options: TrainOptions, changes: Sequence[str], *, json: bo
     if json:
         show_json({"recipe": job.recipe.name, "run": str(job.out.path), **found.to_dict()})
         return
+    steps = found.epochs * found.steps_per_epoch
     memory = "not known" if found.memory_bytes is None else f"{found.memory_bytes / 1e9:.1f} GB"
     show_facts(
         {
             "recipe": f"{job.recipe.name}, network {plan.recipe.model.name} of {found.parameters:,} parameters",
             "data": f"{plan.train_count:,} train, {len(plan.validation):,} validation, {len(plan.classes)} classes",
-            "steps": f"{found.epochs * found.steps_per_epoch:,}: {counted(found.epochs, 'epoch')} of {found.steps_per_epoch:,}",
+            "steps": f"{steps:,}: {counted(found.epochs, 'epoch')} of {found.steps_per_epoch:,}",
             "memory": f"{memory} at most, on {found.device}",
             "processor": f"{processor_name()}, {available_cores()} cores",
             "time": f"{duration_text(found.seconds, units=True)}, estimated from a few steps on this machine",

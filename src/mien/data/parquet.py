@@ -313,7 +313,7 @@ class ParquetFile:
         return [f"{self.name} row {row}" for row in range(self.count)]
 
     def columns(self) -> dict[str, npt.NDArray[Any]]:
-        """Return other columns that hold numbers, truth values, text, dates, or lists of as many numbers."""
+        """Return other columns that hold numbers, truth values, text, dates, or lists of equal length."""
         result = {}
         votes = vote_columns(self.table.column_names)
         for name in self.table.column_names:
@@ -366,7 +366,7 @@ def _to_array(column: ChunkedArray) -> npt.NDArray[Any] | None:
 
     # pandas writes categories as parquet dictionaries.
     kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
-    shown = str if pa.types.is_temporal(kind) else None  # dates become text, as string, large_string and string_view
+    shown = str if pa.types.is_temporal(kind) else None  # dates and times become text
     missing = "" if shown or "string" in str(kind) else np.nan
     try:
         values = column.to_pylist()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import tokenize
 import zipfile
 import zlib
@@ -38,14 +39,6 @@ def _typed(name: str, given: Any, kinds: str, dimensions: int, what: str) -> npt
 
 def _integers(name: str, values: Any) -> npt.NDArray[np.int64]:
     return _typed(name, values, "iu", 1, "integers of shape (N,)").astype(np.int64)
-
-
-def _strings(name: str, values: Any) -> tuple[str, ...]:
-    return tuple(_typed(name, values, "U", 1, "strings of shape (C,)").tolist())
-
-
-def _string(name: str, values: Any) -> str:
-    return str(_typed(name, values, "U", 0, "a single string"))
 
 
 def _check_length(name: str, values: npt.NDArray[Any], count: int, code: str) -> None:
@@ -276,7 +269,7 @@ class Predictions(PerSample):
         if len({*self.classes, ""}) <= class_count:
             words = f"'classes' must be unique, non-empty names; found {', '.join(map(repr, self.classes))}."
             raise DataError(words, code="class-names")
-        if not self.split or not self.split.isprintable() or {*"/\\"} & {*self.split}:  # it becomes a file's name
+        if not re.fullmatch(r'[^/\\:*?"<>|\x00-\x1f]{1,80}', self.split):  # it becomes a file's name
             raise DataError(f"'split' must be a name, e.g. 'test'; found {self.split!r:.80}.", code="split-name")
         probabilities = np.asarray(self.probabilities)
         if probabilities.dtype.kind != "f" or probabilities.shape != (count, class_count):
@@ -449,9 +442,9 @@ def _converted(name: str, value: Any) -> Any:
     if name == "temperature":
         return float(_typed(name, value, "iuf", 0, "a single number"))
     if name in {"classes", "vote_classes", "value_names"}:
-        return _strings(name, value)
+        return tuple(_typed(name, value, "U", 1, "strings of shape (C,)").tolist())
     texts = {"split", "data_fingerprint", "note", "scheme", "vote_output", "answer_output"}
-    return _string(name, value) if name in texts else value
+    return str(_typed(name, value, "U", 0, "a single string")) if name in texts else value
 
 
 class Teacher(NamedTuple):

@@ -78,12 +78,14 @@ def draw_predictions(
 
     Raises DataError for an impossible width or height, or an unknown colour (``draw-look``).
     """
-    from PIL import Image, ImageColor, ImageDraw
+    from PIL import Image, ImageDraw
 
     colours = colours or {}
     try:
         for colour in colours.values():
-            ImageColor.getrgb(colour) if isinstance(colour, str) else (bytes(colour), Image.new("RGB", (1, 1), colour))
+            if not isinstance(colour, str):
+                bytes(colour)  # raises for a channel above 255
+            Image.new("RGB", (1, 1), colour)
         if (1 if line_px is None else line_px) < 1 or (text_px or 0) < 0:
             raise ValueError(f"line_px must be 1 or more and text_px 0 or more; found {line_px} and {text_px}")
     except (ValueError, TypeError) as error:

@@ -26,7 +26,7 @@ class ClaimedPredictions:
     """Predictions from a table, for the samples whose answer is a class of the data.
 
     Attributes:
-        predictions: predictions with the labels of the data; probabilities are 1 and 0 if the table has only classes.
+        predictions: predictions with the labels of the data; probabilities are 1 and 0 if a column names the class.
         without_answer: number of samples whose answer is not a class, such as "unsure".
         other_labels: number of samples whose label differs from the data's; None without labels.
     """
@@ -129,12 +129,13 @@ def _numbers(fields: Sequence[str], columns: Sequence[int], place: str) -> npt.N
 
 def _class_index(value: str, classes: Sequence[str], place: str, *, or_none: bool = False) -> int:
     """Return the index of a class given by name or number; with ``or_none`` -1 for other answers."""
-    text = re.sub(r"\.0+$", "", value.strip())
+    text = value.strip()
     name = canonical_class(text)
     if name in classes:
         return list(classes).index(name)
-    if text.isdecimal() and int(text) < len(classes):
-        return int(text)
+    number = re.fullmatch(r"(\d+)(\.0+)?", text)  # pandas writes 3 as 3.0 in a column that had gaps
+    if number and int(number[1]) < len(classes):
+        return int(number[1])
     if or_none and (text in {"", UNSURE} or name in {*EXPRESSIONS, *NO_EXPRESSION}):
         return -1
     raise DataError(

@@ -3,13 +3,15 @@
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
-from fastapi import FastAPI
-from fastapi.responses import JSONResponse, Response
+from fastapi import Body, FastAPI, Request
+from fastapi.responses import FileResponse, JSONResponse, Response
 from PIL import Image
 from pydantic import BaseModel
 from starlette.staticfiles import StaticFiles
 
+from mien.base.errors import DataError
 from mien.base.images import encoded, open_image
 from mien.base.labels import FERPLUS_CLASSES
 from mien.base.preprocess import upright_rgb
@@ -18,6 +20,8 @@ from mien.serve.access import CheckOrigin
 from mien.serve.pages import HEADERS, AddHeaders
 
 PAGE = Path(__file__).parent / "label_page"
+OUTDATED = {"error": "Another page has voted: reload this one."}
+SHOWN = {".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".avif"}  # by every browser; others are sent as PNG
 
 
 class Question(BaseModel):
@@ -42,7 +46,7 @@ class Answer(BaseModel):
 def create_label_app(folder: Path, images: Sequence[str], ballot: Path) -> FastAPI:
     """Make the page for one person, who votes on the images (paths in the folder) in this order.
 
-    The ballot file is read for each answer, so that a second page or process loses no vote.
+    The ballot file is read for each answer, so that the votes of a second page or process are kept.
     """
     lock, app = threading.Lock(), FastAPI(title="mien label", docs_url=None, redoc_url=None, openapi_url=None)
 
@@ -53,31 +57,39 @@ def create_label_app(folder: Path, images: Sequence[str], ballot: Path) -> FastA
 
     @app.get("/next")
     def following() -> Question:
-        return question(read_ballot(ballot, images))
+        with lock:
+            return question(read_ballot(ballot, images))
 
     @app.post("/vote", response_model=None)
     def vote(given: Answer) -> Question | Response:
         with lock:
             votes = read_ballot(ballot, images)
-            expected = question(votes)
-            if given.image != expected.image or given.votes != len(votes) or given.answer not in FERPLUS_CLASSES:
-                return JSONResponse({"error": "Another page has voted: reload this one."}, 409)
+            if (given.image, given.votes) != (question(votes).image, len(votes)) or given.answer not in FERPLUS_CLASSES:
+                return JSONResponse(OUTDATED, 409)
             write_ballot(ballot, votes := [*votes, Vote(given.image, given.answer)])
             return question(votes)
 
-    @app.post("/undo")
-    def undo() -> Question:
+    @app.post("/undo", response_model=None)
+    def undo(votes: Annotated[int, Body(embed=True)]) -> Question | Response:
         with lock:
-            if votes := read_ballot(ballot, images):
-                write_ballot(ballot, votes := votes[:-1])
-            return question(votes)
+            if votes != len(known := read_ballot(ballot, images)):
+                return JSONResponse(OUTDATED, 409)
+            if known:
+                write_ballot(ballot, known := known[:-1])
+            return question(known)
 
     @app.get("/image/{number}")
     def image(number: int) -> Response:
         if not 0 <= number < len(images):
             return Response(status_code=404)
-        rgb = upright_rgb(open_image(folder / images[number]))
-        return Response(encoded(Image.fromarray(rgb)), media_type="image/png")  # browsers show no TIFF, PGM, HEIC
+        file = folder / images[number]
+        if file.suffix.lower() in SHOWN:
+            return FileResponse(file)
+        return Response(encoded(Image.fromarray(upright_rgb(open_image(file)))), media_type="image/png")
+
+    @app.exception_handler(DataError)
+    def unread(_: Request, error: DataError) -> Response:
+        return JSONResponse({"error": str(error)}, 409)
 
     app.mount("/", StaticFiles(directory=PAGE, html=True))
     app.add_middleware(AddHeaders, headers=HEADERS)

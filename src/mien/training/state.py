@@ -208,9 +208,9 @@ def _save_best(state: TrainingState, run: RunFolder, facts: dict[str, Any]) -> N
 
 def check_resumable(run: RunFolder, recipe: Recipe, *, tunes: bool) -> None:
     """Raise RunError if a run has no checkpoint or another recipe; ``tunes`` is True if --from is given."""
-    if not run.last.is_file():
-        if not run.best.is_file():
-            return  # the process was killed while writing the files of the first epoch
+    if not (run.last.is_file() or run.best.is_file() or run.read_history()):
+        return  # the process was killed while writing the files of the first epoch
+    if run.best.is_file() and not run.last.is_file():
         raise RunError(
             f"{run.path} has no checkpoint to resume: only its weights are stored. Fine-tune it with "
             f"{arg('init_from')}.",

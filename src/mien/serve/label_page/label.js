@@ -51,8 +51,8 @@ function vote(at) {
 
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
-  if (event.key === "Backspace") ask("undo", {});
+  if (event.key === "Backspace" && state) ask("undo", { votes: state.votes });
   else if (/^[0-9]$/.test(event.key)) vote((Number(event.key) + 9) % 10);
 });
-undo.addEventListener("click", () => ask("undo", {}));
+undo.addEventListener("click", () => ask("undo", { votes: state.votes }));
 ask("next");
