@@ -49,10 +49,14 @@ function vote(at) {
   }
 }
 
+function takeBack() {
+  if (state) ask("undo", { votes: state.votes });
+}
+
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
-  if (event.key === "Backspace" && state) ask("undo", { votes: state.votes });
+  if (event.key === "Backspace") takeBack();
   else if (/^[0-9]$/.test(event.key)) vote((Number(event.key) + 9) % 10);
 });
-undo.addEventListener("click", () => ask("undo", { votes: state.votes }));
+undo.addEventListener("click", takeBack);
 ask("next");
