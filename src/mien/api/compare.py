@@ -35,7 +35,7 @@ def compare(
         second: other model, predictions or evaluation.
         data: labelled faces. A model needs them, unless it is a run or evaluation folder that contains predictions.
             They add metrics without copies, and faces on the page. Groups of the data replace those of the predictions.
-        split: split to compare on.
+        split: split to compare on; predictions and evaluations have theirs.
 
     Raises:
         DataError: a model is given without data, or the predictions differ in samples, labels, classes or data.

@@ -46,7 +46,7 @@ class Tally:
         """Raise :class:`DataError` (``no-images``) if all images were skipped."""
         if self._bad and not self._images:
             reasons = f"; {out} lists the reasons" if out is not None and out.suffix == ".jsonl" else ""
-            raise DataError(f"None of {counted(self._bad, 'image')} could be read{reasons}.", code="no-images")
+            raise DataError(f"Of {counted(self._bad, 'image')} none could be read{reasons}.", code="no-images")
 
     def note(self) -> None:
         """Print the likely reason why no face was detected in some images."""
