@@ -23,7 +23,7 @@ def info(
     layers: Annotated[bool, typer.Option("--layers", help="List the layers of the model's network.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Show the metadata of a model: classes, input, origin, metrics. Without a model, show recipes."""
+    """Show the metadata of a model: classes, input, origin, metrics. With --recipes or --recipe, show recipes."""
     if recipe is not None:
         chosen = load_recipe(recipe)
         if json:

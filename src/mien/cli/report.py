@@ -34,7 +34,7 @@ def report(
     """Write a full report on a model's predictions and errors, as one page for a browser or a printer.
 
     Some sections need --data, --model (unless DIR is a run folder), or robustness.json by mien robustness in DIR or
-    OUT. Every chart is also written as SVG and PNG, every table as CSV, JSON and LaTeX. Only the page shows faces.
+    OUT. Every chart is also written as SVG, PNG and PDF, every table as CSV, JSON and LaTeX. Only the page shows faces.
     """
     place = folder or predictions
     if place is None or (folder is not None and predictions is not None):

@@ -33,7 +33,7 @@ def train(
     find_lr: Annotated[
         bool,
         typer.Option(
-            "--find-lr", help="Train for 100 steps with a rising learning rate, print the curve, and suggest a rate."
+            "--find-lr", help="Train for 100 steps with a rising learning rate, draw the curve, and suggest a rate."
         ),
     ] = False,
     dry_run: Annotated[
