@@ -6,6 +6,9 @@
 /** Name of the page's cache, as in model/download.ts. */
 const STORE = "mien";
 
+/** Address of the files whose names change with their content. */
+const ASSETS = `${self.registration.scope}assets/`;
+
 /** Paths of all files in this build. */
 const FILES = [];
 
@@ -17,7 +20,7 @@ self.addEventListener("activate", (event) => event.waitUntil(forgetOld()));
 self.addEventListener("fetch", (event) => {
   const { method, url } = event.request;
   if (method !== "GET" || !url.startsWith(self.registration.scope) || url.endsWith(".xz")) return;
-  event.respondWith(url.includes("/assets/") ? keptFirst(event.request) : newestFirst(event.request));
+  event.respondWith(url.startsWith(ASSETS) ? keptFirst(event.request) : newestFirst(event.request));
 });
 
 async function install() {
@@ -26,12 +29,13 @@ async function install() {
   await self.skipWaiting();
 }
 
-/** File names in assets/ change with the content, so stored files that are not in this build are deleted. */
+/** Delete stored assets that are not in this build. */
 async function forgetOld() {
   const store = await caches.open(STORE);
   for (const { url } of await store.keys()) {
+    if (!url.startsWith(ASSETS)) continue;
     const name = url.slice(self.registration.scope.length);
-    if (name.startsWith("assets/") && !FILES.includes(name) && !FILES.includes(`${name}.xz`)) await store.delete(url);
+    if (!FILES.includes(name) && !FILES.includes(`${name}.xz`)) await store.delete(url);
   }
   await self.clients.claim();
 }

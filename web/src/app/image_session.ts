@@ -86,7 +86,7 @@ export class ImageSession {
     const { item } = shown;
     try {
       const number = await this.#gallery.addFace(item, box);
-      if (this.stage.shown !== shown) return this.showList();
+      if (!this.#isShown(item)) return this.showList();
       this.stage.show({ kind: "image", item });
       this.page.choose(number);
     } catch (error) {
@@ -126,11 +126,16 @@ export class ImageSession {
     } catch (error) {
       return this.#refuse(item, error);
     }
-    if (this.stage.shown !== shown) return this.showList();
+    if (!this.#isShown(item)) return this.showList();
     this.stage.show({ kind: "image", item });
     // Browsers notice only later that the button is hidden. Move the focus to the most likely next button.
     const focusIsFree = [button, document.body].includes(document.activeElement as HTMLElement);
     if (focused && focusIsFree) element("explain").focus();
+  }
+
+  #isShown(item: GalleryItem): boolean {
+    const { shown } = this.stage;
+    return shown.kind === "image" && shown.item === item;
   }
 
   /** The list of images, with their faces. */

@@ -9,7 +9,7 @@ import type { NumberedFace } from "../predictions/image_predictions";
 import { saveFile } from "../predictions/json_file";
 import type { Predictor } from "../predictions/predictor";
 import { openImage } from "../sources/image_file";
-import { LessonError, type Origin, originOf, type Taught, type TaughtClass, teach } from "../teach/teach";
+import { checkClasses, LessonError, type Origin, originOf, type Taught, type TaughtClass, teach } from "../teach/teach";
 import { element } from "../view/elements";
 import type { Page } from "../view/page";
 import { showTeachClasses, showTaught } from "../view/teach_panel";
@@ -121,13 +121,14 @@ export class TeachSession {
     const side = this.page.manifest.input.size_px;
     const face = this.page.chosenFace;
     const { shown: source } = this.stage;
+    // A file shows the same faces again, also while it is paused. A camera does not.
+    const clip = source.kind === "video" && source.video.clip ? source.video.source : undefined;
     if (source.kind !== "video" || !this.stage.isRunning) {
       if (!face) return this.#refuse("teach-nothing-shown");
-      into.faces.push({ crop: face.crop, side });
+      into.faces.push({ crop: face.crop, side, recording: clip });
       return this.show();
     }
-    // A file shows the same faces again. A camera does not.
-    const recording = source.video.clip ? source.video.source : `recording ${(this.#recordings += 1)}`;
+    const recording = clip ?? `recording ${(this.#recordings += 1)}`;
     let last: NumberedFace | null = null;
     let left = RECORDED.faces;
     const take = () => {
@@ -156,16 +157,18 @@ export class TeachSession {
     if (this.#progress !== null) return;
     const { messages } = this.page;
     this.#stopRecording();
-    // Stop a camera or video: it would slow down learning, and a new model ends it anyway.
-    this.stage.stop();
     messages.clearProblems();
-    this.#taught = this.#cell = null;
-    this.#setProgress(0);
     let name = translate("teach");
     try {
+      const given = this.#classes.filter(({ faces }) => faces.length);
+      const classes = given.map(({ name, faces }) => ({ name: name.trim(), faces: [...faces] }));
+      checkClasses(classes);
+      // Stop a camera or video: it would slow down learning, and a new model ends it anyway.
+      this.stage.stop();
+      this.#taught = this.#cell = null;
+      this.#setProgress(0);
       const { model } = await this.predictor;
       name = fullName(model.manifest);
-      const classes = this.#classes.map(({ name, faces }) => ({ name: name.trim(), faces: [...faces] }));
       const taught = await teach(classes, model, this.#origin, (done) => this.#setProgress(done));
       if (await this.addModel("taught", () => Classifier.open(taught.file))) this.#taught = taught;
     } catch (error) {

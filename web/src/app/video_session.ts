@@ -7,7 +7,7 @@ import type { ImagePredictions } from "../predictions/image_predictions";
 import { VideoPredictor } from "../predictions/video_predictor";
 import { openCamera } from "../sources/camera";
 import { CameraFrames, ClipFrames, type Frames } from "../sources/frames";
-import { playCamera, playFile, release } from "../sources/video";
+import { checkPlays, playCamera, playFile, release } from "../sources/video";
 import { element } from "../view/elements";
 import type { Page, Shown } from "../view/page";
 import type { ImageSession } from "./image_session";
@@ -61,6 +61,8 @@ export class VideoSession {
     this.page.messages.show(() => translate("opening", { name }));
     try {
       const predictor = await this.predictor;
+      // A file that cannot be played leaves the predictions of the video before it.
+      await checkPlays(file);
       if (!this.stage.isCurrent(turn)) return;
       this.stage.freeVideo();
       await playFile(this.stage.video, file);

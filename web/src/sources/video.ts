@@ -1,6 +1,6 @@
 import { PageError } from "../errors";
 
-/** Play a video file to test whether the browser can. Throws PageError. */
+/** Play a video file. Throws PageError. */
 export async function playFile(video: HTMLVideoElement, file: Blob): Promise<void> {
   video.src = URL.createObjectURL(file);
   try {
@@ -10,6 +10,17 @@ export async function playFile(video: HTMLVideoElement, file: Blob): Promise<voi
   }
   // If a browser can decode only the sound, it plays that without any frame.
   if (!video.videoWidth) throw new PageError("video-unreadable");
+}
+
+/** Play a video file aside, to test whether the browser can. Throws PageError. */
+export async function checkPlays(file: Blob): Promise<void> {
+  const trial = document.createElement("video");
+  trial.muted = trial.playsInline = true;
+  try {
+    await playFile(trial, file);
+  } finally {
+    release(trial);
+  }
 }
 
 /** Play a camera's stream. */

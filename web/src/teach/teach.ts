@@ -12,7 +12,7 @@ export interface TaughtFace {
   crop: Uint8Array;
   side: number;
   /** The recording that it is from: similar faces of one recording stay in one fold, as do equal crops. */
-  recording?: string;
+  recording?: string | undefined;
 }
 
 export interface TaughtClass {
@@ -55,12 +55,10 @@ export function originOf(classifier: Classifier): Origin | null {
 }
 
 /**
- * Learn the classes that have faces, on the features of `base`; start from `origin` if it has the same classes.
+ * Learn classes that `checkClasses` accepts, on the features of `base`; start from `origin` if it has the same classes.
  * Throws PageError.
  */
-export async function teach(given: TaughtClass[], base: Classifier, origin: Origin | null, onProgress: (done: number) => void): Promise<Taught> {
-  const classes = given.filter(({ faces }) => faces.length);
-  checkClasses(classes);
+export async function teach(classes: TaughtClass[], base: Classifier, origin: Origin | null, onProgress: (done: number) => void): Promise<Taught> {
   const names = classes.map(({ name }) => name);
   const places = names.map((name) => origin?.classifier.manifest.classes.indexOf(name) ?? -1);
   const goesOn = origin && places.length === origin.head.bias.length && !places.includes(-1) ? origin : null;
@@ -109,7 +107,8 @@ function groupsOf(faces: TaughtFace[]): string[] {
   return groups;
 }
 
-function checkClasses(classes: TaughtClass[]): void {
+/** Throw LessonError if these classes cannot be learnt. */
+export function checkClasses(classes: TaughtClass[]): void {
   const names = classes.map(({ name }) => name);
   if (classes.length < 2) throw new LessonError("teach-few-classes");
   if (names.includes("")) throw new LessonError("teach-name-missing");

@@ -12,6 +12,11 @@ export function answerText(prediction: Prediction, minConfidence: number): strin
   return translate("answer", { expression: answer, probability });
 }
 
+/** "happy", "neutral or happy" or "unsure". */
+export function largeText(prediction: Prediction, minConfidence: number): string {
+  return answerParts(prediction, minConfidence)[0];
+}
+
 /** The short form at a box: "happy 87%", "neutral or happy", "unsure" or "not a face". */
 export function captionText(prediction: Prediction, minConfidence: number): string {
   const { kind, name, probability, alternatives } = answerOf(prediction, minConfidence);

@@ -90,10 +90,8 @@ export class Page {
     element("mirror-switch").hidden = shown.kind === "nothing";
     const source = shown.kind !== "video" ? "choose-images" : shown.video.clip ? "play-video" : "use-camera";
     for (const id of ["choose-images", "use-camera", "play-video"]) element(id).classList.toggle("primary", id === source);
-    const { videoWidth, videoHeight } = element<HTMLVideoElement>("video");
-    const { width, height } = predictions ?? { width: videoWidth, height: videoHeight };
-    element("frame").style.setProperty("--width", String(width));
-    element("frame").style.setProperty("--ratio", String(width / Math.max(height, 1)));
+    const { videoWidth: width, videoHeight: height } = element<HTMLVideoElement>("video");
+    if (!predictions) this.#setSize({ width, height });
     this.show(predictions);
   }
 
@@ -118,6 +116,8 @@ export class Page {
   /** Show other faces, of another image or the next frame. */
   show(predictions: ImagePredictions | null): void {
     this.predictions = predictions;
+    // A phone that is turned changes the size of its camera's images.
+    if (predictions) this.#setSize(predictions);
     this.refresh();
   }
 
@@ -136,7 +136,9 @@ export class Page {
     showDetectionScore(element("detection-score"), prediction);
     showDerived(element("derived"), element("derived-values"), prediction);
     this.#bars.show(Object.keys(scheme.groups), prediction);
-    element<HTMLButtonElement>("explain").disabled = !prediction;
+    const explain = element<HTMLButtonElement>("explain");
+    // A button that is disabled loses the focus, and a face may be missed in one frame.
+    explain.disabled = !prediction && explain !== document.activeElement;
     element("remove-box").hidden = !face?.box || face.score !== null;
     for (const id of ["copy", "save"]) element<HTMLButtonElement>(id).disabled = !this.predictions;
     element("frame").classList.toggle("mirrored", mirror);
@@ -188,6 +190,11 @@ export class Page {
     const { accuracy } = this.settings.output;
     if (accuracy === null) return translate("model_unmeasured", { name, precision });
     return translate("model", { name, precision, accuracy: percent(accuracy, 1) });
+  }
+
+  #setSize({ width, height }: { width: number; height: number }): void {
+    element("frame").style.setProperty("--width", String(width));
+    element("frame").style.setProperty("--ratio", String(width / Math.max(height, 1)));
   }
 
   #showMap(): void {

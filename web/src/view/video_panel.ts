@@ -5,7 +5,7 @@ import { History, type TimeSteps } from "../predictions/history";
 import type { NumberedFace } from "../predictions/image_predictions";
 import type { Classified, Prediction } from "../predictions/prediction";
 import type { FaceInFrame, VideoPredictor } from "../predictions/video_predictor";
-import { answerText } from "./answer";
+import { answerText, largeText } from "./answer";
 import { element } from "./elements";
 import type { Settings } from "./settings";
 import { drawTimeline, readingAt, stepCount } from "./timeline";
@@ -17,7 +17,7 @@ const WINDOW_SECONDS = 60;
 /** Minimum time between two announcements, and between two drawings of the timeline. */
 const INTERVAL_MILLISECONDS = { announced: 2000, drawn: 200 };
 
-const NEVER_ANNOUNCED = { top: "", at: -Infinity };
+const NEVER_ANNOUNCED = { answer: "", at: -Infinity };
 
 type Predict = (source: string, face: Classified) => Prediction;
 
@@ -114,9 +114,9 @@ export class VideoPanel {
   }
 
   #announce(prediction: Prediction | null, time: number): void {
-    const top = prediction?.top ?? "";
-    if (top === this.#announced.top || time - this.#announced.at <= INTERVAL_MILLISECONDS.announced) return;
-    this.#announced = { top, at: time };
+    const answer = prediction ? largeText(prediction, this.settings.minConfidence) : "";
+    if (answer === this.#announced.answer || time - this.#announced.at <= INTERVAL_MILLISECONDS.announced) return;
+    this.#announced = { answer, at: time };
     element("announcement").textContent = prediction
       ? answerText(prediction, this.settings.minConfidence)
       : translate("no_face_now");

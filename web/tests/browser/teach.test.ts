@@ -93,6 +93,12 @@ test("twenty images a class become a model that page and Python open again", { t
   expect(said.map(({ top }) => top)).toEqual(some.map((file) => path.basename(file).split("-")[0]));
   const file = await saveModel(page);
   expect(expectPythons(file, said, 2e-2)).toBe("taught-int8");
+  // What cannot be learnt leaves what was taught.
+  await page.click("#teach-add");
+  await give(page, 2, pngs("happy-1").slice(0, 1));
+  await page.click("#teach-train");
+  await reports(page, "teach-few-faces", await page.locator("#teach-classes > li:nth-child(3) input[type=text]").inputValue());
+  expect(await page.isVisible("#teach-save")).toBe(true);
 
   const again = await visit.open();
   await again.check("#face-crops");
@@ -131,7 +137,7 @@ test("a model of mien train head is opened, and goes on learning", { timeout: 30
   await page.context().close();
 });
 
-test("a clip is recorded while it is analysed", { timeout: 120_000 }, async () => {
+test("a clip is recorded while it is analysed, and face by face", { timeout: 120_000 }, async () => {
   const page = await open();
   await page.setInputFiles("#video-file", { name: "clip.webm", mimeType: "video/webm", buffer: clip("astronaut") });
   await page.waitForSelector("#answer strong");
@@ -141,6 +147,20 @@ test("a clip is recorded while it is analysed", { timeout: 120_000 }, async () =
   // The recording ends with its source.
   await page.click("#stop");
   await expect.poll(() => row.locator("button[aria-pressed=true]").count()).toBe(0);
+  // Faces of the clip that is paused are of the same recording.
+  await page.waitForSelector("#play:enabled");
+  const canvas = (await page.locator("#timeline-canvas").boundingBox())!;
+  for (const at of [0, 1]) {
+    for (const share of [0.02, 0.06]) {
+      const time = await page.evaluate(() => document.querySelector("video")!.currentTime);
+      await page.locator("#timeline-canvas").click({ position: { x: (share + 0.01 * at) * canvas.width, y: 20 } });
+      await expect.poll(() => page.evaluate(() => document.querySelector("video")!.currentTime)).not.toBe(time);
+      await page.waitForTimeout(500);
+      await page.locator("#teach-classes > li").nth(at).locator("button[aria-pressed]").click();
+    }
+  }
+  expect(await page.locator("#teach-classes > li").nth(1).locator("canvas").count()).toBe(2);
+  expect(await teach(page)).toMatchObject({ accuracy: "", faces: "" });
   await page.context().close();
 });
 

@@ -114,6 +114,7 @@ describe("with a camera", () => {
     expect(await page.isVisible("#map")).toBe(false);
     await page.setInputFiles("#video-file", { name: "odd.mp4", mimeType: "video/mp4", buffer: Buffer.from("odd") });
     await reports(page, "video-unreadable", "odd.mp4");
+    expect(await page.isEnabled("#save"), "the clip before it is kept").toBe(true);
     await page.context().close();
   });
 
