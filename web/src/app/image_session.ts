@@ -81,12 +81,11 @@ export class ImageSession {
 
   /** Classify a face in a box drawn by the user on the shown image, in its pixels. */
   async addFace(box: Box): Promise<void> {
-    const { shown } = this.stage;
-    if (shown.kind !== "image") return;
-    const { item } = shown;
+    const item = this.#shownItem;
+    if (!item) return;
     try {
       const number = await this.#gallery.addFace(item, box);
-      if (!this.#isShown(item)) return this.showList();
+      if (this.#shownItem !== item) return this.showList();
       this.stage.show({ kind: "image", item });
       this.page.choose(number);
     } catch (error) {
@@ -116,9 +115,8 @@ export class ImageSession {
 
   /** Classify the image on the screen as one face. */
   async classifyWhole(): Promise<void> {
-    const { shown } = this.stage;
-    if (shown.kind !== "image") return;
-    const { item } = shown;
+    const item = this.#shownItem;
+    if (!item) return;
     const button = element("classify-whole");
     const focused = document.activeElement === button;
     try {
@@ -126,22 +124,21 @@ export class ImageSession {
     } catch (error) {
       return this.#refuse(item, error);
     }
-    if (!this.#isShown(item)) return this.showList();
+    if (this.#shownItem !== item) return this.showList();
     this.stage.show({ kind: "image", item });
     // Browsers notice only later that the button is hidden. Move the focus to the most likely next button.
     const focusIsFree = [button, document.body].includes(document.activeElement as HTMLElement);
     if (focused && focusIsFree) element("explain").focus();
   }
 
-  #isShown(item: GalleryItem): boolean {
+  get #shownItem(): GalleryItem | null {
     const { shown } = this.stage;
-    return shown.kind === "image" && shown.item === item;
+    return shown.kind === "image" ? shown.item : null;
   }
 
   /** The list of images, with their faces. */
   showList(): void {
-    const { shown } = this.stage;
-    const current = shown.kind === "image" ? shown.item : null;
+    const current = this.#shownItem;
     this.page.showImages(this.items, current, ({ item, face }) => {
       if (item === current && face) return this.page.choose(face.number);
       this.page.messages.clearProblems();

@@ -73,7 +73,7 @@ export class ClipFrames extends Frames {
     const { video } = this;
     this.rate = await this.#measureRate();
     // Recordings made by browsers have no known duration until their end is sought.
-    if (this.isRunning && video.duration === Infinity) await this.#seek(Number.MAX_SAFE_INTEGER);
+    if (!Number.isFinite(video.duration)) await this.#seek(Number.MAX_SAFE_INTEGER);
     this.count = Math.max(Math.round(video.duration * this.rate), 1);
     for (let index = 0; this.isRunning && index < this.count; index += 1) {
       // The middle of the frame's display time.
@@ -93,8 +93,6 @@ export class ClipFrames extends Frames {
       // A slow video shows its next frame later.
       else if (!this.isRunning || video.ended) break;
     }
-    // After a stop, the element may play another file.
-    if (!this.isRunning) return USUAL_RATE;
     video.pause();
     video.playbackRate = 1;
     const gaps = times.slice(1).map((time, index) => time - times[index]!).filter((gap) => gap > 0);
