@@ -21,7 +21,7 @@ SOURCE = ("src/mien/version.py", "src/mien/__init__.py", "src/mien/py.typed", "w
 PUBLIC = ("index.html", "worker.js", *(file.name for file in (ROOT / "web" / "public").iterdir()))
 PAGE = (*(f"src/mien/serve/static/{name}" for name in PUBLIC), "src/mien/serve/static/assets/index-1.js")
 DETECTOR = ("src/mien/faces/networks/proposals.onnx", "src/mien/faces/networks/check.onnx")
-UNWANTED = ("src/mien/serve/static/model.onnx", "web/tests/vectors.json", "release/soft-labels.npz", "tests/test_x.py")
+UNWANTED = ("src/mien/serve/static/model.onnx", "web/tests/vectors.json", "release/teacher.onnx", "tests/test_x.py")
 
 
 @pytest.fixture
