@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from torch import nn
 
-from mien.explanation.gradient.torch_model import run_order
 from mien.explanation.methods import explain
 from mien.inference.predictor import load
+from mien.models.network import run_order
 
 
 def test_it_answers_as_the_artifact_does(tiny_model, tiny_run, faces):
@@ -30,7 +30,7 @@ class Recurrent(nn.Module):
 
 def test_grad_cam_explains_a_network_with_a_module_that_returns_a_tuple(tiny_model, faces):
     model = replace(tiny_model, network=Recurrent())
-    shapes = {name: shape for name, _, shape in run_order(model)}
+    shapes = {name: shape for name, _, shape in run_order(model.network, 1, 44)}
     assert (shapes["maps"], shapes["lstm"], shapes["head"]) == ((2, 4, 42, 42), (), (2, 7))
     (found,) = explain("gradcam", np.asarray(faces.images[:1]), np.array([3]), model=model)
     assert found.shape == faces.images.shape[1:]

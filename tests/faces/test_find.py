@@ -17,8 +17,8 @@ from support import encoded, raises
 
 def test_the_network_is_the_default_and_has_a_name():
     assert isinstance(find_detector(), NetworkDetector)
-    assert find_detector() is find_detector("network")
-    with raises(ModelError, "detector-unknown", "yunet.onnx"):
+    assert find_detector() is find_detector()
+    with raises(ModelError, "detector-type", "str"):
         find_detector("yunet.onnx")
 
 

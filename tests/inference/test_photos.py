@@ -116,10 +116,10 @@ def test_faces_outside_the_limits_are_left_out(classifier):
         classifier.predict(SCENE, min_score=1.5, **given)
 
 
-def test_a_detector_can_be_named(classifier, astronaut):
-    assert next(classifier.stream([astronaut], detector="network")).detector == "TinyFace + MTCNN"
+def test_a_name_is_no_detector(classifier, astronaut):
+    assert next(classifier.stream([astronaut])).detector == "TinyFace + MTCNN"
     for use in (classifier.predict, lambda image, **given: mien.Tracker(classifier, **given).update(image)):
-        with raises(ModelError, "detector-unknown", "none.onnx"):
+        with raises(ModelError, "detector-type", "str"):
             use(astronaut, detector="none.onnx")
 
 

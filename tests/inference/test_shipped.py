@@ -127,7 +127,6 @@ def test_no_face_travels_with_it(name):
 
 
 def test_a_shipped_models_int8_form_is_named_after_it(tmp_path, monkeypatch, tiny_run):
-    """In a package of two models, of which one comes in int8."""
     for name in ("default", "fast"):
         shutil.copytree(tiny_run.path, tmp_path / "shipped" / name)
     small = tmp_path / "shipped" / "fast" / "model.int8.onnx"
@@ -147,9 +146,8 @@ def test_a_shipped_models_int8_form_is_named_after_it(tmp_path, monkeypatch, tin
     assert not locate.is_shipped("slow-int8")
     assert find_run(Path("fast")).path == Path("fast"), "a path is a path, as that of a user's own run"
     for name, suggestion in (
-        ("default-int8", "use default."),
         ("slow-int8", "'fast-int8'?"),
-        ("runs/fast", "default, fast, fast-int8."),
+        ("runs/fast", "default, fast, default-int8, fast-int8."),
         (Path("fast"), "'fast' is a built-in model if given as text instead of a path."),
     ):
         with raises(ModelError, "model-missing") as caught:

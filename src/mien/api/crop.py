@@ -40,7 +40,7 @@ def crop(
     *,
     size_px: int = 48,
     channels: int = 1,
-    detector: Detector | str | None = None,
+    detector: Detector | None = None,
     skip_bad: bool = False,
 ) -> Cropped:
     """Save the largest face of each photograph in a folder: ``photos/happy/a.jpg`` as ``out/happy/a.jpg.png``.

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from mien.api.inputs import Data, Model, for_labels, read
+from mien.api.inputs import Data, Model, environment, for_labels, read
 from mien.data.dataset import FINGERPRINT_PX
 from mien.evaluation.predictions import Predictions
 from mien.inference.find_model import find_run_of_model
@@ -45,6 +45,6 @@ def report(
         inputs = ReportInputs.find(Path(predictions), model, split)
     if data is not None:
         form = (FINGERPRINT_PX, 1) if inputs.model is None else inputs.model.manifest.input.stored_as
-        inputs = replace(inputs, data=read(data, *form))
+        inputs = replace(inputs, data=read(data, *form), metadata=environment(data))
     inputs = replace(inputs, explain=explain)
     return write_report(inputs.default_out if out is None else Path(out), inputs)

@@ -18,9 +18,9 @@ from mien.checks.copies import has_copy, in_conflict
 from mien.evaluation.results import json_ready
 from mien.page.blocks import Block, Column, FaceRow, FaceTile, Row, Section, Table, Text
 from mien.page.page import Page, WrittenPage
-from mien.page.rendering import data_address
+from mien.page.rendering import data_address, probability_details
 from mien.page.terminal import rich_table, titled
-from mien.page.wording import counted, percent
+from mien.page.wording import counted
 
 PAIRS_SHOWN = 16
 GROUPS_SHOWN = 12
@@ -243,18 +243,13 @@ def label_issues_table(findings: AuditFindings, review: LabelReview) -> Table:
 
 def _doubtful_tile(findings: AuditFindings, review: LabelReview, at: int) -> FaceTile:
     predictions, index = review.predictions, int(review.indices[at])
-    probabilities = predictions.probabilities[at]
-    order = np.argsort(-probabilities, kind="stable")
-    detail: list[tuple[str, str, float | None]] = [
-        (predictions.classes[each], percent(float(probabilities[each]), 0), float(probabilities[each]))
-        for each in order
-    ]
-    votes = findings.faces.votes_on(index)
-    detail += [("votes", votes, None)] if votes else []
-    detail.append(("sample", f"{predictions.sample_ids[at]}, {findings.faces.split[index]}", None))
+    sample = f"{predictions.sample_ids[at]}, {findings.faces.split[index]}"
+    detail = probability_details(
+        predictions.classes, predictions.probabilities[at], findings.faces.votes_on(index), sample
+    )
     label, suggested = (predictions.classes[each[at]] for each in (predictions.labels, review.issues.suggested))
     caption = f"label {label}, suggested {suggested}"
-    return FaceTile(data_address(findings.faces.images[index]), caption, tuple(detail))
+    return FaceTile(data_address(findings.faces.images[index]), caption, detail)
 
 
 class ImagesCheck(Check):

@@ -255,7 +255,6 @@ def nearest(name: object, known: Iterable[str], table: str = "") -> str:
 _KINDS = {
     "int": "a whole number",
     "float": "a number",
-    "decimal": "a number",
     "finite_number": "a number",
     "bool": "true or false",
     "string": "text",
@@ -263,8 +262,6 @@ _KINDS = {
     "list": "a list",
     "dict": "a table of keys and values",
     "model": "a table of keys and values",
-    "dataclass": "a table of keys and values",
-    "date": "a date",
 }
 """Phrases for pydantic's error types. The key is the start of the type's name: ``int`` for ``int_type``."""
 _LIMITS = {"ge": "{} or more", "gt": "greater than {}", "le": "at most {}", "lt": "less than {}"}
@@ -296,7 +293,7 @@ def rule_of(fault: Mapping[str, Any], constraints: Iterable[object] = ()) -> str
         least = kind == "too_short"
         limit = context["min_length" if least else "max_length"]
         return f"must have {limit} {'value' if limit == 1 else 'values'} or {'more' if least else 'fewer'}"
-    if kind in {"literal_error", "enum"}:
+    if kind == "literal_error":
         return f"must be {context['expected']}"
     if kind == "string_pattern_mismatch":
         if context["pattern"].startswith("^[A-Za-z0-9]"):

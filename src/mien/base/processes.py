@@ -79,7 +79,7 @@ def is_main_process() -> bool:
 def ordered_map(work: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
     """Apply ``work`` to ``items`` in ``workers`` threads and yield the results in order.
 
-    Threads suffice because decoding, OpenCV and onnxruntime release Python's lock, and all threads share one model.
+    Threads suffice because decoding and onnxruntime release Python's lock, and all threads share one model.
     Predicting photos holds the lock for 3% of the time (``py-spy record --gil``). At most two items per worker wait in
     the queue. An error in ``work`` or ``items`` ends the iteration and cancels the items that have not started.
     """

@@ -50,10 +50,10 @@ def ballot_file(folder: Path, person: str) -> Path:
     return folder / f"{person}.csv"
 
 
-def read_ballot(path: Path, images: Sequence[str] | None = None) -> list[Vote]:
+def read_ballot(path: Path, images: Sequence[str]) -> list[Vote]:
     """Read one person's votes in the order they were given; return none if there is no file.
 
-    Raises DataError: not a ballot, an unknown answer, or an image that is not among ``images`` (None allows all).
+    Raises DataError: not a ballot, an unknown answer, or an image that is not among ``images``.
     """
     if not path.exists():
         return []
@@ -63,13 +63,13 @@ def read_ballot(path: Path, images: Sequence[str] | None = None) -> list[Vote]:
             f"{path} is not a file of votes: its columns are {', '.join(names)}; expected {', '.join(_COLUMNS)}.",
             code="ballot-columns",
         )
-    known = None if images is None else set(images)
+    known = set(images)
     votes = []
     for line, (image, answer) in csv_rows(path, len(_COLUMNS), delimiter):
         if answer not in FERPLUS_CLASSES:
             expected = ", ".join(FERPLUS_CLASSES)
             raise DataError(f"{path} line {line}: '{answer}' is not one of {expected}.", code="ballot-answer")
-        if known is not None and image not in known:
+        if image not in known:
             raise DataError(
                 f"{path} line {line}: '{image}' is not in the folder. Give the folder that the votes are about.",
                 code="ballot-image",

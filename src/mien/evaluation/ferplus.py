@@ -64,11 +64,6 @@ def majority_accuracy(votes: npt.NDArray[Any], probabilities: Floats, classes: S
     return float((majority_predictions(probabilities, classes) == truth)[counted].mean())
 
 
-def distribution_cross_entropy(targets: Floats, probabilities: Floats) -> float:
-    """Compute the mean of :func:`sample_cross_entropies`. It is at least the mean entropy of the targets."""
-    return float(sample_cross_entropies(targets, probabilities).mean())
-
-
 def sample_cross_entropies(targets: Floats, probabilities: Floats) -> Floats:
     """Compute the cross-entropy ``-sum_k t_k log p_k`` of each row, in nats.
 

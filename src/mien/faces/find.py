@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -19,11 +18,6 @@ from mien.faces.network import NetworkDetector
 
 if TYPE_CHECKING:
     from mien.base.images import ImageSource
-
-DETECTORS: dict[str, Callable[[], Detector]] = {"network": NetworkDetector}
-"""Detectors by name; the first is the default."""
-
-_NAMES = " or ".join(map(repr, DETECTORS))
 
 
 class OwnDetector:
@@ -76,29 +70,26 @@ def _fit(box: Box, landmarks: Landmarks) -> bool:
     return side / 4 < own < 4 * side and apart < 0.75 * max(side, own)
 
 
-def find_detector(wanted: Detector | str | None = None) -> Detector:
-    """Return the detector to use: a name of :data:`DETECTORS`, or a user's detector object; mien's own if None.
+def find_detector(wanted: Detector | None = None) -> Detector:
+    """Return a user's detector with its faces checked; mien's own if None.
 
-    Raises ModelError: unknown detector (``detector-unknown``), or a file of mien's detector is missing or damaged
+    Raises ModelError: not a detector (``detector-type``), or a file of mien's detector is missing or damaged
     (``detector-damaged``).
     """
-    if wanted is not None and not isinstance(wanted, str):
-        if isinstance(wanted, NetworkDetector | LimitedDetector | OwnDetector):
-            return wanted
-        scores = getattr(wanted, "score_range", None)
-        paired = isinstance(scores, tuple | list) and [isinstance(each, int | float) for each in scores] == [True, True]
-        whole = paired and hasattr(wanted, "detect") and hasattr(wanted, "name")
-        if isinstance(wanted, type) or not (whole and isinstance(getattr(wanted, "margin", None), Margin)):
-            raise ModelError(
-                f"A detector is {_NAMES} or an object with detect(rgb), name, score_range (two numbers) and "
-                f"margin, a mien.faces.Margin; found {type(wanted).__name__}.",
-                code="detector-type",
-            )
-        return OwnDetector(wanted)
-    name = wanted or next(iter(DETECTORS))
-    if name not in DETECTORS:
-        raise ModelError(f"There is no face detector '{name}'. Choose {_NAMES}.", code="detector-unknown")
-    return _load(name)
+    if wanted is None:
+        return _own()
+    if isinstance(wanted, NetworkDetector | LimitedDetector | OwnDetector):
+        return wanted
+    scores = getattr(wanted, "score_range", None)
+    paired = isinstance(scores, tuple | list) and [isinstance(each, int | float) for each in scores] == [True, True]
+    whole = paired and hasattr(wanted, "detect") and hasattr(wanted, "name")
+    if isinstance(wanted, type) or not (whole and isinstance(getattr(wanted, "margin", None), Margin)):
+        raise ModelError(
+            "A detector is an object with detect(rgb), name, score_range (two numbers) and margin, a "
+            f"mien.faces.Margin; found {type(wanted).__name__}.",
+            code="detector-type",
+        )
+    return OwnDetector(wanted)
 
 
 def detect(image: ImageSource) -> list[Face]:
@@ -120,5 +111,5 @@ def detect(image: ImageSource) -> list[Face]:
 
 
 @cache
-def _load(name: str) -> Detector:
-    return DETECTORS[name]()
+def _own() -> Detector:
+    return NetworkDetector()

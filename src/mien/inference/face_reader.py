@@ -27,7 +27,7 @@ class FaceReader:
 
     Args:
         classifier: classifier, such as a :class:`mien.Predictor`.
-        detector: face detector or its name; :func:`mien.faces.find_detector` loads it at the first detection.
+        detector: face detector; :func:`mien.faces.find_detector` loads mien's at the first detection.
         classes: label scheme that merges the model's classes, such as ``"binary"`` or
             ``"good=happy+surprise,bad=sad"``. None keeps the model's classes.
 
@@ -43,7 +43,7 @@ class FaceReader:
     """
 
     def __init__(
-        self, classifier: OnnxClassifier, detector: Detector | str | None = None, *, classes: str | None = None
+        self, classifier: OnnxClassifier, detector: Detector | None = None, *, classes: str | None = None
     ) -> None:
         self.classifier: OnnxClassifier = classifier
         self.given_classes: str | None = classes

@@ -86,13 +86,9 @@ def find_model(name: str | os.PathLike[str]) -> Path:
     """
     run = find_run(name)
     if is_shipped(name) and os.fspath(name).endswith(INT8):
-        if not run.model_int8.is_file():
-            raise ModelError(
-                f"The model {run.path.name} does not come in int8; use {run.path.name}.", code="model-missing"
-            )
         return run.model_int8
     if not run.path.exists():
-        known = [*SHIPPED, *(f"{each}{INT8}" for each in SHIPPED if find_run(each).model_int8.is_file())]
+        known = [*SHIPPED, *(f"{each}{INT8}" for each in SHIPPED)]
         given = f"Give a run folder, a .onnx file, or: {', '.join(known)}."
         raise ModelError(f"There is no model at {name}. {given}{_meant(name, known)}", code="model-missing")
     if run.path.is_file():

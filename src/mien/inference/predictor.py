@@ -40,7 +40,7 @@ class PredictOptions(TypedDict, total=False):
     min_score: float | None
     min_size: int | None
     max_faces: int | None
-    detector: Detector | str | None
+    detector: Detector | None
     on_error: Callable[[str, DataError], None] | None
     bgr: bool
 
@@ -70,7 +70,7 @@ class Predictor(OnnxClassifier):
         min_score: float | None = None,
         min_size: int | None = None,
         max_faces: int | None = None,
-        detector: Detector | str | None = None,
+        detector: Detector | None = None,
         on_error: Callable[[str, DataError], None] | None = None,
         bgr: bool = False,
     ) -> list[Prediction] | list[list[Prediction]]:
@@ -83,7 +83,7 @@ class Predictor(OnnxClassifier):
             min_score: lowest detector score of a face, 0..1; None uses the detector's limit.
             min_size: smallest longer side of a face, in pixels.
             max_faces: number of largest faces to keep in each image.
-            detector: ``"network"`` or your own detector; None uses the default, see :func:`mien.faces.find_detector`.
+            detector: your own detector; None uses mien's, see :func:`mien.faces.find_detector`.
             on_error: called with name and error of each unreadable image, which then has no predictions; by default the
                 error is raised.
             bgr: True if arrays are BGR or BGRA, as OpenCV reads images.
@@ -169,7 +169,7 @@ class Predictor(OnnxClassifier):
         *,
         crops: bool = False,
         classes: str | None = None,
-        detector: Detector | str | None = None,
+        detector: Detector | None = None,
         on_error: Callable[[str, DataError], None] | None = None,
         bgr: bool = False,
     ) -> Generator[Photo, None, None]:

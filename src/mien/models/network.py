@@ -45,24 +45,40 @@ class Network(nn.Module, ABC):
         return None
 
 
+def run_order(network: nn.Module, channels: int, side_px: int) -> list[tuple[str, nn.Module, tuple[int, ...]]]:
+    """List all modules by name, with the shape of their output for two images, in the order of execution.
+
+    The shape is ``()`` for an output that is not a tensor, as from an LSTM.
+    """
+    order: list[tuple[str, nn.Module, tuple[int, ...]]] = []
+
+    def remember(name: str, module: nn.Module) -> torch.utils.hooks.RemovableHandle:
+        return module.register_forward_hook(
+            lambda _, __, out: order.append((name, module, tuple(getattr(out, "shape", ()))))
+        )
+
+    handles = [remember(name, module) for name, module in network.named_modules() if name]
+    try:
+        with torch.inference_mode():
+            network(torch.zeros(2, channels, side_px, side_px))
+    finally:
+        for handle in handles:
+            handle.remove()
+    return order
+
+
 def layers_of(network: nn.Module, channels: int, side_px: int) -> list[dict[str, Any]]:
     """Return name, kind, output shape (of one image) and parameters of each layer, in the order of their use."""
-    rows: list[dict[str, Any]] = []
-    hooks = []
-    for name, layer in network.named_modules():
-        if not list(layer.children()):
-
-            def note(layer: nn.Module, _: Any, output: Any, name: str = name) -> None:
-                shape = " x ".join(map(str, output.shape[1:])) if isinstance(output, Tensor) else "?"
-                count = sum(each.numel() for each in layer.parameters())
-                rows.append({"layer": name, "kind": type(layer).__name__, "output": shape, "parameters": count})
-
-            hooks.append(layer.register_forward_hook(note))
-    with torch.inference_mode():
-        network(torch.zeros(1, channels, side_px, side_px))
-    for hook in hooks:
-        hook.remove()
-    return rows
+    return [
+        {
+            "layer": name,
+            "kind": type(layer).__name__,
+            "output": " x ".join(map(str, shape[1:])) if shape else "?",
+            "parameters": sum(each.numel() for each in layer.parameters()),
+        }
+        for name, layer, shape in run_order(network, channels, side_px)
+        if not list(layer.children())
+    ]
 
 
 def start_for_relu(network: nn.Module) -> None:

@@ -275,15 +275,13 @@ class FaceRow:
 
 @dataclass(frozen=True)
 class CellFaces:
-    """The faces behind the cells of a chart. Clicking a cell follows a link to ``#CHART-KEY`` and shows its faces.
+    """The faces behind the cells of the confusion chart. Clicking a cell follows a link to ``#confusion-KEY``.
 
     Attributes:
         cells: pairs of a cell's key, such as ``"cell-0-3"``, and its faces.
-        chart: name of the chart.
     """
 
     cells: tuple[tuple[str, FaceRow], ...]
-    chart: str
     kind: ClassVar[str] = "cell-faces"
 
 

@@ -16,7 +16,7 @@ from mien.base.errors import DataError, arg
 from mien.base.files import cache_folder, expand_home, file_sha256
 from mien.base.heads.label import LabelHead, decide
 from mien.base.heads.votes import VotesHead
-from mien.base.labels import NOT_A_FACE_CLASS, UNSURE, parse_scheme
+from mien.base.labels import NOT_A_FACE_CLASS, UNSURE, LabelScheme, parse_scheme
 from mien.base.preprocess import InputSpec
 from mien.base.progress import slices, track
 from mien.data.dataset import Dataset
@@ -156,10 +156,7 @@ def _of_choices(
     classes = predictor.manifest.output(votes.output).classes
     if classes == votes.classes:
         return probabilities
-    kept = probabilities[:, [classes.index(name) for name in votes.classes]]
-    totals = kept.sum(axis=1, keepdims=True)
-    even = np.full_like(kept, 1 / len(votes.classes))
-    return np.asarray(np.divide(kept, totals, out=even, where=totals > 0))
+    return LabelScheme("votes", {name: (name,) for name in votes.classes}).merge_probabilities(probabilities, classes)
 
 
 def _source(answering: LabelHead) -> str:

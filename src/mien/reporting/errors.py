@@ -9,7 +9,7 @@ from mien.evaluation.corruptions import STRENGTHS
 from mien.evaluation.error_analysis import confused_pairs, worst_mistakes
 from mien.page.blocks import Block, CaptionedChart, Column, FaceRow, FaceTile, Row, Section, Table, Text
 from mien.page.charts.curves import robustness_curves_chart
-from mien.page.rendering import data_address
+from mien.page.rendering import data_address, probability_details
 from mien.page.wording import counted, interval_text, percent
 from mien.reporting.context import ReportContext
 
@@ -116,18 +116,13 @@ def _mistake_tile(context: ReportContext, index: int) -> FaceTile:
     """Return the tile of a wrong prediction's face, with probabilities, votes and id."""
     assert context.faces is not None
     probabilities = context.predictions.probabilities[index]
-    order = np.argsort(-probabilities, kind="stable")
-    detail: list[tuple[str, str, float | None]] = [
-        (context.classes[each], percent(float(probabilities[each]), 0), float(probabilities[each])) for each in order
-    ]
-    votes = context.faces.votes_on(index)
-    if votes:
-        detail.append(("votes", votes, None))
-    detail.append(("sample", str(context.predictions.sample_ids[index]), None))
-    detail.append(("file", context.file_of(index), None))
+    sample = str(context.predictions.sample_ids[index])
+    detail = probability_details(context.classes, probabilities, context.faces.votes_on(index), sample)
     true, predicted = context.classes[context.predictions.labels[index]], context.classes[context.predicted[index]]
     caption = f"{true}, predicted {predicted} {percent(float(probabilities.max()), 0)}"
-    return FaceTile(data_address(context.faces.images[index]), caption, tuple(detail))
+    return FaceTile(
+        data_address(context.faces.images[index]), caption, (*detail, ("file", context.file_of(index), None))
+    )
 
 
 def _worst_table(context: ReportContext) -> Table:

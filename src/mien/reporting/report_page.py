@@ -3,9 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
-import numpy as np
-
 from mien.base.errors import Notice
+from mien.evaluation.metrics import divide
 from mien.page.blocks import Block, CaptionedChart, CellFaces, Column, Metric, MetricCards, Row, Section, Table, Text
 from mien.page.charts.curves import vote_reliability_chart
 from mien.page.charts.overview import class_chart, confusion_chart, training_chart
@@ -93,10 +92,7 @@ def confusion_section(context: ReportContext) -> Section:
     cells = tuple((keys[cell], row) for cell, row in faces.items())
     classes = evaluation.classes
     # If a class has no samples, it has no percentages.
-    totals = evaluation.confusion.sum(axis=1, keepdims=True)
-    percentages = np.divide(
-        evaluation.confusion, totals, out=np.full(evaluation.confusion.shape, np.nan), where=totals > 0
-    )
+    percentages = divide(evaluation.confusion, evaluation.confusion.sum(axis=1, keepdims=True))
     header = "true class" if "true class" not in classes else "true class of the sample"
     counts = [(name, *line) for name, line in zip(classes, evaluation.confusion.tolist(), strict=True)]
     rows = [(name, *line) for name, line in zip(classes, percentages.tolist(), strict=True)]
@@ -110,7 +106,7 @@ def confusion_section(context: ReportContext) -> Section:
     of_classes = (chart, classification_report(evaluation))
     blocks = (
         *(of_classes if chart.scrolls else (Row(of_classes),)),
-        *([CellFaces(cells, "confusion")] if cells else []),
+        *([CellFaces(cells)] if cells else []),
         Text(_METRIC_WORDS, soft=True),
         Table("confusion-counts", (names, *(Column(name, "count") for name in classes)), counts, shown=0),
         Table("confusion-percent", (names, *(Column(name, "percent") for name in classes)), rows, shown=0),

@@ -62,7 +62,7 @@ _PREDICTING = (
 def create_app(
     model: str | os.PathLike[str] = "default",
     *,
-    detector: Detector | str | None = None,
+    detector: Detector | None = None,
     threads: int | None = None,
     limits: Limits | None = None,
     token: str | None = None,

@@ -26,7 +26,7 @@ from mien.data.dataset import Dataset
 from mien.data.votes import check_votes, ratings_fingerprint, read_ratings, vote_probabilities, votes_fingerprint
 from mien.evaluation import metrics
 from mien.evaluation.estimates import measure_ratings
-from mien.evaluation.ferplus import distribution_cross_entropy, majority_accuracy
+from mien.evaluation.ferplus import majority_accuracy, sample_cross_entropies
 from mien.evaluation.metrics import Floats
 from mien.evaluation.predictions import RatedValues
 from mien.training.batches import Batch
@@ -251,8 +251,9 @@ class VotesHead(Head):
             return {}
         votes = check_votes(validation)
         voted = votes.any(axis=1)
+        losses = sample_cross_entropies(vote_probabilities(votes[voted]), values[voted])
         return {
-            "validation_votes_loss": distribution_cross_entropy(vote_probabilities(votes[voted]), values[voted]),
+            "validation_votes_loss": float(losses.mean()),
             "validation_majority_accuracy": majority_accuracy(votes, values, validation.vote_classes),
         }
 

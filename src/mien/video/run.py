@@ -56,7 +56,7 @@ def predict_video(
     *,
     classes: str | None = None,
     detect_every_seconds: float = DETECT_EVERY_SECONDS,
-    detector: Detector | str | None = None,
+    detector: Detector | None = None,
     annotate: bool = True,
     overwrite: bool = False,
 ) -> VideoResult:

@@ -125,7 +125,7 @@ class Tracker:
         self,
         model: OnnxClassifier | str | os.PathLike[str] = "default",
         *,
-        detector: Detector | str | None = None,
+        detector: Detector | None = None,
         source: str = "camera",
         classes: str | None = None,
         half_life_seconds: float = HALF_LIFE_SECONDS,
@@ -238,7 +238,7 @@ def track(
     classes: str | None = None,
     half_life_seconds: float = HALF_LIFE_SECONDS,
     detect_every_seconds: float = DETECT_EVERY_SECONDS,
-    detector: Detector | str | None = None,
+    detector: Detector | None = None,
 ) -> Generator[VideoFrame, None, None]:
     """Track and classify the faces of a video file, camera or network stream, frame by frame.
 

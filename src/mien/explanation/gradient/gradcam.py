@@ -7,7 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mien.base.errors import DataError
-from mien.explanation.gradient.torch_model import TorchModel, run_order
+from mien.explanation.gradient.torch_model import TorchModel
+from mien.models.network import run_order
 
 LEAST_PLACES = 4
 """Smallest side of a usable feature map. On a smaller map, an eye and the mouth would share a position."""
@@ -60,7 +61,7 @@ def last_maps(model: TorchModel) -> tuple[nn.Module, int]:
     """
     maps = [
         (module, shape[2])
-        for _, module, shape in run_order(model)
+        for _, module, shape in run_order(model.network, model.spec.channels, model.spec.crop_px)
         if len(shape) == 4 and shape[2] > 1 and not isinstance(module, nn.Conv2d)
     ]
     if not maps:

@@ -15,8 +15,9 @@ import torch
 from mien.base.errors import DataError
 from mien.evaluation.intervals import bootstrap_mean
 from mien.explanation.faithfulness import Floats, RandomizationTest
-from mien.explanation.gradient.torch_model import TorchModel, run_order
+from mien.explanation.gradient.torch_model import TorchModel
 from mien.explanation.methods import explain
+from mien.models.network import run_order
 
 
 def check_randomization(
@@ -50,7 +51,7 @@ def randomized(model: TorchModel, seed: int) -> TorchModel:
     shuffled = replace(model, network=copy.deepcopy(model.network))
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for _, layer, _ in reversed(run_order(shuffled)):
+        for _, layer, _ in reversed(run_order(shuffled.network, model.spec.channels, model.spec.crop_px)):
             for tensor in (*layer.parameters(recurse=False), *layer.buffers(recurse=False)):
                 order = torch.randperm(tensor.numel(), generator=generator)
                 tensor.copy_(tensor.flatten()[order].reshape(tensor.shape))

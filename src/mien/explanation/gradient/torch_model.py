@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mien.base.errors import ModelError
 from mien.base.model_file import Manifest
@@ -89,25 +89,3 @@ def matching_torch_model(run: RunFolder, manifest: Manifest, predict: Predict) -
             code="gradients-other-weights",
         )
     return model
-
-
-def run_order(model: TorchModel) -> list[tuple[str, nn.Module, tuple[int, ...]]]:
-    """List all modules by name, with the shape of their output for two faces, in the order of execution.
-
-    The shape is ``()`` for an output that is not a tensor, as from an LSTM.
-    """
-    order: list[tuple[str, nn.Module, tuple[int, ...]]] = []
-
-    def remember(name: str, module: nn.Module) -> torch.utils.hooks.RemovableHandle:
-        return module.register_forward_hook(
-            lambda _, __, out: order.append((name, module, tuple(getattr(out, "shape", ()))))
-        )
-
-    handles = [remember(name, module) for name, module in model.network.named_modules() if name]
-    try:
-        with torch.inference_mode():
-            model.network(torch.zeros(2, model.spec.channels, model.spec.crop_px, model.spec.crop_px))
-    finally:
-        for handle in handles:
-            handle.remove()
-    return order

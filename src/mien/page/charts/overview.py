@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.base.errors import DataError, nearest
+from mien.evaluation.metrics import divide
 from mien.evaluation.results import Estimate
 from mien.page.charts.svg import COLOURS, INK, WIDTH_INCHES, Chart, legend_above, make_chart, readable_on, shorten
 
@@ -135,9 +136,8 @@ def confusion_chart(
     ``links`` gives, for some cells (row, column), the key of the page element that a click leads to.
     """
     count = len(classes)
-    totals = confusion.sum(axis=1, keepdims=True)
     # If a class has no samples, its row is NaN and has no colour.
-    fractions = np.divide(confusion, totals, out=np.full(confusion.shape, np.nan), where=totals > 0)
+    fractions = divide(confusion, confusion.sum(axis=1, keepdims=True))
     names = [shorten(name) for name in classes]
     # Width of the names beside the cells: 0.065 inches per letter.
     beside_inches = max(1.0, 0.4 + 0.065 * max(map(len, names)))
