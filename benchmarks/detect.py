@@ -1,7 +1,7 @@
 """How long detectors take for a photo, in one run: `python benchmarks/detect.py FOLDER --yunet FILE.onnx`.
 
 The folder's photos whose longer side has 640 pixels or more (--side) are shrunk to it; smaller ones are left out. What
-is measured is `detect` of a decoded photo, in this process on two cores, however many there are. mien's own detectors
+is measured is `detect` of a decoded photo, in this process on two cores, however many there are. mien's own detector
 and OpenCV's YuNet, with a file of its model zoo, take turns photo by photo, and each one's best of three counts, since
 a shared machine disturbs all. A ratio is the median over the photos of mien's own time by the other's. On busy cores
 the processor's time says more than the clock.
@@ -21,7 +21,7 @@ import numpy as np
 
 from mien.base.images import open_image
 from mien.base.preprocess import upright_rgb
-from mien.faces.find import DETECTORS, find_detector
+from mien.faces.find import find_detector
 
 CORES, TURNS = 2, 3
 
@@ -61,7 +61,8 @@ def main() -> None:
     images = photos(given.folder, given.side)
     if not images:
         sys.exit(f"No photo in {given.folder} has a longer side of {given.side} pixels or more.")
-    detectors: dict[str, Any] = {each.name: each for each in map(find_detector, DETECTORS)}
+    own = find_detector()
+    detectors: dict[str, Any] = {own.name: own}
     if given.yunet:
         detectors["YuNet"] = YuNet(given.yunet)
     # Of the clock and of the processor.
@@ -75,10 +76,9 @@ def main() -> None:
                 taken = np.array([time.perf_counter(), time.process_time()]) - began
                 best[name][:, at] = np.minimum(best[name][:, at], taken)
                 faces[name] += len(found) if turn == 0 else 0
-    own = next(iter(best.values()))
     for name, times in best.items():
         wall, processor = 1000 * np.median(times, axis=1)
-        wall_ratio, ratio = np.median(own / times, axis=1)
+        wall_ratio, ratio = np.median(best[own.name] / times, axis=1)
         print(
             f"{name}: {faces[name]} faces; {wall:.1f} ms of wall time, {processor:.1f} of the processor; mien's own "
             f"takes {wall_ratio:.2f} and {ratio:.2f} of these"
