@@ -9,12 +9,13 @@ import pytest
 
 from mien.api.check import check
 from mien.base.errors import DataError
+from mien.base.labels import parse_scheme
 from mien.data.dataset import Dataset
 from mien.evaluation.claim import MAX_CLASSES, best_exchange, learned_labels
 from mien.evaluation.ferplus import majority
 from mien.evaluation.predictions import Predictions
 from mien.pipeline.predictions_csv import _by_file, _class_index
-from support import raises, refused
+from support import make_predictions, raises, refused
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +98,37 @@ def test_the_predicted_class_counts_beside_probabilities(csv, faces, validation,
 def test_a_name_goes_before_a_number():
     found = [_class_index(text, ("v1.0", "1.0", "v2"), "line 1") for text in ("1.0", "v1.0", "2.0", "0")]
     assert found == [1, 0, 2, 0]
+
+
+def test_case_and_pandas_floats_change_no_class():
+    assert [_class_index(text, ("Bored", "happy"), "line 1") for text in ("bored", "BORED", "Happiness")] == [0, 0, 1]
+    assert [_class_index(text, ("1", "2", "3"), "line 1") for text in ("1", "1.0", "3.0")] == [0, 0, 2]
+
+
+def test_rounded_probabilities_and_capital_headers_are_read(csv, faces, validation, face_parquet):
+    rounded = np.full((len(validation.labels), len(faces.classes)), 0.02)  # sums to 1.02
+    rounded[np.arange(len(rounded)), validation.labels] = 1.04 - 0.02 * len(faces.classes)
+    file = csv(rounded[:, 0], f"id,{','.join(faces.classes).upper()}", more=rounded[:, 1:].T)
+    assert check(file, face_parquet, "validation", claimed=0.9996).accuracy.value == 1
+
+
+def test_the_claim_is_compared_as_it_is_printed(csv, faces, validation, face_parquet):
+    """Oracle: one decimal of the percentage."""
+    some = check(csv(np.roll(validation.labels, 1)), face_parquet, "validation").accuracy.value
+    for claimed in (some, round(some, 3), some + 0.0011, some - 0.0011):
+        found = check(csv(np.roll(validation.labels, 1)), face_parquet, "validation", claimed=claimed)
+        expected = "fine" if f"{claimed:.1%}" == f"{some:.1%}" else "wrong"
+        assert verdicts(found)["claimed accuracy"] == expected
+
+
+def test_samples_of_an_own_split_and_of_dropped_classes_are_not_missing(faces, validation, face_parquet):
+    own = make_predictions(validation.labels, faces.classes, validation.rows, "mine", faces.fingerprint)
+    assert verdicts(check(own, face_parquet))["all samples"] == "fine"
+    two = validation.with_scheme(parse_scheme("a=happy,b=sad"))
+    print_ = faces.fingerprint_for_predictions("validation")
+    kept = replace(make_predictions(two.labels, two.classes, two.rows, "validation", print_), scheme="a=happy,b=sad")
+    assert len(two) < len(validation)
+    assert verdicts(check(kept, face_parquet))["all samples"] == "fine"
 
 
 def test_a_file_name_matches_in_both_forms_of_unicode():

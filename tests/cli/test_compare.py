@@ -8,6 +8,8 @@ from hashlib import sha256
 import numpy as np
 import pytest
 
+import mien as mien_api
+from mien.base.errors import DataError, MienWarning
 from mien.base.run_folder import RunFolder
 from mien.data.parquet import write_parquet
 from mien.data.read import ReadOptions, load_dataset, read_data
@@ -171,3 +173,15 @@ def test_both_metrics_without_samples_that_copies_spoil(mien, three, faces, tmp_
     assert mien("compare", *files, *given[:-2], "--json").out == answer.out
     shown = mien("compare", *files, *given[:-2])
     assert (shown.code, len(re.findall(r"without leaked samples +\d", shown.out))) == (0, 2), shown
+
+
+def test_predictions_of_two_splits_are_compared_where_both_have_samples(three, face_parquet, faces, tmp_path):
+    everything = make_predictions(faces.labels, faces.classes, faces.rows, "all", faces.fingerprint)
+    write_predictions(tmp_path / "all.npz", everything)
+    with pytest.raises(DataError) as caught:
+        mien_api.compare(tmp_path / "all.npz", three[0])
+    assert caught.value.code == "samples-differ"
+    with pytest.warns(MienWarning) as warned:
+        found = mien_api.compare(tmp_path / "all.npz", three[0], face_parquet, shared_only=True)
+    assert [each.message.code for each in warned] == ["samples-excluded"]
+    assert (found.mcnemar.only_first + found.mcnemar.only_second > 0, found.subsets) == (True, ())

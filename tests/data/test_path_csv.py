@@ -57,6 +57,13 @@ def test_semicolons_windows_paths_and_absolute_paths_are_read(tmp_path: Path, im
     assert np.array_equal(read_data(path).faces.images, images[:2])
 
 
+def test_spaces_before_quotes_and_case_change_no_class(tmp_path: Path, images) -> None:
+    lines = ['"path", "label"', *(f'"images/{row}.png", "{("Bored", "BORED ", "sad")[row % 3]}"' for row in range(12))]
+    path = tmp_path / "labels.csv"
+    path.write_text("\n".join(lines))
+    assert read_data(path).faces.counts().tolist() == [4, 8]
+
+
 def test_a_folder_with_images_and_one_table_is_read_by_the_table(tmp_path: Path, images, write_csv) -> None:
     folder = tmp_path / "own"
     folder.mkdir()
@@ -73,6 +80,7 @@ def test_a_folder_with_images_and_one_table_is_read_by_the_table(tmp_path: Path,
         ("images/99.png,happy,train", "image-unreadable", ("labels.csv line 5", "99.png")),
         ("images/3.png,happy", "csv-column-count", ("labels.csv line 5", 3, 2)),
         ("images/3.png,,train", "label-missing", ("labels.csv line 5",)),
+        (",happy,train", "image-missing", ("labels.csv line 5",)),
         ("images/3.png,happy,tomorrow", "split-unknown", ("labels.csv line 5", "'tomorrow'")),
         ("images/3.png,happy,", "split-incomplete", ("images/3.png",)),
     ],

@@ -12,7 +12,8 @@ import numpy as np
 from mien.api.inputs import Data, read
 from mien.base.errors import DataError
 from mien.base.files import expand_home
-from mien.data.dataset import FINGERPRINT_PX
+from mien.base.labels import parse_scheme
+from mien.data.dataset import ALL, FINGERPRINT_PX, SPLITS, Dataset
 from mien.data.read import ReadResult
 from mien.evaluation.claim import LEARNED_SHARE, best_exchange, learned_labels
 from mien.evaluation.ferplus import majority
@@ -149,7 +150,7 @@ def check(
     hits = found.probabilities.argmax(axis=1) == found.labels
     accuracy = proportion_among(hits, groups=found.groups)
     findings = [
-        _coverage(claim, accuracy, len(source.faces.of_split(found.split))),
+        _coverage(claim, accuracy, _expected(source.faces, found)),
         _labels(claim.other_labels),
         *([] if claimed is None else [_claimed(claimed, accuracy)]),
         _size(accuracy),
@@ -175,6 +176,15 @@ def _resolve(given: Claim, source: ReadResult, split: str) -> tuple[ClaimedPredi
     return claim, MeasuredSplit.resolve(claim.predictions, source.faces, uncleaned=source.uncleaned, part_of_split=True)
 
 
+def _expected(faces: Dataset, found: Predictions) -> int:
+    """Return how many samples have the split and the classes of the predictions; of a user's own split, all."""
+    if found.split not in {*SPLITS, ALL}:
+        return len(found)
+    faces, scheme = faces.of_split(found.split), parse_scheme(found.scheme or "all")
+    kept = scheme is not None and {name for group in scheme.groups.values() for name in group} <= set(faces.classes)
+    return len(faces.with_scheme(scheme) if kept else faces)
+
+
 def _coverage(claim: ClaimedPredictions, accuracy: Estimate, expected: int) -> ClaimFinding:
     count = len(claim.predictions)
     missing = expected - count
@@ -197,8 +207,7 @@ def _labels(other: int | None) -> ClaimFinding:
 
 def _claimed(claimed: float, accuracy: Estimate) -> ClaimFinding:
     words = f"The claim is {percent(claimed)}; the predictions give {percent(accuracy.value)}."
-    # Half of the last digit in a typical claim such as 73.2%.
-    return ClaimFinding("claimed accuracy", "fine" if abs(claimed - accuracy.value) <= 6e-4 else "wrong", words)
+    return ClaimFinding("claimed accuracy", "fine" if percent(claimed) == percent(accuracy.value) else "wrong", words)
 
 
 def _size(accuracy: Estimate) -> ClaimFinding:

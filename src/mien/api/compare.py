@@ -1,6 +1,7 @@
 """``mien.compare``: compare models on the same samples."""
 
 import os
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 
 from mien.api.evaluate import evaluate
 from mien.api.inputs import Data, Model, read
-from mien.base.errors import DataError, Notice
+from mien.base.errors import DataError, MienWarning, Notice
 from mien.base.run_folder import RunFolder
 from mien.data.dataset import FINGERPRINT_PX
 from mien.data.read import ReadResult
@@ -26,21 +27,27 @@ def compare(
     first: Model | Predictions | EvaluationResult,
     second: Model | Predictions | EvaluationResult,
     data: Data | None = None,
-    split: Literal["train", "validation", "test", "all"] = "validation",
+    split: Literal["train", "validation", "test", "all"] | None = None,
+    *,
+    shared_only: bool = False,
 ) -> Comparison:
     """Compare two models on the same samples, by differences with intervals and McNemar's test.
 
     Args:
-        first: baseline: a model, its predictions, or its evaluation.
+        first: baseline: a model, its predictions (also a file of them), or its evaluation.
         second: other model, predictions or evaluation.
         data: labelled faces. A model needs them, unless it is a run or evaluation folder that contains predictions.
             They add metrics without copies, and faces on the page. Groups of the data replace those of the predictions.
-        split: split to compare on; predictions and evaluations have theirs.
+        split: split to compare on; predictions and evaluations have theirs. The default is validation.
+        shared_only: compare on the samples that both have; a warning counts the others.
 
     Raises:
         DataError: a model is given without data, or the predictions differ in samples, labels, classes or data.
     """
     named = [_named_predictions(each, which, data, split) for each, which in ((first, "first"), (second, "second"))]
+    if shared_only:
+        named, notice = keep_shared_samples(named)
+        warnings.warn(MienWarning(str(notice), code=notice.code), stacklevel=2)
     return compare_named(named, None if data is None else read(data, FINGERPRINT_PX))[0]
 
 
@@ -64,9 +71,11 @@ def compare_named(named: Sequence[tuple[str, Predictions]], data: ReadResult | N
         except DataError as error:
             raise DataError(f"{first} and {name}: {error.raw}", code=error.code) from None
         if baseline.faces is not None:
-            subsets = zip(baseline.subsets(), split.subsets(), strict=True)
+            # Predictions for another name of the split, such as "all", may have no subsets.
+            theirs = {each.value: each for each in split.subsets()}
+            subsets = tuple((each, theirs[each.value]) for each in baseline.subsets() if each.value in theirs)
             faces = baseline.faces.subset(np.argsort(baseline.predictions.sample_ids))
-            found = replace(found, subsets=tuple(subsets), faces=faces)
+            found = replace(found, subsets=subsets, faces=faces)
         results.append(replace(found, histories={name: histories[name] for name in names if histories.get(name)}))
     return results
 
@@ -101,10 +110,12 @@ def _named_predictions(
         return str(given.run.path) if given.run else given.name or which, given.predictions
     if isinstance(given, Predictions):
         return which, given
+    if isinstance(given, str | os.PathLike) and Path(given).suffix == ".npz":
+        return str(given), read_predictions(given)
     if data is None and isinstance(given, str | os.PathLike) and Path(given).is_dir():
         return str(given), read_predictions(find_predictions(Path(given), split))
     if data is None:
         raise DataError("Give data to compare models, or give their predictions.", code="data-missing")
-    done = evaluate(given, data, split)
+    done = evaluate(given, data, split or "validation")
     # Name runs by their paths, because two runs of one recipe have the same name.
     return str(given) if isinstance(given, (str, os.PathLike)) else done.name or which, done.predictions

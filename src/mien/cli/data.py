@@ -12,7 +12,7 @@ from mien.base.errors import DataError, needs_extra
 from mien.base.files import check_replaceable
 from mien.cli.commands import Subcommands
 from mien.cli.options import DataArgument, JsonOption, OverwriteOption, option
-from mien.cli.output import check_out, notice, show_facts, show_json
+from mien.cli.output import check_out, check_outside, notice, show_facts, show_json
 from mien.cli.source import SourceOptions
 from mien.data.dataset import FINGERPRINT_PX, Dataset
 from mien.data.parquet import write_parquet
@@ -86,6 +86,7 @@ def show_faces(
     With --recipe, each row has an original face, then the same face cropped and augmented as in training.
     """
     check_replaceable([out], overwrite)
+    check_outside(out, path)
     check_chart_name(out)
     draw_sheet(data_options.at(path), recipe, split=split, faces_per_class=count).save(out)
     notice(f"{out}: faces of the data; check its licence before you share them.")
@@ -108,6 +109,7 @@ def convert(
     if out.suffix.lower() != ".parquet":
         raise DataError(f"--out must name a .parquet file; found {out}.", code="out-suffix")
     check_replaceable([out], overwrite)
+    check_outside(out, path)
     result = data_options.at(path).read(size_px, 3 if colour else 1)
     write_parquet(result.faces, out, overwrite=overwrite, split_origin=result.split_origin)
     # Omit the fingerprint: resized data has another one when it is read again.

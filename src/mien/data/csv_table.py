@@ -73,6 +73,8 @@ def read_csv(path: Path, options: ReadOptions) -> FaceTable:
                 label = fields[header.label]
                 if not by_pixels and not label.strip():
                     raise DataError(f"{place}: the label is empty.", code="label-missing")
+                if not by_pixels and header.path is not None and not fields[header.path].strip():
+                    raise DataError(f"{place}: the path of the image is empty.", code="image-missing")
                 if label not in known:
                     known[label] = class_names.numbered(label, place) if by_pixels else class_names.name(label)
                 split = "" if header.split is None else split_of(fields[header.split], place)
@@ -160,7 +162,7 @@ def _split_line(line: str, header: Header, where: str) -> list[str]:
     fields = line.rstrip("\r\n").split(header.delimiter)
     try:
         if '"' in line:  # Kaggle quotes nothing, and csv would take a third of the time
-            fields = next(csv.reader([line], delimiter=header.delimiter))
+            fields = next(csv.reader([line], delimiter=header.delimiter, skipinitialspace=True))
     except csv.Error as error:
         raise DataError(f"{where} is not readable as CSV ({error}). {_DAMAGED}", code="csv-unreadable") from None
     if len(fields) != len(header.names):

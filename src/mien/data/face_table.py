@@ -109,10 +109,12 @@ class ClassNames:
         self.guessed: set[int] = set()
         self._seen: set[str] = set()
         self._words: dict[str, dict[str, None]] = {}
+        self._spelling: dict[str, str] = {}  # of names without a synonym: the first one
 
     def name(self, found: str) -> str:
         """Return the class that a label means: ``"Happiness"`` -> ``"happy"``."""
         usual = canonical_class(found)
+        usual = self._spelling.setdefault(_key(usual), usual)
         mapped = self._mapped(found.strip(), usual)
         if mapped is None:
             self._words.setdefault(usual, {})[_key(found)] = None
@@ -127,7 +129,7 @@ class ClassNames:
         whole = re.fullmatch(r"\s*(\d{1,9})(?:\.0+)?\s*", found, re.ASCII)
         number = int(whole[1]) if whole else -1
         usual = EXPRESSIONS[number] if 0 <= number < len(EXPRESSIONS) else canonical_class(found)
-        mapped = self._mapped(found.strip(), usual)
+        mapped = self._mapped(found.strip(), *([str(number)] if whole else []), usual)
         if mapped is None and whole:
             self.guessed.add(number)
         if mapped is None and usual not in EXPRESSIONS:
@@ -261,7 +263,7 @@ def read_names(path: Path) -> tuple[tuple[str, ...], str]:
         ) from None
     delimiter = max(",;\t", key=line.count)
     try:
-        return tuple(next(csv.reader([line], delimiter=delimiter), [])), delimiter
+        return tuple(next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])), delimiter
     except csv.Error as error:
         raise DataError(
             f"{path} line 1 cannot be read as CSV ({error}). Save it with the line ends of Windows or Unix.",
@@ -275,7 +277,7 @@ def csv_rows(path: Path, columns: int, delimiter: str) -> Iterator[tuple[int, li
     Raises DataError: a row has a wrong number of columns, or the file is not UTF-8 or not a CSV.
     """
     with path.open(encoding="utf-8-sig", newline="") as stream:
-        reader = csv.reader(stream, delimiter=delimiter)
+        reader = csv.reader(stream, delimiter=delimiter, skipinitialspace=True)
         try:
             next(reader)
             for fields in reader:

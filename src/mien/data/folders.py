@@ -32,7 +32,7 @@ def is_image_name(name: str) -> bool:
 
 def holds_class_folders(folder: Path) -> bool:
     """Return whether the folder looks like a tree of at least two class folders, or of split folders."""
-    root = _descend(folder)
+    root = descend(folder)
     below = subfolders(root)
     return len(below) > 1 or any(canonical_split(each.name) and subfolders(each) for each in below)
 
@@ -58,7 +58,10 @@ def read_folders(folder: Path, options: ReadOptions) -> FaceTable:
     below: list[tuple[str, ...]] = []
     others: list[str] = []
     notes = [
-        Notice(f"{_relative(each, folder)} is not in a split folder and was left out.", code="folder-skipped")
+        Notice(
+            f"{_relative(each, folder)} {_reason(each)} and was left out.",
+            code="folder-skipped",
+        )
         for each in ignored
     ]
     for class_folder, split in class_folders:
@@ -81,6 +84,11 @@ def read_folders(folder: Path, options: ReadOptions) -> FaceTable:
     if others:
         words = f"Files without the suffix of an image were left out: {len(others):,}, e.g. {others[0]}."
         notes.append(Notice(words, code="files-skipped"))
+    above = sorted({each.parent for each, _ in class_folders} | {descend(folder)})
+    beside = [each for part in above for each in sorted(part.iterdir()) if is_image_name(each.name)]
+    if beside:
+        words = f"Images in no class folder were left out: {len(beside):,}, e.g. {beside[0]}."
+        notes.append(Notice(words, code="files-skipped"))
     official = _official_splits(files)
     sources = [plain(_relative(Path(file), folder)) for file in files]
     return read_images(
@@ -96,6 +104,10 @@ def read_folders(folder: Path, options: ReadOptions) -> FaceTable:
     )
 
 
+def _reason(folder: Path) -> str:
+    return "has no class folders" if canonical_split(folder.name) else "is not in a split folder"
+
+
 def _folder_columns(below: list[tuple[str, ...]]) -> dict[str, npt.NDArray[np.str_]]:
     """Return columns of subfolders: ``folder1`` is the folder below the class, ``folder2`` the path of two, ..."""
     return {
@@ -106,7 +118,7 @@ def _folder_columns(below: list[tuple[str, ...]]) -> dict[str, npt.NDArray[np.st
 
 def _tree(folder: Path) -> tuple[list[tuple[Path, str]], list[Path]]:
     """Return class folders, each with its split or ``""``, and the folders that are not in a split."""
-    root = _descend(folder)
+    root = descend(folder)
     below = subfolders(root)
     split_folders = [each for each in below if canonical_split(each.name) and subfolders(each)]
     if split_folders:
@@ -153,7 +165,7 @@ def _check_classes(folder: Path, below: Sequence[Path]) -> None:
         )
 
 
-def _descend(folder: Path) -> Path:
+def descend(folder: Path) -> Path:
     """Descend through folders that contain only one folder, as unpacked archives often do."""
     while True:
         below = subfolders(folder)

@@ -270,6 +270,9 @@ class ParquetFile:
                             "image.",
                             code="image-unreadable",
                         )
+                    if content is None and isinstance(value, dict) and value.get("path"):
+                        words = f"{source}: the image {value['path']} is only named. Write its bytes into the file."
+                        raise DataError(words, code="image-unreadable")
                     yield source, content or b""
 
     def class_names(self, names: ClassNames, literal: bool) -> list[str]:
@@ -282,6 +285,8 @@ class ParquetFile:
                 raise DataError(
                     f"{where}: the column '{self.label}' holds {value!r:.60}, not a label.", code="label-type"
                 )
+            if isinstance(value, float) and value.is_integer():  # pandas makes floats of integers with gaps
+                value = int(value)
             if value not in resolved:
                 if self.declared and isinstance(value, int):
                     if not 0 <= value < len(self.declared):

@@ -18,7 +18,7 @@ from mien.data.clean import Clean, apply_clean, check_made_for, read_clean
 from mien.data.csv_table import read_csv, referenced_files
 from mien.data.dataset import FINGERPRINT_PX, SPLITS, Dataset, FaceTable
 from mien.data.face_table import ReadOptions, file_state, read_header
-from mien.data.folders import holds_class_folders, is_image_name, read_folders, subfolders, tree_state
+from mien.data.folders import descend, holds_class_folders, is_image_name, read_folders, subfolders, tree_state
 from mien.data.groups import group_column
 from mien.data.image_store import is_mapped
 from mien.data.parquet import parquet_files, read_parquet
@@ -83,12 +83,13 @@ def detect_shape(path: Path) -> tuple[Path, DataShape]:
 
 
 def _detect_folder(folder: Path) -> tuple[Path, DataShape]:
-    for part in (folder, *subfolders(folder)):
+    root = descend(folder)
+    for part in (folder, root, *subfolders(root)):
         with os.scandir(part) as entries:
             for name in (entry.name for entry in entries):
                 if name.endswith(".parquet") and name[0] != ".":
                     return folder, _PARQUET
-                if part != folder and is_image_name(name):  # a folder of images may hold thousands
+                if part not in {folder, root} and is_image_name(name):  # a folder of images may hold thousands
                     break
     if all((folder / name).is_file() for name in ("recipe.toml", "environment.json")):
         raise DataError(
@@ -114,7 +115,7 @@ def unreadable(path: str | os.PathLike[str], error: OSError) -> DataError:
     return DataError(f"{error.filename or path} cannot be read: {error.strerror or error}.", code="data-unreadable")
 
 
-READER_VERSION = 19
+READER_VERSION = 20
 """Version of the readers. Increase it when their results or the cache's files change; this invalidates old entries."""
 
 

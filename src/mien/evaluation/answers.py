@@ -29,7 +29,8 @@ def evaluate_answers(predictions: Predictions, resamples: int = 1000) -> AnswerE
         shown = predictions.probabilities.max(axis=1)
     else:
         output, said, shown = predictions.answers.output, predictions.answers.said, predictions.answers.confidence
-    right, unsure = said == truth, said == UNSURE
+    right = said == truth
+    unsure = (said == UNSURE) & (predictions.answers is not None)  # a class can have this name
     names, number = np.unique(truth, return_inverse=True)
     of_class = number[:, np.newaxis] == np.arange(len(names))
     columns = np.column_stack([right, unsure, of_class, of_class & right[:, np.newaxis]]).astype(np.float64)

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from mien.base.images import ImageSource
 
 
+_own_detector = cache(NetworkDetector)
+
+
 class OwnDetector:
     """Wrapper of a user's own detector that checks its faces, so that mistakes give a clear error.
 
@@ -77,7 +80,7 @@ def find_detector(wanted: Detector | None = None) -> Detector:
     (``detector-damaged``).
     """
     if wanted is None:
-        return _own()
+        return _own_detector()
     if isinstance(wanted, NetworkDetector | LimitedDetector | OwnDetector):
         return wanted
     scores = getattr(wanted, "score_range", None)
@@ -108,8 +111,3 @@ def detect(image: ImageSource) -> list[Face]:
     rgb = upright_rgb(open_image_source(image))
     height, width = rgb.shape[:2]
     return [face.clipped(width, height) for face in find_detector().detect(rgb)]
-
-
-@cache
-def _own() -> Detector:
-    return NetworkDetector()

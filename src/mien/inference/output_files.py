@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -19,6 +19,11 @@ SCORE_COLUMN = "detection_score"
 """Column of the detector's score, after FACE_COLUMNS."""
 
 _ROWS_AT_ONCE = 4096
+
+
+def probability_column(name: str, taken: Container[str]) -> str:
+    """Return the column of a class's probability: its name, or ``p(NAME)`` if another column has that name."""
+    return f"p({name})" if name in taken else name
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,8 @@ class Columns:
     def names(self) -> tuple[str, ...]:
         """All column names in order."""
         place = () if self.crops else ("detector", *FACE_COLUMNS, SCORE_COLUMN)
-        return ("source", *place, *self.fields, *self.classes)
+        own = ("source", *place, *self.fields)
+        return (*own, *(probability_column(name, own) for name in self.classes))
 
     def rows(self, results: Results) -> Iterator[tuple[Any, ...]]:
         """Yield a row per face, in the order of :attr:`names`; missing values are None."""
@@ -96,6 +102,7 @@ def _parquet(path: Path, results: Results, columns: Columns) -> None:
     types = dict.fromkeys(("source", "detector", "output", "answer", "top"), pa.string())
     types |= dict.fromkeys(FACE_COLUMNS, pa.int32()) | dict.fromkeys(("in_doubt", "unsure", "not_a_face"), pa.bool_())
     types["alternatives"] = pa.list_(pa.string())
+    types |= dict.fromkeys(columns.names[-len(columns.classes) :], pa.float64())
     schema = pa.schema([(name, types.get(name, pa.float64())) for name in columns.names])
     stream = columns.rows(results)
     with ParquetWriter(path, schema) as writer:

@@ -27,11 +27,7 @@ def check_tta(views: int) -> None:
 
 
 def augmented_views(images: npt.NDArray[np.uint8], views: int) -> Iterator[npt.NDArray[np.uint8]]:
-    """Yield the face crops in each view, the original first. uint8 (N, S, S[, 3]) -> ``views`` times the same shape.
-
-    Raises DataError if ``views`` is not in :data:`VIEWS` (``tta-views``).
-    """
-    check_tta(views)
+    """Yield the face crops in each view, the original first. uint8 (N, S, S[, 3]) -> ``views`` times the same shape."""
     side = images.shape[1]
     step = max(round(SHIFT * side), 1)
     around = [(0, 0), (step, step), (step, step), (0, 0)]
@@ -49,7 +45,7 @@ def mean_over_views(
 ) -> npt.NDArray[np.float64]:
     """Average the results of ``predict``, float64 (N, K), over the views of each face crop, in batches.
 
-    Raises as :func:`augmented_views`.
+    Raises as :func:`check_tta`.
     """
     check_tta(views)
     if views == 1 or not len(images):

@@ -23,11 +23,10 @@ from mien.evaluation.results import Estimate, Evaluation, VoteEvaluation
 from mien.inference.predictor import Predictor
 from mien.page.blocks import Column, Table
 from mien.page.charts.curves import precision_recall_chart, reliability_chart, roc_chart
-from mien.page.charts.overview import confusion_chart, face_sheet
-from mien.page.charts.svg import Chart, shorten
+from mien.page.charts.overview import confusion_chart
+from mien.page.charts.svg import Chart
 from mien.page.sections import classification_report, majority_table, metrics_table, subsets_table
 from mien.page.terminal import as_text, evaluation_text
-from mien.page.wording import percent
 from mien.pipeline.evaluation_files import ReportInputs, file_names, write_evaluation, write_measured
 from mien.pipeline.measured_split import MeasuredSplit
 from mien.pipeline.split_predictions import predict_split, votes_of, with_model_classes
@@ -174,21 +173,6 @@ class EvaluationResult:
             names = classes[self.predictions.labels[at]], classes[int(values.argmax())]
             rows.append((file, int(self.predictions.sample_ids[at]), *names, *values.tolist()))
         return Table("mistakes", columns, rows)
-
-    def show_mistakes(self, count: int = 9) -> Chart:
-        """Draw the most confident misclassified faces, each with label, prediction and its probability.
-
-        Raises DataError: a predictions file has no faces, or there is no mistake (``no-faces``).
-        """
-        worst = worst_mistakes(self.predictions.labels, self.predictions.probabilities, max(count, 1))
-        if self.measured.faces is None or not len(worst):
-            raise DataError("There are no misclassified faces to show.", code="no-faces")
-        captions = []
-        for at in worst.tolist():
-            values = self.predictions.probabilities[at]
-            names = [shorten(self.classes[each], 10) for each in (self.predictions.labels[at], int(values.argmax()))]
-            captions.append(f"{' → '.join(names)} {percent(float(values.max()), 0)}")
-        return face_sheet(list(np.asarray(self.measured.faces.images)[worst]), captions, columns=min(len(worst), 3))
 
     def per_class(self) -> Table:
         """Return a table of precision, recall, F1, AUC and support of each class, and their averages."""

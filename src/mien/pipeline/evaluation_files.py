@@ -212,6 +212,8 @@ def find_predictions(folder: Path, split: str | None = None) -> Path:
                 f"data with {arg('data')}.",
                 code="folder-is-a-file",
             )
+        if folder.suffix == ".npz":
+            raise DataError(f"There is no file {folder}.", code="predictions-missing")
         if folder.is_dir() and split not in {None, *SPLITS, ALL}:
             raise DataError(
                 f"There is no split '{split}'." + nearest(split or "", {*SPLITS, ALL, *found}), code="split-unknown"

@@ -94,6 +94,10 @@ def read_predictions_csv(path: Path, dataset: Dataset, split: str) -> ClaimedPre
     indices, probabilities = np.array(list(line_of)), np.array(values)
     kept = np.array(answers, dtype=np.int64) >= 0
     without = int((~kept).sum())
+    if column_of is not None and not answers:
+        totals = probabilities.sum(axis=1, keepdims=True)
+        # Two decimals of each class are precise enough; Predictions refuses what is left.
+        probabilities = np.where(abs(totals - 1) <= 0.005 * len(column_of), probabilities / totals, probabilities)
     if answers:
         if not kept.any():
             raise DataError(f"{path.name} has no class of the data in any row.", code="no-samples")
@@ -113,7 +117,8 @@ def _probability_columns(names: Sequence[str], classes: Sequence[str]) -> list[i
     """Find each class's column of probabilities, named ``name``, ``p(name)``, ``p_name`` or ``prob_name``; or None."""
     found = []
     for name in classes:
-        at = find_column(names, (name, f"p({name})", f"p_{name}", f"prob_{name}", f"probability_{name}"))
+        wanted = (name, f"p({name})", f"p_{name}", f"prob_{name}", f"probability_{name}")
+        at = find_column(names, [each.casefold() for each in wanted])
         if at is None:
             return None
         found.append(at)
@@ -129,13 +134,13 @@ def _numbers(fields: Sequence[str], columns: Sequence[int], place: str) -> npt.N
 
 def _class_index(value: str, classes: Sequence[str], place: str, *, or_none: bool = False) -> int:
     """Return the index of a class given by name or number; with ``or_none`` -1 for other answers."""
-    text = value.strip()
+    text = re.sub(r"^(\d+)\.0+$", r"\1", value.strip())  # pandas writes 3 as 3.0 in a column that had gaps
     name = canonical_class(text)
-    if name in classes:
-        return list(classes).index(name)
-    number = re.fullmatch(r"(\d+)(\.0+)?", text)  # pandas writes 3 as 3.0 in a column that had gaps
-    if number and int(number[1]) < len(classes):
-        return int(number[1])
+    folded = [each.casefold() for each in classes]
+    if name.casefold() in folded:
+        return folded.index(name.casefold())
+    if text.isdecimal() and int(text) < len(classes):
+        return int(text)
     if or_none and (text in {"", UNSURE} or name in {*EXPRESSIONS, *NO_EXPRESSION}):
         return -1
     raise DataError(
