@@ -7,7 +7,7 @@ PY := $(BIN)/python
 # Some tests start Python dozens of times: its bytecode is kept, whatever the machine's own setting.
 THREADS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=
 
-.PHONY: demo dev test test-fast test-pythons lock audit-web test-slow test-network test-gpu web npm-package test-web lint types contracts check format docs docs-site licences wheel clean
+.PHONY: demo dev test test-fast test-pythons lock audit-web test-slow test-gpu web npm-package test-web lint types types-src types-scripts contracts check format docs docs-site licences wheel clean
 
 demo: .venv/.installed  ## the main job on rendered faces: train, test, report, export, predict
 	$(BIN)/mien demo
@@ -15,19 +15,16 @@ demo: .venv/.installed  ## the main job on rendered faces: train, test, report, 
 dev: .venv/.test  ## for work on mien: training, pages, service and their tests; no Ray, MLflow, W&B, timm or site
 
 # Some tests look into the built page; without Node they are skipped.
-test: .venv/.dev $(if $(shell command -v npm),web)  ## all tests that need neither hours nor the network
-	$(THREADS) $(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not network"
+test: .venv/.dev $(if $(shell command -v npm),web)  ## all tests that do not take minutes
+	$(THREADS) $(BIN)/python -m pytest -n auto --dist worksteal -m "not slow"
 
 test-fast: .venv/.test  ## the tests that a change of one file needs first, in under 90 seconds
-	$(THREADS) $(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not network" $(FAST_TESTS)
+	$(THREADS) $(BIN)/python -m pytest -n auto --dist worksteal -m "not slow" $(FAST_TESTS)
 FAST_TESTS := tests/data tests/evaluation tests/checks tests/faces tests/page tests/base/test_*recipe*.py tests/base/test_files.py tests/base/test_errors.py \
 	tests/test_docs.py --ignore tests/evaluation/test_seed_variance.py
 
 test-slow: .venv/.dev  ## tests that take minutes
 	$(THREADS) $(BIN)/python -m pytest -m slow
-
-test-network: .venv/.dev
-	$(BIN)/python -m pytest -m network
 
 test-gpu: .venv/.dev  ## training on an NVIDIA GPU, with the torch that is installed
 	$(BIN)/python -m pytest -m gpu
@@ -42,7 +39,7 @@ test-pythons: .venv/.dev  ## the core's tests on other Pythons, without any extr
 		$(BIN)/uv venv -q --clear --python $$version build/python-$$version; \
 		$(BIN)/uv pip install -q --python build/python-$$version --require-hashes -r requirements/core.txt; \
 		$(BIN)/uv pip install -q --python build/python-$$version --no-deps .; \
-		$(THREADS) build/python-$$version/bin/python -m pytest -m "not slow and not network" $(CORE_TESTS); \
+		$(THREADS) build/python-$$version/bin/python -m pytest -m "not slow" $(CORE_TESTS); \
 	done
 
 # The versions of constraints.txt with their digests, for all systems. constraints.txt itself has none: pip would then ask
@@ -80,8 +77,10 @@ lint: .venv/.test
 
 # Strict for what ships. The scripts that no test runs are held to calls and names that exist.
 SCRIPTS := web/tests web/scripts benchmarks docs release examples
-types: .venv/.dev
+types: types-src types-scripts
+types-src: .venv/.dev
 	$(BIN)/mypy
+types-scripts: .venv/.dev
 	$(BIN)/mypy --config-file= --cache-dir=.mypy_cache/scripts --check-untyped-defs --ignore-missing-imports $(SCRIPTS)
 
 contracts: .venv/.test  ## imports go down only
@@ -139,7 +138,8 @@ PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraint
 	$(PIP) -e '.[train,report,audit,sklearn,serve,video,pandas,test]'
 	touch $@
 
-.venv/.dev: .venv/.test
+# Everything at once: each step of pip resolves and builds anew.
+.venv/.dev: .venv/.core
 	$(PIP) -e '.[all,wandb,mlflow,scale,dev]'
 	# timm wants torchvision, and beside the CPU build of torch each one that names this torch fails to import. This old
 	# one names another torch and imports, with a warning: hence --no-deps, and a folder of its own that only tests of
@@ -147,4 +147,4 @@ PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraint
 	# belongs together: pip install 'mien[timm]'.
 	$(PIP) --no-deps --upgrade \
 		--target .venv/timm timm "torchvision==0.16.2; python_version < '3.12'"
-	touch $@
+	touch .venv/.installed .venv/.test $@

@@ -58,7 +58,9 @@ def remembering(export: Callable[..., Any], folder: Path) -> Callable[..., Any]:
 def _weights(module: nn.Module) -> dict[str, torch.Tensor]:
     """All weights that a graph may hold. A count of batches is none."""
     every = {**dict(module.named_parameters()), **dict(module.named_buffers())}
-    return {name: tensor for name, tensor in every.items() if tensor.is_floating_point()}
+    # The graph of a model of several outputs has the rows of each output's head instead of the whole head.
+    unused = "network.head." if getattr(module, "heads", None) else "-"
+    return {n: tensor for n, tensor in every.items() if tensor.is_floating_point() and not n.startswith(unused)}
 
 
 def _shape(module: nn.Module) -> object:

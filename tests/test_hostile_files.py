@@ -72,19 +72,24 @@ def test_parquet_with_a_text_label_that_it_does_not_declare_has_one_class_more(t
     assert load_dataset(parquet(tmp_path / "a.parquet", ["a", "happy"], text)).classes == ("happy", "a")
 
 
-def test_a_small_predictions_file_that_unpacks_to_gigabytes(tmp_path):
-    """Oracle: the address space, which may grow by less than the file would take."""
+def test_a_small_predictions_file_that_unpacks_to_more_than_the_limit(tmp_path, monkeypatch):
+    """Oracle: the memory that Python and NumPy took, which is less than one of its arrays."""
+    monkeypatch.setattr("mien.evaluation.predictions._MOST_BYTES", 50_000_000)
     with zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_DEFLATED) as archive:
         for name in ("labels", "sample_ids", "probabilities", "classes", "split", "data_fingerprint"):
             with archive.open(f"{name}.npy", "w") as stream:
                 np.lib.format.write_array_header_1_0(
-                    stream, {"descr": "<f8", "fortran_order": False, "shape": (25_000_000,)}
+                    stream, {"descr": "<f8", "fortran_order": False, "shape": (1_250_000,)}
                 )
-                for _ in range(200):
+                for _ in range(10):
                     stream.write(bytes(1_000_000))
     assert (tmp_path / "a.npz").stat().st_size < 2_000_000
+    tracemalloc.start()
     with raises(DataError, "predictions-too-large"):
         read_predictions(tmp_path / "a.npz")
+    taken = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert taken < 5_000_000
 
 
 @pytest.mark.parametrize("limit", [200, 2000, 20_000])

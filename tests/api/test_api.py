@@ -102,7 +102,7 @@ def test_mistakes_name_files_and_charts_are_drawn(tiny_run, face_folder, faces, 
     assert package.evaluate_file(tiny_run.predictions("validation")).mistakes().rows[0][0] == ""
     area = roc_auc_score(found.labels == 3, found.probabilities[:, 3])
     assert re.search(rf"happy</text>.*?>{area:.3f}</text>", result.plot_roc().svg, re.DOTALL)
-    for chart in (result.plot_reliability(), result.plot_precision_recall(), result.plot_confusion_matrix()):
+    for chart in (result.plot_reliability(), result.plot_confusion_matrix()):
         assert chart.svg.startswith("<svg")
     assert [row[0] for row in result.per_class().rows[:7]] == list(faces.classes)
 

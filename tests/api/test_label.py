@@ -81,6 +81,10 @@ def test_the_page_saves_each_vote_and_goes_on_after_a_kill(faces, tmp_path):
     assert again.get("/image/99").status_code == 404
     assert again.get("/next", headers={"host": "evil.example"}).status_code == 403
     assert "label.js" in again.get("/").text
+    (tmp_path / "full").write_text("")  # as a disk that is full: the votes cannot be written
+    full = TestClient(create_label_app(faces, IMAGES, tmp_path / "full" / "anna.csv"), "http://127.0.0.1")
+    unsaved = full.post("/vote", json=vote)
+    assert (unsaved.status_code, "anna.csv" in unsaved.json()["error"]) == (409, True)
 
 
 def test_the_page_shows_formats_that_browsers_do_not(tmp_path):
@@ -142,3 +146,8 @@ def test_folders_and_names_that_are_refused(faces, tmp_path):
         with raises(DataError, "person-name"):
             ballot_file(tmp_path, name)
     assert len(FERPLUS_CLASSES) == 10, "one key each"
+    for name in ("a\rb.png", "b\udcff.png"):
+        (tmp_path / "copy" / name).write_bytes(b"x")
+        with raises(DataError, "file-name"):
+            relative_images(tmp_path / "copy")
+        (tmp_path / "copy" / name).unlink()

@@ -135,7 +135,7 @@ def test_a_rename_is_followed_by_an_fsync_of_its_folder(tmp_path, monkeypatch):
     assert calls == [False, "renamed", True]
 
 
-def test_a_user_without_name_and_home_has_no_cache(monkeypatch, tiny_run, face_folder):
+def test_a_user_without_name_and_home_has_no_cache(monkeypatch, face_folder):
     """As of `docker run --user` without HOME. Oracle: the same data set and prediction."""
 
     def fail(*others, **named):

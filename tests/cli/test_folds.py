@@ -36,6 +36,9 @@ def test_two_folds_one_table_and_predictions_of_every_face(mien, train, face_fol
     from_fold = train("--folds", "2", "--resume", "--from", "out/fold-1")
     refused(from_fold, "run-other-start", "fold-1", "--from")
     noted(from_fold, "trained-on", f"of these {len(predictions)} images")
+    with monkeypatch.context() as other:
+        other.setattr("mien.runs.folds.target_fingerprints", lambda recipe, data: {"votes_fingerprint": "others"})
+        refused(train("--folds", "2", "--resume"), "run-other-votes", "fold-1")
     again = train("--folds", "2", "--resume")
     assert again.code == 0
     assert "fold 1 of 2" not in again.err, "finished folds are kept"

@@ -22,13 +22,13 @@ def test_it_opens_the_browser_at_the_page_of_a_service_without_a_token(mien, tmp
     monkeypatch.setattr(built_page, "STATIC", tmp_path)
     opened, answers = queue.Queue(), []
 
-    def run(app, listener, limits):
-        listener.close()
-        with TestClient(app, base_url="http://127.0.0.1") as client:
+    def run(server, sockets):
+        sockets[0].close()
+        with TestClient(server.config.app, base_url="http://127.0.0.1") as client:
             answers.extend([client.get("/").text, client.post("/v1/predict").status_code])
 
     monkeypatch.setattr(webbrowser, "open", opened.put)
-    monkeypatch.setattr("mien.serve.server.run", run)
+    monkeypatch.setattr("uvicorn.Server.run", run)
     monkeypatch.setenv("MIEN_TOKEN", "a token of the service, not of this")
     answer = mien("webcam", "--port", 0)
     assert answer.code == 0, answer.err

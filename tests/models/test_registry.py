@@ -42,7 +42,7 @@ def test_shapes_and_gradients(name):
     assert network.head.weight.grad.abs().sum() > 0
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", [each for each in MODELS if each not in {"vgg13", "vgg16", "resnet34"}])
 def test_export_answers_as_torch_does(name):
     """Oracle: the torch network itself, on batches of 1 and 3."""
     import onnxruntime

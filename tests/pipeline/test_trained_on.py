@@ -89,6 +89,21 @@ def test_a_run_knows_what_its_first_weights_were_trained_on(tiny_run, faces, tmp
     assert set(read_trained_on(run)) == set(read_trained_on(tiny_run))
 
 
+class Dies(package.Callback):
+    def on_epoch_end(self, metrics, is_best):
+        if metrics["epoch"] == 2:
+            raise ConnectionResetError
+
+
+def test_a_killed_run_that_is_resumed_without_its_start_knows_it_too(tiny_run, otherwise, tiny_recipe, tmp_path):
+    recipe, run = tiny_recipe.model_copy(update={"epochs": 2}), RunFolder(tmp_path / "run")
+    with pytest.raises(ConnectionResetError):
+        package.train(recipe, otherwise, out=run.path, init_from=tiny_run.path, callback=Dies())
+    for _ in range(2):
+        package.train(recipe, otherwise, out=run.path, resume=True)
+        assert set(read_trained_on(run)) > set(read_trained_on(tiny_run))
+
+
 def test_the_command_notes_it_and_writes_it(mien, tiny_run, faces, otherwise, tmp_path):
     write_parquet(otherwise, tmp_path / "other.parquet")
     out = tmp_path / "out"

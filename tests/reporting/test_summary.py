@@ -3,7 +3,6 @@
 from html.parser import HTMLParser
 
 import numpy as np
-import pytest
 
 from mien.evaluation.estimates import evaluate_predictions
 from mien.evaluation.predictions import Predictions
@@ -129,9 +128,3 @@ def test_what_is_not_known_is_said(tmp_path):
     assert ("id", "metadata") not in page.attributes
     assert page.tags.count("svg") == 1
     assert codes(written(tmp_path, history=[])) == ["history-unknown"]
-
-
-@pytest.mark.parametrize(("classes", "rows", "present"), [(2, 1, 1), (7, 3, 3), (12, 24, 12)])
-def test_any_number_of_classes_and_rows(charts, tmp_path, classes, rows, present):
-    evaluation = evaluation_of([f"class {index}" for index in range(classes)], rows, present)
-    Page(written(tmp_path, evaluation=evaluation, class_counts={"test": [0] * classes}, history=HISTORY[:1]))

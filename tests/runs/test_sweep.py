@@ -15,7 +15,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from mien.base.errors import DataError, RecipeError, RunError
+from mien.base.errors import DataError, RecipeError, RunError, TrainingError
 from mien.base.labels import FERPLUS_CLASSES
 from mien.base.recipe import load_recipe
 from mien.base.run_folder import RunFolder, best_epoch
@@ -135,6 +135,15 @@ def test_what_is_wrong_is_said_before_anything_is_written(tmp_path, faces, space
     assert not out.exists()
     with raises(RunError, "file-unwritable"):
         search(space, faces, tmp_path / "space.toml")
+
+
+def test_a_fault_of_the_users_own_code_is_no_divergence(tmp_path, faces, space_file, monkeypatch):
+    def fail(*given, **named):
+        raise TrainingError("The loss fails.", code="loss-fails")
+
+    monkeypatch.setattr("mien.runs.sweep.train", fail)
+    with raises(TrainingError, "loss-fails"):
+        search(load_space(str(space_file())), faces, tmp_path / "out")
 
 
 def test_a_database_that_cannot_be_used_is_one_line(tmp_path, faces, space_file):

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mien.base.errors import DataError
+from mien.base.files import plain
 from mien.base.labels import FERPLUS_CLASSES, NO_EXPRESSION
 from mien.data.ballots import ASK_AGAIN, MERGED, Vote, read_ballot, write_rows
 from mien.data.votes import VOTE_PREFIX
@@ -73,7 +74,11 @@ class MergedVotes:
 
 def relative_images(folder: str | os.PathLike[str]) -> list[str]:
     """List the images below a folder, relative to it, with ``/``. Raises :class:`DataError` if there are none."""
-    return [file.relative_to(folder).as_posix() for file in image_files(folder)]
+    names = [file.relative_to(folder).as_posix() for file in image_files(folder)]
+    for name in names:
+        if plain(name) != name or len(name.splitlines()) != 1:
+            raise DataError(f"{folder} has a file whose name no table can hold: {name!a}. Rename it.", code="file-name")
+    return names
 
 
 def doubtful_first(images: Sequence[str], folder: Path, model: Predictor) -> list[str]:

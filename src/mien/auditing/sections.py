@@ -1,12 +1,13 @@
 """The sections of an audit, each with its findings as JSON, table and page blocks.
 
-To add a check, add its class and an entry in :data:`CHECKS`.
+To add a check, add its class to :data:`Check` and an entry in :data:`CHECKS`. ``key`` is the id of its section on the
+page, ``title`` also that of its table in a terminal. ``values`` go into ``audit.json``; a table without rows says that
+the check does not apply; ``blocks`` stand below the table.
 """
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -30,31 +31,7 @@ IMAGES_PER_ISSUE = 16
 OUTLIERS_SHOWN = 48
 
 
-class Check(ABC):
-    """A section of the audit.
-
-    Attributes:
-        key: id of the section on the page.
-        title: title of the section, and of its table in a terminal.
-    """
-
-    key: ClassVar[str]
-    title: ClassVar[str]
-
-    @abstractmethod
-    def values(self, findings: AuditFindings) -> Mapping[str, Any]:
-        """Return findings for ``audit.json``, converted by :func:`~mien.evaluation.results.json_ready`."""
-
-    @abstractmethod
-    def table(self, findings: AuditFindings) -> Table:
-        """Return the findings as a table, without rows if the check does not apply."""
-
-    @abstractmethod
-    def blocks(self, findings: AuditFindings) -> Sequence[Block]:
-        """Return what the page shows below the table, such as faces."""
-
-
-class CopiesCheck(Check):
+class CopiesCheck:
     """Copies: the same image in several samples, maybe in other splits or with other labels."""
 
     key = "copies"
@@ -155,7 +132,7 @@ def _spread(values: Sequence[int] | npt.NDArray[np.int64], count: int) -> npt.ND
     return values[np.unique(np.linspace(0, len(values) - 1, min(count, len(values))).astype(np.int64))]
 
 
-class LabelsCheck(Check):
+class LabelsCheck:
     """Labels that a model's predictions contradict."""
 
     key = "labels"
@@ -252,7 +229,7 @@ def _doubtful_tile(findings: AuditFindings, review: LabelReview, at: int) -> Fac
     return FaceTile(data_address(findings.faces.images[index]), caption, detail)
 
 
-class ImagesCheck(Check):
+class ImagesCheck:
     """Corrupted images, and images without a face."""
 
     key = "images"
@@ -292,7 +269,7 @@ class ImagesCheck(Check):
         ]
 
 
-class CeilingCheck(Check):
+class CeilingCheck:
     """The accuracy ceiling set by the annotators' disagreement."""
 
     key = "ceiling"
@@ -323,7 +300,7 @@ class CeilingCheck(Check):
         ]
 
 
-class ChangesCheck(Check):
+class ChangesCheck:
     """The suggested changes, as ``clean.toml`` lists them."""
 
     key = "changes"
@@ -358,6 +335,8 @@ class ChangesCheck(Check):
             Table("list-of-changes", tuple(Column(name, "text") for name in columns), rows, shown=0),
         ]
 
+
+Check: TypeAlias = CopiesCheck | LabelsCheck | ImagesCheck | CeilingCheck | ChangesCheck
 
 CHECKS: tuple[Check, ...] = (CopiesCheck(), LabelsCheck(), ImagesCheck(), CeilingCheck(), ChangesCheck())
 """All sections, in the order of page and terminal."""

@@ -1,7 +1,5 @@
 """``mien label``: people vote on faces in a local page; then their votes are merged into a data set."""
 
-import threading
-import webbrowser
 from pathlib import Path
 from typing import Annotated
 
@@ -52,5 +50,4 @@ def label(
     listener = open_port("127.0.0.1", port)
     page = address(listener)
     notice(f"{page} asks {name} about {len(images):,} faces; votes go to {ballot}. Press Ctrl-C to stop.")
-    threading.Thread(target=webbrowser.open, args=(page,), daemon=True).start()
-    run(app, listener, Limits())
+    run(app, listener, Limits(), page)

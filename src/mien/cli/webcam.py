@@ -1,7 +1,5 @@
 """``mien webcam``: show the webcam in the browser page."""
 
-import threading
-import webbrowser
 from typing import Annotated
 
 from mien.base.errors import needs_extra
@@ -30,7 +28,4 @@ def webcam(
     listener = open_port("127.0.0.1", port)
     page = f"{address(listener)}/?webcam=1"
     notice(f"{page} shows the webcam; open it yourself if no browser starts. Press Ctrl-C to stop.")
-    # The port is already open, so the browser's requests wait for the service. A browser in a terminal would block this
-    # thread.
-    threading.Thread(target=webbrowser.open, args=(page,), daemon=True).start()
-    run(app, listener, limits)
+    run(app, listener, limits, page)

@@ -57,13 +57,10 @@ def read_folders(folder: Path, options: ReadOptions) -> FaceTable:
     splits: list[str] = []
     below: list[tuple[str, ...]] = []
     others: list[str] = []
-    notes = [
-        Notice(
-            f"{_relative(each, folder)} {_reason(each)} and was left out.",
-            code="folder-skipped",
-        )
-        for each in ignored
-    ]
+    notes: list[Notice] = []
+    for each in ignored:
+        reason = "has no class folders" if canonical_split(each.name) else "is not in a split folder"
+        notes.append(Notice(f"{_relative(each, folder)} {reason} and was left out.", code="folder-skipped"))
     for class_folder, split in class_folders:
         entries = _files(class_folder)
         images = [entry.path for entry in entries if is_image_name(entry.name)]
@@ -102,10 +99,6 @@ def read_folders(folder: Path, options: ReadOptions) -> FaceTable:
         columns=_folder_columns(below),
         notes=notes,
     )
-
-
-def _reason(folder: Path) -> str:
-    return "has no class folders" if canonical_split(folder.name) else "is not in a split folder"
 
 
 def _folder_columns(below: list[tuple[str, ...]]) -> dict[str, npt.NDArray[np.str_]]:

@@ -15,14 +15,14 @@ from mien.base.labels import LabelScheme
 from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
 from mien.evaluation.calibration import reliability
-from mien.evaluation.curves import precision_recall_curves, roc_curves
+from mien.evaluation.curves import roc_curves
 from mien.evaluation.error_analysis import worst_mistakes
 from mien.evaluation.estimates import group_values
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import Estimate, Evaluation, VoteEvaluation
 from mien.inference.predictor import Predictor
 from mien.page.blocks import Column, Table
-from mien.page.charts.curves import precision_recall_chart, reliability_chart, roc_chart
+from mien.page.charts.curves import reliability_chart, roc_chart
 from mien.page.charts.overview import confusion_chart
 from mien.page.charts.svg import Chart
 from mien.page.sections import classification_report, majority_table, metrics_table, subsets_table
@@ -191,11 +191,6 @@ class EvaluationResult:
         if not any(len(each.across) for each in curves.per_class):
             raise DataError("All samples are of one class, so there are no ROC curves.", code="one-class")
         return roc_chart(curves, self.classes)
-
-    def plot_precision_recall(self) -> Chart:
-        """Draw the precision-recall curve of each class, with its average precision."""
-        curves = precision_recall_curves(self.predictions.labels, self.predictions.probabilities)
-        return precision_recall_chart(curves, self.classes)
 
     def plot_reliability(self) -> Chart:
         """Draw accuracy by confidence; below the diagonal the model is overconfident."""

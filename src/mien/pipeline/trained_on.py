@@ -29,11 +29,14 @@ def image_digests(images: npt.NDArray[np.uint8], places: npt.NDArray[np.int64]) 
 def write_trained_on(run: RunFolder, faces: Dataset, start: RunFolder | None = None) -> None:
     """Write the digests of the training images as the network sees them, and those of the initial run.
 
-    Raises RunError if the file cannot be written, or the digests of ``start`` are damaged.
+    A run that is resumed without ``start`` keeps those it has. Raises RunError: unwritable, or damaged digests.
     """
     digests = image_digests(faces.images, np.flatnonzero(faces.split == "train"))
-    if start is not None:
-        digests = np.concatenate([digests, read_trained_on(start)])
+    write_digests(run, np.concatenate([digests, read_trained_on(start or run)]))
+
+
+def write_digests(run: RunFolder, digests: npt.NDArray[np.uint64]) -> None:
+    """Write sorted digests, each once. Raises RunError if the file cannot be written."""
     with whole_file(run.trained_on) as temporary, temporary.open("wb") as stream:
         np.lib.format.write_array(stream, np.unique(digests), allow_pickle=False)
 

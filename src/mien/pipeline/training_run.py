@@ -10,7 +10,7 @@ from typing import Any
 from mien.base.errors import Notice
 from mien.base.processes import is_main_process
 from mien.base.recipe import Recipe
-from mien.base.run_folder import RunFolder
+from mien.base.run_folder import HistoryLine, RunFolder
 from mien.data.dataset import Dataset
 from mien.evaluation.predictions import Predictions
 from mien.exporting.to_onnx import Parity, exporting, manifest_of_weights
@@ -29,10 +29,10 @@ from mien.pipeline.split_predictions import (
     temperature_description,
     with_model_classes,
 )
-from mien.pipeline.trained_on import write_trained_on
+from mien.pipeline.trained_on import read_trained_on, write_digests, write_trained_on
 from mien.reporting.context import ReportContext
 from mien.training import checkpoint
-from mien.training.callback import Callback
+from mien.training.callback import Callback, Callbacks
 from mien.training.device import from_first
 from mien.training.loop import Outcome, train
 from mien.training.plan import TrainingPlan
@@ -99,6 +99,17 @@ class TrainingResult(Outcome):
         return metrics_table(self.evaluation.evaluation)._repr_html_() + self.plot_history()._repr_svg_()
 
 
+class _RememberStart(Callback):
+    """Keeps what the initial run was trained on, because resuming does not need that run."""
+
+    def __init__(self, run: RunFolder, start: RunFolder) -> None:
+        self._run, self._start = run, start
+
+    def on_epoch_end(self, metrics: HistoryLine, is_best: bool) -> None:
+        if not self._run.trained_on.is_file():
+            write_digests(self._run, read_trained_on(self._start))
+
+
 def run_recipe(
     plan: TrainingPlan,
     run: RunFolder,
@@ -118,6 +129,8 @@ def run_recipe(
     environment = dict(metadata or {})
     # Only the first process locks the folder and writes to it.
     with run.alone() if is_main_process() else nullcontext():
+        if init_from is not None and is_main_process():
+            callback = Callbacks(callback, _RememberStart(run, init_from))
         outcome = train(plan, run, init_from=init_from, callback=callback, environment=environment, **options)
         result = from_first(lambda: finish_run(plan, run, outcome, environment, init_from))
     if callback is not None:

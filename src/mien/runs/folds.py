@@ -32,6 +32,7 @@ from mien.models.registry import completed, starts_from_scratch
 from mien.pipeline.split_predictions import predict_split
 from mien.pipeline.training_run import run_recipe
 from mien.training.callback import Callback
+from mien.training.heads import target_fingerprints
 from mien.training.plan import plan_training
 from mien.training.state import check_network, file_digest
 
@@ -207,9 +208,11 @@ def _check_folds(recipe: Recipe, folds: FoldPlan, folder: Path, init_from: RunFo
         begun = environment.get("started_from")
         # Without --from, a pretrained network starts from the weights that the recipe names.
         names_start = init_from is not None or starts_from_scratch(recipe.model)
+        targets = target_fingerprints(recipe, training)
         for differs, what, code in (
             (completed(run.read_recipe()).digest != digest, "another recipe", "other-recipe"),
             (not training.matches_training_data(str(environment.get("data_fingerprint"))), "other data", "other-data"),
+            (environment | targets != environment, "other votes or ratings", "run-other-votes"),
             (begun != start and names_start, f"another {arg('init_from')}", "run-other-start"),
         ):
             if differs:

@@ -92,6 +92,8 @@ def execute(
     except StoppedError:
         return None
     except TrainingError as error:
+        if error.code != "loss-not-finite":
+            raise
         failed = error.reason
     results = context.results / run.folder_name
     kept = read_run(results) if (results / RECORD).is_file() else keep(run, failed, context)

@@ -208,7 +208,9 @@ def _run_trial(
         return "invalid", f": {error}", None
     except StoppedError:
         return "stopped", "", None
-    except TrainingError:
+    except TrainingError as error:
+        if error.code != "loss-not-finite":
+            raise
         return "diverged", "", None
     if pruning.should_stop() or trained.was_stopped:
         return "pruned" if pruning.should_stop() else "stopped", "", None
@@ -286,5 +288,8 @@ def _write(space: Space, found: SweepResult) -> None:
     best = found.best
     if best is not None:
         words = f"Trial {best.number}, the best of {len(rows)} of {space.name}: {best.accuracy:.1%} on validation"
-        update = {"name": f"{space.base.name}-best", "description": words}
-        write_text(found.best_recipe, dump_recipe(space.recipe_for(best.values).model_copy(update=update)))
+        update: dict[str, Any] = {"name": f"{space.base.name}-best", "description": words}
+        recipe = space.recipe_for(best.values)
+        for table, part in (recipe.own_parts | ({"model": recipe.model} if recipe.model.file else {})).items():
+            update[table] = part.model_copy(update={"file": str(Path(part.file).absolute())})
+        write_text(found.best_recipe, dump_recipe(recipe.model_copy(update=update)))

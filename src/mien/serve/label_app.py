@@ -11,7 +11,7 @@ from PIL import Image
 from pydantic import BaseModel
 from starlette.staticfiles import StaticFiles
 
-from mien.base.errors import DataError
+from mien.base.errors import MienError
 from mien.base.images import encoded, open_image
 from mien.base.labels import FERPLUS_CLASSES
 from mien.base.preprocess import upright_rgb
@@ -80,15 +80,14 @@ def create_label_app(folder: Path, images: Sequence[str], ballot: Path) -> FastA
 
     @app.get("/image/{number}")
     def image(number: int) -> Response:
-        if not 0 <= number < len(images):
+        if not (0 <= number < len(images) and (file := folder / images[number]).is_file()):
             return Response(status_code=404)
-        file = folder / images[number]
         if file.suffix.lower() in SHOWN:
             return FileResponse(file)
         return Response(encoded(Image.fromarray(upright_rgb(open_image(file)))), media_type="image/png")
 
-    @app.exception_handler(DataError)
-    def unread(_: Request, error: DataError) -> Response:
+    @app.exception_handler(MienError)
+    def failed(_: Request, error: MienError) -> Response:
         return JSONResponse({"error": str(error)}, 409)
 
     app.mount("/", StaticFiles(directory=PAGE, html=True))

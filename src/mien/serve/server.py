@@ -9,7 +9,9 @@ import logging
 import os
 import socket
 import tempfile
+import threading
 import warnings
+import webbrowser
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -65,9 +67,12 @@ def is_local(listener: socket.socket) -> bool:
     return ipaddress.ip_address(listener.getsockname()[0]).is_loopback
 
 
-def run(app: FastAPI, listener: socket.socket, limits: Limits) -> None:
-    """Serve until SIGTERM or Ctrl-C, then finish active requests. Raises KeyboardInterrupt after Ctrl-C."""
+def run(app: FastAPI, listener: socket.socket, limits: Limits, page: str = "") -> None:
+    """Serve until SIGTERM, or Ctrl-C (KeyboardInterrupt), then finish active requests. A browser opens ``page``."""
     silence_logs()
+    if page:
+        # The port is open, so the browser waits for the service. A browser in a terminal would block this thread.
+        threading.Thread(target=webbrowser.open, args=(page,), daemon=True).start()
     # Otherwise each counter and histogram would have another line with its creation time.
     disable_created_metrics()  # type: ignore[no-untyped-call]
     uvicorn.Server(_config(app, limits)).run(sockets=[listener])
