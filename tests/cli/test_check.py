@@ -98,9 +98,6 @@ def test_the_predicted_class_counts_beside_probabilities(csv, faces, validation,
 def test_a_name_goes_before_a_number():
     found = [_class_index(text, ("v1.0", "1.0", "v2"), "line 1") for text in ("1.0", "v1.0", "2.0", "0")]
     assert found == [1, 0, 2, 0]
-
-
-def test_case_and_pandas_floats_change_no_class():
     assert [_class_index(text, ("Bored", "happy"), "line 1") for text in ("bored", "BORED", "Happiness")] == [0, 0, 1]
     assert [_class_index(text, ("1", "2", "3"), "line 1") for text in ("1", "1.0", "3.0")] == [0, 0, 2]
 

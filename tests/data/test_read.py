@@ -60,18 +60,6 @@ def test_a_table_and_folders_give_the_same_faces(kaggle_table: Path, tmp_path: P
     assert sets[0].images.dtype == np.uint8
 
 
-def test_reading_does_not_load_torch_or_pyarrow(kaggle_table: Path) -> None:
-    import subprocess
-    import sys
-
-    script = (
-        "import sys; from mien.data.read import read_data; read_data(sys.argv[1]);"
-        "print(*sorted({'pyarrow', 'onnxruntime'} & set(sys.modules)))"
-    )
-    done = subprocess.run([sys.executable, "-c", script, str(kaggle_table)], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == ""
-
-
 @pytest.mark.parametrize("native", [30, 48, 100])
 def test_fingerprint_and_splits_do_not_depend_on_the_size(tmp_path: Path, noise, write_tree, native: int) -> None:
     """Without splits in the data: the cut goes by pixels, and must be the same for models of every size."""

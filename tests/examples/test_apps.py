@@ -3,7 +3,7 @@
 import io
 from pathlib import Path
 
-import pytest
+from fastapi.testclient import TestClient
 
 import mien
 from support import encoded, load_script
@@ -11,15 +11,8 @@ from support import encoded, load_script
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
-@pytest.fixture
-def jpeg(astronaut):
-    return encoded(astronaut, "JPEG", quality=95)
-
-
-def test_fastapi(jpeg):
-    testclient = pytest.importorskip("fastapi.testclient")
-    pytest.importorskip("httpx")
-    client = testclient.TestClient(load_script(EXAMPLES / "fastapi_app.py").app)
+def test_fastapi(astronaut):
+    jpeg, client = encoded(astronaut, "JPEG", quality=95), TestClient(load_script(EXAMPLES / "fastapi_app.py").app)
     (expected,) = mien.load("default-int8", threads=1).predict(io.BytesIO(jpeg))
     (found,) = client.post("/faces", files={"photo": jpeg}).json()
     assert (found["answer"], found["box"]) == (expected.answer, expected.box.to_dict())

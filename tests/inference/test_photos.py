@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import mien
-from mien.base.errors import DataError, MienWarning, ModelError
+from mien.base.errors import DataError, MienWarning
 from mien.faces.crop import crop_faces, square_around
 from mien.faces.face import Box, Face, Margin
 from mien.inference.drawing import draw_predictions
@@ -114,13 +113,6 @@ def test_faces_outside_the_limits_are_left_out(classifier):
     assert len(classifier.predict([SCENE, SCENE], min_score=1, **given)[1]) == 2
     with raises(DataError, "min-score-range"):
         classifier.predict(SCENE, min_score=1.5, **given)
-
-
-def test_a_name_is_no_detector(classifier, astronaut):
-    assert next(classifier.stream([astronaut])).detector == "TinyFace + MTCNN"
-    for use in (classifier.predict, lambda image, **given: mien.Tracker(classifier, **given).update(image)):
-        with raises(ModelError, "detector-type", "str"):
-            use(astronaut, detector="none.onnx")
 
 
 def test_images_that_cannot_be_read_keep_their_place(classifier):
