@@ -142,6 +142,10 @@ def test_folders_and_names_that_are_refused(faces, tmp_path):
     with raises(DataError, "ballots-missing"):
         mien.merge_votes(tmp_path, faces)
     shutil.copytree(faces, tmp_path / "copy")
+    (tmp_path / "anna (1).csv").write_text("image,vote\n")  # as a browser names a second download
+    with raises(DataError, "person-name", "anna (1)"):
+        mien.merge_votes(tmp_path, faces)
+    (tmp_path / "anna (1).csv").rename(tmp_path / "._anna.csv")  # as macOS leaves
     for name in ("labels", "ask_again", "a/b", ""):
         with raises(DataError, "person-name"):
             ballot_file(tmp_path, name)

@@ -11,7 +11,7 @@ import numpy as np
 from mien.base.errors import DataError
 from mien.base.files import plain
 from mien.base.labels import FERPLUS_CLASSES, NO_EXPRESSION
-from mien.data.ballots import ASK_AGAIN, MERGED, Vote, read_ballot, write_rows
+from mien.data.ballots import ASK_AGAIN, MERGED, Vote, ballot_file, read_ballot, write_rows
 from mien.data.votes import VOTE_PREFIX
 from mien.evaluation.intervals import proportion
 from mien.evaluation.results import Estimate, json_ready
@@ -101,12 +101,12 @@ def merge_votes(votes: str | os.PathLike[str], faces: str | os.PathLike[str]) ->
         faces: folder of the images.
 
     Raises:
-        DataError: no ballot, a file that is not a ballot, or votes on images that are not in the folder.
+        DataError: no ballot, a file that is no ballot or not named after a person, or votes on images of elsewhere.
     """
     folder = Path(votes)
     images = relative_images(faces)
-    files = sorted(file for file in folder.glob("*.csv") if file.stem not in {MERGED, ASK_AGAIN})
-    ballots = {file.stem: ballot for file in files if (ballot := read_ballot(file, images))}
+    files = sorted(file for file in folder.glob("[!.]*.csv") if file.stem not in {MERGED, ASK_AGAIN})
+    ballots = {file.stem: ballot for file in files if (ballot := read_ballot(ballot_file(folder, file.stem), images))}
     if not ballots:
         raise DataError(f"{folder} contains no votes. Vote with: mien label FACES --name YOU", code="ballots-missing")
     counts = {image: np.zeros(len(FERPLUS_CLASSES), dtype=np.int64) for image in images}

@@ -65,7 +65,7 @@ def explain(
     for path in images:
         check_out(out, path)
     check_replaceable([out / "maps.npz", *out.glob("*.png")], overwrite)
-    names = list(METHODS) if "all" in method else list(dict.fromkeys(method))
+    names = list(dict.fromkeys(name for each in method for name in (METHODS if each == "all" else (each,))))
     explainer = Explainer(model, names, of_class, output=output)
     show_notices(explainer.notices)
     faces = _find_faces(images, explainer.predictor, crops)

@@ -166,7 +166,7 @@ class Tracker:
         if time_seconds is None:
             self._began = time.monotonic() if self._began is None else self._began
             time_seconds = time.monotonic() - self._began
-        if not time_seconds >= self._seconds:
+        if not self._seconds <= time_seconds < float("inf"):
             raise DataError(
                 f"The frame's time is {time_seconds:g} s, the previous one's {self._seconds:g} s. Give frames in the "
                 "order of their times.",
