@@ -358,7 +358,7 @@ def test_own_augmentation_sees_pixels_and_takes_the_place_of_the_recipes(faces, 
 
     def turn(images):
         seen.append(images)
-        return images.flip(2)
+        return images.flip(2).double()  # as NumPy computes
 
     nothing = {"flip": False, "translate": 0, "random_erasing": 0}
     plain = prepare(plan_training(changed(tiny_recipe, augment=nothing), faces))

@@ -184,7 +184,7 @@ def _train_epoch(
         step = (epoch - 1) * state.plan.steps_per_epoch + batch.index
         rate = recipe.optim.lr * cut * rate_factor(recipe.schedule, step, state.plan.steps_per_epoch, recipe.epochs)
         set_rate(state.optimizer, rate)
-        rate = max(group["lr"] for group in state.optimizer.param_groups)  # a user's optimiser has its own rate
+        rate = float(max(group["lr"] for group in state.optimizer.param_groups))  # a user's optimiser has its own rate
         shown, share = part_of_batch(callback.on_step_begin(state, batch) or batch, fabric)
         labels = state.labels[shown.chosen]
         logits, loss = forward_loss(state, shown)

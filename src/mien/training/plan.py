@@ -100,7 +100,7 @@ class Parts:
             if not right or not bool(torch.isfinite(images).all()):
                 rule = f"augment must return float images of shape {tuple(batch.images.shape)}, 0..1, all finite"
                 raise _wrong(rule, self.augment, images, "augment-output")
-            shown = normalise(255 * images, spec).contiguous(memory_format=torch.channels_last)
+            shown = normalise(255 * images.float(), spec).contiguous(memory_format=torch.channels_last)
             yield replace(batch, images=shown)
 
     def make_optimizer(self, network: nn.Module, lr: float) -> torch.optim.Optimizer:
