@@ -107,6 +107,10 @@ def test_rounded_probabilities_and_capital_headers_are_read(csv, faces, validati
     rounded[np.arange(len(rounded)), validation.labels] = 1.04 - 0.02 * len(faces.classes)
     file = csv(rounded[:, 0], f"id,{','.join(faces.classes).upper()}", more=rounded[:, 1:].T)
     assert check(file, face_parquet, "validation", claimed=0.9996).accuracy.value == 1
+    rounded[0] = 0
+    file = csv(rounded[:, 0], f"id,{','.join(faces.classes)}", more=rounded[:, 1:].T)
+    with raises(DataError, "probability-sum"):
+        check(file, face_parquet, "validation")
 
 
 def test_the_claim_is_compared_as_it_is_printed(csv, faces, validation, face_parquet):

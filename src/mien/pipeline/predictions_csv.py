@@ -97,7 +97,7 @@ def read_predictions_csv(path: Path, dataset: Dataset, split: str) -> ClaimedPre
     if column_of is not None and not answers:
         totals = probabilities.sum(axis=1, keepdims=True)
         # Two decimals of each class are precise enough; Predictions refuses what is left.
-        probabilities = np.where(abs(totals - 1) <= 0.005 * len(column_of), probabilities / totals, probabilities)
+        probabilities /= np.where(abs(totals - 1) <= 0.005 * len(column_of), totals, 1)
     if answers:
         if not kept.any():
             raise DataError(f"{path.name} has no class of the data in any row.", code="no-samples")
