@@ -100,6 +100,7 @@ def test_a_name_goes_before_a_number():
     assert found == [1, 0, 2, 0]
     assert [_class_index(text, ("Bored", "happy"), "line 1") for text in ("bored", "BORED", "Happiness")] == [0, 0, 1]
     assert [_class_index(text, ("1", "2", "3"), "line 1") for text in ("1", "1.0", "3.0")] == [0, 0, 2]
+    assert [_class_index(text, ("1.0", "2.0"), "line 1") for text in ("1.0", "2.0", "1")] == [0, 1, 1]
 
 
 def test_rounded_probabilities_and_capital_headers_are_read(csv, faces, validation, face_parquet):
@@ -108,9 +109,8 @@ def test_rounded_probabilities_and_capital_headers_are_read(csv, faces, validati
     file = csv(rounded[:, 0], f"id,{','.join(faces.classes).upper()}", more=rounded[:, 1:].T)
     assert check(file, face_parquet, "validation", claimed=0.9996).accuracy.value == 1
     rounded[0] = 0
-    file = csv(rounded[:, 0], f"id,{','.join(faces.classes)}", more=rounded[:, 1:].T)
     with raises(DataError, "probability-sum"):
-        check(file, face_parquet, "validation")
+        check(csv(rounded[:, 0], f"id,{','.join(faces.classes)}", more=rounded[:, 1:].T), face_parquet, "validation")
 
 
 def test_the_claim_is_compared_as_it_is_printed(csv, faces, validation, face_parquet):

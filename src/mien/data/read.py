@@ -84,7 +84,7 @@ def detect_shape(path: Path) -> tuple[Path, DataShape]:
 
 def _detect_folder(folder: Path) -> tuple[Path, DataShape]:
     root = descend(folder)
-    for part in (folder, root, *subfolders(root)):
+    for part in dict.fromkeys((folder, root, *subfolders(root))):
         with os.scandir(part) as entries:
             for name in (entry.name for entry in entries):
                 if name.endswith(".parquet") and name[0] != ".":

@@ -134,13 +134,13 @@ def _numbers(fields: Sequence[str], columns: Sequence[int], place: str) -> npt.N
 
 def _class_index(value: str, classes: Sequence[str], place: str, *, or_none: bool = False) -> int:
     """Return the index of a class given by name or number; with ``or_none`` -1 for other answers."""
-    text = re.sub(r"^(\d+)\.0+$", r"\1", value.strip())  # pandas writes 3 as 3.0 in a column that had gaps
-    name = canonical_class(text)
+    whole = re.sub(r"^(\d+)\.0+$", r"\1", text := value.strip())  # pandas writes 3 as 3.0 in a column that had gaps
     folded = [each.casefold() for each in classes]
-    if name.casefold() in folded:
-        return folded.index(name.casefold())
-    if text.isdecimal() and int(text) < len(classes):
-        return int(text)
+    for name in (canonical_class(text), canonical_class(whole)):
+        if name.casefold() in folded:
+            return folded.index(name.casefold())
+    if whole.isdecimal() and int(whole) < len(classes):
+        return int(whole)
     if or_none and (text in {"", UNSURE} or name in {*EXPRESSIONS, *NO_EXPRESSION}):
         return -1
     raise DataError(
