@@ -121,30 +121,34 @@ web/node_modules/.package-lock.json: web/package.json web/package-lock.json
 	cd web && npm ci --silent --ignore-scripts
 	touch $@
 
-PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
+# uv takes a sixth of pip's time. It does not read pip's configuration, so what that says of indexes is handed on.
+PIP_SAYS = $$($(BIN)/pip config get global.$(1) 2> /dev/null)
+INSTALL = UV_DEFAULT_INDEX="$(call PIP_SAYS,index-url)" UV_INDEX="$(call PIP_SAYS,extra-index-url)" UV_INDEX_STRATEGY=unsafe-best-match \
+	UV_FIND_LINKS="$(call PIP_SAYS,find-links)" $(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt
 
 # What the page and the npm package are built with: no torch.
 .venv/.core: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(PIP) -e . onnx
+	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt uv
+	$(INSTALL) -e . onnx
 	touch $@
 
 .venv/.installed: .venv/.core
 	@echo "Installing mien and torch into .venv, 1 GB or, with CUDA, several: this takes minutes."
-	$(PIP) -e '.[train,report,serve]'
+	$(INSTALL) -e '.[train,report,serve]'
 	touch $@
 
 .venv/.test: .venv/.installed
-	$(PIP) -e '.[train,report,audit,sklearn,serve,video,pandas,test]'
+	$(INSTALL) -e '.[train,report,audit,sklearn,serve,video,pandas,test]'
 	touch $@
 
-# Everything at once: each step of pip resolves and builds anew.
+# Everything at once: each step resolves and builds anew.
 .venv/.dev: .venv/.core
-	$(PIP) -e '.[all,wandb,mlflow,scale,dev]'
+	$(INSTALL) -e '.[all,wandb,mlflow,scale,dev]'
 	# timm wants torchvision, and beside the CPU build of torch each one that names this torch fails to import. This old
 	# one names another torch and imports, with a warning: hence --no-deps, and a folder of its own that only tests of
 	# timm look into (tests/conftest.py). Without it, from Python 3.12 on, they are skipped. Users have the pair that
 	# belongs together: pip install 'mien[timm]'.
-	$(PIP) --no-deps --upgrade \
+	$(INSTALL) --no-deps --upgrade \
 		--target .venv/timm timm "torchvision==0.16.2; python_version < '3.12'"
 	touch .venv/.installed .venv/.test $@
