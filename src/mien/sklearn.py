@@ -143,8 +143,7 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
 
     def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:  # noqa: N803
         """Predict the most probable label of each face crop, (N,). Arguments are as in :meth:`predict_proba`."""
-        probabilities = self.predict_proba(X)
-        return np.asarray(self.classes_[probabilities.argmax(axis=1)])
+        return np.asarray(self.classes_[self.predict_proba(X).argmax(axis=1)])
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the model to a ``.onnx`` file for :func:`mien.load` and all commands, and return the path.

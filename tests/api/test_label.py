@@ -150,7 +150,7 @@ def test_folders_and_names_that_are_refused(faces, tmp_path):
         with raises(DataError, "person-name"):
             ballot_file(tmp_path, name)
     assert len(FERPLUS_CLASSES) == 10, "one key each"
-    for name in ("a\rb.png", "b\udcff.png"):
+    for name in ("a\rb.png", "b\udcff.png", " c.png"):
         (tmp_path / "copy" / name).write_bytes(b"x")
         with raises(DataError, "file-name"):
             relative_images(tmp_path / "copy")

@@ -37,8 +37,8 @@ def test_every_face_is_a_row():
     assert list(table.columns) == ["source", "frame", "time_seconds", "track", *columns[1:]]
     assert tuple(table.iloc[0])[1:4] == (7, 0.25, 2)
     assert list(mien.to_pandas([prediction(0.2)])["answer"]) == ["sad"]
-    named = mien.to_pandas([Prediction("a.jpg", ("answer", "sad"), np.array([0.25, 0.75]))])
-    assert list(named.iloc[0][["answer", "p(answer)", "sad"]]) == ["sad", 0.25, 0.75]
+    named = mien.to_pandas([Prediction("a.jpg", ("answer", "track"), np.array([0.25, 0.75]))])
+    assert list(named.iloc[0][["answer", "p(answer)", "p(track)"]]) == ["track", 0.25, 0.75]
     assert mien.to_pandas([[]]).empty
     assert list(mien.to_pandas([[]]).columns) == [
         *columns[:-2],

@@ -7,12 +7,13 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from mien.api.check import check
+from mien.api.check import _claimed, check
 from mien.base.errors import DataError
 from mien.base.labels import parse_scheme
 from mien.data.dataset import Dataset
 from mien.evaluation.claim import MAX_CLASSES, best_exchange, learned_labels
 from mien.evaluation.ferplus import majority
+from mien.evaluation.intervals import proportion_among
 from mien.evaluation.predictions import Predictions
 from mien.pipeline.predictions_csv import _by_file, _class_index
 from support import make_predictions, raises, refused
@@ -114,12 +115,13 @@ def test_rounded_probabilities_and_capital_headers_are_read(csv, faces, validati
 
 
 def test_the_claim_is_compared_as_it_is_printed(csv, faces, validation, face_parquet):
-    """Oracle: one decimal of the percentage."""
+    """Oracle: one or two decimals of the percentage."""
     some = check(csv(np.roll(validation.labels, 1)), face_parquet, "validation").accuracy.value
     for claimed in (some, round(some, 3), some + 0.0011, some - 0.0011):
         found = check(csv(np.roll(validation.labels, 1)), face_parquet, "validation", claimed=claimed)
         expected = "fine" if f"{claimed:.1%}" == f"{some:.1%}" else "wrong"
         assert verdicts(found)["claimed accuracy"] == expected
+    assert _claimed(0.5015, proportion_among(np.arange(3589) < 1800)).verdict == "fine"
 
 
 def test_samples_of_an_own_split_and_of_dropped_classes_are_not_missing(faces, validation, face_parquet):

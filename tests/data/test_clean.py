@@ -109,8 +109,7 @@ def test_what_is_dropped_from_validation_and_test_is_proved_by_the_data(faces):
     proved = tuple(
         change(faces, at, kind=kind) for at, kind in ((blank, "blank"), (disputed, "conflict"), (test[0], "conflict"))
     )
-    left = apply_clean(faces, Clean(faces.fingerprint, proved))
-    assert len(left) == len(faces) - 3
+    assert len(apply_clean(faces, Clean(faces.fingerprint, proved))) == len(faces) - 3
     for at, kind, code in (
         (copied, "conflict", "clean-unproved"),
         (test[1], "conflict", "clean-unproved"),

@@ -106,7 +106,7 @@ def test_hidden_files_are_ignored_and_other_leftovers_are_told(tree) -> None:
     (folder / "fear" / "README.txt").write_text("x")
     assert [each.code for each in read_data(folder).notes] == ["class-folder-empty", "files-skipped"]
     (folder / "stray.png").write_bytes((folder / "sad" / "000.png").read_bytes())
-    result = read_data(folder, cache=False)
+    result = read_data(folder)  # not from the cache of the line above
     assert (len(result.faces), [each.code for each in result.notes][2:]) == (6, ["files-skipped"])
 
 

@@ -182,14 +182,14 @@ def test_a_bad_image_is_named_by_its_row_and_skip_bad_goes_on(tmp_path: Path, no
     contents[6] = b""
     splits = ["train"] * 5 + ["validation"] * 5
     table = {
-        "image": [{"bytes": each, "path": None} for each in contents],
+        "image": [{"bytes": each or None, "path": "x.png"} for each in contents],
         "label": ["a", "b"] * 5,
         "row": range(10),
         "split": splits,
         "age": range(20, 30),
     }
     pq.write_table(pa.table(table), path)
-    with raises(DataError, "image-unreadable", "a.parquet row 4"):
+    with raises(DataError, "image-unreadable", "a.parquet row 6: the image x.png"):
         read_data(path)
     result = read_data(path, ReadOptions(skip_bad=True))
     assert [name for name, _ in result.skipped] == ["a.parquet row 4", "a.parquet row 6"]

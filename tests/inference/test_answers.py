@@ -177,8 +177,7 @@ def test_all_forms_of_the_command_say_the_same(mien, voted_run, crops, tmp_path)
 
     asked = ("predict", "--crops", crops, "--model", voted_run.path)
     expected = [each.to_dict() for each in load(voted_run.path).predict_crops(crops)]
-    found = json.loads(mien(*asked, "--json").out)
-    assert found == expected
+    assert json.loads(mien(*asked, "--json").out) == expected
     rows = list(csv.DictReader(io.StringIO(mien(*asked, "--csv").out)))
     head = ["source", "output", "answer", "top", "confidence", *DOUBT, "unsure", "not_a_face"]
     head += [*AFFECT, *FERPLUS_CLASSES]

@@ -31,8 +31,7 @@ def narrow(name, classes=5):
 def test_shapes_and_gradients(name):
     network = narrow(name)
     images = torch.randn(4, 1, 48, 48)
-    features = network.features(images)
-    assert features.shape == (4, network.head.in_features)
+    assert network.features(images).shape == (4, network.head.in_features)
     logits = network(images)
     assert logits.shape == (4, 5)
     torch.nn.functional.cross_entropy(logits, torch.arange(4)).backward()

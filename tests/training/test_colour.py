@@ -60,8 +60,7 @@ def colour_run(tmp_path_factory, colour_faces, colour_recipe) -> RunFolder:
 
 def test_the_model_file_says_its_channels_and_answers_as_torch(colour_run, colour_faces, monkeypatch):
     """Oracle: torch, by way of another code path than the exported file's."""
-    manifest = read_manifest(colour_run.model)
-    assert manifest.input == SPEC
+    assert read_manifest(colour_run.model).input == SPEC
     model = load(colour_run.path)
     expected = load_torch_model(colour_run, 1.0).predict(colour_faces.images[:8])
     assert np.abs(model.probabilities(colour_faces.images[:8], 1.0) - expected).max() < 1e-4

@@ -389,6 +389,11 @@ def test_parts_that_cannot_be_used_are_one_line(tmp_path, faces, tiny_recipe, pa
     assert not (tmp_path / "run").exists()
 
 
+def test_an_own_loss_that_refuses_what_is_not_finite_diverges_as_others_do():
+    logits, labels = torch.full((2, 7), torch.nan), torch.zeros(2, dtype=torch.long)
+    assert Parts(loss=lambda logits, _: 1 / 0).label_loss(logits, labels).isnan()
+
+
 class FromPython(nn.Module):
     act = functional.relu
 

@@ -50,8 +50,7 @@ def test_a_run_killed_at_any_moment_and_resumed_ends_bit_identical(tmp_path, fac
         child.join()
         reader.close()
     assert len(checkpoint.load(cut.last)[1]["history"]) < 12, "the kill came too late to test anything"
-    outcome = train(plan_training(recipe, faces), cut, resume=True)
-    assert len(outcome.history) == 12
+    assert len(train(plan_training(recipe, faces), cut, resume=True).history) == 12
     assert same_weights(whole, cut)
     columns = [[line["validation_loss"], line["train_loss"]] for line in whole.read_history()]
     assert columns == [[line["validation_loss"], line["train_loss"]] for line in cut.read_history()]

@@ -12,7 +12,7 @@ import numpy as np
 from mien.api.inputs import Data, read
 from mien.base.errors import DataError
 from mien.base.files import expand_home
-from mien.base.labels import parse_scheme
+from mien.base.labels import SCHEMES, parse_scheme
 from mien.data.dataset import ALL, FINGERPRINT_PX, SPLITS, Dataset
 from mien.data.read import ReadResult
 from mien.evaluation.claim import LEARNED_SHARE, best_exchange, learned_labels
@@ -180,7 +180,8 @@ def _expected(faces: Dataset, found: Predictions) -> int:
     """Return how many samples have the split and the classes of the predictions; of a user's own split, all."""
     if found.split not in {*SPLITS, ALL}:
         return len(found)
-    faces, scheme = faces.of_split(found.split), parse_scheme(found.scheme or "all")
+    same = (scheme for scheme in SCHEMES.values() if set(scheme.classes) == set(found.classes))
+    faces, scheme = faces.of_split(found.split), parse_scheme(found.scheme) if found.scheme else next(same, None)
     kept = scheme is not None and {name for group in scheme.groups.values() for name in group} <= set(faces.classes)
     return len(faces.with_scheme(scheme) if kept else faces)
 
@@ -206,8 +207,9 @@ def _labels(other: int | None) -> ClaimFinding:
 
 
 def _claimed(claimed: float, accuracy: Estimate) -> ClaimFinding:
-    words = f"The claim is {percent(claimed)}; the predictions give {percent(accuracy.value)}."
-    return ClaimFinding("claimed accuracy", "fine" if percent(claimed) == percent(accuracy.value) else "wrong", words)
+    words = f"The claim is {percent(claimed, 2)}; the predictions give {percent(accuracy.value, 2)}."
+    right = any(percent(claimed, digits) == percent(accuracy.value, digits) for digits in (1, 2))
+    return ClaimFinding("claimed accuracy", "fine" if right else "wrong", words)
 
 
 def _size(accuracy: Estimate) -> ClaimFinding:
@@ -239,8 +241,7 @@ def _baseline(found: Predictions, accuracy: Estimate) -> ClaimFinding:
 
 def _copies(measured: MeasuredSplit) -> ClaimFinding:
     key = "copies of training images"
-    subsets = {subset.value: subset for subset in measured.subsets()}
-    clean = subsets.get(WITHOUT_LEAKED)
+    clean = {subset.value: subset for subset in measured.subsets()}.get(WITHOUT_LEAKED)
     if clean is None or not clean.count:
         return ClaimFinding(key, "unknown", "Only validation and test samples can be copies of earlier splits.")
     everything = len(measured.predictions)
@@ -256,9 +257,7 @@ def _copies(measured: MeasuredSplit) -> ClaimFinding:
 
 def _annotators(found: Predictions) -> list[ClaimFinding]:
     keys = "labels seen in training", "a second panel"
-    ceiling = None
-    if found.votes is not None:
-        ceiling = vote_ceiling(found.votes.counts, found.votes.classes, found.groups)
+    ceiling = None if found.votes is None else vote_ceiling(found.votes.counts, found.votes.classes, found.groups)
     if found.votes is None or ceiling is None:
         return [ClaimFinding(key, "unknown", "The data has no votes of annotators.") for key in keys]
     predicted = found.probabilities.argmax(axis=1)

@@ -38,7 +38,8 @@ def compare(
         second: other model, predictions or evaluation.
         data: labelled faces. A model needs them, unless it is a run or evaluation folder that contains predictions.
             They add metrics without copies, and faces on the page. Groups of the data replace those of the predictions.
-        split: split to compare on; predictions and evaluations have theirs. The default is validation.
+        split: split to compare on. Predictions and evaluations have theirs. The default is validation, or the only
+            split of a folder's predictions.
         shared_only: compare on the samples that both have; a warning counts the others.
 
     Raises:
@@ -71,7 +72,7 @@ def compare_named(named: Sequence[tuple[str, Predictions]], data: ReadResult | N
         except DataError as error:
             raise DataError(f"{first} and {name}: {error.raw}", code=error.code) from None
         if baseline.faces is not None:
-            # Predictions for another name of the split, such as "all", may have no subsets.
+            # Predictions for all samples, or a user's own split, have no subsets.
             theirs = {each.value: each for each in split.subsets()}
             subsets = tuple((each, theirs[each.value]) for each in baseline.subsets() if each.value in theirs)
             faces = baseline.faces.subset(np.argsort(baseline.predictions.sample_ids))
@@ -110,9 +111,11 @@ def _named_predictions(
         return str(given.run.path) if given.run else given.name or which, given.predictions
     if isinstance(given, Predictions):
         return which, given
-    if isinstance(given, str | os.PathLike) and Path(given).suffix == ".npz":
+    if isinstance(given, str | os.PathLike) and Path(given).suffix.casefold() == ".npz":
         return str(given), read_predictions(given)
-    if data is None and isinstance(given, str | os.PathLike) and Path(given).is_dir():
+    # With data, a model predicts anew; the folder of an evaluation has none.
+    is_dir = isinstance(given, str | os.PathLike) and Path(given).is_dir()
+    if is_dir and (data is None or not RunFolder(Path(given)).model.is_file()):
         return str(given), read_predictions(find_predictions(Path(given), split))
     if data is None:
         raise DataError("Give data to compare models, or give their predictions.", code="data-missing")

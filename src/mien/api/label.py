@@ -76,7 +76,7 @@ def relative_images(folder: str | os.PathLike[str]) -> list[str]:
     """List the images below a folder, relative to it, with ``/``. Raises :class:`DataError` if there are none."""
     names = [file.relative_to(folder).as_posix() for file in image_files(folder)]
     for name in names:
-        if plain(name) != name or len(name.splitlines()) != 1:
+        if plain(name) != name or len(name.splitlines()) != 1 or name[0] == " ":
             raise DataError(f"{folder} has a file whose name no table can hold: {name!a}. Rename it.", code="file-name")
     return names
 
@@ -101,7 +101,7 @@ def merge_votes(votes: str | os.PathLike[str], faces: str | os.PathLike[str]) ->
         faces: folder of the images.
 
     Raises:
-        DataError: no ballot, a file that is no ballot or not named after a person, or votes on images of elsewhere.
+        DataError: no ballot, a file that is none or not named after a person, or votes on images that are not there.
     """
     folder = Path(votes)
     images = relative_images(faces)

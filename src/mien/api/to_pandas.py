@@ -9,7 +9,7 @@ import numpy as np
 
 from mien.base.errors import DataError, MissingExtraError, needs_extra
 from mien.base.heads.votes import VotesHead
-from mien.inference.output_files import FACE_COLUMNS, SCORE_COLUMN, probability_column
+from mien.inference.output_files import FACE_COLUMNS, SCORE_COLUMN, probability_columns
 from mien.inference.prediction import Photo, Prediction, prediction_fields
 from mien.video.tracker import VideoFrame
 
@@ -98,5 +98,6 @@ def _row(prediction: Prediction) -> dict[str, Any]:
     score = prediction.detection_score
     place = {} if score is None else dict(zip(FACE_COLUMNS[1:], prediction.box, strict=True)) | {SCORE_COLUMN: score}
     fields = {name: getattr(prediction, name) for name in prediction.fields}
-    row = {"source": prediction.source, **place, **fields}
-    return row | {probability_column(name, row): share for name, share in prediction.probabilities.items()}
+    columns = probability_columns(prediction.probabilities, fields)
+    shares = zip(columns, prediction.probabilities.values(), strict=True)
+    return {"source": prediction.source, **place, **fields, **dict(shares)}

@@ -78,8 +78,7 @@ def predict(
 
     def make_reader(threads: int | None = 1) -> FaceReader:
         predictor = load(model, threads=threads, output=output, provider=provider)
-        detector = None if crops else detection.detector()
-        return FaceReader(predictor, detector, classes=classes)
+        return FaceReader(predictor, None if crops else detection.detector(), classes=classes)
 
     # Check all arguments before anything is read or written.
     reader = make_reader(threads)

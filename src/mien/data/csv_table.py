@@ -86,7 +86,7 @@ def read_csv(path: Path, options: ReadOptions) -> FaceTable:
                     faces[len(rows)] = face
             except DataError as error:
                 # An unknown label or split does not mean that a row is damaged.
-                if not (options.skip_bad and error.code.startswith(("csv-", "pixel-"))):
+                if not (options.skip_bad and error.code.startswith(("csv-", "pixel-", "image-"))):
                     raise
                 skipped.append((place, str(error)))
                 continue

@@ -114,11 +114,11 @@ class ClassNames:
     def name(self, found: str) -> str:
         """Return the class that a label means: ``"Happiness"`` -> ``"happy"``."""
         usual = canonical_class(found)
-        usual = self._spelling.setdefault(_key(usual), usual)
         mapped = self._mapped(found.strip(), usual)
+        name = self._spelling.setdefault(_key(mapped or usual), mapped or usual)
         if mapped is None:
-            self._words.setdefault(usual, {})[_key(found)] = None
-        return mapped or usual
+            self._words.setdefault(name, {})[_key(found)] = None
+        return name
 
     def numbered(self, found: str, where: str) -> str:
         """Return the class of a number in Kaggle's numbering (0 angry .. 6 neutral) or of an expression's name.

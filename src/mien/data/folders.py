@@ -39,7 +39,9 @@ def holds_class_folders(folder: Path) -> bool:
 
 def tree_state(folder: Path) -> Iterator[str]:
     """Yield path, size and times of each file for the cache's key. Takes about 3 µs per file."""
-    for class_folder, _ in _tree(folder)[0]:
+    class_folders, left_out = _tree(folder)
+    yield from map(str, left_out)
+    for class_folder, _ in class_folders:
         yield str(class_folder)
         yield from (file_state(entry.path) for entry in _files(class_folder))
 
@@ -50,7 +52,7 @@ def read_folders(folder: Path, options: ReadOptions) -> FaceTable:
     If all files are named as in msambare/fer2013 (Training_1.jpg, PublicTest_2.jpg, PrivateTest_3.jpg), their names
     give FER2013's official splits. Raises DataError: no class folders, no images, an image that cannot be decoded.
     """
-    class_folders, ignored = _tree(folder)
+    class_folders, left_out = _tree(folder)
     class_names = ClassNames(options.class_map)
     files: list[str] = []
     names: list[str] = []
@@ -58,9 +60,10 @@ def read_folders(folder: Path, options: ReadOptions) -> FaceTable:
     below: list[tuple[str, ...]] = []
     others: list[str] = []
     notes: list[Notice] = []
-    for each in ignored:
-        reason = "has no class folders" if canonical_split(each.name) else "is not in a split folder"
-        notes.append(Notice(f"{_relative(each, folder)} {reason} and was left out.", code="folder-skipped"))
+    for each in left_out:
+        if not is_image_name(each.name):
+            reason = "has no class folders" if canonical_split(each.name) else "is not in a split folder"
+            notes.append(Notice(f"{_relative(each, folder)} {reason} and was left out.", code="folder-skipped"))
     for class_folder, split in class_folders:
         entries = _files(class_folder)
         images = [entry.path for entry in entries if is_image_name(entry.name)]
@@ -81,9 +84,7 @@ def read_folders(folder: Path, options: ReadOptions) -> FaceTable:
     if others:
         words = f"Files without the suffix of an image were left out: {len(others):,}, e.g. {others[0]}."
         notes.append(Notice(words, code="files-skipped"))
-    above = sorted({each.parent for each, _ in class_folders} | {descend(folder)})
-    beside = [each for part in above for each in sorted(part.iterdir()) if is_image_name(each.name)]
-    if beside:
+    if beside := [each for each in left_out if is_image_name(each.name)]:
         words = f"Images in no class folder were left out: {len(beside):,}, e.g. {beside[0]}."
         notes.append(Notice(words, code="files-skipped"))
     official = _official_splits(files)
@@ -110,27 +111,26 @@ def _folder_columns(below: list[tuple[str, ...]]) -> dict[str, npt.NDArray[np.st
 
 
 def _tree(folder: Path) -> tuple[list[tuple[Path, str]], list[Path]]:
-    """Return class folders, each with its split or ``""``, and the folders that are not in a split."""
+    """Return class folders, each with its split or ``""``; and folders not in a split, and images beside them all."""
     root = descend(folder)
     below = subfolders(root)
     split_folders = [each for each in below if canonical_split(each.name) and subfolders(each)]
+    images = [each for part in (root, *split_folders) for each in sorted(part.iterdir()) if is_image_name(each.name)]
     if split_folders:
         for each in split_folders:
             _check_classes(each, subfolders(each))
-        class_folders = [
-            (each, canonical_split(split.name) or "") for split in split_folders for each in subfolders(split)
-        ]
-        return class_folders, [each for each in below if each not in split_folders]
+        classes = [(each, canonical_split(split.name) or "") for split in split_folders for each in subfolders(split)]
+        return classes, [*(each for each in below if each not in split_folders), *images]
     if not below:
-        images = sum(is_image_name(entry.name) for entry in _files(root))
-        found = f"{images:,} images but no class folders" if images else "nothing that can be read"
+        count = sum(is_image_name(entry.name) for entry in _files(root))
+        found = f"{count:,} images but no class folders" if count else "nothing that can be read"
         raise DataError(
             f"{folder} holds {found}. Expected a folder for each class, such as {folder.name}/happy/face.png, "
             f"a CSV or parquet.",
             code="data-unknown",
         )
     _check_classes(folder, below)
-    return [(each, "") for each in below], []
+    return [(each, "") for each in below], images
 
 
 def _check_classes(folder: Path, below: Sequence[Path]) -> None:

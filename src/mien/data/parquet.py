@@ -97,7 +97,7 @@ def read_parquet(path: Path, options: ReadOptions) -> FaceTable:
     origin = OFFICIAL_ORIGIN if official else (origins or ["as in the file names"])[0]
     about = {} if own is None else own.about
     table = read_images(
-        (item for file in files for item in file.images()),
+        (item for file in files for item in file.images(options.skip_bad)),
         names,
         options,
         f"decoding {path.name}",
@@ -253,7 +253,7 @@ class ParquetFile:
             )
         return headers[position]
 
-    def images(self) -> Iterator[tuple[str, bytes]]:
+    def images(self, skip_bad: bool) -> Iterator[tuple[str, bytes]]:
         """Yield name and encoded image of each row, in small batches."""
         row = 0
         with _damage_as_one_line(self.path):
@@ -270,7 +270,7 @@ class ParquetFile:
                             "image.",
                             code="image-unreadable",
                         )
-                    if content is None and isinstance(value, dict) and value.get("path"):
+                    if content is None and isinstance(value, dict) and value.get("path") and not skip_bad:
                         words = f"{source}: the image {value['path']} is only named. Write its bytes into the file."
                         raise DataError(words, code="image-unreadable")
                     yield source, content or b""

@@ -128,8 +128,7 @@ def roc_auc(labels: Labels, probabilities: Floats) -> Floats:
 
     Labels (N,), probabilities (N, C). The area is NaN for a class without rows, or with all of them.
     """
-    weights = np.ones(len(labels))
-    return np.array([each.area(weights) for each in one_versus_rest(labels, probabilities)])
+    return np.array([each.area(np.ones(len(labels))) for each in one_versus_rest(labels, probabilities)])
 
 
 def sample_losses(labels: Labels, probabilities: Floats) -> Floats:

@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -21,9 +21,10 @@ SCORE_COLUMN = "detection_score"
 _ROWS_AT_ONCE = 4096
 
 
-def probability_column(name: str, taken: Container[str]) -> str:
-    """Return the column of a class's probability: its name, or ``p(NAME)`` if another column has that name."""
-    return f"p({name})" if name in taken else name
+def probability_columns(classes: Iterable[str], fields: Iterable[str]) -> tuple[str, ...]:
+    """Return the columns of the classes' probabilities: their names, or ``p(NAME)`` if a table has such a column."""
+    taken = {"source", "detector", *FACE_COLUMNS, SCORE_COLUMN, "frame", "time_seconds", "track", *fields}
+    return tuple(f"p({name})" if name in taken else name for name in classes)
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,7 @@ class Columns:
     def names(self) -> tuple[str, ...]:
         """All column names in order."""
         place = () if self.crops else ("detector", *FACE_COLUMNS, SCORE_COLUMN)
-        own = ("source", *place, *self.fields)
-        return (*own, *(probability_column(name, own) for name in self.classes))
+        return ("source", *place, *self.fields, *probability_columns(self.classes, self.fields))
 
     def rows(self, results: Results) -> Iterator[tuple[Any, ...]]:
         """Yield a row per face, in the order of :attr:`names`; missing values are None."""

@@ -160,8 +160,7 @@ class Predictor(OnnxClassifier):
             )
         elif is_several(images):
             each = images  # type: ignore[assignment]
-        photos = self.stream(each, crops=True, classes=classes)
-        return [photo.predictions[0] for photo in photos]
+        return [photo.predictions[0] for photo in self.stream(each, crops=True, classes=classes)]
 
     def stream(
         self,

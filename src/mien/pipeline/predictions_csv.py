@@ -94,14 +94,14 @@ def read_predictions_csv(path: Path, dataset: Dataset, split: str) -> ClaimedPre
     indices, probabilities = np.array(list(line_of)), np.array(values)
     kept = np.array(answers, dtype=np.int64) >= 0
     without = int((~kept).sum())
-    if column_of is not None and not answers:
-        totals = probabilities.sum(axis=1, keepdims=True)
-        # Two decimals of each class are precise enough; Predictions refuses what is left.
-        probabilities /= np.where(abs(totals - 1) <= 0.005 * len(column_of), totals, 1)
     if answers:
         if not kept.any():
             raise DataError(f"{path.name} has no class of the data in any row.", code="no-samples")
         indices, probabilities = indices[kept], np.eye(len(dataset.classes))[np.array(answers)[kept]]
+    else:
+        totals = probabilities.sum(axis=1, keepdims=True)
+        # Two decimals of each class are precise enough; Predictions refuses what is left.
+        probabilities /= np.where(abs(totals - 1) <= 0.005 * len(dataset.classes), totals, 1)
     matched = chosen.subset(indices)
     fingerprint = dataset.fingerprint_for_predictions(split)
     predictions = Predictions(matched.rows, matched.labels, probabilities, dataset.classes, split, fingerprint)
@@ -136,9 +136,9 @@ def _class_index(value: str, classes: Sequence[str], place: str, *, or_none: boo
     """Return the index of a class given by name or number; with ``or_none`` -1 for other answers."""
     whole = re.sub(r"^(\d+)\.0+$", r"\1", text := value.strip())  # pandas writes 3 as 3.0 in a column that had gaps
     folded = [each.casefold() for each in classes]
-    for name in (canonical_class(text), canonical_class(whole)):
-        if name.casefold() in folded:
-            return folded.index(name.casefold())
+    for name in (text, canonical_class(text), canonical_class(whole)):
+        if name in classes or name.casefold() in folded:
+            return classes.index(name) if name in classes else folded.index(name.casefold())
     if whole.isdecimal() and int(whole) < len(classes):
         return int(whole)
     if or_none and (text in {"", UNSURE} or name in {*EXPRESSIONS, *NO_EXPRESSION}):

@@ -130,7 +130,7 @@ def run_recipe(
     # Only the first process locks the folder and writes to it.
     with run.alone() if is_main_process() else nullcontext():
         if init_from is not None and is_main_process():
-            callback = Callbacks(callback, _RememberStart(run, init_from))
+            callback = Callbacks(_RememberStart(run, init_from), callback)
         outcome = train(plan, run, init_from=init_from, callback=callback, environment=environment, **options)
         result = from_first(lambda: finish_run(plan, run, outcome, environment, init_from))
     if callback is not None:

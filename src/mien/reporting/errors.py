@@ -32,8 +32,7 @@ def pairs_section(context: ReportContext) -> Section:
         Column("true class", "text"), Column("predicted", "text"), Column("samples", "count"),
         Column("of the true class", "percent"),
     )  # fmt: skip
-    table = Table("confused-pairs", columns, rows, shown=PAIRS_SHOWN)
-    return Section("pairs", "Confused pairs", (table,))
+    return Section("pairs", "Confused pairs", (Table("confused-pairs", columns, rows, shown=PAIRS_SHOWN),))
 
 
 def cell_faces(context: ReportContext) -> dict[tuple[int, int], FaceRow]:

@@ -68,7 +68,7 @@ def is_local(listener: socket.socket) -> bool:
 
 
 def run(app: FastAPI, listener: socket.socket, limits: Limits, page: str = "") -> None:
-    """Serve until SIGTERM, or Ctrl-C (KeyboardInterrupt), then finish active requests. A browser opens ``page``."""
+    """Serve until SIGTERM or Ctrl-C, which raises KeyboardInterrupt; finish active requests. Open ``page``, if any."""
     silence_logs()
     if page:
         # The port is open, so the browser waits for the service. A browser in a terminal would block this thread.

@@ -68,6 +68,8 @@ class Parts:
         (``loss-without-gradient``).
         """
         assert self.loss is not None
+        if not logits.isfinite().all():
+            return logits.sum()  # The training diverges; its check of the loss says so, where this loss might fail.
         with _named(self.loss, "loss"):
             value = self.loss(logits, labels)
         if not isinstance(value, Tensor) or value.ndim or not value.is_floating_point():

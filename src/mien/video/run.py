@@ -19,7 +19,7 @@ from mien.base.files import check_replaceable, whole_file
 from mien.base.progress import track
 from mien.faces.face import Box, Detector
 from mien.inference.drawing import draw_predictions
-from mien.inference.output_files import FACE_COLUMNS, SCORE_COLUMN, csv_cell
+from mien.inference.output_files import FACE_COLUMNS, SCORE_COLUMN, csv_cell, probability_columns
 from mien.inference.prediction import Prediction
 from mien.inference.predictor import Predictor
 from mien.page.rendering import import_page_packages
@@ -197,7 +197,7 @@ def write_table(table: Path, timeline: Timeline, predictor: Tracker) -> None:
     with table.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         place = ("frame", "time_seconds", "track", *FACE_COLUMNS[1:], SCORE_COLUMN)
-        writer.writerow((*place, *reader.fields, *reader.classes))
+        writer.writerow((*place, *reader.fields, *probability_columns(reader.classes, reader.fields)))
         for frame, faces in timeline.by_frame():
             for track, row in faces:
                 prediction = _prediction(row, predictor)

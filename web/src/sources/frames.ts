@@ -73,7 +73,7 @@ export class ClipFrames extends Frames {
     const { video } = this;
     this.rate = await this.#measureRate();
     // Recordings made by browsers have no known duration until their end is sought.
-    if (!Number.isFinite(video.duration)) await this.#seek(Number.MAX_SAFE_INTEGER);
+    if (video.duration === Infinity) await this.#seek(Number.MAX_SAFE_INTEGER);
     this.count = Math.max(Math.round(video.duration * this.rate), 1);
     for (let index = 0; this.isRunning && index < this.count; index += 1) {
       // The middle of the frame's display time.
