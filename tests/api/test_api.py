@@ -182,8 +182,7 @@ def test_a_program_without_stderr_trains(tmp_path, faces, tiny_recipe, monkeypat
 
 def test_an_audit_says_what_the_command_says(tmp_path, faces):
     result = package.audit(faces)
-    page = result.write(tmp_path / "audit")
-    assert page.is_file()
+    assert result.write(tmp_path / "audit").is_file()
     assert len(read_clean(tmp_path / "audit" / "clean.toml").changes) == len(result.findings.changes)
     assert json.loads((tmp_path / "audit" / "audit.json").read_text()) == json.loads(json.dumps(result.to_dict()))
     with raises(RunError, "file-exists", "clean.toml"):

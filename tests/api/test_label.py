@@ -108,8 +108,7 @@ def test_merged_votes_are_data(faces, tmp_path):
     assert (merged.people, merged.images, merged.labelled) == (("anna", "ben", "cleo", "dora"), 40, 38)
     assert {share.value for share in merged.within.values()} == {1.0}
     assert sorted(merged.ask_again) == IMAGES[38:]
-    data = mien.load_dataset(merged.table)
-    assert data.classes == ("happy", "sad")
+    assert mien.load_dataset(merged.table).classes == ("happy", "sad")
     with merged.table.open() as stream:
         rows = list(csv.DictReader(stream))
     assert (rows[0]["votes_happy"], rows[25]["votes_sad"], rows[25]["votes_fear"]) == ("3", "2", "1")

@@ -120,8 +120,7 @@ def test_turned_labels_are_doubted_and_changed_in_train_alone(data, copies):
     assert values["accuracy"] == (reviewed.probabilities.argmax(axis=1) == reviewed.labels).mean()
     assert 0.5 < values["accuracy"] < 1
     assert "labels-weak-model" not in [each.code for each in found.not_checked]
-    first = np.argsort(-found.label_review.issues.suspicion)[:100]
-    assert is_turned[first].sum() >= 12
+    assert is_turned[np.argsort(-found.label_review.issues.suspicion)[:100]].sum() >= 12
     doubted = {change.row for change in found.changes if change.kind == "doubt"}
     mended = [row for row in data.rows[turned[:6]].tolist() if row in doubted]
     assert len(mended) >= 5

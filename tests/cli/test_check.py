@@ -15,7 +15,7 @@ from mien.evaluation.claim import MAX_CLASSES, best_exchange, learned_labels
 from mien.evaluation.ferplus import majority
 from mien.evaluation.intervals import proportion_among
 from mien.evaluation.predictions import Predictions
-from mien.pipeline.predictions_csv import _by_file, _class_index
+from mien.pipeline.predictions_csv import _class_index, by_file
 from support import make_predictions, raises, refused
 
 
@@ -135,7 +135,7 @@ def test_samples_of_an_own_split_and_of_dropped_classes_are_not_missing(faces, v
 
 
 def test_a_file_name_matches_in_both_forms_of_unicode():
-    find = _by_file(["a/Zoe\u0308.png", "b/n\xef.png", "b/ni\u0308.png"])
+    find = by_file(["a/Zoe\u0308.png", "b/n\xef.png", "b/ni\u0308.png"])
     assert [find(name) for name in ("Zo\xeb.png", "b\\Zo\xeb.png", "b/n\xef.png")] == [0, -1, -1]
 
 

@@ -54,8 +54,7 @@ def test_all_faces_are_measured_and_those_of_training_are_counted(mien, tmp_path
 def test_the_ledger_knows_of_a_test_split_whose_measuring_broke_off(mien, tmp_path, tiny_run, face_folder, monkeypatch):
     run = shutil.copytree(tiny_run.path, tmp_path / "run")
     monkeypatch.setattr(measured_split, "evaluate_predictions", Mock(side_effect=KeyboardInterrupt))
-    said = mien("evaluate", run, "--data", face_folder, "--split", "test")
-    assert said.code == 130
+    assert mien("evaluate", run, "--data", face_folder, "--split", "test").code == 130
     assert RunFolder(run).test_uses() == 1
 
 

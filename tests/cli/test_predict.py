@@ -1,5 +1,6 @@
 """mien predict on photos: every face found, read, drawn and kept."""
 
+import csv
 import io
 import json
 import os
@@ -236,3 +237,32 @@ def test_a_finished_file_is_replaced_where_that_is_asked_for(mien, photos, tiny_
     assert mien(*given, "--overwrite").code == 0
     assert (tmp_path / "a.jsonl").read_text() == before
     refused(mien(*given[:4], "--overwrite"), "options", "--overwrite")
+
+
+def test_groups_of_people_are_compared_without_labels(mien, face_folder, tiny_run, tmp_path):
+    """Oracle: shares counted in the CSV of the same images."""
+    given = ("predict", "--model", tiny_run.path, "--crops", face_folder)
+    rows = list(csv.DictReader(io.StringIO(mien(*given, "--csv").out)))
+    people = tmp_path / "people.csv"
+    people.write_text(
+        "id,file,age\n" + "".join(f"{at},{row['source']},{'oy'[at % 3 > 0]}\n" for at, row in enumerate(rows[1:]))
+    )
+    old = rows[1::3]
+    found = json.loads(mien(*given, "--by", people, "--json").out)
+    assert (list(found), len(found["age"]) > 2) == (["age"], True)
+    for gap in found["age"]:
+        hits = [
+            gap["metric"] == f"says {row['answer']}" or (gap["metric"], row["in_doubt"]) == ("in doubt", "true")
+            for row in old
+        ]
+        assert (gap["value"], gap["count"], gap["rate"]["value"]) == (
+            "o",
+            len(old),
+            pytest.approx(sum(hits) / len(old)),
+        )
+    lines = mien(*given, "--by", people).out.splitlines()
+    assert [line.split()[:2] for line in lines[4:6]] == [["o", str(len(old))], ["y", str(len(rows) - 1 - len(old))]]
+    for text, code in (("id,age\n1,o\n", "csv-columns"), ("file,age\nother.png,o\n", "groups-missing")):
+        people.write_text(text)
+        refused(mien(*given, "--by", people, "--out", tmp_path / "out.csv"), code)
+    assert not (tmp_path / "out.csv").exists()

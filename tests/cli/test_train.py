@@ -152,8 +152,7 @@ def test_map_and_fine_tuning_on_ones_own_classes(mien, tmp_path, recipe_file, fa
     )
     assert answer.code == 0, answer.err
     noted(answer, "classes-unmatched", "gloom", "fear, sad, surprise, neutral", "--map 'gloom=NAME'")
-    content = json.loads(answer.out)
-    assert content["classes"] == ["happy", "gloom"]
+    assert json.loads(answer.out)["classes"] == ["happy", "gloom"]
     written = (tmp_path / "tuned" / "recipe.toml").read_text()
     assert "widths = [4, 8]" in written, "the network is the one tuned from"
     assert "dropout = 0.3" in written
@@ -178,8 +177,7 @@ def test_the_model_that_comes_with_mien_reads_and_is_tuned_from(mien, tmp_path, 
     assert answer.code == 0, answer.err
     assert "classes-unmatched" not in note_codes(answer.err)
     assert "widths = [32, 96, 192, 256]" in (tmp_path / "tuned" / "recipe.toml").read_text()
-    tested = mien("evaluate", "default", "--data", face_folder, "--split", "test")
-    assert "ledger" in tested.err
+    assert "ledger" in mien("evaluate", "default", "--data", face_folder, "--split", "test").err
 
 
 def test_a_timm_backbone_and_a_random_start_is_said_loudly(mien, tmp_path, face_folder, timm, monkeypatch):

@@ -105,8 +105,7 @@ def test_near_copies_stay_on_one_side_without_groups():
     images, labels, _ = rendered_people(20, 5, 3, seed=3)
     faces = Dataset.from_arrays(images, labels, classes=[*"abcdefg"])
     splits = faces.split.reshape(-1, 3)
-    together = (splits == splits[:, :1]).all(axis=1)
-    assert together.mean() > 0.95
+    assert (splits == splits[:, :1]).all(axis=1).mean() > 0.95
     assert 0.1 < (faces.split == "validation").mean() < 0.2
     found = near_copy_groups(images)
     assert np.array_equal(found, near_copy_groups(images)), "the second time from the cache"

@@ -34,8 +34,7 @@ def test_a_face_goes_by_seed_and_place_alone(name, images, monkeypatch):
     assert np.array_equal(whole, corrupt(images, name, 3, seed=4)), "chunks change nothing"
     drawn = name in {"gaussian-noise", "rotation", "shift", "scale", "cover-anywhere"}
     assert np.array_equal(whole, corrupt(images, name, 3, seed=5)) != drawn
-    large = np.repeat(np.repeat(images[:2], 2, axis=1), 2, axis=2)
-    assert corrupt(large, name, 5).shape == (2, 96, 96)
+    assert corrupt(np.repeat(np.repeat(images[:2], 2, axis=1), 2, axis=2), name, 5).shape == (2, 96, 96)
 
 
 def test_the_parameters_are_those_of_the_documents_table():
@@ -84,8 +83,7 @@ def test_turning_is_scipys_and_goes_both_ways(images):
             ndimage.rotate(face.astype(float), angle, reshape=False, order=1, mode="nearest") for angle in (18, -18)
         ]
         assert min(np.abs(found - each).mean() for each in either) < 0.3
-    flipped = corrupt(np.repeat(images[:1], 40, axis=0), "rotation", 3)
-    assert len(np.unique(flipped, axis=0)) == 2
+    assert len(np.unique(corrupt(np.repeat(images[:1], 40, axis=0), "rotation", 3), axis=0)) == 2
 
 
 def test_a_stronger_corruption_is_the_same_one_gone_further(images):

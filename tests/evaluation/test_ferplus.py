@@ -28,8 +28,7 @@ CASES = [
 
 def test_majority_by_hand():
     found = majority(np.array([votes for votes, _ in CASES]), FERPLUS_CLASSES)
-    expected = [-1 if name is None else FERPLUS_CLASSES.index(name) for _, name in CASES]
-    assert found.tolist() == expected
+    assert found.tolist() == [-1 if name is None else FERPLUS_CLASSES.index(name) for _, name in CASES]
 
 
 def test_shares_are_no_single_votes():

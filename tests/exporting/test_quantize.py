@@ -74,8 +74,7 @@ def test_means_over_a_map_are_poolings_that_stay_in_8_bits(tiny_run, inputs):
     """Oracle: the fp32 graph; and of the 8-bit one its nodes: each pooling between 8 bits on either side."""
     graph = tiny_run.model.read_bytes()
     means = [node for node in onnx.load_model_from_string(graph).graph.node if node.op_type == "ReduceMean"]
-    pooled = _with_pooled_means(graph)
-    assert logits(pooled, inputs) == pytest.approx(logits(graph, inputs), abs=1e-5)
+    assert logits(_with_pooled_means(graph), inputs) == pytest.approx(logits(graph, inputs), abs=1e-5)
     nodes = onnx.load_model_from_string(to_int8(graph, inputs)).graph.node
     made_by = {output: node.op_type for node in nodes for output in node.output}
     taken_by = {source: node.op_type for node in nodes for source in node.input}

@@ -123,13 +123,11 @@ def test_the_answer_of_a_rule_is_the_default_everywhere(mien, voted_run, voted_f
     expected = [each.to_dict() for each in model.predict_crops(crops)]
     assert json.loads(mien("predict", "--crops", crops, "--model", file, "--json").out) == expected
     assert {each["output"] for each in expected} == {"answer"}
-    info = json.loads(mien("info", file, "--json").out)
-    assert info["answer"]["strength"] == 0.5
+    assert json.loads(mien("info", file, "--json").out)["answer"]["strength"] == 0.5
     words = " ".join(mien("info", file).out.split())
     assert "answer: prior in training neutral 40%, happy 30%, surprise 10%" in words
     assert "contempt 1%" in words
-    reader = FaceReader(model)
-    assert reader.answers == (*FERPLUS_CLASSES[:8], "unsure", "not-a-face")
+    assert FaceReader(model).answers == (*FERPLUS_CLASSES[:8], "unsure", "not-a-face")
 
 
 def test_votes_are_compared_with_the_shares_of_people_not_with_the_answer(voted_run, voted_faces, tmp_path):
@@ -219,8 +217,7 @@ def test_what_is_not_a_face_is_drawn_in_grey():
         image = Image.new("RGB", (200, 200), (90, 90, 90))
         draw_predictions(image, [said(box=Box(40, 60, 100, 100), **shares)])
         images.append(np.asarray(image))
-    white = [(each == 255).all(axis=2).any() for each in images]
-    assert white == [True, False]
+    assert [(each == 255).all(axis=2).any() for each in images] == [True, False]
 
 
 @pytest.mark.parametrize("output", ["perceived", "fer2013"])

@@ -111,8 +111,7 @@ def test_a_label_becomes_shorter_before_it_covers_anything():
     places = place_labels((180, 100), faces, [[(90, 20), (20, 20)]] * 3)
     assert 1 in [each.form for each in places]
     assert not any(covers(each.box, face) for each in places for face in faces)
-    crowded = place_labels((60, 60), [Box(0, 0, 60, 60)], [[(50, 20), (20, 20)]])
-    assert crowded[0].form == 1
+    assert place_labels((60, 60), [Box(0, 0, 60, 60)], [[(50, 20), (20, 20)]])[0].form == 1
 
 
 def of(scores, classes=("sad", "happy", "not-a-face"), perceived=False):

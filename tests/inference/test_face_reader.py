@@ -85,5 +85,4 @@ def test_known_faces_are_not_detected_again(predictor):
 
 def test_no_detector_is_loaded_for_face_crops(predictor, monkeypatch):
     monkeypatch.setattr("mien.inference.face_reader.find_detector", lambda wanted: 1 / 0)
-    reader = FaceReader(predictor)
-    assert reader.classify(np.zeros((1, 48, 48), np.uint8)).shape == (1, 7)
+    assert FaceReader(predictor).classify(np.zeros((1, 48, 48), np.uint8)).shape == (1, 7)

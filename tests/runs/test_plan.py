@@ -64,8 +64,7 @@ def test_other_votes_are_another_run_of_what_learns_from_them(tmp_path, voted_fa
     study = parse_study(text, "v", tmp_path)
     voters = (voted_faces, dataclasses.replace(voted_faces, votes=voted_faces.votes + 1))
     plans = [make_plan(study, {(48, 1): each}) for each in voters]
-    same = [one.key == other.key for one, other in zip(*plans, strict=True)]
-    assert same == [True, False]
+    assert [one.key == other.key for one, other in zip(*plans, strict=True)] == [True, False]
 
 
 def test_a_setting_that_is_spelled_out_is_the_same_run(tiny_study_file, faces):

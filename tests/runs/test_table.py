@@ -147,8 +147,7 @@ def test_only_where_a_variant_has_few_seeds_is_that_noted(table, tmp_path, seeds
     console = Console(width=160)
     with console.capture() as caught:
         console.print(study_tables(shown))
-    codes = note_codes(caught.get())
-    assert {"one-seed", "two-seeds"} & set(codes) == expected
+    assert {"one-seed", "two-seeds"} & set(note_codes(caught.get())) == expected
     page = write_study(tmp_path, shown, {}).page.read_text()
     assert {"one-seed", "two-seeds"} & set(page_codes(page)) == expected
 

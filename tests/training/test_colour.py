@@ -139,8 +139,7 @@ def test_each_channel_has_its_own_mean_and_deviation(colour_faces):
     assert np.array_equal(in_pixels(inputs, SPEC), middle)
     as_tensor = normalise(torch.from_numpy(middle).permute(0, 3, 1, 2).float(), SPEC)
     assert np.allclose(as_tensor.numpy(), inputs, atol=1e-6)
-    plain = Recipe(input=SPEC)
-    assert np.array_equal(as_shown(colour_faces.images[:2], plain), middle)
+    assert np.array_equal(as_shown(colour_faces.images[:2], Recipe(input=SPEC)), middle)
 
 
 def test_a_colour_square_is_the_grey_one_in_three_channels(colour_faces):

@@ -115,8 +115,7 @@ def test_effective_numbers_are_the_sum_of_a_series(beta):
     """Cui et al. 2019, proposition 1: the effective number of n is the sum of beta^i for i below n."""
     counts = np.array([1, 2, 50, 436])
     series = np.array([sum(beta**power for power in range(count)) for count in counts])
-    weights = effective_weights(counts, beta)
-    assert weights == pytest.approx(4 / series / (1 / series).sum())
+    assert effective_weights(counts, beta) == pytest.approx(4 / series / (1 / series).sum())
 
 
 def test_effective_numbers_lie_between_no_weights_and_balanced_ones():

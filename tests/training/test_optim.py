@@ -96,8 +96,7 @@ def test_an_optimiser_has_the_recipes_settings(name, expected):
 
 
 def test_sgd_without_momentum_is_allowed_though_nesterov_is_the_default():
-    optimizer = build_optimizer(nn.Linear(2, 2), OptimRecipe(momentum=0.0))
-    assert not optimizer.param_groups[0]["nesterov"]
+    assert not build_optimizer(nn.Linear(2, 2), OptimRecipe(momentum=0.0)).param_groups[0]["nesterov"]
 
 
 @pytest.mark.parametrize("name", ["sgd", "adam", "adamw", "rmsprop"])

@@ -365,8 +365,7 @@ def audit_tables(findings: AuditFindings) -> RenderableType:
         if table.rows:
             caption = [RichText(table.caption, style="dim")] if table.caption else []
             shown.append(titled(check.title, Group(rich_table(table), *caption)))
-    notices = [RichText(f"\n{each.line}") for each in findings.not_checked]
-    return Group(*shown, *notices)
+    return Group(*shown, *[RichText(f"\n{each.line}") for each in findings.not_checked])
 
 
 def write_audit(folder: Path, findings: AuditFindings, *, title: str, metadata: Mapping[str, str]) -> WrittenPage:

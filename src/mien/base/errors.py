@@ -85,6 +85,9 @@ class MienError(Exception):
 
     code: str = "error"
 
+    def __init_subclass__(cls, code: str = "") -> None:
+        cls.code = code or cls.code
+
     def __init__(self, message: str, *, code: str | None = None) -> None:
         # File names and table cells may contain line breaks.
         self.raw: str = " ".join(message.splitlines())
@@ -93,66 +96,48 @@ class MienError(Exception):
             self.code = code
 
 
-class DataError(MienError):
+class DataError(MienError, code="data"):
     """Images, labels or tables that cannot be read or used."""
 
-    code: str = "data"
 
-
-class RecipeError(MienError):
+class RecipeError(MienError, code="recipe"):
     """A recipe with an unknown key, an impossible value, or an unknown name."""
 
-    code: str = "recipe"
 
-
-class StudyError(MienError):
+class StudyError(MienError, code="study"):
     """A study with contradicting settings or damaged results."""
 
-    code: str = "study"
 
-
-class ModelError(MienError):
+class ModelError(MienError, code="model"):
     """A model file that is missing, damaged, not made by mien, or written by a newer mien."""
 
-    code: str = "model"
 
-
-class RunError(MienError):
+class RunError(MienError, code="run"):
     """A run folder that exists already, is incomplete, or cannot be written."""
 
-    code: str = "run"
 
-
-class TrainingError(MienError):
+class TrainingError(MienError, code="training"):
     """Training that cannot continue.
 
     Attributes:
         reason: what happened, without the advice. Advice is for a run outside a study or sweep.
     """
 
-    code: str = "training"
-
     def __init__(self, reason: str, advice: str = "", *, code: str | None = None) -> None:
         super().__init__(f"{reason} {advice}".rstrip(), code=code)
         self.reason: str = reason
 
 
-class StoppedError(TrainingError):
+class StoppedError(TrainingError, code="stopped"):
     """Training that was stopped before it finished an epoch. The message says which files are kept."""
 
-    code: str = "stopped"
 
-
-class ServeError(MienError):
+class ServeError(MienError, code="serve"):
     """A service that cannot start."""
 
-    code: str = "serve"
 
-
-class MissingExtraError(MienError):
+class MissingExtraError(MienError, code="missing-extra"):
     """An optional part of mien that is not installed."""
-
-    code: str = "missing-extra"
 
 
 class Notice(str):

@@ -361,8 +361,7 @@ class Recipe(StrictModel):
             values = content.get(table, {}) if table else content
             if name in values:
                 values[former] = values.pop(name)
-        text = json.dumps(content, sort_keys=True)
-        return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+        return f"sha256:{hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()}"
 
 
 Change = str | tuple[str, Any]

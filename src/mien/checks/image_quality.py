@@ -77,8 +77,7 @@ def outlier_scores(images: Images, further: Sequence[Floats] = ()) -> Floats:
     Workers, 1932): for each measure, minus the logarithm of the fraction of images that are at least as unusual. The
     measures are not independent, so the score ranks images but is not a test.
     """
-    views = (_strangeness(images), *further)
-    return np.asarray(-np.sum([np.log(rarity(view)) for view in views], axis=0))
+    return np.asarray(-np.sum([np.log(rarity(view)) for view in (_strangeness(images), *further)], axis=0))
 
 
 def rarity(values: Floats) -> Floats:

@@ -62,6 +62,9 @@ def predict(
     engine: EngineOption = "local",
     output: OutputOption = None,
     classes: ClassesOption = None,
+    by: Annotated[
+        Path | None, option("Compare groups of people by this CSV: a column of files, and columns such as age.", "FILE")
+    ] = None,
     *,
     detection: DetectionOptions,
     json: JsonOption = False,
@@ -85,7 +88,8 @@ def predict(
     sources = tuple(str(Path(name)) for name in images)
     annotator = None if annotate is None else Annotator(annotate, [Path(name) for name in sources])
     settings = {} if out is None else settings_of(sources, model, reader, crops=crops, annotator=annotator)
-    tally, columns = Tally(None if crops else reader.detector), Columns(reader.classes, crops, reader.fields)
+    tally = Tally(None if crops else reader.detector, by is not None)
+    columns = Columns(reader.classes, crops, reader.fields)
     find_files = partial(walk_sources, sources, missing_too=skip_bad)
     if engine == "ray":
         work = partial(predict_on_ray, make_reader, crops=crops, skip_bad=skip_bad, workers=workers)
@@ -99,6 +103,13 @@ def predict(
                 notice(f"skipped: {each['error']}")
             yield each
 
+    show_groups = None
+    if by is not None:
+        # Imported here, because predictions alone start faster without it.
+        from mien.cli.predict_groups import tables_by
+
+        leave_out("--by prints tables of groups", {"--csv": as_csv})
+        show_groups = tables_by(by, [str(file) for file in find_files()])
     total = sum(1 for _ in find_files())
     for folder in filter(os.path.isdir, dict.fromkeys(sources)):
         if unread := count_unread(folder):
@@ -131,7 +142,9 @@ def predict(
             journal.finish(map(str, find_files()), tally.add)
         typer.echo(f"{out}: {tally}" + (f"; {done:,} done before" if done else ""))
     tally.check_any(out)
-    if json:
+    if show_groups is not None:
+        show_groups(tally.faces, json)
+    elif json:
         show_json(answers)
     elif as_csv:
         write_csv(sys.stdout, answers, columns)

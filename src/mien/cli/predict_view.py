@@ -18,10 +18,11 @@ from mien.page.wording import counted
 
 
 class Tally:
-    """Counts images, faces, "unsure" and "not-a-face" answers, and skipped images."""
+    """Counts images, faces, "unsure" and "not-a-face" answers, and skipped images; ``keep`` keeps the largest faces."""
 
-    def __init__(self, detector: Detector | None) -> None:
-        self._detector = detector
+    def __init__(self, detector: Detector | None, keep: bool) -> None:
+        self.faces: list[tuple[str, dict[str, Any] | None]] = []
+        self._detector, self._keep = detector, keep
         self._images = self._faces = self._without = self._bad = 0
         self._said: Counter[str] = Counter()
         # Number of images without a face that look like face crops.
@@ -34,6 +35,9 @@ class Tally:
             self._bad += 1
             return
         found = answer["faces"] if self._detector is not None else [answer]
+        if self._keep:
+            first = {name: found[0][name] for name in ("answer", "in_doubt", "confidence")} if found else None
+            self.faces.append((answer["source"], first))
         self._images += 1
         self._faces += len(found)
         self._said.update(each["answer"] for each in found)

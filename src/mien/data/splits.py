@@ -90,9 +90,7 @@ def near_copy_groups(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
 def _find(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
     images = np.asarray(images)  # indexing a memory map is slower than indexing an array
     identical = group_identical(images)
-    if len(images) < 2:
-        return identical
-    return find_near_copies(images, identical).groups
+    return identical if len(images) < 2 else find_near_copies(images, identical).groups
 
 
 def _small(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

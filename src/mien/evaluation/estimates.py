@@ -24,6 +24,8 @@ from mien.evaluation.paired_tests import holm
 from mien.evaluation.predictions import Predictions, RatedValues
 from mien.evaluation.results import ClassMetrics, Estimate, Evaluation, GroupGap, SubsetMetrics
 
+Bools = npt.NDArray[np.bool_]
+
 MOST_GROUPS = 100
 """Largest number of distinct values of a grouping column. A column with more probably holds names or measurements."""
 
@@ -111,22 +113,29 @@ def break_down(predictions: Predictions, values: npt.NDArray[Any], resamples: in
 
 
 def group_gaps(predictions: Predictions, values: npt.NDArray[Any]) -> tuple[GroupGap, ...]:
-    """Compare accuracy and recall of each class for each value of a column (N,) with all samples of another value.
+    """Compare accuracy and recall of each class by :func:`share_gaps`."""
+    labels, right = predictions.labels, predictions.probabilities.argmax(axis=1) == predictions.labels
+    counted = {"accuracy": labels >= 0}
+    counted |= {f"recall of {name}": labels == at for at, name in enumerate(predictions.classes)}
+    return share_gaps({metric: (right, among) for metric, among in counted.items()}, values, predictions.groups)
 
-    Both sides need :data:`LEAST_COMPARED` samples. If there are two values, only the first is compared. Raises as
-    :func:`group_values`.
+
+def share_gaps(
+    metrics_by_name: Mapping[str, tuple[Bools, Bools]], values: npt.NDArray[Any], groups: Groups | None = None
+) -> tuple[GroupGap, ...]:
+    """Compare shares for each value of a column (N,) with all samples of another value.
+
+    A metric has bool (N,) hits, and bool (N,) samples among which they count. Both sides need :data:`LEAST_COMPARED`
+    samples. If there are two values, only the first is compared. Raises as :func:`group_values`.
     """
     distinct, group_of = group_values(values)
-    labels, right = predictions.labels, predictions.probabilities.argmax(axis=1) == predictions.labels
-    counted_by = {"accuracy": labels >= 0}
-    counted_by |= {f"recall of {name}": labels == at for at, name in enumerate(predictions.classes)}
     found = []
     for at, value in enumerate(distinct[: 1 if len(distinct) == 2 else None]):
-        for metric, counted in counted_by.items():
+        for metric, (right, counted) in metrics_by_name.items():
             hits, inside = right[counted], group_of[counted] == at
-            groups = None if predictions.groups is None else predictions.groups[counted]
+            among = None if groups is None else groups[counted]
             if min(inside.sum(), (~inside).sum()) >= LEAST_COMPARED:
-                rate, compared = proportion_among(hits, inside, groups), share_difference(hits, inside, groups)
+                rate, compared = proportion_among(hits, inside, among), share_difference(hits, inside, among)
                 found.append(GroupGap(str(value), metric, int(inside.sum()), rate, *compared))
     return tuple(replace(gap, p_value=p) for gap, p in zip(found, holm([gap.p_value for gap in found]), strict=True))
 

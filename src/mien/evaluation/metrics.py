@@ -113,9 +113,7 @@ class OneVersusRest:
         negatives, positives = np.bincount(self.places, weights, 2 * self.count).reshape(2, -1)
         up_to, of_class = negatives.cumsum(), positives[1::2]
         pairs = of_class.sum() * up_to[-1]
-        if pairs == 0:
-            return float("nan")
-        return float(of_class @ (up_to[:-1:2] + up_to[1::2]) / (2.0 * pairs))
+        return float("nan") if pairs == 0 else float(of_class @ (up_to[:-1:2] + up_to[1::2]) / (2.0 * pairs))
 
 
 def one_versus_rest(labels: Labels, probabilities: Floats) -> list[OneVersusRest]:

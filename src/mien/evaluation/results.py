@@ -183,9 +183,9 @@ class GroupGap(JsonResult):
 
     Attributes:
         value: value of the column.
-        metric: ``"accuracy"`` or ``"recall of CLASS"``.
-        count: number of samples with this value; for a recall only samples of the class.
-        rate: accuracy or recall, 0..1.
+        metric: ``"accuracy"``, ``"recall of CLASS"``, or for answers ``"no face"``, ``"in doubt"`` or ``"says CLASS"``.
+        count: number of samples with this value among which the metric counts; for a recall only samples of the class.
+        rate: the metric, 0..1.
         difference: rate minus the rate of all other samples.
         p_value: two-sided, after Holm's correction for the tests of the column.
     """
@@ -352,6 +352,4 @@ def json_ready(value: Any) -> Any:
         return json_ready(value.tolist())
     if isinstance(value, (list, tuple)):
         return [json_ready(each) for each in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value
+    return None if isinstance(value, float) and not math.isfinite(value) else value

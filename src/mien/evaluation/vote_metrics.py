@@ -96,8 +96,7 @@ def vote_ceiling(
         np.mean([_answers(generator.multinomial(sizes, shares), expressions) for _ in range(panels // 2)], axis=0)
         for _ in range(2)
     )
-    agree = (first * second).sum(axis=1)
-    return VoteCeiling(len(counts), bootstrap_mean(agree, resamples, groups=groups))
+    return VoteCeiling(len(counts), bootstrap_mean((first * second).sum(axis=1), resamples, groups=groups))
 
 
 def _answers(weights: npt.NDArray[Any], expressions: npt.NDArray[np.bool_]) -> Floats:

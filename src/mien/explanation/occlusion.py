@@ -51,5 +51,4 @@ def patch_masks(side: int, patch_px: int, stride_px: int, crop_px: int) -> npt.N
     covered = np.zeros((len(offsets), side), dtype=np.bool_)
     for row, offset in zip(covered, offsets, strict=True):
         row[start + offset : start + offset + patch_px] = True
-    masks = covered[:, None, :, None] & covered[None, :, None, :]
-    return masks.reshape(-1, side, side)
+    return (covered[:, None, :, None] & covered[None, :, None, :]).reshape(-1, side, side)

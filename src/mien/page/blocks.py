@@ -84,9 +84,7 @@ class Column:
         """Format a value as text."""
         if value is None:
             return UNDEFINED
-        if isinstance(value, Estimate):
-            return self.show(value.value)
-        return FORMATTERS[self.format](value)
+        return self.show(value.value) if isinstance(value, Estimate) else FORMATTERS[self.format](value)
 
     def interval(self, value: Any) -> str:
         """Format the interval of an estimate; ``""`` if there is none."""

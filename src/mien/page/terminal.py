@@ -10,7 +10,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from mien.evaluation.results import AnswerEvaluation, BreakDown, Evaluation, VoteEvaluation
+from mien.evaluation.results import AnswerEvaluation, BreakDown, Evaluation, GroupGap, VoteEvaluation
 from mien.page.blocks import Column, Table
 from mien.page.sections import (
     answer_cells,
@@ -96,8 +96,13 @@ def _answers(answer: AnswerEvaluation) -> RenderableType:
 
 def break_down_text(by: BreakDown) -> RenderableType:
     """Return metrics for each value of a column, and its significant differences, printable by rich."""
-    parts: list[RenderableType] = [titled(f"By {by.column}", rich_table(subsets_table(by.parts, by.column)))]
-    rows = [(gap.value, gap.metric, gap.count, gap.rate.value, gap.difference, gap.p_value) for gap in by.gaps]
+    return group_text(subsets_table(by.parts, by.column), by.column, by.gaps)
+
+
+def group_text(table: Table, column: str, gaps: Sequence[GroupGap]) -> RenderableType:
+    """Return a table of groups, and the significant differences between them, printable by rich."""
+    parts: list[RenderableType] = [titled(f"By {column}", rich_table(table))]
+    rows = [(gap.value, gap.metric, gap.count, gap.rate.value, gap.difference, gap.p_value) for gap in gaps]
     if rows:
         found = [row for row in rows if row[-1] < 0.05]
         words = (
@@ -105,7 +110,7 @@ def break_down_text(by: BreakDown) -> RenderableType:
         )
         parts.append(Text(f"\n{words}"))
         columns = (
-            Column(by.column, "text"), Column("metric", "text"), Column("samples", "count"), Column("value", "percent"),
+            Column(column, "text"), Column("metric", "text"), Column("samples", "count"), Column("value", "percent"),
             Column("minus others", "points"), Column("p (Holm)", "p"),
         )  # fmt: skip
         parts += [rich_table(Table("groups", columns, found))] if found else []

@@ -65,7 +65,7 @@ def read_predictions_csv(path: Path, dataset: Dataset, split: str) -> ClaimedPre
 
     by_id = {str(sample_id): index for index, sample_id in enumerate(chosen.rows.tolist())}
     # pandas writes 3 as 3.0 in a column that had gaps.
-    find = _by_file(chosen.source.tolist()) if id_at is None else lambda key: by_id.get(re.sub(r"\.0+$", "", key), -1)
+    find = by_file(chosen.source.tolist()) if id_at is None else lambda key: by_id.get(re.sub(r"\.0+$", "", key), -1)
     line_of: dict[int, int] = {}
     values, answers, other = [], [], 0
     for line, fields in csv_rows(path, len(names), delimiter):
@@ -149,7 +149,7 @@ def _class_index(value: str, classes: Sequence[str], place: str, *, or_none: boo
     )
 
 
-def _by_file(sources: Sequence[str]) -> Callable[[str], int]:
+def by_file(sources: Sequence[str]) -> Callable[[str], int]:
     """Return a function that finds the index of the source that a path names; -1 for none, or several.
 
     One must be the end of the other, by whole names of folders: ``happy/1.png`` names ``test/happy/1.png``.

@@ -145,9 +145,7 @@ def mix(
     """
     count = len(batch)
     partner = torch.randperm(count, generator=generator, device=batch.device)
-    use_cutmix = recipe.cutmix > 0
-    if recipe.cutmix and recipe.mixup:
-        use_cutmix = _scalar(host) < 0.5
+    use_cutmix = _scalar(host) < 0.5 if recipe.cutmix and recipe.mixup else recipe.cutmix > 0
     lam = _beta(recipe.cutmix if use_cutmix else recipe.mixup, host)
     if not use_cutmix:
         return torch.lerp(batch[partner], batch, lam), partner, lam
@@ -217,8 +215,7 @@ def _erase(batch: Tensor, probability: float, generator: torch.Generator) -> Ten
 
 def _uniform(like: Tensor, generator: torch.Generator, low: float, high: float) -> Tensor:
     """Draw one number per image, (N, 1, 1, 1)."""
-    unit = torch.rand(len(like), 1, 1, 1, generator=generator, device=like.device)
-    return low + (high - low) * unit
+    return low + (high - low) * torch.rand(len(like), 1, 1, 1, generator=generator, device=like.device)
 
 
 def _scalar(generator: torch.Generator) -> float:
