@@ -114,9 +114,9 @@ def _named_predictions(
     if isinstance(given, str | os.PathLike) and Path(given).suffix.casefold() == ".npz":
         return str(given), read_predictions(given)
     # With data, a model predicts anew; the folder of an evaluation has none.
-    is_dir = isinstance(given, str | os.PathLike) and Path(given).is_dir()
-    if is_dir and (data is None or not RunFolder(Path(given)).model.is_file()):
-        return str(given), read_predictions(find_predictions(Path(given), split))
+    folder = Path(given) if isinstance(given, str | os.PathLike) else None
+    if folder is not None and folder.is_dir() and (data is None or not RunFolder(folder).model.is_file()):
+        return str(given), read_predictions(find_predictions(folder, split))
     if data is None:
         raise DataError("Give data to compare models, or give their predictions.", code="data-missing")
     done = evaluate(given, data, split or "validation")
