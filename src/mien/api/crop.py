@@ -69,10 +69,8 @@ def crop(
     todo = [file for file, target in targets.items() if not (target.exists() and _changed(target) >= _changed(file))]
     for target in (each for each in targets.values() if each.exists()):
         if (kept := open_image(target)).size != (size_px, size_px) or len(kept.getbands()) != channels:
-            raise RunError(
-                f"{target} exists already with another size or colours. Choose another folder with {arg('out')}.",
-                code="faces-differ",
-            )
+            words = f"{target} exists already with another size or colours. Choose another folder with {arg('out')}."
+            raise RunError(words, code="faces-differ")
 
     def cut(file: Path) -> bytes | DataError | None:
         """Return a PNG of the face, None without a face."""

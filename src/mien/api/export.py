@@ -127,10 +127,8 @@ def export(
     model = find_model(folder.path)
     manifest = read_manifest(model)
     if manifest.precision != "fp32":
-        raise RunError(
-            f"{model} is already {manifest.precision}. Write it in fp32 with: mien export {folder.path}",
-            code="precision",
-        )
+        words = f"{model} is already {manifest.precision}. Write it in fp32 with: mien export {folder.path}"
+        raise RunError(words, code="precision")
     if file is not None and file.resolve() == model.resolve():
         raise RunError(f"{arg('out')} is {model}, the fp32 file itself. Choose another file.", code="out-is-source")
     file = file or (folder.model_int8 if precision == "int8" else folder.model_fp16)

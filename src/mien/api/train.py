@@ -301,10 +301,8 @@ class TrainingJob:
         found = estimate_training(plan, self.init_from, self.device)
         epochs = int(_OF_TIME * self.seconds * found.epochs / found.seconds)
         if epochs < 1:
-            raise TrainingError(
-                f"One epoch takes about {found.seconds / found.epochs:.0f} s, longer than {arg('time')}.",
-                code="time-too-short",
-            )
+            words = f"One epoch takes about {found.seconds / found.epochs:.0f} s, longer than {arg('time')}."
+            raise TrainingError(words, code="time-too-short")
         return replace(plan, recipe=plan.recipe.model_copy(update={"epochs": epochs}))
 
     def notices(self, plan: TrainingPlan) -> Iterator[Notice]:

@@ -175,10 +175,8 @@ def _decoding(name: str) -> Iterator[None]:
     except FileNotFoundError:
         raise missing_file(name) from None
     except IsADirectoryError:
-        raise DataError(
-            f"{name} is a folder. Give the files in it, such as sorted(Path({str(name)!r}).glob('*.jpg')).",
-            code="image-folder",
-        ) from None
+        words = f"{name} is a folder. Give the files in it, such as sorted(Path({str(name)!r}).glob('*.jpg'))."
+        raise DataError(words, code="image-folder") from None
     except PermissionError:
         raise DataError(f"{name} cannot be read: permission denied.", code="file-permission") from None
     except UnidentifiedImageError:

@@ -73,10 +73,8 @@ def parse_map(text: str) -> dict[str, str]:
     for part in text.split(","):
         found, equals, wanted = (piece.strip() for piece in part.partition("="))
         if not (found and equals and wanted):
-            raise DataError(
-                f"{arg('class_map')} '{part.strip()}' is not of the form name=name, e.g. 'joy=happy,0=angry'.",
-                code="map-syntax",
-            )
+            words = f"{arg('class_map')} '{part.strip()}' is not of the form name=name, e.g. 'joy=happy,0=angry'."
+            raise DataError(words, code="map-syntax")
         if found in mapping:
             raise DataError(f"{arg('class_map')} gives '{found}' twice.", code="map-repeated")
         mapping[found] = wanted
@@ -174,10 +172,8 @@ def parse_scheme(text: str) -> LabelScheme | None:
         new, equals, members = (composed(piece.strip()) for piece in part.partition("="))
         names = tuple(canonical_class(member) for member in members.split("+"))
         if not (new and equals and all(names)):
-            raise DataError(
-                f"'{part.strip()}' is not of the form new=old+old, e.g. 'positive=happy+surprise'.",
-                code="scheme-syntax",
-            )
+            words = f"'{part.strip()}' is not of the form new=old+old, e.g. 'positive=happy+surprise'."
+            raise DataError(words, code="scheme-syntax")
         if new in groups:
             raise DataError(f"The label scheme '{text}' defines '{new}' twice.", code="scheme-repeated")
         for name in names:

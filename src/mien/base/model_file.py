@@ -278,10 +278,8 @@ def _check_graph(session: InferenceSession, manifest: Manifest, path: Path) -> N
     outputs = {each.name: (each.type, each.shape[1:]) for each in session.get_outputs()}
     wrong = [name for name in expected | inputs if (inputs | outputs).get(name) != expected.get(name)]
     if wrong:
-        raise ModelError(
-            f"{path}: its graph does not match its manifest ({', '.join(wrong)}). Export the model again.",
-            code="graph-mismatch",
-        )
+        words = f"{path}: its graph does not match its manifest ({', '.join(wrong)}). Export the model again."
+        raise ModelError(words, code="graph-mismatch")
 
 
 def _has_int8_dot_product() -> bool:

@@ -196,10 +196,8 @@ def _grey(image: Image) -> npt.NDArray[np.uint8]:
         if not np.isfinite(greatest) or not np.isfinite(values.min(initial=0)):
             raise DataError("The image contains pixels that are NaN or infinite.", code="image-not-finite")
         if image.mode == "F" and 0 < greatest <= 1:
-            raise DataError(
-                "The image contains fractions of 0 to 1. Multiply them by 255 and save it in 8 bits.",
-                code="image-range",
-            )
+            words = "The image contains fractions of 0 to 1. Multiply them by 255 and save it in 8 bits."
+            raise DataError(words, code="image-range")
         # 16-bit grey opens as I;16. Modes I and F have no fixed range, so values above 255 mean 16 bits.
         return _in_8_bits(values, 257.0 if image.mode.startswith("I;16") or greatest > 255 else 1.0)
     image = _opaque(image)
@@ -243,10 +241,8 @@ def _check_array(array: npt.NDArray[np.generic]) -> None:
         hint = " Give several images as list(array)." if array.ndim in {3, 4} or array.dtype.kind in "OUS" else ""
         if array.ndim == 3 and array.shape[0] in {1, 3, 4}:
             hint = " Put the channels last: array.transpose(1, 2, 0)."
-        raise DataError(
-            f"An image array must be (H, W), (H, W, 3) or (H, W, 4); found shape {array.shape}.{hint}",
-            code="image-shape",
-        )
+        words = f"An image array must be (H, W), (H, W, 3) or (H, W, 4); found shape {array.shape}.{hint}"
+        raise DataError(words, code="image-shape")
 
 
 def normalise(pixels: Pixels, spec: InputSpec) -> Pixels:

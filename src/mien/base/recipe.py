@@ -455,10 +455,8 @@ def tuned(recipe: Recipe, trained: Recipe, changes: Sequence[Change] = ()) -> Re
         if key == "model.dropout" and "dropout" in model:
             model["dropout"] = recipe.model.settings["dropout"]
         elif key.startswith(("model", "input")):
-            raise RecipeError(
-                f"{arg('settings', key)}: fine-tuning keeps the network and input of the run it starts from.",
-                code="recipe-set-fixed",
-            )
+            words = f"{arg('settings', key)}: fine-tuning keeps the network and input of the run it starts from."
+            raise RecipeError(words, code="recipe-set-fixed")
     content = {**recipe.model_dump(mode="json"), "model": model, "input": trained.input.model_dump(mode="json")}
     return check_recipe(content, f"for tuning {trained.name}")
 

@@ -95,10 +95,8 @@ class RunFolder:
     def check_free(self, *, or_resume: bool = False) -> None:
         """Raise :class:`RunError` if the path exists. ``or_resume`` adds the advice to use --resume."""
         if self.exists and not self.is_run:
-            raise RunError(
-                f"{self.path} exists already and is not a run folder; choose another with {arg('out')}.",
-                code="folder-exists",
-            )
+            words = f"{self.path} exists already and is not a run folder; choose another with {arg('out')}."
+            raise RunError(words, code="folder-exists")
         if self.exists:
             other = f", or continue a run with {arg('resume', True)}" if or_resume else ""
             raise RunError(
@@ -142,10 +140,8 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             stream = file.open("a+b")
         except OSError as error:
-            raise RunError(
-                f"{self.path} cannot be written: {error.strerror or error}. Choose another folder.",
-                code="file-unwritable",
-            ) from None
+            words = f"{self.path} cannot be written: {error.strerror or error}. Choose another folder."
+            raise RunError(words, code="file-unwritable") from None
         with stream:
             if not lock_file(stream):
                 raise RunError(
@@ -173,10 +169,8 @@ class RunFolder:
                 raise RunError(
                     f"{self.path} is not a run folder: it has no recipe.toml. mien train makes one.", code="not-a-run"
                 )
-            raise RunError(
-                f"{self.path} does not exist. Make a run with: mien train RECIPE --data PATH --out {self.path}",
-                code="run-missing",
-            )
+            words = f"{self.path} does not exist. Make a run with: mien train RECIPE --data PATH --out {self.path}"
+            raise RunError(words, code="run-missing")
         from mien.base.recipe import load_recipe
 
         return load_recipe(str(self.recipe_file))

@@ -121,10 +121,8 @@ def _rounded(values: Floats) -> Labels:
 def check_evidence(labels: Labels, classes: int, what: str) -> None:
     """Raise a DataError if a class has no sample in the evidence; ``what`` is the noun for a sample."""
     if len(np.unique(labels)) < classes:
-        raise DataError(
-            f"Finding label errors needs predictions for at least one {what} of every class of the model.",
-            code="class-without-evidence",
-        )
+        words = f"Finding label errors needs predictions for at least one {what} of every class of the model."
+        raise DataError(words, code="class-without-evidence")
 
 
 def neighbour_labels(labels: Labels, probabilities: Floats, groups: npt.NDArray[np.int64], evidence: Mask) -> Floats:

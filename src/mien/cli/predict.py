@@ -26,7 +26,7 @@ from mien.cli.options import (
     option,
 )
 from mien.cli.output import note_left_out, notice, show_json
-from mien.cli.predict_view import Tally, show_answers
+from mien.cli.predict_view import Tally, show_answers, tables_by
 from mien.cli.usage import leave_out
 from mien.inference.annotate import Annotator
 from mien.inference.bulk import predict_files, predict_on_ray, settings_of
@@ -77,6 +77,8 @@ def predict(
     """Detect the faces in images, and classify the expression of each."""
     given = {"--annotate": annotate is not None, "--json": json, "--csv": as_csv, "--overwrite": overwrite}
     _check(images, out, given, detection, crops=crops, ray=engine == "ray")
+    if by is not None:
+        leave_out("--by prints tables of groups", {"--csv": as_csv})
     threads = None if engine == "local" and workers in {None, 1} else 1
 
     def make_reader(threads: int | None = 1) -> FaceReader:
@@ -103,13 +105,7 @@ def predict(
                 notice(f"skipped: {each['error']}")
             yield each
 
-    show_groups = None
-    if by is not None:
-        # Imported here, because predictions alone start faster without it.
-        from mien.cli.predict_groups import tables_by
-
-        leave_out("--by prints tables of groups", {"--csv": as_csv})
-        show_groups = tables_by(by, [str(file) for file in find_files()])
+    show_groups = None if by is None else tables_by(by, [str(file) for file in find_files()])
     total = sum(1 for _ in find_files())
     for folder in filter(os.path.isdir, dict.fromkeys(sources)):
         if unread := count_unread(folder):

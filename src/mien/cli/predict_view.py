@@ -1,7 +1,7 @@
 """Output of predictions as a table, and their summary in one line."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import typer
 
 from mien.base.errors import DataError
 from mien.base.labels import NOT_A_FACE_CLASS, UNSURE
-from mien.cli.output import notice, show_rows
+from mien.cli.output import notice, show, show_json, show_rows
 from mien.faces.crop import crop_as_photo, may_be_crop
 from mien.faces.face import Detector
 from mien.inference.drawing import share_text
@@ -88,6 +88,26 @@ def show_answers(answers: Iterable[Mapping[str, Any]], total: str) -> None:
     show_rows(rows, pipe_width=200)
     if total:
         typer.echo(total)
+
+
+def tables_by(table: Path, images: Sequence[str]) -> Callable[[Sequence[tuple[str, Any]], bool], None]:
+    """Read the groups of the images from a CSV, and return a function that prints a table for each column, or JSON."""
+    # Imported here, because predictions alone start faster without it.
+    from mien.page.terminal import group_text
+    from mien.pipeline.groups_of_people import compare_groups, read_groups
+
+    groups = read_groups(table, images)
+
+    def show_tables(faces: Sequence[tuple[str, Any]], as_json: bool) -> None:
+        found = {column: compare_groups(column, group_of, faces) for column, group_of in groups.items()}
+        if as_json:
+            show_json({column: [gap.to_dict() for gap in gaps] for column, (_, gaps) in found.items()})
+            return
+        for column, (rows, gaps) in found.items():
+            show(group_text(rows, column, gaps))
+        notice("A difference may lie in how these people look into the camera, or in the model.", "groups-unlabelled")
+
+    return show_tables
 
 
 _COLUMNS = ("image", "face", "box", "score", "expression", "probability", "others")

@@ -59,10 +59,8 @@ def read_ballot(path: Path, images: Sequence[str]) -> list[Vote]:
         return []
     names, delimiter = read_names(path)
     if tuple(names) != _COLUMNS:
-        raise DataError(
-            f"{path} is not a file of votes: its columns are {', '.join(names)}; expected {', '.join(_COLUMNS)}.",
-            code="ballot-columns",
-        )
+        words = f"{path} is not a file of votes: its columns are {', '.join(names)}; expected {', '.join(_COLUMNS)}."
+        raise DataError(words, code="ballot-columns")
     known = set(images)
     votes = []
     for line, (image, answer) in csv_rows(path, len(_COLUMNS), delimiter):

@@ -133,10 +133,8 @@ def read_clean(path: str | os.PathLike[str]) -> Clean:
             f"{path} cannot be read as TOML: {getattr(error, 'strerror', None) or error}.", code="clean-unreadable"
         ) from None
     if file.version != _VERSION:
-        raise DataError(
-            f"{path} has version {file.version}; this mien reads version {_VERSION}. Audit the data again.",
-            code="clean-version",
-        )
+        words = f"{path} has version {file.version}; this mien reads version {_VERSION}. Audit the data again."
+        raise DataError(words, code="clean-version")
     misplaced = [each for each in file.drop if each.to is not None] + [each for each in file.relabel if each.to is None]
     if misplaced:
         raise DataError(
@@ -230,7 +228,5 @@ def _prove(faces: Dataset, changes: Sequence[tuple[Change, int]]) -> None:
             is_true = bool((faces.labels[groups == groups[place]] != faces.labels[place]).any())
             found = "no identical image has another label"
         if not is_true:
-            raise DataError(
-                f"clean.toml drops row {change.row} of {change.split} as '{change.kind}', but {found}. Delete it.",
-                code="clean-unproved",
-            )
+            words = f"clean.toml drops row {change.row} of {change.split} as '{change.kind}', but {found}. Delete it."
+            raise DataError(words, code="clean-unproved")

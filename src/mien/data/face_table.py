@@ -257,10 +257,8 @@ def read_names(path: Path) -> tuple[tuple[str, ...], str]:
     try:
         line = first.decode("utf-8-sig").strip("\r\n")
     except UnicodeDecodeError:
-        raise DataError(
-            f"{path} line 1 is not text. Expected a CSV with a header, such as emotion,pixels,Usage.",
-            code="csv-not-text",
-        ) from None
+        words = f"{path} line 1 is not text. Expected a CSV with a header, such as emotion,pixels,Usage."
+        raise DataError(words, code="csv-not-text") from None
     delimiter = max(",;\t", key=line.count)
     try:
         return tuple(next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])), delimiter

@@ -59,10 +59,8 @@ def check_groups(values: npt.ArrayLike, count: int) -> npt.NDArray[Any]:
 
 def _check_values(name: str, values: npt.NDArray[Any], source: npt.NDArray[np.str_]) -> None:
     if values.ndim != 1:
-        raise DataError(
-            f"The column '{name}' has {values.shape[1]} values per sample; {arg('group')} needs one.",
-            code="column-shape",
-        )
+        words = f"The column '{name}' has {values.shape[1]} values per sample; {arg('group')} needs one."
+        raise DataError(words, code="column-shape")
     missing = np.flatnonzero(np.isnan(values) if values.dtype.kind == "f" else values.astype(np.str_) == "")
     if len(missing):
         raise DataError(
@@ -89,8 +87,6 @@ def _matches(pattern: str, source: npt.NDArray[np.str_]) -> npt.NDArray[np.str_]
     # A pattern such as '(a)|b' may match without a value for its group.
     names = [(match[1] or "") if match else "" for match in found]
     if not any(names):
-        raise DataError(
-            f"{arg('group')} '{pattern}' matches none of {len(names):,} file names, such as {source[0]}.",
-            code="group-unmatched",
-        )
+        words = f"{arg('group')} '{pattern}' matches none of {len(names):,} file names, such as {source[0]}."
+        raise DataError(words, code="group-unmatched")
     return np.array(names, dtype=np.str_)

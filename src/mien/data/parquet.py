@@ -138,10 +138,8 @@ def write_parquet(
 
     path = Path(path)
     if path.exists() and not overwrite:
-        raise DataError(
-            f"{path} exists already. Choose another name, or replace it with {arg('overwrite', True)}.",
-            code="file-exists",
-        )
+        words = f"{path} exists already. Choose another name, or replace it with {arg('overwrite', True)}."
+        raise DataError(words, code="file-exists")
     schema = _schema(faces, split_origin)
     starts = range(0, len(faces), _GROUP_ROWS)
     with whole_file(path) as temporary, ParquetWriter(temporary, schema, compression="zstd") as writer:
@@ -247,10 +245,8 @@ class ParquetFile:
     def _column(self, headers: list[str], wanted: tuple[str, ...], what: str) -> str:
         position = find_column(headers, wanted)
         if position is None:
-            raise DataError(
-                f"{self.name} lacks {what} ({' or '.join(wanted)}); it has: {', '.join(headers) or 'nothing'}.",
-                code="column-missing",
-            )
+            words = f"{self.name} lacks {what} ({' or '.join(wanted)}); it has: {', '.join(headers) or 'nothing'}."
+            raise DataError(words, code="column-missing")
         return headers[position]
 
     def images(self, skip_bad: bool) -> Iterator[tuple[str, bytes]]:

@@ -76,10 +76,8 @@ def detect_shape(path: Path) -> tuple[Path, DataShape]:
         return path, _PARQUET
     if suffix in _CSV_SUFFIXES:
         return path, _KAGGLE_CSV if read_header(path).pixels is not None else _PATH_CSV
-    raise DataError(
-        f"{path} is not a data set that mien can read. {_EXPECTED}. The name of a table ends in .csv.",
-        code="data-unknown",
-    )
+    words = f"{path} is not a data set that mien can read. {_EXPECTED}. The name of a table ends in .csv."
+    raise DataError(words, code="data-unknown")
 
 
 def _detect_folder(folder: Path) -> tuple[Path, DataShape]:
@@ -103,10 +101,8 @@ def _detect_folder(folder: Path) -> tuple[Path, DataShape]:
     if holds_class_folders(folder):
         return folder, _FOLDERS
     if tables:
-        raise DataError(
-            f"{folder} has several tables ({', '.join(each.name for each in tables)}). Name the one to read.",
-            code="data-ambiguous",
-        )
+        words = f"{folder} has several tables ({', '.join(each.name for each in tables)}). Name the one to read."
+        raise DataError(words, code="data-ambiguous")
     return folder, _FOLDERS
 
 

@@ -81,10 +81,8 @@ def draw_labels(count: int, seed: int) -> npt.NDArray[np.int64]:
     Raises DataError for a ``count`` below 7 or a negative ``seed``.
     """
     if count < len(EXPRESSIONS):
-        raise DataError(
-            f"Synthetic faces need a count of {len(EXPRESSIONS)} or more, one per class; found {count}.",
-            code="count-too-small",
-        )
+        words = f"Synthetic faces need a count of {len(EXPRESSIONS)} or more, one per class; found {count}."
+        raise DataError(words, code="count-too-small")
     shares = _shares(count, np.array(EXPRESSION_PROPORTIONS))
     while (shares == 0).any():  # a class without a face gets one from the largest class
         shares[np.argmax(shares)] -= 1

@@ -204,10 +204,8 @@ def read_ferplus(path: Path) -> tuple[npt.NDArray[np.str_], npt.NDArray[np.int64
         raise DataError(f"{path} cannot be read as CSV: {reason}.", code="votes-unreadable") from None
     header = tuple(name.strip().lower() for name in lines[0]) if lines else ()
     if header != _FERPLUS_HEADER or len(lines) == 1:
-        raise DataError(
-            f"{path} is not FER+'s fer2013new.csv: expected the columns {', '.join(_FERPLUS_HEADER)}, and rows.",
-            code="votes-file",
-        )
+        words = f"{path} is not FER+'s fer2013new.csv: expected the columns {', '.join(_FERPLUS_HEADER)}, and rows."
+        raise DataError(words, code="votes-file")
     splits, counts = [], []
     for number, line in enumerate(lines[1:], start=2):
         if not line:

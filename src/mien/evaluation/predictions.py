@@ -128,10 +128,8 @@ class VotePredictions(PerSample):
     def check(self, sample_ids: npt.NDArray[np.int64]) -> None:
         """Check that the values match the samples, int64 (N,). Raises :class:`DataError`."""
         if len(set(self.classes)) < len(self.classes) or len(self.classes) < 2:
-            raise DataError(
-                f"'vote_classes' must be two unique names or more; found {', '.join(self.classes)}.",
-                code="vote-classes",
-            )
+            words = f"'vote_classes' must be two unique names or more; found {', '.join(self.classes)}."
+            raise DataError(words, code="vote-classes")
         _check_length("vote_counts", self.counts, len(sample_ids), "vote-counts-shape")
         usable = np.isfinite(self.counts).all(axis=1) & (self.counts >= 0).all(axis=1)
         _refuse(~usable, "'vote_counts' must be 0 or more", self.counts, sample_ids, "vote-counts-range")
@@ -327,10 +325,8 @@ class Predictions(PerSample):
         merged = scheme.mapping(self.classes, "the model")[self.labels]
         kept = merged >= 0
         if not kept.any():
-            raise DataError(
-                f"The label scheme '{scheme.name}' drops all {len(self)} samples of '{self.split}'.",
-                code="scheme-drops-all",
-            )
+            words = f"The label scheme '{scheme.name}' drops all {len(self)} samples of '{self.split}'."
+            raise DataError(words, code="scheme-drops-all")
         own = self.subset(kept)
         return replace(
             own,

@@ -226,10 +226,8 @@ def _to_onnx(
             if not isinstance(network, OwnNetwork):
                 raise
             reason = next((line for line in str(error.__cause__ or error).splitlines() if line.strip()), "")
-            raise ModelError(
-                f"The network {type(network.body).__name__} cannot be exported to ONNX: {reason.strip()[:300]}",
-                code="export-failed",
-            ) from None
+            words = f"The network {type(network.body).__name__} cannot be exported to ONNX: {reason.strip()[:300]}"
+            raise ModelError(words, code="export-failed") from None
     assert program is not None
     model = program.model_proto
     # Remove the exporter's notes about the code, such as stack traces with local paths.

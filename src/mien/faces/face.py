@@ -151,10 +151,8 @@ class LimitedDetector:
         self._min_size_px, self._max_faces = min_size_px, max_faces
         highest = self.score_range[1]
         if min_score is not None and not 0 <= min_score <= highest:
-            raise DataError(
-                f"The lowest score of a face must be 0 to {highest:g} for {self.name}; found {min_score:g}.",
-                code="min-score-range",
-            )
+            words = f"The lowest score of a face must be 0 to {highest:g} for {self.name}; found {min_score:g}."
+            raise DataError(words, code="min-score-range")
         for value, named in ((min_size_px, "The smallest size of a face"), (max_faces, "The number of faces")):
             if value is not None and value < 1:
                 raise DataError(f"{named} must be 1 or more; found {value}.", code="face-limit")

@@ -79,10 +79,8 @@ class Annotator:
             profile = original.info.get("icc_profile") if original.mode in {"RGB", "RGBA", "P"} else None
         target = self.path_of(source)
         if target.exists() and target.samefile(source):
-            raise DataError(
-                f"{source} would be overwritten by its annotated copy. Choose another folder with --annotate.",
-                code="annotate-overwrite",
-            )
+            words = f"{source} would be overwritten by its annotated copy. Choose another folder with --annotate."
+            raise DataError(words, code="annotate-overwrite")
         if max(rgb.shape) > MAX_JPEG_PX:
             raise DataError(
                 f"{source} has a side of {max(rgb.shape):,} pixels; an annotated copy, a JPEG, has {MAX_JPEG_PX:,} at "

@@ -106,10 +106,8 @@ def find_model(name: str | os.PathLike[str]) -> Path:
             raise ModelError(
                 f"{run.path} has no model.onnx yet. Export it with: mien export {run.path}", code="model-not-exported"
             )
-        raise ModelError(
-            f"{run.path} contains no model: neither model.onnx nor best.safetensors to export it from.",
-            code="model-missing",
-        )
+        words = f"{run.path} contains no model: neither model.onnx nor best.safetensors to export it from."
+        raise ModelError(words, code="model-missing")
     return run.model
 
 

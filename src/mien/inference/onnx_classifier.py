@@ -175,10 +175,8 @@ def run_model(
     widths = _widths(session)
     for output, values in zip(outputs, found, strict=True):
         if values.shape != (len(inputs), widths[output]):
-            raise ModelError(
-                f"{path} gives {output} of shape {values.shape} for {len(inputs)} images. Export the model again.",
-                code="model-output",
-            )
+            words = f"{path} gives {output} of shape {values.shape} for {len(inputs)} images. Export the model again."
+            raise ModelError(words, code="model-output")
         if not np.isfinite(values).all():
             raise ModelError(
                 f"{path} gives {output} that are NaN or infinite. Its weights are damaged: export the model again.",

@@ -63,10 +63,8 @@ class ResumableOutput:
             ) from None
         try:
             if not lock_file(self._stream):
-                raise RunError(
-                    f"{self.part} is in use by another command. Wait until it ends, or choose another --out.",
-                    code="journal-in-use",
-                )
+                words = f"{self.part} is in use by another command. Wait until it ends, or choose another --out."
+                raise RunError(words, code="journal-in-use")
             # Check under the lock, because another command may just have finished; it removes its journal last.
             if out.exists() and not overwrite and not self.part.stat().st_size:
                 self._remove()
@@ -145,10 +143,8 @@ class ResumableOutput:
         self._stream.seek(0)
         first = self._stream.readline()
         if not _HEAD.startswith(first[: len(_HEAD)]):
-            raise RunError(
-                f"{self.part} is not mien's, but results would be stored there. Move it, or choose another --out.",
-                code="journal-foreign",
-            )
+            words = f"{self.part} is not mien's, but results would be stored there. Move it, or choose another --out."
+            raise RunError(words, code="journal-foreign")
         if not first.endswith(b"\n"):
             self._stream.truncate(0)
             self._write({_SETTINGS: dict(settings)})

@@ -157,10 +157,8 @@ def build_own(recipe: ModelRecipe, classes: int, size_px: int, channels: int) ->
     if not bool(torch.isfinite(logits).all()):
         raise RecipeError(f"{_place(recipe)} returns NaN or infinity for black images.", code="model-file-output")
     if bool((logits >= 0).all()) and torch.allclose(logits.sum(dim=1), torch.ones(2)):
-        raise RecipeError(
-            f"{_place(recipe)} returns probabilities. Remove its last softmax, because the loss has one.",
-            code="model-file-output",
-        )
+        words = f"{_place(recipe)} returns probabilities. Remove its last softmax, because the loss has one."
+        raise RecipeError(words, code="model-file-output")
     return OwnNetwork(module, _head_name(module, calls, logits), classes)
 
 
@@ -208,10 +206,8 @@ def _file_of(kind: type[nn.Module]) -> str:
         if isinstance(node, ast.ClassDef) and node.name == kind.__name__:
             break
     else:
-        raise RecipeError(
-            f"The source of {kind.__name__} is not known. Put the class into a .py file, and import it from there.",
-            code="model-file-missing",
-        )
+        words = f"The source of {kind.__name__} is not known. Put the class into a .py file, and import it from there."
+        raise RecipeError(words, code="model-file-missing")
     text = _IMPORTS + textwrap.dedent(ast.get_source_segment(text, node, padded=True) or "") + "\n"
     file = cache_folder("networks") / hashlib.sha256(text.encode()).hexdigest()[:16] / f"{kind.__name__}.py"
     write_text(file, text)
@@ -245,10 +241,8 @@ def _class_of(recipe: ModelRecipe, digest: str) -> type[nn.Module]:
 def _names(file: str, digest: str, table: str = "model") -> Mapping[str, Any]:
     """Run a file and return its names. Raises RecipeError if it has another digest than the run has recorded."""
     if digest not in {"", current := _digest(file, table)}:
-        raise RecipeError(
-            f"{file} has changed since the run began. Restore the file, or train again into another folder.",
-            code="model-file-changed",
-        )
+        words = f"{file} has changed since the run began. Restore the file, or train again into another folder."
+        raise RecipeError(words, code="model-file-changed")
     return _load(file, current)
 
 

@@ -1,5 +1,6 @@
 """Compare answers between groups of people: missed faces, doubt, and the share of each answer. It needs no labels."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,7 @@ def read_groups(table: Path, images: Sequence[str]) -> dict[str, dict[str, str]]
 def compare_groups(
     column: str, group_of: Mapping[str, str], faces: Sequence[FirstFace]
 ) -> tuple[Table, tuple[GroupGap, ...]]:
-    """Return a table with a row for each group, and the differences between a group and all others."""
+    """Return a table of the groups with the four most common answers, and the differences from all other groups."""
     chosen = [(face, group_of[image]) for image, face in faces if image in group_of]
     values = np.array([group for _, group in chosen])
     found = np.array([face is not None for face, _ in chosen])
@@ -52,12 +53,15 @@ def compare_groups(
     doubt = np.array([face is not None and face["in_doubt"] for face, _ in chosen])
     sure = np.array([0.0 if face is None else face["confidence"] for face, _ in chosen])
     metrics = {"no face": (~found, found | True), "in doubt": (doubt, found)}
-    metrics |= {f"says {name}": (answers == name, found) for name in sorted({*answers[found].tolist()})}
-    rows, shown = [], {**metrics, "mean probability": (sure, found)}
+    counted_answers = Counter(answers[found].tolist())
+    metrics |= {f"says {name}": (answers == name, found) for name in sorted(counted_answers)}
+    heads = ["no face", "in doubt", *(f"says {name}" for name, _ in counted_answers.most_common(4))]
+    rows = []
     for value in sorted({*values.tolist()}):
         inside = values == value
-        means = [divide((hits * among)[inside].sum(), among[inside].sum()) for hits, among in shown.values()]
+        shown = [metrics[head] for head in heads] + [(sure, found)]
+        means = [divide((hits * among)[inside].sum(), among[inside].sum()) for hits, among in shown]
         rows.append((value, int(inside.sum()), *map(float, means)))
-    heads = [Column(column, "text"), Column("images", "count")]
-    heads += [Column(name.removeprefix("says "), "percent") for name in shown]
-    return Table("groups", tuple(heads), rows), share_gaps(metrics, values)
+    columns = [Column(column, "text"), Column("images", "count")]
+    columns += [Column(head.removeprefix("says "), "percent") for head in (*heads, "probability")]
+    return Table("groups", tuple(columns), rows), share_gaps(metrics, values)

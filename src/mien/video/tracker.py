@@ -267,10 +267,8 @@ def track(
         ...     print([(face.track, face.prediction.answer) for face in frame.faces])
     """
     if isinstance(source, bool) or not isinstance(source, str | os.PathLike | int):
-        raise DataError(
-            f"A video is a file, the number of a camera or an address; found {type(source).__name__}.",
-            code="video-type",
-        )
+        words = f"A video is a file, the number of a camera or an address; found {type(source).__name__}."
+        raise DataError(words, code="video-type")
     if isinstance(source, str) and source.isdecimal():
         source = int(source)  # the command line gives a camera's number as text
     name = f"camera {source}" if isinstance(source, int) else os.fspath(source)

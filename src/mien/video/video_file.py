@@ -211,10 +211,8 @@ class VideoFile:
 
     def _check_size(self, width: int, height: int) -> None:
         if width * height > MAXIMUM_PIXELS:
-            raise DataError(
-                f"{self.path} has frames of {width} x {height} pixels; the limit is {MAXIMUM_PIXELS:,}. Shrink it.",
-                code="video-pixels",
-            )
+            words = f"{self.path} has frames of {width} x {height} pixels; the limit is {MAXIMUM_PIXELS:,}. Shrink it."
+            raise DataError(words, code="video-pixels")
 
     def _find_stated_seconds(self) -> float | None:
         if self._stream.duration is not None:

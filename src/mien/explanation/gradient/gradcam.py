@@ -65,9 +65,7 @@ def last_maps(model: TorchModel) -> tuple[nn.Module, int]:
         if len(shape) == 4 and shape[2] > 1 and not isinstance(module, nn.Conv2d)
     ]
     if not maps:
-        raise DataError(
-            "Grad-CAM needs a network with convolutional maps; this network has none. Choose another method.",
-            code="no-convolutional-maps",
-        )
+        words = "Grad-CAM needs a network with convolutional maps; this network has none. Choose another method."
+        raise DataError(words, code="no-convolutional-maps")
     finest = min(LEAST_PLACES, max(side for _, side in maps))
     return [each for each in maps if each[1] >= finest][-1]

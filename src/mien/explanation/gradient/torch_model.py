@@ -84,8 +84,6 @@ def matching_torch_model(run: RunFolder, manifest: Manifest, predict: Predict) -
     # The same network differs by 0.00004 in fp16 and 0.01 in int8, another network by 0.06.
     allowed = 0.02 if manifest.precision == "int8" else 1e-3
     if np.abs(model.predict(noise) - predict(noise)).mean() > allowed:
-        raise ModelError(
-            f"{run.best} and the model file differ. Export the run again with mien export.",
-            code="gradients-other-weights",
-        )
+        words = f"{run.best} and the model file differ. Export the run again with mien export."
+        raise ModelError(words, code="gradients-other-weights")
     return model
