@@ -68,7 +68,8 @@ def main() -> None:
     if parser.parse_args().environment:
         size, text = round(core_megabytes()), README.read_text(encoding="utf-8")
         stated = int(STATED.findall(text)[0])
-        README.write_text(STATED.sub(str(size), text), encoding="utf-8")
+        if size != stated:  # tests may read it meanwhile
+            README.write_text(STATED.sub(str(size), text), encoding="utf-8")
         sys.exit(
             f"core environment: {size} MB beside a bare one (limit: {LIMIT_MB}), {stated} in README"
             if size > LIMIT_MB or abs(size - stated) > 3
