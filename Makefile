@@ -121,15 +121,18 @@ web/node_modules/.package-lock.json: web/package.json web/package-lock.json
 	cd web && npm ci --silent --ignore-scripts
 	touch $@
 
-# uv takes a sixth of pip's time. It does not read pip's configuration, so what that says of indexes is handed on.
-PIP_SAYS = $$($(BIN)/pip config get global.$(1) 2> /dev/null)
-INSTALL = UV_DEFAULT_INDEX="$(call PIP_SAYS,index-url)" UV_INDEX="$(call PIP_SAYS,extra-index-url)" UV_INDEX_STRATEGY=unsafe-best-match \
-	UV_FIND_LINKS="$(call PIP_SAYS,find-links)" $(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt
+# uv takes a sixth of pip's time. It does not read pip's settings, so what they say of indexes is handed on.
+PIP_SAYS = $${UV_$(1)-$${PIP_$(2)-$$($(BIN)/pip config get global.$(3) 2> /dev/null)}}
+INSTALL = UV_DEFAULT_INDEX="$(call PIP_SAYS,DEFAULT_INDEX,INDEX_URL,index-url)" UV_INDEX="$(call PIP_SAYS,INDEX,EXTRA_INDEX_URL,extra-index-url)" \
+	UV_FIND_LINKS="$(call PIP_SAYS,FIND_LINKS,FIND_LINKS,find-links)" UV_INDEX_STRATEGY=unsafe-best-match \
+	$(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt
+
+$(BIN)/uv:
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt uv
 
 # What the page and the npm package are built with: no torch.
-.venv/.core: pyproject.toml constraints.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt uv
+.venv/.core: pyproject.toml constraints.txt | $(BIN)/uv
 	$(INSTALL) -e . onnx
 	touch $@
 

@@ -115,7 +115,8 @@ def _named_predictions(
         return str(given), read_predictions(given)
     # With data, a model predicts anew; the folder of an evaluation has none.
     folder = Path(given) if isinstance(given, str | os.PathLike) else None
-    if folder is not None and folder.is_dir() and (data is None or not RunFolder(folder).model.is_file()):
+    stored = folder is not None and not RunFolder(folder).is_run and any(folder.glob("predictions_*.npz"))
+    if folder is not None and folder.is_dir() and (data is None or stored):
         return str(given), read_predictions(find_predictions(folder, split))
     if data is None:
         raise DataError("Give data to compare models, or give their predictions.", code="data-missing")

@@ -96,7 +96,10 @@ def tables_by(table: Path, images: Sequence[str]) -> Callable[[Sequence[tuple[st
     from mien.page.terminal import group_text
     from mien.pipeline.groups_of_people import compare_groups, read_groups
 
+    images = list(dict.fromkeys(images))
     groups = read_groups(table, images)
+    if named := len(images) - len(set().union(*groups.values())):
+        notice(f"{table} names no group of {counted(named, 'image')}, which the tables leave out.", "images-left-out")
 
     def show_tables(faces: Sequence[tuple[str, Any]], as_json: bool) -> None:
         found = {column: compare_groups(column, group_of, faces) for column, group_of in groups.items()}

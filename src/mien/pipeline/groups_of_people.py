@@ -31,31 +31,33 @@ def read_groups(table: Path, images: Sequence[str]) -> dict[str, dict[str, str]]
     if at is None:
         raise DataError(f"{table} has no column of files, such as {PATH_HEADERS[1]}.", code="csv-columns")
     find, found = by_file(images), dict[str, list[str]]()
-    for _, fields in csv_rows(table, len(names), delimiter):
-        if (index := find(fields[at].strip())) >= 0:
-            found[images[index]] = [field.strip() for field in fields]
+    for line, fields in csv_rows(table, len(names), delimiter):
+        row = [field.strip() for field in fields]
+        if (index := find(row[at])) >= 0 and found.setdefault(images[index], row) != row:
+            words = f"{table.name} line {line}: {images[index]} is also in a line above, with other values."
+            raise DataError(words, code="sample-id-repeated")
     columns = {name: {image: row[at] for image, row in found.items() if row[at]} for at, name in enumerate(names)}
     kept = {name: of for name, of in columns.items() if 2 <= len({*of.values()}) <= min(MOST_GROUPS, len(of) // 2)}
     if not kept:
         words = f"{table} names {len(found):,} of {counted(len(images), 'image')}"
-        raise DataError(f"{words}, and no column divides these into groups.", code="groups-missing")
+        raise DataError(f"{words}, and no column divides these into groups of two or more.", code="groups-missing")
     return kept
 
 
 def compare_groups(
     column: str, group_of: Mapping[str, str], faces: Sequence[FirstFace]
 ) -> tuple[Table, tuple[GroupGap, ...]]:
-    """Return a table of the groups with the four most common answers, and the differences from all other groups."""
+    """Return a table of the groups with the three most common answers, and the differences from all other groups."""
     chosen = [(face, group_of[image]) for image, face in faces if image in group_of]
     values = np.array([group for _, group in chosen])
-    found = np.array([face is not None for face, _ in chosen])
+    found = np.array([face is not None for face, _ in chosen], dtype=bool)
     answers = np.array(["" if face is None else face["answer"] for face, _ in chosen])
-    doubt = np.array([face is not None and face["in_doubt"] for face, _ in chosen])
+    doubt = np.array([face is not None and face["in_doubt"] for face, _ in chosen], dtype=bool)
     sure = np.array([0.0 if face is None else face["confidence"] for face, _ in chosen])
     metrics = {"no face": (~found, found | True), "in doubt": (doubt, found)}
     counted_answers = Counter(answers[found].tolist())
     metrics |= {f"says {name}": (answers == name, found) for name in sorted(counted_answers)}
-    heads = ["no face", "in doubt", *(f"says {name}" for name, _ in counted_answers.most_common(4))]
+    heads = ["no face", "in doubt", *(f"says {name}" for name, _ in counted_answers.most_common(3))]
     rows = []
     for value in sorted({*values.tolist()}):
         inside = values == value
@@ -63,5 +65,5 @@ def compare_groups(
         means = [divide((hits * among)[inside].sum(), among[inside].sum()) for hits, among in shown]
         rows.append((value, int(inside.sum()), *map(float, means)))
     columns = [Column(column, "text"), Column("images", "count")]
-    columns += [Column(head.removeprefix("says "), "percent") for head in (*heads, "probability")]
+    columns += [Column(head, "percent", head.removeprefix("says ")) for head in (*heads, "confidence")]
     return Table("groups", tuple(columns), rows), share_gaps(metrics, values)

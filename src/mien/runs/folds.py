@@ -93,10 +93,8 @@ def check_groups(faces: Dataset, groups: npt.NDArray[np.int64], count: int) -> N
     own, labels = groups[predicted], faces.labels[predicted]
     found = len(np.unique(own))
     if not 2 <= count <= found:
-        raise DataError(
-            f"{arg('folds')} {count}: train and validation have {found:,} groups. Give 2 to {found} folds.",
-            code="folds-range",
-        )
+        words = f"{arg('folds')} {count}: train and validation have {found:,} groups. Give 2 to {found} folds."
+        raise DataError(words, code="folds-range")
     names = faces.columns[faces.group_column][predicted] if faces.group_column else own
     check_class_groups(names, labels, faces.classes, named=bool(faces.group_column))
 

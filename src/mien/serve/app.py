@@ -89,10 +89,8 @@ def create_app(
     """
     check_host_names(hosts)
     if not re.fullmatch(r"(/[\w.~-]+)*", root_path):
-        raise ServeError(
-            f"--root-path {root_path!r} is not a prefix; give it as /faces, without a slash at its end.",
-            code="root-path",
-        )
+        words = f"--root-path {root_path!r} is not a prefix; give it as /faces, without a slash at its end."
+        raise ServeError(words, code="root-path")
     limits, detector = Limits() if limits is None else limits, find_detector(detector)
     model_file = find_model(model)
     threads = threads or available_cores()

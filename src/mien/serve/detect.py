@@ -115,10 +115,8 @@ def check_image(data: bytes, limits: Limits) -> None:
     except Exception:  # noqa: BLE001 - Pillow raises anything for damaged files
         raise ApiError("The image is damaged and cannot be decoded.", code="image-damaged") from None
     if data.startswith(b"\xff\xd8") and _count_scans(data, limits.max_jpeg_scans) > limits.max_jpeg_scans:
-        raise ApiError(
-            f"The JPEG has over {limits.max_jpeg_scans} scans, each a pass over all pixels. Save it again.",
-            code="too-much-work",
-        )
+        words = f"The JPEG has over {limits.max_jpeg_scans} scans, each a pass over all pixels. Save it again."
+        raise ApiError(words, code="too-much-work")
     if width * height > limits.max_pixels:
         raise ApiError(
             f"The image has {width} x {height} pixels; the limit is {limits.max_pixels:,}. Shrink it.",

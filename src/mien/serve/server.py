@@ -49,10 +49,8 @@ def open_port(host: str, port: int) -> socket.socket:
         if listener is not None:
             listener.close()
         reason = getattr(error, "strerror", None) or str(error)
-        raise ServeError(
-            f"Cannot listen on {host} port {port}: {reason}. Choose another address with --host and --port.",
-            code="port-unavailable",
-        ) from None
+        words = f"Cannot listen on {host} port {port}: {reason}. Choose another address with --host and --port."
+        raise ServeError(words, code="port-unavailable") from None
     return listener
 
 

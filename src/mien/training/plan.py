@@ -68,10 +68,13 @@ class Parts:
         (``loss-without-gradient``).
         """
         assert self.loss is not None
-        if not logits.isfinite().all():
-            return logits.sum()  # The training diverges; its check of the loss says so, where this loss might fail.
-        with _named(self.loss, "loss"):
-            value = self.loss(logits, labels)
+        try:
+            with _named(self.loss, "loss"):
+                value = self.loss(logits, labels)
+        except TrainingError:
+            if logits.isfinite().all():
+                raise
+            return logits.sum() * torch.nan  # The training has diverged; its check of the loss says so.
         if not isinstance(value, Tensor) or value.ndim or not value.is_floating_point():
             rule = "loss must return a scalar tensor, the mean over the batch"
             raise _wrong(rule, self.loss, value, "loss-not-scalar")
