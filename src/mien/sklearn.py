@@ -143,7 +143,8 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
 
     def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:  # noqa: N803
         """Predict the most probable label of each face crop, (N,). Arguments are as in :meth:`predict_proba`."""
-        return np.asarray(self.classes_[self.predict_proba(X).argmax(axis=1)])
+        probabilities = self.predict_proba(X)  # first, because it says if this is not fitted
+        return np.asarray(self.classes_[probabilities.argmax(axis=1)])
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the model to a ``.onnx`` file for :func:`mien.load` and all commands, and return the path.
@@ -200,7 +201,7 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
 
 def _flat(images: Any) -> Any:
     """Flatten stacks or lists of images, (N, H, W[, 3]), to (N, pixels) for scikit-learn's checks. Others are kept."""
-    shape = np.shape(images)
+    shape = images.shape if hasattr(images, "shape") else np.asarray(images).shape
     return np.reshape(images, (shape[0], int(np.prod(shape[1:])))) if len(shape) in {3, 4} else images
 
 

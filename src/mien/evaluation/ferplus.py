@@ -74,5 +74,4 @@ def sample_cross_entropies(targets: Floats, probabilities: Floats) -> Floats:
     Returns:
         float64 (N,), 0 or more.
     """
-    logarithms = np.log(np.maximum(probabilities, _SMALLEST_PROBABILITY))
-    return np.asarray(-(targets * logarithms).sum(axis=1))
+    return np.asarray(-(targets * np.log(np.maximum(probabilities, _SMALLEST_PROBABILITY))).sum(axis=1))
