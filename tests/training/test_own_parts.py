@@ -75,6 +75,11 @@ class Sees(WithoutLinear):
 class Fails(nn.Module):
     def forward(self, images):
         raise ValueError("no such layer")
+
+
+class Bare(nn.Module):
+    def forward(self, images):
+        return images[:, 0, 0, :7]
 """
 
 
@@ -145,6 +150,7 @@ def test_every_command_finds_the_network_in_its_run(mien, tmp_path, mine, face_f
         (MINE, ("model.name=Deep", "model.file=mine.py"), "model-file-output", "(2, 1, 44, 44)"),
         (MINE, ("model.name=Sees", "model.file=mine.py"), "model-file-output", "NaN"),
         (MINE, ("model.name=Fails", "model.file=mine.py"), "model-file-output", "no such layer"),
+        (MINE, ("model.name=Bare", "model.file=mine.py"), "model-file-output", "no weights"),
         (MINE, ("model.depth=3",), "model-setting-unknown", "'depth'"),
         (MINE, ("model.file=other.py",), "model-file-missing", "other.py"),
     ],
@@ -270,6 +276,11 @@ def plain_sgd(parameters):
 
 class Smoothed(torch.nn.CrossEntropyLoss):
     pass
+
+
+class Rated(Smoothed):
+    def __init__(self, rate):
+        super().__init__(label_smoothing=rate)
 """
 
 
@@ -302,6 +313,7 @@ def test_parts_of_a_recipes_file_train_as_the_same_from_python(tmp_path, faces, 
     ("settings", "code", "value"),
     [
         (["loss.file=parts.py", "loss.name=smoothd"], "model-file", "'smoothed'"),
+        (["loss.file=parts.py", "loss.name=Rated"], "model-file", "'rate'"),
         (["augment.file=gone.py", "augment.name=a"], "model-file-missing", "gone.py"),
         (["loss.name=smoothed"], "recipe-value", "file and name"),
         (["optim.name=plain_sgd"], "recipe-value", "'rmsprop'"),
@@ -381,6 +393,7 @@ def test_own_augmentation_sees_pixels_and_takes_the_place_of_the_recipes(faces, 
         ({"loss": lambda logits, labels: functional.mse_loss(logits, labels[:3])}, "loss-fails", "lambda"),
         ({"augment": lambda images: images @ images[0, 0, :3]}, "augment-fails", "lambda"),
         ({"optimizer": lambda parameters: torch.optim.SGD(parameters, lr=-1)}, "optimizer-fails", "lambda"),
+        ({"optimizer": torch.optim.LBFGS}, "optimizer-fails", "closure"),
     ],
 )
 def test_parts_that_cannot_be_used_are_one_line(tmp_path, faces, tiny_recipe, parts, code, value):

@@ -159,7 +159,10 @@ def build_own(recipe: ModelRecipe, classes: int, size_px: int, channels: int) ->
     if bool((logits >= 0).all()) and torch.allclose(logits.sum(dim=1), torch.ones(2)):
         words = f"{_place(recipe)} returns probabilities. Remove its last softmax, because the loss has one."
         raise RecipeError(words, code="model-file-output")
-    return OwnNetwork(module, _head_name(module, calls, logits), classes)
+    network = OwnNetwork(module, _head_name(module, calls, logits), classes)
+    if not any(each.requires_grad for each in network.parameters()):
+        raise RecipeError(f"{_place(recipe)} has no weights that training could change.", code="model-file-output")
+    return network
 
 
 def _head_name(module: nn.Module, calls: list[tuple[str, Tensor]], logits: Tensor) -> str | None:
@@ -179,9 +182,8 @@ def source_of(network: OwnModule) -> tuple[str, str, dict[str, Tensor] | None]:
     """
     kind = network if isinstance(network, type) else type(network)
     if not issubclass(kind, nn.Module):
-        raise RecipeError(
-            f"network must be a class or instance of torch.nn.Module; found {kind.__name__}.", code="model-type"
-        )
+        words = f"network must be a class or instance of torch.nn.Module; found {kind.__name__}."
+        raise RecipeError(words, code="model-type")
     weights = None if isinstance(network, type) else dict(network.state_dict())
     return kind.__name__, _file_of(kind), weights
 
@@ -265,7 +267,10 @@ def own_function(part: OwnPart | OptimRecipe, table: str) -> Callable[..., Any]:
     names = _names(part.file, part.file_sha256, table)
     found = names.get(part.name)
     if isinstance(found, type) and issubclass(found, nn.Module):
-        found = found()
+        try:
+            found = found()
+        except Exception as error:  # noqa: BLE001 - the code is the user's
+            raise RecipeError(f"{part.file}: {part.name}() fails: {reason_of(error)}.", code="model-file") from None
     if not callable(found):
         known = [name for name, each in names.items() if getattr(each, "__module__", "") == names["__name__"]]
         raise RecipeError(

@@ -37,7 +37,7 @@ from mien.training.device import (
 from mien.training.head import fit_head
 from mien.training.heads import count_logits, output_facts
 from mien.training.optim import freeze, plateau_factor, rate_factor, set_rate
-from mien.training.plan import TrainingPlan
+from mien.training.plan import TrainingPlan, named
 from mien.training.state import TrainingState, file_digest, prepare, restore, save_epoch
 
 READ_EVERY = 32
@@ -275,7 +275,9 @@ def take_step(state: TrainingState, share: float, loss: Tensor) -> None:
     fabric.backward(share * loss)
     if recipe.optim.clip_norm:
         fabric.clip_gradients(state.model, state.optimizer, max_norm=recipe.optim.clip_norm, error_if_nonfinite=False)
-    state.optimizer.step()
+    # LBFGS and SparseAdam cannot be used so.
+    with named(state.plan.parts.optimizer, "optimizer"):
+        state.optimizer.step()
     state.optimizer.zero_grad()
 
 

@@ -69,7 +69,7 @@ class Parts:
         """
         assert self.loss is not None
         try:
-            with _named(self.loss, "loss"):
+            with named(self.loss, "loss"):
                 value = self.loss(logits, labels)
         except TrainingError:
             if logits.isfinite().all():
@@ -79,10 +79,8 @@ class Parts:
             rule = "loss must return a scalar tensor, the mean over the batch"
             raise _wrong(rule, self.loss, value, "loss-not-scalar")
         if logits.requires_grad and not value.requires_grad:
-            raise TrainingError(
-                f"loss must depend on the logits; {_name(self.loss)} returns a tensor without a gradient.",
-                code="loss-without-gradient",
-            )
+            words = f"loss must depend on the logits; {_name(self.loss)} returns a tensor without a gradient."
+            raise TrainingError(words, code="loss-without-gradient")
         return value
 
     def recipe_shown(self, recipe: Recipe) -> Recipe:
@@ -99,7 +97,7 @@ class Parts:
         """
         assert self.augment is not None
         for batch in batches:
-            with _named(self.augment, "augment"):
+            with named(self.augment, "augment"):
                 images = self.augment(denormalise(batch.images, spec) / 255)
             right = isinstance(images, Tensor) and images.shape == batch.images.shape and images.is_floating_point()
             if not right or not bool(torch.isfinite(images).all()):
@@ -114,7 +112,7 @@ class Parts:
         Raises TrainingError if the result is not an optimiser (``optimizer-type``).
         """
         assert self.optimizer is not None
-        with _named(self.optimizer, "optimizer"):
+        with named(self.optimizer, "optimizer"):
             made: Any = self.optimizer([each for each in network.parameters() if each.requires_grad])
         if not isinstance(made, torch.optim.Optimizer):
             raise _wrong("optimizer must return a torch.optim.Optimizer", self.optimizer, made, "optimizer-type")
@@ -127,11 +125,13 @@ NO_PARTS = Parts()
 
 
 @contextmanager
-def _named(part: object, argument: str) -> Iterator[None]:
-    """Turn any error in a user's function into a TrainingError that names the function."""
+def named(part: object, argument: str) -> Iterator[None]:
+    """Turn any error in a user's function into a TrainingError that names it; without a function, errors stay."""
     try:
         yield
     except Exception as error:
+        if part is None:
+            raise
         raise TrainingError(f"{argument} {_name(part)} fails: {reason_of(error)}.", code=f"{argument}-fails") from error
 
 
