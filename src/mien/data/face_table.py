@@ -104,18 +104,21 @@ class ClassNames:
     """
 
     def __init__(self, class_map: Mapping[str, str]) -> None:
-        self._map = {_key(found): canonical_class(wanted) for found, wanted in class_map.items()}
+        self._spelling: dict[str, str] = {}  # of names without a synonym, in data or map: the first one
+        self._map = {_key(found): self._spelled(canonical_class(wanted)) for found, wanted in class_map.items()}
         self._unused = {_key(found): found for found in class_map}
         self.guessed: set[int] = set()
         self._seen: set[str] = set()
         self._words: dict[str, dict[str, None]] = {}
-        self._spelling: dict[str, str] = {}  # of names without a synonym: the first one
+
+    def _spelled(self, name: str) -> str:
+        return self._spelling.setdefault(_key(name), name)
 
     def name(self, found: str) -> str:
         """Return the class that a label means: ``"Happiness"`` -> ``"happy"``."""
         usual = canonical_class(found)
         mapped = self._mapped(found.strip(), usual)
-        name = self._spelling.setdefault(_key(mapped or usual), mapped or usual)
+        name = self._spelled(mapped or usual)
         if mapped is None:
             self._words.setdefault(name, {})[_key(found)] = None
         return name
