@@ -20,6 +20,7 @@ from mien.base.errors import MienError, MienWarning, Notice
 from mien.data.dataset import Dataset
 from mien.evaluation.corruptions import corrupt_in_parts
 from mien.evaluation.predictions import Predictions
+from mien.faces.face import Face, Margin
 from mien.page.page import WrittenPage
 from mien.pipeline import evaluation_files as api
 
@@ -125,6 +126,31 @@ def random_case(
     logits[np.arange(rows), labels] += 1
     probabilities = np.exp(logits if decimals is None else logits.round(decimals))
     return labels, probabilities / probabilities.sum(axis=1, keepdims=True)
+
+
+def sampled_case(
+    seed: int, rows: int = 500, classes: int = 4, sharpness: float = 2.0
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Labels (N,) drawn from the true probabilities, and these (N, C) made ``sharpness`` times too sure."""
+    from scipy.special import softmax  # the core's tests run without it
+
+    generator = np.random.default_rng(seed)
+    logits = generator.normal(size=(rows, classes)) * 1.5
+    labels = (softmax(logits, axis=1).cumsum(axis=1) > generator.random((rows, 1))).argmax(axis=1)
+    return labels, softmax(sharpness * logits, axis=1)
+
+
+class Fixed:
+    """A detector that always returns the same faces, given as such or as boxes."""
+
+    name = "fixed"
+    margin, score_range = Margin(1.2, 0.05), (0.0, 1.0)
+
+    def __init__(self, *faces):
+        self.faces = [each if isinstance(each, Face) else Face(each, 1.0, {}) for each in faces]
+
+    def detect(self, rgb):
+        return self.faces
 
 
 def encoded(image, kind="PNG", **options):

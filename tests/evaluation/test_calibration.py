@@ -4,24 +4,15 @@ import json
 
 import numpy as np
 import pytest
-from scipy.special import softmax
 from sklearn import metrics as sk
 
 from mien.evaluation import calibration, metrics
 from mien.evaluation.calibration import cross_fit_temperature
+from support import sampled_case
 
 
 def brier(labels, probabilities):
     return sk.brier_score_loss(labels, probabilities, labels=np.arange(probabilities.shape[1]), scale_by_half=False)
-
-
-def sampled_case(seed: int, rows: int = 500, classes: int = 4, sharpness: float = 2.0, decimals: int | None = None):
-    generator = np.random.default_rng(seed)
-    logits = generator.normal(size=(rows, classes)) * 1.5
-    if decimals is not None:
-        logits = logits.round(decimals)
-    labels = (softmax(logits, axis=1).cumsum(axis=1) > generator.random((rows, 1))).argmax(axis=1)
-    return labels, softmax(sharpness * logits, axis=1)
 
 
 def test_the_diagram_adds_up_to_the_error():

@@ -5,26 +5,12 @@ import pytest
 from sklearn import metrics as sk
 
 from mien.evaluation import metrics
-
-
-def random_case(seed: int, rows: int = 400, classes: int = 5, decimals: int | None = None):
-    generator = np.random.default_rng(seed)
-    labels = generator.integers(0, classes, rows)
-    logits = generator.normal(size=(rows, classes))
-    logits[np.arange(rows), labels] += 1
-    if decimals is not None:  # few different values: many ties
-        logits = logits.round(decimals)
-    probabilities = np.exp(logits)
-    probabilities /= probabilities.sum(axis=1, keepdims=True)
-    if decimals is not None:
-        probabilities = probabilities.round(decimals + 1)
-        probabilities[:, -1] = 1 - probabilities[:, :-1].sum(axis=1)
-    return labels, probabilities
+from support import random_case
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_confusion_based_figures_match_scikit_learn(seed):
-    labels, probabilities = random_case(seed)
+    labels, probabilities = random_case(seed, classes=5)
     predictions = probabilities.argmax(axis=1)
     confusion = metrics.confusion_matrix(labels, predictions, 5)
     expected = sk.precision_recall_fscore_support(labels, predictions, zero_division=0)
@@ -57,7 +43,7 @@ def test_absent_and_never_predicted_classes_match_scikit_learn_over_the_present_
 
 @pytest.mark.parametrize("decimals", [None, 0, 1])
 def test_roc_auc_matches_scikit_learn_with_and_without_ties(decimals):
-    labels, probabilities = random_case(7, decimals=decimals)
+    labels, probabilities = random_case(7, classes=5, decimals=decimals)
     expected = [sk.roc_auc_score(labels == c, probabilities[:, c]) for c in range(5)]
     np.testing.assert_allclose(metrics.roc_auc(labels, probabilities), expected, rtol=1e-9)
 
@@ -71,7 +57,7 @@ def test_roc_auc_closed_forms():
 
 
 def test_log_loss_matches_scikit_learn():
-    labels, probabilities = random_case(11)
+    labels, probabilities = random_case(11, classes=5)
     expected = sk.log_loss(labels, probabilities)
     assert metrics.log_loss(labels, probabilities) == pytest.approx(expected, abs=1e-9)
 
@@ -87,7 +73,7 @@ def test_log_loss_is_clipped_and_rescaled():
 
 
 def test_calibration_error_matches_a_loop_over_bins():
-    labels, probabilities = random_case(13)
+    labels, probabilities = random_case(13, classes=5)
     confidence, hits = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
     expected = 0.0
     for number in range(1, 16):

@@ -16,14 +16,7 @@ from mien.evaluation.calibration import (
     cross_fit_temperature,
     fit_temperature,
 )
-
-
-def sampled_case(seed: int, rows: int = 600, classes: int = 4, sharpness: float = 2.0):
-    """Labels drawn from the true probabilities, and these made ``sharpness`` times too sure."""
-    generator = np.random.default_rng(seed)
-    logits = generator.normal(size=(rows, classes)) * 1.5
-    labels = (softmax(logits, axis=1).cumsum(axis=1) > generator.random((rows, 1))).argmax(axis=1)
-    return labels, softmax(sharpness * logits, axis=1)
+from support import sampled_case
 
 
 @pytest.mark.parametrize("sharpness", [0.4, 1.0, 2.5])
@@ -45,7 +38,7 @@ def test_the_temperature_is_scipys(sharpness, classes):
     labels, probabilities = sampled_case(0, classes=classes, sharpness=sharpness)
 
     def loss(inverse):
-        return -np.log(softmax(inverse * np.log(probabilities), axis=1)[np.arange(600), labels]).mean()
+        return -np.log(softmax(inverse * np.log(probabilities), axis=1)[np.arange(500), labels]).mean()
 
     expected = optimize.minimize_scalar(loss, bounds=(0.05, 20), method="bounded", options={"xatol": 1e-9}).x
     found = fit_temperature(labels, probabilities)

@@ -214,9 +214,8 @@ def test_what_is_not_a_face_is_drawn_in_grey():
     """Oracle: the pixels. White is the ink of a face, and of nothing else here."""
     images = []
     for shares in ({"happy": 0.9}, {"not_a_face": 0.9}):
-        image = Image.new("RGB", (200, 200), (90, 90, 90))
-        draw_predictions(image, [said(box=Box(40, 60, 100, 100), **shares)])
-        images.append(np.asarray(image))
+        grey = np.full((200, 200, 3), 90, np.uint8)
+        images.append(np.asarray(draw_predictions(grey, [said(box=Box(40, 60, 100, 100), **shares)])))
     assert [(each == 255).all(axis=2).any() for each in images] == [True, False]
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
+from PIL import ImageDraw
 
 from mien.base.errors import DataError
 from mien.base.labels import class_colours
@@ -27,10 +27,12 @@ def words(monkeypatch):
     return written
 
 
-def drawn(predictions, numbers=None):
-    image = Image.new("RGB", (240, 180), (90, 120, 150))
-    draw_predictions(image, predictions, numbers)
-    return np.asarray(image)
+def drawn(predictions, numbers=None, side=240):
+    return np.asarray(draw_predictions(plain(side, side), predictions, numbers))
+
+
+def plain(width, height, colour=(90, 120, 150)):
+    return np.full((height, width, 3), colour, np.uint8)
 
 
 def test_numbers_are_from_one_on_where_there_are_several():
@@ -61,9 +63,10 @@ def test_a_label_without_room_is_no_larger_than_one_with(monkeypatch):
     sizes = []
     monkeypatch.setattr(ImageDraw.ImageDraw, "text", lambda *_, font, **__: sizes.append(font.size))
     for top in (2, 140):
-        image = Image.new("RGB", (350, 350))
-        draw_predictions(image, [Prediction("x", ("sad", "happy"), np.array([0.2, 0.8]), Box(6, top, 340, 200))])
-    draw_predictions(image, [Prediction("x", ("sad", "happy"), np.array([0.2, 0.8]), Box(6, 2, 340, 346))])
+        draw_predictions(
+            plain(350, 350), [Prediction("x", ("sad", "happy"), np.array([0.2, 0.8]), Box(6, top, 340, 200))]
+        )
+    draw_predictions(plain(350, 350), [Prediction("x", ("sad", "happy"), np.array([0.2, 0.8]), Box(6, 2, 340, 346))])
     assert max(sizes) == sizes[1] == 14
 
 
@@ -140,12 +143,12 @@ def test_the_colour_says_the_expression_and_dashes_the_doubt():
 def test_lines_text_and_colours_can_be_chosen(words):
     """Oracle: pixels. Of one line of 3 px in gold nothing else is drawn."""
     happy = Prediction("x", ("sad", "happy"), np.array([0.2, 0.8]), Box(60, 60, 120, 100))
-    image = Image.new("RGB", (300, 300), (9, 9, 9))
-    draw_predictions(image, [happy], line_px=3, text_px=0, colours={"happy": "gold"})
-    gold = (np.asarray(image) == (255, 215, 0)).all(axis=2)
+    look = {"line_px": 3, "text_px": 0, "colours": {"happy": "gold"}}
+    pixels = np.asarray(draw_predictions(plain(300, 300, 9), [happy], **look))
+    gold = (pixels == (255, 215, 0)).all(axis=2)
     assert (words, gold.sum(), gold[60:63, 60:180].all()) == ([], 120 * 100 - 114 * 94, True)
-    assert (np.asarray(image)[~gold] == 9).all()
-    draw_predictions(image, [happy], text_px=30)
+    assert (pixels[~gold] == 9).all()
+    draw_predictions(plain(300, 300), [happy], text_px=30)
     assert words == ["happy 80%"]
 
 
@@ -161,15 +164,14 @@ def test_lines_text_and_colours_can_be_chosen(words):
 )
 def test_a_look_that_is_none_is_refused(look):
     with raises(DataError, "draw-look"):
-        draw_predictions(Image.new("RGB", (9, 9)), [], **look)
+        draw_predictions(plain(9, 9), [], **look)
 
 
 def test_in_a_crowd_lines_and_labels_leave_the_faces_free():
     """Oracle: the middle halves of 400 small faces in a large image, pixel by pixel."""
     boxes = [Box(70 * column + 18, 70 * row + 18, 34, 42) for row in range(20) for column in range(20)]
-    image = Image.new("RGB", (1400, 1400), (90, 120, 150))
-    draw_predictions(image, [Prediction("x", ("sad", "happy"), np.array([0.25, 0.75]), each) for each in boxes])
-    pixels = np.asarray(image)
+    faces = [Prediction("x", ("sad", "happy"), np.array([0.25, 0.75]), each) for each in boxes]
+    pixels = np.asarray(draw_predictions(plain(1400, 1400), faces))
     for box in boxes:
         middle = pixels[box.top + 10 : box.top + 31, box.left + 8 : box.left + 26]
         assert (middle == (90, 120, 150)).all()

@@ -5,24 +5,14 @@ import pytest
 
 from mien.base.errors import ModelError
 from mien.faces.crop import crop_faces, square_around
-from mien.faces.face import Box, Face, Margin
+from mien.faces.face import Box, Face
 from mien.inference.face_reader import FaceReader
 from mien.inference.predictor import load
-from support import raises
+from support import Fixed, raises
 
 RGB = np.random.default_rng(1).integers(0, 256, (120, 200, 3), dtype=np.uint8)
 POINTS = {"right_eye": (45, 30), "left_eye": (70, 30), "right_mouth_corner": (48, 70), "left_mouth_corner": (66, 70)}
 FACES = [Face(Box(20, 10, 80, 80), 0.9, POINTS), Face(Box(120, 60, 40, 50), 0.7, {})]
-
-
-class Fixed:
-    """A detector that always finds the same faces."""
-
-    name = "fixed"
-    margin, score_range = Margin(1.2, 0.05), (0.0, 1.0)
-
-    def detect(self, rgb):
-        return FACES
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +23,7 @@ def predictor(tiny_run):
 def test_the_light_of_a_photo_changes_no_answer(astronaut):
     """Oracle: the photo as it is. In a tenth of its light the crop is read as it is in full light."""
     faces = [Face(Box(180, 72, 90, 118), 0.9, {})]
-    reader = FaceReader(load("fast"), Fixed())
+    reader = FaceReader(load("fast"), Fixed(*FACES))
     (full,), (dark,) = (reader.read(photo, faces) for photo in (astronaut, (astronaut * 0.1).astype(np.uint8)))
     assert dark.answer == full.answer == "happy"
     assert dark.probability_vector == pytest.approx(full.probability_vector, abs=0.1)
@@ -41,7 +31,7 @@ def test_the_light_of_a_photo_changes_no_answer(astronaut):
 
 def test_an_image_is_read_by_its_steps(predictor):
     """Oracle: detector, crops and model, each called by hand."""
-    reader = FaceReader(predictor, Fixed())
+    reader = FaceReader(predictor, Fixed(*FACES))
     crops = crop_faces(RGB, [square_around(face.box, Fixed.margin, face.landmarks) for face in FACES], 48)
     assert np.array_equal(reader.crop(RGB, reader.detect(RGB)), crops)
     assert (crops[0] != crop_faces(RGB, [square_around(FACES[0].box, Fixed.margin)], 48)[0]).any()

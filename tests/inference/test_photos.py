@@ -8,23 +8,10 @@ from PIL import Image
 
 from mien.base.errors import DataError, MienWarning
 from mien.faces.crop import crop_faces, square_around
-from mien.faces.face import Box, Face, Margin
+from mien.faces.face import Box, Face
 from mien.inference.drawing import draw_predictions
 from mien.inference.predictor import load
-from support import raises
-
-
-class Fixed:
-    """A detector that returns the given faces."""
-
-    name = "fixed"
-    margin, score_range = Margin(1.2, 0.05), (0.0, 1.0)
-
-    def __init__(self, *boxes):
-        self.faces = [Face(box, 1.0, {}) for box in boxes]
-
-    def detect(self, rgb):
-        return self.faces
+from support import Fixed, raises
 
 
 @pytest.fixture(scope="module")
@@ -154,9 +141,7 @@ def test_predictions_compare_and_can_be_keys(classifier):
 def test_a_photo_is_drawn_as_its_annotated_copy_is(classifier):
     """Oracle: draw_predictions."""
     (photo,) = classifier.stream([SCENE], detector=Fixed(*BOXES))
-    expected = Image.fromarray(SCENE)
-    draw_predictions(expected, photo.predictions)
-    assert np.array_equal(np.asarray(photo.draw()), np.asarray(expected))
+    assert np.array_equal(np.asarray(photo.draw()), np.asarray(draw_predictions(SCENE, photo.predictions)))
     assert np.array_equal(photo.rgb, SCENE)
     (crop_of_face,) = classifier.stream([SCENE], crops=True)
     with raises(DataError, "photo-missing"):

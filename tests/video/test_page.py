@@ -39,7 +39,6 @@ def page(made, **changes):
         "title": "clip.mp4",
         "lead": "40 frames.",
         "notes": [],
-        "table_name": "faces.csv",
         "metadata": {"model": "m"},
     }
     return timeline_html(made, **{**words, **changes})

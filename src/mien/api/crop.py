@@ -66,7 +66,7 @@ def crop(
     if out.resolve().is_relative_to(photos.resolve()):
         raise RunError(f"{out} is inside the photographs. Choose another folder with {arg('out')}.", code="out-in-data")
     targets = {file: out / file.relative_to(photos).with_name(f"{file.name}.png") for file in image_files(photos)}
-    todo = [file for file, target in targets.items() if not (target.exists() and _changed(target) >= _changed(file))]
+    todo = [each for each, to in targets.items() if not to.exists() or to.stat().st_mtime < each.stat().st_mtime]
     for target in (each for each in targets.values() if each.exists()):
         if (kept := open_image(target)).size != (size_px, size_px) or len(kept.getbands()) != channels:
             words = f"{target} exists already with another size or colours. Choose another folder with {arg('out')}."
@@ -88,6 +88,7 @@ def crop(
     for file, face in zip(todo, track(cuts, len(todo), "cutting out faces", "images"), strict=True):
         if face is None:
             without.append(str(file))
+            targets[file].unlink(missing_ok=True)  # of the photograph as it was
         elif isinstance(face, bytes):
             write_bytes(targets[file], face)
         elif skip_bad:
@@ -96,8 +97,3 @@ def crop(
             raise DataError(f"{face.raw} Skip such images with {arg('skip_bad', True)}.", code=face.code)
     others = sorted(map(str, {*out.rglob("*.png")} - {*targets.values()}))
     return Cropped(len(targets) - len(without) - len(bad), without, bad, others)
-
-
-def _changed(file: Path) -> float:
-    """Return the modification time of a file in seconds."""
-    return file.stat().st_mtime

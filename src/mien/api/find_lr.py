@@ -12,12 +12,13 @@ from mien.api.inputs import Data
 from mien.api.train import TrainingJob, find_job, settings_of
 from mien.base.processes import usual_torch
 from mien.base.recipe import Recipe
+from mien.evaluation.results import JsonResult
 from mien.page.charts.overview import rate_chart
 from mien.page.charts.svg import Chart
 
 
 @dataclass(frozen=True, eq=False)
-class LrSearch:
+class LrSearch(JsonResult):
     """Result of a learning-rate range test.
 
     Attributes:
@@ -41,12 +42,7 @@ class LrSearch:
 
     def to_dict(self) -> dict[str, Any]:
         """Return suggestion, highest, rates and losses, JSON-ready."""
-        return {
-            "suggestion": self.suggestion,
-            "highest": self.highest,
-            "rates": self.rates.tolist(),
-            "losses": self.losses.tolist(),
-        }
+        return {**super().to_dict(), "highest": self.highest}
 
     def _repr_svg_(self) -> str:
         return self.plot()._repr_svg_()

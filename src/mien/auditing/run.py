@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.base.errors import DataError, Notice, needs_extra
+from mien.base.errors import DataError, Notice
 from mien.base.labels import NOT_A_FACE_CLASS
 from mien.base.preprocess import grey_stack
 from mien.base.progress import busy
@@ -124,8 +124,8 @@ def _grey(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 def _one_thread() -> AbstractContextManager[Any]:
     """Limit NumPy to one thread, since more threads only slow down many small products."""
-    with needs_extra("audit", "The audit"):
-        from threadpoolctl import threadpool_limits
+    from threadpoolctl import threadpool_limits
+
     limits: AbstractContextManager[Any] = threadpool_limits(1)
     return limits
 

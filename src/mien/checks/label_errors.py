@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mien.base.errors import DataError, needs_extra
+from mien.base.errors import DataError
 
 Floats = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]
@@ -131,8 +131,8 @@ def neighbour_labels(labels: Labels, probabilities: Floats, groups: npt.NDArray[
     Neighbours are up to :data:`NEIGHBOURS` samples of ``evidence``, bool (N,), except the sample and its copies. If all
     its neighbours are copies, a sample gets the fractions of the whole evidence.
     """
-    with needs_extra("audit", "Finding wrong labels"):
-        from scipy.spatial import KDTree
+    from scipy.spatial import KDTree
+
     logarithms = np.log(np.maximum(probabilities, _SMALLEST))
     places = logarithms - logarithms.mean(axis=1, keepdims=True)
     witnesses = np.flatnonzero(evidence)

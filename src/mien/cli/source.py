@@ -16,7 +16,7 @@ from mien.cli.options import DataOption, option
 from mien.cli.output import environment, notice, show_notices
 from mien.data.clean import read_clean
 from mien.data.face_table import ReadOptions
-from mien.data.read import ReadResult, describe_source, read_data
+from mien.data.read import ReadResult, check_source, read_data
 from mien.data.votes import read_ferplus
 
 
@@ -72,7 +72,7 @@ class Source:
 
     def check(self) -> None:
         """Check quickly for errors that :meth:`read` would find later, because loading torch takes seconds."""
-        describe_source(self.path)
+        check_source(self.path)
         if self.how.class_map:
             parse_map(self.how.class_map)
         if self.how.clean is not None:

@@ -46,10 +46,10 @@ _FOLDERS = DataShape("class folders", read_folders, tree_state)
 _PARQUET = DataShape("parquet", read_parquet, lambda path: map(file_state, parquet_files(path)))
 
 
-def describe_source(path: str | os.PathLike[str]) -> str:
-    """Return the name of the shape of the data at ``path``, e.g. ``"Kaggle CSV"``. Raises DataError."""
+def check_source(path: str | os.PathLike[str]) -> None:
+    """Raise DataError unless there is data of a known shape at ``path``."""
     try:
-        return detect_shape(expand_home(path))[1].name
+        detect_shape(expand_home(path))
     except OSError as error:
         raise unreadable(path, error) from None
 

@@ -8,7 +8,6 @@ and the corruption's name, so a face is corrupted in the same way at every stren
 import io
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,25 +19,11 @@ from mien.base.progress import slices
 Images = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.floating[Any]]
 Apply = Callable[[Images, float, np.random.Generator], Images]
+"""Images uint8 (N, S, S[, 3]), the parameter and a random generator -> the same shape."""
 
 STRENGTHS: tuple[int, ...] = (1, 2, 3, 4, 5)
 _CHUNK_FACES = 512
 _REFERENCE_PX = 48
-
-
-@dataclass(frozen=True)
-class Corruption:
-    """A corruption with its parameter at each of five strengths.
-
-    Attributes:
-        apply: function of images uint8 (N, S, S[, 3]), the parameter and a random generator; returns the same shape.
-        parameters: one for each strength 1..5.
-        meaning: meaning and unit of the parameter.
-    """
-
-    apply: Apply
-    parameters: tuple[float, float, float, float, float]
-    meaning: str
 
 
 def corrupt_in_parts(images: Images, name: str, strength: int, seed: int) -> Iterator[Images]:
@@ -47,11 +32,11 @@ def corrupt_in_parts(images: Images, name: str, strength: int, seed: int) -> Ite
     ``name`` is one of :data:`CORRUPTIONS`, ``strength`` 1..5. The result for face i depends only on the seed, i and the
     face.
     """
-    corruption = CORRUPTIONS[name]
+    apply, parameters = CORRUPTIONS[name]
     generator = np.random.default_rng([seed, zlib.crc32(name.encode())])
     # Random numbers are drawn face by face, so the parts do not affect the result.
     for part in slices(len(images), _CHUNK_FACES):
-        yield corruption.apply(np.asarray(images[part]), corruption.parameters[strength - 1], generator)
+        yield apply(np.asarray(images[part]), parameters[strength - 1], generator)
 
 
 def gaussian_blur(images: Images, sigma_px: float) -> Images:
@@ -177,21 +162,21 @@ def _fill(images: Images, centre_y: Floats, centre_x: Floats, height: float, wid
 
 
 # In FER2013, eyes lie about 0.38 of the side below the top, and the mouth 0.77.
-CORRUPTIONS: dict[str, Corruption] = {
-    "gaussian-noise": Corruption(_gaussian_noise, (0.03, 0.06, 0.1, 0.15, 0.22), "standard deviation / 255"),
-    "blur": Corruption(_blur, (0.6, 1.0, 1.5, 2.0, 3.0), "Gaussian's standard deviation, px of 48"),
-    "jpeg": Corruption(_jpeg, (60, 35, 20, 12, 6), "quality"),
-    "low-resolution": Corruption(_low_resolution, (0.7, 0.5, 0.375, 0.29, 0.21), "remaining fraction of the side"),
-    "darkness": Corruption(_darkness, (0.75, 0.55, 0.4, 0.25, 0.15), "remaining fraction of light"),
-    "contrast": Corruption(_contrast, (0.7, 0.5, 0.35, 0.22, 0.12), "remaining fraction of contrast"),
-    "rotation": Corruption(_rotation, (6, 12, 18, 26, 36), "degrees, to either side"),
-    "shift": Corruption(_shift, (2, 4, 6, 8, 11), "px of 48, in any direction"),
-    "scale": Corruption(_scale, (1.08, 1.16, 1.26, 1.4, 1.6), "zoom factor, in or out"),
-    "cover-eyes": Corruption(_cover(0.38, 3.5), (0.08, 0.13, 0.18, 0.24, 0.3), "height, fraction of the side"),
-    "cover-mouth": Corruption(_cover(0.77, 2.0), (0.1, 0.16, 0.22, 0.29, 0.36), "height, fraction of the side"),
-    "cover-anywhere": Corruption(_cover_anywhere, (0.2, 0.3, 0.4, 0.5, 0.6), "side, fraction of the face's"),
+CORRUPTIONS: dict[str, tuple[Apply, tuple[float, float, float, float, float]]] = {
+    "gaussian-noise": (_gaussian_noise, (0.03, 0.06, 0.1, 0.15, 0.22)),
+    "blur": (_blur, (0.6, 1.0, 1.5, 2.0, 3.0)),
+    "jpeg": (_jpeg, (60, 35, 20, 12, 6)),
+    "low-resolution": (_low_resolution, (0.7, 0.5, 0.375, 0.29, 0.21)),
+    "darkness": (_darkness, (0.75, 0.55, 0.4, 0.25, 0.15)),
+    "contrast": (_contrast, (0.7, 0.5, 0.35, 0.22, 0.12)),
+    "rotation": (_rotation, (6, 12, 18, 26, 36)),
+    "shift": (_shift, (2, 4, 6, 8, 11)),
+    "scale": (_scale, (1.08, 1.16, 1.26, 1.4, 1.6)),
+    "cover-eyes": (_cover(0.38, 3.5), (0.08, 0.13, 0.18, 0.24, 0.3)),
+    "cover-mouth": (_cover(0.77, 2.0), (0.1, 0.16, 0.22, 0.29, 0.36)),
+    "cover-anywhere": (_cover_anywhere, (0.2, 0.3, 0.4, 0.5, 0.6)),
 }
-"""Corruptions by printed name. The parameters for strengths 1 to 5 define the benchmark."""
+"""Corruptions by printed name, with the parameter for strengths 1 to 5. docs/robustness.md has the units."""
 
 
 def _sample_bilinear(

@@ -14,7 +14,7 @@ from functools import reduce
 import numpy as np
 import numpy.typing as npt
 
-from mien.base.errors import DataError, arg, needs_extra
+from mien.base.errors import DataError, arg
 from mien.base.sample_groups import Groups
 from mien.evaluation.intervals import percentile_interval
 from mien.evaluation.metrics import Floats
@@ -278,8 +278,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 def _several(differences: Floats, resampled: Floats) -> tuple[Estimate, float]:
     """Estimate the mean difference from the differences of S pairs (S,) and their resamples (S, B)."""
-    with needs_extra("report", "Comparing repeated runs"):
-        from scipy.stats import t as student
+    from scipy.stats import t as student
+
     mean, pairs = float(differences.mean()), len(differences)
     if math.isnan(mean) or np.isnan(resampled).all():
         return Estimate(mean, math.nan, math.nan), math.nan

@@ -199,7 +199,7 @@ def vote_info(faces: Dataset) -> dict[str, Any] | None:
     }
 
 
-def pair_agreement(counts: npt.NDArray[np.int64], resamples: int = 1000) -> Estimate | None:
+def pair_agreement(counts: npt.NDArray[np.int64]) -> Estimate | None:
     """Compute the fraction of pairs of people with the same answer, mean over samples, 0..1, with its 95% interval.
 
     ``counts`` int64 (N, V): number of people who gave each answer. None if no sample has two answers.
@@ -210,7 +210,7 @@ def pair_agreement(counts: npt.NDArray[np.int64], resamples: int = 1000) -> Esti
         return None
     pairs = people[people >= 2] * (people[people >= 2] - 1)
     agree = (shared * (shared - 1)).sum(axis=1) / pairs
-    return percentile_interval(float(agree.mean()), bootstrap_means(agree[:, np.newaxis], resamples)[:, 0])
+    return bootstrap_mean(agree)
 
 
 def krippendorff_alpha(counts: npt.NDArray[np.int64]) -> float:

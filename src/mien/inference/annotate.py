@@ -10,7 +10,7 @@ import numpy.typing as npt
 from mien.base.errors import DataError
 from mien.base.files import whole_file
 from mien.base.images import open_image_header
-from mien.inference.drawing import draw_photo
+from mien.inference.drawing import draw_predictions
 from mien.inference.prediction import Prediction
 
 MAX_JPEG_PX = 65_500
@@ -88,7 +88,7 @@ class Annotator:
                 code="annotate-format",
             )
         with whole_file(target) as temporary:
-            draw_photo(rgb, predictions).save(temporary, "JPEG", quality=95, icc_profile=profile)
+            draw_predictions(rgb, predictions).save(temporary, "JPEG", quality=95, icc_profile=profile)
         return target
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING, Protocol, TypedDict, Unpack
+from typing import TYPE_CHECKING, Protocol, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -60,21 +60,22 @@ class Look(TypedDict, total=False):
 
 
 def draw_predictions(
-    image: Image,
+    rgb: npt.NDArray[np.uint8],
     predictions: Sequence[Labelled],
     numbers: Sequence[int] | None = None,
     *,
     line_px: int | None = None,
     text_px: int | None = None,
     colours: Mapping[str, Colour] | None = None,
-) -> None:
-    """Draw box and label of each prediction on an upright RGB image, numbered if there are several.
+) -> Image:
+    """Draw box and label of each prediction on an upright image, uint8 (H, W, 3), numbered if there are several.
 
     A box has the colour of its class. The box is dashed if the prediction is in doubt. The text size depends on image
     and box. Labels stay inside the image and avoid faces and other labels. If there is little room, labels get shorter.
     ``numbers`` are shown even for one prediction. ``line_px`` is the width of a single line for the box; by default
     the box has three lines, visible on any background. ``text_px`` is the height of the text; 0 draws no labels.
     ``colours`` are Pillow colours by answer, such as ``{"happy": "gold", "unsure": (0, 0, 0)}``; others keep mien's.
+    Returns a new RGB image.
 
     Raises DataError for an impossible width or height, or an unknown colour (``draw-look``).
     """
@@ -91,12 +92,13 @@ def draw_predictions(
     except (ValueError, TypeError) as error:
         raise DataError(f"Predictions cannot be drawn: {error}.", code="draw-look") from None
 
+    image = Image.fromarray(rgb)
     draw = ImageDraw.Draw(image)
     # Draw all boxes first, so that no line crosses a label.
     for prediction in predictions:
         _draw_box(draw, image.size, prediction, _colour(prediction, colours), line_px)
     if text_px == 0:
-        return
+        return image
     numbered = numbers is not None or len(predictions) > 1
     names = [f"{number}  " if numbered else "" for number in numbers or range(1, len(predictions) + 1)]
     boxes = [each.box for each in predictions]
@@ -108,14 +110,6 @@ def draw_predictions(
             break
     for label, prediction, place in zip(labels, predictions, places, strict=True):
         label.draw(draw, place, _INK if not prediction.not_a_face else _GREY, _colour(prediction, colours))
-
-
-def draw_photo(rgb: npt.NDArray[np.uint8], predictions: Sequence[Labelled], **look: Unpack[Look]) -> Image:
-    """Draw predictions on an upright photo, uint8 (H, W, 3), by :func:`draw_predictions`. Returns an RGB image."""
-    from PIL import Image
-
-    image = Image.fromarray(rgb)
-    draw_predictions(image, predictions, **look)
     return image
 
 

@@ -15,7 +15,7 @@ from mien.base.heads.label import AGREEMENT, TIE_MARGIN, Decisions, decide
 from mien.base.images import encoded
 from mien.base.labels import NOT_A_FACE_CLASS, UNSURE
 from mien.faces.face import Box
-from mien.inference.drawing import Look, draw_face, draw_photo, share_text
+from mien.inference.drawing import Look, draw_face, draw_predictions, share_text
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -234,7 +234,7 @@ class Photo:
         """
         if self.rgb is None:
             raise DataError(f"{self.source} is a face crop; draw it with .predictions[0].show().", code="photo-missing")
-        return draw_photo(self.rgb, self.predictions, **look)
+        return draw_predictions(self.rgb, self.predictions, **look)
 
     def to_dict(self) -> dict[str, Any]:
         """Return source, image (width and height), detector, and faces by :meth:`Prediction.to_dict`, JSON-ready.

@@ -182,8 +182,9 @@ def source_of(network: OwnModule) -> tuple[str, str, dict[str, Tensor] | None]:
     """
     kind = network if isinstance(network, type) else type(network)
     if not issubclass(kind, nn.Module):
-        words = f"network must be a class or instance of torch.nn.Module; found {kind.__name__}."
-        raise RecipeError(words, code="model-type")
+        raise RecipeError(
+            f"network must be a class or instance of torch.nn.Module; found {kind.__name__}.", code="model-type"
+        )
     weights = None if isinstance(network, type) else dict(network.state_dict())
     return kind.__name__, _file_of(kind), weights
 

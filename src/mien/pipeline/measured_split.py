@@ -229,15 +229,6 @@ class MeasuredSplit:
             masks[WITHOUT_LEAKED] &= ~self._trained_on[0]
         return masks
 
-    @property
-    def trained_on_elsewhere(self) -> npt.NDArray[np.bool_]:
-        """Samples that a model was trained on, although no identical image is in an earlier split: bool (N,).
-
-        Such samples exist if the splits were different in training, or if all data is measured. Samples of train are
-        left out. The models' run folders provide this information.
-        """
-        return self._trained_on[1]
-
     def subsets(self) -> list[SubsetMetrics]:
         """Compute metrics on all samples and without copies; empty without data, and for the training split."""
         return evaluate_subsets(self.predictions, self.masks)
@@ -249,12 +240,15 @@ class MeasuredSplit:
             answer=evaluate_answers(self.predictions),
             subsets=tuple(self.subsets()),
             votes=evaluate_votes(self.predictions, self.masks),
-            trained_on=int(self.trained_on_elsewhere.sum()),
+            trained_on=int(self._trained_on[1].sum()),
         )
 
     @cached_property
     def _trained_on(self) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-        """Return two masks: samples that a model was trained on, and those without an identical earlier image."""
+        """Return two masks: samples that a model was trained on, and those without an identical earlier image.
+
+        Such samples exist if the splits were different in training, or if all data is measured.
+        """
         ids = self.predictions.sample_ids
         trained = np.zeros(len(ids), dtype=np.bool_)
         elsewhere = trained.copy()

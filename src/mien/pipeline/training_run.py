@@ -13,7 +13,7 @@ from mien.base.recipe import Recipe
 from mien.base.run_folder import HistoryLine, RunFolder
 from mien.data.dataset import Dataset
 from mien.evaluation.predictions import Predictions
-from mien.exporting.to_onnx import Parity, exporting, manifest_of_weights
+from mien.exporting.to_onnx import exporting, manifest_of_weights
 from mien.inference.predictor import Predictor
 from mien.page.charts.overview import training_chart
 from mien.page.charts.svg import Chart
@@ -47,7 +47,6 @@ class TrainingResult(Outcome):
     Attributes:
         run: the run folder.
         recipe: recipe with every setting of its model.
-        parity: agreement of the exported file with torch.
         predictions: predictions for the validation split.
         evaluation: evaluation on the validation split, as from :func:`mien.evaluate`.
         report: path of the page; None without the extra ``report``.
@@ -58,7 +57,6 @@ class TrainingResult(Outcome):
 
     run: Path
     recipe: Recipe
-    parity: Parity
     predictions: Predictions
     evaluation: EvaluationResult
     report: Path | None
@@ -183,7 +181,6 @@ def finish_run(
         **vars(outcome),
         run=run.path,
         recipe=recipe,
-        parity=export.parity,
         predictions=predictions,
         evaluation=EvaluationResult(evaluation, split, run, manifest.full_name),
         report=report,

@@ -10,7 +10,7 @@ from mien.base.errors import DataError, Notice
 from mien.base.images import encoded, ignore_pillow_warnings, open_image
 from mien.base.preprocess import face_square, upright_rgb
 from mien.faces.crop import crop_as_photo, may_be_crop, may_be_photo, photo_as_crop
-from mien.inference.drawing import draw_photo
+from mien.inference.drawing import draw_predictions
 from mien.inference.face_reader import FaceReader
 from mien.inference.prediction import Prediction
 from mien.serve.api_errors import ApiError
@@ -89,7 +89,7 @@ def predict_image(
         )
     hint = crop_as_photo("this small image", option=_OPTION) if may_be_crop(*image.size, len(faces)) else None
     predictions = reader.read(rgb, kept, source=source)
-    drawn = encoded(draw_photo(rgb, predictions), "JPEG", quality=90) if draw else None
+    drawn = encoded(draw_predictions(rgb, predictions), "JPEG", quality=90) if draw else None
     return PredictedImage(*image.size, predictions, len(faces), hint, drawn)
 
 

@@ -9,10 +9,9 @@ import math
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from importlib import import_module
 from itertools import count
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +20,7 @@ import torch
 from mien.base.errors import StoppedError, TrainingError
 from mien.base.progress import track
 from mien.base.run_folder import RunFolder
+from mien.evaluation.results import JsonResult
 from mien.training.batches import Batch, epoch_seed
 from mien.training.callback import interruptible
 from mien.training.loop import forward_loss, predict_validation, recipe_batches, take_step
@@ -35,7 +35,7 @@ _VALIDATED = 512
 
 
 @dataclass(frozen=True)
-class TrainingEstimate:
+class TrainingEstimate(JsonResult):
     """Estimated cost of a training run.
 
     Attributes:
@@ -54,10 +54,6 @@ class TrainingEstimate:
     seconds: float
     memory_bytes: int | None
     device: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return all attributes by name, JSON-ready."""
-        return asdict(self)
 
 
 def estimate_training(plan: TrainingPlan, init_from: RunFolder | None = None, device: str = "auto") -> TrainingEstimate:

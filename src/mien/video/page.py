@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mien.base.errors import Notice, needs_extra
+from mien.base.errors import Notice
 from mien.base.labels import colour_of
 from mien.inference.drawing import share_text
 from mien.page.blocks import Block, CaptionedChart, Column, FaceRow, FaceTile, Player, Section, Table, Text
@@ -20,7 +20,8 @@ from mien.video.timeline import Timeline, TrackSummary
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-
+TABLE = "faces.csv"
+"""File of all frames and tracks, beside the page."""
 _LEGEND_COLUMNS = 5
 _WIDTH_INCHES = 7.9
 """Width of charts over time: they fill the page, and phones scroll them."""
@@ -77,8 +78,7 @@ def expressions_plot(timeline: Timeline, number: int) -> Chart:
 
 def _finish(axes: Axes, timeline: Timeline) -> None:
     """Add the time axis, as long as the video, and the legend of the classes."""
-    with needs_extra("video", "The timeline"):
-        from matplotlib.ticker import FuncFormatter, MaxNLocator
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     end = max(timeline.end_seconds, 0.01)
     axes.set_xlim(0, end)
@@ -111,17 +111,16 @@ def timeline_html(
     title: str,
     lead: str,
     notes: Sequence[Notice],
-    table_name: str,
     metadata: Mapping[str, str],
     player: str = "",
 ) -> str:
     """Return the page of a whole video as HTML. The page contains everything except the annotated video.
 
-    ``lead`` is the introduction, ``table_name`` the file with all frames and tracks, ``player`` the annotated video
+    ``lead`` is the introduction, ``player`` the annotated video
     beside the page, or ``""``. Raises MissingExtraError without matplotlib or jinja2.
     """
     shown = longest_tracks(timeline)
-    sections = [_overview(timeline, shown, table_name, player), *(_face_section(timeline, track) for track in shown)]
+    sections = [_overview(timeline, shown, player), *(_face_section(timeline, track) for track in shown)]
     return Page(
         title, lead, sections, metadata=metadata, notices=notes, subject="video", classes=timeline.classes
     ).html()
@@ -158,7 +157,7 @@ def tracks_table(tracks: Sequence[TrackSummary]) -> Table:
     return Table("faces", columns, rows)
 
 
-def _overview(timeline: Timeline, shown: Sequence[TrackSummary], table_name: str, player: str) -> Section:
+def _overview(timeline: Timeline, shown: Sequence[TrackSummary], player: str) -> Section:
     blocks: list[Block]
     if not shown:
         blocks = [Text(Notice("No face was found in this video.", code="no-face"))]
@@ -176,7 +175,7 @@ def _overview(timeline: Timeline, shown: Sequence[TrackSummary], table_name: str
         ]
     fewer = len(timeline.tracks) - len(shown)
     if fewer:
-        blocks.append(Text(f"The {len(shown)} faces seen longest; {table_name} has all {len(timeline.tracks):,}."))
+        blocks.append(Text(f"The {len(shown)} faces seen longest; {TABLE} has all {len(timeline.tracks):,}."))
     words = "A face keeps its number while it is visible. A person who returns after more than a second gets a new one."
     return Section("seen", "Faces over time", (*blocks, Text(words, soft=True)))
 

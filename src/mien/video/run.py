@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from mien.base.errors import DataError, MienWarning, Notice, RunError, arg, needs_extra
 from mien.base.files import check_replaceable, whole_file
@@ -25,13 +24,13 @@ from mien.inference.predictor import Predictor
 from mien.page.rendering import import_page_packages
 from mien.page.wording import counted
 from mien.version import __version__
-from mien.video.page import timeline_html
+from mien.video.page import TABLE, timeline_html
 from mien.video.timeline import BEFORE_VECTORS, Timeline
 from mien.video.tracker import DETECT_EVERY_SECONDS, Tracker, in_background, track_file
 from mien.video.video_file import DecodedFrame, VideoFile
 from mien.video.writer import VideoWriter
 
-ANNOTATED, TABLE, PAGE = "annotated.mp4", "faces.csv", "timeline.html"
+ANNOTATED, PAGE = "annotated.mp4", "timeline.html"
 
 
 @dataclass(frozen=True)
@@ -128,7 +127,6 @@ def write_video(
                 lead=f"{counted(timeline.frames, 'frame')} of {video.width} x {video.height} pixels in "
                 f"{timeline.end_seconds:.1f} s, {counted(len(timeline.tracks), 'face')}.",
                 notes=notes,
-                table_name=TABLE,
                 metadata=metadata,
                 player=ANNOTATED if annotate else "",
             )
@@ -237,8 +235,8 @@ def write_annotated(path: Path, source: Path, timeline: Timeline, predictor: Tra
             if frame.number != number:
                 yield frame
                 continue
-            image = Image.fromarray(frame.rgb)
-            draw_predictions(image, [_prediction(row, predictor) for _, row in drawn], [track for track, _ in drawn])
+            rows, tracks = [_prediction(row, predictor) for _, row in drawn], [track for track, _ in drawn]
+            image = draw_predictions(frame.rgb, rows, tracks)
             yield replace(frame, rgb=np.asarray(image, dtype=np.uint8))
             number, drawn = next(faces, (-1, []))
 

@@ -93,9 +93,8 @@ class VideoFrame:
 
     def draw(self, **look: Unpack[Look]) -> Image.Image:
         """Draw the frame with the numbers, boxes and answers of its faces; ``look``: see :meth:`Photo.draw`."""
-        image, tracks = Image.fromarray(self.rgb), [face.track for face in self.faces]
-        draw_predictions(image, [face.prediction for face in self.faces], tracks, **look)
-        return image
+        tracks = [face.track for face in self.faces]
+        return draw_predictions(self.rgb, [face.prediction for face in self.faces], tracks, **look)
 
 
 class Tracker:
