@@ -49,3 +49,7 @@ def test_what_is_there_stays_where_it_is_alike(mien, tmp_path, photos):
     os.utime(out / "a.png.png", (0, 0))  # older than its photograph
     assert "old.png [no-photo]" in mien(*words, "--size-px", "64", "--colour").err
     assert not np.array_equal(np.asarray(Image.open(out / "a.png.png")), mine)
+    Image.new("RGB", (99, 99)).save(photos / "train" / "happy" / "a.png")
+    os.utime(out / "a.png.png", (0, 0))
+    assert crop(photos / "train" / "happy", out, size_px=64, channels=3).without
+    assert not (out / "a.png.png").exists()
