@@ -249,8 +249,9 @@ def test_groups_of_people_are_compared_without_labels(mien, face_folder, tiny_ru
     )
     old = rows[1::3]
     found = json.loads(mien(*given, "--by", people, "--json").out)
-    assert (list(found), len(found["age"]) > 2) == (["age"], True)
-    for gap in found["age"]:
+    assert (list(found), len(found["age"]["gaps"]) > 2) == (["age"], True)
+    assert next((each["group"], each["images"]) for each in found["age"]["groups"]) == ("o", len(old))
+    for gap in found["age"]["gaps"]:
         hits = [
             gap["metric"] == f"says {row['answer']}" or (gap["metric"], row["in_doubt"]) == ("in doubt", "true")
             for row in old

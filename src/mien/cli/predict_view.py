@@ -1,5 +1,6 @@
 """Output of predictions as a table, and their summary in one line."""
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -93,6 +94,7 @@ def show_answers(answers: Iterable[Mapping[str, Any]], total: str) -> None:
 def tables_by(table: Path, images: Sequence[str]) -> Callable[[Sequence[tuple[str, Any]], bool], None]:
     """Read the groups of the images from a CSV, and return a function that prints a table for each column, or JSON."""
     # Imported here, because predictions alone start faster without it.
+    from mien.evaluation.results import json_ready
     from mien.page.terminal import group_text
     from mien.pipeline.groups_of_people import compare_groups, read_groups
 
@@ -104,7 +106,8 @@ def tables_by(table: Path, images: Sequence[str]) -> Callable[[Sequence[tuple[st
     def show_tables(faces: Sequence[tuple[str, Any]], as_json: bool) -> None:
         found = {column: compare_groups(column, group_of, faces) for column, group_of in groups.items()}
         if as_json:
-            show_json({column: [gap.to_dict() for gap in gaps] for column, (_, gaps) in found.items()})
+            tables = {column: {"groups": json.loads(rows.to_json())} for column, (rows, _) in found.items()}
+            show_json({column: tables[column] | {"gaps": json_ready(gaps)} for column, (_, gaps) in found.items()})
             return
         for column, (rows, gaps) in found.items():
             show(group_text(rows, column, gaps))

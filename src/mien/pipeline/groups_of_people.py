@@ -64,6 +64,6 @@ def compare_groups(
         shown = [metrics[head] for head in heads] + [(sure, found)]
         means = [divide((hits * among)[inside].sum(), among[inside].sum()) for hits, among in shown]
         rows.append((value, int(inside.sum()), *map(float, means)))
-    columns = [Column(column, "text"), Column("images", "count")]
+    columns = [Column("group", "text", column), Column("images", "count")]
     columns += [Column(head, "percent", head.removeprefix("says ")) for head in (*heads, "confidence")]
     return Table("groups", tuple(columns), rows), share_gaps(metrics, values)
