@@ -101,15 +101,15 @@ def test_by_a_column(mien, tmp_path, tiny_run, face_folder):
     table = tmp_path / "faces.csv"
     files = sorted((face_folder / "validation").rglob("*.png"))
     lines = [f"{file},{file.parent.name},validation,{'odd' if int(file.stem) % 2 else 'even'}" for file in files]
-    table.write_text("path,label,split,parity\n" + "\n".join(lines) + "\n")
-    answer = mien("evaluate", tiny_run.path, "--data", table, "--by", "parity", "--json")
+    table.write_text("path,label,split,samples\n" + "\n".join(lines) + "\n")
+    answer = mien("evaluate", tiny_run.path, "--data", table, "--by", "samples", "--json")
     content = json.loads(answer.out)
     assert {part["value"]: part["count"] for part in content["by"]["parts"]} == {
         "odd": sum(int(file.stem) % 2 for file in files),
         "even": sum(1 - int(file.stem) % 2 for file in files),
     }
-    assert "parity" in mien("evaluate", tiny_run.path, "--data", table, "--by", "parity").out
-    refused(mien("evaluate", tiny_run.path, "--data", table, "--by", "party"), "column-missing", "'parity'")
+    assert "odd" in mien("evaluate", tiny_run.path, "--data", table, "--by", "samples").out
+    refused(mien("evaluate", tiny_run.path, "--data", table, "--by", "sample"), "column-missing", "'samples'")
     split = mien("evaluate", tiny_run.path, "--data", face_folder, "--by", "split")
     refused(split, "by-split", "'validation'")
     unnamed = mien("evaluate", tiny_run.path, "--data", face_folder, "--by", "source")

@@ -9,6 +9,7 @@ from mien.base.model_file import read_manifest
 from mien.base.run_folder import RunFolder
 from mien.exporting import to_onnx as export
 from mien.exporting.to_onnx import export_run
+from mien.inference.find_model import find_run
 from mien.training import checkpoint
 from support import raises
 
@@ -72,6 +73,13 @@ def test_scores_of_another_epoch_are_not_carried_over(tmp_path, tiny_run):
     checkpoint.save(run.best, tensors, {**facts, "epoch": facts["epoch"] + 1})
     export_run(run)
     assert read_manifest(run.model).scores == {}
+
+
+def test_the_rule_of_the_answer_is_carried_over(tmp_path):
+    fast, run = find_run("fast"), RunFolder(tmp_path / "run")
+    shutil.copytree(fast.path, run.path)
+    export_run(run)
+    assert read_manifest(run.model).answer == read_manifest(fast.model).answer is not None
 
 
 def test_weights_that_are_not_numbers_are_not_exported(tmp_path, tiny_run):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from mien.api.inputs import Data, Model, environment, for_labels, read
+from mien.base.files import expand_home
 from mien.data.dataset import FINGERPRINT_PX
 from mien.evaluation.predictions import Predictions
 from mien.inference.find_model import find_run_of_model
@@ -42,7 +43,7 @@ def report(
             loaded = for_labels(model)
             inputs = replace(inputs, model=loaded, model_name=str(loaded.path), run=find_run_of_model(loaded.path))
     else:
-        inputs = ReportInputs.find(Path(predictions), model, split)
+        inputs = ReportInputs.find(expand_home(predictions), model, split)
     if data is not None:
         form = (FINGERPRINT_PX, 1) if inputs.model is None else inputs.model.manifest.input.stored_as
         inputs = replace(inputs, data=read(data, *form), metadata=environment(data))

@@ -36,7 +36,7 @@ class LabelIssues:
         suspicion: float64 (N,), mean rank by these two in the evidence, 0..1; higher is more doubtful.
         flagged: bool (N,), samples that confident learning finds mislabelled; only samples of the evidence.
         suggested: int64 (N,), class predicted by the model.
-        sure: bool (N,), flagged training samples for which model and neighbours agree on another class.
+        sure: bool (N,), flagged samples for which model and neighbours agree on another class.
         evidence: bool (N,), samples used as evidence: the training split, or all samples if there is none.
     """
 
@@ -56,9 +56,9 @@ def rank_label_issues(
 
     :func:`contradicted_labels` flags samples. Neighbours are the nearest in log probabilities, without copies of the
     sample. All samples are ranked against those of the training split, ``of_train``. Without a training split, all are
-    ranked against each other and none is ``sure``.
+    ranked against each other.
 
-    Raises DataError for a class without a sample in the evidence, MissingExtraError without SciPy.
+    Raises DataError for a class without a sample in the evidence.
     """
     of_train = np.ones(len(labels), dtype=np.bool_) if of_train is None else of_train
     evidence = of_train if of_train.any() else ~of_train
@@ -70,7 +70,7 @@ def rank_label_issues(
     agreement = shares[np.arange(len(labels)), labels]
     flagged = np.zeros(len(labels), dtype=np.bool_)
     flagged[evidence] = contradicted_labels(labels[evidence], scaled[evidence])
-    sure = flagged & of_train & (suggested != labels)
+    sure = flagged & (suggested != labels)
     named = np.arange(len(labels)), suggested
     return LabelIssues(
         confidence=confidence,

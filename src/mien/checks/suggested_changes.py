@@ -49,7 +49,7 @@ def suggest_changes(
         _conflicts_of_train(faces, train, identical, near),
         _copies(faces, train, identical),
         (
-            (at, "doubt", f"out-of-fold model and nearest neighbours predict {faces.classes[suggested[at]]}", to)
+            (at, "doubt", f"model and nearest neighbours predict {faces.classes[suggested[at]]}", to)
             for at, to in enumerate(suggested.tolist())
             if doubted[at] and of_train[at]
         ),

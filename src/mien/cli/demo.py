@@ -8,6 +8,7 @@ import typer
 from mien.api.evaluate import evaluate
 from mien.api.train import train
 from mien.base.errors import needs_extra
+from mien.base.run_folder import RunFolder
 from mien.cli.options import option
 from mien.cli.output import notice, show, show_rows
 from mien.data.synthetic import synthetic_faces
@@ -34,6 +35,7 @@ def demo(
         import mien.training.loop  # noqa: F401
 
     folder = out or _free("mien-demo")
+    RunFolder(folder).check_free()
     notice(f"1/5  Drawing {FACES:,} synthetic faces; no data of real people is used")
     faces = synthetic_faces(FACES, seed=0)
     notice("2/5  Training recipe 'demo'")

@@ -64,7 +64,8 @@ def explain(
     out = Path(f"{images[0].resolve().stem}-explained") if out is None else out
     for path in images:
         check_out(out, path)
-    check_replaceable([out / "maps.npz", *out.glob("*.png")], overwrite)
+    former = (each for each in out.glob("*.png") if each.stem.rpartition("_")[2] in METHODS)
+    check_replaceable([out / "maps.npz", *former], overwrite)
     names = list(dict.fromkeys(name for each in method for name in (METHODS if each == "all" else (each,))))
     explainer = Explainer(model, names, of_class, output=output)
     show_notices(explainer.notices)

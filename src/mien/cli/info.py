@@ -10,6 +10,7 @@ from mien.base.model_file import Manifest, read_manifest
 from mien.base.recipe import dump_recipe, load_recipe, recipe_names
 from mien.cli.options import JsonOption, ModelArgument, option
 from mien.cli.output import show_facts, show_json, show_rows
+from mien.cli.usage import leave_out
 from mien.inference.drawing import share_text
 from mien.inference.find_model import find_model, find_trained
 
@@ -24,6 +25,8 @@ def info(
     json: JsonOption = False,
 ) -> None:
     """Show the metadata of a model: classes, input, origin, metrics. With --recipes or --recipe, show recipes."""
+    if recipe is not None or recipes:
+        leave_out("Recipes are shown without a model", {"--layers": layers, "--recipe": recipe is not None and recipes})
     if recipe is not None:
         chosen = load_recipe(recipe)
         if json:
@@ -63,7 +66,7 @@ def _show_model(model: str, *, json: bool) -> None:
         "network": f"{network}, {manifest.parameters:,} parameters",
         "epoch": str(manifest.epoch),
         **{name.replace("_", " ", 1): f"{value:.4f}" for name, value in manifest.scores.items()},
-        "metrics": "computed without the temperature",
+        **({"metrics": "computed without the temperature"} if manifest.scores else {}),
         "recipe": f"{manifest.recipe.get('name', manifest.name)}, {manifest.recipe_digest}",
         "data": manifest.data_fingerprint,
         **({"related data": ", ".join(manifest.cleaned_from)} if manifest.cleaned_from else {}),

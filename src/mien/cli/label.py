@@ -9,6 +9,7 @@ from mien.api.label import doubtful_first, merge_votes, relative_images
 from mien.base.errors import DataError, needs_extra
 from mien.cli.options import JsonOption, ModelOption, option
 from mien.cli.output import notice, show_json
+from mien.cli.usage import leave_out
 from mien.data.ballots import ballot_file, read_ballot
 from mien.inference.predictor import load
 
@@ -31,6 +32,7 @@ def label(
     if merge == (name is not None):
         raise DataError("Give either --name NAME to vote, or --merge.", code="options")
     if merge:
+        leave_out("--merge opens no page", {"--model": model != "default", "--port": bool(port)})
         result = merge_votes(votes, faces)
         if json:
             show_json(result.to_dict())

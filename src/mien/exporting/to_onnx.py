@@ -84,11 +84,11 @@ def exporting(run: RunFolder, out: Path | None = None) -> Iterator[Export]:
         name: OutputManifest(classes=tuple(each["classes"]), target=each["target"])
         for name, each in facts.get("outputs", {}).items()
     }
-    # Metrics and temperatures are kept if the run's current model has these weights.
+    # Metrics, temperatures and the rule of the answer are kept if the run's current model has these weights.
     former = manifest_of_weights(run, facts)
     measured: dict[str, Any] = {"outputs": outputs}
     if former is not None:
-        measured = {"scores": former.scores, "temperature": former.temperature, "outputs": former.outputs}
+        measured = {name: getattr(former, name) for name in ("scores", "temperature", "outputs", "answer")}
     manifest = Manifest(
         name=recipe.name,
         classes=tuple(facts["classes"]),

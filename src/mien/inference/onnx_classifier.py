@@ -201,7 +201,8 @@ def find_provider(name: str | None) -> str:
     stay_offline()
     import onnxruntime
 
-    present: list[str] = onnxruntime.get_available_providers()
+    # Azure's sends images to a server.
+    present = [each for each in onnxruntime.get_available_providers() if each != f"Azure{_SUFFIX}"]
     name = str(name)
     wanted = _SHORT.get(name.lower(), name).lower().removesuffix(_SUFFIX.lower())
     found = next((each for each in present if each.lower().removesuffix(_SUFFIX.lower()) == wanted), None)

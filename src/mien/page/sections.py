@@ -88,7 +88,8 @@ def classification_report(evaluation: Evaluation) -> Table:
 def subsets_table(parts: Sequence[SubsetMetrics], header: str = "measured on") -> Table:
     """Return a table of accuracy and macro-F1 on subsets, such as all samples and those without copies."""
     columns = (
-        Column(header, "text"), Column("samples", "count"), Column("accuracy", "percent"), Column("macro-F1"),
+        Column("measured on", "text", header), Column("samples", "count"), Column("accuracy", "percent"),
+        Column("macro-F1"),
     )  # fmt: skip
     return Table("without-copies", columns, [(each.value, each.count, each.accuracy, each.macro_f1) for each in parts])
 

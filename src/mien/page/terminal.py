@@ -110,8 +110,8 @@ def group_text(table: Table, column: str, gaps: Sequence[GroupGap]) -> Renderabl
         )
         parts.append(Text(f"\n{words}"))
         columns = (
-            Column(column, "text"), Column("metric", "text"), Column("samples", "count"), Column("value", "percent"),
-            Column("minus others", "points"), Column("p (Holm)", "p"),
+            Column("group", "text", column), Column("metric", "text"), Column("samples", "count"),
+            Column("value", "percent"), Column("minus others", "points"), Column("p (Holm)", "p"),
         )  # fmt: skip
         parts += [rich_table(Table("groups", columns, found))] if found else []
     return Group(*parts)

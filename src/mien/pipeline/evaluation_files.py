@@ -118,6 +118,8 @@ class ReportInputs:
         is_file = path.is_file()
         file = path if is_file else find_predictions(path, split)
         predictions = read_predictions(file)
+        if split not in {None, predictions.split}:
+            raise DataError(f"{file} has predictions for {predictions.split}, not {split}.", code="split-differs")
         name = file.stem if is_file else file.parent.resolve().name
         if model is None and not is_file and RunFolder(path).model.is_file():
             # A run folder may have the name of a built-in model; then use its absolute path.
@@ -154,7 +156,9 @@ def write_report(out: Path, inputs: ReportInputs) -> WrittenPage:
     faces = None if inputs.data is None else inputs.data.faces
     uncleaned = None if inputs.data is None else inputs.data.uncleaned
     split = MeasuredSplit.resolve(predictions, faces, model, uncleaned=uncleaned)
-    checked = None if model is None or split.faces is None else check_model(model, split.faces, predictions)
+    # A mean over views has no single prediction to compare.
+    comparable = None if predictions.note else split.faces
+    checked = None if model is None or comparable is None else check_model(model, comparable, predictions)
     if checked is not None:
         inputs = replace(inputs, predictions=replace(predictions, temperature=checked))
     return write_measured(out, inputs, split, split.evaluate())

@@ -55,14 +55,14 @@ def _sentences(context: ReportContext) -> Iterator[str]:
         yield "There is no mistake."
     yield _sureness(context)
     leaked = _leaked(context)
-    if leaked is None:
+    if leaked is None and context.faces is None:
         yield Notice(
             "Whether samples are copies of training images is unknown without the data.", code="copies-unknown"
         )
-    else:
-        without = evaluation.subsets[1].accuracy.value
-        rest = f"; without them accuracy is {percent(without)}" if leaked else ""
-        yield f"{counted(leaked, 'sample')} of {evaluation.samples:,} leaked: a copy is in an earlier split{rest}."
+    elif leaked is not None:
+        rest = f"; without them accuracy is {percent(evaluation.subsets[1].accuracy.value)}" if leaked else ""
+        how = "a copy is in an earlier split" + ", or the model was trained on it" * (evaluation.trained_on > 0)
+        yield f"{counted(leaked, 'sample')} of {evaluation.samples:,} leaked: {how}{rest}."
     yield _collapse(context)
 
 
@@ -86,7 +86,7 @@ def _sureness(context: ReportContext) -> str:
 
 
 def _leaked(context: ReportContext) -> int | None:
-    """Return the number of samples with a copy in an earlier split; None if unknown."""
+    """Return the number of samples that were trained on, themselves or as copies; None if unknown."""
     subsets = context.evaluation.subsets
     return subsets[0].count - subsets[1].count if len(subsets) > 1 else None
 
@@ -106,7 +106,7 @@ def _advice(context: ReportContext) -> Iterator[str]:
             "Train more steps, or with another learning rate (mien train RECIPE --find-lr). If the run was short, "
             "recompute the statistics of its batch norms: --set recalibrate_bn=true. Check the class weights."
         )
-    leaked = _leaked(context) or 0
+    leaked = (_leaked(context) or 0) - evaluation.trained_on
     if leaked > MANY_LEAKED * evaluation.samples:
         yield (
             f"{counted(leaked, 'sample')} of {evaluation.split} have copies in earlier splits. Train without those: "
@@ -120,7 +120,7 @@ def _advice(context: ReportContext) -> Iterator[str]:
             f"Weak: {', '.join(weak)}. Look at their worst mistakes first: labels may be wrong. Add images of them, or "
             f"weigh classes (--set class_weights=balanced)."
         )
-    if _gap(context) > SURE_WITHIN:
+    if _gap(context) > SURE_WITHIN and context.predictions.temperature in {None, 1.0}:
         yield "Do not trust its uncalibrated confidence: use the temperature of the model file, as mien predict does."
     if context.faces is None:
         yield "See the faces behind each mistake: mien report RUN --data DATA."

@@ -65,7 +65,7 @@ def calibration_section(context: ReportContext) -> Section:
     words = _temperature_words(context, calibration, fitted)
     names = {"calibration_error": "calibration error (15 bins)", "brier": "Brier score", "log_loss": "log loss"}
     rows = [(name, getattr(calibration.before, key), getattr(calibration.after, key)) for key, name in names.items()]
-    columns = (Column("metric, 0 is best", "text"), Column("uncalibrated"), Column("after temperature scaling"))
+    columns = (Column("metric, 0 is best", "text"), Column("as given"), Column("after temperature scaling"))
     return Section("calibration", "Calibration", (Table("calibration", columns, rows), words, Row(charts)))
 
 
@@ -78,10 +78,9 @@ def _temperature_words(context: ReportContext, calibration: Calibration, fitted:
         "Without the data, identical images may be in different folds."
     )  # fmt: skip
     together += " Samples of a group are in the same fold." if context.groups is not None else ""
-    sense = "overconfident" if calibration.temperature > 1 else "underconfident"
     return Text(
-        f"Temperature fitted on all samples: {decimal(calibration.temperature)}, so the model is {sense}. The metrics "
-        f"after temperature scaling are cross-fitted: each fifth of the samples is scaled by the temperature of the "
-        f"other four ({of_folds}). {together}",
+        f"Temperature fitted on all samples: {decimal(calibration.temperature)}. The metrics after temperature scaling "
+        f"are cross-fitted: each fifth of the samples is scaled by the temperature of the other four ({of_folds}). "
+        f"{together}",
         soft=True,
     )

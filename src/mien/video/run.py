@@ -5,7 +5,6 @@ import math
 import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -118,21 +117,18 @@ def write_video(
         no_faces = timeline.drop_what_is_no_face()
         write_table(parts["table"], timeline, predictor)
         notes = list(_notes(video, no_faces))
-        # Draw the page's charts (0.6 s) on a core that the annotated copy does not use.
-        with ThreadPoolExecutor(1, "page") as pool:
-            page = pool.submit(
-                timeline_html,
-                timeline,
-                title=video.path.name,
-                lead=f"{counted(timeline.frames, 'frame')} of {video.width} x {video.height} pixels in "
-                f"{timeline.end_seconds:.1f} s, {counted(len(timeline.tracks), 'face')}.",
-                notes=notes,
-                metadata=metadata,
-                player=ANNOTATED if annotate else "",
-            )
-            if annotate:
-                notes += write_annotated(parts["annotated"], video.path, timeline, predictor)
-            parts["timeline"].write_text(page.result(), encoding="utf-8")
+        if annotate:
+            notes += write_annotated(parts["annotated"], video.path, timeline, predictor)
+        page = timeline_html(
+            timeline,
+            title=video.path.name,
+            lead=f"{counted(timeline.frames, 'frame')} of {video.width} x {video.height} pixels in "
+            f"{timeline.end_seconds:.1f} s, {counted(len(timeline.tracks), 'face')}.",
+            notes=notes,
+            metadata=metadata,
+            player=ANNOTATED if annotate else "",
+        )
+        parts["timeline"].write_text(page, encoding="utf-8")
     if not annotate:
         # Remove the annotated copy of an earlier video, which would be confusing.
         (out / ANNOTATED).unlink(missing_ok=True)

@@ -113,7 +113,7 @@ class Timeline:
 
     Args:
         classes: class names.
-        frame_seconds: duration that is assumed for a video with a single frame.
+        frame_seconds: duration that is assumed for the last frame.
         score_range: lowest and highest score of the detector.
     """
 
@@ -135,9 +135,8 @@ class Timeline:
 
     @property
     def end_seconds(self) -> float:
-        """End of the last frame in seconds; it is assumed to last as long as the previous one."""
-        last, *before = self.starts_seconds[:-3:-1] or [0.0]
-        return last + (last - before[0] if before else self._frame_seconds)
+        """End of the last frame in seconds, at the video's frame rate."""
+        return (self.starts_seconds[-1] if self.starts_seconds else 0.0) + self._frame_seconds
 
     def add(self, frame: VideoFrame) -> None:
         """Add the next frame."""

@@ -91,7 +91,7 @@ def _panels(name: str, panels: Sequence[_Panel], prepare: Callable[[Axes], None]
 
 def reliability_chart(before: Reliability, after: Reliability | None) -> Chart:
     """Draw accuracy by confidence with intervals, before and after temperature scaling (None: only before)."""
-    kinds = [("uncalibrated" if after is not None else "predictions", before, COLOURS[5], "o", -0.004)]
+    kinds = [("as given" if after is not None else "predictions", before, COLOURS[5], "o", -0.004)]
     if after is not None:
         kinds.append(("after temperature scaling", after, COLOURS[0], "s", 0.004))
     return _reliability("reliability", kinds, "accuracy")
