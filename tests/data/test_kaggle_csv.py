@@ -167,8 +167,7 @@ def test_other_squares_are_read_and_resized_by_the_one_pixel_path(tmp_path: Path
 def test_the_map_names_further_labels_and_merges_known_ones(table) -> None:
     path = table(12, row_with(GOOD, label=7))
     faces = read_data(path, ReadOptions(class_map={"7": "contempt", "disgust": "anger"})).faces
-    spelled = read_data(path, ReadOptions(class_map={"7": "Gloom", "disgust": "gloom"})).faces
-    assert len(spelled.classes) == len(faces.classes)
+    assert len(read_data(path, ReadOptions(class_map={"7": "Gloom", "disgust": "gloom"})).faces.classes) == 7
     assert faces.classes == ("angry", "fear", "happy", "sad", "surprise", "neutral", "contempt")
     assert faces.classes[faces.labels[10]] == "contempt"
     assert faces.classes[faces.labels[1]] == "angry"

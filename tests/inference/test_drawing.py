@@ -143,8 +143,7 @@ def test_the_colour_says_the_expression_and_dashes_the_doubt():
 def test_lines_text_and_colours_can_be_chosen(words):
     """Oracle: pixels. Of one line of 3 px in gold nothing else is drawn."""
     happy = Prediction("x", ("sad", "happy"), np.array([0.2, 0.8]), Box(60, 60, 120, 100))
-    look = {"line_px": 3, "text_px": 0, "colours": {"happy": "gold"}}
-    pixels = np.asarray(draw_predictions(plain(300, 300, 9), [happy], **look))
+    pixels = np.asarray(draw_predictions(plain(300, 300, 9), [happy], line_px=3, text_px=0, colours={"happy": "gold"}))
     gold = (pixels == (255, 215, 0)).all(axis=2)
     assert (words, gold.sum(), gold[60:63, 60:180].all()) == ([], 120 * 100 - 114 * 94, True)
     assert (pixels[~gold] == 9).all()
