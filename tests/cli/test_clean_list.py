@@ -55,7 +55,7 @@ def test_a_model_trained_on_cleaned_data_is_measured_without_its_temperature_on_
     assert read_manifest(run / "model.onnx").cleaned_from == (learnt,)
     assert learnt in mien("info", run).out.replace("\n", "").replace(" ", "")
     measured = mien("evaluate", run, "--data", data)
-    assert "not calibrated: the model's temperature was fitted on these samples" in " ".join(measured.out.split())
+    assert "without the model's temperature, because it was fitted on these samples" in " ".join(measured.out.split())
 
 
 def test_the_ledger_names_the_list_that_a_test_metric_was_made_under(mien, tiny_run, face_parquet, tmp_path):

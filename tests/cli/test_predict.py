@@ -245,17 +245,16 @@ def test_groups_of_people_are_compared_without_labels(mien, face_folder, tiny_ru
     rows = list(csv.DictReader(io.StringIO(mien(*given, "--csv").out)))
     people = tmp_path / "people.csv"
     people.write_text(
-        "id,file,images\n" + "".join(f"{at},{row['source']},{'oy'[at % 3 > 0]}\n" for at, row in enumerate(rows[1:]))
+        "id,file,images,age\nn,none.png,,\n"
+        + "".join(f"{at},{row['source']},{'oy'[at % 3 > 0]},{at // 2 % 12}\n" for at, row in enumerate(rows[1:]))
     )
     old = rows[1::3]
     found = json.loads(mien(*given, "--by", people, "--json").out)
-    assert (list(found), len(found["images"]["gaps"]) > 2) == (["images"], True)
+    assert (list(found), len(found["images"]["gaps"]) > 2) == (["images", "age"], True)
     assert next((each["group"], each["images"]) for each in found["images"]["groups"]) == ("o", len(old))
     for gap in found["images"]["gaps"]:
-        hits = [
-            gap["metric"] == f"says {row['answer']}" or (gap["metric"], row["in_doubt"]) == ("in doubt", "true")
-            for row in old
-        ]
+        metric = gap["metric"]
+        hits = [metric == f"says {row['answer']}" or (metric, row["in_doubt"]) == ("in doubt", "true") for row in old]
         assert (gap["value"], gap["count"]) == ("o", len(old))
         assert gap["rate"]["value"] == pytest.approx(sum(hits) / len(old))
     lines = mien(*given, "--by", people).out.splitlines()

@@ -68,7 +68,7 @@ def test_the_temperature_is_left_out_only_where_it_was_fitted(tiny_run, faces, t
         replace_manifest(copy, load(copy).manifest.model_copy(update=change))
         return load(copy)
 
-    left_out = "not calibrated: the model's temperature was fitted on these samples"
+    left_out = "without the model's temperature, because it was fitted on these samples"
     warm = learnt_from(without_test.fingerprint)
     for data, split, temperature, words in (
         (faces, "validation", 1.0, left_out),

@@ -68,7 +68,7 @@ def test_leaked_samples_are_counted_and_lead_to_the_audit():
     subsets = (SubsetMetrics("all samples", 120, one, one), SubsetMetrics("without leaked samples", 113, one, one))
     context = replace(context, evaluation=replace(context.evaluation, subsets=subsets))
     assert any(sentence.startswith("7 samples of 120") for sentence in words(summary_section(context)))
-    assert any("7 samples" in each and "mien audit" in each for each in words(next_section(context)))
+    assert any("mien audit" in each for each in words(next_section(context)))
     trained = replace(context, evaluation=replace(context.evaluation, trained_on=7))  # no audit of the data finds these
     assert not any(
         "mien audit" in each for one in (trained, context_of(LABELS, READ)) for each in words(next_section(one))

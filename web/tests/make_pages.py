@@ -72,7 +72,7 @@ def video_page():
             face = Prediction("clip", EXPRESSIONS, scores, Box(0, 0, 20, 20), images[track], 0.9)
             seen.append(TrackedFace(track, face))
         timeline.add(VideoFrame(number, number / 10, np.zeros((2, 2, 3), dtype=np.uint8), seen))
-    words: dict[str, Any] = {"title": "clip.mp4", "lead": "30 frames.", "notes": ["A note."], "table_name": "faces.csv"}
+    words: dict[str, Any] = {"title": "clip.mp4", "lead": "30 frames.", "notes": ["A note."]}
     return timeline_html(timeline, **words, metadata=METADATA)
 
 

@@ -86,9 +86,9 @@ def crop(
     without, bad = [], []
     cuts = ordered_map(cut, todo, available_cores())
     for file, face in zip(todo, track(cuts, len(todo), "cutting out faces", "images"), strict=True):
+        targets[file].unlink(missing_ok=True)  # of the photograph as it was
         if face is None:
             without.append(str(file))
-            targets[file].unlink(missing_ok=True)  # of the photograph as it was
         elif isinstance(face, bytes):
             write_bytes(targets[file], face)
         elif skip_bad:

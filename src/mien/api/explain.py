@@ -81,10 +81,8 @@ class Explainer:
         predictor = model if isinstance(model, Predictor) else load(model, output=output)
         self.predictor: Predictor = predictor.for_labels() if gradient else predictor
         if gradient and output not in {None, self.predictor.output.name}:
-            raise ModelError(
-                f"Only occlusion explains the output {output}; {gradient[0]} explains {self.predictor.output.name}.",
-                code="output-gradients",
-            )
+            words = f"Only occlusion explains the output {output}; {gradient[0]} explains {self.predictor.output.name}."
+            raise ModelError(words, code="output-gradients")
         self.notices: list[Notice] = []
         if predictor.output.name != self.predictor.output.name:
             words = (

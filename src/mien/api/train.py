@@ -428,10 +428,8 @@ def find_job(
     if not isinstance(recipe, Recipe):
         recipe = load_recipe(os.fspath(recipe), changes)
     elif changes:
-        raise RecipeError(
-            "Settings need a recipe given by name or file; change this one with recipe.model_copy(update=...).",
-            code="settings-of-a-value",
-        )
+        words = "Settings need a recipe given by name or file; change this one with recipe.model_copy(update=...)."
+        raise RecipeError(words, code="settings-of-a-value")
     if recipe.tuning.fit_head and init_from is None:
         init_from = "default"
     start = None if init_from is None else find_trained(init_from)

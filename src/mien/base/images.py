@@ -185,10 +185,8 @@ def _decoding(name: str) -> Iterator[None]:
         if name.lower().endswith(_TABLES):
             hint = " Predict the faces of a table from Python: mien.load().predict_crops(images), uint8 (N, 48, 48)."
         hint = " Convert it to JPEG first." if name.lower().endswith(UNREAD_SUFFIXES) else hint
-        raise DataError(
-            f"{name} is not an image in a supported format (PNG, JPEG, WebP, AVIF, BMP, GIF, TIFF, PPM).{hint}",
-            code="image-format",
-        ) from None
+        words = f"{name} is not an image in a supported format (PNG, JPEG, WebP, AVIF, BMP, GIF, TIFF, PPM).{hint}"
+        raise DataError(words, code="image-format") from None
     except Image.DecompressionBombError:
         # Pillow first checks its own limit: twice mien's, unless the program has changed it.
         if (own := 2 * (Image.MAX_IMAGE_PIXELS or 0)) < MAXIMUM_PIXELS:

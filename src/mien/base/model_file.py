@@ -256,10 +256,8 @@ def open_model(
 
 def _read(path: Path) -> bytes:
     if not path.is_file():
-        raise ModelError(
-            f"{path} does not exist." if not path.exists() else f"{path} is a folder without a model.",
-            code="model-missing",
-        )
+        words = f"{path} does not exist." if not path.exists() else f"{path} is a folder without a model."
+        raise ModelError(words, code="model-missing")
     refuse_pointer(path, ModelError)
     try:
         return path.read_bytes()

@@ -144,10 +144,8 @@ class RunFolder:
             raise RunError(words, code="file-unwritable") from None
         with stream:
             if not lock_file(stream):
-                raise RunError(
-                    f"{self.path} is being trained by another command. Wait for its end, or stop it first.",
-                    code="run-locked",
-                )
+                words = f"{self.path} is being trained by another command. Wait for its end, or stop it first."
+                raise RunError(words, code="run-locked")
             for part in self.path.glob(".*.part"):
                 part.unlink(missing_ok=True)
             try:

@@ -25,6 +25,7 @@ from mien.cli.usage import leave_out
 from mien.inference.predictor import load
 from mien.inference.tta import check_tta
 from mien.page.terminal import evaluation_text
+from mien.page.wording import counted
 from mien.pipeline.evaluate import EvaluateOptions, EvaluationResult, check_options
 from mien.pipeline.evaluation_files import file_names
 from mien.pipeline.measured_split import holds_test
@@ -115,7 +116,7 @@ def _evaluate_model(model: str, source: Source, options: EvaluateOptions, provid
         notice(f"{part:,} of {whole:,} faces were evaluated. For all: --split all", "part-measured")
     is_test = holds_test(result.predictions, result.measured.faces)
     if is_test and run is not None:
-        notice(f"The test split has now been used {run.test_uses()} time(s) with this model ({run.path}).")
+        notice(f"The test split has now been used {counted(run.test_uses(), 'time')} with this model ({run.path}).")
     elif is_test:
         notice("The test split was used. This model has no run folder of yours, so no ledger was kept.")
     return result

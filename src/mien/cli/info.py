@@ -26,7 +26,8 @@ def info(
 ) -> None:
     """Show the metadata of a model: classes, input, origin, metrics. With --recipes or --recipe, show recipes."""
     if recipe is not None or recipes:
-        leave_out("Recipes are shown without a model", {"--layers": layers, "--recipe": recipe is not None and recipes})
+        given = {"--layers": layers, "the model": model != "default", "--recipes": recipe is not None and recipes}
+        leave_out("Recipes are shown without a model, one or all", given)
     if recipe is not None:
         chosen = load_recipe(recipe)
         if json:

@@ -10,7 +10,7 @@ import typer
 
 from mien.base.errors import DataError
 from mien.base.labels import NOT_A_FACE_CLASS, UNSURE
-from mien.cli.output import notice, show, show_json, show_rows
+from mien.cli.output import notice, show, show_json, show_notices, show_rows
 from mien.faces.crop import crop_as_photo, may_be_crop
 from mien.faces.face import Detector
 from mien.inference.drawing import share_text
@@ -64,7 +64,7 @@ class Tally:
         rest = said + (f"; {self._bad:,} skipped" if self._bad else "")
         if self._detector is None:
             return f"{counted(self._faces, 'face')} classified{rest}"
-        without = f", {self._without:,} without a face" if self._without and self._images > 1 else ""
+        without = f", {self._without:,} without a face" if self._without and self._faces else ""
         faces = counted(self._faces, "face") if self._faces else "no face"
         return f"{self._detector.name}: {faces} in {counted(self._images, 'image')}{without}{rest}"
 
@@ -99,7 +99,8 @@ def tables_by(table: Path, images: Sequence[str]) -> Callable[[Sequence[tuple[st
     from mien.pipeline.groups_of_people import compare_groups, read_groups
 
     images = list(dict.fromkeys(images))
-    groups = read_groups(table, images)
+    groups, notices = read_groups(table, images)
+    show_notices(notices)
     if named := len(images) - len(set().union(*groups.values())):
         notice(f"{table} names no group of {counted(named, 'image')}, which the tables leave out.", "images-left-out")
 

@@ -34,7 +34,7 @@ def estimate_and_show(options: TrainOptions, changes: Sequence[str], *, json: bo
             "data": f"{plan.train_count:,} train, {len(plan.validation):,} validation, {len(plan.classes)} classes",
             "steps": f"{steps:,}: {counted(found.epochs, 'epoch')} of {found.steps_per_epoch:,}",
             "memory": f"{memory} at most, on {found.device}",
-            "processor": f"{processor_name()}, {available_cores()} cores",
+            "processor": f"{processor_name()}, {counted(available_cores(), 'core')}",
             "time": f"{duration_text(found.seconds, units=True)}, estimated from a few steps on this machine",
         }
     )

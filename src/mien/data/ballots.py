@@ -68,10 +68,8 @@ def read_ballot(path: Path, images: Sequence[str]) -> list[Vote]:
             expected = ", ".join(FERPLUS_CLASSES)
             raise DataError(f"{path} line {line}: '{answer}' is not one of {expected}.", code="ballot-answer")
         if image not in known:
-            raise DataError(
-                f"{path} line {line}: '{image}' is not in the folder. Give the folder that the votes are about.",
-                code="ballot-image",
-            )
+            words = f"{path} line {line}: '{image}' is not in the folder. Give the folder that the votes are about."
+            raise DataError(words, code="ballot-image")
         votes.append(Vote(image, answer))
     return votes
 

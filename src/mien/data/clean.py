@@ -123,10 +123,8 @@ def read_clean(path: str | os.PathLike[str]) -> Clean:
     except ValidationError as error:
         raise DataError(f"{path} is not a clean.toml: it {fault_text(error.errors()[0])}.", code="clean-line") from None
     except UnicodeDecodeError:
-        raise DataError(
-            f"{path} is not a text file. {arg('clean')} takes a clean.toml that mien audit PATH writes.",
-            code="clean-not-text",
-        ) from None
+        words = f"{path} is not a text file. {arg('clean')} takes a clean.toml that mien audit PATH writes."
+        raise DataError(words, code="clean-not-text") from None
     except (OSError, ValueError) as error:
         # ValueError: the text is not TOML, or a number has more digits than Python allows.
         raise DataError(

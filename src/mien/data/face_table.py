@@ -266,10 +266,8 @@ def read_names(path: Path) -> tuple[tuple[str, ...], str]:
     try:
         return tuple(next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])), delimiter
     except csv.Error as error:
-        raise DataError(
-            f"{path} line 1 cannot be read as CSV ({error}). Save it with the line ends of Windows or Unix.",
-            code="csv-unreadable",
-        ) from None
+        words = f"{path} line 1 cannot be read as CSV ({error}). Save it with the line ends of Windows or Unix."
+        raise DataError(words, code="csv-unreadable") from None
 
 
 def csv_rows(path: Path, columns: int, delimiter: str) -> Iterator[tuple[int, list[str]]]:

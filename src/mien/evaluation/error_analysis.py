@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mien.base.errors import Notice, arg
+from mien.base.errors import Notice
 from mien.base.sample_groups import Groups
 from mien.evaluation.intervals import proportion_among
 from mien.evaluation.metrics import Floats, Labels
@@ -67,8 +67,8 @@ def check_answers(evaluation: Evaluation) -> Iterator[Notice]:
     if answers[top] > ONE_ANSWER * evaluation.samples and share < ONE_ANSWER:
         yield Notice(
             f"{answers[top] / evaluation.samples:.0%} of all answers are '{evaluation.classes[top]}': the network does "
-            f"not distinguish the classes. Train for more epochs, without class weights, or with a learning rate that "
-            f"{arg('find_lr')} suggests.",
+            f"not distinguish the classes. Train for more epochs, without class weights, or with another learning "
+            f"rate (mien train --find-lr, mien.find_lr).",
             code="one-answer",
         )
     if accuracy <= share < 1:  # where all samples are of one class, it is always right

@@ -178,10 +178,8 @@ def run_model(
             words = f"{path} gives {output} of shape {values.shape} for {len(inputs)} images. Export the model again."
             raise ModelError(words, code="model-output")
         if not np.isfinite(values).all():
-            raise ModelError(
-                f"{path} gives {output} that are NaN or infinite. Its weights are damaged: export the model again.",
-                code="model-output",
-            )
+            words = f"{path} gives {output} that are NaN or infinite. Its weights are damaged: export the model again."
+            raise ModelError(words, code="model-output")
     return found
 
 
@@ -201,13 +199,13 @@ def find_provider(name: str | None) -> str:
     stay_offline()
     import onnxruntime
 
-    # Azure's sends images to a server.
-    present = [each for each in onnxruntime.get_available_providers() if each != f"Azure{_SUFFIX}"]
+    present: list[str] = onnxruntime.get_available_providers()
     name = str(name)
     wanted = _SHORT.get(name.lower(), name).lower().removesuffix(_SUFFIX.lower())
     found = next((each for each in present if each.lower().removesuffix(_SUFFIX.lower()) == wanted), None)
     if found is None:
-        known = ", ".join(sorted(each.removesuffix(_SUFFIX).lower() for each in present))
+        # Azure's, which sends images to a server, is no advice.
+        known = ", ".join(sorted({each.removesuffix(_SUFFIX).lower() for each in present} - {"azure"}))
         raise ModelError(
             f"ONNX Runtime has no provider '{name}' here; it has: {known}. Other packages, such as "
             "onnxruntime-gpu, have more providers.",

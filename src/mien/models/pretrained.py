@@ -57,10 +57,8 @@ class TimmNetwork(Network):
     ) -> None:
         super().__init__()
         if weights and not pretrained:
-            raise RecipeError(
-                f"The recipe has both model.pretrained = false and model.weights = '{weights}'; remove one of them.",
-                code="model-setting",
-            )
+            words = f"The recipe has both model.pretrained = false and model.weights = '{weights}'; remove one of them."
+            raise RecipeError(words, code="model-setting")
         if 0 < upsample_px < size_px:
             raise RecipeError(
                 f"model.upsample_px = {upsample_px} is smaller than the input, {size_px} px; 0 means no upsampling.",

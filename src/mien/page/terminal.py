@@ -10,6 +10,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from mien.evaluation.estimates import LEAST_COMPARED
 from mien.evaluation.results import AnswerEvaluation, BreakDown, Evaluation, GroupGap, VoteEvaluation
 from mien.page.blocks import Column, Table
 from mien.page.sections import (
@@ -114,6 +115,8 @@ def group_text(table: Table, column: str, gaps: Sequence[GroupGap]) -> Renderabl
             Column("value", "percent"), Column("minus others", "points"), Column("p (Holm)", "p"),
         )  # fmt: skip
         parts += [rich_table(Table("groups", columns, found))] if found else []
+    else:
+        parts.append(Text(f"\nNothing was compared: that needs two groups of {LEAST_COMPARED} images or more."))
     return Group(*parts)
 
 

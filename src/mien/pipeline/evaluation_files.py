@@ -156,9 +156,7 @@ def write_report(out: Path, inputs: ReportInputs) -> WrittenPage:
     faces = None if inputs.data is None else inputs.data.faces
     uncleaned = None if inputs.data is None else inputs.data.uncleaned
     split = MeasuredSplit.resolve(predictions, faces, model, uncleaned=uncleaned)
-    # A mean over views has no single prediction to compare.
-    comparable = None if predictions.note else split.faces
-    checked = None if model is None or comparable is None else check_model(model, comparable, predictions)
+    checked = None if model is None or split.faces is None else check_model(model, split.faces, predictions)
     if checked is not None:
         inputs = replace(inputs, predictions=replace(predictions, temperature=checked))
     return write_measured(out, inputs, split, split.evaluate())

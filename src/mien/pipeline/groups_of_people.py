@@ -1,5 +1,6 @@
 """Compare answers between groups of people: missed faces, doubt, and the share of each answer. It needs no labels."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,41 +8,73 @@ from typing import Any
 
 import numpy as np
 
-from mien.base.errors import DataError
+from mien.base.errors import DataError, Notice
 from mien.data.face_table import PATH_HEADERS, csv_rows, find_column, read_names
 from mien.evaluation.estimates import MOST_GROUPS, share_gaps
 from mien.evaluation.metrics import divide
 from mien.evaluation.results import GroupGap
 from mien.page.blocks import Column, Table
-from mien.page.wording import counted
 from mien.pipeline.predictions_csv import by_file
 
 FirstFace = tuple[str, Mapping[str, Any] | None]
 """Source of an image, and its largest face as in JSON; None if it has no face."""
 
 
-def read_groups(table: Path, images: Sequence[str]) -> dict[str, dict[str, str]]:
+def read_groups(table: Path, images: Sequence[str]) -> tuple[dict[str, dict[str, str]], list[Notice]]:
     """Read columns such as age from a CSV with a column of files: for each column the values of the images in it.
 
-    A column has at least two groups and at most :data:`MOST_GROUPS`, of two images on average. Raises DataError: no
-    column of files (``csv-columns``), or none of groups (``groups-missing``).
+    Numbers of more than ten values that repeat are cut into quarters. A column has at least two groups and at most
+    :data:`MOST_GROUPS`, of two images on average; notices name the others, and files that are no image. Raises
+    DataError: no column of files, or two of one name (``csv-columns``), or no column of groups (``groups-missing``).
     """
     names, delimiter = read_names(table)
     at = find_column(names, PATH_HEADERS)
-    if at is None:
-        raise DataError(f"{table} has no column of files, such as {PATH_HEADERS[1]}.", code="csv-columns")
-    find, found = by_file(images), dict[str, list[str]]()
+    if at is None or len(set(names)) < len(names):
+        words = f"{table} needs a column of files, such as {PATH_HEADERS[1]}, and no two columns of one name."
+        raise DataError(f"{words} It has: {', '.join(names) or 'nothing'}.", code="csv-columns")
+    find, found, unknown = by_file(images), dict[str, list[str]](), list[str]()
     for line, fields in csv_rows(table, len(names), delimiter):
         row = [field.strip() for field in fields]
-        if (index := find(row[at])) >= 0 and found.setdefault(images[index], row) != row:
+        if (index := find(row[at])) < 0:
+            unknown.append(f"'{row[at]}' in line {line}")
+        elif found.setdefault(images[index], row) != row:
             words = f"{table.name} line {line}: {images[index]} is also in a line above, with other values."
             raise DataError(words, code="sample-id-repeated")
+    if not found:
+        its = f"; it has {unknown[0]}" if unknown else ""
+        raise DataError(f"{table.name} names none of the images, such as {images[0]}{its}.", code="groups-missing")
     columns = {name: {image: row[at] for image, row in found.items() if row[at]} for at, name in enumerate(names)}
+    of_file = columns.pop(names[at])
+    columns = {name: _in_quarters(of) for name, of in columns.items()}
     kept = {name: of for name, of in columns.items() if 2 <= len({*of.values()}) <= min(MOST_GROUPS, len(of) // 2)}
+    words = f"{table.name}: {len(unknown):,} of {len(unknown) + len(of_file):,} lines name no image, or several"
+    notices = [Notice(f"{words}, such as {unknown[0]}.", code="images-unknown")] if unknown else []
+    left = [f"{name} ({len({*of.values()})} of {len(of)})" for name, of in columns.items() if name not in kept]
+    if left:
+        words = f"Left out, because they make no groups (values of images): {', '.join(left)}. Write numbers as ranges."
+        notices.append(Notice(words, code="columns-left-out"))
     if not kept:
-        words = f"{table} names {len(found):,} of {counted(len(images), 'image')}"
-        raise DataError(f"{words}, and no column divides these into groups of two or more.", code="groups-missing")
-    return kept
+        raise DataError(" ".join(notices), code="groups-missing")
+    return kept, notices
+
+
+def _in_quarters(values: Mapping[str, str]) -> dict[str, str]:
+    """Return repeating numbers of more than ten values as four ranges, such as ``18 to 31``; others as they are."""
+    try:
+        numbers = np.array([float(value) for value in values.values()])
+    except ValueError:
+        return dict(values)
+    # Numbers that hardly repeat are names of images.
+    if not 10 < len(np.unique(numbers)) <= len(numbers) / 2 or not np.isfinite(numbers).all():
+        return dict(values)
+    quarter = np.searchsorted(np.quantile(numbers, (0.25, 0.5, 0.75)), numbers)
+    ends = [numbers[quarter == each] for each in quarter]
+    return {image: f"{own.min():g} to {own.max():g}" for image, own in zip(values, ends, strict=True)}
+
+
+def _by_number(value: str) -> list[tuple[float, str]]:
+    """Key that sorts 3-9 before 10-19."""
+    return [(float(part), "") if part.isdecimal() else (np.inf, part) for part in re.split(r"(\d+)", value) if part]
 
 
 def compare_groups(
@@ -59,7 +92,7 @@ def compare_groups(
     metrics |= {f"says {name}": (answers == name, found) for name in sorted(counted_answers)}
     heads = ["no face", "in doubt", *(f"says {name}" for name, _ in counted_answers.most_common(3))]
     rows = []
-    for value in sorted({*values.tolist()}):
+    for value in sorted({*values.tolist()}, key=_by_number):
         inside = values == value
         shown = [metrics[head] for head in heads] + [(sure, found)]
         means = [divide((hits * among)[inside].sum(), among[inside].sum()) for hits, among in shown]

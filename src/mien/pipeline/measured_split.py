@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import numpy.typing as npt
@@ -16,10 +17,12 @@ from mien.data.dataset import ALL, SPLITS, Dataset
 from mien.data.splits import group_identical, near_copy_groups
 from mien.evaluation.answers import evaluate_answers
 from mien.evaluation.estimates import evaluate_predictions, evaluate_subsets
+from mien.evaluation.metrics import Floats
 from mien.evaluation.predictions import LARGEST_DIFFERENCE, Predictions
 from mien.evaluation.results import Evaluation, SubsetMetrics
 from mien.evaluation.vote_metrics import evaluate_votes
 from mien.inference.predictor import Predictor
+from mien.inference.tta import mean_over_views
 from mien.pipeline.split_predictions import votes_of, with_model_classes
 from mien.pipeline.trained_on import digests_of, image_digests
 
@@ -128,11 +131,12 @@ def check_model(model: Predictor, chosen: Dataset, predictions: Predictions) -> 
     if not len(checkable):
         return None
     some = checkable[np.unique(np.linspace(0, len(checkable) - 1, CHECKED_SAMPLES).astype(np.int64))]
-    stored = predictions.probabilities[some]
-    gaps = {
-        temperature: np.abs(model.probabilities(chosen.images[some], temperature) - stored).max(axis=1)
-        for temperature in (1.0, model.manifest.temperature)
-    }
+    stored, gaps = predictions.probabilities[some], dict[float, Floats]()
+    noted = re.match(r"the mean over (\d+) views", predictions.note)
+    for temperature in (1.0, model.manifest.temperature):
+        predict = partial(model.probabilities, temperature=temperature)
+        again = mean_over_views(predict, np.asarray(chosen.images[some]), int(noted[1]) if noted else 1)
+        gaps[temperature] = np.abs(again - stored).max(axis=1)
     temperature, gap = min(gaps.items(), key=lambda each: float(each[1].max()))
     if gap.max() > LARGEST_DIFFERENCE:
         raise DataError(

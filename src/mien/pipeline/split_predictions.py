@@ -180,7 +180,7 @@ def fitted_on(predictor: Predictor, faces: Dataset, split: str) -> bool:
 def temperature_description(predictor: Predictor, faces: Dataset, split: str) -> str:
     """Describe whether :func:`predict_split` used the model's temperature."""
     if fitted_on(predictor, faces, split):
-        return "not calibrated: the model's temperature was fitted on these samples"
+        return "without the model's temperature, because it was fitted on these samples"
     return f"with the model's temperature {predictor.manifest.temperature:.3g}"
 
 

@@ -27,8 +27,8 @@ _COLUMNS = (
     ("validation", "loss", 8),
     ("validation", "accuracy", 10),
     ("validation", "macro-F1", 10),
-    ("", "rate", 9),
-    ("", "seconds", 9),
+    ("", "rate", 8),
+    ("", "seconds", 8),
     ("", "left", 8),
 )
 """Group, name and width of each column."""

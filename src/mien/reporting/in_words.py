@@ -109,7 +109,7 @@ def _advice(context: ReportContext) -> Iterator[str]:
     leaked = (_leaked(context) or 0) - evaluation.trained_on
     if leaked > MANY_LEAKED * evaluation.samples:
         yield (
-            f"{counted(leaked, 'sample')} of {evaluation.split} have copies in earlier splits. Train without those: "
+            f"Some samples of {evaluation.split} have copies in earlier splits. Train without those: "
             f"mien audit DATA --out audit, then mien train RECIPE --data DATA --clean audit/clean.toml."
         )
     present = [each for each in evaluation.per_class if each.support]
