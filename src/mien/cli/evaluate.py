@@ -22,6 +22,7 @@ from mien.cli.options import (
 from mien.cli.output import check_out, check_overwrite, notice, show, show_json, show_notices
 from mien.cli.source import Source, SourceOptions
 from mien.cli.usage import leave_out
+from mien.data.splits import OFFICIAL_ORIGIN
 from mien.inference.predictor import load
 from mien.inference.tta import check_tta
 from mien.page.terminal import evaluation_text
@@ -111,8 +112,8 @@ def _evaluate_model(model: str, source: Source, options: EvaluateOptions, provid
     result = evaluate_read(predictor, data, options, {"data": str(source.path), **source.metadata()})
     run = run_with_ledger(predictor)
     part, whole = int((data.faces.split == options.split).sum()), len(data.faces)
-    own = not result.evaluation.trained_on and not (data.faces.split == "test").any()  # data of the user's own
-    if own and run is None and options.split == "validation" and part < whole:
+    own = data.split_origin != OFFICIAL_ORIGIN and not (data.faces.split == "test").any()
+    if own and not result.evaluation.trained_on and run is None and options.split == "validation" and part < whole:
         notice(f"{part:,} of {whole:,} faces were evaluated. For all: --split all", "part-measured")
     is_test = holds_test(result.predictions, result.measured.faces)
     if is_test and run is not None:
