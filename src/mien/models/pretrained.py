@@ -60,10 +60,8 @@ class TimmNetwork(Network):
             words = f"The recipe has both model.pretrained = false and model.weights = '{weights}'; remove one of them."
             raise RecipeError(words, code="model-setting")
         if 0 < upsample_px < size_px:
-            raise RecipeError(
-                f"model.upsample_px = {upsample_px} is smaller than the input, {size_px} px; 0 means no upsampling.",
-                code="model-setting",
-            )
+            words = f"model.upsample_px = {upsample_px} is smaller than the input, {size_px} px; 0 means no upsampling."
+            raise RecipeError(words, code="model-setting")
         self._side_px = upsample_px or size_px
         self._name, self._pretrained, self._weights = backbone, pretrained, weights
         self._channels = channels

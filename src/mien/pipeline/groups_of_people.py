@@ -29,7 +29,8 @@ def read_groups(table: Path, images: Sequence[str]) -> tuple[dict[str, dict[str,
     """
     names, delimiter = read_names(table)
     at = find_column(names, PATH_HEADERS)
-    if at is None or len(set(names)) < len(names):
+    named = [name for name in names if name.strip()]  # a spreadsheet may add empty columns
+    if at is None or len(set(named)) < len(named):
         words = f"{table} needs a column of files, such as {PATH_HEADERS[1]}, and no two columns of one name."
         raise DataError(f"{words} It has: {', '.join(names) or 'nothing'}.", code="csv-columns")
     find, found, unknown = by_file(images), dict[str, list[str]](), list[str]()
@@ -43,11 +44,10 @@ def read_groups(table: Path, images: Sequence[str]) -> tuple[dict[str, dict[str,
     if not found:
         its = f"; it has {unknown[0]}" if unknown else ""
         raise DataError(f"{table.name} names none of the images, such as {images[0]}{its}.", code="groups-missing")
-    columns = {name: {image: row[at] for image, row in found.items() if row[at]} for at, name in enumerate(names)}
-    of_file = columns.pop(names[at])
-    columns = {name: _in_quarters(of) for name, of in columns.items()}
+    columns = {name: {of: row[names.index(name)] for of, row in found.items()} for name in named if name != names[at]}
+    columns = {name: _in_quarters({of: each for of, each in has.items() if each}) for name, has in columns.items()}
     kept = {name: of for name, of in columns.items() if 2 <= len({*of.values()}) <= min(MOST_GROUPS, len(of) // 2)}
-    words = f"{table.name}: {len(unknown):,} of {len(unknown) + len(of_file):,} lines name no image, or several"
+    words = f"{table.name}: {len(unknown):,} of {len(unknown) + len(found):,} lines name no image, or several"
     notices = [Notice(f"{words}, such as {unknown[0]}.", code="images-unknown")] if unknown else []
     left = [f"{name} ({len({*of.values()})} of {len(of)})" for name, of in columns.items() if name not in kept]
     if left:
