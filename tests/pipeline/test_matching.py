@@ -15,7 +15,7 @@ from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import Estimate
 from mien.evaluation.robustness import RobustnessResult, write_robustness
 from mien.inference.predictor import load
-from mien.inference.tta import mean_over_views
+from mien.inference.tta import mean_over_views, views_note
 from mien.pipeline.evaluation_files import find_robustness
 from mien.pipeline.measured_split import check_fingerprint, check_model, faces_of_predictions, match_faces
 from support import make_predictions, raises
@@ -77,12 +77,12 @@ def test_a_model_that_did_not_make_the_predictions_is_refused(faces, tiny_run):
     assert check_model(model, replace(part, split=np.full(40, "test")), made(3.0)) is None, "it may not be asked"
     changed = made(1.0)
     changed.probabilities[7] = np.roll(changed.probabilities[7], 1)
-    for predictions in (changed, made(3.0), replace(made(1.0), note="the mean over 2 views of each face")):
+    for predictions in (changed, made(3.0), replace(made(1.0), note=views_note(2))):
         with raises(DataError, "model-did-not-predict"):
             check_model(model, part, predictions)
     assert check_model(model, part, replace(made(1.0), note="at temperature 1")) == 1.0
     mean = mean_over_views(partial(model.probabilities, temperature=1.0), part.images, 2)
-    assert check_model(model, part, replace(made(1.0), probabilities=mean, note="the mean over 2 views")) == 1.0
+    assert check_model(model, part, replace(made(1.0), probabilities=mean, note=views_note(2))) == 1.0
 
 
 def test_predictions_know_their_data_at_every_size(faces, tmp_path):

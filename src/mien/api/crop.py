@@ -86,14 +86,12 @@ def crop(
     without, bad = [], []
     cuts = ordered_map(cut, todo, available_cores())
     for file, face in zip(todo, track(cuts, len(todo), "cutting out faces", "images"), strict=True):
-        targets[file].unlink(missing_ok=True)  # of the photograph as it was
-        if face is None:
-            without.append(str(file))
-        elif isinstance(face, bytes):
+        if isinstance(face, bytes):
             write_bytes(targets[file], face)
-        elif skip_bad:
-            bad.append(str(face))
-        else:
+        elif face is not None and not skip_bad:
             raise DataError(f"{face.raw} Skip such images with {arg('skip_bad', True)}.", code=face.code)
+        else:
+            targets[file].unlink(missing_ok=True)  # of the photograph as it was
+            (without if face is None else bad).append(str(face or file))
     others = sorted(map(str, {*out.rglob("*.png")} - {*targets.values()}))
     return Cropped(len(targets) - len(without) - len(bad), without, bad, others)

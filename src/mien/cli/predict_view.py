@@ -1,6 +1,5 @@
 """Output of predictions as a table, and their summary in one line."""
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -107,8 +106,8 @@ def tables_by(table: Path, images: Sequence[str]) -> Callable[[Sequence[tuple[st
     def show_tables(faces: Sequence[tuple[str, Any]], as_json: bool) -> None:
         found = {column: compare_groups(column, group_of, faces) for column, group_of in groups.items()}
         if as_json:
-            tables = {column: {"groups": json.loads(rows.to_json())} for column, (rows, _) in found.items()}
-            show_json({column: tables[column] | {"gaps": json_ready(gaps)} for column, (_, gaps) in found.items()})
+            tables = {column: {"groups": rows.records(), "gaps": gaps} for column, (rows, gaps) in found.items()}
+            show_json(json_ready(tables))
             return
         for column, (rows, gaps) in found.items():
             show(group_text(rows, column, gaps))

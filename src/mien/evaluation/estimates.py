@@ -1,6 +1,7 @@
 """Evaluate predictions: headline metrics with intervals, metrics per class, the confusion matrix."""
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -88,6 +89,8 @@ def evaluate_predictions(predictions: Predictions, resamples: int = 1000) -> Eva
 def group_values(values: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
     """Return the sorted distinct values of a column (N,), and the index of each sample's value, int64 (N,).
 
+    Numbers in text sort as numbers: 3-9 before 10-19.
+
     Raises DataError for more than :data:`MOST_GROUPS` distinct values.
     """
     if values.dtype.kind == "O":
@@ -99,7 +102,12 @@ def group_values(values: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArra
             f"{distinct[0]} and {distinct[1]}. Choose a column with fewer values.",
             code="too-many-groups",
         )
-    return distinct, group_of
+    order = sorted(range(len(distinct)), key=lambda at: _by_number(str(distinct[at])))
+    return distinct[order], np.argsort(order)[group_of]
+
+
+def _by_number(value: str) -> list[tuple[float, str]]:
+    return [(float(part), "") if part.isdecimal() else (np.inf, part) for part in re.split(r"(\d+)", value) if part]
 
 
 def break_down(predictions: Predictions, values: npt.NDArray[Any], resamples: int = 1000) -> list[SubsetMetrics]:

@@ -26,6 +26,19 @@ def check_tta(views: int) -> None:
         raise DataError(f"Test-time augmentation has {known} views; found {views}.", code="tta-views")
 
 
+_NOTE = "the mean over {} views of each face"
+
+
+def views_note(views: int) -> str:
+    """Return the note of predictions over several views; ``""`` for one."""
+    return "" if views == 1 else _NOTE.format(views)
+
+
+def noted_views(note: str) -> int:
+    """Return the number of views that :func:`views_note` named; 1 for any other note."""
+    return next((views for views in VIEWS[1:] if _NOTE.format(views) in note), 1)
+
+
 def augmented_views(images: npt.NDArray[np.uint8], views: int) -> Iterator[npt.NDArray[np.uint8]]:
     """Yield the face crops in each view, the original first. uint8 (N, S, S[, 3]) -> ``views`` times the same shape."""
     side = images.shape[1]

@@ -217,9 +217,12 @@ class Table:
 
     def to_json(self) -> bytes:
         """Return a JSON list with one object per row; an estimate is an object with value, low and high."""
+        return (json.dumps(self.records(), indent=2, ensure_ascii=False) + "\n").encode("utf-8")
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return the rows of :meth:`to_json`."""
         names = [column.name for column in self.columns]
-        rows = [dict(zip(names, json_ready(list(row)), strict=True)) for row in self.rows]
-        return (json.dumps(rows, indent=2, ensure_ascii=False) + "\n").encode("utf-8")
+        return [dict(zip(names, json_ready(list(row)), strict=True)) for row in self.rows]
 
 
 @dataclass(frozen=True)

@@ -85,10 +85,8 @@ def _column(predictor: Predictor, faces: Dataset, options: EvaluateOptions) -> A
         known = nearest(by, faces.columns) if faces.columns else " It has only images and labels."
         raise DataError(f"The data has no column '{by}'." + known, code="column-missing")
     if faces.columns[by].ndim != 1:
-        raise DataError(
-            f"The column '{by}' has {faces.columns[by].shape[1]} values per face; {arg('by')} needs one.",
-            code="column-shape",
-        )
+        words = f"The column '{by}' has {faces.columns[by].shape[1]} values per face; {arg('by')} needs one."
+        raise DataError(words, code="column-shape")
     return faces.columns[by]
 
 

@@ -226,10 +226,8 @@ def find_predictions(folder: Path, split: str | None = None) -> Path:
         if is_shipped(str(folder)) and not folder.exists():
             model, place, state = str(folder), "DIR", "is the name of a model; a folder with its predictions is needed"
         of_split = f" --split {split}" if split in {*SPLITS, ALL} else ""
-        raise DataError(
-            f"{folder} {state}. Make one with: mien evaluate {model} --data PATH{of_split} --out {place}",
-            code="predictions-missing",
-        )
+        words = f"{folder} {state}. Make one with: mien evaluate {model} --data PATH{of_split} --out {place}"
+        raise DataError(words, code="predictions-missing")
     if "validation" in found:
         return found["validation"]
     if len(found) > 1:

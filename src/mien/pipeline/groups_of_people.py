@@ -1,6 +1,5 @@
 """Compare answers between groups of people: missed faces, doubt, and the share of each answer. It needs no labels."""
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,7 +9,7 @@ import numpy as np
 
 from mien.base.errors import DataError, Notice
 from mien.data.face_table import PATH_HEADERS, csv_rows, find_column, read_names
-from mien.evaluation.estimates import MOST_GROUPS, share_gaps
+from mien.evaluation.estimates import MOST_GROUPS, group_values, share_gaps
 from mien.evaluation.metrics import divide
 from mien.evaluation.results import GroupGap
 from mien.page.blocks import Column, Table
@@ -72,11 +71,6 @@ def _in_quarters(values: Mapping[str, str]) -> dict[str, str]:
     return {image: f"{own.min():g} to {own.max():g}" for image, own in zip(values, ends, strict=True)}
 
 
-def _by_number(value: str) -> list[tuple[float, str]]:
-    """Key that sorts 3-9 before 10-19."""
-    return [(float(part), "") if part.isdecimal() else (np.inf, part) for part in re.split(r"(\d+)", value) if part]
-
-
 def compare_groups(
     column: str, group_of: Mapping[str, str], faces: Sequence[FirstFace]
 ) -> tuple[Table, tuple[GroupGap, ...]]:
@@ -92,7 +86,7 @@ def compare_groups(
     metrics |= {f"says {name}": (answers == name, found) for name in sorted(counted_answers)}
     heads = ["no face", "in doubt", *(f"says {name}" for name, _ in counted_answers.most_common(3))]
     rows = []
-    for value in sorted({*values.tolist()}, key=_by_number):
+    for value in group_values(values)[0].tolist():
         inside = values == value
         shown = [metrics[head] for head in heads] + [(sure, found)]
         means = [divide((hits * among)[inside].sum(), among[inside].sum()) for hits, among in shown]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -22,7 +21,7 @@ from mien.evaluation.predictions import LARGEST_DIFFERENCE, Predictions
 from mien.evaluation.results import Evaluation, SubsetMetrics
 from mien.evaluation.vote_metrics import evaluate_votes
 from mien.inference.predictor import Predictor
-from mien.inference.tta import mean_over_views
+from mien.inference.tta import mean_over_views, noted_views
 from mien.pipeline.split_predictions import votes_of, with_model_classes
 from mien.pipeline.trained_on import digests_of, image_digests
 
@@ -132,10 +131,9 @@ def check_model(model: Predictor, chosen: Dataset, predictions: Predictions) -> 
         return None
     some = checkable[np.unique(np.linspace(0, len(checkable) - 1, CHECKED_SAMPLES).astype(np.int64))]
     stored, gaps = predictions.probabilities[some], dict[float, Floats]()
-    noted = re.match(r"the mean over (\d+) views", predictions.note)
     for temperature in (1.0, model.manifest.temperature):
         predict = partial(model.probabilities, temperature=temperature)
-        again = mean_over_views(predict, np.asarray(chosen.images[some]), int(noted[1]) if noted else 1)
+        again = mean_over_views(predict, np.asarray(chosen.images[some]), noted_views(predictions.note))
         gaps[temperature] = np.abs(again - stored).max(axis=1)
     temperature, gap = min(gaps.items(), key=lambda each: float(each[1].max()))
     if gap.max() > LARGEST_DIFFERENCE:

@@ -78,10 +78,8 @@ def read_predictions_csv(path: Path, dataset: Dataset, split: str) -> ClaimedPre
                 code="sample-unknown",
             )
         if index in line_of:
-            raise DataError(
-                f"{place}: '{key}' is also in line {line_of[index]}. Each sample has one prediction.",
-                code="sample-id-repeated",
-            )
+            words = f"{place}: '{key}' is also in line {line_of[index]}. Each sample has one prediction."
+            raise DataError(words, code="sample-id-repeated")
         line_of[index] = line
         if label_at is not None and fields[label_at].strip():
             other += _class_index(fields[label_at], dataset.classes, place) != chosen.labels[index]
@@ -143,10 +141,8 @@ def _class_index(value: str, classes: Sequence[str], place: str, *, or_none: boo
         return int(whole)
     if or_none and (text in {"", UNSURE} or name in {*EXPRESSIONS, *NO_EXPRESSION}):
         return -1
-    raise DataError(
-        f"{place}: '{text}' is neither a class ({', '.join(classes)}) nor a number below {len(classes)}.",
-        code="class-unknown",
-    )
+    words = f"{place}: '{text}' is neither a class ({', '.join(classes)}) nor a number below {len(classes)}."
+    raise DataError(words, code="class-unknown")
 
 
 def by_file(sources: Sequence[str]) -> Callable[[str], int]:

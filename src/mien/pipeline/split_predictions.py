@@ -26,7 +26,7 @@ from mien.evaluation.predictions import Answers, Predictions, RatedValues, Teach
 from mien.inference.find_model import find_model
 from mien.inference.onnx_classifier import BATCH
 from mien.inference.predictor import Predictor
-from mien.inference.tta import mean_over_views
+from mien.inference.tta import mean_over_views, views_note
 
 
 def with_model_classes(predictor: Predictor, faces: Dataset) -> Dataset:
@@ -113,7 +113,7 @@ def predict_split(
         classes=predictor.classes,
         split=split,
         data_fingerprint=faces.fingerprint_for_predictions(split),
-        note="" if tta == 1 else f"the mean over {tta} views of each face",
+        note=views_note(tta),
         temperature=temperature,
         votes=votes,
         groups=chosen.groups,

@@ -80,10 +80,8 @@ class CompletedRun:
                 f"{error.raw} Remove the folder {self.folder}; the study then repeats the run.", code="study-damaged"
             ) from None
         if found.data_fingerprint != self.record.data_fingerprint:
-            raise StudyError(
-                f"The predictions in {self.folder} are for other data than {RECORD} says. Remove the folder.",
-                code="study-data",
-            )
+            words = f"The predictions in {self.folder} are for other data than {RECORD} says. Remove the folder."
+            raise StudyError(words, code="study-data")
         return found
 
 

@@ -218,10 +218,8 @@ class Study(StrictModel):
                 continue
             meant = self.variant(name.strip())
             if meant.after:
-                raise StudyError(
-                    f"{arg('settings')} {change}: '{meant.name}' is not trained; it merges '{meant.after}'.",
-                    code="study-set-merged",
-                )
+                words = f"{arg('settings')} {change}: '{meant.name}' is not trained; it merges '{meant.after}'."
+                raise StudyError(words, code="study-set-merged")
             if meant == variant:
                 for_one.append(f"{own_key}{equals}{value}")
         return for_all, for_one

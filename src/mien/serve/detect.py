@@ -118,10 +118,8 @@ def check_image(data: bytes, limits: Limits) -> None:
         words = f"The JPEG has over {limits.max_jpeg_scans} scans, each a pass over all pixels. Save it again."
         raise ApiError(words, code="too-much-work")
     if width * height > limits.max_pixels:
-        raise ApiError(
-            f"The image has {width} x {height} pixels; the limit is {limits.max_pixels:,}. Shrink it.",
-            code="image-pixels",
-        )
+        words = f"The image has {width} x {height} pixels; the limit is {limits.max_pixels:,}. Shrink it."
+        raise ApiError(words, code="image-pixels")
 
 
 def _count_scans(data: bytes, limit: int) -> int:

@@ -38,10 +38,8 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             return {name: file.get_tensor(name).clone() for name in file.keys()}, facts  # noqa: SIM118 - not a dict
     except (safetensors.SafetensorError, KeyError, ValueError, OSError):
         refuse_pointer(path, RunError)
-        raise RunError(
-            f"{path} is damaged, unreadable or not a checkpoint of mien. Train again into another folder.",
-            code="checkpoint-damaged",
-        ) from None
+        words = f"{path} is damaged, unreadable or not a checkpoint of mien. Train again into another folder."
+        raise RunError(words, code="checkpoint-damaged") from None
 
 
 def row_keys(name: str, target: str, classes: Sequence[str]) -> list[tuple[str, str]]:

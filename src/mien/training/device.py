@@ -36,10 +36,8 @@ def check_device(name: str) -> None:
     lacks_mps = name == "mps" and not torch.backends.mps.is_available()
     if lacks_cuda or lacks_mps:
         what = "NVIDIA GPU" if name == "cuda" else "Apple GPU"
-        raise TrainingError(
-            f"There is no device '{name}': torch finds no {what} on this machine. Train on the CPU.",
-            code="device-missing",
-        )
+        words = f"There is no device '{name}': torch finds no {what} on this machine. Train on the CPU."
+        raise TrainingError(words, code="device-missing")
 
 
 def sum_dtype(device: torch.device) -> torch.dtype:

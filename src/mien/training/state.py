@@ -159,10 +159,8 @@ def prepare(
 def file_digest(path: Path) -> str:
     """Return the SHA-256 of a file as ``"sha256:..."``. Raises :class:`RunError` if it is missing."""
     if not path.is_file():
-        raise RunError(
-            f"{path}, the weights to start from, is missing. Training writes it after an epoch.",
-            code="checkpoint-missing",
-        )
+        words = f"{path}, the weights to start from, is missing. Training writes it after an epoch."
+        raise RunError(words, code="checkpoint-missing")
     return f"sha256:{file_sha256(path)}"
 
 
