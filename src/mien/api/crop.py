@@ -83,7 +83,7 @@ def crop(
             return None
         return encoded(Image.fromarray(cut_out(rgb, faces, detector.margin, size_px, channels)[0]))
 
-    without, bad = [], []
+    without, bad = list[str](), list[str]()
     cuts = ordered_map(cut, todo, available_cores())
     for file, face in zip(todo, track(cuts, len(todo), "cutting out faces", "images"), strict=True):
         if isinstance(face, bytes):
