@@ -15,6 +15,7 @@ import mien
 from mien.base.errors import DataError, RunError
 from mien.base.files import cache_folder, check_replaceable, lock_file, whole_file, write_bytes, write_text
 from mien.base.run_folder import RunFolder
+from mien.evaluation.robustness import read_robustness
 from mien.pipeline.split_predictions import find_teachers
 from support import raises
 
@@ -164,12 +165,18 @@ def test_home_is_expanded_in_options_the_cache_and_python(tmp_path, monkeypatch,
     monkeypatch.setenv("MIEN_CACHE", "~/c")
     assert cache_folder("faces") == tmp_path / "c" / "faces"
     assert RunFolder(Path("~/run")).path == tmp_path / "run"
-    with raises(DataError, "data-missing", tmp_path / "gone"):
-        mien.load_dataset("~/gone")
-    with raises(DataError, "soft-labels-missing", tmp_path / "gone.npz"):
-        find_teachers(["~/gone.npz"])
-    with raises(DataError, "predictions-missing", tmp_path / "gone.csv"):
-        mien.check("~/gone.csv", faces, "validation")
+    for code, opened in (
+        ("data-missing", mien.load_dataset),
+        ("soft-labels-missing", lambda name: find_teachers([name])),
+        ("predictions-missing", lambda name: mien.check(name, faces, "validation")),
+        ("robustness-missing", read_robustness),
+        ("folder-unreadable", lambda name: mien.crop(name, tmp_path / "faces")),
+        ("folder-unreadable", lambda name: mien.merge_votes(tmp_path, name)),
+    ):
+        with raises(DataError, code, tmp_path / "gone.npz"):
+            opened("~/gone.npz")
+    with raises(DataError, "predictions-missing", tmp_path):
+        mien.compare("~/", "~/")
     for opened in (mien.load_dataset, mien.load):
         with pytest.raises(mien.MienError, match="~no-such/a"):
             opened("~no-such/a")

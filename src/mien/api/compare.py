@@ -12,6 +12,7 @@ import numpy as np
 from mien.api.evaluate import evaluate
 from mien.api.inputs import Data, Model, read
 from mien.base.errors import DataError, MienWarning, Notice
+from mien.base.files import expand_home
 from mien.base.run_folder import RunFolder
 from mien.data.dataset import FINGERPRINT_PX
 from mien.data.read import ReadResult
@@ -114,7 +115,7 @@ def _named_predictions(
     if isinstance(given, str | os.PathLike) and Path(given).suffix.casefold() == ".npz":
         return str(given), read_predictions(given)
     # With data, a model predicts anew; the folder of an evaluation has none.
-    folder = Path(given) if isinstance(given, str | os.PathLike) else None
+    folder = expand_home(given) if isinstance(given, str | os.PathLike) else None
     stored = folder is not None and not RunFolder(folder).is_run and any(folder.glob("predictions_*.npz"))
     if folder is not None and folder.is_dir() and (data is None or stored):
         return str(given), read_predictions(find_predictions(folder, split))

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from PIL import Image
 
 from mien.base.errors import DataError, RunError, arg
-from mien.base.files import write_bytes
+from mien.base.files import expand_home, write_bytes
 from mien.base.images import encoded, open_image
 from mien.base.preprocess import upright_rgb
 from mien.base.processes import available_cores, ordered_map
@@ -62,7 +62,7 @@ def crop(
         RunError: ``out`` is inside ``photos`` (``out-in-data``); an existing face has another size or colours
             (``faces-differ``); or a file cannot be written.
     """
-    photos, out, detector = Path(photos), Path(out), find_detector(detector)
+    photos, out, detector = expand_home(photos), expand_home(out), find_detector(detector)
     if out.resolve().is_relative_to(photos.resolve()):
         raise RunError(f"{out} is inside the photographs. Choose another folder with {arg('out')}.", code="out-in-data")
     targets = {file: out / file.relative_to(photos).with_name(f"{file.name}.png") for file in image_files(photos)}

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mien.base.errors import DataError
-from mien.base.files import plain
+from mien.base.files import expand_home, plain
 from mien.base.labels import FERPLUS_CLASSES, NO_EXPRESSION
 from mien.data.ballots import ASK_AGAIN, MERGED, Vote, ballot_file, read_ballot, write_rows
 from mien.data.votes import VOTE_PREFIX
@@ -103,8 +103,8 @@ def merge_votes(votes: str | os.PathLike[str], faces: str | os.PathLike[str]) ->
     Raises:
         DataError: no ballot, a file that is none or not named after a person, or votes on images that are not there.
     """
-    folder = Path(votes)
-    images = relative_images(faces)
+    folder = expand_home(votes)
+    images = relative_images(expand_home(faces))
     files = sorted(file for file in folder.glob("[!.]*.csv") if file.stem not in {MERGED, ASK_AGAIN})
     ballots = {file.stem: ballot for file in files if (ballot := read_ballot(ballot_file(folder, file.stem), images))}
     if not ballots:

@@ -20,6 +20,7 @@ app: typer.Typer = typer.Typer(
     name="mien",
     help="Train, evaluate, export and use facial-expression classifiers. They classify an expression, not a feeling.",
     invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )

@@ -1,7 +1,10 @@
 """Output of predictions as a table, and their summary in one line."""
 
+import os
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +12,7 @@ import typer
 
 from mien.base.errors import DataError
 from mien.base.labels import NOT_A_FACE_CLASS, UNSURE
+from mien.base.progress import is_terminal
 from mien.cli.output import notice, show, show_json, show_notices, show_rows
 from mien.faces.crop import crop_as_photo, may_be_crop
 from mien.faces.face import Detector
@@ -80,11 +84,14 @@ def show_answers(answers: Iterable[Mapping[str, Any]], total: str) -> None:
             continue
         for number, face in enumerate(answer["faces"], start=1):
             box = "{width} x {height} at {left}, {top}".format(**face["box"])
-            score = f"{face['detection_score']:.3g}" if "detection_score" in face else ""
-            rows.append({"image": name, "face": number, "box": box, "score": score, **_said(face)})
+            rows.append({"image": name, "face": number, "box": box, **_said(face)})
         if not answer["faces"]:
             rows.append(dict.fromkeys(_COLUMNS, "") | {"image": name, "box": "no face"})
-    # Do not shorten paths in a pipe, because programs need the complete path.
+    # Programs that read a pipe need whole paths. On several drives (ValueError), no folder is common.
+    with suppress(ValueError):
+        if rows and is_terminal(sys.stdout):
+            folder = os.path.commonpath([Path(row["image"]).absolute().parent for row in rows])
+            rows = [row | {"image": os.path.relpath(row["image"], folder)} for row in rows]
     show_rows(rows, pipe_width=200)
     if total:
         typer.echo(total)
@@ -116,7 +123,7 @@ def tables_by(table: Path, images: Sequence[str]) -> Callable[[Sequence[tuple[st
     return show_tables
 
 
-_COLUMNS = ("image", "face", "box", "score", "expression", "probability", "others")
+_COLUMNS = ("image", "face", "box", "expression", "probability", "others")
 
 
 def _said(prediction: Mapping[str, Any]) -> dict[str, str]:

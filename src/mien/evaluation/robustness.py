@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.base.errors import DataError
-from mien.base.files import write_text
+from mien.base.files import expand_home, write_text
 from mien.base.progress import track
 from mien.base.sample_groups import Groups
 from mien.evaluation.corruptions import CORRUPTIONS, STRENGTHS, corrupt_in_parts
@@ -128,7 +128,7 @@ def write_robustness(folder: Path, result: RobustnessResult) -> Path:
 
 def read_robustness(path: str | os.PathLike[str]) -> RobustnessResult:
     """Read a ``robustness.json`` file, or the one in a folder. Raises :class:`DataError` if missing or invalid."""
-    path = Path(path) / NAME if Path(path).is_dir() else Path(path)
+    path = path / NAME if (path := expand_home(path)).is_dir() else path
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         accuracy = np.array(list(content["accuracy"].values()), dtype=np.float64)

@@ -19,7 +19,6 @@ from mien.page.sections import (
     answer_words,
     classification_report,
     distribution_table,
-    majority_table,
     majority_words,
     metrics_table,
     subsets_table,
@@ -37,7 +36,7 @@ def titled(title: str, renderable: RenderableType) -> Group:
 
 def rich_table(table: Table) -> RichTable:
     """Convert a table for rich: text is left-aligned, the rest right-aligned. Numbers never wrap; headers may."""
-    result = RichTable(box=box.SIMPLE_HEAD, show_edge=False)
+    result = RichTable(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
     # Intervals get their own column.
     with_interval = [any(column.interval(row[at]) for row in table.rows) for at, column in enumerate(table.columns)]
     for column, wide in zip(table.columns, with_interval, strict=True):
@@ -123,8 +122,8 @@ def group_text(table: Table, column: str, gaps: Sequence[GroupGap]) -> Renderabl
 def _votes(votes: VoteEvaluation) -> Iterator[RenderableType]:
     """Yield accuracy by FER+'s protocol, and distances between distributions."""
     yield titled("Votes", Text(majority_words(votes)))
-    if votes.majority:
-        yield rich_table(majority_table(votes))
+    for each in votes.majority:
+        yield titled(f"By the output '{each.output}'", rich_table(subsets_table(each.parts)))
     if votes.distribution is not None:
         yield titled("Distribution of votes", rich_table(distribution_table(votes.distribution)))
 
