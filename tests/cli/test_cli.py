@@ -42,12 +42,10 @@ def test_train_evaluate_export_info_predict(mien, tmp_path, recipe_file, face_fo
     assert "Accuracy" in trained.out
     assert "report.html" in trained.err
     assert "epochs = 3" in (run / "recipe.toml").read_text()
-
     evaluated = mien("evaluate", run, "--data", face_folder, "--json")
     content = json.loads(evaluated.out)
     assert content["split"] == "validation"
     assert content["headline"]["accuracy"] == json.loads((run / "metrics.json").read_text())["headline"]["accuracy"]
-
     exported = mien("export", run, "--out", tmp_path / "x.onnx", "--json")
     assert json.loads(exported.out)["agreement"] == 1.0
     assert exported.err == ""
@@ -60,7 +58,6 @@ def test_train_evaluate_export_info_predict(mien, tmp_path, recipe_file, face_fo
     for words in ("angry, disgust", "computed without the temperature", "tiny, sha256:", "MIT (of the network and"):
         assert words in infos[0]
     assert [re.search(r"^precision +(\S+)", each, re.M)[1] for each in infos] == ["fp32", "int8"]
-
     read = mien("predict", "--model", tmp_path / "x.onnx", "--crops", face_folder / "test" / "happy", "--csv")
     rows = list(csv.DictReader(io.StringIO(read.out)))
     assert len(rows) == len(list((face_folder / "test" / "happy").iterdir()))
@@ -69,7 +66,6 @@ def test_train_evaluate_export_info_predict(mien, tmp_path, recipe_file, face_fo
     as_json = mien("predict", "--model", run, "--crops", face_folder / "test" / "happy", "--json")
     assert [each["top"] for each in json.loads(as_json.out)] == [row["top"] for row in rows]
     assert "happy" in mien("predict", "--model", run, "--crops", face_folder / "test" / "happy").out
-
     (run / "model.onnx").unlink()
     bare = mien("export", run)
     assert bare.code == 0

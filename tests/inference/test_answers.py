@@ -2,7 +2,6 @@
 
 import json
 import pickle
-import shutil
 
 import numpy as np
 import pytest
@@ -12,7 +11,7 @@ import mien
 from mien.base.errors import ModelError
 from mien.base.heads.votes import AnswerRule
 from mien.base.labels import EXPRESSIONS, FERPLUS_CLASSES
-from mien.base.model_file import open_model, read_manifest, replace_manifest
+from mien.base.model_file import attach_manifest, open_model, read_manifest
 from mien.base.preprocess import to_input
 from mien.faces.face import Box
 from mien.inference.drawing import draw_predictions
@@ -100,10 +99,9 @@ RULE = {"output": "perceived", "prior": [0.4, 0.3, 0.1, 0.1, 0.04, 0.01, 0.02, 0
 
 def with_rule(run, file, **rule):
     """A copy of a run's model with a rule for the answer."""
-    shutil.copy(run.model, file)
-    manifest = read_manifest(file)
     answer = AnswerRule.model_validate(RULE | {"unsure_below": 0.4} | rule)
-    replace_manifest(file, manifest.model_copy(update={"answer": answer}))
+    manifest = read_manifest(run.model).model_copy(update={"answer": answer})
+    file.write_bytes(attach_manifest(run.model.read_bytes(), manifest))
     return file
 
 

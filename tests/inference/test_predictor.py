@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from mien.base.errors import DataError, MienWarning, ModelError
+from mien.base.model_file import attach_manifest
 from mien.evaluation.calibration import softmax
 from mien.inference.image_files import image_files
 from mien.inference.onnx_classifier import BATCH
@@ -64,11 +65,9 @@ def test_features_are_what_the_head_turns_into_probabilities(classifier, faces, 
 
 def test_the_temperature_of_the_manifest_is_applied(tiny_run, faces, tmp_path, classifier):
     """Oracle: p(T) is proportional to p ** (1 / T)."""
-    from mien.base.model_file import replace_manifest
-
     file = tmp_path / "warm.onnx"
-    file.write_bytes(tiny_run.model.read_bytes())
-    replace_manifest(file, classifier.manifest.model_copy(update={"temperature": 2.0}))
+    warm = classifier.manifest.model_copy(update={"temperature": 2.0})
+    file.write_bytes(attach_manifest(tiny_run.model.read_bytes(), warm))
     images = np.asarray(faces.images[:5])
     expected = classifier.probabilities(images, temperature=1.0) ** 0.5
     expected /= expected.sum(axis=1, keepdims=True)

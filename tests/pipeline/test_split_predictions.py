@@ -6,7 +6,7 @@ import pytest
 
 from mien.api.evaluate import evaluate
 from mien.base.errors import DataError
-from mien.base.model_file import replace_manifest
+from mien.base.model_file import attach_manifest
 from mien.data.clean import Change, Clean, apply_clean
 from mien.data.dataset import Dataset
 from mien.evaluation.estimates import evaluate_predictions
@@ -63,9 +63,9 @@ def test_the_temperature_is_left_out_only_where_it_was_fitted(tiny_run, faces, t
 
     def learnt_from(data_fingerprint, cleaned_from=()):
         copy = tmp_path / "model.onnx"
-        copy.write_bytes(tiny_run.model.read_bytes())
         change = {"temperature": 1.43, "data_fingerprint": data_fingerprint, "cleaned_from": tuple(cleaned_from)}
-        replace_manifest(copy, load(copy).manifest.model_copy(update=change))
+        manifest = load(tiny_run.model).manifest.model_copy(update=change)
+        copy.write_bytes(attach_manifest(tiny_run.model.read_bytes(), manifest))
         return load(copy)
 
     left_out = "without the model's temperature, because it was fitted on these samples"
@@ -119,9 +119,8 @@ def test_a_model_of_the_cleaned_data_saw_no_more_than_that(tiny_run, classifier,
     wholes = faces, faces.subset(np.flatnonzero(faces.split != "test"))
     cleaned, cleaned_without = (apply_clean(each, Clean("", (gone,))) for each in wholes)
     copy = tmp_path / "model.onnx"
-    copy.write_bytes(tiny_run.model.read_bytes())
-    change = {"data_fingerprint": cleaned.fingerprint_without_test}
-    replace_manifest(copy, classifier.manifest.model_copy(update=change))
+    manifest = classifier.manifest.model_copy(update={"data_fingerprint": cleaned.fingerprint_without_test})
+    copy.write_bytes(attach_manifest(tiny_run.model.read_bytes(), manifest))
     of_cleaned = load(copy)
     for data, whole in zip((cleaned, cleaned_without), wholes, strict=True):
         assert leakage_reference(of_cleaned, data, whole) is data

@@ -184,6 +184,9 @@ def test_a_proxy_may_offer_it_under_a_prefix(start, face, prefix, asked):
     service = start(root_path=prefix)
     assert service.ask("POST", f"{asked}/v1/predict?crops=true", files={"file": face}).status_code == 200
     assert service.ask("GET", f"{asked}/").status_code == 200
+    if asked:
+        # Not "http://…": the proxy may speak https.
+        assert service.client.get(asked, follow_redirects=False).headers["location"] == f"{asked}/"
     document = service.ask("GET", f"{asked}/openapi.json").json()
     assert [each["url"] for each in document.get("servers", [])] == ([prefix] if prefix else [])
     page = service.ask("GET", f"{asked}/docs").text

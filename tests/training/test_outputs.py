@@ -10,7 +10,7 @@ import torch
 
 from mien.base.errors import RunError
 from mien.base.labels import FERPLUS_CLASSES, parse_scheme
-from mien.base.model_file import open_model, read_manifest, replace_manifest
+from mien.base.model_file import attach_manifest, open_model, read_manifest
 from mien.base.preprocess import to_input
 from mien.base.recipe import Recipe, check_recipe, dump_recipe
 from mien.base.run_folder import RunFolder, best_by_metric
@@ -170,7 +170,7 @@ def test_the_file_has_both_outputs_and_agrees_with_torch(voted_run, voted_faces)
 def test_a_replaced_temperature_is_that_of_the_first_output(voted_run, tmp_path):
     path = tmp_path / "model.onnx"
     path.write_bytes(voted_run.model.read_bytes())
-    replace_manifest(path, read_manifest(path).model_copy(update={"temperature": 1.7}))
+    path.write_bytes(attach_manifest(path.read_bytes(), read_manifest(path).model_copy(update={"temperature": 1.7})))
     outputs, before = (read_manifest(each).outputs for each in (path, voted_run.model))
     assert outputs["fer2013"].temperature == 1.7
     assert outputs["perceived"].temperature == before["perceived"].temperature

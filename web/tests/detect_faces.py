@@ -1,16 +1,12 @@
-"""Print the faces that Python detects in an image, as JSON: a box and a score each, the largest first.
+"""Print what Python says of the faces in an image, as JSON: the predictions of the page's model, the largest face first.
 
 python web/tests/detect_faces.py IMAGE
 """
 
 import json
 import sys
-from dataclasses import asdict
 
-import numpy as np
+import mien
 
-from mien.base.images import open_image
-from mien.faces.network import NetworkDetector
-
-faces = NetworkDetector().detect(np.asarray(open_image(sys.argv[1]).convert("RGB")))
-sys.stdout.write(json.dumps([{"box": asdict(face.box), "score": face.score} for face in faces]))
+found = mien.load("fast-int8").predict(sys.argv[1])
+sys.stdout.write(json.dumps([prediction.to_dict() for prediction in found]))

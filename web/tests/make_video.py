@@ -1,6 +1,6 @@
-"""Write a WebM video: an astronaut (scikit-image's photo), a small one, two of which the larger leaves, or sound.
+"""Write a WebM video: an astronaut (scikit-image's photo), a small one, two of which the larger leaves, slides, or sound.
 
-python web/tests/make_video.py FILE astronaut|small|two|sound
+python web/tests/make_video.py FILE astronaut|small|two|slow|sound
 """
 
 from __future__ import annotations
@@ -19,16 +19,17 @@ SOUND_RATE, SOUND_BLOCK = 48_000, 960
 
 
 def main(path: Path, shown: str) -> None:
-    """Write the file: 2.5 seconds."""
+    """Write the file: 2.5 seconds, or four slides of a second each."""
     with av.open(str(path), "w", format="webm") as container:
         if shown == "sound":
             stream: Any = container.add_stream("libopus", rate=SOUND_RATE, layout="mono")
             frames = [_tone(index) for index in range(FRAMES * SOUND_RATE // (RATE * SOUND_BLOCK))]
         else:
-            stream = container.add_stream("libvpx", rate=RATE, options={"deadline": "realtime", "cpu-used": "8"})
+            rate, count = (1, 4) if shown == "slow" else (RATE, FRAMES)
+            stream = container.add_stream("libvpx", rate=rate, options={"deadline": "realtime", "cpu-used": "8"})
             stream.width, stream.height, stream.pix_fmt = (2 * SIDE if shown == "two" else SIDE), SIDE, "yuv420p"
             stream.bit_rate = 4_000_000
-            frames = [av.VideoFrame.from_image(_picture(index, shown)) for index in range(FRAMES)]
+            frames = [av.VideoFrame.from_image(_picture(index, shown)) for index in range(count)]
         for frame in frames:
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
@@ -38,7 +39,7 @@ def _picture(index: int, shown: str) -> Image.Image:
     """A frame: the photo, shifted a little so that consecutive frames differ."""
     shift = index % 5
     photo = Image.fromarray(data.astronaut()).crop((110 - shift, 20, 110 - shift + SIDE, 20 + SIDE))
-    if shown == "astronaut":
+    if shown in {"astronaut", "slow"}:
         return photo
     picture = Image.new("RGB", (2 * SIDE, SIDE))
     if shown == "small":

@@ -274,10 +274,11 @@ def rule_of(fault: Mapping[str, Any], constraints: Iterable[object] = ()) -> str
     words = " and ".join(_LIMITS[name].format(limit) for name, limit in shown.items())
     if broken:
         return f"must be {words}"
-    if kind in {"too_short", "too_long"}:
-        least = kind == "too_short"
+    if kind.endswith(("too_short", "too_long")):
+        least = kind.endswith("too_short")
         limit = context["min_length" if least else "max_length"]
-        return f"must have {limit} {'value' if limit == 1 else 'values'} or {'more' if least else 'fewer'}"
+        unit = ("letter" if kind.startswith("string") else "value") + "s" * (limit != 1)
+        return f"must have {limit} {unit} or {'more' if least else 'fewer'}"
     if kind == "literal_error":
         return f"must be {context['expected']}"
     if kind == "string_pattern_mismatch":

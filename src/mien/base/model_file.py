@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
 
 from mien.base.errors import ModelError, nearest
-from mien.base.files import refuse_pointer, write_bytes
+from mien.base.files import refuse_pointer
 from mien.base.heads.kinds import HEADS, Target, answering
 from mien.base.heads.label import LabelHead
 from mien.base.heads.votes import ANSWER, AnswerRule, VotesHead
@@ -297,8 +297,3 @@ def attach_manifest(graph: bytes, manifest: Manifest) -> bytes:
     model.metadata_props.add(key=MANIFEST_KEY, value=manifest.written())
     content: bytes = model.SerializeToString()
     return content
-
-
-def replace_manifest(path: Path, manifest: Manifest) -> None:
-    """Replace the manifest of a model file. Needs the extra ``train``."""
-    write_bytes(path, attach_manifest(path.read_bytes(), manifest))

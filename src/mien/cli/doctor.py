@@ -27,7 +27,6 @@ Check = tuple[str, str, str]
 
 def doctor(json: JsonOption = False) -> None:
     """Show what is installed, which extras work, which model, detector and device are used, and what is missing."""
-    # Importing torch takes seconds.
     checks = track(chain(_here(), _extras(), _models(), _faces_and_page()), None, "checking", "parts")
     show_rows([dict(zip(("name", "found", "to_add_it"), each, strict=True)) for each in checks], json)
 

@@ -117,6 +117,7 @@ def create_app(
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # it would name http, and the proxy in front may speak https
         # Generated clients use this id as the name of a function.
         generate_unique_id_function=lambda route: route.name,
     )

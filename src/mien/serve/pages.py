@@ -6,7 +6,7 @@ from importlib import resources
 from pathlib import Path
 
 from fastapi import FastAPI, Request
-from fastapi.responses import HTMLResponse, Response
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -73,11 +73,14 @@ class UnderPrefix:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
+        app = self.app
         if scope["type"] != "lifespan":
             # In ASGI the path includes the prefix, which the proxy may have removed.
             path = scope["path"] if f"{scope['path']}/".startswith(f"{self.prefix}/") else self.prefix + scope["path"]
             scope = {**scope, "root_path": self.prefix, "path": path}
-        await self.app(scope, receive, send)
+            if path == self.prefix and scope["type"] == "http":
+                app = RedirectResponse(f"{path}/")
+        await app(scope, receive, send)
 
 
 class _Files(StaticFiles):
@@ -108,7 +111,7 @@ def add_docs(app: FastAPI) -> None:
     """Serve ``/docs`` with Swagger UI from the package fastapi-offline. FastAPI loads it from another host."""
     static = Path(str(resources.files("fastapi_offline") / "static"))
 
-    @app.get("/docs", include_in_schema=False)
+    @app.api_route("/docs", methods=["GET", "HEAD"], include_in_schema=False)
     async def docs() -> HTMLResponse:
         return HTMLResponse(_DOCS)
 

@@ -91,7 +91,9 @@ def _json_files(body: bytes, max_files: int) -> list[bytes]:
     except (ValueError, RecursionError):
         raise ApiError("The body is not JSON.", code="malformed-form") from None
     if not isinstance(content, dict) or not content.keys() <= {"image", "images"}:
-        raise ApiError('Send {"image": "BASE64"}; parameters go in the query.', code="unknown-field")
+        raise ApiError(
+            'Send {"image": "BASE64"}, or a list as "images"; all else is in the query.', code="unknown-field"
+        )
     texts = content.get("images", [content["image"]] if "image" in content else [])
     if not isinstance(texts, list) or not texts or len(content) > 1:
         raise ApiError('Send one image: {"image": "BASE64"}; or "images" with a list.', code="form-file-missing")

@@ -83,15 +83,15 @@ export class VideoSession {
     if (video.clip) this.page.messages.show(() => translate("analysing", { name: source }));
     try {
       await video.run((predictions) => this.stage.shown === shown && this.#showFrame(video, predictions));
-      if (!video.clip || this.stage.shown !== shown) return;
-      // If the video was stopped early, this was done before, and something else may be running.
-      if (video.frames >= video.clip.count) this.stage.stop();
-      this.#playAgain(video, video.clip);
     } catch (error) {
       if (this.stage.shown !== shown) return;
       this.stage.stop();
       this.stage.report(source, error);
     }
+    if (!video.clip || this.stage.shown !== shown) return;
+    // If the video was stopped early, this was done before, and something else may be running.
+    if (video.frames >= video.clip.count) this.stage.stop();
+    this.#playAgain(video, video.clip);
   }
 
   #showFrame(video: VideoPredictor, predictions: ImagePredictions): void {

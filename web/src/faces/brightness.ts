@@ -1,4 +1,4 @@
-import type { DecodedImage, Drawable, RgbaImage } from "../preprocess/image";
+import type { RgbaImage } from "../preprocess/image";
 
 /** mien.faces.crop explains these constants. */
 const WHITE_SHARE = 0.995;
@@ -6,47 +6,14 @@ const DARK_BELOW = 128;
 const BLACK_BELOW = 8;
 const STEP = 4;
 
-/**
- * Copy an image to at most `side` pixels if it is larger; brighten a dark one until its brightest pixels are white.
- */
-export function workingCopy(image: DecodedImage, side: number, canvas: OffscreenCanvas): Drawable {
-  const white = whiteOf(image.pixels);
-  if (white === null && Math.max(image.width, image.height) <= side) return image;
-  const scale = Math.min(side / Math.max(image.width, image.height), 1);
-  const [width, height] = [image.width, image.height].map((length) => Math.max(Math.round(length * scale), 1));
-  canvas.width = width!;
-  canvas.height = height!;
-  const context = canvas.getContext("2d", { willReadFrequently: true, colorSpace: "srgb" })!;
-  context.imageSmoothingQuality = "high";
-  context.drawImage(image.source, 0, 0, width!, height!);
-  if (white !== null) {
-    const copy = context.getImageData(0, 0, width!, height!);
-    stretch(copy.data, white);
-    context.putImageData(copy, 0, 0);
-  }
-  return { source: canvas, width: width!, height: height! };
-}
-
 /** Brighten a dark image until its brightest pixels are white; return any other unchanged. */
 export function brightened(image: RgbaImage): RgbaImage {
-  const white = whiteOf(image);
-  if (white === null) return image;
-  const data = Uint8ClampedArray.from(image.data);
-  stretch(data, white);
-  return { ...image, data };
-}
-
-/** In place. Uint8ClampedArray sets larger values to 255. */
-function stretch(data: Uint8ClampedArray, white: number): void {
-  for (let at = 0; at < data.length; at += 4) {
-    for (let channel = at; channel < at + 3; channel += 1) data[channel] = Math.floor(data[channel]! * (255 / white));
-  }
-}
-
-/** The level that becomes white in a dark image; null for any other. */
-function whiteOf(image: RgbaImage): number | null {
   const white = Math.max(whiteLevel(image), BLACK_BELOW);
-  return white < DARK_BELOW ? white : null;
+  if (white >= DARK_BELOW) return image;
+  // Uint8ClampedArray sets larger values to 255. Alpha is 255 and stays.
+  const levels = Uint8ClampedArray.from({ length: 256 }, (_, level) => Math.floor(level * (255 / white)));
+  // Not {...image}: the size of a canvas's ImageData is no property of its own.
+  return { width: image.width, height: image.height, data: image.data.map((level) => levels[level]!) };
 }
 
 /** The level that 99.5% of a sample of the pixels do not exceed. */

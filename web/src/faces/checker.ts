@@ -1,6 +1,7 @@
 import checkFile from "../../../src/mien/faces/networks/check.onnx?url";
 import { besidePage, type Network, openModel, runtime } from "../model/runtime";
-import { type Drawable, roundHalfEven } from "../preprocess/image";
+import { crop, resizeColour } from "../preprocess/colour_resize";
+import { type RgbaImage, roundHalfEven } from "../preprocess/image";
 import type { Square } from "./crop";
 import { type Box, type DetectedFace, type Features, iou } from "./box";
 
@@ -25,8 +26,6 @@ const FRAMING = { width: 0.76, height: 1.01, down: -0.112 };
 
 /** Checks proposals with the second network of mien.faces.network: the last two stages of MTCNN. */
 export class Checker {
-  readonly #canvas = new OffscreenCanvas(CHECK_PX, CHECK_PX);
-
   private constructor(private readonly network: Network) {}
 
   static async load(): Promise<Checker> {
@@ -38,7 +37,7 @@ export class Checker {
   }
 
   /** Return the faces with better boxes, and with one score, 0..1, from both networks. */
-  async check(image: Drawable, faces: DetectedFace[]): Promise<DetectedFace[]> {
+  async check(image: RgbaImage, faces: DetectedFace[]): Promise<DetectedFace[]> {
     const squares = faces.map(({ box }) => squareOf(box));
     const first = await this.#run(image, squares);
     const likely = faces.flatMap(({ score }, index) => {
@@ -56,7 +55,7 @@ export class Checker {
    * Check faces of earlier frames again; each has the box and score of its last check. A face that stays in place
    * needs only one step. The first score is not checked, because it may be low for a face that moved.
    */
-  async follow(image: Drawable, faces: DetectedFace[]): Promise<DetectedFace[]> {
+  async follow(image: RgbaImage, faces: DetectedFace[]): Promise<DetectedFace[]> {
     const step = async (from: DetectedFace[]) => {
       const squares = from.map(({ box }) => squareOf(box));
       const rows = await this.#run(image, squares);
@@ -69,7 +68,7 @@ export class Checker {
     return followed;
   }
 
-  async #run(image: Drawable, squares: Square[]): Promise<Float32Array[]> {
+  async #run(image: RgbaImage, squares: Square[]): Promise<Float32Array[]> {
     const rows: Float32Array[] = [];
     for (let start = 0; start < squares.length; start += BATCH) {
       rows.push(...(await this.#runBatch(image, squares.slice(start, start + BATCH))));
@@ -77,7 +76,7 @@ export class Checker {
     return rows;
   }
 
-  async #runBatch(image: Drawable, squares: Square[]): Promise<Float32Array[]> {
+  async #runBatch(image: RgbaImage, squares: Square[]): Promise<Float32Array[]> {
     const { Tensor } = await runtime();
     const pixels = new Tensor("uint8", this.#crops(image, squares), [squares.length, CHECK_PX, CHECK_PX, 3]);
     const { data } = (await this.network.run({ pixels }, ["faces"]))["faces"]!;
@@ -85,21 +84,15 @@ export class Checker {
   }
 
   /** Red, green and blue of all squares, one below the other; black outside the image. */
-  #crops(image: Drawable, squares: Square[]): Uint8Array {
-    this.#canvas.width = CHECK_PX;
-    this.#canvas.height = CHECK_PX * squares.length;
-    const context = this.#canvas.getContext("2d", { willReadFrequently: true, colorSpace: "srgb", alpha: false })!;
-    context.imageSmoothingQuality = "high";
-    squares.forEach((square, index) => {
-      const [left, top] = [roundHalfEven(square.left), roundHalfEven(square.top)];
-      const width = Math.max(roundHalfEven(square.left + square.side) - left, 1);
-      const height = Math.max(roundHalfEven(square.top + square.side) - top, 1);
-      context.drawImage(image.source, left, top, width, height, 0, index * CHECK_PX, CHECK_PX, CHECK_PX);
-    });
-    const { data } = context.getImageData(0, 0, this.#canvas.width, this.#canvas.height);
-    const colours = new Uint8Array((data.length / 4) * 3);
-    for (let from = 0, to = 0; from < data.length; from += 4, to += 3) {
-      for (let channel = 0; channel < 3; channel += 1) colours[to + channel] = data[from + channel]!;
+  #crops(image: RgbaImage, squares: Square[]): Uint8Array {
+    const colours = new Uint8Array(squares.length * CHECK_PX ** 2 * 3);
+    let to = 0;
+    for (const { left, top, side } of squares) {
+      const square = crop(image, roundHalfEven(left), roundHalfEven(top), Math.max(roundHalfEven(side), 1));
+      const { data } = resizeColour(square, CHECK_PX, CHECK_PX);
+      for (let from = 0; from < data.length; from += 4, to += 3) {
+        for (let channel = 0; channel < 3; channel += 1) colours[to + channel] = data[from + channel]!;
+      }
     }
     return colours;
   }

@@ -1,7 +1,8 @@
-import type { DecodedImage, Drawable } from "../preprocess/image";
+import { extended, fitted, resizeColour } from "../preprocess/colour_resize";
+import { type DecodedImage, type RgbaImage, roundHalfEven } from "../preprocess/image";
 import { queue } from "../queue";
 import { type Box, type DetectedFace, iou, mergeAgreeing, suppressOverlaps } from "./box";
-import { workingCopy } from "./brightness";
+import { brightened } from "./brightness";
 import { Checker, reframed } from "./checker";
 import type { Look } from "./look";
 import { copySide, Proposer } from "./proposer";
@@ -59,8 +60,7 @@ interface Schedule {
 /** Detects faces as mien.faces.network does: one network proposes them in copies of the image, another checks them. */
 export class Detector {
   minScore = MIN_SCORE;
-  readonly #canvas = new OffscreenCanvas(1, 1);
-  /** Images use the same canvas, so one waits for the other. */
+  /** One image after another: each takes all the time that there is. */
   readonly #inTurn = queue();
 
   private constructor(
@@ -86,7 +86,7 @@ export class Detector {
   }
 
   /** Propose faces in a still image: the first copy is searched everywhere, larger ones where faces may be missing. */
-  async #proposals(copy: Drawable): Promise<DetectedFace[][]> {
+  async #proposals(copy: RgbaImage): Promise<DetectedFace[][]> {
     const longer = Math.max(copy.width, copy.height);
     const first = await this.proposer.look(copy, copySide(copy, FIRST_PX));
     const isLarge = ({ width, height }: Box) => Math.sqrt(width * height) >= LARGE * longer;
@@ -101,7 +101,7 @@ export class Detector {
   }
 
   /** Propose faces in larger copies, up to `largest` pixels: everywhere, or at hints beside known faces. */
-  async #closer(copy: Drawable, first: Look, known: Box[], largest: number): Promise<DetectedFace[][]> {
+  async #closer(copy: RgbaImage, first: Look, known: Box[], largest: number): Promise<DetectedFace[][]> {
     const looks = [first];
     for (const { side, hint } of CLOSER) {
       const before = looks.at(-1)!;
@@ -114,17 +114,16 @@ export class Detector {
   }
 
   /** Find a face that fills the image, in a small copy with mirrored borders. */
-  async #closeUp(copy: Drawable): Promise<DetectedFace[]> {
-    const scale = copySide(copy, FIRST_PX) / Math.max(copy.width, copy.height);
-    const [width, height] = [copy.width, copy.height].map((length) => Math.max(Math.round(length * scale), 1)) as [number, number];
-    const border = Math.round(CLOSE_UP.border * Math.max(width, height));
-    const padded = mirroredAround(copy, width, height, border);
+  async #closeUp(copy: RgbaImage): Promise<DetectedFace[]> {
+    const small = resizeColour(copy, ...fitted(copy, copySide(copy, FIRST_PX)));
+    const longer = Math.max(small.width, small.height);
+    const border = roundHalfEven(CLOSE_UP.border * longer);
+    const padded = extended(small, small.width + 2 * border, small.height + 2 * border, mirrored(small.width, border), mirrored(small.height, border));
     const looks: DetectedFace[][] = [];
     for (const side of CLOSE_UP.sides) looks.push((await this.proposer.look(padded, side)).faces);
     const faces = await this.#checked(padded, looks);
-    return faces
-      .filter(({ score }) => score >= CLOSE_UP.minScore)
-      .map((face) => moved(face, border, [1 / scale, 1 / scale]));
+    const scale = Math.max(copy.width, copy.height) / longer;
+    return faces.filter(({ score }) => score >= CLOSE_UP.minScore).map((face) => moved(face, border, [scale, scale]));
   }
 
   /**
@@ -155,7 +154,7 @@ export class Detector {
     return this.#chosen(frame, copy, this.#suppressed(faces));
   }
 
-  async #looksAtFrame(copy: Drawable, known: Box[], seconds: number, schedule: Schedule): Promise<DetectedFace[][]> {
+  async #looksAtFrame(copy: RgbaImage, known: Box[], seconds: number, schedule: Schedule): Promise<DetectedFace[][]> {
     const first = await this.proposer.look(copy, copySide(copy, FRAME_PX));
     schedule.nextLook = seconds + LOOK_EVERY_SECONDS;
     if (seconds < schedule.nextSmallFaces) return [first.faces];
@@ -169,11 +168,12 @@ export class Detector {
     return [first.faces, ...closer];
   }
 
-  #copyOf(image: DecodedImage): Drawable {
-    return workingCopy(image, LARGEST_PX, this.#canvas);
+  #copyOf({ pixels }: DecodedImage): RgbaImage {
+    const bright = brightened(pixels);
+    return Math.max(bright.width, bright.height) > LARGEST_PX ? resizeColour(bright, ...fitted(bright, LARGEST_PX)) : bright;
   }
 
-  async #checked(image: Drawable, looks: DetectedFace[][]): Promise<DetectedFace[]> {
+  async #checked(image: RgbaImage, looks: DetectedFace[][]): Promise<DetectedFace[]> {
     const proposals = mergeAgreeing(looks, AGREEING_IOU).slice(0, MAX_PROPOSALS.image).map(reframed);
     return this.#suppressed(await this.checker.check(image, proposals));
   }
@@ -183,7 +183,7 @@ export class Detector {
   }
 
   /** A higher limit of the user comes last: where faces are searched does not depend on it. */
-  #chosen(image: Drawable, copy: Drawable, faces: DetectedFace[]): DetectedFace[] {
+  #chosen(image: DecodedImage, copy: RgbaImage, faces: DetectedFace[]): DetectedFace[] {
     return inPixelsOf(image, copy, faces.filter(({ score }) => score >= this.minScore));
   }
 }
@@ -192,29 +192,22 @@ function boxesFrom(faces: DetectedFace[], minScore: number): Box[] {
   return faces.filter(({ score }) => score >= minScore).map(({ box }) => box);
 }
 
-/** Surround a copy with its mirror images. */
-function mirroredAround({ source }: Drawable, width: number, height: number, border: number): Drawable {
-  const canvas = new OffscreenCanvas(width + 2 * border, height + 2 * border);
-  const context = canvas.getContext("2d", { willReadFrequently: true, colorSpace: "srgb", alpha: false })!;
-  context.imageSmoothingQuality = "high";
-  // Centre of each tile in the canvas; -1 mirrors the tile.
-  for (const across of [-1, 0, 1]) {
-    for (const down of [-1, 0, 1]) {
-      context.setTransform(across ? -1 : 1, 0, 0, down ? -1 : 1, border + width * (across + 0.5), border + height * (down + 0.5));
-      context.drawImage(source, -width / 2, -height / 2, width, height);
-    }
-  }
-  return { source: canvas, width: canvas.width, height: canvas.height };
+/** The place in an image of a place in the image with a mirrored border. */
+function mirrored(size: number, border: number): (place: number) => number {
+  return (place) => {
+    const at = (((place - border) % (2 * size)) + 2 * size) % (2 * size);
+    return Math.min(at, 2 * size - 1 - at);
+  };
 }
 
 /** Convert boxes in pixels of a copy to whole pixels of the image. */
-function inPixelsOf(image: Drawable, copy: Drawable, faces: DetectedFace[]): DetectedFace[] {
+function inPixelsOf(image: { width: number; height: number }, copy: { width: number; height: number }, faces: DetectedFace[]): DetectedFace[] {
   const scale: [number, number] = [image.width / copy.width, image.height / copy.height];
   return faces.map((each) => {
     const face = moved(each, 0, scale);
     const { left, top, width, height } = face.box;
-    const [wide, high] = [Math.max(Math.round(width), 1), Math.max(Math.round(height), 1)];
-    return { ...face, box: { left: Math.round(left), top: Math.round(top), width: wide, height: high } };
+    const [wide, high] = [Math.max(roundHalfEven(width), 1), Math.max(roundHalfEven(height), 1)];
+    return { ...face, box: { left: roundHalfEven(left), top: roundHalfEven(top), width: wide, height: high } };
   });
 }
 

@@ -10,18 +10,17 @@ const MOSTLY = 0.8;
 /** Proposals in one copy of an image: boxes in pixels of the image, and scores in cells. As in mien.faces.network. */
 export class Look {
   faces: DetectedFace[] = [];
-  readonly cellPx: number;
   /** Score of the smallest anchor, and the highest of all, in each cell; 0 where the copy was not searched. */
   readonly smallest: Float32Array;
   readonly highest: Float32Array;
 
   constructor(
     readonly side: number,
-    scale: number,
+    /** Side of a cell in pixels of the image. */
+    readonly cellPx: number,
     readonly rows: number,
     readonly columns: number,
   ) {
-    this.cellPx = CELL_PX / scale;
     this.smallest = new Float32Array(rows * columns);
     this.highest = new Float32Array(rows * columns);
   }

@@ -78,6 +78,11 @@ export function integer(value: number): string {
   return numberFormat({ maximumFractionDigits: 0 })(value);
 }
 
+/** A number with two decimals. */
+export function decimal(value: number): string {
+  return numberFormat({ minimumFractionDigits: 2, maximumFractionDigits: 2 })(value);
+}
+
 /** 75.25 -> "1:15", or with one decimal "1:15.2". Times are rounded down, as on a clock. */
 export function clock(seconds: number, decimals = 0): string {
   const format = numberFormat({ minimumIntegerDigits: 2, minimumFractionDigits: decimals });

@@ -1,6 +1,7 @@
 /** The page's engine for other pages: predicts faces and expressions in pictures and videos. */
 
 import type { Box, Landmarks } from "../faces/box";
+import { NOT_A_FACE } from "../heads/label";
 import { defaultOutput, type Output, outputsOf } from "../heads/votes";
 import { schemesFor } from "../predictions/label_schemes";
 import { type Prediction, predictionOf } from "../predictions/prediction";
@@ -47,7 +48,8 @@ export class Mien {
   static async load({ model = "default", output, minScore }: Options = {}): Promise<Mien> {
     const address = model instanceof URL ? model : new URL(`models/${model}`, HERE);
     const predictor = await Predictor.load(Promise.resolve(address));
-    if (minScore !== undefined) predictor.minScore = minScore;
+    if (minScore !== undefined && !(minScore >= 0 && minScore <= 1)) throw new Error(`minScore is 0 to 1, not ${minScore}.`);
+    predictor.minScore = minScore ?? predictor.minScore;
     const outputs = outputsOf(predictor.manifest);
     const chosen = output === undefined ? defaultOutput(outputs) : outputs.find(({ name }) => name === output);
     if (!chosen) throw new Error(`The model has no output "${output}"; it has ${outputs.map(({ name }) => `"${name}"`).join(", ")}.`);
@@ -97,7 +99,7 @@ export class Mien {
   }
 }
 
-/** Draw boxes and answers of faces on a canvas that has the size of their picture. */
+/** Draw boxes and answers of faces on a canvas that has the size of their picture. A box in doubt is dashed. */
 export function draw(
   context: CanvasRenderingContext2D | OffscreenCanvasRenderingContext2D,
   faces: Face[],
@@ -105,10 +107,14 @@ export function draw(
 ): void {
   context.save();
   Object.assign(context, { lineWidth, font, textBaseline: "bottom" });
-  for (const { answer, confidence, top, probabilities, box } of faces) {
-    const colour = colours[answer] ?? (answer === top ? colourOf(top, Object.keys(probabilities).indexOf(top)) : "white");
-    const text = answer === top ? `${answer} ${Math.round(100 * confidence)}%` : answer;
+  for (const { answer, confidence, top, probabilities, box, alternatives, in_doubt } of faces) {
+    const isExpression = answer === top && answer !== NOT_A_FACE;
+    const colour = colours[answer] ?? (isExpression ? colourOf(top, Object.keys(probabilities).indexOf(top)) : "white");
+    const share = confidence >= 0.995 && confidence < 1 ? ">99%" : `${Math.round(100 * confidence)}%`;
+    const either = [[answer, ...alternatives.slice(0, -1)].join(", "), ...alternatives.slice(-1)].join(" or ");
+    const text = !isExpression ? answer : alternatives.length ? either : `${answer} ${share}`;
     context.strokeStyle = context.fillStyle = colour;
+    context.setLineDash(in_doubt ? [3 * lineWidth, 2 * lineWidth] : []);
     context.strokeRect(box.left, box.top, box.width, box.height);
     context.fillText(text, box.left, box.top - lineWidth);
   }

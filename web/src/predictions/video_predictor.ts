@@ -63,9 +63,11 @@ export class VideoPredictor {
   at(seconds: number): ImagePredictions {
     const faces: FaceInFrame[] = [];
     let latest = -1;
+    // A slow video shows each frame longer.
+    const shown = Math.max(SHOWN_SECONDS, 1 / (this.clip?.rate ?? Infinity));
     for (let index = this.#firstAfter(seconds) - 1; index >= 0; index -= 1) {
       const face = this.entries[index]!;
-      if (seconds - face.seconds > SHOWN_SECONDS) break;
+      if (seconds - face.seconds > shown) break;
       latest = Math.max(latest, face.seconds);
       const isShown = faces.some(({ number, box }) => number === face.number || sharedWithSmaller(box, face.box) > MAX_COVERED);
       if (face.seconds === latest || !isShown) faces.unshift(face);

@@ -6,13 +6,20 @@
 import type { GreyImage } from "./image";
 
 /** Weights are integer multiples of 1 / 2^22, as in Pillow. */
-const PRECISION_BITS = 22;
+export const PRECISION_BITS = 22;
 
-/** Half of the filter's width, in pixels of the smaller image. */
-const LOBES = 3;
+/** A filter by the distance in pixels of the smaller image, and the distance at which it ends. */
+export interface Filter {
+  reach: number;
+  weight: (distance: number) => number;
+}
+
+const LANCZOS: Filter = { reach: 3, weight: lanczos };
+
+export const TRIANGLE: Filter = { reach: 1, weight: (distance) => Math.max(1 - Math.abs(distance), 0) };
 
 /** For each pixel of the result: the index of the first source pixel, and the weights of it and the next ones. */
-interface Weights {
+export interface Weights {
   starts: number[];
   weights: Int32Array[];
 }
@@ -24,7 +31,7 @@ export function resize(image: GreyImage, width: number, height: number): GreyIma
 }
 
 function resizeWidth(image: GreyImage, width: number): GreyImage {
-  const { starts, weights } = filterWeights(image.width, width);
+  const { starts, weights } = filterWeights(image.width, width, LANCZOS);
   const data = new Uint8Array(width * image.height);
   for (let row = 0; row < image.height; row += 1) {
     for (let column = 0; column < width; column += 1) {
@@ -38,18 +45,21 @@ function resizeWidth(image: GreyImage, width: number): GreyImage {
   return { width, height: image.height, data };
 }
 
-function filterWeights(oldSize: number, newSize: number): Weights {
-  const scale = oldSize / newSize;
+/** The weights to resize the part from `low` to `high` of an image of `oldSize` pixels. */
+export function filterWeights(oldSize: number, newSize: number, filter: Filter, low = 0, high = oldSize): Weights {
+  // Pillow's numbers of a part have 32 bits.
+  const first = Math.fround(low);
+  const scale = Math.fround(Math.fround(high) - first) / newSize;
   const stretch = Math.max(scale, 1);
-  const reach = LOBES * stretch;
+  const reach = filter.reach * stretch;
   const starts: number[] = [];
   const weights: Int32Array[] = [];
   for (let index = 0; index < newSize; index += 1) {
-    const centre = (index + 0.5) * scale;
+    const centre = first + (index + 0.5) * scale;
     const start = Math.max(Math.trunc(centre - reach + 0.5), 0);
     const end = Math.min(Math.trunc(centre + reach + 0.5), oldSize);
     const values: number[] = [];
-    for (let at = start; at < end; at += 1) values.push(lanczos((at - centre + 0.5) * (1 / stretch)));
+    for (let at = start; at < end; at += 1) values.push(filter.weight((at - centre + 0.5) * (1 / stretch)));
     const sum = values.reduce((total, value) => total + value, 0);
     starts.push(start);
     weights.push(Int32Array.from(values, (value) => Math.round((value / sum) * (1 << PRECISION_BITS))));
@@ -58,7 +68,7 @@ function filterWeights(oldSize: number, newSize: number): Weights {
 }
 
 function lanczos(x: number): number {
-  return -LOBES <= x && x < LOBES ? sinc(x) * sinc(x / LOBES) : 0;
+  return -3 <= x && x < 3 ? sinc(x) * sinc(x / 3) : 0;
 }
 
 function sinc(x: number): number {

@@ -1,3 +1,4 @@
+import { PageError } from "../page_error";
 import type { DecodedImage } from "../preprocess/image";
 
 /** Frames of a video element, one after another. */
@@ -75,11 +76,42 @@ export class ClipFrames extends Frames {
     // Recordings made by browsers have no known duration until their end is sought.
     if (video.duration === Infinity) await this.#seek(Number.MAX_SAFE_INTEGER);
     this.count = Math.max(Math.round(video.duration * this.rate), 1);
+    let frame: DecodedImage | null = null;
+    let time = NaN;
+    // Places at which the browser still shows the frame before them.
+    let held: number[] = [];
+    let longest = 0;
+    const useHeld = async () => {
+      for (const index of held) if (this.isRunning) await use(frame!, index / this.rate);
+    };
     for (let index = 0; this.isRunning && index < this.count; index += 1) {
       // The middle of the frame's display time.
       await this.#seek((index + 0.5) / this.rate);
-      if (this.isRunning) await use(this.capture(), index / this.rate);
+      if (!this.isRunning) return;
+      const shown = this.#shownTime();
+      if (shown === time) {
+        held.push(index);
+        continue;
+      }
+      longest = Math.max(longest, held.length);
+      await useHeld();
+      [held, time, frame] = [[], shown, this.capture()];
+      await use(frame, index / this.rate);
     }
+    if (!this.isRunning) return;
+    // A file that was cut off, or whose sound is longer, shows its last frame until the end; slides show each as long.
+    this.count -= held.length - Math.min(held.length, longest);
+    held.length = Math.min(held.length, longest);
+    await useHeld();
+    if (video.ended) throw new PageError("video-broken");
+  }
+
+  /** The time of the shown frame in the file; NaN in browsers that do not tell. */
+  #shownTime(): number {
+    if (!("VideoFrame" in globalThis)) return NaN;
+    const frame = new VideoFrame(this.video);
+    frame.close();
+    return frame.timestamp;
   }
 
   /** Measure the frames per second, a whole number, of a video that plays from its start. */

@@ -1,6 +1,6 @@
 /** Text of a prediction: in large letters, at a box, and for a screen reader. */
 
-import { expression, percent, translate } from "../locales/translate";
+import { decimal, expression, percent, translate } from "../locales/translate";
 import { answerOf, areShares, type Prediction } from "../predictions/prediction";
 import { colourOf } from "./colours";
 
@@ -56,13 +56,12 @@ export function showDerived(details: HTMLElement, paragraph: HTMLElement, predic
   const { derived_valence: valence, derived_arousal: arousal } = prediction ?? {};
   details.hidden = valence === undefined || arousal === undefined;
   if (valence === undefined || arousal === undefined) return;
-  paragraph.textContent = translate("derived_values", { valence: valence.toFixed(2), arousal: arousal.toFixed(2) });
+  paragraph.textContent = translate("derived_values", { valence: decimal(valence), arousal: decimal(arousal) });
 }
 
 /** Whether no single expression is probable enough. */
 export function isInDoubt(prediction: Prediction, minConfidence: number): boolean {
-  const { kind, alternatives } = answerOf(prediction, minConfidence);
-  return kind !== "expression" || alternatives.length > 0;
+  return prediction.in_doubt || answerOf(prediction, minConfidence).kind !== "expression";
 }
 
 /** "sad, fear or angry" */

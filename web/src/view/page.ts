@@ -44,6 +44,12 @@ export class Page {
     readonly settings: Settings,
   ) {
     this.videoPanel = new VideoPanel(settings, (source, face) => this.prediction(source, face), (seconds) => this.player.jump(seconds));
+    // Captions and the timeline are placed in pixels: place them anew when a phone is turned or the window changes.
+    const resized = () => {
+      if (this.predictions) this.refresh();
+      this.videoPanel.draw(this.chosenFace);
+    };
+    new ResizeObserver(resized).observe(element("boxes"));
   }
 
   /** The prediction for a face by the chosen output and label scheme. */

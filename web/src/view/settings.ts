@@ -11,10 +11,7 @@ export interface Settings {
   mirror: boolean;
 }
 
-const LABEL_MIN_CONFIDENCE = 0.4;
-
 /** Return the default settings for an output, until the user changes them. */
 export function settingsOf(output: Output): Pick<Settings, "output" | "scheme" | "minConfidence"> {
-  const minConfidence = output.byVotes ? output.unsureBelow : LABEL_MIN_CONFIDENCE;
-  return { output, scheme: schemesFor(output)[0]!, minConfidence };
+  return { output, scheme: schemesFor(output)[0]!, minConfidence: output.byVotes ? output.unsureBelow : 0 };
 }

@@ -65,7 +65,7 @@ export function ticks(start: number, end: number): string[] {
 }
 
 /** Number of decimals needed to distinguish the times of a span: none for 10 s, one for a clip of 2 s. */
-function decimalsFor(seconds: number): number {
+export function decimalsFor(seconds: number): number {
   return Math.min(Math.max(Math.ceil(1 - Math.log10(seconds)), 0), 2);
 }
 

@@ -8,7 +8,7 @@ import type { FaceInFrame, VideoPredictor } from "../predictions/video_predictor
 import { answerText, largeText } from "./answer";
 import { element } from "./elements";
 import type { Settings } from "./settings";
-import { drawTimeline, readingAt, stepCount } from "./timeline";
+import { decimalsFor, drawTimeline, readingAt, stepCount } from "./timeline";
 import { showLegend, showReading, showTimes } from "./timeline_texts";
 
 /** Number of past seconds that a camera's timeline shows. */
@@ -106,7 +106,8 @@ export class VideoPanel {
     if (!clip) return "";
     const count = integer(frames);
     if (frames >= clip.count) return translate("analysed", { name, count });
-    return translate("analysed_partly", { name, count, time: clock(clip.rate ? frames / clip.rate : 0) });
+    const seconds = clip.rate ? frames / clip.rate : 0;
+    return translate("analysed_partly", { name, count, time: clock(seconds, seconds ? decimalsFor(seconds) : 0) });
   }
 
   #showReading(): void {

@@ -124,10 +124,33 @@ describe("with a camera", () => {
     await expect.poll(() => frameCount(page), { timeout: 20_000 }).toBeGreaterThan(5);
     await page.click("#stop");
     await page.waitForSelector("#play:enabled");
-    expect(await page.textContent("#status")).toMatch(/^clip\.webm: \d+ frames analysed, up to 0:0\d\.$/);
+    expect(await page.textContent("#status")).toMatch(/^clip\.webm: \d+ frames analysed, up to 0:0\d\.\d+\.$/);
     const count = await frameCount(page);
     expect(count).toBeLessThan(75);
     expect(await saved(page)).toHaveLength(count);
+    await page.context().close();
+  });
+
+  test("a file that was cut off ends at its last frame, is reported, and plays", async () => {
+    const page = await visit.open();
+    const whole = clip("astronaut");
+    await page.setInputFiles("#video-file", { name: "cut.webm", mimeType: "video/webm", buffer: whole.subarray(0, whole.length / 2) });
+    await reports(page, "video-broken", "cut.webm");
+    await page.waitForSelector("#play:enabled");
+    const times = ((await saved(page)) as unknown as FramePrediction[]).map(({ time_seconds: seconds }) => seconds);
+    // FFmpeg decodes 16 frames; the browser says that the file lasts 2.5 seconds.
+    expect(times.at(-1)).toBeCloseTo(0.5, 1);
+    await page.context().close();
+  });
+
+  test("slides show their faces as long as they are shown", async () => {
+    const page = await visit.open();
+    await page.setInputFiles("#video-file", { name: "slow.webm", mimeType: "video/webm", buffer: clip("slow") });
+    await page.waitForSelector("#play:enabled", { timeout: 60_000 });
+    expect(((await saved(page)) as unknown as FramePrediction[]).map(({ time_seconds: seconds }) => seconds)).toEqual([0, 1, 2, 3]);
+    await page.locator("#seek").fill("2.8");
+    await waitForText(page, "#answer", /happy/);
+    expect(await page.locator("#boxes button").count()).toBe(1);
     await page.context().close();
   });
 

@@ -89,7 +89,7 @@ test.each(vectors.regions)("the areas around hints are Python's", ({ mask, areas
 
 test("an area is around cells with a hint that no box touches, in pixels of the image", () => {
   // Cells of 64 pixels: the hints are in the cells (1, 1) and (5, 5) of 8 x 8, and a box lies on the second one.
-  const look = new Look(256, 0.5, 8, 8);
+  const look = new Look(256, 64, 8, 8);
   look.smallest[8 + 1] = look.smallest[8 * 5 + 5] = 0.02;
   expect(look.areas(look.smallest, 0.01, [box(5 * 64 + 10, 5 * 64 + 10, 20)])).toEqual([[0, 0, 192, 192]]);
   expect(look.areas(look.smallest, 0.03, [])).toEqual([]);
@@ -128,7 +128,7 @@ describe("copies that are searched", () => {
     const look = async (image: { width: number }, side: number) => {
       sides.push(side);
       await new Promise((resolve) => setTimeout(resolve));
-      return new Look(side, side / image.width, 1, 1);
+      return new Look(side, (32 * image.width) / side, 1, 1);
     };
     const seen = async () => scores.map((score) => ({ box: box(0, 0, longer / 4), score }));
     vi.spyOn(Proposer, "load").mockResolvedValue({ look, lookTilted: async () => [] } as unknown as Proposer);
