@@ -167,7 +167,7 @@ def test_home_is_expanded_in_options_the_cache_and_python(tmp_path, monkeypatch,
     assert RunFolder(Path("~/run")).path == tmp_path / "run"
     for code, opened in (
         ("data-missing", mien.load_dataset),
-        ("soft-labels-missing", lambda name: find_teachers([name])),
+        ("soft-labels-missing", find_teachers),
         ("predictions-missing", lambda name: mien.check(name, faces, "validation")),
         ("robustness-missing", read_robustness),
         ("folder-unreadable", lambda name: mien.crop(name, tmp_path / "faces")),
@@ -175,6 +175,10 @@ def test_home_is_expanded_in_options_the_cache_and_python(tmp_path, monkeypatch,
     ):
         with raises(DataError, code, tmp_path / "gone.npz"):
             opened("~/gone.npz")
+    with raises(RunError, "path-empty"):
+        mien.load_dataset("")
+    with raises(RunError, "out-in-data", tmp_path / "run"):
+        mien.train("demo", "~/", out=tmp_path / "run")
     with raises(DataError, "predictions-missing", tmp_path):
         mien.compare("~/", "~/")
     for opened in (mien.load_dataset, mien.load):

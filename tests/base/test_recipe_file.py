@@ -1,5 +1,6 @@
 import tomllib
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -61,6 +62,7 @@ def test_no_file_says_nesterov_where_it_is_off(optim):
         ("[balance]\nsampling = 'smote'", "recipe-value", "balance.sampling = 'smote'"),
         ("[balance]\neffective_beta = 1", "recipe-value", "balance.effective_beta = 1"),
         ("[optim]\nbetas = [0.8, 0.9]", "recipe-value", "optim.betas"),
+        ("[schedule]\npatience = 1", "recipe-value", "schedule.patience = 1"),
         ("[schedule]\nstep_epochs = 3", "recipe-value", "schedule.step_epochs = 3"),
         ("[balance]\neffective_beta = 0.9", "recipe-value", "class_weights = 'effective'"),
         (
@@ -85,7 +87,7 @@ def test_no_file_says_nesterov_where_it_is_off(optim):
 def test_a_bad_recipe_is_one_line_that_names_the_key(text, code, found, tmp_path):
     (tmp_path / "mine.toml").write_text(text)
     with raises(RecipeError, code, "mine.toml") as caught:
-        load_recipe(str(tmp_path / "mine.toml"))
+        load_recipe(tmp_path / "mine.toml")
     assert found.lower() in str(caught.value).lower()
     assert "\n" not in str(caught.value)
 
@@ -98,7 +100,7 @@ def test_set_changes_keys_with_toml_values_or_words():
 
 
 def test_a_change_is_text_or_a_key_with_its_value():
-    assert load_recipe("demo", [("optim.lr", 0.01), ("epochs", 3)]) == load_recipe(
+    assert load_recipe("demo", {"optim.lr": 0.01, "epochs": np.int64(3)}) == load_recipe(
         "demo", ["optim.lr=0.01", "epochs=3"]
     )
 

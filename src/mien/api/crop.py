@@ -7,7 +7,7 @@ from typing import NamedTuple
 from PIL import Image
 
 from mien.base.errors import DataError, RunError, arg
-from mien.base.files import expand_home, write_bytes
+from mien.base.files import check_outside, expand_home, write_bytes
 from mien.base.images import encoded, open_image
 from mien.base.preprocess import upright_rgb
 from mien.base.processes import available_cores, ordered_map
@@ -63,8 +63,7 @@ def crop(
             (``faces-differ``); or a file cannot be written.
     """
     photos, out, detector = expand_home(photos), expand_home(out), find_detector(detector)
-    if out.resolve().is_relative_to(photos.resolve()):
-        raise RunError(f"{out} is inside the photographs. Choose another folder with {arg('out')}.", code="out-in-data")
+    check_outside(out, photos)
     targets = {file: out / file.relative_to(photos).with_name(f"{file.name}.png") for file in image_files(photos)}
     todo = [each for each, to in targets.items() if not to.exists() or to.stat().st_mtime < each.stat().st_mtime]
     for target in (each for each in targets.values() if each.exists()):

@@ -98,7 +98,7 @@ def _without_dropped(model: Predictor, faces: Dataset, options: EvaluateOptions)
     kept = [name for name in faces.classes if name in model.classes or name in merged]
     if len(kept) == len(faces.classes):
         return faces
-    left = faces.with_scheme(LabelScheme(",".join(kept), {name: (name,) for name in kept}))
+    left = faces.with_scheme(LabelScheme(options.scheme.name, {name: (name,) for name in kept}))
     # A model that was trained on the data was trained on these faces, and its temperature fitted.
     return left.with_fingerprints(faces.fingerprint, faces.fingerprint_without_test)
 

@@ -65,7 +65,7 @@ def study(
     if isinstance(settings, Mapping):
         changes = [f"{key}={toml_value(value)}" for key, value in settings.items()]
     whole = spec if isinstance(spec, Study) else load_study(os.fspath(spec))
-    chosen = whole.changed(recipe, changes).restricted(only)
+    chosen = whole.changed(recipe, changes).restricted([only] if isinstance(only, str) else only)
     folder = Path(out) if out is not None else Path("studies") / chosen.name
     kept = Path(results) if results is not None else folder / "results"
     if kept.is_file():

@@ -15,6 +15,7 @@ import numpy as np
 
 from mien.api.inputs import Data, environment, read
 from mien.base.errors import DataError, Notice, RecipeError, TrainingError, arg, needs_extra
+from mien.base.files import check_outside
 from mien.base.preprocess import InputSpec
 from mien.base.processes import is_main_process, process_count, usual_torch
 from mien.base.progress import busy, is_quiet
@@ -125,6 +126,8 @@ def train(
     if any(each is not None for each in (loss, augment, optimizer, weights)):
         job = replace(job, parts=Parts(loss, augment, optimizer, weights))
     network_to_train = job.check()
+    if not job.resumes:
+        check_outside(job.out.path, data)
     plan = job.plan(data)
     shown = Callbacks(TrainProgress() if verbose else None, *callbacks)
     if verbose:
@@ -184,9 +187,9 @@ def distill(
 
 
 def settings_of(settings: Mapping[str, Any] | None, *, lr: float | None = None, **plain: Any) -> list[Change]:
-    """Return these arguments as changes to a recipe; an argument that is None changes nothing."""
+    """Return these arguments as changes to a recipe; None changes nothing, all else is above ``settings``."""
     given = {key: value for key, value in {**plain, "optim.lr": lr}.items() if value is not None}
-    return list((given | dict(settings or {})).items())
+    return list((dict(settings or {}) | given).items())
 
 
 def check_callback(callback: object) -> None:

@@ -100,8 +100,17 @@ def refuse_pointer(path: str | os.PathLike[str], error: type[MienError]) -> None
                 raise error(f"{path} is {what}, not the file itself. Run {command} in its repository.", code=code)
 
 
+def check_outside(out: Path, data: object) -> None:
+    """Raise :class:`RunError` (``out-in-data``) if ``out`` is inside the data, if that is the path of a folder."""
+    if isinstance(data, str | os.PathLike) and out.resolve().is_relative_to((folder := expand_home(data)).resolve()):
+        words = f"{out} is inside the data, {folder}: files there would be read as data. Choose another {arg('out')}."
+        raise RunError(words, code="out-in-data")
+
+
 def expand_home(path: str | os.PathLike[str]) -> Path:
-    """Expand ``~`` at the start of a path. A home folder that nobody has stays as it is."""
+    """Expand ``~`` at the start of a path; a home that nobody has stays. Raises RunError: ``path-empty``."""
+    if not os.fspath(path):
+        raise RunError("A path is empty. Is a variable not set?", code="path-empty")
     return Path(os.path.expanduser(path))  # noqa: PTH111 - Path.expanduser raises RuntimeError for an unknown user
 
 

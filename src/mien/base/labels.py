@@ -161,10 +161,9 @@ def parse_scheme(text: str) -> LabelScheme | None:
     if text == "all":
         return None
     if "=" not in text:
-        if text not in SCHEMES:
-            raise DataError(
-                f"There is no label scheme '{text}'." + nearest(text, ["all", *SCHEMES]), code="scheme-unknown"
-            )
+        if text not in [*SCHEMES]:  # a list is no key
+            words = f"There is no label scheme '{text}'." + nearest(str(text), ["all", *SCHEMES])
+            raise DataError(words, code="scheme-unknown")
         return SCHEMES[text]
     groups: dict[str, tuple[str, ...]] = {}
     seen: set[str] = set()

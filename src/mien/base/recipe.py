@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
@@ -313,6 +314,7 @@ class Recipe(StrictModel):
     def _every_changed_key_has_an_effect(self) -> Recipe:
         for table, name, works, needs in (
             ("optim", "betas", self.optim.name in {"adam", "adamw"}, "optim.name = 'adam' or 'adamw'"),
+            ("schedule", "patience", self.schedule.name == "plateau", "schedule.name = 'plateau'"),
             ("schedule", "step_epochs", self.schedule.name == "step", "schedule.name = 'step'"),
             ("balance", "effective_beta", self.class_weights == "effective", "class_weights = 'effective'"),
             ("balance", "share", self.balance.sampling == "oversample", "balance.sampling = 'oversample'"),
@@ -394,16 +396,17 @@ def recipe_names() -> list[str]:
     return _KIND.names()
 
 
-def load_recipe(name: str, changes: Sequence[Change] = ()) -> Recipe:
+def load_recipe(name: str | os.PathLike[str], changes: Sequence[Change] | Mapping[str, Any] = ()) -> Recipe:
     """Load a recipe by name or from a ``.toml`` file, and apply changes.
 
     Args:
         name: one of :func:`recipe_names`, or a ``.toml`` path. A recipe without a ``name`` gets that of its file.
-        changes: changes to apply in order, e.g. ``["optim.lr=0.01"]``.
+        changes: changes to apply in order, e.g. ``["optim.lr=0.01"]`` or ``{"optim.lr": 0.01}``.
 
     Raises:
         RecipeError: no such recipe, invalid TOML, an unknown key, or an impossible value.
     """
+    name, changes = os.fspath(name), list(changes.items()) if isinstance(changes, Mapping) else changes
     content = _KIND.parse(_KIND.read(name), name)
     if is_path(name):
         content = {"name": name_of_file(name), **content}

@@ -86,7 +86,8 @@ class SpecKind:
         """
         try:
             # Through JSON, types are strict but a list may be a tuple. TOML dates become text and fail.
-            text = json.dumps(content, default=str)
+            # Numbers of NumPy, as in `for seed in np.arange(3)`, become Python's.
+            text = json.dumps(content, default=lambda value: value.item() if hasattr(value, "item") else str(value))
         except (ValueError, RecursionError):
             # TOML's hexadecimal numbers can be of any length; Python writes at most 4300 digits.
             raise self._error(

@@ -14,7 +14,7 @@ from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any
 
 from mien.base.errors import DataError, Notice, RunError, as_options, printable, without_password
-from mien.base.files import check_replaceable
+from mien.base.files import check_outside, check_replaceable
 from mien.base.progress import is_quiet, is_terminal
 from mien.base.run_folder import RunFolder
 from mien.version import __version__
@@ -101,16 +101,6 @@ def show_facts(facts: Mapping[str, str], title: str = "") -> None:
     show(table)
 
 
-def check_outside(out: Path, data: Path) -> None:
-    """Raise :class:`RunError` (``out-in-data``) if ``--out`` is inside the data."""
-    if data.is_dir() and out.resolve().is_relative_to(data.resolve()):
-        raise RunError(
-            f"{out} is inside the data, {data}: files written there would later be read as data. Choose another "
-            f"folder for --out.",
-            code="out-in-data",
-        )
-
-
 def check_out(out: Path | None, data: Path | None = None, *, for_page: bool = False) -> None:
     """Raise an error if ``--out`` is a file, a run folder or inside the data, before anything is computed.
 
@@ -122,12 +112,10 @@ def check_out(out: Path | None, data: Path | None = None, *, for_page: bool = Fa
     RunFolder(out).check_no_run()
     if out.is_file():
         raise RunError(f"{out} is a file; --out must name a folder.", code="out-is-file")
-    if data is not None:
-        check_outside(out, data)
+    check_outside(out, data)
     if for_page and (out / "metrics.json").is_file():
-        raise RunError(
-            f"{out} holds an evaluation with its own page. Choose another folder for --out.", code="out-is-evaluation"
-        )
+        words = f"{out} holds an evaluation with its own page. Choose another folder for --out."
+        raise RunError(words, code="out-is-evaluation")
 
 
 def check_overwrite(out: Path | None, names: Iterable[str], overwrite: bool) -> None:

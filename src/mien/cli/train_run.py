@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mien.api.train import TrainingJob, find_job
+from mien.base.files import check_outside
 from mien.base.processes import is_main_process
 from mien.base.run_folder import RunFolder
 from mien.cli.options import DeviceOption, PlainSettings, option
-from mien.cli.output import check_outside, notice, show, show_json, show_notices
+from mien.cli.output import notice, show, show_json, show_notices
 from mien.cli.source import Source
 from mien.cli.usage import leave_out
 from mien.page.terminal import evaluation_text

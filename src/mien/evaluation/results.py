@@ -132,7 +132,7 @@ class Evaluation:
             return None
         advice = {"all": "Evaluate it on validation or test.", "train": "Evaluate it on other images."}.get(
             self.split,
-            "Training, or that of the model before it, used other splits: give the same group column and changes.",
+            "Training used other splits (give the same group column and changes), or had identical images.",
         )
         words = f"The model was trained on {self.trained_on:,} of these {self.samples:,} samples. {advice}"
         return Notice(words, code="trained-on")

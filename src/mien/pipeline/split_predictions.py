@@ -40,10 +40,11 @@ def with_model_classes(predictor: Predictor, faces: Dataset) -> Dataset:
         faces = faces.with_scheme(scheme)
     unknown = [name for name in faces.classes if name not in predictor.classes]
     if unknown:
+        without = f", or evaluate without it: {arg('classes', 'seven')}" if unknown == ["contempt"] else ""
         raise DataError(
             f"The data has the class '{unknown[0]}', which the model '{predictor.manifest.full_name}' does not have. "
-            f"Classes of the model: {', '.join(predictor.classes)}. Rename it with "
-            f"{arg('class_map')}, or evaluate without it: {arg('classes', 'seven')}.",
+            f"Classes of the model: {', '.join(predictor.classes)}. Rename it with {arg('class_map')}"
+            f"{without}.",
             code="class-unknown",
         )
     return faces.with_classes(predictor.classes)
@@ -236,7 +237,7 @@ def find_teachers(names: Sequence[str | os.PathLike[str]]) -> list[Path]:
     Raises DataError, ModelError or RunError if there is no such file, model or run.
     """
     found = []
-    for name in names:
+    for name in [names] if isinstance(names, str | os.PathLike) else names:
         path = expand_home(name)
         if path.suffix == ".npz" and not path.is_file():
             raise DataError(f"There is no file {path}. A model can also be a teacher.", code="soft-labels-missing")

@@ -274,7 +274,7 @@ def _notices(table: StudyTable) -> Iterator[Notice]:
             words = f"{row.failed} of the runs of {name} failed in training and are not part of any metric."
             yield Notice(words, code="runs-failed")
         if row.collapsed:
-            words = f"{row.collapsed} of the runs of {name} are no better than always answering the largest class."
+            words = f"Of the runs of {name}, {row.collapsed} did no better than always answering the largest class."
             yield Notice(words, code="no-better-than-one-class")
     for each in table.comparisons:
         if each.absent:

@@ -117,7 +117,8 @@ def search(
     Raises DataError: the data lacks a split or a class that the recipe needs. Raises RunError: the folder is in use, or
     has other content, such as a sweep of another space or other data.
     """
-    total = trials or space.trials
+    if (total := space.trials if trials is None else trials) < 1:
+        raise RunError(f"A sweep has 1 or more trials; found {trials}.", code="sweep-trials")
     in_scheme = faces.with_scheme(parse_scheme(space.base.classes))
     # Report a missing split now, not in the first trial.
     in_scheme.of_split("train")

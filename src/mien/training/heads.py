@@ -18,8 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from mien.base.errors import DataError, RecipeError, nearest
-from mien.base.heads.affect import NAMES
-from mien.base.heads.kinds import answering
+from mien.base.heads.kinds import NAMES, answering
 from mien.base.recipe import Recipe
 from mien.base.run_folder import HistoryLine
 from mien.data.dataset import Dataset

@@ -255,8 +255,8 @@ def restore(state: TrainingState, run: RunFolder, facts: dict[str, Any]) -> dict
     if state.init_checkpoint is not None and started_from != facts["started_from"]:
         raise RunError(
             f"{run.path} was started from other weights, {started_from or 'drawn at random'}. Start from those, or "
-            f"resume without {arg('init_from')} and model.weights: mien train {run.recipe_file} --out {run.path} "
-            "--resume",
+            f"resume without {arg('init_from')} and model.weights: mien train {run.recipe_file} --data DATA "
+            f"--out {run.path} --resume",
             code="run-other-weights",
         )
     facts = {**facts, **{name: kept[name] for name in ("started_from", "cross_validation") if name in kept}}

@@ -256,7 +256,7 @@ describe("several models", () => {
     expect(await page.textContent("#status")).not.toContain("of people");
     expect(await page.textContent("#model")).toContain("unnamed");
     expect([await page.isVisible("#outputs"), await page.isVisible("#schemes")]).toEqual([false, true]);
-    expect(await page.inputValue("#min-confidence")).toBe("40");
+    expect(await page.inputValue("#min-confidence")).toBe("0");
     expect((await saved(page))[0]).not.toHaveProperty("output");
     await page.selectOption("#models", "fast-int8");
     await waitForText(page, "#status", /astronaut\.png: one face\. happy, \d+%/);

@@ -1,11 +1,29 @@
 """Classes of outputs, by training target. To add an output, write its class in this folder and add a line here."""
 
 from collections.abc import Sequence
-from typing import Literal
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
-from mien.base.heads.affect import AffectHead
-from mien.base.heads.label import LabelHead
+import numpy as np
+import numpy.typing as npt
+
+from mien.base.heads.label import Floats, LabelHead
 from mien.base.heads.votes import VotesHead
+
+NAMES = ("valence", "arousal")
+"""Names of the two values of :class:`AffectHead`, -1 (unpleasant or calm) to 1, in data, tables and JSON."""
+
+
+@dataclass(frozen=True)
+class AffectHead(LabelHead):
+    """An output trained on people's ratings. Its values are ratings; :attr:`classes` are their names."""
+
+    answers: ClassVar[bool] = False
+
+    def values(self, logits: npt.NDArray[np.float32], temperature: float | None = None) -> Floats:
+        """Compute ratings, -1..1, from logits, float32 (N, 2) -> float64 (N, 2). Ratings need no temperature."""
+        return np.tanh(logits.astype(np.float64))
+
 
 Target = Literal["label", "votes", "majority", "sampled", "affect"]
 
