@@ -37,7 +37,7 @@ from mien.base.files import write_text
 from mien.base.heads.label import decide
 from mien.base.heads.votes import AnswerRule, VotesHead
 from mien.base.labels import NOT_A_FACE_CLASS
-from mien.base.model_file import read_manifest, replace_manifest
+from mien.base.model_file import attach_manifest, read_manifest
 from mien.data.dataset import Dataset
 from mien.data.read import load_dataset
 from mien.data.votes import check_votes, vote_probabilities
@@ -184,7 +184,8 @@ def write(rule: AnswerRule, name: str, data: Path) -> None:
     folder = find_run(name)
     card_file = folder.path / "card.json"
     for file in (folder.model, folder.model_int8):
-        replace_manifest(file, read_manifest(file).model_copy(update={"answer": rule}))
+        changed = read_manifest(file).model_copy(update={"answer": rule})
+        file.write_bytes(attach_manifest(file.read_bytes(), changed))
     card = json.loads(card_file.read_text(encoding="utf-8")) | facts_of_files(folder)
     write_text(card_file, json.dumps(card, indent=1) + "\n")
     metrics_file = folder.path / "metrics.json"

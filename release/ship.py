@@ -26,7 +26,7 @@ from model_card import PAGE, facts_of_files, page
 
 from mien.api.export import quantize
 from mien.base.files import write_text
-from mien.base.model_file import read_manifest, replace_manifest
+from mien.base.model_file import attach_manifest, read_manifest
 from mien.base.run_folder import RunFolder
 from mien.checks.copies import leaked
 from mien.data.dataset import Dataset
@@ -60,7 +60,8 @@ def make(run: RunFolder, name: str, faces: Dataset, folder: RunFolder, made_by: 
     checkpoint.save(folder.best, halves, facts)
     smaller = quantize(run.model, "int8", faces, folder.model_int8)
     for file in (folder.model, folder.model_int8):
-        replace_manifest(file, read_manifest(file).model_copy(update={"name": name}))
+        changed = read_manifest(file).model_copy(update={"name": name})
+        file.write_bytes(attach_manifest(file.read_bytes(), changed))
     model = Predictor(folder.model).for_labels()
     validation = with_model_classes(model, faces.of_split("validation"))
     scores = predict_split(model, faces, "validation")

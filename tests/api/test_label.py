@@ -93,7 +93,8 @@ def test_the_page_shows_formats_that_browsers_do_not(tmp_path):
     assert client.get("/image/0").content.startswith(b"\x89PNG")
 
 
-def test_merged_votes_are_data(faces, tmp_path):
+def test_merged_votes_are_data(faces, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
     answers = {
         "anna": lambda image: "happy" if image < "20" else "sad",
         "ben": lambda image: "happy" if image < "20" else "sad",
@@ -104,7 +105,7 @@ def test_merged_votes_are_data(faces, tmp_path):
     write_ballot(tmp_path / "dora.csv", [Vote(IMAGES[39], "not-a-face"), Vote(IMAGES[38], "happy")])
     (tmp_path / "to" / "here").mkdir(parents=True)
     (tmp_path / "to" / "here" / "link").symlink_to(tmp_path)
-    merged = mien.merge_votes(tmp_path / "to" / "here" / "link", faces)
+    merged = mien.merge_votes("~/to/here/link", f"~/../{faces.name}")
     assert (merged.people, merged.images, merged.labelled) == (("anna", "ben", "cleo", "dora"), 40, 38)
     assert {share.value for share in merged.within.values()} == {1.0}
     assert sorted(merged.ask_again) == IMAGES[38:]

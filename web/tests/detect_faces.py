@@ -1,4 +1,4 @@
-"""Print what Python says of the faces in an image, as JSON: the predictions of the page's model, the largest face first.
+"""Print the predictions of the page's model for the faces of an image in Python, as JSON, the largest face first.
 
 python web/tests/detect_faces.py IMAGE
 """

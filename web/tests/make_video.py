@@ -1,11 +1,14 @@
-"""Write a WebM video: an astronaut (scikit-image's photo), a small one, two of which the larger leaves, slides, or sound.
+"""Write a WebM video of an astronaut (scikit-image's photo).
 
-python web/tests/make_video.py FILE astronaut|small|two|slow|sound
+Shown is it alone, small, beside a second one that leaves, as slides, frozen for a second, or only its sound.
+
+python web/tests/make_video.py FILE astronaut|small|two|slow|frozen|sound
 """
 
 from __future__ import annotations
 
 import sys
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +32,12 @@ def main(path: Path, shown: str) -> None:
             stream = container.add_stream("libvpx", rate=rate, options={"deadline": "realtime", "cpu-used": "8"})
             stream.width, stream.height, stream.pix_fmt = (2 * SIDE if shown == "two" else SIDE), SIDE, "yuv420p"
             stream.bit_rate = 4_000_000
-            frames = [av.VideoFrame.from_image(_picture(index, shown)) for index in range(count)]
+            frames = []
+            for index in range(count):
+                if shown == "frozen" and 20 <= index < 50:
+                    continue
+                frames.append(av.VideoFrame.from_image(_picture(index, shown)))
+                frames[-1].pts, frames[-1].time_base = index, Fraction(1, rate)
         for frame in frames:
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
@@ -39,7 +47,7 @@ def _picture(index: int, shown: str) -> Image.Image:
     """A frame: the photo, shifted a little so that consecutive frames differ."""
     shift = index % 5
     photo = Image.fromarray(data.astronaut()).crop((110 - shift, 20, 110 - shift + SIDE, 20 + SIDE))
-    if shown in {"astronaut", "slow"}:
+    if shown in {"astronaut", "slow", "frozen"}:
         return photo
     picture = Image.new("RGB", (2 * SIDE, SIDE))
     if shown == "small":

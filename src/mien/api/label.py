@@ -103,8 +103,8 @@ def merge_votes(votes: str | os.PathLike[str], faces: str | os.PathLike[str]) ->
     Raises:
         DataError: no ballot, a file that is none or not named after a person, or votes on images that are not there.
     """
-    folder = expand_home(votes)
-    images = relative_images(expand_home(faces))
+    folder, faces = expand_home(votes), expand_home(faces)
+    images = relative_images(faces)
     files = sorted(file for file in folder.glob("[!.]*.csv") if file.stem not in {MERGED, ASK_AGAIN})
     ballots = {file.stem: ballot for file in files if (ballot := read_ballot(ballot_file(folder, file.stem), images))}
     if not ballots:

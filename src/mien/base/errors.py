@@ -277,7 +277,7 @@ def rule_of(fault: Mapping[str, Any], constraints: Iterable[object] = ()) -> str
     if kind.endswith(("too_short", "too_long")):
         least = kind.endswith("too_short")
         limit = context["min_length" if least else "max_length"]
-        unit = ("letter" if kind.startswith("string") else "value") + "s" * (limit != 1)
+        unit = ("character" if kind.startswith("string") else "value") + "s" * (limit != 1)
         return f"must have {limit} {unit} or {'more' if least else 'fewer'}"
     if kind == "literal_error":
         return f"must be {context['expected']}"

@@ -102,7 +102,8 @@ def refuse_pointer(path: str | os.PathLike[str], error: type[MienError]) -> None
 
 def check_outside(out: Path, data: object) -> None:
     """Raise :class:`RunError` (``out-in-data``) if ``out`` is inside the data, if that is the path of a folder."""
-    if isinstance(data, str | os.PathLike) and out.resolve().is_relative_to((folder := expand_home(data)).resolve()):
+    folder = expand_home(data) if isinstance(data, str | os.PathLike) else None
+    if folder is not None and folder.is_dir() and out.resolve().is_relative_to(folder.resolve()):
         words = f"{out} is inside the data, {folder}: files there would be read as data. Choose another {arg('out')}."
         raise RunError(words, code="out-in-data")
 

@@ -87,7 +87,7 @@ class SpecKind:
         try:
             # Through JSON, types are strict but a list may be a tuple. TOML dates become text and fail.
             # Numbers of NumPy, as in `for seed in np.arange(3)`, become Python's.
-            text = json.dumps(content, default=lambda value: value.item() if hasattr(value, "item") else str(value))
+            text = json.dumps(content, default=lambda value: value.tolist() if hasattr(value, "tolist") else str(value))
         except (ValueError, RecursionError):
             # TOML's hexadecimal numbers can be of any length; Python writes at most 4300 digits.
             raise self._error(

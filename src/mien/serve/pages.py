@@ -79,7 +79,7 @@ class UnderPrefix:
             path = scope["path"] if f"{scope['path']}/".startswith(f"{self.prefix}/") else self.prefix + scope["path"]
             scope = {**scope, "root_path": self.prefix, "path": path}
             if path == self.prefix and scope["type"] == "http":
-                app = RedirectResponse(f"{path}/")
+                app = RedirectResponse(f"{path}/?{scope['query_string'].decode('latin-1')}".rstrip("?"))
         await app(scope, receive, send)
 
 

@@ -89,7 +89,7 @@ export class VideoSession {
       this.stage.report(source, error);
     }
     if (!video.clip || this.stage.shown !== shown) return;
-    // If the video was stopped early, this was done before, and something else may be running.
+    // If it was stopped early or failed, this was done before, and something else may be running.
     if (video.frames >= video.clip.count) this.stage.stop();
     this.#playAgain(video, video.clip);
   }

@@ -13,7 +13,10 @@ export function brightened(image: RgbaImage): RgbaImage {
   // Uint8ClampedArray sets larger values to 255. Alpha is 255 and stays.
   const levels = Uint8ClampedArray.from({ length: 256 }, (_, level) => Math.floor(level * (255 / white)));
   // Not {...image}: the size of a canvas's ImageData is no property of its own.
-  return { width: image.width, height: image.height, data: image.data.map((level) => levels[level]!) };
+  const data = new Uint8Array(image.data.length);
+  // Not map(): a call for each value takes five times as long.
+  for (let at = 0; at < data.length; at += 1) data[at] = levels[image.data[at]!]!;
+  return { width: image.width, height: image.height, data };
 }
 
 /** The level that 99.5% of a sample of the pixels do not exceed. */

@@ -60,7 +60,7 @@ interface Schedule {
 /** Detects faces as mien.faces.network does: one network proposes them in copies of the image, another checks them. */
 export class Detector {
   minScore = MIN_SCORE;
-  /** One image after another: each takes all the time that there is. */
+  /** One image after another: two at once would show the first one later. */
   readonly #inTurn = queue();
 
   private constructor(

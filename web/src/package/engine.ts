@@ -46,10 +46,10 @@ export class Mien {
 
   /** Load the networks. Throws an Error if one cannot be fetched, or the model has no such output. */
   static async load({ model = "default", output, minScore }: Options = {}): Promise<Mien> {
+    if (minScore !== undefined && !(minScore >= 0 && minScore <= 1)) throw new Error(`minScore is 0 to 1, not ${minScore}.`);
     const address = model instanceof URL ? model : new URL(`models/${model}`, HERE);
     const predictor = await Predictor.load(Promise.resolve(address));
-    if (minScore !== undefined && !(minScore >= 0 && minScore <= 1)) throw new Error(`minScore is 0 to 1, not ${minScore}.`);
-    predictor.minScore = minScore ?? predictor.minScore;
+    if (minScore !== undefined) predictor.minScore = minScore;
     const outputs = outputsOf(predictor.manifest);
     const chosen = output === undefined ? defaultOutput(outputs) : outputs.find(({ name }) => name === output);
     if (!chosen) throw new Error(`The model has no output "${output}"; it has ${outputs.map(({ name }) => `"${name}"`).join(", ")}.`);

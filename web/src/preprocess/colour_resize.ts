@@ -1,6 +1,7 @@
 /**
- * Pillow's resize(BILINEAR, box, reducing_gap=1), crop and affine transform for 8-bit colour, bit for bit: the detector
- * then finds the same faces as mien.faces.network. Alpha is 255 in every result.
+ * Pillow's resize(BILINEAR, box, reducing_gap=1), crop and affine transform for 8-bit colour, so that the detector finds
+ * the same faces as mien.faces.network. Resized values may differ by one level, because Pillow resizes some images
+ * vertically first. Alpha has no meaning.
  */
 
 import { type RgbaImage, roundHalfEven } from "./image";
@@ -41,7 +42,8 @@ export function crop(image: RgbaImage, left: number, top: number, side: number):
 
 /** Extend an image, without scaling: each pixel of the result is the source pixel at `column(x)`, `row(y)`. */
 export function extended(image: RgbaImage, width: number, height: number, column: (x: number) => number, row: (y: number) => number): RgbaImage {
-  const source = pixelsOf(image);
+  // Four bytes of each pixel as one number.
+  const source = new Uint32Array(image.data.buffer, image.data.byteOffset, image.data.length / 4);
   const pixels = new Uint32Array(width * height);
   const columns = Array.from({ length: width }, (_, x) => column(x));
   for (let y = 0; y < height; y += 1) {
@@ -146,12 +148,6 @@ function resampled(data: Data, { starts, weights }: Weights, lines: number, from
     }
   }
   return result;
-}
-
-/** Four bytes of each pixel as one number. */
-function pixelsOf({ data }: RgbaImage): Uint32Array {
-  const aligned = data.byteOffset % 4 ? data.slice() : data;
-  return new Uint32Array(aligned.buffer, aligned.byteOffset, aligned.length / 4);
 }
 
 /** A black image. */

@@ -1,5 +1,5 @@
 /**
- * Pillow's resize(LANCZOS) for 8-bit grey, bit for bit: Lanczos's filter over three pixels of the smaller image on
+ * Pillow's resize(LANCZOS) for 8-bit grey: Lanczos's filter over three pixels of the smaller image on
  * either side, which avoids aliasing. The filter runs horizontally, then vertically, in fixed-point arithmetic.
  */
 
@@ -14,7 +14,10 @@ export interface Filter {
   weight: (distance: number) => number;
 }
 
-const LANCZOS: Filter = { reach: 3, weight: lanczos };
+/** Half of Lanczos's filter, in pixels of the smaller image. */
+const LOBES = 3;
+
+const LANCZOS: Filter = { reach: LOBES, weight: lanczos };
 
 export const TRIANGLE: Filter = { reach: 1, weight: (distance) => Math.max(1 - Math.abs(distance), 0) };
 
@@ -68,7 +71,7 @@ export function filterWeights(oldSize: number, newSize: number, filter: Filter, 
 }
 
 function lanczos(x: number): number {
-  return -3 <= x && x < 3 ? sinc(x) * sinc(x / 3) : 0;
+  return -LOBES <= x && x < LOBES ? sinc(x) * sinc(x / LOBES) : 0;
 }
 
 function sinc(x: number): number {

@@ -75,7 +75,8 @@ export class ClipFrames extends Frames {
     this.rate = await this.#measureRate();
     // Recordings made by browsers have no known duration until their end is sought.
     if (video.duration === Infinity) await this.#seek(Number.MAX_SAFE_INTEGER);
-    this.count = Math.max(Math.round(video.duration * this.rate), 1);
+    // Half a frame too many would be sought at the very end.
+    this.count = Math.max(Math.ceil(video.duration * this.rate - 0.5), 1);
     let frame: DecodedImage | null = null;
     let time = NaN;
     // Places at which the browser still shows the frame before them.
@@ -95,6 +96,7 @@ export class ClipFrames extends Frames {
       }
       longest = Math.max(longest, held.length);
       await useHeld();
+      if (!this.isRunning) return;
       [held, time, frame] = [[], shown, this.capture()];
       await use(frame, index / this.rate);
     }
@@ -106,12 +108,16 @@ export class ClipFrames extends Frames {
     if (video.ended) throw new PageError("video-broken");
   }
 
-  /** The time of the shown frame in the file; NaN in browsers that do not tell. */
+  /** The time of the shown frame in the file, in microseconds; NaN in browsers that do not tell. */
   #shownTime(): number {
-    if (!("VideoFrame" in globalThis)) return NaN;
-    const frame = new VideoFrame(this.video);
-    frame.close();
-    return frame.timestamp;
+    try {
+      const frame = new VideoFrame(this.video);
+      frame.close();
+      // Firefox gives the whole seconds of the current time.
+      return frame.timestamp === Math.trunc(this.video.currentTime) ? NaN : frame.timestamp;
+    } catch {
+      return NaN;
+    }
   }
 
   /** Measure the frames per second, a whole number, of a video that plays from its start. */

@@ -59,7 +59,7 @@ export function showDerived(details: HTMLElement, paragraph: HTMLElement, predic
   paragraph.textContent = translate("derived_values", { valence: decimal(valence), arousal: decimal(arousal) });
 }
 
-/** Whether no single expression is probable enough. */
+/** Whether the model's rule or the chosen limit leaves doubt about the answer. */
 export function isInDoubt(prediction: Prediction, minConfidence: number): boolean {
   return prediction.in_doubt || answerOf(prediction, minConfidence).kind !== "expression";
 }

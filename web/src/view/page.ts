@@ -49,7 +49,8 @@ export class Page {
       if (this.predictions) this.refresh();
       this.videoPanel.draw(this.chosenFace);
     };
-    new ResizeObserver(resized).observe(element("boxes"));
+    const observer = new ResizeObserver(resized);
+    for (const id of ["boxes", "screen", "timeline-canvas"]) observer.observe(element(id));
   }
 
   /** The prediction for a face by the chosen output and label scheme. */

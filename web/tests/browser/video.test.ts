@@ -143,6 +143,16 @@ describe("with a camera", () => {
     await page.context().close();
   });
 
+  test("a clip that stands still for a second has all its moments", async () => {
+    const page = await visit.open();
+    await page.setInputFiles("#video-file", { name: "frozen.webm", mimeType: "video/webm", buffer: clip("frozen") });
+    await page.waitForSelector("#play:enabled", { timeout: 60_000 });
+    const times = ((await saved(page)) as unknown as FramePrediction[]).map(({ time_seconds: seconds }) => seconds);
+    // make_video.py wrote no frames from 0.67 to 1.67 s.
+    expect(times.map((seconds) => Math.round(30 * seconds))).toEqual(Array.from({ length: 75 }, (_, index) => index));
+    await page.context().close();
+  });
+
   test("slides show their faces as long as they are shown", async () => {
     const page = await visit.open();
     await page.setInputFiles("#video-file", { name: "slow.webm", mimeType: "video/webm", buffer: clip("slow") });
