@@ -33,7 +33,7 @@ import numpy.typing as npt
 from model_card import PAGE, facts_of_files, page
 
 from mien.api.evaluate import evaluate
-from mien.base.files import write_text
+from mien.base.files import write_bytes, write_text
 from mien.base.heads.label import decide
 from mien.base.heads.votes import AnswerRule, VotesHead
 from mien.base.labels import NOT_A_FACE_CLASS
@@ -185,7 +185,7 @@ def write(rule: AnswerRule, name: str, data: Path) -> None:
     card_file = folder.path / "card.json"
     for file in (folder.model, folder.model_int8):
         changed = read_manifest(file).model_copy(update={"answer": rule})
-        file.write_bytes(attach_manifest(file.read_bytes(), changed))
+        write_bytes(file, attach_manifest(file.read_bytes(), changed))
     card = json.loads(card_file.read_text(encoding="utf-8")) | facts_of_files(folder)
     write_text(card_file, json.dumps(card, indent=1) + "\n")
     metrics_file = folder.path / "metrics.json"

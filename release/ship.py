@@ -25,7 +25,7 @@ import numpy as np
 from model_card import PAGE, facts_of_files, page
 
 from mien.api.export import quantize
-from mien.base.files import write_text
+from mien.base.files import write_bytes, write_text
 from mien.base.model_file import attach_manifest, read_manifest
 from mien.base.run_folder import RunFolder
 from mien.checks.copies import leaked
@@ -61,7 +61,7 @@ def make(run: RunFolder, name: str, faces: Dataset, folder: RunFolder, made_by: 
     smaller = quantize(run.model, "int8", faces, folder.model_int8)
     for file in (folder.model, folder.model_int8):
         changed = read_manifest(file).model_copy(update={"name": name})
-        file.write_bytes(attach_manifest(file.read_bytes(), changed))
+        write_bytes(file, attach_manifest(file.read_bytes(), changed))
     model = Predictor(folder.model).for_labels()
     validation = with_model_classes(model, faces.of_split("validation"))
     scores = predict_split(model, faces, "validation")

@@ -43,8 +43,7 @@ def with_model_classes(predictor: Predictor, faces: Dataset) -> Dataset:
         without = f", or evaluate without it: {arg('classes', 'seven')}" if unknown == ["contempt"] else ""
         raise DataError(
             f"The data has the class '{unknown[0]}', which the model '{predictor.manifest.full_name}' does not have. "
-            f"Classes of the model: {', '.join(predictor.classes)}. Rename it with {arg('class_map')}"
-            f"{without}.",
+            f"Classes of the model: {', '.join(predictor.classes)}. Rename it with {arg('class_map')}{without}.",
             code="class-unknown",
         )
     return faces.with_classes(predictor.classes)
