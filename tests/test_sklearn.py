@@ -91,6 +91,14 @@ def test_labels_keep_their_type_and_runs_repeat(recipe, faces, fitted):
     again = ExpressionClassifier(recipe, random_state=0, device="cpu").fit(faces.images, numbers)
     assert set(again.predict(faces.images)) <= set(numbers.tolist())
     np.testing.assert_array_equal(again.predict_proba(faces.images), fitted.predict_proba(faces.images))
+    seeds = (np.random.RandomState(5), np.random.RandomState(5).randint(2**31 - 1), 0)
+    one, same, other = (ExpressionClassifier(recipe, random_state=s).fit(faces.images, numbers).history_ for s in seeds)
+    assert one[0]["train_loss"] == same[0]["train_loss"] != other[0]["train_loss"]
+
+
+def test_a_head_is_fitted_to_a_trained_network(faces):
+    """Oracle: 4 bytes for each parameter of the built-in model, without its own heads."""
+    assert len(ExpressionClassifier("head", device="cpu").fit(faces.images, faces.labels).model_) > 4 * 1_680_000
 
 
 def test_cross_validation_runs(recipe, faces):

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from mien.api.train import TrainingJob
+from mien.api.train import find_job, settings_of
 from mien.base.errors import DataError, RecipeError, needs_extra
 from mien.base.files import write_bytes
 from mien.base.preprocess import face_square
 from mien.base.processes import usual_torch
-from mien.base.recipe import load_recipe
+from mien.base.recipe import Recipe
 from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
 from mien.inference.onnx_classifier import OnnxClassifier
@@ -46,11 +46,11 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
     temperature, and to choose the best epoch if the recipe keeps that.
 
     Args:
-        recipe: name of a built-in recipe, or path of a ``.toml`` file.
+        recipe: name of a built-in recipe, path of a ``.toml`` file, or a recipe object.
         settings: changed keys of the recipe: ``{"epochs": 10, "optim.lr": 0.05}``.
         image_shape: (H, W) of the images, or (H, W, 3) for RGB; one value may be -1, as in ``numpy.reshape``. None
             means square images.
-        random_state: seed of all randomness, 0 or more; None keeps the recipe's seed. Training is repeatable.
+        random_state: seed, 0 or more, or a ``RandomState`` that draws it; None keeps the recipe's. Training repeats.
         device: device for training: ``auto``, ``cpu``, ``cuda`` or ``mps``. Prediction runs on the CPU.
 
     Attributes:
@@ -65,17 +65,17 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
 
     def __init__(
         self,
-        recipe: str = "quick",
+        recipe: str | os.PathLike[str] | Recipe = "quick",
         *,
         settings: Mapping[str, Any] | None = None,
         image_shape: tuple[int, ...] | None = None,
-        random_state: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
         device: str = "auto",
     ) -> None:
-        self.recipe: str = recipe
+        self.recipe: str | os.PathLike[str] | Recipe = recipe
         self.settings: Mapping[str, Any] | None = settings
         self.image_shape: tuple[int, ...] | None = image_shape
-        self.random_state: int | None = random_state
+        self.random_state: int | np.random.RandomState | None = random_state
         self.device: str = device
 
     @usual_torch()
@@ -92,8 +92,10 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         """
         features, labels = validate_data(self, _flat(X), y, dtype="numeric", ensure_min_samples=2)
         check_classification_targets(labels)
-        seed = {} if self.random_state is None else {"seed": int(self.random_state)}
-        recipe = load_recipe(os.fspath(self.recipe), [*dict(self.settings or {}).items(), *seed.items()])
+        state = self.random_state
+        seed = state.randint(2**31 - 1) if isinstance(state, np.random.RandomState) else state
+        job = find_job(self.recipe, settings_of(self.settings, seed=seed), None, self.device)
+        recipe = job.recipe
         pixels = self._pixels(features, recipe.input.channels)
         if recipe.classes != "all":
             # With a label scheme, the columns of the probabilities would not be those of classes_.
@@ -103,7 +105,6 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             )
         self.classes_, numbers = np.unique(column_or_1d(labels), return_inverse=True)
         names = [str(label) for label in self.classes_.tolist()]
-        job = TrainingJob(recipe, device=self.device)
         job.check()
         from mien.exporting.to_onnx import exporting
         from mien.pipeline.training_run import calibrate
@@ -114,7 +115,7 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             dataset = Dataset.from_arrays(pixels, numbers, names, size_px=size_px, channels=channels)
             with TemporaryDirectory(prefix="mien-") as folder:
                 run = RunFolder(Path(folder) / "run")
-                self.history_ = train(job.plan(dataset), run, device=self.device).history
+                self.history_ = train(job.plan(dataset), run, init_from=job.init_from, device=job.device).history
                 with exporting(run) as export:
                     export.complete(calibrate(export.file, dataset)[0].manifest)
                 self.model_ = run.model.read_bytes()

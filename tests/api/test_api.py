@@ -78,6 +78,8 @@ def test_an_evaluation_takes_the_place_of_no_run_and_of_no_other(tiny_run, tmp_p
     for overwrite in (False, True):
         with raises(RunError, "out-is-run"):
             result.write(tmp_path / "run", overwrite=overwrite)
+    with raises(RunError, "out-is-run"):
+        package.report(tmp_path / "run", out=tmp_path / "run")
     assert (tmp_path / "run" / "metrics.json").read_bytes() == (tiny_run.path / "metrics.json").read_bytes()
     pages = [result.write(tmp_path / "out", {"by": "one-of-two"}).read_text(encoding="utf-8")]
     with raises(RunError, "file-exists", "overwrite=True"):

@@ -94,9 +94,6 @@ def test_other_rows_are_refused_and_nothing_is_written(mien, three, folders, tmp
     refused(mien("compare", weak, tmp_path / "two"), "predictions-missing", f"{tmp_path / 'two'} does not exist")
     files = [part for folder in (weak, strong) for part in ("--predictions", folder / "predictions_validation.npz")]
     refused(mien("compare", *files, "--split", "test"), "options", "--split")
-    (weak / "recipe.toml").touch()
-    (weak / "environment.json").touch()
-    refused(mien("compare", weak, strong, "--out", weak), "out-is-run")
     assert not (tmp_path / "out").exists()
 
 

@@ -62,8 +62,7 @@ def crop(
         RunError: ``out`` is inside ``photos`` (``out-in-data``); an existing face has another size or colours
             (``faces-differ``); or a file cannot be written.
     """
-    photos, out, detector = expand_home(photos), expand_home(out), find_detector(detector)
-    check_outside(out, photos)
+    photos, out, detector = expand_home(photos), check_outside(out, photos), find_detector(detector)
     targets = {file: out / file.relative_to(photos).with_name(f"{file.name}.png") for file in image_files(photos)}
     todo = [each for each, to in targets.items() if not to.exists() or to.stat().st_mtime < each.stat().st_mtime]
     for target in (each for each in targets.values() if each.exists()):

@@ -11,7 +11,7 @@ from typing import Any
 from mien.api.inputs import Data, environment, read
 from mien.api.train import TrainingJob, check_callback, find_job, settings_of
 from mien.base.errors import RunError, arg, needs_extra
-from mien.base.files import write_text
+from mien.base.files import check_outside, write_text
 from mien.base.recipe import Recipe
 from mien.base.run_folder import RunFolder
 from mien.evaluation.predictions import Predictions
@@ -93,12 +93,12 @@ def cross_validate(
     """
     check_callback(callback)
     job = find_job(recipe, settings_of(settings), init_from, device)
-    return run_folds(job, data, folds, folds_folder(job, folds, out, resume), callback, notify)
+    return run_folds(job, data, folds, folds_folder(job, data, folds, out, resume), callback, notify)
 
 
-def folds_folder(job: TrainingJob, folds: int, out: str | os.PathLike[str] | None, resume: bool) -> Path:
-    """Return the folder of a cross-validation. Raises :class:`RunError` if its content must not be resumed."""
-    folder = Path(out) if out is not None else Path("runs") / f"{job.recipe.name}-folds{folds}"
+def folds_folder(job: TrainingJob, data: Data, folds: int, out: str | os.PathLike[str] | None, resume: bool) -> Path:
+    """Return the folder of a cross-validation. Raises RunError: it is in the data, or must not be resumed."""
+    folder = check_outside(Path("runs") / f"{job.recipe.name}-folds{folds}" if out is None else out, data)
     has_folds = (folder / "fold-1").is_dir()
     if has_folds and not resume:
         raise RunError(

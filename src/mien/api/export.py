@@ -9,7 +9,7 @@ import numpy as np
 
 from mien.api.inputs import Data, read
 from mien.base.errors import DataError, RunError, arg, needs_extra
-from mien.base.files import whole_file
+from mien.base.files import expand_home, whole_file
 from mien.base.model_file import attach_manifest, read_manifest
 from mien.base.preprocess import to_input
 from mien.base.processes import usual_torch
@@ -105,7 +105,7 @@ def export(
         )
     if is_shipped(run) and not RunFolder(Path(run)).is_run:
         raise RunError(f"{run} is built in and already exported. mien export needs a run folder.", code="run-shipped")
-    folder, file = RunFolder(Path(run)), None if out is None else Path(out)
+    folder, file = RunFolder(Path(run)), None if out is None else expand_home(out)
     if not folder.path.exists():
         folder = find_trained(run)  # this raises an error that suggests a name
     if file is not None and (file.suffix != ".onnx" or file.is_dir()):

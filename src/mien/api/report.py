@@ -1,12 +1,13 @@
 """``mien.report``: write a full report on a model's predictions as one page."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Literal
 
 from mien.api.inputs import Data, Model, environment, for_labels, read
 from mien.base.files import expand_home
+from mien.base.run_folder import check_out
 from mien.data.dataset import FINGERPRINT_PX
 from mien.evaluation.predictions import Predictions
 from mien.inference.find_model import find_run_of_model
@@ -22,6 +23,7 @@ def report(
     model: Model | None = None,
     split: Literal["train", "validation", "test", "all"] | None = None,
     explain: bool = True,
+    metadata: Mapping[str, str] | None = None,
 ) -> WrittenPage:
     """Write a full report on predictions and errors as one page, with its charts and tables as files.
 
@@ -32,8 +34,10 @@ def report(
         model: model that made the predictions; default: the model of the run folder, if one is given.
         split: split, if a folder has predictions for several; default validation.
         explain: whether to add attention maps, which take half a minute and need data and model.
+        metadata: more lines for the page about how it was made.
 
     Raises:
+        RunError: ``out`` is a run folder, an evaluation's, a file, or inside the data.
         DataError: the predictions are for other data, or another model made them.
         MissingExtraError: the extra ``report`` is not installed.
     """
@@ -44,8 +48,8 @@ def report(
             inputs = replace(inputs, model=loaded, model_name=str(loaded.path), run=find_run_of_model(loaded.path))
     else:
         inputs = ReportInputs.find(expand_home(predictions), model, split)
+    folder = check_out(inputs.default_out if out is None else out, data, for_page=True)
     if data is not None:
         form = (FINGERPRINT_PX, 1) if inputs.model is None else inputs.model.manifest.input.stored_as
         inputs = replace(inputs, data=read(data, *form), metadata=environment(data))
-    inputs = replace(inputs, explain=explain)
-    return write_report(inputs.default_out if out is None else Path(out), inputs)
+    return write_report(folder, replace(inputs, explain=explain, metadata={**inputs.metadata, **(metadata or {})}))

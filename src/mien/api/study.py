@@ -9,9 +9,10 @@ from typing import Any, Literal
 
 from mien.api.inputs import Data, environment, read
 from mien.base.errors import MienError, Notice, StudyError, arg, needs_extra
-from mien.base.files import write_text
+from mien.base.files import expand_home, write_text
 from mien.base.processes import usual_torch
 from mien.base.progress import busy
+from mien.base.run_folder import check_out
 from mien.base.spec_file import toml_value
 from mien.page.rendering import import_page_packages
 from mien.runs.page import write_study
@@ -66,8 +67,8 @@ def study(
         changes = [f"{key}={toml_value(value)}" for key, value in settings.items()]
     whole = spec if isinstance(spec, Study) else load_study(os.fspath(spec))
     chosen = whole.changed(recipe, changes).restricted([only] if isinstance(only, str) else only)
-    folder = Path(out) if out is not None else Path("studies") / chosen.name
-    kept = Path(results) if results is not None else folder / "results"
+    folder = check_out(Path("studies") / chosen.name if out is None else out, data)
+    kept = expand_home(folder / "results" if results is None else results)
     if kept.is_file():
         raise StudyError(f"{kept} is a file; {arg('results')} must name a folder.", code="out-is-file")
     with needs_extra("train", "Training"):

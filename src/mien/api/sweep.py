@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mien.api.inputs import Data, environment, read
 from mien.base.errors import RecipeError, needs_extra
 from mien.base.processes import usual_torch
+from mien.base.run_folder import check_out
 from mien.base.spec_file import toml_value
 from mien.runs.space import Space, load_space
 
@@ -58,6 +59,7 @@ def sweep(
         from mien.runs.sweep import check_networks, search
         from mien.training.device import check_device
         from mien.training.plan import recipe_warnings
+    folder = check_out(Path("sweeps") / chosen.name if out is None else out, data)
     check_device(device)
     check_networks(chosen)
     for warning in recipe_warnings(chosen.base):
@@ -65,7 +67,7 @@ def sweep(
     return search(
         chosen,
         read(data, *chosen.base.input.stored_as).faces,
-        Path(out) if out is not None else Path("sweeps") / chosen.name,
+        folder,
         trials=trials,
         device=device,
         callback=callback,

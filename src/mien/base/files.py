@@ -100,12 +100,14 @@ def refuse_pointer(path: str | os.PathLike[str], error: type[MienError]) -> None
                 raise error(f"{path} is {what}, not the file itself. Run {command} in its repository.", code=code)
 
 
-def check_outside(out: Path, data: object) -> None:
-    """Raise :class:`RunError` (``out-in-data``) if ``out`` is inside the data, if that is the path of a folder."""
-    folder = expand_home(data) if isinstance(data, str | os.PathLike) else None
+def check_outside(out: str | os.PathLike[str], data: object) -> Path:
+    """Return ``out`` with ``~`` expanded. Raises RunError: it is in the folder of the data (``out-in-data``)."""
+    out, source = expand_home(out), getattr(data, "path", data)
+    folder = expand_home(source) if isinstance(source, str | os.PathLike) else None
     if folder is not None and folder.is_dir() and out.resolve().is_relative_to(folder.resolve()):
         words = f"{out} is inside the data, {folder}: files there would be read as data. Choose another {arg('out')}."
         raise RunError(words, code="out-in-data")
+    return out
 
 
 def expand_home(path: str | os.PathLike[str]) -> Path:

@@ -22,6 +22,7 @@ import csv
 import io
 import json
 import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mien.base.errors import RunError, arg
-from mien.base.files import expand_home, lock_file, write_bytes, write_text
+from mien.base.files import check_outside, expand_home, lock_file, write_bytes, write_text
 
 if TYPE_CHECKING:
     from mien.base.recipe import Recipe
@@ -102,11 +103,6 @@ class RunFolder:
             raise RunError(
                 f"{self.path} exists already. Choose another folder with {arg('out')}{other}.", code="run-exists"
             )
-
-    def check_no_run(self) -> None:
-        """Raise :class:`RunError` if the folder holds a run, whose files would be overwritten."""
-        if self.is_run:
-            raise RunError(f"{self.path} is a run folder. Choose another folder with {arg('out')}.", code="out-is-run")
 
     def create(self, recipe: Recipe, environment: Mapping[str, Any]) -> None:
         """Make this a run folder: write recipe and environment, and copy the user's own Python files."""
@@ -257,3 +253,19 @@ def history_to_csv(history: Sequence[Mapping[str, float]]) -> str:
     writer.writeheader()
     writer.writerows({name: f"{value:.7g}" for name, value in line.items()} for line in history)
     return stream.getvalue()
+
+
+def check_out(out: str | os.PathLike[str], data: object = None, *, for_page: bool = False) -> Path:
+    """Return a folder to write, with ``~`` expanded. A report (``for_page``) would replace an evaluation's page.
+
+    Raises RunError: ``out`` is a file (``out-is-file``), a run folder, whose files would be replaced (``out-is-run``),
+    inside the data (``out-in-data``), which would later read its files as samples, or ``out-is-evaluation``.
+    """
+    folder, other = check_outside(out, data), f"Choose another folder with {arg('out')}."
+    if folder.is_file():
+        raise RunError(f"{folder} is a file; {arg('out')} must name a folder.", code="out-is-file")
+    if RunFolder(folder).is_run:
+        raise RunError(f"{folder} is a run folder. {other}", code="out-is-run")
+    if for_page and (folder / "metrics.json").is_file():
+        raise RunError(f"{folder} holds an evaluation with its own page. {other}", code="out-is-evaluation")
+    return folder

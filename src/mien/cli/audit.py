@@ -7,8 +7,9 @@ from mien.api import audit as api
 from mien.api.audit import MAY_HOLD_A_REVIEW
 from mien.auditing.sections import audit_tables
 from mien.base.files import check_replaceable
+from mien.base.run_folder import check_out
 from mien.cli.options import DataArgument, JsonOption, OverwriteOption, option
-from mien.cli.output import check_out, notice, show, show_json
+from mien.cli.output import notice, show, show_json
 from mien.cli.source import AuditedOptions, Source, SourceOptions
 from mien.evaluation.predictions import read_predictions
 from mien.pipeline.training_view import TrainProgress

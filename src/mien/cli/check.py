@@ -6,8 +6,9 @@ from typing import Annotated, Literal
 import typer
 
 from mien.api.check import check as check_claim
+from mien.base.run_folder import check_out
 from mien.cli.options import DataOption, JsonOption, option
-from mien.cli.output import check_out, notice, show_json
+from mien.cli.output import notice, show_json
 from mien.cli.source import SourceOptions
 
 
@@ -37,7 +38,8 @@ def check(
     another file? Would a second panel of annotators agree as often? Were the labels of the split seen in training?
     """
     source = data_options.at(data)
-    check_out(out, data, for_page=True)
+    if out is not None:
+        check_out(out, data, for_page=True)
     result = check_claim(predictions, source, split, against=against, claimed=claimed)
     if out is not None:
         notice(f"report: {result.write_report(out, source.environment())}")

@@ -7,8 +7,9 @@ import typer
 
 from mien.api.compare import compare_named, keep_shared_samples
 from mien.base.errors import DataError, Notice
+from mien.base.run_folder import check_out
 from mien.cli.options import JsonOption, OptionalDataOption, SplitOfPredictionsOption, option
-from mien.cli.output import check_out, notice, show_json, show_notices
+from mien.cli.output import notice, show_json, show_notices
 from mien.cli.source import SourceOptions, environment_of
 from mien.evaluation.predictions import read_predictions
 from mien.pipeline.evaluation_files import find_predictions
@@ -44,7 +45,8 @@ def compare(
     if split is not None and not folders:
         raise DataError("--split chooses predictions in DIR; a --predictions FILE has one split.", code="options")
     source = data_options.at_any(data)
-    check_out(out, data, for_page=True)
+    if out is not None:
+        check_out(out, data, for_page=True)
     files = [(str(folder), find_predictions(folder, split)) for folder in folders or ()]
     files += [(str(file), file) for file in predictions or ()]
     named = [(name, read_predictions(file)) for name, file in files]

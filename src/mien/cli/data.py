@@ -10,9 +10,10 @@ from mien.api.crop import crop as cut_out_faces
 from mien.api.show import show as draw_sheet
 from mien.base.errors import DataError, needs_extra
 from mien.base.files import check_outside, check_replaceable
+from mien.base.run_folder import check_out
 from mien.cli.commands import Subcommands
 from mien.cli.options import DataArgument, JsonOption, OverwriteOption, option
-from mien.cli.output import check_out, notice, show_facts, show_json
+from mien.cli.output import notice, show_facts, show_json
 from mien.cli.source import SourceOptions
 from mien.data.dataset import FINGERPRINT_PX, Dataset
 from mien.data.parquet import write_parquet

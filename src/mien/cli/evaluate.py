@@ -9,6 +9,7 @@ import typer
 from mien.api.evaluate import evaluate_file, evaluate_read, run_with_ledger
 from mien.base.errors import DataError
 from mien.base.labels import parse_scheme
+from mien.base.run_folder import check_out
 from mien.cli.options import (
     MODEL_HELP,
     TTA_HELP,
@@ -19,7 +20,7 @@ from mien.cli.options import (
     ProviderOption,
     option,
 )
-from mien.cli.output import check_out, check_overwrite, notice, show, show_json, show_notices
+from mien.cli.output import check_overwrite, notice, show, show_json, show_notices
 from mien.cli.source import Source, SourceOptions
 from mien.cli.usage import leave_out
 from mien.data.splits import OFFICIAL_ORIGIN
@@ -61,7 +62,8 @@ def evaluate(
     """
     if data is not None and predictions is None:
         data_options.at(data).check()
-    check_out(out, data)
+    if out is not None:
+        check_out(out, data)
     scheme = parse_scheme("all" if classes is None else classes)
     options = EvaluateOptions(split or "validation", by, tta, scheme)
     if predictions is not None:

@@ -12,9 +12,10 @@ from mien.base.errors import DataError
 from mien.base.files import check_replaceable, whole_file, write_bytes
 from mien.base.images import encoded
 from mien.base.progress import track
+from mien.base.run_folder import check_out
 from mien.cli.detection import note_photos_as_crops
 from mien.cli.options import IMAGES, CropsOption, JsonOption, ModelOption, OutputOption, OverwriteOption, option
-from mien.cli.output import check_out, notice, show_json, show_notices, show_rows
+from mien.cli.output import notice, show_json, show_notices, show_rows
 from mien.explanation.methods import METHODS
 from mien.explanation.overlay import full_scale, map_picture
 from mien.inference.drawing import share_text

@@ -13,10 +13,9 @@ from pathlib import Path
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any
 
-from mien.base.errors import DataError, Notice, RunError, as_options, printable, without_password
-from mien.base.files import check_outside, check_replaceable
+from mien.base.errors import DataError, Notice, as_options, printable, without_password
+from mien.base.files import check_replaceable
 from mien.base.progress import is_quiet, is_terminal
-from mien.base.run_folder import RunFolder
 from mien.version import __version__
 
 if TYPE_CHECKING:
@@ -99,23 +98,6 @@ def show_facts(facts: Mapping[str, str], title: str = "") -> None:
     for fact in facts.items():
         table.add_row(*fact)
     show(table)
-
-
-def check_out(out: Path | None, data: Path | None = None, *, for_page: bool = False) -> None:
-    """Raise an error if ``--out`` is a file, a run folder or inside the data, before anything is computed.
-
-    ``data`` is given if images are written; later they would be read as samples. A report (``for_page``) would replace
-    an evaluation's page. Raises RunError: ``out-is-run``, ``out-is-file``, ``out-in-data``, ``out-is-evaluation``.
-    """
-    if out is None:
-        return
-    RunFolder(out).check_no_run()
-    if out.is_file():
-        raise RunError(f"{out} is a file; --out must name a folder.", code="out-is-file")
-    check_outside(out, data)
-    if for_page and (out / "metrics.json").is_file():
-        words = f"{out} holds an evaluation with its own page. Choose another folder for --out."
-        raise RunError(words, code="out-is-evaluation")
 
 
 def check_overwrite(out: Path | None, names: Iterable[str], overwrite: bool) -> None:

@@ -1,16 +1,15 @@
 """``mien report``: a full report on a model's predictions. Needs torch only for gradients."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from mien.api import report as api
 from mien.base.errors import DataError
 from mien.cli.options import MODEL_HELP, JsonOption, OptionalDataOption, SplitOfPredictionsOption, option
-from mien.cli.output import check_out, notice, show_json
+from mien.cli.output import notice, show_json
 from mien.cli.source import SourceOptions, environment_of
-from mien.pipeline.evaluation_files import ReportInputs, write_report
 
 
 def report(
@@ -42,17 +41,10 @@ def report(
     if predictions is not None and split is not None:
         raise DataError("--split chooses predictions in DIR; a --predictions FILE has one split.", code="options")
     source = data_options.at_any(data)
-    inputs = ReportInputs.find(place, model, split)
-    out = out or inputs.default_out
-    check_out(out, data, for_page=True)
-    form = () if inputs.model is None else inputs.model.manifest.input.stored_as
-    inputs = replace(
-        inputs,
-        data=None if source is None else source.read(*form),
-        metadata=environment_of(source),
-        explain=not no_explain,
-    )
-    written = write_report(out, inputs)
+    written = api.report(
+        place, source, out=out, model=model, split=split,  # type: ignore[arg-type] # an unknown split is told with names
+        explain=not no_explain, metadata=environment_of(source),
+    )  # fmt: skip
     if json:
         show_json(written.to_dict())
         return

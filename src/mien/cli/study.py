@@ -9,7 +9,7 @@ import typer
 from mien.api import study as api
 from mien.base.errors import Notice, StudyError
 from mien.cli.options import EngineOption, JsonOption, OptionalDataOption, option
-from mien.cli.output import check_out, notice, show, show_json, show_notices, show_rows
+from mien.cli.output import notice, show, show_json, show_notices, show_rows
 from mien.cli.source import SourceOptions
 from mien.runs.page import study_tables
 from mien.runs.plan import PlannedRun, StudyCallback
@@ -68,20 +68,17 @@ def study(
         _show_studies(json)
         return
     wanted = load_study(name)
-    wanted.restricted(only or ())  # raise an error for a wrong name before loading torch, which takes seconds
     if data is None:
         raise StudyError(f"A study needs data: mien study {name} --data PATH.", code="options")
     source = data_options.at(data)
     source.check()
-    folder = out or Path("studies") / wanted.changed(recipe, changes or ()).name
-    check_out(folder, data)
     table = api.study(
-        wanted, source, out=folder, results=results, only=only or (), recipe=recipe, settings=changes or (),
+        wanted, source, out=out, results=results, only=only or (), recipe=recipe, settings=changes or (),
         jobs=jobs, engine=engine, finished=only_finished, callback=_DryRun(json) if dry_run else _Progress(),
     )  # fmt: skip
     if table.page is not None:
         show_json(table.to_dict()) if json else show(study_tables(table))
-        notice(f"page: {table.page}; the finished runs are kept in {results or folder / 'results'}")
+        notice(f"page: {table.page}; the finished runs are kept in {results or table.page.parent / 'results'}")
     if table.was_stopped:
         notice("Stopped. Run the same command to resume.")
         raise typer.Exit(130)

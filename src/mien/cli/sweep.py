@@ -9,7 +9,7 @@ import typer
 
 from mien.api.sweep import sweep as search
 from mien.cli.options import DeviceOption, JsonOption, PlainSettings, option
-from mien.cli.output import check_out, notice, show, show_json
+from mien.cli.output import notice, show, show_json
 from mien.cli.source import Source
 from mien.page.blocks import Column, Table
 from mien.page.terminal import rich_table
@@ -38,11 +38,9 @@ def sweep(
     """
     # Check this before loading torch, which takes seconds.
     chosen = load_space(space, plain.changes())
-    folder = out or Path("sweeps") / chosen.name
     source.check()
-    check_out(folder, source.path)
     result = search(
-        chosen, source, out=folder, trials=trials, device=device, notify=notice,
+        chosen, source, out=out, trials=trials, device=device, notify=notice,
         callback=TrainProgress(),
     )  # fmt: skip
     if json:

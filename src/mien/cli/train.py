@@ -10,7 +10,7 @@ from mien.api.train import find_job
 from mien.base.errors import DataError
 from mien.base.processes import process_count
 from mien.cli.options import ClassesOption, JsonOption, option
-from mien.cli.output import check_out, notice, show, show_json
+from mien.cli.output import notice, show, show_json
 from mien.cli.train_run import TrainOptions, train_and_show
 from mien.cli.train_trial import estimate_and_show, find_lr_and_show
 from mien.cli.usage import leave_out
@@ -69,8 +69,7 @@ def _train_folds_and_show(options: TrainOptions, changes: Sequence[str], count: 
     """Train a model for each fold, and measure it on that fold. After an error nothing is written."""
     job = find_job(options.recipe, changes, options.init_from, options.device)
     options.source.check()
-    check_out(options.out, options.source.path)
-    out = folds_folder(job, count, options.out, options.resume)
+    out = folds_folder(job, options.source, count, options.out, options.resume)
     if options.resume and not (out / "fold-1").is_dir():
         notice(f"{out} holds no folds to resume. The cross-validation starts from its first fold.", "nothing-to-resume")
     result = run_folds(job, options.source, count, out, TrainProgress(), notice)

@@ -72,7 +72,7 @@ def train_and_show(
     logger = Logger(options.log, job.out) if options.log is not None else None
     network = check(options, job)
     if not job.resumes:
-        check_outside(job.out.path, options.source.path)
+        check_outside(job.out.path, options.source)
     if options.resume and not job.resumes:
         notice(f"{job.out.path} contains no run to resume. A new run starts.", "nothing-to-resume")
     data = options.source.read(*job.recipe.input.stored_as)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from mien.base.errors import DataError, Notice, arg, nearest
 from mien.base.files import check_replaceable
 from mien.base.labels import LabelScheme
-from mien.base.run_folder import RunFolder
+from mien.base.run_folder import RunFolder, check_out
 from mien.data.dataset import Dataset
 from mien.evaluation.calibration import reliability
 from mien.evaluation.curves import roc_curves
@@ -205,8 +205,7 @@ class EvaluationResult:
         ``report``. Raises RunError: the folder is a run folder, which has its own such files, or a file exists or
         cannot be written.
         """
-        folder = Path(folder)
-        RunFolder(folder).check_no_run()
+        folder = check_out(folder)
         check_replaceable([folder / name for name in file_names(self.predictions.split)], overwrite)
         note = self.predictions.note
         about = {"probabilities": self.temperature_note, "classes": self.merged, "averaging": note}

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.base.errors import DataError, MienWarning, Notice, RunError, arg, needs_extra
-from mien.base.files import check_replaceable, whole_file
+from mien.base.files import check_replaceable, expand_home, whole_file
 from mien.base.progress import track
 from mien.faces.face import Box, Detector
 from mien.inference.drawing import draw_predictions
@@ -83,7 +83,7 @@ def predict_video(
     name = model.manifest.full_name if isinstance(model, Predictor) else str(model)
     metadata = {"video": source, "model": name, "mien version": __version__}
     how = {"annotate": annotate, "overwrite": overwrite}
-    folder = Path(f"{Path(source).stem}-mien" if out is None else out)
+    folder = expand_home(f"{Path(source).stem}-mien" if out is None else out)
     result = write_video(folder, VideoFile(video), tracker, **how, metadata=metadata)
     for note in result.notes:
         warnings.warn(MienWarning(str(note), code=note.code), stacklevel=2)
