@@ -38,9 +38,13 @@ export function setLanguage(chosen: Language): void {
   }
 }
 
-/** A sentence, with each `{name}` replaced by the value of that name. */
+/** A sentence, with each `{name}` replaced by that value, and `{name?one|many}` by the form for that number. Numbers get no decimals. */
 export function translate(key: Key, values: Record<string, string | number> = {}): string {
-  return SENTENCES.get(language)![key].replace(/\{(\w+)\}/g, (whole, name: string) => String(values[name] ?? whole));
+  return SENTENCES.get(language)![key].replace(/\{(\w+)(?:\?(.*?)\|(.*?))?\}/g, (whole, name: string, one?: string, many?: string) => {
+    const value = values[name] ?? whole;
+    if (one === undefined || many === undefined) return typeof value === "number" ? integer(value) : value;
+    return new Intl.PluralRules(language).select(Number(value)) === "one" ? one : many;
+  });
 }
 
 const EXPRESSIONS: readonly Key[] = [
@@ -74,7 +78,7 @@ export function percent(fraction: number, decimals = 0): string {
 }
 
 /** A number without decimals. */
-export function integer(value: number): string {
+function integer(value: number): string {
   return numberFormat({ maximumFractionDigits: 0 })(value);
 }
 

@@ -22,7 +22,7 @@ export function showTeachClasses(classes: TaughtClass[], recorded: TaughtClass |
     if (name.value !== one.name && document.activeElement !== name) name.value = one.name;
     name.setAttribute("aria-label", translate("teach_name", { number: index + 1 }));
     name.oninput = () => (one.name = name.value);
-    setText(count, translate(one.faces.length === 1 ? "teach_one_face" : "teach_faces", { count: one.faces.length }));
+    setText(count, translate("teach_faces", { count: one.faces.length }));
     setText(images!, translate("choose_images"));
     const chooser = files as unknown as HTMLInputElement;
     images!.onclick = () => chooser.click();

@@ -1,6 +1,6 @@
 /** The page's panel for a camera or a video: timeline, throughput, and announcements for screen readers. */
 
-import { clock, expression, integer, translate } from "../locales/translate";
+import { clock, expression, translate } from "../locales/translate";
 import { History, type TimeSteps } from "../predictions/history";
 import type { NumberedFace } from "../predictions/image_predictions";
 import type { Classified, Prediction } from "../predictions/prediction";
@@ -104,10 +104,9 @@ export class VideoPanel {
   /** Describe how much of a file was analysed; empty for a camera. */
   summary({ clip, frames, source: name }: VideoPredictor): string {
     if (!clip) return "";
-    const count = integer(frames);
-    if (frames >= clip.count) return translate("analysed", { name, count });
+    if (frames >= clip.count) return translate("analysed", { name, count: frames });
     const seconds = clip.rate ? frames / clip.rate : 0;
-    return translate("analysed_partly", { name, count, time: clock(seconds, seconds ? decimalsFor(seconds) : 0) });
+    return translate("analysed_partly", { name, count: frames, time: clock(seconds, seconds ? decimalsFor(seconds) : 0) });
   }
 
   #showReading(): void {
@@ -128,6 +127,6 @@ function throughputText(video: VideoPredictor): string {
   const throughput = video.throughput();
   if (!throughput) return "";
   const { rate, milliseconds } = throughput;
-  if (video.clip) return translate("progress", { done: integer(video.frames), count: integer(video.clip.count), rate: integer(rate) });
-  return translate("throughput", { rate: integer(rate), milliseconds: integer(milliseconds), frames: video.frames });
+  if (video.clip) return translate("progress", { done: video.frames, count: video.clip.count, rate });
+  return translate("throughput", { rate, milliseconds, frames: video.frames });
 }

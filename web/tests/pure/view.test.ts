@@ -32,6 +32,9 @@ describe("locales", () => {
     setLanguage("de");
     expect(currentLanguage()).toBe("de");
     expect(translate("face_answer", { number: 2, answer: "x" })).toBe("Gesicht 2: x");
+    expect([0, 1, 1000].map((count) => translate("teach_faces", { count }))).toEqual(["0 Gesichter", "1 Gesicht", "1.000 Gesichter"]);
+    setLanguage("fr");
+    expect([0, 1, 2].map((count) => translate("teach_faces", { count }))).toEqual(["0 visage", "1 visage", "2 visages"]);
     expect(percent(0.5)).toBe("50\u00a0%");
     setLanguage("en");
     expect(percent(0.5)).toBe("50%");
