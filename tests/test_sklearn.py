@@ -12,7 +12,7 @@ from sklearn.utils.estimator_checks import check_estimator
 
 import mien
 from mien.base.errors import DataError, RecipeError
-from mien.base.recipe import dump_recipe
+from mien.base.recipe import dump_recipe, load_recipe
 from mien.sklearn import ExpressionClassifier, PixelError
 from support import raises
 
@@ -92,7 +92,8 @@ def test_labels_keep_their_type_and_runs_repeat(recipe, faces, fitted):
     assert set(again.predict(faces.images)) <= set(numbers.tolist())
     np.testing.assert_array_equal(again.predict_proba(faces.images), fitted.predict_proba(faces.images))
     seeds = (np.random.RandomState(5), np.random.RandomState(5).randint(2**31 - 1), 0)
-    one, same, other = (ExpressionClassifier(recipe, random_state=s).fit(faces.images, numbers).history_ for s in seeds)
+    own = load_recipe(recipe)
+    one, same, other = (ExpressionClassifier(own, random_state=s).fit(faces.images, numbers).history_ for s in seeds)
     assert one[0]["train_loss"] == same[0]["train_loss"] != other[0]["train_loss"]
 
 

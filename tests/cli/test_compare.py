@@ -81,7 +81,7 @@ def test_how_answers_came_about_is_said(mien, three, folders, tmp_path):
     refused(mien("compare", strong / "predictions_validation.npz", weak), "folder-is-a-file", "--predictions")
 
 
-def test_other_rows_are_refused_and_nothing_is_written(mien, three, folders, tmp_path):
+def test_other_rows_are_refused_and_nothing_is_written(mien, three, folders, tmp_path, tiny_run):
     weak, strong, _ = folders
     write_predictions(tmp_path / "fewer.npz", three[0].subset(np.arange(1, len(three[0]))))
     refused(mien("compare", weak, "--predictions", tmp_path / "fewer.npz", "--out", tmp_path / "out"), "samples-differ")
@@ -94,6 +94,7 @@ def test_other_rows_are_refused_and_nothing_is_written(mien, three, folders, tmp
     refused(mien("compare", weak, tmp_path / "two"), "predictions-missing", f"{tmp_path / 'two'} does not exist")
     files = [part for folder in (weak, strong) for part in ("--predictions", folder / "predictions_validation.npz")]
     refused(mien("compare", *files, "--split", "test"), "options", "--split")
+    refused(mien("compare", weak, strong, "--out", tiny_run.path), "out-is-run")
     assert not (tmp_path / "out").exists()
 
 

@@ -11,7 +11,7 @@ from mien.api.inputs import Data, data_name, environment, read
 from mien.auditing.run import AuditFindings, audit_faces, check_audit, find_copies, kept_together
 from mien.auditing.sections import audit_tables, audit_values, write_audit
 from mien.base.errors import DataError, arg, needs_extra
-from mien.base.files import check_outside, check_replaceable, write_text
+from mien.base.files import check_replaceable, write_text
 from mien.base.recipe import Recipe, load_recipe
 from mien.base.run_folder import check_out
 from mien.data.clean import Clean, write_clean
@@ -55,7 +55,7 @@ class AuditResult:
         Raises:
             RunError: a ``clean.toml`` exists already, and a person may have edited it.
         """
-        folder = check_out(folder)
+        folder = check_out(folder, self.name)
         check_replaceable([folder / "clean.toml"], overwrite, MAY_HOLD_A_REVIEW)
         found = {"fingerprint of the data": self.data.fingerprint, "splits": self.data.split_origin}
         if self.data.skipped:
@@ -112,7 +112,7 @@ def audit(
         import scipy  # noqa: F401
         import threadpoolctl  # noqa: F401
     if recipe is not None:
-        folder = check_outside(out, data)
+        folder = check_out(out, data)
         with needs_extra("train", "Training"):
             import mien.training.loop  # noqa: F401
     judge = recipe if recipe is None or isinstance(recipe, Recipe) else load_recipe(os.fspath(recipe))

@@ -13,6 +13,7 @@ from mien.api.inputs import Data, read
 from mien.base.errors import DataError
 from mien.base.files import expand_home
 from mien.base.labels import SCHEMES, parse_scheme
+from mien.base.run_folder import check_out
 from mien.data.dataset import ALL, FINGERPRINT_PX, SPLITS, Dataset
 from mien.data.read import ReadResult
 from mien.evaluation.claim import LEARNED_SHARE, best_exchange, learned_labels
@@ -94,7 +95,8 @@ class ClaimResult:
         lead = f"{VERDICTS[self.verdict]} {self._measured()}"
         note = "These findings follow from the predictions and the data. They cannot prove how a model was trained."
         section = Section("findings", "What was checked", (self.table(), Text(note, soft=True)))
-        return Page(f"Check of {self.name}", lead, (section,), dict(metadata or {})).write(Path(folder)).page
+        page = Page(f"Check of {self.name}", lead, (section,), dict(metadata or {}))
+        return page.write(check_out(folder, for_page=True)).page
 
     def to_dict(self) -> dict[str, Any]:
         """Return accuracy, samples, verdict and findings, JSON-ready."""

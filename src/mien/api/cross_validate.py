@@ -11,9 +11,9 @@ from typing import Any
 from mien.api.inputs import Data, environment, read
 from mien.api.train import TrainingJob, check_callback, find_job, settings_of
 from mien.base.errors import RunError, arg, needs_extra
-from mien.base.files import check_outside, write_text
+from mien.base.files import write_text
 from mien.base.recipe import Recipe
-from mien.base.run_folder import RunFolder
+from mien.base.run_folder import RunFolder, check_out
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import Evaluation
 from mien.page.terminal import as_html, as_text, evaluation_text
@@ -98,7 +98,7 @@ def cross_validate(
 
 def folds_folder(job: TrainingJob, data: Data, folds: int, out: str | os.PathLike[str] | None, resume: bool) -> Path:
     """Return the folder of a cross-validation. Raises RunError: it is in the data, or must not be resumed."""
-    folder = check_outside(Path("runs") / f"{job.recipe.name}-folds{folds}" if out is None else out, data)
+    folder = check_out(Path("runs") / f"{job.recipe.name}-folds{folds}" if out is None else out, data)
     has_folds = (folder / "fold-1").is_dir()
     if has_folds and not resume:
         raise RunError(

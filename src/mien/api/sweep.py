@@ -55,11 +55,11 @@ def sweep(
         raise RecipeError(words, code="settings-of-a-value")
     changes = [f"{key}={toml_value(value)}" for key, value in (settings or {}).items()]
     chosen = space if isinstance(space, Space) else load_space(os.fspath(space), changes)
+    folder = check_out(Path("sweeps") / chosen.name if out is None else out, data)
     with needs_extra("search", "A sweep"):
         from mien.runs.sweep import check_networks, search
         from mien.training.device import check_device
         from mien.training.plan import recipe_warnings
-    folder = check_out(Path("sweeps") / chosen.name if out is None else out, data)
     check_device(device)
     check_networks(chosen)
     for warning in recipe_warnings(chosen.base):

@@ -19,7 +19,7 @@ from mien.base.files import check_outside
 from mien.base.preprocess import InputSpec
 from mien.base.processes import is_main_process, process_count, usual_torch
 from mien.base.progress import busy, is_quiet
-from mien.base.recipe import Change, Recipe, load_recipe, tuned
+from mien.base.recipe import Change, Recipe, check_recipe, load_recipe, tuned
 from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
 from mien.inference.find_model import find_trained
@@ -431,8 +431,7 @@ def find_job(
     if not isinstance(recipe, Recipe):
         recipe = load_recipe(os.fspath(recipe), changes)
     elif changes:
-        words = "Settings need a recipe given by name or file; change this one with recipe.model_copy(update=...)."
-        raise RecipeError(words, code="settings-of-a-value")
+        recipe = check_recipe(recipe.model_dump(exclude_unset=True), recipe.name, changes)
     if recipe.tuning.fit_head and init_from is None:
         init_from = "default"
     start = None if init_from is None else find_trained(init_from)

@@ -43,7 +43,7 @@ def report(
     source = data_options.at_any(data)
     written = api.report(
         place, source, out=out, model=model, split=split,  # type: ignore[arg-type] # an unknown split is told with names
-        explain=not no_explain, metadata=environment_of(source),
+        explain=not no_explain, metadata=environment_of(None) if source is None else None,
     )  # fmt: skip
     if json:
         show_json(written.to_dict())

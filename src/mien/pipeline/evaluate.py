@@ -234,7 +234,7 @@ class EvaluationResult:
             run=self.run,
             explain=False,
         )
-        return write_measured(Path(folder), inputs, self.measured, self.evaluation).page
+        return write_measured(check_out(folder, for_page=True), inputs, self.measured, self.evaluation).page
 
     def to_dict(self) -> dict[str, Any]:
         """Return the content of ``metrics.json``, JSON-ready."""

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from rich.console import Group
 
 from mien.base.errors import Notice
-from mien.base.files import expand_home
+from mien.base.run_folder import check_out
 from mien.data.dataset import Dataset
 from mien.evaluation.intervals import percentile_interval
 from mien.evaluation.metrics import confusion_matrix
@@ -110,7 +110,7 @@ class Comparison:
 
     def write_report(self, folder: str | os.PathLike[str]) -> Path:
         """Write ``report.html`` with charts and tables into a folder; return its path. Needs the extra ``report``."""
-        return comparison_page([self]).write(expand_home(folder)).page
+        return comparison_page([self]).write(check_out(folder, for_page=True)).page
 
     def to_dict(self) -> dict[str, Any]:
         """Return both models' metrics, differences, intervals and p-values, also notes and subsets, JSON-ready."""
