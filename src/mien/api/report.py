@@ -3,7 +3,6 @@
 import os
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Literal
 
 from mien.api.inputs import Data, Model, environment, for_labels, read
 from mien.base.files import expand_home
@@ -21,7 +20,7 @@ def report(
     *,
     out: str | os.PathLike[str] | None = None,
     model: Model | None = None,
-    split: Literal["train", "validation", "test", "all"] | None = None,
+    split: str | None = None,
     explain: bool = True,
     metadata: Mapping[str, str] | None = None,
 ) -> WrittenPage:

@@ -101,7 +101,7 @@ def refuse_pointer(path: str | os.PathLike[str], error: type[MienError]) -> None
 
 
 def check_outside(out: str | os.PathLike[str], data: object) -> Path:
-    """Return ``out`` with ``~`` expanded. Raises RunError: it is in the folder of the data (``out-in-data``)."""
+    """Return ``out`` with ``~`` expanded. Raises RunError: it is in ``data``, if this is or has a path."""
     out, source = expand_home(out), getattr(data, "path", data)
     folder = expand_home(source) if isinstance(source, str | os.PathLike) else None
     if folder is not None and folder.is_dir() and out.resolve().is_relative_to(folder.resolve()):

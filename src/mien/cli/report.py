@@ -42,8 +42,8 @@ def report(
         raise DataError("--split chooses predictions in DIR; a --predictions FILE has one split.", code="options")
     source = data_options.at_any(data)
     written = api.report(
-        place, source, out=out, model=model, split=split,  # type: ignore[arg-type] # an unknown split is told with names
-        explain=not no_explain, metadata=environment_of(None) if source is None else None,
+        place, source, out=out, model=model, split=split, explain=not no_explain,
+        metadata=environment_of(None) if source is None else None,  # data has its own
     )  # fmt: skip
     if json:
         show_json(written.to_dict())
