@@ -98,15 +98,15 @@ def test_labels_keep_their_type_and_runs_repeat(recipe, faces, fitted):
 
 
 def test_a_head_is_fitted_to_a_trained_network(faces):
-    """Oracle: 4 bytes for each parameter of the built-in model, without its own heads."""
-    assert len(ExpressionClassifier("head", device="cpu").fit(faces.images, faces.labels).model_) > 4 * 1_680_000
+    """Oracle: the features of the built-in model."""
+    fitted = ExpressionClassifier("head", device="cpu").fit(faces.images, faces.labels)._classifier
+    np.testing.assert_allclose(fitted.features(faces.images), mien.load().features(faces.images), atol=0.02)
 
 
 def test_cross_validation_runs(recipe, faces):
     estimator = ExpressionClassifier(recipe, settings={"epochs": 1})
     scores = cross_val_score(estimator, faces.images, faces.labels, cv=2, error_score="raise")
-    assert scores.shape == (2,)
-    assert (scores >= 0).all()
+    assert (scores >= 0).tolist() == [True, True]
 
 
 def test_bad_data_is_refused_as_a_value_error(recipe, faces):
