@@ -1,6 +1,7 @@
 /** Binds buttons, switches, drops and pastes to the app's functions. */
 
 import { currentLanguage, languages, percent, setLanguage } from "../locales/translate";
+import { droppedFiles } from "../sources/dropped";
 import { element } from "../view/elements";
 import type { Page } from "../view/page";
 import type { App } from "./app";
@@ -51,7 +52,8 @@ function bindDrops(app: App): void {
   document.ondrop = (event) => {
     event.preventDefault();
     screen.classList.remove("drop-target");
-    void app.open([...(event.dataTransfer?.files ?? [])]);
+    // A folder that cannot be read is as one without images.
+    if (event.dataTransfer) void droppedFiles(event.dataTransfer).catch(() => []).then((files) => app.open(files));
   };
 }
 

@@ -5,6 +5,7 @@ import { translate } from "../locales/translate";
 import { Gallery, type GalleryItem } from "../predictions/gallery";
 import type { Predictor } from "../predictions/predictor";
 import type { DecodedImage } from "../preprocess/image";
+import { openImage } from "../sources/image_file";
 import { element } from "../view/elements";
 import type { Page } from "../view/page";
 import type { Stage } from "./stage";
@@ -148,6 +149,15 @@ export class ImageSession {
 
   /** Show an image and choose one of its faces. Returns false if it cannot be shown; true even if something else was started. */
   async #choose(item: GalleryItem, face: number): Promise<boolean> {
+    // A file that is no image leaves a running camera or video as it is.
+    if (this.stage.isRunning) {
+      try {
+        await openImage(item.file);
+      } catch (error) {
+        this.#refuse(item, error);
+        return false;
+      }
+    }
     const turn = this.stage.stop();
     this.#processing = () => translate("processing", { name: item.file.name });
     this.page.messages.show(this.#processing);

@@ -166,6 +166,14 @@ export async function drop(page: Page, files: { name: string; type: string; byte
   }, given);
 }
 
+/** Drop a file or a folder of this machine. */
+export async function dropPath(page: Page, dropped: string): Promise<void> {
+  const session = await page.context().newCDPSession(page);
+  const data = { items: [], files: [dropped], dragOperationsMask: 1 };
+  for (const type of ["dragEnter", "dragOver", "drop"] as const) await session.send("Input.dispatchDragEvent", { type, x: 300, y: 300, data });
+  await session.detach();
+}
+
 /** Click an element at the moment when the page starts to process an image. */
 export async function clickWhileProcessing(page: Page, selector: string): Promise<void> {
   await page.evaluate((wanted) => {

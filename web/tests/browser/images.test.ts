@@ -1,5 +1,6 @@
 // Images: which files are processed, and with which result. Oracle: Python's predictions (vectors.json, predict_box.py).
-import { readFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import path from "node:path";
 
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -13,11 +14,14 @@ import {
   clickWhileProcessing,
   drop,
   dropAstronaut,
+  dropPath,
   errorCodes,
   expectClose,
+  folder,
   pageErrors,
   predictBox,
   reports,
+  ROOT,
   saved,
   says,
   waitForText,
@@ -32,6 +36,8 @@ const TOLERANCE: Record<string, number> = { "veiled.png": 1e-2, "deep-grey.png":
  * Python too. Which images these are depends on the model.
  */
 const ON_AN_EDGE = { images: 2, difference: 2e-2 };
+
+const FACES = path.join(ROOT, "src/mien/shipped/faces");
 
 /** A black PNG of 70,000 x 4 pixels. */
 const WIDE =
@@ -69,6 +75,25 @@ function compare(predictions: Prediction[], output: "fer2013" | "perceived"): vo
   }
   expect(onAnEdge.length, onAnEdge.join()).toBeLessThanOrEqual(ON_AN_EDGE.images);
 }
+
+test("a dropped folder gives its images and those of its folders, in the order of their names", async () => {
+  const dropped = mkdtempSync(path.join(folder, "dropped-"));
+  mkdirSync(path.join(dropped, "a"));
+  const [face] = readdirSync(FACES).filter((name) => name.endsWith(".jpg"));
+  for (const name of ["9.jpg", "a/8.jpg", "10.jpg"]) copyFileSync(path.join(FACES, face!), path.join(dropped, name));
+  // More than a browser lists at once, and none of them an image.
+  for (let at = 0; at < 120; at++) writeFileSync(path.join(dropped, `${at}.csv`), "path,label");
+  const page = await visit.open();
+  await dropPath(page, dropped);
+  await waitForText(page, "#images", /10\.jpg/);
+  expect((await allPredictions(page, 3)).map(({ source }) => source)).toEqual(["9.jpg", "10.jpg", "8.jpg"]);
+  expect(await errorCodes(page)).toEqual([]);
+  rmSync(path.join(dropped, "a"), { recursive: true });
+  for (const name of ["9.jpg", "10.jpg"]) rmSync(path.join(dropped, name));
+  await dropPath(page, dropped);
+  await reports(page, "files-unsupported");
+  await page.context().close();
+});
 
 describe("images that are face crops", () => {
   let page: Page;

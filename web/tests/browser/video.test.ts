@@ -122,6 +122,11 @@ describe("with a camera", () => {
     const page = await visit.open();
     await page.setInputFiles("#video-file", { name: "clip.webm", mimeType: "video/webm", buffer: clip("astronaut") });
     await expect.poll(() => frameCount(page), { timeout: 20_000 }).toBeGreaterThan(5);
+    // A file that is no image does not stop it.
+    await drop(page, [{ name: "odd.png", type: "image/png", bytes: Buffer.from("odd") }]);
+    await reports(page, "image-unreadable", "odd.png");
+    const before = await frameCount(page);
+    await expect.poll(() => frameCount(page), { timeout: 20_000 }).toBeGreaterThan(before + 2);
     await page.click("#stop");
     await page.waitForSelector("#play:enabled");
     expect(await page.textContent("#status")).toMatch(/^clip\.webm: \d+ frames analysed, up to 0:0\d\.\d+\.$/);

@@ -1,0 +1,36 @@
+/** The files of a drop, those inside its folders too. */
+
+/** Call this in the event's handler: afterwards a browser forgets what was dropped. */
+export async function droppedFiles({ items, files }: DataTransfer): Promise<File[]> {
+  const plain = [...files];
+  const entries = [...items].map((item) => item.webkitGetAsEntry()).filter((entry) => entry !== null);
+  if (!entries.some(({ isDirectory }) => isDirectory)) return plain;
+  return (await Promise.all(entries.map(async (entry) => {
+    const found = await filesOf(entry);
+    // A folder often has other files, such as a list of labels. They need no message.
+    return entry.isDirectory ? found.filter(({ type }) => /^(image|video)\//.test(type)) : found;
+  }))).flat();
+}
+
+/** The file, or all files of the folder in the order of their names. */
+async function filesOf(entry: FileSystemEntry): Promise<File[]> {
+  if (isFile(entry)) return [await new Promise<File>((resolve, reject) => entry.file(resolve, reject))];
+  const reader = (entry as FileSystemDirectoryEntry).createReader();
+  const entries: FileSystemEntry[] = [];
+  // A reader gives a part at a time, and at the end nothing.
+  let part: FileSystemEntry[];
+  do {
+    part = await read(reader);
+    entries.push(...part);
+  } while (part.length);
+  entries.sort((one, other) => one.name.localeCompare(other.name, undefined, { numeric: true }));
+  return (await Promise.all(entries.map(filesOf))).flat();
+}
+
+function isFile(entry: FileSystemEntry): entry is FileSystemFileEntry {
+  return entry.isFile;
+}
+
+function read(reader: FileSystemDirectoryReader): Promise<FileSystemEntry[]> {
+  return new Promise((resolve, reject) => reader.readEntries(resolve, reject));
+}
