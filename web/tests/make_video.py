@@ -29,7 +29,7 @@ def main(path: Path, shown: str) -> None:
             frames = [_tone(index) for index in range(FRAMES * SOUND_RATE // (RATE * SOUND_BLOCK))]
         else:
             rate, count = (1, 4) if shown == "slow" else (RATE, FRAMES)
-            stream = container.add_stream("libvpx", rate=rate, options={"deadline": "realtime", "cpu-used": "8"})
+            stream = container.add_stream("libvpx", rate=rate, options={"deadline": "good", "cpu-used": "5"})
             stream.width, stream.height, stream.pix_fmt = (2 * SIDE if shown == "two" else SIDE), SIDE, "yuv420p"
             stream.bit_rate = 4_000_000
             frames = []

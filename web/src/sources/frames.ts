@@ -61,8 +61,13 @@ const MAX_RATE = 30;
 /** Assumed rate of a video that is too short to measure. */
 const USUAL_RATE = 25;
 
-/** Longest wait for a frame; the last one may have been shown before. */
+/** Longest wait for a frame, as the last one may have been shown before, or for the end. */
 const PATIENCE_MILLISECONDS = 1000;
+
+const TURN_MILLISECONDS = 20;
+
+/** So many times in turn a frame that seems the one before is looked at again, and so often. */
+const STILL = { waited: 3, turns: 10 };
 
 /** Every frame of a video file; the video waits for slow predictions. */
 export class ClipFrames extends Frames {
@@ -89,7 +94,12 @@ export class ClipFrames extends Frames {
       // The middle of the frame's display time.
       await this.#seek((index + 0.5) / this.rate);
       if (!this.isRunning) return;
-      const shown = this.#shownTime();
+      let shown = this.#shownTime();
+      // A busy browser shows a frame a little after it was sought. Of a picture that stands still, the first are waited for.
+      for (let turn = 0; shown === time && held.length < STILL.waited && turn < STILL.turns; turn += 1) {
+        await later(null, TURN_MILLISECONDS);
+        shown = this.#shownTime();
+      }
       if (shown === time) {
         held.push(index);
         continue;
@@ -102,9 +112,13 @@ export class ClipFrames extends Frames {
     }
     if (!this.isRunning) return;
     // A file that was cut off, or whose sound is longer, shows its last frame until the end; slides show each as long.
-    this.count -= held.length - Math.min(held.length, longest);
-    held.length = Math.min(held.length, longest);
+    const needless = Math.max(held.length - longest, 0);
+    this.count -= needless;
+    held.length -= needless;
     await useHeld();
+    // A browser notices a little after a seek that no more frames come.
+    const until = performance.now() + PATIENCE_MILLISECONDS;
+    while (needless && !video.ended && performance.now() < until) await later(null, TURN_MILLISECONDS);
     if (video.ended) throw new PageError("video-broken");
   }
 
@@ -152,6 +166,6 @@ export class ClipFrames extends Frames {
   }
 }
 
-function later<Value>(value: Value): Promise<Value> {
-  return new Promise((resolve) => setTimeout(resolve, PATIENCE_MILLISECONDS, value));
+function later<Value>(value: Value, milliseconds = PATIENCE_MILLISECONDS): Promise<Value> {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds, value));
 }
