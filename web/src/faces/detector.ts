@@ -79,7 +79,7 @@ export class Detector {
   /** Faces in a still image, the largest first; boxes in whole pixels of the image. */
   detectInImage(image: DecodedImage): Promise<DetectedFace[]> {
     return this.#inTurn(async () => {
-      const copy = this.#copyOf(image);
+      const copy = fittingCopy(brightened(image.pixels));
       const faces = await this.#checked(copy, await this.#proposals(copy));
       return this.#chosen(image, copy, faces.length ? faces : await this.#closeUp(copy));
     });
@@ -142,11 +142,15 @@ export class Detector {
   }
 
   async #detectInFrame(frame: DecodedImage, known: Box[], seconds: number, schedule: Schedule): Promise<DetectedFace[]> {
-    const copy = this.#copyOf(frame);
-    const before = inPixelsOf(copy, frame, known.map((box) => ({ box, score: KNOWN_SCORE })));
-    const faces = await this.checker.follow(copy, before);
-    const followed = this.#suppressed(faces);
-    if (followed.length && seconds < schedule.nextLook) return this.#chosen(frame, copy, followed);
+    const whole = brightened(frame.pixels);
+    const before = inPixelsOf(whole, frame, known.map((box) => ({ box, score: KNOWN_SCORE })));
+    const found = await this.checker.follow(whole, before);
+    const still = this.#suppressed(found);
+    if (still.length && seconds < schedule.nextLook) return this.#chosen(frame, whole, still);
+    // To resize a large frame takes longer than all before, so it is done only for a search.
+    const copy = fittingCopy(whole);
+    const scale: [number, number] = [copy.width / whole.width, copy.height / whole.height];
+    const [faces, followed] = [found, still].map((all) => all.map((face) => moved(face, 0, scale))) as [DetectedFace[], DetectedFace[]];
     const looks = await this.#looksAtFrame(copy, boxesFrom(followed, 0), seconds, schedule);
     const proposals = mergeAgreeing(looks, AGREEING_IOU).map(reframed);
     const others = proposals.filter((face) => !followed.some(({ box }) => iou(box, face.box) > AGREEING_IOU));
@@ -168,11 +172,6 @@ export class Detector {
     return [first.faces, ...closer];
   }
 
-  #copyOf({ pixels }: DecodedImage): RgbaImage {
-    const bright = brightened(pixels);
-    return Math.max(bright.width, bright.height) > LARGEST_PX ? resizeColour(bright, ...fitted(bright, LARGEST_PX)) : bright;
-  }
-
   async #checked(image: RgbaImage, looks: DetectedFace[][]): Promise<DetectedFace[]> {
     const proposals = mergeAgreeing(looks, AGREEING_IOU).slice(0, MAX_PROPOSALS.image).map(reframed);
     return this.#suppressed(await this.checker.check(image, proposals));
@@ -186,6 +185,10 @@ export class Detector {
   #chosen(image: DecodedImage, copy: RgbaImage, faces: DetectedFace[]): DetectedFace[] {
     return inPixelsOf(image, copy, faces.filter(({ score }) => score >= this.minScore));
   }
+}
+
+function fittingCopy(image: RgbaImage): RgbaImage {
+  return Math.max(image.width, image.height) > LARGEST_PX ? resizeColour(image, ...fitted(image, LARGEST_PX)) : image;
 }
 
 function boxesFrom(faces: DetectedFace[], minScore: number): Box[] {
