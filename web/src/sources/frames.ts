@@ -91,8 +91,7 @@ export class ClipFrames extends Frames {
       for (const index of held) if (this.isRunning) await use(frame!, index / this.rate);
     };
     for (let index = 0; this.isRunning && index < this.count; index += 1) {
-      // The middle of the frame's display time.
-      await this.#seek((index + 0.5) / this.rate);
+      await this.#show(index, index > 0 && index < this.count - 1 && !held.length);
       if (!this.isRunning) return;
       let shown = this.#shownTime();
       // A busy browser shows a frame a little after it was sought. Of a picture that stands still, the first are waited for.
@@ -154,6 +153,27 @@ export class ClipFrames extends Frames {
     const total = gaps.reduce((sum, gap) => sum + gap, 0);
     const rate = Math.max(Math.round(gaps.reduce((sum, gap) => sum + Math.round(gap / shortest), 0) / total), 1);
     return rate / Math.ceil(rate / MAX_RATE);
+  }
+
+  /**
+   * Show the frame of a place. To seek, a browser decodes all from the last key frame on, so it is several times as fast
+   * to play on to the next frame. A frame that was passed is sought.
+   */
+  async #show(index: number, isNext: boolean): Promise<void> {
+    const { video } = this;
+    const length = 1 / this.rate;
+    // The middle of the frame's display time.
+    const middle = (index + 0.5) * length;
+    // A page that is not seen is shown no frames.
+    if (isNext && !document.hidden) {
+      video.play().catch(() => {});
+      let time: number | null;
+      do time = await Promise.race([this.next(), later(null)]);
+      while (time !== null && time <= middle - length);
+      video.pause();
+      if (!this.isRunning || (time !== null && time <= middle)) return;
+    }
+    await this.#seek(middle);
   }
 
   #seek(seconds: number): Promise<void> {

@@ -30,6 +30,6 @@ export class Player {
     this.#seek.value = String(currentTime);
     this.#seek.setAttribute("aria-valuetext", clock(currentTime));
     setText(element("time"), `${clock(currentTime)} / ${clock(duration)}`);
-    setText(this.#play, translate(paused ? "play" : "pause"));
+    setText(this.#play, translate(paused || this.#play.disabled ? "play" : "pause"));
   }
 }
