@@ -189,6 +189,12 @@ def test_an_audit_says_what_the_command_says(tmp_path, faces):
     assert json.loads((tmp_path / "audit" / "audit.json").read_text()) == json.loads(json.dumps(result.to_dict()))
     with raises(RunError, "file-exists", "clean.toml"):
         result.write(tmp_path / "audit")
+    with raises(DataError, "audit-of-cleaned"):
+        package.audit(replace(faces, cleaned_from=("sha256:0",)))
+    part, said = faces.subset(faces.split != "test"), []
+    made = Predictions(part.rows, part.labels, np.eye(len(faces.classes))[part.labels], faces.classes, "all", "")
+    package.audit(part, made, notify=said.append)
+    assert len(said) == 1
 
 
 @pytest.mark.parametrize(("split", "code"), [("train", "predictions-of-train"), ("test", "test-split")])

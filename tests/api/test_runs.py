@@ -16,8 +16,9 @@ def study_file(tmp_path, tiny_recipe_text):
     (tmp_path / "tiny.toml").write_text(tiny_recipe_text)
     file = tmp_path / "two.toml"
     file.write_text(
-        'name = "two"\ntitle = "Two"\nrecipe = "tiny.toml"\nmetrics = ["accuracy"]\n[[variants]]\nname = "a"\n'
-        '[[variants]]\nname = "b"\nset = { optim.lr = 0.001 }\n'
+        'name = "two"\ntitle = "Two"\nrecipe = "tiny.toml"\nmetrics = ["accuracy", "recall.positive"]\n'
+        '[[variants]]\nname = "a"\n[[variants]]\nname = "b"\nset = { optim.lr = 0.001 }\n'
+        '[[variants]]\nname = "c"\nafter = "b"\nclasses = "binary"\n'
     )
     return file
 
@@ -30,13 +31,15 @@ def test_a_study_is_what_the_command_prints(mien, study_file, face_folder, tmp_p
     words = ("--set", "epochs=1", "--set", "class_weights={sad = 2.0}")
     printed = mien("study", study_file, "--data", face_folder, "--out", out, *words, "--json")
     assert table.to_dict() == json.loads(printed.out)
-    assert [row.metrics["accuracy"].runs for row in table.rows] == [1, 1]
+    assert [row.metrics["accuracy"].runs for row in table.rows] == [1, 1, 1]
     assert table.page == out / "report.html"
     assert not table.was_stopped
     # Only finished runs count, and none is trained.
     again = package.study(study_file, face_folder, out=out, settings=settings, finished=True, verbose=0)
     assert capfd.readouterr().err == ""
     assert again.to_dict() == table.to_dict()
+    # A metric may be of a class that only a variant which is left out has.
+    package.study(study_file, face_folder, out=out, settings=settings, only=["a"], finished=True, verbose=0)
 
 
 def test_a_sweep_is_what_the_command_prints(mien, face_folder, tmp_path, tiny_recipe_text):

@@ -63,7 +63,8 @@ def test_ones_own_folders_and_the_list_that_comes_of_them(mien, flawed_folder, t
     renamed = ("--skip-bad", "--map", "<b>bored=neutral", "--clean", file)
     refused(mien("evaluate", tiny_run.path, "--data", flawed_folder, *renamed), "clean-other-data", "--map")
     cleaned = tmp_path / "cleaned.parquet"
-    assert mien("data", "convert", flawed_folder, "--skip-bad", "--clean", file, "--out", cleaned).code == 0
+    written = mien("data", "convert", flawed_folder, "--skip-bad", "--clean", file, "--out", cleaned)
+    assert (written.code, "sha256:" in written.err) == (0, False)
     again = mien("audit", cleaned, "--out", tmp_path / "second", "--json")
     assert json.loads(again.out)["identical"]["groups"] == 0
 

@@ -63,7 +63,6 @@ def test_predictions_are_the_means_over_views_without_a_temperature(
     predictions = read_predictions(file)
     assert predictions.sample_ids.tolist() == chosen.rows.tolist()
     assert predictions.probabilities == pytest.approx(expected, abs=1e-3)
-
     os.utime(file, (1, 1))
     assert mien(*words, face_folder, "--out", tmp_path / "b", "--seed", 1).code == 0
     assert [each.stat().st_mtime for each in cache.iterdir()] == [1], "from the cache"

@@ -22,7 +22,6 @@ def test_merged_first_and_merged_after_meet_on_the_same_rows(mien, tmp_path, tin
     trained = mien("train", recipe_file, "--data", face_parquet, "--out", first, "--classes", "binary-with-disgust")
     assert trained.code == 0, trained.err
     assert 'classes = "binary-with-disgust"' in (first / "recipe.toml").read_text()
-
     after = mien("evaluate", tiny_run.path, "--data", face_parquet, "--classes", "binary", "--out", tmp_path / "after")
     assert after.code == 0, after.err
     noted(after, "classes-merged", "'binary'")
@@ -33,7 +32,6 @@ def test_merged_first_and_merged_after_meet_on_the_same_rows(mien, tmp_path, tin
     assert len(merged) == int(np.isin(plain.labels, [0, 2, 3, 4, 5]).sum())
     expected = SCHEMES["binary"].merge_probabilities(plain.probabilities, plain.classes)
     assert merged.probabilities == pytest.approx(expected[np.isin(plain.sample_ids, merged.sample_ids)], abs=1e-5)
-
     folders = tmp_path / "after", first
     refused(mien("compare", *folders), "samples-differ", "--shared-only")
     compared = mien("compare", *folders, "--shared-only", "--json")

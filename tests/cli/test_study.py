@@ -77,6 +77,7 @@ def test_a_study_runs_once_and_is_told_again(mien, study_file, face_folder, tmp_
         (["FILE", "--data", "FACES", "--set", "optim.lr=0.001"], "study-same-recipe", "'slow'"),
         (["FILE", "--data", "FACES", "--jobs", "0"], "usage", "jobs"),
         (["FILE", "--data", "FACES", "--finished"], "nothing-finished", "results"),
+        (["FILE", "--data", "FACES", "--finished", "--dry-run"], "options", "--finished"),
     ],
 )
 def test_bad_input_is_one_line_and_nothing_is_written(

@@ -23,7 +23,6 @@ def test_a_sweep_from_the_command_line(mien, space, face_folder, tmp_path):
     assert "optim.lr" in answer.out
     assert sum(line.startswith("trial ") for line in answer.err.splitlines()) == 2
     assert f"mien train {out / 'best.toml'} --data PATH --set seed=1" in answer.err
-
     # The same command again finds all done; more trials go on.
     answer = mien("sweep", space, "--data", face_folder, "--out", out, "--trials", 3, "--json", "--quiet")
     assert (answer.code, answer.err) == (0, "")

@@ -27,8 +27,7 @@ def test_each_strength_changes_more_than_the_one_before(name, images):
 @pytest.mark.parametrize("name", CORRUPTIONS)
 def test_a_face_goes_by_seed_and_place_alone(name, images, monkeypatch):
     whole = corrupt(images, name, 3, seed=4)
-    assert whole.dtype == np.uint8
-    assert whole.shape == images.shape
+    assert (whole.dtype, whole.shape) == (np.uint8, images.shape)
     assert np.array_equal(whole[:7], corrupt(images[:7], name, 3, seed=4))
     monkeypatch.setattr(corruptions, "_CHUNK_FACES", 16)
     assert np.array_equal(whole, corrupt(images, name, 3, seed=4)), "chunks change nothing"

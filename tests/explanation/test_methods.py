@@ -10,8 +10,7 @@ from support import raises
 def test_maps_are_finite_the_same_again_and_lie_on_the_stored_face(name, tiny_model, faces):
     images = np.asarray(faces.images[:3])
     maps = explain(name, images, model=tiny_model)
-    assert maps.dtype == np.float32
-    assert maps.shape == images.shape
+    assert (maps.dtype, maps.shape) == (np.float32, images.shape)
     assert np.isfinite(maps).all()
     assert maps.any()
     assert np.array_equal(maps, explain(name, images, model=tiny_model))

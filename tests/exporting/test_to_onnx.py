@@ -22,12 +22,10 @@ def test_the_file_answers_as_torch_does_and_says_what_it_is(tmp_path, tiny_run, 
     manifest = read_manifest(file)
     recipe = tiny_run.read_recipe()
     tensors, facts = checkpoint.load(tiny_run.best)
-    assert manifest.classes == faces.classes
-    assert manifest.input == recipe.input
+    assert (manifest.classes, manifest.input) == (faces.classes, recipe.input)
     assert manifest.recipe == recipe.model_dump(mode="json")
     assert manifest.recipe_digest == recipe.digest
-    assert manifest.data_fingerprint == faces.fingerprint_without_test
-    assert manifest.epoch == facts["epoch"]
+    assert (manifest.data_fingerprint, manifest.epoch) == (faces.fingerprint_without_test, facts["epoch"])
     assert manifest.scores == read_manifest(tiny_run.model).scores != {}
     running = ("running_mean", "running_var", "num_batches_tracked")
     assert manifest.parameters == sum(t.numel() for name, t in tensors.items() if not name.endswith(running))

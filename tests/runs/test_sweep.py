@@ -51,7 +51,6 @@ def test_a_sweep_leaves_its_trials_the_best_recipe_and_a_page(tmp_path, faces, s
     by_accuracy = sorted(found.trials, key=lambda trial: -trial.accuracy)
     assert [int(line["trial"]) for line in lines] == [trial.number for trial in by_accuracy]
     assert [float(line["optim.lr"]) for line in lines] == [trial.values["optim.lr"] for trial in by_accuracy]
-
     # The best recipe, trained by itself, is the best trial over again.
     best = load_recipe(str(found.best_recipe))
     assert best.name == "tiny-best"

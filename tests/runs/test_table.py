@@ -104,6 +104,20 @@ def test_p_values_are_corrected_over_the_whole_comparison(table):
     assert [each["adjusted_p_value"] for each in known] == pytest.approx(holm([each["p_value"] for each in known]))
 
 
+def test_votes_and_groups_of_the_data_count_for_runs_that_were_finished_without_them(done, faces):
+    """Oracles: people who saw the label; of two groups, a quarter of the draws is one of them twice."""
+    parts = {"columns": {"part": (faces.rows % 2).astype(str)}, "group_column": "part"}
+    votes = 10 * np.eye(len(faces.classes), dtype=np.int64)[faces.labels]
+    given = dataclasses.replace(faces, votes=votes, vote_classes=faces.classes, **parts)
+    study = done.study.model_copy(update={"metrics": ("accuracy", "majority_accuracy"), "comparisons": ()})
+    found = tabulate(study, done.runs, done.finished, given).rows[0].metrics
+    assert found["majority_accuracy"].mean == pytest.approx(found["accuracy"].mean)
+    runs = [done.finished[done.runs[index].key].predictions() for index in (0, 4)]
+    halves = [np.mean([accuracy(run.subset(run.sample_ids % 2 == part)) for run in runs]) for part in (0, 1)]
+    interval = found["accuracy"].interval
+    assert (interval.low, interval.high) == pytest.approx(tuple(sorted(halves)))
+
+
 def test_what_is_not_finished_is_missing_and_said(done, tmp_path):
     half = {done.runs[0].key: done.finished[done.runs[0].key]}
     table = tabulate(done.study, done.runs, half)

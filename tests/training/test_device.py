@@ -8,11 +8,6 @@ from mien.training.device import check_device, keep_for_ever, make_fabric, sum_d
 from support import raises
 
 
-def test_precisions():
-    assert make_fabric("fp32")._precision.precision == "32-true"
-    assert make_fabric("bf16")._precision.precision == "bf16-mixed"
-
-
 def test_a_device_is_what_was_asked_for_or_refused(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)

@@ -31,7 +31,6 @@ def test_the_steps_are_those_of_plain_sgd_with_rising_rates(faces, tiny_recipe):
     rates, losses = range_test(plan)
     assert (rates[0], RATES[-1], len(RATES)) == (1e-6, 10, 100)
     assert np.allclose(np.diff(np.log(rates)), np.log(1e7) / 99)
-
     state = prepare(plan)
     network, seen = state.network, []
     optimizer = torch.optim.SGD(network.parameters(), lr=1.0)

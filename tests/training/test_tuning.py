@@ -131,7 +131,6 @@ def test_after_frozen_epochs_all_but_the_head_is_what_it_was_bit_for_bit(tmp_pat
             after[line["epoch"]], _ = checkpoint.load(run.last)
 
     run = RunFolder(tmp_path / "run")
-
     # Looking at the end of epoch 2 is enough: the loop keeps `last` before it tells of the epoch.
     train(plan_training(recipe, faces), run, init_from=tiny_run, callback=Look())
     for kind in ("model", "average"):

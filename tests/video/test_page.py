@@ -35,12 +35,7 @@ def timeline(tracks, count=40, classes=EXPRESSIONS, rate=10.0):
 
 
 def page(made, **changes):
-    words = {
-        "title": "clip.mp4",
-        "lead": "40 frames.",
-        "notes": [],
-        "metadata": {"model": "m"},
-    }
+    words = {"title": "clip.mp4", "lead": "40 frames.", "notes": [], "metadata": {"model": "m"}}
     return timeline_html(made, **{**words, **changes})
 
 

@@ -15,7 +15,7 @@ from mien.base.files import check_replaceable, write_text
 from mien.base.recipe import Recipe, load_recipe
 from mien.base.run_folder import check_out
 from mien.data.clean import Clean, write_clean
-from mien.data.dataset import FINGERPRINT_PX, Dataset
+from mien.data.dataset import ALL, FINGERPRINT_PX, Dataset
 from mien.data.read import ReadResult
 from mien.evaluation.predictions import Predictions
 from mien.page.rendering import import_page_packages
@@ -117,7 +117,12 @@ def audit(
             import mien.training.loop  # noqa: F401
     judge = recipe if recipe is None or isinstance(recipe, Recipe) else load_recipe(os.fspath(recipe))
     result = read(data, FINGERPRINT_PX)
+    if result.faces.cleaned_from:
+        words = "Cleaned data cannot be audited. Write it to a file with mien data convert, and audit that."
+        raise DataError(words, code="audit-of-cleaned")
     check_audit(result.faces, predictions)
+    if predictions is not None and predictions.split == ALL:
+        notify("Predictions of all splits check labels only if their model was not trained on these faces.")
     to_train = None if judge is None else _check_training(data, judge, result.faces, notify)
     copies = find_copies(result.faces)
     if judge is not None and to_train is not None:

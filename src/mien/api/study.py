@@ -85,7 +85,7 @@ def study(
     metadata, completed = environment(data), read_completed(kept)
     callback = callback or (StudyProgress() if verbose else StudyCallback())
     with busy("checking every run"):
-        runs = make_plan(chosen, faces, changes)
+        runs = make_plan(chosen, faces, changes, is_whole=not only)
     if finished and not any(run.key in completed for run in runs):
         own = "these settings" if changes else f"the study's settings (without {arg('settings')})"
         raise StudyError(
@@ -108,7 +108,7 @@ def study(
         failure = error
     finally:
         callback.on_end()
-    table = replace(tabulate(chosen, runs, read_completed(kept)), was_stopped=not all_ended)
+    table = replace(tabulate(chosen, runs, read_completed(kept), faces[min(forms)]), was_stopped=not all_ended)
     if table.runs:
         write_text(folder / "study.json", json.dumps(table.to_dict(), indent=2, ensure_ascii=False) + "\n")
         page = write_study(folder, table, {name: str(each) for name, each in metadata.items()}).page

@@ -86,8 +86,7 @@ def train(
             equals ``[model] file`` and ``name`` in a recipe: the run stores the source code.
         loss: function of logits float32 (B, C) and labels int64 (B,) that returns a scalar; replaces the recipe's loss.
         augment: function of images float32 (B, channels, S, S), 0..1, that returns the same shape; replaces the
-            recipe's augmentation except mixup and cutmix. If it uses torch's random numbers, a resumed run repeats
-            them.
+            recipe's augmentation except mixup and cutmix. A resumed run repeats torch's random numbers in it.
         optimizer: function of a list of parameters that returns a ``torch.optim.Optimizer``; replaces the recipe's. The
             recipe's schedule multiplies its learning rates.
         teachers: models, as for :func:`mien.load`, or predictions files of the train split. The network learns their

@@ -134,8 +134,7 @@ def audit_faces(faces: Dataset, copies: NearCopies, predictions: Predictions | N
     """Run all checks of an audit on a data set, all splits.
 
     The model of ``predictions`` has the data's classes, and was not trained on these samples or their copies; None
-    skips the label review. Raises DataError for predictions for other data, MissingExtraError without the extra
-    ``audit``.
+    skips the label review. Raises DataError for predictions for other data, MissingExtraError without ``audit``.
     """
     if predictions is not None:
         faces = _with_classes_of(predictions, faces)

@@ -3,8 +3,7 @@
     image --base/images--> PIL image --face_square--> uint8 (S, S) or (S, S, 3) --to_input--> float32 (1 or 3, C, C)
 
 :func:`upright_rgb` turns a photo into an array. The photo's faces are detected and cropped (mien/faces), and each crop
-goes through :func:`face_square`. In training, augmentation crops the same squares. Training and prediction both use
-:func:`normalise`.
+goes through :func:`face_square`. In training, augmentation crops the same squares. Both use :func:`normalise`.
 """
 
 from __future__ import annotations

@@ -113,8 +113,9 @@ def convert(
     check_outside(out, path)
     result = data_options.at(path).read(size_px, 3 if colour else 1)
     write_parquet(result.faces, out, overwrite=overwrite, split_origin=result.split_origin)
-    # Omit the fingerprint: resized data has another one when it is read again.
-    fingerprint = f"; fingerprint {result.fingerprint}" if size_px == FINGERPRINT_PX and not colour else ""
+    # Omit the fingerprint: changed data has another one when it is read again.
+    is_same = size_px == FINGERPRINT_PX and not colour and not result.faces.cleaned_from
+    fingerprint = f"; fingerprint {result.fingerprint}" if is_same else ""
     notice(f"{out}: {len(result.faces):,} images, {out.stat().st_size / 1e6:.1f} MB{fingerprint}")
 
 

@@ -34,8 +34,7 @@ _USAGE_ERROR: Any = typer.BadParameter.__mro__[2]
 
 @app.callback()
 def _root(
-    context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    context: typer.Context, version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False
 ) -> None:
     if version:
         typer.echo(f"mien {__version__}")

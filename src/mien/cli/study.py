@@ -11,6 +11,7 @@ from mien.base.errors import Notice, StudyError
 from mien.cli.options import EngineOption, JsonOption, OptionalDataOption, option
 from mien.cli.output import notice, show, show_json, show_notices, show_rows
 from mien.cli.source import SourceOptions
+from mien.cli.usage import leave_out
 from mien.runs.page import study_tables
 from mien.runs.plan import PlannedRun, StudyCallback
 from mien.runs.progress import StudyProgress
@@ -70,6 +71,8 @@ def study(
     wanted = load_study(name)
     if data is None:
         raise StudyError(f"A study needs data: mien study {name} --data PATH.", code="options")
+    if dry_run:
+        leave_out("--dry-run shows what would be trained", {"--finished": only_finished})
     source = data_options.at(data)
     source.check()
     table = api.study(

@@ -55,7 +55,8 @@ def sweep(
 def _show(result: SweepResult) -> None:
     best = result.best
     if best is None:
-        notice(f"{result.folder}: no trial is finished, so there is no best recipe.")
+        which = f"none of the {len(result.trials)} trials reached its end" if result.trials else "no trial is finished"
+        notice(f"{result.folder}: {which}, so there is no best recipe.")
     else:
         typer.echo(f"best: trial {best.number} of {len(result.trials)}, {percent(best.accuracy)} on validation")
         columns = (Column("key", "text"), Column("best", "number"))

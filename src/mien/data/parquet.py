@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import re
@@ -17,6 +16,7 @@ from PIL import Image
 
 from mien.base.errors import DataError, arg, needs_extra
 from mien.base.files import plain, refuse_pointer, whole_file
+from mien.base.images import encoded
 from mien.base.labels import FERPLUS_CLASSES
 from mien.base.progress import track
 from mien.data.dataset import Dataset, FaceTable
@@ -126,8 +126,7 @@ def write_parquet(
     Columns: ``image`` struct{bytes (PNG), path}, ``label`` int64 with class names in the schema's metadata, ``split``,
         ``row`` int64, ``source``, ``votes_CLASS`` for each class of votes, then the faces' columns.
 
-    Reading it back at the same size gives equal faces. For grey squares of ``FINGERPRINT_PX``, the fingerprint is equal
-    too.
+    Reading it back at the same size gives equal faces. Grey squares of ``FINGERPRINT_PX`` keep their fingerprint.
 
     ``split_origin`` tells readers of the file how the splits were formed. Raises DataError if the file exists and
     ``overwrite`` is False, RunError if it cannot be written, and MissingExtraError without pyarrow.
@@ -146,7 +145,7 @@ def write_parquet(
         for start in track(starts, len(starts), f"writing {path.name}", f"groups of {_GROUP_ROWS:,} faces"):
             part = faces.subset(np.arange(start, min(start + _GROUP_ROWS, len(faces))))
             columns = {
-                "image": [{"bytes": _png(image), "path": None} for image in part.images],
+                "image": [{"bytes": encoded(Image.fromarray(image)), "path": None} for image in part.images],
                 "label": part.labels,
                 "split": part.split.tolist(),
                 "row": part.rows,
@@ -185,12 +184,6 @@ def _schema(faces: Dataset, split_origin: str | None) -> pa.Schema:
         list(kinds.items()),
         metadata={b"huggingface": json.dumps({"info": {"features": features}}), MIEN_KEY: json.dumps(about)},
     )
-
-
-def _png(image: npt.NDArray[np.uint8]) -> bytes:
-    stream = io.BytesIO()
-    Image.fromarray(image).save(stream, "PNG")
-    return stream.getvalue()
 
 
 def _join(tables: list[dict[str, npt.NDArray[Any]]]) -> dict[str, npt.NDArray[Any]]:

@@ -82,10 +82,12 @@ def match_samples(first: Predictions, second: Predictions) -> tuple[Predictions,
     Raises DataError if samples, labels, classes or data fingerprints (if both have one) differ.
     """
     if first.classes != second.classes:
+        advice = f"Evaluate both with the same {arg('classes', 'A=A,B=B')} first."
+        if set(first.classes) != set(second.classes):
+            advice = f"Evaluate the one with more classes with the {arg('classes')} of the other first."
         raise DataError(
             "Only predictions with the same classes in the same order can be compared; "
-            f"found {', '.join(first.classes)} and {', '.join(second.classes)}. Evaluate both with the same "
-            f"{arg('classes', 'A=A,B=B')} first.",
+            f"found {', '.join(first.classes)} and {', '.join(second.classes)}. {advice}",
             code="classes-differ",
         )
     prints = first.data_fingerprint, second.data_fingerprint

@@ -131,8 +131,7 @@ class Evaluation:
         if not self.trained_on:
             return None
         advice = {"all": "Evaluate it on validation or test.", "train": "Evaluate it on other images."}.get(
-            self.split,
-            "Training used other splits (give the same group column and changes), or had identical images.",
+            self.split, "Training used other splits (give the same group column and changes), or had identical images."
         )
         words = f"The model was trained on {self.trained_on:,} of these {self.samples:,} samples. {advice}"
         return Notice(words, code="trained-on")
@@ -200,11 +199,11 @@ class GroupGap(JsonResult):
 
 @dataclass(frozen=True)
 class BreakDown(JsonResult):
-    """Metrics for each value of a column, ``parts`` in the order of the values, and differences between the values."""
+    """Metrics for each value of a column, in the order of the values, and their differences; None if not compared."""
 
     column: str
     parts: tuple[SubsetMetrics, ...]
-    gaps: tuple[GroupGap, ...] = ()
+    gaps: tuple[GroupGap, ...] | None = None
 
 
 @dataclass(frozen=True)

@@ -89,8 +89,7 @@ class Predictor(OnnxClassifier):
             bgr: True if arrays are BGR or BGRA, as OpenCV reads images.
 
         Returns:
-            A :class:`Prediction` for each face, the largest first; empty without faces. For several images, a list of
-            these.
+            A :class:`Prediction` for each face, the largest first; empty without faces. For several images, lists.
 
         Raises:
             DataError: not an image, a label scheme that does not match the model, or an impossible limit.

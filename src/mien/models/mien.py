@@ -132,8 +132,7 @@ class MienNet(Network):
 class SeparableNet(MienNet):
     """The stages of :class:`MienNet` with depthwise-separable 3x3 convolutions: far fewer weights, for pages.
 
-    There is no activation between the two parts, as in Chollet, "Xception", CVPR 2017. Arguments are as in
-    :class:`MienNet`.
+    There is no activation between the two parts, as in Chollet, "Xception", CVPR 2017. Arguments: :class:`MienNet`.
     """
 
     @staticmethod

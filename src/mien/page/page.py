@@ -67,8 +67,7 @@ class Page:
     def write(self, folder: Path, name: str = "report.html") -> WrittenPage:
         """Write ``figures/*.svg``, ``.png``, ``.pdf`` and ``tables/*.csv``, ``.json``, ``.tex``, and at last the page.
 
-        Raises MissingExtraError without matplotlib or jinja2, RunError if a file cannot be written, or the folder is a
-        file.
+        Raises MissingExtraError without matplotlib or jinja2, RunError if a file cannot be written.
         """
         if folder.is_file():
             raise RunError(f"{folder} is a file; {arg('out')} needs a folder.", code="out-is-file")

@@ -99,10 +99,10 @@ def break_down_text(by: BreakDown) -> RenderableType:
     return group_text(subsets_table(by.parts, by.column), by.column, by.gaps)
 
 
-def group_text(table: Table, column: str, gaps: Sequence[GroupGap]) -> RenderableType:
-    """Return a table of groups, and the significant differences between them, printable by rich."""
+def group_text(table: Table, column: str, gaps: Sequence[GroupGap] | None) -> RenderableType:
+    """Return a table of groups, and the significant differences between them, if compared, printable by rich."""
     parts: list[RenderableType] = [titled(f"By {column}", rich_table(table))]
-    rows = [(gap.value, gap.metric, gap.count, gap.rate.value, gap.difference, gap.p_value) for gap in gaps]
+    rows = [(gap.value, gap.metric, gap.count, gap.rate.value, gap.difference, gap.p_value) for gap in gaps or ()]
     if rows:
         found = [row for row in rows if row[-1] < 0.05]
         words = (
@@ -114,7 +114,7 @@ def group_text(table: Table, column: str, gaps: Sequence[GroupGap]) -> Renderabl
             Column("value", "percent"), Column("minus others", "points"), Column("p (Holm)", "p"),
         )  # fmt: skip
         parts += [rich_table(Table("groups", columns, found))] if found else []
-    else:
+    elif gaps is not None:
         parts.append(Text(f"\nNothing was compared: that needs two groups of {LEAST_COMPARED} images or more."))
     return Group(*parts)
 

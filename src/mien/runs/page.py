@@ -278,7 +278,7 @@ def _notices(table: StudyTable) -> Iterator[Notice]:
             yield Notice(words, code="no-better-than-one-class")
     for each in table.comparisons:
         if each.absent:
-            words = f"'{each.comparison.title}' omits {', '.join(each.absent)}, which has no finished run."
+            words = f"'{each.comparison.title}' omits {', '.join(each.absent)}, without a run that can be measured."
             yield Notice(words, code="comparison-incomplete")
     found = [each for compared in table.comparisons for by in compared.differences.values() for each in by.values()]
     if any(each.seeds == 1 for each in found):

@@ -15,7 +15,9 @@ from mien.training.plan import plan_training
 from mien.training.state import check_network, file_digest
 
 
-def make_plan(study: Study, faces_by_form: FacesByForm, changes: Sequence[str] = ()) -> tuple[PlannedRun, ...]:
+def make_plan(
+    study: Study, faces_by_form: FacesByForm, changes: Sequence[str] = (), *, is_whole: bool = True
+) -> tuple[PlannedRun, ...]:
     """Return all runs of a study, parents first, after checking that each can be trained.
 
     The first seeds of all variants come first, so that an interrupted study already has a complete table.
@@ -26,7 +28,8 @@ def make_plan(study: Study, faces_by_form: FacesByForm, changes: Sequence[str] =
     trained = [variant for variant in study.variants if not variant.after]
     first = {each.name: _first_run(study, each, faces_by_form, changes) for each in trained}
     of_data = {name for faces in faces_by_form.values() for name in faces.classes}
-    _check_metrics(study, of_data.union(*(run.classes for run in first.values())))
+    if is_whole:  # a class may be that of a variant that was left out
+        _check_metrics(study, of_data.union(*(run.classes for run in first.values())))
     runs: dict[tuple[str, int], PlannedRun] = {}
     variant_of: dict[str, str] = {}
     for rank in range(max(len(study.seeds_of(variant)) for variant in trained)):

@@ -142,7 +142,8 @@ def parse_space(text: str, origin: str, folder: Path = Path(), changes: Sequence
         )
     file = _KIND.check(_SpaceFile, content, origin)
     for change in changes:
-        if (key := change.partition("=")[0]) in file.parameters:
+        key = change.partition("=")[0].strip()
+        if any(f"{name}.".startswith(f"{key}.") for name in file.parameters):
             raise RecipeError(
                 f"The search space {origin} searches '{key}', so it cannot be set.", code="space-searched-key"
             )

@@ -27,6 +27,7 @@ from mien.base.recipe import Recipe, dump_recipe
 from mien.base.run_folder import HistoryLine, RunFolder, best_epoch
 from mien.data.dataset import Dataset
 from mien.page.blocks import Column, Table
+from mien.page.wording import counted
 from mien.runs.space import Pruning, Space
 from mien.training.callback import Callback, Callbacks, interruptible
 from mien.training.heads import target_fingerprints
@@ -147,7 +148,7 @@ def search(
             result = _results(study, space, out, total)
             _write(space, result)
             reached = "" if accuracy is None else f", {accuracy:.1%}"
-            on_trial_end(f"trial {number}: {outcome}{why}, {len(history)} epochs{reached}, {seconds:.0f} s")
+            on_trial_end(f"trial {number}: {outcome}{why}, {counted(len(history), 'epoch')}{reached}, {seconds:.0f} s")
             if interrupted.is_set():
                 return replace(result, was_stopped=True)
     return result

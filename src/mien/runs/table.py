@@ -10,10 +10,12 @@ import numpy as np
 from mien.base.errors import DataError, StudyError
 from mien.base.labels import parse_scheme
 from mien.base.progress import track
+from mien.data.dataset import Dataset
 from mien.evaluation.named_metrics import Resampled, resample
 from mien.evaluation.paired_tests import RepeatedDifference, Spread, aligned, compare_repeats, holm, spread
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import fields_to_dict, json_ready
+from mien.pipeline.measured_split import MeasuredSplit
 from mien.runs.plan import CompletedRun, PlannedRun
 from mien.runs.spec import ComparisonSpec, Study, Variant
 
@@ -105,8 +107,12 @@ class StudyTable:
         return {"study": self.study.name, "title": self.study.title, "variants": rows, "comparisons": comparisons}
 
 
-def tabulate(study: Study, runs: Sequence[PlannedRun], finished: Mapping[str, CompletedRun]) -> StudyTable:
+def tabulate(
+    study: Study, runs: Sequence[PlannedRun], finished: Mapping[str, CompletedRun], faces: Dataset | None = None
+) -> StudyTable:
     """Combine the finished runs of a study; all others are counted as missing.
+
+    Groups and votes of ``faces``, the data at any size, also count for runs that were trained without them.
 
     Raises DataError if a label scheme does not match the predictions, StudyError if stored predictions are damaged, or
     a comparison has predictions that do not match, MissingExtraError without scipy.
@@ -117,7 +123,9 @@ def tabulate(study: Study, runs: Sequence[PlannedRun], finished: Mapping[str, Co
     for variant in track(study.variants, len(study.variants), "measuring", "variants"):
         own = [(run.recipe.seed, each) for run, each in done if run.variant == (variant.after or variant.name)]
         predictions[variant.name] = {
-            seed: _merged(each.predictions(), variant.classes) for seed, each in own if not each.record.failed
+            seed: _merged(MeasuredSplit.resolve(each.predictions(), faces).predictions, variant.classes)
+            for seed, each in own
+            if not each.record.failed
         }
         many = list(predictions[variant.name].values())
         spreads = spread(resample(aligned(many), study.metrics)) if many else []

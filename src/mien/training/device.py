@@ -149,8 +149,7 @@ def keep_for_ever(model: object) -> None:
     """Prevent the destruction of a distributed model and its process group.
 
     The group's destructor waits for its threads while holding Python's lock. A thread that returns the last gradients
-    waits for that lock, so both wait forever (seen with torch 2.13 and gloo after Ctrl-C). The processes end soon
-    afterwards.
+    waits for that lock, so both wait forever (seen with torch 2.13 and gloo after Ctrl-C). The processes end soon.
     """
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(model))
 

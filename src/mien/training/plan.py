@@ -276,6 +276,6 @@ def recipe_warnings(recipe: Recipe, *, from_run: bool = False, train_faces: int 
     steps = None if train_faces is None else recipe.epochs * count_steps(train_faces, recipe.batch_size)
     if steps is not None and steps < _FEW_STEPS and recipe.batch_size > _SMALL_BATCH:
         yield Notice(
-            f"training has only {steps} steps at batch_size = {recipe.batch_size}. Lower it, or train more epochs.",
+            f"few steps of training ({steps}) at batch_size = {recipe.batch_size}. Lower it, or train more epochs.",
             code="few-steps",
         )

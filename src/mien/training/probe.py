@@ -1,8 +1,7 @@
 """Train a few steps without writing a run: to estimate the time, or for a learning-rate range test.
 
 The range test is from L. N. Smith, Cyclical Learning Rates for Training Neural Networks, section 3.3 (arXiv:1506.01186,
-2015). Steps, smoothing and end follow fastai and PyTorch Lightning: the loss is smoothed, and the test ends when it
-explodes.
+2015). Steps, smoothing and end follow fastai and PyTorch Lightning: the loss is smoothed; it ends when that explodes.
 """
 
 import math

@@ -106,13 +106,7 @@ MOST_SHOWN = 20
 
 
 def timeline_html(
-    timeline: Timeline,
-    *,
-    title: str,
-    lead: str,
-    notes: Sequence[Notice],
-    metadata: Mapping[str, str],
-    player: str = "",
+    timeline: Timeline, *, title: str, lead: str, notes: Sequence[Notice], metadata: Mapping[str, str], player: str = ""
 ) -> str:
     """Return the page of a whole video as HTML. The page contains everything except the annotated video.
 
