@@ -52,8 +52,7 @@ function bindDrops(app: App): void {
   document.ondrop = (event) => {
     event.preventDefault();
     screen.classList.remove("drop-target");
-    // A folder that cannot be read is as one without images.
-    if (event.dataTransfer) void droppedFiles(event.dataTransfer).catch(() => []).then((files) => app.open(files));
+    if (event.dataTransfer) void droppedFiles(event.dataTransfer).then((files) => app.open(files));
   };
 }
 

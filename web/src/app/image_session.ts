@@ -151,12 +151,15 @@ export class ImageSession {
   async #choose(item: GalleryItem, face: number): Promise<boolean> {
     // A file that is no image leaves a running camera or video as it is.
     if (this.stage.isRunning) {
+      const { turn } = this.stage;
       try {
         await openImage(item.file);
       } catch (error) {
         this.#refuse(item, error);
         return false;
       }
+      // Meanwhile the list was cleared, or something else was started.
+      if (!this.stage.isCurrent(turn) || !this.items.includes(item)) return true;
     }
     const turn = this.stage.stop();
     this.#processing = () => translate("processing", { name: item.file.name });

@@ -36,6 +36,11 @@ export class Stage {
     return this.shown.kind === "video" && !(element("stop").hidden && this.video.paused);
   }
 
+  /** A number that changes with each start and stop. */
+  get turn(): number {
+    return this.#turn;
+  }
+
   /** Whether nothing was started or stopped since `stop` returned this turn. */
   isCurrent(turn: number): boolean {
     return turn === this.#turn;

@@ -12,25 +12,31 @@ export async function droppedFiles({ items, files }: DataTransfer): Promise<File
   }))).flat();
 }
 
-/** The file, or all files of the folder in the order of their names. */
+/** The file, or all files of the folder in the order of their names, without hidden ones. */
 async function filesOf(entry: FileSystemEntry): Promise<File[]> {
-  if (isFile(entry)) return [await new Promise<File>((resolve, reject) => entry.file(resolve, reject))];
-  const reader = (entry as FileSystemDirectoryEntry).createReader();
-  const entries: FileSystemEntry[] = [];
-  // A reader gives a part at a time, and at the end nothing.
-  let part: FileSystemEntry[];
-  do {
-    part = await read(reader);
-    entries.push(...part);
-  } while (part.length);
-  entries.sort((one, other) => one.name.localeCompare(other.name, undefined, { numeric: true }));
-  return (await Promise.all(entries.map(filesOf))).flat();
+  try {
+    if (isFile(entry)) return [await new Promise<File>((resolve, reject) => entry.file(resolve, reject))];
+    const entries = await entriesOf(entry as FileSystemDirectoryEntry);
+    entries.sort((one, other) => one.name.localeCompare(other.name, undefined, { numeric: true }));
+    return (await Promise.all(entries.filter(({ name }) => !name.startsWith(".")).map(filesOf))).flat();
+  } catch {
+    // What cannot be read is reported by its name, as an image that cannot be opened.
+    return [new File([], entry.name, { type: "image/unreadable" })];
+  }
 }
 
 function isFile(entry: FileSystemEntry): entry is FileSystemFileEntry {
   return entry.isFile;
 }
 
-function read(reader: FileSystemDirectoryReader): Promise<FileSystemEntry[]> {
-  return new Promise((resolve, reject) => reader.readEntries(resolve, reject));
+async function entriesOf(folder: FileSystemDirectoryEntry): Promise<FileSystemEntry[]> {
+  const reader = folder.createReader();
+  const entries: FileSystemEntry[] = [];
+  // A reader gives a part at a time, and at the end nothing.
+  let part: FileSystemEntry[];
+  do {
+    part = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
+    entries.push(...part);
+  } while (part.length);
+  return entries;
 }

@@ -66,18 +66,27 @@ const PATIENCE_MILLISECONDS = 1000;
 
 const TURN_MILLISECONDS = 20;
 
-/** So many times in turn a frame that seems the one before is looked at again, and so often. */
-const STILL = { waited: 3, turns: 10 };
+/** So long a frame that seems the one before is looked at again, at so many places in turn. */
+const LATE = { milliseconds: 100, places: 3 };
+
+/** Below this rate a seek is faster than to play on to the next frame. */
+const MIN_PLAYED_RATE = 12;
 
 /** Every frame of a video file; the video waits for slow predictions. */
 export class ClipFrames extends Frames {
   /** Number of frames, and frames per second; 0 until they are measured. */
   count = 0;
   rate = 0;
+  /** Half of the time that the file shows a frame, in seconds; the rate may be a part of the file's. */
+  #half = 0;
+  /** Time in seconds of the frame that was reached when one was passed: there may be none before it. */
+  #passed = 0;
 
   async forEach(use: (frame: DecodedImage, seconds: number) => Promise<void>): Promise<void> {
     const { video } = this;
-    this.rate = await this.#measureRate();
+    const native = await this.#measureRate();
+    this.rate = native / Math.ceil(native / MAX_RATE);
+    this.#half = 0.5 / native;
     // Recordings made by browsers have no known duration until their end is sought.
     if (video.duration === Infinity) await this.#seek(Number.MAX_SAFE_INTEGER);
     // Half a frame too many would be sought at the very end.
@@ -94,11 +103,14 @@ export class ClipFrames extends Frames {
       await this.#show(index, index > 0 && index < this.count - 1 && !held.length);
       if (!this.isRunning) return;
       let shown = this.#shownTime();
-      // A busy browser shows a frame a little after it was sought. Of a picture that stands still, the first are waited for.
-      for (let turn = 0; shown === time && held.length < STILL.waited && turn < STILL.turns; turn += 1) {
+      // A busy browser shows a frame a little after it was sought.
+      const isStill = held.length >= LATE.places || (held.length > 0 && this.#middleOf(index) < this.#passed);
+      const until = performance.now() + (isStill || document.hidden ? 0 : LATE.milliseconds);
+      while (this.isRunning && shown === time && performance.now() < until) {
         await later(null, TURN_MILLISECONDS);
         shown = this.#shownTime();
       }
+      if (!this.isRunning) return;
       if (shown === time) {
         held.push(index);
         continue;
@@ -117,8 +129,8 @@ export class ClipFrames extends Frames {
     await useHeld();
     // A browser notices a little after a seek that no more frames come.
     const until = performance.now() + PATIENCE_MILLISECONDS;
-    while (needless && !video.ended && performance.now() < until) await later(null, TURN_MILLISECONDS);
-    if (video.ended) throw new PageError("video-broken");
+    while (this.isRunning && needless && !video.ended && performance.now() < until) await later(null, TURN_MILLISECONDS);
+    if (this.isRunning && video.ended) throw new PageError("video-broken");
   }
 
   /** The time of the shown frame in the file, in microseconds; NaN in browsers that do not tell. */
@@ -151,8 +163,12 @@ export class ClipFrames extends Frames {
     // A gap in which a frame was skipped counts as two frames.
     const shortest = Math.min(...gaps);
     const total = gaps.reduce((sum, gap) => sum + gap, 0);
-    const rate = Math.max(Math.round(gaps.reduce((sum, gap) => sum + Math.round(gap / shortest), 0) / total), 1);
-    return rate / Math.ceil(rate / MAX_RATE);
+    return Math.max(Math.round(gaps.reduce((sum, gap) => sum + Math.round(gap / shortest), 0) / total), 1);
+  }
+
+  /** The middle of the time that a place's frame is shown, in seconds. */
+  #middleOf(index: number): number {
+    return index / this.rate + this.#half;
   }
 
   /**
@@ -160,20 +176,25 @@ export class ClipFrames extends Frames {
    * to play on to the next frame. A frame that was passed is sought.
    */
   async #show(index: number, isNext: boolean): Promise<void> {
-    const { video } = this;
-    const length = 1 / this.rate;
-    // The middle of the frame's display time.
-    const middle = (index + 0.5) * length;
     // A page that is not seen is shown no frames.
-    if (isNext && !document.hidden) {
-      video.play().catch(() => {});
-      let time: number | null;
-      do time = await Promise.race([this.next(), later(null)]);
-      while (time !== null && time <= middle - length);
-      video.pause();
-      if (!this.isRunning || (time !== null && time <= middle)) return;
-    }
-    await this.#seek(middle);
+    if (isNext && this.rate >= MIN_PLAYED_RATE && !document.hidden && (await this.#playTo(index))) return;
+    if (this.isRunning) await this.#seek(this.#middleOf(index));
+  }
+
+  /** Play on until the frame of a place is shown. Returns false if it was passed, or did not come. */
+  async #playTo(index: number): Promise<boolean> {
+    const { video } = this;
+    const offBy = (seconds: number) => seconds - index / this.rate;
+    const refused = video.play().then(() => new Promise<never>(() => {}), () => null);
+    let time: number | null;
+    do time = await Promise.race([this.next(), later(null), refused]);
+    while (time !== null && offBy(time) < -this.#half);
+    video.pause();
+    if (time === null) return false;
+    this.#passed = Math.max(this.#passed, time);
+    // The frame after it may be shown by now.
+    const shown = this.#shownTime() / 1e6;
+    return offBy(time) <= this.#half && !(offBy(shown) > this.#half);
   }
 
   #seek(seconds: number): Promise<void> {

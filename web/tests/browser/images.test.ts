@@ -1,5 +1,5 @@
 // Images: which files are processed, and with which result. Oracle: Python's predictions (vectors.json, predict_box.py).
-import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import path from "node:path";
 
 import type { Page } from "playwright-core";
@@ -82,6 +82,8 @@ test("a dropped folder gives its images and those of its folders, in the order o
   const [face] = readdirSync(FACES).filter((name) => name.endsWith(".jpg"));
   for (const name of ["9.jpg", "a/8.jpg", "10.jpg"]) copyFileSync(path.join(FACES, face!), path.join(dropped, name));
   // More than a browser lists at once, and none of them an image.
+  symlinkSync(path.join(dropped, "nowhere"), path.join(dropped, "z.png"));
+  copyFileSync(path.join(FACES, face!), path.join(dropped, ".hidden.jpg"));
   for (let at = 0; at < 120; at++) writeFileSync(path.join(dropped, `${at}.csv`), "path,label");
   const page = await visit.open();
   await dropPath(page, dropped);
