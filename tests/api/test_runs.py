@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import mien as package
-from mien.base.errors import RecipeError
+from mien.base.errors import RecipeError, StudyError
 from mien.runs.space import load_space
 from support import raises
 
@@ -40,6 +40,9 @@ def test_a_study_is_what_the_command_prints(mien, study_file, face_folder, tmp_p
     assert again.to_dict() == table.to_dict()
     # A metric may be of a class that only a variant which is left out has.
     package.study(study_file, face_folder, out=out, settings=settings, only=["a"], finished=True, verbose=0)
+    study_file.write_text(study_file.read_text().replace("positive", "positiv"))
+    with raises(StudyError, "study-metric-class", "positiv"):
+        package.study(study_file, face_folder, out=out, settings=settings, only=["a"], finished=True)
 
 
 def test_a_sweep_is_what_the_command_prints(mien, face_folder, tmp_path, tiny_recipe_text):

@@ -74,8 +74,7 @@ def test_cached_and_fresh_results_agree_in_everything(kaggle_table: Path) -> Non
     assert (cached.shape, cached.split_origin, cached.skipped, cached.notes) == (
         fresh.shape, fresh.split_origin, fresh.skipped, fresh.notes,
     )  # fmt: skip
-    assert cached.fingerprint == fresh.fingerprint
-    assert cached.faces.classes == fresh.faces.classes
+    assert (cached.fingerprint, cached.faces.classes) == (fresh.fingerprint, fresh.faces.classes)
     assert not fresh.faces.images.flags.writeable
 
 

@@ -104,9 +104,8 @@ def test_data_with_the_test_split_and_without_is_the_same_to_a_model(
             all_faces, learnt, others = (read_data(each, how).faces for each in (whole, without, other))
             assert all_faces.fingerprint != learnt.fingerprint
             assert all_faces.fingerprint_without_test == learnt.fingerprint_without_test == learnt.fingerprint
-            assert all_faces.matches_training_data(learnt.fingerprint)
-            assert not learnt.matches_training_data(all_faces.fingerprint)
-            assert not others.matches_training_data(learnt.fingerprint)
+            pairs = (all_faces, learnt), (learnt, all_faces), (others, learnt)
+            assert [one.matches_training_data(of.fingerprint) for one, of in pairs] == [True, False, False]
             assert all_faces.fingerprint_for_predictions("validation") == learnt.fingerprint_for_predictions(
                 "validation"
             )

@@ -136,6 +136,6 @@ def test_the_recipe_of_a_space_is_changed_but_no_key_that_is_searched():
     assert (changed.base.epochs, changed.base.seed) == (5, 3)
     assert changed.parameters == usual.parameters
     assert changed.digest != usual.digest
-    for change in ("optim.lr=0.1", "optim.lr = 0.1", "optim={lr=0.1}"):
-        with raises(RecipeError, "space-searched-key", "'optim"):
+    for change in ("optim.lr=0.1", "optim.lr = 0.1", "optim={lr=0.1}", "optim.lr.x=1"):
+        with raises(RecipeError, "space-searched-key", "'optim.lr'"):
             load_space("quick", [change])

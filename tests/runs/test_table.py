@@ -12,9 +12,10 @@ import pytest
 
 from mien.base.errors import StudyError
 from mien.evaluation.paired_tests import RepeatedDifference, Spread, holm
+from mien.evaluation.predictions import VotePredictions
 from mien.evaluation.results import Estimate
 from mien.runs.page import metric_text, spread_text, study_tables, write_study
-from mien.runs.table import _adjusted, tabulate
+from mien.runs.table import _adjusted, _as_known_now, tabulate
 from support import note_codes, page_codes, raises
 
 
@@ -116,6 +117,11 @@ def test_votes_and_groups_of_the_data_count_for_runs_that_were_finished_without_
     halves = [np.mean([accuracy(run.subset(run.sample_ids % 2 == part)) for run in runs]) for part in (0, 1)]
     interval = found["accuracy"].interval
     assert (interval.low, interval.high) == pytest.approx(tuple(sorted(halves)))
+    stored = dataclasses.replace(runs[0], votes=VotePredictions(np.ones((len(runs[0]), 7)), faces.classes))
+    assert (_as_known_now(stored, given).votes.counts.argmax(1) == stored.labels).all()
+    # Ids that another file gave to the same faces match no run: it counts as it is kept.
+    other = dataclasses.replace(given, rows=faces.rows + 1)
+    assert np.isnan(tabulate(study, done.runs, done.finished, other).rows[0].metrics["majority_accuracy"].mean)
 
 
 def test_what_is_not_finished_is_missing_and_said(done, tmp_path):

@@ -25,8 +25,7 @@ def test_ctrl_c_inside_a_block_ends_the_blocks_around_it_too():
     with interruptible() as outer:
         with interruptible() as inner:
             signal.raise_signal(signal.SIGINT)
-        assert inner.is_set()
-        assert outer.is_set()
+        assert all(each.is_set() for each in (inner, outer))
     with interruptible() as later:
         assert not later.is_set()
 

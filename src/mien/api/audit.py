@@ -100,7 +100,7 @@ def audit(
         callback: callback for the training of each fold.
 
     Raises:
-        DataError: see :func:`mien.auditing.run.check_audit`, or both ``predictions`` and ``recipe`` are given.
+        DataError: see :func:`mien.auditing.run.check_audit`, cleaned data, or ``predictions`` and ``recipe``.
         RecipeError: the recipe merges or drops classes.
         MissingExtraError: the extra ``audit`` is not installed, or ``train`` with a recipe.
     """

@@ -64,8 +64,7 @@ class Explainer:
 
     Attributes:
         predictor: model with the explained output in use.
-        notices: notices that the explained output is not the default, or that gradients are of the weights before
-            quantization.
+        notices: notices that the output is not the default, or gradients are of the weights before quantization.
 
     Raises:
         DataError: no such method (``method-unknown``) or class (``class-unknown``).

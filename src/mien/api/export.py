@@ -139,8 +139,7 @@ def quantize(model: Path, precision: Literal["fp16", "int8"], faces: Dataset, ou
     """Quantize an fp32 model file, evaluate both files, and write the new one with its metrics in the manifest.
 
     fp16 stores weights in half precision; int8 quantizes weights and activations. The temperature of the original is
-    kept. Metrics are stored only if ``faces`` is the model's training data, because the manifest has that data's
-    fingerprint.
+    kept. Metrics are stored only if ``faces`` is the data of the manifest's fingerprint.
 
     Raises DataError: the validation split, or for int8 the training split, is missing, or the data has a class that the
     model lacks; ModelError: the precision cannot represent the weights.

@@ -65,8 +65,8 @@ def study(
     changes = list(settings)
     if isinstance(settings, Mapping):
         changes = [f"{key}={toml_value(value)}" for key, value in settings.items()]
-    whole = spec if isinstance(spec, Study) else load_study(os.fspath(spec))
-    chosen = whole.changed(recipe, changes).restricted([only] if isinstance(only, str) else only)
+    whole = (spec if isinstance(spec, Study) else load_study(os.fspath(spec))).changed(recipe, changes)
+    chosen = whole.restricted([only] if isinstance(only, str) else only)
     folder = check_out(Path("studies") / chosen.name if out is None else out, data)
     kept = expand_home(folder / "results" if results is None else results)
     if kept.is_file():
@@ -85,7 +85,7 @@ def study(
     metadata, completed = environment(data), read_completed(kept)
     callback = callback or (StudyProgress() if verbose else StudyCallback())
     with busy("checking every run"):
-        runs = make_plan(chosen, faces, changes, is_whole=not only)
+        runs = make_plan(chosen, faces, changes, whole=whole)
     if finished and not any(run.key in completed for run in runs):
         own = "these settings" if changes else f"the study's settings (without {arg('settings')})"
         raise StudyError(

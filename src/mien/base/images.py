@@ -83,8 +83,7 @@ def is_system_folder(name: str) -> bool:
 def open_image(source: str | os.PathLike[str] | bytes) -> Image:
     """Open and decode an image, a path or bytes, and turn it upright by its EXIF orientation.
 
-    An animation gives its first frame. Raises DataError: missing, empty, not an image, damaged, cut off, or over
-    :data:`MAXIMUM_PIXELS`.
+    An animation gives its first frame. Raises DataError: missing, empty, no image, damaged, or over ``MAXIMUM_PIXELS``.
     """
     with open_image_header(source) as image:
         return _upright(image, name_of(source))

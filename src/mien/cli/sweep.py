@@ -13,7 +13,7 @@ from mien.cli.output import notice, show, show_json
 from mien.cli.source import Source
 from mien.page.blocks import Column, Table
 from mien.page.terminal import rich_table
-from mien.page.wording import percent
+from mien.page.wording import counted, percent
 from mien.pipeline.training_view import TrainProgress
 from mien.runs.space import load_space
 
@@ -55,7 +55,8 @@ def sweep(
 def _show(result: SweepResult) -> None:
     best = result.best
     if best is None:
-        which = f"none of the {len(result.trials)} trials reached its end" if result.trials else "no trial is finished"
+        ended = counted(len(result.trials), "trial")
+        which = f"none of {ended} reached its last epoch" if result.trials else "no trial is finished"
         notice(f"{result.folder}: {which}, so there is no best recipe.")
     else:
         typer.echo(f"best: trial {best.number} of {len(result.trials)}, {percent(best.accuracy)} on validation")

@@ -86,8 +86,7 @@ class Dataset:
             split: (N,) train, validation or test. None cuts a validation split from all faces, without a test split.
             size_px: side of the stored squares, 8..1024 px.
             sample_ids: int (N,), unique ids that match samples with predictions. None: 0..N-1.
-            groups: (N,) text or whole numbers. A group, such as a person, is never divided between splits. None keeps
-                near-copies together.
+            groups: (N,) text or whole numbers. A group, such as a person, stays in one split. None: near-copies.
             channels: 1 stores grey squares, 3 RGB squares; RGB needs all images in colour.
 
         Raises:
@@ -162,8 +161,7 @@ class Dataset:
     def fingerprint_without_test(self) -> str:
         """Fingerprint of all faces except the test split, which training and model selection never see.
 
-        FER2013 has the same value with and without PrivateTest. If all faces or none are in test, it equals
-        :attr:`fingerprint`.
+        FER2013 has the same value with and without PrivateTest. Without one, or without others, the same.
         """
         trained_on = self.split != "test"
         all_or_none = trained_on.all() or not trained_on.any()

@@ -24,8 +24,7 @@ def group_column(
     """Add the column of the groups that ``group`` specifies; return its name and all columns.
 
     ``group`` is the name of a column, or a pattern such as ``"(p[0-9]+)_"``, which is searched in ``source``. Raises
-    DataError: no such column; a pattern without exactly one group, or that does not match every name; a sample without
-    a value.
+    DataError: no such column; a pattern without one group, or that does not match every name; a missing value.
     """
     if "(" not in group and group not in columns:
         known = nearest(group, columns) if columns else " The data has only images and labels."

@@ -82,12 +82,10 @@ def match_samples(first: Predictions, second: Predictions) -> tuple[Predictions,
     Raises DataError if samples, labels, classes or data fingerprints (if both have one) differ.
     """
     if first.classes != second.classes:
-        advice = f"Evaluate both with the same {arg('classes', 'A=A,B=B')} first."
-        if set(first.classes) != set(second.classes):
-            advice = f"Evaluate the one with more classes with the {arg('classes')} of the other first."
         raise DataError(
             "Only predictions with the same classes in the same order can be compared; "
-            f"found {', '.join(first.classes)} and {', '.join(second.classes)}. {advice}",
+            f"found {', '.join(first.classes)} and {', '.join(second.classes)}. Evaluate one or both with "
+            f"{arg('classes', 'A=A,B=B+C')} first, so that they are.",
             code="classes-differ",
         )
     prints = first.data_fingerprint, second.data_fingerprint

@@ -106,8 +106,7 @@ class OnnxClassifier:
         """Compute probabilities of face crops, in batches, so that N may be large.
 
         Args:
-            images: face crops, uint8 (N, size_px, size_px), or (N, size_px, size_px, 3) in colour, 0..255: N times
-                ``manifest.input.face_shape``.
+            images: face crops, uint8 (N, size_px, size_px), or (N, size_px, size_px, 3) in colour, 0..255.
             temperature: divisor of the logits before the softmax; by default the output's own.
 
         Returns:

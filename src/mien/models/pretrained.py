@@ -39,8 +39,7 @@ class TimmNetwork(Network):
         dropout: dropout rate before the head.
 
     Raises:
-        RecipeError: unknown backbone, or one that does not support this side or number of channels; or contradicting
-            settings.
+        RecipeError: unknown backbone, or one without this side or number of channels; contradicting settings.
         MissingExtraError: timm is not installed, or its torchvision does not match torch.
     """
 

@@ -201,8 +201,8 @@ class MeasuredSplit:
         chosen = match_faces(faces, predictions)
         if chosen.groups is not None:
             predictions = replace(predictions, groups=chosen.groups)
-        if predictions.votes is None:
-            predictions = replace(predictions, votes=votes_of(None, chosen))
+        if predictions.votes is None or predictions.votes.probabilities is None:
+            predictions = replace(predictions, votes=votes_of(None, chosen) or predictions.votes)
         return cls(predictions, model, data, faces, chosen, reference)
 
     def with_scheme(self, scheme: LabelScheme | None) -> MeasuredSplit:

@@ -42,8 +42,7 @@ def read_predictions_csv(path: Path, dataset: Dataset, split: str) -> ClaimedPre
     Samples are matched by id (:data:`ID_HEADERS`), else by file (:data:`FILE_HEADERS`), else by index. A prediction is
     a class name, or an index into the classes of the data.
 
-    Raises DataError: no column of ids, files or predictions; an id that is repeated or not in the split; an unknown
-    class.
+    Raises DataError: no column of ids, files or predictions; an id that is repeated or not in the split; a wrong class.
     """
     try:
         names, delimiter = read_names(path)

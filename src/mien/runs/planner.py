@@ -16,11 +16,12 @@ from mien.training.state import check_network, file_digest
 
 
 def make_plan(
-    study: Study, faces_by_form: FacesByForm, changes: Sequence[str] = (), *, is_whole: bool = True
+    study: Study, faces_by_form: FacesByForm, changes: Sequence[str] = (), *, whole: Study | None = None
 ) -> tuple[PlannedRun, ...]:
     """Return all runs of a study, parents first, after checking that each can be trained.
 
-    The first seeds of all variants come first, so that an interrupted study already has a complete table.
+    The first seeds of all variants come first, so that an interrupted study already has a complete table. Metrics may
+    name the classes of ``whole``, the study before variants were left out.
 
     Raises what :meth:`mien.api.train.TrainingJob.check` raises, and StudyError if two variants are the same run, a
     variant has a seed that its parent lacks, or a metric names an unknown class.
@@ -28,8 +29,7 @@ def make_plan(
     trained = [variant for variant in study.variants if not variant.after]
     first = {each.name: _first_run(study, each, faces_by_form, changes) for each in trained}
     of_data = {name for faces in faces_by_form.values() for name in faces.classes}
-    if is_whole:  # a class may be that of a variant that was left out
-        _check_metrics(study, of_data.union(*(run.classes for run in first.values())))
+    _check_metrics(whole or study, of_data.union(*(run.classes for run in first.values())), changes)
     runs: dict[tuple[str, int], PlannedRun] = {}
     variant_of: dict[str, str] = {}
     for rank in range(max(len(study.seeds_of(variant)) for variant in trained)):
@@ -57,9 +57,12 @@ def make_plan(
     return tuple(runs.values())
 
 
-def _check_metrics(study: Study, known: set[str]) -> None:
+def _check_metrics(study: Study, known: set[str], changes: Sequence[str]) -> None:
     """Raise an error if a metric names an unknown class, because its column would be empty."""
-    for given in (*(each.classes for each in study.variants), *(each.classes for each in study.comparisons)):
+    if all(metric.partition(".")[2] in {"", *known} for metric in study.metrics):
+        return
+    trained = [study.recipe_of(each, study.seeds_of(each)[0], changes) for each in study.variants if not each.after]
+    for given in (each.classes for each in (*study.variants, *study.comparisons, *trained)):
         scheme = parse_scheme(given or "all")
         known = known if scheme is None else known | set(scheme.classes)
     for metric in study.metrics:

@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -141,12 +142,11 @@ def parse_space(text: str, origin: str, folder: Path = Path(), changes: Sequence
             content["parameters"], lambda _, value: not value or not set(RANGE_KINDS).isdisjoint(value)
         )
     file = _KIND.check(_SpaceFile, content, origin)
-    for change in changes:
+    for change, name in product(changes, file.parameters):
         key = change.partition("=")[0].strip()
-        if any(f"{name}.".startswith(f"{key}.") for name in file.parameters):
-            raise RecipeError(
-                f"The search space {origin} searches '{key}', so it cannot be set.", code="space-searched-key"
-            )
+        if f"{name}.".startswith(f"{key}.") or f"{key}.".startswith(f"{name}."):
+            words = f"The search space {origin} searches '{name}', so '{key}' cannot be set."
+            raise RecipeError(words, code="space-searched-key")
     base = load_recipe(
         str(folder / file.recipe) if is_path(file.recipe) else file.recipe,
         [*([] if file.epochs is None else [("epochs", file.epochs)]), *changes],

@@ -1,6 +1,7 @@
 """A study's finished runs as one table: metrics over seeds, published values, paired comparisons. Needs no torch."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -112,7 +113,8 @@ def tabulate(
 ) -> StudyTable:
     """Combine the finished runs of a study; all others are counted as missing.
 
-    Groups and votes of ``faces``, the data at any size, also count for runs that were trained without them.
+    Groups and votes of ``faces``, the data at any size, also count for runs that were trained without them, unless
+    its samples have other ids by now.
 
     Raises DataError if a label scheme does not match the predictions, StudyError if stored predictions are damaged, or
     a comparison has predictions that do not match, MissingExtraError without scipy.
@@ -123,7 +125,7 @@ def tabulate(
     for variant in track(study.variants, len(study.variants), "measuring", "variants"):
         own = [(run.recipe.seed, each) for run, each in done if run.variant == (variant.after or variant.name)]
         predictions[variant.name] = {
-            seed: _merged(MeasuredSplit.resolve(each.predictions(), faces).predictions, variant.classes)
+            seed: _merged(_as_known_now(each.predictions(), faces), variant.classes)
             for seed, each in own
             if not each.record.failed
         }
@@ -143,6 +145,12 @@ def tabulate(
     wanted = track(study.comparisons, len(study.comparisons), "comparing", "comparisons")
     compared = tuple(_compare(each, study.metrics, predictions) for each in wanted)
     return StudyTable(study, tuple(rows), compared, tuple(done))
+
+
+def _as_known_now(predictions: Predictions, faces: Dataset | None) -> Predictions:
+    with suppress(DataError):
+        return MeasuredSplit.resolve(predictions, faces).predictions
+    return predictions
 
 
 def _compare(

@@ -42,8 +42,7 @@ class TrainingEstimate(JsonResult):
         steps_per_epoch: optimiser steps of an epoch.
         parameters: number of parameters of the network.
         seconds: time for training and validation on this machine.
-        memory_bytes: peak memory of the process (on a GPU, of torch on the device) during the timed steps; None if
-            unknown.
+        memory_bytes: peak memory of the process (on a GPU, of torch on the device) in the timed steps, or None.
         device: device of the steps: ``cpu``, ``cuda:0``, ``mps:0``.
     """
 

@@ -56,8 +56,7 @@ class TrackSummary:
         frames_by_answer: number of frames with each answer; see :attr:`mien.inference.prediction.Prediction.answer`.
         found: number of detections that found the face while it was visible.
         missed: number of detections that did not find the face while it was visible.
-        crop_quality: quality of ``crop``: was it detected, is it inside the frame, and its side in pixels times its
-            score.
+        crop_quality: quality of ``crop``: was it detected, is it inside the frame, its side in pixels times its score.
     """
 
     number: int

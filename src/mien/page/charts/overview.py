@@ -22,8 +22,7 @@ def training_chart(history: Sequence[Mapping[str, Any]], metric: str, best_epoch
     """Draw a metric over the epochs, for training and validation if both are known, with the kept epoch marked.
 
     ``metric`` is a key of the history (one epoch or more), or the part of a key after ``train_`` and ``validation_``:
-    ``"loss"``, ``"accuracy"``, ``"macro_f1"``, ``"learning_rate"``, ... Raises DataError if the history has no such
-    metric.
+    ``"loss"``, ``"accuracy"``, ``"macro_f1"``, ``"learning_rate"``, ... Raises DataError if it is not there.
     """
     lines = [
         (kind, f"{prefix}{metric}", colour, style)
