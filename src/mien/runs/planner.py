@@ -61,8 +61,9 @@ def _check_metrics(study: Study, known: set[str], changes: Sequence[str]) -> Non
     """Raise an error if a metric names an unknown class, because its column would be empty."""
     if all(metric.partition(".")[2] in {"", *known} for metric in study.metrics):
         return
-    trained = [study.recipe_of(each, study.seeds_of(each)[0], changes) for each in study.variants if not each.after]
-    for given in (each.classes for each in (*study.variants, *study.comparisons, *trained)):
+    trained = [each for each in study.variants if not each.after]
+    recipes = [study.recipe_of(each, study.seeds_of(each)[0], changes).classes for each in trained]
+    for given in (*recipes, *(each.classes for each in study.variants), *(each.classes for each in study.comparisons)):
         scheme = parse_scheme(given or "all")
         known = known if scheme is None else known | set(scheme.classes)
     for metric in study.metrics:
