@@ -171,7 +171,7 @@ def test_seven_classes_then_five_then_two_without_any_network(tmp_path, faces, t
         (load_recipe("tune", ["epochs=3"]), None, True, None, ""),
         (Recipe(batch_size=64), 63, False, "batch-too-large", "63 faces"),
         # 640 faces are ten steps of 64 an epoch.
-        (Recipe(batch_size=64, epochs=9), 640, False, "few-steps", "90 steps at batch_size = 64"),
+        (Recipe(batch_size=64, epochs=9), 640, False, "few-steps", "(90) at batch_size = 64"),
         (Recipe(self_adaptive=0.5, augment={"cutmix": 1}), None, False, "targets-stay", "augment.mixup_probability"),
         (Recipe(batch_size=64, epochs=10), 640, False, None, ""),
         (Recipe(batch_size=16, epochs=1), 640, False, None, ""),
