@@ -66,7 +66,7 @@ const PATIENCE_MILLISECONDS = 1000;
 
 const TURN_MILLISECONDS = 20;
 
-/** So long a frame that seems the one before is looked at again, at so many places in turn. */
+/** Longest wait for a frame that a busy browser shows late, and the largest number of such waits in a row. */
 const LATE = { milliseconds: 100, places: 3 };
 
 /** Below this rate a seek is faster than to play on to the next frame. */
@@ -102,15 +102,11 @@ export class ClipFrames extends Frames {
     for (let index = 0; this.isRunning && index < this.count; index += 1) {
       await this.#show(index, index > 0 && index < this.count - 1 && !held.length);
       if (!this.isRunning) return;
-      let shown = this.#shownTime();
       // A busy browser shows a frame a little after it was sought.
       const isStill = held.length >= LATE.places || (held.length > 0 && this.#middleOf(index) < this.#passed);
-      const until = performance.now() + (isStill || document.hidden ? 0 : LATE.milliseconds);
-      while (this.isRunning && shown === time && performance.now() < until) {
-        await later(null, TURN_MILLISECONDS);
-        shown = this.#shownTime();
-      }
+      if (!isStill && !document.hidden) await this.#until(() => this.#shownTime() !== time, LATE.milliseconds);
       if (!this.isRunning) return;
+      const shown = this.#shownTime();
       if (shown === time) {
         held.push(index);
         continue;
@@ -128,8 +124,7 @@ export class ClipFrames extends Frames {
     held.length -= needless;
     await useHeld();
     // A browser notices a little after a seek that no more frames come.
-    const until = performance.now() + PATIENCE_MILLISECONDS;
-    while (this.isRunning && needless && !video.ended && performance.now() < until) await later(null, TURN_MILLISECONDS);
+    if (needless) await this.#until(() => video.ended, PATIENCE_MILLISECONDS);
     if (this.isRunning && video.ended) throw new PageError("video-broken");
   }
 
@@ -164,6 +159,12 @@ export class ClipFrames extends Frames {
     const shortest = Math.min(...gaps);
     const total = gaps.reduce((sum, gap) => sum + gap, 0);
     return Math.max(Math.round(gaps.reduce((sum, gap) => sum + Math.round(gap / shortest), 0) / total), 1);
+  }
+
+  /** Wait until a condition is met, at most so long, or until stopped. */
+  async #until(isMet: () => boolean, milliseconds: number): Promise<void> {
+    const end = performance.now() + milliseconds;
+    while (this.isRunning && !isMet() && performance.now() < end) await later(null, TURN_MILLISECONDS);
   }
 
   /** The middle of the time that a place's frame is shown, in seconds. */
