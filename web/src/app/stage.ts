@@ -31,9 +31,9 @@ export class Stage {
     return shown.kind === "video" ? this.page.videoPanel.summary(shown.video) : "";
   };
 
-  /** Whether a camera or video runs: it is watched, analysed or played. */
+  /** Whether a camera or video runs: it is opened, watched, analysed or played. */
   get isRunning(): boolean {
-    return this.shown.kind === "video" && !(element("stop").hidden && this.video.paused);
+    return !element("stop").hidden || (this.shown.kind === "video" && !this.video.paused);
   }
 
   /** A number that changes with each start and stop. */

@@ -58,6 +58,7 @@ export class VideoSession {
   async play(file: File): Promise<void> {
     const turn = this.stage.stop();
     const { name } = file;
+    element("stop").hidden = false;
     this.page.messages.show(() => translate("opening", { name }));
     try {
       const predictor = await this.predictor;

@@ -145,6 +145,25 @@ test("a stopped camera is off, and an explanation that was asked before still co
   await page.context().close();
 });
 
+test("a file that is no image leaves a camera that is being opened", async () => {
+  const page = await visit.open({}, async (fresh) => {
+    await fresh.addInitScript(() => {
+      const real = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+      const allowed = new Promise<void>((allow) => Object.assign(globalThis, { allow }));
+      navigator.mediaDevices.getUserMedia = async (wanted) => {
+        await allowed;
+        return real(wanted);
+      };
+    });
+  });
+  await page.click("#use-camera");
+  await drop(page, [{ ...photo(), bytes: Buffer.from("no image") }]);
+  await reports(page, "image-unreadable", "astronaut.png");
+  await page.evaluate(() => (globalThis as unknown as { allow: () => void }).allow());
+  await waitForText(page, "#throughput", /frames/);
+  await page.context().close();
+});
+
 test("the page can be installed; after one visit it works without a network, and unpacks nothing again", async () => {
   const own = await Visit.begin();
   const page = await own.open({ serviceWorkers: "allow" });
