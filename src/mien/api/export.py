@@ -9,7 +9,7 @@ import numpy as np
 
 from mien.api.inputs import Data, read
 from mien.base.errors import DataError, RunError, arg, needs_extra
-from mien.base.files import expand_home, whole_file
+from mien.base.files import check_replaceable, expand_home, whole_file
 from mien.base.model_file import attach_manifest, read_manifest
 from mien.base.preprocess import to_input
 from mien.base.processes import usual_torch
@@ -18,7 +18,7 @@ from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
 from mien.evaluation.estimates import evaluate_predictions
 from mien.exporting.quantize import to_fp16, to_int8
-from mien.inference.find_model import find_model, find_trained, is_shipped
+from mien.inference.find_model import find_model, is_shipped
 from mien.inference.predictor import Predictor
 from mien.pipeline.evaluation_files import headline_values
 from mien.pipeline.split_predictions import predict_split, with_model_classes
@@ -86,6 +86,7 @@ def export(
     *,
     precision: Precision = "fp32",
     data: Data | None = None,
+    overwrite: bool = False,
 ) -> ExportResult:
     """Export a run's weights to one ``.onnx`` file, and check that it gives the same probabilities.
 
@@ -93,11 +94,12 @@ def export(
         run: the run folder.
         out: path to write; default ``model.onnx``, ``model.half.onnx`` or ``model.int8.onnx`` in the run folder.
         precision: fp16 halves the size; int8 quarters it and is faster. Both are evaluated on the validation split.
-        data: labelled faces, required for fp16 and int8.
+        data: labelled faces, required for fp16 and int8; fp32 uses none.
+        overwrite: replace ``out`` if it exists. Without ``out``, the run's own file is always replaced.
 
     Raises:
-        RunError: no finished epoch, an unknown precision, or ``out`` is not an ``.onnx`` path or is the fp32 file.
-        DataError: fp16 or int8 without data.
+        RunError: no finished epoch, an unknown precision, or ``out`` exists, is no ``.onnx`` path or the fp32 file.
+        DataError: fp16 or int8 without data, fp32 with data.
     """
     if precision not in get_args(Precision):
         raise RunError(
@@ -105,12 +107,14 @@ def export(
         )
     if is_shipped(run) and not RunFolder(Path(run)).is_run:
         raise RunError(f"{run} is built in and already exported. mien export needs a run folder.", code="run-shipped")
-    folder, file = RunFolder(Path(run)), None if out is None else expand_home(out)
-    if not folder.path.exists():
-        folder = find_trained(run)  # this raises an error that suggests a name
+    folder, file = RunFolder(expand_home(run)), None if out is None else expand_home(out)
+    folder.read_recipe()
     if file is not None and (file.suffix != ".onnx" or file.is_dir()):
         raise RunError(f"{arg('out')} must name a .onnx file; found {file}.", code="out-suffix")
+    check_replaceable([file] if file else [], overwrite)
     if precision == "fp32":
+        if data is not None:
+            raise DataError(f"{arg('data')} needs {arg('precision', 'int8')} or fp16; fp32 uses none.", code="options")
         with needs_extra("train", "Exporting"):
             # Import it here, because it imports torch, which the other precisions and `import mien` do not need.
             from mien.exporting.to_onnx import export_run as export_fp32
@@ -123,7 +127,6 @@ def export(
         )
     with needs_extra("train", "Exporting"):
         import onnx  # noqa: F401
-    folder.read_recipe()
     model = find_model(folder.path)
     manifest = read_manifest(model)
     if manifest.precision != "fp32":

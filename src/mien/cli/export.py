@@ -6,9 +6,8 @@ from typing import Annotated, Literal
 import typer
 
 from mien.api import export as api
-from mien.base.errors import DataError
 from mien.base.model_file import read_manifest
-from mien.cli.options import DATA_HELP, JsonOption, option
+from mien.cli.options import DATA_HELP, JsonOption, OverwriteOption, option
 from mien.cli.output import notice, show_json
 from mien.cli.source import SourceOptions
 
@@ -30,16 +29,14 @@ def export(
     ] = None,
     *,
     data_options: SourceOptions,
+    overwrite: OverwriteOption = False,
     json: JsonOption = False,
 ) -> None:
     """Export the best epoch of a run to ONNX, and check that it gives the same outputs as torch.
 
     fp16 and int8 are made from the fp32 file and compared with it on the validation split.
     """
-    source = data_options.at_any(data)
-    if precision == "fp32" and source is not None:
-        raise DataError("--data needs --precision fp16 or int8, because fp32 uses no data", code="options")
-    made = api.export(run, out, precision=precision, data=source)
+    made = api.export(run, out, precision=precision, data=data_options.at_any(data), overwrite=overwrite)
     if precision == "fp32" and not read_manifest(made.file).scores:
         notice(
             f"{made.file} has neither metrics nor a temperature, because the run has no evaluated model.onnx of these "
