@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mien import crop, load
-from support import refused
+from mien import DataError, crop, load
+from support import raises, refused
 
 
 @pytest.fixture
@@ -41,6 +41,8 @@ def test_what_is_there_stays_where_it_is_alike(mien, tmp_path, photos):
     assert np.asarray(Image.open(out / "a.png.png")).shape == (64, 64, 3)
     for others in ((), ("--size-px", "64"), ("--colour",)):
         refused(mien(*words, *others), "faces-differ", "a.png.png")
+    with raises(DataError, "image-size"):
+        crop(photos, out, size_px=0)
     mine = np.full((64, 64, 3), 9, dtype=np.uint8)
     Image.fromarray(mine).save(out / "a.png.png")
     (out / "old.png").write_bytes(b"")

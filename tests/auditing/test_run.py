@@ -20,9 +20,7 @@ from support import raises
 
 
 def planted(faces):
-    """The rendered faces and, after them: 6 validation rows copied from train (2 with another label, 2 mirrored), 2
-    train rows copied from train, a blank one in train and one in test.
-    """
+    """Rendered faces, 6 of validation and 2 of train copied from train (2 relabelled, 2 mirrored), 2 blank ones."""
     train = np.flatnonzero(faces.split == "train")[:8]
     images = np.concatenate(
         [np.asarray(faces.images), np.asarray(faces.images)[train], np.zeros((2, 48, 48), np.uint8)]

@@ -23,7 +23,7 @@ def test_order_is_kaggles_then_alphabetical():
 
 
 def test_map():
-    assert parse_map("joy=happy, 0 = angry") == {"joy": "happy", "0": "angry"}
+    assert parse_map("joy=happy, a=0 = angry") == {"joy": "happy", "a=0": "angry"}
 
 
 @pytest.mark.parametrize("text", ["joy", "joy=", "=happy", "a=b,a=c", ""])

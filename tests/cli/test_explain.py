@@ -103,7 +103,7 @@ def test_a_model_file_alone_is_enough_for_occlusion(mien, tiny_run, files, tmp_p
     assert not (tmp_path / "other").exists()
 
 
-def test_mistakes_are_one_line_and_leave_nothing(mien, tiny_run, files, tmp_path):
+def test_mistakes_are_one_line_and_leave_nothing(mien, tiny_run, files, tmp_path, monkeypatch):
     def attempt(*extra, images=files, out=tmp_path / "out"):
         return mien("explain", *images, "--model", tiny_run.path, "--crops", "--out", out, *extra)
 
@@ -118,6 +118,8 @@ def test_mistakes_are_one_line_and_leave_nothing(mien, tiny_run, files, tmp_path
     bad.write_bytes(b"x")
     refused(attempt(images=[*files, bad]), "image-format", "bad.png")
     refused(attempt(out=bad), "out-is-file")
+    monkeypatch.setattr("os.access", lambda path, mode: path != tmp_path)
+    refused(attempt(), "file-unwritable", tmp_path)
     assert not (tmp_path / "out").exists()
 
 
@@ -130,9 +132,10 @@ def test_earlier_maps_are_replaced_only_where_that_is_said(mien, tiny_run, files
         patch.setattr("mien.cli.explain.Explainer", None)  # it is refused before a model is loaded
         refused(mien(*words, "--class", "sad"), "file-exists", "maps.npz", "--overwrite")
     assert maps.read_bytes() == before
-    assert mien(*words, "--class", "sad", "--overwrite").code == 0
+    (maps.parent / "2_old_gradcam.png").write_bytes(b"")  # of a former command
+    assert mien(*words, "--class", "Sadness", "--overwrite").code == 0
     assert maps.read_bytes() != before
+    assert sorted(maps.parent.iterdir()) == sorted([maps, maps.with_name(f"{files[0].stem}_occlusion.png")])
     # PNGs are written before maps.npz: a command that was stopped leaves them alone.
     maps.unlink()
     refused(mien(*words), "file-exists")
-    assert not maps.exists()

@@ -91,9 +91,7 @@ def test_lists_that_do_not_fit_the_rows(faces):
 
 
 def measured(faces):
-    """The faces with a blank row in validation, and a row of it that is identical to one of train and one of test,
-    with another label than that of test; their positions.
-    """
+    """The faces, and positions: validation has a blank one, and one that train and, with another label, test have."""
     train, validation, test = (np.flatnonzero(faces.split == split)[:3] for split in ("train", "validation", "test"))
     images, labels = np.asarray(faces.images).copy(), faces.labels.copy()
     images[validation[0]] = 90

@@ -51,9 +51,7 @@ def test_soft_labels_in_the_cache_are_those_of_the_same_ids(tiny_run, faces):
 
 
 def test_the_temperature_is_left_out_only_where_it_was_fitted(tiny_run, faces, tmp_path):
-    """Oracle: the model asked by hand with one temperature and the other; data with a face less is other data, data
-    without its test split is not, and neither is what a list of changes left of it.
-    """
+    """Oracle: the model asked by hand. Data with a face less is other data; without its test split, or cleaned, not."""
     without_test = faces.subset(np.flatnonzero(faces.split != "test"))
     train, train_two = np.flatnonzero(faces.split == "train")[:2]
     other = faces.subset(np.flatnonzero(faces.rows != faces.rows[train]))

@@ -1,6 +1,4 @@
-"""Oracles: what each run was given, seen from outside; models asked by hand; a second call that must not train;
-scikit-learn's StratifiedGroupKFold.
-"""
+"""Oracles: what each run was given; models asked by hand; a second call; scikit-learn's StratifiedGroupKFold."""
 
 from dataclasses import replace
 

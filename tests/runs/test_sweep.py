@@ -1,6 +1,4 @@
-"""Sweeps in one process. Oracles: training without a sweep, successive halving by brute force, history.csv of each
-trial.
-"""
+"""Sweeps in one process. Oracles: training without a sweep, successive halving by brute force, each history.csv."""
 
 import csv
 import math

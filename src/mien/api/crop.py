@@ -12,6 +12,7 @@ from mien.base.images import encoded, open_image
 from mien.base.preprocess import upright_rgb
 from mien.base.processes import available_cores, ordered_map
 from mien.base.progress import track
+from mien.data.face_table import check_form
 from mien.faces.crop import cut_out
 from mien.faces.face import Detector
 from mien.faces.find import find_detector
@@ -57,11 +58,12 @@ def crop(
         skip_bad: skip photographs that cannot be read instead of raising an error.
 
     Raises:
-        DataError: there is no photograph, or one cannot be read.
+        DataError: there is no photograph, or one cannot be read; ``size_px`` or ``channels`` cannot be.
         ModelError: the detector cannot be used.
         RunError: ``out`` is inside ``photos`` (``out-in-data``); an existing face has another size or colours
             (``faces-differ``); or a file cannot be written.
     """
+    check_form(size_px, channels)
     photos, out, detector = expand_home(photos), check_outside(out, photos), find_detector(detector)
     targets = {file: out / file.relative_to(photos).with_name(f"{file.name}.png") for file in image_files(photos)}
     todo = [each for each, to in targets.items() if not to.exists() or to.stat().st_mtime < each.stat().st_mtime]

@@ -102,8 +102,7 @@ def folds_folder(job: TrainingJob, data: Data, folds: int, out: str | os.PathLik
     has_folds = (folder / "fold-1").is_dir()
     if has_folds and not resume:
         raise RunError(
-            f"{folder} contains folds already. Choose another folder with {arg('out')}, or continue with "
-            f"{arg('resume', True)}.",
+            f"{folder} has folds already. Choose another folder with {arg('out')}, or give {arg('resume', True)}.",
             code="run-exists",
         )
     if not has_folds and RunFolder(folder).exists:

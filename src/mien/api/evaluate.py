@@ -17,6 +17,7 @@ from mien.evaluation.predictions import read_predictions
 from mien.evaluation.results import BreakDown
 from mien.inference.find_model import is_shipped_run
 from mien.inference.predictor import Predictor
+from mien.page.wording import counted
 from mien.pipeline.evaluate import EvaluateOptions, EvaluationResult, check_options, predict_to_evaluate
 from mien.pipeline.measured_split import MeasuredSplit, holds_test
 from mien.pipeline.split_predictions import temperature_description
@@ -118,6 +119,9 @@ def _measure(split: MeasuredSplit, options: EvaluateOptions, **about: Any) -> Ev
             f"{options.by}: too few samples to compare with the others: {', '.join(small)}; {LEAST_COMPARED} are needed"
         )
         notices.append(Notice(f"{words}.", code="groups-small"))
+    if by is not None and (lost := len(merged.predictions) - sum(part.count for part in parts)):
+        words = f"{options.by}: {counted(lost, 'sample')} without a value left out."
+        notices.append(Notice(words, code="values-missing"))
     words = ""
     if options.scheme is not None:
         counts = f"{len(merged.predictions):,} of {len(split.predictions):,} samples"

@@ -14,6 +14,7 @@ from PIL import Image
 from mien.api.inputs import Model, run_of
 from mien.base.errors import DataError, MienWarning, ModelError, Notice, nearest, needs_extra
 from mien.base.images import encoded
+from mien.base.labels import canonical_class
 from mien.base.processes import usual_torch
 from mien.base.progress import slices, track
 from mien.explanation.methods import explain as make_maps
@@ -94,8 +95,8 @@ class Explainer:
             words = "Gradients are computed with the weights before quantization."
             self.notices.append(Notice(words, code="gradients-unquantized"))
         self._network = self._load_network(model, gradient[0]) if gradient else None
-        self._target = target
         classes = self.predictor.classes
+        self._target = target = target if target is None or target in classes else canonical_class(target)
         if target is not None and target not in classes:
             raise DataError(f"The model has no class '{target}'." + nearest(target, classes), code="class-unknown")
 

@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -22,6 +23,7 @@ from mien.inference.find_model import find_model, is_shipped
 from mien.inference.predictor import Predictor
 from mien.pipeline.evaluation_files import headline_values
 from mien.pipeline.split_predictions import predict_split, with_model_classes
+from mien.version import __version__
 
 Precision: TypeAlias = Literal["fp32", "fp16", "int8"]
 """Number format of the weights; int8 also computes in 8 bits."""
@@ -158,7 +160,8 @@ def quantize(model: Path, precision: Literal["fp16", "int8"], faces: Dataset, ou
             chosen = with_model_classes(original, faces).of_split("train")
             some = np.sort(np.random.default_rng(0).permutation(len(chosen))[:CALIBRATION_FACES])
             graph = to_int8(content, to_input(chosen.images[some], original.manifest.input))
-    manifest = original.manifest.model_copy(update={"precision": precision, "scores": {}})
+    now = {"created": datetime.now(UTC).isoformat(timespec="seconds"), "mien_version": __version__}
+    manifest = original.manifest.model_copy(update={"precision": precision, "scores": {}, **now})
     with whole_file(out) as temporary:
         temporary.write_bytes(attach_manifest(graph, manifest))
         quantized = Predictor(temporary).for_labels()

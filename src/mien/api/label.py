@@ -32,6 +32,7 @@ class MergedVotes:
         people: names of the people, from the file names.
         images: number of images with a vote.
         labelled: number of images for which more than half of the people gave the same expression.
+        faceless: number for which they gave ``unknown`` or ``not-a-face``, so that no file has them.
         within: for each person who saw faces twice, the fraction of these faces with the same answer.
         between: fraction of pairs of people with the same answer, mean over images; None without shared images.
         alpha: Krippendorff's alpha; NaN without shared images.
@@ -43,6 +44,7 @@ class MergedVotes:
     people: Sequence[str]
     images: int
     labelled: int
+    faceless: int
     within: Mapping[str, Estimate]
     between: Estimate | None
     alpha: float
@@ -69,6 +71,8 @@ class MergedVotes:
         if self.ask_again:
             again = self.table.with_name(f"{ASK_AGAIN}.csv")
             lines.append(f"{counted(len(self.ask_again), 'image')} without a clear answer: {again}")
+        if self.faceless:
+            lines.append(f"{counted(self.faceless, 'image')} without an expression, so left out")
         return "\n".join(lines)
 
 
@@ -135,8 +139,8 @@ def merge_votes(votes: str | os.PathLike[str], faces: str | os.PathLike[str]) ->
     write_rows(folder / f"{ASK_AGAIN}.csv", ("image",), [(name,) for name in order])
     ceiling = vote_ceiling(table, FERPLUS_CLASSES)
     panel = None if ceiling is None else ceiling.second_panel
-    agreement, alpha = pair_agreement(table), krippendorff_alpha(table)
-    return MergedVotes(tuple(ballots), len(names), len(rows), within, agreement, alpha, panel, order, written)
+    agreement, alpha, rest = pair_agreement(table), krippendorff_alpha(table), len(names) - len(rows) - len(order)
+    return MergedVotes(tuple(ballots), len(names), len(rows), rest, within, agreement, alpha, panel, order, written)
 
 
 def _first_and_same(ballot: Sequence[Vote]) -> tuple[dict[str, str], list[bool]]:

@@ -47,7 +47,8 @@ def show(
         split = split or "train"
     faces = faces if split is None else faces.of_split(split)
     if faces_per_class < 1 or not len(faces):
-        raise DataError(f"A sheet needs at least one face per class; found {len(faces)} faces.", code="no-faces")
+        words = f"A sheet needs faces, and faces_per_class of 1 or more; found {len(faces)} and {faces_per_class}."
+        raise DataError(words, code="no-faces")
     generator = np.random.default_rng(seed)
     images, captions = [], []
     for index, name in enumerate(faces.classes):

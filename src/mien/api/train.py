@@ -267,8 +267,7 @@ class TrainingJob:
         """
         if self.recipe.tuning.fit_head and (self.teachers or self.parts is not None):
             raise RecipeError(
-                "tuning.fit_head fits the head to labels in its own way: leave out teachers, loss, augment and "
-                "optimizer.",
+                "tuning.fit_head fits the head in its own way: leave out teachers, loss, augment and optimizer.",
                 code="fit-head",
             )
         if self.run is not None and not self.resumes and is_main_process():

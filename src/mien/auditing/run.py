@@ -276,8 +276,7 @@ def _not_checked(faces: Dataset, review: LabelReview | None) -> Iterator[Notice]
         )
     elif review.predictions.accuracy < WEAK_BELOW:
         yield Notice(
-            f"Labels reviewed by a weak model with accuracy {review.predictions.accuracy:.1%}. Most of its "
-            f"doubts are wrong.",
+            f"Labels reviewed by a weak model ({review.predictions.accuracy:.1%} right): most of its doubts are wrong.",
             code="labels-weak-model",
         )
     if review is not None and len(review.indices) < len(faces):

@@ -261,10 +261,7 @@ class ImagesCheck:
         tiles = tuple(face_tile(findings, int(each)) for each in unusual)
         return [
             *shown,
-            Text(
-                "Outliers are ranked by how rare their local frequencies and grey tones are. Very close crops are "
-                "among them."
-            ),
+            Text("Outliers are ranked by how rare their local frequencies and grey tones are, as in very close crops."),
             FaceRow("Most unusual images", tiles),
         ]
 
@@ -328,9 +325,8 @@ class ChangesCheck:
         return [
             Text(
                 "Samples to drop or relabel, each with its reason. Review the file: delete lines that you disagree "
-                "with. Give it to any command except audit with --clean. The data on disk is not changed. For "
-                "validation and test, only blank images, and identical images with conflicting labels in one "
-                "split, are listed."
+                "with. Give it to any command except audit with --clean. The data on disk is not changed. Of "
+                "validation and test, only blank images and identical images with conflicting labels are listed."
             ),
             Table("list-of-changes", tuple(Column(name, "text") for name in columns), rows, shown=0),
         ]

@@ -71,7 +71,7 @@ def parse_map(text: str) -> dict[str, str]:
     """
     mapping: dict[str, str] = {}
     for part in text.split(","):
-        found, equals, wanted = (piece.strip() for piece in part.partition("="))
+        found, equals, wanted = (piece.strip() for piece in part.rpartition("="))
         if not (found and equals and wanted):
             words = f"{arg('class_map')} '{part.strip()}' is not of the form name=name, e.g. 'joy=happy,0=angry'."
             raise DataError(words, code="map-syntax")

@@ -259,7 +259,8 @@ def check_out(out: str | os.PathLike[str], data: object = None, *, for_page: boo
     """Return a folder to write, with ``~`` expanded. A report (``for_page``) would replace an evaluation's page.
 
     Raises RunError: ``out`` is a file (``out-is-file``), a run folder, whose files would be replaced (``out-is-run``),
-    inside the data (``out-in-data``), which would later read its files as samples, or ``out-is-evaluation``.
+    inside the data (``out-in-data``), which would later read its files as samples, ``out-is-evaluation``, or not to be
+    written to (``file-unwritable``).
     """
     folder, other = check_outside(out, data), f"Choose another folder with {arg('out')}."
     if folder.is_file():
@@ -268,4 +269,7 @@ def check_out(out: str | os.PathLike[str], data: object = None, *, for_page: boo
         raise RunError(f"{folder} is a run folder. {other}", code="out-is-run")
     if for_page and (folder / "metrics.json").is_file():
         raise RunError(f"{folder} holds an evaluation with its own page. {other}", code="out-is-evaluation")
+    place = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    if not os.access(place, os.W_OK):
+        raise RunError(f"You may not write to {place}. {other}", code="file-unwritable")
     return folder

@@ -24,8 +24,7 @@ class DetectionOptions:
     min_score: Annotated[
         float | None,
         option(
-            "Leave out faces with a detector score below S, from 0 to 1. The default is the detector's own: 0.45 "
-            "for mien's.",
+            "Leave out faces with a detector score below S, 0 to 1. The default is the detector's own, 0.45 in mien.",
             "S",
         ),
     ] = None

@@ -6,8 +6,7 @@ from mien.cli.options import TTA_HELP, JsonOption, option
 from mien.cli.train_run import TrainOptions, train_and_show
 
 TEACHERS_HELP = (
-    "A model (as for --model), or a predictions file of the train split. Can be repeated; the teachers' predictions "
-    "are averaged."
+    "A model (as for --model), or a predictions file of the train split. Can be repeated; teachers are averaged."
 )
 
 

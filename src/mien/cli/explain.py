@@ -11,6 +11,7 @@ from mien.api.explain import Explainer, Explanation
 from mien.base.errors import DataError
 from mien.base.files import check_replaceable, whole_file, write_bytes
 from mien.base.images import encoded
+from mien.base.labels import composed
 from mien.base.progress import track
 from mien.base.run_folder import check_out
 from mien.cli.detection import note_photos_as_crops
@@ -65,7 +66,7 @@ def explain(
     out = Path(f"{images[0].resolve().stem}-explained") if out is None else out
     for path in images:
         check_out(out, path)
-    former = (each for each in out.glob("*.png") if each.stem.rpartition("_")[2] in METHODS)
+    former = [each for each in out.glob("*.png") if each.stem.rpartition("_")[2] in METHODS]
     check_replaceable([out / "maps.npz", *former], overwrite)
     names = list(dict.fromkeys(name for each in method for name in (METHODS if each == "all" else (each,))))
     explainer = Explainer(model, names, of_class, output=output)
@@ -88,6 +89,8 @@ def explain(
             }
         )
     _write_maps(out / "maps.npz", maps)
+    for each in {*map(str, former)} - {file for row in rows for file in row["files"].values()}:
+        Path(each).unlink()  # of the former maps
     if json:
         show_json(rows)
     else:
@@ -111,8 +114,7 @@ def _find_faces(images: Sequence[Path], predictor: Predictor, crops: bool) -> li
         faces += enumerate(photo.predictions, start=1)
     if not faces:
         raise DataError(
-            f"No face was detected in {counted(len(files), 'image')}, such as {files[0]}. If they are face crops, "
-            f"use --crops.",
+            f"No face in {counted(len(files), 'image')}, such as {files[0]}. If they are face crops, use --crops.",
             code="no-face",
         )
     return faces
@@ -127,7 +129,7 @@ def _write_png(out: Path, at: int, faces: Sequence[Face], method: str, explanati
     path = out / f"{prefix}{source.stem}_{method}.png"
     share = share_text(prediction.probabilities[explanation.target])
     title = [
-        ("" if prediction.detection_score is None else f"face {number} of ") + shorten(source.name, 60),
+        ("" if prediction.detection_score is None else f"face {number} of ") + shorten(composed(source.name), 60),
         f"{prediction.text}; {method} for {target} ({share})",
         f"brightest: {largest:.2g} or more, favours {target}" if largest else f"no pixel favours {target}",
     ]

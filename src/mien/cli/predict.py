@@ -47,8 +47,7 @@ def predict(
     out: Annotated[
         Path | None,
         option(
-            "Write the predictions to this .jsonl, .csv or .parquet file. To resume after an interruption, run "
-            "the same command again.",
+            "Write the predictions to this .jsonl, .csv or .parquet file. After Ctrl-C the same command resumes.",
             "FILE",
         ),
     ] = None,

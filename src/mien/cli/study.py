@@ -46,8 +46,7 @@ def study(
     jobs: Annotated[
         int | None,
         option(
-            "Train N runs at the same time; they share the cores. The default is 1, and one for each core with "
-            "--engine ray.",
+            "Train N runs at the same time; they share the cores. The default is 1, with --engine ray one per core.",
             "N",
             min=1,
         ),

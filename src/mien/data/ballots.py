@@ -43,8 +43,7 @@ def ballot_file(folder: Path, person: str) -> Path:
     """
     if not _PERSON.fullmatch(person) or person in {MERGED, ASK_AGAIN}:
         raise DataError(
-            f"The name must be 1 to 40 letters, digits, '_' or '-', and not '{MERGED}' or '{ASK_AGAIN}'; found "
-            f"'{person}'.",
+            f"A name has 1 to 40 letters, digits, _ or -, and is not '{MERGED}' or '{ASK_AGAIN}'; found '{person}'.",
             code="person-name",
         )
     return folder / f"{person}.csv"

@@ -381,7 +381,6 @@ def _check_votes(faces: Dataset) -> None:
         shown = ", ".join(f"{each:g}" for each in votes[wrong[0]])
         raise DataError(
             f"The votes of row {faces.rows[wrong[0]]} ({faces.source[wrong[0]]}) are {shown}. Write a number, 0 or "
-            f"more, for every class, or leave all empty for an image without votes. Rows like this: {len(wrong):,} of "
-            f"{len(votes):,}.",
+            f"more, for every class, or leave all empty. Rows like this: {len(wrong):,} of {len(votes):,}.",
             code="votes-negative",
         )

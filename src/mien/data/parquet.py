@@ -198,8 +198,7 @@ def _join(tables: list[dict[str, npt.NDArray[Any]]]) -> dict[str, npt.NDArray[An
             result[name] = np.concatenate(parts)
         elif name in votes:
             raise DataError(
-                f"The column '{name}' is missing or of another type in some of the {len(tables)} files. Votes need the "
-                f"same columns in each.",
+                f"The column '{name}' is missing or of another type in some of the {len(tables)} files.",
                 code="votes-columns",
             )
     return result
@@ -255,8 +254,7 @@ class ParquetFile:
                     content = value.get("bytes") if isinstance(value, dict) else value
                     if not isinstance(content, bytes | None):
                         raise DataError(
-                            f"{source}: the column '{self.image}' holds a {type(content).__name__}, not an encoded "
-                            "image.",
+                            f"{source}: '{self.image}' holds a {type(content).__name__}, not an encoded image.",
                             code="image-unreadable",
                         )
                     if content is None and isinstance(value, dict) and value.get("path") and not skip_bad:
@@ -280,8 +278,7 @@ class ParquetFile:
                 if self.declared and isinstance(value, int):
                     if not 0 <= value < len(self.declared):
                         raise DataError(
-                            f"{where}: label {value} is outside 0..{len(self.declared) - 1}, the classes the file "
-                            "declares.",
+                            f"{where}: label {value} is outside 0..{len(self.declared) - 1}, the file's classes.",
                             code="label-range",
                         )
                     name = self.declared[value]

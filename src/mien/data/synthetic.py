@@ -52,8 +52,7 @@ def render_faces(
     """
     if not SMALLEST_PX <= size_px <= LARGEST_PX or channels not in {1, 3}:
         raise DataError(
-            f"Drawn faces have {SMALLEST_PX}..{LARGEST_PX} px and 1 or 3 channels; found {size_px} px, "
-            f"channels={channels}.",
+            f"Drawn faces have {SMALLEST_PX}..{LARGEST_PX} px and 1 or 3 channels; found {size_px} and {channels}.",
             code="image-size",
         )
     generator, tints = _generator(seed, 1), _generator(seed, 3)

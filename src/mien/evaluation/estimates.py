@@ -27,6 +27,9 @@ from mien.evaluation.results import ClassMetrics, Estimate, Evaluation, GroupGap
 
 Bools = npt.NDArray[np.bool_]
 
+MISSING = {"", "nan"}
+"""Values of a column that stand for none, in small letters."""
+
 MOST_GROUPS = 100
 """Largest number of distinct values of a grouping column. A column with more probably holds names or measurements."""
 
@@ -89,12 +92,13 @@ def evaluate_predictions(predictions: Predictions, resamples: int = 1000) -> Eva
 def group_values(values: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
     """Return the sorted distinct values of a column (N,), and the index of each sample's value, int64 (N,).
 
-    Numbers in text sort as numbers: 3-9 before 10-19.
+    Numbers in text sort as numbers: 3-9 before 10-19. A missing value is no group: index -1.
 
     Raises DataError for more than :data:`MOST_GROUPS` distinct values.
     """
-    if values.dtype.kind == "O":
-        values = values.astype(np.str_)
+    if values.dtype.kind in "fO":  # whole numbers with gaps were read as fractions
+        given = ["" if each is None else each for each in values.tolist()]
+        values = np.array([f"{each:.15g}" if isinstance(each, float) else str(each) for each in given])
     distinct, group_of = np.unique(values, return_inverse=True)
     if len(distinct) > MOST_GROUPS:
         raise DataError(
@@ -102,8 +106,11 @@ def group_values(values: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArra
             f"{distinct[0]} and {distinct[1]}. Choose a column with fewer values.",
             code="too-many-groups",
         )
-    order = sorted(range(len(distinct)), key=lambda at: _by_number(str(distinct[at])))
-    return distinct[order], np.argsort(order)[group_of]
+    known = [at for at, value in enumerate(distinct) if str(value).strip().lower() not in MISSING]
+    order = sorted(known, key=lambda at: _by_number(str(distinct[at])))
+    place = np.full(len(distinct), -1)
+    place[order] = np.arange(len(order))
+    return distinct[order], place[group_of]
 
 
 def _by_number(value: str) -> list[tuple[float, str]]:
@@ -137,11 +144,11 @@ def share_gaps(
     samples. If there are two values, only the first is compared. Raises as :func:`group_values`.
     """
     distinct, group_of = group_values(values)
-    found = []
+    known, found = group_of >= 0, []
     for at, value in enumerate(distinct[: 1 if len(distinct) == 2 else None]):
         for metric, (right, counted) in metrics_by_name.items():
-            hits, inside = right[counted], group_of[counted] == at
-            among = None if groups is None else groups[counted]
+            hits, inside = right[counted & known], group_of[counted & known] == at
+            among = None if groups is None else groups[counted & known]
             if min(inside.sum(), (~inside).sum()) >= LEAST_COMPARED:
                 rate, compared = proportion_among(hits, inside, among), share_difference(hits, inside, among)
                 found.append(GroupGap(str(value), metric, int(inside.sum()), rate, *compared))

@@ -54,8 +54,7 @@ def _refuse(
     if len(wrong):
         shown = ", ".join(f"{value:.6g}" for value in np.atleast_1d(values[wrong[0]])[:10])
         raise DataError(
-            f"{rule}; sample {sample_ids[wrong[0]]} (entry {wrong[0]}) has [{shown}]. Wrong samples: {len(wrong)} of "
-            f"{len(sample_ids)}.",
+            f"{rule}; sample {sample_ids[wrong[0]]} (entry {wrong[0]}) has [{shown}]. Wrong samples: {len(wrong)}.",
             code=code,
         )
 

@@ -63,8 +63,7 @@ class OnnxClassifier:
         self._session, self.manifest = open_model(self.path, threads, chosen)
         if chosen not in self._session.get_providers():
             raise ModelError(
-                f"ONNX Runtime could not start the provider {chosen}: its device, driver or libraries are missing. "
-                "Use the provider cpu.",
+                f"ONNX Runtime could not start the provider {chosen}: a device or library is missing. Use cpu.",
                 code="provider-unusable",
             )
         self.output: LabelHead = self.manifest.output(output)

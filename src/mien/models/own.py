@@ -150,8 +150,7 @@ def build_own(recipe: ModelRecipe, classes: int, size_px: int, channels: int) ->
     shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
     if shape != (2, classes):
         raise RecipeError(
-            f"{_place(recipe)} must return logits of shape (2, {classes}) for images {tuple(images.shape)}; it returns "
-            f"{shape}.",
+            f"{_place(recipe)} must return logits (2, {classes}) for images {tuple(images.shape)}; it returns {shape}.",
             code="model-file-output",
         )
     if not bool(torch.isfinite(logits).all()):

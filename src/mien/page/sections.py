@@ -116,8 +116,7 @@ def majority_words(votes: VoteEvaluation) -> str:
     of_ferplus = set(classes) == set(FERPLUS_CLASSES) - set(NO_EXPRESSION)
     return (
         f"{'FER+ majority' if of_ferplus else 'Majority of the votes, by the protocol of FER+,'} of {len(classes)} "
-        f"classes: {votes.with_majority:,} of {counted(votes.samples, 'sample')} have a majority."
-        f"{without}"
+        f"classes: {votes.with_majority:,} of {counted(votes.samples, 'sample')} have a majority.{without}"
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from mien.base.errors import DataError, Notice
 from mien.data.face_table import PATH_HEADERS, csv_rows, find_column, read_names
-from mien.evaluation.estimates import MOST_GROUPS, group_values, share_gaps
+from mien.evaluation.estimates import MISSING, MOST_GROUPS, group_values, share_gaps
 from mien.evaluation.metrics import divide
 from mien.evaluation.results import GroupGap
 from mien.page.blocks import Column, Table
@@ -44,7 +44,7 @@ def read_groups(table: Path, images: Sequence[str]) -> tuple[dict[str, dict[str,
         its = f"; it has {unknown[0]}" if unknown else ""
         raise DataError(f"{table.name} names none of the images, such as {images[0]}{its}.", code="groups-missing")
     columns = {name: {of: row[names.index(name)] for of, row in found.items()} for name in named if name != names[at]}
-    columns = {name: _in_quarters({of: each for of, each in has.items() if each}) for name, has in columns.items()}
+    columns = {name: _in_quarters(has) for name, has in columns.items()}
     kept = {name: of for name, of in columns.items() if 2 <= len({*of.values()}) <= min(MOST_GROUPS, len(of) // 2)}
     words = f"{table.name}: {len(unknown):,} of {len(unknown) + len(found):,} lines name no image, or several"
     notices = [Notice(f"{words}, such as {unknown[0]}.", code="images-unknown")] if unknown else []
@@ -58,14 +58,15 @@ def read_groups(table: Path, images: Sequence[str]) -> tuple[dict[str, dict[str,
 
 
 def _in_quarters(values: Mapping[str, str]) -> dict[str, str]:
-    """Return repeating numbers of more than ten values as four ranges, such as ``18 to 31``; others as they are."""
+    """Return repeating numbers of more than ten values as four ranges, such as ``18 to 31``; leave out missing ones."""
+    values = {image: value for image, value in values.items() if value.lower() not in MISSING}
     try:
         numbers = np.array([float(value) for value in values.values()])
     except ValueError:
-        return dict(values)
+        return values
     # Numbers that hardly repeat are names of images.
     if not 10 < len(np.unique(numbers)) <= len(numbers) / 2 or not np.isfinite(numbers).all():
-        return dict(values)
+        return values
     quarter = np.searchsorted(np.quantile(numbers, (0.25, 0.5, 0.75)), numbers)
     ends = [numbers[quarter == each] for each in quarter]
     return {image: f"{own.min():g} to {own.max():g}" for image, own in zip(values, ends, strict=True)}

@@ -192,10 +192,8 @@ def finish_run(
 
 def cross_validated_text(found: Mapping[str, float]) -> str:
     """Format ``TrainingResult.cross_validated`` as text."""
-    return (
-        f"cross-validated accuracy: {percent(found['accuracy'])} of {found['images']:,} train images in "
-        f"{found['folds']} folds"
-    )
+    images, folds = found["images"], found["folds"]
+    return f"cross-validated accuracy: {percent(found['accuracy'])} of {images:,} train images in {folds} folds"
 
 
 def calibrate(file: Path, faces: Dataset) -> tuple[Predictor, Predictions]:

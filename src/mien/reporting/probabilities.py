@@ -30,8 +30,7 @@ def curves_section(context: ReportContext) -> Section:
     )  # fmt: skip
     of_recall = CaptionedChart(
         precision_recall_chart(recall, context.classes),
-        "Precision-recall curve of each class, with its average precision. Grey: the other classes. Chance is the "
-        "prevalence.",
+        "Precision-recall curve of each class, with its average precision. Grey: other classes. Chance: prevalence.",
     )
     if any(len(curve.across) for curve in roc.per_class):
         caption = (

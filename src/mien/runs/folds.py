@@ -175,8 +175,7 @@ def check_audited(recipe: Recipe, faces: Dataset) -> None:
         )
     if not (faces.split == "train").any():
         raise DataError(
-            f"Out-of-fold predictions need a train split; the data has none. Give {arg('predictions', 'FILE')} "
-            "instead.",
+            f"Out-of-fold predictions need a train split; the data has none. Give {arg('predictions', 'FILE')}.",
             code="no-train-split",
         )
     absent = [name for name, count in zip(faces.classes, faces.counts("train"), strict=True) if not count]

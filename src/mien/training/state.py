@@ -106,8 +106,7 @@ def prepare(
     fabric = make_fabric(recipe.precision, device, may_leave_out=recipe.tuning.frozen_epochs > 0)
     if fabric.world_size > (shown := min(recipe.batch_size, len(train_faces))):
         raise TrainingError(
-            f"{fabric.world_size} processes share a batch of {shown}: each needs an image. Use fewer processes, or a "
-            f"larger batch_size.",
+            f"{fabric.world_size} processes share a batch of {shown}. Use fewer processes, or a larger batch_size.",
             code="batch-too-small",
         )
     if fabric.world_size > 1:
@@ -210,16 +209,14 @@ def check_resumable(run: RunFolder, recipe: Recipe, *, tunes: bool) -> None:
         return  # the process was killed while writing the files of the first epoch
     if run.best.is_file() and not run.last.is_file():
         raise RunError(
-            f"{run.path} has no checkpoint to resume: only its weights are stored. Fine-tune it with "
-            f"{arg('init_from')}.",
+            f"{run.path} has no checkpoint to resume, only weights. Fine-tune it with {arg('init_from')}.",
             code="run-not-resumable",
         )
     former, wanted = completed(run.read_recipe()), completed(recipe)
     own, given = former.model, wanted.model
     if own.file and given.file and own.settings["file_sha256"] != given.settings["file_sha256"]:
         raise RunError(
-            f"{given.file} has changed since {run.path} began. Resume with {run.recipe_file}, or train into another "
-            f"{arg('out')}.",
+            f"{given.file} has changed since {run.path} began. Resume with {run.recipe_file}, or change {arg('out')}.",
             code="model-file-changed",
         )
     if former.digest != wanted.digest:

@@ -166,11 +166,10 @@ class Tracker:
             self._began = time.monotonic() if self._began is None else self._began
             time_seconds = time.monotonic() - self._began
         if not self._seconds <= time_seconds < float("inf"):
-            raise DataError(
-                f"The frame's time is {time_seconds:g} s, the previous one's {self._seconds:g} s. Give frames in the "
-                "order of their times.",
-                code="seconds-order",
+            words = (
+                f"A frame at {time_seconds:g} s came after one at {self._seconds:g} s. Give frames in order of time."
             )
+            raise DataError(words, code="seconds-order")
         rgb = upright_rgb(open_image_source(from_opencv(frame) if bgr else frame))
         return self.follow(time_seconds, rgb, self.detect(rgb) if self.is_key(time_seconds) else None)
 
