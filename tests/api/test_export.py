@@ -1,6 +1,7 @@
 """Oracle: both files asked by hand."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -66,8 +67,6 @@ def test_without_a_split_nothing_is_written(tmp_path, tiny_run, faces):
 
 
 def test_the_command(mien, tmp_path, tiny_run, face_folder):
-    import shutil
-
     run = tmp_path / "run"
     shutil.copytree(tiny_run.path, run)
     said = mien("export", run, "--precision", "int8", "--data", face_folder)

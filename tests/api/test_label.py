@@ -116,7 +116,7 @@ def test_merged_votes_are_data(faces, tmp_path, monkeypatch):
     assert mien.merge_votes(tmp_path, faces).labelled == merged.labelled, "its own files are no ballots"
     write_ballot(tmp_path / "to" / "eve.csv", [Vote(IMAGES[0], "unknown"), Vote(IMAGES[1], "sad")])
     one = mien.merge_votes(tmp_path / "to", faces)
-    assert (one.images, one.labelled, one.faceless, one.ask_again, str(one).count("\n")) == (2, 1, 1, [], 1)
+    assert (one.images, one.labelled, one.without_expression, one.ask_again, str(one).count("\n")) == (2, 1, 1, [], 1)
 
 
 def test_the_most_doubtful_come_first(faces):

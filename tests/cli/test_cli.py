@@ -83,8 +83,8 @@ def test_an_export_replaces_neither_what_it_is_made_from_nor_what_else_a_run_hol
     for out in ("best.safetensors", "recipe.toml", "."):
         refused(mien("export", run, "--out", run / out), "out-suffix", "--out")
         refused(mien(*words, "--out", run / out), "out-suffix", "--out")
-    refused(mien(*words, "--out", run / "model.onnx"), "file-exists")
-    refused(mien(*words, "--out", run / "model.onnx", "--overwrite"), "out-is-source")
+    refused(mien(*words, "--out", run / "model.onnx"), "out-is-source")
+    refused(mien("export", run, "--out", run / "model.onnx"), "file-exists", "--overwrite")
     refused(mien("export", run / "model.onnx"), "not-a-run", "model.onnx")
     for option in (("--group", "person"), ("--map", "a=b")):
         refused(mien("export", run, *option), "options", option[0])

@@ -15,9 +15,8 @@ def test_a_measurement_is_replaced_only_when_told_so(mien, tiny_run, face_folder
     monkeypatch.setattr(
         "mien.inference.predictor.Predictor.probabilities", lambda _, images: np.eye(7)[images[:, 24, 24] % 7]
     )
-    printed = mien(*arguments, "--out", tmp_path, "--json").out
-    first = json.loads((tmp_path / "robustness.json").read_bytes())
-    assert json.loads(printed) == first
+    first = json.loads(mien(*arguments, "--out", tmp_path, "--json").out)
+    assert first == json.loads((tmp_path / "robustness.json").read_bytes())
     assert list(first["accuracy"]) == list(CORRUPTIONS)
     replacing = mien(*arguments, "--out", tmp_path, "--overwrite", "--seed", 1)
     assert replacing.code == 0, replacing.err

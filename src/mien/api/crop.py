@@ -58,7 +58,7 @@ def crop(
         skip_bad: skip photographs that cannot be read instead of raising an error.
 
     Raises:
-        DataError: there is no photograph, or one cannot be read; ``size_px`` or ``channels`` cannot be.
+        DataError: no photograph, or one that cannot be read; ``size_px`` is not 8..1024, or ``channels`` not 1 or 3.
         ModelError: the detector cannot be used.
         RunError: ``out`` is inside ``photos`` (``out-in-data``); an existing face has another size or colours
             (``faces-differ``); or a file cannot be written.

@@ -120,7 +120,7 @@ def _measure(split: MeasuredSplit, options: EvaluateOptions, **about: Any) -> Ev
         )
         notices.append(Notice(f"{words}.", code="groups-small"))
     if by is not None and (lost := len(merged.predictions) - sum(part.count for part in parts)):
-        words = f"{options.by}: {counted(lost, 'sample')} without a value left out."
+        words = f"{options.by}: left out {counted(lost, 'sample')} without a value."
         notices.append(Notice(words, code="values-missing"))
     words = ""
     if options.scheme is not None:

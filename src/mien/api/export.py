@@ -113,6 +113,8 @@ def export(
     folder.read_recipe()
     if file is not None and (file.suffix != ".onnx" or file.is_dir()):
         raise RunError(f"{arg('out')} must name a .onnx file; found {file}.", code="out-suffix")
+    if file is not None and precision != "fp32" and file.resolve() == folder.model.resolve():
+        raise RunError(f"{arg('out')} is {file}, the fp32 file itself. Choose another file.", code="out-is-source")
     check_replaceable([file] if file else [], overwrite)
     if precision == "fp32":
         if data is not None:
@@ -134,8 +136,6 @@ def export(
     if manifest.precision != "fp32":
         words = f"{model} is already {manifest.precision}. Write it in fp32 with: mien export {folder.path}"
         raise RunError(words, code="precision")
-    if file is not None and file.resolve() == model.resolve():
-        raise RunError(f"{arg('out')} is {model}, the fp32 file itself. Choose another file.", code="out-is-source")
     file = file or (folder.model_int8 if precision == "int8" else folder.model_fp16)
     return quantize(model, precision, read(data, *manifest.input.stored_as).faces, file)
 

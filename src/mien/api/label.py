@@ -32,25 +32,25 @@ class MergedVotes:
         people: names of the people, from the file names.
         images: number of images with a vote.
         labelled: number of images for which more than half of the people gave the same expression.
-        faceless: number for which they gave ``unknown`` or ``not-a-face``, so that no file has them.
         within: for each person who saw faces twice, the fraction of these faces with the same answer.
         between: fraction of pairs of people with the same answer, mean over images; None without shared images.
         alpha: Krippendorff's alpha; NaN without shared images.
         ceiling: how often a second panel of as many people would agree; None without shared images.
         ask_again: images without a clear answer, the most disputed first.
         table: path of the written file: path, label, and a column of votes for each class.
+        without_expression: number of images that most people gave ``unknown`` or ``not-a-face``; no file has them.
     """
 
     people: Sequence[str]
     images: int
     labelled: int
-    faceless: int
     within: Mapping[str, Estimate]
     between: Estimate | None
     alpha: float
     ceiling: Estimate | None
     ask_again: Sequence[str] = field(repr=False)
     table: Path
+    without_expression: int
 
     def to_dict(self) -> dict[str, Any]:
         """Return all fields, JSON-ready."""
@@ -71,8 +71,8 @@ class MergedVotes:
         if self.ask_again:
             again = self.table.with_name(f"{ASK_AGAIN}.csv")
             lines.append(f"{counted(len(self.ask_again), 'image')} without a clear answer: {again}")
-        if self.faceless:
-            lines.append(f"{counted(self.faceless, 'image')} without an expression, so left out")
+        if self.without_expression:
+            lines.append(f"{counted(self.without_expression, 'image')} without an expression, so left out")
         return "\n".join(lines)
 
 
@@ -140,7 +140,7 @@ def merge_votes(votes: str | os.PathLike[str], faces: str | os.PathLike[str]) ->
     ceiling = vote_ceiling(table, FERPLUS_CLASSES)
     panel = None if ceiling is None else ceiling.second_panel
     agreement, alpha, rest = pair_agreement(table), krippendorff_alpha(table), len(names) - len(rows) - len(order)
-    return MergedVotes(tuple(ballots), len(names), len(rows), rest, within, agreement, alpha, panel, order, written)
+    return MergedVotes(tuple(ballots), len(names), len(rows), within, agreement, alpha, panel, order, written, rest)
 
 
 def _first_and_same(ballot: Sequence[Vote]) -> tuple[dict[str, str], list[bool]]:

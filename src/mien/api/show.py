@@ -47,7 +47,7 @@ def show(
         split = split or "train"
     faces = faces if split is None else faces.of_split(split)
     if faces_per_class < 1 or not len(faces):
-        words = f"A sheet needs faces, and faces_per_class of 1 or more; found {len(faces)} and {faces_per_class}."
+        words = f"faces_per_class must be 1 or more; found {faces_per_class}." if len(faces) else "There are no faces."
         raise DataError(words, code="no-faces")
     generator = np.random.default_rng(seed)
     images, captions = [], []

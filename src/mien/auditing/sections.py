@@ -261,7 +261,7 @@ class ImagesCheck:
         tiles = tuple(face_tile(findings, int(each)) for each in unusual)
         return [
             *shown,
-            Text("Outliers are ranked by how rare their local frequencies and grey tones are, as in very close crops."),
+            Text("Outliers are ranked by how rare their frequencies and tones are. Very close crops are among them."),
             FaceRow("Most unusual images", tiles),
         ]
 
@@ -326,7 +326,7 @@ class ChangesCheck:
             Text(
                 "Samples to drop or relabel, each with its reason. Review the file: delete lines that you disagree "
                 "with. Give it to any command except audit with --clean. The data on disk is not changed. Of "
-                "validation and test, only blank images and identical images with conflicting labels are listed."
+                "validation and test, only blank images and conflicting identical images of one split are listed."
             ),
             Table("list-of-changes", tuple(Column(name, "text") for name in columns), rows, shown=0),
         ]

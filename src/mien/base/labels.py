@@ -65,7 +65,7 @@ def order_classes(names: set[str]) -> tuple[str, ...]:
 
 
 def parse_map(text: str) -> dict[str, str]:
-    """Parse ``"contempt=disgust,0=angry"`` into a mapping from names in the data to names to use.
+    """Parse ``"contempt=disgust,0=angry"`` into a mapping from names in the data to new names; the last ``=`` divides.
 
     Raises DataError: a part is not ``name=name``, or a name on the left occurs twice.
     """

@@ -66,7 +66,7 @@ def explain(
     out = Path(f"{images[0].resolve().stem}-explained") if out is None else out
     for path in images:
         check_out(out, path)
-    former = [each for each in out.glob("*.png") if each.stem.rpartition("_")[2] in METHODS]
+    former = (each for each in out.glob("*.png") if each.stem.rpartition("_")[2] in METHODS)
     check_replaceable([out / "maps.npz", *former], overwrite)
     names = list(dict.fromkeys(name for each in method for name in (METHODS if each == "all" else (each,))))
     explainer = Explainer(model, names, of_class, output=output)
@@ -89,8 +89,6 @@ def explain(
             }
         )
     _write_maps(out / "maps.npz", maps)
-    for each in {*map(str, former)} - {file for row in rows for file in row["files"].values()}:
-        Path(each).unlink()  # of the former maps
     if json:
         show_json(rows)
     else:

@@ -7,7 +7,6 @@ import typer
 
 from mien.api.label import doubtful_first, merge_votes, relative_images
 from mien.base.errors import DataError, needs_extra
-from mien.base.run_folder import check_out
 from mien.cli.options import JsonOption, ModelOption, option
 from mien.cli.output import notice, show_json
 from mien.cli.usage import leave_out
@@ -41,7 +40,9 @@ def label(
             typer.echo(str(result))
         return
     assert name is not None
-    ballot = ballot_file(check_out(votes), name)
+    if votes.is_file():
+        raise DataError(f"{votes} is a file; --votes must name a folder.", code="out-is-file")
+    ballot = ballot_file(votes, name)
     images = relative_images(faces)
     read_ballot(ballot, images)  # raise an error for votes on another folder before the model runs
     with needs_extra("serve", "The page"):

@@ -47,7 +47,7 @@ def predict(
     out: Annotated[
         Path | None,
         option(
-            "Write the predictions to this .jsonl, .csv or .parquet file. After Ctrl-C the same command resumes.",
+            "Write the predictions to this .jsonl, .csv or .parquet file. If interrupted, the same command resumes.",
             "FILE",
         ),
     ] = None,

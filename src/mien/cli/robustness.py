@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from mien.api.robustness import robustness as measure
-from mien.base.run_folder import check_out
+from mien.base.errors import RunError
 from mien.cli.options import DataOption, JsonOption, ModelArgument, OverwriteOption, option
 from mien.cli.output import check_overwrite, notice, show_json
 from mien.cli.source import SourceOptions
@@ -28,8 +28,8 @@ def robustness(
     """Measure a model on images with noise, blur, bad light, occlusion and more, at five strengths each."""
     source = data_options.at(data)
     source.check()
-    if out is not None:
-        check_out(out, data)
+    if out is not None and out.is_file():
+        raise RunError(f"{out} is a file; --out must name a folder.", code="out-is-file")
     check_overwrite(out, [NAME], overwrite)
     result = measure(model, source, split, limit=limit, seed=seed)
     if json:

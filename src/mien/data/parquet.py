@@ -198,7 +198,7 @@ def _join(tables: list[dict[str, npt.NDArray[Any]]]) -> dict[str, npt.NDArray[An
             result[name] = np.concatenate(parts)
         elif name in votes:
             raise DataError(
-                f"The column '{name}' is missing or of another type in some of the {len(tables)} files.",
+                f"Votes need the same columns in each file; '{name}' is missing or of another type in some.",
                 code="votes-columns",
             )
     return result

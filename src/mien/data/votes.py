@@ -179,7 +179,7 @@ def with_votes(faces: Dataset, path: str | os.PathLike[str]) -> Dataset:
     agreement = float((names == np.array(faces.classes)[faces.labels])[shared].mean()) if shared.any() else 1.0
     if agreement < _LEAST_AGREEMENT:
         raise _other_images(
-            f"{path}: the class with most votes is the label of only {agreement:.0%} of the images, not of two thirds"
+            f"{path}: the class with most votes is the label of only {agreement:.0%} of the images; expected about 66%"
         )
     fingerprints = faces.fingerprint, faces.fingerprint_without_test
     return replace(faces, votes=votes, vote_classes=FERPLUS_CLASSES).with_fingerprints(*fingerprints)

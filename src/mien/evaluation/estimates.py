@@ -27,7 +27,7 @@ from mien.evaluation.results import ClassMetrics, Estimate, Evaluation, GroupGap
 
 Bools = npt.NDArray[np.bool_]
 
-MISSING = {"", "nan"}
+MISSING = {"", "nan", "nat"}
 """Values of a column that stand for none, in small letters."""
 
 MOST_GROUPS = 100
@@ -94,19 +94,22 @@ def group_values(values: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArra
 
     Numbers in text sort as numbers: 3-9 before 10-19. A missing value is no group: index -1.
 
-    Raises DataError for more than :data:`MOST_GROUPS` distinct values.
+    Raises DataError for more than :data:`MOST_GROUPS` distinct values, or none.
     """
-    if values.dtype.kind in "fO":  # whole numbers with gaps were read as fractions
-        given = ["" if each is None else each for each in values.tolist()]
-        values = np.array([f"{each:.15g}" if isinstance(each, float) else str(each) for each in given])
+    if values.dtype.kind == "f":  # whole numbers with gaps were read as fractions
+        values = np.array([str(each).removesuffix(".0") for each in values])
+    elif values.dtype.kind == "O":
+        values = np.array(["" if each is None else str(each) for each in values])
     distinct, group_of = np.unique(values, return_inverse=True)
-    if len(distinct) > MOST_GROUPS:
+    known = [at for at, value in enumerate(distinct) if str(value).strip().lower() not in MISSING]
+    if not known:
+        raise DataError("The column to group by has no values.", code="groups-missing")
+    if len(known) > MOST_GROUPS:
         raise DataError(
-            f"A column to group by may have at most {MOST_GROUPS} distinct values; found {len(distinct)}, such as "
-            f"{distinct[0]} and {distinct[1]}. Choose a column with fewer values.",
+            f"A column to group by may have at most {MOST_GROUPS} distinct values; found {len(known)}, such as "
+            f"{distinct[known[0]]} and {distinct[known[1]]}. Choose a column with fewer values.",
             code="too-many-groups",
         )
-    known = [at for at, value in enumerate(distinct) if str(value).strip().lower() not in MISSING]
     order = sorted(known, key=lambda at: _by_number(str(distinct[at])))
     place = np.full(len(distinct), -1)
     place[order] = np.arange(len(order))

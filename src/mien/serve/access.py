@@ -53,7 +53,7 @@ def find_token(file: Path | None) -> str | None:
         )
     if len(token) < MIN_TOKEN_LETTERS:
         raise ServeError(
-            f"The token in {place} has under {MIN_TOKEN_LETTERS} letters. Make one with: openssl rand -hex 24",
+            f"The token in {place} has {len(token)} of {MIN_TOKEN_LETTERS} letters. Make one: openssl rand -hex 24",
             code="token-short",
         )
     return token

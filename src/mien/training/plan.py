@@ -268,7 +268,7 @@ def recipe_warnings(recipe: Recipe, *, from_run: bool = False, train_faces: int 
         )
     if train_faces is not None and train_faces < recipe.batch_size:
         yield Notice(
-            f"batch_size = {recipe.batch_size} is more than train's {train_faces:,} faces: an epoch is one step.",
+            f"batch_size = {recipe.batch_size} is more than train's {train_faces:,} faces: lower it for more steps.",
             code="batch-too-large",
         )
         return

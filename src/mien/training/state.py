@@ -106,7 +106,7 @@ def prepare(
     fabric = make_fabric(recipe.precision, device, may_leave_out=recipe.tuning.frozen_epochs > 0)
     if fabric.world_size > (shown := min(recipe.batch_size, len(train_faces))):
         raise TrainingError(
-            f"{fabric.world_size} processes share a batch of {shown}. Use fewer processes, or a larger batch_size.",
+            f"{fabric.world_size} processes need an image each; a batch has {shown}. Use fewer, or raise batch_size.",
             code="batch-too-small",
         )
     if fabric.world_size > 1:

@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 
-import { astronaut, drop, errorCodes, pageErrors, reports, waitForText, Visit } from "./browser";
+import { astronaut, clip, drop, errorCodes, pageErrors, reports, waitForText, Visit } from "./browser";
 
 const RUNTIME = "**/onnxruntime.wasm-*.xz";
 
@@ -110,6 +110,8 @@ test("while networks load: the page says so, and the camera and images wait and 
   await page.click("#use-camera");
   await page.waitForTimeout(300);
   expect(await tracks(page)).toEqual([]);
+  await page.click("#stop");
+  await page.setInputFiles("#video-file", { name: "clip.webm", mimeType: "video/webm", buffer: clip("astronaut") });
   await page.click("#stop");
   await drop(page, [photo()]);
   await page.click("#clear-images");
