@@ -325,8 +325,8 @@ class ChangesCheck:
         return [
             Text(
                 "Samples to drop or relabel, each with its reason. Review the file: delete lines that you disagree "
-                "with. Give it to any command except audit with --clean. The data on disk is not changed. Of "
-                "validation and test, only blank images and conflicting identical images of one split are listed."
+                "with. Give it to any command except audit with --clean. The data on disk is not changed. Only "
+                "blank images and conflicting identical images of one split are listed for validation and test."
             ),
             Table("list-of-changes", tuple(Column(name, "text") for name in columns), rows, shown=0),
         ]

@@ -97,7 +97,7 @@ def group_values(values: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArra
     Raises DataError for more than :data:`MOST_GROUPS` distinct values, or none.
     """
     if values.dtype.kind == "f":  # whole numbers with gaps were read as fractions
-        values = np.array([str(each).removesuffix(".0") for each in values])
+        values = np.array([np.format_float_positional(each + 0, trim="-") for each in values])
     elif values.dtype.kind == "O":
         values = np.array(["" if each is None else str(each) for each in values])
     distinct, group_of = np.unique(values, return_inverse=True)
