@@ -245,12 +245,13 @@ def test_groups_of_people_are_compared_without_labels(mien, face_folder, tiny_ru
     rows = list(csv.DictReader(io.StringIO(mien(*given, "--csv").out)))
     people = tmp_path / "people.csv"
     people.write_text(
-        "id,file,images,age\nn,none.png,,\n"
+        f"id,file,images,age\nn,none.png,,\nm,{rows[0]['source']},nan,NaN\n"
         + "".join(f"{at},{row['source']},{'oy'[at % 3 > 0]},{at // 2 % 12}\n" for at, row in enumerate(rows[1:]))
     )
     old = rows[1::3]
     found = json.loads(mien(*given, "--by", people, "--json").out)
     assert (list(found), len(found["images"]["gaps"]) > 2) == (["images", "age"], True)
+    assert len(found["age"]["groups"]) == 4
     assert next((each["group"], each["images"]) for each in found["images"]["groups"]) == ("o", len(old))
     for gap in found["images"]["gaps"]:
         metric = gap["metric"]
