@@ -1,4 +1,4 @@
-/** EXIF orientation of WebP files, which not all browsers apply. */
+/** EXIF orientation of WebP and PNG files, which not all browsers apply. */
 
 /** The EXIF tag, and the type of its value (16 bits). */
 const ORIENTATION = 0x0112;
@@ -7,21 +7,29 @@ const SHORT = 3;
 /** Bytes in one entry of an EXIF table. */
 const ENTRY_BYTES = 12;
 
-/** The EXIF orientation of a WebP file, 1..8; 1 (upright) if it has none or is of another format. */
-export function webpOrientation(file: ArrayBuffer): number {
+/**
+ * The EXIF orientation of a WebP or PNG file, 1..8; 1 (upright) if it has none or is of another format. And the file, a PNG
+ * without its orientation, because Firefox applies it even when it is told not to.
+ */
+export function takeOrientation(file: ArrayBuffer): { orientation: number; parts: ArrayBuffer[] } {
+  const upright = { orientation: 1, parts: [file] };
   const view = new DataView(file);
-  if (view.byteLength < 12 || letters(view, 0) !== "RIFF" || letters(view, 8) !== "WEBP") return 1;
-  let at = 12;
+  if (view.byteLength < 12) return upright;
+  const isPng = letters(view, 0) === "\x89PNG";
+  if (!isPng && (letters(view, 0) !== "RIFF" || letters(view, 8) !== "WEBP")) return upright;
+  let at = isPng ? 8 : 12;
   while (at + 8 <= view.byteLength) {
-    const length = view.getUint32(at + 4, true);
+    const [length, name] = isPng ? [view.getUint32(at), letters(view, at + 4)] : [view.getUint32(at + 4, true), letters(view, at)];
     const start = at + 8;
-    if (letters(view, at) === "EXIF") {
-      return orientationOf(new DataView(file, start, Math.min(length, view.byteLength - start)));
+    // A checksum follows a chunk of a PNG; those of a WebP start at even offsets.
+    const end = start + length + (isPng ? 4 : length % 2);
+    if (name === (isPng ? "eXIf" : "EXIF")) {
+      const orientation = orientationOf(new DataView(file, start, Math.min(length, view.byteLength - start)));
+      return { orientation, parts: isPng ? [file.slice(0, at), file.slice(end)] : [file] };
     }
-    // Chunks start at even offsets.
-    at = start + length + (length % 2);
+    at = end;
   }
-  return 1;
+  return upright;
 }
 
 /** The canvas transform that draws an image with this size and orientation upright. */
