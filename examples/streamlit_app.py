@@ -20,8 +20,13 @@ files = st.file_uploader("Photos", accept_multiple_files=True)
 found = []
 for file in files:
     try:
-        found.append(mien.to_pandas(load().predict(file)).assign(source=file.name))
+        faces = load().predict(file)
     except mien.DataError as error:
         st.error(f"{file.name}: {error}")
+        continue
+    if faces:
+        found.append(mien.to_pandas(faces).assign(source=file.name))
+    else:
+        st.info(f"{file.name}: no face was found.")
 if found:
-    st.dataframe(pd.concat(found))
+    st.dataframe(pd.concat(found, ignore_index=True))

@@ -92,8 +92,7 @@ def test_mistakes_name_files_and_charts_are_drawn(tiny_run, face_folder, faces, 
     """Oracles: counts by NumPy; the files of the folder; scikit-learn's areas."""
     result = package.evaluate(tiny_run.path, face_folder)
     found, table = result.predictions, result.mistakes()
-    wrong = found.probabilities.argmax(1) != found.labels
-    assert len(table.rows) == wrong.sum()
+    assert len(table.rows) == (found.probabilities.argmax(1) != found.labels).sum()
     assert [column.name for column in table.columns][:4] == ["file", "sample", "label", "prediction"]
     confidence = [max(row[4:]) for row in table.rows]
     assert confidence == sorted(confidence, reverse=True)
@@ -221,8 +220,7 @@ def test_an_explanation_has_the_shape_of_its_face(tiny_run, faces):
 
 def test_what_ships_is_listed_and_loads():
     models = package.list_models()
-    names = [name + form for name in SHIPPED for form in ("", "-int8")]
-    assert [model.name for model in models] == names
+    assert [model.name for model in models] == [name + form for name in SHIPPED for form in ("", "-int8")]
     for model in models:
         assert package.load(model.name).for_labels().classes == model.manifest.classes
     assert "quick" in package.list_recipes()

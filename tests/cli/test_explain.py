@@ -1,4 +1,5 @@
 import json
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -30,8 +31,7 @@ def test_every_method_gives_a_png_beside_the_face_and_its_maps(mien, tiny_run, f
         assert (stored["maps"].shape, stored["maps"].dtype) == ((len(METHODS), 2, 48, 48), np.float32)
         assert stored["methods"].tolist() == list(METHODS)
         assert (stored["images"][0] == face).all()
-        chosen = stored["classes"][stored["targets"][0]]
-        assert chosen == rows[0]["class"]
+        assert stored["classes"][stored["targets"][0]] == rows[0]["class"]
         assert stored["probabilities"].argmax(axis=1).tolist() == stored["targets"].tolist()
     assert len(list((tmp_path / "out").iterdir())) == 2 * len(METHODS) + 1
 
@@ -56,6 +56,12 @@ def test_faces_of_a_photo_are_found_as_predict_finds_them(mien, tiny_run, astron
         mien("explain", blank, "--model", tiny_run.path, "--out", tmp_path / "none"), "no-face", "blank.png", "--crops"
     )
     assert not (tmp_path / "none").exists()
+
+
+def test_ctrl_c_leaves_no_part_of_the_maps(mien, tiny_run, files, tmp_path, monkeypatch):
+    monkeypatch.setattr("mien.cli.explain._write_maps", Mock(side_effect=KeyboardInterrupt))
+    assert mien("explain", *files, "--model", tiny_run.path, "--crops", "--out", tmp_path / "out").code == 130
+    assert not list((tmp_path / "out").iterdir())
 
 
 @pytest.mark.parametrize("output", [(), ("--output", "fer2013")])

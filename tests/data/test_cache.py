@@ -93,8 +93,7 @@ def test_a_damaged_entry_is_rebuilt(kaggle_table: Path, cache_in_tmp: Path, name
 
 def test_a_kill_before_the_rename_leaves_nothing_that_counts(kaggle_table: Path, cache_in_tmp: Path) -> None:
     script = (
-        "import os, sys; from pathlib import Path\n"
-        "Path.rename = lambda *_: os._exit(9)\n"
+        "import os, sys; from pathlib import Path\nPath.rename = lambda *_: os._exit(9)\n"
         "from mien.data.read import read_data; read_data(sys.argv[1])"
     )
     assert subprocess.run([sys.executable, "-c", script, str(kaggle_table)], check=False).returncode == 9

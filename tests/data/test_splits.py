@@ -50,8 +50,7 @@ def test_every_class_with_two_groups_is_on_both_sides(noise, seed: int) -> None:
     validation = cut_validation(images, labels)
     for label in np.unique(labels):
         groups = np.unique(group_of[labels == label])
-        sides = set(validation[labels == label].tolist())
-        assert sides == ({True, False} if len(groups) > 1 else {False})
+        assert set(validation[labels == label].tolist()) == ({True, False} if len(groups) > 1 else {False})
     assert not set(group_of[validation]) & set(group_of[~validation])
 
 

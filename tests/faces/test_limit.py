@@ -27,8 +27,7 @@ class Three:
 )
 def test_faces_outside_the_limits_are_left_out(limits, sides):
     detector = LimitedDetector(Three(), **limits)
-    found = detector.detect(np.zeros((1, 1, 3), dtype=np.uint8))
-    assert [face.box.width for face in found] == sides
+    assert [face.box.width for face in detector.detect(np.zeros((1, 1, 3), dtype=np.uint8))] == sides
     assert (detector.name, detector.margin) == (Three.name, Three.margin)
     assert detector.score_range == Three.score_range
 

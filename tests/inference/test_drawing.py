@@ -172,5 +172,4 @@ def test_in_a_crowd_lines_and_labels_leave_the_faces_free():
     faces = [Prediction("x", ("sad", "happy"), np.array([0.25, 0.75]), each) for each in boxes]
     pixels = np.asarray(draw_predictions(plain(1400, 1400), faces))
     for box in boxes:
-        middle = pixels[box.top + 10 : box.top + 31, box.left + 8 : box.left + 26]
-        assert (middle == (90, 120, 150)).all()
+        assert (pixels[box.top + 10 : box.top + 31, box.left + 8 : box.left + 26] == (90, 120, 150)).all()

@@ -98,11 +98,16 @@ def test_the_vectors_are_what_mien_says(stored):
         assert old["photo"]["probabilities"] == pytest.approx(new["photo"]["probabilities"], abs=1e-3)
 
 
-def test_the_code_of_the_page_makes_the_same_of_them(stored, monkeypatch):
+def _port(model, monkeypatch):
+    """What the page's code defines for a model file."""
     code = re.search(r"```python\n(.*?)```", (DOCS / "embed.md").read_text(encoding="utf-8"), re.S)[1]
-    monkeypatch.setattr(sys, "argv", ["embed", str(find_model(MODEL))])
-    port = {}
-    exec(code, port)
+    monkeypatch.setattr(sys, "argv", ["embed", str(model)])
+    exec(code, port := {})
+    return port
+
+
+def test_the_code_of_the_page_makes_the_same_of_them(stored, monkeypatch):
+    port = _port(find_model(MODEL), monkeypatch)
     answers = set()
     for case in stored["cases"]:
         shape = case["height"], case["width"], 3
@@ -124,6 +129,17 @@ def test_the_code_of_the_page_makes_the_same_of_them(stored, monkeypatch):
         assert (answer, alternatives) == (case["photo"]["answer"], case["photo"]["alternatives"])
         assert probabilities == pytest.approx(case["photo"]["probabilities"], abs=1e-3)
     assert len(answers) > 1
+
+
+@pytest.mark.parametrize("run", ["tiny_run", "voted_run"])
+def test_the_code_answers_as_mien_for_models_without_a_rule(run, request, drawn, monkeypatch):
+    model = request.getfixturevalue(run).model
+    reader, answer_of_photo = FaceReader(Predictor(model, threads=1)), _port(model, monkeypatch)["answer_of_photo"]
+    for crop in drawn[:8]:
+        found = reader.prediction("photo", reader.classify_found(crop[None])[0], None)
+        answer, alternatives, probabilities = answer_of_photo(crop)
+        assert (answer, set(alternatives)) == (found.answer, set(found.alternatives))
+        assert probabilities == pytest.approx(found.probabilities, abs=1e-5)
 
 
 if __name__ == "__main__":

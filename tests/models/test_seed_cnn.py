@@ -23,8 +23,7 @@ def test_study_bs_layers_stand_in_the_published_order():
     kinds = [type(layer).__name__ for layer in (*network.stages, *network.dense, network.head)]
     stage = ["Conv2d", "ReLU", "BatchNorm2d"] * 2 + ["MaxPool2d", "Dropout"]
     assert kinds == stage * 3 + ["Flatten", "Linear", "ReLU", "BatchNorm1d", "Dropout", "Linear"]
-    dropouts = [layer.p for layer in network.modules() if isinstance(layer, nn.Dropout)]
-    assert dropouts == [0.25, 0.25, 0.25, 0.5]
+    assert [layer.p for layer in network.modules() if isinstance(layer, nn.Dropout)] == [0.25, 0.25, 0.25, 0.5]
     for layer in network.modules():
         if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
             assert (layer.eps, layer.momentum) == (1e-3, 0.01)

@@ -10,8 +10,6 @@ from hypothesis import strategies as st
 
 from mien.page.charts.svg import shorten
 
-LONG = tuple(f"an expression whose name goes on and on for 55 letters {number}" for number in range(7))
-
 
 @given(st.text(max_size=80), st.integers(3, 40))
 def test_a_short_name_is_itself_and_a_long_one_keeps_both_its_ends(name, longest):

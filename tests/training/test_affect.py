@@ -121,8 +121,7 @@ def test_folds_keep_the_ratings(tmp_path, recipe, rated):
     folds = make_folds(rated, np.arange(len(rated)), 2)
     recipe = recipe.model_copy(update={"epochs": 1})
     found = predict_folds(recipe, folds, tmp_path, notify=lambda words: None)
-    valence = rated.columns["valence"][rated.places(found.sample_ids)]
-    assert found.rated.ratings[:, 0] == pytest.approx(valence)
+    assert found.rated.ratings[:, 0] == pytest.approx(rated.columns["valence"][rated.places(found.sample_ids)])
     expected = ccc(found.rated.values[:, 0], found.rated.ratings[:, 0])
     assert measure_folds(found, folds).ratings["valence_ccc"].value == pytest.approx(expected)
 

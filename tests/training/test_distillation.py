@@ -79,8 +79,7 @@ def test_soft_labels_go_by_row_and_by_class_name(faces):
         classes=predictions.classes[::-1],
     )
     chosen = faces.of_split("train").subset(np.arange(0, len(predictions), 3))
-    expected = predictions.probabilities[::3]
-    assert soft_labels([("x", turned)], chosen, 1.0) == pytest.approx(expected, abs=1e-12)
+    assert soft_labels([("x", turned)], chosen, 1.0) == pytest.approx(predictions.probabilities[::3], abs=1e-12)
 
 
 def test_teachers_are_averaged_softened_and_may_know_a_part_each(faces):

@@ -21,8 +21,7 @@ def test_the_time_is_that_of_all_steps_and_validations(faces, tiny_recipe, monke
     found = probe.estimate_training(plan)
     assert (found.epochs, found.steps_per_epoch) == (2, plan.steps_per_epoch)
     assert found.seconds == pytest.approx(2 * (plan.steps_per_epoch * (0.25 * 2 + 0.75 * 4) + 1))
-    network = build_model(plan.recipe.model, 7, 44)
-    assert found.parameters == sum(each.numel() for each in network.parameters())
+    assert found.parameters == sum(each.numel() for each in build_model(plan.recipe.model, 7, 44).parameters())
 
 
 def test_steps_are_timed_after_a_warm_up(faces, tiny_recipe, monkeypatch):

@@ -29,8 +29,7 @@ def by_hand(targets):
 def test_targets_are_labels_at_first_and_then_follow_predictions_of_faces_that_are_not_mixed():
     moving = SelfAdaptive(LABELS, 3, Recipe(label_smoothing=0.1, self_adaptive=0.7), Loss())
     given = np.eye(3)[LABELS] * 0.9 + 0.1 / 3
-    at_first = moving.loss(LOGITS, BATCH, START - 0.01)
-    assert float(at_first) == pytest.approx(by_hand(given[[1, 3]])[0], rel=1e-6)
+    assert float(moving.loss(LOGITS, BATCH, START - 0.01)) == pytest.approx(by_hand(given[[1, 3]])[0], rel=1e-6)
     np.testing.assert_allclose(moving.moving, given, rtol=1e-6)
     # Mixed faces teach, and their targets stay.
     mixed = moving.loss(LOGITS, replace(BATCH, partner=torch.tensor([0, 2]), lam=0.75), 0.5)

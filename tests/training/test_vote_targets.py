@@ -113,8 +113,7 @@ def test_teachers_stand_in_where_there_are_no_votes(recipe, voted_faces):
     head = prepare(plan_training(recipe, voted_faces)).heads[1]
     head.targets, head.taught = torch.tensor([[1.0, 0.0], [0.0, 0.0]]), torch.tensor([[0.5, 0.5], [0.25, 0.75]])
     both = torch.arange(2)
-    alone = head.blended(batch(torch.zeros(2)))
-    assert torch.allclose(alone, torch.tensor([[0.55, 0.45], [0.25, 0.75]]))
+    assert torch.allclose(head.blended(batch(torch.zeros(2))), torch.tensor([[0.55, 0.45], [0.25, 0.75]]))
     mixed = head.blended(batch(torch.zeros(2), both, both.flip(0), 0.6))
     # Teachers of the mix: [0.4, 0.6] and [0.35, 0.65]; of the first image 0.9 + 0.1 * 0.4 of them, and 0.1 of its 0.6.
     assert torch.allclose(mixed, torch.tensor([[0.94 * 0.4 + 0.06, 0.94 * 0.6], [0.96 * 0.35 + 0.04, 0.96 * 0.65]]))

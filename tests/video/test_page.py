@@ -103,7 +103,6 @@ def test_the_stack_ends_at_a_hundred_and_each_class_has_its_colour():
     assert len(areas) == 7
     tops = [area.get_paths()[0].vertices[:, 1].max() for area in areas]
     assert tops == pytest.approx(np.cumsum(100 * made.tracks[1].mean))
-    feet = [area.get_paths()[0].vertices[:, 1].min() for area in areas]
-    assert feet == pytest.approx([0, *tops[:-1]])
+    assert [area.get_paths()[0].vertices[:, 1].min() for area in areas] == pytest.approx([0, *tops[:-1]])
     assert len({colour_of(name, index) for index, name in enumerate(EXPRESSIONS)}) == 7
     assert colour_of("my own", 8) == colour_of("another", 2)

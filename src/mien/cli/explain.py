@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import numpy as np
@@ -74,21 +75,25 @@ def explain(
     faces = _find_faces(images, explainer.predictor, crops)
     maps = {name: explainer.explain([each for _, each in faces], name) for name in names}
     rows: list[dict[str, Any]] = []
-    for at, (number, prediction) in enumerate(faces):
-        files = {name: str(_write_png(out, at, faces, name, maps[name][at])) for name in names}
-        target = maps[names[0]][at].target
-        rows.append(
-            {
-                "source": prediction.source,
-                **({} if prediction.detection_score is None else {"face": number, "box": prediction.box.to_dict()}),
-                **({"output": prediction.output} if prediction.output else {}),
-                "answer": prediction.answer,
-                "class": target,
-                "probability": prediction.probabilities[target],
-                "files": files,
-            }
-        )
-    _write_maps(out / "maps.npz", maps)
+    out.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=out, prefix=".") as aside:
+        for at, (number, prediction) in enumerate(faces):
+            files = {name: str(out / _write_png(aside, at, faces, name, maps[name][at])) for name in names}
+            target = maps[names[0]][at].target
+            rows.append(
+                {
+                    "source": prediction.source,
+                    **({} if prediction.detection_score is None else {"face": number, "box": prediction.box.to_dict()}),
+                    **({"output": prediction.output} if prediction.output else {}),
+                    "answer": prediction.answer,
+                    "class": target,
+                    "probability": prediction.probabilities[target],
+                    "files": files,
+                }
+            )
+        _write_maps(Path(aside, "maps.npz"), maps)
+        for file in Path(aside).iterdir():
+            file.replace(out / file.name)
     if json:
         show_json(rows)
     else:
@@ -118,22 +123,21 @@ def _find_faces(images: Sequence[Path], predictor: Predictor, crops: bool) -> li
     return faces
 
 
-def _write_png(out: Path, at: int, faces: Sequence[Face], method: str, explanation: Explanation) -> Path:
-    """Draw a face beside its map and return the path of the file."""
+def _write_png(out: str, at: int, faces: Sequence[Face], method: str, explanation: Explanation) -> str:
+    """Draw a face beside its map and return the name of the file."""
     number, prediction = faces[at]
     source, largest, target = Path(prediction.source), full_scale(explanation.map), explanation.target
     # Number the files: two images may have the same name, and an image may have several faces.
     prefix = f"{at + 1:0{len(str(len(faces)))}}_" if len(faces) > 1 else ""
-    path = out / f"{prefix}{source.stem}_{method}.png"
-    share = share_text(prediction.probabilities[explanation.target])
+    file = f"{prefix}{source.stem}_{method}.png"
     title = [
         ("" if prediction.detection_score is None else f"face {number} of ") + shorten(composed(source.name), 60),
-        f"{prediction.text}; {method} for {target} ({share})",
+        f"{prediction.text}; {method} for {target} ({share_text(prediction.probabilities[target])})",
         f"brightest: {largest:.2g} or more, favours {target}" if largest else f"no pixel favours {target}",
     ]
     assert prediction.crop is not None
-    write_bytes(path, encoded(map_picture(prediction.crop, explanation.map, title)))
-    return path
+    write_bytes(Path(out, file), encoded(map_picture(prediction.crop, explanation.map, title)))
+    return file
 
 
 def _write_maps(path: Path, maps: Mapping[str, Sequence[Explanation]]) -> None:

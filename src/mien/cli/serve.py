@@ -79,7 +79,7 @@ def serve(
             f"Require a token with {VARIABLE} or --token-file.",
             "service-open",
         )
-    notice(f"{address(listener)} is the page; /v1/predict classifies images. Try it at /docs. Press Ctrl-C to stop.")
+    notice(f"{address(listener)}/ is a page; /v1/predict classifies images, /docs describes it. Press Ctrl-C to stop.")
     if workers == 1:
         run(app, listener, limits)
     else:

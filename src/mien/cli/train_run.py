@@ -123,7 +123,7 @@ def _show(result: TrainingResult) -> None:
     end = f"{result.reason}. The model has the weights of epoch {kept}"
     end = "the head is fitted" if result.recipe.tuning.fit_head else end
     notice(f"Training ended after {result.history[-1]['seconds']:.0f} s: {end}.")
-    if RunFolder(result.run).read_environment().get("precision") == "bf16":
+    if RunFolder(result.run).read_environment().get("precision") == "bf16" and not result.recipe.tuning.fit_head:
         notice("The epochs were validated in bf16, these metrics are of model.onnx in fp32: they differ slightly.")
     page = "report.html (the page of these metrics)" if result.report else "no report.html (pip install 'mien[report]')"
     notice(f"Written to {result.run}: model.onnx (the model), {page}, weights, metrics and predictions.")

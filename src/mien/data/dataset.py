@@ -263,8 +263,7 @@ class Dataset:
                 f"The label scheme '{scheme.name}' leaves no face in: {splits}. Choose classes that these faces have.",
                 code="scheme-empty",
             )
-        kept = self.subset(merged >= 0)
-        return replace(kept, labels=merged[merged >= 0], classes=scheme.classes)
+        return replace(self.subset(merged >= 0), labels=merged[merged >= 0], classes=scheme.classes)
 
     def with_classes(self, classes: tuple[str, ...]) -> Dataset:
         """Renumber the labels for another order of classes, which may include additional ones.

@@ -209,8 +209,7 @@ def pair_agreement(counts: npt.NDArray[np.int64]) -> Estimate | None:
     if not len(shared):
         return None
     pairs = people[people >= 2] * (people[people >= 2] - 1)
-    agree = (shared * (shared - 1)).sum(axis=1) / pairs
-    return bootstrap_mean(agree)
+    return bootstrap_mean((shared * (shared - 1)).sum(axis=1) / pairs)
 
 
 def krippendorff_alpha(counts: npt.NDArray[np.int64]) -> float:

@@ -108,8 +108,7 @@ def epoch_batches(
             if share == 1 or float(torch.rand((), generator=host)) < share:
                 batch, places, lam = mix(batch, recipe.augment, generator, host)
                 partner = chosen[places]
-        images_shown = batch.contiguous(memory_format=torch.channels_last)
-        yield Batch(images_shown, chosen, partner, lam, index)
+        yield Batch(batch.contiguous(memory_format=torch.channels_last), chosen, partner, lam, index)
 
 
 def epoch_seed(seed: int, epoch: int) -> int:
