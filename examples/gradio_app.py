@@ -28,7 +28,7 @@ def read(file: str | None) -> tuple[tuple[np.ndarray, list], dict[str, float]]:
 
 page = gr.Interface(
     read,
-    gr.Image(label="photo", type="filepath"),  # mien reads the file itself, and says what is wrong
+    gr.Image(label="photo", type="filepath", image_mode=None),  # the file as it is
     [gr.AnnotatedImage(label="faces"), gr.Label(num_top_classes=3, label="the largest face")],
     title="Faces as people would label them",
     flagging_mode="never",  # keeps no photo

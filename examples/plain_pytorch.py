@@ -232,13 +232,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("plain.onnx"))
     parser.add_argument("--epochs", type=int, default=12)
     options = parser.parse_args()
-    if options.data.suffix == ".csv" and options.votes is None:
-        parser.error("a CSV needs FER+'s fer2013new.csv beside it")
-    for file in (options.data, options.votes or options.data):
+    if (options.data.suffix == ".csv") != (options.votes is not None):
+        parser.error("a CSV comes with FER+'s fer2013new.csv, a parquet file alone")
+    for file in filter(None, (options.data, options.votes)):
         if not file.is_file():
             parser.error(f"{file} is missing")
-    if options.epochs < 1:
-        parser.error("--epochs is 1 or more")
+    if options.epochs < 1 or options.out.is_dir():
+        parser.error("--epochs is 1 or more, and --out a file")
     options.out.parent.mkdir(parents=True, exist_ok=True)
     data = read_csv(options.data, options.votes) if options.votes else read_parquet(options.data)
     for name, value in run(data, options.out, options.epochs).items():

@@ -49,8 +49,7 @@ def test_the_steps_are_those_of_plain_sgd_with_rising_rates(faces, tiny_recipe):
             optimizer.step()
             seen.append(loss.item())
     weights = [SMOOTHING ** np.arange(count)[::-1] for count in range(1, len(seen) + 1)]
-    expected = [np.average(seen[: len(each)], weights=each) for each in weights]
-    assert losses == pytest.approx(expected, rel=1e-4)
+    assert losses == pytest.approx([np.average(seen[: len(each)], weights=each) for each in weights], rel=1e-4)
 
 
 def test_the_suggestion_is_the_steepest_place_before_the_lowest_loss():

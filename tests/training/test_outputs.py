@@ -146,7 +146,8 @@ def test_keep_last_exports_the_last_epoch(tmp_path, recipe, voted_faces):
     assert checkpoint.load(run.best)[1]["epoch"] == 5
     assert best_by_metric(outcome.history, recipe) <= 5
     average = checkpoint.unpack("average", checkpoint.load(run.last)[0])
-    assert all(torch.equal(checkpoint.load(run.best)[0][name], value) for name, value in average.items())
+    kept = checkpoint.load(run.best)[0]
+    assert all(torch.equal(kept[name], value) for name, value in average.items())
 
 
 def test_the_file_has_both_outputs_and_agrees_with_torch(voted_run, voted_faces):

@@ -75,8 +75,8 @@ def explain(
     faces = _find_faces(images, explainer.predictor, crops)
     maps = {name: explainer.explain([each for _, each in faces], name) for name in names}
     rows: list[dict[str, Any]] = []
-    out.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=out, prefix=".") as aside:
+    with TemporaryDirectory(prefix="mien-") as folder:
+        aside = Path(folder)
         for at, (number, prediction) in enumerate(faces):
             files = {name: str(out / _write_png(aside, at, faces, name, maps[name][at])) for name in names}
             target = maps[names[0]][at].target
@@ -91,9 +91,9 @@ def explain(
                     "files": files,
                 }
             )
-        _write_maps(Path(aside, "maps.npz"), maps)
-        for file in Path(aside).iterdir():
-            file.replace(out / file.name)
+        _write_maps(aside / "maps.npz", maps)
+        for file in sorted(aside.iterdir(), key=lambda each: each.suffix == ".npz"):
+            write_bytes(out / file.name, file.read_bytes())
     if json:
         show_json(rows)
     else:
@@ -123,7 +123,7 @@ def _find_faces(images: Sequence[Path], predictor: Predictor, crops: bool) -> li
     return faces
 
 
-def _write_png(out: str, at: int, faces: Sequence[Face], method: str, explanation: Explanation) -> str:
+def _write_png(folder: Path, at: int, faces: Sequence[Face], method: str, explanation: Explanation) -> str:
     """Draw a face beside its map and return the name of the file."""
     number, prediction = faces[at]
     source, largest, target = Path(prediction.source), full_scale(explanation.map), explanation.target
@@ -136,7 +136,7 @@ def _write_png(out: str, at: int, faces: Sequence[Face], method: str, explanatio
         f"brightest: {largest:.2g} or more, favours {target}" if largest else f"no pixel favours {target}",
     ]
     assert prediction.crop is not None
-    write_bytes(Path(out, file), encoded(map_picture(prediction.crop, explanation.map, title)))
+    write_bytes(folder / file, encoded(map_picture(prediction.crop, explanation.map, title)))
     return file
 
 

@@ -1,6 +1,6 @@
 import { PageError } from "../errors";
 import type { DecodedImage } from "../preprocess/image";
-import { swapsSides, takeOrientation, uprightTransform } from "./orientation";
+import { storedOrientation, swapsSides, uprightTransform } from "./orientation";
 
 /** Equals mien.base.images.MAXIMUM_PIXELS; a larger image needs more memory than a page has. */
 const MAX_PIXELS = 100_000_000;
@@ -10,12 +10,14 @@ export async function openImage(file: Blob): Promise<DecodedImage> {
   let source: ImageBitmap;
   let orientation: number;
   try {
-    const found = takeOrientation(await file.arrayBuffer());
+    const found = storedOrientation(await file.arrayBuffer());
     orientation = found.orientation;
+    const { type } = file;
+    const image = found.cut ? new Blob([file.slice(0, found.cut[0]), file.slice(found.cut[1])], { type }) : file;
     // The browser must not rotate an image that is rotated below.
     const imageOrientation = orientation === 1 ? "from-image" : "none";
     // Do not convert colours, as in Python.
-    source = await createImageBitmap(new Blob(found.parts, { type: file.type }), { imageOrientation, colorSpaceConversion: "none" });
+    source = await createImageBitmap(image, { imageOrientation, colorSpaceConversion: "none" });
   } catch {
     throw new PageError("image-unreadable");
   }

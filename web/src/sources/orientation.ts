@@ -8,28 +8,28 @@ const SHORT = 3;
 const ENTRY_BYTES = 12;
 
 /**
- * The EXIF orientation of a WebP or PNG file, 1..8; 1 (upright) if it has none or is of another format. And the file, a PNG
- * without its orientation, because Firefox applies it even when it is told not to.
+ * The EXIF orientation of a WebP or PNG file, 1..8; 1 (upright) if it has none or is of another format. `cut` says where the
+ * EXIF of a PNG starts and ends: a browser may apply it even when it is told not to, as Firefox does.
  */
-export function takeOrientation(file: ArrayBuffer): { orientation: number; parts: ArrayBuffer[] } {
-  const upright = { orientation: 1, parts: [file] };
+export function storedOrientation(file: ArrayBuffer): { orientation: number; cut?: [number, number] } {
   const view = new DataView(file);
-  if (view.byteLength < 12) return upright;
-  const isPng = letters(view, 0) === "\x89PNG";
-  if (!isPng && (letters(view, 0) !== "RIFF" || letters(view, 8) !== "WEBP")) return upright;
+  const isPng = view.byteLength >= 16 && letters(view, 0) === "\x89PNG" && letters(view, 12) === "IHDR";
+  const isWebp = view.byteLength >= 12 && letters(view, 0) === "RIFF" && letters(view, 8) === "WEBP";
+  if (!isPng && !isWebp) return { orientation: 1 };
   let at = isPng ? 8 : 12;
   while (at + 8 <= view.byteLength) {
     const [length, name] = isPng ? [view.getUint32(at), letters(view, at + 4)] : [view.getUint32(at + 4, true), letters(view, at)];
+    if (name === "IEND" || name === "\0\0\0\0") break;
     const start = at + 8;
     // A checksum follows a chunk of a PNG; those of a WebP start at even offsets.
     const end = start + length + (isPng ? 4 : length % 2);
-    if (name === (isPng ? "eXIf" : "EXIF")) {
+    if (name.toUpperCase() === "EXIF") {
       const orientation = orientationOf(new DataView(file, start, Math.min(length, view.byteLength - start)));
-      return { orientation, parts: isPng ? [file.slice(0, at), file.slice(end)] : [file] };
+      return { orientation, ...(isPng && orientation !== 1 && { cut: [at, end] as [number, number] }) };
     }
     at = end;
   }
-  return upright;
+  return { orientation: 1 };
 }
 
 /** The canvas transform that draws an image with this size and orientation upright. */
