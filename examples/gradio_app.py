@@ -12,7 +12,7 @@ import mien
 model = mien.load("default-int8")
 
 
-def read(file: str | None) -> tuple[tuple[np.ndarray, list], dict[str, float]]:
+def read(file: str | None) -> tuple[tuple[np.ndarray | None, list], dict[str, float]]:
     if file is None:
         raise gr.Error("Choose a photo first.")
     try:
