@@ -99,7 +99,7 @@ def test_the_vectors_are_what_mien_says(stored):
 
 
 def _port(model, monkeypatch):
-    """What the page's code defines for a model file."""
+    """Run the page's code for a model file, and return the names that it defines."""
     code = re.search(r"```python\n(.*?)```", (DOCS / "embed.md").read_text(encoding="utf-8"), re.S)[1]
     monkeypatch.setattr(sys, "argv", ["embed", str(model)])
     exec(code, port := {})

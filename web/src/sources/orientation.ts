@@ -8,8 +8,8 @@ const SHORT = 3;
 const ENTRY_BYTES = 12;
 
 /**
- * The EXIF orientation of a WebP or PNG file, 1..8; 1 (upright) if it has none or is of another format. `cut` says where the
- * EXIF of a PNG starts and ends: a browser may apply it even when it is told not to, as Firefox does.
+ * The EXIF orientation of a WebP or PNG file, 1..8; 1 (upright) if it has none or is of another format. `cut` is the
+ * start and end of a PNG's EXIF: Firefox rotates by it even with `imageOrientation: "none"`.
  */
 export function storedOrientation(file: ArrayBuffer): { orientation: number; cut?: [number, number] } {
   const view = new DataView(file);
