@@ -43,11 +43,14 @@ export abstract class Frames {
 export class CameraFrames extends Frames {
   async forEach(use: (frame: DecodedImage, seconds: number) => Promise<void>): Promise<void> {
     let next = this.next();
-    // A frame that was shown before the stop may still arrive.
-    while ((await next) !== null && this.isRunning) {
+    for (;;) {
+      // The video's current time may be that of the next frame already.
+      const seconds = await next;
+      // A frame that was shown before the stop may still arrive.
+      if (seconds === null || !this.isRunning) return;
       // Request the next frame before using this one, so that a frame that comes meanwhile is not missed.
       next = this.next();
-      await use(this.capture(), this.video.currentTime);
+      await use(this.capture(), seconds);
     }
   }
 }
