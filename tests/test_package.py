@@ -87,7 +87,7 @@ print([name for name in {unneeded!r} if name in sys.modules])
 
 
 def test_training_on_the_core_install_names_the_extra():
-    done = run_python(BLOCKER + 'import sys; sys.argv = ["mien", "demo"]; import mien.__main__')
+    done = run_python(BLOCKER + 'import sys; sys.argv = ["mien", "demo"]; from mien.__main__ import main; main()')
     assert done.returncode == 2
     assert "pip install 'mien[train,report]'" in done.stderr
     assert len(done.stderr.splitlines()) == 1

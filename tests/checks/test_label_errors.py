@@ -44,8 +44,7 @@ def test_neighbours_are_those_of_a_full_search():
         order = np.argsort(((places - places[at]) ** 2).sum(axis=1), kind="stable")
         nearest = [each for each in order if evidence[each]][: NEIGHBOURS + 1]
         others = [each for each in nearest if groups[each] != groups[at]][:NEIGHBOURS]
-        wanted = np.bincount(labels[others], minlength=CLASSES) / len(others)
-        assert found[at] == pytest.approx(wanted)
+        assert found[at] == pytest.approx(np.bincount(labels[others], minlength=CLASSES) / len(others))
 
 
 def test_labels_of_validation_have_no_say_in_what_is_said_of_train():

@@ -85,6 +85,13 @@ def test_ctrl_c_leaves_a_finished_run_and_resume_goes_on(mien, tmp_path, recipe_
     assert epochs + 2 <= len(run.read_history()) < 500
 
 
+def test_ctrl_c_while_the_command_is_imported_is_one_line(tmp_path):
+    """Oracle: what a command that runs says. The interrupt comes as Python looks for typer."""
+    (tmp_path / "typer.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    done = subprocess.run([sys.executable, "-m", "mien"], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "mien: Stopped. [stopped]\n")
+
+
 def test_json_is_json_where_stdout_is_not_utf8(tmp_path, astronaut):
     """As on Windows, where a file takes the console's code page."""
     photo = tmp_path / "\N{GRINNING FACE}.png"

@@ -91,8 +91,7 @@ def test_resume_where_there_is_no_run_says_that_one_begins(mien, tmp_path, recip
     assert not {"nothing-to-resume", "weights-random-frozen"} & set(note_codes(again.err))
     (tmp_path / "r" / "model.onnx").unlink()
     (tmp_path / "r" / "model.int8.onnx").write_bytes(b"of a model that is gone")
-    without = mien(*words)
-    noted(without, "files-removed", "model.int8.onnx", tmp_path / "r")
+    noted(mien(*words), "files-removed", "model.int8.onnx", tmp_path / "r")
     assert (tmp_path / "r" / "model.onnx").is_file()
     notes = tmp_path / "notes"
     notes.mkdir()
@@ -105,8 +104,7 @@ def test_so_does_torch_where_it_lacks_memory(mien, tmp_path, recipe_file, face_f
     import torch
 
     monkeypatch.setattr(loop, "_train_epoch", lambda *_: torch.empty(10**16))
-    answer = mien("train", recipe_file, "--data", face_folder, "--out", tmp_path / "r")
-    refused(answer, "memory")
+    refused(mien("train", recipe_file, "--data", face_folder, "--out", tmp_path / "r"), "memory")
     assert not (tmp_path / "r").exists(), "the same folder may be used with a smaller batch"
     monkeypatch.setattr(loop, "_train_epoch", lambda *_: torch.zeros(2) @ torch.zeros(3))
     with pytest.raises(RuntimeError, match="size"):

@@ -73,8 +73,7 @@ def test_json_sums_up(mien, tmp_path, smiling):
 
 def test_what_is_there_is_not_replaced_unasked(mien, tmp_path, smiling):
     (tmp_path / "faces.csv").write_text("mine")
-    answer = mien("video", smiling, "--out", tmp_path)
-    refused(answer, "file-exists", "faces.csv", "--overwrite")
+    refused(mien("video", smiling, "--out", tmp_path), "file-exists", "faces.csv", "--overwrite")
     assert {file.name for file in tmp_path.iterdir()} == {"faces.csv"}
     assert (tmp_path / "faces.csv").read_text() == "mine"
     (tmp_path / "annotated.mp4").write_text("of an earlier video")

@@ -46,8 +46,7 @@ def test_a_method_that_shows_edges_fails(faces, high, verdict):
 
     def randomize(name, images, maps):
         asked.append((len(images), maps.shape))
-        alike = Estimate(0.3, 0.2, high)
-        return RandomizationTest(len(images), alike)
+        return RandomizationTest(len(images), Estimate(0.3, 0.2, high))
 
     assert checks(faces, 40, MapExplainer(spot, 48, None, randomize))["verdict"] == verdict
     assert asked == [(24, (24, 48, 48))], "both checks are made on 24 faces and the same maps"

@@ -71,8 +71,7 @@ def in_conflict(groups: Groups, labels: npt.NDArray[np.int64]) -> Mask:
         return np.zeros(0, dtype=np.bool_)
     _, number = np.unique(groups, return_inverse=True)
     classes = int(labels.max()) + 1
-    seen = np.unique(number * classes + labels) // classes
-    return np.asarray(np.bincount(seen)[number] > 1)
+    return np.asarray(np.bincount(np.unique(number * classes + labels) // classes)[number] > 1)
 
 
 def copied_from(groups: Groups, split: npt.NDArray[np.str_], later: str, earlier: str) -> Mask:

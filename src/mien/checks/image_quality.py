@@ -82,8 +82,7 @@ def outlier_scores(images: Images, further: Sequence[Floats] = ()) -> Floats:
 
 def rarity(values: Floats) -> Floats:
     """Compute the fraction of values at least as high as each value. float (N,) -> float64 (N,), above 0, at most 1."""
-    below = np.searchsorted(np.sort(values), values, side="left")
-    return (len(values) - below) / len(values)
+    return (len(values) - np.searchsorted(np.sort(values), values, side="left")) / len(values)
 
 
 def _strangeness(images: Images) -> Floats:

@@ -129,7 +129,3 @@ def _fail(message: str, code: str, status: int = 2) -> NoReturn:
     # Print one line, even if a file name or a library's message has several.
     sys.stderr.write(f"mien: {printable(' '.join(message.split()))} [{code}]\n")
     sys.exit(status)
-
-
-if __name__ == "__main__":
-    main()

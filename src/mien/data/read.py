@@ -178,8 +178,7 @@ def load_dataset(
         MissingExtraError: the data is parquet and pyarrow is not installed.
     """
     names = {} if class_map is None else class_map
-    options = ReadOptions(size_px, channels, names, skip_bad, group, votes, clean)
-    return read_data(path, options, cache=cache).faces
+    return read_data(path, ReadOptions(size_px, channels, names, skip_bad, group, votes, clean), cache=cache).faces
 
 
 def read_data(path: str | os.PathLike[str], options: ReadOptions | None = None, *, cache: bool = True) -> ReadResult:

@@ -83,8 +83,7 @@ def _low_resolution(images: Images, share: float, _: np.random.Generator) -> Ima
     fewer = max(round(side * share), 1)
     # Pillow's resizing is separable and linear, so resizing unit rows gives the whole filter.
     small = Image.fromarray(np.eye(side, dtype=np.float32)).resize((side, fewer), Image.Resampling.BOX)
-    matrix = np.asarray(small.resize((side, side), Image.Resampling.BILINEAR))
-    return _both_ways(images, matrix)
+    return _both_ways(images, np.asarray(small.resize((side, side), Image.Resampling.BILINEAR)))
 
 
 def _darkness(images: Images, light: float, _: np.random.Generator) -> Images:
@@ -102,8 +101,7 @@ def _rotation(images: Images, degrees: float, generator: np.random.Generator) ->
 
 
 def _scale(images: Images, factor: float, generator: np.random.Generator) -> Images:
-    zoom = factor ** generator.choice((-1.0, 1.0), len(images))
-    return _turn_and_zoom(images, np.zeros(len(images)), zoom)
+    return _turn_and_zoom(images, np.zeros(len(images)), factor ** generator.choice((-1.0, 1.0), len(images)))
 
 
 def _turn_and_zoom(images: Images, angle: Floats, zoom: Floats) -> Images:

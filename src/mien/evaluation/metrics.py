@@ -35,8 +35,7 @@ def confusion_matrix(labels: Labels, predictions: Labels, class_count: int) -> n
     Returns:
         int64 (C, C), rows are true classes, columns predicted ones.
     """
-    cells = np.bincount(labels * class_count + predictions, minlength=class_count**2)
-    return cells.reshape(class_count, class_count)
+    return np.bincount(labels * class_count + predictions, minlength=class_count**2).reshape(class_count, class_count)
 
 
 def accuracy(confusion: npt.NDArray[Any]) -> Floats:
