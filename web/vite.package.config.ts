@@ -1,7 +1,7 @@
 /** Builds the npm package into build/package: npm run package. */
 
 import { execFileSync } from "node:child_process";
-import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 
@@ -12,6 +12,24 @@ const PYTHON = process.env["MIEN_PYTHON"] ?? "../.venv/bin/python";
 
 const version = /__version__ = "(.+)"/.exec(readFileSync("../src/mien/version.py", "utf8"))![1];
 const { devDependencies } = JSON.parse(readFileSync("package.json", "utf8")) as { devDependencies: Record<string, string> };
+
+/** Keep the declarations that the package's own needs, with the suffixes that Node's resolution needs. */
+function finishTypes(): void {
+  renameSync(`${OUT}/types`, `${OUT}/all`);
+  const kept = new Set<string>();
+  const keep = (name: string): void => {
+    if (kept.has(name)) return;
+    kept.add(name);
+    const text = readFileSync(`${OUT}/all/${name}.d.ts`, "utf8").replace(/ from "(\.[^"]+)"/g, (_, to: string) => {
+      keep(path.join(path.dirname(name), to));
+      return ` from "${to}.js"`;
+    });
+    mkdirSync(path.dirname(`${OUT}/types/${name}`), { recursive: true });
+    writeFileSync(`${OUT}/types/${name}.d.ts`, text);
+  };
+  keep("package/engine");
+  rmSync(`${OUT}/all`, { recursive: true });
+}
 
 export default defineConfig({
   base: "./",
@@ -35,6 +53,7 @@ export default defineConfig({
       enforce: "pre",
       resolveId: (name) => (name === "./load_runtime" ? path.resolve("src/package/load_runtime.ts") : null),
       closeBundle() {
+        finishTypes();
         mkdirSync(`${OUT}/dist/models`, { recursive: true });
         const models = mkdtempSync(path.join(tmpdir(), "mien-models-"));
         execFileSync(PYTHON, ["-m", "mien", "web", "build", models, "--model", "default", "--model", "fast", "--model", "tiny"], { stdio: "ignore" });

@@ -3,6 +3,7 @@
 import type { Box, Landmarks } from "../faces/box";
 import { NOT_A_FACE } from "../heads/label";
 import { defaultOutput, type Output, outputsOf } from "../heads/votes";
+import { reasonOf } from "../model/download";
 import { schemesFor } from "../predictions/label_schemes";
 import { type Prediction, predictionOf } from "../predictions/prediction";
 import { Predictor } from "../predictions/predictor";
@@ -38,6 +39,7 @@ export class Mien {
   readonly #canvas = new OffscreenCanvas(1, 1);
   /** Pictures use the same canvas, so one waits for the other. */
   readonly #inTurn = queue();
+  #freed: Promise<void> | null = null;
 
   private constructor(
     private readonly predictor: Predictor,
@@ -48,7 +50,9 @@ export class Mien {
   static async load({ model = "default", output, minScore }: Options = {}): Promise<Mien> {
     if (minScore !== undefined && !(minScore >= 0 && minScore <= 1)) throw new Error(`minScore is 0 to 1, not ${minScore}.`);
     const address = model instanceof URL ? model : new URL(`models/${model}`, HERE);
-    const predictor = await Predictor.load(Promise.resolve(address));
+    const predictor = await Predictor.load(Promise.resolve(address)).catch((cause: unknown) => {
+      throw new Error(`A network cannot be loaded (${reasonOf(cause)}). Are mien-web's models copied to this address? See its README.`, { cause });
+    });
     if (minScore !== undefined) predictor.minScore = minScore;
     const outputs = outputsOf(predictor.manifest);
     const chosen = output === undefined ? defaultOutput(outputs) : outputs.find(({ name }) => name === output);
@@ -80,7 +84,7 @@ export class Mien {
 
   /** Free the memory of the networks. The object can then make no predictions. */
   dispose(): Promise<void> {
-    return this.#inTurn(() => this.predictor.dispose());
+    return (this.#freed ??= this.#inTurn(() => this.predictor.dispose()));
   }
 
   #face(face: Parameters<typeof predictionOf>[1]): Face {
@@ -88,6 +92,9 @@ export class Mien {
   }
 
   #read(picture: Picture): DecodedImage {
+    if (this.#freed) throw new Error("dispose() has freed the networks. Load them again.");
+    // As from a selector that finds no element.
+    if (!picture) throw new Error(`The picture is ${picture}.`);
     const { width, height } = sizeOf(picture);
     if (!width || !height) throw new Error("The picture has no pixels yet. Await its decode(), or a video's first frame.");
     Object.assign(this.#canvas, { width, height });
