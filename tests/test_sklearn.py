@@ -12,8 +12,9 @@ from sklearn.utils.estimator_checks import check_estimator
 
 import mien
 from mien.base.errors import DataError, RecipeError
+from mien.base.preprocess import face_square
 from mien.base.recipe import dump_recipe, load_recipe
-from mien.sklearn import ExpressionClassifier, PixelError
+from mien.sklearn import ExpressionClassifier, PixelError, _flat
 from support import raises
 
 DARK = "its features, 0..5, are nearly black as pixels"
@@ -78,6 +79,15 @@ def test_flat_images_of_any_type_are_the_same_images(fitted, faces):
     assert accuracy_score(fitted.classes_[expected.argmax(1)], labels) == 1
 
 
+def test_a_stack_keeps_its_shape(fitted, faces):
+    """These images have as many pixels as a square. Oracle: mien's own squares of them."""
+    wide = np.ascontiguousarray(faces.images.repeat(2, 2)[:20, 6:42, 16:80])
+    expected = fitted.predict_proba(np.stack([face_square(image, 48) for image in wide]))
+    np.testing.assert_array_equal(fitted.predict_proba(wide), expected)
+    flat = clone(fitted).set_params(image_shape=(36, 64))
+    assert np.array_equal(flat._pixels(*_flat(wide.reshape(20, -1)), 1), wide)
+
+
 def test_a_pickle_holds_the_model(fitted, faces):
     again = pickle.loads(pickle.dumps(fitted))
     np.testing.assert_array_equal(again.predict_proba(faces.images), fitted.predict_proba(faces.images))
@@ -120,6 +130,10 @@ def test_bad_data_is_refused_as_a_value_error(recipe, faces):
     for shape in (48, np.array([48, 47])):
         with raises(PixelError, "image-shape"):
             clone(estimator).set_params(image_shape=shape).fit(flat, labels)
+    with raises(PixelError, "image-shape", "(48, 48)", "(36, 64)"):
+        clone(estimator).set_params(image_shape=(36, 64)).fit(faces.images, labels)
+    with raises(PixelError, "split-missing", "two"):
+        estimator.fit(faces.images[:2], ["a", "b"])
     with pytest.raises(ValueError, match="0 sample"):
         estimator.fit(faces.images[:0], labels[:0])
     with raises(PixelError, "class-count"):

@@ -48,8 +48,8 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
     Args:
         recipe: name of a built-in recipe, path of a ``.toml`` file, or a recipe object.
         settings: changed keys of the recipe: ``{"epochs": 10, "optim.lr": 0.05}``.
-        image_shape: (H, W) of the images, or (H, W, 3) for RGB; one value may be -1, as in ``numpy.reshape``. None
-            means square images.
+        image_shape: (H, W) of flattened images, or (H, W, 3) for RGB; one value may be -1, as in ``numpy.reshape``.
+            None means square images.
         random_state: seed, 0 or more, or a ``RandomState`` that draws it; None keeps the recipe's. Training repeats.
         device: device for training: ``auto``, ``cpu``, ``cuda`` or ``mps``. Prediction runs on the CPU.
 
@@ -90,13 +90,14 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             PixelError: arrays of a wrong shape or with wrong values, or data that cannot be used for training.
             MienError: unknown recipe or setting, a recipe with a label scheme, or torch is not installed.
         """
-        features, labels = validate_data(self, _flat(X), y, dtype="numeric", ensure_min_samples=2)
+        flat, own_shape = _flat(X)
+        features, labels = validate_data(self, flat, y, dtype="numeric", ensure_min_samples=2)
         check_classification_targets(labels)
         state = self.random_state
         seed = state.randint(2**31 - 1) if isinstance(state, np.random.RandomState) else state
         job = find_job(self.recipe, settings_of(self.settings, seed=seed), None, self.device)
         recipe = job.recipe
-        pixels = self._pixels(features, recipe.input.channels)
+        pixels = self._pixels(features, own_shape, recipe.input.channels)
         if recipe.classes != "all":
             # With a label scheme, the columns of the probabilities would not be those of classes_.
             raise RecipeError(
@@ -139,7 +140,8 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         """
         check_is_fitted(self)
         size_px, channels = self._classifier.manifest.input.stored_as
-        pixels = self._pixels(validate_data(self, _flat(X), dtype="numeric", reset=False), channels)
+        flat, own_shape = _flat(X)
+        pixels = self._pixels(validate_data(self, flat, dtype="numeric", reset=False), own_shape, channels)
         return self._classifier.probabilities(np.stack([face_square(image, size_px, channels) for image in pixels]))
 
     def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:  # noqa: N803
@@ -174,8 +176,8 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         if "model_" in state:
             self._classifier = _open(self.model_)
 
-    def _pixels(self, flat: npt.NDArray[Any], channels: int) -> npt.NDArray[np.uint8]:
-        """Reshape flat images to uint8 (N, H, W), or (N, H, W, 3) in colour."""
+    def _pixels(self, flat: npt.NDArray[Any], own: tuple[int, ...] | None, channels: int) -> npt.NDArray[np.uint8]:
+        """Reshape flat images to uint8 (N, H, W), or (N, H, W, 3) in colour. ``own`` is the shape of a stack's."""
         if flat.dtype != np.uint8 and (flat.min() < 0 or flat.max() > 255):
             found = f"{flat.min():g}..{flat.max():g}"
             raise PixelError(
@@ -189,21 +191,26 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             )
         side = round((flat.shape[1] / channels) ** 0.5)
         square = (side, side) if channels == 1 else (side, side, channels)
+        shape = (own or square) if self.image_shape is None else self.image_shape
         try:
-            images = np.rint(flat).reshape(len(flat), *(square if self.image_shape is None else self.image_shape))
+            images = np.rint(flat).reshape(len(flat), *shape)
         except (TypeError, ValueError):
             wanted = "a square" if self.image_shape is None else f"image_shape={self.image_shape}"
             raise PixelError(
                 f"{flat.shape[1]} features are not the pixels of {wanted}. Give image_shape=(H, W); RGB has (H, W, 3).",
                 code="image-shape",
             ) from None
+        if own is not None and images.shape[1:] != own:
+            raise PixelError(f"Leave image_shape={self.image_shape} out: the images are {own}.", code="image-shape")
         return np.asarray(images, dtype=np.uint8)
 
 
-def _flat(images: Any) -> Any:
-    """Flatten stacks or lists of images, (N, H, W[, 3]), to (N, pixels) for scikit-learn's checks. Others are kept."""
+def _flat(images: Any) -> tuple[Any, tuple[int, ...] | None]:
+    """Flatten stacks or lists of images for scikit-learn: (N, H, W[, 3]) -> (N, pixels), (H, W[, 3]). Keep others."""
     shape = images.shape if hasattr(images, "shape") else np.asarray(images).shape
-    return np.reshape(images, (shape[0], int(np.prod(shape[1:])))) if len(shape) in {3, 4} else images
+    if len(shape) not in {3, 4}:
+        return images, None
+    return np.reshape(images, (shape[0], int(np.prod(shape[1:])))), tuple(shape[1:])
 
 
 def _open(model: bytes) -> OnnxClassifier:

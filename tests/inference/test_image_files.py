@@ -1,5 +1,9 @@
+import json
 import os
 import tracemalloc
+from pathlib import Path
+
+import pytest
 
 from mien.base.errors import DataError
 from mien.base.images import IMAGE_SUFFIXES
@@ -8,7 +12,7 @@ from support import raises
 
 
 def test_the_walk_is_the_sorted_list_of_all_images_that_are_not_hidden(tmp_path):
-    """Oracle: pathlib's rglob, sorted."""
+    """Oracle: pathlib's rglob, sorted, which follows no links to folders."""
     names = ("b.png", "a/z.JPG", "a/b/c.gif", "a.png", "a/.hidden.png", ".git/x.png", "a/text.txt", "B.webp", "a/b.png")
     for name in names:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -16,16 +20,30 @@ def test_the_walk_is_the_sorted_list_of_all_images_that_are_not_hidden(tmp_path)
     (tmp_path / "folder.png").mkdir()
     (tmp_path / "link.png").symlink_to(tmp_path / "a.png")
     (tmp_path / "a" / "loop").symlink_to(tmp_path)
+    (tmp_path / "c").symlink_to(tmp_path / "a" / "b")
+    (tmp_path / "self").symlink_to(tmp_path / "self")
     expected = sorted(
         path
-        for path in tmp_path.rglob("*")
+        for path in (*tmp_path.rglob("*"), tmp_path / "c" / "c.gif")
         if path.suffix.lower() in IMAGE_SUFFIXES
         and path.is_file()
         and not any(part.startswith(".") for part in path.relative_to(tmp_path).parts)
         and "loop" not in path.parts
     )
     assert image_files(tmp_path) == expected == list(walk_images(tmp_path))
-    assert len(expected) == 7
+    assert len(expected) == 8
+
+
+@pytest.mark.parametrize("make", [lambda path: path.symlink_to("gone"), lambda path: path.symlink_to(path), os.mkfifo])
+def test_links_without_a_target_and_pipes_are_images_that_cannot_be_read(tmp_path, mien, face_folder, tiny_run, make):
+    face = next((face_folder / "test" / "happy").iterdir())
+    (tmp_path / "a.png").write_bytes(face.read_bytes())
+    make(tmp_path / "b.png")
+    given = ("predict", tmp_path, "--crops", "--model", tiny_run.path, "--json")
+    assert mien(*given).code == 2
+    answer = mien(*given, "--skip-bad")
+    assert [Path(each["source"]).name for each in json.loads(answer.out)] == ["a.png"]
+    assert f"skipped: {tmp_path / 'b.png'}" in answer.err
 
 
 def test_thumbnails_and_deleted_files_of_systems_do_not_count(tmp_path):

@@ -202,6 +202,6 @@ def test_the_estimator_takes_rgb():
     from mien.sklearn import ExpressionClassifier, _flat
 
     images = np.arange(2 * 5 * 5 * 3, dtype=np.uint8).reshape(2, 5, 5, 3)
-    assert np.array_equal(ExpressionClassifier()._pixels(_flat(images), 3), images)
+    assert np.array_equal(ExpressionClassifier()._pixels(*_flat(images), 3), images)
     tall = images.reshape(2, 3, 5, 5)[:, :, :, :3]
-    assert np.array_equal(ExpressionClassifier(image_shape=(3, 5, 3))._pixels(_flat(tall), 3), tall)
+    assert np.array_equal(ExpressionClassifier()._pixels(*_flat(tall), 3), tall)

@@ -149,8 +149,7 @@ def check(
     if split not in {None, claim.predictions.split}:
         raise DataError(f"The predictions are for '{claim.predictions.split}', not '{split}'.", code="split-other")
     found = measured.predictions
-    hits = found.probabilities.argmax(axis=1) == found.labels
-    accuracy = proportion_among(hits, groups=found.groups)
+    accuracy = proportion_among(found.probabilities.argmax(axis=1) == found.labels, groups=found.groups)
     findings = [
         _coverage(claim, accuracy, _expected(source.faces, found)),
         _labels(claim.other_labels),

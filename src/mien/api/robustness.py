@@ -38,8 +38,7 @@ def robustness(
             "Robustness is measured on validation or train. Only mien evaluate uses the test split.", code="split-test"
         )
     if limit is not None and limit < len(faces):
-        chosen = np.random.default_rng(seed).choice(len(faces), limit, replace=False)
-        faces = faces.subset(np.sort(chosen))
+        faces = faces.subset(np.sort(np.random.default_rng(seed).choice(len(faces), limit, replace=False)))
     fingerprint = result.faces.fingerprint_for_predictions(split)
     measured = measure_robustness(predictor.probabilities, faces.images, faces.labels, seed=seed, groups=faces.groups)
     name = predictor.manifest.full_name if isinstance(model, Predictor) else str(model)

@@ -225,8 +225,7 @@ def _doubtful_tile(findings: AuditFindings, review: LabelReview, at: int) -> Fac
         predictions.classes, predictions.probabilities[at], findings.faces.votes_on(index), sample
     )
     label, suggested = (predictions.classes[each[at]] for each in (predictions.labels, review.issues.suggested))
-    caption = f"label {label}, suggested {suggested}"
-    return FaceTile(data_address(findings.faces.images[index]), caption, detail)
+    return FaceTile(data_address(findings.faces.images[index]), f"label {label}, suggested {suggested}", detail)
 
 
 class ImagesCheck:

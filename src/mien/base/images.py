@@ -8,9 +8,10 @@ import os
 import re
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -78,6 +79,20 @@ _FILTERS = threading.Lock()
 def is_system_folder(name: str) -> bool:
     """Return whether a folder is hidden, or holds thumbnails or deleted files of a NAS, Windows or macOS."""
     return name.startswith(".") or name.lower() in _SYSTEM_FOLDERS
+
+
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Return whether an entry is a folder, or a link to one."""
+    try:
+        return entry.is_dir()
+    except OSError:  # circular links
+        return False
+
+
+def is_left_out(folder: os.DirEntry[str], within: Sequence[Path]) -> bool:
+    """Return whether a folder is a system's, or a link to one that holds one of ``within``, resolved paths."""
+    leads_back = folder.is_symlink() and any(each.is_relative_to(Path(folder).resolve()) for each in within)
+    return leads_back or is_system_folder(folder.name)
 
 
 def open_image(source: str | os.PathLike[str] | bytes) -> Image:

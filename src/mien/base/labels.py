@@ -127,8 +127,7 @@ class LabelScheme:
             if new >= 0:
                 merged[:, new] += probabilities[:, old]
         total = merged.sum(axis=1, keepdims=True)
-        uniform = np.full_like(merged, 1.0 / merged.shape[1])
-        return np.asarray(np.divide(merged, total, out=uniform, where=total > 0))
+        return np.asarray(np.divide(merged, total, out=np.full_like(merged, 1.0 / merged.shape[1]), where=total > 0))
 
 
 def _keep(name: str, *classes: str) -> LabelScheme:

@@ -92,7 +92,7 @@ class Source:
         if not again:
             show_notices(result.notes)
             for source, reason in result.skipped:
-                notice(f"skipped {reason}" if reason.startswith(source) else f"skipped {source}: {reason}")
+                notice(f"skipped: {reason}" if source in reason else f"skipped: {source}: {reason}")
         return result
 
     def metadata(self) -> dict[str, str]:

@@ -60,8 +60,7 @@ def _show(result: SweepResult) -> None:
         notice(f"{result.folder}: {which}, so there is no best recipe.")
     else:
         typer.echo(f"best: trial {best.number} of {len(result.trials)}, {percent(best.accuracy)} on validation")
-        columns = (Column("key", "text"), Column("best", "number"))
-        show(rich_table(Table("best", columns, list(best.values.items()))))
+        show(rich_table(Table("best", (Column("key", "text"), Column("best", "number")), list(best.values.items()))))
         notice(
             f"All trials: {result.folder / 'trials.csv'}. The best was chosen on these faces; confirm it with other "
             f"seeds: mien train {result.best_recipe} --data PATH --set seed=1"

@@ -242,10 +242,9 @@ class Dataset:
             raise DataError(f"There is no split '{split}'." + nearest(split, (*SPLITS, ALL)), code="split-unknown")
         chosen = self.split == split
         if not chosen.any():
-            present = [name for name in SPLITS if (self.split == name).any()]
-            raise DataError(
-                f"The data has no '{split}' split; it has: {', '.join(present) or 'no faces'}.", code="split-missing"
-            )
+            present = ", ".join(name for name in SPLITS if (self.split == name).any()) or "no faces"
+            how = " Part of train becomes it where a class has two different images." if split == "validation" else ""
+            raise DataError(f"The data has no '{split}' split; it has: {present}.{how}", code="split-missing")
         return self.subset(chosen)
 
     def with_scheme(self, scheme: LabelScheme | None) -> Dataset:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from mien.base.errors import DataError, Notice, arg
 from mien.base.files import plain
-from mien.base.images import IMAGE_SUFFIXES, is_system_folder
+from mien.base.images import IMAGE_SUFFIXES, is_folder, is_left_out, is_system_folder
 from mien.base.labels import EXPRESSIONS, canonical_class
 from mien.data.dataset import FaceTable
 from mien.data.decode import read_images
@@ -173,15 +173,8 @@ def descend(folder: Path) -> Path:
 def subfolders(folder: Path) -> list[Path]:
     """Return the direct subfolders by name, without system folders."""
     with os.scandir(folder) as entries:
-        names = [entry.name for entry in entries if _is_folder(entry) and not is_system_folder(entry.name)]
+        names = [entry.name for entry in entries if is_folder(entry) and not is_system_folder(entry.name)]
     return [folder / name for name in sorted(names)]
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # circular links
-        return False
 
 
 def _files(folder: str | os.PathLike[str], above: Sequence[Path] = ()) -> list[os.DirEntry[str]]:
@@ -193,9 +186,8 @@ def _files(folder: str | os.PathLike[str], above: Sequence[Path] = ()) -> list[o
     for entry in ordered:
         if entry.name.startswith(".") or entry.name in _SYSTEM_FILES:
             continue
-        if _is_folder(entry):
-            loops = entry.is_symlink() and any(each.is_relative_to(Path(entry).resolve()) for each in within)
-            files += [] if loops or is_system_folder(entry.name) else _files(entry.path, within)
+        if is_folder(entry):
+            files += [] if is_left_out(entry, within) else _files(entry.path, within)
         else:
             files.append(entry)
     return files

@@ -222,8 +222,7 @@ def deal_groups(groups: npt.NDArray[np.int64], labels: npt.NDArray[np.int64], co
     fold_of = np.zeros(len(counts), dtype=np.int64)
     for done, group in enumerate(order):
         # Add the group's shares to each fold in turn: (candidate, fold, class).
-        raised = held + np.eye(count)[:, :, np.newaxis] * shares[group]
-        uneven = np.round(raised.std(axis=1).mean(axis=1), 12)
+        uneven = np.round((held + np.eye(count)[:, :, np.newaxis] * shares[group]).std(axis=1).mean(axis=1), 12)
         uneven[(sizes > 0) & (len(order) - done <= (sizes == 0).sum())] = np.inf  # an empty fold must get a group
         fold = int(np.lexsort((sizes, uneven))[0])
         fold_of[group] = fold

@@ -197,8 +197,7 @@ def accuracy_against_coverage(
     ends = np.flatnonzero(np.append(falling[1:] != falling[:-1], True))
     kept = ends[np.unique(np.linspace(0, len(ends) - 1, min(most_points, len(ends))).round().astype(np.int64))]
     answered = kept + 1
-    hits = np.cumsum(correct[order], dtype=np.float64)[kept]
-    return answered / len(confidence), hits / answered
+    return answered / len(confidence), np.cumsum(correct[order], dtype=np.float64)[kept] / answered
 
 
 def _metrics_of(labels: Labels, probabilities: Floats, resamples: int, groups: Groups | None) -> CalibrationMetrics:

@@ -49,8 +49,7 @@ def evaluate_votes(
         distribution = _distribution_metrics(voted.votes, resamples, voted.groups)
     if not measured and distribution is None:
         return None
-    without = len(predictions) - len(voted)
-    return VoteEvaluation(len(voted), without, int(counted.sum()), measured, distribution)
+    return VoteEvaluation(len(voted), len(predictions) - len(voted), int(counted.sum()), measured, distribution)
 
 
 @dataclass(frozen=True)

@@ -37,8 +37,7 @@ def brightened(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     white = max(int(np.searchsorted(below, WHITE_SHARE * below[-1])), BLACK_BELOW)
     if white >= DARK_BELOW:
         return rgb
-    stretched = np.arange(256) * (255 / white)
-    return np.asarray(np.minimum(stretched, 255).astype(np.uint8)[rgb])
+    return np.asarray(np.minimum(np.arange(256) * (255 / white), 255).astype(np.uint8)[rgb])
 
 
 CROP_PX = 224

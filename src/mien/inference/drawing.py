@@ -200,8 +200,7 @@ def _draw_box(
     if labelled.in_doubt:
         _draw_dashes(draw, inner, 2 * line_px, colour)
         return
-    white = _INK if not labelled.not_a_face else _GREY
-    draw.rectangle(inner, outline=white, width=3 * line_px)
+    draw.rectangle(inner, outline=_INK if not labelled.not_a_face else _GREY, width=3 * line_px)
     draw.rectangle(inner, outline=colour, width=2 * line_px)
 
 

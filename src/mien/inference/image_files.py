@@ -5,7 +5,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mien.base.errors import DataError
-from mien.base.images import IMAGE_SUFFIXES, UNREAD_ADVICE, UNREAD_SUFFIXES, is_system_folder, missing_file
+from mien.base.images import (
+    IMAGE_SUFFIXES,
+    UNREAD_ADVICE,
+    UNREAD_SUFFIXES,
+    is_folder,
+    is_left_out,
+    is_system_folder,
+    missing_file,
+)
 
 
 def image_files(folder: str | os.PathLike[str]) -> list[Path]:
@@ -18,24 +26,25 @@ def image_files(folder: str | os.PathLike[str]) -> list[Path]:
     return found
 
 
-def walk_images(folder: str | os.PathLike[str]) -> Iterator[Path]:
+def walk_images(folder: str | os.PathLike[str], above: Sequence[Path] = ()) -> Iterator[Path]:
     """Yield the files of :func:`image_files` in the same order. Only the names of one folder per level are in memory.
 
     Raises DataError if a folder cannot be read (``folder-unreadable``).
     """
     folder, names, folders = Path(folder), [], set()
+    within = (*above, folder.resolve())
     try:
         with os.scandir(folder) as entries:
             # Keep only names: a directory entry is three times as large, and a folder may contain a million.
             for entry in entries:
                 if entry.name.startswith("."):
                     continue
-                # Do not follow links, which could lead back to this folder.
-                if entry.is_dir(follow_symlinks=False):
-                    if is_system_folder(entry.name):
+                if is_folder(entry):
+                    if is_left_out(entry, within):
                         continue
                     folders.add(entry.name)
-                elif not (entry.name.lower().endswith(IMAGE_SUFFIXES) and entry.is_file()):
+                # A link without a target, or a pipe, is an image that cannot be read.
+                elif not entry.name.lower().endswith(IMAGE_SUFFIXES):
                     continue
                 names.append(entry.name)
     except OSError as error:
@@ -43,7 +52,7 @@ def walk_images(folder: str | os.PathLike[str]) -> Iterator[Path]:
     names.sort()
     for name in names:
         if name in folders:
-            yield from walk_images(folder / name)
+            yield from walk_images(folder / name, within)
         else:
             yield folder / name
 

@@ -184,8 +184,7 @@ def source_of(network: OwnModule) -> tuple[str, str, dict[str, Tensor] | None]:
         raise RecipeError(
             f"network must be a class or instance of torch.nn.Module; found {kind.__name__}.", code="model-type"
         )
-    weights = None if isinstance(network, type) else dict(network.state_dict())
-    return kind.__name__, _file_of(kind), weights
+    return kind.__name__, _file_of(kind), None if isinstance(network, type) else dict(network.state_dict())
 
 
 def _file_of(kind: type[nn.Module]) -> str:

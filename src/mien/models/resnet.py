@@ -41,8 +41,7 @@ class ResNet(Network):
         channels = width
         for stage, count in enumerate(BLOCKS[depth]):
             for block in range(count):
-                stride = 2 if stage > 0 and block == 0 else 1
-                blocks.append(BasicBlock(channels, width * 2**stage, stride))
+                blocks.append(BasicBlock(channels, width * 2**stage, 2 if stage > 0 and block == 0 else 1))
                 channels = width * 2**stage
         self.stages: nn.Sequential = nn.Sequential(*blocks)
         self.pool: nn.Sequential = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout))

@@ -207,8 +207,7 @@ class EvaluationResult:
         """
         folder = check_out(folder)
         check_replaceable([folder / name for name in file_names(self.predictions.split)], overwrite)
-        note = self.predictions.note
-        about = {"probabilities": self.temperature_note, "classes": self.merged, "averaging": note}
+        about = {"probabilities": self.temperature_note, "classes": self.merged, "averaging": self.predictions.note}
         context = ReportContext(
             self.predictions,
             self.evaluation,

@@ -175,8 +175,7 @@ def finish_run(
     title, words = f"{recipe.name}: validation", {name: str(value) for name, value in found.items()}
     report = write_evaluation(run.path, context, title, words)
     # Open the file again: the predictor above uses a temporary one, which other processes could not open.
-    model = Predictor(run.model).for_labels()
-    split = replace(split, model=model)
+    split = replace(split, model=Predictor(run.model).for_labels())
     return TrainingResult(
         **vars(outcome),
         run=run.path,

@@ -134,7 +134,7 @@ class Comparison:
         ]
         test = self.mcnemar
         return (
-            f"{self.second} against {self.first}, {self.samples:,} samples\n"
+            f"{self.second} against {self.first}, {counted(self.samples, 'sample')}\n"
             f"{as_text(Group(rich_table(comparison_table(self)), *copies))}\n"
             f"only {first} correct: {test.only_first:,}; only {second}: {test.only_second:,}; "
             f"both wrong: {len(self.both_wrong):,}; McNemar ({test.method}): {p_text(test.p_value)}\n"
@@ -352,8 +352,7 @@ def _faces(found: Comparison, faces: Dataset, sample_ids: npt.NDArray[np.int64],
     order = np.argsort(-np.abs(of_truth[1] - of_truth[0]), kind="stable")[:FACES_SHOWN]
     shown = []
     for index in order:
-        truth = found.classes[labels[index]]
-        words = f"{truth}: {100 * of_truth[0][index]:.0f}% | {100 * of_truth[1][index]:.0f}%"
+        words = f"{found.classes[labels[index]]}: {100 * of_truth[0][index]:.0f}% | {100 * of_truth[1][index]:.0f}%"
         shown.append(FaceTile(data_address(faces.images[indices[index]]), words))
     names = " | ".join(short_names(found.first, found.second))
     return FaceRow(f"{title} ({len(sample_ids):,}); probability of the true class, {names}", tuple(shown))

@@ -106,8 +106,7 @@ def robustness_section(context: ReportContext) -> Section | Notice:
         for name, accuracies in zip(result.corruptions, result.accuracy, strict=True)
     ]
     chart = CaptionedChart(robustness_curves_chart(result), "Accuracy by strength of each corruption; 0 is clean.")
-    table = Table("robustness", columns, rows, "Accuracy at each strength.")
-    blocks.append(Row((chart, table)))
+    blocks.append(Row((chart, Table("robustness", columns, rows, "Accuracy at each strength."))))
     return Section("robustness", "Robustness", tuple(blocks))
 
 

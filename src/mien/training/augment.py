@@ -83,8 +83,7 @@ def corrupt(pixels: Tensor, recipe: AugmentRecipe, generator: torch.Generator) -
         pixels = _both_ways(pixels, torch.where(chosen.view(-1, 1, 1), table[size], unchanged))
     if recipe.noise:
         deviation = 255 * LARGEST_NOISE * uniform() * (uniform() < recipe.noise)
-        noise = torch.randn(pixels.shape, generator=generator, device=device)
-        pixels = pixels + deviation.view(-1, 1, 1, 1) * noise
+        pixels = pixels + deviation.view(-1, 1, 1, 1) * torch.randn(pixels.shape, generator=generator, device=device)
     return pixels.clamp(0, 255)
 
 
@@ -109,8 +108,7 @@ def resolution_matrices(side: int) -> Tensor:
     matrices = []
     for fewer in range(max(round(SMALLEST_RESOLUTION * side), 1), side):
         small = functional.adaptive_avg_pool1d(unit, fewer)
-        large = functional.interpolate(small, size=side, mode="linear", align_corners=False)
-        matrices.append(large[0].T)
+        matrices.append(functional.interpolate(small, size=side, mode="linear", align_corners=False)[0].T)
     return torch.stack(matrices)
 
 
@@ -224,8 +222,7 @@ def _scalar(generator: torch.Generator) -> float:
 
 def _beta(alpha: float, generator: torch.Generator) -> float:
     """Draw from Beta(alpha, alpha) by two gamma draws, because torch.distributions takes no generator."""
-    shape = torch.full((2,), alpha)
-    drawn: list[float] = torch._standard_gamma(shape, generator=generator).tolist()
+    drawn: list[float] = torch._standard_gamma(torch.full((2,), alpha), generator=generator).tolist()
     first, second = drawn
     if max(first, second) <= torch.finfo(torch.float32).tiny:
         # With a small alpha, both draws can underflow to 0. The result is then 0 or 1 with equal probability.

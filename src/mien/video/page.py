@@ -51,8 +51,7 @@ def tracks_plot(timeline: Timeline, numbers: Sequence[int]) -> Chart:
         legend_above(axes, _LEGEND_COLUMNS, handlelength=1.0, handletextpad=0.4)
 
     legend = legend_inches([shorten(name) for name in timeline.classes], _LEGEND_COLUMNS)
-    height = 0.85 + 0.22 * len(numbers) + legend
-    return make_chart("tracks", draw, height_inches=height, width_inches=_WIDTH_INCHES)
+    return make_chart("tracks", draw, height_inches=0.85 + 0.22 * len(numbers) + legend, width_inches=_WIDTH_INCHES)
 
 
 def expressions_plot(timeline: Timeline, number: int) -> Chart:

@@ -232,8 +232,7 @@ def write_annotated(path: Path, source: Path, timeline: Timeline, predictor: Tra
                 yield frame
                 continue
             rows, tracks = [_prediction(row, predictor) for _, row in drawn], [track for track, _ in drawn]
-            image = draw_predictions(frame.rgb, rows, tracks)
-            yield replace(frame, rgb=np.asarray(image, dtype=np.uint8))
+            yield replace(frame, rgb=np.asarray(draw_predictions(frame.rgb, rows, tracks), dtype=np.uint8))
             number, drawn = next(faces, (-1, []))
 
     # Use three threads: one decodes, one draws, and this one encodes.

@@ -46,8 +46,7 @@ def gradcam(
             logits = model.network(inputs)
         maps = seen[-1]
         (slopes,) = torch.autograd.grad(logits.gather(1, chosen.unsqueeze(1)).sum(), maps)
-        weights = slopes.mean(dim=(2, 3), keepdim=True)
-        places = torch.relu((weights * maps).sum(dim=1, keepdim=True))
+        places = torch.relu((slopes.mean(dim=(2, 3), keepdim=True) * maps).sum(dim=1, keepdim=True))
         return functional.interpolate(places, (side, side), mode="bilinear", align_corners=False)[:, 0]
 
     return model.maps(images, targets, map_of)
