@@ -238,8 +238,7 @@ def voted_faces(faces: Dataset) -> Dataset:
     """The rendered faces with ten drawn votes or so: most for the label."""
     generator = np.random.default_rng(0)
     votes = generator.integers(0, 2, (len(faces), 10))
-    named = [FERPLUS_CLASSES.index(faces.classes[label]) for label in faces.labels]
-    votes[np.arange(len(faces)), named] += 6
+    votes[np.arange(len(faces)), [FERPLUS_CLASSES.index(faces.classes[label]) for label in faces.labels]] += 6
     return replace(faces, votes=votes, vote_classes=FERPLUS_CLASSES)
 
 

@@ -314,8 +314,7 @@ def test_a_report_is_what_the_command_writes_and_prints(mien, tiny_run, faces, t
     for file in own:
         if file.suffix in {".json", ".csv", ".svg"}:
             assert (tmp_path / "own" / file).read_bytes() == (tmp_path / "command" / file).read_bytes(), file
-    predictions = read_predictions(tiny_run.predictions("validation"))
-    alone = package.report(predictions, out=tmp_path / "alone")
+    alone = package.report(read_predictions(tiny_run.predictions("validation")), out=tmp_path / "alone")
     assert "new-predictions-without-data-or-model" in page_codes(alone.page.read_text(encoding="utf-8"))
     of_file = package.report(tiny_run.predictions("validation"), out=tmp_path / "file")
     assert {file.name for file in alone.files} == {file.name for file in of_file.files}

@@ -69,8 +69,7 @@ def test_the_rules_hold_whatever_the_data(rows):
 
 
 def test_a_majority_of_copies_changes_the_label_that_stands_alone():
-    rows = [(0, 1, "train"), (1, 1, "train"), (2, 0, "train"), (9, 0, "train")]
-    faces = faces_of(rows)
+    faces = faces_of([(0, 1, "train"), (1, 1, "train"), (2, 0, "train"), (9, 0, "train")])
     near = np.array([0, 0, 0, 9])
     nobody = np.zeros(4, dtype=bool)
     changes = suggest_changes(faces, nobody, nobody, np.array([0, 1, 2, 9]), near, nobody, faces.labels)

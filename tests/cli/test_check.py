@@ -119,8 +119,7 @@ def test_the_claim_is_compared_as_it_is_printed(csv, faces, validation, face_par
     some = check(csv(np.roll(validation.labels, 1)), face_parquet, "validation").accuracy.value
     for claimed in (some, round(some, 3), some + 0.0011, some - 0.0011):
         found = check(csv(np.roll(validation.labels, 1)), face_parquet, "validation", claimed=claimed)
-        expected = "fine" if f"{claimed:.1%}" == f"{some:.1%}" else "wrong"
-        assert verdicts(found)["claimed accuracy"] == expected
+        assert verdicts(found)["claimed accuracy"] == ("fine" if f"{claimed:.1%}" == f"{some:.1%}" else "wrong")
     assert _claimed(0.5015, proportion_among(np.arange(3589) < 1800)).verdict == "fine"
 
 

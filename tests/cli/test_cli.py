@@ -39,8 +39,7 @@ def test_train_evaluate_export_info_predict(mien, tmp_path, recipe_file, face_fo
     assert "Accuracy" in trained.out
     assert "report.html" in trained.err
     assert "epochs = 3" in (run / "recipe.toml").read_text()
-    evaluated = mien("evaluate", run, "--data", face_folder, "--json")
-    content = json.loads(evaluated.out)
+    content = json.loads(mien("evaluate", run, "--data", face_folder, "--json").out)
     assert content["split"] == "validation"
     assert content["headline"]["accuracy"] == json.loads((run / "metrics.json").read_text())["headline"]["accuracy"]
     exported = mien("export", run, "--out", tmp_path / "x.onnx", "--json")

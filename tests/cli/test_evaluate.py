@@ -102,8 +102,7 @@ def test_by_a_column(mien, tmp_path, tiny_run, face_folder):
     files = sorted((face_folder / "validation").rglob("*.png"))
     lines = [f"{file},{file.parent.name},validation,{'odd' if int(file.stem) % 2 else 'even'}" for file in files]
     table.write_text("path,label,split,samples\n" + "\n".join(lines) + "\n")
-    answer = mien("evaluate", tiny_run.path, "--data", table, "--by", "samples", "--json")
-    content = json.loads(answer.out)
+    content = json.loads(mien("evaluate", tiny_run.path, "--data", table, "--by", "samples", "--json").out)
     assert {part["value"]: part["count"] for part in content["by"]["parts"]} == {
         "odd": sum(int(file.stem) % 2 for file in files),
         "even": sum(1 - int(file.stem) % 2 for file in files),

@@ -21,8 +21,7 @@ def test_no_command_of_a_list_is_cut_in_80_columns(mien, monkeypatch, group):
 
 def test_help_lists_every_command_under_its_heading_and_imports_none(mien):
     """Oracle: the table. A fresh process knows what was imported."""
-    listed = mien("-h").out.partition("\nUse:\n")
-    lines = ("Use:\n" + listed[2]).splitlines()
+    lines = ("Use:\n" + mien("-h").out.partition("\nUse:\n")[2]).splitlines()
     found, heading = {}, ""
     for line in filter(None, lines):
         heading = line.removesuffix(":") if line.endswith(":") else heading

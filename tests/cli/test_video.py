@@ -125,8 +125,7 @@ def test_without_the_extra_nothing_is_begun(mien, tmp_path, smiling, monkeypatch
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one process")
 def test_ctrl_c_leaves_nothing_half_written(tmp_path, encode_video, astronaut):
-    image = np.ascontiguousarray(astronaut[20:240, 110:350])
-    clip = encode_video(tmp_path / "long.mp4", [image] * 600)
+    clip = encode_video(tmp_path / "long.mp4", [np.ascontiguousarray(astronaut[20:240, 110:350])] * 600)
     out = tmp_path / "out"
     command_line = [sys.executable, "-m", "mien", "video", str(clip), "--out", str(out), "--detect-every", "0"]
     with subprocess.Popen(command_line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:

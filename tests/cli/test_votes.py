@@ -56,8 +56,7 @@ def test_evaluate_measures_votes(mien, voted_run, folder, tmp_path, votes, faces
     assert own["subsets"][0]["count"] == found["with_majority"]
     distance = sample_cross_entropies(stored.distributions, stored.probabilities).mean()
     assert found["distribution"]["cross_entropy"]["value"] == pytest.approx(distance)
-    page = (tmp_path / "out" / "report.html").read_text()
-    assert f"{distance:.3f}" in page.partition('id="votes"')[2]
+    assert f"{distance:.3f}" in (tmp_path / "out" / "report.html").read_text().partition('id="votes"')[2]
 
 
 def test_one_pass_gives_what_two_would(voted_run, faces, voted_faces):

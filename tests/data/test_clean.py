@@ -48,8 +48,7 @@ def test_what_is_written_is_read(tmp_path, reason, source, label):
 def test_dropped_and_relabelled_rows(faces):
     drop, turn = np.flatnonzero(faces.split == "train")[:2]
     other = next(name for name in faces.classes if name != faces.classes[faces.labels[turn]])
-    clean = Clean(faces.fingerprint, (change(faces, drop), change(faces, turn, to=other)))
-    found = apply_clean(faces, clean)
+    found = apply_clean(faces, Clean(faces.fingerprint, (change(faces, drop), change(faces, turn, to=other))))
     assert found.rows.tolist() == [row for row in faces.rows.tolist() if row != faces.rows[drop]]
     labels = dict(zip(faces.rows.tolist(), faces.labels.tolist(), strict=True))
     labels[int(faces.rows[turn])] = faces.classes.index(other)

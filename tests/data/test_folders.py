@@ -46,8 +46,7 @@ def test_names_as_in_msambare_fer2013_carry_the_official_splits(tree) -> None:
 
 def test_names_of_one_official_split_only_leave_the_word_to_the_folders(tree) -> None:
     folders = ("train/sad", "train/fear", "val/sad", "val/fear")
-    names = [f"{folder}/Training_{number}.png" for folder in folders for number in (1, 2)]
-    result = read_data(tree(*names))
+    result = read_data(tree(*[f"{folder}/Training_{number}.png" for folder in folders for number in (1, 2)]))
     assert result.split_origin == "as in the folders"
     assert result.faces.counts("validation").tolist() == [2, 2]
 

@@ -95,8 +95,7 @@ def test_a_bad_row_is_named(tmp_path: Path, images, write_csv, line: str, code: 
 
 
 def test_skip_bad_leaves_out_missing_images_and_keeps_columns_in_step(tmp_path: Path, images, write_csv) -> None:
-    splits = ["train", "train", "val"] * 4
-    lines = [*rows(list(range(12)), splits), ["", "happy", 1, "val"]]
+    lines = [*rows(list(range(12)), ["train", "train", "val"] * 4), ["", "happy", 1, "val"]]
     path = write_csv(tmp_path / "labels.csv", "path,label,age,split", lines)
     (tmp_path / "images/3.png").unlink()
     result = read_data(path, ReadOptions(skip_bad=True))

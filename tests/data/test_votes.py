@@ -37,8 +37,7 @@ def voted(plain: Dataset) -> Dataset:
 
 def votes_for(faces: Dataset) -> np.ndarray:
     votes = np.zeros((len(faces), 10), dtype=np.int64)
-    named = [FERPLUS_CLASSES.index(faces.classes[label]) for label in faces.labels]
-    votes[np.arange(len(faces)), named] = 7
+    votes[np.arange(len(faces)), [FERPLUS_CLASSES.index(faces.classes[label]) for label in faces.labels]] = 7
     votes[:, FERPLUS_CLASSES.index("unknown")] = 3
     return votes
 

@@ -74,7 +74,6 @@ def test_each_point_counts_the_most_confident_rows():
     for most_points in (200, 12):
         coverage, accuracy = calibration.accuracy_against_coverage(confidence, correct, most_points)
         assert len(coverage) == min(len(np.unique(confidence)), most_points)
-        last = np.rint(coverage * 300).astype(int) - 1
-        answered = confidence >= np.sort(confidence)[::-1][last, np.newaxis]
+        answered = confidence >= np.sort(confidence)[::-1][np.rint(coverage * 300).astype(int) - 1, np.newaxis]
         assert coverage == pytest.approx(answered.mean(axis=1), abs=1e-12)
         assert accuracy == pytest.approx([correct[rows].mean() for rows in answered], abs=1e-12)

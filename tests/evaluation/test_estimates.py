@@ -79,8 +79,7 @@ def test_intervals_are_percentiles_of_scikit_learn_on_the_drawn_rows():
 
 
 def test_the_interval_of_accuracy_is_the_binomial_one():
-    predictions = made_predictions(rows=500)
-    found = evaluate_predictions(predictions, resamples=4000).accuracy
+    found = evaluate_predictions(made_predictions(rows=500), resamples=4000).accuracy
     low, high = stats.binom(500, found.value).ppf([0.025, 0.975]) / 500
     # Two rows of 500 are some three standard errors of a 2.5 % quantile from 4,000 draws.
     assert found.low == pytest.approx(low, abs=2 / 500)
@@ -204,8 +203,7 @@ def test_intervals_of_macro_averages_are_of_all_classes_that_the_samples_have():
 def test_a_perfect_classifier():
     labels = np.arange(30) % 3
     predictions = Predictions(np.arange(30), labels, np.eye(3)[labels], ("a", "b", "c"), "test", "")
-    evaluation = evaluate_predictions(predictions, resamples=20)
-    *intervals, calibration = evaluation.headline.values()
+    *intervals, calibration = evaluate_predictions(predictions, resamples=20).headline.values()
     assert intervals[0] == proportion(30, 30), "all resamples are alike, but another sample may be wrong"
     assert intervals[1:] == [Estimate(value, value, value) for value in (1, 1, 1, 0)]
     assert calibration.value == 0

@@ -177,5 +177,4 @@ def test_few_groups_with_a_hit_are_worth_no_more_than_the_groups(hits):
 def test_groups_never_make_samples_worth_more_than_their_number():
     """Each group has one hit, so the fraction varies less between groups than of independent samples."""
     groups = np.arange(30).repeat(3)
-    hits = np.arange(90) % 3 == 0
-    same(proportion_among(hits, groups=groups).to_dict(), proportion(30, 90).to_dict())
+    same(proportion_among(np.arange(90) % 3 == 0, groups=groups).to_dict(), proportion(30, 90).to_dict())

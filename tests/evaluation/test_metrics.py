@@ -19,8 +19,7 @@ def test_confusion_based_figures_match_scikit_learn(seed):
     np.testing.assert_allclose(metrics.recall(confusion), expected[1], rtol=1e-9)
     np.testing.assert_allclose(metrics.f1(confusion), expected[2], rtol=1e-9)
     np.testing.assert_allclose(metrics.support(confusion), expected[3], rtol=1e-9)
-    accuracy = sk.accuracy_score(labels, predictions)
-    assert metrics.accuracy(confusion) == pytest.approx(accuracy, abs=1e-9)
+    assert metrics.accuracy(confusion) == pytest.approx(sk.accuracy_score(labels, predictions), abs=1e-9)
     for name, average in (("macro", metrics.macro_average), ("weighted", metrics.weighted_average)):
         f1 = sk.f1_score(labels, predictions, average=name)
         assert average(metrics.f1(confusion), metrics.support(confusion)) == pytest.approx(f1, abs=1e-9)

@@ -31,8 +31,7 @@ def test_spread_is_mean_and_sample_deviation_over_runs(make_predictions):
 
 def test_runs_are_aligned_by_their_row_numbers(make_predictions):
     first = make_predictions(1)
-    part = np.arange(150, 49, -1)
-    one, two = aligned([first, first.subset(part)])
+    one, two = aligned([first, first.subset(np.arange(150, 49, -1))])
     assert list(one.sample_ids) == list(two.sample_ids) == list(range(50, 151))
     np.testing.assert_array_equal(one.probabilities, two.probabilities)
     other = Predictions(
@@ -119,5 +118,4 @@ def test_p_values_are_corrected_as_holm_says():
 def test_holm_keeps_false_rejections_rare():
     """Oracle: a simulation. Of 2,000 families of ten true nulls, about 5 % have a corrected p-value below 0.05."""
     families = np.random.default_rng(4).random((2000, 10))
-    rejected = np.mean([min(holm(each)) < 0.05 for each in families])
-    assert rejected == pytest.approx(1 - 0.995**10, abs=0.015)
+    assert np.mean([min(holm(each)) < 0.05 for each in families]) == pytest.approx(1 - 0.995**10, abs=0.015)

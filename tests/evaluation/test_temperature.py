@@ -89,8 +89,7 @@ def test_no_row_sees_a_temperature_that_its_own_fold_had_a_part_in(seed):
     before, temperatures = cross_fit_temperature(labels, probabilities, groups)
     fold = assign_folds(groups)[0]
     mine = assign_folds(groups) == fold
-    altered = np.where(mine, (labels + 1) % 4, labels)
-    after, others = cross_fit_temperature(altered, probabilities, groups)
+    after, others = cross_fit_temperature(np.where(mine, (labels + 1) % 4, labels), probabilities, groups)
     np.testing.assert_array_equal(after[mine], before[mine])
     assert others[fold] == temperatures[fold]
     assert (others != temperatures).any()

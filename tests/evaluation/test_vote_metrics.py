@@ -193,8 +193,7 @@ def test_what_data_info_says_of_votes_by_hand():
     """Four faces: one without votes, two that agree with their label, one that does not."""
     faces = synthetic_faces(7, seed=0).subset(np.arange(4))
     counts = np.zeros((4, 10), dtype=np.int64)
-    named = [FERPLUS_CLASSES.index(faces.classes[label]) for label in faces.labels]
-    counts[[0, 1], named[:2]] = 8
+    counts[[0, 1], [FERPLUS_CLASSES.index(faces.classes[label]) for label in faces.labels][:2]] = 8
     counts[2, CONTEMPT] = 6
     counts[2, UNKNOWN] = 2
     found = vote_info(replace(faces, votes=counts, vote_classes=FERPLUS_CLASSES))

@@ -8,8 +8,7 @@ def test_the_colours_are_magmas():
     import matplotlib
 
     values = np.linspace(0, 1, 256)
-    expected = matplotlib.colormaps["magma"](values)[:, :3] * 255
-    assert np.abs(colour(values) - expected).max() < 3
+    assert np.abs(colour(values) - matplotlib.colormaps["magma"](values)[:, :3] * 255).max() < 3
 
 
 def test_the_face_stays_where_the_map_is_empty_and_visible_where_it_is_full():

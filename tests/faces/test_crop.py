@@ -34,8 +34,7 @@ def test_each_pixel_is_the_nearest_one_of_the_image(height, width, left, top, wi
     for row in range(side):
         for column in range(side):
             y = min(max(first_row + row, 0), height - 1)
-            x = min(max(first_column + column, 0), width - 1)
-            assert (cut[row, column] == rgb[y, x]).all()
+            assert (cut[row, column] == rgb[y, min(max(first_column + column, 0), width - 1)]).all()
 
 
 @pytest.mark.parametrize(

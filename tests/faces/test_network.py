@@ -100,8 +100,7 @@ def test_files_that_are_no_networks_are_one_line(tmp_path, capfd):
 def test_looks_that_agree_add_up_and_one_look_does_not():
     """Oracle: by hand. Two looks see one box, one of them twice; a third box stands alone."""
     one = np.array([[0, 0, 10, 10, 0.8], [1, 0, 10, 10, 0.4]], float)
-    two = np.array([[0, 0, 10, 10, 0.4], [50, 50, 10, 10, 0.9]], float)
-    merged = merge_agreeing([one, two], 0.4)
+    merged = merge_agreeing([one, np.array([[0, 0, 10, 10, 0.4], [50, 50, 10, 10, 0.9]], float)], 0.4)
     np.testing.assert_allclose(merged[:, 4], [1.2, 0.9])
     np.testing.assert_allclose(merged[0, :4], [0.16 / 0.96, 0, 10, 10])
     assert merge_agreeing([], 0.4).shape == (0, 5)

@@ -21,8 +21,7 @@ def predicted(box):
 
 def annotated(tmp_path, path, boxes):
     rgb = upright_rgb(open_image(path))
-    written = Annotator(tmp_path / "out", [path]).write(str(path), rgb, [predicted(box) for box in boxes])
-    return rgb, written
+    return rgb, Annotator(tmp_path / "out", [path]).write(str(path), rgb, [predicted(box) for box in boxes])
 
 
 @pytest.mark.parametrize(("name", "copy"), [("photo.png", "photo.png.jpg"), ("photo.JPG", "photo.JPG")])

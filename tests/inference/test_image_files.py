@@ -34,15 +34,18 @@ def test_the_walk_is_the_sorted_list_of_all_images_that_are_not_hidden(tmp_path)
     assert len(expected) == 8
 
 
-@pytest.mark.parametrize("make", [lambda path: path.symlink_to("gone"), lambda path: path.symlink_to(path), os.mkfifo])
-def test_links_without_a_target_and_pipes_are_images_that_cannot_be_read(tmp_path, mien, face_folder, tiny_run, make):
-    face = next((face_folder / "test" / "happy").iterdir())
-    (tmp_path / "a.png").write_bytes(face.read_bytes())
-    make(tmp_path / "b.png")
+@pytest.mark.parametrize("target", ["gone", "b.png"])
+def test_a_link_without_a_target_is_an_image_that_cannot_be_read(tmp_path, mien, face_folder, tiny_run, target):
+    (tmp_path / "a.png").write_bytes(next((face_folder / "test" / "happy").iterdir()).read_bytes())
+    (tmp_path / "b.png").symlink_to(target)
+    os.mkfifo(tmp_path / "pipe.png")
     given = ("predict", tmp_path, "--crops", "--model", tiny_run.path, "--json")
     assert mien(*given).code == 2
     answer = mien(*given, "--skip-bad")
-    assert [Path(each["source"]).name for each in json.loads(answer.out)] == ["a.png"]
+    assert [(Path(each["source"]).name, "error" in each) for each in json.loads(answer.out)] == [
+        ("a.png", False),
+        ("b.png", True),
+    ]
     assert f"skipped: {tmp_path / 'b.png'}" in answer.err
 
 

@@ -72,8 +72,7 @@ def test_what_is_not_here_is_not_here_for_the_reason_that_is_given(faces, tiny_r
     predictions = Predictions(part.rows, part.labels, model.probabilities(part.images), faces.classes, "validation", "")
 
     def codes(name, given, **more):
-        written = write_report(tmp_path / name, given, **more)
-        page = written.page.read_text(encoding="utf-8")
+        page = write_report(tmp_path / name, given, **more).page.read_text(encoding="utf-8")
         assert 'id="attention"' not in page
         (notices,) = re.findall('<ul class="notices">.*?</ul>', page, re.DOTALL)
         return page_codes(notices)
@@ -89,8 +88,7 @@ def test_what_is_not_here_is_not_here_for_the_reason_that_is_given(faces, tiny_r
 
 
 def test_a_report_replaces_its_own_files_and_no_others(faces, tmp_path):
-    labels = [0, 2, 3, 4, 5, 6] * 5
-    first = write_report(tmp_path, make_predictions(labels, faces.classes))
+    first = write_report(tmp_path, make_predictions([0, 2, 3, 4, 5, 6] * 5, faces.classes))
     ours = {file.relative_to(tmp_path) for file in first.files}
     others = [tmp_path / "figures" / "mine.png", tmp_path / "tables" / "audit.csv", tmp_path / "mine.csv"]
     for file in others:

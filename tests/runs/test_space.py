@@ -95,6 +95,7 @@ def test_a_recipes_file_is_looked_for_beside_the_space(tmp_path):
         ("optim.lr = {}", "space-value", "uniform, log, integer, choice"),
         ('classes = { choice = ["seven", "six"] }', "space-fixed-key", "'classes'"),
         ("seed = { integer = [0, 9] }", "space-fixed-key", "'seed'"),
+        ("input = { choice = [{ size_px = 48 }, { size_px = 64 }] }", "space-fixed-key", "'input'"),
         ("", "space-value", "parameters"),
         ("optim.lr = ", "space-not-toml", ""),
     ],
@@ -111,6 +112,7 @@ def test_a_wrong_range_is_one_line_that_says_where(parameters, code, found):
     [
         ('recipe = "quick"\n', "space-missing-key", "'trials'"),
         ('recipe = "quik"\ntrials = 3\n', "recipe-unknown", "'quick'"),
+        ('recipe = "head"\ntrials = 3\n', "space-fits-head", "'head'"),
         (f"{HEAD}trails = 3\n", "space-unknown-key", "'trials'"),
         (f"{HEAD}[pruning]\nfirst = 3\n", "space-unknown-key", "'pruning.first_epoch'"),
         ('recipe = "quick"\ntrials = 0\n', "space-value", "trials = 0"),

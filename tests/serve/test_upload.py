@@ -77,8 +77,7 @@ def test_an_image_may_be_the_body_or_base64_in_json(service, face):
         *((json.dumps({"image": each}).encode(), "application/json") for each in as_written(face)),
         (json.dumps({"images": [f"data:image/png;base64,{text}"]}).encode(), "application/json; charset=utf-8"),
     ):
-        headers = {"content-type": kind}
-        answer = service.ask("POST", "/v1/predict?crops=true", content=content, headers=headers)
+        answer = service.ask("POST", "/v1/predict?crops=true", content=content, headers={"content-type": kind})
         assert answer.json()["faces"] == expected
     many = json.dumps({"images": [text, "YQ==", text]}).encode()
     answer = service.ask("POST", "/v1/batch?crops=true", content=many, headers={"content-type": "application/json"})

@@ -93,8 +93,8 @@ def test_a_script_goes_on_after_training_in_every_process(folder):
     assert told == [pytest.approx(accuracy, abs=1e-6)] * 2
 
 
-def test_more_processes_than_images_in_a_batch_are_refused(faces, tiny_recipe, monkeypatch):
+def test_processes_without_two_images_of_each_batch_are_refused(faces, tiny_recipe, monkeypatch):
     size = tiny_recipe.batch_size
-    monkeypatch.setattr(state, "make_fabric", lambda *_, **__: Fabric(0, size + 1))
-    with raises(TrainingError, "batch-too-small", size, size + 1):
+    monkeypatch.setattr(state, "make_fabric", lambda *_, **__: Fabric(0, size // 2 + 1))
+    with raises(TrainingError, "batch-too-small", size, size // 2 + 1):
         state.prepare(plan_training(tiny_recipe, faces))

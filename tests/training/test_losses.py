@@ -94,8 +94,7 @@ def test_logit_adjustment_is_equation_10(batch):
 
 def test_at_its_least_the_adjusted_loss_takes_classes_as_equally_frequent():
     """With the same image for all, the best logits plus log shares give the shares: so the logits are all equal."""
-    counts = np.array([90, 10])
-    loss = make_loss(Recipe(balance={"logit_adjustment": 1.0}), counts, ("a", "b"))
+    loss = make_loss(Recipe(balance={"logit_adjustment": 1.0}), np.array([90, 10]), ("a", "b"))
     logits = torch.zeros(2, requires_grad=True)
     labels = torch.tensor([0] * 90 + [1] * 10)
     loss(logits.expand(100, 2), labels).backward()

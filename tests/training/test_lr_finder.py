@@ -1,6 +1,7 @@
 """The learning-rate range test."""
 
 import json
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from mien.base.errors import TrainingError
 from mien.base.recipe import Recipe
 from mien.training.batches import epoch_batches, epoch_seed
 from mien.training.plan import plan_training
-from mien.training.probe import RATES, SMOOTHING, range_test, steepest
+from mien.training.probe import RATES, SMOOTHING, range_test, suggested_rate
 from mien.training.state import prepare
 from support import raises, refused
 
@@ -28,7 +29,7 @@ def test_the_steps_are_those_of_plain_sgd_with_rising_rates(faces, tiny_recipe):
     """Oracle: torch's own SGD and cross-entropy on the same batches, the running mean as a weighted mean."""
     recipe = _plain(tiny_recipe)
     plan = plan_training(recipe, faces)
-    rates, losses = range_test(plan)
+    rates, losses, means = range_test(plan)
     assert (rates[0], RATES[-1], len(RATES)) == (1e-6, 10, 100)
     assert np.allclose(np.diff(np.log(rates)), np.log(1e7) / 99)
     state = prepare(plan)
@@ -49,23 +50,39 @@ def test_the_steps_are_those_of_plain_sgd_with_rising_rates(faces, tiny_recipe):
             optimizer.step()
             seen.append(loss.item())
     weights = [SMOOTHING ** np.arange(count)[::-1] for count in range(1, len(seen) + 1)]
-    assert losses == pytest.approx([np.average(seen[: len(each)], weights=each) for each in weights], rel=1e-4)
+    assert losses == pytest.approx(seen, rel=1e-4)
+    assert means == pytest.approx([np.average(seen[: len(each)], weights=each) for each in weights], rel=1e-4)
 
 
-def test_the_suggestion_is_the_steepest_place_before_the_lowest_loss():
-    """Oracle: the inflection of a logistic curve; behind its end a loss that explodes and falls more steeply again."""
+def test_the_suggestion_is_where_the_loss_still_falls():
+    """Oracle: a loss that falls from 0.001 to 0.1, and rises from 1 on, from where it would fall more steeply again."""
     places = np.log10(RATES)
-    losses = 2 - 1 / (1 + np.exp(-3 * (places + 3)))
-    after = places > -0.5
-    losses[after] = 8 - 4 * (places[after] + 0.5)
-    assert np.log10(steepest(RATES, losses)) == pytest.approx(-3, abs=0.05)
-    assert np.diff(losses)[after[1:]].min() < np.diff(losses)[~after[1:]].min(), "the later fall is the steeper one"
+    losses = 2 - np.clip(places + 3, 0, 2) + np.random.default_rng(0).normal(0, 0.03, len(RATES))
+    losses[places > 0] = 8 - 4 * places[places > 0]
+    assert -2.5 < np.log10(suggested_rate(RATES, losses, losses)) < 0
 
 
 @pytest.mark.parametrize("losses", [[], [2.0, 3.0], list(np.linspace(1, 2, 60))])
 def test_a_loss_that_never_falls_is_one_line(losses):
     with raises(TrainingError, "lr-not-found"):
-        steepest(RATES[: len(losses)], np.array(losses))
+        suggested_rate(RATES[: len(losses)], np.array(losses), np.array(losses))
+
+
+def test_noise_is_no_suggestion():
+    """Oracle: where losses fall that differ from batch to batch: from a rate of 0.001 to 0.1, or nowhere."""
+    weights = [SMOOTHING ** np.arange(count)[::-1] for count in range(1, len(RATES) + 1)]
+    taken_for_falls = 0
+    for seed in range(40):
+        noise = np.random.default_rng(seed).normal(0, 0.1, len(RATES))
+        for fall in (0.0, 0.5):
+            losses = 3 + noise - fall * np.clip(np.log10(RATES) + 3, 0, 2)
+            means = np.array([np.average(losses[: len(each)], weights=each) for each in weights])
+            if fall:
+                assert 1e-3 < suggested_rate(RATES, losses, means) < 1
+            else:
+                with suppress(TrainingError):
+                    taken_for_falls += bool(suggested_rate(RATES, losses, means))
+    assert taken_for_falls <= 2
 
 
 def test_python_and_command_line_suggest_the_same_and_write_no_run(

@@ -73,8 +73,7 @@ def test_a_crowd_shows_its_longest_and_names_the_file_of_all(monkeypatch):
 
 def test_the_bars_of_who_is_seen_are_as_long_as_they_are_seen():
     """Oracle: the rectangles in the figure itself, in data coordinates."""
-    made = timeline(3, count=30)
-    axes = tracks_plot(made, [1, 2, 3])._figure.axes[0]
+    axes = tracks_plot(timeline(3, count=30), [1, 2, 3])._figure.axes[0]
     bars = [(bar.get_x(), bar.get_width(), bar.get_y()) for bar in axes.patches]
     assert bars == [pytest.approx((0.1 * n, 3.0 - 0.1 * n, n - 0.35)) for n in range(3)]
 

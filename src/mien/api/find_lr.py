@@ -22,7 +22,7 @@ class LrSearch(JsonResult):
     """Result of a learning-rate range test.
 
     Attributes:
-        suggestion: learning rate at which the loss falls fastest, for ``lr`` of the recipe.
+        suggestion: highest learning rate around which the loss falls clearly, for ``lr`` of the recipe.
         rates: float64 (N,), the learning rate of each step.
         losses: float64 (N,), the running mean of the loss at each step.
     """
@@ -69,7 +69,7 @@ def find_lr(
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
 
     Raises:
-        TrainingError: the loss falls at no learning rate (``lr-not-found``).
+        TrainingError: the loss falls clearly at no learning rate (``lr-not-found``).
         MienError: see :func:`mien.train`.
     """
     job = find_job(recipe, settings_of(settings), init_from, device)
@@ -80,7 +80,7 @@ def find_lr(
 def search_lr(job: TrainingJob, data: Data) -> LrSearch:
     """Run :func:`find_lr` for a checked job."""
     plan = job.plan(data)
-    from mien.training.probe import range_test, steepest
+    from mien.training.probe import range_test, suggested_rate
 
-    rates, losses = range_test(plan, init_from=job.init_from, device=job.device)
-    return LrSearch(steepest(rates, losses), rates, losses)
+    rates, losses, means = range_test(plan, init_from=job.init_from, device=job.device)
+    return LrSearch(suggested_rate(rates, losses, means), rates, means)

@@ -10,7 +10,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from mien.base.errors import MienError, StoppedError, as_options, printable
+from mien.base.errors import MienError, StoppedError, TrainingError, as_options, printable
 from mien.base.processes import is_main_process, process_count
 from mien.cli.commands import CommandGroup
 from mien.version import __version__
@@ -41,6 +41,8 @@ def _root(
         raise typer.Exit
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
+    elif process_count() > 1 and context.invoked_subcommand not in {"train", "distill"}:
+        raise TrainingError("Leave out torchrun: only mien train and mien distill share their work.", code="options")
 
 
 def main() -> None:

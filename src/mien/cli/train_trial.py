@@ -55,7 +55,7 @@ def find_lr_and_show(options: TrainOptions, changes: Sequence[str], *, json: boo
         show_json({"recipe": recipe.name, "lr": recipe.optim.lr, "chart": drawn or None, **found.to_dict()})
         return
     show(
-        f"Suggested learning rate: {found.suggestion:.2g}, where the loss falls fastest. It must be below "
+        f"Suggested learning rate: {found.suggestion:.2g}, around which the loss still falls clearly. It must be below "
         f"{found.highest:.2g}, from which the loss rises. The recipe has {recipe.optim.lr:g}."
     )
     notice(f"Train with it: --lr {found.suggestion:.2g}. It is valid for this recipe, batch size and data.")

@@ -43,8 +43,8 @@ def walk_images(folder: str | os.PathLike[str], above: Sequence[Path] = ()) -> I
                     if is_left_out(entry, within):
                         continue
                     folders.add(entry.name)
-                # A link without a target, or a pipe, is an image that cannot be read.
-                elif not entry.name.lower().endswith(IMAGE_SUFFIXES):
+                # A link without a target is an image that cannot be read. Opening a pipe could wait forever.
+                elif not entry.name.lower().endswith(IMAGE_SUFFIXES) or not (entry.is_symlink() or entry.is_file()):
                     continue
                 names.append(entry.name)
     except OSError as error:

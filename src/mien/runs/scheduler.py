@@ -79,7 +79,7 @@ def execute(
         # A finished run cannot be resumed. If its weights are needed, it is trained again.
         shutil.rmtree(folder.path)
     try:
-        result = run_recipe(
+        run_recipe(
             plan_training(run.recipe, context.faces_by_form[run.recipe.input.stored_as]),
             folder,
             resume=True,
@@ -87,8 +87,6 @@ def execute(
             callback=_Callback(on_epoch, must_stop),
             metadata=context.metadata,
         )
-        if result.was_stopped:
-            return None
     except StoppedError:
         return None
     except TrainingError as error:
@@ -144,6 +142,11 @@ class _Callback(Callback):
 
     def on_epoch_end(self, metrics: HistoryLine, is_best: bool) -> None:
         self._on_epoch(int(metrics["epoch"]))
+
+    def on_train_end(self, reason: str | None) -> None:
+        if reason in {"interrupted", "stopped"}:
+            # The study resumes it later, so it needs no export and no report now.
+            raise StoppedError("The run was stopped.", code="stopped-early")
 
 
 RETRIES = 5

@@ -105,9 +105,11 @@ class Study(StrictModel):
             if other and other not in above and not (word == "from" and is_shipped(other)):
                 what = "a built-in model or a variant" if word == "from" else "a variant"
                 raise ValueError(f"{who} has {word} = '{other}', which is not {what} listed before it")
-        unseen = next((each for each in variant.published if each not in self.metrics), None)
-        if unseen is not None:
-            raise ValueError(f"{who} has a published value of '{unseen}', which is not in metrics")
+        for metric, value in variant.published.items():
+            if metric not in self.metrics:
+                raise ValueError(f"{who} has a published value of '{metric}', which is not in metrics")
+            if metric != "log_loss" and not -1 <= value <= 1:
+                raise ValueError(f"{who} has a published {metric} of {value:g}; 61% is 0.61")
         if bool(variant.after) != bool(variant.classes):
             raise ValueError(f"{who} needs 'after' and 'classes', or none of them")
         if variant.after and (variant.recipe or variant.set or variant.init_from or variant.seeds):
@@ -249,12 +251,24 @@ def parse_study(text: str, origin: str, folder: Path = Path()) -> Study:
 
     variants = tuple(each.model_copy(update={"recipe": beside(each.recipe)}) for each in study.variants)
     study = study.model_copy(update={"recipe": beside(study.recipe), "variants": variants})
+    schemes = {variant.name: variant.classes for variant in study.variants}
     for variant in study.variants:
-        if not variant.after:
-            try:
-                study.recipe_of(variant, study.seeds_of(variant)[0])
-            except RecipeError as error:
-                raise RecipeError(
-                    f"The variant '{variant.name}' of the study {origin}: {error.raw}", code=error.code
-                ) from None
+        if variant.after:
+            continue
+        try:
+            recipe = study.recipe_of(variant, study.seeds_of(variant)[0])
+            if recipe.tuning.fit_head and not variant.init_from:
+                words = 'its recipe fits a head to a trained network. Name it, as with: from = "default"'
+                raise RecipeError(words, code="study-head-alone")
+        except RecipeError as error:
+            words = f"The variant '{variant.name}' of the study {origin}: {error.raw}"
+            raise RecipeError(words, code=error.code) from None
+        schemes[variant.name] = recipe.classes
+    for comparison in study.comparisons:
+        if not comparison.classes and len({schemes[name] for name in comparison.variants}) > 1:
+            raise StudyError(
+                f"The comparison '{comparison.title}' of the study {origin} has variants with different classes. Merge "
+                'them alike, as with: classes = "five"',
+                code="study-comparison",
+            )
     return study

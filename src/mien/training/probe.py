@@ -131,21 +131,24 @@ RATES = np.geomspace(1e-6, 10.0, 100)
 """Learning rate of each step of a range test, rising by a constant factor."""
 EXPLODED = 4.0
 """The test ends when the smoothed loss is this many times the lowest one."""
-_SKIPPED = 10
-"""Number of first steps that are not suggested, because their running mean has few losses."""
+_WINDOW = 31
+"""Number of steps in which the loss must fall clearly: the rate rises by two powers of ten in them."""
+_CLEAR = 3.0
+"""A fall is clear if its slope is this many times its standard error. In 1% of tests noise alone has such a fall."""
 
 
 def range_test(
     plan: TrainingPlan, *, init_from: RunFolder | None = None, device: str = "auto"
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Train some steps with the learning rates :data:`RATES`. Nothing is written.
 
-    Batches, loss and optimiser are the recipe's; its schedule is not used. Returns learning rates and smoothed losses
-    of the N steps before the test ended, float64 (N,) each. Raises as :func:`estimate_training`, and StoppedError after
-    Ctrl-C (``stopped-early``).
+    Batches, loss and optimiser are the recipe's; its schedule is not used. Returns learning rates, losses, and their
+    running means of the N steps before the test ended, float64 (N,) each. Raises as :func:`estimate_training`, and
+    StoppedError after Ctrl-C (``stopped-early``).
     """
     state = _prepare(plan, init_from, device)
     losses: list[float] = []
+    means: list[float] = []
     mean = 0.0
     with interruptible() as interrupted:
         tried = track(RATES, len(RATES), "trying learning rates", "steps")
@@ -158,27 +161,39 @@ def range_test(
             if not math.isfinite(value):
                 break
             mean = SMOOTHING * mean + (1 - SMOOTHING) * value
-            losses.append(mean / (1 - SMOOTHING ** (len(losses) + 1)))
-            if losses[-1] > EXPLODED * min(losses):
+            losses.append(value)
+            means.append(mean / (1 - SMOOTHING ** len(losses)))
+            if means[-1] > EXPLODED * min(means):
                 break
             take_step(state, 1.0, loss)
-    return RATES[: len(losses)].copy(), np.array(losses)
+    return RATES[: len(losses)].copy(), np.array(losses), np.array(means)
 
 
-def steepest(rates: npt.NDArray[np.float64], losses: npt.NDArray[np.float64]) -> float:
-    """Return the rate, below that of the lowest loss, at which the loss falls fastest over the log of the rate.
+def suggested_rate(
+    rates: npt.NDArray[np.float64], losses: npt.NDArray[np.float64], means: npt.NDArray[np.float64]
+) -> float:
+    """Return the highest rate, below that of the lowest mean, around which the loss falls clearly.
 
-    Raises TrainingError if the loss of :func:`range_test` does not fall (``lr-not-found``).
+    Least squares fit a line to each :data:`_WINDOW` losses. A running mean alone drifts by chance, and lags behind.
+    Arguments are what :func:`range_test` returns. Raises TrainingError if the loss falls nowhere (``lr-not-found``).
     """
-    lowest = int(losses.argmin()) if len(losses) else 0
-    # Ignore the steps after the lowest loss, where an exploded loss may fall steeply again.
-    slopes = np.gradient(losses)[_SKIPPED:lowest] if lowest > _SKIPPED else np.zeros(1)
-    if slopes.min() >= 0:
+    # Ignore the steps after the lowest mean, where an exploded loss may fall steeply again.
+    falling = losses[: int(means.argmin()) + _WINDOW // 2 + 1] if len(means) else losses
+    clear = np.zeros(0)
+    if len(falling) >= _WINDOW:
+        steps = np.arange(_WINDOW) - _WINDOW // 2
+        windows = np.lib.stride_tricks.sliding_window_view(falling, _WINDOW)
+        slopes = windows @ steps / (steps @ steps)
+        off = windows - windows.mean(axis=1, keepdims=True) - np.outer(slopes, steps)
+        errors = np.sqrt(np.square(off).sum(axis=1) / (_WINDOW - 2) / (steps @ steps))
+        clear = np.flatnonzero(slopes < -_CLEAR * errors)
+    if not len(clear):
         raise TrainingError(
-            f"The loss does not fall at any learning rate from {rates[0]:.1g} up, so none can be suggested."
+            f"The loss falls clearly at no learning rate from {rates[0]:.1g} up, so none can be suggested. If it "
+            "differs much from batch to batch, a larger batch_size shows more; a trained network may have no such rate."
             if len(rates)
             else "The loss is not a number at the first step.",
-            "Check the data with `mien audit`, and the recipe's loss and network.",
+            "Else check the data with `mien audit`, and the recipe's loss and network.",
             code="lr-not-found",
         )
-    return float(rates[_SKIPPED + int(slopes.argmin())])
+    return float(rates[clear[-1] + _WINDOW // 2])

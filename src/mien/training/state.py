@@ -99,14 +99,15 @@ def prepare(
 
     Raises DataError for teachers of other data or classes, RecipeError for a network too deep for its images, RunError
     if ``init_from`` has no checkpoint of this network, ModelError for pretrained weights that cannot be used, and
-    TrainingError for a device that does not exist or a batch with fewer images than processes.
+    TrainingError for a device that does not exist or a batch with fewer than two images for each process.
     """
     recipe = plan.recipe
     train_faces = plan.balanced_train
     fabric = make_fabric(recipe.precision, device, may_leave_out=recipe.tuning.frozen_epochs > 0)
-    if fabric.world_size > (shown := min(recipe.batch_size, len(train_faces))):
+    # A batch norm needs two images; on a CPU it sees those of its own process.
+    if fabric.world_size > max(1, (shown := min(recipe.batch_size, len(train_faces))) // 2):
         raise TrainingError(
-            f"{fabric.world_size} processes need an image each; a batch has {shown}. Use fewer, or raise batch_size.",
+            f"{fabric.world_size} processes need two images each; a batch has {shown}. Use fewer, or raise batch_size.",
             code="batch-too-small",
         )
     if fabric.world_size > 1:
