@@ -65,8 +65,7 @@ def test_ones_own_folders_and_the_list_that_comes_of_them(mien, flawed_folder, t
     cleaned = tmp_path / "cleaned.parquet"
     written = mien("data", "convert", flawed_folder, "--skip-bad", "--clean", file, "--out", cleaned)
     assert (written.code, "sha256:" in written.err) == (0, False)
-    again = mien("audit", cleaned, "--out", tmp_path / "second", "--json")
-    assert json.loads(again.out)["identical"]["groups"] == 0
+    assert json.loads(mien("audit", cleaned, "--out", tmp_path / "second", "--json").out)["identical"]["groups"] == 0
 
 
 def test_predictions_and_a_table_for_a_terminal(mien, face_parquet, tiny_run, tmp_path):

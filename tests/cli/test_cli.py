@@ -32,6 +32,14 @@ def test_an_argument_that_a_shell_left_empty_is_not_the_current_folder(mien, tmp
     refused(mien("", "--version"), "usage")
 
 
+def test_torchrun_is_for_training(mien, monkeypatch):
+    for name, value in {"TORCHELASTIC_RUN_ID": "none", "WORLD_SIZE": "2", "RANK": "0"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("os._exit", sys.exit)  # as it would end this process
+    for command in ("predict", "sweep", "study"):
+        refused(mien(command, "x"), "options", "torchrun")
+
+
 def test_train_evaluate_export_info_predict(mien, tmp_path, recipe_file, face_folder):
     run = tmp_path / "run"
     trained = mien("train", recipe_file, "--data", face_folder, "--out", run, "--set", "epochs=3")

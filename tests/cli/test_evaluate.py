@@ -111,8 +111,7 @@ def test_by_a_column(mien, tmp_path, tiny_run, face_folder):
     refused(mien("evaluate", tiny_run.path, "--data", table, "--by", "sample"), "column-missing", "'samples'")
     split = mien("evaluate", tiny_run.path, "--data", face_folder, "--by", "split")
     refused(split, "by-split", "'validation'")
-    unnamed = mien("evaluate", tiny_run.path, "--data", face_folder, "--by", "source")
-    refused(unnamed, "column-missing", "'source'")
+    refused(mien("evaluate", tiny_run.path, "--data", face_folder, "--by", "source"), "column-missing", "'source'")
 
 
 def test_a_class_that_the_model_lacks_is_left_out_by_a_scheme(mien, tmp_path, tiny_run, face_folder):

@@ -25,8 +25,7 @@ def test_every_method_gives_a_png_beside_the_face_and_its_maps(mien, tiny_run, f
     assert [row["source"] for row in rows] == [str(file) for file in files]
     assert list(rows[0]["files"]) == list(METHODS)
     face = np.asarray(Image.open(files[0]))
-    png = np.asarray(Image.open(rows[0]["files"]["occlusion"]))
-    assert (png[3 * LINE_PX :: 6, : 6 * 48 : 6, 0] == face).all()
+    assert (np.asarray(Image.open(rows[0]["files"]["occlusion"]))[3 * LINE_PX :: 6, : 6 * 48 : 6, 0] == face).all()
     with np.load(tmp_path / "out" / "maps.npz", allow_pickle=False) as stored:
         assert (stored["maps"].shape, stored["maps"].dtype) == ((len(METHODS), 2, 48, 48), np.float32)
         assert stored["methods"].tolist() == list(METHODS)

@@ -55,8 +55,7 @@ def test_dropped_and_relabelled_rows(faces):
     assert found.labels.tolist() == [labels[row] for row in found.rows.tolist()]
     assert faces.rows[drop] in faces.rows, "what went in is as it was"
     for name in ("images", "split", "source"):
-        kept = getattr(faces, name)[faces.rows != faces.rows[drop]]
-        assert np.array_equal(getattr(found, name), kept)
+        assert np.array_equal(getattr(found, name), getattr(faces, name)[faces.rows != faces.rows[drop]])
 
 
 def test_the_fingerprint_is_that_of_data_and_changes_at_every_size(faces):
@@ -189,8 +188,7 @@ def line(row=1, split="train", label="happy", to="", kind="copy"):
 )
 def test_what_is_wrong_with_a_list_is_one_line(text, code, named, tmp_path):
     path = tmp_path / "clean.toml"
-    head = "" if "version" in text or text == "nonsense" else 'version = 1\ndata_fingerprint = "x"\n'
-    path.write_text(head + text)
+    path.write_text(("" if "version" in text or text == "nonsense" else 'version = 1\ndata_fingerprint = "x"\n') + text)
     with raises(DataError, code, named) as caught:
         read_clean(path)
     assert "\n" not in str(caught.value)

@@ -106,8 +106,7 @@ def test_the_share_is_filled_to_the_last_face_and_else_the_smallest_group_goes()
     """Oracle: counted by hand. 15% of twenty is three; of five it is less than a face, so the group of two goes."""
     assert cut_validation(PIXELS[:20], np.zeros(20, np.int64)).sum() == 3
     for order in ([0, 0, 0, 1, 1], [1, 1, 1, 0, 0]):
-        cut = cut_validation(PIXELS[order], np.zeros(5, np.int64))
-        assert cut.tolist() == [False, False, False, True, True]
+        assert cut_validation(PIXELS[order], np.zeros(5, np.int64)).tolist() == [False, False, False, True, True]
 
 
 def test_a_class_in_two_groups_may_be_cut_and_one_in_one_group_not() -> None:

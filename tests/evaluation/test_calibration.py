@@ -20,8 +20,7 @@ def test_the_diagram_adds_up_to_the_error():
     confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
     diagram = calibration.reliability(confidence, correct)
     gaps = np.nan_to_num(np.abs(diagram.accuracy - diagram.confidence))
-    expected = metrics.calibration_error(labels, probabilities)
-    assert (diagram.count / 500) @ gaps == pytest.approx(expected, abs=1e-9)
+    assert (diagram.count / 500) @ gaps == pytest.approx(metrics.calibration_error(labels, probabilities), abs=1e-9)
     assert diagram.count.sum() == 500
     filled = diagram.count > 0
     assert (diagram.lower[filled] <= diagram.confidence[filled]).all()

@@ -38,8 +38,7 @@ def test_headline_and_table_match_scikit_learn():
     assert balanced.value == pytest.approx(sk.balanced_accuracy_score(labels, predicted), abs=1e-9)
     assert balanced.low < balanced.value < balanced.high
     assert values["macro_f1"] == pytest.approx(sk.f1_score(labels, predicted, average="macro"), abs=1e-9)
-    auc = sk.roc_auc_score(labels, probabilities, multi_class="ovr")
-    assert values["macro_auc"] == pytest.approx(auc, abs=1e-9)
+    assert values["macro_auc"] == pytest.approx(sk.roc_auc_score(labels, probabilities, multi_class="ovr"), abs=1e-9)
     assert values["log_loss"] == pytest.approx(sk.log_loss(labels, probabilities), abs=1e-9)
     report = sk.classification_report(labels, predicted, output_dict=True)
     lines = {str(index): figures for index, figures in enumerate(evaluation.per_class)}

@@ -162,8 +162,7 @@ def test_a_proportion_is_worth_what_its_groups_are():
     assert (one.low, one.high) == pytest.approx([float(end) for end in wilson_interval(hits.mean(), 1)])
     # Without an error five groups of three are worth five samples. Groups that are all alike are worth their samples.
     same(proportion_among(np.ones(15, dtype=bool), groups=np.arange(5).repeat(3)).to_dict(), proportion(5, 5).to_dict())
-    even = np.arange(40) % 2 == 0
-    same(proportion_among(even, groups=np.arange(40) // 2).to_dict(), proportion(20, 40).to_dict())
+    same(proportion_among(np.arange(40) % 2 == 0, groups=np.arange(40) // 2).to_dict(), proportion(20, 40).to_dict())
     assert math.isnan(proportion_among(hits, np.zeros(40, dtype=bool), np.arange(40)).value)
 
 

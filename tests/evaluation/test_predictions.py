@@ -120,8 +120,7 @@ def test_each_broken_rule_is_one_clear_line(tmp_path, changes, code, found):
 
 def test_files_of_former_versions_are_read(tmp_path):
     """Their ids are under the name 'rows'."""
-    path = save(tmp_path, sample_ids=None, rows=GOOD["sample_ids"])
-    assert read_predictions(path).sample_ids.tolist() == [7, 3, 9]
+    assert read_predictions(save(tmp_path, sample_ids=None, rows=GOOD["sample_ids"])).sample_ids.tolist() == [7, 3, 9]
 
 
 def test_a_part_without_its_first_array_is_left_out(tmp_path):

@@ -23,8 +23,7 @@ from support import sampled_case
 def test_the_temperature_of_distributions_undoes_what_sharpened_them(sharpness):
     """Oracle: cross-entropy is least where the distribution is the target itself."""
     targets = softmax(np.random.default_rng(0).normal(size=(200, 5)), axis=1)
-    sharpened = apply_temperature(targets, 1 / sharpness)
-    assert fit_temperature(targets, sharpened) == pytest.approx(sharpness, rel=1e-6)
+    assert fit_temperature(targets, apply_temperature(targets, 1 / sharpness)) == pytest.approx(sharpness, rel=1e-6)
 
 
 def test_a_distribution_of_one_vote_is_a_label():

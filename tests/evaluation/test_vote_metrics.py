@@ -141,8 +141,7 @@ def test_without_what_can_be_measured_there_is_nothing(predictions):
     """No votes; a label-only model whose classes no annotator could choose; a scheme that merged the classes."""
     assert evaluate_votes(replace(predictions, votes=None)) is None
     alone = replace(predictions.votes, probabilities=None, output="")
-    other = replace(predictions, classes=("a", "b", "c", "d", "e", "f", "g"), votes=alone)
-    assert evaluate_votes(other) is None
+    assert evaluate_votes(replace(predictions, classes=("a", "b", "c", "d", "e", "f", "g"), votes=alone)) is None
     assert predictions.with_scheme(parse_scheme("binary")).votes is None
     assert [each.output for each in evaluate_votes(replace(predictions, votes=alone)).majority] == [BASELINE]
 

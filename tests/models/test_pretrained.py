@@ -167,8 +167,7 @@ def test_a_run_begins_with_the_file_notes_it_and_needs_it_no_more(timm, tmp_path
     recipe = type(tiny_recipe).model_validate(content)
     run = RunFolder(tmp_path / "run")
     train(plan_training(recipe, faces), run)
-    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
-    assert run.read_environment()["started_from"] == f"sha256:{digest}"
+    assert run.read_environment()["started_from"] == f"sha256:{hashlib.sha256(weights.read_bytes()).hexdigest()}"
     theirs, (ours, _) = safetensors.torch.load_file(weights), checkpoint.load(run.best)
     assert torch.equal(ours["backbone.layer2.0.conv1.weight"], theirs["layer2.0.conv1.weight"])
     assert torch.equal(ours["backbone.bn1.running_var"], theirs["bn1.running_var"])

@@ -33,6 +33,5 @@ def test_the_surest_rows_are_not_cut_off_where_they_are_wrong(monkeypatch):
     monkeypatch.setattr(
         Axes, "set_ylim", lambda self, *ends, **named: (limits.append(ends), set_ylim(self, *ends, **named))
     )
-    accuracy = np.maximum(np.arange(1, 101) - 5, 0) / np.arange(1, 101)
-    coverage_chart(np.arange(1, 101) / 100, accuracy).file("svg")
+    coverage_chart(np.arange(1, 101) / 100, np.maximum(np.arange(1, 101) - 5, 0) / np.arange(1, 101)).file("svg")
     assert (0, 101) in limits

@@ -75,8 +75,7 @@ def test_what_a_label_scheme_drops_was_not_trained_on(tiny_recipe, faces, tmp_pa
     held_out = np.flatnonzero((faces.split == "validation") & (labels == faces.classes.index("sad")))[0]
     images[held_out] = images[of_train]
     data = replace(faces, images=images)
-    recipe = tiny_recipe.model_copy(update={"classes": "six", "epochs": 1})
-    result = package.train(recipe, data, out=tmp_path / "run")
+    result = package.train(tiny_recipe.model_copy(update={"classes": "six", "epochs": 1}), data, out=tmp_path / "run")
     known = read_trained_on(RunFolder(result.run))
     assert len(known)
     assert image_digests(images, np.array([held_out]))[0] not in known

@@ -17,8 +17,7 @@ def test_without_a_rest_there_is_no_empty_figure(labels, drawn):
         np.arange(len(labels)), np.array(labels), probabilities, ("a", "b", "c"), "validation", ""
     )
     section = curves_section(ReportContext(predictions, evaluate_predictions(predictions, 10)))
-    names = {chart.name for chart in section.charts()}
-    assert names == {"precision-recall"} | ({"roc-classes"} if drawn else set())
+    assert {chart.name for chart in section.charts()} == {"precision-recall"} | ({"roc-classes"} if drawn else set())
     said = any(part.kind == "text" and "no ROC curves" in part.words for part in section.parts())
     assert said != drawn
 

@@ -144,6 +144,7 @@ def test_a_study_that_was_stopped_goes_on(tiny_study_file, faces, tmp_path, told
     before, *_ = epochs = [len(folder_of(run, out).read_history()) for run in begun]
     assert len(epochs) == jobs
     assert all(1 <= each < EPOCHS[jobs] for each in epochs)
+    assert not any(folder_of(run, out).model.exists() for run in plan), "what is stopped needs no export yet"
     if jobs > 1:  # its runs are long
         return
     assert run_all(begun[:1], {}, context, told)

@@ -125,8 +125,7 @@ def test_votes_and_groups_of_the_data_count_for_runs_that_were_finished_without_
 
 
 def test_what_is_not_finished_is_missing_and_said(done, tmp_path):
-    half = {done.runs[0].key: done.finished[done.runs[0].key]}
-    table = tabulate(done.study, done.runs, half)
+    table = tabulate(done.study, done.runs, {done.runs[0].key: done.finished[done.runs[0].key]})
     assert [row.missing for row in table.rows] == [1, 1, 1, 1, 1]
     (compared,) = table.comparisons
     assert (compared.samples, compared.absent) == (0, ("merged",))
@@ -168,8 +167,7 @@ def test_only_where_a_variant_has_few_seeds_is_that_noted(table, tmp_path, seeds
     with console.capture() as caught:
         console.print(study_tables(shown))
     assert {"one-seed", "two-seeds"} & set(note_codes(caught.get())) == expected
-    page = write_study(tmp_path, shown, {}).page.read_text()
-    assert {"one-seed", "two-seeds"} & set(page_codes(page)) == expected
+    assert {"one-seed", "two-seeds"} & set(page_codes(write_study(tmp_path, shown, {}).page.read_text())) == expected
 
 
 def test_the_terminal_shows_every_figure(table):

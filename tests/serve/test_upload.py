@@ -170,7 +170,6 @@ def test_no_upload_touches_the_disk(monkeypatch):
     """Not even one of 19 MB. Oracle: Python's own functions that make a temporary file."""
     for name in ("TemporaryFile", "NamedTemporaryFile", "_TemporaryFileWrapper", "mkstemp"):
         monkeypatch.setattr(tempfile, name, lambda *others, **named: pytest.fail("a file was made"))
-    last = {"type": "http.request", "body": END, "more_body": False}
-    body = Body([PART, *[bytes(1_000_000)] * 19, last])
+    body = Body([PART, *[bytes(1_000_000)] * 19, {"type": "http.request", "body": END, "more_body": False}])
     (file,) = asyncio.run(receive_files(body.request, Limits(body_seconds=3600), 1))
     assert file == bytes(19_000_000)

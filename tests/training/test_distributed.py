@@ -89,8 +89,7 @@ def test_a_script_goes_on_after_training_in_every_process(folder):
     ended = in_two_processes(*words, script=str(script))
     assert ended.returncode == 0, ended.stderr
     accuracy = RunFolder(folder / "script").read_history()[0]["validation_accuracy"]
-    told = [float(line.split()[1]) for line in ended.stdout.splitlines()]
-    assert told == [pytest.approx(accuracy, abs=1e-6)] * 2
+    assert [float(line.split()[1]) for line in ended.stdout.splitlines()] == [pytest.approx(accuracy, abs=1e-6)] * 2
 
 
 def test_processes_without_two_images_of_each_batch_are_refused(faces, tiny_recipe, monkeypatch):

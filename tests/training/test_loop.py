@@ -92,8 +92,7 @@ def test_a_gradient_is_clipped_to_the_recipes_norm(faces, tiny_recipe):
     moved = []
     for clip_norm in (0.0, 1e-3):
         optim = {"name": "sgd", "lr": 0.5, "momentum": 0.0, "weight_decay": 0.0, "clip_norm": clip_norm}
-        schedule = {"name": "constant", "warmup": 0.0}
-        recipe = changed(tiny_recipe, optim=optim, schedule=schedule)
+        recipe = changed(tiny_recipe, optim=optim, schedule={"name": "constant", "warmup": 0.0})
         state = prepare(plan_training(recipe, faces))
         before = [each.detach().clone() for each in state.network.parameters()]
         stop = threading.Event()

@@ -57,12 +57,10 @@ def test_a_gamma_near_0_is_torchs_cross_entropy_and_0_is_exactly_it(batch, smoot
 def test_a_loss_of_distributions_is_that_of_labels_where_they_are_labels(batch, weighted, gamma):
     weights = torch.tensor(balanced_weights(COUNTS), dtype=torch.float32) if weighted else None
     loss = Loss(weights, 0.0, gamma, torch.linspace(-1, 1, 7))
-    sure = functional.one_hot(batch[1], 7).float()
-    torch.testing.assert_close(loss.of_distributions(batch[0], sure), loss(*batch))
+    torch.testing.assert_close(loss.of_distributions(batch[0], functional.one_hot(batch[1], 7).float()), loss(*batch))
     # A face that may be either counts as half a face of each.
     logits, halves = batch[0][:1], torch.tensor([[0.5, 0, 0.5, 0, 0, 0, 0]])
-    both = loss(logits.repeat(2, 1), torch.tensor([0, 2]))
-    torch.testing.assert_close(loss.of_distributions(logits, halves), both)
+    torch.testing.assert_close(loss.of_distributions(logits, halves), loss(logits.repeat(2, 1), torch.tensor([0, 2])))
 
 
 def test_focal_loss_has_a_finite_slope_where_the_network_is_quite_sure():
@@ -96,8 +94,7 @@ def test_at_its_least_the_adjusted_loss_takes_classes_as_equally_frequent():
     """With the same image for all, the best logits plus log shares give the shares: so the logits are all equal."""
     loss = make_loss(Recipe(balance={"logit_adjustment": 1.0}), np.array([90, 10]), ("a", "b"))
     logits = torch.zeros(2, requires_grad=True)
-    labels = torch.tensor([0] * 90 + [1] * 10)
-    loss(logits.expand(100, 2), labels).backward()
+    loss(logits.expand(100, 2), torch.tensor([0] * 90 + [1] * 10)).backward()
     assert logits.grad.abs().max() < 1e-6
 
 

@@ -88,8 +88,7 @@ def test_impossible_outputs_are_refused(text, code, value):
 
 def test_history_measures_the_votes(voted_run, voted_faces):
     """Oracle: the kept network asked again, its softmax over the last ten logits."""
-    history = voted_run.read_history()
-    kept = history[checkpoint.load(voted_run.best)[1]["epoch"] - 1]
+    kept = voted_run.read_history()[checkpoint.load(voted_run.best)[1]["epoch"] - 1]
     network, _ = checkpoint.load_best(voted_run)
     validation = voted_faces.of_split("validation")
     with torch.inference_mode():

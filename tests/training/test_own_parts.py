@@ -291,8 +291,7 @@ def test_parts_of_a_recipes_file_train_as_the_same_from_python(tmp_path, faces, 
     recipe.write_text(
         tiny_recipe_text.replace("[optim]\n", '[loss]\nfile = "parts.py"\nname = "smoothed"\n\n[optim]\n')
     )
-    settings = ["optim.name=plain_sgd", f"optim.file={tmp_path / 'parts.py'}"]
-    own = load_recipe(str(recipe), settings)
+    own = load_recipe(str(recipe), ["optim.name=plain_sgd", f"optim.file={tmp_path / 'parts.py'}"])
     runs = [RunFolder(tmp_path / name) for name in ("own", "python")]
     train(plan_training(own, faces), runs[0])
     python = load_recipe(str(recipe), ["loss.file=", "loss.name="])

@@ -138,8 +138,7 @@ def test_a_run_killed_as_an_epoch_is_written_ends_bit_identical(
 def test_a_recipe_written_otherwise_is_the_same_recipe(tmp_path, faces, tiny_recipe):
     """A run from before a setting of its network was there, and 0 where 0.0 stands."""
     run = RunFolder(tmp_path / "run")
-    recipe = changed(tiny_recipe, model={"dropout": 0})
-    train(plan_training(recipe, faces), run)
+    train(plan_training(changed(tiny_recipe, model={"dropout": 0}), faces), run)
     stored = run.recipe_file.read_text()
     assert "pool_last = true" in stored
     write_text(run.recipe_file, stored.replace("pool_last = true\n", ""))

@@ -90,8 +90,7 @@ def test_a_step_moves_each_weight_by_its_own_rate():
     torch.manual_seed(0)
     network = small("resnet18")
     shares = lr_scales(network, 0.5)
-    recipe = Recipe().optim.model_copy(update={"momentum": 0.0})
-    optimizer = build_optimizer(network, recipe, shares)
+    optimizer = build_optimizer(network, Recipe().optim.model_copy(update={"momentum": 0.0}), shares)
     for group in optimizer.param_groups:
         group["lr"] = 0.1 * group["lr_scale"]
     before = {p: p.detach().clone() for p in network.parameters()}

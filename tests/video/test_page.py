@@ -97,8 +97,7 @@ def test_bars_in_doubt_are_faint():
 
 def test_the_stack_ends_at_a_hundred_and_each_class_has_its_colour():
     made = timeline(1)
-    axes = expressions_plot(made, 1)._figure.axes[0]
-    areas = axes.collections
+    areas = expressions_plot(made, 1)._figure.axes[0].collections
     assert len(areas) == 7
     tops = [area.get_paths()[0].vertices[:, 1].max() for area in areas]
     assert tops == pytest.approx(np.cumsum(100 * made.tracks[1].mean))

@@ -111,8 +111,7 @@ def test_steps_mostly_in_doubt_say_so():
 
 @pytest.mark.parametrize("seconds", [0.0, 3.2])
 def test_the_only_frame_is_shown_as_long_as_the_rate_says(seconds):
-    timeline = made([(seconds, {1: ([0.2, 0.7, 0.1], 20)})])
-    ((edges, *_),) = timeline.runs(1)
+    ((edges, *_),) = made([(seconds, {1: ([0.2, 0.7, 0.1], 20)})]).runs(1)
     assert edges.tolist() == pytest.approx([seconds, seconds + 0.04])
 
 
@@ -132,8 +131,7 @@ def test_steps_are_means_of_equally_many_frames(count):
 
 def test_a_face_that_is_away_for_a_while_has_two_runs():
     seen = {1: ([1.0, 0.0, 0.0], 10)}
-    timeline = made([(0.1 * n, seen if n < 4 or n > 6 else {}) for n in range(10)])
-    runs = timeline.runs(1)
+    runs = made([(0.1 * n, seen if n < 4 or n > 6 else {}) for n in range(10)]).runs(1)
     assert [edges.tolist() for edges, *_ in runs] == [
         pytest.approx([0.0, 0.1, 0.2, 0.3, 0.4]),
         pytest.approx([0.7, 0.8, 0.9, 0.94]),

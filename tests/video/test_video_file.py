@@ -122,8 +122,7 @@ def test_raw_streams_without_times_get_them(tmp_path, encode_video):
 
 def test_times_that_go_back_follow_the_last_frame(tmp_path, encode_video):
     """Two recordings joined: each has times of its own. None is lost, and time goes on at the mean rate."""
-    part = encode_video(tmp_path / "part.ts", numbered(20)).read_bytes()
-    (tmp_path / "joined.ts").write_bytes(2 * part)
+    (tmp_path / "joined.ts").write_bytes(2 * encode_video(tmp_path / "part.ts", numbered(20)).read_bytes())
     with VideoFile(tmp_path / "joined.ts") as video:
         read = list(video.frames())
     assert np.diff([frame.seconds for frame in read]) == pytest.approx(np.full(39, 1 / 30), abs=1e-4)

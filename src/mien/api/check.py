@@ -222,8 +222,7 @@ def _size(accuracy: Estimate) -> ClaimFinding:
 
 
 def _exchange(found: Predictions) -> ClaimFinding:
-    predicted = found.probabilities.argmax(axis=1)
-    best = best_exchange(confusion_matrix(found.labels, predicted, len(found.classes)))
+    best = best_exchange(confusion_matrix(found.labels, found.probabilities.argmax(axis=1), len(found.classes)))
     if best is None:
         return ClaimFinding("order of classes", "unknown", "There are too many classes to try every order of them.")
     if not best.is_clear:

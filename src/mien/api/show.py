@@ -55,11 +55,9 @@ def show(
         mine = np.flatnonzero(faces.labels == index)
         if not len(mine):
             continue
-        chosen = np.sort(generator.permutation(mine)[:faces_per_class])
-        drawn = list(np.asarray(faces.images)[chosen])
+        drawn = list(np.asarray(faces.images)[np.sort(generator.permutation(mine)[:faces_per_class])])
         if given is not None:
             drawn = [drawn[0], *as_shown(np.stack([drawn[0]] * faces_per_class), given, seed)[1:]]
-        blank = np.full_like(faces.images[0], 255)
-        images += [*drawn, *[blank] * (faces_per_class - len(drawn))]
+        images += [*drawn, *[np.full_like(faces.images[0], 255)] * (faces_per_class - len(drawn))]
         captions += [shorten(name, 12), *[""] * (faces_per_class - 1)]  # only 12 letters fit above a face
     return face_sheet(images, captions, columns=faces_per_class)

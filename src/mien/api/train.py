@@ -293,8 +293,7 @@ class TrainingJob:
         """Load data for the recipe's network and make the training plan; both may raise errors."""
         from mien.training.plan import plan_training
 
-        faces = read(data, *self.recipe.input.stored_as).faces
-        plan = plan_training(self.recipe, faces, self.parts)
+        plan = plan_training(self.recipe, read(data, *self.recipe.input.stored_as).faces, self.parts)
         if self.seconds is None:
             return plan
         from mien.training.probe import estimate_training

@@ -110,8 +110,7 @@ class Manifest(BaseModel, extra="forbid", frozen=True):
         if self.answer is None:
             return outputs
         votes = (each for each in outputs if isinstance(each, VotesHead))
-        source = next(each for each in votes if each.name == self.answer.output)
-        return (source.under(self.answer), *outputs)
+        return (next(each for each in votes if each.name == self.answer.output).under(self.answer), *outputs)
 
     @property
     def further_outputs(self) -> tuple[LabelHead, ...]:

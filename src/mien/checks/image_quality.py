@@ -50,8 +50,7 @@ def tones(images: Images) -> Floats:
     holding = (np.cumsum(np.sort(levels, axis=1)[:, ::-1], axis=1) < 0.9 * pixels).sum(axis=1) + 1
     around = np.lib.stride_tricks.sliding_window_view(np.pad(levels, ((0, 0), (3, 3))), 7, axis=1).sum(axis=2)
     common = around.max(axis=1) / pixels
-    deviation = images.reshape(count, -1).std(axis=1)
-    return np.asarray(holding / np.maximum(deviation, 1.0) * (1 - common))
+    return np.asarray(holding / np.maximum(images.reshape(count, -1).std(axis=1), 1.0) * (1 - common))
 
 
 @_by_chunk

@@ -56,8 +56,7 @@ def compare(
         named, shared = keep_shared_samples(named)
         metadata["samples"] = shared
         notes.append(shared)
-    result = None if source is None else source.read()
-    comparisons = compare_named(named, result)
+    comparisons = compare_named(named, None if source is None else source.read())
     # Print each notice once, although the first model is part of every comparison.
     notes += dict.fromkeys(words for each in comparisons for words in each.notices)
     show_notices(notes)

@@ -64,8 +64,7 @@ def evaluate(
         data_options.at(data).check()
     if out is not None:
         check_out(out, data)
-    scheme = parse_scheme("all" if classes is None else classes)
-    options = EvaluateOptions(split or "validation", by, tta, scheme)
+    options = EvaluateOptions(split or "validation", by, tta, parse_scheme("all" if classes is None else classes))
     if predictions is not None:
         given = {"MODEL": model, "--data": data, "--split": split, "--by": by, "--tta": tta != 1}
         given |= {"--provider": provider, "options of --data": data_options != SourceOptions()}

@@ -125,7 +125,6 @@ def _show_table(result: VideoResult, detector: str) -> None:
     shown = tracks_table(longest_tracks(timeline))
     if shown.rows:
         show(rich_table(shown))
-    fewer = len(timeline.tracks) - len(shown.rows)
-    more = f"; the {len(shown.rows)} longest are above" if fewer else ""
+    more = f"; the {len(shown.rows)} longest are above" if len(timeline.tracks) - len(shown.rows) else ""
     faces = counted(len(timeline.tracks), "face") if timeline.tracks else "no face"
     typer.echo(f"{detector}: {faces} in {counted(timeline.frames, 'frame')} of {timeline.end_seconds:.1f} s{more}")

@@ -98,5 +98,4 @@ def next_image(images: Sequence[str], votes: Sequence[Vote], person: str) -> str
     once = [vote.image for vote in votes[:-REPEAT_DISTANCE] if seen[vote.image] == 1]
     if not once:
         return left
-    generator = np.random.default_rng([zlib.crc32(person.encode()), len(votes)])
-    return once[int(generator.integers(len(once)))]
+    return once[int(np.random.default_rng([zlib.crc32(person.encode()), len(votes)]).integers(len(once)))]

@@ -288,16 +288,14 @@ def _finish(table: FaceTable, options: ReadOptions, shape: str, source: Path) ->
         faces = faces.with_fingerprints(usual.fingerprint, usual.fingerprint_without_test)
     # Read-only as from the cache, so that code that writes to the images fails in the first run already.
     faces.images.setflags(write=False)
-    notes = (*table.notes, *_crossing(faces))
-    return ReadResult(faces, shape, origin, tuple(table.skipped), notes, cached=False)
+    return ReadResult(faces, shape, origin, tuple(table.skipped), (*table.notes, *_crossing(faces)), cached=False)
 
 
 def _crossing(faces: Dataset) -> Iterator[Notice]:
     """Return a notice about groups that the data's own splits divide."""
     if (groups := faces.groups) is None:
         return
-    sides = [np.unique(groups[faces.split == name]) for name in SPLITS]
-    apart = int((np.bincount(np.concatenate(sides)) > 1).sum())
+    apart = int((np.bincount(np.concatenate([np.unique(groups[faces.split == name]) for name in SPLITS])) > 1).sum())
     if apart:
         yield Notice(
             f"{apart:,} of {int(groups.max()) + 1:,} groups of '{faces.group_column}' have faces in more than one "

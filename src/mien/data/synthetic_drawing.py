@@ -137,8 +137,7 @@ def _draw_head(face: Traits, canvas: Array, x: Array, y: Array) -> None:
     radius = across * across + down * down  # squared distance: 1 on the outline
     head = _cover((1 - radius) * (width / 2))
     _paint(canvas, face["skin"] * (1 - 0.22 * radius * radius + face["light_x"] * np.float32(1 / 24) * x), head)
-    beard = np.clip((y - 9.0 - 0.35 * np.abs(x)) * 0.3, 0, 1) * np.maximum(face["beard"], 0)
-    _paint(canvas, 0, beard * head)
+    _paint(canvas, 0, np.clip((y - 9.0 - 0.35 * np.abs(x)) * 0.3, 0, 1) * np.maximum(face["beard"], 0) * head)
     hairline = face["hairline_px"] + face["hairline_slant"] * x + np.float32(0.012) * x * x
     _paint(canvas, face["hair"], _cover((hairline - y) * 0.7) * head)
 

@@ -40,8 +40,7 @@ def assign_folds(groups: npt.NDArray[np.int64], folds: int = FOLDS) -> npt.NDArr
     ``np.arange(N)`` means that no samples belong together.
     """
     distinct, group_of_row = np.unique(groups, return_inverse=True)
-    dealt = np.random.default_rng(FOLD_SEED).permutation(len(distinct)) % folds
-    return dealt[group_of_row].astype(np.int64)
+    return (np.random.default_rng(FOLD_SEED).permutation(len(distinct)) % folds)[group_of_row].astype(np.int64)
 
 
 def fit_temperature(targets: Labels | Floats, probabilities: Floats) -> float:

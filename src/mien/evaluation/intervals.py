@@ -78,8 +78,7 @@ def bootstrap_means(columns: Floats, resamples: int, groups: Groups | None = Non
 
 def bootstrap_mean(values: Floats, resamples: int = 1000, groups: Groups | None = None) -> Estimate:
     """Return the mean of float (N,) with its bootstrap interval; ``groups`` as in :func:`bootstrap_means`."""
-    drawn = bootstrap_means(values[:, np.newaxis], resamples, groups)[:, 0]
-    return percentile_interval(float(values.mean()), drawn)
+    return percentile_interval(float(values.mean()), bootstrap_means(values[:, np.newaxis], resamples, groups)[:, 0])
 
 
 def wilson_interval(hits: float, count: float) -> tuple[float, float]:

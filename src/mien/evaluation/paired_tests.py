@@ -132,8 +132,7 @@ def mcnemar_test(
     """
     differences = only_second.astype(np.int64) - only_first
     if groups is not None:
-        group_of = np.unique(groups, return_inverse=True)[1]
-        differences = np.bincount(group_of, weights=differences).astype(np.int64)
+        differences = np.bincount(np.unique(groups, return_inverse=True)[1], weights=differences).astype(np.int64)
     sizes, found = np.abs(differences[differences != 0]), abs(int(differences.sum()))
     counts, over = (int(only_first.sum()), int(only_second.sum())), "" if groups is None else " over groups"
     if len(sizes) < EXACT_BELOW:

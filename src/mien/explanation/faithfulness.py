@@ -100,14 +100,12 @@ def removal_curves(
     steps: int,
 ) -> Floats:
     """Compute each face's probability of its class while pixels change from ``before`` to ``after``, (N, steps + 1)."""
-    pixels = ranks.max() + 1
-    limits = np.rint(np.linspace(0, pixels, steps + 1)).astype(np.int64)[:, None, None]
+    limits = np.rint(np.linspace(0, ranks.max() + 1, steps + 1)).astype(np.int64)[:, None, None]
     curves = np.empty((len(before), steps + 1))
     for part in slices(len(before), _BATCH_FACES):
         turned = (ranks[part, None] >= 0) & (ranks[part, None] < limits)
         turned = turned if before.ndim == 3 else turned[..., None]
-        mixed = np.where(turned, after[part, None], before[part, None])
-        answers = predict(mixed.reshape(-1, *before.shape[1:]))
+        answers = predict(np.where(turned, after[part, None], before[part, None]).reshape(-1, *before.shape[1:]))
         rows = np.arange(len(answers))
         curves[part] = answers[rows, np.repeat(targets[part], steps + 1)].reshape(-1, steps + 1)
     return curves

@@ -156,8 +156,7 @@ def measure_parity(network: Network, file: Path) -> Parity:
     heads, sizes = manifest.all_outputs, _sizes(network, manifest.outputs)
     with torch.inference_mode():
         ours = torch.split(network(torch.from_numpy(images)), sizes, dim=1)
-    theirs = session.run([head.logits for head in heads], {"images": images})
-    each = zip(heads, ours, theirs, strict=True)
+    each = zip(heads, ours, session.run([head.logits for head in heads], {"images": images}), strict=True)
     pairs = [(head, head.values(one.numpy(), 1.0), head.values(two, 1.0)) for head, one, two in each]
     return Parity(
         faces=len(images),

@@ -290,8 +290,7 @@ class _Look:
 
 def _score(proposed: npt.NDArray[np.float64], checked: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Combine the scores of both networks into one score, 0..1. Clipping keeps a score from deciding alone."""
-    odds = np.clip(checked[:, :2], -MAX_LOG_ODDS, MAX_LOG_ODDS).sum(axis=1) + 2 * np.log(proposed)
-    return _sigmoid(odds / 2)
+    return _sigmoid((np.clip(checked[:, :2], -MAX_LOG_ODDS, MAX_LOG_ODDS).sum(axis=1) + 2 * np.log(proposed)) / 2)
 
 
 def _crop(image: Image.Image, square: npt.NDArray[np.float64]) -> Pixels:

@@ -126,8 +126,7 @@ class Prediction:
     @property
     def in_doubt(self) -> bool:
         """Return whether the answer is unsure or has :attr:`alternatives`; unless :attr:`perceived`, below 0.5."""
-        unsure = self.confidence < AGREEMENT if self.unsure is None else self.unsure
-        return unsure or bool(self.alternatives)
+        return (self.confidence < AGREEMENT if self.unsure is None else self.unsure) or bool(self.alternatives)
 
     @property
     def answer(self) -> str:

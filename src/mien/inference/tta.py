@@ -43,8 +43,7 @@ def augmented_views(images: npt.NDArray[np.uint8], views: int) -> Iterator[npt.N
     """Yield the face crops in each view, the original first. uint8 (N, S, S[, 3]) -> ``views`` times the same shape."""
     side = images.shape[1]
     step = max(round(SHIFT * side), 1)
-    around = [(0, 0), (step, step), (step, step), (0, 0)]
-    padded = np.pad(images, around[: images.ndim], mode="edge")
+    padded = np.pad(images, [(0, 0), (step, step), (step, step), (0, 0)][: images.ndim], mode="edge")
     for down, right in _SHIFTS[: max(views // 2, 1)]:
         top, left = step * (1 + down), step * (1 + right)
         shifted = padded[:, top : top + side, left : left + side]

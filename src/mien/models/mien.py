@@ -109,8 +109,7 @@ class MienNet(Network):
         stages: list[nn.Module] = []
         channels = stem_width
         for number, (width, count) in enumerate(zip(widths, convolutions, strict=True), start=1):
-            pool = pool_last or number < len(widths)
-            stages.append(Stage(channels, width, count, pool, self.convolution))
+            stages.append(Stage(channels, width, count, pool_last or number < len(widths), self.convolution))
             channels = width
         self.stages: nn.Sequential = nn.Sequential(*stages)
         self.dropout: nn.Dropout = nn.Dropout(dropout)

@@ -220,8 +220,7 @@ def find_predictions(folder: Path, split: str | None = None) -> Path:
             raise DataError(
                 f"There is no split '{split}'." + nearest(split or "", {*SPLITS, ALL, *found}), code="split-unknown"
             )
-        wanted = f"predictions_{split or '*'}.npz"
-        state = f"has no {wanted}" if folder.is_dir() else "does not exist"
+        state = f"has no predictions_{split or '*'}.npz" if folder.is_dir() else "does not exist"
         model, place = "MODEL", "DIR" if folder.exists() else folder
         if is_shipped(str(folder)) and not folder.exists():
             model, place, state = str(folder), "DIR", "is the name of a model; a folder with its predictions is needed"

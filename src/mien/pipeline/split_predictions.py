@@ -210,8 +210,7 @@ def vote_temperature_for_use(predictor: Predictor, faces: Dataset) -> float:
         return 1.0
     columns = [chosen.vote_classes.index(name) for name in predictor.classes]
     shares = vote_probabilities(check_votes(chosen))[:, columns]
-    fitted = fit_temperature(shares, predictor.probabilities(np.asarray(chosen.images), 1.0))
-    return _steadied(fitted, len(chosen))
+    return _steadied(fit_temperature(shares, predictor.probabilities(np.asarray(chosen.images), 1.0)), len(chosen))
 
 
 def fitted_temperatures(predictor: Predictor, faces: Dataset, predictions: Predictions) -> dict[str, Any]:
@@ -260,11 +259,9 @@ def _predict(teacher: Path, faces: Dataset, read: Callable[[InputSpec], Dataset]
     # Rows are numbered otherwise if a corrupted file, which was skipped, is gone.
     rows = faces.rows[faces.split == "train"].tolist()
     key = [file_sha256(teacher), faces.fingerprint_for_predictions("train"), rows, votes, views]
-    name = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]
-    file = cache_folder("soft-labels") / f"{name}.npz"
+    file = cache_folder("soft-labels") / f"{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]}.npz"
     if not file.is_file():
         predictor = Predictor(teacher).for_labels()
-        same_size = read(predictor.manifest.input)
-        predictions = predict_split(predictor, same_size, "train", views, temperature=1.0)
+        predictions = predict_split(predictor, read(predictor.manifest.input), "train", views, temperature=1.0)
         write_predictions(file, predictions, np.float16)
     return file

@@ -159,5 +159,4 @@ def _bar() -> Progress:
 
 def _in_notebook() -> bool:
     ipython = sys.modules.get("IPython")
-    shell = None if ipython is None else ipython.get_ipython()
-    return getattr(shell, "kernel", None) is not None
+    return getattr(None if ipython is None else ipython.get_ipython(), "kernel", None) is not None

@@ -197,8 +197,7 @@ class Study(StrictModel):
         if variant.init_from:
             model = self.model_of(variant)
             if model is None:
-                start = self.recipe_of(self.variant(variant.init_from), seed, given)
-                return tuned(recipe, start, [*own, *for_one])
+                return tuned(recipe, self.recipe_of(self.variant(variant.init_from), seed, given), [*own, *for_one])
             # If there is no parent, apply the changes for all variants here.
             recipe = tuned(recipe, model.read_recipe(), [*own, *changes])
         return recipe

@@ -174,8 +174,7 @@ def _compare(
         seeds = [seed for seed in drawn[name] if seed in baseline]
         if name != comparison.baseline:
             pairs = [baseline[seed] for seed in seeds], [drawn[name][seed] for seed in seeds]
-            found = compare_repeats(*pairs) if seeds else []
-            named = zip(metrics, found, strict=False)
+            named = zip(metrics, compare_repeats(*pairs) if seeds else [], strict=False)
             differences[name] = {metric: each if metric == "log_loss" else each.bounded() for metric, each in named}
     return VariantComparison(comparison, len(shared[0]), _adjusted(differences), absent)
 

@@ -141,8 +141,7 @@ def mix(
     the mixed batch; int64 (N,) the partner of each image; and lam, the weight of each image's own label, 0..1. The loss
     is ``lam * loss(labels) + (1 - lam) * loss(labels[partner])``.
     """
-    count = len(batch)
-    partner = torch.randperm(count, generator=generator, device=batch.device)
+    partner = torch.randperm(len(batch), generator=generator, device=batch.device)
     use_cutmix = _scalar(host) < 0.5 if recipe.cutmix and recipe.mixup else recipe.cutmix > 0
     lam = _beta(recipe.cutmix if use_cutmix else recipe.mixup, host)
     if not use_cutmix:
@@ -161,8 +160,7 @@ def alternate(count: int, epoch: int, seed: int, device: torch.device) -> Tensor
     This is the alternating flip (Jordan 2024, "94% on CIFAR-10 in 3.29 Seconds"). In two consecutive epochs, the
     network sees each image once plain and once mirrored, unlike with random flips.
     """
-    first = torch.rand(count, generator=torch.Generator().manual_seed(seed)) < 0.5
-    return (first ^ (epoch % 2 == 1)).to(device)
+    return ((torch.rand(count, generator=torch.Generator().manual_seed(seed)) < 0.5) ^ (epoch % 2 == 1)).to(device)
 
 
 def _warp(

@@ -235,8 +235,7 @@ def differences_chart(name: str, named: Sequence[tuple[str, Estimate]]) -> Chart
         # A difference without an interval has no ends.
         sides = [[each.value - each.low for each in estimates], [each.high - each.value for each in estimates]]
         reach = 100 * np.clip(np.nan_to_num(sides), 0, None)
-        error = {"elinewidth": 0.9, "ecolor": INK}
-        axes.barh(at, values, 0.72, color=COLOURS[0], xerr=reach, error_kw=error)
+        axes.barh(at, values, 0.72, color=COLOURS[0], xerr=reach, error_kw={"elinewidth": 0.9, "ecolor": INK})
         axes.set_yticks(at, labels)
         axes.tick_params(axis="y", length=0)
         axes.margins(x=0.1)
