@@ -205,10 +205,10 @@ def _check_folds(recipe: Recipe, folds: FoldPlan, folder: Path, init_from: RunFo
         begun = environment.get("started_from")
         # Without --from, a pretrained network starts from the weights that the recipe names.
         names_start = init_from is not None or starts_from_scratch(recipe.model)
-        targets = target_fingerprints(recipe, training)
+        targets, data = target_fingerprints(recipe, training), str(environment.get("data_fingerprint"))
         for differs, what, code in (
             (completed(run.read_recipe()).digest != digest, "another recipe", "other-recipe"),
-            (not training.matches_training_data(str(environment.get("data_fingerprint"))), "other data", "other-data"),
+            (not training.matches_training_data(data), "other data or another number of folds", "other-data"),
             (environment | targets != environment, "other votes or ratings", "run-other-votes"),
             (begun != start and names_start, f"another {arg('init_from')}", "run-other-start"),
         ):

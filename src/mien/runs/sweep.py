@@ -188,8 +188,8 @@ def _opened(space: Space, faces: Dataset, out: Path) -> Iterator[optuna.Study]:
             storage.engine.dispose()
     except (StorageInternalError, SQLAlchemyError) as error:
         raise RunError(
-            f"{out / DATABASE} cannot be used: {str(error.__cause__ or error).splitlines()[0]}. Its trials "
-            "are kept; the same command resumes the sweep.",
+            f"{out / DATABASE} cannot be used: {str(error.__cause__ or error).splitlines()[0]}. If it is damaged, "
+            f"choose another {arg('out')}; else mend that, and the same command goes on with its trials.",
             code="sweep-database",
         ) from error
 
