@@ -84,6 +84,9 @@ def test_a_stack_keeps_its_shape(fitted, faces):
     wide = np.ascontiguousarray(faces.images.repeat(2, 2)[:20, 6:42, 16:80])
     expected = fitted.predict_proba(np.stack([face_square(image, 48) for image in wide]))
     np.testing.assert_array_equal(fitted.predict_proba(wide), expected)
+    np.testing.assert_array_equal(fitted.predict_proba(wide[:, None]), expected)
+    small = ExpressionClassifier(fitted.recipe, settings={"epochs": 1}).fit(wide, [*"ab"] * 10)
+    np.testing.assert_array_equal(small.predict_proba(wide.reshape(20, -1)), small.predict_proba(wide))
     flat = clone(fitted).set_params(image_shape=(36, 64))
     assert np.array_equal(flat._pixels(*_flat(wide.reshape(20, -1)), 1), wide)
 

@@ -15,14 +15,15 @@ const { devDependencies } = JSON.parse(readFileSync("package.json", "utf8")) as 
 
 /** Keep the declarations that the package's own needs, with the suffixes that Node's resolution needs. */
 function finishTypes(): void {
+  rmSync(`${OUT}/all`, { recursive: true, force: true });
   renameSync(`${OUT}/types`, `${OUT}/all`);
   const kept = new Set<string>();
   const keep = (name: string): void => {
     if (kept.has(name)) return;
     kept.add(name);
-    const text = readFileSync(`${OUT}/all/${name}.d.ts`, "utf8").replace(/ from "(\.[^"]+)"/g, (_, to: string) => {
+    const text = readFileSync(`${OUT}/all/${name}.d.ts`, "utf8").replace(/( from |import\()"(\.[^"]+?)(\.js)?"/g, (_, before: string, to: string) => {
       keep(path.join(path.dirname(name), to));
-      return ` from "${to}.js"`;
+      return `${before}"${to}.js"`;
     });
     mkdirSync(path.dirname(`${OUT}/types/${name}`), { recursive: true });
     writeFileSync(`${OUT}/types/${name}.d.ts`, text);

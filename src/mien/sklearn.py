@@ -90,14 +90,14 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             PixelError: arrays of a wrong shape or with wrong values, or data that cannot be used for training.
             MienError: unknown recipe or setting, a recipe with a label scheme, or torch is not installed.
         """
-        flat, own_shape = _flat(X)
+        flat, self._shape = _flat(X)
         features, labels = validate_data(self, flat, y, dtype="numeric", ensure_min_samples=2)
         check_classification_targets(labels)
         state = self.random_state
         seed = state.randint(2**31 - 1) if isinstance(state, np.random.RandomState) else state
         job = find_job(self.recipe, settings_of(self.settings, seed=seed), None, self.device)
         recipe = job.recipe
-        pixels = self._pixels(features, own_shape, recipe.input.channels)
+        pixels = self._pixels(features, self._shape, recipe.input.channels)
         if recipe.classes != "all":
             # With a label scheme, the columns of the probabilities would not be those of classes_.
             raise RecipeError(
@@ -141,7 +141,9 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         check_is_fitted(self)
         size_px, channels = self._classifier.manifest.input.stored_as
         flat, own_shape = _flat(X)
-        pixels = self._pixels(validate_data(self, flat, dtype="numeric", reset=False), own_shape, channels)
+        pixels = self._pixels(
+            validate_data(self, flat, dtype="numeric", reset=False), own_shape or self._shape, channels
+        )
         return self._classifier.probabilities(np.stack([face_square(image, size_px, channels) for image in pixels]))
 
     def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:  # noqa: N803
@@ -200,7 +202,7 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
                 f"{flat.shape[1]} features are not the pixels of {wanted}. Give image_shape=(H, W); RGB has (H, W, 3).",
                 code="image-shape",
             ) from None
-        if own is not None and images.shape[1:] != own:
+        if own is not None and images[0].squeeze().shape != own:
             raise PixelError(f"Leave image_shape={self.image_shape} out: the images are {own}.", code="image-shape")
         return np.asarray(images, dtype=np.uint8)
 
@@ -210,7 +212,9 @@ def _flat(images: Any) -> tuple[Any, tuple[int, ...] | None]:
     shape = images.shape if hasattr(images, "shape") else np.asarray(images).shape
     if len(shape) not in {3, 4}:
         return images, None
-    return np.reshape(images, (shape[0], int(np.prod(shape[1:])))), tuple(shape[1:])
+    sides = tuple(side for side in shape[1:] if side != 1)
+    is_image = len(sides) == 2 or (len(sides) == 3 and sides[2] == 3)
+    return np.reshape(images, (shape[0], int(np.prod(shape[1:])))), sides if is_image else None
 
 
 def _open(model: bytes) -> OnnxClassifier:

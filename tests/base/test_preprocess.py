@@ -72,8 +72,7 @@ def test_fractions_are_not_taken_for_black():
     """A float image of 0 to 1, as many programs save it, would have two values left."""
     with raises(DataError, "image-range"):
         grey_square(Image.fromarray(np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)), 8)
-    whole = Image.fromarray(np.linspace(0, 255, 64, dtype=np.float32).reshape(8, 8))
-    assert grey_square(whole, 8)[-1, -1] == 255
+    assert grey_square(Image.fromarray(np.linspace(0, 255, 64, dtype=np.float32).reshape(8, 8)), 8)[-1, -1] == 255
     assert not grey_square(Image.new("F", (8, 8), 0.0), 8).any()
 
 

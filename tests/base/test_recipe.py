@@ -9,8 +9,7 @@ from mien.base.recipe import Recipe, load_recipe
 
 def test_early_sizes_give_way_to_the_full_crop():
     recipe = load_recipe("demo", ["progressive_resizing=[[0.4, 28], [0.7, 36]]", "input.crop_px=44"])
-    sides = [recipe.side_px(progress) for progress in (0.0, 0.39, 0.4, 0.69, 0.7, 1.0)]
-    assert sides == [28, 28, 36, 36, 44, 44]
+    assert [recipe.side_px(progress) for progress in (0.0, 0.39, 0.4, 0.69, 0.7, 1.0)] == [28, 28, 36, 36, 44, 44]
     assert Recipe().side_px(0.0) == 48
 
 

@@ -171,8 +171,7 @@ def test_a_shard_without_rows_changes_nothing(tmp_path: Path, noise) -> None:
     alone = load_dataset(tmp_path / "data")
     empty = {name: pa.array([], type=pa.string()) for name in data}
     pq.write_table(pa.table({"image": pa.array([], type=pa.binary()), **empty}), tmp_path / "data" / "1.parquet")
-    both = load_dataset(tmp_path / "data")
-    assert both.columns["who"].tolist() == alone.columns["who"].tolist() == data["who"]
+    assert load_dataset(tmp_path / "data").columns["who"].tolist() == alone.columns["who"].tolist() == data["who"]
 
 
 def test_a_bad_image_is_named_by_its_row_and_skip_bad_goes_on(tmp_path: Path, noise) -> None:

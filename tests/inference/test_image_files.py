@@ -34,6 +34,7 @@ def test_the_walk_is_the_sorted_list_of_all_images_that_are_not_hidden(tmp_path)
     assert len(expected) == 8
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such pipes")
 @pytest.mark.parametrize("target", ["gone", "b.png"])
 def test_a_link_without_a_target_is_an_image_that_cannot_be_read(tmp_path, mien, face_folder, tiny_run, target):
     (tmp_path / "a.png").write_bytes(next((face_folder / "test" / "happy").iterdir()).read_bytes())

@@ -51,8 +51,7 @@ def test_study_bs_weights_are_glorot_uniform():
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
             fan_out, fan_in = layer.weight.shape[:2]
-            area = layer.weight[0, 0].numel()
-            bound = (6 / (area * (fan_in + fan_out))) ** 0.5
+            bound = (6 / (layer.weight[0, 0].numel() * (fan_in + fan_out))) ** 0.5
             assert layer.weight.abs().max() <= bound
             assert layer.weight.abs().max() > 0.9 * bound
             assert (layer.bias == 0).all()

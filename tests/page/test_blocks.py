@@ -16,8 +16,7 @@ from support import raises
 
 def test_files_hold_values_and_intervals():
     columns = (Column("class", "text"), Column("share", "percent"), Column("rows", "count"))
-    rows = [('a, "b"', Estimate(0.5, 0.25, math.nan), 1234), ("c", None, 0), ("d", math.nan, 7)]
-    table = Table("t", columns, rows)
+    table = Table("t", columns, [('a, "b"', Estimate(0.5, 0.25, math.nan), 1234), ("c", None, 0), ("d", math.nan, 7)])
     lines = list(csv.reader(io.StringIO(table.to_csv().decode())))
     assert lines == [
         ["class", "share", "share low", "share high", "rows"],

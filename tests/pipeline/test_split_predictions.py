@@ -46,8 +46,7 @@ def test_soft_labels_in_the_cache_are_those_of_the_same_ids(tiny_run, faces):
     for by in (1000, 1001):
         numbered = replace(faces, rows=faces.rows + by)
         (teacher,) = predict_soft_labels([tiny_run.model], numbered, lambda _, data=numbered: data, 1)
-        found = read_predictions(teacher.predictions)
-        assert found.sample_ids.tolist() == numbered.of_split("train").rows.tolist()
+        assert read_predictions(teacher.predictions).sample_ids.tolist() == numbered.of_split("train").rows.tolist()
 
 
 def test_the_temperature_is_left_out_only_where_it_was_fitted(tiny_run, faces, tmp_path):

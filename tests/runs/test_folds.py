@@ -144,8 +144,7 @@ def test_a_fold_that_lacks_a_class_to_balance_is_refused_before_the_first(
     update, code, setting, short_recipe, faces, tmp_path, untrained
 ):
     """All rows of one class are copies of one image: whichever fold holds them, the other has none to learn."""
-    disgust = faces.labels == faces.classes.index("disgust")
-    groups = np.where(disgust, -1, np.arange(len(faces)))
+    groups = np.where(faces.labels == faces.classes.index("disgust"), -1, np.arange(len(faces)))
     balanced = short_recipe.model_copy(update={"balance": short_recipe.balance.model_copy(update=update)})
     with raises(DataError, code) as caught:
         judge(balanced, faces, tmp_path, groups)

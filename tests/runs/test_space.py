@@ -111,7 +111,6 @@ def test_a_wrong_range_is_one_line_that_says_where(parameters, code, found):
     [
         ('recipe = "quick"\n', "space-missing-key", "'trials'"),
         ('recipe = "quik"\ntrials = 3\n', "recipe-unknown", "'quick'"),
-        ('recipe = "head"\ntrials = 3\n', "space-fits-head", "'head'"),
         (f"{HEAD}trails = 3\n", "space-unknown-key", "'trials'"),
         (f"{HEAD}[pruning]\nfirst = 3\n", "space-unknown-key", "'pruning.first_epoch'"),
         ('recipe = "quick"\ntrials = 0\n', "space-value", "trials = 0"),

@@ -71,8 +71,6 @@ def test_part_of_a_study_is_still_compared():
         ('name = "base"', 'name = "base"\npublished = { acuracy = 0.5 }', "study-value", "'acuracy'"),
         ('name = "base"', 'name = "base"\npublished = { log_loss = 0.5 }', "study-value", "'log_loss'"),
         ('name = "base"', 'name = "base"\npublished = { accuracy = 61 }', "study-value", "61% is 0.61"),
-        ('name = "base"', 'name = "base"\nrecipe = "head"', "study-head-alone", "'base'"),
-        ("epochs = 3", 'classes = "six"', "study-comparison", "classes = "),
         ('classes = "binary"\n', 'classes = "bianry"\n', "study-value", "'binary'"),
         ('classes = "binary"\n', "", "study-value", "'after' and 'classes'"),
         ("seeds = [0, 1]", "seeds = []", "study-value", "seeds"),

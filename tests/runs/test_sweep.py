@@ -127,6 +127,8 @@ def test_what_is_wrong_is_said_before_anything_is_written(tmp_path, faces, space
     with raises(RecipeError, "space-network", "'model.dropuot'", "'dropout'"):
         check_networks(load_space(str(space_file("model.dropuot = { uniform = [0.0, 0.5] }\n"))))
     space = load_space(str(space_file()))
+    with raises(RecipeError, "head-alone"):
+        check_networks(space.model_copy(update={"base": load_recipe("head")}))
     with pytest.raises(DataError):
         search(space, faces.of_split("train"), out)
     assert not out.exists()

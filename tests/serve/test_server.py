@@ -160,8 +160,7 @@ def test_schemathesis_finds_nothing(start, token, tmp_path):
     service = start(MIEN_TOKEN=token)
     (tmp_path / "schemathesis.toml").write_text(CONFIGURATION)
     program = Path(sys.executable).parent / "schemathesis"
-    document = f"{service.client.base_url}/openapi.json"
-    command = [program, "run", document, "-H", f"Authorization: Bearer {token}"]
+    command = [program, "run", f"{service.client.base_url}/openapi.json", "-H", f"Authorization: Bearer {token}"]
     bounds = ["--max-examples", "5", "--seed", "1", "--phases", "examples,coverage,fuzzing", "--no-color"]
     done = subprocess.run([*command, *bounds], capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]

@@ -72,8 +72,7 @@ def test_a_run_learns_ratings_and_tells_them_wherever_derived_ones_stand(tmp_pat
     error = np.sqrt(np.mean((kept.values[:, 0] - kept.ratings[:, 0]) ** 2))
     assert metrics["valence_rmse"].low < metrics["valence_rmse"].value == pytest.approx(error)
     model = mien.load(tmp_path / "run")
-    validation = rated.of_split("validation")
-    one = model.predict_crops(np.asarray(validation.images[:1]))[0]
+    one = model.predict_crops(np.asarray(rated.of_split("validation").images[:1]))[0]
     assert (one.valence, one.arousal) == pytest.approx(kept.values[0], abs=1e-6)
     assert one.to_dict()["valence"] == one.valence
     assert one.derived_valence is None

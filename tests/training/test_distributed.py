@@ -24,8 +24,11 @@ RATE = ["--lr", "0.01", "--batch-size", "63", "--set", "model.dropout=0"]
 
 
 class Fabric:
-    def __init__(self, rank, size):
-        self.global_rank, self.world_size = rank, size
+    def __init__(self, rank, size, device="cpu"):
+        self.global_rank, self.world_size, self.device = rank, size, torch.device(device)
+
+    def launch(self):
+        raise NotImplementedError  # the batch is large enough
 
 
 @pytest.mark.parametrize("count", [0, 1, 5, 64])
@@ -97,3 +100,7 @@ def test_processes_without_two_images_of_each_batch_are_refused(faces, tiny_reci
     monkeypatch.setattr(state, "make_fabric", lambda *_, **__: Fabric(0, size // 2 + 1))
     with raises(TrainingError, "batch-too-small", size, size // 2 + 1):
         state.prepare(plan_training(tiny_recipe, faces))
+    for fits in (Fabric(0, size // 2), Fabric(0, size, "cuda")):
+        monkeypatch.setattr(state, "make_fabric", lambda *_, fits=fits, **__: fits)
+        with pytest.raises(NotImplementedError):
+            state.prepare(plan_training(tiny_recipe, faces))

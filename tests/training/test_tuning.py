@@ -54,8 +54,7 @@ def test_timms_blocks(timm):
     """By hand: three convolutions of its stem, a residual block in each of four layers, the head; a ViT's embedding."""
     network = build_model(ModelRecipe.model_validate({"name": "timm", "backbone": "test_resnet"}), 5, 48)
     assert len(blocks(network)) == 3 + 4 + 1
-    settings = {"name": "timm", "backbone": "test_vit"}
-    network = build_model(ModelRecipe.model_validate(settings), 5, 48)
+    network = build_model(ModelRecipe.model_validate({"name": "timm", "backbone": "test_vit"}), 5, 48)
     found = blocks(network)
     assert id(network.backbone.pos_embed) in {id(parameter) for parameter in found[0]}
     assert sum(map(len, found)) == len(list(network.parameters()))

@@ -198,8 +198,7 @@ def _draw_mouth(face: Traits, canvas: Array, x: Array, y: Array) -> None:
     inside_upper = y - (upper + (corner - upper) * along)
     inside_lower = lower + (corner - lower) * along - y
     ends = np.clip((1 - along) * (half / 2) + 0.3, 0, 1)
-    thin = np.maximum(1 - 0.65 * face["AU23"] - 0.25 * smile, 0.2)
-    taper = np.maximum(1 - along, 0) * face["lip_px"] * thin
+    taper = np.maximum(1 - along, 0) * face["lip_px"] * np.maximum(1 - 0.65 * face["AU23"] - 0.25 * smile, 0.2)
     lips = np.minimum(inside_upper + 0.9 * taper, inside_lower + 1.3 * taper)
     _paint(canvas, face["skin"] * face["lip_shade"] * 0.9, _cover(lips) * ends * 0.8)
     _paint(canvas, 0, np.clip(1.15 - np.abs(inside_upper), 0, 0.65) * ends)

@@ -40,8 +40,7 @@ def evaluate_answers(predictions: Predictions, resamples: int = 1000) -> AnswerE
         answered, doubtful = means[:, 0], means[:, 1]
         supports, hits = np.split(means[:, 2:], 2, axis=1)
         # NaN if a resample lacks a class, as in macro averages.
-        balanced = divide(hits, supports).mean(axis=1)
-        return np.stack([answered, 1 - answered - doubtful, doubtful, balanced], axis=1)
+        return np.stack([answered, 1 - answered - doubtful, doubtful, divide(hits, supports).mean(axis=1)], axis=1)
 
     values = metrics_of(columns.mean(axis=0, keepdims=True))[0]
     drawn = metrics_of(bootstrap_means(columns, resamples, groups=predictions.groups))

@@ -203,8 +203,7 @@ def _metrics_of(labels: Labels, probabilities: Floats, resamples: int, groups: G
     if np.isnan(probabilities).any():
         unknown, nothing = Estimate(math.nan, math.nan, math.nan), np.zeros(0)
         return CalibrationMetrics(unknown, unknown, math.nan, reliability(nothing, nothing.astype(np.bool_)))
-    truth = labels[:, np.newaxis] == np.arange(probabilities.shape[1])
-    briers = np.square(probabilities - truth).sum(axis=1)
+    briers = np.square(probabilities - (labels[:, np.newaxis] == np.arange(probabilities.shape[1]))).sum(axis=1)
     columns = np.stack([sample_losses(labels, probabilities), briers], axis=1)
     log_loss, brier = map(
         percentile_interval, columns.mean(axis=0).tolist(), bootstrap_means(columns, resamples, groups=groups).T

@@ -52,8 +52,7 @@ def gaussian_blur(images: Images, sigma_px: float) -> Images:
 def _both_ways(images: Images, matrix: npt.NDArray[np.float32]) -> Images:
     """Apply a linear filter, (S, S), to the rows and columns of each channel."""
     values = images.astype(np.float32)
-    squares = values if images.ndim == 3 else np.moveaxis(values, 3, 1)
-    filtered = matrix @ squares @ matrix.T
+    filtered = matrix @ (values if images.ndim == 3 else np.moveaxis(values, 3, 1)) @ matrix.T
     return _bytes(filtered if images.ndim == 3 else np.moveaxis(filtered, 1, 3))
 
 

@@ -54,8 +54,7 @@ def worst_mistakes(labels: Labels, probabilities: Floats, count: int = 20) -> In
     At equal confidence, the lower probability of the true class comes first, then the earlier sample.
     """
     wrong = np.flatnonzero(probabilities.argmax(axis=1) != labels)
-    of_truth = probabilities[wrong, labels[wrong]]
-    order = np.lexsort((of_truth, -probabilities[wrong].max(axis=1)))
+    order = np.lexsort((probabilities[wrong, labels[wrong]], -probabilities[wrong].max(axis=1)))
     return wrong[order][:count].astype(np.int64)
 
 

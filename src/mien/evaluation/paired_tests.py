@@ -140,8 +140,7 @@ def mcnemar_test(
         chances = np.ones(1)
         for size in sizes:
             chances = (np.pad(chances, (0, size)) + np.pad(chances, (size, 0))) / 2
-        sums = 2 * np.arange(len(chances)) - sizes.sum()
-        p_value = min(1.0, float(chances[np.abs(sums) >= found].sum()))
+        p_value = min(1.0, float(chances[np.abs(2 * np.arange(len(chances)) - sizes.sum()) >= found].sum()))
         return McNemar(*counts, f"exact {'sign-flip' if over else 'binomial'}{over}", math.nan, p_value)
     statistic = max(found - int(np.gcd.reduce(sizes)), 0) ** 2 / int(sizes @ sizes)
     return McNemar(*counts, f"chi-square{over}", statistic, math.erfc(math.sqrt(statistic / 2)))

@@ -40,8 +40,7 @@ def overlay(
     share = np.clip(face_map.astype(np.float64) / (full_scale(face_map) or 1.0), 0.0, 1.0)
     cover = STRENGTH * share[:, :, None]
     # magma's first colours are black, which would look like a dark face, so begin where it is violet.
-    pixels_below = face[:, :, None] if face.ndim == 2 else face
-    blend = (1 - cover) * pixels_below + cover * colour(0.35 + 0.65 * share)
+    blend = (1 - cover) * (face[:, :, None] if face.ndim == 2 else face) + cover * colour(0.35 + 0.65 * share)
     pixels: npt.NDArray[np.uint8] = np.rint(blend).astype(np.uint8)
     return pixels.repeat(enlarge, axis=0).repeat(enlarge, axis=1)
 

@@ -137,8 +137,7 @@ def _search(one: Floats32, other: Floats32) -> tuple[Placement, Floats32]:
     one, other = (each - each.mean(axis=(1, 2), keepdims=True) for each in (one, other))
     # Use only detail: under a fading window, coarse lighting would always favour shift 0.
     of_one = _spectrum(one, _waves(side, 1.0), counts)
-    across = np.arange(-_CYCLES[1], _CYCLES[1] + 1)
-    turn = np.exp(-2j * np.pi * across * (side - 1) / side).astype(np.complex64)
+    turn = np.exp(-2j * np.pi * np.arange(-_CYCLES[1], _CYCLES[1] + 1) * (side - 1) / side).astype(np.complex64)
     best = np.full(count, -np.inf, dtype=np.float32)
     placement = np.zeros((count, 4), dtype=np.float32)
     for zoom in ZOOMS:

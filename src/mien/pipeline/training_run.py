@@ -145,8 +145,7 @@ def finish_run(
 ) -> TrainingResult:
     """Export a run's best weights, evaluate the exported model on validation, and write the run folder."""
     recipe, faces = run.read_recipe(), plan.dataset
-    same_weights = manifest_of_weights(run, checkpoint.load(run.best)[1]) is not None
-    removed = () if same_weights else run.remove_derived()
+    removed = () if manifest_of_weights(run, checkpoint.load(run.best)[1]) is not None else run.remove_derived()
     with exporting(run) as export:
         predictor, predictions = calibrate(export.file, faces)
         write_trained_on(run, with_model_classes(predictor, faces), start)

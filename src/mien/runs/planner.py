@@ -30,6 +30,7 @@ def make_plan(
     first = {each.name: _first_run(study, each, faces_by_form, changes) for each in trained}
     of_data = {name for faces in faces_by_form.values() for name in faces.classes}
     _check_metrics(whole or study, of_data.union(*(run.classes for run in first.values())), changes)
+    _check_comparisons(study, {name: run.classes for name, run in first.items()})
     runs: dict[tuple[str, int], PlannedRun] = {}
     variant_of: dict[str, str] = {}
     for rank in range(max(len(study.seeds_of(variant)) for variant in trained)):
@@ -75,6 +76,20 @@ def _check_metrics(study: Study, known: set[str], changes: Sequence[str]) -> Non
             )
 
 
+def _check_comparisons(study: Study, classes: dict[str, tuple[str, ...]]) -> None:
+    """Raise an error if variants are compared whose predictions have different classes."""
+    for each in study.variants:
+        if each.after:
+            scheme = parse_scheme(each.classes)
+            classes[each.name] = classes[each.after] if scheme is None else scheme.classes
+    for comparison in study.comparisons:
+        if not comparison.classes and len({classes[name] for name in comparison.variants}) > 1:
+            words = (
+                f"Variants of the comparison '{comparison.title}' have different classes. Merge those of all, as with"
+            )
+            raise StudyError(f'{words}: classes = "three"', code="study-comparison")
+
+
 def _first_run(study: Study, variant: Variant, faces_by_form: FacesByForm, changes: Sequence[str]) -> PlannedRun:
     """Plan the run of a variant's first seed, without its parent. Error messages name the variant."""
     try:
@@ -97,6 +112,9 @@ def _checked(variant: Variant, recipe: Recipe, faces_by_form: FacesByForm, is_bu
     weights = None if model is None else model.best
     if not variant.init_from:
         weights = network.load_pretrained()
+        if weights is None and recipe.tuning.fit_head:
+            words = 'a head needs a trained network. Name it in the study, as with: from = "default"'
+            raise RecipeError(words, code="head-alone")
     return PlannedRun(
         variant.name,
         recipe,

@@ -156,9 +156,6 @@ def parse_space(text: str, origin: str, folder: Path = Path(), changes: Sequence
             raise RecipeError(
                 f"The search space {origin} cannot vary '{key}', which all trials share.", code="space-fixed-key"
             )
-    if base.tuning.fit_head:
-        words = f"The search space {origin}: '{base.name}' fits a head to a trained network; a sweep trains whole ones."
-        raise RecipeError(words, code="space-fits-head")
     space = Space(name=Path(origin).stem, base=base, **dict(file))
     try:
         for _ in space.recipes_at_the_ends():

@@ -250,24 +250,12 @@ def parse_study(text: str, origin: str, folder: Path = Path()) -> Study:
 
     variants = tuple(each.model_copy(update={"recipe": beside(each.recipe)}) for each in study.variants)
     study = study.model_copy(update={"recipe": beside(study.recipe), "variants": variants})
-    schemes = {variant.name: variant.classes for variant in study.variants}
     for variant in study.variants:
-        if variant.after:
-            continue
-        try:
-            recipe = study.recipe_of(variant, study.seeds_of(variant)[0])
-            if recipe.tuning.fit_head and not variant.init_from:
-                words = 'its recipe fits a head to a trained network. Name it, as with: from = "default"'
-                raise RecipeError(words, code="study-head-alone")
-        except RecipeError as error:
-            words = f"The variant '{variant.name}' of the study {origin}: {error.raw}"
-            raise RecipeError(words, code=error.code) from None
-        schemes[variant.name] = recipe.classes
-    for comparison in study.comparisons:
-        if not comparison.classes and len({schemes[name] for name in comparison.variants}) > 1:
-            raise StudyError(
-                f"The comparison '{comparison.title}' of the study {origin} has variants with different classes. Merge "
-                'them alike, as with: classes = "five"',
-                code="study-comparison",
-            )
+        if not variant.after:
+            try:
+                study.recipe_of(variant, study.seeds_of(variant)[0])
+            except RecipeError as error:
+                raise RecipeError(
+                    f"The variant '{variant.name}' of the study {origin}: {error.raw}", code=error.code
+                ) from None
     return study

@@ -26,6 +26,7 @@ from mien.base.labels import parse_scheme
 from mien.base.recipe import Recipe, dump_recipe
 from mien.base.run_folder import HistoryLine, RunFolder, best_epoch
 from mien.data.dataset import Dataset
+from mien.models.registry import starts_from_scratch
 from mien.page.blocks import Column, Table
 from mien.page.wording import counted
 from mien.runs.space import Pruning, Space
@@ -156,6 +157,9 @@ def search(
 
 def check_networks(space: Space) -> None:
     """Check that the network can be built at each end of its ranges. Raises :class:`RecipeError`."""
+    if space.base.tuning.fit_head and starts_from_scratch(space.base.model):
+        words = f"'{space.base.name}' fits a head to a trained network; a sweep starts from random weights."
+        raise RecipeError(words, code="head-alone")
     for key, recipe in space.recipes_at_the_ends():
         if key.startswith(("model.", "input.", "progressive_resizing")):
             try:

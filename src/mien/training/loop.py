@@ -156,8 +156,7 @@ def _finished_epoch(state: TrainingState, callback: Callback, should_stop: Calla
     line |= {"epoch": epoch, **validate(state)}
     # After the last step, weights may be NaN although its loss was finite. Such an epoch is not kept.
     _check_loss(state, epoch, epoch * state.plan.steps_per_epoch, line["validation_loss"])
-    before = state.history[-1]["seconds"] if state.history else 0.0
-    return line | {"seconds": before + time.perf_counter() - began}
+    return line | {"seconds": (state.history[-1]["seconds"] if state.history else 0.0) + time.perf_counter() - began}
 
 
 def _train_epoch(

@@ -134,7 +134,7 @@ EXPLODED = 4.0
 _WINDOW = 31
 """Number of steps in which the loss must fall clearly: the rate rises by two powers of ten in them."""
 _CLEAR = 0.487
-"""A fall is clear if losses and steps are correlated by minus this or less (t = 3); noise is so in 1% of tests."""
+"""A fall is clear if losses and steps are correlated by minus this or less (t = 3); noise is so in 2% of tests."""
 
 
 def range_test(
@@ -172,7 +172,7 @@ def range_test(
 def suggested_rate(
     rates: npt.NDArray[np.float64], losses: npt.NDArray[np.float64], means: npt.NDArray[np.float64]
 ) -> float:
-    """Return the highest rate, below that of the lowest mean, around which the loss falls clearly.
+    """Return the highest rate, at most that of the lowest mean, around which the loss falls clearly.
 
     Arguments are what :func:`range_test` returns; a running mean alone drifts by chance, and lags behind. Raises
     TrainingError if the loss falls nowhere (``lr-not-found``).
@@ -189,9 +189,9 @@ def suggested_rate(
         raise TrainingError(
             f"The loss falls clearly at no learning rate from {rates[0]:.1g} up, so none can be suggested. If it "
             "differs much from batch to batch, a larger batch_size shows more; a trained network may have no such rate."
-            if len(rates)
-            else "The loss is not a number at the first step.",
-            "Else check the data with `mien audit`, and the recipe's loss and network.",
+            if len(losses) >= _WINDOW
+            else f"The loss is not a number, or explodes, after {len(losses)} steps.",
+            "Check the data with `mien audit`, and the recipe's loss and network.",
             code="lr-not-found",
         )
     return float(rates[clear[-1] + _WINDOW // 2])

@@ -99,15 +99,16 @@ def prepare(
 
     Raises DataError for teachers of other data or classes, RecipeError for a network too deep for its images, RunError
     if ``init_from`` has no checkpoint of this network, ModelError for pretrained weights that cannot be used, and
-    TrainingError for a device that does not exist or a batch with fewer than two images for each process.
+    TrainingError for a device that does not exist or a batch with too few images for its processes.
     """
     recipe = plan.recipe
     train_faces = plan.balanced_train
     fabric = make_fabric(recipe.precision, device, may_leave_out=recipe.tuning.frozen_epochs > 0)
-    # A batch norm needs two images; on a CPU it sees those of its own process.
-    if fabric.world_size > max(1, (shown := min(recipe.batch_size, len(train_faces))) // 2):
+    # A batch norm needs two images; on a CPU it sees those of its own process alone.
+    each = 2 if fabric.world_size > 1 and fabric.device.type == "cpu" else 1
+    if each * fabric.world_size > (shown := min(recipe.batch_size, len(train_faces))):
         raise TrainingError(
-            f"{fabric.world_size} processes need two images each; a batch has {shown}. Use fewer, or raise batch_size.",
+            f"{fabric.world_size} processes need {each} images each; a batch has {shown}. Raise batch_size.",
             code="batch-too-small",
         )
     if fabric.world_size > 1:
@@ -248,7 +249,7 @@ def restore(state: TrainingState, run: RunFolder, facts: dict[str, Any]) -> dict
     for what, name in {**names, "teachers": "taught_by"}.items():
         own, given = (each.get(name) or "none" for each in (kept, facts))
         if own != given:
-            raise _trained_with_other(what, run, f" ({own if what != 'teachers' or own == 'none' else len(own)})")
+            raise _trained_with_other(what, run, f" ({own if isinstance(own, str) else ', '.join(own)})")
     started_from = kept.get("started_from")
     if state.init_checkpoint is not None and started_from != facts["started_from"]:
         raise RunError(

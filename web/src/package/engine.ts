@@ -39,7 +39,8 @@ export class Mien {
   readonly #canvas = new OffscreenCanvas(1, 1);
   /** Pictures use the same canvas, so one waits for the other. */
   readonly #inTurn = queue();
-  #freed: Promise<void> | null = null;
+  #freeing: Promise<void> | null = null;
+  #isFreed = false;
 
   private constructor(
     private readonly predictor: Predictor,
@@ -84,7 +85,10 @@ export class Mien {
 
   /** Free the memory of the networks. The object can then make no predictions. */
   dispose(): Promise<void> {
-    return (this.#freed ??= this.#inTurn(() => this.predictor.dispose()));
+    return (this.#freeing ??= this.#inTurn(() => {
+      this.#isFreed = true;
+      return this.predictor.dispose();
+    }));
   }
 
   #face(face: Parameters<typeof predictionOf>[1]): Face {
@@ -92,7 +96,7 @@ export class Mien {
   }
 
   #read(picture: Picture): DecodedImage {
-    if (this.#freed) throw new Error("dispose() has freed the networks. Load them again.");
+    if (this.#isFreed) throw new Error("dispose() has freed the networks. Load them again.");
     // As from a selector that finds no element.
     if (!picture) throw new Error(`The picture is ${picture}.`);
     const { width, height } = sizeOf(picture);

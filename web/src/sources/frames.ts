@@ -42,14 +42,22 @@ export abstract class Frames {
 /** Frames of a camera, always the newest one; slow predictions skip frames. */
 export class CameraFrames extends Frames {
   async forEach(use: (frame: DecodedImage, seconds: number) => Promise<void>): Promise<void> {
-    let next = this.next();
-    for (;;) {
-      // The video's current time may be that of the next frame already.
-      const seconds = await next;
+    // The time of the newest frame that was not used. The video's current time may be that of the frame after it.
+    let newest = null as number | null;
+    let tell = () => {};
+    const watch = () =>
+      this.video.requestVideoFrameCallback((_, { mediaTime }) => {
+        newest = mediaTime;
+        tell();
+        if (this.isRunning) watch();
+      });
+    watch();
+    while (this.isRunning) {
+      if (newest === null) await new Promise<void>((resolve) => (this.wake = tell = resolve));
       // A frame that was shown before the stop may still arrive.
-      if (seconds === null || !this.isRunning) return;
-      // Request the next frame before using this one, so that a frame that comes meanwhile is not missed.
-      next = this.next();
+      if (newest === null || !this.isRunning) return;
+      const seconds = newest;
+      newest = null;
       await use(this.capture(), seconds);
     }
   }

@@ -24,8 +24,9 @@ window.predict = async (options) => {
 };
 window.drawn = async () => {
   const mien = await Mien.load({ model: "fast" });
-  const faces = await mien.predict(await fetched("photo.png"));
+  const asked = mien.predict(await fetched("photo.png"));
   await mien.dispose();
+  const faces = await asked;
   await mien.dispose();
   const context = new OffscreenCanvas(512, 512).getContext("2d");
   draw(context, faces, { colours: { happy: "#ff0000" }, lineWidth: 4 });

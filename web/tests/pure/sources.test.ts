@@ -73,7 +73,7 @@ test("the upright image has the right corner at the top left, and fills its canv
   });
 });
 
-test("a camera's frame that comes while another is used is used next, with its own time, unless the camera is stopped", async () => {
+test("the newest of a camera's frames that come while one is used is next, with its own time, unless the camera is stopped", async () => {
   // A browser may show the next frame while this one is read.
   const context = { drawImage: () => {}, getImageData: () => ((video.currentTime += 1), {}) };
   vi.stubGlobal("OffscreenCanvas", class { getContext = () => context; });
@@ -84,11 +84,12 @@ test("a camera's frame that comes while another is used is used next, with its o
   const finished = frames.forEach(async (_frame, seconds) => {
     used.push(seconds);
     show(0, { mediaTime: video.currentTime });
+    show(0, { mediaTime: (video.currentTime += 1) });
     if (used.length === 2) frames.stop();
   });
   show(0, { mediaTime: 0 });
   await finished;
-  expect(used).toEqual([0, 1]);
+  expect(used).toEqual([0, 2]);
   vi.unstubAllGlobals();
 });
 

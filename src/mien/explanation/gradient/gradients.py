@@ -18,8 +18,7 @@ def gradient(
     """
 
     def map_of(inputs: Tensor, chosen: Tensor) -> Tensor:
-        of_class = model.probabilities(inputs).gather(1, chosen.unsqueeze(1))
-        (slope,) = torch.autograd.grad(of_class.sum(), inputs)
+        (slope,) = torch.autograd.grad(model.probabilities(inputs).gather(1, chosen.unsqueeze(1)).sum(), inputs)
         return slope.abs().amax(dim=1)
 
     return model.maps(images, targets, map_of)

@@ -158,8 +158,7 @@ def make_panels(
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(width_inches, height_inches), layout="constrained")
-        rows = -(-len(draws) // columns)
-        panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+        panels = figure.subplots(-(-len(draws) // columns), columns, sharex=True, sharey=True, squeeze=False).ravel()
         for index, (panel, draw) in enumerate(zip(panels, draws, strict=False)):
             draw(panel)
             panel.label_outer()
