@@ -89,7 +89,7 @@ def test_a_setting_that_is_spelled_out_is_the_same_run(tiny_study_file, faces):
         ("optim.lr = 1e30", "optim.lr = 0.3", ["optim.lr=0.01", "optim.name=sgd"], StudyError, "study-same-recipe",
          "'base' and 'wild'"),
         ('baseline = "base"\nclasses = "binary"', 'baseline = "base"', [], StudyError, "study-comparison", "three"),
-        ("optim.lr = 1e30", "optim.lr = 0.3", ["wild:tuning.fit_head=true"], RecipeError, "head-alone", "'wild'"),
+        ('set = { optim.lr = 1e30, optim.name = "sgd" }', 'recipe = "head"', [], RecipeError, "head-alone", "'wild'"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_run_is_refused_before_anything_runs(

@@ -249,7 +249,7 @@ def restore(state: TrainingState, run: RunFolder, facts: dict[str, Any]) -> dict
     for what, name in {**names, "teachers": "taught_by"}.items():
         own, given = (each.get(name) or "none" for each in (kept, facts))
         if own != given:
-            raise _trained_with_other(what, run, f" ({own if isinstance(own, str) else ', '.join(own)})")
+            raise _trained_with_other(what, run, f" ({', '.join(own) if isinstance(own, list) else own})")
     started_from = kept.get("started_from")
     if state.init_checkpoint is not None and started_from != facts["started_from"]:
         raise RunError(
