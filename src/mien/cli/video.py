@@ -125,6 +125,6 @@ def _show_table(result: VideoResult, detector: str) -> None:
     shown = tracks_table(longest_tracks(timeline))
     if shown.rows:
         show(rich_table(shown))
-    more = f"; the {len(shown.rows)} longest are above" if len(timeline.tracks) - len(shown.rows) else ""
+    more = f"; the {len(shown.rows)} longest are above" if len(shown.rows) < len(timeline.tracks) else ""
     faces = counted(len(timeline.tracks), "face") if timeline.tracks else "no face"
     typer.echo(f"{detector}: {faces} in {counted(timeline.frames, 'frame')} of {timeline.end_seconds:.1f} s{more}")

@@ -18,15 +18,6 @@ export abstract class Frames {
   /** Call `use` with each frame and its time in the video, until the last one or until stopped. */
   abstract forEach(use: (frame: DecodedImage, seconds: number) => Promise<void>): Promise<void>;
 
-  /** Wait until the browser shows another frame, and return its time; null after `stop`. */
-  protected next(): Promise<number | null> {
-    if (!this.isRunning) return Promise.resolve(null);
-    return new Promise((resolve) => {
-      this.wake = () => resolve(null);
-      this.video.requestVideoFrameCallback((_, { mediaTime }) => resolve(this.isRunning ? mediaTime : null));
-    });
-  }
-
   protected capture(): DecodedImage {
     const { videoWidth: width, videoHeight: height } = this.video;
     if (this.#canvas.width !== width || this.#canvas.height !== height) {
@@ -139,6 +130,15 @@ export class ClipFrames extends Frames {
     if (this.isRunning && video.ended) throw new PageError("video-broken");
   }
 
+  /** Wait until the browser shows another frame, and return its time; null after `stop`. */
+  #next(): Promise<number | null> {
+    if (!this.isRunning) return Promise.resolve(null);
+    return new Promise((resolve) => {
+      this.wake = () => resolve(null);
+      this.video.requestVideoFrameCallback((_, { mediaTime }) => resolve(this.isRunning ? mediaTime : null));
+    });
+  }
+
   /** The time of the shown frame in the file, in microseconds; NaN in browsers that do not tell. */
   #shownTime(): number {
     try {
@@ -157,7 +157,7 @@ export class ClipFrames extends Frames {
     const times: number[] = [];
     video.playbackRate = MEASURED.speed;
     while (times.length < MEASURED.frames) {
-      const time = await Promise.race([this.next(), later(null)]);
+      const time = await Promise.race([this.#next(), later(null)]);
       if (time !== null) times.push(time);
       // A slow video shows its next frame later.
       else if (!this.isRunning || video.ended) break;
@@ -199,7 +199,7 @@ export class ClipFrames extends Frames {
     const offBy = (seconds: number) => seconds - index / this.rate;
     const refused = video.play().then(() => new Promise<never>(() => {}), () => null);
     let time: number | null;
-    do time = await Promise.race([this.next(), later(null), refused]);
+    do time = await Promise.race([this.#next(), later(null), refused]);
     while (time !== null && offBy(time) < -this.#half);
     video.pause();
     if (time === null) return false;
