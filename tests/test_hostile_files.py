@@ -97,8 +97,7 @@ def test_an_evaluation_on_a_full_disk_leaves_nothing(tmp_path, limit):
     """Oracle: the folder. A file-size limit makes the very write fail that a full disk would."""
     labels = np.arange(400) % 7
     predictions = make_predictions(labels, [f"class {n}" for n in range(7)])
-    evaluation = evaluate_predictions(predictions, resamples=10)
-    context = ReportContext(predictions, evaluation)
+    context = ReportContext(predictions, evaluate_predictions(predictions, resamples=10))
     former = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, former[1]))
     try:

@@ -41,8 +41,7 @@ for words in json.loads(sys.argv[1]):
 def test_a_wrong_path_is_said_before_torch_is_loaded(tmp_path):
     """Torch takes seconds to import: here an import of it ends the command in another way."""
     (tmp_path / "faces.csv").write_text("path,label\n")
-    commands = json.dumps([words for words, _ in WRONG])
-    script = [sys.executable, "-c", WITHOUT_TORCH, commands]
+    script = [sys.executable, "-c", WITHOUT_TORCH, json.dumps([words for words, _ in WRONG])]
     lines = subprocess.run(script, cwd=tmp_path, capture_output=True, text=True).stderr.splitlines()
     assert lines[1::2] == ["2"] * len(WRONG)
     for line, (_, value) in zip(lines[::2], WRONG, strict=True):

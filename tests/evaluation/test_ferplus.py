@@ -66,8 +66,7 @@ def test_cross_entropy_agrees_with_scipy():
 
 def test_public_test_leaves_3199_images(fer2013_dev):
     """The number that work on FER+ reports for its validation split."""
-    pq = pytest.importorskip("pyarrow.parquet")
-    table = pq.read_table(fer2013_dev, columns=["usage", "ferplus_votes"])
+    table = pytest.importorskip("pyarrow.parquet").read_table(fer2013_dev, columns=["usage", "ferplus_votes"])
     votes = np.array(table.column("ferplus_votes").to_pylist())
     public = np.array(table.column("usage").to_pylist()) == "PublicTest"
     assert (majority(votes[public], FERPLUS_CLASSES) >= 0).sum() == 3199

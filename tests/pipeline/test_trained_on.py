@@ -114,11 +114,17 @@ def test_the_command_notes_it_and_writes_it(mien, tiny_run, faces, otherwise, tm
     written = json.loads((out / "metrics.json").read_text())
     assert written["trained_on"] == count
     assert "trained-on" in page_codes((out / "report.html").read_text())
-    report = mien("report", out, "--data", tmp_path / "other.parquet", "--model", tiny_run.path, "--no-explain")
-    assert report.code == 0, report.err
-    assert "trained-on" in page_codes((out / "report-validation" / "report.html").read_text())
-    table = json.loads((out / "report-validation" / "tables" / "without-copies.json").read_text())
-    assert [row["samples"] for row in table] == [each["count"] for each in written["subsets"]]
+    again, data = out / "report-validation", tmp_path / "other.parquet"
+    for model in ((), ("--model", tiny_run.path)):  # the predictions know it too
+        report = mien("report", out, "--data", data, *model, "--no-explain")
+        assert report.code == 0, report.err
+        assert "trained-on" in page_codes((again / "report.html").read_text())
+        table = json.loads((again / "tables" / "without-copies.json").read_text())
+        assert [row["samples"] for row in table] == [each["count"] for each in written["subsets"]]
+    compared = package.compare(out, out, data).subsets
+    assert [each.count for each, _ in compared] == [each["count"] for each in written["subsets"]]
+    alone = mien("evaluate", "--predictions", out / "predictions_validation.npz", "--json")
+    assert json.loads(alone.out)["trained_on"] == count
 
 
 @pytest.mark.parametrize("damage", [lambda content: content[:-3], lambda _: b"PK\x03\x04", lambda _: b""])

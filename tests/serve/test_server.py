@@ -60,8 +60,7 @@ def running(folder: Path, *options: object, **variables: str) -> Iterator[Proces
     command = [sys.executable, "-c", PROGRAM, "serve", "--port", "0", *map(str, options)]
     stderr = folder / "stderr"
     with stderr.open("wb") as stream, ExitStack() as stack:
-        environment = {**os.environ, **variables}
-        process = subprocess.Popen(command, stderr=stream, env=environment)
+        process = subprocess.Popen(command, stderr=stream, env={**os.environ, **variables})
         stack.callback(process.wait)
         stack.callback(process.kill)
         while (found := re.search(r"^(http://\S+?:\d+)\b", stderr.read_text(), re.MULTILINE)) is None:

@@ -124,8 +124,7 @@ def merge_votes(votes: str | os.PathLike[str], faces: str | os.PathLike[str]) ->
     voted = {image: row for image, row in counts.items() if row.any()}
     table = np.array(list(voted.values()))
     share = table.max(axis=1) / table.sum(axis=1)
-    expression = np.array([FERPLUS_CLASSES[at] not in NO_EXPRESSION for at in table.argmax(axis=1)])
-    clear = (share > CLEAR) & expression
+    clear = (share > CLEAR) & np.array([FERPLUS_CLASSES[at] not in NO_EXPRESSION for at in table.argmax(axis=1)])
     names = list(voted)
     order = [names[at] for at in np.argsort(share, kind="stable") if share[at] <= CLEAR]
     written = folder / f"{MERGED}.csv"

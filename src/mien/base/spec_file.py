@@ -63,8 +63,7 @@ class SpecKind:
         try:
             return expand_home(name).read_text(encoding="utf-8-sig")
         except FileNotFoundError:
-            known = Path(name).stem in self.names()
-            hint = f" Did you mean '{Path(name).stem}', which is built in?" if known else ""
+            hint = f" Did you mean '{Path(name).stem}', which is built in?" if Path(name).stem in self.names() else ""
             raise self._error(f"There is no {self.noun} file {name}.{hint}", "unreadable") from None
         except IsADirectoryError:
             raise self._error(f"{name} is a folder; a {self.noun} is a .toml file.", "unreadable") from None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mien.api.sweep import sweep as search
+from mien.base.spec_file import toml_value
 from mien.cli.options import DeviceOption, JsonOption, PlainSettings, option
 from mien.cli.output import notice, show, show_json
 from mien.cli.source import Source
@@ -60,7 +61,8 @@ def _show(result: SweepResult) -> None:
         notice(f"{result.folder}: {which}, so there is no best recipe.")
     else:
         typer.echo(f"best: trial {best.number} of {len(result.trials)}, {percent(best.accuracy)} on validation")
-        show(rich_table(Table("best", (Column("key", "text"), Column("best", "number")), list(best.values.items()))))
+        rows = [(key, each if isinstance(each, float) else toml_value(each)) for key, each in best.values.items()]
+        show(rich_table(Table("best", (Column("key", "text"), Column("best", "number")), rows)))
         notice(
             f"All trials: {result.folder / 'trials.csv'}. The best was chosen on these faces; confirm it with other "
             f"seeds: mien train {result.best_recipe} --data PATH --set seed=1"

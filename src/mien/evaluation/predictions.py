@@ -206,7 +206,7 @@ LARGEST_DIFFERENCE = 1e-3
 """Probabilities of one model may differ by this much between machines, or if stored as float16."""
 
 _ARRAYS = ("sample_ids", "labels", "probabilities", "classes", "split", "data_fingerprint")
-_OPTIONAL = ("note", "scheme", "temperature", "groups")
+_OPTIONAL = ("note", "scheme", "temperature", "groups", "trained_on")
 _PARTS: dict[str, tuple[type[Any], dict[str, str]]] = {
     "votes": (VotePredictions, {f"vote_{name}": name for name in ("counts", "classes", "probabilities", "output")}),
     "rated": (RatedValues, {"value_names": "names", "values": "values", "ratings": "ratings"}),
@@ -238,6 +238,7 @@ class Predictions(PerSample):
         groups: int64 (N,), equal for samples of one group, such as a person; the bootstrap draws whole groups. Or None.
         answers: answers that users get; None if they are the most probable class.
         rated: values beside classes, such as valence, with people's ratings; None without ratings.
+        trained_on: bool (N,), samples trained on that are identical to none of an earlier split; None if none is known.
         scheme: label scheme that maps the data's classes to ``classes``, such as ``"binary"``; else ``""``.
 
     Raises:
@@ -257,6 +258,7 @@ class Predictions(PerSample):
     answers: Answers | None = None
     scheme: str = ""
     rated: RatedValues | None = None
+    trained_on: npt.NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         sample_ids, labels = _integers("sample_ids", self.sample_ids), _integers("labels", self.labels)
@@ -299,6 +301,9 @@ class Predictions(PerSample):
         groups = None if self.groups is None else _integers("groups", self.groups)
         if groups is not None:
             _check_length("groups", groups, count, "groups-shape")
+        if self.trained_on is not None:
+            trained = _typed("trained_on", self.trained_on, "b", 1, "booleans of shape (N,)")
+            _check_length("trained_on", trained, count, "trained-on-type")
         converted = {"sample_ids": sample_ids, "labels": labels, "probabilities": probabilities, "groups": groups}
         for name, value in {**converted, "classes": tuple(self.classes)}.items():
             # The dataclass is frozen; only the constructor converts the types.

@@ -203,6 +203,8 @@ class MeasuredSplit:
             predictions = replace(predictions, groups=chosen.groups)
         if predictions.votes is None or predictions.votes.probabilities is None:
             predictions = replace(predictions, votes=votes_of(None, chosen) or predictions.votes)
+        if model is not None and (trained := _trained_on(model, data, predictions)).any():
+            predictions = replace(predictions, trained_on=trained)
         return cls(predictions, model, data, faces, chosen, reference)
 
     def with_scheme(self, scheme: LabelScheme | None) -> MeasuredSplit:
@@ -227,8 +229,8 @@ class MeasuredSplit:
     def masks(self) -> Mapping[str, npt.NDArray[np.bool_]]:
         """Masks of :func:`subset_masks`; samples that a model was trained on are leaked too."""
         masks = {} if self.reference is None else subset_masks(self.reference, self.predictions)
-        if masks:
-            masks[WITHOUT_LEAKED] &= ~self._trained_on[0]
+        if masks and self.predictions.trained_on is not None:
+            masks[WITHOUT_LEAKED] &= ~self.predictions.trained_on
         return masks
 
     def subsets(self) -> list[SubsetMetrics]:
@@ -242,30 +244,24 @@ class MeasuredSplit:
             answer=evaluate_answers(self.predictions),
             subsets=tuple(self.subsets()),
             votes=evaluate_votes(self.predictions, self.masks),
-            trained_on=int(self._trained_on[1].sum()),
+            trained_on=0 if self.predictions.trained_on is None else int(self.predictions.trained_on.sum()),
         )
 
-    @cached_property
-    def _trained_on(self) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-        """Return two masks: samples that a model was trained on, and those without an identical earlier image.
 
-        Such samples exist if the splits were different in training, or if all data is measured.
-        """
-        ids = self.predictions.sample_ids
-        trained = np.zeros(len(ids), dtype=np.bool_)
-        elsewhere = trained.copy()
-        if self.predictions.split not in {*SPLITS, ALL} or self.model is None or self.data is None:
-            return trained, elsewhere
-        known = digests_of(self.model)
-        # It is normal that a model was trained on the train split of its own data.
-        own = self.data.matches_training_data(self.model.manifest.data_fingerprint)
-        if len(known) and not (own and self.predictions.split == "train"):
-            faces = with_model_classes(self.model, self.data)
-            places = faces.places(ids)
-            trained = np.isin(image_digests(faces.images, places), known)
-            if trained.any():
-                elsewhere = trained & ~leaked(group_identical(faces.images), faces.split)[places]
-        return trained, elsewhere
+def _trained_on(model: Predictor, data: Dataset, predictions: Predictions) -> npt.NDArray[np.bool_]:
+    """Return the samples that a model was trained on and that are identical to no image of an earlier split: bool (N,).
+
+    Such samples exist if the splits were different in training, or if all data is measured.
+    """
+    known = digests_of(model) if predictions.split in {*SPLITS, ALL} else np.empty(0)
+    # It is normal that a model was trained on the train split of its own data.
+    own = data.matches_training_data(model.manifest.data_fingerprint)
+    if not len(known) or (own and predictions.split == "train"):
+        return np.zeros(len(predictions), dtype=np.bool_)
+    faces = with_model_classes(model, data)
+    places = faces.places(predictions.sample_ids)
+    trained = np.isin(image_digests(faces.images, places), known)
+    return trained & ~leaked(group_identical(faces.images), faces.split)[places] if trained.any() else trained
 
 
 def subset_masks(faces: Dataset, predictions: Predictions) -> dict[str, npt.NDArray[np.bool_]]:
