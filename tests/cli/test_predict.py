@@ -173,11 +173,12 @@ def test_photos_of_formats_that_are_not_read_are_counted(mien, photos, tiny_run,
     for name in ("IMG_1.JXL", "inner/IMG_2.jxl", "inner/.hidden.jxl", "@eaDir/a.jxl"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"")
-    refused(mien("predict", "--model", tiny_run.path, tmp_path), "folder-without-images", " 2;")
+    (tmp_path / "link").symlink_to(tmp_path / "inner")
+    refused(mien("predict", "--model", tiny_run.path, tmp_path), "folder-without-images", " 3;")
     (tmp_path / "c.jpg").write_bytes((photos / "c.jpg").read_bytes())
     answer = mien("predict", "--model", tiny_run.path, tmp_path)
     assert answer.code == 0
-    noted(answer, "images-left-out", " 2;")
+    noted(answer, "images-left-out", " 3;")
 
 
 def test_ray_writes_the_file_of_the_local_engine(mien, photos, tiny_run, tmp_path, monkeypatch):

@@ -40,6 +40,7 @@ def test_a_link_without_a_target_is_an_image_that_cannot_be_read(tmp_path, mien,
     (tmp_path / "a.png").write_bytes(next((face_folder / "test" / "happy").iterdir()).read_bytes())
     (tmp_path / "b.png").symlink_to(target)
     os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "piped.png").symlink_to(tmp_path / "pipe.png")
     given = ("predict", tmp_path, "--crops", "--model", tiny_run.path, "--json")
     assert mien(*given).code == 2
     answer = mien(*given, "--skip-bad")

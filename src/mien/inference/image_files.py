@@ -11,7 +11,6 @@ from mien.base.images import (
     UNREAD_SUFFIXES,
     is_folder,
     is_left_out,
-    is_system_folder,
     missing_file,
 )
 
@@ -26,7 +25,9 @@ def image_files(folder: str | os.PathLike[str]) -> list[Path]:
     return found
 
 
-def walk_images(folder: str | os.PathLike[str], above: Sequence[Path] = ()) -> Iterator[Path]:
+def walk_images(
+    folder: str | os.PathLike[str], above: Sequence[Path] = (), suffixes: tuple[str, ...] = IMAGE_SUFFIXES
+) -> Iterator[Path]:
     """Yield the files of :func:`image_files` in the same order. Only the names of one folder per level are in memory.
 
     Raises DataError if a folder cannot be read (``folder-unreadable``).
@@ -44,7 +45,9 @@ def walk_images(folder: str | os.PathLike[str], above: Sequence[Path] = ()) -> I
                         continue
                     folders.add(entry.name)
                 # A link without a target is an image that cannot be read. Opening a pipe could wait forever.
-                elif not entry.name.lower().endswith(IMAGE_SUFFIXES) or not (entry.is_symlink() or entry.is_file()):
+                elif not entry.name.lower().endswith(suffixes) or not (
+                    entry.is_file(follow_symlinks=False) or Path(entry).is_file() or not Path(entry).exists()
+                ):
                     continue
                 names.append(entry.name)
     except OSError as error:
@@ -52,18 +55,14 @@ def walk_images(folder: str | os.PathLike[str], above: Sequence[Path] = ()) -> I
     names.sort()
     for name in names:
         if name in folders:
-            yield from walk_images(folder / name, within)
+            yield from walk_images(folder / name, within, suffixes)
         else:
             yield folder / name
 
 
 def count_unread(folder: str | os.PathLike[str]) -> int:
     """Count the photos below a folder in formats that mien cannot open, by suffix, without hidden files."""
-    count = 0
-    for _, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not is_system_folder(name)]
-        count += sum(name.lower().endswith(UNREAD_SUFFIXES) and not name.startswith(".") for name in files)
-    return count
+    return sum(1 for _ in walk_images(folder, suffixes=UNREAD_SUFFIXES))
 
 
 def no_images(folder: str | os.PathLike[str]) -> DataError:
