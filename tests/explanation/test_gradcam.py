@@ -41,7 +41,7 @@ def test_a_network_without_maps_is_one_line(linear):
 
 @pytest.mark.parametrize("name", ["mien", "study-a", "study-b", "vgg11", "resnet18"])
 def test_every_family_has_last_maps(name):
-    settings = {"width": 4} if name.startswith(("vgg", "resnet")) else {}
+    settings = {"width": 4} if name.startswith(("vgg", "resnet", "joined")) else {}
     network = build_model(ModelRecipe.model_validate({"name": name, **settings}), 7, 48).eval()
     model = TorchModel(network, InputSpec())
     layer, side = last_maps(model)

@@ -92,6 +92,14 @@ def test_a_last_stage_without_pooling_takes_up_its_norm_too():
     assert kinds(copy.stages[2].entry) == [Pairs]
 
 
+def test_of_two_networks_side_by_side_the_one_of_miens_own_is_fused():
+    network, images = trained(name="joined", width=4), torch.randn(5, 1, 44, 44)
+    copy = fuse_for_inference(network, 44)
+    with torch.inference_mode():
+        assert torch.allclose(copy(images), network(images), atol=1e-4)
+    assert kinds(copy.light.stages[0].entry) == [Pairs, nn.MaxPool2d]
+
+
 def test_other_networks_are_left_alone():
     torch.manual_seed(0)
     network = build_model(ModelRecipe(name="study-b"), 7, 48)

@@ -102,7 +102,7 @@ def test_a_map_has_one_value_a_pixel(colour_run, colour_faces):
 
 @pytest.mark.parametrize("name", sorted(set(MODELS) - {"timm"}))
 def test_every_network_sees_colour(name):
-    settings = {"width": 2} if name.startswith(("vgg", "resnet")) else {}
+    settings = {"width": 2} if name.startswith(("vgg", "resnet", "joined")) else {}
     network = build_model(ModelRecipe.model_validate({"name": name, **settings}), 5, 64, 3).eval()
     image = torch.rand(1, 3, 64, 64)
     assert not torch.equal(network(image), network(image.flip(1))), "channels are told apart"

@@ -16,7 +16,7 @@ from training_support import changed
 
 
 def small(name):
-    settings = {"width": 4} if name.startswith(("vgg", "resnet")) else {}
+    settings = {"width": 4} if name.startswith(("vgg", "resnet", "joined")) else {}
     return build_model(ModelRecipe.model_validate({"name": name, **settings}), 5, 48)
 
 

@@ -20,11 +20,16 @@ NARROW = 16
 def fuse_for_inference(network: Network, crop_px: int) -> Network:
     """Return a copy in evaluation mode that is faster in 8 bits; in fp32 it is about as fast as the network.
 
-    Networks that are not mien's own are only copied. ``crop_px`` is the side of the input images.
+    Networks without a MienNet are only copied. ``crop_px`` is the side of the input images.
     """
     network = copy.deepcopy(network).eval()
-    if not isinstance(network, MienNet):
-        return network
+    for part in network.modules():
+        if isinstance(part, MienNet):
+            _fuse_stages(part, crop_px)
+    return network
+
+
+def _fuse_stages(network: MienNet, crop_px: int) -> None:
     convolution = network.stem[0]
     assert isinstance(convolution, nn.Conv2d)
     side_px = crop_px // convolution.stride[0]
@@ -33,7 +38,6 @@ def fuse_for_inference(network: Network, crop_px: int) -> Network:
         assert isinstance(stage, Stage)
         stage.entry = _fuse_conv_bn(stage.entry, side_px)
         side_px //= 2  # only the last stage may have no pooling
-    return network
 
 
 def _fuse_conv_bn(layers: nn.Sequential, side_px: int) -> nn.Sequential:

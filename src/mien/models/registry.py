@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from mien.base.errors import RecipeError, nearest, place, rule_of, value_text
 from mien.base.recipe import ModelRecipe, Recipe
+from mien.models.joined import JoinedNet
 from mien.models.mien import MienNet, SeparableNet
 from mien.models.network import Network
 from mien.models.own import build_own, complete_part, completed_own
@@ -29,6 +30,7 @@ MODELS: dict[str, Callable[..., Network]] = {
     "vgg16": partial(VGG, 16),
     "resnet18": partial(ResNet, 18),
     "resnet34": partial(ResNet, 34),
+    "joined": JoinedNet,
     "timm": TimmNetwork,
 }
 """``(classes, size_px, channels, **settings) -> Network``; ``settings`` are those of the recipe, checked by type."""
