@@ -236,8 +236,7 @@ target = "votes"
 @pytest.fixture(scope="session")
 def voted_faces(faces: Dataset) -> Dataset:
     """The rendered faces with ten drawn votes or so: most for the label."""
-    generator = np.random.default_rng(0)
-    votes = generator.integers(0, 2, (len(faces), 10))
+    votes = np.random.default_rng(0).integers(0, 2, (len(faces), 10))
     votes[np.arange(len(faces)), [FERPLUS_CLASSES.index(faces.classes[label]) for label in faces.labels]] += 6
     return replace(faces, votes=votes, vote_classes=FERPLUS_CLASSES)
 

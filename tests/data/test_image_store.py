@@ -85,8 +85,7 @@ def test_a_full_disk_is_one_error(monkeypatch):
 @pytest.mark.parametrize("shape", ["csv", "folders", "parquet"])
 def test_data_is_the_same_mapped_and_in_memory(tmp_path, monkeypatch, shape, cache):
     # Larger than the squares: past the first block, such files are decoded by threads.
-    faces = synthetic_faces(120, seed=3, size_px=96)
-    source = write(faces, tmp_path, shape)
+    source = write(synthetic_faces(120, seed=3, size_px=96), tmp_path, shape)
     on_disk = read_data(source, cache=cache).faces
     monkeypatch.setattr(image_store, "LARGE_BYTES", 1 << 40)
     monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "another"))

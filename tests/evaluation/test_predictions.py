@@ -118,11 +118,6 @@ def test_each_broken_rule_is_one_clear_line(tmp_path, changes, code, found):
     assert "\n" not in str(raised.value)
 
 
-def test_files_of_former_versions_are_read(tmp_path):
-    """Their ids are under the name 'rows'."""
-    assert read_predictions(save(tmp_path, sample_ids=None, rows=GOOD["sample_ids"])).sample_ids.tolist() == [7, 3, 9]
-
-
 def test_a_part_without_its_first_array_is_left_out(tmp_path):
     odd = np.array([1, 2])
     predictions = read_predictions(save(tmp_path, value_names=odd, values=odd, vote_classes=odd, answer_output=odd))

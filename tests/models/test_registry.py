@@ -49,8 +49,7 @@ def test_export_answers_as_torch_does(name):
     from mien.exporting.to_onnx import _to_onnx
 
     network = narrow(name).eval()
-    content = _to_onnx(network, 48)
-    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(_to_onnx(network, 48), providers=["CPUExecutionProvider"])
     for count in (1, 3):
         images = torch.randn(count, 1, 48, 48)
         with torch.inference_mode():

@@ -19,8 +19,7 @@ def images(drawing):
             (address,) = (value for name, value in node.attrib.items() if name.endswith("href"))
             data = base64.b64decode(address.partition(",")[2])
             numbers = [float(each) for each in re.findall(r"[-\d.e]+", node.attrib["transform"].partition("(")[2])]
-            pixels = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
-            found.append((numbers[4], numbers[5], pixels))
+            found.append((numbers[4], numbers[5], np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))))
     return found
 
 

@@ -98,6 +98,5 @@ def _row(prediction: Prediction) -> dict[str, Any]:
     score = prediction.detection_score
     place = {} if score is None else dict(zip(FACE_COLUMNS[1:], prediction.box, strict=True)) | {SCORE_COLUMN: score}
     fields = {name: getattr(prediction, name) for name in prediction.fields}
-    columns = probability_columns(prediction.probabilities, fields)
-    shares = zip(columns, prediction.probabilities.values(), strict=True)
+    shares = zip(probability_columns(prediction.probabilities, fields), prediction.probabilities.values(), strict=True)
     return {"source": prediction.source, **place, **fields, **dict(shares)}

@@ -251,8 +251,7 @@ class TrainingJob:
         if process_count() > 1:
             raise RecipeError(f"{arg('time')} works only with one process. Set epochs instead.", code="time-processes")
         if self.resumes:
-            epochs = self.out.read_recipe().epochs
-            return replace(self, recipe=self.recipe.model_copy(update={"epochs": epochs}))
+            return replace(self, recipe=self.recipe.model_copy(update={"epochs": self.out.read_recipe().epochs}))
         return replace(self, seconds=seconds_of(time))
 
     def check(self) -> Network:

@@ -341,12 +341,8 @@ def audit_values(findings: AuditFindings) -> dict[str, Any]:
     """Return all counts, JSON-ready, with NaN as None. Single samples are listed only in the page's tables."""
     faces = findings.faces
     counts = {split: dict(zip(faces.classes, of, strict=True)) for split, of in faces.counts_by_split().items()}
-    content: dict[str, Any] = {
-        "faces": len(faces),
-        "classes": faces.classes,
-        "data_fingerprint": faces.fingerprint,
-        "counts": counts,
-    }
+    content: dict[str, Any] = {"faces": len(faces), "classes": faces.classes, "data_fingerprint": faces.fingerprint}
+    content["counts"] = counts
     for check in CHECKS:
         content |= check.values(findings)
     return dict(json_ready({**content, "not_checked": findings.not_checked}))

@@ -10,10 +10,8 @@ import typer
 from mien.api.sweep import sweep as search
 from mien.base.spec_file import toml_value
 from mien.cli.options import DeviceOption, JsonOption, PlainSettings, option
-from mien.cli.output import notice, show, show_json
+from mien.cli.output import notice, show_facts, show_json
 from mien.cli.source import Source
-from mien.page.blocks import Column, Table
-from mien.page.terminal import rich_table
 from mien.page.wording import counted, percent
 from mien.pipeline.training_view import TrainProgress
 from mien.runs.space import load_space
@@ -40,10 +38,7 @@ def sweep(
     # Check this before loading torch, which takes seconds.
     chosen = load_space(space, plain.changes())
     source.check()
-    result = search(
-        chosen, source, out=out, trials=trials, device=device, notify=notice,
-        callback=TrainProgress(),
-    )  # fmt: skip
+    result = search(chosen, source, out=out, trials=trials, device=device, notify=notice, callback=TrainProgress())
     if json:
         show_json(result.to_dict())
     else:
@@ -61,8 +56,7 @@ def _show(result: SweepResult) -> None:
         notice(f"{result.folder}: {which}, so there is no best recipe.")
     else:
         typer.echo(f"best: trial {best.number} of {len(result.trials)}, {percent(best.accuracy)} on validation")
-        rows = [(key, each if isinstance(each, float) else toml_value(each)) for key, each in best.values.items()]
-        show(rich_table(Table("best", (Column("key", "text"), Column("best", "number")), rows)))
+        show_facts({key: f"{at:.4g}" if isinstance(at, float) else toml_value(at) for key, at in best.values.items()})
         notice(
             f"All trials: {result.folder / 'trials.csv'}. The best was chosen on these faces; confirm it with other "
             f"seeds: mien train {result.best_recipe} --data PATH --set seed=1"

@@ -32,8 +32,7 @@ def is_image_name(name: str) -> bool:
 
 def holds_class_folders(folder: Path) -> bool:
     """Return whether the folder looks like a tree of at least two class folders, or of split folders."""
-    root = descend(folder)
-    below = subfolders(root)
+    below = subfolders(descend(folder))
     return len(below) > 1 or any(canonical_split(each.name) and subfolders(each) for each in below)
 
 

@@ -60,8 +60,7 @@ def render_faces(
     images = np.empty((len(labels), *face_shape(size_px, channels)), dtype=np.uint8)
     for chunk in slices(len(labels), _CHUNK_FACES):
         face = draw_traits(labels[chunk].astype(np.int64), generator)
-        share = tints.random((len(labels[chunk]), 3)).astype(np.float32)
-        tint = _TINTS[:, 0] + share * (_TINTS[:, 1] - _TINTS[:, 0])
+        tint = _TINTS[:, 0] + tints.random((len(labels[chunk]), 3)).astype(np.float32) * (_TINTS[:, 1] - _TINTS[:, 0])
         images[chunk] = draw_faces(face, bank, size_px, tint if channels == 3 else None)
     return images
 

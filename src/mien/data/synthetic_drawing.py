@@ -122,8 +122,7 @@ def _coordinates(face: Traits, side: int) -> tuple[Array, Array]:
     grid *= np.float32(SIZE_PX / side)
     column, row = grid - face["shift_x_px"], grid - face["shift_y_px"]
     x = (cosine * column)[:, None, :] + (sine * row)[:, :, None]
-    y = (cosine * row)[:, :, None] - (sine * column)[:, None, :]
-    return x.reshape(len(angle), -1), y.reshape(len(angle), -1)
+    return x.reshape(len(angle), -1), ((cosine * row)[:, :, None] - (sine * column)[:, None, :]).reshape(len(angle), -1)
 
 
 def _draw_head(face: Traits, canvas: Array, x: Array, y: Array) -> None:

@@ -110,8 +110,7 @@ def _turn_and_zoom(images: Images, angle: Floats, zoom: Floats) -> Images:
     cosine = (np.cos(angle) / zoom).astype(np.float32)[:, None, None]
     sine = (np.sin(angle) / zoom).astype(np.float32)[:, None, None]
     x = cosine * grid + sine * grid[:, None] + np.float32((side - 1) / 2)
-    y = cosine * grid[:, None] - sine * grid + np.float32((side - 1) / 2)
-    return _sample_bilinear(images, y, x)
+    return _sample_bilinear(images, cosine * grid[:, None] - sine * grid + np.float32((side - 1) / 2), x)
 
 
 def _shift(images: Images, length_px: float, generator: np.random.Generator) -> Images:

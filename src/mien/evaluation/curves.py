@@ -88,8 +88,7 @@ def roc_curves(labels: Labels, probabilities: Floats, resamples: int = 1000, gro
     def areas_under(weights: Floats) -> Floats:
         """Compute the areas of the classes, macro and micro: float64 (C + 2,)."""
         areas = np.array([each.area(weights) for each in ranked])
-        macro = macro_average(areas, np.ones(class_count))
-        return np.array([*areas, macro, pooled.area(weights.repeat(class_count))])
+        return np.array([*areas, macro_average(areas, np.ones(class_count)), pooled.area(weights.repeat(class_count))])
 
     chunks = resampled_weights(count, resamples, groups)
     drawn = np.array([areas_under(weights) for chunk in chunks for weights in chunk])

@@ -39,8 +39,7 @@ def majority(votes: npt.NDArray[Any], classes: Sequence[str]) -> npt.NDArray[np.
     kept = np.where(several[:, np.newaxis] & (votes == _OUTLIER), 0, votes).astype(np.float64)
     best = kept.argmax(axis=1)
     clear = kept.max(axis=1, initial=0) * 2 > kept.sum(axis=1)
-    counted = np.array([name not in NO_EXPRESSION for name in classes])[best]
-    return np.where(clear & counted, best, -1).astype(np.int64)
+    return np.where(clear & np.array([name not in NO_EXPRESSION for name in classes])[best], best, -1).astype(np.int64)
 
 
 def majority_predictions(probabilities: Floats, classes: Sequence[str]) -> npt.NDArray[np.int64]:

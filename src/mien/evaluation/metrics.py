@@ -64,8 +64,7 @@ def recall(confusion: npt.NDArray[Any]) -> Floats:
 def f1(confusion: npt.NDArray[Any]) -> Floats:
     """Compute the mean of precision and recall: 2 TP / (2 TP + FP + FN). (..., C, C) -> (..., C); NaN without rows."""
     rows = support(confusion)
-    scores = divide(2.0 * _diagonal(confusion), rows + confusion.sum(axis=-2), undefined=0.0)
-    return np.where(rows > 0, scores, np.nan)
+    return np.where(rows > 0, divide(2.0 * _diagonal(confusion), rows + confusion.sum(axis=-2), undefined=0.0), np.nan)
 
 
 def macro_average(per_class: Floats, rows_per_class: npt.NDArray[Any]) -> Floats:
@@ -145,8 +144,7 @@ def log_loss(labels: Labels, probabilities: Floats) -> float:
 
 def equal_width_bins(values: Floats) -> npt.NDArray[np.int64]:
     """Return the bin of each value in 0..1: ((m-1)/M, m/M], so a value on an edge is in the lower bin. (N,) -> (N,)."""
-    edges = np.linspace(0.0, 1.0, CALIBRATION_BINS + 1)
-    return np.searchsorted(edges[1:-1], values, side="left").astype(np.int64)
+    return np.searchsorted(np.linspace(0.0, 1.0, CALIBRATION_BINS + 1)[1:-1], values, side="left").astype(np.int64)
 
 
 def confidence_gaps(labels: Labels, probabilities: Floats) -> tuple[npt.NDArray[np.int64], Floats]:

@@ -214,8 +214,6 @@ _PARTS: dict[str, tuple[type[Any], dict[str, str]]] = {
 }
 """For each part of predictions: its class, and the file's arrays with its fields."""
 _PROBABILITIES = {"probabilities", "vote_probabilities", "answer_confidence"}
-_FORMER_NAMES = {"rows": "sample_ids"}
-"""Array names that mien wrote before 2026-11, and the current names."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -414,15 +412,11 @@ def _read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
             if unpacked > _MOST_BYTES:
                 words = f"Its arrays would take {unpacked:,} bytes; the limit is {_MOST_BYTES:,}."
                 raise DataError(words, code="predictions-too-large")
-            stored = {name: name for name in archive.files}
-            for former, name in _FORMER_NAMES.items():
-                if former in stored:
-                    stored.setdefault(name, former)
-            if missing := [name for name in _ARRAYS if name not in stored]:
+            if missing := [name for name in _ARRAYS if name not in archive.files]:
                 words = f"Missing: {', '.join(missing)}; found: {', '.join(archive.files) or 'nothing'}."
                 raise DataError(words, code="array-missing")
             known = (*_ARRAYS, *_OPTIONAL, *(name for _, names in _PARTS.values() for name in names))
-            return {name: archive[stored[name]] for name in known if name in stored}
+            return {name: archive[name] for name in known if name in archive.files}
     except FileNotFoundError:
         raise DataError("The file does not exist.", code="predictions-missing") from None
     except UNREADABLE as error:

@@ -203,12 +203,11 @@ def pair_agreement(counts: npt.NDArray[np.int64]) -> Estimate | None:
 
     ``counts`` int64 (N, V): number of people who gave each answer. None if no sample has two answers.
     """
-    people = counts.sum(axis=1)
-    shared = counts[people >= 2]
+    shared = counts[counts.sum(axis=1) >= 2]
     if not len(shared):
         return None
-    pairs = people[people >= 2] * (people[people >= 2] - 1)
-    return bootstrap_mean((shared * (shared - 1)).sum(axis=1) / pairs)
+    people = shared.sum(axis=1)
+    return bootstrap_mean((shared * (shared - 1)).sum(axis=1) / (people * (people - 1)))
 
 
 def krippendorff_alpha(counts: npt.NDArray[np.int64]) -> float:
@@ -217,8 +216,7 @@ def krippendorff_alpha(counts: npt.NDArray[np.int64]) -> float:
     The value is 1 - observed / expected disagreement (Krippendorff, Content Analysis, 2004, chapter 11). Samples with
     fewer than two answers are left out; NaN if none has two, or all answers are the same class.
     """
-    people = counts.sum(axis=1)
-    shared = counts[people >= 2].astype(np.float64)
+    shared = counts[counts.sum(axis=1) >= 2].astype(np.float64)
     totals = shared.sum(axis=0)
     everything = totals.sum()
     expected = everything**2 - (totals**2).sum()

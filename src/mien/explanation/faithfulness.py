@@ -106,8 +106,7 @@ def removal_curves(
         turned = (ranks[part, None] >= 0) & (ranks[part, None] < limits)
         turned = turned if before.ndim == 3 else turned[..., None]
         answers = predict(np.where(turned, after[part, None], before[part, None]).reshape(-1, *before.shape[1:]))
-        rows = np.arange(len(answers))
-        curves[part] = answers[rows, np.repeat(targets[part], steps + 1)].reshape(-1, steps + 1)
+        curves[part] = answers[np.arange(len(answers)), np.repeat(targets[part], steps + 1)].reshape(-1, steps + 1)
     return curves
 
 

@@ -143,8 +143,7 @@ def manifest_of_weights(run: RunFolder, facts: dict[str, Any]) -> Manifest | Non
         return None
     names = (former.epoch, former.recipe_digest, former.data_fingerprint, former.taught_by)
     taught_by = tuple(facts.get("taught_by", ()))
-    same = names == (facts["epoch"], facts["recipe_digest"], facts["data_fingerprint"], taught_by)
-    return former if same else None
+    return former if names == (facts["epoch"], facts["recipe_digest"], facts["data_fingerprint"], taught_by) else None
 
 
 def measure_parity(network: Network, file: Path) -> Parity:

@@ -19,22 +19,13 @@ class JoinedNet(Network):
     """
 
     def __init__(
-        self,
-        classes: int,
-        size_px: int,
-        channels: int,
-        width: Width = 48,
-        stem_width: Width = 8,
-        stem_stride: Annotated[int, Field(ge=1, le=2)] = 1,
-        widths: Widths = (32, 96, 192, 256),
-        convolutions: Counts = (2, 2, 2, 2),
-        pool_last: bool = False,
-        dropout: Dropout = 0.0,
-    ) -> None:
+        self, classes: int, size_px: int, channels: int, width: Width = 48, stem_width: Width = 8,
+        stem_stride: Annotated[int, Field(ge=1, le=2)] = 1, widths: Widths = (32, 96, 192, 256),
+        convolutions: Counts = (2, 2, 2, 2), pool_last: bool = False, dropout: Dropout = 0.0,
+    ) -> None:  # fmt: skip
         super().__init__()
-        self.light: MienNet = MienNet(
-            classes, size_px, channels, stem_width, stem_stride, widths, convolutions, pool_last, dropout
-        )
+        shape = (stem_width, stem_stride, widths, convolutions, pool_last, dropout)
+        self.light: MienNet = MienNet(classes, size_px, channels, *shape)
         # The ResNet comes last: Grad-CAM takes the last maps, and it has most of the parameters.
         self.deep: ResNet = ResNet(18, classes, size_px, channels, width, dropout)
         self.head: nn.Linear = nn.Linear(self.light.head.in_features + self.deep.head.in_features, classes)

@@ -152,8 +152,7 @@ def connect(
 ) -> npt.NDArray[np.int64]:
     """Number the groups of samples, int64 (N,), connected by pairs (P,) and identical images."""
     count = len(identical)
-    groups = join_groups(count, identical, connected_components(count, first, second))
-    return np.unique(groups, return_inverse=True)[1]
+    return np.unique(join_groups(count, identical, connected_components(count, first, second)), return_inverse=True)[1]
 
 
 def _rotations(count: int, dimensions: int) -> list[Floats32]:

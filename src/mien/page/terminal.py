@@ -90,8 +90,7 @@ def _answers(answer: AnswerEvaluation) -> RenderableType:
     columns = (Column("answers", "text"), Column("share", "number"), Column("95% interval", "number"))
     table = rich_table(Table("answers", columns, [cells[:3] for cells in answer_cells(answer)]))
     table.columns[1].style = "bold"
-    head = titled("What users get", Text(answer_words(answer)))
-    return Group(head, table, Text(), rich_table(answer_table(answer)))
+    return Group(titled("What users get", Text(answer_words(answer))), table, Text(), rich_table(answer_table(answer)))
 
 
 def break_down_text(by: BreakDown) -> RenderableType:

@@ -130,8 +130,7 @@ class ReportInputs:
         predictor = (model if isinstance(model, Predictor) else load(model)).for_labels()
         if not is_file and find_run(where).path.resolve() == path.resolve():
             name = predictor.manifest.full_name
-        title = f"{name}: {predictions.split}"
-        return cls(predictions, title, file, predictor, str(where), find_run_of_model(where))
+        return cls(predictions, f"{name}: {predictions.split}", file, predictor, str(where), find_run_of_model(where))
 
     @property
     def default_out(self) -> Path:

@@ -105,8 +105,7 @@ def _checks(judged: npt.NDArray[np.uint8], explainer: MapExplainer) -> Table:
         faithful = measure_faithfulness(explainer.predict, judged, maps, crop_px=explainer.crop_px)
         randomized = None if explainer.randomize is None else explainer.randomize(name, images=judged, maps=maps)
         correlation = None if randomized is None else randomized.spearman
-        verdict = judge(faithful, randomized)
-        rows.append((name, verdict, faithful.deletion_gain, faithful.insertion_gain, correlation))
+        rows.append((name, judge(faithful, randomized), faithful.deletion_gain, faithful.insertion_gain, correlation))
     columns = (
         Column("method", "text"), Column("verdict", "text"), Column("deletion gain", "signed"),
         Column("insertion gain", "signed"), Column("rank correlation", "signed"),

@@ -224,5 +224,4 @@ def measure_folds(predictions: Predictions, folds: FoldPlan) -> Evaluation:
     kept = {"all folds": np.ones(len(predictions), dtype=np.bool_)}
     for fold in range(folds.count):
         kept[f"fold {fold + 1}"] = np.isin(predictions.sample_ids, folds.held_out(fold).rows)
-    parts = tuple(evaluate_subsets(predictions, kept))
-    return replace(evaluate_predictions(predictions), by=BreakDown("fold", parts))
+    return replace(evaluate_predictions(predictions), by=BreakDown("fold", tuple(evaluate_subsets(predictions, kept))))

@@ -158,8 +158,7 @@ class Timeline:
             height, width = frame.rgb.shape[:2]
             # A box that touches the border is probably cut off.
             inside = min(box.left, box.top) > 0 and box.left + box.width < width and box.top + box.height < height
-            side = max(box.width, box.height)
-            quality = (face.detected is True, inside, side * (prediction.detection_score or 1.0))
+            quality = (face.detected is True, inside, max(box.width, box.height) * (prediction.detection_score or 1.0))
             if quality > track.crop_quality:
                 track.crop_quality, track.crop = quality, crop
         self.starts_seconds.append(frame.time_seconds)
